@@ -1,0 +1,187 @@
+//! What a shard counts, and histograms with fixed buckets, readable from other threads.
+//!
+//! One thread writes (its shard), anyone reads. So a count is a relaxed load and a relaxed store, never a
+//! locked instruction; readers see each counter at some recent value, not all of them at one instant.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter or gauge with one writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owning shard may call this: two writers would lose counts.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Subtracts `n`, for gauges. Same single-writer rule as [`Counter::add`].
+    #[inline]
+    pub fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    }
+
+    /// Sets a gauge.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    /// The current value.
+    #[inline]
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Number of buckets of a [`Histogram`]: powers of two from 1 µs to 2^26 µs (67 s), and one beyond.
+pub const BUCKET_COUNT: usize = 28;
+
+/// Durations in microseconds, in buckets that double: bucket `i` holds values up to and including `1 << i`.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [Counter; BUCKET_COUNT],
+    sum_us: Counter,
+}
+
+impl Histogram {
+    /// Records one duration, in microseconds.
+    #[inline]
+    pub fn record(&self, us: u64) {
+        let index = (u64::BITS - us.saturating_sub(1).leading_zeros()) as usize;
+        self.buckets[index.min(BUCKET_COUNT - 1)].add(1);
+        self.sum_us.add(us);
+    }
+
+    /// `(upper bound in microseconds, count)` per bucket, not cumulative; the last bound is `None` (infinite).
+    pub fn buckets(&self) -> impl Iterator<Item = (Option<u64>, u64)> + '_ {
+        self.buckets.iter().enumerate().map(|(i, c)| ((i < BUCKET_COUNT - 1).then_some(1u64 << i), c.value()))
+    }
+
+    /// Sum of all recorded durations, in microseconds.
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us.value()
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// Everything that one shard counts.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)+
+            /// Duration of a turn, from the return of the poll to the next poll, in microseconds.
+            pub turn_us: Histogram,
+            /// Time from the first delivery of a channel's batch to its last, in microseconds.
+            pub fanout_us: Histogram,
+        }
+
+        impl Counters {
+            /// Every plain counter with its name, in the order of declaration.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name.value())),+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Gauge: open sockets of clients, in any phase.
+    connections,
+    /// Gauge: of those, past their handshake.
+    sessions,
+    /// Connections accepted.
+    accepts,
+    /// Times accepting was paused because descriptors or memory ran out.
+    accept_pauses,
+    /// Handshakes completed (101 sent).
+    handshakes,
+    /// Handshakes refused: malformed request (400).
+    refused_bad_request,
+    /// Handshakes refused: no such path (404).
+    refused_not_found,
+    /// Handshakes refused: method is not GET (405).
+    refused_method,
+    /// Handshakes refused: not a WebSocket upgrade or wrong version (426).
+    refused_upgrade,
+    /// Handshakes refused: head too large (431).
+    refused_head_too_large,
+    /// Handshakes refused: at capacity or draining (503).
+    refused_unavailable,
+    /// Handshakes refused by the endpoint's own handler (403).
+    refused_forbidden,
+    /// Complete data messages received.
+    messages_in,
+    /// Data messages written or queued, one per receiver.
+    messages_out,
+    /// Bytes read from sockets.
+    bytes_in,
+    /// Bytes written to sockets.
+    bytes_out,
+    /// Publications accepted by channels whose home is this shard.
+    publications,
+    /// Publications handed to subscribers of this shard, one per subscriber.
+    deliveries,
+    /// Gauge: bytes waiting in outboxes.
+    outbox_bytes,
+    /// Gauge: connections with a non-empty outbox.
+    outboxes,
+    /// Connections closed because their outbox reached its limit.
+    slow_consumers,
+    /// Connections closed because the process-wide budget of queued bytes was exhausted.
+    budget_closes,
+    /// Heartbeats that were not answered in time.
+    heartbeats_missed,
+    /// Heartbeats sent.
+    heartbeats_sent,
+    /// Handshakes that did not complete in time.
+    handshake_timeouts,
+    /// Connections closed for breaking a protocol rule.
+    violations,
+    /// Connections that ended by a transport error (reset, broken pipe).
+    transport_errors,
+    /// Connections closed, for whatever reason.
+    closes,
+    /// Events and letters for a connection that no longer exists.
+    stale_ids,
+    /// Letters sent to other shards.
+    letters_out,
+    /// Letters received from other shards.
+    letters_in,
+    /// Turns in which reading was paused because another shard's mailbox was full.
+    mailbox_pauses,
+    /// Gauge: channels whose home is this shard.
+    channels,
+    /// Gauge: subscriptions held by connections of this shard.
+    subscriptions,
+    /// Turns run.
+    turns,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_values_up_to_its_bound() {
+        let h = Histogram::default();
+        for us in [0, 1, 2, 3, 4, 5, u64::MAX] {
+            h.record(us);
+        }
+        let counts: Vec<_> = h.buckets().map(|(_, n)| n).collect();
+        assert_eq!(&counts[..4], &[2, 1, 2, 1]);
+        assert_eq!(counts[BUCKET_COUNT - 1], 1);
+        assert_eq!(h.buckets().last(), Some((None, 1)));
+    }
+
+    #[test]
+    fn each_names_every_counter() {
+        let c = Counters::default();
+        c.accepts.add(3);
+        c.connections.add(2);
+        c.connections.sub(1);
+        let seen: Vec<_> = c.each().filter(|(_, v)| *v > 0).collect();
+        assert_eq!(seen, [("connections", 1), ("accepts", 3)]);
+    }
+}

@@ -1,0 +1,130 @@
+//! The effective configuration: what every limit and deadline is, decided at start.
+//!
+//! [`Config`] is what the server runs with; every field has a value. What a person typed (file, flags,
+//! variables) is another type, with every field optional, and is resolved into this one.
+
+use std::net::SocketAddr;
+
+/// Everything a server needs to know before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses of the data plane. Default `127.0.0.1:8000`.
+    pub listen: Vec<SocketAddr>,
+    /// Address of the control listener (metrics, health). Default `127.0.0.1:9000`; `None` turns it off.
+    pub control: Option<SocketAddr>,
+    /// Number of shards (threads), 1 to 1024. Default: one per core that the process may use.
+    pub shards: usize,
+    /// Pin each shard to a core. Default true.
+    pub pin: bool,
+    /// Give each shard a descriptor table of its own (`unshare(CLONE_FILES)`). Default true.
+    pub private_descriptors: bool,
+    /// Path of a raw endpoint that echoes every message, for benchmarks and conformance tests. Default none.
+    pub echo: Option<String>,
+    /// Path of the Centrifuge endpoint. Default `/connection/websocket`.
+    pub websocket_path: String,
+    /// Everything that is bounded.
+    pub limits: Limits,
+    /// Everything that has a deadline.
+    pub timeouts: Timeouts,
+}
+
+/// Bounds. Reaching one has a named outcome, told at each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections held by the process; beyond it, 503. 0 (default): as many as the descriptor limit allows.
+    pub connections_max: usize,
+    /// Bytes of a request head; beyond it, 431. Default 8 KiB.
+    pub head_bytes_max: usize,
+    /// Bytes of one received message, all fragments together; beyond it, close 1009. Default 64 KiB.
+    pub message_bytes_max: usize,
+    /// Bytes of one received frame's payload; beyond it, close 1009. Default 64 KiB.
+    pub frame_bytes_max: usize,
+    /// Bytes that may wait for one connection; beyond it, the slow consumer is disconnected (3008). Default 1 MiB.
+    pub outbox_bytes_max: usize,
+    /// Bytes of queued and partly received messages in the whole process; beyond it, connections that hold
+    /// some are disconnected (3008). Default 256 MiB.
+    pub queued_bytes_max: usize,
+    /// Subscriptions of one connection; beyond it, error 106. Default 128, at most 65,535.
+    pub channels_per_connection_max: usize,
+    /// Bytes of a channel's name; beyond it, error 107. Default 255.
+    pub channel_name_bytes_max: usize,
+    /// Channels whose home is one shard; beyond it, error 106. Default 1,000,000.
+    pub channels_per_shard_max: usize,
+    /// Connections accepted in one turn of a shard; the rest waits for the next. Default 64.
+    pub accepts_per_turn_max: usize,
+    /// Bytes read from one connection in one turn; the rest waits for the next. Default 256 KiB.
+    pub read_bytes_per_turn_max: usize,
+    /// Deliveries written in one turn of a shard; the rest waits for the next. Default 2,048.
+    pub deliveries_per_turn_max: usize,
+    /// Letters waiting for one shard; beyond it the others pause reading from their sockets. Default 65,536.
+    pub mailbox_letters_max: usize,
+}
+
+/// Deadlines, all in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept to the end of the request head. Default 10,000.
+    pub handshake_ms: u64,
+    /// From the handshake to the connect command (Centrifuge: disconnect 3502). Default 10,000.
+    pub connect_ms: u64,
+    /// Between two heartbeats that the server sends. Default 25,000; 0 turns heartbeats off.
+    pub ping_interval_ms: u64,
+    /// How long an answer to a heartbeat may take (Centrifuge: disconnect 3012). Default 8,000, less than the interval.
+    pub pong_timeout_ms: u64,
+    /// Raw endpoints: how long a client may send nothing at all, pongs included. Default 0: no limit but the heartbeat's.
+    pub idle_ms: u64,
+    /// How long a connection that is being closed may take to read what is queued and say goodbye. Default 5,000.
+    pub linger_ms: u64,
+    /// Over how long a drain spreads its closes. Default 10,000.
+    pub drain_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
+            control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
+            shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),
+            pin: true,
+            private_descriptors: true,
+            echo: None,
+            websocket_path: "/connection/websocket".to_owned(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 0,
+            head_bytes_max: 8 << 10,
+            message_bytes_max: 64 << 10,
+            frame_bytes_max: 64 << 10,
+            outbox_bytes_max: 1 << 20,
+            queued_bytes_max: 256 << 20,
+            channels_per_connection_max: 128,
+            channel_name_bytes_max: 255,
+            channels_per_shard_max: 1_000_000,
+            accepts_per_turn_max: 64,
+            read_bytes_per_turn_max: 256 << 10,
+            deliveries_per_turn_max: 2048,
+            mailbox_letters_max: 65_536,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake_ms: 10_000,
+            connect_ms: 10_000,
+            ping_interval_ms: 25_000,
+            pong_timeout_ms: 8_000,
+            idle_ms: 0,
+            linger_ms: 5_000,
+            drain_ms: 10_000,
+        }
+    }
+}

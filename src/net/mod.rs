@@ -1,0 +1,3 @@
+//! Layer 4: sockets, readiness and time.
+
+pub mod sys;

@@ -1,0 +1,153 @@
+//! The system calls that no well-kept safe wrapper offers. The only file that may contain `unsafe`.
+//!
+//! Each function is safe to call with any argument: what the kernel refuses comes back as `io::Error`.
+
+#![expect(unsafe_code, reason = "system calls; each block says why it is sound")]
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the calling thread a descriptor table of its own (`unshare(2)`, `CLONE_FILES`).
+///
+/// The new table starts as a copy. `RLIMIT_NOFILE` then holds for this table alone, and accept and close no
+/// longer contend with other threads. A descriptor number that another thread opens afterwards means nothing here.
+///
+/// # Errors
+/// What the kernel says, for example when a sandbox filters the call.
+pub fn unshare_descriptors() -> io::Result<()> {
+    // SAFETY: takes a flag by value, touches no memory of ours; std keeps no global descriptor state.
+    check(unsafe { libc::unshare(libc::CLONE_FILES) })
+}
+
+/// Cores that the calling thread may run on, ascending.
+///
+/// # Errors
+/// What `sched_getaffinity(2)` says.
+pub fn allowed_cores() -> io::Result<Vec<usize>> {
+    // SAFETY: cpu_set_t is a plain bit set, valid when all bits are zero.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: the pointer and the size describe `set`.
+    check(unsafe { libc::sched_getaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw mut set) })?;
+    let highest = usize::try_from(libc::CPU_SETSIZE).unwrap_or(0);
+    // SAFETY: every index is below CPU_SETSIZE, the number of bits of the set.
+    Ok((0..highest).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect())
+}
+
+/// Pins the calling thread to one core.
+///
+/// # Errors
+/// `InvalidInput` when the number is no core, else what `sched_setaffinity(2)` says.
+pub fn pin_to_core(core: usize) -> io::Result<()> {
+    if core >= usize::try_from(libc::CPU_SETSIZE).unwrap_or(0) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: cpu_set_t is a plain bit set, valid when all bits are zero.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: `core` is below CPU_SETSIZE.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: the pointer and the size describe `set`.
+    check(unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw const set) })
+}
+
+/// `RLIMIT_NOFILE`: (soft, hard), the number of descriptors one table may hold.
+///
+/// # Errors
+/// What `getrlimit(2)` says.
+pub fn descriptor_limit() -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live rlimit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Raises the soft descriptor limit to the hard one and returns it.
+///
+/// # Errors
+/// What `setrlimit(2)` says.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let (_, hard) = descriptor_limit()?;
+    let limit = libc::rlimit { rlim_cur: hard, rlim_max: hard };
+    // SAFETY: the pointer is to a live rlimit.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(hard)
+}
+
+/// `IP_BIND_ADDRESS_NO_PORT`: binding to port 0 chooses no port until `connect`, so that the four-tuple, not
+/// the source port alone, must be unique (ip(7)).
+///
+/// # Errors
+/// What `setsockopt(2)` says.
+pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: value pointer and size describe `on`; the descriptor is open for the borrow's lifetime.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size,
+        )
+    })
+}
+
+/// Identifier of the calling thread, as in `/proc/self/task`.
+pub fn thread_id() -> i32 {
+    // SAFETY: no arguments, always succeeds.
+    unsafe { libc::gettid() }
+}
+
+/// Fixes glibc's thresholds so that large blocks are mapped and returned one by one, and few arenas exist:
+/// without it, freed outboxes of a burst stay resident in per-thread heaps.
+pub fn tune_allocator() {
+    #[cfg(target_env = "gnu")]
+    for (option, value) in [
+        (libc::M_MMAP_THRESHOLD, 128 * 1024),
+        (libc::M_TRIM_THRESHOLD, 256 * 1024),
+        (libc::M_TOP_PAD, 64 * 1024),
+    ] {
+        // SAFETY: mallopt takes two integers and only changes the allocator's own settings.
+        unsafe { libc::mallopt(option, value) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_can_be_pinned_to_a_core_that_it_may_use() {
+        let cores = allowed_cores().unwrap();
+        assert!(!cores.is_empty());
+        std::thread::spawn(move || {
+            pin_to_core(cores[0]).unwrap();
+            assert_eq!(allowed_cores().unwrap(), [cores[0]]);
+            assert!(pin_to_core(usize::MAX).is_err());
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn an_unshared_table_hides_later_descriptors() {
+        use std::os::fd::{AsFd, IntoRawFd};
+        let (soft, hard) = descriptor_limit().unwrap();
+        assert!(soft <= hard);
+        std::thread::spawn(|| {
+            unshare_descriptors().unwrap();
+            let inner = std::fs::File::open("/dev/null").unwrap().into_raw_fd();
+            let path = format!("/proc/self/task/{}/fd/{inner}", thread_id());
+            assert!(std::fs::read_link(path).is_ok());
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            bind_address_no_port(socket.as_fd()).unwrap();
+        })
+        .join()
+        .unwrap();
+    }
+}

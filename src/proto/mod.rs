@@ -1,0 +1,1 @@
+//! Layer 1: protocols, bytes in and values out.
