@@ -73,7 +73,7 @@ impl Bare {
             for event in &events[..count] {
                 match event.data.u64() {
                     LISTENER => self.accept()?,
-                    token => self.readable(token as usize),
+                    token => self.readable(usize::try_from(token).unwrap_or(usize::MAX)),
                 }
             }
         }
@@ -145,7 +145,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<(Program, SocketAddr
 fn main() -> ExitCode {
     // `cargo bench` runs every bench with `--bench`: there is nothing to measure without a load.
     let Some((program, address)) = parse(std::env::args().skip(1).filter(|word| word != "--bench")) else {
-        eprintln!("usage: bare echo|fanout|accept ADDRESS (driven by `throng bench --tcp`, see scripts/bench-pairs)");
+        eprintln!(
+            "usage: bare echo|fanout|accept ADDRESS (driven by `throng bench --tcp`, see scripts/bench-pairs)"
+        );
         return ExitCode::SUCCESS;
     };
     let outcome = Bare::new(program, address).and_then(|mut bare| {
