@@ -103,14 +103,15 @@ impl Small {
         let push =
             format!("{{\"push\":{{\"channel\":\"bench\",\"pub\":{{\"data\":{data},\"offset\":{number}}}}}}}");
         let mut frame = Vec::new();
-        match self.manners {
-            Manners::Forgetful if *number == 10 => return,
-            Manners::Chatty => {
-                frames::push_unmasked(&mut frame, frames::PING, b"there?");
-                let other = "{\"push\":{\"channel\":\"bench\",\"pub\":{\"data\":{\"a\":1}}}}";
-                frames::push_unmasked(&mut frame, frames::TEXT, format!("{{}}\n{other}\n{push}").as_bytes());
-            }
-            _ => frames::push_unmasked(&mut frame, frames::TEXT, push.as_bytes()),
+        if self.manners == Manners::Forgetful && *number == 10 {
+            return;
+        }
+        if self.manners == Manners::Chatty {
+            frames::push_unmasked(&mut frame, frames::PING, b"there?");
+            let other = "{\"push\":{\"channel\":\"bench\",\"pub\":{\"data\":{\"a\":1}}}}";
+            frames::push_unmasked(&mut frame, frames::TEXT, format!("{{}}\n{other}\n{push}").as_bytes());
+        } else {
+            frames::push_unmasked(&mut frame, frames::TEXT, push.as_bytes());
         }
         if self.manners == Manners::Repeating && *number == 10 {
             frames::push_unmasked(&mut frame, frames::TEXT, push.as_bytes());
