@@ -10,10 +10,10 @@
 //! removal needs no search. Left out on purpose: callbacks (the caller pops what is due, as much as it likes).
 
 const LEVEL_BITS: u32 = 6;
-const SLOT_COUNT: usize = 1 << LEVEL_BITS;
-const LEVEL_COUNT: usize = 11;
+const SLOT_COUNT: u32 = 1 << LEVEL_BITS;
+const LEVEL_COUNT: u32 = 11;
 /// The list of what is due and not yet popped.
-const DUE: u32 = (LEVEL_COUNT * SLOT_COUNT) as u32;
+const DUE: u32 = LEVEL_COUNT * SLOT_COUNT;
 const SENTINEL_COUNT: u32 = DUE + 1;
 /// `next` of a link that is in no list.
 const UNLINKED: u32 = u32::MAX;
@@ -29,7 +29,7 @@ struct Link {
 #[derive(Debug)]
 pub struct Wheel {
     links: Vec<Link>,
-    occupied: [u64; LEVEL_COUNT],
+    occupied: [u64; LEVEL_COUNT as usize],
     now: u64,
     len: usize,
 }
@@ -39,7 +39,7 @@ impl Wheel {
     pub fn new(now: u64, capacity: usize) -> Self {
         let mut links = Vec::with_capacity(capacity + SENTINEL_COUNT as usize);
         links.extend((0..SENTINEL_COUNT).map(|i| Link { next: i, prev: i, deadline: 0 }));
-        Self { links, occupied: [0; LEVEL_COUNT], now, len: 0 }
+        Self { links, occupied: [0; LEVEL_COUNT as usize], now, len: 0 }
     }
 
     /// Sets the deadline of `key`, replacing its earlier one. A deadline that is not after the present is due at once.
@@ -134,14 +134,14 @@ impl Wheel {
         let slot = self.occupied[level as usize].trailing_zeros();
         let shift = level * LEVEL_BITS;
         let above = self.now.checked_shr(shift + LEVEL_BITS).map_or(0, |high| high << (shift + LEVEL_BITS));
-        Some((level * SLOT_COUNT as u32 + slot, above | u64::from(slot) << shift))
+        Some((level * SLOT_COUNT + slot, above | u64::from(slot) << shift))
     }
 
     /// Moves every entry of a slot that the present has reached to where it belongs now.
     fn cascade(&mut self, sentinel: u32) {
         let mut link = self.links[sentinel as usize].next;
         self.links[sentinel as usize] = Link { next: sentinel, prev: sentinel, deadline: 0 };
-        self.occupied[sentinel as usize / SLOT_COUNT] &= !(1 << (sentinel as usize % SLOT_COUNT));
+        self.occupied[(sentinel / SLOT_COUNT) as usize] &= !(1 << (sentinel % SLOT_COUNT));
         while link != sentinel {
             let next = self.links[link as usize].next;
             self.place(link);
@@ -150,15 +150,16 @@ impl Wheel {
     }
 
     /// Links an entry behind the last of the slot of its deadline.
+    #[expect(clippy::cast_possible_truncation, reason = "a slot is below 64")]
     fn place(&mut self, link: u32) {
         let deadline = self.links[link as usize].deadline;
         let sentinel = if deadline <= self.now {
             DUE
         } else {
             let level = (u64::BITS - 1 - (deadline ^ self.now).leading_zeros()) / LEVEL_BITS;
-            let slot = (deadline >> (level * LEVEL_BITS)) % SLOT_COUNT as u64;
+            let slot = (deadline >> (level * LEVEL_BITS)) % u64::from(SLOT_COUNT);
             self.occupied[level as usize] |= 1 << slot;
-            level * SLOT_COUNT as u32 + slot as u32
+            level * SLOT_COUNT + slot as u32
         };
         let last = self.links[sentinel as usize].prev;
         self.links[link as usize].prev = last;
@@ -173,7 +174,7 @@ impl Wheel {
         self.links[prev as usize].next = next;
         self.links[next as usize].prev = prev;
         if next == prev && next < DUE {
-            self.occupied[next as usize / SLOT_COUNT] &= !(1 << (next as usize % SLOT_COUNT));
+            self.occupied[(next / SLOT_COUNT) as usize] &= !(1 << (next % SLOT_COUNT));
         }
     }
 }
@@ -278,8 +279,8 @@ mod tests {
     fn deadlines_come_in_order_across_levels() {
         let mut wheel = Wheel::new(1_000, 0);
         let ticks = [1_001, 1_063, 1_064, 5_000, 70_000, 300_000, 1 << 40, u64::MAX];
-        for (key, tick) in ticks.iter().enumerate() {
-            wheel.set(key as u32, *tick);
+        for (key, tick) in (0..).zip(ticks) {
+            wheel.set(key, tick);
         }
         let mut last = 0;
         for tick in ticks {

@@ -30,7 +30,7 @@ pub struct Subscriber {
 pub type ChannelId = u32;
 
 #[derive(Debug)]
-struct Channel {
+struct Channel<B> {
     name: Arc<str>,
     subscribers: Vec<Subscriber>,
     /// Subscriptions that exist or were asked for; at zero the channel goes.
@@ -39,23 +39,31 @@ struct Channel {
     waiting: Vec<Arc<Publication>>,
     /// The run of subscribers that the batch under way has still to reach.
     to_serve: Range<u32>,
+    /// What the caller made of the batch under way.
+    batch: Option<B>,
     /// Whether the channel stands in the queue of those with something to deliver.
     is_queued: bool,
 }
 
-/// See the module documentation.
-#[derive(Debug, Default)]
-pub struct Local {
+/// See the module documentation. `B` is what the caller makes of a batch, the encoded bytes.
+#[derive(Debug)]
+pub struct Local<B> {
     names: HashMap<Arc<str>, ChannelId>,
-    channels: Slab<Channel>,
+    channels: Slab<Channel<B>>,
     /// Channels with something to deliver, in the order in which they got it.
     queue: VecDeque<ChannelId>,
 }
 
-impl Local {
+impl<B> Default for Local<B> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<B> Local<B> {
     /// A shard without subscribers.
     pub fn new() -> Self {
-        Self::default()
+        Self { names: HashMap::new(), channels: Slab::new(), queue: VecDeque::new() }
     }
 
     /// The channel's number, if anyone here is interested in it.
@@ -83,6 +91,7 @@ impl Local {
             interest: 1,
             waiting: Vec::new(),
             to_serve: 0..0,
+            batch: None,
             is_queued: false,
         };
         let id = ChannelId::try_from(self.channels.insert(channel)).unwrap_or(ChannelId::MAX);
@@ -171,6 +180,7 @@ impl Local {
             }
             channel.is_queued = false;
             channel.waiting = Vec::new();
+            channel.batch = None;
             self.queue.pop_front();
             if channel.interest == 0 {
                 self.channels.remove(id as usize);
@@ -179,9 +189,18 @@ impl Local {
         None
     }
 
-    /// Whether the channel's batch under way has reached everyone.
-    pub fn is_served(&self, id: ChannelId) -> bool {
-        self.channels[id as usize].to_serve.is_empty()
+    /// The batch under way, taken out; `None` when the one before has reached everyone and the next may begin.
+    pub fn take_batch(&mut self, id: ChannelId) -> Option<B> {
+        let channel = &mut self.channels[id as usize];
+        channel.batch.take().filter(|_| !channel.to_serve.is_empty())
+    }
+
+    /// Puts the batch under way back, if there is someone left to reach; whether there is.
+    pub fn put_batch(&mut self, id: ChannelId, batch: B) -> bool {
+        let channel = &mut self.channels[id as usize];
+        let is_unfinished = !channel.to_serve.is_empty();
+        channel.batch = is_unfinished.then_some(batch);
+        is_unfinished
     }
 
     /// Begins the next batch: takes what waits; it goes to everyone who is subscribed now.
@@ -240,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_number_in_the_queue_is_not_reused() {
-        let mut local = Local::new();
+        let mut local = Local::<()>::new();
         let a = local.acquire(&"a".into());
         let position = local.add(a, Subscriber { conn: 1, slot: 0, format: 0 });
         assert!(local.deliver(publication("a")) && !local.deliver(publication("b")));
@@ -255,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_served_channel_lets_the_others_go_first() {
-        let mut local = Local::new();
+        let mut local = Local::<()>::new();
         for name in ["a", "b"] {
             let id = local.acquire(&name.into());
             local.add(id, Subscriber { conn: id, slot: 0, format: 0 });
@@ -288,7 +307,7 @@ mod tests {
         /// Each subscriber gets every batch that began while it was subscribed and had not left, once.
         #[test]
         fn a_batch_reaches_those_who_were_there(ops in proptest::collection::vec(op(), 1..120)) {
-            let mut local = Local::new();
+            let mut local = Local::<()>::new();
             let name: Arc<str> = "x".into();
             let mut positions: BTreeMap<u32, u32> = BTreeMap::new(); // conn -> position
             let mut owed: Vec<u32> = Vec::new(); // conns that the batch under way has to reach
@@ -314,7 +333,7 @@ mod tests {
                     Op::Publish => drop(local.deliver(publication("x"))),
                     Op::Serve(count) => {
                         let Some(id) = local.front() else { prop_assert!(owed.is_empty()); continue };
-                        if local.is_served(id) {
+                        if local.take_batch(id).is_none() {
                             prop_assert!(owed.is_empty());
                             prop_assert!(!local.begin_batch(id).is_empty());
                             owed.extend(positions.keys());
@@ -325,7 +344,7 @@ mod tests {
                             prop_assert!(at.is_some(), "served twice or too early: {subscriber:?}");
                             owed.swap_remove(at.unwrap());
                         }
-                        prop_assert_eq!(local.is_served(id), owed.is_empty());
+                        prop_assert_eq!(local.put_batch(id, ()), !owed.is_empty());
                     }
                 }
                 for (&conn, &position) in &positions {

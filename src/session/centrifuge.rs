@@ -142,8 +142,8 @@ fn channel_name(name: &str, cx: &Context<'_>) -> Result<Arc<str>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::settings;
-    use super::super::{ClientId, Counts};
+    use super::super::Counts;
+    use super::super::tests::{client, settings};
     use super::*;
 
     /// Sends frames of text and returns what came back, what was asked, and how it ended.
@@ -153,15 +153,15 @@ mod tests {
         let mut outcome = Ok(());
         for text in frames {
             let mut input = vec![0x81, 0xfe];
-            input.extend((text.len() as u16).to_be_bytes());
+            input.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
             if text.len() < 126 {
                 input.truncate(1);
-                input.push(0x80 | text.len() as u8);
+                input.push(0x80 | u8::try_from(text.len()).unwrap());
             }
             input.extend([0; 4]);
             input.extend(text.as_bytes());
             let counts = Counts::default();
-            let client = ClientId(1);
+            let client = client(1);
             let (out, actions) = (&mut out, &mut actions);
             let mut cx = Context { now_ms: 0, settings: &settings, client, out, actions, counts };
             outcome = session.receive(&mut input, &mut cx);
@@ -179,7 +179,7 @@ mod tests {
         let payload = &out[out.find('{').unwrap()..];
         let lines: Vec<&str> = payload.lines().collect();
         assert_eq!(lines.len(), 3, "{out}");
-        assert!(lines[0].contains(r#""client":"00000000-0000-8000-8000-000000000001""#));
+        assert!(lines[0].contains(&format!(r#""client":"{}""#, client(1))));
         assert!(lines[0].ends_with(r#""ping":25,"pong":true}}"#), "{}", lines[0]);
         assert_eq!(lines[1], r#"{"id":2,"ping":{}}"#);
         assert_eq!(lines[2], r#"{"id":3,"error":{"code":108,"message":"not available"}}"#);

@@ -10,7 +10,11 @@ use crate::proto::ws::handshake::Upgrade;
 
 /// See the module documentation.
 #[derive(Debug, Default)]
-pub struct Head(Option<Box<Vec<u8>>>);
+pub struct Head(Option<Box<Held>>);
+
+/// Bytes of a head in pieces. In a box, so that a session without them is small.
+#[derive(Debug)]
+struct Held(Vec<u8>);
 
 /// What the head led to.
 #[derive(Debug)]
@@ -40,11 +44,12 @@ impl Head {
         let bytes_max = cx.settings.head_bytes_max;
         let Some(held) = &mut self.0 else {
             let Some((session, length)) = open(input, bytes_max, handler, cx)? else {
-                self.0 = Some(Box::new(input.to_vec()));
+                self.0 = Some(Box::new(Held(input.to_vec())));
                 return Ok(None);
             };
             return Ok(Some(Next { session, rest: Rest::Input(length) }));
         };
+        let Held(held) = held.as_mut();
         held.extend_from_slice(input);
         let Some((session, length)) = open(held, bytes_max, handler, cx)? else { return Ok(None) };
         let rest = Rest::Held(held.split_off(length));
@@ -52,9 +57,12 @@ impl Head {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |held| held.capacity())
+        self.0.as_ref().map_or(0, |held| held.0.capacity())
     }
 }
+
+/// A session and the length of the head that opened it.
+type Opened<S> = (Session<S>, usize);
 
 /// Parses the head; when it is whole, answers it and returns the session that it opens, and its length.
 fn open<H: Handler>(
@@ -62,7 +70,7 @@ fn open<H: Handler>(
     bytes_max: usize,
     handler: &mut H,
     cx: &mut Context<'_>,
-) -> Result<Option<(Session<H::State>, usize)>, CloseReason> {
+) -> Result<Option<Opened<H::State>>, CloseReason> {
     let refuse = |refusal: Refusal, cx: &mut Context<'_>| {
         refusal.write(cx.out);
         Err(CloseReason::Refused(refusal))

@@ -8,6 +8,7 @@ pub mod centrifuge;
 pub mod head;
 pub mod raw;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::proto::centrifuge::{Disconnect, Error};
@@ -41,13 +42,11 @@ pub enum Action {
         /// The session's number for the answer.
         request: Option<u32>,
     },
-    /// Call [`Session::timer`] at this time, in milliseconds of the shard's clock; replaces an earlier one.
+    /// Call the handler's timer at this time, in milliseconds of the shard's clock; replaces an earlier one.
     SetTimer {
         /// When.
         at_ms: u64,
     },
-    /// The endpoint's first sign that the handshake is done: start heartbeats.
-    Opened,
 }
 
 /// How a connection ends.
@@ -149,14 +148,27 @@ pub struct Settings {
     pub ping_s: u64,
 }
 
-/// 128 bits that name a connection, shown in the form of a UUID.
+/// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientId(pub u128);
+pub struct ClientId {
+    /// The process's random number.
+    pub seed: u64,
+    /// The connection's shard.
+    pub shard: u16,
+    /// The connection's token in its shard.
+    pub token: u64,
+}
 
 impl std::fmt::Display for ClientId {
+    /// Computed when it is asked for: an idle connection need not store it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            (salt, self.seed, self.shard, self.token).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
         // RFC 9562 §5.8: version 8, "custom"; variant 10.
-        let id = self.0 & !(0xf << 76) & !(0x3 << 62) | 0x8 << 76 | 0x2 << 62;
+        let id = (half(1) << 64 | half(2)) & !(0xf << 76) & !(0x3 << 62) | 0x8 << 76 | 0x2 << 62;
         let hex = format!("{id:032x}");
         let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
         write!(f, "{a}-{b}-{c}-{d}-{e}")
@@ -215,7 +227,6 @@ impl<S> Session<S> {
         if let Self::Head(head) = self {
             let Some(next) = head.receive(input, handler, cx)? else { return Ok(()) };
             *self = next.session;
-            cx.actions.push(Action::Opened);
             match next.rest {
                 head::Rest::Input(at) => input = &mut input[at..],
                 head::Rest::Held(mut bytes) => return self.receive_open(&mut bytes, handler, cx),
@@ -316,14 +327,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_client_id_looks_like_a_uuid() {
-        let id = ClientId(u128::MAX).to_string();
-        assert_eq!(id, "ffffffff-ffff-8fff-bfff-ffffffffffff");
-        assert_eq!(ClientId(1).to_string(), "00000000-0000-8000-8000-000000000001");
+        let id = client(1).to_string();
+        assert_eq!((id.len(), &id[8..9], &id[14..15]), (36, "-", "8"), "{id}");
+        assert_ne!(id, client(2).to_string());
     }
 
     #[test]
-    fn a_session_without_state_is_sixteen_bytes() {
-        assert!(size_of::<Session<()>>() <= 16, "{}", size_of::<Session<()>>());
+    fn a_session_without_state_is_24_bytes() {
+        assert!(size_of::<Session<()>>() <= 24, "{}", size_of::<Session<()>>());
     }
 
     #[test]
@@ -332,6 +343,11 @@ pub(crate) mod tests {
         assert_eq!(CloseReason::Peer(1005).frame(), Some((None, "")));
         assert_eq!(CloseReason::Violation(Violation::Utf8).frame().unwrap().0, Some(1007));
         assert_eq!(CloseReason::Hangup.frame(), None);
+    }
+
+    /// A connection's name for tests.
+    pub(crate) fn client(token: u64) -> ClientId {
+        ClientId { seed: 7, shard: 0, token }
     }
 
     /// Settings that tests of sessions share.

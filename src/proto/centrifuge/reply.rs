@@ -7,15 +7,6 @@ use super::codes::Error;
 /// The server's ping: an empty reply.
 pub const PING: &[u8] = b"{}";
 
-/// Who published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientInfo {
-    /// The user's id; empty for an anonymous one.
-    pub user: String,
-    /// The connection's id.
-    pub client: String,
-}
-
 /// Appends `text` as a JSON string.
 pub fn put_string(out: &mut Vec<u8>, text: &str) {
     #[expect(clippy::expect_used, reason = "writing a string to a Vec cannot fail")]
@@ -87,28 +78,17 @@ pub fn put_error(out: &mut Vec<u8>, start: usize, id: u32, error: &Error) {
     out.extend_from_slice(b"}}");
 }
 
-/// Appends the push of a publication. `data` is raw JSON without line ends.
-pub fn put_publication(
-    out: &mut Vec<u8>,
-    start: usize,
-    channel: &str,
-    data: &[u8],
-    info: Option<&ClientInfo>,
-) {
+/// Appends the push of a publication. `data` is raw JSON without line ends; `client` the id of the connection that
+/// published, if one did.
+pub fn put_publication(out: &mut Vec<u8>, start: usize, channel: &str, data: &[u8], client: Option<&str>) {
     begin(out, start);
     out.extend_from_slice(b"{\"push\":{\"channel\":");
     put_string(out, channel);
     out.extend_from_slice(b",\"pub\":{\"data\":");
     out.extend_from_slice(data);
-    if let Some(info) = info {
-        out.extend_from_slice(b",\"info\":{");
-        if !info.user.is_empty() {
-            out.extend_from_slice(b"\"user\":");
-            put_string(out, &info.user);
-            out.push(b',');
-        }
-        out.extend_from_slice(b"\"client\":");
-        put_string(out, &info.client);
+    if let Some(client) = client {
+        out.extend_from_slice(b",\"info\":{\"client\":");
+        put_string(out, client);
         out.push(b'}');
     }
     out.extend_from_slice(b"}}}");
@@ -123,6 +103,11 @@ pub fn put_text_as_json(out: &mut Vec<u8>, data: &[u8]) {
         }
         Err(_) => put_string(out, &String::from_utf8_lossy(data)),
     }
+}
+
+/// Appends bytes as JSON for a push: a string in base64.
+pub fn put_binary_as_json(out: &mut Vec<u8>, data: &[u8]) {
+    put_string(out, &data_encoding::BASE64.encode(data));
 }
 
 #[cfg(test)]
@@ -153,12 +138,8 @@ mod tests {
 
     #[test]
     fn a_publication_carries_raw_json_and_its_publisher() {
-        let info = ClientInfo { user: "u\"".into(), client: "c".into() };
-        let push = text(|out| put_publication(out, 0, "a\"b", b"[1]", Some(&info)));
-        assert_eq!(
-            push,
-            r#"{"push":{"channel":"a\"b","pub":{"data":[1],"info":{"user":"u\"","client":"c"}}}}"#
-        );
+        let push = text(|out| put_publication(out, 0, "a\"b", b"[1]", Some("c")));
+        assert_eq!(push, r#"{"push":{"channel":"a\"b","pub":{"data":[1],"info":{"client":"c"}}}}"#);
     }
 
     #[test]

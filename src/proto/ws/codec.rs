@@ -348,10 +348,10 @@ mod tests {
         let key = [0x12, 0x34, 0x56, 0x78];
         let mut out = vec![first];
         match payload.len() {
-            len @ 0..126 => out.push(0x80 | len as u8),
+            len @ 0..126 => out.push(0x80 | u8::try_from(len).unwrap()),
             len @ 126..65_536 => {
                 out.push(0x80 | 126);
-                out.extend((len as u16).to_be_bytes());
+                out.extend(u16::try_from(len).unwrap().to_be_bytes());
             }
             len => {
                 out.push(0x80 | 127);
