@@ -65,9 +65,10 @@ impl Key {
         (self.slot)(&mut config.clone()).toml()
     }
 
-    /// What holds when nobody types it.
+    /// What holds when nobody types it, as it would be typed at a prompt.
     pub fn default_text(&self) -> String {
-        self.otherwise.map_or_else(|| self.toml(&Config::default()), str::to_owned)
+        let typed = || self.toml(&Config::default()).replace(['"', '[', ']'], "");
+        self.otherwise.map_or_else(typed, str::to_owned)
     }
 
     /// What may be typed.

@@ -195,7 +195,8 @@ fn in_range(n: u64, range: &RangeInclusive<u64>) -> Option<usize> {
     range.contains(&n).then(|| usize::try_from(n).ok()).flatten()
 }
 
-const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const UNITS: [(&str, u64); 5] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// `64KiB` or `64 KiB`. Units of 1000 are not taken: too many people write KB and mean KiB.
 fn parse_size(word: &str) -> Option<u64> {
@@ -273,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_printed_size_is_read_as_the_same_number() {
-        for bytes in [0, 1, 1023, 1024, 1025, 65_536, 3 << 20, (1 << 30) + 1024, 5 << 30] {
+        for bytes in [0, 1, 1023, 1024, 1025, 65_536, 3 << 20, (1 << 30) + 1024, 5 << 30, 3 << 40] {
             assert_eq!(parse_size(&size(bytes)), Some(bytes), "{}", size(bytes));
         }
     }
