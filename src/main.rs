@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use throng::config::{self, Config, Effective};
 use throng::control::{announce, logs};
-use throng::net;
+use throng::{doctor, net};
 
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;
@@ -107,15 +107,5 @@ mod load {
 
     pub(crate) fn run(_: &Args) -> std::process::ExitCode {
         super::failed(&"the load generator is not part of this build")
-    }
-}
-
-/// Stands in for `throng::doctor` until it lands.
-mod doctor {
-    #[derive(clap::Args)]
-    pub(crate) struct Args {}
-
-    pub(crate) fn run(_: &Args) -> std::process::ExitCode {
-        super::failed(&"the doctor is not part of this build")
     }
 }

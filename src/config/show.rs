@@ -73,7 +73,7 @@ fn memory_comment(config: &Config, descriptors: u64) -> String {
         "\n# Capacity: {} connections ({tables} descriptor table{plural} of {}, {} of each kept back)\n",
         grouped(capacity),
         grouped(descriptors),
-        memory::DESCRIPTORS_RESERVED,
+        memory::descriptors_reserved(config.shards),
     );
     text.push_str("# User memory at worst, when every limit is reached at once:\n");
     let mut row = |bytes: u64, what: &str, how: &str| {
@@ -177,9 +177,9 @@ mod tests {
     fn capacity_and_memory_stand_at_the_end() {
         let effective = flags(&[("shards", "2")]);
         let text = effective.toml(20_000);
-        assert!(text.contains("# Capacity: 39,800 connections (2 descriptor tables of 20,000"), "{text}");
+        assert!(text.contains("# Capacity: 39,840 connections (2 descriptor tables of 20,000"), "{text}");
         let json = effective.json(20_000);
-        assert_eq!(json["capacity"]["connections"], 39_800);
+        assert_eq!(json["capacity"]["connections"], 39_840);
         assert_eq!(json["config"]["queued_bytes_max"], 256 << 20);
         assert_eq!(json["sources"]["shards"], "--shards");
         let items = json["memory"]["items"].as_array().unwrap();

@@ -1,7 +1,7 @@
 //! The control listener's HTTP side: `/metrics`, `/health`, `/ready`, and a door that keeps it small.
 //!
-//! Nothing here is logged per request, and nobody can hold more than [`SEATS_MAX`] connections or one of them for
-//! longer than [`SILENCE_MAX`] without getting an answer.
+//! Nothing here is logged per request. At most [`SEATS_MAX`] connections are held, and none of them for longer than
+//! [`SILENCE_MAX`] without an answer.
 
 use super::State;
 use super::metrics::{self, View};
@@ -59,14 +59,19 @@ async fn ready(view: extract::State<Arc<View>>) -> (StatusCode, String) {
 pub(super) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
+    silence_max: Duration,
 }
 
 impl Door {
     /// Takes over a bound listener.
     pub(super) fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+        Self::with_limits(listener, SEATS_MAX, SILENCE_MAX)
+    }
+
+    fn with_limits(listener: std::net::TcpListener, seats: usize, silence_max: Duration) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        Ok(Self { listener, seats: Arc::new(Semaphore::new(SEATS_MAX)) })
+        Ok(Self { listener, seats: Arc::new(Semaphore::new(seats)), silence_max })
     }
 }
 
@@ -78,7 +83,8 @@ impl Listener for Door {
         // Fails only on a closed semaphore, and nobody closes it.
         let permit = Arc::clone(&self.seats).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Seat { stream, silence: Box::pin(sleep(SILENCE_MAX)), _permit: permit }, address)
+        let silence = Box::pin(sleep(self.silence_max));
+        (Seat { stream, silence, silence_max: self.silence_max, _permit: permit }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -90,6 +96,7 @@ impl Listener for Door {
 pub(super) struct Seat {
     stream: TcpStream,
     silence: Pin<Box<Sleep>>,
+    silence_max: Duration,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -118,7 +125,8 @@ impl AsyncWrite for Seat {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
             Poll::Pending => self.wait(cx),
             ready @ Poll::Ready(_) => {
-                self.silence.as_mut().reset(Instant::now() + SILENCE_MAX);
+                let deadline = Instant::now() + self.silence_max;
+                self.silence.as_mut().reset(deadline);
                 ready
             }
         }
@@ -130,5 +138,60 @@ impl AsyncWrite for Seat {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Readiness;
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::thread;
+
+    /// A listener with one seat, served until the test process ends.
+    fn one_seat(silence_max: Duration) -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
+            runtime
+                .block_on(async { serve(Door::with_limits(listener, 1, silence_max).unwrap(), view).await });
+        });
+        address
+    }
+
+    #[test]
+    fn who_never_ends_a_request_is_shown_the_door() {
+        let mut slow = TcpStream::connect(one_seat(Duration::from_millis(100))).unwrap();
+        slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        slow.write_all(b"GET /health HTTP/1.1\r\nhost: ").unwrap();
+        let mut rest = Vec::new();
+        // An end or a reset, but not the 20 seconds of the client's patience.
+        if let Err(error) = slow.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        assert!(rest.is_empty(), "{rest:?}");
+    }
+
+    #[test]
+    fn who_finds_no_seat_waits_for_one() {
+        let address = one_seat(SILENCE_MAX);
+        let ask =
+            |stream: &mut TcpStream| stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 15];
+        let mut first = TcpStream::connect(address).unwrap();
+        ask(&mut first);
+        first.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        let mut second = TcpStream::connect(address).unwrap();
+        ask(&mut second);
+        second.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert_eq!(second.read(&mut answer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(first);
+        second.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        second.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
     }
 }

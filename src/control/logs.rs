@@ -44,3 +44,39 @@ pub fn end_process_on_panic() {
         process::exit(1);
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// This test runs itself once more, in a process of its own that is meant to die.
+    #[test]
+    fn a_panic_in_a_thread_ends_the_process_with_one_line() {
+        const CHILD: &str = "THRONG_TEST_PANICS";
+        if std::env::var_os(CHILD).is_some() {
+            init(&Logs { level: "error".into(), format: LogFormat::Json }).unwrap();
+            end_process_on_panic();
+            let shard = thread::Builder::new().name("shard-3".into()).spawn(|| panic!("planted")).unwrap();
+            shard.join().ok();
+            process::exit(0);
+        }
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "--nocapture",
+                "control::logs::tests::a_panic_in_a_thread_ends_the_process_with_one_line",
+            ])
+            .env(CHILD, "1")
+            .env_remove("RUST_BACKTRACE")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let line: serde_json::Value = serde_json::from_str(stderr.trim_end()).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        let message = line["message"].as_str().unwrap();
+        assert!(message.starts_with("thread shard-3 panicked at src/control/logs.rs:"), "{message}");
+        assert!(message.ends_with(": planted"), "{message}");
+    }
+}
