@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use throng::config::{self, Config, Effective};
 use throng::control::{announce, logs};
-use throng::{doctor, net};
+use throng::{doctor, load, net};
 
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;
@@ -98,14 +98,4 @@ fn serve(config: Config) -> ExitCode {
 fn failed(error: &dyn Display) -> ExitCode {
     eprintln!("throng: {error}");
     ExitCode::FAILURE
-}
-
-/// Stands in for `throng::load` until it lands.
-mod load {
-    #[derive(clap::Args)]
-    pub(crate) struct Args {}
-
-    pub(crate) fn run(_: &Args) -> std::process::ExitCode {
-        super::failed(&"the load generator is not part of this build")
-    }
 }
