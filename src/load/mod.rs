@@ -1,1 +1,72 @@
-//! The load generator.
+//! The load generator, `throng bench`: opens very many connections from one process and measures what a server does
+//! with them.
+//!
+//! A scenario (`idle`, `echo`, `fanout`, `handshakes`) is a director on the main thread and a crew of threads with
+//! connections. In reading order:
+//!
+//! * what is asked: `args`, and how it is divided among threads, descriptor tables and source addresses: `plan`;
+//! * what is said: `script`, `frames`, `publication`; how a connection begins: `dial`;
+//! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` (subscribers), `volley` and
+//!   `echoes`, `churn`; the publisher: `publisher`;
+//! * the scenarios: `stage` with `idle` and `fanout`, `echo`, `handshakes`;
+//! * what is found: `probe` and `usage` (CPU, memory), `findings`, `report`, `progress`.
+//!
+//! The invariants: the generator knows nothing of the server's code, only of protocols, so that it measures others
+//! as well; latency counts from the moment something was due, not from when there was time for it; order, gaps and
+//! content are checked while measuring; and every report says whether the generator itself was the limit. With
+//! `--tcp` the same bytes go to the bare programs of `benches/bare.rs`, which are the limit that a server can reach.
+//!
+//! The keys of the JSON object are listed by `throng bench SCENARIO --help`.
+
+mod args;
+mod audience;
+mod board;
+mod churn;
+mod clock;
+mod crew;
+mod dial;
+mod ear;
+mod echo;
+mod echoes;
+mod fanout;
+mod findings;
+mod frames;
+mod handshakes;
+mod idle;
+mod plan;
+mod probe;
+mod progress;
+mod publication;
+mod publisher;
+mod report;
+mod script;
+mod stage;
+mod usage;
+mod volley;
+
+use std::process::ExitCode;
+
+pub use args::Args;
+use args::Scenario;
+use crew::Refusal;
+
+/// Runs the scenario, with its progress on stderr and its report on stdout.
+///
+/// The exit code is 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder; and 2 when
+/// it cannot be done as asked.
+pub fn run(args: &Args) -> ExitCode {
+    let outcome = match &args.scenario {
+        Scenario::Idle(args) => idle::run(args),
+        Scenario::Echo(args) => echo::run(args),
+        Scenario::Fanout(args) => fanout::run(args),
+        Scenario::Handshakes(args) => handshakes::run(args),
+    };
+    let (code, text) = match outcome {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => return ExitCode::from(1),
+        Err(Refusal::Failure(text)) => (1, text),
+        Err(Refusal::Arguments(text)) => (2, text),
+    };
+    eprintln!("throng bench: {text}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,251 @@
+//! What a person types after `throng bench`. Owns the flags and their checks; what they mean is decided by the
+//! scenarios. Invariant: what passes `Common::target` and clap can be run; everything else ends with exit code 2.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+/// Arguments of `throng bench`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(super) scenario: Scenario,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(super) enum Scenario {
+    #[command(after_long_help = super::report::json_help())]
+    /// Open connections and hold them: connect rate, memory per connection, CPU of heartbeats
+    Idle(Idle),
+    #[command(after_long_help = super::report::json_help())]
+    /// Send messages to an echo endpoint and wait for them: CPU per message, rate, latency
+    Echo(Echo),
+    #[command(after_long_help = super::report::json_help())]
+    /// Publish to subscribers of one channel: deliveries per second, CPU per delivery, latency, order, gaps
+    Fanout(Fanout),
+    #[command(after_long_help = super::report::json_help())]
+    /// Open, close, again: handshakes per second and CPU of each
+    Handshakes(Handshakes),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Common {
+    /// Server: ws://HOST:PORT/PATH
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// Threads of the generator; more are added when one descriptor table cannot hold the connections
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: u16,
+    /// Cores for the threads, in turn, for example 1 or 2,3 [default: the kernel decides]
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    pub(super) pin: Vec<usize>,
+    /// Process of the server, for its CPU and memory; several for a group
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub(super) pid: Vec<u32>,
+    /// Print one JSON object in place of the table
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Seconds that a handshake, or the last delivery, may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    pub(super) timeout: f64,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Opening {
+    /// Connections to open
+    #[arg(long, visible_alias = "subscribers", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
+    pub(super) connections: u32,
+    /// Handshakes in progress at a time, all threads together
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) concurrency: u32,
+    /// Connections to open per second [default: as fast as they succeed]
+    #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
+    pub(super) connect_rate: Option<f64>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Idle {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) opening: Opening,
+    /// Channel that every connection subscribes to
+    #[arg(long, value_name = "CHANNEL")]
+    pub(super) subscribe: Option<String>,
+    /// Seconds to hold the connections, answering heartbeats
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    pub(super) hold: f64,
+    /// Afterwards, publish so many times to the channel, each when the one before has reached all
+    #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "subscribe")]
+    pub(super) publish: u32,
+    /// Bytes of data per publication, as JSON
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
+    pub(super) size: u32,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Echo {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Connections
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) connections: u32,
+    /// Bytes of payload per message
+    #[arg(long, value_name = "BYTES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub(super) size: u32,
+    /// Messages that each connection has under way
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) in_flight: u32,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(super) seconds: f64,
+    /// Seconds to run before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(super) warmup: f64,
+    /// Send text messages [default: binary]
+    #[arg(long)]
+    pub(super) text: bool,
+    /// No WebSocket: send as many bytes as a masked frame has and expect the same back (for `bare echo`)
+    #[arg(long, conflicts_with = "text")]
+    pub(super) tcp: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Fanout {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) opening: Opening,
+    /// Channel
+    #[arg(long, default_value = "bench")]
+    pub(super) channel: String,
+    /// Publications per second, on schedule whatever the server does
+    #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
+    pub(super) rate: Option<f64>,
+    /// Saturation: the next publication goes out when so many, less one, are not yet at all subscribers [default: 1]
+    #[arg(long, value_name = "COUNT", conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) in_flight: Option<u32>,
+    /// Bytes of data per publication, as JSON
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
+    pub(super) size: u32,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub(super) seconds: f64,
+    /// Seconds to publish before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(super) warmup: f64,
+    /// No WebSocket: send what a server would send to each subscriber (for `bare fanout`)
+    #[arg(long)]
+    pub(super) tcp: bool,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Handshakes {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Connections under way at a time
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) concurrency: u32,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(super) seconds: f64,
+    /// Seconds to run before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(super) warmup: f64,
+    /// End with the WebSocket closing handshake [default: close the socket]
+    #[arg(long)]
+    pub(super) goodbye: bool,
+    /// No WebSocket: the same bytes to a server that answers anything (for `bare accept`)
+    #[arg(long, conflicts_with = "goodbye")]
+    pub(super) tcp: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    (value > 0.0 && value <= 1e9).then_some(value).ok_or_else(|| "not in 0 < x <= 1e9".to_owned())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    (0.0..=1e6).contains(&value).then_some(value).ok_or_else(|| "not in 0..=1000000".to_owned())
+}
+
+/// Where to connect and what to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) url: String,
+    pub(super) address: SocketAddr,
+    pub(super) host: String,
+    pub(super) path: String,
+}
+
+impl Target {
+    /// Reads `ws://HOST:PORT/PATH`; the port is 80 and the path `/` when left out.
+    pub(super) fn parse(url: &str) -> Result<Self, String> {
+        let rest = url.strip_prefix("ws://").ok_or_else(|| format!("{url}: only ws:// is spoken"))?;
+        let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+        let port_at = host.rfind(':').filter(|&at| !host[at..].contains(']'));
+        let with_port = if port_at.is_some() { host.to_owned() } else { format!("{host}:80") };
+        let mut found = with_port.to_socket_addrs().map_err(|e| format!("{url}: {e}"))?;
+        let address = found.next().ok_or_else(|| format!("{url}: no address"))?;
+        if path.contains(|c: char| c.is_ascii_whitespace() || c.is_control()) {
+            return Err(format!("{url}: the path has white space"));
+        }
+        Ok(Self { url: url.to_owned(), address, host: host.to_owned(), path: path.to_owned() })
+    }
+}
+
+impl Common {
+    /// The server, `default_path` on the development address when no URL was given.
+    pub(super) fn target(&self, default_path: &str) -> Result<Target, String> {
+        match &self.url {
+            Some(url) => Target::parse(url),
+            None => Target::parse(&format!("ws://127.0.0.1:8000{default_path}")),
+        }
+    }
+
+    pub(super) fn timeout_ns(&self) -> u64 {
+        super::clock::ns(self.timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_url_becomes_a_target() {
+        let target = Target::parse("ws://127.0.0.1:8000/a/b?c").unwrap();
+        assert_eq!(target.address, "127.0.0.1:8000".parse().unwrap());
+        assert_eq!((target.host.as_str(), target.path.as_str()), ("127.0.0.1:8000", "/a/b?c"));
+        assert_eq!(Target::parse("ws://127.0.0.1").unwrap().address.port(), 80);
+        assert_eq!(Target::parse("ws://[::1]:9/").unwrap().address, "[::1]:9".parse().unwrap());
+        for bad in
+            ["wss://127.0.0.1/", "127.0.0.1:8000", "ws://", "ws://127.0.0.1:99999/", "ws://127.0.0.1/a b"]
+        {
+            assert!(Target::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        let parse = |line: &str| Cli::try_parse_from(format!("bench {line}").split(' '));
+        assert!(parse("idle --connections 10 --subscribe x --publish 1").is_ok());
+        assert!(parse("fanout --subscribers 10 --in-flight 4 --pin 0,1 --pid 1 --pid 2").is_ok());
+        for bad in [
+            "idle --connections 0",
+            "idle --connections 10 --publish 1",
+            "fanout --connections 10 --rate 1 --in-flight 1",
+            "fanout --connections 10 --rate 0",
+            "echo --tcp --text",
+            "echo --seconds -1",
+        ] {
+            assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
+        }
+    }
+}

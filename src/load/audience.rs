@@ -1,0 +1,314 @@
+//! One thread's subscribers: opens its share of the connections, answers heartbeats, and checks every
+//! publication that arrives.
+//!
+//! The invariants: a connection that waits owns its entry in the slab and nothing else (bytes of a
+//! frame that is still arriving are the one exception), and an arrival costs no allocation, because the
+//! generator must hold hundreds of thousands of connections and be faster than the server. Left out:
+//! publishing, and every decision about when a run begins or ends.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use super::board::{Board, Lane};
+use super::dial;
+use super::ear::{Ear, Heard};
+use super::findings::{Failures, Latency};
+use super::plan::{self, Share};
+use super::script::{Manner, Script};
+
+/// Events per wait: small enough that arrivals are counted, and the publisher woken, without delay.
+const EVENTS_PER_WAIT: usize = 512;
+/// Bytes read at a time. A frame must fit.
+const BUFFER_BYTES: usize = 1 << 20;
+/// How long a thread waits for events before it looks at the board again.
+const WAIT_OPENING: Duration = Duration::from_millis(2);
+const WAIT_HOLDING: Duration = Duration::from_millis(100);
+const SWEEP_NS: u64 = 500_000_000;
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Connecting,
+    /// The upgrade request is sent.
+    Upgrading,
+    /// The commands are sent.
+    Joining,
+    Live,
+    Gone,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    socket: Option<TcpStream>,
+    pub(super) phase: Phase,
+    /// Until it is live, when it was dialled, in units of [`Client::TICK_NS`]; afterwards, the number of the
+    /// publication that must come next.
+    pub(super) word: u32,
+    partial: Option<Box<Partial>>,
+}
+
+/// The beginning of a frame whose rest has not arrived.
+#[derive(Debug)]
+struct Partial(Vec<u8>);
+
+impl Client {
+    /// 65 µs: a u32 of them lasts three days, and latencies of handshakes need no more.
+    pub(super) const TICK_NS: u64 = 1 << 16;
+
+    /// Sends a small message; a socket that has no room for it counts as failed.
+    ///
+    /// # Errors
+    /// The kind of the failure.
+    pub(super) fn say(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        match socket.write(bytes) {
+            Ok(n) if n == bytes.len() => Ok(()),
+            Ok(_) => Err("send: no room for a small message".to_owned()),
+            Err(e) => Err(dial::cause("send", &e)),
+        }
+    }
+}
+
+/// How a thread is to open its connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub(super) share: Share,
+    /// Handshakes in progress at a time.
+    pub(super) concurrency: usize,
+    /// Connections per second.
+    pub(super) rate: Option<f64>,
+    pub(super) timeout_ns: u64,
+}
+
+/// What one thread brings home.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub(super) failures: Failures,
+    /// From dialling to being live.
+    pub(super) opening: Latency,
+    /// From the intended moment of a publication to its arrival: all, the first quarter, the last quarter.
+    pub(super) arrivals: [Latency; 3],
+}
+
+impl Findings {
+    pub(super) fn new() -> Self {
+        let arrivals = [Latency::new(), Latency::new(), Latency::new()];
+        Self { failures: Failures::default(), opening: Latency::new(), arrivals }
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.failures.merge(other.failures);
+        self.opening.merge(&other.opening);
+        for (mine, theirs) in self.arrivals.iter_mut().zip(&other.arrivals) {
+            mine.merge(theirs);
+        }
+    }
+}
+
+pub(super) struct Audience<'a> {
+    script: &'a Script,
+    board: &'a Board,
+    lane: &'a Lane,
+    opening: Opening,
+    poll: Poll,
+    clients: Vec<Client>,
+    buffer: Vec<u8>,
+    ear: Ear<'a>,
+    /// All connections before this one are live or gone.
+    settled: usize,
+    swept_at_ns: u64,
+}
+
+impl<'a> Audience<'a> {
+    /// # Errors
+    /// What making the poller says.
+    pub(super) fn new(
+        script: &'a Script,
+        board: &'a Board,
+        lane: &'a Lane,
+        opening: Opening,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            script,
+            board,
+            lane,
+            opening,
+            poll: Poll::new()?,
+            clients: Vec::with_capacity(opening.share.count),
+            buffer: vec![0; BUFFER_BYTES],
+            ear: Ear::new(script, board, lane),
+            settled: 0,
+            swept_at_ns: 0,
+        })
+    }
+
+    /// Runs until the board says stop.
+    ///
+    /// # Errors
+    /// What the poller says.
+    pub(super) fn run(mut self) -> io::Result<Findings> {
+        let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+        let started_at_ns = self.board.clock.now_ns();
+        while !self.board.stopped() {
+            self.open(started_at_ns);
+            let done = self.settled == self.opening.share.count;
+            match self.poll.poll(&mut events, Some(if done { WAIT_HOLDING } else { WAIT_OPENING })) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            for event in &events {
+                let index = event.token().0;
+                if self.clients[index].phase == Phase::Connecting {
+                    self.connected(index);
+                } else {
+                    self.read(index, event.is_read_closed() || event.is_error());
+                }
+            }
+            self.ear.flush();
+            if !done {
+                self.sweep();
+            }
+        }
+        Ok(self.ear.findings)
+    }
+
+    /// Dials as many as may be in progress.
+    fn open(&mut self, started_at_ns: u64) {
+        let Opening { share, concurrency, rate, .. } = self.opening;
+        let now_ns = self.board.clock.now_ns();
+        let allowed = match rate {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "float casts saturate"
+            )]
+            Some(rate) => (super::clock::seconds(now_ns - started_at_ns) * rate) as usize + 1,
+            None => share.count,
+        };
+        while self.clients.len() < share.count.min(allowed) && self.ear.pending < concurrency {
+            let index = self.clients.len();
+            self.lane.started.add(1);
+            self.ear.pending += 1;
+            let word = self.ear.ticks();
+            self.clients.push(Client { socket: None, phase: Phase::Connecting, word, partial: None });
+            if let Err(e) = self.dial(index) {
+                self.end(index, dial::cause("connect", &e));
+            }
+        }
+    }
+
+    fn dial(&mut self, index: usize) -> io::Result<()> {
+        let address = self.script.target.address;
+        let source = plan::source_of_held(self.opening.share.first + index, address);
+        let mut socket = dial::dial(address, source)?;
+        // Edge-triggered: asked once, nothing to change when the connection is there.
+        self.poll.registry().register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+        self.clients[index].socket = Some(socket);
+        Ok(())
+    }
+
+    /// The first event of a connection: it is there, or the first write says why it is not.
+    fn connected(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let outcome = if self.script.manner == Manner::Tcp {
+            let error = client.socket.as_ref().and_then(|socket| socket.take_error().ok().flatten());
+            error.map_or(Ok(()), |e| Err(dial::cause("connect", &e)))
+        } else {
+            client.phase = Phase::Upgrading;
+            client.say(&self.script.request).map_err(|cause| cause.replacen("send", "connect", 1))
+        };
+        match outcome {
+            Err(cause) => self.end(index, cause),
+            Ok(()) if self.script.manner == Manner::Tcp => self.ear.live(client),
+            Ok(()) => {}
+        }
+    }
+
+    /// Reads what there is. A read that leaves room has emptied the socket (epoll(7), question 9), which saves the
+    /// second call, unless the end of the stream was announced with the data.
+    fn read(&mut self, index: usize, to_the_end: bool) {
+        let client = &mut self.clients[index];
+        let mut kept = match client.partial.take() {
+            Some(partial) => {
+                self.buffer[..partial.0.len()].copy_from_slice(&partial.0);
+                partial.0.len()
+            }
+            None => 0,
+        };
+        loop {
+            let Some(socket) = &mut client.socket else { return };
+            let room = self.buffer.len() - kept;
+            let read = match socket.read(&mut self.buffer[kept..]) {
+                Ok(0) if room == 0 => return self.end(index, "frame larger than the buffer".to_owned()),
+                Ok(0) => return self.end(index, "closed by the server".to_owned()),
+                Ok(n) => n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return self.end(index, dial::cause("receive", &e)),
+            };
+            self.lane.bytes.add(read as u64);
+            let filled = kept + read;
+            let consumed = match self.ear.hear(client, &self.buffer[..filled]) {
+                Heard::Consumed(n) => n,
+                Heard::Broken(cause) => return self.end(index, cause),
+            };
+            self.buffer.copy_within(consumed..filled, 0);
+            kept = filled - consumed;
+            if read < room && !to_the_end {
+                break;
+            }
+        }
+        if kept > 0 {
+            client.partial = Some(Box::new(Partial(self.buffer[..kept].to_vec())));
+        }
+    }
+
+    /// Gives up handshakes that take too long.
+    fn sweep(&mut self) {
+        while self.clients.get(self.settled).is_some_and(|c| matches!(c.phase, Phase::Live | Phase::Gone)) {
+            self.settled += 1;
+        }
+        let now_ns = self.board.clock.now_ns();
+        if now_ns - self.swept_at_ns < SWEEP_NS {
+            return;
+        }
+        self.swept_at_ns = now_ns;
+        let (ticks, limit) = (self.ear.ticks(), self.opening.timeout_ns / Client::TICK_NS);
+        for index in self.settled..self.clients.len() {
+            let client = &self.clients[index];
+            let kind = match client.phase {
+                Phase::Connecting => "connect: timed out",
+                Phase::Upgrading => "handshake: timed out",
+                Phase::Joining => "reply: timed out",
+                Phase::Live | Phase::Gone => continue,
+            };
+            if u64::from(ticks.wrapping_sub(client.word)) > limit {
+                self.end(index, kind.to_owned());
+            }
+        }
+    }
+
+    /// Closes a connection that failed, or was lost.
+    fn end(&mut self, index: usize, cause: String) {
+        let client = &mut self.clients[index];
+        client.socket = None;
+        client.partial = None;
+        self.ear.gone(client, cause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_connection_is_small() {
+        // A debug build of mio adds its own checks to each socket.
+        let bytes = if cfg!(debug_assertions) { 40 } else { 24 };
+        assert!(size_of::<Client>() <= bytes, "{} bytes", size_of::<Client>());
+    }
+}

@@ -1,0 +1,209 @@
+//! One thread's callers: open a connection, close it, open the next.
+//!
+//! The invariant: a slot has at most one connection, and a new one starts as soon as the last has ended, so the
+//! asked number is always under way. Source addresses rotate, because a closed connection keeps its port for a
+//! while (TIME_WAIT). Left out: connections that stay.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use super::board::{Board, Lane};
+use super::dial;
+use super::findings::{Failures, Latency};
+use super::frames;
+use super::plan;
+use super::script::{Manner, Script};
+
+const EVENTS_PER_WAIT: usize = 1024;
+const BUFFER_BYTES: usize = 16 << 10;
+const WAIT: Duration = Duration::from_millis(20);
+const SWEEP_NS: u64 = 500_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Upgrading,
+    /// The close frame is sent; the server closes.
+    Leaving,
+}
+
+struct Slot {
+    socket: Option<TcpStream>,
+    phase: Phase,
+    dialled_at_ns: u64,
+    head: Vec<u8>,
+}
+
+/// What one thread brings home.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub(super) failures: Failures,
+    pub(super) handshakes: Latency,
+}
+
+pub(super) struct Churn<'a> {
+    script: &'a Script,
+    board: &'a Board,
+    lane: &'a Lane,
+    /// A close frame, when the closing handshake is asked for.
+    goodbye: Option<Vec<u8>>,
+    timeout_ns: u64,
+    poll: Poll,
+    slots: Vec<Slot>,
+    dialled: usize,
+    buffer: Vec<u8>,
+    findings: Findings,
+}
+
+impl<'a> Churn<'a> {
+    /// # Errors
+    /// What making the poller says.
+    pub(super) fn new(
+        script: &'a Script,
+        board: &'a Board,
+        lane: &'a Lane,
+        goodbye: bool,
+        timeout_ns: u64,
+    ) -> io::Result<Self> {
+        let close = || {
+            let mut frame = Vec::new();
+            frames::push_masked(&mut frame, frames::CLOSE, &1000u16.to_be_bytes());
+            frame
+        };
+        Ok(Self {
+            script,
+            board,
+            lane,
+            goodbye: goodbye.then(close),
+            timeout_ns,
+            poll: Poll::new()?,
+            slots: Vec::new(),
+            dialled: 0,
+            buffer: vec![0; BUFFER_BYTES],
+            findings: Findings { failures: Failures::default(), handshakes: Latency::new() },
+        })
+    }
+
+    /// Keeps `count` connections under way until the board says stop.
+    ///
+    /// # Errors
+    /// What the poller says.
+    pub(super) fn run(mut self, count: usize) -> io::Result<Findings> {
+        let mut events = Events::with_capacity(EVENTS_PER_WAIT);
+        let empty = || Slot { socket: None, phase: Phase::Connecting, dialled_at_ns: 0, head: Vec::new() };
+        self.slots.resize_with(count, empty);
+        let mut swept_at_ns = 0;
+        while !self.board.stopped() {
+            for index in 0..self.slots.len() {
+                if self.slots[index].socket.is_none() {
+                    self.dial(index);
+                }
+            }
+            match self.poll.poll(&mut events, Some(WAIT)) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            for event in &events {
+                let index = event.token().0;
+                if let Err(cause) = self.turn(index) {
+                    self.fail(index, cause);
+                }
+            }
+            let now_ns = self.board.clock.now_ns();
+            if now_ns - swept_at_ns > SWEEP_NS {
+                swept_at_ns = now_ns;
+                self.sweep(now_ns);
+            }
+        }
+        Ok(self.findings)
+    }
+
+    fn dial(&mut self, index: usize) {
+        let address = self.script.target.address;
+        let source = plan::source_of_churn(self.dialled, address);
+        self.dialled += 1;
+        self.lane.started.add(1);
+        let slot = &mut self.slots[index];
+        slot.phase = Phase::Connecting;
+        slot.dialled_at_ns = self.board.clock.now_ns();
+        slot.head.clear();
+        let registered = dial::dial(address, source).and_then(|mut socket| {
+            let both = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut socket, Token(index), both).map(|()| socket)
+        });
+        match registered {
+            Ok(socket) => slot.socket = Some(socket),
+            Err(e) => self.fail(index, dial::cause("connect", &e)),
+        }
+    }
+
+    fn turn(&mut self, index: usize) -> Result<(), String> {
+        let slot = &mut self.slots[index];
+        let Some(socket) = &mut slot.socket else { return Ok(()) };
+        if slot.phase == Phase::Connecting {
+            slot.phase = Phase::Upgrading;
+            let sent = socket.write(&self.script.request);
+            return sent.map(drop).map_err(|e| dial::cause("connect", &e));
+        }
+        loop {
+            match socket.read(&mut self.buffer) {
+                Ok(0) if slot.phase == Phase::Leaving => {
+                    self.done(index);
+                    return Ok(());
+                }
+                Ok(0) => return Err("closed by the server".to_owned()),
+                Ok(_) if slot.phase == Phase::Leaving => {}
+                Ok(n) => {
+                    slot.head.extend_from_slice(&self.buffer[..n]);
+                    let answered =
+                        self.script.manner == Manner::Tcp || self.script.upgrade.check(&slot.head)?.is_some();
+                    match &self.goodbye {
+                        Some(frame) if answered => {
+                            slot.phase = Phase::Leaving;
+                            socket.write_all(frame).map_err(|e| dial::cause("send", &e))?;
+                        }
+                        None if answered => {
+                            self.done(index);
+                            return Ok(());
+                        }
+                        _ => {}
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(dial::cause("receive", &e)),
+            }
+        }
+    }
+
+    /// One more: closed, and the next begins.
+    fn done(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.socket = None;
+        self.lane.ready.add(1);
+        if self.board.recording.load(Relaxed) {
+            self.findings.handshakes.record(self.board.clock.now_ns() - slot.dialled_at_ns);
+        }
+        self.dial(index);
+    }
+
+    /// The slot stays empty until the next pass, so that a server that refuses is not stormed.
+    fn fail(&mut self, index: usize, cause: String) {
+        self.slots[index].socket = None;
+        self.lane.failed.add(1);
+        self.findings.failures.add(cause, 1);
+    }
+
+    fn sweep(&mut self, now_ns: u64) {
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            if slot.socket.is_some() && now_ns - slot.dialled_at_ns > self.timeout_ns {
+                self.fail(index, "handshake: timed out".to_owned());
+            }
+        }
+    }
+}

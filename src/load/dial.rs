@@ -1,0 +1,117 @@
+//! Opening one connection: the socket, the upgrade request and the check of its answer.
+//!
+//! The invariant: nothing here waits. Left out: when to dial, and what happens once the connection is open.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+
+use mio::net::TcpStream;
+use socket2::{Domain, Protocol, Socket, Type};
+use tungstenite::handshake::derive_accept_key;
+
+use super::args::Target;
+use crate::net::sys;
+
+/// One key for all connections: its purpose is to defeat caches, of which there are none here.
+const KEY: &str = "dGhyb25nIGJlbmNoIGtleQ==";
+
+/// Starts a connection from `source` (or wherever the kernel likes) and returns before it is there.
+///
+/// # Errors
+/// What the system calls say, but never that the connection is still in progress.
+pub(super) fn dial(address: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if let Some(source) = source {
+        sys::bind_address_no_port(socket.as_fd())?;
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    match socket.connect(&address.into()) {
+        Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => Err(e),
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// The request that asks `target` for a WebSocket.
+pub(super) fn request(target: &Target) -> Vec<u8> {
+    format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        target.path, target.host
+    )
+    .into_bytes()
+}
+
+/// Checks answers to [`request`].
+#[derive(Clone, Debug)]
+pub(super) struct Upgrade {
+    accept: String,
+}
+
+impl Upgrade {
+    pub(super) fn new() -> Self {
+        Self { accept: derive_accept_key(KEY.as_bytes()) }
+    }
+
+    /// The length of the answer's head once all of it is there.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the kind under which the failure is counted.
+    pub(super) fn check(&self, bytes: &[u8]) -> Result<Option<usize>, String> {
+        const HEAD_BYTES_MAX: usize = 16 << 10;
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+            let endless = bytes.len() > HEAD_BYTES_MAX;
+            return if endless { Err("handshake: endless head".to_owned()) } else { Ok(None) };
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]);
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap_or_default();
+        if !status.starts_with("HTTP/1.1 101") {
+            return Err(format!("handshake: {}", status.chars().take(60).collect::<String>()));
+        }
+        let accepted = lines.filter_map(|line| line.split_once(':')).any(|(name, value)| {
+            name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == self.accept
+        });
+        if accepted { Ok(Some(end + 4)) } else { Err("handshake: wrong Sec-WebSocket-Accept".to_owned()) }
+    }
+}
+
+/// The kind under which an error of the transport is counted, `doing` what.
+pub(super) fn cause(doing: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => format!("{doing}: out of descriptors"),
+        Some(libc::EADDRNOTAVAIL) => format!("{doing}: no free source port"),
+        Some(libc::ENOBUFS | libc::ENOMEM) => format!("{doing}: out of kernel memory"),
+        _ => format!("{doing}: {}", error.kind()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_checked_once_it_is_complete() {
+        let upgrade = Upgrade::new();
+        let good = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nsec-websocket-accept: {}\r\n\r\n",
+            upgrade.accept
+        );
+        for cut in 0..good.len() {
+            assert_eq!(upgrade.check(&good.as_bytes()[..cut]), Ok(None));
+        }
+        assert_eq!(upgrade.check(format!("{good}\x01\x02").as_bytes()), Ok(Some(good.len())));
+        let refused = upgrade.check(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap_err();
+        assert_eq!(refused, "handshake: HTTP/1.1 503 Service Unavailable");
+        assert!(upgrade.check(good.replace(&upgrade.accept, "x").as_bytes()).is_err());
+        assert!(upgrade.check(&[b'x'; 20 << 10]).is_err());
+    }
+
+    #[test]
+    fn causes_group_what_is_the_same() {
+        let error = |code| cause("connect", &io::Error::from_raw_os_error(code));
+        assert_eq!(error(libc::EMFILE), "connect: out of descriptors");
+        assert_eq!(error(libc::ECONNREFUSED), "connect: connection refused");
+    }
+}

@@ -1,0 +1,126 @@
+//! `throng bench fanout`: publications to very many subscribers of one channel.
+//!
+//! The invariant: on a schedule, marks are set while nothing is under way, so every delivery is paid for within
+//! them; in saturation they are set while everything runs, so no idle time is in the figures. Left out:
+//! everything it shares with `idle`, which stands in `stage`.
+
+use super::args;
+use super::audience::Findings;
+use super::clock;
+use super::crew::Refusal;
+use super::publisher::Publisher;
+use super::report::{Report, Unit};
+use super::script::{CENTRIFUGE_PATH, Script};
+use super::stage::{self, Opened, Scene};
+use super::usage::Usage;
+
+/// A rate is held when the median of the last quarter is at most this much above that of the first…
+const HELD_FACTOR: f64 = 1.25;
+/// … plus this, since short latencies vary by more than a quarter.
+const HELD_SLACK_US: f64 = 5_000.0;
+
+struct Played {
+    opened: Opened,
+    usage: Usage,
+    publications: u64,
+    missing: u64,
+}
+
+/// Runs the scenario and prints its report; whether nothing failed.
+pub(super) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
+    let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    let script = Script::new(target, args.tcp, Some(&args.channel), args.size as usize);
+    let (played, findings, board) =
+        stage::perform("fanout", &args.common, &args.opening, &script, |scene| play(args, scene))?;
+
+    let mut report = Report::new("fanout", &script.target.url, played.opened.threads);
+    played.opened.report(&mut report, &findings);
+    let lost = board.sum(|lane| &lane.lost);
+    report.count("lost", "lost", lost, "");
+    report.set("size_bytes", args.size.into());
+    report.set("rate", args.rate.into());
+    report.set("in_flight", args.rate.is_none().then_some(args.in_flight.unwrap_or(1)).into());
+    figures(&mut report, &played, args);
+    latencies(&mut report, &played, &findings, args.rate.is_some());
+    report.usage(&played.usage);
+    let (gaps, behind) = (board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind));
+    report.count("gaps", "gaps", gaps, "");
+    report.count("out_of_order", "out of order", behind, "");
+    report.count("missing", "missing", played.missing, "");
+    report.failures(&findings.failures);
+    let ok = findings.failures.is_empty() && gaps + behind + played.missing == 0;
+    report.print(&args.common, ok);
+    Ok(ok)
+}
+
+fn figures(report: &mut Report, played: &Played, args: &args::Fanout) {
+    let usage = &played.usage;
+    let pace = match args.rate {
+        Some(rate) => format!("{rate} per second asked for"),
+        None => format!("{} in flight", args.in_flight.unwrap_or(1)),
+    };
+    report.count("publications", "publications", played.publications, &pace);
+    let rate = Some(usage.per_second(played.publications));
+    report.figure("publications_per_second", "publications", Unit::PerSecond, rate, "");
+    report.count("deliveries", "deliveries", usage.messages, "");
+    let rate = Some(usage.per_second(usage.messages));
+    report.figure("deliveries_per_second", "deliveries", Unit::PerSecond, rate, "");
+    let bytes = (usage.messages > 0).then(|| usage.bytes as f64 / usage.messages as f64);
+    report.figure("bytes_per_delivery", "on the wire / delivery", Unit::Bytes, bytes, "");
+    let cpu = usage.server_us_per(usage.messages);
+    report.figure("server_cpu_us_per_delivery", "server CPU / delivery", Unit::Microseconds, cpu, "");
+}
+
+fn latencies(report: &mut Report, played: &Played, findings: &Findings, scheduled: bool) {
+    let [all, first, last] = &findings.arrivals;
+    report.latency("latency", "latency", all.summary());
+    if !scheduled {
+        return;
+    }
+    let (first, last) = (first.summary(), last.summary());
+    report.latency("latency_first_quarter", "latency, first quarter", first);
+    report.latency("latency_last_quarter", "latency, last quarter", last);
+    let steady = match (first, last) {
+        (Some(first), Some(last)) => last.p50_us <= HELD_FACTOR * first.p50_us + HELD_SLACK_US,
+        _ => true,
+    };
+    let held = steady && played.missing == 0 && played.usage.messages > 0;
+    report.set("held", held.into());
+    let verdict = if held { "The rate was held." } else { "The rate was not held: latency grew." };
+    report.remark(verdict.to_owned());
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
+fn play(args: &args::Fanout, scene: &mut Scene<'_>) -> Result<Played, String> {
+    if scene.opened.count == 0 {
+        return Err("no connection could be opened".to_owned());
+    }
+    let (board, timeout_ns) = (scene.board, scene.common.timeout_ns());
+    let mut publisher = Publisher::connect(scene.script, board, &args.channel, timeout_ns)?;
+    let now_ns = board.clock.now_ns();
+    let (from, to, first, last);
+    if let Some(rate) = args.rate {
+        let count = |seconds: f64| (seconds * rate).ceil() as u32;
+        publisher.on_schedule(rate, count(args.warmup), &mut scene.progress)?;
+        publisher.settle(&mut scene.progress)?;
+        first = publisher.measure_from_here(count(args.seconds).max(1));
+        from = scene.mark()?;
+        publisher.on_schedule(rate, count(args.seconds).max(1), &mut scene.progress)?;
+        publisher.settle(&mut scene.progress)?;
+        to = scene.mark()?;
+        last = publisher.published();
+    } else {
+        let in_flight = args.in_flight.unwrap_or(1);
+        let warm_ns = now_ns + clock::ns(args.warmup);
+        publisher.saturate(in_flight, warm_ns, u32::MAX, &mut scene.progress)?;
+        first = publisher.measure_from_here(0);
+        from = scene.mark()?;
+        publisher.saturate(in_flight, warm_ns + clock::ns(args.seconds), u32::MAX, &mut scene.progress)?;
+        to = scene.mark()?;
+        last = publisher.published();
+        publisher.settle(&mut scene.progress)?;
+    }
+    let usage = Usage::between(&from, &to, scene.common);
+    let publications = u64::from(last - first);
+    Ok(Played { opened: scene.opened, usage, publications, missing: publisher.outstanding() })
+}

@@ -1,0 +1,87 @@
+//! `throng bench handshakes`: what it costs to open a connection and close it.
+//!
+//! Left out: connections.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::args;
+use super::board::Board;
+use super::churn::{Churn, Findings};
+use super::clock;
+use super::crew::{self, Refusal};
+use super::findings::{Failures, Latency};
+use super::progress::Progress;
+use super::report::{Report, Unit};
+use super::script::Script;
+use super::usage::{Mark, Usage};
+use crate::net::sys;
+
+const TICK: Duration = Duration::from_millis(10);
+/// No channel, no publications.
+const NO_DATA: usize = 0;
+
+/// Runs the scenario and prints its report; whether nothing failed.
+pub(super) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
+    let target = args.common.target("/echo").map_err(Refusal::Arguments)?;
+    let script = Script::new(target, args.tcp, None, NO_DATA);
+    let threads = usize::from(args.common.threads);
+    let each = (args.concurrency as usize).div_ceil(threads);
+    sys::raise_descriptor_limit().map_err(|e| Refusal::Failure(format!("descriptor limit: {e}")))?;
+    let board = Board::new(threads);
+    let (usage, found) = crew::run(
+        &board,
+        &args.common.pin,
+        |_, lane| {
+            let churn = Churn::new(&script, &board, lane, args.goodbye, args.common.timeout_ns());
+            churn.and_then(|churn| churn.run(each)).map_err(|e| format!("poller: {e}"))
+        },
+        || measure(args, &board),
+    )?;
+    Ok(report(args, &script, &board, &usage, found))
+}
+
+fn measure(args: &args::Handshakes, board: &Board) -> Result<Usage, String> {
+    let mut progress = Progress::new(board.clock, "handshakes");
+    let mut wait = |until_ns: u64| {
+        while board.clock.now_ns() < until_ns && !board.stopped() {
+            let (ready, failed) = (board.sum(|lane| &lane.ready), board.sum(|lane| &lane.failed));
+            progress.tick(|| format!("{ready} handshakes, {failed} failed"));
+            board.clock.sleep_for(TICK);
+        }
+    };
+    let warm_ns = board.clock.now_ns() + clock::ns(args.warmup);
+    wait(warm_ns);
+    let from = Mark::take(board, &args.common.pid)?;
+    board.recording.store(true, Relaxed);
+    wait(warm_ns + clock::ns(args.seconds));
+    Ok(Usage::between(&from, &Mark::take(board, &args.common.pid)?, &args.common))
+}
+
+fn report(
+    args: &args::Handshakes,
+    script: &Script,
+    board: &Board,
+    usage: &Usage,
+    found: Vec<Findings>,
+) -> bool {
+    let (mut failures, mut latency) = (Failures::default(), Latency::new());
+    for findings in found {
+        failures.merge(findings.failures);
+        latency.merge(&findings.handshakes);
+    }
+    let mut report = Report::new("handshakes", &script.target.url, board.lanes.len());
+    report.count("connections", "under way at a time", args.concurrency.into(), "");
+    report.count("handshakes", "handshakes", usage.ready, "");
+    report.count("failed", "failed", board.sum(|lane| &lane.failed), "");
+    let rate = Some(usage.per_second(usage.ready));
+    report.figure("handshakes_per_second", "handshakes", Unit::PerSecond, rate, "");
+    let (key, label) = ("server_cpu_us_per_handshake", "server CPU / handshake");
+    report.figure(key, label, Unit::Microseconds, usage.server_us_per(usage.ready), "with its close");
+    report.latency("latency", "latency", latency.summary());
+    report.usage(usage);
+    report.failures(&failures);
+    let ok = failures.is_empty() && usage.ready > 0;
+    report.print(&args.common, ok);
+    ok
+}

@@ -1,0 +1,87 @@
+//! `throng bench idle`: what connections cost that say nothing.
+//!
+//! Left out: everything it shares with `fanout`, which stands in `stage`.
+
+use super::args;
+use super::crew::Refusal;
+use super::findings::{Latency, Summary};
+use super::probe::Memory;
+use super::publisher::Publisher;
+use super::report::{Report, Unit};
+use super::script::{CENTRIFUGE_PATH, Script};
+use super::stage::{self, Opened, Scene};
+use super::usage::Usage;
+
+struct Played {
+    opened: Opened,
+    usage: Usage,
+    heartbeats: u64,
+    end: Memory,
+    reach_all: Option<Summary>,
+    missing: u64,
+}
+
+/// Runs the scenario and prints its report; whether nothing failed.
+pub(super) fn run(args: &args::Idle) -> Result<bool, Refusal> {
+    let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    let script = Script::new(target, false, args.subscribe.as_deref(), args.size as usize);
+    let (played, findings, board) =
+        stage::perform("idle", &args.common, &args.opening, &script, |scene| play(args, scene))?;
+
+    let mut report = Report::new("idle", &script.target.url, played.opened.threads);
+    played.opened.report(&mut report, &findings);
+    let (usage, opened) = (&played.usage, played.opened.count);
+    report.figure("hold_seconds", "held for", Unit::Seconds, Some(usage.seconds), "");
+    let lost = board.sum(|lane| &lane.lost);
+    report.count("lost", "lost", lost, "");
+    report.count("heartbeats", "heartbeats answered", played.heartbeats, "");
+    let end = played.end.server.map(|bytes| bytes as f64);
+    report.figure("server_rss_end_bytes", "server memory at the end", Unit::Bytes, end, "");
+    let cpu = usage.server_us_per(opened).map(|us| us / usage.seconds);
+    let (key, label) = ("server_cpu_us_per_connection_second", "server CPU / connection, second");
+    report.figure(key, label, Unit::Microseconds, cpu, "");
+    report.usage(usage);
+    let (gaps, behind) = (board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind));
+    if args.publish > 0 {
+        report.count("publications", "publications to all", args.publish.into(), "");
+        report.latency("reach_all", "time to reach all", played.reach_all);
+        report.latency("latency", "latency", findings.arrivals[0].summary());
+        report.count("gaps", "gaps", gaps, "");
+        report.count("out_of_order", "out of order", behind, "");
+        report.count("missing", "missing", played.missing, "");
+    }
+    report.failures(&findings.failures);
+    let ok = findings.failures.is_empty() && gaps + behind + played.missing == 0;
+    report.print(&args.common, ok);
+    Ok(ok)
+}
+
+fn play(args: &args::Idle, scene: &mut Scene<'_>) -> Result<Played, String> {
+    let board = scene.board;
+    let from = scene.mark()?;
+    let beats = board.sum(|lane| &lane.heartbeats);
+    if scene.opened.count > 0 {
+        scene.hold(args.hold);
+    }
+    let usage = Usage::between(&from, &scene.mark()?, scene.common);
+    let heartbeats = board.sum(|lane| &lane.heartbeats) - beats;
+    let end = Memory::read(&scene.common.pid);
+    let mut played = Played { opened: scene.opened, usage, heartbeats, end, reach_all: None, missing: 0 };
+    if let Some(channel) = args.subscribe.as_deref().filter(|_| args.publish > 0 && scene.opened.count > 0) {
+        let timeout_ns = scene.common.timeout_ns();
+        let mut publisher = Publisher::connect(scene.script, board, channel, timeout_ns)?;
+        publisher.measure_from_here(0);
+        let mut reach_all = Latency::new();
+        for _ in 0..args.publish {
+            let sent_at_ns = board.clock.now_ns();
+            publisher.saturate(1, u64::MAX, 1, &mut scene.progress)?;
+            if !publisher.settle(&mut scene.progress)? {
+                break;
+            }
+            reach_all.record(board.clock.now_ns() - sent_at_ns);
+        }
+        played.reach_all = reach_all.summary();
+        played.missing = publisher.outstanding();
+    }
+    Ok(played)
+}

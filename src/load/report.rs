@@ -1,0 +1,341 @@
+//! The result of a run: a list of figures, printed as an aligned table or as one JSON object.
+//!
+//! The invariant: one list feeds both, and a figure's key must stand in [`KEYS`], which is also what `--help`
+//! prints, so the JSON is documented by construction. Left out: computing the figures.
+
+use serde_json::{Map, Value};
+
+use super::args::Common;
+use super::findings::{Failures, Summary};
+use super::usage::Usage;
+
+/// Every key of the JSON object, and what it means. A figure that was not asked for, or that cannot be read,
+/// is null.
+pub(super) const KEYS: &[(&str, &str)] = &[
+    ("scenario", "idle, echo, fanout or handshakes"),
+    ("url", "the server"),
+    ("threads", "threads of the generator"),
+    ("connections", "connections that were to be opened"),
+    ("opened", "connections that got as far as the scenario wants"),
+    ("failed", "connections that did not"),
+    ("lost", "connections that ended afterwards"),
+    ("failures", "object: kind of failure or loss, and how many"),
+    ("open_seconds", "from the first dial to the last connection ready"),
+    ("open_per_second", "connections opened per second"),
+    ("open_latency", "object: from dialling to ready, with the chosen concurrency"),
+    ("hold_seconds", "how long they were held"),
+    ("heartbeats", "heartbeats of the server that were answered"),
+    ("server_rss_before_bytes", "resident memory of the server before the first connection"),
+    ("server_rss_after_bytes", "the same with all connections open"),
+    ("server_rss_end_bytes", "the same at the end of the hold"),
+    ("server_rss_per_connection_bytes", "growth from before to after, per connection"),
+    (
+        "slab_per_pair_bytes",
+        "growth of the kernel's slab per connection, both ends if the server is on this box",
+    ),
+    ("generator_rss_per_connection_bytes", "the generator's own growth per connection"),
+    ("server_cpu_us_per_connection_second", "CPU time of the server per connection and second of the hold"),
+    ("publications", "publications sent while measuring"),
+    ("deliveries", "publications that arrived while measuring, one per subscriber"),
+    ("deliveries_per_second", "the same per second"),
+    ("publications_per_second", "publications sent per second while measuring"),
+    ("bytes_per_delivery", "bytes received per delivery, framing included"),
+    ("server_cpu_us_per_delivery", "CPU time of the server per delivery"),
+    ("latency", "object: from the moment a publication was due, or an echo or handshake begun, to its end"),
+    ("latency_first_quarter", "object: the same for the first quarter of the publications (--rate only)"),
+    ("latency_last_quarter", "object: the same for the last quarter"),
+    (
+        "held",
+        "whether the rate was held: the last quarter was not slower than the first, and nothing is missing",
+    ),
+    ("reach_all", "object: from sending a publication until all subscribers had it (idle --publish)"),
+    ("gaps", "publications left out for some subscriber"),
+    ("out_of_order", "publications that came twice or too late for some subscriber"),
+    ("missing", "deliveries that had not come when the timeout was over"),
+    ("in_flight", "publications, or messages per connection, under way at a time"),
+    ("rate", "publications per second that were asked for"),
+    ("size_bytes", "bytes of payload, or of a publication's data"),
+    ("messages", "messages echoed while measuring"),
+    ("messages_per_second", "the same per second"),
+    ("server_cpu_us_per_message", "CPU time of the server per message echoed"),
+    ("handshakes", "handshakes completed while measuring"),
+    ("handshakes_per_second", "the same per second"),
+    ("server_cpu_us_per_handshake", "CPU time of the server per handshake, its close included"),
+    ("measured_seconds", "how long was measured"),
+    (
+        "server_busiest_thread",
+        "share of a core that the server's busiest thread used while measuring, 0 to 1",
+    ),
+    ("generator_busiest_thread", "the same for the generator"),
+    ("generator_cores", "share of all cores the generator may use that it used, 0 to 1"),
+    ("generator_was_the_limit", "whether one of the two was above 0.9: the server could have done more"),
+    ("ok", "no failure, no loss, no gap: exit code 0"),
+];
+
+/// How a number is shown in the table; JSON has it as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unit {
+    Count,
+    PerSecond,
+    Bytes,
+    Seconds,
+    Microseconds,
+    Share,
+}
+
+struct Row {
+    label: String,
+    value: String,
+    note: String,
+}
+
+/// The figures of one run.
+pub(super) struct Report {
+    title: String,
+    rows: Vec<Row>,
+    json: Map<String, Value>,
+    remarks: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn new(scenario: &str, url: &str, threads: usize) -> Self {
+        let plural = if threads == 1 { "" } else { "s" };
+        let title = format!("throng bench {scenario} · {url} · {threads} thread{plural}");
+        let mut report = Self { title, rows: Vec::new(), json: Map::new(), remarks: Vec::new() };
+        report.set("scenario", scenario.into());
+        report.set("url", url.into());
+        report.set("threads", threads.into());
+        report
+    }
+
+    /// Sets a key of the JSON object alone.
+    pub(super) fn set(&mut self, key: &'static str, value: Value) {
+        assert!(KEYS.iter().any(|(known, _)| *known == key), "{key} stands in no documentation");
+        self.json.insert(key.to_owned(), value);
+    }
+
+    /// Adds a figure; without a value it is null in JSON and no row.
+    pub(super) fn figure(
+        &mut self,
+        key: &'static str,
+        label: &str,
+        unit: Unit,
+        value: Option<f64>,
+        note: &str,
+    ) {
+        self.set(key, value.map_or(Value::Null, |value| json_number(unit, value)));
+        if let Some(value) = value {
+            let (label, note) = (label.to_owned(), note.to_owned());
+            self.rows.push(Row { label, value: show(unit, value), note });
+        }
+    }
+
+    /// Adds a count.
+    pub(super) fn count(&mut self, key: &'static str, label: &str, value: u64, note: &str) {
+        self.figure(key, label, Unit::Count, Some(value as f64), note);
+    }
+
+    /// Adds latencies: the median as the figure, the tail as its note.
+    pub(super) fn latency(&mut self, key: &'static str, label: &str, summary: Option<Summary>) {
+        self.set(key, summary.and_then(|s| serde_json::to_value(s).ok()).unwrap_or_default());
+        let Some(s) = summary else { return };
+        let us = |value| show(Unit::Microseconds, value);
+        let note = format!(
+            "p90 {} · p99 {} · p99.9 {} · max {}",
+            us(s.p90_us),
+            us(s.p99_us),
+            us(s.p999_us),
+            us(s.max_us)
+        );
+        self.rows.push(Row { label: format!("{label}, median"), value: us(s.p50_us), note });
+    }
+
+    /// Adds a sentence below the table.
+    pub(super) fn remark(&mut self, text: String) {
+        self.remarks.push(text);
+    }
+
+    /// Adds how busy everybody was.
+    pub(super) fn usage(&mut self, usage: &Usage) {
+        self.figure("measured_seconds", "measured for", Unit::Seconds, Some(usage.seconds), "");
+        let share = Unit::Share;
+        self.figure(
+            "server_busiest_thread",
+            "server's busiest thread",
+            share,
+            usage.server_busiest,
+            "of a core",
+        );
+        let busiest = Some(usage.generator_busiest);
+        self.figure("generator_busiest_thread", "generator's busiest thread", share, busiest, "of a core");
+        self.set("generator_cores", json_number(share, usage.generator_total));
+        self.set("generator_was_the_limit", usage.generator_was_the_limit().into());
+        if usage.generator_was_the_limit() {
+            self.remark("The load generator was the limit: the server could have done more.".to_owned());
+        }
+    }
+
+    /// Adds what failed, by kind.
+    pub(super) fn failures(&mut self, failures: &Failures) {
+        self.set("failures", serde_json::to_value(failures).unwrap_or_default());
+        for (kind, count) in failures.each() {
+            let (label, value) = (format!("  {kind}"), show(Unit::Count, count as f64));
+            self.rows.push(Row { label, value, note: String::new() });
+        }
+    }
+
+    /// Prints it to stdout.
+    pub(super) fn print(mut self, common: &Common, ok: bool) {
+        self.set("ok", ok.into());
+        if common.json {
+            println!("{}", Value::Object(self.json));
+        } else {
+            print!("{}", self.table());
+        }
+    }
+
+    fn table(&self) -> String {
+        let width =
+            |text: fn(&Row) -> &str| self.rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0);
+        let (labels, values) = (width(|row| &row.label), width(|row| &row.value));
+        let mut out = format!("{}\n\n", self.title);
+        for row in &self.rows {
+            let line = format!("{:labels$}  {:>values$}  {}", row.label, row.value, row.note);
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        for remark in &self.remarks {
+            out.push_str(&format!("\n{remark}\n"));
+        }
+        out
+    }
+}
+
+/// What `--help` says about `--json`.
+pub(super) fn json_help() -> String {
+    let width = KEYS.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    let mut out = String::from(
+        "Exit code: 0 when nothing failed, 1 after a failed or lost connection, a gap or a disorder, 2 for bad\n\
+         arguments.\n\nKeys of the object that --json prints (each scenario has those that apply; latencies are objects \
+         with\ncount, mean_us, p50_us, p90_us, p99_us, p999_us and max_us):\n",
+    );
+    for (key, meaning) in KEYS {
+        out.push_str(&format!("  {key:width$}  {meaning}\n"));
+    }
+    out
+}
+
+fn json_number(unit: Unit, value: f64) -> Value {
+    match unit {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count that was converted"
+        )]
+        Unit::Count => Value::from(value as u64),
+        Unit::PerSecond | Unit::Bytes | Unit::Seconds | Unit::Microseconds | Unit::Share => {
+            Value::from(value)
+        }
+    }
+}
+
+/// A number for a person: at most four significant digits where it is not a count.
+fn show(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Count => grouped(value),
+        Unit::PerSecond if value < 100.0 => format!("{}/s", short(value)),
+        Unit::PerSecond => format!("{}/s", grouped(value)),
+        Unit::Seconds => format!("{} s", short(value)),
+        Unit::Share => format!("{:.0} %", value * 100.0),
+        Unit::Bytes => match value.abs() {
+            size if size < 10_000.0 => format!("{} B", grouped(value)),
+            size if size < 10e6 => format!("{} KB", short(value / 1e3)),
+            size if size < 10e9 => format!("{} MB", short(value / 1e6)),
+            _ => format!("{} GB", short(value / 1e9)),
+        },
+        Unit::Microseconds => match value {
+            us if us < 1e3 => format!("{} µs", short(us)),
+            us if us < 1e6 => format!("{} ms", short(us / 1e3)),
+            us => format!("{} s", short(us / 1e6)),
+        },
+    }
+}
+
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size < 10.0 => format!("{value:.2}"),
+        size if size < 100.0 => format!("{value:.1}"),
+        _ => grouped(value),
+    }
+}
+
+/// A whole number with its thousands apart.
+fn grouped(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut out = if value <= -0.5 { "-".to_owned() } else { String::new() };
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_with_their_unit() {
+        for (unit, value, text) in [
+            (Unit::Count, 0.0, "0"),
+            (Unit::Count, 1_234_567.0, "1,234,567"),
+            (Unit::PerSecond, 999.6, "1,000/s"),
+            (Unit::PerSecond, 9.5, "9.50/s"),
+            (Unit::Bytes, 271.3, "271 B"),
+            (Unit::Bytes, -12.0, "-12 B"),
+            (Unit::Bytes, 24_100_000.0, "24.1 MB"),
+            (Unit::Microseconds, 0.41, "0.41 µs"),
+            (Unit::Microseconds, 99_000.0, "99.0 ms"),
+            (Unit::Microseconds, 1_500_000.0, "1.50 s"),
+            (Unit::Share, 0.914, "91 %"),
+        ] {
+            assert_eq!(show(unit, value), text);
+        }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_json_has_the_same_figures() {
+        let mut report = Report::new("idle", "ws://x/", 2);
+        report.count("opened", "opened", 50_000, "");
+        report.figure("server_rss_after_bytes", "server memory", Unit::Bytes, None, "");
+        report.figure("open_per_second", "rate", Unit::PerSecond, Some(1234.5), "in 2 s");
+        let mut failures = Failures::default();
+        failures.add("connect: refused".to_owned(), 3);
+        report.failures(&failures);
+        let table = "throng bench idle · ws://x/ · 2 threads\n\n\
+            opened               50,000\n\
+            rate                1,234/s  in 2 s\n  \
+              connect: refused        3\n";
+        assert_eq!(report.table(), table);
+        assert_eq!(report.json["opened"], 50_000);
+        assert_eq!(report.json["server_rss_after_bytes"], Value::Null);
+        assert_eq!(report.json["open_per_second"], 1234.5);
+        assert_eq!(report.json["failures"]["connect: refused"], 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "stands in no documentation")]
+    fn a_key_without_documentation_is_refused() {
+        Report::new("idle", "", 1).set("surprise", Value::Null);
+    }
+
+    #[test]
+    fn help_names_every_key_once() {
+        let help = json_help();
+        for (key, _) in KEYS {
+            assert_eq!(help.matches(&format!("\n  {key} ")).count(), 1, "{key}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! An audience and its director: what `idle` and `fanout` have in common, from the first connection to the
+//! figures about opening them.
+//!
+//! The invariant: memory is read before the first connection and after the last, with nothing else in between.
+//! Left out: what is done with the audience once it is there.
+
+use std::time::Duration;
+
+use super::args::{self, Common};
+use super::audience::{self, Audience, Findings};
+use super::board::Board;
+use super::clock;
+use super::crew::{self, Refusal};
+use super::plan;
+use super::probe::Memory;
+use super::progress::Progress;
+use super::report::{Report, Unit};
+use super::script::Script;
+use super::usage::Mark;
+use crate::net::sys;
+
+const TICK: Duration = Duration::from_millis(20);
+/// After the last connection, what its server still does for it (replies, timers) takes a moment.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// The opened audience, from the director's place.
+pub(super) struct Scene<'a> {
+    pub(super) script: &'a Script,
+    pub(super) board: &'a Board,
+    pub(super) common: &'a Common,
+    pub(super) progress: Progress,
+    pub(super) opened: Opened,
+}
+
+/// How opening the connections went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Opened {
+    pub(super) threads: usize,
+    wanted: u64,
+    pub(super) count: u64,
+    failed: u64,
+    seconds: f64,
+    before: Memory,
+    after: Memory,
+}
+
+/// Opens the connections of `opening`, lets `play` direct, and returns what it and the threads found.
+///
+/// # Errors
+/// That it cannot be done as asked, or what went wrong.
+pub(super) fn perform<R>(
+    name: &'static str,
+    common: &Common,
+    opening: &args::Opening,
+    script: &Script,
+    play: impl FnOnce(&mut Scene<'_>) -> Result<R, String>,
+) -> Result<(R, Findings, Board), Refusal> {
+    let limit = sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft));
+    let limit = limit.map_err(|e| Refusal::Failure(format!("descriptor limit: {e}")))?;
+    let wanted = opening.connections as usize;
+    let shares = plan::shares(wanted, common.threads.into(), limit).map_err(Refusal::Arguments)?;
+    let board = Board::new(shares.len());
+    let before = Memory::read(&common.pid);
+    let part = |index: usize| audience::Opening {
+        share: shares[index],
+        concurrency: (opening.concurrency as usize / shares.len()).max(1),
+        rate: opening.connect_rate.map(|rate| rate / shares.len() as f64),
+        timeout_ns: common.timeout_ns(),
+    };
+    let (played, found) = crew::run(
+        &board,
+        &common.pin,
+        |index, lane| {
+            let audience = Audience::new(script, &board, lane, part(index));
+            audience.and_then(Audience::run).map_err(|e| format!("poller: {e}"))
+        },
+        || {
+            let opened = Opened { threads: shares.len(), wanted: wanted as u64, before, ..Opened::default() };
+            let progress = Progress::new(board.clock, name);
+            let mut scene = Scene { script, board: &board, common, progress, opened };
+            scene.open();
+            play(&mut scene)
+        },
+    )?;
+    let mut merged = Findings::new();
+    for findings in found {
+        merged.merge(findings);
+    }
+    Ok((played, merged, board))
+}
+
+impl Scene<'_> {
+    /// Waits until every connection is open or has failed.
+    fn open(&mut self) {
+        let Self { board, common, opened, .. } = *self;
+        loop {
+            let ready = board.sum(|lane| &lane.ready);
+            let failed = board.sum(|lane| &lane.failed);
+            if ready + failed >= opened.wanted || board.stopped() {
+                break;
+            }
+            self.progress.tick(|| {
+                let rate = ready as f64 / clock::seconds(board.clock.now_ns()).max(0.001);
+                format!("{ready} of {} open, {failed} failed, {rate:.0}/s", opened.wanted)
+            });
+            board.clock.sleep_for(TICK);
+        }
+        board.clock.sleep_for(SETTLE);
+        let last_at_ns = board.lanes.iter().map(|lane| lane.ready_at_ns.value()).max().unwrap_or(0);
+        self.opened.count = board.sum(|lane| &lane.ready);
+        self.opened.failed = board.sum(|lane| &lane.failed);
+        self.opened.seconds = clock::seconds(last_at_ns);
+        self.opened.after = Memory::read(&common.pid);
+    }
+
+    /// Holds the connections for so long.
+    pub(super) fn hold(&mut self, seconds: f64) {
+        let until_ns = self.board.clock.now_ns() + clock::ns(seconds);
+        while self.board.clock.now_ns() < until_ns && !self.board.stopped() {
+            let board = self.board;
+            self.progress.tick(|| {
+                let (lost, beats) = (board.sum(|lane| &lane.lost), board.sum(|lane| &lane.heartbeats));
+                format!("holding {}, {lost} lost, {beats} heartbeats answered", board.audience())
+            });
+            let left_ns = until_ns.saturating_sub(board.clock.now_ns());
+            board.clock.sleep_for(TICK.min(Duration::from_nanos(left_ns)));
+        }
+    }
+
+    /// The CPU times of everybody, now.
+    ///
+    /// # Errors
+    /// That the server is gone.
+    pub(super) fn mark(&self) -> Result<Mark, String> {
+        Mark::take(self.board, &self.common.pid)
+    }
+}
+
+impl Opened {
+    /// Puts what is known about opening into the report.
+    pub(super) fn report(&self, report: &mut Report, findings: &Findings) {
+        let per_connection = |before: Option<u64>, after: Option<u64>| {
+            let growth = after? as f64 - before? as f64;
+            (self.count > 0).then(|| growth / self.count as f64)
+        };
+        let bytes = |value: Option<u64>| value.map(|bytes| bytes as f64);
+        report.count("connections", "connections", self.wanted, "");
+        report.count("opened", "opened", self.count, "");
+        report.count("failed", "failed", self.failed, "");
+        report.figure("open_seconds", "opened within", Unit::Seconds, Some(self.seconds), "");
+        let rate = Some(self.count as f64 / self.seconds.max(1e-9));
+        report.figure("open_per_second", "rate of opening", Unit::PerSecond, rate, "");
+        report.latency("open_latency", "time to open", findings.opening.summary());
+        let (before, after) = (self.before, self.after);
+        report.figure(
+            "server_rss_before_bytes",
+            "server memory before",
+            Unit::Bytes,
+            bytes(before.server),
+            "resident",
+        );
+        report.figure("server_rss_after_bytes", "server memory open", Unit::Bytes, bytes(after.server), "");
+        let (key, label) = ("server_rss_per_connection_bytes", "server memory / connection");
+        report.figure(key, label, Unit::Bytes, per_connection(before.server, after.server), "");
+        let (key, label) = ("slab_per_pair_bytes", "kernel slab / connection");
+        report.figure(
+            key,
+            label,
+            Unit::Bytes,
+            per_connection(before.slab, after.slab),
+            "both ends, if both are here",
+        );
+        let (key, label) = ("generator_rss_per_connection_bytes", "generator memory / connection");
+        report.figure(key, label, Unit::Bytes, per_connection(before.own, after.own), "");
+    }
+}
