@@ -9,14 +9,12 @@ use super::report::{Line, Status, Value, at_least, sysctl};
 use super::text::{grouped, shards_text};
 
 pub(super) fn lines(plan: &Plan, facts: &Facts) -> Vec<Line> {
-    let tables =
-        if plan.private_descriptors && facts.private_descriptors == Probe::Works { plan.shards } else { 1 };
-    let need = if tables > 1 {
+    let private = plan.private_descriptors && facts.private_descriptors == Probe::Works;
+    let need = if private {
         needs::descriptors_per_private_table(plan.connections, plan.shards)
     } else {
         needs::descriptors_of_process(plan.connections, plan.shards)
     };
-    let private = plan.private_descriptors && facts.private_descriptors == Probe::Works;
     vec![
         private_tables(plan, facts),
         per_table(plan, facts, private, need),
@@ -51,6 +49,10 @@ fn private_tables(plan: &Plan, facts: &Facts) -> Line {
     }
 }
 
+fn limit_value(limit: u64) -> Value {
+    if limit == u64::MAX { Value::Text("unlimited".to_owned()) } else { Value::Count(limit) }
+}
+
 fn per_table(plan: &Plan, facts: &Facts, private: bool, need: u64) -> Line {
     let limit = facts.descriptor_limit;
     let hard = limit.map(|limit| limit.hard);
@@ -73,10 +75,7 @@ fn per_table(plan: &Plan, facts: &Facts, private: bool, need: u64) -> Line {
         Some(_) | None => String::new(),
     };
     let nofile = needs::nofile(plan.connections);
-    let value = match hard {
-        Some(u64::MAX) => Value::Text("unlimited".to_owned()),
-        other => other.into(),
-    };
+    let value = hard.map_or(Value::Unknown, limit_value);
     Line::new(
         "descriptors per table",
         at_least(hard, need, Status::Short),
@@ -98,10 +97,10 @@ fn per_process(plan: &Plan, facts: &Facts, private: bool) -> Line {
     if !private {
         let why = "All shards share one table, so the process holds no more than one table does.";
         let status = at_least(Some(hard), need, Status::Short);
-        return Line::new(NAME, status, Value::Count(hard), Value::Count(need), why).mended_by(shared_mend);
+        return Line::new(NAME, status, limit_value(hard), Value::Count(need), why).mended_by(shared_mend);
     }
     let held = needs::capacity(hard, plan.shards);
-    let value = Value::Count(hard.saturating_mul(plan.shards));
+    let value = limit_value(hard.saturating_mul(plan.shards));
     let fewest = needs::shards_needed(plan.connections, hard);
     let sentence = fewest.map_or_else(
         || format!("not even {} shards hold {}", needs::SHARDS_MAX, grouped(plan.connections)),
@@ -194,6 +193,7 @@ mod tests {
     fn unlimited_is_enough() {
         let lines = at(u64::MAX, 2, Probe::Works);
         assert_eq!(lines[1].value, Value::Text("unlimited".to_owned()));
+        assert_eq!(lines[2].value, lines[1].value);
         assert_eq!((lines[1].status, lines[2].status), (Status::Ok, Status::Ok));
     }
 }

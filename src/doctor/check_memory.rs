@@ -17,8 +17,8 @@ pub(super) fn lines(plan: &Plan, facts: &Facts) -> Vec<Line> {
         available(plan, facts),
         cgroup(plan, facts),
         tcp_mem(plan, facts),
-        buffers("net.ipv4.tcp_rmem", facts.tcp_rmem, BUFFER_DEFAULTS.0),
-        buffers("net.ipv4.tcp_wmem", facts.tcp_wmem, BUFFER_DEFAULTS.1),
+        receive_buffer(facts),
+        send_buffer(facts),
         map_count(plan, facts),
         huge_pages(facts),
     ]
@@ -101,9 +101,19 @@ fn tcp_mem(plan: &Plan, facts: &Facts) -> Line {
         .mended_by(sysctl(NAME, format!("{low} {pressure} {max}")))
 }
 
-fn buffers(name: &'static str, have: Option<[u64; 3]>, default: u64) -> Line {
-    let why = "Buffer of one socket, bytes: min, default, max. It is a bound, not an allocation: idle sockets take \
-        nothing of it. A default raised for bulk transfers lets every stalled client queue that much in the kernel.";
+fn receive_buffer(facts: &Facts) -> Line {
+    let why = "Receive buffer of a socket, bytes: min, default, max. A bound, not an allocation: idle sockets take nothing \
+        of it. With a default raised for bulk transfers every sender may fill that much before throng has read it.";
+    buffer("net.ipv4.tcp_rmem", facts.tcp_rmem, BUFFER_DEFAULTS.0, why)
+}
+
+fn send_buffer(facts: &Facts) -> Line {
+    let why = "Send buffer, in the same way. A client that has stopped reading holds up to the max of it in the kernel \
+        before throng's own outbox limit begins to count.";
+    buffer("net.ipv4.tcp_wmem", facts.tcp_wmem, BUFFER_DEFAULTS.1, why)
+}
+
+fn buffer(name: &'static str, have: Option<[u64; 3]>, default: u64, why: &str) -> Line {
     let status = match have {
         None => Status::Unknown,
         Some([_, middle, _]) if middle <= default => Status::Ok,
@@ -131,7 +141,7 @@ fn map_count(plan: &Plan, facts: &Facts) -> Line {
 
 fn huge_pages(facts: &Facts) -> Line {
     let why = "With `always` the kernel backs sparsely used memory with 2 MiB pages: throng's memory then grows in steps \
-        that look like a leak. It asks for none, so `madvise` and `never` are alike to it.";
+        that look like a leak. With `madvise` and `never` it does not.";
     let status = match facts.huge_pages.as_deref() {
         None => Status::Unknown,
         Some("always") => Status::Advice,

@@ -61,7 +61,7 @@ fn syn_backlog(plan: &Plan, facts: &Facts) -> Line {
 
 fn migrate_req(facts: &Facts) -> Line {
     let why = "When a listener closes (a restart with the new process already listening), what waits in its queue \
-        goes to another listener of the port; without it those clients see a reset. Linux 5.14 or later.";
+        goes to another listener of the port; without it those clients see a reset. From Linux 5.14 on.";
     let status = at_least(facts.migrate_req, 1, Status::Advice);
     Line::new("net.ipv4.tcp_migrate_req", status, facts.migrate_req.into(), Value::Count(1), why)
         .mended_by(sysctl("net.ipv4.tcp_migrate_req", 1))
@@ -155,7 +155,7 @@ fn netdev_backlog(plan: &Plan, facts: &Facts) -> Line {
         driver does not use this queue. What does not fit is dropped and sent again after 200 ms or more."
         .to_owned();
     if let Some(count) = facts.backlog_drop_count.filter(|&count| count > 0) {
-        why += &format!(" Dropped {} since boot.", grouped(count));
+        why += &format!(" Dropped {} packets since boot.", grouped(count));
     }
     let status = at_least(facts.netdev_backlog, need, Status::Advice);
     Line::new("net.core.netdev_max_backlog", status, facts.netdev_backlog.into(), Value::Count(need), why)
@@ -276,6 +276,6 @@ mod tests {
     fn counters_since_boot_are_told() {
         let tree = Tree::roomy();
         assert!(line(&tree, &plan(1), "net.core.somaxconn").why.contains("Overflowed 7 times"));
-        assert!(line(&tree, &plan(1), "net.core.netdev_max_backlog").why.contains("Dropped 17"));
+        assert!(line(&tree, &plan(1), "net.core.netdev_max_backlog").why.contains("Dropped 17 packets"));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Reads limits and kernel settings, compares them with what N connections need, and prints one line for each,
 //! with the value, the need, the reason and the command that mends it; or prints a profile for N, ready to
-//! install. In reading order: [`facts`] (what is), [`needs`] (what must be), [`settings`] (the kernel settings
-//! of a profile), the `check_*` files (the two compared), [`report`], [`json`] and [`emit`] (how it is said).
+//! install. In reading order: `facts` (what is), `needs` (what must be), `settings` (the kernel settings
+//! of a profile), the `check_*` files (the two compared), `report`, `json` and `emit` (how it is said).
 //!
 //! What matters: a profile depends on N and the ports alone, never on the box that prints it, and a box on
 //! which a profile is in force gets no complaint about it. A fact that cannot be read is `unknown`, never a
@@ -34,7 +34,9 @@ use facts::Facts;
 use needs::Plan;
 use report::Report;
 
-/// What `throng doctor` was asked.
+/// Say what this box lacks for N connections, or print a profile that mends it
+///
+/// Exit code: 0 when nothing falls short, 1 when something does, 2 for bad arguments.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Args {
     /// How many connections the box shall hold
