@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 import unittest
 
@@ -10,6 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
 
 from throng import Server
+
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # unittest turns on its debugging, which reports slow callbacks
 
 
 class Echo(unittest.IsolatedAsyncioTestCase):

@@ -41,7 +41,7 @@ class Server:
                 return self
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > end:
-                    self.__exit__()
+                    self.process.kill()
                     self.log.seek(0)
                     raise RuntimeError(f"the server did not start: {self.log.read()}") from None
                 time.sleep(0.02)
@@ -50,6 +50,7 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.log.close()
 
     def drain(self):
         self.process.send_signal(signal.SIGTERM)
