@@ -33,10 +33,8 @@ pub fn put_frame(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Appends one text message whose payload `write` appends; nothing when it appends nothing.
-pub fn put_text_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    write(out);
+/// Makes one text message of what was appended to `out` since `start`; nothing when nothing was.
+pub fn wrap_text(out: &mut Vec<u8>, start: usize) {
     let length = out.len() - start;
     if length == 0 {
         return;
@@ -83,7 +81,8 @@ mod tests {
             put_frame(&mut out, Kind::Binary, &vec![7; length]);
             assert_eq!(&out[..out.len() - length], header);
             let mut text = b"x".to_vec();
-            put_text_with(&mut text, |out| out.extend(std::iter::repeat_n(7, length)));
+            text.extend(std::iter::repeat_n(7, length));
+            wrap_text(&mut text, 1);
             assert_eq!(text.len(), 1 + if length == 0 { 0 } else { header.len() + length });
             assert!(text[1..].ends_with(&vec![7; length]));
         }
