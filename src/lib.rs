@@ -8,5 +8,6 @@ pub mod hub;
 pub mod load;
 pub mod net;
 pub mod proto;
+pub mod server;
 pub mod session;
 pub mod shard;

@@ -1,3 +1,121 @@
-//! The `throng` binary.
+//! The `throng` binary: what was typed becomes a call into the library, and its result an exit code.
+//!
+//! Exit codes: 0 when all went well (serve: after a clean drain), 2 for a bad configuration or command line,
+//! 1 for everything else.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use std::fmt::Display;
+use std::process::ExitCode;
+use throng::config::{self, Config, Effective};
+use throng::control::{announce, logs};
+use throng::server::Server;
+use throng::session::raw::Echo;
+use throng::{doctor, load, net};
+
+/// Exit code of a bad configuration or command line.
+const EXIT_CONFIG: u8 = 2;
+
+/// Holds very many real-time connections on one Linux box, and moves messages between them.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(after_help = "Without a command, throng serves. Every option of serve is also a variable \
+    (--ping-interval-ms: THRONG_PING_INTERVAL_MS) and a key of the file (ping_interval_ms); a flag goes before \
+    a variable, a variable before the file. -h leaves out limits and deadlines, --help tells all.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: config::Args,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve connections until a signal asks for a drain (the default)
+    Serve(config::Args),
+    /// Print the effective configuration, where each value comes from, and the memory that its limits imply
+    Config(ConfigArgs),
+    /// Put load on a server and measure it
+    Bench(load::Args),
+    /// Say what this box allows and what falls short for a number of connections
+    Doctor(doctor::Args),
+}
+
+#[derive(clap::Args)]
+struct ConfigArgs {
+    /// Print JSON instead of TOML
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    typed: config::Args,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(typed) => resolved(&typed, |effective| serve(effective.config)),
+        Command::Config(ConfigArgs { json, typed }) => resolved(&typed, |effective| show(&effective, json)),
+        Command::Bench(args) => load::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
+
+/// Resolves what was typed and goes on with it, or says all that is wrong.
+fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> ExitCode {
+    match config::resolve(typed, |name| std::env::var_os(name)) {
+        Ok(effective) => then(effective),
+        Err(errors) => {
+            for error in errors {
+                eprintln!("throng: {error}");
+            }
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+fn show(effective: &Effective, json: bool) -> ExitCode {
+    // The server raises its soft limit to the hard one, so the hard one counts.
+    let descriptors = match net::sys::descriptor_limit() {
+        Ok((_, hard)) => hard,
+        Err(error) => return failed(&error),
+    };
+    if json {
+        println!("{:#}", effective.json(descriptors));
+    } else {
+        print!("{}", effective.toml(descriptors));
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve(config: Config) -> ExitCode {
+    if let Err(error) = logs::init(&config.logs) {
+        return failed(&error);
+    }
+    logs::end_process_on_panic();
+    announce::warning(config.logs.format, &announce::development_warning(&config));
+    net::sys::tune_allocator();
+    let server = match Server::start(&config, |_shard| config.echo.as_deref().map(Echo::new)) {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    announce::ready(config.logs.format, &server.ready());
+    match server.wait(true) {
+        Ok(outcome) => {
+            // Shards may still run when it was not a drain: the process ends with them.
+            tracing::info!("{outcome}");
+            ExitCode::from(outcome.exit_code())
+        }
+        Err(error) => {
+            tracing::error!("the control plane failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// For what goes wrong while there are no logs.
+fn failed(error: &dyn Display) -> ExitCode {
+    eprintln!("throng: {error}");
+    ExitCode::FAILURE
+}

@@ -1,3 +1,8 @@
 //! Layer 0: data structures without I/O, clock or domain words.
 
+pub mod budget;
 pub mod counters;
+pub mod outbox;
+pub mod shared;
+pub mod slots;
+pub mod wheel;

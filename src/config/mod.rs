@@ -1,9 +1,29 @@
 //! The effective configuration: what every limit and deadline is, decided at start.
 //!
-//! [`Config`] is what the server runs with; every field has a value. What a person typed (file, flags,
-//! variables) is another type, with every field optional, and is resolved into this one.
+//! Two types, so that nobody reads a half-decided value: [`Args`] is what a person typed, [`Config`] what it
+//! means. The way from one to the other: [`KEYS`] is the one list of keys; `file` and the variables add to what
+//! was typed; [`resolve`] puts a flag before a variable before the file before the default, refuses what is not
+//! allowed, and remembers for each key where its value came from ([`Effective`]). [`memory`] says what the
+//! limits cost at worst, `show` prints all of it.
+//!
+//! The server takes any [`Config`]; only what was typed is checked against the ranges in [`KEYS`].
+
+mod args;
+mod error;
+mod file;
+mod keys;
+pub mod memory;
+mod resolve;
+mod show;
+mod slot;
 
 use std::net::SocketAddr;
+
+pub use args::Args;
+pub use error::{ConfigError, Place};
+pub use keys::{Group, KEYS, Key};
+pub use resolve::{Effective, resolve};
+pub use slot::Slot;
 
 /// Everything a server needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +46,27 @@ pub struct Config {
     pub limits: Limits,
     /// Everything that has a deadline.
     pub timeouts: Timeouts,
+    /// What is logged, and how.
+    pub logs: Logs,
+}
+
+/// What is logged, and how. Logs go to stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`, `off`) or directives such as `info,throng::shard=debug`.
+    /// Default `info`.
+    pub level: String,
+    /// Default text.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// Bounds. Reaching one has a named outcome, told at each.
@@ -37,9 +78,11 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// Bytes of one received message, all fragments together; beyond it, close 1009. Default 64 KiB.
     pub message_bytes_max: usize,
-    /// Bytes of one received frame's payload; beyond it, close 1009. Default 64 KiB.
+    /// Bytes of one received frame's payload; beyond it, close 1009. Default 64 KiB; when it is not
+    /// typed, as much as `message_bytes_max`.
     pub frame_bytes_max: usize,
-    /// Bytes that may wait for one connection; beyond it, the slow consumer is disconnected (3008). Default 1 MiB.
+    /// Bytes that may wait for one connection; beyond it, the slow consumer is disconnected (3008). Default 1 MiB; when it
+    /// is not typed, at least two messages of `message_bytes_max`.
     pub outbox_bytes_max: usize,
     /// Bytes of queued and partly received messages in the whole process; beyond it, connections that hold
     /// some are disconnected (3008). Default 256 MiB.
@@ -69,7 +112,8 @@ pub struct Timeouts {
     pub connect_ms: u64,
     /// Between two heartbeats that the server sends. Default 25,000; 0 turns heartbeats off.
     pub ping_interval_ms: u64,
-    /// How long an answer to a heartbeat may take (Centrifuge: disconnect 3012). Default 8,000, less than the interval.
+    /// How long an answer to a heartbeat may take (Centrifuge: disconnect 3012). Default 8,000;
+    /// when it is not typed, at most a third of the interval.
     pub pong_timeout_ms: u64,
     /// Raw endpoints: how long a client may send nothing at all, pongs included. Default 0: no limit but the heartbeat's.
     pub idle_ms: u64,
@@ -91,7 +135,14 @@ impl Default for Config {
             websocket_path: "/connection/websocket".to_owned(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            logs: Logs::default(),
         }
+    }
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
     }
 }
 

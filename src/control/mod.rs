@@ -1,1 +1,270 @@
-//! The control thread.
+//! The control plane: one thread, a tokio current-thread runtime, and what stands beside the data path: metrics,
+//! health, signals, the end of shards. It is never on the path of a message.
+//!
+//! # How the server uses it
+//!
+//! ```text
+//! let (notices, endings) = control::endings(shard_count);
+//! let readiness = Arc::new(Readiness::new(shard_count));
+//! for each shard, on its own thread:        // takes one notice and a clone of the readiness
+//!     listen; readiness.shard_listens();
+//!     notice.end(shard.run())               // a panic is told by the notice's drop
+//! let outcome = control::run(ControlInputs { … })?;   // on the main thread, until all shards have ended
+//! ```
+//!
+//! The first SIGTERM or SIGINT calls `drain`, once; the control listener goes on answering (`/ready` with 503)
+//! until the last shard has ended, and [`run`] returns [`Outcome::Drained`]. A second signal, or a shard that
+//! fails, makes it return at once; shards may still be running then, so the caller must not join them but end
+//! the process.
+//!
+//! Left out on purpose: starting shards (the server's), and any state of channels or connections.
+
+pub mod announce;
+mod endings;
+mod http;
+pub mod logs;
+pub mod metrics;
+mod process;
+mod readiness;
+
+use crate::base::counters::Counters;
+use endings::Ending;
+use metrics::View;
+use std::fmt;
+use std::future;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub use endings::{EndNotice, Endings, endings};
+pub use readiness::{Readiness, State};
+
+/// What the control plane needs of the server.
+pub struct ControlInputs {
+    /// The bound control listener; `None` when control is off. Signals are heeded all the same.
+    pub listener: Option<TcpListener>,
+    /// One per shard, in their order.
+    pub counters: Vec<Arc<Counters>>,
+    /// How many connections the limits allow.
+    pub capacity: u64,
+    /// Set by shards as they begin to listen; `drain` is noted in it here.
+    pub readiness: Arc<Readiness>,
+    /// Begins the drain: tells every shard to stop accepting and to close its connections. Must not block.
+    pub drain: Box<dyn FnOnce() + Send>,
+    /// Where shards tell their end.
+    pub endings: Endings,
+    /// Heed SIGTERM and SIGINT. False for a server inside another program, which has its own way to drain.
+    pub signals: bool,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every shard has ended in order.
+    Drained,
+    /// A second signal asked for an end at once.
+    Interrupted,
+    /// A shard ended by an error or a panic.
+    ShardFailed {
+        /// Which.
+        shard: usize,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The exit code of the process: 0 after a clean drain, else 1.
+    pub fn exit_code(&self) -> u8 {
+        u8::from(*self != Self::Drained)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drained => f.write_str("drained"),
+            Self::Interrupted => f.write_str("a second signal ended the drain"),
+            Self::ShardFailed { shard, reason } => write!(f, "shard {shard} failed: {reason}"),
+        }
+    }
+}
+
+/// Runs the control plane on the calling thread until all shards have ended, one has failed, or a second signal
+/// came.
+///
+/// # Errors
+/// When the runtime, the signal handlers or the listener cannot be set up; no shard has been told anything then.
+pub fn run(inputs: ControlInputs) -> io::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(supervise(inputs))
+}
+
+async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
+    let ControlInputs { listener, counters, capacity, readiness, drain, mut endings, signals } = inputs;
+    // Before the listener: whoever sees `/ready` may send a signal.
+    let mut signals = if signals { Some(Signals::install()?) } else { None };
+    let mut left = counters.len();
+    if let Some(listener) = listener {
+        let view = View::new(counters, capacity, Arc::clone(&readiness));
+        tokio::spawn(http::serve(http::Door::new(listener)?, view));
+    }
+    let mut drain = Some(drain);
+    while left > 0 {
+        tokio::select! {
+            ending = endings.next() => match ending {
+                Ending { result: Ok(()), .. } => left -= 1,
+                Ending { shard, result: Err(reason) } => return Ok(Outcome::ShardFailed { shard, reason }),
+            },
+            name = next_signal(&mut signals) => match drain.take() {
+                Some(drain) => {
+                    tracing::info!("{name}: draining; a second signal ends at once");
+                    readiness.drain_begins();
+                    drain();
+                }
+                None => return Ok(Outcome::Interrupted),
+            },
+        }
+    }
+    Ok(Outcome::Drained)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
+
+/// The next signal's name; never, when signals are not heeded.
+async fn next_signal(signals: &mut Option<Signals>) -> &'static str {
+    let Some(Signals { terminate, interrupt }) = signals else { return future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpStream};
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::thread::{self, JoinHandle};
+
+    struct Running {
+        address: SocketAddr,
+        notices: Vec<EndNotice>,
+        readiness: Arc<Readiness>,
+        drained: Arc<AtomicBool>,
+        thread: JoinHandle<Outcome>,
+    }
+
+    fn start(shard_count: usize, signals: bool) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (notices, endings) = endings(shard_count);
+        let readiness = Arc::new(Readiness::new(shard_count));
+        let drained = Arc::new(AtomicBool::new(false));
+        let note = Arc::clone(&drained);
+        let inputs = ControlInputs {
+            listener: Some(listener),
+            counters: (0..shard_count).map(|_| Arc::default()).collect(),
+            capacity: 1000,
+            readiness: Arc::clone(&readiness),
+            drain: Box::new(move || note.store(true, SeqCst)),
+            endings,
+            signals,
+        };
+        let thread = thread::spawn(|| run(inputs).unwrap());
+        Running { address, notices, readiness, drained, thread }
+    }
+
+    fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn it_answers_until_the_last_shard_has_ended() {
+        let mut server = start(2, false);
+        assert!(ask(server.address, "GET /health").starts_with("HTTP/1.1 200 "));
+        server.readiness.shard_listens();
+        let answer = ask(server.address, "GET /ready");
+        assert!(
+            answer.starts_with("HTTP/1.1 503 ") && answer.contains("1 of 2 shards listening"),
+            "{answer}"
+        );
+        server.readiness.shard_listens();
+        assert!(ask(server.address, "GET /ready").starts_with("HTTP/1.1 200 "));
+        let metrics = ask(server.address, "GET /metrics");
+        assert!(metrics.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{metrics}");
+        assert!(metrics.contains("\nthrong_connections{shard=\"1\"} 0\n"), "{metrics}");
+        assert!(ask(server.address, "GET /nothing").starts_with("HTTP/1.1 404 "));
+        assert!(ask(server.address, "POST /metrics").starts_with("HTTP/1.1 405 "));
+        server.notices.pop().unwrap().end(Ok(()));
+        server.readiness.drain_begins();
+        let answer = ask(server.address, "GET /ready");
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("draining"), "{answer}");
+        server.notices.pop().unwrap().end(Ok(()));
+        assert_eq!(server.thread.join().unwrap(), Outcome::Drained);
+        assert!(!server.drained.load(SeqCst), "nobody asked for a drain here");
+    }
+
+    #[test]
+    fn a_shard_that_fails_ends_it_at_once() {
+        let mut server = start(2, false);
+        server.notices.pop().unwrap().end(Err(io::Error::other("no more memory")));
+        let outcome = server.thread.join().unwrap();
+        assert_eq!(outcome, Outcome::ShardFailed { shard: 1, reason: "no more memory".into() });
+        assert_eq!((outcome.exit_code(), Outcome::Drained.exit_code()), (1, 0));
+    }
+
+    #[test]
+    fn a_shard_that_panics_is_told_by_its_notice() {
+        let mut server = start(1, false);
+        let notice = server.notices.pop().unwrap();
+        thread::spawn(move || {
+            let _notice = notice;
+            panic!("planted");
+        })
+        .join()
+        .unwrap_err();
+        let reason = "it panicked".to_owned();
+        assert_eq!(server.thread.join().unwrap(), Outcome::ShardFailed { shard: 0, reason });
+    }
+
+    /// The one test here that sends signals: they reach the whole process.
+    #[test]
+    fn the_first_signal_drains_and_the_second_ends() {
+        let server = start(1, true);
+        let send = |name: &str| {
+            let status = Command::new("kill").arg(name).arg(std::process::id().to_string()).status().unwrap();
+            assert!(status.success());
+        };
+        server.readiness.shard_listens();
+        assert!(
+            ask(server.address, "GET /ready").starts_with("HTTP/1.1 200 "),
+            "signals are heeded from here on"
+        );
+        send("-TERM");
+        while server.readiness.state() != State::Draining {
+            thread::yield_now();
+        }
+        assert!(ask(server.address, "GET /ready").contains("draining"));
+        assert!(server.drained.load(SeqCst));
+        send("-INT");
+        assert_eq!(server.thread.join().unwrap(), Outcome::Interrupted);
+        assert_eq!(server.notices.len(), 1, "the shard has not ended");
+    }
+}

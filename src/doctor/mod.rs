@@ -1,1 +1,132 @@
-//! What this box still lacks.
+//! What this box still lacks: `throng doctor`.
+//!
+//! Reads limits and kernel settings, compares them with what N connections need, and prints one line for each,
+//! with the value, the need, the reason and the command that mends it; or prints a profile for N, ready to
+//! install. In reading order: `facts` (what is), `needs` (what must be), `settings` (the kernel settings
+//! of a profile), the `check_*` files (the two compared), `report`, `json` and `emit` (how it is said).
+//!
+//! What matters: a profile depends on N and the ports alone, never on the box that prints it, and a box on
+//! which a profile is in force gets no complaint about it. A fact that cannot be read is `unknown`, never a
+//! panic. The doctor changes nothing; `tuning/apply` does.
+
+mod cgroup;
+mod check_descriptors;
+mod check_memory;
+mod check_network;
+mod emit;
+mod facts;
+mod json;
+mod kubernetes;
+mod needs;
+mod probe;
+mod report;
+mod settings;
+mod text;
+
+#[cfg(test)]
+mod fake;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use facts::Facts;
+use needs::Plan;
+use report::Report;
+
+/// Say what this box lacks for N connections, or print a profile that mends it
+///
+/// Exit code: 0 when nothing falls short, 1 when something does, 2 for bad arguments.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct Args {
+    /// How many connections the box shall hold
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub connections: u64,
+
+    /// How many shards (threads) throng shall run [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub shards: Option<u64>,
+
+    /// Whether each shard shall have a descriptor table of its own
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub private_descriptors: bool,
+
+    /// Ports of the data listeners
+    #[arg(long, value_name = "PORT", default_values_t = [8000], value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    pub data_port: Vec<u16>,
+
+    /// Port of the control listener
+    #[arg(long, value_name = "PORT", default_value_t = 9000, value_parser = clap::value_parser!(u16).range(1..))]
+    pub control_port: u16,
+
+    /// Print the report as one JSON object
+    #[arg(long, conflicts_with = "emit")]
+    pub json: bool,
+
+    /// Print a profile for N connections instead of the report
+    #[arg(long, value_name = "KIND")]
+    pub emit: Option<Emit>,
+
+    /// Where /proc and /sys are found: a directory with a copy of another box's
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Kinds of profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Emit {
+    /// A file for /etc/sysctl.d
+    Sysctl,
+    /// A file for /etc/security/limits.d
+    Limits,
+    /// A hardened systemd unit
+    Systemd,
+    /// A Pod spec fragment
+    Kubernetes,
+}
+
+/// Runs `throng doctor`: 0 when nothing falls short (or a profile was printed), 1 when something does or the
+/// output cannot be written. A bad argument never comes here: clap ends with 2.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let stdout = io::stdout();
+    let colour = stdout.is_terminal() && colour_wanted(|name| std::env::var_os(name));
+    match execute(args, colour, &mut stdout.lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("throng doctor: cannot write the report: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes what `args` ask for to `out`; false when something falls short.
+///
+/// # Errors
+/// What `out` says, except that a reader who has left (`BrokenPipe`) is none.
+pub fn execute(args: &Args, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
+    let plan = Plan::new(args);
+    let (text, sound) = match args.emit {
+        Some(kind) => (emit::emit(kind, &plan), true),
+        None => {
+            let facts =
+                Facts { private_descriptors: probe::private_descriptors(), ..Facts::read(&args.root) };
+            let report = Report::new(&plan, &facts);
+            let text =
+                if args.json { json::render(&plan, &report) } else { text::render(&plan, &report, colour) };
+            (text, report.is_sound())
+        }
+    };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(sound),
+    }
+}
+
+/// Colours are for people at a terminal who have not said no (no-color.org).
+fn colour_wanted(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
+    let refused = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = variable("TERM").is_some_and(|value| value == "dumb");
+    !refused && !dumb
+}

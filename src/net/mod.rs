@@ -1,3 +1,96 @@
-//! Layer 4: sockets, readiness and time.
+//! Layer 4: sockets, readiness and time, behind one seam.
+//!
+//! A shard reaches the world through [`Net`] alone: [`MioNet`] in production, a simulator in tests. Readiness is
+//! edge-triggered: it is told once, when it changes, so whoever stops before `WouldBlock` must remember to go on.
 
+mod mio;
 pub mod sys;
+
+pub use self::mio::{Listeners, MioNet, PollWaker};
+
+use std::io::{self, IoSlice};
+
+/// What became ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Connections may be waiting to be accepted.
+    Accept,
+    /// A letter may be waiting.
+    Mail,
+    /// A socket, by the token it was registered with.
+    Socket {
+        /// As given to [`Net::register`].
+        token: u64,
+        /// Bytes, an end or an error may be waiting.
+        readable: bool,
+        /// There is room to write again.
+        writable: bool,
+        /// The peer will send nothing more: read on to the end even after a short read.
+        closed: bool,
+    },
+}
+
+/// The world, as a shard sees it. Never blocks but in [`Net::poll`].
+pub trait Net {
+    /// A connected socket. Dropping it closes it.
+    type Socket: std::fmt::Debug;
+
+    /// Waits for readiness, at most `timeout_ms` (forever if `None`), and appends what became ready to `events`.
+    ///
+    /// # Errors
+    /// When the poller itself fails; an interruption by a signal is not an error.
+    fn poll(&mut self, events: &mut Vec<Ready>, timeout_ms: Option<u64>) -> io::Result<()>;
+
+    /// A monotonic clock, in microseconds from some fixed time in this process.
+    fn now_us(&mut self) -> u64;
+
+    /// Takes a waiting connection; `WouldBlock` when there is none on any listener.
+    ///
+    /// # Errors
+    /// As `accept(2)`; those that concern one connection only are passed over inside.
+    fn accept(&mut self) -> io::Result<Self::Socket>;
+
+    /// Asks to be told, under `token`, of what becomes readable, and of what already is.
+    ///
+    /// # Errors
+    /// As `epoll_ctl(2)`.
+    fn register(&mut self, socket: &mut Self::Socket, token: u64) -> io::Result<()>;
+
+    /// Asks to be told of room to write, too.
+    ///
+    /// # Errors
+    /// As `epoll_ctl(2)`.
+    fn arm_writable(&mut self, socket: &mut Self::Socket, token: u64) -> io::Result<()>;
+
+    /// Reads; 0 is the end.
+    ///
+    /// # Errors
+    /// As `recv(2)`.
+    fn read(&mut self, socket: &mut Self::Socket, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes some of `bytes`.
+    ///
+    /// # Errors
+    /// As `send(2)`.
+    fn write(&mut self, socket: &mut Self::Socket, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Writes some of `slices`.
+    ///
+    /// # Errors
+    /// As `sendmsg(2)`.
+    fn write_vectored(&mut self, socket: &mut Self::Socket, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Says that nothing more will be written; reading goes on.
+    ///
+    /// # Errors
+    /// As `shutdown(2)`.
+    fn shutdown_write(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+
+    /// Stops listening; connections that wait unaccepted are reset.
+    fn stop_listening(&mut self);
+}
+
+/// Whether an error of `accept` means that descriptors or memory ran out, and may come back (accept(2)).
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

@@ -84,7 +84,8 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 /// What `setsockopt(2)` says.
 pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
     let on: libc::c_int = 1;
-    let size = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    const SIZE: libc::socklen_t = 4;
+    const { assert!(mem::size_of::<libc::c_int>() == SIZE as usize) };
     // SAFETY: value pointer and size describe `on`; the descriptor is open for the borrow's lifetime.
     check(unsafe {
         libc::setsockopt(
@@ -92,7 +93,7 @@ pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
             libc::IPPROTO_IP,
             libc::IP_BIND_ADDRESS_NO_PORT,
             (&raw const on).cast(),
-            size,
+            SIZE,
         )
     })
 }

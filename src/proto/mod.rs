@@ -1,1 +1,5 @@
-//! Layer 1: protocols, bytes in and values out.
+//! Layer 1: protocols without I/O. Bytes in, values out; time is never read, sockets are never seen.
+
+pub mod centrifuge;
+pub mod http;
+pub mod ws;

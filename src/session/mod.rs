@@ -1,1 +1,363 @@
-//! Layer 3: sessions.
+//! Layer 3: what one connection speaks. A [`Session`] takes bytes and asks its shard for things by [`Action`]s;
+//! it owns no socket, reads no clock and knows no other connection.
+//!
+//! A connection begins as [`head::Head`] (the HTTP request) and becomes one of the others, or ends there.
+//! Each session says by [`CloseReason`] why it ends; that enum is the one list of endings.
+
+pub mod centrifuge;
+pub mod head;
+pub mod raw;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use crate::proto::centrifuge::{Disconnect, Error};
+use crate::proto::http::Refusal;
+use crate::proto::ws::{self, Violation};
+pub use raw::{Handler, Message, NoHandler, Peer};
+
+/// What a session asks its shard to do: all that a client can cause.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Subscribe the connection; the answer comes as [`Session::subscribed`] with the same request number.
+    Subscribe {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// The session's number for the answer.
+        request: u32,
+    },
+    /// End a subscription, if there is one.
+    Unsubscribe {
+        /// Name of the channel.
+        channel: Arc<str>,
+    },
+    /// Put a message into a channel; the answer comes as [`Session::published`] if a request number is given.
+    Publish {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// Whether the data is text (UTF-8).
+        is_text: bool,
+        /// The message.
+        data: Vec<u8>,
+        /// The session's number for the answer.
+        request: Option<u32>,
+    },
+    /// Call the handler's timer at this time, in milliseconds of the shard's clock; replaces an earlier one.
+    SetTimer {
+        /// When.
+        at_ms: u64,
+    },
+}
+
+/// How a connection ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client sent a close frame with this code (1005 for none).
+    Peer(u16),
+    /// The client went away without a close frame.
+    Hangup,
+    /// The transport failed.
+    Transport,
+    /// The client broke a rule of the WebSocket protocol.
+    Violation(Violation),
+    /// The request was refused before it became a session.
+    Refused(Refusal),
+    /// No complete request head in time.
+    HandshakeTimeout,
+    /// No connect command in time (3502).
+    Stale,
+    /// A command that is not one (3501).
+    BadRequest,
+    /// A heartbeat was not answered in time (3012).
+    NoPong,
+    /// A raw client sent nothing for too long (3012).
+    Idle,
+    /// The outbox reached its limit (3008).
+    Slow,
+    /// The process-wide budget of queued bytes is exhausted and this connection held some (3008).
+    Budget,
+    /// The server drains (3001).
+    Shutdown,
+    /// The endpoint's handler closed it.
+    Handler {
+        /// The close frame's code.
+        code: u16,
+        /// The close frame's reason, at most 123 bytes are sent.
+        reason: String,
+    },
+}
+
+impl CloseReason {
+    /// Code and text of the close frame to send; `None` where no frame can or need be sent.
+    pub fn frame(&self) -> Option<(Option<u16>, &str)> {
+        let disconnect = |disconnect: Disconnect| Some((Some(disconnect.code), disconnect.reason));
+        match self {
+            // RFC 6455 §5.5.1: the answer repeats the code that was received.
+            Self::Peer(1005) => Some((None, "")),
+            Self::Peer(code) => Some((Some(*code), "")),
+            Self::Violation(violation) => Some((Some(violation.close_code()), violation.reason())),
+            Self::Handler { code, reason } => Some((Some(*code), reason)),
+            Self::Stale => disconnect(Disconnect::STALE),
+            Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
+            Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
+            Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
+            Self::Shutdown => disconnect(Disconnect::SHUTDOWN),
+            Self::Hangup | Self::Transport | Self::Refused(_) | Self::HandshakeTimeout => None,
+        }
+    }
+}
+
+/// What a session is given with each input.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Milliseconds of the shard's clock.
+    pub now_ms: u64,
+    /// What the endpoint needs to know of the configuration.
+    pub settings: &'a Settings,
+    /// Identifies the connection in this process, for as long as it lives.
+    pub client: ClientId,
+    /// Bytes for this connection, ready for the wire.
+    pub out: &'a mut Vec<u8>,
+    /// What the session asks for.
+    pub actions: &'a mut Vec<Action>,
+    /// Data messages received and sent, for the counters.
+    pub counts: Counts,
+}
+
+/// What a session counts while it works.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Data messages received.
+    pub messages_in: u64,
+    /// Data messages sent.
+    pub messages_out: u64,
+}
+
+/// The part of the configuration that sessions need.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Path of the Centrifuge endpoint.
+    pub websocket_path: String,
+    /// Bytes of a request head.
+    pub head_bytes_max: usize,
+    /// Sizes of frames and messages.
+    pub ws: ws::Limits,
+    /// Bytes of a channel's name.
+    pub channel_name_bytes_max: usize,
+    /// Seconds between heartbeats, as told to clients; 0 when there are none.
+    pub ping_s: u64,
+}
+
+/// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientId {
+    /// The process's random number.
+    pub seed: u64,
+    /// The connection's shard.
+    pub shard: u16,
+    /// The connection's token in its shard.
+    pub token: u64,
+}
+
+impl std::fmt::Display for ClientId {
+    /// Computed when it is asked for: an idle connection need not store it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            (salt, self.seed, self.shard, self.token).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        // RFC 9562 §5.8: version 8, "custom"; variant 10.
+        let id = (half(1) << 64 | half(2)) & !(0xf << 76) & !(0x3 << 62) | 0x8 << 76 | 0x2 << 62;
+        let hex = format!("{id:032x}");
+        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+        write!(f, "{a}-{b}-{c}-{d}-{e}")
+    }
+}
+
+/// The wire format in which a connection gets publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Format {
+    /// The data alone, one frame each.
+    Raw,
+    /// Centrifuge pushes in JSON, several in a text frame.
+    CentrifugeJson,
+}
+
+impl Format {
+    /// Number of formats.
+    pub const COUNT: usize = 2;
+
+    /// The format of this number (the inverse of `as u8`).
+    pub fn from_number(number: u8) -> Self {
+        if number == Self::Raw as u8 { Self::Raw } else { Self::CentrifugeJson }
+    }
+}
+
+/// The state of one connection's protocol.
+#[derive(Debug)]
+pub enum Session<S> {
+    /// Waiting for the request head.
+    Head(head::Head),
+    /// An embedder's endpoint.
+    Raw(raw::Raw<S>),
+    /// The Centrifuge protocol in JSON.
+    Centrifuge(centrifuge::Centrifuge),
+    /// Over: whatever arrives is thrown away.
+    Ended,
+}
+
+impl<S> Session<S> {
+    /// A session that waits for its request.
+    pub fn new() -> Self {
+        Self::Head(head::Head::default())
+    }
+
+    /// Takes bytes from the client.
+    ///
+    /// # Errors
+    /// Why the session ends; `cx.out` then holds what to send before the close frame.
+    pub fn receive<H: Handler<State = S>>(
+        &mut self,
+        mut input: &mut [u8],
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        if let Self::Head(head) = self {
+            let Some(next) = head.receive(input, handler, cx)? else { return Ok(()) };
+            *self = next.session;
+            match next.rest {
+                head::Rest::Input(at) => input = &mut input[at..],
+                head::Rest::Held(mut bytes) => return self.receive_open(&mut bytes, handler, cx),
+            }
+        }
+        self.receive_open(input, handler, cx)
+    }
+
+    fn receive_open<H: Handler<State = S>>(
+        &mut self,
+        input: &mut [u8],
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::Raw(raw) => raw.receive(input, handler, cx),
+            Self::Centrifuge(centrifuge) => centrifuge.receive(input, cx),
+            Self::Head(_) | Self::Ended => Ok(()),
+        }
+    }
+
+    /// The answer to [`Action::Subscribe`].
+    pub fn subscribed<H: Handler<State = S>>(
+        &mut self,
+        channel: &str,
+        request: u32,
+        outcome: Result<(), Error>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) {
+        match self {
+            Self::Raw(raw) => raw.subscribed(channel, outcome, handler, cx),
+            Self::Centrifuge(_) => centrifuge::Centrifuge::answer(request, "subscribe", outcome, cx),
+            Self::Head(_) | Self::Ended => {}
+        }
+    }
+
+    /// The answer to [`Action::Publish`].
+    pub fn published(&mut self, request: u32, outcome: Result<(), Error>, cx: &mut Context<'_>) {
+        if let Self::Centrifuge(_) = self {
+            centrifuge::Centrifuge::answer(request, "publish", outcome, cx);
+        }
+    }
+
+    /// A heartbeat for the client, if the session is past its handshake.
+    pub fn ping(&self, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Raw(_) => ws::frame::put_ping(out),
+            Self::Centrifuge(_) => centrifuge::Centrifuge::ping(out),
+            Self::Head(_) | Self::Ended => return false,
+        }
+        true
+    }
+
+    /// The format in which this session takes publications.
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Centrifuge(_) => Format::CentrifugeJson,
+            Self::Raw(_) | Self::Head(_) | Self::Ended => Format::Raw,
+        }
+    }
+
+    /// Whether the request head is still missing.
+    pub fn is_head(&self) -> bool {
+        matches!(self, Self::Head(_))
+    }
+
+    /// Whether nothing is expected of the session any more.
+    pub fn is_ended(&self) -> bool {
+        matches!(self, Self::Ended)
+    }
+
+    /// Whether the client still owes its first command.
+    pub fn awaits_connect(&self) -> bool {
+        matches!(self, Self::Centrifuge(centrifuge) if !centrifuge.is_connected())
+    }
+
+    /// Bytes held for a head or a message that is still arriving.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Head(head) => head.held_bytes(),
+            Self::Raw(raw) => raw.held_bytes(),
+            Self::Centrifuge(centrifuge) => centrifuge.held_bytes(),
+            Self::Ended => 0,
+        }
+    }
+}
+
+impl<S> Default for Session<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_looks_like_a_uuid() {
+        let id = client(1).to_string();
+        assert_eq!((id.len(), &id[8..9], &id[14..15]), (36, "-", "8"), "{id}");
+        assert_ne!(id, client(2).to_string());
+    }
+
+    #[test]
+    fn a_session_without_state_is_24_bytes() {
+        assert!(size_of::<Session<()>>() <= 24, "{}", size_of::<Session<()>>());
+    }
+
+    #[test]
+    fn each_ending_has_its_frame() {
+        assert_eq!(CloseReason::Slow.frame(), Some((Some(3008), "slow")));
+        assert_eq!(CloseReason::Peer(1005).frame(), Some((None, "")));
+        assert_eq!(CloseReason::Violation(Violation::Utf8).frame().unwrap().0, Some(1007));
+        assert_eq!(CloseReason::Hangup.frame(), None);
+    }
+
+    /// A connection's name for tests.
+    pub(crate) fn client(token: u64) -> ClientId {
+        ClientId { seed: 7, shard: 0, token }
+    }
+
+    /// Settings that tests of sessions share.
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            websocket_path: "/connection/websocket".to_owned(),
+            head_bytes_max: 1024,
+            ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
+            channel_name_bytes_max: 20,
+            ping_s: 25,
+        }
+    }
+}

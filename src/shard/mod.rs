@@ -1,1 +1,207 @@
-//! Layer 5: the shard.
+//! Layer 5: one thread, its sockets, its connections, its part of the channels.
+//!
+//! A [`Shard`] is a loop of turns. In one turn it learns what is ready, reads and acts, answers letters, lets
+//! time pass, delivers what was published, writes, and frees what ended. Nothing is shared with other shards;
+//! they speak by letters. The whole of it runs over any [`Net`], so tests drive it in a simulated world.
+
+mod accept;
+mod close;
+mod conn;
+mod fanout;
+mod flush;
+mod letters;
+pub mod mailbox;
+mod receive;
+mod subscribe;
+mod time;
+
+use std::io;
+use std::sync::Arc;
+
+use crate::base::budget::Budget;
+use crate::base::counters::Counters;
+use crate::base::slots::{Key, Slots};
+use crate::base::wheel::Wheel;
+use crate::config::{Config, Limits, Timeouts};
+use crate::hub::home::Home;
+use crate::hub::local::Local;
+use crate::net::{Net, Ready};
+use crate::proto::ws;
+use crate::session::{Action, Handler, Settings};
+use accept::Admission;
+use close::Drain;
+use conn::Conn;
+use fanout::Batch;
+use mailbox::{Mailbox, Post};
+
+/// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
+/// read empties it; small enough to stay in the core's cache.
+const INPUT_BYTES: usize = 128 << 10;
+/// The scratch buffer for outgoing bytes gives its memory back beyond this size.
+const OUT_BYTES_KEPT: usize = 256 << 10;
+
+/// What a shard is given at its start.
+#[derive(Debug)]
+pub struct Parts<N, H> {
+    /// Its sockets and clock.
+    pub net: N,
+    /// The embedder's endpoint.
+    pub handler: H,
+    /// Its number.
+    pub shard: u16,
+    /// One per shard.
+    pub mailboxes: Arc<[Mailbox]>,
+    /// Where all shards count; this one writes to its own.
+    pub counters: Arc<[Arc<Counters>]>,
+    /// The process's.
+    pub budget: Budget,
+    /// The process's random number: names of connections and homes of channels follow from it.
+    pub seed: u64,
+    /// Connections that this shard can hold: what its descriptor table allows.
+    pub capacity: usize,
+}
+
+/// One shard. See the module documentation.
+#[derive(Debug)]
+pub struct Shard<N: Net, H: Handler> {
+    net: N,
+    handler: H,
+    conns: Slots<Conn<N::Socket, H::State>>,
+    wheel: Wheel,
+    home: Home,
+    local: Local<Batch>,
+    post: Post,
+    budget: Budget,
+    counters: Arc<Counters>,
+    admission: Admission,
+    drain: Option<Drain>,
+    settings: Settings,
+    limits: Limits,
+    timeouts: Timeouts,
+    seed: u64,
+    /// The present of this turn, in microseconds: read once, after the poll.
+    now_us: u64,
+    events: Vec<Ready>,
+    input: Box<[u8]>,
+    /// Bytes for the connection at hand, before they are written or queued.
+    out: Vec<u8>,
+    actions: Vec<Action>,
+    /// Connections with a fresh outbox: queued means dirty.
+    dirty: Vec<Key>,
+    /// Connections whose input was not read to its end: readiness will not be told again.
+    unread: Vec<Key>,
+    /// Connections to free at the end of the turn.
+    graves: Vec<Key>,
+}
+
+/// Whether a shard goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There is more to come.
+    GoOn,
+    /// Drained: every connection is gone.
+    Ended,
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// A shard that has not taken its first turn.
+    pub fn new(parts: Parts<N, H>, config: &Config) -> Self {
+        let Parts { mut net, handler, shard, mailboxes, counters, budget, seed, capacity } = parts;
+        let limits = config.limits.clone();
+        let now_us = net.now_us();
+        Self {
+            conns: Slots::with_capacity(capacity),
+            wheel: Wheel::new(now_us / 1000, capacity),
+            home: Home::new(limits.channels_per_shard_max),
+            local: Local::new(),
+            post: Post::new(shard, mailboxes),
+            counters: Arc::clone(&counters[usize::from(shard)]),
+            admission: Admission::new(counters, limits.connections_max),
+            drain: None,
+            settings: Settings {
+                websocket_path: config.websocket_path.clone(),
+                head_bytes_max: limits.head_bytes_max,
+                ws: ws::Limits {
+                    frame_bytes_max: limits.frame_bytes_max,
+                    message_bytes_max: limits.message_bytes_max,
+                },
+                channel_name_bytes_max: limits.channel_name_bytes_max,
+                ping_s: config.timeouts.ping_interval_ms.div_ceil(1000),
+            },
+            limits,
+            timeouts: config.timeouts.clone(),
+            seed,
+            now_us,
+            events: Vec::with_capacity(1024),
+            input: vec![0; INPUT_BYTES].into(),
+            out: Vec::new(),
+            actions: Vec::new(),
+            dirty: Vec::new(),
+            unread: Vec::new(),
+            graves: Vec::new(),
+            net,
+            handler,
+            budget,
+        }
+    }
+
+    /// One pass of the loop. Its order is that of the data path: what is read leads to letters, letters to
+    /// deliveries, deliveries to writes, and all of it happens before the next poll.
+    ///
+    /// # Errors
+    /// When the poller fails; the shard cannot go on then.
+    pub fn turn(&mut self) -> io::Result<Turn> {
+        let timeout_ms = self.poll_timeout_ms();
+        self.net.poll(&mut self.events, timeout_ms)?;
+        self.now_us = self.net.now_us();
+        let congested = self.post.is_congested(self.limits.mailbox_letters_max) || self.budget.is_exhausted();
+        self.handle_events(congested);
+        self.resume_unread(congested);
+        self.accept();
+        self.expire();
+        self.drain_step();
+        self.handle_letters();
+        self.fan_out();
+        self.flush_dirty();
+        self.handle_own_letters();
+        self.bury();
+        self.counters.letters_out.add(self.post.hand_over());
+        self.counters.turns.add(1);
+        self.counters.turn_us.record(self.net.now_us().saturating_sub(self.now_us));
+        Ok(if self.is_drained() { Turn::Ended } else { Turn::GoOn })
+    }
+
+    fn handle_events(&mut self, congested: bool) {
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            match event {
+                Ready::Accept => self.admission.is_pending = true,
+                Ready::Mail => {}
+                Ready::Socket { token, readable, writable, closed } => {
+                    let key = Key::from_token(token);
+                    if writable {
+                        self.on_writable(key);
+                    }
+                    if readable || closed {
+                        self.on_readable(key, closed, congested);
+                    }
+                }
+            }
+        }
+        self.events = events;
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
+    /// Number of connections, in any phase.
+    pub fn connection_count(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// The shard's world, for those who drive it by hand.
+    pub fn net_mut(&mut self) -> &mut N {
+        &mut self.net
+    }
+}

@@ -1,0 +1,66 @@
+//! The process-wide count of queued bytes, and its limit.
+//!
+//! Charged when bytes come into being and released when they are freed, so what a thousand outboxes share is
+//! counted once. The limit is soft: a charge never fails; whoever holds queued bytes is asked to let go while
+//! [`Budget::is_exhausted`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+#[derive(Debug)]
+struct Account {
+    used: AtomicUsize,
+    max: usize,
+}
+
+/// A handle to the account; clones share it.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Account>);
+
+impl Budget {
+    /// An account that is exhausted once more than `bytes_max` bytes are in use.
+    pub fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Account { used: AtomicUsize::new(0), max: bytes_max }))
+    }
+
+    /// Counts `bytes` as in use.
+    #[inline]
+    pub fn charge(&self, bytes: usize) {
+        self.0.used.fetch_add(bytes, Relaxed);
+    }
+
+    /// Gives back what was charged.
+    #[inline]
+    pub fn release(&self, bytes: usize) {
+        self.0.used.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Bytes in use.
+    #[inline]
+    pub fn used(&self) -> usize {
+        self.0.used.load(Relaxed)
+    }
+
+    /// Whether more than the limit is in use.
+    #[inline]
+    pub fn is_exhausted(&self) -> bool {
+        self.used() > self.0.max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_the_account() {
+        let budget = Budget::new(10);
+        let other = budget.clone();
+        other.charge(10);
+        assert!(!budget.is_exhausted());
+        budget.charge(1);
+        assert!(other.is_exhausted());
+        other.release(11);
+        assert_eq!(budget.used(), 0);
+    }
+}

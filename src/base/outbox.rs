@@ -1,0 +1,160 @@
+//! What waits to be written to one connection: a queue of [`Shared`] bytes and how far the first has gone.
+//!
+//! An idle connection owns none: the shard makes an outbox when a write cannot finish and frees it when it is empty.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::shared::Shared;
+
+/// Outcome of [`Outbox::push`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Push {
+    /// It waits behind what was there.
+    Queued,
+    /// It would exceed the limit and was not taken.
+    Full,
+}
+
+/// See the module documentation.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    segments: VecDeque<Shared>,
+    /// Bytes of the first segment that are already written.
+    head_written: usize,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Number of segments handed to one vectored write at most (the kernel's own limit is 1,024).
+    pub const SLICES_MAX: usize = 32;
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Appends `segment`, unless more than `bytes_max` bytes would wait then. An empty outbox takes anything: one
+    /// message always fits.
+    pub fn push(&mut self, segment: Shared, bytes_max: usize) -> Push {
+        if segment.is_empty() {
+            return Push::Queued;
+        }
+        if !self.is_empty() && self.bytes.saturating_add(segment.len()) > bytes_max {
+            return Push::Full;
+        }
+        self.bytes += segment.len();
+        self.segments.push_back(segment);
+        Push::Queued
+    }
+
+    /// Puts the first waiting slices into `slices` and returns how many; at most [`Outbox::SLICES_MAX`].
+    pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; Self::SLICES_MAX]) -> usize {
+        let mut count = 0;
+        for (slot, segment) in slices.iter_mut().zip(&self.segments) {
+            let written = if count == 0 { self.head_written } else { 0 };
+            *slot = IoSlice::new(&segment[written..]);
+            count += 1;
+        }
+        count
+    }
+
+    /// Notes that the first `written` bytes are gone; frees the segments that went with them.
+    ///
+    /// # Panics
+    /// When that is more than waits.
+    pub fn consume(&mut self, mut written: usize) {
+        assert!(written <= self.bytes, "wrote more than was queued");
+        self.bytes -= written;
+        while let Some(first) = self.segments.front() {
+            let left = first.len() - self.head_written;
+            if written < left {
+                self.head_written += written;
+                return;
+            }
+            written -= left;
+            self.head_written = 0;
+            self.segments.pop_front();
+        }
+    }
+
+    /// Drops everything but a segment that is partly written: the peer would take the rest of it for something else.
+    pub fn cut(&mut self) {
+        self.segments.truncate(usize::from(self.head_written > 0));
+        self.segments.shrink_to_fit();
+        self.bytes = self.segments.front().map_or(0, |first| first.len() - self.head_written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::budget::Budget;
+    use proptest::prelude::*;
+
+    fn gather(outbox: &Outbox) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
+        let count = outbox.fill(&mut slices);
+        slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_plain_byte_queue(ops in proptest::collection::vec((0..40usize, 0..60usize, any::<bool>()), 1..60)) {
+            const MAX: usize = 300;
+            let budget = Budget::new(1 << 20);
+            let mut outbox = Outbox::default();
+            let mut naive: Vec<u8> = Vec::new();
+            let mut boundaries = Vec::new();
+            let mut fresh = 0u8;
+            let mut total = 0usize;
+            for (push, consume, cut) in ops {
+                let bytes: Vec<u8> = (0..push).map(|_| { fresh = fresh.wrapping_add(1); fresh }).collect();
+                let fits = naive.is_empty() || naive.len() + push <= MAX;
+                let outcome = outbox.push(Shared::new(bytes.clone(), &budget), MAX);
+                prop_assert_eq!(outcome == Push::Queued, fits || push == 0);
+                if outcome == Push::Queued {
+                    naive.extend(&bytes);
+                    boundaries.push(total + naive.len());
+                }
+                let consume = consume.min(naive.len());
+                outbox.consume(consume);
+                naive.drain(..consume);
+                total += consume;
+                if cut && fresh.is_multiple_of(7) {
+                    // What is left is the rest of the segment that is partly written, if any.
+                    let mut edges = vec![0];
+                    edges.extend(&boundaries);
+                    let left = if edges.contains(&total) { 0 } else {
+                        boundaries.iter().find(|&&b| b > total).map_or(0, |b| b - total)
+                    };
+                    outbox.cut();
+                    naive.truncate(left);
+                    boundaries.retain(|&b| b <= total + left);
+                }
+                prop_assert_eq!(outbox.bytes(), naive.len());
+                let gathered = gather(&outbox);
+                prop_assert_eq!(&gathered[..], &naive[..gathered.len()]);
+                prop_assert!(gathered.len() == naive.len() || outbox.segments.len() > Outbox::SLICES_MAX);
+            }
+            drop(outbox);
+            prop_assert_eq!(budget.used(), 0);
+        }
+    }
+
+    #[test]
+    fn an_empty_outbox_takes_one_message_of_any_size() {
+        let budget = Budget::new(10);
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.push(Shared::new(vec![0; 100], &budget), 50), Push::Queued);
+        assert_eq!(outbox.push(Shared::new(vec![0; 1], &budget), 50), Push::Full);
+        assert!(budget.is_exhausted());
+        outbox.consume(100);
+        assert!(outbox.is_empty() && !budget.is_exhausted());
+    }
+}

@@ -1,0 +1,155 @@
+//! A slab whose keys go stale: an index is reused, a [`Key`] is not.
+//!
+//! Invariant: a key taken from a removed entry never finds the entry that took its place, because each
+//! insertion draws a new generation. Events and letters may therefore arrive late without harm.
+
+use slab::Slab;
+
+/// Index of an entry and the generation that it was inserted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    /// Packs the key into a poll token: generation in the upper 32 bits, index in the lower.
+    #[inline]
+    pub fn to_token(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The inverse of [`Key::to_token`].
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "takes the two halves apart")]
+    pub fn from_token(token: u64) -> Self {
+        Self { index: token as u32, generation: (token >> 32) as u32 }
+    }
+
+    /// The reusable part: dense, below the largest number of entries that ever lived at once.
+    #[inline]
+    pub fn index(self) -> u32 {
+        self.index
+    }
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    generation: u32,
+    value: T,
+}
+
+/// A slab with generations. At most `capacity_max` entries, all reserved (not touched) at start.
+#[derive(Debug)]
+pub struct Slots<T> {
+    entries: Slab<Entry<T>>,
+    next_generation: u32,
+    capacity_max: usize,
+}
+
+impl<T> Slots<T> {
+    /// Reserves address space for `capacity_max` entries (below 2^32); pages become resident as they are used.
+    ///
+    /// # Panics
+    /// When `capacity_max` does not fit 32 bits.
+    pub fn with_capacity(capacity_max: usize) -> Self {
+        assert!(u32::try_from(capacity_max).is_ok(), "a key's index has 32 bits");
+        Self { entries: Slab::with_capacity(capacity_max), next_generation: 0, capacity_max }
+    }
+
+    /// Inserts the value that `make` builds for its key, or returns `None` when full.
+    pub fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Option<Key> {
+        if self.entries.len() >= self.capacity_max {
+            return None;
+        }
+        let vacant = self.entries.vacant_entry();
+        let index = u32::try_from(vacant.key()).ok()?;
+        let key = Key { index, generation: self.next_generation };
+        self.next_generation = self.next_generation.wrapping_add(1);
+        vacant.insert(Entry { generation: key.generation, value: make(key) });
+        Some(key)
+    }
+
+    /// The entry of `key`, unless it was removed.
+    #[inline]
+    pub fn entry(&self, key: Key) -> Option<&T> {
+        let entry = self.entries.get(key.index as usize)?;
+        (entry.generation == key.generation).then_some(&entry.value)
+    }
+
+    /// The entry of `key`, unless it was removed.
+    #[inline]
+    pub fn entry_mut(&mut self, key: Key) -> Option<&mut T> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        (entry.generation == key.generation).then_some(&mut entry.value)
+    }
+
+    /// The key of the live entry at `index`.
+    #[inline]
+    pub fn key_at(&self, index: u32) -> Option<Key> {
+        let entry = self.entries.get(index as usize)?;
+        Some(Key { index, generation: entry.generation })
+    }
+
+    /// Removes and returns the entry of `key`, unless it was removed before.
+    pub fn remove(&mut self, key: Key) -> Option<T> {
+        self.entry(key)?;
+        Some(self.entries.remove(key.index as usize).value)
+    }
+
+    /// Number of live entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no entry lives.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The largest number of entries.
+    pub fn capacity_max(&self) -> usize {
+        self.capacity_max
+    }
+
+    /// All live entries in the order of their index.
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.entries.iter().filter_map(|(index, entry)| {
+            let index = u32::try_from(index).ok()?;
+            Some((Key { index, generation: entry.generation }, &entry.value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_finds_nothing() {
+        let mut slots = Slots::with_capacity(2);
+        let a = slots.insert_with(|_| 'a').unwrap();
+        assert_eq!(slots.remove(a), Some('a'));
+        let b = slots.insert_with(|_| 'b').unwrap();
+        assert_eq!(a.index(), b.index());
+        assert_eq!((slots.entry(a), slots.entry(b)), (None, Some(&'b')));
+        assert_eq!((slots.remove(a), slots.entry_mut(a)), (None, None));
+        assert_eq!(slots.key_at(b.index()), Some(b));
+        assert_eq!(Key::from_token(b.to_token()), b);
+    }
+
+    #[test]
+    fn full_is_told_not_grown() {
+        let mut slots = Slots::with_capacity(1);
+        let key = slots.insert_with(|key| key).unwrap();
+        assert!(slots.insert_with(|key| key).is_none());
+        assert_eq!(slots.iter().map(|(k, v)| (k, *v)).collect::<Vec<_>>(), [(key, key)]);
+        slots.remove(key);
+        assert!(slots.insert_with(|key| key).is_some());
+    }
+
+    #[test]
+    fn the_generation_costs_at_most_eight_bytes() {
+        assert!(size_of::<Entry<u64>>() <= 16);
+    }
+}

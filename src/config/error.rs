@@ -1,0 +1,94 @@
+//! What is wrong with what was typed: which key, what it said, what is allowed, and where it stands.
+//!
+//! Every error is one line that a person can act on without reading a manual.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nobody typed it.
+    Default,
+    /// A line of the configuration file; 0 stands for the file as a whole.
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Variable,
+    /// A command line flag.
+    Flag,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Variable => f.write_str("variable"),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// Something in the configuration that cannot be followed. The process ends with exit code 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The key; empty when the file as a whole is the matter.
+    pub key: String,
+    /// Its value as it was typed.
+    pub said: String,
+    /// What is allowed instead.
+    pub complaint: String,
+    /// Where it was typed.
+    pub place: Place,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, said, complaint, place } = self;
+        match place {
+            Place::File { .. } if key.is_empty() => write!(f, "{place}: {complaint}"),
+            Place::File { .. } => write!(f, "{place}: {key} = {said}: {complaint}"),
+            Place::Default => write!(f, "{key} = {said} (default): {complaint}"),
+            Place::Variable => write!(f, "{}={said}: {complaint}", variable_name(key)),
+            Place::Flag => write!(f, "--{} {said}: {complaint}", flag_name(key)),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// `ping_interval_ms` as a flag, without the dashes before it: `ping-interval-ms`.
+pub(super) fn flag_name(key: &str) -> String {
+    key.replace('_', "-")
+}
+
+/// `ping_interval_ms` as a variable: `THRONG_PING_INTERVAL_MS`.
+pub(super) fn variable_name(key: &str) -> String {
+    format!("THRONG_{}", key.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_stands_as_it_was_typed() {
+        let mut error = ConfigError {
+            key: "ping_interval_ms".into(),
+            said: "fast".into(),
+            complaint: "expected a number".into(),
+            place: Place::Flag,
+        };
+        assert_eq!(error.to_string(), "--ping-interval-ms fast: expected a number");
+        error.place = Place::Variable;
+        assert_eq!(error.to_string(), "THRONG_PING_INTERVAL_MS=fast: expected a number");
+        error.place = Place::File { path: "throng.toml".into(), line: 3 };
+        assert_eq!(error.to_string(), "throng.toml:3: ping_interval_ms = fast: expected a number");
+    }
+}

@@ -1,0 +1,316 @@
+//! The one list of keys. A key is a line of the file, a flag and a variable; its name, meaning, range and place
+//! in [`Config`] are told here and nowhere else: flags, help, errors, `throng config` and the manual are made of it.
+
+use super::{Config, Slot, error};
+use clap::{Arg, ArgAction};
+use std::fmt;
+
+/// Under which heading a key is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Where the server listens and on which threads.
+    Server,
+    /// What is bounded.
+    Limits,
+    /// What has a deadline.
+    Deadlines,
+    /// What is logged.
+    Logs,
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "Server",
+            Self::Limits => "Limits",
+            Self::Deadlines => "Deadlines",
+            Self::Logs => "Logs",
+        })
+    }
+}
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub struct Key {
+    /// As in the file: `ping_interval_ms`.
+    pub name: &'static str,
+    /// The heading it stands under.
+    pub group: Group,
+    /// What it does, and what happens when it is reached. One or two sentences.
+    pub help: &'static str,
+    /// What holds when nobody types it, where that is more than one fixed value.
+    pub otherwise: Option<&'static str>,
+    /// Its place in the configuration.
+    pub slot: fn(&mut Config) -> Slot<'_>,
+}
+
+impl Key {
+    /// The key of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// As a flag: `--ping-interval-ms`.
+    pub fn flag(&self) -> String {
+        format!("--{}", error::flag_name(self.name))
+    }
+
+    /// As an environment variable: `THRONG_PING_INTERVAL_MS`.
+    pub fn variable(&self) -> String {
+        error::variable_name(self.name)
+    }
+
+    /// Its value in `config`, as TOML.
+    pub fn toml(&self, config: &Config) -> String {
+        (self.slot)(&mut config.clone()).toml()
+    }
+
+    /// What holds when nobody types it, as it would be typed at a prompt.
+    pub fn default_text(&self) -> String {
+        let typed = || self.toml(&Config::default()).replace(['"', '[', ']'], "");
+        self.otherwise.map_or_else(typed, str::to_owned)
+    }
+
+    /// What may be typed.
+    pub fn expected(&self) -> String {
+        (self.slot)(&mut Config::default()).expected()
+    }
+
+    /// The flag, for the command line parser. Values stay text; `resolve` reads them, from wherever they come.
+    pub(super) fn arg(&self) -> Arg {
+        let mut scratch = Config::default();
+        let slot = (self.slot)(&mut scratch);
+        let arg = Arg::new(self.name)
+            .long(error::flag_name(self.name))
+            .help(format!("{} [default: {}]", self.help, self.default_text()))
+            .help_heading(self.group.to_string())
+            .hide_short_help(matches!(self.group, Group::Limits | Group::Deadlines))
+            .value_name(value_name(&slot));
+        match () {
+            () if slot.is_switch() => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            () if slot.is_list() => arg.action(ArgAction::Append),
+            () => arg,
+        }
+    }
+}
+
+fn value_name(slot: &Slot<'_>) -> &'static str {
+    match slot {
+        Slot::Addresses(_) => "ADDR",
+        Slot::AddressOrOff(_) => "ADDR|off",
+        Slot::Count(..) => "N",
+        Slot::Bytes(..) => "BYTES",
+        Slot::Milliseconds(..) => "MS",
+        Slot::Switch(_) => "true|false",
+        Slot::Path(_) => "PATH",
+        Slot::PathOrOff(_) => "PATH|off",
+        Slot::Filter(_) => "LEVEL",
+        Slot::Format(_) => "text|json",
+    }
+}
+
+const fn server(name: &'static str, help: &'static str, slot: fn(&mut Config) -> Slot<'_>) -> Key {
+    Key { name, group: Group::Server, help, otherwise: None, slot }
+}
+
+const fn limit(name: &'static str, help: &'static str, slot: fn(&mut Config) -> Slot<'_>) -> Key {
+    Key { name, group: Group::Limits, help, otherwise: None, slot }
+}
+
+const fn deadline(name: &'static str, help: &'static str, slot: fn(&mut Config) -> Slot<'_>) -> Key {
+    Key { name, group: Group::Deadlines, help, otherwise: None, slot }
+}
+
+const fn logs(name: &'static str, help: &'static str, slot: fn(&mut Config) -> Slot<'_>) -> Key {
+    Key { name, group: Group::Logs, help, otherwise: None, slot }
+}
+
+impl Key {
+    const fn otherwise(self, text: &'static str) -> Self {
+        Self { otherwise: Some(text), ..self }
+    }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const HOUR_MS: u64 = 3_600_000;
+
+/// Every key, in the order in which they are told.
+pub static KEYS: &[Key] = &[
+    server("listen", "Address of the data plane; may be repeated", |c| Slot::Addresses(&mut c.listen)),
+    server("control", "Address of the control listener: metrics and health", |c| {
+        Slot::AddressOrOff(&mut c.control)
+    }),
+    server("shards", "Shards (threads); more than cores are allowed", |c| {
+        Slot::Count(&mut c.shards, 1..=1024)
+    })
+    .otherwise("one per core that the process may use"),
+    server("pin", "Pin each shard to a core", |c| Slot::Switch(&mut c.pin)),
+    server(
+        "private_descriptors",
+        "Give each shard a descriptor table of its own, so that the descriptor limit \
+        holds per shard",
+        |c| Slot::Switch(&mut c.private_descriptors),
+    ),
+    server(
+        "echo",
+        "Path of a raw endpoint that echoes every message, for benchmarks and conformance tests",
+        |c| Slot::PathOrOff(&mut c.echo),
+    ),
+    server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::Path(&mut c.websocket_path)),
+    limit(
+        "connections_max",
+        "Connections held by the process; beyond it, 503. 0: as many as the descriptor \
+        limit allows",
+        |c| Slot::Count(&mut c.limits.connections_max, 0..=100_000_000),
+    ),
+    limit("head_bytes_max", "Bytes of a request head; beyond it, 431", |c| {
+        Slot::Bytes(&mut c.limits.head_bytes_max, 256..=MIB)
+    }),
+    limit(
+        "message_bytes_max",
+        "Bytes of one received message, all fragments together; beyond it, close 1009",
+        |c| Slot::Bytes(&mut c.limits.message_bytes_max, 1..=GIB),
+    ),
+    limit("frame_bytes_max", "Bytes of one received frame's payload; beyond it, close 1009", |c| {
+        Slot::Bytes(&mut c.limits.frame_bytes_max, 1..=GIB)
+    })
+    .otherwise("message_bytes_max"),
+    limit(
+        "outbox_bytes_max",
+        "Bytes that may wait for one connection; beyond it, the slow consumer is \
+        disconnected (3008)",
+        |c| Slot::Bytes(&mut c.limits.outbox_bytes_max, KIB..=4 * GIB),
+    )
+    .otherwise("1MiB, at least two messages"),
+    limit(
+        "queued_bytes_max",
+        "Bytes queued and partly received in the whole process; beyond it, connections \
+        that hold some are disconnected (3008)",
+        |c| Slot::Bytes(&mut c.limits.queued_bytes_max, 64 * KIB..=1024 * GIB),
+    ),
+    limit("channels_per_connection_max", "Subscriptions of one connection; beyond it, error 106", |c| {
+        Slot::Count(&mut c.limits.channels_per_connection_max, 1..=65_535)
+    }),
+    limit("channel_name_bytes_max", "Bytes of a channel's name; beyond it, error 107", |c| {
+        Slot::Count(&mut c.limits.channel_name_bytes_max, 1..=4096)
+    }),
+    limit("channels_per_shard_max", "Channels whose home is one shard; beyond it, error 106", |c| {
+        Slot::Count(&mut c.limits.channels_per_shard_max, 1..=100_000_000)
+    }),
+    limit(
+        "accepts_per_turn_max",
+        "Connections accepted in one turn of a shard; the rest waits for the next",
+        |c| Slot::Count(&mut c.limits.accepts_per_turn_max, 1..=65_536),
+    ),
+    limit(
+        "read_bytes_per_turn_max",
+        "Bytes read from one connection in one turn; the rest waits for the next",
+        |c| Slot::Bytes(&mut c.limits.read_bytes_per_turn_max, 4 * KIB..=64 * MIB),
+    ),
+    limit(
+        "deliveries_per_turn_max",
+        "Deliveries written in one turn of a shard; the rest waits for the next",
+        |c| Slot::Count(&mut c.limits.deliveries_per_turn_max, 1..=16_777_216),
+    ),
+    limit(
+        "mailbox_letters_max",
+        "Letters waiting for one shard; beyond it, the others pause reading from their \
+        sockets",
+        |c| Slot::Count(&mut c.limits.mailbox_letters_max, 16..=16_777_216),
+    ),
+    deadline("handshake_ms", "From accept to the end of the request head", |c| {
+        Slot::Milliseconds(&mut c.timeouts.handshake_ms, 1..=HOUR_MS)
+    }),
+    deadline("connect_ms", "From the handshake to the connect command; then disconnect 3502", |c| {
+        Slot::Milliseconds(&mut c.timeouts.connect_ms, 1..=HOUR_MS)
+    }),
+    deadline(
+        "ping_interval_ms",
+        "Between two heartbeats that the server sends; 0 turns heartbeats off",
+        |c| Slot::Milliseconds(&mut c.timeouts.ping_interval_ms, 0..=24 * HOUR_MS),
+    ),
+    deadline("pong_timeout_ms", "How long the answer to a heartbeat may take; then disconnect 3012", |c| {
+        Slot::Milliseconds(&mut c.timeouts.pong_timeout_ms, 1..=24 * HOUR_MS)
+    })
+    .otherwise("8000, at most a third of ping_interval_ms"),
+    deadline(
+        "idle_ms",
+        "Raw endpoints: how long a client may send nothing at all; 0: no limit but the \
+        heartbeat's",
+        |c| Slot::Milliseconds(&mut c.timeouts.idle_ms, 0..=24 * HOUR_MS),
+    ),
+    deadline(
+        "linger_ms",
+        "How long a connection that is being closed may take to read what is queued and say \
+        goodbye",
+        |c| Slot::Milliseconds(&mut c.timeouts.linger_ms, 0..=HOUR_MS),
+    ),
+    deadline("drain_ms", "Over how long a drain spreads its closes", |c| {
+        Slot::Milliseconds(&mut c.timeouts.drain_ms, 0..=HOUR_MS)
+    }),
+    logs("log_level", "What is logged: a level, or directives such as info,throng::shard=debug", |c| {
+        Slot::Filter(&mut c.logs.level)
+    }),
+    logs("log_format", "Text for people, or one JSON object per line", |c| Slot::Format(&mut c.logs.format)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_distinct_and_fit_file_flag_and_variable() {
+        let names: BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
+        assert_eq!(names.len(), KEYS.len());
+        assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')), "{names:?}");
+    }
+
+    /// A field without a key would be a limit that nobody can set. `Debug` of the whole prints every field.
+    #[test]
+    fn every_field_of_the_configuration_has_a_key() {
+        let printed = format!("{:#?}", Config::default());
+        let fields: Vec<_> = printed.lines().filter_map(|line| line.trim().split_once(": ")).collect();
+        let nested = ["limits", "timeouts", "logs"];
+        let wanted: BTreeSet<_> =
+            fields.iter().map(|(name, _)| *name).filter(|n| !nested.contains(n)).collect();
+        let renamed = |name| match name {
+            "log_level" => "level",
+            "log_format" => "format",
+            other => other,
+        };
+        let had: BTreeSet<_> = KEYS.iter().map(|key| renamed(key.name)).collect();
+        assert_eq!(had, wanted);
+    }
+
+    #[test]
+    fn no_two_keys_share_a_slot() {
+        let mut config = Config::default();
+        let mut places = BTreeSet::new();
+        for key in KEYS {
+            let address = match (key.slot)(&mut config) {
+                Slot::Addresses(v) => std::ptr::from_mut(v).addr(),
+                Slot::AddressOrOff(v) => std::ptr::from_mut(v).addr(),
+                Slot::Count(v, _) | Slot::Bytes(v, _) => std::ptr::from_mut(v).addr(),
+                Slot::Milliseconds(v, _) => std::ptr::from_mut(v).addr(),
+                Slot::Switch(v) => std::ptr::from_mut(v).addr(),
+                Slot::Path(v) | Slot::Filter(v) => std::ptr::from_mut(v).addr(),
+                Slot::PathOrOff(v) => std::ptr::from_mut(v).addr(),
+                Slot::Format(v) => std::ptr::from_mut(v).addr(),
+            };
+            assert!(places.insert(address), "{} writes where another key writes", key.name);
+        }
+    }
+
+    #[test]
+    fn every_default_is_allowed() {
+        for key in KEYS {
+            let toml = key.toml(&Config::default());
+            let table: toml::Table = format!("v = {toml}").parse().unwrap();
+            let raw = super::super::slot::Raw::Toml(table["v"].clone());
+            assert!((key.slot)(&mut Config::default()).set(&raw), "{} = {toml}", key.name);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! From what was typed to what it means: layers are laid over one another, dependent defaults follow, and the
+//! rules that bind two keys are checked. All errors are collected, so that a person mends them in one go.
+
+use super::args::{self, Args, Typed};
+use super::{Config, ConfigError, Key, Place, file};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+/// A configuration, and for each key the place that its value came from.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// What the server runs with.
+    pub config: Config,
+    /// Of the keys that were typed.
+    places: BTreeMap<&'static str, Place>,
+}
+
+impl Effective {
+    /// Where the value of `name` came from.
+    pub fn place(&self, name: &str) -> &Place {
+        self.places.get(name).unwrap_or(&Place::Default)
+    }
+
+    fn is_typed(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+}
+
+/// Resolves flags, variables (`lookup` gives their values; `std::env::var_os` in production) and the file that one
+/// of them names.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the keys; exit code 2 is meant for it.
+pub fn resolve(
+    args: &Args,
+    lookup: impl Fn(&str) -> Option<OsString> + Copy,
+) -> Result<Effective, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let mut take = |layer: Result<Vec<Typed>, Vec<ConfigError>>| {
+        layer.unwrap_or_else(|wrong| {
+            errors.extend(wrong);
+            Vec::new()
+        })
+    };
+    let from_file = args.file(lookup).map_or_else(Vec::new, |path| take(file::read(&path)));
+    let from_variables = take(args::variables(lookup));
+    let layers = [from_file, from_variables, args.flags.clone()];
+    let effective = overlay(layers.iter().flatten(), &mut errors);
+    if errors.is_empty() {
+        errors = conflicts(&effective);
+    }
+    if errors.is_empty() { Ok(effective) } else { Err(errors) }
+}
+
+/// Lays values over the defaults, later ones over earlier ones. A wrong value is told even where a later one
+/// would hide it: it would come to light on another day.
+fn overlay<'a>(typed: impl Iterator<Item = &'a Typed>, errors: &mut Vec<ConfigError>) -> Effective {
+    let mut effective = Effective { config: Config::default(), places: BTreeMap::new() };
+    for Typed { key, raw, place } in typed {
+        if (key.slot)(&mut effective.config).set(raw) {
+            effective.places.insert(key.name, place.clone());
+        } else {
+            errors.push(ConfigError {
+                key: key.name.to_owned(),
+                said: raw.said(),
+                complaint: format!("expected {}", key.expected()),
+                place: place.clone(),
+            });
+        }
+    }
+    follow(&mut effective);
+    effective
+}
+
+/// Defaults that depend on another key, so that raising one limit does not need three flags.
+fn follow(effective: &mut Effective) {
+    let typed = |name| effective.is_typed(name);
+    let (frame, outbox, pong) =
+        (typed("frame_bytes_max"), typed("outbox_bytes_max"), typed("pong_timeout_ms"));
+    let Config { limits, timeouts, .. } = &mut effective.config;
+    if !frame {
+        limits.frame_bytes_max = limits.message_bytes_max;
+    }
+    if !outbox {
+        limits.outbox_bytes_max = limits.outbox_bytes_max.max(2 * limits.message_bytes_max);
+    }
+    if !pong && timeouts.ping_interval_ms > 0 {
+        timeouts.pong_timeout_ms = timeouts.pong_timeout_ms.min((timeouts.ping_interval_ms / 3).max(1));
+    }
+}
+
+/// The rules that bind two keys.
+fn conflicts(effective: &Effective) -> Vec<ConfigError> {
+    let Config { listen, control, limits, timeouts, echo, websocket_path, .. } = &effective.config;
+    let interval = timeouts.ping_interval_ms;
+    let mut errors = Vec::new();
+    let mut rule = |broken: bool, key: &str, relation: &str, other: &str| {
+        if broken {
+            errors.push(conflict(effective, key, relation, other));
+        }
+    };
+    rule(
+        interval > 0 && timeouts.pong_timeout_ms >= interval,
+        "pong_timeout_ms",
+        "less than",
+        "ping_interval_ms",
+    );
+    rule(
+        limits.frame_bytes_max > limits.message_bytes_max,
+        "frame_bytes_max",
+        "at most",
+        "message_bytes_max",
+    );
+    rule(
+        limits.outbox_bytes_max < limits.message_bytes_max,
+        "outbox_bytes_max",
+        "at least",
+        "message_bytes_max",
+    );
+    rule(
+        limits.queued_bytes_max < limits.outbox_bytes_max,
+        "queued_bytes_max",
+        "at least",
+        "outbox_bytes_max",
+    );
+    rule(echo.as_ref() == Some(websocket_path), "echo", "another path than", "websocket_path");
+    let clash = control.is_some_and(|control| listen.iter().any(|&address| overlap(address, control)));
+    rule(clash, "control", "another port than", "listen");
+    let twice = listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| overlap(**a, *b)));
+    if let Some((_, address)) = twice {
+        errors.push(ConfigError {
+            key: "listen".to_owned(),
+            said: said(effective, "listen"),
+            complaint: format!("{address} is already covered by an address before it"),
+            place: effective.place("listen").clone(),
+        });
+    }
+    errors
+}
+
+/// Whether two listeners would get the same connections. Port 0 is a new port each time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_family = a.is_ipv4() == b.is_ipv4();
+    let same_ip = a.ip() == b.ip() || (same_family && (a.ip().is_unspecified() || b.ip().is_unspecified()));
+    a.port() == b.port() && a.port() != 0 && same_ip
+}
+
+fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> ConfigError {
+    let place = effective.place(other);
+    ConfigError {
+        key: key.to_owned(),
+        said: said(effective, key),
+        complaint: format!("expected {relation} {other}, which is {} ({place})", said(effective, other)),
+        place: effective.place(key).clone(),
+    }
+}
+
+fn said(effective: &Effective, name: &str) -> String {
+    Key::named(name).map(|key| key.toml(&effective.config)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::slot::Raw;
+    use super::*;
+    use std::io::Write as _;
+
+    fn flags(pairs: &[(&str, &str)]) -> Args {
+        let typed = |(name, word): &(&str, &str)| Typed {
+            key: Key::named(name).unwrap(),
+            raw: Raw::Words(vec![(*word).to_owned()]),
+            place: Place::Flag,
+        };
+        Args { file: None, flags: pairs.iter().map(typed).collect() }
+    }
+
+    fn errors(pairs: &[(&str, &str)]) -> Vec<String> {
+        resolve(&flags(pairs), |_| None).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        resolve(&flags(pairs), |_| None).unwrap().config
+    }
+
+    #[test]
+    fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
+        let path = std::env::temp_dir().join(format!("throng-precedence-{}.toml", std::process::id()));
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(b"handshake_ms = 1\nconnect_ms = 1\nlinger_ms = 1\n").unwrap();
+        let file_name = path.clone().into_os_string();
+        let variable = |name: &str| match name {
+            "THRONG_CONFIG" => Some(file_name.clone()),
+            "THRONG_HANDSHAKE_MS" | "THRONG_CONNECT_MS" => Some("2".into()),
+            "THRONG_DRAIN_MS" => Some("".into()),
+            _ => None,
+        };
+        let effective = resolve(&flags(&[("handshake_ms", "3")]), variable).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let timeouts = &effective.config.timeouts;
+        let seen = [timeouts.handshake_ms, timeouts.connect_ms, timeouts.linger_ms, timeouts.drain_ms];
+        assert_eq!(seen, [3, 2, 1, 10_000], "flag, variable, file, default (an empty variable is absent)");
+        assert_eq!(effective.place("connect_ms"), &Place::Variable);
+        assert_eq!(effective.place("linger_ms"), &Place::File { path, line: 3 });
+        assert_eq!(effective.place("drain_ms"), &Place::Default);
+    }
+
+    #[test]
+    fn a_file_named_by_a_flag_wins_over_one_named_by_a_variable() {
+        let args = Args { file: Some("/nowhere/flag.toml".into()), flags: Vec::new() };
+        let said = resolve(&args, |name| (name == "THRONG_CONFIG").then(|| "/nowhere/variable.toml".into()));
+        assert!(said.unwrap_err()[0].to_string().starts_with("/nowhere/flag.toml: "));
+    }
+
+    #[test]
+    fn all_errors_are_told_at_once() {
+        let said = errors(&[("shards", "0"), ("listen", "8000"), ("head_bytes_max", "1GiB")]);
+        assert_eq!(
+            said,
+            [
+                "--shards 0: expected a whole number from 1 to 1024",
+                "--listen 8000: expected IP addresses with their ports, such as 127.0.0.1:8000 or [::1]:8000",
+                "--head-bytes-max 1GiB: expected bytes, such as 65536 or \"64KiB\", from 256B to 1MiB",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_variable_that_is_wrong_is_named() {
+        let said = resolve(&Args::default(), |name| (name == "THRONG_SHARDS").then(|| "many".into()));
+        assert_eq!(
+            said.unwrap_err()[0].to_string(),
+            "THRONG_SHARDS=many: expected a whole number from 1 to 1024"
+        );
+    }
+
+    #[test]
+    fn keys_that_do_not_go_together_are_refused() {
+        for (pairs, said) in [
+            (
+                &[("ping_interval_ms", "5000"), ("pong_timeout_ms", "5000")][..],
+                "--pong-timeout-ms 5000: expected less than ping_interval_ms, which is 5000 (flag)",
+            ),
+            (
+                &[("frame_bytes_max", "65537")],
+                "--frame-bytes-max 65537: expected at most message_bytes_max, which is \"64KiB\" (default)",
+            ),
+            (
+                &[("outbox_bytes_max", "32KiB")],
+                "--outbox-bytes-max \"32KiB\": expected at least message_bytes_max, which is \"64KiB\" (default)",
+            ),
+            (
+                &[("queued_bytes_max", "64KiB")],
+                "--queued-bytes-max \"64KiB\": expected at least outbox_bytes_max, which is \"1MiB\" (default)",
+            ),
+            (
+                &[("echo", "/connection/websocket")],
+                "--echo \"/connection/websocket\": expected another path than websocket_path, which is \
+                 \"/connection/websocket\" (default)",
+            ),
+            (
+                &[("listen", "0.0.0.0:9000")],
+                "control = \"127.0.0.1:9000\" (default): expected another port than listen, which is \
+                 [\"0.0.0.0:9000\"] (flag)",
+            ),
+            (
+                &[("listen", "127.0.0.1:80,[::1]:80,127.0.0.1:80")],
+                "--listen [\"127.0.0.1:80\", \"[::1]:80\", \"127.0.0.1:80\"]: 127.0.0.1:80 is already covered by \
+                 an address before it",
+            ),
+        ] {
+            assert_eq!(errors(pairs), [said]);
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_conflict_is_taken() {
+        config(&[("ping_interval_ms", "0"), ("pong_timeout_ms", "90000")]);
+        config(&[("listen", "127.0.0.1:0,127.0.0.1:0"), ("control", "127.0.0.1:0")]);
+        config(&[("listen", "[::]:9000")]);
+        assert_eq!(config(&[("control", "off"), ("listen", "127.0.0.1:9000")]).control, None);
+    }
+
+    #[test]
+    fn dependent_defaults_follow() {
+        let large = config(&[("message_bytes_max", "16MiB")]).limits;
+        assert_eq!((large.frame_bytes_max, large.outbox_bytes_max), (16 << 20, 32 << 20));
+        let small = config(&[("message_bytes_max", "1KiB")]).limits;
+        assert_eq!((small.frame_bytes_max, small.outbox_bytes_max), (1 << 10, 1 << 20));
+        assert_eq!(config(&[("ping_interval_ms", "3000")]).timeouts.pong_timeout_ms, 1000);
+        assert_eq!(config(&[("ping_interval_ms", "60000")]).timeouts.pong_timeout_ms, 8000);
+    }
+}

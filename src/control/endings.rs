@@ -1,0 +1,82 @@
+//! How a shard's end reaches the control plane. Each shard holds one [`EndNotice`] and cannot end without telling:
+//! a notice that is dropped unsaid, by a panic or an early return, tells that.
+
+use std::io;
+use std::thread;
+use tokio::sync::mpsc;
+
+/// What a shard told.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) shard: usize,
+    pub(super) result: Result<(), String>,
+}
+
+/// One shard's word that it has ended.
+#[derive(Debug)]
+pub struct EndNotice {
+    shard: usize,
+    /// Gone once the word is given.
+    sender: Option<mpsc::Sender<Ending>>,
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub struct Endings(mpsc::Receiver<Ending>);
+
+/// One notice per shard, in their order, and the half that receives them.
+pub fn endings(shard_count: usize) -> (Vec<EndNotice>, Endings) {
+    // One place per shard, and each tells once: sending never finds it full.
+    let (sender, receiver) = mpsc::channel(shard_count.max(1));
+    let notice = |shard| EndNotice { shard, sender: Some(sender.clone()) };
+    ((0..shard_count).map(notice).collect(), Endings(receiver))
+}
+
+impl EndNotice {
+    /// The shard has ended, with this result.
+    pub fn end(mut self, result: io::Result<()>) {
+        self.tell(result.map_err(|error| error.to_string()));
+    }
+
+    fn tell(&mut self, result: Result<(), String>) {
+        if let Some(sender) = self.sender.take() {
+            // Nobody listens any more when the process is already ending.
+            sender.try_send(Ending { shard: self.shard, result }).ok();
+        }
+    }
+}
+
+impl Drop for EndNotice {
+    fn drop(&mut self) {
+        let how = if thread::panicking() { "it panicked" } else { "it ended without a word" };
+        self.tell(Err(how.to_owned()));
+    }
+}
+
+impl Endings {
+    /// The next ending. Waits for ever once every shard has told: the caller counts them.
+    pub(super) async fn next(&mut self) -> Ending {
+        match self.0.recv().await {
+            Some(ending) => ending,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shard_tells_once() {
+        let (mut notices, mut endings) = endings(3);
+        notices.pop().unwrap().end(Ok(()));
+        drop(notices.pop());
+        notices.pop().unwrap().end(Err(io::Error::other("full")));
+        let mut told = Vec::new();
+        while let Ok(Ending { shard, result }) = endings.0.try_recv() {
+            told.push((shard, result));
+        }
+        assert_eq!(told, [(2, Ok(())), (1, Err("it ended without a word".into())), (0, Err("full".into()))]);
+    }
+}

@@ -1,0 +1,197 @@
+//! The control listener's HTTP side: `/metrics`, `/health`, `/ready`, and a door that keeps it small.
+//!
+//! Nothing here is logged per request. At most [`SEATS_MAX`] connections are held, and none of them for longer than
+//! [`SILENCE_MAX`] without an answer.
+
+use super::State;
+use super::metrics::{self, View};
+use axum::Router;
+use axum::extract;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::serve::Listener;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Connections of the control listener at a time; further ones wait in the kernel's backlog.
+const SEATS_MAX: usize = 64;
+/// How long a connection may go without an answer written to it. Longer than the usual interval between scrapes,
+/// so that a scraper keeps its connection.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+
+/// Answers until the runtime ends.
+pub(super) async fn serve(door: Door, view: View) {
+    let router = Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics_text))
+        .route("/health", get(|| async { "alive\n" }))
+        .route("/ready", get(ready))
+        .with_state(Arc::new(view));
+    if let Err(error) = axum::serve(door, router).await {
+        tracing::error!("the control listener has ended: {error}");
+    }
+}
+
+async fn index() -> &'static str {
+    concat!("throng ", env!("CARGO_PKG_VERSION"), "\n/metrics\n/health\n/ready\n")
+}
+
+async fn metrics_text(view: extract::State<Arc<View>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&view.snapshot()))
+}
+
+async fn ready(view: extract::State<Arc<View>>) -> (StatusCode, String) {
+    let state = view.readiness.state();
+    let status = if state == State::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("{state}\n"))
+}
+
+/// The listener, with a bounded number of seats.
+pub(super) struct Door {
+    listener: TcpListener,
+    seats: Arc<Semaphore>,
+    silence_max: Duration,
+}
+
+impl Door {
+    /// Takes over a bound listener.
+    pub(super) fn new(listener: std::net::TcpListener) -> io::Result<Self> {
+        Self::with_limits(listener, SEATS_MAX, SILENCE_MAX)
+    }
+
+    fn with_limits(listener: std::net::TcpListener, seats: usize, silence_max: Duration) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        Ok(Self { listener, seats: Arc::new(Semaphore::new(seats)), silence_max })
+    }
+}
+
+impl Listener for Door {
+    type Io = Seat;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Seat, SocketAddr) {
+        // Fails only on a closed semaphore, and nobody closes it.
+        let permit = Arc::clone(&self.seats).acquire_owned().await.ok();
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        let silence = Box::pin(sleep(self.silence_max));
+        (Seat { stream, silence, silence_max: self.silence_max, _permit: permit }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// One connection. Reading does not prolong its time, or a client could feed a head byte by byte for ever.
+pub(super) struct Seat {
+    stream: TcpStream,
+    silence: Pin<Box<Sleep>>,
+    silence_max: Duration,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Seat {
+    /// What to say instead of "not yet": that it took too long, if it did.
+    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.silence.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Seat {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Pending => self.wait(cx),
+            ready @ Poll::Ready(_) => ready,
+        }
+    }
+}
+
+impl AsyncWrite for Seat {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Pending => self.wait(cx),
+            ready @ Poll::Ready(_) => {
+                let deadline = Instant::now() + self.silence_max;
+                self.silence.as_mut().reset(deadline);
+                ready
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Readiness;
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::thread;
+
+    /// A listener with one seat, served until the test process ends.
+    fn one_seat(silence_max: Duration) -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
+            runtime
+                .block_on(async { serve(Door::with_limits(listener, 1, silence_max).unwrap(), view).await });
+        });
+        address
+    }
+
+    #[test]
+    fn who_never_ends_a_request_is_shown_the_door() {
+        let mut slow = TcpStream::connect(one_seat(Duration::from_millis(100))).unwrap();
+        slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        slow.write_all(b"GET /health HTTP/1.1\r\nhost: ").unwrap();
+        let mut rest = Vec::new();
+        // An end or a reset, but not the 20 seconds of the client's patience.
+        if let Err(error) = slow.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        assert!(rest.is_empty(), "{rest:?}");
+    }
+
+    #[test]
+    fn who_finds_no_seat_waits_for_one() {
+        let address = one_seat(SILENCE_MAX);
+        let ask =
+            |stream: &mut TcpStream| stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 15];
+        let mut first = TcpStream::connect(address).unwrap();
+        ask(&mut first);
+        first.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        let mut second = TcpStream::connect(address).unwrap();
+        ask(&mut second);
+        second.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert_eq!(second.read(&mut answer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(first);
+        second.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        second.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+}

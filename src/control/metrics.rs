@@ -1,0 +1,334 @@
+//! Metrics in the Prometheus text format (0.0.4): a table of families, and a pure function from a snapshot to text.
+//!
+//! Every counter of [`Counters`] stands in exactly one family (tested). Values that differ between shards in a
+//! way that matters are told per shard; all others are sums.
+
+use super::process;
+use super::{Readiness, State};
+use crate::base::counters::{Counters, Histogram};
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The media type of what [`render`] gives.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a scrape looks at.
+pub(super) struct View {
+    counters: Vec<Arc<Counters>>,
+    capacity: u64,
+    pub(super) readiness: Arc<Readiness>,
+    start_seconds: f64,
+}
+
+impl View {
+    #[expect(clippy::disallowed_methods, reason = "the start of the process, read once, far from any shard")]
+    pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
+        let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        Self { counters, capacity, readiness, start_seconds }
+    }
+
+    /// All values now.
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            shards: &self.counters,
+            values: self.counters.iter().map(|shard| shard.each().collect()).collect(),
+            capacity: self.capacity,
+            ready: self.readiness.state() == State::Ready,
+            start_seconds: self.start_seconds,
+            resident_bytes: process::resident_bytes(),
+            cpu_seconds: process::cpu_seconds(),
+        }
+    }
+}
+
+/// The values of one scrape. Each counter is read once, so that no two families disagree.
+#[derive(Debug)]
+pub(super) struct Snapshot<'a> {
+    shards: &'a [Arc<Counters>],
+    values: Vec<Vec<(&'static str, u64)>>,
+    capacity: u64,
+    ready: bool,
+    start_seconds: f64,
+    resident_bytes: Option<u64>,
+    cpu_seconds: Option<f64>,
+}
+
+impl Snapshot<'_> {
+    fn per_shard(&self, counter: &str) -> impl Iterator<Item = u64> {
+        self.values
+            .iter()
+            .map(move |shard| shard.iter().find(|(name, _)| *name == counter).map_or(0, |(_, v)| *v))
+    }
+
+    fn sum(&self, counter: &str) -> u64 {
+        self.per_shard(counter).fold(0, u64::wrapping_add)
+    }
+
+    /// The fullest shard over the mean; 1 is even. Without connections nothing is uneven.
+    fn skew(&self) -> f64 {
+        let max = self.per_shard("connections").max().unwrap_or(0);
+        let sum = self.sum("connections");
+        if sum == 0 { 1.0 } else { max as f64 * self.values.len() as f64 / sum as f64 }
+    }
+}
+
+/// The type of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until the process ends.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations in buckets.
+    Histogram,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        })
+    }
+}
+
+/// A metric: one name with its samples.
+#[derive(Debug)]
+pub struct Family {
+    /// As it is scraped.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// What it says, in one sentence.
+    pub help: &'static str,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A counter, summed over shards.
+    Sum(&'static str),
+    /// A counter, one sample per shard.
+    PerShard(&'static str),
+    /// Counters summed over shards, told apart by the label `reason`: (its value, the counter).
+    ByReason(&'static [(&'static str, &'static str)]),
+    /// A histogram, merged over shards.
+    Merged(fn(&Counters) -> &Histogram),
+    /// One value that is not a shard's; `None`: not known here.
+    One(fn(&Snapshot<'_>) -> Option<f64>),
+    /// Always 1; the labels are what it says.
+    Build,
+}
+
+impl Family {
+    /// The labels of its samples, for the manual.
+    pub fn labels(&self) -> &'static str {
+        match self.source {
+            Source::PerShard(_) => "shard",
+            Source::ByReason(_) => "reason",
+            Source::Merged(_) => "le",
+            Source::Build => "version",
+            Source::Sum(_) | Source::One(_) => "",
+        }
+    }
+}
+
+const fn total(name: &'static str, counter: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, help, source: Source::Sum(counter) }
+}
+
+const fn total_per_shard(name: &'static str, counter: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, help, source: Source::PerShard(counter) }
+}
+
+const fn gauge(name: &'static str, counter: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, help, source: Source::Sum(counter) }
+}
+
+const fn gauge_per_shard(name: &'static str, counter: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, help, source: Source::PerShard(counter) }
+}
+
+const fn one(
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    value: fn(&Snapshot<'_>) -> Option<f64>,
+) -> Family {
+    Family { name, kind, help, source: Source::One(value) }
+}
+
+const fn merged(name: &'static str, help: &'static str, histogram: fn(&Counters) -> &Histogram) -> Family {
+    Family { name, kind: Kind::Histogram, help, source: Source::Merged(histogram) }
+}
+
+/// Every metric, in the order in which they are told.
+pub static FAMILIES: &[Family] = &[
+    Family {
+        name: "throng_build_info",
+        kind: Kind::Gauge,
+        help: "Always 1; the label tells the version.",
+        source: Source::Build,
+    },
+    one("throng_ready", Kind::Gauge, "1 when all shards listen and no drain has begun.", |s| {
+        Some(f64::from(u8::from(s.ready)))
+    }),
+    one("throng_shards", Kind::Gauge, "Number of shards.", |s| Some(s.values.len() as f64)),
+    one("throng_capacity_connections", Kind::Gauge, "Connections that the limits allow.", |s| {
+        Some(s.capacity as f64)
+    }),
+    gauge_per_shard("throng_connections", "connections", "Open sockets of clients, in any phase."),
+    gauge_per_shard("throng_sessions", "sessions", "Connections past their handshake."),
+    one(
+        "throng_shard_skew_ratio",
+        Kind::Gauge,
+        "Connections of the fullest shard over the mean of all shards; 1 is even.",
+        |s| Some(s.skew()),
+    ),
+    total_per_shard("throng_accepts_total", "accepts", "Connections accepted."),
+    total(
+        "throng_accept_pauses_total",
+        "accept_pauses",
+        "Times accepting paused for lack of descriptors or memory.",
+    ),
+    total("throng_handshakes_total", "handshakes", "Handshakes completed."),
+    Family {
+        name: "throng_refused_total",
+        kind: Kind::Counter,
+        help: "Handshakes refused, by reason.",
+        source: Source::ByReason(&[
+            ("bad_request", "refused_bad_request"),
+            ("forbidden", "refused_forbidden"),
+            ("not_found", "refused_not_found"),
+            ("method", "refused_method"),
+            ("upgrade", "refused_upgrade"),
+            ("head_too_large", "refused_head_too_large"),
+            ("unavailable", "refused_unavailable"),
+        ]),
+    },
+    total(
+        "throng_handshake_timeouts_total",
+        "handshake_timeouts",
+        "Handshakes that did not complete in time.",
+    ),
+    total("throng_messages_received_total", "messages_in", "Complete data messages received."),
+    total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
+    total("throng_received_bytes_total", "bytes_in", "Bytes read from sockets."),
+    total("throng_sent_bytes_total", "bytes_out", "Bytes written to sockets."),
+    gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
+    gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
+    total("throng_publications_total", "publications", "Publications accepted by channels."),
+    total("throng_deliveries_total", "deliveries", "Publications handed to subscribers, one per subscriber."),
+    merged("throng_fanout_seconds", "From the first delivery of a channel's batch to its last.", |c| {
+        &c.fanout_us
+    }),
+    gauge_per_shard("throng_outbox_bytes", "outbox_bytes", "Bytes waiting in outboxes."),
+    gauge("throng_outboxes", "outboxes", "Connections for which something waits."),
+    total(
+        "throng_slow_consumers_total",
+        "slow_consumers",
+        "Connections closed because their outbox was full.",
+    ),
+    total(
+        "throng_budget_closes_total",
+        "budget_closes",
+        "Connections closed because the process had no more bytes to queue.",
+    ),
+    total("throng_heartbeats_sent_total", "heartbeats_sent", "Heartbeats sent."),
+    total("throng_heartbeats_missed_total", "heartbeats_missed", "Heartbeats not answered in time."),
+    total("throng_violations_total", "violations", "Connections closed for breaking a protocol rule."),
+    total(
+        "throng_transport_errors_total",
+        "transport_errors",
+        "Connections that ended by a transport error.",
+    ),
+    total("throng_closes_total", "closes", "Connections closed, for whatever reason."),
+    total_per_shard("throng_turns_total", "turns", "Turns of the shard's loop."),
+    merged("throng_turn_seconds", "Duration of a turn, from the return of the poll to the next.", |c| {
+        &c.turn_us
+    }),
+    total("throng_letters_sent_total", "letters_out", "Letters sent from shard to shard."),
+    total("throng_letters_received_total", "letters_in", "Letters that shards have received."),
+    total(
+        "throng_mailbox_pauses_total",
+        "mailbox_pauses",
+        "Turns in which reading paused because another shard's mailbox was full.",
+    ),
+    total("throng_stale_ids_total", "stale_ids", "Events and letters for a connection that was gone."),
+    one("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process.", |s| {
+        s.resident_bytes.map(|bytes| bytes as f64)
+    }),
+    one("process_cpu_seconds_total", Kind::Counter, "User and system CPU time of the process.", |s| {
+        s.cpu_seconds
+    }),
+    one("process_start_time_seconds", Kind::Gauge, "Start of the process, in seconds since 1970.", |s| {
+        Some(s.start_seconds)
+    }),
+];
+
+/// The text of one scrape.
+pub(super) fn render(snapshot: &Snapshot<'_>) -> String {
+    let mut text = String::with_capacity(16 << 10);
+    for family in FAMILIES {
+        // Writing to a String cannot fail.
+        family.write(snapshot, &mut text).ok();
+    }
+    text
+}
+
+impl Family {
+    fn write(&self, snapshot: &Snapshot<'_>, out: &mut String) -> fmt::Result {
+        let Self { name, kind, help, source } = self;
+        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+        match source {
+            Source::Sum(counter) => writeln!(out, "{name} {}", snapshot.sum(counter)),
+            Source::PerShard(counter) => snapshot
+                .per_shard(counter)
+                .enumerate()
+                .try_for_each(|(shard, value)| writeln!(out, "{name}{{shard=\"{shard}\"}} {value}")),
+            Source::ByReason(reasons) => reasons.iter().try_for_each(|(reason, counter)| {
+                writeln!(out, "{name}{{reason=\"{reason}\"}} {}", snapshot.sum(counter))
+            }),
+            Source::Merged(histogram) => write_histogram(name, snapshot.shards, *histogram, out),
+            Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
+            Source::Build => writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
+        }
+    }
+}
+
+fn write_histogram(
+    name: &str,
+    shards: &[Arc<Counters>],
+    histogram: fn(&Counters) -> &Histogram,
+    out: &mut String,
+) -> fmt::Result {
+    let mut merged: Vec<(Option<u64>, u64)> = Histogram::default().buckets().collect();
+    let mut sum_us = 0u64;
+    for shard in shards {
+        let histogram = histogram(shard);
+        for ((_, count), (_, more)) in merged.iter_mut().zip(histogram.buckets()) {
+            *count += more;
+        }
+        sum_us = sum_us.wrapping_add(histogram.sum_us());
+    }
+    let mut count = 0;
+    for (bound_us, more) in merged {
+        count += more;
+        match bound_us {
+            Some(us) => writeln!(out, "{name}_bucket{{le=\"{}\"}} {count}", seconds(us))?,
+            None => writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}")?,
+        }
+    }
+    writeln!(out, "{name}_sum {}\n{name}_count {count}", seconds(sum_us))
+}
+
+/// Microseconds as seconds, exactly: no floating point, so that a bound has the same name in every scrape.
+fn seconds(us: u64) -> String {
+    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests;

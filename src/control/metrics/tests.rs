@@ -1,0 +1,189 @@
+//! Tests of the metrics: a strict reader of the exposition format, and what it must find.
+
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A sample's labels, each with its value.
+type Labels = Vec<(String, String)>;
+
+/// One family as a scraper would see it.
+#[derive(Debug, Default)]
+struct Scraped {
+    kind: String,
+    /// (name, labels) and value.
+    samples: Vec<(String, Labels, f64)>,
+}
+
+fn is_name(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    text.bytes().next().is_some_and(letter) && text.bytes().all(|b| letter(b) || b.is_ascii_digit())
+}
+
+/// Reads the text as the format's description has it, and panics at the first thing that is not so.
+fn scrape(text: &str) -> BTreeMap<String, Scraped> {
+    let mut families: BTreeMap<String, Scraped> = BTreeMap::new();
+    let mut current = String::new();
+    let mut helped = String::new();
+    assert!(text.ends_with('\n'), "the last line ends with a line feed");
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').expect("a name and a help text");
+            assert!(is_name(name) && !help.is_empty() && !help.contains('\\'), "{line}");
+            assert!(!families.contains_key(name), "{name} comes twice");
+            helped = name.to_owned();
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').expect("a name and a type");
+            assert_eq!(name, helped, "TYPE follows its own HELP");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            current = name.to_owned();
+            families.insert(current.clone(), Scraped { kind: kind.to_owned(), samples: Vec::new() });
+        } else {
+            let (name, labels, value) = sample(line);
+            let family = families.get_mut(&current).expect("samples come after their TYPE");
+            let suffixes: &[&str] =
+                if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            assert!(
+                suffixes.iter().any(|s| name == format!("{current}{s}")),
+                "{name} stands under {current}"
+            );
+            assert!(!family.samples.iter().any(|(n, l, _)| *n == name && *l == labels), "{line} comes twice");
+            family.samples.push((name, labels, value));
+        }
+    }
+    families
+}
+
+fn sample(line: &str) -> (String, Labels, f64) {
+    let (series, value) = line.rsplit_once(' ').expect("a value");
+    let value: f64 = value.parse().expect("a number");
+    let Some((name, rest)) = series.split_once('{') else {
+        assert!(is_name(series), "{line}");
+        return (series.to_owned(), Vec::new(), value);
+    };
+    assert!(is_name(name), "{line}");
+    let labels = rest.strip_suffix('}').expect("a closing brace").split(',').map(|pair| {
+        let (label, quoted) = pair.split_once('=').expect("a label and a value");
+        let plain = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"')).expect("a quoted value");
+        assert!(is_name(label) && !plain.contains(['"', '\\']), "{line}");
+        (label.to_owned(), plain.to_owned())
+    });
+    (name.to_owned(), labels.collect(), value)
+}
+
+fn check_histogram(name: &str, family: &Scraped) {
+    let value = |suffix: &str| {
+        let wanted = format!("{name}{suffix}");
+        family.samples.iter().find(|(n, _, _)| *n == wanted).map(|(_, _, v)| *v).expect("_sum and _count")
+    };
+    let mut last = (f64::NEG_INFINITY, 0.0);
+    for (_, labels, count) in family.samples.iter().filter(|(n, _, _)| n.ends_with("_bucket")) {
+        let [(label, bound)] = &labels[..] else { panic!("{name}: a bucket has one label") };
+        assert_eq!(label, "le");
+        let bound: f64 = if bound == "+Inf" { f64::INFINITY } else { bound.parse().unwrap() };
+        assert!(bound > last.0 && *count >= last.1, "{name}: bounds ascend, counts are cumulative");
+        last = (bound, *count);
+    }
+    assert_eq!(last, (f64::INFINITY, value("_count")), "{name}: the last bucket holds all");
+    assert!(value("_sum") >= 0.0);
+}
+
+fn view(shards: Vec<Arc<Counters>>) -> View {
+    let readiness = Arc::new(Readiness::new(shards.len()));
+    View::new(shards, 39_800, readiness)
+}
+
+fn value(families: &BTreeMap<String, Scraped>, name: &str, label: Option<(&str, &str)>) -> f64 {
+    let family = name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count");
+    let labels: Vec<_> = label.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let found = families[family].samples.iter().find(|(n, l, _)| n == name && *l == labels);
+    found.unwrap_or_else(|| panic!("{name} {label:?} in {:?}", families[family])).2
+}
+
+#[test]
+fn the_text_keeps_the_format() {
+    let shards: Vec<Arc<Counters>> = (0..3).map(|_| Arc::default()).collect();
+    shards[1].turn_us.record(3);
+    let text = render(&view(shards).snapshot());
+    let families = scrape(&text);
+    assert_eq!(families.len(), FAMILIES.len());
+    for (name, family) in &families {
+        assert!(!family.samples.is_empty(), "{name} has no sample");
+        assert_eq!(family.kind == "counter", name.ends_with("_total"), "{name} is a {}", family.kind);
+        if family.kind == "histogram" {
+            check_histogram(name, family);
+        }
+    }
+}
+
+#[test]
+fn every_counter_stands_in_exactly_one_family() {
+    let mut told: Vec<&str> = Vec::new();
+    for family in FAMILIES {
+        match family.source {
+            Source::Sum(counter) | Source::PerShard(counter) => told.push(counter),
+            Source::ByReason(reasons) => told.extend(reasons.iter().map(|(_, counter)| *counter)),
+            Source::Merged(_) | Source::One(_) | Source::Build => {}
+        }
+    }
+    let counters = Counters::default();
+    let all: BTreeSet<_> = counters.each().map(|(name, _)| name).collect();
+    assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), all);
+    assert_eq!(told.len(), all.len(), "none is told twice");
+}
+
+#[test]
+fn values_are_summed_or_told_per_shard() {
+    let shards: Vec<Arc<Counters>> = (0..2).map(|_| Arc::default()).collect();
+    shards[0].connections.set(30);
+    shards[1].connections.set(10);
+    shards[0].messages_in.add(5);
+    shards[1].messages_in.add(6);
+    shards[1].refused_not_found.add(7);
+    let families = scrape(&render(&view(shards).snapshot()));
+    assert_eq!(value(&families, "throng_connections", Some(("shard", "0"))), 30.0);
+    assert_eq!(value(&families, "throng_connections", Some(("shard", "1"))), 10.0);
+    assert_eq!(value(&families, "throng_shard_skew_ratio", None), 1.5);
+    assert_eq!(value(&families, "throng_messages_received_total", None), 11.0);
+    assert_eq!(value(&families, "throng_refused_total", Some(("reason", "not_found"))), 7.0);
+    assert_eq!(value(&families, "throng_capacity_connections", None), 39_800.0);
+    assert_eq!(value(&families, "throng_build_info", Some(("version", env!("CARGO_PKG_VERSION")))), 1.0);
+    assert_eq!(value(&families, "throng_ready", None), 0.0);
+    assert!(value(&families, "process_resident_memory_bytes", None) > 100_000.0);
+}
+
+#[test]
+fn histograms_are_merged_and_told_in_seconds() {
+    let shards: Vec<Arc<Counters>> = (0..2).map(|_| Arc::default()).collect();
+    shards[0].fanout_us.record(1);
+    shards[0].fanout_us.record(1500);
+    shards[1].fanout_us.record(2048);
+    shards[1].fanout_us.record(100_000_000);
+    let families = scrape(&render(&view(shards).snapshot()));
+    let bucket = |le| value(&families, "throng_fanout_seconds_bucket", Some(("le", le)));
+    assert_eq!((bucket("0.000001"), bucket("0.001024"), bucket("0.002048")), (1.0, 1.0, 3.0));
+    assert_eq!((bucket("67.108864"), bucket("+Inf")), (3.0, 4.0));
+    assert_eq!(value(&families, "throng_fanout_seconds_sum", None), 100.003549);
+    assert_eq!(value(&families, "throng_fanout_seconds_count", None), 4.0);
+}
+
+#[test]
+fn skew_without_connections_is_even() {
+    assert_eq!(view(vec![Arc::default(), Arc::default()]).snapshot().skew(), 1.0);
+    assert_eq!(view(Vec::new()).snapshot().skew(), 1.0);
+}
+
+#[test]
+fn the_reader_of_these_tests_is_strict() {
+    for broken in [
+        "# HELP a b\n# TYPE a gauge\na 1",
+        "a 1\n",
+        "# HELP a b\n# TYPE c gauge\nc 1\n",
+        "# HELP a b\n# TYPE a gauge\na 1\na 2\n",
+        "# HELP a b\n# TYPE a gauge\nb 1\n",
+        "# HELP a b\n# TYPE a gauge\na{x=1} 1\n",
+        "# HELP a b\n# TYPE a gauge\na one\n",
+        "# HELP a b\n# TYPE a summary\na 1\n",
+    ] {
+        assert!(std::panic::catch_unwind(|| scrape(broken)).is_err(), "{broken:?} was taken");
+    }
+}

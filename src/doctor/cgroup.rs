@@ -1,0 +1,153 @@
+//! The memory that the control group leaves: versions 1 and 2.
+//!
+//! A limit of any group above counts, so the walk goes from the process' own group to the root and keeps the
+//! smallest room. File pages that the kernel can drop at once are not counted as used, as kubelet counts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the control groups allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Allowance {
+    /// `/proc/self/cgroup` could not be read, or no group's files are where they usually are.
+    #[default]
+    Unknown,
+    /// No group sets a limit.
+    Unlimited,
+    /// The tightest group.
+    Limited {
+        /// The limit.
+        limit_bytes: u64,
+        /// What it still leaves.
+        left_bytes: u64,
+    },
+}
+
+/// One of the two ways the kernel presents memory groups.
+struct Version {
+    /// Where its hierarchy is mounted.
+    mount: &'static str,
+    limit: &'static str,
+    usage: &'static str,
+    droppable: &'static str,
+}
+
+const VERSION_1: Version = Version {
+    mount: "sys/fs/cgroup/memory",
+    limit: "memory.limit_in_bytes",
+    usage: "memory.usage_in_bytes",
+    droppable: "total_inactive_file",
+};
+
+const VERSION_2: Version = Version {
+    mount: "sys/fs/cgroup",
+    limit: "memory.max",
+    usage: "memory.current",
+    droppable: "inactive_file",
+};
+
+/// Version 1 says "no limit" with the largest multiple of a page; no box has 4 EiB.
+const UNLIMITED_BYTES: u64 = 1 << 62;
+
+/// Reads the groups of the calling process below `root`.
+pub(super) fn read(root: &Path) -> Allowance {
+    let Ok(groups) = fs::read_to_string(root.join("proc/self/cgroup")) else { return Allowance::Unknown };
+    let mut found = Allowance::Unknown;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
+        let version = match controllers {
+            "" => &VERSION_2,
+            list if list.split(',').any(|name| name == "memory") => &VERSION_1,
+            _ => continue,
+        };
+        found = tighter(found, walk(root, version, path));
+    }
+    found
+}
+
+/// From the group up to its root. A container may see a path of the host that it has no files for; the root
+/// of the mount is its own group then.
+fn walk(root: &Path, version: &Version, path: &str) -> Allowance {
+    let mount = root.join(version.mount);
+    // Without the mount nothing is known; the root group of version 2 has no limit file, which is no limit.
+    if !mount.is_dir() {
+        return Allowance::Unknown;
+    }
+    let mut group = PathBuf::from(path.trim_start_matches('/'));
+    let mut found = Allowance::Unlimited;
+    loop {
+        found = tighter(found, allowance(&mount.join(&group), version));
+        if !group.pop() {
+            return found;
+        }
+    }
+}
+
+fn allowance(group: &Path, version: &Version) -> Allowance {
+    let number =
+        |name: &str| -> Option<u64> { fs::read_to_string(group.join(name)).ok()?.trim().parse().ok() };
+    // `max` is no number: no limit.
+    let Some(limit_bytes) = number(version.limit).filter(|&bytes| bytes < UNLIMITED_BYTES) else {
+        return Allowance::Unlimited;
+    };
+    let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let droppable = stat.lines().find_map(|line| line.strip_prefix(version.droppable)?.trim().parse().ok());
+    let used = number(version.usage).unwrap_or(0).saturating_sub(droppable.unwrap_or(0));
+    Allowance::Limited { limit_bytes, left_bytes: limit_bytes.saturating_sub(used) }
+}
+
+/// The one that leaves less; a limit says more than none, and none more than not knowing.
+fn tighter(one: Allowance, other: Allowance) -> Allowance {
+    use Allowance::{Limited, Unknown, Unlimited};
+    match (one, other) {
+        (Limited { left_bytes: a, .. }, Limited { left_bytes: b, .. }) => {
+            if b < a {
+                other
+            } else {
+                one
+            }
+        }
+        (Limited { .. }, Unknown | Unlimited) | (Unlimited, Unknown | Unlimited) => one,
+        (Unknown, _) | (Unlimited, Limited { .. }) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fake::Tree;
+
+    #[test]
+    fn version_2_takes_the_tightest_group_up_to_the_root() {
+        let tree = Tree::empty();
+        tree.write("proc/self/cgroup", "0::/kube/pod/throng\n");
+        tree.write("sys/fs/cgroup/kube/pod/throng/memory.max", "max\n");
+        tree.write("sys/fs/cgroup/kube/pod/memory.max", "1000000\n");
+        tree.write("sys/fs/cgroup/kube/pod/memory.current", "600000\n");
+        tree.write("sys/fs/cgroup/kube/pod/memory.stat", "anon 1\ninactive_file 100000\n");
+        tree.write("sys/fs/cgroup/kube/memory.max", "9000000\n");
+        assert_eq!(read(tree.root()), Allowance::Limited { limit_bytes: 1_000_000, left_bytes: 500_000 });
+    }
+
+    #[test]
+    fn version_1_is_read_at_the_mount_when_the_path_is_the_hosts() {
+        let tree = Tree::empty();
+        tree.write("proc/self/cgroup", "9:name=systemd:/\n4:cpu,memory:/docker/abc\n0::/\n");
+        tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "2000\n");
+        tree.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "2500\n");
+        assert_eq!(read(tree.root()), Allowance::Limited { limit_bytes: 2000, left_bytes: 0 });
+    }
+
+    #[test]
+    fn no_limit_and_no_knowledge_are_told_apart() {
+        let tree = Tree::empty();
+        assert_eq!(read(tree.root()), Allowance::Unknown);
+        tree.write("proc/self/cgroup", "0::/\nnonsense\n");
+        assert_eq!(read(tree.root()), Allowance::Unknown);
+        tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(read(tree.root()), Allowance::Unlimited);
+    }
+}

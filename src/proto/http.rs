@@ -1,0 +1,242 @@
+//! HTTP/1.1 request heads, and the short responses that refuse them (RFC 9112).
+//!
+//! Only heads: no endpoint of the data plane takes a request body yet, so a request that announces one is
+//! refused rather than guessed at (its bytes could be taken for the next protocol's).
+
+use std::fmt;
+
+/// Most headers that a request may carry; beyond it, 431.
+pub const HEADER_COUNT_MAX: usize = 64;
+
+/// The statuses with which a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// 400: not HTTP, or a rule of the handshake is broken.
+    BadRequest,
+    /// 403: the endpoint does not want this client.
+    Forbidden,
+    /// 404: no such path.
+    NotFound,
+    /// 405: the method is not GET.
+    MethodNotAllowed,
+    /// 408: the head did not arrive in time.
+    RequestTimeout,
+    /// 426: not a WebSocket upgrade, or another version than 13.
+    UpgradeRequired,
+    /// 431: the head is larger than allowed.
+    HeadTooLarge,
+    /// 503: at capacity, or draining.
+    Unavailable,
+}
+
+impl Status {
+    /// Code and phrase of the status line.
+    pub fn line(self) -> &'static str {
+        match self {
+            Self::BadRequest => "400 Bad Request",
+            Self::Forbidden => "403 Forbidden",
+            Self::NotFound => "404 Not Found",
+            Self::MethodNotAllowed => "405 Method Not Allowed",
+            Self::RequestTimeout => "408 Request Timeout",
+            Self::UpgradeRequired => "426 Upgrade Required",
+            Self::HeadTooLarge => "431 Request Header Fields Too Large",
+            Self::Unavailable => "503 Service Unavailable",
+        }
+    }
+
+    /// Header lines that this status must carry (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
+    fn headers(self) -> &'static str {
+        match self {
+            Self::MethodNotAllowed => "Allow: GET\r\n",
+            Self::UpgradeRequired => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+            Self::Unavailable => "Retry-After: 5\r\n",
+            Self::BadRequest
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::RequestTimeout
+            | Self::HeadTooLarge => "",
+        }
+    }
+}
+
+/// Why a request is refused: a status, and one sentence for the person who looks at the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The response's status.
+    pub status: Status,
+    /// The response's body, without the line end.
+    pub reason: &'static str,
+}
+
+impl Refusal {
+    /// A refusal with this status and reason.
+    pub const fn new(status: Status, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+
+    /// Appends the whole response, after which the connection is closed.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let (line, headers, length) = (self.status.line(), self.status.headers(), self.reason.len() + 1);
+        out.extend_from_slice(
+            format!(
+                "HTTP/1.1 {line}\r\n{headers}Content-Type: text/plain\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n{}\n",
+                self.reason
+            )
+            .as_bytes(),
+        );
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status.line(), self.reason)
+    }
+}
+
+/// A request head, borrowed from the bytes it was parsed from.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// As sent; methods are case-sensitive.
+    pub method: &'a str,
+    /// The target up to the question mark.
+    pub path: &'a str,
+    /// The target behind the question mark.
+    pub query: Option<&'a str>,
+    headers: [httparse::Header<'a>; HEADER_COUNT_MAX],
+    header_count: usize,
+}
+
+impl<'a> Request<'a> {
+    /// Parses a head from the start of `bytes`; `Ok(None)` when its end has not arrived. Returns it and its length.
+    ///
+    /// # Errors
+    /// 400 for what is not HTTP/1.1 or announces a body, 431 beyond `bytes_max` bytes or [`HEADER_COUNT_MAX`] headers.
+    pub fn parse(bytes: &'a [u8], bytes_max: usize) -> Result<Option<(Self, usize)>, Refusal> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADER_COUNT_MAX];
+        let mut parsed = httparse::Request::new(&mut headers);
+        let too_large = Refusal::new(Status::HeadTooLarge, "the request head is too large");
+        let length = match parsed.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) if length <= bytes_max => length,
+            Ok(httparse::Status::Partial) if bytes.len() < bytes_max => return Ok(None),
+            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(too_large),
+            Err(_) => return Err(Refusal::new(Status::BadRequest, "this is not an HTTP request")),
+        };
+        if parsed.version != Some(1) {
+            return Err(Refusal::new(Status::BadRequest, "HTTP/1.1 is needed"));
+        }
+        let (method, target) = (parsed.method.unwrap_or(""), parsed.path.unwrap_or(""));
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        let header_count = parsed.headers.len();
+        let request = Self { method, path, query, headers, header_count };
+        request.check_framing()?;
+        Ok(Some((request, length)))
+    }
+
+    /// Refuses bodies and ambiguous framing (RFC 9112 §6.3: a disagreement here is how requests are smuggled).
+    fn check_framing(&self) -> Result<(), Refusal> {
+        if self.header("transfer-encoding").is_some() {
+            return Err(Refusal::new(Status::BadRequest, "a request body is not accepted here"));
+        }
+        if self.values("content-length").any(|value| value != "0") {
+            return Err(Refusal::new(Status::BadRequest, "a request body is not accepted here"));
+        }
+        // RFC 9112 §3.2: exactly one Host.
+        if self.values("host").count() != 1 {
+            return Err(Refusal::new(Status::BadRequest, "exactly one Host header is needed"));
+        }
+        Ok(())
+    }
+
+    /// Values of every header of that name (case-insensitive), trimmed; those that are not text are passed over.
+    pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a str> + 's {
+        self.headers[..self.header_count]
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .filter_map(|header| std::str::from_utf8(header.value).ok())
+            .map(str::trim)
+    }
+
+    /// The first header of that name (case-insensitive).
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.values(name).next()
+    }
+
+    /// Whether a comma-separated header holds `token` (case-insensitive), over all its lines.
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.values(name).flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEAD: &[u8] = b"GET /chat?room=1 HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n\r\n";
+
+    fn status(bytes: &[u8]) -> Option<Status> {
+        Request::parse(bytes, 8192).err().map(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn a_head_is_borrowed_apart() {
+        let bytes = [HEAD, b"rest"].concat();
+        let (request, length) = Request::parse(&bytes, 8192).unwrap().unwrap();
+        assert_eq!((request.method, request.path, request.query), ("GET", "/chat", Some("room=1")));
+        assert_eq!(length, HEAD.len());
+        assert!(request.has_token("connection", "upgrade") && !request.has_token("connection", "up"));
+        assert_eq!(request.header("HOST"), Some("a"));
+    }
+
+    #[test]
+    fn every_prefix_waits_for_more() {
+        for end in 0..HEAD.len() {
+            assert!(Request::parse(&HEAD[..end], 8192).unwrap().is_none(), "{end}");
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        assert_eq!(Request::parse(HEAD, 20).err().map(|r| r.status), Some(Status::HeadTooLarge));
+        assert_eq!(Request::parse(&HEAD[..30], 30).err().map(|r| r.status), Some(Status::HeadTooLarge));
+        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(HEADER_COUNT_MAX));
+        assert_eq!(status(many.as_bytes()), Some(Status::HeadTooLarge));
+    }
+
+    #[test]
+    fn shapes_that_smuggle_are_refused() {
+        for bad in [
+            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
+            "\x16\x03\x01\x02\x00",
+        ] {
+            assert_eq!(status(bad.as_bytes()), Some(Status::BadRequest), "{bad:?}");
+        }
+        assert_eq!(status(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_refusal_is_a_whole_response() {
+        let mut out = Vec::new();
+        Refusal::new(Status::MethodNotAllowed, "use GET").write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n"), "{text}");
+        assert!(text.ends_with("Content-Length: 8\r\nConnection: close\r\n\r\nuse GET\n"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Request::parse(&bytes, 200).map_or(true, |whole| whole.is_none_or(|(_, length)| length <= 200)));
+        }
+    }
+}

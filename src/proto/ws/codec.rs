@@ -1,0 +1,492 @@
+//! Client frames in, messages out.
+//!
+//! Between two messages a [`Decoder`] is a null pointer. What does not fit one read (a header cut in two, a
+//! frame still arriving, a message in fragments) lives in a box that exists only that long. Whole messages are
+//! unmasked where they lie and handed out without a copy.
+//!
+//! Every rule is checked at the first byte that breaks it: a header's as soon as the header is there, UTF-8
+//! inside a frame that is still arriving. Left out: what a message means, and the closing handshake's states.
+
+use std::io::Cursor;
+use std::ops::{Deref, DerefMut};
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+use super::utf8::{Invalid, Utf8};
+use super::{Violation, mask};
+
+/// Longest header of a client's frame, in bytes: two, eight of length, four of mask (RFC 6455 §5.2).
+const HEADER_BYTES_MAX: usize = 14;
+/// Largest payload of a control frame, in bytes (RFC 6455 §5.5).
+const CONTROL_BYTES_MAX: u64 = 125;
+/// A frame that is still arriving reserves at most this much ahead of its bytes: its length is only a claim.
+const RESERVE_BYTES_MAX: usize = 64 << 10;
+
+/// Text or binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// UTF-8 text, checked.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// Sizes beyond which a connection is failed with 1009, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Payload of one frame.
+    pub frame_bytes_max: usize,
+    /// All fragments of a message together.
+    pub message_bytes_max: usize,
+}
+
+/// Unmasked payload: in the input where it arrived, or put together from pieces.
+#[derive(Debug)]
+pub enum Payload<'a> {
+    /// A part of the input.
+    Slice(&'a mut [u8]),
+    /// Put together from several reads or fragments.
+    Assembled(Vec<u8>),
+}
+
+impl Deref for Payload<'_> {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Slice(bytes) => bytes,
+            Self::Assembled(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Payload<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Slice(bytes) => bytes,
+            Self::Assembled(bytes) => bytes,
+        }
+    }
+}
+
+/// What a client said.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A whole data message; text is UTF-8.
+    Message(Kind, Payload<'a>),
+    /// To be answered by a pong with the same payload.
+    Ping(Payload<'a>),
+    /// An answer to a ping, or unsolicited.
+    Pong,
+    /// The client's close frame, with its code if it had one; nothing that follows counts.
+    Close(Option<u16>),
+}
+
+/// A frame whose payload is arriving.
+#[derive(Debug)]
+struct Frame {
+    header: FrameHeader,
+    key: [u8; 4],
+    length: u64,
+    taken: u64,
+    /// Payload of a control frame; data goes to the message.
+    control: Vec<u8>,
+}
+
+/// What a decoder remembers in the middle of something.
+#[derive(Debug, Default)]
+struct Partial {
+    head: [u8; HEADER_BYTES_MAX],
+    head_len: u8,
+    frame: Option<Frame>,
+    /// Kind of the message in progress, between its first frame and its last.
+    kind: Option<Kind>,
+    message: Vec<u8>,
+    utf8: Utf8,
+}
+
+/// The receiving half of one connection. See the module documentation.
+#[derive(Debug, Default)]
+pub struct Decoder(Option<Box<Partial>>);
+
+impl Decoder {
+    /// Takes the next event from the front of `input`; `Ok(None)` once all of it is consumed without one.
+    ///
+    /// # Errors
+    /// The rule that was broken; the connection must then be failed with [`Violation::close_code`].
+    pub fn next<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        limits: &Limits,
+    ) -> Result<Option<Event<'a>>, Violation> {
+        loop {
+            if self.0.is_none() {
+                match self.next_whole(input, limits)? {
+                    Whole::Event(event) => return Ok(Some(event)),
+                    Whole::Nothing => return Ok(None),
+                    Whole::Partial => {}
+                }
+            }
+            let Some(partial) = self.0.as_deref_mut() else { continue };
+            if partial.frame.is_none() && !partial.take_header(input, limits)? {
+                return Ok(None);
+            }
+            let Some(frame) = partial.take_payload(input)? else { return Ok(None) };
+            let event = partial.complete(frame)?;
+            if partial.is_over() {
+                self.0 = None;
+            }
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Bytes held for a message that is still arriving.
+    pub fn held_bytes(&self) -> usize {
+        self.0.as_deref().map_or(0, |partial| size_of::<Partial>() + partial.message.capacity())
+    }
+
+    /// The usual case: nothing is in progress and a whole unfragmented frame lies in the input.
+    #[inline]
+    fn next_whole<'a>(&mut self, input: &mut &'a mut [u8], limits: &Limits) -> Result<Whole<'a>, Violation> {
+        if input.is_empty() {
+            return Ok(Whole::Nothing);
+        }
+        let Some((header, key, length, header_len)) = parse_header(input)? else {
+            self.0 = Some(Box::default());
+            return Ok(Whole::Partial);
+        };
+        check_header(&header, length, None, 0, limits)?;
+        let arrived = input.len() - header_len;
+        if (arrived as u64) < length || !header.is_final {
+            self.0 = Some(Box::default());
+            return Ok(Whole::Partial);
+        }
+        let (frame, rest) =
+            std::mem::take(input).split_at_mut(header_len + usize::try_from(length).unwrap_or(arrived));
+        *input = rest;
+        let payload = &mut frame[header_len..];
+        mask::apply(payload, key, 0);
+        match header.opcode {
+            OpCode::Data(Data::Text) => {
+                simdutf8::basic::from_utf8(payload).map_err(|_| Violation::Utf8)?;
+                Ok(Whole::Event(Event::Message(Kind::Text, Payload::Slice(payload))))
+            }
+            OpCode::Data(_) => Ok(Whole::Event(Event::Message(Kind::Binary, Payload::Slice(payload)))),
+            OpCode::Control(control) => control_event(control, Payload::Slice(payload)).map(Whole::Event),
+        }
+    }
+}
+
+enum Whole<'a> {
+    Event(Event<'a>),
+    Nothing,
+    Partial,
+}
+
+impl Partial {
+    /// Takes a header's bytes; false when it is still incomplete.
+    fn take_header(&mut self, input: &mut &mut [u8], limits: &Limits) -> Result<bool, Violation> {
+        let held = usize::from(self.head_len);
+        let fresh = input.len().min(HEADER_BYTES_MAX - held);
+        self.head[held..held + fresh].copy_from_slice(&input[..fresh]);
+        let Some((header, key, length, header_len)) = parse_header(&self.head[..held + fresh])? else {
+            skip(input, fresh);
+            self.head_len = u8::try_from(held + fresh).unwrap_or(u8::MAX);
+            return Ok(false);
+        };
+        check_header(&header, length, self.kind, self.message.len(), limits)?;
+        skip(input, header_len - held);
+        self.head_len = 0;
+        if let OpCode::Data(data) = header.opcode {
+            match data {
+                Data::Text => self.kind = Some(Kind::Text),
+                Data::Binary => self.kind = Some(Kind::Binary),
+                Data::Continue | Data::Reserved(_) => {}
+            }
+            self.message.reserve(usize::try_from(length).unwrap_or(usize::MAX).min(RESERVE_BYTES_MAX));
+        }
+        self.frame = Some(Frame { header, key, length, taken: 0, control: Vec::new() });
+        Ok(true)
+    }
+
+    /// Takes payload of the frame in progress; returns the frame when all of it has arrived.
+    fn take_payload(&mut self, input: &mut &mut [u8]) -> Result<Option<Frame>, Violation> {
+        let Some(frame) = self.frame.as_mut() else { return Ok(None) };
+        let missing = usize::try_from(frame.length - frame.taken).unwrap_or(usize::MAX);
+        let arrived = missing.min(input.len());
+        let (bytes, rest) = std::mem::take(input).split_at_mut(arrived);
+        *input = rest;
+        mask::apply(bytes, frame.key, usize::try_from(frame.taken % 4).unwrap_or(0));
+        frame.taken += bytes.len() as u64;
+        if matches!(frame.header.opcode, OpCode::Control(_)) {
+            frame.control.extend_from_slice(bytes);
+        } else {
+            if self.kind == Some(Kind::Text) {
+                self.utf8.feed(bytes).map_err(|Invalid| Violation::Utf8)?;
+            }
+            self.message.extend_from_slice(bytes);
+        }
+        if frame.taken < frame.length { Ok(None) } else { Ok(self.frame.take()) }
+    }
+
+    /// What a whole frame completes.
+    fn complete(&mut self, frame: Frame) -> Result<Option<Event<'static>>, Violation> {
+        if let OpCode::Control(control) = frame.header.opcode {
+            return control_event(control, Payload::Assembled(frame.control)).map(Some);
+        }
+        if !frame.header.is_final {
+            return Ok(None);
+        }
+        let kind = self.kind.take().ok_or(Violation::ContinuationUnexpected)?;
+        if kind == Kind::Text {
+            self.utf8.finish().map_err(|Invalid| Violation::Utf8)?;
+        }
+        self.utf8 = Utf8::default();
+        Ok(Some(Event::Message(kind, Payload::Assembled(std::mem::take(&mut self.message)))))
+    }
+
+    fn is_over(&self) -> bool {
+        self.kind.is_none() && self.frame.is_none() && self.head_len == 0
+    }
+}
+
+fn skip(input: &mut &mut [u8], count: usize) {
+    *input = &mut std::mem::take(input)[count..];
+}
+
+type Header = (FrameHeader, [u8; 4], u64, usize);
+
+/// A header with its mask, payload length and own length; `None` when it is incomplete.
+#[inline]
+fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
+    let mut cursor = Cursor::new(bytes);
+    let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::ReservedOpcode)?;
+    let Some((header, length)) = parsed else {
+        // A client that does not mask is told so at its second byte, not after a length that may never come.
+        return if bytes.get(1).is_some_and(|second| second & 0x80 == 0) {
+            Err(Violation::Unmasked)
+        } else {
+            Ok(None)
+        };
+    };
+    let key = header.mask.ok_or(Violation::Unmasked)?;
+    let header_len = usize::try_from(cursor.position()).unwrap_or(HEADER_BYTES_MAX);
+    if header.len(length) != header_len || length >> 63 != 0 {
+        return Err(Violation::LengthForm);
+    }
+    Ok(Some((header, key, length, header_len)))
+}
+
+/// The rules that a header can break by itself or by where it stands. `kind`: of the message in progress, of which
+/// `held` bytes have arrived.
+#[inline]
+fn check_header(
+    header: &FrameHeader,
+    length: u64,
+    kind: Option<Kind>,
+    held: usize,
+    limits: &Limits,
+) -> Result<(), Violation> {
+    if header.rsv1 || header.rsv2 || header.rsv3 {
+        return Err(Violation::ReservedBit);
+    }
+    match header.opcode {
+        OpCode::Control(_) if !header.is_final => return Err(Violation::ControlFragmented),
+        OpCode::Control(_) if length > CONTROL_BYTES_MAX => return Err(Violation::ControlTooLong),
+        OpCode::Control(_) => return Ok(()),
+        OpCode::Data(Data::Continue) if kind.is_none() => return Err(Violation::ContinuationUnexpected),
+        OpCode::Data(Data::Text | Data::Binary) if kind.is_some() => {
+            return Err(Violation::ContinuationExpected);
+        }
+        OpCode::Data(_) => {}
+    }
+    if length > limits.frame_bytes_max as u64 {
+        return Err(Violation::FrameTooBig);
+    }
+    if length.saturating_add(held as u64) > limits.message_bytes_max as u64 {
+        return Err(Violation::MessageTooBig);
+    }
+    Ok(())
+}
+
+fn control_event(control: Control, payload: Payload<'_>) -> Result<Event<'_>, Violation> {
+    match control {
+        Control::Ping => Ok(Event::Ping(payload)),
+        Control::Pong => Ok(Event::Pong),
+        Control::Close => close_event(&payload).map(Event::Close),
+        Control::Reserved(_) => Err(Violation::ReservedOpcode),
+    }
+}
+
+/// The code of a close frame's body (RFC 6455 §5.5.1, §7.4).
+fn close_event(body: &[u8]) -> Result<Option<u16>, Violation> {
+    let (code, reason) = match body {
+        [] => return Ok(None),
+        [_] => return Err(Violation::CloseBody),
+        [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+    };
+    if !CloseCode::from(code).is_allowed() {
+        return Err(Violation::CloseCode);
+    }
+    std::str::from_utf8(reason).map_err(|_| Violation::CloseReasonUtf8)?;
+    Ok(Some(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits = Limits { frame_bytes_max: 1000, message_bytes_max: 2000 };
+
+    /// A client's frame: first byte as given, masked.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let key = [0x12, 0x34, 0x56, 0x78];
+        let mut out = vec![first];
+        match payload.len() {
+            len @ 0..126 => out.push(0x80 | u8::try_from(len).unwrap()),
+            len @ 126..65_536 => {
+                out.push(0x80 | 126);
+                out.extend(u16::try_from(len).unwrap().to_be_bytes());
+            }
+            len => {
+                out.push(0x80 | 127);
+                out.extend((len as u64).to_be_bytes());
+            }
+        }
+        out.extend(key);
+        out.extend(payload.iter().enumerate().map(|(i, b)| b ^ key[i % 4]));
+        out
+    }
+
+    /// Everything that the pieces say, as text, and the violation that ended it.
+    fn run(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
+        let (mut decoder, mut events) = (Decoder::default(), Vec::new());
+        for piece in pieces {
+            let mut bytes = piece.to_vec();
+            let mut input = &mut bytes[..];
+            loop {
+                match decoder.next(&mut input, &LIMITS) {
+                    Ok(None) => break,
+                    Ok(Some(Event::Message(kind, payload))) => {
+                        events.push(format!("{kind:?} {:?}", &*payload))
+                    }
+                    Ok(Some(Event::Ping(payload))) => events.push(format!("Ping {:?}", &*payload)),
+                    Ok(Some(other)) => events.push(format!("{other:?}")),
+                    Err(violation) => return (events, Some(violation)),
+                }
+            }
+        }
+        if events.len() == 1 && decoder.0.is_none() {
+            assert_eq!(decoder.held_bytes(), 0);
+        }
+        (events, None)
+    }
+
+    fn violation(bytes: &[u8]) -> Option<Violation> {
+        run(&[bytes]).1
+    }
+
+    #[test]
+    fn between_messages_a_decoder_is_a_null_pointer() {
+        assert_eq!(size_of::<Decoder>(), 8);
+        let mut decoder = Decoder::default();
+        let mut bytes = [frame(0x01, b"a"), frame(0x80, b"b"), frame(0x82, b"c")].concat();
+        let (mut first, mut rest) = bytes.split_at_mut(9);
+        assert!(decoder.next(&mut first, &LIMITS).unwrap().is_none());
+        assert!(decoder.held_bytes() > 0);
+        assert!(
+            matches!(decoder.next(&mut rest, &LIMITS), Ok(Some(Event::Message(Kind::Text, p))) if &*p == b"ab")
+        );
+        assert!(decoder.0.is_none());
+        assert!(matches!(decoder.next(&mut rest, &LIMITS), Ok(Some(Event::Message(..)))));
+        assert!(decoder.0.is_none() && rest.is_empty());
+    }
+
+    #[test]
+    fn each_rule_has_its_violation() {
+        let long = [0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+        let loose = [&[0x82, 0xfe, 0, 5, 0, 0, 0, 0][..], b"hello"].concat();
+        for (bytes, expected) in [
+            (frame(0xc2, b""), Violation::ReservedBit),
+            (frame(0x83, b""), Violation::ReservedOpcode),
+            (frame(0x8b, b""), Violation::ReservedOpcode),
+            (vec![0x82, 0x05], Violation::Unmasked),
+            (vec![0x82, 0x7e], Violation::Unmasked),
+            (loose, Violation::LengthForm),
+            (long.to_vec(), Violation::LengthForm),
+            (frame(0x09, b""), Violation::ControlFragmented),
+            (frame(0x89, &[0; 126]), Violation::ControlTooLong),
+            (frame(0x80, b""), Violation::ContinuationUnexpected),
+            ([frame(0x01, b"a"), frame(0x81, b"b")].concat(), Violation::ContinuationExpected),
+            (frame(0x81, b"\xff"), Violation::Utf8),
+            (frame(0x81, b"\xce"), Violation::Utf8),
+            (frame(0x88, b"\x03"), Violation::CloseBody),
+            (frame(0x88, &1005u16.to_be_bytes()), Violation::CloseCode),
+            (frame(0x88, &999u16.to_be_bytes()), Violation::CloseCode),
+            (frame(0x88, b"\x03\xe8\xff"), Violation::CloseReasonUtf8),
+            (frame(0x82, &[0; 1001]), Violation::FrameTooBig),
+            (
+                [frame(0x02, &[0; 1000]), frame(0x00, &[0; 1000]), frame(0x80, b"x")].concat(),
+                Violation::MessageTooBig,
+            ),
+        ] {
+            assert_eq!(violation(&bytes), Some(expected), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn invalid_text_fails_inside_a_frame_that_is_still_arriving() {
+        let whole = frame(0x81, b"ok\xf4\x90 and much more that never comes");
+        assert_eq!(run(&[&whole[..9]]), (vec![], None));
+        assert_eq!(run(&[&whole[..10]]).1, Some(Violation::Utf8));
+    }
+
+    #[test]
+    fn control_frames_may_stand_between_fragments() {
+        let bytes =
+            [frame(0x01, b"a\xce"), frame(0x89, b"?"), frame(0x80, b"\xba"), frame(0x88, b"")].concat();
+        let expected = ["Ping [63]", "Text [97, 206, 186]", "Close(None)"];
+        assert_eq!(run(&[&bytes]), (expected.map(str::to_owned).to_vec(), None));
+    }
+
+    fn any_frames() -> impl Strategy<Value = Vec<u8>> {
+        let first = prop_oneof![
+            8 => proptest::sample::select(vec![0x81u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
+            1 => any::<u8>(),
+        ];
+        let payload = prop_oneof![
+            ".{0,8}".prop_map(String::into_bytes),
+            proptest::collection::vec(any::<u8>(), 0..200)
+        ];
+        proptest::collection::vec((first, payload), 0..12)
+            .prop_map(|frames| frames.iter().flat_map(|(first, payload)| frame(*first, payload)).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_events(bytes in any_frames(), cuts in proptest::collection::vec(0..40usize, 0..40)) {
+            let whole = run(&[&bytes]);
+            let mut pieces = Vec::new();
+            let mut rest = &bytes[..];
+            for cut in cuts {
+                let (head, tail) = rest.split_at(cut.min(rest.len()));
+                pieces.push(head);
+                rest = tail;
+            }
+            pieces.push(rest);
+            prop_assert_eq!(run(&pieces), whole.clone());
+            let each: Vec<&[u8]> = bytes.chunks(1).collect();
+            prop_assert_eq!(run(&each), whole);
+        }
+
+        #[test]
+        fn no_input_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            run(&[&bytes]);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! WebSocket (RFC 6455) as seen by a server.
+//!
+//! The [`codec`] turns bytes into messages, [`frame`] writes frames, [`handshake`] answers the upgrade request.
+//! Header layout, opcodes, close codes and the accept key are tungstenite's; the state of a connection is ours,
+//! because it must be nothing at all between two messages.
+
+pub mod codec;
+pub mod frame;
+pub mod handshake;
+pub mod mask;
+pub mod utf8;
+
+pub use codec::{Decoder, Event, Kind, Limits, Payload};
+pub use frame::{put_close, put_frame};
+
+use std::fmt;
+
+/// The rule of RFC 6455 that a peer broke; one variant per rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// §5.2: a reserved bit is set, and no extension was negotiated that defines it.
+    ReservedBit,
+    /// §5.2: the opcode is reserved.
+    ReservedOpcode,
+    /// §5.1: a client must mask its frames.
+    Unmasked,
+    /// §5.2: the length is not in its shortest form, or its highest bit is set.
+    LengthForm,
+    /// §5.5: a control frame is fragmented.
+    ControlFragmented,
+    /// §5.5: a control frame is longer than 125 bytes.
+    ControlTooLong,
+    /// §5.4: a continuation without a message to continue.
+    ContinuationUnexpected,
+    /// §5.4: a new message inside a fragmented one.
+    ContinuationExpected,
+    /// §8.1: text that is not UTF-8.
+    Utf8,
+    /// §5.5.1: a close frame with a body of one byte.
+    CloseBody,
+    /// §7.4: a close code that may not be sent.
+    CloseCode,
+    /// §5.5.1: a close reason that is not UTF-8.
+    CloseReasonUtf8,
+    /// §10.4: the frame is larger than this server takes.
+    FrameTooBig,
+    /// §10.4: the message is larger than this server takes.
+    MessageTooBig,
+}
+
+impl Violation {
+    /// The code of the close frame that answers it (RFC 6455 §7.4.1).
+    pub fn close_code(self) -> u16 {
+        match self {
+            Self::ReservedBit
+            | Self::ReservedOpcode
+            | Self::Unmasked
+            | Self::LengthForm
+            | Self::ControlFragmented
+            | Self::ControlTooLong
+            | Self::ContinuationUnexpected
+            | Self::ContinuationExpected
+            | Self::CloseBody
+            | Self::CloseCode => 1002,
+            Self::Utf8 | Self::CloseReasonUtf8 => 1007,
+            Self::FrameTooBig | Self::MessageTooBig => 1009,
+        }
+    }
+
+    /// What the close frame says.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::ReservedBit => "reserved bit set",
+            Self::ReservedOpcode => "reserved opcode",
+            Self::Unmasked => "frame is not masked",
+            Self::LengthForm => "length not in shortest form",
+            Self::ControlFragmented => "control frame is fragmented",
+            Self::ControlTooLong => "control frame is too long",
+            Self::ContinuationUnexpected => "nothing to continue",
+            Self::ContinuationExpected => "message inside a message",
+            Self::Utf8 => "text is not UTF-8",
+            Self::CloseBody => "close body of one byte",
+            Self::CloseCode => "close code not allowed",
+            Self::CloseReasonUtf8 => "close reason is not UTF-8",
+            Self::FrameTooBig => "frame too big",
+            Self::MessageTooBig => "message too big",
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.reason(), self.close_code())
+    }
+}
+
+impl std::error::Error for Violation {}

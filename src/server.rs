@@ -1,0 +1,254 @@
+//! A whole server: shards in their threads, the mailboxes between them, the control plane beside them.
+//!
+//! What must exist before the shards part is made here, in the calling thread: pollers and wakers, whose
+//! descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
+//! of all, since one that another table still held would take connections that nobody accepts.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Instant;
+
+use crate::base::budget::Budget;
+use crate::base::counters::Counters;
+use crate::config::{Config, memory};
+use crate::control::announce::Ready;
+use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness};
+use crate::net::{Listeners, MioNet, sys};
+use crate::session::Handler;
+use crate::shard::mailbox::{Letter, Mailbox};
+use crate::shard::{Parts, Shard, Turn};
+
+/// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 65_535;
+
+/// A server whose shards are listening. Dropping it leaves them running; see [`Server::drain`] and [`Server::wait`].
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    addresses: Vec<SocketAddr>,
+    control_listener: Option<TcpListener>,
+    capacity: u64,
+    counters: Arc<[Arc<Counters>]>,
+    mailboxes: Arc<[Mailbox]>,
+    readiness: Arc<Readiness>,
+    endings: Endings,
+}
+
+/// What a shard's thread needs to become a shard.
+struct Start<H> {
+    config: Config,
+    listen: Vec<SocketAddr>,
+    parts: Parts<MioNet, H>,
+    core: Option<usize>,
+    /// Told once it listens: the addresses as bound, or why not.
+    bound: Sender<io::Result<Vec<SocketAddr>>>,
+    readiness: Arc<Readiness>,
+    notice: EndNotice,
+}
+
+impl Server {
+    /// Starts all shards and returns once each of them listens. `make_handler` is called once per shard, with its number.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, or descriptors for pollers run out. Shards that had started then end again.
+    pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
+        let descriptors =
+            sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
+        let mut config = config.clone();
+        if config.private_descriptors && !can_unshare() {
+            tracing::warn!(
+                "descriptor tables cannot be made private here: one limit holds for all shards together"
+            );
+            config.private_descriptors = false;
+        }
+        let capacity = memory::capacity(&config, descriptors);
+        let shard_capacity =
+            usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
+        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
+        let (nets, mailboxes) = worlds(config.shards)?;
+        let cores = sys::allowed_cores().unwrap_or_default();
+        let readiness = Arc::new(Readiness::new(config.shards));
+        let (notices, endings) = control::endings(config.shards);
+        let budget = Budget::new(config.limits.queued_bytes_max);
+        let seed = RandomState::new().build_hasher().finish();
+        let mut listen = config.listen.clone();
+        let mut waiting = Vec::new();
+        for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
+            let (bound, is_bound) = mpsc::channel();
+            let parts = Parts {
+                net,
+                handler: make_handler(shard),
+                shard,
+                mailboxes: Arc::clone(&mailboxes),
+                counters: Arc::clone(&counters),
+                budget: budget.clone(),
+                seed,
+                capacity: shard_capacity,
+            };
+            let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
+            let readiness = Arc::clone(&readiness);
+            let (config, listen_here) = (config.clone(), listen.clone());
+            let start = Start { config, listen: listen_here, parts, core, bound, readiness, notice };
+            thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
+            if shard == 0 {
+                // A port of 0 becomes a real one here, the same for all shards.
+                listen = await_bound(&is_bound)?;
+            } else {
+                waiting.push(is_bound);
+            }
+        }
+        let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
+        let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
+        let server = Self {
+            config,
+            addresses: listen,
+            control_listener: None,
+            capacity,
+            counters,
+            mailboxes,
+            readiness,
+            endings,
+        };
+        match control_listener {
+            Ok(control_listener) => Ok(Self { control_listener, ..server }),
+            Err(error) => {
+                server.drain();
+                Err(error)
+            }
+        }
+    }
+
+    /// The addresses that it listens on, with the ports that the kernel chose where 0 was asked for.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The control listener's address, if there is one.
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Where shard after shard counts.
+    pub fn counters(&self) -> &[Arc<Counters>] {
+        &self.counters
+    }
+
+    /// Begins the drain: no more connections, and those that live are closed over `drain_ms`. Returns at once.
+    pub fn drain(&self) {
+        self.readiness.drain_begins();
+        send_drain(&self.mailboxes);
+    }
+
+    /// A handle with which another thread can begin the drain.
+    pub fn drainer(&self) -> impl Fn() + Send + Sync + 'static {
+        let (mailboxes, readiness) = (Arc::clone(&self.mailboxes), Arc::clone(&self.readiness));
+        move || {
+            readiness.drain_begins();
+            send_drain(&mailboxes);
+        }
+    }
+
+    /// What to tell whoever started it.
+    pub fn ready(&self) -> Ready<'_> {
+        Ready {
+            listen: &self.addresses,
+            websocket_path: &self.config.websocket_path,
+            shards: self.config.shards,
+            capacity: self.capacity,
+            control: self.control_address(),
+        }
+    }
+
+    /// Runs the control plane in the calling thread until all shards have ended after a drain. With `signals`, SIGTERM
+    /// and SIGINT begin the drain, and a second one returns at once, with shards still running: end the process then.
+    ///
+    /// # Errors
+    /// When the control plane cannot be set up.
+    pub fn wait(self, signals: bool) -> io::Result<Outcome> {
+        let mailboxes = Arc::clone(&self.mailboxes);
+        control::run(ControlInputs {
+            listener: self.control_listener,
+            counters: self.counters.to_vec(),
+            capacity: self.capacity,
+            readiness: self.readiness,
+            drain: Box::new(move || send_drain(&mailboxes)),
+            endings: self.endings,
+            signals,
+        })
+    }
+}
+
+fn send_drain(mailboxes: &[Mailbox]) {
+    for mailbox in mailboxes {
+        mailbox.put(&mut vec![Letter::Drain]);
+    }
+}
+
+/// Pollers, and the mailboxes that wake them.
+fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
+    #[expect(clippy::disallowed_methods, reason = "the shards' common clock begins here")]
+    let epoch = Instant::now();
+    let mut nets = Vec::new();
+    let mut mailboxes = Vec::new();
+    for _ in 0..shards {
+        let (net, waker) = MioNet::new(epoch)?;
+        nets.push(net);
+        mailboxes.push(Mailbox::new(Box::new(move || {
+            // A full eventfd is a shard that is awake already.
+            waker.wake().ok();
+        })));
+    }
+    Ok((nets, mailboxes.into()))
+}
+
+/// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
+fn can_unshare() -> bool {
+    thread::spawn(|| sys::unshare_descriptors().is_ok()).join().unwrap_or(false)
+}
+
+fn bind_control(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| {
+        io::Error::new(error.kind(), format!("control: cannot listen on {address}: {error}"))
+    })
+}
+
+fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<Vec<SocketAddr>> {
+    is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
+}
+
+/// The life of a shard's thread.
+fn run_shard<H: Handler>(start: Start<H>) {
+    let Start { config, listen, mut parts, core, bound, readiness, notice } = start;
+    if let Some(core) = core
+        && let Err(error) = sys::pin_to_core(core)
+    {
+        tracing::warn!(%error, core, "a shard could not be pinned");
+    }
+    let listening = (|| {
+        if config.private_descriptors {
+            sys::unshare_descriptors()?;
+        }
+        let listeners = Listeners::bind(&listen, BACKLOG)?;
+        let addresses = listeners.addresses()?;
+        parts.net.listen(listeners)?;
+        Ok(addresses)
+    })();
+    let is_listening = listening.is_ok();
+    if bound.send(listening).is_err() || !is_listening {
+        return notice.end(Ok(()));
+    }
+    readiness.shard_listens();
+    let mut shard = Shard::new(parts, &config);
+    let ended = loop {
+        match shard.turn() {
+            Ok(Turn::GoOn) => {}
+            Ok(Turn::Ended) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    notice.end(ended);
+}

@@ -1,0 +1,370 @@
+//! Endpoints for embedders: plain WebSocket messages to and from a [`Handler`].
+//!
+//! One handler per shard serves all its connections; what it remembers of each is its `State`, kept inside the
+//! connection. Nothing is allocated per message and nothing is boxed per connection: the handler is a type, not
+//! an object. Groups are channels, so a raw client and a Centrifuge client of one channel hear each other.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use super::{Action, ClientId, CloseReason, Context};
+use crate::proto::centrifuge::Error;
+use crate::proto::http::{Refusal, Request};
+use crate::proto::ws::{self, Decoder, Event, Kind, frame};
+
+/// What arrived: a whole message, already unmasked, text already checked. The handler may change it in place.
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// Text or binary.
+    pub kind: Kind,
+    /// The payload.
+    pub data: &'a mut [u8],
+}
+
+impl Message<'_> {
+    /// The payload as text; `None` when it is binary.
+    pub fn text(&self) -> Option<&str> {
+        match self.kind {
+            Kind::Text => std::str::from_utf8(self.data).ok(),
+            Kind::Binary => None,
+        }
+    }
+}
+
+/// An embedder's endpoint: one value per shard, called in that shard's thread, never concurrently.
+///
+/// A method must not block: all connections of the shard wait for it.
+pub trait Handler: Send + 'static {
+    /// What the handler remembers of each connection, stored inside it. Its size counts for every idle connection.
+    type State: Send + 'static;
+
+    /// Whether this handler serves a request's path (without the query).
+    fn serves(&self, path: &str) -> bool;
+
+    /// Subprotocols that it speaks (RFC 6455 §1.9); the client's order of preference decides.
+    fn subprotocols(&self) -> &[&'static str] {
+        &[]
+    }
+
+    /// A client asks to connect. What is sent from here arrives after the handshake's answer.
+    ///
+    /// # Errors
+    /// A refusal is sent instead, and the connection closed; whatever was asked of `peer` is undone.
+    fn open(
+        &mut self,
+        request: &Request<'_>,
+        subprotocol: Option<&'static str>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<Self::State, Refusal>;
+
+    /// A message arrived. An `Err` from [`Peer::close`] ends the connection: `return peer.close(4000, "why")`.
+    ///
+    /// # Errors
+    /// How to end the connection.
+    fn message(
+        &mut self,
+        state: &mut Self::State,
+        message: Message<'_>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<(), CloseReason>;
+
+    /// The time set by [`Peer::set_timer`] has come.
+    ///
+    /// # Errors
+    /// How to end the connection.
+    fn timer(&mut self, _state: &mut Self::State, _peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+        Ok(())
+    }
+
+    /// [`Peer::join`] was carried out, or refused because a limit is reached.
+    fn joined(
+        &mut self,
+        _state: &mut Self::State,
+        _channel: &str,
+        _outcome: Result<(), Error>,
+        _peer: &mut Peer<'_, '_>,
+    ) {
+    }
+
+    /// The connection is over; its state is handed back. Groups were left already.
+    fn closed(&mut self, _state: Self::State, _client: ClientId, _reason: &CloseReason) {}
+}
+
+/// The connection that a handler is called for, and what can be asked of it.
+#[derive(Debug)]
+pub struct Peer<'a, 'b> {
+    cx: &'a mut Context<'b>,
+}
+
+impl<'a, 'b> Peer<'a, 'b> {
+    pub(crate) fn new(cx: &'a mut Context<'b>) -> Self {
+        Self { cx }
+    }
+
+    /// Identifies the connection in this process for as long as it lives.
+    pub fn client(&self) -> ClientId {
+        self.cx.client
+    }
+
+    /// Milliseconds of the shard's monotonic clock, the same during a whole turn.
+    pub fn now_ms(&self) -> u64 {
+        self.cx.now_ms
+    }
+
+    /// Sends a message to this connection. All that one call of the handler sends leaves in one write.
+    #[inline]
+    pub fn send(&mut self, kind: Kind, data: &[u8]) {
+        self.cx.counts.messages_out += 1;
+        ws::put_frame(self.cx.out, kind, data);
+    }
+
+    /// Adds the connection to a group; [`Handler::joined`] tells the outcome.
+    pub fn join(&mut self, channel: &str) {
+        self.cx.actions.push(Action::Subscribe { channel: channel.into(), request: 0 });
+    }
+
+    /// Takes the connection out of a group.
+    pub fn leave(&mut self, channel: &str) {
+        self.cx.actions.push(Action::Unsubscribe { channel: channel.into() });
+    }
+
+    /// Sends a message to every member of a group, in all shards, in one order for all; the connection itself
+    /// gets it too if it is a member. The data is copied once, however many members there are.
+    pub fn broadcast(&mut self, channel: &str, kind: Kind, data: &[u8]) {
+        let channel: Arc<str> = channel.into();
+        let is_text = kind == Kind::Text;
+        self.cx.actions.push(Action::Publish { channel, is_text, data: data.to_vec(), request: None });
+    }
+
+    /// Asks for [`Handler::timer`] after `after_ms` milliseconds, replacing an earlier request.
+    pub fn set_timer(&mut self, after_ms: u64) {
+        self.cx.actions.push(Action::SetTimer { at_ms: self.cx.now_ms.saturating_add(after_ms) });
+    }
+
+    /// Ends the connection, once returned from the handler's method: 3000–3999 for libraries, 4000–4999 for
+    /// applications (RFC 6455 §7.4.2). At most 123 bytes of the reason are sent.
+    ///
+    /// # Errors
+    /// Always: the reason to return.
+    pub fn close(&self, code: u16, reason: &str) -> Result<(), CloseReason> {
+        Err(CloseReason::Handler { code, reason: reason.to_owned() })
+    }
+}
+
+/// A raw connection: its decoder, the handler's state, and the handler's timer.
+#[derive(Debug)]
+pub struct Raw<S> {
+    decoder: Decoder,
+    /// When the handler wants to be called, in milliseconds of the shard's clock.
+    pub(crate) timer_at_ms: Option<NonZeroU64>,
+    state: S,
+}
+
+impl<S> Raw<S> {
+    pub(super) fn new(state: S) -> Self {
+        Self { decoder: Decoder::default(), timer_at_ms: None, state }
+    }
+
+    pub(super) fn receive<H: Handler<State = S>>(
+        &mut self,
+        mut input: &mut [u8],
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        while let Some(event) =
+            self.decoder.next(&mut input, &cx.settings.ws).map_err(CloseReason::Violation)?
+        {
+            match event {
+                Event::Message(kind, mut payload) => {
+                    cx.counts.messages_in += 1;
+                    let message = Message { kind, data: &mut payload };
+                    handler.message(&mut self.state, message, &mut Peer::new(cx))?;
+                }
+                Event::Ping(payload) => frame::put_pong(cx.out, &payload),
+                Event::Pong => {}
+                Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn subscribed<H: Handler<State = S>>(
+        &mut self,
+        channel: &str,
+        outcome: Result<(), Error>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) {
+        handler.joined(&mut self.state, channel, outcome, &mut Peer::new(cx));
+    }
+
+    /// Calls the handler's timer.
+    pub(crate) fn timer<H: Handler<State = S>>(
+        &mut self,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        handler.timer(&mut self.state, &mut Peer::new(cx))
+    }
+
+    /// Gives the state back.
+    pub(crate) fn into_state(self) -> S {
+        self.state
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.decoder.held_bytes()
+    }
+}
+
+/// The handler of a server without raw endpoints.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHandler;
+
+impl Handler for NoHandler {
+    type State = ();
+
+    fn serves(&self, _path: &str) -> bool {
+        false
+    }
+
+    fn open(
+        &mut self,
+        _: &Request<'_>,
+        _: Option<&'static str>,
+        _: &mut Peer<'_, '_>,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn message(&mut self, (): &mut (), _: Message<'_>, _: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+        Ok(())
+    }
+}
+
+/// Sends every message back to where it came from, at one path.
+#[derive(Clone, Debug)]
+pub struct Echo {
+    path: String,
+}
+
+impl Echo {
+    /// An echo endpoint at `path`.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl Handler for Echo {
+    type State = ();
+
+    fn serves(&self, path: &str) -> bool {
+        path == self.path
+    }
+
+    fn open(
+        &mut self,
+        _: &Request<'_>,
+        _: Option<&'static str>,
+        _: &mut Peer<'_, '_>,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    #[inline]
+    fn message(
+        &mut self,
+        (): &mut (),
+        message: Message<'_>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<(), CloseReason> {
+        peer.send(message.kind, message.data);
+        Ok(())
+    }
+}
+
+impl<A: Handler> Handler for Option<A> {
+    type State = A::State;
+
+    fn serves(&self, path: &str) -> bool {
+        self.as_ref().is_some_and(|handler| handler.serves(path))
+    }
+
+    fn open(
+        &mut self,
+        request: &Request<'_>,
+        subprotocol: Option<&'static str>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<Self::State, Refusal> {
+        match self {
+            Some(handler) => handler.open(request, subprotocol, peer),
+            None => Err(Refusal::new(crate::proto::http::Status::NotFound, "no endpoint has this path")),
+        }
+    }
+
+    fn message(
+        &mut self,
+        state: &mut Self::State,
+        message: Message<'_>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Some(handler) => handler.message(state, message, peer),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{client, settings};
+    use super::super::{Counts, Session};
+    use super::*;
+
+    fn receive(session: &mut Session<()>, input: &[u8]) -> (Vec<u8>, Vec<Action>, Result<(), CloseReason>) {
+        let (mut out, mut actions, settings) = (Vec::new(), Vec::new(), settings());
+        let mut input = input.to_vec();
+        let outcome = session.receive(
+            &mut input,
+            &mut Echo::new("/echo"),
+            &mut Context {
+                now_ms: 0,
+                settings: &settings,
+                client: client(1),
+                out: &mut out,
+                actions: &mut actions,
+                counts: Counts::default(),
+            },
+        );
+        (out, actions, outcome)
+    }
+
+    const HEAD: &str = "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    #[test]
+    fn frames_may_come_with_the_head_and_the_head_in_pieces() {
+        let bytes = [HEAD.as_bytes(), b"\x82\x82\0\0\0\0hi\x88\x80\0\0\0\0"].concat();
+        for cut in 0..bytes.len() {
+            let mut session = Session::new();
+            let (mut out, mut ended) = (Vec::new(), Ok(()));
+            for piece in [&bytes[..cut], &bytes[cut..]] {
+                let (more, _, outcome) = receive(&mut session, piece);
+                out.extend(more);
+                ended = ended.and(outcome);
+            }
+            assert!(
+                out.starts_with(b"HTTP/1.1 101 ") && out.ends_with(b"\r\n\r\n\x82\x02hi"),
+                "cut at {cut}"
+            );
+            assert_eq!(ended, Err(CloseReason::Peer(1005)), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn another_path_is_not_found() {
+        let (out, _, outcome) = receive(&mut Session::new(), HEAD.replace("/echo", "/other").as_bytes());
+        assert!(out.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
+        assert!(matches!(outcome, Err(CloseReason::Refused(_))));
+    }
+}

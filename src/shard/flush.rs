@@ -1,0 +1,225 @@
+//! Writing. Bytes go straight to the socket when nothing is queued before them; what the socket does not take
+//! waits in an outbox, made for the purpose and freed when it is empty. Queued means dirty: who has an outbox is
+//! in the list of those to flush at the end of the turn, or waits to be told of room.
+
+use std::io::{self, IoSlice};
+
+use super::Shard;
+use super::conn::Stage;
+use crate::base::outbox::{Outbox, Push};
+use crate::base::shared::Shared;
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{CloseReason, Handler};
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Writes what is in `out`, or queues it when something is queued before it.
+    pub(super) fn write_out(&mut self, key: Key) {
+        if self.out.is_empty() {
+            return;
+        }
+        let Some(conn) = self.conns.entry_mut(key) else { return self.out.clear() };
+        if conn.outbox.is_some() {
+            return self.queue_out(key);
+        }
+        let result = self.net.write(&mut conn.socket, &self.out);
+        let Some(written) = self.written(key, result) else { return self.out.clear() };
+        if written < self.out.len() {
+            self.out.drain(..written);
+            self.queue_out(key);
+            self.arm_writable(key);
+            self.pause_reading_if_full(key);
+        } else {
+            self.clear_out();
+        }
+    }
+
+    /// Queues what is in `out`: an answer to the client itself, so its limit is that of what the client may ask.
+    pub(super) fn queue_out(&mut self, key: Key) {
+        if self.out.is_empty() {
+            return;
+        }
+        let shared = Shared::new(self.out.clone(), &self.budget);
+        self.clear_out();
+        self.push(key, shared, usize::MAX);
+        self.pause_reading_if_full(key);
+    }
+
+    fn clear_out(&mut self) {
+        self.out.clear();
+        self.out.shrink_to(super::OUT_BYTES_KEPT);
+    }
+
+    /// Writes shared bytes, or queues them when something is queued before them.
+    #[inline]
+    pub(super) fn write_shared(&mut self, key: Key, shared: &Shared) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.outbox.is_some() {
+            return self.queue_shared(key, shared.clone());
+        }
+        let result = self.net.write(&mut conn.socket, shared);
+        let Some(written) = self.written(key, result) else { return };
+        if written < shared.len() {
+            self.queue_shared(key, shared.clone());
+            self.consume(key, written);
+            self.arm_writable(key);
+        }
+    }
+
+    /// Queues shared bytes; a consumer that has too much queued is disconnected.
+    pub(super) fn queue_shared(&mut self, key: Key, shared: Shared) {
+        self.push(key, shared, self.limits.outbox_bytes_max);
+    }
+
+    fn push(&mut self, key: Key, shared: Shared, bytes_max: usize) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.outbox.is_none() {
+            self.counters.outboxes.add(1);
+        }
+        let length = shared.len() as u64;
+        match conn.outbox.get_or_insert_default().push(shared, bytes_max) {
+            Push::Queued => {
+                self.counters.outbox_bytes.add(length);
+                self.mark_dirty(key);
+            }
+            Push::Full => self.close(key, CloseReason::Slow),
+        }
+    }
+
+    pub(super) fn mark_dirty(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if !conn.is_dirty {
+            conn.is_dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    fn consume(&mut self, key: Key, written: usize) {
+        let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
+        outbox.consume(written);
+        self.counters.outbox_bytes.sub(written as u64);
+    }
+
+    /// Frees a connection's outbox with all that is in it.
+    pub(super) fn drop_outbox(&mut self, key: Key) {
+        let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.take()) else { return };
+        self.counters.outboxes.sub(1);
+        self.counters.outbox_bytes.sub(outbox.bytes() as u64);
+    }
+
+    /// What a write came to: the number of bytes, 0 when there was no room; `None` when the connection is over.
+    fn written(&mut self, key: Key, result: io::Result<usize>) -> Option<usize> {
+        match result {
+            Ok(written) => {
+                self.counters.bytes_out.add(written as u64);
+                Some(written)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Some(0)
+            }
+            Err(_) => {
+                self.close(key, CloseReason::Transport);
+                None
+            }
+        }
+    }
+
+    /// Asks to be told of room to write; from then on for good, which costs nothing while there is room.
+    fn arm_writable(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if !conn.is_writable_armed {
+            conn.is_writable_armed = true;
+            if self.net.arm_writable(&mut conn.socket, key.to_token()).is_err() {
+                self.close(key, CloseReason::Transport);
+            }
+        }
+    }
+
+    /// Backpressure: who does not take its answers is not asked for more questions.
+    fn pause_reading_if_full(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        conn.is_read_paused = conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+    }
+
+    pub(super) fn on_writable(&mut self, key: Key) {
+        match self.conns.entry(key) {
+            Some(conn) if conn.outbox.is_some() => self.flush(key),
+            Some(_) => {}
+            None => self.counters.stale_ids.add(1),
+        }
+    }
+
+    pub(super) fn flush_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for key in dirty.drain(..) {
+            let Some(conn) = self.conns.entry_mut(key) else { continue };
+            conn.is_dirty = false;
+            self.flush(key);
+        }
+        // Flushing may have closed connections, and those have last words.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Writes the outbox until it is empty or there is no room.
+    fn flush(&mut self, key: Key) {
+        let heard = self.beat_now();
+        loop {
+            let Some(conn) = self.conns.entry_mut(key) else { return };
+            let Some(outbox) = conn.outbox.as_ref().filter(|outbox| !outbox.is_empty()) else { break };
+            let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
+            let count = outbox.fill(&mut slices);
+            let result = match count {
+                1 => self.net.write(&mut conn.socket, &slices[0]),
+                _ => self.net.write_vectored(&mut conn.socket, &slices[..count]),
+            };
+            match self.written(key, result) {
+                None => return,
+                Some(0) => {
+                    self.arm_writable(key);
+                    if self.budget.is_exhausted() {
+                        self.close(key, CloseReason::Budget);
+                    }
+                    return;
+                }
+                Some(written) => {
+                    self.consume(key, written);
+                    // A client that takes what it is sent is alive, whether or not its pong has got through.
+                    if let Some(conn) = self.conns.entry_mut(key) {
+                        conn.heard = heard;
+                    }
+                }
+            }
+        }
+        self.drop_outbox(key);
+        self.on_flushed(key);
+    }
+
+    /// The outbox is empty: go on with what waited for that.
+    fn on_flushed(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        match conn.stage {
+            Stage::Open if conn.is_read_paused => {
+                conn.is_read_paused = false;
+                if !conn.is_unread {
+                    conn.is_unread = true;
+                    self.unread.push(key);
+                }
+            }
+            Stage::LastWords => self.grave(key),
+            Stage::Linger => {
+                conn.stage = Stage::Discard;
+                // What was not read before must be now: the end behind it is what is waited for.
+                conn.is_read_paused = false;
+                if self.net.shutdown_write(&mut conn.socket).is_err() {
+                    return self.grave(key);
+                }
+                if !conn.is_unread {
+                    conn.is_unread = true;
+                    self.unread.push(key);
+                }
+            }
+            Stage::Open | Stage::Discard | Stage::Buried => {}
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Letters between shards, and the queues that carry them.
+//!
+//! A shard writes to the others only through its [`Post`], which hands over once per turn: one lock and at most
+//! one wake-up per receiver, however many letters. Letters from one shard to another keep their order; the order
+//! of a channel's publications rests on that. The lock of a mailbox is the only one in the data plane.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::slots::Key;
+use crate::hub::{Publication, home};
+
+/// Where an answer goes: a connection's shard, its key, and the session's number for the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// Number of the shard.
+    pub shard: u16,
+    /// The connection there.
+    pub conn: Key,
+    /// The session's number.
+    pub request: u32,
+}
+
+/// A message between shards.
+#[derive(Debug)]
+pub enum Letter {
+    /// To a home: count one more subscriber; answered by [`Letter::Subscribed`].
+    Subscribe {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// Who asks.
+        reply_to: ReplyTo,
+    },
+    /// From a home: every publication after this one in the mailbox is for the subscriber.
+    Subscribed {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// Who asked.
+        reply_to: ReplyTo,
+        /// Whether the home took the subscriber.
+        outcome: Result<(), home::Refused>,
+    },
+    /// To a home: count one subscriber less.
+    Unsubscribe {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// The subscriber's shard.
+        shard: u16,
+    },
+    /// To a home: number this and send it to all subscribers; answered by [`Letter::Published`] if wanted.
+    Publish {
+        /// What to publish.
+        publication: Arc<Publication>,
+        /// Who asks, if an answer is wanted.
+        reply_to: Option<ReplyTo>,
+    },
+    /// From a home: the publication has its place in the channel.
+    Published {
+        /// Who asked.
+        reply_to: ReplyTo,
+    },
+    /// From a home: hand this to the subscribers in your shard.
+    Deliver(Arc<Publication>),
+    /// From the control thread: stop listening, close everyone over `drain_ms`, then end.
+    Drain,
+}
+
+/// Wakes the shard that owns a mailbox.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// One shard's queue of letters from the others.
+pub struct Mailbox {
+    letters: Mutex<Vec<Letter>>,
+    /// Letters that wait, plus whatever else keeps the shard from taking more.
+    load: AtomicUsize,
+    wake: Wake,
+}
+
+impl Mailbox {
+    /// An empty mailbox; `wake` is called when it stops being empty.
+    pub fn new(wake: Wake) -> Self {
+        Self { letters: Mutex::default(), load: AtomicUsize::new(0), wake }
+    }
+
+    /// Appends letters, leaving `letters` empty.
+    pub fn put(&self, letters: &mut Vec<Letter>) {
+        let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = queue.is_empty();
+        queue.append(letters);
+        self.load.store(queue.len(), Relaxed);
+        drop(queue);
+        if was_empty {
+            (self.wake)();
+        }
+    }
+
+    /// Takes all letters into `letters`, which must be empty.
+    fn take(&self, letters: &mut Vec<Letter>) {
+        debug_assert!(letters.is_empty());
+        if self.load.load(Relaxed) == 0 {
+            return;
+        }
+        let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::swap(&mut *queue, letters);
+        self.load.store(0, Relaxed);
+    }
+
+    /// Letters that wait.
+    pub fn len(&self) -> usize {
+        self.load.load(Relaxed)
+    }
+
+    /// Whether no letter waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mailbox({} letters)", self.len())
+    }
+}
+
+/// A shard's way to itself and the others.
+#[derive(Debug)]
+pub struct Post {
+    shard: u16,
+    mailboxes: Arc<[Mailbox]>,
+    outgoing: Vec<Vec<Letter>>,
+    outgoing_count: u64,
+    own: VecDeque<Letter>,
+    taken: Vec<Letter>,
+}
+
+impl Post {
+    /// The way of shard number `shard`; there is one mailbox per shard.
+    pub fn new(shard: u16, mailboxes: Arc<[Mailbox]>) -> Self {
+        let outgoing = mailboxes.iter().map(|_| Vec::new()).collect();
+        Self { shard, mailboxes, outgoing, outgoing_count: 0, own: VecDeque::new(), taken: Vec::new() }
+    }
+
+    /// Number of this shard.
+    pub fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    /// Number of all shards.
+    pub fn shard_count(&self) -> u16 {
+        u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Sends a letter: to this shard itself for this turn, to others with the next [`Post::hand_over`].
+    #[inline]
+    pub fn send(&mut self, shard: u16, letter: Letter) {
+        if shard == self.shard {
+            self.own.push_back(letter);
+        } else {
+            self.outgoing[usize::from(shard)].push(letter);
+            self.outgoing_count += 1;
+        }
+    }
+
+    /// The next letter to this shard from itself.
+    pub fn next_own(&mut self) -> Option<Letter> {
+        self.own.pop_front()
+    }
+
+    /// Queues all letters from the mailbox behind this shard's own; returns how many.
+    pub fn collect(&mut self) -> usize {
+        self.mailboxes[usize::from(self.shard)].take(&mut self.taken);
+        let count = self.taken.len();
+        self.own.extend(self.taken.drain(..));
+        // A burst must not keep its memory for ever.
+        if self.taken.capacity() > 4096 {
+            self.taken = Vec::new();
+        }
+        count
+    }
+
+    /// Hands the letters of this turn to their receivers; returns how many.
+    pub fn hand_over(&mut self) -> u64 {
+        let count = mem::take(&mut self.outgoing_count);
+        if count > 0 {
+            for (letters, mailbox) in self.outgoing.iter_mut().zip(self.mailboxes.iter()) {
+                if !letters.is_empty() {
+                    mailbox.put(letters);
+                }
+            }
+        }
+        count
+    }
+
+    /// Whether some other shard has more than `letters_max` letters waiting.
+    pub fn is_congested(&self, letters_max: usize) -> bool {
+        self.mailboxes.len() > 1
+            && self
+                .mailboxes
+                .iter()
+                .enumerate()
+                .any(|(shard, m)| shard != usize::from(self.shard) && m.len() > letters_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_keep_their_order_and_wake_once() {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&wakes);
+        let count = move || {
+            seen.fetch_add(1, Relaxed);
+        };
+        let mailboxes: Arc<[Mailbox]> =
+            vec![Mailbox::new(Box::new(|| {})), Mailbox::new(Box::new(count))].into();
+        let (mut a, mut b) = (Post::new(0, Arc::clone(&mailboxes)), Post::new(1, mailboxes));
+        for turn in 0..2 {
+            for i in 0..3u16 {
+                a.send(1, Letter::Unsubscribe { channel: "c".into(), shard: turn * 3 + i });
+            }
+            assert_eq!(a.hand_over(), 3);
+        }
+        assert_eq!(wakes.load(Relaxed), 1);
+        assert!(a.is_congested(5) && !a.is_congested(6) && !b.is_congested(0));
+        assert_eq!(b.collect(), 6);
+        for i in 0..6 {
+            assert!(matches!(b.next_own(), Some(Letter::Unsubscribe { shard, .. }) if shard == i));
+        }
+        assert_eq!((b.collect(), b.next_own().is_none(), a.hand_over()), (0, true, 0));
+    }
+}

@@ -1,0 +1,187 @@
+//! From readable to done: read, let the session speak, carry out what it asks.
+//!
+//! Reading goes on until the socket is empty (a short read says so, unless the peer's end was announced) or the
+//! turn's budget is used up; then the connection is remembered as unread. What the session answers at once is
+//! written before the next event: the bytes are still in the core's cache, and an outbox need not exist.
+
+use std::io;
+
+use super::Shard;
+use super::conn::Stage;
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    pub(super) fn on_readable(&mut self, key: Key, closed: bool, congested: bool) {
+        let Some(conn) = self.conns.entry_mut(key) else {
+            self.counters.stale_ids.add(1);
+            return;
+        };
+        conn.is_read_closed |= closed;
+        if conn.is_read_paused || conn.is_unread {
+            return;
+        }
+        if congested {
+            conn.is_unread = true;
+            self.unread.push(key);
+            return;
+        }
+        self.read(key);
+    }
+
+    /// Takes up the connections that an earlier turn left with unread input. They wait on while others are congested.
+    pub(super) fn resume_unread(&mut self, congested: bool) {
+        if congested {
+            if !self.unread.is_empty() {
+                self.counters.mailbox_pauses.add(1);
+            }
+            return;
+        }
+        for key in std::mem::take(&mut self.unread) {
+            let Some(conn) = self.conns.entry_mut(key) else { continue };
+            conn.is_unread = false;
+            if !conn.is_read_paused {
+                self.read(key);
+            }
+        }
+    }
+
+    fn read(&mut self, key: Key) {
+        let mut budget = self.limits.read_bytes_per_turn_max;
+        loop {
+            let Some(conn) = self.conns.entry_mut(key) else { return };
+            if conn.stage == Stage::Buried || conn.is_read_paused {
+                return;
+            }
+            let is_read_closed = conn.is_read_closed;
+            match self.net.read(&mut conn.socket, &mut self.input) {
+                Ok(0) => return self.on_end(key),
+                Ok(count) => {
+                    self.counters.bytes_in.add(count as u64);
+                    if conn.stage == Stage::Open {
+                        self.receive(key, count);
+                    }
+                    if count < self.input.len() && !is_read_closed {
+                        return;
+                    }
+                    budget = budget.saturating_sub(count);
+                    if budget == 0 {
+                        return self.mark_unread(key);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.close(key, CloseReason::Transport),
+            }
+        }
+    }
+
+    fn mark_unread(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if !conn.is_unread {
+            conn.is_unread = true;
+            self.unread.push(key);
+        }
+    }
+
+    /// The client sends nothing more.
+    fn on_end(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        match conn.stage {
+            Stage::Open => self.close(key, CloseReason::Hangup),
+            Stage::LastWords | Stage::Linger if conn.outbox.is_some() => conn.stage = Stage::LastWords,
+            Stage::LastWords | Stage::Linger | Stage::Discard => self.grave(key),
+            Stage::Buried => {}
+        }
+    }
+
+    /// Gives `count` bytes of the input to the session.
+    fn receive(&mut self, key: Key, count: usize) {
+        let heard = self.beat_now();
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        conn.heard = heard;
+        let (was_head, awaited_connect) = (conn.session.is_head(), conn.session.awaits_connect());
+        if was_head && (self.drain.is_some() || self.admission.is_full()) {
+            return self.close(key, CloseReason::Refused(super::close::UNAVAILABLE));
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let outcome =
+            self.with_session(key, |session, handler, cx| session.receive(&mut input[..count], handler, cx));
+        self.input = input;
+        match outcome {
+            None => return,
+            Some(Ok(())) => {}
+            Some(Err(reason)) => {
+                // What the client asked before it ended is still carried out.
+                self.act(key);
+                return self.close(key, reason);
+            }
+        }
+        if was_head || awaited_connect {
+            self.after_progress(key, was_head, awaited_connect);
+        }
+        self.count_held(key);
+        if self.actions.is_empty() {
+            self.write_out(key);
+        } else {
+            self.queue_out(key);
+            self.act(key);
+        }
+    }
+
+    /// Deadlines and counters of a connection that may have left its first phases.
+    fn after_progress(&mut self, key: Key, was_head: bool, awaited_connect: bool) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.session.is_head() {
+            return;
+        }
+        let awaits_connect = conn.session.awaits_connect();
+        if was_head {
+            self.counters.handshakes.add(1);
+            self.counters.sessions.add(1);
+        }
+        if (was_head || awaited_connect) && !awaits_connect {
+            self.start_heartbeat(key);
+        } else if was_head {
+            self.set_due(key, self.timeouts.connect_ms);
+        }
+    }
+
+    /// Keeps the budget's count of messages that are still arriving.
+    fn count_held(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let held = u32::try_from(conn.session.held_bytes()).unwrap_or(u32::MAX);
+        if held == conn.held_bytes {
+            return;
+        }
+        self.budget.charge(held as usize);
+        self.budget.release(conn.held_bytes as usize);
+        conn.held_bytes = held;
+        if held > 0 && self.budget.is_exhausted() {
+            self.close(key, CloseReason::Budget);
+        }
+    }
+
+    /// Calls a method of the connection's session. What it sends is in `out` then, what it asks for in `actions`.
+    pub(super) fn with_session<R>(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let conn = self.conns.entry_mut(key)?;
+        let mut cx = Context {
+            now_ms: self.now_us / 1000,
+            settings: &self.settings,
+            client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
+            out: &mut self.out,
+            actions: &mut self.actions,
+            counts: Counts::default(),
+        };
+        let result = call(&mut conn.session, &mut self.handler, &mut cx);
+        let counts = cx.counts;
+        self.counters.messages_in.add(counts.messages_in);
+        self.counters.messages_out.add(counts.messages_out);
+        Some(result)
+    }
+}

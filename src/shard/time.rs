@@ -1,0 +1,153 @@
+//! Deadlines. Each connection has one entry in the wheel: whatever is due first. Activity does not move it; when
+//! it expires, the connection says what is really due, and it is set again.
+
+use super::Shard;
+use super::conn::{BEAT_MS, Stage, beat_at_or_after};
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{CloseReason, Handler, Session};
+
+/// Deadlines handled in one turn at most; the rest in the next.
+const EXPIRIES_PER_TURN_MAX: usize = 4096;
+/// How long a turn sleeps at most while it waits for others to take their letters, or for a drain's next step.
+const STEP_MS: u64 = 5;
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// The beat that it is now.
+    #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 4.3 years")]
+    pub(super) fn beat_now(&self) -> u32 {
+        (self.now_ms() / BEAT_MS) as u32
+    }
+
+    /// How long the next poll may wait.
+    pub(super) fn poll_timeout_ms(&self) -> Option<u64> {
+        let now_ms = self.now_ms();
+        let accepts = self.admission.is_pending && self.drain.is_none();
+        if (accepts && self.admission.paused_until_ms.is_none())
+            || self.local.queued_count() > 0
+            || !self.dirty.is_empty()
+            || !self.graves.is_empty()
+        {
+            return Some(0);
+        }
+        // Unread input waits only for congestion to pass, else the last turn would have read it.
+        let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
+        let unread =
+            if self.unread.is_empty() { None } else { Some(now_ms + u64::from(self.budget.is_exhausted())) };
+        let paused = self.admission.paused_until_ms.filter(|_| accepts);
+        let next = [self.wheel.next(), step, unread, paused].into_iter().flatten().min()?;
+        Some(next.saturating_sub(now_ms))
+    }
+
+    /// Sets the connection's entry in the wheel.
+    pub(super) fn arm(&mut self, key: Key) {
+        if let Some(conn) = self.conns.entry(key) {
+            self.wheel.set(key.index(), conn.deadline_ms());
+        }
+    }
+
+    /// Sets the deadline of the connection's phase, counted from now.
+    pub(super) fn set_due(&mut self, key: Key, after_ms: u64) {
+        let due = beat_at_or_after(self.now_ms() + after_ms);
+        if let Some(conn) = self.conns.entry_mut(key) {
+            conn.due = due;
+            self.arm(key);
+        }
+    }
+
+    /// Begins to send heartbeats. The first comes after a part of the interval that differs from connection to
+    /// connection by the golden ratio, so that those that came together are spread evenly.
+    pub(super) fn start_heartbeat(&mut self, key: Key) {
+        const GOLDEN: u32 = 0x9E37_79B9;
+        let part = u64::from(key.index().wrapping_mul(GOLDEN));
+        let interval_ms = self.timeouts.ping_interval_ms;
+        if interval_ms == 0 {
+            let idle_ms = self.timeouts.idle_ms;
+            return if idle_ms > 0 { self.set_due(key, idle_ms) } else { self.no_due(key) };
+        }
+        self.set_due(key, (interval_ms * part) >> 32);
+    }
+
+    fn no_due(&mut self, key: Key) {
+        if let Some(conn) = self.conns.entry_mut(key) {
+            conn.due = u32::MAX;
+            self.arm(key);
+        }
+    }
+
+    pub(super) fn expire(&mut self) {
+        let now_ms = self.now_ms();
+        for _ in 0..EXPIRIES_PER_TURN_MAX {
+            let Some(index) = self.wheel.pop_due(now_ms) else { return };
+            if let Some(key) = self.conns.key_at(index) {
+                self.on_deadline(key);
+            }
+        }
+    }
+
+    fn on_deadline(&mut self, key: Key) {
+        let (now_ms, now) = (self.now_ms(), self.beat_now());
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if let Session::Raw(raw) = &mut conn.session
+            && raw.timer_at_ms.is_some_and(|at| at.get() <= now_ms)
+        {
+            raw.timer_at_ms = None;
+            self.handler_timer(key);
+        }
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.due > now {
+            return self.arm(key);
+        }
+        match conn.stage {
+            Stage::Buried => {}
+            Stage::LastWords | Stage::Linger | Stage::Discard => self.grave(key),
+            Stage::Open if conn.session.is_head() => self.close(key, CloseReason::HandshakeTimeout),
+            Stage::Open if conn.session.awaits_connect() => self.close(key, CloseReason::Stale),
+            Stage::Open => self.heartbeat(key),
+        }
+    }
+
+    fn handler_timer(&mut self, key: Key) {
+        let outcome = self.with_session(key, |session, handler, cx| match session {
+            Session::Raw(raw) => raw.timer(handler, cx),
+            Session::Head(_) | Session::Centrifuge(_) | Session::Ended => Ok(()),
+        });
+        self.queue_out(key);
+        self.act(key);
+        if let Some(Err(reason)) = outcome {
+            self.close(key, reason);
+        }
+    }
+
+    /// A heartbeat is due, or its answer.
+    fn heartbeat(&mut self, key: Key) {
+        let now = self.beat_now();
+        let idle = beat_at_or_after(self.timeouts.idle_ms);
+        let interval_ms = self.timeouts.ping_interval_ms;
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if idle > 0 && now.saturating_sub(conn.heard) >= idle {
+            return self.close(key, CloseReason::Idle);
+        }
+        if interval_ms == 0 {
+            let due = u64::from(conn.heard.saturating_add(idle)) * BEAT_MS;
+            return self.set_due(key, due.saturating_sub(self.now_ms()));
+        }
+        if conn.awaits_pong {
+            let pong_timeout = beat_at_or_after(self.timeouts.pong_timeout_ms);
+            if conn.heard < conn.due.saturating_sub(pong_timeout) {
+                return self.close(key, CloseReason::NoPong);
+            }
+            conn.awaits_pong = false;
+            self.set_due(key, interval_ms.saturating_sub(self.timeouts.pong_timeout_ms));
+            return;
+        }
+        // Something heard in this very beat, but before, is no answer.
+        conn.heard = conn.heard.min(now.saturating_sub(1));
+        conn.awaits_pong = true;
+        conn.session.ping(&mut self.out);
+        self.counters.heartbeats_sent.add(1);
+        conn.due = now.saturating_add(beat_at_or_after(self.timeouts.pong_timeout_ms));
+        self.arm(key);
+        self.write_out(key);
+    }
+}

@@ -1,0 +1,59 @@
+"""A throng of the tests' own: started on free ports, ended by its process id whatever happened."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+
+def free_port():
+    """A port below the ephemeral range, so that no client's source port can take it before the server binds."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+class Server:
+    """`throng serve` with two shards, an echo endpoint and further flags; a context manager."""
+
+    def __init__(self, *flags):
+        self.port = free_port()
+        self.echo = f"ws://127.0.0.1:{self.port}/echo"
+        self.channels = f"ws://127.0.0.1:{self.port}/connection/websocket"
+        listen = f"127.0.0.1:{self.port}"
+        command = [os.environ["THRONG_BIN"], "serve", "--listen", listen, "--control", "off"]
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([*command, "--shards", "2", "--echo", "/echo", *flags], stderr=self.log)
+
+    def __enter__(self):
+        end = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self.process.kill()
+                    self.log.seek(0)
+                    raise RuntimeError(f"the server did not start: {self.log.read()}") from None
+                time.sleep(0.02)
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def drain(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def exit_code(self):
+        return self.process.wait(timeout=15)

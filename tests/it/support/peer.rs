@@ -1,0 +1,234 @@
+//! A WebSocket client of plain bytes, blocking, with a deadline on every read.
+//!
+//! It shares no code with the server: it is written from RFC 6455 and able to break every rule of it on purpose.
+//! It leaves out what a polite client does by itself: it never answers a ping or a close unless told to.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
+
+/// Long enough for a busy machine, short enough that a hanging test is noticed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The example key of RFC 6455, 1.3, and the answer that it calls for.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// One frame as it came from the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) fin: bool,
+    pub(crate) opcode: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Frame {
+    pub(crate) fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
+        Self { fin: true, opcode, payload: payload.into() }
+    }
+
+    /// Masked, as a client sends it.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![u8::from(self.fin) << 7 | self.opcode];
+        match self.payload.len() {
+            length @ 0..126 => bytes.push(0x80 | u8::try_from(length).unwrap()),
+            length @ 126..65_536 => {
+                bytes.push(0x80 | 126);
+                bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
+            }
+            length => {
+                bytes.push(0x80 | 127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(MASK);
+        bytes.extend(self.payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes
+    }
+
+    /// The code of a close frame; `None` when it is empty.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        assert_eq!(self.opcode, CLOSE, "no close frame: {self:?}");
+        self.payload.first_chunk().map(|code| u16::from_be_bytes(*code))
+    }
+}
+
+/// A response head and body to a request that was not upgraded.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    /// The value of a header, whatever the case of its name.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}
+
+/// One connection to a server, and what has arrived but was not asked for yet.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
+    arrived: Vec<u8>,
+}
+
+impl Peer {
+    /// A TCP connection, nothing said yet.
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream, arrived: Vec::new() }
+    }
+
+    /// A WebSocket at `path`; panics when the server refuses.
+    pub(crate) fn open(address: SocketAddr, path: &str) -> Self {
+        let mut peer = Self::connect(address);
+        peer.send_bytes(upgrade(path, "").as_bytes());
+        let response = peer.response_head();
+        assert_eq!(response.status, 101, "{}", response.head);
+        assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
+        peer
+    }
+
+    /// Sends a request and returns the whole response, to the end of the connection.
+    pub(crate) fn request(address: SocketAddr, request: &[u8]) -> Response {
+        let mut peer = Self::connect(address);
+        peer.send_bytes(request);
+        peer.response()
+    }
+
+    pub(crate) fn response(&mut self) -> Response {
+        let mut response = self.response_head();
+        while self.receive_more() {}
+        response.body = std::mem::take(&mut self.arrived);
+        response
+    }
+
+    pub(crate) fn response_head(&mut self) -> Response {
+        let end = loop {
+            if let Some(end) = self.arrived.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            assert!(self.receive_more(), "closed before the end of the head: {:?}", self.arrived);
+        };
+        let head = String::from_utf8(self.arrived.drain(..end).collect()).unwrap();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Response { status: status.expect("a status line"), head, body: Vec::new() }
+    }
+
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    pub(crate) fn send(&mut self, opcode: u8, payload: impl Into<Vec<u8>>) {
+        self.send_bytes(&Frame::new(opcode, payload).bytes());
+    }
+
+    /// One frame of a message that has others.
+    pub(crate) fn send_part(&mut self, opcode: u8, payload: impl Into<Vec<u8>>, fin: bool) {
+        self.send_bytes(&Frame { fin, ..Frame::new(opcode, payload) }.bytes());
+    }
+
+    pub(crate) fn send_close(&mut self, code: u16) {
+        self.send(CLOSE, code.to_be_bytes());
+    }
+
+    /// The next frame; panics at the end of the connection and when none comes in time.
+    pub(crate) fn frame(&mut self) -> Frame {
+        self.try_frame().expect("the server closed the connection")
+    }
+
+    /// The next frame, or `None` at the end of the connection.
+    pub(crate) fn try_frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, length)) = parse(&self.arrived) {
+                self.arrived.drain(..length);
+                return Some(frame);
+            }
+            if !self.receive_more() {
+                assert!(self.arrived.is_empty(), "half a frame at the end: {:?}", self.arrived);
+                return None;
+            }
+        }
+    }
+
+    /// A whole message that travels in one frame.
+    pub(crate) fn message(&mut self) -> (u8, Vec<u8>) {
+        let frame = self.frame();
+        assert!(frame.fin && matches!(frame.opcode, TEXT | BINARY), "no message: {frame:?}");
+        (frame.opcode, frame.payload)
+    }
+
+    /// Expects a close frame with this code and then the end of the connection.
+    pub(crate) fn expect_close(&mut self, code: u16) {
+        assert_eq!(self.frame().close_code(), Some(code));
+        self.expect_end();
+    }
+
+    pub(crate) fn expect_end(&mut self) {
+        assert_eq!(self.try_frame(), None);
+    }
+
+    /// Whether nothing arrives and the connection stays open for this long.
+    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(length) => {
+                self.arrived.extend(&buffer[..length]);
+                false
+            }
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+
+    /// Reads once; false at the end of the connection, however it ended.
+    fn receive_more(&mut self) -> bool {
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut buffer = [0; 65_536];
+        match self.stream.read(&mut buffer) {
+            Ok(length) => {
+                self.arrived.extend(&buffer[..length]);
+                length > 0
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
+            Err(error) => panic!("nothing came within {PATIENCE:?}: {error}"),
+        }
+    }
+}
+
+/// A handshake request with further header lines (each ended by CRLF).
+pub(crate) fn upgrade(path: &str, more: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
+    )
+}
+
+/// The first frame in `bytes` and its length there; `None` when it is not complete.
+fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
+    let [first, second] = *bytes.first_chunk()?;
+    assert_eq!(first & 0x70, 0, "a reserved bit is set");
+    assert_eq!(second & 0x80, 0, "a server must not mask (RFC 6455, 5.1)");
+    let (length, start) = match second {
+        126 => (usize::from(u16::from_be_bytes(*bytes[2..].first_chunk()?)), 4),
+        127 => (usize::try_from(u64::from_be_bytes(*bytes[2..].first_chunk()?)).unwrap(), 10),
+        length => (usize::from(length), 2),
+    };
+    let payload = bytes.get(start..start + length)?.to_vec();
+    Some((Frame { fin: first & 0x80 != 0, opcode: first & 0x0f, payload }, start + length))
+}

@@ -1,0 +1,257 @@
+//! Style as an ordinary test: layers, sizes, where `unsafe` may stand, no unfinished work.
+//!
+//! Every rule has a test that plants a violation and sees it caught, so that a rule cannot die silently.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the tree has failed")]
+
+#[path = "tidy/rules.rs"]
+mod rules;
+#[path = "tidy/source.rs"]
+mod source;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rules::{FILE_LINES_MAX, FUNCTION_LINES_MAX, LAYERS, check, dependencies};
+
+/// Folders with Rust files of ours. Those that do not exist (yet) hold nothing.
+const FOLDERS: [&str; 5] = ["src", "tests", "benches", "examples", "fuzz"];
+const NOT_OURS: [&str; 5] = ["target", "node_modules", "artifacts", "coverage", "corpus"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !NOT_OURS.contains(&name) {
+            rust_files(&path, found);
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn manifest_dependencies() -> Vec<String> {
+    dependencies(&fs::read_to_string(root().join("Cargo.toml")).unwrap())
+}
+
+#[test]
+fn every_file_keeps_the_rules() {
+    let mut files = Vec::new();
+    for folder in FOLDERS {
+        rust_files(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 10, "only {} files seen: the walk is broken", files.len());
+    files.sort();
+    let dependencies = manifest_dependencies();
+    let mut findings = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(root()).unwrap().to_str().unwrap();
+        findings.extend(check(path, &fs::read_to_string(&file).unwrap(), &dependencies));
+    }
+    let list: String = findings.iter().map(|finding| format!("  {finding}\n")).collect();
+    assert!(findings.is_empty(), "{} rules broken:\n{list}", findings.len());
+}
+
+/// Findings of a file with a proper head and this body, as `line: what`. The body starts on line 2.
+fn found(path: &str, body: &str) -> Vec<String> {
+    let text = format!("//! A planted file.\n{body}");
+    check(path, &text, &manifest_dependencies())
+        .into_iter()
+        .map(|f| format!("{}: {}", f.line, f.what))
+        .collect()
+}
+
+#[test]
+fn the_manifest_is_understood() {
+    let names = manifest_dependencies();
+    for name in ["mio", "tracing_subscriber", "serde_json"] {
+        assert!(names.iter().any(|known| known == name), "{name} is missing from {names:?}");
+    }
+    assert!(!names.iter().any(|known| known == "proptest"), "tests may use what only tests can use");
+}
+
+#[test]
+fn a_missing_head_is_found() {
+    let findings = check("src/hub/home.rs", "use std::mem;\n", &[]);
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].what.contains("opens with `//!`"));
+    assert_eq!(found("src/hub/home.rs", "use std::mem;\n"), [""; 0]);
+}
+
+#[test]
+fn a_long_file_is_found_and_its_tests_do_not_count() {
+    let full = "\n".repeat(FILE_LINES_MAX - 1);
+    assert_eq!(found("src/hub/home.rs", &full), [""; 0]);
+    assert_eq!(
+        found("src/hub/home.rs", &format!("{full}\n")),
+        ["1: 501 lines before the tests, at most 500"]
+    );
+    let tests = "#[cfg(test)]\nmod tests {\n\n\n}\n";
+    assert_eq!(found("src/hub/home.rs", &format!("{full}{tests}")), [""; 0]);
+    let comment = "// #[cfg(test)] mod tests {\n";
+    assert_eq!(found("src/hub/home.rs", &format!("{comment}{full}")).len(), 1);
+}
+
+#[test]
+fn a_long_function_is_found() {
+    let body = |lines: usize| {
+        format!("impl A {{\n    fn long(&self, _: [u8; 4]) -> u8 {{\n{}    }}\n}}\n", "a;\n".repeat(lines))
+    };
+    assert_eq!(found("src/hub/home.rs", &body(FUNCTION_LINES_MAX - 2)), [""; 0]);
+    assert_eq!(
+        found("src/hub/home.rs", &body(FUNCTION_LINES_MAX - 1)),
+        ["3: fn long has 71 lines, at most 70"]
+    );
+    let declared = format!("trait T {{\n    fn declared(&self);\n{}}}\n", "\n".repeat(80));
+    assert_eq!(found("tests/it/main.rs", &declared), [""; 0]);
+    let braces =
+        format!("fn short() {{ let _ = ('{{', \"{{\", r#\"{{\"#, b'{{'); }}\n{}", "// {\n".repeat(80));
+    assert_eq!(found("tests/it/main.rs", &braces), [""; 0]);
+}
+
+#[test]
+fn unsafe_is_found_outside_of_its_file() {
+    let body = "fn f() {\n    unsafe { g() }\n}\n";
+    let expected = ["3: `unsafe` belongs in src/net/sys.rs and nowhere else"];
+    assert_eq!(found("src/net/listener.rs", body), expected);
+    assert_eq!(found("benches/bare.rs", body), expected);
+    assert_eq!(found("src/net/sys.rs", body), [""; 0]);
+    let said = "// unsafe\n/* unsafe /* unsafe */ unsafe */\nconst A: &str = \"unsafe \\\" unsafe\";\n#![deny(unsafe_code)]\n";
+    assert_eq!(found("src/net/listener.rs", said), [""; 0]);
+}
+
+#[test]
+fn unfinished_work_is_found() {
+    for name in ["todo", "unimplemented", "dbg"] {
+        let body = format!("fn f() {{ {name}!(); }}\n");
+        assert_eq!(found("src/hub/home.rs", &body), [format!("2: `{name}!` is unfinished work")]);
+        assert_eq!(found("tests/it/main.rs", &body).len(), 1);
+        assert_eq!(
+            found("src/hub/home.rs", &format!("fn f(a: u8) {{ let {name} = a; }} // {name}!\n")),
+            [""; 0]
+        );
+    }
+}
+
+/// For every layer: the first module, one import that it may make, and all that it must not.
+#[test]
+fn an_import_against_the_layers_is_found() {
+    for (module, allowed, forbidden) in [
+        ("base", "base", "proto hub session net shard config server control load doctor"),
+        ("proto", "base", "hub session net shard config server control load doctor"),
+        ("hub", "base", "proto session net shard config server control load doctor"),
+        ("session", "proto", "hub net shard config server control load doctor"),
+        ("net", "base", "proto hub session shard config server control load doctor"),
+        ("shard", "config", "server control load doctor"),
+    ] {
+        let path = format!("src/{module}/a.rs");
+        assert_eq!(found(&path, &format!("use crate::{allowed}::A;\nuse super::b::B;\n")), [""; 0]);
+        for other in forbidden.split(' ') {
+            let expected = [format!("2: the layer {module} must not import `crate::{other}::A`")];
+            assert_eq!(found(&path, &format!("use crate::{other}::A;\n")), expected);
+        }
+    }
+    assert_eq!(found("src/control/mod.rs", "use crate::{shard::A, load::B};\n"), [""; 0]);
+}
+
+#[test]
+fn an_import_is_found_in_every_spelling() {
+    for body in [
+        "fn f(a: crate::hub::Home) {}\n",
+        "use crate::{base::Shared, hub::{Home, Local}};\n",
+        "use super::super::hub::Home;\n",
+        "use super::super::{hub::Home};\n",
+        "mod inner {\n    use super::super::super::hub::Home;\n}\n",
+        "fn f() { a::<crate::hub::Home>() }\n",
+        "pub(in crate::hub) fn f() {}\n",
+        "use self::super::super::hub;\n",
+        "use crate::hub::*;\n",
+        "#[cfg(test)]\nmod tests {\n    use crate::hub::Home;\n}\n",
+    ] {
+        let findings = found("src/proto/ws.rs", body);
+        assert!(
+            !findings.is_empty() && findings.iter().all(|f| f.contains("must not import `crate::hub")),
+            "{body}"
+        );
+    }
+    for body in [
+        "use super::super::base::Shared;\n",
+        "mod inner {\n    use super::super::super::base::Shared;\n    use super::super::http::Head;\n}\n",
+        "mod inner {}\nuse super::http::Head;\nuse crate::{base::{self, Shared}, proto::http::Head};\n",
+        "/// See [`crate::hub::Home`].\nfn f() { println!(\"crate::hub\"); }\n",
+        "pub(crate) fn f<'a>(hub: &'a Hub) -> Hub { hub::new('c') }\n",
+    ] {
+        assert_eq!(found("src/proto/ws.rs", body), [""; 0], "{body}");
+    }
+}
+
+#[test]
+fn an_outside_crate_of_another_layer_is_found() {
+    let expected = |layer: &str, name: &str| format!("2: the layer {layer} must not use the crate `{name}`");
+    for (path, body, layer, name) in [
+        ("src/base/wheel.rs", "use mio::Poll;\n", "base", "mio"),
+        ("src/base/wheel.rs", "use {serde::Serialize};\n", "base", "serde"),
+        ("src/proto/http.rs", "fn f() -> tokio::net::TcpListener {}\n", "proto", "tokio"),
+        ("src/hub/home.rs", "use ::tungstenite;\n", "hub", "tungstenite"),
+        ("src/session/raw.rs", "use serde_json as json;\n", "session", "serde_json"),
+        ("src/net/mod.rs", "use std::io; use axum;\n", "net", "axum"),
+        ("src/shard/turn.rs", "fn f() { g(httparse::Status::Partial) }\n", "shard", "httparse"),
+    ] {
+        assert!(found(path, body).contains(&expected(layer, name)), "{body} gave {:?}", found(path, body));
+    }
+    let body = "use mio::{Poll, Token};\nuse crate::base::{slab::Slots};\nfn f(tokio: T) { tokio.serde(); a::serde::b(); }\n";
+    assert_eq!(found("src/net/mod.rs", body), [""; 0]);
+    assert_eq!(found("src/control/api.rs", "use axum::Router;\n"), [""; 0]);
+}
+
+#[test]
+fn sockets_and_clocks_are_found_in_pure_layers() {
+    for layer in ["base", "proto", "hub", "session"] {
+        for world in [
+            "net::TcpStream",
+            "time::Instant",
+            "time::SystemTime",
+            "thread::sleep",
+            "fs::File",
+            "os::fd::AsRawFd",
+        ] {
+            let findings = found(&format!("src/{layer}/a.rs"), &format!("use std::{world};\n"));
+            assert!(
+                findings.iter().any(|f| f.contains(&format!("the layer {layer} must not know `std::"))),
+                "{world}"
+            );
+        }
+        let body =
+            "use std::time::Duration;\nuse std::{io, mem};\n#[cfg(test)]\nmod tests { use std::thread; }\n";
+        assert_eq!(found(&format!("src/{layer}/a.rs"), body), [""; 0]);
+    }
+    assert_eq!(found("src/shard/turn.rs", "use std::time::{Duration, Instant};\n").len(), 1);
+    assert_eq!(found("src/net/mio.rs", "use std::time::Instant;\n"), [""; 0]);
+}
+
+#[test]
+fn words_of_other_layers_are_found() {
+    let expected = ["2: `ConnId` is no word of the layer proto"];
+    assert_eq!(found("src/proto/http.rs", "fn f(of: ConnId) {}\n"), expected);
+    assert_eq!(found("src/shard/conn.rs", "fn f(of: ConnId) {}\n"), [""; 0]);
+}
+
+#[test]
+fn a_module_without_a_layer_is_found() {
+    for path in ["src/utils.rs", "src/utils/strings.rs"] {
+        assert_eq!(
+            found(path, ""),
+            ["1: `utils` belongs to no layer: give it a place in the table of layers"]
+        );
+    }
+    let mut modules: Vec<_> = LAYERS.iter().flat_map(|layer| layer.modules).collect();
+    let count = modules.len();
+    modules.sort();
+    modules.dedup();
+    assert_eq!(modules.len(), count, "a module belongs to one layer");
+}

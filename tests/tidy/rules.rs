@@ -1,0 +1,245 @@
+//! The rules that hold for every file, and the table of layers that ARCHITECTURE promises.
+//!
+//! The table is the truth: a module that is not in it fails the test until someone decides where it belongs.
+//! What a compiler or clippy already checks is not repeated here.
+
+use std::fmt;
+
+use crate::source::{Path, Token, functions, lines_before_tests, paths, tokens};
+
+/// Lines that a file may have before its test module.
+pub(crate) const FILE_LINES_MAX: usize = 500;
+/// Lines that a function may have, signature and closing brace included.
+pub(crate) const FUNCTION_LINES_MAX: usize = 70;
+/// The one file that may contain `unsafe`: the system calls.
+const UNSAFE_FILE: &str = "src/net/sys.rs";
+const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
+
+/// What one layer may do. Absence is the architecture.
+pub(crate) struct Layer {
+    pub(crate) name: &'static str,
+    /// Folders and files directly under `src/`.
+    pub(crate) modules: &'static [&'static str],
+    /// Modules of other layers that it may import; `*` for all.
+    may_import: &'static [&'static str],
+    /// Outside crates that it may use; `*` for all.
+    crates: &'static [&'static str],
+    /// Parts of std that would let the world in: sockets, clocks, threads.
+    never_std: &'static [&'static str],
+    /// Words of other layers that must not appear at all.
+    never_words: &'static [&'static str],
+}
+
+/// No I/O, no clock: bytes in, values out, time as an argument.
+const WORLD: &[&str] = &[
+    "net",
+    "fs",
+    "os",
+    "env",
+    "process",
+    "thread",
+    "time::Instant",
+    "time::SystemTime",
+    "io::stdout",
+    "io::stderr",
+];
+const CLOCK: &[&str] = &["fs", "env", "process", "time::Instant", "time::SystemTime"];
+
+pub(crate) const LAYERS: &[Layer] = &[
+    Layer {
+        name: "base",
+        modules: &["base"],
+        may_import: &[],
+        crates: &["slab", "smallvec", "bytes"],
+        never_std: WORLD,
+        never_words: &[],
+    },
+    Layer {
+        name: "proto",
+        modules: &["proto"],
+        may_import: &["base"],
+        crates: &[
+            "tungstenite",
+            "httparse",
+            "serde",
+            "serde_json",
+            "prost",
+            "flate2",
+            "simdutf8",
+            "smallvec",
+        ],
+        never_std: WORLD,
+        never_words: &["ConnId", "TcpStream"],
+    },
+    Layer {
+        name: "tls",
+        modules: &["tls"],
+        may_import: &["base"],
+        crates: &["rustls"],
+        never_std: WORLD,
+        never_words: &["TcpStream"],
+    },
+    Layer {
+        name: "hub",
+        modules: &["hub"],
+        may_import: &["base"],
+        crates: &["slab", "smallvec"],
+        never_std: WORLD,
+        never_words: &[],
+    },
+    Layer {
+        name: "session",
+        modules: &["session"],
+        may_import: &["base", "proto"],
+        crates: &["smallvec"],
+        never_std: WORLD,
+        never_words: &[],
+    },
+    Layer {
+        name: "net",
+        modules: &["net"],
+        may_import: &["base"],
+        crates: &["mio", "socket2", "libc"],
+        never_std: &[],
+        never_words: &[],
+    },
+    Layer {
+        name: "shard",
+        modules: &["shard"],
+        may_import: &["base", "proto", "tls", "hub", "session", "net", "config"],
+        crates: &["slab", "smallvec", "tracing"],
+        never_std: CLOCK,
+        never_words: &[],
+    },
+    Layer {
+        name: "server",
+        modules: &["config", "server", "control", "backplane", "doctor", "load", "lib", "main"],
+        may_import: &["*"],
+        crates: &["*"],
+        never_std: &[],
+        never_words: &[],
+    },
+];
+
+/// One broken rule at one place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) path: String,
+    pub(crate) line: usize,
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}: {}", self.path, self.line, self.what)
+    }
+}
+
+/// Names of the dependencies in a `Cargo.toml`, as they are written in Rust.
+pub(crate) fn dependencies(manifest: &str) -> Vec<String> {
+    let section = manifest.split("\n[").find(|section| section.starts_with("dependencies]")).unwrap_or("");
+    let lines = section.lines().skip(1).filter(|line| line.starts_with(char::is_alphabetic));
+    lines.map(|line| line.split([' ', '=', '.']).next().unwrap_or("").replace('-', "_")).collect()
+}
+
+/// Everything that is wrong with one file. `path` is relative to the crate's root.
+pub(crate) fn check(path: &str, text: &str, dependencies: &[String]) -> Vec<Finding> {
+    let tokens = tokens(text);
+    let mut found = head(text);
+    found.extend(sizes(text, &tokens));
+    found.extend(words(path, &tokens));
+    if let Some(module) = path.strip_prefix("src/") {
+        found.extend(layer(module, &tokens, dependencies));
+    }
+    let place = |(line, what)| Finding { path: path.to_owned(), line, what };
+    found.into_iter().map(place).collect()
+}
+
+type Found = Vec<(usize, String)>;
+
+fn head(text: &str) -> Found {
+    if text.starts_with("//!") {
+        return Vec::new();
+    }
+    vec![(1, "a file opens with `//!`: what it owns and the invariant that matters".to_owned())]
+}
+
+fn sizes(text: &str, tokens: &[Token<'_>]) -> Found {
+    let mut found = Vec::new();
+    let line_count = lines_before_tests(text, tokens);
+    if line_count > FILE_LINES_MAX {
+        found.push((1, format!("{line_count} lines before the tests, at most {FILE_LINES_MAX}")));
+    }
+    let long = functions(tokens).into_iter().filter(|function| function.line_count > FUNCTION_LINES_MAX);
+    found.extend(long.map(|function| {
+        let what =
+            format!("fn {} has {} lines, at most {FUNCTION_LINES_MAX}", function.name, function.line_count);
+        (function.line, what)
+    }));
+    found
+}
+
+fn words(path: &str, tokens: &[Token<'_>]) -> Found {
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let is_macro = tokens.get(at + 1).is_some_and(|next| next.text == "!");
+        if token.text == "unsafe" && path != UNSAFE_FILE {
+            found.push((token.line, format!("`unsafe` belongs in {UNSAFE_FILE} and nowhere else")));
+        }
+        if is_macro && UNFINISHED.contains(&token.text) {
+            found.push((token.line, format!("`{}!` is unfinished work", token.text)));
+        }
+    }
+    found
+}
+
+/// `net/sys.rs` is the module `net::sys`; `net/mod.rs` is `net`; the crate's root is empty.
+fn module_path(file: &str) -> Vec<String> {
+    let stem = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    if matches!(stem, "lib" | "main") { Vec::new() } else { stem.split('/').map(str::to_owned).collect() }
+}
+
+fn layer(file: &str, tokens: &[Token<'_>], dependencies: &[String]) -> Found {
+    let top = file.split(['/', '.']).next().unwrap_or("");
+    let Some(layer) = LAYERS.iter().find(|layer| layer.modules.contains(&top)) else {
+        return vec![(1, format!("`{top}` belongs to no layer: give it a place in the table of layers"))];
+    };
+    let mut found = Vec::new();
+    for path in paths(tokens, &module_path(file)) {
+        let what = match path.segments[0].as_str() {
+            "crate" => refuse_import(layer, &path),
+            "std" | "core" if !path.in_tests && !file.ends_with("/tests.rs") => refuse_std(layer, &path),
+            outside if dependencies.iter().any(|name| name == outside) => refuse_crate(layer, outside),
+            _ => None,
+        };
+        found.extend(what.map(|what| (path.line, what)));
+    }
+    for token in tokens.iter().filter(|token| layer.never_words.contains(&token.text)) {
+        found.push((token.line, format!("`{}` is no word of the layer {}", token.text, layer.name)));
+    }
+    found
+}
+
+fn refuse_import(layer: &Layer, path: &Path) -> Option<String> {
+    let target = path.segments.get(1)?.as_str();
+    let allowed = layer.modules.contains(&target) || lists(layer.may_import, target);
+    (!allowed).then(|| format!("the layer {} must not import `{}`", layer.name, path.segments.join("::")))
+}
+
+fn refuse_crate(layer: &Layer, name: &str) -> Option<String> {
+    let allowed = lists(layer.crates, name);
+    (!allowed).then(|| format!("the layer {} must not use the crate `{name}`", layer.name))
+}
+
+fn refuse_std(layer: &Layer, path: &Path) -> Option<String> {
+    let written = path.segments[1..].join("::");
+    let starts = |part: &&&str| {
+        written.strip_prefix(**part).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    let part = layer.never_std.iter().find(starts)?;
+    Some(format!("the layer {} must not know `std::{part}`", layer.name))
+}
+
+fn lists(allowed: &[&str], name: &str) -> bool {
+    allowed.contains(&"*") || allowed.contains(&name)
+}
