@@ -102,7 +102,8 @@ pub fn run(inputs: ControlInputs) -> io::Result<Outcome> {
 }
 
 async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
-    let ControlInputs { listener, counters, capacity, readiness, drain, mut endings, signals } = inputs;
+    let ControlInputs { listener, counters, capacity, readiness, drain, endings, signals } = inputs;
+    let mut endings = endings.relay()?;
     // Before the listener: whoever sees `/ready` may send a signal.
     let mut signals = if signals { Some(Signals::install()?) } else { None };
     let mut left = counters.len();
