@@ -5,7 +5,7 @@
 use std::io::{self, IoSlice};
 
 use super::Shard;
-use super::conn::Stage;
+use super::conn::{Conn, Stage};
 use crate::base::outbox::{Outbox, Push};
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
@@ -25,8 +25,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let result = self.net.write(&mut conn.socket, &self.out);
         let Some(written) = self.written(key, result) else { return self.out.clear() };
         if written < self.out.len() {
-            self.out.drain(..written);
+            // Whole, so that the outbox knows that its first frame has begun: it may not be cut.
             self.queue_out(key);
+            self.consume(key, written);
             self.arm_writable(key);
             self.pause_reading_if_full(key);
         } else {
@@ -68,7 +69,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Queues shared bytes; a consumer that has too much queued is disconnected.
     pub(super) fn queue_shared(&mut self, key: Key, shared: Shared) {
-        self.push(key, shared, self.limits.outbox_bytes_max);
+        let bytes_max = self.limits.outbox_bytes_max;
+        let is_over =
+            |conn: &Conn<_, _>| conn.outbox_bytes() > 0 && conn.outbox_bytes() + shared.len() > bytes_max;
+        if self.conns.entry(key).is_some_and(is_over) {
+            // Slow is who does not take it, not who was not offered it yet: several channels may speak in one turn.
+            self.flush(key);
+            if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+                return;
+            }
+        }
+        self.push(key, shared, bytes_max);
     }
 
     fn push(&mut self, key: Key, shared: Shared, bytes_max: usize) {
