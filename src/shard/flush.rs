@@ -146,10 +146,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// Backpressure: who does not take its answers is not asked for more questions.
+    /// Backpressure: who does not take its answers is not asked for more questions. Only the flush that empties the
+    /// outbox ends the pause: it knows that there may be input which will not be told again.
     fn pause_reading_if_full(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        conn.is_read_paused = conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+        conn.is_read_paused |= conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
     }
 
     pub(super) fn on_writable(&mut self, key: Key) {
