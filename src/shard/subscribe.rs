@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::Shard;
-use super::conn::{Conn, Sub, SubState};
+use super::conn::{Conn, Stage, Sub, SubState};
 use super::mailbox::{Letter, ReplyTo};
 use crate::base::slots::Key;
 use crate::hub::local::{ChannelId, Local, Subscriber};
@@ -46,6 +46,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     fn subscribe(&mut self, key: Key, channel: &Arc<str>, request: u32) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.stage != Stage::Open {
+            // Closed between asking and acting: it has left its channels and must not enter another.
+            return;
+        }
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
         let error = if is_known {
             Error::ALREADY_SUBSCRIBED
