@@ -99,7 +99,7 @@ pub struct Shard<N: Net, H: Handler> {
 pub enum Turn {
     /// There is more to come.
     GoOn,
-    /// Drained: every connection is gone.
+    /// Drained: every connection is gone, in all shards.
     Ended,
 }
 
@@ -203,5 +203,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// The shard's world, for those who drive it by hand.
     pub fn net_mut(&mut self) -> &mut N {
         &mut self.net
+    }
+}
+
+impl<N: Net, H: Handler> Drop for Shard<N, H> {
+    /// Its sockets close with it: a shard that failed must not keep the others' drain waiting.
+    fn drop(&mut self) {
+        self.counters.connections.set(0);
     }
 }
