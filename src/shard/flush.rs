@@ -174,7 +174,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Writes the outbox until it is empty or there is no room.
-    fn flush(&mut self, key: Key) {
+    pub(super) fn flush(&mut self, key: Key) {
         let heard = self.beat_now();
         loop {
             let Some(conn) = self.conns.entry_mut(key) else { return };

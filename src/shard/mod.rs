@@ -12,6 +12,7 @@ mod flush;
 mod letters;
 pub mod mailbox;
 mod receive;
+mod relief;
 mod subscribe;
 mod time;
 
@@ -154,6 +155,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let timeout_ms = self.poll_timeout_ms();
         self.net.poll(&mut self.events, timeout_ms)?;
         self.now_us = self.net.now_us();
+        if self.budget.is_exhausted() {
+            self.relieve();
+        }
         let congested = self.post.is_congested(self.limits.mailbox_letters_max) || self.budget.is_exhausted();
         self.handle_events(congested);
         self.resume_unread(congested);
