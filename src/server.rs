@@ -25,6 +25,9 @@ use crate::shard::{Parts, Shard, Turn};
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
 
+/// Publications on their way may take this part of `queued_bytes_max`, beside what is queued for connections.
+const PUBLICATION_SHARE: usize = 4;
+
 /// A server whose shards are listening. Dropping it leaves them running; see [`Server::drain`] and [`Server::wait`].
 #[derive(Debug)]
 pub struct Server {
@@ -74,6 +77,7 @@ impl Server {
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         let seed = RandomState::new().build_hasher().finish();
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
@@ -86,6 +90,7 @@ impl Server {
                 mailboxes: Arc::clone(&mailboxes),
                 counters: Arc::clone(&counters),
                 budget: budget.clone(),
+                publication_budget: publication_budget.clone(),
                 seed,
                 capacity: shard_capacity,
             };
