@@ -1,7 +1,7 @@
 //! A whole server: shards in their threads, the mailboxes between them, the control plane beside them.
 //!
-//! What must exist before the shards part is made here, in the calling thread: pollers and wakers, whose
-//! descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
+//! What must exist before the shards part is made here, in the calling thread: pollers and wakers, the control
+//! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Instant;
+
+use tokio::runtime::Runtime;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
@@ -38,6 +40,7 @@ pub struct Server {
     counters: Arc<[Arc<Counters>]>,
     mailboxes: Arc<[Mailbox]>,
     readiness: Arc<Readiness>,
+    runtime: Runtime,
     endings: Endings,
 }
 
@@ -56,6 +59,9 @@ struct Start<H> {
 impl Server {
     /// Starts all shards and returns once each of them listens. `make_handler` is called once per shard, with its number.
     ///
+    /// With `private_descriptors`, each shard's table begins as a copy of the caller's: what is open now stays open in
+    /// the shards, also after the caller has closed it. Start the server before opening what must be closed for good.
+    ///
     /// # Errors
     /// When an address cannot be bound, or descriptors for pollers run out. Shards that had started then end again.
     pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
@@ -73,6 +79,7 @@ impl Server {
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
         let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let (nets, mailboxes) = worlds(config.shards)?;
+        let runtime = control::runtime()?;
         let cores = sys::allowed_cores().unwrap_or_default();
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
@@ -116,6 +123,7 @@ impl Server {
             counters,
             mailboxes,
             readiness,
+            runtime,
             endings,
         };
         match control_listener {
@@ -175,7 +183,7 @@ impl Server {
     /// When the control plane cannot be set up.
     pub fn wait(self, signals: bool) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
-        control::run(ControlInputs {
+        let inputs = ControlInputs {
             listener: self.control_listener,
             counters: self.counters.to_vec(),
             capacity: self.capacity,
@@ -183,7 +191,8 @@ impl Server {
             drain: Box::new(move || send_drain(&mailboxes)),
             endings: self.endings,
             signals,
-        })
+        };
+        control::run(&self.runtime, inputs)
     }
 }
 
@@ -234,6 +243,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
         tracing::warn!(%error, core, "a shard could not be pinned");
     }
     let listening = (|| {
+        sys::block_signals()?;
         if config.private_descriptors {
             sys::unshare_descriptors()?;
         }

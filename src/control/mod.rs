@@ -4,12 +4,13 @@
 //! # How the server uses it
 //!
 //! ```text
+//! let runtime = control::runtime()?;        // before any shard has a descriptor table of its own
 //! let (notices, endings) = control::endings(shard_count);
 //! let readiness = Arc::new(Readiness::new(shard_count));
 //! for each shard, on its own thread:        // takes one notice and a clone of the readiness
 //!     listen; readiness.shard_listens();
 //!     notice.end(shard.run())               // a panic is told by the notice's drop
-//! let outcome = control::run(ControlInputs { … })?;   // on the main thread, until all shards have ended
+//! let outcome = control::run(&runtime, ControlInputs { … })?;   // on the main thread, until all shards have ended
 //! ```
 //!
 //! The first SIGTERM or SIGINT calls `drain`, once; the control listener goes on answering (`/ready` with 503)
@@ -35,6 +36,7 @@ use std::future;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use endings::{EndNotice, Endings, endings};
@@ -91,13 +93,21 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What the control plane runs on. A shard that ends wakes it through a descriptor, so it must be made before any shard
+/// has a descriptor table of its own: there the same number would mean nothing, or a client's socket.
+///
+/// # Errors
+/// When the kernel gives no more descriptors.
+pub fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread().enable_all().build()
+}
+
 /// Runs the control plane on the calling thread until all shards have ended, one has failed, or a second signal
 /// came.
 ///
 /// # Errors
-/// When the runtime, the signal handlers or the listener cannot be set up; no shard has been told anything then.
-pub fn run(inputs: ControlInputs) -> io::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// When the signal handlers or the listener cannot be set up; no shard has been told anything then.
+pub fn run(runtime: &Runtime, inputs: ControlInputs) -> io::Result<Outcome> {
     runtime.block_on(supervise(inputs))
 }
 
@@ -184,7 +194,7 @@ mod tests {
             endings,
             signals,
         };
-        let thread = thread::spawn(|| run(inputs).unwrap());
+        let thread = thread::spawn(|| run(&runtime().unwrap(), inputs).unwrap());
         Running { address, notices, readiness, drained, thread }
     }
 
