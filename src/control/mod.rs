@@ -112,8 +112,7 @@ pub fn run(runtime: &Runtime, inputs: ControlInputs) -> io::Result<Outcome> {
 }
 
 async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
-    let ControlInputs { listener, counters, capacity, readiness, drain, endings, signals } = inputs;
-    let mut endings = endings.relay()?;
+    let ControlInputs { listener, counters, capacity, readiness, drain, mut endings, signals } = inputs;
     // Before the listener: whoever sees `/ready` may send a signal.
     let mut signals = if signals { Some(Signals::install()?) } else { None };
     let mut left = counters.len();
