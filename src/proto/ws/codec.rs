@@ -7,12 +7,12 @@
 //! Every rule is checked at the first byte that breaks it: a header's as soon as the header is there, UTF-8
 //! inside a frame that is still arriving. Left out: what a message means, and the closing handshake's states.
 
-use std::io::Cursor;
 use std::ops::{Deref, DerefMut};
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use super::frame::{ClientHeader, read_header};
 use super::utf8::{Invalid, Utf8};
 use super::{Violation, mask};
 
@@ -155,7 +155,7 @@ impl Decoder {
         if input.is_empty() {
             return Ok(Whole::Nothing);
         }
-        let Some((header, key, length, header_len)) = parse_header(input)? else {
+        let Some(ClientHeader { header, key, length, header_len }) = read_header(input)? else {
             self.0 = Some(Box::default());
             return Ok(Whole::Partial);
         };
@@ -193,11 +193,12 @@ impl Partial {
         let held = usize::from(self.head_len);
         let fresh = input.len().min(HEADER_BYTES_MAX - held);
         self.head[held..held + fresh].copy_from_slice(&input[..fresh]);
-        let Some((header, key, length, header_len)) = parse_header(&self.head[..held + fresh])? else {
+        let Some(read) = read_header(&self.head[..held + fresh])? else {
             skip(input, fresh);
             self.head_len = u8::try_from(held + fresh).unwrap_or(u8::MAX);
             return Ok(false);
         };
+        let ClientHeader { header, key, length, header_len } = read;
         check_header(&header, length, self.kind, self.message.len(), limits)?;
         skip(input, header_len - held);
         self.head_len = 0;
@@ -256,29 +257,6 @@ impl Partial {
 
 fn skip(input: &mut &mut [u8], count: usize) {
     *input = &mut std::mem::take(input)[count..];
-}
-
-type Header = (FrameHeader, [u8; 4], u64, usize);
-
-/// A header with its mask, payload length and own length; `None` when it is incomplete.
-#[inline]
-fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
-    let mut cursor = Cursor::new(bytes);
-    let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::ReservedOpcode)?;
-    let Some((header, length)) = parsed else {
-        // A client that does not mask is told so at its second byte, not after a length that may never come.
-        return if bytes.get(1).is_some_and(|second| second & 0x80 == 0) {
-            Err(Violation::Unmasked)
-        } else {
-            Ok(None)
-        };
-    };
-    let key = header.mask.ok_or(Violation::Unmasked)?;
-    let header_len = usize::try_from(cursor.position()).unwrap_or(HEADER_BYTES_MAX);
-    if header.len(length) != header_len || length >> 63 != 0 {
-        return Err(Violation::LengthForm);
-    }
-    Ok(Some((header, key, length, header_len)))
 }
 
 /// The rules that a header can break by itself or by where it stands. `kind`: of the message in progress, of which
