@@ -135,6 +135,9 @@ pub(super) struct Fanout {
     /// No WebSocket: send what a server would send to each subscriber (for `bare fanout`)
     #[arg(long)]
     pub(super) tcp: bool,
+    /// With --tcp: bytes per delivery, framing included, as bytes_per_delivery says for a server [default: the least]
+    #[arg(long, value_name = "BYTES", requires = "tcp", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub(super) wire: Option<u32>,
 }
 
 #[derive(Clone, Debug, clap::Args)]

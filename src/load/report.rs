@@ -68,7 +68,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ),
     ("generator_busiest_thread", "the same for the generator"),
     ("generator_cores", "share of all cores the generator may use that it used, 0 to 1"),
-    ("generator_was_the_limit", "whether one of the two was above 0.9: the server could have done more"),
+    ("generator_was_the_limit", "whether one of the two was above 0.9: the server might have done more"),
     ("ok", "no failure, no loss, no gap: exit code 0"),
 ];
 
@@ -171,7 +171,7 @@ impl Report {
         self.set("generator_cores", json_number(share, usage.generator_total));
         self.set("generator_was_the_limit", usage.generator_was_the_limit().into());
         if usage.generator_was_the_limit() {
-            self.remark("The load generator was the limit: the server could have done more.".to_owned());
+            self.remark(usage.remark().to_owned());
         }
     }
 
