@@ -14,7 +14,7 @@ const STEP_MS: u64 = 5;
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// The beat that it is now.
-    #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 4.3 years")]
+    #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
     pub(super) fn beat_now(&self) -> u32 {
         (self.now_ms() / BEAT_MS) as u32
     }
