@@ -157,6 +157,39 @@ fn the_table_of_layers_is_the_one_that_is_enforced() {
     assert_eq!(table(&read("docs/ARCHITECTURE.md"), "layers"), enforced);
 }
 
+/// Numbers of the code that the documents repeat: where, as it is written there, and in which words it is told.
+const REPEATED: [(&str, &str, &str, &str); 7] = [
+    ("src/shard/conn.rs", "BEAT_MS: u64 = 128;", "docs/LEXICON.md", "| **beat** | 128 ms,"),
+    ("src/shard/conn.rs", "BEAT_MS: u64 = 128;", "docs/ARCHITECTURE.md", "the beat of 128 ms"),
+    ("src/shard/conn.rs", "assert!(size <= 88,", "docs/ARCHITECTURE.md", "at most 88 bytes"),
+    ("src/shard/conn.rs", "assert!(size <= 88,", "docs/EMBEDDING.md", "at most 88 bytes"),
+    (
+        "src/shard/mod.rs",
+        "INPUT_BYTES: usize = 128 << 10;",
+        "docs/LIFE_OF_A_MESSAGE.md",
+        "input buffer of 128 KiB",
+    ),
+    (
+        "src/shard/accept.rs",
+        "PAUSE_MS: u64 = 100;",
+        "docs/LIFE_OF_A_MESSAGE.md",
+        "accepting pauses for 100 ms",
+    ),
+    ("src/base/outbox.rs", "SLICES_MAX: usize = 32;", "docs/LIFE_OF_A_MESSAGE.md", "up to 32 segments"),
+];
+
+#[test]
+fn numbers_that_are_repeated_are_those_of_the_code() {
+    let one_line = |path: &str| read(path).split_whitespace().collect::<Vec<_>>().join(" ");
+    for (source, written, document, told) in REPEATED {
+        assert!(
+            one_line(source).contains(written),
+            "{source} no longer says {written}: adapt {document}, too"
+        );
+        assert!(one_line(document).contains(told), "{document} does not say: {told}");
+    }
+}
+
 #[test]
 fn the_room_has_less_than_sixty_lines() {
     let lines = read("examples/room.rs").lines().count();
