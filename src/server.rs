@@ -16,10 +16,13 @@ use tokio::runtime::Runtime;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
+use crate::base::shared::Shared;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness};
+use crate::hub::{Publication, home_of};
 use crate::net::{Listeners, MioNet, sys};
+use crate::proto::ws::Kind;
 use crate::session::Handler;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::{Parts, Shard, Turn};
@@ -42,6 +45,7 @@ pub struct Server {
     readiness: Arc<Readiness>,
     runtime: Runtime,
     endings: Endings,
+    publisher: Publisher,
 }
 
 /// What a shard's thread needs to become a shard.
@@ -115,6 +119,7 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
+        let publisher = Publisher { mailboxes: Arc::clone(&mailboxes), publication_budget, seed };
         let server = Self {
             config,
             addresses: listen,
@@ -125,6 +130,7 @@ impl Server {
             readiness,
             runtime,
             endings,
+            publisher,
         };
         match control_listener {
             Ok(control_listener) => Ok(Self { control_listener, ..server }),
@@ -165,11 +171,16 @@ impl Server {
         }
     }
 
+    /// A handle with which any thread can publish into channels.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
     /// What to tell whoever started it.
     pub fn ready(&self) -> Ready<'_> {
         Ready {
             listen: &self.addresses,
-            websocket_path: &self.config.websocket_path,
+            websocket_path: self.config.websocket_path.as_deref(),
             shards: self.config.shards,
             capacity: self.capacity,
             control: self.control_address(),
@@ -195,6 +206,46 @@ impl Server {
         control::run(&self.runtime, inputs)
     }
 }
+
+/// Publishes into channels from outside the shards: a game's loop, a feed from elsewhere. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    mailboxes: Arc<[Mailbox]>,
+    publication_budget: Budget,
+    seed: u64,
+}
+
+impl Publisher {
+    /// Sends a message to every subscriber of a channel, behind what this handle published into it before. The data
+    /// is copied once. Channels exist while someone subscribes; what is published into no channel is gone.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the shards have yet to deliver as much as they may hold: the message was not taken.
+    pub fn publish(&self, channel: &str, kind: Kind, data: &[u8]) -> Result<(), Overloaded> {
+        if self.publication_budget.is_exhausted() {
+            return Err(Overloaded);
+        }
+        let shard_count = u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX);
+        let home = home_of(channel, self.seed, shard_count);
+        let data = Shared::new(data.to_vec(), &self.publication_budget);
+        let is_text = kind == Kind::Text;
+        let publication = Arc::new(Publication { channel: channel.into(), is_text, data, client: None });
+        self.mailboxes[usize::from(home)].put(&mut vec![Letter::Publish { publication, reply_to: None }]);
+        Ok(())
+    }
+}
+
+/// The shards hold as many published bytes as they may: a quarter of `queued_bytes_max`. Try again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overloaded;
+
+impl std::fmt::Display for Overloaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the shards do not keep up with what is published; try again later")
+    }
+}
+
+impl std::error::Error for Overloaded {}
 
 fn send_drain(mailboxes: &[Mailbox]) {
     for mailbox in mailboxes {

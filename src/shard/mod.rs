@@ -36,7 +36,7 @@ use mailbox::{Mailbox, Post};
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
 /// read empties it; small enough to stay in the core's cache.
-const INPUT_BYTES: usize = 128 << 10;
+pub const INPUT_BYTES: usize = 128 << 10;
 /// The scratch buffer for outgoing bytes gives its memory back beyond this size.
 const OUT_BYTES_KEPT: usize = 256 << 10;
 
