@@ -71,6 +71,7 @@ impl Server {
     pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
         let descriptors =
             sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
+        Listeners::check_free(&config.listen)?;
         let mut config = config.clone();
         if config.private_descriptors && !can_unshare() {
             tracing::warn!(
