@@ -263,15 +263,15 @@ type Header = (FrameHeader, [u8; 4], u64, usize);
 /// A header with its mask, payload length and own length; `None` when it is incomplete.
 #[inline]
 fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
+    // A client that does not mask is told so at its second byte, not after a length that may never come; and whatever
+    // else is wrong, so that the answer does not depend on how much of the header came at once.
+    let is_unmasked = || bytes.get(1).is_some_and(|second| second & 0x80 == 0);
     let mut cursor = Cursor::new(bytes);
-    let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Violation::ReservedOpcode)?;
-    let Some((header, length)) = parsed else {
-        // A client that does not mask is told so at its second byte, not after a length that may never come.
-        return if bytes.get(1).is_some_and(|second| second & 0x80 == 0) {
-            Err(Violation::Unmasked)
-        } else {
-            Ok(None)
-        };
+    let (header, length) = match FrameHeader::parse(&mut cursor) {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) if !is_unmasked() => return Ok(None),
+        Err(_) if !is_unmasked() => return Err(Violation::ReservedOpcode),
+        Ok(None) | Err(_) => return Err(Violation::Unmasked),
     };
     let key = header.mask.ok_or(Violation::Unmasked)?;
     let header_len = usize::try_from(cursor.position()).unwrap_or(HEADER_BYTES_MAX);
@@ -417,6 +417,7 @@ mod tests {
             (frame(0x8b, b""), Violation::ReservedOpcode),
             (vec![0x82, 0x05], Violation::Unmasked),
             (vec![0x82, 0x7e], Violation::Unmasked),
+            (vec![0x83, 0x7e, 0, 200], Violation::Unmasked),
             (loose, Violation::LengthForm),
             (long.to_vec(), Violation::LengthForm),
             (frame(0x09, b""), Violation::ControlFragmented),
