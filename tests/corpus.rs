@@ -1,6 +1,8 @@
 //! The fuzz targets in plain `cargo test`: over the committed corpus, and over a short run of mutations of it that is
 //! the same every time. The long runs are libFuzzer's, see `fuzz/`; what they find joins the corpus.
 
+#![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
+
 use std::fs;
 use std::path::Path;
 use std::thread;
