@@ -19,7 +19,7 @@ use crate::base::counters::Counters;
 use crate::base::shared::Shared;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
-use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness};
+use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
 use crate::hub::{Publication, home_of};
 use crate::net::{Listeners, MioNet, sys};
 use crate::proto::ws::Kind;
@@ -46,6 +46,7 @@ pub struct Server {
     runtime: Runtime,
     endings: Endings,
     publisher: Publisher,
+    signals: Option<Signals>,
 }
 
 /// What a shard's thread needs to become a shard.
@@ -132,6 +133,7 @@ impl Server {
             runtime,
             endings,
             publisher,
+            signals: None,
         };
         match control_listener {
             Ok(control_listener) => Ok(Self { control_listener, ..server }),
@@ -177,6 +179,17 @@ impl Server {
         self.publisher.clone()
     }
 
+    /// From here on SIGTERM and SIGINT are noted; [`Server::wait`] acts on them. Call it before saying that the server is
+    /// ready: until then, a signal ends the process.
+    ///
+    /// # Errors
+    /// As `sigaction(2)`.
+    pub fn heed_signals(&mut self) -> io::Result<()> {
+        let _context = self.runtime.enter();
+        self.signals = Some(Signals::install()?);
+        Ok(())
+    }
+
     /// What to tell whoever started it.
     pub fn ready(&self) -> Ready<'_> {
         Ready {
@@ -188,12 +201,12 @@ impl Server {
         }
     }
 
-    /// Runs the control plane in the calling thread until all shards have ended after a drain. With `signals`, SIGTERM
-    /// and SIGINT begin the drain, and a second one returns at once, with shards still running: end the process then.
+    /// Runs the control plane in the calling thread until all shards have ended after a drain. If signals are heeded,
+    /// the first begins the drain, and a second one returns at once, with shards still running: end the process then.
     ///
     /// # Errors
     /// When the control plane cannot be set up.
-    pub fn wait(self, signals: bool) -> io::Result<Outcome> {
+    pub fn wait(self) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
         let inputs = ControlInputs {
             listener: self.control_listener,
@@ -202,7 +215,7 @@ impl Server {
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
             endings: self.endings,
-            signals,
+            signals: self.signals,
         };
         control::run(&self.runtime, inputs)
     }

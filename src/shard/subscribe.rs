@@ -118,7 +118,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
     fn unsubscribe(&mut self, key: Key, channel: &str) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(slot) = self.local.channel_id(channel).and_then(|id| conn.slot_of(id)) else { return };
+        let state = conn.subs[slot].state();
         self.end_subscription(key, slot);
+        if let SubState::Pending(request) = state {
+            // The home's answer will find nobody, but who asked is owed one: as if it had come just before.
+            self.answer(key, |session, handler, cx| {
+                session.subscribed(channel, request, Ok(()), handler, cx)
+            });
+        }
     }
 
     /// Ends all subscriptions of a connection.

@@ -419,6 +419,7 @@ mod tests {
             (frame(0x8b, b""), Violation::ReservedOpcode),
             (vec![0x82, 0x05], Violation::Unmasked),
             (vec![0x82, 0x7e], Violation::Unmasked),
+            (vec![0x83, 0x7e, 0, 200], Violation::Unmasked),
             (loose, Violation::LengthForm),
             (long.to_vec(), Violation::LengthForm),
             (frame(0x09, b""), Violation::ControlFragmented),
