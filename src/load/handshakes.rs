@@ -33,7 +33,7 @@ pub(super) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
         &board,
         &args.common.pin,
         |_, lane| {
-            let churn = Churn::new(&script, &board, lane, args.goodbye, args.common.timeout_ns());
+            let churn = Churn::new(&script, &board, lane, args.ending, args.common.timeout_ns());
             churn.and_then(|churn| churn.run(each)).map_err(|e| format!("poller: {e}"))
         },
         || measure(args, &board),
