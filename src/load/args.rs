@@ -151,14 +151,25 @@ pub(super) struct Handshakes {
     /// Seconds to run before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub(super) warmup: f64,
-    /// End with the WebSocket closing handshake [default: close the socket]
-    #[arg(long)]
-    pub(super) goodbye: bool,
+    /// How a connection ends
+    #[arg(long, value_enum, default_value_t = Ending::Close)]
+    pub(super) ending: Ending,
     /// No WebSocket: the same bytes to a server that answers anything (for `bare accept`)
-    #[arg(long, conflicts_with = "goodbye")]
+    #[arg(long)]
     pub(super) tcp: bool,
     #[command(flatten)]
     pub(super) common: Common,
+}
+
+/// How a connection ends that only came to shake hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Ending {
+    /// The client closes its socket
+    Close,
+    /// WebSocket's closing handshake, then the server closes
+    Goodbye,
+    /// The client resets: no state remains in either kernel
+    Reset,
 }
 
 fn positive(text: &str) -> Result<f64, String> {

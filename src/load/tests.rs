@@ -250,9 +250,12 @@ fn echo_and_handshakes_run_against_an_echo_server() {
         let Scenario::Echo(args) = args(&format!("{line} --json --url {url}")) else { unreachable!() };
         assert_eq!(super::echo::run(&args), Ok(true), "{line}");
     }
-    for line in ["handshakes --concurrency 4 --seconds 0.2 --warmup 0", "handshakes --goodbye --seconds 0.2"]
-    {
-        let Scenario::Handshakes(args) = args(&format!("{line} --json --url {url}")) else { unreachable!() };
+    for line in ["--concurrency 4", "--ending goodbye", "--ending reset"] {
+        let Scenario::Handshakes(args) =
+            args(&format!("handshakes --seconds 0.2 --warmup 0 {line} --json --url {url}"))
+        else {
+            unreachable!()
+        };
         assert_eq!(super::handshakes::run(&args), Ok(true), "{line}");
     }
 }
