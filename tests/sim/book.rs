@@ -114,6 +114,12 @@ impl Book {
         }
     }
 
+    /// How many subscriptions hold, and in how many channels.
+    pub(crate) fn open_counts(&self) -> (u64, u64) {
+        let open = || self.runs.iter().filter(|run| run.is_open).map(|run| run.channel);
+        (open().count() as u64, open().collect::<BTreeSet<_>>().len() as u64)
+    }
+
     /// Checks that all runs are parts of one order for each channel.
     pub(crate) fn check_order(&self) {
         let mut next: BTreeMap<(u32, PublicationId), (PublicationId, u32)> = BTreeMap::new();

@@ -365,6 +365,7 @@ impl Client {
         if let Some(within_us) = within_us
             && self.code.map(Expect::Code) == Some(expect)
             && !is_excused
+            && link.short_writes == 0
         {
             let took_us = world.now_us - self.opened_us;
             assert!(took_us <= within_us + SLACK_US, "{who}: {expect:?} after {took_us} of {within_us} us");
@@ -381,8 +382,8 @@ impl Client {
             timeouts.idle_ms > 0 && timeouts.ping_interval_ms == 0 && silent_ms + 300 >= timeouts.idle_ms;
         match code {
             3008 => was_full || plan.has_small_budget,
-            3012 => self.has_stalled || plan.jumps_far() || plan.has_small_budget || is_idle,
-            3502 => self.has_stalled || plan.jumps_far() || plan.has_small_budget,
+            3012 => self.has_stalled || plan.jumps_far() || is_idle,
+            3502 => self.has_stalled || plan.jumps_far(),
             _ if code == self.conduct.drain_code() => now.is_draining,
             _ => self.did_exit == Some(Exit::Close(code)),
         }

@@ -67,6 +67,9 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(seed: u64) -> Self {
         let plan = Plan::new(seed);
+        if std::env::var_os("THRONG_TRACE").is_some() {
+            println!("{plan:#?}");
+        }
         let mut rng = Rng::new(seed);
         let world = Rc::new(RefCell::new(World::new(&plan, rng.fork())));
         let mailboxes: Arc<[Mailbox]> = world
@@ -133,6 +136,9 @@ impl Run {
             client.check_settled(&self.world.borrow());
         }
         self.book.check_complete();
+        let (subscriptions, channels) = self.book.open_counts();
+        assert_eq!(self.sum("subscriptions"), subscriptions, "subscriptions, as the clients see it");
+        assert_eq!(self.sum("channels"), channels, "channels that a home holds, and that have subscribers");
         let t = &self.plan.config.timeouts;
         let longest_ms =
             (t.ping_interval_ms + t.pong_timeout_ms).max(t.idle_ms).max(t.handshake_ms + t.connect_ms)
@@ -264,16 +270,19 @@ impl Run {
         self.run_until_idle();
     }
 
+    /// A counter's value over all shards.
+    fn sum(&self, name: &str) -> u64 {
+        let all = self.counters.iter().flat_map(|counters| counters.each());
+        all.filter(|(n, _)| *n == name).map(|(_, value)| value).sum()
+    }
+
     fn check_the_end(&self) -> Outcome {
         for client in &self.clients {
             assert!(client.is_over(), "{} outlives the server: {client:?}", client.io.who);
         }
         assert_eq!(self.budget.used(), 0, "bytes are still charged");
         assert_eq!(self.inside.load(Relaxed), 0, "each guest that came in was let out, once");
-        let sum = |name: &str| -> u64 {
-            let all = self.counters.iter().flat_map(|counters| counters.each());
-            all.filter(|(n, _)| *n == name).map(|(_, value)| value).sum()
-        };
+        let sum = |name| self.sum(name);
         for gauge in ["connections", "sessions", "outbox_bytes", "outboxes", "subscriptions"] {
             assert_eq!(sum(gauge), 0, "{gauge}");
         }
