@@ -31,7 +31,7 @@ struct Driver {
 impl Driver {
     fn new(session: Session<()>) -> Self {
         let settings = Settings {
-            websocket_path: "/connection/websocket".to_owned(),
+            websocket_path: Some("/connection/websocket".to_owned()),
             head_bytes_max: 1 << 20,
             ws: Limits { frame_bytes_max: 1 << 16, message_bytes_max: 1 << 16 },
             channel_name_bytes_max: 20,

@@ -97,6 +97,9 @@ fn play(args: &args::Fanout, scene: &mut Scene<'_>) -> Result<Played, String> {
     }
     let (board, timeout_ns) = (scene.board, scene.common.timeout_ns());
     let mut publisher = Publisher::connect(scene.script, board, &args.channel, timeout_ns)?;
+    if let Some(wire) = args.wire {
+        publisher.pad_deliveries(wire as usize);
+    }
     let now_ns = board.clock.now_ns();
     let (from, to, first, last);
     if let Some(rate) = args.rate {

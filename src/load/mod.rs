@@ -41,6 +41,8 @@ mod publisher;
 mod report;
 mod script;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod usage;
 mod volley;
 

@@ -21,6 +21,8 @@ pub(super) const DATA_BYTES_MIN: usize = MARKER.len() + DIGIT_COUNT + 1;
 pub(super) struct Template {
     channel: String,
     data: Vec<u8>,
+    /// What [`Template::push_delivery`] adds, to be as long as what a server sends.
+    padding: String,
     scratch: Vec<u8>,
 }
 
@@ -30,7 +32,22 @@ impl Template {
         let mut data = MARKER.to_vec();
         data.resize(data_bytes.max(DATA_BYTES_MIN) - 1, b'x');
         data.push(b'"');
-        Self { channel: json_string(channel), data, scratch: Vec::new() }
+        Self { channel: json_string(channel), data, padding: String::new(), scratch: Vec::new() }
+    }
+
+    /// Makes deliveries `wire_bytes` long, framing included, where they would be shorter: a server adds who
+    /// published, for example.
+    pub(super) fn pad_deliveries(&mut self, wire_bytes: usize) {
+        let mut length = |padding: usize| {
+            self.padding = " ".repeat(padding);
+            let mut out = Vec::new();
+            self.push_delivery(&mut out, 0);
+            out.len()
+        };
+        let missing = wire_bytes.saturating_sub(length(0));
+        // More payload may need a longer head.
+        let excess = length(missing).saturating_sub(wire_bytes).min(missing);
+        length(missing - excess);
     }
 
     fn number(&mut self, number: u32) {
@@ -59,7 +76,8 @@ impl Template {
         let head = format_args!("{{\"push\":{{\"channel\":{},\"pub\":{{\"data\":", self.channel);
         write_all(&mut self.scratch, head);
         self.scratch.extend_from_slice(&self.data);
-        write_all(&mut self.scratch, format_args!(",\"offset\":{}}}}}}}", u64::from(number) + 1));
+        let offset = u64::from(number) + 1;
+        write_all(&mut self.scratch, format_args!(",{}\"offset\":{offset}}}}}}}", self.padding));
         frames::push_unmasked(out, frames::TEXT, &self.scratch);
     }
 }
@@ -220,6 +238,23 @@ mod tests {
             assert!(data.as_str().unwrap().starts_with("~#0000beef"));
             assert_eq!(json["push"]["channel"], "bench");
         }
+    }
+
+    #[test]
+    fn a_delivery_can_be_as_long_as_that_of_a_server() {
+        let mut template = Template::new("bench", 40);
+        let lengths = [0, 120, 203].map(|wire_bytes| {
+            let mut out = Vec::new();
+            template.pad_deliveries(wire_bytes);
+            template.push_delivery(&mut out, 7);
+            let head = frames::header(&out).unwrap().unwrap();
+            let payload = &out[head.head_bytes..];
+            assert!(serde_json::from_slice::<serde_json::Value>(payload).is_ok());
+            assert_eq!(Scanner::new(40).next(payload), (Message::Publication(7), &[][..]));
+            out.len()
+        });
+        assert!(lengths[0] < 120);
+        assert_eq!(lengths[1..], [120, 203]);
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
+    /// See [`Template::pad_deliveries`].
+    pub(super) fn pad_deliveries(&mut self, wire_bytes: usize) {
+        self.template.pad_deliveries(wire_bytes);
+    }
+
     /// Latencies are recorded from the next publication on; `count` is how many there will be, 0 if unknown.
     /// Returns its number.
     pub(super) fn measure_from_here(&self, count: u32) -> u32 {

@@ -95,6 +95,14 @@ impl Usage {
         self.generator_busiest > SATURATED || self.generator_total > SATURATED
     }
 
+    /// What to say when it was.
+    pub(super) fn remark(&self) -> &'static str {
+        match self.server_busiest {
+            Some(share) if share > SATURATED => "The load generator was at its limit, and so was the server.",
+            _ => "The load generator was the limit: the server could have done more.",
+        }
+    }
+
     /// CPU time of the server per one of `count`, in microseconds.
     pub(super) fn server_us_per(&self, count: u64) -> Option<f64> {
         self.server_ns.filter(|_| count > 0).map(|ns| ns as f64 / 1e3 / count as f64)

@@ -136,8 +136,8 @@ pub struct Counts {
 /// The part of the configuration that sessions need.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Path of the Centrifuge endpoint.
-    pub websocket_path: String,
+    /// Path of the Centrifuge endpoint, if there is one.
+    pub websocket_path: Option<String>,
     /// Bytes of a request head.
     pub head_bytes_max: usize,
     /// Sizes of frames and messages.
@@ -264,6 +264,14 @@ impl<S> Session<S> {
         }
     }
 
+    /// The answer to an [`Action::Subscribe`] that an [`Action::Unsubscribe`] overtook. For the client both were
+    /// carried out, one after the other; a handler that left a group before it had joined hears no more of it.
+    pub fn withdrawn(&mut self, request: u32, cx: &mut Context<'_>) {
+        if let Self::Centrifuge(_) = self {
+            centrifuge::Centrifuge::answer(request, "subscribe", Ok(()), cx);
+        }
+    }
+
     /// The answer to [`Action::Publish`].
     pub fn published(&mut self, request: u32, outcome: Result<(), Error>, cx: &mut Context<'_>) {
         if let Self::Centrifuge(_) = self {
@@ -353,7 +361,7 @@ pub(crate) mod tests {
     /// Settings that tests of sessions share.
     pub(crate) fn settings() -> Settings {
         Settings {
-            websocket_path: "/connection/websocket".to_owned(),
+            websocket_path: Some("/connection/websocket".to_owned()),
             head_bytes_max: 1024,
             ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
             channel_name_bytes_max: 20,

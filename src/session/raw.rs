@@ -123,7 +123,7 @@ impl<'a, 'b> Peer<'a, 'b> {
         self.cx.actions.push(Action::Subscribe { channel: channel.into(), request: 0 });
     }
 
-    /// Takes the connection out of a group.
+    /// Takes the connection out of a group. If [`Handler::joined`] was not called yet for it, it will not be.
     pub fn leave(&mut self, channel: &str) {
         self.cx.actions.push(Action::Unsubscribe { channel: channel.into() });
     }
@@ -283,11 +283,16 @@ impl Handler for Echo {
     }
 }
 
+/// A handler that may be absent: then no path is served.
 impl<A: Handler> Handler for Option<A> {
     type State = A::State;
 
     fn serves(&self, path: &str) -> bool {
         self.as_ref().is_some_and(|handler| handler.serves(path))
+    }
+
+    fn subprotocols(&self) -> &[&'static str] {
+        self.as_ref().map_or(&[], |handler| handler.subprotocols())
     }
 
     fn open(
@@ -311,6 +316,31 @@ impl<A: Handler> Handler for Option<A> {
         match self {
             Some(handler) => handler.message(state, message, peer),
             None => Ok(()),
+        }
+    }
+
+    fn timer(&mut self, state: &mut Self::State, peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+        match self {
+            Some(handler) => handler.timer(state, peer),
+            None => Ok(()),
+        }
+    }
+
+    fn joined(
+        &mut self,
+        state: &mut Self::State,
+        channel: &str,
+        outcome: Result<(), Error>,
+        peer: &mut Peer<'_, '_>,
+    ) {
+        if let Some(handler) = self {
+            handler.joined(state, channel, outcome, peer);
+        }
+    }
+
+    fn closed(&mut self, state: Self::State, client: ClientId, reason: &CloseReason) {
+        if let Some(handler) = self {
+            handler.closed(state, client, reason);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::net::Net;
 use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
 
 impl<N: Net, H: Handler> Shard<N, H> {
-    pub(super) fn on_readable(&mut self, key: Key, closed: bool, congested: bool) {
+    pub(super) fn on_readable(&mut self, key: Key, closed: bool) {
         let Some(conn) = self.conns.entry_mut(key) else {
             self.counters.stale_ids.add(1);
             return;
@@ -22,7 +22,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if conn.is_read_paused || conn.is_unread {
             return;
         }
-        if congested {
+        if self.is_congested {
             conn.is_unread = true;
             self.unread.push(key);
             return;
@@ -31,8 +31,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Takes up the connections that an earlier turn left with unread input. They wait on while others are congested.
-    pub(super) fn resume_unread(&mut self, congested: bool) {
-        if congested {
+    pub(super) fn resume_unread(&mut self) {
+        if self.is_congested {
             if !self.unread.is_empty() {
                 self.counters.mailbox_pauses.add(1);
             }

@@ -8,8 +8,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::Shard;
-use super::conn::{Conn, Sub, SubState};
+use super::conn::{Conn, Stage, Sub, SubState};
 use super::mailbox::{Letter, ReplyTo};
+use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::local::{ChannelId, Local, Subscriber};
 use crate::hub::{Publication, home, home_of};
@@ -20,6 +21,9 @@ use crate::session::{Action, ClientId, Handler, Session};
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Carries out what the session asked for.
     pub(super) fn act(&mut self, key: Key) {
+        if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+            return self.actions.clear();
+        }
         // An answer may ask for more; those actions come behind.
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
@@ -46,6 +50,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     fn subscribe(&mut self, key: Key, channel: &Arc<str>, request: u32) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.stage != Stage::Open {
+            // Closed between asking and acting: it has left its channels and must not enter another.
+            return;
+        }
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
         let error = if is_known {
             Error::ALREADY_SUBSCRIBED
@@ -117,10 +125,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let state = conn.subs[slot].state();
         self.end_subscription(key, slot);
         if let SubState::Pending(request) = state {
-            // The home's answer will find nobody, but who asked is owed one: as if it had come just before.
-            self.answer(key, |session, handler, cx| {
-                session.subscribed(channel, request, Ok(()), handler, cx)
-            });
+            // Nobody waits for the home's answer any more, but the client waits for one.
+            self.answer(key, |session, _, cx| session.withdrawn(request, cx));
         }
     }
 
@@ -154,6 +160,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let client = ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() };
         let client = Some(client.to_string().into_boxed_str());
         let home = self.home_of(&channel);
+        let data = Shared::new(data, &self.publication_budget);
         let publication = Arc::new(Publication { channel, is_text, data, client });
         let reply_to = request.map(|request| ReplyTo { shard: self.post.shard(), conn: key, request });
         self.post.send(home, Letter::Publish { publication, reply_to });

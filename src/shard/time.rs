@@ -22,7 +22,7 @@ fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// The beat that it is now.
-    #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 4.3 years")]
+    #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
     pub(super) fn beat_now(&self) -> u32 {
         (self.now_ms() / BEAT_MS) as u32
     }
@@ -38,10 +38,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         {
             return Some(0);
         }
-        // Unread input waits only for congestion to pass, else the last turn would have read it.
+        // Unread input waits for its next share of a turn, or for congestion to pass.
         let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
-        let unread =
-            if self.unread.is_empty() { None } else { Some(now_ms + u64::from(self.budget.is_exhausted())) };
+        let unread = if self.unread.is_empty() { None } else { Some(now_ms + u64::from(self.is_congested)) };
         let paused = self.admission.paused_until_ms.filter(|_| accepts);
         let next = [self.wheel.next(), step, unread, paused].into_iter().flatten().min()?;
         Some(next.saturating_sub(now_ms))

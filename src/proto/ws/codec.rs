@@ -7,12 +7,12 @@
 //! Every rule is checked at the first byte that breaks it: a header's as soon as the header is there, UTF-8
 //! inside a frame that is still arriving. Left out: what a message means, and the closing handshake's states.
 
-use std::io::Cursor;
 use std::ops::{Deref, DerefMut};
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use super::frame::{ClientHeader, read_header, read_usual_header};
 use super::utf8::{Invalid, Utf8};
 use super::{Violation, mask};
 
@@ -116,6 +116,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The rule that was broken; the connection must then be failed with [`Violation::close_code`].
+    #[inline]
     pub fn next<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -123,6 +124,9 @@ impl Decoder {
     ) -> Result<Option<Event<'a>>, Violation> {
         loop {
             if self.0.is_none() {
+                if let Some(event) = next_usual(input, limits)? {
+                    return Ok(Some(event));
+                }
                 match self.next_whole(input, limits)? {
                     Whole::Event(event) => return Ok(Some(event)),
                     Whole::Nothing => return Ok(None),
@@ -149,13 +153,12 @@ impl Decoder {
         self.0.as_deref().map_or(0, |partial| size_of::<Partial>() + partial.message.capacity())
     }
 
-    /// The usual case: nothing is in progress and a whole unfragmented frame lies in the input.
-    #[inline]
+    /// Nothing is in progress, and perhaps a whole unfragmented frame lies in the input.
     fn next_whole<'a>(&mut self, input: &mut &'a mut [u8], limits: &Limits) -> Result<Whole<'a>, Violation> {
         if input.is_empty() {
             return Ok(Whole::Nothing);
         }
-        let Some((header, key, length, header_len)) = parse_header(input)? else {
+        let Some(ClientHeader { header, key, length, header_len }) = read_header(input)? else {
             self.0 = Some(Box::default());
             return Ok(Whole::Partial);
         };
@@ -171,14 +174,35 @@ impl Decoder {
         let payload = &mut frame[header_len..];
         mask::apply(payload, key, 0);
         match header.opcode {
-            OpCode::Data(Data::Text) => {
-                simdutf8::basic::from_utf8(payload).map_err(|_| Violation::Utf8)?;
-                Ok(Whole::Event(Event::Message(Kind::Text, Payload::Slice(payload))))
-            }
-            OpCode::Data(_) => Ok(Whole::Event(Event::Message(Kind::Binary, Payload::Slice(payload)))),
+            OpCode::Data(Data::Text) => whole_message(Kind::Text, payload).map(Whole::Event),
+            OpCode::Data(_) => whole_message(Kind::Binary, payload).map(Whole::Event),
             OpCode::Control(control) => control_event(control, Payload::Slice(payload)).map(Whole::Event),
         }
     }
+}
+
+/// The usual case, and therefore the fast one: a whole data message in one frame with a short header.
+#[inline]
+fn next_usual<'a>(input: &mut &'a mut [u8], limits: &Limits) -> Result<Option<Event<'a>>, Violation> {
+    let Some((kind, key, length, header_len)) = read_usual_header(input) else { return Ok(None) };
+    let frame_len = header_len + length;
+    if frame_len > input.len() || length > limits.frame_bytes_max || length > limits.message_bytes_max {
+        return Ok(None);
+    }
+    let (frame, rest) = std::mem::take(input).split_at_mut(frame_len);
+    *input = rest;
+    let payload = &mut frame[header_len..];
+    mask::apply(payload, key, 0);
+    whole_message(kind, payload).map(Some)
+}
+
+/// An unmasked message in one piece.
+#[inline]
+fn whole_message(kind: Kind, payload: &mut [u8]) -> Result<Event<'_>, Violation> {
+    if kind == Kind::Text {
+        simdutf8::basic::from_utf8(payload).map_err(|_| Violation::Utf8)?;
+    }
+    Ok(Event::Message(kind, Payload::Slice(payload)))
 }
 
 enum Whole<'a> {
@@ -193,11 +217,12 @@ impl Partial {
         let held = usize::from(self.head_len);
         let fresh = input.len().min(HEADER_BYTES_MAX - held);
         self.head[held..held + fresh].copy_from_slice(&input[..fresh]);
-        let Some((header, key, length, header_len)) = parse_header(&self.head[..held + fresh])? else {
+        let Some(read) = read_header(&self.head[..held + fresh])? else {
             skip(input, fresh);
             self.head_len = u8::try_from(held + fresh).unwrap_or(u8::MAX);
             return Ok(false);
         };
+        let ClientHeader { header, key, length, header_len } = read;
         check_header(&header, length, self.kind, self.message.len(), limits)?;
         skip(input, header_len - held);
         self.head_len = 0;
@@ -256,29 +281,6 @@ impl Partial {
 
 fn skip(input: &mut &mut [u8], count: usize) {
     *input = &mut std::mem::take(input)[count..];
-}
-
-type Header = (FrameHeader, [u8; 4], u64, usize);
-
-/// A header with its mask, payload length and own length; `None` when it is incomplete.
-#[inline]
-fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
-    // A client that does not mask is told so at its second byte, not after a length that may never come; and whatever
-    // else is wrong, so that the answer does not depend on how much of the header came at once.
-    let is_unmasked = || bytes.get(1).is_some_and(|second| second & 0x80 == 0);
-    let mut cursor = Cursor::new(bytes);
-    let (header, length) = match FrameHeader::parse(&mut cursor) {
-        Ok(Some(parsed)) => parsed,
-        Ok(None) if !is_unmasked() => return Ok(None),
-        Err(_) if !is_unmasked() => return Err(Violation::ReservedOpcode),
-        Ok(None) | Err(_) => return Err(Violation::Unmasked),
-    };
-    let key = header.mask.ok_or(Violation::Unmasked)?;
-    let header_len = usize::try_from(cursor.position()).unwrap_or(HEADER_BYTES_MAX);
-    if header.len(length) != header_len || length >> 63 != 0 {
-        return Err(Violation::LengthForm);
-    }
-    Ok(Some((header, key, length, header_len)))
 }
 
 /// The rules that a header can break by itself or by where it stands. `kind`: of the message in progress, of which

@@ -4,6 +4,10 @@
 //! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts.
 
+mod publisher;
+
+pub use publisher::{Overloaded, Publisher};
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -27,6 +31,9 @@ use crate::shard::{Parts, Shard, Turn};
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
 
+/// Publications on their way may take this part of `queued_bytes_max`, beside what is queued for connections.
+const PUBLICATION_SHARE: usize = 4;
+
 /// A server whose shards are listening. Dropping it leaves them running; see [`Server::drain`] and [`Server::wait`].
 #[derive(Debug)]
 pub struct Server {
@@ -39,6 +46,7 @@ pub struct Server {
     readiness: Arc<Readiness>,
     runtime: Runtime,
     endings: Endings,
+    publisher: Publisher,
     signals: Option<Signals>,
 }
 
@@ -63,15 +71,8 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound, or descriptors for pollers run out. Shards that had started then end again.
     pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
-        let descriptors =
-            sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
-        let mut config = config.clone();
-        if config.private_descriptors && !can_unshare() {
-            tracing::warn!(
-                "descriptor tables cannot be made private here: one limit holds for all shards together"
-            );
-            config.private_descriptors = false;
-        }
+        Listeners::check_free(&config.listen)?;
+        let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
@@ -82,6 +83,7 @@ impl Server {
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         let seed = RandomState::new().build_hasher().finish();
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
@@ -94,6 +96,7 @@ impl Server {
                 mailboxes: Arc::clone(&mailboxes),
                 counters: Arc::clone(&counters),
                 budget: budget.clone(),
+                publication_budget: publication_budget.clone(),
                 seed,
                 capacity: shard_capacity,
             };
@@ -111,6 +114,7 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
+        let publisher = Publisher { mailboxes: Arc::clone(&mailboxes), publication_budget, seed };
         let server = Self {
             config,
             addresses: listen,
@@ -121,6 +125,7 @@ impl Server {
             readiness,
             runtime,
             endings,
+            publisher,
             signals: None,
         };
         match control_listener {
@@ -162,6 +167,11 @@ impl Server {
         }
     }
 
+    /// A handle with which any thread can publish into channels.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
     /// From here on SIGTERM and SIGINT are noted; [`Server::wait`] acts on them. Call it before saying that the server is
     /// ready: until then, a signal ends the process.
     ///
@@ -177,7 +187,7 @@ impl Server {
     pub fn ready(&self) -> Ready<'_> {
         Ready {
             listen: &self.addresses,
-            websocket_path: &self.config.websocket_path,
+            websocket_path: self.config.websocket_path.as_deref(),
             shards: self.config.shards,
             capacity: self.capacity,
             control: self.control_address(),
@@ -202,6 +212,20 @@ impl Server {
         };
         control::run(&self.runtime, inputs)
     }
+}
+
+/// Raises the descriptor limit, and gives up private tables where they cannot be had. Returns what holds then.
+fn settle(config: &Config) -> io::Result<(Config, u64)> {
+    let descriptors =
+        sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
+    let mut config = config.clone();
+    if config.private_descriptors && !can_unshare() {
+        tracing::warn!(
+            "descriptor tables cannot be made private here: one limit holds for all shards together"
+        );
+        config.private_descriptors = false;
+    }
+    Ok((config, descriptors))
 }
 
 fn send_drain(mailboxes: &[Mailbox]) {

@@ -1,0 +1,199 @@
+"""What the load scripts share: building, starting and stopping servers, running `throng bench`.
+
+A server is stopped with SIGTERM and must exit 0 (a bare program knows no SIGTERM and is simply ended). System
+settings are changed only as root, only for the time of the run, and put back.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+CENTRIFUGE = "/connection/websocket"
+ECHO = "/echo"
+# Descriptors of a shard that are not connections: listener, poller, waker, standard streams, and some skew of
+# SO_REUSEPORT's hash, which never spreads evenly.
+SPARE_DESCRIPTORS = 1000
+
+
+def build(*targets):
+    """Builds release executables and returns their paths by name: `--bin throng`, `--bench bare`."""
+    command = ["cargo", "build", "--release", "--message-format=json-render-diagnostics", *targets]
+    output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
+    artifacts = (json.loads(line) for line in output.splitlines() if line.startswith("{"))
+    return {a["target"]["name"]: a["executable"] for a in artifacts if a.get("executable")}
+
+
+def shards_for(connections):
+    """How many descriptor tables, one per shard, hold so many connections under this limit."""
+    room = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS
+    if room <= 0:
+        raise SystemExit("the limit of open files is too low to measure anything (ulimit -n)")
+    return max(1, -(-connections // room))
+
+
+@contextlib.contextmanager
+def reserved_ports(*ports):
+    """Keeps the kernel from giving a listening port to a client, where this process may say so."""
+    if os.geteuid() != 0 or not RESERVED.exists():
+        yield
+        return
+    before = RESERVED.read_text().strip()
+    RESERVED.write_text(",".join(filter(None, [before, *map(str, ports)])) + "\n")
+    try:
+        yield
+    finally:
+        RESERVED.write_text(before + "\n")
+
+
+def busy():
+    """How much of the box's time all processes used so far, and how much there was, in clock ticks."""
+    ticks = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def wait_quiet(seconds=60, limit=0.1):
+    """Waits until the box has little else to do; says so when it does not happen."""
+    deadline = time.monotonic() + seconds
+    while True:
+        used, total = busy()
+        time.sleep(0.3)
+        share = (busy()[0] - used) / max(1, busy()[1] - total)
+        if share < limit:
+            return
+        if time.monotonic() > deadline:
+            print(f"note: the box is {share:.0%} busy with something else", file=sys.stderr)
+            return
+
+
+def start(command, **options):
+    """Starts a program that is measured. As root it goes before whatever else the box does."""
+    root = os.geteuid() == 0
+    command = [*(["nice", "-n", "-15"] if root else []), *map(str, command)]
+    # Where the kernel groups by session (autogroup), a process is only nice, or not, to its own session.
+    process = subprocess.Popen(command, start_new_session=root, **options)
+    if root:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/autogroup").write_text("-15\n")
+    return process
+
+
+class Server:
+    """A running server; use as a context manager. `cores` pins it with taskset."""
+
+    def __init__(self, command, port, cores=None, ready_url=None):
+        self.name = Path(command[0]).name.split("-")[0]
+        self.port = port
+        self.graceful = ready_url is not None
+        self.log = tempfile.TemporaryFile("w+")
+        pinned = ["taskset", "-c", str(cores)] if cores is not None else []
+        # nice and taskset become the program, so this is its process id.
+        self.process = start([*pinned, *command], stdout=self.log, stderr=self.log)
+        self.pid = self.process.pid
+        self._wait_ready(ready_url)
+
+    def _wait_ready(self, url):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise SystemExit(f"{self.name} ended at once:\n{self.output()}")
+            with contextlib.suppress(OSError):
+                if url is None and "ready" in self.output():
+                    return
+                if url is not None and urllib.request.urlopen(url, timeout=1).status == 200:
+                    return
+            time.sleep(0.05)
+        self.process.kill()
+        raise SystemExit(f"{self.name} was not ready in 30 s:\n{self.output()}")
+
+    def output(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def url(self, path=CENTRIFUGE):
+        return f"ws://{HOST}:{self.port}{path}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if not self.graceful:
+            self.process.kill()
+            self.process.wait()
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise SystemExit(f"{self.name} did not end within 60 s of SIGTERM:\n{self.output()}") from None
+        if code != 0 and kind is None:
+            raise SystemExit(f"{self.name} exited with {code} after SIGTERM:\n{self.output()}")
+
+
+def throng(binary, shards, port=18000, cores=None, *more):
+    """`throng serve` with an echo endpoint, away from the ports that people use."""
+    control = f"{HOST}:{port + 1}"
+    command = [binary, "serve", "--listen", f"{HOST}:{port}", "--control", control]
+    command += ["--shards", shards, "--echo", ECHO, *more]
+    return Server(command, port, cores, f"http://{control}/ready")
+
+
+def bare(binary, program, port=18100, cores=None):
+    """One of the bare programs."""
+    return Server([binary, program, f"{HOST}:{port}"], port, cores)
+
+
+def bench(binary, scenario, server, path=CENTRIFUGE, tcp=False, **flags):
+    """Runs `throng bench` and returns its JSON object; stops the script when something failed."""
+    command = [binary, "bench", scenario, "--json", "--url", server.url(path), "--pid", server.pid]
+    command += ["--tcp"] if tcp else []
+    for name, value in flags.items():
+        if value is not None:
+            command += [f"--{name.replace('_', '-')}", value]
+    process = start(command, stdout=subprocess.PIPE, text=True)
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        process.kill()
+        raise
+    if process.returncode != 0:
+        print(output, file=sys.stderr)
+        raise SystemExit(f"failed with {process.returncode}: {process.args}\n{server.output()[-2000:]}")
+    return json.loads(output)
+
+
+def spread(values, digits=2):
+    """Median, least and most, as text."""
+    show = lambda value: f"{value:,.{digits}f}"
+    middle = show(statistics.median(values))
+    return middle if len(values) == 1 else f"{middle} ({show(min(values))}–{show(max(values))})"
+
+
+def box():
+    """One line about this machine."""
+    memory = int(next(l for l in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in l).split()[1])
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    cores = len(os.sched_getaffinity(0))
+    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    return (f"{cores} cores, {memory / 2**20:.0f} GiB, Linux {os.uname().release}, loopback, TCP {congestion}, "
+            f"{files} open files")
+
+
+def table(rows):
+    """Prints (label, value) pairs, aligned."""
+    width = max(len(label) for label, _ in rows)
+    for label, value in rows:
+        print(f"  {label:<{width}}  {value}")
+    print(flush=True)

@@ -1,0 +1,278 @@
+//! Whole scenarios against a small server on loopback that can misbehave: what the generator must notice.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use clap::FromArgMatches;
+
+use super::args::{Args, Scenario, Target};
+use super::audience::Findings;
+use super::board::Board;
+use super::frames;
+use super::progress::Progress;
+use super::publisher::Publisher;
+use super::script::Script;
+use super::{crew, stage};
+
+const SUBSCRIBERS: u64 = 5;
+const PUBLICATIONS: u32 = 30;
+
+/// What the server does wrong, or in an unusual way, towards each subscriber.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    Good,
+    /// Sends every frame in pieces of three bytes.
+    Piecemeal,
+    /// Sends a WebSocket ping, a heartbeat and an unknown push before every publication, in one frame where it can.
+    Chatty,
+    /// Leaves out the tenth publication.
+    Forgetful,
+    /// Sends the tenth publication twice.
+    Repeating,
+    /// Closes the first subscriber at the tenth publication.
+    Closing,
+    /// Answers the subscribe command with an error.
+    Denying,
+}
+
+/// A Centrifuge server for the commands of the generator: one thread per connection, no limits, no order of its own.
+struct Small {
+    manners: Manners,
+    subscribers: Mutex<Vec<TcpStream>>,
+    published: Mutex<u32>,
+    answers: Mutex<Vec<String>>,
+}
+
+impl Small {
+    fn start(manners: Manners) -> (Arc<Self>, Target) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/connection/websocket", listener.local_addr().unwrap());
+        let (subscribers, published, answers) = Default::default();
+        let small = Arc::new(Self { manners, subscribers, published, answers });
+        let server = Arc::clone(&small);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let server = Arc::clone(&server);
+                thread::spawn(move || server.serve(stream.unwrap()));
+            }
+        });
+        (small, Target::parse(&url).unwrap())
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let raw = stream.try_clone().unwrap();
+        let Ok(mut socket) = tungstenite::accept(stream) else { return };
+        while let Ok(message) = socket.read() {
+            if message.is_pong() {
+                self.answers.lock().unwrap().push("pong".to_owned());
+            }
+            let Ok(text) = message.into_text() else { continue };
+            for line in text.split('\n').filter(|line| !line.is_empty()) {
+                self.command(line, &raw);
+            }
+        }
+        drop(raw.shutdown(std::net::Shutdown::Both));
+    }
+
+    fn command(&self, line: &str, mut raw: &TcpStream) {
+        let Ok(command) = serde_json::from_str::<serde_json::Value>(line) else { return };
+        let mut frame = Vec::new();
+        let mut reply = |text: String| frames::push_unmasked(&mut frame, frames::TEXT, text.as_bytes());
+        let id = &command["id"];
+        if line == "{}" {
+            self.answers.lock().unwrap().push(line.to_owned());
+        } else if command["connect"].is_object() {
+            reply(format!("{{\"id\":{id},\"connect\":{{\"client\":\"x\",\"ping\":25,\"pong\":true}}}}"));
+        } else if command["subscribe"].is_object() && self.manners == Manners::Denying {
+            reply(format!("{{\"id\":{id},\"error\":{{\"code\":103,\"message\":\"permission denied\"}}}}"));
+        } else if command["subscribe"].is_object() {
+            self.subscribers.lock().unwrap().push(raw.try_clone().unwrap());
+            reply(format!("{{\"id\":{id},\"subscribe\":{{}}}}"));
+        } else if command["publish"].is_object() {
+            self.publish(&command["publish"]["data"]);
+            reply(format!("{{\"id\":{id},\"publish\":{{}}}}"));
+        }
+        raw.write_all(&frame).unwrap();
+    }
+
+    fn publish(&self, data: &serde_json::Value) {
+        let mut number = self.published.lock().unwrap();
+        *number += 1;
+        let push =
+            format!("{{\"push\":{{\"channel\":\"bench\",\"pub\":{{\"data\":{data},\"offset\":{number}}}}}}}");
+        let mut frame = Vec::new();
+        if self.manners == Manners::Forgetful && *number == 10 {
+            return;
+        }
+        if self.manners == Manners::Chatty {
+            frames::push_unmasked(&mut frame, frames::PING, b"there?");
+            let other = "{\"push\":{\"channel\":\"bench\",\"pub\":{\"data\":{\"a\":1}}}}";
+            frames::push_unmasked(&mut frame, frames::TEXT, format!("{{}}\n{other}\n{push}").as_bytes());
+        } else {
+            frames::push_unmasked(&mut frame, frames::TEXT, push.as_bytes());
+        }
+        if self.manners == Manners::Repeating && *number == 10 {
+            frames::push_unmasked(&mut frame, frames::TEXT, push.as_bytes());
+        }
+        for (index, mut subscriber) in self.subscribers.lock().unwrap().iter().enumerate() {
+            if self.manners == Manners::Closing && *number >= 10 && index == 0 {
+                drop(subscriber.write_all(&[0x88, 6, 0x0b, 0xc0, b's', b'l', b'o', b'w']));
+                continue;
+            }
+            let piece = if self.manners == Manners::Piecemeal { 3 } else { frame.len() };
+            for bytes in frame.chunks(piece) {
+                subscriber.set_nodelay(true).unwrap();
+                subscriber.write_all(bytes).unwrap();
+            }
+        }
+    }
+}
+
+fn args(line: &str) -> Scenario {
+    let command = <Args as clap::Args>::augment_args(clap::Command::new("bench"));
+    Args::from_arg_matches(&command.get_matches_from(format!("bench {line}").split(' '))).unwrap().scenario
+}
+
+/// Publishes to subscribers of a server with these manners; what the board says in the end, what the threads found,
+/// and how many deliveries are missing.
+fn watch(manners: Manners) -> (Board, Findings, u64, Arc<Small>) {
+    let (small, target) = Small::start(manners);
+    let Scenario::Fanout(args) = args(&format!("fanout --connections {SUBSCRIBERS} --threads 2 --timeout 1"))
+    else {
+        unreachable!()
+    };
+    let script = Script::new(target, false, Some("bench"), 100);
+    let (missing, findings, board) = stage::perform("test", &args.common, &args.opening, &script, |scene| {
+        let mut progress = Progress::new(scene.board.clock, "test");
+        let timeout_ns = scene.common.timeout_ns();
+        let mut publisher = Publisher::connect(scene.script, scene.board, "bench", timeout_ns)?;
+        publisher.measure_from_here(PUBLICATIONS);
+        publisher.on_schedule(2000.0, PUBLICATIONS / 2, &mut progress)?;
+        if scene.board.audience() > 0 {
+            publisher.saturate(4, u64::MAX, PUBLICATIONS / 2, &mut progress)?;
+        }
+        publisher.settle(&mut progress)?;
+        Ok(publisher.outstanding())
+    })
+    .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    (board, findings, missing, small)
+}
+
+#[test]
+fn all_deliveries_are_counted_however_they_are_cut_and_joined() {
+    for manners in [Manners::Good, Manners::Piecemeal, Manners::Chatty] {
+        let (board, findings, missing, small) = watch(manners);
+        let total = SUBSCRIBERS * u64::from(PUBLICATIONS);
+        assert!(findings.failures.is_empty(), "{:?}", findings.failures);
+        assert_eq!((board.sum(|lane| &lane.messages), board.delivered(), missing), (total, total, 0));
+        assert_eq!((board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind)), (0, 0));
+        assert_eq!(findings.opening.summary().unwrap().count, SUBSCRIBERS);
+        let quarter = |latency: &super::findings::Latency| latency.summary().unwrap().count;
+        let [all, first, last] = &findings.arrivals;
+        // 30 publications: the first quarter is 0..=7, the last 23..=29.
+        assert_eq!((quarter(all), quarter(first), quarter(last)), (total, 8 * SUBSCRIBERS, 7 * SUBSCRIBERS));
+        if manners == Manners::Chatty {
+            assert_eq!(board.sum(|lane| &lane.heartbeats), 2 * total);
+            // The run may end before the server has read the last answers.
+            let answers = small.answers.lock().unwrap();
+            assert!(answers.iter().any(|a| a == "pong") && answers.iter().any(|a| a == "{}"));
+        }
+    }
+}
+
+#[test]
+fn a_gap_is_noticed_by_every_subscriber() {
+    let (board, _, missing, _) = watch(Manners::Forgetful);
+    assert_eq!((board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind), missing), (SUBSCRIBERS, 0, 0));
+}
+
+#[test]
+fn a_repetition_is_noticed_by_every_subscriber() {
+    let (board, _, missing, _) = watch(Manners::Repeating);
+    assert_eq!((board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind), missing), (0, SUBSCRIBERS, 0));
+}
+
+#[test]
+fn a_lost_subscriber_is_counted_and_not_waited_for() {
+    let (board, findings, missing, _) = watch(Manners::Closing);
+    assert_eq!((board.sum(|lane| &lane.lost), board.audience(), missing), (1, SUBSCRIBERS - 1, 0));
+    let kinds: Vec<_> = findings.failures.each().collect();
+    assert_eq!(kinds, [("lost, closed by the server: 3008 slow", 1)]);
+}
+
+#[test]
+fn who_may_not_subscribe_has_failed() {
+    let (board, findings, _, _) = watch(Manners::Denying);
+    assert_eq!((board.sum(|lane| &lane.ready), board.sum(|lane| &lane.failed)), (0, SUBSCRIBERS));
+    let kinds: Vec<_> = findings.failures.each().collect();
+    assert_eq!(kinds, [("reply: error 103 permission denied", SUBSCRIBERS)]);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failure_of_each_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/connection/websocket", listener.local_addr().unwrap());
+    drop(listener);
+    for line in ["idle --connections 7 --hold 0", "echo --connections 7 --seconds 0.1 --warmup 0"] {
+        let outcome = match args(&format!("{line} --url {url} --json")) {
+            Scenario::Idle(args) => super::idle::run(&args),
+            Scenario::Echo(args) => super::echo::run(&args),
+            Scenario::Fanout(_) | Scenario::Handshakes(_) => unreachable!(),
+        };
+        assert_eq!(outcome, Ok(false), "{line}");
+    }
+    let Scenario::Idle(args) = args("idle --connections 7 --url http://127.0.0.1/") else { unreachable!() };
+    assert!(matches!(super::idle::run(&args), Err(crew::Refusal::Arguments(_))));
+}
+
+#[test]
+fn echo_and_handshakes_run_against_an_echo_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/echo", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || {
+                let Ok(mut socket) = tungstenite::accept(stream.unwrap()) else { return };
+                while let Ok(message) = socket.read() {
+                    if (message.is_binary() || message.is_text()) && socket.send(message).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    for line in [
+        "echo --connections 3 --size 20 --seconds 0.2 --warmup 0",
+        "echo --connections 2 --size 70000 --in-flight 8 --threads 2 --text --seconds 0.2 --warmup 0",
+    ] {
+        let Scenario::Echo(args) = args(&format!("{line} --json --url {url}")) else { unreachable!() };
+        assert_eq!(super::echo::run(&args), Ok(true), "{line}");
+    }
+    for line in ["--concurrency 4", "--ending goodbye", "--ending reset"] {
+        let Scenario::Handshakes(args) =
+            args(&format!("handshakes --seconds 0.2 --warmup 0 {line} --json --url {url}"))
+        else {
+            unreachable!()
+        };
+        assert_eq!(super::handshakes::run(&args), Ok(true), "{line}");
+    }
+}
+
+#[test]
+fn an_echo_that_is_not_the_same_is_a_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut buffer) = (stream.unwrap(), [0; 64]);
+            let read = stream.read(&mut buffer).unwrap();
+            buffer[..read].reverse();
+            stream.write_all(&buffer[..read]).unwrap();
+        }
+    });
+    let line = format!("echo --tcp --connections 1 --seconds 0.1 --warmup 0 --url {url} --json");
+    let Scenario::Echo(args) = args(&line) else { unreachable!() };
+    assert_eq!(super::echo::run(&args), Ok(false));
+}
