@@ -51,8 +51,9 @@ impl Handler for Rooms {
 
 fn main() -> std::io::Result<()> {
     let config = Config { control: None, ..Config::default() };
-    let server = Server::start(&config, |_shard| Rooms)?;
+    let mut server = Server::start(&config, |_shard| Rooms)?;
+    server.heed_signals()?;
     println!("ws://{}/room/lobby?name=ada", server.addresses()[0]);
-    println!("{}", server.wait(true)?); // until Ctrl-C; then everyone is asked to come back later
+    println!("{}", server.wait()?); // until Ctrl-C; then everyone is asked to come back later
     Ok(())
 }

@@ -17,7 +17,7 @@
 //! assert_ne!(server.addresses()[0].port(), 0);
 //!
 //! server.drain();
-//! assert_eq!(server.wait(false)?, Outcome::Drained);
+//! assert_eq!(server.wait()?, Outcome::Drained);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -90,7 +90,7 @@
 //! # assert_eq!((u16::from(frame.code), frame.reason.as_str()), (4000, "that was nothing"));
 //! # drop(client);
 //! # server.drain();
-//! # assert_eq!(server.wait(false)?, throng::Outcome::Drained);
+//! # assert_eq!(server.wait()?, throng::Outcome::Drained);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!

@@ -30,7 +30,7 @@ fn serve<H: Handler>(shards: usize, make: impl FnMut(u16) -> H) -> Server {
 
 fn drain(server: Server) {
     server.drain();
-    assert_eq!(server.wait(false).unwrap(), Outcome::Drained);
+    assert_eq!(server.wait().unwrap(), Outcome::Drained);
 }
 
 /// A client, or the status with which it was refused.

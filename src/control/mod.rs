@@ -56,8 +56,9 @@ pub struct ControlInputs {
     pub drain: Box<dyn FnOnce() + Send>,
     /// Where shards tell their end.
     pub endings: Endings,
-    /// Heed SIGTERM and SIGINT. False for a server inside another program, which has its own way to drain.
-    pub signals: bool,
+    /// Whether, and since when, SIGTERM and SIGINT are heeded. `None` for a server inside another program, which has its
+    /// own way to drain.
+    pub signals: Option<Signals>,
 }
 
 /// How it ended.
@@ -106,15 +107,13 @@ pub fn runtime() -> io::Result<Runtime> {
 /// came.
 ///
 /// # Errors
-/// When the signal handlers or the listener cannot be set up; no shard has been told anything then.
+/// When the listener cannot be set up; no shard has been told anything then.
 pub fn run(runtime: &Runtime, inputs: ControlInputs) -> io::Result<Outcome> {
     runtime.block_on(supervise(inputs))
 }
 
 async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
-    let ControlInputs { listener, counters, capacity, readiness, drain, mut endings, signals } = inputs;
-    // Before the listener: whoever sees `/ready` may send a signal.
-    let mut signals = if signals { Some(Signals::install()?) } else { None };
+    let ControlInputs { listener, counters, capacity, readiness, drain, mut endings, mut signals } = inputs;
     let mut left = counters.len();
     if let Some(listener) = listener {
         let view = View::new(counters, capacity, Arc::clone(&readiness));
@@ -140,13 +139,19 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     Ok(Outcome::Drained)
 }
 
-struct Signals {
+/// The signals that ask for an end. They are noted from the moment this exists.
+#[derive(Debug)]
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn install() -> io::Result<Self> {
+    /// Handles SIGTERM and SIGINT from now on, in the context of a [`runtime`].
+    ///
+    /// # Errors
+    /// As `sigaction(2)`.
+    pub fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 }
@@ -191,9 +196,14 @@ mod tests {
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),
             endings,
-            signals,
+            signals: None,
         };
-        let thread = thread::spawn(|| run(&runtime().unwrap(), inputs).unwrap());
+        let thread = thread::spawn(move || {
+            let runtime = runtime().unwrap();
+            let _context = runtime.enter();
+            let signals = signals.then(|| Signals::install().unwrap());
+            run(&runtime, ControlInputs { signals, ..inputs }).unwrap()
+        });
         Running { address, notices, readiness, drained, thread }
     }
 

@@ -264,6 +264,14 @@ impl<S> Session<S> {
         }
     }
 
+    /// The answer to an [`Action::Subscribe`] that an [`Action::Unsubscribe`] overtook. For the client both were
+    /// carried out, one after the other; a handler that left a group before it had joined hears no more of it.
+    pub fn withdrawn(&mut self, request: u32, cx: &mut Context<'_>) {
+        if let Self::Centrifuge(_) = self {
+            centrifuge::Centrifuge::answer(request, "subscribe", Ok(()), cx);
+        }
+    }
+
     /// The answer to [`Action::Publish`].
     pub fn published(&mut self, request: u32, outcome: Result<(), Error>, cx: &mut Context<'_>) {
         if let Self::Centrifuge(_) = self {

@@ -123,7 +123,7 @@ impl<'a, 'b> Peer<'a, 'b> {
         self.cx.actions.push(Action::Subscribe { channel: channel.into(), request: 0 });
     }
 
-    /// Takes the connection out of a group.
+    /// Takes the connection out of a group. If [`Handler::joined`] was not called yet for it, it will not be.
     pub fn leave(&mut self, channel: &str) {
         self.cx.actions.push(Action::Unsubscribe { channel: channel.into() });
     }

@@ -36,6 +36,11 @@ impl Admission {
             count > self.connections_max as u64
         }
     }
+
+    /// Whether no shard of the process has a connection.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.all_counters.iter().all(|counters| counters.connections.value() == 0)
+    }
 }
 
 impl<N: Net, H: Handler> Shard<N, H> {

@@ -159,9 +159,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// Whether a drain has come to its end.
+    /// Whether a drain has come to its end, in all shards: the channels whose home is here have subscribers elsewhere,
+    /// and who still sends letters must not wait for a reader that is gone.
     pub(super) fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.conns.is_empty()
+        self.drain.is_some() && self.conns.is_empty() && self.admission.is_deserted()
     }
 
     /// Checks what must hold between turns.

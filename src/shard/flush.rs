@@ -5,7 +5,7 @@
 use std::io::{self, IoSlice};
 
 use super::Shard;
-use super::conn::Stage;
+use super::conn::{Conn, Stage};
 use crate::base::outbox::{Outbox, Push};
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
@@ -25,8 +25,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let result = self.net.write(&mut conn.socket, &self.out);
         let Some(written) = self.written(key, result) else { return self.out.clear() };
         if written < self.out.len() {
-            self.out.drain(..written);
+            // Whole, so that the outbox knows that its first frame has begun: it may not be cut.
             self.queue_out(key);
+            self.consume(key, written);
             self.arm_writable(key);
             self.pause_reading_if_full(key);
         } else {
@@ -68,7 +69,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Queues shared bytes; a consumer that has too much queued is disconnected.
     pub(super) fn queue_shared(&mut self, key: Key, shared: Shared) {
-        self.push(key, shared, self.limits.outbox_bytes_max);
+        let bytes_max = self.limits.outbox_bytes_max;
+        let is_over =
+            |conn: &Conn<_, _>| conn.outbox_bytes() > 0 && conn.outbox_bytes() + shared.len() > bytes_max;
+        if self.conns.entry(key).is_some_and(is_over) {
+            // Slow is who does not take it, not who was not offered it yet: several channels may speak in one turn.
+            self.flush(key);
+            if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+                return;
+            }
+        }
+        self.push(key, shared, bytes_max);
     }
 
     fn push(&mut self, key: Key, shared: Shared, bytes_max: usize) {
@@ -135,10 +146,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// Backpressure: who does not take its answers is not asked for more questions.
+    /// Backpressure: who does not take its answers is not asked for more questions. Only the flush that empties the
+    /// outbox ends the pause: it knows that there may be input which will not be told again.
     fn pause_reading_if_full(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        conn.is_read_paused = conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+        conn.is_read_paused |= conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
     }
 
     pub(super) fn on_writable(&mut self, key: Key) {
@@ -162,7 +174,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Writes the outbox until it is empty or there is no room.
-    fn flush(&mut self, key: Key) {
+    pub(super) fn flush(&mut self, key: Key) {
         let heard = self.beat_now();
         loop {
             let Some(conn) = self.conns.entry_mut(key) else { return };

@@ -12,6 +12,7 @@ mod flush;
 mod letters;
 pub mod mailbox;
 mod receive;
+mod relief;
 mod subscribe;
 mod time;
 
@@ -105,7 +106,7 @@ pub struct Shard<N: Net, H: Handler> {
 pub enum Turn {
     /// There is more to come.
     GoOn,
-    /// Drained: every connection is gone.
+    /// Drained: every connection is gone, in all shards.
     Ended,
 }
 
@@ -172,6 +173,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let timeout_ms = self.poll_timeout_ms();
         self.net.poll(&mut self.events, timeout_ms)?;
         self.now_us = self.net.now_us();
+        if self.budget.is_exhausted() {
+            self.relieve();
+        }
         self.is_congested =
             self.post.is_congested(self.limits.mailbox_letters_max) || self.publication_budget.is_exhausted();
         self.handle_events();
@@ -222,5 +226,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// The shard's world, for those who drive it by hand.
     pub fn net_mut(&mut self) -> &mut N {
         &mut self.net
+    }
+}
+
+impl<N: Net, H: Handler> Drop for Shard<N, H> {
+    /// Its sockets close with it: a shard that failed must not keep the others' drain waiting.
+    fn drop(&mut self) {
+        self.counters.connections.set(0);
     }
 }

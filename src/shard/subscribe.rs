@@ -50,6 +50,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     fn subscribe(&mut self, key: Key, channel: &Arc<str>, request: u32) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.stage != Stage::Open {
+            // Closed between asking and acting: it has left its channels and must not enter another.
+            return;
+        }
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
         let error = if is_known {
             Error::ALREADY_SUBSCRIBED
@@ -118,7 +122,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
     fn unsubscribe(&mut self, key: Key, channel: &str) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(slot) = self.local.channel_id(channel).and_then(|id| conn.slot_of(id)) else { return };
+        let state = conn.subs[slot].state();
         self.end_subscription(key, slot);
+        if let SubState::Pending(request) = state {
+            // Nobody waits for the home's answer any more, but the client waits for one.
+            self.answer(key, |session, _, cx| session.withdrawn(request, cx));
+        }
     }
 
     /// Ends all subscriptions of a connection.

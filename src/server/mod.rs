@@ -4,6 +4,10 @@
 //! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts.
 
+mod publisher;
+
+pub use publisher::{Overloaded, Publisher};
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,13 +20,10 @@ use tokio::runtime::Runtime;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
-use crate::base::shared::Shared;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
-use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness};
-use crate::hub::{Publication, home_of};
+use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
 use crate::net::{Listeners, MioNet, sys};
-use crate::proto::ws::Kind;
 use crate::session::Handler;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::{Parts, Shard, Turn};
@@ -46,6 +47,7 @@ pub struct Server {
     runtime: Runtime,
     endings: Endings,
     publisher: Publisher,
+    signals: Option<Signals>,
 }
 
 /// What a shard's thread needs to become a shard.
@@ -69,15 +71,8 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound, or descriptors for pollers run out. Shards that had started then end again.
     pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
-        let descriptors =
-            sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
-        let mut config = config.clone();
-        if config.private_descriptors && !can_unshare() {
-            tracing::warn!(
-                "descriptor tables cannot be made private here: one limit holds for all shards together"
-            );
-            config.private_descriptors = false;
-        }
+        Listeners::check_free(&config.listen)?;
+        let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
@@ -131,6 +126,7 @@ impl Server {
             runtime,
             endings,
             publisher,
+            signals: None,
         };
         match control_listener {
             Ok(control_listener) => Ok(Self { control_listener, ..server }),
@@ -176,6 +172,17 @@ impl Server {
         self.publisher.clone()
     }
 
+    /// From here on SIGTERM and SIGINT are noted; [`Server::wait`] acts on them. Call it before saying that the server is
+    /// ready: until then, a signal ends the process.
+    ///
+    /// # Errors
+    /// As `sigaction(2)`.
+    pub fn heed_signals(&mut self) -> io::Result<()> {
+        let _context = self.runtime.enter();
+        self.signals = Some(Signals::install()?);
+        Ok(())
+    }
+
     /// What to tell whoever started it.
     pub fn ready(&self) -> Ready<'_> {
         Ready {
@@ -187,12 +194,12 @@ impl Server {
         }
     }
 
-    /// Runs the control plane in the calling thread until all shards have ended after a drain. With `signals`, SIGTERM
-    /// and SIGINT begin the drain, and a second one returns at once, with shards still running: end the process then.
+    /// Runs the control plane in the calling thread until all shards have ended after a drain. If signals are heeded,
+    /// the first begins the drain, and a second one returns at once, with shards still running: end the process then.
     ///
     /// # Errors
     /// When the control plane cannot be set up.
-    pub fn wait(self, signals: bool) -> io::Result<Outcome> {
+    pub fn wait(self) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
         let inputs = ControlInputs {
             listener: self.control_listener,
@@ -201,51 +208,25 @@ impl Server {
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
             endings: self.endings,
-            signals,
+            signals: self.signals,
         };
         control::run(&self.runtime, inputs)
     }
 }
 
-/// Publishes into channels from outside the shards: a game's loop, a feed from elsewhere. Clones are cheap.
-#[derive(Clone, Debug)]
-pub struct Publisher {
-    mailboxes: Arc<[Mailbox]>,
-    publication_budget: Budget,
-    seed: u64,
-}
-
-impl Publisher {
-    /// Sends a message to every subscriber of a channel, behind what this handle published into it before. The data
-    /// is copied once. Channels exist while someone subscribes; what is published into no channel is gone.
-    ///
-    /// # Errors
-    /// [`Overloaded`] when the shards have yet to deliver as much as they may hold: the message was not taken.
-    pub fn publish(&self, channel: &str, kind: Kind, data: &[u8]) -> Result<(), Overloaded> {
-        if self.publication_budget.is_exhausted() {
-            return Err(Overloaded);
-        }
-        let shard_count = u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX);
-        let home = home_of(channel, self.seed, shard_count);
-        let data = Shared::new(data.to_vec(), &self.publication_budget);
-        let is_text = kind == Kind::Text;
-        let publication = Arc::new(Publication { channel: channel.into(), is_text, data, client: None });
-        self.mailboxes[usize::from(home)].put(&mut vec![Letter::Publish { publication, reply_to: None }]);
-        Ok(())
+/// Raises the descriptor limit, and gives up private tables where they cannot be had. Returns what holds then.
+fn settle(config: &Config) -> io::Result<(Config, u64)> {
+    let descriptors =
+        sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
+    let mut config = config.clone();
+    if config.private_descriptors && !can_unshare() {
+        tracing::warn!(
+            "descriptor tables cannot be made private here: one limit holds for all shards together"
+        );
+        config.private_descriptors = false;
     }
+    Ok((config, descriptors))
 }
-
-/// The shards hold as many published bytes as they may: a quarter of `queued_bytes_max`. Try again later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overloaded;
-
-impl std::fmt::Display for Overloaded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the shards do not keep up with what is published; try again later")
-    }
-}
-
-impl std::error::Error for Overloaded {}
 
 fn send_drain(mailboxes: &[Mailbox]) {
     for mailbox in mailboxes {

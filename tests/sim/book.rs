@@ -1,0 +1,154 @@
+//! What is known of the channels, and what must therefore hold.
+//!
+//! A publication says who published it and how many of its publisher's in that channel came before. So every
+//! subscriber's run tells of a gap by itself; and all runs together must be parts of one order, the home's: what
+//! comes right after a publication for one must come right after it for all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Publisher, and the number of its publication in the channel.
+pub(crate) type PublicationId = (u32, u32);
+
+/// Number of a run.
+pub(crate) type RunId = usize;
+
+/// What one subscription saw, in its order.
+#[derive(Debug)]
+struct Run {
+    who: u32,
+    channel: u32,
+    /// When the subscription was known to hold, on the book's own clock.
+    began: u64,
+    seen: Vec<PublicationId>,
+    last: BTreeMap<u32, u32>,
+    is_open: bool,
+}
+
+/// Publications of one publisher to one channel.
+#[derive(Debug, Default)]
+struct Sent {
+    /// When each was said, on the book's own clock.
+    at: Vec<u64>,
+    /// How many of them were answered.
+    answered: u32,
+}
+
+/// See the module documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    clock: u64,
+    runs: Vec<Run>,
+    sent: BTreeMap<(u32, u32), Sent>,
+    /// Everything that a client has seen in a channel, in whatever subscription.
+    seen: BTreeSet<(u32, u32, PublicationId)>,
+    pub(crate) deliveries: u64,
+}
+
+impl Book {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// A client is about to say a publication; returns its number.
+    pub(crate) fn publish(&mut self, who: u32, channel: u32) -> u32 {
+        let now = self.tick();
+        let sent = self.sent.entry((channel, who)).or_default();
+        sent.at.push(now);
+        sent.at.len() as u32
+    }
+
+    /// The server answered a client's next publication.
+    pub(crate) fn published(&mut self, who: u32, channel: u32) {
+        let sent = self.sent.get_mut(&(channel, who)).expect("an answer to something said");
+        sent.answered += 1;
+        assert!(sent.answered as usize <= sent.at.len());
+    }
+
+    /// A subscription is known to hold.
+    pub(crate) fn begin(&mut self, who: u32, channel: u32) -> RunId {
+        let began = self.tick();
+        let run = Run { who, channel, began, seen: Vec::new(), last: BTreeMap::new(), is_open: true };
+        self.runs.push(run);
+        self.runs.len() - 1
+    }
+
+    /// A subscriber got a publication.
+    pub(crate) fn deliver(&mut self, run: RunId, id: PublicationId) {
+        let Run { who, channel, began, seen, last, is_open } = &mut self.runs[run];
+        assert!(*is_open, "{who}: a publication after the end of the subscription to {channel}: {id:?}");
+        let (by, number) = id;
+        let said: &[u64] = self.sent.get(&(*channel, by)).map_or(&[], |sent| &sent.at);
+        assert!(number >= 1 && number as usize <= said.len(), "{who}: nobody said {id:?} in {channel}");
+        match last.get(&by) {
+            Some(&before) => {
+                assert_eq!(number, before + 1, "{who}: a gap in {channel}, after {before} of {by}")
+            }
+            None => {
+                let missed = number >= 2 && said[number as usize - 2] > *began;
+                assert!(!missed, "{who}: missed what {by} said in {channel} before {id:?}");
+            }
+        }
+        assert!(self.seen.insert((*who, *channel, id)), "{who}: {id:?} came twice in {channel}");
+        last.insert(by, number);
+        seen.push(id);
+        self.deliveries += 1;
+    }
+
+    /// A subscription has ended.
+    pub(crate) fn end(&mut self, run: RunId) {
+        self.runs[run].is_open = false;
+    }
+
+    /// Checks, once everything has settled, that who still subscribes has all that was answered since it began.
+    pub(crate) fn check_complete(&self) {
+        for run in self.runs.iter().filter(|run| run.is_open) {
+            for ((_, by), sent) in self.sent.range((run.channel, 0)..(run.channel + 1, 0)) {
+                // Answers come in the order of what was said.
+                let answered = &sent.at[..sent.answered as usize];
+                let must = answered.iter().rposition(|&at| at > run.began).map_or(0, |last| last + 1);
+                let has = run.last.get(by).copied().unwrap_or(0) as usize;
+                let (who, channel) = (run.who, run.channel);
+                assert!(has >= must, "{who}: has {has} of {must} publications of {by} in {channel}");
+            }
+        }
+    }
+
+    /// How many subscriptions hold, and in how many channels.
+    pub(crate) fn open_counts(&self) -> (u64, u64) {
+        let open = || self.runs.iter().filter(|run| run.is_open).map(|run| run.channel);
+        (open().count() as u64, open().collect::<BTreeSet<_>>().len() as u64)
+    }
+
+    /// Checks that all runs are parts of one order for each channel.
+    pub(crate) fn check_order(&self) {
+        let mut next: BTreeMap<(u32, PublicationId), (PublicationId, u32)> = BTreeMap::new();
+        let mut before: BTreeMap<(u32, PublicationId), (PublicationId, u32)> = BTreeMap::new();
+        for run in &self.runs {
+            for pair in run.seen.windows(2) {
+                let &mut (after, by) = next.entry((run.channel, pair[0])).or_insert((pair[1], run.who));
+                assert_eq!(
+                    after, pair[1],
+                    "{} and {by} differ in {} after {:?}",
+                    run.who, run.channel, pair[0]
+                );
+                let &mut (first, by) = before.entry((run.channel, pair[1])).or_insert((pair[0], run.who));
+                assert_eq!(
+                    first, pair[0],
+                    "{} and {by} differ in {} before {:?}",
+                    run.who, run.channel, pair[1]
+                );
+            }
+        }
+        // Each has one successor and one predecessor: whatever no beginning leads to runs in a circle.
+        let mut reached = 0;
+        for start in next.keys().filter(|id| !before.contains_key(id)) {
+            let mut at = *start;
+            while let Some((after, _)) = next.get(&at) {
+                at.1 = *after;
+                reached += 1;
+            }
+        }
+        assert_eq!(reached, next.len(), "some channel's order runs in a circle");
+    }
+}

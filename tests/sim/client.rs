@@ -1,0 +1,429 @@
+//! What all simulated clients have in common: sending and receiving over a link, the handshake, pings and closes,
+//! stalls, and the judgement of how the connection ended. What they say is their [`Conduct`].
+
+use std::collections::VecDeque;
+
+use crate::book::Book;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::wire::{self, Frame};
+use crate::world::{LinkId, Received, World};
+
+/// What a client has at hand to speak.
+#[derive(Debug)]
+pub(crate) struct Io {
+    pub(crate) who: u32,
+    pub(crate) now_us: u64,
+    pub(crate) rng: Rng,
+    /// Bytes to send.
+    pub(crate) out: Vec<u8>,
+    /// Payloads of pings whose pongs are due.
+    pings: VecDeque<Vec<u8>>,
+}
+
+impl Io {
+    pub(crate) fn say(&mut self, opcode: u8, payload: &[u8]) {
+        self.pings.extend(wire::put_message(&mut self.out, opcode, payload, &mut self.rng));
+    }
+}
+
+/// How a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// Not before its time.
+    Life,
+    /// With this HTTP status.
+    Status(u16),
+    /// With this close code.
+    Code(u16),
+}
+
+/// What a client says, and what it makes of the answers.
+pub(crate) trait Conduct: std::fmt::Debug {
+    /// The first bytes, said as soon as there is a connection.
+    fn hello(&mut self, io: &mut Io);
+    /// The handshake is done.
+    fn opened(&mut self, io: &mut Io);
+    /// A data message arrived.
+    fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book);
+    /// Time to do something.
+    fn act(&mut self, io: &mut Io, book: &mut Book);
+    /// The connection is over.
+    fn over(&mut self, book: &mut Book);
+    /// Panics when something is outstanding although nothing is under way any more.
+    fn check_settled(&self, who: u32);
+    /// How it must end, and until when, counted from the first byte of its time.
+    fn expect(&self) -> (Expect, Option<u64>) {
+        (Expect::Life, None)
+    }
+    /// The close code of a drain.
+    fn drain_code(&self) -> u16;
+    /// Whether it answers pings of the WebSocket protocol.
+    fn answers_pings(&self) -> bool {
+        true
+    }
+    /// Whether it reads at all.
+    fn reads(&self) -> bool {
+        true
+    }
+}
+
+/// A client's own way to end its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// A close frame with this code, and waiting for the answer.
+    Close(u16),
+    /// An end of input, still reading.
+    HalfClose,
+    /// Gone without a word.
+    Leave,
+    /// A reset.
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Head,
+    Open,
+    /// Refused with this status: reading to the end.
+    Refused(u16),
+    Over,
+}
+
+/// One client and its connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) io: Io,
+    pub(crate) link: LinkId,
+    pub(crate) conduct: Box<dyn Conduct>,
+    phase: Phase,
+    arrived: Vec<u8>,
+    sent: usize,
+    opened_us: u64,
+    act_at_us: u64,
+    exit: Option<(u64, Exit)>,
+    did_exit: Option<Exit>,
+    stalled_until_us: u64,
+    has_stalled: bool,
+    /// The code of the server's close frame; 1005 for none.
+    code: Option<u16>,
+    said_close: bool,
+    last_said_us: u64,
+}
+
+/// What is true of the run at the time of an ending.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) is_draining: bool,
+    pub(crate) is_calm: bool,
+}
+
+impl Client {
+    pub(crate) fn new(
+        who: u32,
+        link: LinkId,
+        now_us: u64,
+        mut rng: Rng,
+        mut conduct: Box<dyn Conduct>,
+        plan: &Plan,
+    ) -> Self {
+        let exit = rng.chance(30).then(|| {
+            let code = rng.pick(&[1000, 1001, 3999, 4000, 1005]);
+            let exit = [Exit::Close(code), Exit::HalfClose, Exit::Leave, Exit::Reset];
+            (now_us + rng.range(0..=plan.activity_us), rng.pick(&exit))
+        });
+        let mut io = Io { who, now_us, rng, out: Vec::new(), pings: VecDeque::new() };
+        conduct.hello(&mut io);
+        Self {
+            io,
+            link,
+            conduct,
+            phase: Phase::Head,
+            arrived: Vec::new(),
+            sent: 0,
+            opened_us: 0,
+            act_at_us: now_us,
+            exit,
+            did_exit: None,
+            stalled_until_us: 0,
+            has_stalled: false,
+            code: None,
+            said_close: false,
+            last_said_us: now_us,
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// When it next wants to do something by itself.
+    pub(crate) fn due_us(&self, is_calm: bool) -> u64 {
+        if self.is_over() {
+            return u64::MAX;
+        }
+        let mut due = u64::MAX;
+        if self.stalled_until_us > self.io.now_us {
+            due = self.stalled_until_us;
+        }
+        if !is_calm {
+            due = due.min(self.exit.map_or(u64::MAX, |(at, _)| at)).min(self.act_at_us);
+        }
+        due
+    }
+
+    /// Does what there is to do now; whether there was anything.
+    pub(crate) fn step(&mut self, world: &mut World, book: &mut Book, now: Circumstances<'_>) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        self.io.now_us = world.now_us;
+        let mut progress = self.send(world);
+        if !now.is_calm {
+            if self.io.rng.next() % 1000 < world.faults.reset {
+                world.reset(self.link);
+            }
+            if self.io.rng.next() % 1000 < world.faults.stall {
+                self.stalled_until_us = world.now_us + self.io.rng.range(0..=world.faults.stall_us_max);
+                self.has_stalled = true;
+            }
+            progress |= self.act(world, book, now.plan);
+        }
+        if !self.is_over() && self.may_read(world.now_us, now.is_calm) {
+            progress |= self.receive(world, book, now);
+        }
+        progress
+    }
+
+    fn may_read(&mut self, now_us: u64, is_calm: bool) -> bool {
+        if !self.conduct.reads() && !is_calm {
+            self.has_stalled = true;
+            return false;
+        }
+        is_calm || now_us >= self.stalled_until_us
+    }
+
+    fn send(&mut self, world: &mut World) -> bool {
+        if self.sent == self.io.out.len() {
+            return false;
+        }
+        if self.code.is_none() {
+            self.last_said_us = world.now_us;
+        }
+        let count = world.send(self.link, &self.io.out[self.sent..]);
+        self.sent += count;
+        if self.sent == self.io.out.len() {
+            self.io.out.clear();
+            self.sent = 0;
+            if self.did_exit == Some(Exit::HalfClose) {
+                world.finish(self.link);
+            }
+        }
+        count > 0
+    }
+
+    fn act(&mut self, world: &mut World, book: &mut Book, plan: &Plan) -> bool {
+        if let Some((at, exit)) = self.exit
+            && world.now_us >= at
+            && self.code.is_none()
+        {
+            self.exit = None;
+            self.do_exit(exit, world, book);
+            return true;
+        }
+        if world.now_us < self.act_at_us {
+            return false;
+        }
+        self.act_at_us = world.now_us + 1 + self.io.rng.range(0..=2 * plan.pace_us);
+        // Who has much to say that is not taken waits, or it would say ever more.
+        let is_open = self.phase == Phase::Open && !self.said_close && self.did_exit.is_none();
+        if is_open && self.io.out.len() - self.sent < 200_000 {
+            self.conduct.act(&mut self.io, book);
+        }
+        true
+    }
+
+    fn do_exit(&mut self, exit: Exit, world: &mut World, book: &mut Book) {
+        match exit {
+            Exit::Close(_) | Exit::HalfClose if self.phase != Phase::Open => return,
+            Exit::Close(code) => {
+                self.said_close = true;
+                put_close(&mut self.io, code);
+            }
+            Exit::HalfClose if self.io.out.is_empty() => world.finish(self.link),
+            Exit::HalfClose => {}
+            Exit::Leave | Exit::Reset => {
+                if exit == Exit::Leave {
+                    world.leave(self.link)
+                } else {
+                    world.reset(self.link)
+                }
+                self.end(book);
+            }
+        }
+        self.did_exit = Some(exit);
+    }
+
+    fn end(&mut self, book: &mut Book) {
+        self.phase = Phase::Over;
+        self.conduct.over(book);
+    }
+
+    fn receive(&mut self, world: &mut World, book: &mut Book, now: Circumstances<'_>) -> bool {
+        let bytes_max = if self.io.rng.chance(30) { self.io.rng.size(1..=2000) } else { usize::MAX };
+        match world.receive(self.link, bytes_max, &mut self.arrived) {
+            Received::Nothing => false,
+            Received::Bytes(_) => {
+                self.read_all(book);
+                self.send(world);
+                true
+            }
+            end @ (Received::End | Received::Reset) => {
+                self.judge(end, world, now);
+                if self.io.rng.chance(80) {
+                    world.leave(self.link);
+                }
+                world.note("end", self.io.who as usize, u64::from(self.code.unwrap_or(0)));
+                self.end(book);
+                true
+            }
+        }
+    }
+
+    fn read_all(&mut self, book: &mut Book) {
+        if self.phase == Phase::Head
+            && let Some(status) = wire::take_response(&mut self.arrived)
+        {
+            if status == 101 {
+                self.phase = Phase::Open;
+                self.opened_us = self.io.now_us;
+                self.conduct.opened(&mut self.io);
+            } else {
+                self.phase = Phase::Refused(status);
+            }
+        }
+        if self.phase != Phase::Open {
+            return;
+        }
+        while let Some(frame) = wire::take_frame(&mut self.arrived) {
+            assert!(self.code.is_none(), "{}: a frame after the close frame: {frame:?}", self.io.who);
+            match frame.opcode {
+                wire::TEXT | wire::BINARY => self.conduct.message(frame, &mut self.io, book),
+                wire::PING if self.conduct.answers_pings() => {
+                    wire::put_frame(&mut self.io.out, true, wire::PONG, &frame.payload, &mut self.io.rng);
+                }
+                wire::PING => {}
+                wire::PONG => {
+                    let ping = self.io.pings.pop_front();
+                    assert_eq!(ping, Some(frame.payload), "{}: a pong answers its ping", self.io.who);
+                }
+                wire::CLOSE => self.on_close(&frame),
+                other => panic!("{}: opcode {other}", self.io.who),
+            }
+        }
+    }
+
+    fn on_close(&mut self, frame: &Frame) {
+        self.code = Some(frame.payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code)));
+        if !self.said_close && self.did_exit.is_none() {
+            self.said_close = true;
+            put_close(&mut self.io, self.code.unwrap_or(1005));
+        }
+    }
+
+    /// Whether the connection ended as it had to.
+    fn judge(&self, end: Received, world: &World, now: Circumstances<'_>) {
+        let link = &world.links[self.link];
+        if link.is_reset {
+            return;
+        }
+        let who = self.io.who;
+        let plan = now.plan;
+        let (expect, within_us) = self.conduct.expect();
+        let is_excused = self.has_stalled || plan.jumps_far() || self.did_exit == Some(Exit::HalfClose);
+        let drained = now.is_draining;
+        let is_right = match (self.phase, self.code) {
+            (Phase::Refused(status), _) => {
+                expect == Expect::Status(status)
+                    || (status == 503 && (drained || plan.config.limits.connections_max > 0))
+                    || (status == 408 && plan.jumps_far())
+            }
+            (Phase::Head, _) => is_excused || drained && end == Received::Reset && link.accepted_us.is_none(),
+            (_, Some(code)) => expect == Expect::Code(code) || self.may_close(code, world, now),
+            (_, None) => is_excused,
+        };
+        assert!(
+            is_right,
+            "{who}: ended by {end:?} in {:?} with code {:?}, expected {expect:?}: {self:?} {link:?}",
+            self.phase, self.code
+        );
+        assert!(
+            self.arrived.is_empty() || self.phase != Phase::Open || is_excused,
+            "{who}: half a frame at the end"
+        );
+        if let Some(within_us) = within_us
+            && self.code.map(Expect::Code) == Some(expect)
+            && !is_excused
+            && link.short_writes == 0
+        {
+            let took_us = world.now_us - self.opened_us;
+            assert!(took_us <= within_us + SLACK_US, "{who}: {expect:?} after {took_us} of {within_us} us");
+        }
+    }
+
+    /// Whether the server may close any client with this code now.
+    fn may_close(&self, code: u16, world: &World, now: Circumstances<'_>) -> bool {
+        let plan = now.plan;
+        let timeouts = &plan.config.timeouts;
+        let was_full = world.links[self.link].refused_writes > 0;
+        let silent_ms = (world.now_us - self.last_said_us) / 1000;
+        let is_idle =
+            timeouts.idle_ms > 0 && timeouts.ping_interval_ms == 0 && silent_ms + 300 >= timeouts.idle_ms;
+        match code {
+            3008 => was_full || plan.has_small_budget,
+            3012 => self.has_stalled || plan.jumps_far() || is_idle,
+            3502 => self.has_stalled || plan.jumps_far(),
+            _ if code == self.conduct.drain_code() => now.is_draining,
+            _ => self.did_exit == Some(Exit::Close(code)),
+        }
+    }
+
+    /// Panics when something is outstanding although nothing is under way any more.
+    pub(crate) fn check_settled(&self, world: &World) {
+        let link = &world.links[self.link];
+        if self.is_over() || self.did_exit.is_some() || link.is_reset || self.code.is_some() {
+            return;
+        }
+        if link.accepted_us.is_none() || self.conduct.expect().0 != Expect::Life {
+            return;
+        }
+        let who = self.io.who;
+        assert_eq!(self.phase, Phase::Open, "{who}: no answer to the handshake: {self:?} {link:?}");
+        assert!(self.io.out.is_empty(), "{who}: the server does not read: {self:?} {link:?}");
+        assert!(self.io.pings.is_empty(), "{who}: no pong: {self:?}");
+        self.conduct.check_settled(who);
+    }
+
+    /// Panics when it should be over by now.
+    pub(crate) fn check_overdue(&self, world: &World) {
+        let link = &world.links[self.link];
+        // A heartbeat that left in pieces passes for a sign of life: the client took the rest of it.
+        let is_over =
+            self.is_over() || self.did_exit.is_some() || link.accepted_us.is_none() || link.short_writes > 0;
+        let (expect, _) = self.conduct.expect();
+        assert!(
+            is_over || expect == Expect::Life,
+            "{}: lives, expected {expect:?}: {self:?} {link:?}",
+            self.io.who
+        );
+    }
+}
+
+/// Beats, turns and the way there and back.
+const SLACK_US: u64 = 700_000;
+
+fn put_close(io: &mut Io, code: u16) {
+    let body = if code == 1005 { Vec::new() } else { code.to_be_bytes().to_vec() };
+    wire::put_frame(&mut io.out, true, wire::CLOSE, &body, &mut io.rng);
+}

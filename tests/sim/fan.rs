@@ -1,0 +1,296 @@
+//! A client of the Centrifuge protocol: connects, subscribes, publishes, and keeps account of every answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::book::{Book, RunId};
+use crate::client::{Conduct, Expect, Io};
+use crate::plan::Plan;
+use crate::wire::{self, Frame, TEXT};
+
+pub(crate) const PATH: &str = "/connection/websocket";
+
+/// What a command's answer must be.
+#[derive(Debug)]
+enum Pending {
+    Connect,
+    /// `is_withdrawn`: a later unsubscribe was answered before.
+    Subscribe {
+        channel: u32,
+        error: Option<u64>,
+        is_withdrawn: bool,
+    },
+    Unsubscribe {
+        channel: u32,
+    },
+    Publish {
+        channel: u32,
+    },
+    Ping,
+    Error(u64),
+}
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Subscribes, unsubscribes, publishes, all the time.
+    Busy,
+    /// Subscribes to some channels and listens.
+    Quiet,
+    /// Does not answer heartbeats.
+    Mute,
+    /// Subscribes and never reads.
+    Deaf,
+    /// Completes the handshake and never sends its first command.
+    Shy,
+}
+
+#[derive(Debug)]
+pub(crate) struct Fan {
+    manner: Manner,
+    channels: u32,
+    channels_max: usize,
+    pad_bytes_max: usize,
+    has_small_homes: bool,
+    expect: (Expect, Option<u64>),
+    next_id: u32,
+    pending: BTreeMap<u32, Pending>,
+    /// What the server holds this client to be subscribed to, once it has read all that was said.
+    held: BTreeSet<u32>,
+    runs: BTreeMap<u32, RunId>,
+}
+
+impl Fan {
+    pub(crate) fn new(manner: Manner, plan: &Plan, io_seed: u32) -> Self {
+        let t = &plan.config.timeouts;
+        let heartbeat_ms = match (t.ping_interval_ms, t.idle_ms) {
+            (0, 0) => None,
+            (0, idle_ms) => Some(idle_ms),
+            (ping_ms, _) => Some(ping_ms + t.pong_timeout_ms),
+        };
+        let expect = match manner {
+            Manner::Mute if heartbeat_ms.is_some() => {
+                (Expect::Code(3012), heartbeat_ms.map(|ms| (ms) * 1000))
+            }
+            Manner::Shy => (Expect::Code(3502), Some(t.connect_ms * 1000)),
+            Manner::Busy | Manner::Quiet | Manner::Mute | Manner::Deaf => (Expect::Life, None),
+        };
+        Self {
+            manner,
+            channels: plan.channels,
+            channels_max: plan.config.limits.channels_per_connection_max,
+            pad_bytes_max: plan.pad_bytes_max,
+            has_small_homes: plan.has_small_homes,
+            expect,
+            // Ids of different clients differ: an answer that goes astray is noticed.
+            next_id: 1 + io_seed * 100_000,
+            pending: BTreeMap::new(),
+            held: BTreeSet::new(),
+            runs: BTreeMap::new(),
+        }
+    }
+
+    fn id(&mut self, pending: Pending) -> u32 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.pending.insert(id, pending);
+        id
+    }
+
+    fn subscribe(&mut self, channel: u32) -> String {
+        let error = if self.held.contains(&channel) {
+            Some(105)
+        } else if self.held.len() >= self.channels_max {
+            Some(106)
+        } else {
+            self.held.insert(channel);
+            None
+        };
+        let id = self.id(Pending::Subscribe { channel, error, is_withdrawn: false });
+        format!(r#"{{"id":{id},"subscribe":{{"channel":"c{channel}"}}}}"#)
+    }
+
+    fn unsubscribe(&mut self, channel: u32) -> String {
+        self.held.remove(&channel);
+        let id = self.id(Pending::Unsubscribe { channel });
+        format!(r#"{{"id":{id},"unsubscribe":{{"channel":"c{channel}"}}}}"#)
+    }
+
+    fn publish(&mut self, channel: u32, io: &mut Io, book: &mut Book) -> String {
+        let number = book.publish(io.who, channel);
+        let id = self.id(Pending::Publish { channel });
+        let data = publication(channel, io.who, number, self.pad_bytes_max, io);
+        format!(r#"{{"id":{id},"publish":{{"channel":"c{channel}","data":{data}}}}}"#)
+    }
+
+    fn wrong(&mut self, io: &mut Io) -> String {
+        let (code, body) = io.rng.pick(&[
+            (108, r#""rpc":{}"#),
+            (108, r#""history":{"channel":"c0"}"#),
+            (104, r#""dance":{}"#),
+            (107, r#""subscribe":{"channel":""}"#),
+            (107, r#""subscribe":{"channel":"much too long a name"}"#),
+            (107, r#""publish":{"channel":"c0"}"#),
+        ]);
+        let id = self.id(Pending::Error(code));
+        format!(r#"{{"id":{id},{body}}}"#)
+    }
+
+    fn command(&mut self, io: &mut Io, book: &mut Book) -> String {
+        let channel = io.rng.range(0..=u64::from(self.channels) - 1) as u32;
+        match io.rng.range(0..=99) {
+            0..25 => self.subscribe(channel),
+            25..35 => self.unsubscribe(channel),
+            35..88 => self.publish(channel, io, book),
+            88..95 => format!(r#"{{"id":{},"ping":{{}}}}"#, self.id(Pending::Ping)),
+            _ => self.wrong(io),
+        }
+    }
+
+    fn reply(&mut self, reply: &Value, io: &Io, book: &mut Book) {
+        let who = io.who;
+        let id = reply["id"].as_u64().unwrap() as u32;
+        let pending = self.pending.remove(&id);
+        let pending = pending.unwrap_or_else(|| panic!("{who}: an answer to nothing: {reply}"));
+        let code = reply["error"]["code"].as_u64();
+        match pending {
+            Pending::Connect => assert_eq!(reply["connect"]["client"].as_str().map(str::len), Some(36)),
+            Pending::Ping => assert!(reply["ping"].is_object(), "{who}: {reply}"),
+            Pending::Error(expected) => assert_eq!(code, Some(expected), "{who}: {reply}"),
+            Pending::Publish { channel } => {
+                assert!(reply["publish"].is_object(), "{who}: {reply}");
+                book.published(who, channel);
+            }
+            Pending::Unsubscribe { channel } => {
+                assert!(reply["unsubscribe"].is_object(), "{who}: {reply}");
+                self.end_run(channel, book);
+                for (_, earlier) in self.pending.range_mut(..id) {
+                    if let Pending::Subscribe { channel: c, is_withdrawn, .. } = earlier {
+                        *is_withdrawn |= *c == channel;
+                    }
+                }
+            }
+            Pending::Subscribe { channel, error, is_withdrawn } => {
+                if self.has_small_homes && code.is_some() {
+                    if code == Some(106) && error.is_none() {
+                        self.held.remove(&channel);
+                    }
+                } else if !self.has_small_homes {
+                    assert_eq!(code, error, "{who}: {reply} to a subscription to {channel}");
+                }
+                if code.is_none() {
+                    assert!(reply["subscribe"].is_object(), "{who}: {reply}");
+                    if !is_withdrawn {
+                        let run = book.begin(who, channel);
+                        assert!(
+                            self.runs.insert(channel, run).is_none(),
+                            "{who}: subscribed twice to {channel}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn end_run(&mut self, channel: u32, book: &mut Book) {
+        if let Some(run) = self.runs.remove(&channel) {
+            book.end(run);
+        }
+    }
+
+    fn push(&mut self, push: &Value, io: &Io, book: &mut Book) {
+        let name = push["channel"].as_str().unwrap();
+        let channel: u32 = name[1..].parse().unwrap();
+        let run = self.runs.get(&channel);
+        let run =
+            *run.unwrap_or_else(|| panic!("{}: a publication in {name}, not subscribed: {push}", io.who));
+        let (in_channel, id) = publication_id(&push["pub"]["data"]);
+        assert_eq!(in_channel, channel, "{}: {push}", io.who);
+        book.deliver(run, id);
+    }
+}
+
+impl Conduct for Fan {
+    fn hello(&mut self, io: &mut Io) {
+        io.out.extend(wire::upgrade(PATH));
+    }
+
+    fn opened(&mut self, io: &mut Io) {
+        if self.manner == Manner::Shy {
+            return;
+        }
+        let mut commands =
+            vec![format!(r#"{{"id":{},"connect":{{"name":"sim"}}}}"#, self.id(Pending::Connect))];
+        if matches!(self.manner, Manner::Quiet | Manner::Deaf) {
+            commands.extend((0..self.channels).map(|channel| self.subscribe(channel)));
+        }
+        io.say(TEXT, commands.join("\n").as_bytes());
+    }
+
+    fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book) {
+        assert_eq!(frame.opcode, TEXT);
+        let text = String::from_utf8(frame.payload).unwrap();
+        for line in text.split('\n') {
+            if line == "{}" {
+                if self.manner != Manner::Mute {
+                    io.say(TEXT, b"{}");
+                }
+                continue;
+            }
+            let value: Value = serde_json::from_str(line).unwrap();
+            match value.get("push") {
+                Some(push) => self.push(push, io, book),
+                None => self.reply(&value, io, book),
+            }
+        }
+    }
+
+    fn act(&mut self, io: &mut Io, book: &mut Book) {
+        if self.manner == Manner::Busy {
+            let count = if io.rng.chance(20) { io.rng.size(2..=8) } else { 1 };
+            let mut commands = self.command(io, book);
+            for _ in 1..count {
+                if commands.len() < 1000 {
+                    commands = format!("{commands}\n{}", self.command(io, book));
+                }
+            }
+            io.say(TEXT, commands.as_bytes());
+        }
+    }
+
+    fn over(&mut self, book: &mut Book) {
+        for (_, run) in std::mem::take(&mut self.runs) {
+            book.end(run);
+        }
+    }
+
+    fn check_settled(&self, who: u32) {
+        assert!(self.pending.is_empty(), "{who}: no answer to {:?}", self.pending);
+    }
+
+    fn expect(&self) -> (Expect, Option<u64>) {
+        self.expect
+    }
+
+    fn drain_code(&self) -> u16 {
+        3001
+    }
+
+    fn reads(&self) -> bool {
+        // The first answers are read: it is deaf to what comes then.
+        self.manner != Manner::Deaf || self.next_id % 100_000 == 1 || !self.pending.is_empty()
+    }
+}
+
+/// The data of a publication: what the model has to know of it, and padding.
+pub(crate) fn publication(channel: u32, by: u32, number: u32, pad_bytes_max: usize, io: &mut Io) -> String {
+    let pad = "x".repeat(io.rng.size(0..=pad_bytes_max));
+    format!(r#"{{"in":{channel},"by":{by},"number":{number},"pad":"{pad}"}}"#)
+}
+
+/// Channel, publisher and number of a publication's data.
+pub(crate) fn publication_id(data: &Value) -> (u32, (u32, u32)) {
+    let field = |name: &str| data[name].as_u64().unwrap() as u32;
+    (field("in"), (field("by"), field("number")))
+}

@@ -1,0 +1,94 @@
+//! Whole shards in a simulated world: virtual time, links that stall, cut, reset and refuse, clients of all manners.
+//!
+//! Everything in a run follows from its seed, so a failure can be run again:
+//!
+//! ```text
+//! THRONG_SEED=17 cargo test --test sim            # that seed alone; THRONG_TRACE=1 with --nocapture tells all
+//! THRONG_SEEDS=5000 cargo test --release --test sim   # more of them
+//! ```
+//!
+//! The world is no kinder than a kernel: readiness is told once, when it changes; peers stall and come back; events
+//! come for connections that are gone. What only a kernel can show is tested in `tests/it`.
+
+#![expect(clippy::unwrap_used, reason = "in a test, what must not fail may panic")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of a simulated world are small")]
+
+mod book;
+mod client;
+mod fan;
+mod net;
+mod plan;
+mod raw;
+mod rng;
+mod rogue;
+mod run;
+mod wire;
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+
+use run::{Outcome, Run};
+
+const SEED_COUNT: u64 = 200;
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number, not {value:?}")))
+}
+
+/// Runs a seed; on failure says how to run it again.
+fn simulate(seed: u64) -> Option<Outcome> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| Run::new(seed).run())).ok();
+    if outcome.is_none() {
+        eprintln!("\nseed {seed} failed; again: THRONG_SEED={seed} cargo test --test sim\n");
+    }
+    outcome
+}
+
+/// Runs seeds on all cores; the outcomes in the order of the seeds, `None` for those that failed.
+fn simulate_all(first: u64, count: u64) -> Vec<Option<Outcome>> {
+    let next = AtomicU64::new(0);
+    let worker = || {
+        let seeds = std::iter::from_fn(|| Some(next.fetch_add(1, Relaxed)).filter(|&n| n < count));
+        seeds.map(|n| (n, simulate(first + n))).collect::<Vec<_>>()
+    };
+    let mut outcomes: Vec<_> = thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    outcomes.sort_unstable_by_key(|(n, _)| *n);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+#[test]
+fn whole_shards_keep_their_promises() {
+    let (first, count) = match number("THRONG_SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, number("THRONG_SEEDS").unwrap_or(SEED_COUNT)),
+    };
+    let outcomes = simulate_all(first, count);
+    let failed: Vec<u64> =
+        (first..).zip(&outcomes).filter(|(_, o)| o.is_none()).map(|(seed, _)| seed).collect();
+    assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
+    if count < SEED_COUNT {
+        return println!("{outcomes:#?}");
+    }
+    // A world in which nothing happens proves nothing.
+    let mut total: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, count) in outcomes.iter().flatten().flat_map(|outcome| &outcome.counts) {
+        *total.entry(name).or_default() += count;
+    }
+    println!("{total:#?}");
+    assert!(total.values().all(|&count| count > 0), "something never happened: {total:?}");
+}
+
+#[test]
+fn a_seed_tells_the_whole_story() {
+    for seed in [1, 2, 3] {
+        assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
+    }
+}

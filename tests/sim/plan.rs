@@ -1,0 +1,158 @@
+//! All parameters of one run, drawn from its seed: limits as small as they go, deadlines, buffers and faults.
+
+use throng::config::{Config, Limits, Timeouts};
+
+use crate::rng::Rng;
+
+/// What goes wrong, and how often, in percent unless named otherwise.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    /// A write takes less than there is room for.
+    pub(crate) short_write: u64,
+    /// What is under way arrives in pieces.
+    pub(crate) cut_arrival: u64,
+    /// Events for healthy sockets that nothing happened to. Rare: they heal what a lost edge breaks.
+    pub(crate) spurious: u64,
+    /// Events for sockets that are gone.
+    pub(crate) stale: u64,
+    /// A poll tells only some of what is ready.
+    pub(crate) partial_poll: u64,
+    /// `accept` fails for want of descriptors.
+    pub(crate) exhausted_accept: u64,
+    /// Per mille: the network resets a connection that a client steps with.
+    pub(crate) reset: u64,
+    /// Per mille: a client stops reading for a while.
+    pub(crate) stall: u64,
+    /// How long a stall lasts at most.
+    pub(crate) stall_us_max: u64,
+    /// A shard that could run does not get the processor in this round.
+    pub(crate) skip_shard: u64,
+    /// Per ten thousand rounds: the clock jumps by as much as this.
+    pub(crate) jump: u64,
+    pub(crate) jump_us_max: u64,
+}
+
+/// See the module documentation.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) shards: u16,
+    pub(crate) clients: u32,
+    pub(crate) channels: u32,
+    pub(crate) capacity: usize,
+    pub(crate) config: Config,
+    pub(crate) faults: Faults,
+    /// Bytes that a server's socket takes before it has no room.
+    pub(crate) down_bytes_max: usize,
+    /// Bytes that a server's socket holds unread.
+    pub(crate) inbox_bytes_max: usize,
+    /// How long clients arrive and act.
+    pub(crate) activity_us: u64,
+    /// Mean time between two actions of a client.
+    pub(crate) pace_us: u64,
+    /// Largest padding of a publication.
+    pub(crate) pad_bytes_max: usize,
+    /// Largest message of an echo client.
+    pub(crate) echo_bytes_max: usize,
+    /// The process-wide budget is small: anyone may be closed for it, or wait unheard while it is exhausted.
+    pub(crate) has_small_budget: bool,
+    /// Homes take few channels.
+    pub(crate) has_small_homes: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64) -> Self {
+        let rng = &mut Rng::new(seed ^ 0x7468_726f_6e67);
+        let shards = rng.range(1..=4) as u16;
+        let clients = rng.range(8..=40) as u32;
+        let has_small_budget = rng.chance(10);
+        let has_small_homes = rng.chance(15);
+        let limits = limits(rng, clients, has_small_budget, has_small_homes);
+        let timeouts = timeouts(rng);
+        let echo_bytes_max = match rng.chance(30) {
+            true => limits.frame_bytes_max,
+            false => limits.frame_bytes_max.min(300),
+        };
+        let is_roomy = rng.chance(70);
+        let capacity = if rng.chance(12) { (clients as usize / usize::from(shards)).max(2) } else { 200 };
+        let faults = faults(rng, &timeouts);
+        let config = Config { shards: usize::from(shards), limits, timeouts, ..Config::default() };
+        Self {
+            shards,
+            clients,
+            channels: rng.range(1..=5) as u32,
+            capacity,
+            config,
+            faults,
+            down_bytes_max: if is_roomy { 256 << 10 } else { rng.pick(&[200, 1 << 10, 16 << 10]) },
+            inbox_bytes_max: rng.pick(&[300, 4 << 10, 64 << 10, 600 << 10]),
+            activity_us: rng.range(1_000_000..=6_000_000),
+            pace_us: rng.pick(&[20_000, 80_000, 300_000]),
+            pad_bytes_max: rng.pick(&[0, 40, 1000, 8000]),
+            echo_bytes_max,
+            has_small_budget,
+            has_small_homes,
+        }
+    }
+
+    /// Whether the clock jumps so far that deadlines pass unseen.
+    pub(crate) fn jumps_far(&self) -> bool {
+        self.faults.jump > 0
+    }
+}
+
+fn limits(rng: &mut Rng, clients: u32, has_small_budget: bool, has_small_homes: bool) -> Limits {
+    let message_bytes_max = rng.pick(&[10 << 10, 20 << 10, 64 << 10, 200 << 10]);
+    Limits {
+        connections_max: if rng.chance(12) { clients as usize / 2 + 1 } else { 0 },
+        head_bytes_max: rng.pick(&[512, 1024, 8192]),
+        message_bytes_max,
+        frame_bytes_max: message_bytes_max,
+        outbox_bytes_max: rng.pick(&[1 << 10, 16 << 10, 128 << 10, 1 << 20, 1 << 20]),
+        queued_bytes_max: if has_small_budget { rng.size(8 << 10..=128 << 10) } else { 256 << 20 },
+        channels_per_connection_max: rng.pick(&[1, 2, 3, 128, 128]),
+        channel_name_bytes_max: 16,
+        channels_per_shard_max: if has_small_homes { rng.size(1..=2) } else { 1_000_000 },
+        accepts_per_turn_max: rng.pick(&[1, 2, 64]),
+        read_bytes_per_turn_max: rng.pick(&[4 << 10, 64 << 10, 256 << 10]),
+        deliveries_per_turn_max: rng.pick(&[1, 2, 5, 30, 2048]),
+        mailbox_letters_max: rng.pick(&[0, 1, 5, 65_536]),
+    }
+}
+
+fn timeouts(rng: &mut Rng) -> Timeouts {
+    let ping_interval_ms = rng.range(2_000..=12_000);
+    let pong_timeout_ms = rng.range(600..=ping_interval_ms / 2);
+    let (ping_interval_ms, idle_ms) = match rng.range(0..=9) {
+        0 => (0, 0),
+        1 => (0, rng.range(1_000..=4_000)),
+        2 => (ping_interval_ms, ping_interval_ms * 2 + pong_timeout_ms),
+        _ => (ping_interval_ms, 0),
+    };
+    Timeouts {
+        handshake_ms: rng.range(400..=4_000),
+        connect_ms: rng.range(400..=4_000),
+        ping_interval_ms,
+        pong_timeout_ms,
+        idle_ms,
+        linger_ms: rng.range(100..=3_000),
+        drain_ms: rng.pick(&[0, 50, 1_000, 4_000]),
+    }
+}
+
+fn faults(rng: &mut Rng, timeouts: &Timeouts) -> Faults {
+    let mut sometimes = |percent: u64, rate: u64| if rng.chance(percent) { rng.range(1..=rate) } else { 0 };
+    Faults {
+        short_write: sometimes(50, 60),
+        cut_arrival: sometimes(60, 80),
+        spurious: sometimes(20, 10),
+        stale: sometimes(60, 20),
+        partial_poll: sometimes(50, 60),
+        exhausted_accept: sometimes(40, 30),
+        reset: sometimes(50, 4),
+        stall: sometimes(70, 12),
+        stall_us_max: sometimes(100, timeouts.pong_timeout_ms * 2) * 1000,
+        skip_shard: sometimes(70, 90),
+        jump: sometimes(20, 20),
+        jump_us_max: 20_000_000,
+    }
+}

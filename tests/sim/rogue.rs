@@ -1,0 +1,132 @@
+//! Clients that break rules, each with the status or close code that it must get.
+
+use crate::book::Book;
+use crate::client::{Conduct, Expect, Io};
+use crate::fan::PATH;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::wire::{self, BINARY, CONTINUATION, Frame, PING, TEXT};
+
+/// Says something wrong, and listens for what becomes of it.
+#[derive(Debug)]
+pub(crate) struct Rogue {
+    hello: Vec<u8>,
+    /// Said after the handshake.
+    wrong: Vec<u8>,
+    expect: Expect,
+    drain_code: u16,
+}
+
+impl Rogue {
+    pub(crate) fn new(rng: &mut Rng, plan: &Plan) -> Self {
+        if rng.chance(40) { Self::refused(rng, plan) } else { Self::failed(rng, plan) }
+    }
+
+    /// One that does not get past the handshake.
+    fn refused(rng: &mut Rng, plan: &Plan) -> Self {
+        let good = String::from_utf8(wire::upgrade(PATH)).unwrap();
+        let head_bytes_max = plan.config.limits.head_bytes_max;
+        let (status, hello) = match rng.range(0..=9) {
+            0 => (400, "\x16\x03\x01 this is not HTTP\r\n\r\n".to_owned()),
+            1 => (404, good.replace(PATH, "/nowhere")),
+            2 => (405, good.replace("GET", "POST")),
+            3 => (426, good.replace("Upgrade: websocket\r\n", "")),
+            4 => (426, good.replace("Version: 13", "Version: 12")),
+            5 => (400, good.replace("Key: ", "Key: not-a-key")),
+            6 => (431, good.replace("Host: sim", &format!("Host: {}", "x".repeat(head_bytes_max)))),
+            7 => (403, good.replace(PATH, "/locked")),
+            8 => (400, good.replace("Host: sim", "Content-Length: 5")),
+            _ => (408, good[..rng.size(0..=good.len() - 1)].to_owned()),
+        };
+        Self { hello: hello.into_bytes(), wrong: Vec::new(), expect: Expect::Status(status), drain_code: 0 }
+    }
+
+    /// One that gets past the handshake, but no further.
+    fn failed(rng: &mut Rng, plan: &Plan) -> Self {
+        let limits = &plan.config.limits;
+        let is_raw = rng.chance(50);
+        let mut wrong = Vec::new();
+        let out = &mut wrong;
+        let code = match rng.range(0..=if is_raw { 8 } else { 12 }) {
+            0 => {
+                out.extend(b"\x81\x02hi");
+                1002
+            }
+            1 => {
+                wire::put_frame(out, true, 3, b"", rng);
+                1002
+            }
+            2 => {
+                wire::put_frame(out, true, CONTINUATION, b"what?", rng);
+                1002
+            }
+            3 => {
+                wire::put_frame(out, false, PING, b"", rng);
+                1002
+            }
+            4 => {
+                wire::put_frame(out, false, TEXT, b"one", rng);
+                wire::put_frame(out, true, TEXT, b"two", rng);
+                1002
+            }
+            5 => {
+                wire::put_frame(out, true, TEXT, b"\xff\xfe", rng);
+                1007
+            }
+            6 => {
+                wire::put_frame(out, false, TEXT, b"cut in two: \xe2\x82", rng);
+                wire::put_frame(out, true, CONTINUATION, b"x", rng);
+                1007
+            }
+            7 => {
+                wire::put_frame(out, true, BINARY, &vec![0; limits.frame_bytes_max + 1], rng);
+                1009
+            }
+            8 => {
+                let half = vec![b'x'; limits.message_bytes_max / 2 + 1];
+                wire::put_frame(out, false, TEXT, &half, rng);
+                wire::put_frame(out, true, CONTINUATION, &half, rng);
+                1009
+            }
+            9 => bad_request(out, b"not json", rng),
+            10 => bad_request(out, br#"{"id":1,"publish":{"channel":"c0","data":1}}"#, rng),
+            11 => bad_request(out, b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"connect\":{}}", rng),
+            _ => bad_request(out, b"{\"id\":1,\"connect\":{}}\n{\"subscribe\":{\"channel\":\"c0\"}}", rng),
+        };
+        let path = if is_raw { "/echo" } else { PATH };
+        let drain_code = if is_raw { 1012 } else { 3001 };
+        Self { hello: wire::upgrade(path), wrong, expect: Expect::Code(code), drain_code }
+    }
+}
+
+fn bad_request(out: &mut Vec<u8>, payload: &[u8], rng: &mut Rng) -> u16 {
+    wire::put_frame(out, true, TEXT, payload, rng);
+    3501
+}
+
+impl Conduct for Rogue {
+    fn hello(&mut self, io: &mut Io) {
+        io.out.append(&mut self.hello);
+    }
+
+    fn opened(&mut self, io: &mut Io) {
+        io.out.append(&mut self.wrong);
+    }
+
+    /// What came before the wrong is still answered.
+    fn message(&mut self, _: Frame, _: &mut Io, _: &mut Book) {}
+
+    fn act(&mut self, _: &mut Io, _: &mut Book) {}
+
+    fn over(&mut self, _: &mut Book) {}
+
+    fn check_settled(&self, _: u32) {}
+
+    fn expect(&self) -> (Expect, Option<u64>) {
+        (self.expect, None)
+    }
+
+    fn drain_code(&self) -> u16 {
+        self.drain_code
+    }
+}

@@ -1,0 +1,325 @@
+//! One run: shards, clients and links take turns in an order drawn from the seed; then the storm ends, everything
+//! settles and is checked; then the shards drain, and nothing may be left.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use throng::base::budget::Budget;
+use throng::base::counters::Counters;
+use throng::shard::mailbox::{Letter, Mailbox};
+use throng::shard::{Parts, Shard, Turn};
+
+use crate::book::Book;
+use crate::client::{Circumstances, Client, Conduct};
+use crate::fan::{Fan, Manner};
+use crate::net::{SharedWorld, SimNet};
+use crate::plan::Plan;
+use crate::raw::{Caller, Guide, House};
+use crate::rng::Rng;
+use crate::rogue::Rogue;
+use crate::world::World;
+
+/// What a run came to: a word mixed from all that happened, and how much of what.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) hash: u64,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+}
+
+/// Without any of these, over all seeds, a simulation would prove nothing.
+const TELLING: [&str; 10] = [
+    "accept_pauses",
+    "heartbeats_missed",
+    "mailbox_pauses",
+    "refused_unavailable",
+    "slow_consumers",
+    "budget_closes",
+    "stale_ids",
+    "transport_errors",
+    "violations",
+    "deliveries",
+];
+
+/// See the module documentation.
+pub(crate) struct Run {
+    plan: Plan,
+    rng: Rng,
+    world: SharedWorld,
+    /// Ended shards are gone.
+    shards: Vec<Option<Shard<SimNet, House>>>,
+    mailboxes: Arc<[Mailbox]>,
+    counters: Arc<[Arc<Counters>]>,
+    budget: Budget,
+    inside: Arc<AtomicI64>,
+    clients: Vec<Client>,
+    /// When the clients that are still to come do, last first.
+    arrivals_us: Vec<u64>,
+    book: Book,
+    rounds: u64,
+    is_calm: bool,
+    is_draining: bool,
+}
+
+impl Run {
+    pub(crate) fn new(seed: u64) -> Self {
+        let plan = Plan::new(seed);
+        if std::env::var_os("THRONG_TRACE").is_some() {
+            println!("{plan:#?}");
+        }
+        let mut rng = Rng::new(seed);
+        let world = Rc::new(RefCell::new(World::new(&plan, rng.fork())));
+        let mailboxes: Arc<[Mailbox]> = world
+            .borrow()
+            .stations
+            .iter()
+            .map(|station| {
+                let mail = Arc::clone(&station.mail);
+                Mailbox::new(Box::new(move || mail.store(true, Relaxed)))
+            })
+            .collect();
+        let counters: Arc<[Arc<Counters>]> = (0..plan.shards).map(|_| Arc::default()).collect();
+        let budget = Budget::new(plan.config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(plan.config.limits.queued_bytes_max / 4);
+        let inside = Arc::new(AtomicI64::new(0));
+        let shards = (0..plan.shards)
+            .map(|shard| {
+                let parts = Parts {
+                    net: SimNet { world: Rc::clone(&world), shard: usize::from(shard) },
+                    handler: House { inside: Arc::clone(&inside) },
+                    shard,
+                    mailboxes: Arc::clone(&mailboxes),
+                    counters: Arc::clone(&counters),
+                    budget: budget.clone(),
+                    publication_budget: publication_budget.clone(),
+                    seed,
+                    capacity: plan.capacity,
+                };
+                Some(Shard::new(parts, &plan.config))
+            })
+            .collect();
+        let begin_us = world.borrow().now_us;
+        let mut arrivals_us = arrivals(&plan, &mut rng, begin_us);
+        arrivals_us.sort_unstable_by(|a, b| b.cmp(a));
+        Self {
+            plan,
+            rng,
+            world,
+            shards,
+            mailboxes,
+            counters,
+            budget,
+            inside,
+            clients: Vec::new(),
+            arrivals_us,
+            book: Book::default(),
+            rounds: 0,
+            is_calm: false,
+            is_draining: false,
+        }
+    }
+
+    /// The whole run.
+    pub(crate) fn run(mut self) -> Outcome {
+        let storm_ends_us = self.now_us() + self.plan.activity_us;
+        self.run_until(storm_ends_us);
+        self.is_calm = true;
+        self.world.borrow_mut().calm();
+        // Accepting pauses for 100 ms at a time, timers ring within 250; no heartbeat must be needed.
+        self.run_until_idle();
+        self.run_until(self.now_us() + 400_000);
+        self.run_until_idle();
+        for client in &self.clients {
+            client.check_settled(&self.world.borrow());
+        }
+        self.book.check_complete();
+        let (subscriptions, channels) = self.book.open_counts();
+        assert_eq!(self.sum("subscriptions"), subscriptions, "subscriptions, as the clients see it");
+        assert_eq!(self.sum("channels"), channels, "channels that a home holds, and that have subscribers");
+        let t = &self.plan.config.timeouts;
+        let longest_ms =
+            (t.ping_interval_ms + t.pong_timeout_ms).max(t.idle_ms).max(t.handshake_ms + t.connect_ms)
+                + t.linger_ms;
+        self.run_until(self.now_us() + longest_ms * 1000 + 1_000_000);
+        for client in &self.clients {
+            client.check_overdue(&self.world.borrow());
+        }
+        self.drain();
+        self.book.check_order();
+        self.check_the_end()
+    }
+
+    fn now_us(&self) -> u64 {
+        self.world.borrow().now_us
+    }
+
+    fn run_until(&mut self, end_us: u64) {
+        while self.now_us() < end_us {
+            if !self.round() {
+                self.skip_to_next(end_us);
+            }
+        }
+    }
+
+    fn run_until_idle(&mut self) {
+        let end_us = self.now_us() + 120_000_000;
+        while self.round() {
+            assert!(self.now_us() < end_us, "the shards do not come to rest");
+        }
+    }
+
+    /// Lets everyone do something, in any order; whether anyone did, or could have and was passed over.
+    fn round(&mut self) -> bool {
+        self.rounds += 1;
+        let mut progress = self.arrive();
+        let shard_count = self.shards.len();
+        let mut actors: Vec<usize> = (0..shard_count + self.clients.len()).collect();
+        self.rng.shuffle(&mut actors);
+        for actor in actors {
+            progress |= match actor.checked_sub(shard_count) {
+                None => self.turn(actor),
+                Some(client) => self.step(client),
+            };
+        }
+        let mut world = self.world.borrow_mut();
+        world.now_us += self.rng.range(10..=400);
+        if world.faults.jump > 0 && self.rng.next() % 10_000 < world.faults.jump {
+            let jump_us = self.rng.range(0..=world.faults.jump_us_max);
+            world.note("jump", 0, jump_us);
+            world.now_us += jump_us;
+        }
+        progress
+    }
+
+    fn turn(&mut self, number: usize) -> bool {
+        let Some(shard) = &mut self.shards[number] else { return false };
+        let skip_percent = self.world.borrow().faults.skip_shard;
+        if self.rng.chance(skip_percent) {
+            return true;
+        }
+        match shard.turn() {
+            Ok(turn) => {
+                shard.check_invariants();
+                self.world.borrow_mut().note("turn", number, 0);
+                if turn == Turn::Ended {
+                    self.shards[number] = None;
+                }
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => panic!("shard {number}: {error}"),
+        }
+    }
+
+    fn step(&mut self, number: usize) -> bool {
+        let now = Circumstances { plan: &self.plan, is_draining: self.is_draining, is_calm: self.is_calm };
+        let client = &mut self.clients[number];
+        let mut world = self.world.borrow_mut();
+        let is_passed_over = self.rng.chance(25);
+        if is_passed_over {
+            return !client.is_over();
+        }
+        let has_carried = world.carry(client.link);
+        client.step(&mut world, &mut self.book, now) || has_carried
+    }
+
+    fn arrive(&mut self) -> bool {
+        let mut progress = false;
+        while self.arrivals_us.last().is_some_and(|&at| at <= self.now_us()) {
+            self.arrivals_us.pop();
+            let mut world = self.world.borrow_mut();
+            let Some(link) = world.connect() else { continue };
+            let who = self.clients.len() as u32;
+            let conduct = conduct(&mut self.rng, &self.plan, who);
+            let rng = self.rng.fork();
+            self.clients.push(Client::new(who, link, world.now_us, rng, conduct, &self.plan));
+            progress = true;
+        }
+        progress
+    }
+
+    /// Nobody has anything to do now: on to the time when someone does.
+    fn skip_to_next(&mut self, end_us: u64) {
+        let mut world = self.world.borrow_mut();
+        let shards = self.shards.iter().zip(&world.stations).filter(|(shard, _)| shard.is_some());
+        let wakes = shards.filter_map(|(_, station)| station.wake_at_us);
+        let clients = self.clients.iter().map(|client| client.due_us(self.is_calm));
+        let arrival = self.arrivals_us.last().copied();
+        let next_us = wakes.chain(clients).chain(arrival).min().unwrap_or(u64::MAX);
+        world.now_us = next_us.clamp(world.now_us, end_us.max(world.now_us));
+    }
+
+    fn drain(&mut self) {
+        self.is_draining = true;
+        let began_us = self.now_us();
+        for mailbox in self.mailboxes.iter() {
+            mailbox.put(&mut vec![Letter::Drain]);
+        }
+        let t = &self.plan.config.timeouts;
+        let end_us = began_us + (t.drain_ms + t.linger_ms) * 1000 + 2_000_000;
+        while self.shards.iter().any(Option::is_some) {
+            assert!(self.now_us() < end_us, "the drain does not end: {:?}", self.shards.iter().flatten());
+            if !self.round() {
+                self.skip_to_next(end_us);
+            }
+        }
+        // What the last turns wrote still reaches the clients.
+        self.run_until_idle();
+    }
+
+    /// A counter's value over all shards.
+    fn sum(&self, name: &str) -> u64 {
+        let all = self.counters.iter().flat_map(|counters| counters.each());
+        all.filter(|(n, _)| *n == name).map(|(_, value)| value).sum()
+    }
+
+    fn check_the_end(&self) -> Outcome {
+        for client in &self.clients {
+            assert!(client.is_over(), "{} outlives the server: {client:?}", client.io.who);
+        }
+        assert_eq!(self.budget.used(), 0, "bytes are still charged");
+        assert_eq!(self.inside.load(Relaxed), 0, "each guest that came in was let out, once");
+        let sum = |name| self.sum(name);
+        for gauge in ["connections", "sessions", "outbox_bytes", "outboxes", "subscriptions"] {
+            assert_eq!(sum(gauge), 0, "{gauge}");
+        }
+        assert_eq!(sum("accepts"), sum("closes"));
+        let world = self.world.borrow();
+        let accepted = world.links.iter().filter(|link| link.accepted_us.is_some()).count();
+        assert_eq!(sum("accepts"), accepted as u64);
+        assert!(sum("deliveries") >= self.book.deliveries);
+        assert!(world.links.iter().all(|link| link.is_dropped), "a socket was not closed");
+        let counts = TELLING.map(|name| (name, sum(name)));
+        Outcome { hash: world.hash, counts: counts.into_iter().chain([("rounds", self.rounds)]).collect() }
+    }
+}
+
+/// When clients come: spread over the first half of the storm, or in bursts.
+fn arrivals(plan: &Plan, rng: &mut Rng, begin_us: u64) -> Vec<u64> {
+    let burst_us = rng.range(0..=plan.activity_us / 2);
+    let burst_percent = rng.pick(&[0, 30, 90]);
+    (0..plan.clients)
+        .map(|_| {
+            let at_us =
+                if rng.chance(burst_percent) { burst_us } else { rng.range(0..=plan.activity_us / 2) };
+            begin_us + at_us
+        })
+        .collect()
+}
+
+fn conduct(rng: &mut Rng, plan: &Plan, who: u32) -> Box<dyn Conduct> {
+    let fan = |manner| Box::new(Fan::new(manner, plan, who));
+    match rng.range(0..=99) {
+        0..36 => fan(Manner::Busy),
+        36..50 => fan(Manner::Quiet),
+        50..55 => fan(Manner::Mute),
+        55..60 => fan(Manner::Deaf),
+        60..63 => fan(Manner::Shy),
+        63..73 => Box::new(Caller::new(plan)),
+        73..87 => Box::new(Guide::new(plan)),
+        _ => Box::new(Rogue::new(rng, plan)),
+    }
+}
