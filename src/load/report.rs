@@ -23,6 +23,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("open_seconds", "from the first dial to the last connection ready"),
     ("open_per_second", "connections opened per second"),
     ("open_latency", "object: from dialling to ready, at this concurrency"),
+    ("pause_ms", "how long threads let events gather, in latencies too"),
     ("hold_seconds", "how long they were held"),
     ("heartbeats", "heartbeats of the server that were answered"),
     ("server_rss_before_bytes", "server's resident memory before the first connection"),
