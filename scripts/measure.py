@@ -9,12 +9,12 @@ import json
 import os
 import resource
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,27 +92,25 @@ def start(command, **options):
 class Server:
     """A running server; use as a context manager. `cores` pins it with taskset."""
 
-    def __init__(self, command, port, cores=None, ready_url=None):
+    def __init__(self, command, port, cores=None, graceful=False):
         self.name = Path(command[0]).name.split("-")[0]
         self.port = port
-        self.graceful = ready_url is not None
+        self.graceful = graceful
         self.log = tempfile.TemporaryFile("w+")
         pinned = ["taskset", "-c", str(cores)] if cores is not None else []
         # nice and taskset become the program, so this is its process id.
         self.process = start([*pinned, *command], stdout=self.log, stderr=self.log)
         self.pid = self.process.pid
-        self._wait_ready(ready_url)
+        self._wait_ready()
 
-    def _wait_ready(self, url):
+    def _wait_ready(self):
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise SystemExit(f"{self.name} ended at once:\n{self.output()}")
-            with contextlib.suppress(OSError):
-                if url is None and "ready" in self.output():
-                    return
-                if url is not None and urllib.request.urlopen(url, timeout=1).status == 200:
-                    return
+            # Its own words: another server may answer on the same port.
+            if " ready: " in self.output() or "ready on " in self.output():
+                return
             time.sleep(0.05)
         self.process.kill()
         raise SystemExit(f"{self.name} was not ready in 30 s:\n{self.output()}")
@@ -142,15 +140,25 @@ class Server:
             raise SystemExit(f"{self.name} exited with {code} after SIGTERM:\n{self.output()}")
 
 
-def throng(binary, shards, port=18000, cores=None, *more):
-    """`throng serve` with an echo endpoint, away from the ports that people use."""
+def free_port(first=18000):
+    """A port, away from those that people use, that is free and has a free neighbour."""
+    for port in range(first, first + 1000, 10):
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind((HOST, port))
+            other.bind((HOST, port + 1))
+            return port
+    raise SystemExit(f"no free port from {first} on")
+
+
+def throng(binary, shards, port, cores=None, *more):
+    """`throng serve` with an echo endpoint; the control listener has the next port."""
     control = f"{HOST}:{port + 1}"
     command = [binary, "serve", "--listen", f"{HOST}:{port}", "--control", control]
     command += ["--shards", shards, "--echo", ECHO, *more]
-    return Server(command, port, cores, f"http://{control}/ready")
+    return Server(command, port, cores, graceful=True)
 
 
-def bare(binary, program, port=18100, cores=None):
+def bare(binary, program, port, cores=None):
     """One of the bare programs."""
     return Server([binary, program, f"{HOST}:{port}"], port, cores)
 

@@ -3,6 +3,9 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use super::probe::Cpu;
+use crate::net::sys;
+
 /// Arguments of `throng bench`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -212,7 +215,17 @@ impl Target {
 
 impl Common {
     /// The server, `default_path` on the development address when no URL was given.
+    ///
+    /// # Errors
+    /// What makes no sense: the URL, a core that may not be used, a process that cannot be read.
     pub(super) fn target(&self, default_path: &str) -> Result<Target, String> {
+        let cores = sys::allowed_cores().unwrap_or_default();
+        if let Some(core) = self.pin.iter().find(|core| !cores.contains(core)) {
+            return Err(format!("--pin {core}: not one of the cores {cores:?}"));
+        }
+        for pid in &self.pid {
+            Cpu::read(&[*pid]).map_err(|e| format!("--pid {pid}: {e}"))?;
+        }
         match &self.url {
             Some(url) => Target::parse(url),
             None => Target::parse(&format!("ws://127.0.0.1:8000{default_path}")),

@@ -223,8 +223,14 @@ fn a_server_that_is_not_there_is_a_failure_of_each_connection() {
         };
         assert_eq!(outcome, Ok(false), "{line}");
     }
-    let Scenario::Idle(args) = args("idle --connections 7 --url http://127.0.0.1/") else { unreachable!() };
-    assert!(matches!(super::idle::run(&args), Err(crew::Refusal::Arguments(_))));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_opened() {
+    for line in ["--url http://127.0.0.1/", "--pid 4294967295", "--pin 100000"] {
+        let Scenario::Idle(args) = args(&format!("idle --connections 7 {line}")) else { unreachable!() };
+        assert!(matches!(super::idle::run(&args), Err(crew::Refusal::Arguments(_))), "{line}");
+    }
 }
 
 #[test]
