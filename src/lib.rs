@@ -1,4 +1,183 @@
-//! throng: a real-time connection engine for Linux.
+//! throng holds very many real-time connections on one Linux box and moves messages between them.
+//!
+//! This page is the library in reading order: first what an embedder needs, then how the engine is put together,
+//! from the outside in. The same crate is the `throng` binary; a program that embeds it gets the whole server.
+//!
+//! # A server
+//!
+//! [`Server::start`] returns once every shard listens. [`Server::wait`] runs the control plane in the calling thread
+//! until the server has drained; [`Server::drain`] begins that.
+//!
+//! ```
+//! use throng::{Config, NoHandler, Outcome, Server};
+//!
+//! // Port 0: any free one. Every field of a configuration has a default.
+//! let config = Config { listen: vec![([127, 0, 0, 1], 0).into()], control: None, shards: 2, ..Config::default() };
+//! let server = Server::start(&config, |_shard| NoHandler)?;
+//! assert_ne!(server.addresses()[0].port(), 0);
+//!
+//! server.drain();
+//! assert_eq!(server.wait()?, Outcome::Drained);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! It speaks the Centrifuge protocol at [`Config::websocket_path`]. [`NoHandler`] adds nothing to that.
+//!
+//! # Endpoints of your own
+//!
+//! A [`Handler`] serves plain WebSocket connections at paths of its choice. There is one per shard, called in that
+//! shard's thread and never concurrently, so it needs no lock. What it remembers of a connection is its
+//! [`Handler::State`], kept inside the connection. What it can ask for, it asks of the [`Peer`]: send, join and leave a
+//! group, broadcast to one, set a timer, close.
+//!
+//! ```
+//! use throng::{CloseReason, Handler, Kind, Message, Peer, Refusal, Request};
+//!
+//! /// Tells each client how many messages it has sent, and after a second without any how long it was silent.
+//! struct Counting;
+//!
+//! impl Handler for Counting {
+//!     type State = u32;
+//!
+//!     fn serves(&self, path: &str) -> bool {
+//!         path == "/count"
+//!     }
+//!
+//!     fn open(
+//!         &mut self,
+//!         _request: &Request<'_>,
+//!         _subprotocol: Option<&'static str>,
+//!         peer: &mut Peer<'_, '_>,
+//!     ) -> Result<u32, Refusal> {
+//!         peer.set_timer(1000);
+//!         Ok(0)
+//!     }
+//!
+//!     fn message(&mut self, count: &mut u32, message: Message<'_>, peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+//!         if message.data.is_empty() {
+//!             return peer.close(4000, "that was nothing");
+//!         }
+//!         *count += 1;
+//!         peer.send(Kind::Text, count.to_string().as_bytes());
+//!         peer.set_timer(1000); // replaces the one before
+//!         Ok(())
+//!     }
+//!
+//!     fn timer(&mut self, _count: &mut u32, peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+//!         peer.send(Kind::Text, b"silent for a second");
+//!         Ok(())
+//!     }
+//! }
+//! # let config = throng::Config { listen: vec![([127, 0, 0, 1], 0).into()], control: None, ..throng::Config::default() };
+//! # let server = throng::Server::start(&config, |_shard| Counting)?;
+//! # let stream = std::net::TcpStream::connect(server.addresses()[0])?;
+//! # let (mut client, _) = tungstenite::client(format!("ws://{}/count", server.addresses()[0]), stream).unwrap();
+//! # fn read(client: &mut tungstenite::WebSocket<std::net::TcpStream>) -> tungstenite::Message {
+//! #     loop {
+//! #         match client.read().unwrap() {
+//! #             tungstenite::Message::Ping(_) => {}
+//! #             message => return message,
+//! #         }
+//! #     }
+//! # }
+//! # for count in 1..3 {
+//! #     client.send("hello".into()).unwrap();
+//! #     assert_eq!(read(&mut client), count.to_string().as_str().into());
+//! # }
+//! # assert_eq!(read(&mut client), "silent for a second".into());
+//! # client.send("".into()).unwrap();
+//! # let tungstenite::Message::Close(Some(frame)) = read(&mut client) else { panic!("no close frame") };
+//! # assert_eq!((u16::from(frame.code), frame.reason.as_str()), (4000, "that was nothing"));
+//! # drop(client);
+//! # server.drain();
+//! # assert_eq!(server.wait()?, throng::Outcome::Drained);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! A group is a channel: a raw client and a Centrifuge client of one channel hear each other, whatever shards they are
+//! in, and all of them see its messages in one order. `examples/room.rs` is a whole chat room, `examples/game.rs` a
+//! world that ticks; `docs/EMBEDDING.md` tells what to expect of the calls and their costs.
+//!
+//! # How it works, from the outside in
+//!
+//! 1. [`config`]: every limit and deadline, decided at start. [`server`]: shards in their threads, the mailboxes
+//!    between them, and [`control`] beside them: metrics, health, signals. It is never on the path of a message.
+//! 2. [`shard`]: one thread, its sockets, its connections, its part of the channels. [`shard::Shard::turn`] is the data
+//!    path on one screen: what is ready, read and act, letters, time, deliveries, writes, burials. Shards share nothing
+//!    and speak by the letters of [`shard::mailbox`].
+//! 3. [`net`]: the one seam to the world. A shard knows sockets, readiness and time through [`net::Net`] only, so a
+//!    whole shard runs in a simulated world as well.
+//! 4. [`session`]: what one connection speaks. It takes bytes and returns an [`session::Action`] for whatever needs more
+//!    than the connection itself. That closed enum is all that a client can cause; [`CloseReason`] is the one list of
+//!    endings.
+//! 5. [`hub`]: channels. Every channel has one [`hub::home::Home`], which orders it; every shard with subscribers
+//!    keeps them in its [`hub::local::Local`].
+//! 6. [`proto`]: protocols without I/O, HTTP heads, WebSocket and Centrifuge; next section.
+//! 7. [`base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
+//!    bytes, outbox, budget, counters.
+//!
+//! Beside them, [`load`] is `throng bench` and [`doctor`] is `throng doctor`. Who may import whom is a table in
+//! `docs/ARCHITECTURE.md`, and `tests/tidy.rs` refuses what is not in it.
+//!
+//! # The parts by themselves
+//!
+//! Protocols own no socket and read no clock: bytes go in, values come out. The WebSocket decoder owns nothing at all
+//! between two messages, and hands out a whole message where it lies, unmasked in place:
+//!
+//! ```
+//! use throng::Kind;
+//! use throng::proto::ws::{Decoder, Event, Limits, Violation};
+//!
+//! let limits = Limits { frame_bytes_max: 1000, message_bytes_max: 1000 };
+//! let mut decoder = Decoder::default();
+//! // A masked text frame, "hi", in two reads.
+//! let mut input = *b"\x81\x82\x01\x02\x03\x04\x69\x6b";
+//! let (mut first, mut rest) = input.split_at_mut(5);
+//! assert!(decoder.next(&mut first, &limits)?.is_none());
+//! assert!(decoder.held_bytes() > 0);
+//! let Some(Event::Message(Kind::Text, payload)) = decoder.next(&mut rest, &limits)? else { panic!("no message") };
+//! assert_eq!(&*payload, b"hi");
+//! # drop(payload);
+//! assert_eq!(decoder.held_bytes(), 0);
+//!
+//! // One variant per rule of the RFC: a client's frames are masked.
+//! let mut input = *b"\x81\x02hi";
+//! let broken = decoder.next(&mut input.as_mut_slice(), &limits);
+//! assert_eq!(broken.unwrap_err(), Violation::Unmasked);
+//! # Ok::<(), Violation>(())
+//! ```
+//!
+//! Time is an argument, too. The wheel has at most one deadline per key and no clock inside:
+//!
+//! ```
+//! use throng::base::wheel::Wheel;
+//!
+//! let mut wheel = Wheel::new(0, 10);
+//! wheel.set(7, 25_000);
+//! wheel.set(8, 40);
+//! assert_eq!(wheel.next(), Some(40));
+//! assert_eq!(wheel.pop_due(50), Some(8));
+//! assert_eq!(wheel.pop_due(50), None);
+//! assert_eq!(wheel.deadline(7), Some(25_000));
+//! ```
+//!
+//! Channels know subscribers by number and publications by reference, and no protocol:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use throng::hub::home::Home;
+//! use throng::hub::home_of;
+//!
+//! let name: Arc<str> = "news".into();
+//! let mut home = Home::new(1000);
+//! home.subscribe(&name, 0).unwrap(); // a subscriber in shard 0
+//! home.subscribe(&name, 3).unwrap(); // and one in shard 3
+//! let (offset, shards) = home.publish(&name).unwrap();
+//! assert_eq!((offset, shards.collect::<Vec<_>>()), (1, vec![0, 3]));
+//!
+//! // The same home for everyone who knows the process's seed.
+//! assert_eq!(home_of(&name, 42, 4), home_of("news", 42, 4));
+//! ```
 
 pub mod base;
 pub mod config;
@@ -11,3 +190,19 @@ pub mod proto;
 pub mod server;
 pub mod session;
 pub mod shard;
+
+pub use config::{Config, Limits, Timeouts};
+pub use control::Outcome;
+pub use proto::http::{Refusal, Request, Status};
+pub use proto::ws::Kind;
+pub use server::{Overloaded, Publisher, Server};
+pub use session::{ClientId, CloseReason, Handler, Message, NoHandler, Peer};
+
+/// The Rust of the documents, compiled with the tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/EMBEDDING.md")]
+    struct Embedding;
+}

@@ -93,7 +93,8 @@ fn serve(config: Config) -> ExitCode {
     logs::end_process_on_panic();
     announce::warning(config.logs.format, &announce::development_warning(&config));
     net::sys::tune_allocator();
-    let server = match Server::start(&config, |_shard| config.echo.as_deref().map(Echo::new)) {
+    let started = Server::start(&config, |_shard| config.echo.as_deref().map(Echo::new));
+    let server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("{error}");
@@ -101,7 +102,7 @@ fn serve(config: Config) -> ExitCode {
         }
     };
     announce::ready(config.logs.format, &server.ready());
-    match server.wait(true) {
+    match server.wait() {
         Ok(outcome) => {
             // Shards may still run when it was not a drain: the process ends with them.
             tracing::info!("{outcome}");

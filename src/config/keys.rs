@@ -102,7 +102,6 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         Slot::Bytes(..) => "BYTES",
         Slot::Milliseconds(..) => "MS",
         Slot::Switch(_) => "true|false",
-        Slot::Path(_) => "PATH",
         Slot::PathOrOff(_) => "PATH|off",
         Slot::Filter(_) => "LEVEL",
         Slot::Format(_) => "text|json",
@@ -158,7 +157,7 @@ pub static KEYS: &[Key] = &[
         "Path of a raw endpoint that echoes every message, for benchmarks and conformance tests",
         |c| Slot::PathOrOff(&mut c.echo),
     ),
-    server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::Path(&mut c.websocket_path)),
+    server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::PathOrOff(&mut c.websocket_path)),
     limit(
         "connections_max",
         "Connections held by the process; beyond it, 503. 0: as many as the descriptor \
@@ -237,7 +236,7 @@ pub static KEYS: &[Key] = &[
     .otherwise("8000, at most a third of ping_interval_ms"),
     deadline(
         "idle_ms",
-        "Raw endpoints: how long a client may send nothing at all; 0: no limit but the \
+        "How long a client may send nothing at all, pongs included; 0: no limit but the \
         heartbeat's",
         |c| Slot::Milliseconds(&mut c.timeouts.idle_ms, 0..=24 * HOUR_MS),
     ),
@@ -296,7 +295,7 @@ mod tests {
                 Slot::Count(v, _) | Slot::Bytes(v, _) => std::ptr::from_mut(v).addr(),
                 Slot::Milliseconds(v, _) => std::ptr::from_mut(v).addr(),
                 Slot::Switch(v) => std::ptr::from_mut(v).addr(),
-                Slot::Path(v) | Slot::Filter(v) => std::ptr::from_mut(v).addr(),
+                Slot::Filter(v) => std::ptr::from_mut(v).addr(),
                 Slot::PathOrOff(v) => std::ptr::from_mut(v).addr(),
                 Slot::Format(v) => std::ptr::from_mut(v).addr(),
             };

@@ -5,6 +5,7 @@
 //! stays far below it.
 
 use super::Config;
+use crate::shard::INPUT_BYTES;
 
 /// User memory of an idle connection that is subscribed to one channel, all included.
 pub const IDLE_CONNECTION_BYTES: usize = 256;
@@ -92,8 +93,8 @@ pub fn worst_case(config: &Config, connections: u64) -> Vec<Item> {
         item("queued and partly received messages", &[limits.queued_bytes_max as u64], "queued_bytes_max"),
         item(
             "input buffers",
-            &[shards, limits.read_bytes_per_turn_max as u64],
-            &format!("{} shards × read_bytes_per_turn_max", n(shards)),
+            &[shards, INPUT_BYTES as u64],
+            &format!("{} shards × {} B", n(shards), n(INPUT_BYTES as u64)),
         ),
         item(
             "mailboxes",

@@ -2,7 +2,7 @@
 //!
 //! Two types, so that nobody reads a half-decided value: [`Args`] is what a person typed, [`Config`] what it
 //! means. The way from one to the other: [`KEYS`] is the one list of keys; `file` and the variables add to what
-//! was typed; [`resolve`] puts a flag before a variable before the file before the default, refuses what is not
+//! was typed; [`resolve()`] puts a flag before a variable before the file before the default, refuses what is not
 //! allowed, and remembers for each key where its value came from ([`Effective`]). [`memory`] says what the
 //! limits cost at worst, `show` prints all of it.
 //!
@@ -40,8 +40,9 @@ pub struct Config {
     pub private_descriptors: bool,
     /// Path of a raw endpoint that echoes every message, for benchmarks and conformance tests. Default none.
     pub echo: Option<String>,
-    /// Path of the Centrifuge endpoint. Default `/connection/websocket`.
-    pub websocket_path: String,
+    /// Path of the Centrifuge endpoint. Default `/connection/websocket`; `None` leaves it out, for an embedder whose own
+    /// endpoints are all there is.
+    pub websocket_path: Option<String>,
     /// Everything that is bounded.
     pub limits: Limits,
     /// Everything that has a deadline.
@@ -115,7 +116,7 @@ pub struct Timeouts {
     /// How long an answer to a heartbeat may take (Centrifuge: disconnect 3012). Default 8,000;
     /// when it is not typed, at most a third of the interval.
     pub pong_timeout_ms: u64,
-    /// Raw endpoints: how long a client may send nothing at all, pongs included. Default 0: no limit but the heartbeat's.
+    /// How long a client may send nothing at all, pongs included. Default 0: no limit but the heartbeat's.
     pub idle_ms: u64,
     /// How long a connection that is being closed may take to read what is queued and say goodbye. Default 5,000.
     pub linger_ms: u64,
@@ -132,7 +133,7 @@ impl Default for Config {
             pin: true,
             private_descriptors: true,
             echo: None,
-            websocket_path: "/connection/websocket".to_owned(),
+            websocket_path: Some("/connection/websocket".to_owned()),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),

@@ -124,7 +124,7 @@ fn conflicts(effective: &Effective) -> Vec<ConfigError> {
         "at least",
         "outbox_bytes_max",
     );
-    rule(echo.as_ref() == Some(websocket_path), "echo", "another path than", "websocket_path");
+    rule(echo.is_some() && echo == websocket_path, "echo", "another path than", "websocket_path");
     let clash = control.is_some_and(|control| listen.iter().any(|&address| overlap(address, control)));
     rule(clash, "control", "another port than", "listen");
     let twice = listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| overlap(**a, *b)));

@@ -32,8 +32,6 @@ pub enum Slot<'a> {
     Milliseconds(&'a mut u64, RangeInclusive<u64>),
     /// True or false.
     Switch(&'a mut bool),
-    /// The path of an endpoint.
-    Path(&'a mut String),
     /// The path of an endpoint, or `"off"`.
     PathOrOff(&'a mut Option<String>),
     /// A log level or directives.
@@ -54,7 +52,6 @@ impl Slot<'_> {
             Self::Bytes(slot, range) => raw.bytes().and_then(|n| in_range(n, &range)).map(|v| *slot = v),
             Self::Milliseconds(slot, range) => raw.number().filter(|n| range.contains(n)).map(|v| *slot = v),
             Self::Switch(slot) => raw.switch().map(|v| *slot = v),
-            Self::Path(slot) => raw.word().and_then(path).map(|v| *slot = v),
             Self::PathOrOff(slot) => raw.word().and_then(path_or_off).map(|v| *slot = v),
             Self::Filter(slot) => raw.word().and_then(filter).map(|v| *slot = v),
             Self::Format(slot) => raw.word().and_then(format).map(|v| *slot = v),
@@ -81,7 +78,6 @@ impl Slot<'_> {
                 format!("milliseconds, a whole number from {} to {}", range.start(), range.end())
             }
             Self::Switch(_) => "true or false".to_owned(),
-            Self::Path(_) => "a path that starts with / and has no ?, # or blank".to_owned(),
             Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off".to_owned(),
             Self::Filter(_) => {
                 "error, warn, info, debug, trace, off, or directives such as info,throng::shard=debug"
@@ -104,8 +100,8 @@ impl Slot<'_> {
             Self::Bytes(v, _) => quote(&size(**v as u64)),
             Self::Milliseconds(v, _) => v.to_string(),
             Self::Switch(v) => v.to_string(),
-            Self::Path(v) | Self::Filter(v) => quote(v),
             Self::PathOrOff(v) => quote(v.as_deref().unwrap_or(OFF)),
+            Self::Filter(v) => quote(v),
             Self::Format(LogFormat::Text) => quote("text"),
             Self::Format(LogFormat::Json) => quote("json"),
         }
@@ -119,8 +115,8 @@ impl Slot<'_> {
             Self::Count(v, _) | Self::Bytes(v, _) => (**v).into(),
             Self::Milliseconds(v, _) => (**v).into(),
             Self::Switch(v) => (**v).into(),
-            Self::Path(v) | Self::Filter(v) => v.as_str().into(),
             Self::PathOrOff(v) => v.as_deref().into(),
+            Self::Filter(v) => v.as_str().into(),
             Self::Format(LogFormat::Text) => "text".into(),
             Self::Format(LogFormat::Json) => "json".into(),
         }

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 pub struct Ready<'a> {
     /// Addresses as bound: a port 0 of the configuration has become a real one.
     pub listen: &'a [SocketAddr],
-    /// Path of the Centrifuge endpoint.
-    pub websocket_path: &'a str,
+    /// Path of the Centrifuge endpoint, if there is one.
+    pub websocket_path: Option<&'a str>,
     /// Number of shards.
     pub shards: usize,
     /// How many connections the limits allow.
@@ -26,7 +26,7 @@ impl fmt::Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "throng {} ready: ", env!("CARGO_PKG_VERSION"))?;
         for address in self.listen {
-            write!(f, "ws://{address}{}, ", self.websocket_path)?;
+            write!(f, "ws://{address}{}, ", self.websocket_path.unwrap_or_default())?;
         }
         let plural = if self.shards == 1 { "" } else { "s" };
         write!(f, "{} shard{plural}, capacity {} connections; ", self.shards, grouped(self.capacity))?;
@@ -82,7 +82,7 @@ mod tests {
         let listen = ["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()];
         let mut ready = Ready {
             listen: &listen[..1],
-            websocket_path: "/connection/websocket",
+            websocket_path: Some("/connection/websocket"),
             shards: 2,
             capacity: 39_800,
             control: Some("127.0.0.1:9000".parse().unwrap()),

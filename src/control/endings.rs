@@ -1,14 +1,9 @@
 //! How a shard's end reaches the control plane. Each shard holds one [`EndNotice`] and cannot end without telling:
 //! a notice that is dropped unsaid, by a panic or an early return, tells that.
-//!
-//! A shard with a descriptor table of its own must not wake the control thread's runtime itself: the runtime's
-//! descriptor has that number only in the control thread's table, and in the shard's it may be a client. So a
-//! notice is sent without any descriptor, and a thread beside the control thread passes it on.
 
 use std::io;
-use std::sync::mpsc;
 use std::thread;
-use tokio::sync::mpsc as wakes;
+use tokio::sync::mpsc;
 
 /// What a shard told.
 #[derive(Debug)]
@@ -27,20 +22,14 @@ pub struct EndNotice {
 
 /// The receiving half.
 #[derive(Debug)]
-pub struct Endings {
-    told: mpsc::Receiver<Ending>,
-    shard_count: usize,
-}
-
-/// Endings on their way to the control thread's runtime.
-#[derive(Debug)]
-pub(super) struct Relay(wakes::Receiver<Ending>);
+pub struct Endings(mpsc::Receiver<Ending>);
 
 /// One notice per shard, in their order, and the half that receives them.
 pub fn endings(shard_count: usize) -> (Vec<EndNotice>, Endings) {
-    let (sender, told) = mpsc::channel();
+    // One place per shard, and each tells once: sending never finds it full.
+    let (sender, receiver) = mpsc::channel(shard_count.max(1));
     let notice = |shard| EndNotice { shard, sender: Some(sender.clone()) };
-    ((0..shard_count).map(notice).collect(), Endings { told, shard_count })
+    ((0..shard_count).map(notice).collect(), Endings(receiver))
 }
 
 impl EndNotice {
@@ -52,7 +41,7 @@ impl EndNotice {
     fn tell(&mut self, result: Result<(), String>) {
         if let Some(sender) = self.sender.take() {
             // Nobody listens any more when the process is already ending.
-            sender.send(Ending { shard: self.shard, result }).ok();
+            sender.try_send(Ending { shard: self.shard, result }).ok();
         }
     }
 }
@@ -65,20 +54,6 @@ impl Drop for EndNotice {
 }
 
 impl Endings {
-    /// Starts to pass endings on to the runtime of the calling thread, whose descriptors the new thread shares.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub(super) fn relay(self) -> io::Result<Relay> {
-        // One place per shard, and each tells once: sending never finds it full.
-        let (sender, receiver) = wakes::channel(self.shard_count.max(1));
-        let pass_on = move || self.told.into_iter().all(|ending| sender.try_send(ending).is_ok());
-        thread::Builder::new().name("endings".to_owned()).spawn(pass_on)?;
-        Ok(Relay(receiver))
-    }
-}
-
-impl Relay {
     /// The next ending. Waits for ever once every shard has told: the caller counts them.
     pub(super) async fn next(&mut self) -> Ending {
         match self.0.recv().await {
@@ -94,12 +69,12 @@ mod tests {
 
     #[test]
     fn each_shard_tells_once() {
-        let (mut notices, endings) = endings(3);
+        let (mut notices, mut endings) = endings(3);
         notices.pop().unwrap().end(Ok(()));
         drop(notices.pop());
         notices.pop().unwrap().end(Err(io::Error::other("full")));
         let mut told = Vec::new();
-        while let Ok(Ending { shard, result }) = endings.told.try_recv() {
+        while let Ok(Ending { shard, result }) = endings.0.try_recv() {
             told.push((shard, result));
         }
         assert_eq!(told, [(2, Ok(())), (1, Err("it ended without a word".into())), (0, Err("full".into()))]);

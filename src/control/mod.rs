@@ -4,12 +4,13 @@
 //! # How the server uses it
 //!
 //! ```text
+//! let runtime = control::runtime()?;        // before any shard has a descriptor table of its own
 //! let (notices, endings) = control::endings(shard_count);
 //! let readiness = Arc::new(Readiness::new(shard_count));
 //! for each shard, on its own thread:        // takes one notice and a clone of the readiness
 //!     listen; readiness.shard_listens();
 //!     notice.end(shard.run())               // a panic is told by the notice's drop
-//! let outcome = control::run(ControlInputs { … })?;   // on the main thread, until all shards have ended
+//! let outcome = control::run(&runtime, ControlInputs { … })?;   // on the main thread, until all shards have ended
 //! ```
 //!
 //! The first SIGTERM or SIGINT calls `drain`, once; the control listener goes on answering (`/ready` with 503)
@@ -35,6 +36,7 @@ use std::future;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use endings::{EndNotice, Endings, endings};
@@ -54,8 +56,9 @@ pub struct ControlInputs {
     pub drain: Box<dyn FnOnce() + Send>,
     /// Where shards tell their end.
     pub endings: Endings,
-    /// Heed SIGTERM and SIGINT. False for a server inside another program, which has its own way to drain.
-    pub signals: bool,
+    /// Whether, and since when, SIGTERM and SIGINT are heeded. `None` for a server inside another program, which has its
+    /// own way to drain.
+    pub signals: Option<Signals>,
 }
 
 /// How it ended.
@@ -91,21 +94,26 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What the control plane runs on. A shard that ends wakes it through a descriptor, so it must be made before any shard
+/// has a descriptor table of its own: there the same number would mean nothing, or a client's socket.
+///
+/// # Errors
+/// When the kernel gives no more descriptors.
+pub fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread().enable_all().build()
+}
+
 /// Runs the control plane on the calling thread until all shards have ended, one has failed, or a second signal
 /// came.
 ///
 /// # Errors
-/// When the runtime, the signal handlers or the listener cannot be set up; no shard has been told anything then.
-pub fn run(inputs: ControlInputs) -> io::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// When the listener cannot be set up; no shard has been told anything then.
+pub fn run(runtime: &Runtime, inputs: ControlInputs) -> io::Result<Outcome> {
     runtime.block_on(supervise(inputs))
 }
 
 async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
-    let ControlInputs { listener, counters, capacity, readiness, drain, endings, signals } = inputs;
-    let mut endings = endings.relay()?;
-    // Before the listener: whoever sees `/ready` may send a signal.
-    let mut signals = if signals { Some(Signals::install()?) } else { None };
+    let ControlInputs { listener, counters, capacity, readiness, drain, mut endings, mut signals } = inputs;
     let mut left = counters.len();
     if let Some(listener) = listener {
         let view = View::new(counters, capacity, Arc::clone(&readiness));
@@ -131,13 +139,19 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     Ok(Outcome::Drained)
 }
 
-struct Signals {
+/// The signals that ask for an end. They are noted from the moment this exists.
+#[derive(Debug)]
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn install() -> io::Result<Self> {
+    /// Handles SIGTERM and SIGINT from now on, in the context of a [`runtime`].
+    ///
+    /// # Errors
+    /// As `sigaction(2)`.
+    pub fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 }
@@ -182,9 +196,14 @@ mod tests {
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),
             endings,
-            signals,
+            signals: None,
         };
-        let thread = thread::spawn(|| run(inputs).unwrap());
+        let thread = thread::spawn(move || {
+            let runtime = runtime().unwrap();
+            let _context = runtime.enter();
+            let signals = signals.then(|| Signals::install().unwrap());
+            run(&runtime, ControlInputs { signals, ..inputs }).unwrap()
+        });
         Running { address, notices, readiness, drained, thread }
     }
 

@@ -245,11 +245,14 @@ impl<B> Local<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::budget::Budget;
+    use crate::base::shared::Shared;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     fn publication(channel: &str) -> Arc<Publication> {
-        Arc::new(Publication { channel: channel.into(), is_text: true, data: b"1".to_vec(), client: None })
+        let data = Shared::new(b"1".to_vec(), &Budget::new(100));
+        Arc::new(Publication { channel: channel.into(), is_text: true, data, client: None })
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod local;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
+use crate::base::shared::Shared;
+
 /// A message in a channel, as published. Immutable; shared by all shards that deliver it.
 #[derive(Debug)]
 pub struct Publication {
@@ -16,8 +18,8 @@ pub struct Publication {
     pub channel: Arc<str>,
     /// Whether the data is text (UTF-8); else any bytes.
     pub is_text: bool,
-    /// The message.
-    pub data: Vec<u8>,
+    /// The message. Counted as long as someone has yet to deliver it.
+    pub data: Shared,
     /// Id of the connection that published it; none when the server did.
     pub client: Option<Box<str>>,
 }

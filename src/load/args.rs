@@ -3,6 +3,9 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use super::probe::Cpu;
+use crate::net::sys;
+
 /// Arguments of `throng bench`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -28,13 +31,13 @@ pub(super) enum Scenario {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Common {
-    /// Server: ws://HOST:PORT/PATH
+    /// Server, ws://HOST:PORT/PATH [default: the scenario's path on 127.0.0.1:8000]
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<String>,
-    /// Threads of the generator; more are added when one descriptor table cannot hold the connections
+    /// Threads of the generator; more are added where one descriptor table is too small
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: u16,
-    /// Cores for the threads, in turn, for example 1 or 2,3 [default: the kernel decides]
+    /// Cores for the threads, in turn, like 1 or 2,3 [default: the kernel decides]
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
     pub(super) pin: Vec<usize>,
     /// Process of the server, for its CPU and memory; several for a group
@@ -56,6 +59,9 @@ pub(super) struct Opening {
     /// Handshakes in progress at a time, all threads together
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) concurrency: u32,
+    /// Milliseconds that a thread lets events gather, in latencies too [default: 0, or 10 with over 4 threads a core]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(..=1000))]
+    pub(super) pause: Option<u16>,
     /// Connections to open per second [default: as fast as they succeed]
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
     pub(super) connect_rate: Option<f64>,
@@ -63,8 +69,6 @@ pub(super) struct Opening {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Idle {
-    #[command(flatten)]
-    pub(super) common: Common,
     #[command(flatten)]
     pub(super) opening: Opening,
     /// Channel that every connection subscribes to
@@ -79,12 +83,12 @@ pub(super) struct Idle {
     /// Bytes of data per publication, as JSON
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
     pub(super) size: u32,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Echo {
-    #[command(flatten)]
-    pub(super) common: Common,
     /// Connections
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) connections: u32,
@@ -106,12 +110,12 @@ pub(super) struct Echo {
     /// No WebSocket: send as many bytes as a masked frame has and expect the same back (for `bare echo`)
     #[arg(long, conflicts_with = "text")]
     pub(super) tcp: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Fanout {
-    #[command(flatten)]
-    pub(super) common: Common,
     #[command(flatten)]
     pub(super) opening: Opening,
     /// Channel
@@ -120,7 +124,7 @@ pub(super) struct Fanout {
     /// Publications per second, on schedule whatever the server does
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
     pub(super) rate: Option<f64>,
-    /// Saturation: the next publication goes out when so many, less one, are not yet at all subscribers [default: 1]
+    /// Saturation: publications under way at a time, until all subscribers have them [default: 1]
     #[arg(long, value_name = "COUNT", conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) in_flight: Option<u32>,
     /// Bytes of data per publication, as JSON
@@ -135,15 +139,15 @@ pub(super) struct Fanout {
     /// No WebSocket: send what a server would send to each subscriber (for `bare fanout`)
     #[arg(long)]
     pub(super) tcp: bool,
-    /// With --tcp: bytes per delivery, framing included, as bytes_per_delivery says for a server [default: the least]
+    /// With --tcp: bytes per delivery, framing included [default: as few as possible]
     #[arg(long, value_name = "BYTES", requires = "tcp", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     pub(super) wire: Option<u32>,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Handshakes {
-    #[command(flatten)]
-    pub(super) common: Common,
     /// Connections under way at a time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(super) concurrency: u32,
@@ -153,12 +157,25 @@ pub(super) struct Handshakes {
     /// Seconds to run before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub(super) warmup: f64,
-    /// End with the WebSocket closing handshake [default: close the socket]
-    #[arg(long)]
-    pub(super) goodbye: bool,
+    /// How a connection ends
+    #[arg(long, value_enum, default_value_t = Ending::Close)]
+    pub(super) ending: Ending,
     /// No WebSocket: the same bytes to a server that answers anything (for `bare accept`)
-    #[arg(long, conflicts_with = "goodbye")]
+    #[arg(long)]
     pub(super) tcp: bool,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// How a connection ends that only came to shake hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Ending {
+    /// The client closes its socket
+    Close,
+    /// WebSocket's closing handshake, then the server closes
+    Goodbye,
+    /// The client resets: no state remains in either kernel
+    Reset,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -198,7 +215,17 @@ impl Target {
 
 impl Common {
     /// The server, `default_path` on the development address when no URL was given.
+    ///
+    /// # Errors
+    /// What makes no sense: the URL, a core that may not be used, a process that cannot be read.
     pub(super) fn target(&self, default_path: &str) -> Result<Target, String> {
+        let cores = sys::allowed_cores().unwrap_or_default();
+        if let Some(core) = self.pin.iter().find(|core| !cores.contains(core)) {
+            return Err(format!("--pin {core}: not one of the cores {cores:?}"));
+        }
+        for pid in &self.pid {
+            Cpu::read(&[*pid]).map_err(|e| format!("--pid {pid}: {e}"))?;
+        }
         match &self.url {
             Some(url) => Target::parse(url),
             None => Target::parse(&format!("ws://127.0.0.1:8000{default_path}")),

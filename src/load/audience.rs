@@ -82,6 +82,9 @@ pub(super) struct Opening {
     /// Connections per second.
     pub(super) rate: Option<f64>,
     pub(super) timeout_ns: u64,
+    /// How long to let events gather before the next look, so that a server's every message does not wake a
+    /// thread: with many threads per core the box would do little else.
+    pub(super) pause: Duration,
 }
 
 /// What one thread brings home.
@@ -160,7 +163,9 @@ impl<'a> Audience<'a> {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
+            let mut seen = 0;
             for event in &events {
+                seen += 1;
                 let index = event.token().0;
                 if self.clients[index].phase == Phase::Connecting {
                     self.connected(index);
@@ -171,6 +176,9 @@ impl<'a> Audience<'a> {
             self.ear.flush();
             if !done {
                 self.sweep();
+            }
+            if seen < EVENTS_PER_WAIT {
+                self.board.clock.sleep_for(self.opening.pause);
             }
         }
         Ok(self.ear.findings)

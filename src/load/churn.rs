@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
 
+use super::args::Ending;
 use super::board::{Board, Lane};
 use super::dial;
 use super::findings::{Failures, Latency};
@@ -49,8 +51,9 @@ pub(super) struct Churn<'a> {
     script: &'a Script,
     board: &'a Board,
     lane: &'a Lane,
-    /// A close frame, when the closing handshake is asked for.
-    goodbye: Option<Vec<u8>>,
+    ending: Ending,
+    /// A close frame.
+    goodbye: Vec<u8>,
     timeout_ns: u64,
     poll: Poll,
     slots: Vec<Slot>,
@@ -66,19 +69,17 @@ impl<'a> Churn<'a> {
         script: &'a Script,
         board: &'a Board,
         lane: &'a Lane,
-        goodbye: bool,
+        ending: Ending,
         timeout_ns: u64,
     ) -> io::Result<Self> {
-        let close = || {
-            let mut frame = Vec::new();
-            frames::push_masked(&mut frame, frames::CLOSE, &1000u16.to_be_bytes());
-            frame
-        };
+        let mut goodbye = Vec::new();
+        frames::push_masked(&mut goodbye, frames::CLOSE, &1000u16.to_be_bytes());
         Ok(Self {
             script,
             board,
             lane,
-            goodbye: goodbye.then(close),
+            ending,
+            goodbye,
             timeout_ns,
             poll: Poll::new()?,
             slots: Vec::new(),
@@ -161,16 +162,16 @@ impl<'a> Churn<'a> {
                     slot.head.extend_from_slice(&self.buffer[..n]);
                     let answered =
                         self.script.manner == Manner::Tcp || self.script.upgrade.check(&slot.head)?.is_some();
-                    match &self.goodbye {
-                        Some(frame) if answered => {
+                    match self.ending {
+                        _ if !answered => {}
+                        Ending::Goodbye => {
                             slot.phase = Phase::Leaving;
-                            socket.write_all(frame).map_err(|e| dial::cause("send", &e))?;
+                            socket.write_all(&self.goodbye).map_err(|e| dial::cause("send", &e))?;
                         }
-                        None if answered => {
+                        Ending::Close | Ending::Reset => {
                             self.done(index);
                             return Ok(());
                         }
-                        _ => {}
                     }
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -183,6 +184,10 @@ impl<'a> Churn<'a> {
     /// One more: closed, and the next begins.
     fn done(&mut self, index: usize) {
         let slot = &mut self.slots[index];
+        if let (Ending::Reset, Some(socket)) = (self.ending, &slot.socket) {
+            // Should it be refused, the connection is closed, which is only slower.
+            drop(SockRef::from(socket).set_linger(Some(Duration::ZERO)));
+        }
         slot.socket = None;
         self.lane.ready.add(1);
         if self.board.recording.load(Relaxed) {

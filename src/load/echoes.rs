@@ -93,12 +93,21 @@ impl Echoes {
         let (before, mut rest) = (self.count, bytes);
         while !rest.is_empty() {
             rest = match self.frame {
-                _ if ring.tcp => self.payload(ring, rest, true, usize::MAX)?,
+                _ if ring.tcp => self.bytes(ring, rest)?,
                 Some(frame) => self.frame_payload(ring, rest, frame)?,
                 None => self.frame_head(ring, rest)?,
             };
         }
         Ok(self.count - before)
+    }
+
+    /// Without frames an echo ends where its length says.
+    fn bytes<'b>(&mut self, ring: &Ring, bytes: &'b [u8]) -> Result<&'b [u8], String> {
+        let taken = self.compare(ring, bytes)?;
+        if self.at == ring.echo(self.count).len() {
+            self.complete();
+        }
+        Ok(&bytes[taken..])
     }
 
     fn frame_head<'b>(&mut self, ring: &Ring, bytes: &'b [u8]) -> Result<&'b [u8], String> {
@@ -125,21 +134,21 @@ impl Echoes {
         bytes: &'b [u8],
         frame: Current,
     ) -> Result<&'b [u8], String> {
-        let rest = match frame.opcode {
-            frames::CONTINUATION | frames::TEXT | frames::BINARY => {
-                let ends = frame.finished && bytes.len() >= frame.left;
-                self.payload(ring, bytes, ends, frame.left)?
-            }
-            _ => {
-                let (taken, rest) = bytes.split_at(bytes.len().min(frame.left));
-                self.control.extend_from_slice(taken);
-                rest
-            }
-        };
-        let left = frame.left - (bytes.len() - rest.len());
+        let (payload, rest) = bytes.split_at(bytes.len().min(frame.left));
+        let left = frame.left - payload.len();
         self.frame = (left > 0).then_some(Current { left, ..frame });
-        if left == 0 {
-            self.end_control(frame.opcode)?;
+        if !matches!(frame.opcode, frames::CONTINUATION | frames::TEXT | frames::BINARY) {
+            self.control.extend_from_slice(payload);
+            return if left == 0 { self.end_control(frame.opcode).map(|()| rest) } else { Ok(rest) };
+        }
+        if self.compare(ring, payload)? < payload.len() {
+            return Err("echo: longer than what was sent".to_owned());
+        }
+        if left == 0 && frame.finished {
+            if self.at < ring.echo(self.count).len() {
+                return Err("echo: shorter than what was sent".to_owned());
+            }
+            self.complete();
         }
         Ok(rest)
     }
@@ -154,32 +163,22 @@ impl Echoes {
         Ok(())
     }
 
-    /// Compares what belongs to the current echo, at most `limit` bytes; `ends` says that the message ends there.
-    fn payload<'b>(
-        &mut self,
-        ring: &Ring,
-        bytes: &'b [u8],
-        ends: bool,
-        limit: usize,
-    ) -> Result<&'b [u8], String> {
+    /// Compares bytes with what the current echo still lacks, and returns how many of them belong to it.
+    fn compare(&mut self, ring: &Ring, bytes: &[u8]) -> Result<usize, String> {
         let echo = ring.echo(self.count);
-        let missing = echo.len() - self.at;
-        let (taken, rest) = bytes.split_at(bytes.len().min(limit).min(missing));
-        if limit != usize::MAX && limit > missing {
-            return Err("echo: longer than what was sent".to_owned());
-        }
+        let expected = &echo[self.at..];
+        let taken = bytes.len().min(expected.len());
         let compared = echo.len() <= SHORT_BYTES || self.count.is_multiple_of(SAMPLED);
-        if compared && taken != &echo[self.at..self.at + taken.len()] {
+        if compared && bytes[..taken] != expected[..taken] {
             return Err("echo: other content than what was sent".to_owned());
         }
-        self.at += taken.len();
-        if self.at == echo.len() && ends {
-            self.at = 0;
-            self.count += 1;
-        } else if ends && !ring.tcp {
-            return Err("echo: shorter than what was sent".to_owned());
-        }
-        Ok(rest)
+        self.at += taken;
+        Ok(taken)
+    }
+
+    fn complete(&mut self) {
+        self.at = 0;
+        self.count += 1;
     }
 }
 

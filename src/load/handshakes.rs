@@ -24,6 +24,9 @@ const NO_DATA: usize = 0;
 /// Runs the scenario and prints its report; whether nothing failed.
 pub(super) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
     let target = args.common.target("/echo").map_err(Refusal::Arguments)?;
+    if args.tcp && args.ending == args::Ending::Goodbye {
+        return Err(Refusal::Arguments("--ending goodbye is a WebSocket's: not with --tcp".to_owned()));
+    }
     let script = Script::new(target, args.tcp, None, NO_DATA);
     let threads = usize::from(args.common.threads);
     let each = (args.concurrency as usize).div_ceil(threads);
@@ -33,7 +36,7 @@ pub(super) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
         &board,
         &args.common.pin,
         |_, lane| {
-            let churn = Churn::new(&script, &board, lane, args.goodbye, args.common.timeout_ns());
+            let churn = Churn::new(&script, &board, lane, args.ending, args.common.timeout_ns());
             churn.and_then(|churn| churn.run(each)).map_err(|e| format!("poller: {e}"))
         },
         || measure(args, &board),

@@ -22,54 +22,46 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("failures", "object: kind of failure or loss, and how many"),
     ("open_seconds", "from the first dial to the last connection ready"),
     ("open_per_second", "connections opened per second"),
-    ("open_latency", "object: from dialling to ready, with the chosen concurrency"),
+    ("open_latency", "object: from dialling to ready, at this concurrency"),
+    ("pause_ms", "how long threads let events gather, in latencies too"),
     ("hold_seconds", "how long they were held"),
     ("heartbeats", "heartbeats of the server that were answered"),
-    ("server_rss_before_bytes", "resident memory of the server before the first connection"),
+    ("server_rss_before_bytes", "server's resident memory before the first connection"),
     ("server_rss_after_bytes", "the same with all connections open"),
     ("server_rss_end_bytes", "the same at the end of the hold"),
     ("server_rss_per_connection_bytes", "growth from before to after, per connection"),
-    (
-        "slab_per_pair_bytes",
-        "growth of the kernel's slab per connection, both ends if the server is on this box",
-    ),
+    ("slab_per_pair_bytes", "growth of kernel slab per connection, both ends if here"),
     ("generator_rss_per_connection_bytes", "the generator's own growth per connection"),
-    ("server_cpu_us_per_connection_second", "CPU time of the server per connection and second of the hold"),
+    ("server_cpu_us_per_connection_second", "server CPU per connection and second of the hold"),
     ("publications", "publications sent while measuring"),
-    ("deliveries", "publications that arrived while measuring, one per subscriber"),
+    ("deliveries", "their arrivals while measuring, one per subscriber"),
     ("deliveries_per_second", "the same per second"),
-    ("publications_per_second", "publications sent per second while measuring"),
+    ("publications_per_second", "publications sent per second"),
     ("bytes_per_delivery", "bytes received per delivery, framing included"),
-    ("server_cpu_us_per_delivery", "CPU time of the server per delivery"),
-    ("latency", "object: from the moment a publication was due, or an echo or handshake begun, to its end"),
-    ("latency_first_quarter", "object: the same for the first quarter of the publications (--rate only)"),
-    ("latency_last_quarter", "object: the same for the last quarter"),
-    (
-        "held",
-        "whether the rate was held: the last quarter was not slower than the first, and nothing is missing",
-    ),
-    ("reach_all", "object: from sending a publication until all subscribers had it (idle --publish)"),
+    ("server_cpu_us_per_delivery", "server CPU per delivery"),
+    ("latency", "object: from the moment it was due or begun to its end"),
+    ("latency_first_quarter", "object: of the first quarter of publications (--rate)"),
+    ("latency_last_quarter", "object: of the last quarter (--rate)"),
+    ("held", "whether the last quarter was as fast as the first"),
+    ("reach_all", "object: until all had a publication (idle --publish)"),
     ("gaps", "publications left out for some subscriber"),
-    ("out_of_order", "publications that came twice or too late for some subscriber"),
-    ("missing", "deliveries that had not come when the timeout was over"),
-    ("in_flight", "publications, or messages per connection, under way at a time"),
+    ("out_of_order", "publications that came twice or too late"),
+    ("missing", "deliveries still missing after the timeout"),
+    ("in_flight", "publications, or messages per connection, under way"),
     ("rate", "publications per second that were asked for"),
     ("size_bytes", "bytes of payload, or of a publication's data"),
     ("messages", "messages echoed while measuring"),
     ("messages_per_second", "the same per second"),
-    ("server_cpu_us_per_message", "CPU time of the server per message echoed"),
+    ("server_cpu_us_per_message", "server CPU per message echoed"),
     ("handshakes", "handshakes completed while measuring"),
     ("handshakes_per_second", "the same per second"),
-    ("server_cpu_us_per_handshake", "CPU time of the server per handshake, its close included"),
+    ("server_cpu_us_per_handshake", "server CPU per handshake, its close included"),
     ("measured_seconds", "how long was measured"),
-    (
-        "server_busiest_thread",
-        "share of a core that the server's busiest thread used while measuring, 0 to 1",
-    ),
+    ("server_busiest_thread", "share of a core used by the server's busiest thread"),
     ("generator_busiest_thread", "the same for the generator"),
-    ("generator_cores", "share of all cores the generator may use that it used, 0 to 1"),
-    ("generator_was_the_limit", "whether one of the two was above 0.9: the server might have done more"),
-    ("ok", "no failure, no loss, no gap: exit code 0"),
+    ("generator_cores", "share that the generator used of the cores it may use"),
+    ("generator_was_the_limit", "whether one of the two was above 0.9"),
+    ("ok", "nothing failed: exit code 0"),
 ];
 
 /// How a number is shown in the table; JSON has it as it is.
@@ -215,9 +207,11 @@ impl Report {
 pub(super) fn json_help() -> String {
     let width = KEYS.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut out = String::from(
-        "Exit code: 0 when nothing failed, 1 after a failed or lost connection, a gap or a disorder, 2 for bad\n\
-         arguments.\n\nKeys of the object that --json prints (each scenario has those that apply; latencies are objects \
-         with\ncount, mean_us, p50_us, p90_us, p99_us, p999_us and max_us):\n",
+        "Exit code: 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder;\n\
+         2 for bad arguments.\n\n\
+         --json prints an object. Each scenario has the keys that apply; what is not known is null.\n\
+         Shares are 0 to 1; latencies are objects with count, mean_us, p50_us, p90_us, p99_us, p999_us\n\
+         and max_us.\n\n",
     );
     for (key, meaning) in KEYS {
         out.push_str(&format!("  {key:width$}  {meaning}\n"));
@@ -337,5 +331,6 @@ mod tests {
         for (key, _) in KEYS {
             assert_eq!(help.matches(&format!("\n  {key} ")).count(), 1, "{key}");
         }
+        assert!(help.lines().all(|line| line.chars().count() <= 98), "wider than a terminal");
     }
 }

@@ -19,6 +19,9 @@ use super::script::Script;
 use super::usage::Mark;
 use crate::net::sys;
 
+/// With more threads than this per core they let events gather for so long.
+const CROWDED: usize = 4;
+const PAUSE_MS: u16 = 10;
 const TICK: Duration = Duration::from_millis(20);
 /// After the last connection, what its server still does for it (replies, timers) takes a moment.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -36,6 +39,7 @@ pub(super) struct Scene<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Opened {
     pub(super) threads: usize,
+    pause_ms: u16,
     wanted: u64,
     pub(super) count: u64,
     failed: u64,
@@ -59,6 +63,8 @@ pub(super) fn perform<R>(
     let limit = limit.map_err(|e| Refusal::Failure(format!("descriptor limit: {e}")))?;
     let wanted = opening.connections as usize;
     let shares = plan::shares(wanted, common.threads.into(), limit).map_err(Refusal::Arguments)?;
+    let crowded = shares.len() > CROWDED * sys::allowed_cores().map_or(1, |cores| cores.len().max(1));
+    let pause_ms = opening.pause.unwrap_or(if crowded { PAUSE_MS } else { 0 });
     let board = Board::new(shares.len());
     let before = Memory::read(&common.pid);
     let part = |index: usize| audience::Opening {
@@ -66,6 +72,7 @@ pub(super) fn perform<R>(
         concurrency: (opening.concurrency as usize / shares.len()).max(1),
         rate: opening.connect_rate.map(|rate| rate / shares.len() as f64),
         timeout_ns: common.timeout_ns(),
+        pause: Duration::from_millis(pause_ms.into()),
     };
     let (played, found) = crew::run(
         &board,
@@ -75,7 +82,13 @@ pub(super) fn perform<R>(
             audience.and_then(Audience::run).map_err(|e| format!("poller: {e}"))
         },
         || {
-            let opened = Opened { threads: shares.len(), wanted: wanted as u64, before, ..Opened::default() };
+            let opened = Opened {
+                threads: shares.len(),
+                pause_ms,
+                wanted: wanted as u64,
+                before,
+                ..Opened::default()
+            };
             let progress = Progress::new(board.clock, name);
             let mut scene = Scene { script, board: &board, common, progress, opened };
             scene.open();
@@ -150,6 +163,13 @@ impl Opened {
         report.figure("open_seconds", "opened within", Unit::Seconds, Some(self.seconds), "");
         let rate = Some(self.count as f64 / self.seconds.max(1e-9));
         report.figure("open_per_second", "rate of opening", Unit::PerSecond, rate, "");
+        report.set("pause_ms", self.pause_ms.into());
+        if self.pause_ms > 0 {
+            report.remark(format!(
+                "Latencies contain up to {} ms in which threads let events gather.",
+                self.pause_ms
+            ));
+        }
         report.latency("open_latency", "time to open", findings.opening.summary());
         let (before, after) = (self.before, self.after);
         report.figure(

@@ -223,8 +223,14 @@ fn a_server_that_is_not_there_is_a_failure_of_each_connection() {
         };
         assert_eq!(outcome, Ok(false), "{line}");
     }
-    let Scenario::Idle(args) = args("idle --connections 7 --url http://127.0.0.1/") else { unreachable!() };
-    assert!(matches!(super::idle::run(&args), Err(crew::Refusal::Arguments(_))));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_opened() {
+    for line in ["--url http://127.0.0.1/", "--pid 4294967295", "--pin 100000"] {
+        let Scenario::Idle(args) = args(&format!("idle --connections 7 {line}")) else { unreachable!() };
+        assert!(matches!(super::idle::run(&args), Err(crew::Refusal::Arguments(_))), "{line}");
+    }
 }
 
 #[test]
@@ -250,9 +256,12 @@ fn echo_and_handshakes_run_against_an_echo_server() {
         let Scenario::Echo(args) = args(&format!("{line} --json --url {url}")) else { unreachable!() };
         assert_eq!(super::echo::run(&args), Ok(true), "{line}");
     }
-    for line in ["handshakes --concurrency 4 --seconds 0.2 --warmup 0", "handshakes --goodbye --seconds 0.2"]
-    {
-        let Scenario::Handshakes(args) = args(&format!("{line} --json --url {url}")) else { unreachable!() };
+    for line in ["--concurrency 4", "--ending goodbye", "--ending reset"] {
+        let Scenario::Handshakes(args) =
+            args(&format!("handshakes --seconds 0.2 --warmup 0 {line} --json --url {url}"))
+        else {
+            unreachable!()
+        };
         assert_eq!(super::handshakes::run(&args), Ok(true), "{line}");
     }
 }

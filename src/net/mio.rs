@@ -92,6 +92,22 @@ impl Listeners {
         Ok(Self { sockets: bound.collect::<io::Result<_>>()?, next: 0 })
     }
 
+    /// Checks that nobody else listens on these addresses. SO_REUSEPORT would let a second server of the same user
+    /// share them in silence, and take a part of the clients.
+    ///
+    /// # Errors
+    /// The first address that is taken or cannot be bound.
+    pub fn check_free(addresses: &[SocketAddr]) -> io::Result<()> {
+        addresses.iter().filter(|address| address.port() != 0).try_for_each(|address| {
+            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            if address.is_ipv6() {
+                socket.set_only_v6(true)?;
+            }
+            socket.bind(&(*address).into()).map_err(|error| cannot_listen(*address, &error))
+        })
+    }
+
     /// The addresses that were bound, with the ports that the kernel chose.
     ///
     /// # Errors
@@ -99,6 +115,10 @@ impl Listeners {
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.sockets.iter().map(TcpListener::local_addr).collect()
     }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }
 
 /// Errors of `accept` that concern the connection that was to be accepted, not the listener (accept(2)).
@@ -215,6 +235,15 @@ mod tests {
     #[test]
     fn a_socket_is_four_bytes() {
         assert_eq!(size_of::<TcpStream>(), if cfg!(debug_assertions) { 16 } else { 4 });
+    }
+
+    #[test]
+    fn an_address_with_a_listener_is_not_free() {
+        let taken = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
+        let addresses = taken.addresses().unwrap();
+        assert_eq!(Listeners::check_free(&addresses).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(taken);
+        Listeners::check_free(&addresses).unwrap();
     }
 
     #[test]

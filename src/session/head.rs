@@ -80,7 +80,7 @@ fn open<H: Handler>(
         Ok(None) => return Ok(None),
         Err(refusal) => return refuse(refusal, cx),
     };
-    let session = if request.path == cx.settings.websocket_path {
+    let session = if cx.settings.websocket_path.as_deref() == Some(request.path) {
         match Upgrade::parse(&request, &[]) {
             Ok(upgrade) => upgrade.write(cx.out),
             Err(refusal) => return refuse(refusal, cx),

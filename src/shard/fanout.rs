@@ -117,7 +117,8 @@ mod tests {
     use super::*;
 
     fn publication(data: &[u8], is_text: bool) -> Arc<Publication> {
-        Arc::new(Publication { channel: "c".into(), is_text, data: data.to_vec(), client: None })
+        let data = Shared::new(data.to_vec(), &Budget::new(100));
+        Arc::new(Publication { channel: "c".into(), is_text, data, client: None })
     }
 
     #[test]

@@ -37,7 +37,7 @@ use mailbox::{Mailbox, Post};
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
 /// read empties it; small enough to stay in the core's cache.
-const INPUT_BYTES: usize = 128 << 10;
+pub const INPUT_BYTES: usize = 128 << 10;
 /// The scratch buffer for outgoing bytes gives its memory back beyond this size.
 const OUT_BYTES_KEPT: usize = 256 << 10;
 
@@ -54,8 +54,11 @@ pub struct Parts<N, H> {
     pub mailboxes: Arc<[Mailbox]>,
     /// Where all shards count; this one writes to its own.
     pub counters: Arc<[Arc<Counters>]>,
-    /// The process's.
+    /// The process's count of queued bytes.
     pub budget: Budget,
+    /// The process's count of published bytes that some shard has yet to deliver. Deliveries go on whatever clients
+    /// send, so while it is exhausted nothing is read from them: publishers wait, and nothing grows.
+    pub publication_budget: Budget,
     /// The process's random number: names of connections and homes of channels follow from it.
     pub seed: u64,
     /// Connections that this shard can hold: what its descriptor table allows.
@@ -73,6 +76,7 @@ pub struct Shard<N: Net, H: Handler> {
     local: Local<Batch>,
     post: Post,
     budget: Budget,
+    publication_budget: Budget,
     counters: Arc<Counters>,
     admission: Admission,
     drain: Option<Drain>,
@@ -80,6 +84,8 @@ pub struct Shard<N: Net, H: Handler> {
     limits: Limits,
     timeouts: Timeouts,
     seed: u64,
+    /// Others do not keep up: nothing is read from clients in this turn.
+    is_congested: bool,
     /// The present of this turn, in microseconds: read once, after the poll.
     now_us: u64,
     events: Vec<Ready>,
@@ -107,7 +113,17 @@ pub enum Turn {
 impl<N: Net, H: Handler> Shard<N, H> {
     /// A shard that has not taken its first turn.
     pub fn new(parts: Parts<N, H>, config: &Config) -> Self {
-        let Parts { mut net, handler, shard, mailboxes, counters, budget, seed, capacity } = parts;
+        let Parts {
+            mut net,
+            handler,
+            shard,
+            mailboxes,
+            counters,
+            budget,
+            publication_budget,
+            seed,
+            capacity,
+        } = parts;
         let limits = config.limits.clone();
         let now_us = net.now_us();
         Self {
@@ -143,6 +159,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             net,
             handler,
             budget,
+            publication_budget,
+            is_congested: false,
         }
     }
 
@@ -158,9 +176,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if self.budget.is_exhausted() {
             self.relieve();
         }
-        let congested = self.post.is_congested(self.limits.mailbox_letters_max) || self.budget.is_exhausted();
-        self.handle_events(congested);
-        self.resume_unread(congested);
+        self.is_congested =
+            self.post.is_congested(self.limits.mailbox_letters_max) || self.publication_budget.is_exhausted();
+        self.handle_events();
+        self.resume_unread();
         self.accept();
         self.expire();
         self.drain_step();
@@ -175,7 +194,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         Ok(if self.is_drained() { Turn::Ended } else { Turn::GoOn })
     }
 
-    fn handle_events(&mut self, congested: bool) {
+    fn handle_events(&mut self) {
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             match event {
@@ -187,7 +206,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                         self.on_writable(key);
                     }
                     if readable || closed {
-                        self.on_readable(key, closed, congested);
+                        self.on_readable(key, closed);
                     }
                 }
             }

@@ -13,7 +13,7 @@ use crate::net::Net;
 use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
 
 impl<N: Net, H: Handler> Shard<N, H> {
-    pub(super) fn on_readable(&mut self, key: Key, closed: bool, congested: bool) {
+    pub(super) fn on_readable(&mut self, key: Key, closed: bool) {
         let Some(conn) = self.conns.entry_mut(key) else {
             self.counters.stale_ids.add(1);
             return;
@@ -22,7 +22,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if conn.is_read_paused || conn.is_unread {
             return;
         }
-        if congested {
+        if self.is_congested {
             conn.is_unread = true;
             self.unread.push(key);
             return;
@@ -31,8 +31,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Takes up the connections that an earlier turn left with unread input. They wait on while others are congested.
-    pub(super) fn resume_unread(&mut self, congested: bool) {
-        if congested {
+    pub(super) fn resume_unread(&mut self) {
+        if self.is_congested {
             if !self.unread.is_empty() {
                 self.counters.mailbox_pauses.add(1);
             }
@@ -106,10 +106,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.close(key, CloseReason::Refused(super::close::UNAVAILABLE));
         }
         let mut input = std::mem::take(&mut self.input);
-        let outcome =
-            self.with_session(key, |session, handler, cx| session.receive(&mut input[..count], handler, cx));
+        let answer = self.with_session(key, |session, handler, cx| {
+            (session.receive(&mut input[..count], handler, cx), cx.in_place.take())
+        });
+        if let Some((_, Some(in_place))) = &answer {
+            self.write_in_place(key, &mut input, in_place);
+        }
         self.input = input;
-        match outcome {
+        match answer.map(|(outcome, _)| outcome) {
             None => return,
             Some(Ok(())) => {}
             Some(Err(reason)) => {
@@ -175,6 +179,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             settings: &self.settings,
             client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
             out: &mut self.out,
+            in_place: None,
             actions: &mut self.actions,
             counts: Counts::default(),
         };

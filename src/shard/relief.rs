@@ -1,8 +1,7 @@
 //! What happens when the process-wide budget of queued bytes is exhausted: those who hold most let go.
 //!
-//! While it is exhausted nobody is read, so that nothing more is queued. That must pass at once: answers to
-//! heartbeats wait too, and those who hold the bytes may be clients that never read again. So every turn begins by
-//! closing holders, the largest first, until there is room.
+//! Those who hold the bytes may be clients that never read again, or never end a message that they began. So every
+//! turn begins by closing holders, the largest first, until there is room.
 
 use std::cmp::Reverse;
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::conn::{Conn, Stage, Sub, SubState};
 use super::mailbox::{Letter, ReplyTo};
+use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::local::{ChannelId, Local, Subscriber};
 use crate::hub::{Publication, home, home_of};
@@ -20,6 +21,9 @@ use crate::session::{Action, ClientId, Handler, Session};
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Carries out what the session asked for.
     pub(super) fn act(&mut self, key: Key) {
+        if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+            return self.actions.clear();
+        }
         // An answer may ask for more; those actions come behind.
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
@@ -156,6 +160,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let client = ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() };
         let client = Some(client.to_string().into_boxed_str());
         let home = self.home_of(&channel);
+        let data = Shared::new(data, &self.publication_budget);
         let publication = Arc::new(Publication { channel, is_text, data, client });
         let reply_to = request.map(|request| ReplyTo { shard: self.post.shard(), conn: key, request });
         self.post.send(home, Letter::Publish { publication, reply_to });

@@ -12,6 +12,14 @@ const EXPIRIES_PER_TURN_MAX: usize = 4096;
 /// How long a turn sleeps at most while it waits for others to take their letters, or for a drain's next step.
 const STEP_MS: u64 = 5;
 
+/// When the first heartbeat of the connection at `index` comes, after its handshake. Not at once for the first of all
+/// connections, which a quiet server gives its place again and again.
+fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
+    const GOLDEN: u32 = 0x9E37_79B9;
+    let part = u64::from(index.wrapping_add(1).wrapping_mul(GOLDEN));
+    (interval_ms * part) >> 32
+}
+
 impl<N: Net, H: Handler> Shard<N, H> {
     /// The beat that it is now.
     #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
@@ -30,10 +38,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         {
             return Some(0);
         }
-        // Unread input waits only for congestion to pass, else the last turn would have read it.
+        // Unread input waits for its next share of a turn, or for congestion to pass.
         let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
-        let unread =
-            if self.unread.is_empty() { None } else { Some(now_ms + u64::from(self.budget.is_exhausted())) };
+        let unread = if self.unread.is_empty() { None } else { Some(now_ms + u64::from(self.is_congested)) };
         let paused = self.admission.paused_until_ms.filter(|_| accepts);
         let next = [self.wheel.next(), step, unread, paused].into_iter().flatten().min()?;
         Some(next.saturating_sub(now_ms))
@@ -58,14 +65,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Begins to send heartbeats. The first comes after a part of the interval that differs from connection to
     /// connection by the golden ratio, so that those that came together are spread evenly.
     pub(super) fn start_heartbeat(&mut self, key: Key) {
-        const GOLDEN: u32 = 0x9E37_79B9;
-        let part = u64::from(key.index().wrapping_mul(GOLDEN));
         let interval_ms = self.timeouts.ping_interval_ms;
         if interval_ms == 0 {
             let idle_ms = self.timeouts.idle_ms;
             return if idle_ms > 0 { self.set_due(key, idle_ms) } else { self.no_due(key) };
         }
-        self.set_due(key, (interval_ms * part) >> 32);
+        self.set_due(key, first_heartbeat_ms(key.index(), interval_ms));
     }
 
     fn no_due(&mut self, key: Key) {
@@ -149,5 +154,22 @@ impl<N: Net, H: Handler> Shard<N, H> {
         conn.due = now.saturating_add(beat_at_or_after(self.timeouts.pong_timeout_ms));
         self.arm(key);
         self.write_out(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_heartbeats_are_spread_evenly_and_none_comes_at_once() {
+        let mut tenths = [0; 10];
+        for index in 0..1000 {
+            let after_ms = first_heartbeat_ms(index, 25_000);
+            assert!(after_ms < 25_000);
+            tenths[usize::try_from(after_ms / 2500).unwrap()] += 1;
+        }
+        assert!(tenths.iter().all(|count| (95..=105).contains(count)), "{tenths:?}");
+        assert!((0..5).all(|index| first_heartbeat_ms(index, 25_000) > 1000));
     }
 }

@@ -5,6 +5,16 @@
 //! a kernel stands in `tests/sim`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot talk to its server has failed")]
+#![expect(clippy::disallowed_methods, reason = "these tests wait for another process, in real time")]
 
+mod channels;
+mod deadlines;
+mod descriptors;
+mod drain;
+mod embedded;
 mod peer;
+mod regressions;
+mod serve;
+mod slow;
 mod support;
+mod websocket;

@@ -86,6 +86,7 @@ impl Run {
             .collect();
         let counters: Arc<[Arc<Counters>]> = (0..plan.shards).map(|_| Arc::default()).collect();
         let budget = Budget::new(plan.config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(plan.config.limits.queued_bytes_max / 4);
         let inside = Arc::new(AtomicI64::new(0));
         let shards = (0..plan.shards)
             .map(|shard| {
@@ -96,6 +97,7 @@ impl Run {
                     mailboxes: Arc::clone(&mailboxes),
                     counters: Arc::clone(&counters),
                     budget: budget.clone(),
+                    publication_budget: publication_budget.clone(),
                     seed,
                     capacity: plan.capacity,
                 };

@@ -59,6 +59,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         modules: &["proto"],
         may_import: &["base"],
         crates: &[
+            "data_encoding",
             "tungstenite",
             "httparse",
             "serde",

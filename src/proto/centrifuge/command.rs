@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// One command: an id and at most one request.
@@ -72,8 +72,13 @@ pub struct Publish<'a> {
     #[serde(borrow)]
     pub channel: Cow<'a, str>,
     /// The message: any JSON value.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "present")]
     pub data: Option<&'a RawValue>,
+}
+
+/// Keeps `null`, a message like any other, apart from no message at all.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// A message to the server itself, without a reply.
@@ -191,6 +196,18 @@ mod tests {
         let Request::Publish(publish) = command.into_request() else { panic!("not a publish") };
         assert_eq!(publish.data.unwrap().get(), r#"{"b" : [1.50, "\u00e9"]}"#);
         assert!(matches!(publish.channel, Cow::Borrowed("c")));
+    }
+
+    #[test]
+    fn null_is_a_message_and_none_is_not() {
+        for (frame, data) in [
+            (&br#"{"id":3,"publish":{"channel":"c","data":null}}"#[..], Some("null")),
+            (br#"{"id":3,"publish":{"channel":"c"}}"#, None),
+        ] {
+            let command = Command::parse_frame(frame).next().unwrap().unwrap();
+            let Request::Publish(publish) = command.into_request() else { panic!("not a publish") };
+            assert_eq!(publish.data.map(RawValue::get), data);
+        }
     }
 
     #[test]

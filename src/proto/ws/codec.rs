@@ -12,7 +12,7 @@ use std::ops::{Deref, DerefMut};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::frame::{ClientHeader, read_header};
+use super::frame::{ClientHeader, read_header, read_usual_header};
 use super::utf8::{Invalid, Utf8};
 use super::{Violation, mask};
 
@@ -116,6 +116,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The rule that was broken; the connection must then be failed with [`Violation::close_code`].
+    #[inline]
     pub fn next<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -123,6 +124,9 @@ impl Decoder {
     ) -> Result<Option<Event<'a>>, Violation> {
         loop {
             if self.0.is_none() {
+                if let Some(event) = next_usual(input, limits)? {
+                    return Ok(Some(event));
+                }
                 match self.next_whole(input, limits)? {
                     Whole::Event(event) => return Ok(Some(event)),
                     Whole::Nothing => return Ok(None),
@@ -149,8 +153,7 @@ impl Decoder {
         self.0.as_deref().map_or(0, |partial| size_of::<Partial>() + partial.message.capacity())
     }
 
-    /// The usual case: nothing is in progress and a whole unfragmented frame lies in the input.
-    #[inline]
+    /// Nothing is in progress, and perhaps a whole unfragmented frame lies in the input.
     fn next_whole<'a>(&mut self, input: &mut &'a mut [u8], limits: &Limits) -> Result<Whole<'a>, Violation> {
         if input.is_empty() {
             return Ok(Whole::Nothing);
@@ -171,14 +174,35 @@ impl Decoder {
         let payload = &mut frame[header_len..];
         mask::apply(payload, key, 0);
         match header.opcode {
-            OpCode::Data(Data::Text) => {
-                simdutf8::basic::from_utf8(payload).map_err(|_| Violation::Utf8)?;
-                Ok(Whole::Event(Event::Message(Kind::Text, Payload::Slice(payload))))
-            }
-            OpCode::Data(_) => Ok(Whole::Event(Event::Message(Kind::Binary, Payload::Slice(payload)))),
+            OpCode::Data(Data::Text) => whole_message(Kind::Text, payload).map(Whole::Event),
+            OpCode::Data(_) => whole_message(Kind::Binary, payload).map(Whole::Event),
             OpCode::Control(control) => control_event(control, Payload::Slice(payload)).map(Whole::Event),
         }
     }
+}
+
+/// The usual case, and therefore the fast one: a whole data message in one frame with a short header.
+#[inline]
+fn next_usual<'a>(input: &mut &'a mut [u8], limits: &Limits) -> Result<Option<Event<'a>>, Violation> {
+    let Some((kind, key, length, header_len)) = read_usual_header(input) else { return Ok(None) };
+    let frame_len = header_len + length;
+    if frame_len > input.len() || length > limits.frame_bytes_max || length > limits.message_bytes_max {
+        return Ok(None);
+    }
+    let (frame, rest) = std::mem::take(input).split_at_mut(frame_len);
+    *input = rest;
+    let payload = &mut frame[header_len..];
+    mask::apply(payload, key, 0);
+    whole_message(kind, payload).map(Some)
+}
+
+/// An unmasked message in one piece.
+#[inline]
+fn whole_message(kind: Kind, payload: &mut [u8]) -> Result<Event<'_>, Violation> {
+    if kind == Kind::Text {
+        simdutf8::basic::from_utf8(payload).map_err(|_| Violation::Utf8)?;
+    }
+    Ok(Event::Message(kind, Payload::Slice(payload)))
 }
 
 enum Whole<'a> {
@@ -395,6 +419,7 @@ mod tests {
             (frame(0x8b, b""), Violation::ReservedOpcode),
             (vec![0x82, 0x05], Violation::Unmasked),
             (vec![0x82, 0x7e], Violation::Unmasked),
+            (vec![0x83, 0x7e, 0, 200], Violation::Unmasked),
             (loose, Violation::LengthForm),
             (long.to_vec(), Violation::LengthForm),
             (frame(0x09, b""), Violation::ControlFragmented),

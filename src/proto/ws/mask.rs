@@ -13,7 +13,11 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4], offset: usize) {
         xor_wide(low, wide);
         xor_wide(high, wide);
     }
-    let mut words = chunks.into_remainder().chunks_exact_mut(4);
+    let mut sixteens = chunks.into_remainder().chunks_exact_mut(16);
+    for chunk in &mut sixteens {
+        xor_wide(chunk, wide);
+    }
+    let mut words = sixteens.into_remainder().chunks_exact_mut(4);
     for chunk in &mut words {
         let masked = u32::from_ne_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]) ^ word;
         chunk.copy_from_slice(&masked.to_ne_bytes());

@@ -1,5 +1,9 @@
-//! What the tests stand on: clients that speak bytes.
+//! What the tests stand on: a server of their own, and clients that speak bytes.
 
+pub(crate) mod centrifuge;
 pub(crate) mod peer;
+pub(crate) mod server;
 
+pub(crate) use centrifuge::Client;
 pub(crate) use peer::{Frame, Peer};
+pub(crate) use server::{Server, until};

@@ -1,8 +1,12 @@
 //! A whole server: shards in their threads, the mailboxes between them, the control plane beside them.
 //!
-//! What must exist before the shards part is made here, in the calling thread: pollers and wakers, whose
-//! descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
+//! What must exist before the shards part is made here, in the calling thread: pollers and wakers, the control
+//! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts.
+
+mod publisher;
+
+pub use publisher::{Overloaded, Publisher};
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -12,11 +16,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Instant;
 
+use tokio::runtime::Runtime;
+
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
-use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness};
+use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
 use crate::net::{Listeners, MioNet, sys};
 use crate::session::Handler;
 use crate::shard::mailbox::{Letter, Mailbox};
@@ -24,6 +30,9 @@ use crate::shard::{Parts, Shard, Turn};
 
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
+
+/// Publications on their way may take this part of `queued_bytes_max`, beside what is queued for connections.
+const PUBLICATION_SHARE: usize = 4;
 
 /// A server whose shards are listening. Dropping it leaves them running; see [`Server::drain`] and [`Server::wait`].
 #[derive(Debug)]
@@ -35,7 +44,10 @@ pub struct Server {
     counters: Arc<[Arc<Counters>]>,
     mailboxes: Arc<[Mailbox]>,
     readiness: Arc<Readiness>,
+    runtime: Runtime,
     endings: Endings,
+    publisher: Publisher,
+    signals: Option<Signals>,
 }
 
 /// What a shard's thread needs to become a shard.
@@ -53,27 +65,25 @@ struct Start<H> {
 impl Server {
     /// Starts all shards and returns once each of them listens. `make_handler` is called once per shard, with its number.
     ///
+    /// With `private_descriptors`, each shard's table begins as a copy of the caller's: what is open now stays open in
+    /// the shards, also after the caller has closed it. Start the server before opening what must be closed for good.
+    ///
     /// # Errors
     /// When an address cannot be bound, or descriptors for pollers run out. Shards that had started then end again.
     pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
-        let descriptors =
-            sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
-        let mut config = config.clone();
-        if config.private_descriptors && !can_unshare() {
-            tracing::warn!(
-                "descriptor tables cannot be made private here: one limit holds for all shards together"
-            );
-            config.private_descriptors = false;
-        }
+        Listeners::check_free(&config.listen)?;
+        let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
         let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let (nets, mailboxes) = worlds(config.shards)?;
+        let runtime = control::runtime()?;
         let cores = sys::allowed_cores().unwrap_or_default();
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         let seed = RandomState::new().build_hasher().finish();
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
@@ -86,6 +96,7 @@ impl Server {
                 mailboxes: Arc::clone(&mailboxes),
                 counters: Arc::clone(&counters),
                 budget: budget.clone(),
+                publication_budget: publication_budget.clone(),
                 seed,
                 capacity: shard_capacity,
             };
@@ -103,6 +114,7 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
+        let publisher = Publisher { mailboxes: Arc::clone(&mailboxes), publication_budget, seed };
         let server = Self {
             config,
             addresses: listen,
@@ -111,7 +123,10 @@ impl Server {
             counters,
             mailboxes,
             readiness,
+            runtime,
             endings,
+            publisher,
+            signals: None,
         };
         match control_listener {
             Ok(control_listener) => Ok(Self { control_listener, ..server }),
@@ -152,34 +167,65 @@ impl Server {
         }
     }
 
+    /// A handle with which any thread can publish into channels.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
+    /// From here on SIGTERM and SIGINT are noted; [`Server::wait`] acts on them. Call it before saying that the server is
+    /// ready: until then, a signal ends the process.
+    ///
+    /// # Errors
+    /// As `sigaction(2)`.
+    pub fn heed_signals(&mut self) -> io::Result<()> {
+        let _context = self.runtime.enter();
+        self.signals = Some(Signals::install()?);
+        Ok(())
+    }
+
     /// What to tell whoever started it.
     pub fn ready(&self) -> Ready<'_> {
         Ready {
             listen: &self.addresses,
-            websocket_path: &self.config.websocket_path,
+            websocket_path: self.config.websocket_path.as_deref(),
             shards: self.config.shards,
             capacity: self.capacity,
             control: self.control_address(),
         }
     }
 
-    /// Runs the control plane in the calling thread until all shards have ended after a drain. With `signals`, SIGTERM
-    /// and SIGINT begin the drain, and a second one returns at once, with shards still running: end the process then.
+    /// Runs the control plane in the calling thread until all shards have ended after a drain. If signals are heeded,
+    /// the first begins the drain, and a second one returns at once, with shards still running: end the process then.
     ///
     /// # Errors
     /// When the control plane cannot be set up.
-    pub fn wait(self, signals: bool) -> io::Result<Outcome> {
+    pub fn wait(self) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
-        control::run(ControlInputs {
+        let inputs = ControlInputs {
             listener: self.control_listener,
             counters: self.counters.to_vec(),
             capacity: self.capacity,
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
             endings: self.endings,
-            signals,
-        })
+            signals: self.signals,
+        };
+        control::run(&self.runtime, inputs)
     }
+}
+
+/// Raises the descriptor limit, and gives up private tables where they cannot be had. Returns what holds then.
+fn settle(config: &Config) -> io::Result<(Config, u64)> {
+    let descriptors =
+        sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
+    let mut config = config.clone();
+    if config.private_descriptors && !can_unshare() {
+        tracing::warn!(
+            "descriptor tables cannot be made private here: one limit holds for all shards together"
+        );
+        config.private_descriptors = false;
+    }
+    Ok((config, descriptors))
 }
 
 fn send_drain(mailboxes: &[Mailbox]) {
@@ -229,6 +275,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
         tracing::warn!(%error, core, "a shard could not be pinned");
     }
     let listening = (|| {
+        sys::block_signals()?;
         if config.private_descriptors {
             sys::unshare_descriptors()?;
         }

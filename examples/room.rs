@@ -1,0 +1,59 @@
+//! Rooms over plain WebSocket: what one client says, everyone in the room hears, in one order for all.
+//!
+//! `cargo run --example room`, then connect any WebSocket clients to `ws://127.0.0.1:8000/room/lobby?name=ada`.
+//! The room may hold clients of every shard; no code here knows how many there are.
+
+use throng::{CloseReason, Config, Handler, Kind, Message, Peer, Refusal, Request, Server, Status};
+
+/// The endpoint. Each shard has one of its own, so there is nothing to lock.
+pub struct Rooms;
+
+/// What is remembered of each connection, inside the connection.
+pub struct Member {
+    room: Box<str>,
+    name: Box<str>,
+}
+
+impl Handler for Rooms {
+    type State = Member;
+
+    fn serves(&self, path: &str) -> bool {
+        path.starts_with("/room/")
+    }
+
+    /// Comes in, or is refused with a status and one sentence before any WebSocket exists.
+    fn open(
+        &mut self,
+        request: &Request<'_>,
+        _subprotocol: Option<&'static str>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<Member, Refusal> {
+        let name =
+            request.query.and_then(|query| query.strip_prefix("name=")).filter(|name| !name.is_empty());
+        let name = name.ok_or(Refusal::new(Status::Forbidden, "say who you are: ?name=ada"))?;
+        peer.join(request.path); // a group is a channel, here named like the path
+        peer.broadcast(request.path, Kind::Text, format!("{name} comes in").as_bytes());
+        Ok(Member { room: request.path.into(), name: name.into() })
+    }
+
+    /// Copied once, encoded once, however many members there are.
+    fn message(
+        &mut self,
+        who: &mut Member,
+        said: Message<'_>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<(), CloseReason> {
+        let Some(text) = said.text() else { return peer.close(4000, "text only") };
+        peer.broadcast(&who.room, Kind::Text, format!("{}: {text}", who.name).as_bytes());
+        Ok(())
+    }
+}
+
+fn main() -> std::io::Result<()> {
+    let config = Config { control: None, ..Config::default() };
+    let mut server = Server::start(&config, |_shard| Rooms)?;
+    server.heed_signals()?;
+    println!("ws://{}/room/lobby?name=ada", server.addresses()[0]);
+    println!("{}", server.wait()?); // until Ctrl-C; then everyone is asked to come back later
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Commands of a Centrifuge client.
+
+use serde_json::Value;
+use throng::proto::centrifuge::{Command, Error};
+use throng::session::centrifuge::Centrifuge;
+use throng::session::{Action, CloseReason, Session};
+
+use super::{Driver, server_frames};
+
+/// Frames of a client that has connected, each ended by a zero byte.
+///
+/// # Panics
+/// When something does not hold that must.
+pub fn centrifuge_commands(data: &[u8]) {
+    let mut driver = Driver::new(Session::Centrifuge(Centrifuge::default()));
+    let connected = driver.receive([client_frame(br#"{"id":1,"connect":{}}"#).as_slice()]);
+    assert_eq!(connected, Ok(()));
+    for frame in data.split(|&byte| byte == 0) {
+        driver.out.clear();
+        let wanted = wanted_replies(frame);
+        let outcome = driver.receive([client_frame(frame).as_slice()]);
+        let immediate = replies(&driver.out);
+        let later = answer_all(&mut driver);
+        match outcome {
+            Ok(()) => {
+                let mut got = [immediate, later].concat();
+                got.sort_unstable();
+                assert_eq!(Some(got), wanted, "each command with an id is answered once");
+            }
+            Err(CloseReason::BadRequest) => return,
+            Err(CloseReason::Violation(_)) => {
+                assert!(std::str::from_utf8(frame).is_err() || frame.len() > 1 << 16);
+                return;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The ids that a frame of good commands asks for, sorted; `None` when they are not all good.
+fn wanted_replies(frame: &[u8]) -> Option<Vec<u64>> {
+    let mut ids = Vec::new();
+    let mut count = 0;
+    for command in Command::parse_frame(frame) {
+        let command = command.ok()?;
+        count += 1;
+        assert!(count <= frame.len(), "a command takes at least one byte");
+        if command.id > 0 {
+            ids.push(u64::from(command.id));
+        }
+    }
+    ids.sort_unstable();
+    // A message to the server itself may carry no id; whoever gives it one is a bad request.
+    Some(ids)
+}
+
+/// Ids of the replies in what the server wrote: frames of text, one JSON object per line.
+fn replies(out: &[u8]) -> Vec<u64> {
+    let mut ids = Vec::new();
+    for (opcode, payload) in server_frames(out) {
+        assert_eq!(opcode, 1);
+        let text = std::str::from_utf8(payload).expect("text frames are text");
+        for line in text.split('\n') {
+            let reply: Value = serde_json::from_str(line).expect("one JSON object per line");
+            ids.push(reply["id"].as_u64().expect("a reply has an id"));
+        }
+    }
+    ids
+}
+
+/// Answers what the session asked of its shard, half of it with an error; the ids of those replies.
+fn answer_all(driver: &mut Driver) -> Vec<u64> {
+    driver.out.clear();
+    for (n, action) in std::mem::take(&mut driver.actions).into_iter().enumerate() {
+        let outcome = if n % 2 == 0 { Ok(()) } else { Err(Error::LIMIT_EXCEEDED) };
+        match action {
+            Action::Subscribe { channel, request } => {
+                assert!(!channel.is_empty() && channel.len() <= driver.settings.channel_name_bytes_max);
+                driver
+                    .with(|session, handler, cx| session.subscribed(&channel, request, outcome, handler, cx));
+            }
+            Action::Publish { channel, is_text, data, request } => {
+                assert!(!channel.is_empty() && channel.len() <= driver.settings.channel_name_bytes_max);
+                assert!(is_text && serde_json::from_slice::<Value>(&data).is_ok(), "data is JSON");
+                let request = request.expect("a client's publication is answered");
+                driver.with(|session, _, cx| session.published(request, outcome, cx));
+            }
+            Action::Unsubscribe { channel } => assert!(!channel.is_empty()),
+            Action::SetTimer { .. } => panic!("no timers here"),
+        }
+    }
+    replies(&driver.out)
+}
+
+/// Masked with zeros: as it is. Text when it can be.
+fn client_frame(payload: &[u8]) -> Vec<u8> {
+    let opcode = if std::str::from_utf8(payload).is_ok() { 0x81 } else { 0x82 };
+    let mut frame = vec![opcode];
+    match u16::try_from(payload.len()) {
+        Ok(length @ 0..126) => frame.push(0x80 | length.to_be_bytes()[1]),
+        Ok(length) => {
+            frame.push(0x80 | 126);
+            frame.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            frame.push(0x80 | 127);
+            frame.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}

@@ -1,0 +1,51 @@
+//! Request heads, and what a connection becomes.
+
+use throng::proto::http::Request;
+use throng::proto::ws::handshake::Upgrade;
+use throng::session::Session;
+
+use super::{Driver, cut};
+
+/// The first three bytes are a plan for cutting the rest, which is a client's first words.
+///
+/// # Panics
+/// When something does not hold that must.
+pub fn http_head(data: &[u8]) {
+    let (plan, bytes) = data.split_at(data.len().min(3));
+    a_head_says_the_same_alone(bytes);
+    let mut whole = Driver::new(Session::new());
+    let outcome = whole.receive([bytes]);
+    let mut pieces = Driver::new(Session::new());
+    assert_eq!(pieces.receive(cut(bytes, plan)), outcome);
+    assert_eq!(pieces.out, whole.out);
+    assert_eq!(pieces.actions, whole.actions);
+    if outcome.is_ok() {
+        assert_eq!(pieces.session.is_head(), whole.session.is_head());
+        assert_eq!(whole.out.is_empty(), whole.session.is_head(), "an answer ends the first phase");
+    }
+    if !whole.out.is_empty() {
+        assert!(whole.out.starts_with(b"HTTP/1.1 "));
+    }
+}
+
+fn a_head_says_the_same_alone(bytes: &[u8]) {
+    for bytes_max in [16, 200, 8192] {
+        let Ok(Some((request, length))) = Request::parse(bytes, bytes_max) else { continue };
+        assert!(length <= bytes_max && length <= bytes.len());
+        assert!(bytes[..length].ends_with(b"\n"), "a head ends with a line");
+        let (again, again_length) =
+            Request::parse(&bytes[..length], bytes_max).expect("was one before").expect("is whole");
+        assert_eq!((again.path, again.query, again_length), (request.path, request.query, length));
+        for end in [0, length / 2, length - 1] {
+            assert!(matches!(Request::parse(&bytes[..end], bytes_max), Ok(None)), "half a head waits");
+        }
+        if let Ok(upgrade) = Upgrade::parse(&request, &["one", "two"]) {
+            let mut answer = Vec::new();
+            upgrade.write(&mut answer);
+            let text = String::from_utf8(answer).expect("a head is text");
+            let lines = 4 + usize::from(upgrade.subprotocol.is_some());
+            assert!(text.starts_with("HTTP/1.1 101 ") && text.ends_with("\r\n\r\n"));
+            assert_eq!(text.matches("\r\n").count(), lines + 1, "nothing of the request breaks a line");
+        }
+    }
+}

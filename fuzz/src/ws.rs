@@ -1,0 +1,51 @@
+//! A client's frames.
+
+use throng::proto::ws::{Decoder, Event, Kind, Limits, Violation};
+
+use super::cut;
+
+const LIMITS: Limits = Limits { frame_bytes_max: 1000, message_bytes_max: 2000 };
+/// What a decoder may hold at most: a message, twice for the way a vector grows, and its own few fields.
+const HELD_BYTES_MAX: usize = 2 * 2000 + 1000 + 512;
+
+/// The first four bytes are a plan for cutting the rest, which is what a client sends.
+///
+/// # Panics
+/// When something does not hold that must.
+pub fn ws_stream(data: &[u8]) {
+    let (plan, bytes) = data.split_at(data.len().min(4));
+    let whole = decode(&[bytes]);
+    assert_eq!(decode(&cut(bytes, plan)), whole);
+    assert_eq!(decode(&cut(bytes, &[1])), whole);
+}
+
+/// What was said, as values of our own, and the rule that was broken.
+fn decode(pieces: &[&[u8]]) -> (Vec<(u8, Vec<u8>)>, Option<Violation>) {
+    let (mut decoder, mut events) = (Decoder::default(), Vec::new());
+    for piece in pieces {
+        let mut bytes = piece.to_vec();
+        let mut input = &mut bytes[..];
+        loop {
+            match decoder.next(&mut input, &LIMITS) {
+                Ok(None) => break,
+                Ok(Some(Event::Message(kind, payload))) => {
+                    assert!(payload.len() <= LIMITS.message_bytes_max);
+                    assert!(kind == Kind::Binary || std::str::from_utf8(&payload).is_ok(), "text is text");
+                    events.push((u8::from(kind == Kind::Binary) + 1, payload.to_vec()));
+                }
+                Ok(Some(Event::Ping(payload))) => {
+                    assert!(payload.len() <= 125);
+                    events.push((9, payload.to_vec()));
+                }
+                Ok(Some(Event::Pong)) => events.push((10, Vec::new())),
+                Ok(Some(Event::Close(code))) => {
+                    assert!(code.is_none_or(|code| (1000..5000).contains(&code)), "{code:?}");
+                    events.push((8, code.unwrap_or(0).to_be_bytes().to_vec()));
+                }
+                Err(violation) => return (events, Some(violation)),
+            }
+        }
+        assert!(decoder.held_bytes() <= HELD_BYTES_MAX, "{} bytes are held", decoder.held_bytes());
+    }
+    (events, None)
+}

@@ -1,0 +1,197 @@
+//! What the documents promise and a machine can check: links lead somewhere, files and tests that are named exist,
+//! the table of layers is the one that `tests/tidy.rs` enforces, and the short example is short.
+//!
+//! Whether a sentence is true is for its reader; the tables of the manual are checked by `tests/cli.rs`, the Rust in
+//! the documents by the doctests.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the tree has failed")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const DOCUMENTS: [&str; 9] = [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/ARCHITECTURE.md",
+    "docs/BENCHMARKS.md",
+    "docs/EMBEDDING.md",
+    "docs/LEXICON.md",
+    "docs/LIFE_OF_A_MESSAGE.md",
+    "docs/OPERATING.md",
+    "docs/TUNING.md",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The documents that exist, with their text; that the others do not is told by the links to them.
+fn documents() -> impl Iterator<Item = (&'static str, String)> {
+    DOCUMENTS.into_iter().filter(|path| root().join(path).exists()).map(|path| (path, read(path)))
+}
+
+/// What stands between two marks, again and again.
+fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(open).skip(1).filter_map(move |rest| Some(rest.split_once(close)?.0))
+}
+
+/// What stands in quotes of this kind: those that open look like those that close.
+fn quoted<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(mark).skip(1).step_by(2)
+}
+
+/// The text without its fenced blocks.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+/// The lines of the table between `<!-- name` and `<!-- name: end -->`, without its head, cells trimmed.
+fn table(text: &str, name: &str) -> Vec<Vec<String>> {
+    let (_, rest) = text.split_once(&format!("<!-- {name}:")).unwrap();
+    let (table, _) = rest.split_once(&format!("<!-- {name}: end -->")).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let (mut checked, mut broken) = (0, Vec::new());
+    for (document, text) in documents() {
+        let folder = root().join(document).parent().unwrap().to_owned();
+        for link in between(&prose(&text), "](", ")").filter(|link| !link.contains("://")) {
+            checked += 1;
+            let file = link.split('#').next().unwrap();
+            if !file.is_empty() && !folder.join(file).exists() {
+                broken.push(format!("{document}: {link}"));
+            }
+        }
+    }
+    assert!(checked > 20, "only {checked} links seen: the search is broken");
+    assert!(broken.is_empty(), "links that lead nowhere: {broken:#?}");
+}
+
+#[test]
+fn every_document_is_reached_from_the_readme() {
+    let readme = read("README.md");
+    for document in DOCUMENTS.iter().skip(1) {
+        assert!(readme.contains(&format!("({document})")), "README.md does not link to {document}");
+    }
+    let mut written: Vec<_> =
+        fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    written.retain(|name| !DOCUMENTS.contains(&format!("docs/{}", name.display()).as_str()));
+    assert!(written.is_empty(), "give these a place in the list of documents: {written:?}");
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    const FOLDERS: [&str; 7] = ["src/", "tests/", "scripts/", "examples/", "benches/", "docs/", "tuning/"];
+    let (mut checked, mut missing) = (0, Vec::new());
+    for (document, text) in documents() {
+        let is_file = |named: &&str| FOLDERS.iter().any(|folder| named.starts_with(folder));
+        for named in quoted(&prose(&text), "`").filter(is_file) {
+            checked += 1;
+            // A command is named by its first word, a part of a file by what stands before the colon.
+            let file = named.split([' ', ':']).next().unwrap();
+            if !root().join(file).exists() {
+                missing.push(format!("{document}: {named}"));
+            }
+        }
+    }
+    assert!(checked > 50, "only {checked} names seen: the search is broken");
+    assert!(missing.is_empty(), "files that are named and do not exist: {missing:#?}");
+}
+
+#[test]
+fn every_invariant_has_its_test() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let tests: BTreeSet<_> = between(&code, "fn ", "(").collect();
+    let invariants = table(&read("docs/ARCHITECTURE.md"), "invariants");
+    assert!(invariants.len() > 10);
+    for row in &invariants {
+        let named: Vec<_> = quoted(&row[2], "`").collect();
+        assert!(!named.is_empty(), "no test is named for: {}", row[0]);
+        for test in named {
+            assert!(tests.contains(test), "no test is called {test}, named for: {}", row[0]);
+        }
+    }
+}
+
+/// Strings of a field of one layer in `tests/tidy/rules.rs`.
+fn field(layer: &str, name: &str) -> String {
+    let (_, rest) = layer.split_once(&format!("{name}: ")).unwrap();
+    let list = if rest.starts_with('"') { rest.split(',').next() } else { rest.split(']').next() }.unwrap();
+    let words: Vec<_> = quoted(list, "\"").collect();
+    if words.is_empty() { "–".to_owned() } else { words.join(", ") }
+}
+
+#[test]
+fn the_table_of_layers_is_the_one_that_is_enforced() {
+    let rules = read("tests/tidy/rules.rs");
+    let (_, layers) = rules.split_once("const LAYERS").unwrap();
+    let enforced: Vec<_> = layers
+        .split("    Layer {")
+        .skip(1)
+        .map(|layer| ["name", "modules", "may_import", "crates"].map(|name| field(layer, name)).to_vec())
+        .collect();
+    assert!(enforced.len() > 5);
+    assert_eq!(table(&read("docs/ARCHITECTURE.md"), "layers"), enforced);
+}
+
+/// Numbers of the code that the documents repeat: where, as it is written there, and in which words it is told.
+const REPEATED: [(&str, &str, &str, &str); 7] = [
+    ("src/shard/conn.rs", "BEAT_MS: u64 = 128;", "docs/LEXICON.md", "| **beat** | 128 ms,"),
+    ("src/shard/conn.rs", "BEAT_MS: u64 = 128;", "docs/ARCHITECTURE.md", "the beat of 128 ms"),
+    ("src/shard/conn.rs", "assert!(size <= 88,", "docs/ARCHITECTURE.md", "at most 88 bytes"),
+    ("src/shard/conn.rs", "assert!(size <= 88,", "docs/EMBEDDING.md", "at most 88 bytes"),
+    (
+        "src/shard/mod.rs",
+        "INPUT_BYTES: usize = 128 << 10;",
+        "docs/LIFE_OF_A_MESSAGE.md",
+        "input buffer of 128 KiB",
+    ),
+    (
+        "src/shard/accept.rs",
+        "PAUSE_MS: u64 = 100;",
+        "docs/LIFE_OF_A_MESSAGE.md",
+        "accepting pauses for 100 ms",
+    ),
+    ("src/base/outbox.rs", "SLICES_MAX: usize = 32;", "docs/LIFE_OF_A_MESSAGE.md", "up to 32 segments"),
+];
+
+#[test]
+fn numbers_that_are_repeated_are_those_of_the_code() {
+    let one_line = |path: &str| read(path).split_whitespace().collect::<Vec<_>>().join(" ");
+    for (source, written, document, told) in REPEATED {
+        assert!(
+            one_line(source).contains(written),
+            "{source} no longer says {written}: adapt {document}, too"
+        );
+        assert!(one_line(document).contains(told), "{document} does not say: {told}");
+    }
+}
+
+#[test]
+fn the_room_has_less_than_sixty_lines() {
+    let lines = read("examples/room.rs").lines().count();
+    assert!(lines < 60, "{lines} lines");
+}

@@ -1,0 +1,113 @@
+//! The end of a server: everyone is told, what is queued is sent, and the exit code says how it went.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::peer::{TEXT, upgrade};
+use crate::support::{Client, Peer, Server, until};
+
+/// Waits until the drain has begun.
+fn draining(server: &Server) {
+    until("the drain", || (server.ask("/ready").status == 503).then_some(()));
+}
+
+#[test]
+fn everyone_is_told_to_come_back_and_it_ends_with_0() {
+    let server = Server::start(&["--echo", "/echo", "--drain-ms", "200"]);
+    let mut raw: Vec<_> = (0..10).map(|_| Peer::open(server.address, "/echo")).collect();
+    let clients: Vec<_> = (0..10).map(|_| Client::subscribed(server.address, &["a"])).collect();
+    let mut half = Peer::connect(server.address);
+    half.send_bytes(&upgrade("/echo", "").as_bytes()[..30]);
+    server.await_metric("throng_connections", 21);
+    server.signal("TERM");
+    raw.iter_mut().for_each(|peer| peer.expect_close(1012));
+    clients.into_iter().for_each(|client| drop(client.expect_close(3001)));
+    assert_eq!(half.response().status, 503);
+    // The client's own ends are closed here: nothing is left to wait for.
+    drop((raw, half));
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("drained"), "{said}");
+}
+
+#[test]
+fn an_interrupt_is_the_same_and_an_idle_server_ends_at_once() {
+    let server = Server::start(&["--drain-ms", "60000"]);
+    let began = Instant::now();
+    server.signal("INT");
+    assert_eq!(server.end().0, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn closes_are_spread_over_the_time_that_was_given() {
+    let server = Server::start(&["--echo", "/echo", "--drain-ms", "1000", "--shards", "1"]);
+    let peers: Vec<_> = (0..20).map(|_| Peer::open(server.address, "/echo")).collect();
+    server.signal("TERM");
+    draining(&server);
+    let began = Instant::now();
+    let times: Vec<_> = peers
+        .into_iter()
+        .map(|mut peer| {
+            peer.expect_close(1012);
+            began.elapsed()
+        })
+        .collect();
+    assert!(times[19] - times[0] > Duration::from_millis(500), "{times:?}");
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn during_a_drain_nobody_is_let_in_and_those_inside_are_served() {
+    let server = Server::start(&["--drain-ms", "1500", "--echo", "/echo"]);
+    let mut peers: Vec<_> = (0..10).map(|_| Peer::open(server.address, "/echo")).collect();
+    let mut late = Peer::connect(server.address);
+    server.await_metric("throng_connections", 11);
+    server.signal("TERM");
+    draining(&server);
+    assert!(TcpStream::connect(server.address).is_err(), "it still listens");
+    late.send_bytes(upgrade("/echo", "").as_bytes());
+    assert_eq!(late.response().status, 503);
+    let mut echoed = 0;
+    for peer in &mut peers {
+        peer.send(TEXT, "served");
+        echoed += usize::from(peer.frame().opcode == TEXT);
+    }
+    assert!(echoed > 0, "all were closed at once");
+    drop((peers, late));
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn what_is_queued_is_sent_before_the_end() {
+    let server = Server::start(&["--drain-ms", "0", "--outbox-bytes-max", "64MiB", "--linger-ms", "10000"]);
+    let subscriber = Client::subscribed(server.address, &["burst"]);
+    let mut publisher = Client::open(server.address);
+    let (text, mut count) = ("x".repeat(50_000), 0);
+    // More than the kernel takes for a client that does not read.
+    while server.metric("throng_outbox_bytes") < 1 << 20 {
+        publisher.publish("burst", json!(text)).unwrap();
+        count += 1;
+        assert!(count < 1000, "where do the bytes go?");
+    }
+    server.signal("TERM");
+    let lines = subscriber.expect_close(3001);
+    assert_eq!(lines.len(), count);
+    publisher.expect_close(3001);
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_with_1() {
+    let server = Server::start(&["--echo", "/echo", "--drain-ms", "60000"]);
+    let _peers: Vec<_> = (0..5).map(|_| Peer::open(server.address, "/echo")).collect();
+    server.signal("TERM");
+    draining(&server);
+    let began = Instant::now();
+    server.signal("TERM");
+    let (code, said) = server.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+}

@@ -1,0 +1,300 @@
+//! The library from outside: an embedder's handler in a server inside this process, through the public API alone.
+//!
+//! Descriptor tables are not private here: a shard's would begin as a copy of this process's and keep the sockets of
+//! other tests open.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use serde_json::json;
+use throng::config::Config;
+use throng::control::Outcome;
+use throng::proto::centrifuge::Error;
+use throng::proto::http::{Refusal, Request, Status};
+use throng::proto::ws::Kind;
+use throng::server::Server;
+use throng::session::{CloseReason, Handler, Message, NoHandler, Peer as Client};
+
+use crate::support::centrifuge::Client as Centrifuge;
+use crate::support::peer::{BINARY, TEXT, upgrade};
+use crate::support::{Peer, until};
+
+/// What a connection of [`Room`] has done.
+#[derive(Debug, Default)]
+struct Guest {
+    name: String,
+    message_count: u32,
+    tick_count: u32,
+}
+
+/// Understands one word and its argument per message; binary goes to the group `bytes`.
+struct Room {
+    /// Endings of all connections: name and reason.
+    book: Arc<Mutex<Vec<(String, CloseReason)>>>,
+}
+
+impl Handler for Room {
+    type State = Guest;
+
+    fn serves(&self, path: &str) -> bool {
+        path == "/room"
+    }
+
+    fn subprotocols(&self) -> &[&'static str] {
+        &["room.v2", "room.v1"]
+    }
+
+    fn open(
+        &mut self,
+        request: &Request<'_>,
+        subprotocol: Option<&'static str>,
+        peer: &mut Client<'_, '_>,
+    ) -> Result<Guest, Refusal> {
+        peer.send(Kind::Text, format!("welcome over {}", subprotocol.unwrap_or("nothing")).as_bytes());
+        peer.join("lobby");
+        match request.query {
+            Some(name) => Ok(Guest { name: name.to_owned(), ..Guest::default() }),
+            None => Err(Refusal::new(Status::Forbidden, "who are you?")),
+        }
+    }
+
+    fn message(
+        &mut self,
+        guest: &mut Guest,
+        message: Message<'_>,
+        peer: &mut Client<'_, '_>,
+    ) -> Result<(), CloseReason> {
+        guest.message_count += 1;
+        let Some(text) = message.text() else {
+            message.data.reverse();
+            peer.broadcast("bytes", Kind::Binary, message.data);
+            return Ok(());
+        };
+        match text.split_once(' ').unwrap_or((text, "")) {
+            ("join", channel) => peer.join(channel),
+            ("leave", channel) => peer.leave(channel),
+            ("say", words) => peer.broadcast("lobby", Kind::Text, words.as_bytes()),
+            ("tick", after_ms) => peer.set_timer(after_ms.parse().unwrap()),
+            ("count", _) => peer.send(Kind::Text, guest.message_count.to_string().as_bytes()),
+            ("bye", reason) => return peer.close(4001, reason),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, guest: &mut Guest, peer: &mut Client<'_, '_>) -> Result<(), CloseReason> {
+        guest.tick_count += 1;
+        peer.send(Kind::Text, format!("tick {}", guest.tick_count).as_bytes());
+        match guest.tick_count {
+            3 => peer.close(4002, "three ticks"),
+            _ => {
+                peer.set_timer(1);
+                Ok(())
+            }
+        }
+    }
+
+    fn joined(
+        &mut self,
+        _: &mut Guest,
+        channel: &str,
+        outcome: Result<(), Error>,
+        peer: &mut Client<'_, '_>,
+    ) {
+        let text = match outcome {
+            Ok(()) => format!("joined {channel}"),
+            Err(error) => format!("not joined {channel}: {}", error.code),
+        };
+        peer.send(Kind::Text, text.as_bytes());
+    }
+
+    fn closed(&mut self, guest: Guest, _: throng::session::ClientId, reason: &CloseReason) {
+        self.book.lock().unwrap().push((guest.name, reason.clone()));
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    book: Arc<Mutex<Vec<(String, CloseReason)>>>,
+    drain: Box<dyn Fn() + Send>,
+    thread: JoinHandle<Outcome>,
+}
+
+fn config() -> Config {
+    let mut config = Config {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        control: None,
+        shards: 3,
+        pin: false,
+        private_descriptors: false,
+        ..Config::default()
+    };
+    config.timeouts.ping_interval_ms = 0;
+    config.timeouts.drain_ms = 50;
+    config.limits.channels_per_connection_max = 3;
+    config
+}
+
+impl Running {
+    fn start() -> Self {
+        let book = Arc::default();
+        let server = Server::start(&config(), |_shard| Room { book: Arc::clone(&book) }).unwrap();
+        let (address, drain) = (server.addresses()[0], Box::new(server.drainer()));
+        Self { address, book, drain, thread: thread::spawn(|| server.wait().unwrap()) }
+    }
+
+    /// A guest who is in the lobby.
+    fn guest(&self, name: &str) -> Peer {
+        let mut peer = Peer::open(self.address, &format!("/room?{name}"));
+        hears(&mut peer, "welcome over nothing");
+        hears(&mut peer, "joined lobby");
+        peer
+    }
+
+    fn end(self) {
+        (self.drain)();
+        assert_eq!(self.thread.join().unwrap(), Outcome::Drained);
+    }
+}
+
+fn hears(peer: &mut Peer, text: &str) {
+    let (opcode, payload) = peer.message();
+    assert_eq!((opcode, String::from_utf8(payload).unwrap().as_str()), (TEXT, text));
+}
+
+#[test]
+fn a_handler_greets_refuses_and_remembers() {
+    let server = Running::start();
+    let mut peer = server.guest("ann");
+    for count in 1..5 {
+        peer.send(TEXT, "count");
+        hears(&mut peer, &count.to_string());
+    }
+    // What an open that ends in a refusal has sent and asked for is undone.
+    let refused = Peer::request(server.address, upgrade("/room", "").as_bytes());
+    assert_eq!((refused.status, refused.body.as_slice()), (403, &b"who are you?\n"[..]));
+    let mut other = Peer::connect(server.address);
+    other.send_bytes(upgrade("/room?bob", "Sec-WebSocket-Protocol: x, room.v1, room.v2\r\n").as_bytes());
+    let response = other.response_head();
+    assert_eq!((response.status, response.header("sec-websocket-protocol")), (101, Some("room.v1")));
+    hears(&mut other, "welcome over room.v1");
+    drop((peer, other));
+    server.end();
+}
+
+#[test]
+fn what_a_group_is_told_reaches_its_members_on_all_shards_in_one_order() {
+    let server = Running::start();
+    let mut guests: Vec<Peer> = (0..12).map(|n| server.guest(&format!("guest{n}"))).collect();
+    for (n, guest) in guests.iter_mut().enumerate() {
+        guest.send(TEXT, format!("say {n}"));
+    }
+    let told: Vec<Vec<_>> =
+        guests.iter_mut().map(|guest| (0..12).map(|_| guest.message()).collect()).collect();
+    assert!(told.iter().all(|one| one == &told[0]));
+    let mut who_left = guests.pop().unwrap();
+    who_left.send(TEXT, "leave lobby");
+    who_left.send(TEXT, "count");
+    hears(&mut who_left, "3");
+    guests[0].send(TEXT, "say once more");
+    guests.iter_mut().for_each(|guest| hears(guest, "once more"));
+    who_left.send(TEXT, "count");
+    hears(&mut who_left, "4");
+    drop((guests, who_left));
+    server.end();
+}
+
+#[test]
+fn timers_come_and_may_end_the_connection() {
+    let server = Running::start();
+    let mut peer = server.guest("tom");
+    peer.send(TEXT, "tick 60000");
+    peer.send(TEXT, "tick 30"); // replaces the one before
+    for n in 1..=3 {
+        hears(&mut peer, &format!("tick {n}"));
+    }
+    peer.expect_close(4002);
+    drop(peer);
+    server.end();
+}
+
+#[test]
+fn the_end_of_each_connection_is_told_with_its_state_and_reason() {
+    let server = Running::start();
+    let mut asked = server.guest("asked");
+    asked.send(TEXT, "bye for now");
+    let frame = asked.frame();
+    assert_eq!((frame.close_code(), &frame.payload[2..]), (Some(4001), &b"for now"[..]));
+    server.guest("polite").send_close(1000);
+    drop(server.guest("rude"));
+    server.guest("broken").send(3, "");
+    let book = until("four endings", || {
+        let book = server.book.lock().unwrap();
+        (book.len() == 4).then(|| book.clone())
+    });
+    let reason = |name: &str| book.iter().find(|(n, _)| n == name).map(|(_, reason)| reason.clone()).unwrap();
+    assert_eq!(reason("asked"), CloseReason::Handler { code: 4001, reason: "for now".into() });
+    assert_eq!(reason("polite"), CloseReason::Peer(1000));
+    assert!(matches!(reason("rude"), CloseReason::Hangup | CloseReason::Transport));
+    assert!(matches!(reason("broken"), CloseReason::Violation(_)));
+    let mut left = server.guest("left");
+    let book = Arc::clone(&server.book);
+    drop(asked);
+    (server.drain)();
+    left.expect_close(1012);
+    drop(left);
+    assert_eq!(server.thread.join().unwrap(), Outcome::Drained);
+    assert_eq!(book.lock().unwrap().last().unwrap(), &("left".to_owned(), CloseReason::Shutdown));
+}
+
+#[test]
+fn limits_of_groups_are_told() {
+    let server = Running::start();
+    let mut peer = server.guest("collector");
+    for (channel, told) in
+        [("a", "joined a"), ("a", "not joined a: 105"), ("b", "joined b"), ("c", "not joined c: 106")]
+    {
+        peer.send(TEXT, format!("join {channel}"));
+        hears(&mut peer, told);
+    }
+    drop(peer);
+    server.end();
+}
+
+#[test]
+fn a_raw_client_and_a_centrifuge_client_of_one_channel_hear_each_other() {
+    let server = Running::start();
+    let mut raw = server.guest("raw");
+    raw.send(TEXT, "join bytes");
+    hears(&mut raw, "joined bytes");
+    let mut client = Centrifuge::subscribed(server.address, &["lobby", "bytes"]);
+    raw.send(TEXT, "say {\"json\": [1,\n2]}");
+    hears(&mut raw, "{\"json\": [1,\n2]}");
+    assert_eq!(client.publication(), ("lobby".into(), json!({"json": [1, 2]})));
+    raw.send(TEXT, "say plain words");
+    hears(&mut raw, "plain words");
+    assert_eq!(client.publication(), ("lobby".into(), json!("plain words")));
+    raw.send(BINARY, [1, 2, 255]);
+    assert_eq!(raw.message(), (BINARY, vec![255, 2, 1]));
+    assert_eq!(client.publication(), ("bytes".into(), json!("/wIB")));
+    client.publish("lobby", json!({"from": "centrifuge"})).unwrap();
+    hears(&mut raw, r#"{"from":"centrifuge"}"#);
+    assert_eq!(client.publication().1, json!({"from": "centrifuge"}));
+    drop((raw, client));
+    server.end();
+}
+
+#[test]
+fn a_server_without_a_handler_serves_channels_only() {
+    let server = Server::start(&config(), |_shard| NoHandler).unwrap();
+    let address = server.addresses()[0];
+    assert_eq!(server.control_address(), None);
+    assert_eq!(Peer::request(address, upgrade("/room?x", "").as_bytes()).status, 404);
+    let mut client = Centrifuge::subscribed(address, &["a"]);
+    client.publish("a", json!(1)).unwrap();
+    assert_eq!(client.publication().1, 1);
+    drop(client);
+    server.drain();
+    assert_eq!(server.wait().unwrap(), Outcome::Drained);
+}

@@ -1,0 +1,158 @@
+//! A Centrifuge client in JSON, just able enough for tests: commands as given, replies by their id, pings answered.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::peer::{CLOSE, Peer, TEXT};
+
+/// The default path of the endpoint.
+pub(crate) const PATH: &str = "/connection/websocket";
+
+/// One connection past its connect command.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) peer: Peer,
+    /// What the connect reply told.
+    pub(crate) hello: Value,
+    /// Lines that arrived and were not asked for yet.
+    lines: VecDeque<Value>,
+    next_id: u32,
+}
+
+impl Client {
+    pub(crate) fn open(address: SocketAddr) -> Self {
+        Self::over(Peer::open(address, PATH))
+    }
+
+    /// Says connect on a fresh WebSocket.
+    pub(crate) fn over(peer: Peer) -> Self {
+        let mut client = Self { peer, hello: Value::Null, lines: VecDeque::new(), next_id: 1 };
+        client.hello = client.request(json!({"connect": {}}))["connect"].take();
+        assert!(client.hello["client"].is_string(), "{:?}", client.hello);
+        client
+    }
+
+    /// A client that is subscribed to these channels.
+    pub(crate) fn subscribed(address: SocketAddr, channels: &[&str]) -> Self {
+        let mut client = Self::open(address);
+        for channel in channels {
+            assert_eq!(client.subscribe(channel), Ok(()));
+        }
+        client
+    }
+
+    /// Sends one text frame as it is.
+    pub(crate) fn send(&mut self, text: &str) {
+        self.peer.send(TEXT, text);
+    }
+
+    /// Sends a command and returns its reply; what else arrives meanwhile is kept.
+    pub(crate) fn request(&mut self, mut command: Value) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        command["id"] = id.into();
+        self.send(&command.to_string());
+        self.reply(id)
+    }
+
+    /// The reply with this id; what else arrives meanwhile is kept.
+    pub(crate) fn reply(&mut self, id: u32) -> Value {
+        self.take(|line| line["id"] == id)
+    }
+
+    /// `Err`: the error's code.
+    pub(crate) fn subscribe(&mut self, channel: &str) -> Result<(), u64> {
+        outcome(&self.request(json!({"subscribe": {"channel": channel}})), "subscribe")
+    }
+
+    /// `Err`: the error's code.
+    pub(crate) fn unsubscribe(&mut self, channel: &str) -> Result<(), u64> {
+        outcome(&self.request(json!({"unsubscribe": {"channel": channel}})), "unsubscribe")
+    }
+
+    /// `Err`: the error's code.
+    pub(crate) fn publish(&mut self, channel: &str, data: Value) -> Result<(), u64> {
+        outcome(&self.request(json!({"publish": {"channel": channel, "data": data}})), "publish")
+    }
+
+    /// The next publication: its channel and its data.
+    pub(crate) fn publication(&mut self) -> (String, Value) {
+        let mut push = self.take(|line| line["push"]["pub"].is_object());
+        let channel = push["push"]["channel"].as_str().unwrap().to_owned();
+        (channel, push["push"]["pub"]["data"].take())
+    }
+
+    /// The data of the next publications, whatever their channels.
+    pub(crate) fn publications(&mut self, count: usize) -> Vec<Value> {
+        (0..count).map(|_| self.publication().1).collect()
+    }
+
+    /// The lines of the next frame that is no ping, all at once.
+    pub(crate) fn frame_lines(&mut self) -> Vec<Value> {
+        assert!(self.lines.is_empty(), "not asked for yet: {:?}", self.lines);
+        loop {
+            self.receive();
+            if !self.lines.is_empty() {
+                return self.lines.drain(..).collect();
+            }
+        }
+    }
+
+    /// Reads up to the close frame, which must have this code, and to the end; returns the lines before it.
+    pub(crate) fn expect_close(mut self, code: u16) -> Vec<Value> {
+        let mut lines: Vec<Value> = self.lines.into();
+        loop {
+            let frame = self.peer.frame();
+            if frame.opcode == CLOSE {
+                assert_eq!(frame.close_code(), Some(code));
+                self.peer.expect_end();
+                return lines;
+            }
+            lines.extend(parse(&frame.payload));
+        }
+    }
+
+    /// A round trip: whatever the server had to say before has arrived.
+    pub(crate) fn sync(&mut self) {
+        self.request(json!({"ping": {}}));
+    }
+
+    fn take(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            if let Some(at) = self.lines.iter().position(&wanted) {
+                return self.lines.remove(at).unwrap();
+            }
+            self.receive();
+        }
+    }
+
+    fn receive(&mut self) {
+        let (opcode, payload) = self.peer.message();
+        assert_eq!(opcode, TEXT);
+        for line in parse(&payload) {
+            if line == json!({}) {
+                self.send("{}");
+            } else {
+                self.lines.push_back(line);
+            }
+        }
+    }
+}
+
+fn parse(payload: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(payload).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A reply's result or the code of its error; it has one of them.
+fn outcome(reply: &Value, name: &str) -> Result<(), u64> {
+    match reply["error"]["code"].as_u64() {
+        Some(code) => Err(code),
+        None => {
+            assert!(reply[name].is_object(), "{reply}");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A server of the tests' own: the built binary, started on ports that the kernel chooses, and ended by its process id
+//! whatever happened.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::peer::{PATIENCE, Peer, Response};
+
+/// A running `throng serve`.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    /// All that it said until it was ready.
+    pub(crate) said: Vec<String>,
+    pub(crate) address: SocketAddr,
+    pub(crate) control: SocketAddr,
+}
+
+impl Server {
+    /// With these flags; if they do not say otherwise, with two shards and without heartbeats, which nobody asked for.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::spawn(quiet(&mut Command::new(env!("CARGO_BIN_EXE_throng"))).arg("serve").args(flags))
+    }
+
+    /// With one shard, in a process that may open `descriptors` descriptors and holds `taken` of them already.
+    pub(crate) fn start_with_descriptors(descriptors: u32, taken: u32, flags: &[&str]) -> Self {
+        let script = r#"ulimit -n "$1"; for ((at = 0; at < $2; at++)); do exec {held}</dev/null; done
+            shift 2; exec "$0" serve --shards 1 "$@""#;
+        let mut command = Command::new("bash");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_throng")]);
+        Self::spawn(quiet(&mut command).args([descriptors.to_string(), taken.to_string()]).args(flags))
+    }
+
+    /// Any command that becomes a server. Its addresses are told by the ready line.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        command.args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut said = Vec::new();
+        let (address, control) = loop {
+            let Ok(line) = lines.recv_timeout(PATIENCE) else {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("no ready line: {said:#?}");
+            };
+            said.push(line);
+            if let Some(addresses) = said.last().and_then(|line| addresses(line)) {
+                break addresses;
+            }
+        };
+        Self { child, lines, said, address, control }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, by its name: `TERM`, `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end of the process; returns its exit code and what it said since it was ready.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let status = until("the end of the process", || self.child.try_wait().unwrap());
+        let said: Vec<String> = self.lines.iter().collect();
+        (status.code(), said.join("\n"))
+    }
+
+    /// Asks the control listener.
+    pub(crate) fn ask(&self, path: &str) -> Response {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        Peer::request(self.control, request.as_bytes())
+    }
+
+    /// A metric, summed over its labels. `labels`: what the line must contain besides, or nothing.
+    pub(crate) fn metric_with(&self, name: &str, labels: &str) -> u64 {
+        let text = String::from_utf8(self.ask("/metrics").body).unwrap();
+        let samples: Vec<f64> = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter(|line| line.contains(labels))
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(!samples.is_empty(), "no metric {name} {labels} in {text}");
+        #[expect(clippy::cast_possible_truncation, reason = "counts")]
+        #[expect(clippy::cast_sign_loss, reason = "counts")]
+        let sum = samples.iter().sum::<f64>() as u64;
+        sum
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        self.metric_with(name, "")
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) fn await_metric(&self, name: &str, wanted: u64) {
+        let mut seen = 0;
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            seen = self.metric(name);
+            if seen == wanted {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("{name} is {seen}, not {wanted}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Gone already after `end`.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Defaults for tests. Variables: any flag goes before them.
+fn quiet(command: &mut Command) -> &mut Command {
+    command.env("THRONG_SHARDS", "2").env("THRONG_PING_INTERVAL_MS", "0")
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "never happened: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Addresses of the data and the control listener, from the ready line.
+fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let rest = line.split_once(" ready: ws://")?.1;
+    let address = rest.split('/').next()?.parse().ok()?;
+    let control = rest.split_once("control http://")?.1.parse().ok()?;
+    Some((address, control))
+}
