@@ -14,9 +14,9 @@ pub use http::http_head;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
-use throng::proto::ws::Limits;
+use throng::proto::ws::{Limits, put_frame};
 use throng::session::raw::Echo;
-use throng::session::{Action, ClientId, CloseReason, Context, Counts, Session, Settings};
+use throng::session::{Action, ClientId, CloseReason, Context, Counts, InPlace, Session, Settings};
 
 /// A session with its handler, driven by hand.
 struct Driver {
@@ -48,6 +48,7 @@ impl Driver {
             settings: &self.settings,
             client: ClientId { seed: 1, shard: 2, token: 3 },
             out: &mut self.out,
+            in_place: None,
             actions: &mut self.actions,
             counts: self.counts,
         };
@@ -60,7 +61,16 @@ impl Driver {
     fn receive<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), CloseReason> {
         pieces.into_iter().try_for_each(|piece| {
             let mut input = piece.to_vec();
-            self.with(|session, handler, cx| session.receive(&mut input, handler, cx))
+            let out_len = self.out.len();
+            let (outcome, in_place) = self
+                .with(|session, handler, cx| (session.receive(&mut input, handler, cx), cx.in_place.take()));
+            if let Some(InPlace { kind, payload }) = in_place {
+                // As the shard does: it goes before what else was sent.
+                let later = self.out.split_off(out_len);
+                put_frame(&mut self.out, kind, &input[payload]);
+                self.out.extend(later);
+            }
+            outcome
         })
     }
 }

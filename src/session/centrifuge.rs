@@ -163,7 +163,8 @@ mod tests {
             let counts = Counts::default();
             let client = client(1);
             let (out, actions) = (&mut out, &mut actions);
-            let mut cx = Context { now_ms: 0, settings: &settings, client, out, actions, counts };
+            let mut cx =
+                Context { now_ms: 0, settings: &settings, client, out, in_place: None, actions, counts };
             outcome = session.receive(&mut input, &mut cx);
         }
         (String::from_utf8_lossy(&out).into_owned(), actions, outcome)

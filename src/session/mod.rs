@@ -9,11 +9,12 @@ pub mod head;
 pub mod raw;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::proto::centrifuge::{Disconnect, Error};
 use crate::proto::http::Refusal;
-use crate::proto::ws::{self, Violation};
+use crate::proto::ws::{self, Kind, Violation};
 pub use raw::{Handler, Message, NoHandler, Peer};
 
 /// What a session asks its shard to do: all that a client can cause.
@@ -118,10 +119,29 @@ pub struct Context<'a> {
     pub client: ClientId,
     /// Bytes for this connection, ready for the wire.
     pub out: &'a mut Vec<u8>,
+    /// A message of the input that goes back as it lies there, before `out`.
+    pub in_place: Option<InPlace>,
     /// What the session asks for.
     pub actions: &'a mut Vec<Action>,
     /// Data messages received and sent, for the counters.
     pub counts: Counts,
+}
+
+impl Context<'_> {
+    /// Whether nothing waits to be sent.
+    fn is_silent(&self) -> bool {
+        self.out.is_empty() && self.in_place.is_none()
+    }
+}
+
+/// A whole message in the shard's input that is sent back from there. A client's header is at least four bytes longer
+/// than the server's, so there is room for that before the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InPlace {
+    /// Text or binary.
+    pub kind: Kind,
+    /// Where the payload lies in the input.
+    pub payload: Range<usize>,
 }
 
 /// What a session counts while it works.
@@ -224,25 +244,30 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
+        let mut input_at = Some(0);
         if let Self::Head(head) = self {
             let Some(next) = head.receive(input, handler, cx)? else { return Ok(()) };
             *self = next.session;
             match next.rest {
-                head::Rest::Input(at) => input = &mut input[at..],
-                head::Rest::Held(mut bytes) => return self.receive_open(&mut bytes, handler, cx),
+                head::Rest::Input(at) => {
+                    input = &mut input[at..];
+                    input_at = Some(at);
+                }
+                head::Rest::Held(mut bytes) => return self.receive_open(&mut bytes, None, handler, cx),
             }
         }
-        self.receive_open(input, handler, cx)
+        self.receive_open(input, input_at, handler, cx)
     }
 
     fn receive_open<H: Handler<State = S>>(
         &mut self,
         input: &mut [u8],
+        input_at: Option<usize>,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         match self {
-            Self::Raw(raw) => raw.receive(input, handler, cx),
+            Self::Raw(raw) => raw.receive(input, input_at, handler, cx),
             Self::Centrifuge(centrifuge) => centrifuge.receive(input, cx),
             Self::Head(_) | Self::Ended => Ok(()),
         }

@@ -5,12 +5,17 @@
 //! an object. Groups are channels, so a raw client and a Centrifuge client of one channel hear each other.
 
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Action, ClientId, CloseReason, Context};
+use super::{Action, ClientId, CloseReason, Context, InPlace};
 use crate::proto::centrifuge::Error;
 use crate::proto::http::{Refusal, Request};
-use crate::proto::ws::{self, Decoder, Event, Kind, frame};
+use crate::proto::ws::{self, Decoder, Event, Kind, Payload, frame};
+
+/// From this size on, in bytes, a message that is sent back is written from where it lies: a system call's worth of
+/// copying.
+const IN_PLACE_BYTES_MIN: usize = 2 << 10;
 
 /// What arrived: a whole message, already unmasked, text already checked. The handler may change it in place.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub struct Message<'a> {
     pub kind: Kind,
     /// The payload.
     pub data: &'a mut [u8],
+    /// Where the payload lies in the shard's input, if it arrived there in one piece.
+    at: Option<Range<usize>>,
 }
 
 impl Message<'_> {
@@ -118,6 +125,19 @@ impl<'a, 'b> Peer<'a, 'b> {
         ws::put_frame(self.cx.out, kind, data);
     }
 
+    /// Sends a message back to where it came from, as the handler left it. Like [`Peer::send`], but a large one is
+    /// written from the buffer that it arrived in: it is not copied.
+    #[inline]
+    pub fn send_back(&mut self, message: Message<'_>) {
+        match message.at {
+            Some(payload) if payload.len() >= IN_PLACE_BYTES_MIN && self.cx.is_silent() => {
+                self.cx.counts.messages_out += 1;
+                self.cx.in_place = Some(InPlace { kind: message.kind, payload });
+            }
+            _ => self.send(message.kind, message.data),
+        }
+    }
+
     /// Adds the connection to a group; [`Handler::joined`] tells the outcome.
     pub fn join(&mut self, channel: &str) {
         self.cx.actions.push(Action::Subscribe { channel: channel.into(), request: 0 });
@@ -165,19 +185,29 @@ impl<S> Raw<S> {
         Self { decoder: Decoder::default(), timer_at_ms: None, state }
     }
 
+    /// `input_at`: where the input begins in the shard's buffer, if it is a part of that.
     pub(super) fn receive<H: Handler<State = S>>(
         &mut self,
         mut input: &mut [u8],
+        input_at: Option<usize>,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
+        let arrived = input.len();
         while let Some(event) =
             self.decoder.next(&mut input, &cx.settings.ws).map_err(CloseReason::Violation)?
         {
             match event {
                 Event::Message(kind, mut payload) => {
                     cx.counts.messages_in += 1;
-                    let message = Message { kind, data: &mut payload };
+                    let at = match (&payload, input_at) {
+                        (Payload::Slice(bytes), Some(begin)) => {
+                            let end = begin + arrived - input.len();
+                            Some(end - bytes.len()..end)
+                        }
+                        (Payload::Slice(_) | Payload::Assembled(_), _) => None,
+                    };
+                    let message = Message { kind, data: &mut payload, at };
                     handler.message(&mut self.state, message, &mut Peer::new(cx))?;
                 }
                 Event::Ping(payload) => frame::put_pong(cx.out, &payload),
@@ -278,7 +308,7 @@ impl Handler for Echo {
         message: Message<'_>,
         peer: &mut Peer<'_, '_>,
     ) -> Result<(), CloseReason> {
-        peer.send(message.kind, message.data);
+        peer.send_back(message);
         Ok(())
     }
 }
@@ -363,6 +393,7 @@ mod tests {
                 client: client(1),
                 out: &mut out,
                 actions: &mut actions,
+                in_place: None,
                 counts: Counts::default(),
             },
         );

@@ -3,6 +3,7 @@
 //! in the list of those to flush at the end of the turn, or waits to be told of room.
 
 use std::io::{self, IoSlice};
+use std::ops::Range;
 
 use super::Shard;
 use super::conn::{Conn, Stage};
@@ -10,7 +11,8 @@ use crate::base::outbox::{Outbox, Push};
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{CloseReason, Handler};
+use crate::proto::ws::frame;
+use crate::session::{CloseReason, Handler, InPlace};
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Writes what is in `out`, or queues it when something is queued before it.
@@ -32,6 +34,34 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.pause_reading_if_full(key);
         } else {
             self.clear_out();
+        }
+    }
+
+    /// Writes a message of the input back from where it lies, its header before it; it goes before what is in `out`.
+    pub(super) fn write_in_place(&mut self, key: Key, input: &mut [u8], in_place: &InPlace) {
+        let Range { start, end } = in_place.payload;
+        let waiting = self.out.len();
+        frame::put_data_header(&mut self.out, in_place.kind, end - start);
+        let header = &self.out[waiting..];
+        let start = start - header.len();
+        input[start..start + header.len()].copy_from_slice(header);
+        self.out.truncate(waiting);
+        let bytes = &input[start..end];
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        // What else it sends, or asks for, comes behind: then the usual way keeps the order.
+        if conn.outbox.is_some() || !self.out.is_empty() || !self.actions.is_empty() {
+            self.out.splice(0..0, bytes.iter().copied());
+            return;
+        }
+        let result = self.net.write(&mut conn.socket, bytes);
+        let Some(written) = self.written(key, result) else { return };
+        if written < bytes.len() {
+            // Whole, so that the outbox knows that its first frame has begun: it may not be cut.
+            self.out.extend_from_slice(bytes);
+            self.queue_out(key);
+            self.consume(key, written);
+            self.arm_writable(key);
+            self.pause_reading_if_full(key);
         }
     }
 

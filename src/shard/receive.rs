@@ -106,10 +106,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.close(key, CloseReason::Refused(super::close::UNAVAILABLE));
         }
         let mut input = std::mem::take(&mut self.input);
-        let outcome =
-            self.with_session(key, |session, handler, cx| session.receive(&mut input[..count], handler, cx));
+        let answer = self.with_session(key, |session, handler, cx| {
+            (session.receive(&mut input[..count], handler, cx), cx.in_place.take())
+        });
+        if let Some((_, Some(in_place))) = &answer {
+            self.write_in_place(key, &mut input, in_place);
+        }
         self.input = input;
-        match outcome {
+        match answer.map(|(outcome, _)| outcome) {
             None => return,
             Some(Ok(())) => {}
             Some(Err(reason)) => {
@@ -175,6 +179,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             settings: &self.settings,
             client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
             out: &mut self.out,
+            in_place: None,
             actions: &mut self.actions,
             counts: Counts::default(),
         };

@@ -99,6 +99,11 @@ pub fn put_header(out: &mut Vec<u8>, opcode: OpCode, length: usize) {
     }
 }
 
+/// Appends the header of a data message that is a single frame of `length` bytes.
+pub fn put_data_header(out: &mut Vec<u8>, kind: Kind, length: usize) {
+    put_header(out, kind.opcode(), length);
+}
+
 /// Appends one data message as a single frame.
 #[inline]
 pub fn put_frame(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
