@@ -32,6 +32,24 @@ fn many_messages_in_one_write_come_back_in_order() {
     }
 }
 
+/// Large ones go back from where they arrived, others by a copy: their order must not change, whichever comes first.
+#[test]
+fn large_and_small_messages_in_one_write_come_back_in_order() {
+    let (_server, mut peer) = echo();
+    let lengths = [3000, 20, 5000, 2048, 0, 2047, 20_000];
+    for turned in 0..lengths.len() {
+        let mut lengths = lengths;
+        lengths.rotate_left(turned);
+        let message = |length: usize| vec![u8::try_from(length % 251).unwrap(); length];
+        let bytes: Vec<u8> =
+            lengths.iter().flat_map(|&length| Frame::new(BINARY, message(length)).bytes()).collect();
+        peer.send_bytes(&bytes);
+        for length in lengths {
+            assert_eq!(peer.message(), (BINARY, message(length)));
+        }
+    }
+}
+
 #[test]
 fn bytes_may_arrive_one_by_one() {
     let (_server, mut peer) = echo();
