@@ -147,7 +147,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Handles SIGTERM and SIGINT from now on, in the context of a [`runtime`].
+    /// Handles SIGTERM and SIGINT from now on, in the context of a [`runtime()`].
     ///
     /// # Errors
     /// As `sigaction(2)`.

@@ -51,6 +51,7 @@ pub(crate) struct Fan {
     manner: Manner,
     channels: u32,
     channels_max: usize,
+    churn: u64,
     pad_bytes_max: usize,
     has_small_homes: bool,
     expect: (Expect, Option<u64>),
@@ -80,6 +81,7 @@ impl Fan {
             manner,
             channels: plan.channels,
             channels_max: plan.config.limits.channels_per_connection_max,
+            churn: plan.churn,
             pad_bytes_max: plan.pad_bytes_max,
             has_small_homes: plan.has_small_homes,
             expect,
@@ -139,11 +141,13 @@ impl Fan {
 
     fn command(&mut self, io: &mut Io, book: &mut Book) -> String {
         let channel = io.rng.range(0..=u64::from(self.channels) - 1) as u32;
+        if io.rng.chance(self.churn) {
+            return self.unsubscribe(channel);
+        }
         match io.rng.range(0..=99) {
-            0..25 => self.subscribe(channel),
-            25..35 => self.unsubscribe(channel),
-            35..88 => self.publish(channel, io, book),
-            88..95 => format!(r#"{{"id":{},"ping":{{}}}}"#, self.id(Pending::Ping)),
+            0..35 => self.subscribe(channel),
+            35..90 => self.publish(channel, io, book),
+            90..96 => format!(r#"{{"id":{},"ping":{{}}}}"#, self.id(Pending::Ping)),
             _ => self.wrong(io),
         }
     }

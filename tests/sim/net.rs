@@ -77,6 +77,9 @@ impl Net for SimNet {
 
     fn read(&mut self, socket: &mut SimSocket, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
+        if world.rng.chance(1) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let link = &world.links[socket.id];
         if link.is_reset && link.inbox.is_empty() {
             return Err(io::ErrorKind::ConnectionReset.into());

@@ -49,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) activity_us: u64,
     /// Mean time between two actions of a client.
     pub(crate) pace_us: u64,
+    /// How many of a client's commands end a subscription, in percent.
+    pub(crate) churn: u64,
     /// Largest padding of a publication.
     pub(crate) pad_bytes_max: usize,
     /// Largest message of an echo client.
@@ -68,7 +70,9 @@ impl Plan {
         let has_small_homes = rng.chance(15);
         let limits = limits(rng, clients, has_small_budget, has_small_homes);
         let timeouts = timeouts(rng);
-        let echo_bytes_max = match rng.chance(30) {
+        // Messages larger than what is read at once, and sockets that hold several of them.
+        let is_bulky = rng.chance(6);
+        let echo_bytes_max = match is_bulky || rng.chance(20) {
             true => limits.frame_bytes_max,
             false => limits.frame_bytes_max.min(300),
         };
@@ -84,14 +88,24 @@ impl Plan {
             config,
             faults,
             down_bytes_max: if is_roomy { 256 << 10 } else { rng.pick(&[200, 1 << 10, 16 << 10]) },
-            inbox_bytes_max: rng.pick(&[300, 4 << 10, 64 << 10, 600 << 10]),
+            inbox_bytes_max: if is_bulky {
+                600 << 10
+            } else {
+                rng.pick(&[300, 4 << 10, 64 << 10, 600 << 10])
+            },
             activity_us: rng.range(1_000_000..=6_000_000),
-            pace_us: rng.pick(&[20_000, 80_000, 300_000]),
+            pace_us: if is_bulky { 300_000 } else { rng.pick(&[20_000, 80_000, 300_000]) },
+            churn: rng.pick(&[8, 8, 35]),
             pad_bytes_max: rng.pick(&[0, 40, 1000, 8000]),
             echo_bytes_max,
             has_small_budget,
             has_small_homes,
         }
+    }
+
+    /// Whether there is a place for every client.
+    pub(crate) fn has_room(&self) -> bool {
+        self.capacity > self.clients as usize
     }
 
     /// Whether the clock jumps so far that deadlines pass unseen.

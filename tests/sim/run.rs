@@ -30,6 +30,9 @@ pub(crate) struct Outcome {
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
+/// Far more than any run needs.
+const ROUNDS_MAX: u64 = 1_000_000;
+
 /// Without any of these, over all seeds, a simulation would prove nothing.
 const TELLING: [&str; 10] = [
     "accept_pauses",
@@ -133,7 +136,7 @@ impl Run {
         self.run_until(self.now_us() + 400_000);
         self.run_until_idle();
         for client in &self.clients {
-            client.check_settled(&self.world.borrow());
+            client.check_settled(&self.world.borrow(), self.plan.has_room());
         }
         self.book.check_complete();
         let (subscriptions, channels) = self.book.open_counts();
@@ -174,6 +177,7 @@ impl Run {
     /// Lets everyone do something, in any order; whether anyone did, or could have and was passed over.
     fn round(&mut self) -> bool {
         self.rounds += 1;
+        assert!(self.rounds < ROUNDS_MAX, "a shard spins");
         let mut progress = self.arrive();
         let shard_count = self.shards.len();
         let mut actors: Vec<usize> = (0..shard_count + self.clients.len()).collect();
