@@ -182,6 +182,16 @@ def bench(binary, scenario, server, path=CENTRIFUGE, tcp=False, **flags):
     return json.loads(output)
 
 
+# Publications per second that are tried with very many subscribers, until the box keeps up.
+RATES = [10, 8, 6, 5, 4, 3, 2, 1, 0.5]
+
+
+def keeps_up(result):
+    """Whether a publication is nearly everywhere before the next is due, from first to last. Beyond that rate a server
+    that joins publications still delivers all of them, but each later than it need be."""
+    return result["held"] and result["latency"]["p99_us"] < 1e6 / result["rate"]
+
+
 def spread(values, digits=2):
     """Median, least and most, as text."""
     show = lambda value: f"{value:,.{digits}f}"

@@ -86,7 +86,7 @@ fn report(args: &args::Echo, script: &Script, board: &Board, usage: &Usage, foun
     report.count("in_flight", "in flight / connection", args.in_flight.into(), "");
     report.count("messages", "messages", usage.messages, "");
     let rate = Some(usage.per_second(usage.messages));
-    report.figure("messages_per_second", "messages", Unit::PerSecond, rate, "");
+    report.figure("messages_per_second", "rate of messages", Unit::PerSecond, rate, "");
     let cpu = usage.server_us_per(usage.messages);
     report.figure("server_cpu_us_per_message", "server CPU / message", Unit::Microseconds, cpu, "");
     report.latency("latency", "latency", echoes.summary());

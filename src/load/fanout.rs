@@ -43,14 +43,7 @@ pub(super) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     figures(&mut report, &played, args);
     latencies(&mut report, &played, &findings, args.rate.is_some());
     report.usage(&played.usage);
-    let (gaps, behind) = (board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind));
-    report.count("gaps", "gaps", gaps, "");
-    report.count("out_of_order", "out of order", behind, "");
-    report.count("missing", "missing", played.missing, "");
-    report.failures(&findings.failures);
-    let ok = findings.failures.is_empty() && gaps + behind + played.missing == 0;
-    report.print(&args.common, ok);
-    Ok(ok)
+    Ok(stage::conclude(report, &args.common, &board, &findings, Some(played.missing)))
 }
 
 fn figures(report: &mut Report, played: &Played, args: &args::Fanout) {
@@ -61,10 +54,10 @@ fn figures(report: &mut Report, played: &Played, args: &args::Fanout) {
     };
     report.count("publications", "publications", played.publications, &pace);
     let rate = Some(usage.per_second(played.publications));
-    report.figure("publications_per_second", "publications", Unit::PerSecond, rate, "");
+    report.figure("publications_per_second", "rate of publishing", Unit::PerSecond, rate, "");
     report.count("deliveries", "deliveries", usage.messages, "");
     let rate = Some(usage.per_second(usage.messages));
-    report.figure("deliveries_per_second", "deliveries", Unit::PerSecond, rate, "");
+    report.figure("deliveries_per_second", "rate of delivery", Unit::PerSecond, rate, "");
     let bytes = (usage.messages > 0).then(|| usage.bytes as f64 / usage.messages as f64);
     report.figure("bytes_per_delivery", "on the wire / delivery", Unit::Bytes, bytes, "");
     let cpu = usage.server_us_per(usage.messages);

@@ -78,7 +78,7 @@ fn report(
     report.count("handshakes", "handshakes", usage.ready, "");
     report.count("failed", "failed", board.sum(|lane| &lane.failed), "");
     let rate = Some(usage.per_second(usage.ready));
-    report.figure("handshakes_per_second", "handshakes", Unit::PerSecond, rate, "");
+    report.figure("handshakes_per_second", "rate of handshakes", Unit::PerSecond, rate, "");
     let (key, label) = ("server_cpu_us_per_handshake", "server CPU / handshake");
     report.figure(key, label, Unit::Microseconds, usage.server_us_per(usage.ready), "with its close");
     report.latency("latency", "latency", latency.summary());

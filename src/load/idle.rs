@@ -41,19 +41,13 @@ pub(super) fn run(args: &args::Idle) -> Result<bool, Refusal> {
     let (key, label) = ("server_cpu_us_per_connection_second", "server CPU / connection, second");
     report.figure(key, label, Unit::Microseconds, cpu, "");
     report.usage(usage);
-    let (gaps, behind) = (board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind));
     if args.publish > 0 {
         report.count("publications", "publications to all", args.publish.into(), "");
         report.latency("reach_all", "time to reach all", played.reach_all);
         report.latency("latency", "latency", findings.arrivals[0].summary());
-        report.count("gaps", "gaps", gaps, "");
-        report.count("out_of_order", "out of order", behind, "");
-        report.count("missing", "missing", played.missing, "");
     }
-    report.failures(&findings.failures);
-    let ok = findings.failures.is_empty() && gaps + behind + played.missing == 0;
-    report.print(&args.common, ok);
-    Ok(ok)
+    let missing = (args.publish > 0).then_some(played.missing);
+    Ok(stage::conclude(report, &args.common, &board, &findings, missing))
 }
 
 fn play(args: &args::Idle, scene: &mut Scene<'_>) -> Result<Played, String> {

@@ -102,6 +102,27 @@ pub(super) fn perform<R>(
     Ok((played, merged, board))
 }
 
+/// Adds what was missed (`missing`: if anything was published) and what failed, and prints the report. Whether nothing
+/// was and nothing did.
+pub(super) fn conclude(
+    mut report: Report,
+    common: &Common,
+    board: &Board,
+    findings: &Findings,
+    missing: Option<u64>,
+) -> bool {
+    let (gaps, behind) = (board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind));
+    if let Some(missing) = missing {
+        report.count("gaps", "gaps", gaps, "");
+        report.count("out_of_order", "out of order", behind, "");
+        report.count("missing", "missing", missing, "");
+    }
+    report.failures(&findings.failures);
+    let ok = findings.failures.is_empty() && gaps + behind + missing.unwrap_or(0) == 0;
+    report.print(common, ok);
+    ok
+}
+
 impl Scene<'_> {
     /// Waits until every connection is open or has failed.
     fn open(&mut self) {

@@ -15,6 +15,9 @@ use crate::net::sys;
 /// Above this share of a core a thread counts as saturated: the rest is lost to the kernel and to other threads.
 const SATURATED: f64 = 0.9;
 
+/// Where nothing was measured, because nothing could be opened, the share of a core is that of so long at least.
+const SHORTEST_NS: u64 = 50_000_000;
+
 /// CPU times at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
@@ -67,7 +70,7 @@ pub(super) struct Usage {
 
 impl Usage {
     pub(super) fn between(from: &Mark, to: &Mark, common: &Common) -> Self {
-        let wall_ns = (to.at_ns - from.at_ns).max(1);
+        let wall_ns = (to.at_ns - from.at_ns).max(SHORTEST_NS);
         let share = |ns: u64| ns as f64 / wall_ns as f64;
         let server = to.server.as_ref().zip(from.server.as_ref());
         let used: Vec<u64> =
@@ -140,12 +143,16 @@ mod tests {
             bytes: 0,
             ready: 0,
         };
-        let usage = |busy: &[u64], pin| Usage::between(&mark(0, &[0; 2]), &mark(1000, busy), &common(pin));
-        assert!(usage(&[950, 0], "0,1").generator_was_the_limit());
-        assert!(usage(&[480, 470], "1,1").generator_was_the_limit());
-        assert!(!usage(&[480, 470], "0,1").generator_was_the_limit());
-        let seen = usage(&[500, 100], "1");
-        assert_eq!((seen.messages, seen.server_us_per(10)), (10, None));
-        assert!((seen.per_second(10) - 1e7).abs() < 1.0);
+        let usage = |ms: u64, busy_ms: [u64; 2], pin| {
+            let busy = busy_ms.map(|ms| ms * 1_000_000);
+            Usage::between(&mark(0, &[0; 2]), &mark(ms * 1_000_000, &busy), &common(pin))
+        };
+        assert!(usage(1000, [950, 0], "0,1").generator_was_the_limit());
+        assert!(usage(1000, [480, 470], "1,1").generator_was_the_limit());
+        assert!(!usage(1000, [480, 470], "0,1").generator_was_the_limit());
+        assert!(!usage(0, [1, 1], "0,1").generator_was_the_limit(), "nothing was measured");
+        let seen = usage(1000, [500, 100], "1");
+        assert_eq!((seen.messages, seen.server_us_per(10)), (10_000_000, None));
+        assert!((seen.per_second(10) - 10.0).abs() < 1e-6);
     }
 }
