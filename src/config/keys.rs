@@ -219,6 +219,16 @@ pub static KEYS: &[Key] = &[
         sockets",
         |c| Slot::Count(&mut c.limits.mailbox_letters_max, 16..=16_777_216),
     ),
+    limit(
+        "history_bytes_max",
+        "Bytes of all channels' histories together; beyond it, the oldest publications go",
+        |c| Slot::Bytes(&mut c.limits.history_bytes_max, 0..=1024 * GIB),
+    ),
+    limit(
+        "join_leave_per_second_max",
+        "Joins and leaves told per channel and second; beyond it, they are not told",
+        |c| Slot::Count(&mut c.limits.join_leave_per_second_max, 0..=1_000_000),
+    ),
     deadline("handshake_ms", "From accept to the end of the request head", |c| {
         Slot::Milliseconds(&mut c.timeouts.handshake_ms, 1..=HOUR_MS)
     }),

@@ -102,6 +102,10 @@ pub struct Limits {
     pub deliveries_per_turn_max: usize,
     /// Letters waiting for one shard; beyond it the others pause reading from their sockets. Default 65,536.
     pub mailbox_letters_max: usize,
+    /// Bytes of all channels' histories together; beyond it, the oldest publications go. Default 256 MiB.
+    pub history_bytes_max: usize,
+    /// Joins and leaves told per channel and second; beyond it, they are not told. Default 100.
+    pub join_leave_per_second_max: usize,
 }
 
 /// Deadlines, all in milliseconds.
@@ -163,6 +167,8 @@ impl Default for Limits {
             read_bytes_per_turn_max: 256 << 10,
             deliveries_per_turn_max: 2048,
             mailbox_letters_max: 65_536,
+            history_bytes_max: 256 << 20,
+            join_leave_per_second_max: 100,
         }
     }
 }

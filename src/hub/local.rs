@@ -244,6 +244,7 @@ impl<B> Local<B> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::DataKind;
     use super::*;
     use crate::base::budget::Budget;
     use crate::base::shared::Shared;
@@ -252,7 +253,7 @@ mod tests {
 
     fn publication(channel: &str) -> Arc<Publication> {
         let data = Shared::new(b"1".to_vec(), &Budget::new(100));
-        Arc::new(Publication { channel: channel.into(), is_text: true, data, client: None })
+        Arc::new(Publication::new(channel.into(), DataKind::Text, data))
     }
 
     #[test]

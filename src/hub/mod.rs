@@ -5,23 +5,90 @@
 
 pub mod home;
 pub mod local;
+pub mod options;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use crate::base::shared::Shared;
 
-/// A message in a channel, as published. Immutable; shared by all shards that deliver it.
+/// Who a client is, as others in its channels see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The user; empty when anonymous.
+    pub user: Box<str>,
+    /// The connection's id.
+    pub client: Box<str>,
+    /// What the connection's token or hook says of it; empty for nothing.
+    pub conn_info: Box<[u8]>,
+    /// What the subscription's token or hook says of it; empty for nothing.
+    pub chan_info: Box<[u8]>,
+}
+
+/// What is known of a message's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataKind {
+    /// One JSON value, checked.
+    Json,
+    /// UTF-8 that may be JSON.
+    Text,
+    /// Any bytes, among them JSON.
+    Binary,
+}
+
+/// Names and values that filters look at.
+pub type Tags = Box<[(Box<str>, Box<str>)]>;
+
+/// A message in a channel, as published. Immutable once its home has numbered it; shared by all shards that deliver it.
 #[derive(Debug)]
 pub struct Publication {
     /// Name of the channel.
     pub channel: Arc<str>,
-    /// Whether the data is text (UTF-8); else any bytes.
-    pub is_text: bool,
-    /// The message. Counted as long as someone has yet to deliver it.
+    /// What `data` is.
+    pub kind: DataKind,
+    /// The message. Counted as long as someone has yet to deliver it, or in the history's budget.
     pub data: Shared,
-    /// Id of the connection that published it; none when the server did.
-    pub client: Option<Box<str>>,
+    /// Who published it; none when the server did.
+    pub info: Option<Arc<ClientInfo>>,
+    /// What filters look at.
+    pub tags: Tags,
+    /// Its place among all that its home ever published, in any channel; set by the home, from 1.
+    pub seq: u64,
+    /// Its place in the channel's stream, set by the home; 0 without history.
+    pub offset: u64,
+    /// Unix time in milliseconds at which the home took it; 0 without history.
+    pub time_ms: u64,
+    /// Whether it may go out as a delta to `previous`. As published: whether that is wished.
+    pub is_delta: bool,
+    /// The publication before it in the stream, kept by the history; set by the home where a delta is wished.
+    pub previous: Option<Arc<Publication>>,
+}
+
+impl Publication {
+    /// A message that no home has taken yet, without anything that is not needed.
+    pub fn new(channel: Arc<str>, kind: DataKind, data: Shared) -> Self {
+        Self {
+            channel,
+            kind,
+            data,
+            info: None,
+            tags: Tags::default(),
+            seq: 0,
+            offset: 0,
+            time_ms: 0,
+            is_delta: false,
+            previous: None,
+        }
+    }
+}
+
+/// A place in a channel's stream: the number of a publication, and the stream that the number is in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last publication's number; 0 before the first.
+    pub offset: u64,
+    /// Name of the stream. Another name is another stream: offsets of one mean nothing in the other.
+    pub epoch: Arc<str>,
 }
 
 /// The shard that is home of the channel, of `shard_count`. `seed` is the process's: it keeps clients from choosing

@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 
@@ -23,6 +23,7 @@ use crate::base::counters::Counters;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
+use crate::hub::options::Namespaces;
 use crate::net::{Listeners, MioNet, sys};
 use crate::session::Handler;
 use crate::shard::mailbox::{Letter, Mailbox};
@@ -77,7 +78,7 @@ impl Server {
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
         let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
-        let (nets, mailboxes) = worlds(config.shards)?;
+        let (nets, mailboxes, unix_epoch_ms) = worlds(config.shards)?;
         let runtime = control::runtime()?;
         let cores = sys::allowed_cores().unwrap_or_default();
         let readiness = Arc::new(Readiness::new(config.shards));
@@ -85,6 +86,7 @@ impl Server {
         let budget = Budget::new(config.limits.queued_bytes_max);
         let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         let seed = RandomState::new().build_hasher().finish();
+        let namespaces: Arc<Namespaces> = Arc::default();
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
         for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
@@ -98,6 +100,8 @@ impl Server {
                 budget: budget.clone(),
                 publication_budget: publication_budget.clone(),
                 seed,
+                namespaces: Arc::clone(&namespaces),
+                unix_epoch_ms,
                 capacity: shard_capacity,
             };
             let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
@@ -114,7 +118,7 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
-        let publisher = Publisher { mailboxes: Arc::clone(&mailboxes), publication_budget, seed };
+        let publisher = Publisher { mailboxes: Arc::clone(&mailboxes), publication_budget, seed, namespaces };
         let server = Self {
             config,
             addresses: listen,
@@ -234,10 +238,11 @@ fn send_drain(mailboxes: &[Mailbox]) {
     }
 }
 
-/// Pollers, and the mailboxes that wake them.
-fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
+/// Pollers, the mailboxes that wake them, and the Unix time in milliseconds at which their clock begins.
+fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>, u64)> {
     #[expect(clippy::disallowed_methods, reason = "the shards' common clock begins here")]
-    let epoch = Instant::now();
+    let (epoch, unix_epoch) = (Instant::now(), SystemTime::now());
+    let unix_epoch_ms = unix_epoch.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let mut nets = Vec::new();
     let mut mailboxes = Vec::new();
     for _ in 0..shards {
@@ -248,7 +253,7 @@ fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
             waker.wake().ok();
         })));
     }
-    Ok((nets, mailboxes.into()))
+    Ok((nets, mailboxes.into(), u64::try_from(unix_epoch_ms).unwrap_or(0)))
 }
 
 /// Whether a thread may have a descriptor table of its own: tried in one that ends at once.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::base::budget::Budget;
 use crate::base::shared::Shared;
-use crate::hub::{Publication, home_of};
+use crate::hub::home::Terms;
+use crate::hub::options::Namespaces;
+use crate::hub::{DataKind, Publication, home_of};
 use crate::proto::ws::Kind;
 use crate::shard::mailbox::{Letter, Mailbox};
 
@@ -14,6 +16,7 @@ pub struct Publisher {
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) publication_budget: Budget,
     pub(super) seed: u64,
+    pub(super) namespaces: Arc<Namespaces>,
 }
 
 impl Publisher {
@@ -29,9 +32,11 @@ impl Publisher {
         let shard_count = u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX);
         let home = home_of(channel, self.seed, shard_count);
         let data = Shared::new(data.to_vec(), &self.publication_budget);
-        let is_text = kind == Kind::Text;
-        let publication = Arc::new(Publication { channel: channel.into(), is_text, data, client: None });
-        self.mailboxes[usize::from(home)].put(&mut vec![Letter::Publish { publication, reply_to: None }]);
+        let kind = if kind == Kind::Text { DataKind::Text } else { DataKind::Binary };
+        let publication = Box::new(Publication::new(channel.into(), kind, data));
+        let options = Arc::clone(&self.namespaces.without_namespace);
+        let letter = Letter::Publish { publication, options, terms: Terms::default(), asker: None };
+        self.mailboxes[usize::from(home)].put(&mut vec![letter]);
         Ok(())
     }
 }

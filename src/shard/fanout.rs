@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::Shard;
 use crate::base::budget::Budget;
 use crate::base::shared::Shared;
-use crate::hub::Publication;
 use crate::hub::local::Subscriber;
+use crate::hub::{DataKind, Publication};
 use crate::net::Net;
 use crate::proto::centrifuge::reply;
 use crate::proto::ws::{self, Kind, frame};
@@ -47,7 +47,7 @@ fn put_raw(out: &mut Vec<u8>, publications: &[Arc<Publication>]) {
     let bytes: usize = publications.iter().map(|p| p.data.len() + frame::HEADER_BYTES_MAX).sum();
     out.reserve_exact(bytes);
     for publication in publications {
-        let kind = if publication.is_text { Kind::Text } else { Kind::Binary };
+        let kind = if publication.kind == DataKind::Binary { Kind::Binary } else { Kind::Text };
         ws::put_frame(out, kind, &publication.data);
     }
 }
@@ -58,12 +58,18 @@ fn put_centrifuge_json(out: &mut Vec<u8>, publications: &[Arc<Publication>]) {
     let mut data = Vec::new();
     for publication in publications {
         data.clear();
-        if publication.is_text {
+        if publication.kind != DataKind::Binary {
             reply::put_text_as_json(&mut data, &publication.data);
         } else {
             reply::put_binary_as_json(&mut data, &publication.data);
         }
-        reply::put_publication(out, start, &publication.channel, &data, publication.client.as_deref());
+        reply::put_publication(
+            out,
+            start,
+            &publication.channel,
+            &data,
+            publication.info.as_ref().map(|info| &*info.client),
+        );
         if out.len() - start > JOINED_BYTES_MAX {
             frame::wrap_text(out, start);
             start = out.len();
@@ -118,7 +124,8 @@ mod tests {
 
     fn publication(data: &[u8], is_text: bool) -> Arc<Publication> {
         let data = Shared::new(data.to_vec(), &Budget::new(100));
-        Arc::new(Publication { channel: "c".into(), is_text, data, client: None })
+        let kind = if is_text { DataKind::Text } else { DataKind::Binary };
+        Arc::new(Publication::new("c".into(), kind, data))
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::mailbox::Letter;
+use super::mailbox::{Asker, Letter, ReplyTo};
+use crate::hub::Publication;
+use crate::hub::home::{self, Published, Shards};
 use crate::net::Net;
 use crate::session::Handler;
 
@@ -23,36 +25,65 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn handle(&mut self, letter: Letter) {
+        let now = self.now();
         match letter {
-            Letter::Subscribe { channel, reply_to } => {
-                let outcome = self.home.subscribe(&channel, reply_to.shard);
+            Letter::Subscribe { channel, options, reply_to, joining } => {
+                let outcome = self.home.subscribe(now, &channel, &options, &joining).map(Box::new);
                 self.counters.channels.set(self.home.len() as u64);
                 self.post.send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome });
             }
             Letter::Subscribed { channel, reply_to, outcome } => self.subscribed(&channel, reply_to, outcome),
-            Letter::Unsubscribe { channel, shard } => {
-                let was_counted = self.home.unsubscribe(&channel, shard);
+            Letter::Unsubscribe { channel, member } => {
+                let was_counted = self.home.unsubscribe(now, &channel, member);
                 debug_assert!(was_counted, "a home hears only of subscribers that it counted");
                 self.counters.channels.set(self.home.len() as u64);
             }
-            Letter::Publish { publication, reply_to } => {
+            Letter::Publish { publication, options, terms, asker } => {
                 self.counters.publications.add(1);
-                if let Some((_, shards)) = self.home.publish(&publication.channel) {
-                    for shard in shards {
-                        self.post.send(shard, Letter::Deliver(Arc::clone(&publication)));
+                let answer = match self.home.publish(now, publication, &options, &terms) {
+                    Ok(Published { position, delivery }) => {
+                        self.send_out(delivery);
+                        home::Answer::Published(position)
                     }
-                }
-                if let Some(reply_to) = reply_to {
-                    self.post.send(reply_to.shard, Letter::Published { reply_to });
+                    Err(refused) => home::Answer::Refused(refused),
+                };
+                if let Some(asker) = asker {
+                    self.reply(asker, answer);
                 }
             }
-            Letter::Published { reply_to } => {
-                self.answer(reply_to.conn, |session, _, cx| session.published(reply_to.request, Ok(()), cx));
+            Letter::Ask { channel, options, question, asker } => {
+                let answer = self.home.ask(now, &channel, &options, &question);
+                self.reply(asker, answer);
             }
+            Letter::Answered { reply_to, answer } => self.answered(reply_to, *answer),
             Letter::Deliver(publication) => {
                 self.local.deliver(publication);
             }
+            Letter::Membership(_) | Letter::Order(_) | Letter::Verdict { .. } | Letter::Emulated { .. } => {}
+            Letter::Channels { pattern, reply } => reply(self.home.channels(&pattern)),
             Letter::Drain => self.begin_drain(),
         }
+    }
+
+    fn send_out(&mut self, delivery: Option<(Arc<Publication>, Shards)>) {
+        let Some((publication, shards)) = delivery else { return };
+        for shard in shards {
+            self.post.send(shard, Letter::Deliver(Arc::clone(&publication)));
+        }
+    }
+
+    /// Sends a home's answer to who asked.
+    fn reply(&mut self, asker: Asker, answer: home::Answer) {
+        match asker {
+            Asker::Conn(reply_to) => {
+                self.post.send(reply_to.shard, Letter::Answered { reply_to, answer: Box::new(answer) });
+            }
+            Asker::Outside(reply) => reply(answer),
+        }
+    }
+
+    /// A home's answer to what a connection asked.
+    fn answered(&mut self, reply_to: ReplyTo, _answer: home::Answer) {
+        self.answer(reply_to.conn, |session, _, cx| session.published(reply_to.request, Ok(()), cx));
     }
 }

@@ -10,7 +10,9 @@ use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::outside::{Grant, Verdict};
 use crate::base::slots::Key;
+use crate::hub::options::ChannelOptions;
 use crate::hub::{Publication, home};
 
 /// Where an answer goes: a connection's shard, its key, and the session's number for the request.
@@ -24,15 +26,38 @@ pub struct ReplyTo {
     pub request: u32,
 }
 
+/// Who waits for a home's answer.
+pub enum Asker {
+    /// A connection.
+    Conn(ReplyTo),
+    /// Someone outside the shards. Called in the home's thread, so it must not block.
+    Outside(Box<dyn FnOnce(home::Answer) + Send>),
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conn(reply_to) => write!(f, "Conn({reply_to:?})"),
+            Self::Outside(_) => f.write_str("Outside"),
+        }
+    }
+}
+
+/// Receives the channels of one home: names, and numbers of subscribers.
+pub type ChannelsReply = Box<dyn FnOnce(Vec<(Arc<str>, usize)>) + Send>;
+
 /// A message between shards.
-#[derive(Debug)]
 pub enum Letter {
     /// To a home: count one more subscriber; answered by [`Letter::Subscribed`].
     Subscribe {
         /// Name of the channel.
         channel: Arc<str>,
+        /// What the channel is like.
+        options: Arc<ChannelOptions>,
         /// Who asks.
         reply_to: ReplyTo,
+        /// What the home has to know of the subscriber.
+        joining: Box<home::Joining>,
     },
     /// From a home: every publication after this one in the mailbox is for the subscriber.
     Subscribed {
@@ -40,32 +65,153 @@ pub enum Letter {
         channel: Arc<str>,
         /// Who asked.
         reply_to: ReplyTo,
-        /// Whether the home took the subscriber.
-        outcome: Result<(), home::Refused>,
+        /// Whether the home took the subscriber, and what it has for it.
+        outcome: Result<Box<home::Joined>, home::Refused>,
     },
     /// To a home: count one subscriber less.
     Unsubscribe {
         /// Name of the channel.
         channel: Arc<str>,
-        /// The subscriber's shard.
-        shard: u16,
+        /// Who it was.
+        member: home::Member,
     },
-    /// To a home: number this and send it to all subscribers; answered by [`Letter::Published`] if wanted.
+    /// To a home: number this and send it to all subscribers; answered by [`Letter::Answered`] if wanted.
     Publish {
         /// What to publish.
-        publication: Arc<Publication>,
+        publication: Box<Publication>,
+        /// What the channel is like.
+        options: Arc<ChannelOptions>,
+        /// What else the publisher wishes.
+        terms: home::Terms,
         /// Who asks, if an answer is wanted.
-        reply_to: Option<ReplyTo>,
+        asker: Option<Asker>,
     },
-    /// From a home: the publication has its place in the channel.
-    Published {
+    /// To a home: answer this.
+    Ask {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// What the channel is like.
+        options: Arc<ChannelOptions>,
+        /// What to answer.
+        question: home::Question,
+        /// Who asks.
+        asker: Asker,
+    },
+    /// From a home: the answer to a publication or a question.
+    Answered {
         /// Who asked.
         reply_to: ReplyTo,
+        /// The answer.
+        answer: Box<home::Answer>,
     },
     /// From a home: hand this to the subscribers in your shard.
     Deliver(Arc<Publication>),
+    /// From a home: tell the subscribers in your shard who came and went.
+    Membership(Arc<home::Membership>),
+    /// To a home, from outside: tell the channels that match.
+    Channels {
+        /// `*` stands for any run of characters; empty for all.
+        pattern: String,
+        /// Receives them.
+        reply: ChannelsReply,
+    },
+    /// From outside: do this to the connections that are meant.
+    Order(Arc<Order>),
+    /// From outside: the answer to what the shard asked there.
+    Verdict {
+        /// Who asked.
+        reply_to: ReplyTo,
+        /// The answer.
+        verdict: Box<Verdict>,
+    },
+    /// From whichever shard a client's request reached: commands for a connection that cannot send any itself.
+    Emulated {
+        /// The connection.
+        conn: Key,
+        /// Encoded commands.
+        data: Vec<u8>,
+    },
     /// From the control thread: stop listening, close everyone over `drain_ms`, then end.
     Drain,
+}
+
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Subscribe { .. } => "Subscribe",
+            Self::Subscribed { .. } => "Subscribed",
+            Self::Unsubscribe { .. } => "Unsubscribe",
+            Self::Publish { .. } => "Publish",
+            Self::Ask { .. } => "Ask",
+            Self::Answered { .. } => "Answered",
+            Self::Deliver(_) => "Deliver",
+            Self::Membership(_) => "Membership",
+            Self::Channels { .. } => "Channels",
+            Self::Order(_) => "Order",
+            Self::Verdict { .. } => "Verdict",
+            Self::Emulated { .. } => "Emulated",
+            Self::Drain => "Drain",
+        })
+    }
+}
+
+/// Which connections an [`Order`] is for: those of the user, or of those the one named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// The user; empty is the anonymous user.
+    pub user: String,
+    /// Only the connection with this id; empty for all.
+    pub client: String,
+    /// Only the connection with this session id; empty for all.
+    pub session: String,
+}
+
+/// What the server's API does to connections.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// To which.
+    pub target: Target,
+    /// What.
+    pub deed: Deed,
+}
+
+/// See [`Order`].
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// Subscribe them, without their asking.
+    Subscribe {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// What the channel is like.
+        options: Arc<ChannelOptions>,
+        /// On which terms.
+        grant: Box<Grant>,
+    },
+    /// End their subscription.
+    Unsubscribe {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// 2000–2999, told to the client.
+        code: u32,
+        /// Told to the client.
+        reason: String,
+    },
+    /// Close them.
+    Disconnect {
+        /// 3000–4999.
+        code: u16,
+        /// At most 123 bytes are sent.
+        reason: String,
+        /// But not these connections.
+        spared: Vec<String>,
+    },
+    /// Change when they expire.
+    Refresh {
+        /// They have expired: close them.
+        expired: bool,
+        /// Unix time in seconds; 0: never.
+        expire_at_s: u64,
+    },
 }
 
 /// Wakes the shard that owns a mailbox.
@@ -221,7 +367,8 @@ mod tests {
         let (mut a, mut b) = (Post::new(0, Arc::clone(&mailboxes)), Post::new(1, mailboxes));
         for turn in 0..2 {
             for i in 0..3u16 {
-                a.send(1, Letter::Unsubscribe { channel: "c".into(), shard: turn * 3 + i });
+                let member = home::Member { shard: turn * 3 + i, conn: 0 };
+                a.send(1, Letter::Unsubscribe { channel: "c".into(), member });
             }
             assert_eq!(a.hand_over(), 3);
         }
@@ -229,7 +376,7 @@ mod tests {
         assert!(a.is_congested(5) && !a.is_congested(6) && !b.is_congested(0));
         assert_eq!(b.collect(), 6);
         for i in 0..6 {
-            assert!(matches!(b.next_own(), Some(Letter::Unsubscribe { shard, .. }) if shard == i));
+            assert!(matches!(b.next_own(), Some(Letter::Unsubscribe { member, .. }) if member.shard == i));
         }
         assert_eq!((b.collect(), b.next_own().is_none(), a.hand_over()), (0, true, 0));
     }

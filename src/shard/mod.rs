@@ -11,6 +11,7 @@ mod fanout;
 mod flush;
 mod letters;
 pub mod mailbox;
+pub mod outside;
 mod receive;
 mod relief;
 mod subscribe;
@@ -24,8 +25,9 @@ use crate::base::counters::Counters;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
 use crate::config::{Config, Limits, Timeouts};
-use crate::hub::home::Home;
+use crate::hub::home::{self, Home, Now};
 use crate::hub::local::Local;
+use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
 use crate::proto::ws;
 use crate::session::{Action, Handler, Settings};
@@ -61,6 +63,10 @@ pub struct Parts<N, H> {
     pub publication_budget: Budget,
     /// The process's random number: names of connections and homes of channels follow from it.
     pub seed: u64,
+    /// What channels are like.
+    pub namespaces: Arc<Namespaces>,
+    /// Unix time at which the shards' clock begins, in milliseconds.
+    pub unix_epoch_ms: u64,
     /// Connections that this shard can hold: what its descriptor table allows.
     pub capacity: usize,
 }
@@ -84,6 +90,8 @@ pub struct Shard<N: Net, H: Handler> {
     limits: Limits,
     timeouts: Timeouts,
     seed: u64,
+    namespaces: Arc<Namespaces>,
+    unix_epoch_ms: u64,
     /// Others do not keep up: nothing is read from clients in this turn.
     is_congested: bool,
     /// The present of this turn, in microseconds: read once, after the poll.
@@ -122,6 +130,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             budget,
             publication_budget,
             seed,
+            namespaces,
+            unix_epoch_ms,
             capacity,
         } = parts;
         let limits = config.limits.clone();
@@ -129,7 +139,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
         Self {
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
-            home: Home::new(limits.channels_per_shard_max),
+            home: Home::new(
+                home::Limits {
+                    channels_max: limits.channels_per_shard_max,
+                    history_bytes_max: limits.history_bytes_max / mailboxes.len().max(1),
+                    join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max)
+                        .unwrap_or(u32::MAX),
+                    history_meta_ttl_ms: 30 * 24 * 3_600_000,
+                },
+                seed,
+            ),
             local: Local::new(),
             post: Post::new(shard, mailboxes),
             counters: Arc::clone(&counters[usize::from(shard)]),
@@ -148,6 +167,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             limits,
             timeouts: config.timeouts.clone(),
             seed,
+            namespaces,
+            unix_epoch_ms,
             now_us,
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),
@@ -212,6 +233,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         self.events = events;
+    }
+
+    fn now(&self) -> Now {
+        let ms = self.now_ms();
+        Now { ms, unix_ms: self.unix_epoch_ms + ms }
     }
 
     fn now_ms(&self) -> u64 {

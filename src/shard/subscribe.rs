@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::conn::{Conn, Stage, Sub, SubState};
-use super::mailbox::{Letter, ReplyTo};
+use super::mailbox::{Asker, Letter, ReplyTo};
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::local::{ChannelId, Local, Subscriber};
-use crate::hub::{Publication, home, home_of};
+use crate::hub::{ClientInfo, DataKind, Publication, home, home_of};
 use crate::net::Net;
 use crate::proto::centrifuge::Error;
 use crate::session::{Action, ClientId, Handler, Session};
@@ -65,7 +65,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
             let reply_to = ReplyTo { shard: self.post.shard(), conn: key, request };
             let channel = Arc::clone(self.local.name(id));
             let home = self.home_of(&channel);
-            return self.post.send(home, Letter::Subscribe { channel, reply_to });
+            let joining = Box::new(home::Joining {
+                member: self.member(key),
+                info: None,
+                in_presence: false,
+                tells_join: false,
+                wants_position: false,
+                recover: None,
+            });
+            let options = Arc::clone(&self.namespaces.without_namespace);
+            return self.post.send(home, Letter::Subscribe { channel, options, reply_to, joining });
         };
         self.answer(key, |session, handler, cx| {
             session.subscribed(channel, request, Err(error), handler, cx)
@@ -77,7 +86,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         &mut self,
         channel: &Arc<str>,
         reply_to: ReplyTo,
-        outcome: Result<(), home::Refused>,
+        outcome: Result<Box<home::Joined>, home::Refused>,
     ) {
         let key = reply_to.conn;
         let id = self.local.channel_id(channel);
@@ -88,17 +97,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
         });
         let Some((id, slot)) = pending else {
             if outcome.is_ok() {
-                let (channel, shard) = (Arc::clone(channel), self.post.shard());
-                self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, shard });
+                let (channel, member) = (Arc::clone(channel), self.member(key));
+                self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
             }
             return;
         };
         let outcome = match outcome {
-            Ok(()) => {
+            Ok(_) => {
                 self.activate(key, id, slot);
                 Ok(())
             }
-            Err(home::Refused::TooManyChannels) => {
+            Err(_) => {
                 let Some(conn) = self.conns.entry_mut(key) else { return };
                 remove_slot(conn, slot, &mut self.local);
                 self.local.release(id);
@@ -149,8 +158,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     other.subs[usize::from(moved.slot)] = Sub::active(id, to);
                 }
             });
-            let (channel, shard) = (Arc::clone(self.local.name(id)), self.post.shard());
-            self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, shard });
+            let (channel, member) = (Arc::clone(self.local.name(id)), self.member(key));
+            self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
             self.counters.subscriptions.sub(1);
         }
         self.local.release(id);
@@ -158,12 +167,20 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     fn publish(&mut self, key: Key, channel: Arc<str>, is_text: bool, data: Vec<u8>, request: Option<u32>) {
         let client = ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() };
-        let client = Some(client.to_string().into_boxed_str());
+        let client = client.to_string().into_boxed_str();
+        let info = Some(Arc::new(ClientInfo { client, ..ClientInfo::default() }));
         let home = self.home_of(&channel);
         let data = Shared::new(data, &self.publication_budget);
-        let publication = Arc::new(Publication { channel, is_text, data, client });
+        let kind = if is_text { DataKind::Text } else { DataKind::Binary };
+        let publication = Box::new(Publication { info, ..Publication::new(channel, kind, data) });
         let reply_to = request.map(|request| ReplyTo { shard: self.post.shard(), conn: key, request });
-        self.post.send(home, Letter::Publish { publication, reply_to });
+        let options = Arc::clone(&self.namespaces.without_namespace);
+        let (terms, asker) = (home::Terms::default(), reply_to.map(Asker::Conn));
+        self.post.send(home, Letter::Publish { publication, options, terms, asker });
+    }
+
+    fn member(&self, key: Key) -> home::Member {
+        home::Member { shard: self.post.shard(), conn: key.to_token() }
     }
 
     /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn.

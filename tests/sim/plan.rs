@@ -130,6 +130,8 @@ fn limits(rng: &mut Rng, clients: u32, has_small_budget: bool, has_small_homes: 
         read_bytes_per_turn_max: rng.pick(&[4 << 10, 64 << 10, 256 << 10]),
         deliveries_per_turn_max: rng.pick(&[1, 2, 5, 30, 2048]),
         mailbox_letters_max: rng.pick(&[0, 1, 5, 65_536]),
+        history_bytes_max: rng.pick(&[0, 1 << 10, 1 << 20]),
+        join_leave_per_second_max: rng.pick(&[0, 1, 5, 100]),
     }
 }
 

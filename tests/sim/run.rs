@@ -99,6 +99,8 @@ impl Run {
                     budget: budget.clone(),
                     publication_budget: publication_budget.clone(),
                     seed,
+                    namespaces: Arc::default(),
+                    unix_epoch_ms: 1_700_000_000_000,
                     capacity: plan.capacity,
                 };
                 Some(Shard::new(parts, &plan.config))

@@ -5,6 +5,8 @@
 
 pub mod codes;
 pub mod command;
+pub mod filter;
+pub mod message;
 pub mod reply;
 
 pub use codes::{Disconnect, Error};
