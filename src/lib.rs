@@ -186,6 +186,7 @@ pub mod doctor;
 pub mod hub;
 pub mod load;
 pub mod net;
+pub mod outside;
 pub mod proto;
 pub mod server;
 pub mod session;

@@ -9,6 +9,7 @@
 //! The server takes any [`Config`]; only what was typed is checked against the ranges in [`KEYS`].
 
 mod args;
+mod client;
 mod error;
 mod file;
 mod keys;
@@ -18,8 +19,13 @@ mod show;
 mod slot;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::hub::options::Namespaces;
+use crate::outside;
 
 pub use args::Args;
+pub use client::{ClientOptions, Paths, Rates};
 pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
 pub use resolve::{Effective, resolve};
@@ -49,6 +55,16 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What is logged, and how.
     pub logs: Logs,
+    /// Who may connect, and how much each may do.
+    pub client: ClientOptions,
+    /// How often.
+    pub rates: Rates,
+    /// Which transports there are beside the WebSocket, and where.
+    pub paths: Paths,
+    /// What channels are like.
+    pub namespaces: Arc<Namespaces>,
+    /// Tokens and hooks.
+    pub outside: Arc<outside::options::Options>,
 }
 
 /// What is logged, and how. Logs go to stderr.
@@ -141,6 +157,11 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),
+            client: ClientOptions { insecure: true, ..ClientOptions::default() },
+            rates: Rates::default(),
+            paths: Paths::default(),
+            namespaces: Arc::new(Namespaces { takes_unknown: true, ..Namespaces::default() }),
+            outside: Arc::default(),
         }
     }
 }

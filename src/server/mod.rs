@@ -23,7 +23,6 @@ use crate::base::counters::Counters;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
-use crate::hub::options::Namespaces;
 use crate::net::{Listeners, MioNet, sys};
 use crate::session::Handler;
 use crate::shard::mailbox::{Letter, Mailbox};
@@ -86,7 +85,7 @@ impl Server {
         let budget = Budget::new(config.limits.queued_bytes_max);
         let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         let seed = RandomState::new().build_hasher().finish();
-        let namespaces: Arc<Namespaces> = Arc::default();
+        let namespaces = Arc::clone(&config.namespaces);
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
         for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {

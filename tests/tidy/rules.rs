@@ -114,7 +114,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "server",
-        modules: &["config", "server", "control", "backplane", "doctor", "load", "lib", "main"],
+        modules: &["config", "server", "control", "outside", "backplane", "doctor", "load", "lib", "main"],
         may_import: &["*"],
         crates: &["*"],
         never_std: &[],

@@ -1,0 +1,85 @@
+//! What holds for clients: who may connect, and how much each may do.
+
+/// The section `client`, with Centrifugo's names and meanings, but for tokens and hooks, which are in
+/// [`crate::outside::options::Options`]. Durations in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
+pub struct ClientOptions {
+    /// Everyone may connect, subscribe and publish, without tokens or permissions. Default false; true in development
+    /// mode, which holds when the configuration says nothing of clients and channels.
+    pub insecure: bool,
+    /// Origins that browsers may come from: patterns with `*`. Empty: only the server's own.
+    pub allowed_origins: Vec<String>,
+    /// Whether a client without a token connects as the anonymous user.
+    pub allow_anonymous_connect_without_token: bool,
+    /// Whether tokens without a user are refused.
+    pub disallow_anonymous_connection_tokens: bool,
+    /// Name of a cookie that may hold the connection's token; empty for none.
+    pub token_cookie: String,
+    /// How long a client may take to bring a new token when the old has expired. Default 25,000.
+    pub expired_close_delay_ms: u64,
+    /// The same for a subscription. Default 25,000.
+    pub expired_sub_close_delay_ms: u64,
+    /// Publications that one history request gives at most. Default 300.
+    pub history_max_publication_limit: usize,
+    /// Publications that one recovery gives at most; who missed more is not recovered. Default 300.
+    pub recovery_max_publication_limit: usize,
+    /// Whether each user's connections are subscribed to the user's own channel.
+    pub subscribe_to_user_personal_channel: bool,
+    /// The namespace of those channels; empty for none.
+    pub personal_channel_namespace: String,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            insecure: false,
+            allowed_origins: Vec::new(),
+            allow_anonymous_connect_without_token: false,
+            disallow_anonymous_connection_tokens: false,
+            token_cookie: String::new(),
+            expired_close_delay_ms: 25_000,
+            expired_sub_close_delay_ms: 25_000,
+            history_max_publication_limit: 300,
+            recovery_max_publication_limit: 300,
+            subscribe_to_user_personal_channel: false,
+            personal_channel_namespace: String::new(),
+        }
+    }
+}
+
+/// Rates, per second; 0 for no limit. Who exceeds one gets error 111, or disconnect 3013 where there is no reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Connections that connect, in the whole process (each shard has its part).
+    pub connects_max: u32,
+    /// Connections that connect from one address, per shard.
+    pub connects_per_ip_max: u32,
+    /// Commands of one connection, of any kind.
+    pub commands_max: u32,
+    /// Subscribe commands of one connection.
+    pub subscribes_max: u32,
+    /// Publish commands of one connection.
+    pub publishes_max: u32,
+    /// Calls of one connection.
+    pub rpcs_max: u32,
+    /// Presence, history and other commands of one connection.
+    pub others_max: u32,
+}
+
+/// Which transports are served, and where. `None`: not served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// Server-sent events, with POSTs to `emulation`.
+    pub sse: Option<String>,
+    /// HTTP streaming, with POSTs to `emulation`.
+    pub http_stream: Option<String>,
+    /// Where commands of those two are posted.
+    pub emulation: Option<String>,
+    /// WebSocket without commands.
+    pub uni_websocket: Option<String>,
+    /// Server-sent events without commands.
+    pub uni_sse: Option<String>,
+    /// HTTP streaming without commands.
+    pub uni_http_stream: Option<String>,
+}
