@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// What holds for all channels of a namespace. Names and meanings are those of Centrifugo's configuration; durations
 /// are in milliseconds and 0 means none.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct ChannelOptions {
     /// Whether homes remember who is subscribed.
@@ -69,7 +69,7 @@ pub struct ChannelOptions {
 }
 
 /// The channels of a node, and what their names mean.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespaces {
     /// Of channels without a namespace; `None` when there are none such.
     pub without_namespace: Arc<ChannelOptions>,
