@@ -61,6 +61,8 @@ pub struct Config {
     pub rates: Rates,
     /// Which transports there are beside the WebSocket, and where.
     pub paths: Paths,
+    /// Whether `/` serves a page that shows that it works. Default true in development mode.
+    pub first_page: bool,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
     /// Tokens and hooks.
@@ -160,6 +162,7 @@ impl Default for Config {
             client: ClientOptions { insecure: true, ..ClientOptions::default() },
             rates: Rates::default(),
             paths: Paths::default(),
+            first_page: true,
             namespaces: Arc::new(Namespaces { takes_unknown: true, ..Namespaces::default() }),
             outside: Arc::default(),
         }

@@ -4,8 +4,10 @@
 //! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts.
 
+mod endpoints;
 mod publisher;
 
+pub use endpoints::endpoints;
 pub use publisher::{Overloaded, Publisher};
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -24,9 +26,10 @@ use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
 use crate::net::{Listeners, MioNet, sys};
-use crate::session::Handler;
+use crate::session::{Endpoints, Handler};
 use crate::shard::mailbox::{Letter, Mailbox};
-use crate::shard::{Parts, Shard, Turn};
+use crate::shard::outside::{Nobody, Outside};
+use crate::shard::{Parts, Secret, Shard, Turn};
 
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
@@ -62,6 +65,51 @@ struct Start<H> {
     notice: EndNotice,
 }
 
+/// What all shards have in common.
+struct Common {
+    mailboxes: Arc<[Mailbox]>,
+    counters: Arc<[Arc<Counters>]>,
+    budget: Budget,
+    publication_budget: Budget,
+    outside: Arc<dyn Outside>,
+    secret: Secret,
+    endpoints: Endpoints,
+    seed: u64,
+    unix_epoch_ms: u64,
+    shard_capacity: usize,
+}
+
+impl Common {
+    /// What one shard is given.
+    fn parts<H>(&self, config: &Config, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
+        Parts {
+            net,
+            handler,
+            shard,
+            mailboxes: Arc::clone(&self.mailboxes),
+            counters: Arc::clone(&self.counters),
+            budget: self.budget.clone(),
+            publication_budget: self.publication_budget.clone(),
+            seed: self.seed,
+            namespaces: Arc::clone(&config.namespaces),
+            outside: Arc::clone(&self.outside),
+            secret: self.secret.clone(),
+            endpoints: self.endpoints.clone(),
+            unix_epoch_ms: self.unix_epoch_ms,
+            capacity: self.shard_capacity,
+        }
+    }
+
+    fn publisher(&self, config: &Config) -> Publisher {
+        Publisher {
+            mailboxes: Arc::clone(&self.mailboxes),
+            publication_budget: self.publication_budget.clone(),
+            seed: self.seed,
+            namespaces: Arc::clone(&config.namespaces),
+        }
+    }
+}
+
 impl Server {
     /// Starts all shards and returns once each of them listens. `make_handler` is called once per shard, with its number.
     ///
@@ -76,33 +124,29 @@ impl Server {
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
-        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let (nets, mailboxes, unix_epoch_ms) = worlds(config.shards)?;
         let runtime = control::runtime()?;
-        let cores = sys::allowed_cores().unwrap_or_default();
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let budget = Budget::new(config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         let seed = RandomState::new().build_hasher().finish();
-        let namespaces = Arc::clone(&config.namespaces);
+        let common = Common {
+            counters: (0..config.shards).map(|_| Arc::default()).collect(),
+            budget: Budget::new(config.limits.queued_bytes_max),
+            publication_budget: Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE),
+            outside: Arc::new(Nobody),
+            secret: Secret::default(),
+            endpoints: endpoints(&config, &format!("{seed:016x}")),
+            mailboxes,
+            seed,
+            unix_epoch_ms,
+            shard_capacity,
+        };
+        let cores = sys::allowed_cores().unwrap_or_default();
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
         for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
             let (bound, is_bound) = mpsc::channel();
-            let parts = Parts {
-                net,
-                handler: make_handler(shard),
-                shard,
-                mailboxes: Arc::clone(&mailboxes),
-                counters: Arc::clone(&counters),
-                budget: budget.clone(),
-                publication_budget: publication_budget.clone(),
-                seed,
-                namespaces: Arc::clone(&namespaces),
-                unix_epoch_ms,
-                capacity: shard_capacity,
-            };
+            let parts = common.parts(&config, net, make_handler(shard), shard);
             let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
             let readiness = Arc::clone(&readiness);
             let (config, listen_here) = (config.clone(), listen.clone());
@@ -117,7 +161,8 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
-        let publisher = Publisher { mailboxes: Arc::clone(&mailboxes), publication_budget, seed, namespaces };
+        let publisher = common.publisher(&config);
+        let Common { counters, mailboxes, .. } = common;
         let server = Self {
             config,
             addresses: listen,

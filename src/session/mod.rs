@@ -365,6 +365,14 @@ impl<S> Session<S> {
         true
     }
 
+    /// Whether the client answers pings: not where it would take a request of its own.
+    pub fn answers_pings(&self) -> bool {
+        match self {
+            Self::Centrifuge(centrifuge) => centrifuge.transport() == Transport::WebSocket,
+            Self::Raw(_) | Self::Head(_) | Self::Ended => true,
+        }
+    }
+
     /// The last words of a session that ends for this reason.
     pub fn goodbye(&self, reason: &CloseReason, out: &mut Vec<u8>) {
         let Some((code, text)) = reason.frame() else { return };
