@@ -2,4 +2,5 @@
 
 pub mod centrifuge;
 pub mod http;
+pub mod origin;
 pub mod ws;
