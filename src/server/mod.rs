@@ -28,7 +28,8 @@ use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness
 use crate::net::{Listeners, MioNet, sys};
 use crate::session::{Endpoints, Handler};
 use crate::shard::mailbox::{Letter, Mailbox};
-use crate::shard::outside::{Nobody, Outside};
+use crate::outside::World;
+use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret, Shard, Turn};
 
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
@@ -133,7 +134,7 @@ impl Server {
             counters: (0..config.shards).map(|_| Arc::default()).collect(),
             budget: Budget::new(config.limits.queued_bytes_max),
             publication_budget: Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE),
-            outside: Arc::new(Nobody),
+            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
             secret: Secret::default(),
             endpoints: endpoints(&config, &format!("{seed:016x}")),
             mailboxes,

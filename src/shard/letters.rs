@@ -102,5 +102,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         self.handle_own_letters();
+        self.counters.history_bytes.set(self.home.history_bytes() as u64);
+        self.counters.presences.set(self.home.presence_count() as u64);
+        self.counters.joins_suppressed.set(self.home.suppressed_count());
     }
 }

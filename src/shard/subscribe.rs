@@ -143,6 +143,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             return;
         };
+        if let (Ok(joined), Some(Ticket { was_recovering: true, .. })) = (&outcome, ticket.as_deref()) {
+            let counter = if joined.recovered { &self.counters.recoveries } else { &self.counters.recoveries_failed };
+            counter.add(1);
+        }
         let unrecovered = |joined: &Joined, ticket: &Ticket| {
             ticket.wants_unrecoverable_error && ticket.was_recovering && !joined.recovered
         };
