@@ -1,5 +1,6 @@
 //! Layer 0: data structures without I/O, clock or domain words.
 
+pub mod bucket;
 pub mod budget;
 pub mod counters;
 pub mod outbox;

@@ -92,7 +92,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             });
             let count = batch.publications.len() as u64;
             while budget > 0
-                && let Some(subscriber) = self.local.next_to_serve(id)
+                && let Some((_, subscriber)) = self.local.next_to_serve(id)
             {
                 let shared = batch.encoded(subscriber.format, &self.budget);
                 self.deliver(subscriber, shared, is_alone, count);

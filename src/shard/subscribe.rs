@@ -103,8 +103,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return;
         };
         let outcome = match outcome {
-            Ok(_) => {
-                self.activate(key, id, slot);
+            Ok(joined) => {
+                self.activate(key, id, slot, joined.seq);
                 Ok(())
             }
             Err(_) => {
@@ -119,12 +119,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
         });
     }
 
-    fn activate(&mut self, key: Key, id: ChannelId, slot: usize) {
+    fn activate(&mut self, key: Key, id: ChannelId, slot: usize, after_seq: u64) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let format = conn.session.format() as u8;
-        let subscriber =
-            Subscriber { conn: key.index(), slot: u16::try_from(slot).unwrap_or(u16::MAX), format };
-        conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber));
+        let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
+        let subscriber = Subscriber { conn: key.index(), slot: slot_number, format, flags: 0 };
+        conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, after_seq));
         self.counters.subscriptions.add(1);
     }
 
