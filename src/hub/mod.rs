@@ -3,9 +3,15 @@
 //! Every channel has one [`home::Home`], in the shard that its name hashes to: it orders what is published.
 //! Every shard that has subscribers of the channel keeps their list in its [`local::Local`].
 
+mod history;
 pub mod home;
 pub mod local;
+mod once;
 pub mod options;
+pub mod permissions;
+mod presence;
+mod recovery;
+mod terms;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;

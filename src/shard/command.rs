@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::client::{Ability, Buckets, Client, EARLY_COMMANDS_MAX, Pending, QUESTIONS_MAX};
 use super::conn::Conn;
-use super::mailbox::{Asker, Letter, ReplyTo, Ticket};
+use super::mailbox::{Asker, Letter, ReplyTo};
 use super::outside::{Hook, Question, Token, Who};
 use crate::base::bucket::Bucket;
 use crate::base::shared::Shared;
@@ -17,6 +17,9 @@ use crate::base::slots::Key;
 use crate::config::Rates;
 use crate::hub::home::{self, HistoryFilter};
 use crate::hub::options::ChannelOptions;
+use crate::hub::permissions::{
+    Standing, permits_history, permits_presence, permits_publish, permits_subscribe,
+};
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
 use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
@@ -286,19 +289,30 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Whether the client may do this in a channel.
     pub(super) fn may(&self, key: Key, channel: &str, options: &ChannelOptions, ability: Ability) -> bool {
-        if self.policy.insecure {
-            return true;
-        }
-        let client = self.client(key);
-        if client.is_some_and(|client| client.is_able(ability, channel)) {
-            return true;
-        }
-        let has_user = client.is_some_and(|client| !client.user().is_empty());
+        let standing = self.standing(key, channel, ability);
         match ability {
-            Ability::Subscribe => options.permits_subscribe(has_user),
-            Ability::Publish => options.permits_publish(has_user, self.is_subscribed(key, channel)),
-            Ability::Presence => options.permits_presence(has_user, self.is_subscribed(key, channel)),
-            Ability::History => options.permits_history(has_user, self.is_subscribed(key, channel)),
+            Ability::Subscribe => {
+                let user = self.client(key).map_or("", Client::user);
+                let is_allowed_user = match options.allow_user_limited_channels {
+                    true => self.namespaces.allows_user(channel, user),
+                    false => None,
+                };
+                let is_private = self.namespaces.is_private(channel);
+                permits_subscribe(options, standing, is_private, is_allowed_user)
+            }
+            Ability::Publish => permits_publish(options, standing),
+            Ability::Presence => permits_presence(options, standing),
+            Ability::History => permits_history(options, standing),
+        }
+    }
+
+    fn standing(&self, key: Key, channel: &str, ability: Ability) -> Standing {
+        let client = self.client(key);
+        Standing {
+            has_user: client.is_some_and(|client| !client.user().is_empty()),
+            is_subscribed: self.is_subscribed(key, channel),
+            is_capable: client.is_some_and(|client| client.is_able(ability, channel)),
+            is_insecure: self.policy.insecure,
         }
     }
 

@@ -176,6 +176,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max)
                         .unwrap_or(u32::MAX),
                     history_meta_ttl_ms: 30 * 24 * 3_600_000,
+                    recovery_max: 300,
                 },
                 seed,
             ),

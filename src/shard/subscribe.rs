@@ -89,7 +89,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             tells_join: false,
             wants_position: false,
             recover: None,
-            recover_max: 0,
         };
         self.enter(key, channel, &options, 0, Box::new(joining), None);
     }

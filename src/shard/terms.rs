@@ -67,7 +67,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             tells_join,
             wants_position: positioned,
             recover: since.filter(|_| recoverable),
-            recover_max: self.policy.recovery_max_publication_limit,
         };
         let ticket = Ticket {
             cause,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Pending, ttl_s};
+use super::client::{Ability, Pending, ttl_s};
 use super::mailbox::Cause;
 use super::outside::{Grant, Hook, Question, Rejected, Replaced, Token, Verdict};
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::home::Terms;
+use crate::hub::options::ChannelOptions;
 use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, Subscribe};
@@ -143,25 +144,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             };
             return self.ask_outside(key, id, question, Some(Pending::Subscribe { id, ask }));
         }
-        if !self.may_subscribe(key, channel, &options) {
+        if !self.may(key, channel, &options, Ability::Subscribe) {
             return self.fail(key, id, &Error::PERMISSION_DENIED);
         }
         self.enter_asked(key, id, *ask, &options, Grant::default());
-    }
-
-    fn may_subscribe(&self, key: Key, channel: &str, options: &crate::hub::options::ChannelOptions) -> bool {
-        use super::client::Ability;
-        if self.policy.insecure {
-            return true;
-        }
-        let user = self.client(key).map_or("", |client| client.user());
-        match self.namespaces.allows_user(channel, user) {
-            Some(allowed) if options.allow_user_limited_channels => allowed,
-            _ if self.namespaces.is_private(channel) => {
-                self.client(key).is_some_and(|client| client.is_able(Ability::Subscribe, channel))
-            }
-            _ => self.may(key, channel, options, Ability::Subscribe),
-        }
     }
 
     /// Enters a client into a channel that it asked for.
@@ -170,7 +156,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         key: Key,
         id: u32,
         ask: Subscribe,
-        options: &Arc<crate::hub::options::ChannelOptions>,
+        options: &Arc<ChannelOptions>,
         grant: Grant,
     ) {
         let unix_ms = self.now().unix_ms;
