@@ -137,7 +137,7 @@ impl<B> Local<B> {
     pub fn add(&mut self, id: ChannelId, mut subscriber: Subscriber, after_seq: u64) -> u32 {
         let Channel { subscribers, waiting, late, .. } = &mut self.channels[id as usize];
         subscriber.flags &= !LATE;
-        if waiting.first().is_some_and(|oldest| oldest.seq <= after_seq) {
+        if waiting.first().is_some_and(|oldest| oldest.seq() <= after_seq) {
             subscriber.flags |= LATE;
             late.get_or_insert_default().insert(subscriber.conn, after_seq);
         }

@@ -177,7 +177,10 @@ impl<'a> Request<'a> {
     /// The value of a cookie (RFC 6265 §4.2.1).
     pub fn cookie(&self, name: &str) -> Option<&'a str> {
         let pairs = self.values("cookie").flat_map(|line| line.split(';'));
-        pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+        pairs
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 
     /// Values of every header of that name (case-insensitive), trimmed; those that are not text are passed over.
@@ -262,7 +265,10 @@ mod tests {
         let mut out = Vec::new();
         Refusal::new(Status::MethodNotAllowed, "use GET").write(&mut out);
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, POST, OPTIONS\r\n"), "{text}");
+        assert!(
+            text.starts_with("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, POST, OPTIONS\r\n"),
+            "{text}"
+        );
         assert!(text.ends_with("Content-Length: 8\r\nConnection: close\r\n\r\nuse GET\n"), "{text}");
     }
 

@@ -26,9 +26,9 @@ use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
 use crate::net::{Listeners, MioNet, sys};
+use crate::outside::World;
 use crate::session::{Endpoints, Handler};
 use crate::shard::mailbox::{Letter, Mailbox};
-use crate::outside::World;
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret, Shard, Turn};
 

@@ -10,7 +10,9 @@ use super::raw::{Call, Handler, Outcome};
 use super::wire::{Format, Transport};
 use super::{Action, CloseReason, Context};
 use crate::proto::centrifuge::codes::{Disconnect, Error};
-use crate::proto::centrifuge::message::{Answer, ChannelRef, Command, Encoding, HistoryRequest, Push, Request};
+use crate::proto::centrifuge::message::{
+    Answer, ChannelRef, Command, Encoding, HistoryRequest, Push, Request,
+};
 use crate::proto::centrifuge::{self as wire};
 use crate::proto::ws::{Decoder, Event, frame};
 
@@ -132,8 +134,7 @@ impl Centrifuge {
         if self.phase != Phase::Fresh {
             return Ok(());
         }
-        let connect =
-            wire::connect_request(self.encoding, payload).map_err(|_| CloseReason::BadRequest)?;
+        let connect = wire::connect_request(self.encoding, payload).map_err(|_| CloseReason::BadRequest)?;
         self.phase = Phase::Connecting;
         cx.actions.push(Action::Command { id: 0, request: Request::Connect(Box::new(connect)) });
         Ok(())
@@ -298,7 +299,8 @@ impl Centrifuge {
         }
     }
 
-    pub(super) fn is_connected(&self) -> bool {
+    /// Whether its connect command was answered.
+    pub fn is_connected(&self) -> bool {
         self.phase == Phase::Connected
     }
 

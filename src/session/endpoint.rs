@@ -171,7 +171,11 @@ impl Endpoints {
             "GET" => request.query_value("cf_connect").unwrap_or_default().into_owned().into_bytes(),
             _ => body.to_vec(),
         };
-        let first = if first.is_empty() && transport.is_uni() && encoding == Encoding::Json { b"{}".to_vec() } else { first };
+        let first = if first.is_empty() && transport.is_uni() && encoding == Encoding::Json {
+            b"{}".to_vec()
+        } else {
+            first
+        };
         let content_type = match (is_sse, encoding) {
             (true, _) => "text/event-stream",
             (false, Encoding::Json) => "application/json",

@@ -130,7 +130,9 @@ impl CloseReason {
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
             Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
             Self::Shutdown => disconnect(Disconnect::SHUTDOWN),
-            Self::Hangup | Self::Transport | Self::Refused(_) | Self::HandshakeTimeout | Self::Answered => None,
+            Self::Hangup | Self::Transport | Self::Refused(_) | Self::HandshakeTimeout | Self::Answered => {
+                None
+            }
         }
     }
 }

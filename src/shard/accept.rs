@@ -70,11 +70,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
             let by_address = &mut self.admitted.by_address;
             if by_address.len() >= ADDRESSES_MAX {
                 // Who has been silent for a second has a full bucket again, which is that of a newcomer.
-                by_address.retain(|_, bucket| !bucket.is_full(now_ms, connects_per_ip_max, connects_per_ip_max));
+                by_address.retain(|_, bucket| !bucket.is_full(now_ms, connects_per_ip_max));
             }
-            let bucket = by_address.entry(address).or_default();
-            if !bucket.take(now_ms, connects_per_ip_max, connects_per_ip_max) {
-                return false;
+            // With that many at once, the rate of all of them together is what is left to hold on to.
+            if by_address.len() < ADDRESSES_MAX || by_address.contains_key(&address) {
+                let bucket = by_address.entry(address).or_default();
+                if !bucket.take(now_ms, connects_per_ip_max, connects_per_ip_max) {
+                    return false;
+                }
             }
         }
         // Each shard has its part of what the process admits, at least one.

@@ -18,7 +18,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.answer(key, |session, _, cx| session.answer(id, &Answer::Publish, cx));
             }
             home::Answer::Presence(members) => {
-                let members: Vec<message::ClientInfo<'_>> = members.iter().map(|info| views::info(info)).collect();
+                let members: Vec<message::ClientInfo<'_>> =
+                    members.iter().map(|info| views::info(info)).collect();
                 self.answer(key, |session, _, cx| session.answer(id, &Answer::Presence(&members), cx));
             }
             &home::Answer::PresenceStats { client_count, user_count } => {

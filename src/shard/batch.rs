@@ -9,9 +9,10 @@ use crate::base::budget::Budget;
 use crate::base::shared::Shared;
 use crate::hub::local::{self, ChannelId};
 use crate::hub::{DataKind, Item, Publication};
+use crate::proto::centrifuge as wire;
 use crate::proto::centrifuge::filter::Filter;
 use crate::proto::centrifuge::message::{ChannelRef, Data, Encoding, Push};
-use crate::proto::centrifuge::{self as wire, fossil};
+use crate::proto::fossil;
 use crate::proto::ws::{Kind, frame};
 use crate::session::Format;
 use crate::session::wire::Framing;
@@ -85,7 +86,9 @@ impl Batch {
         for (at, item) in self.items.iter().enumerate() {
             let wants = match item {
                 Item::Membership(_) => flags & local::JOINS != 0,
-                Item::Publication(publication) => filter.is_none_or(|filter| filter.matches(&publication.tags)),
+                Item::Publication(publication) => {
+                    filter.is_none_or(|filter| filter.matches(&publication.tags))
+                }
             };
             if wants && item.seq() > after_seq {
                 bits[at / 64] |= 1 << (at % 64);
@@ -154,7 +157,11 @@ impl Batch {
                     match &delta {
                         Some(bytes) => {
                             let data = Data::Text(bytes);
-                            put(&Push::Publication(wire::message::Publication { data, delta: true, ..whole }));
+                            put(&Push::Publication(wire::message::Publication {
+                                data,
+                                delta: true,
+                                ..whole
+                            }));
                         }
                         None => put(&Push::Publication(whole)),
                     }

@@ -73,21 +73,11 @@ pub(super) struct Admitted {
 #[derive(Debug)]
 pub(super) enum Pending {
     /// To subscribe: a token or a hook decides.
-    Subscribe {
-        id: u32,
-        ask: Box<Subscribe>,
-    },
+    Subscribe { id: u32, ask: Box<Subscribe> },
     /// To publish: a hook decides.
-    Publish {
-        id: u32,
-        channel: Arc<str>,
-        data: Vec<u8>,
-    },
+    Publish { id: u32, channel: Arc<str>, data: Vec<u8> },
     /// To go on with a subscription.
-    SubRefresh {
-        id: u32,
-        channel: Arc<str>,
-    },
+    SubRefresh { id: u32, channel: Arc<str> },
 }
 
 impl Pending {

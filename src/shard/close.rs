@@ -170,7 +170,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         for (key, conn) in self.conns.iter() {
             let Conn { outbox, is_dirty, is_writable_armed, subs, stage, .. } = conn;
             if outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
-                assert!(*is_dirty || *is_writable_armed || conn.is_corked, "queued means dirty, or waiting for room: {key:?}");
+                assert!(
+                    *is_dirty || *is_writable_armed || conn.is_corked,
+                    "queued means dirty, or waiting for room: {key:?}"
+                );
             }
             assert_ne!(*stage, Stage::Buried, "the dead are freed at the end of the turn");
             assert!(*stage == Stage::Open || subs.is_empty(), "who is closed has left its channels");

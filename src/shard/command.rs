@@ -60,7 +60,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Request::Rpc { method, data } => self.rpc_command(key, id, &method, data),
             Request::Refresh { token } => self.refresh_command(key, id, &token),
             Request::SubRefresh { channel, token } => self.sub_refresh_command(key, id, &channel, &token),
-            Request::Pong | Request::Ping | Request::Send { .. } | Request::Connect(_) | Request::Unknown => {}
+            Request::Pong | Request::Ping | Request::Send { .. } | Request::Connect(_) | Request::Unknown => {
+            }
         }
     }
 
@@ -122,7 +123,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Request::Rpc { .. } => (rpcs, rates.rpcs_max),
             _ => (others, rates.others_max),
         };
-        let mut takes = |bucket: &mut Bucket, rate: u32| rate == 0 || bucket.take(now_ms, rate, rate);
+        let takes = |bucket: &mut Bucket, rate: u32| rate == 0 || bucket.take(now_ms, rate, rate);
         let is_within = takes(commands, rates.commands_max) && takes(bucket, rate);
         self.counters.rate_limited.add(u64::from(!is_within));
         is_within
@@ -199,7 +200,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Some(Session::Centrifuge(session)) if session.encoding() == Encoding::Json => DataKind::Json,
             _ => DataKind::Binary,
         };
-        let detail = self.local.channel_id(&channel).and_then(|at| self.client(key)?.detail(at)?.info.clone());
+        let detail =
+            self.local.channel_id(&channel).and_then(|at| self.client(key)?.detail(at)?.info.clone());
         let info = detail.unwrap_or_else(|| self.info_of(key, false));
         let data = Shared::new(data, &self.publication_budget);
         let home = self.home_of(&channel);
@@ -245,7 +247,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn rpc_command(&mut self, key: Key, id: u32, method: &str, data: Cow<'static, [u8]>) {
-        let is_served = self.with_answer(key, |session, handler, cx| session.call_late(id, method, &data, handler, cx));
+        let is_served =
+            self.with_answer(key, |session, handler, cx| session.call_late(id, method, &data, handler, cx));
         if is_served != Some(false) {
             return;
         }
@@ -329,5 +332,4 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn disconnect(&mut self, key: Key, reason: Disconnect) {
         self.close(key, CloseReason::Disconnect(reason));
     }
-
 }

@@ -13,10 +13,10 @@ use super::outside::{Credentials, Grant, Hook, Question, Rejected, Token, Who};
 use super::views;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
-use crate::hub::{ClientInfo, Position};
 use crate::hub::home::Joined;
+use crate::hub::{ClientInfo, Position};
 use crate::net::Net;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::codes::{Disconnect, Error, Unsubscribed};
 use crate::proto::centrifuge::message::{Answer, Connect, ConnectResult, SubscribeResult};
 use crate::session::centrifuge::{Opening, VERSION};
 use crate::session::{CloseReason, Handler, Session, Transport};
@@ -27,7 +27,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.counters.rate_limited.add(1);
             return self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
         }
-        let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry_mut(key) else { return };
+        let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry_mut(key) else {
+            return;
+        };
         let Opening { headers, token: cookie } = session.take_opening();
         let token = if ask.token.is_empty() { cookie } else { ask.token.clone() };
         let asks_hook = token.is_empty() && self.outside.has_hook(Hook::Connect);
@@ -82,13 +84,18 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn reject_connect(&mut self, key: Key, id: u32, rejected: Rejected) {
         if let Some(conn) = self.conns.entry_mut(key) {
             conn.is_corked = false;
-            let is_uni = matches!(&conn.session, Session::Centrifuge(session) if session.transport().is_uni());
+            let is_uni =
+                matches!(&conn.session, Session::Centrifuge(session) if session.transport().is_uni());
             if let Some(client) = conn.client.as_mut() {
                 client.connecting = None;
             }
             if is_uni && let Rejected::Error(error) = &rejected {
                 // There is no reply that could say so.
-                let reason = if error.temporary { Disconnect::TOO_MANY_REQUESTS } else { Disconnect::EXPIRED };
+                let reason = if error.temporary {
+                    Disconnect::TOO_MANY_REQUESTS
+                } else {
+                    Disconnect::CONNECTION_EXPIRED
+                };
                 return self.disconnect(key, reason);
             }
         }
@@ -136,13 +143,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
             .subs
             .iter()
             .filter(|sub| sub.recover)
-            .map(|sub| (sub.channel.clone(), Position { offset: sub.offset, epoch: sub.epoch.as_str().into() }))
+            .map(|sub| {
+                (sub.channel.clone(), Position { offset: sub.offset, epoch: sub.epoch.as_str().into() })
+            })
             .collect();
         // Counted before the first is asked for: an answer may come at once.
         connecting.waiting_count = 1;
         for (channel, grant) in channels {
             let Ok(options) = self.options(&channel) else { continue };
-            let since = positions.iter().find(|(name, _)| *name == channel).map(|(_, position)| position.clone());
+            let since =
+                positions.iter().find(|(name, _)| *name == channel).map(|(_, position)| position.clone());
             let channel: Arc<str> = channel.into();
             if self.enter_granted(key, &channel, &options, grant, since, Cause::Connect)
                 && let Some(connecting) = self.connecting_mut(key)
@@ -165,7 +175,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// A server-side subscription was answered: note it, and reply when it was the last.
-    pub(super) fn one_less_to_wait_for(&mut self, key: Key, admitted: Option<(Arc<str>, Box<Joined>, Box<Ticket>)>) {
+    pub(super) fn one_less_to_wait_for(
+        &mut self,
+        key: Key,
+        admitted: Option<(Arc<str>, Box<Joined>, Box<Ticket>)>,
+    ) {
         let Some(connecting) = self.connecting_mut(key) else { return };
         connecting.waiting_count = connecting.waiting_count.saturating_sub(1);
         if let Some((channel, joined, ticket)) = admitted {
@@ -174,7 +188,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if connecting.waiting_count > 0 {
             return;
         }
-        let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else { return };
+        let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else {
+            return;
+        };
         let Connecting { id, joined, early, data, queued_before, .. } = *connecting;
         self.reply_to_connect(key, id, &joined, &data);
         self.uncork(key, queued_before);
@@ -189,7 +205,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     fn reply_to_connect(&mut self, key: Key, id: u32, joined: &[Admitted], data: &[u8]) {
         let unix_ms = self.now().unix_ms;
         let client_id = self.client_id(key).to_string();
-        let expire_at_s = self.client(key).filter(|client| !client.refreshes_by_hook).map_or(0, |c| c.expire_at_s);
+        let expire_at_s =
+            self.client(key).filter(|client| !client.refreshes_by_hook).map_or(0, |c| c.expire_at_s);
         let publications: Vec<_> = joined
             .iter()
             .map(|one| views::publications(&one.joined.publications, one.ticket.takes_deltas))
@@ -258,7 +275,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.disconnect(key, Disconnect::INVALID_TOKEN);
         }
         if credentials.expire_at_s > 0 && credentials.expire_at_s * 1000 <= unix_ms {
-            return self.disconnect(key, Disconnect::EXPIRED);
+            return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
         }
         client.expire_at_s = credentials.expire_at_s;
         if !credentials.info.is_empty()
@@ -278,7 +295,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Something of the client may have ended: the connection, or some of its subscriptions.
     pub(super) fn expire_client(&mut self, key: Key) {
         let unix_ms = self.now().unix_ms;
-        let (conn_delay_ms, sub_delay_ms) = (self.policy.expired_close_delay_ms, self.policy.expired_sub_close_delay_ms);
+        let (conn_delay_ms, sub_delay_ms) =
+            (self.policy.expired_close_delay_ms, self.policy.expired_sub_close_delay_ms);
         let Some(client) = self.client_mut(key) else { return };
         let Client { expire_at_s, refreshes_by_hook, is_refreshing, details, .. } = client;
         let is_due = |at_s: u64, delay_ms: u64| at_s > 0 && at_s * 1000 + delay_ms <= unix_ms;
@@ -286,16 +304,18 @@ impl<N: Net, H: Handler> Shard<N, H> {
             *is_refreshing = true;
             let question = Question::Refresh { who: self.who(key) };
             if self.outside.ask(self.reply_to(key, 0), question).is_err() {
-                return self.disconnect(key, Disconnect::EXPIRED);
+                return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
             }
         } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_delay_ms) {
-            return self.disconnect(key, Disconnect::EXPIRED);
+            return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
         } else if let Some(detail) = details.iter().find(|detail| is_due(detail.expire_at_s, sub_delay_ms)) {
-            let (channel, is_server_side) = (Arc::clone(self.local.name(detail.channel)), detail.is_server_side);
+            let (id, is_server_side) = (detail.channel, detail.is_server_side);
+            let channel = Arc::clone(self.local.name(id));
             if is_server_side {
                 return self.disconnect(key, Disconnect::SUBSCRIPTION_EXPIRED);
             }
-            self.end_by_server(key, &channel, 2501, "subscription expired");
+            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
+            self.end_by_server(key, &channel, code, reason);
         }
     }
 }

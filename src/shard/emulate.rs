@@ -60,7 +60,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.act(key);
         if let Some(Err(reason)) = outcome {
             self.close(key, reason);
-        } else if self.conns.entry(key).is_some_and(|conn| conn.outbox_bytes() > self.limits.outbox_bytes_max) {
+        } else if self.conns.entry(key).is_some_and(|conn| conn.outbox_bytes() > self.limits.outbox_bytes_max)
+        {
             // Its answers cannot be held back by not reading: it does not read them itself.
             self.close(key, CloseReason::Slow);
         }
@@ -79,7 +80,9 @@ mod tests {
         assert_eq!((session.len(), secret.place(&session)), (52, Some((3, key))));
         let other = Key::from_token(7 << 32 | 10);
         let forged = format!("{}{}", &secret.session(3, other)[..20], &session[20..]);
-        for wrong in ["", "0003", &session[..51], &forged, &Secret::default().session(3, key), "éééééééééééééééééé"] {
+        for wrong in
+            ["", "0003", &session[..51], &forged, &Secret::default().session(3, key), "éééééééééééééééééé"]
+        {
             assert_eq!(secret.place(wrong), None, "{wrong}");
         }
     }

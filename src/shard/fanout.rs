@@ -41,7 +41,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     #[inline]
-    fn serve(&mut self, id: ChannelId, position: u32, subscriber: Subscriber, batch: &mut Batch, is_alone: bool) {
+    fn serve(
+        &mut self,
+        id: ChannelId,
+        position: u32,
+        subscriber: Subscriber,
+        batch: &mut Batch,
+        is_alone: bool,
+    ) {
         let Subscriber { format, flags, .. } = subscriber;
         // The usual one: everything, as everyone of its format gets it.
         if flags & !local::JOINS == 0 && (flags == local::JOINS || !batch.has_joins()) {
@@ -64,7 +71,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// What of a batch a subscriber gets.
     fn choice(&self, id: ChannelId, subscriber: Subscriber, batch: &Batch) -> Choice {
         let Subscriber { conn, flags, .. } = subscriber;
-        let after_seq = if flags & local::LATE == 0 { 0 } else { self.local.late_after(id, conn).unwrap_or(0) };
+        let after_seq =
+            if flags & local::LATE == 0 { 0 } else { self.local.late_after(id, conn).unwrap_or(0) };
         let filter = (flags & local::FILTERED != 0)
             .then(|| {
                 let conn = self.conns.key_at(conn).and_then(|key| self.conns.entry(key))?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Shard;
 use super::conn::Stage;
 use super::mailbox::{Asker, Letter};
-use crate::hub::{Item, Publication};
 use crate::hub::home::{self, Published, Shards};
+use crate::hub::{Item, Publication};
 use crate::net::Net;
 use crate::session::Handler;
 

@@ -44,9 +44,9 @@ use crate::net::{Net, Ready};
 use crate::proto::ws;
 use crate::session::{Action, Endpoints, Handler, Settings};
 use accept::{Admission, Admitted};
+use batch::Batch;
 use close::Drain;
 use conn::Conn;
-use batch::Batch;
 use mailbox::{Mailbox, Post};
 use outside::Outside;
 
@@ -176,7 +176,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max)
                         .unwrap_or(u32::MAX),
                     history_meta_ttl_ms: 30 * 24 * 3_600_000,
-                    recovery_max: 300,
+                    recovery_max: match config.client.recovery_max_publication_limit {
+                        0 => usize::MAX,
+                        count => count,
+                    },
                 },
                 seed,
             ),

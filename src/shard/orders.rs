@@ -16,8 +16,12 @@ use super::client::ttl_s;
 
 impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn order(&mut self, order: &Order) {
-        let targets: Vec<Key> =
-            self.conns.iter().filter(|(key, conn)| self.is_meant(*key, conn, &order.target)).map(|(key, _)| key).collect();
+        let targets: Vec<Key> = self
+            .conns
+            .iter()
+            .filter(|(key, conn)| self.is_meant(*key, conn, &order.target))
+            .map(|(key, _)| key)
+            .collect();
         for key in targets {
             self.carry_out(key, &order.deed);
         }
@@ -44,7 +48,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     self.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });
                 }
             }
-            Deed::Refresh { expired: true, .. } => self.disconnect(key, Disconnect::EXPIRED),
+            Deed::Refresh { expired: true, .. } => self.disconnect(key, Disconnect::CONNECTION_EXPIRED),
             Deed::Refresh { expired: false, expire_at_s } => {
                 let unix_ms = self.now().unix_ms;
                 let Some(client) = self.client_or_new(key) else { return };

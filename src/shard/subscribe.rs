@@ -60,7 +60,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Error> {
         let Some(conn) = self.conns.entry(key) else { return Err(Error::INTERNAL) };
         let is_asked = |client: &Client| {
-            client.pending.iter().any(|one| matches!(one, Pending::Subscribe { ask, .. } if ask.channel == channel))
+            client
+                .pending
+                .iter()
+                .any(|one| matches!(one, Pending::Subscribe { ask, .. } if ask.channel == channel))
         };
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
         if is_known || conn.client.as_deref().is_some_and(is_asked) {
@@ -134,7 +137,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some((id, slot)) = pending else {
             if outcome.is_ok() {
                 // Who has meanwhile subscribed anew stays in the channel's presence.
-                let is_back = id.is_some_and(|id| self.conns.entry(key).is_some_and(|c| c.slot_of(id).is_some()));
+                let is_back =
+                    id.is_some_and(|id| self.conns.entry(key).is_some_and(|c| c.slot_of(id).is_some()));
                 let shard = self.post.shard();
                 let member = if is_back { Member::nobody(shard) } else { self.member(key) };
                 let channel = Arc::clone(channel);
@@ -143,7 +147,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return;
         };
         if let (Ok(joined), Some(Ticket { was_recovering: true, .. })) = (&outcome, ticket.as_deref()) {
-            let counter = if joined.recovered { &self.counters.recoveries } else { &self.counters.recoveries_failed };
+            let counter =
+                if joined.recovered { &self.counters.recoveries } else { &self.counters.recoveries_failed };
             counter.add(1);
         }
         let unrecovered = |joined: &Joined, ticket: &Ticket| {
@@ -192,8 +197,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let channel = Arc::clone(self.local.name(id));
         let number = if ticket.is_compact { i64::from(id) + 1 } else { 0 };
         let publications = views::publications(&joined.publications, ticket.takes_deltas);
-        let result =
-            SubscribeResult { publications: &publications, id: number, ..result_of(&joined, &ticket, unix_ms) };
+        let result = SubscribeResult {
+            publications: &publications,
+            id: number,
+            ..result_of(&joined, &ticket, unix_ms)
+        };
         match ticket.cause {
             Cause::Command => {
                 self.answer(key, |session, _, cx| session.answer(request, &Answer::Subscribe(result), cx));
@@ -212,7 +220,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Makes a pending subscription one that publications are delivered to.
-    fn activate(&mut self, key: Key, id: ChannelId, slot: usize, joined: &Joined, ticket: Option<&mut Ticket>) {
+    fn activate(
+        &mut self,
+        key: Key,
+        id: ChannelId,
+        slot: usize,
+        joined: &Joined,
+        ticket: Option<&mut Ticket>,
+    ) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let mut flags = 0;
         let mut format = Format::Raw;
@@ -237,7 +252,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
-        let subscriber = Subscriber { conn: key.index(), slot: slot_number, format: format.to_number(), flags };
+        let subscriber =
+            Subscriber { conn: key.index(), slot: slot_number, format: format.to_number(), flags };
         conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, joined.seq));
         self.counters.subscriptions.add(1);
     }
@@ -247,8 +263,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         // One that outsiders were asked about has not begun; its client is told what it would have been told of one that had.
         let asked = conn.client.as_mut().and_then(|client| {
-            let is_it = |one: &Pending| matches!(one, Pending::Subscribe { ask, .. } if ask.channel == channel);
-            client.pending.iter().find(|one| is_it(one)).map(Pending::id).and_then(|id| client.take_pending(id))
+            let is_it =
+                |one: &Pending| matches!(one, Pending::Subscribe { ask, .. } if ask.channel == channel);
+            client
+                .pending
+                .iter()
+                .find(|one| is_it(one))
+                .map(Pending::id)
+                .and_then(|id| client.take_pending(id))
         });
         let slot = self.local.channel_id(channel).and_then(|id| conn.slot_of(id));
         let state = slot.map(|slot| conn.subs[slot].state());

@@ -30,11 +30,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         cause: Cause,
     ) -> Result<(Box<Joining>, Box<Ticket>), Error> {
         let Grant { info: chan_info, expire_at_s, data, overrides, .. } = grant;
-        let Overrides { presence, join_leave, force_push_join_leave, force_recovery, force_positioning } = overrides;
+        let Overrides { presence, join_leave, force_push_join_leave, force_recovery, force_positioning } =
+            overrides;
         let ask = ask.unwrap_or_default();
         let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
         let recoverable = has_history
-            && (force_recovery.unwrap_or(options.force_recovery) || (ask.recoverable && cause == Cause::Command));
+            && (force_recovery.unwrap_or(options.force_recovery)
+                || (ask.recoverable && cause == Cause::Command));
         let positioned = has_history
             && (recoverable || force_positioning.unwrap_or(options.force_positioning) || ask.positioned);
         if ask.filter.is_some() && !options.allow_tags_filter {

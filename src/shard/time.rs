@@ -42,7 +42,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
         let unread = if self.unread.is_empty() { None } else { Some(now_ms + u64::from(self.is_congested)) };
         let paused = self.admission.paused_until_ms.filter(|_| accepts);
-        let next = [self.wheel.next(), step, unread, paused, self.home.next_expiry_ms()].into_iter().flatten().min()?;
+        let next = [self.wheel.next(), step, unread, paused, self.home.next_expiry_ms()]
+            .into_iter()
+            .flatten()
+            .min()?;
         Some(next.saturating_sub(now_ms))
     }
 

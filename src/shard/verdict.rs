@@ -81,7 +81,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         let unix_ms = self.now().unix_ms;
         let Some(at) = self.local.channel_id(channel) else { return self.fail(key, id, &Error::BAD_REQUEST) };
-        let detail = self.client_mut(key).and_then(|client| client.details.iter_mut().find(|d| d.channel == at));
+        let detail =
+            self.client_mut(key).and_then(|client| client.details.iter_mut().find(|d| d.channel == at));
         let expire_at_s = grant.expire_at_s;
         if let Some(detail) = detail {
             detail.expire_at_s = expire_at_s;
@@ -168,7 +169,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         let since = ask.recover.then(|| Position { offset: ask.offset, epoch: ask.epoch.as_str().into() });
         let since = since.or_else(|| {
-            grant.recover_since.as_ref().map(|(offset, epoch)| Position { offset: *offset, epoch: epoch.as_str().into() })
+            grant
+                .recover_since
+                .as_ref()
+                .map(|(offset, epoch)| Position { offset: *offset, epoch: epoch.as_str().into() })
         });
         let channel: Arc<str> = ask.channel.as_str().into();
         match self.terms(key, options, grant, since, Some(ask), Cause::Command) {
