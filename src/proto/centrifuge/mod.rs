@@ -18,6 +18,7 @@ use std::fmt;
 
 pub use codes::{Disconnect, Error, Unsubscribed};
 pub use command::{Command, Request};
+pub use json::json_text;
 pub use message::Encoding;
 
 use message::{Answer, ChannelRef, Connect, Push};

@@ -2,6 +2,7 @@
 //! them, so what is written has no line ends but those between messages.
 
 mod read;
+mod values;
 mod write;
 
 pub use read::{Commands, connect_request, emulation_request};

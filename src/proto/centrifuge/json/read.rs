@@ -2,20 +2,19 @@
 //!
 //! Strings are borrowed from the frame where they hold no escapes, payloads are kept as they came. Unknown fields are
 //! passed over: newer clients offer what older servers do not know. `null` is the same as leaving a field out, but for
-//! the payloads of publish, send and rpc, where it is a message like any other.
+//! payloads, where it is a message like any other.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny};
 use serde_json::de::SliceRead;
 use serde_json::value::RawValue;
 
 use super::super::filter::{self, Filter};
 use super::super::message::{Command, Connect, HistoryRequest, Request, Subscribe};
 use super::super::{CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX, Emulation, Malformed};
+use super::values::{Pairs, Text, bytes, or_default, present};
 
 /// The commands of a frame.
 pub struct Commands<'a> {
@@ -84,115 +83,10 @@ pub fn emulation_request(body: &[u8]) -> Result<Emulation<'_>, Malformed> {
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
             }
         }
+        Some("null") | None => Cow::default(),
         Some(json) => Cow::Borrowed(json.as_bytes()),
-        None => Cow::default(),
     };
     Ok(Emulation { node: raw.node.0, session: raw.session.0, data })
-}
-
-/// A string, borrowed where it can be; `null` is the empty one.
-#[derive(Debug, Default)]
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_none<E>(self) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-                deserializer.deserialize_str(self)
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_option(TextVisitor)
-    }
-}
-
-/// The pairs of an object, at most `MAX`; `null` is the empty one.
-#[derive(Debug)]
-struct Pairs<V, const MAX: usize>(Vec<(String, V)>);
-
-impl<V, const MAX: usize> Default for Pairs<V, MAX> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, V: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Pairs<V, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor<V, const MAX: usize>(PhantomData<V>);
-
-        impl<'de, V: Deserialize<'de>, const MAX: usize> Visitor<'de> for PairsVisitor<V, MAX> {
-            type Value = Pairs<V, MAX>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an object of at most {MAX} fields")
-            }
-
-            fn visit_none<E>(self) -> Result<Self::Value, E> {
-                Ok(Pairs::default())
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Pairs::default())
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-                deserializer.deserialize_map(self)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    if pairs.len() == MAX {
-                        return Err(A::Error::invalid_length(MAX + 1, &self));
-                    }
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-
-        deserializer.deserialize_option(PairsVisitor(PhantomData))
-    }
-}
-
-/// `null` is the same as leaving a field out.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
-/// Keeps `null`, a message like any other, apart from no message at all.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-fn bytes(raw: Option<&RawValue>) -> Cow<'_, [u8]> {
-    raw.map_or(Cow::default(), |raw| Cow::Borrowed(raw.get().as_bytes()))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -269,7 +163,7 @@ impl<'a> RawCommand<'a> {
 struct RawConnect<'a> {
     #[serde(borrow)]
     token: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Text<'a>,
@@ -302,7 +196,7 @@ struct RawSubscribe<'a> {
     channel: Text<'a>,
     #[serde(borrow)]
     token: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(deserialize_with = "or_default")]
     recover: bool,
@@ -473,6 +367,6 @@ struct RawEmulation<'a> {
     node: Text<'a>,
     #[serde(borrow)]
     session: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "present")]
     data: Option<&'a RawValue>,
 }

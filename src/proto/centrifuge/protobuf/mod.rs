@@ -2,6 +2,7 @@
 //! of the protocol's public definition, written at the one place that reads or writes each; nothing is generated.
 
 mod read;
+mod sink;
 mod write;
 
 pub use read::{Commands, connect_request, emulation_request};

@@ -1,13 +1,12 @@
 //! What clients get, written as Protobuf.
 //!
-//! A message's length stands before it, so each is written twice: once into a counter, once into the outgoing bytes.
-//! Payloads are copied once and never held in between. Fields with nothing to say are left out.
-
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+//! One [`Message`] per message of the protocol, with its field numbers. Payloads are copied once and never held in
+//! between.
 
 use super::super::message::{
     Answer, ChannelRef, ClientInfo, ConnectResult, Data, Publication, Push, SubscribeResult,
 };
+use super::sink::{Empty, Entry, Message, Sink, TextEntry, put_delimited};
 
 /// Appends the reply to a command.
 pub fn put_answer(out: &mut Vec<u8>, id: u32, answer: &Answer<'_>) {
@@ -25,123 +24,6 @@ pub fn put_push(out: &mut Vec<u8>, is_uni: bool, channel: ChannelRef<'_>, push: 
     match is_uni {
         true => put_delimited(out, &push),
         false => put_delimited(out, &PushReply(push)),
-    }
-}
-
-fn put_delimited(out: &mut Vec<u8>, message: &impl Message) {
-    encode_varint(message.length() as u64, out);
-    message.put(out);
-}
-
-/// Where fields go. Those with nothing to say are left out, but for messages, whose presence says something.
-trait Sink: Sized {
-    fn put_varint(&mut self, number: u64);
-    fn put_key(&mut self, number: u32, wire_type: WireType);
-    fn put_bytes(&mut self, bytes: &[u8]);
-    fn message(&mut self, number: u32, message: &impl Message);
-
-    fn number(&mut self, number: u32, value: u64) {
-        if value != 0 {
-            self.put_key(number, WireType::Varint);
-            self.put_varint(value);
-        }
-    }
-
-    fn flag(&mut self, number: u32, value: bool) {
-        self.number(number, value.into());
-    }
-
-    fn bytes(&mut self, number: u32, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.put_key(number, WireType::LengthDelimited);
-            self.put_varint(bytes.len() as u64);
-            self.put_bytes(bytes);
-        }
-    }
-
-    fn text(&mut self, number: u32, text: &str) {
-        self.bytes(number, text.as_bytes());
-    }
-}
-
-impl Sink for Vec<u8> {
-    fn put_varint(&mut self, number: u64) {
-        encode_varint(number, self);
-    }
-
-    fn put_key(&mut self, number: u32, wire_type: WireType) {
-        encode_key(number, wire_type, self);
-    }
-
-    fn put_bytes(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
-    }
-
-    fn message(&mut self, number: u32, message: &impl Message) {
-        self.put_key(number, WireType::LengthDelimited);
-        put_delimited(self, message);
-    }
-}
-
-/// Counts the bytes only.
-struct Length(usize);
-
-impl Sink for Length {
-    fn put_varint(&mut self, number: u64) {
-        self.0 += encoded_len_varint(number);
-    }
-
-    fn put_key(&mut self, number: u32, _: WireType) {
-        self.0 += key_len(number);
-    }
-
-    fn put_bytes(&mut self, bytes: &[u8]) {
-        self.0 += bytes.len();
-    }
-
-    fn message(&mut self, number: u32, message: &impl Message) {
-        let length = message.length();
-        self.put_key(number, WireType::LengthDelimited);
-        self.put_varint(length as u64);
-        self.0 += length;
-    }
-}
-
-/// A message, which puts its fields the same way each time.
-trait Message {
-    fn put(&self, to: &mut impl Sink);
-
-    fn length(&self) -> usize {
-        let mut length = Length(0);
-        self.put(&mut length);
-        length.0
-    }
-}
-
-/// What some messages are made of.
-struct Empty;
-
-impl Message for Empty {
-    fn put(&self, _: &mut impl Sink) {}
-}
-
-/// An entry of a map.
-struct Entry<'a, M>(&'a str, &'a M);
-
-impl<M: Message> Message for Entry<'_, M> {
-    fn put(&self, to: &mut impl Sink) {
-        to.text(1, self.0);
-        to.message(2, self.1);
-    }
-}
-
-/// An entry of a map of texts.
-struct TextEntry<'a>(&'a str, &'a str);
-
-impl Message for TextEntry<'_> {
-    fn put(&self, to: &mut impl Sink) {
-        to.text(1, self.0);
-        to.text(2, self.1);
     }
 }
 
