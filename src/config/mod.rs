@@ -21,6 +21,7 @@ mod slot;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use crate::control::api::ApiOptions;
 use crate::hub::options::Namespaces;
 use crate::outside;
 
@@ -67,6 +68,8 @@ pub struct Config {
     pub namespaces: Arc<Namespaces>,
     /// Tokens and hooks.
     pub outside: Arc<outside::options::Options>,
+    /// The server's HTTP API, on the control listener.
+    pub api: ApiOptions,
 }
 
 /// What is logged, and how. Logs go to stderr.
@@ -165,6 +168,7 @@ impl Default for Config {
             first_page: true,
             namespaces: Arc::new(Namespaces { takes_unknown: true, ..Namespaces::default() }),
             outside: Arc::default(),
+            api: ApiOptions::default(),
         }
     }
 }

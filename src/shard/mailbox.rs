@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::outside::{Grant, Verdict};
@@ -270,18 +270,25 @@ pub struct Mailbox {
     letters: Mutex<Vec<Letter>>,
     /// Letters that wait, plus whatever else keeps the shard from taking more.
     load: AtomicUsize,
+    /// Changes under the lock only.
+    is_closed: AtomicBool,
     wake: Wake,
 }
 
 impl Mailbox {
     /// An empty mailbox; `wake` is called when it stops being empty.
     pub fn new(wake: Wake) -> Self {
-        Self { letters: Mutex::default(), load: AtomicUsize::new(0), wake }
+        Self { letters: Mutex::default(), load: AtomicUsize::new(0), is_closed: AtomicBool::new(false), wake }
     }
 
-    /// Appends letters, leaving `letters` empty.
+    /// Appends letters, leaving `letters` empty. Whoever waits for an answer to one that comes too late, behind
+    /// [`Mailbox::close`], learns it from the drop of what would have been called with it.
     pub fn put(&self, letters: &mut Vec<Letter>) {
         let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed.load(Relaxed) {
+            drop(queue);
+            return letters.clear();
+        }
         let was_empty = queue.is_empty();
         queue.append(letters);
         self.load.store(queue.len(), Relaxed);
@@ -300,6 +307,17 @@ impl Mailbox {
         let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         mem::swap(&mut *queue, letters);
         self.load.store(0, Relaxed);
+    }
+
+    /// The shard has ended: drops the letters that wait, and all that are still to come.
+    pub fn close(&self) {
+        let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_closed.store(true, Relaxed);
+        self.load.store(0, Relaxed);
+        let unread = mem::take(&mut *queue);
+        drop(queue);
+        // Outside the lock: what a letter carries may do anything when it is dropped.
+        drop(unread);
     }
 
     /// Letters that wait.
@@ -427,5 +445,23 @@ mod tests {
             assert!(matches!(b.next_own(), Some(Letter::Unsubscribe { member, .. }) if member.shard == i));
         }
         assert_eq!((b.collect(), b.next_own().is_none(), a.hand_over()), (0, true, 0));
+    }
+
+    #[test]
+    fn a_closed_mailbox_drops_what_waits_and_what_comes() {
+        let mailbox = Mailbox::new(Box::new(|| {}));
+        let alive = Arc::new(());
+        let letter = || {
+            let held = Arc::clone(&alive);
+            let reply = Box::new(move |_| drop(held));
+            vec![Letter::Channels { pattern: String::new(), reply }]
+        };
+        mailbox.put(&mut letter());
+        assert_eq!((mailbox.len(), Arc::strong_count(&alive)), (1, 2));
+        mailbox.close();
+        assert_eq!((mailbox.len(), Arc::strong_count(&alive)), (0, 1));
+        let mut late = letter();
+        mailbox.put(&mut late);
+        assert_eq!((mailbox.len(), late.len(), Arc::strong_count(&alive)), (0, 0, 1));
     }
 }
