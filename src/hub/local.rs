@@ -309,16 +309,19 @@ impl<B> Local<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DataKind;
+    use super::super::{DataKind, Publication};
     use super::*;
     use crate::base::budget::Budget;
     use crate::base::shared::Shared;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn publication(channel: &str, seq: u64) -> Arc<Publication> {
+    fn publication(channel: &str, seq: u64) -> Item {
         let data = Shared::new(b"1".to_vec(), &Budget::new(100));
-        Arc::new(Publication { seq, ..Publication::new(channel.into(), DataKind::Text, data) })
+        Item::Publication(Arc::new(Publication {
+            seq,
+            ..Publication::new(channel.into(), DataKind::Text, data)
+        }))
     }
 
     fn subscriber(conn: u32) -> Subscriber {
@@ -421,7 +424,7 @@ mod tests {
     type Batch = Vec<u64>;
 
     fn batch(local: &mut Local<Batch>, id: ChannelId) -> Batch {
-        local.take_batch(id).unwrap_or_else(|| local.begin_batch(id).iter().map(|p| p.seq).collect())
+        local.take_batch(id).unwrap_or_else(|| local.begin_batch(id).iter().map(Item::seq).collect())
     }
 
     /// What a shard does: gives the subscriber what is for it.

@@ -50,7 +50,8 @@ pub struct Centrifuge {
 }
 
 impl Centrifuge {
-    pub(super) fn new(transport: Transport, encoding: Encoding, opening: Opening) -> Self {
+    /// A connection whose client has said nothing yet.
+    pub fn new(transport: Transport, encoding: Encoding, opening: Opening) -> Self {
         let opening = (opening != Opening::default()).then(|| Box::new(opening));
         Self { decoder: Decoder::default(), opening, transport, encoding, phase: Phase::Fresh }
     }
