@@ -12,6 +12,8 @@ pub mod json;
 pub mod message;
 pub mod protobuf;
 pub mod reply;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
