@@ -12,8 +12,6 @@ pub mod json;
 pub mod message;
 pub mod protobuf;
 pub mod reply;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,14 +1,19 @@
 //! Both encodings against each other, and against the protocol's messages as other code reads and writes them.
 
+#![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
+
 mod arbitrary;
 mod mirror;
 
 use proptest::prelude::*;
 use prost::Message as _;
 
-use self::arbitrary::{command, info_of, keep, publications_of, push_of, reply, result_of, sub_of};
-use super::message::{Answer, ChannelRef, Data, Publication, Push};
-use super::*;
+use crate::arbitrary::{command, info_of, keep, publications_of, push_of, reply, result_of, sub_of};
+use throng::proto::centrifuge::message::{Answer, ChannelRef, Data, Encoding, Publication, Push};
+use throng::proto::centrifuge::{
+    CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX, Emulation, commands, connect_request, emulation_request,
+    json_text, ping, put_answer, put_error, put_push,
+};
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
 

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-
-use super::super::message::{
+use throng::proto::centrifuge::message::{
     ChannelRef, ClientInfo, ConnectResult, Data, Publication, Push, SubscribeResult,
 };
-use super::mirror;
+
+use crate::mirror;
 
 /// With nothing to say.
-pub(super) const PUBLICATION: Publication<'static> = Publication {
+pub(crate) const PUBLICATION: Publication<'static> = Publication {
     data: Data::Json(b"null"),
     info: None,
     offset: 0,
@@ -23,48 +23,49 @@ pub(super) const PUBLICATION: Publication<'static> = Publication {
 };
 
 /// Lists for values that borrow: the tests' process does not live long.
-pub(super) fn keep<'a, T: 'a>(list: Vec<T>) -> &'a [T] {
+pub(crate) fn keep<'a, T: 'a>(list: Vec<T>) -> &'a [T] {
     list.leak()
 }
 
-fn word() -> impl Strategy<Value = String> {
+fn word() -> BoxedStrategy<String> {
     prop_oneof![
         Just(String::new()),
         "[a-z]{1,4}",
         "[\"\\\\\n\r\té€\u{1f600}\u{0}/<\u{2028}]{1,3}",
         "[a-z]{128}"
     ]
+    .boxed()
 }
 
-fn json() -> impl Strategy<Value = Vec<u8>> {
+fn json() -> BoxedStrategy<Vec<u8>> {
     const TEXTS: &[&str] =
         &["{}", "null", "0", "-1.50e3", "{\"a\" : [1, \"\\u00e9\\n\"]}", "\"é\"", "[[[]]]"];
     let long = "[ -~]{200}".prop_map(|text| serde_json::to_vec(&text).unwrap());
-    prop_oneof![4 => prop::sample::select(TEXTS).prop_map(|text| text.as_bytes().to_vec()), 1 => long]
+    prop_oneof![4 => prop::sample::select(TEXTS).prop_map(|text| text.as_bytes().to_vec()), 1 => long].boxed()
 }
 
 /// JSON, or nothing.
-fn payload() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![Just(Vec::new()), json()]
+fn payload() -> BoxedStrategy<Vec<u8>> {
+    prop_oneof![Just(Vec::new()), json()].boxed()
 }
 
-fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![Just(0), 1..300u64, any::<u64>()]
+fn number() -> BoxedStrategy<u64> {
+    prop_oneof![Just(0), 1..300u64, any::<u64>()].boxed()
 }
 
-fn small() -> impl Strategy<Value = u32> {
-    prop_oneof![Just(0), 1..300u32, any::<u32>()]
+fn small() -> BoxedStrategy<u32> {
+    prop_oneof![Just(0), 1..300u32, any::<u32>()].boxed()
 }
 
-fn signed() -> impl Strategy<Value = i64> {
-    prop_oneof![Just(0), 1..300i64, any::<i64>()]
+fn signed() -> BoxedStrategy<i64> {
+    prop_oneof![Just(0), 1..300i64, any::<i64>()].boxed()
 }
 
-fn names() -> impl Strategy<Value = BTreeMap<String, String>> {
-    btree_map(word(), word(), 0..3)
+fn names() -> BoxedStrategy<BTreeMap<String, String>> {
+    btree_map(word(), word(), 0..3).boxed()
 }
 
-fn node() -> impl Strategy<Value = mirror::FilterNode> {
+fn node() -> BoxedStrategy<mirror::FilterNode> {
     let cmp = prop::sample::select(
         &["eq", "neq", "in", "nin", "ex", "nex", "sw", "ew", "ct", "lt", "lte", "gt", "gte", "", "like"][..],
     );
@@ -84,13 +85,14 @@ fn node() -> impl Strategy<Value = mirror::FilterNode> {
             ..Default::default()
         })
     })
+    .boxed()
 }
 
-fn subscribe() -> impl Strategy<Value = mirror::SubscribeRequest> {
+fn subscribe() -> BoxedStrategy<mirror::SubscribeRequest> {
     let texts = (word(), word(), word(), payload(), word());
     let flags = any::<[bool; 4]>();
-    (texts, flags, number(), option::of(node()), signed(), any::<i32>()).prop_map(
-        |((channel, token, epoch, data, delta), flags, offset, tf, flag, r#type)| {
+    (texts, flags, number(), option::of(node()), signed(), any::<i32>())
+        .prop_map(|((channel, token, epoch, data, delta), flags, offset, tf, flag, r#type)| {
             let [recover, positioned, recoverable, join_leave] = flags;
             mirror::SubscribeRequest {
                 channel,
@@ -107,14 +109,14 @@ fn subscribe() -> impl Strategy<Value = mirror::SubscribeRequest> {
                 flag,
                 r#type,
             }
-        },
-    )
+        })
+        .boxed()
 }
 
-fn connect() -> impl Strategy<Value = mirror::ConnectRequest> {
+fn connect() -> BoxedStrategy<mirror::ConnectRequest> {
     let subs = btree_map(word(), subscribe(), 0..3);
-    (word(), payload(), subs, word(), word(), names(), signed()).prop_map(
-        |(token, data, subs, name, version, headers, flag)| mirror::ConnectRequest {
+    (word(), payload(), subs, word(), word(), names(), signed())
+        .prop_map(|(token, data, subs, name, version, headers, flag)| mirror::ConnectRequest {
             token,
             data,
             subs,
@@ -122,20 +124,25 @@ fn connect() -> impl Strategy<Value = mirror::ConnectRequest> {
             version,
             headers,
             flag,
-        },
-    )
+        })
+        .boxed()
 }
 
-fn history() -> impl Strategy<Value = mirror::HistoryRequest> {
+fn history() -> BoxedStrategy<mirror::HistoryRequest> {
     let since = option::of((number(), word()))
         .prop_map(|since| since.map(|(offset, epoch)| mirror::StreamPosition { offset, epoch }));
-    (word(), any::<i32>(), since, any::<bool>()).prop_map(|(channel, limit, since, reverse)| {
-        mirror::HistoryRequest { channel, limit, since, reverse }
-    })
+    (word(), any::<i32>(), since, any::<bool>())
+        .prop_map(|(channel, limit, since, reverse)| mirror::HistoryRequest {
+            channel,
+            limit,
+            since,
+            reverse,
+        })
+        .boxed()
 }
 
 /// Most with one request, some with several or none.
-pub(super) fn command() -> impl Strategy<Value = mirror::Command> {
+pub(crate) fn command() -> BoxedStrategy<mirror::Command> {
     let of_channel = || word().prop_map(|channel| mirror::OfChannel { channel });
     let publish = (word(), payload()).prop_map(|(channel, data)| mirror::PublishRequest { channel, data });
     let rpc = (payload(), word()).prop_map(|(data, method)| mirror::RpcRequest { data, method });
@@ -158,43 +165,57 @@ pub(super) fn command() -> impl Strategy<Value = mirror::Command> {
         option::weighted(0.4, refresh),
         option::weighted(0.5, sub_refresh),
     );
-    (small(), rare, others).prop_map(|(id, rare, others)| {
-        let (connect, subscribe, unsubscribe, publish, presence, presence_stats) = rare;
-        let (history, ping, send, rpc, refresh, sub_refresh) = others;
-        mirror::Command {
-            id,
-            connect,
-            subscribe,
-            unsubscribe,
-            publish,
-            presence,
-            presence_stats,
-            history,
-            ping,
-            send,
-            rpc,
-            refresh,
-            sub_refresh,
-        }
-    })
+    (small(), rare, others)
+        .prop_map(|(id, rare, others)| {
+            let (connect, subscribe, unsubscribe, publish, presence, presence_stats) = rare;
+            let (history, ping, send, rpc, refresh, sub_refresh) = others;
+            mirror::Command {
+                id,
+                connect,
+                subscribe,
+                unsubscribe,
+                publish,
+                presence,
+                presence_stats,
+                history,
+                ping,
+                send,
+                rpc,
+                refresh,
+                sub_refresh,
+            }
+        })
+        .boxed()
 }
 
-fn info() -> impl Strategy<Value = mirror::ClientInfo> {
-    (word(), word(), payload(), payload()).prop_map(|(user, client, conn_info, chan_info)| {
-        mirror::ClientInfo { user, client, conn_info, chan_info }
-    })
+fn info() -> BoxedStrategy<mirror::ClientInfo> {
+    (word(), word(), payload(), payload())
+        .prop_map(|(user, client, conn_info, chan_info)| mirror::ClientInfo {
+            user,
+            client,
+            conn_info,
+            chan_info,
+        })
+        .boxed()
 }
 
-fn publication() -> impl Strategy<Value = mirror::Publication> {
-    (json(), option::of(info()), number(), names(), signed()).prop_map(|(data, info, offset, tags, time)| {
-        mirror::Publication { data, info, offset, tags, delta: false, time }
-    })
+fn publication() -> BoxedStrategy<mirror::Publication> {
+    (json(), option::of(info()), number(), names(), signed())
+        .prop_map(|(data, info, offset, tags, time)| mirror::Publication {
+            data,
+            info,
+            offset,
+            tags,
+            delta: false,
+            time,
+        })
+        .boxed()
 }
 
-fn sub_result() -> impl Strategy<Value = mirror::SubscribeResult> {
+fn sub_result() -> BoxedStrategy<mirror::SubscribeResult> {
     let publications = vec(publication(), 0..3);
-    (any::<[bool; 6]>(), small(), word(), publications, number(), payload(), signed()).prop_map(
-        |(flags, ttl, epoch, publications, offset, data, id)| {
+    (any::<[bool; 6]>(), small(), word(), publications, number(), payload(), signed())
+        .prop_map(|(flags, ttl, epoch, publications, offset, data, id)| {
             let [expires, recoverable, recovered, positioned, was_recovering, delta] = flags;
             mirror::SubscribeResult {
                 expires,
@@ -210,15 +231,15 @@ fn sub_result() -> impl Strategy<Value = mirror::SubscribeResult> {
                 delta,
                 id,
             }
-        },
-    )
+        })
+        .boxed()
 }
 
-fn connect_result() -> impl Strategy<Value = mirror::ConnectResult> {
+fn connect_result() -> BoxedStrategy<mirror::ConnectResult> {
     let subs = btree_map(word(), sub_result(), 0..3);
     let texts = (word(), word(), word(), word());
-    (texts, any::<[bool; 2]>(), small(), payload(), subs, small(), signed()).prop_map(
-        |((client, version, session, node), [expires, pong], ttl, data, subs, ping, time)| {
+    (texts, any::<[bool; 2]>(), small(), payload(), subs, small(), signed())
+        .prop_map(|((client, version, session, node), [expires, pong], ttl, data, subs, ping, time)| {
             mirror::ConnectResult {
                 client,
                 version,
@@ -232,15 +253,15 @@ fn connect_result() -> impl Strategy<Value = mirror::ConnectResult> {
                 node,
                 time,
             }
-        },
-    )
+        })
+        .boxed()
 }
 
-fn expiry() -> impl Strategy<Value = mirror::Expiry> {
-    (any::<bool>(), small()).prop_map(|(expires, ttl)| mirror::Expiry { expires, ttl })
+fn expiry() -> BoxedStrategy<mirror::Expiry> {
+    (any::<bool>(), small()).prop_map(|(expires, ttl)| mirror::Expiry { expires, ttl }).boxed()
 }
 
-fn push() -> impl Strategy<Value = mirror::Push> {
+fn push() -> BoxedStrategy<mirror::Push> {
     let join = || info().prop_map(|info| Some(mirror::Join { info: Some(info) }));
     let none = mirror::Push::default;
     let subscribe = (any::<[bool; 2]>(), word(), number(), payload());
@@ -278,9 +299,10 @@ fn push() -> impl Strategy<Value = mirror::Push> {
         ],
     )
         .prop_map(|(push, (id, channel))| mirror::Push { id, channel, ..push })
+        .boxed()
 }
 
-pub(super) fn reply() -> impl Strategy<Value = mirror::Reply> {
+pub(crate) fn reply() -> BoxedStrategy<mirror::Reply> {
     let none = mirror::Reply::default;
     let empty = Some(mirror::Empty {});
     let error = (small(), word(), any::<bool>());
@@ -319,14 +341,15 @@ pub(super) fn reply() -> impl Strategy<Value = mirror::Reply> {
         answer,
         push().prop_map(|push| mirror::Reply { push: Some(push), ..mirror::Reply::default() })
     ]
+    .boxed()
 }
 
-pub(super) fn info_of(info: &mirror::ClientInfo) -> ClientInfo<'_> {
+pub(crate) fn info_of(info: &mirror::ClientInfo) -> ClientInfo<'_> {
     let mirror::ClientInfo { user, client, conn_info, chan_info } = info;
     ClientInfo { user, client, conn_info, chan_info }
 }
 
-pub(super) fn publications_of(publications: &[mirror::Publication]) -> &[Publication<'_>] {
+pub(crate) fn publications_of(publications: &[mirror::Publication]) -> &[Publication<'_>] {
     keep(publications.iter().map(publication_of).collect())
 }
 
@@ -342,7 +365,7 @@ fn publication_of(publication: &mirror::Publication) -> Publication<'_> {
     }
 }
 
-pub(super) fn sub_of(result: &mirror::SubscribeResult) -> SubscribeResult<'_> {
+pub(crate) fn sub_of(result: &mirror::SubscribeResult) -> SubscribeResult<'_> {
     SubscribeResult {
         expires: result.expires,
         ttl_s: result.ttl,
@@ -363,7 +386,7 @@ fn subs_of(subs: &BTreeMap<String, mirror::SubscribeResult>) -> &[(&str, Subscri
     keep(subs.iter().map(|(channel, result)| (channel.as_str(), sub_of(result))).collect())
 }
 
-pub(super) fn result_of(result: &mirror::ConnectResult) -> ConnectResult<'_> {
+pub(crate) fn result_of(result: &mirror::ConnectResult) -> ConnectResult<'_> {
     ConnectResult {
         client: &result.client,
         version: &result.version,
@@ -379,7 +402,7 @@ pub(super) fn result_of(result: &mirror::ConnectResult) -> ConnectResult<'_> {
     }
 }
 
-pub(super) fn push_of(push: &mirror::Push) -> (ChannelRef<'_>, Push<'_>) {
+pub(crate) fn push_of(push: &mirror::Push) -> (ChannelRef<'_>, Push<'_>) {
     let channel = match (push.id, &*push.channel) {
         (0, "") => ChannelRef::None,
         (0, name) => ChannelRef::Name(name),

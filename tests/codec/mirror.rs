@@ -10,33 +10,31 @@ mod raw {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use serde_json::value::RawValue;
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         let json = String::from_utf8(bytes.to_vec()).unwrap();
         RawValue::from_string(json).unwrap().serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         Box::<RawValue>::deserialize(deserializer).map(|raw| raw.get().as_bytes().to_vec())
     }
 }
 
 macro_rules! messages {
-    ($($(#[$outer:meta])* $name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* })*) => {$(
+    ($derives:tt; $($(#[$outer:meta])* $name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$outer])*
-        #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+        #[derive $derives]
         #[serde(default, deny_unknown_fields)]
-        pub(super) struct $name {
-            $($(#[$meta])* pub(super) $field: $type,)*
+        pub(crate) struct $name {
+            $($(#[$meta])* pub(crate) $field: $type,)*
         }
     )*};
 }
 
+// What clients send.
 messages! {
-    Error {
-        #[prost(uint32, tag = "1")] code: u32,
-        #[prost(string, tag = "2")] message: String,
-        #[prost(bool, tag = "3")] temporary: bool,
-    }
+    (Clone, PartialEq, prost::Message, Serialize);
+
     EmulationRequest {
         #[prost(string, tag = "1")] node: String,
         #[prost(string, tag = "2")] session: String,
@@ -56,6 +54,78 @@ messages! {
         #[prost(message, tag = "13")] rpc: Option<RpcRequest>,
         #[prost(message, tag = "14")] refresh: Option<RefreshRequest>,
         #[prost(message, tag = "15")] sub_refresh: Option<SubRefreshRequest>,
+    }
+    ConnectRequest {
+        #[prost(string, tag = "1")] token: String,
+        #[prost(bytes = "vec", tag = "2")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
+        #[prost(btree_map = "string, message", tag = "3")] subs: BTreeMap<String, SubscribeRequest>,
+        #[prost(string, tag = "4")] name: String,
+        #[prost(string, tag = "5")] version: String,
+        #[prost(btree_map = "string, string", tag = "6")] headers: BTreeMap<String, String>,
+        #[prost(int64, tag = "7")] flag: i64,
+    }
+    RefreshRequest {
+        #[prost(string, tag = "1")] token: String,
+    }
+    SubscribeRequest {
+        #[prost(string, tag = "1")] channel: String,
+        #[prost(string, tag = "2")] token: String,
+        #[prost(bool, tag = "3")] recover: bool,
+        #[prost(string, tag = "6")] epoch: String,
+        #[prost(uint64, tag = "7")] offset: u64,
+        #[prost(bytes = "vec", tag = "8")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
+        #[prost(bool, tag = "9")] positioned: bool,
+        #[prost(bool, tag = "10")] recoverable: bool,
+        #[prost(bool, tag = "11")] join_leave: bool,
+        #[prost(string, tag = "12")] delta: String,
+        #[prost(message, tag = "13")] tf: Option<FilterNode>,
+        #[prost(int64, tag = "14")] flag: i64,
+        #[prost(int32, tag = "15")] r#type: i32,
+    }
+    SubRefreshRequest {
+        #[prost(string, tag = "1")] channel: String,
+        #[prost(string, tag = "2")] token: String,
+    }
+    /// Requests with nothing but a channel.
+    OfChannel {
+        #[prost(string, tag = "1")] channel: String,
+    }
+    PublishRequest {
+        #[prost(string, tag = "1")] channel: String,
+        #[prost(bytes = "vec", tag = "2")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
+    }
+    StreamPosition {
+        #[prost(uint64, tag = "1")] offset: u64,
+        #[prost(string, tag = "2")] epoch: String,
+    }
+    HistoryRequest {
+        #[prost(string, tag = "1")] channel: String,
+        #[prost(int32, tag = "7")] limit: i32,
+        #[prost(message, tag = "8")] since: Option<StreamPosition>,
+        #[prost(bool, tag = "9")] reverse: bool,
+    }
+    RpcRequest {
+        #[prost(bytes = "vec", tag = "1")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
+        #[prost(string, tag = "2")] method: String,
+    }
+    FilterNode {
+        #[prost(string, tag = "1")] op: String,
+        #[prost(string, tag = "2")] key: String,
+        #[prost(string, tag = "3")] cmp: String,
+        #[prost(string, tag = "4")] val: String,
+        #[prost(string, repeated, tag = "5")] vals: Vec<String>,
+        #[prost(message, repeated, tag = "6")] nodes: Vec<FilterNode>,
+    }
+}
+
+// What clients get.
+messages! {
+    (Clone, PartialEq, prost::Message, Deserialize);
+
+    Error {
+        #[prost(uint32, tag = "1")] code: u32,
+        #[prost(string, tag = "2")] message: String,
+        #[prost(bool, tag = "3")] temporary: bool,
     }
     Reply {
         #[prost(uint32, tag = "1")] id: u32,
@@ -137,15 +207,6 @@ messages! {
         #[prost(bool, tag = "1")] expires: bool,
         #[prost(uint32, tag = "2")] ttl: u32,
     }
-    ConnectRequest {
-        #[prost(string, tag = "1")] token: String,
-        #[prost(bytes = "vec", tag = "2")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
-        #[prost(btree_map = "string, message", tag = "3")] subs: BTreeMap<String, SubscribeRequest>,
-        #[prost(string, tag = "4")] name: String,
-        #[prost(string, tag = "5")] version: String,
-        #[prost(btree_map = "string, string", tag = "6")] headers: BTreeMap<String, String>,
-        #[prost(int64, tag = "7")] flag: i64,
-    }
     ConnectResult {
         #[prost(string, tag = "1")] client: String,
         #[prost(string, tag = "2")] version: String,
@@ -159,29 +220,11 @@ messages! {
         #[prost(string, tag = "10")] node: String,
         #[prost(int64, tag = "11")] time: i64,
     }
-    RefreshRequest {
-        #[prost(string, tag = "1")] token: String,
-    }
     RefreshResult {
         #[prost(string, tag = "1")] client: String,
         #[prost(string, tag = "2")] version: String,
         #[prost(bool, tag = "3")] expires: bool,
         #[prost(uint32, tag = "4")] ttl: u32,
-    }
-    SubscribeRequest {
-        #[prost(string, tag = "1")] channel: String,
-        #[prost(string, tag = "2")] token: String,
-        #[prost(bool, tag = "3")] recover: bool,
-        #[prost(string, tag = "6")] epoch: String,
-        #[prost(uint64, tag = "7")] offset: u64,
-        #[prost(bytes = "vec", tag = "8")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
-        #[prost(bool, tag = "9")] positioned: bool,
-        #[prost(bool, tag = "10")] recoverable: bool,
-        #[prost(bool, tag = "11")] join_leave: bool,
-        #[prost(string, tag = "12")] delta: String,
-        #[prost(message, tag = "13")] tf: Option<FilterNode>,
-        #[prost(int64, tag = "14")] flag: i64,
-        #[prost(int32, tag = "15")] r#type: i32,
     }
     SubscribeResult {
         #[prost(bool, tag = "1")] expires: bool,
@@ -197,19 +240,6 @@ messages! {
         #[prost(bool, tag = "13")] delta: bool,
         #[prost(int64, tag = "14")] id: i64,
     }
-    SubRefreshRequest {
-        #[prost(string, tag = "1")] channel: String,
-        #[prost(string, tag = "2")] token: String,
-    }
-    /// Requests with nothing but a channel.
-    OfChannel {
-        #[prost(string, tag = "1")] channel: String,
-    }
-    PublishRequest {
-        #[prost(string, tag = "1")] channel: String,
-        #[prost(bytes = "vec", tag = "2")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
-    }
-    Empty {}
     PresenceResult {
         #[prost(btree_map = "string, message", tag = "1")] presence: BTreeMap<String, ClientInfo>,
     }
@@ -217,35 +247,20 @@ messages! {
         #[prost(uint32, tag = "1")] num_clients: u32,
         #[prost(uint32, tag = "2")] num_users: u32,
     }
-    StreamPosition {
-        #[prost(uint64, tag = "1")] offset: u64,
-        #[prost(string, tag = "2")] epoch: String,
-    }
-    HistoryRequest {
-        #[prost(string, tag = "1")] channel: String,
-        #[prost(int32, tag = "7")] limit: i32,
-        #[prost(message, tag = "8")] since: Option<StreamPosition>,
-        #[prost(bool, tag = "9")] reverse: bool,
-    }
     HistoryResult {
         #[prost(message, repeated, tag = "1")] publications: Vec<Publication>,
         #[prost(string, tag = "2")] epoch: String,
         #[prost(uint64, tag = "3")] offset: u64,
     }
-    RpcRequest {
-        #[prost(bytes = "vec", tag = "1")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
-        #[prost(string, tag = "2")] method: String,
-    }
+}
+
+// What goes both ways.
+messages! {
+    (Clone, PartialEq, prost::Message, Serialize, Deserialize);
+
+    Empty {}
     /// RPCResult, SendRequest and Message.
     Payload {
         #[prost(bytes = "vec", tag = "1")] #[serde(with = "raw", skip_serializing_if = "Vec::is_empty")] data: Vec<u8>,
-    }
-    FilterNode {
-        #[prost(string, tag = "1")] op: String,
-        #[prost(string, tag = "2")] key: String,
-        #[prost(string, tag = "3")] cmp: String,
-        #[prost(string, tag = "4")] val: String,
-        #[prost(string, repeated, tag = "5")] vals: Vec<String>,
-        #[prost(message, repeated, tag = "6")] nodes: Vec<FilterNode>,
     }
 }
