@@ -128,10 +128,12 @@ impl Hooks {
             Ok(request) => request,
             Err(rejected) => return asked.rejected(rejected),
         };
-        // Never closed, so there always is a permit in the end.
-        let _permit = self.requests.acquire().await;
-        let timeout = Duration::from_millis(endpoint.options.timeout_ms);
-        let answer = self.client.ask(request, timeout).await;
+        let exchange = async {
+            // Never closed, so there always is a permit in the end; the wait for it is part of the hook's time.
+            let _permit = self.requests.acquire().await;
+            self.client.ask(request).await
+        };
+        let answer = http::within(Duration::from_millis(endpoint.options.timeout_ms), exchange).await;
         let verdict = answer.and_then(|answer| asked.verdict(&answer).map_err(Failure::Nonsense));
         endpoint.note(verdict.as_ref().err());
         verdict.unwrap_or_else(|_| asked.rejected(Rejected::Error(INTERNAL)))
