@@ -21,6 +21,7 @@ mod slot;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use crate::control::api::ApiOptions;
 use crate::hub::options::Namespaces;
 use crate::outside;
 
@@ -61,10 +62,14 @@ pub struct Config {
     pub rates: Rates,
     /// Which transports there are beside the WebSocket, and where.
     pub paths: Paths,
+    /// Whether `/` serves a page that shows that it works. Default true in development mode.
+    pub first_page: bool,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
     /// Tokens and hooks.
     pub outside: Arc<outside::options::Options>,
+    /// The server's HTTP API, on the control listener.
+    pub api: ApiOptions,
 }
 
 /// What is logged, and how. Logs go to stderr.
@@ -160,8 +165,10 @@ impl Default for Config {
             client: ClientOptions { insecure: true, ..ClientOptions::default() },
             rates: Rates::default(),
             paths: Paths::default(),
+            first_page: true,
             namespaces: Arc::new(Namespaces { takes_unknown: true, ..Namespaces::default() }),
             outside: Arc::default(),
+            api: ApiOptions::default(),
         }
     }
 }

@@ -33,20 +33,10 @@ use self::keys::{Key, Keys};
 use self::options::{Options, TokenOptions};
 use self::token::{Purpose, Refused, Rules, Unverified};
 use self::workers::{Job, Queue};
-use crate::proto::centrifuge::{Disconnect, Error};
 use crate::shard::mailbox::{Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
 pub use self::token::mint;
-
-/// 100: something failed that is not the client's fault; it may try again.
-const INTERNAL: Error = token::error(100, "internal server error", true);
-/// 109: the token is over; another one will do.
-const TOKEN_EXPIRED: Error = token::error(109, "token expired", false);
-/// 110: what was to be prolonged is over.
-const EXPIRED: Error = token::error(110, "expired", false);
-/// 3005: the application does not prolong the connection.
-const CONNECTION_EXPIRED: Disconnect = Disconnect { code: 3005, reason: "connection expired" };
 
 /// How requests to hooks and key sets name their sender.
 const USER_AGENT: &str = concat!("throng/", env!("CARGO_PKG_VERSION"));

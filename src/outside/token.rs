@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::keys::Key;
 use super::options::TokenOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
-use crate::proto::centrifuge::Error;
+use crate::proto::centrifuge::{Disconnect, Error};
 use crate::shard::outside::{Credentials, Grant, Rejected, Verdict};
 
 /// What a token is for.
@@ -39,9 +39,12 @@ pub(super) enum Refused {
 impl From<Refused> for Rejected {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Expired => Self::Error(super::TOKEN_EXPIRED),
-            Refused::Invalid(_) => Self::Disconnect { code: 3500, reason: "invalid token".to_owned() },
-            Refused::Unknowable => Self::Error(super::INTERNAL),
+            Refused::Expired => Self::Error(Error::TOKEN_EXPIRED),
+            Refused::Invalid(_) => {
+                let Disconnect { code, reason } = Disconnect::INVALID_TOKEN;
+                Self::Disconnect { code, reason: reason.to_owned() }
+            }
+            Refused::Unknowable => Self::Error(Error::INTERNAL),
         }
     }
 }
@@ -264,9 +267,4 @@ pub fn mint(secret: &[u8], claims: &str) -> String {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
     let signature = part(ring::hmac::sign(&key, signed.as_bytes()).as_ref());
     format!("{signed}.{signature}")
-}
-
-/// An error of the protocol that is not in its list yet.
-pub(super) const fn error(code: u32, message: &'static str, temporary: bool) -> Error {
-    Error { code, message, temporary }
 }

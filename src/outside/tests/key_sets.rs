@@ -3,7 +3,7 @@
 use super::backend::{Backend, Reply, json};
 use super::tokens::{connection, invalid};
 use super::*;
-use crate::outside::INTERNAL;
+use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Credentials, Rejected, Token};
 
 fn published_at(url: String) -> Options {
@@ -41,7 +41,7 @@ fn keys_are_found_by_their_names_and_fetched_once() {
         &data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"RS256","kid":"nobody's"}"#),
         1,
     );
-    assert_eq!(verify(&mut stage, &unknown), Err(Rejected::Error(INTERNAL)));
+    assert_eq!(verify(&mut stage, &unknown), Err(Rejected::Error(Error::INTERNAL)));
     assert!(!backend.has_seen_more());
 }
 
@@ -102,9 +102,13 @@ fn an_endpoint_that_does_not_work_is_not_the_clients_fault() {
     for answer in answers {
         let backend = Backend::start(move |_| answer());
         let mut stage = Stage::new(&published_at(backend.url("/")));
-        assert_eq!(verify(&mut stage, &VECTORS.named["RS256"]), Err(Rejected::Error(INTERNAL)));
+        assert_eq!(verify(&mut stage, &VECTORS.named["RS256"]), Err(Rejected::Error(Error::INTERNAL)));
         backend.seen();
-        assert_eq!(verify(&mut stage, &VECTORS.named["RS256"]), Err(Rejected::Error(INTERNAL)), "at once");
+        assert_eq!(
+            verify(&mut stage, &VECTORS.named["RS256"]),
+            Err(Rejected::Error(Error::INTERNAL)),
+            "at once"
+        );
         assert!(!backend.has_seen_more(), "it is given a rest");
     }
 }

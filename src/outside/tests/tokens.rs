@@ -1,7 +1,8 @@
 //! Tokens: what is answered at once, what by workers, and what is refused.
 
 use super::*;
-use crate::outside::{TOKEN_EXPIRED, check, mint};
+use crate::outside::{check, mint};
+use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Busy, Credentials, Hook, Rejected, Token};
 
 pub(super) fn invalid() -> Rejected {
@@ -128,7 +129,7 @@ fn tokens_of_no_algorithm_are_refused() {
 fn what_is_over_is_told_apart() {
     let mut stage = Stage::new(&Options { token: all_keys("p256"), ..options() });
     for (algorithm, token) in &VECTORS.expired {
-        let expected = if algorithm == "ES384" { invalid() } else { Rejected::Error(TOKEN_EXPIRED) };
+        let expected = if algorithm == "ES384" { invalid() } else { Rejected::Error(Error::TOKEN_EXPIRED) };
         assert_eq!(connection(stage.verdict(Question::ConnectionToken(token.clone()))), Err(expected));
     }
 }
