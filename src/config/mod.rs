@@ -63,6 +63,8 @@ pub struct Config {
     pub paths: Paths,
     /// Whether `/` serves a page that shows that it works. Default true in development mode.
     pub first_page: bool,
+    /// A page of an embedder's that `/` serves in its place. Default none.
+    pub page: Option<&'static str>,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
     /// Tokens and hooks.
@@ -163,6 +165,7 @@ impl Default for Config {
             rates: Rates::default(),
             paths: Paths::default(),
             first_page: true,
+            page: None,
             namespaces: Arc::new(Namespaces { takes_unknown: true, ..Namespaces::default() }),
             outside: Arc::default(),
         }
