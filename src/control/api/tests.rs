@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::base::budget::Budget;
 use crate::base::shared::Shared;
+use crate::config::ApiOptions;
 use crate::config::Config;
 use crate::hub::home::{Answer, Question, Refused};
 use crate::hub::options::{ChannelOptions, Namespaces};
