@@ -148,7 +148,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     history_meta_ttl_ms: 30 * 24 * 3_600_000,
                     recovery_max: 300,
                 },
-                seed,
+                seed ^ u64::from(shard).rotate_left(48),
             ),
             local: Local::new(),
             post: Post::new(shard, mailboxes),
