@@ -234,7 +234,7 @@ fn its_namespaces_are_those_that_it_lists() {
         history_meta_ttl_ms: 48 * HOUR_MS,
         force_recovery: true,
         is_cache_recovery: true,
-        channel_regex: "^[0-9]+$".into(),
+        channel_regex: NamePattern::new("^[0-9]+$").unwrap(),
         ..ChannelOptions::default()
     };
     let others = ChannelOptions {
