@@ -112,7 +112,12 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         Slot::Duration(..) => "DURATION",
         Slot::Switch(_) => "true|false",
         Slot::PathOrOff(_) => "PATH|off",
-        Slot::Text(..) | Slot::Texts(_) | Slot::Headers(_) | Slot::Either(..) | Slot::Listed(..) => "TEXT",
+        Slot::Text(..)
+        | Slot::Texts(_)
+        | Slot::Pattern(_)
+        | Slot::Headers(_)
+        | Slot::Either(..)
+        | Slot::Listed(..) => "TEXT",
         Slot::Secret(_) | Slot::Secrets(_) => "SECRET",
         Slot::Filter(_) => "LEVEL",
         Slot::Format(_) => "text|json",

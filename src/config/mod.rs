@@ -64,14 +64,14 @@ pub struct Config {
     pub rates: Rates,
     /// Which transports there are beside the WebSocket, and where.
     pub paths: Paths,
+    /// Whether `/` serves a page that shows that it works. Default true in development mode.
+    pub first_page: bool,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
     /// Tokens and hooks.
     pub outside: Arc<outside::options::Options>,
-    /// The server API.
+    /// The server's HTTP API, on the control listener.
     pub api: ApiOptions,
-    /// Whether `GET /` shows a page that tries the server out. Default: in development mode.
-    pub first_page: bool,
 }
 
 /// What is logged, and how. Logs go to stderr.

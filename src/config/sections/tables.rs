@@ -180,7 +180,7 @@ pub static CHANNEL: &[Setting<ChannelOptions>] = &[
         Slot::Switch(&mut c.allow_user_limited_channels)
     }),
     key("channel_regex", "What a name must match, behind its namespace; empty for anything", |c| {
-        Slot::Text(&mut c.channel_regex, Form::Regex)
+        Slot::Pattern(&mut c.channel_regex)
     }),
     key("subscribe_proxy_enabled", "channel.proxy.subscribe is asked", |c| {
         Slot::Switch(&mut c.subscribe_proxy_enabled)

@@ -10,6 +10,7 @@ mod raw;
 mod size;
 
 use super::LogFormat;
+use crate::hub::options::NamePattern;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
@@ -42,6 +43,8 @@ pub enum Slot<'a> {
     Text(&'a mut String, Form),
     /// Several texts.
     Texts(&'a mut Vec<String>),
+    /// A regular expression, or nothing.
+    Pattern(&'a mut NamePattern),
     /// A text that is not shown.
     Secret(&'a mut String),
     /// Several texts that are not shown.
@@ -79,6 +82,7 @@ impl Slot<'_> {
             }
             Self::Text(slot, form) => raw.word().filter(|word| form.takes(word)).map(|v| v.clone_into(slot)),
             Self::Texts(slot) => raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
+            Self::Pattern(slot) => raw.word().and_then(|word| NamePattern::new(word).ok()).map(|v| *slot = v),
             Self::Secret(slot) => raw.word().filter(|word| *word != HIDDEN).map(|v| v.clone_into(slot)),
             Self::Secrets(slot) => secrets(raw).map(|v| *slot = v),
             Self::Headers(slot) => {
@@ -120,6 +124,7 @@ impl Slot<'_> {
             Self::Switch(_) => "true or false",
             Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off",
             Self::Texts(_) => "a list of texts",
+            Self::Pattern(_) => "a regular expression",
             Self::Secret(_) => "a text (not …, which stands for one that is not shown)",
             Self::Secrets(_) => {
                 "a text or a list of texts, none of them empty (nor …, which stands for one that is not shown)"
@@ -148,6 +153,7 @@ impl Slot<'_> {
             Self::PathOrOff(v) => quote(v.as_deref().unwrap_or(OFF)),
             Self::Filter(v) | Self::Text(v, _) => quote(v),
             Self::Texts(v) => list(v.iter().cloned()),
+            Self::Pattern(v) => quote(v.as_str()),
             Self::Secret(v) => quote(shown(v, shows_secrets)),
             Self::Secrets(v) => match v.as_slice() {
                 [one] => quote(shown(one, shows_secrets)),
@@ -181,6 +187,7 @@ impl Slot<'_> {
             Self::PathOrOff(v) => v.as_deref().into(),
             Self::Filter(v) | Self::Text(v, _) => v.as_str().into(),
             Self::Texts(v) => v.as_slice().into(),
+            Self::Pattern(v) => v.as_str().into(),
             Self::Secret(v) => shown(v, shows_secrets).into(),
             Self::Secrets(v) => v.iter().map(|v| shown(v, shows_secrets)).collect(),
             Self::Headers(v) => v
@@ -216,6 +223,7 @@ impl Slot<'_> {
             Self::Milliseconds(v, _) | Self::Duration(v, _) => std::ptr::from_mut(v).addr(),
             Self::Switch(v) | Self::Either(v, _) | Self::Listed(v, _) => std::ptr::from_mut(v).addr(),
             Self::Filter(v) | Self::Text(v, _) | Self::Secret(v) => std::ptr::from_mut(v).addr(),
+            Self::Pattern(v) => std::ptr::from_mut(v).addr(),
             Self::Texts(v) | Self::Secrets(v) => std::ptr::from_mut(v).addr(),
             Self::Headers(v) => std::ptr::from_mut(v).addr(),
             Self::PathOrOff(v) => std::ptr::from_mut(v).addr(),
