@@ -56,6 +56,7 @@ struct Channel<B> {
     /// The run of subscribers that the batch under way has still to reach.
     to_serve: Range<u32>,
     /// Of late subscribers, by connection: what they have got already. Mostly none.
+    #[expect(clippy::box_collection, reason = "there are many channels and hardly ever a table")]
     late: Option<Box<HashMap<u32, u64>>>,
     /// What the caller made of the batch under way.
     batch: Option<B>,
@@ -191,7 +192,7 @@ impl<B> Local<B> {
     /// Sets the flags of the subscriber at `position`, all but [`LATE`].
     pub fn set_flags(&mut self, id: ChannelId, position: u32, flags: u8) {
         let subscriber = &mut self.channels[id as usize].subscribers[position as usize];
-        subscriber.flags = subscriber.flags & LATE | flags & !LATE;
+        subscriber.flags = (subscriber.flags & LATE) | (flags & !LATE);
     }
 
     /// All subscribers of the channel here, in no particular order.
@@ -309,16 +310,19 @@ impl<B> Local<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DataKind;
+    use super::super::{DataKind, Publication};
     use super::*;
     use crate::base::budget::Budget;
     use crate::base::shared::Shared;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn publication(channel: &str, seq: u64) -> Arc<Publication> {
+    fn publication(channel: &str, seq: u64) -> Item {
         let data = Shared::new(b"1".to_vec(), &Budget::new(100));
-        Arc::new(Publication { seq, ..Publication::new(channel.into(), DataKind::Text, data) })
+        Item::Publication(Arc::new(Publication {
+            seq,
+            ..Publication::new(channel.into(), DataKind::Text, data)
+        }))
     }
 
     fn subscriber(conn: u32) -> Subscriber {
@@ -421,7 +425,7 @@ mod tests {
     type Batch = Vec<u64>;
 
     fn batch(local: &mut Local<Batch>, id: ChannelId) -> Batch {
-        local.take_batch(id).unwrap_or_else(|| local.begin_batch(id).iter().map(|p| p.seq).collect())
+        local.take_batch(id).unwrap_or_else(|| local.begin_batch(id).iter().map(Item::seq).collect())
     }
 
     /// What a shard does: gives the subscriber what is for it.

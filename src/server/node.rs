@@ -328,7 +328,8 @@ impl Node {
 
     /// Sends a publication that nobody waits for, whatever its channel's namespace.
     pub(super) fn publish_unanswered(&self, channel: &str, kind: DataKind, data: &[u8]) {
-        let options = self.resolve(channel).unwrap_or(&self.parts.namespaces.without_namespace);
+        let options =
+            self.parts.namespaces.resolve(channel).unwrap_or(&self.parts.namespaces.without_namespace);
         let data = Shared::new(data.to_vec(), &self.parts.wiring.publication_budget);
         let publication = Box::new(Publication::new(channel.into(), kind, data));
         let options = Arc::clone(options);
@@ -338,26 +339,12 @@ impl Node {
         );
     }
 
-    /// What channels are like whose names begin as this one's.
-    fn resolve(&self, channel: &str) -> Option<&Arc<ChannelOptions>> {
-        let Namespaces {
-            without_namespace, named, namespace_boundary, private_prefix, takes_unknown, ..
-        } = &*self.parts.namespaces;
-        let name = channel.strip_prefix(private_prefix.as_str()).unwrap_or(channel);
-        match name.split_once(namespace_boundary.as_str()) {
-            None => Some(without_namespace),
-            Some((namespace, _)) => {
-                named.get(namespace).or_else(|| takes_unknown.then_some(without_namespace))
-            }
-        }
-    }
-
     /// What a channel is like, if its name can be one's.
     fn options_of(&self, channel: &str) -> Result<&Arc<ChannelOptions>, Failure> {
         if channel.is_empty() || channel.len() > self.parts.limits.channel_name_bytes_max {
             return Err(Failure::BadRequest);
         }
-        self.resolve(channel).ok_or(Failure::UnknownChannel)
+        self.parts.namespaces.resolve(channel).ok_or(Failure::UnknownChannel)
     }
 
     /// Charges a message to the budget, once for all the channels that it goes to.

@@ -429,6 +429,7 @@ mod tests {
             &mut input,
             &mut Echo::new("/echo"),
             &mut Context {
+                user: "",
                 now_ms: 0,
                 settings: &settings,
                 client: client(1),
