@@ -8,12 +8,14 @@ mod node;
 mod options;
 mod pending;
 mod publisher;
+mod shards;
 
-pub use node::{History, Info, Node, PresenceStats, Wiring};
+pub use node::{History, Info, Node, PresenceStats};
 pub use options::PublishOptions;
 pub(crate) use options::flatten_lines;
 pub use pending::{Failure, Pending};
 pub use publisher::{Overloaded, Publisher};
+pub use shards::Wiring;
 
 use std::fs;
 use std::future::Future;
@@ -57,8 +59,6 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     control_listener: Option<TcpListener>,
     capacity: u64,
-    counters: Arc<[Arc<Counters>]>,
-    mailboxes: Arc<[Mailbox]>,
     readiness: Arc<Readiness>,
     runtime: Runtime,
     endings: Endings,
@@ -102,8 +102,12 @@ impl Server {
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let budget = Budget::new(config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
-        let seed = RandomState::new().build_hasher().finish();
+        let wiring = Wiring {
+            mailboxes,
+            counters,
+            publication_budget: Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE),
+            seed: RandomState::new().build_hasher().finish(),
+        };
         let namespaces = Arc::clone(&config.namespaces);
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
@@ -113,11 +117,11 @@ impl Server {
                 net,
                 handler: make_handler(shard),
                 shard,
-                mailboxes: Arc::clone(&mailboxes),
-                counters: Arc::clone(&counters),
+                mailboxes: Arc::clone(&wiring.mailboxes),
+                counters: Arc::clone(&wiring.counters),
                 budget: budget.clone(),
-                publication_budget: publication_budget.clone(),
-                seed,
+                publication_budget: wiring.publication_budget.clone(),
+                seed: wiring.seed,
                 namespaces: Arc::clone(&namespaces),
                 unix_epoch_ms,
                 capacity: shard_capacity,
@@ -136,21 +140,12 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
-        let wiring = Wiring {
-            mailboxes: Arc::clone(&mailboxes),
-            counters: Arc::clone(&counters),
-            publication_budget,
-            seed,
-            name: name(&listen),
-        };
-        let node = Node::over(&config, wiring);
+        let node = Node::over(&config, wiring, name(&listen));
         let server = Self {
             config,
             addresses: listen,
             control_listener: None,
             capacity,
-            counters,
-            mailboxes,
             readiness,
             runtime,
             endings,
@@ -180,18 +175,22 @@ impl Server {
 
     /// Where shard after shard counts.
     pub fn counters(&self) -> &[Arc<Counters>] {
-        &self.counters
+        &self.node.shards().wiring.counters
+    }
+
+    fn mailboxes(&self) -> Arc<[Mailbox]> {
+        Arc::clone(&self.node.shards().wiring.mailboxes)
     }
 
     /// Begins the drain: no more connections, and those that live are closed over `drain_ms`. Returns at once.
     pub fn drain(&self) {
         self.readiness.drain_begins();
-        send_drain(&self.mailboxes);
+        send_drain(&self.mailboxes());
     }
 
     /// A handle with which another thread can begin the drain.
     pub fn drainer(&self) -> impl Fn() + Send + Sync + 'static {
-        let (mailboxes, readiness) = (Arc::clone(&self.mailboxes), Arc::clone(&self.readiness));
+        let (mailboxes, readiness) = (self.mailboxes(), Arc::clone(&self.readiness));
         move || {
             readiness.drain_begins();
             send_drain(&mailboxes);
@@ -259,14 +258,14 @@ impl Server {
     /// # Errors
     /// When the control plane cannot be set up.
     pub fn wait(self) -> io::Result<Outcome> {
-        let mailboxes = Arc::clone(&self.mailboxes);
+        let (mailboxes, counters) = (self.mailboxes(), self.counters().to_vec());
         let options = self.config.api;
         let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,
             seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
             api,
-            counters: self.counters.to_vec(),
+            counters,
             capacity: self.capacity,
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
