@@ -77,8 +77,7 @@ impl FakeShard {
         };
         let mut methods = Methods::default();
         methods.insert("echo", |params| async move { Ok(params) });
-        let api =
-            Api::new(Node::over(&config, wiring, "here_8000".to_owned()), ApiOptions::default(), methods);
+        let api = Api::new(Node::over(&config, wiring, "0-1-2", "here_8000"), ApiOptions::default(), methods);
         Self { api, post: Post::new(0, mailboxes), budget }
     }
 

@@ -62,6 +62,10 @@ pub struct Config {
     pub rates: Rates,
     /// Which transports there are beside the WebSocket, and where.
     pub paths: Paths,
+    /// Whether `/` serves a page that shows that it works. Default true in development mode.
+    pub first_page: bool,
+    /// A page of an embedder's that `/` serves in its place. Default none.
+    pub page: Option<&'static str>,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
     /// Tokens and hooks.
@@ -163,6 +167,8 @@ impl Default for Config {
             client: ClientOptions { insecure: true, ..ClientOptions::default() },
             rates: Rates::default(),
             paths: Paths::default(),
+            first_page: true,
+            page: None,
             namespaces: Arc::new(Namespaces { takes_unknown: true, ..Namespaces::default() }),
             outside: Arc::default(),
             api: ApiOptions::default(),

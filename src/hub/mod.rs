@@ -3,9 +3,15 @@
 //! Every channel has one [`home::Home`], in the shard that its name hashes to: it orders what is published.
 //! Every shard that has subscribers of the channel keeps their list in its [`local::Local`].
 
+mod history;
 pub mod home;
 pub mod local;
+mod once;
 pub mod options;
+pub mod permissions;
+mod presence;
+mod recovery;
+mod terms;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
@@ -78,6 +84,33 @@ impl Publication {
             time_ms: 0,
             is_delta: false,
             previous: None,
+        }
+    }
+}
+
+/// What a home sends to the shards that have subscribers.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A message.
+    Publication(Arc<Publication>),
+    /// Who came and who went.
+    Membership(Arc<home::Membership>),
+}
+
+impl Item {
+    /// Name of the channel.
+    pub fn channel(&self) -> &Arc<str> {
+        match self {
+            Self::Publication(publication) => &publication.channel,
+            Self::Membership(membership) => &membership.channel,
+        }
+    }
+
+    /// Its place among all that its home ever sent out, in any channel.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Publication(publication) => publication.seq,
+            Self::Membership(membership) => membership.seq,
         }
     }
 }

@@ -4,12 +4,14 @@
 //! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts.
 
+mod endpoints;
 mod node;
 mod options;
 mod pending;
 mod publisher;
 mod shards;
 
+pub use endpoints::endpoints;
 pub use node::{History, Info, Node, PresenceStats};
 pub use options::PublishOptions;
 pub(crate) use options::flatten_lines;
@@ -36,9 +38,11 @@ use crate::control::announce::Ready;
 use crate::control::api::{Api, ApiError, Methods};
 use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
 use crate::net::{Listeners, MioNet, sys};
-use crate::session::Handler;
+use crate::outside::World;
+use crate::session::{Endpoints, Handler};
 use crate::shard::mailbox::{Letter, Mailbox};
-use crate::shard::{Parts, Shard, Turn};
+use crate::shard::outside::Outside;
+use crate::shard::{Parts, Secret, Shard, Turn};
 use pending::Relay;
 
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
@@ -59,6 +63,8 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     control_listener: Option<TcpListener>,
     capacity: u64,
+    counters: Arc<[Arc<Counters>]>,
+    mailboxes: Arc<[Mailbox]>,
     readiness: Arc<Readiness>,
     runtime: Runtime,
     endings: Endings,
@@ -81,6 +87,52 @@ struct Start<H> {
     notice: EndNotice,
 }
 
+/// What all shards have in common.
+struct Common {
+    mailboxes: Arc<[Mailbox]>,
+    counters: Arc<[Arc<Counters>]>,
+    budget: Budget,
+    publication_budget: Budget,
+    outside: Arc<dyn Outside>,
+    secret: Secret,
+    endpoints: Endpoints,
+    seed: u64,
+    unix_epoch_ms: u64,
+    shard_capacity: usize,
+}
+
+impl Common {
+    /// What one shard is given.
+    fn parts<H>(&self, config: &Config, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
+        Parts {
+            net,
+            handler,
+            shard,
+            mailboxes: Arc::clone(&self.mailboxes),
+            counters: Arc::clone(&self.counters),
+            budget: self.budget.clone(),
+            publication_budget: self.publication_budget.clone(),
+            seed: self.seed,
+            namespaces: Arc::clone(&config.namespaces),
+            outside: Arc::clone(&self.outside),
+            secret: self.secret.clone(),
+            endpoints: self.endpoints.clone(),
+            unix_epoch_ms: self.unix_epoch_ms,
+            capacity: self.shard_capacity,
+        }
+    }
+
+    /// What connects a node to the shards.
+    fn wiring(&self) -> Wiring {
+        Wiring {
+            mailboxes: Arc::clone(&self.mailboxes),
+            counters: Arc::clone(&self.counters),
+            publication_budget: self.publication_budget.clone(),
+            seed: self.seed,
+        }
+    }
+}
+
 impl Server {
     /// Starts all shards and returns once each of them listens. `make_handler` is called once per shard, with its number.
     ///
@@ -95,37 +147,29 @@ impl Server {
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
-        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let (nets, mailboxes, unix_epoch_ms) = worlds(config.shards)?;
         let runtime = control::runtime()?;
-        let cores = sys::allowed_cores().unwrap_or_default();
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let budget = Budget::new(config.limits.queued_bytes_max);
-        let wiring = Wiring {
-            mailboxes,
-            counters,
+        let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
+        let common = Common {
+            counters: (0..config.shards).map(|_| Arc::default()).collect(),
+            budget: Budget::new(config.limits.queued_bytes_max),
             publication_budget: Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE),
-            seed: RandomState::new().build_hasher().finish(),
+            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
+            secret: Secret::default(),
+            endpoints: endpoints(&config, &uid),
+            mailboxes,
+            seed,
+            unix_epoch_ms,
+            shard_capacity,
         };
-        let namespaces = Arc::clone(&config.namespaces);
+        let cores = sys::allowed_cores().unwrap_or_default();
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
         for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
             let (bound, is_bound) = mpsc::channel();
-            let parts = Parts {
-                net,
-                handler: make_handler(shard),
-                shard,
-                mailboxes: Arc::clone(&wiring.mailboxes),
-                counters: Arc::clone(&wiring.counters),
-                budget: budget.clone(),
-                publication_budget: wiring.publication_budget.clone(),
-                seed: wiring.seed,
-                namespaces: Arc::clone(&namespaces),
-                unix_epoch_ms,
-                capacity: shard_capacity,
-            };
+            let parts = common.parts(&config, net, make_handler(shard), shard);
             let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
             let readiness = Arc::clone(&readiness);
             let (config, listen_here) = (config.clone(), listen.clone());
@@ -140,12 +184,15 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
-        let node = Node::over(&config, wiring, name(&listen));
+        let node = Node::over(&config, common.wiring(), &uid, &name(&listen));
+        let Common { counters, mailboxes, .. } = common;
         let server = Self {
             config,
             addresses: listen,
             control_listener: None,
             capacity,
+            counters,
+            mailboxes,
             readiness,
             runtime,
             endings,
@@ -175,22 +222,18 @@ impl Server {
 
     /// Where shard after shard counts.
     pub fn counters(&self) -> &[Arc<Counters>] {
-        &self.node.shards().wiring.counters
-    }
-
-    fn mailboxes(&self) -> Arc<[Mailbox]> {
-        Arc::clone(&self.node.shards().wiring.mailboxes)
+        &self.counters
     }
 
     /// Begins the drain: no more connections, and those that live are closed over `drain_ms`. Returns at once.
     pub fn drain(&self) {
         self.readiness.drain_begins();
-        send_drain(&self.mailboxes());
+        send_drain(&self.mailboxes);
     }
 
     /// A handle with which another thread can begin the drain.
     pub fn drainer(&self) -> impl Fn() + Send + Sync + 'static {
-        let (mailboxes, readiness) = (self.mailboxes(), Arc::clone(&self.readiness));
+        let (mailboxes, readiness) = (Arc::clone(&self.mailboxes), Arc::clone(&self.readiness));
         move || {
             readiness.drain_begins();
             send_drain(&mailboxes);
@@ -258,14 +301,14 @@ impl Server {
     /// # Errors
     /// When the control plane cannot be set up.
     pub fn wait(self) -> io::Result<Outcome> {
-        let (mailboxes, counters) = (self.mailboxes(), self.counters().to_vec());
+        let mailboxes = Arc::clone(&self.mailboxes);
         let options = self.config.api;
         let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,
             seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
             api,
-            counters,
+            counters: self.counters.to_vec(),
             capacity: self.capacity,
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
@@ -312,6 +355,19 @@ fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>, u64)> {
         })));
     }
     Ok((nets, mailboxes.into(), u64::try_from(unix_epoch_ms).unwrap_or(0)))
+}
+
+/// A name that no other process has: 128 random bits, written as a UUID of version 4 is.
+fn uid() -> String {
+    let [high, low] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        (low >> 48) & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 /// A name for people: the host's, and the port of the first listener.

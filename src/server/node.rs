@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -82,7 +81,7 @@ pub struct PresenceStats {
 /// What a node is and holds. Counts are those of the shards, each at some recent moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// Tells this process from others and from its own earlier lives.
+    /// Tells this process from others and from its own earlier lives; clients are told it as well.
     pub uid: String,
     /// The host's name and the port of the first listener.
     pub name: String,
@@ -100,11 +99,12 @@ pub struct Info {
 
 impl Node {
     /// A node over shards that someone else drives; a server's own comes from [`super::Server::node`]. Answers wake
-    /// whoever waits for them in the shard's thread. `name` is for people.
-    pub fn over(config: &Config, wiring: Wiring, name: String) -> Self {
+    /// whoever waits for them in the shard's thread. `uid` tells the process from others, `name` is for people.
+    pub fn over(config: &Config, wiring: Wiring, uid: &str, name: &str) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the start, from which uptime counts")]
         let began = Instant::now();
-        let parts = Parts { shards: Shards::new(config, wiring), uid: uid(), name, began };
+        let parts =
+            Parts { shards: Shards::new(config, wiring), uid: uid.to_owned(), name: name.to_owned(), began };
         Self { parts: Arc::new(parts), relay: None }
     }
 
@@ -180,7 +180,7 @@ impl Node {
     /// The outcome is [`Failure::NotAvailable`] without history, [`Failure::Unrecoverable`] when `filter.since` is not
     /// in the stream.
     pub fn history(&self, channel: &str, filter: HistoryFilter) -> Pending<History> {
-        self.ask(channel, Question::History(filter), has_history, |answer| {
+        self.ask(channel, Question::History(filter), ChannelOptions::keeps_history, |answer| {
             let Answer::History { publications, position } = answer else { return None };
             Some(History { publications, position })
         })
@@ -188,7 +188,7 @@ impl Node {
 
     /// Forgets what was published in a channel; its position stays.
     pub fn history_remove(&self, channel: &str) -> Pending<()> {
-        self.ask(channel, Question::RemoveHistory, has_history, |answer| {
+        self.ask(channel, Question::RemoveHistory, ChannelOptions::keeps_history, |answer| {
             matches!(answer, Answer::Removed).then_some(())
         })
     }
@@ -384,23 +384,6 @@ impl fmt::Debug for Node {
     }
 }
 
-fn has_history(options: &ChannelOptions) -> bool {
-    options.history_size > 0 && options.history_ttl_ms > 0
-}
-
 fn has_presence(options: &ChannelOptions) -> bool {
     options.presence
-}
-
-/// A name that no other process has: 128 random bits, written as a UUID of version 4 is.
-fn uid() -> String {
-    let [high, low] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        (low >> 48) & 0x3fff | 0x8000,
-        low & 0xffff_ffff_ffff
-    )
 }

@@ -48,10 +48,8 @@ impl Failure {
             Self::NotAvailable => Error::NOT_AVAILABLE,
             Self::LimitExceeded => Error::LIMIT_EXCEEDED,
             Self::TooManyRequests => Error::TOO_MANY_REQUESTS,
-            Self::Unrecoverable => Error { code: 112, message: "unrecoverable position", temporary: false },
-            Self::Overloaded | Self::NoAnswer => {
-                Error { code: 100, message: "internal server error", temporary: true }
-            }
+            Self::Unrecoverable => Error::UNRECOVERABLE_POSITION,
+            Self::Overloaded | Self::NoAnswer => Error::INTERNAL,
         }
     }
 }

@@ -45,25 +45,17 @@ impl Shards {
         if channel.is_empty() || channel.len() > self.limits.channel_name_bytes_max {
             return Err(Failure::BadRequest);
         }
-        self.resolve(channel).map(Arc::clone).ok_or(Failure::UnknownChannel)
+        let options = self.namespaces.resolve(channel).ok_or(Failure::UnknownChannel)?;
+        if !self.namespaces.takes_name(channel, options) {
+            return Err(Failure::BadRequest);
+        }
+        Ok(Arc::clone(options))
     }
 
     /// What a channel is like, taken as one without a namespace if its own is unknown.
     pub(super) fn options_of_any(&self, channel: &str) -> Arc<ChannelOptions> {
-        Arc::clone(self.resolve(channel).unwrap_or(&self.namespaces.without_namespace))
-    }
-
-    fn resolve(&self, channel: &str) -> Option<&Arc<ChannelOptions>> {
-        let Namespaces {
-            without_namespace, named, namespace_boundary, private_prefix, takes_unknown, ..
-        } = &*self.namespaces;
-        let name = channel.strip_prefix(private_prefix.as_str()).unwrap_or(channel);
-        match name.split_once(namespace_boundary.as_str()) {
-            None => Some(without_namespace),
-            Some((namespace, _)) => {
-                named.get(namespace).or_else(|| takes_unknown.then_some(without_namespace))
-            }
-        }
+        let namespaces = &self.namespaces;
+        Arc::clone(namespaces.resolve(channel).unwrap_or(&namespaces.without_namespace))
     }
 
     /// Where letters to a channel's home go.

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::outside::{Grant, Verdict};
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
-use crate::hub::{Publication, home};
+use crate::hub::{ClientInfo, Publication, home};
+use crate::proto::centrifuge::filter::Filter;
 
 /// Where an answer goes: a connection's shard, its key, and the session's number for the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,49 @@ impl fmt::Debug for Asker {
     }
 }
 
+/// What a shard has to remember of a subscription until the home answers. The letters carry it there and back, so that
+/// nothing of it is kept in a connection that may be gone by then.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each was asked for or granted by itself")]
+pub struct Ticket {
+    /// Who asked for it.
+    pub cause: Cause,
+    /// Whether the subscriber can recover.
+    pub recoverable: bool,
+    /// Whether it is told the position.
+    pub positioned: bool,
+    /// Whether it asked to recover now.
+    pub was_recovering: bool,
+    /// Whether error 112 is wanted in place of `recovered: false`.
+    pub wants_unrecoverable_error: bool,
+    /// Whether it is told who comes and goes.
+    pub hears_joins: bool,
+    /// Whether it takes deltas.
+    pub takes_deltas: bool,
+    /// Whether it takes channels by number.
+    pub is_compact: bool,
+    /// Which publications it wants.
+    pub filter: Option<Box<Filter>>,
+    /// Who it is in this channel, where that differs.
+    pub info: Option<Arc<ClientInfo>>,
+    /// Unix time of its end in seconds; 0 for none.
+    pub expire_at_s: u64,
+    /// For the reply.
+    pub data: Vec<u8>,
+}
+
+/// Who asked for a subscription.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// The client, by a command.
+    #[default]
+    Command,
+    /// What was said of the client when it connected.
+    Connect,
+    /// The server's API.
+    Order,
+}
+
 /// Receives the channels of one home: names, and numbers of subscribers.
 pub type ChannelsReply = Box<dyn FnOnce(Vec<(Arc<str>, usize)>) + Send>;
 
@@ -58,6 +102,8 @@ pub enum Letter {
         reply_to: ReplyTo,
         /// What the home has to know of the subscriber.
         joining: Box<home::Joining>,
+        /// Comes back with the answer.
+        ticket: Option<Box<Ticket>>,
     },
     /// From a home: every publication after this one in the mailbox is for the subscriber.
     Subscribed {
@@ -67,6 +113,8 @@ pub enum Letter {
         reply_to: ReplyTo,
         /// Whether the home took the subscriber, and what it has for it.
         outcome: Result<Box<home::Joined>, home::Refused>,
+        /// As it was sent.
+        ticket: Option<Box<Ticket>>,
     },
     /// To a home: count one subscriber less.
     Unsubscribe {

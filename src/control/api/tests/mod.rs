@@ -93,7 +93,7 @@ impl Shards {
         methods.insert("never", |_| std::future::pending());
         methods.insert("panics", |_| async { panic!("planted") });
         methods.insert("fails", |_| async { Err(ApiError { code: 4001, message: "not \"here\"".into() }) });
-        let api = Api::new(Node::over(&config, wiring, "here_8000".to_owned()), options, methods);
+        let api = Api::new(Node::over(&config, wiring, "0-1-2", "here_8000"), options, methods);
         let posts = (0..2).map(|shard| Post::new(shard, Arc::clone(&mailboxes))).collect();
         Self { api, posts, letters: Vec::new(), answer: usual, budget, mailboxes }
     }
