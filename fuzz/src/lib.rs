@@ -5,11 +5,13 @@
 //! outcome is the one of the whole. Left out: anything that needs a socket or a clock.
 
 mod centrifuge;
+mod codec;
 mod http;
 mod wheel;
 mod ws;
 
 pub use centrifuge::centrifuge_commands;
+pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
 pub use http::http_head;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
