@@ -1,8 +1,10 @@
 //! Layer 0: data structures without I/O, clock or domain words.
 
+pub mod bucket;
 pub mod budget;
 pub mod counters;
 pub mod outbox;
+pub mod pattern;
 pub mod shared;
 pub mod slots;
 pub mod wheel;

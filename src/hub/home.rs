@@ -1,197 +1,69 @@
-//! The channels whose home is this shard: who subscribes from which shard, and the order of what is published.
+//! The channels whose home is this shard: who subscribes from which shard, what was published, and in which order.
 //!
-//! Invariant: a channel exists as long as some shard has subscribers of it, and its counts are those of the
-//! subscribe and unsubscribe letters that arrived. What is published is numbered here and nowhere else.
+//! Invariant: a channel exists as long as some shard has subscribers of it or its stream has a position that is not
+//! forgotten. Its counts are those of the subscribe and unsubscribe letters that arrived. What is published is numbered
+//! here and nowhere else; the number `seq` runs through all channels of the home, so it still orders what waits
+//! somewhere when a channel ends and begins anew.
+//!
+//! Left out on purpose: who may do what (the caller asks [`super::options`] first), delivery, and time, which is told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use slab::Slab;
 
+use super::history::{History, StreamId};
+use super::once::Once;
 use super::options::ChannelOptions;
-use super::{ClientInfo, Position, Publication};
+use super::presence::Crowd;
+use super::{Position, Publication};
+use crate::base::bucket::Bucket;
 
-/// Why a home does not take a subscriber.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The shard is home of as many channels as its limit allows.
-    TooManyChannels,
-    /// The channel takes no more publications in this second.
-    TooManyPublications,
-    /// The position that was asked for is not in the stream.
-    Unrecoverable,
-}
+pub use super::terms::{
+    Answer, HistoryFilter, Joined, Joining, Limits, Member, Membership, Now, Published, Question, Refused,
+    Shards, Terms,
+};
 
-/// A subscriber, as its home knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Member {
-    /// Its shard.
-    pub shard: u16,
-    /// Its connection there.
-    pub conn: u64,
-}
-
-/// What a home has to know of a subscriber.
-#[derive(Clone, Debug)]
-pub struct Joining {
-    /// Who it is, in this process.
-    pub member: Member,
-    /// Who it is, as others see it; `None` where neither presence nor joins are told.
-    pub info: Option<Arc<ClientInfo>>,
-    /// Whether it counts in the channel's presence.
-    pub in_presence: bool,
-    /// Whether its coming and going is told.
-    pub tells_join: bool,
-    /// Whether it wants to know the position.
-    pub wants_position: bool,
-    /// What it has, if it wants what came after.
-    pub recover: Option<Position>,
-}
-
-/// What a home has for a new subscriber.
-#[derive(Clone, Debug, Default)]
-pub struct Joined {
-    /// [`Publication::seq`] of the last publication that is not for it.
-    pub seq: u64,
-    /// The stream's position, if it was wanted and the channel has a history.
-    pub position: Option<Position>,
-    /// Whether `publications` are all that came after what it had.
-    pub recovered: bool,
-    /// Oldest first.
-    pub publications: Vec<Arc<Publication>>,
-}
-
-/// What a publisher may wish.
-#[derive(Clone, Debug, Default)]
-pub struct Terms {
-    /// Publish once, however often it is asked for with this key within five minutes.
-    pub idempotency_key: Option<Box<str>>,
-    /// Keep it out of the history.
-    pub skip_history: bool,
-    /// Drop it if the channel has a version that is as high; 0 for no version.
-    pub version: u64,
-    /// What `version` is a version of; another is another series.
-    pub version_epoch: Option<Box<str>>,
-}
-
-/// What a home can be asked.
-#[derive(Clone, Debug)]
-pub enum Question {
-    /// Who is here.
-    Presence,
-    /// How many are here.
-    PresenceStats,
-    /// What was published.
-    History(HistoryFilter),
-    /// To forget what was published.
-    RemoveHistory,
-}
-
-/// Which publications are wanted.
-#[derive(Clone, Debug, Default)]
-pub struct HistoryFilter {
-    /// How many at most; `None` for all that there are.
-    pub limit: Option<usize>,
-    /// Only what came after this (before, when reversed).
-    pub since: Option<Position>,
-    /// Newest first.
-    pub reverse: bool,
-}
-
-/// What a home answers.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// To a publication: its position; default without history.
-    Published(Position),
-    /// To [`Question::Presence`].
-    Presence(Vec<Arc<ClientInfo>>),
-    /// To [`Question::PresenceStats`].
-    PresenceStats {
-        /// Connections.
-        client_count: u32,
-        /// Different users.
-        user_count: u32,
-    },
-    /// To [`Question::History`].
-    History {
-        /// What was asked for.
-        publications: Vec<Arc<Publication>>,
-        /// The stream's position.
-        position: Position,
-    },
-    /// To [`Question::RemoveHistory`].
-    Removed,
-    /// No.
-    Refused(Refused),
-}
-
-/// Who came to a channel and who went, in that order, since the last time it was told.
-#[derive(Clone, Debug)]
-pub struct Membership {
-    /// Name of the channel.
-    pub channel: Arc<str>,
-    /// Who, and whether it came (true) or went.
-    pub changes: Vec<(bool, Arc<ClientInfo>)>,
-}
-
-/// How many subscribers a shard has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Audience {
-    shard: u16,
-    count: u32,
-}
-
-#[derive(Debug, Default)]
-struct Channel {
-    shards: SmallVec<[Audience; 2]>,
-}
-
-/// The present, as two clocks tell it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Milliseconds of the shard's clock, which never jumps.
-    pub ms: u64,
-    /// Unix time in milliseconds, for what people and other machines read.
-    pub unix_ms: u64,
-}
-
-/// Numbers of shards.
-pub type Shards = SmallVec<[u16; 4]>;
-
-/// Bounds of a home.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Channels.
-    pub channels_max: usize,
-    /// Bytes of all histories together; the oldest publications go first.
-    pub history_bytes_max: usize,
-    /// Joins and leaves told per channel and second; beyond it, they are not told.
-    pub join_leave_per_second_max: u32,
-    /// How long a position outlives its last publication where the channel does not say.
-    pub history_meta_ttl_ms: u64,
-}
-
-/// What a publication came to.
 #[derive(Debug)]
-pub struct Published {
-    /// Its position; default without history.
-    pub position: Position,
-    /// What to deliver, and to which shards; none when nobody subscribes or when it was published before.
-    pub delivery: Option<(Arc<Publication>, Shards)>,
+struct Channel {
+    name: Arc<str>,
+    crowd: Crowd,
+    stream: Option<StreamId>,
+    /// Publications of clients.
+    rate: Bucket,
 }
 
 /// See the module documentation.
 #[derive(Debug)]
 pub struct Home {
-    channels: HashMap<Arc<str>, Channel>,
+    names: HashMap<Arc<str>, u32>,
+    channels: Slab<Channel>,
+    history: History,
+    once: Once,
+    /// Channels with changes to tell. One that has ended since, or whose number is another's by now, is passed over.
+    changed: VecDeque<u32>,
     limits: Limits,
     seq: u64,
+    presence_count: usize,
+    suppressed_count: u64,
+    displaced_count: u64,
 }
 
 impl Home {
     /// A home without channels. `seed` tells its streams' epochs from those of other homes and of other runs.
-    pub fn new(limits: Limits, _seed: u64) -> Self {
-        Self { channels: HashMap::new(), limits, seq: 0 }
+    pub fn new(limits: Limits, seed: u64) -> Self {
+        Self {
+            names: HashMap::new(),
+            channels: Slab::new(),
+            history: History::new(limits.history_bytes_max, limits.history_meta_ttl_ms, seed),
+            once: Once::default(),
+            changed: VecDeque::new(),
+            limits,
+            seq: 0,
+            presence_count: 0,
+            suppressed_count: 0,
+            displaced_count: 0,
+        }
     }
 
     /// Counts one more subscriber, and says what it has for it.
@@ -200,39 +72,56 @@ impl Home {
     /// When the channel would be one too many.
     pub fn subscribe(
         &mut self,
-        _now: Now,
+        now: Now,
         channel: &Arc<str>,
-        _options: &Arc<ChannelOptions>,
+        options: &Arc<ChannelOptions>,
         joining: &Joining,
     ) -> Result<Joined, Refused> {
-        let shard = joining.member.shard;
-        if !self.channels.contains_key(channel) {
-            if self.channels.len() >= self.limits.channels_max {
-                return Err(Refused::TooManyChannels);
+        let id = self.open(channel)?;
+        let mut joined = Joined { seq: self.seq, ..Joined::default() };
+        let asks = joining.wants_position || joining.recover.is_some();
+        if options.keeps_history() && (asks || self.channels[id as usize].stream.is_some()) {
+            let stream = self.stream(id, now, options);
+            joined.position = asks.then(|| self.history.position(stream));
+            if let Some(from) = &joining.recover {
+                (joined.recovered, joined.publications) = if options.is_cache_recovery {
+                    self.history.recover_latest(stream, from)
+                } else {
+                    self.history.recover(stream, from, self.limits.recovery_max)
+                };
             }
-            self.channels.insert(Arc::clone(channel), Channel::default());
         }
-        let joined = Joined { seq: self.seq, ..Joined::default() };
-        let Some(home) = self.channels.get_mut(channel) else { return Ok(joined) };
-        match home.shards.iter_mut().find(|presence| presence.shard == shard) {
-            Some(presence) => presence.count += 1,
-            None => home.shards.push(Audience { shard, count: 1 }),
+        let home = &mut self.channels[id as usize];
+        if let Some(stream) = home.stream {
+            self.history.attend(stream, now, true);
         }
+        let present_count = home.crowd.present_count();
+        if home.crowd.add(joining, options) {
+            self.changed.push_back(id);
+        }
+        self.presence_count += home.crowd.present_count() as usize;
+        self.presence_count -= present_count as usize;
         Ok(joined)
     }
 
-    /// Counts one subscriber less; a channel without history ends with its last. False when there was none: a letter
+    /// Counts one subscriber less; a channel without a stream ends with its last. False when there was none: a letter
     /// was lost or came twice, which must not happen.
-    pub fn unsubscribe(&mut self, _now: Now, channel: &str, member: Member) -> bool {
-        let shard = member.shard;
-        let Some(home) = self.channels.get_mut(channel) else { return false };
-        let Some(at) = home.shards.iter().position(|presence| presence.shard == shard) else { return false };
-        home.shards[at].count -= 1;
-        if home.shards[at].count == 0 {
-            home.shards.swap_remove(at);
-        }
-        if home.shards.is_empty() {
-            self.channels.remove(channel);
+    pub fn unsubscribe(&mut self, now: Now, channel: &str, member: Member) -> bool {
+        let Some(&id) = self.names.get(channel) else { return false };
+        let home = &mut self.channels[id as usize];
+        let present_count = home.crowd.present_count();
+        let Some(has_news) = home.crowd.remove(member) else { return false };
+        self.presence_count += home.crowd.present_count() as usize;
+        self.presence_count -= present_count as usize;
+        if home.crowd.is_empty() {
+            // Nobody is left to hear who went.
+            home.crowd = Crowd::default();
+            match home.stream {
+                Some(stream) => self.history.attend(stream, now, false),
+                None => self.close(id),
+            }
+        } else if has_news {
+            self.changed.push_back(id);
         }
         true
     }
@@ -240,61 +129,117 @@ impl Home {
     /// Numbers a publication, keeps it where the channel has a history, and says which shards have subscribers.
     ///
     /// # Errors
-    /// When the channel takes no more.
+    /// When the channel takes no more, or would be one too many.
     pub fn publish(
         &mut self,
-        _now: Now,
-        mut publication: Box<Publication>,
-        _options: &Arc<ChannelOptions>,
-        _terms: &Terms,
+        now: Now,
+        publication: Box<Publication>,
+        options: &Arc<ChannelOptions>,
+        terms: &Terms,
     ) -> Result<Published, Refused> {
-        self.seq += 1;
-        publication.seq = self.seq;
-        let delivery = self.channels.get(&publication.channel).map(|home| {
-            let shards = home.shards.iter().map(|presence| presence.shard).collect();
-            (Arc::from(publication), shards)
-        });
-        Ok(Published { position: Position::default(), delivery })
+        let digest = terms.idempotency_key.as_ref().map(|key| self.once.digest(&publication.channel, key));
+        if let Some(position) = digest.and_then(|digest| self.once.position(now.ms, digest)) {
+            return Ok(Published { position, delivery: None });
+        }
+        let keeps = options.keeps_history() && !terms.skip_history;
+        let id = match self.names.get(&publication.channel) {
+            Some(&id) => Some(id),
+            None if keeps => Some(self.open(&publication.channel)?),
+            None => None,
+        };
+        let mut published = Published { position: Position::default(), delivery: None };
+        if let Some(id) = id {
+            self.admit(now, id, &publication, options)?;
+            if keeps {
+                let stream = self.stream(id, now, options);
+                if !self.history.takes_version(stream, terms.version, terms.version_epoch.as_deref()) {
+                    published.position = self.history.position(stream);
+                    return Ok(published);
+                }
+            }
+            published = self.number(now, id, publication, options, keeps);
+        }
+        if let Some(digest) = digest {
+            self.once.remember(now.ms, digest, published.position.clone());
+        }
+        Ok(published)
     }
 
     /// Answers a question about a channel.
     pub fn ask(
         &mut self,
-        _now: Now,
-        _channel: &Arc<str>,
-        _options: &Arc<ChannelOptions>,
+        now: Now,
+        channel: &Arc<str>,
+        options: &Arc<ChannelOptions>,
         question: &Question,
     ) -> Answer {
+        let id = self.names.get(channel).copied();
+        let home = id.and_then(|id| self.channels.get_mut(id as usize));
         match question {
-            Question::Presence => Answer::Presence(Vec::new()),
-            Question::PresenceStats => Answer::PresenceStats { client_count: 0, user_count: 0 },
-            Question::History(_) => {
-                Answer::History { publications: Vec::new(), position: Position::default() }
+            Question::Presence => {
+                Answer::Presence(home.map_or_else(Vec::new, |home| home.crowd.present().cloned().collect()))
             }
-            Question::RemoveHistory => Answer::Removed,
+            Question::PresenceStats => {
+                let (client_count, user_count) =
+                    home.map_or((0, 0), |home| (home.crowd.present_count(), home.crowd.user_count()));
+                Answer::PresenceStats { client_count, user_count }
+            }
+            Question::History(filter) => {
+                self.read(now, channel, options, filter).unwrap_or_else(Answer::Refused)
+            }
+            Question::RemoveHistory => {
+                if let Some(stream) = home.and_then(|home| home.stream) {
+                    self.history.clear(stream);
+                }
+                Answer::Removed
+            }
         }
     }
 
     /// Who came and went in one channel since the last call, and the shards that want to know; call it until `None` at
-    /// the end of each turn.
-    pub fn take_membership(&mut self, _now: Now) -> Option<(Arc<Membership>, Shards)> {
+    /// the end of each turn. Who came and went, or went and came, between two calls is not told, nor is what exceeds
+    /// [`Limits::join_leave_per_second_max`].
+    pub fn take_membership(&mut self, now: Now) -> Option<(Arc<Membership>, Shards)> {
+        while let Some(id) = self.changed.pop_front() {
+            let Some(home) = self.channels.get_mut(id as usize) else { continue };
+            let rate = self.limits.join_leave_per_second_max;
+            let (changes, dropped) = home.crowd.take_changes(now.ms, rate);
+            self.suppressed_count += u64::from(dropped);
+            if !changes.is_empty() {
+                self.seq += 1;
+                let membership = Membership { channel: Arc::clone(&home.name), seq: self.seq, changes };
+                return Some((Arc::new(membership), home.crowd.shards()));
+            }
+        }
         None
     }
 
-    /// Lets time pass: forgets what has outlived its time, a bounded number of channels per call.
-    pub fn expire(&mut self, _now: Now) {}
+    /// Lets time pass: forgets what has outlived its time, a bounded part of it per call.
+    pub fn expire(&mut self, now: Now) {
+        let Self { history, channels, names, once, .. } = self;
+        once.expire(now.ms);
+        history.expire(now, |id| {
+            let channel = channels.remove(id as usize);
+            names.remove(&channel.name);
+        });
+    }
 
-    /// When [`Home::expire`] has something to do, in milliseconds of the shard's clock.
+    /// When [`Home::expire`] has something to do, in milliseconds of the shard's clock; perhaps earlier.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        None
+        [self.history.next_expiry_ms(), self.once.next_expiry_ms()].into_iter().flatten().min()
     }
 
-    /// Names and subscribers of the channels that match: `*` stands for any run of characters, an empty pattern for all.
-    pub fn channels(&self, _pattern: &str) -> Vec<(Arc<str>, usize)> {
-        Vec::new()
+    /// Names and numbers of subscribers of the channels that have some and match: `*` stands for any run of characters,
+    /// an empty pattern for all. Takes time in proportion to all channels.
+    pub fn channels(&self, pattern: &str) -> Vec<(Arc<str>, usize)> {
+        let live =
+            self.channels.iter().map(|(_, channel)| channel).filter(|channel| !channel.crowd.is_empty());
+        live.filter(|channel| pattern.is_empty() || matches(pattern.as_bytes(), channel.name.as_bytes()))
+            .map(|channel| (Arc::clone(&channel.name), channel.crowd.count()))
+            .collect()
     }
 
-    /// Number of channels.
+    /// Number of channels, also of those that only have a stream.
     pub fn len(&self) -> usize {
         self.channels.len()
     }
@@ -306,6 +251,177 @@ impl Home {
 
     /// Number of subscribers of a channel, in all shards.
     pub fn subscriber_count(&self, channel: &str) -> usize {
-        self.channels.get(channel).map_or(0, |home| home.shards.iter().map(|p| p.count as usize).sum())
+        self.names.get(channel).map_or(0, |&id| self.channels[id as usize].crowd.count())
+    }
+
+    /// Bytes that the histories of all channels take, at most [`Limits::history_bytes_max`].
+    pub fn history_bytes(&self) -> usize {
+        self.history.bytes()
+    }
+
+    /// Members of all channels that count in their presence.
+    pub fn presence_count(&self) -> usize {
+        self.presence_count
+    }
+
+    /// Channels that have a stream.
+    pub fn stream_count(&self) -> usize {
+        self.history.streams.len()
+    }
+
+    /// Joins and leaves that were not told because there were too many, since the home began.
+    pub fn suppressed_count(&self) -> u64 {
+        self.suppressed_count
+    }
+
+    /// Positions that were forgotten before their time because there were too many channels, since the home began.
+    pub fn displaced_count(&self) -> u64 {
+        self.displaced_count
+    }
+
+    /// Checks what must hold between any two calls, in time proportional to all that there is. For tests.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn check_invariants(&self) {
+        assert_eq!(self.names.len(), self.channels.len());
+        self.history.check_invariants();
+        let (mut present_count, mut stream_count) = (0, 0);
+        for (id, channel) in &self.channels {
+            assert_eq!(self.names.get(&channel.name).map(|&id| id as usize), Some(id));
+            assert!(!channel.crowd.is_empty() || channel.stream.is_some(), "a channel without a reason");
+            channel.crowd.check_invariants();
+            present_count += channel.crowd.present_count() as usize;
+            if let Some(stream) = channel.stream {
+                stream_count += 1;
+                self.history.check_owner(stream, id, !channel.crowd.is_empty());
+            }
+        }
+        assert_eq!((self.presence_count, self.history.streams.len()), (present_count, stream_count));
+    }
+
+    /// The channel's number; a new channel if there is none of the name.
+    fn open(&mut self, name: &Arc<str>) -> Result<u32, Refused> {
+        if let Some(&id) = self.names.get(name) {
+            return Ok(id);
+        }
+        if self.channels.len() >= self.limits.channels_max {
+            // Who comes back to a forgotten position is told so; who is refused has nothing.
+            let idle = self.history.forget_idle().ok_or(Refused::TooManyChannels)?;
+            self.close(idle);
+            self.displaced_count += 1;
+        }
+        let name = Arc::clone(name);
+        let channel = Channel {
+            name: Arc::clone(&name),
+            crowd: Crowd::default(),
+            stream: None,
+            rate: Bucket::default(),
+        };
+        let id = u32::try_from(self.channels.insert(channel)).unwrap_or(u32::MAX);
+        self.names.insert(name, id);
+        Ok(id)
+    }
+
+    fn close(&mut self, id: u32) {
+        let channel = self.channels.remove(id as usize);
+        self.names.remove(&channel.name);
+    }
+
+    /// The channel's stream, ready for use; a new one if it has none.
+    fn stream(&mut self, id: u32, now: Now, options: &ChannelOptions) -> StreamId {
+        let Self { channels, history, .. } = self;
+        let home = &mut channels[id as usize];
+        if let Some(stream) = home.stream {
+            history.touch(stream, now, options);
+            return stream;
+        }
+        let stream = history.open(now, id, options);
+        history.attend(stream, now, !home.crowd.is_empty());
+        home.stream = Some(stream);
+        stream
+    }
+
+    /// Whether the channel takes one more publication in this second.
+    fn admit(
+        &mut self,
+        now: Now,
+        id: u32,
+        publication: &Publication,
+        options: &ChannelOptions,
+    ) -> Result<(), Refused> {
+        let rate = options.publications_per_second_max;
+        if publication.info.is_none() || rate == 0 {
+            return Ok(());
+        }
+        let is_admitted = self.channels[id as usize].rate.take(now.ms, rate, rate);
+        if is_admitted { Ok(()) } else { Err(Refused::TooManyPublications) }
+    }
+
+    fn number(
+        &mut self,
+        now: Now,
+        id: u32,
+        mut publication: Box<Publication>,
+        options: &ChannelOptions,
+        keeps: bool,
+    ) -> Published {
+        self.seq += 1;
+        publication.seq = self.seq;
+        publication.is_delta = (publication.is_delta || options.delta_publish) && options.allows_fossil_delta;
+        (publication.offset, publication.time_ms, publication.previous) = (0, 0, None);
+        let home = &self.channels[id as usize];
+        let mut position = Position::default();
+        match home.stream {
+            Some(stream) if keeps => {
+                self.history.append(stream, now, &mut publication, options);
+                position = self.history.position(stream);
+            }
+            Some(stream) => self.history.bypass(stream),
+            None => {}
+        }
+        publication.is_delta = publication.previous.is_some();
+        let shards = home.crowd.shards();
+        let delivery = (!shards.is_empty()).then(|| (Arc::from(publication), shards));
+        Published { position, delivery }
+    }
+
+    fn read(
+        &mut self,
+        now: Now,
+        channel: &Arc<str>,
+        options: &ChannelOptions,
+        filter: &HistoryFilter,
+    ) -> Result<Answer, Refused> {
+        if !options.keeps_history() {
+            return Ok(Answer::History { publications: Vec::new(), position: Position::default() });
+        }
+        let id = self.open(channel)?;
+        let stream = self.stream(id, now, options);
+        let publications = self.history.read(stream, filter)?;
+        Ok(Answer::History { publications, position: self.history.position(stream) })
     }
 }
+
+/// Whether the name is what the pattern says: `*` for any run of bytes, everything else for itself.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    // Where to go on when what follows the last star does not fit: one byte further into the name.
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if pattern.get(p) == Some(&b'*') {
+            retry = Some((p + 1, n + 1));
+            p += 1;
+        } else if pattern.get(p) == Some(&name[n]) {
+            (p, n) = (p + 1, n + 1);
+        } else if let Some((after_star, next)) = retry {
+            (p, n, retry) = (after_star, next, Some((after_star, next + 1)));
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,9 @@
 //! Invariant: a batch goes to those, and only those, who were subscribed when it began. The list of subscribers
 //! is therefore kept in three runs while a delivery is under way: served, to serve, came later. Removing a
 //! subscriber swaps at most three entries and tells its caller where each went.
+//!
+//! A subscriber has got from its home all up to a certain number. If some of that still waits here, the subscriber is
+//! marked as late and the number is remembered, until the batch with it is over: the next one has only newer ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::Publication;
+use super::Item;
 
 /// One subscription of one connection, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,20 @@ pub struct Subscriber {
     pub slot: u16,
     /// Wire format that the connection gets its publications in; a number of the caller's.
     pub format: u8,
+    /// Any of [`LATE`], [`FILTERED`], [`JOINS`], [`DELTA`] and [`DELTA_READY`].
+    pub flags: u8,
 }
+
+/// In [`Subscriber::flags`]: part of what is delivered is not for it; see [`Local::late_after`]. Set and cleared here.
+pub const LATE: u8 = 1;
+/// In [`Subscriber::flags`]: it wants only publications that its filter lets through.
+pub const FILTERED: u8 = 1 << 1;
+/// In [`Subscriber::flags`]: it wants to know who comes and goes.
+pub const JOINS: u8 = 1 << 2;
+/// In [`Subscriber::flags`]: it takes deltas.
+pub const DELTA: u8 = 1 << 3;
+/// In [`Subscriber::flags`]: it has a publication to which the next can be a delta.
+pub const DELTA_READY: u8 = 1 << 4;
 
 /// Number of a channel in this shard; reused once nobody is interested.
 pub type ChannelId = u32;
@@ -36,9 +52,12 @@ struct Channel<B> {
     /// Subscriptions that exist or were asked for; at zero the channel goes.
     interest: u32,
     /// Published, not yet part of a batch.
-    waiting: Vec<Arc<Publication>>,
+    waiting: Vec<Item>,
     /// The run of subscribers that the batch under way has still to reach.
     to_serve: Range<u32>,
+    /// Of late subscribers, by connection: what they have got already. Mostly none.
+    #[expect(clippy::box_collection, reason = "there are many channels and hardly ever a table")]
+    late: Option<Box<HashMap<u32, u64>>>,
     /// What the caller made of the batch under way.
     batch: Option<B>,
     /// Whether the channel stands in the queue of those with something to deliver.
@@ -91,6 +110,7 @@ impl<B> Local<B> {
             interest: 1,
             waiting: Vec::new(),
             to_serve: 0..0,
+            late: None,
             batch: None,
             is_queued: false,
         };
@@ -113,16 +133,36 @@ impl<B> Local<B> {
         }
     }
 
-    /// Adds a subscriber and returns its position. A batch under way does not reach it.
-    pub fn add(&mut self, id: ChannelId, subscriber: Subscriber) -> u32 {
-        let subscribers = &mut self.channels[id as usize].subscribers;
+    /// Adds a subscriber that has got everything up to [`Publication::seq`] `after_seq`, and returns its position. A batch
+    /// under way does not reach it.
+    pub fn add(&mut self, id: ChannelId, mut subscriber: Subscriber, after_seq: u64) -> u32 {
+        let Channel { subscribers, waiting, late, .. } = &mut self.channels[id as usize];
+        subscriber.flags &= !LATE;
+        if waiting.first().is_some_and(|oldest| oldest.seq() <= after_seq) {
+            subscriber.flags |= LATE;
+            late.get_or_insert_default().insert(subscriber.conn, after_seq);
+        }
         subscribers.push(subscriber);
         u32::try_from(subscribers.len() - 1).unwrap_or(u32::MAX)
     }
 
+    /// Of a subscriber that is [`LATE`]: only publications with a higher `seq` than this are for it.
+    pub fn late_after(&self, id: ChannelId, conn: u32) -> Option<u64> {
+        self.channels[id as usize].late.as_ref()?.get(&conn).copied()
+    }
+
     /// Removes the subscriber at `position`. `moved` hears of each subscriber that changes place, and its new position.
     pub fn remove(&mut self, id: ChannelId, position: u32, mut moved: impl FnMut(Subscriber, u32)) {
-        let Channel { subscribers, to_serve, .. } = &mut self.channels[id as usize];
+        let Channel { subscribers, to_serve, late, .. } = &mut self.channels[id as usize];
+        let Subscriber { conn, flags, .. } = subscribers[position as usize];
+        if flags & LATE != 0
+            && let Some(all) = late
+        {
+            all.remove(&conn);
+            if all.is_empty() {
+                *late = None;
+            }
+        }
         let mut hole = position;
         let mut fill = |subscribers: &mut Vec<Subscriber>, hole: &mut u32, from: u32| {
             if *hole != from {
@@ -149,14 +189,25 @@ impl<B> Local<B> {
         self.channels[id as usize].subscribers[position as usize].slot = slot;
     }
 
-    /// Queues a publication for the subscribers of its channel; false when there are none here.
-    pub fn deliver(&mut self, publication: Arc<Publication>) -> bool {
-        let Some(&id) = self.names.get(&publication.channel) else { return false };
+    /// Sets the flags of the subscriber at `position`, all but [`LATE`].
+    pub fn set_flags(&mut self, id: ChannelId, position: u32, flags: u8) {
+        let subscriber = &mut self.channels[id as usize].subscribers[position as usize];
+        subscriber.flags = (subscriber.flags & LATE) | (flags & !LATE);
+    }
+
+    /// All subscribers of the channel here, in no particular order.
+    pub fn subscribers(&self, id: ChannelId) -> &[Subscriber] {
+        &self.channels[id as usize].subscribers
+    }
+
+    /// Queues an item for the subscribers of its channel; false when there are none here.
+    pub fn deliver(&mut self, item: Item) -> bool {
+        let Some(&id) = self.names.get(item.channel()) else { return false };
         let channel = &mut self.channels[id as usize];
         if channel.subscribers.is_empty() {
             return false;
         }
-        channel.waiting.push(publication);
+        channel.waiting.push(item);
         if !channel.is_queued {
             channel.is_queued = true;
             self.queue.push_back(id);
@@ -180,6 +231,7 @@ impl<B> Local<B> {
             }
             channel.is_queued = false;
             channel.waiting = Vec::new();
+            channel.late = None;
             channel.batch = None;
             self.queue.pop_front();
             if channel.interest == 0 {
@@ -204,19 +256,33 @@ impl<B> Local<B> {
     }
 
     /// Begins the next batch: takes what waits; it goes to everyone who is subscribed now.
-    pub fn begin_batch(&mut self, id: ChannelId) -> Vec<Arc<Publication>> {
+    pub fn begin_batch(&mut self, id: ChannelId) -> Vec<Item> {
         let channel = &mut self.channels[id as usize];
         debug_assert!(channel.to_serve.is_empty(), "the batch before has not reached everyone");
         channel.to_serve = 0..u32::try_from(channel.subscribers.len()).unwrap_or(u32::MAX);
-        std::mem::take(&mut channel.waiting)
+        let batch = std::mem::take(&mut channel.waiting);
+        if let (Some(late), Some(oldest)) = (&mut channel.late, batch.first()) {
+            // Each entry is looked at for the batch that it is about and for the one behind.
+            late.retain(|_, after_seq| *after_seq >= oldest.seq());
+            if late.is_empty() {
+                channel.late = None;
+            }
+        }
+        batch
     }
 
-    /// The next subscriber that the batch under way has to reach.
+    /// The next subscriber that the batch under way has to reach, and its position.
     #[inline]
-    pub fn next_to_serve(&mut self, id: ChannelId) -> Option<Subscriber> {
-        let Channel { subscribers, to_serve, .. } = &mut self.channels[id as usize];
+    pub fn next_to_serve(&mut self, id: ChannelId) -> Option<(u32, Subscriber)> {
+        let Channel { subscribers, to_serve, late, .. } = &mut self.channels[id as usize];
         let position = to_serve.next()?;
-        subscribers.get(position as usize).copied()
+        let subscriber = subscribers.get_mut(position as usize)?;
+        if subscriber.flags & LATE != 0
+            && late.as_ref().is_none_or(|late| !late.contains_key(&subscriber.conn))
+        {
+            subscriber.flags &= !LATE;
+        }
+        Some((position, *subscriber))
     }
 
     /// Puts the channel that was served behind the others, so that one with a large crowd does not hold them up.
@@ -244,16 +310,23 @@ impl<B> Local<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DataKind;
+    use super::super::{DataKind, Publication};
     use super::*;
     use crate::base::budget::Budget;
     use crate::base::shared::Shared;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn publication(channel: &str) -> Arc<Publication> {
+    fn publication(channel: &str, seq: u64) -> Item {
         let data = Shared::new(b"1".to_vec(), &Budget::new(100));
-        Arc::new(Publication::new(channel.into(), DataKind::Text, data))
+        Item::Publication(Arc::new(Publication {
+            seq,
+            ..Publication::new(channel.into(), DataKind::Text, data)
+        }))
+    }
+
+    fn subscriber(conn: u32) -> Subscriber {
+        Subscriber { conn, slot: 0, format: 0, flags: 0 }
     }
 
     #[test]
@@ -265,8 +338,8 @@ mod tests {
     fn a_number_in_the_queue_is_not_reused() {
         let mut local = Local::<()>::new();
         let a = local.acquire(&"a".into());
-        let position = local.add(a, Subscriber { conn: 1, slot: 0, format: 0 });
-        assert!(local.deliver(publication("a")) && !local.deliver(publication("b")));
+        let position = local.add(a, subscriber(1), 0);
+        assert!(local.deliver(publication("a", 1)) && !local.deliver(publication("b", 2)));
         local.remove(a, position, |_, _| {});
         local.release(a);
         let b = local.acquire(&"b".into());
@@ -281,8 +354,8 @@ mod tests {
         let mut local = Local::<()>::new();
         for name in ["a", "b"] {
             let id = local.acquire(&name.into());
-            local.add(id, Subscriber { conn: id, slot: 0, format: 0 });
-            local.deliver(publication(name));
+            local.add(id, subscriber(id), 0);
+            local.deliver(publication(name, 1));
         }
         let first = local.front().unwrap();
         local.begin_batch(first);
@@ -290,9 +363,51 @@ mod tests {
         assert_ne!(local.front(), Some(first));
     }
 
+    #[test]
+    fn who_comes_late_is_marked_until_the_batch_is_over() {
+        let mut local = Local::<()>::new();
+        let id = local.acquire(&"a".into());
+        local.add(id, subscriber(1), 0);
+        for seq in 1..=3 {
+            local.deliver(publication("a", seq));
+        }
+        let flags = FILTERED | LATE;
+        let position = local.add(id, Subscriber { flags, ..subscriber(2) }, 2);
+        local.set_flags(id, position, DELTA);
+        assert_eq!(local.subscribers(id)[1].flags, DELTA | LATE);
+        assert_eq!(local.begin_batch(id).len(), 3);
+        assert_eq!((local.late_after(id, 1), local.late_after(id, 2)), (None, Some(2)));
+        // Behind the batch under way: it has nothing that is not for it.
+        let position = local.add(id, Subscriber { flags: LATE, ..subscriber(3) }, 3);
+        assert_eq!(local.subscribers(id)[position as usize].flags, 0);
+        assert_eq!(local.next_to_serve(id), Some((0, subscriber(1))));
+        assert_eq!(local.next_to_serve(id).map(|(_, late)| late.flags), Some(DELTA | LATE));
+        assert_eq!(local.next_to_serve(id), None);
+        local.deliver(publication("a", 4));
+        local.begin_batch(id);
+        assert_eq!(local.late_after(id, 2), None);
+        local.next_to_serve(id);
+        assert_eq!(local.next_to_serve(id).map(|(_, late)| late.flags), Some(DELTA));
+    }
+
+    #[test]
+    fn a_late_subscriber_takes_its_mark_along() {
+        let mut local = Local::<()>::new();
+        let id = local.acquire(&"a".into());
+        local.add(id, subscriber(1), 0);
+        local.deliver(publication("a", 1));
+        let position = local.add(id, subscriber(2), 1);
+        local.remove(id, position, |_, _| {});
+        // Another connection in the same place of the table of connections, and without anything in common.
+        local.add(id, subscriber(2), 0);
+        assert_eq!(local.late_after(id, 2), None);
+        assert!(local.channels[id as usize].late.is_none());
+    }
+
     #[derive(Clone, Debug)]
     enum Op {
-        Add,
+        /// A subscriber that has got what was published up to so many before the last.
+        Add(u64),
         Remove(usize),
         Publish,
         Serve(usize),
@@ -300,61 +415,102 @@ mod tests {
 
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
-            3 => Just(Op::Add),
+            3 => (0..4u64).prop_map(Op::Add),
             3 => any::<usize>().prop_map(Op::Remove),
             1 => Just(Op::Publish),
             3 => (1..5usize).prop_map(Op::Serve),
         ]
     }
 
+    type Batch = Vec<u64>;
+
+    fn batch(local: &mut Local<Batch>, id: ChannelId) -> Batch {
+        local.take_batch(id).unwrap_or_else(|| local.begin_batch(id).iter().map(Item::seq).collect())
+    }
+
+    /// What a shard does: gives the subscriber what is for it.
+    fn serve(
+        local: &Local<Batch>,
+        id: ChannelId,
+        served: Subscriber,
+        batch: &[u64],
+        owed: &mut BTreeMap<u32, VecDeque<u64>>,
+    ) {
+        let after = local.late_after(id, served.conn);
+        assert_eq!(after.is_some(), served.flags & LATE != 0);
+        for &seq in batch.iter().filter(|&&seq| after.is_none_or(|after| seq > after)) {
+            assert_eq!(owed.get_mut(&served.conn).unwrap().pop_front(), Some(seq));
+        }
+    }
+
     proptest! {
-        /// Each subscriber gets every batch that began while it was subscribed and had not left, once.
+        /// Each subscriber gets all that came after what it had, once and in order, as long as it stays.
         #[test]
-        fn a_batch_reaches_those_who_were_there(ops in proptest::collection::vec(op(), 1..120)) {
-            let mut local = Local::<()>::new();
+        fn everyone_gets_what_it_has_not(ops in proptest::collection::vec(op(), 1..150)) {
+            let mut local = Local::<Batch>::new();
             let name: Arc<str> = "x".into();
-            let mut positions: BTreeMap<u32, u32> = BTreeMap::new(); // conn -> position
-            let mut owed: Vec<u32> = Vec::new(); // conns that the batch under way has to reach
             let keep = local.acquire(&name);
+            let mut positions: BTreeMap<u32, u32> = BTreeMap::new(); // conn -> position
+            let mut owed: BTreeMap<u32, VecDeque<u64>> = BTreeMap::new(); // conn -> what it has yet to get
+            let mut arrived = 0; // seq of the last that was delivered here
             let mut fresh = 0;
             for op in ops {
                 match op {
-                    Op::Add => {
-                        let id = local.acquire(&name);
-                        positions.insert(fresh, local.add(id, Subscriber { conn: fresh, slot: 0, format: 0 }));
+                    Op::Add(ahead) => {
+                        // The home may be ahead of what has arrived here by publications of other channels only.
+                        let conn = fresh % 8;
+                        if positions.contains_key(&conn) {
+                            continue;
+                        }
                         fresh += 1;
+                        local.acquire(&name);
+                        positions.insert(conn, local.add(keep, subscriber(conn), arrived + ahead));
+                        owed.insert(conn, VecDeque::new());
+                        arrived += ahead;
                     }
                     Op::Remove(which) if !positions.is_empty() => {
                         let conn = *positions.keys().nth(which % positions.len()).unwrap();
                         let position = positions.remove(&conn).unwrap();
+                        owed.remove(&conn);
                         local.remove(keep, position, |moved, to| {
                             assert!(positions.insert(moved.conn, to).is_some(), "only those who stay are moved");
                         });
                         local.release(keep);
-                        owed.retain(|&c| c != conn);
                     }
                     Op::Remove(_) => {}
-                    Op::Publish => drop(local.deliver(publication("x"))),
+                    Op::Publish => {
+                        arrived += 1;
+                        prop_assert_eq!(local.deliver(publication("x", arrived)), !positions.is_empty());
+                        owed.values_mut().for_each(|owed| owed.push_back(arrived));
+                    }
                     Op::Serve(count) => {
-                        let Some(id) = local.front() else { prop_assert!(owed.is_empty()); continue };
-                        if local.take_batch(id).is_none() {
-                            prop_assert!(owed.is_empty());
-                            prop_assert!(!local.begin_batch(id).is_empty());
-                            owed.extend(positions.keys());
-                        }
+                        let Some(id) = local.front() else {
+                            prop_assert!(owed.values().all(VecDeque::is_empty));
+                            continue;
+                        };
+                        let batch = batch(&mut local, id);
+                        prop_assert!(!batch.is_empty());
                         for _ in 0..count {
-                            let Some(subscriber) = local.next_to_serve(id) else { break };
-                            let at = owed.iter().position(|&c| c == subscriber.conn);
-                            prop_assert!(at.is_some(), "served twice or too early: {subscriber:?}");
-                            owed.swap_remove(at.unwrap());
+                            let Some((position, served)) = local.next_to_serve(id) else { break };
+                            prop_assert_eq!(positions[&served.conn], position);
+                            serve(&local, id, served, &batch, &mut owed);
                         }
-                        prop_assert_eq!(local.put_batch(id, ()), !owed.is_empty());
+                        local.put_batch(id, batch);
                     }
                 }
                 for (&conn, &position) in &positions {
                     prop_assert_eq!(local.subscriber(keep, position).map(|s| s.conn), Some(conn));
                 }
             }
+            while let Some(id) = local.front() {
+                let batch = batch(&mut local, id);
+                while let Some((_, served)) = local.next_to_serve(id) {
+                    serve(&local, id, served, &batch, &mut owed);
+                }
+                local.put_batch(id, batch);
+            }
+            prop_assert!(owed.values().all(VecDeque::is_empty), "in the end everyone has everything: {owed:?}");
+            prop_assert!(local.channels[keep as usize].late.is_none());
         }
     }
 }

@@ -3,9 +3,19 @@
 //! Every channel has one [`home::Home`], in the shard that its name hashes to: it orders what is published.
 //! Every shard that has subscribers of the channel keeps their list in its [`local::Local`].
 
+#[cfg(test)]
+mod fixtures;
+mod history;
 pub mod home;
+#[cfg(test)]
+mod journey;
 pub mod local;
+mod once;
 pub mod options;
+pub mod permissions;
+mod presence;
+mod recovery;
+mod terms;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
@@ -61,7 +71,7 @@ pub struct Publication {
     /// Whether it may go out as a delta to `previous`. As published: whether that is wished.
     pub is_delta: bool,
     /// The publication before it in the stream, kept by the history; set by the home where a delta is wished.
-    pub previous: Option<Arc<Publication>>,
+    pub previous: Option<Arc<Self>>,
 }
 
 impl Publication {
@@ -78,6 +88,33 @@ impl Publication {
             time_ms: 0,
             is_delta: false,
             previous: None,
+        }
+    }
+}
+
+/// What a home sends to the shards that have subscribers.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A message.
+    Publication(Arc<Publication>),
+    /// Who came and who went.
+    Membership(Arc<home::Membership>),
+}
+
+impl Item {
+    /// Name of the channel.
+    pub fn channel(&self) -> &Arc<str> {
+        match self {
+            Self::Publication(publication) => &publication.channel,
+            Self::Membership(membership) => &membership.channel,
+        }
+    }
+
+    /// Its place among all that its home ever sent out, in any channel.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Publication(publication) => publication.seq,
+            Self::Membership(membership) => membership.seq,
         }
     }
 }

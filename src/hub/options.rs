@@ -1,7 +1,14 @@
-//! What channels are like: the options of each namespace, and which namespace a channel's name is in.
+//! What channels are like: the options of each namespace, which namespace a channel's name is in, and what else the
+//! name says.
+//!
+//! The rules of names are Centrifugo's: `$namespace:name#user,user`, each part but the name optional. Who may do what in
+//! a channel is in [`super::permissions`].
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
+
+use regex_lite::Regex;
 
 /// What holds for all channels of a namespace. Names and meanings are those of Centrifugo's configuration; durations
 /// are in milliseconds and 0 means none.
@@ -22,8 +29,12 @@ pub struct ChannelOptions {
     pub history_meta_ttl_ms: u64,
     /// Whether subscribers know the position although they did not ask.
     pub force_positioning: bool,
+    /// Whether subscribers who ask for it know the position.
+    pub allow_positioning: bool,
     /// Whether subscribers can recover although they did not ask.
     pub force_recovery: bool,
+    /// Whether subscribers who ask for it can recover.
+    pub allow_recovery: bool,
     /// Recovery gives the last publication only.
     pub is_cache_recovery: bool,
     /// Whether subscribers may ask for deltas.
@@ -62,11 +73,55 @@ pub struct ChannelOptions {
     pub publish_proxy_enabled: bool,
     /// Whether the sub_refresh hook is asked.
     pub sub_refresh_proxy_enabled: bool,
-    /// What a channel's name must match, as a regular expression; empty for anything.
-    pub channel_regex: String,
+    /// What a channel's name must match.
+    pub channel_regex: NamePattern,
     /// Publications per second that one channel takes from clients; 0 for no limit.
     pub publications_per_second_max: u32,
 }
+
+impl ChannelOptions {
+    /// Whether channels keep what is published in them.
+    pub fn keeps_history(&self) -> bool {
+        self.history_size > 0 && self.history_ttl_ms > 0
+    }
+}
+
+/// A regular expression for channels' names, compiled once; the default takes any ASCII name. Two are equal when they
+/// are written the same.
+#[derive(Clone, Default)]
+pub struct NamePattern(Option<Regex>);
+
+impl NamePattern {
+    /// Compiles `pattern`; an empty one is the default.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn new(pattern: &str) -> Result<Self, String> {
+        if pattern.is_empty() {
+            return Ok(Self::default());
+        }
+        Regex::new(pattern).map(|regex| Self(Some(regex))).map_err(|error| error.to_string())
+    }
+
+    /// The pattern as written; empty for the default.
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("", Regex::as_str)
+    }
+}
+
+impl fmt::Debug for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+impl PartialEq for NamePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for NamePattern {}
 
 /// The channels of a node, and what their names mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +138,8 @@ pub struct Namespaces {
     pub user_boundary: String,
     /// Between those users. Default `,`.
     pub user_separator: String,
+    /// How long a channel's position outlives its last publication, where its options do not say: the node's default. 30 days.
+    pub history_meta_ttl_ms: u64,
     /// Whether a name with an unknown namespace is taken as one without (development mode), in place of error 102.
     pub takes_unknown: bool,
 }
@@ -96,7 +153,159 @@ impl Default for Namespaces {
             private_prefix: "$".to_owned(),
             user_boundary: "#".to_owned(),
             user_separator: ",".to_owned(),
+            history_meta_ttl_ms: 30 * 24 * 3_600_000,
             takes_unknown: false,
         }
+    }
+}
+
+impl Namespaces {
+    /// The options of a channel; `None` when its namespace is unknown (error 102).
+    pub fn resolve(&self, channel: &str) -> Option<&Arc<ChannelOptions>> {
+        match self.split(channel).0 {
+            None => Some(&self.without_namespace),
+            Some(namespace) => {
+                self.named.get(namespace).or_else(|| self.takes_unknown.then_some(&self.without_namespace))
+            }
+        }
+    }
+
+    /// Whether a channel may have this name (else error 107): what follows the namespace matches the options' pattern,
+    /// or the whole name is ASCII where there is none.
+    pub fn takes_name(&self, channel: &str, options: &ChannelOptions) -> bool {
+        match &options.channel_regex.0 {
+            Some(regex) => regex.is_match(self.split(channel).1),
+            None => channel.is_ascii(),
+        }
+    }
+
+    /// Whether a subscription of the channel needs a token, whatever its options say.
+    pub fn is_private(&self, channel: &str) -> bool {
+        !self.private_prefix.is_empty() && channel.starts_with(&self.private_prefix)
+    }
+
+    /// Whether a channel that is for certain users is for this one; `None` when it is for anyone, because its name
+    /// tells no users or its options do not heed them. It is never for users without a name.
+    pub fn allows_user(&self, channel: &str, user: &str) -> Option<bool> {
+        if self.user_boundary.is_empty() {
+            return None;
+        }
+        let (_, users) = channel.rsplit_once(&self.user_boundary)?;
+        if !self.resolve(channel)?.allow_user_limited_channels {
+            return None;
+        }
+        let is_named = if self.user_separator.is_empty() {
+            users == user
+        } else {
+            users.split(&self.user_separator).any(|named| named == user)
+        };
+        Some(is_named && !user.is_empty())
+    }
+
+    /// The namespace, if the name has one, and what comes behind it; the whole name if not.
+    fn split<'a>(&self, channel: &'a str) -> (Option<&'a str>, &'a str) {
+        let open = channel.strip_prefix(&self.private_prefix).unwrap_or(channel);
+        let parts = match &*self.namespace_boundary {
+            "" => None,
+            boundary => open.split_once(boundary),
+        };
+        match parts {
+            Some(("", rest)) => (None, rest),
+            Some((namespace, rest)) => (Some(namespace), rest),
+            None => (None, channel),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(size: usize) -> Arc<ChannelOptions> {
+        Arc::new(ChannelOptions { history_size: size, ..ChannelOptions::default() })
+    }
+
+    fn namespaces() -> Namespaces {
+        let named = [("chat".to_owned(), options(1)), ("a".to_owned(), options(2))].into();
+        Namespaces { without_namespace: options(7), named, ..Namespaces::default() }
+    }
+
+    #[test]
+    fn names_say_their_namespace() {
+        let mut namespaces = namespaces();
+        let size = |namespaces: &Namespaces, channel| namespaces.resolve(channel).map(|o| o.history_size);
+        for (channel, expected) in [
+            ("chat:room", Some(1)),
+            ("chat:a:b", Some(1)),
+            ("$chat:room", Some(1)),
+            ("$a:room", Some(2)),
+            ("chat", Some(7)),
+            ("$chat", Some(7)),
+            (":chat", Some(7)),
+            ("", Some(7)),
+            ("none:room", None),
+            ("$none:room", None),
+            (" chat:room", None),
+        ] {
+            assert_eq!(size(&namespaces, channel), expected, "{channel}");
+        }
+        namespaces.takes_unknown = true;
+        assert_eq!(size(&namespaces, "none:room"), Some(7));
+        namespaces.namespace_boundary.clear();
+        assert_eq!(size(&namespaces, "chat:room"), Some(7));
+        (namespaces.namespace_boundary, namespaces.private_prefix) = ("::".to_owned(), String::new());
+        assert_eq!((size(&namespaces, "chat::room"), size(&namespaces, "$chat::room")), (Some(1), Some(7)));
+    }
+
+    #[test]
+    fn private_is_what_begins_so() {
+        let mut namespaces = namespaces();
+        assert!(namespaces.is_private("$chat:room") && !namespaces.is_private("chat:$room"));
+        namespaces.private_prefix.clear();
+        assert!(!namespaces.is_private("$chat:room"));
+    }
+
+    #[test]
+    fn names_say_their_users() {
+        let mut namespaces = namespaces();
+        let limited = ChannelOptions { allow_user_limited_channels: true, ..ChannelOptions::default() };
+        namespaces.named.insert("chat".to_owned(), Arc::new(limited));
+        for (channel, user, expected) in [
+            ("chat:room#42", "42", Some(true)),
+            ("chat:room#42,43", "43", Some(true)),
+            ("chat:room#42,43", "4", Some(false)),
+            ("chat:room#42,43", "", Some(false)),
+            ("chat:room#", "", Some(false)),
+            ("chat:a#42#43", "42", Some(false)),
+            ("chat:a#42#43", "43", Some(true)),
+            ("chat:#42", "42", Some(true)),
+            ("chat:room", "42", None),
+            ("a:room#42", "42", None),
+            ("none:room#42", "42", None),
+        ] {
+            assert_eq!(namespaces.allows_user(channel, user), expected, "{channel} {user}");
+        }
+        namespaces.user_separator.clear();
+        assert_eq!(namespaces.allows_user("chat:room#42,43", "42,43"), Some(true));
+        namespaces.user_boundary.clear();
+        assert_eq!(namespaces.allows_user("chat:room#42", "42"), None);
+    }
+
+    #[test]
+    fn patterns_are_held_against_what_follows_the_namespace() {
+        let namespaces = namespaces();
+        let pattern = |text| ChannelOptions {
+            channel_regex: NamePattern::new(text).unwrap(),
+            ..ChannelOptions::default()
+        };
+        let digits = pattern("^[0-9]+$");
+        assert!(namespaces.takes_name("chat:42", &digits) && namespaces.takes_name("$chat:42", &digits));
+        assert!(!namespaces.takes_name("chat:x", &digits) && namespaces.takes_name("42", &digits));
+        assert!(!namespaces.takes_name("$42", &digits));
+        assert!(namespaces.takes_name("chat:é", &pattern("é")) && !namespaces.takes_name("é", &pattern("")));
+        assert!(!NamePattern::new("(").unwrap_err().is_empty());
+        assert_eq!(NamePattern::new("a").unwrap(), NamePattern::new("a").unwrap());
+        assert_ne!(NamePattern::new("a").unwrap(), NamePattern::default());
+        assert_eq!(format!("{:?}", NamePattern::new("a+").unwrap()), "\"a+\"");
     }
 }

@@ -3,4 +3,5 @@
 pub mod centrifuge;
 pub mod fossil;
 pub mod http;
+pub mod origin;
 pub mod ws;

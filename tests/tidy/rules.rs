@@ -61,6 +61,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         crates: &[
             "data_encoding",
             "tungstenite",
+            "form_urlencoded",
             "httparse",
             "serde",
             "serde_json",
@@ -84,7 +85,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "hub",
         modules: &["hub"],
         may_import: &["base"],
-        crates: &["slab", "smallvec"],
+        crates: &["slab", "smallvec", "regex_lite"],
         never_std: WORLD,
         never_words: &[],
     },

@@ -1,0 +1,420 @@
+//! Streams: what was published in the channels of one home, as long as it is kept, and the positions that outlive it.
+//!
+//! Kept is bounded three ways: by count in each stream, by age, and by bytes over all streams, where the oldest of any
+//! stream goes first. What is kept is a copy: the bytes of a publication under way are counted elsewhere and must be
+//! given back once it is delivered.
+//!
+//! Invariant: what a stream keeps is an unbroken run that ends with its last publication. Recovery rests on that: the
+//! number of what is missed is compared with the number of what is there, and nothing else. So publications leave at
+//! the old end only, or all at once. A stream's epoch changes only when its position was forgotten.
+//!
+//! Every stream has one deadline in the wheel, at or before the time at which it has something to let go; it is not
+//! moved by activity but looked at anew when it comes. Reading from streams is in [`super::recovery`].
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::options::ChannelOptions;
+use super::terms::Now;
+use super::{Position, Publication};
+use crate::base::budget::Budget;
+use crate::base::shared::Shared;
+use crate::base::wheel::Wheel;
+
+/// The wheel's unit. What has expired is never told; its memory is given back up to this much later.
+const TICK_MS: u64 = 1000;
+/// Streams and publications that one call of [`History::expire`] looks at.
+const EXPIRED_PER_CALL_MAX: usize = 1024;
+/// Streams that are looked at to find the idlest.
+const SAMPLE_COUNT: usize = 32;
+/// What a kept publication costs beside what it holds: itself, its counters, its entry and its place in two queues.
+const ENTRY_BYTES: usize = size_of::<Publication>() + size_of::<Entry>() + 80;
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// Number of a stream; reused once it is forgotten.
+pub(super) type StreamId = u32;
+
+/// A publication that is kept, linked to its neighbours in age among all that the home keeps.
+#[derive(Debug)]
+struct Entry {
+    publication: Arc<Publication>,
+    expires_ms: u64,
+    stream: StreamId,
+    older: u32,
+    newer: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// Number of the channel that it is of.
+    channel: u32,
+    /// Whether the last publication of the channel is the last of the stream.
+    is_latest: bool,
+    /// Whether the channel has subscribers; the position is not forgotten then.
+    is_attended: bool,
+    pub(super) epoch: Arc<str>,
+    /// Offset of the last publication; 0 before the first.
+    pub(super) top: u64,
+    /// Entries, oldest first.
+    pub(super) kept: VecDeque<u32>,
+    meta_ttl_ms: u64,
+    forget_at_ms: u64,
+    version: u64,
+    version_epoch: Option<Box<str>>,
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) streams: Slab<Stream>,
+    entries: Slab<Entry>,
+    oldest: u32,
+    newest: u32,
+    bytes: usize,
+    bytes_max: usize,
+    /// Counts the copies, also those that are being sent to someone.
+    budget: Budget,
+    meta_ttl_ms: u64,
+    wheel: Wheel,
+    /// Where the search for idle streams goes on.
+    hand: usize,
+    /// No stream has this number or a higher one.
+    stream_end: usize,
+    seed: u64,
+    epoch_count: u64,
+}
+
+impl History {
+    pub(super) fn new(bytes_max: usize, meta_ttl_ms: u64, seed: u64) -> Self {
+        Self {
+            streams: Slab::new(),
+            entries: Slab::new(),
+            oldest: NONE,
+            newest: NONE,
+            bytes: 0,
+            bytes_max,
+            budget: Budget::new(bytes_max),
+            meta_ttl_ms,
+            wheel: Wheel::new(0, 0),
+            hand: 0,
+            stream_end: 0,
+            seed,
+            epoch_count: 0,
+        }
+    }
+
+    /// A new stream, for channel number `channel`.
+    pub(super) fn open(&mut self, now: Now, channel: u32, options: &ChannelOptions) -> StreamId {
+        let stream = Stream {
+            channel,
+            is_latest: true,
+            is_attended: false,
+            epoch: self.new_epoch(),
+            top: 0,
+            kept: VecDeque::new(),
+            meta_ttl_ms: 0,
+            forget_at_ms: 0,
+            version: 0,
+            version_epoch: None,
+        };
+        let id = number(self.streams.insert(stream));
+        self.stream_end = self.stream_end.max(id as usize + 1);
+        self.touch(id, now, options);
+        self.arm(id);
+        id
+    }
+
+    /// Notes that the stream is used, and lets go what has expired. To be called before anything else is done with it.
+    pub(super) fn touch(&mut self, id: StreamId, now: Now, options: &ChannelOptions) {
+        let stream = &mut self.streams[id as usize];
+        if !stream.is_attended && stream.forget_at_ms != 0 && stream.forget_at_ms <= now.ms {
+            // It should have been forgotten by now: what begins is another.
+            self.clear(id);
+            let epoch = self.new_epoch();
+            let stream = &mut self.streams[id as usize];
+            (stream.epoch, stream.top, stream.version, stream.version_epoch) = (epoch, 0, 0, None);
+        }
+        let meta_ttl_ms =
+            if options.history_meta_ttl_ms > 0 { options.history_meta_ttl_ms } else { self.meta_ttl_ms };
+        let stream = &mut self.streams[id as usize];
+        // A position outlives what it is a position in, whatever the configuration says.
+        stream.meta_ttl_ms = meta_ttl_ms.max(options.history_ttl_ms);
+        stream.forget_at_ms = stream.forget_at_ms.max(now.ms.saturating_add(stream.meta_ttl_ms));
+        self.drop_expired(id, now.ms, usize::MAX);
+    }
+
+    /// Notes whether the channel has subscribers. Its position lives as long, and then its time.
+    pub(super) fn attend(&mut self, id: StreamId, now: Now, is_attended: bool) {
+        let stream = &mut self.streams[id as usize];
+        stream.is_attended = is_attended;
+        stream.forget_at_ms = stream.forget_at_ms.max(now.ms.saturating_add(stream.meta_ttl_ms));
+    }
+
+    /// Numbers a publication, keeps a copy and, where a delta is wished, says what came before it.
+    pub(super) fn append(
+        &mut self,
+        id: StreamId,
+        now: Now,
+        publication: &mut Publication,
+        options: &ChannelOptions,
+    ) {
+        let stream = &mut self.streams[id as usize];
+        stream.top += 1;
+        publication.offset = stream.top;
+        publication.time_ms = now.unix_ms;
+        if publication.is_delta && stream.is_latest {
+            publication.previous =
+                stream.kept.back().map(|&key| Arc::clone(&self.entries[key as usize].publication));
+        }
+        stream.is_latest = true;
+        let copy = self.copy(publication);
+        let bytes = bytes_of(&copy);
+        if bytes > self.bytes_max {
+            // Nothing before it helps anyone who misses it; other streams need not suffer for it.
+            return self.clear(id);
+        }
+        let expires_ms = now.ms.saturating_add(options.history_ttl_ms);
+        let entry = Entry { publication: copy, expires_ms, stream: id, older: self.newest, newer: NONE };
+        let key = number(self.entries.insert(entry));
+        match self.entries.get_mut(self.newest as usize) {
+            Some(newest) => newest.newer = key,
+            None => self.oldest = key,
+        }
+        self.newest = key;
+        self.bytes += bytes;
+        let kept = &mut self.streams[id as usize].kept;
+        kept.push_back(key);
+        while self.streams[id as usize].kept.len() > options.history_size {
+            self.drop_front(id);
+        }
+        while self.bytes > self.bytes_max {
+            let oldest = self.entries[self.oldest as usize].stream;
+            self.drop_front(oldest);
+        }
+        self.arm(id);
+    }
+
+    /// Notes that something was published that is not in the stream: the next is no delta to what is.
+    pub(super) fn bypass(&mut self, id: StreamId) {
+        self.streams[id as usize].is_latest = false;
+    }
+
+    /// Whether `version` is higher than all that the stream had of its series; it is then the highest. 0 is no version.
+    pub(super) fn takes_version(&mut self, id: StreamId, version: u64, series: Option<&str>) -> bool {
+        if version == 0 {
+            return true;
+        }
+        let stream = &mut self.streams[id as usize];
+        if stream.version_epoch.as_deref() == series && version <= stream.version {
+            return false;
+        }
+        if stream.version_epoch.as_deref() != series {
+            stream.version_epoch = series.map(Box::from);
+        }
+        stream.version = version;
+        true
+    }
+
+    pub(super) fn position(&self, id: StreamId) -> Position {
+        let stream = &self.streams[id as usize];
+        Position { offset: stream.top, epoch: Arc::clone(&stream.epoch) }
+    }
+
+    /// Lets go all that the stream keeps; its position stays.
+    pub(super) fn clear(&mut self, id: StreamId) {
+        while self.drop_front(id) {}
+    }
+
+    /// Lets go what has expired, a bounded part of it per call. `forgotten` hears of the channels whose streams are gone.
+    pub(super) fn expire(&mut self, now: Now, mut forgotten: impl FnMut(u32)) {
+        let mut budget = EXPIRED_PER_CALL_MAX;
+        while budget > 0
+            && let Some(id) = self.wheel.pop_due(now.ms / TICK_MS)
+        {
+            budget -= 1;
+            budget -= self.drop_expired(id, now.ms, budget);
+            let stream = &mut self.streams[id as usize];
+            if stream.is_attended {
+                stream.forget_at_ms = stream.forget_at_ms.max(now.ms.saturating_add(stream.meta_ttl_ms));
+            } else if stream.kept.is_empty() && stream.forget_at_ms <= now.ms {
+                forgotten(self.streams.remove(id as usize).channel);
+                continue;
+            }
+            self.arm(id);
+        }
+    }
+
+    /// Forgets a stream that nobody attends and that keeps nothing, the one of a sample that has been idle for longest;
+    /// returns the number of its channel.
+    pub(super) fn forget_idle(&mut self) -> Option<u32> {
+        let mut idlest: Option<(u64, usize)> = None;
+        for _ in 0..SAMPLE_COUNT.min(self.stream_end) {
+            self.hand = (self.hand + 1) % self.stream_end;
+            match self.streams.get(self.hand) {
+                Some(stream) if !stream.is_attended && stream.kept.is_empty() => {
+                    let candidate = (stream.forget_at_ms, self.hand);
+                    idlest = Some(idlest.map_or(candidate, |before| before.min(candidate)));
+                }
+                _ => {}
+            }
+        }
+        let (_, id) = idlest?;
+        self.wheel.remove(number(id));
+        Some(self.streams.remove(id).channel)
+    }
+
+    /// When [`History::expire`] has something to do.
+    pub(super) fn next_expiry_ms(&self) -> Option<u64> {
+        self.wheel.next().map(|tick| tick.saturating_mul(TICK_MS))
+    }
+
+    /// What is kept, with what that costs.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn publication(&self, key: u32) -> &Arc<Publication> {
+        &self.entries[key as usize].publication
+    }
+
+    /// See [`super::home::Home::check_invariants`].
+    pub(super) fn check_invariants(&self) {
+        let (mut bytes, mut count, mut key, mut older) = (0, 0, self.oldest, NONE);
+        while let Some(entry) = self.entries.get(key as usize) {
+            assert_eq!(entry.older, older, "the list in order of age is broken");
+            bytes += bytes_of(&entry.publication);
+            count += 1;
+            (older, key) = (key, entry.newer);
+        }
+        assert_eq!((older, count, bytes), (self.newest, self.entries.len(), self.bytes));
+        assert!(self.bytes <= self.bytes_max);
+        let mut kept_count = 0;
+        for (id, stream) in &self.streams {
+            kept_count += stream.kept.len();
+            for (&key, offset) in stream.kept.iter().rev().zip((1..=stream.top).rev()) {
+                let entry = &self.entries[key as usize];
+                assert_eq!(
+                    (entry.stream as usize, entry.publication.offset),
+                    (id, offset),
+                    "the run is broken"
+                );
+                assert!(entry.publication.previous.is_none(), "one publication keeps another alive");
+            }
+            assert!(stream.kept.len() as u64 <= stream.top);
+            let deadline_ms =
+                stream.kept.front().map_or(stream.forget_at_ms, |&key| self.entries[key as usize].expires_ms);
+            let armed = self.wheel.deadline(number(id));
+            assert!(
+                armed.is_some_and(|tick| tick <= deadline_ms.div_ceil(TICK_MS)),
+                "it would stay for ever"
+            );
+        }
+        assert_eq!(kept_count, self.entries.len());
+        assert_eq!(self.wheel.len(), self.streams.len());
+    }
+
+    /// See [`super::home::Home::check_invariants`].
+    pub(super) fn check_owner(&self, id: StreamId, channel: usize, is_attended: bool) {
+        let stream = &self.streams[id as usize];
+        assert_eq!((stream.channel as usize, stream.is_attended), (channel, is_attended));
+    }
+
+    fn copy(&self, publication: &Publication) -> Arc<Publication> {
+        Arc::new(Publication {
+            channel: Arc::clone(&publication.channel),
+            kind: publication.kind,
+            data: Shared::new(publication.data.to_vec(), &self.budget),
+            info: publication.info.clone(),
+            tags: publication.tags.clone(),
+            seq: publication.seq,
+            offset: publication.offset,
+            time_ms: publication.time_ms,
+            is_delta: false,
+            previous: None,
+        })
+    }
+
+    /// Drops at most `count_max` expired publications of a stream and returns how many.
+    fn drop_expired(&mut self, id: StreamId, now_ms: u64, count_max: usize) -> usize {
+        let mut count = 0;
+        while count < count_max
+            && let Some(&key) = self.streams[id as usize].kept.front()
+            && self.entries[key as usize].expires_ms <= now_ms
+        {
+            self.drop_front(id);
+            count += 1;
+        }
+        count
+    }
+
+    /// Drops the oldest publication of a stream; whether there was one.
+    fn drop_front(&mut self, id: StreamId) -> bool {
+        let kept = &mut self.streams[id as usize].kept;
+        let Some(key) = kept.pop_front() else { return false };
+        // A burst must not keep its memory for ever.
+        if kept.len() < kept.capacity() / 4 {
+            kept.shrink_to(kept.len() * 2);
+        }
+        let entry = self.entries.remove(key as usize);
+        self.bytes -= bytes_of(&entry.publication);
+        match self.entries.get_mut(entry.older as usize) {
+            Some(older) => older.newer = entry.newer,
+            None => self.oldest = entry.newer,
+        }
+        match self.entries.get_mut(entry.newer as usize) {
+            Some(newer) => newer.older = entry.older,
+            None => self.newest = entry.older,
+        }
+        true
+    }
+
+    /// Sees to it that the wheel comes back to the stream in time.
+    fn arm(&mut self, id: StreamId) {
+        let stream = &self.streams[id as usize];
+        let deadline_ms = match stream.kept.front() {
+            Some(&key) => self.entries[key as usize].expires_ms,
+            None => stream.forget_at_ms,
+        };
+        let tick = deadline_ms.div_ceil(TICK_MS);
+        if self.wheel.deadline(id).is_none_or(|armed| armed > tick) {
+            self.wheel.set(id, tick);
+        }
+    }
+
+    fn new_epoch(&mut self) -> Arc<str> {
+        const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        self.epoch_count += 1;
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.seed);
+        hasher.write_u64(self.epoch_count);
+        let mut bits = hasher.finish();
+        let mut epoch = String::with_capacity(8);
+        for _ in 0..8 {
+            epoch.push(char::from(LETTERS[usize::try_from(bits % 62).unwrap_or(0)]));
+            bits /= 62;
+        }
+        epoch.into()
+    }
+}
+
+/// A place in a slab as a number of 32 bits: memory ends long before the numbers do.
+fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(NONE)
+}
+
+/// What keeping a publication costs.
+fn bytes_of(publication: &Publication) -> usize {
+    let tags: usize = publication.tags.iter().map(|(name, value)| 32 + name.len() + value.len()).sum();
+    let info = publication
+        .info
+        .as_ref()
+        .map_or(0, |info| info.user.len() + info.client.len() + info.conn_info.len() + info.chan_info.len());
+    ENTRY_BYTES + publication.data.len() + tags + info
+}
+
+#[cfg(test)]
+mod tests;

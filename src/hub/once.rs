@@ -1,0 +1,117 @@
+//! Publications that may be asked for again, and must then not be published again.
+//!
+//! A key holds within its channel and for [`REMEMBERED_MS`]. It is kept as a keyed digest of 128 bits, so that long
+//! keys cost no more than short ones and nobody can choose two that collide. Bounded: the oldest go first.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+
+use super::Position;
+
+/// How long a key is remembered.
+pub(super) const REMEMBERED_MS: u64 = 5 * 60_000;
+/// Keys that are remembered at once.
+const KEYS_MAX: usize = 100_000;
+/// Keys that one call of [`Once::expire`] forgets.
+const EXPIRED_PER_CALL_MAX: usize = 1024;
+
+/// A channel and a key in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Digest(u128);
+
+/// See the module documentation.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    /// When each is forgotten, and what it came to.
+    positions: HashMap<Digest, (u64, Position)>,
+    /// The same times, in their order.
+    order: VecDeque<(u64, Digest)>,
+    halves: [RandomState; 2],
+}
+
+impl Once {
+    pub(super) fn digest(&self, channel: &str, key: &str) -> Digest {
+        let [high, low] = self.halves.each_ref().map(|half| u128::from(half.hash_one((channel, key))));
+        Digest(high << 64 | low)
+    }
+
+    /// What the publication came to, if it was asked for before.
+    pub(super) fn position(&mut self, now_ms: u64, digest: Digest) -> Option<Position> {
+        self.expire(now_ms);
+        // A backlog may keep it from having been forgotten in time.
+        let (_, position) = self.positions.get(&digest).filter(|(at_ms, _)| *at_ms > now_ms)?;
+        Some(position.clone())
+    }
+
+    pub(super) fn remember(&mut self, now_ms: u64, digest: Digest, position: Position) {
+        while self.order.len() >= KEYS_MAX {
+            self.forget_oldest();
+        }
+        let at_ms = now_ms + REMEMBERED_MS;
+        self.positions.insert(digest, (at_ms, position));
+        self.order.push_back((at_ms, digest));
+    }
+
+    /// Forgets what is old enough, a bounded number per call.
+    pub(super) fn expire(&mut self, now_ms: u64) {
+        for _ in 0..EXPIRED_PER_CALL_MAX {
+            if self.next_expiry_ms().is_none_or(|at_ms| at_ms > now_ms) {
+                return;
+            }
+            self.forget_oldest();
+        }
+    }
+
+    pub(super) fn next_expiry_ms(&self) -> Option<u64> {
+        self.order.front().map(|&(at_ms, _)| at_ms)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((at_ms, digest)) = self.order.pop_front()
+            && self.positions.get(&digest).is_some_and(|(current_ms, _)| *current_ms == at_ms)
+        {
+            self.positions.remove(&digest);
+        }
+        if self.order.is_empty() {
+            *self = Self { halves: self.halves.clone(), ..Self::default() };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offset: u64) -> Position {
+        Position { offset, epoch: "e".into() }
+    }
+
+    #[test]
+    fn a_key_is_known_for_its_time_and_in_its_channel() {
+        let mut once = Once::default();
+        let key = once.digest("a", "key");
+        once.remember(1000, key, at(7));
+        assert_eq!(once.position(1000, key), Some(at(7)));
+        assert_eq!(once.position(1000, once.digest("b", "key")), None);
+        assert_eq!(once.position(1000, once.digest("ak", "ey")), None);
+        assert_eq!(once.position(999 + REMEMBERED_MS, key), Some(at(7)));
+        assert_eq!(once.position(1000 + REMEMBERED_MS, key), None);
+        assert_eq!((once.len(), once.next_expiry_ms()), (0, None));
+    }
+
+    #[test]
+    fn the_oldest_go_first() {
+        let mut once = Once::default();
+        let keys: Vec<_> = (0..=KEYS_MAX).map(|i| once.digest("a", &i.to_string())).collect();
+        for &key in &keys {
+            once.remember(0, key, at(1));
+        }
+        assert_eq!(once.len(), KEYS_MAX);
+        assert_eq!((once.position(0, keys[0]), once.position(0, keys[1])), (None, Some(at(1))));
+    }
+}
