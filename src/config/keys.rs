@@ -113,8 +113,8 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         Slot::Switch(_) => "true|false",
         Slot::PathOrOff(_) => "PATH|off",
         Slot::Text(..)
-        | Slot::Texts(_)
         | Slot::Pattern(_)
+        | Slot::Texts(_)
         | Slot::Headers(_)
         | Slot::Either(..)
         | Slot::Listed(..) => "TEXT",

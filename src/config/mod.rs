@@ -66,6 +66,8 @@ pub struct Config {
     pub paths: Paths,
     /// Whether `/` serves a page that shows that it works. Default true in development mode.
     pub first_page: bool,
+    /// A page of an embedder's that `/` serves in its place. Default none.
+    pub page: Option<&'static str>,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
     /// Tokens and hooks.
@@ -172,6 +174,7 @@ impl Default for Config {
             outside: Arc::default(),
             api: ApiOptions::default(),
             first_page: true,
+            page: None,
         };
         Sections::development(true).settle(&mut config);
         config

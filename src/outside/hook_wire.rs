@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 
 use super::options::HookOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
-use super::{CONNECTION_EXPIRED, EXPIRED, INTERNAL};
 use crate::proto::centrifuge::{Disconnect, Error};
 use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
 
@@ -94,7 +93,7 @@ impl Asked {
             b64data: has_b64.then(|| BASE64.encode(&self.data)),
             meta: json(meta)?,
         };
-        serde_json::to_vec(&body).map_err(|_| Rejected::Error(INTERNAL))
+        serde_json::to_vec(&body).map_err(|_| Rejected::Error(Error::INTERNAL))
     }
 
     /// What the hook's answer comes to.
@@ -113,13 +112,15 @@ impl Asked {
             Hook::Connect if !has_result => self.rejected(disconnect(Disconnect::BAD_REQUEST)),
             Hook::Connect => Verdict::Connection(Ok(Box::new(result.credentials()?))),
             Hook::Refresh if !has_result || result.is_expired() => {
-                self.rejected(disconnect(CONNECTION_EXPIRED))
+                self.rejected(disconnect(Disconnect::CONNECTION_EXPIRED))
             }
             Hook::Refresh => {
                 let user = self.who.user.clone();
                 Verdict::Connection(Ok(Box::new(Credentials { user, ..result.credentials()? })))
             }
-            Hook::SubRefresh if !has_result || result.is_expired() => self.rejected(Rejected::Error(EXPIRED)),
+            Hook::SubRefresh if !has_result || result.is_expired() => {
+                self.rejected(Rejected::Error(Error::EXPIRED))
+            }
             Hook::Subscribe | Hook::SubRefresh => {
                 let channel = self.channel.clone().unwrap_or_default();
                 let user = self.who.user.clone();

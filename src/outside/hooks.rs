@@ -15,10 +15,11 @@ use hyper::{Method, Request, Uri};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::USER_AGENT;
 use super::hook_wire::Asked;
 use super::http::{self, Client, Failure};
 use super::options::{HookOptions, Options};
-use super::{INTERNAL, USER_AGENT};
+use crate::proto::centrifuge::Error;
 use crate::shard::mailbox::{Letter, Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Rejected, Verdict};
 
@@ -122,19 +123,21 @@ impl Hooks {
 
     async fn verdict(&self, asked: &Asked) -> Verdict {
         let Some(endpoint) = &self.endpoints[place(asked.hook)] else {
-            return asked.rejected(Rejected::Error(INTERNAL));
+            return asked.rejected(Rejected::Error(Error::INTERNAL));
         };
         let request = match endpoint.request(asked) {
             Ok(request) => request,
             Err(rejected) => return asked.rejected(rejected),
         };
-        // Never closed, so there always is a permit in the end.
-        let _permit = self.requests.acquire().await;
-        let timeout = Duration::from_millis(endpoint.options.timeout_ms);
-        let answer = self.client.ask(request, timeout).await;
+        let exchange = async {
+            // Never closed, so there always is a permit in the end; the wait for it is part of the hook's time.
+            let _permit = self.requests.acquire().await;
+            self.client.ask(request).await
+        };
+        let answer = http::within(Duration::from_millis(endpoint.options.timeout_ms), exchange).await;
         let verdict = answer.and_then(|answer| asked.verdict(&answer).map_err(Failure::Nonsense));
         endpoint.note(verdict.as_ref().err());
-        verdict.unwrap_or_else(|_| asked.rejected(Rejected::Error(INTERNAL)))
+        verdict.unwrap_or_else(|_| asked.rejected(Rejected::Error(Error::INTERNAL)))
     }
 }
 

@@ -62,7 +62,7 @@ impl Client {
         Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
-    fn trusting(roots: RootCertStore) -> Result<Self, rustls::Error> {
+    pub(super) fn trusting(roots: RootCertStore) -> Result<Self, rustls::Error> {
         let provider = rustls::crypto::ring::default_provider();
         let tls = ClientConfig::builder_with_provider(provider.into())
             .with_safe_default_protocol_versions()?
@@ -78,19 +78,11 @@ impl Client {
         Ok(Self(client))
     }
 
-    /// The body of the answer, which must have status 200. Must be awaited on a runtime with time and I/O.
+    /// The body of the answer, which must have status 200. Must be awaited on a runtime with I/O.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub(super) async fn ask(
-        &self,
-        request: Request<Full<Bytes>>,
-        timeout: Duration,
-    ) -> Result<Bytes, Failure> {
-        tokio::time::timeout(timeout, self.exchange(request)).await.unwrap_or(Err(Failure::Timeout))
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
         let response = self.0.request(request).await.map_err(|error| Failure::Broken(chain(&error)))?;
         if response.status() != StatusCode::OK {
             return Err(Failure::Status(response.status()));
@@ -101,6 +93,14 @@ impl Client {
             Err(error) => Err(Failure::Broken(chain(&*error))),
         }
     }
+}
+
+/// What `answer` comes to, or [`Failure::Timeout`]. Must be awaited on a runtime with time.
+pub(super) async fn within<T>(
+    timeout: Duration,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(timeout, answer).await.unwrap_or(Err(Failure::Timeout))
 }
 
 /// An error with its causes: hyper's own words only say which step failed.

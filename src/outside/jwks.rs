@@ -13,7 +13,7 @@ use hyper::{Request, Uri, header};
 use jsonwebtoken::Algorithm;
 use tokio::runtime::Handle;
 
-use super::http::{Client, Failure};
+use super::http::{self, Client, Failure};
 use super::keys::{self, PublishedKey};
 use super::workers::{Job, Queue};
 
@@ -88,7 +88,7 @@ impl Jwks {
             .header(header::USER_AGENT, super::USER_AGENT)
             .body(Full::default())
             .map_err(|error| Failure::Broken(error.to_string()))?;
-        let body = self.client.ask(request, TIMEOUT).await?;
+        let body = http::within(TIMEOUT, self.client.ask(request)).await?;
         keys::parse_set(&body).map_err(|error| Failure::Nonsense(error.to_string()))
     }
 }
@@ -173,5 +173,105 @@ impl<J: Waits> State<J> {
             self.fetched_at = Some(now);
         }
         mem::take(&mut self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RS256: Algorithm = Algorithm::RS256;
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Waiter {
+        name: u32,
+        has_waited: bool,
+    }
+
+    impl Waits for Waiter {
+        fn waits(&mut self) -> bool {
+            mem::replace(&mut self.has_waited, true)
+        }
+
+        fn has_waited(&self) -> bool {
+            self.has_waited
+        }
+    }
+
+    fn set(names: &[&str]) -> Vec<PublishedKey> {
+        let n = "x".repeat(341) + "A";
+        let key = |name: &&str| format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB","kid":"{name}"}}"#);
+        let keys: Vec<String> = names.iter().map(key).collect();
+        let set = keys::parse_set(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes()).unwrap();
+        assert_eq!(set.len(), names.len());
+        set
+    }
+
+    /// What looking for `name` says: a letter for each outcome, and whether a fetch begins.
+    fn look(state: &mut State<Waiter>, name: &str, now: Instant) -> (&'static str, bool) {
+        let found = state.find(Some(name), RS256, Waiter::default(), now);
+        let outcome = match found {
+            None => "waits",
+            Some((Found::Key(_), _)) => "key",
+            Some((Found::None, _)) => "none",
+            Some((Found::Unknowable, _)) => "unknowable",
+        };
+        (outcome, state.wants_fetch(now))
+    }
+
+    #[test]
+    fn there_is_one_fetch_at_a_time_with_a_pause_between() {
+        let (mut state, start) = (State::default(), crate::outside::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(look(&mut state, "a", at(0)), ("waits", true));
+        assert_eq!(look(&mut state, "b", at(1)), ("waits", false), "for the fetch that is on its way");
+        assert_eq!(state.fetched(Some(set(&["a"])), at(2)).len(), 2);
+        assert_eq!(look(&mut state, "a", at(2)), ("key", false));
+        assert_eq!(look(&mut state, "b", at(4)), ("unknowable", false), "too early to ask again");
+        assert_eq!(look(&mut state, "b", at(5)), ("waits", true), "keys change");
+        assert_eq!(state.fetched(Some(set(&["b"])), at(5)).len(), 1);
+        assert_eq!(look(&mut state, "b", at(6)), ("key", false));
+        assert_eq!(look(&mut state, "a", at(6)).0, "unknowable", "it is gone");
+    }
+
+    #[test]
+    fn who_has_waited_is_not_sent_away_again() {
+        let (mut state, start) = (State::default(), crate::outside::now());
+        for (keys, expected) in
+            [(None, "Unknowable"), (Some(set(&["b"])), "None"), (Some(set(&["a"])), "Key")]
+        {
+            let waiter = Waiter { name: 1, has_waited: false };
+            assert!(state.find(Some("a"), RS256, waiter, start).is_none());
+            let waited = state.fetched(keys, start).pop().unwrap();
+            assert_eq!(waited, Waiter { name: 1, has_waited: true });
+            let (found, _) = state.find(Some("a"), RS256, waited, start).unwrap();
+            assert!(format!("{found:?}").starts_with(expected), "{found:?}");
+            state.tried = None;
+        }
+    }
+
+    #[test]
+    fn old_keys_are_used_until_there_are_new_ones() {
+        let (mut state, start) = (State::default(), crate::outside::now());
+        state.fetched(Some(set(&["a"])), start);
+        let almost = start + FRESH - Duration::from_secs(1);
+        assert_eq!(look(&mut state, "a", almost), ("key", false));
+        assert_eq!(look(&mut state, "a", start + FRESH), ("key", true), "fetched beside it");
+        state.fetched(None, start + FRESH);
+        assert_eq!(look(&mut state, "a", start + FRESH), ("key", false), "the endpoint is down");
+        assert_eq!(look(&mut state, "a", start + FRESH + PAUSE), ("key", true));
+        state.fetched(Some(set(&[])), start + FRESH + PAUSE);
+        assert_eq!(look(&mut state, "a", start + FRESH + PAUSE).0, "unknowable", "withdrawn");
+    }
+
+    #[test]
+    fn a_key_is_for_its_algorithm() {
+        let (mut state, now) = (State::default(), crate::outside::now());
+        state.fetched(Some(set(&["a"])), now);
+        let mut suits = |algorithm| {
+            let found = state.find(Some("a"), algorithm, Waiter::default(), now);
+            matches!(found, Some((Found::Key(_), _)))
+        };
+        assert!(suits(Algorithm::RS512) && !suits(Algorithm::ES256) && !suits(Algorithm::HS256));
     }
 }

@@ -25,6 +25,12 @@ const RSA: [(Algorithm, &RsaParameters); 3] = [
     (Algorithm::RS512, &signature::RSA_PKCS1_2048_8192_SHA512),
 ];
 
+/// Whether this is an algorithm of public keys that is supported.
+pub(super) fn is_public(algorithm: Algorithm) -> bool {
+    rsa_parameters(algorithm).is_some()
+        || [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA].contains(&algorithm)
+}
+
 /// A key for verification.
 #[derive(Debug)]
 pub(super) enum Key {

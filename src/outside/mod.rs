@@ -33,20 +33,10 @@ use self::keys::{Key, Keys};
 use self::options::{Options, TokenOptions};
 use self::token::{Purpose, Refused, Rules, Unverified};
 use self::workers::{Job, Queue};
-use crate::proto::centrifuge::{Disconnect, Error};
 use crate::shard::mailbox::{Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
 pub use self::token::mint;
-
-/// 100: something failed that is not the client's fault; it may try again.
-const INTERNAL: Error = token::error(100, "internal server error", true);
-/// 109: the token is over; another one will do.
-const TOKEN_EXPIRED: Error = token::error(109, "token expired", false);
-/// 110: what was to be prolonged is over.
-const EXPIRED: Error = token::error(110, "expired", false);
-/// 3005: the application does not prolong the connection.
-const CONNECTION_EXPIRED: Disconnect = Disconnect { code: 3005, reason: "connection expired" };
 
 /// How requests to hooks and key sets name their sender.
 const USER_AGENT: &str = concat!("throng/", env!("CARGO_PKG_VERSION"));
@@ -81,10 +71,19 @@ impl World {
         mailboxes: Arc<[Mailbox]>,
         runtime: &Handle,
     ) -> io::Result<Arc<Self>> {
-        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
         let client = Client::new().map_err(io::Error::other)?;
-        let tokens = Arc::new(Tokens::new(&options, &client, runtime).map_err(invalid)?);
-        let hooks = Hooks::new(&options, client, Arc::clone(&mailboxes)).map_err(invalid)?;
+        Self::asking_by(client, &options, mailboxes, runtime)
+    }
+
+    fn asking_by(
+        client: Client,
+        options: &Options,
+        mailboxes: Arc<[Mailbox]>,
+        runtime: &Handle,
+    ) -> io::Result<Arc<Self>> {
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+        let tokens = Arc::new(Tokens::new(options, &client, runtime).map_err(invalid)?);
+        let hooks = Hooks::new(options, client, Arc::clone(&mailboxes)).map_err(invalid)?;
         let queue = Arc::new(Queue::new(options.questions_max, options.worker_count.clamp(1, 64)));
         workers::start(&queue, &tokens, &mailboxes)?;
         Ok(Arc::new(Self { tokens, queue, hooks: Arc::new(hooks), runtime: runtime.clone() }))
@@ -220,7 +219,8 @@ impl Verifier {
         }
         let judged = match (Unverified::parse(text), &self.source) {
             (Err(refused), _) => Err(refused),
-            (Ok(_), Source::Published(_)) => return None,
+            (Ok(token), Source::Published(_)) if keys::is_public(token.algorithm) => return None,
+            (Ok(_), Source::Published(_)) => Err(Refused::Invalid("no algorithm of a public key")),
             (Ok(token), Source::Configured(keys)) => match keys.of(token.algorithm) {
                 None => Err(Refused::Invalid("no key for its algorithm")),
                 Some(key @ Key::Hmac(_)) => self.judge(purpose, &token, key, now_unix_s),
@@ -240,7 +240,8 @@ impl Verifier {
             })),
             Source::Published(jwks) => {
                 let (algorithm, key_id) = match Unverified::parse(&job.token) {
-                    Ok(token) => (token.algorithm, token.key_id),
+                    Ok(token) if keys::is_public(token.algorithm) => (token.algorithm, token.key_id),
+                    Ok(_) => return Some(Err(Refused::Invalid("no algorithm of a public key"))),
                     Err(refused) => return Some(Err(refused)),
                 };
                 let (found, job) = jwks.find(key_id.as_deref(), algorithm, job, queue, now())?;

@@ -29,9 +29,12 @@ pub(super) fn one_line(json: &RawValue) -> Vec<u8> {
     text
 }
 
+/// Times after the year 9999 are that: whoever says so means never, and whoever reckons with it must not overflow.
+const SECONDS_MAX: u64 = 253_402_300_799;
+
 /// A time in seconds since 1970; what is not after that is none.
 pub(super) fn seconds(time: Option<i64>) -> u64 {
-    time.and_then(|time| u64::try_from(time).ok()).unwrap_or(0)
+    time.and_then(|time| u64::try_from(time).ok()).unwrap_or(0).min(SECONDS_MAX)
 }
 
 /// What a channel of the map `subs` comes with.

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::keys::Key;
 use super::options::TokenOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
-use crate::proto::centrifuge::Error;
+use crate::proto::centrifuge::{Disconnect, Error};
 use crate::shard::outside::{Credentials, Grant, Rejected, Verdict};
 
 /// What a token is for.
@@ -39,9 +39,12 @@ pub(super) enum Refused {
 impl From<Refused> for Rejected {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Expired => Self::Error(super::TOKEN_EXPIRED),
-            Refused::Invalid(_) => Self::Disconnect { code: 3500, reason: "invalid token".to_owned() },
-            Refused::Unknowable => Self::Error(super::INTERNAL),
+            Refused::Expired => Self::Error(Error::TOKEN_EXPIRED),
+            Refused::Invalid(_) => {
+                let Disconnect { code, reason } = Disconnect::INVALID_TOKEN;
+                Self::Disconnect { code, reason: reason.to_owned() }
+            }
+            Refused::Unknowable => Self::Error(Error::INTERNAL),
         }
     }
 }
@@ -257,7 +260,7 @@ fn named_claim(json: &[u8], name: &str) -> String {
     }
 }
 
-/// A token signed with HS256, for development: `claims` is the JSON object of its claims.
+/// A token signed with HS256, for development and tests: `claims` is the JSON object of its claims, and is not looked at.
 pub fn mint(secret: &[u8], claims: &str) -> String {
     let part = |json: &[u8]| BASE64URL_NOPAD.encode(json);
     let signed = format!("{}.{}", part(br#"{"alg":"HS256","typ":"JWT"}"#), part(claims.as_bytes()));
@@ -266,7 +269,299 @@ pub fn mint(secret: &[u8], claims: &str) -> String {
     format!("{signed}.{signature}")
 }
 
-/// An error of the protocol that is not in its list yet.
-pub(super) const fn error(code: u32, message: &'static str, temporary: bool) -> Error {
-    Error { code, message, temporary }
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::shard::outside::{Capability, Matching, Overrides};
+
+    const NOW: u64 = 1000;
+
+    fn judge(purpose: Purpose, claims: &str) -> Result<Verdict, Refused> {
+        Rules::default().judge(purpose, claims.as_bytes(), NOW)
+    }
+
+    #[track_caller]
+    fn credentials(claims: &str) -> Credentials {
+        match judge(Purpose::Connection, claims) {
+            Ok(Verdict::Connection(Ok(credentials))) => *credentials,
+            other => panic!("{claims}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn grant(claims: &str) -> Grant {
+        match judge(Purpose::Subscription, claims) {
+            Ok(Verdict::Subscription(Ok(grant))) => *grant,
+            other => panic!("{claims}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn claims_of_connections() {
+        assert_eq!(credentials("{}"), Credentials::default(), "anonymous");
+        assert_eq!(
+            credentials(r#"{"sub":null,"info":null,"channels":null,"subs":null}"#),
+            Credentials::default()
+        );
+        assert_eq!(credentials(r#"{"sub":"42","iat":7,"jti":"x","more":[1]}"#).user, "42");
+        for (claims, info) in [
+            (r#"{"info":{"a" : 1.0}}"#, r#"{"a" : 1.0}"#),
+            ("{\"info\": [1,\n 2,\r\n\"\\n\"] }", "[1,  2,  \"\\n\"]"),
+            (r#"{"info":"text"}"#, r#""text""#),
+            (r#"{"b64info":"eyJiIjoyfQ=="}"#, r#"{"b":2}"#),
+            (r#"{"info":1,"b64info":"Mg=="}"#, "2"),
+            (r#"{"info":1,"b64info":""}"#, "1"),
+        ] {
+            assert_eq!(String::from_utf8(credentials(claims).info).unwrap(), info, "{claims}");
+        }
+        assert_eq!(credentials(r#"{"b64info":"AP8="}"#).info, [0, 255]);
+        assert_eq!(credentials("{\"meta\":{\"a\":\n1}}").meta, b"{\"a\": 1}");
+        assert_eq!(credentials(r#"{"data":1}"#).data, b"", "that is not a connection's");
+    }
+
+    #[test]
+    fn server_side_subscriptions_come_from_subs_or_else_from_channels() {
+        let channels = |claims| credentials(claims).channels;
+        let named = |name: &str| (name.to_owned(), Grant { channel: name.to_owned(), ..Grant::default() });
+        assert_eq!(channels(r#"{"channels":["b","a","b"]}"#), [named("a"), named("b")]);
+        assert_eq!(channels(r#"{"channels":["a"],"subs":{}}"#), [named("a")]);
+        assert_eq!(channels(r#"{"channels":["a"],"subs":{"b":{}}}"#), [named("b")], "as in Centrifugo");
+        let told = channels(
+            r#"{"sub":"42","subs":{"a":{"info":{"i":1},"data":[2],"override":{
+                "presence":{"value":true},"join_leave":{"value":false},"force_push_join_leave":{},
+                "force_recovery":{"value":true}}},"b":{"b64info":"MQ==","b64data":"Mg=="}}}"#,
+        );
+        let [(_, a), (_, b)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&*a.user, &*a.info, &*a.data), ("42", &br#"{"i":1}"#[..], &b"[2]"[..]));
+        let overrides = Overrides {
+            presence: Some(true),
+            join_leave: Some(false),
+            force_push_join_leave: Some(false),
+            force_recovery: Some(true),
+            force_positioning: None,
+        };
+        assert_eq!((a.overrides, b.overrides), (overrides, Overrides::default()));
+        assert_eq!((&*b.info, &*b.data), (&b"1"[..], &b"2"[..]));
+    }
+
+    #[test]
+    fn capabilities_are_exact_or_by_wildcard() {
+        let caps = credentials(
+            r#"{"caps":[{"channels":["a","b"],"allow":["sub","pub","new"]},
+                {"channels":["n:*"],"match":"wildcard","allow":["prs","hst"]},{"match":"exact"}]}"#,
+        )
+        .caps
+        .unwrap();
+        let first = Capability {
+            channels: vec!["a".to_owned(), "b".to_owned()],
+            subscribe: true,
+            publish: true,
+            ..Capability::default()
+        };
+        let second = Capability {
+            channels: vec!["n:*".to_owned()],
+            matching: Matching::Wildcard,
+            presence: true,
+            history: true,
+            ..Capability::default()
+        };
+        assert_eq!(*caps, [first, second, Capability::default()]);
+        assert_eq!(credentials(r#"{"caps":[]}"#).caps.unwrap().len(), 0, "told that there are none");
+        for unsupported in ["regex", "new"] {
+            let claims = format!(r#"{{"caps":[{{"channels":["a"],"match":"{unsupported}"}}]}}"#);
+            assert!(matches!(judge(Purpose::Connection, &claims), Err(Refused::Invalid(_))));
+        }
+    }
+
+    #[test]
+    fn claims_of_subscriptions() {
+        let told = grant(
+            r#"{"sub":"42","channel":"$a","client":"c","info":{"i" :1},"data":[2],"exp":2000,
+                "override":{"force_positioning":{"value":true}}}"#,
+        );
+        let expected = Grant {
+            channel: "$a".to_owned(),
+            user: "42".to_owned(),
+            client: "c".to_owned(),
+            info: br#"{"i" :1}"#.to_vec(),
+            expire_at_s: 2000,
+            data: b"[2]".to_vec(),
+            overrides: Overrides { force_positioning: Some(true), ..Overrides::default() },
+            recover_since: None,
+        };
+        assert_eq!(told, expected);
+        assert_eq!(grant(r#"{"channel":"a"}"#).user, "", "anonymous");
+        assert_eq!(grant(r#"{"channel":"a","b64data":"Mg==","data":1}"#).data, b"2");
+    }
+
+    #[test]
+    fn tokens_of_one_kind_are_not_taken_for_the_other() {
+        for (purpose, claims) in [
+            (Purpose::Connection, r#"{"sub":"42","channel":"a"}"#),
+            (Purpose::Subscription, r#"{"sub":"42"}"#),
+            (Purpose::Subscription, r#"{"sub":"42","channel":""}"#),
+        ] {
+            assert!(matches!(judge(purpose, claims), Err(Refused::Invalid(_))), "{claims}");
+        }
+        assert_eq!(credentials(r#"{"sub":"42","channel":""}"#).user, "42");
+    }
+
+    #[test]
+    fn times_are_checked_to_the_second() {
+        let expired = Err(Refused::Expired);
+        let table = [
+            (r#""exp":1001"#, Ok(1001)),
+            (r#""exp":1001.9"#, Ok(1001)),
+            (r#""exp":1.5e3"#, Ok(1500)),
+            (r#""exp":1000"#, expired),
+            (r#""exp":1000.9"#, expired),
+            (r#""exp":0"#, expired),
+            (r#""exp":-1"#, expired),
+            (r#""exp":1e300"#, Ok(253_402_300_799)),
+            (r#""exp":9223372036854775807"#, Ok(253_402_300_799)),
+            (r#""exp":null"#, Ok(0)),
+            (r#""nbf":1000"#, Ok(0)),
+            (r#""nbf":1000.5"#, Ok(0)),
+            (r#""nbf":1001"#, expired),
+            (r#""nbf":2000,"exp":3000"#, expired),
+            (r#""exp":2000,"expire_at":1500"#, Ok(1500)),
+            (r#""exp":2000,"expire_at":0"#, Ok(0)),
+            (r#""exp":2000,"expire_at":-5"#, Ok(0)),
+            (r#""exp":2000,"expire_at":null"#, Ok(2000)),
+            (r#""exp":999,"expire_at":3000"#, expired),
+            (r#""expire_at":3000"#, Ok(3000)),
+        ];
+        for (claims, expected) in table {
+            let claims = format!(r#"{{"channel":"a",{claims}}}"#);
+            let judged = judge(Purpose::Subscription, &claims).map(|verdict| match verdict {
+                Verdict::Subscription(Ok(grant)) => grant.expire_at_s,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(judged, expected, "{claims}");
+        }
+    }
+
+    #[test]
+    fn audience_and_issuer_are_checked_when_configured() {
+        let options = TokenOptions {
+            audience: "throng".to_owned(),
+            issuer: "app".to_owned(),
+            ..TokenOptions::default()
+        };
+        let table = [
+            (r#"{"aud":"throng","iss":"app"}"#, true),
+            (r#"{"aud":["other","throng"],"iss":"app"}"#, true),
+            (r#"{"aud":["other"],"iss":"app"}"#, false),
+            (r#"{"aud":[],"iss":"app"}"#, false),
+            (r#"{"aud":"throng2","iss":"app"}"#, false),
+            (r#"{"aud":"throng","iss":"App"}"#, false),
+            (r#"{"aud":"throng"}"#, false),
+            (r#"{"iss":"app"}"#, false),
+            (r#"{"aud":1,"iss":"app"}"#, false),
+        ];
+        for (claims, is_taken) in table {
+            let judged = Rules::new(&options).judge(Purpose::Connection, claims.as_bytes(), NOW);
+            assert_eq!(judged.is_ok(), is_taken, "{claims}");
+        }
+        credentials(r#"{"aud":"anyone","iss":"anything"}"#);
+    }
+
+    #[test]
+    fn another_claim_may_name_the_user() {
+        let options = TokenOptions { user_id_claim: "uid".to_owned(), ..TokenOptions::default() };
+        for (uid, user) in [
+            (r#""a\u00e9""#, "a\u{e9}"),
+            ("7", "7"),
+            ("1e3", "1e3"),
+            ("true", "true"),
+            ("null", ""),
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+        ] {
+            let claims = format!(r#"{{"sub":"42","uid":{uid}}}"#);
+            match Rules::new(&options).judge(Purpose::Connection, claims.as_bytes(), NOW) {
+                Ok(Verdict::Connection(Ok(credentials))) => assert_eq!(credentials.user, user),
+                other => panic!("{other:?}"),
+            }
+        }
+        let without = Rules::new(&options).judge(Purpose::Connection, br#"{"sub":"42"}"#, NOW);
+        assert!(matches!(without, Ok(Verdict::Connection(Ok(credentials))) if credentials.user.is_empty()));
+    }
+
+    #[test]
+    fn claims_of_a_wrong_type_are_refused() {
+        for claims in [
+            "",
+            "null",
+            "[]",
+            "{",
+            r#"{"sub":42}"#,
+            r#"{"sub":"a","sub":"b"}"#,
+            r#"{"exp":"1001"}"#,
+            r#"{"nbf":"1"}"#,
+            r#"{"exp":true}"#,
+            r#"{"iss":1}"#,
+            r#"{"info":}"#,
+            r#"{"b64info":"*"}"#,
+            r#"{"b64info":1}"#,
+            r#"{"channels":"a"}"#,
+            r#"{"channels":[1]}"#,
+            r#"{"subs":["a"]}"#,
+            r#"{"subs":{"a":{"b64data":"="}}}"#,
+            r#"{"subs":{"a":{"override":{"presence":true}}}}"#,
+            r#"{"caps":{}}"#,
+            r#"{"expire_at":"0"}"#,
+            "{\"sub\":\"\u{0}\"}",
+        ] {
+            assert!(matches!(judge(Purpose::Connection, claims), Err(Refused::Invalid(_))), "{claims}");
+        }
+    }
+
+    /// The example of RFC 7515, A.1.
+    #[test]
+    fn the_rfcs_own_token_is_verified() {
+        let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0\
+                     dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+        let key = Key::hmac(&BASE64URL_NOPAD.decode(secret.as_bytes()).unwrap());
+        let claims = Unverified::parse(token).unwrap().verify(&key).unwrap();
+        assert!(claims.starts_with(br#"{"iss":"joe","#));
+        let judge = |now| Rules::default().judge(Purpose::Connection, &claims, now);
+        assert!(judge(1_300_819_379).is_ok());
+        assert_eq!(judge(1_300_819_380).unwrap_err(), Refused::Expired);
+    }
+
+    #[test]
+    fn what_is_minted_is_verified() {
+        let token = mint(b"secret", r#"{"sub":"42"}"#);
+        let token = Unverified::parse(&token).unwrap();
+        assert_eq!(token.verify(&Key::hmac(b"secret")).unwrap(), br#"{"sub":"42"}"#);
+        assert_eq!(token.verify(&Key::hmac(b"other")), Err(Refused::Invalid("signature")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}(\\.[ -~]{0,40}){0,3}", head in ".{0,60}", claims in ".{0,200}") {
+            drop(Unverified::parse(&text));
+            let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+            let token = format!("{}.{}.{}", part(&head), part(&claims), part(&text));
+            if let Ok(token) = Unverified::parse(&token) {
+                prop_assert!(token.verify(&Key::hmac(b"secret")).is_err());
+            }
+            for purpose in [Purpose::Connection, Purpose::Subscription] {
+                drop(judge(purpose, &claims));
+            }
+        }
+
+        /// What is said in the claims is what comes out of them.
+        #[test]
+        fn claims_come_out_as_they_went_in(user in ".{0,20}", channels in prop::collection::btree_set(".{1,10}", 0..5)) {
+            let claims = serde_json::json!({"sub": user, "channels": channels, "info": user}).to_string();
+            let credentials = credentials(&claims);
+            prop_assert_eq!(&credentials.user, &user);
+            prop_assert_eq!(serde_json::from_slice::<String>(&credentials.info).unwrap(), user);
+            prop_assert!(credentials.channels.iter().map(|(name, _)| name).eq(&channels));
+        }
+    }
 }

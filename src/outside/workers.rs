@@ -160,3 +160,46 @@ fn address(letters: &mut [Vec<Letter>], reply_to: ReplyTo, verdict: Verdict) {
         letters.push(Letter::Verdict { reply_to, verdict: Box::new(verdict) });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::slots::Key;
+
+    fn job(request: u32) -> Job {
+        let reply_to = ReplyTo { shard: 0, conn: Key::from_token(0), request };
+        Job::new(reply_to, Purpose::Connection, String::new())
+    }
+
+    fn requests(batch: &[Job]) -> Vec<u32> {
+        batch.iter().map(|job| job.reply_to.request).collect()
+    }
+
+    #[test]
+    fn the_queue_takes_so_many_and_hands_them_out_in_shares() {
+        let queue = Queue::new(20, 2);
+        (0..20).for_each(|request| queue.put(job(request)).unwrap());
+        assert_eq!(queue.put(job(20)), Err(Busy));
+        let (mut batch, mut shares) = (Vec::new(), Vec::new());
+        while shares.iter().sum::<usize>() < 20 {
+            let before = batch.len();
+            assert!(queue.take(&mut batch));
+            shares.push(batch.len() - before);
+        }
+        assert_eq!(shares, [8, 6, 3, 2, 1], "half of what waits, and at most a batch");
+        assert!(requests(&batch).into_iter().eq(0..20));
+        assert_eq!(queue.put(job(20)), Err(Busy), "open until they are answered");
+    }
+
+    #[test]
+    fn what_comes_back_goes_first() {
+        let queue = Queue::new(9, 1);
+        queue.put(job(5)).unwrap();
+        queue.put_back(vec![job(1), job(2)]);
+        let mut batch = Vec::new();
+        assert!(queue.take(&mut batch));
+        assert_eq!(requests(&batch), [1, 2, 5]);
+        queue.close();
+        assert!(!queue.take(&mut batch));
+    }
+}

@@ -20,6 +20,8 @@ pub enum Status {
     NotFound,
     /// 405: the method is not GET.
     MethodNotAllowed,
+    /// 405: the method is not POST.
+    PostNeeded,
     /// 408: the head did not arrive in time.
     RequestTimeout,
     /// 413: the body is larger than allowed.
@@ -39,7 +41,7 @@ impl Status {
             Self::BadRequest => "400 Bad Request",
             Self::Forbidden => "403 Forbidden",
             Self::NotFound => "404 Not Found",
-            Self::MethodNotAllowed => "405 Method Not Allowed",
+            Self::MethodNotAllowed | Self::PostNeeded => "405 Method Not Allowed",
             Self::RequestTimeout => "408 Request Timeout",
             Self::ContentTooLarge => "413 Content Too Large",
             Self::UpgradeRequired => "426 Upgrade Required",
@@ -51,7 +53,8 @@ impl Status {
     /// Header lines that this status must carry (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
     fn headers(self) -> &'static str {
         match self {
-            Self::MethodNotAllowed => "Allow: GET, POST, OPTIONS\r\n",
+            Self::MethodNotAllowed => "Allow: GET\r\n",
+            Self::PostNeeded => "Allow: POST, OPTIONS\r\n",
             Self::UpgradeRequired => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
             Self::Unavailable => "Retry-After: 5\r\n",
             Self::BadRequest

@@ -21,7 +21,7 @@ pub fn endpoints(config: &Config, node: &str) -> Endpoints {
         allowed_origins: config.client.allowed_origins.clone(),
         kept_headers: connect.map_or_else(Vec::new, |hook| hook.http_headers.clone()),
         token_cookie: config.client.token_cookie.clone(),
-        page: config.first_page.then_some(PAGE),
+        page: config.page.or(config.first_page.then_some(PAGE)),
         node: node.to_owned(),
     }
 }

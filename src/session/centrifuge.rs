@@ -155,6 +155,11 @@ impl Centrifuge {
         if is_connect != (self.phase == Phase::Fresh) || expects_reply == (id == 0) {
             return Err(CloseReason::BadRequest);
         }
+        if self.phase == Phase::Connecting && expects_reply {
+            // Nothing may be answered before connect is; it comes back by `resume`.
+            cx.actions.push(Action::Early { id, request: owned(request) });
+            return Ok(());
+        }
         if let Some(channel) = channel_of(&request)
             && (channel.is_empty() || channel.len() > cx.settings.channel_name_bytes_max)
         {
@@ -195,8 +200,8 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) {
-        // Only who is connected may call, and whoever calls too often is told so by the shard.
-        if self.phase == Phase::Connected && !cx.settings.limits_calls {
+        // Who calls too often is told so by the shard.
+        if !cx.settings.limits_calls {
             let call = Call { client: cx.client, user: cx.user, method: &method, data: &data };
             match handler.call(&call) {
                 Outcome::NotServed => {}
@@ -209,6 +214,21 @@ impl Centrifuge {
             }
         }
         cx.actions.push(Action::Command { id, request: owned(Request::Rpc { method, data }) });
+    }
+
+    /// A command that waited for connect to be answered.
+    pub(super) fn resume<H: Handler>(
+        &mut self,
+        id: u32,
+        request: Request<'static>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let start = cx.out.len();
+        let outcome = self.command(Command { id, request }, start, handler, cx);
+        cx.counts.messages_out += u64::from(cx.out.len() > start);
+        self.transport.framing().seal(self.encoding, cx.out, start);
+        outcome
     }
 
     /// Asks the handler about a call that the shard let through.

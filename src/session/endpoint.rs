@@ -103,7 +103,7 @@ impl Endpoints {
         }
         match kind {
             Kind::Page => {
-                expect(request, &["GET"], "use GET")?;
+                expect(request, &["GET"])?;
                 let page = self.page.unwrap_or_default();
                 let head = format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\r\n",
@@ -134,7 +134,7 @@ impl Endpoints {
         cors: &str,
         cx: &mut Context<'_>,
     ) -> Result<Opened, Refusal> {
-        expect(request, &["POST"], "use POST")?;
+        expect(request, &["POST"])?;
         let emulation = crate::proto::centrifuge::emulation_request(encoding_of(request), body)
             .map_err(|_| Refusal::new(Status::BadRequest, "this is not an emulation request"))?;
         // Another node's: its client must connect anew, and does so on 404.
@@ -164,7 +164,7 @@ impl Endpoints {
             Transport::UniSse => &["GET", "POST"],
             _ => &["POST"],
         };
-        expect(request, methods, if methods.contains(&"GET") { "use GET" } else { "use POST" })?;
+        expect(request, methods)?;
         // Events are text, so what they carry is JSON.
         let encoding = if is_sse { Encoding::Json } else { encoding_of(request) };
         let first = match request.method {
@@ -209,10 +209,11 @@ fn encoding_of(request: &Request<'_>) -> Encoding {
     if is_octets { Encoding::Protobuf } else { Encoding::Json }
 }
 
-fn expect(request: &Request<'_>, methods: &[&str], reason: &'static str) -> Result<(), Refusal> {
-    match methods.contains(&request.method) {
-        true => Ok(()),
-        false => Err(Refusal::new(Status::MethodNotAllowed, reason)),
+fn expect(request: &Request<'_>, methods: &[&str]) -> Result<(), Refusal> {
+    match methods {
+        _ if methods.contains(&request.method) => Ok(()),
+        ["POST"] => Err(Refusal::new(Status::PostNeeded, "use POST")),
+        _ => Err(Refusal::new(Status::MethodNotAllowed, "use GET")),
     }
 }
 

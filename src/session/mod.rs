@@ -56,6 +56,13 @@ pub enum Action {
         /// What is asked for.
         request: Request<'static>,
     },
+    /// Give this back, by [`Session::resume`], once the connect command is answered.
+    Early {
+        /// The command's number.
+        id: u32,
+        /// What is asked for.
+        request: Request<'static>,
+    },
     /// Hand commands that came by POST to the connection that they are for.
     Emulate {
         /// Names that connection.
@@ -254,11 +261,21 @@ impl<S> Session<S> {
     /// Why the session ends; `cx.out` then holds what to send before the close frame.
     pub fn receive<H: Handler<State = S>>(
         &mut self,
-        mut input: &mut [u8],
+        input: &mut [u8],
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let mut input_at = Some(0);
+        self.receive_at(input, Some(0), handler, cx)
+    }
+
+    /// `input_at`: where the input begins in the shard's buffer, if it is a part of that.
+    fn receive_at<H: Handler<State = S>>(
+        &mut self,
+        mut input: &mut [u8],
+        mut input_at: Option<usize>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
         while let Self::Head(head) = self {
             let Some(next) = head.receive(input, handler, cx)? else { return Ok(()) };
             *self = next.session;
@@ -270,7 +287,7 @@ impl<S> Session<S> {
                     input = &mut input[at..];
                     input_at = input_at.map(|before| before + at);
                 }
-                head::Rest::Held(mut bytes) => return self.receive(&mut bytes, handler, cx),
+                head::Rest::Held(mut bytes) => return self.receive_at(&mut bytes, None, handler, cx),
             }
         }
         self.receive_open(input, input_at, handler, cx)
@@ -347,6 +364,23 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.call_late(id, method, data, handler, cx),
             Self::Raw(_) | Self::Head(_) | Self::Ended => true,
+        }
+    }
+
+    /// Commands that came before the connect command was answered, in their turn now.
+    ///
+    /// # Errors
+    /// Why the session ends.
+    pub fn resume<H: Handler<State = S>>(
+        &mut self,
+        id: u32,
+        request: Request<'static>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::Centrifuge(centrifuge) => centrifuge.resume(id, request, handler, cx),
+            Self::Raw(_) | Self::Head(_) | Self::Ended => Ok(()),
         }
     }
 

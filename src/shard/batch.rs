@@ -20,6 +20,9 @@ use crate::session::wire::Framing;
 /// A frame that joins several messages is ended beyond this many bytes: clients limit what they take at once.
 const JOINED_BYTES_MAX: usize = 16 << 10;
 
+/// What a push takes beside its data and its channel's name: offset, publisher, and the frame's header.
+const PUSH_BYTES: usize = 128;
+
 /// Which of a batch's items a subscriber gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
@@ -139,6 +142,14 @@ impl Batch {
     fn put_pushes(&self, out: &mut Vec<u8>, choice: &Choice, form: Form, number: Option<i64>) {
         let Form { framing, encoding, is_uni, takes_deltas } = form;
         let mut start = out.len();
+        // Room is charged to the budget whether it is used or not, so it is made once, about as much as is needed.
+        let bytes = |item: &Item| match item {
+            Item::Publication(publication) => publication.data.len() + publication.channel.len() + PUSH_BYTES,
+            Item::Membership(membership) => {
+                membership.changes.len() * (membership.channel.len() + PUSH_BYTES)
+            }
+        };
+        out.reserve_exact(self.chosen(choice).map(bytes).sum());
         // What the subscriber has of the stream, if deltas may be made to it.
         let mut has = matches!(choice, Choice::Some { is_delta_ready: true, .. }).then_some(None);
         for item in self.chosen(choice) {

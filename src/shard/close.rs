@@ -99,7 +99,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 Status::BadRequest | Status::RequestTimeout => c.refused_bad_request.add(1),
                 Status::Forbidden => c.refused_forbidden.add(1),
                 Status::NotFound => c.refused_not_found.add(1),
-                Status::MethodNotAllowed => c.refused_method.add(1),
+                Status::MethodNotAllowed | Status::PostNeeded => c.refused_method.add(1),
                 Status::UpgradeRequired => c.refused_upgrade.add(1),
                 Status::HeadTooLarge | Status::ContentTooLarge => c.refused_head_too_large.add(1),
                 Status::Unavailable => c.refused_unavailable.add(1),

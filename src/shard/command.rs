@@ -32,12 +32,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if let Request::Connect(ask) = request {
             return self.connect(key, id, *ask);
         }
-        if let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.as_mut()) {
-            if connecting.early.len() >= EARLY_COMMANDS_MAX {
-                return self.close(key, CloseReason::BadRequest);
-            }
-            return connecting.early.push((id, request));
-        }
         if !self.is_within_rates(key, &request) {
             return self.fail(key, id, &Error::TOO_MANY_REQUESTS);
         }
@@ -62,6 +56,20 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Request::SubRefresh { channel, token } => self.sub_refresh_command(key, id, &channel, &token),
             Request::Pong | Request::Ping | Request::Send { .. } | Request::Connect(_) | Request::Unknown => {
             }
+        }
+    }
+
+    /// A command that came before the connect command was answered: it waits, if that is still so.
+    pub(super) fn early(&mut self, key: Key, id: u32, request: Request<'static>) {
+        if let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.as_mut()) {
+            if connecting.early.len() >= EARLY_COMMANDS_MAX {
+                return self.close(key, CloseReason::BadRequest);
+            }
+            return connecting.early.push((id, request));
+        }
+        let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, request, handler, cx));
+        if let Some(Err(reason)) = outcome {
+            self.close(key, reason);
         }
     }
 

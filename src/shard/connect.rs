@@ -198,7 +198,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.start_heartbeat(key);
         self.arm(key);
         for (id, request) in early {
-            self.command(key, id, request);
+            self.early(key, id, request);
         }
     }
 

@@ -181,7 +181,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                         count => count,
                     },
                 },
-                seed,
+                seed ^ u64::from(shard).rotate_left(48),
             ),
             local: Local::new(),
             post: Post::new(shard, mailboxes),

@@ -35,6 +35,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             for action in std::mem::take(&mut self.actions) {
                 match action {
                     Action::Command { id, request } => self.command(key, id, request),
+                    Action::Early { id, request } => self.early(key, id, request),
                     Action::Join { channel } => self.join(key, &channel),
                     Action::Leave { channel } => self.unsubscribe(key, &channel),
                     Action::Broadcast { channel, is_text, data } => {

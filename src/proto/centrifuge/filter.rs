@@ -258,3 +258,161 @@ fn compare_numbers(a: &str, b: &str) -> Option<Ordering> {
         (false, true) => Ordering::Greater,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf<'a>(key: &'a str, cmp: &'a str, val: &'a str) -> Node<'a> {
+        Node { key: key.into(), cmp: cmp.into(), val: val.into(), ..Node::default() }
+    }
+
+    fn list<'a>(key: &'a str, cmp: &'a str, vals: &[&'a str]) -> Node<'a> {
+        Node { vals: vals.iter().map(|&val| val.into()).collect(), ..leaf(key, cmp, "") }
+    }
+
+    fn branch<'a>(op: &'a str, nodes: Vec<Node<'a>>) -> Node<'a> {
+        Node { op: op.into(), nodes, ..Node::default() }
+    }
+
+    fn matches(node: &Node<'_>) -> bool {
+        let tags =
+            [("ticker", "AAPL"), ("price", "150.25"), ("volume", "1000"), ("empty", ""), ("word", "ten")];
+        let tags = tags.map(|(name, value)| (Box::from(name), Box::from(value)));
+        Filter::new(node).unwrap().matches(&tags)
+    }
+
+    #[test]
+    fn comparisons() {
+        for (key, cmp, val, wanted) in [
+            ("ticker", "eq", "AAPL", true),
+            ("ticker", "eq", "AAP", false),
+            ("none", "eq", "AAPL", false),
+            ("ticker", "neq", "AAPL", false),
+            ("ticker", "neq", "MSFT", true),
+            ("none", "neq", "AAPL", true),
+            ("ticker", "sw", "AA", true),
+            ("ticker", "sw", "PL", false),
+            ("none", "sw", "A", false),
+            ("ticker", "ew", "PL", true),
+            ("ticker", "ew", "AA", false),
+            ("ticker", "ct", "AP", true),
+            ("ticker", "ct", "PA", false),
+            ("ticker", "ex", "", true),
+            ("empty", "ex", "", true),
+            ("none", "ex", "", false),
+            ("ticker", "nex", "", false),
+            ("none", "nex", "", true),
+            ("price", "gt", "150", true),
+            ("price", "gt", "150.250", false),
+            ("price", "gte", "150.250", true),
+            ("price", "gte", "150.2500001", false),
+            ("volume", "lt", "1000.5", true),
+            ("volume", "lt", "999", false),
+            ("volume", "lte", "+01000", true),
+            ("volume", "gt", "-5000", true),
+            ("word", "gt", "1", false),
+            ("word", "lte", "1", false),
+            ("empty", "lt", "1", false),
+            ("none", "lt", "1", false),
+            ("volume", "lt", "many", false),
+        ] {
+            assert_eq!(matches(&leaf(key, cmp, val)), wanted, "{key} {cmp} {val}");
+        }
+        for (key, cmp, vals, wanted) in [
+            ("ticker", "in", &["MSFT", "AAPL"][..], true),
+            ("ticker", "in", &["MSFT"], false),
+            ("none", "in", &["MSFT"], false),
+            ("none", "in", &[""], true),
+            ("ticker", "nin", &["MSFT"], true),
+            ("ticker", "nin", &["MSFT", "AAPL"], false),
+            ("none", "nin", &["MSFT"], true),
+        ] {
+            assert_eq!(matches(&list(key, cmp, vals)), wanted, "{key} {cmp} {vals:?}");
+        }
+    }
+
+    #[test]
+    fn operations() {
+        let yes = || leaf("ticker", "eq", "AAPL");
+        let no = || leaf("ticker", "eq", "MSFT");
+        for (node, wanted) in [
+            (branch("and", vec![yes(), yes()]), true),
+            (branch("and", vec![yes(), no()]), false),
+            (branch("or", vec![no(), yes()]), true),
+            (branch("or", vec![no(), no()]), false),
+            (branch("not", vec![no()]), true),
+            (branch("not", vec![branch("or", vec![no(), yes()])]), false),
+        ] {
+            assert_eq!(matches(&node), wanted, "{node:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_filter_is_told() {
+        let yes = || leaf("ticker", "eq", "AAPL");
+        for (node, wanted) in [
+            (Node::default(), Invalid::Comparison),
+            (leaf("a", "like", "b"), Invalid::Comparison),
+            (leaf("", "eq", "b"), Invalid::Key),
+            (leaf("a", "eq", ""), Invalid::Values),
+            (Node { val: "b".into(), ..list("a", "eq", &["c"]) }, Invalid::Values),
+            (Node { val: "b".into(), ..list("a", "in", &["c"]) }, Invalid::Values),
+            (list("a", "in", &[]), Invalid::Values),
+            (leaf("a", "ex", "b"), Invalid::Values),
+            (list("a", "nex", &["b"]), Invalid::Values),
+            (branch("xor", vec![yes()]), Invalid::Operation),
+            (branch("and", vec![]), Invalid::Nodes),
+            (branch("or", vec![]), Invalid::Nodes),
+            (branch("not", vec![]), Invalid::Nodes),
+            (branch("not", vec![yes(), yes()]), Invalid::Nodes),
+            (branch("and", vec![yes(), branch("or", vec![leaf("", "eq", "b")])]), Invalid::Key),
+        ] {
+            assert_eq!(Filter::new(&node), Err(wanted), "{node:?}");
+        }
+    }
+
+    #[test]
+    fn filters_are_bounded() {
+        let deep =
+            |levels: usize| (1..levels).fold(leaf("a", "eq", "b"), |node, _| branch("not", vec![node]));
+        assert!(Filter::new(&deep(DEPTH_MAX)).is_ok());
+        assert_eq!(Filter::new(&deep(DEPTH_MAX + 1)), Err(Invalid::TooLarge));
+        let wide = |nodes: usize| branch("or", vec![leaf("a", "eq", "b"); nodes - 1]);
+        assert!(Filter::new(&wide(NODES_MAX)).is_ok());
+        assert_eq!(Filter::new(&wide(NODES_MAX + 1)), Err(Invalid::TooLarge));
+        assert!(Filter::new(&list("a", "in", &["b"; VALUES_MAX])).is_ok());
+        assert_eq!(Filter::new(&list("a", "in", &["b"; VALUES_MAX + 1])), Err(Invalid::TooLarge));
+    }
+
+    #[test]
+    fn numbers_of_any_length_are_compared_exactly() {
+        let ordered = [
+            "-100000000000000000000000000000000000000001",
+            "-100000000000000000000000000000000000000000",
+            "-2.5",
+            "-2.49999999999999999999999999999999999",
+            "-0.1",
+            "0",
+            "0.00000000000000000000000000000000000001",
+            "0.1",
+            "0.11",
+            "9",
+            "10",
+            "10.01",
+            "18446744073709551616",
+        ];
+        for (i, a) in ordered.iter().enumerate() {
+            for (j, b) in ordered.iter().enumerate() {
+                assert_eq!(compare_numbers(a, b), Some(i.cmp(&j)), "{a} {b}");
+            }
+        }
+        for (a, b) in [("-0", "0"), ("+1", "1.0"), ("007", "7"), ("-0.0", "+00")] {
+            assert_eq!(compare_numbers(a, b), Some(Ordering::Equal), "{a} {b}");
+        }
+        for none in ["", "-", ".", "1.", ".5", "1e3", "0x1", " 1", "1 ", "--1", "1.2.3", "NaN", "١"] {
+            assert_eq!(compare_numbers(none, "1"), None, "{none}");
+            assert_eq!(compare_numbers("1", none), None, "{none}");
+        }
+    }
+}

@@ -370,3 +370,163 @@ struct RawEmulation<'a> {
     #[serde(borrow, deserialize_with = "present")]
     data: Option<&'a RawValue>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(frame: &str) -> Vec<String> {
+        let words = |command: Result<Command<'_>, _>| match command {
+            Ok(Command { id, request }) => format!("{id} {request:?}"),
+            Err(Malformed::Filter { id, invalid }) => format!("{id} {invalid:?}"),
+            Err(_) => "error".to_owned(),
+        };
+        Commands::new(frame.as_bytes()).map(words).collect()
+    }
+
+    #[test]
+    fn commands_of_a_frame_come_in_order() {
+        let seen = all(
+            "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"unsubscribe\":{\"channel\":\"a\\u0062\"}}{} {\"id\":3}\n",
+        );
+        assert_eq!(seen.len(), 4);
+        assert!(seen[0].starts_with("1 Connect"));
+        assert_eq!(seen[1..], ["2 Unsubscribe { channel: \"ab\" }", "0 Pong", "3 Unknown"]);
+        assert!(all("").is_empty() && all(" \r\n").is_empty());
+    }
+
+    #[test]
+    fn requests_are_read_field_by_field() {
+        let history = r#"{"id":1,"history":{"channel":"c","limit":-1,"since":{"offset":7,"epoch":"e"},"reverse":true}}"#;
+        assert_eq!(
+            all(history),
+            [
+                r#"1 History(HistoryRequest { channel: "c", limit: -1, since: Some((7, "e")), reverse: true })"#
+            ]
+        );
+        assert_eq!(
+            all(r#"{"id":2,"presence":{"channel":"c"}}{"id":3,"presence_stats":{"channel":"c"}}"#),
+            [r#"2 Presence { channel: "c" }"#, r#"3 PresenceStats { channel: "c" }"#]
+        );
+        assert_eq!(
+            all(
+                r#"{"id":4,"refresh":{"token":"t"}}{"id":5,"sub_refresh":{"channel":"c","token":"t"}}{"id":6,"ping":{}}"#
+            ),
+            [r#"4 Refresh { token: "t" }"#, r#"5 SubRefresh { channel: "c", token: "t" }"#, "6 Ping"]
+        );
+    }
+
+    #[test]
+    fn a_subscribe_command_as_the_javascript_client_sends_it() {
+        let frame = r#"{"subscribe":{"channel":"c","token":"t","data":{"a": 1},"positioned":true,"recoverable":true,
+            "join_leave":true,"flag":1,"recover":true,"offset":18446744073709551615,"epoch":"e","delta":"fossil",
+            "tf":{"op":"not","nodes":[{"key":"k","cmp":"in","vals":["v"]}]},"type":1,"new":[{}]},"id":3}"#;
+        let command = Commands::new(frame.as_bytes()).next().unwrap().unwrap();
+        let Request::Subscribe(subscribe) = command.request else { panic!("not a subscribe") };
+        let test = filter::Test::In(["v".into()].into());
+        let wanted = Subscribe {
+            channel: "c".to_owned(),
+            token: "t".to_owned(),
+            data: br#"{"a": 1}"#.to_vec(),
+            recover: true,
+            epoch: "e".to_owned(),
+            offset: u64::MAX,
+            positioned: true,
+            recoverable: true,
+            join_leave: true,
+            delta: "fossil".to_owned(),
+            filter: Some(Box::new(Filter::Not(Box::new(Filter::Compare { key: "k".into(), test })))),
+            flag: 1,
+        };
+        assert_eq!(*subscribe, wanted);
+    }
+
+    #[test]
+    fn connects_carry_headers_and_positions() {
+        let frame = br#"{"token":"t","data":null,"name":"js","version":"1","headers":{"a":"b"},
+            "subs":{"c":{"recover":true,"offset":5,"epoch":"e","tf":7}}}"#;
+        let connect = connect_request(frame).unwrap();
+        assert_eq!(connect.headers, [("a".to_owned(), "b".to_owned())]);
+        let sub = Subscribe {
+            channel: "c".to_owned(),
+            recover: true,
+            offset: 5,
+            epoch: "e".to_owned(),
+            ..Subscribe::default()
+        };
+        assert_eq!(connect.subs, [sub]);
+        assert_eq!(
+            (&*connect.token, &*connect.data, &*connect.name, &*connect.version),
+            ("t", &b"null"[..], "js", "1")
+        );
+        for nothing in ["", " \n", "{}"] {
+            assert_eq!(connect_request(nothing.as_bytes()).unwrap(), Connect::default());
+        }
+        for bad in ["[]", "{}{}", "7", "{", r#"{"token":7}"#] {
+            assert!(connect_request(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn payloads_and_names_are_borrowed_as_they_came() {
+        let frame = br#"{"id":3,"publish":{"channel":"c","data":{"b" : [1.50, "\u00e9"]}}}{"id":4,"rpc":{"method":"m","data":[ ]}}"#;
+        let mut commands = Commands::new(frame);
+        let Request::Publish { channel, data } = commands.next().unwrap().unwrap().request else {
+            panic!("other")
+        };
+        assert!(matches!(channel, Cow::Borrowed("c")));
+        assert!(matches!(data, Some(Cow::Borrowed(br#"{"b" : [1.50, "\u00e9"]}"#))));
+        let Request::Rpc { method, data } = commands.next().unwrap().unwrap().request else {
+            panic!("other")
+        };
+        assert!(matches!((method, data), (Cow::Borrowed("m"), Cow::Borrowed(b"[ ]"))));
+    }
+
+    #[test]
+    fn null_is_a_message_and_nothing_else() {
+        let data = |frame: &str| {
+            let command = Commands::new(frame.as_bytes()).next().unwrap().unwrap();
+            let Request::Publish { data, .. } = command.request else { panic!("not a publish") };
+            data.map(Cow::into_owned)
+        };
+        assert_eq!(data(r#"{"id":3,"publish":{"channel":"c","data":null}}"#).as_deref(), Some(&b"null"[..]));
+        assert_eq!(data(r#"{"id":3,"publish":{"channel":"c"}}"#), None);
+        assert_eq!(data(r#"{"id":3,"connect":null,"publish":{"channel":null}}"#), None);
+        assert_eq!(all(r#"{"id":null,"connect":null}"#), ["0 Pong"]);
+    }
+
+    #[test]
+    fn a_broken_frame_ends_in_an_error() {
+        for bad in
+            ["{", "nonsense", "{\"id\":-1}", "[]", "{}x", "{\"id\":1,\"publish\":7}", "{}\u{b}", "\"\""]
+        {
+            assert_eq!(all(bad).last().map(String::as_str), Some("error"), "{bad}");
+        }
+        assert_eq!(all("{\"id\":1}[]{\"id\":2}"), ["1 Unknown", "error"]);
+    }
+
+    #[test]
+    fn a_bad_filter_ends_its_command_only() {
+        let seen =
+            all(r#"{"id":1,"subscribe":{"channel":"c","tf":[]}}{"id":2,"subscribe":{"tf":{"cmp":"eq"}}}{}"#);
+        assert_eq!(seen, ["1 Shape", "2 Values", "0 Pong"]);
+        let filter = |val: usize| format!(r#"{{"key":"k","cmp":"eq","val":"{}"}}"#, "v".repeat(val));
+        let room = filter::BYTES_MAX - filter(0).len();
+        assert!(read_filter(&filter(room)).is_ok());
+        assert_eq!(read_filter(&filter(room + 1)), Err(filter::Invalid::TooLarge));
+    }
+
+    #[test]
+    fn emulation_carries_commands_as_a_string() {
+        let body = r#"{"session":"s","node":"n","data":"{\"id\":2}\n{}"}"#;
+        let emulation = emulation_request(body.as_bytes()).unwrap();
+        assert_eq!((&*emulation.node, &*emulation.session), ("n", "s"));
+        assert_eq!(&*emulation.data, b"{\"id\":2}\n{}");
+        let data = |body: &str| emulation_request(body.as_bytes()).map(|e| e.data.into_owned()).ok();
+        assert_eq!(data(r#"{"data":{"id": 2}}"#).as_deref(), Some(&b"{\"id\": 2}"[..]));
+        assert_eq!(data(r#"{"data":null}"#).as_deref(), Some(&b""[..]));
+        for bad in ["", "[]", "{}{}", r#"{"node":7}"#, r#"{"data":"\x"}"#] {
+            assert_eq!(data(bad), None, "{bad}");
+        }
+    }
+}

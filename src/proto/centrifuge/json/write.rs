@@ -359,3 +359,128 @@ impl<'o> Object<'o> {
         self.out.push(b']');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn answer(answer: &Answer<'_>) -> String {
+        text(|out| put_answer(out, 0, 7, answer))
+    }
+
+    fn push(push: &Push<'_>) -> String {
+        text(|out| put_push(out, 0, true, ChannelRef::None, push))
+    }
+
+    const PUBLICATION: Publication<'_> = Publication {
+        data: Data::Json(b"[1]"),
+        info: None,
+        offset: 0,
+        tags: &[],
+        delta: false,
+        takes_deltas: false,
+        time_ms: 0,
+    };
+
+    #[test]
+    fn messages_of_a_frame_are_joined_by_newlines() {
+        let joined = text(|out| {
+            out.extend(b"head");
+            put_answer(out, 4, 1, &Answer::Ping);
+            put_error(out, 4, 2, 111, "too many requests", true);
+            put_push(out, 4, false, ChannelRef::Name("a\"b"), &Push::Publication(PUBLICATION));
+            put_push(out, 4, true, ChannelRef::Id(9), &Push::Publication(PUBLICATION));
+        });
+        assert_eq!(
+            joined,
+            "head{\"id\":1,\"ping\":{}}\n\
+             {\"id\":2,\"error\":{\"code\":111,\"message\":\"too many requests\",\"temporary\":true}}\n\
+             {\"push\":{\"channel\":\"a\\\"b\",\"pub\":{\"data\":[1]}}}\n\
+             {\"id\":9,\"pub\":{\"data\":[1]}}"
+        );
+    }
+
+    #[test]
+    fn what_clients_expect_is_there_when_empty() {
+        assert_eq!(
+            answer(&Answer::Connect(ConnectResult::default())),
+            r#"{"id":7,"connect":{"client":"","version":""}}"#
+        );
+        assert_eq!(answer(&Answer::Subscribe(SubscribeResult::default())), r#"{"id":7,"subscribe":{}}"#);
+        assert_eq!(answer(&Answer::Presence(&[])), r#"{"id":7,"presence":{"presence":{}}}"#);
+        let history = Answer::History { publications: &[], position: (0, "") };
+        assert_eq!(answer(&history), r#"{"id":7,"history":{"publications":[],"epoch":"","offset":0}}"#);
+        let stats = Answer::PresenceStats { client_count: 0, user_count: 0 };
+        assert_eq!(answer(&stats), r#"{"id":7,"presence_stats":{"num_clients":0,"num_users":0}}"#);
+        assert_eq!(answer(&Answer::Rpc(b"")), r#"{"id":7,"rpc":{}}"#);
+        assert_eq!(push(&Push::Message(b"")), r#"{"message":{"data":null}}"#);
+        assert_eq!(push(&Push::Join(ClientInfo::default())), r#"{"join":{"info":{"user":"","client":""}}}"#);
+    }
+
+    #[test]
+    fn a_publication_says_what_is_known() {
+        let tags = [(Box::from("k\n"), Box::from("v"))];
+        let info = ClientInfo { user: "u", client: "c", conn_info: b"{\n}", chan_info: b"\xff" };
+        let publication =
+            Publication { info: Some(info), offset: 5, tags: &tags, time_ms: 1700, ..PUBLICATION };
+        assert_eq!(
+            push(&Push::Publication(publication)),
+            r#"{"pub":{"data":[1],"info":{"user":"u","client":"c","conn_info":{ },"chan_info":"/w=="},"offset":5,"tags":{"k\n":"v"},"time":1700}}"#
+        );
+    }
+
+    #[test]
+    fn payloads_become_json_on_one_line() {
+        for (data, wanted) in [
+            (Data::Json(b"{\n\"a\":\r\n1}"), "{ \"a\":  1}"),
+            (Data::Json(b""), "null"),
+            (Data::Text(b"{\n\"a\":\r\n1}"), "{ \"a\":  1}"),
+            (Data::Text(b"two\nlines"), r#""two\nlines""#),
+            (Data::Text(b""), r#""""#),
+            (Data::Text(b"\"\xff\""), "\"\\\"\u{fffd}\\\"\""),
+            (Data::Binary(b"{\n}"), "{ }"),
+            (Data::Binary(b"hello"), r#""aGVsbG8=""#),
+            (Data::Binary(b"\"\xff\""), r#""Iv8i""#),
+            (Data::Binary(b""), r#""""#),
+        ] {
+            let publication = Publication { data, ..PUBLICATION };
+            let wanted = format!("{{\"pub\":{{\"data\":{wanted}}}}}");
+            assert_eq!(push(&Push::Publication(publication)), wanted, "{data:?}");
+        }
+        // Longer than what is looked at in one piece.
+        let long = format!("[{}\n]", "0,".repeat(100));
+        assert_eq!(
+            answer(&Answer::Rpc(long.as_bytes())),
+            format!("{{\"id\":7,\"rpc\":{{\"data\":{}}}}}", long.replace('\n', " "))
+        );
+    }
+
+    #[test]
+    fn who_takes_deltas_gets_strings() {
+        let put = |data, delta| {
+            push(&Push::Publication(Publication { data, delta, takes_deltas: true, ..PUBLICATION }))
+        };
+        assert_eq!(put(Data::Json(b"{\n\"a\":1}"), false), r#"{"pub":{"data":"{\n\"a\":1}"}}"#);
+        assert_eq!(put(Data::Text(b"x"), false), r#"{"pub":{"data":"\"x\""}}"#);
+        assert_eq!(
+            put(Data::Text("2\n2:é1;".as_bytes()), true),
+            "{\"pub\":{\"data\":\"2\\n2:é1;\",\"delta\":true}}"
+        );
+    }
+
+    #[test]
+    fn ends_say_whether_to_come_back() {
+        let unsubscribe = Push::Unsubscribe { code: 2500, reason: "insufficient state" };
+        assert_eq!(push(&unsubscribe), r#"{"unsubscribe":{"code":2500,"reason":"insufficient state"}}"#);
+        let disconnect = Push::Disconnect { code: 3001, reason: "shutdown", reconnect: true };
+        assert_eq!(push(&disconnect), r#"{"disconnect":{"code":3001,"reason":"shutdown","reconnect":true}}"#);
+        let refresh = Push::Refresh { expires: true, ttl_s: 60 };
+        assert_eq!(push(&refresh), r#"{"refresh":{"expires":true,"ttl":60}}"#);
+    }
+}

@@ -313,3 +313,121 @@ fn node(message: &[u8], depth_left: usize) -> std::result::Result<filter::Node<'
     }
     Ok(read)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(frame: &[u8]) -> Vec<String> {
+        let words = |command: Result<Command<'_>>| match command {
+            Ok(Command { id, request }) => format!("{id} {request:?}"),
+            Err(Malformed::Filter { id, invalid }) => format!("{id} {invalid:?}"),
+            Err(_) => "error".to_owned(),
+        };
+        Commands::new(frame).map(words).collect()
+    }
+
+    #[test]
+    fn commands_of_a_frame_come_in_order() {
+        // id 1, unsubscribe "c"; nothing; id 2 in two bytes, ping; id 3.
+        let frame = b"\x07\x08\x01\x32\x03\x0a\x01c\x00\x05\x08\x82\x00\x5a\x00\x02\x08\x03";
+        assert_eq!(all(frame), ["1 Unsubscribe { channel: \"c\" }", "0 Pong", "2 Ping", "3 Unknown"]);
+        assert!(all(b"").is_empty());
+    }
+
+    #[test]
+    fn payloads_and_names_are_borrowed() {
+        let frame = b"\x0a\x08\x01\x3a\x06\x0a\x01c\x12\x01\xff";
+        let Request::Publish { channel, data } = Commands::new(frame).next().unwrap().unwrap().request else {
+            panic!("not a publish")
+        };
+        assert!(matches!((channel, data), (Cow::Borrowed("c"), Some(Cow::Borrowed(b"\xff")))));
+        assert_eq!(all(b"\x07\x08\x01\x3a\x03\x0a\x01c"), [r#"1 Publish { channel: "c", data: None }"#]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_passed_over() {
+        // A varint, eight bytes, a text, a group and four bytes with the numbers 1000 and up, then ping.
+        let unknown = b"\xc0\x3e\x01\xc9\x3e\x01\x02\x03\x04\x05\x06\x07\x08\xd2\x3e\x01x\xdb\x3e\x08\x01\xdc\x3e\xe5\x3e\x01\x02\x03\x04";
+        let frame = [&[u8::try_from(unknown.len()).unwrap() + 4, 8, 9][..], unknown, b"\x5a\x00"].concat();
+        assert_eq!(all(&frame), ["9 Ping"]);
+        // A subscribe request as a number, and an id as a text.
+        assert_eq!(all(b"\x05\x28\x01\x0a\x01x"), ["0 Pong"]);
+    }
+
+    #[test]
+    fn the_first_request_of_the_protocol_counts_and_the_last_value() {
+        assert_eq!(all(b"\x08\x08\x01\x62\x00\x5a\x00\x08\x02"), ["2 Ping"]);
+        assert_eq!(
+            all(b"\x0c\x32\x03\x0a\x01a\x32\x05\x0a\x01b\x0a\x00"),
+            ["0 Unsubscribe { channel: \"\" }"]
+        );
+    }
+
+    #[test]
+    fn a_broken_frame_ends_in_an_error() {
+        for bad in [
+            &b"\x01"[..],
+            b"\x80",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\x01\x08",
+            b"\x02\x07\x00",
+            b"\x02\x00\x00",
+            b"\x03\x32\x02\x0a",
+            b"\x06\x08\x01\x32\x02\x0a\x05",
+            b"\x05\x32\x03\x0a\x01\xff",
+            b"\x02\x0b\x08",
+        ] {
+            let frame = [b"\x00", bad].concat();
+            assert_eq!(all(&frame), ["0 Pong", "error"], "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_bad_filter_ends_its_command_only() {
+        let frame = b"\x06\x08\x01\x2a\x02\x6a\x00\x06\x08\x02\x2a\x02\x6a\x00\x00";
+        assert_eq!(all(frame), ["1 Comparison", "2 Comparison", "0 Pong"]);
+        // Truncated inside the filter.
+        assert_eq!(all(b"\x07\x08\x01\x2a\x03\x6a\x01\x0a"), ["1 Shape"]);
+        let deep = |levels: usize| {
+            let put = |mut field: Vec<u8>, inner: &[u8]| {
+                prost::encoding::encode_varint(inner.len() as u64, &mut field);
+                field.extend(inner);
+                field
+            };
+            (1..levels)
+                .fold(b"\x12\x01k\x1a\x02ex".to_vec(), |node, _| put(b"\x0a\x03not\x32".to_vec(), &node))
+        };
+        assert!(read_filter(&deep(filter::DEPTH_MAX)).is_ok());
+        assert_eq!(read_filter(&deep(filter::DEPTH_MAX + 1)), Err(filter::Invalid::TooLarge));
+        assert_eq!(read_filter(&deep(2000)), Err(filter::Invalid::TooLarge));
+        assert_eq!(read_filter(&vec![0; filter::BYTES_MAX + 1]), Err(filter::Invalid::TooLarge));
+    }
+
+    #[test]
+    fn numbers_may_be_negative() {
+        let history = b"\x0f\x08\x01\x52\x0b\x38\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+        assert!(all(history)[0].contains("limit: -1"), "{:?}", all(history));
+    }
+
+    #[test]
+    fn nothing_is_a_connect_request_that_leaves_all_open() {
+        assert_eq!(connect_request(b"").unwrap(), Connect::default());
+        let connect = connect_request(
+            b"\x0a\x01t\x22\x02js\x32\x06\x0a\x01a\x12\x01b\x1a\x07\x0a\x01c\x12\x02\x38\x05",
+        )
+        .unwrap();
+        assert_eq!((&*connect.token, &*connect.name), ("t", "js"));
+        assert_eq!(connect.headers, [("a".to_owned(), "b".to_owned())]);
+        assert_eq!((&*connect.subs[0].channel, connect.subs[0].offset), ("c", 5));
+        assert!(connect_request(b"\x0a").is_err());
+    }
+
+    #[test]
+    fn emulation_carries_bytes() {
+        let emulation = emulation_request(b"\x0a\x01n\x12\x01s\x1a\x02\x00\xff").unwrap();
+        assert_eq!((&*emulation.node, &*emulation.session, &*emulation.data), ("n", "s", &b"\x00\xff"[..]));
+        assert!(emulation_request(b"\x0a\x01\xff").is_err());
+    }
+}

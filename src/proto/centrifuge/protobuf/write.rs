@@ -317,3 +317,50 @@ impl Message for Expiry {
         to.number(2, self.ttl_s.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_stand_behind_their_lengths() {
+        let mut out = b"head".to_vec();
+        put_answer(&mut out, 1, &Answer::Ping);
+        put_answer(&mut out, 300, &Answer::Rpc(b"\xff"));
+        put_error(&mut out, 2, 111, "too", true);
+        assert_eq!(
+            out,
+            b"head\x04\x08\x01\x62\x00\x08\x08\xac\x02\x6a\x03\x0a\x01\xff\x0d\x08\x02\x12\x09\x08\x6f\x12\x03too\x18\x01"
+        );
+    }
+
+    #[test]
+    fn a_publication_is_its_bytes() {
+        let tags = [(Box::from("k"), Box::from("v"))];
+        let publication = Publication {
+            data: Data::Binary(b"\n\xff"),
+            info: Some(ClientInfo { client: "c", ..ClientInfo::default() }),
+            offset: 5,
+            tags: &tags,
+            delta: true,
+            takes_deltas: true,
+            time_ms: -1,
+        };
+        let fields = b"\x22\x02\n\xff\x2a\x03\x12\x01c\x30\x05\x3a\x06\x0a\x01k\x12\x01v\x40\x01\x48\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+        let mut out = Vec::new();
+        put_push(&mut out, true, ChannelRef::Name("c"), &Push::Publication(publication));
+        assert_eq!(out, [b"\x25\x12\x01c\x22\x20", &fields[..]].concat());
+        out.clear();
+        put_push(&mut out, false, ChannelRef::Id(2), &Push::Publication(publication));
+        assert_eq!(out, [b"\x26\x22\x24\x08\x02\x22\x20", &fields[..]].concat());
+    }
+
+    #[test]
+    fn lengths_of_more_than_a_byte() {
+        let data = [0; 300];
+        let mut out = Vec::new();
+        put_push(&mut out, false, ChannelRef::None, &Push::Message(&data));
+        assert_eq!(out[..11], *b"\xb5\x02\x22\xb2\x02\x42\xaf\x02\x0a\xac\x02");
+        assert_eq!(out.len(), 11 + 300);
+    }
+}
