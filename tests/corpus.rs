@@ -106,3 +106,8 @@ fn centrifuge_commands() {
 fn wheel_ops() {
     run("wheel_ops", targets::wheel_ops);
 }
+
+#[test]
+fn api_bodies() {
+    run("api_bodies", targets::api_bodies);
+}

@@ -4,11 +4,13 @@
 //! The main property is the same for all that reads from a network: however the bytes are cut into pieces, the
 //! outcome is the one of the whole. Left out: anything that needs a socket or a clock.
 
+mod api;
 mod centrifuge;
 mod http;
 mod wheel;
 mod ws;
 
+pub use api::api_bodies;
 pub use centrifuge::centrifuge_commands;
 pub use http::http_head;
 pub use wheel::wheel_ops;
