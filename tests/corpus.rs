@@ -106,3 +106,8 @@ fn centrifuge_commands() {
 fn wheel_ops() {
     run("wheel_ops", targets::wheel_ops);
 }
+
+#[test]
+fn token() {
+    run("token", targets::token);
+}

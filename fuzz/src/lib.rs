@@ -6,11 +6,13 @@
 
 mod centrifuge;
 mod http;
+mod token;
 mod wheel;
 mod ws;
 
 pub use centrifuge::centrifuge_commands;
 pub use http::http_head;
+pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
