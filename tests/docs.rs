@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
@@ -19,6 +19,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/LEXICON.md",
     "docs/LIFE_OF_A_MESSAGE.md",
     "docs/OPERATING.md",
+    "docs/SERVER_API.md",
     "docs/TUNING.md",
 ];
 
