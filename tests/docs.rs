@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/LEXICON.md",
     "docs/LIFE_OF_A_MESSAGE.md",
     "docs/OPERATING.md",
+    "docs/SERVER_API.md",
     "docs/TUNING.md",
 ];
 
