@@ -518,6 +518,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_documents_claims_are_understood() {
+        let document = include_str!("../../docs/AUTH.md");
+        let block = |name: &str| {
+            let (_, rest) = document.split_once(&format!("\n```json {name} claims\n")).unwrap();
+            rest.split_once("\n```").unwrap().0
+        };
+        let who = credentials(block("connection"));
+        assert_eq!((&*who.user, who.expire_at_s), ("42", 4_000_000_000));
+        assert_eq!((&*who.info, &*who.meta), (&br#"{"name": "Ann"}"#[..], &br#"{"plan": "free"}"#[..]));
+        let [(lobby, on_terms), (news, welcomed)] = &who.channels[..] else { panic!("{:?}", who.channels) };
+        assert_eq!((&**lobby, &*on_terms.info), ("chat:lobby", &br#"{"role": "guest"}"#[..]));
+        assert_eq!(on_terms.overrides.join_leave, Some(true));
+        assert_eq!((&**news, &*welcomed.data), ("news", &br#"{"welcome": true}"#[..]));
+        let all = Capability {
+            channels: vec!["chat:*".to_owned()],
+            matching: Matching::Wildcard,
+            subscribe: true,
+            publish: true,
+            presence: true,
+            history: true,
+        };
+        assert_eq!(*who.caps.unwrap(), [all]);
+        let terms = grant(block("subscription"));
+        assert_eq!((&*terms.user, &*terms.channel), ("42", "$chat:lobby"));
+        assert_eq!((&*terms.info, terms.expire_at_s), (&br#"{"role": "moderator"}"#[..], 4_000_000_000));
+        assert_eq!(terms.overrides.force_recovery, Some(true));
+    }
+
     /// The example of RFC 7515, A.1.
     #[test]
     fn the_rfcs_own_token_is_verified() {
