@@ -23,7 +23,7 @@ fn json(count: usize) -> Vec<u8> {
         reply::put_text_as_json(&mut data, black_box(DATA));
         reply::put_publication(&mut out, 0, "room:general", &data, Some(CLIENT));
     }
-    frame::wrap_text(&mut out, 0);
+    frame::wrap(&mut out, 0, Kind::Text);
     out
 }
 

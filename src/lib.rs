@@ -228,7 +228,7 @@ pub use config::{Config, Limits, Timeouts};
 pub use control::Outcome;
 pub use proto::http::{Refusal, Request, Status};
 pub use proto::ws::Kind;
-pub use server::{Overloaded, Publisher, Server};
+pub use server::{Failure, Node, Overloaded, Pending, PublishOptions, Publisher, Server};
 pub use session::{ClientId, CloseReason, Handler, Message, NoHandler, Peer};
 
 /// The Rust of the documents, compiled with the tests.

@@ -45,6 +45,9 @@ struct ConfigArgs {
     /// Print JSON instead of TOML
     #[arg(long)]
     json: bool,
+    /// Print secrets as they are; only then does what is printed load back to the same
+    #[arg(long)]
+    show_secrets: bool,
     #[command(flatten)]
     typed: config::Args,
 }
@@ -53,7 +56,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(typed) => resolved(&typed, |effective| serve(effective.config)),
-        Command::Config(ConfigArgs { json, typed }) => resolved(&typed, |effective| show(&effective, json)),
+        Command::Config(ConfigArgs { json, show_secrets, typed }) => {
+            resolved(&typed, |effective| show(&effective, json, show_secrets))
+        }
         Command::Bench(args) => load::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }
@@ -72,16 +77,16 @@ fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> E
     }
 }
 
-fn show(effective: &Effective, json: bool) -> ExitCode {
+fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
     // The server raises its soft limit to the hard one, so the hard one counts.
     let descriptors = match net::sys::descriptor_limit() {
         Ok((_, hard)) => hard,
         Err(error) => return failed(&error),
     };
     if json {
-        println!("{:#}", effective.json(descriptors));
+        println!("{:#}", effective.json(descriptors, secrets));
     } else {
-        print!("{}", effective.toml(descriptors));
+        print!("{}", effective.toml(descriptors, secrets));
     }
     ExitCode::SUCCESS
 }

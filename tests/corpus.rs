@@ -106,3 +106,33 @@ fn centrifuge_commands() {
 fn wheel_ops() {
     run("wheel_ops", targets::wheel_ops);
 }
+
+#[test]
+fn api_bodies() {
+    run("api_bodies", targets::api_bodies);
+}
+
+#[test]
+fn json_commands() {
+    run("json_commands", targets::json_commands);
+}
+
+#[test]
+fn protobuf_commands() {
+    run("protobuf_commands", targets::protobuf_commands);
+}
+
+#[test]
+fn connect_request() {
+    run("connect_request", targets::connect_request);
+}
+
+#[test]
+fn emulation_request() {
+    run("emulation_request", targets::emulation_request);
+}
+
+#[test]
+fn fossil_delta() {
+    run("fossil_delta", targets::fossil_delta);
+}

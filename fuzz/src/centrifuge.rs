@@ -1,9 +1,10 @@
 //! Commands of a Centrifuge client.
 
 use serde_json::Value;
-use throng::proto::centrifuge::{Command, Error};
-use throng::session::centrifuge::Centrifuge;
-use throng::session::{Action, CloseReason, Session};
+use throng::proto::centrifuge::commands;
+use throng::proto::centrifuge::message::{Answer, ConnectResult, Encoding, Request, SubscribeResult};
+use throng::session::centrifuge::{Centrifuge, Opening};
+use throng::session::{Action, CloseReason, Session, Transport};
 
 use super::{Driver, server_frames};
 
@@ -12,9 +13,10 @@ use super::{Driver, server_frames};
 /// # Panics
 /// When something does not hold that must.
 pub fn centrifuge_commands(data: &[u8]) {
-    let mut driver = Driver::new(Session::Centrifuge(Centrifuge::default()));
+    let session = Centrifuge::new(Transport::WebSocket, Encoding::Json, Opening::default());
+    let mut driver = Driver::new(Session::Centrifuge(session));
     let connected = driver.receive([client_frame(br#"{"id":1,"connect":{}}"#).as_slice()]);
-    assert_eq!(connected, Ok(()));
+    assert_eq!((connected, answer_all(&mut driver)), (Ok(()), vec![1]));
     for frame in data.split(|&byte| byte == 0) {
         driver.out.clear();
         let wanted = wanted_replies(frame);
@@ -41,7 +43,7 @@ pub fn centrifuge_commands(data: &[u8]) {
 fn wanted_replies(frame: &[u8]) -> Option<Vec<u64>> {
     let mut ids = Vec::new();
     let mut count = 0;
-    for command in Command::parse_frame(frame) {
+    for command in commands(Encoding::Json, frame) {
         let command = command.ok()?;
         count += 1;
         assert!(count <= frame.len(), "a command takes at least one byte");
@@ -72,22 +74,38 @@ fn replies(out: &[u8]) -> Vec<u64> {
 fn answer_all(driver: &mut Driver) -> Vec<u64> {
     driver.out.clear();
     for (n, action) in std::mem::take(&mut driver.actions).into_iter().enumerate() {
-        let outcome = if n % 2 == 0 { Ok(()) } else { Err(Error::LIMIT_EXCEEDED) };
-        match action {
-            Action::Subscribe { channel, request } => {
-                assert!(!channel.is_empty() && channel.len() <= driver.settings.channel_name_bytes_max);
-                driver
-                    .with(|session, handler, cx| session.subscribed(&channel, request, outcome, handler, cx));
+        let Action::Command { id, request } = action else { panic!("{action:?} is not a client's to ask") };
+        assert!(id != 0, "what is asked for is answered");
+        let name = |channel: &str| {
+            assert!(!channel.is_empty() && channel.len() <= driver.settings.channel_name_bytes_max);
+        };
+        let answer = match &request {
+            Request::Connect(_) => Answer::Connect(ConnectResult::default()),
+            Request::Subscribe(ask) => {
+                name(&ask.channel);
+                Answer::Subscribe(SubscribeResult::default())
             }
-            Action::Publish { channel, is_text, data, request } => {
-                assert!(!channel.is_empty() && channel.len() <= driver.settings.channel_name_bytes_max);
-                assert!(is_text && serde_json::from_slice::<Value>(&data).is_ok(), "data is JSON");
-                let request = request.expect("a client's publication is answered");
-                driver.with(|session, _, cx| session.published(request, outcome, cx));
+            Request::Publish { channel, data } => {
+                name(channel);
+                let data = data.as_ref().expect("a publication has data");
+                assert!(serde_json::from_slice::<Value>(data).is_ok(), "data is JSON");
+                Answer::Publish
             }
-            Action::Unsubscribe { channel } => assert!(!channel.is_empty()),
-            Action::SetTimer { .. } => panic!("no timers here"),
-        }
+            Request::Unsubscribe { .. } => Answer::Unsubscribe,
+            Request::Presence { .. } => Answer::Presence(&[]),
+            Request::PresenceStats { .. } => Answer::PresenceStats { client_count: 0, user_count: 0 },
+            Request::History(_) => Answer::History { publications: &[], position: (0, "") },
+            Request::Rpc { data, .. } => Answer::Rpc(data),
+            Request::Refresh { .. } => Answer::Refresh { client: "", version: "", expires: false, ttl_s: 0 },
+            Request::SubRefresh { .. } => Answer::SubRefresh { expires: false, ttl_s: 0 },
+            Request::Pong | Request::Ping | Request::Send { .. } | Request::Unknown => {
+                panic!("{request:?} needs no shard")
+            }
+        };
+        driver.with(|session, _, cx| match n % 2 {
+            0 => session.answer(id, &answer, cx),
+            _ => session.fail(id, 106, "limit exceeded", false, cx),
+        });
     }
     replies(&driver.out)
 }

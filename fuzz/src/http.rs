@@ -21,7 +21,7 @@ pub fn http_head(data: &[u8]) {
     assert_eq!(pieces.actions, whole.actions);
     if outcome.is_ok() {
         assert_eq!(pieces.session.is_head(), whole.session.is_head());
-        assert_eq!(whole.out.is_empty(), whole.session.is_head(), "an answer ends the first phase");
+        assert!(whole.session.is_head() || !whole.out.is_empty(), "who is past the first phase was answered");
     }
     if !whole.out.is_empty() {
         assert!(whole.out.starts_with(b"HTTP/1.1 "));

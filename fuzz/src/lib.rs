@@ -4,19 +4,42 @@
 //! The main property is the same for all that reads from a network: however the bytes are cut into pieces, the
 //! outcome is the one of the whole. Left out: anything that needs a socket or a clock.
 
+mod api;
 mod centrifuge;
+mod codec;
 mod http;
 mod wheel;
 mod ws;
 
+pub use api::api_bodies;
 pub use centrifuge::centrifuge_commands;
+pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
 pub use http::http_head;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
 use throng::proto::ws::{Limits, put_frame};
 use throng::session::raw::Echo;
-use throng::session::{Action, ClientId, CloseReason, Context, Counts, InPlace, Session, Settings};
+use throng::session::{
+    Action, ClientId, CloseReason, Context, Counts, Endpoints, InPlace, Session, Settings,
+};
+
+/// All endpoints, where they usually are.
+fn endpoints() -> Endpoints {
+    let path = |path: &str| Some(path.to_owned());
+    Endpoints {
+        websocket: path("/connection/websocket"),
+        sse: path("/connection/sse"),
+        http_stream: path("/connection/http_stream"),
+        emulation: path("/emulation"),
+        uni_websocket: path("/connection/uni_websocket"),
+        uni_sse: path("/connection/uni_sse"),
+        uni_http_stream: path("/connection/uni_http_stream"),
+        page: Some("a page"),
+        node: "n".to_owned(),
+        ..Endpoints::default()
+    }
+}
 
 /// A session with its handler, driven by hand.
 struct Driver {
@@ -31,11 +54,11 @@ struct Driver {
 impl Driver {
     fn new(session: Session<()>) -> Self {
         let settings = Settings {
-            websocket_path: Some("/connection/websocket".to_owned()),
+            endpoints: endpoints(),
             head_bytes_max: 1 << 20,
             ws: Limits { frame_bytes_max: 1 << 16, message_bytes_max: 1 << 16 },
             channel_name_bytes_max: 20,
-            ping_s: 25,
+            limits_calls: false,
         };
         let handler = Echo::new("/echo");
         Self { session, handler, settings, out: Vec::new(), actions: Vec::new(), counts: Counts::default() }
@@ -45,6 +68,7 @@ impl Driver {
     fn with<R>(&mut self, call: impl FnOnce(&mut Session<()>, &mut Echo, &mut Context<'_>) -> R) -> R {
         let mut cx = Context {
             now_ms: 0,
+            user: "",
             settings: &self.settings,
             client: ClientId { seed: 1, shard: 2, token: 3 },
             out: &mut self.out,

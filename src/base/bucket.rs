@@ -22,6 +22,11 @@ impl Bucket {
         self.take_up_to(now_ms, rate_per_s, burst, 1) == 1
     }
 
+    /// Whether nothing is missing.
+    pub fn is_full(&self, now_ms: u64, rate_per_s: u32) -> bool {
+        now_ms.saturating_sub(self.at_ms).saturating_mul(u64::from(rate_per_s)) >= self.missing
+    }
+
     /// Takes as many of `wanted` tokens as there are and returns how many that was.
     pub fn take_up_to(&mut self, now_ms: u64, rate_per_s: u32, burst: u32, wanted: u32) -> u32 {
         let back = now_ms.saturating_sub(self.at_ms).saturating_mul(u64::from(rate_per_s));

@@ -155,6 +155,20 @@ counters! {
     channels,
     /// Gauge: subscriptions held by connections of this shard.
     subscriptions,
+    /// Commands refused because a rate, or the number of questions outside, was exceeded (error 111, or disconnect 3013).
+    rate_limited,
+    /// Recoveries asked for that gave all that was missed.
+    recoveries,
+    /// Recoveries asked for that could not.
+    recoveries_failed,
+    /// Gauge: bytes of the histories of channels whose home is this shard.
+    history_bytes,
+    /// Gauge: entries in the presence of channels whose home is this shard.
+    presences,
+    /// Joins and leaves that were not told, because a channel had too many.
+    joins_suppressed,
+    /// Requests answered that opened no session: posted commands, preflights, the first page.
+    requests,
     /// Turns run.
     turns,
 }

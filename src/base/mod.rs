@@ -4,6 +4,7 @@ pub mod bucket;
 pub mod budget;
 pub mod counters;
 pub mod outbox;
+pub mod pattern;
 pub mod shared;
 pub mod slots;
 pub mod wheel;

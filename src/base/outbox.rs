@@ -53,6 +53,22 @@ impl Outbox {
         Push::Queued
     }
 
+    /// Number of segments that wait.
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Puts `segment` before the segment number `at`, whatever the limit. Nothing of it, nor of those behind, may have
+    /// been written.
+    pub fn insert(&mut self, at: usize, segment: Shared) {
+        debug_assert!(at > 0 || self.head_written == 0, "a segment that is partly written stays the first");
+        if segment.is_empty() {
+            return;
+        }
+        self.bytes += segment.len();
+        self.segments.insert(at.min(self.segments.len()), segment);
+    }
+
     /// Puts the first waiting slices into `slices` and returns how many; at most [`Outbox::SLICES_MAX`].
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; Self::SLICES_MAX]) -> usize {
         let mut count = 0;

@@ -1,9 +1,10 @@
-//! The control listener's HTTP side: `/metrics`, `/health`, `/ready`, and a door that keeps it small.
+//! The control listener's HTTP side: `/metrics`, `/health`, `/ready`, the API, and a door that keeps it small.
 //!
-//! Nothing here is logged per request. At most [`SEATS_MAX`] connections are held, and none of them for longer than
+//! Nothing here is logged per request. A bounded number of connections is held, and none of them for longer than
 //! [`SILENCE_MAX`] without an answer.
 
 use super::State;
+use super::api::{self, Api};
 use super::metrics::{self, View};
 use axum::Router;
 use axum::extract;
@@ -22,28 +23,27 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections of the control listener at a time; further ones wait in the kernel's backlog.
-const SEATS_MAX: usize = 64;
 /// How long a connection may go without an answer written to it. Longer than the usual interval between scrapes,
 /// so that a scraper keeps its connection.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// Answers until the runtime ends.
-pub(super) async fn serve(door: Door, view: View) {
+pub(super) async fn serve(door: Door, view: View, api: Option<Api>) {
+    let paths = if api.is_some() { API_PATHS } else { "" };
     let router = Router::new()
-        .route("/", get(index))
+        .route("/", get(move || async move { format!("{INDEX}{paths}") }))
         .route("/metrics", get(metrics_text))
         .route("/health", get(|| async { "alive\n" }))
         .route("/ready", get(ready))
-        .with_state(Arc::new(view));
+        .with_state(Arc::new(view))
+        .merge(api.map(api::router).unwrap_or_default());
     if let Err(error) = axum::serve(door, router).await {
         tracing::error!("the control listener has ended: {error}");
     }
 }
 
-async fn index() -> &'static str {
-    concat!("throng ", env!("CARGO_PKG_VERSION"), "\n/metrics\n/health\n/ready\n")
-}
+const INDEX: &str = concat!("throng ", env!("CARGO_PKG_VERSION"), "\n/metrics\n/health\n/ready\n");
+const API_PATHS: &str = "/api/openapi.json\n";
 
 async fn metrics_text(view: extract::State<Arc<View>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&view.snapshot()))
@@ -63,9 +63,9 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Takes over a bound listener.
-    pub(super) fn new(listener: std::net::TcpListener) -> io::Result<Self> {
-        Self::with_limits(listener, SEATS_MAX, SILENCE_MAX)
+    /// Takes over a bound listener. Connections beyond `seats` wait in the kernel's backlog.
+    pub(super) fn new(listener: std::net::TcpListener, seats: usize) -> io::Result<Self> {
+        Self::with_limits(listener, seats, SILENCE_MAX)
     }
 
     fn with_limits(listener: std::net::TcpListener, seats: usize, silence_max: Duration) -> io::Result<Self> {
@@ -83,6 +83,8 @@ impl Listener for Door {
         // Fails only on a closed semaphore, and nobody closes it.
         let permit = Arc::clone(&self.seats).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
+        // An answer goes out at once; a connection that refuses is about to end anyway.
+        stream.set_nodelay(true).ok();
         let silence = Box::pin(sleep(self.silence_max));
         (Seat { stream, silence, silence_max: self.silence_max, _permit: permit }, address)
     }
@@ -156,8 +158,9 @@ mod tests {
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
-            runtime
-                .block_on(async { serve(Door::with_limits(listener, 1, silence_max).unwrap(), view).await });
+            runtime.block_on(async {
+                serve(Door::with_limits(listener, 1, silence_max).unwrap(), view, None).await
+            });
         });
         address
     }

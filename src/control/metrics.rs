@@ -256,6 +256,25 @@ pub static FAMILIES: &[Family] = &[
         "mailbox_pauses",
         "Turns in which reading paused because another shard's mailbox was full.",
     ),
+    total(
+        "throng_rate_limited_total",
+        "rate_limited",
+        "Commands and connections refused because a rate or the number of questions outside was exceeded.",
+    ),
+    total("throng_recoveries_total", "recoveries", "Recoveries that gave all that was missed."),
+    total("throng_recoveries_failed_total", "recoveries_failed", "Recoveries that could not."),
+    gauge("throng_history_bytes", "history_bytes", "Bytes of all channels' histories."),
+    gauge("throng_presences", "presences", "Entries in the presence of all channels."),
+    total(
+        "throng_joins_suppressed_total",
+        "joins_suppressed",
+        "Joins and leaves not told, because a channel had too many.",
+    ),
+    total(
+        "throng_requests_total",
+        "requests",
+        "Requests answered that opened no session: posted commands, preflights, the first page.",
+    ),
     total("throng_stale_ids_total", "stale_ids", "Events and letters for a connection that was gone."),
     one("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process.", |s| {
         s.resident_bytes.map(|bytes| bytes as f64)

@@ -21,6 +21,7 @@
 //! Left out on purpose: starting shards (the server's), and any state of channels or connections.
 
 pub mod announce;
+pub mod api;
 mod endings;
 mod http;
 pub mod logs;
@@ -29,6 +30,7 @@ mod process;
 mod readiness;
 
 use crate::base::counters::Counters;
+use api::Api;
 use endings::Ending;
 use metrics::View;
 use std::fmt;
@@ -46,6 +48,10 @@ pub use readiness::{Readiness, State};
 pub struct ControlInputs {
     /// The bound control listener; `None` when control is off. Signals are heeded all the same.
     pub listener: Option<TcpListener>,
+    /// How many connections the listener holds at a time; further ones wait.
+    pub seats: usize,
+    /// The server's API; `None` when it is off.
+    pub api: Option<Api>,
     /// One per shard, in their order.
     pub counters: Vec<Arc<Counters>>,
     /// How many connections the limits allow.
@@ -113,11 +119,21 @@ pub fn run(runtime: &Runtime, inputs: ControlInputs) -> io::Result<Outcome> {
 }
 
 async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
-    let ControlInputs { listener, counters, capacity, readiness, drain, mut endings, mut signals } = inputs;
+    let ControlInputs {
+        listener,
+        seats,
+        api,
+        counters,
+        capacity,
+        readiness,
+        drain,
+        mut endings,
+        mut signals,
+    } = inputs;
     let mut left = counters.len();
     if let Some(listener) = listener {
         let view = View::new(counters, capacity, Arc::clone(&readiness));
-        tokio::spawn(http::serve(http::Door::new(listener)?, view));
+        tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api));
     }
     let mut drain = Some(drain);
     while left > 0 {
@@ -191,6 +207,8 @@ mod tests {
         let note = Arc::clone(&drained);
         let inputs = ControlInputs {
             listener: Some(listener),
+            seats: 8,
+            api: None,
             counters: (0..shard_count).map(|_| Arc::default()).collect(),
             capacity: 1000,
             readiness: Arc::clone(&readiness),

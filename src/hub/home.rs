@@ -206,7 +206,8 @@ impl Home {
             let (changes, dropped) = home.crowd.take_changes(now.ms, rate);
             self.suppressed_count += u64::from(dropped);
             if !changes.is_empty() {
-                let membership = Membership { channel: Arc::clone(&home.name), changes };
+                self.seq += 1;
+                let membership = Membership { channel: Arc::clone(&home.name), seq: self.seq, changes };
                 return Some((Arc::new(membership), home.crowd.shards()));
             }
         }

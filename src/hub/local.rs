@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::Publication;
+use super::Item;
 
 /// One subscription of one connection, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ struct Channel<B> {
     /// Subscriptions that exist or were asked for; at zero the channel goes.
     interest: u32,
     /// Published, not yet part of a batch.
-    waiting: Vec<Arc<Publication>>,
+    waiting: Vec<Item>,
     /// The run of subscribers that the batch under way has still to reach.
     to_serve: Range<u32>,
     /// Of late subscribers, by connection: what they have got already. Mostly none.
@@ -138,7 +138,7 @@ impl<B> Local<B> {
     pub fn add(&mut self, id: ChannelId, mut subscriber: Subscriber, after_seq: u64) -> u32 {
         let Channel { subscribers, waiting, late, .. } = &mut self.channels[id as usize];
         subscriber.flags &= !LATE;
-        if waiting.first().is_some_and(|oldest| oldest.seq <= after_seq) {
+        if waiting.first().is_some_and(|oldest| oldest.seq() <= after_seq) {
             subscriber.flags |= LATE;
             late.get_or_insert_default().insert(subscriber.conn, after_seq);
         }
@@ -200,14 +200,14 @@ impl<B> Local<B> {
         &self.channels[id as usize].subscribers
     }
 
-    /// Queues a publication for the subscribers of its channel; false when there are none here.
-    pub fn deliver(&mut self, publication: Arc<Publication>) -> bool {
-        let Some(&id) = self.names.get(&publication.channel) else { return false };
+    /// Queues an item for the subscribers of its channel; false when there are none here.
+    pub fn deliver(&mut self, item: Item) -> bool {
+        let Some(&id) = self.names.get(item.channel()) else { return false };
         let channel = &mut self.channels[id as usize];
         if channel.subscribers.is_empty() {
             return false;
         }
-        channel.waiting.push(publication);
+        channel.waiting.push(item);
         if !channel.is_queued {
             channel.is_queued = true;
             self.queue.push_back(id);
@@ -256,14 +256,14 @@ impl<B> Local<B> {
     }
 
     /// Begins the next batch: takes what waits; it goes to everyone who is subscribed now.
-    pub fn begin_batch(&mut self, id: ChannelId) -> Vec<Arc<Publication>> {
+    pub fn begin_batch(&mut self, id: ChannelId) -> Vec<Item> {
         let channel = &mut self.channels[id as usize];
         debug_assert!(channel.to_serve.is_empty(), "the batch before has not reached everyone");
         channel.to_serve = 0..u32::try_from(channel.subscribers.len()).unwrap_or(u32::MAX);
         let batch = std::mem::take(&mut channel.waiting);
         if let (Some(late), Some(oldest)) = (&mut channel.late, batch.first()) {
             // Each entry is looked at for the batch that it is about and for the one behind.
-            late.retain(|_, after_seq| *after_seq >= oldest.seq);
+            late.retain(|_, after_seq| *after_seq >= oldest.seq());
             if late.is_empty() {
                 channel.late = None;
             }
@@ -310,16 +310,19 @@ impl<B> Local<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DataKind;
+    use super::super::{DataKind, Publication};
     use super::*;
     use crate::base::budget::Budget;
     use crate::base::shared::Shared;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn publication(channel: &str, seq: u64) -> Arc<Publication> {
+    fn publication(channel: &str, seq: u64) -> Item {
         let data = Shared::new(b"1".to_vec(), &Budget::new(100));
-        Arc::new(Publication { seq, ..Publication::new(channel.into(), DataKind::Text, data) })
+        Item::Publication(Arc::new(Publication {
+            seq,
+            ..Publication::new(channel.into(), DataKind::Text, data)
+        }))
     }
 
     fn subscriber(conn: u32) -> Subscriber {
@@ -422,7 +425,7 @@ mod tests {
     type Batch = Vec<u64>;
 
     fn batch(local: &mut Local<Batch>, id: ChannelId) -> Batch {
-        local.take_batch(id).unwrap_or_else(|| local.begin_batch(id).iter().map(|p| p.seq).collect())
+        local.take_batch(id).unwrap_or_else(|| local.begin_batch(id).iter().map(Item::seq).collect())
     }
 
     /// What a shard does: gives the subscriber what is for it.

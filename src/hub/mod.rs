@@ -92,6 +92,33 @@ impl Publication {
     }
 }
 
+/// What a home sends to the shards that have subscribers.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A message.
+    Publication(Arc<Publication>),
+    /// Who came and who went.
+    Membership(Arc<home::Membership>),
+}
+
+impl Item {
+    /// Name of the channel.
+    pub fn channel(&self) -> &Arc<str> {
+        match self {
+            Self::Publication(publication) => &publication.channel,
+            Self::Membership(membership) => &membership.channel,
+        }
+    }
+
+    /// Its place among all that its home ever sent out, in any channel.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Publication(publication) => publication.seq,
+            Self::Membership(membership) => membership.seq,
+        }
+    }
+}
+
 /// A place in a channel's stream: the number of a publication, and the stream that the number is in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {

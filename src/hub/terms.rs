@@ -26,6 +26,13 @@ pub struct Member {
     pub conn: u64,
 }
 
+impl Member {
+    /// A subscriber that was counted twice, to be counted once less: nobody is gone.
+    pub fn nobody(shard: u16) -> Self {
+        Self { shard, conn: u64::MAX }
+    }
+}
+
 /// What a home has to know of a subscriber.
 #[derive(Clone, Debug)]
 pub struct Joining {
@@ -125,6 +132,8 @@ pub enum Answer {
 pub struct Membership {
     /// Name of the channel.
     pub channel: Arc<str>,
+    /// Its place among all that its home ever sent out, in any channel.
+    pub seq: u64,
     /// Who, and whether it came (true) or went.
     pub changes: Vec<(bool, Arc<ClientInfo>)>,
 }

@@ -5,7 +5,7 @@
 //! SO_REUSEPORT group and swallow connections that nobody accepts.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -221,6 +221,10 @@ impl Net for MioNet {
 
     fn shutdown_write(&mut self, socket: &mut TcpStream) -> io::Result<()> {
         socket.shutdown(Shutdown::Write)
+    }
+
+    fn peer(&self, socket: &TcpStream) -> Option<IpAddr> {
+        socket.peer_addr().ok().map(|address| address.ip())
     }
 
     fn stop_listening(&mut self) {

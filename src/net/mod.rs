@@ -9,6 +9,7 @@ pub mod sys;
 pub use self::mio::{Listeners, MioNet, PollWaker};
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 
 /// What became ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub trait Net {
     /// # Errors
     /// As `accept(2)`; those that concern one connection only are passed over inside.
     fn accept(&mut self) -> io::Result<Self::Socket>;
+
+    /// The address that a socket's other end has; `None` where that means nothing.
+    fn peer(&self, socket: &Self::Socket) -> Option<IpAddr>;
 
     /// Asks to be told, under `token`, of what becomes readable, and of what already is.
     ///

@@ -120,6 +120,16 @@ pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
     })
 }
 
+/// Makes the calling thread less important than others when they compete for a core: `niceness` from 0 to 19, as in
+/// `nice(1)`, but for this thread alone. Threads that it starts are born with it.
+///
+/// # Errors
+/// What `setpriority(2)` says.
+pub fn be_nice(niceness: i32) -> io::Result<()> {
+    // SAFETY: three integers by value; the kernel takes the number 0 for the calling thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) })
+}
+
 /// Identifier of the calling thread, as in `/proc/self/task`.
 pub fn thread_id() -> i32 {
     // SAFETY: no arguments, always succeeds.
@@ -169,6 +179,21 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn niceness_is_the_threads_own() {
+        // Field 19 of stat(5), the 17th behind the name in parentheses.
+        let niceness = || -> i32 {
+            let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", thread_id())).unwrap();
+            stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()
+        };
+        let before = niceness();
+        let inside = std::thread::spawn(move || {
+            be_nice(before.max(0) + 1).unwrap();
+            niceness()
+        });
+        assert_eq!((inside.join().unwrap(), niceness()), (before.max(0) + 1, before));
     }
 
     #[test]

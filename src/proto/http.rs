@@ -1,8 +1,9 @@
 //! HTTP/1.1 request heads, and the short responses that refuse them (RFC 9112).
 //!
-//! Only heads: no endpoint of the data plane takes a request body yet, so a request that announces one is
-//! refused rather than guessed at (its bytes could be taken for the next protocol's).
+//! Only heads: how long a body is, is read here, and whether it is wanted is the endpoint's to say. Bodies of unknown
+//! length (chunked) are refused: no client of ours sends them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Most headers that a request may carry; beyond it, 431.
@@ -19,8 +20,12 @@ pub enum Status {
     NotFound,
     /// 405: the method is not GET.
     MethodNotAllowed,
+    /// 405: the method is not POST.
+    PostNeeded,
     /// 408: the head did not arrive in time.
     RequestTimeout,
+    /// 413: the body is larger than allowed.
+    ContentTooLarge,
     /// 426: not a WebSocket upgrade, or another version than 13.
     UpgradeRequired,
     /// 431: the head is larger than allowed.
@@ -36,8 +41,9 @@ impl Status {
             Self::BadRequest => "400 Bad Request",
             Self::Forbidden => "403 Forbidden",
             Self::NotFound => "404 Not Found",
-            Self::MethodNotAllowed => "405 Method Not Allowed",
+            Self::MethodNotAllowed | Self::PostNeeded => "405 Method Not Allowed",
             Self::RequestTimeout => "408 Request Timeout",
+            Self::ContentTooLarge => "413 Content Too Large",
             Self::UpgradeRequired => "426 Upgrade Required",
             Self::HeadTooLarge => "431 Request Header Fields Too Large",
             Self::Unavailable => "503 Service Unavailable",
@@ -48,12 +54,14 @@ impl Status {
     fn headers(self) -> &'static str {
         match self {
             Self::MethodNotAllowed => "Allow: GET\r\n",
+            Self::PostNeeded => "Allow: POST, OPTIONS\r\n",
             Self::UpgradeRequired => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
             Self::Unavailable => "Retry-After: 5\r\n",
             Self::BadRequest
             | Self::Forbidden
             | Self::NotFound
             | Self::RequestTimeout
+            | Self::ContentTooLarge
             | Self::HeadTooLarge => "",
         }
     }
@@ -105,13 +113,14 @@ pub struct Request<'a> {
     pub query: Option<&'a str>,
     headers: [httparse::Header<'a>; HEADER_COUNT_MAX],
     header_count: usize,
+    body_length: usize,
 }
 
 impl<'a> Request<'a> {
     /// Parses a head from the start of `bytes`; `Ok(None)` when its end has not arrived. Returns it and its length.
     ///
     /// # Errors
-    /// 400 for what is not HTTP/1.1 or announces a body, 431 beyond `bytes_max` bytes or [`HEADER_COUNT_MAX`] headers.
+    /// 400 for what is not HTTP/1.1 or whose body has no clear length, 431 beyond `bytes_max` bytes or [`HEADER_COUNT_MAX`] headers.
     pub fn parse(bytes: &'a [u8], bytes_max: usize) -> Result<Option<(Self, usize)>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; HEADER_COUNT_MAX];
         let mut parsed = httparse::Request::new(&mut headers);
@@ -131,24 +140,50 @@ impl<'a> Request<'a> {
             None => (target, None),
         };
         let header_count = parsed.headers.len();
-        let request = Self { method, path, query, headers, header_count };
-        request.check_framing()?;
+        let mut request = Self { method, path, query, headers, header_count, body_length: 0 };
+        request.body_length = request.check_framing()?;
         Ok(Some((request, length)))
     }
 
-    /// Refuses bodies and ambiguous framing (RFC 9112 §6.3: a disagreement here is how requests are smuggled).
-    fn check_framing(&self) -> Result<(), Refusal> {
+    /// Refuses ambiguous framing (RFC 9112 §6.3: a disagreement here is how requests are smuggled), and returns the
+    /// length of the body.
+    fn check_framing(&self) -> Result<usize, Refusal> {
         if self.header("transfer-encoding").is_some() {
-            return Err(Refusal::new(Status::BadRequest, "a request body is not accepted here"));
-        }
-        if self.values("content-length").any(|value| value != "0") {
-            return Err(Refusal::new(Status::BadRequest, "a request body is not accepted here"));
+            return Err(Refusal::new(Status::BadRequest, "a body needs a Content-Length here"));
         }
         // RFC 9112 §3.2: exactly one Host.
         if self.values("host").count() != 1 {
             return Err(Refusal::new(Status::BadRequest, "exactly one Host header is needed"));
         }
-        Ok(())
+        let unclear = Refusal::new(Status::BadRequest, "the body's length is not clear");
+        let all = self.headers[..self.header_count].iter();
+        let mut lengths = all.filter(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let Some(length) = lengths.next() else { return Ok(0) };
+        let digits = std::str::from_utf8(length.value).unwrap_or("").trim();
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        match digits.parse() {
+            Ok(length) if is_number && lengths.next().is_none() => Ok(length),
+            _ => Err(unclear),
+        }
+    }
+
+    /// Bytes of the body behind the head.
+    pub fn body_length(&self) -> usize {
+        self.body_length
+    }
+
+    /// The value of a field of the query, decoded (URL standard, `application/x-www-form-urlencoded`).
+    pub fn query_value(&self, name: &str) -> Option<Cow<'a, str>> {
+        form_urlencoded::parse(self.query?.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The value of a cookie (RFC 6265 §4.2.1).
+    pub fn cookie(&self, name: &str) -> Option<&'a str> {
+        let pairs = self.values("cookie").flat_map(|line| line.split(';'));
+        pairs
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 
     /// Values of every header of that name (case-insensitive), trimmed; those that are not text are passed over.
@@ -213,7 +248,11 @@ mod tests {
             "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\nhello",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\nhello",
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
@@ -229,8 +268,22 @@ mod tests {
         let mut out = Vec::new();
         Refusal::new(Status::MethodNotAllowed, "use GET").write(&mut out);
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\n"), "{text}");
+        assert!(
+            text.starts_with("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, POST, OPTIONS\r\n"),
+            "{text}"
+        );
         assert!(text.ends_with("Content-Length: 8\r\nConnection: close\r\n\r\nuse GET\n"), "{text}");
+    }
+
+    #[test]
+    fn queries_cookies_and_lengths_are_read() {
+        let text = "POST /a?x=1&cf_connect=%7B%22id%22%3A+1%7D HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\
+                    Cookie: a=b; token=t=1 ;c\r\nCookie: d=e\r\n\r\n";
+        let (request, _) = Request::parse(text.as_bytes(), 8192).unwrap().unwrap();
+        assert_eq!(request.query_value("cf_connect").as_deref(), Some(r#"{"id": 1}"#));
+        assert_eq!((request.query_value("y"), request.body_length()), (None, 7));
+        let cookies = ["a", "token", "c", "d"].map(|name| request.cookie(name));
+        assert_eq!(cookies, [Some("b"), Some("t=1"), None, Some("e")]);
     }
 
     proptest! {

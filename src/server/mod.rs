@@ -4,15 +4,28 @@
 //! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts.
 
+mod endpoints;
+mod node;
+mod options;
+mod pending;
 mod publisher;
+mod shards;
 
+pub use endpoints::endpoints;
+pub use node::{History, Info, Node, PresenceStats};
+pub use options::PublishOptions;
+pub(crate) use options::flatten_lines;
+pub use pending::{Failure, Pending};
 pub use publisher::{Overloaded, Publisher};
+pub use shards::Wiring;
 
+use std::fs;
+use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -22,14 +35,23 @@ use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
+use crate::control::api::{Api, ApiError, Methods};
 use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
 use crate::net::{Listeners, MioNet, sys};
-use crate::session::Handler;
+use crate::outside::World;
+use crate::session::{Endpoints, Handler};
 use crate::shard::mailbox::{Letter, Mailbox};
-use crate::shard::{Parts, Shard, Turn};
+use crate::shard::outside::Outside;
+use crate::shard::{Parts, Secret, Shard, Turn};
+use pending::Relay;
 
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
+
+/// Connections of the control listener: scrapers, and backends that use the API.
+const SEATS: usize = 256;
+/// The same where connections take from the same descriptor table.
+const SEATS_SHARED: usize = 64;
 
 /// Publications on their way may take this part of `queued_bytes_max`, beside what is queued for connections.
 const PUBLICATION_SHARE: usize = 4;
@@ -46,7 +68,10 @@ pub struct Server {
     readiness: Arc<Readiness>,
     runtime: Runtime,
     endings: Endings,
-    publisher: Publisher,
+    node: Node,
+    /// Hands answers to embedders' executors; started with the first handle that they ask for.
+    relay: OnceLock<Relay>,
+    methods: Methods,
     signals: Option<Signals>,
 }
 
@@ -60,6 +85,52 @@ struct Start<H> {
     bound: Sender<io::Result<Vec<SocketAddr>>>,
     readiness: Arc<Readiness>,
     notice: EndNotice,
+}
+
+/// What all shards have in common.
+struct Common {
+    mailboxes: Arc<[Mailbox]>,
+    counters: Arc<[Arc<Counters>]>,
+    budget: Budget,
+    publication_budget: Budget,
+    outside: Arc<dyn Outside>,
+    secret: Secret,
+    endpoints: Endpoints,
+    seed: u64,
+    unix_epoch_ms: u64,
+    shard_capacity: usize,
+}
+
+impl Common {
+    /// What one shard is given.
+    fn parts<H>(&self, config: &Config, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
+        Parts {
+            net,
+            handler,
+            shard,
+            mailboxes: Arc::clone(&self.mailboxes),
+            counters: Arc::clone(&self.counters),
+            budget: self.budget.clone(),
+            publication_budget: self.publication_budget.clone(),
+            seed: self.seed,
+            namespaces: Arc::clone(&config.namespaces),
+            outside: Arc::clone(&self.outside),
+            secret: self.secret.clone(),
+            endpoints: self.endpoints.clone(),
+            unix_epoch_ms: self.unix_epoch_ms,
+            capacity: self.shard_capacity,
+        }
+    }
+
+    /// What connects a node to the shards.
+    fn wiring(&self) -> Wiring {
+        Wiring {
+            mailboxes: Arc::clone(&self.mailboxes),
+            counters: Arc::clone(&self.counters),
+            publication_budget: self.publication_budget.clone(),
+            seed: self.seed,
+        }
+    }
 }
 
 impl Server {
@@ -76,33 +147,29 @@ impl Server {
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
-        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let (nets, mailboxes, unix_epoch_ms) = worlds(config.shards)?;
         let runtime = control::runtime()?;
-        let cores = sys::allowed_cores().unwrap_or_default();
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let budget = Budget::new(config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
-        let seed = RandomState::new().build_hasher().finish();
-        let namespaces = Arc::clone(&config.namespaces);
+        let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
+        let common = Common {
+            counters: (0..config.shards).map(|_| Arc::default()).collect(),
+            budget: Budget::new(config.limits.queued_bytes_max),
+            publication_budget: Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE),
+            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
+            secret: Secret::default(),
+            endpoints: endpoints(&config, &uid),
+            mailboxes,
+            seed,
+            unix_epoch_ms,
+            shard_capacity,
+        };
+        let cores = sys::allowed_cores().unwrap_or_default();
         let mut listen = config.listen.clone();
         let mut waiting = Vec::new();
         for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
             let (bound, is_bound) = mpsc::channel();
-            let parts = Parts {
-                net,
-                handler: make_handler(shard),
-                shard,
-                mailboxes: Arc::clone(&mailboxes),
-                counters: Arc::clone(&counters),
-                budget: budget.clone(),
-                publication_budget: publication_budget.clone(),
-                seed,
-                namespaces: Arc::clone(&namespaces),
-                unix_epoch_ms,
-                capacity: shard_capacity,
-            };
+            let parts = common.parts(&config, net, make_handler(shard), shard);
             let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
             let readiness = Arc::clone(&readiness);
             let (config, listen_here) = (config.clone(), listen.clone());
@@ -117,7 +184,8 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
-        let publisher = Publisher { mailboxes: Arc::clone(&mailboxes), publication_budget, seed, namespaces };
+        let node = Node::over(&config, common.wiring(), &uid, &name(&listen));
+        let Common { counters, mailboxes, .. } = common;
         let server = Self {
             config,
             addresses: listen,
@@ -128,7 +196,9 @@ impl Server {
             readiness,
             runtime,
             endings,
-            publisher,
+            node,
+            relay: OnceLock::new(),
+            methods: Methods::default(),
             signals: None,
         };
         match control_listener {
@@ -172,7 +242,35 @@ impl Server {
 
     /// A handle with which any thread can publish into channels.
     pub fn publisher(&self) -> Publisher {
-        self.publisher.clone()
+        Publisher(self.node.clone())
+    }
+
+    /// A handle with which any thread can do what the server's API does. With `private_descriptors`, the first call starts
+    /// a thread that hands over answers.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn node(&self) -> io::Result<Node> {
+        if !self.config.private_descriptors {
+            return Ok(self.node.clone());
+        }
+        let relay = match self.relay.get() {
+            Some(relay) => relay,
+            None => {
+                let relay = Relay::start()?;
+                self.relay.get_or_init(|| relay)
+            }
+        };
+        Ok(self.node.with_relay(relay.clone()))
+    }
+
+    /// Has the API's method `rpc` call this when it is asked for `method`: with one JSON value, or nothing, it returns one
+    /// JSON value. It runs on the control plane's thread, so it must not block, and has five seconds.
+    pub fn on_api_rpc<F>(&mut self, method: &str, call: impl Fn(Vec<u8>) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<Vec<u8>, ApiError>> + Send + 'static,
+    {
+        self.methods.insert(method, call);
     }
 
     /// From here on SIGTERM and SIGINT are noted; [`Server::wait`] acts on them. Call it before saying that the server is
@@ -204,8 +302,12 @@ impl Server {
     /// When the control plane cannot be set up.
     pub fn wait(self) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
+        let options = self.config.api;
+        let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,
+            seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
+            api,
             counters: self.counters.to_vec(),
             capacity: self.capacity,
             readiness: self.readiness,
@@ -255,6 +357,27 @@ fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>, u64)> {
     Ok((nets, mailboxes.into(), u64::try_from(unix_epoch_ms).unwrap_or(0)))
 }
 
+/// A name that no other process has: 128 random bits, written as a UUID of version 4 is.
+fn uid() -> String {
+    let [high, low] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        (low >> 48) & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff
+    )
+}
+
+/// A name for people: the host's, and the port of the first listener.
+fn name(listen: &[SocketAddr]) -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let port = listen.first().map_or(0, SocketAddr::port);
+    format!("{}_{port}", if host.is_empty() { "throng" } else { host })
+}
+
 /// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
 fn can_unshare() -> bool {
     thread::spawn(|| sys::unshare_descriptors().is_ok()).join().unwrap_or(false)
@@ -270,9 +393,23 @@ fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<V
     is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
 }
 
+/// Closes a mailbox when its shard has ended, however it did: whoever waits for an answer is told that there is none.
+struct Closing {
+    mailboxes: Arc<[Mailbox]>,
+    shard: u16,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.mailboxes[usize::from(self.shard)].close();
+    }
+}
+
 /// The life of a shard's thread.
 fn run_shard<H: Handler>(start: Start<H>) {
     let Start { config, listen, mut parts, core, bound, readiness, notice } = start;
+    // Declared before the shard, so dropped after it.
+    let _closing = Closing { mailboxes: Arc::clone(&parts.mailboxes), shard: parts.shard };
     if let Some(core) = core
         && let Err(error) = sys::pin_to_core(core)
     {

@@ -1,42 +1,26 @@
-//! Publishing from outside the shards: a letter to the channel's home, from whatever thread.
+//! Publishing from outside the shards without waiting: a letter to the channel's home, from whatever thread.
 
-use std::sync::Arc;
-
-use crate::base::budget::Budget;
-use crate::base::shared::Shared;
-use crate::hub::home::Terms;
-use crate::hub::options::Namespaces;
-use crate::hub::{DataKind, Publication, home_of};
+use super::node::Node;
+use crate::hub::DataKind;
 use crate::proto::ws::Kind;
-use crate::shard::mailbox::{Letter, Mailbox};
 
 /// Publishes into channels from outside the shards: a game's loop, a feed from elsewhere. Clones are cheap.
+/// [`Node::publish`] does more, tells the outcome, and costs a little more.
 #[derive(Clone, Debug)]
-pub struct Publisher {
-    pub(super) mailboxes: Arc<[Mailbox]>,
-    pub(super) publication_budget: Budget,
-    pub(super) seed: u64,
-    pub(super) namespaces: Arc<Namespaces>,
-}
+pub struct Publisher(pub(super) Node);
 
 impl Publisher {
     /// Sends a message to every subscriber of a channel, behind what this handle published into it before. The data
-    /// is copied once. Channels exist while someone subscribes; what is published into no channel is gone.
+    /// is copied once. Without history, what is published into a channel that nobody subscribes to is gone.
     ///
     /// # Errors
     /// [`Overloaded`] when the shards have yet to deliver as much as they may hold: the message was not taken.
     pub fn publish(&self, channel: &str, kind: Kind, data: &[u8]) -> Result<(), Overloaded> {
-        if self.publication_budget.is_exhausted() {
+        if self.0.shards().is_overloaded() {
             return Err(Overloaded);
         }
-        let shard_count = u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX);
-        let home = home_of(channel, self.seed, shard_count);
-        let data = Shared::new(data.to_vec(), &self.publication_budget);
         let kind = if kind == Kind::Text { DataKind::Text } else { DataKind::Binary };
-        let publication = Box::new(Publication::new(channel.into(), kind, data));
-        let options = Arc::clone(&self.namespaces.without_namespace);
-        let letter = Letter::Publish { publication, options, terms: Terms::default(), asker: None };
-        self.mailboxes[usize::from(home)].put(&mut vec![letter]);
+        self.0.publish_unanswered(channel, kind, data);
         Ok(())
     }
 }

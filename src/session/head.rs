@@ -1,8 +1,9 @@
-//! The first phase of every connection: a request head arrives, and says what the connection becomes.
+//! The first phase of every connection: a request arrives, and says what the connection becomes.
 //!
-//! A head that comes in one piece, the usual case, is parsed where it lies; only one in pieces is kept.
+//! A head that comes in one piece, the usual case, is parsed where it lies; only one in pieces is kept, and one whose
+//! body is still arriving.
 
-use super::centrifuge::Centrifuge;
+use super::endpoint::{self, Opened};
 use super::raw::{Handler, Peer, Raw};
 use super::{CloseReason, Context, Session};
 use crate::proto::http::{Refusal, Request, Status};
@@ -20,10 +21,12 @@ struct Held(Vec<u8>);
 #[derive(Debug)]
 pub(super) struct Next<S> {
     pub(super) session: Session<S>,
+    /// What the session was told with the request.
+    pub(super) first: Option<Vec<u8>>,
     pub(super) rest: Rest,
 }
 
-/// Where the bytes behind the head are.
+/// Where the bytes behind the request are.
 #[derive(Debug)]
 pub(super) enum Rest {
     /// In the input, from this position.
@@ -32,7 +35,12 @@ pub(super) enum Rest {
     Held(Vec<u8>),
 }
 
+/// A session, what it was told with the request, and the length of that request.
+type Begun<S> = (Session<S>, Option<Vec<u8>>, usize);
+
 const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "no endpoint has this path");
+const NO_BODY: Refusal = Refusal::new(Status::BadRequest, "a request body is not accepted here");
+const TOO_LARGE: Refusal = Refusal::new(Status::ContentTooLarge, "the request body is too large");
 
 impl Head {
     pub(super) fn receive<H: Handler>(
@@ -41,19 +49,20 @@ impl Head {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<Option<Next<H::State>>, CloseReason> {
-        let bytes_max = cx.settings.head_bytes_max;
         let Some(held) = &mut self.0 else {
-            let Some((session, length)) = open(input, bytes_max, handler, cx)? else {
-                self.0 = Some(Box::new(Held(input.to_vec())));
+            let Some((session, first, length)) = open(input, handler, cx)? else {
+                if !input.is_empty() {
+                    self.0 = Some(Box::new(Held(input.to_vec())));
+                }
                 return Ok(None);
             };
-            return Ok(Some(Next { session, rest: Rest::Input(length) }));
+            return Ok(Some(Next { session, first, rest: Rest::Input(length) }));
         };
         let Held(held) = held.as_mut();
         held.extend_from_slice(input);
-        let Some((session, length)) = open(held, bytes_max, handler, cx)? else { return Ok(None) };
+        let Some((session, first, length)) = open(held, handler, cx)? else { return Ok(None) };
         let rest = Rest::Held(held.split_off(length));
-        Ok(Some(Next { session, rest }))
+        Ok(Some(Next { session, first, rest }))
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -61,49 +70,66 @@ impl Head {
     }
 }
 
-/// A session and the length of the head that opened it.
-type Opened<S> = (Session<S>, usize);
-
-/// Parses the head; when it is whole, answers it and returns the session that it opens, and its length.
+/// Parses the request; when it is whole, answers it and returns the session that it opens, and its length.
 fn open<H: Handler>(
     bytes: &[u8],
-    bytes_max: usize,
     handler: &mut H,
     cx: &mut Context<'_>,
-) -> Result<Option<Opened<H::State>>, CloseReason> {
-    let refuse = |refusal: Refusal, cx: &mut Context<'_>| {
-        refusal.write(cx.out);
-        Err(CloseReason::Refused(refusal))
-    };
-    let (request, length) = match Request::parse(bytes, bytes_max) {
+) -> Result<Option<Begun<H::State>>, CloseReason> {
+    let (request, length) = match Request::parse(bytes, cx.settings.head_bytes_max) {
         Ok(Some(parsed)) => parsed,
         Ok(None) => return Ok(None),
         Err(refusal) => return refuse(refusal, cx),
     };
-    let session = if cx.settings.websocket_path.as_deref() == Some(request.path) {
-        match Upgrade::parse(&request, &[]) {
-            Ok(upgrade) => upgrade.write(cx.out),
-            Err(refusal) => return refuse(refusal, cx),
-        }
-        Session::Centrifuge(Centrifuge::default())
-    } else if handler.serves(request.path) {
-        let upgrade = match Upgrade::parse(&request, handler.subprotocols()) {
-            Ok(upgrade) => upgrade,
-            Err(refusal) => return refuse(refusal, cx),
-        };
-        // The answer must stand before anything that the handler sends while it opens.
-        let before = cx.out.len();
-        upgrade.write(cx.out);
-        match handler.open(&request, upgrade.subprotocol, &mut Peer::new(cx)) {
-            Ok(state) => Session::Raw(Raw::new(state)),
-            Err(refusal) => {
-                cx.out.truncate(before);
-                cx.actions.clear();
-                return refuse(refusal, cx);
-            }
-        }
-    } else {
+    let endpoints = &cx.settings.endpoints;
+    if !endpoint::is_served(endpoints, handler, request.path) {
         return refuse(NOT_FOUND, cx);
+    }
+    let body_length = request.body_length();
+    let takes_body = request.method == "POST" && endpoints.at(request.path).is_some();
+    if body_length > 0 && !takes_body {
+        return refuse(NO_BODY, cx);
+    }
+    if body_length > cx.settings.ws.message_bytes_max {
+        return refuse(TOO_LARGE, cx);
+    }
+    let Some(body) = bytes.get(length..length + body_length) else { return Ok(None) };
+    let before = cx.out.len();
+    let opened = match endpoints.at(request.path) {
+        Some(kind) => endpoints.open(kind, &request, body, cx).map(|opened| match opened {
+            Opened::Session(session, first) => (Session::Centrifuge(session), first),
+            Opened::Answered => (Session::new(), None),
+        }),
+        None => open_raw(&request, handler, cx).map(|session| (session, None)),
     };
-    Ok(Some((session, length)))
+    match opened {
+        Ok((session, first)) => {
+            if session.is_head() && request.has_token("connection", "close") {
+                return Err(CloseReason::Answered);
+            }
+            Ok(Some((session, first, length + body_length)))
+        }
+        Err(refusal) => {
+            cx.out.truncate(before);
+            cx.actions.clear();
+            refuse(refusal, cx)
+        }
+    }
+}
+
+fn refuse<T>(refusal: Refusal, cx: &mut Context<'_>) -> Result<T, CloseReason> {
+    refusal.write(cx.out);
+    Err(CloseReason::Refused(refusal))
+}
+
+fn open_raw<H: Handler>(
+    request: &Request<'_>,
+    handler: &mut H,
+    cx: &mut Context<'_>,
+) -> Result<Session<H::State>, Refusal> {
+    let upgrade = Upgrade::parse(request, handler.subprotocols())?;
+    // The answer must stand before anything that the handler sends while it opens.
+    upgrade.write(cx.out);
+    let state = handler.open(request, upgrade.subprotocol, &mut Peer::new(cx))?;
+    Ok(Session::Raw(Raw::new(state)))
 }

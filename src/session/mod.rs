@@ -5,48 +5,70 @@
 //! Each session says by [`CloseReason`] why it ends; that enum is the one list of endings.
 
 pub mod centrifuge;
+pub mod endpoint;
 pub mod head;
 pub mod raw;
+pub mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::proto::centrifuge::{Disconnect, Error};
+use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
 use crate::proto::ws::{self, Kind, Violation};
-pub use raw::{Handler, Message, NoHandler, Peer};
+pub use endpoint::Endpoints;
+pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
+pub use wire::{Format, Transport};
 
 /// What a session asks its shard to do: all that a client can cause.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Subscribe the connection; the answer comes as [`Session::subscribed`] with the same request number.
-    Subscribe {
-        /// Name of the channel.
-        channel: Arc<str>,
-        /// The session's number for the answer.
-        request: u32,
-    },
-    /// End a subscription, if there is one.
-    Unsubscribe {
+    /// Add a raw connection to a group; the answer comes as [`Session::joined`].
+    Join {
         /// Name of the channel.
         channel: Arc<str>,
     },
-    /// Put a message into a channel; the answer comes as [`Session::published`] if a request number is given.
-    Publish {
+    /// Take a raw connection out of a group, if it is in it.
+    Leave {
+        /// Name of the channel.
+        channel: Arc<str>,
+    },
+    /// Put a raw connection's message into a channel.
+    Broadcast {
         /// Name of the channel.
         channel: Arc<str>,
         /// Whether the data is text (UTF-8).
         is_text: bool,
         /// The message.
         data: Vec<u8>,
-        /// The session's number for the answer.
-        request: Option<u32>,
     },
     /// Call the handler's timer at this time, in milliseconds of the shard's clock; replaces an earlier one.
     SetTimer {
         /// When.
         at_ms: u64,
+    },
+    /// Carry out a command of the Centrifuge protocol; the answer comes as [`Session::answer`] or [`Session::fail`].
+    Command {
+        /// The command's number; 0 where no reply is wanted.
+        id: u32,
+        /// What is asked for.
+        request: Request<'static>,
+    },
+    /// Give this back, by [`Session::resume`], once the connect command is answered.
+    Early {
+        /// The command's number.
+        id: u32,
+        /// What is asked for.
+        request: Request<'static>,
+    },
+    /// Hand commands that came by POST to the connection that they are for.
+    Emulate {
+        /// Names that connection.
+        session: String,
+        /// Encoded commands.
+        data: Vec<u8>,
     },
 }
 
@@ -69,6 +91,17 @@ pub enum CloseReason {
     Stale,
     /// A command that is not one (3501).
     BadRequest,
+    /// Another of the protocol's reasons.
+    Disconnect(Disconnect),
+    /// The application said so, by its API or a hook.
+    Ordered {
+        /// 3000–4999.
+        code: u16,
+        /// At most 123 bytes are sent.
+        reason: String,
+    },
+    /// The response to a request without a session is complete, and the client asked for no other.
+    Answered,
     /// A heartbeat was not answered in time (3012).
     NoPong,
     /// A raw client sent nothing for too long (3012).
@@ -97,16 +130,22 @@ impl CloseReason {
             Self::Peer(1005) => Some((None, "")),
             Self::Peer(code) => Some((Some(*code), "")),
             Self::Violation(violation) => Some((Some(violation.close_code()), violation.reason())),
-            Self::Handler { code, reason } => Some((Some(*code), reason)),
+            Self::Handler { code, reason } | Self::Ordered { code, reason } => Some((Some(*code), reason)),
+            Self::Disconnect(reason) => disconnect(*reason),
             Self::Stale => disconnect(Disconnect::STALE),
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
             Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
             Self::Shutdown => disconnect(Disconnect::SHUTDOWN),
-            Self::Hangup | Self::Transport | Self::Refused(_) | Self::HandshakeTimeout => None,
+            Self::Hangup | Self::Transport | Self::Refused(_) | Self::HandshakeTimeout | Self::Answered => {
+                None
+            }
         }
     }
 }
+
+/// Close code for raw clients of a server that drains (IANA's registry of WebSocket close codes).
+const SERVICE_RESTART: u16 = 1012;
 
 /// What a session is given with each input.
 #[derive(Debug)]
@@ -117,6 +156,8 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// Identifies the connection in this process, for as long as it lives.
     pub client: ClientId,
+    /// Who the client is; empty when anonymous.
+    pub user: &'a str,
     /// Bytes for this connection, ready for the wire.
     pub out: &'a mut Vec<u8>,
     /// A message of the input that goes back as it lies there, before `out`.
@@ -156,16 +197,16 @@ pub struct Counts {
 /// The part of the configuration that sessions need.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Path of the Centrifuge endpoint, if there is one.
-    pub websocket_path: Option<String>,
+    /// Which endpoints there are, and who may come to them.
+    pub endpoints: Endpoints,
     /// Bytes of a request head.
     pub head_bytes_max: usize,
     /// Sizes of frames and messages.
     pub ws: ws::Limits,
     /// Bytes of a channel's name.
     pub channel_name_bytes_max: usize,
-    /// Seconds between heartbeats, as told to clients; 0 when there are none.
-    pub ping_s: u64,
+    /// Whether calls are counted, so that the shard must be asked before the handler.
+    pub limits_calls: bool,
 }
 
 /// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
@@ -195,26 +236,6 @@ impl std::fmt::Display for ClientId {
     }
 }
 
-/// The wire format in which a connection gets publications.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Format {
-    /// The data alone, one frame each.
-    Raw,
-    /// Centrifuge pushes in JSON, several in a text frame.
-    CentrifugeJson,
-}
-
-impl Format {
-    /// Number of formats.
-    pub const COUNT: usize = 2;
-
-    /// The format of this number (the inverse of `as u8`).
-    pub fn from_number(number: u8) -> Self {
-        if number == Self::Raw as u8 { Self::Raw } else { Self::CentrifugeJson }
-    }
-}
-
 /// The state of one connection's protocol.
 #[derive(Debug)]
 pub enum Session<S> {
@@ -240,20 +261,33 @@ impl<S> Session<S> {
     /// Why the session ends; `cx.out` then holds what to send before the close frame.
     pub fn receive<H: Handler<State = S>>(
         &mut self,
-        mut input: &mut [u8],
+        input: &mut [u8],
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let mut input_at = Some(0);
-        if let Self::Head(head) = self {
+        self.receive_at(input, Some(0), handler, cx)
+    }
+
+    /// `input_at`: where the input begins in the shard's buffer, if it is a part of that.
+    fn receive_at<H: Handler<State = S>>(
+        &mut self,
+        mut input: &mut [u8],
+        mut input_at: Option<usize>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        while let Self::Head(head) = self {
             let Some(next) = head.receive(input, handler, cx)? else { return Ok(()) };
             *self = next.session;
+            if let (Self::Centrifuge(centrifuge), Some(first)) = (&mut *self, next.first) {
+                centrifuge.take(&first, handler, cx)?;
+            }
             match next.rest {
                 head::Rest::Input(at) => {
                     input = &mut input[at..];
-                    input_at = Some(at);
+                    input_at = input_at.map(|before| before + at);
                 }
-                head::Rest::Held(mut bytes) => return self.receive_open(&mut bytes, None, handler, cx),
+                head::Rest::Held(mut bytes) => return self.receive_at(&mut bytes, None, handler, cx),
             }
         }
         self.receive_open(input, input_at, handler, cx)
@@ -268,39 +302,92 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         match self {
             Self::Raw(raw) => raw.receive(input, input_at, handler, cx),
-            Self::Centrifuge(centrifuge) => centrifuge.receive(input, cx),
+            Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, cx),
             Self::Head(_) | Self::Ended => Ok(()),
         }
     }
 
-    /// The answer to [`Action::Subscribe`].
-    pub fn subscribed<H: Handler<State = S>>(
+    /// Commands that came by POST.
+    ///
+    /// # Errors
+    /// Why the session ends.
+    pub fn emulated<H: Handler<State = S>>(
+        &mut self,
+        data: &[u8],
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::Centrifuge(centrifuge) if centrifuge.transport().framing() != wire::Framing::WebSocket => {
+                centrifuge.take(data, handler, cx)
+            }
+            Self::Centrifuge(_) | Self::Raw(_) | Self::Head(_) | Self::Ended => Ok(()),
+        }
+    }
+
+    /// The answer to [`Action::Join`].
+    pub fn joined<H: Handler<State = S>>(
         &mut self,
         channel: &str,
-        request: u32,
         outcome: Result<(), Error>,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) {
+        if let Self::Raw(raw) = self {
+            raw.joined(channel, outcome, handler, cx);
+        }
+    }
+
+    /// The answer to [`Action::Command`] number `id`.
+    pub fn answer(&mut self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
+        if let Self::Centrifuge(centrifuge) = self {
+            centrifuge.answer(id, answer, cx);
+        }
+    }
+
+    /// [`Action::Command`] number `id` failed.
+    pub fn fail(&mut self, id: u32, code: u32, message: &str, temporary: bool, cx: &mut Context<'_>) {
+        if let Self::Centrifuge(centrifuge) = self {
+            centrifuge.fail(id, code, message, temporary, cx);
+        }
+    }
+
+    /// Asks the handler about a call that was counted first; false when it serves no such call.
+    pub fn call_late<H: Handler<State = S>>(
+        &mut self,
+        id: u32,
+        method: &str,
+        data: &[u8],
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> bool {
         match self {
-            Self::Raw(raw) => raw.subscribed(channel, outcome, handler, cx),
-            Self::Centrifuge(_) => centrifuge::Centrifuge::answer(request, "subscribe", outcome, cx),
-            Self::Head(_) | Self::Ended => {}
+            Self::Centrifuge(centrifuge) => centrifuge.call_late(id, method, data, handler, cx),
+            Self::Raw(_) | Self::Head(_) | Self::Ended => true,
         }
     }
 
-    /// The answer to an [`Action::Subscribe`] that an [`Action::Unsubscribe`] overtook. For the client both were
-    /// carried out, one after the other; a handler that left a group before it had joined hears no more of it.
-    pub fn withdrawn(&mut self, request: u32, cx: &mut Context<'_>) {
-        if let Self::Centrifuge(_) = self {
-            centrifuge::Centrifuge::answer(request, "subscribe", Ok(()), cx);
+    /// Commands that came before the connect command was answered, in their turn now.
+    ///
+    /// # Errors
+    /// Why the session ends.
+    pub fn resume<H: Handler<State = S>>(
+        &mut self,
+        id: u32,
+        request: Request<'static>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::Centrifuge(centrifuge) => centrifuge.resume(id, request, handler, cx),
+            Self::Raw(_) | Self::Head(_) | Self::Ended => Ok(()),
         }
     }
 
-    /// The answer to [`Action::Publish`].
-    pub fn published(&mut self, request: u32, outcome: Result<(), Error>, cx: &mut Context<'_>) {
-        if let Self::Centrifuge(_) = self {
-            centrifuge::Centrifuge::answer(request, "publish", outcome, cx);
+    /// What the client did not ask for.
+    pub fn push(&mut self, channel: ChannelRef<'_>, push: &Push<'_>, cx: &mut Context<'_>) {
+        if let Self::Centrifuge(centrifuge) = self {
+            centrifuge.push(channel, push, cx);
         }
     }
 
@@ -308,17 +395,31 @@ impl<S> Session<S> {
     pub fn ping(&self, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Raw(_) => ws::frame::put_ping(out),
-            Self::Centrifuge(_) => centrifuge::Centrifuge::ping(out),
+            Self::Centrifuge(centrifuge) => centrifuge.ping(out),
             Self::Head(_) | Self::Ended => return false,
         }
         true
     }
 
-    /// The format in which this session takes publications.
-    pub fn format(&self) -> Format {
+    /// Whether the client answers pings: not where it would take a request of its own.
+    pub fn answers_pings(&self) -> bool {
         match self {
-            Self::Centrifuge(_) => Format::CentrifugeJson,
-            Self::Raw(_) | Self::Head(_) | Self::Ended => Format::Raw,
+            Self::Centrifuge(centrifuge) => centrifuge.transport() == Transport::WebSocket,
+            Self::Raw(_) | Self::Head(_) | Self::Ended => true,
+        }
+    }
+
+    /// The last words of a session that ends for this reason.
+    pub fn goodbye(&self, reason: &CloseReason, out: &mut Vec<u8>) {
+        let Some((code, text)) = reason.frame() else { return };
+        match self {
+            // The registered code for it; 3001 is the Centrifuge protocol's own.
+            Self::Raw(_) if *reason == CloseReason::Shutdown => {
+                ws::put_close(out, Some(SERVICE_RESTART), "service restart");
+            }
+            Self::Raw(_) => ws::put_close(out, code, text),
+            Self::Centrifuge(centrifuge) => centrifuge.goodbye(code, text, out),
+            Self::Head(_) | Self::Ended => {}
         }
     }
 
@@ -386,11 +487,20 @@ pub(crate) mod tests {
     /// Settings that tests of sessions share.
     pub(crate) fn settings() -> Settings {
         Settings {
-            websocket_path: Some("/connection/websocket".to_owned()),
+            endpoints: Endpoints {
+                websocket: Some("/connection/websocket".to_owned()),
+                sse: Some("/connection/sse".to_owned()),
+                http_stream: Some("/connection/http_stream".to_owned()),
+                emulation: Some("/emulation".to_owned()),
+                uni_websocket: Some("/connection/uni_websocket".to_owned()),
+                uni_sse: Some("/connection/uni_sse".to_owned()),
+                uni_http_stream: Some("/connection/uni_http_stream".to_owned()),
+                ..Endpoints::default()
+            },
             head_bytes_max: 1024,
             ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
             channel_name_bytes_max: 20,
-            ping_s: 25,
+            limits_calls: false,
         }
     }
 }

@@ -4,12 +4,13 @@
 //! connection. Nothing is allocated per message and nothing is boxed per connection: the handler is a type, not
 //! an object. Groups are channels, so a raw client and a Centrifuge client of one channel hear each other.
 
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Action, ClientId, CloseReason, Context, InPlace};
-use crate::proto::centrifuge::Error;
+use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
 use crate::proto::ws::{self, Decoder, Event, Kind, Payload, frame};
 
@@ -93,8 +94,43 @@ pub trait Handler: Send + 'static {
     ) {
     }
 
+    /// A Centrifuge client of this shard calls. Called before the application's hook for calls, which is asked about what
+    /// is not served here. With neither, the client gets error 108.
+    fn call<'c>(&mut self, _call: &Call<'c>) -> Outcome<'c> {
+        Outcome::NotServed
+    }
+
     /// The connection is over; its state is handed back. Groups were left already.
     fn closed(&mut self, _state: Self::State, _client: ClientId, _reason: &CloseReason) {}
+}
+
+/// A call of a Centrifuge client's.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'c> {
+    /// The connection.
+    pub client: ClientId,
+    /// Who it is; empty when anonymous.
+    pub user: &'c str,
+    /// What is called; may be empty.
+    pub method: &'c str,
+    /// The argument: JSON from clients that speak JSON, any bytes from those that speak Protobuf.
+    pub data: &'c [u8],
+}
+
+/// What a call came to.
+#[derive(Clone, Debug)]
+pub enum Outcome<'c> {
+    /// The handler serves no such call.
+    NotServed,
+    /// The result: JSON for clients that speak JSON.
+    Result(Cow<'c, [u8]>),
+    /// An error of the application's own.
+    Error {
+        /// 400–1999 are the application's.
+        code: u32,
+        /// What it says.
+        message: Cow<'static, str>,
+    },
 }
 
 /// The connection that a handler is called for, and what can be asked of it.
@@ -140,12 +176,12 @@ impl<'a, 'b> Peer<'a, 'b> {
 
     /// Adds the connection to a group; [`Handler::joined`] tells the outcome.
     pub fn join(&mut self, channel: &str) {
-        self.cx.actions.push(Action::Subscribe { channel: channel.into(), request: 0 });
+        self.cx.actions.push(Action::Join { channel: channel.into() });
     }
 
     /// Takes the connection out of a group. If [`Handler::joined`] was not called yet for it, it will not be.
     pub fn leave(&mut self, channel: &str) {
-        self.cx.actions.push(Action::Unsubscribe { channel: channel.into() });
+        self.cx.actions.push(Action::Leave { channel: channel.into() });
     }
 
     /// Sends a message to every member of a group, in all shards, in one order for all; the connection itself
@@ -153,7 +189,7 @@ impl<'a, 'b> Peer<'a, 'b> {
     pub fn broadcast(&mut self, channel: &str, kind: Kind, data: &[u8]) {
         let channel: Arc<str> = channel.into();
         let is_text = kind == Kind::Text;
-        self.cx.actions.push(Action::Publish { channel, is_text, data: data.to_vec(), request: None });
+        self.cx.actions.push(Action::Broadcast { channel, is_text, data: data.to_vec() });
     }
 
     /// Asks for [`Handler::timer`] after `after_ms` milliseconds, replacing an earlier request.
@@ -218,7 +254,7 @@ impl<S> Raw<S> {
         Ok(())
     }
 
-    pub(super) fn subscribed<H: Handler<State = S>>(
+    pub(super) fn joined<H: Handler<State = S>>(
         &mut self,
         channel: &str,
         outcome: Result<(), Error>,
@@ -311,6 +347,11 @@ impl Handler for Echo {
         peer.send_back(message);
         Ok(())
     }
+
+    /// Any call's argument is its result.
+    fn call<'c>(&mut self, call: &Call<'c>) -> Outcome<'c> {
+        Outcome::Result(Cow::Borrowed(call.data))
+    }
 }
 
 /// A handler that may be absent: then no path is served.
@@ -388,6 +429,7 @@ mod tests {
             &mut input,
             &mut Echo::new("/echo"),
             &mut Context {
+                user: "",
                 now_ms: 0,
                 settings: &settings,
                 client: client(1),

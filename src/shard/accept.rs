@@ -1,17 +1,25 @@
 //! Who comes in. Accepting stops at the turn's budget, at the shard's capacity and when descriptors run out, and
 //! each time it is remembered that connections may still be waiting: readiness is told only once.
 
+use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Shard;
 use super::conn::{Conn, beat_at_or_after};
+use crate::base::bucket::Bucket;
 use crate::base::counters::Counters;
+use crate::base::slots::Key;
+use crate::config::Rates;
 use crate::net::{self, Net};
 use crate::session::Handler;
 
 /// How long accepting pauses when nothing more can be held. Long enough not to spin, short enough to go unnoticed.
 const PAUSE_MS: u64 = 100;
+
+/// Addresses whose connections are counted, per shard; beyond it, those that have been quiet are forgotten.
+const ADDRESSES_MAX: usize = 65_536;
 
 #[derive(Debug)]
 pub(super) struct Admission {
@@ -43,7 +51,40 @@ impl Admission {
     }
 }
 
+/// Who connected lately, counted for the rates.
+#[derive(Debug, Default)]
+pub(super) struct Admitted {
+    all: Bucket,
+    by_address: HashMap<IpAddr, Bucket>,
+}
+
 impl<N: Net, H: Handler> Shard<N, H> {
+    /// Whether the rates let one more client connect.
+    pub(super) fn admits_connect(&mut self, key: Key) -> bool {
+        let now_ms = self.now_ms();
+        let Rates { connects_max, connects_per_ip_max, .. } = self.rates;
+        if connects_per_ip_max > 0
+            && let Some(conn) = self.conns.entry_mut(key)
+            && let Some(address) = self.net.peer(&conn.socket)
+        {
+            let by_address = &mut self.admitted.by_address;
+            if by_address.len() >= ADDRESSES_MAX {
+                // Who has been silent for a second has a full bucket again, which is that of a newcomer.
+                by_address.retain(|_, bucket| !bucket.is_full(now_ms, connects_per_ip_max));
+            }
+            // With that many at once, the rate of all of them together is what is left to hold on to.
+            if by_address.len() < ADDRESSES_MAX || by_address.contains_key(&address) {
+                let bucket = by_address.entry(address).or_default();
+                if !bucket.take(now_ms, connects_per_ip_max, connects_per_ip_max) {
+                    return false;
+                }
+            }
+        }
+        // Each shard has its part of what the process admits, at least one.
+        let part = connects_max.div_ceil(u32::from(self.post.shard_count()));
+        connects_max == 0 || self.admitted.all.take(now_ms, part, part)
+    }
+
     pub(super) fn accept(&mut self) {
         if self.admission.paused_until_ms.is_some_and(|until| self.now_ms() >= until) {
             self.admission.paused_until_ms = None;

@@ -7,14 +7,11 @@ use super::conn::{Conn, Stage};
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::proto::http::{Refusal, Status};
-use crate::proto::ws;
 use crate::session::{ClientId, CloseReason, Handler, Session};
 
 /// For clients that come while the server is full or drains.
 pub(super) const UNAVAILABLE: Refusal =
     Refusal::new(Status::Unavailable, "no room for another connection; try later");
-/// Close code for raw clients of a server that drains (IANA's registry of WebSocket close codes).
-const SERVICE_RESTART: u16 = 1012;
 const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, "the request did not arrive in time");
 
 /// A drain under way.
@@ -39,9 +36,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let peer_said_goodbye = matches!(reason, CloseReason::Peer(_));
         conn.stage = if peer_said_goodbye { Stage::LastWords } else { Stage::Linger };
         let session = std::mem::replace(&mut conn.session, Session::Ended);
+        conn.is_corked = false;
         self.budget.release(std::mem::take(&mut conn.held_bytes) as usize);
         self.count_ending(&reason, !session.is_head());
         self.unsubscribe_all(key);
+        if let Some(conn) = self.conns.entry_mut(key) {
+            conn.client = None;
+        }
         if matches!(reason, CloseReason::Hangup | CloseReason::Transport) {
             self.out.clear();
             self.grave(key);
@@ -61,15 +62,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (true, CloseReason::HandshakeTimeout) => TIMEOUT.write(&mut self.out),
             (true, CloseReason::Shutdown) => UNAVAILABLE.write(&mut self.out),
             (true, _) => {}
-            // The registered code for it; 3001 is the Centrifuge protocol's own.
-            (false, CloseReason::Shutdown) if matches!(session, Session::Raw(_)) => {
-                ws::put_close(&mut self.out, Some(SERVICE_RESTART), "service restart");
-            }
-            (false, _) => {
-                if let Some((code, text)) = reason.frame() {
-                    ws::put_close(&mut self.out, code, text);
-                }
-            }
+            (false, _) => session.goodbye(reason, &mut self.out),
         }
         if matches!(reason, CloseReason::Slow | CloseReason::Budget)
             && let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut())
@@ -92,6 +85,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             CloseReason::Peer(_)
             | CloseReason::Hangup
             | CloseReason::Shutdown
+            | CloseReason::Disconnect(_)
+            | CloseReason::Ordered { .. }
+            | CloseReason::Answered
             | CloseReason::Handler { .. } => {}
             CloseReason::Transport => c.transport_errors.add(1),
             CloseReason::Violation(_) | CloseReason::BadRequest => c.violations.add(1),
@@ -103,9 +99,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 Status::BadRequest | Status::RequestTimeout => c.refused_bad_request.add(1),
                 Status::Forbidden => c.refused_forbidden.add(1),
                 Status::NotFound => c.refused_not_found.add(1),
-                Status::MethodNotAllowed => c.refused_method.add(1),
+                Status::MethodNotAllowed | Status::PostNeeded => c.refused_method.add(1),
                 Status::UpgradeRequired => c.refused_upgrade.add(1),
-                Status::HeadTooLarge => c.refused_head_too_large.add(1),
+                Status::HeadTooLarge | Status::ContentTooLarge => c.refused_head_too_large.add(1),
                 Status::Unavailable => c.refused_unavailable.add(1),
             },
         }
@@ -174,7 +170,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         for (key, conn) in self.conns.iter() {
             let Conn { outbox, is_dirty, is_writable_armed, subs, stage, .. } = conn;
             if outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
-                assert!(*is_dirty || *is_writable_armed, "queued means dirty, or waiting for room: {key:?}");
+                assert!(
+                    *is_dirty || *is_writable_armed || conn.is_corked,
+                    "queued means dirty, or waiting for room: {key:?}"
+                );
             }
             assert_ne!(*stage, Stage::Buried, "the dead are freed at the end of the turn");
             assert!(*stage == Stage::Open || subs.is_empty(), "who is closed has left its channels");

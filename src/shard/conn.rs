@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use smallvec::SmallVec;
 
+use super::client::Client;
 use crate::base::outbox::Outbox;
 use crate::hub::local::ChannelId;
 use crate::session::Session;
@@ -88,6 +89,8 @@ pub(super) struct Conn<K, S> {
     pub(super) is_writable_armed: bool,
     /// The outbox is too full to read on; reading goes on when it has drained.
     pub(super) is_read_paused: bool,
+    /// The connect reply must go before what is queued.
+    pub(super) is_corked: bool,
     /// In the list of those with unread input.
     pub(super) is_unread: bool,
     /// The peer's end was seen: read on to it even after short reads.
@@ -102,6 +105,8 @@ pub(super) struct Conn<K, S> {
     pub(super) held_bytes: u32,
     pub(super) outbox: Option<Box<Outbox>>,
     pub(super) subs: SmallVec<[Sub; 2]>,
+    /// What there is to know of a Centrifuge client, if anything.
+    pub(super) client: Option<Box<Client>>,
     pub(super) session: Session<S>,
 }
 
@@ -113,6 +118,7 @@ impl<K, S> Conn<K, S> {
             is_dirty: false,
             is_writable_armed: false,
             is_read_paused: false,
+            is_corked: false,
             is_unread: false,
             is_read_closed: false,
             awaits_pong: false,
@@ -121,6 +127,7 @@ impl<K, S> Conn<K, S> {
             held_bytes: 0,
             outbox: None,
             subs: SmallVec::new(),
+            client: None,
             session: Session::new(),
         }
     }
@@ -154,7 +161,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Conn<i32, ()>>();
-        assert!(size <= 88, "{size}");
+        assert!(size <= 96, "{size}");
     }
 
     #[test]

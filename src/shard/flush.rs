@@ -21,7 +21,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return;
         }
         let Some(conn) = self.conns.entry_mut(key) else { return self.out.clear() };
-        if conn.outbox.is_some() {
+        if conn.outbox.is_some() || conn.is_corked {
             return self.queue_out(key);
         }
         let result = self.net.write(&mut conn.socket, &self.out);
@@ -85,7 +85,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     #[inline]
     pub(super) fn write_shared(&mut self, key: Key, shared: &Shared) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        if conn.outbox.is_some() {
+        if conn.outbox.is_some() || conn.is_corked {
             return self.queue_shared(key, shared.clone());
         }
         let result = self.net.write(&mut conn.socket, shared);
@@ -208,6 +208,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let heard = self.beat_now();
         loop {
             let Some(conn) = self.conns.entry_mut(key) else { return };
+            if conn.is_corked {
+                return;
+            }
             let Some(outbox) = conn.outbox.as_ref().filter(|outbox| !outbox.is_empty()) else { break };
             let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
             let count = outbox.fill(&mut slices);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::mailbox::{Asker, Letter, ReplyTo};
-use crate::hub::Publication;
+use super::conn::Stage;
+use super::mailbox::{Asker, Letter};
 use crate::hub::home::{self, Published, Shards};
+use crate::hub::{Item, Publication};
 use crate::net::Net;
 use crate::session::Handler;
 
@@ -27,12 +28,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
     fn handle(&mut self, letter: Letter) {
         let now = self.now();
         match letter {
-            Letter::Subscribe { channel, options, reply_to, joining } => {
+            Letter::Subscribe { channel, options, reply_to, joining, ticket } => {
                 let outcome = self.home.subscribe(now, &channel, &options, &joining).map(Box::new);
                 self.counters.channels.set(self.home.len() as u64);
-                self.post.send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome });
+                self.post.send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome, ticket });
             }
-            Letter::Subscribed { channel, reply_to, outcome } => self.subscribed(&channel, reply_to, outcome),
+            Letter::Subscribed { channel, reply_to, outcome, ticket } => {
+                self.subscribed(&channel, reply_to, outcome, ticket);
+            }
             Letter::Unsubscribe { channel, member } => {
                 let was_counted = self.home.unsubscribe(now, &channel, member);
                 debug_assert!(was_counted, "a home hears only of subscribers that it counted");
@@ -55,11 +58,20 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 let answer = self.home.ask(now, &channel, &options, &question);
                 self.reply(asker, answer);
             }
-            Letter::Answered { reply_to, answer } => self.answered(reply_to, *answer),
+            Letter::Answered { reply_to, answer } => self.answered(reply_to, &answer),
             Letter::Deliver(publication) => {
-                self.local.deliver(publication);
+                self.local.deliver(Item::Publication(publication));
             }
-            Letter::Membership(_) | Letter::Order(_) | Letter::Verdict { .. } | Letter::Emulated { .. } => {}
+            Letter::Membership(membership) => {
+                self.local.deliver(Item::Membership(membership));
+            }
+            Letter::Order(order) => self.order(&order),
+            Letter::Verdict { reply_to, verdict } => {
+                if self.conns.entry(reply_to.conn).is_some_and(|conn| conn.stage == Stage::Open) {
+                    self.verdict(reply_to.conn, reply_to.request, *verdict);
+                }
+            }
+            Letter::Emulated { conn, data } => self.emulated(conn, &data),
             Letter::Channels { pattern, reply } => reply(self.home.channels(&pattern)),
             Letter::Drain => self.begin_drain(),
         }
@@ -82,8 +94,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// A home's answer to what a connection asked.
-    fn answered(&mut self, reply_to: ReplyTo, _answer: home::Answer) {
-        self.answer(reply_to.conn, |session, _, cx| session.published(reply_to.request, Ok(()), cx));
+    /// Sends out who came to this shard's channels, and who went, in this turn.
+    pub(super) fn tell_membership(&mut self) {
+        while let Some((membership, shards)) = self.home.take_membership(self.now()) {
+            for shard in shards {
+                self.post.send(shard, Letter::Membership(Arc::clone(&membership)));
+            }
+        }
+        self.handle_own_letters();
+        self.counters.history_bytes.set(self.home.history_bytes() as u64);
+        self.counters.presences.set(self.home.presence_count() as u64);
+        self.counters.joins_suppressed.set(self.home.suppressed_count());
     }
 }

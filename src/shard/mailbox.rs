@@ -7,13 +7,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::outside::{Grant, Verdict};
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
-use crate::hub::{Publication, home};
+use crate::hub::{ClientInfo, Publication, home};
+use crate::proto::centrifuge::filter::Filter;
 
 /// Where an answer goes: a connection's shard, its key, and the session's number for the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,49 @@ impl fmt::Debug for Asker {
     }
 }
 
+/// What a shard has to remember of a subscription until the home answers. The letters carry it there and back, so that
+/// nothing of it is kept in a connection that may be gone by then.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each was asked for or granted by itself")]
+pub struct Ticket {
+    /// Who asked for it.
+    pub cause: Cause,
+    /// Whether the subscriber can recover.
+    pub recoverable: bool,
+    /// Whether it is told the position.
+    pub positioned: bool,
+    /// Whether it asked to recover now.
+    pub was_recovering: bool,
+    /// Whether error 112 is wanted in place of `recovered: false`.
+    pub wants_unrecoverable_error: bool,
+    /// Whether it is told who comes and goes.
+    pub hears_joins: bool,
+    /// Whether it takes deltas.
+    pub takes_deltas: bool,
+    /// Whether it takes channels by number.
+    pub is_compact: bool,
+    /// Which publications it wants.
+    pub filter: Option<Box<Filter>>,
+    /// Who it is in this channel, where that differs.
+    pub info: Option<Arc<ClientInfo>>,
+    /// Unix time of its end in seconds; 0 for none.
+    pub expire_at_s: u64,
+    /// For the reply.
+    pub data: Vec<u8>,
+}
+
+/// Who asked for a subscription.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// The client, by a command.
+    #[default]
+    Command,
+    /// What was said of the client when it connected.
+    Connect,
+    /// The server's API.
+    Order,
+}
+
 /// Receives the channels of one home: names, and numbers of subscribers.
 pub type ChannelsReply = Box<dyn FnOnce(Vec<(Arc<str>, usize)>) + Send>;
 
@@ -58,6 +102,8 @@ pub enum Letter {
         reply_to: ReplyTo,
         /// What the home has to know of the subscriber.
         joining: Box<home::Joining>,
+        /// Comes back with the answer.
+        ticket: Option<Box<Ticket>>,
     },
     /// From a home: every publication after this one in the mailbox is for the subscriber.
     Subscribed {
@@ -67,6 +113,8 @@ pub enum Letter {
         reply_to: ReplyTo,
         /// Whether the home took the subscriber, and what it has for it.
         outcome: Result<Box<home::Joined>, home::Refused>,
+        /// As it was sent.
+        ticket: Option<Box<Ticket>>,
     },
     /// To a home: count one subscriber less.
     Unsubscribe {
@@ -222,18 +270,25 @@ pub struct Mailbox {
     letters: Mutex<Vec<Letter>>,
     /// Letters that wait, plus whatever else keeps the shard from taking more.
     load: AtomicUsize,
+    /// Changes under the lock only.
+    is_closed: AtomicBool,
     wake: Wake,
 }
 
 impl Mailbox {
     /// An empty mailbox; `wake` is called when it stops being empty.
     pub fn new(wake: Wake) -> Self {
-        Self { letters: Mutex::default(), load: AtomicUsize::new(0), wake }
+        Self { letters: Mutex::default(), load: AtomicUsize::new(0), is_closed: AtomicBool::new(false), wake }
     }
 
-    /// Appends letters, leaving `letters` empty.
+    /// Appends letters, leaving `letters` empty. Whoever waits for an answer to one that comes too late, behind
+    /// [`Mailbox::close`], learns it from the drop of what would have been called with it.
     pub fn put(&self, letters: &mut Vec<Letter>) {
         let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed.load(Relaxed) {
+            drop(queue);
+            return letters.clear();
+        }
         let was_empty = queue.is_empty();
         queue.append(letters);
         self.load.store(queue.len(), Relaxed);
@@ -252,6 +307,17 @@ impl Mailbox {
         let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         mem::swap(&mut *queue, letters);
         self.load.store(0, Relaxed);
+    }
+
+    /// The shard has ended: drops the letters that wait, and all that are still to come.
+    pub fn close(&self) {
+        let mut queue = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_closed.store(true, Relaxed);
+        self.load.store(0, Relaxed);
+        let unread = mem::take(&mut *queue);
+        drop(queue);
+        // Outside the lock: what a letter carries may do anything when it is dropped.
+        drop(unread);
     }
 
     /// Letters that wait.
@@ -379,5 +445,23 @@ mod tests {
             assert!(matches!(b.next_own(), Some(Letter::Unsubscribe { member, .. }) if member.shard == i));
         }
         assert_eq!((b.collect(), b.next_own().is_none(), a.hand_over()), (0, true, 0));
+    }
+
+    #[test]
+    fn a_closed_mailbox_drops_what_waits_and_what_comes() {
+        let mailbox = Mailbox::new(Box::new(|| {}));
+        let alive = Arc::new(());
+        let letter = || {
+            let held = Arc::clone(&alive);
+            let reply = Box::new(move |_| drop(held));
+            vec![Letter::Channels { pattern: String::new(), reply }]
+        };
+        mailbox.put(&mut letter());
+        assert_eq!((mailbox.len(), Arc::strong_count(&alive)), (1, 2));
+        mailbox.close();
+        assert_eq!((mailbox.len(), Arc::strong_count(&alive)), (0, 1));
+        let mut late = letter();
+        mailbox.put(&mut late);
+        assert_eq!((mailbox.len(), late.len(), Arc::strong_count(&alive)), (0, 0, 1));
     }
 }

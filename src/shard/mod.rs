@@ -5,17 +5,29 @@
 //! they speak by letters. The whole of it runs over any [`Net`], so tests drive it in a simulated world.
 
 mod accept;
+mod answers;
+mod batch;
+mod client;
 mod close;
+mod command;
 mod conn;
+mod connect;
+mod emulate;
 mod fanout;
 mod flush;
 mod letters;
 pub mod mailbox;
+mod orders;
 pub mod outside;
 mod receive;
 mod relief;
 mod subscribe;
+mod terms;
 mod time;
+mod verdict;
+mod views;
+
+pub use emulate::Secret;
 
 use std::io;
 use std::sync::Arc;
@@ -24,18 +36,19 @@ use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
-use crate::config::{Config, Limits, Timeouts};
+use crate::config::{ClientOptions, Config, Limits, Rates, Timeouts};
 use crate::hub::home::{self, Home, Now};
 use crate::hub::local::Local;
 use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
 use crate::proto::ws;
-use crate::session::{Action, Handler, Settings};
-use accept::Admission;
+use crate::session::{Action, Endpoints, Handler, Settings};
+use accept::{Admission, Admitted};
+use batch::Batch;
 use close::Drain;
 use conn::Conn;
-use fanout::Batch;
 use mailbox::{Mailbox, Post};
+use outside::Outside;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
 /// read empties it; small enough to stay in the core's cache.
@@ -65,6 +78,12 @@ pub struct Parts<N, H> {
     pub seed: u64,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
+    /// Answers what the shard cannot.
+    pub outside: Arc<dyn Outside>,
+    /// Signs the ids by which posted commands find their connection.
+    pub secret: Secret,
+    /// The endpoints that requests find.
+    pub endpoints: Endpoints,
     /// Unix time at which the shards' clock begins, in milliseconds.
     pub unix_epoch_ms: u64,
     /// Connections that this shard can hold: what its descriptor table allows.
@@ -91,6 +110,14 @@ pub struct Shard<N: Net, H: Handler> {
     timeouts: Timeouts,
     seed: u64,
     namespaces: Arc<Namespaces>,
+    outside: Arc<dyn Outside>,
+    secret: Secret,
+    policy: ClientOptions,
+    rates: Rates,
+    /// Clients that connect: in this shard, and from each address.
+    admitted: Admitted,
+    /// Seconds between heartbeats, as told to clients; 0 when there are none.
+    ping_s: u32,
     unix_epoch_ms: u64,
     /// Others do not keep up: nothing is read from clients in this turn.
     is_congested: bool,
@@ -131,6 +158,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             publication_budget,
             seed,
             namespaces,
+            outside,
+            secret,
+            endpoints,
             unix_epoch_ms,
             capacity,
         } = parts;
@@ -145,8 +175,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     history_bytes_max: limits.history_bytes_max / mailboxes.len().max(1),
                     join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max)
                         .unwrap_or(u32::MAX),
-                    history_meta_ttl_ms: 30 * 24 * 3_600_000,
-                    recovery_max: 300,
+                    history_meta_ttl_ms: namespaces.history_meta_ttl_ms,
+                    recovery_max: match config.client.recovery_max_publication_limit {
+                        0 => usize::MAX,
+                        count => count,
+                    },
                 },
                 seed ^ u64::from(shard).rotate_left(48),
             ),
@@ -156,19 +189,25 @@ impl<N: Net, H: Handler> Shard<N, H> {
             admission: Admission::new(counters, limits.connections_max),
             drain: None,
             settings: Settings {
-                websocket_path: config.websocket_path.clone(),
+                endpoints,
                 head_bytes_max: limits.head_bytes_max,
                 ws: ws::Limits {
                     frame_bytes_max: limits.frame_bytes_max,
                     message_bytes_max: limits.message_bytes_max,
                 },
                 channel_name_bytes_max: limits.channel_name_bytes_max,
-                ping_s: config.timeouts.ping_interval_ms.div_ceil(1000),
+                limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
             },
             limits,
             timeouts: config.timeouts.clone(),
             seed,
             namespaces,
+            outside,
+            secret,
+            policy: config.client.clone(),
+            rates: config.rates.clone(),
+            admitted: Admitted::default(),
+            ping_s: u32::try_from(config.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             unix_epoch_ms,
             now_us,
             events: Vec::with_capacity(1024),
@@ -204,8 +243,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.resume_unread();
         self.accept();
         self.expire();
+        self.home.expire(self.now());
         self.drain_step();
         self.handle_letters();
+        self.tell_membership();
         self.fan_out();
         self.flush_dirty();
         self.handle_own_letters();

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::mailbox::ReplyTo;
-use crate::proto::centrifuge::Error;
+use crate::proto::centrifuge::codes::{Disconnect, Error};
 
 /// Answers what shards ask. One per process; called in the shards' threads, so it must not block.
 pub trait Outside: Debug + Send + Sync {
@@ -259,4 +259,27 @@ pub struct Overrides {
     pub force_recovery: Option<bool>,
     /// Whether it knows its position.
     pub force_positioning: Option<bool>,
+}
+
+/// Answers nothing: for servers without tokens and hooks, and for tests. Every token is invalid.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+impl Outside for Nobody {
+    fn verify_now(&self, token: &Token<'_>, _now_unix_s: u64) -> Option<Verdict> {
+        let Disconnect { code, reason } = Disconnect::INVALID_TOKEN;
+        let invalid = Rejected::Disconnect { code, reason: reason.to_owned() };
+        Some(match token {
+            Token::Connection(_) => Verdict::Connection(Err(invalid)),
+            Token::Subscription(_) => Verdict::Subscription(Err(invalid)),
+        })
+    }
+
+    fn ask(&self, _reply_to: ReplyTo, _question: Question) -> Result<(), Busy> {
+        Err(Busy)
+    }
+
+    fn has_hook(&self, _hook: Hook) -> bool {
+        false
+    }
 }

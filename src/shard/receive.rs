@@ -138,6 +138,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
     fn after_progress(&mut self, key: Key, was_head: bool, awaited_connect: bool) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.session.is_head() {
+            // A request that was answered may be followed by another, within the time that the first had.
+            if conn.session.held_bytes() == 0 {
+                self.set_due(key, self.timeouts.handshake_ms);
+            }
             return;
         }
         let awaits_connect = conn.session.awaits_connect();
@@ -178,6 +182,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             now_ms: self.now_us / 1000,
             settings: &self.settings,
             client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
+            user: conn.client.as_ref().map_or("", |client| client.user()),
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,

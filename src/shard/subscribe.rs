@@ -8,15 +8,21 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::Shard;
+use super::answers::error_of;
+use super::client::{Client, Detail, Pending, result_of};
 use super::conn::{Conn, Stage, Sub, SubState};
-use super::mailbox::{Asker, Letter, ReplyTo};
+use super::mailbox::{Cause, Letter, ReplyTo, Ticket};
+use super::views;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
-use crate::hub::local::{ChannelId, Local, Subscriber};
+use crate::hub::home::{Joined, Joining, Member};
+use crate::hub::local::{self, ChannelId, Local, Subscriber};
+use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, DataKind, Publication, home, home_of};
 use crate::net::Net;
-use crate::proto::centrifuge::Error;
-use crate::session::{Action, ClientId, Handler, Session};
+use crate::proto::centrifuge::codes::Error;
+use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
+use crate::session::{Action, Format, Handler, Session};
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Carries out what the session asked for.
@@ -28,10 +34,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
                 match action {
-                    Action::Subscribe { channel, request } => self.subscribe(key, &channel, request),
-                    Action::Unsubscribe { channel } => self.unsubscribe(key, &channel),
-                    Action::Publish { channel, is_text, data, request } => {
-                        self.publish(key, channel, is_text, data, request);
+                    Action::Command { id, request } => self.command(key, id, request),
+                    Action::Early { id, request } => self.early(key, id, request),
+                    Action::Join { channel } => self.join(key, &channel),
+                    Action::Leave { channel } => self.unsubscribe(key, &channel),
+                    Action::Broadcast { channel, is_text, data } => {
+                        self.broadcast(key, channel, is_text, data);
                     }
                     Action::SetTimer { at_ms } => {
                         if let Some(Conn { session: Session::Raw(raw), .. }) = self.conns.entry_mut(key) {
@@ -39,46 +47,77 @@ impl<N: Net, H: Handler> Shard<N, H> {
                             self.arm(key);
                         }
                     }
+                    Action::Emulate { session, data } => self.emulate(&session, data),
                 }
             }
         }
     }
 
-    fn home_of(&self, channel: &str) -> u16 {
+    pub(super) fn home_of(&self, channel: &str) -> u16 {
         home_of(channel, self.seed, self.post.shard_count())
     }
 
-    fn subscribe(&mut self, key: Key, channel: &Arc<str>, request: u32) {
+    /// Whether a connection may have this subscription beside those that it has.
+    pub(super) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Error> {
+        let Some(conn) = self.conns.entry(key) else { return Err(Error::INTERNAL) };
+        let is_asked = |client: &Client| {
+            client
+                .pending
+                .iter()
+                .any(|one| matches!(one, Pending::Subscribe { ask, .. } if ask.channel == channel))
+        };
+        let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
+        if is_known || conn.client.as_deref().is_some_and(is_asked) {
+            Err(Error::ALREADY_SUBSCRIBED)
+        } else if conn.subs.len() >= self.limits.channels_per_connection_max {
+            Err(Error::LIMIT_EXCEEDED)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Adds a raw connection to a group.
+    fn join(&mut self, key: Key, channel: &Arc<str>) {
+        let outcome = self.has_room_for(key, channel).and_then(|()| self.options(channel));
+        let options = match outcome {
+            Ok(options) => options,
+            Err(error) => {
+                return self
+                    .answer(key, |session, handler, cx| session.joined(channel, Err(error), handler, cx));
+            }
+        };
+        let joining = Joining {
+            member: self.member(key),
+            info: None,
+            in_presence: false,
+            tells_join: false,
+            wants_position: false,
+            recover: None,
+        };
+        self.enter(key, channel, &options, 0, Box::new(joining), None);
+    }
+
+    /// Asks a channel's home to count the connection. [`Shard::has_room_for`] was asked before.
+    pub(super) fn enter(
+        &mut self,
+        key: Key,
+        channel: &Arc<str>,
+        options: &Arc<ChannelOptions>,
+        request: u32,
+        joining: Box<Joining>,
+        ticket: Option<Box<Ticket>>,
+    ) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Open {
             // Closed between asking and acting: it has left its channels and must not enter another.
             return;
         }
-        let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
-        let error = if is_known {
-            Error::ALREADY_SUBSCRIBED
-        } else if conn.subs.len() >= self.limits.channels_per_connection_max {
-            Error::LIMIT_EXCEEDED
-        } else {
-            let id = self.local.acquire(channel);
-            conn.subs.push(Sub::pending(id, request));
-            let reply_to = ReplyTo { shard: self.post.shard(), conn: key, request };
-            let channel = Arc::clone(self.local.name(id));
-            let home = self.home_of(&channel);
-            let joining = Box::new(home::Joining {
-                member: self.member(key),
-                info: None,
-                in_presence: false,
-                tells_join: false,
-                wants_position: false,
-                recover: None,
-            });
-            let options = Arc::clone(&self.namespaces.without_namespace);
-            return self.post.send(home, Letter::Subscribe { channel, options, reply_to, joining });
-        };
-        self.answer(key, |session, handler, cx| {
-            session.subscribed(channel, request, Err(error), handler, cx)
-        });
+        let id = self.local.acquire(channel);
+        conn.subs.push(Sub::pending(id, request));
+        let reply_to = self.reply_to(key, request);
+        let (channel, options) = (Arc::clone(self.local.name(id)), Arc::clone(options));
+        let home = self.home_of(&channel);
+        self.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
     }
 
     /// A home's answer to a subscription.
@@ -86,57 +125,178 @@ impl<N: Net, H: Handler> Shard<N, H> {
         &mut self,
         channel: &Arc<str>,
         reply_to: ReplyTo,
-        outcome: Result<Box<home::Joined>, home::Refused>,
+        outcome: Result<Box<Joined>, home::Refused>,
+        ticket: Option<Box<Ticket>>,
     ) {
-        let key = reply_to.conn;
+        let (key, request) = (reply_to.conn, reply_to.request);
         let id = self.local.channel_id(channel);
         let pending = id.and_then(|id| {
             let conn = self.conns.entry_mut(key)?;
             let slot = conn.slot_of(id)?;
-            (conn.subs[slot].state() == SubState::Pending(reply_to.request)).then_some((id, slot))
+            (conn.subs[slot].state() == SubState::Pending(request)).then_some((id, slot))
         });
         let Some((id, slot)) = pending else {
             if outcome.is_ok() {
-                let (channel, member) = (Arc::clone(channel), self.member(key));
+                // Who has meanwhile subscribed anew stays in the channel's presence.
+                let is_back =
+                    id.is_some_and(|id| self.conns.entry(key).is_some_and(|c| c.slot_of(id).is_some()));
+                let shard = self.post.shard();
+                let member = if is_back { Member::nobody(shard) } else { self.member(key) };
+                let channel = Arc::clone(channel);
                 self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
             }
             return;
         };
-        let outcome = match outcome {
-            Ok(joined) => {
-                self.activate(key, id, slot, joined.seq);
-                Ok(())
-            }
-            Err(_) => {
-                let Some(conn) = self.conns.entry_mut(key) else { return };
-                remove_slot(conn, slot, &mut self.local);
-                self.local.release(id);
-                Err(Error::LIMIT_EXCEEDED)
-            }
+        if let (Ok(joined), Some(Ticket { was_recovering: true, .. })) = (&outcome, ticket.as_deref()) {
+            let counter =
+                if joined.recovered { &self.counters.recoveries } else { &self.counters.recoveries_failed };
+            counter.add(1);
+        }
+        let unrecovered = |joined: &Joined, ticket: &Ticket| {
+            ticket.wants_unrecoverable_error && ticket.was_recovering && !joined.recovered
         };
-        self.answer(key, |session, handler, cx| {
-            session.subscribed(channel, reply_to.request, outcome, handler, cx);
-        });
+        match (outcome, ticket) {
+            (Ok(joined), None) => {
+                self.activate(key, id, slot, &joined, None);
+                self.answer(key, |session, handler, cx| session.joined(channel, Ok(()), handler, cx));
+            }
+            (Ok(joined), Some(ticket)) if unrecovered(&joined, &ticket) => {
+                let (channel, member) = (Arc::clone(channel), self.member(key));
+                self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+                self.drop_pending(key, id, slot);
+                self.fail(key, request, &Error::UNRECOVERABLE_POSITION);
+            }
+            (Ok(joined), Some(mut ticket)) => {
+                self.activate(key, id, slot, &joined, Some(&mut ticket));
+                self.welcome(key, id, request, joined, ticket);
+            }
+            (Err(refused), ticket) => {
+                let error = error_of(refused);
+                self.drop_pending(key, id, slot);
+                match ticket.map(|ticket| ticket.cause) {
+                    None => {
+                        self.answer(key, |s, handler, cx| s.joined(channel, Err(error), handler, cx));
+                    }
+                    Some(Cause::Command) => self.fail(key, request, &error),
+                    Some(Cause::Connect) => self.one_less_to_wait_for(key, None),
+                    Some(Cause::Order) => {}
+                }
+            }
+        }
     }
 
-    fn activate(&mut self, key: Key, id: ChannelId, slot: usize, after_seq: u64) {
+    /// Takes out a subscription that did not come about.
+    fn drop_pending(&mut self, key: Key, id: ChannelId, slot: usize) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let format = conn.session.format() as u8;
+        remove_slot(conn, slot, &mut self.local);
+        self.local.release(id);
+    }
+
+    /// Tells a Centrifuge client that it is subscribed.
+    fn welcome(&mut self, key: Key, id: ChannelId, request: u32, joined: Box<Joined>, ticket: Box<Ticket>) {
+        let unix_ms = self.now().unix_ms;
+        let channel = Arc::clone(self.local.name(id));
+        let number = if ticket.is_compact { i64::from(id) + 1 } else { 0 };
+        let publications = views::publications(&joined.publications, ticket.takes_deltas);
+        let result = SubscribeResult {
+            publications: &publications,
+            id: number,
+            ..result_of(&joined, &ticket, unix_ms)
+        };
+        match ticket.cause {
+            Cause::Command => {
+                self.answer(key, |session, _, cx| session.answer(request, &Answer::Subscribe(result), cx));
+            }
+            Cause::Order => {
+                self.answer(key, |session, _, cx| {
+                    session.push(ChannelRef::Name(&channel), &Push::Subscribe(result), cx);
+                });
+            }
+            Cause::Connect => {
+                drop(publications);
+                return self.one_less_to_wait_for(key, Some((channel, joined, ticket)));
+            }
+        }
+        self.arm(key);
+    }
+
+    /// Makes a pending subscription one that publications are delivered to.
+    fn activate(
+        &mut self,
+        key: Key,
+        id: ChannelId,
+        slot: usize,
+        joined: &Joined,
+        ticket: Option<&mut Ticket>,
+    ) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let mut flags = 0;
+        let mut format = Format::Raw;
+        if let (Some(ticket), Session::Centrifuge(session)) = (ticket, &conn.session) {
+            format = session.format(ticket.takes_deltas, ticket.is_compact);
+            for (is_set, flag) in [
+                (ticket.filter.is_some(), local::FILTERED),
+                (ticket.hears_joins, local::JOINS),
+                (ticket.takes_deltas, local::DELTA),
+            ] {
+                flags |= if is_set { flag } else { 0 };
+            }
+            let is_server_side = ticket.cause != Cause::Command;
+            if is_server_side || ticket.filter.is_some() || ticket.info.is_some() || ticket.expire_at_s > 0 {
+                conn.client.get_or_insert_default().details.push(Detail {
+                    channel: id,
+                    info: ticket.info.take(),
+                    expire_at_s: ticket.expire_at_s,
+                    filter: ticket.filter.take(),
+                    is_server_side,
+                });
+            }
+        }
         let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
-        let subscriber = Subscriber { conn: key.index(), slot: slot_number, format, flags: 0 };
-        conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, after_seq));
+        let subscriber =
+            Subscriber { conn: key.index(), slot: slot_number, format: format.to_number(), flags };
+        conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, joined.seq));
         self.counters.subscriptions.add(1);
     }
 
-    fn unsubscribe(&mut self, key: Key, channel: &str) {
+    /// Ends a subscription, if there is one, because its client said so.
+    pub(super) fn unsubscribe(&mut self, key: Key, channel: &str) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        // One that outsiders were asked about has not begun; its client is told what it would have been told of one that had.
+        let asked = conn.client.as_mut().and_then(|client| {
+            let is_it =
+                |one: &Pending| matches!(one, Pending::Subscribe { ask, .. } if ask.channel == channel);
+            client
+                .pending
+                .iter()
+                .find(|one| is_it(one))
+                .map(Pending::id)
+                .and_then(|id| client.take_pending(id))
+        });
+        let slot = self.local.channel_id(channel).and_then(|id| conn.slot_of(id));
+        let state = slot.map(|slot| conn.subs[slot].state());
+        if let Some(slot) = slot {
+            self.end_subscription(key, slot);
+        }
+        let waiting = asked.map(|pending| pending.id()).or(match state {
+            Some(SubState::Pending(request)) => Some(request),
+            Some(SubState::Active(_)) | None => None,
+        });
+        if let Some(request) = waiting.filter(|&request| request != 0) {
+            // Nobody waits for the answer any more, but the client waits for one.
+            let answer = Answer::Subscribe(SubscribeResult::default());
+            self.answer(key, |session, _, cx| session.answer(request, &answer, cx));
+        }
+    }
+
+    /// Ends a subscription because the server says so, and tells its client.
+    pub(super) fn end_by_server(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(slot) = self.local.channel_id(channel).and_then(|id| conn.slot_of(id)) else { return };
-        let state = conn.subs[slot].state();
         self.end_subscription(key, slot);
-        if let SubState::Pending(request) = state {
-            // Nobody waits for the home's answer any more, but the client waits for one.
-            self.answer(key, |session, _, cx| session.withdrawn(request, cx));
-        }
+        self.answer(key, |session, _, cx| {
+            session.push(ChannelRef::Name(channel), &Push::Unsubscribe { code, reason }, cx);
+        });
     }
 
     /// Ends all subscriptions of a connection.
@@ -150,6 +310,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let sub = remove_slot(conn, slot, &mut self.local);
         let id = sub.channel();
+        if let Some(client) = conn.client.as_mut() {
+            client.forget(id);
+        }
         if let SubState::Active(position) = sub.state() {
             let Self { local, conns, .. } = self;
             local.remove(id, position, |moved, to| {
@@ -165,22 +328,21 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.local.release(id);
     }
 
-    fn publish(&mut self, key: Key, channel: Arc<str>, is_text: bool, data: Vec<u8>, request: Option<u32>) {
-        let client = ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() };
-        let client = client.to_string().into_boxed_str();
+    /// Publishes a raw connection's message.
+    fn broadcast(&mut self, key: Key, channel: Arc<str>, is_text: bool, data: Vec<u8>) {
+        let Ok(options) = self.options(&channel) else { return };
+        let client = self.client_id(key).to_string().into_boxed_str();
         let info = Some(Arc::new(ClientInfo { client, ..ClientInfo::default() }));
         let home = self.home_of(&channel);
         let data = Shared::new(data, &self.publication_budget);
         let kind = if is_text { DataKind::Text } else { DataKind::Binary };
         let publication = Box::new(Publication { info, ..Publication::new(channel, kind, data) });
-        let reply_to = request.map(|request| ReplyTo { shard: self.post.shard(), conn: key, request });
-        let options = Arc::clone(&self.namespaces.without_namespace);
-        let (terms, asker) = (home::Terms::default(), reply_to.map(Asker::Conn));
-        self.post.send(home, Letter::Publish { publication, options, terms, asker });
+        let terms = home::Terms::default();
+        self.post.send(home, Letter::Publish { publication, options, terms, asker: None });
     }
 
-    fn member(&self, key: Key) -> home::Member {
-        home::Member { shard: self.post.shard(), conn: key.to_token() }
+    pub(super) fn member(&self, key: Key) -> Member {
+        Member { shard: self.post.shard(), conn: key.to_token() }
     }
 
     /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn.
@@ -189,13 +351,24 @@ impl<N: Net, H: Handler> Shard<N, H> {
         key: Key,
         call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>),
     ) {
+        self.with_answer(key, call);
+    }
+
+    /// The same, with a result; `None` when the connection is gone.
+    pub(super) fn with_answer<R>(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>) -> R,
+    ) -> Option<R> {
         // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
         let waiting = std::mem::take(&mut self.actions);
-        if self.with_session(key, call).is_some() {
+        let result = self.with_session(key, call);
+        if result.is_some() {
             self.queue_out(key);
             self.act(key);
         }
         self.actions = waiting;
+        result
     }
 }
 

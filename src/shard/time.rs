@@ -42,14 +42,23 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
         let unread = if self.unread.is_empty() { None } else { Some(now_ms + u64::from(self.is_congested)) };
         let paused = self.admission.paused_until_ms.filter(|_| accepts);
-        let next = [self.wheel.next(), step, unread, paused].into_iter().flatten().min()?;
+        let next = [self.wheel.next(), step, unread, paused, self.home.next_expiry_ms()]
+            .into_iter()
+            .flatten()
+            .min()?;
         Some(next.saturating_sub(now_ms))
     }
 
     /// Sets the connection's entry in the wheel.
     pub(super) fn arm(&mut self, key: Key) {
         if let Some(conn) = self.conns.entry(key) {
-            self.wheel.set(key.index(), conn.deadline_ms());
+            let ends = conn.client.as_ref().and_then(|client| {
+                let policy = &self.policy;
+                client.ends_at_ms(policy.expired_close_delay_ms, policy.expired_sub_close_delay_ms)
+            });
+            // From Unix time to the shard's clock.
+            let ends_ms = ends.map_or(u64::MAX, |unix_ms| unix_ms.saturating_sub(self.unix_epoch_ms));
+            self.wheel.set(key.index(), conn.deadline_ms().min(ends_ms));
         }
     }
 
@@ -99,6 +108,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             raw.timer_at_ms = None;
             self.handler_timer(key);
         }
+        self.expire_client(key);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.due > now {
             return self.arm(key);
@@ -145,6 +155,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             conn.awaits_pong = false;
             self.set_due(key, interval_ms.saturating_sub(self.timeouts.pong_timeout_ms));
             return;
+        }
+        if !conn.session.answers_pings() {
+            conn.session.ping(&mut self.out);
+            self.counters.heartbeats_sent.add(1);
+            self.set_due(key, interval_ms);
+            return self.write_out(key);
         }
         // Something heard in this very beat, but before, is no answer.
         conn.heard = conn.heard.min(now.saturating_sub(1));

@@ -100,6 +100,10 @@ impl Net for SimNet {
         self.write(socket, &bytes)
     }
 
+    fn peer(&self, _socket: &SimSocket) -> Option<std::net::IpAddr> {
+        None
+    }
+
     fn shutdown_write(&mut self, socket: &mut SimSocket) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
         if world.links[socket.id].is_reset {

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use throng::base::budget::Budget;
 use throng::base::counters::Counters;
+use throng::server;
 use throng::shard::mailbox::{Letter, Mailbox};
-use throng::shard::{Parts, Shard, Turn};
+use throng::shard::outside::Nobody;
+use throng::shard::{Parts, Secret, Shard, Turn};
 
 use crate::book::Book;
 use crate::client::{Circumstances, Client, Conduct};
@@ -99,7 +101,10 @@ impl Run {
                     budget: budget.clone(),
                     publication_budget: publication_budget.clone(),
                     seed,
-                    namespaces: Arc::default(),
+                    namespaces: Arc::clone(&plan.config.namespaces),
+                    outside: Arc::new(Nobody),
+                    secret: Secret::default(),
+                    endpoints: server::endpoints(&plan.config, "node"),
                     unix_epoch_ms: 1_700_000_000_000,
                     capacity: plan.capacity,
                 };

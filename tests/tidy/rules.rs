@@ -61,6 +61,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         crates: &[
             "data_encoding",
             "tungstenite",
+            "form_urlencoded",
             "httparse",
             "serde",
             "serde_json",

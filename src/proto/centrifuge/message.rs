@@ -20,7 +20,7 @@ pub enum Encoding {
 }
 
 /// One command: an id and a request.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Command<'a> {
     /// Chosen by the client and repeated in the reply; 0 when none is expected.
     pub id: u32,
@@ -29,7 +29,7 @@ pub struct Command<'a> {
 }
 
 /// What a command asks for.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Request<'a> {
     /// An empty command: the answer to the server's ping.
     Pong,
@@ -143,7 +143,7 @@ pub const FLAG_COMPACTION: i64 = 1;
 pub const FLAG_UNRECOVERABLE_ERROR: i64 = 2;
 
 /// What was published in a channel.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct HistoryRequest<'a> {
     /// Name of the channel.
     pub channel: Cow<'a, str>,

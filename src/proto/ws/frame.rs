@@ -112,14 +112,14 @@ pub fn put_frame(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Makes one text message of what was appended to `out` since `start`; nothing when nothing was.
-pub fn wrap_text(out: &mut Vec<u8>, start: usize) {
+/// Makes one message of what was appended to `out` since `start`; nothing when nothing was.
+pub fn wrap(out: &mut Vec<u8>, start: usize, kind: Kind) {
     let length = out.len() - start;
     if length == 0 {
         return;
     }
     // The header's size is known only now: append it, then turn it to the front.
-    put_header(out, Kind::Text.opcode(), length);
+    put_header(out, kind.opcode(), length);
     out[start..].rotate_left(length);
 }
 
@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(&out[..out.len() - length], header);
             let mut text = b"x".to_vec();
             text.extend(std::iter::repeat_n(7, length));
-            wrap_text(&mut text, 1);
+            wrap(&mut text, 1, Kind::Text);
             assert_eq!(text.len(), 1 + if length == 0 { 0 } else { header.len() + length });
             assert!(text[1..].ends_with(&vec![7; length]));
         }

@@ -1,0 +1,46 @@
+//! A chat that remembers: rooms with presence, a history, and recovery of what a client missed, over the Centrifuge
+//! protocol. There is no code for messages here, since channels and their options are all that it takes.
+//!
+//! `cargo run --example chat`, then open `http://127.0.0.1:8000/` twice. `examples/chat.html` is what is served there;
+//! any Centrifuge client may come, too. Anyone who reaches the server may read and write every room: where it matters
+//! who comes, give clients tokens (`Config::outside`) and take the word `anonymous` out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use throng::config::ClientOptions;
+use throng::hub::options::{ChannelOptions, Namespaces};
+use throng::{Config, NoHandler, Server};
+
+/// Channels `chat:…` are rooms; no other channels exist.
+pub fn config() -> Config {
+    let room = ChannelOptions {
+        presence: true,
+        join_leave: true,
+        force_push_join_leave: true,
+        history_size: 100,
+        history_ttl_ms: 10 * 60 * 1000,
+        force_recovery: true,
+        allow_subscribe_for_anonymous: true,
+        allow_publish_for_subscriber: true,
+        allow_presence_for_subscriber: true,
+        allow_history_for_subscriber: true,
+        ..ChannelOptions::default()
+    };
+    let named = HashMap::from([("chat".to_owned(), Arc::new(room))]);
+    Config {
+        control: None,
+        client: ClientOptions { allow_anonymous_connect_without_token: true, ..ClientOptions::default() },
+        namespaces: Arc::new(Namespaces { named, ..Namespaces::default() }),
+        page: Some(include_str!("chat.html")),
+        ..Config::default()
+    }
+}
+
+fn main() -> std::io::Result<()> {
+    let mut server = Server::start(&config(), |_shard| NoHandler)?;
+    server.heed_signals()?;
+    println!("http://{}/", server.addresses()[0]);
+    println!("{}", server.wait()?); // until Ctrl-C; then clients are asked to come back later
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Results as JSON, written straight into the answer. Fields that say nothing are left out, as Centrifugo does.
+
+use std::sync::Arc;
+
+use super::ApiError;
+use crate::hub::{ClientInfo, DataKind, Position, Publication};
+use crate::proto::centrifuge::reply::{put_binary_as_json, put_string, put_text_as_json};
+use crate::server::{Failure, History, Info, PresenceStats};
+
+/// Writes the fields of an object, with commas between them.
+struct Fields<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn begin(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, is_first: true }
+    }
+
+    /// Begins a field: its value follows in what is returned.
+    fn field(&mut self, name: &str) -> &mut Vec<u8> {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.push(b',');
+        }
+        put_string(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        let out = self.field(name);
+        put_number(out, number);
+    }
+
+    fn number_unless_0(&mut self, name: &str, number: u64) {
+        if number != 0 {
+            self.number(name, number);
+        }
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        put_string(self.field(name), text);
+    }
+
+    fn text_unless_empty(&mut self, name: &str, text: &str) {
+        if !text.is_empty() {
+            self.text(name, text);
+        }
+    }
+
+    fn json_unless_empty(&mut self, name: &str, json: &[u8]) {
+        if !json.is_empty() {
+            self.field(name).extend_from_slice(json);
+        }
+    }
+
+    fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(number.to_string().as_bytes());
+}
+
+/// Writes what stands in an array or between the braces of an object, with commas between.
+fn put_each<T>(out: &mut Vec<u8>, all: impl IntoIterator<Item = T>, mut put: impl FnMut(&mut Vec<u8>, T)) {
+    for (at, one) in all.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        put(out, one);
+    }
+}
+
+/// An error by itself.
+pub(super) fn put_error(out: &mut Vec<u8>, error: &ApiError) {
+    let mut fields = Fields::begin(out);
+    fields.number("code", error.code.into());
+    fields.text("message", &error.message);
+    fields.end();
+}
+
+/// An answer that tells an error.
+pub(super) fn put_failed(out: &mut Vec<u8>, error: &ApiError) {
+    out.extend_from_slice(b"{\"error\":");
+    put_error(out, error);
+    out.push(b'}');
+}
+
+pub(super) fn put_nothing(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{}");
+}
+
+pub(super) fn put_position(out: &mut Vec<u8>, position: &Position) {
+    let mut fields = Fields::begin(out);
+    put_position_fields(&mut fields, position);
+    fields.end();
+}
+
+fn put_position_fields(fields: &mut Fields<'_>, position: &Position) {
+    fields.number_unless_0("offset", position.offset);
+    fields.text_unless_empty("epoch", &position.epoch);
+}
+
+pub(super) fn put_responses(out: &mut Vec<u8>, positions: &[Result<Position, Failure>]) {
+    out.extend_from_slice(b"{\"responses\":[");
+    put_each(out, positions, |out, position| match position {
+        Ok(position) => {
+            out.extend_from_slice(b"{\"result\":");
+            put_position(out, position);
+            out.push(b'}');
+        }
+        Err(failure) => put_failed(out, &(*failure).into()),
+    });
+    out.extend_from_slice(b"]}");
+}
+
+fn put_client(out: &mut Vec<u8>, client: &ClientInfo) {
+    let mut fields = Fields::begin(out);
+    fields.text("user", &client.user);
+    fields.text("client", &client.client);
+    fields.json_unless_empty("conn_info", &client.conn_info);
+    fields.json_unless_empty("chan_info", &client.chan_info);
+    fields.end();
+}
+
+pub(super) fn put_presence(out: &mut Vec<u8>, clients: &[Arc<ClientInfo>]) {
+    out.extend_from_slice(b"{\"presence\":{");
+    put_each(out, clients, |out, client| {
+        put_string(out, &client.client);
+        out.push(b':');
+        put_client(out, client);
+    });
+    out.extend_from_slice(b"}}");
+}
+
+pub(super) fn put_presence_stats(out: &mut Vec<u8>, stats: PresenceStats) {
+    let mut fields = Fields::begin(out);
+    fields.number("num_clients", stats.client_count.into());
+    fields.number("num_users", stats.user_count.into());
+    fields.end();
+}
+
+fn put_publication(out: &mut Vec<u8>, publication: &Publication) {
+    let mut fields = Fields::begin(out);
+    let data = fields.field("data");
+    match publication.kind {
+        DataKind::Json => data.extend_from_slice(&publication.data),
+        DataKind::Text => put_text_as_json(data, &publication.data),
+        DataKind::Binary => put_binary_as_json(data, &publication.data),
+    }
+    if let Some(info) = &publication.info {
+        put_client(fields.field("info"), info);
+    }
+    fields.number_unless_0("offset", publication.offset);
+    if !publication.tags.is_empty() {
+        let tags = fields.field("tags");
+        tags.push(b'{');
+        put_each(tags, &publication.tags, |out, (name, value)| {
+            put_string(out, name);
+            out.push(b':');
+            put_string(out, value);
+        });
+        tags.push(b'}');
+    }
+    fields.end();
+}
+
+pub(super) fn put_history(out: &mut Vec<u8>, history: &History) {
+    let mut fields = Fields::begin(out);
+    let publications = fields.field("publications");
+    publications.push(b'[');
+    put_each(publications, &history.publications, |out, publication| put_publication(out, publication));
+    publications.push(b']');
+    put_position_fields(&mut fields, &history.position);
+    fields.end();
+}
+
+pub(super) fn put_channels(out: &mut Vec<u8>, channels: &[(Arc<str>, usize)]) {
+    out.extend_from_slice(b"{\"channels\":{");
+    put_each(out, channels, |out, (name, count)| {
+        put_string(out, name);
+        out.extend_from_slice(b":{\"num_clients\":");
+        put_number(out, *count as u64);
+        out.push(b'}');
+    });
+    out.extend_from_slice(b"}}");
+}
+
+/// Users are not counted: a number that is wrong would be worse than none.
+pub(super) fn put_info(out: &mut Vec<u8>, info: &Info) {
+    out.extend_from_slice(b"{\"nodes\":[");
+    let mut fields = Fields::begin(out);
+    fields.text("uid", &info.uid);
+    fields.text("name", &info.name);
+    fields.text("version", info.version);
+    fields.number("num_clients", info.client_count);
+    fields.number("num_channels", info.channel_count);
+    fields.number("num_subs", info.subscription_count);
+    fields.number("uptime", info.uptime_s);
+    fields.end();
+    out.extend_from_slice(b"]}");
+}
+
+pub(super) fn put_called(out: &mut Vec<u8>, result: &[u8]) {
+    let mut fields = Fields::begin(out);
+    fields.json_unless_empty("data", result);
+    fields.end();
+}

@@ -1,0 +1,301 @@
+//! What each method does: a body becomes a call of the node's, its outcome the result in the answer.
+//!
+//! Invariant: [`Calls::begin`] sends all letters of a command, [`Calls::finish`] only waits; so a batch may begin all of
+//! its commands before it waits for the first. A broadcast alone goes on sending while it waits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use data_encoding::BASE64_MIME;
+use serde_json::value::RawValue;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::body::{Batch, Channel, Command, Connections, Publish, Rpc, StreamPosition, Switch};
+use super::{ApiError, Methods, answer};
+use crate::hub::home::HistoryFilter;
+use crate::hub::{ClientInfo, DataKind, Position};
+use crate::proto::centrifuge::Error;
+use crate::server::{Failure, History, Node, Pending, PresenceStats, PublishOptions};
+use crate::shard::mailbox::Target;
+use crate::shard::outside::{Grant, Overrides};
+
+/// Commands of a parallel batch that are on their way at a time.
+const AT_ONCE_MAX: usize = 1024;
+/// 2000: the server unsubscribed the client, which does not subscribe again.
+const UNSUBSCRIBE: (u32, &str) = (2000, "server unsubscribe");
+/// 3503: the server disconnected the client, which does not connect again.
+const DISCONNECT: (u16, &str) = (3503, "force disconnect");
+
+/// The methods.
+#[derive(Debug)]
+pub(super) struct Calls {
+    node: Node,
+    methods: Methods,
+}
+
+type Positions<'a> = Pin<Box<dyn Future<Output = Vec<Result<Position, Failure>>> + Send + 'a>>;
+type Names = Pin<Box<dyn Future<Output = Result<Vec<(Arc<str>, usize)>, Failure>> + Send>>;
+
+/// A command whose letters are sent.
+pub(super) enum Begun<'a> {
+    Failed(ApiError),
+    /// There is nothing to wait for, nor to tell.
+    Done,
+    Published(Pending<Position>),
+    Broadcast(Positions<'a>),
+    Presence(Pending<Vec<Arc<ClientInfo>>>),
+    PresenceStats(Pending<PresenceStats>),
+    History(Pending<History>),
+    Removed(Pending<()>),
+    Channels(Names),
+    Info,
+    Called(JoinHandle<Result<Vec<u8>, ApiError>>),
+}
+
+impl From<Result<(), Failure>> for Begun<'_> {
+    fn from(outcome: Result<(), Failure>) -> Self {
+        match outcome {
+            Ok(()) => Self::Done,
+            Err(failure) => Self::Failed(failure.into()),
+        }
+    }
+}
+
+impl Calls {
+    pub(super) fn new(node: Node, methods: Methods) -> Self {
+        Self { node, methods }
+    }
+
+    /// Sends what a command asks for.
+    pub(super) fn begin<'a>(&'a self, command: Command<'a>) -> Begun<'a> {
+        let node = &self.node;
+        match command {
+            Command::Publish(body) => match message(&body) {
+                Ok((data, options)) => Begun::Published(node.publish_checked(&body.channel, data, &options)),
+                Err(failure) => Begun::Failed(failure.into()),
+            },
+            Command::Broadcast(body) => self.broadcast(*body),
+            Command::Subscribe(body) => self.subscribe(&body).into(),
+            Command::Unsubscribe(body) => self.unsubscribe(&body).into(),
+            Command::Disconnect(body) => self.disconnect(*body).into(),
+            Command::Refresh(body) => self.refresh(&body).into(),
+            Command::Presence(Channel { channel, .. }) => Begun::Presence(node.presence(&channel)),
+            Command::PresenceStats(Channel { channel, .. }) => {
+                Begun::PresenceStats(node.presence_stats(&channel))
+            }
+            Command::History(body) => Begun::History(node.history(&body.channel, filter(&body))),
+            Command::HistoryRemove(Channel { channel, .. }) => Begun::Removed(node.history_remove(&channel)),
+            Command::Channels(body) => Begun::Channels(Box::pin(node.channels(&body.pattern))),
+            Command::Info => Begun::Info,
+            Command::Rpc(body) => self.call(&body),
+            Command::Unknown => Begun::Failed(Error::METHOD_NOT_FOUND.into()),
+        }
+    }
+
+    /// Waits for a command's outcome, at most until the deadline, and appends its result. On failure nothing is appended.
+    pub(super) async fn finish(
+        &self,
+        begun: Begun<'_>,
+        deadline: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ApiError> {
+        match begun {
+            Begun::Failed(error) => return Err(error),
+            Begun::Done => answer::put_nothing(out),
+            Begun::Published(pending) => answer::put_position(out, &answered(deadline, pending).await?),
+            Begun::Broadcast(positions) => {
+                let positions = timeout_at(deadline, positions).await.map_err(|_| Failure::NoAnswer)?;
+                answer::put_responses(out, &positions);
+            }
+            Begun::Presence(pending) => answer::put_presence(out, &answered(deadline, pending).await?),
+            Begun::PresenceStats(pending) => {
+                answer::put_presence_stats(out, answered(deadline, pending).await?);
+            }
+            Begun::History(pending) => answer::put_history(out, &answered(deadline, pending).await?),
+            Begun::Removed(pending) => {
+                answered(deadline, pending).await?;
+                answer::put_nothing(out);
+            }
+            Begun::Channels(names) => answer::put_channels(out, &answered(deadline, names).await?),
+            Begun::Info => answer::put_info(out, &self.node.info()),
+            Begun::Called(call) => answer::put_called(out, &called(deadline, call).await?),
+        }
+        Ok(())
+    }
+
+    /// Does the commands of a batch one after the other, or side by side, and appends the answer.
+    pub(super) async fn run_batch(&self, batch: Batch<'_>, deadline: Instant, out: &mut Vec<u8>) {
+        let at_once = if batch.parallel { AT_ONCE_MAX } else { 1 };
+        let mut commands = batch.commands.into_iter().peekable();
+        out.extend_from_slice(b"{\"replies\":[");
+        let start = out.len();
+        while commands.peek().is_some() {
+            let some = commands.by_ref().take(at_once);
+            let some: Vec<_> = some.map(|command| (command.name(), self.begin(command))).collect();
+            for (name, begun) in some {
+                if out.len() > start {
+                    out.push(b',');
+                }
+                let reply = out.len();
+                out.extend_from_slice(b"{\"");
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"\":");
+                match self.finish(begun, deadline, out).await {
+                    Ok(()) => out.push(b'}'),
+                    Err(error) => {
+                        out.truncate(reply);
+                        answer::put_failed(out, &error);
+                    }
+                }
+            }
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    fn broadcast<'a>(&'a self, body: Publish<'a>) -> Begun<'a> {
+        match message(&body) {
+            Ok((data, options)) if !body.channels.is_empty() => Begun::Broadcast(Box::pin(async move {
+                self.node.broadcast_checked(&body.channels, data, &options).await
+            })),
+            Ok(_) => Begun::Failed(Failure::BadRequest.into()),
+            Err(failure) => Begun::Failed(failure.into()),
+        }
+    }
+
+    fn subscribe(&self, body: &Connections<'_>) -> Result<(), Failure> {
+        let switch = |switch: &Option<Switch>| switch.as_ref().map(|switch| switch.value);
+        let overrides = &body.overrides;
+        let grant = Grant {
+            info: raw_json(body.info, &body.b64info)?,
+            data: raw_json(body.data, &body.b64data)?,
+            expire_at_s: unix_time(body.expire_at)?,
+            overrides: Overrides {
+                presence: switch(&overrides.presence),
+                join_leave: switch(&overrides.join_leave),
+                force_push_join_leave: switch(&overrides.force_push_join_leave),
+                force_recovery: switch(&overrides.force_recovery),
+                force_positioning: switch(&overrides.force_positioning),
+            },
+            recover_since: body.recover_since.as_ref().map(|since| (since.offset, since.epoch.to_string())),
+            ..Grant::default()
+        };
+        self.node.subscribe(target(body)?, &body.channel, grant)
+    }
+
+    fn unsubscribe(&self, body: &Connections<'_>) -> Result<(), Failure> {
+        let (code, reason) = UNSUBSCRIBE;
+        self.node.unsubscribe(target(body)?, &body.channel, code, reason)
+    }
+
+    fn disconnect(&self, body: Connections<'_>) -> Result<(), Failure> {
+        let target = target(&body)?;
+        let (code, reason) = match &body.disconnect {
+            Some(words) => (u16::try_from(words.code).map_err(|_| Failure::BadRequest)?, &*words.reason),
+            None => DISCONNECT,
+        };
+        self.node.disconnect(target, code, reason, body.whitelist)
+    }
+
+    fn refresh(&self, body: &Connections<'_>) -> Result<(), Failure> {
+        self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at)?)
+    }
+
+    /// Calls an embedder's method, in a task of its own: a panic there ends that task only.
+    fn call(&self, body: &Rpc<'_>) -> Begun<'static> {
+        if body.method.is_empty() {
+            return Begun::Failed(Failure::BadRequest.into());
+        }
+        match self.methods.0.get(&*body.method) {
+            Some(method) => {
+                let params = body.params.map_or_else(Vec::new, |params| params.get().as_bytes().to_vec());
+                Begun::Called(tokio::spawn(method(params)))
+            }
+            None => Begun::Failed(Error::METHOD_NOT_FOUND.into()),
+        }
+    }
+}
+
+/// An answer, if it is there in time.
+async fn answered<T>(
+    deadline: Instant,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout_at(deadline, answer).await.unwrap_or(Err(Failure::NoAnswer))
+}
+
+/// What an embedder's method says, if it is JSON and there in time.
+async fn called(
+    deadline: Instant,
+    mut call: JoinHandle<Result<Vec<u8>, ApiError>>,
+) -> Result<Vec<u8>, ApiError> {
+    let Ok(ended) = timeout_at(deadline, &mut call).await else {
+        call.abort();
+        return Err(Failure::NoAnswer.into());
+    };
+    let result = ended.map_err(|_| ApiError::from(Failure::NoAnswer))??;
+    if serde_json::from_slice::<&RawValue>(&result).is_err() {
+        return Err(Failure::NoAnswer.into());
+    }
+    Ok(result)
+}
+
+/// What is to be published, and how.
+fn message(body: &Publish<'_>) -> Result<(Vec<u8>, PublishOptions), Failure> {
+    let (data, kind) = if body.b64data.is_empty() {
+        (body.data.ok_or(Failure::BadRequest)?.get().as_bytes().to_vec(), DataKind::Json)
+    } else {
+        (base64(&body.b64data)?, DataKind::Binary)
+    };
+    let text = |text: &str| (!text.is_empty()).then(|| text.into());
+    let options = PublishOptions {
+        kind,
+        tags: body.tags.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        skip_history: body.skip_history,
+        idempotency_key: text(&body.idempotency_key),
+        delta: body.delta,
+        version: body.version,
+        version_epoch: text(&body.version_epoch),
+    };
+    Ok((data, options))
+}
+
+fn filter(body: &Channel<'_>) -> HistoryFilter {
+    let since = |since: &StreamPosition<'_>| Position { offset: since.offset, epoch: (*since.epoch).into() };
+    HistoryFilter {
+        // Negative: all that there are.
+        limit: usize::try_from(body.limit).ok(),
+        since: body.since.as_ref().map(since),
+        reverse: body.reverse,
+    }
+}
+
+fn target(body: &Connections<'_>) -> Result<Target, Failure> {
+    let user = body.user.as_ref().ok_or(Failure::BadRequest)?;
+    Ok(Target { user: user.to_string(), client: body.client.to_string(), session: body.session.to_string() })
+}
+
+/// JSON as it was sent, or out of base64; nothing when neither is there.
+fn raw_json(json: Option<&RawValue>, base64_of_it: &str) -> Result<Vec<u8>, Failure> {
+    let mut json = if base64_of_it.is_empty() {
+        json.map_or_else(Vec::new, |json| json.get().as_bytes().to_vec())
+    } else {
+        base64(base64_of_it)?
+    };
+    if !base64_of_it.is_empty() && serde_json::from_slice::<&RawValue>(&json).is_err() {
+        return Err(Failure::BadRequest);
+    }
+    crate::server::flatten_lines(&mut json);
+    Ok(json)
+}
+
+/// As encoders write it, with line ends or without.
+fn base64(text: &str) -> Result<Vec<u8>, Failure> {
+    BASE64_MIME.decode(text.as_bytes()).map_err(|_| Failure::BadRequest)
+}
+
+/// A time that is none of the past before 1970.
+fn unix_time(seconds: i64) -> Result<u64, Failure> {
+    u64::try_from(seconds).map_err(|_| Failure::BadRequest)
+}

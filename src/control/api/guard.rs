@@ -1,0 +1,182 @@
+//! Whether a request may be looked at: who sent it, and whether a browser was made to.
+//!
+//! Invariant: a page of another site cannot cause anything, also where no key is asked for. Its requests carry an
+//! `Origin`, which is refused unless it is this listener by an address or by `localhost`: a name could be made to mean
+//! this machine by whoever owns it. What a form can send has no JSON content type.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::fmt;
+use std::net::IpAddr;
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::config::ApiOptions;
+
+/// What is asked of requests.
+pub(super) struct Guard {
+    keys: Vec<String>,
+    insecure: bool,
+}
+
+impl fmt::Debug for Guard {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("insecure", &self.insecure).finish_non_exhaustive()
+    }
+}
+
+/// A status, and why.
+pub(super) type Refusal = (StatusCode, &'static str);
+
+impl Guard {
+    pub(super) fn new(options: ApiOptions) -> Self {
+        let ApiOptions { mut keys, insecure, .. } = options;
+        // An empty key would be one that everyone has.
+        keys.retain(|key| !key.is_empty());
+        Self { keys, insecure }
+    }
+
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin, headers)) {
+            return Err((StatusCode::FORBIDDEN, "not from pages of other origins\n"));
+        }
+        if self.insecure {
+            // A key is a header that no form can send; without one, the content type must be such.
+            return if is_json(headers) {
+                Ok(())
+            } else {
+                Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json\n"))
+            };
+        }
+        if self.knows(key(headers).unwrap_or_default()) {
+            Ok(())
+        } else {
+            Err((StatusCode::UNAUTHORIZED, "a key is needed: X-API-Key\n"))
+        }
+    }
+
+    /// Compares with all keys, each in a time that tells nothing of it but its length.
+    fn knows(&self, key: &[u8]) -> bool {
+        let same = |known: &String| known.as_bytes().ct_eq(key);
+        self.keys.iter().map(same).fold(Choice::from(0), |found, same| found | same).into()
+    }
+}
+
+/// The key of a request: `X-API-Key: KEY`, or `Authorization: apikey KEY`.
+fn key(headers: &HeaderMap) -> Option<&[u8]> {
+    if let Some(key) = headers.get("x-api-key") {
+        return Some(key.as_bytes());
+    }
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("apikey").then(|| key.trim().as_bytes())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else {
+        return false;
+    };
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Whether an origin is what the request was sent to, by an address or by `localhost`.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match (authority, host) {
+        (Some(authority), Some(host)) => authority.eq_ignore_ascii_case(host) && is_address(host),
+        _ => false,
+    }
+}
+
+/// Whether a host, with its port or without, is no name that someone else could own.
+fn is_address(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderName;
+
+    fn check(keys: &[&str], insecure: bool, lines: &[(&str, &str)]) -> u16 {
+        let keys = keys.iter().map(|&key| key.to_owned()).collect();
+        let guard = Guard::new(ApiOptions { keys, insecure, ..ApiOptions::default() });
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        guard.check(&headers).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn one_of_the_keys_opens() {
+        let cases = [
+            (&["one", "two"][..], &[("x-api-key", "two")][..], 200),
+            (&["one", "two"], &[("x-api-key", "one")], 200),
+            (&["one"], &[("authorization", "apikey one")], 200),
+            (&["one"], &[("authorization", "ApiKey  one")], 200),
+            (&["one"], &[("authorization", "one")], 401),
+            (&["one"], &[("authorization", "bearer one")], 401),
+            (&["one"], &[("x-api-key", "on")], 401),
+            (&["one"], &[("x-api-key", "onee")], 401),
+            (&["one"], &[("x-api-key", "")], 401),
+            (&["one"], &[("x-api-key", "two"), ("authorization", "apikey one")], 401),
+            (&["one"], &[], 401),
+            (&[], &[("x-api-key", "")], 401),
+            (&[""], &[("x-api-key", "")], 401),
+            (&[], &[], 401),
+        ];
+        for (keys, lines, status) in cases {
+            assert_eq!(check(keys, false, lines), status, "{keys:?} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn without_keys_what_a_form_could_send_is_refused() {
+        let cases = [
+            (Some("application/json"), 200),
+            (Some("Application/JSON; charset=utf-8"), 200),
+            (Some("text/plain"), 415),
+            (Some("application/x-www-form-urlencoded"), 415),
+            (Some("text/plain; application/json"), 415),
+            (Some(""), 415),
+            (None, 415),
+        ];
+        for (kind, status) in cases {
+            let lines: Vec<_> = kind.iter().map(|kind| ("content-type", *kind)).collect();
+            assert_eq!(check(&[], true, &lines), status, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_origins_are_refused_whatever_they_know() {
+        let cases = [
+            ("http://127.0.0.1:9000", "127.0.0.1:9000", 200),
+            ("http://localhost:9000", "localhost:9000", 200),
+            ("http://LocalHost:9000", "localhost:9000", 200),
+            ("http://[::1]:9000", "[::1]:9000", 200),
+            ("https://10.1.2.3", "10.1.2.3", 200),
+            ("http://127.0.0.1:8000", "127.0.0.1:9000", 403),
+            ("http://localhost:9000", "127.0.0.1:9000", 403),
+            ("http://evil.example", "127.0.0.1:9000", 403),
+            // A name of someone else's that was made to mean this machine.
+            ("http://evil.example:9000", "evil.example:9000", 403),
+            ("http://localhost.evil.example:9000", "localhost.evil.example:9000", 403),
+            ("null", "127.0.0.1:9000", 403),
+            ("", "127.0.0.1:9000", 403),
+        ];
+        for (origin, host, status) in cases {
+            let lines = [("origin", origin), ("host", host), ("content-type", "application/json")];
+            assert_eq!(check(&[], true, &lines), status, "{origin} {host}");
+            let lines = [("origin", origin), ("host", host), ("x-api-key", "one")];
+            assert_eq!(check(&["one"], false, &lines), status, "{origin} {host} with a key");
+        }
+        assert_eq!(
+            check(&[], true, &[("origin", "http://127.0.0.1"), ("content-type", "application/json")]),
+            403
+        );
+    }
+}

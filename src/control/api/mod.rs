@@ -1,0 +1,212 @@
+//! The server's HTTP API, for an application's backend: the same paths, bodies and errors as Centrifugo's.
+//!
+//! Invariant: nothing is done for a request before its headers were found good, see [`guard`]. A publication costs one
+//! parse of its body, one letter and one answer. Left out: what the methods do, which is [`Node`]'s.
+
+mod answer;
+mod body;
+mod calls;
+mod guard;
+mod openapi;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use tokio::time::Instant;
+
+use crate::config::ApiOptions;
+use crate::proto::centrifuge::Error;
+use crate::server::{Failure, Node};
+use body::{Batch, Command};
+use calls::Calls;
+use guard::Guard;
+
+/// How long a request may wait for shards, all of its commands together; what is not answered then has failed with
+/// error 100.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// The path of what is made of other methods.
+const BATCH: &str = "batch";
+
+/// The methods, each a path `/api/METHOD`, beside `/api/batch`.
+pub const METHODS: [&str; 13] = [
+    "publish",
+    "broadcast",
+    "subscribe",
+    "unsubscribe",
+    "disconnect",
+    "refresh",
+    "presence",
+    "presence_stats",
+    "history",
+    "history_remove",
+    "channels",
+    "info",
+    "rpc",
+];
+
+/// An error in an answer of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// 100–113 are the protocol's; an embedder's own begin at 400.
+    pub code: u32,
+    /// What it says.
+    pub message: Cow<'static, str>,
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self { code: error.code, message: error.message.into() }
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        failure.error().into()
+    }
+}
+
+/// What an embedder's method returns: one JSON value.
+type Called = Pin<Box<dyn Future<Output = Result<Vec<u8>, ApiError>> + Send>>;
+
+/// An embedder's method. Its argument is one JSON value, or nothing.
+type Method = Box<dyn Fn(Vec<u8>) -> Called + Send + Sync>;
+
+/// What the method `rpc` calls, by name.
+#[derive(Default)]
+pub struct Methods(HashMap<String, Method>);
+
+impl Methods {
+    /// Adds one, in place of one by the same name.
+    pub fn insert<F>(&mut self, name: &str, call: impl Fn(Vec<u8>) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<Vec<u8>, ApiError>> + Send + 'static,
+    {
+        self.0.insert(name.to_owned(), Box::new(move |params| Box::pin(call(params))));
+    }
+}
+
+impl fmt::Debug for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Methods({})", self.0.len())
+    }
+}
+
+/// The API over a node.
+#[derive(Debug)]
+pub struct Api {
+    calls: Calls,
+    guard: Guard,
+    body_bytes_max: usize,
+}
+
+impl Api {
+    /// An API for those whom the options name. The node's answers must come to the executor that it runs in.
+    pub fn new(node: Node, options: ApiOptions, methods: Methods) -> Self {
+        let (body_bytes_max, guard) = (options.body_bytes_max, Guard::new(options));
+        Self { calls: Calls::new(node, methods), guard, body_bytes_max }
+    }
+
+    /// Does what a body of `/api/METHOD` asks for; gives the answer, which may tell an error. Runs in the context of a
+    /// tokio runtime with time.
+    ///
+    /// # Errors
+    /// When the body is none of the method's; nothing was done then.
+    pub async fn respond(&self, method: &str, body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+        let mut out = Vec::new();
+        if let Err(error) = self.try_respond(method, body, &mut out).await? {
+            answer::put_failed(&mut out, &error);
+        }
+        Ok(out)
+    }
+
+    /// As [`Api::respond`], into `out`, which is empty on an error.
+    async fn try_respond(
+        &self,
+        method: &str,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Result<(), ApiError>, serde_json::Error> {
+        let deadline = Instant::now() + ANSWER_MAX;
+        if method == BATCH {
+            self.calls.run_batch(Batch::parse(body)?, deadline, out).await;
+            return Ok(Ok(()));
+        }
+        let begun = self.calls.begin(Command::parse(method, body)?);
+        out.extend_from_slice(b"{\"result\":");
+        let outcome = self.calls.finish(begun, deadline, out).await;
+        match &outcome {
+            Ok(()) => out.push(b'}'),
+            Err(_) => out.clear(),
+        }
+        Ok(outcome)
+    }
+}
+
+/// The API's paths.
+pub(super) fn router(api: Api) -> Router {
+    let limit = DefaultBodyLimit::max(api.body_bytes_max);
+    let api = Arc::new(api);
+    let mut router = Router::new().route("/api/openapi.json", get(openapi::document));
+    for method in METHODS.into_iter().chain([BATCH]) {
+        let api = Arc::clone(&api);
+        router = router.route(&format!("/api/{method}"), post(move |request| handle(api, method, request)));
+    }
+    router.layer(limit)
+}
+
+/// The life of a request.
+async fn handle(api: Arc<Api>, method: &'static str, request: Request) -> Response {
+    if let Err(refusal) = api.guard.check(request.headers()) {
+        return refusal.into_response();
+    }
+    let tells_by_status = tells_by_status(request.headers());
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(unread) => return unread.into_response(),
+    };
+    let mut out = Vec::new();
+    let status = match api.try_respond(method, &body, &mut out).await {
+        Ok(Ok(())) => StatusCode::OK,
+        Ok(Err(error)) if tells_by_status => {
+            answer::put_error(&mut out, &error);
+            status_of(error.code)
+        }
+        Ok(Err(error)) => {
+            answer::put_failed(&mut out, &error);
+            StatusCode::OK
+        }
+        Err(broken) => return (StatusCode::BAD_REQUEST, format!("{broken}\n")).into_response(),
+    };
+    (status, [(header::CONTENT_TYPE, "application/json")], out).into_response()
+}
+
+/// Whether errors are to be told by the status of HTTP, too: the header asks for it as Centrifugo's clients do.
+fn tells_by_status(headers: &HeaderMap) -> bool {
+    headers.get("x-centrifugo-error-mode").is_some_and(|mode| mode == "transport")
+}
+
+/// The status that tells of an error, as Centrifugo maps them.
+fn status_of(code: u32) -> StatusCode {
+    match code {
+        102 | 104 => StatusCode::NOT_FOUND,
+        107 | 108 => StatusCode::BAD_REQUEST,
+        111 => StatusCode::TOO_MANY_REQUESTS,
+        112 => StatusCode::RANGE_NOT_SATISFIABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! The HTTP client of hooks and key sets: one request, one answer, both of limited size, within a limited time.
+//!
+//! Connections are kept alive and shared. Redirects are not followed: where a request goes is the configuration's
+//! word alone. TLS is rustls with the roots that browsers trust.
+
+use std::fmt;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+
+/// An answer's body may have this many bytes.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Connections kept alive to one host while nothing is asked.
+const IDLE_CONNECTIONS_MAX: usize = 255;
+/// How long they are kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Asks over HTTP and HTTPS. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub(super) struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Not in time.
+    Timeout,
+    /// No connection, or it broke.
+    Broken(String),
+    /// Another status than 200.
+    Status(StatusCode),
+    /// A body of more than a mebibyte.
+    TooLarge,
+    /// 200, but not what was asked for.
+    Nonsense(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Broken(why) => f.write_str(why),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::TooLarge => write!(f, "an answer of more than {ANSWER_BYTES_MAX} bytes"),
+            Self::Nonsense(why) => write!(f, "an answer that is not understood: {why}"),
+        }
+    }
+}
+
+impl Client {
+    /// A client that trusts the roots that browsers trust.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(super) fn new() -> Result<Self, rustls::Error> {
+        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    pub(super) fn trusting(roots: RootCertStore) -> Result<Self, rustls::Error> {
+        let provider = rustls::crypto::ring::default_provider();
+        let tls = ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self(client))
+    }
+
+    /// The body of the answer, which must have status 200. Must be awaited on a runtime with I/O.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
+        let response = self.0.request(request).await.map_err(|error| Failure::Broken(chain(&error)))?;
+        if response.status() != StatusCode::OK {
+            return Err(Failure::Status(response.status()));
+        }
+        match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
+            Err(error) => Err(Failure::Broken(chain(&*error))),
+        }
+    }
+}
+
+/// What `answer` comes to, or [`Failure::Timeout`]. Must be awaited on a runtime with time.
+pub(super) async fn within<T>(
+    timeout: Duration,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(timeout, answer).await.unwrap_or(Err(Failure::Timeout))
+}
+
+/// An error with its causes: hyper's own words only say which step failed.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// A URL as the configuration says it.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn parse_url(url: &str) -> Result<Uri, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "not a URL")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("not a URL with http or https");
+    }
+    match uri.authority() {
+        None => Err("a URL without a host"),
+        Some(authority) if authority.as_str().contains('@') => {
+            Err("a URL with a password in it is not supported; send it in a static header")
+        }
+        Some(_) => Ok(uri),
+    }
+}

@@ -1,0 +1,277 @@
+//! A JSON Web Key Set behind a URL, and the tokens that wait for it.
+//!
+//! One fetch at a time, and at least [`PAUSE`] between two, however many tokens name keys that nobody knows. A set is
+//! fetched again once it is [`FRESH`] old; until that succeeds, the old keys go on being used, so that an endpoint that is down
+//! stops nobody whose key is known. Verification itself is the workers'.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::{Request, Uri, header};
+use jsonwebtoken::Algorithm;
+use tokio::runtime::Handle;
+
+use super::http::{self, Client, Failure};
+use super::keys::{self, PublishedKey};
+use super::workers::{Job, Queue};
+
+/// How long a set is used before it is fetched again.
+const FRESH: Duration = Duration::from_secs(3600);
+/// From the end of one fetch to the begin of the next.
+const PAUSE: Duration = Duration::from_secs(3);
+/// How long the endpoint may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The keys of one endpoint.
+#[derive(Debug)]
+pub(super) struct Jwks {
+    url: Uri,
+    client: Client,
+    runtime: Handle,
+    state: Mutex<State<Job>>,
+}
+
+/// What became of the search for a key.
+#[derive(Debug)]
+pub(super) enum Found {
+    Key(Arc<PublishedKey>),
+    /// The set was asked for after the token came, and does not hold the key.
+    None,
+    /// Nobody knows now.
+    Unknowable,
+}
+
+impl Jwks {
+    pub(super) fn new(url: Uri, client: Client, runtime: Handle) -> Self {
+        Self { url, client, runtime, state: Mutex::new(State::default()) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<Job>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for the key of `job`. The job is kept, and `None` returned, when a fetch may bring it: then it goes back
+    /// into the queue afterwards.
+    pub(super) fn find(
+        self: &Arc<Self>,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        job: Job,
+        queue: &Arc<Queue>,
+        now: Instant,
+    ) -> Option<(Found, Job)> {
+        let mut state = self.state();
+        let found = state.find(key_id, algorithm, job, now);
+        let starts = state.wants_fetch(now);
+        drop(state);
+        if starts {
+            self.runtime.spawn(Arc::clone(self).fetch(Arc::clone(queue)));
+        }
+        found
+    }
+
+    async fn fetch(self: Arc<Self>, queue: Arc<Queue>) {
+        let answer = self.download().await;
+        match &answer {
+            Ok(set) => tracing::debug!(url = %self.url, keys = set.len(), "key set fetched"),
+            Err(failure) => tracing::warn!(url = %self.url, %failure, "key set not fetched"),
+        }
+        let waiting = self.state().fetched(answer.ok(), super::now());
+        queue.put_back(waiting);
+    }
+
+    async fn download(&self) -> Result<Vec<PublishedKey>, Failure> {
+        let request = Request::get(&self.url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, super::USER_AGENT)
+            .body(Full::default())
+            .map_err(|error| Failure::Broken(error.to_string()))?;
+        let body = http::within(TIMEOUT, self.client.ask(request)).await?;
+        keys::parse_set(&body).map_err(|error| Failure::Nonsense(error.to_string()))
+    }
+}
+
+/// Which tokens wait, and when to fetch; without a clock or a network. `J` is who waits.
+#[derive(Debug)]
+struct State<J> {
+    keys: Vec<Arc<PublishedKey>>,
+    /// When `keys` came.
+    fetched_at: Option<Instant>,
+    /// When the last fetch ended, and whether it brought keys.
+    tried: Option<(Instant, bool)>,
+    is_fetching: bool,
+    waiting: Vec<J>,
+}
+
+impl<J> Default for State<J> {
+    fn default() -> Self {
+        Self { keys: Vec::new(), fetched_at: None, tried: None, is_fetching: false, waiting: Vec::new() }
+    }
+}
+
+/// Whoever looks for a key, and may wait once for a fetch.
+pub(super) trait Waits {
+    /// Notes that it has waited; whether it had before.
+    fn waits(&mut self) -> bool;
+    /// Whether it has waited.
+    fn has_waited(&self) -> bool;
+}
+
+impl<J: Waits> State<J> {
+    fn find(
+        &mut self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        mut job: J,
+        now: Instant,
+    ) -> Option<(Found, J)> {
+        if let Some(key) = self.key(key_id, algorithm) {
+            return Some((Found::Key(Arc::clone(key)), job));
+        }
+        if job.has_waited() {
+            let is_certain = self.tried.is_some_and(|(_, brought_keys)| brought_keys);
+            return Some((if is_certain { Found::None } else { Found::Unknowable }, job));
+        }
+        if !self.is_fetching && !self.has_paused(now) {
+            return Some((Found::Unknowable, job));
+        }
+        job.waits();
+        self.waiting.push(job);
+        None
+    }
+
+    /// The key with this id; for a token that names none, the only key that suits it.
+    fn key(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<&Arc<PublishedKey>> {
+        let mut suitable = self
+            .keys
+            .iter()
+            .filter(|key| key.suits(algorithm) && (key_id.is_none() || key.id.as_deref() == key_id));
+        let first = suitable.next()?;
+        (key_id.is_some() || suitable.next().is_none()).then_some(first)
+    }
+
+    fn has_paused(&self, now: Instant) -> bool {
+        self.tried.is_none_or(|(ended, _)| now.saturating_duration_since(ended) >= PAUSE)
+    }
+
+    /// Whether the caller must begin a fetch; it counts as begun then.
+    fn wants_fetch(&mut self, now: Instant) -> bool {
+        let is_old = self.fetched_at.is_none_or(|at| now.saturating_duration_since(at) >= FRESH);
+        let begins = !self.is_fetching && self.has_paused(now) && (is_old || !self.waiting.is_empty());
+        self.is_fetching |= begins;
+        begins
+    }
+
+    /// A fetch has ended, with keys or without; returns who waited for it.
+    fn fetched(&mut self, keys: Option<Vec<PublishedKey>>, now: Instant) -> Vec<J> {
+        self.is_fetching = false;
+        self.tried = Some((now, keys.is_some()));
+        if let Some(keys) = keys {
+            self.keys = keys.into_iter().map(Arc::new).collect();
+            self.fetched_at = Some(now);
+        }
+        mem::take(&mut self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RS256: Algorithm = Algorithm::RS256;
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Waiter {
+        name: u32,
+        has_waited: bool,
+    }
+
+    impl Waits for Waiter {
+        fn waits(&mut self) -> bool {
+            mem::replace(&mut self.has_waited, true)
+        }
+
+        fn has_waited(&self) -> bool {
+            self.has_waited
+        }
+    }
+
+    fn set(names: &[&str]) -> Vec<PublishedKey> {
+        let n = "x".repeat(341) + "A";
+        let key = |name: &&str| format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB","kid":"{name}"}}"#);
+        let keys: Vec<String> = names.iter().map(key).collect();
+        let set = keys::parse_set(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes()).unwrap();
+        assert_eq!(set.len(), names.len());
+        set
+    }
+
+    /// What looking for `name` says: a letter for each outcome, and whether a fetch begins.
+    fn look(state: &mut State<Waiter>, name: &str, now: Instant) -> (&'static str, bool) {
+        let found = state.find(Some(name), RS256, Waiter::default(), now);
+        let outcome = match found {
+            None => "waits",
+            Some((Found::Key(_), _)) => "key",
+            Some((Found::None, _)) => "none",
+            Some((Found::Unknowable, _)) => "unknowable",
+        };
+        (outcome, state.wants_fetch(now))
+    }
+
+    #[test]
+    fn there_is_one_fetch_at_a_time_with_a_pause_between() {
+        let (mut state, start) = (State::default(), crate::outside::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(look(&mut state, "a", at(0)), ("waits", true));
+        assert_eq!(look(&mut state, "b", at(1)), ("waits", false), "for the fetch that is on its way");
+        assert_eq!(state.fetched(Some(set(&["a"])), at(2)).len(), 2);
+        assert_eq!(look(&mut state, "a", at(2)), ("key", false));
+        assert_eq!(look(&mut state, "b", at(4)), ("unknowable", false), "too early to ask again");
+        assert_eq!(look(&mut state, "b", at(5)), ("waits", true), "keys change");
+        assert_eq!(state.fetched(Some(set(&["b"])), at(5)).len(), 1);
+        assert_eq!(look(&mut state, "b", at(6)), ("key", false));
+        assert_eq!(look(&mut state, "a", at(6)).0, "unknowable", "it is gone");
+    }
+
+    #[test]
+    fn who_has_waited_is_not_sent_away_again() {
+        let (mut state, start) = (State::default(), crate::outside::now());
+        for (keys, expected) in
+            [(None, "Unknowable"), (Some(set(&["b"])), "None"), (Some(set(&["a"])), "Key")]
+        {
+            let waiter = Waiter { name: 1, has_waited: false };
+            assert!(state.find(Some("a"), RS256, waiter, start).is_none());
+            let waited = state.fetched(keys, start).pop().unwrap();
+            assert_eq!(waited, Waiter { name: 1, has_waited: true });
+            let (found, _) = state.find(Some("a"), RS256, waited, start).unwrap();
+            assert!(format!("{found:?}").starts_with(expected), "{found:?}");
+            state.tried = None;
+        }
+    }
+
+    #[test]
+    fn old_keys_are_used_until_there_are_new_ones() {
+        let (mut state, start) = (State::default(), crate::outside::now());
+        state.fetched(Some(set(&["a"])), start);
+        let almost = start + FRESH - Duration::from_secs(1);
+        assert_eq!(look(&mut state, "a", almost), ("key", false));
+        assert_eq!(look(&mut state, "a", start + FRESH), ("key", true), "fetched beside it");
+        state.fetched(None, start + FRESH);
+        assert_eq!(look(&mut state, "a", start + FRESH), ("key", false), "the endpoint is down");
+        assert_eq!(look(&mut state, "a", start + FRESH + PAUSE), ("key", true));
+        state.fetched(Some(set(&[])), start + FRESH + PAUSE);
+        assert_eq!(look(&mut state, "a", start + FRESH + PAUSE).0, "unknowable", "withdrawn");
+    }
+
+    #[test]
+    fn a_key_is_for_its_algorithm() {
+        let (mut state, now) = (State::default(), crate::outside::now());
+        state.fetched(Some(set(&["a"])), now);
+        let mut suits = |algorithm| {
+            let found = state.find(Some("a"), algorithm, Waiter::default(), now);
+            matches!(found, Some((Found::Key(_), _)))
+        };
+        assert!(suits(Algorithm::RS512) && !suits(Algorithm::ES256) && !suits(Algorithm::HS256));
+    }
+}

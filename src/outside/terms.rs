@@ -1,0 +1,145 @@
+//! What tokens and hooks' answers have in common: on which terms someone is in a channel, and what they may do.
+//!
+//! Payloads are copied as the JSON text that they came as; only line ends go, since in the JSON encoding of the
+//! protocol a line end separates messages.
+
+use std::collections::BTreeMap;
+
+use data_encoding::BASE64;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::shard::outside::{Capability, Grant, Matching, Overrides};
+
+/// A payload that is told in one of two ways: as JSON, or as bytes in base64. The second wins, if it is not empty.
+///
+/// # Errors
+/// When it is no base64.
+pub(super) fn payload(json: Option<&RawValue>, base64: Option<&str>) -> Result<Vec<u8>, &'static str> {
+    match base64 {
+        Some(text) if !text.is_empty() => BASE64.decode(text.as_bytes()).map_err(|_| "not base64"),
+        _ => Ok(json.map(one_line).unwrap_or_default()),
+    }
+}
+
+/// The JSON's text on one line. A line end in JSON is always outside strings, so it may be a space as well.
+pub(super) fn one_line(json: &RawValue) -> Vec<u8> {
+    let mut text = json.get().as_bytes().to_vec();
+    text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+    text
+}
+
+/// Times after the year 9999 are that: whoever says so means never, and whoever reckons with it must not overflow.
+const SECONDS_MAX: u64 = 253_402_300_799;
+
+/// A time in seconds since 1970; what is not after that is none.
+pub(super) fn seconds(time: Option<i64>) -> u64 {
+    time.and_then(|time| u64::try_from(time).ok()).unwrap_or(0).min(SECONDS_MAX)
+}
+
+/// What a channel of the map `subs` comes with.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct SubscribeOptions<'a> {
+    #[serde(borrow)]
+    info: Option<&'a RawValue>,
+    b64info: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    b64data: Option<String>,
+    #[serde(rename = "override")]
+    overrides: Option<OverrideOptions>,
+}
+
+/// What a subscription has otherwise than its channel's options say.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OverrideOptions {
+    presence: Option<BoolValue>,
+    join_leave: Option<BoolValue>,
+    force_push_join_leave: Option<BoolValue>,
+    force_recovery: Option<BoolValue>,
+    force_positioning: Option<BoolValue>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct BoolValue {
+    value: bool,
+}
+
+impl From<OverrideOptions> for Overrides {
+    fn from(told: OverrideOptions) -> Self {
+        let value = |told: Option<BoolValue>| told.map(|bool| bool.value);
+        Self {
+            presence: value(told.presence),
+            join_leave: value(told.join_leave),
+            force_push_join_leave: value(told.force_push_join_leave),
+            force_recovery: value(told.force_recovery),
+            force_positioning: value(told.force_positioning),
+        }
+    }
+}
+
+/// One entry of `caps`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CapabilityOptions {
+    channels: Vec<String>,
+    #[serde(rename = "match")]
+    matching: String,
+    allow: Vec<String>,
+}
+
+/// Capabilities, in the order that they were told in: the first that names a channel decides.
+///
+/// # Errors
+/// When channels are to be matched in a way that is not supported.
+pub(super) fn capabilities(told: Vec<CapabilityOptions>) -> Result<Vec<Capability>, &'static str> {
+    let capability = |told: CapabilityOptions| {
+        let matching = match told.matching.as_str() {
+            "" | "exact" => Matching::Exact,
+            "wildcard" => Matching::Wildcard,
+            "regex" => {
+                return Err(
+                    "caps with regular expressions are not supported, only exact names and wildcards",
+                );
+            }
+            _ => return Err("caps with an unknown kind of match"),
+        };
+        let allows = |name: &str| told.allow.iter().any(|allowed| allowed == name);
+        Ok(Capability {
+            subscribe: allows("sub"),
+            publish: allows("pub"),
+            presence: allows("prs"),
+            history: allows("hst"),
+            channels: told.channels,
+            matching,
+        })
+    };
+    told.into_iter().map(capability).collect()
+}
+
+/// Server-side subscriptions of `user`: the names of `channels`, and those of `subs` with what they come with.
+///
+/// # Errors
+/// When a payload is not base64.
+pub(super) fn grants(
+    user: &str,
+    channels: Vec<String>,
+    subs: BTreeMap<String, SubscribeOptions<'_>>,
+) -> Result<Vec<(String, Grant)>, &'static str> {
+    let mut grants = BTreeMap::new();
+    let named = channels.into_iter().map(|name| (name, SubscribeOptions::default()));
+    for (name, told) in named.chain(subs) {
+        let grant = Grant {
+            channel: name.clone(),
+            user: user.to_owned(),
+            info: payload(told.info, told.b64info.as_deref())?,
+            data: payload(told.data, told.b64data.as_deref())?,
+            overrides: told.overrides.unwrap_or_default().into(),
+            ..Grant::default()
+        };
+        grants.insert(name, grant);
+    }
+    Ok(grants.into_iter().collect())
+}

@@ -1,0 +1,144 @@
+//! The world asked as a shard asks it, with an application's backend on the other side that can misbehave.
+
+#![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
+
+mod backend;
+mod hooks;
+mod key_sets;
+mod tokens;
+
+use std::collections::HashMap;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::runtime::{self, Handle};
+use tokio::sync::oneshot;
+
+use super::World;
+use super::http::Client;
+use super::options::{HookOptions, Options, TokenOptions};
+use crate::base::slots::Key;
+use crate::shard::mailbox::{Letter, Mailbox, Post, ReplyTo};
+use crate::shard::outside::{Outside, Question, Verdict};
+
+/// Until here something that comes is awaited; only a test that fails takes so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// See `vectors.py`.
+#[derive(Deserialize)]
+struct Vectors {
+    secret: String,
+    pem: HashMap<String, String>,
+    tokens: HashMap<String, String>,
+    named: HashMap<String, String>,
+    expired: HashMap<String, String>,
+    confused: HashMap<String, String>,
+    unsupported: HashMap<String, String>,
+    jwks: serde_json::Value,
+}
+
+static VECTORS: LazyLock<Vectors> =
+    LazyLock::new(|| serde_json::from_str(include_str!("tests/vectors.json")).unwrap());
+
+/// When the vectors' tokens are valid.
+const NOW_UNIX_S: u64 = 1_800_000_000;
+
+/// A world, the runtime that it asks on in a thread of its own, and two shards' mailboxes.
+struct Stage {
+    world: Arc<World>,
+    posts: [(Post, Receiver<()>); 2],
+    _runtime_end: oneshot::Sender<()>,
+}
+
+fn runtime() -> (Handle, oneshot::Sender<()>) {
+    let (end, ended) = oneshot::channel();
+    let (handle, told) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        handle.send(runtime.handle().clone()).unwrap();
+        drop(runtime.block_on(ended));
+        runtime.shutdown_background();
+    });
+    (told.recv().unwrap(), end)
+}
+
+impl Stage {
+    fn new(options: &Options) -> Self {
+        Self::asking_by(Client::new().unwrap(), options)
+    }
+
+    fn asking_by(client: Client, options: &Options) -> Self {
+        let (runtime, end) = runtime();
+        let [(wakes_0, woken_0), (wakes_1, woken_1)] = [mpsc::channel(), mpsc::channel()];
+        let wake =
+            |wakes: mpsc::Sender<()>| Mailbox::new(Box::new(move || wakes.send(()).unwrap_or_default()));
+        let mailboxes: Arc<[Mailbox]> = Arc::new([wake(wakes_0), wake(wakes_1)]);
+        let world = World::asking_by(client, options, Arc::clone(&mailboxes), &runtime).unwrap();
+        let posts = [(Post::new(0, Arc::clone(&mailboxes)), woken_0), (Post::new(1, mailboxes), woken_1)];
+        Self { world, posts, _runtime_end: end }
+    }
+
+    /// Asks for shard `request % 2`.
+    fn ask(&self, request: u32, question: Question) {
+        self.world.ask(reply_to(request), question).unwrap();
+    }
+
+    /// The next letter to shard `shard`.
+    fn answer(&mut self, shard: u16) -> (u32, Verdict) {
+        let (post, woken) = &mut self.posts[usize::from(shard)];
+        loop {
+            match post.next_own() {
+                Some(Letter::Verdict { reply_to, verdict }) => {
+                    assert_eq!((reply_to.shard, reply_to.conn), (shard, Key::from_token(7)));
+                    return (reply_to.request, *verdict);
+                }
+                Some(other) => panic!("{other:?}"),
+                None => {
+                    if post.collect() == 0 {
+                        woken.recv_timeout(PATIENCE).unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a question comes to.
+    fn verdict(&mut self, question: Question) -> Verdict {
+        self.ask(0, question);
+        self.answer(0).1
+    }
+}
+
+fn reply_to(request: u32) -> ReplyTo {
+    ReplyTo { shard: u16::from(request % 2 == 1), conn: Key::from_token(7), request }
+}
+
+fn options() -> Options {
+    Options { worker_count: 2, questions_max: 1000, hook_requests_max: 16, ..Options::default() }
+}
+
+/// All keys of the vectors, with one curve of the two.
+fn all_keys(curve: &str) -> TokenOptions {
+    TokenOptions {
+        hmac_secret_key: VECTORS.secret.clone(),
+        rsa_public_key: VECTORS.pem["rsa"].clone(),
+        ecdsa_public_key: VECTORS.pem[curve].clone(),
+        eddsa_public_key: VECTORS.pem["ed25519"].clone(),
+        ..TokenOptions::default()
+    }
+}
+
+fn hook(endpoint: String) -> HookOptions {
+    HookOptions {
+        endpoint,
+        // Only a test that fails, or one about it, takes so long.
+        timeout_ms: 20_000,
+        http_headers: Vec::new(),
+        static_http_headers: Vec::new(),
+        binary_encoding: false,
+        include_connection_meta: false,
+    }
+}

@@ -1,0 +1,249 @@
+//! Hooks: that they are asked and answered, and what becomes of backends that misbehave.
+
+use std::net::TcpListener;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{RootCertStore, ServerConfig};
+
+use super::backend::{Backend, Reply, json};
+use super::*;
+use crate::proto::centrifuge::Error;
+use crate::shard::outside::{Busy, Rejected, Who};
+
+fn who() -> Who {
+    Who {
+        client: "c-1".to_owned(),
+        user: "42".to_owned(),
+        transport: "websocket",
+        encoding: "json",
+        headers: Vec::new(),
+        meta: Vec::new(),
+    }
+}
+
+fn call(method: &str) -> Question {
+    Question::Rpc { who: who(), method: method.to_owned(), data: b"{}".to_vec() }
+}
+
+#[track_caller]
+fn result(verdict: Verdict) -> Result<Vec<u8>, Rejected> {
+    match verdict {
+        Verdict::Rpc(outcome) => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rpc(url: String) -> Options {
+    Options { rpc: Some(hook(url)), ..options() }
+}
+
+#[test]
+fn a_hook_is_asked_by_post_over_one_connection() {
+    let backend = Backend::start(|seen| {
+        Reply::Json(format!(r#"{{"result":{{"data":"{}"}}}}"#, seen.json()["method"].as_str().unwrap()))
+    });
+    let mut stage = Stage::new(&rpc(backend.url("/rpc?x=1")));
+    for method in ["one", "two", "three"] {
+        assert_eq!(result(stage.verdict(call(method))), Ok(format!("\"{method}\"").into_bytes()));
+        let seen = backend.seen();
+        assert_eq!((seen.line.as_str(), seen.connection), ("POST /rpc?x=1", 0));
+        assert_eq!(seen.header("content-type"), Some("application/json"));
+        assert!(seen.header("user-agent").unwrap().starts_with("throng/"));
+        assert_eq!(
+            seen.body,
+            format!(
+                r#"{{"client":"c-1","transport":"websocket","protocol":"json","encoding":"json","user":"42","method":"{method}","data":{{}}}}"#
+            )
+        );
+    }
+}
+
+#[test]
+fn headers_are_passed_on_as_configured() {
+    let backend = Backend::start(|_| json(r#"{"result":{"user":"7"}}"#));
+    let name = str::to_owned;
+    let options = HookOptions {
+        http_headers: ["cookie", "x-own", "content-length", "host", "connection", "x-bad"].map(name).to_vec(),
+        static_http_headers: vec![
+            ("X-Own".to_owned(), "ours".to_owned()),
+            ("Authorization".to_owned(), "Bearer us".to_owned()),
+        ],
+        ..hook(backend.url("/"))
+    };
+    let mut stage = Stage::new(&Options { connect: Some(options), ..super::options() });
+    let told = [
+        ("cookie", "a=1"),
+        ("cookie", "b=2"),
+        ("authorization", "Bearer them"),
+        ("x-other", "no"),
+        ("x-own", "theirs"),
+        ("content-length", "0"),
+        ("host", "evil"),
+        ("connection", "close"),
+        ("x-bad", "a\r\nx-injected: b"),
+    ];
+    let headers = told.map(|(key, value)| (name(key), name(value))).to_vec();
+    let question = Question::Connect {
+        who: Who { headers, ..who() },
+        name: String::new(),
+        version: String::new(),
+        data: Vec::new(),
+        channels: Vec::new(),
+    };
+    assert_eq!(super::tokens::connection(stage.verdict(question)).unwrap().user, "7");
+    let seen = backend.seen();
+    let cookies: Vec<_> = seen.headers.iter().filter(|(key, _)| key == "cookie").collect();
+    assert_eq!(cookies.len(), 2);
+    assert_eq!(seen.header("x-own"), Some("theirs"), "the client's, where it is asked for");
+    assert_eq!(seen.header("authorization"), Some("Bearer us"));
+    for absent in ["x-other", "x-bad", "x-injected", "connection"] {
+        assert_eq!(seen.header(absent), None);
+    }
+    assert!(seen.header("host").unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(seen.header("content-length"), Some(seen.body.len().to_string().as_str()));
+}
+
+#[test]
+fn a_backend_that_fails_is_a_temporary_error() {
+    let head = |head: &str, body: &[u8]| [format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), body].concat();
+    let large = vec![b' '; (1 << 20) + 1];
+    let chunked = [b"100001\r\n", &large[..], b"\r\n0\r\n\r\n"].concat();
+    let answers = [
+        ("an error", head("500 Sorry\r\ncontent-length: 2", b"{}")),
+        ("another success", head("201 Created\r\ncontent-length: 2", b"{}")),
+        ("nothing", Vec::new()),
+        ("half a head", b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()),
+        ("half a body", head("200 OK\r\ncontent-length: 20", b"{\"result\":")),
+        ("no HTTP", b"\x16\x03\x01\x00 what is this".to_vec()),
+        ("no JSON", head("200 OK\r\ncontent-length: 5", b"sorry")),
+        ("other JSON", head("200 OK\r\ncontent-length: 2", b"[]")),
+        ("a wrong type", head("200 OK\r\ncontent-length: 22", b"{\"result\":{\"user\": 1}}")),
+        (
+            "a number that is no code",
+            head("200 OK\r\ncontent-length: 27", b"{\"disconnect\":{\"code\":10}} "),
+        ),
+        ("too much, as announced", head(&format!("200 OK\r\ncontent-length: {}", large.len()), &large)),
+        ("too much, in a chunk", head("200 OK\r\ntransfer-encoding: chunked", &chunked)),
+        ("too large a head", head(&format!("200 OK\r\nx: {}", "x".repeat(1 << 20)), b"")),
+    ];
+    for (name, answer) in answers {
+        let backend = Backend::start(move |_| Reply::Raw(answer.clone()));
+        let mut stage = Stage::new(&rpc(backend.url("/")));
+        assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Error(Error::INTERNAL)), "{name}");
+    }
+}
+
+#[test]
+fn an_answer_of_just_a_mebibyte_is_taken() {
+    let text = format!(r#"{{"result":{{"data":"{}"}}}}"#, "x".repeat((1 << 20) - 22));
+    assert_eq!(text.len(), 1 << 20);
+    let backend = Backend::start(move |_| json(&text));
+    let mut stage = Stage::new(&rpc(backend.url("/")));
+    assert_eq!(result(stage.verdict(call("m"))).map(|data| data.len()), Ok((1 << 20) - 20));
+}
+
+#[test]
+fn a_backend_that_is_not_there_is_a_temporary_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    for url in [url, "http://name.invalid/".to_owned()] {
+        let mut stage = Stage::new(&rpc(url));
+        assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Error(Error::INTERNAL)));
+    }
+}
+
+#[test]
+fn redirects_are_not_followed() {
+    let other = Backend::start(|_| json(r#"{"result":{"data":1}}"#));
+    let answer = format!("HTTP/1.1 307 There\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", other.url("/"));
+    let backend = Backend::start(move |_| Reply::Raw(answer.clone().into_bytes()));
+    let mut stage = Stage::new(&rpc(backend.url("/")));
+    assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Error(Error::INTERNAL)));
+    assert!(!other.has_seen_more());
+}
+
+#[test]
+fn a_silent_backend_costs_no_more_than_its_time() {
+    let backend = Backend::start(|_| Reply::Silence);
+    let silent = HookOptions { timeout_ms: 50, ..hook(backend.url("/")) };
+    // Those that wait for others to be answered are not answered later.
+    let mut stage = Stage::new(&Options { rpc: Some(silent), hook_requests_max: 1, ..options() });
+    for request in 0..8 {
+        stage.ask(request * 2, call("m"));
+    }
+    for _ in 0..8 {
+        assert_eq!(result(stage.answer(0).1), Err(Rejected::Error(Error::INTERNAL)));
+    }
+}
+
+#[test]
+fn requests_and_questions_are_bounded() {
+    let (now, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let most_seen = Arc::clone(&most);
+    let gate = Arc::new(Barrier::new(2));
+    let at_gate = Arc::clone(&gate);
+    let backend = Backend::start(move |seen| {
+        most_seen.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+        if seen.json()["method"] == "gate" {
+            at_gate.wait();
+        }
+        now.fetch_sub(1, SeqCst);
+        json(r#"{"result":{"data":1}}"#)
+    });
+    let bounds = Options { questions_max: 6, hook_requests_max: 2, ..rpc(backend.url("/")) };
+    let mut stage = Stage::new(&bounds);
+    // One is held; the others find the second place, one after the other.
+    stage.ask(0, call("gate"));
+    for request in 1..6 {
+        stage.ask(request * 2, call("m"));
+    }
+    assert_eq!(stage.world.ask(reply_to(12), call("m")), Err(Busy));
+    for _ in 1..6 {
+        assert_ne!(stage.answer(0).0, 0);
+    }
+    gate.wait();
+    assert_eq!(stage.answer(0).0, 0);
+    assert!(most.load(SeqCst) <= 2, "{most:?} at a time");
+    stage.ask(0, call("m"));
+    assert!(result(stage.answer(0).1).is_ok(), "there is room again");
+}
+
+#[test]
+fn hooks_are_asked_over_tls_when_the_certificate_is_good() {
+    let issuer_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = params.self_signed(&issuer_key).unwrap();
+    let issuer = rcgen::Issuer::new(params, issuer_key);
+    let serve = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )
+            .unwrap();
+        Backend::start_tls(Arc::new(config), |_| json(r#"{"result":{"data":1}}"#))
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let trusting = Client::trusting(roots).unwrap();
+    let (good, misnamed) = (serve("127.0.0.1"), serve("elsewhere.test"));
+    let outcome = |client: &Client, backend: &Backend| {
+        let mut stage = Stage::asking_by(client.clone(), &rpc(backend.url("/")));
+        result(stage.verdict(call("m")))
+    };
+    let failed = Err(Rejected::Error(Error::INTERNAL));
+    assert_eq!(outcome(&trusting, &good), Ok(b"1".to_vec()));
+    assert_eq!(outcome(&trusting, &misnamed), failed, "for another host");
+    assert_eq!(outcome(&Client::new().unwrap(), &good), failed, "by an issuer that nobody knows");
+}

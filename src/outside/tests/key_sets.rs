@@ -1,0 +1,113 @@
+//! Keys that are published behind a URL.
+
+use super::backend::{Backend, Reply, json};
+use super::tokens::{connection, invalid};
+use super::*;
+use crate::proto::centrifuge::Error;
+use crate::shard::outside::{Credentials, Rejected, Token};
+
+fn published_at(url: String) -> Options {
+    // The other keys are not heeded then.
+    let token = TokenOptions { jwks_public_endpoint: url, ..all_keys("p256") };
+    Options { token, ..options() }
+}
+
+fn verify(stage: &mut Stage, token: &str) -> Result<Box<Credentials>, Rejected> {
+    connection(stage.verdict(Question::ConnectionToken(token.to_owned())))
+}
+
+#[test]
+fn keys_are_found_by_their_names_and_fetched_once() {
+    let backend = Backend::start(|_| Reply::Json(VECTORS.jwks.to_string()));
+    let mut stage = Stage::new(&published_at(backend.url("/certs?v=1")));
+    let (secret, public): (Vec<_>, Vec<_>) =
+        VECTORS.named.iter().partition(|(algorithm, _)| algorithm.starts_with("HS"));
+    for (_, token) in secret {
+        assert_eq!(verify(&mut stage, token), Err(invalid()), "no secret is ever published");
+    }
+    for (_, token) in &public {
+        assert!(stage.world.verify_now(&Token::Connection(token), NOW_UNIX_S).is_none(), "not in a shard");
+        stage.ask(0, Question::ConnectionToken((*token).clone()));
+    }
+    for _ in public {
+        assert_eq!(connection(stage.answer(0).1).map(|who| who.user), Ok("42".to_owned()));
+    }
+    let seen = backend.seen();
+    assert_eq!((seen.line.as_str(), seen.header("accept")), ("GET /certs?v=1", Some("application/json")));
+    // One that nobody knows is not in the set that has just been fetched, but may be in the next.
+    let unknown = VECTORS.named["RS256"].replacen(
+        VECTORS.named["RS256"].split('.').next().unwrap(),
+        &data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"RS256","kid":"nobody's"}"#),
+        1,
+    );
+    assert_eq!(verify(&mut stage, &unknown), Err(Rejected::Error(Error::INTERNAL)));
+    assert!(!backend.has_seen_more());
+}
+
+#[test]
+fn a_key_that_is_not_in_the_set_is_none() {
+    let backend = Backend::start(|_| json(r#"{"keys":[]}"#));
+    let mut stage = Stage::new(&published_at(backend.url("/")));
+    assert_eq!(verify(&mut stage, &VECTORS.named["RS256"]), Err(invalid()));
+}
+
+#[test]
+fn a_token_that_names_no_key_has_the_only_one() {
+    let keys = &VECTORS.jwks["keys"];
+    let one = serde_json::json!({ "keys": [keys[3]] }).to_string();
+    let two = serde_json::json!({ "keys": [keys[3], keys[3]] }).to_string();
+    for (set, is_found) in [(one, true), (two, false)] {
+        let backend = Backend::start(move |_| Reply::Json(set.clone()));
+        let mut stage = Stage::new(&published_at(backend.url("/")));
+        assert_eq!(verify(&mut stage, &VECTORS.tokens["ES256"]).is_ok(), is_found);
+    }
+}
+
+#[test]
+fn what_is_no_key_for_signatures_is_passed_over() {
+    let mut keys = VECTORS.jwks["keys"].as_array().unwrap().clone();
+    keys[0]["use"] = "enc".into();
+    keys[1]["alg"] = "RS256".into();
+    keys[3]["crv"] = "P-384".into();
+    for odd in [
+        serde_json::json!({"kty": "oct", "kid": "key of RS256", "k": "AAAA"}),
+        serde_json::json!({"kty": "new", "kid": "key of RS256"}),
+        serde_json::json!({"kty": "RSA", "kid": "key of RS256", "n": "AQ", "e": "AQAB"}),
+        serde_json::json!({"kty": "RSA", "kid": "key of RS256", "n": "!", "e": "AQAB"}),
+        serde_json::json!("no key"),
+        serde_json::json!(null),
+    ] {
+        keys.insert(0, odd);
+    }
+    let set = serde_json::json!({ "keys": keys }).to_string();
+    let backend = Backend::start(move |_| Reply::Json(set.clone()));
+    let mut stage = Stage::new(&published_at(backend.url("/")));
+    // All wait for the one fetch, so that the answers are about the set.
+    for algorithm in ["RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"] {
+        stage.ask(0, Question::ConnectionToken(VECTORS.named[algorithm].clone()));
+    }
+    let good = (0..6).filter(|_| connection(stage.answer(0).1).is_ok()).count();
+    assert_eq!(good, 3, "RS512, ES384 and EdDSA");
+}
+
+#[test]
+fn an_endpoint_that_does_not_work_is_not_the_clients_fault() {
+    let answers: [fn() -> Reply; 4] = [
+        || Reply::Raw(b"HTTP/1.1 500 Sorry\r\ncontent-length: 0\r\n\r\n".to_vec()),
+        || Reply::Raw(Vec::new()),
+        || json("nonsense"),
+        || json(r#"{"keys":1}"#),
+    ];
+    for answer in answers {
+        let backend = Backend::start(move |_| answer());
+        let mut stage = Stage::new(&published_at(backend.url("/")));
+        assert_eq!(verify(&mut stage, &VECTORS.named["RS256"]), Err(Rejected::Error(Error::INTERNAL)));
+        backend.seen();
+        assert_eq!(
+            verify(&mut stage, &VECTORS.named["RS256"]),
+            Err(Rejected::Error(Error::INTERNAL)),
+            "at once"
+        );
+        assert!(!backend.has_seen_more(), "it is given a rest");
+    }
+}

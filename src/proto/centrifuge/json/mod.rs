@@ -1,0 +1,9 @@
+//! The JSON encoding: one object per line, several in a frame. Payloads are raw JSON within the object that carries
+//! them, so what is written has no line ends but those between messages.
+
+mod read;
+mod values;
+mod write;
+
+pub use read::{Commands, connect_request, emulation_request};
+pub use write::{json_text, put_answer, put_error, put_push};

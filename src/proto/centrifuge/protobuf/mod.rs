@@ -1,0 +1,9 @@
+//! The Protobuf encoding: each message preceded by its length as a varint, several in a frame. Field numbers are those
+//! of the protocol's public definition, written at the one place that reads or writes each; nothing is generated.
+
+mod read;
+mod sink;
+mod write;
+
+pub use read::{Commands, connect_request, emulation_request};
+pub use write::{put_answer, put_error, put_push};

@@ -1,0 +1,389 @@
+//! The handle with which any thread does what the server's API does: publish, ask homes, order connections about.
+//!
+//! Invariant: a call has written its letters when it returns, in the calling thread's order; what it returns only waits
+//! for the answer. Nothing here blocks but for a mailbox's lock. What a client may is not asked: whoever has a node may
+//! everything. Left out: bodies, keys and HTTP, which are the control plane's.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::options::{PublishOptions, is_what_it_should_be};
+use super::pending::{Failure, Pending, Read, Relay, reply};
+use super::shards::{Shards, Wiring};
+use crate::base::counters::Counters;
+use crate::base::shared::Shared;
+use crate::config::Config;
+use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
+use crate::hub::options::ChannelOptions;
+use crate::hub::{ClientInfo, DataKind, Position, Publication};
+use crate::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
+use crate::shard::outside::Grant;
+
+/// Publications of one broadcast that are on their way at a time.
+const BROADCAST_AT_ONCE: usize = 1024;
+/// What patterns of other servers mean by these is not known here; a channel with one in its name is found by `*`.
+const PATTERN_RESERVED: [char; 6] = ['?', '[', ']', '{', '}', '\\'];
+
+/// A handle to a running server, for any thread. Clones are cheap.
+///
+/// Calls that have an answer return a [`Pending`], which any executor can await; [`Pending::wait`] blocks for it.
+///
+/// ```
+/// use throng::{Config, NoHandler, PublishOptions, Server};
+///
+/// let config = Config { listen: vec![([127, 0, 0, 1], 0).into()], control: None, ..Config::default() };
+/// let server = Server::start(&config, |_shard| NoHandler)?;
+/// let node = server.node()?;
+/// node.publish("news", br#"{"text":"hello"}"#.to_vec(), &PublishOptions::default()).wait()?;
+///
+/// // After the drain there is nobody left to answer.
+/// server.drain();
+/// server.wait()?;
+/// assert!(node.publish("news", b"1".to_vec(), &PublishOptions::default()).wait().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    parts: Arc<Parts>,
+    /// Who hands over answers; `None` where every table knows the asker's executor.
+    relay: Option<Relay>,
+}
+
+struct Parts {
+    shards: Shards,
+    uid: String,
+    name: String,
+    began: Instant,
+}
+
+/// What a channel's history holds.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// What was asked for.
+    pub publications: Vec<Arc<Publication>>,
+    /// The stream's position.
+    pub position: Position,
+}
+
+/// How many are in a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PresenceStats {
+    /// Connections.
+    pub client_count: u32,
+    /// Different users.
+    pub user_count: u32,
+}
+
+/// What a node is and holds. Counts are those of the shards, each at some recent moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Tells this process from others and from its own earlier lives; clients are told it as well.
+    pub uid: String,
+    /// The host's name and the port of the first listener.
+    pub name: String,
+    /// The server's version.
+    pub version: &'static str,
+    /// Connections past their handshake.
+    pub client_count: u64,
+    /// Channels.
+    pub channel_count: u64,
+    /// Subscriptions of all connections.
+    pub subscription_count: u64,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+}
+
+impl Node {
+    /// A node over shards that someone else drives; a server's own comes from [`super::Server::node`]. Answers wake
+    /// whoever waits for them in the shard's thread. `uid` tells the process from others, `name` is for people.
+    pub fn over(config: &Config, wiring: Wiring, uid: &str, name: &str) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the start, from which uptime counts")]
+        let began = Instant::now();
+        let parts =
+            Parts { shards: Shards::new(config, wiring), uid: uid.to_owned(), name: name.to_owned(), began };
+        Self { parts: Arc::new(parts), relay: None }
+    }
+
+    /// The same node for an executor that shards' descriptor tables may not know.
+    pub(super) fn with_relay(&self, relay: Relay) -> Self {
+        Self { relay: Some(relay), ..self.clone() }
+    }
+
+    /// Sends a message to every subscriber of a channel; tells its position, which is the default without history.
+    ///
+    /// The outcome is [`Failure::BadRequest`] when data is not what `options.kind` says or the channel's name is empty
+    /// or too long, [`Failure::LimitExceeded`] when data takes more than half of `outbox_bytes_max`.
+    pub fn publish(&self, channel: &str, data: Vec<u8>, options: &PublishOptions) -> Pending<Position> {
+        if !is_what_it_should_be(options.kind, &data) {
+            return Pending::failed(Failure::BadRequest);
+        }
+        self.publish_checked(channel, data, options)
+    }
+
+    /// Sends one message to many channels; the outcomes are in their order. The data is held once.
+    ///
+    /// The first thousand publications are on their way when this returns; the others go as those are answered.
+    pub async fn broadcast(
+        &self,
+        channels: &[impl AsRef<str>],
+        data: Vec<u8>,
+        options: &PublishOptions,
+    ) -> Vec<Result<Position, Failure>> {
+        if is_what_it_should_be(options.kind, &data) {
+            self.broadcast_checked(channels, data, options).await
+        } else {
+            channels.iter().map(|_| Err(Failure::BadRequest)).collect()
+        }
+    }
+
+    /// As [`Node::publish`], of data that is known to be what `options.kind` says.
+    pub(crate) fn publish_checked(
+        &self,
+        channel: &str,
+        data: Vec<u8>,
+        options: &PublishOptions,
+    ) -> Pending<Position> {
+        match self.shards().share(data, options) {
+            Ok(data) => self.send_publication(channel, &data, options),
+            Err(failure) => Pending::failed(failure),
+        }
+    }
+
+    /// As [`Node::broadcast`], of data that is known to be what `options.kind` says.
+    pub(crate) async fn broadcast_checked(
+        &self,
+        channels: &[impl AsRef<str>],
+        data: Vec<u8>,
+        options: &PublishOptions,
+    ) -> Vec<Result<Position, Failure>> {
+        let data = match self.shards().share(data, options) {
+            Ok(data) => data,
+            Err(failure) => return channels.iter().map(|_| Err(failure)).collect(),
+        };
+        let mut outcomes = Vec::with_capacity(channels.len());
+        for some in channels.chunks(BROADCAST_AT_ONCE) {
+            let publish = |channel: &_| self.send_publication(AsRef::as_ref(channel), &data, options);
+            let pending: Vec<_> = some.iter().map(publish).collect();
+            for one in pending {
+                outcomes.push(one.await);
+            }
+        }
+        outcomes
+    }
+
+    /// What was published in a channel.
+    ///
+    /// The outcome is [`Failure::NotAvailable`] without history, [`Failure::Unrecoverable`] when `filter.since` is not
+    /// in the stream.
+    pub fn history(&self, channel: &str, filter: HistoryFilter) -> Pending<History> {
+        self.ask(channel, Question::History(filter), ChannelOptions::keeps_history, |answer| {
+            let Answer::History { publications, position } = answer else { return None };
+            Some(History { publications, position })
+        })
+    }
+
+    /// Forgets what was published in a channel; its position stays.
+    pub fn history_remove(&self, channel: &str) -> Pending<()> {
+        self.ask(channel, Question::RemoveHistory, ChannelOptions::keeps_history, |answer| {
+            matches!(answer, Answer::Removed).then_some(())
+        })
+    }
+
+    /// Who is in a channel.
+    ///
+    /// The outcome is [`Failure::NotAvailable`] where presence is off.
+    pub fn presence(&self, channel: &str) -> Pending<Vec<Arc<ClientInfo>>> {
+        self.ask(channel, Question::Presence, has_presence, |answer| {
+            if let Answer::Presence(clients) = answer { Some(clients) } else { None }
+        })
+    }
+
+    /// How many are in a channel.
+    pub fn presence_stats(&self, channel: &str) -> Pending<PresenceStats> {
+        self.ask(channel, Question::PresenceStats, has_presence, |answer| {
+            let Answer::PresenceStats { client_count, user_count } = answer else { return None };
+            Some(PresenceStats { client_count, user_count })
+        })
+    }
+
+    /// Names and subscribers of the channels that match, by name: `*` stands for any run of characters, an empty pattern
+    /// for all. Every home looks at all of its channels for this: it is for people, not for each request of theirs.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] for a pattern with `?`, `[`, `]`, `{`, `}` or `\`, which would mean something elsewhere.
+    pub fn channels(
+        &self,
+        pattern: &str,
+    ) -> impl Future<Output = Result<Vec<(Arc<str>, usize)>, Failure>> + Send + use<> {
+        let asked = if pattern.contains(PATTERN_RESERVED) {
+            Err(Failure::BadRequest)
+        } else {
+            let ask = |mailbox: &Mailbox| {
+                let (reply, answer) = reply(self.relay.clone());
+                let reply = Box::new(move |channels| reply.send(channels));
+                mailbox.put(&mut vec![Letter::Channels { pattern: pattern.to_owned(), reply }]);
+                answer
+            };
+            Ok(self.shards().wiring.mailboxes.iter().map(ask).collect::<Vec<oneshot::Receiver<_>>>())
+        };
+        async move {
+            let mut channels = Vec::new();
+            for answer in asked? {
+                channels.append(&mut answer.await.map_err(|_| Failure::NoAnswer)?);
+            }
+            channels.sort_unstable();
+            Ok(channels)
+        }
+    }
+
+    /// Subscribes connections to a channel without their asking. Those that are subscribed stay so.
+    ///
+    /// # Errors
+    /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]. Whether there is any such
+    /// connection is not told, here and in the other orders.
+    pub fn subscribe(&self, target: Target, channel: &str, grant: Grant) -> Result<(), Failure> {
+        let options = self.shards().options_of(channel)?;
+        let grant = Box::new(Grant { channel: channel.to_owned(), user: target.user.clone(), ..grant });
+        self.order(target, Deed::Subscribe { channel: channel.into(), options, grant })
+    }
+
+    /// Ends connections' subscription to a channel. `code` is 2000–2999: below 2500 they do not subscribe again.
+    ///
+    /// # Errors
+    /// As [`Node::subscribe`].
+    pub fn unsubscribe(&self, target: Target, channel: &str, code: u32, reason: &str) -> Result<(), Failure> {
+        if !(2000..3000).contains(&code) {
+            return Err(Failure::BadRequest);
+        }
+        self.shards().options_of(channel)?;
+        self.order(target, Deed::Unsubscribe { channel: channel.into(), code, reason: reason.to_owned() })
+    }
+
+    /// Closes connections, but for those with an id in `spared`. `code` is 3000–4999: at 3000–3499 and 4000–4499 they
+    /// connect again.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`], [`Failure::Overloaded`].
+    pub fn disconnect(
+        &self,
+        target: Target,
+        code: u16,
+        reason: &str,
+        spared: Vec<String>,
+    ) -> Result<(), Failure> {
+        if !(3000..5000).contains(&code) {
+            return Err(Failure::BadRequest);
+        }
+        self.order(target, Deed::Disconnect { code, reason: reason.to_owned(), spared })
+    }
+
+    /// Changes when connections expire: now, or at a Unix time in seconds, 0 for never.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`].
+    pub fn refresh(&self, target: Target, expired: bool, expire_at_s: u64) -> Result<(), Failure> {
+        self.order(target, Deed::Refresh { expired, expire_at_s })
+    }
+
+    /// What the node is and holds.
+    pub fn info(&self) -> Info {
+        let Parts { shards, uid, name, began } = &*self.parts;
+        let sum = |read: fn(&Counters) -> u64| shards.wiring.counters.iter().map(|shard| read(shard)).sum();
+        Info {
+            uid: uid.clone(),
+            name: name.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            client_count: sum(|shard| shard.sessions.value()),
+            channel_count: sum(|shard| shard.channels.value()),
+            subscription_count: sum(|shard| shard.subscriptions.value()),
+            uptime_s: began.elapsed().as_secs(),
+        }
+    }
+
+    /// The shards behind it.
+    pub(super) fn shards(&self) -> &Shards {
+        &self.parts.shards
+    }
+
+    /// Sends a publication that nobody waits for, whatever its channel's namespace.
+    pub(super) fn publish_unanswered(&self, channel: &str, kind: DataKind, data: &[u8]) {
+        let shards = self.shards();
+        let publication = Box::new(Publication::new(channel.into(), kind, shards.charge(data.to_vec())));
+        let options = shards.options_of_any(channel);
+        let letter = Letter::Publish { publication, options, terms: Terms::default(), asker: None };
+        shards.home(channel).put(&mut vec![letter]);
+    }
+
+    fn send_publication(&self, channel: &str, data: &Shared, options: &PublishOptions) -> Pending<Position> {
+        let letter = |channel_options, asker| Letter::Publish {
+            publication: Box::new(Publication {
+                tags: options.tags.clone(),
+                is_delta: options.delta,
+                ..Publication::new(channel.into(), options.kind, data.clone())
+            }),
+            options: channel_options,
+            terms: Terms {
+                idempotency_key: options.idempotency_key.clone(),
+                skip_history: options.skip_history,
+                version: options.version,
+                version_epoch: options.version_epoch.clone(),
+            },
+            asker: Some(asker),
+        };
+        let read = |answer| if let Answer::Published(position) = answer { Some(position) } else { None };
+        self.send_asking(channel, |_| true, letter, read)
+    }
+
+    fn ask<T>(
+        &self,
+        channel: &str,
+        question: Question,
+        is_available: fn(&ChannelOptions) -> bool,
+        read: Read<T>,
+    ) -> Pending<T> {
+        let letter = |options, asker| Letter::Ask { channel: channel.into(), options, question, asker };
+        self.send_asking(channel, is_available, letter, read)
+    }
+
+    fn send_asking<T>(
+        &self,
+        channel: &str,
+        is_available: fn(&ChannelOptions) -> bool,
+        letter: impl FnOnce(Arc<ChannelOptions>, Asker) -> Letter,
+        read: Read<T>,
+    ) -> Pending<T> {
+        let sent = self.shards().options_of(channel).and_then(|options| {
+            if !is_available(&options) {
+                return Err(Failure::NotAvailable);
+            }
+            let home = self.shards().free_home(channel)?;
+            let (reply, answer) = reply(self.relay.clone());
+            let asker = Asker::Outside(Box::new(move |answer| reply.send(answer)));
+            home.put(&mut vec![letter(options, asker)]);
+            Ok(answer)
+        });
+        match sent {
+            Ok(answer) => Pending::waiting(answer, read),
+            Err(failure) => Pending::failed(failure),
+        }
+    }
+
+    fn order(&self, target: Target, deed: Deed) -> Result<(), Failure> {
+        self.shards().order(Order { target, deed })
+    }
+}
+
+impl fmt::Debug for Node {
+    /// Without the seed, which nobody outside must know.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("name", &self.parts.name).finish_non_exhaustive()
+    }
+}
+
+fn has_presence(options: &ChannelOptions) -> bool {
+    options.presence
+}

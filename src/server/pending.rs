@@ -1,0 +1,270 @@
+//! Answers on their way from a shard to whoever asked, in whatever executor or none.
+//!
+//! Invariant: a waker of the asker's is called in a thread that shares the asker's descriptor table. A shard may have a
+//! table of its own, in which the number of an executor's wake-up descriptor, made later, can be a client's socket. So
+//! a shard hands an answer, or its drop, to the [`Relay`]'s thread by means that need no descriptor. Executors that
+//! every table knows, the control plane's, do without.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::mpsc::{self, Sender};
+use std::task::{Context, Poll};
+use std::thread;
+
+use tokio::sync::oneshot::{self, error::RecvError};
+
+use crate::hub::home::{self, Refused};
+use crate::proto::centrifuge::Error;
+
+/// Why a call came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The request lacks what it needs, or something in it is not what it should be.
+    BadRequest,
+    /// The channel's namespace is not one.
+    UnknownChannel,
+    /// The channel has no history, or no presence.
+    NotAvailable,
+    /// The message is too large, or there would be one channel too many.
+    LimitExceeded,
+    /// The channel takes no more publications in this second.
+    TooManyRequests,
+    /// The position that was asked for is not in the stream.
+    Unrecoverable,
+    /// The shards hold as many published bytes, or letters, as they may: nothing was done. Try again later.
+    Overloaded,
+    /// The shard has ended, or gave no answer in time: whether it was done is not known.
+    NoAnswer,
+}
+
+impl Failure {
+    /// The protocol's error for it.
+    pub fn error(self) -> Error {
+        match self {
+            Self::BadRequest => Error::BAD_REQUEST,
+            Self::UnknownChannel => Error::UNKNOWN_CHANNEL,
+            Self::NotAvailable => Error::NOT_AVAILABLE,
+            Self::LimitExceeded => Error::LIMIT_EXCEEDED,
+            Self::TooManyRequests => Error::TOO_MANY_REQUESTS,
+            Self::Unrecoverable => Error::UNRECOVERABLE_POSITION,
+            Self::Overloaded | Self::NoAnswer => Error::INTERNAL,
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooManyChannels => Self::LimitExceeded,
+            Refused::TooManyPublications => Self::TooManyRequests,
+            Refused::Unrecoverable => Self::Unrecoverable,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overloaded => "the shards do not keep up; try again later",
+            Self::NoAnswer => "the server gave no answer",
+            Self::BadRequest
+            | Self::UnknownChannel
+            | Self::NotAvailable
+            | Self::LimitExceeded
+            | Self::TooManyRequests
+            | Self::Unrecoverable => self.error().message,
+        })
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Reads a home's answer as what was asked for; `None` when it is not that.
+pub(super) type Read<T> = fn(home::Answer) -> Option<T>;
+
+fn outcome<T>(answer: Result<home::Answer, RecvError>, read: Read<T>) -> Result<T, Failure> {
+    match answer {
+        Ok(home::Answer::Refused(refused)) => Err(refused.into()),
+        Ok(answer) => read(answer).ok_or(Failure::NoAnswer),
+        Err(_) => Err(Failure::NoAnswer),
+    }
+}
+
+/// What will come of a call. The call is on its way already: awaiting this, or [`Pending::wait`], only tells its outcome,
+/// and dropping it gives up nothing but that. It works in any executor, and has no time limit of its own; a server that
+/// has ended answers with [`Failure::NoAnswer`] at once.
+#[must_use = "it tells whether the call succeeded"]
+#[derive(Debug)]
+pub struct Pending<T>(State<T>);
+
+enum State<T> {
+    Failed(Failure),
+    Waiting(oneshot::Receiver<home::Answer>, Read<T>),
+}
+
+impl<T> Pending<T> {
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self(State::Failed(failure))
+    }
+
+    pub(super) fn waiting(answer: oneshot::Receiver<home::Answer>, read: Read<T>) -> Self {
+        Self(State::Waiting(answer, read))
+    }
+
+    /// Blocks the calling thread until the answer is there.
+    ///
+    /// # Errors
+    /// As the call's.
+    ///
+    /// # Panics
+    /// In a thread that drives an asynchronous runtime: await it there.
+    pub fn wait(self) -> Result<T, Failure> {
+        match self.0 {
+            State::Failed(failure) => Err(failure),
+            State::Waiting(answer, read) => outcome(answer.blocking_recv(), read),
+        }
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            State::Failed(failure) => Poll::Ready(Err(*failure)),
+            State::Waiting(answer, read) => Pin::new(answer).poll(cx).map(|answer| outcome(answer, *read)),
+        }
+    }
+}
+
+impl<T> fmt::Debug for State<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => write!(f, "Failed({failure:?})"),
+            Self::Waiting(..) => f.write_str("Waiting"),
+        }
+    }
+}
+
+type Errand = Box<dyn FnOnce() + Send>;
+
+/// A thread that hands answers over in place of the shards; it ends with the last clone.
+#[derive(Clone, Debug)]
+pub(super) struct Relay(Sender<Errand>);
+
+impl Relay {
+    /// Starts the thread, with the descriptor table of the calling one.
+    pub(super) fn start() -> io::Result<Self> {
+        let (sender, errands) = mpsc::channel::<Errand>();
+        let run = move || errands.into_iter().for_each(|errand| errand());
+        thread::Builder::new().name("answers".to_owned()).spawn(run)?;
+        Ok(Self(sender))
+    }
+}
+
+/// Where a shard leaves its answer, once. Dropped without one, it tells that there will be none.
+pub(super) struct Reply<T: Send + 'static> {
+    receiver: Option<oneshot::Sender<T>>,
+    relay: Option<Relay>,
+}
+
+/// A way for one answer. Without a relay, the receiver must be awaited in an executor that all tables know.
+pub(super) fn reply<T: Send>(relay: Option<Relay>) -> (Reply<T>, oneshot::Receiver<T>) {
+    let (sender, receiver) = oneshot::channel();
+    (Reply { receiver: Some(sender), relay }, receiver)
+}
+
+impl<T: Send> Reply<T> {
+    pub(super) fn send(mut self, answer: T) {
+        if let Some(receiver) = self.receiver.take() {
+            self.run(move || {
+                // Nobody waits any more: then nobody needs the answer.
+                receiver.send(answer).ok();
+            });
+        }
+    }
+
+    fn run(&self, errand: impl FnOnce() + Send + 'static) {
+        match &self.relay {
+            Some(relay) => {
+                // Refused only if the thread is gone, which it is not while this clone lives.
+                relay.0.send(Box::new(errand)).ok();
+            }
+            None => errand(),
+        }
+    }
+}
+
+impl<T: Send> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(receiver) = self.receiver.take() {
+            self.run(move || drop(receiver));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::task::Wake;
+
+    /// Tells in which thread it was called.
+    struct Told(Sender<Option<String>>);
+
+    impl Wake for Told {
+        fn wake(self: Arc<Self>) {
+            self.0.send(thread::current().name().map(str::to_owned)).unwrap();
+        }
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_by_the_relay_also_when_there_is_no_answer() {
+        for has_answer in [true, false] {
+            let relay = Relay::start().unwrap();
+            let (reply, receiver) = reply::<home::Answer>(Some(relay));
+            let mut pending = Pending::waiting(receiver, |_| Some(()));
+            let (told, woken) = channel();
+            let waker = Arc::new(Told(told)).into();
+            let mut cx = Context::from_waker(&waker);
+            assert!(Pin::new(&mut pending).poll(&mut cx).is_pending());
+            let shard = thread::Builder::new().name("shard".into());
+            let answer = move || if has_answer { reply.send(home::Answer::Removed) } else { drop(reply) };
+            shard.spawn(answer).unwrap().join().unwrap();
+            assert_eq!(woken.recv().unwrap().as_deref(), Some("answers"));
+            let wanted = if has_answer { Ok(()) } else { Err(Failure::NoAnswer) };
+            assert_eq!(Pin::new(&mut pending).poll(&mut cx), Poll::Ready(wanted));
+        }
+    }
+
+    #[test]
+    fn waiting_blocks_until_the_answer_is_there() {
+        let (reply, receiver) = reply(None);
+        let pending = Pending::waiting(receiver, |_| Some(7));
+        let shard = thread::spawn(move || reply.send(home::Answer::Removed));
+        assert_eq!(pending.wait(), Ok(7));
+        shard.join().unwrap();
+        assert_eq!(Pending::<()>::failed(Failure::Overloaded).wait(), Err(Failure::Overloaded));
+    }
+
+    #[test]
+    fn each_failure_has_its_code() {
+        let codes = [
+            (Failure::BadRequest, 107),
+            (Failure::UnknownChannel, 102),
+            (Failure::NotAvailable, 108),
+            (Failure::LimitExceeded, 106),
+            (Failure::TooManyRequests, 111),
+            (Failure::Unrecoverable, 112),
+            (Failure::Overloaded, 100),
+            (Failure::NoAnswer, 100),
+        ];
+        for (failure, code) in codes {
+            assert_eq!(failure.error().code, code);
+            assert!(!failure.to_string().is_empty());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What a request asks for: which endpoint, and whether its sender may come there.
+//!
+//! A pure function from a request and its body to what becomes of them. Responses that are complete are written here;
+//! sessions are opened by [`super::head`].
+
+use super::centrifuge::{Centrifuge, Opening};
+use super::raw::Handler;
+use super::wire::Transport;
+use super::{Action, Context};
+use crate::proto::centrifuge::message::Encoding;
+use crate::proto::http::{Refusal, Request, Status};
+use crate::proto::origin::origin_allowed;
+use crate::proto::ws::handshake::Upgrade;
+
+/// Subprotocols of the Centrifuge endpoints.
+const SUBPROTOCOLS: &[&str] = &["centrifuge-json", "centrifuge-protobuf"];
+const PROTOBUF: &str = "centrifuge-protobuf";
+/// Of a body in Protobuf.
+const OCTETS: &str = "application/octet-stream";
+
+/// Which endpoints there are, and who may come to them.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints {
+    /// Path of the Centrifuge protocol over WebSocket.
+    pub websocket: Option<String>,
+    /// Path of server-sent events.
+    pub sse: Option<String>,
+    /// Path of HTTP streaming.
+    pub http_stream: Option<String>,
+    /// Path to which the commands of those two are posted.
+    pub emulation: Option<String>,
+    /// Path of WebSocket without commands.
+    pub uni_websocket: Option<String>,
+    /// Path of server-sent events without commands.
+    pub uni_sse: Option<String>,
+    /// Path of HTTP streaming without commands.
+    pub uni_http_stream: Option<String>,
+    /// Origins that browsers may come from, as patterns; none: only the server's own.
+    pub allowed_origins: Vec<String>,
+    /// Headers to keep for hooks, in lower case.
+    pub kept_headers: Vec<String>,
+    /// Name of the cookie that may hold a token; empty for none.
+    pub token_cookie: String,
+    /// The first page, served at `/`.
+    pub page: Option<&'static str>,
+    /// The id of this node, as connect replies tell it.
+    pub node: String,
+}
+
+/// What an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Transport(Transport),
+    Emulation,
+    Page,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// A session, and what it was told with the request.
+    Session(Centrifuge, Option<Vec<u8>>),
+    /// It is answered; another request may follow on the same connection.
+    Answered,
+}
+
+impl Endpoints {
+    /// The endpoint of this path.
+    pub(super) fn at(&self, path: &str) -> Option<Kind> {
+        let is = |one: &Option<String>| one.as_deref() == Some(path);
+        let transport = match () {
+            () if is(&self.websocket) => Transport::WebSocket,
+            () if is(&self.sse) => Transport::Sse,
+            () if is(&self.http_stream) => Transport::HttpStream,
+            () if is(&self.uni_websocket) => Transport::UniWebSocket,
+            () if is(&self.uni_sse) => Transport::UniSse,
+            () if is(&self.uni_http_stream) => Transport::UniHttpStream,
+            () if is(&self.emulation) => return Some(Kind::Emulation),
+            () if path == "/" && self.page.is_some() => return Some(Kind::Page),
+            () => return None,
+        };
+        Some(Kind::Transport(transport))
+    }
+
+    /// What a request to `kind` comes to. Its answer, or the head of it, is appended to `cx.out`.
+    pub(super) fn open(
+        &self,
+        kind: Kind,
+        request: &Request<'_>,
+        body: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<Opened, Refusal> {
+        let origin = request.header("origin");
+        if let Some(origin) = origin
+            && !origin_allowed(&self.allowed_origins, origin, request.header("host").unwrap_or(""))
+        {
+            return Err(Refusal::new(Status::Forbidden, "this origin is not allowed here"));
+        }
+        let cors = cors(origin);
+        if request.method == "OPTIONS" && kind != Kind::Page {
+            preflight(&cors, cx.out);
+            return Ok(Opened::Answered);
+        }
+        match kind {
+            Kind::Page => {
+                expect(request, &["GET"])?;
+                let page = self.page.unwrap_or_default();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\r\n",
+                    page.len()
+                );
+                cx.out.extend_from_slice(head.as_bytes());
+                cx.out.extend_from_slice(page.as_bytes());
+                Ok(Opened::Answered)
+            }
+            Kind::Emulation => self.emulate(request, body, &cors, cx),
+            Kind::Transport(Transport::WebSocket | Transport::UniWebSocket) => {
+                let upgrade = Upgrade::parse(request, SUBPROTOCOLS)?;
+                upgrade.write(cx.out);
+                let is_protobuf = upgrade.subprotocol == Some(PROTOBUF);
+                let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };
+                let Kind::Transport(transport) = kind else { return Ok(Opened::Answered) };
+                Ok(Opened::Session(Centrifuge::new(transport, encoding, self.opening(request)), None))
+            }
+            Kind::Transport(transport) => self.stream(transport, request, body, &cors, cx),
+        }
+    }
+
+    /// Commands for another connection.
+    fn emulate(
+        &self,
+        request: &Request<'_>,
+        body: &[u8],
+        cors: &str,
+        cx: &mut Context<'_>,
+    ) -> Result<Opened, Refusal> {
+        expect(request, &["POST"])?;
+        let emulation = crate::proto::centrifuge::emulation_request(encoding_of(request), body)
+            .map_err(|_| Refusal::new(Status::BadRequest, "this is not an emulation request"))?;
+        // Another node's: its client must connect anew, and does so on 404.
+        let is_ours = emulation.node == self.node;
+        if is_ours {
+            let (session, data) = (emulation.session.into_owned(), emulation.data.into_owned());
+            cx.actions.push(Action::Emulate { session, data });
+        }
+        let status = if is_ours { "204 No Content" } else { "404 Not Found" };
+        let length = if is_ours { "" } else { "Content-Length: 0\r\n" };
+        cx.out.extend_from_slice(format!("HTTP/1.1 {status}\r\n{length}{cors}\r\n").as_bytes());
+        Ok(Opened::Answered)
+    }
+
+    /// A response without an end.
+    fn stream(
+        &self,
+        transport: Transport,
+        request: &Request<'_>,
+        body: &[u8],
+        cors: &str,
+        cx: &mut Context<'_>,
+    ) -> Result<Opened, Refusal> {
+        let is_sse = matches!(transport, Transport::Sse | Transport::UniSse);
+        let methods: &[&str] = match transport {
+            Transport::Sse => &["GET"],
+            Transport::UniSse => &["GET", "POST"],
+            _ => &["POST"],
+        };
+        expect(request, methods)?;
+        // Events are text, so what they carry is JSON.
+        let encoding = if is_sse { Encoding::Json } else { encoding_of(request) };
+        let first = match request.method {
+            "GET" => request.query_value("cf_connect").unwrap_or_default().into_owned().into_bytes(),
+            _ => body.to_vec(),
+        };
+        let first = if first.is_empty() && transport.is_uni() && encoding == Encoding::Json {
+            b"{}".to_vec()
+        } else {
+            first
+        };
+        let content_type = match (is_sse, encoding) {
+            (true, _) => "text/event-stream",
+            (false, Encoding::Json) => "application/json",
+            (false, Encoding::Protobuf) => OCTETS,
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nCache-Control: no-cache, no-store, no-transform\r\n\
+             X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n{cors}\r\n"
+        );
+        cx.out.extend_from_slice(head.as_bytes());
+        Ok(Opened::Session(Centrifuge::new(transport, encoding, self.opening(request)), Some(first)))
+    }
+
+    /// What of the request is kept until the connect command.
+    fn opening(&self, request: &Request<'_>) -> Opening {
+        let mut headers = Vec::new();
+        for name in &self.kept_headers {
+            headers.extend(request.values(name).map(|value| (name.clone(), value.to_owned())));
+        }
+        let token = match self.token_cookie.as_str() {
+            "" => None,
+            name => request.cookie(name).map(str::to_owned),
+        };
+        Opening { headers, token: token.unwrap_or_default() }
+    }
+}
+
+/// The encoding of a body, by its type.
+fn encoding_of(request: &Request<'_>) -> Encoding {
+    let is_octets = request.header("content-type").is_some_and(|value| value.starts_with(OCTETS));
+    if is_octets { Encoding::Protobuf } else { Encoding::Json }
+}
+
+fn expect(request: &Request<'_>, methods: &[&str]) -> Result<(), Refusal> {
+    match methods {
+        _ if methods.contains(&request.method) => Ok(()),
+        ["POST"] => Err(Refusal::new(Status::PostNeeded, "use POST")),
+        _ => Err(Refusal::new(Status::MethodNotAllowed, "use GET")),
+    }
+}
+
+/// Header lines that let the page of an allowed origin read the answer (Fetch, "CORS protocol").
+fn cors(origin: Option<&str>) -> String {
+    origin.map_or_else(String::new, |origin| {
+        format!("Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n")
+    })
+}
+
+fn preflight(cors: &str, out: &mut Vec<u8>) {
+    let head = format!(
+        "HTTP/1.1 204 No Content\r\n{cors}Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n\
+         Access-Control-Allow-Headers: Content-Type, Authorization\r\nAccess-Control-Max-Age: 300\r\n\r\n"
+    );
+    out.extend_from_slice(head.as_bytes());
+}
+
+/// Whether some endpoint, or the handler, serves this path.
+pub(super) fn is_served<H: Handler>(endpoints: &Endpoints, handler: &H, path: &str) -> bool {
+    endpoints.at(path).is_some() || handler.serves(path)
+}

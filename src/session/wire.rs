@@ -1,0 +1,182 @@
+//! How a Centrifuge connection's messages travel: the transport, the wire format of its publications, and the bytes around them.
+
+use crate::proto::centrifuge::message::Encoding;
+use crate::proto::ws::{Kind, frame};
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// WebSocket, both ways.
+    WebSocket,
+    /// Server-sent events; commands come by POST.
+    Sse,
+    /// A response without an end; commands come by POST.
+    HttpStream,
+    /// WebSocket without commands.
+    UniWebSocket,
+    /// Server-sent events without commands.
+    UniSse,
+    /// A response without an end, and without commands.
+    UniHttpStream,
+}
+
+impl Transport {
+    /// The name that hooks are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Sse => "sse",
+            Self::HttpStream => "http_stream",
+            Self::UniWebSocket => "uni_websocket",
+            Self::UniSse => "uni_sse",
+            Self::UniHttpStream => "uni_http_stream",
+        }
+    }
+
+    /// Whether the client sends nothing but its first message.
+    pub fn is_uni(self) -> bool {
+        matches!(self, Self::UniWebSocket | Self::UniSse | Self::UniHttpStream)
+    }
+
+    /// What stands around messages.
+    pub fn framing(self) -> Framing {
+        match self {
+            Self::WebSocket | Self::UniWebSocket => Framing::WebSocket,
+            Self::Sse | Self::UniSse => Framing::Events,
+            Self::HttpStream | Self::UniHttpStream => Framing::Stream,
+        }
+    }
+}
+
+/// What stands around messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A WebSocket frame around those that go together.
+    WebSocket,
+    /// An event (`data:` lines and an empty one) around those that go together.
+    Events,
+    /// Nothing: in JSON each is a line, in Protobuf each has its length.
+    Stream,
+}
+
+impl Framing {
+    /// Ends what was begun at `start`: messages in `encoding`, joined as the protocol says. Nothing stays nothing.
+    pub fn seal(self, encoding: Encoding, out: &mut Vec<u8>, start: usize) {
+        if out.len() == start {
+            return;
+        }
+        match (self, encoding) {
+            (Self::WebSocket, Encoding::Json) => frame::wrap(out, start, Kind::Text),
+            (Self::WebSocket, Encoding::Protobuf) => frame::wrap(out, start, Kind::Binary),
+            (Self::Events, _) => seal_event(out, start),
+            (Self::Stream, Encoding::Json) => out.push(b'\n'),
+            (Self::Stream, Encoding::Protobuf) => {}
+        }
+    }
+}
+
+/// An event of as many `data:` lines as there are messages: the client joins them by newlines again (HTML, 9.2.6).
+fn seal_event(out: &mut Vec<u8>, start: usize) {
+    let messages = out.split_off(start);
+    for message in messages.split(|&byte| byte == b'\n') {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(message);
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+}
+
+/// The wire format in which a connection gets the publications of one channel, in one byte: what is the same for two
+/// subscribers is encoded once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The data alone, one WebSocket frame each.
+    Raw,
+    /// Centrifuge pushes.
+    Centrifuge {
+        /// What stands around them.
+        framing: Framing,
+        /// How they are written.
+        encoding: Encoding,
+        /// Pushes alone, without replies around them.
+        is_uni: bool,
+        /// The subscriber takes deltas.
+        takes_deltas: bool,
+        /// Channels by number, not by name.
+        is_compact: bool,
+    },
+}
+
+impl Format {
+    /// In one byte.
+    pub fn to_number(self) -> u8 {
+        match self {
+            Self::Raw => 0,
+            Self::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact } => {
+                1 + framing as u8
+                    + (encoding as u8) * 4
+                    + u8::from(is_uni) * 8
+                    + u8::from(takes_deltas) * 16
+                    + u8::from(is_compact) * 32
+            }
+        }
+    }
+
+    /// The inverse of [`Format::to_number`].
+    pub fn from_number(number: u8) -> Self {
+        let Some(bits) = number.checked_sub(1) else { return Self::Raw };
+        Self::Centrifuge {
+            framing: match bits & 3 {
+                0 => Framing::WebSocket,
+                1 => Framing::Events,
+                _ => Framing::Stream,
+            },
+            encoding: if bits & 4 == 0 { Encoding::Json } else { Encoding::Protobuf },
+            is_uni: bits & 8 != 0,
+            takes_deltas: bits & 16 != 0,
+            is_compact: bits & 32 != 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_its_number() {
+        let mut seen = std::collections::BTreeSet::from([Format::Raw.to_number()]);
+        assert_eq!(Format::from_number(0), Format::Raw);
+        for framing in [Framing::WebSocket, Framing::Events, Framing::Stream] {
+            for encoding in [Encoding::Json, Encoding::Protobuf] {
+                for bits in 0..8 {
+                    let format = Format::Centrifuge {
+                        framing,
+                        encoding,
+                        is_uni: bits & 1 != 0,
+                        takes_deltas: bits & 2 != 0,
+                        is_compact: bits & 4 != 0,
+                    };
+                    assert_eq!(Format::from_number(format.to_number()), format);
+                    assert!(seen.insert(format.to_number()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_framing_seals_in_its_way() {
+        let sealed = |framing: Framing, encoding, text: &str| {
+            let mut out = b"before".to_vec();
+            out.extend_from_slice(text.as_bytes());
+            framing.seal(encoding, &mut out, 6);
+            out.split_off(6)
+        };
+        assert_eq!(sealed(Framing::WebSocket, Encoding::Json, "{}"), b"\x81\x02{}");
+        assert_eq!(sealed(Framing::WebSocket, Encoding::Protobuf, "ab"), b"\x82\x02ab");
+        assert_eq!(sealed(Framing::Events, Encoding::Json, "{}\n[]"), b"data: {}\ndata: []\n\n");
+        assert_eq!(sealed(Framing::Stream, Encoding::Json, "{}"), b"{}\n");
+        assert_eq!(sealed(Framing::Stream, Encoding::Protobuf, "ab"), b"ab");
+        assert_eq!(sealed(Framing::Events, Encoding::Json, ""), b"");
+    }
+}

@@ -1,0 +1,221 @@
+//! What a shard knows of a Centrifuge client beyond its connection: who it is, what it may do, when that ends, and
+//! what of its commands still waits for an answer.
+//!
+//! A box that an anonymous connection without anything of this does not have.
+
+use std::sync::Arc;
+
+use super::outside::{Capability, Matching};
+use crate::base::bucket::Bucket;
+use crate::hub::ClientInfo;
+use crate::hub::local::ChannelId;
+use crate::proto::centrifuge::filter::Filter;
+use crate::proto::centrifuge::message::{Connect, Request, Subscribe, SubscribeResult};
+
+/// Commands that wait for an answer from outside, per connection; beyond it, error 111.
+pub(super) const QUESTIONS_MAX: usize = 32;
+/// Commands that a client may send before its connect command is answered.
+pub(super) const EARLY_COMMANDS_MAX: usize = 64;
+
+/// See the module documentation.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    /// As others see it; none until someone has to.
+    pub(super) info: Option<Arc<ClientInfo>>,
+    /// Unix time of the connection's end in seconds; 0 for none.
+    pub(super) expire_at_s: u64,
+    /// The application is asked before it ends, not the client.
+    pub(super) refreshes_by_hook: bool,
+    /// A refresh is asked outside.
+    pub(super) is_refreshing: bool,
+    /// What it may do whatever the channels' options say.
+    pub(super) caps: Option<Arc<[Capability]>>,
+    /// What connect hooks said to remember.
+    pub(super) meta: Box<[u8]>,
+    /// Its connect command, until that is answered.
+    pub(super) connecting: Option<Box<Connecting>>,
+    /// Its commands that outsiders were asked about.
+    pub(super) pending: Vec<Pending>,
+    /// Its subscriptions that have more to them than a channel.
+    pub(super) details: Vec<Detail>,
+    /// What its rates leave it.
+    pub(super) buckets: Option<Box<Buckets>>,
+}
+
+/// A connect command under way.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    /// The command's number.
+    pub(super) id: u32,
+    /// The command.
+    pub(super) ask: Connect,
+    /// Segments of the outbox that go before the reply: the answer to the handshake.
+    pub(super) queued_before: usize,
+    /// Server-side subscriptions that homes have yet to answer.
+    pub(super) waiting_count: usize,
+    /// Those that they have answered.
+    pub(super) joined: Vec<Admitted>,
+    /// Commands that came behind it.
+    pub(super) early: Vec<(u32, Request<'static>)>,
+    /// Data for the reply.
+    pub(super) data: Vec<u8>,
+}
+
+/// A server-side subscription that the connect reply tells.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) channel: Arc<str>,
+    pub(super) joined: Box<crate::hub::home::Joined>,
+    pub(super) ticket: Box<super::mailbox::Ticket>,
+}
+
+/// A command that outsiders were asked about.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// To subscribe: a token or a hook decides.
+    Subscribe { id: u32, ask: Box<Subscribe> },
+    /// To publish: a hook decides.
+    Publish { id: u32, channel: Arc<str>, data: Vec<u8> },
+    /// To go on with a subscription.
+    SubRefresh { id: u32, channel: Arc<str> },
+}
+
+impl Pending {
+    pub(super) fn id(&self) -> u32 {
+        match self {
+            Self::Subscribe { id, .. } | Self::Publish { id, .. } | Self::SubRefresh { id, .. } => *id,
+        }
+    }
+}
+
+/// What there is to a subscription beside its channel.
+#[derive(Debug)]
+pub(super) struct Detail {
+    pub(super) channel: ChannelId,
+    /// As others in the channel see the client, where that differs.
+    pub(super) info: Option<Arc<ClientInfo>>,
+    /// Unix time of its end in seconds; 0 for none.
+    pub(super) expire_at_s: u64,
+    /// Which publications it wants.
+    pub(super) filter: Option<Box<Filter>>,
+    /// The server subscribed it.
+    pub(super) is_server_side: bool,
+}
+
+/// What a connection's rates leave it.
+#[derive(Debug, Default)]
+pub(super) struct Buckets {
+    pub(super) commands: Bucket,
+    pub(super) subscribes: Bucket,
+    pub(super) publishes: Bucket,
+    pub(super) rpcs: Bucket,
+    pub(super) others: Bucket,
+}
+
+/// What a capability may allow.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ability {
+    Subscribe,
+    Publish,
+    Presence,
+    History,
+}
+
+impl Client {
+    /// Whether it is as good as none.
+    pub(super) fn is_trivial(&self) -> bool {
+        self.info.is_none()
+            && self.expire_at_s == 0
+            && self.caps.is_none()
+            && self.meta.is_empty()
+            && self.connecting.is_none()
+            && self.pending.is_empty()
+            && self.details.is_empty()
+            && self.buckets.is_none()
+    }
+
+    /// Who it is; empty when anonymous.
+    pub(super) fn user(&self) -> &str {
+        self.info.as_ref().map_or("", |info| &info.user)
+    }
+
+    /// Whether its capabilities allow this in a channel.
+    pub(super) fn is_able(&self, ability: Ability, channel: &str) -> bool {
+        let Some(caps) = &self.caps else { return false };
+        caps.iter().any(|cap| {
+            let allows = match ability {
+                Ability::Subscribe => cap.subscribe,
+                Ability::Publish => cap.publish,
+                Ability::Presence => cap.presence,
+                Ability::History => cap.history,
+            };
+            allows
+                && cap.channels.iter().any(|pattern| match cap.matching {
+                    Matching::Exact => pattern == channel,
+                    Matching::Wildcard => crate::base::pattern::matches(pattern, channel),
+                })
+        })
+    }
+
+    /// What there is to the subscription to a channel.
+    pub(super) fn detail(&self, channel: ChannelId) -> Option<&Detail> {
+        self.details.iter().find(|detail| detail.channel == channel)
+    }
+
+    /// Forgets what there was to the subscription to a channel.
+    pub(super) fn forget(&mut self, channel: ChannelId) {
+        self.details.retain(|detail| detail.channel != channel);
+        self.details.shrink_to_fit();
+    }
+
+    /// Takes out the command of this number that outsiders were asked about.
+    pub(super) fn take_pending(&mut self, id: u32) -> Option<Pending> {
+        let at = self.pending.iter().position(|pending| pending.id() == id)?;
+        let pending = self.pending.swap_remove(at);
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
+        Some(pending)
+    }
+
+    /// Unix time, in milliseconds, at which the first thing of it ends for good; `None` for nothing.
+    pub(super) fn ends_at_ms(&self, conn_delay_ms: u64, sub_delay_ms: u64) -> Option<u64> {
+        let delay_ms = if self.refreshes_by_hook { 0 } else { conn_delay_ms };
+        let own = (self.expire_at_s > 0 && !self.is_refreshing).then(|| self.expire_at_s * 1000 + delay_ms);
+        let subs = self.details.iter().filter(|detail| detail.expire_at_s > 0);
+        subs.map(|detail| detail.expire_at_s * 1000 + sub_delay_ms).chain(own).min()
+    }
+}
+
+/// What a reply tells of a subscription, but for its publications.
+pub(super) fn result_of<'a>(
+    joined: &'a crate::hub::home::Joined,
+    ticket: &'a super::mailbox::Ticket,
+    unix_ms: u64,
+) -> SubscribeResult<'a> {
+    let position = joined.position.as_ref();
+    let offset = position.map_or(0, |position| position.offset);
+    SubscribeResult {
+        expires: ticket.expire_at_s > 0,
+        ttl_s: ttl_s(ticket.expire_at_s, unix_ms),
+        recoverable: ticket.recoverable,
+        positioned: ticket.positioned,
+        epoch: position.map_or("", |position| &position.epoch),
+        // The publications in the reply lead from there to the stream's position.
+        offset: joined.publications.first().map_or(offset, |first| first.offset.saturating_sub(1)),
+        recovered: joined.recovered,
+        was_recovering: ticket.was_recovering,
+        publications: &[],
+        data: &ticket.data,
+        delta: ticket.takes_deltas,
+        id: 0,
+    }
+}
+
+/// Seconds until then; at least one, when there is a then at all.
+pub(super) fn ttl_s(expire_at_s: u64, unix_ms: u64) -> u32 {
+    if expire_at_s == 0 {
+        return 0;
+    }
+    u32::try_from(expire_at_s.saturating_sub(unix_ms / 1000).max(1)).unwrap_or(u32::MAX)
+}

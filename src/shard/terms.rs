@@ -1,0 +1,111 @@
+//! On which terms a client enters a channel: what it asked for, what the channel's options allow, and what its token, a
+//! hook or the server's API says otherwise.
+
+use std::sync::Arc;
+
+use super::Shard;
+use super::mailbox::{Cause, Ticket};
+use super::outside::{Grant, Overrides};
+use crate::base::slots::Key;
+use crate::hub::home::Joining;
+use crate::hub::options::ChannelOptions;
+use crate::hub::{ClientInfo, Position};
+use crate::net::Net;
+use crate::proto::centrifuge::codes::Error;
+use crate::proto::centrifuge::message::{FLAG_COMPACTION, FLAG_UNRECOVERABLE_ERROR, Subscribe};
+use crate::session::{Handler, Session};
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// What the home and the shard have to know of a subscription. `ask`: none for what the server subscribes.
+    ///
+    /// # Errors
+    /// When what is asked for is not served in this channel.
+    pub(super) fn terms(
+        &mut self,
+        key: Key,
+        options: &ChannelOptions,
+        grant: Grant,
+        since: Option<Position>,
+        ask: Option<Subscribe>,
+        cause: Cause,
+    ) -> Result<(Box<Joining>, Box<Ticket>), Error> {
+        let Grant { info: chan_info, expire_at_s, data, overrides, .. } = grant;
+        let Overrides { presence, join_leave, force_push_join_leave, force_recovery, force_positioning } =
+            overrides;
+        let ask = ask.unwrap_or_default();
+        let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
+        let recoverable = has_history
+            && (force_recovery.unwrap_or(options.force_recovery)
+                || (options.allow_recovery && ask.recoverable && cause == Cause::Command));
+        let positioned = has_history
+            && (recoverable
+                || force_positioning.unwrap_or(options.force_positioning)
+                || (options.allow_positioning && ask.positioned));
+        if ask.filter.is_some() && !options.allow_tags_filter {
+            return Err(Error::BAD_REQUEST);
+        }
+        // A delta is to the publication before, which a filter may have kept back.
+        let takes_deltas =
+            positioned && options.allows_fossil_delta && ask.delta == "fossil" && ask.filter.is_none();
+        let in_presence = presence.unwrap_or(options.presence);
+        let tells_join = join_leave.unwrap_or(options.join_leave);
+        let is_uni = matches!(
+            self.conns.entry(key).map(|conn| &conn.session),
+            Some(Session::Centrifuge(session)) if session.transport().is_uni()
+        );
+        let hears_joins = options.join_leave
+            && (force_push_join_leave.unwrap_or(options.force_push_join_leave) || ask.join_leave);
+        let own = (!chan_info.is_empty()).then(|| {
+            let info = self.info_of(key, true);
+            Arc::new(ClientInfo { chan_info: chan_info.into_boxed_slice(), ..ClientInfo::clone(&info) })
+        });
+        let info = (in_presence || tells_join).then(|| match &own {
+            Some(info) => Arc::clone(info),
+            None => self.info_of(key, true),
+        });
+        let was_recovering = recoverable && since.is_some();
+        let joining = Joining {
+            member: self.member(key),
+            info,
+            in_presence,
+            tells_join,
+            wants_position: positioned,
+            recover: since.filter(|_| recoverable),
+        };
+        let ticket = Ticket {
+            cause,
+            recoverable,
+            positioned,
+            was_recovering,
+            wants_unrecoverable_error: ask.flag & FLAG_UNRECOVERABLE_ERROR != 0,
+            hears_joins,
+            takes_deltas,
+            is_compact: ask.flag & FLAG_COMPACTION != 0 && !is_uni,
+            filter: ask.filter,
+            info: own,
+            expire_at_s,
+            data,
+        };
+        Ok((Box::new(joining), Box::new(ticket)))
+    }
+
+    /// Enters a client into a channel that the server subscribes it to; whether a home was asked.
+    pub(super) fn enter_granted(
+        &mut self,
+        key: Key,
+        channel: &Arc<str>,
+        options: &Arc<ChannelOptions>,
+        mut grant: Grant,
+        since: Option<Position>,
+        cause: Cause,
+    ) -> bool {
+        if self.has_room_for(key, channel).is_err() {
+            return false;
+        }
+        let granted = grant.recover_since.take();
+        let since = since.or_else(|| granted.map(|(offset, epoch)| Position { offset, epoch: epoch.into() }));
+        let Ok((joining, ticket)) = self.terms(key, options, grant, since, None, cause) else { return false };
+        self.enter(key, channel, options, 0, joining, Some(ticket));
+        true
+    }
+}
