@@ -10,15 +10,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
+    "docs/AUTH.md",
     "docs/BENCHMARKS.md",
     "docs/EMBEDDING.md",
     "docs/LEXICON.md",
     "docs/LIFE_OF_A_MESSAGE.md",
     "docs/OPERATING.md",
+    "docs/SERVER_API.md",
     "docs/TUNING.md",
 ];
 

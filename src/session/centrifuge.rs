@@ -251,20 +251,18 @@ impl Centrifuge {
 
     /// Writes the answer to command `id`.
     pub(super) fn answer(&mut self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
-        let start = cx.out.len();
-        match answer {
-            Answer::Connect(result) => {
-                self.phase = Phase::Connected;
-                if self.transport.is_uni() {
-                    return self.push(ChannelRef::None, &Push::Connect(*result), cx);
-                }
-                wire::put_answer(cx.out, start, self.encoding, id, answer);
+        if let Answer::Connect(result) = answer {
+            self.phase = Phase::Connected;
+            if self.transport.is_uni() {
+                return self.push(ChannelRef::None, &Push::Connect(*result), cx);
             }
-            // A client without commands waits for no reply.
-            _ if self.transport.is_uni() => return,
-            _ => wire::put_answer(cx.out, start, self.encoding, id, answer),
         }
-        self.sent(start, cx);
+        // A client without commands waits for no reply.
+        if !self.transport.is_uni() {
+            let start = cx.out.len();
+            wire::put_answer(cx.out, start, self.encoding, id, answer);
+            self.sent(start, cx);
+        }
     }
 
     /// Writes that command `id` failed.
