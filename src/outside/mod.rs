@@ -36,7 +36,7 @@ use crate::shard::mailbox::{Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
 pub use self::token::mint;
-pub use self::verifier::verify;
+pub use self::verifier::{refusal, verify};
 
 /// How requests to hooks and key sets name their sender.
 const USER_AGENT: &str = concat!("throng/", env!("CARGO_PKG_VERSION"));

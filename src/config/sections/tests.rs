@@ -460,6 +460,25 @@ fn keys_of_sections_that_do_not_go_together_are_refused() {
     assert!(toml("[client]\nallowed_origins = ['*']").is_ok());
 }
 
+/// What is wrong with keys and hooks when they are looked at closely, told by those who use them.
+#[test]
+fn keys_and_hooks_that_cannot_be_used_are_refused() {
+    let weak = "-----BEGIN PUBLIC KEY-----\nMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDJztk8TRSjdUigeKgljFgD/hqR\nMQeiahqJreAFFR6IO8dH5j2tK2wx+7AW2xUivSlZDpv/ayyn04yEr3ojEcnRsF+w\nHvioqGtU9RWtbgHIlgiqDUH03CbXvZzqZhknjpV0EgJ+IGUzDqMwMMO9HtV1RCSS\npEVITP2M/+dVscsDcwIDAQAB\n-----END PUBLIC KEY-----";
+    for (text, wanted) in [
+        (
+            format!("[client.token]\nrsa_public_key = \"{}\"", weak.replace('\n', "\\n")),
+            "t:2: client.token.rsa_public_key = …: an RSA key of less than 2,048 bits is not taken",
+        ),
+        (
+            "[rpc]\nwithout_namespace.proxy_enabled = true\nproxy = { endpoint = 'http://a', http.static_headers = { \"a b\" = 'c' } }"
+                .to_owned(),
+            "t:3: rpc.proxy.http.static_headers = { \"a b\" = \"…\" }: invalid HTTP header name",
+        ),
+    ] {
+        assert_eq!(toml(&text).unwrap_err(), [wanted], "{text}");
+    }
+}
+
 #[test]
 fn a_heartbeat_can_be_turned_off_as_in_centrifugo() {
     for value in ["-1", "'-1s'", "'0s'"] {

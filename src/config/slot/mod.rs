@@ -61,6 +61,16 @@ pub enum Slot<'a> {
     Format(&'a mut LogFormat),
 }
 
+/// A duration such as `30s` or `1h30m` in milliseconds; `None` for what is none.
+pub fn duration_ms(text: &str) -> Option<u64> {
+    duration::parse(text)
+}
+
+/// A duration as people write it: `1h30m`.
+pub fn duration_text(ms: u64) -> String {
+    duration::text(ms)
+}
+
 /// What stands for a secret that is not shown.
 pub(super) const HIDDEN: &str = "…";
 const OFF: &str = "off";
