@@ -186,10 +186,10 @@ impl Seen {
 
     /// When it ends, as far from now.
     fn end(&self) -> String {
-        let Some(at_s) = self.claims.get("exp").and_then(Value::as_f64) else { return "never".to_owned() };
-        let left_s = at_s - self.now_s as f64;
-        let about = config::duration_text((left_s.abs() * 1000.0).round() as u64);
-        if left_s > 0.0 { format!("in {about}") } else { format!("{about} ago") }
+        let Some(exp) = self.claims.get("exp") else { return "never".to_owned() };
+        let Some(at_s) = exp.as_u64() else { return format!("at {exp}, which is no whole second") };
+        let about = config::duration_text(at_s.abs_diff(self.now_s).saturating_mul(1000));
+        if at_s > self.now_s { format!("in {about}") } else { format!("{about} ago") }
     }
 }
 

@@ -137,7 +137,7 @@ impl Slot<'_> {
             Self::Pattern(_) => "a regular expression",
             Self::Secret(_) => "a text (not …, which stands for one that is not shown)",
             Self::Secrets(_) => {
-                "a text or a list of texts, none of them empty (nor …, which stands for one that is not shown)"
+                "a text or a list of texts, none of them empty (not …, which stands for one that is not shown)"
             }
             Self::Headers(_) => "a table of texts (not …, which stands for one that is not shown)",
             Self::Filter(_) => {
