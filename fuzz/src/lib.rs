@@ -4,13 +4,17 @@
 //! The main property is the same for all that reads from a network: however the bytes are cut into pieces, the
 //! outcome is the one of the whole. Left out: anything that needs a socket or a clock.
 
+mod api;
 mod centrifuge;
+mod codec;
 mod http;
 mod token;
 mod wheel;
 mod ws;
 
+pub use api::api_bodies;
 pub use centrifuge::centrifuge_commands;
+pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
 pub use http::http_head;
 pub use token::token;
 pub use wheel::wheel_ops;

@@ -113,8 +113,8 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         Slot::Switch(_) => "true|false",
         Slot::PathOrOff(_) => "PATH|off",
         Slot::Text(..)
-        | Slot::Pattern(_)
         | Slot::Texts(_)
+        | Slot::Pattern(_)
         | Slot::Headers(_)
         | Slot::Either(..)
         | Slot::Listed(..) => "TEXT",
@@ -312,7 +312,7 @@ mod tests {
     /// sections are for their own test.
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
-        const OF_SECTIONS: [&str; 6] = ["client", "rates", "paths", "namespaces", "outside", "api"];
+        const OF_SECTIONS: [&str; 7] = ["client", "rates", "paths", "namespaces", "outside", "api", "page"];
         const NESTED: [&str; 3] = ["limits", "timeouts", "logs"];
         // Of `outside`, which has sections, too.
         const OUTSIDE: [&str; 3] = ["token_workers", "questions_max", "hook_requests_max"];

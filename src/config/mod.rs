@@ -66,7 +66,7 @@ pub struct Config {
     pub paths: Paths,
     /// Whether `/` serves a page that shows that it works. Default true in development mode.
     pub first_page: bool,
-    /// A page of an embedder's that `/` serves in its place. Default none.
+    /// A page of an embedder's own, served at `/` in place of that one.
     pub page: Option<&'static str>,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,

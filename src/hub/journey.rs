@@ -10,7 +10,7 @@ use super::fixtures::{LIMITS, at, info, no_history, plain, publication};
 use super::home::{Answer, HistoryFilter, Home, Joined, Joining, Limits, Member, Question, Terms};
 use super::local::{LATE, Local, Subscriber};
 use super::options::ChannelOptions;
-use super::{Position, Publication};
+use super::{Item, Position, Publication};
 
 const NAME: &str = "c";
 const SHARDS: u16 = 2;
@@ -192,7 +192,7 @@ impl Run {
                 client.position = Some(position);
             }
             ToShard::Deliver(publication) => {
-                local.deliver(publication);
+                local.deliver(Item::Publication(publication));
             }
         }
         true
@@ -202,7 +202,7 @@ impl Run {
     fn serve(&mut self, shard: u16) -> bool {
         let local = &mut self.locals[usize::from(shard)];
         let Some(id) = local.front() else { return false };
-        let batch = local.take_batch(id).unwrap_or_else(|| local.begin_batch(id));
+        let batch = local.take_batch(id).unwrap_or_else(|| publications(local.begin_batch(id)));
         if let Some((place, subscriber)) = local.next_to_serve(id) {
             let client = self.clients.get_mut(&subscriber.conn).unwrap();
             assert_eq!(client.state, State::Active { place });
@@ -290,4 +290,13 @@ proptest! {
         let Answer::Presence(present) = asked else { panic!("the question was another") };
         prop_assert_eq!(present.iter().map(|info| info.client.to_string()).collect::<BTreeSet<_>>(), active);
     }
+}
+
+/// The publications among items; nothing else is sent here.
+fn publications(items: Vec<Item>) -> Vec<Arc<Publication>> {
+    let publication = |item| match item {
+        Item::Publication(publication) => publication,
+        Item::Membership(membership) => panic!("{membership:?}"),
+    };
+    items.into_iter().map(publication).collect()
 }

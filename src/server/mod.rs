@@ -9,13 +9,15 @@ mod node;
 mod options;
 mod pending;
 mod publisher;
+mod shards;
 
 pub use endpoints::endpoints;
-pub use node::{History, Info, Node, PresenceStats, Wiring};
+pub use node::{History, Info, Node, PresenceStats};
 pub use options::PublishOptions;
 pub(crate) use options::flatten_lines;
 pub use pending::{Failure, Pending};
 pub use publisher::{Overloaded, Publisher};
+pub use shards::Wiring;
 
 use std::fs;
 use std::future::Future;
@@ -120,14 +122,13 @@ impl Common {
         }
     }
 
-    /// What connects a node of this name to the shards.
-    fn wiring(&self, name: String) -> Wiring {
+    /// What connects a node to the shards.
+    fn wiring(&self) -> Wiring {
         Wiring {
             mailboxes: Arc::clone(&self.mailboxes),
             counters: Arc::clone(&self.counters),
             publication_budget: self.publication_budget.clone(),
             seed: self.seed,
-            name,
         }
     }
 }
@@ -150,14 +151,14 @@ impl Server {
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let seed = RandomState::new().build_hasher().finish();
+        let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
         let common = Common {
             counters: (0..config.shards).map(|_| Arc::default()).collect(),
             budget: Budget::new(config.limits.queued_bytes_max),
             publication_budget: Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE),
             outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
             secret: Secret::default(),
-            endpoints: endpoints(&config, &format!("{seed:016x}")),
+            endpoints: endpoints(&config, &uid),
             mailboxes,
             seed,
             unix_epoch_ms,
@@ -183,7 +184,7 @@ impl Server {
         }
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
-        let node = Node::over(&config, common.wiring(name(&listen)));
+        let node = Node::over(&config, common.wiring(), &uid, &name(&listen));
         let Common { counters, mailboxes, .. } = common;
         let server = Self {
             config,
@@ -354,6 +355,19 @@ fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>, u64)> {
         })));
     }
     Ok((nets, mailboxes.into(), u64::try_from(unix_epoch_ms).unwrap_or(0)))
+}
+
+/// A name that no other process has: 128 random bits, written as a UUID of version 4 is.
+fn uid() -> String {
+    let [high, low] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        (low >> 48) & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 /// A name for people: the host's, and the port of the first listener.

@@ -6,21 +6,20 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::options::{IDEMPOTENCY_KEY_BYTES_MAX, PublishOptions, flatten_lines, is_what_it_should_be};
+use super::options::{PublishOptions, is_what_it_should_be};
 use super::pending::{Failure, Pending, Read, Relay, reply};
-use crate::base::budget::Budget;
+use super::shards::{Shards, Wiring};
 use crate::base::counters::Counters;
 use crate::base::shared::Shared;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
-use crate::hub::options::{ChannelOptions, Namespaces};
-use crate::hub::{ClientInfo, DataKind, Position, Publication, home_of};
+use crate::hub::options::ChannelOptions;
+use crate::hub::{ClientInfo, DataKind, Position, Publication};
 use crate::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
 use crate::shard::outside::Grant;
 
@@ -54,26 +53,10 @@ pub struct Node {
     relay: Option<Relay>,
 }
 
-/// What connects a node to its shards.
-#[derive(Debug)]
-pub struct Wiring {
-    /// One per shard, in their order.
-    pub mailboxes: Arc<[Mailbox]>,
-    /// One per shard, in their order.
-    pub counters: Arc<[Arc<Counters>]>,
-    /// What publications on their way are charged to, as in all shards.
-    pub publication_budget: Budget,
-    /// The seed of homes, as in all shards. Nobody outside must know it.
-    pub seed: u64,
-    /// A name for people.
-    pub name: String,
-}
-
 struct Parts {
-    wiring: Wiring,
-    namespaces: Arc<Namespaces>,
-    limits: Limits,
+    shards: Shards,
     uid: String,
+    name: String,
     began: Instant,
 }
 
@@ -98,7 +81,7 @@ pub struct PresenceStats {
 /// What a node is and holds. Counts are those of the shards, each at some recent moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// Tells this process from others and from its own earlier lives.
+    /// Tells this process from others and from its own earlier lives; clients are told it as well.
     pub uid: String,
     /// The host's name and the port of the first listener.
     pub name: String,
@@ -116,12 +99,13 @@ pub struct Info {
 
 impl Node {
     /// A node over shards that someone else drives; a server's own comes from [`super::Server::node`]. Answers wake
-    /// whoever waits for them in the shard's thread.
-    pub fn over(config: &Config, wiring: Wiring) -> Self {
+    /// whoever waits for them in the shard's thread. `uid` tells the process from others, `name` is for people.
+    pub fn over(config: &Config, wiring: Wiring, uid: &str, name: &str) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the start, from which uptime counts")]
         let began = Instant::now();
-        let (namespaces, limits) = (Arc::clone(&config.namespaces), config.limits.clone());
-        Self { parts: Arc::new(Parts { wiring, namespaces, limits, uid: uid(), began }), relay: None }
+        let parts =
+            Parts { shards: Shards::new(config, wiring), uid: uid.to_owned(), name: name.to_owned(), began };
+        Self { parts: Arc::new(parts), relay: None }
     }
 
     /// The same node for an executor that shards' descriptor tables may not know.
@@ -163,7 +147,10 @@ impl Node {
         data: Vec<u8>,
         options: &PublishOptions,
     ) -> Pending<Position> {
-        self.share(data, options).and_then(|data| self.send_publication(channel, &data, options)).into()
+        match self.shards().share(data, options) {
+            Ok(data) => self.send_publication(channel, &data, options),
+            Err(failure) => Pending::failed(failure),
+        }
     }
 
     /// As [`Node::broadcast`], of data that is known to be what `options.kind` says.
@@ -173,14 +160,14 @@ impl Node {
         data: Vec<u8>,
         options: &PublishOptions,
     ) -> Vec<Result<Position, Failure>> {
-        let data = match self.share(data, options) {
+        let data = match self.shards().share(data, options) {
             Ok(data) => data,
             Err(failure) => return channels.iter().map(|_| Err(failure)).collect(),
         };
         let mut outcomes = Vec::with_capacity(channels.len());
         for some in channels.chunks(BROADCAST_AT_ONCE) {
-            let publish = |channel: &_| self.send_publication(AsRef::as_ref(channel), &data, options).into();
-            let pending: Vec<Pending<Position>> = some.iter().map(publish).collect();
+            let publish = |channel: &_| self.send_publication(AsRef::as_ref(channel), &data, options);
+            let pending: Vec<_> = some.iter().map(publish).collect();
             for one in pending {
                 outcomes.push(one.await);
             }
@@ -193,17 +180,16 @@ impl Node {
     /// The outcome is [`Failure::NotAvailable`] without history, [`Failure::Unrecoverable`] when `filter.since` is not
     /// in the stream.
     pub fn history(&self, channel: &str, filter: HistoryFilter) -> Pending<History> {
-        self.ask(channel, Question::History(filter), has_history, |answer| match answer {
-            Answer::History { publications, position } => Ok(History { publications, position }),
-            other => Err(refused(&other)),
+        self.ask(channel, Question::History(filter), ChannelOptions::keeps_history, |answer| {
+            let Answer::History { publications, position } = answer else { return None };
+            Some(History { publications, position })
         })
     }
 
     /// Forgets what was published in a channel; its position stays.
     pub fn history_remove(&self, channel: &str) -> Pending<()> {
-        self.ask(channel, Question::RemoveHistory, has_history, |answer| match answer {
-            Answer::Removed => Ok(()),
-            other => Err(refused(&other)),
+        self.ask(channel, Question::RemoveHistory, ChannelOptions::keeps_history, |answer| {
+            matches!(answer, Answer::Removed).then_some(())
         })
     }
 
@@ -211,19 +197,16 @@ impl Node {
     ///
     /// The outcome is [`Failure::NotAvailable`] where presence is off.
     pub fn presence(&self, channel: &str) -> Pending<Vec<Arc<ClientInfo>>> {
-        self.ask(channel, Question::Presence, has_presence, |answer| match answer {
-            Answer::Presence(clients) => Ok(clients),
-            other => Err(refused(&other)),
+        self.ask(channel, Question::Presence, has_presence, |answer| {
+            if let Answer::Presence(clients) = answer { Some(clients) } else { None }
         })
     }
 
     /// How many are in a channel.
     pub fn presence_stats(&self, channel: &str) -> Pending<PresenceStats> {
-        self.ask(channel, Question::PresenceStats, has_presence, |answer| match answer {
-            Answer::PresenceStats { client_count, user_count } => {
-                Ok(PresenceStats { client_count, user_count })
-            }
-            other => Err(refused(&other)),
+        self.ask(channel, Question::PresenceStats, has_presence, |answer| {
+            let Answer::PresenceStats { client_count, user_count } = answer else { return None };
+            Some(PresenceStats { client_count, user_count })
         })
     }
 
@@ -245,7 +228,7 @@ impl Node {
                 mailbox.put(&mut vec![Letter::Channels { pattern: pattern.to_owned(), reply }]);
                 answer
             };
-            Ok(self.parts.wiring.mailboxes.iter().map(ask).collect::<Vec<oneshot::Receiver<_>>>())
+            Ok(self.shards().wiring.mailboxes.iter().map(ask).collect::<Vec<oneshot::Receiver<_>>>())
         };
         async move {
             let mut channels = Vec::new();
@@ -263,7 +246,7 @@ impl Node {
     /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]. Whether there is any such
     /// connection is not told, here and in the other orders.
     pub fn subscribe(&self, target: Target, channel: &str, grant: Grant) -> Result<(), Failure> {
-        let options = Arc::clone(self.options_of(channel)?);
+        let options = self.shards().options_of(channel)?;
         let grant = Box::new(Grant { channel: channel.to_owned(), user: target.user.clone(), ..grant });
         self.order(target, Deed::Subscribe { channel: channel.into(), options, grant })
     }
@@ -276,7 +259,7 @@ impl Node {
         if !(2000..3000).contains(&code) {
             return Err(Failure::BadRequest);
         }
-        self.options_of(channel)?;
+        self.shards().options_of(channel)?;
         self.order(target, Deed::Unsubscribe { channel: channel.into(), code, reason: reason.to_owned() })
     }
 
@@ -308,8 +291,8 @@ impl Node {
 
     /// What the node is and holds.
     pub fn info(&self) -> Info {
-        let Parts { wiring: Wiring { counters, name, .. }, uid, began, .. } = &*self.parts;
-        let sum = |read: fn(&Counters) -> u64| counters.iter().map(|shard| read(shard)).sum();
+        let Parts { shards, uid, name, began } = &*self.parts;
+        let sum = |read: fn(&Counters) -> u64| shards.wiring.counters.iter().map(|shard| read(shard)).sum();
         Info {
             uid: uid.clone(),
             name: name.clone(),
@@ -321,75 +304,38 @@ impl Node {
         }
     }
 
-    /// Whether as many published bytes are on their way as may be.
-    pub(super) fn is_overloaded(&self) -> bool {
-        self.parts.wiring.publication_budget.is_exhausted()
+    /// The shards behind it.
+    pub(super) fn shards(&self) -> &Shards {
+        &self.parts.shards
     }
 
     /// Sends a publication that nobody waits for, whatever its channel's namespace.
     pub(super) fn publish_unanswered(&self, channel: &str, kind: DataKind, data: &[u8]) {
-        let options =
-            self.parts.namespaces.resolve(channel).unwrap_or(&self.parts.namespaces.without_namespace);
-        let data = Shared::new(data.to_vec(), &self.parts.wiring.publication_budget);
-        let publication = Box::new(Publication::new(channel.into(), kind, data));
-        let options = Arc::clone(options);
-        self.send_home(
-            channel,
-            Letter::Publish { publication, options, terms: Terms::default(), asker: None },
-        );
+        let shards = self.shards();
+        let publication = Box::new(Publication::new(channel.into(), kind, shards.charge(data.to_vec())));
+        let options = shards.options_of_any(channel);
+        let letter = Letter::Publish { publication, options, terms: Terms::default(), asker: None };
+        shards.home(channel).put(&mut vec![letter]);
     }
 
-    /// What a channel is like, if its name can be one's.
-    fn options_of(&self, channel: &str) -> Result<&Arc<ChannelOptions>, Failure> {
-        if channel.is_empty() || channel.len() > self.parts.limits.channel_name_bytes_max {
-            return Err(Failure::BadRequest);
-        }
-        self.parts.namespaces.resolve(channel).ok_or(Failure::UnknownChannel)
-    }
-
-    /// Charges a message to the budget, once for all the channels that it goes to.
-    fn share(&self, mut data: Vec<u8>, options: &PublishOptions) -> Result<Shared, Failure> {
-        let Parts { wiring: Wiring { publication_budget, .. }, limits, .. } = &*self.parts;
-        if options.idempotency_key.as_ref().is_some_and(|key| key.len() > IDEMPOTENCY_KEY_BYTES_MAX) {
-            return Err(Failure::BadRequest);
-        }
-        // A message that fills an outbox would disconnect whoever has anything else in it.
-        if data.len() > limits.outbox_bytes_max / 2 {
-            return Err(Failure::LimitExceeded);
-        }
-        if publication_budget.is_exhausted() {
-            return Err(Failure::Overloaded);
-        }
-        if options.kind == DataKind::Json {
-            flatten_lines(&mut data);
-        }
-        Ok(Shared::new(data, publication_budget))
-    }
-
-    fn send_publication(
-        &self,
-        channel: &str,
-        data: &Shared,
-        options: &PublishOptions,
-    ) -> Result<oneshot::Receiver<Answer>, Failure> {
-        let channel_options = Arc::clone(self.options_of(channel)?);
-        let publication = Publication {
-            tags: options.tags.clone(),
-            is_delta: options.delta,
-            ..Publication::new(channel.into(), options.kind, data.clone())
-        };
-        let terms = Terms {
-            idempotency_key: options.idempotency_key.clone(),
-            skip_history: options.skip_history,
-            version: options.version,
-            version_epoch: options.version_epoch.clone(),
-        };
-        self.send_asking(channel, |asker| Letter::Publish {
-            publication: Box::new(publication),
+    fn send_publication(&self, channel: &str, data: &Shared, options: &PublishOptions) -> Pending<Position> {
+        let letter = |channel_options, asker| Letter::Publish {
+            publication: Box::new(Publication {
+                tags: options.tags.clone(),
+                is_delta: options.delta,
+                ..Publication::new(channel.into(), options.kind, data.clone())
+            }),
             options: channel_options,
-            terms,
+            terms: Terms {
+                idempotency_key: options.idempotency_key.clone(),
+                skip_history: options.skip_history,
+                version: options.version,
+                version_epoch: options.version_epoch.clone(),
+            },
             asker: Some(asker),
-        })
+        };
+        let read = |answer| if let Answer::Published(position) = answer { Some(position) } else { None };
+        self.send_asking(channel, |_| true, letter, read)
     }
 
     fn ask<T>(
@@ -399,111 +345,45 @@ impl Node {
         is_available: fn(&ChannelOptions) -> bool,
         read: Read<T>,
     ) -> Pending<T> {
-        let asked = self.options_of(channel).and_then(|options| {
-            if !is_available(options) {
+        let letter = |options, asker| Letter::Ask { channel: channel.into(), options, question, asker };
+        self.send_asking(channel, is_available, letter, read)
+    }
+
+    fn send_asking<T>(
+        &self,
+        channel: &str,
+        is_available: fn(&ChannelOptions) -> bool,
+        letter: impl FnOnce(Arc<ChannelOptions>, Asker) -> Letter,
+        read: Read<T>,
+    ) -> Pending<T> {
+        let sent = self.shards().options_of(channel).and_then(|options| {
+            if !is_available(&options) {
                 return Err(Failure::NotAvailable);
             }
-            let options = Arc::clone(options);
-            self.send_asking(channel, |asker| Letter::Ask {
-                channel: channel.into(),
-                options,
-                question,
-                asker,
-            })
+            let home = self.shards().free_home(channel)?;
+            let (reply, answer) = reply(self.relay.clone());
+            let asker = Asker::Outside(Box::new(move |answer| reply.send(answer)));
+            home.put(&mut vec![letter(options, asker)]);
+            Ok(answer)
         });
-        match asked {
+        match sent {
             Ok(answer) => Pending::waiting(answer, read),
             Err(failure) => Pending::failed(failure),
         }
     }
 
-    fn send_asking(
-        &self,
-        channel: &str,
-        letter: impl FnOnce(Asker) -> Letter,
-    ) -> Result<oneshot::Receiver<Answer>, Failure> {
-        let home = self.home_of(channel);
-        if home.len() > self.parts.limits.mailbox_letters_max {
-            return Err(Failure::Overloaded);
-        }
-        let (reply, answer) = reply(self.relay.clone());
-        let asker = Asker::Outside(Box::new(move |answer| reply.send(answer)));
-        home.put(&mut vec![letter(asker)]);
-        Ok(answer)
-    }
-
-    fn send_home(&self, channel: &str, letter: Letter) {
-        self.home_of(channel).put(&mut vec![letter]);
-    }
-
-    fn home_of(&self, channel: &str) -> &Mailbox {
-        let Wiring { mailboxes, seed, .. } = &self.parts.wiring;
-        let shard_count = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
-        &mailboxes[usize::from(home_of(channel, *seed, shard_count))]
-    }
-
-    /// Sends an order to all shards: any of them may hold connections that are meant.
     fn order(&self, target: Target, deed: Deed) -> Result<(), Failure> {
-        let Parts { wiring: Wiring { mailboxes, .. }, limits, .. } = &*self.parts;
-        if mailboxes.iter().any(|mailbox| mailbox.len() > limits.mailbox_letters_max) {
-            return Err(Failure::Overloaded);
-        }
-        let order = Arc::new(Order { target, deed });
-        for mailbox in mailboxes.iter() {
-            mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);
-        }
-        Ok(())
+        self.shards().order(Order { target, deed })
     }
 }
 
 impl fmt::Debug for Node {
     /// Without the seed, which nobody outside must know.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("name", &self.parts.wiring.name).finish_non_exhaustive()
+        f.debug_struct("Node").field("name", &self.parts.name).finish_non_exhaustive()
     }
-}
-
-impl From<Result<oneshot::Receiver<Answer>, Failure>> for Pending<Position> {
-    fn from(sent: Result<oneshot::Receiver<Answer>, Failure>) -> Self {
-        match sent {
-            Ok(answer) => Self::waiting(answer, |answer| match answer {
-                Answer::Published(position) => Ok(position),
-                other => Err(refused(&other)),
-            }),
-            Err(failure) => Self::failed(failure),
-        }
-    }
-}
-
-fn has_history(options: &ChannelOptions) -> bool {
-    options.history_size > 0 && options.history_ttl_ms > 0
 }
 
 fn has_presence(options: &ChannelOptions) -> bool {
     options.presence
-}
-
-/// An answer that is not the one to the question.
-fn refused(answer: &Answer) -> Failure {
-    match answer {
-        Answer::Refused(refused) => Failure::from(*refused),
-        Answer::Published(_)
-        | Answer::Presence(_)
-        | Answer::PresenceStats { .. }
-        | Answer::History { .. }
-        | Answer::Removed => Failure::NoAnswer,
-    }
-}
-
-/// A name that no other process has: 128 random bits, written as a UUID of version 4 is.
-fn uid() -> String {
-    let [high, low] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        (low >> 48) & 0x3fff | 0x8000,
-        low & 0xffff_ffff_ffff
-    )
 }

@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Sender};
 use std::task::{Context, Poll};
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::RecvError};
 
 use crate::hub::home::{self, Refused};
 use crate::proto::centrifuge::Error;
@@ -48,10 +48,8 @@ impl Failure {
             Self::NotAvailable => Error::NOT_AVAILABLE,
             Self::LimitExceeded => Error::LIMIT_EXCEEDED,
             Self::TooManyRequests => Error::TOO_MANY_REQUESTS,
-            Self::Unrecoverable => Error { code: 112, message: "unrecoverable position", temporary: false },
-            Self::Overloaded | Self::NoAnswer => {
-                Error { code: 100, message: "internal server error", temporary: true }
-            }
+            Self::Unrecoverable => Error::UNRECOVERABLE_POSITION,
+            Self::Overloaded | Self::NoAnswer => Error::INTERNAL,
         }
     }
 }
@@ -83,8 +81,16 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Reads a home's answer as what was asked for.
-pub(super) type Read<T> = fn(home::Answer) -> Result<T, Failure>;
+/// Reads a home's answer as what was asked for; `None` when it is not that.
+pub(super) type Read<T> = fn(home::Answer) -> Option<T>;
+
+fn outcome<T>(answer: Result<home::Answer, RecvError>, read: Read<T>) -> Result<T, Failure> {
+    match answer {
+        Ok(home::Answer::Refused(refused)) => Err(refused.into()),
+        Ok(answer) => read(answer).ok_or(Failure::NoAnswer),
+        Err(_) => Err(Failure::NoAnswer),
+    }
+}
 
 /// What will come of a call. The call is on its way already: awaiting this, or [`Pending::wait`], only tells its outcome,
 /// and dropping it gives up nothing but that. It works in any executor, and has no time limit of its own; a server that
@@ -117,9 +123,7 @@ impl<T> Pending<T> {
     pub fn wait(self) -> Result<T, Failure> {
         match self.0 {
             State::Failed(failure) => Err(failure),
-            State::Waiting(answer, read) => {
-                answer.blocking_recv().map_err(|_| Failure::NoAnswer).and_then(read)
-            }
+            State::Waiting(answer, read) => outcome(answer.blocking_recv(), read),
         }
     }
 }
@@ -130,9 +134,7 @@ impl<T> Future for Pending<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
             State::Failed(failure) => Poll::Ready(Err(*failure)),
-            State::Waiting(answer, read) => {
-                Pin::new(answer).poll(cx).map(|answer| answer.map_err(|_| Failure::NoAnswer).and_then(*read))
-            }
+            State::Waiting(answer, read) => Pin::new(answer).poll(cx).map(|answer| outcome(answer, *read)),
         }
     }
 }
@@ -224,7 +226,7 @@ mod tests {
         for has_answer in [true, false] {
             let relay = Relay::start().unwrap();
             let (reply, receiver) = reply::<home::Answer>(Some(relay));
-            let mut pending = Pending::waiting(receiver, |_| Ok(()));
+            let mut pending = Pending::waiting(receiver, |_| Some(()));
             let (told, woken) = channel();
             let waker = Arc::new(Told(told)).into();
             let mut cx = Context::from_waker(&waker);
@@ -241,7 +243,7 @@ mod tests {
     #[test]
     fn waiting_blocks_until_the_answer_is_there() {
         let (reply, receiver) = reply(None);
-        let pending = Pending::waiting(receiver, |_| Ok(7));
+        let pending = Pending::waiting(receiver, |_| Some(7));
         let shard = thread::spawn(move || reply.send(home::Answer::Removed));
         assert_eq!(pending.wait(), Ok(7));
         shard.join().unwrap();

@@ -16,7 +16,7 @@ impl Publisher {
     /// # Errors
     /// [`Overloaded`] when the shards have yet to deliver as much as they may hold: the message was not taken.
     pub fn publish(&self, channel: &str, kind: Kind, data: &[u8]) -> Result<(), Overloaded> {
-        if self.0.is_overloaded() {
+        if self.0.shards().is_overloaded() {
             return Err(Overloaded);
         }
         let kind = if kind == Kind::Text { DataKind::Text } else { DataKind::Binary };

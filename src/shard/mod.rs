@@ -175,7 +175,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     history_bytes_max: limits.history_bytes_max / mailboxes.len().max(1),
                     join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max)
                         .unwrap_or(u32::MAX),
-                    history_meta_ttl_ms: 30 * 24 * 3_600_000,
+                    history_meta_ttl_ms: namespaces.history_meta_ttl_ms,
                     recovery_max: match config.client.recovery_max_publication_limit {
                         0 => usize::MAX,
                         count => count,

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot talk to its server has failed")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for another process, in real time")]
 
+mod api;
 mod channels;
 mod deadlines;
 mod descriptors;

@@ -234,7 +234,7 @@ fn its_namespaces_are_those_that_it_lists() {
         history_meta_ttl_ms: 48 * HOUR_MS,
         force_recovery: true,
         is_cache_recovery: true,
-        channel_regex: "^[0-9]+$".into(),
+        channel_regex: NamePattern::new("^[0-9]+$").unwrap(),
         ..ChannelOptions::default()
     };
     let others = ChannelOptions {
@@ -359,6 +359,10 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
             "t:2: client.proxy.refresh.endpoint = \"grpc://x\": expected an http:// or https:// URL",
         ),
         (
+            "[channel.without_namespace]\nchannel_regex = '['",
+            "t:2: channel.without_namespace.channel_regex = \"[\": expected a regular expression",
+        ),
+        (
             "[channel.without_namespace]\nforce_recovery_mode = 'all'",
             "t:2: channel.without_namespace.force_recovery_mode = \"all\": expected \"stream\" or \"cache\"",
         ),
@@ -474,8 +478,8 @@ fn alter(slot: Slot<'_>) {
         Slot::Milliseconds(v, _) | Slot::Duration(v, _) => *v += 1,
         Slot::Switch(v) | Slot::Either(v, _) | Slot::Listed(v, _) => *v = !*v,
         Slot::Text(v, _) | Slot::Secret(v) | Slot::Filter(v) => v.push_str("-x"),
-        Slot::Pattern(v) => *v = NamePattern::new("^x$").unwrap(),
         Slot::Texts(v) | Slot::Secrets(v) => v.push("x".into()),
+        Slot::Pattern(v) => *v = NamePattern::new("x").unwrap(),
         Slot::Headers(v) => v.push(("x".into(), "y".into())),
         Slot::Addresses(_) | Slot::AddressOrOff(_) | Slot::PathOrOff(_) | Slot::Format(_) => {
             panic!("no key of a section has such a value")

@@ -41,10 +41,10 @@ pub enum Slot<'a> {
     PathOrOff(&'a mut Option<String>),
     /// A text of some form.
     Text(&'a mut String, Form),
-    /// A regular expression for names.
-    Pattern(&'a mut NamePattern),
     /// Several texts.
     Texts(&'a mut Vec<String>),
+    /// A regular expression, or nothing.
+    Pattern(&'a mut NamePattern),
     /// A text that is not shown.
     Secret(&'a mut String),
     /// Several texts that are not shown.
@@ -81,8 +81,8 @@ impl Slot<'_> {
                 or_off(raw, |word| form::is_path(word).then(|| word.to_owned())).map(|v| *slot = v)
             }
             Self::Text(slot, form) => raw.word().filter(|word| form.takes(word)).map(|v| v.clone_into(slot)),
-            Self::Pattern(slot) => raw.word().and_then(|v| NamePattern::new(v).ok()).map(|v| *slot = v),
             Self::Texts(slot) => raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
+            Self::Pattern(slot) => raw.word().and_then(|word| NamePattern::new(word).ok()).map(|v| *slot = v),
             Self::Secret(slot) => raw.word().filter(|word| *word != HIDDEN).map(|v| v.clone_into(slot)),
             Self::Secrets(slot) => secrets(raw).map(|v| *slot = v),
             Self::Headers(slot) => {
@@ -123,8 +123,8 @@ impl Slot<'_> {
             Self::AddressOrOff(_) => "an IP address with its port, such as 127.0.0.1:9000, or off",
             Self::Switch(_) => "true or false",
             Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off",
-            Self::Pattern(_) => "a regular expression",
             Self::Texts(_) => "a list of texts",
+            Self::Pattern(_) => "a regular expression",
             Self::Secret(_) => "a text (not …, which stands for one that is not shown)",
             Self::Secrets(_) => {
                 "a text or a list of texts, none of them empty (nor …, which stands for one that is not shown)"
@@ -152,8 +152,8 @@ impl Slot<'_> {
             Self::Switch(v) => v.to_string(),
             Self::PathOrOff(v) => quote(v.as_deref().unwrap_or(OFF)),
             Self::Filter(v) | Self::Text(v, _) => quote(v),
-            Self::Pattern(v) => quote(v.as_str()),
             Self::Texts(v) => list(v.iter().cloned()),
+            Self::Pattern(v) => quote(v.as_str()),
             Self::Secret(v) => quote(shown(v, shows_secrets)),
             Self::Secrets(v) => match v.as_slice() {
                 [one] => quote(shown(one, shows_secrets)),
@@ -186,8 +186,8 @@ impl Slot<'_> {
             Self::Switch(v) => (**v).into(),
             Self::PathOrOff(v) => v.as_deref().into(),
             Self::Filter(v) | Self::Text(v, _) => v.as_str().into(),
-            Self::Pattern(v) => v.as_str().into(),
             Self::Texts(v) => v.as_slice().into(),
+            Self::Pattern(v) => v.as_str().into(),
             Self::Secret(v) => shown(v, shows_secrets).into(),
             Self::Secrets(v) => v.iter().map(|v| shown(v, shows_secrets)).collect(),
             Self::Headers(v) => v

@@ -192,18 +192,23 @@ pub(super) enum Command<'a> {
     Unknown,
 }
 
+/// All of a body is UTF-8, also what is passed over.
+fn utf8(body: &[u8]) -> Result<&str, serde_json::Error> {
+    simdutf8::basic::from_utf8(body).map_err(serde::de::Error::custom)
+}
+
 /// Reads the body of a method, from whatever holds it.
 trait Source<'de> {
     type Error;
     fn read<T: Deserialize<'de>>(self) -> Result<T, Self::Error>;
 }
 
-struct Whole<'de>(&'de [u8]);
+struct Whole<'de>(&'de str);
 
 impl<'de> Source<'de> for Whole<'de> {
     type Error = serde_json::Error;
     fn read<T: Deserialize<'de>>(self) -> Result<T, Self::Error> {
-        serde_json::from_slice(self.0)
+        serde_json::from_str(self.0)
     }
 }
 
@@ -219,7 +224,7 @@ impl<'de, M: MapAccess<'de>> Source<'de> for Entry<'_, M> {
 impl<'a> Command<'a> {
     /// The body of a request to `/api/METHOD`.
     pub(super) fn parse(method: &str, body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        Self::read(method, Whole(body))
+        Self::read(method, Whole(utf8(body)?))
     }
 
     fn read<S: Source<'a>>(method: &str, body: S) -> Result<Self, S::Error> {
@@ -310,6 +315,6 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(body)
+        serde_json::from_str(utf8(body)?)
     }
 }

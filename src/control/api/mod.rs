@@ -138,7 +138,6 @@ impl Api {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Result<(), ApiError>, serde_json::Error> {
-        #[expect(clippy::disallowed_methods, reason = "a request's deadline, far from any shard")]
         let deadline = Instant::now() + ANSWER_MAX;
         if method == BATCH {
             self.calls.run_batch(Batch::parse(body)?, deadline, out).await;

@@ -1,0 +1,118 @@
+//! The shards as a node reaches them: which mailbox is a channel's home, what the channel is like, how much is on its way.
+//!
+//! Invariant: what is refused here has sent no letter and holds no byte.
+
+use std::sync::Arc;
+
+use super::options::{IDEMPOTENCY_KEY_BYTES_MAX, PublishOptions, flatten_lines};
+use super::pending::Failure;
+use crate::base::budget::Budget;
+use crate::base::counters::Counters;
+use crate::base::shared::Shared;
+use crate::config::{Config, Limits};
+use crate::hub::options::{ChannelOptions, Namespaces};
+use crate::hub::{DataKind, home_of};
+use crate::shard::mailbox::{Letter, Mailbox, Order};
+
+/// What connects a node to its shards.
+#[derive(Debug)]
+pub struct Wiring {
+    /// One per shard, in their order.
+    pub mailboxes: Arc<[Mailbox]>,
+    /// One per shard, in their order.
+    pub counters: Arc<[Arc<Counters>]>,
+    /// What publications on their way are charged to, as in all shards.
+    pub publication_budget: Budget,
+    /// The seed of homes, as in all shards. Nobody outside must know it.
+    pub seed: u64,
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(super) struct Shards {
+    pub(super) wiring: Wiring,
+    namespaces: Arc<Namespaces>,
+    limits: Limits,
+}
+
+impl Shards {
+    pub(super) fn new(config: &Config, wiring: Wiring) -> Self {
+        Self { wiring, namespaces: Arc::clone(&config.namespaces), limits: config.limits.clone() }
+    }
+
+    /// What a channel is like, if its name can be one's.
+    pub(super) fn options_of(&self, channel: &str) -> Result<Arc<ChannelOptions>, Failure> {
+        if channel.is_empty() || channel.len() > self.limits.channel_name_bytes_max {
+            return Err(Failure::BadRequest);
+        }
+        let options = self.namespaces.resolve(channel).ok_or(Failure::UnknownChannel)?;
+        if !self.namespaces.takes_name(channel, options) {
+            return Err(Failure::BadRequest);
+        }
+        Ok(Arc::clone(options))
+    }
+
+    /// What a channel is like, taken as one without a namespace if its own is unknown.
+    pub(super) fn options_of_any(&self, channel: &str) -> Arc<ChannelOptions> {
+        let namespaces = &self.namespaces;
+        Arc::clone(namespaces.resolve(channel).unwrap_or(&namespaces.without_namespace))
+    }
+
+    /// Where letters to a channel's home go.
+    pub(super) fn home(&self, channel: &str) -> &Mailbox {
+        let Wiring { mailboxes, seed, .. } = &self.wiring;
+        let shard_count = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
+        &mailboxes[usize::from(home_of(channel, *seed, shard_count))]
+    }
+
+    /// The same, unless too many letters wait there already.
+    pub(super) fn free_home(&self, channel: &str) -> Result<&Mailbox, Failure> {
+        let home = self.home(channel);
+        if self.is_full(home) { Err(Failure::Overloaded) } else { Ok(home) }
+    }
+
+    fn is_full(&self, mailbox: &Mailbox) -> bool {
+        mailbox.len() > self.limits.mailbox_letters_max
+    }
+
+    /// Sends an order to all shards: any of them may hold connections that are meant.
+    pub(super) fn order(&self, order: Order) -> Result<(), Failure> {
+        let mailboxes = &self.wiring.mailboxes;
+        if mailboxes.iter().any(|mailbox| self.is_full(mailbox)) {
+            return Err(Failure::Overloaded);
+        }
+        let order = Arc::new(order);
+        for mailbox in mailboxes.iter() {
+            mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);
+        }
+        Ok(())
+    }
+
+    /// Charges a message to the budget, once for all the channels that it goes to.
+    pub(super) fn share(&self, mut data: Vec<u8>, options: &PublishOptions) -> Result<Shared, Failure> {
+        if options.idempotency_key.as_ref().is_some_and(|key| key.len() > IDEMPOTENCY_KEY_BYTES_MAX) {
+            return Err(Failure::BadRequest);
+        }
+        // A message that fills an outbox would disconnect whoever has anything else in it.
+        if data.len() > self.limits.outbox_bytes_max / 2 {
+            return Err(Failure::LimitExceeded);
+        }
+        if self.is_overloaded() {
+            return Err(Failure::Overloaded);
+        }
+        if options.kind == DataKind::Json {
+            flatten_lines(&mut data);
+        }
+        Ok(self.charge(data))
+    }
+
+    /// Whether as many published bytes are on their way as may be.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.wiring.publication_budget.is_exhausted()
+    }
+
+    /// Charges a message to the budget, whatever that says.
+    pub(super) fn charge(&self, data: Vec<u8>) -> Shared {
+        Shared::new(data, &self.wiring.publication_budget)
+    }
+}

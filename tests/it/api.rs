@@ -1,0 +1,277 @@
+//! The server's HTTP API over loopback, and the handle behind it, with subscribers to hear what it does.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread::{self, JoinHandle};
+
+use serde_json::{Value, json};
+use throng::config::{ApiOptions, Config};
+use throng::control::Outcome;
+use throng::control::api::{ApiError, METHODS};
+use throng::hub::{DataKind, Position};
+use throng::server::{Failure, Node, PublishOptions, Server};
+use throng::session::NoHandler;
+
+use crate::support::centrifuge::Client as Centrifuge;
+use crate::support::peer::PATIENCE;
+use crate::support::until;
+
+struct Running {
+    address: SocketAddr,
+    control: SocketAddr,
+    node: Node,
+    drain: Box<dyn Fn() + Send>,
+    thread: JoinHandle<Outcome>,
+}
+
+fn options() -> ApiOptions {
+    ApiOptions { keys: vec!["secret".to_owned(), "other".to_owned()], ..ApiOptions::default() }
+}
+
+impl Running {
+    fn start(api: ApiOptions) -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut config = Config {
+            listen: vec![any],
+            control: Some(any),
+            shards: 3,
+            pin: false,
+            // A shard's table would begin as a copy of this process's and keep the sockets of other tests open.
+            private_descriptors: false,
+            api,
+            ..Config::default()
+        };
+        config.timeouts.ping_interval_ms = 0;
+        config.timeouts.drain_ms = 50;
+        let mut server = Server::start(&config, |_shard| NoHandler).unwrap();
+        server.on_api_rpc("add", |params| async move {
+            let numbers: Vec<i64> = serde_json::from_slice(&params)
+                .map_err(|error| ApiError { code: 400, message: error.to_string().into() })?;
+            Ok(numbers.iter().sum::<i64>().to_string().into_bytes())
+        });
+        Self {
+            address: server.addresses()[0],
+            control: server.control_address().unwrap(),
+            node: server.node().unwrap(),
+            drain: Box::new(server.drainer()),
+            thread: thread::spawn(|| server.wait().unwrap()),
+        }
+    }
+
+    fn end(self) {
+        (self.drain)();
+        assert_eq!(self.thread.join().unwrap(), Outcome::Drained);
+    }
+}
+
+/// A backend with one connection that it keeps.
+struct Backend {
+    stream: BufReader<TcpStream>,
+    headers: String,
+}
+
+impl Backend {
+    fn new(server: &Running) -> Self {
+        Self::with_headers(server, "X-API-Key: secret\r\nContent-Type: application/json\r\n")
+    }
+
+    fn with_headers(server: &Running, headers: &str) -> Self {
+        let stream = TcpStream::connect(server.control).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let headers = format!("Host: {}\r\n{headers}", server.control);
+        Self { stream: BufReader::new(stream), headers }
+    }
+
+    /// Status and body of the answer.
+    fn request(&mut self, line: &str, body: &str) -> (u16, String) {
+        let Self { stream, headers } = self;
+        let length = body.len();
+        write!(stream.get_mut(), "{line} HTTP/1.1\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+            .unwrap();
+        let (mut status, mut length) = (0, 0);
+        for line in stream.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
+            if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
+                status = rest[..3].parse().unwrap();
+            } else if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    fn ask(&mut self, method: &str, body: Value) -> Value {
+        let (status, answer) = self.request(&format!("POST /api/{method}"), &body.to_string());
+        assert_eq!(status, 200, "{method}: {answer}");
+        serde_json::from_str(&answer).unwrap()
+    }
+}
+
+#[test]
+fn what_a_backend_publishes_reaches_subscribers_in_its_order() {
+    let server = Running::start(options());
+    let mut listeners: Vec<_> =
+        (0..6).map(|_| Centrifuge::subscribed(server.address, &["news", "b"])).collect();
+    let mut backend = Backend::new(&server);
+    for n in 0..20 {
+        assert_eq!(
+            backend.ask("publish", json!({"channel": "news", "data": {"n": n}})),
+            json!({"result": {}})
+        );
+    }
+    let answer = backend.ask("broadcast", json!({"channels": ["b", "news"], "data": "to both"}));
+    assert_eq!(answer, json!({"result": {"responses": [{"result": {}}, {"result": {}}]}}));
+    let (status, _) =
+        backend.request("POST /api/publish", "{\"channel\": \"news\",\r\n \"data\":\n [1,\n2]}");
+    assert_eq!(status, 200);
+    let answer = backend.ask("publish", json!({"channel": "b", "b64data": "/wA="}));
+    assert_eq!(answer, json!({"result": {}}));
+    for listener in &mut listeners {
+        let mut heard: Vec<_> = (0..24).map(|_| listener.publication()).collect();
+        let (b, news): (Vec<_>, Vec<_>) = heard.drain(..).partition(|(channel, _)| channel == "b");
+        let of_b: Vec<_> = b.into_iter().map(|(_, data)| data).collect();
+        assert_eq!(of_b, ["to both", "/wA="]);
+        let mut of_news: Vec<_> = news.into_iter().map(|(_, data)| data).collect();
+        assert_eq!(of_news.split_off(20), [json!("to both"), json!([1, 2])]);
+        assert_eq!(of_news, (0..20).map(|n| json!({"n": n})).collect::<Vec<_>>());
+    }
+    let info = until("counts of a node", || {
+        let info = backend.ask("info", json!({}));
+        (info["result"]["nodes"][0]["num_subs"] == 12).then_some(info)
+    });
+    let node = &info["result"]["nodes"][0];
+    assert_eq!((&node["num_clients"], &node["num_channels"]), (&json!(6), &json!(2)));
+    assert!(node["name"].as_str().unwrap().ends_with(&format!("_{}", server.address.port())), "{node}");
+    drop(listeners);
+    server.end();
+}
+
+#[test]
+fn a_batch_and_an_embedders_method_answer_over_http() {
+    let server = Running::start(options());
+    let mut listener = Centrifuge::subscribed(server.address, &["news"]);
+    let mut backend = Backend::new(&server);
+    for parallel in [false, true] {
+        let answer = backend.ask(
+            "batch",
+            json!({"parallel": parallel, "commands": [
+                {"publish": {"channel": "news", "data": 1}}, {"rpc": {"method": "add", "params": [1, 2]}},
+                {"publish": {"channel": "news"}}, {"publish": {"channel": "news", "data": 2}}]}),
+        );
+        let bad = json!({"error": {"code": 107, "message": "bad request"}});
+        assert_eq!(answer, json!({"replies": [{"publish": {}}, {"rpc": {"data": 3}}, bad, {"publish": {}}]}));
+        assert_eq!(listener.publications(2), [1, 2]);
+    }
+    let answer = backend.ask("rpc", json!({"method": "add", "params": {"a": 1}}));
+    assert_eq!(answer["error"]["code"], 400);
+    drop(listener);
+    server.end();
+}
+
+#[test]
+fn requests_that_must_not_be_heard_are_refused_by_their_status() {
+    let server = Running::start(ApiOptions { body_bytes_max: 1000, ..options() });
+    let publish = r#"{"channel":"news","data":1}"#;
+    let large = format!(r#"{{"channel":"news","data":"{}"}}"#, "x".repeat(1000));
+    let own = format!("X-API-Key: secret\r\nOrigin: http://{}\r\n", server.control);
+    let key = "X-API-Key: secret\r\n";
+    let rows = [
+        (key, "POST /api/publish", publish, 200),
+        ("Authorization: apikey other\r\n", "POST /api/publish", publish, 200),
+        (&own, "POST /api/publish", publish, 200),
+        ("", "POST /api/publish", publish, 401),
+        ("X-API-Key: secre\r\n", "POST /api/publish", publish, 401),
+        ("Content-Type: application/json\r\n", "POST /api/publish", publish, 401),
+        ("X-API-Key: secret\r\nOrigin: http://evil.example\r\n", "POST /api/publish", publish, 403),
+        (key, "POST /api/publish", &large, 413),
+        (key, "POST /api/publish", "{", 400),
+        (key, "POST /api/publish", r#"{"channel":[]}"#, 400),
+        (key, "GET /api/publish", "", 405),
+        (key, "POST /api/nothing", "{}", 404),
+        (key, "POST /api", r#"{"method":"info","params":{}}"#, 404),
+        ("", "GET /api/openapi.json", "", 200),
+    ];
+    for (headers, line, body, status) in rows {
+        let answer = Backend::with_headers(&server, headers).request(line, body);
+        assert_eq!(answer.0, status, "{headers:?} {line} {body}: {}", answer.1);
+    }
+    // Errors by the status as well, for those who ask for it.
+    let mode = "X-API-Key: secret\r\nX-Centrifugo-Error-Mode: transport\r\n";
+    let answer = Backend::with_headers(&server, mode).request("POST /api/publish", "{}");
+    assert_eq!(answer, (400, r#"{"code":107,"message":"bad request"}"#.to_owned()));
+    let answer = Backend::with_headers(&server, mode).request("POST /api/publish", publish);
+    assert_eq!(answer, (200, r#"{"result":{}}"#.to_owned()));
+    server.end();
+}
+
+#[test]
+fn without_keys_a_page_elsewhere_still_cannot_publish() {
+    let server = Running::start(ApiOptions { insecure: true, ..ApiOptions::default() });
+    let publish = r#"{"channel":"news","data":1}"#;
+    let json = "Content-Type: application/json\r\n";
+    let rows = [
+        (json.to_owned(), 200),
+        (format!("{json}Origin: http://{}\r\n", server.control), 200),
+        (format!("{json}Origin: http://evil.example\r\n"), 403),
+        ("Content-Type: text/plain\r\n".to_owned(), 415),
+        (String::new(), 415),
+    ];
+    for (headers, status) in rows {
+        let answer = Backend::with_headers(&server, &headers).request("POST /api/publish", publish);
+        assert_eq!(answer.0, status, "{headers:?}: {}", answer.1);
+    }
+    server.end();
+}
+
+#[test]
+fn an_api_that_is_off_has_no_paths_and_one_without_keys_no_users() {
+    let server = Running::start(ApiOptions { enabled: false, ..options() });
+    for method in METHODS {
+        assert_eq!(Backend::new(&server).request(&format!("POST /api/{method}"), "{}").0, 404);
+    }
+    server.end();
+    let server = Running::start(ApiOptions::default());
+    assert_eq!(Backend::new(&server).request("POST /api/info", "{}").0, 401);
+    assert_eq!(Backend::with_headers(&server, "X-API-Key: \r\n").request("POST /api/info", "{}").0, 401);
+    server.end();
+}
+
+#[test]
+fn many_backends_at_once_are_all_answered() {
+    let server = Running::start(options());
+    let mut listener = Centrifuge::subscribed(server.address, &["news"]);
+    let mut backends: Vec<_> = (0..60).map(|_| Backend::new(&server)).collect();
+    for backend in &mut backends {
+        assert_eq!(backend.ask("publish", json!({"channel": "news", "data": 1})), json!({"result": {}}));
+    }
+    assert_eq!(listener.publications(60), vec![json!(1); 60]);
+    drop((listener, backends));
+    server.end();
+}
+
+#[test]
+fn a_node_tells_what_came_of_each_call() {
+    let server = Running::start(options());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut listener = Centrifuge::subscribed(server.address, &["news"]);
+    let node = server.node.clone();
+    let options = PublishOptions::default();
+    runtime.block_on(async {
+        for n in 0..100u32 {
+            node.publish("news", n.to_string().into_bytes(), &options).await.unwrap();
+        }
+        let outcomes = node.broadcast(&["news", ""], b"\"all\"".to_vec(), &options).await;
+        assert_eq!(outcomes, [Ok(Position::default()), Err(Failure::BadRequest)]);
+        assert_eq!(node.publish("news", b"no json".to_vec(), &options).await, Err(Failure::BadRequest));
+        assert_eq!(node.presence("news").await.unwrap_err(), Failure::NotAvailable);
+    });
+    let text = PublishOptions { kind: DataKind::Text, ..options };
+    node.publish("news", b"no json".to_vec(), &text).wait().unwrap();
+    let heard = listener.publications(102);
+    assert_eq!(heard[..100], (0..100).map(|n| json!(n)).collect::<Vec<_>>());
+    assert_eq!(heard[100..], [json!("all"), json!("no json")]);
+    drop(listener);
+    server.end();
+    assert_eq!(node.publish("news", b"1".to_vec(), &text).wait(), Err(Failure::NoAnswer));
+}
