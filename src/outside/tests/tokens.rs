@@ -12,10 +12,8 @@ pub(super) fn invalid() -> Rejected {
 
 #[track_caller]
 pub(super) fn connection(verdict: Verdict) -> Result<Box<Credentials>, Rejected> {
-    match verdict {
-        Verdict::Connection(outcome) => outcome,
-        other => panic!("{other:?}"),
-    }
+    let Verdict::Connection(outcome) = verdict else { panic!("not about a connection: {verdict:?}") };
+    outcome
 }
 
 fn connection_now(stage: &Stage, token: &str) -> Option<Result<Box<Credentials>, Rejected>> {
