@@ -10,7 +10,7 @@ use throng::config::{self, Config, Effective};
 use throng::control::{announce, logs};
 use throng::server::Server;
 use throng::session::raw::Echo;
-use throng::{doctor, load, net};
+use throng::{doctor, load, net, token};
 
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;
@@ -38,6 +38,8 @@ enum Command {
     Bench(load::Args),
     /// Say what this box allows and what falls short for a number of connections
     Doctor(doctor::Args),
+    /// Make a token for development, signed with the configured secret, or look into one
+    Token(token::Args),
 }
 
 #[derive(clap::Args)]
@@ -61,6 +63,9 @@ fn main() -> ExitCode {
         }
         Command::Bench(args) => load::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Token(args) => {
+            resolved(&args.configuration(), |effective| token::run(&args, &effective.config.outside))
+        }
     }
 }
 
@@ -96,7 +101,9 @@ fn serve(config: Config) -> ExitCode {
         return failed(&error);
     }
     logs::end_process_on_panic();
-    announce::warning(config.logs.format, &announce::development_warning(&config));
+    for line in announce::warnings(&config) {
+        announce::warning(config.logs.format, &line);
+    }
     net::sys::tune_allocator();
     let started = Server::start(&config, |_shard| config.echo.as_deref().map(Echo::new));
     let server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {

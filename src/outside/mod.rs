@@ -11,6 +11,7 @@ mod hooks;
 mod http;
 mod jwks;
 mod keys;
+mod mint;
 pub mod options;
 mod terms;
 mod token;
@@ -35,8 +36,8 @@ use self::workers::{Job, Queue};
 use crate::shard::mailbox::{Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
-pub use self::token::mint;
-pub use self::verifier::verify;
+pub use self::mint::mint;
+pub use self::verifier::{refusal, verify};
 
 /// How requests to hooks and key sets name their sender.
 const USER_AGENT: &str = concat!("throng/", env!("CARGO_PKG_VERSION"));

@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "these tests wait for another process, in real time")]
 
 mod api;
+mod api_channels;
 mod channels;
 mod deadlines;
 mod descriptors;
@@ -18,4 +19,5 @@ mod regressions;
 mod serve;
 mod slow;
 mod support;
+mod transcripts;
 mod websocket;
