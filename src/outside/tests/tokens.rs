@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::outside::check;
-use crate::outside::mint::mint;
+use crate::outside::mint;
 use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Busy, Credentials, Hook, Rejected, Token};
 
