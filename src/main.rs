@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use throng::config::{self, Config, Effective};
 use throng::control::{announce, logs};
+use throng::outside::{self, mint};
 use throng::server::Server;
 use throng::session::raw::Echo;
 use throng::{doctor, load, net};
@@ -38,6 +39,16 @@ enum Command {
     Bench(load::Args),
     /// Say what this box allows and what falls short for a number of connections
     Doctor(doctor::Args),
+    /// Sign a token for development, with the secret of the configuration
+    Token(TokenArgs),
+}
+
+#[derive(clap::Args)]
+struct TokenArgs {
+    #[command(flatten)]
+    wish: mint::Wish,
+    #[command(flatten)]
+    typed: config::Args,
 }
 
 #[derive(clap::Args)]
@@ -61,6 +72,9 @@ fn main() -> ExitCode {
         }
         Command::Bench(args) => load::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Token(TokenArgs { wish, typed }) => {
+            resolved(&typed, |effective| token(&wish, &effective.config))
+        }
     }
 }
 
@@ -89,6 +103,19 @@ fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
         print!("{}", effective.toml(descriptors, secrets));
     }
     ExitCode::SUCCESS
+}
+
+fn token(wish: &mint::Wish, config: &Config) -> ExitCode {
+    match mint::token(wish, &config.outside, outside::now_unix_s()) {
+        Ok(token) => {
+            println!("{token}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("throng: {why}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
 }
 
 fn serve(config: Config) -> ExitCode {

@@ -16,7 +16,7 @@ pub(super) enum Value {
     Text(String),
     /// A date or a time, as it was typed; TOML only.
     Date(String),
-    List(Vec<Value>),
+    List(Vec<Self>),
     Table(Table),
 }
 

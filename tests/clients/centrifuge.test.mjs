@@ -206,7 +206,7 @@ test("a drain asks clients to reconnect; they come back and are subscribed again
     const code = await Promise.all([first.drain(), asked]).then(([exit, context]) => ({ exit, asked: context.code }));
     assert.deepEqual(code, { exit: 0, asked: 3001 });
     const back = event(subscription, "subscribed");
-    second = await Server.start([], { port: first.port });
+    second = await Server.start([], first.port);
     await back;
     await subscription.publish("after");
     await until(() => subscription.received.length === 1, () => "the publication after the restart");

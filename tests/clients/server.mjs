@@ -28,7 +28,7 @@ export class Server {
    * Starts `throng serve` with two shards and these further flags; resolves when both of its listeners accept connections.
    * With a `config`, that is written to a file in JSON, and the server is not in development mode.
    */
-  static async start(flags = [], { port, config } = {}) {
+  static async start(flags = [], port = undefined, config = undefined) {
     const server = new Server();
     server.port = port ?? (await freePort());
     server.control = await freePort();
