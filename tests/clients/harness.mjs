@@ -3,6 +3,7 @@
 // Every peer speaks in values: over Protobuf, whose payloads are bytes, they travel as the bytes of their JSON, so that one
 // scenario serves all transports and their clients understand each other.
 import assert from "node:assert/strict";
+import net from "node:net";
 import { Centrifuge } from "centrifuge";
 import { Centrifuge as ProtobufCentrifuge } from "centrifuge/build/protobuf";
 import { EventSource } from "eventsource";
@@ -21,10 +22,43 @@ export const TRANSPORTS = [
 export const LIMIT = { timeout: 20_000 };
 
 const peers = [];
+const doors = [];
 
-/** Disconnects all peers that were made; for `afterEach`. */
+/** Disconnects all peers that were made, and shuts all doors; for `afterEach`. */
 export function endAll() {
   for (const peer of peers.splice(0)) peer.client.disconnect();
+  for (const door of doors.splice(0)) door.shut();
+}
+
+/** Between clients and the server: passes bytes on, until it cuts the connections as a network does, without a word. */
+export class Door {
+  static async to({ port }) {
+    const door = new Door();
+    door.sockets = new Set();
+    door.listener = net.createServer((near) => {
+      const far = net.connect(port, "127.0.0.1");
+      for (const [one, other] of [[near, far], [far, near]]) {
+        door.sockets.add(one);
+        one.pipe(other);
+        one.on("error", () => {});
+        one.on("close", () => (door.sockets.delete(one), other.destroy()));
+      }
+    });
+    await new Promise((done) => door.listener.listen(0, "127.0.0.1", done));
+    door.port = door.listener.address().port;
+    door.http = `http://127.0.0.1:${door.port}`;
+    doors.push(door);
+    return door;
+  }
+
+  cut() {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  shut() {
+    this.listener.close();
+    this.cut();
+  }
 }
 
 export const event = (emitter, name) => new Promise((done) => emitter.once(name, done));
@@ -55,6 +89,9 @@ export class Peer {
       maxReconnectDelay: 100,
       ...options,
     });
+    /** The id that the server gave, when connected. */
+    this.id = undefined;
+    this.client.on("connected", ({ client }) => (this.id = client));
     this.errors = [];
     this.client.on("error", (context) => this.errors.push(context.error));
     peers.push(this);
