@@ -165,15 +165,47 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use throng::hub::home::Home;
-//! use throng::hub::home_of;
+//! use throng::base::budget::Budget;
+//! use throng::base::shared::Shared;
+//! use throng::hub::home::{Home, Joining, Limits, Member, Now, Terms};
+//! use throng::hub::options::ChannelOptions;
+//! use throng::hub::{DataKind, Publication, home_of};
 //!
 //! let name: Arc<str> = "news".into();
-//! let mut home = Home::new(1000);
-//! home.subscribe(&name, 0).unwrap(); // a subscriber in shard 0
-//! home.subscribe(&name, 3).unwrap(); // and one in shard 3
-//! let (offset, shards) = home.publish(&name).unwrap();
-//! assert_eq!((offset, shards.collect::<Vec<_>>()), (1, vec![0, 3]));
+//! let options = Arc::new(ChannelOptions { history_size: 10, history_ttl_ms: 60_000, ..ChannelOptions::default() });
+//! let mut home = Home::new(
+//!     Limits {
+//!         channels_max: 1000,
+//!         history_bytes_max: 1 << 20,
+//!         join_leave_per_second_max: 100,
+//!         history_meta_ttl_ms: 3_600_000,
+//!         recovery_max: 300,
+//!     },
+//!     42,
+//! );
+//! let now = Now { ms: 0, unix_ms: 1_700_000_000_000 };
+//! let joining = |shard, recover| Joining {
+//!     member: Member { shard, conn: 1 },
+//!     info: None,
+//!     in_presence: false,
+//!     tells_join: false,
+//!     wants_position: true,
+//!     recover,
+//! };
+//! home.subscribe(now, &name, &options, &joining(0, None)).unwrap(); // a subscriber in shard 0
+//! let position = home.subscribe(now, &name, &options, &joining(3, None)).unwrap().position;
+//! home.unsubscribe(now, &name, Member { shard: 3, conn: 1 });
+//!
+//! let data = Shared::new(b"{}".to_vec(), &Budget::new(1000));
+//! let publication = Box::new(Publication::new(Arc::clone(&name), DataKind::Json, data));
+//! let published = home.publish(now, publication, &options, &Terms::default()).unwrap();
+//! assert_eq!(published.position.offset, 1);
+//! let (_, shards) = published.delivery.unwrap();
+//! assert_eq!(&shards[..], [0]);
+//!
+//! // The one from shard 3 was away, and gets what it missed.
+//! let joined = home.subscribe(now, &name, &options, &joining(3, position)).unwrap();
+//! assert_eq!((joined.recovered, joined.publications.len()), (true, 1));
 //!
 //! // The same home for everyone who knows the process's seed.
 //! assert_eq!(home_of(&name, 42, 4), home_of("news", 42, 4));

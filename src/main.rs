@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use throng::config::{self, Config, Effective};
 use throng::control::{announce, logs};
+use throng::outside::{self, mint};
 use throng::server::Server;
 use throng::session::raw::Echo;
 use throng::{doctor, load, net};
@@ -38,6 +39,16 @@ enum Command {
     Bench(load::Args),
     /// Say what this box allows and what falls short for a number of connections
     Doctor(doctor::Args),
+    /// Sign a token for development, with the secret of the configuration
+    Token(TokenArgs),
+}
+
+#[derive(clap::Args)]
+struct TokenArgs {
+    #[command(flatten)]
+    wish: mint::Wish,
+    #[command(flatten)]
+    typed: config::Args,
 }
 
 #[derive(clap::Args)]
@@ -45,6 +56,9 @@ struct ConfigArgs {
     /// Print JSON instead of TOML
     #[arg(long)]
     json: bool,
+    /// Print secrets as they are; only then does what is printed load back to the same
+    #[arg(long)]
+    show_secrets: bool,
     #[command(flatten)]
     typed: config::Args,
 }
@@ -53,9 +67,14 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(typed) => resolved(&typed, |effective| serve(effective.config)),
-        Command::Config(ConfigArgs { json, typed }) => resolved(&typed, |effective| show(&effective, json)),
+        Command::Config(ConfigArgs { json, show_secrets, typed }) => {
+            resolved(&typed, |effective| show(&effective, json, show_secrets))
+        }
         Command::Bench(args) => load::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Token(TokenArgs { wish, typed }) => {
+            resolved(&typed, |effective| token(&wish, &effective.config))
+        }
     }
 }
 
@@ -72,18 +91,31 @@ fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> E
     }
 }
 
-fn show(effective: &Effective, json: bool) -> ExitCode {
+fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
     // The server raises its soft limit to the hard one, so the hard one counts.
     let descriptors = match net::sys::descriptor_limit() {
         Ok((_, hard)) => hard,
         Err(error) => return failed(&error),
     };
     if json {
-        println!("{:#}", effective.json(descriptors));
+        println!("{:#}", effective.json(descriptors, secrets));
     } else {
-        print!("{}", effective.toml(descriptors));
+        print!("{}", effective.toml(descriptors, secrets));
     }
     ExitCode::SUCCESS
+}
+
+fn token(wish: &mint::Wish, config: &Config) -> ExitCode {
+    match mint::token(wish, &config.outside, outside::now_unix_s()) {
+        Ok(token) => {
+            println!("{token}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("throng: {why}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
 }
 
 fn serve(config: Config) -> ExitCode {

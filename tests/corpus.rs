@@ -111,3 +111,33 @@ fn wheel_ops() {
 fn api_bodies() {
     run("api_bodies", targets::api_bodies);
 }
+
+#[test]
+fn json_commands() {
+    run("json_commands", targets::json_commands);
+}
+
+#[test]
+fn protobuf_commands() {
+    run("protobuf_commands", targets::protobuf_commands);
+}
+
+#[test]
+fn connect_request() {
+    run("connect_request", targets::connect_request);
+}
+
+#[test]
+fn emulation_request() {
+    run("emulation_request", targets::emulation_request);
+}
+
+#[test]
+fn fossil_delta() {
+    run("fossil_delta", targets::fossil_delta);
+}
+
+#[test]
+fn token() {
+    run("token", targets::token);
+}

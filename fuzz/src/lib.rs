@@ -6,13 +6,17 @@
 
 mod api;
 mod centrifuge;
+mod codec;
 mod http;
+mod token;
 mod wheel;
 mod ws;
 
 pub use api::api_bodies;
 pub use centrifuge::centrifuge_commands;
+pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
 pub use http::http_head;
+pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 

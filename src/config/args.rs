@@ -2,21 +2,61 @@
 //! merged; that is `resolve`. Clap gives the flags their names and help; the variables are read here and not by
 //! clap, which would not say in an error that a variable was at fault.
 
-use super::slot::Raw;
-use super::{ConfigError, KEYS, Key, Place};
+use super::keys::{self, Group};
+use super::sections::{SETTINGS, Target};
+use super::slot::{HIDDEN, Raw};
+use super::{Config, ConfigError, KEYS, Key, Place, Sections, error};
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 /// The variable that names a configuration file.
 const FILE_VARIABLE: &str = "THRONG_CONFIG";
 
+/// Keys of sections that are flags, too.
+const FLAGS: [&str; 5] = [
+    "client.insecure",
+    "client.allowed_origins",
+    "client.token.hmac_secret_key",
+    "http_api.key",
+    "http_api.insecure",
+];
+
 /// One value as it was typed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Typed {
-    pub(super) key: &'static Key,
+    pub(super) target: Target,
+    /// The key as it was typed, its path if it is one of a section.
+    pub(super) name: String,
+    /// The value as it was typed.
+    pub(super) said: String,
     pub(super) raw: Raw,
     pub(super) place: Place,
+}
+
+impl Typed {
+    pub(super) fn new(target: Target, name: &str, raw: Raw, place: Place) -> Self {
+        Self { target, name: name.to_owned(), said: raw.said(), raw, place }
+    }
+
+    /// The line in the file; 0 elsewhere.
+    pub(super) fn line(&self) -> usize {
+        if let Place::File { line, .. } = self.place { line } else { 0 }
+    }
+
+    /// What is wrong with it; a secret is not told.
+    pub(super) fn error(&self, complaint: String) -> ConfigError {
+        let said = if self.target.is_secret() { HIDDEN.to_owned() } else { self.said.clone() };
+        ConfigError { key: self.name.clone(), said, complaint, place: self.place.clone() }
+    }
+}
+
+/// Without the value, which may be a secret.
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.place)
+    }
 }
 
 /// The flags of the configuration, as they were typed. Use it with `#[command(flatten)]`.
@@ -34,6 +74,17 @@ impl Args {
     }
 }
 
+/// Keys of sections that are flags, each with what it means and its help.
+fn flags() -> impl Iterator<Item = (&'static str, Target, &'static str)> {
+    FLAGS.iter().filter_map(|name| {
+        let target = Target::find(name)?;
+        let once = SETTINGS.iter().find(|setting| setting.name == *name).map(|setting| setting.help);
+        // Flags stand in a process list; the variable does not.
+        let help = once.unwrap_or("Verifies tokens signed with HS256, HS384 and HS512; better as a variable");
+        Some((*name, target, help))
+    })
+}
+
 impl clap::Args for Args {
     fn augment_args(command: Command) -> Command {
         let file = Arg::new("config")
@@ -41,8 +92,14 @@ impl clap::Args for Args {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help_heading("Server")
-            .help("Read this TOML file; its keys are the flags with _ for -");
-        command.arg(file).args(KEYS.iter().map(Key::arg))
+            .help("Read this file, TOML or JSON: the flags with _ for -, and Centrifugo's sections");
+        let (mut config, mut sections) = (Config::default(), Sections::default());
+        let access: Vec<_> = flags()
+            .map(|(name, target, help)| {
+                keys::arg(name, &target.slot(&mut config, &mut sections), help.to_owned(), Group::Access)
+            })
+            .collect();
+        command.arg(file).args(KEYS.iter().map(Key::arg)).args(access)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -53,9 +110,10 @@ impl clap::Args for Args {
 impl FromArgMatches for Args {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut args = Self { file: matches.get_one("config").cloned(), flags: Vec::new() };
-        for key in KEYS {
-            if let Some(words) = matches.get_many::<String>(key.name) {
-                args.flags.push(Typed { key, raw: Raw::Words(words.cloned().collect()), place: Place::Flag });
+        let flat = KEYS.iter().map(|key| (key.name, Target::Flat(key)));
+        for (name, target) in flat.chain(flags().map(|(name, target, _)| (name, target))) {
+            if let Some(words) = matches.get_many::<String>(name) {
+                args.flags.push(Typed::new(target, name, Raw::Words(words.cloned().collect()), Place::Flag));
             }
         }
         Ok(args)
@@ -72,17 +130,40 @@ impl FromArgMatches for Args {
 /// variables for a service of that name.
 pub(super) fn variables(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Typed>, Vec<ConfigError>> {
     let (mut typed, mut errors) = (Vec::new(), Vec::new());
-    for key in KEYS {
-        let Some(value) = lookup(&key.variable()).filter(|v| !v.is_empty()) else { continue };
+    let flat = KEYS.iter().map(|key| (key.name.to_owned(), Target::Flat(key)));
+    for (name, target) in flat.chain(Target::all()) {
+        let Some(value) = lookup(&error::variable_name(&name)).filter(|v| !v.is_empty()) else { continue };
         match value.into_string() {
-            Ok(word) => typed.push(Typed { key, raw: Raw::Words(vec![word]), place: Place::Variable }),
-            Err(bytes) => errors.push(ConfigError {
-                key: key.name.to_owned(),
-                said: bytes.to_string_lossy().into_owned(),
-                complaint: "is not UTF-8".to_owned(),
-                place: Place::Variable,
-            }),
+            Ok(word) => typed.push(Typed::new(target, &name, Raw::Words(vec![word]), Place::Variable)),
+            Err(bytes) => {
+                let raw = Raw::Words(vec![bytes.to_string_lossy().into_owned()]);
+                errors.push(Typed::new(target, &name, raw, Place::Variable).error("is not UTF-8".to_owned()));
+            }
         }
     }
     if errors.is_empty() { Ok(typed) } else { Err(errors) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_keys_are_one_variable_or_one_flag() {
+        let flat = KEYS.iter().map(|key| key.name.to_owned());
+        let names: Vec<_> = flat.chain(Target::all().map(|(path, _)| path)).collect();
+        let variables: BTreeSet<_> = names.iter().map(|name| error::variable_name(name)).collect();
+        assert_eq!(variables.len(), names.len());
+        assert!(!variables.contains(FILE_VARIABLE));
+        assert_eq!(flags().count(), FLAGS.len());
+    }
+
+    #[test]
+    fn a_secret_that_is_wrong_is_not_told() {
+        let target = Target::find("client.token.hmac_secret_key").unwrap();
+        let typed =
+            Typed::new(target, "client.token.hmac_secret_key", Raw::Words(vec!["s".into()]), Place::Variable);
+        assert_eq!(typed.error("no".into()).to_string(), "THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY=…: no");
+    }
 }

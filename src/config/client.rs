@@ -1,4 +1,6 @@
-//! What holds for clients: who may connect, and how much each may do.
+//! What holds for clients and for the server API: who may connect, where, and how much each may do.
+
+use std::fmt;
 
 /// The section `client`, with Centrifugo's names and meanings, but for tokens and hooks, which are in
 /// [`crate::outside::options::Options`]. Durations in milliseconds.
@@ -82,4 +84,60 @@ pub struct Paths {
     pub uni_sse: Option<String>,
     /// HTTP streaming without commands.
     pub uni_http_stream: Option<String>,
+}
+
+impl Paths {
+    /// All transports, each at the path that clients know.
+    pub fn all() -> Self {
+        let path = |path: &str| Some(path.to_owned());
+        Self {
+            sse: path("/connection/sse"),
+            http_stream: path("/connection/http_stream"),
+            emulation: path("/emulation"),
+            uni_websocket: path("/connection/uni_websocket"),
+            uni_sse: path("/connection/uni_sse"),
+            uni_http_stream: path("/connection/uni_http_stream"),
+        }
+    }
+}
+
+/// The server API: HTTP on the control listener.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiOptions {
+    /// Keys that are accepted, any of them, as header `X-API-Key`. None: nobody may call, unless `insecure`.
+    pub keys: Vec<String>,
+    /// Whether everyone who reaches the control listener may call without a key. Default false; true in development mode
+    /// when the control listener is on loopback.
+    pub insecure: bool,
+    /// Bytes of a request's body; beyond it, 413. Default 1 MiB.
+    pub body_bytes_max: usize,
+    /// Whether there is a server API at all. Default true.
+    pub enabled: bool,
+    /// Whether errors are told by the status of HTTP as well, also to those who do not ask for it. Default false.
+    pub errors_by_status: bool,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            insecure: false,
+            body_bytes_max: 1 << 20,
+            enabled: true,
+            errors_by_status: false,
+        }
+    }
+}
+
+/// Says how many keys there are, not which: a configuration may end up in a log.
+impl fmt::Debug for ApiOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiOptions")
+            .field("keys", &format_args!("{} not shown", self.keys.len()))
+            .field("insecure", &self.insecure)
+            .field("body_bytes_max", &self.body_bytes_max)
+            .field("enabled", &self.enabled)
+            .field("errors_by_status", &self.errors_by_status)
+            .finish()
+    }
 }

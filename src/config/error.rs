@@ -40,7 +40,7 @@ impl fmt::Display for Place {
 pub struct ConfigError {
     /// The key; empty when the file as a whole is the matter.
     pub key: String,
-    /// Its value as it was typed.
+    /// Its value as it was typed, or a mark for a secret; empty when the value is not the matter.
     pub said: String,
     /// What is allowed instead.
     pub complaint: String,
@@ -53,6 +53,7 @@ impl fmt::Display for ConfigError {
         let Self { key, said, complaint, place } = self;
         match place {
             Place::File { .. } if key.is_empty() => write!(f, "{place}: {complaint}"),
+            Place::File { .. } if said.is_empty() => write!(f, "{place}: {key} {complaint}"),
             Place::File { .. } => write!(f, "{place}: {key} = {said}: {complaint}"),
             Place::Default => write!(f, "{key} = {said} (default): {complaint}"),
             Place::Variable => write!(f, "{}={said}: {complaint}", variable_name(key)),
@@ -65,12 +66,12 @@ impl std::error::Error for ConfigError {}
 
 /// `ping_interval_ms` as a flag, without the dashes before it: `ping-interval-ms`.
 pub(super) fn flag_name(key: &str) -> String {
-    key.replace('_', "-")
+    key.replace(['_', '.'], "-")
 }
 
 /// `ping_interval_ms` as a variable: `THRONG_PING_INTERVAL_MS`.
 pub(super) fn variable_name(key: &str) -> String {
-    format!("THRONG_{}", key.to_ascii_uppercase())
+    format!("THRONG_{}", key.to_ascii_uppercase().replace('.', "_"))
 }
 
 #[cfg(test)]
@@ -90,5 +91,10 @@ mod tests {
         assert_eq!(error.to_string(), "THRONG_PING_INTERVAL_MS=fast: expected a number");
         error.place = Place::File { path: "throng.toml".into(), line: 3 };
         assert_eq!(error.to_string(), "throng.toml:3: ping_interval_ms = fast: expected a number");
+        error.key = "client.insecure".into();
+        error.said = String::new();
+        assert_eq!(error.to_string(), "throng.toml:3: client.insecure expected a number");
+        error.place = Place::Variable;
+        assert_eq!(error.to_string(), "THRONG_CLIENT_INSECURE=: expected a number");
     }
 }

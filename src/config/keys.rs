@@ -4,6 +4,7 @@
 use super::{Config, Slot, error};
 use clap::{Arg, ArgAction};
 use std::fmt;
+use std::sync::Arc;
 
 /// Under which heading a key is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Group {
     Deadlines,
     /// What is logged.
     Logs,
+    /// Who may use it: a few keys of sections.
+    Access,
 }
 
 impl fmt::Display for Group {
@@ -25,6 +28,7 @@ impl fmt::Display for Group {
             Self::Limits => "Limits",
             Self::Deadlines => "Deadlines",
             Self::Logs => "Logs",
+            Self::Access => "Access",
         })
     }
 }
@@ -60,9 +64,9 @@ impl Key {
         error::variable_name(self.name)
     }
 
-    /// Its value in `config`, as TOML.
+    /// Its value in `config`, as TOML. No key of this list is a secret.
     pub fn toml(&self, config: &Config) -> String {
-        (self.slot)(&mut config.clone()).toml()
+        (self.slot)(&mut config.clone()).toml(true)
     }
 
     /// What holds when nobody types it, as it would be typed at a prompt.
@@ -78,19 +82,23 @@ impl Key {
 
     /// The flag, for the command line parser. Values stay text; `resolve` reads them, from wherever they come.
     pub(super) fn arg(&self) -> Arg {
-        let mut scratch = Config::default();
-        let slot = (self.slot)(&mut scratch);
-        let arg = Arg::new(self.name)
-            .long(error::flag_name(self.name))
-            .help(format!("{} [default: {}]", self.help, self.default_text()))
-            .help_heading(self.group.to_string())
-            .hide_short_help(matches!(self.group, Group::Limits | Group::Deadlines))
-            .value_name(value_name(&slot));
-        match () {
-            () if slot.is_switch() => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            () if slot.is_list() => arg.action(ArgAction::Append),
-            () => arg,
-        }
+        let help = format!("{} [default: {}]", self.help, self.default_text());
+        arg(self.name, &(self.slot)(&mut Config::default()), help, self.group)
+    }
+}
+
+/// A flag for a slot.
+pub(super) fn arg(name: &'static str, slot: &Slot<'_>, help: String, group: Group) -> Arg {
+    let arg = Arg::new(name)
+        .long(error::flag_name(name))
+        .help(help)
+        .help_heading(group.to_string())
+        .hide_short_help(matches!(group, Group::Limits | Group::Deadlines))
+        .value_name(value_name(slot));
+    match () {
+        () if slot.is_switch() => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        () if slot.is_list() => arg.action(ArgAction::Append),
+        () => arg,
     }
 }
 
@@ -98,11 +106,19 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
     match slot {
         Slot::Addresses(_) => "ADDR",
         Slot::AddressOrOff(_) => "ADDR|off",
-        Slot::Count(..) => "N",
+        Slot::Count(..) | Slot::Rate(_) => "N",
         Slot::Bytes(..) => "BYTES",
         Slot::Milliseconds(..) => "MS",
+        Slot::Duration(..) => "DURATION",
         Slot::Switch(_) => "true|false",
         Slot::PathOrOff(_) => "PATH|off",
+        Slot::Text(..)
+        | Slot::Texts(_)
+        | Slot::Pattern(_)
+        | Slot::Headers(_)
+        | Slot::Either(..)
+        | Slot::Listed(..) => "TEXT",
+        Slot::Secret(_) | Slot::Secrets(_) => "SECRET",
         Slot::Filter(_) => "LEVEL",
         Slot::Format(_) => "text|json",
     }
@@ -158,6 +174,11 @@ pub static KEYS: &[Key] = &[
         |c| Slot::PathOrOff(&mut c.echo),
     ),
     server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::PathOrOff(&mut c.websocket_path)),
+    server("first_page", "Serve a page at / that shows that it works", |c| Slot::Switch(&mut c.first_page))
+        .otherwise("true in development mode, else false"),
+    server("token_workers", "Threads that verify tokens which are dear to verify", |c| {
+        Slot::Count(&mut Arc::make_mut(&mut c.outside).worker_count, 1..=64)
+    }),
     limit(
         "connections_max",
         "Connections held by the process; beyond it, 503. 0: as many as the descriptor \
@@ -229,6 +250,14 @@ pub static KEYS: &[Key] = &[
         "Joins and leaves told per channel and second; beyond it, they are not told",
         |c| Slot::Count(&mut c.limits.join_leave_per_second_max, 0..=1_000_000),
     ),
+    limit(
+        "questions_max",
+        "Tokens that may wait to be verified, and requests that may be out at hooks, each; beyond it, error 100",
+        |c| Slot::Count(&mut Arc::make_mut(&mut c.outside).questions_max, 1..=10_000_000),
+    ),
+    limit("hook_requests_max", "Requests to hooks at a time; the rest waits", |c| {
+        Slot::Count(&mut Arc::make_mut(&mut c.outside).hook_requests_max, 1..=65_536)
+    }),
     deadline("handshake_ms", "From accept to the end of the request head", |c| {
         Slot::Milliseconds(&mut c.timeouts.handshake_ms, 1..=HOUR_MS)
     }),
@@ -267,8 +296,10 @@ pub static KEYS: &[Key] = &[
 
 #[cfg(test)]
 mod tests {
+    use super::super::file;
     use super::*;
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     #[test]
     fn names_are_distinct_and_fit_file_flag_and_variable() {
@@ -277,21 +308,37 @@ mod tests {
         assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')), "{names:?}");
     }
 
-    /// A field without a key would be a limit that nobody can set. `Debug` of the whole prints every field.
+    /// A field without a key would be a limit that nobody can set. `Debug` of the whole prints every field. Those of the
+    /// sections are for their own test.
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
+        const OF_SECTIONS: [&str; 7] = ["client", "rates", "paths", "namespaces", "outside", "api", "page"];
+        const NESTED: [&str; 3] = ["limits", "timeouts", "logs"];
+        // Of `outside`, which has sections, too.
+        const OUTSIDE: [&str; 3] = ["token_workers", "questions_max", "hook_requests_max"];
         let printed = format!("{:#?}", Config::default());
-        let fields: Vec<_> = printed.lines().filter_map(|line| line.trim().split_once(": ")).collect();
-        let nested = ["limits", "timeouts", "logs"];
-        let wanted: BTreeSet<_> =
-            fields.iter().map(|(name, _)| *name).filter(|n| !nested.contains(n)).collect();
+        let (mut wanted, mut part) = (BTreeSet::new(), "");
+        for line in printed.lines() {
+            let Some((name, _)) = line.trim().split_once(": ") else { continue };
+            let depth = line.len() - line.trim_start().len();
+            if depth == 4 {
+                part = name;
+            }
+            let is_own = depth == 4 && !OF_SECTIONS.contains(&name) && !NESTED.contains(&name);
+            if is_own || depth == 8 && NESTED.contains(&part) {
+                wanted.insert(name);
+            }
+        }
         let renamed = |name| match name {
             "log_level" => "level",
             "log_format" => "format",
             other => other,
         };
-        let had: BTreeSet<_> = KEYS.iter().map(|key| renamed(key.name)).collect();
-        assert_eq!(had, wanted);
+        let names = KEYS.iter().map(|key| key.name).filter(|name| !OUTSIDE.contains(name));
+        assert_eq!(names.map(renamed).collect::<BTreeSet<_>>(), wanted);
+        for name in OUTSIDE {
+            assert!(Key::named(name).is_some(), "{name}");
+        }
     }
 
     #[test]
@@ -299,16 +346,7 @@ mod tests {
         let mut config = Config::default();
         let mut places = BTreeSet::new();
         for key in KEYS {
-            let address = match (key.slot)(&mut config) {
-                Slot::Addresses(v) => std::ptr::from_mut(v).addr(),
-                Slot::AddressOrOff(v) => std::ptr::from_mut(v).addr(),
-                Slot::Count(v, _) | Slot::Bytes(v, _) => std::ptr::from_mut(v).addr(),
-                Slot::Milliseconds(v, _) => std::ptr::from_mut(v).addr(),
-                Slot::Switch(v) => std::ptr::from_mut(v).addr(),
-                Slot::Filter(v) => std::ptr::from_mut(v).addr(),
-                Slot::PathOrOff(v) => std::ptr::from_mut(v).addr(),
-                Slot::Format(v) => std::ptr::from_mut(v).addr(),
-            };
+            let address = (key.slot)(&mut config).address();
             assert!(places.insert(address), "{} writes where another key writes", key.name);
         }
     }
@@ -317,9 +355,8 @@ mod tests {
     fn every_default_is_allowed() {
         for key in KEYS {
             let toml = key.toml(&Config::default());
-            let table: toml::Table = format!("v = {toml}").parse().unwrap();
-            let raw = super::super::slot::Raw::Toml(table["v"].clone());
-            assert!((key.slot)(&mut Config::default()).set(&raw), "{} = {toml}", key.name);
+            let layer = file::parse(Path::new("t.toml"), &format!("{} = {toml}", key.name)).unwrap();
+            assert!((key.slot)(&mut Config::default()).set(&layer.typed[0].raw), "{} = {toml}", key.name);
         }
     }
 }

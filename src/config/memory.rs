@@ -91,6 +91,7 @@ pub fn worst_case(config: &Config, connections: u64) -> Vec<Item> {
             &format!("{} × head_bytes_max", n(connections)),
         ),
         item("queued and partly received messages", &[limits.queued_bytes_max as u64], "queued_bytes_max"),
+        item("histories", &[limits.history_bytes_max as u64], "history_bytes_max"),
         item(
             "input buffers",
             &[shards, INPUT_BYTES as u64],
@@ -167,6 +168,7 @@ mod tests {
         let small = worst_case(&config(1), 10);
         let mut config = config(2);
         config.limits.queued_bytes_max *= 2;
+        config.limits.history_bytes_max *= 2;
         let large = worst_case(&config, 1000);
         for (a, b) in small.iter().zip(&large) {
             assert!(a.bytes < b.bytes, "{a:?} {b:?}");

@@ -1,10 +1,10 @@
 //! The effective configuration: what every limit and deadline is, decided at start.
 //!
 //! Two types, so that nobody reads a half-decided value: [`Args`] is what a person typed, [`Config`] what it
-//! means. The way from one to the other: [`KEYS`] is the one list of keys; `file` and the variables add to what
-//! was typed; [`resolve()`] puts a flag before a variable before the file before the default, refuses what is not
-//! allowed, and remembers for each key where its value came from ([`Effective`]). [`memory`] says what the
-//! limits cost at worst, `show` prints all of it.
+//! means. The way from one to the other: [`KEYS`] is the one list of flat keys, `sections` has the keys that Centrifugo
+//! has, too; `file` and the variables add to what was typed; [`resolve()`] puts a flag before a variable before the file
+//! before the default, refuses what is not allowed, and remembers for each key where its value came from
+//! ([`Effective`]). [`memory`] says what the limits cost at worst, `show` prints all of it.
 //!
 //! The server takes any [`Config`]; only what was typed is checked against the ranges in [`KEYS`].
 
@@ -15,22 +15,24 @@ mod file;
 mod keys;
 pub mod memory;
 mod resolve;
+pub mod sections;
 mod show;
 mod slot;
+mod value;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use crate::control::api::ApiOptions;
 use crate::hub::options::Namespaces;
 use crate::outside;
 
 pub use args::Args;
-pub use client::{ClientOptions, Paths, Rates};
+pub use client::{ApiOptions, ClientOptions, Paths, Rates};
 pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
 pub use resolve::{Effective, resolve};
-pub use slot::Slot;
+pub use sections::Sections;
+pub use slot::{Form, Slot};
 
 /// Everything a server needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub struct Config {
     pub paths: Paths,
     /// Whether `/` serves a page that shows that it works. Default true in development mode.
     pub first_page: bool,
-    /// A page of an embedder's that `/` serves in its place. Default none.
+    /// A page of an embedder's own, served at `/` in place of that one.
     pub page: Option<&'static str>,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
@@ -151,9 +153,10 @@ pub struct Timeouts {
     pub drain_ms: u64,
 }
 
+/// Development mode: everything is open, to everyone who reaches the server.
 impl Default for Config {
     fn default() -> Self {
-        Self {
+        let mut config = Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
             control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),
@@ -164,15 +167,17 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),
-            client: ClientOptions { insecure: true, ..ClientOptions::default() },
+            client: ClientOptions::default(),
             rates: Rates::default(),
             paths: Paths::default(),
-            first_page: true,
-            page: None,
-            namespaces: Arc::new(Namespaces { takes_unknown: true, ..Namespaces::default() }),
+            namespaces: Arc::default(),
             outside: Arc::default(),
             api: ApiOptions::default(),
-        }
+            first_page: true,
+            page: None,
+        };
+        Sections::development(true).settle(&mut config);
+        config
     }
 }
 

@@ -2,7 +2,9 @@
 //! rules that bind two keys are checked. All errors are collected, so that a person mends them in one go.
 
 use super::args::{self, Args, Typed};
-use super::{Config, ConfigError, Key, Place, file};
+use super::file::{self, Layer};
+use super::sections::{self, Target};
+use super::{Config, ConfigError, Key, Place, Sections};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -12,8 +14,12 @@ use std::net::SocketAddr;
 pub struct Effective {
     /// What the server runs with.
     pub config: Config,
+    /// What the sections say, in their shape.
+    pub(super) sections: Sections,
+    /// Whether nothing was typed about clients and channels, so that everything is open.
+    pub(super) is_development: bool,
     /// Of the keys that were typed.
-    places: BTreeMap<&'static str, Place>,
+    places: BTreeMap<String, Place>,
 }
 
 impl Effective {
@@ -37,40 +43,88 @@ pub fn resolve(
     lookup: impl Fn(&str) -> Option<OsString> + Copy,
 ) -> Result<Effective, Vec<ConfigError>> {
     let mut errors = Vec::new();
-    let mut take = |layer: Result<Vec<Typed>, Vec<ConfigError>>| {
-        layer.unwrap_or_else(|wrong| {
-            errors.extend(wrong);
-            Vec::new()
-        })
-    };
-    let from_file = args.file(lookup).map_or_else(Vec::new, |path| take(file::read(&path)));
-    let from_variables = take(args::variables(lookup));
-    let layers = [from_file, from_variables, args.flags.clone()];
-    let effective = overlay(layers.iter().flatten(), &mut errors);
+    let layer = args.file(lookup).map_or_else(|| Ok(Layer::default()), |path| file::read(&path));
+    let layer = layer.unwrap_or_else(|wrong| {
+        errors.extend(wrong);
+        Layer::default()
+    });
+    let from_variables = args::variables(lookup).unwrap_or_else(|wrong| {
+        errors.extend(wrong);
+        Vec::new()
+    });
+    let typed = [&layer.typed, &from_variables, &args.flags].into_iter().flatten();
+    let effective = overlay(&layer, typed, &mut errors);
     if errors.is_empty() {
         errors = conflicts(&effective);
+        errors.extend(section_conflicts(&effective));
     }
     if errors.is_empty() { Ok(effective) } else { Err(errors) }
 }
 
 /// Lays values over the defaults, later ones over earlier ones. A wrong value is told even where a later one
 /// would hide it: it would come to light on another day.
-fn overlay<'a>(typed: impl Iterator<Item = &'a Typed>, errors: &mut Vec<ConfigError>) -> Effective {
-    let mut effective = Effective { config: Config::default(), places: BTreeMap::new() };
-    for Typed { key, raw, place } in typed {
-        if (key.slot)(&mut effective.config).set(raw) {
-            effective.places.insert(key.name, place.clone());
-        } else {
-            errors.push(ConfigError {
-                key: key.name.to_owned(),
-                said: raw.said(),
-                complaint: format!("expected {}", key.expected()),
-                place: place.clone(),
-            });
+fn overlay<'a>(
+    layer: &Layer,
+    typed: impl Iterator<Item = &'a Typed> + Clone,
+    errors: &mut Vec<ConfigError>,
+) -> Effective {
+    let is_configured = layer.is_configured || typed.clone().any(|typed| configures(&typed.name));
+    let mut effective = Effective {
+        config: Config::default(),
+        sections: Sections::default(),
+        is_development: !is_configured,
+        places: BTreeMap::new(),
+    };
+    let (flat, of_sections): (Vec<_>, Vec<_>) =
+        typed.partition(|typed| matches!(typed.target, Target::Flat(_)));
+    lay(&mut effective, &flat, errors);
+    if effective.is_development {
+        effective.sections = Sections::development(is_local(effective.config.control));
+    }
+    if let Some(names) = &layer.namespaces {
+        effective.sections.name_namespaces(names.iter().map(|(name, _)| name.as_str()));
+        for (index, (_, place)) in names.iter().enumerate() {
+            effective.places.insert(sections::name_path(index), place.clone());
         }
     }
+    lay(&mut effective, &of_sections, errors);
+    if effective.is_typed("http_api.key") && !effective.is_typed("http_api.insecure") {
+        // Who sets a key wants it to be asked for, in development mode, too.
+        effective.sections.close_api();
+    }
     follow(&mut effective);
+    effective.sections.settle(&mut effective.config);
     effective
+}
+
+fn lay(effective: &mut Effective, typed: &[&Typed], errors: &mut Vec<ConfigError>) {
+    for typed in typed {
+        let slot = typed.target.slot(&mut effective.config, &mut effective.sections);
+        let expected = slot.expected();
+        if slot.set(&typed.raw) {
+            // It is one thing, whatever it was called.
+            let name = match typed.target {
+                Target::Flat(key) => key.name,
+                Target::Once(setting) => setting.name,
+                Target::Token(..)
+                | Target::Hook(..)
+                | Target::WithoutNamespace(_)
+                | Target::Namespace(..) => &typed.name,
+            };
+            effective.places.insert(name.to_owned(), typed.place.clone());
+        } else {
+            errors.push(typed.error(format!("expected {expected}")));
+        }
+    }
+}
+
+/// Whether a key decides about clients and channels, so that this is no development mode.
+fn configures(name: &str) -> bool {
+    name.starts_with("client.") || name.starts_with("channel.")
+}
+
+fn is_local(control: Option<SocketAddr>) -> bool {
+    control.is_some_and(|address| address.ip().is_loopback())
 }
 
 /// Defaults that depend on another key, so that raising one limit does not need three flags.
@@ -78,6 +132,9 @@ fn follow(effective: &mut Effective) {
     let typed = |name| effective.is_typed(name);
     let (frame, outbox, pong) =
         (typed("frame_bytes_max"), typed("outbox_bytes_max"), typed("pong_timeout_ms"));
+    if !typed("first_page") {
+        effective.config.first_page = effective.is_development;
+    }
     let Config { limits, timeouts, .. } = &mut effective.config;
     if !frame {
         limits.frame_bytes_max = limits.message_bytes_max;
@@ -139,6 +196,28 @@ fn conflicts(effective: &Effective) -> Vec<ConfigError> {
     errors
 }
 
+/// The rules of sections, and those that bind a section to a flat key.
+fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
+    let error = |path: &str, complaint: String| ConfigError {
+        key: path.to_owned(),
+        said: said(effective, path),
+        complaint,
+        place: effective.place(path).clone(),
+    };
+    let found = sections::conflicts(&effective.sections);
+    let mut errors: Vec<_> = found.into_iter().map(|found| error(&found.path, found.complaint)).collect();
+    for flat in ["websocket_path", "echo"] {
+        let Config { websocket_path, echo, .. } = &effective.config;
+        let taken = if flat == "echo" { echo } else { websocket_path };
+        for (key, path) in effective.sections.endpoints() {
+            if taken.as_deref() == Some(path) {
+                errors.push(error(key, format!("expected another path than {flat}")));
+            }
+        }
+    }
+    errors
+}
+
 /// Whether two listeners would get the same connections. Port 0 is a new port each time.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let same_family = a.is_ipv4() == b.is_ipv4();
@@ -157,7 +236,8 @@ fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> Co
 }
 
 fn said(effective: &Effective, name: &str) -> String {
-    Key::named(name).map(|key| key.toml(&effective.config)).unwrap_or_default()
+    let flat = || Key::named(name).map(|key| key.toml(&effective.config));
+    flat().or_else(|| effective.sections.said(name)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -167,10 +247,8 @@ mod tests {
     use std::io::Write as _;
 
     fn flags(pairs: &[(&str, &str)]) -> Args {
-        let typed = |(name, word): &(&str, &str)| Typed {
-            key: Key::named(name).unwrap(),
-            raw: Raw::Words(vec![(*word).to_owned()]),
-            place: Place::Flag,
+        let typed = |(name, word): &(&str, &str)| {
+            Typed::new(Target::find(name).unwrap(), name, Raw::Words(vec![(*word).to_owned()]), Place::Flag)
         };
         Args { file: None, flags: pairs.iter().map(typed).collect() }
     }

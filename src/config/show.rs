@@ -1,42 +1,87 @@
 //! Prints an [`Effective`] configuration: as TOML that loads back to the same, and as JSON for machines.
 
 use super::memory::{self, KERNEL_SOCKET_BYTES, grouped, readable};
-use super::{Config, Effective, KEYS, Key, Place};
+use super::sections::Row;
+use super::{Config, Effective, KEYS, Key, Place, error};
 use serde_json::json;
 use std::fmt::Write as _;
 
+/// Longer lines do not push the comments of all others to the right.
+const ALIGNED_COLUMNS: usize = 48;
+
 impl Effective {
     /// The configuration as a TOML file: per key a comment with its source, at the end the capacity and the
-    /// worst-case memory under a limit of `descriptors` per table, as comments.
-    pub fn toml(&self, descriptors: u64) -> String {
+    /// worst-case memory under a limit of `descriptors` per table, as comments. Secrets are hidden unless
+    /// `shows_secrets`; what hides them does not load back.
+    pub fn toml(&self, descriptors: u64, shows_secrets: bool) -> String {
         let version = env!("CARGO_PKG_VERSION");
         let mut text =
             format!("# throng {version}: the effective configuration, and where each value comes from.\n");
-        let lines: Vec<_> =
+        if self.is_development {
+            text.push_str(
+                "# Development mode, since nothing is said of clients and channels: everything is open.\n",
+            );
+        }
+        let rows = self.sections.rows(shows_secrets);
+        let flat: Vec<_> =
             KEYS.iter().map(|key| (key, format!("{} = {}", key.name, key.toml(&self.config)))).collect();
-        let width = lines.iter().map(|(_, line)| line.len()).filter(|&n| n <= 48).max().unwrap_or(0);
+        let width = {
+            let of_rows = rows.iter().map(|row| row.name.len() + 3 + row.toml.len());
+            let lengths = flat.iter().map(|(_, line)| line.len()).chain(of_rows);
+            lengths.filter(|&n| n <= ALIGNED_COLUMNS).max().unwrap_or(0)
+        };
         let mut group = None;
-        for (key, line) in lines {
+        for (key, line) in flat {
             if group.replace(key.group) != Some(key.group) {
                 text.push_str(&format!("\n# {}\n", key.group));
             }
             text.push_str(&format!("{line:width$}  # {}\n", self.source(key)));
         }
+        text.push_str(&self.tables(rows, width));
         text.push_str(&memory_comment(&self.config, descriptors));
         text
     }
 
+    /// The sections, table by table; a table is headed once.
+    fn tables(&self, rows: Vec<Row>, width: usize) -> String {
+        let mut tables: Vec<((String, Option<usize>), String)> = Vec::new();
+        for row in rows {
+            let line = format!("{} = {}", row.name, row.toml);
+            let source = self.source_of_row(&row);
+            let line = if line.contains('\n') {
+                format!("# {source}\n{line}\n")
+            } else {
+                format!("{line:width$}  # {source}\n")
+            };
+            let table = (row.table().to_owned(), row.namespace);
+            match tables.iter_mut().find(|(known, _)| *known == table) {
+                Some((_, lines)) => lines.push_str(&line),
+                None => tables.push((table, line)),
+            }
+        }
+        let headed = |((table, namespace), lines): &((String, Option<usize>), String)| match namespace {
+            Some(_) => format!("\n[[{table}]]\n{lines}"),
+            None => format!("\n[{table}]\n{lines}"),
+        };
+        tables.iter().map(headed).collect()
+    }
+
     /// The same as one JSON object: `version`, `config`, `sources`, `capacity`, `memory`.
-    pub fn json(&self, descriptors: u64) -> serde_json::Value {
+    pub fn json(&self, descriptors: u64, shows_secrets: bool) -> serde_json::Value {
         let capacity = memory::capacity(&self.config, descriptors);
         let items = memory::worst_case(&self.config, capacity);
         let mut scratch = self.config.clone();
-        let values: serde_json::Map<_, _> =
-            KEYS.iter().map(|key| (key.name.to_owned(), (key.slot)(&mut scratch).json())).collect();
-        let sources: serde_json::Map<_, _> =
+        let mut values: serde_json::Map<_, _> =
+            KEYS.iter().map(|key| (key.name.to_owned(), (key.slot)(&mut scratch).json(true))).collect();
+        let mut sources: serde_json::Map<_, _> =
             KEYS.iter().map(|key| (key.name.to_owned(), self.source(key).into())).collect();
+        for row in self.sections.rows(shows_secrets) {
+            sources.insert(row.path.clone(), self.source_of_row(&row).into());
+            nest(&mut values, row);
+        }
         json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "is_development": self.is_development,
             "config": values,
             "sources": sources,
             "capacity": { "connections": capacity, "descriptors_per_table": descriptors },
@@ -62,6 +107,37 @@ impl Effective {
             place @ (Place::Default | Place::File { .. }) => place.to_string(),
         }
     }
+
+    fn source_of_row(&self, row: &Row) -> String {
+        match self.place(&row.path) {
+            Place::Variable => error::variable_name(&row.path),
+            Place::Flag => format!("--{}", error::flag_name(&row.path)),
+            Place::Default if !row.is_default => "development mode".to_owned(),
+            place @ (Place::Default | Place::File { .. }) => place.to_string(),
+        }
+    }
+}
+
+/// Puts a value where its table stands.
+fn nest(values: &mut serde_json::Map<String, serde_json::Value>, row: Row) {
+    let mut table = values;
+    for part in row.table().split('.') {
+        let of_namespaces = row.namespace.is_some() && part == "namespaces";
+        let empty = if of_namespaces { json!([]) } else { json!({}) };
+        let inner = table.entry(part.to_owned()).or_insert(empty);
+        if let (serde_json::Value::Array(list), Some(index)) = (&mut *inner, row.namespace)
+            && list.len() <= index
+        {
+            list.push(json!({}));
+        }
+        let inner = match (inner, row.namespace) {
+            (serde_json::Value::Array(list), Some(index)) => list.get_mut(index),
+            (other, _) => Some(other),
+        };
+        let Some(serde_json::Value::Object(next)) = inner else { return };
+        table = next;
+    }
+    table.insert(row.name, row.json);
 }
 
 fn memory_comment(config: &Config, descriptors: u64) -> String {
@@ -94,24 +170,24 @@ fn memory_comment(config: &Config, descriptors: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::args::{Args, Typed};
+    use super::super::sections::Target;
     use super::super::slot::Raw;
-    use super::super::{LogFormat, file, resolve};
+    use super::super::{LogFormat, resolve};
     use super::*;
-    use std::path::Path;
 
     fn flags(pairs: &[(&str, &str)]) -> Effective {
-        let typed = |(name, word): &(&str, &str)| Typed {
-            key: Key::named(name).unwrap(),
-            raw: Raw::Words(vec![(*word).to_owned()]),
-            place: Place::Flag,
+        let typed = |(name, word): &(&str, &str)| {
+            Typed::new(Target::find(name).unwrap(), name, Raw::Words(vec![(*word).to_owned()]), Place::Flag)
         };
         resolve(&Args { file: None, flags: pairs.iter().map(typed).collect() }, |_| None).unwrap()
     }
 
-    fn reloaded(text: &str) -> Config {
-        let flags = file::parse(Path::new("shown.toml"), text).unwrap();
-        assert_eq!(flags.len(), KEYS.len(), "every key is printed");
-        resolve(&Args { file: None, flags }, |_| None).unwrap().config
+    fn loaded(name: &str, text: &str) -> Effective {
+        let path = std::env::temp_dir().join(format!("throng-show-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let effective = resolve(&Args { file: Some(path.clone()), flags: Vec::new() }, |_| None);
+        std::fs::remove_file(path).unwrap();
+        effective.unwrap()
     }
 
     #[test]
@@ -124,6 +200,12 @@ mod tests {
             ("private_descriptors", "false"),
             ("echo", "/e"),
             ("websocket_path", "/w"),
+            ("first_page", "false"),
+            ("token_workers", "3"),
+            ("questions_max", "9"),
+            ("hook_requests_max", "9"),
+            ("history_bytes_max", "9"),
+            ("join_leave_per_second_max", "9"),
             ("connections_max", "12345"),
             ("head_bytes_max", "1001"),
             ("message_bytes_max", "16MiB"),
@@ -156,14 +238,65 @@ mod tests {
             );
         }
         assert_eq!(unlike_default.config.logs.format, LogFormat::Json);
-        for effective in [unlike_default, flags(&[])] {
-            assert_eq!(reloaded(&effective.toml(20_000)), effective.config);
+        for (i, effective) in [unlike_default, flags(&[])].into_iter().enumerate() {
+            let text = effective.toml(20_000, true);
+            assert_eq!(loaded(&format!("{i}.toml"), &text).config, effective.config, "{text}");
+            let json = effective.json(20_000, true)["config"].to_string();
+            assert_eq!(loaded(&format!("{i}.json"), &json).config, effective.config, "{json}");
         }
+    }
+
+    const SECTIONS: &str = "shards = 2\n[client]\nallowed_origins = ['https://a']\n[client.token]\n\
+        hmac_secret_key = 'hush'\n[client.proxy.connect]\nenabled = true\nendpoint = 'http://a/b'\n\
+        http.static_headers = { Authorization = 'hush' }\n[http_api]\nkey = ['hush', 'hush2']\n\
+        [[channel.namespaces]]\nname = 'x.y'\npresence = true\nhistory_size = 5\nhistory_ttl = '1h'\n\
+        [[channel.namespaces]]\nname = 'zz'\nforce_recovery_mode = 'cache'\nallowed_delta_types = ['fossil']\n\
+        [channel.without_namespace]\nchannel_regex = '^[a-z]'\n[rates]\nconnects_max = 7\n";
+
+    #[test]
+    fn sections_load_back_to_the_same() {
+        let effective = loaded("sections.toml", SECTIONS);
+        let text = effective.toml(20_000, true);
+        assert_eq!(loaded("sections-again.toml", &text).config, effective.config, "{text}");
+        let json = effective.json(20_000, true)["config"].to_string();
+        assert_eq!(loaded("sections.json", &json).config, effective.config, "{json}");
+    }
+
+    #[test]
+    fn secrets_are_shown_only_when_asked_for() {
+        let effective = loaded("secrets.toml", SECTIONS);
+        for (shows_secrets, count) in [(false, 0), (true, 4)] {
+            let (toml, json) = (effective.toml(20_000, shows_secrets), effective.json(20_000, shows_secrets));
+            assert_eq!(toml.matches("hush").count(), count, "{toml}");
+            assert_eq!(json.to_string().matches("hush").count(), count, "{json}");
+        }
+        assert!(!format!("{:?}", effective.config.api).contains("hush"));
+    }
+
+    #[test]
+    fn each_key_of_a_section_tells_its_source() {
+        let effective = loaded("sources.toml", SECTIONS);
+        let text = effective.toml(20_000, false);
+        let line = |start: &str| text.lines().find(|l| l.starts_with(start)).unwrap();
+        assert!(line("allowed_origins = ").ends_with("sources.toml:3"), "{text}");
+        assert!(line("hmac_secret_key = \"…\"").ends_with("sources.toml:5"), "{text}");
+        assert!(line("history_ttl = \"1h\"").ends_with("sources.toml:16"), "{text}");
+        assert!(line("expired_close_delay = \"25s\" ").ends_with("# default"), "{text}");
+        let text = flags(&[]).toml(20_000, false);
+        assert!(text.contains("# Development mode, since"), "{text}");
+        let line = text.lines().find(|l| l.starts_with("insecure = true")).unwrap();
+        assert!(line.ends_with("# development mode"), "{text}");
+        let json = effective.json(20_000, false);
+        assert!(
+            json["sources"]["channel.namespaces.x.y.presence"].as_str().unwrap().ends_with(":14"),
+            "{json}"
+        );
+        assert_eq!(json["config"]["channel"]["namespaces"][1]["force_recovery_mode"], "cache");
     }
 
     #[test]
     fn each_key_tells_its_source() {
-        let text = flags(&[("shards", "2"), ("ping_interval_ms", "3000")]).toml(20_000);
+        let text = flags(&[("shards", "2"), ("ping_interval_ms", "3000")]).toml(20_000, false);
         let line = |start: &str| text.lines().find(|l| l.starts_with(start)).unwrap();
         assert!(line("shards = 2 ").ends_with("# --shards"), "{text}");
         assert!(line("pin = true ").ends_with("# default"), "{text}");
@@ -176,9 +309,9 @@ mod tests {
     #[test]
     fn capacity_and_memory_stand_at_the_end() {
         let effective = flags(&[("shards", "2")]);
-        let text = effective.toml(20_000);
+        let text = effective.toml(20_000, false);
         assert!(text.contains("# Capacity: 39,840 connections (2 descriptor tables of 20,000"), "{text}");
-        let json = effective.json(20_000);
+        let json = effective.json(20_000, false);
         assert_eq!(json["capacity"]["connections"], 39_840);
         assert_eq!(json["config"]["queued_bytes_max"], 256 << 20);
         assert_eq!(json["sources"]["shards"], "--shards");

@@ -28,6 +28,8 @@ use crate::base::wheel::Wheel;
 const TICK_MS: u64 = 1000;
 /// Streams and publications that one call of [`History::expire`] looks at.
 const EXPIRED_PER_CALL_MAX: usize = 1024;
+/// Streams that are looked at to find the idlest.
+const SAMPLE_COUNT: usize = 32;
 /// What a kept publication costs beside what it holds: itself, its counters, its entry and its place in two queues.
 const ENTRY_BYTES: usize = size_of::<Publication>() + size_of::<Entry>() + 80;
 /// No entry.
@@ -78,6 +80,10 @@ pub(super) struct History {
     budget: Budget,
     meta_ttl_ms: u64,
     wheel: Wheel,
+    /// Where the search for idle streams goes on.
+    hand: usize,
+    /// No stream has this number or a higher one.
+    stream_end: usize,
     seed: u64,
     epoch_count: u64,
 }
@@ -94,6 +100,8 @@ impl History {
             budget: Budget::new(bytes_max),
             meta_ttl_ms,
             wheel: Wheel::new(0, 0),
+            hand: 0,
+            stream_end: 0,
             seed,
             epoch_count: 0,
         }
@@ -114,6 +122,7 @@ impl History {
             version_epoch: None,
         };
         let id = number(self.streams.insert(stream));
+        self.stream_end = self.stream_end.max(id as usize + 1);
         self.touch(id, now, options);
         self.arm(id);
         id
@@ -239,6 +248,25 @@ impl History {
         }
     }
 
+    /// Forgets a stream that nobody attends and that keeps nothing, the one of a sample that has been idle for longest;
+    /// returns the number of its channel.
+    pub(super) fn forget_idle(&mut self) -> Option<u32> {
+        let mut idlest: Option<(u64, usize)> = None;
+        for _ in 0..SAMPLE_COUNT.min(self.stream_end) {
+            self.hand = (self.hand + 1) % self.stream_end;
+            match self.streams.get(self.hand) {
+                Some(stream) if !stream.is_attended && stream.kept.is_empty() => {
+                    let candidate = (stream.forget_at_ms, self.hand);
+                    idlest = Some(idlest.map_or(candidate, |before| before.min(candidate)));
+                }
+                _ => {}
+            }
+        }
+        let (_, id) = idlest?;
+        self.wheel.remove(number(id));
+        Some(self.streams.remove(id).channel)
+    }
+
     /// When [`History::expire`] has something to do.
     pub(super) fn next_expiry_ms(&self) -> Option<u64> {
         self.wheel.next().map(|tick| tick.saturating_mul(TICK_MS))
@@ -251,6 +279,48 @@ impl History {
 
     pub(super) fn publication(&self, key: u32) -> &Arc<Publication> {
         &self.entries[key as usize].publication
+    }
+
+    /// See [`super::home::Home::check_invariants`].
+    pub(super) fn check_invariants(&self) {
+        let (mut bytes, mut count, mut key, mut older) = (0, 0, self.oldest, NONE);
+        while let Some(entry) = self.entries.get(key as usize) {
+            assert_eq!(entry.older, older, "the list in order of age is broken");
+            bytes += bytes_of(&entry.publication);
+            count += 1;
+            (older, key) = (key, entry.newer);
+        }
+        assert_eq!((older, count, bytes), (self.newest, self.entries.len(), self.bytes));
+        assert!(self.bytes <= self.bytes_max);
+        let mut kept_count = 0;
+        for (id, stream) in &self.streams {
+            kept_count += stream.kept.len();
+            for (&key, offset) in stream.kept.iter().rev().zip((1..=stream.top).rev()) {
+                let entry = &self.entries[key as usize];
+                assert_eq!(
+                    (entry.stream as usize, entry.publication.offset),
+                    (id, offset),
+                    "the run is broken"
+                );
+                assert!(entry.publication.previous.is_none(), "one publication keeps another alive");
+            }
+            assert!(stream.kept.len() as u64 <= stream.top);
+            let deadline_ms =
+                stream.kept.front().map_or(stream.forget_at_ms, |&key| self.entries[key as usize].expires_ms);
+            let armed = self.wheel.deadline(number(id));
+            assert!(
+                armed.is_some_and(|tick| tick <= deadline_ms.div_ceil(TICK_MS)),
+                "it would stay for ever"
+            );
+        }
+        assert_eq!(kept_count, self.entries.len());
+        assert_eq!(self.wheel.len(), self.streams.len());
+    }
+
+    /// See [`super::home::Home::check_invariants`].
+    pub(super) fn check_owner(&self, id: StreamId, channel: usize, is_attended: bool) {
+        let stream = &self.streams[id as usize];
+        assert_eq!((stream.channel as usize, stream.is_attended), (channel, is_attended));
     }
 
     fn copy(&self, publication: &Publication) -> Arc<Publication> {
@@ -345,3 +415,6 @@ fn bytes_of(publication: &Publication) -> usize {
         .map_or(0, |info| info.user.len() + info.client.len() + info.conn_info.len() + info.chan_info.len());
     ENTRY_BYTES + publication.data.len() + tags + info
 }
+
+#[cfg(test)]
+mod tests;

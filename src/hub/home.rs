@@ -46,6 +46,7 @@ pub struct Home {
     seq: u64,
     presence_count: usize,
     suppressed_count: u64,
+    displaced_count: u64,
 }
 
 impl Home {
@@ -61,6 +62,7 @@ impl Home {
             seq: 0,
             presence_count: 0,
             suppressed_count: 0,
+            displaced_count: 0,
         }
     }
 
@@ -77,9 +79,10 @@ impl Home {
     ) -> Result<Joined, Refused> {
         let id = self.open(channel)?;
         let mut joined = Joined { seq: self.seq, ..Joined::default() };
-        if options.keeps_history() && (joining.wants_position || joining.recover.is_some()) {
+        let asks = joining.wants_position || joining.recover.is_some();
+        if options.keeps_history() && (asks || self.channels[id as usize].stream.is_some()) {
             let stream = self.stream(id, now, options);
-            joined.position = Some(self.history.position(stream));
+            joined.position = asks.then(|| self.history.position(stream));
             if let Some(from) = &joining.recover {
                 (joined.recovered, joined.publications) = if options.is_cache_recovery {
                     self.history.recover_latest(stream, from)
@@ -89,9 +92,7 @@ impl Home {
             }
         }
         let home = &mut self.channels[id as usize];
-        if home.crowd.is_empty()
-            && let Some(stream) = home.stream
-        {
+        if let Some(stream) = home.stream {
             self.history.attend(stream, now, true);
         }
         let present_count = home.crowd.present_count();
@@ -273,13 +274,42 @@ impl Home {
         self.suppressed_count
     }
 
+    /// Positions that were forgotten before their time because there were too many channels, since the home began.
+    pub fn displaced_count(&self) -> u64 {
+        self.displaced_count
+    }
+
+    /// Checks what must hold between any two calls, in time proportional to all that there is. For tests.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn check_invariants(&self) {
+        assert_eq!(self.names.len(), self.channels.len());
+        self.history.check_invariants();
+        let (mut present_count, mut stream_count) = (0, 0);
+        for (id, channel) in &self.channels {
+            assert_eq!(self.names.get(&channel.name).map(|&id| id as usize), Some(id));
+            assert!(!channel.crowd.is_empty() || channel.stream.is_some(), "a channel without a reason");
+            channel.crowd.check_invariants();
+            present_count += channel.crowd.present_count() as usize;
+            if let Some(stream) = channel.stream {
+                stream_count += 1;
+                self.history.check_owner(stream, id, !channel.crowd.is_empty());
+            }
+        }
+        assert_eq!((self.presence_count, self.history.streams.len()), (present_count, stream_count));
+    }
+
     /// The channel's number; a new channel if there is none of the name.
     fn open(&mut self, name: &Arc<str>) -> Result<u32, Refused> {
         if let Some(&id) = self.names.get(name) {
             return Ok(id);
         }
         if self.channels.len() >= self.limits.channels_max {
-            return Err(Refused::TooManyChannels);
+            // Who comes back to a forgotten position is told so; who is refused has nothing.
+            let idle = self.history.forget_idle().ok_or(Refused::TooManyChannels)?;
+            self.close(idle);
+            self.displaced_count += 1;
         }
         let name = Arc::clone(name);
         let channel = Channel {
@@ -392,3 +422,6 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
     pattern[p..].iter().all(|&byte| byte == b'*')
 }
+
+#[cfg(test)]
+mod tests;

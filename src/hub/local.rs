@@ -56,6 +56,7 @@ struct Channel<B> {
     /// The run of subscribers that the batch under way has still to reach.
     to_serve: Range<u32>,
     /// Of late subscribers, by connection: what they have got already. Mostly none.
+    #[expect(clippy::box_collection, reason = "there are many channels and hardly ever a table")]
     late: Option<Box<HashMap<u32, u64>>>,
     /// What the caller made of the batch under way.
     batch: Option<B>,
@@ -191,7 +192,7 @@ impl<B> Local<B> {
     /// Sets the flags of the subscriber at `position`, all but [`LATE`].
     pub fn set_flags(&mut self, id: ChannelId, position: u32, flags: u8) {
         let subscriber = &mut self.channels[id as usize].subscribers[position as usize];
-        subscriber.flags = subscriber.flags & LATE | flags & !LATE;
+        subscriber.flags = (subscriber.flags & LATE) | (flags & !LATE);
     }
 
     /// All subscribers of the channel here, in no particular order.

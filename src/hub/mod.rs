@@ -3,8 +3,12 @@
 //! Every channel has one [`home::Home`], in the shard that its name hashes to: it orders what is published.
 //! Every shard that has subscribers of the channel keeps their list in its [`local::Local`].
 
+#[cfg(test)]
+mod fixtures;
 mod history;
 pub mod home;
+#[cfg(test)]
+mod journey;
 pub mod local;
 mod once;
 pub mod options;
@@ -67,7 +71,7 @@ pub struct Publication {
     /// Whether it may go out as a delta to `previous`. As published: whether that is wished.
     pub is_delta: bool,
     /// The publication before it in the stream, kept by the history; set by the home where a delta is wished.
-    pub previous: Option<Arc<Publication>>,
+    pub previous: Option<Arc<Self>>,
 }
 
 impl Publication {

@@ -29,8 +29,12 @@ pub struct ChannelOptions {
     pub history_meta_ttl_ms: u64,
     /// Whether subscribers know the position although they did not ask.
     pub force_positioning: bool,
+    /// Whether subscribers who ask for it know the position.
+    pub allow_positioning: bool,
     /// Whether subscribers can recover although they did not ask.
     pub force_recovery: bool,
+    /// Whether subscribers who ask for it can recover.
+    pub allow_recovery: bool,
     /// Recovery gives the last publication only.
     pub is_cache_recovery: bool,
     /// Whether subscribers may ask for deltas.
@@ -134,6 +138,8 @@ pub struct Namespaces {
     pub user_boundary: String,
     /// Between those users. Default `,`.
     pub user_separator: String,
+    /// How long a channel's position outlives its last publication, where its options do not say: the node's default. 30 days.
+    pub history_meta_ttl_ms: u64,
     /// Whether a name with an unknown namespace is taken as one without (development mode), in place of error 102.
     pub takes_unknown: bool,
 }
@@ -147,6 +153,7 @@ impl Default for Namespaces {
             private_prefix: "$".to_owned(),
             user_boundary: "#".to_owned(),
             user_separator: ",".to_owned(),
+            history_meta_ttl_ms: 30 * 24 * 3_600_000,
             takes_unknown: false,
         }
     }

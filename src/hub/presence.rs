@@ -32,7 +32,7 @@ const PRESENT: u8 = 1;
 const TELLS: u8 = 2;
 
 fn flags_of(is_present: bool, tells: bool) -> u8 {
-    u8::from(is_present) * PRESENT | u8::from(tells) * TELLS
+    (u8::from(is_present) * PRESENT) | (u8::from(tells) * TELLS)
 }
 
 /// What is not as usual about a seat.
@@ -275,6 +275,27 @@ impl Crowd {
         (changes, count - told)
     }
 
+    /// See [`super::home::Home::check_invariants`].
+    pub(super) fn check_invariants(&self) {
+        assert_eq!(self.present().count(), self.present_count as usize);
+        for audience in &self.audiences {
+            assert!(audience.count > 0, "a shard without subscribers");
+            let Some(seats) = &audience.seats else { continue };
+            assert!(!seats.infos.is_empty() && seats.infos.len() <= audience.count as usize);
+            assert!(seats.unusual.keys().all(|conn| seats.infos.contains_key(conn)));
+        }
+        if let Some(users) = &self.users {
+            let anew: HashMap<_, u32, Fixed> = self.present().fold(HashMap::default(), |mut counts, info| {
+                *counts.entry(users.hasher.hash_one(&info.user)).or_default() += 1;
+                counts
+            });
+            assert_eq!(users.counts, anew);
+        }
+        if let Some(digest) = &self.digest {
+            assert_eq!(digest.places.len(), digest.changes.iter().flatten().count());
+        }
+    }
+
     /// Notes that someone came or went; true when it is the first who waits to be told.
     fn tell(&mut self, came: bool, info: Arc<ClientInfo>) -> bool {
         let digest = self.digest.get_or_insert_default();
@@ -305,3 +326,6 @@ impl Crowd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

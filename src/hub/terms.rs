@@ -46,7 +46,7 @@ pub struct Joining {
     pub tells_join: bool,
     /// Whether it wants to know the position.
     pub wants_position: bool,
-    /// What it has, if it wants what came after.
+    /// What it has, if it wants what came after; it is told the position then, too.
     pub recover: Option<Position>,
 }
 
@@ -153,7 +153,7 @@ pub type Shards = SmallVec<[u16; 4]>;
 /// Bounds of a home.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Channels.
+    /// Channels. Where it is reached, positions without subscribers and publications give way before their time.
     pub channels_max: usize,
     /// Bytes of all histories together; the oldest publications go first.
     pub history_bytes_max: usize,

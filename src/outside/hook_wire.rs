@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::options::HookOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
+use super::token::Purpose;
 use crate::proto::centrifuge::{Disconnect, Error};
 use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
 
@@ -29,8 +30,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// The question's parts; a token's are none.
-    pub(super) fn new(question: Question) -> Option<Self> {
+    /// The question's parts.
+    ///
+    /// # Errors
+    /// When it is not for a hook but about a token: that, and what it is for.
+    pub(super) fn new(question: Question) -> Result<Self, (Purpose, String)> {
         let asked = |hook, who| Self {
             hook,
             who,
@@ -42,8 +46,9 @@ impl Asked {
             channels: Vec::new(),
             data: Vec::new(),
         };
-        Some(match question {
-            Question::ConnectionToken(_) | Question::SubscriptionToken(_) => return None,
+        Ok(match question {
+            Question::ConnectionToken(token) => return Err((Purpose::Connection, token)),
+            Question::SubscriptionToken(token) => return Err((Purpose::Subscription, token)),
             Question::Connect { who, name, version, data, channels } => {
                 Self { name, version, data, channels, ..asked(Hook::Connect, who) }
             }
@@ -269,5 +274,284 @@ impl HookResult<'_> {
             overrides: self.overrides.unwrap_or_default().into(),
             ..Grant::default()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::shard::outside::{Capability, Overrides};
+
+    /// The JSON in the document, by the words behind its fence.
+    fn documented() -> HashMap<&'static str, &'static str> {
+        let text = include_str!("../../docs/AUTH.md");
+        let blocks = text.split("\n```json ").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
+        blocks.map(|block| block.split_once('\n').unwrap()).collect()
+    }
+
+    fn who() -> Who {
+        Who {
+            client: "9336a229-2400-4ebc-8c50-0a643d22e8a0".to_owned(),
+            user: "56".to_owned(),
+            transport: "websocket",
+            encoding: "json",
+            headers: Vec::new(),
+            meta: br#"{"plan":"free"}"#.to_vec(),
+        }
+    }
+
+    fn asked(hook: Hook) -> Asked {
+        let (who, channel) = (who(), "chat:lobby".to_owned());
+        let question = match hook {
+            Hook::Connect => Question::Connect {
+                who: Who { user: String::new(), ..who },
+                name: "js".to_owned(),
+                version: "5.0".to_owned(),
+                data: br#"{"room": 7}"#.to_vec(),
+                channels: vec!["news".to_owned()],
+            },
+            Hook::Refresh => Question::Refresh { who },
+            Hook::Rpc => {
+                Question::Rpc { who, method: "year".to_owned(), data: br#"{"of": "what"}"#.to_vec() }
+            }
+            Hook::Subscribe => {
+                let data = br#"{"as": "guest"}"#.to_vec();
+                Question::Subscribe { who, channel, data, token: String::new() }
+            }
+            Hook::Publish => Question::Publish { who, channel, data: br#"{"text": "hello"}"#.to_vec() },
+            Hook::SubRefresh => Question::SubRefresh { who, channel },
+        };
+        Asked::new(question).unwrap()
+    }
+
+    const HOOKS: [(&str, Hook); 6] = [
+        ("connect", Hook::Connect),
+        ("refresh", Hook::Refresh),
+        ("rpc", Hook::Rpc),
+        ("subscribe", Hook::Subscribe),
+        ("publish", Hook::Publish),
+        ("sub_refresh", Hook::SubRefresh),
+    ];
+
+    fn options() -> HookOptions {
+        HookOptions {
+            endpoint: String::new(),
+            timeout_ms: 0,
+            http_headers: Vec::new(),
+            static_http_headers: Vec::new(),
+            binary_encoding: false,
+            include_connection_meta: false,
+        }
+    }
+
+    fn body(hook: Hook, options: &HookOptions) -> Value {
+        serde_json::from_slice(&asked(hook).body(options).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn requests_are_those_of_the_document() {
+        let documented = documented();
+        for (name, hook) in HOOKS {
+            let told: Value = serde_json::from_str(documented[format!("{name} request").as_str()]).unwrap();
+            assert_eq!(body(hook, &options()), told, "{name}");
+        }
+    }
+
+    #[test]
+    fn requests_in_base64_and_with_meta() {
+        let options = HookOptions { binary_encoding: true, include_connection_meta: true, ..options() };
+        for (name, hook) in HOOKS {
+            let body = body(hook, &options);
+            assert_eq!(
+                (&body["encoding"], &body["meta"]),
+                (&json!("binary"), &json!({"plan": "free"})),
+                "{name}"
+            );
+            assert_eq!(body.get("data"), None, "{name}");
+            assert_eq!(
+                body.get("b64data").is_some(),
+                !matches!(hook, Hook::Refresh | Hook::SubRefresh),
+                "{name}"
+            );
+        }
+        assert_eq!(body(Hook::Connect, &options)["b64data"], "eyJyb29tIjogN30=");
+    }
+
+    #[test]
+    fn payloads_pass_as_they_are() {
+        let rpc = |data: &[u8], encoding| {
+            let who = Who { encoding, ..who() };
+            let question = Question::Rpc { who, method: String::new(), data: data.to_vec() };
+            Asked::new(question).unwrap().body(&options()).map(|body| String::from_utf8(body).unwrap())
+        };
+        let text = rpc(br#"{ "a" : 1.00, "b":"\u00e9" }"#, "protobuf").unwrap();
+        assert!(text.contains(r#""protocol":"protobuf","encoding":"json""#), "{text}");
+        assert!(text.ends_with(r#","data":{ "a" : 1.00, "b":"\u00e9" }}"#), "{text}");
+        assert!(!rpc(b"", "json").unwrap().contains("data"), "none is none");
+        for other in [&b"\xff"[..], b"{", b"1,\"user\":\"admin\"", b"text"] {
+            assert_eq!(rpc(other, "protobuf"), Err(Rejected::Error(Error::BAD_REQUEST)));
+        }
+    }
+
+    #[track_caller]
+    fn verdict(hook: Hook, answer: &str) -> Verdict {
+        asked(hook).verdict(answer.as_bytes()).unwrap()
+    }
+
+    /// The yes that the document's answer comes to.
+    macro_rules! yes {
+        ($kind:ident, $hook:expr, $answer:expr) => {
+            match verdict($hook, $answer) {
+                Verdict::$kind(Ok(yes)) => yes,
+                other => panic!("{other:?}"),
+            }
+        };
+    }
+
+    #[test]
+    fn answers_are_those_of_the_document() {
+        let documented = documented();
+        let name = str::to_owned;
+        let connect = yes!(Connection, Hook::Connect, documented["connect answer"]);
+        let grant = |channel: &str, data: &[u8]| {
+            let grant =
+                Grant { channel: name(channel), user: name("56"), data: data.to_vec(), ..Grant::default() };
+            (name(channel), grant)
+        };
+        let expected = Credentials {
+            user: name("56"),
+            info: br#"{"name": "Ann"}"#.to_vec(),
+            expire_at_s: 4_000_000_000,
+            data: br#"{"welcome": true}"#.to_vec(),
+            channels: vec![grant("chat:lobby", br#"{"topic": "cats"}"#), grant("news", b"")],
+            caps: Some(
+                [Capability { channels: vec![name("chat:lobby")], publish: true, ..Capability::default() }]
+                    .into(),
+            ),
+            meta: br#"{"plan": "free"}"#.to_vec(),
+        };
+        assert_eq!(*connect, expected);
+        let refresh = yes!(Connection, Hook::Refresh, documented["refresh answer"]);
+        let expected = Credentials {
+            user: name("56"),
+            info: br#"{"name": "Ann"}"#.to_vec(),
+            expire_at_s: 4_000_000_000,
+            ..Credentials::default()
+        };
+        assert_eq!(*refresh, expected);
+        let subscribe = yes!(Subscription, Hook::Subscribe, documented["subscribe answer"]);
+        let expected = Grant {
+            channel: name("chat:lobby"),
+            user: name("56"),
+            info: br#"{"role": "guest"}"#.to_vec(),
+            data: br#"{"topic": "cats"}"#.to_vec(),
+            expire_at_s: 4_000_000_000,
+            overrides: Overrides { presence: Some(true), ..Overrides::default() },
+            ..Grant::default()
+        };
+        assert_eq!(*subscribe, expected);
+        let sub_refresh = yes!(Subscription, Hook::SubRefresh, documented["sub_refresh answer"]);
+        assert_eq!(*sub_refresh, Grant { data: Vec::new(), overrides: Overrides::default(), ..expected });
+        let publish = yes!(Publish, Hook::Publish, documented["publish answer"]);
+        let data = Some(br#"{"text": "h***o"}"#.to_vec());
+        assert_eq!(publish, Replaced { data, skip_history: true });
+        assert_eq!(yes!(Rpc, Hook::Rpc, documented["rpc answer"]), br#"{"answer": 2019}"#);
+    }
+
+    /// What a verdict says no with, and for what.
+    fn no(verdict: Verdict) -> (&'static str, Rejected) {
+        match verdict {
+            Verdict::Connection(Err(rejected)) => ("connection", rejected),
+            Verdict::Subscription(Err(rejected)) => ("subscription", rejected),
+            Verdict::Publish(Err(rejected)) => ("publish", rejected),
+            Verdict::Rpc(Err(rejected)) => ("rpc", rejected),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn errors_and_disconnects_reach_the_client() {
+        let documented = documented();
+        let custom = Rejected::Custom { code: 1000, message: "no such thing".to_owned(), temporary: false };
+        let away = Rejected::Disconnect { code: 4501, reason: "go away".to_owned() };
+        for (hook, kind) in [
+            (Hook::Connect, "connection"),
+            (Hook::Subscribe, "subscription"),
+            (Hook::Publish, "publish"),
+            (Hook::Rpc, "rpc"),
+        ] {
+            assert_eq!(no(verdict(hook, documented["rpc error"])), (kind, custom.clone()));
+            assert_eq!(no(verdict(hook, documented["rpc disconnect"])), (kind, away.clone()));
+            let all = r#"{"result":{},"error":{"code":400},"disconnect":{"code":4501,"reason":"go away"}}"#;
+            assert_eq!(no(verdict(hook, all)), (kind, away.clone()), "the hardest word counts");
+        }
+        for answer in [
+            r#"{"error":{"code":0}}"#,
+            r#"{"error":{}}"#,
+            r#"{"error":{"code":2000}}"#,
+            r#"{"error":{"code":-1}}"#,
+            r#"{"disconnect":{"code":1000}}"#,
+            r#"{"disconnect":{"code":5000}}"#,
+            r#"{"disconnect":{"code":70000}}"#,
+        ] {
+            assert!(asked(Hook::Rpc).verdict(answer.as_bytes()).is_err(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_prolonged_is_over() {
+        let expired = Rejected::Error(Error::EXPIRED);
+        for answer in [r#"{"result":{"expired":true,"expire_at":4000000000}}"#, r#"{"result":null}"#, "{}"] {
+            let gone = disconnect(Disconnect::CONNECTION_EXPIRED);
+            assert_eq!(no(verdict(Hook::Refresh, answer)), ("connection", gone));
+            assert_eq!(no(verdict(Hook::SubRefresh, answer)), ("subscription", expired.clone()));
+        }
+        let both = r#"{"result":{"expire_at":5},"error":{"code":400},"disconnect":{"code":4501}}"#;
+        assert_eq!(yes!(Connection, Hook::Refresh, both).expire_at_s, 5);
+        assert_eq!(yes!(Subscription, Hook::SubRefresh, both).expire_at_s, 5);
+    }
+
+    #[test]
+    fn an_empty_answer_allows_all_but_to_connect() {
+        for answer in ["{}", r#"{"result":null,"error":null,"disconnect":null}"#] {
+            let nobody = disconnect(Disconnect::BAD_REQUEST);
+            assert_eq!(no(verdict(Hook::Connect, answer)), ("connection", nobody));
+        }
+        for answer in ["{}", r#"{"result":{}}"#, r#"{"result":{"data":null,"info":null}}"#] {
+            assert_eq!(yes!(Publish, Hook::Publish, answer), Replaced::default());
+            assert_eq!(yes!(Rpc, Hook::Rpc, answer), b"");
+            assert_eq!(yes!(Subscription, Hook::Subscribe, answer).user, "56");
+        }
+        assert_eq!(*yes!(Connection, Hook::Connect, r#"{"result":{}}"#), Credentials::default(), "anonymous");
+    }
+
+    #[test]
+    fn payloads_of_answers_are_on_one_line() {
+        let answer = "{\n \"result\": {\n  \"data\": [\n   1,\r\n   \"a\\nb\"\n  ]\n }\n}";
+        let data = yes!(Rpc, Hook::Rpc, answer);
+        assert!(!data.contains(&b'\n') && !data.contains(&b'\r'));
+        assert_eq!(serde_json::from_slice::<Value>(&data).unwrap(), json!([1, "a\nb"]));
+        assert_eq!(yes!(Rpc, Hook::Rpc, r#"{"result":{"b64data":"AAo="}}"#), [0, 10], "bytes are bytes");
+        assert!(asked(Hook::Rpc).verdict(br#"{"result":{"b64data":"*"}}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(
+            key in "result|error|disconnect",
+            field in "user|expire_at|info|data|b64data|subs|caps|override|code|reason|channels",
+            value in r#"[-0-9a-z{}\[\]":,.*]{0,12}"#,
+        ) {
+            let answer = format!(r#"{{"{key}":{{"{field}":{value}}}}}"#);
+            for (_, hook) in HOOKS {
+                drop(asked(hook).verdict(answer.as_bytes()));
+                drop(asked(hook).verdict(value.as_bytes()));
+            }
+        }
     }
 }

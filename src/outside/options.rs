@@ -38,8 +38,21 @@ pub struct HookOptions {
     pub include_connection_meta: bool,
 }
 
+impl Default for HookOptions {
+    fn default() -> Self {
+        Self {
+            endpoint: String::new(),
+            timeout_ms: 1000,
+            http_headers: Vec::new(),
+            static_http_headers: Vec::new(),
+            binary_encoding: false,
+            include_connection_meta: false,
+        }
+    }
+}
+
 /// All that is asked outside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Tokens of connections.
     pub token: TokenOptions,
@@ -63,4 +76,22 @@ pub struct Options {
     pub questions_max: usize,
     /// Requests to hooks at a time. Default 512.
     pub hook_requests_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            token: TokenOptions::default(),
+            subscription_token: None,
+            connect: None,
+            refresh: None,
+            rpc: None,
+            subscribe: None,
+            publish: None,
+            sub_refresh: None,
+            worker_count: 2,
+            questions_max: 20_000,
+            hook_requests_max: 512,
+        }
+    }
 }

@@ -73,7 +73,8 @@ impl Stage {
     fn asking_by(client: Client, options: &Options) -> Self {
         let (runtime, end) = runtime();
         let [(wakes_0, woken_0), (wakes_1, woken_1)] = [mpsc::channel(), mpsc::channel()];
-        let wake = |wakes: mpsc::Sender<()>| Mailbox::new(Box::new(move || drop(wakes.send(()))));
+        let wake =
+            |wakes: mpsc::Sender<()>| Mailbox::new(Box::new(move || wakes.send(()).unwrap_or_default()));
         let mailboxes: Arc<[Mailbox]> = Arc::new([wake(wakes_0), wake(wakes_1)]);
         let world = World::asking_by(client, options, Arc::clone(&mailboxes), &runtime).unwrap();
         let posts = [(Post::new(0, Arc::clone(&mailboxes)), woken_0), (Post::new(1, mailboxes), woken_1)];

@@ -260,15 +260,6 @@ fn named_claim(json: &[u8], name: &str) -> String {
     }
 }
 
-/// A token signed with HS256, for development and tests: `claims` is the JSON object of its claims, and is not looked at.
-pub fn mint(secret: &[u8], claims: &str) -> String {
-    let part = |json: &[u8]| BASE64URL_NOPAD.encode(json);
-    let signed = format!("{}.{}", part(br#"{"alg":"HS256","typ":"JWT"}"#), part(claims.as_bytes()));
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
-    let signature = part(ring::hmac::sign(&key, signed.as_bytes()).as_ref());
-    format!("{signed}.{signature}")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -518,6 +509,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_documents_claims_are_understood() {
+        let document = include_str!("../../docs/AUTH.md");
+        let block = |name: &str| {
+            let (_, rest) = document.split_once(&format!("\n```json {name} claims\n")).unwrap();
+            rest.split_once("\n```").unwrap().0
+        };
+        let who = credentials(block("connection"));
+        assert_eq!((&*who.user, who.expire_at_s), ("42", 4_000_000_000));
+        assert_eq!((&*who.info, &*who.meta), (&br#"{"name": "Ann"}"#[..], &br#"{"plan": "free"}"#[..]));
+        let [(lobby, on_terms), (news, welcomed)] = &who.channels[..] else { panic!("{:?}", who.channels) };
+        assert_eq!((&**lobby, &*on_terms.info), ("chat:lobby", &br#"{"role": "guest"}"#[..]));
+        assert_eq!(on_terms.overrides.join_leave, Some(true));
+        assert_eq!((&**news, &*welcomed.data), ("news", &br#"{"welcome": true}"#[..]));
+        let all = Capability {
+            channels: vec!["chat:*".to_owned()],
+            matching: Matching::Wildcard,
+            subscribe: true,
+            publish: true,
+            presence: true,
+            history: true,
+        };
+        assert_eq!(*who.caps.unwrap(), [all]);
+        let terms = grant(block("subscription"));
+        assert_eq!((&*terms.user, &*terms.channel), ("42", "$chat:lobby"));
+        assert_eq!((&*terms.info, terms.expire_at_s), (&br#"{"role": "moderator"}"#[..], 4_000_000_000));
+        assert_eq!(terms.overrides.force_recovery, Some(true));
+    }
+
     /// The example of RFC 7515, A.1.
     #[test]
     fn the_rfcs_own_token_is_verified() {
@@ -530,14 +550,6 @@ mod tests {
         let judge = |now| Rules::default().judge(Purpose::Connection, &claims, now);
         assert!(judge(1_300_819_379).is_ok());
         assert_eq!(judge(1_300_819_380).unwrap_err(), Refused::Expired);
-    }
-
-    #[test]
-    fn what_is_minted_is_verified() {
-        let token = mint(b"secret", r#"{"sub":"42"}"#);
-        let token = Unverified::parse(&token).unwrap();
-        assert_eq!(token.verify(&Key::hmac(b"secret")).unwrap(), br#"{"sub":"42"}"#);
-        assert_eq!(token.verify(&Key::hmac(b"other")), Err(Refused::Invalid("signature")));
     }
 
     proptest! {

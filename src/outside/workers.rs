@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::{io, mem, thread};
 
-use super::Tokens;
 use super::jwks::Waits;
 use super::token::Purpose;
+use super::verifier::Tokens;
 use crate::net::sys;
 use crate::shard::mailbox::{Letter, Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Verdict};

@@ -36,9 +36,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
         let recoverable = has_history
             && (force_recovery.unwrap_or(options.force_recovery)
-                || (ask.recoverable && cause == Cause::Command));
+                || (options.allow_recovery && ask.recoverable && cause == Cause::Command));
         let positioned = has_history
-            && (recoverable || force_positioning.unwrap_or(options.force_positioning) || ask.positioned);
+            && (recoverable
+                || force_positioning.unwrap_or(options.force_positioning)
+                || (options.allow_positioning && ask.positioned));
         if ask.filter.is_some() && !options.allow_tags_filter {
             return Err(Error::BAD_REQUEST);
         }

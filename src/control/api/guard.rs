@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::ApiOptions;
+use crate::config::ApiOptions;
 
 /// What is asked of requests.
 pub(super) struct Guard {

@@ -26,6 +26,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::time::Instant;
 
+use crate::config::ApiOptions;
 use crate::proto::centrifuge::Error;
 use crate::server::{Failure, Node};
 use body::{Batch, Command};
@@ -55,33 +56,6 @@ pub const METHODS: [&str; 13] = [
     "info",
     "rpc",
 ];
-
-/// Who may use the API, and how much a request may hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiOptions {
-    /// Whether there is an API at all. Default true.
-    pub enabled: bool,
-    /// Keys, one of which a request must carry. Default none: then nobody may, unless it is insecure.
-    pub keys: Vec<String>,
-    /// Whoever reaches the listener may do everything. Default false.
-    pub insecure: bool,
-    /// Bytes of a request's body; beyond it, 413. Default 1 MiB.
-    pub body_bytes_max: usize,
-    /// Whether errors are told by the status of HTTP as well, without a header that asks for it. Default false.
-    pub errors_by_status: bool,
-}
-
-impl Default for ApiOptions {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            keys: Vec::new(),
-            insecure: false,
-            body_bytes_max: 1 << 20,
-            errors_by_status: false,
-        }
-    }
-}
 
 /// An error in an answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -113,5 +113,5 @@ pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(
 
 /// A payload's text; empty for none.
 pub(super) fn bytes(raw: Option<&RawValue>) -> Cow<'_, [u8]> {
-    raw.map_or(Cow::default(), |raw| Cow::Borrowed(raw.get().as_bytes()))
+    Cow::Borrowed(raw.map_or(&[], |raw| raw.get().as_bytes()))
 }

@@ -1,0 +1,183 @@
+//! The configuration file: TOML or JSON, our flat keys at the top and Centrifugo's sections.
+//!
+//! A key that is not known is refused: a misspelt limit that is silently ignored would be no limit. Every error tells
+//! the line of its key.
+
+mod json;
+mod listeners;
+mod suggest;
+mod toml;
+mod walk;
+
+use super::args::Typed;
+use super::value::Table;
+use super::{ConfigError, Place};
+use std::path::Path;
+
+/// What stands in a file.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    pub(super) typed: Vec<Typed>,
+    /// Names of its namespaces, if it has a list of them, each with its place.
+    pub(super) namespaces: Option<Vec<(String, Place)>>,
+    /// Whether it says anything of clients and channels, so that this is no development mode.
+    pub(super) is_configured: bool,
+}
+
+/// Reads a file: JSON if it is called so, else TOML.
+pub(super) fn read(path: &Path) -> Result<Layer, Vec<ConfigError>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) => Err(vec![whole(path, 0, format!("cannot be read: {error}"))]),
+    }
+}
+
+/// Takes a file apart; `path` is told in errors, and its ending says what the file is.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, Vec<ConfigError>> {
+    let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let parsed: Result<Table, _> = if is_json { json::parse(text) } else { toml::parse(text) };
+    let table = parsed.map_err(|(line, complaint)| vec![whole(path, line, complaint)])?;
+    walk::walk(path, &table)
+}
+
+fn whole(path: &Path, line: usize, complaint: String) -> ConfigError {
+    let place = Place::File { path: path.to_owned(), line };
+    ConfigError { key: String::new(), said: String::new(), complaint, place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(name: &str, text: &str) -> Vec<String> {
+        parse(Path::new(name), text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn keys_know_their_lines() {
+        let layer =
+            parse(Path::new("t.toml"), "# head\n\nshards = 2\necho = \"/e\"\n[client]\ninsecure = true\n");
+        let layer = layer.unwrap();
+        let seen: Vec<_> = layer.typed.iter().map(|t| (t.place.to_string(), t.name.as_str())).collect();
+        assert_eq!(
+            seen,
+            [
+                ("t.toml:3".to_owned(), "shards"),
+                ("t.toml:4".to_owned(), "echo"),
+                ("t.toml:6".to_owned(), "client.insecure")
+            ]
+        );
+        assert!(layer.is_configured);
+        assert!(!parse(Path::new("t.toml"), "shards = 2\n[http_api]\nkey = \"k\"").unwrap().is_configured);
+    }
+
+    #[test]
+    fn the_ending_says_what_the_file_is() {
+        assert_eq!(parse(Path::new("t.JSON"), "{\"shards\": 2}").unwrap().typed.len(), 1);
+        assert_eq!(parse(Path::new("t"), "shards = 2").unwrap().typed.len(), 1);
+        assert_eq!(errors("t.json", "{\n\"shards\" 2}"), ["t.json:2: not valid JSON: expected `:`"]);
+        assert!(errors("t.toml", "{\n\"shards\" 2}")[0].starts_with("t.toml:1: not valid TOML: "));
+    }
+
+    #[test]
+    fn unknown_keys_are_all_named_with_their_lines() {
+        let text = "shards = 2\nping_interval = 3\nzebra = true\n[limits]\nconnections_max = 5\n\
+                    [client]\ninsecur = true\n[client.token]\nhmac_secret = \"a\"\n[chanel]\n\
+                    [channel.without_namespace]\nhistory_siz = 4\n";
+        assert_eq!(
+            errors("t.toml", text),
+            [
+                "t.toml:2: ping_interval = 3: unknown key; is client.ping_interval meant?",
+                "t.toml:3: zebra = true: unknown key; `throng config` prints all of them",
+                "t.toml:4: limits = { … }: unknown section; `throng config` prints all of them",
+                "t.toml:7: client.insecur = true: unknown key; is client.insecure meant?",
+                "t.toml:9: client.token.hmac_secret = \"a\": unknown key; is client.token.hmac_secret_key meant?",
+                "t.toml:10: chanel = { … }: unknown section; is channel meant?",
+                "t.toml:12: channel.without_namespace.history_siz = 4: unknown key; is \
+                 channel.without_namespace.history_size meant?",
+            ]
+        );
+        let text = "{\"shards\": 2,\n \"client\": {\n  \"allowed_origin\": [\"a\"],\n  \"token\": []},\n \"channel\": 5}";
+        assert_eq!(
+            errors("t.json", text),
+            [
+                "t.json:3: client.allowed_origin = [\"a\"]: unknown key; is client.allowed_origins meant?",
+                "t.json:4: client.token = []: expected a table",
+                "t.json:5: channel = 5: expected a table",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_of_older_centrifugos_lead_to_today_s() {
+        for (typed, meant) in [
+            ("token_hmac_secret_key = \"x\"", "client.token.hmac_secret_key"),
+            ("allowed_origins = []", "client.allowed_origins"),
+            ("api_key = \"x\"", "http_api.key"),
+            ("namespaces = []", "channel.namespaces"),
+        ] {
+            let said = errors("t.toml", typed);
+            assert!(said[0].ends_with(&format!("is {meant} meant?")), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named_unless_it_is_off() {
+        let text = "pid_file = \"/run/x\"\n[client]\nuser_connection_limit = 5\nconcurrency = 0\n[engine]\n\
+                    type = \"redis\"\n[engine.redis]\naddress = \"x\"\n[admin]\nenabled = false\npassword = \"p\"\n\
+                    [prometheus]\nenabled = true\n[client.token]\naudience_regex = \"^a\"\n[broker]\n\
+                    type = \"memory\"\n";
+        assert_eq!(
+            errors("t.toml", text),
+            [
+                "t.toml:1: pid_file is not supported",
+                "t.toml:3: client.user_connection_limit is not supported",
+                "t.toml:6: engine.type is not supported as \"redis\", only as \"memory\": throng is one process, and \
+                 keeps everything in memory",
+                "t.toml:7: engine.redis is not supported: throng is one process, and keeps everything in memory",
+                "t.toml:15: client.token.audience_regex is not supported",
+            ]
+        );
+        let text = "{\"channel\": {\"namespaces\": [{\"name\": \"chat\",\n\"map\": {\"mode\": \"x\"},\n\
+                    \"subscribe_proxy_name\": \"other\"}]},\n\"admin\": {\"password\": \"p\"}}";
+        assert_eq!(
+            errors("t.json", text),
+            [
+                "t.json:2: channel.namespaces.chat.map is not supported",
+                "t.json:3: channel.namespaces.chat.subscribe_proxy_name is not supported as \"other\", only as \
+                 \"default\": channel.proxy.subscribe is the only one",
+                "t.json:4: admin is not supported",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_thing_that_is_said_twice_is_refused_with_both_names() {
+        let text = "ping_interval_ms = 5000\n[client]\nping_interval = \"5s\"\n";
+        assert_eq!(
+            errors("t.toml", text),
+            [
+                "t.toml:3: client.ping_interval = \"5s\": says the same as ping_interval_ms (t.toml:1); one of them must go"
+            ]
+        );
+        let text =
+            "[http_server]\nport = 80\n[rates]\nconnects_max = 5\n[client]\nconnection_rate_limit = 6\n";
+        assert_eq!(
+            errors("t.toml", text),
+            [
+                "t.toml:6: client.connection_rate_limit = 6: says the same as rates.connects_max (t.toml:4); one of them must go"
+            ]
+        );
+        let text = "listen = \"127.0.0.1:80\"\n[http_server]\nport = 80\n";
+        assert_eq!(
+            errors("t.toml", text),
+            ["t.toml:3: http_server.port = 80: says the same as listen (t.toml:1); one of them must go"]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told() {
+        let said = read(Path::new("/nowhere/t.toml")).unwrap_err();
+        assert!(said[0].to_string().starts_with("/nowhere/t.toml: cannot be read: No such file"), "{said:?}");
+    }
+}

@@ -1,0 +1,87 @@
+//! What may have been meant by a key that is not known.
+
+use super::super::KEYS;
+use super::super::sections::{ALIASES, Target};
+
+/// Every path that can be typed, but for those of namespaces.
+pub(super) fn paths() -> Vec<String> {
+    let flat = KEYS.iter().map(|key| key.name.to_owned());
+    let aliases = ALIASES.iter().map(|alias| alias.path.to_owned());
+    let lists = std::iter::once("channel.namespaces".to_owned());
+    flat.chain(Target::all().map(|(path, _)| path)).chain(aliases).chain(lists).collect()
+}
+
+/// The path that was meant by the unknown `path`, if there is one that is near.
+pub(super) fn meant(path: &str) -> Option<String> {
+    let paths = paths();
+    let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let normal = name.to_ascii_lowercase().replace('-', "_");
+    same_name_elsewhere(&normal, table, &paths).or_else(|| {
+        let beside = paths.iter().filter_map(|known| child_of(table, known));
+        let (distance, near) = beside.map(|known| (edit_distance(&normal, known), known)).min()?;
+        let is_near = distance <= 1 + near.len() / 4;
+        is_near.then(|| if table.is_empty() { near.to_owned() } else { format!("{table}.{near}") })
+    })
+}
+
+/// The first word of `path` behind `table`.
+fn child_of<'a>(table: &str, path: &'a str) -> Option<&'a str> {
+    let rest = if table.is_empty() { path } else { path.strip_prefix(table)?.strip_prefix('.')? };
+    rest.split('.').next()
+}
+
+/// A key at the top that stands in a section today: `allowed_origins`, `token_hmac_secret_key`.
+fn same_name_elsewhere(name: &str, table: &str, paths: &[String]) -> Option<String> {
+    if !table.is_empty() {
+        return None;
+    }
+    let is_end = |path: &&String| {
+        let flat = path.replace('.', "_");
+        flat.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('_'))
+            && path.contains('.')
+    };
+    // The shortest is the least far-fetched.
+    paths.iter().filter(is_end).min_by_key(|path| path.len()).cloned()
+}
+
+/// Levenshtein's distance, in bytes, by one row.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_edits() {
+        for (a, b, n) in [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
+            assert_eq!(edit_distance(a, b), n, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn the_near_is_suggested_and_the_far_is_not() {
+        for (path, wanted) in [
+            ("shard", Some("shards")),
+            ("Ping-Interval-MS", Some("ping_interval_ms")),
+            ("client.tokn", Some("client.token")),
+            ("client.proxy.connect.enpoint", Some("client.proxy.connect.endpoint")),
+            ("client.proxy.connect.http.static_header", Some("client.proxy.connect.http.static_headers")),
+            ("client.zebra", None),
+            ("zebra", None),
+        ] {
+            assert_eq!(meant(path).as_deref(), wanted, "{path}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The rules that bind two keys of sections. Most are Centrifugo's: what it refuses, we refuse.
+
+use super::super::slot::Form;
+use super::Sections;
+use crate::hub::options::ChannelOptions;
+use crate::outside::options::HookOptions;
+use std::collections::BTreeSet;
+
+/// A key that does not go together with another: its path, and what is wrong.
+pub(in super::super) struct Conflict {
+    pub(in super::super) path: String,
+    pub(in super::super) complaint: String,
+}
+
+const CONNECT: &str = "client.proxy.connect";
+const ORIGINS: &str = "client.allowed_origins";
+
+/// All that does not go together.
+pub(in super::super) fn conflicts(sections: &Sections) -> Vec<Conflict> {
+    let mut found = Vec::new();
+    let mut tell = |path: String, complaint: String| found.push(Conflict { path, complaint });
+    channels(sections, &mut tell);
+    hooks(sections, &mut tell);
+    origins(sections, &mut tell);
+    paths(sections, &mut tell);
+    found
+}
+
+type Tell<'a> = &'a mut dyn FnMut(String, String);
+
+fn channels(sections: &Sections, tell: Tell<'_>) {
+    let mut names = BTreeSet::new();
+    for (index, namespace) in sections.namespaces.iter().enumerate() {
+        let name = &namespace.name;
+        if !Form::Namespace.takes(name) {
+            let path = format!("channel.namespaces[{index}].name");
+            tell(path, format!("expected {}, not {name:?}", Form::Namespace.expected()));
+        }
+        if !names.insert(name) {
+            let path = format!("channel.namespaces[{index}].name");
+            tell(path, format!("expected another name: there is a namespace {name} before it"));
+        }
+        options(sections, &format!("channel.namespaces.{name}"), &namespace.options, tell);
+    }
+    options(sections, "channel.without_namespace", &sections.without_namespace, tell);
+    let personal = &sections.client.personal_channel_namespace;
+    if sections.client.subscribe_to_user_personal_channel && !personal.is_empty() && !names.contains(personal)
+    {
+        let path = "client.subscribe_to_user_personal_channel.personal_channel_namespace";
+        tell(path.to_owned(), "expected a namespace of channel.namespaces".to_owned());
+    }
+}
+
+fn options(sections: &Sections, table: &str, options: &ChannelOptions, tell: Tell<'_>) {
+    let path = |name: &str| format!("{table}.{name}");
+    let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
+    if options.history_size > 0 && options.history_ttl_ms == 0 {
+        tell(path("history_size"), "expected history_ttl with it: a history is bounded by both".to_owned());
+    }
+    if options.history_ttl_ms > 0 && options.history_size == 0 {
+        tell(path("history_ttl"), "expected history_size with it: a history is bounded by both".to_owned());
+    }
+    if options.force_recovery && !has_history {
+        tell(path("force_recovery"), "expected history_size and history_ttl with it".to_owned());
+    }
+    let (meta_ms, whose) = match options.history_meta_ttl_ms {
+        0 => (sections.history_meta_ttl_ms, "channel.history_meta_ttl"),
+        own => (own, "history_meta_ttl"),
+    };
+    if options.history_ttl_ms > meta_ms {
+        tell(path("history_ttl"), format!("expected at most {whose}: positions outlive publications"));
+    }
+    for (wanted, hook, name) in [
+        (options.subscribe_proxy_enabled, &sections.subscribe, "subscribe"),
+        (options.publish_proxy_enabled, &sections.publish, "publish"),
+        (options.sub_refresh_proxy_enabled, &sections.sub_refresh, "sub_refresh"),
+    ] {
+        if wanted && hook.endpoint.is_empty() {
+            let complaint = format!("expected channel.proxy.{name}.endpoint with it");
+            tell(path(&format!("{name}_proxy_enabled")), complaint);
+        }
+    }
+}
+
+fn hooks(sections: &Sections, tell: Tell<'_>) {
+    let mut rule = |enabled: bool, hook: &HookOptions, path: &str, endpoint: &str| {
+        if enabled && hook.endpoint.is_empty() {
+            tell(path.to_owned(), format!("expected {endpoint}.endpoint with it"));
+        }
+    };
+    rule(sections.connect_enabled, &sections.connect, "client.proxy.connect.enabled", CONNECT);
+    let refresh = "client.proxy.refresh";
+    rule(sections.refresh_enabled, &sections.refresh, "client.proxy.refresh.enabled", refresh);
+    rule(sections.rpc_enabled, &sections.rpc, "rpc.without_namespace.proxy_enabled", "rpc.proxy");
+}
+
+/// What a browser adds by itself, whoever wrote the page, is no proof when any page may connect.
+fn origins(sections: &Sections, tell: Tell<'_>) {
+    if !sections.client.allowed_origins.iter().any(|origin| origin == "*") {
+        return;
+    }
+    let why = "a browser sends cookies whatever page it shows, so any page could connect as the user who looks at it; \
+               name the origins of your own pages";
+    if !sections.client.token_cookie.is_empty() {
+        tell(ORIGINS.to_owned(), format!("* does not go together with client.token_cookie: {why}"));
+    }
+    let is_cookie = |name: &String| name.eq_ignore_ascii_case("cookie");
+    if sections.connect_enabled && sections.connect.http_headers.iter().any(is_cookie) {
+        let which = "* does not go together with a cookie in client.proxy.connect.http_headers";
+        tell(ORIGINS.to_owned(), format!("{which}: {why}"));
+    }
+}
+
+/// Each endpoint needs a path of its own. Flat keys are compared in `resolve`.
+fn paths(sections: &Sections, tell: Tell<'_>) {
+    let served = sections.endpoints();
+    for (index, (key, path)) in served.iter().enumerate() {
+        if let Some((other, _)) = served[..index].iter().find(|(_, before)| before == path) {
+            tell((*key).to_owned(), format!("expected another path than {other}"));
+        }
+    }
+}
+
+impl Sections {
+    /// The paths that are served, each with its key.
+    pub(in super::super) fn endpoints(&self) -> Vec<(&'static str, &str)> {
+        let emulated = self.sse.enabled || self.http_stream.enabled;
+        let all = [
+            ("sse.handler_prefix", self.sse.enabled, &self.sse.path),
+            ("http_stream.handler_prefix", self.http_stream.enabled, &self.http_stream.path),
+            ("emulation.handler_prefix", emulated, &self.emulation_path),
+            ("uni_websocket.handler_prefix", self.uni_websocket.enabled, &self.uni_websocket.path),
+            ("uni_sse.handler_prefix", self.uni_sse.enabled, &self.uni_sse.path),
+            ("uni_http_stream.handler_prefix", self.uni_http_stream.enabled, &self.uni_http_stream.path),
+        ];
+        all.into_iter()
+            .filter(|(_, enabled, _)| *enabled)
+            .map(|(key, _, path)| (key, path.as_str()))
+            .collect()
+    }
+}

@@ -1,0 +1,569 @@
+//! Sections as people type them, and what the server makes of them.
+
+use super::super::args::{Args, Typed};
+use super::super::slot::Raw;
+use super::super::{ClientOptions, Config, Effective, Paths, Place, resolve};
+use super::*;
+use crate::hub::options::NamePattern;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+
+/// A chat with tokens, as a Centrifugo user has it.
+const CHAT: &str = r#"
+[http_server]
+address = "0.0.0.0"
+port = 8001
+internal_address = "127.0.0.1"
+internal_port = "9001"
+
+[log]
+level = "none"
+
+[engine]
+type = "memory"
+
+[client]
+allowed_origins = ["https://example.com", "https://*.example.com"]
+ping_interval = "30s"
+pong_timeout = "10s"
+stale_close_delay = "5s"
+expired_close_delay = "1m"
+channel_limit = 64
+queue_max_size = 2097152
+connection_limit = 100000
+connection_rate_limit = 500
+history_max_publication_limit = 200
+subscribe_to_user_personal_channel = { enabled = true, personal_channel_namespace = "personal" }
+
+[client.token]
+hmac_secret_key = "a long secret"
+issuer = "https://auth.example.com"
+user_id_claim = "user_id"
+
+[client.subscription_token]
+enabled = true
+hmac_secret_key = "another long secret"
+
+[client.proxy.connect]
+enabled = true
+endpoint = "http://localhost:3000/connect"
+timeout = "500ms"
+http_headers = ["Cookie", "X-Request-Id"]
+http.static_headers = { Authorization = "apikey secret" }
+
+[channel]
+max_length = 200
+history_meta_ttl = "2160h"
+
+[channel.proxy.publish]
+endpoint = "http://localhost:3000/publish"
+binary_encoding = true
+
+[channel.without_namespace]
+presence = true
+allow_subscribe_for_client = true
+
+[[channel.namespaces]]
+name = "chat"
+presence = true
+join_leave = true
+force_push_join_leave = true
+history_size = 100
+history_ttl = "5m"
+force_recovery = true
+allowed_delta_types = ["fossil"]
+allow_publish_for_subscriber = true
+publish_proxy_enabled = true
+publish_proxy_name = "default"
+publications_per_second_max = 20
+
+[[channel.namespaces]]
+name = "personal"
+history_size = 1
+history_ttl = "24h"
+history_meta_ttl = "48h"
+force_recovery = true
+force_recovery_mode = "cache"
+channel_regex = "^[0-9]+$"
+
+[rpc]
+proxy = { endpoint = "http://localhost:3000/rpc" }
+without_namespace = { proxy_enabled = true }
+
+[http_api]
+key = "api key"
+
+[sse]
+enabled = true
+
+[http_stream]
+enabled = true
+handler_prefix = "/stream"
+
+[uni_sse]
+enabled = false
+
+[websocket]
+handler_prefix = "/ws"
+message_size_limit = 32768
+
+[prometheus]
+enabled = true
+
+[admin]
+enabled = false
+password = "p"
+
+[rates]
+publishes_max = 10
+"#;
+
+fn load(
+    ending: &str,
+    text: &str,
+    lookup: impl Fn(&str) -> Option<OsString> + Copy,
+) -> Result<Effective, Vec<String>> {
+    let id = std::thread::current().name().unwrap_or_default().replace("::", "-");
+    let path = std::env::temp_dir().join(format!("throng-{}-{id}.{ending}", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    let loaded = resolve(&Args { file: Some(path.clone()), flags: Vec::new() }, lookup);
+    std::fs::remove_file(&path).unwrap();
+    let folder = format!("{}/", path.parent().unwrap().display());
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    loaded.map_err(|errors| {
+        errors.iter().map(|error| error.to_string().replace(&folder, "").replace(&name, "t")).collect()
+    })
+}
+
+fn toml(text: &str) -> Result<Effective, Vec<String>> {
+    load("toml", text, |_| None)
+}
+
+#[test]
+fn a_chat_of_centrifugo_becomes_what_it_says() {
+    let config = toml(CHAT).unwrap().config;
+    assert_eq!(config.listen, ["0.0.0.0:8001".parse().unwrap()]);
+    assert_eq!(config.control, Some("127.0.0.1:9001".parse().unwrap()));
+    assert_eq!((config.logs.level.as_str(), config.websocket_path.as_deref()), ("off", Some("/ws")));
+    assert_eq!((config.timeouts.ping_interval_ms, config.timeouts.pong_timeout_ms), (30_000, 10_000));
+    assert_eq!(config.timeouts.connect_ms, 5000);
+    let limits = &config.limits;
+    assert_eq!((limits.channels_per_connection_max, limits.outbox_bytes_max), (64, 2 << 20));
+    assert_eq!((limits.connections_max, limits.channel_name_bytes_max), (100_000, 200));
+    assert_eq!((limits.message_bytes_max, limits.frame_bytes_max), (32_768, 32_768));
+    assert_eq!(
+        config.client,
+        ClientOptions {
+            allowed_origins: vec!["https://example.com".into(), "https://*.example.com".into()],
+            expired_close_delay_ms: 60_000,
+            history_max_publication_limit: 200,
+            subscribe_to_user_personal_channel: true,
+            personal_channel_namespace: "personal".into(),
+            ..ClientOptions::default()
+        }
+    );
+    assert_eq!(config.rates, Rates { connects_max: 500, publishes_max: 10, ..Rates::default() });
+    assert_eq!(config.api, ApiOptions { keys: vec!["api key".into()], ..ApiOptions::default() });
+    let all = Paths::all();
+    assert_eq!(
+        config.paths,
+        Paths {
+            sse: all.sse,
+            http_stream: Some("/stream".into()),
+            emulation: all.emulation,
+            ..Paths::default()
+        }
+    );
+    assert!(!config.first_page);
+}
+
+#[test]
+fn its_tokens_and_hooks_are_those_that_it_names() {
+    let outside = toml(CHAT).unwrap().config.outside;
+    assert_eq!(
+        outside.token,
+        TokenOptions {
+            hmac_secret_key: "a long secret".into(),
+            issuer: "https://auth.example.com".into(),
+            user_id_claim: "user_id".into(),
+            ..TokenOptions::default()
+        }
+    );
+    let own = TokenOptions { hmac_secret_key: "another long secret".into(), ..TokenOptions::default() };
+    assert_eq!(outside.subscription_token, Some(own));
+    assert_eq!(
+        outside.connect,
+        Some(HookOptions {
+            endpoint: "http://localhost:3000/connect".into(),
+            timeout_ms: 500,
+            http_headers: vec!["cookie".into(), "x-request-id".into()],
+            static_http_headers: vec![("Authorization".into(), "apikey secret".into())],
+            ..HookOptions::default()
+        })
+    );
+    let endpoint = |path: &str| format!("http://localhost:3000/{path}");
+    let publish =
+        HookOptions { endpoint: endpoint("publish"), binary_encoding: true, ..HookOptions::default() };
+    assert_eq!(outside.publish, Some(publish));
+    assert_eq!(outside.rpc, Some(HookOptions { endpoint: endpoint("rpc"), ..HookOptions::default() }));
+    assert_eq!((&outside.refresh, &outside.subscribe, &outside.sub_refresh), (&None, &None, &None));
+    assert_eq!((outside.worker_count, outside.hook_requests_max), (2, 512));
+}
+
+#[test]
+fn its_namespaces_are_those_that_it_lists() {
+    const HOUR_MS: u64 = 3_600_000;
+    let names = toml(CHAT).unwrap().config.namespaces;
+    let chat = ChannelOptions {
+        presence: true,
+        join_leave: true,
+        force_push_join_leave: true,
+        history_size: 100,
+        history_ttl_ms: 300_000,
+        history_meta_ttl_ms: 2160 * HOUR_MS,
+        force_recovery: true,
+        allows_fossil_delta: true,
+        allow_publish_for_subscriber: true,
+        publish_proxy_enabled: true,
+        publications_per_second_max: 20,
+        ..ChannelOptions::default()
+    };
+    let personal = ChannelOptions {
+        history_size: 1,
+        history_ttl_ms: 24 * HOUR_MS,
+        history_meta_ttl_ms: 48 * HOUR_MS,
+        force_recovery: true,
+        is_cache_recovery: true,
+        channel_regex: NamePattern::new("^[0-9]+$").unwrap(),
+        ..ChannelOptions::default()
+    };
+    let others = ChannelOptions {
+        presence: true,
+        allow_subscribe_for_client: true,
+        history_meta_ttl_ms: 2160 * HOUR_MS,
+        ..ChannelOptions::default()
+    };
+    assert_eq!(names.named.len(), 2);
+    assert_eq!(*names.named["chat"], chat);
+    assert_eq!(*names.named["personal"], personal);
+    assert_eq!(*names.without_namespace, others);
+    assert_eq!((names.namespace_boundary.as_str(), names.private_prefix.as_str()), (":", "$"));
+    assert!(!names.takes_unknown);
+}
+
+#[test]
+fn json_says_the_same_as_toml() {
+    let table: ::toml::Table = CHAT.parse().unwrap();
+    let json = serde_json::to_string_pretty(&table).unwrap();
+    assert_eq!(load("json", &json, |_| None).unwrap().config, toml(CHAT).unwrap().config);
+}
+
+#[test]
+fn without_a_word_of_clients_and_channels_everything_is_open() {
+    for effective in [toml("shards = 2").unwrap(), toml("[sse]\nenabled = true").unwrap()] {
+        let Config { client, paths, namespaces, api, first_page, .. } = effective.config;
+        assert!(client.insecure && namespaces.takes_unknown && api.insecure && first_page);
+        assert_eq!(paths, Paths::all());
+        assert_eq!(
+            *namespaces.without_namespace,
+            ChannelOptions {
+                history_meta_ttl_ms: namespaces.history_meta_ttl_ms,
+                ..ChannelOptions::default()
+            }
+        );
+        let chat = &namespaces.named["chat"];
+        assert!(chat.presence && chat.join_leave && chat.force_recovery && chat.allow_publish_for_anonymous);
+        assert_eq!((chat.history_size, chat.history_ttl_ms), (100, 600_000));
+    }
+    for text in ["[client]", "[channel]", "[client]\nping_interval = '20s'", "[channel]\nmax_length = 9"] {
+        let Config { client, paths, namespaces, api, first_page, .. } = toml(text).unwrap().config;
+        assert_eq!(client, ClientOptions::default(), "{text}");
+        assert_eq!((paths, namespaces.named.len()), (Paths::default(), 0), "{text}");
+        assert!(!namespaces.takes_unknown && !api.insecure && !first_page, "{text}");
+    }
+    assert!(toml("first_page = true\n[client]").unwrap().config.first_page);
+}
+
+#[test]
+fn the_default_of_an_embedder_is_development_mode() {
+    let typed_nothing = resolve(&Args::default(), |_| None).unwrap();
+    assert_eq!(typed_nothing.config, Config::default());
+    assert!(typed_nothing.is_development);
+}
+
+#[test]
+fn the_server_api_is_open_only_on_loopback() {
+    for (control, insecure) in
+        [("127.0.0.1:9000", true), ("[::1]:9", true), ("0.0.0.0:9000", false), ("off", false)]
+    {
+        let config = toml(&format!("control = '{control}'")).unwrap().config;
+        assert_eq!(config.api.insecure, insecure, "{control}");
+    }
+    let keyed = toml("[http_api]\nkey = 'k'").unwrap().config.api;
+    assert!(!keyed.insecure, "who sets a key wants it to be asked for");
+    let both = toml("[http_api]\nkey = 'k'\ninsecure = true").unwrap().config.api;
+    assert!(both.insecure);
+}
+
+#[test]
+fn variables_and_flags_reach_sections() {
+    let lookup = |name: &str| match name {
+        "THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY" => Some("from, outside".into()),
+        "THRONG_HTTP_API_KEY" => Some("k,1".into()),
+        "THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_TTL" => Some("1m".into()),
+        "THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZE" => Some("7".into()),
+        _ => None,
+    };
+    let effective = load("toml", "[client.token]\nhmac_secret_key = 'from file'", lookup).unwrap();
+    assert_eq!(effective.config.outside.token.hmac_secret_key, "from, outside");
+    assert_eq!(effective.config.api.keys, ["k,1"]);
+    assert_eq!(effective.config.namespaces.without_namespace.history_ttl_ms, 60_000);
+    assert_eq!(effective.place("client.token.hmac_secret_key"), &Place::Variable);
+    let secret = |name: &str| (name == "THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY").then(|| OsString::from("s"));
+    assert!(!resolve(&Args::default(), secret).unwrap().is_development, "a secret is for tokens");
+    let insecure = Typed::new(
+        Target::find("client.insecure").unwrap(),
+        "client.insecure",
+        Raw::Words(vec!["true".into()]),
+        Place::Flag,
+    );
+    let flagged = resolve(&Args { file: None, flags: vec![insecure] }, |_| None).unwrap();
+    assert!(flagged.config.client.insecure && !flagged.is_development);
+}
+
+#[test]
+fn values_that_are_not_allowed_are_told_with_their_lines() {
+    for (text, wanted) in [
+        (
+            "[client]\nping_interval = 25",
+            "t:2: client.ping_interval = 25: expected a duration, such as \"30s\" or \"500ms\"",
+        ),
+        (
+            "[client]\nstale_close_delay = '2h'",
+            "t:2: client.stale_close_delay = \"2h\": expected milliseconds, a whole number from 1 to 3600000",
+        ),
+        (
+            "[[channel.namespaces]]\nname = 'chat'\nhistory_ttl = 300",
+            "t:3: channel.namespaces.chat.history_ttl = 300: expected a duration, such as \"30s\" or \"1h30m\", from 0s to 878400h",
+        ),
+        (
+            "[client.token]\nhmac_secret_key = 5",
+            "t:2: client.token.hmac_secret_key = …: expected a text (not …, which stands for one that is not shown)",
+        ),
+        (
+            "[client.token]\nrsa_public_key = 'MIIB'",
+            "t:2: client.token.rsa_public_key = \"MIIB\": expected a public RSA key in PEM",
+        ),
+        (
+            "[client.proxy.refresh]\nendpoint = 'grpc://x'",
+            "t:2: client.proxy.refresh.endpoint = \"grpc://x\": expected an http:// or https:// URL",
+        ),
+        (
+            "[channel.without_namespace]\nchannel_regex = '['",
+            "t:2: channel.without_namespace.channel_regex = \"[\": expected a regular expression",
+        ),
+        (
+            "[channel.without_namespace]\nforce_recovery_mode = 'all'",
+            "t:2: channel.without_namespace.force_recovery_mode = \"all\": expected \"stream\" or \"cache\"",
+        ),
+        ("[channel]\nnamespaces = 5", "t:2: channel.namespaces = 5: expected a list of tables"),
+        (
+            "[[channel.namespaces]]\npresence = true",
+            "t:2: channel.namespaces[0] = [{ … }]: expected a name in it",
+        ),
+        (
+            "[http_server]\naddress = ''",
+            "t:2: http_server.address = \"\": expected an IP address; 0.0.0.0 stands for all of this machine",
+        ),
+        ("[websocket]\ndisabled = 1", "t:2: websocket.disabled = 1: expected true or false"),
+    ] {
+        assert_eq!(toml(text).unwrap_err(), [wanted], "{text}");
+    }
+}
+
+#[test]
+fn keys_of_sections_that_do_not_go_together_are_refused() {
+    let cookies = "a browser sends cookies whatever page it shows, so any page could connect as the user who looks at it; \
+                   name the origins of your own pages";
+    for (text, wanted) in [
+        (
+            "[channel.without_namespace]\nhistory_size = 5",
+            "t:2: channel.without_namespace.history_size = 5: expected history_ttl with it: a history is bounded by both"
+                .to_owned(),
+        ),
+        (
+            "[[channel.namespaces]]\nname = 'ab'\nhistory_ttl = '5s'",
+            "t:3: channel.namespaces.ab.history_ttl = \"5s\": expected history_size with it: a history is bounded by both"
+                .to_owned(),
+        ),
+        (
+            "[[channel.namespaces]]\nname = 'ab'\nforce_recovery = true",
+            "t:3: channel.namespaces.ab.force_recovery = true: expected history_size and history_ttl with it".to_owned(),
+        ),
+        (
+            "[channel]\nhistory_meta_ttl = '1h'\n[[channel.namespaces]]\nname = 'ab'\nhistory_size = 1\nhistory_ttl = '2h'",
+            "t:6: channel.namespaces.ab.history_ttl = \"2h\": expected at most channel.history_meta_ttl: positions outlive \
+             publications"
+                .to_owned(),
+        ),
+        (
+            "[[channel.namespaces]]\nname = 'a'",
+            "t:2: channel.namespaces[0].name = \"a\": expected two or more letters, digits, -, _ and ., not \"a\"".to_owned(),
+        ),
+        (
+            "[[channel.namespaces]]\nname = 'ab'\n[[channel.namespaces]]\nname = 'ab'",
+            "t:4: channel.namespaces[1].name = \"ab\": expected another name: there is a namespace ab before it".to_owned(),
+        ),
+        (
+            "[channel.without_namespace]\nsubscribe_proxy_enabled = true",
+            "t:2: channel.without_namespace.subscribe_proxy_enabled = true: expected channel.proxy.subscribe.endpoint with it"
+                .to_owned(),
+        ),
+        (
+            "[client.proxy.connect]\nenabled = true",
+            "t:2: client.proxy.connect.enabled = true: expected client.proxy.connect.endpoint with it".to_owned(),
+        ),
+        (
+            "[rpc.without_namespace]\nproxy_enabled = true",
+            "t:2: rpc.without_namespace.proxy_enabled = true: expected rpc.proxy.endpoint with it".to_owned(),
+        ),
+        (
+            "[client.subscribe_to_user_personal_channel]\nenabled = true\npersonal_channel_namespace = 'x'",
+            "t:3: client.subscribe_to_user_personal_channel.personal_channel_namespace = \"x\": expected a namespace of \
+             channel.namespaces"
+                .to_owned(),
+        ),
+        (
+            "[client]\nallowed_origins = ['*']\ntoken_cookie = 'token'",
+            format!("t:2: client.allowed_origins = [\"*\"]: * does not go together with client.token_cookie: {cookies}"),
+        ),
+        (
+            "[client]\nallowed_origins = ['*']\nproxy.connect = { enabled = true, endpoint = 'http://a', http_headers = ['Cookie'] }",
+            format!(
+                "t:2: client.allowed_origins = [\"*\"]: * does not go together with a cookie in \
+                 client.proxy.connect.http_headers: {cookies}"
+            ),
+        ),
+        (
+            "[sse]\nenabled = true\nhandler_prefix = '/emulation'",
+            "emulation.handler_prefix = \"/emulation\" (default): expected another path than sse.handler_prefix".to_owned(),
+        ),
+        (
+            "[client]\n[uni_sse]\nenabled = true\nhandler_prefix = '/connection/websocket'",
+            "t:4: uni_sse.handler_prefix = \"/connection/websocket\": expected another path than websocket_path".to_owned(),
+        ),
+    ] {
+        assert_eq!(toml(text).unwrap_err(), [wanted], "{text}");
+    }
+    // An origin's pattern is no bare `*`, and nobody is harmed by `*` without cookies.
+    assert!(toml("[client]\nallowed_origins = ['https://*.a.b']\ntoken_cookie = 'token'").is_ok());
+    assert!(toml("[client]\nallowed_origins = ['*']").is_ok());
+}
+
+#[test]
+fn a_heartbeat_can_be_turned_off_as_in_centrifugo() {
+    for value in ["-1", "'-1s'", "'0s'"] {
+        let text = format!("[client]\nping_interval = {value}");
+        assert_eq!(toml(&text).unwrap().config.timeouts.ping_interval_ms, 0, "{value}");
+    }
+    assert_eq!(toml("[websocket]\ndisabled = true").unwrap().config.websocket_path, None);
+    assert_eq!(toml("[http_api]\ndisabled = true").unwrap().config.api.enabled, false);
+}
+
+/// A value that is allowed and not the one that is there.
+fn alter(slot: Slot<'_>) {
+    match slot {
+        Slot::Count(v, _) | Slot::Bytes(v, _) => *v += 1,
+        Slot::Rate(v) => *v += 1,
+        Slot::Milliseconds(v, _) | Slot::Duration(v, _) => *v += 1,
+        Slot::Switch(v) | Slot::Either(v, _) | Slot::Listed(v, _) => *v = !*v,
+        Slot::Text(v, _) | Slot::Secret(v) | Slot::Filter(v) => v.push_str("-x"),
+        Slot::Texts(v) | Slot::Secrets(v) => v.push("x".into()),
+        Slot::Pattern(v) => *v = NamePattern::new("x").unwrap(),
+        Slot::Headers(v) => v.push(("x".into(), "y".into())),
+        Slot::Addresses(_) | Slot::AddressOrOff(_) | Slot::PathOrOff(_) | Slot::Format(_) => {
+            panic!("no key of a section has such a value")
+        }
+    }
+}
+
+/// Names and values of a struct's fields, as `Debug` prints them.
+fn fields(value: &dyn std::fmt::Debug) -> BTreeMap<String, String> {
+    let (mut fields, mut last) = (BTreeMap::<String, String>::new(), String::new());
+    let printed = format!("{value:#?}");
+    for line in printed.lines().skip(1).filter(|line| *line != "}") {
+        match line.strip_prefix("    ").filter(|rest| !rest.starts_with([' ', ']', '}', ')'])) {
+            Some(field) => {
+                let (name, value) = field.split_once(": ").unwrap();
+                last = name.to_owned();
+                fields.insert(last.clone(), value.to_owned());
+            }
+            None => fields.entry(last.clone()).or_default().push_str(line),
+        }
+    }
+    fields
+}
+
+/// Whatever is in the server's options can be typed: altering every key alters every field.
+#[test]
+fn every_field_of_the_options_has_a_key() {
+    let (mut plain, mut altered) = (Config::default(), Config::default());
+    let base = Sections::default();
+    let mut sections = base.clone();
+    for (_, target) in Target::all() {
+        alter(target.slot(&mut plain, &mut sections));
+    }
+    base.settle(&mut plain);
+    sections.settle(&mut altered);
+    let (a, b) = (&plain, &altered);
+    let hook = HookOptions::default();
+    let outside = &*b.outside;
+    let pairs: [(&dyn std::fmt::Debug, &dyn std::fmt::Debug); 14] = [
+        (&a.client, &b.client),
+        (&a.rates, &b.rates),
+        (&a.paths, &b.paths),
+        (&a.api, &b.api),
+        (&a.outside.token, &outside.token),
+        (&a.outside.token, outside.subscription_token.as_ref().unwrap()),
+        (&hook, outside.connect.as_ref().unwrap()),
+        (&hook, outside.refresh.as_ref().unwrap()),
+        (&hook, outside.rpc.as_ref().unwrap()),
+        (&hook, outside.subscribe.as_ref().unwrap()),
+        (&hook, outside.publish.as_ref().unwrap()),
+        (&hook, outside.sub_refresh.as_ref().unwrap()),
+        (&*a.namespaces.without_namespace, &*b.namespaces.without_namespace),
+        (&*a.namespaces, &*b.namespaces),
+    ];
+    for (before, after) in pairs {
+        let (before, after) = (fields(before), fields(after));
+        assert!(!before.is_empty());
+        for (name, value) in &before {
+            // Namespaces are a list; there is none in the altered sections.
+            assert!(name == "named" || *value != after[name], "{name} = {value} has no key");
+        }
+    }
+}
+
+#[test]
+fn no_two_keys_share_a_slot() {
+    let (mut config, mut sections, mut places) = (Config::default(), Sections::default(), BTreeSet::new());
+    for (path, target) in Target::all() {
+        let address = target.slot(&mut config, &mut sections).address();
+        assert!(places.insert(address), "{path} writes where another key writes");
+    }
+}
+
+#[test]
+fn every_key_is_one_thing_only() {
+    let mut paths: Vec<String> = Target::all().map(|(path, _)| path).collect();
+    paths.extend(ALIASES.iter().map(|alias| alias.path.to_owned()));
+    paths.extend(UNSUPPORTED.iter().map(|key| key.path.to_owned()));
+    let distinct: BTreeSet<_> = paths.iter().collect();
+    assert_eq!(distinct.len(), paths.len());
+    for alias in ALIASES {
+        assert!(Target::find(alias.flat).is_some(), "{} means nothing", alias.path);
+    }
+    for (path, _) in Target::all() {
+        assert!(Unsupported::find(&path).is_none(), "{path} is supported and not");
+    }
+}

@@ -1,0 +1,119 @@
+//! What a text may be: the form of its value, checked when it is typed.
+
+use jsonwebtoken::DecodingKey;
+
+/// The form of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Anything.
+    Any,
+    /// The path of an endpoint.
+    Path,
+    /// An http or https URL, or nothing.
+    Url,
+    /// A public RSA key in PEM, or nothing.
+    RsaPem,
+    /// A public key on a NIST curve in PEM, or nothing.
+    EcPem,
+    /// A public Ed25519 key in PEM, or nothing.
+    EdPem,
+    /// A claim of a token, or nothing.
+    Claim,
+    /// A namespace's name.
+    Namespace,
+    /// The name of a cookie, or nothing.
+    Cookie,
+    /// One or more characters that separate parts of a channel's name.
+    Boundary,
+}
+
+impl Form {
+    pub(in super::super) fn takes(self, text: &str) -> bool {
+        let nothing = text.is_empty();
+        let key = text.as_bytes();
+        match self {
+            Self::Any => true,
+            Self::Path => is_path(text),
+            Self::Url => nothing || is_url(text),
+            Self::RsaPem => nothing || DecodingKey::from_rsa_pem(key).is_ok(),
+            Self::EcPem => nothing || DecodingKey::from_ec_pem(key).is_ok(),
+            Self::EdPem => nothing || DecodingKey::from_ed_pem(key).is_ok(),
+            Self::Claim => text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_'),
+            Self::Namespace => text.len() >= 2 && text.bytes().all(is_name_byte),
+            Self::Cookie => {
+                text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b))
+            }
+            Self::Boundary => !nothing && !text.chars().any(char::is_whitespace),
+        }
+    }
+
+    pub(in super::super) fn expected(self) -> &'static str {
+        match self {
+            Self::Any => "a text",
+            Self::Path => "a path that starts with / and has no ?, # or blank",
+            Self::Url => "an http:// or https:// URL",
+            Self::RsaPem => "a public RSA key in PEM",
+            Self::EcPem => "a public P-256 or P-384 key in PEM",
+            Self::EdPem => "a public Ed25519 key in PEM",
+            Self::Claim => "the name of a claim: letters and _",
+            Self::Namespace => "two or more letters, digits, -, _ and .",
+            Self::Cookie => "the name of a cookie",
+            Self::Boundary => "at least one character, no blanks",
+        }
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+/// Whether it can be the path of an endpoint.
+pub(super) fn is_path(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'"' | b'\\');
+    text.starts_with('/') && text.bytes().all(plain)
+}
+
+fn is_url(text: &str) -> bool {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    host.is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
+        && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_take_what_they_say() {
+        for (form, text, takes) in [
+            (Form::Path, "/", true),
+            (Form::Path, "/a/b", true),
+            (Form::Path, "a", false),
+            (Form::Path, "", false),
+            (Form::Path, "/a?b", false),
+            (Form::Path, "/a b", false),
+            (Form::Url, "", true),
+            (Form::Url, "http://localhost:3000/hook", true),
+            (Form::Url, "https://[::1]/x", true),
+            (Form::Url, "grpc://localhost:3000", false),
+            (Form::Url, "localhost:3000", false),
+            (Form::Url, "http://", false),
+            (Form::Url, "http://a b", false),
+            (Form::RsaPem, "-----BEGIN PUBLIC KEY-----", false),
+            (Form::EcPem, "x", false),
+            (Form::EdPem, "", true),
+            (Form::Claim, "user_id", true),
+            (Form::Claim, "user.id", false),
+            (Form::Namespace, "chat-2.x", true),
+            (Form::Namespace, "c", false),
+            (Form::Namespace, "c:d", false),
+            (Form::Cookie, "token", true),
+            (Form::Cookie, "to ken", false),
+            (Form::Cookie, "a=b", false),
+            (Form::Boundary, "::", true),
+            (Form::Boundary, "", false),
+        ] {
+            assert_eq!(form.takes(text), takes, "{form:?} {text:?}");
+        }
+    }
+}

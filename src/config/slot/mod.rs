@@ -1,0 +1,398 @@
+//! A typed place in a configuration: what a key's value may be, how it is read, how it is written out.
+//!
+//! Reading and writing are inverse: what a slot prints as TOML, it accepts again (tested over all keys in
+//! `show`), but for secrets that are kept. No rule about two keys stands here; those are in `resolve` and
+//! `sections::rules`.
+
+mod duration;
+mod form;
+mod raw;
+mod size;
+
+use super::LogFormat;
+use crate::hub::options::NamePattern;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use tracing_subscriber::EnvFilter;
+
+pub use form::Form;
+pub(super) use raw::Raw;
+
+/// The place of one key's value, with its type and its range.
+#[derive(Debug)]
+pub enum Slot<'a> {
+    /// One or more addresses.
+    Addresses(&'a mut Vec<SocketAddr>),
+    /// An address, or `"off"`.
+    AddressOrOff(&'a mut Option<SocketAddr>),
+    /// A whole number.
+    Count(&'a mut usize, RangeInclusive<u64>),
+    /// Something per second; 0 for no limit.
+    Rate(&'a mut u32),
+    /// A number of bytes, also with a unit.
+    Bytes(&'a mut usize, RangeInclusive<u64>),
+    /// A number of milliseconds.
+    Milliseconds(&'a mut u64, RangeInclusive<u64>),
+    /// A duration such as `30s`, in milliseconds.
+    Duration(&'a mut u64, RangeInclusive<u64>),
+    /// True or false.
+    Switch(&'a mut bool),
+    /// The path of an endpoint, or `"off"`.
+    PathOrOff(&'a mut Option<String>),
+    /// A text of some form.
+    Text(&'a mut String, Form),
+    /// Several texts.
+    Texts(&'a mut Vec<String>),
+    /// A regular expression, or nothing.
+    Pattern(&'a mut NamePattern),
+    /// A text that is not shown.
+    Secret(&'a mut String),
+    /// Several texts that are not shown.
+    Secrets(&'a mut Vec<String>),
+    /// Names and texts.
+    Headers(&'a mut Vec<(String, String)>),
+    /// One of two words: the one for false, the one for true.
+    Either(&'a mut bool, [&'static str; 2]),
+    /// A list that has a word or not.
+    Listed(&'a mut bool, &'static str),
+    /// A log level or directives.
+    Filter(&'a mut String),
+    /// Text or JSON.
+    Format(&'a mut LogFormat),
+}
+
+/// What stands for a secret that is not shown.
+pub(super) const HIDDEN: &str = "…";
+const OFF: &str = "off";
+
+impl Slot<'_> {
+    /// Takes the value if it is allowed; says whether it was.
+    pub(super) fn set(self, raw: &Raw) -> bool {
+        match self {
+            Self::Addresses(slot) => raw.addresses().map(|v| *slot = v),
+            Self::AddressOrOff(slot) => or_off(raw, |word| word.parse().ok()).map(|v| *slot = v),
+            Self::Count(slot, range) => raw.number().and_then(|n| in_range(n, &range)).map(|v| *slot = v),
+            Self::Rate(slot) => raw.number().and_then(|n| n.try_into().ok()).map(|v| *slot = v),
+            Self::Bytes(slot, range) => raw.bytes().and_then(|n| in_range(n, &range)).map(|v| *slot = v),
+            Self::Milliseconds(slot, range) => raw.number().filter(|n| range.contains(n)).map(|v| *slot = v),
+            Self::Duration(slot, range) => raw.duration_ms().filter(|n| range.contains(n)).map(|v| *slot = v),
+            Self::Switch(slot) => raw.switch().map(|v| *slot = v),
+            Self::PathOrOff(slot) => {
+                or_off(raw, |word| form::is_path(word).then(|| word.to_owned())).map(|v| *slot = v)
+            }
+            Self::Text(slot, form) => raw.word().filter(|word| form.takes(word)).map(|v| v.clone_into(slot)),
+            Self::Texts(slot) => raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
+            Self::Pattern(slot) => raw.word().and_then(|word| NamePattern::new(word).ok()).map(|v| *slot = v),
+            Self::Secret(slot) => raw.word().filter(|word| *word != HIDDEN).map(|v| v.clone_into(slot)),
+            Self::Secrets(slot) => secrets(raw).map(|v| *slot = v),
+            Self::Headers(slot) => {
+                raw.headers().filter(|v| v.iter().all(|(_, text)| text != HIDDEN)).map(|v| *slot = v)
+            }
+            Self::Either(slot, words) => either(raw.word(), words).map(|v| *slot = v),
+            Self::Listed(slot, word) => {
+                raw.words().filter(|v| v.iter().all(|w| w == word)).map(|v| *slot = !v.is_empty())
+            }
+            Self::Filter(slot) => raw.word().and_then(filter).map(|v| *slot = v),
+            Self::Format(slot) => raw.word().and_then(format).map(|v| *slot = v),
+        }
+        .is_some()
+    }
+
+    /// What is allowed here, for an error message and for the manual.
+    pub fn expected(&self) -> String {
+        let fixed = match self {
+            Self::Count(_, range) => {
+                return format!("a whole number from {} to {}", range.start(), range.end());
+            }
+            Self::Rate(_) => return format!("a whole number from 0 to {}", u32::MAX),
+            Self::Bytes(_, range) => {
+                let (from, to) = (size::text(*range.start()), size::text(*range.end()));
+                return format!("bytes, such as 65536 or \"64KiB\", from {from} to {to}");
+            }
+            Self::Milliseconds(_, range) => {
+                return format!("milliseconds, a whole number from {} to {}", range.start(), range.end());
+            }
+            Self::Duration(_, range) => {
+                let (from, to) = (duration::text(*range.start()), duration::text(*range.end()));
+                return format!("a duration, such as \"30s\" or \"1h30m\", from {from} to {to}");
+            }
+            Self::Either(_, [without, with]) => return format!("{} or {}", quote(without), quote(with)),
+            Self::Listed(_, word) => return format!("[] or [{}]", quote(word)),
+            Self::Text(_, form) => form.expected(),
+            Self::Addresses(_) => "IP addresses with their ports, such as 127.0.0.1:8000 or [::1]:8000",
+            Self::AddressOrOff(_) => "an IP address with its port, such as 127.0.0.1:9000, or off",
+            Self::Switch(_) => "true or false",
+            Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off",
+            Self::Texts(_) => "a list of texts",
+            Self::Pattern(_) => "a regular expression",
+            Self::Secret(_) => "a text (not …, which stands for one that is not shown)",
+            Self::Secrets(_) => {
+                "a text or a list of texts, none of them empty (nor …, which stands for one that is not shown)"
+            }
+            Self::Headers(_) => "a table of texts (not …, which stands for one that is not shown)",
+            Self::Filter(_) => {
+                "error, warn, info, debug, trace, off, or directives such as info,throng::shard=debug"
+            }
+            Self::Format(_) => "text or json",
+        };
+        fixed.to_owned()
+    }
+
+    /// The value in TOML; secrets as they are only if `shows_secrets`.
+    pub fn toml(&self, shows_secrets: bool) -> String {
+        match self {
+            Self::Addresses(v) => list(v.iter().map(ToString::to_string)),
+            Self::AddressOrOff(v) => quote(&v.map_or_else(|| OFF.to_owned(), |a| a.to_string())),
+            Self::Count(v, _) => v.to_string(),
+            Self::Rate(v) => v.to_string(),
+            Self::Bytes(v, _) if **v < 1024 || **v % 1024 != 0 => v.to_string(),
+            Self::Bytes(v, _) => quote(&size::text(**v as u64)),
+            Self::Milliseconds(v, _) => v.to_string(),
+            Self::Duration(v, _) => quote(&duration::text(**v)),
+            Self::Switch(v) => v.to_string(),
+            Self::PathOrOff(v) => quote(v.as_deref().unwrap_or(OFF)),
+            Self::Filter(v) | Self::Text(v, _) => quote(v),
+            Self::Texts(v) => list(v.iter().cloned()),
+            Self::Pattern(v) => quote(v.as_str()),
+            Self::Secret(v) => quote(shown(v, shows_secrets)),
+            Self::Secrets(v) => match v.as_slice() {
+                [one] => quote(shown(one, shows_secrets)),
+                several => list(several.iter().map(|v| shown(v, shows_secrets).to_owned())),
+            },
+            Self::Headers(v) => {
+                let pair = |(name, text): &(String, String)| {
+                    format!("{} = {}", quote(name), quote(shown(text, shows_secrets)))
+                };
+                let pairs: Vec<_> = v.iter().map(pair).collect();
+                if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
+            }
+            Self::Either(v, words) => quote(words[usize::from(**v)]),
+            Self::Listed(v, word) => list(v.then(|| (*word).to_owned()).into_iter()),
+            Self::Format(LogFormat::Text) => quote("text"),
+            Self::Format(LogFormat::Json) => quote("json"),
+        }
+    }
+
+    /// The value in JSON: sizes are numbers of bytes, what is off is `null`; secrets as they are only if
+    /// `shows_secrets`.
+    pub fn json(&self, shows_secrets: bool) -> serde_json::Value {
+        match self {
+            Self::Addresses(v) => v.iter().map(ToString::to_string).collect(),
+            Self::AddressOrOff(v) => v.map(|a| a.to_string()).into(),
+            Self::Count(v, _) | Self::Bytes(v, _) => (**v).into(),
+            Self::Rate(v) => (**v).into(),
+            Self::Milliseconds(v, _) => (**v).into(),
+            Self::Duration(v, _) => duration::text(**v).into(),
+            Self::Switch(v) => (**v).into(),
+            Self::PathOrOff(v) => v.as_deref().into(),
+            Self::Filter(v) | Self::Text(v, _) => v.as_str().into(),
+            Self::Texts(v) => v.as_slice().into(),
+            Self::Pattern(v) => v.as_str().into(),
+            Self::Secret(v) => shown(v, shows_secrets).into(),
+            Self::Secrets(v) => v.iter().map(|v| shown(v, shows_secrets)).collect(),
+            Self::Headers(v) => v
+                .iter()
+                .map(|(name, text)| (name.clone(), shown(text, shows_secrets).into()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            Self::Either(v, words) => words[usize::from(**v)].into(),
+            Self::Listed(v, word) => v.then_some(*word).into_iter().collect(),
+            Self::Format(LogFormat::Text) => "text".into(),
+            Self::Format(LogFormat::Json) => "json".into(),
+        }
+    }
+
+    /// True for a key whose flag may stand without a value.
+    pub(super) fn is_switch(&self) -> bool {
+        matches!(self, Self::Switch(_))
+    }
+
+    /// True for a key whose flag may be repeated.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Self::Addresses(_) | Self::Texts(_) | Self::Secrets(_))
+    }
+
+    /// Where the value is.
+    #[cfg(test)]
+    pub(super) fn address(self) -> usize {
+        match self {
+            Self::Addresses(v) => std::ptr::from_mut(v).addr(),
+            Self::AddressOrOff(v) => std::ptr::from_mut(v).addr(),
+            Self::Count(v, _) | Self::Bytes(v, _) => std::ptr::from_mut(v).addr(),
+            Self::Rate(v) => std::ptr::from_mut(v).addr(),
+            Self::Milliseconds(v, _) | Self::Duration(v, _) => std::ptr::from_mut(v).addr(),
+            Self::Switch(v) | Self::Either(v, _) | Self::Listed(v, _) => std::ptr::from_mut(v).addr(),
+            Self::Filter(v) | Self::Text(v, _) | Self::Secret(v) => std::ptr::from_mut(v).addr(),
+            Self::Pattern(v) => std::ptr::from_mut(v).addr(),
+            Self::Texts(v) | Self::Secrets(v) => std::ptr::from_mut(v).addr(),
+            Self::Headers(v) => std::ptr::from_mut(v).addr(),
+            Self::PathOrOff(v) => std::ptr::from_mut(v).addr(),
+            Self::Format(v) => std::ptr::from_mut(v).addr(),
+        }
+    }
+
+    /// True for a value that no message may repeat.
+    pub(super) fn is_secret(&self) -> bool {
+        // Headers carry keys of the application's.
+        matches!(self, Self::Secret(_) | Self::Secrets(_) | Self::Headers(_))
+    }
+}
+
+fn in_range(n: u64, range: &RangeInclusive<u64>) -> Option<usize> {
+    range.contains(&n).then(|| usize::try_from(n).ok()).flatten()
+}
+
+fn or_off<T>(raw: &Raw, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+    match raw.word() {
+        None if raw.is_null() => Some(None),
+        None => None,
+        Some(OFF) => Some(None),
+        Some(word) => read(word).map(Some),
+    }
+}
+
+/// At a prompt, one: a secret may hold a comma.
+fn secrets(raw: &Raw) -> Option<Vec<String>> {
+    let list = match raw {
+        Raw::Words(words) => words.clone(),
+        Raw::Value(_) => raw.words()?,
+    };
+    // What is empty is none: so a file can say that there is no key.
+    let list: Vec<_> = if list == [""] { Vec::new() } else { list };
+    list.iter().all(|word| !word.is_empty() && word != HIDDEN).then_some(list)
+}
+
+fn either(word: Option<&str>, [without, with]: [&str; 2]) -> Option<bool> {
+    match word? {
+        "" => Some(false),
+        word if word == without => Some(false),
+        word if word == with => Some(true),
+        _ => None,
+    }
+}
+
+fn filter(word: &str) -> Option<String> {
+    // The filter alone would take any word for the name of a module, `inof` too.
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let known =
+        |part: &str| part.contains(['=', '[', ':']) || LEVELS.contains(&part.to_ascii_lowercase().as_str());
+    (word.split(',').all(known) && EnvFilter::try_new(word).is_ok()).then(|| word.to_owned())
+}
+
+fn format(word: &str) -> Option<LogFormat> {
+    match word {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+fn shown(secret: &str, shows_secrets: bool) -> &str {
+    if shows_secrets || secret.is_empty() { secret } else { HIDDEN }
+}
+
+/// A text in TOML.
+pub(super) fn quote(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let quoted: Vec<_> = items.map(|item| quote(&item)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::Value;
+    use super::*;
+
+    fn words(text: &str) -> Raw {
+        Raw::Words(vec![text.to_owned()])
+    }
+
+    fn text(text: &str) -> Raw {
+        Raw::Value(Value::Text(text.to_owned()))
+    }
+
+    #[test]
+    fn a_range_includes_its_ends() {
+        let mut n = 7;
+        for (text, taken) in [("4", true), ("9", true), ("3", false), ("10", false), ("five", false)] {
+            assert_eq!(Slot::Count(&mut n, 4..=9).set(&words(text)), taken, "{text}");
+        }
+        assert_eq!(n, 9, "a refused value changes nothing");
+    }
+
+    #[test]
+    fn a_file_keeps_types_apart() {
+        let (mut on, mut ms) = (true, 1);
+        assert!(!Slot::Switch(&mut on).set(&text("false")));
+        assert!(!Slot::Milliseconds(&mut ms, 0..=10).set(&text("5")));
+        assert!(!Slot::Milliseconds(&mut ms, 0..=10).set(&Raw::Value(Value::Integer(-5))));
+        assert!(!Slot::Milliseconds(&mut ms, 0..=10).set(&Raw::Value(Value::Fraction("5.0".into()))));
+        assert!(!Slot::Duration(&mut ms, 0..=10_000).set(&Raw::Value(Value::Integer(5))));
+        assert!(Slot::Milliseconds(&mut ms, 0..=10).set(&Raw::Value(Value::Integer(5))));
+        assert_eq!((on, ms), (true, 5));
+        assert!(Slot::Duration(&mut ms, 0..=10_000).set(&text("10s")));
+        assert_eq!(ms, 10_000);
+    }
+
+    #[test]
+    fn what_is_off_is_none() {
+        let mut path = Some(String::new());
+        for (raw, taken) in
+            [(words("off"), true), (text("off"), true), (Raw::Value(Value::Null), true), (text("a"), false)]
+        {
+            assert_eq!(Slot::PathOrOff(&mut path).set(&raw), taken, "{raw:?}");
+            assert_eq!(path, None);
+        }
+    }
+
+    #[test]
+    fn a_hidden_secret_is_not_taken_for_one() {
+        let (mut one, mut several) = (String::new(), Vec::new());
+        assert!(!Slot::Secret(&mut one).set(&text("…")));
+        assert!(!Slot::Secrets(&mut several).set(&text("…")));
+        assert!(Slot::Secret(&mut one).set(&text("s,t")));
+        assert!(Slot::Secrets(&mut several).set(&words("s,t")));
+        assert_eq!((one.as_str(), several.as_slice()), ("s,t", &["s,t".to_owned()][..]));
+        assert_eq!(Slot::Secret(&mut one).toml(false), "\"…\"");
+        assert_eq!(Slot::Secret(&mut one).toml(true), "\"s,t\"");
+        assert_eq!(Slot::Secrets(&mut several).json(false).to_string(), "[\"…\"]");
+        assert!(Slot::Secrets(&mut several).set(&text("")));
+        assert_eq!(several.len(), 0);
+    }
+
+    #[test]
+    fn words_stand_for_switches() {
+        let mut on = false;
+        for (word, taken, is_on) in
+            [("cache", true, true), ("cash", false, true), ("", true, false), ("stream", true, false)]
+        {
+            let is_taken = Slot::Either(&mut on, ["stream", "cache"]).set(&text(word));
+            assert_eq!((is_taken, on), (taken, is_on), "{word}");
+        }
+        let list = |words: &[&str]| {
+            Raw::Value(Value::List(words.iter().map(|w| Value::Text((*w).to_owned())).collect()))
+        };
+        assert!(Slot::Listed(&mut on, "fossil").set(&list(&["fossil"])) && on);
+        assert!(!Slot::Listed(&mut on, "fossil").set(&list(&["fossil", "vcdiff"])));
+        assert!(Slot::Listed(&mut on, "fossil").set(&list(&[])) && !on);
+    }
+
+    #[test]
+    fn a_filter_with_a_misspelt_level_is_refused() {
+        for (text, taken) in [
+            ("info", true),
+            ("WARN", true),
+            ("off", true),
+            ("info,throng::shard=debug", true),
+            ("throng::net=trace", true),
+            ("inof", false),
+            ("throng::net=loud", false),
+            ("", false),
+        ] {
+            assert_eq!(filter(text).is_some(), taken, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Tokens of both kinds meet the keys that verify them: what can be told in a shard's thread, and what is told in a worker's.
+//!
+//! What matters: a shard's thread only does what costs microseconds, whatever a client sends. Where keys are published behind
+//! a URL, these alone are taken, as in Centrifugo.
+
+use std::sync::Arc;
+
+use hyper::Uri;
+use tokio::runtime::Handle;
+
+use super::http::{self, Client};
+use super::jwks::{Found, Jwks};
+use super::keys::{self, Key, Keys};
+use super::options::{Options, TokenOptions};
+use super::token::{Purpose, Refused, Rules, Unverified};
+use super::workers::{Job, Queue};
+use super::{now, now_unix_s};
+use crate::shard::mailbox::ReplyTo;
+use crate::shard::outside::{Token, Verdict};
+
+/// A longer token is not verified in a shard's thread, however cheap its algorithm.
+const TOKEN_BYTES_AT_ONCE_MAX: usize = 4096;
+
+const NO_KEY: Refused = Refused::Invalid("no key for its algorithm");
+
+/// How tokens of both kinds are verified.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    connection: Verifier,
+    /// `None`: as those of connections.
+    subscription: Option<Verifier>,
+}
+
+/// How tokens of one kind are verified.
+#[derive(Debug)]
+struct Verifier {
+    source: Source,
+    rules: Rules,
+}
+
+/// Where keys come from.
+#[derive(Debug)]
+enum Source {
+    Configured(Keys),
+    Published(Arc<Jwks>),
+}
+
+/// # Errors
+/// The option that does not make sense, and why.
+pub(super) fn check(options: &Options) -> Result<(), String> {
+    configured("token", &options.token)?;
+    options.subscription_token.iter().try_for_each(|token| configured("subscription_token", token).map(drop))
+}
+
+/// The keys that the options hold, and the URL that stands in their place.
+fn configured(name: &str, options: &TokenOptions) -> Result<(Keys, Option<Uri>), String> {
+    let keys = Keys::new(options).map_err(|why| format!("{name}.{why}"))?;
+    let url = match options.jwks_public_endpoint.as_str() {
+        "" => None,
+        url => Some(http::parse_url(url).map_err(|why| format!("{name}.jwks_public_endpoint: {why}"))?),
+    };
+    Ok((keys, url))
+}
+
+/// Verifies one token in the caller's thread, with the keys that `options` hold. For tools: who has many tokens starts a
+/// [`World`](super::World).
+///
+/// # Errors
+/// When the options make no sense, or leave the keys to a URL, which is not asked here.
+pub fn verify(options: &TokenOptions, token: &Token<'_>, now_unix_s: u64) -> Result<Verdict, String> {
+    let (purpose, text) = parts(token);
+    let (keys, None) = configured("token", options)? else {
+        return Err("the keys are published elsewhere".to_owned());
+    };
+    let judged = with_own_keys(&keys, &Rules::new(options), purpose, text, now_unix_s);
+    Ok(judged.unwrap_or_else(|refused| purpose.refused(refused)))
+}
+
+fn parts<'a>(token: &Token<'a>) -> (Purpose, &'a str) {
+    match *token {
+        Token::Connection(text) => (Purpose::Connection, text),
+        Token::Subscription(text) => (Purpose::Subscription, text),
+    }
+}
+
+fn with_own_keys(
+    keys: &Keys,
+    rules: &Rules,
+    purpose: Purpose,
+    text: &str,
+    now_unix_s: u64,
+) -> Result<Verdict, Refused> {
+    let token = Unverified::parse(text)?;
+    let key = keys.of(token.algorithm).ok_or(NO_KEY)?;
+    rules.judge(purpose, &token.verify(key)?, now_unix_s)
+}
+
+impl Tokens {
+    pub(super) fn new(options: &Options, client: &Client, runtime: &Handle) -> Result<Self, String> {
+        let verifier = |name, token: &TokenOptions| Verifier::new(name, token, client, runtime);
+        let subscription = options.subscription_token.as_ref();
+        Ok(Self {
+            connection: verifier("token", &options.token)?,
+            subscription: subscription.map(|token| verifier("subscription_token", token)).transpose()?,
+        })
+    }
+
+    fn of(&self, purpose: Purpose) -> &Verifier {
+        match (purpose, &self.subscription) {
+            (Purpose::Subscription, Some(verifier)) => verifier,
+            _ => &self.connection,
+        }
+    }
+
+    /// In a shard's thread: what is cheap, which is a refusal that needs no signature, or an HMAC. `None` for the rest.
+    pub(super) fn verify_now(&self, token: &Token<'_>, now_unix_s: u64) -> Option<Verdict> {
+        let (purpose, text) = parts(token);
+        if text.len() > TOKEN_BYTES_AT_ONCE_MAX {
+            return None;
+        }
+        let judged = self.of(purpose).verify_now(purpose, text, now_unix_s)?;
+        Some(judged.unwrap_or_else(|refused| purpose.refused(refused)))
+    }
+
+    /// In a worker's thread: any token. `None` when it waits for its key, and will come back.
+    pub(super) fn verify(&self, job: Job, queue: &Arc<Queue>) -> Option<(ReplyTo, Verdict)> {
+        let (reply_to, purpose) = (job.reply_to, job.purpose);
+        let judged = self.of(purpose).verify(job, queue)?;
+        Some((reply_to, judged.unwrap_or_else(|refused| purpose.refused(refused))))
+    }
+}
+
+impl Verifier {
+    fn new(name: &str, options: &TokenOptions, client: &Client, runtime: &Handle) -> Result<Self, String> {
+        let source = match configured(name, options)? {
+            (keys, None) => Source::Configured(keys),
+            (keys, Some(url)) => {
+                if !keys.is_empty() {
+                    tracing::warn!(
+                        "{name}: keys in the configuration are not used beside jwks_public_endpoint"
+                    );
+                }
+                Source::Published(Arc::new(Jwks::new(url, client.clone(), runtime.clone())))
+            }
+        };
+        Ok(Self { source, rules: Rules::new(options) })
+    }
+
+    fn verify_now(&self, purpose: Purpose, text: &str, now_unix_s: u64) -> Option<Result<Verdict, Refused>> {
+        let token = match Unverified::parse(text) {
+            Ok(token) => token,
+            Err(refused) => return Some(Err(refused)),
+        };
+        let key = match &self.source {
+            Source::Configured(keys) => keys.of(token.algorithm),
+            Source::Published(_) if keys::is_public(token.algorithm) => return None,
+            Source::Published(_) => None,
+        };
+        match key {
+            None => Some(Err(NO_KEY)),
+            Some(key @ Key::Hmac(_)) => {
+                Some(token.verify(key).and_then(|claims| self.rules.judge(purpose, &claims, now_unix_s)))
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn verify(&self, job: Job, queue: &Arc<Queue>) -> Option<Result<Verdict, Refused>> {
+        let purpose = job.purpose;
+        let jwks = match &self.source {
+            Source::Configured(keys) => {
+                return Some(with_own_keys(keys, &self.rules, purpose, &job.token, now_unix_s()));
+            }
+            Source::Published(jwks) => jwks,
+        };
+        let (algorithm, key_id) = match Unverified::parse(&job.token) {
+            Ok(token) if keys::is_public(token.algorithm) => (token.algorithm, token.key_id),
+            Ok(_) => return Some(Err(NO_KEY)),
+            Err(refused) => return Some(Err(refused)),
+        };
+        let (found, job) = jwks.find(key_id.as_deref(), algorithm, job, queue, now())?;
+        Some(match found {
+            Found::Key(published) => Unverified::parse(&job.token)
+                .and_then(|token| token.verify(&published.key))
+                .and_then(|claims| self.rules.judge(purpose, &claims, now_unix_s())),
+            Found::None => Err(Refused::Invalid("no such key in the set")),
+            Found::Unknowable => Err(Refused::Unknowable),
+        })
+    }
+}
