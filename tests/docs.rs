@@ -100,7 +100,7 @@ fn every_document_is_reached_from_the_readme() {
     }
     let mut written: Vec<_> =
         fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    written.retain(|name| !DOCUMENTS.contains(&format!("docs/{}", name.display()).as_str()));
+    written.retain(|name| name != "img" && !DOCUMENTS.contains(&format!("docs/{}", name.display()).as_str()));
     assert!(written.is_empty(), "give these a place in the list of documents: {written:?}");
 }
 
