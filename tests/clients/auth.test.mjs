@@ -1,7 +1,7 @@
 // Who may do what, as the official client meets it: tokens of connections and subscriptions, and what the server API says.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { after, afterEach, before, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { LIMIT, Peer, TRANSPORTS, endAll, event, numbers, until } from "./harness.mjs";
 import { Server, token } from "./server.mjs";
 
@@ -24,14 +24,19 @@ const [WEBSOCKET] = TRANSPORTS;
 
 let server;
 before(async () => (server = await Server.start([], undefined, CONFIG)));
-after(async () => server.kill());
-afterEach(endAll);
+after(async () => {
+  endAll();
+  await server.kill();
+});
+
+// Much of this is waiting for tokens to run out.
+const AT_ONCE = { concurrency: 8 };
 
 const nowSeconds = () => Math.floor(Date.now() / 1000);
 const sign = (claims) => token(SECRET, claims);
 const code = async (context) => (await context).code;
 
-describe("tokens of connections", () => {
+describe("tokens of connections", AT_ONCE, () => {
   for (const transport of TRANSPORTS) {
     test(`one that is good lets in, and tells who it is, over ${transport.name}`, LIMIT, async () => {
       const peer = new Peer(server, transport, { token: sign({ sub: "ann", info: { name: "Ann" }, exp: nowSeconds() + 600 }) });
@@ -95,7 +100,7 @@ describe("tokens of connections", () => {
   });
 });
 
-describe("permissions", () => {
+describe("permissions", AT_ONCE, () => {
   const ann = async (claims = {}) => {
     const peer = new Peer(server, WEBSOCKET, { token: sign({ sub: "ann", ...claims }) });
     await peer.connect();
@@ -160,7 +165,7 @@ describe("permissions", () => {
   });
 });
 
-describe("server-side subscriptions", () => {
+describe("server-side subscriptions", AT_ONCE, () => {
   for (const transport of TRANSPORTS) {
     test(`those of the token, with recovery, over ${transport.name}`, LIMIT, async () => {
       const channel = `stream:${transport.name}`;
@@ -182,21 +187,21 @@ describe("server-side subscriptions", () => {
     });
 
     test(`those of the server API, over ${transport.name}`, LIMIT, async () => {
-      const user = `bob-${transport.name}`;
+      const [user, channel] = [`bob-${transport.name}`, `told-${transport.name}`];
       const peer = new Peer(server, transport, { token: sign({ sub: user }) });
       const received = [];
-      peer.client.on("publication", ({ channel, data }) => received.push([channel, peer.decode(data)]));
+      peer.client.on("publication", (context) => received.push([context.channel, peer.decode(context.data)]));
       await peer.connect();
       const begun = event(peer.client, "subscribed");
-      await server.api("subscribe", { user, channel: "told", data: { welcome: true } });
+      await server.api("subscribe", { user, channel, data: { welcome: true } });
       const context = await begun;
-      assert.deepEqual([context.channel, peer.decode(context.data)], ["told", { welcome: true }]);
-      await server.api("publish", { channel: "told", data: "hello" });
+      assert.deepEqual([context.channel, peer.decode(context.data)], [channel, { welcome: true }]);
+      await server.api("publish", { channel, data: "hello" });
       await until(() => received.length === 1, () => "the publication");
       const ended = event(peer.client, "unsubscribed");
-      await server.api("unsubscribe", { user, channel: "told" });
-      assert.equal((await ended).channel, "told");
-      assert.deepEqual(received, [["told", "hello"]]);
+      await server.api("unsubscribe", { user, channel });
+      assert.equal((await ended).channel, channel);
+      assert.deepEqual(received, [[channel, "hello"]]);
     });
   }
 

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import http from "node:http";
-import { after, afterEach, before, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { chromium } from "playwright-core";
 import { TRANSPORTS, numbers } from "./harness.mjs";
 import { Server } from "./server.mjs";
@@ -16,7 +16,6 @@ const JSON_CLIENT = bundle("centrifuge");
 const PROTOBUF_CLIENT = bundle("centrifuge.protobuf");
 
 let browser, site, server;
-const contexts = [];
 
 before(async () => {
   // A site of the application's own, under two names: one is allowed, the other not.
@@ -43,14 +42,10 @@ after(async () => {
   site?.close();
 });
 
-afterEach(async () => {
-  for (const context of contexts.splice(0)) await context.close();
-});
-
-/** A page of this address, with the client in it. */
-async function open(url, isProtobuf = false) {
+/** A page of this address, with the client in it, until the test is over. */
+async function open(test, url, isProtobuf = false) {
   const context = await browser.newContext();
-  contexts.push(context);
+  test.after(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   await page.goto(url);
@@ -83,10 +78,12 @@ const published = (count) => [(count) => window.seen.received.length >= count, c
 
 for (const way of TRANSPORTS) {
   describe(way.name, () => {
-    for (const [whose, url] of [["a page of an allowed origin", allowed], ["a page of the server's own", () => `${server.http}/`]]) {
-      test(`from ${whose}`, LIMIT, async () => {
+    const pages = [["a page of an allowed origin", allowed]];
+    if (!way.isProtobuf) pages.push(["a page of the server's own", () => `${server.http}/`]);
+    for (const [whose, url] of pages) {
+      test(`from ${whose}`, LIMIT, async (t) => {
         const channel = `stream:${way.name}-${whose}`;
-        const page = await open(url(), way.isProtobuf);
+        const page = await open(t, url(), way.isProtobuf);
         await page.evaluate(begin, { ...way, port: server.port, channel });
         await page.waitForFunction(() => window.seen.contexts.length === 1);
         for (const n of numbers(1, 20)) await server.api("publish", { channel, data: n });
@@ -114,8 +111,8 @@ for (const way of TRANSPORTS) {
       });
     }
 
-    test("not from a page of another origin", LIMIT, async () => {
-      const page = await open(refused(), way.isProtobuf);
+    test("not from a page of another origin", LIMIT, async (t) => {
+      const page = await open(t, refused(), way.isProtobuf);
       await page.evaluate(begin, { ...way, port: server.port, channel: "stream:refused" });
       await page.waitForFunction(() => window.seen.errors.length >= 3);
       assert.equal((await seen(page)).connected, 0);
@@ -124,14 +121,14 @@ for (const way of TRANSPORTS) {
 }
 
 describe("without the client", () => {
-  test("a page listens with an EventSource, and reads answers of the server's own only where it may", LIMIT, async () => {
+  test("a page listens with an EventSource, and reads answers of the server's own only where it may", LIMIT, async (t) => {
     const listen = ([port]) =>
       new Promise((done) => {
         const source = new EventSource(`http://127.0.0.1:${port}/connection/uni_sse?cf_connect={}`, { withCredentials: true });
         source.onmessage = ({ data }) => (source.close(), done(Object.keys(JSON.parse(data))));
         source.onerror = () => (source.close(), done("refused"));
       });
-    assert.deepEqual(await (await open(allowed())).evaluate(listen, [server.port]), ["connect"]);
-    assert.equal(await (await open(refused())).evaluate(listen, [server.port]), "refused");
+    assert.deepEqual(await (await open(t, allowed())).evaluate(listen, [server.port]), ["connect"]);
+    assert.equal(await (await open(t, refused())).evaluate(listen, [server.port]), "refused");
   });
 });
