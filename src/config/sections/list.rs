@@ -113,6 +113,9 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("http_api.insecure", "Everyone who reaches the control listener may call the server API", |s| {
         Slot::Switch(&mut s.api.insecure)
     }),
+    key("http_api.error_mode", "`transport`: errors of the server API have a status of HTTP, not 200", |s| {
+        Slot::Either(&mut s.api.errors_by_status, ["", "transport"])
+    }),
     key("http_api.disabled", "There is no server API", |s| Slot::Switch(&mut s.is_api_disabled)),
     key("http_api.body_bytes_max", "Bytes of a request's body (throng's own); beyond it, 413", |s| {
         Slot::Bytes(&mut s.api.body_bytes_max, 1024..=1 << 30)

@@ -175,7 +175,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     only("rpc.namespace_boundary", &["\":\""], ""),
     no("rpc.ping", ""),
     only("http_api.handler_prefix", &["\"/api\""], ""),
-    only("http_api.error_mode", &["\"transport\""], ""),
     no("http_api.external", "the server API is on the control listener"),
     only("prometheus.enabled", YES, "metrics are always at /metrics of the control listener"),
     only("prometheus.handler_prefix", &["\"/metrics\""], ""),
