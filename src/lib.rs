@@ -188,7 +188,7 @@
 //! use throng::proto::centrifuge::{self, Error};
 //!
 //! let json = br#"{"id":7,"history":{"channel":"news","limit":10}}"#;
-//! let protobuf = b"\x0c\x08\x07\x5a\x08\x0a\x04news\x38\x0a";
+//! let protobuf = b"\x0c\x08\x07\x52\x08\x0a\x04news\x38\x0a";
 //! for (encoding, frame) in [(Encoding::Json, &json[..]), (Encoding::Protobuf, protobuf)] {
 //!     let command = centrifuge::commands(encoding, frame).next().unwrap().unwrap();
 //!     assert_eq!(command.id, 7);

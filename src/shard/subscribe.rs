@@ -251,6 +251,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     channel: id,
                     info: ticket.info.take(),
                     expire_at_s: ticket.expire_at_s,
+                    refreshes_by_hook: ticket.refreshes_by_hook,
+                    is_refreshing: false,
                     filter: ticket.filter.take(),
                     is_server_side,
                 });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::mailbox::{Cause, Ticket};
-use super::outside::{Grant, Overrides};
+use super::outside::{Grant, Hook, Overrides};
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
@@ -84,6 +84,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             filter: ask.filter,
             info: own,
             expire_at_s,
+            refreshes_by_hook: cause == Cause::Command
+                && ask.token.is_empty()
+                && options.sub_refresh_proxy_enabled
+                && self.outside.has_hook(Hook::SubRefresh),
             data,
         };
         Ok((Box::new(joining), Box::new(ticket)))
