@@ -18,4 +18,5 @@ mod regressions;
 mod serve;
 mod slow;
 mod support;
+mod torture;
 mod websocket;

@@ -57,10 +57,12 @@ pub(crate) struct Streams {
     answered: BTreeMap<u32, u64>,
     /// What is at each position.
     placed: BTreeMap<(u32, String), BTreeMap<u64, PublicationId>>,
-    /// Who must be present in each channel, once that is known.
+    /// Who must be present in each channel, once that is known and as long as nobody goes.
     pub(crate) present: BTreeMap<u32, BTreeSet<String>>,
     /// Joins of who was there, and leaves of who was not.
     pub(crate) contradictions: Vec<String>,
+    /// Presence that homes told otherwise.
+    pub(crate) differences: Vec<String>,
     pub(crate) recovered: u64,
     pub(crate) unrecovered: u64,
     pub(crate) caught_up: u64,

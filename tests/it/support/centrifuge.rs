@@ -84,6 +84,11 @@ impl Client {
         (channel, push["push"]["pub"]["data"].take())
     }
 
+    /// The next publication with all that the push says of it.
+    pub(crate) fn push(&mut self) -> Value {
+        self.take(|line| line["push"]["pub"].is_object())["push"].take()
+    }
+
     /// The data of the next publications, whatever their channels.
     pub(crate) fn publications(&mut self, count: usize) -> Vec<Value> {
         (0..count).map(|_| self.publication().1).collect()
