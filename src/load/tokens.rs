@@ -54,9 +54,10 @@ impl Tokens {
             (None, Some(file)) => {
                 let wrong = |e: &dyn std::fmt::Display| format!("--token-key {}: {e}", file.display());
                 let key = PrivateKeyDer::from_pem_file(file).map_err(|e| wrong(&e))?;
-                let pair = match &key {
-                    PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-                    other => RsaKeyPair::from_der(other.secret_der()),
+                let pair = if let PrivateKeyDer::Pkcs8(der) = &key {
+                    RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
+                } else {
+                    RsaKeyPair::from_der(key.secret_der())
                 };
                 let pair = pair.map_err(|e| wrong(&e))?;
                 let tokens: Result<Vec<String>, _> =

@@ -46,7 +46,11 @@ impl Oracle {
             Question::Subscribe { .. } => Verdict::Subscription(Ok(Box::default())),
             Question::Publish { .. } if rng.chance(5) => Verdict::Publish(Err(denied)),
             Question::Publish { .. } => Verdict::Publish(Ok(Replaced::default())),
-            other => panic!("nobody has a hook for {other:?}"),
+            other @ (Question::ConnectionToken(_)
+            | Question::SubscriptionToken(_)
+            | Question::Refresh { .. }
+            | Question::Rpc { .. }
+            | Question::SubRefresh { .. }) => panic!("nobody has a hook for {other:?}"),
         };
         Some((reply_to.shard, Letter::Verdict { reply_to, verdict: Box::new(verdict) }))
     }

@@ -366,7 +366,11 @@ impl Run {
                     streams.answered(channel);
                     streams.place(channel, &position.epoch, position.offset, (SERVER, number));
                 }
-                answer => assert!(self.plan.has_small_homes, "{answer:?}"),
+                answer @ (Answer::Presence(_)
+                | Answer::PresenceStats { .. }
+                | Answer::History { .. }
+                | Answer::Removed
+                | Answer::Refused(_)) => assert!(self.plan.has_small_homes, "{answer:?}"),
             }
         }
         if self.is_calm || self.now_us() < self.api_us {
