@@ -294,8 +294,13 @@ impl Body {
         }
         let channel = channel_of(push["channel"].as_str().unwrap());
         if let Some(result) = push.get("subscribe") {
-            self.soul.borrow_mut().subs.get_mut(&channel).unwrap().from = None;
-            return self.begin(channel, result, book);
+            // A command of its own may still be on the way, and will be answered from where that one asked.
+            let asked = self.soul.borrow_mut().subs.get_mut(&channel).unwrap().from.take();
+            self.begin(channel, result, book);
+            let is_asking =
+                self.pending.values().any(|one| matches!(one, Pending::Subscribe(of) if *of == channel));
+            self.soul.borrow_mut().subs.get_mut(&channel).unwrap().from = asked.filter(|_| is_asking);
+            return;
         }
         let soul = &mut *self.soul.borrow_mut();
         let sub = soul.subs.get_mut(&channel).unwrap();

@@ -1,0 +1,82 @@
+//! What comes from outside the shards: the server API's publications and orders, by letters.
+
+use super::*;
+
+impl Run {
+    /// The server's API, and hooks that answer.
+    pub(super) fn speak_from_outside(&mut self) -> bool {
+        let mut progress = !self.oracle.is_idle();
+        while progress
+            && self.rng.chance(40)
+            && let Some((shard, letter)) = self.oracle.answer(&mut self.rng)
+        {
+            self.book.streams.verdicts += 1;
+            self.mailboxes[usize::from(shard)].put(&mut vec![letter]);
+        }
+        for (channel, number, answer) in self.api_answers.lock().unwrap().drain(..) {
+            match answer {
+                Answer::Published(position) => {
+                    let streams = &mut self.book.streams;
+                    streams.answered(channel);
+                    streams.place(channel, &position.epoch, position.offset, (SERVER, number));
+                }
+                answer @ (Answer::Presence(_)
+                | Answer::PresenceStats { .. }
+                | Answer::History { .. }
+                | Answer::Removed
+                | Answer::Refused(_)) => assert!(self.plan.has_small_homes, "{answer:?}"),
+            }
+        }
+        if self.is_calm || self.now_us() < self.api_us {
+            return progress;
+        }
+        self.api_us = self.now_us() + 1 + self.rng.range(0..=2 * self.plan.pace_us);
+        progress = true;
+        if self.plan.history.has_orders && self.rng.chance(20) {
+            self.order()
+        } else {
+            self.publish()
+        }
+        progress
+    }
+
+    fn publish(&mut self) {
+        let channel = FIRST + self.rng.range(0..=u64::from(self.plan.history.channels) - 1) as u32;
+        let number = self.book.streams.publish(SERVER, channel);
+        let (name, options) = (name(channel), &self.plan.config.namespaces);
+        let options = Arc::clone(options.resolve(&name).unwrap());
+        let data = format!(r#"{{"in":{channel},"by":{SERVER},"number":{number}}}"#);
+        let data = Shared::new(data.into_bytes(), &Budget::new(1 << 30));
+        let answers = Arc::clone(&self.api_answers);
+        let reply = move |answer| answers.lock().unwrap().push((channel, number, answer));
+        let home = home_of(&name, self.seed, self.plan.shards);
+        let letter = Letter::Publish {
+            publication: Box::new(Publication::new(name.into(), DataKind::Json, data)),
+            options,
+            terms: Terms::default(),
+            asker: Some(Asker::Outside(Box::new(reply))),
+        };
+        self.mailboxes[usize::from(home)].put(&mut vec![letter]);
+    }
+
+    fn order(&mut self) {
+        let at = self.rng.size(0..=self.souls.len() - 1);
+        let soul = self.souls[at].borrow();
+        let Some(client) = soul.client() else { return };
+        let target = Target { client: client.to_owned(), ..Target::default() };
+        let channel: Arc<str> = name(self.rng.pick(&soul.channels())).into();
+        let deed = match self.rng.range(0..=2) {
+            0 => Deed::Disconnect { code: 3011, reason: "again".to_owned(), spared: Vec::new() },
+            1 => Deed::Unsubscribe { channel, code: 2500, reason: "again".to_owned() },
+            _ => {
+                let options = Arc::clone(self.plan.config.namespaces.resolve(&channel).unwrap());
+                Deed::Subscribe { channel, options, grant: Box::<Grant>::default() }
+            }
+        };
+        self.book.streams.orders += 1;
+        let order = Arc::new(Order { target, deed });
+        for mailbox in self.mailboxes.iter() {
+            mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);
+        }
+    }
+}
