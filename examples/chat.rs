@@ -21,10 +21,12 @@ pub fn config() -> Config {
         history_size: 100,
         history_ttl_ms: 10 * 60 * 1000,
         force_recovery: true,
+        allow_subscribe_for_client: true,
         allow_subscribe_for_anonymous: true,
         allow_publish_for_subscriber: true,
+        allow_publish_for_anonymous: true,
         allow_presence_for_subscriber: true,
-        allow_history_for_subscriber: true,
+        allow_presence_for_anonymous: true,
         ..ChannelOptions::default()
     };
     let named = HashMap::from([("chat".to_owned(), Arc::new(room))]);

@@ -136,3 +136,8 @@ fn emulation_request() {
 fn fossil_delta() {
     run("fossil_delta", targets::fossil_delta);
 }
+
+#[test]
+fn token() {
+    run("token", targets::token);
+}

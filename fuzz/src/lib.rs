@@ -8,6 +8,7 @@ mod api;
 mod centrifuge;
 mod codec;
 mod http;
+mod token;
 mod wheel;
 mod ws;
 
@@ -15,6 +16,7 @@ pub use api::api_bodies;
 pub use centrifuge::centrifuge_commands;
 pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
 pub use http::http_head;
+pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 

@@ -264,7 +264,6 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn everyone_has_everything_or_knows(ops in prop::collection::vec(op(), 1..250)) {
         let mut run = Run::new();

@@ -179,6 +179,10 @@ impl Keys {
         Ok(Self(keys))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The key for this algorithm.
     pub(super) fn of(&self, algorithm: Algorithm) -> Option<&Key> {
         self.0.iter().find(|key| key.suits(algorithm))

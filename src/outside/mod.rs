@@ -11,6 +11,7 @@ mod hooks;
 mod http;
 mod jwks;
 mod keys;
+pub mod mint;
 pub mod options;
 mod terms;
 mod token;
@@ -35,7 +36,6 @@ use self::workers::{Job, Queue};
 use crate::shard::mailbox::{Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
-pub use self::token::mint;
 pub use self::verifier::{refusal, verify};
 
 /// How requests to hooks and key sets name their sender.
@@ -45,7 +45,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn now_unix_s() -> u64 {
+/// Seconds since 1970.
+pub fn now_unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -260,15 +260,6 @@ fn named_claim(json: &[u8], name: &str) -> String {
     }
 }
 
-/// A token signed with HS256, for development and tests: `claims` is the JSON object of its claims, and is not looked at.
-pub fn mint(secret: &[u8], claims: &str) -> String {
-    let part = |json: &[u8]| BASE64URL_NOPAD.encode(json);
-    let signed = format!("{}.{}", part(br#"{"alg":"HS256","typ":"JWT"}"#), part(claims.as_bytes()));
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
-    let signature = part(ring::hmac::sign(&key, signed.as_bytes()).as_ref());
-    format!("{signed}.{signature}")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -559,14 +550,6 @@ mod tests {
         let judge = |now| Rules::default().judge(Purpose::Connection, &claims, now);
         assert!(judge(1_300_819_379).is_ok());
         assert_eq!(judge(1_300_819_380).unwrap_err(), Refused::Expired);
-    }
-
-    #[test]
-    fn what_is_minted_is_verified() {
-        let token = mint(b"secret", r#"{"sub":"42"}"#);
-        let token = Unverified::parse(&token).unwrap();
-        assert_eq!(token.verify(&Key::hmac(b"secret")).unwrap(), br#"{"sub":"42"}"#);
-        assert_eq!(token.verify(&Key::hmac(b"other")), Err(Refused::Invalid("signature")));
     }
 
     proptest! {

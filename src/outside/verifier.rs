@@ -155,7 +155,14 @@ impl Verifier {
     fn new(name: &str, options: &TokenOptions, client: &Client, runtime: &Handle) -> Result<Self, String> {
         let source = match configured(name, options)? {
             (keys, None) => Source::Configured(keys),
-            (_, Some(url)) => Source::Published(Arc::new(Jwks::new(url, client.clone(), runtime.clone()))),
+            (keys, Some(url)) => {
+                if !keys.is_empty() {
+                    tracing::warn!(
+                        "{name}: keys in the configuration are not used beside jwks_public_endpoint"
+                    );
+                }
+                Source::Published(Arc::new(Jwks::new(url, client.clone(), runtime.clone())))
+            }
         };
         Ok(Self { source, rules: Rules::new(options) })
     }

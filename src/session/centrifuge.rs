@@ -251,20 +251,18 @@ impl Centrifuge {
 
     /// Writes the answer to command `id`.
     pub(super) fn answer(&mut self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
-        let start = cx.out.len();
-        match answer {
-            Answer::Connect(result) => {
-                self.phase = Phase::Connected;
-                if self.transport.is_uni() {
-                    return self.push(ChannelRef::None, &Push::Connect(*result), cx);
-                }
-                wire::put_answer(cx.out, start, self.encoding, id, answer);
+        if let Answer::Connect(result) = answer {
+            self.phase = Phase::Connected;
+            if self.transport.is_uni() {
+                return self.push(ChannelRef::None, &Push::Connect(*result), cx);
             }
-            // A client without commands waits for no reply.
-            _ if self.transport.is_uni() => return,
-            _ => wire::put_answer(cx.out, start, self.encoding, id, answer),
         }
-        self.sent(start, cx);
+        // A client without commands waits for no reply.
+        if !self.transport.is_uni() {
+            let start = cx.out.len();
+            wire::put_answer(cx.out, start, self.encoding, id, answer);
+            self.sent(start, cx);
+        }
     }
 
     /// Writes that command `id` failed.
@@ -377,5 +375,182 @@ fn owned(request: Request<'_>) -> Request<'static> {
         Request::Refresh { token } => Request::Refresh { token },
         Request::SubRefresh { channel, token } => Request::SubRefresh { channel, token },
         Request::Unknown => Request::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::raw::{Echo, NoHandler};
+    use super::super::tests::{client, settings};
+    use super::super::{Counts, Settings};
+    use super::*;
+    use crate::proto::centrifuge::message::{ConnectResult, SubscribeResult};
+
+    const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
+
+    /// A session, what it wrote and what it asked for.
+    struct Talk {
+        session: Centrifuge,
+        settings: Settings,
+        out: Vec<u8>,
+        actions: Vec<Action>,
+    }
+
+    impl Talk {
+        fn over(transport: Transport) -> Self {
+            let session = Centrifuge::new(transport, Encoding::Json, Opening::default());
+            Self { session, settings: settings(), out: Vec::new(), actions: Vec::new() }
+        }
+
+        /// One that is connected.
+        fn connected(transport: Transport) -> Self {
+            let mut talk = Self::over(transport);
+            talk.take(CONNECT).unwrap();
+            talk.actions.clear();
+            talk.with(|session, cx| session.answer(1, &Answer::Connect(ConnectResult::default()), cx));
+            talk.out.clear();
+            talk
+        }
+
+        fn with<R>(&mut self, call: impl FnOnce(&mut Centrifuge, &mut Context<'_>) -> R) -> R {
+            let Self { session, settings, out, actions } = self;
+            let (client, counts) = (client(1), Counts::default());
+            let mut cx =
+                Context { now_ms: 0, settings, client, user: "", out, in_place: None, actions, counts };
+            call(session, &mut cx)
+        }
+
+        fn take(&mut self, text: &str) -> Result<(), CloseReason> {
+            self.with(|session, cx| session.take(text.as_bytes(), &mut NoHandler, cx))
+        }
+
+        /// What was written since the last look.
+        fn text(&mut self) -> String {
+            String::from_utf8_lossy(&std::mem::take(&mut self.out)).into_owned()
+        }
+    }
+
+    #[test]
+    fn replies_to_one_frame_come_in_one_frame() {
+        let mut talk = Talk::connected(Transport::WebSocket);
+        talk.take("{\"id\":2,\"ping\":{}}\n{\"id\":3,\"dance\":{}}\n{}").unwrap();
+        let text = talk.text();
+        let payload = &text[text.find('{').unwrap()..];
+        assert_eq!(
+            payload.lines().collect::<Vec<_>>(),
+            [r#"{"id":2,"ping":{}}"#, r#"{"id":3,"error":{"code":104,"message":"method not found"}}"#]
+        );
+        assert!(talk.actions.is_empty());
+    }
+
+    #[test]
+    fn what_needs_the_shard_is_asked_of_it() {
+        let mut talk = Talk::connected(Transport::WebSocket);
+        for (command, is_it) in [
+            (
+                r#"{"id":2,"subscribe":{"channel":"a"}}"#,
+                (|r| matches!(r, Request::Subscribe(_))) as fn(&Request<'_>) -> bool,
+            ),
+            (
+                r#"{"id":3,"publish":{"channel":"a","data":{"x": 1}}}"#,
+                |r| matches!(r, Request::Publish { channel, data: Some(data) } if channel == "a" && **data == *br#"{"x": 1}"#),
+            ),
+            (r#"{"id":4,"unsubscribe":{"channel":"a"}}"#, |r| matches!(r, Request::Unsubscribe { .. })),
+            (r#"{"id":5,"presence":{"channel":"a"}}"#, |r| matches!(r, Request::Presence { .. })),
+            (r#"{"id":6,"history":{"channel":"a"}}"#, |r| matches!(r, Request::History(_))),
+            (r#"{"id":7,"rpc":{"method":"m"}}"#, |r| matches!(r, Request::Rpc { .. })),
+            (r#"{"id":8,"refresh":{"token":"t"}}"#, |r| matches!(r, Request::Refresh { .. })),
+        ] {
+            talk.take(command).unwrap();
+            let [Action::Command { request, .. }] = &talk.actions[..] else { panic!("{:?}", talk.actions) };
+            assert!(is_it(request), "{request:?}");
+            assert!(talk.out.is_empty());
+            talk.actions.clear();
+        }
+    }
+
+    #[test]
+    fn connect_comes_first_and_once() {
+        for frames in [
+            &[r#"{"id":1,"ping":{}}"#][..],
+            &["{}"],
+            &[CONNECT, CONNECT],
+            &[CONNECT, r#"{"subscribe":{"channel":"a"}}"#],
+            &[CONNECT, ""],
+            &[CONNECT, "\n"],
+            &["not json"],
+        ] {
+            let mut talk = Talk::over(Transport::WebSocket);
+            let outcomes: Vec<_> = frames.iter().map(|frame| talk.take(frame)).collect();
+            assert_eq!(outcomes.last(), Some(&Err(CloseReason::BadRequest)), "{frames:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_answered_before_connect_is() {
+        let mut talk = Talk::over(Transport::WebSocket);
+        talk.take(&format!("{CONNECT}\n{{\"id\":2,\"ping\":{{}}}}")).unwrap();
+        talk.take(r#"{"id":3,"publish":{"channel":""}}"#).unwrap();
+        assert!(talk.out.is_empty());
+        let early: Vec<_> = std::mem::take(&mut talk.actions).into_iter().skip(1).collect();
+        talk.with(|session, cx| session.answer(1, &Answer::Connect(ConnectResult::default()), cx));
+        talk.out.clear();
+        for action in early {
+            let Action::Early { id, request } = action else { panic!("{action:?}") };
+            talk.with(|session, cx| session.resume(id, request, &mut NoHandler, cx)).unwrap();
+        }
+        let text = talk.text();
+        assert!(
+            text.contains(r#"{"id":2,"ping":{}}"#) && text.contains(r#"{"id":3,"error":{"code":107"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn bad_requests_get_errors_and_live_on() {
+        let long = format!(r#"{{"id":2,"subscribe":{{"channel":"{}"}}}}"#, "x".repeat(21));
+        let mut talk = Talk::connected(Transport::WebSocket);
+        for command in [
+            r#"{"id":2,"subscribe":{"channel":""}}"#,
+            &long,
+            r#"{"id":2,"publish":{"channel":"a"}}"#,
+            r#"{"id":2,"unsubscribe":{}}"#,
+        ] {
+            assert_eq!(talk.take(command), Ok(()), "{command}");
+            let text = talk.text();
+            assert!(text.contains(r#"{"id":2,"error":{"code":107,"message":"bad request"}}"#), "{text}");
+            assert!(talk.actions.is_empty(), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_handler_answers_calls_at_once() {
+        let mut talk = Talk::connected(Transport::WebSocket);
+        let call = br#"{"id":2,"rpc":{"method":"m","data":{"a" : 1}}}"#;
+        talk.with(|session, cx| session.take(call, &mut Echo::new("/echo"), cx)).unwrap();
+        assert!(talk.actions.is_empty());
+        assert!(talk.text().contains(r#"{"id":2,"rpc":{"data":{"a" : 1}}}"#));
+        talk.settings.limits_calls = true;
+        talk.with(|session, cx| session.take(call, &mut Echo::new("/echo"), cx)).unwrap();
+        assert_eq!((talk.actions.len(), talk.out.len()), (1, 0), "counted calls go by the shard");
+    }
+
+    #[test]
+    fn who_sends_no_commands_gets_pushes_alone() {
+        let mut talk = Talk::over(Transport::UniSse);
+        talk.take("{}").unwrap();
+        talk.with(|session, cx| {
+            let result = ConnectResult { client: "c", version: "v", ..ConnectResult::default() };
+            session.answer(0, &Answer::Connect(result), cx);
+            session.answer(0, &Answer::Subscribe(SubscribeResult::default()), cx);
+            session.fail(0, 100, "x", true, cx);
+        });
+        assert_eq!(talk.text(), "data: {\"connect\":{\"client\":\"c\",\"version\":\"v\"}}\n\n");
+        talk.take("whatever comes behind is not looked at").unwrap();
+        let mut out = Vec::new();
+        talk.session.ping(&mut out);
+        talk.session.goodbye(Some(3501), "bad request", &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "data: {}\n\ndata: {\"disconnect\":{\"code\":3501,\"reason\":\"bad request\"}}\n\n");
     }
 }

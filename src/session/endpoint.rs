@@ -162,7 +162,10 @@ impl Endpoints {
         let methods: &[&str] = match transport {
             Transport::Sse => &["GET"],
             Transport::UniSse => &["GET", "POST"],
-            _ => &["POST"],
+            Transport::HttpStream
+            | Transport::UniHttpStream
+            | Transport::WebSocket
+            | Transport::UniWebSocket => &["POST"],
         };
         expect(request, methods)?;
         // Events are text, so what they carry is JSON.

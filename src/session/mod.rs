@@ -4,6 +4,7 @@
 //! A connection begins as [`head::Head`] (the HTTP request) and becomes one of the others, or ends there.
 //! Each session says by [`CloseReason`] why it ends; that enum is the one list of endings.
 
+mod action;
 pub mod centrifuge;
 pub mod endpoint;
 pub mod head;
@@ -12,65 +13,15 @@ pub mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
 use crate::proto::ws::{self, Kind, Violation};
+pub use action::Action;
 pub use endpoint::Endpoints;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
 pub use wire::{Format, Transport};
-
-/// What a session asks its shard to do: all that a client can cause.
-#[derive(Debug, PartialEq)]
-pub enum Action {
-    /// Add a raw connection to a group; the answer comes as [`Session::joined`].
-    Join {
-        /// Name of the channel.
-        channel: Arc<str>,
-    },
-    /// Take a raw connection out of a group, if it is in it.
-    Leave {
-        /// Name of the channel.
-        channel: Arc<str>,
-    },
-    /// Put a raw connection's message into a channel.
-    Broadcast {
-        /// Name of the channel.
-        channel: Arc<str>,
-        /// Whether the data is text (UTF-8).
-        is_text: bool,
-        /// The message.
-        data: Vec<u8>,
-    },
-    /// Call the handler's timer at this time, in milliseconds of the shard's clock; replaces an earlier one.
-    SetTimer {
-        /// When.
-        at_ms: u64,
-    },
-    /// Carry out a command of the Centrifuge protocol; the answer comes as [`Session::answer`] or [`Session::fail`].
-    Command {
-        /// The command's number; 0 where no reply is wanted.
-        id: u32,
-        /// What is asked for.
-        request: Request<'static>,
-    },
-    /// Give this back, by [`Session::resume`], once the connect command is answered.
-    Early {
-        /// The command's number.
-        id: u32,
-        /// What is asked for.
-        request: Request<'static>,
-    },
-    /// Hand commands that came by POST to the connection that they are for.
-    Emulate {
-        /// Names that connection.
-        session: String,
-        /// Encoded commands.
-        data: Vec<u8>,
-    },
-}
 
 /// How a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -129,7 +129,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Request::Subscribe(_) => (subscribes, rates.subscribes_max),
             Request::Publish { .. } => (publishes, rates.publishes_max),
             Request::Rpc { .. } => (rpcs, rates.rpcs_max),
-            _ => (others, rates.others_max),
+            Request::Connect(_)
+            | Request::Unsubscribe { .. }
+            | Request::Presence { .. }
+            | Request::PresenceStats { .. }
+            | Request::History(_)
+            | Request::Ping
+            | Request::Pong
+            | Request::Send { .. }
+            | Request::Refresh { .. }
+            | Request::SubRefresh { .. }
+            | Request::Unknown => (others, rates.others_max),
         };
         let takes = |bucket: &mut Bucket, rate: u32| rate == 0 || bucket.take(now_ms, rate, rate);
         let is_within = takes(commands, rates.commands_max) && takes(bucket, rate);

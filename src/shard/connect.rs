@@ -304,10 +304,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             *is_refreshing = true;
             let question = Question::Refresh { who: self.who(key) };
             if self.outside.ask(self.reply_to(key, 0), question).is_err() {
-                return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+                self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
             }
         } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_delay_ms) {
-            return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+            self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
         } else if let Some(detail) = details.iter().find(|detail| is_due(detail.expire_at_s, sub_delay_ms)) {
             let (id, is_server_side) = (detail.channel, detail.is_server_side);
             let channel = Arc::clone(self.local.name(id));

@@ -169,35 +169,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         Self {
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
-            home: Home::new(
-                home::Limits {
-                    channels_max: limits.channels_per_shard_max,
-                    history_bytes_max: limits.history_bytes_max / mailboxes.len().max(1),
-                    join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max)
-                        .unwrap_or(u32::MAX),
-                    history_meta_ttl_ms: namespaces.history_meta_ttl_ms,
-                    recovery_max: match config.client.recovery_max_publication_limit {
-                        0 => usize::MAX,
-                        count => count,
-                    },
-                },
-                seed ^ u64::from(shard).rotate_left(48),
-            ),
+            home: Home::new(home_limits(config, mailboxes.len()), seed ^ u64::from(shard).rotate_left(48)),
             local: Local::new(),
             post: Post::new(shard, mailboxes),
             counters: Arc::clone(&counters[usize::from(shard)]),
             admission: Admission::new(counters, limits.connections_max),
             drain: None,
-            settings: Settings {
-                endpoints,
-                head_bytes_max: limits.head_bytes_max,
-                ws: ws::Limits {
-                    frame_bytes_max: limits.frame_bytes_max,
-                    message_bytes_max: limits.message_bytes_max,
-                },
-                channel_name_bytes_max: limits.channel_name_bytes_max,
-                limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
-            },
+            settings: settings(config, endpoints),
             limits,
             timeouts: config.timeouts.clone(),
             seed,
@@ -294,6 +272,36 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// The shard's world, for those who drive it by hand.
     pub fn net_mut(&mut self) -> &mut N {
         &mut self.net
+    }
+}
+
+/// Bounds of one of `shard_count` homes.
+fn home_limits(config: &Config, shard_count: usize) -> home::Limits {
+    let limits = &config.limits;
+    home::Limits {
+        channels_max: limits.channels_per_shard_max,
+        history_bytes_max: limits.history_bytes_max / shard_count.max(1),
+        join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max).unwrap_or(u32::MAX),
+        history_meta_ttl_ms: config.namespaces.history_meta_ttl_ms,
+        recovery_max: match config.client.recovery_max_publication_limit {
+            0 => usize::MAX,
+            count => count,
+        },
+    }
+}
+
+/// What sessions need to know of the configuration.
+fn settings(config: &Config, endpoints: Endpoints) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        endpoints,
+        head_bytes_max: limits.head_bytes_max,
+        ws: ws::Limits {
+            frame_bytes_max: limits.frame_bytes_max,
+            message_bytes_max: limits.message_bytes_max,
+        },
+        channel_name_bytes_max: limits.channel_name_bytes_max,
+        limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
     }
 }
 

@@ -1,112 +1,14 @@
 //! The server's HTTP API over loopback, and the handle behind it, with subscribers to hear what it does.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::thread::{self, JoinHandle};
-
-use serde_json::{Value, json};
-use throng::config::{ApiOptions, Config};
-use throng::control::Outcome;
-use throng::control::api::{ApiError, METHODS};
+use serde_json::json;
+use throng::config::ApiOptions;
+use throng::control::api::METHODS;
 use throng::hub::{DataKind, Position};
-use throng::server::{Failure, Node, PublishOptions, Server};
-use throng::session::NoHandler;
+use throng::server::{Failure, PublishOptions};
 
-use crate::support::centrifuge::Client as Centrifuge;
-use crate::support::peer::PATIENCE;
+use crate::support::Client as Centrifuge;
+use crate::support::backend::{Backend, Running, options};
 use crate::support::until;
-
-struct Running {
-    address: SocketAddr,
-    control: SocketAddr,
-    node: Node,
-    drain: Box<dyn Fn() + Send>,
-    thread: JoinHandle<Outcome>,
-}
-
-fn options() -> ApiOptions {
-    ApiOptions { keys: vec!["secret".to_owned(), "other".to_owned()], ..ApiOptions::default() }
-}
-
-impl Running {
-    fn start(api: ApiOptions) -> Self {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let mut config = Config {
-            listen: vec![any],
-            control: Some(any),
-            shards: 3,
-            pin: false,
-            // A shard's table would begin as a copy of this process's and keep the sockets of other tests open.
-            private_descriptors: false,
-            api,
-            ..Config::default()
-        };
-        config.timeouts.ping_interval_ms = 0;
-        config.timeouts.drain_ms = 50;
-        let mut server = Server::start(&config, |_shard| NoHandler).unwrap();
-        server.on_api_rpc("add", |params| async move {
-            let numbers: Vec<i64> = serde_json::from_slice(&params)
-                .map_err(|error| ApiError { code: 400, message: error.to_string().into() })?;
-            Ok(numbers.iter().sum::<i64>().to_string().into_bytes())
-        });
-        Self {
-            address: server.addresses()[0],
-            control: server.control_address().unwrap(),
-            node: server.node().unwrap(),
-            drain: Box::new(server.drainer()),
-            thread: thread::spawn(|| server.wait().unwrap()),
-        }
-    }
-
-    fn end(self) {
-        (self.drain)();
-        assert_eq!(self.thread.join().unwrap(), Outcome::Drained);
-    }
-}
-
-/// A backend with one connection that it keeps.
-struct Backend {
-    stream: BufReader<TcpStream>,
-    headers: String,
-}
-
-impl Backend {
-    fn new(server: &Running) -> Self {
-        Self::with_headers(server, "X-API-Key: secret\r\nContent-Type: application/json\r\n")
-    }
-
-    fn with_headers(server: &Running, headers: &str) -> Self {
-        let stream = TcpStream::connect(server.control).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let headers = format!("Host: {}\r\n{headers}", server.control);
-        Self { stream: BufReader::new(stream), headers }
-    }
-
-    /// Status and body of the answer.
-    fn request(&mut self, line: &str, body: &str) -> (u16, String) {
-        let Self { stream, headers } = self;
-        let length = body.len();
-        write!(stream.get_mut(), "{line} HTTP/1.1\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
-            .unwrap();
-        let (mut status, mut length) = (0, 0);
-        for line in stream.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
-            if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
-                status = rest[..3].parse().unwrap();
-            } else if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
-                length = value.parse().unwrap();
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).unwrap();
-        (status, String::from_utf8(body).unwrap())
-    }
-
-    fn ask(&mut self, method: &str, body: Value) -> Value {
-        let (status, answer) = self.request(&format!("POST /api/{method}"), &body.to_string());
-        assert_eq!(status, 200, "{method}: {answer}");
-        serde_json::from_str(&answer).unwrap()
-    }
-}
 
 #[test]
 fn what_a_backend_publishes_reaches_subscribers_in_its_order() {

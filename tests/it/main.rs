@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "these tests wait for another process, in real time")]
 
 mod api;
+mod api_channels;
 mod channels;
 mod deadlines;
 mod descriptors;

@@ -142,15 +142,17 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     }),
     key(
         "rates.connects_max",
-        "Connections that connect per second, in the whole process; beyond it, 3013",
+        "Connections that connect per second, in the whole process; beyond it, error 111",
         |s| Slot::Rate(&mut s.rates.connects_max),
     ),
     key("rates.connects_per_ip_max", "The same for one address, per shard", |s| {
         Slot::Rate(&mut s.rates.connects_per_ip_max)
     }),
-    key("rates.commands_max", "Commands of one connection per second, of any kind; beyond it, error 111", |s| {
-        Slot::Rate(&mut s.rates.commands_max)
-    }),
+    key(
+        "rates.commands_max",
+        "Commands of one connection per second, of any kind; beyond it, error 111",
+        |s| Slot::Rate(&mut s.rates.commands_max),
+    ),
     key(
         "rates.subscribes_max",
         "Subscribe commands of one connection per second; beyond it, error 111",

@@ -11,7 +11,7 @@ use super::super::home::{Answer, HistoryFilter, Home, Joining, Limits, Member, Q
 use super::super::options::ChannelOptions;
 
 const CHANNELS: [&str; 3] = ["few", "short", "long"];
-const RECOVERY_MAX: usize = 12;
+const RECOVERY_MAX: usize = 4;
 
 fn options(channel: usize) -> Arc<ChannelOptions> {
     let (history_size, history_ttl_ms, history_meta_ttl_ms) =

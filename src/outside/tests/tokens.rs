@@ -1,7 +1,8 @@
 //! Tokens: what is answered at once, what by workers, and what is refused.
 
 use super::*;
-use crate::outside::{check, mint};
+use crate::outside::check;
+use crate::outside::mint::mint;
 use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Busy, Credentials, Hook, Rejected, Token};
 
@@ -138,7 +139,7 @@ fn what_is_over_is_told_apart() {
 fn subscriptions_may_have_keys_of_their_own() {
     let secret =
         |secret: &str| TokenOptions { hmac_secret_key: secret.to_owned(), ..TokenOptions::default() };
-    let token = mint(b"one", r#"{"sub":"42","channel":"$news"}"#);
+    let token = mint(b"one", br#"{"sub":"42","channel":"$news"}"#);
     let verify = |options: &Options| {
         let mut stage = Stage::new(options);
         let at_once = stage.world.verify_now(&Token::Subscription(&token), NOW_UNIX_S).unwrap();
@@ -164,7 +165,7 @@ fn subscriptions_may_have_keys_of_their_own() {
 fn long_tokens_are_for_workers() {
     let mut stage = Stage::new(&Options { token: all_keys("p256"), ..options() });
     let claims = format!(r#"{{"sub":"42","info":"{}"}}"#, "x".repeat(5000));
-    let token = mint(VECTORS.secret.as_bytes(), &claims);
+    let token = mint(VECTORS.secret.as_bytes(), claims.as_bytes());
     assert_eq!(connection_now(&stage, &token), None);
     assert_eq!(connection(stage.verdict(Question::ConnectionToken(token))).unwrap().info.len(), 5002);
 }

@@ -84,6 +84,11 @@ impl Client {
         (channel, push["push"]["pub"]["data"].take())
     }
 
+    /// The next push of a kind (`subscribe`, `unsubscribe`, `join` …); what else arrives meanwhile is kept.
+    pub(crate) fn push(&mut self, kind: &str) -> Value {
+        self.take(|line| line["push"][kind].is_object())["push"].take()
+    }
+
     /// The data of the next publications, whatever their channels.
     pub(crate) fn publications(&mut self, count: usize) -> Vec<Value> {
         (0..count).map(|_| self.publication().1).collect()

@@ -53,7 +53,7 @@ fn homes_are_asked_and_their_answers_told() {
         (
             "presence",
             r#"{"channel":"chat:1"}"#,
-            r#"{"presence":{"c-ann":{"user":"ann","client":"c-ann","conn_info":{"a":1}},"c-b\"b":{"user":"b\"b","client":"c-b\"b"}}}"#,
+            r#"{"presence":{"c-ann":{"user":"ann","client":"c-ann","conn_info":{"a":1}},"c-bob":{"user":"bob","client":"c-bob"}}}"#,
             "chat:1 Presence",
         ),
         (
@@ -80,9 +80,9 @@ fn homes_are_asked_and_their_answers_told() {
     }
     shards.answer = |_| Answer::Refused(Refused::Unrecoverable);
     assert_eq!(shards.code("history", r#"{"channel":"chat:1"}"#), 112);
-    let answer = shards.ask("channels", r#"{"pattern":"a*"}"#).unwrap();
-    assert_eq!(answer, r#"{"result":{"channels":{"a*1":{"num_clients":1},"a*2":{"num_clients":0}}}}"#);
-    assert_eq!(shards.letters, ["a*", "a*"]);
+    let answer = shards.ask("channels", r#"{"pattern":"\"*"}"#).unwrap();
+    assert_eq!(answer, r#"{"result":{"channels":{"\"*1":{"num_clients":1},"\"*2":{"num_clients":0}}}}"#);
+    assert_eq!(shards.letters, ["\"*", "\"*"]);
     assert_eq!(shards.code("channels", "{}"), 0);
     let info: Value = serde_json::from_str(&shards.ask("info", "{}").unwrap()).unwrap();
     let node = &info["result"]["nodes"][0];

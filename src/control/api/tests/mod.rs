@@ -1,6 +1,7 @@
 //! Every method against shards that only write down their letters, and answer as they are told.
 
 mod answers;
+mod documents;
 mod refusals;
 
 use std::future::poll_fn;
@@ -39,7 +40,7 @@ fn usual(question: &Question) -> Answer {
         Arc::new(ClientInfo { user, client, conn_info: info.into(), chan_info: Box::default() })
     };
     match question {
-        Question::Presence => Answer::Presence(vec![client("ann", b"{\"a\":1}"), client("b\"b", b"")]),
+        Question::Presence => Answer::Presence(vec![client("ann", b"{\"a\":1}"), client("bob", b"")]),
         Question::PresenceStats => Answer::PresenceStats { client_count: 3, user_count: 2 },
         Question::History(_) => {
             let budget = Budget::new(1000);
