@@ -14,8 +14,9 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
 use crate::config;
+use crate::outside::mint::mint;
 use crate::outside::options::{Options, TokenOptions};
-use crate::outside::{mint, refusal};
+use crate::outside::refusal;
 use crate::shard::outside::Token;
 
 /// Exit code of what cannot be done with this configuration or command line.
@@ -39,6 +40,9 @@ pub struct Args {
     /// Channels that the server subscribes the connection to
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', conflicts_with = "check")]
     channels: Vec<String>,
+    /// More claims, a JSON object; they go before those of the other flags
+    #[arg(long, value_name = "JSON", conflicts_with = "check")]
+    claims: Option<String>,
     /// Say what this token holds and whether it is valid; the exit code is 1 if it is not
     #[arg(long, value_name = "TOKEN")]
     check: Option<String>,
@@ -128,6 +132,11 @@ fn claims(args: &Args, keys: &TokenOptions, now_s: u64) -> Result<Value, String>
         if !wanted.is_empty() {
             claims.insert(claim.to_owned(), wanted.as_str().into());
         }
+    }
+    if let Some(more) = &args.claims {
+        let more: Map<String, Value> = serde_json::from_str(more)
+            .map_err(|error| format!("--claims {more}: no JSON object: {error}"))?;
+        claims.extend(more);
     }
     Ok(claims.into())
 }
@@ -266,6 +275,11 @@ mod tests {
         let mut options = options();
         for (args, said) in [
             (Args { expires: "1 hour".to_owned(), ..args("42") }, "--expires 1 hour: expected a duration"),
+            (Args { claims: Some("[]".to_owned()), ..args("42") }, "--claims []: no JSON object: "),
+            (
+                Args { claims: Some(r#"{"exp": 1}"#.to_owned()), ..args("42") },
+                "the server would refuse this token: expired",
+            ),
             (Args { info: Some("{".to_owned()), ..args("42") }, "--info {: not JSON: "),
         ] {
             let complaint = make(&args, &options, NOW_S).unwrap_err();

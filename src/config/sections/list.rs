@@ -145,7 +145,7 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     }),
     key(
         "rates.connects_max",
-        "Connections that connect per second, in the whole process; beyond it, 3013",
+        "Connections that connect per second, in the whole process; beyond it, error 111",
         |s| Slot::Rate(&mut s.rates.connects_max),
     ),
     key("rates.connects_per_ip_max", "The same for one address, per shard", |s| {
