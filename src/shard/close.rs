@@ -180,7 +180,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// # Panics
     /// When it does not: a bug of ours.
     pub fn check_invariants(&self) {
-        let mut subscriptions = 0;
+        self.home.check_invariants();
+        let (mut subscriptions, mut outbox_bytes) = (0, 0);
         for (key, conn) in self.conns.iter() {
             let Conn { outbox, is_dirty, is_writable_armed, subs, stage, .. } = conn;
             if outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
@@ -188,6 +189,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     *is_dirty || *is_writable_armed || conn.is_corked,
                     "queued means dirty, or waiting for room: {key:?}"
                 );
+            }
+            outbox_bytes += conn.outbox_bytes() as u64;
+            let client = conn.client.as_ref();
+            let is_connecting = client.is_some_and(|client| client.connecting.is_some());
+            assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
+            for detail in client.iter().flat_map(|client| &client.details) {
+                assert!(conn.slot_of(detail.channel).is_some(), "details of a subscription: {key:?}");
             }
             assert_ne!(*stage, Stage::Buried, "the dead are freed at the end of the turn");
             assert!(*stage == Stage::Open || subs.is_empty(), "who is closed has left its channels");
@@ -203,6 +211,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         assert_eq!(self.counters.subscriptions.value(), subscriptions);
+        assert_eq!(self.counters.outbox_bytes.value(), outbox_bytes);
         assert_eq!(self.counters.connections.value(), self.conns.len() as u64);
         assert_eq!(self.wheel.len(), self.conns.len(), "one deadline each, and none without a connection");
     }

@@ -299,7 +299,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn end_by_server(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(slot) = self.local.channel_id(channel).and_then(|id| conn.slot_of(id)) else { return };
+        let state = conn.subs[slot].state();
         self.end_subscription(key, slot);
+        if let SubState::Pending(request) = state
+            && request != 0
+        {
+            // It waits for an answer; that it has ended since is told next.
+            let answer = Answer::Subscribe(SubscribeResult::default());
+            self.answer(key, |session, _, cx| session.answer(request, &answer, cx));
+        }
         self.answer(key, |session, _, cx| {
             session.push(ChannelRef::Name(channel), &Push::Unsubscribe { code, reason }, cx);
         });

@@ -139,7 +139,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// The subscribe command: what may be decided here is, the rest is asked outside.
     pub(super) fn subscribe_command(&mut self, key: Key, id: u32, ask: Box<Subscribe>) {
-        let options = match self.options(&ask.channel) {
+        let options = match self.options_for_client(&ask.channel) {
             Ok(options) => options,
             Err(error) => return self.fail(key, id, &error),
         };

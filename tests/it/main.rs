@@ -20,5 +20,6 @@ mod regressions;
 mod serve;
 mod slow;
 mod support;
+mod torture;
 mod transcripts;
 mod websocket;
