@@ -6,7 +6,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use throng::base::budget::Budget;
 use throng::base::outbox::{Outbox, Push};
 use throng::base::shared::Shared;
-use throng::proto::centrifuge::reply;
+use throng::proto::centrifuge::message::{self, ChannelRef, ClientInfo, Data, Encoding, Publication};
+use throng::proto::centrifuge::put_push;
 use throng::proto::ws::{Kind, frame, put_frame};
 
 const DATA: &[u8] =
@@ -17,11 +18,18 @@ const SUBSCRIBERS: u64 = 1000;
 /// One text frame with `count` pushes.
 fn json(count: usize) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut data = Vec::new();
+    let publication = Publication {
+        data: Data::Json(black_box(DATA)),
+        info: Some(ClientInfo { client: CLIENT, ..ClientInfo::default() }),
+        offset: 0,
+        tags: &[],
+        delta: false,
+        takes_deltas: false,
+        time_ms: 0,
+    };
+    let push = message::Push::Publication(publication);
     for _ in 0..count {
-        data.clear();
-        reply::put_text_as_json(&mut data, black_box(DATA));
-        reply::put_publication(&mut out, 0, "room:general", &data, Some(CLIENT));
+        put_push(&mut out, 0, Encoding::Json, false, ChannelRef::Name("room:general"), &push);
     }
     frame::wrap(&mut out, 0, Kind::Text);
     out

@@ -116,7 +116,7 @@
 //! 7. [`base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
 //!    bytes, outbox, budget, counters.
 //!
-//! Beside them, [`load`] is `throng bench` and [`doctor`] is `throng doctor`. Who may import whom is a table in
+//! Beside them, [`load`] is `throng bench`, [`doctor`] is `throng doctor` and [`token`] is `throng token`. Who may import whom is a table in
 //! `docs/ARCHITECTURE.md`, and `tests/tidy.rs` refuses what is not in it.
 //!
 //! # The parts by themselves
@@ -223,6 +223,7 @@ pub mod proto;
 pub mod server;
 pub mod session;
 pub mod shard;
+pub mod token;
 
 pub use config::{Config, Limits, Timeouts};
 pub use control::Outcome;

@@ -8,10 +8,9 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use throng::config::{self, Config, Effective};
 use throng::control::{announce, logs};
-use throng::outside::{self, mint};
 use throng::server::Server;
 use throng::session::raw::Echo;
-use throng::{doctor, load, net};
+use throng::{doctor, load, net, token};
 
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;
@@ -39,16 +38,8 @@ enum Command {
     Bench(load::Args),
     /// Say what this box allows and what falls short for a number of connections
     Doctor(doctor::Args),
-    /// Sign a token for development, with the secret of the configuration
-    Token(TokenArgs),
-}
-
-#[derive(clap::Args)]
-struct TokenArgs {
-    #[command(flatten)]
-    wish: mint::Wish,
-    #[command(flatten)]
-    typed: config::Args,
+    /// Make a token for development, signed with the configured secret, or look into one
+    Token(token::Args),
 }
 
 #[derive(clap::Args)]
@@ -72,8 +63,8 @@ fn main() -> ExitCode {
         }
         Command::Bench(args) => load::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Token(TokenArgs { wish, typed }) => {
-            resolved(&typed, |effective| token(&wish, &effective.config))
+        Command::Token(args) => {
+            resolved(&args.configuration(), |effective| token::run(&args, &effective.config.outside))
         }
     }
 }
@@ -105,25 +96,14 @@ fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn token(wish: &mint::Wish, config: &Config) -> ExitCode {
-    match mint::token(wish, &config.outside, outside::now_unix_s()) {
-        Ok(token) => {
-            println!("{token}");
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            eprintln!("throng: {why}");
-            ExitCode::from(EXIT_CONFIG)
-        }
-    }
-}
-
 fn serve(config: Config) -> ExitCode {
     if let Err(error) = logs::init(&config.logs) {
         return failed(&error);
     }
     logs::end_process_on_panic();
-    announce::warning(config.logs.format, &announce::development_warning(&config));
+    for line in announce::warnings(&config) {
+        announce::warning(config.logs.format, &line);
+    }
     net::sys::tune_allocator();
     let started = Server::start(&config, |_shard| config.echo.as_deref().map(Echo::new));
     let server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {

@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use throng::config::KEYS;
+use throng::config::sections::{
+    ALIASES, Alias, CHANNEL, HOOK, SETTINGS, Setting, TABLES, TOKEN, UNSUPPORTED, Unit,
+};
 use throng::control::metrics::FAMILIES;
 
 /// The binary, without variables that someone may have set for another throng.
@@ -109,9 +112,12 @@ fn a_bad_configuration_ends_with_2_and_names_every_fault() {
             output(throng(&[command, "--config", file.path()]).env("THRONG_PIN", "maybe"));
         assert_eq!((code, stdout.as_str()), (2, ""));
         let wanted = [
-            format!("throng: {}:2: ping_interval = 3: unknown key; is ping_interval_ms meant?", file.path()),
             format!(
-                "throng: {}:4: limits = {{ … }}: unknown key; all keys stand at the top, without tables",
+                "throng: {}:2: ping_interval = 3: unknown key; is client.ping_interval meant?",
+                file.path()
+            ),
+            format!(
+                "throng: {}:4: limits = {{ … }}: unknown section; `throng config` prints all of them",
                 file.path()
             ),
             "throng: THRONG_PIN=maybe: expected true or false".to_owned(),
@@ -128,6 +134,10 @@ fn faults_of_every_kind_end_with_2() {
         (&["config", "--outbox-bytes-max", "64KB"], "--outbox-bytes-max 64KB: expected bytes"),
         (&["config", "--config", "/nowhere/throng.toml"], "/nowhere/throng.toml: cannot be read"),
         (&["config", "--echo", "/connection/websocket"], "expected another path than websocket_path"),
+        (&["config", "--http-api-key", "…"], "--http-api-key …: expected a text or a list of texts"),
+        (&["token", "--user", "42"], "there is no client.token.hmac_secret_key to sign with"),
+        (&["token"], "required arguments were not provided"),
+        (&["token", "--user", "42", "--check", "x"], "cannot be used with"),
         (&["--no-such-flag"], "unexpected argument '--no-such-flag'"),
         (&["no-such-command"], "unrecognized subcommand 'no-such-command'"),
     ] {
@@ -146,6 +156,56 @@ fn help_tells_every_key_and_the_version_is_the_crates() {
     }
     let (code, version, _) = output(&mut throng(&["--version"]));
     assert_eq!((code, version), (0, format!("throng {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn sections_are_printed_and_secrets_only_when_asked_for() {
+    let text = "[client.token]\nhmac_secret_key = \"hush\"\n\n[[channel.namespaces]]\nname = \"chat\"\n\
+                history_size = 10\nhistory_ttl = \"1m30s\"\n";
+    let file = TempFile::new("sections.toml", text);
+    let (code, hidden, _) = output(&mut throng(&["config", "--config", file.path()]));
+    assert_eq!((code, hidden.contains("hush")), (0, false), "{hidden}");
+    assert!(hidden.contains("\nhistory_ttl = \"1m30s\""), "{hidden}");
+    let again = TempFile::new("hidden.toml", &hidden);
+    let (code, _, stderr) = output(&mut throng(&["config", "--config", again.path()]));
+    assert!(code == 2 && stderr.contains("hmac_secret_key = …: expected a text (not …, "), "{stderr}");
+    let (_, shown, _) = output(&mut throng(&["config", "--show-secrets", "--config", file.path()]));
+    let again = TempFile::new("shown.toml", &shown);
+    let json = |path| config_json(&mut throng(&["config", "--json", "--show-secrets", "--config", path]));
+    let (first, second) = (json(file.path()), json(again.path()));
+    assert_eq!(first["config"], second["config"]);
+    assert_eq!(first["config"]["client"]["token"]["hmac_secret_key"], "hush");
+    assert_eq!(first["is_development"], false);
+    let file = TempFile::new("sections.json", &first["config"].to_string());
+    assert_eq!(json(file.path())["config"], first["config"], "what is printed as JSON loads back, too");
+}
+
+#[test]
+fn a_token_is_made_and_looked_into() {
+    let secret = ("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "a secret");
+    let minted = |args: &[&str]| {
+        let (code, token, stderr) = output(throng(args).env(secret.0, secret.1));
+        assert_eq!((code, stderr.as_str(), token.lines().count()), (0, "", 1), "{args:?}");
+        token.trim().to_owned()
+    };
+    let user = ["token", "--user", "42", "--expires", "30m"];
+    let connection = minted(&[&user[..], &["--info", "{\"name\": \"Ann\"}", "--channels", "a,b"]].concat());
+    let subscription = minted(&[&user[..], &["--channel", "$chat:x"]].concat());
+    for (token, lines) in [
+        (&connection, ["for         a connection", "sub = \"42\"", "channels = [\"a\",\"b\"]"]),
+        (&subscription, ["for         a subscription", "sub = \"42\"", "channel = \"$chat:x\""]),
+    ] {
+        let (code, told, _) = output(throng(&["token", "--check", token]).env(secret.0, secret.1));
+        assert_eq!(code, 0, "{told}");
+        assert!(lines.iter().all(|line| told.contains(line)), "{told}");
+        assert!(told.ends_with("valid       by client.token\n"), "{told}");
+        let (code, told, _) = output(throng(&["token", "--check", token]).env(secret.0, "another"));
+        assert_eq!(code, 1);
+        assert!(told.ends_with("not valid   signature (by client.token)\n"), "{told}");
+    }
+    let (code, _, stderr) = output(throng(&["token", "--check", "nonsense"]).env(secret.0, secret.1));
+    assert_eq!(code, 1);
+    assert!(stderr.starts_with("throng: this is no token"), "{stderr}");
 }
 
 fn keys_table() -> String {
@@ -171,9 +231,70 @@ fn metrics_table() -> String {
     table
 }
 
+/// Rows of keys, each with its default and what it takes.
+fn settings<T: Default>(table: &mut String, keys: &[Setting<T>]) {
+    for key in keys {
+        let mut usual = T::default();
+        let slot = (key.slot)(&mut usual);
+        let (default, expected) = (slot.toml(false), slot.expected());
+        let expected = expected.split(" (not …").next().unwrap();
+        writeln!(table, "| `{}` | `{default}` | {expected} | {} |", key.name, key.help).unwrap();
+    }
+}
+
+fn sections_table() -> String {
+    const HEAD: &str = "default | allowed | |\n|---|---|---|---|";
+    let mut table = String::new();
+    let mut section = "";
+    for key in SETTINGS {
+        let top = key.name.split('.').next().unwrap();
+        if std::mem::replace(&mut section, top) != top {
+            writeln!(table, "\n| `{top}` | {HEAD}").unwrap();
+        }
+        settings(&mut table, std::slice::from_ref(key));
+    }
+    table.push_str("\nThese tables have keys in common:\n\n| table | |\n|---|---|\n");
+    for known in TABLES {
+        writeln!(table, "| `{}` | {} |", known.path, known.help).unwrap();
+    }
+    writeln!(table, "| `channel.namespaces` | A list: channels whose names begin with the `name` of one |")
+        .unwrap();
+    writeln!(table, "\n| tables of tokens | {HEAD}").unwrap();
+    settings(&mut table, TOKEN);
+    writeln!(table, "\n| tables of hooks | {HEAD}").unwrap();
+    settings(&mut table, HOOK);
+    writeln!(table, "\n| tables of channels | {HEAD}").unwrap();
+    settings(&mut table, CHANNEL);
+    table
+}
+
+fn aliases_table() -> String {
+    let mut table = "\n| key | means | written as |\n|---|---|---|\n".to_owned();
+    for Alias { path, flat, unit } in ALIASES {
+        let written = match unit {
+            Unit::Same => "",
+            Unit::Duration | Unit::DurationOrOff => "a duration",
+            Unit::Level => "a level, or `none`",
+            Unit::Disabled => "`true` for `off`",
+            Unit::Listener => "one half of it",
+        };
+        writeln!(table, "| `{path}` | `{flat}` | {written} |").unwrap();
+    }
+    table
+}
+
+fn unsupported_table() -> String {
+    let mut table = "\n| key | taken | |\n|---|---|---|\n".to_owned();
+    for key in UNSUPPORTED {
+        let taken: Vec<_> = key.taken.iter().map(|value| format!("`{value}`")).collect();
+        writeln!(table, "| `{}` | {} | {} |", key.path, taken.join(", "), key.instead).unwrap();
+    }
+    table
+}
+
 /// Compares what stands between two marks with `wanted`, or puts it there when asked to by `UPDATE_DOCS`.
-fn check_section(name: &str, wanted: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATING.md");
+fn check_section(document: &str, name: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
     let text = std::fs::read_to_string(&path).unwrap();
     let (begin, end) = (format!("<!-- {name}: begin"), format!("\n<!-- {name}: end -->"));
     let from = text.find(&begin).expect("the mark of the beginning");
@@ -183,14 +304,33 @@ fn check_section(name: &str, wanted: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{wanted}{tail}")).unwrap();
     } else {
-        let hint = "docs/OPERATING.md has another table than the program; UPDATE_DOCS=1 cargo test --test cli renews it";
-        assert_eq!(text.get(from..to).unwrap_or_default(), wanted, "{hint}");
+        let hint = "has another table than the program; UPDATE_DOCS=1 cargo test --test cli renews it";
+        assert_eq!(text.get(from..to).unwrap_or_default(), wanted, "{document} {hint}");
     }
 }
 
-/// One test for both: they write one file.
+/// One test for all: they write the same files.
 #[test]
 fn the_manual_has_the_tables_of_the_program() {
-    check_section("keys", &keys_table());
-    check_section("metrics", &metrics_table());
+    check_section("docs/OPERATING.md", "keys", &keys_table());
+    check_section("docs/OPERATING.md", "metrics", &metrics_table());
+    check_section("docs/CONFIGURATION.md", "sections", &sections_table());
+    check_section("docs/CONFIGURATION.md", "aliases", &aliases_table());
+    check_section("docs/CONFIGURATION.md", "unsupported", &unsupported_table());
+}
+
+#[test]
+fn the_examples_of_the_manual_are_taken() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFIGURATION.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for (kind, lookup) in [("toml", "/config/channel/namespaces/1/name"), ("json", "/config/http_api/key/0")]
+    {
+        let (_, rest) = text.split_once(&format!("\n```{kind}\n")).unwrap();
+        let (example, rest) = rest.split_once("\n```").unwrap();
+        assert!(!rest.contains(&format!("\n```{kind}\n")), "check the others, too");
+        let file = TempFile::new(&format!("example.{kind}"), example);
+        let json = config_json(&mut throng(&["config", "--json", "--config", file.path()]));
+        assert_eq!(json["is_development"], false);
+        assert!(json.pointer(lookup).is_some(), "{json:#}");
+    }
 }

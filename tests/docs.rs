@@ -10,16 +10,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
     "docs/AUTH.md",
     "docs/BENCHMARKS.md",
+    "docs/CHANNELS.md",
+    "docs/CONFIGURATION.md",
     "docs/EMBEDDING.md",
+    "docs/HISTORY.md",
     "docs/LEXICON.md",
     "docs/LIFE_OF_A_MESSAGE.md",
     "docs/OPERATING.md",
+    "docs/PROTOCOL.md",
     "docs/SERVER_API.md",
     "docs/TUNING.md",
 ];

@@ -52,22 +52,21 @@ fn words(command: &Result<Command<'_>, Malformed>) -> String {
 }
 
 fn a_command(encoding: Encoding, frame: &[u8], command: &Command<'_>) {
-    let payload = match &command.request {
-        Request::Publish { data: Some(data), .. } | Request::Send { data } | Request::Rpc { data, .. } => {
-            assert!(matches!(data, Cow::Borrowed(_)), "payloads are not copied");
-            assert!(data.len() <= frame.len());
-            data
-        }
-        Request::Subscribe(subscribe) => {
-            if let Some(filter) = &subscribe.filter {
-                let (depth, count) = size(filter);
-                assert!(depth <= DEPTH_MAX && count <= NODES_MAX, "{depth} levels, {count} nodes");
-                filter.matches(&[("key".into(), "1".into()), ("other".into(), "".into())]);
-            }
-            return;
-        }
-        _ => return,
+    if let Request::Subscribe(subscribe) = &command.request
+        && let Some(filter) = &subscribe.filter
+    {
+        let (depth, count) = size(filter);
+        assert!(depth <= DEPTH_MAX && count <= NODES_MAX, "{depth} levels, {count} nodes");
+        filter.matches(&[("key".into(), "1".into()), ("other".into(), "".into())]);
+    }
+    let (Request::Publish { data: Some(payload), .. }
+    | Request::Send { data: payload }
+    | Request::Rpc { data: payload, .. }) = &command.request
+    else {
+        return;
     };
+    assert!(matches!(payload, Cow::Borrowed(_)), "payloads are not copied");
+    assert!(payload.len() <= frame.len());
     let mut out = Vec::new();
     put_answer(&mut out, 0, encoding, command.id, &Answer::Rpc(payload));
     if encoding == Encoding::Json {

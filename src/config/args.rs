@@ -67,6 +67,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// No flags but, perhaps, the file's name: for commands that need some of the configuration.
+    pub fn of_file(file: Option<PathBuf>) -> Self {
+        Self { file, flags: Vec::new() }
+    }
+
     /// The configuration file that a flag names, else the variable.
     pub(super) fn file(&self, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         let named = || variable(FILE_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);

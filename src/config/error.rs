@@ -2,6 +2,7 @@
 //!
 //! Every error is one line that a person can act on without reading a manual.
 
+use super::slot::HIDDEN;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -51,6 +52,8 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, said, complaint, place } = self;
+        // An error is one line; keys in PEM are many.
+        let said = if said.contains('\n') { HIDDEN } else { said };
         match place {
             Place::File { .. } if key.is_empty() => write!(f, "{place}: {complaint}"),
             Place::File { .. } if said.is_empty() => write!(f, "{place}: {key} {complaint}"),
@@ -91,6 +94,8 @@ mod tests {
         assert_eq!(error.to_string(), "THRONG_PING_INTERVAL_MS=fast: expected a number");
         error.place = Place::File { path: "throng.toml".into(), line: 3 };
         assert_eq!(error.to_string(), "throng.toml:3: ping_interval_ms = fast: expected a number");
+        error.said = "'''\n-----BEGIN'''".into();
+        assert_eq!(error.to_string(), "throng.toml:3: ping_interval_ms = …: expected a number");
         error.key = "client.insecure".into();
         error.said = String::new();
         assert_eq!(error.to_string(), "throng.toml:3: client.insecure expected a number");

@@ -176,7 +176,7 @@ pub static KEYS: &[Key] = &[
     server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::PathOrOff(&mut c.websocket_path)),
     server("first_page", "Serve a page at / that shows that it works", |c| Slot::Switch(&mut c.first_page))
         .otherwise("true in development mode, else false"),
-    server("token_workers", "Threads that verify tokens which are dear to verify", |c| {
+    server("token_worker_count", "Threads that verify tokens which are dear to verify", |c| {
         Slot::Count(&mut Arc::make_mut(&mut c.outside).worker_count, 1..=64)
     }),
     limit(
@@ -315,7 +315,7 @@ mod tests {
         const OF_SECTIONS: [&str; 7] = ["client", "rates", "paths", "namespaces", "outside", "api", "page"];
         const NESTED: [&str; 3] = ["limits", "timeouts", "logs"];
         // Of `outside`, which has sections, too.
-        const OUTSIDE: [&str; 3] = ["token_workers", "questions_max", "hook_requests_max"];
+        const OUTSIDE: [&str; 3] = ["token_worker_count", "questions_max", "hook_requests_max"];
         let printed = format!("{:#?}", Config::default());
         let (mut wanted, mut part) = (BTreeSet::new(), "");
         for line in printed.lines() {

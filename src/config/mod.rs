@@ -32,7 +32,7 @@ pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
 pub use resolve::{Effective, resolve};
 pub use sections::Sections;
-pub use slot::{Form, Slot};
+pub use slot::{Form, Slot, duration_ms, duration_text};
 
 /// Everything a server needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]

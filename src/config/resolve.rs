@@ -204,7 +204,10 @@ fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
         complaint,
         place: effective.place(path).clone(),
     };
-    let found = sections::conflicts(&effective.sections);
+    let mut found = sections::conflicts(&effective.sections);
+    if found.is_empty() {
+        found.extend(sections::outside_conflict(&effective.config.outside));
+    }
     let mut errors: Vec<_> = found.into_iter().map(|found| error(&found.path, found.complaint)).collect();
     for flat in ["websocket_path", "echo"] {
         let Config { websocket_path, echo, .. } = &effective.config;

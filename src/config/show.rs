@@ -201,7 +201,7 @@ mod tests {
             ("echo", "/e"),
             ("websocket_path", "/w"),
             ("first_page", "false"),
-            ("token_workers", "3"),
+            ("token_worker_count", "3"),
             ("questions_max", "9"),
             ("hook_requests_max", "9"),
             ("history_bytes_max", "9"),

@@ -1,5 +1,5 @@
-//! The lines that a person sees at the start: what this server is, where, and how large; and one warning that
-//! anyone may use it. Said whatever the log level; as JSON only when all logs are JSON.
+//! The lines that a person sees at the start: what this server is, where, and how large; and warnings of
+//! what is open. Said whatever the log level; as JSON only when all logs are JSON.
 
 use super::logs::ANNOUNCE_TARGET;
 use crate::config::memory::grouped;
@@ -37,24 +37,56 @@ impl fmt::Display for Ready<'_> {
     }
 }
 
-/// The warning that belongs to development mode, in which clients are anonymous: what they may do, and who can
-/// be one.
-pub fn development_warning(config: &Config) -> String {
-    let outside = |address: &&SocketAddr| !address.ip().is_loopback();
-    let open: Vec<_> = config.listen.iter().filter(outside).map(ToString::to_string).collect();
+/// What an operator should know before anyone connects: what is open, and to whom.
+pub fn warnings(config: &Config) -> Vec<String> {
+    clients(config).into_iter().chain(control(config)).collect()
+}
+
+fn is_outside(address: &SocketAddr) -> bool {
+    !address.ip().is_loopback()
+}
+
+/// Who may connect, when that is anyone or nobody.
+fn clients(config: &Config) -> Option<String> {
     let may = "may connect, subscribe and publish without a token";
-    let mut line = if open.is_empty() {
-        format!("throng: development mode: any client on this machine {may}")
-    } else {
-        format!(
-            "throng: WARNING: development mode, reachable from other machines ({}): anyone {may}",
-            open.join(", ")
-        )
-    };
-    if let Some(address) = config.control.as_ref().filter(outside) {
-        line.push_str(&format!("; anyone may read the metrics at {address}"));
+    let mode = if config.first_page { "development mode" } else { "client.insecure is on" };
+    let open: Vec<_> = config.listen.iter().filter(|a| is_outside(a)).map(ToString::to_string).collect();
+    if !config.client.insecure {
+        let none = "throng: WARNING: nobody can connect: no key for tokens (client.token), no hook \
+                    (client.proxy.connect), and anonymous clients are not let in";
+        return (!lets_anyone_in(config)).then(|| none.to_owned());
     }
-    line
+    Some(if open.is_empty() {
+        format!("throng: {mode}: any client on this machine {may}")
+    } else {
+        format!("throng: WARNING: {mode}, reachable from other machines ({}): anyone {may}", open.join(", "))
+    })
+}
+
+/// Whether there is a way to connect at all.
+fn lets_anyone_in(config: &Config) -> bool {
+    let token = &config.outside.token;
+    let keys = [
+        &token.hmac_secret_key,
+        &token.rsa_public_key,
+        &token.ecdsa_public_key,
+        &token.eddsa_public_key,
+        &token.jwks_public_endpoint,
+    ];
+    keys.iter().any(|key| !key.is_empty())
+        || config.outside.connect.is_some()
+        || config.client.allow_anonymous_connect_without_token
+}
+
+/// What the control listener lets others do, when they reach it.
+fn control(config: &Config) -> Option<String> {
+    let address = config.control.filter(is_outside)?;
+    let calls = config.api.enabled && config.api.insecure;
+    let what =
+        if calls { "call the server API without a key and read the metrics" } else { "read the metrics" };
+    Some(format!(
+        "throng: WARNING: the control listener is reachable from other machines ({address}): anyone may {what}"
+    ))
 }
 
 /// Says that the server is ready.
@@ -76,6 +108,8 @@ pub fn warning(format: LogFormat, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ClientOptions;
+    use std::sync::Arc;
 
     #[test]
     fn the_ready_line_names_address_shards_and_capacity() {
@@ -106,17 +140,38 @@ mod tests {
     }
 
     #[test]
-    fn the_warning_says_who_can_reach_it() {
+    fn the_warnings_say_who_can_reach_it() {
         let mut config = Config::default();
-        let line = development_warning(&config);
-        assert!(line.contains("any client on this machine") && !line.contains("WARNING"), "{line}");
-        config.listen = vec!["127.0.0.1:80".parse().unwrap(), "0.0.0.0:81".parse().unwrap()];
-        let line = development_warning(&config);
+        let lines = warnings(&config);
         assert!(
-            line.contains("WARNING") && line.contains("(0.0.0.0:81)") && !line.contains("metrics"),
-            "{line}"
+            lines[0].starts_with("throng: development mode: any client on this machine may"),
+            "{lines:?}"
         );
+        assert_eq!(lines.len(), 1);
+        config.listen = vec!["127.0.0.1:80".parse().unwrap(), "0.0.0.0:81".parse().unwrap()];
+        let lines = warnings(&config);
+        assert!(lines[0].contains("WARNING") && lines[0].contains("(0.0.0.0:81)"), "{lines:?}");
         config.control = Some("[::]:9000".parse().unwrap());
-        assert!(development_warning(&config).ends_with("; anyone may read the metrics at [::]:9000"));
+        let lines = warnings(&config);
+        assert!(
+            lines[1]
+                .ends_with("([::]:9000): anyone may call the server API without a key and read the metrics"),
+            "{lines:?}"
+        );
+        config.api.insecure = false;
+        assert!(warnings(&config)[1].ends_with("([::]:9000): anyone may read the metrics"));
+        config.first_page = false;
+        assert!(warnings(&config)[0].starts_with("throng: WARNING: client.insecure is on, reachable from"));
+    }
+
+    #[test]
+    fn who_lets_nobody_in_is_told() {
+        let mut config = Config { client: ClientOptions::default(), ..Config::default() };
+        assert!(warnings(&config)[0].starts_with("throng: WARNING: nobody can connect"));
+        config.client.allow_anonymous_connect_without_token = true;
+        assert_eq!(warnings(&config), [""; 0]);
+        config.client.allow_anonymous_connect_without_token = false;
+        Arc::make_mut(&mut config.outside).token.hmac_secret_key = "secret".to_owned();
+        assert_eq!(warnings(&config), [""; 0]);
     }
 }

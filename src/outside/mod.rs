@@ -11,7 +11,7 @@ mod hooks;
 mod http;
 mod jwks;
 mod keys;
-pub mod mint;
+mod mint;
 pub mod options;
 mod terms;
 mod token;
@@ -36,7 +36,8 @@ use self::workers::{Job, Queue};
 use crate::shard::mailbox::{Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
-pub use self::verifier::verify;
+pub use self::mint::mint;
+pub use self::verifier::{refusal, verify};
 
 /// How requests to hooks and key sets name their sender.
 const USER_AGENT: &str = concat!("throng/", env!("CARGO_PKG_VERSION"));
@@ -45,8 +46,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Seconds since 1970.
-pub fn now_unix_s() -> u64 {
+fn now_unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -76,6 +76,27 @@ pub fn verify(options: &TokenOptions, token: &Token<'_>, now_unix_s: u64) -> Res
     Ok(judged.unwrap_or_else(|refused| purpose.refused(refused)))
 }
 
+/// What is wrong with a token, in words for whoever looks for the fault; `None` when it is taken. As [`verify`].
+///
+/// # Errors
+/// As [`verify`].
+pub fn refusal(
+    options: &TokenOptions,
+    token: &Token<'_>,
+    now_unix_s: u64,
+) -> Result<Option<&'static str>, String> {
+    let (purpose, text) = parts(token);
+    let (keys, None) = configured("token", options)? else {
+        return Err("the keys are published elsewhere".to_owned());
+    };
+    Ok(match with_own_keys(&keys, &Rules::new(options), purpose, text, now_unix_s) {
+        Ok(_) => None,
+        Err(Refused::Expired) => Some("expired, or not valid yet"),
+        Err(Refused::Invalid(why)) => Some(why),
+        Err(Refused::Unknowable) => Some("its key could not be asked for"),
+    })
+}
+
 fn parts<'a>(token: &Token<'a>) -> (Purpose, &'a str) {
     match *token {
         Token::Connection(text) => (Purpose::Connection, text),

@@ -118,7 +118,14 @@ impl Centrifuge {
             count += 1;
             outcome = match command {
                 Ok(command) => self.command(command, start, handler, cx),
-                Err(_) => Err(CloseReason::BadRequest),
+                Err(malformed) => match malformed.bad_request_id() {
+                    // A filter that is none: the command fails, and those behind it are commands all the same.
+                    Some(id) if self.phase == Phase::Connected => {
+                        put_error(cx, start, self.encoding, id, &Error::BAD_REQUEST);
+                        Ok(())
+                    }
+                    _ => Err(CloseReason::BadRequest),
+                },
             };
             if outcome.is_err() {
                 break;

@@ -164,7 +164,7 @@ impl Batch {
             match item {
                 Item::Publication(publication) => {
                     let whole = views::publication(publication, takes_deltas);
-                    let delta = delta_to(publication, takes_deltas, has);
+                    let delta = delta_to(publication, encoding, takes_deltas, has);
                     match &delta {
                         Some(bytes) => {
                             let data = Data::Text(bytes);
@@ -200,15 +200,28 @@ struct Form {
 }
 
 /// The publication as a delta to the one before it, if the subscriber has that one, and if it is shorter. `has`: none when the
-/// subscriber has nothing that a delta could be made to, else the last that it got in this batch.
-fn delta_to(publication: &Arc<Publication>, takes_deltas: bool, has: Option<Option<u64>>) -> Option<Vec<u8>> {
+/// subscriber has nothing that a delta could be made to, else the last that it got in this batch. A delta leads from what the
+/// subscriber was sent to what it would be sent: in JSON, from text to text.
+fn delta_to(
+    publication: &Arc<Publication>,
+    encoding: Encoding,
+    takes_deltas: bool,
+    has: Option<Option<u64>>,
+) -> Option<Vec<u8>> {
     if !takes_deltas || !publication.is_delta {
         return None;
     }
     let previous = publication.previous.as_ref()?;
     // The first of the batch follows on what the subscriber got before it, if it got all.
     let is_base = has?.is_none_or(|offset| offset == previous.offset);
-    let is_next = previous.offset + 1 == publication.offset;
-    let delta = (is_base && is_next).then(|| fossil::delta(&previous.data, &publication.data))?;
-    (delta.len() < publication.data.len()).then_some(delta)
+    if !is_base || previous.offset + 1 != publication.offset {
+        return None;
+    }
+    let sent = |publication: &'_ Publication| match encoding {
+        Encoding::Json => wire::json_text(views::data(publication)).into_owned(),
+        Encoding::Protobuf => publication.data.to_vec(),
+    };
+    let (before, after) = (sent(previous), sent(publication));
+    let delta = fossil::delta(&before, &after);
+    (delta.len() < after.len()).then_some(delta)
 }

@@ -41,7 +41,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.authorized(key, Credentials::default(), false);
         }
         let hook = asks_hook.then(|| Question::Connect {
-            who: Who { headers, ..self.who(key) },
+            who: Who { headers: self.headers_of(headers, &ask), ..self.who(key) },
             name: ask.name.clone(),
             version: ask.version.clone(),
             data: ask.data.clone(),
@@ -62,6 +62,19 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.counters.rate_limited.add(1);
             self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
         }
+    }
+
+    /// Headers for the hook: those of the request, and those that the client says in their place, for browsers cannot set any.
+    fn headers_of(&self, mut headers: Vec<(String, String)>, ask: &Connect) -> Vec<(String, String)> {
+        for (name, value) in &ask.headers {
+            let name = name.to_ascii_lowercase();
+            if self.settings.endpoints.kept_headers.contains(&name)
+                && !headers.iter().any(|(had, _)| *had == name)
+            {
+                headers.push((name, value.clone()));
+            }
+        }
+        headers
     }
 
     fn begin_connecting(&mut self, key: Key, id: u32, ask: Connect) {

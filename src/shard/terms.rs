@@ -80,7 +80,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             wants_unrecoverable_error: ask.flag & FLAG_UNRECOVERABLE_ERROR != 0,
             hears_joins,
             takes_deltas,
-            is_compact: ask.flag & FLAG_COMPACTION != 0 && !is_uni,
+            is_compact: options.allow_channel_compaction && ask.flag & FLAG_COMPACTION != 0 && !is_uni,
             filter: ask.filter,
             info: own,
             expire_at_s,

@@ -14,7 +14,7 @@ pub(super) fn info(info: &ClientInfo) -> message::ClientInfo<'_> {
 /// A publication, whole.
 pub(super) fn publication(publication: &Publication, takes_deltas: bool) -> message::Publication<'_> {
     message::Publication {
-        data: data(publication.kind, &publication.data),
+        data: data(publication),
         info: publication.info.as_deref().map(info),
         offset: publication.offset,
         tags: &publication.tags,
@@ -29,10 +29,11 @@ pub(super) fn publications(all: &[Arc<Publication>], takes_deltas: bool) -> Vec<
     all.iter().map(|one| publication(one, takes_deltas)).collect()
 }
 
-fn data(kind: DataKind, bytes: &[u8]) -> Data<'_> {
-    match kind {
-        DataKind::Json => Data::Json(bytes),
-        DataKind::Text => Data::Text(bytes),
-        DataKind::Binary => Data::Binary(bytes),
+/// A publication's message, and what is known of it.
+pub(super) fn data(publication: &Publication) -> Data<'_> {
+    match publication.kind {
+        DataKind::Json => Data::Json(&publication.data),
+        DataKind::Text => Data::Text(&publication.data),
+        DataKind::Binary => Data::Binary(&publication.data),
     }
 }

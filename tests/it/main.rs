@@ -19,4 +19,5 @@ mod regressions;
 mod serve;
 mod slow;
 mod support;
+mod transcripts;
 mod websocket;

@@ -47,13 +47,15 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("client.expired_sub_close_delay", "The same for the token of a subscription", |s| {
         Slot::Duration(&mut s.client.expired_sub_close_delay_ms, 0..=24 * HOUR_MS)
     }),
-    key("client.history_max_publication_limit", "Publications that one history request gives at most", |s| {
-        Slot::Count(&mut s.client.history_max_publication_limit, 1..=1_000_000)
-    }),
+    key(
+        "client.history_max_publication_limit",
+        "Publications that one history request gives at most; 0: no limit",
+        |s| Slot::Count(&mut s.client.history_max_publication_limit, 0..=1_000_000),
+    ),
     key(
         "client.recovery_max_publication_limit",
-        "Publications that one recovery gives at most; who missed more is told so",
-        |s| Slot::Count(&mut s.client.recovery_max_publication_limit, 1..=1_000_000),
+        "Publications that one recovery gives at most; who missed more is told so. 0: no limit",
+        |s| Slot::Count(&mut s.client.recovery_max_publication_limit, 0..=1_000_000),
     ),
     key(
         "client.subscribe_to_user_personal_channel.enabled",
@@ -149,9 +151,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("rates.connects_per_ip_max", "The same for one address, per shard", |s| {
         Slot::Rate(&mut s.rates.connects_per_ip_max)
     }),
-    key("rates.commands_max", "Commands of one connection per second, of any kind; beyond it, 3013", |s| {
-        Slot::Rate(&mut s.rates.commands_max)
-    }),
+    key(
+        "rates.commands_max",
+        "Commands of one connection per second, of any kind; beyond it, error 111",
+        |s| Slot::Rate(&mut s.rates.commands_max),
+    ),
     key(
         "rates.subscribes_max",
         "Subscribe commands of one connection per second; beyond it, error 111",

@@ -19,7 +19,7 @@ use crate::outside::options::{HookOptions, TokenOptions};
 pub use list::SETTINGS;
 pub use other::{ALIASES, Alias, UNSUPPORTED, Unit, Unsupported};
 pub(super) use rows::{Row, name_path};
-pub(super) use rules::conflicts;
+pub(super) use rules::{conflicts, outside_conflict};
 pub use tables::{CHANNEL, HOOK, TABLES, TOKEN};
 
 /// What the sections say, in the shape in which they say it.

@@ -170,7 +170,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("<channel>.map_users_presence_channel_prefix", ""),
     no("<channel>.keep_latest_publication", ""),
     no("<channel>.shared_position_sync", "positions cannot diverge in one process"),
-    only("<channel>.allow_channel_compaction", YES, "clients that offer it get it"),
     only("rpc.without_namespace.proxy_name", DEFAULT_HOOK, "rpc.proxy is the only one"),
     no("rpc.namespaces", "rpc.proxy is asked for every method"),
     only("rpc.namespace_boundary", &["\":\""], ""),

@@ -3,7 +3,8 @@
 use super::super::slot::Form;
 use super::Sections;
 use crate::hub::options::ChannelOptions;
-use crate::outside::options::HookOptions;
+use crate::outside;
+use crate::outside::options::{HookOptions, Options};
 use std::collections::BTreeSet;
 
 /// A key that does not go together with another: its path, and what is wrong.
@@ -24,6 +25,23 @@ pub(in super::super) fn conflicts(sections: &Sections) -> Vec<Conflict> {
     origins(sections, &mut tell);
     paths(sections, &mut tell);
     found
+}
+
+/// What those who verify tokens and ask hooks find wrong with their options: the first thing.
+pub(in super::super) fn outside_conflict(options: &Options) -> Option<Conflict> {
+    let told = outside::check(options).err()?;
+    let (option, complaint) = told.split_once(": ").unwrap_or((&told, "cannot be used"));
+    let hook = |name: &str| match name {
+        "connect" | "refresh" => format!("client.proxy.{name}"),
+        "rpc" => "rpc.proxy".to_owned(),
+        _ => format!("channel.proxy.{name}"),
+    };
+    let path = match option.strip_prefix("the ").and_then(|rest| rest.split_once(" hook's ")) {
+        Some((name, "endpoint")) => format!("{}.endpoint", hook(name)),
+        Some((name, _)) => format!("{}.http.static_headers", hook(name)),
+        None => format!("client.{option}"),
+    };
+    Some(Conflict { path, complaint: complaint.to_owned() })
 }
 
 type Tell<'a> = &'a mut dyn FnMut(String, String);

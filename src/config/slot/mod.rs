@@ -61,6 +61,16 @@ pub enum Slot<'a> {
     Format(&'a mut LogFormat),
 }
 
+/// A duration such as `30s` or `1h30m` in milliseconds; `None` for what is none.
+pub fn duration_ms(text: &str) -> Option<u64> {
+    duration::parse(text)
+}
+
+/// A duration as people write it: `1h30m`.
+pub fn duration_text(ms: u64) -> String {
+    duration::text(ms)
+}
+
 /// What stands for a secret that is not shown.
 pub(super) const HIDDEN: &str = "…";
 const OFF: &str = "off";
@@ -127,7 +137,7 @@ impl Slot<'_> {
             Self::Pattern(_) => "a regular expression",
             Self::Secret(_) => "a text (not …, which stands for one that is not shown)",
             Self::Secrets(_) => {
-                "a text or a list of texts, none of them empty (nor …, which stands for one that is not shown)"
+                "a text or a list of texts, none of them empty (not …, which stands for one that is not shown)"
             }
             Self::Headers(_) => "a table of texts (not …, which stands for one that is not shown)",
             Self::Filter(_) => {

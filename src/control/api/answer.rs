@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::ApiError;
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
-use crate::proto::centrifuge::reply::{put_binary_as_json, put_string, put_text_as_json};
+use crate::proto::centrifuge::json::{put_data, put_string};
+use crate::proto::centrifuge::message::Data;
 use crate::server::{Failure, History, Info, PresenceStats};
 
 /// Writes the fields of an object, with commas between them.
@@ -149,8 +150,8 @@ fn put_publication(out: &mut Vec<u8>, publication: &Publication) {
     let data = fields.field("data");
     match publication.kind {
         DataKind::Json => data.extend_from_slice(&publication.data),
-        DataKind::Text => put_text_as_json(data, &publication.data),
-        DataKind::Binary => put_binary_as_json(data, &publication.data),
+        DataKind::Text => put_data(data, Data::Text(&publication.data)),
+        DataKind::Binary => put_data(data, Data::Binary(&publication.data)),
     }
     if let Some(info) = &publication.info {
         put_client(fields.field("info"), info);

@@ -2,7 +2,7 @@
 //!
 //! Every filter that a client sent is bounded in depth, nodes and values: comparing it costs no more than that, and
 //! never allocates. What is not a filter is refused before it becomes one ([`Invalid`]). Left out: the two encodings'
-//! own shapes, which become a [`Node`] first.
+//! own shapes, which become a `Node` first.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

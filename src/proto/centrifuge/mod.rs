@@ -6,18 +6,15 @@
 //! arrived as.
 
 pub mod codes;
-pub mod command;
 pub mod filter;
 pub mod json;
 pub mod message;
 pub mod protobuf;
-pub mod reply;
 
 use std::borrow::Cow;
 use std::fmt;
 
 pub use codes::{Disconnect, Error, Unsubscribed};
-pub use command::{Command, Request};
 pub use json::json_text;
 pub use message::Encoding;
 

@@ -179,7 +179,7 @@ fn put_info(mut object: Object<'_>, info: &ClientInfo<'_>) {
     // What a token says in bytes is not always JSON.
     for (name, bytes) in [("conn_info", info.conn_info), ("chan_info", info.chan_info)] {
         if !bytes.is_empty() {
-            put_raw(object.name(name), &json_text(Data::Binary(bytes)));
+            put_data(object.name(name), Data::Binary(bytes));
         }
     }
     object.close();
@@ -194,7 +194,7 @@ fn put_publication(mut object: Object<'_>, publication: &Publication<'_>) {
         (data, false) if publication.takes_deltas => {
             put_string(out, &String::from_utf8_lossy(&json_text(data)));
         }
-        (data, false) => put_raw(out, &json_text(data)),
+        (data, false) => put_data(out, data),
     }
     if let Some(info) = &publication.info {
         put_info(object.object("info"), info);
@@ -231,6 +231,11 @@ pub fn json_text(data: Data<'_>) -> Cow<'_, [u8]> {
     }
 }
 
+/// Appends a payload as JSON that stands alone on its line, see [`json_text`].
+pub fn put_data(out: &mut Vec<u8>, data: Data<'_>) {
+    put_raw(out, &json_text(data));
+}
+
 /// Appends JSON that stands alone on its line: line ends, which JSON allows between tokens but the framing does not,
 /// become spaces.
 fn put_raw(out: &mut Vec<u8>, json: &[u8]) {
@@ -246,7 +251,7 @@ fn put_raw(out: &mut Vec<u8>, json: &[u8]) {
 }
 
 /// Appends `text` as a JSON string.
-fn put_string(out: &mut Vec<u8>, text: &str) {
+pub fn put_string(out: &mut Vec<u8>, text: &str) {
     #[expect(clippy::expect_used, reason = "writing a string to a Vec cannot fail")]
     serde_json::to_writer(out, text).expect("a string is always JSON");
 }

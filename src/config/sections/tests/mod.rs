@@ -1,11 +1,14 @@
-//! Sections as people type them, and what the server makes of them.
+//! Sections as people type them, and what the server makes of them. What is refused is in `refused`, that no key is
+//! missing in `complete`.
+
+mod complete;
+mod refused;
 
 use super::super::args::{Args, Typed};
 use super::super::slot::Raw;
 use super::super::{ClientOptions, Config, Effective, Paths, Place, resolve};
 use super::*;
 use crate::hub::options::NamePattern;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 /// A chat with tokens, as a Centrifugo user has it.
@@ -332,238 +335,11 @@ fn variables_and_flags_reach_sections() {
 }
 
 #[test]
-fn values_that_are_not_allowed_are_told_with_their_lines() {
-    for (text, wanted) in [
-        (
-            "[client]\nping_interval = 25",
-            "t:2: client.ping_interval = 25: expected a duration, such as \"30s\" or \"500ms\"",
-        ),
-        (
-            "[client]\nstale_close_delay = '2h'",
-            "t:2: client.stale_close_delay = \"2h\": expected milliseconds, a whole number from 1 to 3600000",
-        ),
-        (
-            "[[channel.namespaces]]\nname = 'chat'\nhistory_ttl = 300",
-            "t:3: channel.namespaces.chat.history_ttl = 300: expected a duration, such as \"30s\" or \"1h30m\", from 0s to 878400h",
-        ),
-        (
-            "[client.token]\nhmac_secret_key = 5",
-            "t:2: client.token.hmac_secret_key = …: expected a text (not …, which stands for one that is not shown)",
-        ),
-        (
-            "[client.token]\nrsa_public_key = 'MIIB'",
-            "t:2: client.token.rsa_public_key = \"MIIB\": expected a public RSA key in PEM",
-        ),
-        (
-            "[client.proxy.refresh]\nendpoint = 'grpc://x'",
-            "t:2: client.proxy.refresh.endpoint = \"grpc://x\": expected an http:// or https:// URL",
-        ),
-        (
-            "[channel.without_namespace]\nchannel_regex = '['",
-            "t:2: channel.without_namespace.channel_regex = \"[\": expected a regular expression",
-        ),
-        (
-            "[channel.without_namespace]\nforce_recovery_mode = 'all'",
-            "t:2: channel.without_namespace.force_recovery_mode = \"all\": expected \"stream\" or \"cache\"",
-        ),
-        ("[channel]\nnamespaces = 5", "t:2: channel.namespaces = 5: expected a list of tables"),
-        (
-            "[[channel.namespaces]]\npresence = true",
-            "t:2: channel.namespaces[0] = [{ … }]: expected a name in it",
-        ),
-        (
-            "[http_server]\naddress = ''",
-            "t:2: http_server.address = \"\": expected an IP address; 0.0.0.0 stands for all of this machine",
-        ),
-        ("[websocket]\ndisabled = 1", "t:2: websocket.disabled = 1: expected true or false"),
-    ] {
-        assert_eq!(toml(text).unwrap_err(), [wanted], "{text}");
-    }
-}
-
-#[test]
-fn keys_of_sections_that_do_not_go_together_are_refused() {
-    let cookies = "a browser sends cookies whatever page it shows, so any page could connect as the user who looks at it; \
-                   name the origins of your own pages";
-    for (text, wanted) in [
-        (
-            "[channel.without_namespace]\nhistory_size = 5",
-            "t:2: channel.without_namespace.history_size = 5: expected history_ttl with it: a history is bounded by both"
-                .to_owned(),
-        ),
-        (
-            "[[channel.namespaces]]\nname = 'ab'\nhistory_ttl = '5s'",
-            "t:3: channel.namespaces.ab.history_ttl = \"5s\": expected history_size with it: a history is bounded by both"
-                .to_owned(),
-        ),
-        (
-            "[[channel.namespaces]]\nname = 'ab'\nforce_recovery = true",
-            "t:3: channel.namespaces.ab.force_recovery = true: expected history_size and history_ttl with it".to_owned(),
-        ),
-        (
-            "[channel]\nhistory_meta_ttl = '1h'\n[[channel.namespaces]]\nname = 'ab'\nhistory_size = 1\nhistory_ttl = '2h'",
-            "t:6: channel.namespaces.ab.history_ttl = \"2h\": expected at most channel.history_meta_ttl: positions outlive \
-             publications"
-                .to_owned(),
-        ),
-        (
-            "[[channel.namespaces]]\nname = 'a'",
-            "t:2: channel.namespaces[0].name = \"a\": expected two or more letters, digits, -, _ and ., not \"a\"".to_owned(),
-        ),
-        (
-            "[[channel.namespaces]]\nname = 'ab'\n[[channel.namespaces]]\nname = 'ab'",
-            "t:4: channel.namespaces[1].name = \"ab\": expected another name: there is a namespace ab before it".to_owned(),
-        ),
-        (
-            "[channel.without_namespace]\nsubscribe_proxy_enabled = true",
-            "t:2: channel.without_namespace.subscribe_proxy_enabled = true: expected channel.proxy.subscribe.endpoint with it"
-                .to_owned(),
-        ),
-        (
-            "[client.proxy.connect]\nenabled = true",
-            "t:2: client.proxy.connect.enabled = true: expected client.proxy.connect.endpoint with it".to_owned(),
-        ),
-        (
-            "[rpc.without_namespace]\nproxy_enabled = true",
-            "t:2: rpc.without_namespace.proxy_enabled = true: expected rpc.proxy.endpoint with it".to_owned(),
-        ),
-        (
-            "[client.subscribe_to_user_personal_channel]\nenabled = true\npersonal_channel_namespace = 'x'",
-            "t:3: client.subscribe_to_user_personal_channel.personal_channel_namespace = \"x\": expected a namespace of \
-             channel.namespaces"
-                .to_owned(),
-        ),
-        (
-            "[client]\nallowed_origins = ['*']\ntoken_cookie = 'token'",
-            format!("t:2: client.allowed_origins = [\"*\"]: * does not go together with client.token_cookie: {cookies}"),
-        ),
-        (
-            "[client]\nallowed_origins = ['*']\nproxy.connect = { enabled = true, endpoint = 'http://a', http_headers = ['Cookie'] }",
-            format!(
-                "t:2: client.allowed_origins = [\"*\"]: * does not go together with a cookie in \
-                 client.proxy.connect.http_headers: {cookies}"
-            ),
-        ),
-        (
-            "[sse]\nenabled = true\nhandler_prefix = '/emulation'",
-            "emulation.handler_prefix = \"/emulation\" (default): expected another path than sse.handler_prefix".to_owned(),
-        ),
-        (
-            "[client]\n[uni_sse]\nenabled = true\nhandler_prefix = '/connection/websocket'",
-            "t:4: uni_sse.handler_prefix = \"/connection/websocket\": expected another path than websocket_path".to_owned(),
-        ),
-    ] {
-        assert_eq!(toml(text).unwrap_err(), [wanted], "{text}");
-    }
-    // An origin's pattern is no bare `*`, and nobody is harmed by `*` without cookies.
-    assert!(toml("[client]\nallowed_origins = ['https://*.a.b']\ntoken_cookie = 'token'").is_ok());
-    assert!(toml("[client]\nallowed_origins = ['*']").is_ok());
-}
-
-#[test]
 fn a_heartbeat_can_be_turned_off_as_in_centrifugo() {
     for value in ["-1", "'-1s'", "'0s'"] {
         let text = format!("[client]\nping_interval = {value}");
         assert_eq!(toml(&text).unwrap().config.timeouts.ping_interval_ms, 0, "{value}");
     }
     assert_eq!(toml("[websocket]\ndisabled = true").unwrap().config.websocket_path, None);
-    assert_eq!(toml("[http_api]\ndisabled = true").unwrap().config.api.enabled, false);
-}
-
-/// A value that is allowed and not the one that is there.
-fn alter(slot: Slot<'_>) {
-    match slot {
-        Slot::Count(v, _) | Slot::Bytes(v, _) => *v += 1,
-        Slot::Rate(v) => *v += 1,
-        Slot::Milliseconds(v, _) | Slot::Duration(v, _) => *v += 1,
-        Slot::Switch(v) | Slot::Either(v, _) | Slot::Listed(v, _) => *v = !*v,
-        Slot::Text(v, _) | Slot::Secret(v) | Slot::Filter(v) => v.push_str("-x"),
-        Slot::Texts(v) | Slot::Secrets(v) => v.push("x".into()),
-        Slot::Pattern(v) => *v = NamePattern::new("x").unwrap(),
-        Slot::Headers(v) => v.push(("x".into(), "y".into())),
-        Slot::Addresses(_) | Slot::AddressOrOff(_) | Slot::PathOrOff(_) | Slot::Format(_) => {
-            panic!("no key of a section has such a value")
-        }
-    }
-}
-
-/// Names and values of a struct's fields, as `Debug` prints them.
-fn fields(value: &dyn std::fmt::Debug) -> BTreeMap<String, String> {
-    let (mut fields, mut last) = (BTreeMap::<String, String>::new(), String::new());
-    let printed = format!("{value:#?}");
-    for line in printed.lines().skip(1).filter(|line| *line != "}") {
-        match line.strip_prefix("    ").filter(|rest| !rest.starts_with([' ', ']', '}', ')'])) {
-            Some(field) => {
-                let (name, value) = field.split_once(": ").unwrap();
-                last = name.to_owned();
-                fields.insert(last.clone(), value.to_owned());
-            }
-            None => fields.entry(last.clone()).or_default().push_str(line),
-        }
-    }
-    fields
-}
-
-/// Whatever is in the server's options can be typed: altering every key alters every field.
-#[test]
-fn every_field_of_the_options_has_a_key() {
-    let (mut plain, mut altered) = (Config::default(), Config::default());
-    let base = Sections::default();
-    let mut sections = base.clone();
-    for (_, target) in Target::all() {
-        alter(target.slot(&mut plain, &mut sections));
-    }
-    base.settle(&mut plain);
-    sections.settle(&mut altered);
-    let (a, b) = (&plain, &altered);
-    let hook = HookOptions::default();
-    let outside = &*b.outside;
-    let pairs: [(&dyn std::fmt::Debug, &dyn std::fmt::Debug); 14] = [
-        (&a.client, &b.client),
-        (&a.rates, &b.rates),
-        (&a.paths, &b.paths),
-        (&a.api, &b.api),
-        (&a.outside.token, &outside.token),
-        (&a.outside.token, outside.subscription_token.as_ref().unwrap()),
-        (&hook, outside.connect.as_ref().unwrap()),
-        (&hook, outside.refresh.as_ref().unwrap()),
-        (&hook, outside.rpc.as_ref().unwrap()),
-        (&hook, outside.subscribe.as_ref().unwrap()),
-        (&hook, outside.publish.as_ref().unwrap()),
-        (&hook, outside.sub_refresh.as_ref().unwrap()),
-        (&*a.namespaces.without_namespace, &*b.namespaces.without_namespace),
-        (&*a.namespaces, &*b.namespaces),
-    ];
-    for (before, after) in pairs {
-        let (before, after) = (fields(before), fields(after));
-        assert!(!before.is_empty());
-        for (name, value) in &before {
-            // Namespaces are a list; there is none in the altered sections.
-            assert!(name == "named" || *value != after[name], "{name} = {value} has no key");
-        }
-    }
-}
-
-#[test]
-fn no_two_keys_share_a_slot() {
-    let (mut config, mut sections, mut places) = (Config::default(), Sections::default(), BTreeSet::new());
-    for (path, target) in Target::all() {
-        let address = target.slot(&mut config, &mut sections).address();
-        assert!(places.insert(address), "{path} writes where another key writes");
-    }
-}
-
-#[test]
-fn every_key_is_one_thing_only() {
-    let mut paths: Vec<String> = Target::all().map(|(path, _)| path).collect();
-    paths.extend(ALIASES.iter().map(|alias| alias.path.to_owned()));
-    paths.extend(UNSUPPORTED.iter().map(|key| key.path.to_owned()));
-    let distinct: BTreeSet<_> = paths.iter().collect();
-    assert_eq!(distinct.len(), paths.len());
-    for alias in ALIASES {
-        assert!(Target::find(alias.flat).is_some(), "{} means nothing", alias.path);
-    }
-    for (path, _) in Target::all() {
-        assert!(Unsupported::find(&path).is_none(), "{path} is supported and not");
-    }
+    assert!(!toml("[http_api]\ndisabled = true").unwrap().config.api.enabled);
 }

@@ -1,0 +1,293 @@
+//! `throng token`: makes tokens for development with the configured secret, and looks into tokens.
+//!
+//! What matters: what it makes, the server that reads the same configuration takes; it is verified before it is printed.
+//! Left out: any algorithm but HS256, and any key that is not configured. In production a backend signs.
+
+#![expect(clippy::disallowed_methods, reason = "a token tells when it was made, in the time of day")]
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::{Map, Value};
+
+use crate::config;
+use crate::outside::options::{Options, TokenOptions};
+use crate::outside::{mint, refusal};
+use crate::shard::outside::Token;
+
+/// Exit code of what cannot be done with this configuration or command line.
+const EXIT_USAGE: u8 = 2;
+
+/// What to make, or what to look into.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Args {
+    /// The user; empty for an anonymous one
+    #[arg(long, value_name = "NAME", required_unless_present = "check", conflicts_with = "check")]
+    user: Option<String>,
+    /// Make a token for a subscription to this channel, in place of one for a connection
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["check", "channels"])]
+    channel: Option<String>,
+    /// How long it holds, such as 30m or 24h; 0 for ever
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    expires: String,
+    /// What others see of the client: JSON
+    #[arg(long, value_name = "JSON", conflicts_with = "check")]
+    info: Option<String>,
+    /// Channels that the server subscribes the connection to
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', conflicts_with = "check")]
+    channels: Vec<String>,
+    /// Say what this token holds and whether it is valid; the exit code is 1 if it is not
+    #[arg(long, value_name = "TOKEN")]
+    check: Option<String>,
+    /// Read the secret from this file, TOML or JSON; else THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Args {
+    /// The configuration that tokens are made and verified with.
+    pub fn configuration(&self) -> config::Args {
+        config::Args::of_file(self.config.clone())
+    }
+}
+
+/// Prints the token alone, or all about one.
+pub fn run(args: &Args, options: &Options) -> ExitCode {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if let Some(token) = &args.check {
+        return look_into(token.trim(), options, now_s);
+    }
+    match make(args, options, now_s) {
+        Ok(token) => {
+            println!("{token}");
+            ExitCode::SUCCESS
+        }
+        Err(complaint) => {
+            eprintln!("throng: {complaint}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// The keys that a token is verified with, and the section that they stand in.
+fn keys(options: &Options, is_subscription: bool) -> (&TokenOptions, &'static str) {
+    match &options.subscription_token {
+        Some(own) if is_subscription => (own, "client.subscription_token"),
+        _ => (&options.token, "client.token"),
+    }
+}
+
+fn make(args: &Args, options: &Options, now_s: u64) -> Result<String, String> {
+    let (keys, section) = keys(options, args.channel.is_some());
+    if !keys.jwks_public_endpoint.is_empty() {
+        return Err(format!(
+            "{section}.jwks_public_endpoint is configured: only tokens of its keys are taken"
+        ));
+    }
+    if keys.hmac_secret_key.is_empty() {
+        let variable = format!("THRONG_{}_HMAC_SECRET_KEY", section.replace('.', "_").to_uppercase());
+        return Err(format!(
+            "there is no {section}.hmac_secret_key to sign with: name a file that has it (--config), or set {variable}"
+        ));
+    }
+    let token = mint(keys.hmac_secret_key.as_bytes(), claims(args, keys, now_s)?.to_string().as_bytes());
+    match refusal(keys, &typed(&token, args.channel.is_some()), now_s)? {
+        None => Ok(token),
+        Some(why) => Err(format!("the server would refuse this token: {why}")),
+    }
+}
+
+fn claims(args: &Args, keys: &TokenOptions, now_s: u64) -> Result<Value, String> {
+    let mut claims = Map::new();
+    let user = args.user.clone().unwrap_or_default();
+    let user_claim = if keys.user_id_claim.is_empty() { "sub" } else { &keys.user_id_claim };
+    claims.insert(user_claim.to_owned(), user.into());
+    claims.insert("iat".to_owned(), now_s.into());
+    let expires = config::duration_ms(&args.expires);
+    let ms = expires
+        .ok_or_else(|| format!("--expires {}: expected a duration, such as 30m or 24h", args.expires))?;
+    if ms > 0 {
+        // A part of a second is a whole one: a token is not over at once.
+        claims.insert("exp".to_owned(), (now_s + ms.div_ceil(1000)).into());
+    }
+    if let Some(info) = &args.info {
+        let info: Value =
+            serde_json::from_str(info).map_err(|error| format!("--info {info}: not JSON: {error}"))?;
+        claims.insert("info".to_owned(), info);
+    }
+    if let Some(channel) = &args.channel {
+        claims.insert("channel".to_owned(), channel.as_str().into());
+    }
+    if !args.channels.is_empty() {
+        claims.insert("channels".to_owned(), args.channels.as_slice().into());
+    }
+    for (claim, wanted) in [("aud", &keys.audience), ("iss", &keys.issuer)] {
+        if !wanted.is_empty() {
+            claims.insert(claim.to_owned(), wanted.as_str().into());
+        }
+    }
+    Ok(claims.into())
+}
+
+fn typed(token: &str, is_subscription: bool) -> Token<'_> {
+    if is_subscription { Token::Subscription(token) } else { Token::Connection(token) }
+}
+
+fn look_into(token: &str, options: &Options, now_s: u64) -> ExitCode {
+    let Some(seen) = Seen::of(token, now_s) else {
+        eprintln!("throng: this is no token: expected three parts in base64url with dots between them");
+        return ExitCode::FAILURE;
+    };
+    println!("{seen}");
+    let (keys, section) = keys(options, seen.is_subscription);
+    match refusal(keys, &typed(token, seen.is_subscription), now_s) {
+        Ok(None) => {
+            println!("valid       by {section}");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(why)) => {
+            println!("not valid   {why} (by {section})");
+            ExitCode::FAILURE
+        }
+        Err(why) => {
+            println!("not known   whether it is valid: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What stands in a token, believed or not.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    algorithm: String,
+    claims: Map<String, Value>,
+    is_subscription: bool,
+    now_s: u64,
+}
+
+impl Seen {
+    fn of(token: &str, now_s: u64) -> Option<Self> {
+        let mut parts = token.split('.');
+        let (head, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let object = |part: &str| -> Option<Map<String, Value>> {
+            serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).ok()?).ok()
+        };
+        let (head, claims) = (object(head)?, object(claims)?);
+        let algorithm = head.get("alg").and_then(Value::as_str).unwrap_or("none").to_owned();
+        let is_subscription = claims.contains_key("channel");
+        Some(Self { algorithm, claims, is_subscription, now_s })
+    }
+
+    /// When it ends, as far from now.
+    fn end(&self) -> String {
+        let Some(exp) = self.claims.get("exp") else { return "never".to_owned() };
+        let Some(at_s) = exp.as_u64() else { return format!("at {exp}, which is no whole second") };
+        let about = config::duration_text(at_s.abs_diff(self.now_s).saturating_mul(1000));
+        if at_s > self.now_s { format!("in {about}") } else { format!("{about} ago") }
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_subscription { "a subscription" } else { "a connection" };
+        writeln!(f, "for         {kind}")?;
+        writeln!(f, "algorithm   {}", self.algorithm)?;
+        writeln!(f, "expires     {}", self.end())?;
+        for (i, (name, value)) in self.claims.iter().enumerate() {
+            let (word, end) =
+                (if i == 0 { "claims" } else { "" }, if i + 1 < self.claims.len() { "\n" } else { "" });
+            write!(f, "{word:12}{name} = {value}{end}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_S: u64 = 1_700_000_000;
+
+    fn options() -> Options {
+        let token = TokenOptions { hmac_secret_key: "secret".to_owned(), ..TokenOptions::default() };
+        Options { token, ..Options::default() }
+    }
+
+    fn args(user: &str) -> Args {
+        Args { user: Some(user.to_owned()), expires: "1h".to_owned(), ..Args::default() }
+    }
+
+    #[test]
+    fn what_is_made_holds_what_was_typed() {
+        let args = Args {
+            info: Some(r#"{"name": "Ann"}"#.to_owned()),
+            channels: vec!["a".to_owned(), "b".to_owned()],
+            ..args("42")
+        };
+        let seen = Seen::of(&make(&args, &options(), NOW_S).unwrap(), NOW_S).unwrap();
+        assert_eq!(seen.algorithm, "HS256");
+        let claims =
+            r#"{"channels":["a","b"],"exp":1700003600,"iat":1700000000,"info":{"name":"Ann"},"sub":"42"}"#;
+        assert_eq!(serde_json::to_string(&seen.claims).unwrap(), claims);
+        assert_eq!(seen.end(), "in 1h");
+        let forever = make(&Args { expires: "0".to_owned(), ..args }, &options(), NOW_S).unwrap();
+        assert_eq!(Seen::of(&forever, NOW_S).unwrap().end(), "never");
+    }
+
+    #[test]
+    fn what_the_configuration_asks_for_is_in_it() {
+        let mut options = options();
+        options.token.audience = "them".to_owned();
+        options.token.issuer = "us".to_owned();
+        options.token.user_id_claim = "user".to_owned();
+        let own = TokenOptions { hmac_secret_key: "other".to_owned(), ..TokenOptions::default() };
+        options.subscription_token = Some(own.clone());
+        let connection = make(&args("42"), &options, NOW_S).unwrap();
+        let claims = Seen::of(&connection, NOW_S).unwrap().claims;
+        assert_eq!(
+            (&claims["aud"], &claims["iss"], &claims["user"]),
+            (&"them".into(), &"us".into(), &"42".into())
+        );
+        let subscription = Args { channel: Some("$chat:a".to_owned()), ..args("42") };
+        let subscription = make(&subscription, &options, NOW_S).unwrap();
+        assert!(Seen::of(&subscription, NOW_S).unwrap().is_subscription);
+        assert_eq!(refusal(&own, &Token::Subscription(&subscription), NOW_S), Ok(None));
+        assert_eq!(refusal(&own, &Token::Connection(&connection), NOW_S), Ok(Some("signature")));
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_told() {
+        let mut options = options();
+        for (args, said) in [
+            (Args { expires: "1 hour".to_owned(), ..args("42") }, "--expires 1 hour: expected a duration"),
+            (Args { info: Some("{".to_owned()), ..args("42") }, "--info {: not JSON: "),
+        ] {
+            let complaint = make(&args, &options, NOW_S).unwrap_err();
+            assert!(complaint.starts_with(said), "{complaint}");
+        }
+        options.token.hmac_secret_key.clear();
+        let complaint = make(&args("42"), &options, NOW_S).unwrap_err();
+        assert!(complaint.ends_with("or set THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY"), "{complaint}");
+        options.token.jwks_public_endpoint = "https://a/b".to_owned();
+        let complaint = make(&args("42"), &options, NOW_S).unwrap_err();
+        assert!(complaint.starts_with("client.token.jwks_public_endpoint is configured"), "{complaint}");
+    }
+
+    #[test]
+    fn an_end_is_told_from_now() {
+        let token = make(&args("42"), &options(), NOW_S).unwrap();
+        let seen = Seen::of(&token, NOW_S + 3600 + 90).unwrap();
+        assert_eq!(seen.end(), "1m30s ago");
+        let expired = refusal(&options().token, &Token::Connection(&token), NOW_S + 3600 + 90);
+        assert_eq!(expired, Ok(Some("expired, or not valid yet")));
+        for nonsense in ["", "a.b", "a.b.c", "a.b.c.d"] {
+            assert_eq!(Seen::of(nonsense, NOW_S), None, "{nonsense}");
+        }
+    }
+}
