@@ -22,6 +22,7 @@ HOST = "127.0.0.1"
 RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 CENTRIFUGE = "/connection/websocket"
 ECHO = "/echo"
+API = "/api/"
 # Descriptors of a shard that are not connections: listener, poller, waker, standard streams, and some skew of
 # SO_REUSEPORT's hash, which never spreads evenly.
 SPARE_DESCRIPTORS = 1000
@@ -120,7 +121,9 @@ class Server:
         return self.log.read()
 
     def url(self, path=CENTRIFUGE):
-        return f"ws://{HOST}:{self.port}{path}"
+        # The control listener has the next port.
+        port = self.port + 1 if path.startswith(API) else self.port
+        return f"ws://{HOST}:{port}{path}"
 
     def __enter__(self):
         return self
@@ -163,13 +166,12 @@ def bare(binary, program, port, cores=None):
     return Server([binary, program, f"{HOST}:{port}"], port, cores)
 
 
-def bench(binary, scenario, server, path=CENTRIFUGE, tcp=False, **flags):
+def bench(binary, scenario, server, path=CENTRIFUGE, **flags):
     """Runs `throng bench` and returns its JSON object; stops the script when something failed."""
     command = [binary, "bench", scenario, "--json", "--url", server.url(path), "--pid", server.pid]
-    command += ["--tcp"] if tcp else []
     for name, value in flags.items():
-        if value is not None:
-            command += [f"--{name.replace('_', '-')}", value]
+        if value is not None and value is not False:  # 0 is a value
+            command += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
     process = start(command, stdout=subprocess.PIPE, text=True)
     try:
         output, _ = process.communicate()

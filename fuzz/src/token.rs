@@ -55,7 +55,7 @@ fn judged(token: Token<'_>) -> bool {
             return true;
         }
         Verdict::Connection(Err(rejected)) | Verdict::Subscription(Err(rejected)) => rejected,
-        other => panic!("no answer to a token: {other:?}"),
+        other @ (Verdict::Publish(_) | Verdict::Rpc(_)) => panic!("no answer to a token: {other:?}"),
     };
     match rejected {
         Rejected::Error(error) => assert_eq!(error.code, 109),

@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::probe::Cpu;
+use super::tokens::Identity;
 use crate::net::sys;
 
 /// Arguments of `throng bench`.
@@ -21,6 +22,15 @@ pub(super) enum Scenario {
     #[command(after_long_help = super::report::json_help())]
     /// Send messages to an echo endpoint and wait for them: CPU per message, rate, latency
     Echo(Echo),
+    #[command(after_long_help = super::report::json_help())]
+    /// Call over the Centrifuge protocol, and wait for the answer that has the argument in it: as echo
+    Rpc(Rpc),
+    #[command(after_long_help = super::report::json_help())]
+    /// Publish to nobody and wait for the answer, over the Centrifuge protocol or the server API: as echo
+    Publish(Publish),
+    #[command(after_long_help = super::report::json_help())]
+    /// Connections that missed publications come back all at once and recover them: how long until the last has all
+    Recover(Recover),
     #[command(after_long_help = super::report::json_help())]
     /// Publish to subscribers of one channel: deliveries per second, CPU per delivery, latency, order, gaps
     Fanout(Fanout),
@@ -77,6 +87,11 @@ pub(super) struct Idle {
     /// Seconds to hold the connections, answering heartbeats
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub(super) hold: f64,
+    /// Subscribe as one who can recover
+    #[arg(long, requires = "subscribe")]
+    pub(super) recoverable: bool,
+    #[command(flatten)]
+    pub(super) identity: Identity,
     /// Afterwards, publish so many times to the channel, each when the one before has reached all
     #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "subscribe")]
     pub(super) publish: u32,
@@ -110,6 +125,80 @@ pub(super) struct Echo {
     /// No WebSocket: send as many bytes as a masked frame has and expect the same back (for `bare echo`)
     #[arg(long, conflicts_with = "text")]
     pub(super) tcp: bool,
+    /// Messages per second, all connections together, on schedule whatever the server does
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "in_flight", value_parser = positive)]
+    pub(super) rate: Option<f64>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Rpc {
+    /// Connections, each with one call under way
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) connections: u32,
+    /// Bytes of argument, a JSON string
+    #[arg(long, value_name = "BYTES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub(super) bytes: u32,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(super) seconds: f64,
+    /// Seconds to run before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(super) warmup: f64,
+    #[command(flatten)]
+    pub(super) identity: Identity,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Publish {
+    /// Connections, each with one publication under way
+    #[arg(long, default_value_t = 1, visible_alias = "clients", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) connections: u32,
+    /// Channel
+    #[arg(long, default_value = "bench")]
+    pub(super) channel: String,
+    /// By the server API: HTTP with keep-alive to --url, like ws://127.0.0.1:9000/api/publish
+    #[arg(long)]
+    pub(super) api: bool,
+    /// Key of the server API
+    #[arg(long, value_name = "KEY", requires = "api")]
+    pub(super) api_key: Option<String>,
+    /// Bytes of data per publication, a JSON string
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub(super) size: u32,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(super) seconds: f64,
+    /// Seconds to run before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(super) warmup: f64,
+    #[command(flatten)]
+    pub(super) identity: Identity,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Recover {
+    #[command(flatten)]
+    pub(super) opening: Opening,
+    /// Channel; its history must hold what is missed
+    #[arg(long, default_value = "bench")]
+    pub(super) channel: String,
+    /// Publications that each connection missed
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(super) missed: u32,
+    /// Publications afterwards, that go on where the recovered ones end
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    pub(super) more: u32,
+    /// Bytes of data per publication, as JSON
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
+    pub(super) size: u32,
+    #[command(flatten)]
+    pub(super) identity: Identity,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -121,6 +210,14 @@ pub(super) struct Fanout {
     /// Channel
     #[arg(long, default_value = "bench")]
     pub(super) channel: String,
+    /// So many channels in turn; --channel is what their names begin with
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) channels: u32,
+    /// Channels that each connection subscribes to
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) each: u32,
+    #[command(flatten)]
+    pub(super) identity: Identity,
     /// Publications per second, on schedule whatever the server does
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
     pub(super) rate: Option<f64>,

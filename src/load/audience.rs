@@ -36,6 +36,8 @@ pub(super) enum Phase {
     Upgrading,
     /// The commands are sent.
     Joining,
+    /// Connected; the others are not yet.
+    Waiting,
     Live,
     Gone,
 }
@@ -124,6 +126,7 @@ pub(super) struct Audience<'a> {
     /// All connections before this one are live or gone.
     settled: usize,
     swept_at_ns: u64,
+    is_released: bool,
 }
 
 impl<'a> Audience<'a> {
@@ -146,6 +149,7 @@ impl<'a> Audience<'a> {
             ear: Ear::new(script, board, lane),
             settled: 0,
             swept_at_ns: 0,
+            is_released: false,
         })
     }
 
@@ -158,6 +162,9 @@ impl<'a> Audience<'a> {
         let started_at_ns = self.board.clock.now_ns();
         while !self.board.stopped() {
             self.open(started_at_ns);
+            if !self.is_released && self.board.released_at_ns().is_some() {
+                self.release();
+            }
             let done = self.settled == self.opening.share.count;
             match self.poll.poll(&mut events, Some(if done { WAIT_HOLDING } else { WAIT_OPENING })) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -209,9 +216,25 @@ impl<'a> Audience<'a> {
         }
     }
 
+    /// Everybody is connected: those who waited go on.
+    fn release(&mut self) {
+        self.is_released = true;
+        let ticks = self.ear.ticks();
+        for index in 0..self.clients.len() {
+            let client = &mut self.clients[index];
+            if client.phase == Phase::Waiting {
+                client.word = ticks;
+            }
+            if let Err(cause) = self.ear.encore(client) {
+                self.end(index, cause);
+            }
+        }
+    }
+
     fn dial(&mut self, index: usize) -> io::Result<()> {
         let address = self.script.target.address;
-        let source = plan::source_of_held(self.opening.share.first + index, address);
+        let number = self.script.first + self.opening.share.first + index;
+        let source = plan::source_of_held(number, address);
         let mut socket = dial::dial(address, source)?;
         // Edge-triggered: asked once, nothing to change when the connection is there.
         self.poll.registry().register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
@@ -231,7 +254,7 @@ impl<'a> Audience<'a> {
         };
         match outcome {
             Err(cause) => self.end(index, cause),
-            Ok(()) if self.script.manner == Manner::Tcp => self.ear.live(client),
+            Ok(()) if self.script.manner == Manner::Tcp => self.ear.live(client, 0),
             Ok(()) => {}
         }
     }
@@ -260,7 +283,8 @@ impl<'a> Audience<'a> {
             };
             self.lane.bytes.add(read as u64);
             let filled = kept + read;
-            let consumed = match self.ear.hear(client, &self.buffer[..filled]) {
+            let number = self.opening.share.first + index;
+            let consumed = match self.ear.hear(index, number, client, &self.buffer[..filled]) {
                 Heard::Consumed(n) => n,
                 Heard::Broken(cause) => return self.end(index, cause),
             };
@@ -292,7 +316,7 @@ impl<'a> Audience<'a> {
                 Phase::Connecting => "connect: timed out",
                 Phase::Upgrading => "handshake: timed out",
                 Phase::Joining => "reply: timed out",
-                Phase::Live | Phase::Gone => continue,
+                Phase::Waiting | Phase::Live | Phase::Gone => continue,
             };
             if u64::from(ticks.wrapping_sub(client.word)) > limit {
                 self.end(index, kind.to_owned());

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
 use std::thread::Thread;
 
 use super::clock::Clock;
+use super::script::Position;
 use crate::base::counters::Counter;
 use crate::net::sys;
 
@@ -25,7 +26,9 @@ pub(super) struct Lane {
     pub(super) started: Counter,
     /// Connections that got as far as the scenario wants them.
     pub(super) ready: Counter,
-    /// Moment of the last of them.
+    /// Connections that wait for the others before they go on.
+    pub(super) waiting: Counter,
+    /// Moment of the last of those that got ready.
     pub(super) ready_at_ns: Counter,
     /// Connections that did not get there.
     pub(super) failed: Counter,
@@ -87,6 +90,10 @@ pub(super) struct Board {
     /// The publisher wants to be woken when `delivered` reaches this.
     wake_at: AtomicU64,
     publisher: OnceLock<Thread>,
+    /// When those who wait for each other may go on; 0 while they may not.
+    released_at_ns: AtomicU64,
+    /// Where a stream was when the first subscriber came.
+    pub(super) position: OnceLock<Position>,
     moments: Box<[AtomicU64]>,
 }
 
@@ -104,6 +111,8 @@ impl Board {
             delivered: AtomicU64::new(0),
             wake_at: AtomicU64::new(u64::MAX),
             publisher: OnceLock::new(),
+            released_at_ns: AtomicU64::new(0),
+            position: OnceLock::new(),
             moments: std::iter::repeat_with(AtomicU64::default).take(MOMENTS).collect(),
         }
     }
@@ -115,6 +124,16 @@ impl Board {
 
     pub(super) fn stopped(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+
+    /// Lets those go on who wait for each other.
+    pub(super) fn release(&self) {
+        self.released_at_ns.store(self.clock.now_ns().max(1), SeqCst);
+    }
+
+    /// When that was, once it was.
+    pub(super) fn released_at_ns(&self) -> Option<u64> {
+        Some(self.released_at_ns.load(Relaxed)).filter(|&at_ns| at_ns > 0)
     }
 
     /// When publication `number` was due.

@@ -28,6 +28,11 @@ pub(super) struct Ear<'a> {
     scanner: Scanner,
     /// Connections dialled and not yet live.
     pub(super) pending: usize,
+    /// The connection that is heard: its place in this thread, and its number in the run.
+    index: usize,
+    number: usize,
+    /// Where subscriptions are several: which publication of each channel must come next.
+    rounds: Vec<u32>,
     /// Publications that arrived since the last flush.
     arrived: u64,
     pong: Vec<u8>,
@@ -42,6 +47,9 @@ impl<'a> Ear<'a> {
             lane,
             scanner: Scanner::new(script.data_bytes),
             pending: 0,
+            index: 0,
+            number: 0,
+            rounds: Vec::new(),
             arrived: 0,
             pong: Vec::new(),
             findings: Findings::new(),
@@ -57,12 +65,13 @@ impl<'a> Ear<'a> {
         (self.board.clock.now_ns() / Client::TICK_NS) as u32
     }
 
-    /// Consumes whole frames at the start of `bytes`.
-    pub(super) fn hear(&mut self, client: &mut Client, bytes: &[u8]) -> Heard {
+    /// Consumes whole frames at the start of `bytes`, which connection `index` of this thread, `number` of the run, got.
+    pub(super) fn hear(&mut self, index: usize, number: usize, client: &mut Client, bytes: &[u8]) -> Heard {
+        (self.index, self.number) = (index, number);
         let outcome = match client.phase {
             Phase::Connecting | Phase::Gone => Ok(0),
             Phase::Upgrading => self.upgrade(client, bytes),
-            Phase::Joining | Phase::Live => self.frames(client, bytes),
+            Phase::Joining | Phase::Waiting | Phase::Live => self.frames(client, bytes),
         };
         outcome.map_or_else(Heard::Broken, Heard::Consumed)
     }
@@ -71,9 +80,9 @@ impl<'a> Ear<'a> {
         let Some(head_bytes) = self.script.upgrade.check(bytes)? else { return Ok(0) };
         if let Manner::Centrifuge { .. } = self.script.manner {
             client.phase = Phase::Joining;
-            client.say(&self.script.greeting)?;
+            client.say(&self.script.greeting(self.number))?;
         } else {
-            self.live(client);
+            self.live(client, 0);
         }
         Ok(head_bytes + self.frames(client, &bytes[head_bytes..])?)
     }
@@ -121,13 +130,28 @@ impl<'a> Ear<'a> {
 
     #[inline]
     fn arrival(&mut self, client: &mut Client, number: u32, now_ns: u64) {
-        let expected = client.word;
-        match publication::check(&mut client.word, number) {
+        let (next, position) = match self.script.spread() {
+            None => (&mut client.word, number),
+            Some(spread) => {
+                let Some((nth, round)) = spread.place(self.number, number) else {
+                    // Not one of its channels.
+                    return self.lane.behind.add(1);
+                };
+                let each = spread.each as usize;
+                let at = self.index * each + nth as usize;
+                if self.rounds.len() <= at {
+                    self.rounds.resize((self.index + 1) * each, 0);
+                }
+                (&mut self.rounds[at], round)
+            }
+        };
+        let expected = *next;
+        match publication::check(next, position) {
             Arrival::InOrder => {}
             Arrival::Gap(missing) => self.lane.gaps.add(missing.into()),
             Arrival::Behind => return self.lane.behind.add(1),
         }
-        self.arrived += u64::from(client.word - expected);
+        self.arrived += u64::from(*next - expected);
         let Some(position) = number.checked_sub(self.board.measured_from.load(Relaxed)) else { return };
         let latency_ns = now_ns.saturating_sub(self.board.moment_ns(number));
         let [all, first, last] = &mut self.findings.arrivals;
@@ -144,8 +168,22 @@ impl<'a> Ear<'a> {
     fn reply(&mut self, client: &mut Client, line: &[u8]) -> Result<(), String> {
         // A raw endpoint may say what it likes.
         let Manner::Centrifuge { last_id } = self.script.manner else { return Ok(()) };
-        if script::reply_id(line)? == last_id && client.phase == Phase::Joining {
-            self.live(client);
+        let (id, subscribed) = script::subscribed(line)?;
+        if client.phase != Phase::Joining {
+            return Ok(());
+        }
+        let is_returning = self.script.encore.is_some();
+        if is_returning && id == 1 {
+            client.phase = Phase::Waiting;
+            self.pending -= 1;
+            self.lane.waiting.add(1);
+        } else if id == last_id {
+            if let Some(position) = subscribed.position() {
+                self.board.position.get_or_init(|| position);
+            }
+            let recovered = if is_returning { subscribed.recovered()? } else { 0 };
+            self.live(client, recovered);
+            self.arrived += u64::from(recovered);
         }
         Ok(())
     }
@@ -158,12 +196,22 @@ impl<'a> Ear<'a> {
         client.say(&self.pong)
     }
 
-    /// The connection is where the scenario wants it.
-    pub(super) fn live(&mut self, client: &mut Client) {
+    /// A connection that waited for the others goes on.
+    pub(super) fn encore(&mut self, client: &mut Client) -> Result<(), String> {
+        if client.phase != Phase::Waiting {
+            return Ok(());
+        }
+        client.phase = Phase::Joining;
+        self.pending += 1;
+        self.script.encore.as_ref().map_or(Ok(()), |encore| client.say(encore))
+    }
+
+    /// The connection is where the scenario wants it, and `next` is the publication that must come next.
+    pub(super) fn live(&mut self, client: &mut Client, next: u32) {
         let ticks = self.ticks().wrapping_sub(client.word);
         self.findings.opening.record(u64::from(ticks) * Client::TICK_NS);
         client.phase = Phase::Live;
-        client.word = 0;
+        client.word = next;
         self.pending -= 1;
         self.board.join();
         self.lane.ready.add(1);
@@ -180,8 +228,8 @@ impl<'a> Ear<'a> {
                 self.lane.lost.add(1);
                 self.findings.failures.add(format!("lost, {cause}"), 1);
             }
-            Phase::Connecting | Phase::Upgrading | Phase::Joining => {
-                self.pending -= 1;
+            Phase::Connecting | Phase::Upgrading | Phase::Joining | Phase::Waiting => {
+                self.pending -= usize::from(client.phase != Phase::Waiting);
                 self.lane.failed.add(1);
                 self.findings.failures.add(cause, 1);
             }

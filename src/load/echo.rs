@@ -1,4 +1,4 @@
-//! `throng bench echo`: what one message in and one message out cost.
+//! `throng bench echo`, `rpc` and `publish`: what one message in and one message out cost.
 //!
 //! Over `--tcp` the client sends as many bytes as a masked frame has (6 to 14 more than the payload), and the bare
 //! program returns all of them, 4 more than a WebSocket server, whose frames have no mask: the difference is
@@ -7,83 +7,170 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::args;
+use super::args::{self, Common};
 use super::board::Board;
 use super::clock;
 use super::crew::{self, Refusal};
-use super::echoes::Ring;
+use super::echoes::{Ring, Talk};
 use super::findings::{Failures, Latency};
 use super::plan;
 use super::progress::Progress;
 use super::report::{Report, Unit};
-use super::script::Script;
+use super::script::{CENTRIFUGE_PATH, Script, Subscriptions};
+use super::tokens::{Identity, Tokens};
 use super::usage::{Mark, Usage};
-use super::volley::{Findings, Volley};
+use super::volley::{Findings, Pace, Volley};
 use crate::net::sys;
 
 const TICK: Duration = Duration::from_millis(10);
 /// No channel, no publications.
 const NO_DATA: usize = 0;
+/// Messages that a connection may have under way while they are sent on schedule.
+const SCHEDULED_MAX: usize = 256;
+
+/// What the three have in common.
+struct Play<'a> {
+    name: &'static str,
+    connections: u32,
+    size: u32,
+    in_flight: usize,
+    rate: Option<f64>,
+    seconds: f64,
+    warmup: f64,
+    common: &'a Common,
+}
 
 /// Runs the scenario and prints its report; whether nothing failed.
 pub(super) fn run(args: &args::Echo) -> Result<bool, Refusal> {
     let target = args.common.target("/echo").map_err(Refusal::Arguments)?;
     let script = Script::new(target, args.tcp, None, NO_DATA);
-    let (size, in_flight) = (args.size as usize, args.in_flight as usize);
-    let ring = Ring::new(size, in_flight, args.text, args.tcp);
-    let limit =
-        sys::raise_descriptor_limit().map_err(|e| Refusal::Failure(format!("descriptor limit: {e}")))?;
-    let threads = args.common.threads.into();
-    let shares = plan::shares(args.connections as usize, threads, limit).map_err(Refusal::Arguments)?;
-    let board = Board::new(shares.len());
-    let (usage, found) = crew::run(
-        &board,
-        &args.common.pin,
-        |index, lane| {
-            let volley = Volley::new(&script, &board, lane, &ring, in_flight);
-            volley
-                .and_then(|v| v.run(shares[index], args.common.timeout_ns()))
-                .map_err(|e| format!("poller: {e}"))
-        },
-        || measure(args, &board),
-    )?;
-    Ok(report(args, &script, &board, &usage, found))
+    let talk = if args.tcp { Talk::Tcp } else { Talk::Echo { is_text: args.text } };
+    let in_flight = if args.rate.is_some() { SCHEDULED_MAX } else { args.in_flight as usize };
+    let play = Play {
+        name: "echo",
+        connections: args.connections,
+        size: args.size,
+        in_flight,
+        rate: args.rate,
+        seconds: args.seconds,
+        warmup: args.warmup,
+        common: &args.common,
+    };
+    perform(&play, &script, &talk)
 }
 
-fn measure(args: &args::Echo, board: &Board) -> Result<Usage, String> {
-    let mut progress = Progress::new(board.clock, "echo");
+/// The same for calls.
+pub(super) fn call(args: &args::Rpc) -> Result<bool, Refusal> {
+    let script = client(&args.common, &args.identity)?;
+    let play = Play {
+        name: "rpc",
+        connections: args.connections,
+        size: args.bytes,
+        in_flight: 1,
+        rate: None,
+        seconds: args.seconds,
+        warmup: args.warmup,
+        common: &args.common,
+    };
+    perform(&play, &script, &Talk::Call)
+}
+
+/// The same for publications.
+pub(super) fn publish(args: &args::Publish) -> Result<bool, Refusal> {
+    let channel = args.channel.clone();
+    let (script, talk) = if args.api {
+        let target = args.common.target("/api/publish").map_err(Refusal::Arguments)?;
+        let (host, path) = (target.host.clone(), target.path.clone());
+        let talk = Talk::Post { host, path, key: args.api_key.clone(), channel };
+        (Script::new(target, true, None, NO_DATA), talk)
+    } else {
+        (client(&args.common, &args.identity)?, Talk::Publish { channel })
+    };
+    let play = Play {
+        name: "publish",
+        connections: args.connections,
+        size: args.size,
+        in_flight: 1,
+        rate: None,
+        seconds: args.seconds,
+        warmup: args.warmup,
+        common: &args.common,
+    };
+    perform(&play, &script, &talk)
+}
+
+/// Clients of the Centrifuge protocol that subscribe to nothing.
+fn client(common: &Common, identity: &Identity) -> Result<Script, Refusal> {
+    let target = common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
+    if !target.path.ends_with(CENTRIFUGE_PATH) {
+        return Err(Refusal::Arguments(format!(
+            "{}: not an endpoint of the Centrifuge protocol",
+            target.url
+        )));
+    }
+    let tokens = Tokens::new(identity).map_err(Refusal::Arguments)?;
+    Ok(Script::of(target, false, Subscriptions::None, tokens, NO_DATA))
+}
+
+fn perform(play: &Play<'_>, script: &Script, talk: &Talk) -> Result<bool, Refusal> {
+    let ring = Ring::new(play.size as usize, play.in_flight, talk);
+    let limit =
+        sys::raise_descriptor_limit().map_err(|e| Refusal::Failure(format!("descriptor limit: {e}")))?;
+    let threads = play.common.threads.into();
+    let shares = plan::shares(play.connections as usize, threads, limit).map_err(Refusal::Arguments)?;
+    let board = Board::new(shares.len());
+    let pace = Pace { in_flight: play.in_flight, rate: play.rate.map(|rate| rate / shares.len() as f64) };
+    let (usage, found) = crew::run(
+        &board,
+        &play.common.pin,
+        |index, lane| {
+            let volley = Volley::new(script, &board, lane, &ring, pace);
+            volley
+                .and_then(|v| v.run(shares[index], play.common.timeout_ns()))
+                .map_err(|e| format!("poller: {e}"))
+        },
+        || measure(play, &board),
+    )?;
+    Ok(report(play, script, &board, &usage, found))
+}
+
+fn measure(play: &Play<'_>, board: &Board) -> Result<Usage, String> {
+    let mut progress = Progress::new(board.clock, play.name);
     let mut wait = |until: &dyn Fn() -> bool| {
         while !until() && !board.stopped() {
-            progress.tick(|| format!("{} messages echoed", board.sum(|lane| &lane.messages)));
+            progress.tick(|| format!("{} messages answered", board.sum(|lane| &lane.messages)));
             board.clock.sleep_for(TICK);
         }
     };
     let settled = || board.sum(|lane| &lane.ready) + board.sum(|lane| &lane.failed);
-    wait(&|| settled() >= args.connections.into());
-    let warm_ns = board.clock.now_ns() + clock::ns(args.warmup);
+    wait(&|| settled() >= play.connections.into());
+    let warm_ns = board.clock.now_ns() + clock::ns(play.warmup);
     wait(&|| board.clock.now_ns() >= warm_ns);
-    let from = Mark::take(board, &args.common.pid)?;
+    let from = Mark::take(board, &play.common.pid)?;
     board.recording.store(true, Relaxed);
-    let until_ns = warm_ns + clock::ns(args.seconds);
+    let until_ns = warm_ns + clock::ns(play.seconds);
     wait(&|| board.clock.now_ns() >= until_ns);
-    Ok(Usage::between(&from, &Mark::take(board, &args.common.pid)?, &args.common))
+    Ok(Usage::between(&from, &Mark::take(board, &play.common.pid)?, play.common))
 }
 
-fn report(args: &args::Echo, script: &Script, board: &Board, usage: &Usage, found: Vec<Findings>) -> bool {
+fn report(play: &Play<'_>, script: &Script, board: &Board, usage: &Usage, found: Vec<Findings>) -> bool {
     let (mut failures, mut opening, mut echoes) = (Failures::default(), Latency::new(), Latency::new());
     for findings in found {
         failures.merge(findings.failures);
         opening.merge(&findings.opening);
         echoes.merge(&findings.echoes);
     }
-    let mut report = Report::new("echo", &script.target.url, board.lanes.len());
-    report.count("connections", "connections", args.connections.into(), "");
+    let mut report = Report::new(play.name, &script.target.url, board.lanes.len());
+    report.count("connections", "connections", play.connections.into(), "");
     report.count("opened", "opened", board.sum(|lane| &lane.ready), "");
     report.count("failed", "failed", board.sum(|lane| &lane.failed), "");
     report.count("lost", "lost", board.sum(|lane| &lane.lost), "");
     report.latency("open_latency", "time to open", opening.summary());
-    report.count("size_bytes", "bytes / message", args.size.into(), "");
-    report.count("in_flight", "in flight / connection", args.in_flight.into(), "");
+    report.count("size_bytes", "bytes / message", play.size.into(), "");
+    match play.rate {
+        Some(rate) => report.figure("rate", "asked for", Unit::PerSecond, Some(rate), "on schedule"),
+        None => report.count("in_flight", "in flight / connection", play.in_flight as u64, ""),
+    }
     report.count("messages", "messages", usage.messages, "");
     let rate = Some(usage.per_second(usage.messages));
     report.figure("messages_per_second", "rate of messages", Unit::PerSecond, rate, "");
@@ -93,6 +180,6 @@ fn report(args: &args::Echo, script: &Script, board: &Board, usage: &Usage, foun
     report.usage(usage);
     report.failures(&failures);
     let ok = failures.is_empty() && usage.messages > 0;
-    report.print(&args.common, ok);
+    report.print(play.common, ok);
     ok
 }

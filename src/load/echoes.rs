@@ -1,18 +1,121 @@
-//! Echoes: the messages that go out, and the check that they come back whole and in order.
+//! Echoes: the messages that go out, and the check that what they are answered with is whole and in order.
 //!
-//! The messages are prepared once, in a ring that repeats, so that any number of them in a row is one slice of
+//! An echo is the message itself, or the one answer that a command can have. The messages are prepared once, in a ring that repeats, so that any number of them in a row is one slice of
 //! memory: sending costs one system call and no copy. The invariants: the length of every echo is checked, the
 //! content of every short one and of each [`SAMPLED`]th long one, and any split of the stream gives the same
 //! counts. Left out: sockets and time.
 
 use super::frames;
+use super::publication::json_string;
+use super::responses::Responses;
 
+/// Id of the first command; all have two digits, so that all messages are as long.
+const FIRST_ID: usize = 10;
 /// Different messages in the ring; their contents differ, so that a mix-up is noticed.
 const VARIANTS: usize = 4;
 /// Payloads up to this size are always compared.
 const SHORT_BYTES: usize = 128;
+/// The Centrifuge protocol's ping and pong.
+const HEARTBEAT: &[u8] = b"{}";
+/// What such a frame's opcode is taken for: one that is no opcode.
+const HEARTBEAT_OPCODE: u8 = 0xff;
 /// Of longer ones, one in so many is.
 const SAMPLED: u64 = 16;
+
+/// What is said, and with it what must come back.
+#[derive(Clone, Debug)]
+pub(super) enum Talk {
+    /// A WebSocket message, and the same again.
+    Echo { is_text: bool },
+    /// Bytes without frames, and the same again.
+    Tcp,
+    /// A call over the Centrifuge protocol in JSON whose result is its argument.
+    Call,
+    /// A publish command over the same.
+    Publish { channel: String },
+    /// A request of the server API that publishes, over HTTP.
+    Post { host: String, path: String, key: Option<String>, channel: String },
+}
+
+impl Talk {
+    /// One message with `data` in it, and its answer.
+    fn message(&self, variant: usize, data: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let text = String::from_utf8_lossy(data);
+        let id = FIRST_ID + variant;
+        let framed = |text: String| {
+            let mut out = Vec::new();
+            frames::push_masked(&mut out, frames::TEXT, text.as_bytes());
+            out
+        };
+        match self {
+            Self::Echo { is_text } => {
+                let mut out = Vec::new();
+                frames::push_masked(&mut out, if *is_text { frames::TEXT } else { frames::BINARY }, data);
+                (out, data.to_vec())
+            }
+            Self::Tcp => {
+                let mut out = Vec::new();
+                frames::push_masked(&mut out, frames::BINARY, data);
+                (out.clone(), out)
+            }
+            Self::Call => {
+                let command = format!("{{\"id\":{id},\"rpc\":{{\"method\":\"echo\",\"data\":{text}}}}}");
+                (framed(command), format!("{{\"id\":{id},\"rpc\":{{\"data\":{text}}}}}").into_bytes())
+            }
+            Self::Publish { channel } => {
+                let channel = json_string(channel);
+                let command =
+                    format!("{{\"id\":{id},\"publish\":{{\"channel\":{channel},\"data\":{text}}}}}");
+                (framed(command), format!("{{\"id\":{id},\"publish\":{{}}}}").into_bytes())
+            }
+            Self::Post { host, path, key, channel } => {
+                let body = format!("{{\"channel\":{},\"data\":{text}}}", json_string(channel));
+                let key = key.as_ref().map_or_else(String::new, |key| format!("X-API-Key: {key}\r\n"));
+                let head = format!(
+                    "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{key}\
+                     Content-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                ((head + &body).into_bytes(), Vec::new())
+            }
+        }
+    }
+
+    /// `size` bytes of payload: of a JSON string where it is JSON, its quotes included.
+    fn data(&self, variant: usize, size: usize) -> Vec<u8> {
+        match self {
+            Self::Echo { .. } | Self::Tcp => {
+                // ASCII, so that it is text too; 61 is prime to the sizes that people choose.
+                (b'A'..b'A' + 61).cycle().skip(7 * variant).take(size).collect()
+            }
+            Self::Call | Self::Publish { .. } | Self::Post { .. } => {
+                // Nothing that JSON would escape.
+                let letters = (b'A'..=b'Z').chain(b'a'..=b'w').cycle().skip(7 * variant);
+                [b'"'].into_iter().chain(letters.take(size.saturating_sub(2))).chain([b'"']).collect()
+            }
+        }
+    }
+
+    fn carrier(&self) -> Carrier {
+        match self {
+            Self::Echo { .. } => Carrier::Frames { has_heartbeats: false },
+            Self::Call | Self::Publish { .. } => Carrier::Frames { has_heartbeats: true },
+            Self::Tcp => Carrier::Bytes,
+            Self::Post { .. } => Carrier::Http,
+        }
+    }
+}
+
+/// What stands around answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carrier {
+    /// `has_heartbeats`: an empty JSON object is one, to be answered with the same.
+    Frames {
+        has_heartbeats: bool,
+    },
+    Bytes,
+    Http,
+}
 
 /// The stream that every connection sends: message `n` is variant `n % VARIANTS`.
 #[derive(Clone, Debug)]
@@ -21,27 +124,23 @@ pub(super) struct Ring {
     /// What is expected back, one per variant.
     echoes: Vec<Vec<u8>>,
     frame_bytes: usize,
-    tcp: bool,
+    carrier: Carrier,
 }
 
 impl Ring {
-    /// For messages of `size` bytes, at most `in_flight` sent in a row; with `tcp` the echo of a message is all of
-    /// its bytes, mask and header included, else its payload.
-    pub(super) fn new(size: usize, in_flight: usize, text: bool, tcp: bool) -> Self {
-        let opcode = if text { frames::TEXT } else { frames::BINARY };
+    /// For messages with `size` bytes of payload, at most `in_flight` sent in a row.
+    pub(super) fn new(size: usize, in_flight: usize, talk: &Talk) -> Self {
         let (mut bytes, mut echoes, mut frame_bytes) = (Vec::new(), Vec::new(), 0);
         for variant in 0..VARIANTS + in_flight {
-            // ASCII, so that it is text too; 61 is prime to the sizes that people choose.
-            let payload: Vec<u8> =
-                (b'A'..b'A' + 61).cycle().skip(7 * (variant % VARIANTS)).take(size).collect();
-            let start = bytes.len();
-            frames::push_masked(&mut bytes, opcode, &payload);
-            frame_bytes = bytes.len() - start;
+            let which = variant % VARIANTS;
+            let (message, echo) = talk.message(which, &talk.data(which, size));
+            frame_bytes = message.len();
+            bytes.extend_from_slice(&message);
             if variant < VARIANTS {
-                echoes.push(if tcp { bytes[start..].to_vec() } else { payload });
+                echoes.push(echo);
             }
         }
-        Self { bytes, echoes, frame_bytes, tcp }
+        Self { bytes, echoes, frame_bytes, carrier: talk.carrier() }
     }
 
     pub(super) fn frame_bytes(&self) -> usize {
@@ -80,6 +179,7 @@ pub(super) struct Echoes {
     head: Vec<u8>,
     /// Payload of a control frame.
     control: Vec<u8>,
+    responses: Responses,
     /// Masked answers to pings; to be sent between two messages.
     pub(super) pongs: Vec<u8>,
 }
@@ -91,9 +191,14 @@ impl Echoes {
     /// What is wrong with them, as the kind under which the failure is counted.
     pub(super) fn hear(&mut self, ring: &Ring, bytes: &[u8]) -> Result<u64, String> {
         let (before, mut rest) = (self.count, bytes);
+        if ring.carrier == Carrier::Http {
+            let heard = self.responses.hear(bytes)?;
+            self.count += heard;
+            return Ok(heard);
+        }
         while !rest.is_empty() {
             rest = match self.frame {
-                _ if ring.tcp => self.bytes(ring, rest)?,
+                _ if ring.carrier == Carrier::Bytes => self.bytes(ring, rest)?,
                 Some(frame) => self.frame_payload(ring, rest, frame)?,
                 None => self.frame_head(ring, rest)?,
             };
@@ -122,7 +227,12 @@ impl Echoes {
             self.head.clear();
             (head, &bytes[1..])
         };
-        let frame = Current { opcode: head.opcode, finished: head.finished, left: head.payload_bytes };
+        let mut frame = Current { opcode: head.opcode, finished: head.finished, left: head.payload_bytes };
+        let is_heartbeat = frame.opcode == frames::TEXT && frame.finished && frame.left == HEARTBEAT.len();
+        if is_heartbeat && ring.carrier == (Carrier::Frames { has_heartbeats: true }) {
+            // No answer is as short.
+            frame.opcode = HEARTBEAT_OPCODE;
+        }
         self.frame = Some(frame);
         // An empty frame ends here: there may be no more bytes to end it.
         if frame.left == 0 { self.frame_payload(ring, rest, frame) } else { Ok(rest) }
@@ -157,6 +267,10 @@ impl Echoes {
         match opcode {
             frames::CLOSE => return Err(super::script::close_cause(&self.control)),
             frames::PING => frames::push_masked(&mut self.pongs, frames::PONG, &self.control),
+            HEARTBEAT_OPCODE if self.control == HEARTBEAT => {
+                frames::push_masked(&mut self.pongs, frames::TEXT, HEARTBEAT);
+            }
+            HEARTBEAT_OPCODE => return Err("reply: too short".to_owned()),
             _ => {}
         }
         self.control.clear();
@@ -186,6 +300,56 @@ impl Echoes {
 mod tests {
     use super::*;
 
+    const ECHO: Talk = Talk::Echo { is_text: false };
+
+    fn unmasked(frame: &[u8], head_bytes: usize) -> String {
+        let bytes = frame[head_bytes..].iter().enumerate().map(|(i, b)| b ^ frames::MASK[i % 4]).collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn commands_are_json_of_the_asked_size_and_all_as_long() {
+        for size in [2, 20] {
+            for talk in [Talk::Call, Talk::Publish { channel: "a\"b".to_owned() }] {
+                let ring = Ring::new(size, 1, &talk);
+                for variant in 0..VARIANTS {
+                    let frame = ring.due((variant * ring.frame_bytes()) as u64, ring.frame_bytes());
+                    let command: serde_json::Value = serde_json::from_str(&unmasked(frame, 6)).unwrap();
+                    let (asked, answer) = (
+                        &command["rpc"],
+                        serde_json::from_slice::<serde_json::Value>(ring.echo(variant as u64)),
+                    );
+                    let asked = if asked.is_null() { &command["publish"] } else { asked };
+                    assert_eq!(asked["data"].to_string().len(), size);
+                    assert_eq!(answer.unwrap()["id"], command["id"]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_between_answers_is_answered() {
+        let ring = Ring::new(20, 1, &Talk::Call);
+        let mut stream = Vec::new();
+        for n in 0..3 {
+            frames::push_unmasked(&mut stream, frames::TEXT, b"{}");
+            frames::push_unmasked(&mut stream, frames::TEXT, ring.echo(n));
+        }
+        for step in [1, 3, stream.len()] {
+            let mut echoes = Echoes::default();
+            let heard: u64 = stream.chunks(step).map(|part| echoes.hear(&ring, part).unwrap()).sum();
+            assert_eq!(heard, 3);
+            assert_eq!(echoes.pongs.len(), 3 * 8);
+            assert_eq!(unmasked(&echoes.pongs[..8], 6), "{}");
+        }
+        let mut short = Vec::new();
+        frames::push_unmasked(&mut short, frames::TEXT, b"[]");
+        assert!(Echoes::default().hear(&ring, &short).is_err());
+        let mut error = Vec::new();
+        frames::push_unmasked(&mut error, frames::TEXT, b"{\"id\":10,\"error\":{\"code\":108}}");
+        assert!(Echoes::default().hear(&ring, &error).unwrap_err().contains("content"));
+    }
+
     /// What an echo server sends for the first `count` messages of the ring, with pings and fragments between.
     fn stream(ring: &Ring, count: u64) -> Vec<u8> {
         let mut out = Vec::new();
@@ -208,7 +372,7 @@ mod tests {
     #[test]
     fn any_split_counts_the_same_echoes() {
         for size in [1, 20, 125, 126, 300] {
-            let ring = Ring::new(size, 1, false, false);
+            let ring = Ring::new(size, 1, &ECHO);
             let stream = stream(&ring, 9);
             for step in [1, 2, 3, 7, 64, stream.len()] {
                 let mut echoes = Echoes::default();
@@ -222,7 +386,7 @@ mod tests {
 
     #[test]
     fn over_tcp_all_bytes_come_back() {
-        let ring = Ring::new(300, 16, true, true);
+        let ring = Ring::new(300, 16, &Talk::Tcp);
         let sent = [ring.due(0, 16 * ring.frame_bytes()), ring.due(0, 3 * ring.frame_bytes())].concat();
         for step in [1, 100, sent.len()] {
             let mut echoes = Echoes::default();
@@ -233,7 +397,7 @@ mod tests {
 
     #[test]
     fn the_ring_is_one_endless_stream() {
-        let ring = Ring::new(20, 3, false, false);
+        let ring = Ring::new(20, 3, &ECHO);
         let cycle: Vec<u8> = ring.due(0, VARIANTS * ring.frame_bytes()).to_vec();
         let endless: Vec<u8> = cycle.iter().copied().cycle().take(5 * cycle.len()).collect();
         let mut sent = 0;
@@ -246,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_wrong_echo_is_noticed() {
-        let ring = Ring::new(20, 1, false, false);
+        let ring = Ring::new(20, 1, &ECHO);
         let hear = |payload: &[u8]| {
             let mut out = Vec::new();
             frames::push_unmasked(&mut out, frames::BINARY, payload);

@@ -1,4 +1,4 @@
-//! `throng bench fanout`: publications to very many subscribers of one channel.
+//! `throng bench fanout`: publications to very many subscribers of one channel, or to the few of very many channels.
 //!
 //! The invariant: on a schedule, marks are set while nothing is under way, so every delivery is paid for within
 //! them; in saturation they are set while everything runs, so no idle time is in the figures. Left out:
@@ -8,10 +8,12 @@ use super::args;
 use super::audience::Findings;
 use super::clock;
 use super::crew::Refusal;
+use super::publication::Spread;
 use super::publisher::Publisher;
 use super::report::{Report, Unit};
-use super::script::{CENTRIFUGE_PATH, Script};
+use super::script::{CENTRIFUGE_PATH, Script, Subscriptions};
 use super::stage::{self, Opened, Scene};
+use super::tokens::Tokens;
 use super::usage::Usage;
 
 /// A rate is held when the median of the last quarter is at most this much above that of the first…
@@ -29,7 +31,9 @@ struct Played {
 /// Runs the scenario and prints its report; whether nothing failed.
 pub(super) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
-    let script = Script::new(target, args.tcp, Some(&args.channel), args.size as usize);
+    let subscriptions = subscriptions(args).map_err(Refusal::Arguments)?;
+    let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
+    let script = Script::of(target, args.tcp, subscriptions, tokens, args.size as usize);
     let (played, findings, board) =
         stage::perform("fanout", &args.common, &args.opening, &script, |scene| play(args, scene))?;
 
@@ -38,12 +42,31 @@ pub(super) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     let lost = board.sum(|lane| &lane.lost);
     report.count("lost", "lost", lost, "");
     report.set("size_bytes", args.size.into());
+    report.set("channels", args.channels.into());
     report.set("rate", args.rate.into());
     report.set("in_flight", args.rate.is_none().then_some(args.in_flight.unwrap_or(1)).into());
     figures(&mut report, &played, args);
     latencies(&mut report, &played, &findings, args.rate.is_some());
     report.usage(&played.usage);
     Ok(stage::conclude(report, &args.common, &board, &findings, Some(played.missing)))
+}
+
+fn subscriptions(args: &args::Fanout) -> Result<Subscriptions, String> {
+    let (channel, channel_count, each) = (args.channel.clone(), args.channels, args.each);
+    if channel_count == 1 && each == 1 {
+        return Ok(Subscriptions::One { channel, recoverable: false });
+    }
+    if args.tcp {
+        return Err("--tcp: the bare send loop knows no channels".to_owned());
+    }
+    if !channel_count.is_multiple_of(each) || !args.opening.connections.is_multiple_of(channel_count) {
+        return Err(
+            "--channels: a multiple of --each, of which --connections is a multiple, so that all channels \
+                    have as many subscribers"
+                .to_owned(),
+        );
+    }
+    Ok(Subscriptions::Several(Spread { prefix: channel, channel_count, each }))
 }
 
 fn figures(report: &mut Report, played: &Played, args: &args::Fanout) {

@@ -8,8 +8,9 @@ use super::findings::{Latency, Summary};
 use super::probe::Memory;
 use super::publisher::Publisher;
 use super::report::{Report, Unit};
-use super::script::{CENTRIFUGE_PATH, Script};
+use super::script::{CENTRIFUGE_PATH, Script, Subscriptions};
 use super::stage::{self, Opened, Scene};
+use super::tokens::Tokens;
 use super::usage::Usage;
 
 struct Played {
@@ -24,7 +25,12 @@ struct Played {
 /// Runs the scenario and prints its report; whether nothing failed.
 pub(super) fn run(args: &args::Idle) -> Result<bool, Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
-    let script = Script::new(target, false, args.subscribe.as_deref(), args.size as usize);
+    let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
+    let subscriptions = match &args.subscribe {
+        Some(channel) => Subscriptions::One { channel: channel.clone(), recoverable: args.recoverable },
+        None => Subscriptions::None,
+    };
+    let script = Script::of(target, false, subscriptions, tokens, args.size as usize);
     let (played, findings, board) =
         stage::perform("idle", &args.common, &args.opening, &script, |scene| play(args, scene))?;
 

@@ -1,14 +1,14 @@
 //! The load generator, `throng bench`: opens very many connections from one process and measures what a server does
 //! with them.
 //!
-//! A scenario (`idle`, `echo`, `fanout`, `handshakes`) is a director on the main thread and a crew of threads with
+//! A scenario (`idle`, `echo`, `rpc`, `publish`, `recover`, `fanout`, `handshakes`) is a director on the main thread and a crew of threads with
 //! connections. In reading order:
 //!
 //! * what is asked: `args`, and how it is divided among threads, descriptor tables and source addresses: `plan`;
-//! * what is said: `script`, `frames`, `publication`; how a connection begins: `dial`;
+//! * what is said: `script`, `tokens`, `frames`, `publication`, `responses`; how a connection begins: `dial`;
 //! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` (subscribers), `volley` and
 //!   `echoes`, `churn`; the publisher: `publisher`;
-//! * the scenarios: `stage` with `idle` and `fanout`, `echo`, `handshakes`;
+//! * the scenarios: `stage` with `idle`, `fanout` and `recover`, `echo` (with calls and publish commands), `handshakes`;
 //! * what is found: `probe` and `usage` (CPU, memory), `findings`, `report`, `progress`.
 //!
 //! The invariants: the generator knows nothing of the server's code, only of protocols, so that it measures others
@@ -38,11 +38,14 @@ mod probe;
 mod progress;
 mod publication;
 mod publisher;
+mod recover;
 mod report;
+mod responses;
 mod script;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod usage;
 mod volley;
 
@@ -60,6 +63,9 @@ pub fn run(args: &Args) -> ExitCode {
     let outcome = match &args.scenario {
         Scenario::Idle(args) => idle::run(args),
         Scenario::Echo(args) => echo::run(args),
+        Scenario::Rpc(args) => echo::call(args),
+        Scenario::Publish(args) => echo::publish(args),
+        Scenario::Recover(args) => recover::run(args),
         Scenario::Fanout(args) => fanout::run(args),
         Scenario::Handshakes(args) => handshakes::run(args),
     };

@@ -52,6 +52,11 @@ pub(super) fn source_of_held(n: usize, target: SocketAddr) -> Option<Ipv4Addr> {
     source(n / PORTS_PER_SOURCE, target)
 }
 
+/// The number at which connections begin when `count` were held before, so that none has an address and port that linger.
+pub(super) fn after_held(count: usize) -> usize {
+    count.next_multiple_of(PORTS_PER_SOURCE)
+}
+
 /// The source address of connection `n` of a run that opens and closes.
 pub(super) fn source_of_churn(n: usize, target: SocketAddr) -> Option<Ipv4Addr> {
     source(n % CHURN_SOURCES, target)

@@ -16,10 +16,53 @@ const DIGIT_COUNT: usize = 8;
 /// The least `--size`: marker, digits and the closing quote.
 pub(super) const DATA_BYTES_MIN: usize = MARKER.len() + DIGIT_COUNT + 1;
 
-/// Builds publications for one channel.
+/// Publications that go to one of several channels in turn, and connections that each subscribe to some of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spread {
+    /// What the names of all begin with.
+    pub(super) prefix: String,
+    pub(super) channel_count: u32,
+    /// Channels that one connection subscribes to; divides `channel_count`.
+    pub(super) each: u32,
+}
+
+impl Spread {
+    /// The name of a channel: all are equally long.
+    pub(super) fn name(&self, channel: u32) -> String {
+        format!("{}{channel:07}", self.prefix)
+    }
+
+    fn stride(&self) -> u32 {
+        self.channel_count / self.each
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder of a u32")]
+    fn first_of(&self, connection: usize) -> u32 {
+        (connection % self.channel_count as usize) as u32
+    }
+
+    /// The channels of a connection.
+    pub(super) fn channels_of(&self, connection: usize) -> impl Iterator<Item = u32> {
+        let (first, stride, count) = (self.first_of(connection), self.stride(), self.channel_count);
+        (0..self.each).map(move |nth| (first + nth * stride) % count)
+    }
+
+    /// Which of a connection's channels publication `number` is in, and which one of that channel it is; `None` when it
+    /// is in none of them.
+    #[inline]
+    pub(super) fn place(&self, connection: usize, number: u32) -> Option<(u32, u32)> {
+        let count = self.channel_count;
+        let channel = number % count;
+        let apart = (channel + count - self.first_of(connection)) % count;
+        apart.is_multiple_of(self.stride()).then(|| (apart / self.stride(), number / count))
+    }
+}
+
+/// Builds publications for one channel, or for several.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     channel: String,
+    spread: Option<Spread>,
     data: Vec<u8>,
     /// What [`Template::push_delivery`] adds, to be as long as what a server sends.
     padding: String,
@@ -32,7 +75,14 @@ impl Template {
         let mut data = MARKER.to_vec();
         data.resize(data_bytes.max(DATA_BYTES_MIN) - 1, b'x');
         data.push(b'"');
-        Self { channel: json_string(channel), data, padding: String::new(), scratch: Vec::new() }
+        let channel = json_string(channel);
+        Self { channel, spread: None, data, padding: String::new(), scratch: Vec::new() }
+    }
+
+    /// The same for publications that go to several channels in turn.
+    pub(super) fn spread_over(mut self, spread: Option<&Spread>) -> Self {
+        self.spread = spread.cloned();
+        self
     }
 
     /// Makes deliveries `wire_bytes` long, framing included, where they would be shorter: a server adds who
@@ -61,6 +111,9 @@ impl Template {
     pub(super) fn push_command(&mut self, out: &mut Vec<u8>, number: u32) {
         self.number(number);
         self.scratch.clear();
+        if let Some(spread) = &self.spread {
+            self.channel = json_string(&spread.name(number % spread.channel_count));
+        }
         let head =
             format_args!("{{\"id\":{},\"publish\":{{\"channel\":{},\"data\":", number + 3, self.channel);
         write_all(&mut self.scratch, head);
@@ -295,6 +348,29 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn a_spread_gives_every_channel_as_many_subscribers() {
+        let spread = Spread { prefix: "a:".to_owned(), channel_count: 40, each: 4 };
+        let mut subscribers = [0; 40];
+        for connection in 0..80 {
+            for (nth, channel) in spread.channels_of(connection).enumerate() {
+                subscribers[channel as usize] += 1;
+                for round in 0..3 {
+                    let place = spread.place(connection, round * 40 + channel);
+                    assert_eq!(place, Some((u32::try_from(nth).unwrap(), round)));
+                }
+            }
+        }
+        assert_eq!(spread.place(3, 4), None);
+        assert_eq!(subscribers, [8; 40]);
+        assert_eq!(spread.name(7).len(), spread.name(39).len());
+        let mut out = Vec::new();
+        Template::new("", 20).spread_over(Some(&spread)).push_command(&mut out, 47);
+        let text: Vec<u8> = out[6..].iter().enumerate().map(|(i, b)| b ^ frames::MASK[i % 4]).collect();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(json["publish"]["channel"], spread.name(7));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(super) struct Publisher<'a> {
     inbox: Vec<u8>,
     /// Publications sent so far, which is the number of the next.
     published: u32,
+    /// Of so many channels, each subscriber has so many.
+    channels: (u64, u64),
     timeout_ns: u64,
 }
 
@@ -54,6 +56,9 @@ impl<'a> Publisher<'a> {
         timeout_ns: u64,
     ) -> Result<Self, String> {
         board.publish_from_here();
+        let template = Template::new(channel, script.data_bytes).spread_over(script.spread());
+        let channels =
+            script.spread().map_or((1, 1), |spread| (spread.channel_count.into(), spread.each.into()));
         let script = script.of_publisher();
         let failed = |e: io::Error| dial::cause("publisher", &e);
         let socket = TcpStream::from(dial::dial(script.target.address, None).map_err(failed)?);
@@ -64,11 +69,12 @@ impl<'a> Publisher<'a> {
             manner: script.manner,
             heartbeat: script.heartbeat.clone(),
             socket,
-            template: Template::new(channel, script.data_bytes),
+            template,
             scanner: Scanner::new(script.data_bytes),
             out: Vec::new(),
             inbox: Vec::new(),
             published: 0,
+            channels,
             timeout_ns,
         };
         if script.manner != Manner::Tcp {
@@ -91,7 +97,7 @@ impl<'a> Publisher<'a> {
         let Manner::Centrifuge { last_id } = self.manner else {
             return Err(format!("{} is no endpoint with channels", script.target.url));
         };
-        self.socket.write_all(&script.greeting).map_err(cause)?;
+        self.socket.write_all(&script.greeting(0)).map_err(cause)?;
         while self.digest()? != Some(last_id) {
             self.receive().map_err(cause)?;
         }
@@ -111,6 +117,31 @@ impl<'a> Publisher<'a> {
         self.published
     }
 
+    /// Subscribers that one publication reaches, on average.
+    fn reach(&self) -> u64 {
+        let (channels, each) = self.channels;
+        self.board.audience() * each / channels
+    }
+
+    /// So many publications of this run were sent before, and those who are here have them.
+    pub(super) fn go_on_from(&mut self, published: u32) {
+        self.published = published;
+    }
+
+    /// Publishes so many, one after the other, and waits until the server has answered the last.
+    ///
+    /// # Errors
+    /// As [`Publisher::on_schedule`].
+    pub(super) fn publish_surely(&mut self, count: u32) -> Result<(), String> {
+        let cause = |e: io::Error| dial::cause("publish", &e);
+        self.publish(count, |_| 0)?;
+        self.socket.set_nonblocking(false).map_err(cause)?;
+        while self.digest().map_err(|cause| format!("publish: {cause}"))? != Some(self.published + 2) {
+            self.receive().map_err(cause)?;
+        }
+        self.socket.set_nonblocking(true).map_err(cause)
+    }
+
     /// Publications sent so far.
     pub(super) fn published(&self) -> u32 {
         self.published
@@ -118,7 +149,7 @@ impl<'a> Publisher<'a> {
 
     /// Deliveries that are still to come, as far as all subscribers stay.
     pub(super) fn outstanding(&self) -> u64 {
-        (u64::from(self.published) * self.board.audience()).saturating_sub(self.board.delivered())
+        (u64::from(self.published) * self.reach()).saturating_sub(self.board.delivered())
     }
 
     /// Publishes `count` times, `rate` per second.
@@ -166,7 +197,7 @@ impl<'a> Publisher<'a> {
             if now_ns >= until_ns || self.published >= last {
                 return Ok(());
             }
-            let audience = self.board.audience();
+            let audience = self.reach();
             if audience == 0 {
                 return Err("publisher: nobody is subscribed".to_owned());
             }
@@ -191,7 +222,7 @@ impl<'a> Publisher<'a> {
         let mut left = self.outstanding();
         let mut moved_at_ns = self.board.clock.now_ns();
         while left > 0 {
-            self.wait_for(u64::from(self.published) * self.board.audience());
+            self.wait_for(u64::from(self.published) * self.reach());
             self.listen()?;
             self.report(progress);
             let now_ns = self.board.clock.now_ns();

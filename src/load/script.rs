@@ -2,10 +2,13 @@
 //!
 //! Invariant: immutable and shared by all threads; a connection keeps nothing of it. Left out: the conversation.
 
+use std::borrow::Cow;
+
 use super::args::Target;
 use super::dial::{self, Upgrade};
 use super::frames;
-use super::publication::json_string;
+use super::publication::{DATA_BYTES_MIN, Spread, json_string};
+use super::tokens::Tokens;
 
 /// The path under which a Centrifuge server is expected.
 pub(super) const CENTRIFUGE_PATH: &str = "/connection/websocket";
@@ -21,14 +24,39 @@ pub(super) enum Manner {
     Centrifuge { last_id: u32 },
 }
 
+/// What a connection subscribes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subscriptions {
+    None,
+    One {
+        channel: String,
+        /// Whether it says that it can recover.
+        recoverable: bool,
+    },
+    Several(Spread),
+}
+
+/// Where a stream was when somebody subscribed to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) offset: u64,
+    pub(super) epoch: String,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     pub(super) target: Target,
     pub(super) manner: Manner,
     pub(super) request: Vec<u8>,
     pub(super) upgrade: Upgrade,
-    /// Sent after the handshake.
-    pub(super) greeting: Vec<u8>,
+    /// Sent after the handshake by everyone, where all say the same.
+    greeting: Vec<u8>,
+    subscriptions: Subscriptions,
+    tokens: Tokens,
+    /// With which number connections begin: their source addresses follow from it.
+    pub(super) first: usize,
+    /// The masked frame that is sent when everybody is connected; its reply opens the connection.
+    pub(super) encore: Option<Vec<u8>>,
     /// The masked frame that answers a heartbeat.
     pub(super) heartbeat: Vec<u8>,
     pub(super) data_bytes: usize,
@@ -37,28 +65,149 @@ pub(super) struct Script {
 impl Script {
     /// For connections to `target`; with a channel they subscribe to it.
     pub(super) fn new(target: Target, tcp: bool, channel: Option<&str>, data_bytes: usize) -> Self {
-        let centrifuge = channel.is_some() || target.path.ends_with(CENTRIFUGE_PATH);
+        let subscriptions = channel.map_or(Subscriptions::None, |channel| Subscriptions::One {
+            channel: channel.to_owned(),
+            recoverable: false,
+        });
+        Self::of(target, tcp, subscriptions, Tokens::None, data_bytes)
+    }
+
+    /// The same with other subscriptions, and tokens.
+    pub(super) fn of(
+        target: Target,
+        tcp: bool,
+        subscriptions: Subscriptions,
+        tokens: Tokens,
+        data_bytes: usize,
+    ) -> Self {
+        let centrifuge = subscriptions != Subscriptions::None || target.path.ends_with(CENTRIFUGE_PATH);
         let manner = match (tcp, centrifuge) {
             (true, _) => Manner::Tcp,
             (false, false) => Manner::Raw,
-            (false, true) => Manner::Centrifuge { last_id: 1 + u32::from(channel.is_some()) },
+            (false, true) => Manner::Centrifuge { last_id: 1 + subscriptions.count() },
         };
-        let mut commands = String::from("{\"id\":1,\"connect\":{}}");
-        if let Some(channel) = channel {
-            commands += &format!("\n{{\"id\":2,\"subscribe\":{{\"channel\":{}}}}}", json_string(channel));
-        }
-        let (mut greeting, mut heartbeat) = (Vec::new(), Vec::new());
-        frames::push_masked(&mut greeting, frames::TEXT, commands.as_bytes());
+        let mut heartbeat = Vec::new();
         frames::push_masked(&mut heartbeat, frames::TEXT, b"{}");
         let request = dial::request(&target);
-        Self { target, manner, request, upgrade: Upgrade::new(), greeting, heartbeat, data_bytes }
+        let mut script = Self {
+            target,
+            manner,
+            request,
+            upgrade: Upgrade::new(),
+            greeting: Vec::new(),
+            subscriptions,
+            tokens,
+            first: 0,
+            encore: None,
+            heartbeat,
+            data_bytes,
+        };
+        if script.is_the_same_for_all() {
+            script.greeting = script.commands(0);
+        }
+        script
+    }
+
+    fn is_the_same_for_all(&self) -> bool {
+        matches!(self.tokens, Tokens::None) && !matches!(self.subscriptions, Subscriptions::Several(_))
+    }
+
+    /// The masked frame that connection `number` sends after the handshake.
+    pub(super) fn greeting(&self, number: usize) -> Cow<'_, [u8]> {
+        if self.is_the_same_for_all() {
+            Cow::Borrowed(&self.greeting)
+        } else {
+            Cow::Owned(self.commands(number))
+        }
+    }
+
+    fn commands(&self, number: usize) -> Vec<u8> {
+        let token = self.tokens.of(number).map_or_else(String::new, |token| format!("\"token\":\"{token}\""));
+        let mut commands = format!("{{\"id\":1,\"connect\":{{{token}}}}}");
+        match &self.subscriptions {
+            Subscriptions::None => {}
+            Subscriptions::One { channel, recoverable } => {
+                commands += &subscribe(2, channel, if *recoverable { ",\"recoverable\":true" } else { "" });
+            }
+            Subscriptions::Several(spread) => {
+                for (id, channel) in (2..).zip(spread.channels_of(number)) {
+                    commands += &subscribe(id, &spread.name(channel), "");
+                }
+            }
+        }
+        let mut out = Vec::new();
+        frames::push_masked(&mut out, frames::TEXT, commands.as_bytes());
+        out
+    }
+
+    /// The spread of publications over channels, if there are several.
+    pub(super) fn spread(&self) -> Option<&Spread> {
+        match &self.subscriptions {
+            Subscriptions::Several(spread) => Some(spread),
+            Subscriptions::None | Subscriptions::One { .. } => None,
+        }
+    }
+
+    /// The same for connections that come back, with numbers from `first` on: they wait for each other, and then recover the channel from there.
+    pub(super) fn returning(&self, channel: &str, from: &Position, first: usize) -> Self {
+        let (channel, epoch) = (json_string(channel), json_string(&from.epoch));
+        let command = format!(
+            "{{\"id\":2,\"subscribe\":{{\"channel\":{channel},\"recoverable\":true,\"recover\":true,\"offset\":{},\"epoch\":{epoch}}}}}",
+            from.offset
+        );
+        let mut encore = Vec::new();
+        frames::push_masked(&mut encore, frames::TEXT, command.as_bytes());
+        let script =
+            Self::of(self.target.clone(), false, Subscriptions::None, self.tokens.clone(), self.data_bytes);
+        Self { manner: Manner::Centrifuge { last_id: 2 }, first, encore: Some(encore), ..script }
+    }
+
+    /// Whether these bytes, which follow the handshake, hold the reply that opens the connection.
+    ///
+    /// # Errors
+    /// What else they hold, as the kind under which the failure is counted.
+    pub(super) fn is_opened_by(&self, bytes: &[u8]) -> Result<bool, String> {
+        let Manner::Centrifuge { last_id } = self.manner else { return Ok(true) };
+        let mut rest = bytes;
+        while let Some(head) = frames::header(rest).map_err(|broken| broken.cause().to_owned())? {
+            let Some(payload) = rest[head.head_bytes..].get(..head.payload_bytes) else { break };
+            rest = &rest[head.head_bytes + payload.len()..];
+            match head.opcode {
+                frames::CLOSE => return Err(close_cause(payload)),
+                frames::TEXT | frames::BINARY => {
+                    for line in payload.split(|&byte| byte == b'\n') {
+                        if reply_id(line)? == last_id {
+                            return Ok(true);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(false)
     }
 
     /// The same without a channel: how the publisher connects.
     pub(super) fn of_publisher(&self) -> Self {
         let tcp = self.manner == Manner::Tcp;
-        Self::new(self.target.clone(), tcp, None, self.data_bytes)
+        let (none, tokens) = (Subscriptions::None, self.tokens.clone());
+        Self::of(self.target.clone(), tcp, none, tokens, self.data_bytes)
     }
+}
+
+impl Subscriptions {
+    fn count(&self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::One { .. } => 1,
+            Self::Several(spread) => spread.each,
+        }
+    }
+}
+
+/// A subscribe command behind others.
+fn subscribe(id: u32, channel: &str, more: &str) -> String {
+    format!("\n{{\"id\":{id},\"subscribe\":{{\"channel\":{}{more}}}}}", json_string(channel))
 }
 
 /// A reply, as far as it matters whether it is one and good.
@@ -67,6 +216,51 @@ struct Reply {
     #[serde(default)]
     id: u32,
     error: Option<ReplyError>,
+    subscribe: Option<Subscribed>,
+}
+
+/// What a subscribe reply says of the stream.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Subscribed {
+    offset: u64,
+    epoch: String,
+    recovered: bool,
+    publications: Vec<Recovered>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Recovered {
+    offset: u64,
+    data: String,
+}
+
+impl Subscribed {
+    /// Where the stream was.
+    pub(super) fn position(&self) -> Option<Position> {
+        (!self.epoch.is_empty()).then(|| Position { offset: self.offset, epoch: self.epoch.clone() })
+    }
+
+    /// How many publications were recovered: all of this run, from the first on, each once and in order.
+    ///
+    /// # Errors
+    /// What is wrong with them, as the kind under which the failure is counted.
+    pub(super) fn recovered(&self) -> Result<u32, String> {
+        if !self.recovered {
+            return Err("recovery: refused".to_owned());
+        }
+        let first = self.publications.first().map_or(0, |publication| publication.offset);
+        for (number, publication) in (0..).zip(&self.publications) {
+            let data = &publication.data;
+            let said =
+                data.get(2..DATA_BYTES_MIN - 2).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            if said != Some(number) || publication.offset != first + u64::from(number) {
+                return Err("recovery: a gap, a repetition or a disorder".to_owned());
+            }
+        }
+        u32::try_from(self.publications.len()).map_err(|_| "recovery: endless".to_owned())
+    }
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -77,16 +271,24 @@ struct ReplyError {
     message: String,
 }
 
+/// What a reply says of a subscription, with its id.
+///
+/// # Errors
+/// As [`reply_id`].
+pub(super) fn subscribed(line: &[u8]) -> Result<(u32, Subscribed), String> {
+    let reply: Reply = serde_json::from_slice(line).map_err(|_| "reply: not JSON as expected".to_owned())?;
+    match reply.error {
+        Some(error) => Err(format!("reply: error {} {}", error.code, error.message)),
+        None => Ok((reply.id, reply.subscribe.unwrap_or_default())),
+    }
+}
+
 /// The id of a reply, 0 for a push.
 ///
 /// # Errors
 /// The server's error, or that the line is no reply, as the kind under which the failure is counted.
 pub(super) fn reply_id(line: &[u8]) -> Result<u32, String> {
-    let reply: Reply = serde_json::from_slice(line).map_err(|_| "reply: not JSON as expected".to_owned())?;
-    match reply.error {
-        Some(error) => Err(format!("reply: error {} {}", error.code, error.message)),
-        None => Ok(reply.id),
-    }
+    subscribed(line).map(|(id, _)| id)
 }
 
 /// The kind under which a connection is counted that the server ended with a close frame.

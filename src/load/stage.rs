@@ -44,6 +44,8 @@ pub(super) struct Opened {
     pub(super) count: u64,
     failed: u64,
     seconds: f64,
+    /// Of those, from the moment when all were connected.
+    pub(super) encore_seconds: Option<f64>,
     before: Memory,
     after: Memory,
 }
@@ -133,6 +135,10 @@ impl Scene<'_> {
             if ready + failed >= opened.wanted || board.stopped() {
                 break;
             }
+            let waiting = board.sum(|lane| &lane.waiting);
+            if waiting > 0 && waiting + failed >= opened.wanted && board.released_at_ns().is_none() {
+                board.release();
+            }
             self.progress.tick(|| {
                 let rate = ready as f64 / clock::seconds(board.clock.now_ns()).max(0.001);
                 format!("{ready} of {} open, {failed} failed, {rate:.0}/s", opened.wanted)
@@ -144,6 +150,8 @@ impl Scene<'_> {
         self.opened.count = board.sum(|lane| &lane.ready);
         self.opened.failed = board.sum(|lane| &lane.failed);
         self.opened.seconds = clock::seconds(last_at_ns);
+        let since = |at_ns: u64| clock::seconds(last_at_ns.saturating_sub(at_ns));
+        self.opened.encore_seconds = board.released_at_ns().map(since);
         self.opened.after = Memory::read(&common.pid);
     }
 
@@ -171,6 +179,11 @@ impl Scene<'_> {
 }
 
 impl Opened {
+    /// From the first dial to the last connection ready.
+    pub(super) fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
     /// Puts what is known about opening into the report.
     pub(super) fn report(&self, report: &mut Report, findings: &Findings) {
         let per_connection = |before: Option<u64>, after: Option<u64>| {

@@ -7,7 +7,7 @@ use std::thread;
 
 use clap::FromArgMatches;
 
-use super::args::{Args, Scenario, Target};
+use super::args::{Args, Rpc, Scenario, Target};
 use super::audience::Findings;
 use super::board::Board;
 use super::frames;
@@ -43,14 +43,15 @@ struct Small {
     subscribers: Mutex<Vec<TcpStream>>,
     published: Mutex<u32>,
     answers: Mutex<Vec<String>>,
+    history: Mutex<Vec<(u32, serde_json::Value)>>,
 }
 
 impl Small {
     fn start(manners: Manners) -> (Arc<Self>, Target) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/connection/websocket", listener.local_addr().unwrap());
-        let (subscribers, published, answers) = Default::default();
-        let small = Arc::new(Self { manners, subscribers, published, answers });
+        let (subscribers, published, answers, history) = Default::default();
+        let small = Arc::new(Self { manners, subscribers, published, answers, history });
         let server = Arc::clone(&small);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -89,12 +90,32 @@ impl Small {
             reply(format!("{{\"id\":{id},\"error\":{{\"code\":103,\"message\":\"permission denied\"}}}}"));
         } else if command["subscribe"].is_object() {
             self.subscribers.lock().unwrap().push(raw.try_clone().unwrap());
-            reply(format!("{{\"id\":{id},\"subscribe\":{{}}}}"));
+            let subscribe = &command["subscribe"];
+            let stream =
+                if subscribe["recoverable"] == true { self.stream(subscribe) } else { String::new() };
+            reply(format!("{{\"id\":{id},\"subscribe\":{{{stream}}}}}"));
+        } else if command["rpc"].is_object() {
+            reply(format!("{{\"id\":{id},\"rpc\":{{\"data\":{}}}}}", command["rpc"]["data"]));
         } else if command["publish"].is_object() {
             self.publish(&command["publish"]["data"]);
             reply(format!("{{\"id\":{id},\"publish\":{{}}}}"));
         }
         raw.write_all(&frame).unwrap();
+    }
+
+    /// What a subscribe reply says of the stream, with what was missed.
+    fn stream(&self, subscribe: &serde_json::Value) -> String {
+        let mut fields =
+            serde_json::json!({"recoverable": true, "epoch": "e", "offset": *self.published.lock().unwrap()});
+        if subscribe["recover"] == true {
+            let since = subscribe["offset"].as_u64().unwrap();
+            let history = self.history.lock().unwrap();
+            let missed = history.iter().filter(|(offset, _)| u64::from(*offset) > since);
+            let missed = missed.map(|(offset, data)| serde_json::json!({"data": data, "offset": offset}));
+            fields["publications"] = missed.collect();
+            fields["recovered"] = (subscribe["epoch"] == "e").into();
+        }
+        fields.to_string().trim_matches(['{', '}']).to_owned()
     }
 
     fn publish(&self, data: &serde_json::Value) {
@@ -106,6 +127,7 @@ impl Small {
         if self.manners == Manners::Forgetful && *number == 10 {
             return;
         }
+        self.history.lock().unwrap().push((*number, data.clone()));
         if self.manners == Manners::Chatty {
             frames::push_unmasked(&mut frame, frames::PING, b"there?");
             let other = "{\"push\":{\"channel\":\"bench\",\"pub\":{\"data\":{\"a\":1}}}}";
@@ -123,8 +145,8 @@ impl Small {
             }
             let piece = if self.manners == Manners::Piecemeal { 3 } else { frame.len() };
             for bytes in frame.chunks(piece) {
-                subscriber.set_nodelay(true).unwrap();
-                subscriber.write_all(bytes).unwrap();
+                // Who has left hears nothing.
+                drop(subscriber.set_nodelay(true).and_then(|()| subscriber.write_all(bytes)));
             }
         }
     }
@@ -219,6 +241,9 @@ fn a_server_that_is_not_there_is_a_failure_of_each_connection() {
         let outcome = match args(&format!("{line} --url {url} --json")) {
             Scenario::Idle(args) => super::idle::run(&args),
             Scenario::Echo(args) => super::echo::run(&args),
+            Scenario::Rpc(args) => super::echo::call(&args),
+            Scenario::Publish(args) => super::echo::publish(&args),
+            Scenario::Recover(args) => super::recover::run(&args),
             Scenario::Fanout(_) | Scenario::Handshakes(_) => unreachable!(),
         };
         assert_eq!(outcome, Ok(false), "{line}");
@@ -264,6 +289,100 @@ fn echo_and_handshakes_run_against_an_echo_server() {
         };
         assert_eq!(super::handshakes::run(&args), Ok(true), "{line}");
     }
+}
+
+#[test]
+fn calls_and_publications_are_answered_and_what_is_denied_has_failed() {
+    let (_, target) = Small::start(Manners::Good);
+    for (line, is_good) in [
+        ("rpc --bytes 20", true),
+        ("rpc --bytes 70000 --threads 2 --token-secret s", true),
+        ("publish --connections 3", true),
+    ] {
+        let line = format!("{line} --seconds 0.2 --warmup 0 --json --url {}", target.url);
+        let outcome = match args(&line) {
+            Scenario::Rpc(args) => super::echo::call(&Rpc { connections: 3, ..args }),
+            Scenario::Publish(args) => super::echo::publish(&args),
+            other @ (Scenario::Idle(_)
+            | Scenario::Echo(_)
+            | Scenario::Recover(_)
+            | Scenario::Fanout(_)
+            | Scenario::Handshakes(_)) => panic!("{other:?}"),
+        };
+        assert_eq!(outcome, Ok(is_good), "{line}");
+    }
+    let Scenario::Rpc(args) = args("rpc --url ws://127.0.0.1:1/echo") else { unreachable!() };
+    assert!(matches!(super::echo::call(&args), Err(crew::Refusal::Arguments(_))));
+}
+
+#[test]
+fn the_server_api_is_asked_over_one_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/api/publish", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    let request = String::from_utf8_lossy(&buffer[..read]);
+                    assert!(request.starts_with("POST /api/publish HTTP/1.1\r\n"), "{request}");
+                    assert!(request.ends_with('}'), "{request}");
+                    let body = if request.contains("X-API-Key: k\r\n") {
+                        "{\"result\":{}}"
+                    } else {
+                        "{\"error\":1}"
+                    };
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                    stream.write_all((head + body).as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    for (key, is_good) in [(" --api-key k", true), ("", false)] {
+        let line = format!("publish --api{key} --connections 2 --seconds 0.2 --warmup 0 --json --url {url}");
+        let Scenario::Publish(args) = args(&line) else { unreachable!() };
+        assert_eq!(super::echo::publish(&args), Ok(is_good), "{line}");
+    }
+}
+
+#[test]
+fn who_comes_back_must_recover_everything() {
+    for (manners, is_good) in [(Manners::Good, true), (Manners::Piecemeal, true), (Manners::Forgetful, false)]
+    {
+        let (_, target) = Small::start(manners);
+        let line = format!(
+            "recover --connections 7 --threads 2 --missed 20 --more 2 --timeout 1 --json --url {}",
+            target.url
+        );
+        let Scenario::Recover(args) = args(&line) else { unreachable!() };
+        assert_eq!(super::recover::run(&args), Ok(is_good));
+    }
+}
+
+#[test]
+fn messages_on_schedule_are_as_many_as_were_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let (bytes_in, counted) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, bytes_in) = (stream.unwrap(), bytes_in.clone());
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    bytes_in.send(read).unwrap();
+                    stream.write_all(&buffer[..read]).unwrap();
+                }
+            });
+        }
+    });
+    let line = format!("echo --tcp --rate 100 --connections 2 --seconds 0.2 --warmup 0 --url {url} --json");
+    let Scenario::Echo(args) = args(&line) else { unreachable!() };
+    assert_eq!(super::echo::run(&args), Ok(true));
+    // 26 bytes each. However late the run ended, far from the tens of thousands that a closed loop has.
+    let messages = counted.try_iter().sum::<usize>() / 26;
+    assert!((1..10_000).contains(&messages), "{messages}");
 }
 
 #[test]

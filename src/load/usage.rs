@@ -33,6 +33,12 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// The beginning of the run of `board`, when the server had used so much.
+    pub(super) fn beginning(server: Option<Cpu>, board: &Board) -> Self {
+        let generator = vec![0; board.lanes.len()];
+        Self { at_ns: 0, server, generator, messages: 0, bytes: 0, ready: 0 }
+    }
+
     /// # Errors
     /// A sentence, when the server's process cannot be read.
     pub(super) fn take(board: &Board, pids: &[u32]) -> Result<Self, String> {

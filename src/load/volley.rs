@@ -1,7 +1,8 @@
 //! One thread's players: connections that send messages, wait for their echoes, and send as many again.
 //!
 //! The invariant: each has exactly the asked number of messages under way, so the load is closed: a slow server
-//! is asked less. Left out: what an echo must look like.
+//! is asked less. On a schedule it is open: messages are sent when they are due, one connection after the other, and
+//! latency counts from then. Left out: what an echo must look like.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,11 +21,16 @@ use super::script::{Manner, Script};
 const EVENTS_PER_WAIT: usize = 1024;
 const BUFFER_BYTES: usize = 256 << 10;
 const WAIT: Duration = Duration::from_millis(20);
+/// On schedule it naps: waiting for events has milliseconds for a unit, and spinning would take the core from others. With
+/// the kernel's slack, what is due may be sent, and what arrived be seen, about 0.1 ms late.
+const NAP: Duration = Duration::from_micros(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
     Upgrading,
+    /// The first commands are sent.
+    Joining,
     Playing,
     Gone,
 }
@@ -33,11 +39,20 @@ struct Player {
     socket: TcpStream,
     phase: Phase,
     dialled_at_ns: u64,
-    /// The handshake's answer, while it is incomplete.
+    /// The handshake's answer, or the first replies, while they are incomplete.
     head: Vec<u8>,
     sent_bytes: u64,
     due_bytes: usize,
     echoes: Echoes,
+}
+
+/// When messages are sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Messages that each connection has under way: exactly so many, or at most where there is a rate.
+    pub(super) in_flight: usize,
+    /// Messages per second of this thread.
+    pub(super) rate: Option<f64>,
 }
 
 /// What one thread brings home.
@@ -53,7 +68,11 @@ pub(super) struct Volley<'a> {
     board: &'a Board,
     lane: &'a Lane,
     ring: &'a Ring,
-    in_flight: usize,
+    pace: Pace,
+    /// Since when messages are due on schedule, and how many were.
+    scheduled: (Option<u64>, u64),
+    /// Number of its first connection.
+    first: usize,
     poll: Poll,
     players: Vec<Player>,
     /// When each message under way was sent: `in_flight` moments per player.
@@ -70,14 +89,16 @@ impl<'a> Volley<'a> {
         board: &'a Board,
         lane: &'a Lane,
         ring: &'a Ring,
-        in_flight: usize,
+        pace: Pace,
     ) -> io::Result<Self> {
         Ok(Self {
             script,
             board,
             lane,
             ring,
-            in_flight,
+            pace,
+            scheduled: (None, 0),
+            first: 0,
             poll: Poll::new()?,
             players: Vec::new(),
             sent_at_ns: Vec::new(),
@@ -95,15 +116,22 @@ impl<'a> Volley<'a> {
     /// # Errors
     /// What the poller says.
     pub(super) fn run(mut self, share: Share, timeout_ns: u64) -> io::Result<Findings> {
+        self.first = share.first;
         for n in share.first..share.first + share.count {
             self.dial(n)?;
         }
         let give_up_at_ns = self.board.clock.now_ns().saturating_add(timeout_ns);
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
         while !self.board.stopped() {
-            match self.poll.poll(&mut events, Some(WAIT)) {
+            self.keep_schedule(share.count);
+            let on_schedule = self.scheduled.0.is_some();
+            let wait = if on_schedule { Duration::ZERO } else { WAIT };
+            match self.poll.poll(&mut events, Some(wait)) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
+            }
+            if on_schedule && events.is_empty() {
+                self.board.clock.sleep_for(NAP);
             }
             for event in &events {
                 let index = event.token().0;
@@ -114,13 +142,51 @@ impl<'a> Volley<'a> {
             let opened = self.lane.ready.value() + self.lane.failed.value();
             if opened < share.count as u64 && self.board.clock.now_ns() > give_up_at_ns {
                 for index in 0..self.players.len() {
-                    if matches!(self.players[index].phase, Phase::Connecting | Phase::Upgrading) {
+                    if matches!(
+                        self.players[index].phase,
+                        Phase::Connecting | Phase::Upgrading | Phase::Joining
+                    ) {
                         self.end(index, "handshake: timed out".to_owned());
                     }
                 }
             }
         }
         Ok(self.findings)
+    }
+
+    /// Sends what is due by now, once all are there.
+    fn keep_schedule(&mut self, count: usize) {
+        let Some(rate) = self.pace.rate else { return };
+        if self.lane.ready.value() + self.lane.failed.value() < count as u64 {
+            return;
+        }
+        let now_ns = self.board.clock.now_ns();
+        let started_at_ns = *self.scheduled.0.get_or_insert(now_ns);
+        loop {
+            let due_at_ns = started_at_ns + super::clock::ns(self.scheduled.1 as f64 / rate);
+            if due_at_ns > now_ns {
+                return;
+            }
+            let index = usize::try_from(self.scheduled.1 % self.players.len().max(1) as u64).unwrap_or(0);
+            let Some(player) = self.players.get_mut(index).filter(|player| player.phase == Phase::Playing)
+            else {
+                self.scheduled.1 += 1;
+                continue;
+            };
+            let in_flight = self.pace.in_flight as u64;
+            let begun = (player.sent_bytes + player.due_bytes as u64) / self.ring.frame_bytes() as u64;
+            if begun - player.echoes.count >= in_flight {
+                // As much as may be is under way; it stays due.
+                return;
+            }
+            let slot = usize::try_from(begun % in_flight).unwrap_or(0);
+            self.sent_at_ns[index * self.pace.in_flight + slot] = due_at_ns;
+            player.due_bytes += self.ring.frame_bytes();
+            self.scheduled.1 += 1;
+            if let Err(cause) = self.send(index) {
+                self.end(index, cause);
+            }
+        }
     }
 
     fn dial(&mut self, n: usize) -> io::Result<()> {
@@ -145,7 +211,7 @@ impl<'a> Volley<'a> {
             due_bytes: 0,
             echoes: Echoes::default(),
         });
-        self.sent_at_ns.resize(self.players.len() * self.in_flight, 0);
+        self.sent_at_ns.resize(self.players.len() * self.pace.in_flight, 0);
         Ok(())
     }
 
@@ -165,7 +231,7 @@ impl<'a> Volley<'a> {
                 let sent = player.socket.write(&self.script.request);
                 return sent.map(drop).map_err(|e| dial::cause("connect", &e));
             }
-            Phase::Upgrading | Phase::Playing => {}
+            Phase::Upgrading | Phase::Joining | Phase::Playing => {}
         }
         if readable {
             self.read(index, to_the_end)?;
@@ -178,8 +244,11 @@ impl<'a> Volley<'a> {
         let now_ns = self.board.clock.now_ns();
         let player = &mut self.players[index];
         player.phase = Phase::Playing;
-        player.due_bytes = self.in_flight * self.ring.frame_bytes();
-        self.sent_at_ns[index * self.in_flight..][..self.in_flight].fill(now_ns);
+        let in_flight = self.pace.in_flight;
+        if self.pace.rate.is_none() {
+            player.due_bytes = in_flight * self.ring.frame_bytes();
+        }
+        self.sent_at_ns[index * in_flight..][..in_flight].fill(now_ns);
         self.findings.opening.record(now_ns - player.dialled_at_ns);
         self.lane.ready.add(1);
         self.lane.ready_at_ns.set(now_ns);
@@ -207,15 +276,10 @@ impl<'a> Volley<'a> {
     }
 
     fn hear(&mut self, index: usize, bytes: &[u8]) -> Result<(), String> {
-        let player = &mut self.players[index];
-        if player.phase == Phase::Upgrading {
-            player.head.extend_from_slice(bytes);
-            if self.script.upgrade.check(&player.head)?.is_some() {
-                player.head = Vec::new();
-                return self.ready(index);
-            }
-            return Ok(());
+        if self.players[index].phase != Phase::Playing {
+            return self.shake_hands(index, bytes);
         }
+        let player = &mut self.players[index];
         let before = player.echoes.count;
         let heard = player.echoes.hear(self.ring, bytes)?;
         self.lane.bytes.add(bytes.len() as u64);
@@ -225,15 +289,41 @@ impl<'a> Volley<'a> {
         self.lane.messages.add(heard);
         let now_ns = self.board.clock.now_ns();
         let recording = self.board.recording.load(Relaxed);
-        let moments = &mut self.sent_at_ns[index * self.in_flight..][..self.in_flight];
-        let mut slot = usize::try_from(before % self.in_flight as u64).unwrap_or(0);
+        let in_flight = self.pace.in_flight;
+        let moments = &mut self.sent_at_ns[index * in_flight..][..in_flight];
+        let mut slot = usize::try_from(before % in_flight as u64).unwrap_or(0);
         for _ in 0..heard {
             if recording {
-                self.findings.echoes.record(now_ns - moments[slot]);
+                self.findings.echoes.record(now_ns.saturating_sub(moments[slot]));
             }
-            moments[slot] = now_ns;
-            slot = if slot + 1 == self.in_flight { 0 } else { slot + 1 };
-            player.due_bytes += self.ring.frame_bytes();
+            if self.pace.rate.is_none() {
+                moments[slot] = now_ns;
+                player.due_bytes += self.ring.frame_bytes();
+            }
+            slot = if slot + 1 == in_flight { 0 } else { slot + 1 };
+        }
+        Ok(())
+    }
+
+    /// Bytes that come before the first answer.
+    fn shake_hands(&mut self, index: usize, bytes: &[u8]) -> Result<(), String> {
+        let player = &mut self.players[index];
+        player.head.extend_from_slice(bytes);
+        if player.phase == Phase::Upgrading {
+            let Some(head_bytes) = self.script.upgrade.check(&player.head)? else { return Ok(()) };
+            player.head.drain(..head_bytes);
+            if self.script.manner == Manner::Raw {
+                player.head = Vec::new();
+                return self.ready(index);
+            }
+            player.phase = Phase::Joining;
+            let number = self.first + index;
+            let sent = player.socket.write(&self.script.greeting(number));
+            sent.map_err(|e| dial::cause("send", &e))?;
+        }
+        if self.script.is_opened_by(&player.head)? {
+            player.head = Vec::new();
+            return self.ready(index);
         }
         Ok(())
     }
@@ -264,7 +354,7 @@ impl<'a> Volley<'a> {
         let player = &mut self.players[index];
         match player.phase {
             Phase::Gone => return,
-            Phase::Connecting | Phase::Upgrading => {
+            Phase::Connecting | Phase::Upgrading | Phase::Joining => {
                 self.lane.failed.add(1);
                 self.findings.failures.add(cause, 1);
             }

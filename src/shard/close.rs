@@ -36,6 +36,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let peer_said_goodbye = matches!(reason, CloseReason::Peer(_));
         conn.stage = if peer_said_goodbye { Stage::LastWords } else { Stage::Linger };
         let session = std::mem::replace(&mut conn.session, Session::Ended);
+        let kept_count = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
+        let kept_count = kept_count.map(|connecting| connecting.queued_before);
         conn.is_corked = false;
         self.budget.release(std::mem::take(&mut conn.held_bytes) as usize);
         self.count_ending(&reason, !session.is_head());
@@ -47,11 +49,30 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.out.clear();
             self.grave(key);
         } else {
+            match (&reason, kept_count) {
+                // What waits for the connect reply is not told without it.
+                (_, Some(count)) => self.cut(key, count),
+                (CloseReason::Slow | CloseReason::Budget, None) => self.cut(key, 0),
+                _ => {}
+            }
             self.last_words(key, &reason, &session);
         }
         if let Session::Raw(raw) = session {
             let client = ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() };
             self.handler.closed(raw.into_state(), client, &reason);
+        }
+    }
+
+    /// Takes back what waits in the outbox, but for its first segments, and with it what is said behind that: a client
+    /// must not get what comes after something that it does not get.
+    fn cut(&mut self, key: Key, kept_count: usize) {
+        let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
+        let before = outbox.bytes();
+        outbox.cut(kept_count);
+        let cut = before - outbox.bytes();
+        if cut > 0 {
+            self.out.clear();
+            self.counters.outbox_bytes.sub(cut as u64);
         }
     }
 
@@ -63,13 +84,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (true, CloseReason::Shutdown) => UNAVAILABLE.write(&mut self.out),
             (true, _) => {}
             (false, _) => session.goodbye(reason, &mut self.out),
-        }
-        if matches!(reason, CloseReason::Slow | CloseReason::Budget)
-            && let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut())
-        {
-            let before = outbox.bytes();
-            outbox.cut();
-            self.counters.outbox_bytes.sub((before - outbox.bytes()) as u64);
         }
         self.set_due(key, self.timeouts.linger_ms);
         self.queue_out(key);
@@ -166,7 +180,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// # Panics
     /// When it does not: a bug of ours.
     pub fn check_invariants(&self) {
-        let mut subscriptions = 0;
+        self.home.check_invariants();
+        let (mut subscriptions, mut outbox_bytes) = (0, 0);
         for (key, conn) in self.conns.iter() {
             let Conn { outbox, is_dirty, is_writable_armed, subs, stage, .. } = conn;
             if outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
@@ -174,6 +189,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     *is_dirty || *is_writable_armed || conn.is_corked,
                     "queued means dirty, or waiting for room: {key:?}"
                 );
+            }
+            outbox_bytes += conn.outbox_bytes() as u64;
+            let client = conn.client.as_ref();
+            let is_connecting = client.is_some_and(|client| client.connecting.is_some());
+            assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
+            for detail in client.iter().flat_map(|client| &client.details) {
+                assert!(conn.slot_of(detail.channel).is_some(), "details of a subscription: {key:?}");
             }
             assert_ne!(*stage, Stage::Buried, "the dead are freed at the end of the turn");
             assert!(*stage == Stage::Open || subs.is_empty(), "who is closed has left its channels");
@@ -189,6 +211,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         assert_eq!(self.counters.subscriptions.value(), subscriptions);
+        assert_eq!(self.counters.outbox_bytes.value(), outbox_bytes);
         assert_eq!(self.counters.connections.value(), self.conns.len() as u64);
         assert_eq!(self.wheel.len(), self.conns.len(), "one deadline each, and none without a connection");
     }

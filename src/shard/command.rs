@@ -117,6 +117,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
         info
     }
 
+    /// The options of a channel that a client names; an error that says what is wrong with the name.
+    pub(super) fn options_for_client(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
+        let options = self.options(channel)?;
+        if self.namespaces.takes_name(channel, &options) { Ok(options) } else { Err(Error::BAD_REQUEST) }
+    }
+
     fn is_within_rates(&mut self, key: Key, request: &Request<'_>) -> bool {
         if self.rates == Rates::default() {
             return true;
@@ -188,7 +194,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn publish_command(&mut self, key: Key, id: u32, channel: &str, data: Cow<'static, [u8]>) {
-        let options = match self.options(channel) {
+        let options = match self.options_for_client(channel) {
             Ok(options) => options,
             Err(error) => return self.fail(key, id, &error),
         };
@@ -234,7 +240,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Asks a channel's home, if the client may.
     fn ask_home(&mut self, key: Key, id: u32, channel: &str, ability: Ability, question: home::Question) {
-        let options = match self.options(channel) {
+        let options = match self.options_for_client(channel) {
             Ok(options) => options,
             Err(error) => return self.fail(key, id, &error),
         };

@@ -166,7 +166,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.drop_pending(key, id, slot);
                 self.fail(key, request, &Error::UNRECOVERABLE_POSITION);
             }
-            (Ok(joined), Some(mut ticket)) => {
+            (Ok(mut joined), Some(mut ticket)) => {
+                if let Some(filter) = ticket.filter.as_deref() {
+                    // What it missed is held to what it asked for, as is what comes.
+                    joined.publications.retain(|missed| filter.matches(&missed.tags));
+                }
                 self.activate(key, id, slot, &joined, Some(&mut ticket));
                 self.welcome(key, id, request, joined, ticket);
             }
@@ -247,6 +251,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     channel: id,
                     info: ticket.info.take(),
                     expire_at_s: ticket.expire_at_s,
+                    refreshes_by_hook: ticket.refreshes_by_hook,
+                    is_refreshing: false,
                     filter: ticket.filter.take(),
                     is_server_side,
                 });
@@ -293,7 +299,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn end_by_server(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(slot) = self.local.channel_id(channel).and_then(|id| conn.slot_of(id)) else { return };
+        let state = conn.subs[slot].state();
         self.end_subscription(key, slot);
+        if let SubState::Pending(request) = state
+            && request != 0
+        {
+            // It waits for an answer; that it has ended since is told next.
+            let answer = Answer::Subscribe(SubscribeResult::default());
+            self.answer(key, |session, _, cx| session.answer(request, &answer, cx));
+        }
         self.answer(key, |session, _, cx| {
             session.push(ChannelRef::Name(channel), &Push::Unsubscribe { code, reason }, cx);
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::mailbox::{Cause, Ticket};
-use super::outside::{Grant, Overrides};
+use super::outside::{Grant, Hook, Overrides};
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
@@ -49,10 +49,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             positioned && options.allows_fossil_delta && ask.delta == "fossil" && ask.filter.is_none();
         let in_presence = presence.unwrap_or(options.presence);
         let tells_join = join_leave.unwrap_or(options.join_leave);
-        let is_uni = matches!(
-            self.conns.entry(key).map(|conn| &conn.session),
-            Some(Session::Centrifuge(session)) if session.transport().is_uni()
-        );
+        let is_uni = self.is_uni(key);
         let hears_joins = options.join_leave
             && (force_push_join_leave.unwrap_or(options.force_push_join_leave) || ask.join_leave);
         let own = (!chan_info.is_empty()).then(|| {
@@ -84,9 +81,21 @@ impl<N: Net, H: Handler> Shard<N, H> {
             filter: ask.filter,
             info: own,
             expire_at_s,
+            refreshes_by_hook: cause == Cause::Command
+                && ask.token.is_empty()
+                && options.sub_refresh_proxy_enabled
+                && self.outside.has_hook(Hook::SubRefresh),
             data,
         };
         Ok((Box::new(joining), Box::new(ticket)))
+    }
+
+    /// Whether the client sends no commands.
+    fn is_uni(&self, key: Key) -> bool {
+        matches!(
+            self.conns.entry(key).map(|conn| &conn.session),
+            Some(Session::Centrifuge(session)) if session.transport().is_uni()
+        )
     }
 
     /// Enters a client into a channel that the server subscribes it to; whether a home was asked.

@@ -91,7 +91,7 @@ const SCENARIOS = {
     const peers = [await connected(transport), await connected(transport)];
     const tagsFilter = { key: "parity", cmp: "eq", val: "even" };
     const [even, deltas] = [await peers[0].subscribe(channel, { tagsFilter }), await peers[1].subscribe(channel, { delta: "fossil" })];
-    const values = numbers(1, 40).map((n) => ({ n, always: "the same long text, ".repeat(10) }));
+    const values = numbers(1, 40).map((n) => ({ n, always: "the same text, ".repeat(5) }));
     const send = (data) =>
       server.api("publish", { channel, data, delta: true, tags: { parity: data.n % 2 ? "odd" : "even" } });
     for (const value of values.slice(0, 10)) await send(value);

@@ -26,6 +26,7 @@ class Server:
 
     def __init__(self, *flags, config=""):
         self.port, control = free_port(), free_port()
+        self.listeners = [self.port, control] if config else [self.port]
         self.api = f"http://127.0.0.1:{control}/api"
         self.echo = f"ws://127.0.0.1:{self.port}/echo"
         self.channels = f"ws://127.0.0.1:{self.port}/connection/websocket"
@@ -44,7 +45,8 @@ class Server:
         end = time.monotonic() + 10
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
+                for port in self.listeners:
+                    socket.create_connection(("127.0.0.1", port)).close()
                 return self
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > end:

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::streams::Streams;
+
 /// Publisher, and the number of its publication in the channel.
 pub(crate) type PublicationId = (u32, u32);
 
@@ -42,6 +44,7 @@ pub(crate) struct Book {
     /// Everything that a client has seen in a channel, in whatever subscription.
     seen: BTreeSet<(u32, u32, PublicationId)>,
     pub(crate) deliveries: u64,
+    pub(crate) streams: Streams,
 }
 
 impl Book {

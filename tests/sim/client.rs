@@ -43,7 +43,7 @@ pub(crate) trait Conduct: std::fmt::Debug {
     /// The first bytes, said as soon as there is a connection.
     fn hello(&mut self, io: &mut Io);
     /// The handshake is done.
-    fn opened(&mut self, io: &mut Io);
+    fn opened(&mut self, io: &mut Io, book: &mut Book);
     /// A data message arrived.
     fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book);
     /// Time to do something.
@@ -55,6 +55,16 @@ pub(crate) trait Conduct: std::fmt::Debug {
     /// How it must end, and until when, counted from the first byte of its time.
     fn expect(&self) -> (Expect, Option<u64>) {
         (Expect::Life, None)
+    }
+    /// Everything has settled: ask for what can be compared now.
+    fn audit(&mut self, _: &mut Io) {}
+    /// Whether it seldom stays for long.
+    fn is_restless(&self) -> bool {
+        false
+    }
+    /// Whether the server may be told to close it with this code.
+    fn obeys(&self, _code: u16) -> bool {
+        false
     }
     /// The close code of a drain.
     fn drain_code(&self) -> u16;
@@ -128,10 +138,12 @@ impl Client {
         mut conduct: Box<dyn Conduct>,
         plan: &Plan,
     ) -> Self {
-        let exit = rng.chance(30).then(|| {
+        let (exit_percent, stay_us) =
+            if conduct.is_restless() { (85, plan.activity_us / 6) } else { (30, plan.activity_us) };
+        let exit = rng.chance(exit_percent).then(|| {
             let code = rng.pick(&[1000, 1001, 3999, 4000, 1005]);
             let exit = [Exit::Close(code), Exit::HalfClose, Exit::Leave, Exit::Reset];
-            (now_us + rng.range(0..=plan.activity_us), rng.pick(&exit))
+            (now_us + rng.range(0..=stay_us), rng.pick(&exit))
         });
         let mut io = Io { who, now_us, rng, out: Vec::new(), pings: VecDeque::new() };
         conduct.hello(&mut io);
@@ -298,7 +310,7 @@ impl Client {
             if status == 101 {
                 self.phase = Phase::Open;
                 self.opened_us = self.io.now_us;
-                self.conduct.opened(&mut self.io);
+                self.conduct.opened(&mut self.io, book);
             } else {
                 self.phase = Phase::Refused(status);
             }
@@ -386,7 +398,13 @@ impl Client {
             3012 => self.has_stalled || plan.jumps_far() || is_idle,
             3502 => self.has_stalled || plan.jumps_far(),
             _ if code == self.conduct.drain_code() => now.is_draining,
-            _ => self.did_exit == Some(Exit::Close(code)),
+            _ => self.did_exit == Some(Exit::Close(code)) || self.conduct.obeys(code),
+        }
+    }
+
+    pub(crate) fn audit(&mut self) {
+        if self.phase == Phase::Open && self.code.is_none() && self.did_exit.is_none() {
+            self.conduct.audit(&mut self.io);
         }
     }
 

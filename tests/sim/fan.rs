@@ -220,7 +220,7 @@ impl Conduct for Fan {
         io.out.extend(wire::upgrade(PATH));
     }
 
-    fn opened(&mut self, io: &mut Io) {
+    fn opened(&mut self, io: &mut Io, _: &mut Book) {
         if self.manner == Manner::Shy {
             return;
         }

@@ -15,13 +15,17 @@
 
 mod book;
 mod client;
+mod cut;
 mod fan;
 mod net;
+mod oracle;
 mod plan;
 mod raw;
 mod rng;
 mod rogue;
 mod run;
+mod soul;
+mod streams;
 mod wire;
 mod world;
 

@@ -1,6 +1,9 @@
 //! All parameters of one run, drawn from its seed: limits as small as they go, deadlines, buffers and faults.
 
+use std::sync::Arc;
+
 use throng::config::{Config, Limits, Timeouts};
+use throng::hub::options::{ChannelOptions, Namespaces};
 
 use crate::rng::Rng;
 
@@ -32,6 +35,32 @@ pub(crate) struct Faults {
     pub(crate) jump_us_max: u64,
 }
 
+impl Faults {
+    /// A world in which nothing goes wrong.
+    pub(crate) fn none(&self) -> Self {
+        Self { short_write: 0, cut_arrival: 0, stale: 0, partial_poll: 0, ..self.calmed() }
+    }
+
+    /// Only what goes wrong all the time.
+    pub(crate) fn calmed(&self) -> Self {
+        let &Self { short_write, cut_arrival, partial_poll, stale, .. } = self;
+        Self {
+            short_write,
+            cut_arrival,
+            partial_poll,
+            stale,
+            spurious: 0,
+            exhausted_accept: 0,
+            reset: 0,
+            stall: 0,
+            stall_us_max: 0,
+            skip_shard: 0,
+            jump: 0,
+            jump_us_max: 0,
+        }
+    }
+}
+
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -59,6 +88,88 @@ pub(crate) struct Plan {
     pub(crate) has_small_budget: bool,
     /// Homes take few channels.
     pub(crate) has_small_homes: bool,
+    pub(crate) history: HistoryPlan,
+}
+
+/// What the channels with history are like, who lives in them, and what goes on outside.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
+pub(crate) struct HistoryPlan {
+    pub(crate) souls: u32,
+    pub(crate) channels: u32,
+    pub(crate) size: usize,
+    pub(crate) ttl_ms: u64,
+    pub(crate) meta_ttl_ms: u64,
+    pub(crate) recovery_max: usize,
+    /// Publications may be gone by age; by want of room.
+    pub(crate) expires: bool,
+    pub(crate) evicts: bool,
+    /// Positions may be forgotten.
+    pub(crate) forgets: bool,
+    pub(crate) hooks_connect: bool,
+    pub(crate) hooks_subscribe: bool,
+    pub(crate) hooks_publish: bool,
+    pub(crate) has_orders: bool,
+    pub(crate) pad_bytes_max: usize,
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+impl HistoryPlan {
+    fn new(rng: &mut Rng, config: &mut Config, is_roomy: bool, has_small_homes: bool) -> Self {
+        let is_generous = rng.chance(50);
+        let draw =
+            |rng: &mut Rng, most: u64, others: &[u64]| if is_generous { most } else { rng.pick(others) };
+        let size = draw(rng, 100_000, &[1, 3, 10, 100, 100_000]) as usize;
+        let ttl_ms = draw(rng, HOUR_MS, &[300, 2000, HOUR_MS, HOUR_MS]);
+        let meta_ttl_ms = draw(rng, 24 * HOUR_MS, &[500, 5000, 24 * HOUR_MS]);
+        let recovery_max = draw(rng, u64::MAX, &[1, 10, 300, u64::MAX]);
+        if is_generous {
+            config.limits.history_bytes_max = 1 << 30;
+        }
+        if rng.chance(60) {
+            config.limits.join_leave_per_second_max = 1_000_000;
+        }
+        config.client.recovery_max_publication_limit =
+            if recovery_max == u64::MAX { 0 } else { recovery_max as usize };
+        let plan = Self {
+            souls: rng.range(2..=6) as u32,
+            channels: rng.range(1..=4) as u32,
+            size,
+            ttl_ms,
+            meta_ttl_ms,
+            recovery_max: recovery_max as usize,
+            expires: ttl_ms < HOUR_MS,
+            evicts: config.limits.history_bytes_max < 1 << 30,
+            forgets: meta_ttl_ms < HOUR_MS || has_small_homes,
+            hooks_connect: rng.chance(40),
+            hooks_subscribe: rng.chance(40),
+            hooks_publish: rng.chance(30),
+            has_orders: rng.chance(50),
+            pad_bytes_max: if is_roomy { rng.pick(&[0, 40, 1000]) } else { 0 },
+        };
+        config.namespaces = Arc::new(plan.namespaces(&config.namespaces));
+        plan
+    }
+
+    /// The channels of before, and `h:`.
+    fn namespaces(&self, others: &Namespaces) -> Namespaces {
+        let options = ChannelOptions {
+            presence: true,
+            join_leave: true,
+            force_push_join_leave: true,
+            history_size: self.size,
+            history_ttl_ms: self.ttl_ms,
+            history_meta_ttl_ms: self.meta_ttl_ms,
+            force_recovery: true,
+            subscribe_proxy_enabled: self.hooks_subscribe,
+            publish_proxy_enabled: self.hooks_publish,
+            ..ChannelOptions::clone(&others.without_namespace)
+        };
+        let mut namespaces = others.clone();
+        namespaces.named.insert("h".to_owned(), Arc::new(options));
+        namespaces
+    }
 }
 
 impl Plan {
@@ -79,8 +190,10 @@ impl Plan {
         let is_roomy = rng.chance(70);
         let capacity = if rng.chance(12) { (clients as usize / usize::from(shards)).max(2) } else { 200 };
         let faults = faults(rng, &timeouts);
-        let config = Config { shards: usize::from(shards), limits, timeouts, ..Config::default() };
+        let mut config = Config { shards: usize::from(shards), limits, timeouts, ..Config::default() };
+        let history = HistoryPlan::new(&mut rng.fork(), &mut config, is_roomy, has_small_homes);
         Self {
+            history,
             shards,
             clients,
             channels: rng.range(1..=5) as u32,

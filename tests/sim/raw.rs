@@ -28,13 +28,14 @@ pub(crate) struct House {
 #[derive(Debug)]
 pub(crate) struct Guest {
     is_echo: bool,
+    sends_back: bool,
 }
 
 impl Handler for House {
     type State = Guest;
 
     fn serves(&self, path: &str) -> bool {
-        matches!(path, "/echo" | "/room" | "/locked")
+        matches!(path, "/echo" | "/back" | "/room" | "/locked")
     }
 
     fn open(
@@ -48,7 +49,8 @@ impl Handler for House {
             return Err(Refusal::new(Status::Forbidden, "nobody comes in here"));
         }
         self.inside.fetch_add(1, Relaxed);
-        Ok(Guest { is_echo: request.path == "/echo" })
+        let sends_back = request.path == "/back";
+        Ok(Guest { is_echo: request.path == "/echo" || sends_back, sends_back })
     }
 
     fn message(
@@ -57,6 +59,10 @@ impl Handler for House {
         message: Message<'_>,
         peer: &mut Peer<'_, '_>,
     ) -> Result<(), CloseReason> {
+        if guest.sends_back {
+            peer.send_back(message);
+            return Ok(());
+        }
         if guest.is_echo {
             peer.send(message.kind, message.data);
             return Ok(());
@@ -108,10 +114,11 @@ impl Caller {
 
 impl Conduct for Caller {
     fn hello(&mut self, io: &mut Io) {
-        io.out.extend(wire::upgrade("/echo"));
+        let path = if io.rng.chance(50) { "/echo" } else { "/back" };
+        io.out.extend(wire::upgrade(path));
     }
 
-    fn opened(&mut self, _: &mut Io) {}
+    fn opened(&mut self, _: &mut Io, _: &mut Book) {}
 
     fn message(&mut self, frame: Frame, io: &mut Io, _: &mut Book) {
         let (opcode, payload) = self.expected.pop_front().expect("an echo of something");
@@ -211,7 +218,7 @@ impl Conduct for Guide {
         io.out.extend(wire::upgrade("/room"));
     }
 
-    fn opened(&mut self, _: &mut Io) {}
+    fn opened(&mut self, _: &mut Io, _: &mut Book) {}
 
     fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book) {
         let text = String::from_utf8(frame.payload).unwrap();

@@ -109,7 +109,7 @@ impl Conduct for Rogue {
         io.out.append(&mut self.hello);
     }
 
-    fn opened(&mut self, io: &mut Io) {
+    fn opened(&mut self, io: &mut Io, _: &mut Book) {
         io.out.append(&mut self.wrong);
     }
 

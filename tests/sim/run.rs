@@ -5,24 +5,30 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use throng::base::budget::Budget;
 use throng::base::counters::Counters;
+use throng::base::shared::Shared;
+use throng::hub::home::{Answer, Terms};
+use throng::hub::{DataKind, Publication, home_of};
 use throng::server;
-use throng::shard::mailbox::{Letter, Mailbox};
-use throng::shard::outside::Nobody;
+use throng::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
+use throng::shard::outside::{Grant, Outside};
 use throng::shard::{Parts, Secret, Shard, Turn};
 
 use crate::book::Book;
 use crate::client::{Circumstances, Client, Conduct};
 use crate::fan::{Fan, Manner};
 use crate::net::{SharedWorld, SimNet};
+use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::raw::{Caller, Guide, House};
 use crate::rng::Rng;
 use crate::rogue::Rogue;
+use crate::soul::{Body, SharedSoul, Soul};
+use crate::streams::{FIRST, Held, SERVER, name};
 use crate::world::World;
 
 /// What a run came to: a word mixed from all that happened, and how much of what.
@@ -35,8 +41,17 @@ pub(crate) struct Outcome {
 /// Far more than any run needs.
 const ROUNDS_MAX: u64 = 1_000_000;
 
+/// Connections in a row that come to nothing once the storm is over, until one stays away.
+const CALM_FAILURES_MAX: u32 = 4;
+
+/// Nothing that is under way takes longer to go on.
+const QUIET_US: u64 = 3000;
+
 /// Without any of these, over all seeds, a simulation would prove nothing.
-const TELLING: [&str; 10] = [
+const TELLING: [&str; 13] = [
+    "recoveries",
+    "recoveries_failed",
+    "joins_suppressed",
     "accept_pauses",
     "heartbeats_missed",
     "mailbox_pauses",
@@ -51,8 +66,9 @@ const TELLING: [&str; 10] = [
 
 /// See the module documentation.
 pub(crate) struct Run {
-    plan: Plan,
+    plan: Rc<Plan>,
     rng: Rng,
+    seed: u64,
     world: SharedWorld,
     /// Ended shards are gone.
     shards: Vec<Option<Shard<SimNet, House>>>,
@@ -63,6 +79,12 @@ pub(crate) struct Run {
     clients: Vec<Client>,
     /// When the clients that are still to come do, last first.
     arrivals_us: Vec<u64>,
+    souls: Vec<SharedSoul>,
+    oracle: Arc<Oracle>,
+    /// When the server's API is used next.
+    api_us: u64,
+    /// What homes answered to it: channel, number, answer.
+    api_answers: Arc<Mutex<Vec<(u32, u32, Answer)>>>,
     book: Book,
     rounds: u64,
     is_calm: bool,
@@ -71,7 +93,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(seed: u64) -> Self {
-        let plan = Plan::new(seed);
+        let plan = Rc::new(Plan::new(seed));
         if std::env::var_os("THRONG_TRACE").is_some() {
             println!("{plan:#?}");
         }
@@ -90,6 +112,7 @@ impl Run {
         let budget = Budget::new(plan.config.limits.queued_bytes_max);
         let publication_budget = Budget::new(plan.config.limits.queued_bytes_max / 4);
         let inside = Arc::new(AtomicI64::new(0));
+        let oracle = Arc::new(Oracle::new(&plan.history));
         let shards = (0..plan.shards)
             .map(|shard| {
                 let parts = Parts {
@@ -102,7 +125,7 @@ impl Run {
                     publication_budget: publication_budget.clone(),
                     seed,
                     namespaces: Arc::clone(&plan.config.namespaces),
-                    outside: Arc::new(Nobody),
+                    outside: Arc::clone(&oracle) as Arc<dyn Outside>,
                     secret: Secret::default(),
                     endpoints: server::endpoints(&plan.config, "node"),
                     unix_epoch_ms: 1_700_000_000_000,
@@ -114,7 +137,14 @@ impl Run {
         let begin_us = world.borrow().now_us;
         let mut arrivals_us = arrivals(&plan, &mut rng, begin_us);
         arrivals_us.sort_unstable_by(|a, b| b.cmp(a));
+        let soul = |id| Rc::new(RefCell::new(Soul::new(id, &mut rng, &plan)));
+        let souls = (0..plan.history.souls).map(soul).collect();
         Self {
+            souls,
+            oracle,
+            seed,
+            api_us: begin_us,
+            api_answers: Arc::default(),
             plan,
             rng,
             world,
@@ -147,8 +177,10 @@ impl Run {
         }
         self.book.check_complete();
         let (subscriptions, channels) = self.book.open_counts();
+        let subscriptions = subscriptions + self.check_streams();
         assert_eq!(self.sum("subscriptions"), subscriptions, "subscriptions, as the clients see it");
-        assert_eq!(self.sum("channels"), channels, "channels that a home holds, and that have subscribers");
+        assert!(self.sum("channels") >= channels, "channels that a home holds, and that have subscribers");
+        self.audit();
         let t = &self.plan.config.timeouts;
         let longest_ms =
             (t.ping_interval_ms + t.pong_timeout_ms).max(t.idle_ms).max(t.handshake_ms + t.connect_ms)
@@ -160,6 +192,30 @@ impl Run {
         self.drain();
         self.book.check_order();
         self.check_the_end()
+    }
+
+    /// Checks what those who come back have against what was published; returns how many subscriptions they hold.
+    fn check_streams(&mut self) -> u64 {
+        let hears_all = self.sum("joins_suppressed") == 0;
+        let souls: Vec<_> = self.souls.iter().map(|soul| soul.borrow()).collect();
+        let held: Vec<Held<'_>> = souls.iter().flat_map(|soul| soul.held()).collect();
+        self.book.streams.check_settled(&self.plan, &held, hears_all);
+        let contradictions = &self.book.streams.contradictions;
+        assert!(!hears_all || contradictions.is_empty(), "{contradictions:#?}");
+        held.len() as u64
+    }
+
+    /// Asks the homes what they think, and compares.
+    fn audit(&mut self) {
+        self.clients.iter_mut().for_each(Client::audit);
+        self.run_until_idle();
+        for client in &self.clients {
+            client.check_settled(&self.world.borrow(), self.plan.has_room());
+        }
+        let streams = &mut self.book.streams;
+        // Who goes meanwhile is missed by some and not by others.
+        assert!(streams.present.is_empty() || streams.differences.is_empty(), "{:#?}", streams.differences);
+        streams.present.clear();
     }
 
     fn now_us(&self) -> u64 {
@@ -174,10 +230,17 @@ impl Run {
         }
     }
 
+    /// Until nobody has done anything for a while: who waits for congestion to pass looks idle for a millisecond.
     fn run_until_idle(&mut self) {
         let end_us = self.now_us() + 120_000_000;
-        while self.round() {
+        let mut quiet_us = self.now_us() + QUIET_US;
+        while self.now_us() < quiet_us {
             assert!(self.now_us() < end_us, "the shards do not come to rest");
+            if self.round() {
+                quiet_us = self.now_us() + QUIET_US;
+            } else {
+                self.skip_to_next(quiet_us);
+            }
         }
     }
 
@@ -185,7 +248,7 @@ impl Run {
     fn round(&mut self) -> bool {
         self.rounds += 1;
         assert!(self.rounds < ROUNDS_MAX, "a shard spins");
-        let mut progress = self.arrive();
+        let mut progress = self.arrive() | self.come_back() | self.speak_from_outside();
         let shard_count = self.shards.len();
         let mut actors: Vec<usize> = (0..shard_count + self.clients.len()).collect();
         self.rng.shuffle(&mut actors);
@@ -252,6 +315,117 @@ impl Run {
         progress
     }
 
+    /// Those who dropped come again, to any shard.
+    fn come_back(&mut self) -> bool {
+        let mut progress = false;
+        for soul in &self.souls {
+            let (is_away, comes_us, failures) = {
+                let soul = soul.borrow();
+                (soul.is_away, soul.comes_us, soul.failures)
+            };
+            if !is_away || self.is_draining || self.is_calm && failures >= CALM_FAILURES_MAX {
+                continue;
+            }
+            let now_us = self.world.borrow().now_us;
+            let Some(comes_us) = comes_us else {
+                let wait_us = if self.is_calm { 1000 } else { self.plan.activity_us / 10 };
+                soul.borrow_mut().comes_us = Some(now_us + self.rng.range(0..=wait_us));
+                progress = true;
+                continue;
+            };
+            if comes_us > now_us {
+                continue;
+            }
+            let mut world = self.world.borrow_mut();
+            let Some(link) = world.connect() else { continue };
+            let who = self.clients.len() as u32;
+            // In the calm, who fails again and again, for want of memory or room, stays away.
+            soul.borrow_mut().failures += u32::from(self.is_calm);
+            let body = Body::new(Rc::clone(soul), Rc::clone(&self.plan), who);
+            let rng = self.rng.fork();
+            self.clients.push(Client::new(who, link, now_us, rng, Box::new(body), &self.plan));
+            progress = true;
+        }
+        progress
+    }
+
+    /// The server's API, and hooks that answer.
+    fn speak_from_outside(&mut self) -> bool {
+        let mut progress = !self.oracle.is_idle();
+        while progress
+            && self.rng.chance(40)
+            && let Some((shard, letter)) = self.oracle.answer(&mut self.rng)
+        {
+            self.book.streams.verdicts += 1;
+            self.mailboxes[usize::from(shard)].put(&mut vec![letter]);
+        }
+        for (channel, number, answer) in self.api_answers.lock().unwrap().drain(..) {
+            match answer {
+                Answer::Published(position) => {
+                    let streams = &mut self.book.streams;
+                    streams.answered(channel);
+                    streams.place(channel, &position.epoch, position.offset, (SERVER, number));
+                }
+                answer @ (Answer::Presence(_)
+                | Answer::PresenceStats { .. }
+                | Answer::History { .. }
+                | Answer::Removed
+                | Answer::Refused(_)) => assert!(self.plan.has_small_homes, "{answer:?}"),
+            }
+        }
+        if self.is_calm || self.now_us() < self.api_us {
+            return progress;
+        }
+        self.api_us = self.now_us() + 1 + self.rng.range(0..=2 * self.plan.pace_us);
+        progress = true;
+        if self.plan.history.has_orders && self.rng.chance(20) {
+            self.order()
+        } else {
+            self.publish()
+        }
+        progress
+    }
+
+    fn publish(&mut self) {
+        let channel = FIRST + self.rng.range(0..=u64::from(self.plan.history.channels) - 1) as u32;
+        let number = self.book.streams.publish(SERVER, channel);
+        let (name, options) = (name(channel), &self.plan.config.namespaces);
+        let options = Arc::clone(options.resolve(&name).unwrap());
+        let data = format!(r#"{{"in":{channel},"by":{SERVER},"number":{number}}}"#);
+        let data = Shared::new(data.into_bytes(), &Budget::new(1 << 30));
+        let answers = Arc::clone(&self.api_answers);
+        let reply = move |answer| answers.lock().unwrap().push((channel, number, answer));
+        let home = home_of(&name, self.seed, self.plan.shards);
+        let letter = Letter::Publish {
+            publication: Box::new(Publication::new(name.into(), DataKind::Json, data)),
+            options,
+            terms: Terms::default(),
+            asker: Some(Asker::Outside(Box::new(reply))),
+        };
+        self.mailboxes[usize::from(home)].put(&mut vec![letter]);
+    }
+
+    fn order(&mut self) {
+        let at = self.rng.size(0..=self.souls.len() - 1);
+        let soul = self.souls[at].borrow();
+        let Some(client) = soul.client() else { return };
+        let target = Target { client: client.to_owned(), ..Target::default() };
+        let channel: Arc<str> = name(self.rng.pick(&soul.channels())).into();
+        let deed = match self.rng.range(0..=2) {
+            0 => Deed::Disconnect { code: 3011, reason: "again".to_owned(), spared: Vec::new() },
+            1 => Deed::Unsubscribe { channel, code: 2500, reason: "again".to_owned() },
+            _ => {
+                let options = Arc::clone(self.plan.config.namespaces.resolve(&channel).unwrap());
+                Deed::Subscribe { channel, options, grant: Box::<Grant>::default() }
+            }
+        };
+        self.book.streams.orders += 1;
+        let order = Arc::new(Order { target, deed });
+        for mailbox in self.mailboxes.iter() {
+            mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);
+        }
+    }
+
     /// Nobody has anything to do now: on to the time when someone does.
     fn skip_to_next(&mut self, end_us: u64) {
         let mut world = self.world.borrow_mut();
@@ -259,6 +433,10 @@ impl Run {
         let wakes = shards.filter_map(|(_, station)| station.wake_at_us);
         let clients = self.clients.iter().map(|client| client.due_us(self.is_calm));
         let arrival = self.arrivals_us.last().copied();
+        let souls = self.souls.iter().filter(|soul| soul.borrow().is_away && !self.is_draining);
+        let souls = souls.filter_map(|soul| soul.borrow().comes_us).filter(|&at| at > world.now_us);
+        let api = (!self.is_calm).then_some(self.api_us);
+        let arrival = arrival.into_iter().chain(api).chain(souls.collect::<Vec<_>>());
         let next_us = wakes.chain(clients).chain(arrival).min().unwrap_or(u64::MAX);
         world.now_us = next_us.clamp(world.now_us, end_us.max(world.now_us));
     }
@@ -303,8 +481,18 @@ impl Run {
         assert_eq!(sum("accepts"), accepted as u64);
         assert!(sum("deliveries") >= self.book.deliveries);
         assert!(world.links.iter().all(|link| link.is_dropped), "a socket was not closed");
+        let streams = &self.book.streams;
+        let told = [
+            ("recovered", streams.recovered),
+            ("unrecovered", streams.unrecovered),
+            ("caught_up", streams.caught_up),
+            ("memberships", streams.memberships),
+            ("orders", streams.orders),
+            ("verdicts", streams.verdicts),
+            ("rounds", self.rounds),
+        ];
         let counts = TELLING.map(|name| (name, sum(name)));
-        Outcome { hash: world.hash, counts: counts.into_iter().chain([("rounds", self.rounds)]).collect() }
+        Outcome { hash: world.hash, counts: counts.into_iter().chain(told).collect() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server's HTTP API, for an application's backend: the same paths, bodies and errors as Centrifugo's.
 //!
-//! Invariant: nothing is done for a request before its headers were found good, see [`guard`]. A publication costs one
+//! Invariant: nothing is done for a request before its headers were found good, see `guard`. A publication costs one
 //! parse of its body, one letter and one answer. Left out: what the methods do, which is [`Node`]'s.
 
 mod answer;

@@ -1,0 +1,84 @@
+//! The outside world of the shards: hooks that answer late and in any order, if at all in time.
+
+use std::sync::Mutex;
+
+use throng::proto::centrifuge::codes::Error;
+use throng::shard::mailbox::{Letter, ReplyTo};
+use throng::shard::outside::{
+    Busy, Credentials, Grant, Hook, Nobody, Outside, Question, Rejected, Replaced, Token, Verdict,
+};
+
+use crate::plan::HistoryPlan;
+use crate::rng::Rng;
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    hooks_connect: bool,
+    hooks_subscribe: bool,
+    hooks_publish: bool,
+    asked: Mutex<Vec<(ReplyTo, Question)>>,
+}
+
+impl Oracle {
+    pub(crate) fn new(plan: &HistoryPlan) -> Self {
+        Self {
+            hooks_connect: plan.hooks_connect,
+            hooks_subscribe: plan.hooks_subscribe,
+            hooks_publish: plan.hooks_publish,
+            asked: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.asked.lock().unwrap().is_empty()
+    }
+
+    /// Answers one of the questions, if there is one: to which shard, and the answer.
+    pub(crate) fn answer(&self, rng: &mut Rng) -> Option<(u16, Letter)> {
+        let mut asked = self.asked.lock().unwrap();
+        let last = asked.len().checked_sub(1)?;
+        let (reply_to, question) = asked.swap_remove(rng.size(0..=last));
+        let denied = Rejected::Error(Error::PERMISSION_DENIED);
+        let verdict = match question {
+            Question::Connect { name, .. } => Verdict::Connection(Ok(Box::new(credentials(&name)))),
+            Question::Subscribe { .. } if rng.chance(5) => Verdict::Subscription(Err(denied)),
+            Question::Subscribe { .. } => Verdict::Subscription(Ok(Box::default())),
+            Question::Publish { .. } if rng.chance(5) => Verdict::Publish(Err(denied)),
+            Question::Publish { .. } => Verdict::Publish(Ok(Replaced::default())),
+            other @ (Question::ConnectionToken(_)
+            | Question::SubscriptionToken(_)
+            | Question::Refresh { .. }
+            | Question::Rpc { .. }
+            | Question::SubRefresh { .. }) => panic!("nobody has a hook for {other:?}"),
+        };
+        Some((reply_to.shard, Letter::Verdict { reply_to, verdict: Box::new(verdict) }))
+    }
+}
+
+/// A client says in its name what it is to be subscribed to.
+fn credentials(name: &str) -> Credentials {
+    let channels = name.strip_prefix("soul ").unwrap_or("").split(',').filter(|name| !name.is_empty());
+    let channels = channels.map(|name| (name.to_owned(), Grant::default())).collect();
+    Credentials { channels, ..Credentials::default() }
+}
+
+impl Outside for Oracle {
+    fn verify_now(&self, token: &Token<'_>, now_unix_s: u64) -> Option<Verdict> {
+        Nobody.verify_now(token, now_unix_s)
+    }
+
+    fn ask(&self, reply_to: ReplyTo, question: Question) -> Result<(), Busy> {
+        self.asked.lock().unwrap().push((reply_to, question));
+        Ok(())
+    }
+
+    fn has_hook(&self, hook: Hook) -> bool {
+        match hook {
+            Hook::Connect => self.hooks_connect,
+            Hook::Subscribe => self.hooks_subscribe,
+            Hook::Publish => self.hooks_publish,
+            Hook::Refresh | Hook::Rpc | Hook::SubRefresh => false,
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! Clients that outlive their connections: they drop at any time, come back, perhaps to another shard, and say how far
+//! they had come in each of their channels.
+//!
+//! A [`Soul`] is what such a client remembers; a [`Body`] is its conduct on one connection.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::book::Book;
+use crate::client::{Conduct, Io};
+use crate::fan::{PATH, publication, publication_id};
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::streams::{FIRST, Held, Place, channel_of, name};
+use crate::wire::{self, Frame, TEXT};
+
+/// How far a subscription has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Off,
+    /// Asked for; the server's word is awaited.
+    Asked,
+    On,
+}
+
+#[derive(Debug)]
+struct Sub {
+    state: State,
+    /// Ended, but that is not answered yet.
+    is_leaving: bool,
+    place: Option<Place>,
+    /// What it asked to recover from.
+    from: Option<Place>,
+    began: u64,
+    told: BTreeMap<String, bool>,
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(crate) struct Soul {
+    pub(crate) id: u32,
+    subs: BTreeMap<u32, Sub>,
+    /// The connection's id, while there is one.
+    client: Option<String>,
+    /// Between two connections.
+    pub(crate) is_away: bool,
+    /// When it comes again.
+    pub(crate) comes_us: Option<u64>,
+    /// Connections that it began since the storm.
+    pub(crate) failures: u32,
+    /// When its connection was opened, on the book's clock.
+    came: u64,
+}
+
+pub(crate) type SharedSoul = Rc<RefCell<Soul>>;
+
+impl Soul {
+    pub(crate) fn new(id: u32, rng: &mut Rng, plan: &Plan) -> Self {
+        let most = plan.config.limits.channels_per_connection_max;
+        let mut channels: Vec<u32> = (FIRST..FIRST + plan.history.channels).collect();
+        rng.shuffle(&mut channels);
+        channels.truncate(most);
+        let sub = || Sub {
+            state: State::Off,
+            is_leaving: false,
+            place: None,
+            from: None,
+            began: 0,
+            told: BTreeMap::new(),
+        };
+        let subs = channels.into_iter().map(|channel| (channel, sub())).collect();
+        Self { id, subs, client: None, is_away: true, comes_us: None, failures: 0, came: 0 }
+    }
+
+    /// The connection's id, while there is one.
+    pub(crate) fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// The channels that it wants.
+    pub(crate) fn channels(&self) -> Vec<u32> {
+        self.subs.keys().copied().collect()
+    }
+
+    /// The subscriptions that hold.
+    pub(crate) fn held(&self) -> impl Iterator<Item = Held<'_>> {
+        let on = self.subs.iter().filter(|(_, sub)| self.client.is_some() && sub.state == State::On);
+        on.map(|(&channel, sub)| Held {
+            client: self.client.as_deref().unwrap(),
+            channel,
+            place: sub.place.as_ref().unwrap(),
+            came: self.came,
+            began: sub.began,
+            told: &sub.told,
+        })
+    }
+}
+
+#[derive(Debug)]
+enum Pending {
+    Connect,
+    Subscribe(u32),
+    Unsubscribe(u32),
+    Publish(u32),
+    Presence(u32),
+    History(u32),
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(crate) struct Body {
+    soul: SharedSoul,
+    plan: Rc<Plan>,
+    pending: BTreeMap<u32, Pending>,
+    next_id: u32,
+    was_opened: bool,
+}
+
+impl Body {
+    pub(crate) fn new(soul: SharedSoul, plan: Rc<Plan>, who: u32) -> Self {
+        soul.borrow_mut().is_away = false;
+        Self { soul, plan, pending: BTreeMap::new(), next_id: 1 + who * 100_000, was_opened: false }
+    }
+
+    fn id(&mut self, pending: Pending) -> u32 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.pending.insert(id, pending);
+        id
+    }
+
+    fn subscribe(&mut self, channel: u32, recovers: bool) -> Value {
+        let mut command = json!({"channel": name(channel)});
+        {
+            let soul = &mut *self.soul.borrow_mut();
+            let sub = soul.subs.get_mut(&channel).unwrap();
+            (sub.state, sub.from) = (State::Asked, None);
+            if let (true, Some((epoch, offset))) = (recovers, &sub.place) {
+                command["recover"] = true.into();
+                command["epoch"] = epoch.as_str().into();
+                command["offset"] = (*offset).into();
+                sub.from = sub.place.clone();
+            }
+        }
+        json!({"id": self.id(Pending::Subscribe(channel)), "subscribe": command})
+    }
+
+    /// The connect command: with the positions of what the server is to subscribe it to.
+    fn connect(&mut self) -> Value {
+        let channels = self.soul.borrow().channels();
+        let names: Vec<String> = channels.iter().map(|&channel| name(channel)).collect();
+        let mut subs = json!({});
+        if self.plan.history.hooks_connect {
+            for &channel in &channels {
+                let command = self.subscribe(channel, true);
+                self.pending.pop_last();
+                subs[name(channel)] = command["subscribe"].clone();
+            }
+        }
+        let id = self.id(Pending::Connect);
+        json!({"id": id, "connect": {"name": format!("soul {}", names.join(",")), "subs": subs}})
+    }
+
+    /// A subscription holds, as the server tells it.
+    fn begin(&mut self, channel: u32, result: &Value, book: &mut Book) {
+        let soul = &mut *self.soul.borrow_mut();
+        let sub = soul.subs.get_mut(&channel).unwrap();
+        assert!(result["recoverable"] == true && result["positioned"] == true, "{result}");
+        let offset = result["offset"].as_u64().unwrap_or(0);
+        let epoch = result["epoch"].as_str().expect("an epoch").to_owned();
+        let publications = result["publications"].as_array().map_or(&[][..], Vec::as_slice);
+        let top = offset + publications.len() as u64;
+        match sub.from.take() {
+            Some(from) => {
+                assert!(result["was_recovering"] == true, "{result}");
+                assert!(epoch != from.0 || top >= from.1, "{channel} fell behind {from:?}: {result}");
+                if result["recovered"] == true {
+                    book.streams.recovered += 1;
+                    book.streams.caught_up += publications.len() as u64;
+                    assert_eq!((&from.0, from.1), (&epoch, offset), "{channel}: {result}");
+                } else {
+                    assert!(publications.is_empty(), "{channel}: {result}");
+                    book.streams.check_unrecovered(&self.plan, &from, &(epoch.clone(), offset));
+                }
+            }
+            None => assert!(publications.is_empty() && result["recovered"] != true, "{channel}: {result}"),
+        }
+        sub.place = Some((epoch, offset));
+        for publication in publications {
+            hear(sub, channel, publication, book);
+        }
+        (sub.state, sub.began) = (State::On, book.streams.tick());
+        sub.told.clear();
+    }
+
+    fn reply(&mut self, reply: &Value, book: &mut Book) {
+        let id = reply["id"].as_u64().unwrap() as u32;
+        let pending = self.pending.remove(&id).unwrap_or_else(|| panic!("an answer to nothing: {reply}"));
+        let code = reply["error"]["code"].as_u64();
+        match pending {
+            Pending::Connect => {
+                let client = reply["connect"]["client"].as_str().expect("a connection").to_owned();
+                self.soul.borrow_mut().client = Some(client);
+                let none = serde_json::Map::new();
+                let subs = reply["connect"]["subs"].as_object().unwrap_or(&none);
+                for (name, result) in subs {
+                    self.begin(channel_of(name), result, book);
+                }
+                // What a full home did not take.
+                if self.plan.history.hooks_connect {
+                    for sub in self.soul.borrow_mut().subs.values_mut() {
+                        let is_on = sub.state == State::On;
+                        assert!(is_on || self.plan.has_small_homes, "not subscribed by the server: {reply}");
+                        sub.state = if is_on { State::On } else { State::Off };
+                    }
+                }
+            }
+            Pending::Subscribe(channel) => self.subscribed(channel, code, reply, book),
+            Pending::Unsubscribe(channel) => {
+                assert!(reply["unsubscribe"].is_object(), "{reply}");
+                let sub = &mut *self.soul.borrow_mut();
+                let sub = sub.subs.get_mut(&channel).unwrap();
+                (sub.state, sub.is_leaving) = (State::Off, false);
+            }
+            Pending::Publish(channel) => match code {
+                None => book.streams.answered(channel),
+                Some(103) if self.plan.history.hooks_publish => {}
+                Some(111) if self.plan.history.hooks_publish => {}
+                Some(code) => assert!(code == 106 && self.plan.has_small_homes, "{reply}"),
+            },
+            Pending::Presence(channel) => self.check_presence(channel, reply, book),
+            Pending::History(channel) => self.check_history(channel, reply, book),
+        }
+    }
+
+    fn subscribed(&mut self, channel: u32, code: Option<u64>, reply: &Value, book: &mut Book) {
+        let is_leaving = self.soul.borrow().subs[&channel].is_leaving;
+        if reply["subscribe"]["recoverable"] == true {
+            return self.begin(channel, &reply["subscribe"], book);
+        }
+        // Ended before it began, which looks like a subscription; or refused.
+        let history = &self.plan.history;
+        let is_right = match code {
+            None => is_leaving || history.has_orders,
+            Some(103) => history.hooks_subscribe,
+            Some(105) => history.has_orders,
+            Some(106) => self.plan.has_small_homes,
+            Some(111) => history.hooks_subscribe || history.hooks_publish,
+            Some(_) => false,
+        };
+        assert!(is_right, "{channel}: {reply}");
+        if code.is_some() && code != Some(105) {
+            self.soul.borrow_mut().subs.get_mut(&channel).unwrap().state = State::Off;
+        }
+    }
+
+    fn check_presence(&self, channel: u32, reply: &Value, book: &mut Book) {
+        let Some(told) = reply["presence"]["presence"].as_object() else {
+            return assert!(reply["presence"].is_object() || reply["error"].is_object(), "{reply}");
+        };
+        if let Some(present) = book.streams.present.get(&channel) {
+            let told: BTreeSet<String> = told.keys().cloned().collect();
+            if told != *present {
+                let difference = format!("the presence of {channel} is {told:?}, not {present:?}");
+                book.streams.differences.push(difference);
+            }
+        }
+    }
+
+    fn check_history(&self, channel: u32, reply: &Value, book: &mut Book) {
+        if reply["error"].is_object() {
+            return assert!(self.plan.has_small_homes, "{reply}");
+        }
+        let epoch = reply["history"]["epoch"].as_str().unwrap_or("");
+        let top = reply["history"]["offset"].as_u64().unwrap_or(0);
+        let publications = reply["history"]["publications"].as_array().map_or(&[][..], Vec::as_slice);
+        // The newest may be cut off by the limit of one request, never any between.
+        let first = publications.first().map_or(0, |first| first["offset"].as_u64().unwrap());
+        let end = first + publications.len() as u64;
+        assert!(publications.is_empty() || end == top + 1 || publications.len() == 300, "{channel}: {reply}");
+        for (publication, offset) in publications.iter().zip(first..) {
+            assert_eq!(publication["offset"], offset, "a gap in the history of {channel}: {reply}");
+            let (_, id) = publication_id(&publication["data"]);
+            book.streams.place(channel, epoch, offset, id);
+        }
+    }
+
+    fn push(&mut self, push: &Value, book: &mut Book) {
+        if push.get("disconnect").is_some() {
+            return;
+        }
+        let channel = channel_of(push["channel"].as_str().unwrap());
+        if let Some(result) = push.get("subscribe") {
+            self.soul.borrow_mut().subs.get_mut(&channel).unwrap().from = None;
+            return self.begin(channel, result, book);
+        }
+        let soul = &mut *self.soul.borrow_mut();
+        let sub = soul.subs.get_mut(&channel).unwrap();
+        if push.get("unsubscribe").is_some() {
+            sub.state = State::Off;
+            return;
+        }
+        assert_eq!(sub.state, State::On, "not subscribed: {push}");
+        if let Some(publication) = push.get("pub") {
+            hear(sub, channel, publication, book);
+        } else {
+            let is_join = push.get("join").is_some();
+            let info = &push[if is_join { "join" } else { "leave" }]["info"];
+            let client = info["client"].as_str().expect("a client").to_owned();
+            book.streams.memberships += 1;
+            if sub.told.insert(client, is_join) == Some(is_join) {
+                book.streams.contradictions.push(format!("soul {}: {push}", soul.id));
+            }
+        }
+    }
+
+    fn command(&mut self, io: &mut Io, book: &mut Book) -> Option<Value> {
+        let channels = self.soul.borrow().channels();
+        let channel = io.rng.pick(&channels);
+        let (state, is_leaving) = {
+            let soul = self.soul.borrow();
+            (soul.subs[&channel].state, soul.subs[&channel].is_leaving)
+        };
+        Some(match io.rng.range(0..=99) {
+            0..60 => {
+                let by = 1000 + self.soul.borrow().id;
+                let number = book.streams.publish(by, channel);
+                let data = publication(channel, by, number, self.plan.history.pad_bytes_max, io);
+                let data: Value = serde_json::from_str(&data).unwrap();
+                let id = self.id(Pending::Publish(channel));
+                json!({"id": id, "publish": {"channel": name(channel), "data": data}})
+            }
+            60..70 if state != State::Off && !is_leaving => {
+                self.soul.borrow_mut().subs.get_mut(&channel).unwrap().is_leaving = true;
+                json!({"id": self.id(Pending::Unsubscribe(channel)), "unsubscribe": {"channel": name(channel)}})
+            }
+            70..90 if state == State::Off && !is_leaving => {
+                let recovers = io.rng.chance(85);
+                self.subscribe(channel, recovers)
+            }
+            90..94 if state == State::On => {
+                json!({"id": self.id(Pending::Presence(channel)), "presence": {"channel": name(channel)}})
+            }
+            94.. => self.history(channel),
+            _ => return None,
+        })
+    }
+
+    fn history(&mut self, channel: u32) -> Value {
+        json!({"id": self.id(Pending::History(channel)), "history": {"channel": name(channel), "limit": -1}})
+    }
+}
+
+/// A publication arrived: it must be the next.
+fn hear(sub: &mut Sub, channel: u32, publication: &Value, book: &mut Book) {
+    let (in_channel, id) = publication_id(&publication["data"]);
+    assert_eq!(in_channel, channel, "{publication}");
+    let (epoch, place) = sub.place.as_mut().expect("a subscription");
+    let offset = publication["offset"].as_u64().expect("an offset");
+    assert_eq!(offset, *place + 1, "a gap or a repetition in {channel}: {publication}");
+    *place = offset;
+    book.streams.place(channel, epoch, offset, id);
+}
+
+impl Conduct for Body {
+    fn hello(&mut self, io: &mut Io) {
+        io.out.extend(wire::upgrade(PATH));
+    }
+
+    fn opened(&mut self, io: &mut Io, book: &mut Book) {
+        self.soul.borrow_mut().came = book.streams.tick();
+        let mut commands = vec![self.connect()];
+        if !self.plan.history.hooks_connect {
+            let channels = self.soul.borrow().channels();
+            for channel in channels {
+                // All at once, or the rest whenever it likes.
+                if io.rng.chance(90) {
+                    commands.push(self.subscribe(channel, true));
+                }
+            }
+        }
+        let lines: Vec<String> = commands.iter().map(Value::to_string).collect();
+        match io.rng.chance(50) {
+            true => io.say(TEXT, lines.join("\n").as_bytes()),
+            false => lines.iter().for_each(|line| io.say(TEXT, line.as_bytes())),
+        }
+    }
+
+    fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book) {
+        let text = String::from_utf8(frame.payload).unwrap();
+        for line in text.split('\n') {
+            if line == "{}" {
+                io.say(TEXT, b"{}");
+                continue;
+            }
+            let value: Value = serde_json::from_str(line).unwrap();
+            if value["connect"].is_object() {
+                self.was_opened = true;
+            }
+            assert!(self.was_opened, "before the connect reply: {line}");
+            match value.get("push") {
+                Some(push) => self.push(push, book),
+                None => self.reply(&value, book),
+            }
+        }
+    }
+
+    fn act(&mut self, io: &mut Io, book: &mut Book) {
+        let count = if io.rng.chance(20) { io.rng.size(2..=8) } else { 1 };
+        let commands: Vec<String> = (0..count)
+            .filter_map(|_| self.was_opened.then(|| self.command(io, book))?)
+            .map(|command| command.to_string())
+            .collect();
+        for command in commands {
+            io.say(TEXT, command.as_bytes());
+        }
+    }
+
+    fn audit(&mut self, io: &mut Io) {
+        let held: Vec<u32> = self.soul.borrow().held().map(|held| held.channel).collect();
+        for channel in held {
+            let id = self.id(Pending::Presence(channel));
+            io.say(TEXT, json!({"id": id, "presence": {"channel": name(channel)}}).to_string().as_bytes());
+            let history = self.history(channel);
+            io.say(TEXT, history.to_string().as_bytes());
+        }
+    }
+
+    fn over(&mut self, book: &mut Book) {
+        book.streams.present.clear();
+        let soul = &mut *self.soul.borrow_mut();
+        (soul.client, soul.is_away, soul.comes_us) = (None, true, None);
+        for sub in soul.subs.values_mut() {
+            (sub.state, sub.is_leaving, sub.from) = (State::Off, false, None);
+        }
+    }
+
+    fn check_settled(&self, who: u32) {
+        assert!(self.pending.is_empty(), "{who}: no answer to {:?}", self.pending);
+    }
+
+    fn drain_code(&self) -> u16 {
+        3001
+    }
+
+    fn is_restless(&self) -> bool {
+        true
+    }
+
+    fn obeys(&self, code: u16) -> bool {
+        self.plan.history.has_orders && code == 3011
+    }
+}

@@ -1,0 +1,167 @@
+//! What is known of the channels with history, and what must therefore hold.
+//!
+//! A stream is a channel and an epoch. Whatever anyone hears at a position of a stream is what everyone hears there;
+//! who is told that it recovered hears each position once, in order; who is told that it did not has lost something
+//! that may be lost. What a publisher was answered is in the stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::book::PublicationId;
+use crate::plan::Plan;
+
+/// Channels from this number on have history; those below have none.
+pub(crate) const FIRST: u32 = 100;
+
+/// The publisher outside of all connections.
+pub(crate) const SERVER: u32 = 9999;
+
+/// The name of a channel.
+pub(crate) fn name(channel: u32) -> String {
+    match channel.checked_sub(FIRST) {
+        Some(number) => format!("h:{number}"),
+        None => format!("c{channel}"),
+    }
+}
+
+/// The channel of a name.
+pub(crate) fn channel_of(name: &str) -> u32 {
+    match name.strip_prefix("h:") {
+        Some(number) => FIRST + number.parse::<u32>().unwrap(),
+        None => name[1..].parse().unwrap(),
+    }
+}
+
+/// A position that a client has: the stream's epoch and the offset in it.
+pub(crate) type Place = (String, u64);
+
+/// A subscription as its client sees it, once everything has settled.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) channel: u32,
+    pub(crate) place: &'a Place,
+    /// When the connection was opened, and when the subscription was known to hold.
+    pub(crate) came: u64,
+    pub(crate) began: u64,
+    /// Of each client, whether it was said to have come or gone last.
+    pub(crate) told: &'a BTreeMap<String, bool>,
+}
+
+/// See the module documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    clock: u64,
+    /// By channel and publisher: how many were said.
+    said: BTreeMap<(u32, u32), u32>,
+    /// By channel: how many were answered, and are in the stream.
+    answered: BTreeMap<u32, u64>,
+    /// What is at each position.
+    placed: BTreeMap<(u32, String), BTreeMap<u64, PublicationId>>,
+    /// Who must be present in each channel, once that is known and as long as nobody goes.
+    pub(crate) present: BTreeMap<u32, BTreeSet<String>>,
+    /// Joins of who was there, and leaves of who was not.
+    pub(crate) contradictions: Vec<String>,
+    /// Presence that homes told otherwise.
+    pub(crate) differences: Vec<String>,
+    pub(crate) recovered: u64,
+    pub(crate) unrecovered: u64,
+    pub(crate) caught_up: u64,
+    pub(crate) memberships: u64,
+    pub(crate) orders: u64,
+    pub(crate) verdicts: u64,
+}
+
+impl Streams {
+    pub(crate) fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// A publisher is about to say something; returns its number.
+    pub(crate) fn publish(&mut self, by: u32, channel: u32) -> u32 {
+        let said = self.said.entry((channel, by)).or_default();
+        *said += 1;
+        *said
+    }
+
+    /// The home answered a publication.
+    pub(crate) fn answered(&mut self, channel: u32) {
+        *self.answered.entry(channel).or_default() += 1;
+    }
+
+    /// Someone heard a publication at this position, or was told that it has it.
+    pub(crate) fn place(&mut self, channel: u32, epoch: &str, offset: u64, id: PublicationId) {
+        let said = self.said.get(&(channel, id.0)).copied().unwrap_or(0);
+        assert!((1..=said).contains(&id.1), "nobody said {id:?} in {channel}");
+        let stream = self.placed.entry((channel, epoch.to_owned())).or_default();
+        let known = *stream.entry(offset).or_insert(id);
+        assert_eq!(known, id, "two publications at {offset} of {channel} {epoch}");
+    }
+
+    /// Checks a refusal to recover: `from` is what the client has, `to` where the stream is.
+    pub(crate) fn check_unrecovered(&mut self, plan: &Plan, from: &Place, to: &Place) {
+        self.unrecovered += 1;
+        let history = &plan.history;
+        if from.0 == to.0 {
+            let missed = to.1 - from.1;
+            let is_lost = history.expires
+                || history.evicts
+                || missed > history.size as u64
+                || missed > history.recovery_max as u64;
+            assert!(is_lost, "not recovered from {from:?} to {to:?}, which loses nothing");
+        } else {
+            // An empty epoch is what a channel without history has.
+            assert!(history.forgets, "another stream, from {from:?} to {to:?}, although none is forgotten");
+        }
+    }
+
+    /// Checks all subscriptions to channels with history against each other and against what was published.
+    pub(crate) fn check_settled(&mut self, plan: &Plan, held: &[Held<'_>], hears_all: bool) {
+        for ((channel, epoch), stream) in &self.placed {
+            let ids: BTreeSet<_> = stream.values().collect();
+            assert_eq!(ids.len(), stream.len(), "a publication stands twice in {channel} {epoch}");
+            if plan.history.hooks_publish {
+                continue;
+            }
+            let mut last: BTreeMap<u32, u32> = BTreeMap::new();
+            for &(by, number) in stream.values() {
+                let before = last.insert(by, number).unwrap_or(0);
+                assert!(before < number, "{by} said {number} before {before} in {channel} {epoch}");
+            }
+        }
+        for one in held {
+            let (epoch, offset) = one.place;
+            let first = held.iter().find(|other| other.channel == one.channel).unwrap();
+            assert_eq!(one.place, first.place, "{} and {} in {}", one.client, first.client, one.channel);
+            let top = self.placed.get(&(one.channel, epoch.clone())).and_then(|stream| stream.keys().last());
+            assert!(top.is_none_or(|top| top <= offset), "{} has {offset} of {top:?}", one.client);
+            let answered = self.answered.get(&one.channel).copied().unwrap_or(0);
+            assert!(
+                plan.history.forgets || *offset >= answered,
+                "{answered} publications were answered in {}, {} has {offset}",
+                one.channel,
+                one.client
+            );
+        }
+        self.present = held.iter().fold(BTreeMap::new(), |mut all, one| {
+            all.entry(one.channel).or_default().insert(one.client.to_owned());
+            all
+        });
+        if hears_all {
+            held.iter().for_each(|one| check_told(one, held));
+        }
+    }
+}
+
+/// Checks what a client was told of who came and went.
+fn check_told(one: &Held<'_>, held: &[Held<'_>]) {
+    let others = || held.iter().filter(|other| other.channel == one.channel);
+    for other in others().filter(|other| other.client != one.client && other.came > one.began) {
+        let told = one.told.get(other.client);
+        assert_eq!(told, Some(&true), "{} was not told that {} came", one.client, other.client);
+    }
+    for (client, &is_there) in one.told {
+        let is_present = others().any(|other| other.client == client);
+        assert_eq!(is_there, is_present, "{} in {}: {client} was last told so", one.client, one.channel);
+    }
+}
