@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use throng::base::budget::Budget;
 use throng::base::outbox::{Outbox, Push};
 use throng::base::shared::Shared;
-use throng::proto::centrifuge::message::{ChannelRef, ClientInfo, Data, Encoding, Publication, Push};
+use throng::proto::centrifuge::message::{self, ChannelRef, ClientInfo, Data, Encoding, Publication};
 use throng::proto::centrifuge::put_push;
 use throng::proto::ws::{Kind, frame, put_frame};
 
@@ -27,7 +27,7 @@ fn json(count: usize) -> Vec<u8> {
         takes_deltas: false,
         time_ms: 0,
     };
-    let push = Push::Publication(publication);
+    let push = message::Push::Publication(publication);
     for _ in 0..count {
         put_push(&mut out, 0, Encoding::Json, false, ChannelRef::Name("room:general"), &push);
     }

@@ -21,7 +21,35 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! It speaks the Centrifuge protocol at [`Config::websocket_path`]. [`NoHandler`] adds nothing to that.
+//! It speaks the Centrifuge protocol at [`Config::websocket_path`], and over the other transports of [`Config::paths`].
+//! [`NoHandler`] adds nothing to that. A default configuration is development mode, in which everyone may do everything;
+//! [`Config::client`] says who may come, [`Config::namespaces`] what channels are like, [`Config::outside`] which tokens
+//! and hooks there are. `docs/EMBEDDING.md` has an example, `docs/CONFIGURATION.md` the meanings.
+//!
+//! # A backend in the same process
+//!
+//! [`Server::node`] gives any thread a handle that publishes, asks channels, and orders connections about. What it
+//! returns is a [`Pending`] outcome, for whatever executor there is, or none.
+//!
+//! ```
+//! use throng::hub::home::HistoryFilter;
+//! use throng::{Config, NoHandler, PublishOptions, Server};
+//!
+//! let config = Config { listen: vec![([127, 0, 0, 1], 0).into()], control: None, ..Config::default() };
+//! let server = Server::start(&config, |_shard| NoHandler)?;
+//! let node = server.node()?;
+//!
+//! // In development mode, channels of the namespace `chat` have a history.
+//! for text in [r#"{"text":"hello"}"#, r#"{"text":"again"}"#] {
+//!     node.publish("chat:lobby", text.into(), &PublishOptions::default()).wait()?;
+//! }
+//! let history = node.history("chat:lobby", HistoryFilter { limit: Some(1), reverse: true, ..HistoryFilter::default() });
+//! let history = history.wait()?;
+//! assert_eq!((history.position.offset, &*history.publications[0].data), (2, &br#"{"text":"again"}"#[..]));
+//! # server.drain();
+//! # server.wait()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Endpoints of your own
 //!
@@ -95,26 +123,32 @@
 //! ```
 //!
 //! A group is a channel: a raw client and a Centrifuge client of one channel hear each other, whatever shards they are
-//! in, and all of them see its messages in one order. `examples/room.rs` is a whole chat room, `examples/game.rs` a
-//! world that ticks; `docs/EMBEDDING.md` tells what to expect of the calls and their costs.
+//! in, and all of them see its messages in one order. [`Handler::call`] answers the calls of Centrifuge clients.
+//! `examples/chat.rs` is a chat with presence and history in which no code handles a message, `examples/room.rs` a chat
+//! room of raw clients, `examples/game.rs` a world that ticks; `docs/EMBEDDING.md` tells what to expect of the calls and
+//! their costs.
 //!
 //! # How it works, from the outside in
 //!
 //! 1. [`config`]: every limit and deadline, decided at start. [`server`]: shards in their threads, the mailboxes
-//!    between them, and [`control`] beside them: metrics, health, signals. It is never on the path of a message.
+//!    between them, and [`control`] beside them: the server API, metrics, health, signals. It is never on the path of a
+//!    message between clients. [`outside`]: tokens verified by workers, and the application's hooks.
 //! 2. [`shard`]: one thread, its sockets, its connections, its part of the channels. [`shard::Shard::turn`] is the data
 //!    path on one screen: what is ready, read and act, letters, time, deliveries, writes, burials. Shards share nothing
-//!    and speak by the letters of [`shard::mailbox`].
+//!    and speak by the letters of [`shard::mailbox`]. A shard never waits: what it asks of others ([`shard::outside`]) is
+//!    answered by a letter as well.
 //! 3. [`net`]: the one seam to the world. A shard knows sockets, readiness and time through [`net::Net`] only, so a
 //!    whole shard runs in a simulated world as well.
 //! 4. [`session`]: what one connection speaks. It takes bytes and returns an [`session::Action`] for whatever needs more
 //!    than the connection itself. That closed enum is all that a client can cause; [`CloseReason`] is the one list of
 //!    endings.
-//! 5. [`hub`]: channels. Every channel has one [`hub::home::Home`], which orders it; every shard with subscribers
-//!    keeps them in its [`hub::local::Local`].
-//! 6. [`proto`]: protocols without I/O, HTTP heads, WebSocket and Centrifuge; next section.
+//! 5. [`hub`]: channels. Every channel has one [`hub::home::Home`], which orders it and keeps its history and presence;
+//!    every shard with subscribers keeps them in its [`hub::local::Local`]. [`hub::options`] says what a channel is like,
+//!    [`hub::permissions`] who may do what there.
+//! 6. [`proto`]: protocols without I/O, HTTP heads, WebSocket, and the Centrifuge protocol in both of its encodings; next
+//!    section.
 //! 7. [`base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
-//!    bytes, outbox, budget, counters.
+//!    bytes, outbox, budget, bucket, counters.
 //!
 //! Beside them, [`load`] is `throng bench`, [`doctor`] is `throng doctor` and [`token`] is `throng token`. Who may import whom is a table in
 //! `docs/ARCHITECTURE.md`, and `tests/tidy.rs` refuses what is not in it.
@@ -145,6 +179,26 @@
 //! let broken = decoder.next(&mut input.as_mut_slice(), &limits);
 //! assert_eq!(broken.unwrap_err(), Violation::Unmasked);
 //! # Ok::<(), Violation>(())
+//! ```
+//!
+//! What a command of the Centrifuge protocol means does not depend on how it is written:
+//!
+//! ```
+//! use throng::proto::centrifuge::message::{Encoding, Request};
+//! use throng::proto::centrifuge::{self, Error};
+//!
+//! let json = br#"{"id":7,"history":{"channel":"news","limit":10}}"#;
+//! let protobuf = b"\x0c\x08\x07\x52\x08\x0a\x04news\x38\x0a";
+//! for (encoding, frame) in [(Encoding::Json, &json[..]), (Encoding::Protobuf, protobuf)] {
+//!     let command = centrifuge::commands(encoding, frame).next().unwrap().unwrap();
+//!     assert_eq!(command.id, 7);
+//!     assert!(matches!(command.request, Request::History(ask) if ask.channel == "news" && ask.limit == 10));
+//! }
+//!
+//! let mut out = Vec::new();
+//! let Error { code, message, temporary } = Error::NOT_AVAILABLE;
+//! centrifuge::put_error(&mut out, 0, Encoding::Json, 7, code, message, temporary);
+//! assert_eq!(out, br#"{"id":7,"error":{"code":108,"message":"not available"}}"#);
 //! ```
 //!
 //! Time is an argument, too. The wheel has at most one deadline per key and no clock inside:

@@ -93,7 +93,7 @@ fn make(args: &Args, options: &Options, now_s: u64) -> Result<String, String> {
             "there is no {section}.hmac_secret_key to sign with: name a file that has it (--config), or set {variable}"
         ));
     }
-    let token = mint(keys.hmac_secret_key.as_bytes(), &claims(args, keys, now_s)?.to_string());
+    let token = mint(keys.hmac_secret_key.as_bytes(), claims(args, keys, now_s)?.to_string().as_bytes());
     match refusal(keys, &typed(&token, args.channel.is_some()), now_s)? {
         None => Ok(token),
         Some(why) => Err(format!("the server would refuse this token: {why}")),

@@ -1,5 +1,6 @@
 //! What the documents promise and a machine can check: links lead somewhere, files and tests that are named exist,
-//! the table of layers is the one that `tests/tidy.rs` enforces, and the short example is short.
+//! the table of layers is the one that `tests/tidy.rs` enforces, the README's first command does what it says, and the
+//! short example is short.
 //!
 //! Whether a sentence is true is for its reader; the tables of the manual are checked by `tests/cli.rs`, the Rust in
 //! the documents by the doctests.
@@ -8,7 +9,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::thread;
+
+use throng::{Config, NoHandler, Outcome, Server};
 
 const DOCUMENTS: [&str; 15] = [
     "README.md",
@@ -100,7 +106,7 @@ fn every_document_is_reached_from_the_readme() {
     }
     let mut written: Vec<_> =
         fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    written.retain(|name| !DOCUMENTS.contains(&format!("docs/{}", name.display()).as_str()));
+    written.retain(|name| name != "img" && !DOCUMENTS.contains(&format!("docs/{}", name.display()).as_str()));
     assert!(written.is_empty(), "give these a place in the list of documents: {written:?}");
 }
 
@@ -194,6 +200,30 @@ fn numbers_that_are_repeated_are_those_of_the_code() {
         );
         assert!(one_line(document).contains(told), "{document} does not say: {told}");
     }
+}
+
+/// As a shell would send it, to a server without a configuration.
+#[test]
+fn what_the_readme_publishes_is_taken() {
+    let readme = read("README.md");
+    let command = between(&readme, "curl http://127.0.0.1:9000", "\n```").next().unwrap();
+    let path = command.split_whitespace().next().unwrap();
+    let [header, body] = quoted(command, "'").collect::<Vec<_>>()[..] else { panic!("{command}") };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let config = Config { listen: vec![any], control: Some(any), shards: 1, pin: false, ..Config::default() };
+    let server = Server::start(&config, |_shard| NoHandler).unwrap();
+    let (address, drain) = (server.control_address().unwrap(), server.drainer());
+    let server = thread::spawn(|| server.wait().unwrap());
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(stream, "POST {path} HTTP/1.1\r\nHost: {address}\r\n{header}\r\nConnection: close\r\n").unwrap();
+    write!(stream, "Content-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("{\"result\":{\"offset\":1,"), "{answer}");
+    drain();
+    assert_eq!(server.join().unwrap(), Outcome::Drained);
 }
 
 #[test]

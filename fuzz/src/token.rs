@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use throng::outside::mint::mint;
+use throng::outside::mint;
 use throng::outside::options::TokenOptions;
 use throng::outside::verify;
 use throng::shard::outside::{Credentials, Grant, Rejected, Token, Verdict};

@@ -99,11 +99,12 @@ impl Outbox {
         }
     }
 
-    /// Drops everything but a segment that is partly written: the peer would take the rest of it for something else.
-    pub fn cut(&mut self) {
-        self.segments.truncate(usize::from(self.head_written > 0));
+    /// Drops everything behind the first `kept_count` segments, but never one that is partly written: the peer would
+    /// take the rest of it for something else.
+    pub fn cut(&mut self, kept_count: usize) {
+        self.segments.truncate(kept_count.max(usize::from(self.head_written > 0)));
         self.segments.shrink_to_fit();
-        self.bytes = self.segments.front().map_or(0, |first| first.len() - self.head_written);
+        self.bytes = self.segments.iter().map(|segment| segment.len()).sum::<usize>() - self.head_written;
     }
 }
 
@@ -149,7 +150,7 @@ mod tests {
                     let left = if edges.contains(&total) { 0 } else {
                         boundaries.iter().find(|&&b| b > total).map_or(0, |b| b - total)
                     };
-                    outbox.cut();
+                    outbox.cut(0);
                     naive.truncate(left);
                     boundaries.retain(|&b| b <= total + left);
                 }
@@ -161,6 +162,24 @@ mod tests {
             drop(outbox);
             prop_assert_eq!(budget.used(), 0);
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_cut_is_whole() {
+        let budget = Budget::new(100);
+        let mut outbox = Outbox::default();
+        for text in ["abc", "de", "f"] {
+            outbox.push(Shared::new(text.into(), &budget), 100);
+        }
+        outbox.cut(2);
+        assert_eq!((gather(&outbox), outbox.bytes()), (b"abcde".to_vec(), 5));
+        outbox.consume(1);
+        outbox.cut(0);
+        assert_eq!((gather(&outbox), outbox.bytes()), (b"bc".to_vec(), 2));
+        outbox.cut(7);
+        outbox.consume(2);
+        outbox.cut(0);
+        assert!(outbox.is_empty());
     }
 
     #[test]

@@ -113,11 +113,19 @@ pub struct ApiOptions {
     pub body_bytes_max: usize,
     /// Whether there is a server API at all. Default true.
     pub enabled: bool,
+    /// Whether errors are told by the status of HTTP as well, also to those who do not ask for it. Default false.
+    pub errors_by_status: bool,
 }
 
 impl Default for ApiOptions {
     fn default() -> Self {
-        Self { keys: Vec::new(), insecure: false, body_bytes_max: 1 << 20, enabled: true }
+        Self {
+            keys: Vec::new(),
+            insecure: false,
+            body_bytes_max: 1 << 20,
+            enabled: true,
+            errors_by_status: false,
+        }
     }
 }
 
@@ -129,6 +137,7 @@ impl fmt::Debug for ApiOptions {
             .field("insecure", &self.insecure)
             .field("body_bytes_max", &self.body_bytes_max)
             .field("enabled", &self.enabled)
+            .field("errors_by_status", &self.errors_by_status)
             .finish()
     }
 }

@@ -252,7 +252,7 @@ pub static KEYS: &[Key] = &[
     ),
     limit(
         "questions_max",
-        "Tokens that may wait to be verified, and requests that may be out at hooks, each; beyond it, error 100",
+        "Tokens that may wait to be verified, and requests that may be out at hooks, each; beyond it, error 111",
         |c| Slot::Count(&mut Arc::make_mut(&mut c.outside).questions_max, 1..=10_000_000),
     ),
     limit("hook_requests_max", "Requests to hooks at a time; the rest waits", |c| {

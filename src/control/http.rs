@@ -29,6 +29,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// Answers until the runtime ends.
 pub(super) async fn serve(door: Door, view: View, api: Option<Api>) {
+    let view = match &api {
+        Some(api) => view.with_api(api.counts()),
+        None => view,
+    };
     let paths = if api.is_some() { API_PATHS } else { "" };
     let router = Router::new()
         .route("/", get(move || async move { format!("{INDEX}{paths}") }))

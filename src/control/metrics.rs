@@ -3,11 +3,13 @@
 //! Every counter of [`Counters`] stands in exactly one family (tested). Values that differ between shards in a
 //! way that matters are told per shard; all others are sums.
 
+use super::api::ApiCounts;
 use super::process;
 use super::{Readiness, State};
 use crate::base::counters::{Counters, Histogram};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The media type of what [`render`] gives.
@@ -18,6 +20,7 @@ pub(super) struct View {
     counters: Vec<Arc<Counters>>,
     capacity: u64,
     pub(super) readiness: Arc<Readiness>,
+    api: Arc<ApiCounts>,
     start_seconds: f64,
 }
 
@@ -25,7 +28,12 @@ impl View {
     #[expect(clippy::disallowed_methods, reason = "the start of the process, read once, far from any shard")]
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        Self { counters, capacity, readiness, start_seconds }
+        Self { counters, capacity, readiness, api: Arc::default(), start_seconds }
+    }
+
+    /// Looks at an API's counts as well.
+    pub(super) fn with_api(self, api: Arc<ApiCounts>) -> Self {
+        Self { api, ..self }
     }
 
     /// All values now.
@@ -35,6 +43,7 @@ impl View {
             values: self.counters.iter().map(|shard| shard.each().collect()).collect(),
             capacity: self.capacity,
             ready: self.readiness.state() == State::Ready,
+            api: &self.api,
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_bytes(),
             cpu_seconds: process::cpu_seconds(),
@@ -49,6 +58,7 @@ pub(super) struct Snapshot<'a> {
     values: Vec<Vec<(&'static str, u64)>>,
     capacity: u64,
     ready: bool,
+    api: &'a ApiCounts,
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
@@ -274,6 +284,21 @@ pub static FAMILIES: &[Family] = &[
         "throng_requests_total",
         "requests",
         "Requests answered that opened no session: posted commands, preflights, the first page.",
+    ),
+    one("throng_api_requests_total", Kind::Counter, "Requests to the server API that were taken.", |s| {
+        Some(s.api.requests.load(Relaxed) as f64)
+    }),
+    one(
+        "throng_api_refused_total",
+        Kind::Counter,
+        "Requests to the server API that were not: no key, another origin, no body of the method.",
+        |s| Some(s.api.refused.load(Relaxed) as f64),
+    ),
+    one(
+        "throng_api_errors_total",
+        Kind::Counter,
+        "Errors that the server API told, those of parts of batches and broadcasts too.",
+        |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
     total("throng_stale_ids_total", "stale_ids", "Events and letters for a connection that was gone."),
     one("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process.", |s| {

@@ -133,7 +133,7 @@ impl<B> Local<B> {
         }
     }
 
-    /// Adds a subscriber that has got everything up to [`Publication::seq`] `after_seq`, and returns its position. A batch
+    /// Adds a subscriber that has got everything up to [`Item::seq`] `after_seq`, and returns its position. A batch
     /// under way does not reach it.
     pub fn add(&mut self, id: ChannelId, mut subscriber: Subscriber, after_seq: u64) -> u32 {
         let Channel { subscribers, waiting, late, .. } = &mut self.channels[id as usize];

@@ -43,6 +43,8 @@ pub struct ChannelOptions {
     pub delta_publish: bool,
     /// Whether subscribers may filter by tags.
     pub allow_tags_filter: bool,
+    /// Clients that offer it are pushed a channel's number in place of its name.
+    pub allow_channel_compaction: bool,
     /// Whether clients with a user may subscribe without a token.
     pub allow_subscribe_for_client: bool,
     /// Whether clients without a user may, too.

@@ -72,7 +72,7 @@ pub struct Options {
     pub sub_refresh: Option<HookOptions>,
     /// Threads that verify tokens, 1 to 64. Default 2.
     pub worker_count: usize,
-    /// Questions that may wait for the workers, or be out at hooks, each; beyond it, error 100 (temporary). Default 20,000.
+    /// Questions that may wait for the workers, or be out at hooks, each; beyond it, error 111 (temporary). Default 20,000.
     pub questions_max: usize,
     /// Requests to hooks at a time. Default 512.
     pub hook_requests_max: usize,

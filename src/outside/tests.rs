@@ -1,13 +1,11 @@
 //! The world asked as a shard asks it, with an application's backend on the other side that can misbehave.
 
-#![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
-
 mod backend;
 mod hooks;
 mod key_sets;
 mod tokens;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -31,12 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Deserialize)]
 struct Vectors {
     secret: String,
-    pem: HashMap<String, String>,
-    tokens: HashMap<String, String>,
-    named: HashMap<String, String>,
-    expired: HashMap<String, String>,
-    confused: HashMap<String, String>,
-    unsupported: HashMap<String, String>,
+    pem: BTreeMap<String, String>,
+    tokens: BTreeMap<String, String>,
+    named: BTreeMap<String, String>,
+    expired: BTreeMap<String, String>,
+    confused: BTreeMap<String, String>,
+    unsupported: BTreeMap<String, String>,
     jwks: serde_json::Value,
 }
 

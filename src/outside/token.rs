@@ -426,9 +426,9 @@ mod tests {
         ];
         for (claims, expected) in table {
             let claims = format!(r#"{{"channel":"a",{claims}}}"#);
-            let judged = judge(Purpose::Subscription, &claims).map(|verdict| match verdict {
-                Verdict::Subscription(Ok(grant)) => grant.expire_at_s,
-                other => panic!("{other:?}"),
+            let judged = judge(Purpose::Subscription, &claims).map(|verdict| {
+                let Verdict::Subscription(Ok(grant)) = verdict else { panic!("{verdict:?}") };
+                grant.expire_at_s
             });
             assert_eq!(judged, expected, "{claims}");
         }

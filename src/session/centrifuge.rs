@@ -174,7 +174,11 @@ impl Centrifuge {
             return Ok(());
         }
         match request {
-            Request::Pong | Request::Send { .. } => {}
+            Request::Pong => {}
+            Request::Send { data } if self.phase == Phase::Connected => {
+                handler.sent(&Call { client: cx.client, user: cx.user, method: "", data: &data });
+            }
+            Request::Send { .. } => {}
             Request::Ping => wire::put_answer(cx.out, start, self.encoding, id, &Answer::Ping),
             Request::Unknown => put_error(cx, start, self.encoding, id, &Error::METHOD_NOT_FOUND),
             Request::Publish { data: None, .. } => {

@@ -100,6 +100,9 @@ pub trait Handler: Send + 'static {
         Outcome::NotServed
     }
 
+    /// A Centrifuge client of this shard sent a message to the server itself, which has no method and no reply.
+    fn sent(&mut self, _call: &Call<'_>) {}
+
     /// The connection is over; its state is handed back. Groups were left already.
     fn closed(&mut self, _state: Self::State, _client: ClientId, _reason: &CloseReason) {}
 }
@@ -406,6 +409,16 @@ impl<A: Handler> Handler for Option<A> {
     ) {
         if let Some(handler) = self {
             handler.joined(state, channel, outcome, peer);
+        }
+    }
+
+    fn call<'c>(&mut self, call: &Call<'c>) -> Outcome<'c> {
+        self.as_mut().map_or(Outcome::NotServed, |handler| handler.call(call))
+    }
+
+    fn sent(&mut self, call: &Call<'_>) {
+        if let Some(handler) = self {
+            handler.sent(call);
         }
     }
 

@@ -138,7 +138,7 @@ impl Batch {
         }
     }
 
-    /// Pushes, joined in frames of bounded size.
+    /// Pushes, joined in frames of bounded size; for clients without commands, each on its own.
     fn put_pushes(&self, out: &mut Vec<u8>, choice: &Choice, form: Form, number: Option<i64>) {
         let Form { framing, encoding, is_uni, takes_deltas } = form;
         let mut start = out.len();
@@ -156,7 +156,8 @@ impl Batch {
             let channel = number.map_or(ChannelRef::Name(item.channel()), ChannelRef::Id);
             let mut put = |push: &Push<'_>| {
                 wire::put_push(out, start, encoding, is_uni, channel, push);
-                if out.len() - start > JOINED_BYTES_MAX {
+                // Clients without a library take an event, or a frame, for one push.
+                if is_uni || out.len() - start > JOINED_BYTES_MAX {
                     framing.seal(encoding, out, start);
                     start = out.len();
                 }

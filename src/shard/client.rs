@@ -76,6 +76,8 @@ pub(super) enum Pending {
     Subscribe { id: u32, ask: Box<Subscribe> },
     /// To publish: a hook decides.
     Publish { id: u32, channel: Arc<str>, data: Vec<u8> },
+    /// Whether a subscription goes on: the application is asked, without the client knowing.
+    HookRefresh { id: u32, channel: ChannelId },
     /// To go on with a subscription.
     SubRefresh { id: u32, channel: Arc<str> },
 }
@@ -83,7 +85,10 @@ pub(super) enum Pending {
 impl Pending {
     pub(super) fn id(&self) -> u32 {
         match self {
-            Self::Subscribe { id, .. } | Self::Publish { id, .. } | Self::SubRefresh { id, .. } => *id,
+            Self::Subscribe { id, .. }
+            | Self::Publish { id, .. }
+            | Self::SubRefresh { id, .. }
+            | Self::HookRefresh { id, .. } => *id,
         }
     }
 }
@@ -96,10 +101,21 @@ pub(super) struct Detail {
     pub(super) info: Option<Arc<ClientInfo>>,
     /// Unix time of its end in seconds; 0 for none.
     pub(super) expire_at_s: u64,
+    /// The application is asked before it ends, not the client.
+    pub(super) refreshes_by_hook: bool,
+    /// It is being asked.
+    pub(super) is_refreshing: bool,
     /// Which publications it wants.
     pub(super) filter: Option<Box<Filter>>,
     /// The server subscribed it.
     pub(super) is_server_side: bool,
+}
+
+impl Detail {
+    /// How long its client has for a new token when it has ended; none when the application is asked.
+    pub(super) fn delay_ms(&self, sub_delay_ms: u64) -> u64 {
+        if self.refreshes_by_hook { 0 } else { sub_delay_ms }
+    }
 }
 
 /// What a connection's rates leave it.
@@ -182,8 +198,8 @@ impl Client {
     pub(super) fn ends_at_ms(&self, conn_delay_ms: u64, sub_delay_ms: u64) -> Option<u64> {
         let delay_ms = if self.refreshes_by_hook { 0 } else { conn_delay_ms };
         let own = (self.expire_at_s > 0 && !self.is_refreshing).then(|| self.expire_at_s * 1000 + delay_ms);
-        let subs = self.details.iter().filter(|detail| detail.expire_at_s > 0);
-        subs.map(|detail| detail.expire_at_s * 1000 + sub_delay_ms).chain(own).min()
+        let subs = self.details.iter().filter(|detail| detail.expire_at_s > 0 && !detail.is_refreshing);
+        subs.map(|detail| detail.expire_at_s * 1000 + detail.delay_ms(sub_delay_ms)).chain(own).min()
     }
 }
 
@@ -196,8 +212,8 @@ pub(super) fn result_of<'a>(
     let position = joined.position.as_ref();
     let offset = position.map_or(0, |position| position.offset);
     SubscribeResult {
-        expires: ticket.expire_at_s > 0,
-        ttl_s: ttl_s(ticket.expire_at_s, unix_ms),
+        expires: ticket.expire_at_s > 0 && !ticket.refreshes_by_hook,
+        ttl_s: if ticket.refreshes_by_hook { 0 } else { ttl_s(ticket.expire_at_s, unix_ms) },
         recoverable: ticket.recoverable,
         positioned: ticket.positioned,
         epoch: position.map_or("", |position| &position.epoch),

@@ -36,6 +36,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let peer_said_goodbye = matches!(reason, CloseReason::Peer(_));
         conn.stage = if peer_said_goodbye { Stage::LastWords } else { Stage::Linger };
         let session = std::mem::replace(&mut conn.session, Session::Ended);
+        let kept_count = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
+        let kept_count = kept_count.map(|connecting| connecting.queued_before);
         conn.is_corked = false;
         self.budget.release(std::mem::take(&mut conn.held_bytes) as usize);
         self.count_ending(&reason, !session.is_head());
@@ -47,11 +49,30 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.out.clear();
             self.grave(key);
         } else {
+            match (&reason, kept_count) {
+                // What waits for the connect reply is not told without it.
+                (_, Some(count)) => self.cut(key, count),
+                (CloseReason::Slow | CloseReason::Budget, None) => self.cut(key, 0),
+                _ => {}
+            }
             self.last_words(key, &reason, &session);
         }
         if let Session::Raw(raw) = session {
             let client = ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() };
             self.handler.closed(raw.into_state(), client, &reason);
+        }
+    }
+
+    /// Takes back what waits in the outbox, but for its first segments, and with it what is said behind that: a client
+    /// must not get what comes after something that it does not get.
+    fn cut(&mut self, key: Key, kept_count: usize) {
+        let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
+        let before = outbox.bytes();
+        outbox.cut(kept_count);
+        let cut = before - outbox.bytes();
+        if cut > 0 {
+            self.out.clear();
+            self.counters.outbox_bytes.sub(cut as u64);
         }
     }
 
@@ -63,13 +84,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (true, CloseReason::Shutdown) => UNAVAILABLE.write(&mut self.out),
             (true, _) => {}
             (false, _) => session.goodbye(reason, &mut self.out),
-        }
-        if matches!(reason, CloseReason::Slow | CloseReason::Budget)
-            && let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut())
-        {
-            let before = outbox.bytes();
-            outbox.cut();
-            self.counters.outbox_bytes.sub((before - outbox.bytes()) as u64);
         }
         self.set_due(key, self.timeouts.linger_ms);
         self.queue_out(key);

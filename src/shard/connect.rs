@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Admitted, Client, Connecting, result_of, ttl_s};
+use super::client::{Admitted, Client, Connecting, Pending, result_of, ttl_s};
 use super::conn::Conn;
 use super::mailbox::{Cause, Ticket};
 use super::outside::{Credentials, Grant, Hook, Question, Rejected, Token, Who};
@@ -14,12 +14,16 @@ use super::views;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::home::Joined;
+use crate::hub::local::ChannelId;
 use crate::hub::{ClientInfo, Position};
 use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error, Unsubscribed};
 use crate::proto::centrifuge::message::{Answer, Connect, ConnectResult, SubscribeResult};
 use crate::session::centrifuge::{Opening, VERSION};
 use crate::session::{CloseReason, Handler, Session, Transport};
+
+/// After how long a refresh hook that failed is asked again.
+pub(super) const REFRESH_AGAIN_S: u64 = 10;
 
 impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn connect(&mut self, key: Key, id: u32, ask: Connect) {
@@ -277,10 +281,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let by_hook = client.refreshes_by_hook;
         let credentials = match outcome {
             Ok(credentials) => credentials,
-            // Asked again at the next deadline; who is expired by then is closed.
-            Err(Rejected::Error(_)) if id == 0 => {
-                client.refreshes_by_hook = false;
+            // While the hook fails, nobody is closed for it: it is asked again.
+            Err(Rejected::Error(error)) if id == 0 && error.temporary => {
+                client.expire_at_s = unix_ms / 1000 + REFRESH_AGAIN_S;
                 return self.arm(key);
+            }
+            Err(Rejected::Error(_)) if id == 0 => {
+                return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
             }
             Err(rejected) => return self.reject(key, id, rejected),
         };
@@ -321,14 +328,35 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_delay_ms) {
             self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
-        } else if let Some(detail) = details.iter().find(|detail| is_due(detail.expire_at_s, sub_delay_ms)) {
-            let (id, is_server_side) = (detail.channel, detail.is_server_side);
+        } else if let Some(detail) = details
+            .iter_mut()
+            .find(|detail| !detail.is_refreshing && is_due(detail.expire_at_s, detail.delay_ms(sub_delay_ms)))
+        {
+            detail.is_refreshing = detail.refreshes_by_hook;
+            let (id, by_hook, is_server_side) =
+                (detail.channel, detail.refreshes_by_hook, detail.is_server_side);
             let channel = Arc::clone(self.local.name(id));
+            if by_hook {
+                return self.ask_sub_refresh(key, id, &channel);
+            }
             if is_server_side {
                 return self.disconnect(key, Disconnect::SUBSCRIPTION_EXPIRED);
             }
             let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
             self.end_by_server(key, &channel, code, reason);
+        }
+    }
+
+    /// Asks the application about a subscription that ends. The number is none that a client's command is likely to have.
+    fn ask_sub_refresh(&mut self, key: Key, id: ChannelId, channel: &Arc<str>) {
+        let question = Question::SubRefresh { who: self.who(key), channel: channel.to_string() };
+        let request = u32::MAX - id;
+        if self.outside.ask(self.reply_to(key, request), question).is_err() {
+            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
+            return self.end_by_server(key, channel, code, reason);
+        }
+        if let Some(client) = self.client_mut(key) {
+            client.pending.push(Pending::HookRefresh { id: request, channel: id });
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Ticket {
     pub info: Option<Arc<ClientInfo>>,
     /// Unix time of its end in seconds; 0 for none.
     pub expire_at_s: u64,
+    /// The application is asked before it ends, not the client.
+    pub refreshes_by_hook: bool,
     /// For the reply.
     pub data: Vec<u8>,
 }

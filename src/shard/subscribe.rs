@@ -166,7 +166,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.drop_pending(key, id, slot);
                 self.fail(key, request, &Error::UNRECOVERABLE_POSITION);
             }
-            (Ok(joined), Some(mut ticket)) => {
+            (Ok(mut joined), Some(mut ticket)) => {
+                if let Some(filter) = ticket.filter.as_deref() {
+                    // What it missed is held to what it asked for, as is what comes.
+                    joined.publications.retain(|missed| filter.matches(&missed.tags));
+                }
                 self.activate(key, id, slot, &joined, Some(&mut ticket));
                 self.welcome(key, id, request, joined, ticket);
             }
@@ -247,6 +251,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     channel: id,
                     info: ticket.info.take(),
                     expire_at_s: ticket.expire_at_s,
+                    refreshes_by_hook: ticket.refreshes_by_hook,
+                    is_refreshing: false,
                     filter: ticket.filter.take(),
                     is_server_side,
                 });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::mailbox::{Cause, Ticket};
-use super::outside::{Grant, Overrides};
+use super::outside::{Grant, Hook, Overrides};
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
@@ -80,10 +80,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
             wants_unrecoverable_error: ask.flag & FLAG_UNRECOVERABLE_ERROR != 0,
             hears_joins,
             takes_deltas,
-            is_compact: ask.flag & FLAG_COMPACTION != 0 && !is_uni,
+            is_compact: options.allow_channel_compaction && ask.flag & FLAG_COMPACTION != 0 && !is_uni,
             filter: ask.filter,
             info: own,
             expire_at_s,
+            refreshes_by_hook: cause == Cause::Command
+                && ask.token.is_empty()
+                && options.sub_refresh_proxy_enabled
+                && self.outside.has_hook(Hook::SubRefresh),
             data,
         };
         Ok((Box::new(joining), Box::new(ticket)))

@@ -140,7 +140,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let idle = beat_at_or_after(self.timeouts.idle_ms);
         let interval_ms = self.timeouts.ping_interval_ms;
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        if idle > 0 && now.saturating_sub(conn.heard) >= idle {
+        // Who cannot send is not idle for it.
+        if idle > 0 && conn.session.answers_pings() && now.saturating_sub(conn.heard) >= idle {
             return self.close(key, CloseReason::Idle);
         }
         if interval_ms == 0 {

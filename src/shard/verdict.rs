@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::client::{Ability, Pending, ttl_s};
+use super::connect::REFRESH_AGAIN_S;
 use super::mailbox::Cause;
 use super::outside::{Grant, Hook, Question, Rejected, Replaced, Token, Verdict};
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::home::Terms;
+use crate::hub::local::ChannelId;
 use crate::hub::options::ChannelOptions;
 use crate::net::Net;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::codes::{Disconnect, Error, Unsubscribed};
 use crate::proto::centrifuge::message::{Answer, Subscribe};
 use crate::session::Handler;
 
@@ -45,6 +47,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     fn subscription_verdict(&mut self, key: Key, id: u32, outcome: Result<Box<Grant>, Rejected>) {
         let Some(pending) = self.client_mut(key).and_then(|client| client.take_pending(id)) else { return };
+        if let Pending::HookRefresh { channel, .. } = pending {
+            return self.hook_refreshed(key, channel, outcome);
+        }
         let grant = match outcome {
             Ok(grant) => grant,
             Err(rejected) => return self.reject(key, id, rejected),
@@ -52,8 +57,29 @@ impl<N: Net, H: Handler> Shard<N, H> {
         match pending {
             Pending::Subscribe { ask, .. } => self.subscribe_granted(key, id, *ask, *grant),
             Pending::SubRefresh { channel, .. } => self.sub_refreshed(key, id, &channel, &grant),
-            Pending::Publish { .. } => {}
+            Pending::Publish { .. } | Pending::HookRefresh { .. } => {}
         }
+    }
+
+    /// What the application says of a subscription that ends. While it cannot say, it is asked again.
+    fn hook_refreshed(&mut self, key: Key, channel: ChannelId, outcome: Result<Box<Grant>, Rejected>) {
+        let now_s = self.now().unix_ms / 1000;
+        let Some(client) = self.client_mut(key) else { return };
+        let Some(detail) = client.details.iter_mut().find(|detail| detail.channel == channel) else { return };
+        detail.is_refreshing = false;
+        match outcome {
+            Ok(grant) if grant.expire_at_s == 0 || grant.expire_at_s > now_s => {
+                detail.expire_at_s = grant.expire_at_s;
+            }
+            Err(Rejected::Error(error)) if error.temporary => detail.expire_at_s = now_s + REFRESH_AGAIN_S,
+            Err(rejected @ Rejected::Disconnect { .. }) => return self.reject(key, 0, rejected),
+            Ok(_) | Err(Rejected::Custom { .. } | Rejected::Error(_)) => {
+                let name = Arc::clone(self.local.name(channel));
+                let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
+                return self.end_by_server(key, &name, code, reason);
+            }
+        }
+        self.arm(key);
     }
 
     /// The bearer of the grant must be this client, and the channel the one that it is for.

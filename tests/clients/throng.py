@@ -22,14 +22,22 @@ def free_port():
 
 
 class Server:
-    """`throng serve` with two shards, an echo endpoint and further flags; a context manager."""
+    """`throng serve` with two shards, an echo endpoint, further flags, and a configuration in TOML; a context manager."""
 
-    def __init__(self, *flags):
-        self.port = free_port()
+    def __init__(self, *flags, config=""):
+        self.port, control = free_port(), free_port()
+        self.listeners = [self.port, control] if config else [self.port]
+        self.api = f"http://127.0.0.1:{control}/api"
         self.echo = f"ws://127.0.0.1:{self.port}/echo"
         self.channels = f"ws://127.0.0.1:{self.port}/connection/websocket"
         listen = f"127.0.0.1:{self.port}"
-        command = [os.environ["THRONG_BIN"], "serve", "--listen", listen, "--control", "off"]
+        command = [os.environ["THRONG_BIN"], "serve", "--listen", listen]
+        command += ["--control", f"127.0.0.1:{control}" if config else "off"]
+        self.config = tempfile.NamedTemporaryFile("w", suffix=".toml")
+        if config:
+            self.config.write(config)
+            self.config.flush()
+            command += ["--config", self.config.name]
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([*command, "--shards", "2", "--echo", "/echo", *flags], stderr=self.log)
 
@@ -37,7 +45,8 @@ class Server:
         end = time.monotonic() + 10
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
+                for port in self.listeners:
+                    socket.create_connection(("127.0.0.1", port)).close()
                 return self
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > end:
@@ -51,6 +60,7 @@ class Server:
             self.process.kill()
         self.process.wait()
         self.log.close()
+        self.config.close()
 
     def drain(self):
         self.process.send_signal(signal.SIGTERM)

@@ -98,12 +98,20 @@ fn requests_that_must_not_be_heard_are_refused_by_their_status() {
         let answer = Backend::with_headers(&server, headers).request(line, body);
         assert_eq!(answer.0, status, "{headers:?} {line} {body}: {}", answer.1);
     }
+    let (_, metrics) = Backend::new(&server).request("GET /metrics", "");
+    for count in ["requests_total 3", "refused_total 7", "errors_total 0"] {
+        assert!(metrics.contains(&format!("\nthrong_api_{count}\n")), "{count}: {metrics}");
+    }
     // Errors by the status as well, for those who ask for it.
     let mode = "X-API-Key: secret\r\nX-Centrifugo-Error-Mode: transport\r\n";
     let answer = Backend::with_headers(&server, mode).request("POST /api/publish", "{}");
     assert_eq!(answer, (400, r#"{"code":107,"message":"bad request"}"#.to_owned()));
     let answer = Backend::with_headers(&server, mode).request("POST /api/publish", publish);
     assert_eq!(answer, (200, r#"{"result":{}}"#.to_owned()));
+    server.end();
+    let server = Running::start(ApiOptions { errors_by_status: true, ..options() });
+    let answer = Backend::new(&server).request("POST /api/rpc", r#"{"method":"none"}"#);
+    assert_eq!(answer, (404, r#"{"code":104,"message":"method not found"}"#.to_owned()));
     server.end();
 }
 

@@ -14,6 +14,7 @@ mod deadlines;
 mod descriptors;
 mod drain;
 mod embedded;
+mod hooks;
 mod peer;
 mod regressions;
 mod serve;

@@ -32,6 +32,32 @@ pub(crate) struct Faults {
     pub(crate) jump_us_max: u64,
 }
 
+impl Faults {
+    /// A world in which nothing goes wrong.
+    pub(crate) fn none(&self) -> Self {
+        Self { short_write: 0, cut_arrival: 0, stale: 0, partial_poll: 0, ..self.calmed() }
+    }
+
+    /// Only what goes wrong all the time.
+    pub(crate) fn calmed(&self) -> Self {
+        let &Self { short_write, cut_arrival, partial_poll, stale, .. } = self;
+        Self {
+            short_write,
+            cut_arrival,
+            partial_poll,
+            stale,
+            spurious: 0,
+            exhausted_accept: 0,
+            reset: 0,
+            stall: 0,
+            stall_us_max: 0,
+            skip_shard: 0,
+            jump: 0,
+            jump_us_max: 0,
+        }
+    }
+}
+
 /// See the module documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {

@@ -127,21 +127,7 @@ impl World {
 
     /// The calm after the storm: nothing goes wrong any more.
     pub(crate) fn calm(&mut self) {
-        let Faults { short_write, cut_arrival, partial_poll, stale, .. } = self.faults;
-        self.faults = Faults {
-            short_write,
-            cut_arrival,
-            partial_poll,
-            stale,
-            spurious: 0,
-            exhausted_accept: 0,
-            reset: 0,
-            stall: 0,
-            stall_us_max: 0,
-            skip_shard: 0,
-            jump: 0,
-            jump_us_max: 0,
-        };
+        self.faults = self.faults.calmed();
     }
 
     fn tell(&mut self, id: LinkId, edge: Edge) {

@@ -113,6 +113,9 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("http_api.insecure", "Everyone who reaches the control listener may call the server API", |s| {
         Slot::Switch(&mut s.api.insecure)
     }),
+    key("http_api.error_mode", "`transport`: errors of the server API have a status of HTTP, not 200", |s| {
+        Slot::Either(&mut s.api.errors_by_status, ["", "transport"])
+    }),
     key("http_api.disabled", "There is no server API", |s| Slot::Switch(&mut s.is_api_disabled)),
     key("http_api.body_bytes_max", "Bytes of a request's body (throng's own); beyond it, 413", |s| {
         Slot::Bytes(&mut s.api.body_bytes_max, 1024..=1 << 30)
@@ -148,9 +151,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("rates.connects_per_ip_max", "The same for one address, per shard", |s| {
         Slot::Rate(&mut s.rates.connects_per_ip_max)
     }),
-    key("rates.commands_max", "Commands of one connection per second, of any kind; beyond it, error 111", |s| {
-        Slot::Rate(&mut s.rates.commands_max)
-    }),
+    key(
+        "rates.commands_max",
+        "Commands of one connection per second, of any kind; beyond it, error 111",
+        |s| Slot::Rate(&mut s.rates.commands_max),
+    ),
     key(
         "rates.subscribes_max",
         "Subscribe commands of one connection per second; beyond it, error 111",

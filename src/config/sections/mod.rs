@@ -1,8 +1,8 @@
 //! The sections of the file: Centrifugo's keys with Centrifugo's names, meanings and defaults, and a few of our own.
 //!
-//! [`Sections`] has the shape of the file, so that each key has one place; [`Sections::settle`] gives the server's
-//! [`Config`](super::Config) what they mean. `list` has the keys that stand once, `tables` those that stand in several
-//! tables, `other` what means one of our flat keys or is not supported, and [`Target`] finds any of them by its path.
+//! [`Sections`] has the shape of the file, so that each key has one place; `Sections::settle` gives the server's
+//! [`Config`] what they mean. `list` has the keys that stand once, `tables` those that stand in several
+//! tables, `other` what means one of our flat keys or is not supported, and `Target` finds any of them by its path.
 
 mod list;
 mod other;

@@ -143,6 +143,9 @@ pub static CHANNEL: &[Setting<ChannelOptions>] = &[
         |c| Slot::Switch(&mut c.delta_publish),
     ),
     key("allow_tags_filter", "Subscribers may filter by tags", |c| Slot::Switch(&mut c.allow_tags_filter)),
+    key("allow_channel_compaction", "Pushes carry a number for the channel, where clients offer it", |c| {
+        Slot::Switch(&mut c.allow_channel_compaction)
+    }),
     key("allow_subscribe_for_client", "Clients with a user may subscribe without a token", |c| {
         Slot::Switch(&mut c.allow_subscribe_for_client)
     }),

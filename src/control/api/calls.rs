@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use data_encoding::BASE64_MIME;
 use serde_json::value::RawValue;
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Batch, Channel, Command, Connections, Publish, Rpc, StreamPosition, Switch};
-use super::{ApiError, Methods, answer};
+use super::{ApiCounts, ApiError, Methods, answer};
 use crate::hub::home::HistoryFilter;
 use crate::hub::{ClientInfo, DataKind, Position};
 use crate::proto::centrifuge::Error;
@@ -33,6 +34,7 @@ const DISCONNECT: (u16, &str) = (3503, "force disconnect");
 pub(super) struct Calls {
     node: Node,
     methods: Methods,
+    counts: Arc<ApiCounts>,
 }
 
 type Positions<'a> = Pin<Box<dyn Future<Output = Vec<Result<Position, Failure>>> + Send + 'a>>;
@@ -64,8 +66,8 @@ impl From<Result<(), Failure>> for Begun<'_> {
 }
 
 impl Calls {
-    pub(super) fn new(node: Node, methods: Methods) -> Self {
-        Self { node, methods }
+    pub(super) fn new(node: Node, methods: Methods, counts: Arc<ApiCounts>) -> Self {
+        Self { node, methods, counts }
     }
 
     /// Sends what a command asks for.
@@ -101,12 +103,28 @@ impl Calls {
         deadline: Instant,
         out: &mut Vec<u8>,
     ) -> Result<(), ApiError> {
+        let outcome = self.put_result(begun, deadline, out).await;
+        self.count_errors(u64::from(outcome.is_err()));
+        outcome
+    }
+
+    fn count_errors(&self, count: u64) {
+        self.counts.errors.fetch_add(count, Relaxed);
+    }
+
+    async fn put_result(
+        &self,
+        begun: Begun<'_>,
+        deadline: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ApiError> {
         match begun {
             Begun::Failed(error) => return Err(error),
             Begun::Done => answer::put_nothing(out),
             Begun::Published(pending) => answer::put_position(out, &answered(deadline, pending).await?),
             Begun::Broadcast(positions) => {
                 let positions = timeout_at(deadline, positions).await.map_err(|_| Failure::NoAnswer)?;
+                self.count_errors(positions.iter().filter(|one| one.is_err()).count() as u64);
                 answer::put_responses(out, &positions);
             }
             Begun::Presence(pending) => answer::put_presence(out, &answered(deadline, pending).await?),

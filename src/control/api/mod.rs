@@ -1,6 +1,6 @@
 //! The server's HTTP API, for an application's backend: the same paths, bodies and errors as Centrifugo's.
 //!
-//! Invariant: nothing is done for a request before its headers were found good, see [`guard`]. A publication costs one
+//! Invariant: nothing is done for a request before its headers were found good, see `guard`. A publication costs one
 //! parse of its body, one letter and one answer. Left out: what the methods do, which is [`Node`]'s.
 
 mod answer;
@@ -15,6 +15,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -103,19 +104,42 @@ impl fmt::Debug for Methods {
     }
 }
 
+/// What the API did, for metrics.
+#[derive(Debug, Default)]
+pub(super) struct ApiCounts {
+    pub(super) requests: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) errors: AtomicU64,
+}
+
 /// The API over a node.
 #[derive(Debug)]
 pub struct Api {
+    counts: Arc<ApiCounts>,
     calls: Calls,
     guard: Guard,
     body_bytes_max: usize,
+    errors_by_status: bool,
 }
 
 impl Api {
     /// An API for those whom the options name. The node's answers must come to the executor that it runs in.
     pub fn new(node: Node, options: ApiOptions, methods: Methods) -> Self {
-        let (body_bytes_max, guard) = (options.body_bytes_max, Guard::new(options));
-        Self { calls: Calls::new(node, methods), guard, body_bytes_max }
+        let ApiOptions { body_bytes_max, errors_by_status, .. } = options;
+        let guard = Guard::new(options);
+        let counts = Arc::<ApiCounts>::default();
+        Self {
+            calls: Calls::new(node, methods, Arc::clone(&counts)),
+            counts,
+            guard,
+            body_bytes_max,
+            errors_by_status,
+        }
+    }
+
+    /// Where it counts.
+    pub(super) fn counts(&self) -> Arc<ApiCounts> {
+        Arc::clone(&self.counts)
     }
 
     /// Does what a body of `/api/METHOD` asks for; gives the answer, which may tell an error. Runs in the context of a
@@ -166,15 +190,23 @@ pub(super) fn router(api: Api) -> Router {
     router.layer(limit)
 }
 
-/// The life of a request.
+/// The life of a request, counted.
 async fn handle(api: Arc<Api>, method: &'static str, request: Request) -> Response {
+    let outcome = take(&api, method, request).await;
+    let count = if outcome.is_ok() { &api.counts.requests } else { &api.counts.refused };
+    count.fetch_add(1, Relaxed);
+    outcome.unwrap_or_else(|refusal| refusal)
+}
+
+/// The answer to a request; or, when it was not taken, why.
+async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Response> {
     if let Err(refusal) = api.guard.check(request.headers()) {
-        return refusal.into_response();
+        return Err(refusal.into_response());
     }
-    let tells_by_status = tells_by_status(request.headers());
+    let tells_by_status = api.errors_by_status || asks_for_status(request.headers());
     let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
-        Err(unread) => return unread.into_response(),
+        Err(unread) => return Err(unread.into_response()),
     };
     let mut out = Vec::new();
     let status = match api.try_respond(method, &body, &mut out).await {
@@ -187,13 +219,13 @@ async fn handle(api: Arc<Api>, method: &'static str, request: Request) -> Respon
             answer::put_failed(&mut out, &error);
             StatusCode::OK
         }
-        Err(broken) => return (StatusCode::BAD_REQUEST, format!("{broken}\n")).into_response(),
+        Err(broken) => return Err((StatusCode::BAD_REQUEST, format!("{broken}\n")).into_response()),
     };
-    (status, [(header::CONTENT_TYPE, "application/json")], out).into_response()
+    Ok((status, [(header::CONTENT_TYPE, "application/json")], out).into_response())
 }
 
 /// Whether errors are to be told by the status of HTTP, too: the header asks for it as Centrifugo's clients do.
-fn tells_by_status(headers: &HeaderMap) -> bool {
+fn asks_for_status(headers: &HeaderMap) -> bool {
     headers.get("x-centrifugo-error-mode").is_some_and(|mode| mode == "transport")
 }
 

@@ -29,10 +29,8 @@ fn call(method: &str) -> Question {
 
 #[track_caller]
 fn result(verdict: Verdict) -> Result<Vec<u8>, Rejected> {
-    match verdict {
-        Verdict::Rpc(outcome) => outcome,
-        other => panic!("{other:?}"),
-    }
+    let Verdict::Rpc(outcome) = verdict else { panic!("not about a call: {verdict:?}") };
+    outcome
 }
 
 fn rpc(url: String) -> Options {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::outside::check;
-use crate::outside::mint::mint;
+use crate::outside::mint;
 use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Busy, Credentials, Hook, Rejected, Token};
 
@@ -12,10 +12,8 @@ pub(super) fn invalid() -> Rejected {
 
 #[track_caller]
 pub(super) fn connection(verdict: Verdict) -> Result<Box<Credentials>, Rejected> {
-    match verdict {
-        Verdict::Connection(outcome) => outcome,
-        other => panic!("{other:?}"),
-    }
+    let Verdict::Connection(outcome) = verdict else { panic!("not about a connection: {verdict:?}") };
+    outcome
 }
 
 fn connection_now(stage: &Stage, token: &str) -> Option<Result<Box<Credentials>, Rejected>> {
