@@ -14,7 +14,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
 use crate::config;
-use crate::outside::mint::mint;
+use crate::outside::mint;
 use crate::outside::options::{Options, TokenOptions};
 use crate::outside::refusal;
 use crate::shard::outside::Token;

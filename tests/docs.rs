@@ -14,13 +14,9 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-<<<<<<< HEAD
 use throng::{Config, NoHandler, Outcome, Server};
 
 const DOCUMENTS: [&str; 15] = [
-=======
-const DOCUMENTS: [&str; 12] = [
->>>>>>> conf
     "README.md",
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",

@@ -1,20 +1,9 @@
-<<<<<<< HEAD
 //! Signing tokens, as an application's backend does: for development, benchmarks and tests.
-=======
-//! Signs tokens as a backend would: for `throng token`, and for tests.
-//!
-//! Only HMAC's secret is ever in a server's configuration, so only HS256 is signed. Left out: what is in a token, which
-//! is [`crate::token`]'s.
->>>>>>> conf
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::hmac;
 
-<<<<<<< HEAD
 /// A token signed with HS256 (RFC 7519): `claims` should be the JSON object of its claims, and is not looked at.
-=======
-/// A token signed with HS256: `claims` should be the JSON object of its claims, and is not looked at.
->>>>>>> conf
 pub fn mint(secret: &[u8], claims: &[u8]) -> String {
     let part = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
     let signed = format!("{}.{}", part(br#"{"alg":"HS256","typ":"JWT"}"#), part(claims));
@@ -22,8 +11,6 @@ pub fn mint(secret: &[u8], claims: &[u8]) -> String {
     let signature = part(hmac::sign(&key, signed.as_bytes()).as_ref());
     format!("{signed}.{signature}")
 }
-<<<<<<< HEAD
-=======
 
 #[cfg(test)]
 mod tests {
@@ -47,4 +34,3 @@ mod tests {
         assert_eq!(verified("two"), None);
     }
 }
->>>>>>> conf

@@ -36,10 +36,7 @@ use self::workers::{Job, Queue};
 use crate::shard::mailbox::{Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
-<<<<<<< HEAD
 pub use self::mint::mint;
-=======
->>>>>>> conf
 pub use self::verifier::{refusal, verify};
 
 /// How requests to hooks and key sets name their sender.
