@@ -63,6 +63,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "tungstenite",
             "form_urlencoded",
             "httparse",
+            "memchr",
             "serde",
             "serde_json",
             "prost",
