@@ -42,11 +42,24 @@ pub(super) struct Client {
     pub(super) buckets: Option<Box<Buckets>>,
 }
 
+/// Who says who a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// Nobody: it is anonymous.
+    Nobody,
+    /// Its token.
+    Token,
+    /// The application's connect hook.
+    Hook,
+}
+
 /// A connect command under way.
 #[derive(Debug)]
 pub(super) struct Connecting {
     /// The command's number.
     pub(super) id: u32,
+    /// Who says who the client is.
+    pub(super) witness: Witness,
     /// The command.
     pub(super) ask: Connect,
     /// Segments of the outbox that go before the reply: the answer to the handshake.

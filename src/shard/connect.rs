@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Admitted, Client, Connecting, Pending, result_of, ttl_s};
+use super::client::{Admitted, Client, Connecting, Pending, Witness, result_of, ttl_s};
 use super::conn::Conn;
 use super::mailbox::{Cause, Ticket};
 use super::outside::{Credentials, Grant, Hook, Question, Rejected, Token, Who};
@@ -41,8 +41,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             if !self.policy.insecure && !self.policy.allow_anonymous_connect_without_token {
                 return self.close(key, CloseReason::BadRequest);
             }
-            self.begin_connecting(key, id, ask);
-            return self.authorized(key, Credentials::default(), false);
+            self.begin_connecting(key, id, ask, Witness::Nobody);
+            return self.authorized(key, Credentials::default(), Witness::Nobody);
         }
         let hook = asks_hook.then(|| Question::Connect {
             who: Who { headers: self.headers_of(headers, &ask), ..self.who(key) },
@@ -51,7 +51,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             data: ask.data.clone(),
             channels: ask.subs.iter().map(|sub| sub.channel.clone()).collect(),
         });
-        self.begin_connecting(key, id, ask);
+        let witness = if hook.is_some() { Witness::Hook } else { Witness::Token };
+        self.begin_connecting(key, id, ask, witness);
         let question = match hook {
             Some(question) => question,
             None => {
@@ -81,12 +82,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         headers
     }
 
-    fn begin_connecting(&mut self, key: Key, id: u32, ask: Connect) {
+    fn begin_connecting(&mut self, key: Key, id: u32, ask: Connect, witness: Witness) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.is_corked = true;
         let queued_before = conn.outbox.as_ref().map_or(0, |outbox| outbox.segment_count());
         let connecting = Connecting {
             id,
+            witness,
             ask,
             queued_before,
             waiting_count: 0,
@@ -132,14 +134,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// The client is who it says: subscribe it to what it is to be subscribed to, then answer.
-    pub(super) fn authorized(&mut self, key: Key, credentials: Credentials, by_hook: bool) {
+    pub(super) fn authorized(&mut self, key: Key, credentials: Credentials, witness: Witness) {
         let Credentials { user, info, expire_at_s, data, mut channels, caps, meta } = credentials;
-        let has_token = expire_at_s > 0 || !user.is_empty();
-        if user.is_empty() && has_token && self.policy.disallow_anonymous_connection_tokens {
+        if user.is_empty() && witness == Witness::Token && self.policy.disallow_anonymous_connection_tokens {
             return self.disconnect(key, Disconnect::INVALID_TOKEN);
         }
         let client_id = self.client_id(key).to_string().into_boxed_str();
-        let hook_refreshes = by_hook && self.outside.has_hook(Hook::Refresh);
+        let hook_refreshes = witness == Witness::Hook && self.outside.has_hook(Hook::Refresh);
         if self.policy.subscribe_to_user_personal_channel && !user.is_empty() {
             channels.push((self.personal_channel(&user), Grant::default()));
         }

@@ -26,13 +26,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     // A refresh of who had nothing to be remembered: an anonymous client with a first token.
                     return self.refreshed(key, id, outcome);
                 };
-                let by_hook = client.connecting.as_ref().is_some_and(|c| c.ask.token.is_empty());
-                match (client.connecting.is_some(), outcome) {
-                    (false, outcome) => self.refreshed(key, id, outcome),
-                    (true, Ok(credentials)) => {
-                        self.authorized(key, *credentials, by_hook && self.outside.has_hook(Hook::Connect));
-                    }
-                    (true, Err(rejected)) => self.reject_connect(key, id, rejected),
+                let witness = client.connecting.as_ref().map(|connecting| connecting.witness);
+                match (witness, outcome) {
+                    (None, outcome) => self.refreshed(key, id, outcome),
+                    (Some(witness), Ok(credentials)) => self.authorized(key, *credentials, witness),
+                    (Some(_), Err(rejected)) => self.reject_connect(key, id, rejected),
                 }
             }
             Verdict::Subscription(outcome) => self.subscription_verdict(key, id, outcome),
