@@ -277,6 +277,7 @@ pub mod proto;
 pub mod server;
 pub mod session;
 pub mod shard;
+pub mod tls;
 pub mod token;
 
 pub use config::{Config, Limits, Timeouts};

@@ -12,7 +12,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Net, Ready};
+use super::{Accepted, Net, Ready};
 
 /// Tokens from here on are not sockets of clients: a client's token is a slot index (below 2^32 − 2^20) and a generation.
 const MAIL: Token = Token(usize::MAX);
@@ -167,13 +167,13 @@ impl Net for MioNet {
         u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn accept(&mut self) -> io::Result<TcpStream> {
+    fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
         let Listeners { sockets, next } = &mut self.listeners;
         for _ in 0..sockets.len() {
             let listener = &sockets[*next % sockets.len()];
             loop {
                 match listener.accept() {
-                    Ok((socket, _)) => return Ok(socket),
+                    Ok((socket, peer)) => return Ok(Accepted { socket, peer: Some(peer.ip()) }),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) if is_connections_own(&error) => {}
                     Err(error) => return Err(error),
@@ -266,7 +266,8 @@ mod tests {
         events.clear();
         net.poll(&mut events, Some(5000)).unwrap();
         assert_eq!(events, [Ready::Accept]);
-        let mut socket = net.accept().unwrap();
+        let Accepted { mut socket, peer } = net.accept().unwrap();
+        assert_eq!(peer, Some(address.ip()));
         assert_eq!(net.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         net.register(&mut socket, 42).unwrap();
         client.write_all(b"hello").unwrap();

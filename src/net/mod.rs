@@ -31,6 +31,15 @@ pub enum Ready {
     },
 }
 
+/// A connection that was taken from a listener.
+#[derive(Debug)]
+pub struct Accepted<S> {
+    /// Its socket.
+    pub socket: S,
+    /// Address of its other end; `None` for one that came by a Unix socket.
+    pub peer: Option<IpAddr>,
+}
+
 /// The world, as a shard sees it. Never blocks but in [`Net::poll`].
 pub trait Net {
     /// A connected socket. Dropping it closes it.
@@ -49,7 +58,7 @@ pub trait Net {
     ///
     /// # Errors
     /// As `accept(2)`; those that concern one connection only are passed over inside.
-    fn accept(&mut self) -> io::Result<Self::Socket>;
+    fn accept(&mut self) -> io::Result<Accepted<Self::Socket>>;
 
     /// The address that a socket's other end has; `None` where that means nothing.
     fn peer(&self, socket: &Self::Socket) -> Option<IpAddr>;

@@ -99,6 +99,7 @@ struct Common {
     seed: u64,
     unix_epoch_ms: u64,
     shard_capacity: usize,
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Common {
@@ -119,6 +120,7 @@ impl Common {
             endpoints: self.endpoints.clone(),
             unix_epoch_ms: self.unix_epoch_ms,
             capacity: self.shard_capacity,
+            tls: self.tls.clone(),
         }
     }
 
@@ -163,6 +165,7 @@ impl Server {
             seed,
             unix_epoch_ms,
             shard_capacity,
+            tls: None,
         };
         let cores = sys::allowed_cores().unwrap_or_default();
         let mut listen = config.listen.clone();

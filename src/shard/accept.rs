@@ -12,7 +12,7 @@ use crate::base::bucket::Bucket;
 use crate::base::counters::Counters;
 use crate::base::slots::Key;
 use crate::config::Rates;
-use crate::net::{self, Net};
+use crate::net::{self, Accepted, Net};
 use crate::session::Handler;
 
 /// How long accepting pauses when nothing more can be held. Long enough not to spin, short enough to go unnoticed.
@@ -64,8 +64,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let now_ms = self.now_ms();
         let Rates { connects_max, connects_per_ip_max, .. } = self.rates;
         if connects_per_ip_max > 0
-            && let Some(conn) = self.conns.entry_mut(key)
-            && let Some(address) = self.net.peer(&conn.socket)
+            && let Some(address) = self.peer(key)
         {
             let by_address = &mut self.admitted.by_address;
             if by_address.len() >= ADDRESSES_MAX {
@@ -97,7 +96,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 return self.pause_accepting();
             }
             match self.net.accept() {
-                Ok(socket) => self.admit(socket),
+                Ok(accepted) => self.admit(accepted),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.admission.is_pending = false;
                     return;
@@ -123,10 +122,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.admission.paused_until_ms = Some(self.now_ms() + PAUSE_MS);
     }
 
-    fn admit(&mut self, socket: N::Socket) {
+    fn admit(&mut self, accepted: Accepted<N::Socket>) {
+        let line = self.new_line(&accepted);
+        let Accepted { socket, .. } = accepted;
         let due = beat_at_or_after(self.now_ms() + self.timeouts.handshake_ms);
         let heard = self.beat_now();
-        let Some(key) = self.conns.insert_with(|_| Conn::new(socket, due, heard)) else { return };
+        let Some(key) = self.conns.insert_with(|_| Conn { line, ..Conn::new(socket, due, heard) }) else {
+            return;
+        };
         self.counters.accepts.add(1);
         self.counters.connections.add(1);
         let Some(conn) = self.conns.entry_mut(key) else { return };

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use smallvec::SmallVec;
 
 use super::client::Client;
+use super::line::Line;
 use crate::base::outbox::Outbox;
 use crate::hub::local::ChannelId;
 use crate::session::Session;
@@ -103,6 +104,8 @@ pub(super) struct Conn<K, S> {
     pub(super) heard: u32,
     /// Bytes counted in the budget for a message that is still arriving.
     pub(super) held_bytes: u32,
+    /// What lies between the socket and the session, where anything does.
+    pub(super) line: Option<Box<Line>>,
     pub(super) outbox: Option<Box<Outbox>>,
     pub(super) subs: SmallVec<[Sub; 2]>,
     /// What there is to know of a Centrifuge client, if anything.
@@ -125,6 +128,7 @@ impl<K, S> Conn<K, S> {
             due,
             heard,
             held_bytes: 0,
+            line: None,
             outbox: None,
             subs: SmallVec::new(),
             client: None,
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Conn<i32, ()>>();
-        assert!(size <= 96, "{size}");
+        assert!(size <= 104, "{size}");
     }
 
     #[test]

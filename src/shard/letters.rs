@@ -9,6 +9,7 @@ use crate::hub::home::{self, Published, Shards};
 use crate::hub::{Item, Publication};
 use crate::net::Net;
 use crate::session::Handler;
+use crate::tls::Acceptor;
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Handles all letters that have arrived, and those that this shard wrote to itself meanwhile.
@@ -74,6 +75,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Letter::Emulated { conn, data } => self.emulated(conn, &data),
             Letter::Channels { pattern, reply } => reply(self.home.channels(&pattern)),
             Letter::Drain => self.begin_drain(),
+            Letter::Tls(config) => self.tls = Some(Acceptor::new(&config)),
         }
     }
 

@@ -94,6 +94,8 @@ pub type ChannelsReply = Box<dyn FnOnce(Vec<(Arc<str>, usize)>) + Send>;
 
 /// A message between shards.
 pub enum Letter {
+    /// From the control plane: handshakes from here on go by this.
+    Tls(Arc<rustls::ServerConfig>),
     /// To a home: count one more subscriber; answered by [`Letter::Subscribed`].
     Subscribe {
         /// Name of the channel.
@@ -188,6 +190,7 @@ pub enum Letter {
 impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tls(_) => "Tls",
             Self::Subscribe { .. } => "Subscribe",
             Self::Subscribed { .. } => "Subscribed",
             Self::Unsubscribe { .. } => "Unsubscribe",

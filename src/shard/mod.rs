@@ -16,6 +16,7 @@ mod emulate;
 mod fanout;
 mod flush;
 mod letters;
+mod line;
 pub mod mailbox;
 mod orders;
 pub mod outside;
@@ -43,6 +44,7 @@ use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
 use crate::proto::ws;
 use crate::session::{Action, Endpoints, Handler, Settings};
+use crate::tls::Acceptor;
 use accept::{Admission, Admitted};
 use batch::Batch;
 use close::Drain;
@@ -88,6 +90,8 @@ pub struct Parts<N, H> {
     pub unix_epoch_ms: u64,
     /// Connections that this shard can hold: what its descriptor table allows.
     pub capacity: usize,
+    /// What connections over TCP shake hands by; `None` when they are plain.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// One shard. See the module documentation.
@@ -95,6 +99,7 @@ pub struct Parts<N, H> {
 pub struct Shard<N: Net, H: Handler> {
     net: N,
     handler: H,
+    tls: Option<Acceptor>,
     conns: Slots<Conn<N::Socket, H::State>>,
     wheel: Wheel,
     home: Home,
@@ -163,10 +168,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             endpoints,
             unix_epoch_ms,
             capacity,
+            tls,
         } = parts;
         let limits = config.limits.clone();
         let now_us = net.now_us();
         Self {
+            tls: tls.as_deref().map(Acceptor::new),
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             home: Home::new(home_limits(config, mailboxes.len()), seed ^ u64::from(shard).rotate_left(48)),

@@ -50,6 +50,7 @@ fn who_is_let_go_gets_no_answer_behind_one_that_it_does_not_get() {
         endpoints: throng::server::endpoints(&plan.config, "node"),
         unix_epoch_ms: 0,
         capacity: 10,
+        tls: None,
     };
     let mut shard = Shard::new(parts, &plan.config);
     let link = world.borrow_mut().connect().unwrap();

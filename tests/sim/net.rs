@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use throng::net::{Net, Ready};
+use throng::net::{Accepted, Net, Ready};
 
 use crate::world::{LinkId, World};
 
@@ -55,14 +55,14 @@ impl Net for SimNet {
         self.world.borrow().now_us
     }
 
-    fn accept(&mut self) -> io::Result<SimSocket> {
+    fn accept(&mut self) -> io::Result<Accepted<SimSocket>> {
         let mut world = self.world.borrow_mut();
         let exhausted = world.faults.exhausted_accept;
         if world.has_backlog(self.shard) && world.rng.chance(exhausted) {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
         let id = world.accept(self.shard).ok_or(io::ErrorKind::WouldBlock)?;
-        Ok(SimSocket { world: Rc::clone(&self.world), id })
+        Ok(Accepted { socket: SimSocket { world: Rc::clone(&self.world), id }, peer: None })
     }
 
     fn register(&mut self, socket: &mut SimSocket, token: u64) -> io::Result<()> {

@@ -132,6 +132,7 @@ impl Run {
                     endpoints: server::endpoints(&plan.config, "node"),
                     unix_epoch_ms: 1_700_000_000_000,
                     capacity: plan.capacity,
+                    tls: None,
                 };
                 Some(Shard::new(parts, &plan.config))
             })
