@@ -45,7 +45,7 @@ use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
 use crate::proto::ws;
 use crate::session::{Action, Endpoints, Handler, Settings};
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Schedules};
 use accept::{Admission, Admitted};
 use batch::Batch;
 use close::Drain;
@@ -135,6 +135,8 @@ pub struct Shard<N: Net, H: Handler> {
     out: Vec<u8>,
     /// Records for the connection at hand.
     wire: Vec<u8>,
+    /// Key schedules of the connections that were heard last.
+    schedules: Schedules,
     actions: Vec<Action>,
     /// Connections with a fresh outbox: queued means dirty.
     dirty: Vec<Key>,
@@ -202,6 +204,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),
             wire: Vec::new(),
+            schedules: Schedules::default(),
             actions: Vec::new(),
             dirty: Vec::new(),
             unread: Vec::new(),

@@ -13,19 +13,23 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{CloseReason, Handler};
-use crate::tls::{Fault, Opened, Received};
+use crate::tls::{Fault, Hot, Opened, Received, Schedules};
 
 /// Bytes of an outbox that are sealed at once: what finds no room is kept sealed, for each connection by itself.
 const BATCH_BYTES_MAX: usize = 64 << 10;
 /// The scratch buffer for records gives its memory back beyond this size.
 const WIRE_BYTES_KEPT: usize = 256 << 10;
 
+fn hot(schedules: &mut Schedules, key: Key) -> Hot<'_> {
+    Hot { schedules, id: key.to_token() }
+}
+
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
     pub(super) fn receive_line(&mut self, key: Key, count: usize) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
-        let outcome = tls.receive(&mut self.input[..count], &mut self.wire);
+        let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
         if let Ok(received) = &outcome {
             tls.hold(&self.input[received.consumed..count]);
         }
@@ -71,7 +75,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Seals `bytes` and writes them. They go now or are kept sealed: the caller is done with them.
     pub(super) fn write_sealed(&mut self, key: Key, bytes: &[u8]) {
         let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) else { return };
-        match tls.seal(iter::once(bytes), &mut self.wire) {
+        match tls.seal(hot(&mut self.schedules, key), iter::once(bytes), &mut self.wire) {
             Ok(()) => {
                 self.write_wire(key);
                 self.pause_reading_if_full(key);
@@ -142,7 +146,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             left -= piece.len();
             (!piece.is_empty()).then_some(piece)
         });
-        if tls.seal(batch, &mut self.wire).is_err() {
+        if tls.seal(hot(&mut self.schedules, key), batch, &mut self.wire).is_err() {
             self.cannot_seal(key);
             return None;
         }
@@ -161,7 +165,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return true;
         }
         let Some(tls) = conn.tls_mut() else { return true };
-        tls.say_goodbye(&mut self.wire);
+        tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);
         self.write_wire(key);
         self.conns.entry(key).is_some_and(|conn| conn.outbox.is_none())
     }

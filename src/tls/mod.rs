@@ -8,6 +8,7 @@ mod handshake;
 mod keys;
 mod link;
 mod record;
+mod schedules;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,8 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use handshake::{Catch, Handshake};
-pub use link::{Link, Opened, Received};
+pub use link::{Hot, Link, Opened, Received};
+pub use schedules::Schedules;
 
 /// Bytes that the TLS of an idle connection needs.
 pub const LINK_BYTES: usize = size_of::<Link>();
