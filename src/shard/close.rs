@@ -132,6 +132,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if conn.stage != Stage::Buried {
             debug_assert!(conn.subs.is_empty(), "who is closed has left its channels");
             conn.stage = Stage::Buried;
+            if conn.tls().is_some() {
+                self.schedules.forget(key.to_token());
+            }
             self.drop_outbox(key);
             self.graves.push(key);
         }
