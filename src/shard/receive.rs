@@ -10,7 +10,7 @@ use super::Shard;
 use super::conn::Stage;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
+use crate::session::{ClientCertificate, ClientId, CloseReason, Context, Counts, Handler, Session};
 
 impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn on_readable(&mut self, key: Key, closed: bool) {
@@ -183,6 +183,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             settings: &self.settings,
             client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
             user: conn.client.as_ref().map_or("", |client| client.user()),
+            certificate: conn
+                .line
+                .as_ref()
+                .and_then(|line| line.identity())
+                .map(|identity| ClientCertificate { name: &identity.name, sha256: &identity.sha256 }),
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,

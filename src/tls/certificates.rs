@@ -115,7 +115,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) fn of(self, name: &str) -> CertificateError {
+    pub(crate) fn of(self, name: &str) -> CertificateError {
         CertificateError { name: name.to_owned(), fault: self }
     }
 }
@@ -198,7 +198,7 @@ impl PemPair<'_> {
 }
 
 /// All certificates of a PEM, at least one.
-pub(super) fn certificates(pem: &Pem<'_>) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+pub(crate) fn certificates(pem: &Pem<'_>) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     check_not_empty(pem)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.bytes).collect();
     let all = all.map_err(|error| not_pem(pem, &error))?;

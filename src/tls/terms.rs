@@ -26,8 +26,8 @@ const TICKETS_PER_HANDSHAKE: usize = 1;
 pub struct Terms<'a> {
     /// Certificates and keys. The first is for clients that ask for no name, or for one that no certificate has.
     pub pairs: &'a [PemPair<'a>],
-    /// Authorities whose clients are known; `None`: clients are not asked for certificates.
-    pub client_ca: Option<Pem<'a>>,
+    /// Authorities whose clients are known; none: clients are not asked for certificates.
+    pub client_cas: &'a [Pem<'a>],
     /// Whether a client without a certificate is refused.
     pub requires_client: bool,
     /// Whether TLS 1.2 is spoken beside TLS 1.3.
@@ -81,14 +81,17 @@ impl Terms<'_> {
         &self,
         provider: Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
-        let Some(pem) = &self.client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+        let Some(first) = self.client_cas.first() else { return Ok(WebPkiClientVerifier::no_client_auth()) };
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(pem)? {
-            roots.add(certificate).map_err(|error| Fault::BadCertificate(error.to_string()).of(pem.name))?;
+        for pem in self.client_cas {
+            for certificate in certificates(pem)? {
+                let bad = |error: rustls::Error| Fault::BadCertificate(error.to_string()).of(pem.name);
+                roots.add(certificate).map_err(bad)?;
+            }
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         let builder = if self.requires_client { builder } else { builder.allow_unauthenticated() };
-        builder.build().map_err(|error| Fault::Refused(error.to_string()).of(pem.name))
+        builder.build().map_err(|error| Fault::Refused(error.to_string()).of(first.name))
     }
 }
 
@@ -131,9 +134,10 @@ mod tests {
                 .iter()
                 .map(|(chain, key)| PemPair { chain: pem("chain", chain), key: pem("key", key) })
                 .collect();
+            let cas: Vec<_> = self.client_ca.iter().map(|text| pem("ca", text)).collect();
             Terms {
                 pairs: &pairs,
-                client_ca: self.client_ca.as_deref().map(|text| pem("ca", text)),
+                client_cas: &cas,
                 requires_client: self.requires_client,
                 takes_tls12: self.takes_tls12,
                 ticketer: Arc::clone(&self.ticketer),
