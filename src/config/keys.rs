@@ -1,6 +1,8 @@
 //! The one list of keys. A key is a line of the file, a flag and a variable; its name, meaning, range and place
 //! in [`Config`] are told here and nowhere else: flags, help, errors, `throng config` and the manual are made of it.
 
+mod tls;
+
 use super::{Config, Slot, error};
 use clap::{Arg, ArgAction};
 use std::fmt;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 pub enum Group {
     /// Where the server listens and on which threads.
     Server,
+    /// Certificates, and whose clients are known.
+    Tls,
     /// What is bounded.
     Limits,
     /// What has a deadline.
@@ -25,6 +29,7 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Server => "Server",
+            Self::Tls => "TLS",
             Self::Limits => "Limits",
             Self::Deadlines => "Deadlines",
             Self::Logs => "Logs",
@@ -106,6 +111,7 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
     match slot {
         Slot::Addresses(_) => "ADDR",
         Slot::AddressOrOff(_) => "ADDR|off",
+        Slot::Files(_) => "FILE",
         Slot::Count(..) | Slot::Rate(_) => "N",
         Slot::Bytes(..) => "BYTES",
         Slot::Milliseconds(..) => "MS",
@@ -179,6 +185,13 @@ pub static KEYS: &[Key] = &[
     server("token_workers", "Threads that verify tokens which are dear to verify", |c| {
         Slot::Count(&mut Arc::make_mut(&mut c.outside).worker_count, 1..=64)
     }),
+    tls::CERT,
+    tls::KEY,
+    tls::SELF_SIGNED,
+    tls::CLIENT_CA,
+    tls::CLIENT_CERT,
+    tls::MIN_VERSION,
+    tls::TICKET_ROTATION,
     limit(
         "connections_max",
         "Connections held by the process; beyond it, 503. 0: as many as the descriptor \
@@ -313,7 +326,9 @@ mod tests {
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
         const OF_SECTIONS: [&str; 7] = ["client", "rates", "paths", "namespaces", "outside", "api", "page"];
-        const NESTED: [&str; 3] = ["limits", "timeouts", "logs"];
+        const NESTED: [&str; 4] = ["limits", "timeouts", "logs", "tls"];
+        // What an embedder has in memory.
+        const NO_KEYS: [&str; 2] = ["pem", "client_ca_pem"];
         // Of `outside`, which has sections, too.
         const OUTSIDE: [&str; 3] = ["token_workers", "questions_max", "hook_requests_max"];
         let printed = format!("{:#?}", Config::default());
@@ -325,14 +340,16 @@ mod tests {
                 part = name;
             }
             let is_own = depth == 4 && !OF_SECTIONS.contains(&name) && !NESTED.contains(&name);
-            if is_own || depth == 8 && NESTED.contains(&part) {
+            if is_own || depth == 8 && NESTED.contains(&part) && !NO_KEYS.contains(&name) {
                 wanted.insert(name);
             }
         }
         let renamed = |name| match name {
             "log_level" => "level",
             "log_format" => "format",
-            other => other,
+            "tls_client_cert" => "requires_client_cert",
+            "tls_min_version" => "only_tls13",
+            other => other.strip_prefix("tls_").unwrap_or(other),
         };
         let names = KEYS.iter().map(|key| key.name).filter(|name| !OUTSIDE.contains(name));
         assert_eq!(names.map(renamed).collect::<BTreeSet<_>>(), wanted);

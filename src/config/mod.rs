@@ -18,6 +18,7 @@ mod resolve;
 pub mod sections;
 mod show;
 mod slot;
+mod tls;
 mod value;
 
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ pub use keys::{Group, KEYS, Key};
 pub use resolve::{Effective, resolve};
 pub use sections::Sections;
 pub use slot::{Form, Slot, duration_ms, duration_text};
+pub use tls::{PemText, TlsOptions};
 
 /// Everything a server needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct Config {
     /// Path of the Centrifuge endpoint. Default `/connection/websocket`; `None` leaves it out, for an embedder whose own
     /// endpoints are all there is.
     pub websocket_path: Option<String>,
+    /// Certificates, if connections are to be encrypted.
+    pub tls: TlsOptions,
     /// Everything that is bounded.
     pub limits: Limits,
     /// Everything that has a deadline.
@@ -164,6 +168,7 @@ impl Default for Config {
             private_descriptors: true,
             echo: None,
             websocket_path: Some("/connection/websocket".to_owned()),
+            tls: TlsOptions::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),

@@ -7,6 +7,8 @@ use super::api::ApiCounts;
 use super::process;
 use super::{Readiness, State};
 use crate::base::counters::{Counters, Histogram};
+use crate::server::Certificates;
+use crate::tls::Facts;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,6 +23,7 @@ pub(super) struct View {
     capacity: u64,
     pub(super) readiness: Arc<Readiness>,
     api: Arc<ApiCounts>,
+    certificates: Option<Certificates>,
     start_seconds: f64,
 }
 
@@ -28,12 +31,17 @@ impl View {
     #[expect(clippy::disallowed_methods, reason = "the start of the process, read once, far from any shard")]
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        Self { counters, capacity, readiness, api: Arc::default(), start_seconds }
+        Self { counters, capacity, readiness, api: Arc::default(), certificates: None, start_seconds }
     }
 
     /// Looks at an API's counts as well.
     pub(super) fn with_api(self, api: Arc<ApiCounts>) -> Self {
         Self { api, ..self }
+    }
+
+    /// Looks at certificates as well.
+    pub(super) fn with_certificates(self, certificates: Option<Certificates>) -> Self {
+        Self { certificates, ..self }
     }
 
     /// All values now.
@@ -44,6 +52,8 @@ impl View {
             capacity: self.capacity,
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
+            certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
+            renewals: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_bytes(),
             cpu_seconds: process::cpu_seconds(),
@@ -59,6 +69,9 @@ pub(super) struct Snapshot<'a> {
     capacity: u64,
     ready: bool,
     api: &'a ApiCounts,
+    certificates: Vec<Facts>,
+    /// Of certificates: how many, and how many failed.
+    renewals: (u64, u64),
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
@@ -128,6 +141,8 @@ enum Source {
     Merged(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
     One(fn(&Snapshot<'_>) -> Option<f64>),
+    /// When each certificate in use ceases to hold.
+    Certificates,
     /// Always 1; the labels are what it says.
     Build,
 }
@@ -139,6 +154,7 @@ impl Family {
             Source::PerShard(_) => "shard",
             Source::ByReason(_) => "reason",
             Source::Merged(_) => "le",
+            Source::Certificates => "name",
             Source::Build => "version",
             Source::Sum(_) | Source::One(_) => "",
         }
@@ -303,6 +319,21 @@ pub static FAMILIES: &[Family] = &[
         "Errors that the server API told, those of parts of batches and broadcasts too.",
         |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
+    one("throng_tls_reloads_total", Kind::Counter, "Times that certificates were loaded anew.", |s| {
+        Some(s.renewals.0 as f64)
+    }),
+    one(
+        "throng_tls_reload_errors_total",
+        Kind::Counter,
+        "Times that certificates could not be loaded anew, so that the old ones stayed.",
+        |s| Some(s.renewals.1 as f64),
+    ),
+    Family {
+        name: "throng_tls_certificate_not_after_seconds",
+        kind: Kind::Gauge,
+        help: "When the certificate in use expires, in seconds since 1970, by its file.",
+        source: Source::Certificates,
+    },
     total("throng_stale_ids_total", "stale_ids", "Events and letters for a connection that was gone."),
     one("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process.", |s| {
         s.resident_bytes.map(|bytes| bytes as f64)
@@ -340,9 +371,20 @@ impl Family {
             }),
             Source::Merged(histogram) => write_histogram(name, snapshot.shards, *histogram, out),
             Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
+            Source::Certificates => write_certificates(name, &snapshot.certificates, out),
             Source::Build => writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
         }
     }
+}
+
+fn write_certificates(name: &str, certificates: &[Facts], out: &mut String) -> fmt::Result {
+    certificates.iter().enumerate().try_for_each(|(at, Facts { source, not_after_s, .. })| {
+        if certificates[..at].iter().any(|before| before.source == *source) {
+            return Ok(()); // An embedder's names may not be distinct; samples must be.
+        }
+        let source = source.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        writeln!(out, "{name}{{name=\"{source}\"}} {not_after_s}")
+    })
 }
 
 fn write_histogram(

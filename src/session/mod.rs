@@ -114,6 +114,8 @@ pub struct Context<'a> {
     pub client: ClientId,
     /// Who the client is; empty when anonymous.
     pub user: &'a str,
+    /// What the client's verified certificate says; `None` when it was asked for none, or gave none.
+    pub certificate: Option<ClientCertificate<'a>>,
     /// Bytes for this connection, ready for the wire.
     pub out: &'a mut Vec<u8>,
     /// A message of the input that goes back as it lies there, before `out`.
@@ -122,6 +124,16 @@ pub struct Context<'a> {
     pub actions: &'a mut Vec<Action>,
     /// Data messages received and sent, for the counters.
     pub counts: Counts,
+}
+
+/// A client's certificate, verified against the authorities of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCertificate<'a> {
+    /// Its first alternative name that is a URI, a DNS name or an email address, else the subject's common name. Not empty,
+    /// no control characters.
+    pub name: &'a str,
+    /// SHA-256 of the certificate.
+    pub sha256: &'a [u8; 32],
 }
 
 impl Context<'_> {

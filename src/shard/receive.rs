@@ -11,7 +11,7 @@ use super::Shard;
 use super::conn::Stage;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
+use crate::session::{ClientCertificate, ClientId, CloseReason, Context, Counts, Handler, Session};
 use crate::tls::Link;
 
 impl<N: Net, H: Handler> Shard<N, H> {
@@ -206,6 +206,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             settings: &self.settings,
             client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
             user: conn.client.as_ref().map_or("", |client| client.user()),
+            certificate: conn
+                .line
+                .as_ref()
+                .and_then(|line| line.identity())
+                .map(|identity| ClientCertificate { name: &identity.name, sha256: &identity.sha256 }),
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
