@@ -22,6 +22,7 @@ mod orders;
 pub mod outside;
 mod receive;
 mod relief;
+mod seal;
 mod subscribe;
 mod terms;
 mod time;
@@ -45,7 +46,7 @@ use crate::net::{Net, Ready};
 use crate::proto::ws;
 use crate::proto::ws::press::{self, Press, Tally};
 use crate::session::{Action, Endpoints, Handler, Settings};
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Schedules};
 use accept::{Admission, Admitted};
 use batch::Batch;
 use close::Drain;
@@ -135,6 +136,10 @@ pub struct Shard<N: Net, H: Handler> {
     out: Vec<u8>,
     /// Compresses and inflates for whichever connection is at hand.
     press: Press,
+    /// Records for the connection at hand.
+    wire: Vec<u8>,
+    /// Key schedules of the connections that were heard last.
+    schedules: Schedules,
     actions: Vec<Action>,
     /// Connections with a fresh outbox: queued means dirty.
     dirty: Vec<Key>,
@@ -202,6 +207,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),
             press: press_of(config),
+            wire: Vec::new(),
+            schedules: Schedules::default(),
             actions: Vec::new(),
             dirty: Vec::new(),
             unread: Vec::new(),
