@@ -182,6 +182,17 @@ pub static KEYS: &[Key] = &[
     server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::PathOrOff(&mut c.websocket_path)),
     server("first_page", "Serve a page at / that shows that it works", |c| Slot::Switch(&mut c.first_page))
         .otherwise("true in development mode, else false"),
+    server(
+        "compression",
+        "Compress messages (permessage-deflate) for clients that offer it: fewer bytes for more CPU",
+        |c| Slot::Switch(&mut c.compression),
+    ),
+    server("compression_min_bytes", "Bytes of a message below which it is sent as it is", |c| {
+        Slot::Bytes(&mut c.compression_min_bytes, 0..=MIB)
+    }),
+    server("compression_level", "How hard to try, from 1 (fast) to 9 (small)", |c| {
+        Slot::Count(&mut c.compression_level, 1..=9)
+    }),
     server("token_workers", "Threads that verify tokens which are dear to verify", |c| {
         Slot::Count(&mut Arc::make_mut(&mut c.outside).worker_count, 1..=64)
     }),

@@ -56,6 +56,12 @@ pub struct Config {
     pub websocket_path: Option<String>,
     /// Certificates, if connections are to be encrypted.
     pub tls: TlsOptions,
+    /// Take clients' offers of permessage-deflate (RFC 7692). Default false.
+    pub compression: bool,
+    /// Bytes of a message below which it is sent as it is, 0 to 1 MiB. Default 256.
+    pub compression_min_bytes: usize,
+    /// How hard to try, 1 (fast) to 9 (small). Default 1.
+    pub compression_level: usize,
     /// Everything that is bounded.
     pub limits: Limits,
     /// Everything that has a deadline.
@@ -169,6 +175,9 @@ impl Default for Config {
             echo: None,
             websocket_path: Some("/connection/websocket".to_owned()),
             tls: TlsOptions::default(),
+            compression: false,
+            compression_min_bytes: 256,
+            compression_level: 1,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),

@@ -243,6 +243,22 @@ pub static FAMILIES: &[Family] = &[
     total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
     total("throng_received_bytes_total", "bytes_in", "Bytes read from sockets."),
     total("throng_sent_bytes_total", "bytes_out", "Bytes written to sockets."),
+    total(
+        "throng_deflate_handshakes_total",
+        "deflate_handshakes",
+        "Handshakes that negotiated permessage-deflate.",
+    ),
+    total(
+        "throng_deflate_plain_bytes_total",
+        "deflate_plain_bytes",
+        "Bytes of messages that were compressed, before; each once, however many got it.",
+    ),
+    total("throng_deflate_packed_bytes_total", "deflate_packed_bytes", "The same messages' bytes, after."),
+    total(
+        "throng_inflated_bytes_total",
+        "inflated_bytes",
+        "Bytes of clients' compressed messages, inflated.",
+    ),
     gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
     total("throng_publications_total", "publications", "Publications accepted by channels."),

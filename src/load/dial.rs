@@ -33,11 +33,16 @@ pub(super) fn dial(address: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<
     }
 }
 
-/// The request that asks `target` for a WebSocket.
-pub(super) fn request(target: &Target) -> Vec<u8> {
+/// The request that asks `target` for a WebSocket; with `deflate`, one whose messages may be compressed, as browsers ask.
+pub(super) fn request(target: &Target, deflate: bool) -> Vec<u8> {
+    let offer = if deflate {
+        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_max_window_bits\r\n"
+    } else {
+        ""
+    };
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n",
         target.path, target.host
     )
     .into_bytes()
@@ -47,11 +52,12 @@ pub(super) fn request(target: &Target) -> Vec<u8> {
 #[derive(Clone, Debug)]
 pub(super) struct Upgrade {
     accept: String,
+    deflate: bool,
 }
 
 impl Upgrade {
-    pub(super) fn new() -> Self {
-        Self { accept: derive_accept_key(KEY.as_bytes()) }
+    pub(super) fn new(deflate: bool) -> Self {
+        Self { accept: derive_accept_key(KEY.as_bytes()), deflate }
     }
 
     /// The length of the answer's head once all of it is there.
@@ -70,10 +76,21 @@ impl Upgrade {
         if !status.starts_with("HTTP/1.1 101") {
             return Err(format!("handshake: {}", status.chars().take(60).collect::<String>()));
         }
-        let accepted = lines.filter_map(|line| line.split_once(':')).any(|(name, value)| {
-            name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == self.accept
-        });
-        if accepted { Ok(Some(end + 4)) } else { Err("handshake: wrong Sec-WebSocket-Accept".to_owned()) }
+        let (mut accepted, mut extensions) = (false, "");
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            accepted |= name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == self.accept;
+            if name.eq_ignore_ascii_case("sec-websocket-extensions") {
+                extensions = value;
+            }
+        }
+        // With a window that outlives the message, no two clients would get the same bytes.
+        let deflates =
+            extensions.contains("permessage-deflate") && extensions.contains("server_no_context_takeover");
+        match () {
+            () if !accepted => Err("handshake: wrong Sec-WebSocket-Accept".to_owned()),
+            () if self.deflate && !deflates => Err("handshake: no permessage-deflate".to_owned()),
+            () => Ok(Some(end + 4)),
+        }
     }
 }
 
@@ -93,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_checked_once_it_is_complete() {
-        let upgrade = Upgrade::new();
+        let upgrade = Upgrade::new(false);
         let good = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nsec-websocket-accept: {}\r\n\r\n",
             upgrade.accept
@@ -106,6 +123,10 @@ mod tests {
         assert_eq!(refused, "handshake: HTTP/1.1 503 Service Unavailable");
         assert!(upgrade.check(good.replace(&upgrade.accept, "x").as_bytes()).is_err());
         assert!(upgrade.check(&[b'x'; 20 << 10]).is_err());
+        assert!(Upgrade::new(true).check(good.as_bytes()).is_err());
+        let extension = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n";
+        let good = format!("{}{extension}", good.strip_suffix("\r\n").unwrap());
+        assert_eq!(Upgrade::new(true).check(good.as_bytes()), Ok(Some(good.len())));
     }
 
     #[test]

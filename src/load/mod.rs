@@ -6,7 +6,7 @@
 //!
 //! * what is asked: `args`, and how it is divided among threads, descriptor tables and source addresses: `plan`;
 //! * what is said: `script`, `tokens`, `frames`, `publication`, `responses`; how a connection begins: `dial`;
-//! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` (subscribers), `volley` and
+//! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` with `unpack` (subscribers), `volley` and
 //!   `echoes`, `churn`; the publisher: `publisher`;
 //! * the scenarios: `stage` with `idle`, `fanout` and `recover`, `echo` (with calls and publish commands), `handshakes`;
 //! * what is found: `probe` and `usage` (CPU, memory), `findings`, `report`, `progress`.
@@ -46,6 +46,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod unpack;
 mod usage;
 mod volley;
 

@@ -17,7 +17,7 @@ use std::ops::Range;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
-use crate::proto::ws::{self, Kind, Violation};
+use crate::proto::ws::{self, Deflate, Kind, Press, Violation};
 pub use action::Action;
 pub use endpoint::Endpoints;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
@@ -122,6 +122,8 @@ pub struct Context<'a> {
     pub in_place: Option<InPlace>,
     /// What the session asks for.
     pub actions: &'a mut Vec<Action>,
+    /// Compresses and inflates.
+    pub press: &'a mut Press,
     /// Data messages received and sent, for the counters.
     pub counts: Counts,
 }
@@ -388,6 +390,15 @@ impl<S> Session<S> {
             Self::Raw(_) => ws::put_close(out, code, text),
             Self::Centrifuge(centrifuge) => centrifuge.goodbye(code, text, out),
             Self::Head(_) | Self::Ended => {}
+        }
+    }
+
+    /// How messages may be compressed.
+    pub fn deflate(&self) -> Deflate {
+        match self {
+            Self::Raw(raw) => raw.deflate(),
+            Self::Centrifuge(centrifuge) => centrifuge.deflate(),
+            Self::Head(_) | Self::Ended => Deflate::Off,
         }
     }
 

@@ -166,10 +166,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             return;
         }
-        let awaits_connect = conn.session.awaits_connect();
+        let (awaits_connect, deflates) = (conn.session.awaits_connect(), conn.session.deflate().is_on());
         if was_head {
             self.counters.handshakes.add(1);
             self.counters.sessions.add(1);
+            self.counters.deflate_handshakes.add(u64::from(deflates));
         }
         if (was_head || awaited_connect) && !awaits_connect {
             self.start_heartbeat(key);
@@ -214,6 +215,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            press: &mut self.press,
             counts: Counts::default(),
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);

@@ -11,6 +11,7 @@ mod api;
 mod api_channels;
 mod channels;
 mod deadlines;
+mod deflate;
 mod descriptors;
 mod drain;
 mod embedded;
