@@ -25,6 +25,7 @@ pub mod api;
 mod endings;
 mod http;
 pub mod logs;
+mod memory;
 pub mod metrics;
 mod process;
 mod readiness;
@@ -42,6 +43,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use endings::{EndNotice, Endings, endings};
+pub use memory::Memory;
 pub use readiness::{Readiness, State};
 
 /// What the control plane needs of the server.
@@ -54,6 +56,8 @@ pub struct ControlInputs {
     pub api: Option<Api>,
     /// One per shard, in their order.
     pub counters: Vec<Arc<Counters>>,
+    /// What memory is used for, and how much there may be.
+    pub memory: Memory,
     /// How many connections the limits allow.
     pub capacity: u64,
     /// Set by shards as they begin to listen; `drain` is noted in it here.
@@ -124,6 +128,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         seats,
         api,
         counters,
+        memory,
         capacity,
         readiness,
         drain,
@@ -131,8 +136,9 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         mut signals,
     } = inputs;
     let mut left = counters.len();
+    tokio::spawn(memory::watch(memory.clone()));
     if let Some(listener) = listener {
-        let view = View::new(counters, capacity, Arc::clone(&readiness));
+        let view = View::new(counters, capacity, Arc::clone(&readiness)).with_memory(memory);
         tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api));
     }
     let mut drain = Some(drain);
@@ -184,6 +190,8 @@ async fn next_signal(signals: &mut Option<Signals>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::budget::Budget;
+    use crate::shard::ledger::Ledger;
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpStream};
     use std::process::Command;
@@ -205,11 +213,14 @@ mod tests {
         let readiness = Arc::new(Readiness::new(shard_count));
         let drained = Arc::new(AtomicBool::new(false));
         let note = Arc::clone(&drained);
+        let counters: Arc<[_]> = (0..shard_count).map(|_| Arc::default()).collect();
+        let (budget, publications) = (Budget::new(1), Budget::new(1));
         let inputs = ControlInputs {
             listener: Some(listener),
             seats: 8,
             api: None,
-            counters: (0..shard_count).map(|_| Arc::default()).collect(),
+            counters: counters.to_vec(),
+            memory: Memory { ledger: Ledger::new(counters, budget, publications), memory_max: 0 },
             capacity: 1000,
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),

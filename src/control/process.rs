@@ -7,7 +7,12 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Resident memory of the process, in bytes.
 pub(super) fn resident_bytes() -> Option<u64> {
-    resident_bytes_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+    kib_of("VmRSS:", &std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Of that, what belongs to no file: heap and stacks.
+pub(super) fn anonymous_bytes() -> Option<u64> {
+    kib_of("RssAnon:", &std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
 /// User and system CPU time of all threads, in seconds.
@@ -15,8 +20,9 @@ pub(super) fn cpu_seconds() -> Option<f64> {
     cpu_seconds_of(&std::fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-fn resident_bytes_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// The bytes of a line such as `VmRSS:  2048 kB`.
+fn kib_of(name: &str, status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
@@ -34,8 +40,8 @@ mod tests {
 
     #[test]
     fn fields_are_found() {
-        assert_eq!(resident_bytes_of("Name:\tx\nVmHWM:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2 << 20));
-        assert_eq!(resident_bytes_of("Name:\tx\n"), None);
+        assert_eq!(kib_of("VmRSS:", "Name:\tx\nVmHWM:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2 << 20));
+        assert_eq!(kib_of("VmRSS:", "Name:\tx\n"), None);
         let stat = "42 (a ) b) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 7 7 20 0 3 0 123 456 78";
         assert_eq!(cpu_seconds_of(stat), Some(2.0));
         assert_eq!(cpu_seconds_of("42 (a"), None);
@@ -44,6 +50,7 @@ mod tests {
     #[test]
     fn this_process_has_both() {
         assert!(resident_bytes().unwrap() > 100_000);
+        assert!(anonymous_bytes().unwrap() < resident_bytes().unwrap());
         assert!(cpu_seconds().is_some());
     }
 }
