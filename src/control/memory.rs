@@ -10,7 +10,7 @@
 
 use super::process;
 use crate::shard::ledger::{Kind, Ledger};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fs;
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ pub(super) async fn watch(memory: Memory) {
         ticks.tick().await;
         // Without /proc, what is counted is all that is known.
         let known = memory.ledger.known_bytes();
-        let anonymous = process::anonymous_bytes().unwrap_or(known);
+        let anonymous = process::resident_and_anonymous_bytes().map_or(known, |(_, anonymous)| anonymous);
         memory.ledger.allow(calibration.look(known, anonymous));
     }
 }
@@ -82,10 +82,9 @@ impl Memory {
     /// Resident memory by what it is used for. Its sum is the process's resident memory, as far as that is known.
     pub(super) fn resident_kinds(&self) -> Vec<Kind> {
         let mut kinds = self.ledger.kinds().to_vec();
-        let vacant = self.ledger.vacant_bytes();
-        kinds.push(Kind { name: "vacant", bytes: vacant });
-        if let (Some(resident), Some(anonymous)) = (process::resident_bytes(), process::anonymous_bytes()) {
-            let known = self.ledger.known_bytes().saturating_add(vacant);
+        kinds.push(Kind { name: "vacant", bytes: self.ledger.vacant_bytes() });
+        if let Some((resident, anonymous)) = process::resident_and_anonymous_bytes() {
+            let known = sum(&kinds);
             kinds.push(Kind { name: "rest", bytes: anonymous.saturating_sub(known) });
             kinds.push(Kind { name: "program", bytes: resident.saturating_sub(anonymous) });
         }
@@ -103,15 +102,14 @@ impl Memory {
     /// The answer to `/debug/memory`.
     pub(super) fn debug(&self, connections: u64) -> Value {
         let kinds = self.resident_kinds();
-        let resident = process::resident_bytes();
         let known = self.ledger.known_bytes();
         let sockstat = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
         let slab = slab_bytes();
         let allowed = Some(self.ledger.allowed_bytes()).filter(|&bytes| bytes < u64::MAX);
         json!({
-            "resident_bytes": resident,
+            "resident_bytes": sum(&kinds),
             "known_bytes": known,
-            "kinds": kinds.iter().map(|kind| (kind.name.to_owned(), kind.bytes.into())).collect::<serde_json::Map<_, Value>>(),
+            "kinds": named(&kinds),
             "connections": connections,
             "known_bytes_per_connection": known.checked_div(connections),
             "memory_max": self.memory_max,
@@ -124,6 +122,14 @@ impl Memory {
             },
         })
     }
+}
+
+fn sum(kinds: &[Kind]) -> u64 {
+    kinds.iter().fold(0, |sum, kind| sum.saturating_add(kind.bytes))
+}
+
+fn named(kinds: &[Kind]) -> Map<String, Value> {
+    kinds.iter().map(|kind| (kind.name.to_owned(), kind.bytes.into())).collect()
 }
 
 /// A field of the line on TCP in `/proc/net/sockstat`: `TCP: inuse 5 orphan 0 tw 2 alloc 7 mem 1`.

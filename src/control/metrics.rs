@@ -59,7 +59,7 @@ impl View {
             api: &self.api,
             memory: self.memory.as_ref(),
             start_seconds: self.start_seconds,
-            resident_bytes: process::resident_bytes(),
+            resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
             cpu_seconds: process::cpu_seconds(),
         }
     }

@@ -5,14 +5,10 @@
 /// Clock ticks per second in `/proc/self/stat`: `USER_HZ`, fixed at 100 in the kernel's interface.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Resident memory of the process, in bytes.
-pub(super) fn resident_bytes() -> Option<u64> {
-    kib_of("VmRSS:", &std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-/// Of that, what belongs to no file: heap and stacks.
-pub(super) fn anonymous_bytes() -> Option<u64> {
-    kib_of("RssAnon:", &std::fs::read_to_string("/proc/self/status").ok()?)
+/// Resident memory of the process, in bytes, and of that what belongs to no file: heap and stacks.
+pub(super) fn resident_and_anonymous_bytes() -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    Some((kib_of("VmRSS:", &status)?, kib_of("RssAnon:", &status)?))
 }
 
 /// User and system CPU time of all threads, in seconds.
@@ -49,8 +45,8 @@ mod tests {
 
     #[test]
     fn this_process_has_both() {
-        assert!(resident_bytes().unwrap() > 100_000);
-        assert!(anonymous_bytes().unwrap() < resident_bytes().unwrap());
+        let (resident, anonymous) = resident_and_anonymous_bytes().unwrap();
+        assert!(anonymous > 100_000 && anonymous < resident);
         assert!(cpu_seconds().is_some());
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::client::{Ability, Buckets, Client, EARLY_COMMANDS_MAX, Pending, QUESTIONS_MAX};
-use super::conn::Conn;
 use super::mailbox::{Asker, Letter, ReplyTo};
 use super::outside::{Hook, Question, Token, Who};
 use crate::base::bucket::Bucket;

@@ -121,8 +121,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let known = ledger.known_bytes();
         let count = ledger.connection_count().max(1);
         let kinds = ledger.kinds();
-        let is_connections = |name| matches!(name, "connections" | "tls" | "subscriptions" | "clients");
-        let own = kinds.iter().filter(|kind| is_connections(kind.name));
+        let stays = ["queued", "partial_messages", "publications", "history", "buffers"];
+        let own = kinds.iter().filter(|kind| !stays.contains(&kind.name));
         let each = (own.map(|kind| kind.bytes).sum::<u64>() / count).max(1);
         // Down to where newcomers are only refused, so that it does not begin again at once.
         let excess = known.saturating_sub(allowed / 100 * 95);
