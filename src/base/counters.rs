@@ -143,8 +143,8 @@ counters! {
     vacant_bytes,
     /// Gauge: connections of which more is known than their socket and session.
     clients,
-    /// Gauge: bytes of what is kept of TLS connections.
-    tls_bytes,
+    /// Gauge: connections over TLS.
+    tls_links,
     /// Gauge: bytes of the shard's own buffers.
     buffer_bytes,
     /// Gauge: bytes of requests and messages that are still arriving.
@@ -179,6 +179,12 @@ counters! {
     violations,
     /// Connections that ended by a transport error (reset, broken pipe).
     transport_errors,
+    /// TLS handshakes completed.
+    tls_handshakes,
+    /// Of those: gone on from a session of before.
+    tls_resumptions,
+    /// Connections closed because TLS failed: a handshake, or a record that was not what it should be.
+    tls_faults,
     /// Connections closed, for whatever reason.
     closes,
     /// Events and letters for a connection that no longer exists.

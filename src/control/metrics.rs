@@ -290,6 +290,9 @@ pub static FAMILIES: &[Family] = &[
     ),
     gauge("throng_drain_left", "drain_left", "Connections that a drain has still to close."),
     total("throng_drain_closes_total", "drain_closes", "Connections closed by a drain."),
+    total("throng_tls_handshakes_total", "tls_handshakes", "TLS handshakes completed."),
+    total("throng_tls_resumptions_total", "tls_resumptions", "Of those, gone on from a session of before."),
+    total("throng_tls_faults_total", "tls_faults", "Connections closed because TLS failed."),
     total("throng_closes_total", "closes", "Connections closed, for whatever reason."),
     total_per_shard("throng_turns_total", "turns", "Turns of the shard's loop."),
     merged("throng_turn_seconds", "Duration of a turn, from the return of the poll to the next.", |c| {

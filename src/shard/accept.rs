@@ -168,7 +168,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if self.refuses(accepted.peer) {
             return self.shed(accepted);
         }
-        let line = self.new_line(&accepted);
+        let line = match self.new_line(&accepted) {
+            Ok(line) => line,
+            Err(fault) => {
+                self.counters.closes.add(1);
+                return tracing::error!(%fault, "a connection was dropped");
+            }
+        };
         let Accepted { socket, .. } = accepted;
         let due = beat_at_or_after(self.now_ms() + self.timeouts.handshake_ms);
         let heard = self.beat_now();
@@ -178,6 +184,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.counters.connections.add(1);
         self.counters.half_open.add(1);
         let Some(conn) = self.conns.entry_mut(key) else { return };
+        self.counters.tls_links.add(u64::from(conn.tls().is_some()));
         match self.net.register(&mut conn.socket, key.to_token()) {
             Ok(()) => self.arm(key),
             Err(error) => {

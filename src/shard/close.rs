@@ -83,6 +83,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (true, _) => {}
             (false, _) => session.goodbye(reason, self.retry_after_ms(key), &mut self.out),
         }
+        if self.conns.entry(key).and_then(Conn::tls).is_some_and(|tls| !tls.is_open()) {
+            // Nothing of this can be said without keys.
+            self.out.clear();
+        }
         self.set_due(key, self.timeouts.linger_ms);
         self.queue_out(key);
         // Even with nothing to say, the flush takes the next step.
@@ -103,6 +107,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             | CloseReason::Answered
             | CloseReason::Handler { .. } => {}
             CloseReason::Transport => c.transport_errors.add(1),
+            CloseReason::Tls => c.tls_faults.add(1),
             CloseReason::Violation(_) | CloseReason::BadRequest => c.violations.add(1),
             CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
             CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),
@@ -126,7 +131,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if conn.stage != Stage::Buried {
             debug_assert!(conn.subs.is_empty(), "who is closed has left its channels");
             self.counters.refused_lingering.sub(u64::from(conn.stage == Stage::Shed));
+            let held_bytes = std::mem::take(&mut conn.held_bytes);
+            self.budget.release(held_bytes as usize);
+            self.counters.partial_bytes.sub(u64::from(held_bytes));
             conn.stage = Stage::Buried;
+            if conn.tls().is_some() {
+                self.schedules.forget(key.to_token());
+            }
             self.drop_outbox(key);
             self.graves.push(key);
         }
@@ -134,7 +145,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     pub(super) fn bury(&mut self) {
         for key in std::mem::take(&mut self.graves) {
-            if self.conns.remove(key).is_some() {
+            if let Some(conn) = self.conns.remove(key) {
+                self.counters.tls_links.sub(u64::from(conn.tls().is_some()));
                 self.wheel.remove(key.index());
                 self.counters.connections.sub(1);
             }
@@ -148,7 +160,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub fn check_invariants(&self) {
         self.home.check_invariants();
         let (mut subscriptions, mut outbox_bytes) = (0, 0);
-        let (mut half_open, mut clients, mut partial_bytes, mut refused) = (0, 0, 0, 0);
+        let (mut half_open, mut clients, mut partial_bytes, mut refused, mut tls_links) = (0, 0, 0, 0, 0);
         for (key, conn) in self.conns.iter() {
             let Conn { outbox, is_dirty, is_writable_armed, subs, stage, .. } = conn;
             if outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
@@ -162,6 +174,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             clients += u64::from(conn.client.is_some());
             partial_bytes += u64::from(conn.held_bytes);
             refused += u64::from(*stage == Stage::Shed);
+            tls_links += u64::from(conn.tls().is_some());
             let client = conn.client.as_ref();
             let is_connecting = client.is_some_and(|client| client.connecting.is_some());
             assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
@@ -185,6 +198,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         assert_eq!(self.counters.outbox_bytes.value(), outbox_bytes);
         assert_eq!(self.counters.half_open.value(), half_open);
         assert_eq!(self.counters.clients.value(), clients);
+        assert_eq!(self.counters.tls_links.value(), tls_links);
         assert_eq!(self.counters.partial_bytes.value(), partial_bytes);
         assert_eq!(self.counters.refused_lingering.value(), refused);
         assert_eq!(self.counters.connections.value(), self.conns.len() as u64);

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::client::Client;
+use super::line::Line;
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::base::outbox::Outbox;
+use crate::tls::LINK_BYTES;
 
 /// What the allocator adds to each piece, in bytes.
 const PIECE_BYTES: usize = 16;
@@ -20,6 +22,10 @@ const SUBSCRIPTION_BYTES: usize = 24;
 const CLIENT_BYTES: usize = size_of::<Client>() + 144 + 2 * PIECE_BYTES;
 /// An outbox and its queue, without what is queued.
 const OUTBOX_BYTES: usize = size_of::<Outbox>() + 4 * size_of::<usize>() + 2 * PIECE_BYTES;
+/// The TLS of a connection, and the box around it.
+const TLS_BYTES: usize = LINK_BYTES + size_of::<Line>() + 2 * PIECE_BYTES;
+/// What rustls needs for a handshake.
+const HANDSHAKE_BYTES: usize = 3300;
 /// A channel at its home and at one shard with subscribers, with an ordinary name.
 const CHANNEL_BYTES: usize = 288;
 /// A seat in presence, at most; see [`crate::hub::presence`].
@@ -60,7 +66,7 @@ impl Ledger {
         let partial_bytes = self.sum(|c| c.partial_bytes.value());
         [
             kind("connections", self.sum(|c| c.connection_bytes.value())),
-            kind("tls", self.sum(|c| c.tls_bytes.value())),
+            kind("tls", self.tls_bytes()),
             of("subscriptions", SUBSCRIPTION_BYTES, self.sum(|c| c.subscriptions.value())),
             of("clients", CLIENT_BYTES, self.sum(|c| c.clients.value())),
             of("outboxes", OUTBOX_BYTES, self.sum(|c| c.outboxes.value())),
@@ -72,6 +78,12 @@ impl Ledger {
             of("presence", PRESENCE_BYTES, self.sum(|c| c.presences.value())),
             kind("buffers", self.sum(|c| c.buffer_bytes.value())),
         ]
+    }
+
+    fn tls_bytes(&self) -> u64 {
+        let links = self.sum(|c| c.tls_links.value());
+        let handshakes = self.sum(|c| c.half_open.value().min(c.tls_links.value()));
+        (links * TLS_BYTES as u64).saturating_add(handshakes * HANDSHAKE_BYTES as u64)
     }
 
     /// The sum of all kinds.
