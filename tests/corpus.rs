@@ -103,6 +103,11 @@ fn centrifuge_commands() {
 }
 
 #[test]
+fn tls_records() {
+    run("tls_records", targets::tls_records);
+}
+
+#[test]
 fn wheel_ops() {
     run("wheel_ops", targets::wheel_ops);
 }

@@ -22,6 +22,7 @@ mod orders;
 pub mod outside;
 mod receive;
 mod relief;
+mod seal;
 mod subscribe;
 mod terms;
 mod time;
@@ -44,7 +45,7 @@ use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
 use crate::proto::ws;
 use crate::session::{Action, Endpoints, Handler, Settings};
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Schedules};
 use accept::{Admission, Admitted};
 use batch::Batch;
 use close::Drain;
@@ -132,6 +133,10 @@ pub struct Shard<N: Net, H: Handler> {
     input: Box<[u8]>,
     /// Bytes for the connection at hand, before they are written or queued.
     out: Vec<u8>,
+    /// Records for the connection at hand.
+    wire: Vec<u8>,
+    /// Key schedules of the connections that were heard last.
+    schedules: Schedules,
     actions: Vec<Action>,
     /// Connections with a fresh outbox: queued means dirty.
     dirty: Vec<Key>,
@@ -198,6 +203,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),
+            wire: Vec::new(),
+            schedules: Schedules::default(),
             actions: Vec::new(),
             dirty: Vec::new(),
             unread: Vec::new(),
