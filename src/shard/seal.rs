@@ -57,7 +57,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.receive(key, plain);
         }
         if is_end {
+            self.answer_goodbye(key);
             self.on_end(key);
+        }
+    }
+
+    /// Who says goodbye hears one, unless the connection goes on to say something.
+    fn answer_goodbye(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
+        if let Some(tls) = conn.tls_mut() {
+            tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);
+            self.write_wire(key);
         }
     }
 
