@@ -294,4 +294,6 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../docs/EMBEDDING.md")]
     struct Embedding;
+    #[doc = include_str!("../docs/TLS.md")]
+    struct Tls;
 }

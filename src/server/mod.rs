@@ -13,6 +13,7 @@ mod publisher;
 mod shards;
 
 pub use certificates::{Certificates, is_certificate_error};
+pub(crate) use certificates::{now_s, read as read_pem};
 pub use endpoints::endpoints;
 pub use node::{History, Info, Node, PresenceStats};
 pub use options::PublishOptions;

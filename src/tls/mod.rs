@@ -87,6 +87,7 @@ impl fmt::Display for Fault {
         }
     }
 }
+
 /// What a shard's handshakes go by.
 #[derive(Debug)]
 pub struct Acceptor {

@@ -23,6 +23,7 @@ mod regressions;
 mod serve;
 mod slow;
 mod support;
+mod tls;
 mod torture;
 mod transcripts;
 mod websocket;
