@@ -242,6 +242,9 @@ pub(super) struct Fanout {
     /// No WebSocket: send what a server would send to each subscriber (for `bare fanout`)
     #[arg(long)]
     pub(super) tcp: bool,
+    /// Subscribers offer compression, which the server must take, and data is records of digits and names
+    #[arg(long, conflicts_with = "tcp")]
+    pub(super) deflate: bool,
     /// With --tcp: bytes per delivery, framing included [default: as few as possible]
     #[arg(long, value_name = "BYTES", requires = "tcp", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     pub(super) wire: Option<u32>,

@@ -35,11 +35,16 @@ pub(super) fn dial(target: &Target, source: Option<Ipv4Addr>) -> io::Result<Wire
     }
 }
 
-/// The request that asks `target` for a WebSocket.
-pub(super) fn request(target: &Target) -> Vec<u8> {
+/// The request that asks `target` for a WebSocket; with `deflate`, one whose messages may be compressed, as browsers ask.
+pub(super) fn request(target: &Target, deflate: bool) -> Vec<u8> {
+    let offer = if deflate {
+        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_max_window_bits\r\n"
+    } else {
+        ""
+    };
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n",
         target.path, target.host
     )
     .into_bytes()
@@ -68,11 +73,12 @@ fn refused(cause: &str) -> Refused {
 #[derive(Clone, Debug)]
 pub(super) struct Upgrade {
     accept: String,
+    deflate: bool,
 }
 
 impl Upgrade {
-    pub(super) fn new() -> Self {
-        Self { accept: derive_accept_key(KEY.as_bytes()) }
+    pub(super) fn new(deflate: bool) -> Self {
+        Self { accept: derive_accept_key(KEY.as_bytes()), deflate }
     }
 
     /// The length of the answer's head once all of it is there.
@@ -95,10 +101,21 @@ impl Upgrade {
             let retry_after_s = retry_after.and_then(|(_, value)| value.trim().parse().ok());
             return Err(Refused { cause, retry_after_s });
         }
-        let accepted = lines.filter_map(|line| line.split_once(':')).any(|(name, value)| {
-            name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == self.accept
-        });
-        if accepted { Ok(Some(end + 4)) } else { Err(refused("handshake: wrong Sec-WebSocket-Accept")) }
+        let (mut accepted, mut extensions) = (false, "");
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            accepted |= name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == self.accept;
+            if name.eq_ignore_ascii_case("sec-websocket-extensions") {
+                extensions = value;
+            }
+        }
+        // With a window that outlives the message, no two clients would get the same bytes.
+        let deflates =
+            extensions.contains("permessage-deflate") && extensions.contains("server_no_context_takeover");
+        match () {
+            () if !accepted => Err(refused("handshake: wrong Sec-WebSocket-Accept")),
+            () if self.deflate && !deflates => Err(refused("handshake: no permessage-deflate")),
+            () => Ok(Some(end + 4)),
+        }
     }
 }
 
@@ -122,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_checked_once_it_is_complete() {
-        let upgrade = Upgrade::new();
+        let upgrade = Upgrade::new(false);
         let good = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nsec-websocket-accept: {}\r\n\r\n",
             upgrade.accept
@@ -138,6 +155,10 @@ mod tests {
         assert_eq!(refused.retry_after_s, Some(7));
         assert!(upgrade.check(good.replace(&upgrade.accept, "x").as_bytes()).is_err());
         assert!(upgrade.check(&[b'x'; 20 << 10]).is_err());
+        assert!(Upgrade::new(true).check(good.as_bytes()).is_err());
+        let extension = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n";
+        let good = format!("{}{extension}", good.strip_suffix("\r\n").unwrap());
+        assert_eq!(Upgrade::new(true).check(good.as_bytes()), Ok(Some(good.len())));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::board::{Board, Lane};
 use super::frames;
 use super::publication::{self, Arrival, Message, Scanner};
 use super::script::{self, Manner, Script};
+use super::unpack::Unpack;
 
 /// What became of the bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(super) struct Ear<'a> {
     /// Publications that arrived since the last flush.
     arrived: u64,
     pong: Vec<u8>,
+    unpack: Unpack,
     /// When all were allowed to dial, where they waited for it.
     pub(super) released_at_ticks: Option<u32>,
     /// What the server asked of the one that it refused last.
@@ -56,6 +58,7 @@ impl<'a> Ear<'a> {
             rounds: Vec::new(),
             arrived: 0,
             pong: Vec::new(),
+            unpack: Unpack::new(),
             released_at_ticks: None,
             retry_after_s: None,
             findings: Findings::new(),
@@ -98,12 +101,18 @@ impl<'a> Ear<'a> {
     fn frames(&mut self, client: &mut Client, bytes: &[u8]) -> Result<usize, String> {
         let now_ns = self.board.clock.now_ns();
         let mut at = 0;
-        while let Some(head) = frames::header(&bytes[at..]).map_err(|broken| broken.cause().to_owned())? {
+        while let Some((head, is_packed)) = self.header(&bytes[at..])? {
             let start = at + head.head_bytes;
             let Some(payload) = bytes.get(start..).and_then(|tail| tail.get(..head.payload_bytes)) else {
                 break;
             };
             match head.opcode {
+                frames::TEXT | frames::BINARY if head.finished && is_packed => {
+                    let text = self.unpack.take(payload)?;
+                    let outcome = self.messages(client, &text, now_ns);
+                    self.unpack.keep(text);
+                    outcome?;
+                }
                 frames::TEXT | frames::BINARY if head.finished => self.messages(client, payload, now_ns)?,
                 frames::PING => self.pong(client, payload)?,
                 frames::PONG => {}
@@ -113,6 +122,17 @@ impl<'a> Ear<'a> {
             at = start + payload.len();
         }
         Ok(at)
+    }
+
+    /// The header of the next frame, and whether its payload is compressed.
+    #[inline]
+    fn header(&self, bytes: &[u8]) -> Result<Option<(frames::Header, bool)>, String> {
+        let header = if self.script.deflate {
+            frames::packed_header(bytes)
+        } else {
+            frames::header(bytes).map(|head| head.map(|head| (head, false)))
+        };
+        header.map_err(|broken| broken.cause().to_owned())
     }
 
     fn messages(&mut self, client: &mut Client, payload: &[u8], now_ns: u64) -> Result<(), String> {

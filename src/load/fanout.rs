@@ -34,6 +34,7 @@ pub(super) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     let subscriptions = subscriptions(args).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
     let script = Script::of(target, args.tcp, subscriptions, tokens, args.size as usize);
+    let script = if args.deflate { script.deflating() } else { script };
     let (played, findings, board) =
         stage::perform("fanout", &args.common, &args.opening, &script, |scene| play(args, scene))?;
 

@@ -7,7 +7,7 @@
 //! * what is asked: `args`, and how it is divided among threads, descriptor tables and source addresses: `plan`;
 //! * what is said: `script`, `tokens`, `frames`, `publication`, `responses`; how a connection begins: `dial`; what
 //!   it is carried by: `wire`, with `tls` and `secure`;
-//! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` (subscribers), `volley` and
+//! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` with `unpack` (subscribers), `volley` and
 //!   `echoes`, `churn`; the publisher: `publisher`;
 //! * the scenarios: `stage` with `idle`, `fanout` and `recover`, `echo` (with calls and publish commands), `handshakes`,
 //!   `storm` with `retry`;
@@ -54,6 +54,7 @@ mod tests;
 mod tests_tls;
 mod tls;
 mod tokens;
+mod unpack;
 mod usage;
 mod volley;
 mod wire;

@@ -59,6 +59,7 @@ impl<'a> Publisher<'a> {
     ) -> Result<Self, String> {
         board.publish_from_here();
         let template = Template::new(channel, script.data_bytes).spread_over(script.spread());
+        let template = if script.deflate { template.of_records() } else { template };
         let channels =
             script.spread().map_or((1, 1), |spread| (spread.channel_count.into(), spread.each.into()));
         let script = script.of_publisher();

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, PemText, TlsOptions};
 use crate::shard::mailbox::{Letter, Mailbox};
-use crate::tls::certificates::{Fault, date_text};
+use crate::tls::certificates::{Flaw, date_text};
 use crate::tls::{CertificateError, Facts, Pem, PemPair, Serving, Terms, ticketer};
 
 /// The name of the certificate that is made at the start.
@@ -196,7 +196,7 @@ impl State {
         if options.cert.len() != options.key.len() {
             let why =
                 format!("{} files with certificates, {} with keys", options.cert.len(), options.key.len());
-            return Err(Fault::Refused(why).of("TLS"));
+            return Err(Flaw::Refused(why).of("TLS"));
         }
         let chains: Vec<_> = options.cert.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
         let keys: Vec<_> = options.key.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
@@ -248,7 +248,7 @@ fn authorities(options: &TlsOptions) -> Result<(Vec<&str>, Vec<Vec<u8>>), Certif
 /// # Errors
 /// When it cannot be read, or is too large to be PEM.
 pub(crate) fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
-    let unreadable = |error: &dyn ToString| Fault::Unreadable(error.to_string()).of(path);
+    let unreadable = |error: &dyn ToString| Flaw::Unreadable(error.to_string()).of(path);
     // Its whole room at once: growing would leave copies behind.
     let length = fs::metadata(path).map_err(|error| unreadable(&error))?.len();
     let mut bytes =
@@ -278,12 +278,12 @@ impl Stamp {
 
 fn new_ticketer(options: &TlsOptions) -> Result<Arc<dyn ProducesTickets>, CertificateError> {
     let rotation_s = u32::try_from(options.ticket_rotation_ms / 1000).unwrap_or(u32::MAX);
-    ticketer(rotation_s).map_err(|error| Fault::Refused(error.to_string()).of("session tickets"))
+    ticketer(rotation_s).map_err(|error| Flaw::Refused(error.to_string()).of("session tickets"))
 }
 
 /// A certificate for this machine, for as long as the process lives.
 fn self_signed(listen: &[SocketAddr]) -> Result<PemText, CertificateError> {
-    let refused = |error: rcgen::Error| Fault::Refused(error.to_string()).of(SELF_SIGNED);
+    let refused = |error: rcgen::Error| Flaw::Refused(error.to_string()).of(SELF_SIGNED);
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     for address in listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()) {
         let name = address.to_string();

@@ -77,12 +77,12 @@ pub struct CertificateError {
     /// The name of the PEM.
     pub name: String,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub flaw: Flaw,
 }
 
 /// What is wrong with a certificate or a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum Flaw {
     /// The file cannot be read.
     Unreadable(String),
     /// There is nothing in it.
@@ -114,13 +114,13 @@ pub enum Fault {
     Refused(String),
 }
 
-impl Fault {
+impl Flaw {
     pub(crate) fn of(self, name: &str) -> CertificateError {
-        CertificateError { name: name.to_owned(), fault: self }
+        CertificateError { name: name.to_owned(), flaw: self }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
@@ -148,7 +148,7 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.fault)
+        write!(f, "{}: {}", self.name, self.flaw)
     }
 }
 
@@ -169,6 +169,14 @@ pub fn facts(chain: &Pem<'_>) -> Result<Facts, CertificateError> {
 }
 
 impl PemPair<'_> {
+    /// What there is to know of it, if it can be served at `now_s` (Unix time).
+    ///
+    /// # Errors
+    /// When the chain or its key are broken, do not belong together, or do not hold then.
+    pub fn check(&self, now_s: i64) -> Result<Facts, CertificateError> {
+        self.load(now_s).map(|certificate| certificate.facts)
+    }
+
     /// # Errors
     /// When the chain or its key are broken, do not belong together, or do not hold at `now_s` (Unix time).
     pub(super) fn load(&self, now_s: i64) -> Result<Certificate, CertificateError> {
@@ -180,18 +188,18 @@ impl PemPair<'_> {
         let certified =
             CertifiedKey::from_der(certificates, key_der, &provider).map_err(|error| match error {
                 rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    Fault::KeyOfAnother { chain: chain.name.to_owned() }.of(key.name)
+                    Flaw::KeyOfAnother { chain: chain.name.to_owned() }.of(key.name)
                 }
                 rustls::Error::InvalidCertificate(why) => {
-                    Fault::BadCertificate(format!("{why:?}")).of(chain.name)
+                    Flaw::BadCertificate(format!("{why:?}")).of(chain.name)
                 }
-                other => Fault::BadKey(other.to_string()).of(key.name),
+                other => Flaw::BadKey(other.to_string()).of(key.name),
             })?;
         if facts.not_after_s < now_s {
-            return Err(Fault::Expired(date_text(facts.not_after_s)).of(chain.name));
+            return Err(Flaw::Expired(date_text(facts.not_after_s)).of(chain.name));
         }
         if facts.not_before_s > now_s {
-            return Err(Fault::NotYetValid(date_text(facts.not_before_s)).of(chain.name));
+            return Err(Flaw::NotYetValid(date_text(facts.not_before_s)).of(chain.name));
         }
         Ok(Certificate { facts, key: Arc::new(certified) })
     }
@@ -202,16 +210,16 @@ pub(crate) fn certificates(pem: &Pem<'_>) -> Result<Vec<CertificateDer<'static>>
     check_not_empty(pem)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.bytes).collect();
     let all = all.map_err(|error| not_pem(pem, &error))?;
-    if all.is_empty() { Err(Fault::NoCertificate.of(pem.name)) } else { Ok(all) }
+    if all.is_empty() { Err(Flaw::NoCertificate.of(pem.name)) } else { Ok(all) }
 }
 
 fn private_key(pem: &Pem<'_>) -> Result<PrivateKeyDer<'static>, CertificateError> {
     check_not_empty(pem)?;
     PrivateKeyDer::from_pem_slice(pem.bytes).map_err(|error| match error {
-        pem::Error::NoItemsFound if is_encrypted(pem.bytes) => Fault::EncryptedKey.of(pem.name),
+        pem::Error::NoItemsFound if is_encrypted(pem.bytes) => Flaw::EncryptedKey.of(pem.name),
         // The old form: the section has headers, which are no base64.
-        _ if is_encrypted(pem.bytes) => Fault::EncryptedKey.of(pem.name),
-        pem::Error::NoItemsFound => Fault::NoKey.of(pem.name),
+        _ if is_encrypted(pem.bytes) => Flaw::EncryptedKey.of(pem.name),
+        pem::Error::NoItemsFound => Flaw::NoKey.of(pem.name),
         error => not_pem(pem, &error),
     })
 }
@@ -223,7 +231,7 @@ fn is_encrypted(bytes: &[u8]) -> bool {
 }
 
 fn check_not_empty(pem: &Pem<'_>) -> Result<(), CertificateError> {
-    if pem.bytes.trim_ascii().is_empty() { Err(Fault::Empty.of(pem.name)) } else { Ok(()) }
+    if pem.bytes.trim_ascii().is_empty() { Err(Flaw::Empty.of(pem.name)) } else { Ok(()) }
 }
 
 /// Which rule is broken, but not the bytes that break it: they may be a key's.
@@ -235,11 +243,11 @@ fn not_pem(pem: &Pem<'_>, error: &pem::Error) -> CertificateError {
         pem::Error::SectionTooLarge => "a section is too large",
         _ => "no section can be read",
     };
-    Fault::NotPem(why.to_owned()).of(pem.name)
+    Flaw::NotPem(why.to_owned()).of(pem.name)
 }
 
 fn facts_of(source: &str, certificate: &CertificateDer<'_>) -> Result<Facts, CertificateError> {
-    let bad = |why: &dyn fmt::Display| Fault::BadCertificate(why.to_string()).of(source);
+    let bad = |why: &dyn fmt::Display| Flaw::BadCertificate(why.to_string()).of(source);
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| bad(&error))?;
     let alternatives = parsed.subject_alternative_name().map_err(|error| bad(&error))?;
     let names = alternatives.into_iter().flat_map(|extension| &extension.value.general_names);
@@ -334,9 +342,9 @@ mod tests {
         let pair = PemPair { chain, key: Pem { name: "key.pem", bytes: key.as_bytes() } };
         let Facts { not_before_s, not_after_s, .. } = facts(&chain).unwrap();
         assert!(pair.load(not_before_s).is_ok() && pair.load(not_after_s).is_ok());
-        let fault = |now_s| pair.load(now_s).unwrap_err().fault;
-        assert_eq!(fault(not_before_s - 1), Fault::NotYetValid(date_text(not_before_s)));
-        assert_eq!(fault(not_after_s + 1), Fault::Expired(date_text(not_after_s)));
+        let flaw = |now_s| pair.load(now_s).unwrap_err().flaw;
+        assert_eq!(flaw(not_before_s - 1), Flaw::NotYetValid(date_text(not_before_s)));
+        assert_eq!(flaw(not_after_s + 1), Flaw::Expired(date_text(not_after_s)));
         assert_eq!(date_text(0), "Jan  1 00:00:00 1970 +00:00");
     }
 

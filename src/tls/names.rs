@@ -9,7 +9,7 @@ use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::certificates::{Certificate, CertificateError, Fault};
+use super::certificates::{Certificate, CertificateError, Flaw};
 
 /// See the module documentation.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Names {
         let mut names = Self { exact: HashMap::new(), wildcard: HashMap::new(), all: Vec::new() };
         for (at, Certificate { facts, key }) in certificates.iter().enumerate() {
             if at > 0 && facts.names.is_empty() {
-                return Err(Fault::Nameless.of(&facts.source));
+                return Err(Flaw::Nameless.of(&facts.source));
             }
             for name in &facts.names {
                 let keys = match name.strip_prefix("*.") {
@@ -137,6 +137,6 @@ mod tests {
         let named = certificate("named", &leaf(&["a.test"]));
         Names::new(&[nameless.clone(), named.clone()]).unwrap();
         let error = Names::new(&[named, nameless]).unwrap_err();
-        assert_eq!((error.name.as_str(), error.fault), ("nameless", Fault::Nameless));
+        assert_eq!((error.name.as_str(), error.flaw), ("nameless", Flaw::Nameless));
     }
 }

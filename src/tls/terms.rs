@@ -12,7 +12,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifi
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, crypto};
 
-use super::certificates::{CertificateError, Facts, Fault, Pem, PemPair, certificates};
+use super::certificates::{CertificateError, Facts, Flaw, Pem, PemPair, certificates};
 use super::names::Names;
 
 /// The one protocol that is negotiated (RFC 7301): a WebSocket begins as HTTP/1.1 (RFC 6455, 4.1).
@@ -54,11 +54,11 @@ impl Terms<'_> {
     /// # Errors
     /// Which PEM is wrong, and what is wrong with it. There must be at least one pair.
     pub fn serve(&self) -> Result<Serving, CertificateError> {
-        let refused = |error: rustls::Error| Fault::Refused(error.to_string()).of("TLS");
+        let refused = |error: rustls::Error| Flaw::Refused(error.to_string()).of("TLS");
         let loaded: Result<Vec<_>, _> = self.pairs.iter().map(|pair| pair.load(self.now_s)).collect();
         let loaded = loaded?;
         if loaded.is_empty() {
-            return Err(Fault::NoCertificate.of("TLS"));
+            return Err(Flaw::NoCertificate.of("TLS"));
         }
         let provider = Arc::new(crypto::ring::default_provider());
         let versions = if self.takes_tls12 { &[&TLS13, &TLS12][..] } else { &[&TLS13] };
@@ -85,13 +85,13 @@ impl Terms<'_> {
         let mut roots = RootCertStore::empty();
         for pem in self.client_cas {
             for certificate in certificates(pem)? {
-                let bad = |error: rustls::Error| Fault::BadCertificate(error.to_string()).of(pem.name);
+                let bad = |error: rustls::Error| Flaw::BadCertificate(error.to_string()).of(pem.name);
                 roots.add(certificate).map_err(bad)?;
             }
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         let builder = if self.requires_client { builder } else { builder.allow_unauthenticated() };
-        builder.build().map_err(|error| Fault::Refused(error.to_string()).of(first.name))
+        builder.build().map_err(|error| Flaw::Refused(error.to_string()).of(first.name))
     }
 }
 
@@ -299,9 +299,9 @@ mod tests {
         assert_eq!(server.serve().unwrap_err().to_string(), "TLS: holds no certificate (BEGIN CERTIFICATE)");
         server.chains.push(leaf(&["a.test"]));
         server.client_ca = Some(leaf(&["ca.test"]).1);
-        assert_eq!(server.serve().unwrap_err(), Fault::NoCertificate.of("ca"));
+        assert_eq!(server.serve().unwrap_err(), Flaw::NoCertificate.of("ca"));
         server.client_ca = None;
         server.chains.push(leaf(&[]));
-        assert_eq!(server.serve().unwrap_err(), Fault::Nameless.of("chain"));
+        assert_eq!(server.serve().unwrap_err(), Flaw::Nameless.of("chain"));
     }
 }

@@ -92,17 +92,16 @@ class Tls(unittest.IsolatedAsyncioTestCase):
     def s_client(self, flags, orders):
         """How many of the pages asked for, one before the orders and one after each, are answered."""
         command = ["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.port}", "-servername", "localhost",
-                   "-CAfile", self.cert, "-verify_return_error", "-nocommands" if not orders else "-quiet", *flags]
-        command = [part for part in command if part != "-quiet"]
-        peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                   "-CAfile", self.cert, "-verify_return_error", *flags]
+        peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             count = 0
             for order in ["", *orders]:
                 if order:
-                    # Commands are read line by line, and nothing else may be in the same read.
+                    # An order is one only when nothing else is in the same read.
                     peer.stdin.write(f"{order}\n".encode())
                     peer.stdin.flush()
-                    while order.upper() == "K" and b"KEYUPDATE" not in peer.stdout.readline():
+                    while b"KEYUPDATE" not in peer.stdout.readline():
                         pass
                 peer.stdin.write(PAGE)
                 peer.stdin.flush()

@@ -1,6 +1,8 @@
 //! Tests of the metrics: a strict reader of the exposition format, and what it must find.
 
 use super::*;
+use crate::base::budget::Budget;
+use crate::shard::ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A sample's labels, each with its value.
@@ -89,7 +91,8 @@ fn check_histogram(name: &str, family: &Scraped) {
 
 fn view(shards: Vec<Arc<Counters>>) -> View {
     let readiness = Arc::new(Readiness::new(shards.len()));
-    View::new(shards, 39_800, readiness)
+    let ledger = Ledger::new(shards.clone().into(), Budget::new(1), Budget::new(1));
+    View::new(shards, 39_800, readiness).with_memory(Memory { ledger, memory_max: 0 })
 }
 
 fn value(families: &BTreeMap<String, Scraped>, name: &str, label: Option<(&str, &str)>) -> f64 {
@@ -138,6 +141,7 @@ fn every_counter_stands_in_exactly_one_family() {
     for family in FAMILIES {
         match family.source {
             Source::Sum(counter) | Source::PerShard(counter) => told.push(counter),
+            Source::Memory(counters) => told.extend(counters),
             Source::ByReason(reasons) => told.extend(reasons.iter().map(|(_, counter)| *counter)),
             Source::Merged(_) | Source::One(_) | Source::Certificates | Source::Build => {}
         }
