@@ -479,7 +479,7 @@ pub(crate) mod tests {
         {
             assert!(Disconnect { code, reason: "" }.reconnects(), "{code}");
         }
-        let raw: Session<()> = Session::Raw(raw::Raw::new(()));
+        let raw: Session<()> = Session::Raw(raw::Raw::new((), Default::default()));
         let said = |reason| {
             let mut out = Vec::new();
             raw.goodbye(&reason, 1234, &mut out);

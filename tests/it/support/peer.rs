@@ -103,7 +103,7 @@ impl Peer {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
         socket.connect_timeout(&address.into(), PATIENCE).unwrap();
-        socket.set_nodelay(true).unwrap();
+        socket.set_tcp_nodelay(true).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream: socket.into(), arrived: Vec::new() }
     }
