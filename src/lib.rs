@@ -280,12 +280,12 @@ pub mod shard;
 pub mod tls;
 pub mod token;
 
-pub use config::{Config, Limits, Timeouts};
+pub use config::{Config, Limits, PemText, Timeouts, TlsOptions};
 pub use control::Outcome;
 pub use proto::http::{Refusal, Request, Status};
 pub use proto::ws::Kind;
-pub use server::{Failure, Node, Overloaded, Pending, PublishOptions, Publisher, Server};
-pub use session::{ClientId, CloseReason, Handler, Message, NoHandler, Peer};
+pub use server::{Certificates, Failure, Node, Overloaded, Pending, PublishOptions, Publisher, Server};
+pub use session::{ClientCertificate, ClientId, CloseReason, Handler, Message, NoHandler, Peer};
 
 /// The Rust of the documents, compiled with the tests.
 #[cfg(doctest)]
@@ -294,4 +294,6 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../docs/EMBEDDING.md")]
     struct Embedding;
+    #[doc = include_str!("../docs/TLS.md")]
+    struct Tls;
 }

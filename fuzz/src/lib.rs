@@ -77,6 +77,7 @@ impl Driver {
         let mut cx = Context {
             now_ms: 0,
             user: "",
+            certificate: None,
             settings: &self.settings,
             client: ClientId { seed: 1, shard: 2, token: 3 },
             out: &mut self.out,

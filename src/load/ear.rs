@@ -38,6 +38,10 @@ pub(super) struct Ear<'a> {
     arrived: u64,
     pong: Vec<u8>,
     unpack: Unpack,
+    /// When all were allowed to dial, where they waited for it.
+    pub(super) released_at_ticks: Option<u32>,
+    /// What the server asked of the one that it refused last.
+    pub(super) retry_after_s: Option<u64>,
     pub(super) findings: Findings,
 }
 
@@ -55,6 +59,8 @@ impl<'a> Ear<'a> {
             arrived: 0,
             pong: Vec::new(),
             unpack: Unpack::new(),
+            released_at_ticks: None,
+            retry_after_s: None,
             findings: Findings::new(),
         }
     }
@@ -72,7 +78,7 @@ impl<'a> Ear<'a> {
     pub(super) fn hear(&mut self, index: usize, number: usize, client: &mut Client, bytes: &[u8]) -> Heard {
         (self.index, self.number) = (index, number);
         let outcome = match client.phase {
-            Phase::Connecting | Phase::Gone => Ok(0),
+            Phase::Away | Phase::Connecting | Phase::Gone => Ok(0),
             Phase::Upgrading => self.upgrade(client, bytes),
             Phase::Joining | Phase::Waiting | Phase::Live => self.frames(client, bytes),
         };
@@ -80,7 +86,9 @@ impl<'a> Ear<'a> {
     }
 
     fn upgrade(&mut self, client: &mut Client, bytes: &[u8]) -> Result<usize, String> {
-        let Some(head_bytes) = self.script.upgrade.check(bytes)? else { return Ok(0) };
+        let answer = self.script.upgrade.check(bytes);
+        let answer = answer.inspect_err(|refused| self.retry_after_s = refused.retry_after_s);
+        let Some(head_bytes) = answer? else { return Ok(0) };
         if let Manner::Centrifuge { .. } = self.script.manner {
             client.phase = Phase::Joining;
             client.say(&self.script.greeting(self.number))?;
@@ -228,7 +236,7 @@ impl<'a> Ear<'a> {
 
     /// The connection is where the scenario wants it, and `next` is the publication that must come next.
     pub(super) fn live(&mut self, client: &mut Client, next: u32) {
-        let ticks = self.ticks().wrapping_sub(client.word);
+        let ticks = self.ticks().wrapping_sub(self.released_at_ticks.unwrap_or(client.word));
         self.findings.opening.record(u64::from(ticks) * Client::TICK_NS);
         client.phase = Phase::Live;
         client.word = next;
@@ -236,6 +244,14 @@ impl<'a> Ear<'a> {
         self.board.join();
         self.lane.ready.add(1);
         self.lane.ready_at_ns.set(self.board.clock.now_ns());
+    }
+
+    /// Counts an attempt that is to be repeated.
+    pub(super) fn refused(&mut self, client: &mut Client, cause: String) {
+        self.pending -= 1;
+        self.lane.refused.add(1);
+        self.findings.refusals.add(cause, 1);
+        client.phase = Phase::Away;
     }
 
     /// Counts a connection that has been closed.
@@ -248,8 +264,8 @@ impl<'a> Ear<'a> {
                 self.lane.lost.add(1);
                 self.findings.failures.add(format!("lost, {cause}"), 1);
             }
-            Phase::Connecting | Phase::Upgrading | Phase::Joining | Phase::Waiting => {
-                self.pending -= usize::from(client.phase != Phase::Waiting);
+            Phase::Away | Phase::Connecting | Phase::Upgrading | Phase::Joining | Phase::Waiting => {
+                self.pending -= usize::from(!matches!(client.phase, Phase::Waiting | Phase::Away));
                 self.lane.failed.add(1);
                 self.findings.failures.add(cause, 1);
             }

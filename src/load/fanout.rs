@@ -38,7 +38,7 @@ pub(super) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     let (played, findings, board) =
         stage::perform("fanout", &args.common, &args.opening, &script, |scene| play(args, scene))?;
 
-    let mut report = Report::new("fanout", &script.target.url, played.opened.threads);
+    let mut report = Report::new("fanout", &script.target, played.opened.threads);
     played.opened.report(&mut report, &findings);
     let lost = board.sum(|lane| &lane.lost);
     report.count("lost", "lost", lost, "");

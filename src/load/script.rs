@@ -314,9 +314,10 @@ pub(super) fn close_cause(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::tls::TlsArgs;
 
     fn script(url: &str, tcp: bool, channel: Option<&str>) -> Script {
-        Script::new(Target::parse(url).unwrap(), tcp, channel, 100)
+        Script::new(Target::parse(url, &TlsArgs::default()).unwrap(), tcp, channel, 100)
     }
 
     #[test]

@@ -314,11 +314,16 @@ impl Centrifuge {
     }
 
     /// The last words where there is no close frame: the reason as a push, and no more bytes.
-    pub(super) fn goodbye(&self, code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
-        if self.wire.transport.framing() == super::wire::Framing::WebSocket {
+    pub(super) fn goodbye(&self, code: Option<u16>, reason: &str, retry_ms: Option<u64>, out: &mut Vec<u8>) {
+        let framing = self.wire.transport.framing();
+        if framing == super::wire::Framing::WebSocket {
             return frame::put_close(out, code, reason);
         }
         let Some(code) = code else { return };
+        // HTML, 9.2.6: how long an EventSource waits before it comes back.
+        if let (super::wire::Framing::Events, Some(retry_ms)) = (framing, retry_ms) {
+            out.extend_from_slice(format!("retry: {retry_ms}\n").as_bytes());
+        }
         let start = out.len();
         let reconnect = Disconnect { code, reason: "" }.reconnects();
         let push = Push::Disconnect { code, reason, reconnect };
@@ -432,8 +437,19 @@ mod tests {
         fn with<R>(&mut self, call: impl FnOnce(&mut Centrifuge, &mut Context<'_>) -> R) -> R {
             let Self { session, settings, out, actions } = self;
             let (client, counts, press) = (client(1), Counts::default(), &mut Press::new(None));
-            let (now_ms, user, in_place) = (0, "", None);
-            let mut cx = Context { now_ms, settings, client, user, out, in_place, actions, press, counts };
+            let (now_ms, user, certificate, in_place) = (0, "", None, None);
+            let mut cx = Context {
+                now_ms,
+                settings,
+                client,
+                user,
+                certificate,
+                out,
+                in_place,
+                actions,
+                press,
+                counts,
+            };
             call(session, &mut cx)
         }
 
@@ -566,8 +582,14 @@ mod tests {
         talk.take("whatever comes behind is not looked at").unwrap();
         let mut out = Vec::new();
         talk.session.ping(&mut out);
-        talk.session.goodbye(Some(3501), "bad request", &mut out);
+        talk.session.goodbye(Some(3501), "bad request", None, &mut out);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "data: {}\n\ndata: {\"disconnect\":{\"code\":3501,\"reason\":\"bad request\"}}\n\n");
+        let mut out = Vec::new();
+        talk.session.goodbye(Some(3001), "shutdown", Some(1234), &mut out);
+        assert!(out.starts_with(b"retry: 1234\ndata: {\"disconnect\":{\"code\":3001,"), "{out:?}");
+        let mut out = Vec::new();
+        Talk::over(Transport::HttpStream).session.goodbye(Some(3001), "shutdown", Some(1234), &mut out);
+        assert!(out.starts_with(b"{\"push\""), "{out:?}");
     }
 }

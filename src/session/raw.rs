@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Action, ClientId, CloseReason, Context, InPlace};
+use super::{Action, ClientCertificate, ClientId, CloseReason, Context, InPlace};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
 use crate::proto::ws::{Decoder, Deflate, Event, Kind, Payload, frame};
@@ -151,6 +151,12 @@ impl<'a, 'b> Peer<'a, 'b> {
     /// Identifies the connection in this process for as long as it lives.
     pub fn client(&self) -> ClientId {
         self.cx.client
+    }
+
+    /// What the client's certificate says, where TLS asks clients for one (`tls_client_ca`): already in
+    /// [`Handler::open`], which may refuse whom it does not know.
+    pub fn certificate(&self) -> Option<ClientCertificate<'_>> {
+        self.cx.certificate
     }
 
     /// Milliseconds of the shard's monotonic clock, the same during a whole turn.
@@ -490,6 +496,7 @@ mod tests {
             &mut Echo::new("/echo"),
             &mut Context {
                 user: "",
+                certificate: None,
                 now_ms: 0,
                 settings: &settings,
                 client: client(1),

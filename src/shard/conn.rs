@@ -76,6 +76,8 @@ pub(super) enum Stage {
     Linger,
     /// All is said; waiting for the client's end, throwing away what it sends.
     Discard,
+    /// Refused unheard, and told so; waiting for the client's end, throwing away what it sends.
+    Shed,
     /// To be freed at the end of the turn.
     Buried,
 }

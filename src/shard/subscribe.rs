@@ -247,6 +247,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             let is_server_side = ticket.cause != Cause::Command;
             if is_server_side || ticket.filter.is_some() || ticket.info.is_some() || ticket.expire_at_s > 0 {
+                self.counters.clients.add(u64::from(conn.client.is_none()));
                 conn.client.get_or_insert_default().details.push(Detail {
                     channel: id,
                     info: ticket.info.take(),

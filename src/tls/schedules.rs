@@ -68,7 +68,7 @@ impl Schedules {
     }
 
     /// The keys of a connection changed, or it is over.
-    pub(super) fn forget(&mut self, id: u64) {
+    pub fn forget(&mut self, id: u64) {
         let place = self.place(id);
         if place.as_ref().is_some_and(|place| place.id == id) {
             *place = None;

@@ -87,10 +87,10 @@ const ONE_NODE: &str = "throng is one process, and keeps everything in memory";
 
 /// Every key that is not supported.
 pub static UNSUPPORTED: &[Unsupported] = &[
-    no("http_server.tls", "let a proxy in front of it speak TLS"),
-    no("http_server.tls_autocert", "let a proxy in front of it speak TLS"),
-    no("http_server.tls_external", "let a proxy in front of it speak TLS"),
-    no("http_server.internal_tls", "let a proxy in front of it speak TLS"),
+    no("http_server.tls", "tls_cert and tls_key name the files"),
+    no("http_server.tls_autocert", "files that tls_cert names are read anew when an ACME client renews them"),
+    no("http_server.tls_external", "tls_cert and tls_key are for the data plane alone"),
+    no("http_server.internal_tls", "the control listener is plain; let a proxy in front of it speak TLS"),
     no("http_server.http3", ""),
     no("http_server.h2c_external", ""),
     no("log.file", "logs go to stderr"),

@@ -4,8 +4,10 @@
 //! It leaves out what a polite client does by itself: it never answers a ping or a close unless told to.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;
@@ -96,6 +98,16 @@ impl Peer {
         Self { stream, arrived: Vec::new() }
     }
 
+    /// The same, from one of this host's addresses.
+    pub(crate) fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+        socket.set_tcp_nodelay(true).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream: socket.into(), arrived: Vec::new() }
+    }
+
     /// A WebSocket at `path`; panics when the server refuses.
     pub(crate) fn open(address: SocketAddr, path: &str) -> Self {
         let mut peer = Self::connect(address);
@@ -115,9 +127,14 @@ impl Peer {
 
     pub(crate) fn response(&mut self) -> Response {
         let mut response = self.response_head();
-        while self.receive_more() {}
-        response.body = std::mem::take(&mut self.arrived);
+        response.body = self.rest();
         response
+    }
+
+    /// All that comes until the end of the connection.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.receive_more() {}
+        std::mem::take(&mut self.arrived)
     }
 
     pub(crate) fn response_head(&mut self) -> Response {
