@@ -253,9 +253,11 @@ fn what_does_not_shrink_leaves_no_trace() {
         for deflate in [Deflate::Wide, Deflate::Narrow] {
             let new = || Press::new(Some(Options { level, bytes_min: 0 }));
             let (mut press, wanted) = (new(), new().pack(text.as_bytes(), deflate).unwrap().to_vec());
-            for length in [1, 100, 8192, 70_000].into_iter().cycle().take(24) {
-                let noise: Vec<u8> = numbers.by_ref().take(length).collect();
-                assert_eq!(press.pack(&noise, deflate), None, "level {level}, {length} bytes");
+            for (length, count) in [(1, 9), (100, 9), (8192, 12), (70_000, 2)] {
+                for _ in 0..count {
+                    let noise: Vec<u8> = numbers.by_ref().take(length).collect();
+                    assert_eq!(press.pack(&noise, deflate), None, "level {level}, {length} bytes");
+                }
                 assert_eq!(press.pack(text.as_bytes(), deflate), Some(&wanted[..]), "level {level}");
             }
             assert!(match deflate {
