@@ -16,7 +16,7 @@ use std::thread;
 
 use throng::{Config, NoHandler, Outcome, Server};
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "CHANGELOG.md",
     "docs/ARCHITECTURE.md",
@@ -31,6 +31,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/OPERATING.md",
     "docs/PROTOCOL.md",
     "docs/SERVER_API.md",
+    "docs/TLS.md",
     "docs/TUNING.md",
 ];
 

@@ -213,6 +213,14 @@ counters! {
     joins_suppressed,
     /// Requests answered that opened no session: posted commands, preflights, the first page.
     requests,
+    /// Handshakes that negotiated permessage-deflate.
+    deflate_handshakes,
+    /// Bytes of messages that were compressed, before; each once, however many got it.
+    deflate_plain_bytes,
+    /// The same messages' bytes, after.
+    deflate_packed_bytes,
+    /// Bytes of clients' compressed messages, inflated.
+    inflated_bytes,
     /// Turns run.
     turns,
 }

@@ -18,6 +18,7 @@ mod resolve;
 pub mod sections;
 mod show;
 mod slot;
+mod tls;
 mod value;
 
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ pub use keys::{Group, KEYS, Key};
 pub use resolve::{Effective, resolve};
 pub use sections::Sections;
 pub use slot::{Form, Slot, duration_ms, duration_text};
+pub use tls::{PemText, TlsOptions};
 
 /// Everything a server needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,14 @@ pub struct Config {
     /// Path of the Centrifuge endpoint. Default `/connection/websocket`; `None` leaves it out, for an embedder whose own
     /// endpoints are all there is.
     pub websocket_path: Option<String>,
+    /// Certificates, if connections are to be encrypted.
+    pub tls: TlsOptions,
+    /// Take clients' offers of permessage-deflate (RFC 7692). Default false.
+    pub compression: bool,
+    /// Bytes of a message below which it is sent as it is, 0 to 1 MiB. Default 256.
+    pub compression_min_bytes: usize,
+    /// How hard to try, 1 (fast) to 9 (small). Default 1.
+    pub compression_level: usize,
     /// Everything that is bounded.
     pub limits: Limits,
     /// Everything that has a deadline.
@@ -185,6 +195,10 @@ impl Default for Config {
             private_descriptors: true,
             echo: None,
             websocket_path: Some("/connection/websocket".to_owned()),
+            tls: TlsOptions::default(),
+            compression: false,
+            compression_min_bytes: 256,
+            compression_level: 1,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),

@@ -8,6 +8,8 @@ use super::memory::Memory;
 use super::process;
 use super::{Readiness, State};
 use crate::base::counters::{Counters, Histogram};
+use crate::server::Certificates;
+use crate::tls::Facts;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +24,7 @@ pub(super) struct View {
     capacity: u64,
     pub(super) readiness: Arc<Readiness>,
     api: Arc<ApiCounts>,
+    certificates: Option<Certificates>,
     memory: Option<Memory>,
     start_seconds: f64,
 }
@@ -30,12 +33,18 @@ impl View {
     #[expect(clippy::disallowed_methods, reason = "the start of the process, read once, far from any shard")]
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        Self { counters, capacity, readiness, api: Arc::default(), memory: None, start_seconds }
+        let api = Arc::default();
+        Self { counters, capacity, readiness, api, certificates: None, memory: None, start_seconds }
     }
 
     /// Looks at an API's counts as well.
     pub(super) fn with_api(self, api: Arc<ApiCounts>) -> Self {
         Self { api, ..self }
+    }
+
+    /// Looks at certificates as well.
+    pub(super) fn with_certificates(self, certificates: Option<Certificates>) -> Self {
+        Self { certificates, ..self }
     }
 
     /// Looks at what memory is used for as well.
@@ -57,6 +66,8 @@ impl View {
             capacity: self.capacity,
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
+            certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
+            renewals: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             memory: self.memory.as_ref(),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
@@ -73,6 +84,9 @@ pub(super) struct Snapshot<'a> {
     capacity: u64,
     ready: bool,
     api: &'a ApiCounts,
+    certificates: Vec<Facts>,
+    /// Of certificates: how many, and how many failed.
+    renewals: (u64, u64),
     memory: Option<&'a Memory>,
     start_seconds: f64,
     resident_bytes: Option<u64>,
@@ -145,6 +159,8 @@ enum Source {
     Merged(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
     One(fn(&Snapshot<'_>) -> Option<f64>),
+    /// When each certificate in use ceases to hold.
+    Certificates,
     /// Always 1; the labels are what it says.
     Build,
 }
@@ -157,6 +173,7 @@ impl Family {
             Source::ByReason(_) => "reason",
             Source::Memory => "kind",
             Source::Merged(_) => "le",
+            Source::Certificates => "name",
             Source::Build => "version",
             Source::Sum(_) | Source::One(_) => "",
         }
@@ -261,6 +278,22 @@ pub static FAMILIES: &[Family] = &[
     total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
     total("throng_received_bytes_total", "bytes_in", "Bytes read from sockets."),
     total("throng_sent_bytes_total", "bytes_out", "Bytes written to sockets."),
+    total(
+        "throng_deflate_handshakes_total",
+        "deflate_handshakes",
+        "Handshakes that negotiated permessage-deflate.",
+    ),
+    total(
+        "throng_deflate_plain_bytes_total",
+        "deflate_plain_bytes",
+        "Bytes of messages that were compressed, before; each once, however many got it.",
+    ),
+    total("throng_deflate_packed_bytes_total", "deflate_packed_bytes", "The same messages' bytes, after."),
+    total(
+        "throng_inflated_bytes_total",
+        "inflated_bytes",
+        "Bytes of clients' compressed messages, inflated.",
+    ),
     gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
     total("throng_publications_total", "publications", "Publications accepted by channels."),
@@ -339,6 +372,21 @@ pub static FAMILIES: &[Family] = &[
         "Errors that the server API told, those of parts of batches and broadcasts too.",
         |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
+    one("throng_tls_reloads_total", Kind::Counter, "Times that certificates were loaded anew.", |s| {
+        Some(s.renewals.0 as f64)
+    }),
+    one(
+        "throng_tls_reload_errors_total",
+        Kind::Counter,
+        "Times that certificates could not be loaded anew, so that the old ones stayed.",
+        |s| Some(s.renewals.1 as f64),
+    ),
+    Family {
+        name: "throng_tls_certificate_not_after_seconds",
+        kind: Kind::Gauge,
+        help: "When the certificate in use expires, in seconds since 1970, by its file.",
+        source: Source::Certificates,
+    },
     total("throng_stale_ids_total", "stale_ids", "Events and letters for a connection that was gone."),
     Family {
         name: "throng_memory_bytes",
@@ -404,9 +452,20 @@ impl Family {
             }
             Source::Merged(histogram) => write_histogram(name, snapshot.shards, *histogram, out),
             Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
+            Source::Certificates => write_certificates(name, &snapshot.certificates, out),
             Source::Build => writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
         }
     }
+}
+
+fn write_certificates(name: &str, certificates: &[Facts], out: &mut String) -> fmt::Result {
+    certificates.iter().enumerate().try_for_each(|(at, Facts { source, not_after_s, .. })| {
+        if certificates[..at].iter().any(|before| before.source == *source) {
+            return Ok(()); // An embedder's names may not be distinct; samples must be.
+        }
+        let source = source.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        writeln!(out, "{name}{{name=\"{source}\"}} {not_after_s}")
+    })
 }
 
 fn write_histogram(

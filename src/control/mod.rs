@@ -22,6 +22,7 @@
 
 pub mod announce;
 pub mod api;
+mod certificates;
 mod endings;
 mod http;
 pub mod logs;
@@ -31,6 +32,7 @@ mod process;
 mod readiness;
 
 use crate::base::counters::Counters;
+use crate::server::Certificates;
 use api::Api;
 use endings::Ending;
 use metrics::View;
@@ -66,9 +68,11 @@ pub struct ControlInputs {
     pub drain: Box<dyn FnOnce() + Send>,
     /// Where shards tell their end.
     pub endings: Endings,
-    /// Whether, and since when, SIGTERM and SIGINT are heeded. `None` for a server inside another program, which has its
+    /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are heeded. `None` for a server inside another program, which has its
     /// own way to drain.
     pub signals: Option<Signals>,
+    /// The certificates, if connections are encrypted: renewed when their files change, and on SIGHUP.
+    pub certificates: Option<Certificates>,
 }
 
 /// How it ended.
@@ -133,14 +137,19 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         readiness,
         drain,
         mut endings,
-        mut signals,
+        signals,
+        certificates,
     } = inputs;
+    let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
     let mut left = counters.len();
     tokio::spawn(memory::watch(memory.clone()));
     if let Some(listener) = listener {
-        let view = View::new(counters, capacity, Arc::clone(&readiness)).with_memory(memory);
+        let view = View::new(counters, capacity, Arc::clone(&readiness))
+            .with_certificates(certificates.clone())
+            .with_memory(memory);
         tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api));
     }
+    tokio::spawn(certificates::renew(certificates, hangup));
     let mut drain = Some(drain);
     while left > 0 {
         tokio::select! {
@@ -161,26 +170,35 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     Ok(Outcome::Drained)
 }
 
-/// The signals that ask for an end. They are noted from the moment this exists.
+/// The signals that are heeded. They are noted from the moment this exists.
 #[derive(Debug)]
 pub struct Signals {
+    ends: Ends,
+    hangup: Signal,
+}
+
+/// Those that ask for an end.
+#[derive(Debug)]
+struct Ends {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// Handles SIGTERM and SIGINT from now on, in the context of a [`runtime()`].
+    /// Handles SIGTERM, SIGINT and SIGHUP from now on, in the context of a [`runtime()`].
     ///
     /// # Errors
     /// As `sigaction(2)`.
     pub fn install() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let ends =
+            Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        Ok(Self { ends, hangup: signal(SignalKind::hangup())? })
     }
 }
 
-/// The next signal's name; never, when signals are not heeded.
-async fn next_signal(signals: &mut Option<Signals>) -> &'static str {
-    let Some(Signals { terminate, interrupt }) = signals else { return future::pending().await };
+/// The name of the next signal that asks for an end; never, when signals are not heeded.
+async fn next_signal(signals: &mut Option<Ends>) -> &'static str {
+    let Some(Ends { terminate, interrupt }) = signals else { return future::pending().await };
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
@@ -226,6 +244,7 @@ mod tests {
             drain: Box::new(move || note.store(true, SeqCst)),
             endings,
             signals: None,
+            certificates: None,
         };
         let thread = thread::spawn(move || {
             let runtime = runtime().unwrap();
@@ -306,12 +325,13 @@ mod tests {
             ask(server.address, "GET /ready").starts_with("HTTP/1.1 200 "),
             "signals are heeded from here on"
         );
+        send("-HUP");
         send("-TERM");
         while server.readiness.state() != State::Draining {
             thread::yield_now();
         }
         assert!(ask(server.address, "GET /ready").contains("draining"));
-        assert!(server.drained.load(SeqCst));
+        assert!(server.drained.load(SeqCst), "and the hangup did not end it");
         send("-INT");
         assert_eq!(server.thread.join().unwrap(), Outcome::Interrupted);
         assert_eq!(server.notices.len(), 1, "the shard has not ended");

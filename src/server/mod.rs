@@ -4,6 +4,7 @@
 //! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts.
 
+mod certificates;
 mod endpoints;
 mod node;
 mod options;
@@ -11,6 +12,8 @@ mod pending;
 mod publisher;
 mod shards;
 
+pub use certificates::{Certificates, is_certificate_error};
+pub(crate) use certificates::{now_s, read as read_pem};
 pub use endpoints::endpoints;
 pub use node::{History, Info, Node, PresenceStats};
 pub use options::PublishOptions;
@@ -75,6 +78,7 @@ pub struct Server {
     relay: OnceLock<Relay>,
     methods: Methods,
     signals: Option<Signals>,
+    certificates: Option<Certificates>,
 }
 
 /// What a shard's thread needs to become a shard.
@@ -146,7 +150,8 @@ impl Server {
     /// the shards, also after the caller has closed it. Start the server before opening what must be closed for good.
     ///
     /// # Errors
-    /// When an address cannot be bound, or descriptors for pollers run out. Shards that had started then end again.
+    /// When an address cannot be bound, descriptors for pollers run out, or a certificate cannot be used
+    /// ([`is_certificate_error`] tells). Shards that had started then end again.
     pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
         Listeners::check_free(&config.listen)?;
         let (config, descriptors) = settle(config)?;
@@ -154,6 +159,8 @@ impl Server {
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
         let (nets, mailboxes, unix_epoch_ms) = worlds(config.shards)?;
+        let tls = Certificates::load(&config, Arc::clone(&mailboxes)).map_err(certificates::startup_error)?;
+        let (certificates, tls) = tls.unzip();
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
@@ -173,7 +180,7 @@ impl Server {
             seed,
             unix_epoch_ms,
             shard_capacity,
-            tls: None,
+            tls,
         };
         let cores = sys::allowed_cores().unwrap_or_default();
         let mut listen = config.listen.clone();
@@ -212,6 +219,7 @@ impl Server {
             relay: OnceLock::new(),
             methods: Methods::default(),
             signals: None,
+            certificates,
         };
         match control_listener {
             Ok(control_listener) => Ok(Self { control_listener, ..server }),
@@ -285,7 +293,13 @@ impl Server {
         self.methods.insert(method, call);
     }
 
-    /// From here on SIGTERM and SIGINT are noted; [`Server::wait`] acts on them. Call it before saying that the server is
+    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] renews those of files when they
+    /// change; with the handle, any thread can do so at once, or put others in place of those in memory.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.certificates.clone()
+    }
+
+    /// From here on SIGTERM, SIGINT and SIGHUP are noted; [`Server::wait`] acts on them. Call it before saying that the server is
     /// ready: until then, a signal ends the process.
     ///
     /// # Errors
@@ -304,6 +318,7 @@ impl Server {
             shards: self.config.shards,
             capacity: self.capacity,
             control: self.control_address(),
+            is_tls: self.certificates.is_some(),
         }
     }
 
@@ -327,6 +342,7 @@ impl Server {
             drain: Box::new(move || send_drain(&mailboxes)),
             endings: self.endings,
             signals: self.signals,
+            certificates: self.certificates,
         };
         control::run(&self.runtime, inputs)
     }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
-use crate::proto::ws::{self, Kind, Violation};
+use crate::proto::ws::{self, Deflate, Kind, Press, Violation};
 pub use action::Action;
 pub use endpoint::Endpoints;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
@@ -118,14 +118,28 @@ pub struct Context<'a> {
     pub client: ClientId,
     /// Who the client is; empty when anonymous.
     pub user: &'a str,
+    /// What the client's verified certificate says; `None` when it was asked for none, or gave none.
+    pub certificate: Option<ClientCertificate<'a>>,
     /// Bytes for this connection, ready for the wire.
     pub out: &'a mut Vec<u8>,
     /// A message of the input that goes back as it lies there, before `out`.
     pub in_place: Option<InPlace>,
     /// What the session asks for.
     pub actions: &'a mut Vec<Action>,
+    /// Compresses and inflates.
+    pub press: &'a mut Press,
     /// Data messages received and sent, for the counters.
     pub counts: Counts,
+}
+
+/// A client's certificate, verified against the authorities of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCertificate<'a> {
+    /// Its first alternative name that is a URI, a DNS name or an email address, else the subject's common name. Not empty,
+    /// no control characters.
+    pub name: &'a str,
+    /// SHA-256 of the certificate.
+    pub sha256: &'a [u8; 32],
 }
 
 impl Context<'_> {
@@ -393,6 +407,15 @@ impl<S> Session<S> {
         }
     }
 
+    /// How messages may be compressed.
+    pub fn deflate(&self) -> Deflate {
+        match self {
+            Self::Raw(raw) => raw.deflate(),
+            Self::Centrifuge(centrifuge) => centrifuge.deflate(),
+            Self::Head(_) | Self::Ended => Deflate::Off,
+        }
+    }
+
     /// Whether the request head is still missing.
     pub fn is_head(&self) -> bool {
         matches!(self, Self::Head(_))
@@ -456,7 +479,7 @@ pub(crate) mod tests {
         {
             assert!(Disconnect { code, reason: "" }.reconnects(), "{code}");
         }
-        let raw: Session<()> = Session::Raw(raw::Raw::new(()));
+        let raw: Session<()> = Session::Raw(raw::Raw::new((), Default::default()));
         let said = |reason| {
             let mut out = Vec::new();
             raw.goodbye(&reason, 1234, &mut out);

@@ -192,6 +192,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             encoding,
             headers: Vec::new(),
             meta: client.map_or_else(Vec::new, |client| client.meta.to_vec()),
+            certificate: None,
         }
     }
 

@@ -160,7 +160,7 @@ impl<K, S> Conn<K, S> {
     pub(super) fn deadline_ms(&self) -> u64 {
         let due = u64::from(self.due) * BEAT_MS;
         match &self.session {
-            Session::Raw(raw) => raw.timer_at_ms.map_or(due, |at| due.min(NonZeroU64::get(at))),
+            Session::Raw(raw) => raw.timer_at_ms().map_or(due, |at| due.min(NonZeroU64::get(at))),
             Session::Head(_) | Session::Centrifuge(_) | Session::Ended => due,
         }
     }

@@ -49,6 +49,7 @@ use crate::hub::local::Local;
 use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
 use crate::proto::ws;
+use crate::proto::ws::press::{self, Press, Tally};
 use crate::session::{Action, Endpoints, Handler, Settings};
 use crate::tls::{Acceptor, Schedules};
 use accept::{Admission, Admitted};
@@ -147,6 +148,8 @@ pub struct Shard<N: Net, H: Handler> {
     input: Box<[u8]>,
     /// Bytes for the connection at hand, before they are written or queued.
     out: Vec<u8>,
+    /// Compresses and inflates for whichever connection is at hand.
+    press: Press,
     /// Records for the connection at hand.
     wire: Vec<u8>,
     /// Key schedules of the connections that were heard last.
@@ -221,6 +224,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),
+            press: press_of(config),
             wire: Vec::new(),
             schedules: Schedules::default(),
             actions: Vec::new(),
@@ -264,6 +268,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.accept();
         self.handle_own_letters();
         self.flush_dirty();
+        self.count_pressed();
         self.bury();
         self.account();
         self.counters.letters_out.add(self.post.hand_over());
@@ -290,6 +295,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         self.events = events;
+    }
+
+    fn count_pressed(&mut self) {
+        let tally = self.press.take_tally();
+        if tally == Tally::default() {
+            return;
+        }
+        let Tally { plain_bytes, packed_bytes, inflated_bytes } = tally;
+        self.counters.deflate_plain_bytes.add(plain_bytes);
+        self.counters.deflate_packed_bytes.add(packed_bytes);
+        self.counters.inflated_bytes.add(inflated_bytes);
     }
 
     /// Tells what the shard itself costs.
@@ -334,6 +350,15 @@ fn home_limits(config: &Config, shard_count: usize) -> home::Limits {
             count => count,
         },
     }
+}
+
+/// The press of one shard.
+fn press_of(config: &Config) -> Press {
+    let options = press::Options {
+        level: u32::try_from(config.compression_level).unwrap_or(1),
+        bytes_min: config.compression_min_bytes,
+    };
+    Press::new(config.compression.then_some(options))
 }
 
 /// What sessions need to know of the configuration.

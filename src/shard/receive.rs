@@ -12,7 +12,7 @@ use super::conn::Stage;
 use super::newcomers::is_newcomer;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
+use crate::session::{ClientCertificate, ClientId, CloseReason, Context, Counts, Handler, Session};
 use crate::tls::Link;
 
 impl<N: Net, H: Handler> Shard<N, H> {
@@ -157,10 +157,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             return;
         }
-        let awaits_connect = conn.session.awaits_connect();
+        let (awaits_connect, deflates) = (conn.session.awaits_connect(), conn.session.deflate().is_on());
         if was_head {
             self.counters.handshakes.add(1);
             self.counters.sessions.add(1);
+            self.counters.deflate_handshakes.add(u64::from(deflates));
             self.counters.half_open.sub(1);
         }
         if (was_head || awaited_connect) && !awaits_connect {
@@ -200,9 +201,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
             settings: &self.settings,
             client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
             user: conn.client.as_ref().map_or("", |client| client.user()),
+            certificate: conn
+                .line
+                .as_ref()
+                .and_then(|line| line.identity())
+                .map(|identity| ClientCertificate { name: &identity.name, sha256: &identity.sha256 }),
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            press: &mut self.press,
             counts: Counts::default(),
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);

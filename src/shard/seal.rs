@@ -5,6 +5,7 @@
 use std::io::IoSlice;
 use std::iter;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Shard;
 use super::conn::Stage;
@@ -13,7 +14,7 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{CloseReason, Handler};
-use crate::tls::{Fault, Hot, Opened, Received, Schedules};
+use crate::tls::{Fault, Hot, Opened, Received, Schedules, identity};
 
 /// Bytes of an outbox that are sealed at once: what finds no room is kept sealed, for each connection by itself.
 const BATCH_BYTES_MAX: usize = 64 << 10;
@@ -77,9 +78,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn on_opened(&mut self, _key: Key, opened: &Opened) {
+    fn on_opened(&mut self, key: Key, opened: &Opened) {
         self.counters.tls_handshakes.add(1);
         self.counters.tls_resumptions.add(u64::from(opened.is_resumed));
+        let Some(identity) = opened.certificate.as_ref().and_then(identity) else { return };
+        if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
+            line.origin.get_or_insert_default().identity = Some(Arc::new(identity));
+        }
     }
 
     /// Seals `bytes` and writes them. They go now or are kept sealed: the caller is done with them.

@@ -43,7 +43,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     }
                     Action::SetTimer { at_ms } => {
                         if let Some(Conn { session: Session::Raw(raw), .. }) = self.conns.entry_mut(key) {
-                            raw.timer_at_ms = NonZeroU64::new(at_ms);
+                            raw.set_timer_at_ms(NonZeroU64::new(at_ms));
                             self.arm(key);
                         }
                     }
@@ -235,7 +235,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     ) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let mut flags = 0;
-        let mut format = Format::Raw;
+        let mut format = Format::Raw { deflate: conn.session.deflate() };
         if let (Some(ticket), Session::Centrifuge(session)) = (ticket, &conn.session) {
             format = session.format(ticket.takes_deltas, ticket.is_compact);
             for (is_set, flag) in [

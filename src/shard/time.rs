@@ -106,9 +106,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let (now_ms, now) = (self.now_ms(), self.beat_now());
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if let Session::Raw(raw) = &mut conn.session
-            && raw.timer_at_ms.is_some_and(|at| at.get() <= now_ms)
+            && raw.timer_at_ms().is_some_and(|at| at.get() <= now_ms)
         {
-            raw.timer_at_ms = None;
+            raw.set_timer_at_ms(None);
             self.handler_timer(key);
         }
         self.expire_client(key);

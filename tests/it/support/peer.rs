@@ -15,6 +15,8 @@ pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
+/// Beside an opcode: the message is compressed (RFC 7692, 6).
+pub(crate) const RSV1: u8 = 0x40;
 
 /// Long enough for a busy machine, short enough that a hanging test is noticed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,7 +103,7 @@ impl Peer {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
         socket.connect_timeout(&address.into(), PATIENCE).unwrap();
-        socket.set_nodelay(true).unwrap();
+        socket.set_tcp_nodelay(true).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream: socket.into(), arrived: Vec::new() }
     }
@@ -164,7 +166,7 @@ impl Peer {
         self.send(CLOSE, code.to_be_bytes());
     }
 
-    /// The next frame; panics at the end of the connection and when none comes in time.
+    /// The next frame, with [`RSV1`] in its opcode if it is set; panics at the end of the connection and when none comes in time.
     pub(crate) fn frame(&mut self) -> Frame {
         self.try_frame().expect("the server closed the connection")
     }
@@ -240,7 +242,7 @@ pub(crate) fn upgrade(path: &str, more: &str) -> String {
 /// The first frame in `bytes` and its length there; `None` when it is not complete.
 fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let [first, second] = *bytes.first_chunk()?;
-    assert_eq!(first & 0x70, 0, "a reserved bit is set");
+    assert_eq!(first & 0x30, 0, "a reserved bit is set");
     assert_eq!(second & 0x80, 0, "a server must not mask (RFC 6455, 5.1)");
     let (length, start) = match second {
         126 => (usize::from(u16::from_be_bytes(*bytes[2..].first_chunk()?)), 4),
@@ -248,5 +250,5 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
         length => (usize::from(length), 2),
     };
     let payload = bytes.get(start..start + length)?.to_vec();
-    Some((Frame { fin: first & 0x80 != 0, opcode: first & 0x0f, payload }, start + length))
+    Some((Frame { fin: first & 0x80 != 0, opcode: first & (0x0f | RSV1), payload }, start + length))
 }
