@@ -153,8 +153,8 @@ enum Source {
     PerShard(&'static str),
     /// Counters summed over shards, told apart by the label `reason`: (its value, the counter).
     ByReason(&'static [(&'static str, &'static str)]),
-    /// Bytes, told apart by the label `kind`; the counters that are told in them only.
-    Memory(&'static [&'static str]),
+    /// Bytes, told apart by the label `kind`.
+    Memory,
     /// A histogram, merged over shards.
     Merged(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
@@ -171,7 +171,7 @@ impl Family {
         match self.source {
             Source::PerShard(_) => "shard",
             Source::ByReason(_) => "reason",
-            Source::Memory(_) => "kind",
+            Source::Memory => "kind",
             Source::Merged(_) => "le",
             Source::Certificates => "name",
             Source::Build => "version",
@@ -392,14 +392,7 @@ pub static FAMILIES: &[Family] = &[
         name: "throng_memory_bytes",
         kind: Kind::Gauge,
         help: "Memory by what it is used for; those of the kernel are the machine's or the network namespace's.",
-        source: Source::Memory(&[
-            "connection_bytes",
-            "vacant_bytes",
-            "tls_links",
-            "clients",
-            "partial_bytes",
-            "buffer_bytes",
-        ]),
+        source: Source::Memory,
     },
     one("throng_memory_max_bytes", Kind::Gauge, "The bound on user memory; 0: there is none.", |s| {
         s.memory.map(|memory| memory.memory_max as f64)
@@ -449,7 +442,7 @@ impl Family {
             Source::ByReason(reasons) => reasons.iter().try_for_each(|(reason, counter)| {
                 writeln!(out, "{name}{{reason=\"{reason}\"}} {}", snapshot.sum(counter))
             }),
-            Source::Memory(_) => {
+            Source::Memory => {
                 let kinds =
                     snapshot.memory.map(|memory| [memory.resident_kinds(), Memory::kernel_kinds()].concat());
                 kinds
