@@ -67,8 +67,8 @@ impl View {
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
-            renewals: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             memory: self.memory.as_ref(),
+            reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
             cpu_seconds: process::cpu_seconds(),
@@ -86,8 +86,8 @@ pub(super) struct Snapshot<'a> {
     api: &'a ApiCounts,
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
-    renewals: (u64, u64),
     memory: Option<&'a Memory>,
+    reloads: (u64, u64),
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
@@ -373,13 +373,13 @@ pub static FAMILIES: &[Family] = &[
         |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
     one("throng_tls_reloads_total", Kind::Counter, "Times that certificates were loaded anew.", |s| {
-        Some(s.renewals.0 as f64)
+        Some(s.reloads.0 as f64)
     }),
     one(
         "throng_tls_reload_errors_total",
         Kind::Counter,
         "Times that certificates could not be loaded anew, so that the old ones stayed.",
-        |s| Some(s.renewals.1 as f64),
+        |s| Some(s.reloads.1 as f64),
     ),
     Family {
         name: "throng_tls_certificate_not_after_seconds",
