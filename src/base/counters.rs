@@ -121,6 +121,8 @@ counters! {
     bytes_out,
     /// Publications accepted by channels whose home is this shard.
     publications,
+    /// Publications that channels whose home is this shard did not take: too many in a second, or one channel too many.
+    publications_refused,
     /// Publications handed to subscribers of this shard, one per subscriber.
     deliveries,
     /// Gauge: bytes waiting in outboxes.

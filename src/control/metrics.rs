@@ -250,6 +250,11 @@ pub static FAMILIES: &[Family] = &[
     total("throng_heartbeats_missed_total", "heartbeats_missed", "Heartbeats not answered in time."),
     total("throng_violations_total", "violations", "Connections closed for breaking a protocol rule."),
     total(
+        "throng_publications_refused_total",
+        "publications_refused",
+        "Publications that channels did not take: too many in a second, or a channel too many.",
+    ),
+    total(
         "throng_transport_errors_total",
         "transport_errors",
         "Connections that ended by a transport error.",

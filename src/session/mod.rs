@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod head;
 pub mod raw;
 pub mod wire;
+mod secret;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -22,6 +23,7 @@ pub use action::Action;
 pub use endpoint::Endpoints;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
 pub use wire::{Format, Transport};
+pub use secret::Secret;
 
 /// How a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +152,10 @@ pub struct Counts {
 pub struct Settings {
     /// Which endpoints there are, and who may come to them.
     pub endpoints: Endpoints,
+    /// Pings of a flood that only the last of was answered.
+    pub pings_unanswered: u64,
+    /// Requests answered that opened no session.
+    pub requests: u64,
     /// Bytes of a request head.
     pub head_bytes_max: usize,
     /// Sizes of frames and messages.
@@ -165,6 +171,8 @@ pub struct Settings {
 pub struct ClientId {
     /// The process's random number.
     pub seed: u64,
+    /// Signs the ids by which posted commands find their connection.
+    pub secret: Secret,
     /// The connection's shard.
     pub shard: u16,
     /// The connection's token in its shard.
@@ -455,3 +463,4 @@ pub(crate) mod tests {
         }
     }
 }
+            secret: Secret::default(),

@@ -28,7 +28,7 @@ mod time;
 mod verdict;
 mod views;
 
-pub use emulate::Secret;
+pub use crate::session::Secret;
 
 use std::io;
 use std::sync::Arc;
@@ -116,7 +116,6 @@ pub struct Shard<N: Net, H: Handler> {
     seed: u64,
     namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
-    secret: Secret,
     policy: ClientOptions,
     rates: Rates,
     /// Clients that connect: in this shard, and from each address.
@@ -182,13 +181,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             counters: Arc::clone(&counters[usize::from(shard)]),
             admission: Admission::new(counters, limits.connections_max),
             drain: None,
-            settings: settings(config, endpoints),
+            settings: settings(config, endpoints, secret),
             limits,
             timeouts: config.timeouts.clone(),
             seed,
             namespaces,
             outside,
-            secret,
             policy: config.client.clone(),
             rates: config.rates.clone(),
             admitted: Admitted::default(),
@@ -298,7 +296,7 @@ fn home_limits(config: &Config, shard_count: usize) -> home::Limits {
 }
 
 /// What sessions need to know of the configuration.
-fn settings(config: &Config, endpoints: Endpoints) -> Settings {
+fn settings(config: &Config, endpoints: Endpoints, secret: Secret) -> Settings {
     let limits = &config.limits;
     Settings {
         endpoints,
@@ -309,6 +307,7 @@ fn settings(config: &Config, endpoints: Endpoints) -> Settings {
         },
         channel_name_bytes_max: limits.channel_name_bytes_max,
         limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
+        secret,
     }
 }
 

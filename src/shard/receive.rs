@@ -195,3 +195,5 @@ impl<N: Net, H: Handler> Shard<N, H> {
         Some(result)
     }
 }
+        self.counters.pings_unanswered.add(counts.pings_unanswered);
+        self.counters.requests.add(counts.requests);

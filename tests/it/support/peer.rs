@@ -4,7 +4,7 @@
 //! It leaves out what a polite client does by itself: it never answers a ping or a close unless told to.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 pub(crate) const CONTINUATION: u8 = 0;
@@ -94,10 +94,26 @@ impl Peer {
         Self { stream, arrived: Vec::new() }
     }
 
+    /// A TCP connection from another address of this machine.
+    pub(crate) fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).unwrap();
+        Self { stream, arrived: Vec::new() }
+    }
+
     /// A WebSocket at `path`; panics when the server refuses.
     pub(crate) fn open(address: SocketAddr, path: &str) -> Self {
-        let mut peer = Self::connect(address);
-        peer.send_bytes(upgrade(path, "").as_bytes());
+        Self::connect(address).upgraded(path, "")
+    }
+
+    /// This connection as a WebSocket at `path`, asked for with further header lines; panics when the server refuses.
+    pub(crate) fn upgraded(self, path: &str, more: &str) -> Self {
+        let mut peer = self;
+        peer.send_bytes(upgrade(path, more).as_bytes());
         let response = peer.response_head();
         assert_eq!(response.status, 101, "{}", response.head);
         assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
@@ -129,6 +145,23 @@ impl Peer {
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Response { status: status.expect("a status line"), head, body: Vec::new() }
     }
+    /// All that comes before the connection ends.
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        while self.receive_more() {}
+        std::mem::take(&mut self.arrived)
+    }
+
+    /// The next line of a response's body, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.arrived.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.arrived.drain(..=end).collect();
+                return String::from_utf8(line).unwrap().trim_end().to_owned();
+            }
+            assert!(self.receive_more(), "closed in the middle of a line: {:?}", self.arrived);
+        }
+    }
+
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();

@@ -3,7 +3,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +26,17 @@ impl Server {
     /// With these flags; if they do not say otherwise, with two shards and without heartbeats, which nobody asked for.
     pub(crate) fn start(flags: &[&str]) -> Self {
         Self::spawn(quiet(&mut Command::new(env!("CARGO_BIN_EXE_throng"))).arg("serve").args(flags))
+    }
+
+    /// With a configuration file that says this, and these flags.
+    pub(crate) fn configured(toml: &str, flags: &[&str]) -> Self {
+        static FILES: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("throng-it-{}-{}.toml", process::id(), FILES.fetch_add(1, Relaxed));
+        let path = env::temp_dir().join(name);
+        fs::write(&path, toml).unwrap();
+        let server = Self::start(&[&["--config", path.to_str().unwrap()], flags].concat());
+        fs::remove_file(path).unwrap();
+        server
     }
 
     /// With one shard, in a process that may open `descriptors` descriptors and holds `taken` of them already.
