@@ -157,6 +157,12 @@ pub static KEYS: &[Key] = &[
     server("control", "Address of the control listener: metrics and health", |c| {
         Slot::AddressOrOff(&mut c.control)
     }),
+    server(
+        "control_key",
+        "What those who ask the control listener must send as Authorization: Bearer; without it, only /health and \
+        /ready are answered beyond loopback",
+        |c| Slot::Secret(&mut c.control_key.0),
+    ),
     server("shards", "Shards (threads); more than cores are allowed", |c| {
         Slot::Count(&mut c.shards, 1..=1024)
     })

@@ -27,7 +27,7 @@ use crate::hub::options::Namespaces;
 use crate::outside;
 
 pub use args::Args;
-pub use client::{ApiOptions, ClientOptions, Paths, Rates};
+pub use client::{ApiOptions, ClientOptions, ControlKey, Paths, Rates};
 pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
 pub use resolve::{Effective, resolve};
@@ -41,6 +41,9 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Address of the control listener (metrics, health). Default `127.0.0.1:9000`; `None` turns it off.
     pub control: Option<SocketAddr>,
+    /// What those who ask the control listener must know, as `Authorization: Bearer`. Default none: then only this machine
+    /// is answered, and others learn no more than that the server lives.
+    pub control_key: ControlKey,
     /// Number of shards (threads), 1 to 1024. Default: one per core that the process may use.
     pub shards: usize,
     /// Pin each shard to a core. Default true.
@@ -158,12 +161,23 @@ impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
+impl Config {
+    /// Whether it holds keys that nobody else may see.
+    pub fn keeps_secrets(&self) -> bool {
+        let tokens = [Some(&self.outside.token), self.outside.subscription_token.as_ref()];
+        !self.control_key.0.is_empty()
+            || !self.api.keys.is_empty()
+            || tokens.into_iter().flatten().any(|token| !token.hmac_secret_key.is_empty())
+    }
+}
+
             control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),
             pin: true,
             private_descriptors: true,
             echo: None,
             websocket_path: Some("/connection/websocket".to_owned()),
+            control_key: ControlKey::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),

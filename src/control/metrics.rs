@@ -4,6 +4,7 @@
 //! way that matters are told per shard; all others are sums.
 
 use super::api::ApiCounts;
+use super::gate::Gate;
 use super::process;
 use super::{Readiness, State};
 use crate::base::counters::{Counters, Histogram};
@@ -21,6 +22,7 @@ pub(super) struct View {
     capacity: u64,
     pub(super) readiness: Arc<Readiness>,
     api: Arc<ApiCounts>,
+    gate: Option<Arc<Gate>>,
     start_seconds: f64,
 }
 
@@ -28,12 +30,17 @@ impl View {
     #[expect(clippy::disallowed_methods, reason = "the start of the process, read once, far from any shard")]
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        Self { counters, capacity, readiness, api: Arc::default(), start_seconds }
+        Self { counters, capacity, readiness, api: Arc::default(), gate: None, start_seconds }
     }
 
     /// Looks at an API's counts as well.
     pub(super) fn with_api(self, api: Arc<ApiCounts>) -> Self {
         Self { api, ..self }
+    }
+
+    /// Looks at what a gate refused as well.
+    pub(super) fn with_gate(self, gate: Arc<Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// All values now.
@@ -44,6 +51,7 @@ impl View {
             capacity: self.capacity,
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
+            control_refused: self.gate.as_ref().map_or(0, |gate| gate.refused_count()),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_bytes(),
             cpu_seconds: process::cpu_seconds(),
@@ -59,6 +67,7 @@ pub(super) struct Snapshot<'a> {
     capacity: u64,
     ready: bool,
     api: &'a ApiCounts,
+    control_refused: u64,
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
@@ -300,6 +309,12 @@ pub static FAMILIES: &[Family] = &[
         |s| Some(s.api.refused.load(Relaxed) as f64),
     ),
     one(
+    one(
+        "throng_control_refused_total",
+        Kind::Counter,
+        "Requests to the control listener that were refused: no key, another origin or host.",
+        |s| Some(s.control_refused as f64),
+    ),
         "throng_api_errors_total",
         Kind::Counter,
         "Errors that the server API told, those of parts of batches and broadcasts too.",

@@ -23,6 +23,7 @@
 pub mod announce;
 pub mod api;
 mod endings;
+mod gate;
 mod http;
 pub mod logs;
 pub mod metrics;
@@ -32,6 +33,7 @@ mod readiness;
 use crate::base::counters::Counters;
 use api::Api;
 use endings::Ending;
+use gate::Gate;
 use metrics::View;
 use std::fmt;
 use std::future;
@@ -52,6 +54,8 @@ pub struct ControlInputs {
     pub seats: usize,
     /// The server's API; `None` when it is off.
     pub api: Option<Api>,
+    /// What those who ask must know; empty for nothing: then only this machine is answered.
+    pub key: String,
     /// One per shard, in their order.
     pub counters: Vec<Arc<Counters>>,
     /// How many connections the limits allow.
@@ -123,6 +127,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         listener,
         seats,
         api,
+        key,
         counters,
         capacity,
         readiness,
@@ -132,8 +137,10 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     } = inputs;
     let mut left = counters.len();
     if let Some(listener) = listener {
-        let view = View::new(counters, capacity, Arc::clone(&readiness));
-        tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api));
+        let is_local = listener.local_addr()?.ip().is_loopback();
+        let gate = Arc::new(Gate::new(key, is_local, api.as_ref().is_none_or(Api::asks_for_keys)));
+        let view = View::new(counters, capacity, Arc::clone(&readiness)).with_gate(Arc::clone(&gate));
+        tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api, gate));
     }
     let mut drain = Some(drain);
     while left > 0 {
@@ -209,6 +216,7 @@ mod tests {
             listener: Some(listener),
             seats: 8,
             api: None,
+            key: String::new(),
             counters: (0..shard_count).map(|_| Arc::default()).collect(),
             capacity: 1000,
             readiness: Arc::clone(&readiness),
@@ -227,7 +235,7 @@ mod tests {
 
     fn ask(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

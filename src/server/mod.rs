@@ -305,7 +305,7 @@ impl Server {
     /// When the control plane cannot be set up.
     pub fn wait(self) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
-        let options = self.config.api;
+        let (key, options) = (self.config.control_key.0, self.config.api);
         let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,

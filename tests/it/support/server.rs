@@ -48,6 +48,15 @@ impl Server {
         Self::spawn(quiet(&mut command).args([descriptors.to_string(), taken.to_string()]).args(flags))
     }
 
+    /// With a control listener that is not only on loopback, and these flags.
+    pub(crate) fn everywhere(flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+        quiet(&mut command).arg("serve").args(flags);
+        let mut server = Self::spawn_with_control(&mut command, "0.0.0.0:0");
+        server.control = SocketAddr::from(([127, 0, 0, 1], server.control.port()));
+        server
+    }
+
     /// Any command that becomes a server. Its addresses are told by the ready line.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         command.args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
@@ -89,7 +98,7 @@ impl Server {
 
     /// Asks the control listener.
     pub(crate) fn ask(&self, path: &str) -> Response {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         Peer::request(self.control, request.as_bytes())
     }
 
