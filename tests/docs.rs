@@ -16,9 +16,10 @@ use std::thread;
 
 use throng::{Config, NoHandler, Outcome, Server};
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "docs/ARCHITECTURE.md",
     "docs/AUTH.md",
     "docs/BENCHMARKS.md",

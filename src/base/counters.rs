@@ -139,6 +139,10 @@ counters! {
     heartbeats_sent,
     /// Handshakes that did not complete in time.
     handshake_timeouts,
+    /// Connections closed because a message that had begun did not become whole in time.
+    message_timeouts,
+    /// Pings of floods that were not answered, because a later one was.
+    pings_unanswered,
     /// Connections closed for breaking a protocol rule.
     violations,
     /// Connections that ended by a transport error (reset, broken pipe).

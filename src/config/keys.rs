@@ -271,6 +271,17 @@ pub static KEYS: &[Key] = &[
         Slot::Milliseconds(&mut c.timeouts.connect_ms, 1..=HOUR_MS)
     }),
     deadline(
+        "message_ms",
+        "From the first byte of a message to its last; then close 1008. 0: no limit",
+        |c| Slot::Milliseconds(&mut c.timeouts.message_ms, 0..=HOUR_MS),
+    ),
+    deadline(
+        "tcp_user_timeout_ms",
+        "How long the kernel waits for what was sent to be acknowledged before it gives the \
+        connection up (TCP_USER_TIMEOUT); 0: as long as the system does",
+        |c| Slot::Milliseconds(&mut c.timeouts.tcp_user_timeout_ms, 0..=24 * HOUR_MS),
+    ),
+    deadline(
         "ping_interval_ms",
         "Between two heartbeats that the server sends; 0 turns heartbeats off",
         |c| Slot::Milliseconds(&mut c.timeouts.ping_interval_ms, 0..=24 * HOUR_MS),

@@ -143,6 +143,11 @@ pub struct Timeouts {
     pub handshake_ms: u64,
     /// From the handshake to the connect command (Centrifuge: disconnect 3502). Default 10,000.
     pub connect_ms: u64,
+    /// From the first byte of a message to its last; then close 1008. Default 30,000; 0: no limit.
+    pub message_ms: u64,
+    /// How long what was sent may go unacknowledged, or unread by a peer whose buffers are full, before the kernel gives
+    /// the connection up. Default 30,000; 0: as long as the system does, some 15 minutes.
+    pub tcp_user_timeout_ms: u64,
     /// Between two heartbeats that the server sends. Default 25,000; 0 turns heartbeats off.
     pub ping_interval_ms: u64,
     /// How long an answer to a heartbeat may take (Centrifuge: disconnect 3012). Default 8,000;
@@ -156,11 +161,6 @@ pub struct Timeouts {
     pub drain_ms: u64,
 }
 
-/// Development mode: everything is open, to everyone who reaches the server.
-impl Default for Config {
-    fn default() -> Self {
-        let mut config = Self {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
 impl Config {
     /// Whether it holds keys that nobody else may see.
     pub fn keeps_secrets(&self) -> bool {
@@ -171,13 +171,18 @@ impl Config {
     }
 }
 
+/// Development mode: everything is open, to everyone who reaches the server.
+impl Default for Config {
+    fn default() -> Self {
+        let mut config = Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
             control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
+            control_key: ControlKey::default(),
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),
             pin: true,
             private_descriptors: true,
             echo: None,
             websocket_path: Some("/connection/websocket".to_owned()),
-            control_key: ControlKey::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),
@@ -228,6 +233,8 @@ impl Default for Timeouts {
         Self {
             handshake_ms: 10_000,
             connect_ms: 10_000,
+            message_ms: 30_000,
+            tcp_user_timeout_ms: 30_000,
             ping_interval_ms: 25_000,
             pong_timeout_ms: 8_000,
             idle_ms: 0,

@@ -232,6 +232,16 @@ pub static FAMILIES: &[Family] = &[
         "handshake_timeouts",
         "Handshakes that did not complete in time.",
     ),
+    total(
+        "throng_message_timeouts_total",
+        "message_timeouts",
+        "Connections closed because a message that had begun was not whole in time.",
+    ),
+    total(
+        "throng_pings_unanswered_total",
+        "pings_unanswered",
+        "Pings of floods that were not answered, because a later one of the same read was.",
+    ),
     total("throng_messages_received_total", "messages_in", "Complete data messages received."),
     total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
     total("throng_received_bytes_total", "bytes_in", "Bytes read from sockets."),
@@ -239,6 +249,11 @@ pub static FAMILIES: &[Family] = &[
     gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
     total("throng_publications_total", "publications", "Publications accepted by channels."),
+    total(
+        "throng_publications_refused_total",
+        "publications_refused",
+        "Publications that channels did not take: too many in a second, or a channel too many.",
+    ),
     total("throng_deliveries_total", "deliveries", "Publications handed to subscribers, one per subscriber."),
     merged("throng_fanout_seconds", "From the first delivery of a channel's batch to its last.", |c| {
         &c.fanout_us
@@ -258,11 +273,6 @@ pub static FAMILIES: &[Family] = &[
     total("throng_heartbeats_sent_total", "heartbeats_sent", "Heartbeats sent."),
     total("throng_heartbeats_missed_total", "heartbeats_missed", "Heartbeats not answered in time."),
     total("throng_violations_total", "violations", "Connections closed for breaking a protocol rule."),
-    total(
-        "throng_publications_refused_total",
-        "publications_refused",
-        "Publications that channels did not take: too many in a second, or a channel too many.",
-    ),
     total(
         "throng_transport_errors_total",
         "transport_errors",
@@ -299,6 +309,12 @@ pub static FAMILIES: &[Family] = &[
         "requests",
         "Requests answered that opened no session: posted commands, preflights, the first page.",
     ),
+    one(
+        "throng_control_refused_total",
+        Kind::Counter,
+        "Requests to the control listener that were refused: no key, another origin or host.",
+        |s| Some(s.control_refused as f64),
+    ),
     one("throng_api_requests_total", Kind::Counter, "Requests to the server API that were taken.", |s| {
         Some(s.api.requests.load(Relaxed) as f64)
     }),
@@ -309,12 +325,6 @@ pub static FAMILIES: &[Family] = &[
         |s| Some(s.api.refused.load(Relaxed) as f64),
     ),
     one(
-    one(
-        "throng_control_refused_total",
-        Kind::Counter,
-        "Requests to the control listener that were refused: no key, another origin or host.",
-        |s| Some(s.control_refused as f64),
-    ),
         "throng_api_errors_total",
         Kind::Counter,
         "Errors that the server API told, those of parts of batches and broadcasts too.",

@@ -27,7 +27,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 
@@ -311,6 +311,7 @@ impl Server {
             listener: self.control_listener,
             seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
             api,
+            key,
             counters: self.counters.to_vec(),
             capacity: self.capacity,
             readiness: self.readiness,
@@ -424,6 +425,9 @@ fn run_shard<H: Handler>(start: Start<H>) {
             sys::unshare_descriptors()?;
         }
         let listeners = Listeners::bind(&listen, BACKLOG)?;
+        if config.timeouts.tcp_user_timeout_ms > 0 {
+            listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
+        }
         let addresses = listeners.addresses()?;
         parts.net.listen(listeners)?;
         Ok(addresses)

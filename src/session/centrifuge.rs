@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
 use super::wire::{Format, Transport};
 use super::{Action, CloseReason, Context};
@@ -74,7 +75,7 @@ impl Centrifuge {
     /// Takes bytes of a WebSocket.
     pub(super) fn receive<H: Handler>(
         &mut self,
-        mut input: &mut [u8],
+        input: &mut [u8],
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
@@ -82,6 +83,20 @@ impl Centrifuge {
             // Behind the request of a response without an end there is nothing to be said.
             return Ok(());
         }
+        let mut pongs = Pongs::default();
+        let outcome = self.receive_all(input, handler, &mut pongs, cx);
+        pongs.finish(cx);
+        self.decoder.note_time(cx.now_ms);
+        outcome
+    }
+
+    fn receive_all<H: Handler>(
+        &mut self,
+        mut input: &mut [u8],
+        handler: &mut H,
+        pongs: &mut Pongs,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
         while let Some(event) =
             self.decoder.next(&mut input, &cx.settings.ws).map_err(CloseReason::Violation)?
         {
@@ -90,7 +105,7 @@ impl Centrifuge {
                     cx.counts.messages_in += 1;
                     self.take(&payload, handler, cx)?;
                 }
-                Event::Ping(payload) => frame::put_pong(cx.out, &payload),
+                Event::Ping(payload) => pongs.answer(&payload, cx),
                 Event::Pong => {}
                 Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
             }
@@ -336,6 +351,10 @@ impl Centrifuge {
 
     pub(super) fn held_bytes(&self) -> usize {
         self.decoder.held_bytes()
+    }
+
+    pub(super) fn partial_since_ms(&self) -> Option<u64> {
+        self.decoder.partial_since_ms()
     }
 }
 

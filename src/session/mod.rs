@@ -8,9 +8,10 @@ mod action;
 pub mod centrifuge;
 pub mod endpoint;
 pub mod head;
+mod pongs;
 pub mod raw;
-pub mod wire;
 mod secret;
+pub mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -22,8 +23,8 @@ use crate::proto::ws::{self, Kind, Violation};
 pub use action::Action;
 pub use endpoint::Endpoints;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
-pub use wire::{Format, Transport};
 pub use secret::Secret;
+pub use wire::{Format, Transport};
 
 /// How a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub enum CloseReason {
     },
     /// The response to a request without a session is complete, and the client asked for no other.
     Answered,
+    /// A message began and was not whole in time (1008).
+    MessageTimeout,
     /// A heartbeat was not answered in time (3012).
     NoPong,
     /// A raw client sent nothing for too long (3012).
@@ -85,6 +88,7 @@ impl CloseReason {
             Self::Violation(violation) => Some((Some(violation.close_code()), violation.reason())),
             Self::Handler { code, reason } | Self::Ordered { code, reason } => Some((Some(*code), reason)),
             Self::Disconnect(reason) => disconnect(*reason),
+            Self::MessageTimeout => Some((Some(POLICY_VIOLATION), "message did not arrive in time")),
             Self::Stale => disconnect(Disconnect::STALE),
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
@@ -97,6 +101,9 @@ impl CloseReason {
     }
 }
 
+/// Close code for who breaks a rule that has no code of its own (RFC 6455 §7.4.1). Centrifuge's clients take it as a
+/// reason to come back.
+const POLICY_VIOLATION: u16 = 1008;
 /// Close code for raw clients of a server that drains (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
 
@@ -145,6 +152,10 @@ pub struct Counts {
     pub messages_in: u64,
     /// Data messages sent.
     pub messages_out: u64,
+    /// Pings of a flood that only the last of was answered.
+    pub pings_unanswered: u64,
+    /// Requests answered that opened no session.
+    pub requests: u64,
 }
 
 /// The part of the configuration that sessions need.
@@ -152,10 +163,6 @@ pub struct Counts {
 pub struct Settings {
     /// Which endpoints there are, and who may come to them.
     pub endpoints: Endpoints,
-    /// Pings of a flood that only the last of was answered.
-    pub pings_unanswered: u64,
-    /// Requests answered that opened no session.
-    pub requests: u64,
     /// Bytes of a request head.
     pub head_bytes_max: usize,
     /// Sizes of frames and messages.
@@ -164,6 +171,8 @@ pub struct Settings {
     pub channel_name_bytes_max: usize,
     /// Whether calls are counted, so that the shard must be asked before the handler.
     pub limits_calls: bool,
+    /// Signs the ids by which posted commands find their connection.
+    pub secret: Secret,
 }
 
 /// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
@@ -171,8 +180,6 @@ pub struct Settings {
 pub struct ClientId {
     /// The process's random number.
     pub seed: u64,
-    /// Signs the ids by which posted commands find their connection.
-    pub secret: Secret,
     /// The connection's shard.
     pub shard: u16,
     /// The connection's token in its shard.
@@ -408,6 +415,17 @@ impl<S> Session<S> {
     }
 }
 
+impl<S> Session<S> {
+    /// Since when a message is arriving, in milliseconds of the shard's clock. (A head has a deadline of its own.)
+    pub fn partial_since_ms(&self) -> Option<u64> {
+        match self {
+            Self::Raw(raw) => raw.partial_since_ms(),
+            Self::Centrifuge(centrifuge) => centrifuge.partial_since_ms(),
+            Self::Head(_) | Self::Ended => None,
+        }
+    }
+}
+
 impl<S> Default for Session<S> {
     fn default() -> Self {
         Self::new()
@@ -460,7 +478,7 @@ pub(crate) mod tests {
             ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            secret: Secret::default(),
         }
     }
 }
-            secret: Secret::default(),

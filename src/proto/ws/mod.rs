@@ -46,6 +46,8 @@ pub enum Violation {
     FrameTooBig,
     /// §10.4: the message is larger than this server takes.
     MessageTooBig,
+    /// §10.4: the message comes in more, and smaller, fragments than this server takes.
+    FragmentsTooMany,
 }
 
 impl Violation {
@@ -64,6 +66,7 @@ impl Violation {
             | Self::CloseCode => 1002,
             Self::Utf8 | Self::CloseReasonUtf8 => 1007,
             Self::FrameTooBig | Self::MessageTooBig => 1009,
+            Self::FragmentsTooMany => 1008,
         }
     }
 
@@ -84,6 +87,7 @@ impl Violation {
             Self::CloseReasonUtf8 => "close reason is not UTF-8",
             Self::FrameTooBig => "frame too big",
             Self::MessageTooBig => "message too big",
+            Self::FragmentsTooMany => "too many fragments",
         }
     }
 }

@@ -39,9 +39,11 @@ impl Client {
     /// Says connect, with these fields, on a fresh WebSocket. `Err`: the error's code.
     pub(crate) fn try_over(peer: Peer, connect: Value) -> Result<Self, u64> {
         let mut client = Self { peer, hello: Value::Null, lines: VecDeque::new(), next_id: 1 };
-        client.hello = client.request(json!({"connect": {}}))["connect"].take();
+        let mut reply = client.request(json!({"connect": connect}));
+        outcome(&reply, "connect")?;
+        client.hello = reply["connect"].take();
         assert!(client.hello["client"].is_string(), "{:?}", client.hello);
-        client
+        Ok(client)
     }
 
     /// A client that is subscribed to these channels.

@@ -129,8 +129,7 @@ impl Peer {
 
     pub(crate) fn response(&mut self) -> Response {
         let mut response = self.response_head();
-        while self.receive_more() {}
-        response.body = std::mem::take(&mut self.arrived);
+        response.body = self.read_to_end();
         response
     }
 
@@ -145,6 +144,7 @@ impl Peer {
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Response { status: status.expect("a status line"), head, body: Vec::new() }
     }
+
     /// All that comes before the connection ends.
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         while self.receive_more() {}
@@ -161,7 +161,6 @@ impl Peer {
             assert!(self.receive_more(), "closed in the middle of a line: {:?}", self.arrived);
         }
     }
-
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use super::peer::{PATIENCE, Peer, Response};
 
@@ -59,7 +59,11 @@ impl Server {
 
     /// Any command that becomes a server. Its addresses are told by the ready line.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+        Self::spawn_with_control(command, "127.0.0.1:0")
+    }
+
+    fn spawn_with_control(command: &mut Command, control: &str) -> Self {
+        command.args(["--listen", "127.0.0.1:0", "--control", control]);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
