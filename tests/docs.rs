@@ -32,6 +32,7 @@ const DOCUMENTS: [&str; 16] = [
     "docs/OPERATING.md",
     "docs/PROTOCOL.md",
     "docs/SERVER_API.md",
+    "docs/TLS.md",
     "docs/TUNING.md",
 ];
 

@@ -9,6 +9,7 @@ use super::line::Line;
 use crate::base::outbox::Outbox;
 use crate::hub::local::ChannelId;
 use crate::session::Session;
+use crate::tls::Link;
 
 /// Unit of the deadlines kept per connection, in milliseconds. Coarse on purpose: what is due in the same beat
 /// is done in one turn: heartbeats leave in handfuls and their answers come back in handfuls, which costs a third of
@@ -75,6 +76,8 @@ pub(super) enum Stage {
     Linger,
     /// All is said; waiting for the client's end, throwing away what it sends.
     Discard,
+    /// Refused unheard, and told so; waiting for the client's end, throwing away what it sends.
+    Shed,
     /// To be freed at the end of the turn.
     Buried,
 }
@@ -136,6 +139,18 @@ impl<K, S> Conn<K, S> {
         }
     }
 
+    /// The connection's TLS, if it has any.
+    #[inline]
+    pub(super) fn tls(&self) -> Option<&Link> {
+        self.line.as_ref()?.tls.as_deref()
+    }
+
+    /// The connection's TLS, if it has any.
+    #[inline]
+    pub(super) fn tls_mut(&mut self) -> Option<&mut Link> {
+        self.line.as_mut()?.tls.as_deref_mut()
+    }
+
     /// Bytes that wait to be written.
     pub(super) fn outbox_bytes(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
@@ -145,7 +160,7 @@ impl<K, S> Conn<K, S> {
     pub(super) fn deadline_ms(&self) -> u64 {
         let due = u64::from(self.due) * BEAT_MS;
         match &self.session {
-            Session::Raw(raw) => raw.timer_at_ms.map_or(due, |at| due.min(NonZeroU64::get(at))),
+            Session::Raw(raw) => raw.timer_at_ms().map_or(due, |at| due.min(NonZeroU64::get(at))),
             Session::Head(_) | Session::Centrifuge(_) | Session::Ended => due,
         }
     }

@@ -8,7 +8,7 @@ use super::Shard;
 use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
 use crate::session::Handler;
-use crate::tls::Link;
+use crate::tls::{Fault, Identity, Link};
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -19,19 +19,36 @@ pub(super) struct Line {
     pub(super) tls: Option<Box<Link>>,
 }
 
+impl Line {
+    /// Whom the client's verified certificate names.
+    pub(super) fn identity(&self) -> Option<&Arc<Identity>> {
+        self.origin.as_ref()?.identity.as_ref()
+    }
+}
+
 /// Who is at the other end.
 #[derive(Debug, Default)]
 pub(super) struct Origin {
     /// The address that a trusted proxy gave.
     pub(super) peer: Option<IpAddr>,
     /// Whom the client's certificate names, if it was asked for one.
-    pub(super) identity: Option<Arc<str>>,
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// What lies between the socket and the session of a connection that was just accepted.
-    pub(super) fn new_line(&self, _accepted: &Accepted<N::Socket>) -> Option<Box<Line>> {
-        None
+    ///
+    /// # Errors
+    /// When there should be TLS and cannot.
+    pub(super) fn new_line(&self, accepted: &Accepted<N::Socket>) -> Result<Option<Box<Line>>, Fault> {
+        // Who comes by a Unix socket is on this machine.
+        let Some(acceptor) = self.tls.as_ref().filter(|_| accepted.peer.is_some()) else { return Ok(None) };
+        Ok(Some(Box::new(Line { origin: None, tls: Some(Box::new(acceptor.accept()?)) })))
+    }
+
+    /// Whom the client's verified certificate names.
+    pub(super) fn identity(&self, key: Key) -> Option<&Arc<Identity>> {
+        self.conns.entry(key)?.line.as_ref()?.identity()
     }
 
     /// The address of the client itself, as far as it is known.

@@ -5,12 +5,15 @@
 //! written before the next event: the bytes are still in the core's cache, and an outbox need not exist.
 
 use std::io;
+use std::ops::Range;
 
 use super::Shard;
 use super::conn::Stage;
+use super::newcomers::is_newcomer;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
+use crate::session::{ClientCertificate, ClientId, CloseReason, Context, Counts, Handler, Session};
+use crate::tls::Link;
 
 impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn on_readable(&mut self, key: Key, closed: bool) {
@@ -22,10 +25,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if conn.is_read_paused || conn.is_unread {
             return;
         }
-        if self.is_congested {
-            conn.is_unread = true;
-            self.unread.push(key);
-            return;
+        if self.is_congested || is_newcomer(conn) {
+            return self.postpone(key);
         }
         self.read(key);
     }
@@ -47,7 +48,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn read(&mut self, key: Key) {
+    pub(super) fn read(&mut self, key: Key) {
         let mut budget = self.limits.read_bytes_per_turn_max;
         loop {
             let Some(conn) = self.conns.entry_mut(key) else { return };
@@ -55,19 +56,24 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 return;
             }
             let is_read_closed = conn.is_read_closed;
-            match self.net.read(&mut conn.socket, &mut self.input) {
+            // The beginning of a record goes before its rest.
+            let held = conn.tls_mut().map_or(0, |tls| tls.unhold(&mut self.input));
+            let room = self.input.len() - held;
+            let result = self.net.read(&mut conn.socket, &mut self.input[held..]);
+            if held > 0 && result.is_err() {
+                self.hold(key, held);
+            }
+            match result {
                 Ok(0) => return self.on_end(key),
                 Ok(count) => {
                     self.counters.bytes_in.add(count as u64);
-                    if conn.stage == Stage::Open {
-                        self.receive(key, count);
-                    }
-                    if count < self.input.len() && !is_read_closed {
+                    self.take(key, held + count);
+                    if count < room && !is_read_closed {
                         return;
                     }
                     budget = budget.saturating_sub(count);
                     if budget == 0 {
-                        return self.mark_unread(key);
+                        return self.postpone(key);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -77,40 +83,47 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn mark_unread(&mut self, key: Key) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        if !conn.is_unread {
-            conn.is_unread = true;
-            self.unread.push(key);
+    /// Gives the first `count` bytes of the input to whom they are for.
+    #[inline]
+    fn take(&mut self, key: Key, count: usize) {
+        match self.conns.entry_mut(key) {
+            Some(conn) if conn.stage == Stage::Open => {
+                if conn.line.is_some() {
+                    self.receive_line(key, count);
+                } else {
+                    self.receive(key, 0..count);
+                }
+            }
+            Some(_) | None => {}
         }
     }
 
     /// The client sends nothing more.
-    fn on_end(&mut self, key: Key) {
+    pub(super) fn on_end(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         match conn.stage {
             Stage::Open => self.close(key, CloseReason::Hangup),
             Stage::LastWords | Stage::Linger if conn.outbox.is_some() => conn.stage = Stage::LastWords,
-            Stage::LastWords | Stage::Linger | Stage::Discard => self.grave(key),
+            Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
             Stage::Buried => {}
         }
     }
 
-    /// Gives `count` bytes of the input to the session.
-    fn receive(&mut self, key: Key, count: usize) {
+    /// Gives a part of the input to the session.
+    pub(super) fn receive(&mut self, key: Key, part: Range<usize>) {
         let heard = self.beat_now();
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.heard = heard;
         let (was_head, awaited_connect) = (conn.session.is_head(), conn.session.awaits_connect());
-        if was_head && (self.drain.is_some() || self.admission.is_full()) {
+        if was_head && (self.drain.is_some() || self.admission.is_full(0)) {
             return self.close(key, CloseReason::Refused(super::close::UNAVAILABLE));
         }
         let mut input = std::mem::take(&mut self.input);
         let answer = self.with_session(key, |session, handler, cx| {
-            (session.receive(&mut input[..count], handler, cx), cx.in_place.take())
+            (session.receive(&mut input[part.clone()], handler, cx), cx.in_place.take())
         });
         if let Some((_, Some(in_place))) = &answer {
-            self.write_in_place(key, &mut input, in_place);
+            self.write_in_place(key, &mut input[part], in_place);
         }
         self.input = input;
         match answer.map(|(outcome, _)| outcome) {
@@ -144,10 +157,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             return;
         }
-        let awaits_connect = conn.session.awaits_connect();
+        let (awaits_connect, deflates) = (conn.session.awaits_connect(), conn.session.deflate().is_on());
         if was_head {
             self.counters.handshakes.add(1);
             self.counters.sessions.add(1);
+            self.counters.deflate_handshakes.add(u64::from(deflates));
+            self.counters.half_open.sub(1);
         }
         if (was_head || awaited_connect) && !awaits_connect {
             self.start_heartbeat(key);
@@ -157,12 +172,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Keeps the budget's count of messages that are still arriving.
-    fn count_held(&mut self, key: Key) {
+    pub(super) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let held = u32::try_from(conn.session.held_bytes()).unwrap_or(u32::MAX);
+        let below = conn.tls().map_or(0, Link::held_bytes);
+        let held = u32::try_from(conn.session.held_bytes() + below).unwrap_or(u32::MAX);
         if held == conn.held_bytes {
             return;
         }
+        self.counters.partial_bytes.add(u64::from(held));
+        self.counters.partial_bytes.sub(u64::from(conn.held_bytes));
         self.budget.charge(held as usize);
         self.budget.release(conn.held_bytes as usize);
         let was_whole = std::mem::replace(&mut conn.held_bytes, held) == 0;
@@ -187,9 +205,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
             settings: &self.settings,
             client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
             user: conn.client.as_ref().map_or("", |client| client.user()),
+            certificate: conn
+                .line
+                .as_ref()
+                .and_then(|line| line.identity())
+                .map(|identity| ClientCertificate { name: &identity.name, sha256: &identity.sha256 }),
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            press: &mut self.press,
             counts: Counts::default(),
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);

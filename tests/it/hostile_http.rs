@@ -56,7 +56,7 @@ fn who_says_nothing_at_all_is_let_go_at_the_deadline() {
     for mut peer in silent {
         assert_eq!(peer.response_head().status, 408);
         // Its body is read to the end of the connection.
-        peer.read_to_end();
+        peer.rest();
     }
     for mut peer in mute {
         peer.expect_close(3502);
@@ -149,7 +149,7 @@ fn what_others_could_read_in_another_way_is_refused_and_what_follows_it_is_not_r
         let mut peer = Peer::connect(server.address);
         peer.send_bytes(format!("{request}{behind}").as_bytes());
         assert_eq!(peer.response_head().status, status, "{request:?}");
-        let rest = String::from_utf8(peer.read_to_end()).unwrap();
+        let rest = String::from_utf8(peer.rest()).unwrap();
         assert!(!rest.contains("Content-Length:"), "{request:?} was read as two: {rest}");
     }
     let counted = |status: u16| rows.iter().filter(|(_, is)| *is == status).count() as u64;

@@ -7,10 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot talk to its server has failed")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for another process, in real time")]
 
+mod admission;
 mod api;
 mod api_channels;
 mod channels;
 mod deadlines;
+mod deflate;
 mod descriptors;
 mod drain;
 mod embedded;
@@ -19,6 +21,7 @@ mod hostile_frames;
 mod hostile_http;
 mod hostile_network;
 mod isolation;
+mod memory;
 mod peer;
 mod private_channels;
 mod rates;
@@ -26,6 +29,7 @@ mod regressions;
 mod serve;
 mod slow;
 mod support;
+mod tls;
 mod torture;
 mod transcripts;
 mod transports;

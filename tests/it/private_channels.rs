@@ -218,7 +218,7 @@ fn a_cache_with_a_filter_gives_the_last_that_passes() {
         );
         assert_eq!(Peer::request(server.control, request.as_bytes()).status, 200);
     }
-    let mut ask = |kind: &str| {
+    let ask = |kind: &str| {
         let filter = json!({"key": "kind", "cmp": "eq", "val": kind});
         let mut client = Client::open(server.address);
         let command = json!({"subscribe": {"channel": "match", "recover": true, "tf": filter}});

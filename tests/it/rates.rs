@@ -3,7 +3,7 @@
 //! Commands of one frame are taken up in one turn, which has one present, so that of a burst exactly the rate passes.
 //! Where connections must come one after the other, only bounds are held to: what a slow machine lets pass in between.
 
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ fn a_channel_takes_no_more_publications_of_clients_than_it_may() {
 }
 
 /// Connects as often as this over WebSocket; how many got in, and how many did not because of the rate.
-fn connect(server: &Server, from: IpAddr, count: usize) -> (usize, usize) {
+fn connect(server: &Server, from: Ipv4Addr, count: usize) -> (usize, usize) {
     let outcomes: Vec<Result<Client, u64>> = (0..count)
         .map(|_| {
             let peer = Peer::connect_from(from, server.address).upgraded("/connection/websocket", "");

@@ -9,7 +9,7 @@ fn who_is_let_go_gets_no_answer_behind_one_that_it_does_not_get() {
     let (mut small, mut rng) = (Small::new(1, 200, 8 << 10), Rng::new(7));
     let link = small.world.borrow_mut().connect().unwrap();
     let mut arrived = Vec::new();
-    let mut say = |small: &mut Small, bytes: &[u8], arrived: &mut Vec<u8>| {
+    let say = |small: &mut Small, bytes: &[u8], arrived: &mut Vec<u8>| {
         small.send(link, bytes);
         small.turn(0);
         small.receive(link, 200, arrived);

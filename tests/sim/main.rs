@@ -27,6 +27,7 @@ mod rogue;
 mod run;
 mod small;
 mod soul;
+mod storm;
 mod streams;
 mod wire;
 mod world;

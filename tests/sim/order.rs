@@ -21,7 +21,7 @@ fn who_is_unsubscribed_before_the_answer_gets_one_and_hears_of_the_end() {
         wire::put_frame(&mut out, true, TEXT, text.as_bytes(), &mut rng);
         out
     };
-    let mut heard = |small: &Small, arrived: &mut Vec<u8>| {
+    let heard = |small: &Small, arrived: &mut Vec<u8>| {
         small.receive(link, 1 << 20, arrived);
         let mut lines = Vec::new();
         while let Some(frame) = wire::take_frame(arrived) {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use throng::base::budget::Budget;
 use throng::base::counters::Counters;
 use throng::config::Config;
+use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::Mailbox;
 use throng::shard::outside::Nobody;
 use throng::shard::{Parts, Secret, Shard};
@@ -59,6 +60,8 @@ impl Small {
     }
 
     fn shard(&self, shard: u16, config: &Config) -> Shard<SimNet, House> {
+        let publication_budget = Budget::new(1 << 20);
+        let ledger = Ledger::new(Arc::clone(&self.counters), self.budget.clone(), publication_budget.clone());
         let parts = Parts {
             net: SimNet { world: Rc::clone(&self.world), shard: usize::from(shard) },
             handler: House { inside: Arc::new(AtomicI64::new(0)) },
@@ -66,7 +69,8 @@ impl Small {
             mailboxes: Arc::clone(&self.mailboxes),
             counters: Arc::clone(&self.counters),
             budget: self.budget.clone(),
-            publication_budget: Budget::new(1 << 20),
+            publication_budget,
+            ledger,
             seed: SEED,
             namespaces: Arc::clone(&config.namespaces),
             outside: Arc::new(Nobody),
