@@ -196,7 +196,8 @@ impl Config {
     /// Whether it holds keys that nobody else may see.
     pub fn keeps_secrets(&self) -> bool {
         let tokens = [Some(&self.outside.token), self.outside.subscription_token.as_ref()];
-        !self.control_key.0.is_empty()
+        self.tls.is_on()
+            || !self.control_key.0.is_empty()
             || !self.api.keys.is_empty()
             || tokens.into_iter().flatten().any(|token| !token.hmac_secret_key.is_empty())
     }

@@ -49,6 +49,30 @@ fn who_sends_a_request_drop_by_drop_is_let_go_at_the_deadline() {
 }
 
 #[test]
+fn who_shakes_hands_drop_by_drop_is_let_go_at_the_deadline() {
+    let server = Server::start(&["--tls-self-signed", "--handshake-ms", "300"]);
+    // Nothing; half the header of a record; the beginning of a greeting, and drops of it.
+    let threads =
+        [(&b""[..], &b""[..]), (b"\x16\x03", b""), (b"\x16\x03\x01\x40\x00\x01\x00\x3f\xf0\x03\x03", b"x")]
+            .map(|(first, drop)| {
+                let mut peer = Peer::connect(server.address);
+                thread::spawn(move || {
+                    peer.send_bytes(first);
+                    let end = Instant::now() + PATIENCE;
+                    while peer.is_silent_for(Duration::from_millis(20)) && Instant::now() < end {
+                        peer.stream.write_all(drop).ok();
+                    }
+                    // An alert, perhaps, and the end; what is no TLS is not answered in HTTP.
+                    let rest = peer.rest();
+                    assert!(rest.len() < 10, "{rest:?}");
+                })
+            });
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    server.await_metric("throng_connections", 0);
+    assert_eq!(server.metric("throng_handshake_timeouts_total"), 3);
+}
+
+#[test]
 fn who_says_nothing_at_all_is_let_go_at_the_deadline() {
     let server = Server::start(&["--handshake-ms", "200", "--connect-ms", "300"]);
     let silent: Vec<Peer> = (0..50).map(|_| Peer::connect(server.address)).collect();
