@@ -105,7 +105,8 @@ fn serve(config: Config) -> ExitCode {
         announce::warning(config.logs.format, &line);
     }
     net::sys::tune_allocator();
-    let started = Server::start(&config, |_shard| config.echo.as_deref().map(Echo::new));
+    let started = net::Inherited::take()
+        .and_then(|inherited| Server::start_with(&config, inherited, |_| config.echo.as_deref().map(Echo::new)));
     let server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {
         Ok(server) => server,
         Err(error) => {

@@ -20,10 +20,11 @@ pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
+use throng::base::networks::Networks;
 use throng::proto::ws::{Limits, put_frame};
 use throng::session::raw::Echo;
 use throng::session::{
-    Action, ClientId, CloseReason, Context, Counts, Endpoints, InPlace, Session, Settings,
+    Action, ClientId, CloseReason, Context, Counts, Endpoints, Forwarded, InPlace, Session, Settings,
 };
 
 /// All endpoints, where they usually are.
@@ -61,6 +62,7 @@ impl Driver {
             ws: Limits { frame_bytes_max: 1 << 16, message_bytes_max: 1 << 16 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            trusted_proxies: Networks::default(),
         };
         let handler = Echo::new("/echo");
         Self { session, handler, settings, out: Vec::new(), actions: Vec::new(), counts: Counts::default() }
@@ -76,6 +78,7 @@ impl Driver {
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            forwarded: Forwarded::default(),
             counts: self.counts,
         };
         let result = call(&mut self.session, &mut self.handler, &mut cx);

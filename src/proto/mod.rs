@@ -2,6 +2,8 @@
 
 pub mod centrifuge;
 pub mod fossil;
+pub mod forwarded;
 pub mod http;
 pub mod origin;
+pub mod proxy;
 pub mod ws;

@@ -12,8 +12,10 @@ pub mod raw;
 pub mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::ops::Range;
 
+use crate::base::networks::Networks;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
@@ -115,6 +117,8 @@ pub struct Context<'a> {
     pub in_place: Option<InPlace>,
     /// What the session asks for.
     pub actions: &'a mut Vec<Action>,
+    /// Whether it counts what a request says of whom it was forwarded for, and what the last one said.
+    pub forwarded: Forwarded,
     /// Data messages received and sent, for the counters.
     pub counts: Counts,
 }
@@ -134,6 +138,18 @@ pub struct InPlace {
     pub kind: Kind,
     /// Where the payload lies in the input.
     pub payload: Range<usize>,
+}
+
+/// What requests say of whom they were forwarded for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It does not count: who sends them may be anybody.
+    #[default]
+    Ignored,
+    /// A trusted proxy sends them; none has come yet.
+    Trusted,
+    /// A request of a trusted proxy came, for the client at this address, or without a word on that.
+    For(Option<IpAddr>),
 }
 
 /// What a session counts while it works.
@@ -158,6 +174,8 @@ pub struct Settings {
     pub channel_name_bytes_max: usize,
     /// Whether calls are counted, so that the shard must be asked before the handler.
     pub limits_calls: bool,
+    /// Proxies that may stand between the client and the one that connected here.
+    pub trusted_proxies: Networks,
 }
 
 /// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
@@ -452,6 +470,7 @@ pub(crate) mod tests {
             ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            trusted_proxies: Networks::default(),
         }
     }
 }

@@ -448,6 +448,7 @@ mod tests {
                 client: client(1),
                 out: &mut out,
                 actions: &mut actions,
+                forwarded: crate::session::Forwarded::default(),
                 in_place: None,
                 counts: Counts::default(),
             },

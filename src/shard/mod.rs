@@ -309,6 +309,7 @@ fn settings(config: &Config, endpoints: Endpoints) -> Settings {
         },
         channel_name_bytes_max: limits.channel_name_bytes_max,
         limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
+        trusted_proxies: config.trusted_proxies.clone(),
     }
 }
 
