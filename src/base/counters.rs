@@ -141,6 +141,12 @@ counters! {
     violations,
     /// Connections that ended by a transport error (reset, broken pipe).
     transport_errors,
+    /// TLS handshakes completed.
+    tls_handshakes,
+    /// Of those: gone on from a session of before.
+    tls_resumptions,
+    /// Connections closed because TLS failed: a handshake, or a record that was not what it should be.
+    tls_faults,
     /// Connections closed, for whatever reason.
     closes,
     /// Events and letters for a connection that no longer exists.

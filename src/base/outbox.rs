@@ -1,4 +1,5 @@
-//! What waits to be written to one connection: a queue of [`Shared`] bytes and how far the first has gone.
+//! What waits to be written to one connection: a queue of [`Shared`] bytes and how far the first has gone, and before
+//! it what was sealed already and must go as it is.
 //!
 //! An idle connection owns none: the shard makes an outbox when a write cannot finish and frees it when it is empty.
 
@@ -20,23 +21,56 @@ pub enum Push {
 #[derive(Debug, Default)]
 pub struct Outbox {
     segments: VecDeque<Shared>,
-    /// Bytes of the first segment that are already written.
+    /// Bytes of the first segment that are already written, or sealed.
     head_written: usize,
     bytes: usize,
+    /// Records that go before all else.
+    sealed: VecDeque<Shared>,
+    /// Bytes of the first of them that are already written.
+    sealed_written: usize,
+    sealed_bytes: usize,
 }
 
 impl Outbox {
     /// Number of segments handed to one vectored write at most (the kernel's own limit is 1,024).
     pub const SLICES_MAX: usize = 32;
 
-    /// Bytes that wait.
+    /// Bytes that wait, sealed and not.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.sealed_bytes
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.bytes() == 0
+    }
+
+    /// Appends to what is sealed: it goes before all that is not, whatever the limit.
+    pub fn push_sealed(&mut self, records: Shared) {
+        if !records.is_empty() {
+            self.sealed_bytes += records.len();
+            self.sealed.push_back(records);
+        }
+    }
+
+    /// Whether something sealed waits.
+    pub fn has_sealed(&self) -> bool {
+        self.sealed_bytes > 0
+    }
+
+    /// As [`Outbox::fill`], of what is sealed.
+    pub fn fill_sealed<'a>(&'a self, slices: &mut [IoSlice<'a>; Self::SLICES_MAX]) -> usize {
+        fill(&self.sealed, self.sealed_written, slices)
+    }
+
+    /// As [`Outbox::consume`], of what is sealed.
+    ///
+    /// # Panics
+    /// When that is more than waits.
+    pub fn consume_sealed(&mut self, written: usize) {
+        assert!(written <= self.sealed_bytes, "wrote more than was queued");
+        self.sealed_bytes -= written;
+        consume(&mut self.sealed, &mut self.sealed_written, written);
     }
 
     /// Appends `segment`, unless more than `bytes_max` bytes would wait then. An empty outbox takes anything: one
@@ -45,7 +79,7 @@ impl Outbox {
         if segment.is_empty() {
             return Push::Queued;
         }
-        if !self.is_empty() && self.bytes.saturating_add(segment.len()) > bytes_max {
+        if !self.is_empty() && self.bytes().saturating_add(segment.len()) > bytes_max {
             return Push::Full;
         }
         self.bytes += segment.len();
@@ -71,32 +105,17 @@ impl Outbox {
 
     /// Puts the first waiting slices into `slices` and returns how many; at most [`Outbox::SLICES_MAX`].
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; Self::SLICES_MAX]) -> usize {
-        let mut count = 0;
-        for (slot, segment) in slices.iter_mut().zip(&self.segments) {
-            let written = if count == 0 { self.head_written } else { 0 };
-            *slot = IoSlice::new(&segment[written..]);
-            count += 1;
-        }
-        count
+        fill(&self.segments, self.head_written, slices)
     }
 
     /// Notes that the first `written` bytes are gone; frees the segments that went with them.
     ///
     /// # Panics
     /// When that is more than waits.
-    pub fn consume(&mut self, mut written: usize) {
+    pub fn consume(&mut self, written: usize) {
         assert!(written <= self.bytes, "wrote more than was queued");
         self.bytes -= written;
-        while let Some(first) = self.segments.front() {
-            let left = first.len() - self.head_written;
-            if written < left {
-                self.head_written += written;
-                return;
-            }
-            written -= left;
-            self.head_written = 0;
-            self.segments.pop_front();
-        }
+        consume(&mut self.segments, &mut self.head_written, written);
     }
 
     /// Drops everything behind the first `kept_count` segments, but never one that is partly written: the peer would
@@ -105,6 +124,33 @@ impl Outbox {
         self.segments.truncate(kept_count.max(usize::from(self.head_written > 0)));
         self.segments.shrink_to_fit();
         self.bytes = self.segments.iter().map(|segment| segment.len()).sum::<usize>() - self.head_written;
+    }
+}
+
+fn fill<'a>(
+    segments: &'a VecDeque<Shared>,
+    head_written: usize,
+    slices: &mut [IoSlice<'a>; Outbox::SLICES_MAX],
+) -> usize {
+    let mut count = 0;
+    for (slot, segment) in slices.iter_mut().zip(segments) {
+        let written = if count == 0 { head_written } else { 0 };
+        *slot = IoSlice::new(&segment[written..]);
+        count += 1;
+    }
+    count
+}
+
+fn consume(segments: &mut VecDeque<Shared>, head_written: &mut usize, mut written: usize) {
+    while let Some(first) = segments.front() {
+        let left = first.len() - *head_written;
+        if written < left {
+            *head_written += written;
+            return;
+        }
+        written -= left;
+        *head_written = 0;
+        segments.pop_front();
     }
 }
 
@@ -180,6 +226,26 @@ mod tests {
         outbox.consume(2);
         outbox.cut(0);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_is_sealed_goes_first_and_is_never_cut() {
+        let budget = Budget::new(100);
+        let mut outbox = Outbox::default();
+        outbox.push(Shared::new(b"plain".into(), &budget), 100);
+        outbox.consume(2);
+        outbox.push_sealed(Shared::new(b"seal".into(), &budget));
+        outbox.push_sealed(Shared::new(b"ed".into(), &budget));
+        assert_eq!((outbox.bytes(), outbox.segment_count(), outbox.has_sealed()), (9, 1, true));
+        outbox.consume_sealed(5);
+        let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
+        assert_eq!((outbox.fill_sealed(&mut slices), &*slices[0]), (1, &b"d"[..]));
+        outbox.cut(0);
+        // What was begun stays whole.
+        assert_eq!((gather(&outbox), outbox.bytes()), (b"ain".to_vec(), 4));
+        outbox.consume_sealed(1);
+        outbox.consume(3);
+        assert!(outbox.is_empty() && !outbox.has_sealed());
     }
 
     #[test]

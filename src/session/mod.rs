@@ -34,6 +34,8 @@ pub enum CloseReason {
     Hangup,
     /// The transport failed.
     Transport,
+    /// The handshake of TLS failed, or a record was not what it should be.
+    Tls,
     /// The client broke a rule of the WebSocket protocol.
     Violation(Violation),
     /// The request was refused before it became a session.
@@ -90,9 +92,12 @@ impl CloseReason {
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
             Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
             Self::Shutdown => disconnect(Disconnect::SHUTDOWN),
-            Self::Hangup | Self::Transport | Self::Refused(_) | Self::HandshakeTimeout | Self::Answered => {
-                None
-            }
+            Self::Hangup
+            | Self::Transport
+            | Self::Tls
+            | Self::Refused(_)
+            | Self::HandshakeTimeout
+            | Self::Answered => None,
         }
     }
 }

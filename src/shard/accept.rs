@@ -123,7 +123,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn admit(&mut self, accepted: Accepted<N::Socket>) {
-        let line = self.new_line(&accepted);
+        let line = match self.new_line(&accepted) {
+            Ok(line) => line,
+            Err(fault) => return tracing::error!(%fault, "a connection was dropped"),
+        };
         let Accepted { socket, .. } = accepted;
         let due = beat_at_or_after(self.now_ms() + self.timeouts.handshake_ms);
         let heard = self.beat_now();

@@ -85,6 +85,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (true, _) => {}
             (false, _) => session.goodbye(reason, &mut self.out),
         }
+        if self.conns.entry(key).and_then(Conn::tls).is_some_and(|tls| !tls.is_open()) {
+            // Nothing of this can be said without keys.
+            self.out.clear();
+        }
         self.set_due(key, self.timeouts.linger_ms);
         self.queue_out(key);
         // Even with nothing to say, the flush takes the next step.
@@ -104,6 +108,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             | CloseReason::Answered
             | CloseReason::Handler { .. } => {}
             CloseReason::Transport => c.transport_errors.add(1),
+            CloseReason::Tls => c.tls_faults.add(1),
             CloseReason::Violation(_) | CloseReason::BadRequest => c.violations.add(1),
             CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
             CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),

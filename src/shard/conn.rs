@@ -9,6 +9,7 @@ use super::line::Line;
 use crate::base::outbox::Outbox;
 use crate::hub::local::ChannelId;
 use crate::session::Session;
+use crate::tls::Link;
 
 /// Unit of the deadlines kept per connection, in milliseconds. Coarse on purpose: what is due in the same beat
 /// is done in one turn: heartbeats leave in handfuls and their answers come back in handfuls, which costs a third of
@@ -134,6 +135,18 @@ impl<K, S> Conn<K, S> {
             client: None,
             session: Session::new(),
         }
+    }
+
+    /// The connection's TLS, if it has any.
+    #[inline]
+    pub(super) fn tls(&self) -> Option<&Link> {
+        self.line.as_ref()?.tls.as_deref()
+    }
+
+    /// The connection's TLS, if it has any.
+    #[inline]
+    pub(super) fn tls_mut(&mut self) -> Option<&mut Link> {
+        self.line.as_mut()?.tls.as_deref_mut()
     }
 
     /// Bytes that wait to be written.

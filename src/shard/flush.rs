@@ -24,6 +24,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if conn.outbox.is_some() || conn.is_corked {
             return self.queue_out(key);
         }
+        if conn.tls().is_some() {
+            let out = std::mem::take(&mut self.out);
+            self.write_sealed(key, &out);
+            self.out = out;
+            return self.clear_out();
+        }
         let result = self.net.write(&mut conn.socket, &self.out);
         let Some(written) = self.written(key, result) else { return self.out.clear() };
         if written < self.out.len() {
@@ -52,6 +58,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if conn.outbox.is_some() || !self.out.is_empty() || !self.actions.is_empty() {
             self.out.splice(0..0, bytes.iter().copied());
             return;
+        }
+        if conn.tls().is_some() {
+            return self.write_sealed(key, bytes);
         }
         let result = self.net.write(&mut conn.socket, bytes);
         let Some(written) = self.written(key, result) else { return };
@@ -87,6 +96,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.outbox.is_some() || conn.is_corked {
             return self.queue_shared(key, shared.clone());
+        }
+        if conn.tls().is_some() {
+            return self.write_sealed(key, shared);
         }
         let result = self.net.write(&mut conn.socket, shared);
         let Some(written) = self.written(key, result) else { return };
@@ -135,7 +147,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn consume(&mut self, key: Key, written: usize) {
+    pub(super) fn consume(&mut self, key: Key, written: usize) {
         let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
         outbox.consume(written);
         self.counters.outbox_bytes.sub(written as u64);
@@ -149,7 +161,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// What a write came to: the number of bytes, 0 when there was no room; `None` when the connection is over.
-    fn written(&mut self, key: Key, result: io::Result<usize>) -> Option<usize> {
+    pub(super) fn written(&mut self, key: Key, result: io::Result<usize>) -> Option<usize> {
         match result {
             Ok(written) => {
                 self.counters.bytes_out.add(written as u64);
@@ -166,7 +178,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Asks to be told of room to write; from then on for good, which costs nothing while there is room.
-    fn arm_writable(&mut self, key: Key) {
+    pub(super) fn arm_writable(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if !conn.is_writable_armed {
             conn.is_writable_armed = true;
@@ -178,7 +190,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Backpressure: who does not take its answers is not asked for more questions. Only the flush that empties the
     /// outbox ends the pause: it knows that there may be input which will not be told again.
-    fn pause_reading_if_full(&mut self, key: Key) {
+    pub(super) fn pause_reading_if_full(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.is_read_paused |= conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
     }
@@ -211,7 +223,18 @@ impl<N: Net, H: Handler> Shard<N, H> {
             if conn.is_corked {
                 return;
             }
+            let is_secure = conn.tls().is_some();
             let Some(outbox) = conn.outbox.as_ref().filter(|outbox| !outbox.is_empty()) else { break };
+            if is_secure {
+                match self.flush_sealed(key) {
+                    Some(0) => return self.wait_for_room(key),
+                    Some(_) => {
+                        self.note_heard(key, heard);
+                        continue;
+                    }
+                    None => return,
+                }
+            }
             let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
             let count = outbox.fill(&mut slices);
             let result = match count {
@@ -220,19 +243,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             };
             match self.written(key, result) {
                 None => return,
-                Some(0) => {
-                    self.arm_writable(key);
-                    if self.budget.is_exhausted() {
-                        self.close(key, CloseReason::Budget);
-                    }
-                    return;
-                }
+                Some(0) => return self.wait_for_room(key),
                 Some(written) => {
                     self.consume(key, written);
-                    // A client that takes what it is sent is alive, whether or not its pong has got through.
-                    if let Some(conn) = self.conns.entry_mut(key) {
-                        conn.heard = heard;
-                    }
+                    self.note_heard(key, heard);
                 }
             }
         }
@@ -240,8 +254,26 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.on_flushed(key);
     }
 
+    /// A client that takes what it is sent is alive, whether or not its pong has got through.
+    fn note_heard(&mut self, key: Key, heard: u32) {
+        if let Some(conn) = self.conns.entry_mut(key) {
+            conn.heard = heard;
+        }
+    }
+
+    /// There is no room: go on when there is, unless memory is what is short.
+    fn wait_for_room(&mut self, key: Key) {
+        self.arm_writable(key);
+        if self.budget.is_exhausted() {
+            self.close(key, CloseReason::Budget);
+        }
+    }
+
     /// The outbox is empty: go on with what waited for that.
     fn on_flushed(&mut self, key: Key) {
+        if !self.say_goodbye(key) {
+            return;
+        }
         let Some(conn) = self.conns.entry_mut(key) else { return };
         match conn.stage {
             Stage::Open if conn.is_read_paused => {

@@ -8,7 +8,7 @@ use super::Shard;
 use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
 use crate::session::Handler;
-use crate::tls::Link;
+use crate::tls::{Fault, Link};
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -30,8 +30,13 @@ pub(super) struct Origin {
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// What lies between the socket and the session of a connection that was just accepted.
-    pub(super) fn new_line(&self, _accepted: &Accepted<N::Socket>) -> Option<Box<Line>> {
-        None
+    ///
+    /// # Errors
+    /// When there should be TLS and cannot.
+    pub(super) fn new_line(&self, accepted: &Accepted<N::Socket>) -> Result<Option<Box<Line>>, Fault> {
+        // Who comes by a Unix socket is on this machine.
+        let Some(acceptor) = self.tls.as_ref().filter(|_| accepted.peer.is_some()) else { return Ok(None) };
+        Ok(Some(Box::new(Line { origin: None, tls: Some(Box::new(acceptor.accept()?)) })))
     }
 
     /// The address of the client itself, as far as it is known.

@@ -22,6 +22,7 @@ mod orders;
 pub mod outside;
 mod receive;
 mod relief;
+mod seal;
 mod subscribe;
 mod terms;
 mod time;
@@ -132,6 +133,8 @@ pub struct Shard<N: Net, H: Handler> {
     input: Box<[u8]>,
     /// Bytes for the connection at hand, before they are written or queued.
     out: Vec<u8>,
+    /// Records for the connection at hand.
+    wire: Vec<u8>,
     actions: Vec<Action>,
     /// Connections with a fresh outbox: queued means dirty.
     dirty: Vec<Key>,
@@ -198,6 +201,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),
+            wire: Vec::new(),
             actions: Vec::new(),
             dirty: Vec::new(),
             unread: Vec::new(),

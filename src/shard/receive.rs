@@ -5,12 +5,14 @@
 //! written before the next event: the bytes are still in the core's cache, and an outbox need not exist.
 
 use std::io;
+use std::ops::Range;
 
 use super::Shard;
 use super::conn::Stage;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
+use crate::tls::Link;
 
 impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn on_readable(&mut self, key: Key, closed: bool) {
@@ -55,14 +57,19 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 return;
             }
             let is_read_closed = conn.is_read_closed;
-            match self.net.read(&mut conn.socket, &mut self.input) {
+            // The beginning of a record goes before its rest.
+            let held = conn.tls_mut().map_or(0, |tls| tls.unhold(&mut self.input));
+            let room = self.input.len() - held;
+            let result = self.net.read(&mut conn.socket, &mut self.input[held..]);
+            if held > 0 && result.is_err() {
+                self.hold(key, held);
+            }
+            match result {
                 Ok(0) => return self.on_end(key),
                 Ok(count) => {
                     self.counters.bytes_in.add(count as u64);
-                    if conn.stage == Stage::Open {
-                        self.receive(key, count);
-                    }
-                    if count < self.input.len() && !is_read_closed {
+                    self.take(key, held + count);
+                    if count < room && !is_read_closed {
                         return;
                     }
                     budget = budget.saturating_sub(count);
@@ -77,7 +84,22 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn mark_unread(&mut self, key: Key) {
+    /// Gives the first `count` bytes of the input to whom they are for.
+    #[inline]
+    fn take(&mut self, key: Key, count: usize) {
+        match self.conns.entry_mut(key) {
+            Some(conn) if conn.stage == Stage::Open => {
+                if conn.line.is_some() {
+                    self.receive_line(key, count);
+                } else {
+                    self.receive(key, 0..count);
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    pub(super) fn mark_unread(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if !conn.is_unread {
             conn.is_unread = true;
@@ -86,7 +108,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// The client sends nothing more.
-    fn on_end(&mut self, key: Key) {
+    pub(super) fn on_end(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         match conn.stage {
             Stage::Open => self.close(key, CloseReason::Hangup),
@@ -96,8 +118,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// Gives `count` bytes of the input to the session.
-    fn receive(&mut self, key: Key, count: usize) {
+    /// Gives a part of the input to the session.
+    pub(super) fn receive(&mut self, key: Key, part: Range<usize>) {
         let heard = self.beat_now();
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.heard = heard;
@@ -107,10 +129,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         let mut input = std::mem::take(&mut self.input);
         let answer = self.with_session(key, |session, handler, cx| {
-            (session.receive(&mut input[..count], handler, cx), cx.in_place.take())
+            (session.receive(&mut input[part.clone()], handler, cx), cx.in_place.take())
         });
         if let Some((_, Some(in_place))) = &answer {
-            self.write_in_place(key, &mut input, in_place);
+            self.write_in_place(key, &mut input[part], in_place);
         }
         self.input = input;
         match answer.map(|(outcome, _)| outcome) {
@@ -157,9 +179,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Keeps the budget's count of messages that are still arriving.
-    fn count_held(&mut self, key: Key) {
+    pub(super) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let held = u32::try_from(conn.session.held_bytes()).unwrap_or(u32::MAX);
+        let below = conn.tls().map_or(0, Link::held_bytes);
+        let held = u32::try_from(conn.session.held_bytes() + below).unwrap_or(u32::MAX);
         if held == conn.held_bytes {
             return;
         }

@@ -1,25 +1,103 @@
 //! Layer 1: TLS without buffers.
 //!
 //! Bytes in, bytes out: an [`Acceptor`] makes a [`Link`] for each connection, which turns records into plaintext in
-//! place and plaintext into records. rustls shakes hands; what is left of a connection afterwards is a pair of keys.
+//! place and plaintext into records. rustls shakes hands; what is left of a connection afterwards is a pair of keys
+//! for each direction, [`LINK_BYTES`] in all, and no buffer.
 
+mod handshake;
+mod keys;
+mod link;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+
+use handshake::{Catch, Handshake};
+pub use link::{Link, Opened, Received};
+
+/// Bytes that the TLS of an idle connection needs.
+pub const LINK_BYTES: usize = size_of::<Link>();
+
+/// Why a link is over.
+#[derive(Debug, PartialEq)]
+pub enum Fault {
+    /// The handshake failed.
+    Handshake(Box<rustls::Error>),
+    /// A record was not what was sealed.
+    BadRecord,
+    /// A record is longer than any may be.
+    TooLong,
+    /// A record or message that does not belong here.
+    Unexpected,
+    /// A message that says what cannot be.
+    Illegal,
+    /// The peer gave up, with this alert.
+    Alert(u8),
+    /// The keys have sealed as much as they may, and this version has no others.
+    Worn,
+    /// Nothing can be sealed: the link is not open, or no more.
+    Closed,
+    /// A bug of ours.
+    Broken,
+}
+
+impl Fault {
+    /// The alert that tells a peer of it (RFC 8446, section 6.2).
+    fn alert(&self) -> Option<u8> {
+        match self {
+            Self::BadRecord => Some(20),
+            Self::TooLong => Some(22),
+            Self::Unexpected => Some(10),
+            Self::Illegal => Some(47),
+            Self::Broken => Some(80),
+            Self::Handshake(_) | Self::Alert(_) | Self::Worn | Self::Closed => None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake(error) => write!(f, "the handshake failed: {error}"),
+            Self::BadRecord => f.write_str("a record was changed on its way"),
+            Self::TooLong => f.write_str("a record was too long"),
+            Self::Unexpected => f.write_str("a record came that does not belong there"),
+            Self::Illegal => f.write_str("a message said what cannot be"),
+            Self::Alert(alert) => write!(f, "the peer gave up with alert {alert}"),
+            Self::Worn => f.write_str("the keys have sealed as much as they may"),
+            Self::Closed => f.write_str("the connection is not open"),
+            Self::Broken => f.write_str("internal error"),
+        }
+    }
+}
 
 /// What a shard's handshakes go by.
 #[derive(Debug)]
 pub struct Acceptor {
     config: Arc<ServerConfig>,
+    catch: Arc<Catch>,
 }
 
 impl Acceptor {
     /// From a configuration that says which certificates, clients and tickets there are.
     pub fn new(config: &ServerConfig) -> Self {
-        Self { config: Arc::new(config.clone()) }
+        let catch = Arc::new(Catch::default());
+        let mut config = config.clone();
+        config.key_log = Arc::clone(&catch) as Arc<_>;
+        config.enable_secret_extraction = true;
+        config.max_early_data_size = 0;
+        Self { config: Arc::new(config), catch }
+    }
+
+    /// A link for a connection that was just accepted.
+    ///
+    /// # Errors
+    /// [`Fault::Handshake`] when the configuration is none that rustls can work with.
+    pub fn accept(&self) -> Result<Link, Fault> {
+        Handshake::new(Arc::clone(&self.config), Arc::clone(&self.catch)).map(Link::new)
     }
 }
-
-/// The TLS of one connection.
-#[derive(Debug)]
-pub struct Link {}

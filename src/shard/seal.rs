@@ -1,0 +1,168 @@
+//! Connections with TLS: received records become plaintext in the shard's input, what is to be sent is sealed at the
+//! moment when it is written. Outboxes hold plaintext, which subscribers share; only what was sealed and found no
+//! room is kept as it is, at most one batch.
+
+use std::io::IoSlice;
+use std::iter;
+use std::ops::Range;
+
+use super::Shard;
+use super::conn::Stage;
+use crate::base::outbox::Outbox;
+use crate::base::shared::Shared;
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{CloseReason, Handler};
+use crate::tls::{Fault, Opened, Received};
+
+/// Bytes of an outbox that are sealed at once: what finds no room is kept sealed, for each connection by itself.
+const BATCH_BYTES_MAX: usize = 64 << 10;
+/// The scratch buffer for records gives its memory back beyond this size.
+const WIRE_BYTES_KEPT: usize = 256 << 10;
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
+    pub(super) fn receive_line(&mut self, key: Key, count: usize) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
+        let outcome = tls.receive(&mut self.input[..count], &mut self.wire);
+        if let Ok(received) = &outcome {
+            tls.hold(&self.input[received.consumed..count]);
+        }
+        self.write_wire(key);
+        match outcome {
+            Ok(received) => self.received(key, received),
+            Err(fault) => {
+                tracing::debug!(%fault, "a connection's TLS ended");
+                // Who gives up has the last word.
+                let is_peers = matches!(fault, Fault::Alert(_) | Fault::Closed);
+                self.close(key, if is_peers { CloseReason::Transport } else { CloseReason::Tls });
+            }
+        }
+    }
+
+    fn received(&mut self, key: Key, received: Received) {
+        let Received { plain, opened, is_end, .. } = received;
+        if let Some(opened) = opened {
+            self.on_opened(key, &opened);
+        }
+        if plain.is_empty() {
+            self.count_held(key);
+        } else {
+            self.receive(key, plain);
+        }
+        if is_end {
+            self.on_end(key);
+        }
+    }
+
+    /// Keeps the first `count` bytes of the input, the beginning of a record.
+    pub(super) fn hold(&mut self, key: Key, count: usize) {
+        if let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) {
+            tls.hold(&self.input[..count]);
+        }
+    }
+
+    fn on_opened(&mut self, _key: Key, opened: &Opened) {
+        self.counters.tls_handshakes.add(1);
+        self.counters.tls_resumptions.add(u64::from(opened.is_resumed));
+    }
+
+    /// Seals `bytes` and writes them. They go now or are kept sealed: the caller is done with them.
+    pub(super) fn write_sealed(&mut self, key: Key, bytes: &[u8]) {
+        let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) else { return };
+        match tls.seal(iter::once(bytes), &mut self.wire) {
+            Ok(()) => {
+                self.write_wire(key);
+                self.pause_reading_if_full(key);
+            }
+            Err(_) => self.cannot_seal(key),
+        }
+    }
+
+    fn cannot_seal(&mut self, key: Key) {
+        self.wire.clear();
+        self.close(key, CloseReason::Transport);
+    }
+
+    /// Writes the records in `wire`, behind those that wait already.
+    fn write_wire(&mut self, key: Key) {
+        if self.wire.is_empty() {
+            return;
+        }
+        let Some(conn) = self.conns.entry_mut(key) else { return self.wire.clear() };
+        let mut written = 0;
+        if !conn.outbox.as_ref().is_some_and(|outbox| outbox.has_sealed()) {
+            let result = self.net.write(&mut conn.socket, &self.wire);
+            match self.written(key, result) {
+                Some(count) => written = count,
+                None => return self.wire.clear(),
+            }
+        }
+        if written < self.wire.len() {
+            self.keep_sealed(key, written..self.wire.len());
+            self.arm_writable(key);
+        }
+        self.wire.clear();
+        self.wire.shrink_to(WIRE_BYTES_KEPT);
+    }
+
+    fn keep_sealed(&mut self, key: Key, rest: Range<usize>) {
+        let records = Shared::new(self.wire[rest].to_vec(), &self.budget);
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.outbox.is_none() {
+            self.counters.outboxes.add(1);
+        }
+        self.counters.outbox_bytes.add(records.len() as u64);
+        conn.outbox.get_or_insert_default().push_sealed(records);
+    }
+
+    /// One step of a flush: writes what is sealed, or seals the next batch and writes that. Returns how far it came, 0
+    /// when there was no room; `None` when the connection is over.
+    pub(super) fn flush_sealed(&mut self, key: Key) -> Option<usize> {
+        let conn = self.conns.entry_mut(key)?;
+        let outbox = conn.outbox.as_mut()?;
+        if outbox.has_sealed() {
+            let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
+            let count = outbox.fill_sealed(&mut slices);
+            let result = self.net.write_vectored(&mut conn.socket, &slices[..count]);
+            let written = self.written(key, result)?;
+            if let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) {
+                outbox.consume_sealed(written);
+                self.counters.outbox_bytes.sub(written as u64);
+            }
+            return Some(written);
+        }
+        let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
+        let count = outbox.fill(&mut slices);
+        let tls = conn.line.as_mut().and_then(|line| line.tls.as_deref_mut())?;
+        let mut left = BATCH_BYTES_MAX;
+        let batch = slices[..count].iter().map_while(|slice| {
+            let piece = &slice[..slice.len().min(left)];
+            left -= piece.len();
+            (!piece.is_empty()).then_some(piece)
+        });
+        if tls.seal(batch, &mut self.wire).is_err() {
+            self.cannot_seal(key);
+            return None;
+        }
+        self.consume(key, BATCH_BYTES_MAX - left);
+        self.write_wire(key);
+        let conn = self.conns.entry(key)?;
+        // What found no room waits to be told of it.
+        let is_stuck = conn.outbox.as_ref().is_some_and(|outbox| outbox.has_sealed());
+        (conn.stage != Stage::Buried).then_some(usize::from(!is_stuck))
+    }
+
+    /// Before the last step of an ending: the peer is told that no more comes. Returns whether that is on its way.
+    pub(super) fn say_goodbye(&mut self, key: Key) -> bool {
+        let Some(conn) = self.conns.entry_mut(key) else { return true };
+        if !matches!(conn.stage, Stage::LastWords | Stage::Linger) {
+            return true;
+        }
+        let Some(tls) = conn.tls_mut() else { return true };
+        tls.say_goodbye(&mut self.wire);
+        self.write_wire(key);
+        self.conns.entry(key).is_some_and(|conn| conn.outbox.is_none())
+    }
+}

@@ -1,0 +1,180 @@
+//! The handshake: rustls' own, over bytes that the caller holds. It exists only until keys are agreed on.
+//!
+//! rustls is given one record at a time, so that it opens none of those behind the handshake: what was agreed on is
+//! taken from it at that very record, and the rest is for [`super::Link`].
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::pki_types::CertificateDer;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
+use rustls::{HandshakeKind, KeyLog, ServerConfig};
+
+use super::Fault;
+use super::keys::{Keys, Secret};
+use super::record;
+
+/// Takes the traffic secrets of a handshake when rustls derives them: it hands out keys, but not what the next keys
+/// follow from. One per shard, so that its lock is always free.
+#[derive(Default)]
+pub(super) struct Catch(Mutex<Caught>);
+
+/// Secrets of TLS 1.3: what the client seals with, and the server.
+#[derive(Default)]
+struct Caught {
+    client: Option<Secret>,
+    server: Option<Secret>,
+}
+
+impl fmt::Debug for Catch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Catch")
+    }
+}
+
+const CLIENT_LABEL: &str = "CLIENT_TRAFFIC_SECRET_0";
+const SERVER_LABEL: &str = "SERVER_TRAFFIC_SECRET_0";
+
+impl KeyLog for Catch {
+    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
+        let mut caught = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match label {
+            CLIENT_LABEL => caught.client = Secret::new(secret),
+            SERVER_LABEL => caught.server = Secret::new(secret),
+            _ => {}
+        }
+    }
+
+    fn will_log(&self, label: &str) -> bool {
+        matches!(label, CLIENT_LABEL | SERVER_LABEL)
+    }
+}
+
+/// See the module documentation.
+pub(super) struct Handshake {
+    rustls: UnbufferedServerConnection,
+    catch: Arc<Catch>,
+    caught: Caught,
+    /// Bytes at the start of the input that rustls has seen and wants to see again.
+    seen_bytes: usize,
+}
+
+/// What a handshake agreed on.
+pub(super) struct Agreed {
+    /// What the peer seals with.
+    pub(super) receiving: Keys,
+    /// What we seal with.
+    pub(super) sending: Keys,
+    /// The client's certificate, if it was asked for one and gave it.
+    pub(super) certificate: Option<CertificateDer<'static>>,
+    /// Whether it went on from a session of before.
+    pub(super) is_resumed: bool,
+}
+
+impl Handshake {
+    pub(super) fn new(config: Arc<ServerConfig>, catch: Arc<Catch>) -> Result<Self, Fault> {
+        let rustls =
+            UnbufferedServerConnection::new(config).map_err(|error| Fault::Handshake(Box::new(error)))?;
+        Ok(Self { rustls, catch, caught: Caught::default(), seen_bytes: 0 })
+    }
+
+    /// Goes on with the handshake. What is to be sent is appended to `out`, an alert too when it fails. Returns how many
+    /// bytes of the input are done with, and whether the handshake is: then what is behind them is protected.
+    ///
+    /// # Errors
+    /// [`Fault::Handshake`] and what [`record::first`] finds.
+    pub(super) fn advance(&mut self, input: &mut [u8], out: &mut Vec<u8>) -> Result<(usize, bool), Fault> {
+        let mut used = 0;
+        loop {
+            match record::first(&input[used + self.seen_bytes..])? {
+                // A message may go on in the next record: rustls looks at both then.
+                Some((_, bytes)) => self.seen_bytes += bytes,
+                None => return Ok((used, false)),
+            }
+            let done = self.step(&mut input[used..used + self.seen_bytes], out)?;
+            used += done;
+            self.seen_bytes -= done;
+            if !self.rustls.is_handshaking() {
+                return Ok((used, true));
+            }
+        }
+    }
+
+    /// Lets rustls see these records. Returns how many bytes it is done with.
+    fn step(&mut self, records: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Fault> {
+        let mut used = 0;
+        loop {
+            let UnbufferedStatus { discard, state } = self.rustls.process_tls_records(&mut records[used..]);
+            let state = match state {
+                Ok(state) => state,
+                Err(error) => {
+                    self.put_alert(&mut records[used..], out);
+                    return Err(Fault::Handshake(Box::new(error)));
+                }
+            };
+            match state {
+                ConnectionState::EncodeTlsData(mut data) => put(out, |room| data.encode(room)),
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => {
+                    used += discard;
+                    self.take_secrets();
+                    return Ok(used);
+                }
+                // The peer says goodbye before it has said anything.
+                ConnectionState::PeerClosed | ConnectionState::Closed => return Err(Fault::Closed),
+                _ => return Err(Fault::Unexpected),
+            }
+            used += discard;
+            self.take_secrets();
+        }
+    }
+
+    /// Whatever rustls caught in this call belongs to this connection.
+    fn take_secrets(&mut self) {
+        let mut caught = self.catch.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = caught.client.take() {
+            self.caught.client = Some(client);
+        }
+        if let Some(server) = caught.server.take() {
+            self.caught.server = Some(server);
+        }
+    }
+
+    /// After an error rustls has an alert to send, if anything.
+    fn put_alert(&mut self, records: &mut [u8], out: &mut Vec<u8>) {
+        if let Ok(ConnectionState::EncodeTlsData(mut data)) = self.rustls.process_tls_records(records).state {
+            put(out, |room| data.encode(room));
+        }
+    }
+
+    /// What it agreed on, once it is over.
+    ///
+    /// # Errors
+    /// [`Fault::Handshake`] when it is not, [`Fault::Broken`] when rustls gave no keys that we know.
+    pub(super) fn agree(self) -> Result<Agreed, Fault> {
+        let Self { rustls, caught, .. } = self;
+        let is_resumed = rustls.handshake_kind() == Some(HandshakeKind::Resumed);
+        let certificate = rustls.peer_certificates().and_then(<[_]>::first).cloned();
+        let (secrets, _) =
+            rustls.dangerous_into_kernel_connection().map_err(|error| Fault::Handshake(Box::new(error)))?;
+        let receiving = Keys::new(secrets.rx.0, &secrets.rx.1, caught.client).ok_or(Fault::Broken)?;
+        let sending = Keys::new(secrets.tx.0, &secrets.tx.1, caught.server).ok_or(Fault::Broken)?;
+        Ok(Agreed { receiving, sending, certificate, is_resumed })
+    }
+}
+
+/// Has rustls write to the end of `out`.
+fn put(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
+    let start = out.len();
+    out.resize(start + 4096, 0);
+    loop {
+        match encode(&mut out[start..]) {
+            Ok(count) => return out.truncate(start + count),
+            Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                out.resize(start + required_size, 0);
+            }
+            Err(EncodeError::AlreadyEncoded) => return out.truncate(start),
+        }
+    }
+}

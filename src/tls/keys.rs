@@ -1,0 +1,360 @@
+//! Keys of one direction of a connection, and how records are sealed and opened with them.
+//!
+//! What is kept is the key itself, not the expanded schedule that a cipher computes from it: that is five times as
+//! large, made anew for each batch of records, and costs less than one small record does. Invariant: a sequence number
+//! is never used twice with one key, and no key seals more records than its cipher may.
+
+use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hkdf;
+use rustls::ConnectionTrafficSecrets;
+use zeroize::Zeroize;
+
+use super::Fault;
+use super::record::{ContentType, HEADER_BYTES, PLAINTEXT_BYTES_MAX};
+
+/// Bytes that every cipher adds to prove that nobody changed the record.
+pub(super) const TAG_BYTES: usize = 16;
+/// Bytes of a nonce, and of what it is made from.
+const IV_BYTES: usize = 12;
+/// Of a nonce in TLS 1.2 with AES-GCM: the part that both sides know, the rest travels (RFC 5288, section 3).
+const SALT_BYTES: usize = 4;
+/// Records that AES-GCM seals with one key at most (RFC 8446, section 5.5, rounded down).
+const RECORDS_MAX: u64 = 1 << 23;
+/// Bytes of the longest secret, of SHA-384.
+const SECRET_BYTES_MAX: usize = 48;
+
+/// A cipher, and the hash that goes with it in TLS 1.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cipher {
+    Aes128Gcm,
+    Aes256Gcm,
+    ChaCha20Poly1305,
+}
+
+impl Cipher {
+    fn algorithm(self) -> &'static aead::Algorithm {
+        match self {
+            Self::Aes128Gcm => &aead::AES_128_GCM,
+            Self::Aes256Gcm => &aead::AES_256_GCM,
+            Self::ChaCha20Poly1305 => &aead::CHACHA20_POLY1305,
+        }
+    }
+
+    fn hash(self) -> hkdf::Algorithm {
+        match self {
+            Self::Aes128Gcm | Self::ChaCha20Poly1305 => hkdf::HKDF_SHA256,
+            Self::Aes256Gcm => hkdf::HKDF_SHA384,
+        }
+    }
+
+    fn secret_bytes(self) -> usize {
+        match self {
+            Self::Aes128Gcm | Self::ChaCha20Poly1305 => 32,
+            Self::Aes256Gcm => 48,
+        }
+    }
+
+    /// Records that one key may seal.
+    fn records_max(self) -> u64 {
+        match self {
+            Self::Aes128Gcm | Self::Aes256Gcm => RECORDS_MAX,
+            Self::ChaCha20Poly1305 => u64::MAX,
+        }
+    }
+}
+
+/// The protocol version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Tls12,
+    Tls13,
+}
+
+/// A traffic secret of TLS 1.3, from which keys and the next secret follow (RFC 8446, section 7.2).
+#[derive(Clone)]
+pub(super) struct Secret([u8; SECRET_BYTES_MAX]);
+
+impl Secret {
+    /// `None` when it is longer than any can be.
+    pub(super) fn new(bytes: &[u8]) -> Option<Self> {
+        let mut secret = [0; SECRET_BYTES_MAX];
+        secret.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self(secret))
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// See the module documentation.
+pub(super) struct Keys {
+    sequence: u64,
+    key: [u8; 32],
+    iv: [u8; IV_BYTES],
+    cipher: Cipher,
+    version: Version,
+    secret: Secret,
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.key.zeroize();
+        self.iv.zeroize();
+    }
+}
+
+impl Keys {
+    /// From what a handshake agreed on; `secret` is that of this direction in TLS 1.3.
+    pub(super) fn new(
+        sequence: u64,
+        agreed: &ConnectionTrafficSecrets,
+        secret: Option<Secret>,
+    ) -> Option<Self> {
+        let (cipher, key, iv) = match agreed {
+            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (Cipher::Aes128Gcm, key, iv),
+            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (Cipher::Aes256Gcm, key, iv),
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (Cipher::ChaCha20Poly1305, key, iv),
+            _ => return None,
+        };
+        let version = if secret.is_some() { Version::Tls13 } else { Version::Tls12 };
+        let mut keys = Self {
+            sequence,
+            key: [0; 32],
+            iv: iv.as_ref().try_into().ok()?,
+            cipher,
+            version,
+            secret: secret.unwrap_or(Secret([0; SECRET_BYTES_MAX])),
+        };
+        keys.key.get_mut(..key.as_ref().len())?.copy_from_slice(key.as_ref());
+        Some(keys)
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the next batch of records should be sealed with other keys, and cannot in TLS 1.2.
+    pub(super) fn is_worn(&self) -> bool {
+        // Far more than one batch below the limit.
+        self.sequence >= self.cipher.records_max() - (RECORDS_MAX >> 3)
+    }
+
+    /// The schedule of the key, for a batch of records.
+    fn ready(&self) -> Result<LessSafeKey, Fault> {
+        let algorithm = self.cipher.algorithm();
+        let key = UnboundKey::new(algorithm, &self.key[..algorithm.key_len()]).map_err(|_| Fault::Broken)?;
+        Ok(LessSafeKey::new(key))
+    }
+
+    /// Nonce of the record at hand (RFC 8446, section 5.3; RFC 7905, section 2; the same for AES-GCM in TLS 1.2, where
+    /// any nonce will do that is used once).
+    fn nonce(&self) -> [u8; IV_BYTES] {
+        let mut nonce = self.iv;
+        for (byte, part) in nonce[IV_BYTES - 8..].iter_mut().zip(self.sequence.to_be_bytes()) {
+            *byte ^= part;
+        }
+        nonce
+    }
+
+    fn has_explicit_nonce(&self) -> bool {
+        self.version == Version::Tls12 && self.cipher != Cipher::ChaCha20Poly1305
+    }
+
+    /// Bytes between a record's header and its ciphertext.
+    pub(super) fn prefix_bytes(&self) -> usize {
+        if self.has_explicit_nonce() { IV_BYTES - SALT_BYTES } else { 0 }
+    }
+
+    /// What a record's header stands for: itself in TLS 1.3, more in TLS 1.2 (RFC 5246, section 6.2.3.3).
+    fn authenticated(&self, kind: ContentType, length: usize) -> ([u8; 13], usize) {
+        let mut bytes = [0; 13];
+        match self.version {
+            Version::Tls13 => {
+                bytes[..HEADER_BYTES].copy_from_slice(&header(ContentType::ApplicationData, length));
+                (bytes, HEADER_BYTES)
+            }
+            Version::Tls12 => {
+                bytes[..8].copy_from_slice(&self.sequence.to_be_bytes());
+                bytes[8..].copy_from_slice(&header(kind, length));
+                (bytes, 13)
+            }
+        }
+    }
+
+    /// Appends `plain` to `out` as records. Nothing makes no record.
+    ///
+    /// # Errors
+    /// [`Fault::Worn`] when the key has sealed as much as it may; nothing is appended then.
+    pub(super) fn seal<'a>(
+        &mut self,
+        kind: ContentType,
+        plain: impl Iterator<Item = &'a [u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        if self.sequence >= self.cipher.records_max() - (RECORDS_MAX >> 4) {
+            return Err(Fault::Worn);
+        }
+        let ready = self.ready()?;
+        let mut start = None;
+        for mut piece in plain {
+            while !piece.is_empty() {
+                let begun = *start.get_or_insert_with(|| self.begin(out));
+                let room = PLAINTEXT_BYTES_MAX - (out.len() - begun);
+                let (now, later) = piece.split_at(piece.len().min(room));
+                out.extend_from_slice(now);
+                piece = later;
+                if out.len() - begun == PLAINTEXT_BYTES_MAX {
+                    self.end(&ready, kind, begun, out)?;
+                    start = None;
+                }
+            }
+        }
+        start.map_or(Ok(()), |begun| self.end(&ready, kind, begun, out))
+    }
+
+    /// Makes room for the head of a record and says where its plaintext begins.
+    fn begin(&self, out: &mut Vec<u8>) -> usize {
+        out.resize(out.len() + HEADER_BYTES + self.prefix_bytes(), 0);
+        out.len()
+    }
+
+    /// Seals the record whose plaintext begins at `begun` and ends with `out`.
+    fn end(
+        &mut self,
+        ready: &LessSafeKey,
+        kind: ContentType,
+        begun: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let plain_bytes = out.len() - begun;
+        let (outer, on_wire) = match self.version {
+            Version::Tls13 => {
+                out.push(kind as u8);
+                (ContentType::ApplicationData, plain_bytes + 1 + TAG_BYTES)
+            }
+            Version::Tls12 => (kind, self.prefix_bytes() + plain_bytes + TAG_BYTES),
+        };
+        let nonce = self.nonce();
+        let told = if self.version == Version::Tls13 { on_wire } else { plain_bytes };
+        let (aad, aad_bytes) = self.authenticated(kind, told);
+        let tag = ready
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(&aad[..aad_bytes]),
+                &mut out[begun..],
+            )
+            .map_err(|_| Fault::Broken)?;
+        out.extend_from_slice(tag.as_ref());
+        let head = begun - self.prefix_bytes() - HEADER_BYTES;
+        out[head..head + HEADER_BYTES].copy_from_slice(&header(outer, on_wire));
+        if self.has_explicit_nonce() {
+            out[head + HEADER_BYTES..begun].copy_from_slice(&nonce[SALT_BYTES..]);
+        }
+        self.sequence += 1;
+        Ok(())
+    }
+
+    /// As if many records had gone by.
+    #[cfg(test)]
+    pub(super) fn wear(&mut self) {
+        self.sequence = self.cipher.records_max() - (RECORDS_MAX >> 3) - 50;
+    }
+
+    /// What opens a batch of records.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`] when the key is none: a bug.
+    pub(super) fn opener(&self) -> Result<Opener, Fault> {
+        Ok(Opener(self.ready()?))
+    }
+
+    /// Opens the record of `kind` whose body is `body[from..]`, and puts its plaintext at the start of `body`. Returns
+    /// what it really is, and its length.
+    ///
+    /// # Errors
+    /// As RFC 8446, section 5.2 demands: [`Fault::BadRecord`] and [`Fault::TooLong`], [`Fault::Unexpected`].
+    pub(super) fn open(
+        &mut self,
+        opener: &Opener,
+        kind: ContentType,
+        body: &mut [u8],
+        from: usize,
+    ) -> Result<(ContentType, usize), Fault> {
+        let length = body.len() - from;
+        let overhead = self.prefix_bytes() + TAG_BYTES;
+        let Some(plain_bytes) = length.checked_sub(overhead) else { return Err(Fault::BadRecord) };
+        let told = if self.version == Version::Tls13 { length } else { plain_bytes };
+        let (aad, aad_bytes) = self.authenticated(kind, told);
+        let mut nonce = self.nonce();
+        if self.has_explicit_nonce() {
+            nonce[SALT_BYTES..].copy_from_slice(&body[from..from + self.prefix_bytes()]);
+        }
+        let plain = opener
+            .0
+            .open_within(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(&aad[..aad_bytes]),
+                body,
+                from + self.prefix_bytes()..,
+            )
+            .map_err(|_| Fault::BadRecord)?;
+        self.sequence += 1;
+        match self.version {
+            Version::Tls12 if plain.len() > PLAINTEXT_BYTES_MAX => Err(Fault::TooLong),
+            Version::Tls12 => Ok((kind, plain.len())),
+            Version::Tls13 if plain.len() > PLAINTEXT_BYTES_MAX + 1 => Err(Fault::TooLong),
+            Version::Tls13 => {
+                // The kind is the last byte that is not padding.
+                let end = plain.iter().rposition(|&byte| byte != 0).ok_or(Fault::Unexpected)?;
+                let kind = ContentType::from_byte(plain[end]).ok_or(Fault::Unexpected)?;
+                Ok((kind, end))
+            }
+        }
+    }
+
+    /// Takes the next keys of the connection, in TLS 1.3 (RFC 8446, section 7.2).
+    ///
+    /// # Errors
+    /// [`Fault::Broken`] when the hash fails: a bug.
+    pub(super) fn update(&mut self) -> Result<(), Fault> {
+        let hash = self.cipher.hash();
+        let secret_bytes = self.cipher.secret_bytes();
+        let now = hkdf::Prk::new_less_safe(hash, &self.secret.0[..secret_bytes]);
+        expand_label(&now, b"traffic upd", &mut self.secret.0[..secret_bytes])?;
+        let next = hkdf::Prk::new_less_safe(hash, &self.secret.0[..secret_bytes]);
+        expand_label(&next, b"key", &mut self.key[..self.cipher.algorithm().key_len()])?;
+        expand_label(&next, b"iv", &mut self.iv)?;
+        self.sequence = 0;
+        Ok(())
+    }
+}
+
+/// The schedule of a key that opens records.
+pub(super) struct Opener(LessSafeKey);
+
+fn header(kind: ContentType, length: usize) -> [u8; HEADER_BYTES] {
+    debug_assert!(length <= usize::from(u16::MAX), "records are shorter");
+    let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+    [kind as u8, 3, 3, high, low]
+}
+
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+/// HKDF-Expand-Label without a context (RFC 8446, section 7.1).
+fn expand_label(secret: &hkdf::Prk, label: &[u8], out: &mut [u8]) -> Result<(), Fault> {
+    const PREFIX: &[u8] = b"tls13 ";
+    let [_, length] = u16::try_from(out.len()).map_err(|_| Fault::Broken)?.to_be_bytes();
+    let label_length = u8::try_from(PREFIX.len() + label.len()).map_err(|_| Fault::Broken)?;
+    let info: [&[u8]; 4] = [&[0, length, label_length], PREFIX, label, &[0]];
+    let okm = secret.expand(&info, Length(out.len())).map_err(|_| Fault::Broken)?;
+    okm.fill(out).map_err(|_| Fault::Broken)
+}

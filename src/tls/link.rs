@@ -1,0 +1,322 @@
+//! The TLS of one connection: a handshake, then two pairs of keys, then nothing.
+//!
+//! Invariant: whatever was sealed is sent in the order in which it was sealed, and nothing is delivered of a record
+//! that was changed on its way. A link holds no plaintext ever, and ciphertext only of a record that has begun.
+
+use std::fmt;
+use std::ops::Range;
+
+use rustls::pki_types::CertificateDer;
+
+use super::Fault;
+use super::handshake::{Agreed, Handshake};
+use super::keys::{Keys, Secret, Version};
+use super::record::{self, ContentType, HEADER_BYTES};
+
+/// Updates of its keys that a peer may ask for in the records that arrive at once. Each costs what ten small records do.
+const KEY_UPDATES_MAX: usize = 8;
+const CLOSE_NOTIFY: u8 = 0;
+const USER_CANCELED: u8 = 90;
+const KEY_UPDATE: u8 = 24;
+const NEW_SESSION_TICKET: u8 = 4;
+
+/// See the module documentation.
+pub struct Link {
+    state: State,
+    /// The beginning of a record whose rest has yet to come.
+    held: Option<Box<Vec<u8>>>,
+    is_client: bool,
+    /// The peer was told that nothing more comes.
+    said_goodbye: bool,
+}
+
+enum State {
+    Handshake(Box<Handshake>),
+    Open {
+        receiving: Keys,
+        sending: Keys,
+    },
+    /// Nothing more is sealed or opened.
+    Over,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state {
+            State::Handshake(_) => "Link(handshake)",
+            State::Open { .. } => "Link(open)",
+            State::Over => "Link(over)",
+        })
+    }
+}
+
+/// What came of received bytes.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Bytes of the input that are done with. What is behind them is to be given again, with more.
+    pub consumed: usize,
+    /// Where in the input the plaintext is.
+    pub plain: Range<usize>,
+    /// The handshake is over, just now.
+    pub opened: Option<Opened>,
+    /// The peer will send nothing more, and said so.
+    pub is_end: bool,
+}
+
+/// What a handshake came to.
+#[derive(Debug)]
+pub struct Opened {
+    /// The client's certificate, if it was asked for one and gave it.
+    pub certificate: Option<CertificateDer<'static>>,
+    /// Whether it went on from a session of before.
+    pub is_resumed: bool,
+}
+
+impl Link {
+    pub(super) fn new(handshake: Handshake) -> Self {
+        Self::with(State::Handshake(Box::new(handshake)), false)
+    }
+
+    fn with(state: State, is_client: bool) -> Self {
+        Self { state, held: None, is_client, said_goodbye: false }
+    }
+
+    /// A client's end, from what its handshake agreed on and, in TLS 1.3, the secrets of both sides. `None` when the
+    /// cipher is unknown.
+    pub fn of_client(
+        secrets: &rustls::ExtractedSecrets,
+        client_and_server: Option<(&[u8], &[u8])>,
+    ) -> Option<Self> {
+        let (client, server) = match client_and_server {
+            Some((client, server)) => (Some(Secret::new(client)?), Some(Secret::new(server)?)),
+            None => (None, None),
+        };
+        let receiving = Keys::new(secrets.rx.0, &secrets.rx.1, server)?;
+        let sending = Keys::new(secrets.tx.0, &secrets.tx.1, client)?;
+        Some(Self::with(State::Open { receiving, sending }, true))
+    }
+
+    /// Whether the handshake is over and nothing has gone wrong since.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// Bytes kept of a record that has begun.
+    pub fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.len())
+    }
+
+    /// Gives back what is kept of a record that has begun, at the start of `input`; returns how much it is.
+    pub fn unhold(&mut self, input: &mut [u8]) -> usize {
+        let Some(held) = self.held.take() else { return 0 };
+        input[..held.len()].copy_from_slice(&held);
+        held.len()
+    }
+
+    /// Keeps the beginning of a record.
+    pub fn hold(&mut self, rest: &[u8]) {
+        if !rest.is_empty() && !matches!(self.state, State::Over) {
+            self.held = Some(Box::new(rest.to_vec()));
+        }
+    }
+
+    /// Takes what arrived. Plaintext replaces it in place; what TLS itself has to send is appended to `out`, ready to go
+    /// on the wire before anything that is sealed later.
+    ///
+    /// # Errors
+    /// When the peer breaks the rules; the alert that tells it so is in `out`, and the link is over.
+    pub fn receive(&mut self, input: &mut [u8], out: &mut Vec<u8>) -> Result<Received, Fault> {
+        let mut received = Received::default();
+        let outcome = self.receive_inner(input, out, &mut received);
+        if let Err(fault) = &outcome {
+            self.fail(fault, out);
+        }
+        outcome.map(|()| received)
+    }
+
+    fn receive_inner(
+        &mut self,
+        input: &mut [u8],
+        out: &mut Vec<u8>,
+        received: &mut Received,
+    ) -> Result<(), Fault> {
+        if let State::Handshake(handshake) = &mut self.state {
+            let (consumed, is_over) = handshake.advance(input, out)?;
+            received.consumed = consumed;
+            if !is_over {
+                return Ok(());
+            }
+            let State::Handshake(handshake) = std::mem::replace(&mut self.state, State::Over) else {
+                return Err(Fault::Broken);
+            };
+            let Agreed { receiving, sending, certificate, is_resumed } = handshake.agree()?;
+            self.state = State::Open { receiving, sending };
+            received.opened = Some(Opened { certificate, is_resumed });
+        }
+        self.open_records(input, out, received)
+    }
+
+    fn open_records(
+        &mut self,
+        input: &mut [u8],
+        out: &mut Vec<u8>,
+        received: &mut Received,
+    ) -> Result<(), Fault> {
+        if matches!(self.state, State::Over) {
+            received.consumed = input.len();
+            return Ok(());
+        }
+        let mut opener = None;
+        let mut news = News::default();
+        while let Some((kind, bytes)) = record::first(&input[received.consumed..])? {
+            let State::Open { receiving, .. } = &mut self.state else { break };
+            let (start, end) = (received.consumed, received.consumed + bytes);
+            if kind != ContentType::ApplicationData && receiving.version() == Version::Tls13 {
+                return Err(Fault::Unexpected);
+            }
+            if opener.is_none() {
+                opener = Some(receiving.opener()?);
+            }
+            let Some(ready) = &opener else { return Err(Fault::Broken) };
+            // The first stays where it is; the others close up to it.
+            let from = start + HEADER_BYTES;
+            let to = if received.plain.is_empty() { from } else { received.plain.end };
+            let (kind, length) = receiving.open(ready, kind, &mut input[to..end], from - to)?;
+            received.consumed = end;
+            if kind == ContentType::ApplicationData {
+                if received.plain.is_empty() {
+                    received.plain = to..to;
+                }
+                received.plain.end += length;
+                continue;
+            }
+            if news.take(kind, &input[to..to + length], self.is_client)? {
+                self.rekey_receiving()?;
+                opener = None;
+            }
+            if news.is_end {
+                received.is_end = true;
+                received.consumed = input.len();
+                break;
+            }
+        }
+        if news.wants_update {
+            self.update_sending(out)?;
+        }
+        Ok(())
+    }
+
+    fn rekey_receiving(&mut self) -> Result<(), Fault> {
+        match &mut self.state {
+            State::Open { receiving, .. } if receiving.version() == Version::Tls13 => receiving.update(),
+            State::Open { .. } | State::Handshake(_) | State::Over => Err(Fault::Unexpected),
+        }
+    }
+
+    /// Tells the peer that what follows is sealed with the next keys, and takes them.
+    fn update_sending(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let State::Open { sending, .. } = &mut self.state else { return Ok(()) };
+        if sending.version() == Version::Tls12 {
+            return Err(Fault::Worn);
+        }
+        // The peer need not follow (RFC 8446, section 4.6.3).
+        const NOT_REQUESTED: [u8; 5] = [KEY_UPDATE, 0, 0, 1, 0];
+        sending.seal(ContentType::Handshake, [&NOT_REQUESTED[..]].into_iter(), out)?;
+        sending.update()
+    }
+
+    /// Appends `plain` to `out` as records, many pieces in one if they fit.
+    ///
+    /// # Errors
+    /// [`Fault::Worn`] when the keys of TLS 1.2 have sealed as much as they may: the connection must end. Before the
+    /// handshake is over, or after the link is, nothing can be sealed: [`Fault::Closed`].
+    pub fn seal<'a>(
+        &mut self,
+        plain: impl Iterator<Item = &'a [u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        if matches!(&self.state, State::Open { sending, .. } if sending.is_worn()) {
+            self.update_sending(out)?;
+        }
+        match &mut self.state {
+            State::Open { sending, .. } if !self.said_goodbye => {
+                sending.seal(ContentType::ApplicationData, plain, out)
+            }
+            State::Open { .. } | State::Handshake(_) | State::Over => Err(Fault::Closed),
+        }
+    }
+
+    /// Tells the peer that nothing more comes (RFC 8446, section 6.1), once.
+    pub fn say_goodbye(&mut self, out: &mut Vec<u8>) {
+        if let State::Open { sending, .. } = &mut self.state
+            && !std::mem::replace(&mut self.said_goodbye, true)
+        {
+            // Keys that are worn have nothing to say.
+            sending.seal(ContentType::Alert, [&[1, CLOSE_NOTIFY][..]].into_iter(), out).ok();
+        }
+    }
+
+    /// As if many records had gone by.
+    #[cfg(test)]
+    pub(super) fn wear(&mut self) {
+        if let State::Open { receiving, sending } = &mut self.state {
+            receiving.wear();
+            sending.wear();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_worn(&self) -> bool {
+        matches!(&self.state, State::Open { sending, .. } if sending.is_worn())
+    }
+
+    #[cfg(test)]
+    pub(super) fn update_now(&mut self, out: &mut Vec<u8>) {
+        self.update_sending(out).unwrap();
+    }
+
+    /// Ends it all; an alert tells the peer why, if there is one for it and keys to seal it.
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        let state = std::mem::replace(&mut self.state, State::Over);
+        self.held = None;
+        let Some(alert) = fault.alert() else { return };
+        match state {
+            State::Open { mut sending, .. } if !self.said_goodbye => {
+                sending.seal(ContentType::Alert, [&[2, alert][..]].into_iter(), out).ok();
+            }
+            // rustls has said what there is to say when it found the fault; what it never saw is told in the clear.
+            State::Handshake(_) if !matches!(fault, Fault::Handshake(_)) => {
+                out.extend_from_slice(&[ContentType::Alert as u8, 3, 3, 0, 2, 2, alert]);
+            }
+            State::Open { .. } | State::Handshake(_) | State::Over => {}
+        }
+    }
+}
+
+/// What records say that carry no data of the application.
+#[derive(Default)]
+struct News {
+    is_end: bool,
+    wants_update: bool,
+    update_count: usize,
+}
+
+impl News {
+    /// Takes one. Returns whether what follows is sealed with the peer's next keys.
+    fn take(&mut self, kind: ContentType, body: &[u8], is_client: bool) -> Result<bool, Fault> {
+        match (kind, body) {
+            (ContentType::Alert, [_, CLOSE_NOTIFY]) => self.is_end = true,
+            (ContentType::Alert, [_, USER_CANCELED]) => {}
+            (ContentType::Alert, [_, alert]) => return Err(Fault::Alert(*alert)),
+            (ContentType::Handshake, [KEY_UPDATE, 0, 0, 1, wish @ (0 | 1)]) => {
+                self.wants_update |= *wish == 1;
+                self.update_count += 1;
+                return if self.update_count > KEY_UPDATES_MAX { Err(Fault::Unexpected) } else { Ok(true) };
+            }
+            (ContentType::Handshake, [KEY_UPDATE, 0, 0, 1, _]) => return Err(Fault::Illegal),
+            (ContentType::Handshake, [NEW_SESSION_TICKET, ..]) if is_client => {}
+            _ => return Err(Fault::Unexpected),
+        }
+        Ok(false)
+    }
+}
