@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 /// What the ready line tells. Its `Display` is the line.
 #[derive(Clone, Debug)]
 pub struct Ready<'a> {
-    /// Addresses as bound: a port 0 of the configuration has become a real one.
-    pub listen: &'a [SocketAddr],
+    /// Places as bound: a port 0 of the configuration has become a real one.
+    pub listen: Vec<Listen>,
     /// Path of the Centrifuge endpoint, if there is one.
     pub websocket_path: Option<&'a str>,
     /// Number of shards.
@@ -28,7 +28,9 @@ impl fmt::Display for Ready<'_> {
         write!(f, "throng {} ready: ", env!("CARGO_PKG_VERSION"))?;
         for listen in &self.listen {
             match listen {
-                Listen::Tcp(address) => write!(f, "ws://{address}{}, ", self.websocket_path.unwrap_or_default())?,
+                Listen::Tcp(address) => {
+                    write!(f, "ws://{address}{}, ", self.websocket_path.unwrap_or_default())?
+                }
                 Listen::Unix(_) => write!(f, "{listen}, ")?,
             }
         }

@@ -26,6 +26,7 @@ mod endings;
 mod http;
 pub mod logs;
 pub mod metrics;
+pub mod notify;
 mod process;
 mod readiness;
 
@@ -145,6 +146,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
             name = next_signal(&mut signals) => match drain.take() {
                 Some(drain) => {
                     tracing::info!("{name}: draining; a second signal ends at once");
+                    notify::stopping();
                     readiness.drain_begins();
                     drain();
                 }

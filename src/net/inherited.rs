@@ -29,12 +29,16 @@ impl Inherited {
     pub fn take() -> io::Result<Self> {
         let mut inherited = Self::default();
         for (at, (descriptor, name)) in sys::inherited_descriptors()?.into_iter().enumerate() {
-            let shared = Shared::inherited(descriptor)
-                .map_err(|error| io::Error::new(error.kind(), format!("inherited socket {at} ({name}): {error}")))?;
+            let shared = Shared::inherited(descriptor).map_err(|error| {
+                io::Error::new(error.kind(), format!("inherited socket {at} ({name}): {error}"))
+            })?;
             if name != CONTROL {
                 inherited.data.push(Arc::new(shared));
             } else if inherited.control.is_some() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "two inherited sockets are called control"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "two inherited sockets are called control",
+                ));
             } else {
                 inherited.control = Some(shared.into_tcp()?);
             }

@@ -102,7 +102,9 @@ mod tests {
     fn what_is_no_place_is_refused() {
         let long = format!("unix:/{}", "a".repeat(PATH_BYTES_MAX - 1));
         assert!(long.parse::<Listen>().is_ok());
-        for text in ["", "8000", "localhost:80", "unix:", "unix:run/a", "unix:/run/", "/run/a", &format!("{long}a")] {
+        for text in
+            ["", "8000", "localhost:80", "unix:", "unix:run/a", "unix:/run/", "/run/a", &format!("{long}a")]
+        {
             assert_eq!(text.parse::<Listen>(), Err(NoListen), "{text}");
         }
     }

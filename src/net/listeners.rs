@@ -13,6 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::unix::SourceFd;
@@ -44,12 +45,14 @@ enum SharedSocket {
     Unix(UnixListener),
 }
 
-/// The file of a Unix socket. It is removed only while it is still the one that was made here.
+/// The file of a Unix socket. It is removed once, and only while it is still the one that was made here: another server
+/// may make its own, perhaps under the same inode, as soon as this one is gone.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    is_removed: AtomicBool,
 }
 
 impl Listeners {
@@ -83,9 +86,7 @@ impl Listeners {
             if address.is_ipv6() {
                 socket.set_only_v6(true)?;
             }
-            socket
-                .bind(&(*address).into())
-                .map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
+            socket.bind(&(*address).into()).map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
         })
     }
 
@@ -157,7 +158,12 @@ impl Shared {
             socket.set_nonblocking(true)?;
             socket.bind(&SockAddr::unix(path)?)?;
             let made = fs::symlink_metadata(path)?;
-            let file = SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() };
+            let file = SocketFile {
+                path: path.to_owned(),
+                device: made.dev(),
+                inode: made.ino(),
+                is_removed: AtomicBool::new(false),
+            };
             // Before it listens, nobody gets in whatever the umask said.
             fs::set_permissions(path, Permissions::from_mode(mode))?;
             socket.listen(backlog)?;
@@ -204,9 +210,10 @@ impl Shared {
     pub(super) fn into_tcp(self) -> io::Result<std::net::TcpListener> {
         match self.socket {
             SharedSocket::Tcp(socket) => Ok(OwnedFd::from(socket).into()),
-            SharedSocket::Unix(_) => {
-                Err(io::Error::new(io::ErrorKind::InvalidInput, "the control listener is of TCP, not of a path"))
-            }
+            SharedSocket::Unix(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the control listener is of TCP, not of a path",
+            )),
         }
     }
 
@@ -247,9 +254,11 @@ impl AsFd for Shared {
 
 impl SocketFile {
     fn remove(&self) {
-        let is_ours =
-            fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode));
-        if is_ours {
+        if self.is_removed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let now = fs::symlink_metadata(&self.path);
+        if now.is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode)) {
             // Where that fails, the next server replaces it.
             fs::remove_file(&self.path).ok();
         }

@@ -9,10 +9,10 @@ mod listeners;
 mod mio;
 pub mod sys;
 
+pub use self::mio::{MioNet, PollWaker};
 pub use inherited::Inherited;
 pub use listen::{Listen, NoListen};
 pub use listeners::{Listeners, Shared};
-pub use self::mio::{MioNet, PollWaker};
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;

@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn where_both_are_there_they_must_agree() {
-        let both = |list: &str, words: &str| seen(&format!("X-Forwarded-For: {list}\r\nForwarded: {words}\r\n"));
+        let both =
+            |list: &str, words: &str| seen(&format!("X-Forwarded-For: {list}\r\nForwarded: {words}\r\n"));
         assert_eq!(both("1.1.1.1, 192.0.2.1", "for=192.0.2.1").as_deref(), Some("192.0.2.1"));
         assert_eq!(both("192.0.2.1", "for=192.0.2.2"), None);
         assert_eq!(both("192.0.2.1", "for=unknown"), None);
@@ -172,8 +173,9 @@ mod tests {
         #[test]
         fn what_a_client_writes_before_does_not_count(talk in "[ -~]{0,40}", words in "[ -!#-~]{0,40}") {
             // A quote that is not closed hides what follows; then nothing counts.
-            prop_assert_eq!(seen(&format!("X-Forwarded-For: {talk}, 192.0.2.1\r\n")).as_deref(), Some("192.0.2.1"));
-            prop_assert_eq!(seen(&format!("Forwarded: {words}, for=192.0.2.1\r\n")).as_deref(), Some("192.0.2.1"));
+            let wanted = Some("192.0.2.1".to_owned());
+            prop_assert_eq!(seen(&format!("X-Forwarded-For: {talk}, 192.0.2.1\r\n")), wanted.clone());
+            prop_assert_eq!(seen(&format!("Forwarded: {words}, for=192.0.2.1\r\n")), wanted);
         }
 
         #[test]

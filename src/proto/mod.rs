@@ -1,8 +1,8 @@
 //! Layer 1: protocols without I/O. Bytes in, values out; time is never read, sockets are never seen.
 
 pub mod centrifuge;
-pub mod fossil;
 pub mod forwarded;
+pub mod fossil;
 pub mod http;
 pub mod origin;
 pub mod proxy;

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use proxy_header::{Error, ParseConfig, Protocol, ProxyHeader};
+use proxy_header::{ParseConfig, Protocol, ProxyHeader};
 
 /// Bytes of the longest header of version 1, its line end included.
 const LINE_BYTES_MAX: usize = 107;
@@ -68,7 +68,7 @@ impl Header {
                 let client = proxied.map(|address| address.source.ip().to_canonical());
                 Ok(Some(Self { length, client }))
             }
-            Ok(_) | Err(Error::BufferTooShort | _) => Err(NoHeader),
+            Ok(_) | Err(_) => Err(NoHeader),
         }
     }
 }

@@ -426,8 +426,17 @@ mod tests {
         fn with<R>(&mut self, call: impl FnOnce(&mut Centrifuge, &mut Context<'_>) -> R) -> R {
             let Self { session, settings, out, actions } = self;
             let (client, counts) = (client(1), Counts::default());
-            let mut cx =
-                Context { now_ms: 0, settings, client, user: "", out, in_place: None, actions, counts };
+            let mut cx = Context {
+                now_ms: 0,
+                settings,
+                client,
+                user: "",
+                out,
+                in_place: None,
+                actions,
+                forwarded: crate::session::Forwarded::default(),
+                counts,
+            };
             call(session, &mut cx)
         }
 

@@ -36,6 +36,8 @@ pub enum CloseReason {
     Transport,
     /// The handshake of TLS failed, or a record was not what it should be.
     Tls,
+    /// A trusted proxy did not begin with a PROXY header.
+    NoProxyHeader,
     /// The client broke a rule of the WebSocket protocol.
     Violation(Violation),
     /// The request was refused before it became a session.
@@ -95,6 +97,7 @@ impl CloseReason {
             Self::Hangup
             | Self::Transport
             | Self::Tls
+            | Self::NoProxyHeader
             | Self::Refused(_)
             | Self::HandshakeTimeout
             | Self::Answered => None,

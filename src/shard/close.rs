@@ -109,6 +109,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             | CloseReason::Handler { .. } => {}
             CloseReason::Transport => c.transport_errors.add(1),
             CloseReason::Tls => c.tls_faults.add(1),
+            CloseReason::NoProxyHeader => c.proxy_headers_refused.add(1),
             CloseReason::Violation(_) | CloseReason::BadRequest => c.violations.add(1),
             CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
             CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),

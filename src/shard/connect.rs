@@ -45,7 +45,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.authorized(key, Credentials::default(), Witness::Nobody);
         }
         let hook = asks_hook.then(|| Question::Connect {
-            who: Who { headers: self.headers_of(headers, &ask), ..self.who(key) },
+            who: Who { headers: self.headers_of(key, headers, &ask), ..self.who(key) },
             name: ask.name.clone(),
             version: ask.version.clone(),
             data: ask.data.clone(),
@@ -70,7 +70,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Headers for the hook: those of the request, and those that the client says in their place, for browsers cannot set any.
-    fn headers_of(&self, mut headers: Vec<(String, String)>, ask: &Connect) -> Vec<(String, String)> {
+    fn headers_of(
+        &self,
+        key: Key,
+        mut headers: Vec<(String, String)>,
+        ask: &Connect,
+    ) -> Vec<(String, String)> {
         for (name, value) in &ask.headers {
             let name = name.to_ascii_lowercase();
             if self.settings.endpoints.kept_headers.contains(&name)
@@ -79,6 +84,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 headers.push((name, value.clone()));
             }
         }
+        self.tell_address(key, &mut headers);
         headers
     }
 

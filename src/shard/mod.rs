@@ -101,6 +101,8 @@ pub struct Shard<N: Net, H: Handler> {
     net: N,
     handler: H,
     tls: Option<Acceptor>,
+    /// Connections of trusted proxies begin with a PROXY header.
+    takes_proxy_headers: bool,
     conns: Slots<Conn<N::Socket, H::State>>,
     wheel: Wheel,
     home: Home,
@@ -177,6 +179,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let now_us = net.now_us();
         Self {
             tls: tls.as_deref().map(Acceptor::new),
+            takes_proxy_headers: config.proxy_protocol,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             home: Home::new(home_limits(config, mailboxes.len()), seed ^ u64::from(shard).rotate_left(48)),

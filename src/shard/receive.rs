@@ -11,8 +11,7 @@ use super::Shard;
 use super::conn::Stage;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{ClientId, CloseReason, Context, Counts, Handler, Session};
-use crate::tls::Link;
+use crate::session::{ClientId, CloseReason, Context, Counts, Forwarded, Handler, Session};
 
 impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn on_readable(&mut self, key: Key, closed: bool) {
@@ -57,8 +56,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 return;
             }
             let is_read_closed = conn.is_read_closed;
-            // The beginning of a record goes before its rest.
-            let held = conn.tls_mut().map_or(0, |tls| tls.unhold(&mut self.input));
+            // The beginning of a record, or of a proxy's header, goes before its rest.
+            let held = conn.line.as_mut().map_or(0, |line| line.unhold(&mut self.input));
             let room = self.input.len() - held;
             let result = self.net.read(&mut conn.socket, &mut self.input[held..]);
             if held > 0 && result.is_err() {
@@ -181,7 +180,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Keeps the budget's count of messages that are still arriving.
     pub(super) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let below = conn.tls().map_or(0, Link::held_bytes);
+        let below = conn.line.as_ref().map_or(0, |line| line.held_bytes());
         let held = u32::try_from(conn.session.held_bytes() + below).unwrap_or(u32::MAX);
         if held == conn.held_bytes {
             return;
@@ -209,10 +208,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            forwarded: conn.forwarded(),
             counts: Counts::default(),
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);
-        let counts = cx.counts;
+        let (counts, forwarded) = (cx.counts, cx.forwarded);
+        // Before what the request asks for is done.
+        if let (Forwarded::For(client), Some(line)) = (forwarded, &mut conn.line) {
+            line.note_forwarded(client);
+        }
         self.counters.messages_in.add(counts.messages_in);
         self.counters.messages_out.add(counts.messages_out);
         Some(result)

@@ -16,6 +16,8 @@ mod drain;
 mod embedded;
 mod hooks;
 mod peer;
+mod places;
+mod proxies;
 mod regressions;
 mod serve;
 mod slow;

@@ -38,8 +38,14 @@ impl Server {
 
     /// Any command that becomes a server. Its addresses are told by the ready line.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn_inheriting(
+            command.args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]).stdin(Stdio::null()),
+        )
+    }
+
+    /// Any command that becomes a server and finds its sockets in what it inherits.
+    pub(crate) fn spawn_inheriting(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
