@@ -167,16 +167,16 @@
 //! // A masked text frame, "hi", in two reads.
 //! let mut input = *b"\x81\x82\x01\x02\x03\x04\x69\x6b";
 //! let (mut first, mut rest) = input.split_at_mut(5);
-//! assert!(decoder.next(&mut first, &limits)?.is_none());
+//! assert!(decoder.next(&mut first, &limits, None)?.is_none());
 //! assert!(decoder.held_bytes() > 0);
-//! let Some(Event::Message(Kind::Text, payload)) = decoder.next(&mut rest, &limits)? else { panic!("no message") };
+//! let Some(Event::Message(Kind::Text, payload)) = decoder.next(&mut rest, &limits, None)? else { panic!("no message") };
 //! assert_eq!(&*payload, b"hi");
 //! # drop(payload);
 //! assert_eq!(decoder.held_bytes(), 0);
 //!
 //! // One variant per rule of the RFC: a client's frames are masked.
 //! let mut input = *b"\x81\x02hi";
-//! let broken = decoder.next(&mut input.as_mut_slice(), &limits);
+//! let broken = decoder.next(&mut input.as_mut_slice(), &limits, None);
 //! assert_eq!(broken.unwrap_err(), Violation::Unmasked);
 //! # Ok::<(), Violation>(())
 //! ```
@@ -280,12 +280,12 @@ pub mod shard;
 pub mod tls;
 pub mod token;
 
-pub use config::{Config, Limits, Timeouts};
+pub use config::{Config, Limits, PemText, Timeouts, TlsOptions};
 pub use control::Outcome;
 pub use proto::http::{Refusal, Request, Status};
 pub use proto::ws::Kind;
-pub use server::{Failure, Node, Overloaded, Pending, PublishOptions, Publisher, Server};
-pub use session::{ClientId, CloseReason, Handler, Message, NoHandler, Peer};
+pub use server::{Certificates, Failure, Node, Overloaded, Pending, PublishOptions, Publisher, Server};
+pub use session::{ClientCertificate, ClientId, CloseReason, Handler, Message, NoHandler, Peer};
 
 /// The Rust of the documents, compiled with the tests.
 #[cfg(doctest)]
@@ -294,4 +294,6 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../docs/EMBEDDING.md")]
     struct Embedding;
+    #[doc = include_str!("../docs/TLS.md")]
+    struct Tls;
 }

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use throng::config::{self, Config, Effective};
 use throng::control::{announce, logs, notify};
-use throng::server::Server;
+use throng::server::{self, Server};
 use throng::session::raw::Echo;
 use throng::{doctor, load, net, token};
 
@@ -112,7 +112,8 @@ fn serve(config: Config) -> ExitCode {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("{error}");
-            return ExitCode::FAILURE;
+            let is_typed = server::is_certificate_error(&error);
+            return if is_typed { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE };
         }
     };
     announce::ready(config.logs.format, &server.ready());

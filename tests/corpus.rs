@@ -108,6 +108,11 @@ fn centrifuge_commands() {
 }
 
 #[test]
+fn tls_records() {
+    run("tls_records", targets::tls_records);
+}
+
+#[test]
 fn wheel_ops() {
     run("wheel_ops", targets::wheel_ops);
 }
@@ -140,6 +145,11 @@ fn emulation_request() {
 #[test]
 fn fossil_delta() {
     run("fossil_delta", targets::fossil_delta);
+}
+
+#[test]
+fn deflate() {
+    run("deflate", targets::deflate);
 }
 
 #[test]

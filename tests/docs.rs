@@ -32,6 +32,7 @@ const DOCUMENTS: [&str; 16] = [
     "docs/PROTOCOL.md",
     "docs/PROXIES.md",
     "docs/SERVER_API.md",
+    "docs/TLS.md",
     "docs/TUNING.md",
 ];
 

@@ -121,7 +121,7 @@ struct Cli {
 fn doctor(arguments: &[&str]) -> (bool, String) {
     let cli = Cli::try_parse_from([&["doctor"], arguments].concat()).unwrap();
     let mut out = Vec::new();
-    let sound = throng::doctor::execute(&cli.args, false, &mut out).unwrap();
+    let sound = throng::doctor::execute(&cli.args, &throng::TlsOptions::default(), false, &mut out).unwrap();
     (sound, String::from_utf8(out).unwrap())
 }
 
@@ -317,5 +317,5 @@ fn a_reader_who_leaves_is_no_error() {
         }
     }
     let cli = Cli::try_parse_from(["doctor", "--emit", "limits"]).unwrap();
-    assert!(throng::doctor::execute(&cli.args, false, &mut Gone).unwrap());
+    assert!(throng::doctor::execute(&cli.args, &throng::TlsOptions::default(), false, &mut Gone).unwrap());
 }

@@ -7,8 +7,10 @@
 mod api;
 mod centrifuge;
 mod codec;
+mod deflate;
 mod http;
 mod proxy;
+mod tls;
 mod token;
 mod wheel;
 mod ws;
@@ -16,14 +18,16 @@ mod ws;
 pub use api::api_bodies;
 pub use centrifuge::centrifuge_commands;
 pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
+pub use deflate::deflate;
 pub use http::http_head;
 pub use proxy::proxy_header;
+pub use tls::tls_records;
 pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
 use throng::base::networks::Networks;
-use throng::proto::ws::{Limits, put_frame};
+use throng::proto::ws::{Limits, Press, put_frame};
 use throng::session::raw::Echo;
 use throng::session::{
     Action, ClientId, CloseReason, Context, Counts, Endpoints, Forwarded, InPlace, Session, Settings,
@@ -53,6 +57,7 @@ struct Driver {
     settings: Settings,
     out: Vec<u8>,
     actions: Vec<Action>,
+    press: Press,
     counts: Counts,
 }
 
@@ -67,7 +72,8 @@ impl Driver {
             trusted_proxies: Networks::default(),
         };
         let handler = Echo::new("/echo");
-        Self { session, handler, settings, out: Vec::new(), actions: Vec::new(), counts: Counts::default() }
+        let (out, actions, press, counts) = (Vec::new(), Vec::new(), Press::new(None), Counts::default());
+        Self { session, handler, settings, out, actions, press, counts }
     }
 
     /// Calls the session with a context, and keeps what it counted.
@@ -75,12 +81,14 @@ impl Driver {
         let mut cx = Context {
             now_ms: 0,
             user: "",
+            certificate: None,
             settings: &self.settings,
             client: ClientId { seed: 1, shard: 2, token: 3 },
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
             forwarded: Forwarded::default(),
+            press: &mut self.press,
             counts: self.counts,
         };
         let result = call(&mut self.session, &mut self.handler, &mut cx);

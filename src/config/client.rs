@@ -14,6 +14,8 @@ pub struct ClientOptions {
     pub allowed_origins: Vec<String>,
     /// Whether a client without a token connects as the anonymous user.
     pub allow_anonymous_connect_without_token: bool,
+    /// Whether a client without a token connects as the user that its verified certificate names.
+    pub allow_certificate_connect_without_token: bool,
     /// Whether tokens without a user are refused.
     pub disallow_anonymous_connection_tokens: bool,
     /// Name of a cookie that may hold the connection's token; empty for none.
@@ -38,6 +40,7 @@ impl Default for ClientOptions {
             insecure: false,
             allowed_origins: Vec::new(),
             allow_anonymous_connect_without_token: false,
+            allow_certificate_connect_without_token: false,
             disallow_anonymous_connection_tokens: false,
             token_cookie: String::new(),
             expired_close_delay_ms: 25_000,

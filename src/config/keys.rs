@@ -1,6 +1,9 @@
 //! The one list of keys. A key is a line of the file, a flag and a variable; its name, meaning, range and place
 //! in [`Config`] are told here and nowhere else: flags, help, errors, `throng config` and the manual are made of it.
 
+mod admission;
+mod tls;
+
 use super::{Config, Slot, error};
 use clap::{Arg, ArgAction};
 use std::fmt;
@@ -11,6 +14,8 @@ use std::sync::Arc;
 pub enum Group {
     /// Where the server listens and on which threads.
     Server,
+    /// Certificates, and whose clients are known.
+    Tls,
     /// What is bounded.
     Limits,
     /// What has a deadline.
@@ -25,6 +30,7 @@ impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Server => "Server",
+            Self::Tls => "TLS",
             Self::Limits => "Limits",
             Self::Deadlines => "Deadlines",
             Self::Logs => "Logs",
@@ -34,7 +40,7 @@ impl fmt::Display for Group {
 }
 
 /// One key of the configuration.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// As in the file: `ping_interval_ms`.
     pub name: &'static str,
@@ -108,6 +114,7 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         Slot::Networks(_) => "NETWORK",
         Slot::Mode(_) => "MODE",
         Slot::AddressOrOff(_) => "ADDR|off",
+        Slot::Files(_) => "FILE",
         Slot::Count(..) | Slot::Rate(_) => "N",
         Slot::Bytes(..) => "BYTES",
         Slot::Milliseconds(..) => "MS",
@@ -154,7 +161,24 @@ const GIB: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
 
 /// Every key, in the order in which they are told.
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &joined::<{ GENERAL.len() + admission::KEYS.len() }>(&[GENERAL, admission::KEYS]);
+
+/// Several lists as one.
+const fn joined<const COUNT: usize>(lists: &[&[Key]]) -> [Key; COUNT] {
+    let mut all = [lists[0][0]; COUNT];
+    let (mut list, mut at, mut count) = (0, 0, 0);
+    while list < lists.len() {
+        while at < lists[list].len() {
+            all[count] = lists[list][at];
+            (at, count) = (at + 1, count + 1);
+        }
+        (list, at) = (list + 1, 0);
+    }
+    assert!(count == COUNT, "every key has its place");
+    all
+}
+
+const GENERAL: &[Key] = &[
     server("listen", "Address of the data plane, or unix: and a path; may be repeated", |c| {
         Slot::Listens(&mut c.listen)
     }),
@@ -192,9 +216,27 @@ pub static KEYS: &[Key] = &[
     server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::PathOrOff(&mut c.websocket_path)),
     server("first_page", "Serve a page at / that shows that it works", |c| Slot::Switch(&mut c.first_page))
         .otherwise("true in development mode, else false"),
+    server(
+        "compression",
+        "Compress messages (permessage-deflate) for clients that offer it: fewer bytes for more CPU",
+        |c| Slot::Switch(&mut c.compression),
+    ),
+    server("compression_min_bytes", "Bytes of a message below which it is sent as it is", |c| {
+        Slot::Bytes(&mut c.compression_min_bytes, 0..=MIB)
+    }),
+    server("compression_level", "How hard to try, from 1 (fast) to 9 (small)", |c| {
+        Slot::Count(&mut c.compression_level, 1..=9)
+    }),
     server("token_workers", "Threads that verify tokens which are dear to verify", |c| {
         Slot::Count(&mut Arc::make_mut(&mut c.outside).worker_count, 1..=64)
     }),
+    tls::CERT,
+    tls::KEY,
+    tls::SELF_SIGNED,
+    tls::CLIENT_CA,
+    tls::CLIENT_CERT,
+    tls::MIN_VERSION,
+    tls::TICKET_ROTATION,
     limit(
         "connections_max",
         "Connections held by the process; beyond it, 503. 0: as many as the descriptor \
@@ -235,11 +277,6 @@ pub static KEYS: &[Key] = &[
     limit("channels_per_shard_max", "Channels whose home is one shard; beyond it, error 106", |c| {
         Slot::Count(&mut c.limits.channels_per_shard_max, 1..=100_000_000)
     }),
-    limit(
-        "accepts_per_turn_max",
-        "Connections accepted in one turn of a shard; the rest waits for the next",
-        |c| Slot::Count(&mut c.limits.accepts_per_turn_max, 1..=65_536),
-    ),
     limit(
         "read_bytes_per_turn_max",
         "Bytes read from one connection in one turn; the rest waits for the next",
@@ -329,7 +366,9 @@ mod tests {
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
         const OF_SECTIONS: [&str; 7] = ["client", "rates", "paths", "namespaces", "outside", "api", "page"];
-        const NESTED: [&str; 3] = ["limits", "timeouts", "logs"];
+        const NESTED: [&str; 4] = ["limits", "timeouts", "logs", "tls"];
+        // What an embedder has in memory.
+        const NO_KEYS: [&str; 2] = ["pem", "client_ca_pem"];
         // Of `outside`, which has sections, too.
         const OUTSIDE: [&str; 3] = ["token_workers", "questions_max", "hook_requests_max"];
         let printed = format!("{:#?}", Config::default());
@@ -341,14 +380,16 @@ mod tests {
                 part = name;
             }
             let is_own = depth == 4 && !OF_SECTIONS.contains(&name) && !NESTED.contains(&name);
-            if is_own || depth == 8 && NESTED.contains(&part) {
+            if is_own || depth == 8 && NESTED.contains(&part) && !NO_KEYS.contains(&name) {
                 wanted.insert(name);
             }
         }
         let renamed = |name| match name {
             "log_level" => "level",
             "log_format" => "format",
-            other => other,
+            "tls_client_cert" => "requires_client_cert",
+            "tls_min_version" => "only_tls13",
+            other => other.strip_prefix("tls_").unwrap_or(other),
         };
         let names = KEYS.iter().map(|key| key.name).filter(|name| !OUTSIDE.contains(name));
         assert_eq!(names.map(renamed).collect::<BTreeSet<_>>(), wanted);

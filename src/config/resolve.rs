@@ -58,6 +58,7 @@ pub fn resolve(
     if errors.is_empty() {
         errors = conflicts(&effective);
         errors.extend(section_conflicts(&effective));
+        errors.extend(tls_conflicts(&effective));
     }
     if errors.is_empty() { Ok(effective) } else { Err(errors) }
 }
@@ -220,6 +221,19 @@ fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
         }
     }
     errors
+}
+
+/// The rules of TLS.
+fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
+    let Config { tls, client, .. } = &effective.config;
+    let found = tls.conflicts(client.allow_certificate_connect_without_token);
+    let error = |(key, complaint): (&str, String)| ConfigError {
+        key: key.to_owned(),
+        said: said(effective, key),
+        complaint,
+        place: effective.place(key).clone(),
+    };
+    found.into_iter().map(error).collect()
 }
 
 /// Whether two listeners would get the same connections. Port 0 is a new port each time.

@@ -21,15 +21,18 @@ pub struct Ready<'a> {
     pub capacity: u64,
     /// The control listener's address as bound.
     pub control: Option<SocketAddr>,
+    /// Whether connections are encrypted.
+    pub is_tls: bool,
 }
 
 impl fmt::Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "throng {} ready: ", env!("CARGO_PKG_VERSION"))?;
+        let scheme = if self.is_tls { "wss" } else { "ws" };
         for listen in &self.listen {
             match listen {
                 Listen::Tcp(address) => {
-                    write!(f, "ws://{address}{}, ", self.websocket_path.unwrap_or_default())?
+                    write!(f, "{scheme}://{address}{}, ", self.websocket_path.unwrap_or_default())?;
                 }
                 Listen::Unix(_) => write!(f, "{listen}, ")?,
             }
@@ -138,6 +141,7 @@ mod tests {
             shards: 2,
             capacity: 39_800,
             control: Some("127.0.0.1:9000".parse().unwrap()),
+            is_tls: false,
         };
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
@@ -147,12 +151,12 @@ mod tests {
                  connections; control http://127.0.0.1:9000"
             )
         );
-        (ready.listen, ready.shards, ready.control) = (listen.to_vec(), 1, None);
+        (ready.listen, ready.shards, ready.control, ready.is_tls) = (listen.to_vec(), 1, None, true);
         assert_eq!(
             ready.to_string(),
             format!(
-                "throng {version} ready: ws://127.0.0.1:8000/connection/websocket, \
-                 ws://[::1]:8000/connection/websocket, unix:/run/a, 1 shard, capacity 39,800 connections; control off"
+                "throng {version} ready: wss://127.0.0.1:8000/connection/websocket, \
+                 wss://[::1]:8000/connection/websocket, unix:/run/a, 1 shard, capacity 39,800 connections; control off"
             )
         );
     }

@@ -22,15 +22,18 @@
 
 pub mod announce;
 pub mod api;
+mod certificates;
 mod endings;
 mod http;
 pub mod logs;
+mod memory;
 pub mod metrics;
 pub mod notify;
 mod process;
 mod readiness;
 
 use crate::base::counters::Counters;
+use crate::server::Certificates;
 use api::Api;
 use endings::Ending;
 use metrics::View;
@@ -43,6 +46,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use endings::{EndNotice, Endings, endings};
+pub use memory::Memory;
 pub use readiness::{Readiness, State};
 
 /// What the control plane needs of the server.
@@ -55,6 +59,8 @@ pub struct ControlInputs {
     pub api: Option<Api>,
     /// One per shard, in their order.
     pub counters: Vec<Arc<Counters>>,
+    /// What memory is used for, and how much there may be.
+    pub memory: Memory,
     /// How many connections the limits allow.
     pub capacity: u64,
     /// Set by shards as they begin to listen; `drain` is noted in it here.
@@ -63,9 +69,11 @@ pub struct ControlInputs {
     pub drain: Box<dyn FnOnce() + Send>,
     /// Where shards tell their end.
     pub endings: Endings,
-    /// Whether, and since when, SIGTERM and SIGINT are heeded. `None` for a server inside another program, which has its
+    /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are heeded. `None` for a server inside another program, which has its
     /// own way to drain.
     pub signals: Option<Signals>,
+    /// The certificates, if connections are encrypted: renewed when their files change, and on SIGHUP.
+    pub certificates: Option<Certificates>,
 }
 
 /// How it ended.
@@ -125,17 +133,24 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         seats,
         api,
         counters,
+        memory,
         capacity,
         readiness,
         drain,
         mut endings,
-        mut signals,
+        signals,
+        certificates,
     } = inputs;
+    let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
     let mut left = counters.len();
+    tokio::spawn(memory::watch(memory.clone()));
     if let Some(listener) = listener {
-        let view = View::new(counters, capacity, Arc::clone(&readiness));
+        let view = View::new(counters, capacity, Arc::clone(&readiness))
+            .with_certificates(certificates.clone())
+            .with_memory(memory);
         tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api));
     }
+    tokio::spawn(certificates::renew(certificates, hangup));
     let mut drain = Some(drain);
     while left > 0 {
         tokio::select! {
@@ -157,26 +172,35 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     Ok(Outcome::Drained)
 }
 
-/// The signals that ask for an end. They are noted from the moment this exists.
+/// The signals that are heeded. They are noted from the moment this exists.
 #[derive(Debug)]
 pub struct Signals {
+    ends: Ends,
+    hangup: Signal,
+}
+
+/// Those that ask for an end.
+#[derive(Debug)]
+struct Ends {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// Handles SIGTERM and SIGINT from now on, in the context of a [`runtime()`].
+    /// Handles SIGTERM, SIGINT and SIGHUP from now on, in the context of a [`runtime()`].
     ///
     /// # Errors
     /// As `sigaction(2)`.
     pub fn install() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let ends =
+            Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        Ok(Self { ends, hangup: signal(SignalKind::hangup())? })
     }
 }
 
-/// The next signal's name; never, when signals are not heeded.
-async fn next_signal(signals: &mut Option<Signals>) -> &'static str {
-    let Some(Signals { terminate, interrupt }) = signals else { return future::pending().await };
+/// The name of the next signal that asks for an end; never, when signals are not heeded.
+async fn next_signal(signals: &mut Option<Ends>) -> &'static str {
+    let Some(Ends { terminate, interrupt }) = signals else { return future::pending().await };
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
@@ -186,6 +210,8 @@ async fn next_signal(signals: &mut Option<Signals>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::budget::Budget;
+    use crate::shard::ledger::Ledger;
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpStream};
     use std::process::Command;
@@ -207,16 +233,20 @@ mod tests {
         let readiness = Arc::new(Readiness::new(shard_count));
         let drained = Arc::new(AtomicBool::new(false));
         let note = Arc::clone(&drained);
+        let counters: Arc<[_]> = (0..shard_count).map(|_| Arc::default()).collect();
+        let (budget, publications) = (Budget::new(1), Budget::new(1));
         let inputs = ControlInputs {
             listener: Some(listener),
             seats: 8,
             api: None,
-            counters: (0..shard_count).map(|_| Arc::default()).collect(),
+            counters: counters.to_vec(),
+            memory: Memory { ledger: Ledger::new(counters, budget, publications), memory_max: 0 },
             capacity: 1000,
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),
             endings,
             signals: None,
+            certificates: None,
         };
         let thread = thread::spawn(move || {
             let runtime = runtime().unwrap();
@@ -297,12 +327,13 @@ mod tests {
             ask(server.address, "GET /ready").starts_with("HTTP/1.1 200 "),
             "signals are heeded from here on"
         );
+        send("-HUP");
         send("-TERM");
         while server.readiness.state() != State::Draining {
             thread::yield_now();
         }
         assert!(ask(server.address, "GET /ready").contains("draining"));
-        assert!(server.drained.load(SeqCst));
+        assert!(server.drained.load(SeqCst), "and the hangup did not end it");
         send("-INT");
         assert_eq!(server.thread.join().unwrap(), Outcome::Interrupted);
         assert_eq!(server.notices.len(), 1, "the shard has not ended");

@@ -10,6 +10,7 @@
 //! panic. The doctor changes nothing; `tuning/apply` does.
 
 mod cgroup;
+mod check_certificates;
 mod check_descriptors;
 mod check_memory;
 mod check_network;
@@ -34,9 +35,15 @@ use facts::Facts;
 use needs::Plan;
 use report::Report;
 
+use crate::config::{self, TlsOptions};
+use crate::server;
+
+/// Exit code of a bad configuration.
+const EXIT_CONFIG: u8 = 2;
+
 /// Say what this box lacks for N connections, or print a profile that mends it
 ///
-/// Exit code: 0 when nothing falls short, 1 when something does, 2 for bad arguments.
+/// Exit code: 0 when nothing falls short, 1 when something does, 2 for bad arguments or a bad configuration.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Args {
     /// How many connections the box shall hold
@@ -58,6 +65,10 @@ pub struct Args {
     /// Port of the control listener
     #[arg(long, value_name = "PORT", default_value_t = 9000, value_parser = clap::value_parser!(u16).range(1..))]
     pub control_port: u16,
+
+    /// Look at the certificates that this configuration file names; else THRONG_CONFIG, THRONG_TLS_CERT and so on
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// Print the report as one JSON object
     #[arg(long, conflicts_with = "emit")]
@@ -86,12 +97,22 @@ pub enum Emit {
 }
 
 /// Runs `throng doctor`: 0 when nothing falls short (or a profile was printed), 1 when something does or the
-/// output cannot be written. A bad argument never comes here: clap ends with 2.
+/// output cannot be written, 2 when the configuration is wrong. A bad argument never comes here: clap ends with 2.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && colour_wanted(|name| std::env::var_os(name));
-    match execute(args, colour, &mut stdout.lock()) {
+    let tls =
+        match config::resolve(&config::Args::of_file(args.config.clone()), |name| std::env::var_os(name)) {
+            Ok(effective) => effective.config.tls,
+            Err(errors) => {
+                for error in errors {
+                    eprintln!("throng: {error}");
+                }
+                return ExitCode::from(EXIT_CONFIG);
+            }
+        };
+    match execute(args, &tls, colour, &mut stdout.lock()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -101,18 +122,19 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Writes what `args` ask for to `out`; false when something falls short.
+/// Writes what `args` ask for to `out`, with the certificates of `tls`; false when something falls short.
 ///
 /// # Errors
 /// What `out` says, except that a reader who has left (`BrokenPipe`) is none.
-pub fn execute(args: &Args, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
+pub fn execute(args: &Args, tls: &TlsOptions, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
     let plan = Plan::new(args);
     let (text, sound) = match args.emit {
         Some(kind) => (emit::emit(kind, &plan), true),
         None => {
             let facts =
                 Facts { private_descriptors: probe::private_descriptors(), ..Facts::read(&args.root) };
-            let report = Report::new(&plan, &facts);
+            let certificates = check_certificates::lines(tls, server::now_s());
+            let report = Report::new(&plan, &facts).with_certificates(certificates);
             let text =
                 if args.json { json::render(&plan, &report) } else { text::render(&plan, &report, colour) };
             (text, report.is_sound())

@@ -125,6 +125,14 @@ impl Report {
         }
     }
 
+    /// With what was found of certificates, if there are any.
+    pub(super) fn with_certificates(mut self, lines: Vec<Line>) -> Self {
+        if !lines.is_empty() {
+            self.sections.push(Section { title: "Certificates", lines });
+        }
+        self
+    }
+
     pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
         self.sections.iter().flat_map(|section| &section.lines)
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -14,6 +14,7 @@ use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
 use super::token::Purpose;
 use crate::proto::centrifuge::{Disconnect, Error};
 use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
+use crate::tls::Identity;
 
 /// A question to a hook, in its parts.
 #[derive(Debug)]
@@ -97,6 +98,7 @@ impl Asked {
             data: if is_binary { None } else { json(&self.data)? },
             b64data: has_b64.then(|| BASE64.encode(&self.data)),
             meta: json(meta)?,
+            certificate: self.who.certificate.as_deref().map(ToldCertificate::new),
         };
         serde_json::to_vec(&body).map_err(|_| Rejected::Error(Error::INTERNAL))
     }
@@ -182,6 +184,21 @@ struct Body<'a> {
     b64data: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<ToldCertificate<'a>>,
+}
+
+/// A client's verified certificate; not of Centrifugo's protocol. It is in the body, where no client can put it.
+#[derive(Debug, Serialize)]
+struct ToldCertificate<'a> {
+    name: &'a str,
+    sha256: String,
+}
+
+impl<'a> ToldCertificate<'a> {
+    fn new(identity: &'a Identity) -> Self {
+        Self { name: &identity.name, sha256: HEXLOWER.encode(&identity.sha256) }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -280,6 +297,7 @@ impl HookResult<'_> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -302,6 +320,7 @@ mod tests {
             encoding: "json",
             headers: Vec::new(),
             meta: br#"{"plan":"free"}"#.to_vec(),
+            certificate: None,
         }
     }
 
@@ -360,6 +379,16 @@ mod tests {
             let told: Value = serde_json::from_str(documented[format!("{name} request").as_str()]).unwrap();
             assert_eq!(body(hook, &options()), told, "{name}");
         }
+    }
+
+    #[test]
+    fn a_connect_hook_is_told_of_the_certificate() {
+        let mut asked = asked(Hook::Connect);
+        asked.who.certificate =
+            Some(Arc::new(Identity { name: "ann@example.com".into(), sha256: [0xa7; 32] }));
+        let body: Value = serde_json::from_slice(&asked.body(&options()).unwrap()).unwrap();
+        let told: Value = serde_json::from_str(documented()["connect request, certificate"]).unwrap();
+        assert_eq!(body, told);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! of all, since one that another table still held would take connections that nobody accepts. Unix sockets cannot be
 //! had one per shard, so they are made before, and all shards accept from each.
 
+mod certificates;
 mod endpoints;
 mod node;
 mod options;
@@ -12,6 +13,8 @@ mod pending;
 mod publisher;
 mod shards;
 
+pub use certificates::{Certificates, is_certificate_error};
+pub(crate) use certificates::{now_s, read as read_pem};
 pub use endpoints::endpoints;
 pub use node::{History, Info, Node, PresenceStats};
 pub use options::PublishOptions;
@@ -37,10 +40,11 @@ use crate::base::counters::Counters;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::api::{Api, ApiError, Methods};
-use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
+use crate::control::{self, ControlInputs, EndNotice, Endings, Memory, Outcome, Readiness, Signals};
 use crate::net::{Inherited, Listen, Listeners, MioNet, Shared, sys};
 use crate::outside::World;
 use crate::session::{Endpoints, Handler};
+use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret, Shard, Turn};
@@ -67,6 +71,7 @@ pub struct Server {
     control_listener: Option<TcpListener>,
     capacity: u64,
     counters: Arc<[Arc<Counters>]>,
+    ledger: Ledger,
     mailboxes: Arc<[Mailbox]>,
     readiness: Arc<Readiness>,
     runtime: Runtime,
@@ -76,6 +81,7 @@ pub struct Server {
     relay: OnceLock<Relay>,
     methods: Methods,
     signals: Option<Signals>,
+    certificates: Option<Certificates>,
 }
 
 /// What a shard's thread needs to become a shard.
@@ -97,6 +103,7 @@ struct Common {
     counters: Arc<[Arc<Counters>]>,
     budget: Budget,
     publication_budget: Budget,
+    ledger: Ledger,
     outside: Arc<dyn Outside>,
     secret: Secret,
     endpoints: Endpoints,
@@ -117,6 +124,7 @@ impl Common {
             counters: Arc::clone(&self.counters),
             budget: self.budget.clone(),
             publication_budget: self.publication_budget.clone(),
+            ledger: self.ledger.clone(),
             seed: self.seed,
             namespaces: Arc::clone(&config.namespaces),
             outside: Arc::clone(&self.outside),
@@ -146,7 +154,8 @@ impl Server {
     /// the shards, also after the caller has closed it. Start the server before opening what must be closed for good.
     ///
     /// # Errors
-    /// When an address cannot be bound, or descriptors for pollers run out. Shards that had started then end again.
+    /// When an address cannot be bound, descriptors for pollers run out, or a certificate cannot be used
+    /// ([`is_certificate_error`] tells). Shards that had started then end again.
     pub fn start<H: Handler>(config: &Config, make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
         Self::start_with(config, Inherited::default(), make_handler)
     }
@@ -166,14 +175,20 @@ impl Server {
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
         let (nets, mailboxes, unix_epoch_ms) = worlds(config.shards)?;
+        let tls = Certificates::load(&config, Arc::clone(&mailboxes)).map_err(certificates::startup_error)?;
+        let (certificates, tls) = tls.unzip();
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
+        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
+        let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         let common = Common {
-            counters: (0..config.shards).map(|_| Arc::default()).collect(),
-            budget: Budget::new(config.limits.queued_bytes_max),
-            publication_budget: Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE),
+            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+            counters,
+            budget,
+            publication_budget,
             outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
             secret: Secret::default(),
             endpoints: endpoints(&config, &uid),
@@ -181,7 +196,7 @@ impl Server {
             seed,
             unix_epoch_ms,
             shard_capacity,
-            tls: None,
+            tls,
         };
         let cores = sys::allowed_cores().unwrap_or_default();
         let mut waiting = Vec::new();
@@ -206,7 +221,7 @@ impl Server {
             None => config.control.map(bind_control).transpose(),
         });
         let node = Node::over(&config, common.wiring(), &uid, &name(&addresses));
-        let Common { counters, mailboxes, .. } = common;
+        let Common { counters, mailboxes, ledger, .. } = common;
         let server = Self {
             config,
             addresses,
@@ -214,6 +229,7 @@ impl Server {
             control_listener: None,
             capacity,
             counters,
+            ledger,
             mailboxes,
             readiness,
             runtime,
@@ -222,6 +238,7 @@ impl Server {
             relay: OnceLock::new(),
             methods: Methods::default(),
             signals: None,
+            certificates,
         };
         match control_listener {
             Ok(control_listener) => Ok(Self { control_listener, ..server }),
@@ -301,7 +318,13 @@ impl Server {
         self.methods.insert(method, call);
     }
 
-    /// From here on SIGTERM and SIGINT are noted; [`Server::wait`] acts on them. Call it before saying that the server is
+    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] renews those of files when they
+    /// change; with the handle, any thread can do so at once, or put others in place of those in memory.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.certificates.clone()
+    }
+
+    /// From here on SIGTERM, SIGINT and SIGHUP are noted; [`Server::wait`] acts on them. Call it before saying that the server is
     /// ready: until then, a signal ends the process.
     ///
     /// # Errors
@@ -320,6 +343,7 @@ impl Server {
             shards: self.config.shards,
             capacity: self.capacity,
             control: self.control_address(),
+            is_tls: self.certificates.is_some(),
         }
     }
 
@@ -337,11 +361,13 @@ impl Server {
             seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
             api,
             counters: self.counters.to_vec(),
+            memory: Memory { ledger: self.ledger, memory_max: self.config.limits.memory_max as u64 },
             capacity: self.capacity,
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
             endings: self.endings,
             signals: self.signals,
+            certificates: self.certificates,
         };
         control::run(&self.runtime, inputs)
     }

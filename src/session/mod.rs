@@ -19,7 +19,7 @@ use crate::base::networks::Networks;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
-use crate::proto::ws::{self, Kind, Violation};
+use crate::proto::ws::{self, Deflate, Kind, Press, Violation};
 pub use action::Action;
 pub use endpoint::Endpoints;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
@@ -38,6 +38,8 @@ pub enum CloseReason {
     Tls,
     /// A trusted proxy did not begin with a PROXY header.
     NoProxyHeader,
+    /// Too many connections come from the address that a proxy names.
+    Crowded,
     /// The client broke a rule of the WebSocket protocol.
     Violation(Violation),
     /// The request was refused before it became a session.
@@ -67,6 +69,8 @@ pub enum CloseReason {
     Slow,
     /// The process-wide budget of queued bytes is exhausted and this connection held some (3008).
     Budget,
+    /// Memory is short, and this connection is one of the newest (3011).
+    Memory,
     /// The server drains (3001).
     Shutdown,
     /// The endpoint's handler closed it.
@@ -93,11 +97,13 @@ impl CloseReason {
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
             Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
+            Self::Memory => disconnect(Disconnect::FORCE_RECONNECT),
             Self::Shutdown => disconnect(Disconnect::SHUTDOWN),
             Self::Hangup
             | Self::Transport
             | Self::Tls
             | Self::NoProxyHeader
+            | Self::Crowded
             | Self::Refused(_)
             | Self::HandshakeTimeout
             | Self::Answered => None,
@@ -105,8 +111,9 @@ impl CloseReason {
     }
 }
 
-/// Close code for raw clients of a server that drains (IANA's registry of WebSocket close codes).
+/// Close codes for raw clients of a server that drains, or that has no room (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
+const TRY_AGAIN_LATER: u16 = 1013;
 
 /// What a session is given with each input.
 #[derive(Debug)]
@@ -119,6 +126,8 @@ pub struct Context<'a> {
     pub client: ClientId,
     /// Who the client is; empty when anonymous.
     pub user: &'a str,
+    /// What the client's verified certificate says; `None` when it was asked for none, or gave none.
+    pub certificate: Option<ClientCertificate<'a>>,
     /// Bytes for this connection, ready for the wire.
     pub out: &'a mut Vec<u8>,
     /// A message of the input that goes back as it lies there, before `out`.
@@ -127,8 +136,20 @@ pub struct Context<'a> {
     pub actions: &'a mut Vec<Action>,
     /// Whether it counts what a request says of whom it was forwarded for, and what the last one said.
     pub forwarded: Forwarded,
+    /// Compresses and inflates.
+    pub press: &'a mut Press,
     /// Data messages received and sent, for the counters.
     pub counts: Counts,
+}
+
+/// A client's certificate, verified against the authorities of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCertificate<'a> {
+    /// Its first alternative name that is a URI, a DNS name or an email address, else the subject's common name. Not empty,
+    /// no control characters.
+    pub name: &'a str,
+    /// SHA-256 of the certificate.
+    pub sha256: &'a [u8; 32],
 }
 
 impl Context<'_> {
@@ -386,17 +407,36 @@ impl<S> Session<S> {
         }
     }
 
-    /// The last words of a session that ends for this reason.
-    pub fn goodbye(&self, reason: &CloseReason, out: &mut Vec<u8>) {
+    /// The last words of a session that ends for this reason. Who is sent away without a fault of its own is told to
+    /// come back after `retry_ms`, where there is a way to say so.
+    pub fn goodbye(&self, reason: &CloseReason, retry_ms: u64, out: &mut Vec<u8>) {
         let Some((code, text)) = reason.frame() else { return };
-        match self {
-            // The registered code for it; 3001 is the Centrifuge protocol's own.
-            Self::Raw(_) if *reason == CloseReason::Shutdown => {
-                ws::put_close(out, Some(SERVICE_RESTART), "service restart");
+        // The registered codes for it; 3001 and 3011 are the Centrifuge protocol's own.
+        let registered = if *reason == CloseReason::Shutdown {
+            Some((SERVICE_RESTART, "service restart"))
+        } else if *reason == CloseReason::Memory {
+            Some((TRY_AGAIN_LATER, "try again later"))
+        } else {
+            None
+        };
+        match (self, registered) {
+            (Self::Raw(_), Some((code, text))) => {
+                ws::put_close(out, Some(code), &format!("{text}; retry after {retry_ms} ms"));
             }
-            Self::Raw(_) => ws::put_close(out, code, text),
-            Self::Centrifuge(centrifuge) => centrifuge.goodbye(code, text, out),
-            Self::Head(_) | Self::Ended => {}
+            (Self::Raw(_), None) => ws::put_close(out, code, text),
+            (Self::Centrifuge(centrifuge), _) => {
+                centrifuge.goodbye(code, text, registered.map(|_| retry_ms), out);
+            }
+            (Self::Head(_) | Self::Ended, _) => {}
+        }
+    }
+
+    /// How messages may be compressed.
+    pub fn deflate(&self) -> Deflate {
+        match self {
+            Self::Raw(raw) => raw.deflate(),
+            Self::Centrifuge(centrifuge) => centrifuge.deflate(),
+            Self::Head(_) | Self::Ended => Deflate::Off,
         }
     }
 
@@ -454,6 +494,24 @@ pub(crate) mod tests {
         assert_eq!(CloseReason::Peer(1005).frame(), Some((None, "")));
         assert_eq!(CloseReason::Violation(Violation::Utf8).frame().unwrap().0, Some(1007));
         assert_eq!(CloseReason::Hangup.frame(), None);
+    }
+
+    #[test]
+    fn who_is_sent_away_is_told_to_come_back() {
+        for code in
+            [CloseReason::Shutdown, CloseReason::Memory].map(|reason| reason.frame().unwrap().0.unwrap())
+        {
+            assert!(Disconnect { code, reason: "" }.reconnects(), "{code}");
+        }
+        let raw: Session<()> = Session::Raw(raw::Raw::new((), Default::default()));
+        let said = |reason| {
+            let mut out = Vec::new();
+            raw.goodbye(&reason, 1234, &mut out);
+            (u16::from_be_bytes([out[2], out[3]]), String::from_utf8(out[4..].to_vec()).unwrap())
+        };
+        assert_eq!(said(CloseReason::Shutdown), (1012, "service restart; retry after 1234 ms".to_owned()));
+        assert_eq!(said(CloseReason::Memory), (1013, "try again later; retry after 1234 ms".to_owned()));
+        assert_eq!(said(CloseReason::Slow), (3008, "slow".to_owned()));
     }
 
     /// A connection's name for tests.

@@ -49,6 +49,8 @@ pub(super) enum Witness {
     Nobody,
     /// Its token.
     Token,
+    /// Its certificate.
+    Certificate,
     /// The application's connect hook.
     Hook,
 }

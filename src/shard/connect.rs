@@ -37,6 +37,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Opening { headers, token: cookie } = session.take_opening();
         let token = if ask.token.is_empty() { cookie } else { ask.token.clone() };
         let asks_hook = token.is_empty() && self.outside.has_hook(Hook::Connect);
+        if token.is_empty()
+            && !asks_hook
+            && let Some(user) = self.certificate_user(key)
+        {
+            self.begin_connecting(key, id, ask, Witness::Certificate);
+            let credentials = Credentials { user, ..Credentials::default() };
+            return self.authorized(key, credentials, Witness::Certificate);
+        }
         if token.is_empty() && !asks_hook {
             if !self.policy.insecure && !self.policy.allow_anonymous_connect_without_token {
                 return self.close(key, CloseReason::BadRequest);
@@ -45,7 +53,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.authorized(key, Credentials::default(), Witness::Nobody);
         }
         let hook = asks_hook.then(|| Question::Connect {
-            who: Who { headers: self.headers_of(key, headers, &ask), ..self.who(key) },
+            who: Who {
+                headers: self.headers_of(key, headers, &ask),
+                certificate: self.identity(key).cloned(),
+                ..self.who(key)
+            },
             name: ask.name.clone(),
             version: ask.version.clone(),
             data: ask.data.clone(),
@@ -67,6 +79,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.counters.rate_limited.add(1);
             self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
         }
+    }
+
+    /// The user that the client's certificate names, where that is enough to connect.
+    fn certificate_user(&self, key: Key) -> Option<String> {
+        let is_enough = self.policy.allow_certificate_connect_without_token;
+        self.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
     }
 
     /// Headers for the hook: those of the request, and those that the client says in their place, for browsers cannot set any.
@@ -102,7 +120,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             early: Vec::new(),
             data: Vec::new(),
         };
-        conn.client.get_or_insert_default().connecting = Some(Box::new(connecting));
+        if let Some(client) = self.client_or_new(key) {
+            client.connecting = Some(Box::new(connecting));
+        }
     }
 
     /// A client that does not get in. An error leaves the connection to the client's own devices and the connect deadline.
@@ -220,6 +240,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.uncork(key, queued_before);
         self.trim_client(key);
         self.start_heartbeat(key);
+        self.becomes_live(key);
         self.arm(key);
         for (id, request) in early {
             self.early(key, id, request);

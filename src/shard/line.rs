@@ -13,7 +13,7 @@ use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
 use crate::proto::proxy::Header;
 use crate::session::{CloseReason, Forwarded, Handler};
-use crate::tls::{Fault, Link};
+use crate::tls::{Fault, Identity, Link};
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub(super) struct Origin {
     /// That address came with a request: the next one may be for somebody else.
     is_forwarded: bool,
     /// Whom the client's certificate names, if it was asked for one.
-    pub(super) identity: Option<Arc<str>>,
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
 /// Whose word a connection is.
@@ -53,6 +53,11 @@ enum Proxy {
 struct Held(Vec<u8>);
 
 impl Line {
+    /// Whom the client's verified certificate names.
+    pub(super) fn identity(&self) -> Option<&Arc<Identity>> {
+        self.origin.as_ref()?.identity.as_ref()
+    }
+
     /// Gives back what is kept of a header or a record that has begun, at the start of `input`; returns how much it is.
     pub(super) fn unhold(&mut self, input: &mut [u8]) -> usize {
         match (&mut self.proxy, &mut self.tls) {
@@ -103,10 +108,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// # Errors
     /// When there should be TLS and cannot.
     pub(super) fn new_line(&self, accepted: &Accepted<N::Socket>) -> Result<Option<Box<Line>>, Fault> {
-        let proxy = match accepted.peer {
-            Some(address) if !self.settings.trusted_proxies.contains(address) => Proxy::Absent,
-            _ if self.takes_proxy_headers => Proxy::Awaited(None),
-            _ => Proxy::Trusted,
+        let proxy = match (self.is_proxy(accepted), self.takes_proxy_headers) {
+            (false, _) => Proxy::Absent,
+            (true, true) => Proxy::Awaited(None),
+            (true, false) => Proxy::Trusted,
         };
         // Who comes by a Unix socket is on this machine.
         let tls = match &self.tls {
@@ -115,6 +120,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         };
         let is_bare = tls.is_none() && matches!(proxy, Proxy::Absent);
         Ok((!is_bare).then(|| Box::new(Line { origin: None, tls, proxy })))
+    }
+
+    /// Whether a connection is that of a trusted proxy.
+    pub(super) fn is_proxy(&self, accepted: &Accepted<N::Socket>) -> bool {
+        accepted.peer.is_none_or(|address| self.settings.trusted_proxies.contains(address))
     }
 
     /// Takes the header of the PROXY protocol that is awaited from the start of `count` bytes of the input; what is behind
@@ -140,9 +150,20 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if client.is_some() {
             line.origin.get_or_insert_default().peer = client;
         }
+        if let Some(client) = client.filter(|_| !is_trusted)
+            && !self.admits_address(client)
+        {
+            self.close(key, CloseReason::Crowded);
+            return None;
+        }
         self.input.copy_within(length..count, 0);
         self.count_held(key);
         Some(count - length).filter(|rest| *rest > 0)
+    }
+
+    /// Whom the client's verified certificate names.
+    pub(super) fn identity(&self, key: Key) -> Option<&Arc<Identity>> {
+        self.conns.entry(key)?.line.as_ref()?.identity()
     }
 
     /// The address of the client itself, as far as it is known.

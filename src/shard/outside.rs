@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::mailbox::ReplyTo;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::tls::Identity;
 
 /// Answers what shards ask. One per process; called in the shards' threads, so it must not block.
 pub trait Outside: Debug + Send + Sync {
@@ -69,6 +70,8 @@ pub struct Who {
     pub headers: Vec<(String, String)>,
     /// What connect hooks said to remember, raw JSON; empty for nothing.
     pub meta: Vec<u8>,
+    /// Whom its verified certificate names. Only for connect.
+    pub certificate: Option<Arc<Identity>>,
 }
 
 /// What is asked.

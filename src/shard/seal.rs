@@ -5,6 +5,7 @@
 use std::io::IoSlice;
 use std::iter;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Shard;
 use super::conn::Stage;
@@ -13,12 +14,16 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{CloseReason, Handler};
-use crate::tls::{Fault, Opened, Received};
+use crate::tls::{Fault, Hot, Opened, Received, Schedules, identity};
 
 /// Bytes of an outbox that are sealed at once: what finds no room is kept sealed, for each connection by itself.
 const BATCH_BYTES_MAX: usize = 64 << 10;
 /// The scratch buffer for records gives its memory back beyond this size.
 const WIRE_BYTES_KEPT: usize = 256 << 10;
+
+fn hot(schedules: &mut Schedules, key: Key) -> Hot<'_> {
+    Hot { schedules, id: key.to_token() }
+}
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
@@ -26,7 +31,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(count) = self.take_proxy_header(key, count) else { return };
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
-        let outcome = tls.receive(&mut self.input[..count], &mut self.wire);
+        let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
         if let Ok(received) = &outcome {
             tls.hold(&self.input[received.consumed..count]);
         }
@@ -53,7 +58,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.receive(key, plain);
         }
         if is_end {
+            self.answer_goodbye(key);
             self.on_end(key);
+        }
+    }
+
+    /// Who says goodbye hears one, unless the connection goes on to say something.
+    fn answer_goodbye(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
+        if let Some(tls) = conn.tls_mut() {
+            tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);
+            self.write_wire(key);
         }
     }
 
@@ -64,15 +79,19 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn on_opened(&mut self, _key: Key, opened: &Opened) {
+    fn on_opened(&mut self, key: Key, opened: &Opened) {
         self.counters.tls_handshakes.add(1);
         self.counters.tls_resumptions.add(u64::from(opened.is_resumed));
+        let Some(identity) = opened.certificate.as_ref().and_then(identity) else { return };
+        if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
+            line.origin.get_or_insert_default().identity = Some(Arc::new(identity));
+        }
     }
 
     /// Seals `bytes` and writes them. They go now or are kept sealed: the caller is done with them.
     pub(super) fn write_sealed(&mut self, key: Key, bytes: &[u8]) {
         let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) else { return };
-        match tls.seal(iter::once(bytes), &mut self.wire) {
+        match tls.seal(hot(&mut self.schedules, key), iter::once(bytes), &mut self.wire) {
             Ok(()) => {
                 self.write_wire(key);
                 self.pause_reading_if_full(key);
@@ -143,7 +162,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             left -= piece.len();
             (!piece.is_empty()).then_some(piece)
         });
-        if tls.seal(batch, &mut self.wire).is_err() {
+        if tls.seal(hot(&mut self.schedules, key), batch, &mut self.wire).is_err() {
             self.cannot_seal(key);
             return None;
         }
@@ -162,7 +181,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return true;
         }
         let Some(tls) = conn.tls_mut() else { return true };
-        tls.say_goodbye(&mut self.wire);
+        tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);
         self.write_wire(key);
         self.conns.entry(key).is_some_and(|conn| conn.outbox.is_none())
     }

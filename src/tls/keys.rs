@@ -1,7 +1,7 @@
 //! Keys of one direction of a connection, and how records are sealed and opened with them.
 //!
-//! What is kept is the key itself, not the expanded schedule that a cipher computes from it: that is five times as
-//! large, made anew for each batch of records, and costs less than one small record does. Invariant: a sequence number
+//! What is kept is the key itself, not what a cipher computes from it, which is five times as large: see
+//! [`super::Schedules`]. Invariant: a sequence number
 //! is never used twice with one key, and no key seals more records than its cipher may.
 
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -142,8 +142,11 @@ impl Keys {
         self.sequence >= self.cipher.records_max() - (RECORDS_MAX >> 3)
     }
 
-    /// The schedule of the key, for a batch of records.
-    fn ready(&self) -> Result<LessSafeKey, Fault> {
+    /// What the cipher computes from the key.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`] when the key is none: a bug.
+    pub(super) fn schedule(&self) -> Result<LessSafeKey, Fault> {
         let algorithm = self.cipher.algorithm();
         let key = UnboundKey::new(algorithm, &self.key[..algorithm.key_len()]).map_err(|_| Fault::Broken)?;
         Ok(LessSafeKey::new(key))
@@ -191,13 +194,13 @@ impl Keys {
     pub(super) fn seal<'a>(
         &mut self,
         kind: ContentType,
+        schedule: &LessSafeKey,
         plain: impl Iterator<Item = &'a [u8]>,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         if self.sequence >= self.cipher.records_max() - (RECORDS_MAX >> 4) {
             return Err(Fault::Worn);
         }
-        let ready = self.ready()?;
         let mut start = None;
         for mut piece in plain {
             while !piece.is_empty() {
@@ -207,12 +210,12 @@ impl Keys {
                 out.extend_from_slice(now);
                 piece = later;
                 if out.len() - begun == PLAINTEXT_BYTES_MAX {
-                    self.end(&ready, kind, begun, out)?;
+                    self.end(schedule, kind, begun, out)?;
                     start = None;
                 }
             }
         }
-        start.map_or(Ok(()), |begun| self.end(&ready, kind, begun, out))
+        start.map_or(Ok(()), |begun| self.end(schedule, kind, begun, out))
     }
 
     /// Makes room for the head of a record and says where its plaintext begins.
@@ -224,7 +227,7 @@ impl Keys {
     /// Seals the record whose plaintext begins at `begun` and ends with `out`.
     fn end(
         &mut self,
-        ready: &LessSafeKey,
+        schedule: &LessSafeKey,
         kind: ContentType,
         begun: usize,
         out: &mut Vec<u8>,
@@ -240,7 +243,7 @@ impl Keys {
         let nonce = self.nonce();
         let told = if self.version == Version::Tls13 { on_wire } else { plain_bytes };
         let (aad, aad_bytes) = self.authenticated(kind, told);
-        let tag = ready
+        let tag = schedule
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(&aad[..aad_bytes]),
@@ -263,14 +266,6 @@ impl Keys {
         self.sequence = self.cipher.records_max() - (RECORDS_MAX >> 3) - 50;
     }
 
-    /// What opens a batch of records.
-    ///
-    /// # Errors
-    /// [`Fault::Broken`] when the key is none: a bug.
-    pub(super) fn opener(&self) -> Result<Opener, Fault> {
-        Ok(Opener(self.ready()?))
-    }
-
     /// Opens the record of `kind` whose body is `body[from..]`, and puts its plaintext at the start of `body`. Returns
     /// what it really is, and its length.
     ///
@@ -278,7 +273,7 @@ impl Keys {
     /// As RFC 8446, section 5.2 demands: [`Fault::BadRecord`] and [`Fault::TooLong`], [`Fault::Unexpected`].
     pub(super) fn open(
         &mut self,
-        opener: &Opener,
+        schedule: &LessSafeKey,
         kind: ContentType,
         body: &mut [u8],
         from: usize,
@@ -292,8 +287,7 @@ impl Keys {
         if self.has_explicit_nonce() {
             nonce[SALT_BYTES..].copy_from_slice(&body[from..from + self.prefix_bytes()]);
         }
-        let plain = opener
-            .0
+        let plain = schedule
             .open_within(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(&aad[..aad_bytes]),
@@ -331,9 +325,6 @@ impl Keys {
         Ok(())
     }
 }
-
-/// The schedule of a key that opens records.
-pub(super) struct Opener(LessSafeKey);
 
 fn header(kind: ContentType, length: usize) -> [u8; HEADER_BYTES] {
     debug_assert!(length <= usize::from(u16::MAX), "records are shorter");

@@ -12,6 +12,7 @@ use super::Fault;
 use super::handshake::{Agreed, Handshake};
 use super::keys::{Keys, Secret, Version};
 use super::record::{self, ContentType, HEADER_BYTES};
+use super::schedules::Schedules;
 
 /// Updates of its keys that a peer may ask for in the records that arrive at once. Each costs what ten small records do.
 const KEY_UPDATES_MAX: usize = 8;
@@ -47,6 +48,28 @@ impl fmt::Debug for Link {
             State::Open { .. } => "Link(open)",
             State::Over => "Link(over)",
         })
+    }
+}
+
+/// Where a link finds its key schedules.
+#[derive(Debug)]
+pub struct Hot<'a> {
+    /// Those of the shard.
+    pub schedules: &'a mut Schedules,
+    /// The link's number, which no other has that uses the same, ever.
+    pub id: u64,
+}
+
+impl Hot<'_> {
+    fn seal(
+        &mut self,
+        keys: &mut Keys,
+        kind: ContentType,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let schedule = self.schedules.sealer(self.id, keys)?;
+        keys.seal(kind, schedule, [body].into_iter(), out)
     }
 }
 
@@ -125,17 +148,23 @@ impl Link {
     ///
     /// # Errors
     /// When the peer breaks the rules; the alert that tells it so is in `out`, and the link is over.
-    pub fn receive(&mut self, input: &mut [u8], out: &mut Vec<u8>) -> Result<Received, Fault> {
+    pub fn receive(
+        &mut self,
+        mut hot: Hot<'_>,
+        input: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Received, Fault> {
         let mut received = Received::default();
-        let outcome = self.receive_inner(input, out, &mut received);
+        let outcome = self.receive_inner(&mut hot, input, out, &mut received);
         if let Err(fault) = &outcome {
-            self.fail(fault, out);
+            self.fail(&mut hot, fault, out);
         }
         outcome.map(|()| received)
     }
 
     fn receive_inner(
         &mut self,
+        hot: &mut Hot<'_>,
         input: &mut [u8],
         out: &mut Vec<u8>,
         received: &mut Received,
@@ -153,11 +182,12 @@ impl Link {
             self.state = State::Open { receiving, sending };
             received.opened = Some(Opened { certificate, is_resumed });
         }
-        self.open_records(input, out, received)
+        self.open_records(hot, input, out, received)
     }
 
     fn open_records(
         &mut self,
+        hot: &mut Hot<'_>,
         input: &mut [u8],
         out: &mut Vec<u8>,
         received: &mut Received,
@@ -166,7 +196,6 @@ impl Link {
             received.consumed = input.len();
             return Ok(());
         }
-        let mut opener = None;
         let mut news = News::default();
         while let Some((kind, bytes)) = record::first(&input[received.consumed..])? {
             let State::Open { receiving, .. } = &mut self.state else { break };
@@ -174,14 +203,11 @@ impl Link {
             if kind != ContentType::ApplicationData && receiving.version() == Version::Tls13 {
                 return Err(Fault::Unexpected);
             }
-            if opener.is_none() {
-                opener = Some(receiving.opener()?);
-            }
-            let Some(ready) = &opener else { return Err(Fault::Broken) };
+            let schedule = hot.schedules.opener(hot.id, receiving)?;
             // The first stays where it is; the others close up to it.
             let from = start + HEADER_BYTES;
             let to = if received.plain.is_empty() { from } else { received.plain.end };
-            let (kind, length) = receiving.open(ready, kind, &mut input[to..end], from - to)?;
+            let (kind, length) = receiving.open(schedule, kind, &mut input[to..end], from - to)?;
             received.consumed = end;
             if kind == ContentType::ApplicationData {
                 if received.plain.is_empty() {
@@ -191,8 +217,8 @@ impl Link {
                 continue;
             }
             if news.take(kind, &input[to..to + length], self.is_client)? {
+                hot.schedules.forget(hot.id);
                 self.rekey_receiving()?;
-                opener = None;
             }
             if news.is_end {
                 received.is_end = true;
@@ -201,7 +227,7 @@ impl Link {
             }
         }
         if news.wants_update {
-            self.update_sending(out)?;
+            self.update_sending(hot, out)?;
         }
         Ok(())
     }
@@ -214,14 +240,15 @@ impl Link {
     }
 
     /// Tells the peer that what follows is sealed with the next keys, and takes them.
-    fn update_sending(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn update_sending(&mut self, hot: &mut Hot<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let State::Open { sending, .. } = &mut self.state else { return Ok(()) };
         if sending.version() == Version::Tls12 {
             return Err(Fault::Worn);
         }
         // The peer need not follow (RFC 8446, section 4.6.3).
         const NOT_REQUESTED: [u8; 5] = [KEY_UPDATE, 0, 0, 1, 0];
-        sending.seal(ContentType::Handshake, [&NOT_REQUESTED[..]].into_iter(), out)?;
+        hot.seal(sending, ContentType::Handshake, &NOT_REQUESTED, out)?;
+        hot.schedules.forget(hot.id);
         sending.update()
     }
 
@@ -232,27 +259,29 @@ impl Link {
     /// handshake is over, or after the link is, nothing can be sealed: [`Fault::Closed`].
     pub fn seal<'a>(
         &mut self,
+        mut hot: Hot<'_>,
         plain: impl Iterator<Item = &'a [u8]>,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         if matches!(&self.state, State::Open { sending, .. } if sending.is_worn()) {
-            self.update_sending(out)?;
+            self.update_sending(&mut hot, out)?;
         }
         match &mut self.state {
             State::Open { sending, .. } if !self.said_goodbye => {
-                sending.seal(ContentType::ApplicationData, plain, out)
+                let schedule = hot.schedules.sealer(hot.id, sending)?;
+                sending.seal(ContentType::ApplicationData, schedule, plain, out)
             }
             State::Open { .. } | State::Handshake(_) | State::Over => Err(Fault::Closed),
         }
     }
 
     /// Tells the peer that nothing more comes (RFC 8446, section 6.1), once.
-    pub fn say_goodbye(&mut self, out: &mut Vec<u8>) {
+    pub fn say_goodbye(&mut self, mut hot: Hot<'_>, out: &mut Vec<u8>) {
         if let State::Open { sending, .. } = &mut self.state
             && !std::mem::replace(&mut self.said_goodbye, true)
         {
             // Keys that are worn have nothing to say.
-            sending.seal(ContentType::Alert, [&[1, CLOSE_NOTIFY][..]].into_iter(), out).ok();
+            hot.seal(sending, ContentType::Alert, &[1, CLOSE_NOTIFY], out).ok();
         }
     }
 
@@ -271,18 +300,18 @@ impl Link {
     }
 
     #[cfg(test)]
-    pub(super) fn update_now(&mut self, out: &mut Vec<u8>) {
-        self.update_sending(out).unwrap();
+    pub(super) fn update_now(&mut self, mut hot: Hot<'_>, out: &mut Vec<u8>) {
+        self.update_sending(&mut hot, out).unwrap();
     }
 
     /// Ends it all; an alert tells the peer why, if there is one for it and keys to seal it.
-    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+    fn fail(&mut self, hot: &mut Hot<'_>, fault: &Fault, out: &mut Vec<u8>) {
         let state = std::mem::replace(&mut self.state, State::Over);
         self.held = None;
         let Some(alert) = fault.alert() else { return };
         match state {
             State::Open { mut sending, .. } if !self.said_goodbye => {
-                sending.seal(ContentType::Alert, [&[2, alert][..]].into_iter(), out).ok();
+                hot.seal(&mut sending, ContentType::Alert, &[2, alert], out).ok();
             }
             // rustls has said what there is to say when it found the fault; what it never saw is told in the clear.
             State::Handshake(_) if !matches!(fault, Fault::Handshake(_)) => {

@@ -4,20 +4,33 @@
 //! place and plaintext into records. rustls shakes hands; what is left of a connection afterwards is a pair of keys
 //! for each direction, [`LINK_BYTES`] in all, and no buffer.
 
+pub mod certificates;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod handshake;
+mod identity;
 mod keys;
 mod link;
+mod names;
 mod record;
+mod schedules;
+mod terms;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+pub use certificates::{CertificateError, Facts, Pem, PemPair};
 use handshake::{Catch, Handshake};
-pub use link::{Link, Opened, Received};
+pub use identity::{Identity, identity};
+pub use link::{Hot, Link, Opened, Received};
+pub use schedules::Schedules;
+pub use terms::{Serving, Terms};
+pub use tickets::{ROTATION_S_MAX, ticketer};
 
 /// Bytes that the TLS of an idle connection needs.
 pub const LINK_BYTES: usize = size_of::<Link>();

@@ -60,9 +60,14 @@ fn client(config: &Arc<ClientConfig>) -> Client {
     Client { tls, heard: Vec::new() }
 }
 
+fn hot(schedules: &mut Schedules) -> Hot<'_> {
+    Hot { schedules, id: 7 }
+}
+
 /// A link, and what goes to and from it.
 struct Server {
     link: Link,
+    schedules: Schedules,
     /// What it received of plaintext.
     heard: Vec<u8>,
     /// What it has to send.
@@ -75,6 +80,7 @@ impl Server {
     fn new(acceptor: &Acceptor) -> Self {
         Self {
             link: acceptor.accept().unwrap(),
+            schedules: Schedules::default(),
             heard: Vec::new(),
             wire: Vec::new(),
             opened: None,
@@ -87,7 +93,7 @@ impl Server {
         let mut input = vec![0; self.link.held_bytes() + bytes.len()];
         let held = self.link.unhold(&mut input);
         input[held..].copy_from_slice(bytes);
-        let received = self.link.receive(&mut input, &mut self.wire)?;
+        let received = self.link.receive(hot(&mut self.schedules), &mut input, &mut self.wire)?;
         self.link.hold(&input[received.consumed..]);
         self.heard.extend_from_slice(&input[received.plain]);
         self.opened = received.opened.or(self.opened.take());
@@ -96,7 +102,7 @@ impl Server {
     }
 
     fn say(&mut self, bytes: &[u8]) {
-        self.link.seal(bytes.chunks(7000), &mut self.wire).unwrap();
+        self.link.seal(hot(&mut self.schedules), bytes.chunks(7000), &mut self.wire).unwrap();
     }
 }
 
@@ -205,9 +211,12 @@ fn goodbyes_are_said_and_heard() {
         let (mut client, mut server) = (client(&config), Server::new(&acceptor));
         converse(&mut client, &mut server, 100).unwrap();
         server.say(b"last words");
-        server.link.say_goodbye(&mut server.wire);
-        assert_eq!(server.link.seal([&b"more"[..]].into_iter(), &mut server.wire), Err(Fault::Closed));
-        server.link.say_goodbye(&mut server.wire);
+        server.link.say_goodbye(hot(&mut server.schedules), &mut server.wire);
+        assert_eq!(
+            server.link.seal(hot(&mut server.schedules), [&b"more"[..]].into_iter(), &mut server.wire),
+            Err(Fault::Closed)
+        );
+        server.link.say_goodbye(hot(&mut server.schedules), &mut server.wire);
         client.tls.writer().write_all(b"mine").unwrap();
         client.tls.send_close_notify();
         converse(&mut client, &mut server, 100).unwrap();
@@ -289,7 +298,7 @@ fn a_second_connection_goes_on_from_the_first() {
 }
 
 /// Two links that trust each other without a handshake.
-fn linked() -> (Link, Link) {
+fn linked() -> [(Link, Schedules); 2] {
     let secrets = |tx: u8, rx: u8| {
         let keys = |byte| {
             (
@@ -306,12 +315,12 @@ fn linked() -> (Link, Link) {
     let a = Link::of_client(&secrets(1, 2), Some((&client, &server))).unwrap();
     // The other end of a client is a client whose sides are swapped.
     let b = Link::of_client(&secrets(2, 1), Some((&server, &client))).unwrap();
-    (a, b)
+    [(a, Schedules::default()), (b, Schedules::default())]
 }
 
-fn deliver(to: &mut Link, wire: &mut Vec<u8>) -> Result<Vec<u8>, Fault> {
+fn deliver(to: &mut (Link, Schedules), wire: &mut Vec<u8>) -> Result<Vec<u8>, Fault> {
     let mut answer = Vec::new();
-    let received = to.receive(wire, &mut answer)?;
+    let received = to.0.receive(hot(&mut to.1), wire, &mut answer)?;
     assert_eq!((received.consumed, answer.len()), (wire.len(), 0));
     let plain = wire[received.plain].to_vec();
     wire.clear();
@@ -320,23 +329,23 @@ fn deliver(to: &mut Link, wire: &mut Vec<u8>) -> Result<Vec<u8>, Fault> {
 
 #[test]
 fn worn_keys_are_changed_before_they_wear_out() {
-    let (mut a, mut b) = linked();
-    a.wear();
-    b.wear();
+    let [mut a, mut b] = linked();
+    a.0.wear();
+    b.0.wear();
     let mut wire = Vec::new();
     for round in 0..100u8 {
-        a.seal([&[round; 5][..]].into_iter(), &mut wire).unwrap();
+        a.0.seal(hot(&mut a.1), [&[round; 5][..]].into_iter(), &mut wire).unwrap();
         assert_eq!(deliver(&mut b, &mut wire).unwrap(), [round; 5]);
     }
-    assert!(!a.is_worn(), "the next keys are fresh");
+    assert!(!a.0.is_worn(), "the next keys are fresh");
 }
 
 #[test]
 fn a_flood_of_key_updates_is_one_too_many() {
-    let (mut a, mut b) = linked();
+    let [mut a, mut b] = linked();
     let mut wire = Vec::new();
     for _ in 0..9 {
-        a.update_now(&mut wire);
+        a.0.update_now(hot(&mut a.1), &mut wire);
     }
     assert_eq!(deliver(&mut b, &mut wire), Err(Fault::Unexpected));
 }
@@ -353,18 +362,18 @@ proptest! {
         messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20_000), 1..6),
         cuts in proptest::collection::vec(1..9000usize, 1..20),
     ) {
-        let (mut a, mut b) = linked();
+        let [mut a, mut b] = linked();
         let mut wire = Vec::new();
-        a.seal(messages.iter().map(|message| &message[..]), &mut wire).unwrap();
+        a.0.seal(hot(&mut a.1), messages.iter().map(|message| &message[..]), &mut wire).unwrap();
         let mut heard = Vec::new();
         let mut rest = &wire[..];
         for &cut in cuts.iter().cycle() {
             let (now, later) = rest.split_at(cut.min(rest.len()));
-            let mut input = vec![0; b.held_bytes() + now.len()];
-            let held = b.unhold(&mut input);
+            let mut input = vec![0; b.0.held_bytes() + now.len()];
+            let held = b.0.unhold(&mut input);
             input[held..].copy_from_slice(now);
-            let received = b.receive(&mut input, &mut Vec::new()).unwrap();
-            b.hold(&input[received.consumed..]);
+            let received = b.0.receive(hot(&mut b.1), &mut input, &mut Vec::new()).unwrap();
+            b.0.hold(&input[received.consumed..]);
             heard.extend_from_slice(&input[received.plain]);
             rest = later;
             if rest.is_empty() {
@@ -377,8 +386,8 @@ proptest! {
     /// No bytes make a link panic, before, in or after the handshake.
     #[test]
     fn rubbish_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..300usize) {
-        let (mut a, _) = linked();
-        a.receive(&mut bytes.clone(), &mut Vec::new()).ok();
+        let [mut a, _] = linked();
+        a.0.receive(hot(&mut a.1), &mut bytes.clone(), &mut Vec::new()).ok();
         let (front, back) = bytes.split_at(cut.min(bytes.len()));
         let acceptor = acceptor(&authority());
         let mut server = Server::new(&acceptor);

@@ -31,6 +31,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         "A client without a token connects as the anonymous user",
         |s| Slot::Switch(&mut s.client.allow_anonymous_connect_without_token),
     ),
+    key(
+        "client.allow_certificate_connect_without_token",
+        "A client without a token connects as the user that its certificate names (throng's own); needs `tls_client_ca`",
+        |s| Slot::Switch(&mut s.client.allow_certificate_connect_without_token),
+    ),
     key("client.disallow_anonymous_connection_tokens", "Tokens without a user are refused", |s| {
         Slot::Switch(&mut s.client.disallow_anonymous_connection_tokens)
     }),

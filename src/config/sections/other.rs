@@ -57,6 +57,9 @@ pub static ALIASES: &[Alias] = &[
     alias("websocket.disabled", "websocket_path", Unit::Disabled),
     alias("websocket.handler_prefix", "websocket_path", Unit::Same),
     alias("websocket.message_size_limit", "message_bytes_max", Unit::Same),
+    alias("websocket.compression", "compression", Unit::Same),
+    alias("websocket.compression_min_size", "compression_min_bytes", Unit::Same),
+    alias("websocket.compression_level", "compression_level", Unit::Same),
     alias("client.ping_interval", "ping_interval_ms", Unit::DurationOrOff),
     alias("client.pong_timeout", "pong_timeout_ms", Unit::Duration),
     alias("client.stale_close_delay", "connect_ms", Unit::Duration),
@@ -79,14 +82,15 @@ const MEMORY: &[&str] = &["\"memory\""];
 const YES: &[&str] = &["true"];
 const DEFAULT_HOOK: &[&str] = &["\"default\""];
 const BODY: &str = "message_bytes_max holds for it";
+const ONE_PRESS: &str = "compression holds for it";
 const ONE_NODE: &str = "throng is one process, and keeps everything in memory";
 
 /// Every key that is not supported.
 pub static UNSUPPORTED: &[Unsupported] = &[
-    no("http_server.tls", "let a proxy in front of it speak TLS"),
-    no("http_server.tls_autocert", "let a proxy in front of it speak TLS"),
-    no("http_server.tls_external", "let a proxy in front of it speak TLS"),
-    no("http_server.internal_tls", "let a proxy in front of it speak TLS"),
+    no("http_server.tls", "tls_cert and tls_key name the files"),
+    no("http_server.tls_autocert", "files that tls_cert names are read anew when an ACME client renews them"),
+    no("http_server.tls_external", "tls_cert and tls_key are for the data plane alone"),
+    no("http_server.internal_tls", "the control listener is plain; let a proxy in front of it speak TLS"),
     no("http_server.http3", ""),
     no("http_server.h2c_external", ""),
     no("log.file", "logs go to stderr"),
@@ -102,10 +106,7 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     only("map_broker.type", MEMORY, ""),
     no("map_broker.redis", ""),
     no("map_broker.postgres", ""),
-    no("websocket.compression", ""),
-    no("websocket.compression_min_size", ""),
-    only("websocket.compression_level", &["1"], ""),
-    no("websocket.decompressed_message_size_limit", ""),
+    no("websocket.decompressed_message_size_limit", BODY),
     no("websocket.read_buffer_size", "connections share one buffer per shard"),
     no("websocket.write_buffer_size", "connections share what is written"),
     only("websocket.use_write_buffer_pool", YES, ""),
@@ -118,10 +119,10 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("uni_sse.connect_code_to_http_response", ""),
     no("uni_http_stream.connect_code_to_http_response", ""),
     no("uni_websocket.message_size_limit", BODY),
-    no("uni_websocket.compression", ""),
-    no("uni_websocket.compression_min_size", ""),
-    only("uni_websocket.compression_level", &["1"], ""),
-    no("uni_websocket.decompressed_message_size_limit", ""),
+    no("uni_websocket.compression", ONE_PRESS),
+    no("uni_websocket.compression_min_size", ONE_PRESS),
+    only("uni_websocket.compression_level", &["1"], ONE_PRESS),
+    no("uni_websocket.decompressed_message_size_limit", BODY),
     no("uni_websocket.read_buffer_size", ""),
     no("uni_websocket.write_buffer_size", ""),
     only("uni_websocket.use_write_buffer_pool", YES, ""),

@@ -47,6 +47,8 @@ pub enum Slot<'a> {
     PathOrOff(&'a mut Option<String>),
     /// A text of some form.
     Text(&'a mut String, Form),
+    /// Paths of files.
+    Files(&'a mut Vec<String>),
     /// Several texts.
     Texts(&'a mut Vec<String>),
     /// A regular expression, or nothing.
@@ -99,7 +101,9 @@ impl Slot<'_> {
                 or_off(raw, |word| form::is_path(word).then(|| word.to_owned())).map(|v| *slot = v)
             }
             Self::Text(slot, form) => raw.word().filter(|word| form.takes(word)).map(|v| v.clone_into(slot)),
-            Self::Texts(slot) => raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
+            Self::Texts(slot) | Self::Files(slot) => {
+                raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v)
+            }
             Self::Pattern(slot) => raw.word().and_then(|word| NamePattern::new(word).ok()).map(|v| *slot = v),
             Self::Secret(slot) => raw.word().filter(|word| *word != HIDDEN).map(|v| v.clone_into(slot)),
             Self::Secrets(slot) => secrets(raw).map(|v| *slot = v),
@@ -146,6 +150,7 @@ impl Slot<'_> {
             Self::AddressOrOff(_) => "an IP address with its port, such as 127.0.0.1:9000, or off",
             Self::Switch(_) => "true or false",
             Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off",
+            Self::Files(_) => "paths of files",
             Self::Texts(_) => "a list of texts",
             Self::Pattern(_) => "a regular expression",
             Self::Secret(_) => "a text (not …, which stands for one that is not shown)",
@@ -177,7 +182,7 @@ impl Slot<'_> {
             Self::Switch(v) => v.to_string(),
             Self::PathOrOff(v) => quote(v.as_deref().unwrap_or(OFF)),
             Self::Filter(v) | Self::Text(v, _) => quote(v),
-            Self::Texts(v) => list(v.iter().cloned()),
+            Self::Texts(v) | Self::Files(v) => list(v.iter().cloned()),
             Self::Pattern(v) => quote(v.as_str()),
             Self::Secret(v) => quote(shown(v, shows_secrets)),
             Self::Secrets(v) => match v.as_slice() {
@@ -213,7 +218,7 @@ impl Slot<'_> {
             Self::Switch(v) => (**v).into(),
             Self::PathOrOff(v) => v.as_deref().into(),
             Self::Filter(v) | Self::Text(v, _) => v.as_str().into(),
-            Self::Texts(v) => v.as_slice().into(),
+            Self::Texts(v) | Self::Files(v) => v.as_slice().into(),
             Self::Pattern(v) => v.as_str().into(),
             Self::Secret(v) => shown(v, shows_secrets).into(),
             Self::Secrets(v) => v.iter().map(|v| shown(v, shows_secrets)).collect(),
@@ -236,7 +241,10 @@ impl Slot<'_> {
 
     /// True for a key whose flag may be repeated.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self, Self::Listens(_) | Self::Networks(_) | Self::Texts(_) | Self::Secrets(_))
+        matches!(
+            self,
+            Self::Listens(_) | Self::Networks(_) | Self::Files(_) | Self::Texts(_) | Self::Secrets(_)
+        )
     }
 
     /// Where the value is.
@@ -253,7 +261,7 @@ impl Slot<'_> {
             Self::Switch(v) | Self::Either(v, _) | Self::Listed(v, _) => std::ptr::from_mut(v).addr(),
             Self::Filter(v) | Self::Text(v, _) | Self::Secret(v) => std::ptr::from_mut(v).addr(),
             Self::Pattern(v) => std::ptr::from_mut(v).addr(),
-            Self::Texts(v) | Self::Secrets(v) => std::ptr::from_mut(v).addr(),
+            Self::Texts(v) | Self::Files(v) | Self::Secrets(v) => std::ptr::from_mut(v).addr(),
             Self::Headers(v) => std::ptr::from_mut(v).addr(),
             Self::PathOrOff(v) => std::ptr::from_mut(v).addr(),
             Self::Format(v) => std::ptr::from_mut(v).addr(),

@@ -1,6 +1,8 @@
 //! Tests of the metrics: a strict reader of the exposition format, and what it must find.
 
 use super::*;
+use crate::base::budget::Budget;
+use crate::shard::ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A sample's labels, each with its value.
@@ -89,7 +91,8 @@ fn check_histogram(name: &str, family: &Scraped) {
 
 fn view(shards: Vec<Arc<Counters>>) -> View {
     let readiness = Arc::new(Readiness::new(shards.len()));
-    View::new(shards, 39_800, readiness)
+    let ledger = Ledger::new(shards.clone().into(), Budget::new(1), Budget::new(1));
+    View::new(shards, 39_800, readiness).with_memory(Memory { ledger, memory_max: 0 })
 }
 
 fn value(families: &BTreeMap<String, Scraped>, name: &str, label: Option<(&str, &str)>) -> f64 {
@@ -99,13 +102,30 @@ fn value(families: &BTreeMap<String, Scraped>, name: &str, label: Option<(&str, 
     found.unwrap_or_else(|| panic!("{name} {label:?} in {:?}", families[family])).2
 }
 
+fn certificate(source: &str, not_after_s: i64) -> Facts {
+    Facts { source: source.to_owned(), names: Vec::new(), not_before_s: 0, not_after_s, sha256: [0; 32] }
+}
+
+#[test]
+fn names_of_files_are_escaped() {
+    let mut text = String::new();
+    write_certificates("m", &[certificate("a\"b\\c\nd", 1)], &mut text).unwrap();
+    assert_eq!(text, "m{name=\"a\\\"b\\\\c\\nd\"} 1\n");
+}
+
 #[test]
 fn the_text_keeps_the_format() {
     let shards: Vec<Arc<Counters>> = (0..3).map(|_| Arc::default()).collect();
     shards[1].turn_us.record(3);
-    let text = render(&view(shards).snapshot());
-    let families = scrape(&text);
+    let view = view(shards);
+    let mut snapshot = view.snapshot();
+    snapshot.certificates =
+        ["a.pem", "b.pem", "a.pem"].map(|source| certificate(source, 1_800_000_000)).to_vec();
+    let families = scrape(&render(&snapshot));
     assert_eq!(families.len(), FAMILIES.len());
+    let ends = &families["throng_tls_certificate_not_after_seconds"].samples;
+    assert_eq!(ends.len(), 2, "one sample for a name: {ends:?}");
+    assert_eq!(ends[1].2, 1.8e9);
     for (name, family) in &families {
         assert!(!family.samples.is_empty(), "{name} has no sample");
         assert_eq!(family.kind == "counter", name.ends_with("_total"), "{name} is a {}", family.kind);
@@ -121,8 +141,9 @@ fn every_counter_stands_in_exactly_one_family() {
     for family in FAMILIES {
         match family.source {
             Source::Sum(counter) | Source::PerShard(counter) => told.push(counter),
+            Source::Memory(counters) => told.extend(counters),
             Source::ByReason(reasons) => told.extend(reasons.iter().map(|(_, counter)| *counter)),
-            Source::Merged(_) | Source::One(_) | Source::Build => {}
+            Source::Merged(_) | Source::One(_) | Source::Certificates | Source::Build => {}
         }
     }
     let counters = Counters::default();

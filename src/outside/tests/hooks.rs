@@ -20,6 +20,7 @@ fn who() -> Who {
         encoding: "json",
         headers: Vec::new(),
         meta: Vec::new(),
+        certificate: None,
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod backend;
 pub(crate) mod centrifuge;
 pub(crate) mod peer;
 pub(crate) mod server;
+pub(crate) mod tls;
 
 pub(crate) use centrifuge::Client;
 pub(crate) use peer::{Frame, Peer};

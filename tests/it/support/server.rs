@@ -149,7 +149,7 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 /// Addresses of the data and the control listener, from the ready line.
 fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let rest = line.split_once(" ready: ws://")?.1;
+    let rest = line.split_once(" ready: ws")?.1.trim_start_matches("s").strip_prefix("://")?;
     let address = rest.split('/').next()?.parse().ok()?;
     let control = rest.split_once("control http://")?.1.parse().ok()?;
     Some((address, control))

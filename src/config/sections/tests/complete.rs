@@ -13,7 +13,7 @@ fn alter(slot: Slot<'_>) {
         Slot::Milliseconds(v, _) | Slot::Duration(v, _) => *v += 1,
         Slot::Switch(v) | Slot::Either(v, _) | Slot::Listed(v, _) => *v = !*v,
         Slot::Text(v, _) | Slot::Secret(v) | Slot::Filter(v) => v.push_str("-x"),
-        Slot::Texts(v) | Slot::Secrets(v) => v.push("x".into()),
+        Slot::Texts(v) | Slot::Secrets(v) | Slot::Files(v) => v.push("x".into()),
         Slot::Pattern(v) => *v = NamePattern::new("x").unwrap(),
         Slot::Headers(v) => v.push(("x".into(), "y".into())),
         Slot::Listens(_)

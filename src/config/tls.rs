@@ -1,0 +1,152 @@
+//! TLS as it is configured: which certificates, whose clients, which versions.
+//!
+//! Only what was typed stands here; the files are read by the server, when it starts and whenever they change.
+
+use std::fmt;
+
+/// What TLS goes by. Without any certificate, connections are plain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// Files with certificates in PEM, each the server's own first and then those of its issuers. A client is given the
+    /// one for the name that it asks for, else the first. They are read anew when they change.
+    pub cert: Vec<String>,
+    /// Files with their keys in PEM, in the same order.
+    pub key: Vec<String>,
+    /// Certificates and keys that are in memory, behind those of files.
+    pub pem: Vec<PemText>,
+    /// Whether to make a certificate at the start, for development. Default false.
+    pub self_signed: bool,
+    /// Files with the authorities, in PEM, whose clients are known. None: clients are not asked for certificates.
+    pub client_ca: Vec<String>,
+    /// The same in memory, one text in PEM; empty for none.
+    pub client_ca_pem: String,
+    /// Whether a client without a certificate is refused, where there are authorities. Default true.
+    pub requires_client_cert: bool,
+    /// Whether TLS 1.2 is refused. Default false: 1.2 and 1.3.
+    pub only_tls13: bool,
+    /// How long session tickets are sealed with one key, in milliseconds; a ticket is good for at most twice as long.
+    /// Default 6 hours, which is also the most.
+    pub ticket_rotation_ms: u64,
+}
+
+/// A certificate and its key in memory.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PemText {
+    /// What errors, logs and metrics call it.
+    pub name: String,
+    /// The chain in PEM, the server's own certificate first.
+    pub chain: String,
+    /// The key in PEM.
+    pub key: String,
+}
+
+/// Without the key: a configuration may end up in a log.
+impl fmt::Debug for PemText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PemText").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self {
+            cert: Vec::new(),
+            key: Vec::new(),
+            pem: Vec::new(),
+            self_signed: false,
+            client_ca: Vec::new(),
+            client_ca_pem: String::new(),
+            requires_client_cert: true,
+            only_tls13: false,
+            ticket_rotation_ms: u64::from(crate::tls::ROTATION_S_MAX) * 1000,
+        }
+    }
+}
+
+impl TlsOptions {
+    /// Whether connections are encrypted.
+    pub fn is_on(&self) -> bool {
+        self.self_signed || !self.cert.is_empty() || !self.key.is_empty() || !self.pem.is_empty()
+    }
+
+    /// Whether clients are asked for certificates.
+    pub fn asks_clients(&self) -> bool {
+        self.is_on() && (!self.client_ca.is_empty() || !self.client_ca_pem.is_empty())
+    }
+
+    /// What of it does not go together: the key at fault, and what is expected of it.
+    pub(super) fn conflicts(&self, allows_certificate_users: bool) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let (certs, keys) = (self.cert.len(), self.key.len());
+        if certs != keys {
+            let key = if certs > keys { "tls_key" } else { "tls_cert" };
+            let other = if certs > keys { "tls_cert" } else { "tls_key" };
+            found.push((key, format!("expected as many files as {other} has, which is {}", certs.max(keys))));
+        }
+        if let Some(twice) = self.cert.iter().enumerate().find(|(at, path)| self.cert[..*at].contains(path)) {
+            found.push(("tls_cert", format!("{} stands there twice", twice.1)));
+        }
+        if self.self_signed && certs > 0 {
+            found.push(("tls_self_signed", "expected false, since there is tls_cert".to_owned()));
+        }
+        if !self.client_ca.is_empty() && !self.is_on() {
+            found.push(("tls_client_ca", "expected tls_cert and tls_key beside it".to_owned()));
+        }
+        if allows_certificate_users && !self.asks_clients() {
+            let key = "client.allow_certificate_connect_without_token";
+            found.push((key, "expected tls_client_ca beside it".to_owned()));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_told() {
+        let pair = TlsOptions { cert: files(&["a.pem"]), key: files(&["a.key"]), ..TlsOptions::default() };
+        let with_ca = TlsOptions { client_ca: files(&["ca.pem"]), ..pair.clone() };
+        for (options, users, said) in [
+            (TlsOptions::default(), false, &[][..]),
+            (pair.clone(), false, &[]),
+            (with_ca.clone(), true, &[]),
+            (TlsOptions { self_signed: true, ..TlsOptions::default() }, false, &[]),
+            (TlsOptions { key: files(&[]), ..pair.clone() }, false, &["tls_key"]),
+            (TlsOptions { cert: files(&[]), ..pair.clone() }, false, &["tls_cert"]),
+            (
+                TlsOptions {
+                    cert: files(&["a.pem", "a.pem"]),
+                    key: files(&["a.key", "b.key"]),
+                    ..pair.clone()
+                },
+                false,
+                &["tls_cert"],
+            ),
+            (TlsOptions { self_signed: true, ..pair.clone() }, false, &["tls_self_signed"]),
+            (
+                TlsOptions { client_ca: files(&["ca.pem"]), ..TlsOptions::default() },
+                false,
+                &["tls_client_ca"],
+            ),
+            (pair, true, &["client.allow_certificate_connect_without_token"]),
+            (TlsOptions::default(), true, &["client.allow_certificate_connect_without_token"]),
+        ] {
+            let found: Vec<_> = options.conflicts(users).iter().map(|(key, _)| *key).collect();
+            assert_eq!(found, said, "{options:?}");
+        }
+        assert!(with_ca.asks_clients() && !TlsOptions::default().is_on());
+    }
+
+    #[test]
+    fn what_is_printed_for_debugging_holds_no_key() {
+        let pem = PemText { name: "own".into(), chain: "chain".into(), key: "secret".into() };
+        let printed = format!("{:?}", TlsOptions { pem: vec![pem], ..TlsOptions::default() });
+        assert!(printed.contains("own") && !printed.contains("secret"), "{printed}");
+    }
+}

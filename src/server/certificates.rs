@@ -1,0 +1,339 @@
+//! The server's certificates while it runs: read when it starts, and anew when their files change or someone says so.
+//!
+//! What shards are given is whole, or they keep what they have: a renewal that fails changes nothing. Connections that live
+//! go on with the keys that they have agreed on; what is new holds for handshakes that begin afterwards. Left out: when to
+//! look at the files (`control`), and what is made of their bytes (`tls`).
+
+#![expect(clippy::disallowed_methods, reason = "certificates hold for a time of day")]
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::mem;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::server::ProducesTickets;
+use zeroize::Zeroizing;
+
+use crate::config::{Config, PemText, TlsOptions};
+use crate::shard::mailbox::{Letter, Mailbox};
+use crate::tls::certificates::{Flaw, date_text};
+use crate::tls::{CertificateError, Facts, Pem, PemPair, Serving, Terms, ticketer};
+
+/// The name of the certificate that is made at the start.
+const SELF_SIGNED: &str = "self-signed";
+
+/// How long that one holds. Whoever runs a server for longer is not developing.
+const SELF_SIGNED_DAYS: u64 = 365;
+
+/// No certificate or key is longer; what is named by mistake may be.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// So long before its end, a certificate that is loaded is warned of.
+const WARNING_S: i64 = 30 * DAY_S;
+
+const DAY_S: i64 = 24 * 60 * 60;
+
+/// A handle to the certificates of a running server. Cheap to clone; usable from any thread.
+#[derive(Clone, Debug)]
+pub struct Certificates(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    mailboxes: Arc<[Mailbox]>,
+    state: Mutex<State>,
+    renewal_count: AtomicU64,
+    failure_count: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    options: TlsOptions,
+    ticketer: Arc<dyn ProducesTickets>,
+    /// The authorities that the ticketer's tickets go by.
+    authorities: Vec<Vec<u8>>,
+    /// Of the certificates in use.
+    facts: Vec<Facts>,
+    watch: Watch,
+}
+
+/// What a file looks like from outside. A link is followed, so that a swap of directories (Kubernetes) shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// Whether files have changed, and have come to rest since: a certificate and its key are seldom written in one instant.
+#[derive(Debug, Default)]
+struct Watch {
+    /// As they were when they were last read.
+    taken: Vec<Option<Stamp>>,
+    /// As they were when they were last looked at.
+    seen: Vec<Option<Stamp>>,
+}
+
+impl Watch {
+    fn is_due(&mut self, now: Vec<Option<Stamp>>) -> bool {
+        let is_at_rest = now == self.seen;
+        self.seen = now;
+        is_at_rest && self.seen != self.taken
+    }
+}
+
+impl Certificates {
+    /// Reads what the configuration names; with it, what shards begin with. `None` when connections are plain.
+    ///
+    /// # Errors
+    /// Which file, or text, is wrong, and what is wrong with it.
+    pub(super) fn load(
+        config: &Config,
+        mailboxes: Arc<[Mailbox]>,
+    ) -> Result<Option<(Self, Arc<rustls::ServerConfig>)>, CertificateError> {
+        let mut options = config.tls.clone();
+        if !options.is_on() {
+            return Ok(None);
+        }
+        if options.self_signed {
+            options.pem.push(self_signed(&config.listen)?);
+        }
+        let ticketer = new_ticketer(&options)?;
+        let mut state =
+            State { options, ticketer, authorities: Vec::new(), facts: Vec::new(), watch: Watch::default() };
+        let serving = state.load()?;
+        for facts in &serving.facts {
+            tell(facts);
+        }
+        let (renewal_count, failure_count) = Default::default();
+        let shared = Shared { mailboxes, state: Mutex::new(state), renewal_count, failure_count };
+        Ok(Some((Self(Arc::new(shared)), serving.config)))
+    }
+
+    /// Reads all files anew, and hands what they hold to the shards. Blocks for as long as the file system does.
+    ///
+    /// # Errors
+    /// Which file is wrong; then everything stays as it is. It is logged and counted here.
+    pub fn renew(&self) -> Result<(), CertificateError> {
+        self.0.renew(None)
+    }
+
+    /// The same with other certificates in memory, in place of those of [`TlsOptions::pem`] and of the self-signed one.
+    ///
+    /// # Errors
+    /// As [`Certificates::renew`].
+    pub fn renew_with(&self, pem: Vec<PemText>) -> Result<(), CertificateError> {
+        self.0.renew(Some(pem))
+    }
+
+    /// Looks at the files, and renews when they have changed and rest. Errors are logged and counted.
+    pub(crate) fn look(&self) {
+        let is_due = {
+            let mut state = self.0.state();
+            let now = stamps(&state.options);
+            state.watch.is_due(now)
+        };
+        if is_due {
+            self.renew().ok();
+        }
+    }
+
+    /// What there is to know of the certificates in use, in their order.
+    pub fn facts(&self) -> Vec<Facts> {
+        self.0.state().facts.clone()
+    }
+
+    /// How many renewals there were, and how many that failed.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.0.renewal_count.load(Relaxed), self.0.failure_count.load(Relaxed))
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// With other texts in memory, if there are any.
+    fn renew(&self, pem: Option<Vec<PemText>>) -> Result<(), CertificateError> {
+        // Held until the letters are sent: whoever renews last is heard last.
+        let mut state = self.state();
+        let before = pem.map(|pem| mem::replace(&mut state.options.pem, pem));
+        match state.load() {
+            Ok(Serving { config, facts }) => {
+                for mailbox in self.mailboxes.iter() {
+                    mailbox.put(&mut vec![Letter::Tls(Arc::clone(&config))]);
+                }
+                self.renewal_count.fetch_add(1, Relaxed);
+                tracing::info!("certificates renewed; connections go on with what they have");
+                facts.iter().for_each(tell);
+                Ok(())
+            }
+            Err(error) => {
+                if let Some(before) = before {
+                    state.options.pem = before;
+                }
+                self.failure_count.fetch_add(1, Relaxed);
+                tracing::error!("certificates not renewed, those in use stay: {error}");
+                Err(error)
+            }
+        }
+    }
+}
+
+impl State {
+    /// Reads everything, and keeps what is known of it. Nothing but the watch changes when it fails.
+    fn load(&mut self) -> Result<Serving, CertificateError> {
+        // Before they are read: what changes meanwhile shows next time.
+        self.watch.taken = stamps(&self.options);
+        let options = &self.options;
+        if options.cert.len() != options.key.len() {
+            let why =
+                format!("{} files with certificates, {} with keys", options.cert.len(), options.key.len());
+            return Err(Flaw::Refused(why).of("TLS"));
+        }
+        let chains: Vec<_> = options.cert.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+        let keys: Vec<_> = options.key.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+        let of_files = options.cert.iter().zip(&chains).zip(options.key.iter().zip(&keys));
+        let of_files = of_files.map(|((chain_name, chain), (key_name, key))| PemPair {
+            chain: Pem { name: chain_name, bytes: chain },
+            key: Pem { name: key_name, bytes: key },
+        });
+        let in_memory = options.pem.iter().map(|PemText { name, chain, key }| PemPair {
+            chain: Pem { name, bytes: chain.as_bytes() },
+            key: Pem { name, bytes: key.as_bytes() },
+        });
+        let pairs: Vec<_> = of_files.chain(in_memory).collect();
+        let (names, authorities) = authorities(options)?;
+        let client_cas: Vec<_> =
+            names.iter().zip(&authorities).map(|(name, bytes)| Pem { name, bytes }).collect();
+        // A ticket says whom a client's certificate named, and is believed: not by those who trust others.
+        let ticketer =
+            if authorities == self.authorities { Arc::clone(&self.ticketer) } else { new_ticketer(options)? };
+        let terms = Terms {
+            pairs: &pairs,
+            client_cas: &client_cas,
+            requires_client: options.requires_client_cert,
+            takes_tls12: !options.only_tls13,
+            ticketer: Arc::clone(&ticketer),
+            now_s: now_s(),
+        };
+        let serving = terms.serve()?;
+        (self.ticketer, self.authorities) = (ticketer, authorities);
+        self.facts.clone_from(&serving.facts);
+        Ok(serving)
+    }
+}
+
+/// The authorities whose clients are known: names, and texts in PEM.
+fn authorities(options: &TlsOptions) -> Result<(Vec<&str>, Vec<Vec<u8>>), CertificateError> {
+    let mut names: Vec<&str> = options.client_ca.iter().map(String::as_str).collect();
+    let texts: Result<Vec<_>, _> = names.iter().map(|path| read(path).map(|bytes| bytes.to_vec())).collect();
+    let mut texts = texts?;
+    if !options.client_ca_pem.is_empty() {
+        names.push("client_ca_pem");
+        texts.push(options.client_ca_pem.clone().into_bytes());
+    }
+    Ok((names, texts))
+}
+
+/// Reads a file that holds PEM. What it held is wiped from memory after use: it may be a key.
+///
+/// # Errors
+/// When it cannot be read, or is too large to be PEM.
+pub(crate) fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+    let unreadable = |error: &dyn ToString| Flaw::Unreadable(error.to_string()).of(path);
+    // Its whole room at once: growing would leave copies behind.
+    let length = fs::metadata(path).map_err(|error| unreadable(&error))?.len();
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(length.min(FILE_BYTES_MAX)).unwrap_or(0) + 1));
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX { Err(unreadable(&"it is larger than 1 MiB")) } else { Ok(bytes) }
+}
+
+/// All files of the configuration, as they look now; `None` for one that is not there.
+fn stamps(options: &TlsOptions) -> Vec<Option<Stamp>> {
+    let files = options.cert.iter().chain(&options.key).chain(&options.client_ca);
+    files.map(|path| fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata))).collect()
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+fn new_ticketer(options: &TlsOptions) -> Result<Arc<dyn ProducesTickets>, CertificateError> {
+    let rotation_s = u32::try_from(options.ticket_rotation_ms / 1000).unwrap_or(u32::MAX);
+    ticketer(rotation_s).map_err(|error| Flaw::Refused(error.to_string()).of("session tickets"))
+}
+
+/// A certificate for this machine, for as long as the process lives.
+fn self_signed(listen: &[SocketAddr]) -> Result<PemText, CertificateError> {
+    let refused = |error: rcgen::Error| Flaw::Refused(error.to_string()).of(SELF_SIGNED);
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    for address in listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()) {
+        let name = address.to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut params = CertificateParams::new(names).map_err(refused)?;
+    params.distinguished_name.push(DnType::CommonName, "throng, self-signed for development");
+    let (now, day) = (SystemTime::now(), Duration::from_secs(DAY_S.unsigned_abs()));
+    // Clocks of other machines may be behind.
+    params.not_before = (now - day).into();
+    params.not_after = (now + day * u32::try_from(SELF_SIGNED_DAYS).unwrap_or(1)).into();
+    let key = KeyPair::generate().map_err(refused)?;
+    let chain = params.self_signed(&key).map_err(refused)?.pem();
+    Ok(PemText { name: SELF_SIGNED.to_owned(), chain, key: key.serialize_pem() })
+}
+
+/// Says in the log what is served.
+fn tell(facts: &Facts) {
+    let Facts { source, names, not_after_s, .. } = facts;
+    let (names, end, fingerprint) = (names.join(", "), date_text(*not_after_s), facts.fingerprint());
+    if source == SELF_SIGNED {
+        tracing::warn!(
+            "TLS with a self-signed certificate, for development only; SHA-256 fingerprint {fingerprint}"
+        );
+        return;
+    }
+    tracing::info!("certificate {source} for {names}, until {end}; SHA-256 fingerprint {fingerprint}");
+    let days = (not_after_s - now_s()) / DAY_S;
+    if not_after_s - now_s() < WARNING_S {
+        tracing::warn!("certificate {source} for {names} expires in {days} days, at {end}");
+    }
+}
+
+/// Unix time in seconds.
+pub(crate) fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
+}
+
+/// The error with which a server does not start. [`is_certificate_error`] knows it again.
+pub(super) fn startup_error(error: CertificateError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
+/// Whether a server did not start because of a certificate or a key: a matter of configuration.
+pub fn is_certificate_error(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<CertificateError>())
+}
+
+#[cfg(test)]
+mod tests;

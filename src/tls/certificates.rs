@@ -1,0 +1,357 @@
+//! PEM in, certificates out: a chain with the key that fits it, as rustls serves it, and what there is to know of it.
+//!
+//! What is returned is whole: the key is the certificate's, the certificate holds now, its names are known. Left out:
+//! where the bytes come from, and which client is given which certificate (`names`).
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, crypto};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
+
+/// Bytes in PEM, and the name under which errors tell of them: a path, most often.
+#[derive(Clone, Copy)]
+pub struct Pem<'a> {
+    /// What errors, logs and metrics call it.
+    pub name: &'a str,
+    /// The text.
+    pub bytes: &'a [u8],
+}
+
+/// Without the bytes, which may be a key.
+impl fmt::Debug for Pem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pem({}, {} bytes)", self.name, self.bytes.len())
+    }
+}
+
+/// A chain of certificates, the server's own first, and the key of that one. Both may stand in one text.
+#[derive(Clone, Copy, Debug)]
+pub struct PemPair<'a> {
+    /// The chain.
+    pub chain: Pem<'a>,
+    /// The key: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    pub key: Pem<'a>,
+}
+
+/// What there is to know of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Where it came from.
+    pub source: String,
+    /// The DNS names that it is for, in lower case; one may begin with `*.`.
+    pub names: Vec<String>,
+    /// When it begins to hold, in seconds since 1970.
+    pub not_before_s: i64,
+    /// When it ceases to hold, in seconds since 1970.
+    pub not_after_s: i64,
+    /// SHA-256 of the certificate.
+    pub sha256: [u8; 32],
+}
+
+impl Facts {
+    /// As `openssl x509 -fingerprint -sha256` prints it.
+    pub fn fingerprint(&self) -> String {
+        let pairs: Vec<_> = self.sha256.iter().map(|byte| format!("{byte:02X}")).collect();
+        pairs.join(":")
+    }
+}
+
+/// A certificate that can be served.
+#[derive(Clone, Debug)]
+pub(super) struct Certificate {
+    pub(super) facts: Facts,
+    pub(super) key: Arc<CertifiedKey>,
+}
+
+/// What is wrong with certificates or keys, and with which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateError {
+    /// The name of the PEM.
+    pub name: String,
+    /// What is wrong with it.
+    pub flaw: Flaw,
+}
+
+/// What is wrong with a certificate or a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// The file cannot be read.
+    Unreadable(String),
+    /// There is nothing in it.
+    Empty,
+    /// It is not PEM.
+    NotPem(String),
+    /// It holds no certificate.
+    NoCertificate,
+    /// It holds no private key.
+    NoKey,
+    /// Its key is encrypted.
+    EncryptedKey,
+    /// Its key is of a kind that is not supported, or broken.
+    BadKey(String),
+    /// A certificate in it is broken, or not of version 3.
+    BadCertificate(String),
+    /// The key in it belongs to another certificate than the first one of this chain.
+    KeyOfAnother {
+        /// The chain's name.
+        chain: String,
+    },
+    /// Its certificate has ceased to hold, at this time.
+    Expired(String),
+    /// Its certificate does not hold before this time.
+    NotYetValid(String),
+    /// No client could be given it: it names no host, and it is not the first.
+    Nameless,
+    /// rustls refuses the whole.
+    Refused(String),
+}
+
+impl Flaw {
+    pub(crate) fn of(self, name: &str) -> CertificateError {
+        CertificateError { name: name.to_owned(), flaw: self }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
+            Self::Empty => f.write_str("is empty"),
+            Self::NotPem(why) => write!(f, "is not PEM: {why}"),
+            Self::NoCertificate => f.write_str("holds no certificate (BEGIN CERTIFICATE)"),
+            Self::NoKey => f.write_str("holds no private key (BEGIN PRIVATE KEY)"),
+            Self::EncryptedKey => {
+                f.write_str("holds an encrypted key; take its passphrase off: openssl pkey -in FILE -out FILE")
+            }
+            Self::BadKey(why) => write!(f, "holds a key that cannot be used: {why}"),
+            Self::BadCertificate(why) => write!(f, "holds a certificate that cannot be used: {why}"),
+            Self::KeyOfAnother { chain } => {
+                write!(f, "holds the key of another certificate than the first one in {chain}")
+            }
+            Self::Expired(at) => write!(f, "its certificate expired at {at}"),
+            Self::NotYetValid(at) => write!(f, "its certificate is not valid before {at}"),
+            Self::Nameless => f.write_str(
+                "its certificate names no host (subjectAltName), so that only the first certificate could be such",
+            ),
+            Self::Refused(why) => write!(f, "cannot be used: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.flaw)
+    }
+}
+
+impl Error for CertificateError {}
+
+/// A time in seconds since 1970, for people.
+pub fn date_text(unix_s: i64) -> String {
+    ASN1Time::from_timestamp(unix_s)
+        .map_or_else(|_| format!("{unix_s} s since 1970"), |time| time.to_string())
+}
+
+/// What there is to know of the first certificate of a chain, whether it holds or not.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn facts(chain: &Pem<'_>) -> Result<Facts, CertificateError> {
+    facts_of(chain.name, &certificates(chain)?[0])
+}
+
+impl PemPair<'_> {
+    /// What there is to know of it, if it can be served at `now_s` (Unix time).
+    ///
+    /// # Errors
+    /// When the chain or its key are broken, do not belong together, or do not hold then.
+    pub fn check(&self, now_s: i64) -> Result<Facts, CertificateError> {
+        self.load(now_s).map(|certificate| certificate.facts)
+    }
+
+    /// # Errors
+    /// When the chain or its key are broken, do not belong together, or do not hold at `now_s` (Unix time).
+    pub(super) fn load(&self, now_s: i64) -> Result<Certificate, CertificateError> {
+        let Self { chain, key } = self;
+        let certificates = certificates(chain)?;
+        let facts = facts_of(chain.name, &certificates[0])?;
+        let key_der = private_key(key)?;
+        let provider = crypto::ring::default_provider();
+        let certified =
+            CertifiedKey::from_der(certificates, key_der, &provider).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    Flaw::KeyOfAnother { chain: chain.name.to_owned() }.of(key.name)
+                }
+                rustls::Error::InvalidCertificate(why) => {
+                    Flaw::BadCertificate(format!("{why:?}")).of(chain.name)
+                }
+                other => Flaw::BadKey(other.to_string()).of(key.name),
+            })?;
+        if facts.not_after_s < now_s {
+            return Err(Flaw::Expired(date_text(facts.not_after_s)).of(chain.name));
+        }
+        if facts.not_before_s > now_s {
+            return Err(Flaw::NotYetValid(date_text(facts.not_before_s)).of(chain.name));
+        }
+        Ok(Certificate { facts, key: Arc::new(certified) })
+    }
+}
+
+/// All certificates of a PEM, at least one.
+pub(crate) fn certificates(pem: &Pem<'_>) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    check_not_empty(pem)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.bytes).collect();
+    let all = all.map_err(|error| not_pem(pem, &error))?;
+    if all.is_empty() { Err(Flaw::NoCertificate.of(pem.name)) } else { Ok(all) }
+}
+
+fn private_key(pem: &Pem<'_>) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    check_not_empty(pem)?;
+    PrivateKeyDer::from_pem_slice(pem.bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound if is_encrypted(pem.bytes) => Flaw::EncryptedKey.of(pem.name),
+        // The old form: the section has headers, which are no base64.
+        _ if is_encrypted(pem.bytes) => Flaw::EncryptedKey.of(pem.name),
+        pem::Error::NoItemsFound => Flaw::NoKey.of(pem.name),
+        error => not_pem(pem, &error),
+    })
+}
+
+/// RFC 7468, 11 (PKCS #8), and RFC 1421, 4.6.1.1 (the older form).
+fn is_encrypted(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
+}
+
+fn check_not_empty(pem: &Pem<'_>) -> Result<(), CertificateError> {
+    if pem.bytes.trim_ascii().is_empty() { Err(Flaw::Empty.of(pem.name)) } else { Ok(()) }
+}
+
+/// Which rule is broken, but not the bytes that break it: they may be a key's.
+fn not_pem(pem: &Pem<'_>, error: &pem::Error) -> CertificateError {
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is broken",
+        pem::Error::Base64Decode(_) => "what stands in a section is not base64",
+        pem::Error::SectionTooLarge => "a section is too large",
+        _ => "no section can be read",
+    };
+    Flaw::NotPem(why.to_owned()).of(pem.name)
+}
+
+fn facts_of(source: &str, certificate: &CertificateDer<'_>) -> Result<Facts, CertificateError> {
+    let bad = |why: &dyn fmt::Display| Flaw::BadCertificate(why.to_string()).of(source);
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| bad(&error))?;
+    let alternatives = parsed.subject_alternative_name().map_err(|error| bad(&error))?;
+    let names = alternatives.into_iter().flat_map(|extension| &extension.value.general_names);
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    Ok(Facts {
+        source: source.to_owned(),
+        names: names.collect(),
+        not_before_s: parsed.validity().not_before.timestamp(),
+        not_after_s: parsed.validity().not_after.timestamp(),
+        sha256: sha256(certificate),
+    })
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{Authority, leaf};
+    use super::*;
+
+    const NOW_S: i64 = 1_800_000_000;
+
+    fn load(chain: &str, key: &str) -> Result<Certificate, String> {
+        let chain = Pem { name: "chain.pem", bytes: chain.as_bytes() };
+        let key = Pem { name: "key.pem", bytes: key.as_bytes() };
+        PemPair { chain, key }.load(NOW_S).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_chain_and_its_key_are_loaded_with_all_that_is_known_of_them() {
+        let authority = Authority::new();
+        let (chain, key) = authority.issue(&["Example.com", "*.example.com", "127.0.0.1"]);
+        for (chain, key) in [
+            (chain.clone(), key.clone()),
+            (format!("{chain}{}", authority.pem()), key.clone()),
+            (format!("{key}{chain}"), format!("{chain}{key}")),
+        ] {
+            let loaded = load(&chain, &key).unwrap();
+            assert_eq!(loaded.facts.names, ["example.com", "*.example.com"]);
+            assert_eq!(loaded.facts.source, "chain.pem");
+            assert!(loaded.facts.not_before_s < NOW_S && loaded.facts.not_after_s > NOW_S);
+            assert_eq!(loaded.facts.sha256, sha256(&loaded.key.cert[0]));
+            assert_eq!(loaded.facts.fingerprint().len(), 32 * 3 - 1);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_name_of_the_file() {
+        let (chain, key) = leaf(&["a.test"]);
+        let (_, other_key) = leaf(&["a.test"]);
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n\
+                   -----END RSA PRIVATE KEY-----\n";
+        let junk = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let cut = chain.trim_end().strip_suffix("-----END CERTIFICATE-----").unwrap();
+        let broken = chain.replace('M', "?");
+        for (chain, key, said) in [
+            ("", &*key, "chain.pem: is empty"),
+            (&*chain, " \n", "key.pem: is empty"),
+            ("certificate", &*key, "chain.pem: holds no certificate (BEGIN CERTIFICATE)"),
+            (&*key, &*key, "chain.pem: holds no certificate (BEGIN CERTIFICATE)"),
+            (&*chain, &*chain, "key.pem: holds no private key (BEGIN PRIVATE KEY)"),
+            (cut, &*key, "chain.pem: is not PEM: a section has no END line"),
+            (&*broken, &*key, "chain.pem: is not PEM: what stands in a section is not base64"),
+            (no_certificate, &*key, "chain.pem: holds a certificate that cannot be used: "),
+            (&*chain, encrypted, "key.pem: holds an encrypted key; take its passphrase off"),
+            (&*chain, old, "key.pem: holds an encrypted key; take its passphrase off"),
+            (&*chain, junk, "key.pem: holds a key that cannot be used: "),
+            (
+                &*chain,
+                &*other_key,
+                "key.pem: holds the key of another certificate than the first one in chain.pem",
+            ),
+        ] {
+            let error = load(chain, key).unwrap_err();
+            assert!(error.starts_with(said), "{error}, not {said}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_holds_from_its_first_second_to_its_last() {
+        let (chain, key) = leaf(&["a.test"]);
+        let chain = Pem { name: "chain.pem", bytes: chain.as_bytes() };
+        let pair = PemPair { chain, key: Pem { name: "key.pem", bytes: key.as_bytes() } };
+        let Facts { not_before_s, not_after_s, .. } = facts(&chain).unwrap();
+        assert!(pair.load(not_before_s).is_ok() && pair.load(not_after_s).is_ok());
+        let flaw = |now_s| pair.load(now_s).unwrap_err().flaw;
+        assert_eq!(flaw(not_before_s - 1), Flaw::NotYetValid(date_text(not_before_s)));
+        assert_eq!(flaw(not_after_s + 1), Flaw::Expired(date_text(not_after_s)));
+        assert_eq!(date_text(0), "Jan  1 00:00:00 1970 +00:00");
+    }
+
+    #[test]
+    fn an_error_and_what_is_printed_for_debugging_hold_no_key() {
+        let (_, key) = leaf(&["a.test"]);
+        let pem = Pem { name: "key.pem", bytes: key.as_bytes() };
+        assert_eq!(format!("{pem:?}"), format!("Pem(key.pem, {} bytes)", key.len()));
+    }
+}
