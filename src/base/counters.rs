@@ -191,6 +191,10 @@ counters! {
     tls_resumptions,
     /// Connections closed because TLS failed: a handshake, or a record that was not what it should be.
     tls_faults,
+    /// PROXY headers taken from trusted proxies.
+    proxy_headers,
+    /// Connections of trusted proxies closed because they did not begin with a PROXY header.
+    proxy_headers_refused,
     /// Connections closed, for whatever reason.
     closes,
     /// Events and letters for a connection that no longer exists.

@@ -110,7 +110,9 @@ pub(super) fn arg(name: &'static str, slot: &Slot<'_>, help: String, group: Grou
 
 fn value_name(slot: &Slot<'_>) -> &'static str {
     match slot {
-        Slot::Addresses(_) => "ADDR",
+        Slot::Listens(_) => "ADDR|unix:PATH",
+        Slot::Networks(_) => "NETWORK",
+        Slot::Mode(_) => "MODE",
         Slot::AddressOrOff(_) => "ADDR|off",
         Slot::Files(_) => "FILE",
         Slot::Count(..) | Slot::Rate(_) => "N",
@@ -177,7 +179,21 @@ const fn joined<const COUNT: usize>(lists: &[&[Key]]) -> [Key; COUNT] {
 }
 
 const GENERAL: &[Key] = &[
-    server("listen", "Address of the data plane; may be repeated", |c| Slot::Addresses(&mut c.listen)),
+    server("listen", "Address of the data plane, or unix: and a path; may be repeated", |c| {
+        Slot::Listens(&mut c.listen)
+    }),
+    server("unix_mode", "Permissions of the files of Unix sockets", |c| Slot::Mode(&mut c.unix_mode)),
+    server(
+        "trusted_proxies",
+        "Networks of proxies whose word on whom a connection or a request is for counts; may be repeated. Who comes \
+        by a Unix socket is trusted always",
+        |c| Slot::Networks(&mut c.trusted_proxies),
+    ),
+    server(
+        "proxy_protocol",
+        "Connections of trusted proxies begin with a PROXY header (version 1 or 2); without one they are closed",
+        |c| Slot::Switch(&mut c.proxy_protocol),
+    ),
     server("control", "Address of the control listener: metrics and health", |c| {
         Slot::AddressOrOff(&mut c.control)
     }),

@@ -24,7 +24,9 @@ mod value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::base::networks::Networks;
 use crate::hub::options::Namespaces;
+use crate::net::Listen;
 use crate::outside;
 
 pub use args::Args;
@@ -39,8 +41,15 @@ pub use tls::{PemText, TlsOptions};
 /// Everything a server needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses of the data plane. Default `127.0.0.1:8000`.
-    pub listen: Vec<SocketAddr>,
+    /// Where the data plane listens. Default `127.0.0.1:8000`.
+    pub listen: Vec<Listen>,
+    /// Permissions of the files of Unix sockets. Default `0660`: the server's user and its group.
+    pub unix_mode: u32,
+    /// Whose word counts, on whom a connection (PROXY header) or a request (`X-Forwarded-For`, `Forwarded`) is for. Who
+    /// comes by a Unix socket is trusted always. Default none.
+    pub trusted_proxies: Networks,
+    /// Whether connections of trusted proxies begin with a PROXY header. Default false.
+    pub proxy_protocol: bool,
     /// Address of the control listener (metrics, health). Default `127.0.0.1:9000`; `None` turns it off.
     pub control: Option<SocketAddr>,
     /// What those who ask the control listener must know, as `Authorization: Bearer`. Default none: then only this machine
@@ -207,7 +216,10 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
+            listen: vec![([127, 0, 0, 1], 8000).into()],
+            unix_mode: 0o660,
+            trusted_proxies: Networks::default(),
+            proxy_protocol: false,
             control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
             control_key: ControlKey::default(),
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),

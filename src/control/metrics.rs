@@ -351,6 +351,12 @@ pub static FAMILIES: &[Family] = &[
     total("throng_tls_handshakes_total", "tls_handshakes", "TLS handshakes completed."),
     total("throng_tls_resumptions_total", "tls_resumptions", "Of those, gone on from a session of before."),
     total("throng_tls_faults_total", "tls_faults", "Connections closed because TLS failed."),
+    total("throng_proxy_headers_total", "proxy_headers", "PROXY headers taken from trusted proxies."),
+    total(
+        "throng_proxy_headers_refused_total",
+        "proxy_headers_refused",
+        "Connections of trusted proxies closed because they did not begin with a PROXY header.",
+    ),
     total("throng_closes_total", "closes", "Connections closed, for whatever reason."),
     total_per_shard("throng_turns_total", "turns", "Turns of the shard's loop."),
     merged("throng_turn_seconds", "Duration of a turn, from the return of the poll to the next.", |c| {

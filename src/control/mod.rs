@@ -29,6 +29,7 @@ mod http;
 pub mod logs;
 mod memory;
 pub mod metrics;
+pub mod notify;
 mod process;
 mod readiness;
 
@@ -168,6 +169,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
             name = next_signal(&mut signals) => match drain.take() {
                 Some(drain) => {
                     tracing::info!("{name}: draining; a second signal ends at once");
+                    notify::stopping();
                     readiness.drain_begins();
                     drain();
                 }

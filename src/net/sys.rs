@@ -6,7 +6,8 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -85,6 +86,23 @@ pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     // SAFETY: the pointer is to a live rlimit.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Descriptors that whoever started this process left open for it, with their names (`sd_listen_fds(3)`). Each is given
+/// out once: a second call finds none. Children of this process do not inherit them.
+///
+/// # Errors
+/// When the variables make no sense, or tell of descriptors that are not open.
+pub fn inherited_descriptors() -> io::Result<Vec<(OwnedFd, String)>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Ok(Vec::new());
+    }
+    // Looks that each is open, too, and sets close-on-exec.
+    let told = sd_notify::listen_fds_with_names()?;
+    // SAFETY: each is open, and by the protocol meant for this process and for nobody in it but who asks here; that is
+    // once, by the flag above.
+    Ok(told.map(|(descriptor, name)| (unsafe { OwnedFd::from_raw_fd(descriptor) }, name)).collect())
 }
 
 /// Raises the soft descriptor limit to the hard one and returns it.

@@ -20,6 +20,7 @@ use rustls::server::ProducesTickets;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, PemText, TlsOptions};
+use crate::net::Listen;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::tls::certificates::{Flaw, date_text};
 use crate::tls::{CertificateError, Facts, Pem, PemPair, Serving, Terms, ticketer};
@@ -102,7 +103,7 @@ impl Certificates {
             return Ok(None);
         }
         if options.self_signed {
-            options.pem.push(self_signed(&config.listen)?);
+            options.pem.push(self_signed(config.listen.iter().filter_map(Listen::address))?);
         }
         let ticketer = new_ticketer(&options)?;
         let mut state =
@@ -282,10 +283,10 @@ fn new_ticketer(options: &TlsOptions) -> Result<Arc<dyn ProducesTickets>, Certif
 }
 
 /// A certificate for this machine, for as long as the process lives.
-fn self_signed(listen: &[SocketAddr]) -> Result<PemText, CertificateError> {
+fn self_signed(listen: impl Iterator<Item = SocketAddr>) -> Result<PemText, CertificateError> {
     let refused = |error: rcgen::Error| Flaw::Refused(error.to_string()).of(SELF_SIGNED);
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-    for address in listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()) {
+    for address in listen.map(|address| address.ip()).filter(|address| !address.is_unspecified()) {
         let name = address.to_string();
         if !names.contains(&name) {
             names.push(name);

@@ -467,6 +467,7 @@ mod tests {
                 in_place,
                 actions,
                 press,
+                forwarded: crate::session::Forwarded::default(),
                 counts,
             };
             call(session, &mut cx)

@@ -14,8 +14,10 @@ mod secret;
 pub mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::ops::Range;
 
+use crate::base::networks::Networks;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
@@ -37,6 +39,10 @@ pub enum CloseReason {
     Transport,
     /// The handshake of TLS failed, or a record was not what it should be.
     Tls,
+    /// A trusted proxy did not begin with a PROXY header.
+    NoProxyHeader,
+    /// Too many connections come from the address that a proxy names.
+    Crowded,
     /// The client broke a rule of the WebSocket protocol.
     Violation(Violation),
     /// The request was refused before it became a session.
@@ -102,6 +108,8 @@ impl CloseReason {
             Self::Hangup
             | Self::Transport
             | Self::Tls
+            | Self::NoProxyHeader
+            | Self::Crowded
             | Self::Refused(_)
             | Self::HandshakeTimeout
             | Self::Answered => None,
@@ -135,6 +143,8 @@ pub struct Context<'a> {
     pub in_place: Option<InPlace>,
     /// What the session asks for.
     pub actions: &'a mut Vec<Action>,
+    /// Whether it counts what a request says of whom it was forwarded for, and what the last one said.
+    pub forwarded: Forwarded,
     /// Compresses and inflates.
     pub press: &'a mut Press,
     /// Data messages received and sent, for the counters.
@@ -168,6 +178,18 @@ pub struct InPlace {
     pub payload: Range<usize>,
 }
 
+/// What requests say of whom they were forwarded for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It does not count: who sends them may be anybody.
+    #[default]
+    Ignored,
+    /// A trusted proxy sends them; none has come yet.
+    Trusted,
+    /// A request of a trusted proxy came, for the client at this address, or without a word on that.
+    For(Option<IpAddr>),
+}
+
 /// What a session counts while it works.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
@@ -196,6 +218,8 @@ pub struct Settings {
     pub limits_calls: bool,
     /// Signs the ids by which posted commands find their connection.
     pub secret: Secret,
+    /// Proxies that may stand between the client and the one that connected here.
+    pub trusted_proxies: Networks,
 }
 
 /// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
@@ -539,6 +563,7 @@ pub(crate) mod tests {
             channel_name_bytes_max: 20,
             limits_calls: false,
             secret: Secret::default(),
+            trusted_proxies: Networks::default(),
         }
     }
 }

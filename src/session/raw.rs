@@ -522,6 +522,7 @@ mod tests {
                 client: client(1),
                 out: &mut out,
                 actions: &mut actions,
+                forwarded: crate::session::Forwarded::default(),
                 press: &mut Press::new(None),
                 in_place: None,
                 counts: Counts::default(),

@@ -112,6 +112,8 @@ pub struct Shard<N: Net, H: Handler> {
     net: N,
     handler: H,
     tls: Option<Acceptor>,
+    /// Connections of trusted proxies begin with a PROXY header.
+    takes_proxy_headers: bool,
     conns: Slots<Conn<N::Socket, H::State>>,
     wheel: Wheel,
     home: Home,
@@ -196,6 +198,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let now_us = net.now_us();
         Self {
             tls: tls.as_deref().map(Acceptor::new),
+            takes_proxy_headers: config.proxy_protocol,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             home: Home::new(home_limits(config, mailboxes.len()), seed ^ u64::from(shard).rotate_left(48)),
@@ -372,6 +375,7 @@ fn settings(config: &Config, endpoints: Endpoints, secret: Secret) -> Settings {
         channel_name_bytes_max: limits.channel_name_bytes_max,
         limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
         secret,
+        trusted_proxies: config.trusted_proxies.clone(),
     }
 }
 

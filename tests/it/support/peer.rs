@@ -94,8 +94,21 @@ impl Peer {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// Over a connection that is there already, of TCP or not: a stream is a stream.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream, arrived: Vec::new() }
+    }
+
+    /// Becomes a WebSocket at `path`, with further header lines (each ended by CRLF); panics when the server refuses.
+    pub(crate) fn upgraded(mut self, path: &str, more: &str) -> Self {
+        self.send_bytes(upgrade(path, more).as_bytes());
+        let response = self.response_head();
+        assert_eq!(response.status, 101, "{}", response.head);
+        self
     }
 
     /// The same, from one of this host's addresses.

@@ -63,8 +63,14 @@ impl Server {
     }
 
     fn spawn_with_control(command: &mut Command, control: &str) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--control", control]);
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn_inheriting(
+            command.args(["--listen", "127.0.0.1:0", "--control", control]).stdin(Stdio::null()),
+        )
+    }
+
+    /// Any command that becomes a server and finds its sockets in what it inherits.
+    pub(crate) fn spawn_inheriting(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
