@@ -86,6 +86,7 @@ fn lets_anyone_in(config: &Config) -> bool {
     keys.iter().any(|key| !key.is_empty())
         || config.outside.connect.is_some()
         || config.client.allow_anonymous_connect_without_token
+        || config.client.allow_certificate_connect_without_token
 }
 
 /// What the control listener lets others do, when they reach it.
@@ -178,6 +179,9 @@ mod tests {
         config.client.allow_anonymous_connect_without_token = true;
         assert_eq!(warnings(&config), [""; 0]);
         config.client.allow_anonymous_connect_without_token = false;
+        config.client.allow_certificate_connect_without_token = true;
+        assert_eq!(warnings(&config), [""; 0]);
+        config.client.allow_certificate_connect_without_token = false;
         Arc::make_mut(&mut config.outside).token.hmac_secret_key = "secret".to_owned();
         assert_eq!(warnings(&config), [""; 0]);
     }

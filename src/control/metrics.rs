@@ -76,8 +76,8 @@ impl View {
             api: &self.api,
             control_refused: self.gate.as_ref().map_or(0, |gate| gate.refused_count()),
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
-            renewals: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             memory: self.memory.as_ref(),
+            reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
             cpu_seconds: process::cpu_seconds(),
@@ -96,8 +96,8 @@ pub(super) struct Snapshot<'a> {
     control_refused: u64,
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
-    renewals: (u64, u64),
     memory: Option<&'a Memory>,
+    reloads: (u64, u64),
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
@@ -163,8 +163,8 @@ enum Source {
     PerShard(&'static str),
     /// Counters summed over shards, told apart by the label `reason`: (its value, the counter).
     ByReason(&'static [(&'static str, &'static str)]),
-    /// Bytes, told apart by the label `kind`; the counters that are told in them only.
-    Memory(&'static [&'static str]),
+    /// Bytes, told apart by the label `kind`.
+    Memory,
     /// A histogram, merged over shards.
     Merged(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
@@ -181,7 +181,7 @@ impl Family {
         match self.source {
             Source::PerShard(_) => "shard",
             Source::ByReason(_) => "reason",
-            Source::Memory(_) => "kind",
+            Source::Memory => "kind",
             Source::Merged(_) => "le",
             Source::Certificates => "name",
             Source::Build => "version",
@@ -404,13 +404,13 @@ pub static FAMILIES: &[Family] = &[
         |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
     one("throng_tls_reloads_total", Kind::Counter, "Times that certificates were loaded anew.", |s| {
-        Some(s.renewals.0 as f64)
+        Some(s.reloads.0 as f64)
     }),
     one(
         "throng_tls_reload_errors_total",
         Kind::Counter,
         "Times that certificates could not be loaded anew, so that the old ones stayed.",
-        |s| Some(s.renewals.1 as f64),
+        |s| Some(s.reloads.1 as f64),
     ),
     Family {
         name: "throng_tls_certificate_not_after_seconds",
@@ -423,14 +423,7 @@ pub static FAMILIES: &[Family] = &[
         name: "throng_memory_bytes",
         kind: Kind::Gauge,
         help: "Memory by what it is used for; those of the kernel are the machine's or the network namespace's.",
-        source: Source::Memory(&[
-            "connection_bytes",
-            "vacant_bytes",
-            "tls_links",
-            "clients",
-            "partial_bytes",
-            "buffer_bytes",
-        ]),
+        source: Source::Memory,
     },
     one("throng_memory_max_bytes", Kind::Gauge, "The bound on user memory; 0: there is none.", |s| {
         s.memory.map(|memory| memory.memory_max as f64)
@@ -480,7 +473,7 @@ impl Family {
             Source::ByReason(reasons) => reasons.iter().try_for_each(|(reason, counter)| {
                 writeln!(out, "{name}{{reason=\"{reason}\"}} {}", snapshot.sum(counter))
             }),
-            Source::Memory(_) => {
+            Source::Memory => {
                 let kinds =
                     snapshot.memory.map(|memory| [memory.resident_kinds(), Memory::kernel_kinds()].concat());
                 kinds

@@ -75,7 +75,7 @@ pub struct ControlInputs {
     /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are heeded. `None` for a server inside another program, which has its
     /// own way to drain.
     pub signals: Option<Signals>,
-    /// The certificates, if connections are encrypted: renewed when their files change, and on SIGHUP.
+    /// The certificates, if connections are encrypted: reloaded when their files change, and on SIGHUP.
     pub certificates: Option<Certificates>,
 }
 
@@ -157,7 +157,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
             .with_gate(Arc::clone(&gate));
         tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api, gate));
     }
-    tokio::spawn(certificates::renew(certificates, hangup));
+    tokio::spawn(certificates::reload(certificates, hangup));
     let mut drain = Some(drain);
     while left > 0 {
         tokio::select! {

@@ -293,7 +293,7 @@ impl Server {
         self.methods.insert(method, call);
     }
 
-    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] renews those of files when they
+    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] reloads those of files when they
     /// change; with the handle, any thread can do so at once, or put others in place of those in memory.
     pub fn certificates(&self) -> Option<Certificates> {
         self.certificates.clone()
