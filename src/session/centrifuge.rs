@@ -43,7 +43,7 @@ pub struct Opening {
 /// See the module documentation.
 #[derive(Debug)]
 pub struct Centrifuge {
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     opening: Option<Box<Opening>>,
     wire: Wire,
     phase: Phase,
@@ -78,28 +78,15 @@ impl Centrifuge {
     /// Takes bytes of a WebSocket.
     pub(super) fn receive<H: Handler>(
         &mut self,
-        input: &mut [u8],
+        mut input: &mut [u8],
         handler: &mut H,
+        pongs: &mut Pongs,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         if self.wire.transport.framing() != super::wire::Framing::WebSocket {
             // Behind the request of a response without an end there is nothing to be said.
             return Ok(());
         }
-        let mut pongs = Pongs::default();
-        let outcome = self.receive_all(input, handler, &mut pongs, cx);
-        pongs.finish(cx);
-        self.decoder.note_time(cx.now_ms);
-        outcome
-    }
-
-    fn receive_all<H: Handler>(
-        &mut self,
-        mut input: &mut [u8],
-        handler: &mut H,
-        pongs: &mut Pongs,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
         let is_packed = self.wire.deflate.is_on();
         while let Some(event) = self
             .decoder
@@ -360,10 +347,6 @@ impl Centrifuge {
 
     pub(super) fn held_bytes(&self) -> usize {
         self.decoder.held_bytes()
-    }
-
-    pub(super) fn partial_since_ms(&self) -> Option<u64> {
-        self.decoder.partial_since_ms()
     }
 }
 

@@ -24,6 +24,7 @@ use crate::proto::http::Refusal;
 use crate::proto::ws::{self, Deflate, Kind, Press, Violation};
 pub use action::Action;
 pub use endpoint::Endpoints;
+use pongs::Pongs;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
 pub use secret::Secret;
 pub use wire::{Format, Transport};
@@ -313,10 +314,24 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        match self {
-            Self::Raw(raw) => raw.receive(input, input_at, handler, cx),
-            Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, cx),
+        let mut pongs = Pongs::default();
+        let outcome = match self {
+            Self::Raw(raw) => raw.receive(input, input_at, handler, &mut pongs, cx),
+            Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, &mut pongs, cx),
             Self::Head(_) | Self::Ended => Ok(()),
+        };
+        pongs.finish(cx);
+        if let Some(decoder) = self.decoder_mut() {
+            decoder.note_time(cx.now_ms);
+        }
+        outcome
+    }
+
+    fn decoder_mut(&mut self) -> Option<&mut ws::Decoder> {
+        match self {
+            Self::Raw(raw) => Some(&mut raw.decoder),
+            Self::Centrifuge(centrifuge) => Some(&mut centrifuge.decoder),
+            Self::Head(_) | Self::Ended => None,
         }
     }
 
@@ -485,8 +500,8 @@ impl<S> Session<S> {
     /// Since when a message is arriving, in milliseconds of the shard's clock. (A head has a deadline of its own.)
     pub fn partial_since_ms(&self) -> Option<u64> {
         match self {
-            Self::Raw(raw) => raw.partial_since_ms(),
-            Self::Centrifuge(centrifuge) => centrifuge.partial_since_ms(),
+            Self::Raw(raw) => raw.decoder.partial_since_ms(),
+            Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
             Self::Head(_) | Self::Ended => None,
         }
     }

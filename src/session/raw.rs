@@ -227,7 +227,7 @@ impl<'a, 'b> Peer<'a, 'b> {
 /// A raw connection: its decoder, the handler's state, and the handler's timer.
 #[derive(Debug)]
 pub struct Raw<S> {
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     word: Word,
     state: S,
 }
@@ -276,20 +276,6 @@ impl<S> Raw<S> {
 
     /// `input_at`: where the input begins in the shard's buffer, if it is a part of that.
     pub(super) fn receive<H: Handler<State = S>>(
-        &mut self,
-        input: &mut [u8],
-        input_at: Option<usize>,
-        handler: &mut H,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        let mut pongs = Pongs::default();
-        let outcome = self.receive_all(input, input_at, handler, &mut pongs, cx);
-        pongs.finish(cx);
-        self.decoder.note_time(cx.now_ms);
-        outcome
-    }
-
-    fn receive_all<H: Handler<State = S>>(
         &mut self,
         mut input: &mut [u8],
         input_at: Option<usize>,
@@ -351,10 +337,6 @@ impl<S> Raw<S> {
 
     pub(super) fn held_bytes(&self) -> usize {
         self.decoder.held_bytes()
-    }
-
-    pub(super) fn partial_since_ms(&self) -> Option<u64> {
-        self.decoder.partial_since_ms()
     }
 }
 
