@@ -7,15 +7,23 @@
 //! * `fanout`: whoever sends something is the publisher; what one `recv` returned (one publication or several)
 //!   goes to every other connection with one `send` each.
 //! * `accept`: accepts, reads once, sends one short reply, and closes when the peer closes.
+//! * `tls-echo`: as `echo`, over rustls' ordinary connections; needs the files of a certificate and its key.
+//!
+//! Two need no load, and print one JSON object: `handshakes SECONDS`, rustls' TLS 1.3 handshakes in memory, and
+//! `aead BYTES SECONDS`, AES-GCM alone.
 //!
 //! The invariant that keeps them honest: one system call per read and per write, no copy, no allocation after
 //! accept. Left out on purpose: outboxes. A peer that takes less than was sent is disconnected, which the load
 //! generator reports as a lost connection, so a figure can never come from bytes that went missing.
 
+#[path = "bare/tls.rs"]
+mod tls;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rustix::event::epoll;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -132,21 +140,51 @@ fn send(peer: &mut Peer, bytes: &[u8]) -> bool {
     peer.socket.write(bytes).is_ok_and(|n| n == bytes.len())
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Option<(Program, SocketAddr)> {
-    let program = match words.next()?.as_str() {
+/// What is printed by the programs that need no load; `None` where the words name none of them.
+fn alone(words: &[&str]) -> Option<Result<String, String>> {
+    let time = |text: &str| text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let outcome = match *words {
+        ["handshakes", seconds] => tls::handshakes(time(seconds)?),
+        ["aead", bytes, seconds] => tls::aead(bytes.parse().ok()?, time(seconds)?),
+        ["tls-echo", address, chain, key] => {
+            let served = tls::echo(address.parse().ok()?, chain.as_ref(), key.as_ref());
+            served.map(|()| serde_json::Value::Null)
+        }
+        _ => return None,
+    };
+    Some(outcome.map(|figures| figures.to_string()).map_err(|e| e.to_string()))
+}
+
+fn parse(words: &[&str]) -> Option<(Program, SocketAddr)> {
+    let [program, address] = *words else { return None };
+    let program = match program {
         "echo" => Program::Echo,
         "fanout" => Program::Fanout,
         "accept" => Program::Accept,
         _ => return None,
     };
-    Some((program, words.next()?.parse().ok()?))
+    Some((program, address.parse().ok()?))
 }
 
 fn main() -> ExitCode {
     // `cargo bench` runs every bench with `--bench`: there is nothing to measure without a load.
-    let Some((program, address)) = parse(std::env::args().skip(1).filter(|word| word != "--bench")) else {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match alone(&words) {
+        None => {}
+        Some(Ok(figures)) => {
+            println!("{figures}");
+            return ExitCode::SUCCESS;
+        }
+        Some(Err(error)) => {
+            eprintln!("bare: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let Some((program, address)) = parse(&words) else {
         eprintln!(
-            "usage: bare echo|fanout|accept ADDRESS (driven by `throng bench --tcp`, see scripts/bench-pairs)"
+            "usage: bare echo|fanout|accept ADDRESS, tls-echo ADDRESS CERT KEY (driven by `throng bench --tcp`, see \
+             scripts/bench-pairs), handshakes SECONDS, aead BYTES SECONDS (see scripts/bench-tls)"
         );
         return ExitCode::SUCCESS;
     };

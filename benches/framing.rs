@@ -40,7 +40,7 @@ fn benches(c: &mut Criterion) {
             b.iter(|| {
                 let (mut decoder, mut input) = (Decoder::default(), &mut bytes[..]);
                 let mut seen = 0;
-                while let Ok(Some(Event::Message(_, payload))) = decoder.next(&mut input, &LIMITS) {
+                while let Ok(Some(Event::Message(_, payload))) = decoder.next(&mut input, &LIMITS, None) {
                     black_box(&*payload);
                     seen += 1;
                 }

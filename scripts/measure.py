@@ -93,10 +93,11 @@ def start(command, **options):
 class Server:
     """A running server; use as a context manager. `cores` pins it with taskset."""
 
-    def __init__(self, command, port, cores=None, graceful=False):
+    def __init__(self, command, port, cores=None, graceful=False, tls=False):
         self.name = Path(command[0]).name.split("-")[0]
         self.port = port
         self.graceful = graceful
+        self.scheme = "wss" if tls else "ws"
         self.log = tempfile.TemporaryFile("w+")
         pinned = ["taskset", "-c", str(cores)] if cores is not None else []
         # nice and taskset become the program, so this is its process id.
@@ -121,9 +122,10 @@ class Server:
         return self.log.read()
 
     def url(self, path=CENTRIFUGE):
-        # The control listener has the next port.
-        port = self.port + 1 if path.startswith(API) else self.port
-        return f"ws://{HOST}:{port}{path}"
+        # The control listener has the next port, and is plain.
+        if path.startswith(API):
+            return f"ws://{HOST}:{self.port + 1}{path}"
+        return f"{self.scheme}://{HOST}:{self.port}{path}"
 
     def __enter__(self):
         return self
@@ -153,17 +155,37 @@ def free_port(first=18000):
     raise SystemExit(f"no free port from {first} on")
 
 
-def throng(binary, shards, port, cores=None, *more):
-    """`throng serve` with an echo endpoint; the control listener has the next port."""
+class Certificate:
+    """Files of a self-signed certificate of this host, P-256, and of its key."""
+
+    def __init__(self, directory, name="server"):
+        self.chain, self.key = directory / f"{name}.pem", directory / f"{name}-key.pem"
+        self.renew()
+
+    def renew(self):
+        """Makes another, with another key, in the same files."""
+        made = [file.with_suffix(".new") for file in (self.chain, self.key)]
+        # No authority: it vouches for itself alone, and clients that are given it as one they trust accept it.
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "30", "-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST},DNS:localhost",
+                        "-addext", "basicConstraints=critical,CA:FALSE", "-out", made[0], "-keyout", made[1]],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for new, file in zip(made, (self.chain, self.key)):
+            new.replace(file)
+
+
+def throng(binary, shards, port, cores=None, *more, tls=None):
+    """`throng serve` with an echo endpoint, over TLS where there is a certificate; the control listener has the next port."""
     control = f"{HOST}:{port + 1}"
     command = [binary, "serve", "--listen", f"{HOST}:{port}", "--control", control]
     command += ["--shards", shards, "--echo", ECHO, *more]
-    return Server(command, port, cores, graceful=True)
+    command += ["--tls-cert", tls.chain, "--tls-key", tls.key] if tls else []
+    return Server(command, port, cores, graceful=True, tls=tls is not None)
 
 
-def bare(binary, program, port, cores=None):
+def bare(binary, program, port, cores=None, *more):
     """One of the bare programs."""
-    return Server([binary, program, f"{HOST}:{port}"], port, cores)
+    return Server([binary, program, f"{HOST}:{port}", *more], port, cores, tls=program.startswith("tls"))
 
 
 def bench(binary, scenario, server, path=CENTRIFUGE, **flags):
@@ -192,6 +214,19 @@ def keeps_up(result):
     """Whether a publication is nearly everywhere before the next is due, from first to last. Beyond that rate a server
     that joins publications still delivers all of them, but each later than it need be."""
     return result["held"] and result["latency"]["p99_us"] < 1e6 / result["rate"]
+
+
+class Row:
+    """One line of a table: said when it is known, and kept for the end."""
+
+    HEAD = "| what | throng | beside | goal | met |\n|---|---|---|---|---|"
+
+    def __init__(self, what, figure, beside="–", goal="–", met=None):
+        self.cells = [what, figure, beside, goal, "–" if met is None else "yes" if met else "**no**"]
+        print(" | ".join(self.cells), file=sys.stderr, flush=True)
+
+    def __str__(self):
+        return "| " + " | ".join(self.cells) + " |"
 
 
 def spread(values, digits=2):

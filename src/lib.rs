@@ -167,16 +167,16 @@
 //! // A masked text frame, "hi", in two reads.
 //! let mut input = *b"\x81\x82\x01\x02\x03\x04\x69\x6b";
 //! let (mut first, mut rest) = input.split_at_mut(5);
-//! assert!(decoder.next(&mut first, &limits)?.is_none());
+//! assert!(decoder.next(&mut first, &limits, None)?.is_none());
 //! assert!(decoder.held_bytes() > 0);
-//! let Some(Event::Message(Kind::Text, payload)) = decoder.next(&mut rest, &limits)? else { panic!("no message") };
+//! let Some(Event::Message(Kind::Text, payload)) = decoder.next(&mut rest, &limits, None)? else { panic!("no message") };
 //! assert_eq!(&*payload, b"hi");
 //! # drop(payload);
 //! assert_eq!(decoder.held_bytes(), 0);
 //!
 //! // One variant per rule of the RFC: a client's frames are masked.
 //! let mut input = *b"\x81\x02hi";
-//! let broken = decoder.next(&mut input.as_mut_slice(), &limits);
+//! let broken = decoder.next(&mut input.as_mut_slice(), &limits, None);
 //! assert_eq!(broken.unwrap_err(), Violation::Unmasked);
 //! # Ok::<(), Violation>(())
 //! ```

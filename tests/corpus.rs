@@ -143,6 +143,11 @@ fn fossil_delta() {
 }
 
 #[test]
+fn deflate() {
+    run("deflate", targets::deflate);
+}
+
+#[test]
 fn token() {
     run("token", targets::token);
 }

@@ -3,7 +3,9 @@
 use serde_json::Value;
 use throng::proto::centrifuge::commands;
 use throng::proto::centrifuge::message::{Answer, ConnectResult, Encoding, Request, SubscribeResult};
+use throng::proto::ws::Deflate;
 use throng::session::centrifuge::{Centrifuge, Opening};
+use throng::session::wire::Wire;
 use throng::session::{Action, CloseReason, Session, Transport};
 
 use super::{Driver, server_frames};
@@ -13,7 +15,8 @@ use super::{Driver, server_frames};
 /// # Panics
 /// When something does not hold that must.
 pub fn centrifuge_commands(data: &[u8]) {
-    let session = Centrifuge::new(Transport::WebSocket, Encoding::Json, Opening::default());
+    let (transport, encoding, deflate) = (Transport::WebSocket, Encoding::Json, Deflate::Off);
+    let session = Centrifuge::new(Wire { transport, encoding, deflate }, Opening::default());
     let mut driver = Driver::new(Session::Centrifuge(session));
     let connected = driver.receive([client_frame(br#"{"id":1,"connect":{}}"#).as_slice()]);
     assert_eq!((connected, answer_all(&mut driver)), (Ok(()), vec![1]));

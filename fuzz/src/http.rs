@@ -39,7 +39,7 @@ fn a_head_says_the_same_alone(bytes: &[u8]) {
         for end in [0, length / 2, length - 1] {
             assert!(matches!(Request::parse(&bytes[..end], bytes_max), Ok(None)), "half a head waits");
         }
-        if let Ok(upgrade) = Upgrade::parse(&request, &["one", "two"]) {
+        if let Ok(upgrade) = Upgrade::parse(&request, &["one", "two"], true) {
             let mut answer = Vec::new();
             upgrade.write(&mut answer);
             let text = String::from_utf8(answer).expect("a head is text");

@@ -7,6 +7,7 @@
 mod api;
 mod centrifuge;
 mod codec;
+mod deflate;
 mod http;
 mod tls;
 mod token;
@@ -16,13 +17,14 @@ mod ws;
 pub use api::api_bodies;
 pub use centrifuge::centrifuge_commands;
 pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
+pub use deflate::deflate;
 pub use http::http_head;
 pub use tls::tls_records;
 pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
-use throng::proto::ws::{Limits, put_frame};
+use throng::proto::ws::{Limits, Press, put_frame};
 use throng::session::raw::Echo;
 use throng::session::{
     Action, ClientId, CloseReason, Context, Counts, Endpoints, InPlace, Session, Settings,
@@ -52,6 +54,7 @@ struct Driver {
     settings: Settings,
     out: Vec<u8>,
     actions: Vec<Action>,
+    press: Press,
     counts: Counts,
 }
 
@@ -65,7 +68,8 @@ impl Driver {
             limits_calls: false,
         };
         let handler = Echo::new("/echo");
-        Self { session, handler, settings, out: Vec::new(), actions: Vec::new(), counts: Counts::default() }
+        let (out, actions, press, counts) = (Vec::new(), Vec::new(), Press::new(None), Counts::default());
+        Self { session, handler, settings, out, actions, press, counts }
     }
 
     /// Calls the session with a context, and keeps what it counted.
@@ -79,6 +83,7 @@ impl Driver {
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            press: &mut self.press,
             counts: self.counts,
         };
         let result = call(&mut self.session, &mut self.handler, &mut cx);

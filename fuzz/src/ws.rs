@@ -2,7 +2,7 @@
 
 use throng::proto::ws::{Decoder, Event, Kind, Limits, Violation};
 
-use super::cut;
+use super::{cut, deflate};
 
 const LIMITS: Limits = Limits { frame_bytes_max: 1000, message_bytes_max: 2000 };
 /// What a decoder may hold at most: a message, twice for the way a vector grows, and its own few fields.
@@ -14,24 +14,25 @@ const HELD_BYTES_MAX: usize = 2 * 2000 + 1000 + 512;
 /// When something does not hold that must.
 pub fn ws_stream(data: &[u8]) {
     let (plan, bytes) = data.split_at(data.len().min(4));
-    let whole = decode(&[bytes]);
-    assert_eq!(decode(&cut(bytes, plan)), whole);
-    assert_eq!(decode(&cut(bytes, &[1])), whole);
+    let whole = decode(&[bytes], false);
+    assert_eq!(decode(&cut(bytes, plan), false), whole);
+    assert_eq!(decode(&cut(bytes, &[1]), false), whole);
 }
 
-/// What was said, as values of our own, and the rule that was broken.
-fn decode(pieces: &[&[u8]]) -> (Vec<(u8, Vec<u8>)>, Option<Violation>) {
-    let (mut decoder, mut events) = (Decoder::default(), Vec::new());
+/// What was said, as values of our own, and the rule that was broken. `may_deflate`: compressed messages were negotiated.
+pub(super) fn decode(pieces: &[&[u8]], may_deflate: bool) -> (Vec<(u8, Vec<u8>)>, Option<Violation>) {
+    let (mut decoder, mut events, mut press) = (Decoder::default(), Vec::new(), deflate::press());
     for piece in pieces {
         let mut bytes = piece.to_vec();
         let mut input = &mut bytes[..];
         loop {
-            match decoder.next(&mut input, &LIMITS) {
+            match decoder.next(&mut input, &LIMITS, may_deflate.then_some(&mut press)) {
                 Ok(None) => break,
                 Ok(Some(Event::Message(kind, payload))) => {
                     assert!(payload.len() <= LIMITS.message_bytes_max);
                     assert!(kind == Kind::Binary || std::str::from_utf8(&payload).is_ok(), "text is text");
                     events.push((u8::from(kind == Kind::Binary) + 1, payload.to_vec()));
+                    press.reclaim(payload);
                 }
                 Ok(Some(Event::Ping(payload))) => {
                     assert!(payload.len() <= 125);

@@ -111,6 +111,44 @@ counters! {
     refused_unavailable,
     /// Handshakes refused by the endpoint's own handler (403).
     refused_forbidden,
+    /// Connections refused unheard: too many per second in the process.
+    refused_node_rate,
+    /// Connections refused unheard: too many per second from one address.
+    refused_ip_rate,
+    /// Connections refused unheard: too many per second from one network.
+    refused_network_rate,
+    /// Connections refused unheard: too many requests are not complete.
+    refused_half_open,
+    /// Connections refused unheard: memory is short.
+    refused_memory,
+    /// Gauge: of the connections, those that were refused unheard and may still read the answer.
+    refused_lingering,
+    /// Gauge: connections whose request is not complete.
+    half_open,
+    /// Turns that left newcomers to the next, because the budget for them was used up.
+    newcomer_waits,
+    /// Gauge: connections that a drain has still to close.
+    drain_left,
+    /// Connections closed by a drain.
+    drain_closes,
+    /// Connections that held queued bytes, closed because memory was short.
+    memory_shed_slow,
+    /// The newest connections, closed because memory was short.
+    memory_shed_newest,
+    /// Gauge: how far the memory's ladder has been climbed, 0 to 3.
+    memory_step,
+    /// Gauge: bytes of connections themselves.
+    connection_bytes,
+    /// Gauge: bytes of places of connections that are gone, kept for the next ones.
+    vacant_bytes,
+    /// Gauge: connections of which more is known than their socket and session.
+    clients,
+    /// Gauge: connections over TLS.
+    tls_links,
+    /// Gauge: bytes of the shard's own buffers.
+    buffer_bytes,
+    /// Gauge: bytes of requests and messages that are still arriving.
+    partial_bytes,
     /// Complete data messages received.
     messages_in,
     /// Data messages written or queued, one per receiver.
@@ -175,6 +213,14 @@ counters! {
     joins_suppressed,
     /// Requests answered that opened no session: posted commands, preflights, the first page.
     requests,
+    /// Handshakes that negotiated permessage-deflate.
+    deflate_handshakes,
+    /// Bytes of messages that were compressed, before; each once, however many got it.
+    deflate_plain_bytes,
+    /// The same messages' bytes, after.
+    deflate_packed_bytes,
+    /// Bytes of clients' compressed messages, inflated.
+    inflated_bytes,
     /// Turns run.
     turns,
 }

@@ -3,6 +3,8 @@
 //! Invariant: a key taken from a removed entry never finds the entry that took its place, because each
 //! insertion draws a new generation. Events and letters may therefore arrive late without harm.
 
+use std::collections::BinaryHeap;
+
 use slab::Slab;
 
 /// Index of an entry and the generation that it was inserted with.
@@ -45,6 +47,7 @@ pub struct Slots<T> {
     entries: Slab<Entry<T>>,
     next_generation: u32,
     capacity_max: usize,
+    count_ever: usize,
 }
 
 impl<T> Slots<T> {
@@ -54,7 +57,7 @@ impl<T> Slots<T> {
     /// When `capacity_max` does not fit 32 bits.
     pub fn with_capacity(capacity_max: usize) -> Self {
         assert!(u32::try_from(capacity_max).is_ok(), "a key's index has 32 bits");
-        Self { entries: Slab::with_capacity(capacity_max), next_generation: 0, capacity_max }
+        Self { entries: Slab::with_capacity(capacity_max), next_generation: 0, capacity_max, count_ever: 0 }
     }
 
     /// Inserts the value that `make` builds for its key, or returns `None` when full.
@@ -67,6 +70,7 @@ impl<T> Slots<T> {
         let key = Key { index, generation: self.next_generation };
         self.next_generation = self.next_generation.wrapping_add(1);
         vacant.insert(Entry { generation: key.generation, value: make(key) });
+        self.count_ever = self.count_ever.max(self.entries.len());
         Some(key)
     }
 
@@ -112,6 +116,30 @@ impl<T> Slots<T> {
         self.capacity_max
     }
 
+    /// The keys of the entries that were inserted last among those that `is_meant`, the newest first; at most `count_max`.
+    /// Looks at every entry, and needs memory for the result only.
+    pub fn newest(&self, count_max: usize, is_meant: impl Fn(&T) -> bool) -> Vec<Key> {
+        let mut newest = BinaryHeap::new();
+        for (key, _) in self.iter().filter(|(_, value)| is_meant(value)) {
+            newest.push((self.next_generation.wrapping_sub(key.generation), key));
+            if newest.len() > count_max {
+                newest.pop();
+            }
+        }
+        newest.into_sorted_vec().into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// The largest number of entries that ever lived at once: memory for as many is resident.
+    pub fn count_ever(&self) -> usize {
+        self.count_ever
+    }
+
+    /// Bytes of one entry.
+    pub fn entry_bytes() -> usize {
+        // The slab's own word tells live entries from vacant ones.
+        size_of::<Entry<T>>() + size_of::<usize>()
+    }
+
     /// All live entries in the order of their index.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.entries.iter().filter_map(|(index, entry)| {
@@ -146,6 +174,20 @@ mod tests {
         assert_eq!(slots.iter().map(|(k, v)| (k, *v)).collect::<Vec<_>>(), [(key, key)]);
         slots.remove(key);
         assert!(slots.insert_with(|key| key).is_some());
+    }
+
+    #[test]
+    fn the_newest_are_those_inserted_last() {
+        let mut slots = Slots::with_capacity(10);
+        slots.next_generation = u32::MAX - 2;
+        let mut keys: Vec<_> = (0..6).map(|n| slots.insert_with(|_| n).unwrap()).collect();
+        slots.remove(keys[1]);
+        keys[1] = slots.insert_with(|_| 6).unwrap();
+        assert_eq!(keys[1].index(), 1, "its place says nothing of its age");
+        assert_eq!(slots.newest(3, |_| true), [keys[1], keys[5], keys[4]]);
+        assert_eq!(slots.newest(3, |&n| n < 5), [keys[4], keys[3], keys[2]]);
+        assert_eq!((slots.newest(0, |_| true).len(), slots.newest(9, |_| true).len()), (0, 6));
+        assert_eq!(slots.count_ever(), 6);
     }
 
     #[test]

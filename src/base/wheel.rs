@@ -35,6 +35,9 @@ pub struct Wheel {
 }
 
 impl Wheel {
+    /// Bytes of one key's entry.
+    pub const ENTRY_BYTES: usize = size_of::<Link>();
+
     /// An empty wheel whose present is tick `now`; room for `capacity` keys is reserved, not touched.
     pub fn new(now: u64, capacity: usize) -> Self {
         let mut links = Vec::with_capacity(capacity + SENTINEL_COUNT as usize);

@@ -1,6 +1,7 @@
 //! The one list of keys. A key is a line of the file, a flag and a variable; its name, meaning, range and place
 //! in [`Config`] are told here and nowhere else: flags, help, errors, `throng config` and the manual are made of it.
 
+mod admission;
 mod tls;
 
 use super::{Config, Slot, error};
@@ -39,7 +40,7 @@ impl fmt::Display for Group {
 }
 
 /// One key of the configuration.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// As in the file: `ping_interval_ms`.
     pub name: &'static str,
@@ -158,7 +159,24 @@ const GIB: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
 
 /// Every key, in the order in which they are told.
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &joined::<{ GENERAL.len() + admission::KEYS.len() }>(&[GENERAL, admission::KEYS]);
+
+/// Several lists as one.
+const fn joined<const COUNT: usize>(lists: &[&[Key]]) -> [Key; COUNT] {
+    let mut all = [lists[0][0]; COUNT];
+    let (mut list, mut at, mut count) = (0, 0, 0);
+    while list < lists.len() {
+        while at < lists[list].len() {
+            all[count] = lists[list][at];
+            (at, count) = (at + 1, count + 1);
+        }
+        (list, at) = (list + 1, 0);
+    }
+    assert!(count == COUNT, "every key has its place");
+    all
+}
+
+const GENERAL: &[Key] = &[
     server("listen", "Address of the data plane; may be repeated", |c| Slot::Addresses(&mut c.listen)),
     server("control", "Address of the control listener: metrics and health", |c| {
         Slot::AddressOrOff(&mut c.control)
@@ -182,6 +200,17 @@ pub static KEYS: &[Key] = &[
     server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::PathOrOff(&mut c.websocket_path)),
     server("first_page", "Serve a page at / that shows that it works", |c| Slot::Switch(&mut c.first_page))
         .otherwise("true in development mode, else false"),
+    server(
+        "compression",
+        "Compress messages (permessage-deflate) for clients that offer it: fewer bytes for more CPU",
+        |c| Slot::Switch(&mut c.compression),
+    ),
+    server("compression_min_bytes", "Bytes of a message below which it is sent as it is", |c| {
+        Slot::Bytes(&mut c.compression_min_bytes, 0..=MIB)
+    }),
+    server("compression_level", "How hard to try, from 1 (fast) to 9 (small)", |c| {
+        Slot::Count(&mut c.compression_level, 1..=9)
+    }),
     server("token_workers", "Threads that verify tokens which are dear to verify", |c| {
         Slot::Count(&mut Arc::make_mut(&mut c.outside).worker_count, 1..=64)
     }),
@@ -232,11 +261,6 @@ pub static KEYS: &[Key] = &[
     limit("channels_per_shard_max", "Channels whose home is one shard; beyond it, error 106", |c| {
         Slot::Count(&mut c.limits.channels_per_shard_max, 1..=100_000_000)
     }),
-    limit(
-        "accepts_per_turn_max",
-        "Connections accepted in one turn of a shard; the rest waits for the next",
-        |c| Slot::Count(&mut c.limits.accepts_per_turn_max, 1..=65_536),
-    ),
     limit(
         "read_bytes_per_turn_max",
         "Bytes read from one connection in one turn; the rest waits for the next",

@@ -18,6 +18,9 @@ pub const LETTER_BYTES: usize = 64;
 /// Kernel memory of one idle socket with its file and its place in the poller: 4.0 to 4.95 KB on Linux 6.18. Not
 /// part of the sum.
 pub const KERNEL_SOCKET_BYTES: usize = 5000;
+/// What a shard's press needs to inflate and to compress in both forms, as allocated by zlib-rs 0.6, and the buffers that
+/// it keeps.
+pub const PRESS_BYTES: usize = 1536 << 10;
 /// Descriptors of the process that are no connections: standard streams, the control listener and its clients.
 const DESCRIPTORS_OF_PROCESS: u64 = 64;
 /// Poller, waker and listeners of one shard. Every table starts with a copy of those made before it.
@@ -69,7 +72,7 @@ pub fn worst_case(config: &Config, connections: u64) -> Vec<Item> {
         .saturating_mul(shards)
         .min(connections.saturating_mul(per_connection));
     let n = grouped;
-    vec![
+    let mut items = vec![
         item(
             "idle connections",
             &[connections, IDLE_CONNECTION_BYTES as u64],
@@ -102,7 +105,13 @@ pub fn worst_case(config: &Config, connections: u64) -> Vec<Item> {
             &[shards, limits.mailbox_letters_max as u64, LETTER_BYTES as u64],
             &format!("{} shards × {} × {LETTER_BYTES} B", n(shards), n(limits.mailbox_letters_max as u64)),
         ),
-    ]
+    ];
+    if config.compression {
+        let each = PRESS_BYTES + limits.message_bytes_max;
+        let how = format!("{} shards × ({PRESS_BYTES} B + message_bytes_max)", n(shards));
+        items.push(item("compression", &[shards, each as u64], &how));
+    }
+    items
 }
 
 fn item(what: &'static str, factors: &[u64], how: &str) -> Item {
@@ -165,8 +174,8 @@ mod tests {
 
     #[test]
     fn items_grow_with_their_limits_and_never_overflow() {
-        let small = worst_case(&config(1), 10);
-        let mut config = config(2);
+        let small = worst_case(&Config { compression: true, ..config(1) }, 10);
+        let mut config = Config { compression: true, ..config(2) };
         config.limits.queued_bytes_max *= 2;
         config.limits.history_bytes_max *= 2;
         let large = worst_case(&config, 1000);

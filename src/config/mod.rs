@@ -56,6 +56,12 @@ pub struct Config {
     pub websocket_path: Option<String>,
     /// Certificates, if connections are to be encrypted.
     pub tls: TlsOptions,
+    /// Take clients' offers of permessage-deflate (RFC 7692). Default false.
+    pub compression: bool,
+    /// Bytes of a message below which it is sent as it is, 0 to 1 MiB. Default 256.
+    pub compression_min_bytes: usize,
+    /// How hard to try, 1 (fast) to 9 (small). Default 1.
+    pub compression_level: usize,
     /// Everything that is bounded.
     pub limits: Limits,
     /// Everything that has a deadline.
@@ -123,8 +129,24 @@ pub struct Limits {
     pub channel_name_bytes_max: usize,
     /// Channels whose home is one shard; beyond it, error 106. Default 1,000,000.
     pub channels_per_shard_max: usize,
-    /// Connections accepted in one turn of a shard; the rest waits for the next. Default 64.
+    /// Connections accepted in one turn of a shard; the rest waits for the next. Default 16.
     pub accepts_per_turn_max: usize,
+    /// Times that a shard reads in one turn from connections that are not live yet, the newest first; the rest waits for
+    /// the next turn. Default 16.
+    pub handshakes_per_turn_max: usize,
+    /// Connections of the process whose request is not complete; beyond it, newcomers are refused. Each shard has its
+    /// part. Default 65,536; 0: no limit.
+    pub half_open_max: usize,
+    /// Connections accepted per second in the process; each shard has its part. 0 (default): no limit.
+    pub accepts_per_second_max: u32,
+    /// Connections accepted per second from one address, per shard. 0 (default): no limit.
+    pub accepts_per_ip_max: u32,
+    /// Connections accepted per second from one network, per shard: 24 bits of an IPv4 address, 64 of an IPv6 address. 0
+    /// (default): no limit.
+    pub accepts_per_network_max: u32,
+    /// Bytes of user memory of the process; near it newcomers are refused, then those that hold queued bytes are
+    /// disconnected, then the newest. 0 (default): no limit.
+    pub memory_max: usize,
     /// Bytes read from one connection in one turn; the rest waits for the next. Default 256 KiB.
     pub read_bytes_per_turn_max: usize,
     /// Deliveries written in one turn of a shard; the rest waits for the next. Default 2,048.
@@ -155,6 +177,11 @@ pub struct Timeouts {
     pub linger_ms: u64,
     /// Over how long a drain spreads its closes. Default 10,000.
     pub drain_ms: u64,
+    /// From the beginning of a drain, when readiness ends, until it stops listening and closes. Default 0.
+    pub drain_delay_ms: u64,
+    /// Clients that are refused for want of room, or sent away, are told to come back after a time of their own up to
+    /// this. At least 1,000; default 10,000.
+    pub retry_after_ms: u64,
 }
 
 /// Development mode: everything is open, to everyone who reaches the server.
@@ -169,6 +196,9 @@ impl Default for Config {
             echo: None,
             websocket_path: Some("/connection/websocket".to_owned()),
             tls: TlsOptions::default(),
+            compression: false,
+            compression_min_bytes: 256,
+            compression_level: 1,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             logs: Logs::default(),
@@ -204,7 +234,13 @@ impl Default for Limits {
             channels_per_connection_max: 128,
             channel_name_bytes_max: 255,
             channels_per_shard_max: 1_000_000,
-            accepts_per_turn_max: 64,
+            accepts_per_turn_max: 16,
+            handshakes_per_turn_max: 16,
+            half_open_max: 65_536,
+            accepts_per_second_max: 0,
+            accepts_per_ip_max: 0,
+            accepts_per_network_max: 0,
+            memory_max: 0,
             read_bytes_per_turn_max: 256 << 10,
             deliveries_per_turn_max: 2048,
             mailbox_letters_max: 65_536,
@@ -224,6 +260,8 @@ impl Default for Timeouts {
             idle_ms: 0,
             linger_ms: 5_000,
             drain_ms: 10_000,
+            drain_delay_ms: 0,
+            retry_after_ms: 10_000,
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) async fn serve(door: Door, view: View, api: Option<Api>) {
         .route("/metrics", get(metrics_text))
         .route("/health", get(|| async { "alive\n" }))
         .route("/ready", get(ready))
+        .route("/debug/memory", get(memory_json))
         .with_state(Arc::new(view))
         .merge(api.map(api::router).unwrap_or_default());
     if let Err(error) = axum::serve(door, router).await {
@@ -46,11 +47,17 @@ pub(super) async fn serve(door: Door, view: View, api: Option<Api>) {
     }
 }
 
-const INDEX: &str = concat!("throng ", env!("CARGO_PKG_VERSION"), "\n/metrics\n/health\n/ready\n");
+const INDEX: &str =
+    concat!("throng ", env!("CARGO_PKG_VERSION"), "\n/metrics\n/health\n/ready\n/debug/memory\n");
 const API_PATHS: &str = "/api/openapi.json\n";
 
 async fn metrics_text(view: extract::State<Arc<View>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&view.snapshot()))
+}
+
+async fn memory_json(view: extract::State<Arc<View>>) -> impl IntoResponse {
+    let text = view.memory_json().map_or_else(|| "null".to_owned(), |value| format!("{value:#}"));
+    ([(header::CONTENT_TYPE, "application/json")], text + "\n")
 }
 
 async fn ready(view: extract::State<Arc<View>>) -> (StatusCode, String) {

@@ -4,6 +4,7 @@
 //! way that matters are told per shard; all others are sums.
 
 use super::api::ApiCounts;
+use super::memory::Memory;
 use super::process;
 use super::{Readiness, State};
 use crate::base::counters::{Counters, Histogram};
@@ -24,6 +25,7 @@ pub(super) struct View {
     pub(super) readiness: Arc<Readiness>,
     api: Arc<ApiCounts>,
     certificates: Option<Certificates>,
+    memory: Option<Memory>,
     start_seconds: f64,
 }
 
@@ -31,7 +33,8 @@ impl View {
     #[expect(clippy::disallowed_methods, reason = "the start of the process, read once, far from any shard")]
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        Self { counters, capacity, readiness, api: Arc::default(), certificates: None, start_seconds }
+        let api = Arc::default();
+        Self { counters, capacity, readiness, api, certificates: None, memory: None, start_seconds }
     }
 
     /// Looks at an API's counts as well.
@@ -44,6 +47,17 @@ impl View {
         Self { certificates, ..self }
     }
 
+    /// Looks at what memory is used for as well.
+    pub(super) fn with_memory(self, memory: Memory) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// What memory is used for, if that is looked at.
+    pub(super) fn memory_json(&self) -> Option<serde_json::Value> {
+        let connections = self.counters.iter().map(|shard| shard.connections.value()).sum();
+        self.memory.as_ref().map(|memory| memory.debug(connections))
+    }
+
     /// All values now.
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
@@ -53,9 +67,10 @@ impl View {
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
+            memory: self.memory.as_ref(),
             reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             start_seconds: self.start_seconds,
-            resident_bytes: process::resident_bytes(),
+            resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
             cpu_seconds: process::cpu_seconds(),
         }
     }
@@ -71,6 +86,7 @@ pub(super) struct Snapshot<'a> {
     api: &'a ApiCounts,
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
+    memory: Option<&'a Memory>,
     reloads: (u64, u64),
     start_seconds: f64,
     resident_bytes: Option<u64>,
@@ -137,6 +153,8 @@ enum Source {
     PerShard(&'static str),
     /// Counters summed over shards, told apart by the label `reason`: (its value, the counter).
     ByReason(&'static [(&'static str, &'static str)]),
+    /// Bytes, told apart by the label `kind`.
+    Memory,
     /// A histogram, merged over shards.
     Merged(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
@@ -153,6 +171,7 @@ impl Family {
         match self.source {
             Source::PerShard(_) => "shard",
             Source::ByReason(_) => "reason",
+            Source::Memory => "kind",
             Source::Merged(_) => "le",
             Source::Certificates => "name",
             Source::Build => "version",
@@ -232,8 +251,24 @@ pub static FAMILIES: &[Family] = &[
             ("upgrade", "refused_upgrade"),
             ("head_too_large", "refused_head_too_large"),
             ("unavailable", "refused_unavailable"),
+            ("node_rate", "refused_node_rate"),
+            ("ip_rate", "refused_ip_rate"),
+            ("network_rate", "refused_network_rate"),
+            ("half_open", "refused_half_open"),
+            ("memory", "refused_memory"),
         ]),
     },
+    gauge(
+        "throng_refused_lingering",
+        "refused_lingering",
+        "Connections refused unheard that may still read why.",
+    ),
+    gauge_per_shard("throng_half_open", "half_open", "Connections whose request is not complete."),
+    total(
+        "throng_newcomer_waits_total",
+        "newcomer_waits",
+        "Turns that left newcomers to the next, because the budget for them was used up.",
+    ),
     total(
         "throng_handshake_timeouts_total",
         "handshake_timeouts",
@@ -243,6 +278,22 @@ pub static FAMILIES: &[Family] = &[
     total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
     total("throng_received_bytes_total", "bytes_in", "Bytes read from sockets."),
     total("throng_sent_bytes_total", "bytes_out", "Bytes written to sockets."),
+    total(
+        "throng_deflate_handshakes_total",
+        "deflate_handshakes",
+        "Handshakes that negotiated permessage-deflate.",
+    ),
+    total(
+        "throng_deflate_plain_bytes_total",
+        "deflate_plain_bytes",
+        "Bytes of messages that were compressed, before; each once, however many got it.",
+    ),
+    total("throng_deflate_packed_bytes_total", "deflate_packed_bytes", "The same messages' bytes, after."),
+    total(
+        "throng_inflated_bytes_total",
+        "inflated_bytes",
+        "Bytes of clients' compressed messages, inflated.",
+    ),
     gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
     total("throng_publications_total", "publications", "Publications accepted by channels."),
@@ -270,6 +321,8 @@ pub static FAMILIES: &[Family] = &[
         "transport_errors",
         "Connections that ended by a transport error.",
     ),
+    gauge("throng_drain_left", "drain_left", "Connections that a drain has still to close."),
+    total("throng_drain_closes_total", "drain_closes", "Connections closed by a drain."),
     total("throng_tls_handshakes_total", "tls_handshakes", "TLS handshakes completed."),
     total("throng_tls_resumptions_total", "tls_resumptions", "Of those, gone on from a session of before."),
     total("throng_tls_faults_total", "tls_faults", "Connections closed because TLS failed."),
@@ -335,6 +388,26 @@ pub static FAMILIES: &[Family] = &[
         source: Source::Certificates,
     },
     total("throng_stale_ids_total", "stale_ids", "Events and letters for a connection that was gone."),
+    Family {
+        name: "throng_memory_bytes",
+        kind: Kind::Gauge,
+        help: "Memory by what it is used for; those of the kernel are the machine's or the network namespace's.",
+        source: Source::Memory,
+    },
+    one("throng_memory_max_bytes", Kind::Gauge, "The bound on user memory; 0: there is none.", |s| {
+        s.memory.map(|memory| memory.memory_max as f64)
+    }),
+    gauge_per_shard(
+        "throng_memory_step",
+        "memory_step",
+        "What is done for want of memory: 1 newcomers are refused, 2 slow consumers are let go, 3 the newest.",
+    ),
+    Family {
+        name: "throng_memory_shed_total",
+        kind: Kind::Counter,
+        help: "Connections closed because memory was short: those that held queued bytes, and the newest.",
+        source: Source::ByReason(&[("slow", "memory_shed_slow"), ("newest", "memory_shed_newest")]),
+    },
     one("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process.", |s| {
         s.resident_bytes.map(|bytes| bytes as f64)
     }),
@@ -369,6 +442,14 @@ impl Family {
             Source::ByReason(reasons) => reasons.iter().try_for_each(|(reason, counter)| {
                 writeln!(out, "{name}{{reason=\"{reason}\"}} {}", snapshot.sum(counter))
             }),
+            Source::Memory => {
+                let kinds =
+                    snapshot.memory.map(|memory| [memory.resident_kinds(), Memory::kernel_kinds()].concat());
+                kinds
+                    .into_iter()
+                    .flatten()
+                    .try_for_each(|kind| writeln!(out, "{name}{{kind=\"{}\"}} {}", kind.name, kind.bytes))
+            }
             Source::Merged(histogram) => write_histogram(name, snapshot.shards, *histogram, out),
             Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
             Source::Certificates => write_certificates(name, &snapshot.certificates, out),

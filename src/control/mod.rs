@@ -26,6 +26,7 @@ mod certificates;
 mod endings;
 mod http;
 pub mod logs;
+mod memory;
 pub mod metrics;
 mod process;
 mod readiness;
@@ -44,6 +45,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use endings::{EndNotice, Endings, endings};
+pub use memory::Memory;
 pub use readiness::{Readiness, State};
 
 /// What the control plane needs of the server.
@@ -56,6 +58,8 @@ pub struct ControlInputs {
     pub api: Option<Api>,
     /// One per shard, in their order.
     pub counters: Vec<Arc<Counters>>,
+    /// What memory is used for, and how much there may be.
+    pub memory: Memory,
     /// How many connections the limits allow.
     pub capacity: u64,
     /// Set by shards as they begin to listen; `drain` is noted in it here.
@@ -128,6 +132,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         seats,
         api,
         counters,
+        memory,
         capacity,
         readiness,
         drain,
@@ -137,9 +142,11 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     } = inputs;
     let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
     let mut left = counters.len();
+    tokio::spawn(memory::watch(memory.clone()));
     if let Some(listener) = listener {
-        let view =
-            View::new(counters, capacity, Arc::clone(&readiness)).with_certificates(certificates.clone());
+        let view = View::new(counters, capacity, Arc::clone(&readiness))
+            .with_certificates(certificates.clone())
+            .with_memory(memory);
         tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api));
     }
     tokio::spawn(certificates::reload(certificates, hangup));
@@ -201,6 +208,8 @@ async fn next_signal(signals: &mut Option<Ends>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::budget::Budget;
+    use crate::shard::ledger::Ledger;
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpStream};
     use std::process::Command;
@@ -222,11 +231,14 @@ mod tests {
         let readiness = Arc::new(Readiness::new(shard_count));
         let drained = Arc::new(AtomicBool::new(false));
         let note = Arc::clone(&drained);
+        let counters: Arc<[_]> = (0..shard_count).map(|_| Arc::default()).collect();
+        let (budget, publications) = (Budget::new(1), Budget::new(1));
         let inputs = ControlInputs {
             listener: Some(listener),
             seats: 8,
             api: None,
-            counters: (0..shard_count).map(|_| Arc::default()).collect(),
+            counters: counters.to_vec(),
+            memory: Memory { ledger: Ledger::new(counters, budget, publications), memory_max: 0 },
             capacity: 1000,
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),

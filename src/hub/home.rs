@@ -214,6 +214,11 @@ impl Home {
         None
     }
 
+    /// Whether [`Home::take_membership`] may have something.
+    pub fn has_membership(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     /// Lets time pass: forgets what has outlived its time, a bounded part of it per call.
     pub fn expire(&mut self, now: Now) {
         let Self { history, channels, names, once, .. } = self;

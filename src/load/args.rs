@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::probe::Cpu;
+use super::tls::{Tls, TlsArgs};
 use super::tokens::Identity;
 use crate::net::sys;
 
@@ -37,11 +38,14 @@ pub(super) enum Scenario {
     #[command(after_long_help = super::report::json_help())]
     /// Open, close, again: handshakes per second and CPU of each
     Handshakes(Handshakes),
+    #[command(after_long_help = super::report::json_help())]
+    /// Very many come back in one moment, while others echo: how long until all are back, and what the others notice
+    Storm(Storm),
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Common {
-    /// Server, ws://HOST:PORT/PATH [default: the scenario's path on 127.0.0.1:8000]
+    /// Server, ws:// or wss://HOST:PORT/PATH [default: the scenario's path on 127.0.0.1:8000]
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<String>,
     /// Threads of the generator; more are added where one descriptor table is too small
@@ -59,6 +63,8 @@ pub(super) struct Common {
     /// Seconds that a handshake, or the last delivery, may take
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub(super) timeout: f64,
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -236,6 +242,9 @@ pub(super) struct Fanout {
     /// No WebSocket: send what a server would send to each subscriber (for `bare fanout`)
     #[arg(long)]
     pub(super) tcp: bool,
+    /// Subscribers offer compression, which the server must take, and data is records of digits and names
+    #[arg(long, conflicts_with = "tcp")]
+    pub(super) deflate: bool,
     /// With --tcp: bytes per delivery, framing included [default: as few as possible]
     #[arg(long, value_name = "BYTES", requires = "tcp", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     pub(super) wire: Option<u32>,
@@ -254,6 +263,9 @@ pub(super) struct Handshakes {
     /// Seconds to run before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub(super) warmup: f64,
+    /// Handshakes per second [default: as many as there can be]
+    #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
+    pub(super) rate: Option<f64>,
     /// How a connection ends
     #[arg(long, value_enum, default_value_t = Ending::Close)]
     pub(super) ending: Ending,
@@ -262,6 +274,56 @@ pub(super) struct Handshakes {
     pub(super) tcp: bool,
     #[command(flatten)]
     pub(super) common: Common,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Storm {
+    /// Clients that come back; with --tls-resume they were here once before, in calm
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(super) connections: u32,
+    /// Channel that each of them subscribes to
+    #[arg(long, value_name = "CHANNEL")]
+    pub(super) subscribe: Option<String>,
+    #[command(flatten)]
+    pub(super) identity: Identity,
+    /// What a client does that was refused
+    #[arg(long, value_enum, default_value_t = Patience::Sdk)]
+    pub(super) back_off: Patience,
+    /// The least delay of an SDK
+    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    pub(super) back_off_min_ms: u64,
+    /// The longest
+    #[arg(long, value_name = "MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    pub(super) back_off_max_ms: u64,
+    /// Attempts of one client, the first included; then it has failed
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) attempts: u16,
+    /// Seconds in which all must be back
+    #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds)]
+    pub(super) within: f64,
+    /// Connections that echo before the storm and during it
+    #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) live: u32,
+    /// Their echoes per second, all together, on schedule whatever the server does
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 1000.0, value_parser = positive)]
+    pub(super) live_rate: f64,
+    /// Their path
+    #[arg(long, value_name = "PATH", default_value = "/echo")]
+    pub(super) echo_path: String,
+    /// Seconds before the storm
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
+    pub(super) quiet: f64,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// What a client does that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Patience {
+    /// It waits as SDKs do: exponentially longer, with full jitter, and as long as Retry-After says
+    Sdk,
+    /// It tries again at once
+    None,
 }
 
 /// How a connection ends that only came to shake hands.
@@ -286,27 +348,35 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// Where to connect and what to ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) url: String,
     pub(super) address: SocketAddr,
     pub(super) host: String,
     pub(super) path: String,
+    /// How to shake hands, where that is to be done.
+    pub(super) tls: Option<Tls>,
 }
 
 impl Target {
-    /// Reads `ws://HOST:PORT/PATH`; the port is 80 and the path `/` when left out.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("ws://").ok_or_else(|| format!("{url}: only ws:// is spoken"))?;
+    /// Reads `ws://HOST:PORT/PATH` or `wss://…`; the path is `/`, the port 80 or 443, when left out.
+    pub(super) fn parse(url: &str, tls: &TlsArgs) -> Result<Self, String> {
+        let secure = url.strip_prefix("wss://");
+        let rest = secure.or_else(|| url.strip_prefix("ws://"));
+        let rest = rest.ok_or_else(|| format!("{url}: only ws:// and wss:// are spoken"))?;
+        let is_secure = secure.is_some() || tls.tls;
         let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
         let port_at = host.rfind(':').filter(|&at| !host[at..].contains(']'));
-        let with_port = if port_at.is_some() { host.to_owned() } else { format!("{host}:80") };
+        let port = if is_secure { 443 } else { 80 };
+        let with_port = if port_at.is_some() { host.to_owned() } else { format!("{host}:{port}") };
         let mut found = with_port.to_socket_addrs().map_err(|e| format!("{url}: {e}"))?;
         let address = found.next().ok_or_else(|| format!("{url}: no address"))?;
         if path.contains(|c: char| c.is_ascii_whitespace() || c.is_control()) {
             return Err(format!("{url}: the path has white space"));
         }
-        Ok(Self { url: url.to_owned(), address, host: host.to_owned(), path: path.to_owned() })
+        let tls = is_secure.then(|| Tls::new(tls, &host[..port_at.unwrap_or(host.len())])).transpose()?;
+        let url = if is_secure { format!("wss://{rest}") } else { url.to_owned() };
+        Ok(Self { url, address, host: host.to_owned(), path: path.to_owned(), tls })
     }
 }
 
@@ -324,8 +394,8 @@ impl Common {
             Cpu::read(&[*pid]).map_err(|e| format!("--pid {pid}: {e}"))?;
         }
         match &self.url {
-            Some(url) => Target::parse(url),
-            None => Target::parse(&format!("ws://127.0.0.1:8000{default_path}")),
+            Some(url) => Target::parse(url, &self.tls),
+            None => Target::parse(&format!("ws://127.0.0.1:8000{default_path}"), &self.tls),
         }
     }
 
@@ -347,15 +417,22 @@ mod tests {
 
     #[test]
     fn a_url_becomes_a_target() {
-        let target = Target::parse("ws://127.0.0.1:8000/a/b?c").unwrap();
+        let parse = |url: &str| Target::parse(url, &TlsArgs::default());
+        let target = parse("ws://127.0.0.1:8000/a/b?c").unwrap();
         assert_eq!(target.address, "127.0.0.1:8000".parse().unwrap());
         assert_eq!((target.host.as_str(), target.path.as_str()), ("127.0.0.1:8000", "/a/b?c"));
-        assert_eq!(Target::parse("ws://127.0.0.1").unwrap().address.port(), 80);
-        assert_eq!(Target::parse("ws://[::1]:9/").unwrap().address, "[::1]:9".parse().unwrap());
+        assert_eq!(parse("ws://127.0.0.1").unwrap().address.port(), 80);
+        assert!(target.tls.is_none());
+        let target = parse("wss://[::1]/").unwrap();
+        assert_eq!((target.address.port(), target.tls.is_some()), (443, true));
+        let tls = TlsArgs { tls: true, ..TlsArgs::default() };
+        let target = Target::parse("ws://127.0.0.1:8000/", &tls).unwrap();
+        assert_eq!((target.url.as_str(), target.tls.is_some()), ("wss://127.0.0.1:8000/", true));
+        assert_eq!(parse("ws://[::1]:9/").unwrap().address, "[::1]:9".parse().unwrap());
         for bad in
-            ["wss://127.0.0.1/", "127.0.0.1:8000", "ws://", "ws://127.0.0.1:99999/", "ws://127.0.0.1/a b"]
+            ["http://127.0.0.1/", "127.0.0.1:8000", "ws://", "ws://127.0.0.1:99999/", "ws://127.0.0.1/a b"]
         {
-            assert!(Target::parse(bad).is_err(), "{bad}");
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 

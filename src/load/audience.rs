@@ -6,7 +6,7 @@
 //! generator must hold hundreds of thousands of connections and be faster than the server. Left out:
 //! publishing, and every decision about when a run begins or ends.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -17,7 +17,9 @@ use super::dial;
 use super::ear::{Ear, Heard};
 use super::findings::{Failures, Latency};
 use super::plan::{self, Share};
+use super::retry::{BackOff, Retries};
 use super::script::{Manner, Script};
+use super::wire::{Got, Scratch, Wire};
 
 /// Events per wait: small enough that arrivals are counted, and the publisher woken, without delay.
 const EVENTS_PER_WAIT: usize = 512;
@@ -31,6 +33,8 @@ const SWEEP_NS: u64 = 500_000_000;
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// It was refused, and tries again later.
+    Away,
     Connecting,
     /// The upgrade request is sent.
     Upgrading,
@@ -45,8 +49,10 @@ pub(super) enum Phase {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    socket: Option<TcpStream>,
+    wire: Option<Wire<TcpStream>>,
     pub(super) phase: Phase,
+    /// How often it was dialled.
+    attempts: u16,
     /// Until it is live, when it was dialled, in units of [`Client::TICK_NS`]; afterwards, the number of the
     /// publication that must come next.
     pub(super) word: u32,
@@ -66,8 +72,8 @@ impl Client {
     /// # Errors
     /// The kind of the failure.
     pub(super) fn say(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let Some(socket) = &mut self.socket else { return Ok(()) };
-        match socket.write(bytes) {
+        let Some(wire) = &mut self.wire else { return Ok(()) };
+        match wire.write(bytes) {
             Ok(n) if n == bytes.len() => Ok(()),
             Ok(_) => Err("send: no room for a small message".to_owned()),
             Err(e) => Err(dial::cause("send", &e)),
@@ -87,13 +93,17 @@ pub(super) struct Opening {
     /// How long to let events gather before the next look, so that a server's every message does not wake a
     /// thread: with many threads per core the box would do little else.
     pub(super) pause: Duration,
+    /// They dial when they are released, all in one moment, and again when they were refused.
+    pub(super) comeback: Option<BackOff>,
 }
 
 /// What one thread brings home.
 #[derive(Debug)]
 pub(super) struct Findings {
     pub(super) failures: Failures,
-    /// From dialling to being live.
+    /// Attempts that failed and were repeated.
+    pub(super) refusals: Failures,
+    /// From dialling, or from the release of all, to being live.
     pub(super) opening: Latency,
     /// From the intended moment of a publication to its arrival: all, the first quarter, the last quarter.
     pub(super) arrivals: [Latency; 3],
@@ -102,11 +112,17 @@ pub(super) struct Findings {
 impl Findings {
     pub(super) fn new() -> Self {
         let arrivals = [Latency::new(), Latency::new(), Latency::new()];
-        Self { failures: Failures::default(), opening: Latency::new(), arrivals }
+        Self {
+            failures: Failures::default(),
+            refusals: Failures::default(),
+            opening: Latency::new(),
+            arrivals,
+        }
     }
 
     pub(super) fn merge(&mut self, other: Self) {
         self.failures.merge(other.failures);
+        self.refusals.merge(other.refusals);
         self.opening.merge(&other.opening);
         for (mine, theirs) in self.arrivals.iter_mut().zip(&other.arrivals) {
             mine.merge(theirs);
@@ -122,11 +138,13 @@ pub(super) struct Audience<'a> {
     poll: Poll,
     clients: Vec<Client>,
     buffer: Vec<u8>,
+    scratch: Scratch,
     ear: Ear<'a>,
     /// All connections before this one are live or gone.
     settled: usize,
     swept_at_ns: u64,
     is_released: bool,
+    retries: Retries,
 }
 
 impl<'a> Audience<'a> {
@@ -146,10 +164,12 @@ impl<'a> Audience<'a> {
             poll: Poll::new()?,
             clients: Vec::with_capacity(opening.share.count),
             buffer: vec![0; BUFFER_BYTES],
+            scratch: Scratch::new(script.target.tls.as_ref()),
             ear: Ear::new(script, board, lane),
             settled: 0,
             swept_at_ns: 0,
             is_released: false,
+            retries: Retries::default(),
         })
     }
 
@@ -161,7 +181,10 @@ impl<'a> Audience<'a> {
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
         let started_at_ns = self.board.clock.now_ns();
         while !self.board.stopped() {
-            self.open(started_at_ns);
+            if self.opening.comeback.is_none() || self.is_released {
+                self.open(started_at_ns);
+                self.come_again();
+            }
             if !self.is_released && self.board.released_at_ns().is_some() {
                 self.release();
             }
@@ -209,10 +232,9 @@ impl<'a> Audience<'a> {
             self.lane.started.add(1);
             self.ear.pending += 1;
             let word = self.ear.ticks();
-            self.clients.push(Client { socket: None, phase: Phase::Connecting, word, partial: None });
-            if let Err(e) = self.dial(index) {
-                self.end(index, dial::cause("connect", &e));
-            }
+            let phase = Phase::Connecting;
+            self.clients.push(Client { wire: None, phase, attempts: 0, word, partial: None });
+            self.attempt(index);
         }
     }
 
@@ -220,6 +242,7 @@ impl<'a> Audience<'a> {
     fn release(&mut self) {
         self.is_released = true;
         let ticks = self.ear.ticks();
+        self.ear.released_at_ticks = self.opening.comeback.map(|_| ticks);
         for index in 0..self.clients.len() {
             let client = &mut self.clients[index];
             if client.phase == Phase::Waiting {
@@ -231,14 +254,39 @@ impl<'a> Audience<'a> {
         }
     }
 
+    /// Those who were refused and have waited long enough dial again.
+    fn come_again(&mut self) {
+        let now_ns = self.board.clock.now_ns();
+        while let Some(index) = self.retries.due(now_ns) {
+            self.ear.pending += 1;
+            let word = self.ear.ticks();
+            let client = &mut self.clients[index];
+            (client.phase, client.word) = (Phase::Connecting, word);
+            self.attempt(index);
+        }
+    }
+
+    fn attempt(&mut self, index: usize) {
+        let outcome = self.dial(index);
+        let client = &mut self.clients[index];
+        client.attempts = client.attempts.saturating_add(1);
+        if let Err(e) = outcome {
+            self.end(index, dial::cause("connect", &e));
+        }
+    }
+
     fn dial(&mut self, index: usize) -> io::Result<()> {
-        let address = self.script.target.address;
         let number = self.script.first + self.opening.share.first + index;
-        let source = plan::source_of_held(number, address);
-        let mut socket = dial::dial(address, source)?;
+        let (attempts, address) = (self.clients[index].attempts, self.script.target.address);
+        let source = plan::source_of_attempt(number, attempts, address);
+        let mut wire = dial::dial(&self.script.target, source)?;
         // Edge-triggered: asked once, nothing to change when the connection is there.
-        self.poll.registry().register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
-        self.clients[index].socket = Some(socket);
+        self.poll.registry().register(
+            &mut wire.socket,
+            Token(index),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        self.clients[index].wire = Some(wire);
         Ok(())
     }
 
@@ -246,8 +294,9 @@ impl<'a> Audience<'a> {
     fn connected(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let outcome = if self.script.manner == Manner::Tcp {
-            let error = client.socket.as_ref().and_then(|socket| socket.take_error().ok().flatten());
-            error.map_or(Ok(()), |e| Err(dial::cause("connect", &e)))
+            let Some(wire) = &mut client.wire else { return };
+            let error = wire.socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
+            error.and_then(|()| wire.begin()).map_err(|e| dial::cause("connect", &e))
         } else {
             client.phase = Phase::Upgrading;
             client.say(&self.script.request).map_err(|cause| cause.replacen("send", "connect", 1))
@@ -260,9 +309,12 @@ impl<'a> Audience<'a> {
     }
 
     /// Reads what there is. A read that leaves room has emptied the socket (epoll(7), question 9), which saves the
-    /// second call, unless the end of the stream was announced with the data.
+    /// second call, unless the end of the stream was announced with the data. What could not be sent goes first.
     fn read(&mut self, index: usize, to_the_end: bool) {
         let client = &mut self.clients[index];
+        if let Some(Err(e)) = client.wire.as_mut().map(Wire::flush) {
+            return self.end(index, dial::cause("send", &e));
+        }
         let mut kept = match client.partial.take() {
             Some(partial) => {
                 self.buffer[..partial.0.len()].copy_from_slice(&partial.0);
@@ -271,14 +323,14 @@ impl<'a> Audience<'a> {
             None => 0,
         };
         loop {
-            let Some(socket) = &mut client.socket else { return };
-            let room = self.buffer.len() - kept;
-            let read = match socket.read(&mut self.buffer[kept..]) {
-                Ok(0) if room == 0 => return self.end(index, "frame larger than the buffer".to_owned()),
-                Ok(0) => return self.end(index, "closed by the server".to_owned()),
-                Ok(n) => n,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            let Some(wire) = &mut client.wire else { return };
+            if kept == self.buffer.len() {
+                return self.end(index, "frame larger than the buffer".to_owned());
+            }
+            let (read, is_short) = match wire.read(&mut self.scratch, &mut self.buffer[kept..]) {
+                Ok(Got::Bytes { count, is_short }) => (count, is_short),
+                Ok(Got::Nothing) => break,
+                Ok(Got::End) => return self.end(index, "closed by the server".to_owned()),
                 Err(e) => return self.end(index, dial::cause("receive", &e)),
             };
             self.lane.bytes.add(read as u64);
@@ -290,7 +342,7 @@ impl<'a> Audience<'a> {
             };
             self.buffer.copy_within(consumed..filled, 0);
             kept = filled - consumed;
-            if read < room && !to_the_end {
+            if is_short && !to_the_end {
                 break;
             }
         }
@@ -316,7 +368,7 @@ impl<'a> Audience<'a> {
                 Phase::Connecting => "connect: timed out",
                 Phase::Upgrading => "handshake: timed out",
                 Phase::Joining => "reply: timed out",
-                Phase::Waiting | Phase::Live | Phase::Gone => continue,
+                Phase::Away | Phase::Waiting | Phase::Live | Phase::Gone => continue,
             };
             if u64::from(ticks.wrapping_sub(client.word)) > limit {
                 self.end(index, kind.to_owned());
@@ -324,11 +376,20 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// Closes a connection that failed, or was lost.
+    /// Closes a connection that failed, or was lost. Who was refused may come again.
     fn end(&mut self, index: usize, cause: String) {
         let client = &mut self.clients[index];
-        client.socket = None;
+        client.wire = None;
         client.partial = None;
+        let retry_after_s = self.ear.retry_after_s.take();
+        let number = self.opening.share.first + index;
+        if let Some(back_off) = self.opening.comeback
+            && matches!(client.phase, Phase::Connecting | Phase::Upgrading | Phase::Joining)
+            && let Some(delay_ns) = back_off.delay_ns(number, client.attempts, retry_after_s)
+        {
+            self.ear.refused(client, cause);
+            return self.retries.push(self.board.clock.now_ns() + delay_ns, index);
+        }
         self.ear.gone(client, cause);
     }
 }
@@ -340,7 +401,7 @@ mod tests {
     #[test]
     fn a_waiting_connection_is_small() {
         // A debug build of mio adds its own checks to each socket.
-        let bytes = if cfg!(debug_assertions) { 40 } else { 24 };
+        let bytes = if cfg!(debug_assertions) { 48 } else { 32 };
         assert!(size_of::<Client>() <= bytes, "{} bytes", size_of::<Client>());
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
 use std::thread::Thread;
 
 use super::clock::Clock;
@@ -32,6 +32,8 @@ pub(super) struct Lane {
     pub(super) ready_at_ns: Counter,
     /// Connections that did not get there.
     pub(super) failed: Counter,
+    /// Attempts that failed and are to be repeated.
+    pub(super) refused: Counter,
     /// Connections that ended afterwards.
     pub(super) lost: Counter,
     /// Messages echoed, or publications that arrived.
@@ -79,6 +81,8 @@ pub(super) struct Board {
     pub(super) stop: AtomicBool,
     /// Whether echoes and handshakes that end now are recorded.
     pub(super) recording: AtomicBool,
+    /// Under which of its histograms a thread records echoes: 0, and 1 in a storm.
+    pub(super) act: AtomicUsize,
     /// First publication whose latency is recorded.
     pub(super) measured_from: AtomicU32,
     /// How many of them there will be; 0 when nobody knows.
@@ -105,6 +109,7 @@ impl Board {
             director: Lane::default(),
             stop: AtomicBool::new(false),
             recording: AtomicBool::new(false),
+            act: AtomicUsize::new(0),
             measured_from: AtomicU32::new(u32::MAX),
             measured_count: AtomicU32::new(0),
             audience: AtomicU64::new(0),

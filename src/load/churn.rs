@@ -4,7 +4,7 @@
 //! asked number is always under way. Source addresses rotate, because a closed connection keeps its port for a
 //! while (TIME_WAIT). Left out: connections that stay.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -19,9 +19,11 @@ use super::findings::{Failures, Latency};
 use super::frames;
 use super::plan;
 use super::script::{Manner, Script};
+use super::wire::{Got, Scratch, Wire};
 
 const EVENTS_PER_WAIT: usize = 1024;
-const BUFFER_BYTES: usize = 16 << 10;
+/// Room for the longest record.
+const BUFFER_BYTES: usize = 32 << 10;
 const WAIT: Duration = Duration::from_millis(20);
 const SWEEP_NS: u64 = 500_000_000;
 
@@ -34,7 +36,7 @@ enum Phase {
 }
 
 struct Slot {
-    socket: Option<TcpStream>,
+    wire: Option<Wire<TcpStream>>,
     phase: Phase,
     dialled_at_ns: u64,
     head: Vec<u8>,
@@ -52,6 +54,8 @@ pub(super) struct Churn<'a> {
     board: &'a Board,
     lane: &'a Lane,
     ending: Ending,
+    /// Handshakes per second of this thread.
+    rate: Option<f64>,
     /// A close frame.
     goodbye: Vec<u8>,
     timeout_ns: u64,
@@ -59,6 +63,7 @@ pub(super) struct Churn<'a> {
     slots: Vec<Slot>,
     dialled: usize,
     buffer: Vec<u8>,
+    scratch: Scratch,
     findings: Findings,
 }
 
@@ -70,6 +75,7 @@ impl<'a> Churn<'a> {
         board: &'a Board,
         lane: &'a Lane,
         ending: Ending,
+        rate: Option<f64>,
         timeout_ns: u64,
     ) -> io::Result<Self> {
         let mut goodbye = Vec::new();
@@ -79,12 +85,14 @@ impl<'a> Churn<'a> {
             board,
             lane,
             ending,
+            rate,
             goodbye,
             timeout_ns,
             poll: Poll::new()?,
             slots: Vec::new(),
             dialled: 0,
             buffer: vec![0; BUFFER_BYTES],
+            scratch: Scratch::new(script.target.tls.as_ref()),
             findings: Findings { failures: Failures::default(), handshakes: Latency::new() },
         })
     }
@@ -95,15 +103,12 @@ impl<'a> Churn<'a> {
     /// What the poller says.
     pub(super) fn run(mut self, count: usize) -> io::Result<Findings> {
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
-        let empty = || Slot { socket: None, phase: Phase::Connecting, dialled_at_ns: 0, head: Vec::new() };
+        let empty = || Slot { wire: None, phase: Phase::Connecting, dialled_at_ns: 0, head: Vec::new() };
         self.slots.resize_with(count, empty);
         let mut swept_at_ns = 0;
+        let started_at_ns = self.board.clock.now_ns();
         while !self.board.stopped() {
-            for index in 0..self.slots.len() {
-                if self.slots[index].socket.is_none() {
-                    self.dial(index);
-                }
-            }
+            self.fill(started_at_ns);
             match self.poll.poll(&mut events, Some(WAIT)) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
@@ -123,50 +128,65 @@ impl<'a> Churn<'a> {
         Ok(self.findings)
     }
 
+    /// Dials in empty slots, as far as the rate allows.
+    fn fill(&mut self, started_at_ns: u64) {
+        let seconds = super::clock::seconds(self.board.clock.now_ns() - started_at_ns);
+        for index in 0..self.slots.len() {
+            if self.rate.is_some_and(|rate| self.dialled as f64 >= seconds * rate) {
+                return;
+            }
+            if self.slots[index].wire.is_none() {
+                self.dial(index);
+            }
+        }
+    }
+
     fn dial(&mut self, index: usize) {
-        let address = self.script.target.address;
-        let source = plan::source_of_churn(self.dialled, address);
+        let target = &self.script.target;
+        let source = plan::source_of_churn(self.dialled, target.address);
         self.dialled += 1;
         self.lane.started.add(1);
         let slot = &mut self.slots[index];
         slot.phase = Phase::Connecting;
         slot.dialled_at_ns = self.board.clock.now_ns();
         slot.head.clear();
-        let registered = dial::dial(address, source).and_then(|mut socket| {
+        let registered = dial::dial(target, source).and_then(|mut wire| {
             let both = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut socket, Token(index), both).map(|()| socket)
+            self.poll.registry().register(&mut wire.socket, Token(index), both).map(|()| wire)
         });
         match registered {
-            Ok(socket) => slot.socket = Some(socket),
+            Ok(wire) => slot.wire = Some(wire),
             Err(e) => self.fail(index, dial::cause("connect", &e)),
         }
     }
 
     fn turn(&mut self, index: usize) -> Result<(), String> {
         let slot = &mut self.slots[index];
-        let Some(socket) = &mut slot.socket else { return Ok(()) };
+        let Some(wire) = &mut slot.wire else { return Ok(()) };
         if slot.phase == Phase::Connecting {
             slot.phase = Phase::Upgrading;
-            let sent = socket.write(&self.script.request);
+            let sent = wire.write(&self.script.request);
             return sent.map(drop).map_err(|e| dial::cause("connect", &e));
         }
+        wire.flush().map_err(|e| dial::cause("send", &e))?;
         loop {
-            match socket.read(&mut self.buffer) {
-                Ok(0) if slot.phase == Phase::Leaving => {
+            match wire.read(&mut self.scratch, &mut self.buffer) {
+                Ok(Got::End) if slot.phase == Phase::Leaving => {
                     self.done(index);
                     return Ok(());
                 }
-                Ok(0) => return Err("closed by the server".to_owned()),
-                Ok(_) if slot.phase == Phase::Leaving => {}
-                Ok(n) => {
-                    slot.head.extend_from_slice(&self.buffer[..n]);
+                Ok(Got::End) => return Err("closed by the server".to_owned()),
+                Ok(Got::Bytes { count: 0, .. }) => {}
+                Ok(Got::Bytes { .. }) if slot.phase == Phase::Leaving => {}
+                Ok(Got::Bytes { count, .. }) => {
+                    slot.head.extend_from_slice(&self.buffer[..count]);
                     let answered =
                         self.script.manner == Manner::Tcp || self.script.upgrade.check(&slot.head)?.is_some();
                     match self.ending {
                         _ if !answered => {}
                         Ending::Goodbye => {
                             slot.phase = Phase::Leaving;
-                            socket.write_all(&self.goodbye).map_err(|e| dial::cause("send", &e))?;
+                            wire.write_all(&self.goodbye).map_err(|e| dial::cause("send", &e))?;
                         }
                         Ending::Close | Ending::Reset => {
                             self.done(index);
@@ -174,31 +194,32 @@ impl<'a> Churn<'a> {
                         }
                     }
                 }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Ok(Got::Nothing) => return Ok(()),
                 Err(e) => return Err(dial::cause("receive", &e)),
             }
         }
     }
 
-    /// One more: closed, and the next begins.
+    /// One more: closed, and the next begins, unless there is a rate.
     fn done(&mut self, index: usize) {
         let slot = &mut self.slots[index];
-        if let (Ending::Reset, Some(socket)) = (self.ending, &slot.socket) {
+        if let (Ending::Reset, Some(wire)) = (self.ending, &slot.wire) {
             // Should it be refused, the connection is closed, which is only slower.
-            drop(SockRef::from(socket).set_linger(Some(Duration::ZERO)));
+            drop(SockRef::from(&wire.socket).set_linger(Some(Duration::ZERO)));
         }
-        slot.socket = None;
+        slot.wire = None;
         self.lane.ready.add(1);
         if self.board.recording.load(Relaxed) {
             self.findings.handshakes.record(self.board.clock.now_ns() - slot.dialled_at_ns);
         }
-        self.dial(index);
+        if self.rate.is_none() {
+            self.dial(index);
+        }
     }
 
     /// The slot stays empty until the next pass, so that a server that refuses is not stormed.
     fn fail(&mut self, index: usize, cause: String) {
-        self.slots[index].socket = None;
+        self.slots[index].wire = None;
         self.lane.failed.add(1);
         self.findings.failures.add(cause, 1);
     }
@@ -206,7 +227,7 @@ impl<'a> Churn<'a> {
     fn sweep(&mut self, now_ns: u64) {
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
-            if slot.socket.is_some() && now_ns - slot.dialled_at_ns > self.timeout_ns {
+            if slot.wire.is_some() && now_ns - slot.dialled_at_ns > self.timeout_ns {
                 self.fail(index, "handshake: timed out".to_owned());
             }
         }

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tungstenite::handshake::derive_accept_key;
 
 use super::args::Target;
+use super::wire::Wire;
 use crate::net::sys;
 
 /// One key for all connections: its purpose is to defeat caches, of which there are none here.
@@ -20,7 +21,8 @@ const KEY: &str = "dGhyb25nIGJlbmNoIGtleQ==";
 ///
 /// # Errors
 /// What the system calls say, but never that the connection is still in progress.
-pub(super) fn dial(address: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
+pub(super) fn dial(target: &Target, source: Option<Ipv4Addr>) -> io::Result<Wire<TcpStream>> {
+    let address = target.address;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if let Some(source) = source {
         sys::bind_address_no_port(socket.as_fd())?;
@@ -29,56 +31,100 @@ pub(super) fn dial(address: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<
     socket.set_tcp_nodelay(true)?;
     match socket.connect(&address.into()) {
         Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => Err(e),
-        _ => Ok(TcpStream::from_std(socket.into())),
+        _ => Wire::new(TcpStream::from_std(socket.into()), target.tls.as_ref()),
     }
 }
 
-/// The request that asks `target` for a WebSocket.
-pub(super) fn request(target: &Target) -> Vec<u8> {
+/// The request that asks `target` for a WebSocket; with `deflate`, one whose messages may be compressed, as browsers ask.
+pub(super) fn request(target: &Target, deflate: bool) -> Vec<u8> {
+    let offer = if deflate {
+        "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_max_window_bits\r\n"
+    } else {
+        ""
+    };
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n",
         target.path, target.host
     )
     .into_bytes()
+}
+
+/// Why there is no WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The kind under which the failure is counted.
+    pub(super) cause: String,
+    /// When to come back (RFC 9110, 10.2.3).
+    pub(super) retry_after_s: Option<u64>,
+}
+
+impl From<Refused> for String {
+    fn from(refused: Refused) -> Self {
+        refused.cause
+    }
+}
+
+fn refused(cause: &str) -> Refused {
+    Refused { cause: cause.to_owned(), retry_after_s: None }
 }
 
 /// Checks answers to [`request`].
 #[derive(Clone, Debug)]
 pub(super) struct Upgrade {
     accept: String,
+    deflate: bool,
 }
 
 impl Upgrade {
-    pub(super) fn new() -> Self {
-        Self { accept: derive_accept_key(KEY.as_bytes()) }
+    pub(super) fn new(deflate: bool) -> Self {
+        Self { accept: derive_accept_key(KEY.as_bytes()), deflate }
     }
 
     /// The length of the answer's head once all of it is there.
     ///
     /// # Errors
-    /// What is wrong with it, as the kind under which the failure is counted.
-    pub(super) fn check(&self, bytes: &[u8]) -> Result<Option<usize>, String> {
+    /// What is wrong with it.
+    pub(super) fn check(&self, bytes: &[u8]) -> Result<Option<usize>, Refused> {
         const HEAD_BYTES_MAX: usize = 16 << 10;
         let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
             let endless = bytes.len() > HEAD_BYTES_MAX;
-            return if endless { Err("handshake: endless head".to_owned()) } else { Ok(None) };
+            return if endless { Err(refused("handshake: endless head")) } else { Ok(None) };
         };
         let head = String::from_utf8_lossy(&bytes[..end]);
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap_or_default();
         if !status.starts_with("HTTP/1.1 101") {
-            return Err(format!("handshake: {}", status.chars().take(60).collect::<String>()));
+            let cause = format!("handshake: {}", status.chars().take(60).collect::<String>());
+            let mut fields = lines.filter_map(|line| line.split_once(':'));
+            let retry_after = fields.find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+            let retry_after_s = retry_after.and_then(|(_, value)| value.trim().parse().ok());
+            return Err(Refused { cause, retry_after_s });
         }
-        let accepted = lines.filter_map(|line| line.split_once(':')).any(|(name, value)| {
-            name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == self.accept
-        });
-        if accepted { Ok(Some(end + 4)) } else { Err("handshake: wrong Sec-WebSocket-Accept".to_owned()) }
+        let (mut accepted, mut extensions) = (false, "");
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            accepted |= name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == self.accept;
+            if name.eq_ignore_ascii_case("sec-websocket-extensions") {
+                extensions = value;
+            }
+        }
+        // With a window that outlives the message, no two clients would get the same bytes.
+        let deflates =
+            extensions.contains("permessage-deflate") && extensions.contains("server_no_context_takeover");
+        match () {
+            () if !accepted => Err(refused("handshake: wrong Sec-WebSocket-Accept")),
+            () if self.deflate && !deflates => Err(refused("handshake: no permessage-deflate")),
+            () => Ok(Some(end + 4)),
+        }
     }
 }
 
 /// The kind under which an error of the transport is counted, `doing` what.
 pub(super) fn cause(doing: &str, error: &io::Error) -> String {
+    if let Some(broken) = error.get_ref() {
+        // Ours or rustls': it says all, and there are few of them.
+        return format!("{doing}: {broken}");
+    }
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE) => format!("{doing}: out of descriptors"),
         Some(libc::EADDRNOTAVAIL) => format!("{doing}: no free source port"),
@@ -93,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_checked_once_it_is_complete() {
-        let upgrade = Upgrade::new();
+        let upgrade = Upgrade::new(false);
         let good = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nsec-websocket-accept: {}\r\n\r\n",
             upgrade.accept
@@ -103,9 +149,16 @@ mod tests {
         }
         assert_eq!(upgrade.check(format!("{good}\x01\x02").as_bytes()), Ok(Some(good.len())));
         let refused = upgrade.check(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap_err();
-        assert_eq!(refused, "handshake: HTTP/1.1 503 Service Unavailable");
+        assert_eq!(refused.cause, "handshake: HTTP/1.1 503 Service Unavailable");
+        assert_eq!(refused.retry_after_s, None);
+        let refused = upgrade.check(b"HTTP/1.1 503 No\r\nA: 1\r\nretry-after: 7\r\n\r\n").unwrap_err();
+        assert_eq!(refused.retry_after_s, Some(7));
         assert!(upgrade.check(good.replace(&upgrade.accept, "x").as_bytes()).is_err());
         assert!(upgrade.check(&[b'x'; 20 << 10]).is_err());
+        assert!(Upgrade::new(true).check(good.as_bytes()).is_err());
+        let extension = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n";
+        let good = format!("{}{extension}", good.strip_suffix("\r\n").unwrap());
+        assert_eq!(Upgrade::new(true).check(good.as_bytes()), Ok(Some(good.len())));
     }
 
     #[test]

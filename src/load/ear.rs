@@ -11,6 +11,7 @@ use super::board::{Board, Lane};
 use super::frames;
 use super::publication::{self, Arrival, Message, Scanner};
 use super::script::{self, Manner, Script};
+use super::unpack::Unpack;
 
 /// What became of the bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +37,11 @@ pub(super) struct Ear<'a> {
     /// Publications that arrived since the last flush.
     arrived: u64,
     pong: Vec<u8>,
+    unpack: Unpack,
+    /// When all were allowed to dial, where they waited for it.
+    pub(super) released_at_ticks: Option<u32>,
+    /// What the server asked of the one that it refused last.
+    pub(super) retry_after_s: Option<u64>,
     pub(super) findings: Findings,
 }
 
@@ -52,6 +58,9 @@ impl<'a> Ear<'a> {
             rounds: Vec::new(),
             arrived: 0,
             pong: Vec::new(),
+            unpack: Unpack::new(),
+            released_at_ticks: None,
+            retry_after_s: None,
             findings: Findings::new(),
         }
     }
@@ -69,7 +78,7 @@ impl<'a> Ear<'a> {
     pub(super) fn hear(&mut self, index: usize, number: usize, client: &mut Client, bytes: &[u8]) -> Heard {
         (self.index, self.number) = (index, number);
         let outcome = match client.phase {
-            Phase::Connecting | Phase::Gone => Ok(0),
+            Phase::Away | Phase::Connecting | Phase::Gone => Ok(0),
             Phase::Upgrading => self.upgrade(client, bytes),
             Phase::Joining | Phase::Waiting | Phase::Live => self.frames(client, bytes),
         };
@@ -77,7 +86,9 @@ impl<'a> Ear<'a> {
     }
 
     fn upgrade(&mut self, client: &mut Client, bytes: &[u8]) -> Result<usize, String> {
-        let Some(head_bytes) = self.script.upgrade.check(bytes)? else { return Ok(0) };
+        let answer = self.script.upgrade.check(bytes);
+        let answer = answer.inspect_err(|refused| self.retry_after_s = refused.retry_after_s);
+        let Some(head_bytes) = answer? else { return Ok(0) };
         if let Manner::Centrifuge { .. } = self.script.manner {
             client.phase = Phase::Joining;
             client.say(&self.script.greeting(self.number))?;
@@ -90,12 +101,18 @@ impl<'a> Ear<'a> {
     fn frames(&mut self, client: &mut Client, bytes: &[u8]) -> Result<usize, String> {
         let now_ns = self.board.clock.now_ns();
         let mut at = 0;
-        while let Some(head) = frames::header(&bytes[at..]).map_err(|broken| broken.cause().to_owned())? {
+        while let Some((head, is_packed)) = self.header(&bytes[at..])? {
             let start = at + head.head_bytes;
             let Some(payload) = bytes.get(start..).and_then(|tail| tail.get(..head.payload_bytes)) else {
                 break;
             };
             match head.opcode {
+                frames::TEXT | frames::BINARY if head.finished && is_packed => {
+                    let text = self.unpack.take(payload)?;
+                    let outcome = self.messages(client, &text, now_ns);
+                    self.unpack.keep(text);
+                    outcome?;
+                }
                 frames::TEXT | frames::BINARY if head.finished => self.messages(client, payload, now_ns)?,
                 frames::PING => self.pong(client, payload)?,
                 frames::PONG => {}
@@ -105,6 +122,17 @@ impl<'a> Ear<'a> {
             at = start + payload.len();
         }
         Ok(at)
+    }
+
+    /// The header of the next frame, and whether its payload is compressed.
+    #[inline]
+    fn header(&self, bytes: &[u8]) -> Result<Option<(frames::Header, bool)>, String> {
+        let header = if self.script.deflate {
+            frames::packed_header(bytes)
+        } else {
+            frames::header(bytes).map(|head| head.map(|head| (head, false)))
+        };
+        header.map_err(|broken| broken.cause().to_owned())
     }
 
     fn messages(&mut self, client: &mut Client, payload: &[u8], now_ns: u64) -> Result<(), String> {
@@ -208,7 +236,7 @@ impl<'a> Ear<'a> {
 
     /// The connection is where the scenario wants it, and `next` is the publication that must come next.
     pub(super) fn live(&mut self, client: &mut Client, next: u32) {
-        let ticks = self.ticks().wrapping_sub(client.word);
+        let ticks = self.ticks().wrapping_sub(self.released_at_ticks.unwrap_or(client.word));
         self.findings.opening.record(u64::from(ticks) * Client::TICK_NS);
         client.phase = Phase::Live;
         client.word = next;
@@ -216,6 +244,14 @@ impl<'a> Ear<'a> {
         self.board.join();
         self.lane.ready.add(1);
         self.lane.ready_at_ns.set(self.board.clock.now_ns());
+    }
+
+    /// Counts an attempt that is to be repeated.
+    pub(super) fn refused(&mut self, client: &mut Client, cause: String) {
+        self.pending -= 1;
+        self.lane.refused.add(1);
+        self.findings.refusals.add(cause, 1);
+        client.phase = Phase::Away;
     }
 
     /// Counts a connection that has been closed.
@@ -228,8 +264,8 @@ impl<'a> Ear<'a> {
                 self.lane.lost.add(1);
                 self.findings.failures.add(format!("lost, {cause}"), 1);
             }
-            Phase::Connecting | Phase::Upgrading | Phase::Joining | Phase::Waiting => {
-                self.pending -= usize::from(client.phase != Phase::Waiting);
+            Phase::Away | Phase::Connecting | Phase::Upgrading | Phase::Joining | Phase::Waiting => {
+                self.pending -= usize::from(!matches!(client.phase, Phase::Waiting | Phase::Away));
                 self.lane.failed.add(1);
                 self.findings.failures.add(cause, 1);
             }

@@ -12,7 +12,6 @@ use super::board::Board;
 use super::clock;
 use super::crew::{self, Refusal};
 use super::echoes::{Ring, Talk};
-use super::findings::{Failures, Latency};
 use super::plan;
 use super::progress::Progress;
 use super::report::{Report, Unit};
@@ -154,13 +153,12 @@ fn measure(play: &Play<'_>, board: &Board) -> Result<Usage, String> {
 }
 
 fn report(play: &Play<'_>, script: &Script, board: &Board, usage: &Usage, found: Vec<Findings>) -> bool {
-    let (mut failures, mut opening, mut echoes) = (Failures::default(), Latency::new(), Latency::new());
+    let mut all = Findings::new();
     for findings in found {
-        failures.merge(findings.failures);
-        opening.merge(&findings.opening);
-        echoes.merge(&findings.echoes);
+        all.merge(findings);
     }
-    let mut report = Report::new(play.name, &script.target.url, board.lanes.len());
+    let Findings { failures, opening, echoes: [echoes, _] } = all;
+    let mut report = Report::new(play.name, &script.target, board.lanes.len());
     report.count("connections", "connections", play.connections.into(), "");
     report.count("opened", "opened", board.sum(|lane| &lane.ready), "");
     report.count("failed", "failed", board.sum(|lane| &lane.failed), "");

@@ -34,10 +34,11 @@ pub(super) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     let subscriptions = subscriptions(args).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
     let script = Script::of(target, args.tcp, subscriptions, tokens, args.size as usize);
+    let script = if args.deflate { script.deflating() } else { script };
     let (played, findings, board) =
         stage::perform("fanout", &args.common, &args.opening, &script, |scene| play(args, scene))?;
 
-    let mut report = Report::new("fanout", &script.target.url, played.opened.threads);
+    let mut report = Report::new("fanout", &script.target, played.opened.threads);
     played.opened.report(&mut report, &findings);
     let lost = board.sum(|lane| &lane.lost);
     report.count("lost", "lost", lost, "");

@@ -75,6 +75,18 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
     Ok(Some(Header { finished: first & 0x80 != 0, opcode: first & 0x0f, head_bytes, payload_bytes }))
 }
 
+/// As [`header`], where permessage-deflate was negotiated: RSV1 says that the payload is compressed (RFC 7692, 6).
+#[inline]
+pub(super) fn packed_header(bytes: &[u8]) -> Result<Option<(Header, bool)>, Broken> {
+    const RSV1: u8 = 0x40;
+    let mut head = [0; 10];
+    let length = bytes.len().min(head.len());
+    head[..length].copy_from_slice(&bytes[..length]);
+    let is_packed = head[0] & RSV1 != 0;
+    head[0] &= !RSV1;
+    Ok(header(&head[..length])?.map(|header| (header, is_packed)))
+}
+
 /// Appends the head of a final frame, without the mask's key; `masked` sets its bit.
 #[expect(clippy::cast_possible_truncation, reason = "each cast is guarded by the range of its arm")]
 fn push_head(out: &mut Vec<u8>, opcode: u8, payload_bytes: usize, masked: bool) {
@@ -133,6 +145,11 @@ mod tests {
     fn what_a_server_must_not_send_is_refused() {
         assert_eq!(header(&[0x81, 0x80]), Err(Broken::Masked));
         assert_eq!(header(&[0xc1, 0]), Err(Broken::Reserved));
+        let (head, is_packed) = packed_header(&[0xc1, 126, 1, 0]).unwrap().unwrap();
+        assert_eq!((head, is_packed), (header(&[0x81, 126, 1, 0]).unwrap().unwrap(), true));
+        assert!(!packed_header(&[0x81, 0]).unwrap().unwrap().1);
+        assert_eq!(packed_header(&[0xc1, 126, 1]), Ok(None));
+        assert_eq!(packed_header(&[0xa1, 0]), Err(Broken::Reserved));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::args;
+use super::args::{self, Target};
 use super::board::Board;
 use super::churn::{Churn, Findings};
 use super::clock;
@@ -23,6 +23,11 @@ const NO_DATA: usize = 0;
 
 /// Runs the scenario and prints its report; whether nothing failed.
 pub(super) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
+    run_at(args).map(|(ok, _)| ok)
+}
+
+/// The same, with the target, which knows how its TLS handshakes went.
+pub(super) fn run_at(args: &args::Handshakes) -> Result<(bool, Target), Refusal> {
     let target = args.common.target("/echo").map_err(Refusal::Arguments)?;
     if args.tcp && args.ending == args::Ending::Goodbye {
         return Err(Refusal::Arguments("--ending goodbye is a WebSocket's: not with --tcp".to_owned()));
@@ -36,15 +41,16 @@ pub(super) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
         &board,
         &args.common.pin,
         |_, lane| {
-            let churn = Churn::new(&script, &board, lane, args.ending, args.common.timeout_ns());
+            let rate = args.rate.map(|rate| rate / threads as f64);
+            let churn = Churn::new(&script, &board, lane, args.ending, rate, args.common.timeout_ns());
             churn.and_then(|churn| churn.run(each)).map_err(|e| format!("poller: {e}"))
         },
-        || measure(args, &board),
+        || measure(args, &script, &board),
     )?;
-    Ok(report(args, &script, &board, &usage, found))
+    Ok((report(args, &script, &board, &usage, found), script.target))
 }
 
-fn measure(args: &args::Handshakes, board: &Board) -> Result<Usage, String> {
+fn measure(args: &args::Handshakes, script: &Script, board: &Board) -> Result<Usage, String> {
     let mut progress = Progress::new(board.clock, "handshakes");
     let mut wait = |until_ns: u64| {
         while board.clock.now_ns() < until_ns && !board.stopped() {
@@ -56,6 +62,9 @@ fn measure(args: &args::Handshakes, board: &Board) -> Result<Usage, String> {
     let warm_ns = board.clock.now_ns() + clock::ns(args.warmup);
     wait(warm_ns);
     let from = Mark::take(board, &args.common.pid)?;
+    if let Some(tls) = &script.target.tls {
+        tls.tally.reset();
+    }
     board.recording.store(true, Relaxed);
     wait(warm_ns + clock::ns(args.seconds));
     Ok(Usage::between(&from, &Mark::take(board, &args.common.pid)?, &args.common))
@@ -73,7 +82,8 @@ fn report(
         failures.merge(findings.failures);
         latency.merge(&findings.handshakes);
     }
-    let mut report = Report::new("handshakes", &script.target.url, board.lanes.len());
+    let mut report = Report::new("handshakes", &script.target, board.lanes.len());
+    report.set("rate", args.rate.into());
     report.count("connections", "under way at a time", args.concurrency.into(), "");
     report.count("handshakes", "handshakes", usage.ready, "");
     report.count("failed", "failed", board.sum(|lane| &lane.failed), "");

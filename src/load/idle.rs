@@ -34,7 +34,7 @@ pub(super) fn run(args: &args::Idle) -> Result<bool, Refusal> {
     let (played, findings, board) =
         stage::perform("idle", &args.common, &args.opening, &script, |scene| play(args, scene))?;
 
-    let mut report = Report::new("idle", &script.target.url, played.opened.threads);
+    let mut report = Report::new("idle", &script.target, played.opened.threads);
     played.opened.report(&mut report, &findings);
     let (usage, opened) = (&played.usage, played.opened.count);
     report.figure("hold_seconds", "held for", Unit::Seconds, Some(usage.seconds), "");

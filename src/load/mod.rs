@@ -1,14 +1,16 @@
 //! The load generator, `throng bench`: opens very many connections from one process and measures what a server does
 //! with them.
 //!
-//! A scenario (`idle`, `echo`, `rpc`, `publish`, `recover`, `fanout`, `handshakes`) is a director on the main thread and a crew of threads with
+//! A scenario (`idle`, `echo`, `rpc`, `publish`, `recover`, `fanout`, `handshakes`, `storm`) is a director on the main thread and a crew of threads with
 //! connections. In reading order:
 //!
 //! * what is asked: `args`, and how it is divided among threads, descriptor tables and source addresses: `plan`;
-//! * what is said: `script`, `tokens`, `frames`, `publication`, `responses`; how a connection begins: `dial`;
-//! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` (subscribers), `volley` and
+//! * what is said: `script`, `tokens`, `frames`, `publication`, `responses`; how a connection begins: `dial`; what
+//!   it is carried by: `wire`, with `tls` and `secure`;
+//! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` with `unpack` (subscribers), `volley` and
 //!   `echoes`, `churn`; the publisher: `publisher`;
-//! * the scenarios: `stage` with `idle`, `fanout` and `recover`, `echo` (with calls and publish commands), `handshakes`;
+//! * the scenarios: `stage` with `idle`, `fanout` and `recover`, `echo` (with calls and publish commands), `handshakes`,
+//!   `storm` with `retry`;
 //! * what is found: `probe` and `usage` (CPU, memory), `findings`, `report`, `progress`.
 //!
 //! The invariants: the generator knows nothing of the server's code, only of protocols, so that it measures others
@@ -41,13 +43,21 @@ mod publisher;
 mod recover;
 mod report;
 mod responses;
+mod retry;
 mod script;
+mod secure;
 mod stage;
+mod storm;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_tls;
+mod tls;
 mod tokens;
+mod unpack;
 mod usage;
 mod volley;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -68,6 +78,7 @@ pub fn run(args: &Args) -> ExitCode {
         Scenario::Recover(args) => recover::run(args),
         Scenario::Fanout(args) => fanout::run(args),
         Scenario::Handshakes(args) => handshakes::run(args),
+        Scenario::Storm(args) => storm::run(args),
     };
     let (code, text) = match outcome {
         Ok(true) => return ExitCode::SUCCESS,

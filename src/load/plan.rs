@@ -17,6 +17,9 @@ const PORTS_PER_SOURCE: usize = 12_000;
 /// First source address towards a loopback server, away from 127.0.0.1, which everything else uses.
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 
+/// Source addresses from one attempt of all connections to the next: enough for 3 million.
+const ATTEMPT_STRIDE: usize = 256;
+
 /// Source addresses in rotation where connections are short: their ports linger after the close (TIME_WAIT).
 const CHURN_SOURCES: usize = 64;
 
@@ -50,6 +53,11 @@ pub(super) fn shares(
 /// The source address of connection `n` of a run that holds its connections; `None` lets the kernel choose.
 pub(super) fn source_of_held(n: usize, target: SocketAddr) -> Option<Ipv4Addr> {
     source(n / PORTS_PER_SOURCE, target)
+}
+
+/// The same for one that comes again, after so many attempts: its old port may linger.
+pub(super) fn source_of_attempt(n: usize, attempts: u16, target: SocketAddr) -> Option<Ipv4Addr> {
+    source(n / PORTS_PER_SOURCE + usize::from(attempts) * ATTEMPT_STRIDE, target)
 }
 
 /// The number at which connections begin when `count` were held before, so that none has an address and port that linger.

@@ -79,6 +79,22 @@ impl Template {
         Self { channel, spread: None, data, padding: String::new(), scratch: Vec::new() }
     }
 
+    /// The same with data that has something to compress, and not everything: records whose names repeat and whose digits
+    /// do not.
+    pub(super) fn of_records(mut self) -> Self {
+        let (mut records, mut random) = (String::new(), 1u32);
+        while records.len() < self.data.len() {
+            // Numerical Recipes' generator: the same numbers in every run.
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (price, size) = (random >> 8 & 0xffff, random >> 24);
+            records += &format!("symbol:ACME,price:{price},size:{size};");
+        }
+        let end = self.data.len() - 1;
+        self.data[MARKER.len() + DIGIT_COUNT..end]
+            .copy_from_slice(&records.as_bytes()[..end - MARKER.len() - DIGIT_COUNT]);
+        self
+    }
+
     /// The same for publications that go to several channels in turn.
     pub(super) fn spread_over(mut self, spread: Option<&Spread>) -> Self {
         self.spread = spread.cloned();
@@ -290,6 +306,19 @@ mod tests {
             assert_eq!(data.to_string().len(), size);
             assert!(data.as_str().unwrap().starts_with("~#0000beef"));
             assert_eq!(json["push"]["channel"], "bench");
+        }
+    }
+
+    #[test]
+    fn records_are_json_of_the_same_size_with_something_to_compress() {
+        for size in [DATA_BYTES_MIN, 100, 1024] {
+            let mut out = Vec::new();
+            Template::new("bench", size).of_records().push_delivery(&mut out, 0xbeef);
+            let payload = &out[frames::header(&out).unwrap().unwrap().head_bytes..];
+            assert_eq!(payload.len(), delivery(0xbeef, size).len());
+            assert_eq!(Scanner::new(size).next(payload), (Message::Publication(0xbeef), &[][..]));
+            let json: serde_json::Value = serde_json::from_slice(payload).unwrap();
+            assert!(size < 100 || json["push"]["pub"]["data"].as_str().unwrap().contains(",price:"));
         }
     }
 

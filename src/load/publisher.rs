@@ -7,7 +7,7 @@
 //! fewer than in_flight × subscribers deliveries are outstanding by at least one publication's worth.
 //! Left out: measuring; the director puts its marks around these calls.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use super::frames;
 use super::progress::Progress;
 use super::publication::{Message, Scanner, Template};
 use super::script::{self, Manner, Script};
+use super::wire::{Got, Scratch, Wire};
 
 /// Publications written at once when the publisher has fallen behind.
 const BURST_MAX: u32 = 256;
@@ -32,7 +33,8 @@ pub(super) struct Publisher<'a> {
     board: &'a Board,
     manner: Manner,
     heartbeat: Vec<u8>,
-    socket: TcpStream,
+    wire: Wire<TcpStream>,
+    scratch: Scratch,
     template: Template,
     scanner: Scanner,
     out: Vec<u8>,
@@ -57,18 +59,20 @@ impl<'a> Publisher<'a> {
     ) -> Result<Self, String> {
         board.publish_from_here();
         let template = Template::new(channel, script.data_bytes).spread_over(script.spread());
+        let template = if script.deflate { template.of_records() } else { template };
         let channels =
             script.spread().map_or((1, 1), |spread| (spread.channel_count.into(), spread.each.into()));
         let script = script.of_publisher();
         let failed = |e: io::Error| dial::cause("publisher", &e);
-        let socket = TcpStream::from(dial::dial(script.target.address, None).map_err(failed)?);
-        socket.set_nonblocking(false).map_err(failed)?;
-        socket.set_read_timeout(Some(Duration::from_nanos(timeout_ns.max(1)))).map_err(failed)?;
+        let wire = dial::dial(&script.target, None).map_err(failed)?.map(TcpStream::from);
+        wire.socket.set_nonblocking(false).map_err(failed)?;
+        wire.socket.set_read_timeout(Some(Duration::from_nanos(timeout_ns.max(1)))).map_err(failed)?;
         let mut publisher = Self {
             board,
             manner: script.manner,
             heartbeat: script.heartbeat.clone(),
-            socket,
+            wire,
+            scratch: Scratch::new(script.target.tls.as_ref()),
             template,
             scanner: Scanner::new(script.data_bytes),
             out: Vec::new(),
@@ -80,13 +84,13 @@ impl<'a> Publisher<'a> {
         if script.manner != Manner::Tcp {
             publisher.shake_hands(&script).map_err(|cause| format!("publisher: {cause}"))?;
         }
-        publisher.socket.set_nonblocking(true).map_err(failed)?;
+        publisher.wire.socket.set_nonblocking(true).map_err(failed)?;
         Ok(publisher)
     }
 
     fn shake_hands(&mut self, script: &Script) -> Result<(), String> {
         let cause = |e: io::Error| dial::cause("handshake", &e);
-        self.socket.write_all(&script.request).map_err(cause)?;
+        self.wire.write_all(&script.request).map_err(cause)?;
         let head_bytes = loop {
             if let Some(bytes) = script.upgrade.check(&self.inbox)? {
                 break bytes;
@@ -97,7 +101,7 @@ impl<'a> Publisher<'a> {
         let Manner::Centrifuge { last_id } = self.manner else {
             return Err(format!("{} is no endpoint with channels", script.target.url));
         };
-        self.socket.write_all(&script.greeting(0)).map_err(cause)?;
+        self.wire.write_all(&script.greeting(0)).map_err(cause)?;
         while self.digest()? != Some(last_id) {
             self.receive().map_err(cause)?;
         }
@@ -135,11 +139,11 @@ impl<'a> Publisher<'a> {
     pub(super) fn publish_surely(&mut self, count: u32) -> Result<(), String> {
         let cause = |e: io::Error| dial::cause("publish", &e);
         self.publish(count, |_| 0)?;
-        self.socket.set_nonblocking(false).map_err(cause)?;
+        self.wire.socket.set_nonblocking(false).map_err(cause)?;
         while self.digest().map_err(|cause| format!("publish: {cause}"))? != Some(self.published + 2) {
             self.receive().map_err(cause)?;
         }
-        self.socket.set_nonblocking(true).map_err(cause)
+        self.wire.socket.set_nonblocking(true).map_err(cause)
     }
 
     /// Publications sent so far.
@@ -271,7 +275,7 @@ impl<'a> Publisher<'a> {
     fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            match self.socket.write(rest) {
+            match self.wire.write(rest) {
                 Ok(n) => rest = &rest[n..],
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     self.listen()?;
@@ -286,6 +290,7 @@ impl<'a> Publisher<'a> {
 
     /// Reads what the server has to say, without waiting.
     fn listen(&mut self) -> Result<(), String> {
+        self.wire.flush().map_err(|e| dial::cause("publish", &e))?;
         loop {
             match self.receive() {
                 Ok(()) => self.digest().map_err(|cause| format!("publish: {cause}"))?,
@@ -298,13 +303,13 @@ impl<'a> Publisher<'a> {
     fn receive(&mut self) -> io::Result<()> {
         let kept = self.inbox.len();
         self.inbox.resize(kept + INBOX_BYTES, 0);
-        let outcome = self.socket.read(&mut self.inbox[kept..]);
-        self.inbox.truncate(kept + *outcome.as_ref().unwrap_or(&0));
-        match outcome {
-            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
-            Ok(_) => Ok(()),
-            Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(e) => Err(e),
+        let outcome = self.wire.read(&mut self.scratch, &mut self.inbox[kept..]);
+        let count = if let Ok(Got::Bytes { count, .. }) = outcome { count } else { 0 };
+        self.inbox.truncate(kept + count);
+        match outcome? {
+            Got::Bytes { .. } => Ok(()),
+            Got::Nothing => Err(ErrorKind::WouldBlock.into()),
+            Got::End => Err(ErrorKind::UnexpectedEof.into()),
         }
     }
 
@@ -339,7 +344,7 @@ impl<'a> Publisher<'a> {
         if answers.is_empty() {
             return Ok(last_id);
         }
-        self.socket.write_all(&answers).map_err(|e| dial::cause("send", &e))?;
+        self.wire.write_all(&answers).map_err(|e| dial::cause("send", &e))?;
         Ok(last_id)
     }
 }

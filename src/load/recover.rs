@@ -88,7 +88,7 @@ fn report(
     findings: &Findings,
     board: &Board,
 ) -> bool {
-    let mut report = Report::new("recover", &script.target.url, played.opened.threads);
+    let mut report = Report::new("recover", &script.target, played.opened.threads);
     report.count("missed", "publications missed", args.missed.into(), "by each connection");
     let (key, label) = ("first_open_seconds", "first time, subscribed within");
     report.figure(key, label, Unit::Seconds, Some(first_seconds), "");

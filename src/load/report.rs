@@ -5,16 +5,19 @@
 
 use serde_json::{Map, Value};
 
-use super::args::Common;
+use super::args::{Common, Target};
 use super::findings::{Failures, Summary};
 use super::usage::Usage;
 
 /// Every key of the JSON object, and what it means. A figure that was not asked for, or that cannot be read,
 /// is null.
 pub(super) const KEYS: &[(&str, &str)] = &[
-    ("scenario", "idle, echo, rpc, publish, recover, fanout or handshakes"),
+    ("scenario", "idle, echo, rpc, publish, recover, fanout, handshakes or storm"),
     ("url", "the server"),
     ("threads", "threads of the generator"),
+    ("tls", "version and cipher suite; null without TLS"),
+    ("tls_full", "full TLS handshakes (handshakes: while measuring)"),
+    ("tls_resumed", "resumed ones, likewise"),
     ("connections", "connections that were to be opened"),
     ("opened", "connections that got as far as the scenario wants"),
     ("failed", "connections that did not"),
@@ -49,11 +52,19 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("first_open_seconds", "the first time: from the first dial to the last subscribed"),
     ("recover_seconds", "from all being connected again to the last having recovered"),
     ("server_cpu_us_per_recovery", "server CPU per connection, connecting and recovering"),
+    ("storm_seconds", "from when all dialled to when the last was back"),
+    ("refused", "attempts that were refused, and repeated"),
+    ("refusals", "object: kind of refusal, and how many"),
+    ("live", "connections that echoed before and during the storm"),
+    ("latency_quiet", "object: their echoes, before"),
+    ("latency_storm", "object: their echoes, during the storm"),
+    ("p99_factor", "p99 of the latter to that of the former"),
+    ("server_cpu_us_per_return", "server CPU per client that came back, refusals included"),
     ("gaps", "publications left out for some subscriber"),
     ("out_of_order", "publications that came twice or too late"),
     ("missing", "deliveries still missing after the timeout"),
     ("in_flight", "publications, or messages per connection, under way"),
-    ("rate", "publications, or messages, per second that were asked for"),
+    ("rate", "publications, messages or handshakes per second asked for"),
     ("channels", "channels that publications went to in turn"),
     ("size_bytes", "bytes of payload, or of a publication's data"),
     ("messages", "messages echoed, or answered, while measuring"),
@@ -79,6 +90,7 @@ pub(super) enum Unit {
     Seconds,
     Microseconds,
     Share,
+    Factor,
 }
 
 struct Row {
@@ -96,13 +108,22 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(scenario: &str, url: &str, threads: usize) -> Self {
+    pub(super) fn new(scenario: &str, target: &Target, threads: usize) -> Self {
+        let url = target.url.as_str();
         let plural = if threads == 1 { "" } else { "s" };
         let title = format!("throng bench {scenario} · {url} · {threads} thread{plural}");
         let mut report = Self { title, rows: Vec::new(), json: Map::new(), remarks: Vec::new() };
         report.set("scenario", scenario.into());
         report.set("url", url.into());
         report.set("threads", threads.into());
+        report.set("tls", Value::Null);
+        if let Some(tls) = &target.tls {
+            let (full, resumed) = tls.tally.counts();
+            report.set("tls", tls.tally.agreed().into());
+            let note = tls.tally.agreed().unwrap_or_default().replace('_', " ");
+            report.count("tls_full", "TLS handshakes, full", full, &note);
+            report.count("tls_resumed", "TLS handshakes, resumed", resumed, "");
+        }
         report
     }
 
@@ -175,7 +196,12 @@ impl Report {
 
     /// Adds what failed, by kind.
     pub(super) fn failures(&mut self, failures: &Failures) {
-        self.set("failures", serde_json::to_value(failures).unwrap_or_default());
+        self.kinds("failures", failures);
+    }
+
+    /// Adds counts by kind.
+    pub(super) fn kinds(&mut self, key: &'static str, failures: &Failures) {
+        self.set(key, serde_json::to_value(failures).unwrap_or_default());
         for (kind, count) in failures.each() {
             let (label, value) = (format!("  {kind}"), show(Unit::Count, count as f64));
             self.rows.push(Row { label, value, note: String::new() });
@@ -233,7 +259,7 @@ fn json_number(unit: Unit, value: f64) -> Value {
             reason = "a count that was converted"
         )]
         Unit::Count => Value::from(value as u64),
-        Unit::PerSecond | Unit::Bytes | Unit::Seconds | Unit::Microseconds | Unit::Share => {
+        Unit::PerSecond | Unit::Bytes | Unit::Seconds | Unit::Microseconds | Unit::Share | Unit::Factor => {
             Value::from(value)
         }
     }
@@ -247,6 +273,7 @@ fn show(unit: Unit, value: f64) -> String {
         Unit::PerSecond => format!("{}/s", grouped(value)),
         Unit::Seconds => format!("{} s", short(value)),
         Unit::Share => format!("{:.0} %", value * 100.0),
+        Unit::Factor => format!("{} ×", short(value)),
         Unit::Bytes => match value.abs() {
             size if size < 10_000.0 => format!("{} B", grouped(value)),
             size if size < 10e6 => format!("{} KB", short(value / 1e3)),
@@ -285,6 +312,11 @@ fn grouped(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::tls::TlsArgs;
+
+    fn target() -> Target {
+        Target::parse("ws://127.0.0.1:1/", &TlsArgs::default()).unwrap()
+    }
 
     #[test]
     fn numbers_are_shown_with_their_unit() {
@@ -307,14 +339,14 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_json_has_the_same_figures() {
-        let mut report = Report::new("idle", "ws://x/", 2);
+        let mut report = Report::new("idle", &target(), 2);
         report.count("opened", "opened", 50_000, "");
         report.figure("server_rss_after_bytes", "server memory", Unit::Bytes, None, "");
         report.figure("open_per_second", "rate", Unit::PerSecond, Some(1234.5), "in 2 s");
         let mut failures = Failures::default();
         failures.add("connect: refused".to_owned(), 3);
         report.failures(&failures);
-        let table = "throng bench idle · ws://x/ · 2 threads\n\n\
+        let table = "throng bench idle · ws://127.0.0.1:1/ · 2 threads\n\n\
             opened               50,000\n\
             rate                1,234/s  in 2 s\n  \
               connect: refused        3\n";
@@ -328,7 +360,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "stands in no documentation")]
     fn a_key_without_documentation_is_refused() {
-        Report::new("idle", "", 1).set("surprise", Value::Null);
+        Report::new("idle", &target(), 1).set("surprise", Value::Null);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(super) struct Script {
     pub(super) manner: Manner,
     pub(super) request: Vec<u8>,
     pub(super) upgrade: Upgrade,
+    /// Whether the server's messages may be compressed.
+    pub(super) deflate: bool,
     /// Sent after the handshake by everyone, where all say the same.
     greeting: Vec<u8>,
     subscriptions: Subscriptions,
@@ -88,12 +90,13 @@ impl Script {
         };
         let mut heartbeat = Vec::new();
         frames::push_masked(&mut heartbeat, frames::TEXT, b"{}");
-        let request = dial::request(&target);
+        let request = dial::request(&target, false);
         let mut script = Self {
             target,
             manner,
             request,
-            upgrade: Upgrade::new(),
+            upgrade: Upgrade::new(false),
+            deflate: false,
             greeting: Vec::new(),
             subscriptions,
             tokens,
@@ -106,6 +109,12 @@ impl Script {
             script.greeting = script.commands(0);
         }
         script
+    }
+
+    /// The same for connections whose messages may be compressed.
+    pub(super) fn deflating(self) -> Self {
+        let (request, upgrade) = (dial::request(&self.target, true), Upgrade::new(true));
+        Self { request, upgrade, deflate: true, ..self }
     }
 
     fn is_the_same_for_all(&self) -> bool {
@@ -305,9 +314,10 @@ pub(super) fn close_cause(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::tls::TlsArgs;
 
     fn script(url: &str, tcp: bool, channel: Option<&str>) -> Script {
-        Script::new(Target::parse(url).unwrap(), tcp, channel, 100)
+        Script::new(Target::parse(url, &TlsArgs::default()).unwrap(), tcp, channel, 100)
     }
 
     #[test]

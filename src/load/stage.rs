@@ -75,6 +75,7 @@ pub(super) fn perform<R>(
         rate: opening.connect_rate.map(|rate| rate / shares.len() as f64),
         timeout_ns: common.timeout_ns(),
         pause: Duration::from_millis(pause_ms.into()),
+        comeback: None,
     };
     let (played, found) = crew::run(
         &board,

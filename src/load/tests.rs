@@ -14,6 +14,7 @@ use super::frames;
 use super::progress::Progress;
 use super::publisher::Publisher;
 use super::script::Script;
+use super::tls::TlsArgs;
 use super::{crew, stage};
 
 const SUBSCRIBERS: u64 = 5;
@@ -21,7 +22,7 @@ const PUBLICATIONS: u32 = 30;
 
 /// What the server does wrong, or in an unusual way, towards each subscriber.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manners {
+pub(super) enum Manners {
     Good,
     /// Sends every frame in pieces of three bytes.
     Piecemeal,
@@ -38,7 +39,7 @@ enum Manners {
 }
 
 /// A Centrifuge server for the commands of the generator: one thread per connection, no limits, no order of its own.
-struct Small {
+pub(super) struct Small {
     manners: Manners,
     subscribers: Mutex<Vec<TcpStream>>,
     published: Mutex<u32>,
@@ -47,7 +48,7 @@ struct Small {
 }
 
 impl Small {
-    fn start(manners: Manners) -> (Arc<Self>, Target) {
+    pub(super) fn start(manners: Manners) -> (Arc<Self>, Target) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/connection/websocket", listener.local_addr().unwrap());
         let (subscribers, published, answers, history) = Default::default();
@@ -59,7 +60,7 @@ impl Small {
                 thread::spawn(move || server.serve(stream.unwrap()));
             }
         });
-        (small, Target::parse(&url).unwrap())
+        (small, Target::parse(&url, &TlsArgs::default()).unwrap())
     }
 
     fn serve(&self, stream: TcpStream) {
@@ -152,7 +153,7 @@ impl Small {
     }
 }
 
-fn args(line: &str) -> Scenario {
+pub(super) fn args(line: &str) -> Scenario {
     let command = <Args as clap::Args>::augment_args(clap::Command::new("bench"));
     Args::from_arg_matches(&command.get_matches_from(format!("bench {line}").split(' '))).unwrap().scenario
 }
@@ -244,7 +245,7 @@ fn a_server_that_is_not_there_is_a_failure_of_each_connection() {
             Scenario::Rpc(args) => super::echo::call(&args),
             Scenario::Publish(args) => super::echo::publish(&args),
             Scenario::Recover(args) => super::recover::run(&args),
-            Scenario::Fanout(_) | Scenario::Handshakes(_) => unreachable!(),
+            Scenario::Fanout(_) | Scenario::Handshakes(_) | Scenario::Storm(_) => unreachable!(),
         };
         assert_eq!(outcome, Ok(false), "{line}");
     }
@@ -252,7 +253,7 @@ fn a_server_that_is_not_there_is_a_failure_of_each_connection() {
 
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_opened() {
-    for line in ["--url http://127.0.0.1/", "--pid 4294967295", "--pin 100000"] {
+    for line in ["--url http://127.0.0.1/", "--tls --tls-ca /none", "--pid 4294967295", "--pin 100000"] {
         let Scenario::Idle(args) = args(&format!("idle --connections 7 {line}")) else { unreachable!() };
         assert!(matches!(super::idle::run(&args), Err(crew::Refusal::Arguments(_))), "{line}");
     }
@@ -307,7 +308,8 @@ fn calls_and_publications_are_answered_and_what_is_denied_has_failed() {
             | Scenario::Echo(_)
             | Scenario::Recover(_)
             | Scenario::Fanout(_)
-            | Scenario::Handshakes(_)) => panic!("{other:?}"),
+            | Scenario::Handshakes(_)
+            | Scenario::Storm(_)) => panic!("{other:?}"),
         };
         assert_eq!(outcome, Ok(is_good), "{line}");
     }

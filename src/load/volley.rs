@@ -4,7 +4,7 @@
 //! is asked less. On a schedule it is open: messages are sent when they are due, one connection after the other, and
 //! latency counts from then. Left out: what an echo must look like.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -17,9 +17,12 @@ use super::echoes::{Echoes, Ring};
 use super::findings::{Failures, Latency};
 use super::plan::{self, Share};
 use super::script::{Manner, Script};
+use super::wire::{Got, Scratch, Wire};
 
 const EVENTS_PER_WAIT: usize = 1024;
 const BUFFER_BYTES: usize = 256 << 10;
+/// Times whose echoes are told apart.
+const ACTS: usize = 2;
 const WAIT: Duration = Duration::from_millis(20);
 /// On schedule it naps: waiting for events has milliseconds for a unit, and spinning would take the core from others. With
 /// the kernel's slack, what is due may be sent, and what arrived be seen, about 0.1 ms late.
@@ -36,7 +39,7 @@ enum Phase {
 }
 
 struct Player {
-    socket: TcpStream,
+    wire: Wire<TcpStream>,
     phase: Phase,
     dialled_at_ns: u64,
     /// The handshake's answer, or the first replies, while they are incomplete.
@@ -60,7 +63,23 @@ pub(super) struct Pace {
 pub(super) struct Findings {
     pub(super) failures: Failures,
     pub(super) opening: Latency,
-    pub(super) echoes: Latency,
+    /// By the board's act.
+    pub(super) echoes: [Latency; ACTS],
+}
+
+impl Findings {
+    pub(super) fn new() -> Self {
+        let echoes = [Latency::new(), Latency::new()];
+        Self { failures: Failures::default(), opening: Latency::new(), echoes }
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.failures.merge(other.failures);
+        self.opening.merge(&other.opening);
+        for (mine, theirs) in self.echoes.iter_mut().zip(&other.echoes) {
+            mine.merge(theirs);
+        }
+    }
 }
 
 pub(super) struct Volley<'a> {
@@ -78,6 +97,7 @@ pub(super) struct Volley<'a> {
     /// When each message under way was sent: `in_flight` moments per player.
     sent_at_ns: Vec<u64>,
     buffer: Vec<u8>,
+    scratch: Scratch,
     findings: Findings,
 }
 
@@ -103,11 +123,8 @@ impl<'a> Volley<'a> {
             players: Vec::new(),
             sent_at_ns: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
-            findings: Findings {
-                failures: Failures::default(),
-                opening: Latency::new(),
-                echoes: Latency::new(),
-            },
+            scratch: Scratch::new(script.target.tls.as_ref()),
+            findings: Findings::new(),
         })
     }
 
@@ -190,10 +207,10 @@ impl<'a> Volley<'a> {
     }
 
     fn dial(&mut self, n: usize) -> io::Result<()> {
-        let address = self.script.target.address;
+        let target = &self.script.target;
         self.lane.started.add(1);
-        let mut socket = match dial::dial(address, plan::source_of_held(n, address)) {
-            Ok(socket) => socket,
+        let mut wire = match dial::dial(target, plan::source_of_held(n, target.address)) {
+            Ok(wire) => wire,
             Err(e) => {
                 self.lane.failed.add(1);
                 self.findings.failures.add(dial::cause("connect", &e), 1);
@@ -201,9 +218,10 @@ impl<'a> Volley<'a> {
             }
         };
         let token = Token(self.players.len());
-        self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut wire.socket, token, both)?;
         self.players.push(Player {
-            socket,
+            wire,
             phase: Phase::Connecting,
             dialled_at_ns: self.board.clock.now_ns(),
             head: Vec::new(),
@@ -221,14 +239,14 @@ impl<'a> Volley<'a> {
         match player.phase {
             Phase::Gone => return Ok(()),
             Phase::Connecting if self.script.manner == Manner::Tcp => {
-                if let Ok(Some(e)) = player.socket.take_error() {
+                if let Ok(Some(e)) = player.wire.socket.take_error() {
                     return Err(dial::cause("connect", &e));
                 }
                 return self.ready(index);
             }
             Phase::Connecting => {
                 player.phase = Phase::Upgrading;
-                let sent = player.socket.write(&self.script.request);
+                let sent = player.wire.write(&self.script.request);
                 return sent.map(drop).map_err(|e| dial::cause("connect", &e));
             }
             Phase::Upgrading | Phase::Joining | Phase::Playing => {}
@@ -258,16 +276,14 @@ impl<'a> Volley<'a> {
     fn read(&mut self, index: usize, to_the_end: bool) -> Result<(), String> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let outcome = loop {
-            match self.players[index].socket.read(&mut buffer) {
-                Ok(0) => break Err("closed by the server".to_owned()),
-                Ok(n) => match self.hear(index, &buffer[..n]) {
-                    // A read that leaves room has emptied the socket (epoll(7), question 9).
-                    Ok(()) if n < buffer.len() && !to_the_end => break Ok(()),
+            match self.players[index].wire.read(&mut self.scratch, &mut buffer) {
+                Ok(Got::Bytes { count, is_short }) => match self.hear(index, &buffer[..count]) {
+                    Ok(()) if is_short && !to_the_end => break Ok(()),
                     Ok(()) => {}
                     Err(cause) => break Err(cause),
                 },
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break Ok(()),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Ok(Got::Nothing) => break Ok(()),
+                Ok(Got::End) => break Err("closed by the server".to_owned()),
                 Err(e) => break Err(dial::cause("receive", &e)),
             }
         };
@@ -289,12 +305,13 @@ impl<'a> Volley<'a> {
         self.lane.messages.add(heard);
         let now_ns = self.board.clock.now_ns();
         let recording = self.board.recording.load(Relaxed);
+        let act = self.board.act.load(Relaxed).min(ACTS - 1);
         let in_flight = self.pace.in_flight;
         let moments = &mut self.sent_at_ns[index * in_flight..][..in_flight];
         let mut slot = usize::try_from(before % in_flight as u64).unwrap_or(0);
         for _ in 0..heard {
             if recording {
-                self.findings.echoes.record(now_ns.saturating_sub(moments[slot]));
+                self.findings.echoes[act].record(now_ns.saturating_sub(moments[slot]));
             }
             if self.pace.rate.is_none() {
                 moments[slot] = now_ns;
@@ -318,7 +335,7 @@ impl<'a> Volley<'a> {
             }
             player.phase = Phase::Joining;
             let number = self.first + index;
-            let sent = player.socket.write(&self.script.greeting(number));
+            let sent = player.wire.write(&self.script.greeting(number));
             sent.map_err(|e| dial::cause("send", &e))?;
         }
         if self.script.is_opened_by(&player.head)? {
@@ -331,8 +348,9 @@ impl<'a> Volley<'a> {
     /// Sends what is due, in one call when the socket takes it; answers to pings go between two messages.
     fn send(&mut self, index: usize) -> Result<(), String> {
         let player = &mut self.players[index];
+        player.wire.flush().map_err(|e| dial::cause("send", &e))?;
         while player.due_bytes > 0 {
-            match player.socket.write(self.ring.due(player.sent_bytes, player.due_bytes)) {
+            match player.wire.write(self.ring.due(player.sent_bytes, player.due_bytes)) {
                 Ok(n) => {
                     player.sent_bytes += n as u64;
                     player.due_bytes -= n;
@@ -345,7 +363,7 @@ impl<'a> Volley<'a> {
         if !player.echoes.pongs.is_empty() {
             let pongs = std::mem::take(&mut player.echoes.pongs);
             self.lane.heartbeats.add(1);
-            player.socket.write_all(&pongs).map_err(|e| dial::cause("send", &e))?;
+            player.wire.write_all(&pongs).map_err(|e| dial::cause("send", &e))?;
         }
         Ok(())
     }
@@ -365,6 +383,6 @@ impl<'a> Volley<'a> {
         }
         player.phase = Phase::Gone;
         // The socket stays in its place until the run ends, but has no more events.
-        drop(self.poll.registry().deregister(&mut player.socket));
+        drop(self.poll.registry().deregister(&mut player.wire.socket));
     }
 }

@@ -9,6 +9,9 @@ use std::fmt;
 /// Most headers that a request may carry; beyond it, 431.
 pub const HEADER_COUNT_MAX: usize = 64;
 
+/// When to come back, where nobody says otherwise.
+const RETRY_AFTER_S: u64 = 5;
+
 /// The statuses with which a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -56,8 +59,8 @@ impl Status {
             Self::MethodNotAllowed => "Allow: GET\r\n",
             Self::PostNeeded => "Allow: POST, OPTIONS\r\n",
             Self::UpgradeRequired => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-            Self::Unavailable => "Retry-After: 5\r\n",
             Self::BadRequest
+            | Self::Unavailable
             | Self::Forbidden
             | Self::NotFound
             | Self::RequestTimeout
@@ -84,10 +87,18 @@ impl Refusal {
 
     /// Appends the whole response, after which the connection is closed.
     pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_with(RETRY_AFTER_S, out);
+    }
+
+    /// The same; one for want of room says after how many seconds to try again (RFC 9110 §10.2.3).
+    pub fn write_with(&self, retry_after_s: u64, out: &mut Vec<u8>) {
         let (line, headers, length) = (self.status.line(), self.status.headers(), self.reason.len() + 1);
+        let is_for_want_of_room = self.status == Status::Unavailable;
+        let retry =
+            if is_for_want_of_room { format!("Retry-After: {retry_after_s}\r\n") } else { String::new() };
         out.extend_from_slice(
             format!(
-                "HTTP/1.1 {line}\r\n{headers}Content-Type: text/plain\r\nContent-Length: {length}\r\n\
+                "HTTP/1.1 {line}\r\n{headers}{retry}Content-Type: text/plain\r\nContent-Length: {length}\r\n\
                  Connection: close\r\n\r\n{}\n",
                 self.reason
             )

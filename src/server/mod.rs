@@ -39,10 +39,11 @@ use crate::base::counters::Counters;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::api::{Api, ApiError, Methods};
-use crate::control::{self, ControlInputs, EndNotice, Endings, Outcome, Readiness, Signals};
+use crate::control::{self, ControlInputs, EndNotice, Endings, Memory, Outcome, Readiness, Signals};
 use crate::net::{Listeners, MioNet, sys};
 use crate::outside::World;
 use crate::session::{Endpoints, Handler};
+use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret, Shard, Turn};
@@ -67,6 +68,7 @@ pub struct Server {
     control_listener: Option<TcpListener>,
     capacity: u64,
     counters: Arc<[Arc<Counters>]>,
+    ledger: Ledger,
     mailboxes: Arc<[Mailbox]>,
     readiness: Arc<Readiness>,
     runtime: Runtime,
@@ -97,6 +99,7 @@ struct Common {
     counters: Arc<[Arc<Counters>]>,
     budget: Budget,
     publication_budget: Budget,
+    ledger: Ledger,
     outside: Arc<dyn Outside>,
     secret: Secret,
     endpoints: Endpoints,
@@ -117,6 +120,7 @@ impl Common {
             counters: Arc::clone(&self.counters),
             budget: self.budget.clone(),
             publication_budget: self.publication_budget.clone(),
+            ledger: self.ledger.clone(),
             seed: self.seed,
             namespaces: Arc::clone(&config.namespaces),
             outside: Arc::clone(&self.outside),
@@ -161,10 +165,14 @@ impl Server {
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
+        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
+        let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         let common = Common {
-            counters: (0..config.shards).map(|_| Arc::default()).collect(),
-            budget: Budget::new(config.limits.queued_bytes_max),
-            publication_budget: Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE),
+            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+            counters,
+            budget,
+            publication_budget,
             outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
             secret: Secret::default(),
             endpoints: endpoints(&config, &uid),
@@ -195,13 +203,14 @@ impl Server {
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
         let node = Node::over(&config, common.wiring(), &uid, &name(&listen));
-        let Common { counters, mailboxes, .. } = common;
+        let Common { counters, mailboxes, ledger, .. } = common;
         let server = Self {
             config,
             addresses: listen,
             control_listener: None,
             capacity,
             counters,
+            ledger,
             mailboxes,
             readiness,
             runtime,
@@ -327,6 +336,7 @@ impl Server {
             seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
             api,
             counters: self.counters.to_vec(),
+            memory: Memory { ledger: self.ledger, memory_max: self.config.limits.memory_max as u64 },
             capacity: self.capacity,
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),

@@ -7,14 +7,14 @@
 use std::borrow::Cow;
 
 use super::raw::{Call, Handler, Outcome};
-use super::wire::{Format, Transport};
+use super::wire::{Format, Transport, Wire};
 use super::{Action, CloseReason, Context};
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{
     Answer, ChannelRef, Command, Encoding, HistoryRequest, Push, Request,
 };
 use crate::proto::centrifuge::{self as wire};
-use crate::proto::ws::{Decoder, Event, frame};
+use crate::proto::ws::{Decoder, Deflate, Event, frame};
 
 /// What connect replies tell of the server.
 pub const VERSION: &str = concat!("throng ", env!("CARGO_PKG_VERSION"));
@@ -44,26 +44,29 @@ pub struct Opening {
 pub struct Centrifuge {
     decoder: Decoder,
     opening: Option<Box<Opening>>,
-    transport: Transport,
-    encoding: Encoding,
+    wire: Wire,
     phase: Phase,
 }
 
 impl Centrifuge {
     /// A connection whose client has said nothing yet.
-    pub fn new(transport: Transport, encoding: Encoding, opening: Opening) -> Self {
+    pub fn new(wire: Wire, opening: Opening) -> Self {
         let opening = (opening != Opening::default()).then(|| Box::new(opening));
-        Self { decoder: Decoder::default(), opening, transport, encoding, phase: Phase::Fresh }
+        Self { decoder: Decoder::default(), opening, wire, phase: Phase::Fresh }
     }
 
     /// What carries the connection.
     pub fn transport(&self) -> Transport {
-        self.transport
+        self.wire.transport
     }
 
     /// How its messages are written.
     pub fn encoding(&self) -> Encoding {
-        self.encoding
+        self.wire.encoding
+    }
+
+    pub(super) fn deflate(&self) -> Deflate {
+        self.wire.deflate
     }
 
     /// What the opening request said, once.
@@ -78,17 +81,21 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.transport.framing() != super::wire::Framing::WebSocket {
+        if self.wire.transport.framing() != super::wire::Framing::WebSocket {
             // Behind the request of a response without an end there is nothing to be said.
             return Ok(());
         }
-        while let Some(event) =
-            self.decoder.next(&mut input, &cx.settings.ws).map_err(CloseReason::Violation)?
+        let is_packed = self.wire.deflate.is_on();
+        while let Some(event) = self
+            .decoder
+            .next(&mut input, &cx.settings.ws, is_packed.then_some(&mut *cx.press))
+            .map_err(CloseReason::Violation)?
         {
             match event {
                 Event::Message(_, payload) => {
                     cx.counts.messages_in += 1;
                     self.take(&payload, handler, cx)?;
+                    cx.press.reclaim(payload);
                 }
                 Event::Ping(payload) => frame::put_pong(cx.out, &payload),
                 Event::Pong => {}
@@ -108,20 +115,20 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.transport.is_uni() {
+        if self.wire.transport.is_uni() {
             return self.take_uni(payload, cx);
         }
         let start = cx.out.len();
         let mut count = 0;
         let mut outcome = Ok(());
-        for command in wire::commands(self.encoding, payload) {
+        for command in wire::commands(self.wire.encoding, payload) {
             count += 1;
             outcome = match command {
                 Ok(command) => self.command(command, start, handler, cx),
                 Err(malformed) => match malformed.bad_request_id() {
                     // A filter that is none: the command fails, and those behind it are commands all the same.
                     Some(id) if self.phase == Phase::Connected => {
-                        put_error(cx, start, self.encoding, id, &Error::BAD_REQUEST);
+                        put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
                         Ok(())
                     }
                     _ => Err(CloseReason::BadRequest),
@@ -132,7 +139,7 @@ impl Centrifuge {
             }
         }
         cx.counts.messages_out += u64::from(cx.out.len() > start);
-        self.transport.framing().seal(self.encoding, cx.out, start);
+        self.wire.seal(cx.out, start, cx.press);
         // A frame without any command is no answer to anything.
         if count == 0 { Err(CloseReason::BadRequest) } else { outcome }
     }
@@ -142,7 +149,8 @@ impl Centrifuge {
         if self.phase != Phase::Fresh {
             return Ok(());
         }
-        let connect = wire::connect_request(self.encoding, payload).map_err(|_| CloseReason::BadRequest)?;
+        let connect =
+            wire::connect_request(self.wire.encoding, payload).map_err(|_| CloseReason::BadRequest)?;
         self.phase = Phase::Connecting;
         cx.actions.push(Action::Command { id: 0, request: Request::Connect(Box::new(connect)) });
         Ok(())
@@ -170,7 +178,7 @@ impl Centrifuge {
         if let Some(channel) = channel_of(&request)
             && (channel.is_empty() || channel.len() > cx.settings.channel_name_bytes_max)
         {
-            put_error(cx, start, self.encoding, id, &Error::BAD_REQUEST);
+            put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
             return Ok(());
         }
         match request {
@@ -179,10 +187,10 @@ impl Centrifuge {
                 handler.sent(&Call { client: cx.client, user: cx.user, method: "", data: &data });
             }
             Request::Send { .. } => {}
-            Request::Ping => wire::put_answer(cx.out, start, self.encoding, id, &Answer::Ping),
-            Request::Unknown => put_error(cx, start, self.encoding, id, &Error::METHOD_NOT_FOUND),
+            Request::Ping => wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Ping),
+            Request::Unknown => put_error(cx, start, self.wire.encoding, id, &Error::METHOD_NOT_FOUND),
             Request::Publish { data: None, .. } => {
-                put_error(cx, start, self.encoding, id, &Error::BAD_REQUEST);
+                put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
             }
             Request::Rpc { method, data } => self.call(id, method, data, start, handler, cx),
             Request::Connect(_) => {
@@ -217,10 +225,10 @@ impl Centrifuge {
             match handler.call(&call) {
                 Outcome::NotServed => {}
                 Outcome::Result(result) => {
-                    return wire::put_answer(cx.out, start, self.encoding, id, &Answer::Rpc(&result));
+                    return wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Rpc(&result));
                 }
                 Outcome::Error { code, message } => {
-                    return wire::put_error(cx.out, start, self.encoding, id, code, &message, false);
+                    return wire::put_error(cx.out, start, self.wire.encoding, id, code, &message, false);
                 }
             }
         }
@@ -238,7 +246,7 @@ impl Centrifuge {
         let start = cx.out.len();
         let outcome = self.command(Command { id, request }, start, handler, cx);
         cx.counts.messages_out += u64::from(cx.out.len() > start);
-        self.transport.framing().seal(self.encoding, cx.out, start);
+        self.wire.seal(cx.out, start, cx.press);
         outcome
     }
 
@@ -264,69 +272,70 @@ impl Centrifuge {
     pub(super) fn answer(&mut self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
         if let Answer::Connect(result) = answer {
             self.phase = Phase::Connected;
-            if self.transport.is_uni() {
+            if self.wire.transport.is_uni() {
                 return self.push(ChannelRef::None, &Push::Connect(*result), cx);
             }
         }
         // A client without commands waits for no reply.
-        if !self.transport.is_uni() {
+        if !self.wire.transport.is_uni() {
             let start = cx.out.len();
-            wire::put_answer(cx.out, start, self.encoding, id, answer);
+            wire::put_answer(cx.out, start, self.wire.encoding, id, answer);
             self.sent(start, cx);
         }
     }
 
     /// Writes that command `id` failed.
     pub(super) fn fail(&self, id: u32, code: u32, message: &str, temporary: bool, cx: &mut Context<'_>) {
-        if self.transport.is_uni() {
+        if self.wire.transport.is_uni() {
             return;
         }
         let start = cx.out.len();
-        wire::put_error(cx.out, start, self.encoding, id, code, message, temporary);
+        wire::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
         self.sent(start, cx);
     }
 
     /// Writes what the client did not ask for.
     pub(super) fn push(&self, channel: ChannelRef<'_>, push: &Push<'_>, cx: &mut Context<'_>) {
         let start = cx.out.len();
-        wire::put_push(cx.out, start, self.encoding, self.transport.is_uni(), channel, push);
+        wire::put_push(cx.out, start, self.wire.encoding, self.wire.transport.is_uni(), channel, push);
         self.sent(start, cx);
     }
 
     fn sent(&self, start: usize, cx: &mut Context<'_>) {
         cx.counts.messages_out += 1;
-        self.transport.framing().seal(self.encoding, cx.out, start);
+        self.wire.seal(cx.out, start, cx.press);
     }
 
     /// The server's ping: an empty message.
     pub(super) fn ping(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(wire::ping(self.encoding));
-        self.transport.framing().seal(self.encoding, out, start);
+        out.extend_from_slice(wire::ping(self.wire.encoding));
+        self.wire.seal_plain(out, start);
     }
 
     /// The last words where there is no close frame: the reason as a push, and no more bytes.
-    pub(super) fn goodbye(&self, code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
-        if self.transport.framing() == super::wire::Framing::WebSocket {
+    pub(super) fn goodbye(&self, code: Option<u16>, reason: &str, retry_ms: Option<u64>, out: &mut Vec<u8>) {
+        let framing = self.wire.transport.framing();
+        if framing == super::wire::Framing::WebSocket {
             return frame::put_close(out, code, reason);
         }
         let Some(code) = code else { return };
+        // HTML, 9.2.6: how long an EventSource waits before it comes back.
+        if let (super::wire::Framing::Events, Some(retry_ms)) = (framing, retry_ms) {
+            out.extend_from_slice(format!("retry: {retry_ms}\n").as_bytes());
+        }
         let start = out.len();
         let reconnect = Disconnect { code, reason: "" }.reconnects();
         let push = Push::Disconnect { code, reason, reconnect };
-        wire::put_push(out, start, self.encoding, self.transport.is_uni(), ChannelRef::None, &push);
-        self.transport.framing().seal(self.encoding, out, start);
+        wire::put_push(out, start, self.wire.encoding, self.wire.transport.is_uni(), ChannelRef::None, &push);
+        self.wire.seal_plain(out, start);
     }
 
     /// The wire format of publications.
     pub fn format(&self, takes_deltas: bool, is_compact: bool) -> Format {
-        Format::Centrifuge {
-            framing: self.transport.framing(),
-            encoding: self.encoding,
-            is_uni: self.transport.is_uni(),
-            takes_deltas,
-            is_compact,
-        }
+        let Wire { transport, encoding, deflate } = self.wire;
+        let (framing, is_uni) = (transport.framing(), transport.is_uni());
+        Format::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact, deflate }
     }
 
     /// Whether its connect command was answered.
@@ -396,6 +405,7 @@ mod tests {
     use super::super::{Counts, Settings};
     use super::*;
     use crate::proto::centrifuge::message::{ConnectResult, SubscribeResult};
+    use crate::proto::ws::Press;
 
     const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
 
@@ -409,7 +419,8 @@ mod tests {
 
     impl Talk {
         fn over(transport: Transport) -> Self {
-            let session = Centrifuge::new(transport, Encoding::Json, Opening::default());
+            let wire = Wire { transport, encoding: Encoding::Json, deflate: Deflate::Off };
+            let session = Centrifuge::new(wire, Opening::default());
             Self { session, settings: settings(), out: Vec::new(), actions: Vec::new() }
         }
 
@@ -425,16 +436,18 @@ mod tests {
 
         fn with<R>(&mut self, call: impl FnOnce(&mut Centrifuge, &mut Context<'_>) -> R) -> R {
             let Self { session, settings, out, actions } = self;
-            let (client, counts) = (client(1), Counts::default());
+            let (client, counts, press) = (client(1), Counts::default(), &mut Press::new(None));
+            let (now_ms, user, certificate, in_place) = (0, "", None, None);
             let mut cx = Context {
-                now_ms: 0,
+                now_ms,
                 settings,
                 client,
-                user: "",
-                certificate: None,
+                user,
+                certificate,
                 out,
-                in_place: None,
+                in_place,
                 actions,
+                press,
                 counts,
             };
             call(session, &mut cx)
@@ -569,8 +582,14 @@ mod tests {
         talk.take("whatever comes behind is not looked at").unwrap();
         let mut out = Vec::new();
         talk.session.ping(&mut out);
-        talk.session.goodbye(Some(3501), "bad request", &mut out);
+        talk.session.goodbye(Some(3501), "bad request", None, &mut out);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "data: {}\n\ndata: {\"disconnect\":{\"code\":3501,\"reason\":\"bad request\"}}\n\n");
+        let mut out = Vec::new();
+        talk.session.goodbye(Some(3001), "shutdown", Some(1234), &mut out);
+        assert!(out.starts_with(b"retry: 1234\ndata: {\"disconnect\":{\"code\":3001,"), "{out:?}");
+        let mut out = Vec::new();
+        Talk::over(Transport::HttpStream).session.goodbye(Some(3001), "shutdown", Some(1234), &mut out);
+        assert!(out.starts_with(b"{\"push\""), "{out:?}");
     }
 }

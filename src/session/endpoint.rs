@@ -5,11 +5,12 @@
 
 use super::centrifuge::{Centrifuge, Opening};
 use super::raw::Handler;
-use super::wire::Transport;
+use super::wire::{Transport, Wire};
 use super::{Action, Context};
 use crate::proto::centrifuge::message::Encoding;
 use crate::proto::http::{Refusal, Request, Status};
 use crate::proto::origin::origin_allowed;
+use crate::proto::ws::Deflate;
 use crate::proto::ws::handshake::Upgrade;
 
 /// Subprotocols of the Centrifuge endpoints.
@@ -115,12 +116,13 @@ impl Endpoints {
             }
             Kind::Emulation => self.emulate(request, body, &cors, cx),
             Kind::Transport(Transport::WebSocket | Transport::UniWebSocket) => {
-                let upgrade = Upgrade::parse(request, SUBPROTOCOLS)?;
+                let upgrade = Upgrade::parse(request, SUBPROTOCOLS, cx.press.is_on())?;
                 upgrade.write(cx.out);
                 let is_protobuf = upgrade.subprotocol == Some(PROTOBUF);
                 let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };
                 let Kind::Transport(transport) = kind else { return Ok(Opened::Answered) };
-                Ok(Opened::Session(Centrifuge::new(transport, encoding, self.opening(request)), None))
+                let wire = Wire { transport, encoding, deflate: upgrade.deflate() };
+                Ok(Opened::Session(Centrifuge::new(wire, self.opening(request)), None))
             }
             Kind::Transport(transport) => self.stream(transport, request, body, &cors, cx),
         }
@@ -189,7 +191,8 @@ impl Endpoints {
              X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n{cors}\r\n"
         );
         cx.out.extend_from_slice(head.as_bytes());
-        Ok(Opened::Session(Centrifuge::new(transport, encoding, self.opening(request)), Some(first)))
+        let wire = Wire { transport, encoding, deflate: Deflate::Off };
+        Ok(Opened::Session(Centrifuge::new(wire, self.opening(request)), Some(first)))
     }
 
     /// What of the request is kept until the connect command.

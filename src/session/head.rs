@@ -127,9 +127,10 @@ fn open_raw<H: Handler>(
     handler: &mut H,
     cx: &mut Context<'_>,
 ) -> Result<Session<H::State>, Refusal> {
-    let upgrade = Upgrade::parse(request, handler.subprotocols())?;
+    let upgrade = Upgrade::parse(request, handler.subprotocols(), cx.press.is_on())?;
     // The answer must stand before anything that the handler sends while it opens.
     upgrade.write(cx.out);
-    let state = handler.open(request, upgrade.subprotocol, &mut Peer::new(cx))?;
-    Ok(Session::Raw(Raw::new(state)))
+    let deflate = upgrade.deflate();
+    let state = handler.open(request, upgrade.subprotocol, &mut Peer::new(cx, deflate))?;
+    Ok(Session::Raw(Raw::new(state, deflate)))
 }

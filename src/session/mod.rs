@@ -17,7 +17,7 @@ use std::ops::Range;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
-use crate::proto::ws::{self, Kind, Violation};
+use crate::proto::ws::{self, Deflate, Kind, Press, Violation};
 pub use action::Action;
 pub use endpoint::Endpoints;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
@@ -63,6 +63,8 @@ pub enum CloseReason {
     Slow,
     /// The process-wide budget of queued bytes is exhausted and this connection held some (3008).
     Budget,
+    /// Memory is short, and this connection is one of the newest (3011).
+    Memory,
     /// The server drains (3001).
     Shutdown,
     /// The endpoint's handler closed it.
@@ -89,6 +91,7 @@ impl CloseReason {
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
             Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
+            Self::Memory => disconnect(Disconnect::FORCE_RECONNECT),
             Self::Shutdown => disconnect(Disconnect::SHUTDOWN),
             Self::Hangup
             | Self::Transport
@@ -100,8 +103,9 @@ impl CloseReason {
     }
 }
 
-/// Close code for raw clients of a server that drains (IANA's registry of WebSocket close codes).
+/// Close codes for raw clients of a server that drains, or that has no room (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
+const TRY_AGAIN_LATER: u16 = 1013;
 
 /// What a session is given with each input.
 #[derive(Debug)]
@@ -122,6 +126,8 @@ pub struct Context<'a> {
     pub in_place: Option<InPlace>,
     /// What the session asks for.
     pub actions: &'a mut Vec<Action>,
+    /// Compresses and inflates.
+    pub press: &'a mut Press,
     /// Data messages received and sent, for the counters.
     pub counts: Counts,
 }
@@ -377,17 +383,36 @@ impl<S> Session<S> {
         }
     }
 
-    /// The last words of a session that ends for this reason.
-    pub fn goodbye(&self, reason: &CloseReason, out: &mut Vec<u8>) {
+    /// The last words of a session that ends for this reason. Who is sent away without a fault of its own is told to
+    /// come back after `retry_ms`, where there is a way to say so.
+    pub fn goodbye(&self, reason: &CloseReason, retry_ms: u64, out: &mut Vec<u8>) {
         let Some((code, text)) = reason.frame() else { return };
-        match self {
-            // The registered code for it; 3001 is the Centrifuge protocol's own.
-            Self::Raw(_) if *reason == CloseReason::Shutdown => {
-                ws::put_close(out, Some(SERVICE_RESTART), "service restart");
+        // The registered codes for it; 3001 and 3011 are the Centrifuge protocol's own.
+        let registered = if *reason == CloseReason::Shutdown {
+            Some((SERVICE_RESTART, "service restart"))
+        } else if *reason == CloseReason::Memory {
+            Some((TRY_AGAIN_LATER, "try again later"))
+        } else {
+            None
+        };
+        match (self, registered) {
+            (Self::Raw(_), Some((code, text))) => {
+                ws::put_close(out, Some(code), &format!("{text}; retry after {retry_ms} ms"));
             }
-            Self::Raw(_) => ws::put_close(out, code, text),
-            Self::Centrifuge(centrifuge) => centrifuge.goodbye(code, text, out),
-            Self::Head(_) | Self::Ended => {}
+            (Self::Raw(_), None) => ws::put_close(out, code, text),
+            (Self::Centrifuge(centrifuge), _) => {
+                centrifuge.goodbye(code, text, registered.map(|_| retry_ms), out);
+            }
+            (Self::Head(_) | Self::Ended, _) => {}
+        }
+    }
+
+    /// How messages may be compressed.
+    pub fn deflate(&self) -> Deflate {
+        match self {
+            Self::Raw(raw) => raw.deflate(),
+            Self::Centrifuge(centrifuge) => centrifuge.deflate(),
+            Self::Head(_) | Self::Ended => Deflate::Off,
         }
     }
 
@@ -445,6 +470,24 @@ pub(crate) mod tests {
         assert_eq!(CloseReason::Peer(1005).frame(), Some((None, "")));
         assert_eq!(CloseReason::Violation(Violation::Utf8).frame().unwrap().0, Some(1007));
         assert_eq!(CloseReason::Hangup.frame(), None);
+    }
+
+    #[test]
+    fn who_is_sent_away_is_told_to_come_back() {
+        for code in
+            [CloseReason::Shutdown, CloseReason::Memory].map(|reason| reason.frame().unwrap().0.unwrap())
+        {
+            assert!(Disconnect { code, reason: "" }.reconnects(), "{code}");
+        }
+        let raw: Session<()> = Session::Raw(raw::Raw::new((), Default::default()));
+        let said = |reason| {
+            let mut out = Vec::new();
+            raw.goodbye(&reason, 1234, &mut out);
+            (u16::from_be_bytes([out[2], out[3]]), String::from_utf8(out[4..].to_vec()).unwrap())
+        };
+        assert_eq!(said(CloseReason::Shutdown), (1012, "service restart; retry after 1234 ms".to_owned()));
+        assert_eq!(said(CloseReason::Memory), (1013, "try again later; retry after 1234 ms".to_owned()));
+        assert_eq!(said(CloseReason::Slow), (3008, "slow".to_owned()));
     }
 
     /// A connection's name for tests.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Action, ClientCertificate, ClientId, CloseReason, Context, InPlace};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
-use crate::proto::ws::{self, Decoder, Event, Kind, Payload, frame};
+use crate::proto::ws::{Decoder, Deflate, Event, Kind, Payload, frame};
 
 /// From this size on, in bytes, a message that is sent back is written from where it lies: a system call's worth of
 /// copying.
@@ -140,11 +140,12 @@ pub enum Outcome<'c> {
 #[derive(Debug)]
 pub struct Peer<'a, 'b> {
     cx: &'a mut Context<'b>,
+    deflate: Deflate,
 }
 
 impl<'a, 'b> Peer<'a, 'b> {
-    pub(crate) fn new(cx: &'a mut Context<'b>) -> Self {
-        Self { cx }
+    pub(crate) fn new(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
+        Self { cx, deflate }
     }
 
     /// Identifies the connection in this process for as long as it lives.
@@ -167,15 +168,21 @@ impl<'a, 'b> Peer<'a, 'b> {
     #[inline]
     pub fn send(&mut self, kind: Kind, data: &[u8]) {
         self.cx.counts.messages_out += 1;
-        ws::put_frame(self.cx.out, kind, data);
+        if self.deflate.is_on() {
+            self.cx.press.put_frame(self.cx.out, kind, data, self.deflate);
+        } else {
+            frame::put_frame(self.cx.out, kind, data);
+        }
     }
 
     /// Sends a message back to where it came from, as the handler left it. Like [`Peer::send`], but a large one is
-    /// written from the buffer that it arrived in: it is not copied.
+    /// written from the buffer that it arrived in, if the client takes it as it is: it is not copied.
     #[inline]
     pub fn send_back(&mut self, message: Message<'_>) {
         match message.at {
-            Some(payload) if payload.len() >= IN_PLACE_BYTES_MIN && self.cx.is_silent() => {
+            Some(payload)
+                if payload.len() >= IN_PLACE_BYTES_MIN && self.cx.is_silent() && !self.deflate.is_on() =>
+            {
                 self.cx.counts.messages_out += 1;
                 self.cx.in_place = Some(InPlace { kind: message.kind, payload });
             }
@@ -220,14 +227,50 @@ impl<'a, 'b> Peer<'a, 'b> {
 #[derive(Debug)]
 pub struct Raw<S> {
     decoder: Decoder,
-    /// When the handler wants to be called, in milliseconds of the shard's clock.
-    pub(crate) timer_at_ms: Option<NonZeroU64>,
+    word: Word,
     state: S,
 }
 
+/// When the handler wants to be called, and how messages may be compressed: in one word, because two would make every
+/// connection larger, whatever it speaks. The form in the lowest two bits, above them milliseconds of the shard's clock,
+/// 0 for never.
+#[derive(Clone, Copy, Debug)]
+struct Word(u64);
+
+impl Word {
+    fn new(timer_at_ms: Option<NonZeroU64>, deflate: Deflate) -> Self {
+        Self(timer_at_ms.map_or(0, NonZeroU64::get).min(u64::MAX >> 2) << 2 | deflate as u64)
+    }
+
+    fn timer_at_ms(self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.0 >> 2)
+    }
+
+    fn deflate(self) -> Deflate {
+        match self.0 & 3 {
+            0 => Deflate::Off,
+            1 => Deflate::Wide,
+            _ => Deflate::Narrow,
+        }
+    }
+}
+
 impl<S> Raw<S> {
-    pub(super) fn new(state: S) -> Self {
-        Self { decoder: Decoder::default(), timer_at_ms: None, state }
+    pub(super) fn new(state: S, deflate: Deflate) -> Self {
+        Self { decoder: Decoder::default(), word: Word::new(None, deflate), state }
+    }
+
+    /// When the handler wants to be called, in milliseconds of the shard's clock.
+    pub(crate) fn timer_at_ms(&self) -> Option<NonZeroU64> {
+        self.word.timer_at_ms()
+    }
+
+    pub(crate) fn set_timer_at_ms(&mut self, at_ms: Option<NonZeroU64>) {
+        self.word = Word::new(at_ms, self.deflate());
+    }
+
+    pub(super) fn deflate(&self) -> Deflate {
+        self.word.deflate()
     }
 
     /// `input_at`: where the input begins in the shard's buffer, if it is a part of that.
@@ -238,9 +281,11 @@ impl<S> Raw<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        let arrived = input.len();
-        while let Some(event) =
-            self.decoder.next(&mut input, &cx.settings.ws).map_err(CloseReason::Violation)?
+        let (arrived, deflate) = (input.len(), self.deflate());
+        while let Some(event) = self
+            .decoder
+            .next(&mut input, &cx.settings.ws, deflate.is_on().then_some(&mut *cx.press))
+            .map_err(CloseReason::Violation)?
         {
             match event {
                 Event::Message(kind, mut payload) => {
@@ -250,10 +295,11 @@ impl<S> Raw<S> {
                             let end = begin + arrived - input.len();
                             Some(end - bytes.len()..end)
                         }
-                        (Payload::Slice(_) | Payload::Assembled(_), _) => None,
+                        (Payload::Slice(_) | Payload::Assembled(_) | Payload::Inflated(_), _) => None,
                     };
                     let message = Message { kind, data: &mut payload, at };
-                    handler.message(&mut self.state, message, &mut Peer::new(cx))?;
+                    handler.message(&mut self.state, message, &mut Peer::new(cx, deflate))?;
+                    cx.press.reclaim(payload);
                 }
                 Event::Ping(payload) => frame::put_pong(cx.out, &payload),
                 Event::Pong => {}
@@ -270,7 +316,7 @@ impl<S> Raw<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) {
-        handler.joined(&mut self.state, channel, outcome, &mut Peer::new(cx));
+        handler.joined(&mut self.state, channel, outcome, &mut Peer::new(cx, self.word.deflate()));
     }
 
     /// Calls the handler's timer.
@@ -279,7 +325,7 @@ impl<S> Raw<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        handler.timer(&mut self.state, &mut Peer::new(cx))
+        handler.timer(&mut self.state, &mut Peer::new(cx, self.word.deflate()))
     }
 
     /// Gives the state back.
@@ -440,6 +486,7 @@ mod tests {
     use super::super::tests::{client, settings};
     use super::super::{Counts, Session};
     use super::*;
+    use crate::proto::ws::Press;
 
     fn receive(session: &mut Session<()>, input: &[u8]) -> (Vec<u8>, Vec<Action>, Result<(), CloseReason>) {
         let (mut out, mut actions, settings) = (Vec::new(), Vec::new(), settings());
@@ -455,6 +502,7 @@ mod tests {
                 client: client(1),
                 out: &mut out,
                 actions: &mut actions,
+                press: &mut Press::new(None),
                 in_place: None,
                 counts: Counts::default(),
             },
@@ -481,6 +529,20 @@ mod tests {
                 "cut at {cut}"
             );
             assert_eq!(ended, Err(CloseReason::Peer(1005)), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_timer_and_a_form_fit_one_word() {
+        for deflate in [Deflate::Off, Deflate::Wide, Deflate::Narrow] {
+            let mut raw = Raw::new((), deflate);
+            assert_eq!(raw.timer_at_ms(), None);
+            for (at_ms, kept) in [(1, 1), (1 << 40, 1 << 40), (u64::MAX, u64::MAX >> 2)] {
+                raw.set_timer_at_ms(NonZeroU64::new(at_ms));
+                assert_eq!((raw.timer_at_ms(), raw.deflate()), (NonZeroU64::new(kept), deflate));
+            }
+            raw.set_timer_at_ms(None);
+            assert_eq!((raw.timer_at_ms(), raw.deflate()), (None, deflate));
         }
     }
 

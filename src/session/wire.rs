@@ -1,7 +1,7 @@
-//! How a Centrifuge connection's messages travel: the transport, the wire format of its publications, and the bytes around them.
+//! How a connection's messages travel: the transport, the wire format of its publications, and the bytes around them.
 
 use crate::proto::centrifuge::message::Encoding;
-use crate::proto::ws::{Kind, frame};
+use crate::proto::ws::{Deflate, Kind, Press, frame};
 
 /// What carries a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +66,46 @@ impl Framing {
             return;
         }
         match (self, encoding) {
-            (Self::WebSocket, Encoding::Json) => frame::wrap(out, start, Kind::Text),
-            (Self::WebSocket, Encoding::Protobuf) => frame::wrap(out, start, Kind::Binary),
+            (Self::WebSocket, _) => frame::wrap(out, start, kind(encoding)),
             (Self::Events, _) => seal_event(out, start),
             (Self::Stream, Encoding::Json) => out.push(b'\n'),
             (Self::Stream, Encoding::Protobuf) => {}
         }
+    }
+}
+
+/// The kind of a frame with messages in this encoding.
+pub fn kind(encoding: Encoding) -> Kind {
+    match encoding {
+        Encoding::Json => Kind::Text,
+        Encoding::Protobuf => Kind::Binary,
+    }
+}
+
+/// How a Centrifuge connection's messages travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// What carries them.
+    pub transport: Transport,
+    /// How they are written.
+    pub encoding: Encoding,
+    /// How they may be compressed.
+    pub deflate: Deflate,
+}
+
+impl Wire {
+    /// As [`Framing::seal`], compressed where that was negotiated and helps.
+    pub fn seal(self, out: &mut Vec<u8>, start: usize, press: &mut Press) {
+        if self.deflate.is_on() {
+            press.wrap(out, start, kind(self.encoding), self.deflate);
+        } else {
+            self.seal_plain(out, start);
+        }
+    }
+
+    /// As [`Framing::seal`]: for what is too short to be compressed.
+    pub fn seal_plain(self, out: &mut Vec<u8>, start: usize) {
+        self.transport.framing().seal(self.encoding, out, start);
     }
 }
 
@@ -91,7 +125,10 @@ fn seal_event(out: &mut Vec<u8>, start: usize) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The data alone, one WebSocket frame each.
-    Raw,
+    Raw {
+        /// How frames may be compressed.
+        deflate: Deflate,
+    },
     /// Centrifuge pushes.
     Centrifuge {
         /// What stands around them.
@@ -104,37 +141,50 @@ pub enum Format {
         takes_deltas: bool,
         /// Channels by number, not by name.
         is_compact: bool,
+        /// How frames may be compressed.
+        deflate: Deflate,
     },
 }
+
+/// In the place of a framing, in a format's number.
+const RAW: u8 = 3;
 
 impl Format {
     /// In one byte.
     pub fn to_number(self) -> u8 {
         match self {
-            Self::Raw => 0,
-            Self::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact } => {
-                1 + framing as u8
-                    + (encoding as u8) * 4
-                    + u8::from(is_uni) * 8
-                    + u8::from(takes_deltas) * 16
-                    + u8::from(is_compact) * 32
+            Self::Raw { deflate } => RAW | (deflate as u8) << 6,
+            Self::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact, deflate } => {
+                framing as u8
+                    | (encoding as u8) << 2
+                    | u8::from(is_uni) << 3
+                    | u8::from(takes_deltas) << 4
+                    | u8::from(is_compact) << 5
+                    | (deflate as u8) << 6
             }
         }
     }
 
     /// The inverse of [`Format::to_number`].
     pub fn from_number(number: u8) -> Self {
-        let Some(bits) = number.checked_sub(1) else { return Self::Raw };
+        let deflate = match number >> 6 {
+            0 => Deflate::Off,
+            1 => Deflate::Wide,
+            _ => Deflate::Narrow,
+        };
+        let framing = match number & 3 {
+            0 => Framing::WebSocket,
+            1 => Framing::Events,
+            2 => Framing::Stream,
+            _ => return Self::Raw { deflate },
+        };
         Self::Centrifuge {
-            framing: match bits & 3 {
-                0 => Framing::WebSocket,
-                1 => Framing::Events,
-                _ => Framing::Stream,
-            },
-            encoding: if bits & 4 == 0 { Encoding::Json } else { Encoding::Protobuf },
-            is_uni: bits & 8 != 0,
-            takes_deltas: bits & 16 != 0,
-            is_compact: bits & 32 != 0,
+            framing,
+            encoding: if number & 4 == 0 { Encoding::Json } else { Encoding::Protobuf },
+            is_uni: number & 8 != 0,
+            takes_deltas: number & 16 != 0,
+            is_compact: number & 32 != 0,
+            deflate,
         }
     }
 }
@@ -145,22 +195,26 @@ mod tests {
 
     #[test]
     fn a_format_is_its_number() {
-        let mut seen = std::collections::BTreeSet::from([Format::Raw.to_number()]);
-        assert_eq!(Format::from_number(0), Format::Raw);
-        for framing in [Framing::WebSocket, Framing::Events, Framing::Stream] {
-            for encoding in [Encoding::Json, Encoding::Protobuf] {
-                for bits in 0..8 {
-                    let format = Format::Centrifuge {
+        let mut formats = Vec::new();
+        for deflate in [Deflate::Off, Deflate::Wide, Deflate::Narrow] {
+            formats.push(Format::Raw { deflate });
+            for framing in [Framing::WebSocket, Framing::Events, Framing::Stream] {
+                for encoding in [Encoding::Json, Encoding::Protobuf] {
+                    formats.extend((0..8).map(|bits| Format::Centrifuge {
                         framing,
                         encoding,
                         is_uni: bits & 1 != 0,
                         takes_deltas: bits & 2 != 0,
                         is_compact: bits & 4 != 0,
-                    };
-                    assert_eq!(Format::from_number(format.to_number()), format);
-                    assert!(seen.insert(format.to_number()));
+                        deflate,
+                    }));
                 }
             }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for format in formats {
+            assert_eq!(Format::from_number(format.to_number()), format);
+            assert!(seen.insert(format.to_number()), "{format:?}");
         }
     }
 

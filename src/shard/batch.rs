@@ -13,9 +13,9 @@ use crate::proto::centrifuge as wire;
 use crate::proto::centrifuge::filter::Filter;
 use crate::proto::centrifuge::message::{ChannelRef, Data, Encoding, Push};
 use crate::proto::fossil;
-use crate::proto::ws::{Kind, frame};
+use crate::proto::ws::{Deflate, Kind, Press, frame};
 use crate::session::Format;
-use crate::session::wire::Framing;
+use crate::session::wire::{Framing, kind};
 
 /// A frame that joins several messages is ended beyond this many bytes: clients limit what they take at once.
 const JOINED_BYTES_MAX: usize = 16 << 10;
@@ -101,16 +101,22 @@ impl Batch {
     }
 
     /// The bytes for subscribers of this format that get this choice.
-    pub(super) fn encoded(&mut self, format: u8, choice: &Choice, budget: &Budget) -> &Shared {
+    pub(super) fn encoded(
+        &mut self,
+        format: u8,
+        choice: &Choice,
+        budget: &Budget,
+        press: &mut Press,
+    ) -> &Shared {
         let known = self.encoded.iter().position(|(f, c, _)| *f == format && c == choice);
         let at = known.unwrap_or_else(|| {
             let mut out = Vec::new();
             match Format::from_number(format) {
-                Format::Raw => self.put_raw(&mut out, choice),
-                Format::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact } => {
-                    let form = Form { framing, encoding, is_uni, takes_deltas };
+                Format::Raw { deflate } => self.put_raw(&mut out, choice, deflate, press),
+                Format::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact, deflate } => {
+                    let form = Form { framing, encoding, is_uni, takes_deltas, deflate };
                     let number = is_compact.then_some(i64::from(self.id) + 1);
-                    self.put_pushes(&mut out, choice, form, number);
+                    self.put_pushes(&mut out, choice, form, number, press);
                 }
             }
             self.encoded.push((format, choice.clone(), Shared::new(out, budget)));
@@ -124,7 +130,7 @@ impl Batch {
     }
 
     /// One frame per publication: a raw client takes frames for messages.
-    fn put_raw(&self, out: &mut Vec<u8>, choice: &Choice) {
+    fn put_raw(&self, out: &mut Vec<u8>, choice: &Choice, deflate: Deflate, press: &mut Press) {
         let publications = || {
             self.chosen(choice).filter_map(|item| match item {
                 Item::Publication(publication) => Some(publication),
@@ -134,13 +140,20 @@ impl Batch {
         out.reserve_exact(publications().map(|p| p.data.len() + frame::HEADER_BYTES_MAX).sum());
         for publication in publications() {
             let kind = if publication.kind == DataKind::Binary { Kind::Binary } else { Kind::Text };
-            frame::put_frame(out, kind, &publication.data);
+            press.put_frame(out, kind, &publication.data, deflate);
         }
     }
 
     /// Pushes, joined in frames of bounded size; for clients without commands, each on its own.
-    fn put_pushes(&self, out: &mut Vec<u8>, choice: &Choice, form: Form, number: Option<i64>) {
-        let Form { framing, encoding, is_uni, takes_deltas } = form;
+    fn put_pushes(
+        &self,
+        out: &mut Vec<u8>,
+        choice: &Choice,
+        form: Form,
+        number: Option<i64>,
+        press: &mut Press,
+    ) {
+        let Form { encoding, is_uni, takes_deltas, .. } = form;
         let mut start = out.len();
         // Room is charged to the budget whether it is used or not, so it is made once, about as much as is needed.
         let bytes = |item: &Item| match item {
@@ -158,7 +171,7 @@ impl Batch {
                 wire::put_push(out, start, encoding, is_uni, channel, push);
                 // Clients without a library take an event, or a frame, for one push.
                 if is_uni || out.len() - start > JOINED_BYTES_MAX {
-                    framing.seal(encoding, out, start);
+                    form.seal(out, start, press);
                     start = out.len();
                 }
             };
@@ -187,7 +200,7 @@ impl Batch {
                 }
             }
         }
-        framing.seal(encoding, out, start);
+        form.seal(out, start, press);
     }
 }
 
@@ -198,6 +211,19 @@ struct Form {
     encoding: Encoding,
     is_uni: bool,
     takes_deltas: bool,
+    deflate: Deflate,
+}
+
+impl Form {
+    /// Ends what was begun at `start`.
+    fn seal(self, out: &mut Vec<u8>, start: usize, press: &mut Press) {
+        let Self { framing, encoding, deflate, .. } = self;
+        if deflate.is_on() {
+            press.wrap(out, start, kind(encoding), deflate);
+        } else {
+            framing.seal(encoding, out, start);
+        }
+    }
 }
 
 /// The publication as a delta to the one before it, if the subscriber has that one, and if it is shorter. `has`: none when the

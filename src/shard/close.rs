@@ -14,15 +14,6 @@ pub(super) const UNAVAILABLE: Refusal =
     Refusal::new(Status::Unavailable, "no room for another connection; try later");
 const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, "the request did not arrive in time");
 
-/// A drain under way.
-#[derive(Debug)]
-pub(super) struct Drain {
-    began_ms: u64,
-    /// Everyone who was connected when it began.
-    keys: Vec<Key>,
-    closed_count: usize,
-}
-
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
     pub(super) fn close(&mut self, key: Key, reason: CloseReason) {
@@ -39,12 +30,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let kept_count = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
         let kept_count = kept_count.map(|connecting| connecting.queued_before);
         conn.is_corked = false;
-        self.budget.release(std::mem::take(&mut conn.held_bytes) as usize);
+        // A newcomer leaves the stack: what it still sends is thrown away with that of all who end.
+        conn.is_unread &= !(session.is_head() || session.awaits_connect());
+        let held_bytes = std::mem::take(&mut conn.held_bytes);
+        self.budget.release(held_bytes as usize);
+        self.counters.partial_bytes.sub(u64::from(held_bytes));
+        self.counters.half_open.sub(u64::from(session.is_head()));
         self.count_ending(&reason, !session.is_head());
         self.unsubscribe_all(key);
-        if let Some(conn) = self.conns.entry_mut(key) {
-            conn.client = None;
-        }
+        self.forget_client(key);
         if matches!(reason, CloseReason::Hangup | CloseReason::Transport) {
             self.out.clear();
             self.grave(key);
@@ -79,11 +73,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
     fn last_words(&mut self, key: Key, reason: &CloseReason, session: &Session<H::State>) {
         match (session.is_head(), reason) {
             // The session wrote its refusal itself, but for those that are refused unheard.
-            (true, CloseReason::Refused(refusal)) if self.out.is_empty() => refusal.write(&mut self.out),
+            (true, CloseReason::Refused(refusal)) if self.out.is_empty() => {
+                refusal.write_with(self.retry_after_s(key), &mut self.out);
+            }
             (true, CloseReason::HandshakeTimeout) => TIMEOUT.write(&mut self.out),
-            (true, CloseReason::Shutdown) => UNAVAILABLE.write(&mut self.out),
+            (true, CloseReason::Shutdown | CloseReason::Memory) => {
+                UNAVAILABLE.write_with(self.retry_after_s(key), &mut self.out);
+            }
             (true, _) => {}
-            (false, _) => session.goodbye(reason, &mut self.out),
+            (false, _) => session.goodbye(reason, self.retry_after_ms(key), &mut self.out),
         }
         if self.conns.entry(key).and_then(Conn::tls).is_some_and(|tls| !tls.is_open()) {
             // Nothing of this can be said without keys.
@@ -103,6 +101,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             CloseReason::Peer(_)
             | CloseReason::Hangup
             | CloseReason::Shutdown
+            | CloseReason::Memory
             | CloseReason::Disconnect(_)
             | CloseReason::Ordered { .. }
             | CloseReason::Answered
@@ -131,6 +130,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Buried {
             debug_assert!(conn.subs.is_empty(), "who is closed has left its channels");
+            self.counters.refused_lingering.sub(u64::from(conn.stage == Stage::Shed));
+            let held_bytes = std::mem::take(&mut conn.held_bytes);
+            self.budget.release(held_bytes as usize);
+            self.counters.partial_bytes.sub(u64::from(held_bytes));
             conn.stage = Stage::Buried;
             if conn.tls().is_some() {
                 self.schedules.forget(key.to_token());
@@ -142,45 +145,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     pub(super) fn bury(&mut self) {
         for key in std::mem::take(&mut self.graves) {
-            if self.conns.remove(key).is_some() {
+            if let Some(conn) = self.conns.remove(key) {
+                self.counters.tls_links.sub(u64::from(conn.tls().is_some()));
                 self.wheel.remove(key.index());
                 self.counters.connections.sub(1);
             }
         }
-    }
-
-    pub(super) fn begin_drain(&mut self) {
-        if self.drain.is_some() {
-            return;
-        }
-        self.net.stop_listening();
-        let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-        tracing::info!(shard = self.post.shard(), connections = keys.len(), "draining");
-        self.drain = Some(Drain { began_ms: self.now_ms(), keys, closed_count: 0 });
-    }
-
-    /// Closes as many connections as the time since the drain began asks for.
-    pub(super) fn drain_step(&mut self) {
-        let Some(mut drain) = self.drain.take() else { return };
-        let elapsed_ms = self.now_ms().saturating_sub(drain.began_ms);
-        let total = drain.keys.len();
-        let target = match self.timeouts.drain_ms {
-            0 => total,
-            drain_ms => usize::try_from(total as u64 * elapsed_ms / drain_ms).unwrap_or(total).min(total),
-        };
-        // `close` looks at whether a drain is under way, so put it back before.
-        let due: Vec<Key> = drain.keys[drain.closed_count..target.max(drain.closed_count)].to_vec();
-        drain.closed_count += due.len();
-        self.drain = Some(drain);
-        for key in due {
-            self.close(key, CloseReason::Shutdown);
-        }
-    }
-
-    /// Whether a drain has come to its end, in all shards: the channels whose home is here have subscribers elsewhere,
-    /// and who still sends letters must not wait for a reader that is gone.
-    pub(super) fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.conns.is_empty() && self.admission.is_deserted()
     }
 
     /// Checks what must hold between turns.
@@ -190,6 +160,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub fn check_invariants(&self) {
         self.home.check_invariants();
         let (mut subscriptions, mut outbox_bytes) = (0, 0);
+        let (mut half_open, mut clients, mut partial_bytes, mut refused, mut tls_links) = (0, 0, 0, 0, 0);
         for (key, conn) in self.conns.iter() {
             let Conn { outbox, is_dirty, is_writable_armed, subs, stage, .. } = conn;
             if outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
@@ -199,6 +170,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 );
             }
             outbox_bytes += conn.outbox_bytes() as u64;
+            half_open += u64::from(conn.session.is_head());
+            clients += u64::from(conn.client.is_some());
+            partial_bytes += u64::from(conn.held_bytes);
+            refused += u64::from(*stage == Stage::Shed);
+            tls_links += u64::from(conn.tls().is_some());
             let client = conn.client.as_ref();
             let is_connecting = client.is_some_and(|client| client.connecting.is_some());
             assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
@@ -220,6 +196,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         assert_eq!(self.counters.subscriptions.value(), subscriptions);
         assert_eq!(self.counters.outbox_bytes.value(), outbox_bytes);
+        assert_eq!(self.counters.half_open.value(), half_open);
+        assert_eq!(self.counters.clients.value(), clients);
+        assert_eq!(self.counters.tls_links.value(), tls_links);
+        assert_eq!(self.counters.partial_bytes.value(), partial_bytes);
+        assert_eq!(self.counters.refused_lingering.value(), refused);
         assert_eq!(self.counters.connections.value(), self.conns.len() as u64);
         assert_eq!(self.wheel.len(), self.conns.len(), "one deadline each, and none without a connection");
     }

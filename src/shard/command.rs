@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::client::{Ability, Buckets, Client, EARLY_COMMANDS_MAX, Pending, QUESTIONS_MAX};
-use super::conn::Conn;
 use super::mailbox::{Asker, Letter, ReplyTo};
 use super::outside::{Hook, Question, Token, Who};
 use crate::base::bucket::Bucket;
@@ -88,7 +87,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// What is known of a client, made if nothing is.
     pub(super) fn client_or_new(&mut self, key: Key) -> Option<&mut Client> {
-        Some(self.conns.entry_mut(key)?.client.get_or_insert_default())
+        let conn = self.conns.entry_mut(key)?;
+        self.counters.clients.add(u64::from(conn.client.is_none()));
+        Some(conn.client.get_or_insert_default())
+    }
+
+    /// Forgets what is known of a client.
+    pub(super) fn forget_client(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        self.counters.clients.sub(u64::from(conn.client.take().is_some()));
     }
 
     pub(super) fn client_id(&self, key: Key) -> ClientId {
@@ -346,10 +353,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Drops what is known of a client, if that is nothing.
     pub(super) fn trim_client(&mut self, key: Key) {
-        if let Some(Conn { client, .. }) = self.conns.entry_mut(key)
-            && client.as_ref().is_some_and(|client| client.is_trivial())
-        {
-            *client = None;
+        if self.client(key).is_some_and(Client::is_trivial) {
+            self.forget_client(key);
         }
     }
 

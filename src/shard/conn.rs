@@ -76,6 +76,8 @@ pub(super) enum Stage {
     Linger,
     /// All is said; waiting for the client's end, throwing away what it sends.
     Discard,
+    /// Refused unheard, and told so; waiting for the client's end, throwing away what it sends.
+    Shed,
     /// To be freed at the end of the turn.
     Buried,
 }
@@ -158,7 +160,7 @@ impl<K, S> Conn<K, S> {
     pub(super) fn deadline_ms(&self) -> u64 {
         let due = u64::from(self.due) * BEAT_MS;
         match &self.session {
-            Session::Raw(raw) => raw.timer_at_ms.map_or(due, |at| due.min(NonZeroU64::get(at))),
+            Session::Raw(raw) => raw.timer_at_ms().map_or(due, |at| due.min(NonZeroU64::get(at))),
             Session::Head(_) | Session::Centrifuge(_) | Session::Ended => due,
         }
     }

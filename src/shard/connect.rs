@@ -114,7 +114,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             early: Vec::new(),
             data: Vec::new(),
         };
-        conn.client.get_or_insert_default().connecting = Some(Box::new(connecting));
+        if let Some(client) = self.client_or_new(key) {
+            client.connecting = Some(Box::new(connecting));
+        }
     }
 
     /// A client that does not get in. An error leaves the connection to the client's own devices and the connect deadline.
@@ -232,6 +234,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.uncork(key, queued_before);
         self.trim_client(key);
         self.start_heartbeat(key);
+        self.becomes_live(key);
         self.arm(key);
         for (id, request) in early {
             self.early(key, id, request);

@@ -53,7 +53,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         // The usual one: everything, as everyone of its format gets it.
         if flags & !local::JOINS == 0 && (flags == local::JOINS || !batch.has_joins()) {
             let count = batch.len();
-            let shared = batch.encoded(format, &Choice::All, &self.budget);
+            let shared = batch.encoded(format, &Choice::All, &self.budget, &mut self.press);
             return self.deliver(subscriber, shared, is_alone, count);
         }
         let choice = self.choice(id, subscriber, batch);
@@ -64,7 +64,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if flags & local::DELTA != 0 && flags & local::DELTA_READY == 0 && batch.has_publication(&choice) {
             self.local.set_flags(id, position, flags | local::DELTA_READY);
         }
-        let shared = batch.encoded(format, &choice, &self.budget);
+        let shared = batch.encoded(format, &choice, &self.budget, &mut self.press);
         self.deliver(subscriber, shared, is_alone, count);
     }
 

@@ -296,7 +296,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     self.unread.push(key);
                 }
             }
-            Stage::Open | Stage::Discard | Stage::Buried => {}
+            Stage::Open | Stage::Discard | Stage::Shed | Stage::Buried => {}
         }
     }
 }

@@ -12,14 +12,19 @@ mod close;
 mod command;
 mod conn;
 mod connect;
+mod drain;
 mod emulate;
 mod fanout;
 mod flush;
+pub mod ledger;
 mod letters;
 mod line;
 pub mod mailbox;
+mod newcomers;
 mod orders;
 pub mod outside;
+mod pressure;
+mod rates;
 mod receive;
 mod relief;
 mod seal;
@@ -44,14 +49,18 @@ use crate::hub::local::Local;
 use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
 use crate::proto::ws;
+use crate::proto::ws::press::{self, Press, Tally};
 use crate::session::{Action, Endpoints, Handler, Settings};
 use crate::tls::{Acceptor, Schedules};
 use accept::{Admission, Admitted};
 use batch::Batch;
-use close::Drain;
 use conn::Conn;
+use drain::Drain;
+use ledger::Ledger;
 use mailbox::{Mailbox, Post};
+use newcomers::Newcomers;
 use outside::Outside;
+use pressure::Pressure;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
 /// read empties it; small enough to stay in the core's cache.
@@ -77,6 +86,8 @@ pub struct Parts<N, H> {
     /// The process's count of published bytes that some shard has yet to deliver. Deliveries go on whatever clients
     /// send, so while it is exhausted nothing is read from them: publishers wait, and nothing grows.
     pub publication_budget: Budget,
+    /// What memory is used for, and how much there may be.
+    pub ledger: Ledger,
     /// The process's random number: names of connections and homes of channels follow from it.
     pub seed: u64,
     /// What channels are like.
@@ -110,6 +121,10 @@ pub struct Shard<N: Net, H: Handler> {
     publication_budget: Budget,
     counters: Arc<Counters>,
     admission: Admission,
+    newcomers: Newcomers,
+    pressure: Pressure,
+    /// When a drain that was asked for begins, in milliseconds.
+    drain_at_ms: Option<u64>,
     drain: Option<Drain>,
     settings: Settings,
     limits: Limits,
@@ -133,6 +148,8 @@ pub struct Shard<N: Net, H: Handler> {
     input: Box<[u8]>,
     /// Bytes for the connection at hand, before they are written or queued.
     out: Vec<u8>,
+    /// Compresses and inflates for whichever connection is at hand.
+    press: Press,
     /// Records for the connection at hand.
     wire: Vec<u8>,
     /// Key schedules of the connections that were heard last.
@@ -166,6 +183,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             counters,
             budget,
             publication_budget,
+            ledger,
             seed,
             namespaces,
             outside,
@@ -186,6 +204,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             post: Post::new(shard, mailboxes),
             counters: Arc::clone(&counters[usize::from(shard)]),
             admission: Admission::new(counters, limits.connections_max),
+            newcomers: Newcomers::default(),
+            pressure: Pressure::new(ledger),
+            drain_at_ms: None,
             drain: None,
             settings: settings(config, endpoints),
             limits,
@@ -203,6 +224,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),
+            press: press_of(config),
             wire: Vec::new(),
             schedules: Schedules::default(),
             actions: Vec::new(),
@@ -218,7 +240,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// One pass of the loop. Its order is that of the data path: what is read leads to letters, letters to
-    /// deliveries, deliveries to writes, and all of it happens before the next poll.
+    /// deliveries, deliveries to writes, and all of it happens before the next poll. Newcomers come last, and a few at a
+    /// time: those who are connected must not wait for them.
     ///
     /// # Errors
     /// When the poller fails; the shard cannot go on then.
@@ -229,11 +252,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if self.budget.is_exhausted() {
             self.relieve();
         }
+        self.ease_memory();
         self.is_congested =
             self.post.is_congested(self.limits.mailbox_letters_max) || self.publication_budget.is_exhausted();
         self.handle_events();
         self.resume_unread();
-        self.accept();
         self.expire();
         self.home.expire(self.now());
         self.drain_step();
@@ -241,8 +264,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.tell_membership();
         self.fan_out();
         self.flush_dirty();
+        self.serve_newcomers();
+        self.accept();
         self.handle_own_letters();
+        self.flush_dirty();
+        self.count_pressed();
         self.bury();
+        self.account();
         self.counters.letters_out.add(self.post.hand_over());
         self.counters.turns.add(1);
         self.counters.turn_us.record(self.net.now_us().saturating_sub(self.now_us));
@@ -267,6 +295,26 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         self.events = events;
+    }
+
+    fn count_pressed(&mut self) {
+        let tally = self.press.take_tally();
+        if tally == Tally::default() {
+            return;
+        }
+        let Tally { plain_bytes, packed_bytes, inflated_bytes } = tally;
+        self.counters.deflate_plain_bytes.add(plain_bytes);
+        self.counters.deflate_packed_bytes.add(packed_bytes);
+        self.counters.inflated_bytes.add(inflated_bytes);
+    }
+
+    /// Tells what the shard itself costs.
+    fn account(&self) {
+        let one = (Slots::<Conn<N::Socket, H::State>>::entry_bytes() + Wheel::ENTRY_BYTES) as u64;
+        let (live, ever) = (self.conns.len() as u64, self.conns.count_ever() as u64);
+        self.counters.connection_bytes.set(live * one);
+        self.counters.vacant_bytes.set((ever - live) * one);
+        self.counters.buffer_bytes.set((self.input.len() + self.out.capacity()) as u64);
     }
 
     fn now(&self) -> Now {
@@ -302,6 +350,15 @@ fn home_limits(config: &Config, shard_count: usize) -> home::Limits {
             count => count,
         },
     }
+}
+
+/// The press of one shard.
+fn press_of(config: &Config) -> Press {
+    let options = press::Options {
+        level: u32::try_from(config.compression_level).unwrap_or(1),
+        bytes_min: config.compression_min_bytes,
+    };
+    Press::new(config.compression.then_some(options))
 }
 
 /// What sessions need to know of the configuration.

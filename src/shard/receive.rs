@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::Shard;
 use super::conn::Stage;
+use super::newcomers::is_newcomer;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{ClientCertificate, ClientId, CloseReason, Context, Counts, Handler, Session};
@@ -24,10 +25,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if conn.is_read_paused || conn.is_unread {
             return;
         }
-        if self.is_congested {
-            conn.is_unread = true;
-            self.unread.push(key);
-            return;
+        if self.is_congested || is_newcomer(conn) {
+            return self.postpone(key);
         }
         self.read(key);
     }
@@ -49,7 +48,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn read(&mut self, key: Key) {
+    pub(super) fn read(&mut self, key: Key) {
         let mut budget = self.limits.read_bytes_per_turn_max;
         loop {
             let Some(conn) = self.conns.entry_mut(key) else { return };
@@ -74,7 +73,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     }
                     budget = budget.saturating_sub(count);
                     if budget == 0 {
-                        return self.mark_unread(key);
+                        return self.postpone(key);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -99,21 +98,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    pub(super) fn mark_unread(&mut self, key: Key) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        if !conn.is_unread {
-            conn.is_unread = true;
-            self.unread.push(key);
-        }
-    }
-
     /// The client sends nothing more.
     pub(super) fn on_end(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         match conn.stage {
             Stage::Open => self.close(key, CloseReason::Hangup),
             Stage::LastWords | Stage::Linger if conn.outbox.is_some() => conn.stage = Stage::LastWords,
-            Stage::LastWords | Stage::Linger | Stage::Discard => self.grave(key),
+            Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
             Stage::Buried => {}
         }
     }
@@ -124,7 +115,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.heard = heard;
         let (was_head, awaited_connect) = (conn.session.is_head(), conn.session.awaits_connect());
-        if was_head && (self.drain.is_some() || self.admission.is_full()) {
+        if was_head && (self.drain.is_some() || self.admission.is_full(0)) {
             return self.close(key, CloseReason::Refused(super::close::UNAVAILABLE));
         }
         let mut input = std::mem::take(&mut self.input);
@@ -166,10 +157,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             return;
         }
-        let awaits_connect = conn.session.awaits_connect();
+        let (awaits_connect, deflates) = (conn.session.awaits_connect(), conn.session.deflate().is_on());
         if was_head {
             self.counters.handshakes.add(1);
             self.counters.sessions.add(1);
+            self.counters.deflate_handshakes.add(u64::from(deflates));
+            self.counters.half_open.sub(1);
         }
         if (was_head || awaited_connect) && !awaits_connect {
             self.start_heartbeat(key);
@@ -186,6 +179,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if held == conn.held_bytes {
             return;
         }
+        self.counters.partial_bytes.add(u64::from(held));
+        self.counters.partial_bytes.sub(u64::from(conn.held_bytes));
         self.budget.charge(held as usize);
         self.budget.release(conn.held_bytes as usize);
         conn.held_bytes = held;
@@ -214,6 +209,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            press: &mut self.press,
             counts: Counts::default(),
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);

@@ -43,7 +43,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     }
                     Action::SetTimer { at_ms } => {
                         if let Some(Conn { session: Session::Raw(raw), .. }) = self.conns.entry_mut(key) {
-                            raw.timer_at_ms = NonZeroU64::new(at_ms);
+                            raw.set_timer_at_ms(NonZeroU64::new(at_ms));
                             self.arm(key);
                         }
                     }
@@ -235,7 +235,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     ) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let mut flags = 0;
-        let mut format = Format::Raw;
+        let mut format = Format::Raw { deflate: conn.session.deflate() };
         if let (Some(ticket), Session::Centrifuge(session)) = (ticket, &conn.session) {
             format = session.format(ticket.takes_deltas, ticket.is_compact);
             for (is_set, flag) in [
@@ -247,6 +247,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             let is_server_side = ticket.cause != Cause::Command;
             if is_server_side || ticket.filter.is_some() || ticket.info.is_some() || ticket.expire_at_s > 0 {
+                self.counters.clients.add(u64::from(conn.client.is_none()));
                 conn.client.get_or_insert_default().details.push(Detail {
                     channel: id,
                     info: ticket.info.take(),

@@ -8,7 +8,7 @@ use crate::net::Net;
 use crate::session::{CloseReason, Handler, Session};
 
 /// Deadlines handled in one turn at most; the rest in the next.
-const EXPIRIES_PER_TURN_MAX: usize = 4096;
+const EXPIRIES_PER_TURN_MAX: usize = 256;
 /// How long a turn sleeps at most while it waits for others to take their letters, or for a drain's next step.
 const STEP_MS: u64 = 5;
 
@@ -35,17 +35,20 @@ impl<N: Net, H: Handler> Shard<N, H> {
             || self.local.queued_count() > 0
             || !self.dirty.is_empty()
             || !self.graves.is_empty()
+            || self.home.has_membership()
+            || self.is_shedding()
+            || (self.newcomers.are_waiting() && !self.is_congested)
         {
             return Some(0);
         }
         // Unread input waits for its next share of a turn, or for congestion to pass.
         let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
-        let unread = if self.unread.is_empty() { None } else { Some(now_ms + u64::from(self.is_congested)) };
+        let has_unread = !self.unread.is_empty() || self.newcomers.are_waiting();
+        let unread = has_unread.then(|| now_ms + u64::from(self.is_congested));
         let paused = self.admission.paused_until_ms.filter(|_| accepts);
-        let next = [self.wheel.next(), step, unread, paused, self.home.next_expiry_ms()]
-            .into_iter()
-            .flatten()
-            .min()?;
+        let (memory, drain) = (self.pressure.next_look_ms(), self.drain_at_ms);
+        let all = [self.wheel.next(), step, unread, paused, self.home.next_expiry_ms(), memory, drain];
+        let next = all.into_iter().flatten().min()?;
         Some(next.saturating_sub(now_ms))
     }
 
@@ -103,9 +106,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let (now_ms, now) = (self.now_ms(), self.beat_now());
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if let Session::Raw(raw) = &mut conn.session
-            && raw.timer_at_ms.is_some_and(|at| at.get() <= now_ms)
+            && raw.timer_at_ms().is_some_and(|at| at.get() <= now_ms)
         {
-            raw.timer_at_ms = None;
+            raw.set_timer_at_ms(None);
             self.handler_timer(key);
         }
         self.expire_client(key);
@@ -115,7 +118,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         match conn.stage {
             Stage::Buried => {}
-            Stage::LastWords | Stage::Linger | Stage::Discard => self.grave(key),
+            Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
             Stage::Open if conn.session.is_head() => self.close(key, CloseReason::HandshakeTimeout),
             Stage::Open if conn.session.awaits_connect() => self.close(key, CloseReason::Stale),
             Stage::Open => self.heartbeat(key),

@@ -120,6 +120,43 @@ for (const way of TRANSPORTS) {
   });
 }
 
+describe("with compression", () => {
+  let packed;
+  before(async () => {
+    const client = { insecure: true, allowed_origins: [`http://127.0.0.1:${site.address().port}`] };
+    packed = await Server.start(["--compression"], undefined, { client, http_api: { key: "key" } });
+  });
+  after(() => packed?.kill());
+
+  test("a browser offers it with every WebSocket", LIMIT, async (t) => {
+    const extensions = ([port]) =>
+      new Promise((done) => {
+        const socket = new WebSocket(`ws://127.0.0.1:${port}/connection/websocket`);
+        socket.onopen = () => (done(socket.extensions), socket.close());
+        socket.onerror = () => done("refused");
+      });
+    const page = await open(t, allowed());
+    assert.match(await page.evaluate(extensions, [packed.port]), /^permessage-deflate/);
+    assert.equal(await page.evaluate(extensions, [server.port]), "");
+  });
+
+  for (const way of TRANSPORTS.filter(({ transport }) => transport === "websocket")) {
+    test(way.name, LIMIT, async (t) => {
+      const page = await open(t, allowed(), way.isProtobuf);
+      const channel = `packed ${way.name}`;
+      await page.evaluate(begin, { ...way, port: packed.port, channel });
+      await page.waitForFunction(() => window.seen.contexts.length === 1);
+      const values = [1, 20, 400].map((count) => numbers(1, count).map((n) => ({ name: "Grüße 🌍", n })));
+      for (const data of values) await packed.api("publish", { channel, data });
+      // What a page sends is compressed by the browser.
+      await page.evaluate((value) => window.subscription.publish(window.encode(value)), values[2]);
+      await page.waitForFunction(...published(4));
+      assert.deepEqual((await seen(page)).received.map(([data]) => data), [...values, values[2]]);
+      assert.deepEqual((await seen(page)).errors, []);
+    });
+  }
+});
+
 describe("without the client", () => {
   test("a page listens with an EventSource, and reads answers of the server's own only where it may", LIMIT, async (t) => {
     const listen = ([port]) =>

@@ -8,6 +8,7 @@ import unittest
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import CloseCode
 
 from throng import Server
@@ -86,6 +87,19 @@ class Echo(unittest.IsolatedAsyncioTestCase):
         async with connect(self.server.echo, compression="deflate") as peer:
             await peer.send("x" * 10_000)
             self.assertEqual(await peer.recv(), "x" * 10_000)
+
+    async def test_what_is_compressed_comes_back_as_it_was(self):
+        with Server("--compression") as server:
+            for offer in [{}, {"server_max_window_bits": 10}, {"client_max_window_bits": 9, "client_no_context_takeover": True}]:
+                factory = ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5}, **offer)
+                async with connect(server.echo, compression=None, extensions=[factory]) as peer:
+                    self.assertIn("permessage-deflate", peer.response.headers["Sec-WebSocket-Extensions"])
+                    for message in ["", "short", "und so weiter 🌍 " * 2000, bytes(range(256)) * 200]:
+                        await peer.send(message)
+                        self.assertEqual(await peer.recv(), message)
+                    fragments = ["in ", "several ", "parts " * 500]
+                    await peer.send(fragments)
+                    self.assertEqual(await peer.recv(), "".join(fragments))
 
     async def test_an_unknown_path_is_refused_with_404(self):
         with self.assertRaises(InvalidStatus) as refused:

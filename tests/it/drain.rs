@@ -111,3 +111,75 @@ fn a_second_signal_ends_it_at_once_with_1() {
     assert_eq!(code, Some(1), "{said}");
     assert!(began.elapsed() < Duration::from_secs(5));
 }
+
+#[test]
+fn readiness_ends_first_and_until_then_everyone_is_let_in() {
+    let server = Server::start(&["--echo", "/echo", "--drain-delay-ms", "3000", "--drain-ms", "0"]);
+    let mut early = Peer::open(server.address, "/echo");
+    server.signal("TERM");
+    draining(&server);
+    let mut late = Peer::open(server.address, "/echo");
+    for peer in [&mut early, &mut late] {
+        peer.send(TEXT, "served");
+        assert_eq!(peer.message(), (TEXT, b"served".to_vec()));
+    }
+    early.expect_close(1012);
+    late.expect_close(1012);
+    drop((early, late));
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("begins after a delay"), "{said}");
+}
+
+#[test]
+fn everyone_is_told_when_to_come_back() {
+    let server = Server::start(&["--echo", "/echo", "--drain-ms", "0", "--retry-after-ms", "60000"]);
+    let mut raw: Vec<_> = (0..8).map(|_| Peer::open(server.address, "/echo")).collect();
+    let mut streams: Vec<_> = (0..8).map(|_| Peer::connect(server.address)).collect();
+    for stream in &mut streams {
+        stream.send_bytes(b"GET /connection/uni_sse HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(stream.response_head().status, 200);
+    }
+    server.await_metric("throng_sessions", 16);
+    server.signal("TERM");
+    let in_frames = raw.iter_mut().map(|peer| {
+        let frame = peer.frame();
+        assert_eq!(frame.close_code(), Some(1012));
+        let text = String::from_utf8(frame.payload[2..].to_vec()).unwrap();
+        text.strip_prefix("service restart; retry after ")
+            .unwrap()
+            .strip_suffix(" ms")
+            .unwrap()
+            .parse()
+            .unwrap()
+    });
+    let in_events = streams.iter_mut().map(|stream| {
+        let text = String::from_utf8(stream.rest()).unwrap();
+        let (_, said) = text.split_once("retry: ").unwrap_or_else(|| panic!("{text}"));
+        assert!(said.contains("\"disconnect\":{\"code\":3001"), "{said}");
+        said.split('\n').next().unwrap().parse().unwrap()
+    });
+    let waits: Vec<u64> = in_frames.chain(in_events).collect();
+    assert!(waits.iter().all(|wait| (1..=60_000).contains(wait)), "{waits:?}");
+    let spread = waits.iter().max().unwrap() - waits.iter().min().unwrap();
+    assert!(spread > 10_000, "each has a time of its own: {waits:?}");
+    drop((raw, streams));
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn a_drain_says_how_far_it_is() {
+    let server = Server::start(&["--echo", "/echo", "--drain-ms", "2500", "--shards", "1"]);
+    let peers: Vec<_> = (0..20).map(|_| Peer::open(server.address, "/echo")).collect();
+    server.signal("TERM");
+    until("some are closed, some are not", || {
+        let closed = server.metric("throng_drain_closes_total");
+        (closed > 0 && server.metric("throng_drain_left") == 20 - closed).then_some(())
+    });
+    for mut peer in peers {
+        peer.expect_close(1012);
+    }
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("to_close="), "{said}");
+}

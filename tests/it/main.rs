@@ -7,14 +7,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot talk to its server has failed")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for another process, in real time")]
 
+mod admission;
 mod api;
 mod api_channels;
 mod channels;
 mod deadlines;
+mod deflate;
 mod descriptors;
 mod drain;
 mod embedded;
 mod hooks;
+mod memory;
 mod peer;
 mod regressions;
 mod serve;

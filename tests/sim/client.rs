@@ -358,13 +358,15 @@ impl Client {
         let is_right = match (self.phase, self.code) {
             (Phase::Refused(status), _) => {
                 expect == Expect::Status(status)
-                    || (status == 503 && (drained || plan.config.limits.connections_max > 0))
+                    || (status == 503 && (drained || plan.may_refuse()))
                     || (status == 408 && plan.jumps_far())
             }
             (Phase::Head, _) => is_excused || drained && end == Received::Reset && link.accepted_us.is_none(),
             (_, Some(code)) => expect == Expect::Code(code) || self.may_close(code, world, now),
             // For want of memory a frame that had begun is not ended.
-            (_, None) => is_excused || plan.has_small_budget && link.refused_writes > 0,
+            (_, None) => {
+                is_excused || (plan.has_small_budget || plan.has_small_memory()) && link.refused_writes > 0
+            }
         };
         assert!(
             is_right,
@@ -394,7 +396,8 @@ impl Client {
         let is_idle =
             timeouts.idle_ms > 0 && timeouts.ping_interval_ms == 0 && silent_ms + 300 >= timeouts.idle_ms;
         match code {
-            3008 => was_full || plan.has_small_budget,
+            3008 => was_full || plan.has_small_budget || plan.has_small_memory(),
+            3011 | 1013 => plan.has_small_memory(),
             3012 => self.has_stalled || plan.jumps_far() || is_idle,
             3502 => self.has_stalled || plan.jumps_far(),
             _ if code == self.conduct.drain_code() => now.is_draining,

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicI64;
 
 use throng::base::budget::Budget;
 use throng::config::Config;
+use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::Mailbox;
 use throng::shard::outside::Nobody;
 use throng::shard::{Parts, Secret, Shard};
@@ -35,14 +36,16 @@ fn who_is_let_go_gets_no_answer_behind_one_that_it_does_not_get() {
     let (plan, mut rng) = (quiet_plan(), Rng::new(7));
     let world = Rc::new(RefCell::new(World::new(&plan, rng.fork())));
     let budget = Budget::new(plan.config.limits.queued_bytes_max);
+    let (counters, publication_budget) = (Arc::from([Arc::default()]), Budget::new(1 << 20));
     let parts = Parts {
         net: SimNet { world: Rc::clone(&world), shard: 0 },
         handler: House { inside: Arc::new(AtomicI64::new(0)) },
         shard: 0,
         mailboxes: [Mailbox::new(Box::new(|| {}))].into(),
-        counters: [Arc::default()].into(),
+        ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+        counters,
         budget: budget.clone(),
-        publication_budget: Budget::new(1 << 20),
+        publication_budget,
         seed: 0,
         namespaces: Arc::clone(&plan.config.namespaces),
         outside: Arc::new(Nobody),

@@ -25,6 +25,7 @@ mod rng;
 mod rogue;
 mod run;
 mod soul;
+mod storm;
 mod streams;
 mod wire;
 mod world;

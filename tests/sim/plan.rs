@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use throng::config::{Config, Limits, Timeouts};
 use throng::hub::options::{ChannelOptions, Namespaces};
+use throng::shard::INPUT_BYTES;
 
 use crate::rng::Rng;
 
@@ -86,6 +87,8 @@ pub(crate) struct Plan {
     pub(crate) echo_bytes_max: usize,
     /// The process-wide budget is small: anyone may be closed for it, or wait unheard while it is exhausted.
     pub(crate) has_small_budget: bool,
+    /// Counted bytes that are allowed; `u64::MAX` for no limit.
+    pub(crate) memory_allowed: u64,
     /// Homes take few channels.
     pub(crate) has_small_homes: bool,
     pub(crate) history: HistoryPlan,
@@ -179,6 +182,11 @@ impl Plan {
         let clients = rng.range(8..=40) as u32;
         let has_small_budget = rng.chance(10);
         let has_small_homes = rng.chance(15);
+        let memory_allowed = match rng.chance(10) {
+            // What the shards' own buffers take is counted, too.
+            true => (u64::from(shards) * INPUT_BYTES as u64 + rng.range(1 << 10..=40 << 10)) * 10 / 9,
+            false => u64::MAX,
+        };
         let limits = limits(rng, clients, has_small_budget, has_small_homes);
         let timeouts = timeouts(rng);
         // Messages larger than what is read at once, and sockets that hold several of them.
@@ -212,8 +220,23 @@ impl Plan {
             pad_bytes_max: rng.pick(&[0, 40, 1000, 8000]),
             echo_bytes_max,
             has_small_budget,
+            memory_allowed,
             has_small_homes,
         }
+    }
+
+    /// Whether a client may be refused for want of room, however it behaves.
+    pub(crate) fn may_refuse(&self) -> bool {
+        let limits = &self.config.limits;
+        limits.connections_max > 0
+            || limits.half_open_max > 0
+            || limits.accepts_per_second_max > 0
+            || self.has_small_memory()
+    }
+
+    /// Whether memory may get short.
+    pub(crate) fn has_small_memory(&self) -> bool {
+        self.memory_allowed < u64::MAX
     }
 
     /// Whether there is a place for every client.
@@ -240,6 +263,12 @@ fn limits(rng: &mut Rng, clients: u32, has_small_budget: bool, has_small_homes: 
         channel_name_bytes_max: 16,
         channels_per_shard_max: if has_small_homes { rng.size(1..=2) } else { 1_000_000 },
         accepts_per_turn_max: rng.pick(&[1, 2, 64]),
+        handshakes_per_turn_max: rng.pick(&[1, 2, 16]),
+        half_open_max: if rng.chance(15) { rng.size(1..=8) } else { 0 },
+        accepts_per_second_max: if rng.chance(15) { rng.range(1..=20) as u32 } else { 0 },
+        accepts_per_ip_max: 0,
+        accepts_per_network_max: 0,
+        memory_max: 0,
         read_bytes_per_turn_max: rng.pick(&[4 << 10, 64 << 10, 256 << 10]),
         deliveries_per_turn_max: rng.pick(&[1, 2, 5, 30, 2048]),
         mailbox_letters_max: rng.pick(&[0, 1, 5, 65_536]),
@@ -265,6 +294,8 @@ fn timeouts(rng: &mut Rng) -> Timeouts {
         idle_ms,
         linger_ms: rng.range(100..=3_000),
         drain_ms: rng.pick(&[0, 50, 1_000, 4_000]),
+        drain_delay_ms: rng.pick(&[0, 0, 300]),
+        retry_after_ms: 10_000,
     }
 }
 

@@ -16,6 +16,7 @@ use throng::base::shared::Shared;
 use throng::hub::home::{Answer, Terms};
 use throng::hub::{DataKind, Publication, home_of};
 use throng::server;
+use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
 use throng::shard::outside::{Grant, Outside};
 use throng::shard::{Parts, Secret, Shard, Turn};
@@ -50,7 +51,14 @@ const CALM_FAILURES_MAX: u32 = 4;
 const QUIET_US: u64 = 3000;
 
 /// Without any of these, over all seeds, a simulation would prove nothing.
-const TELLING: [&str; 13] = [
+const TELLING: [&str; 20] = [
+    "refused_half_open",
+    "refused_node_rate",
+    "refused_memory",
+    "newcomer_waits",
+    "drain_closes",
+    "memory_shed_slow",
+    "memory_shed_newest",
     "recoveries",
     "recoveries_failed",
     "joins_suppressed",
@@ -113,6 +121,8 @@ impl Run {
         let counters: Arc<[Arc<Counters>]> = (0..plan.shards).map(|_| Arc::default()).collect();
         let budget = Budget::new(plan.config.limits.queued_bytes_max);
         let publication_budget = Budget::new(plan.config.limits.queued_bytes_max / 4);
+        let ledger = Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone());
+        ledger.allow(plan.memory_allowed);
         let inside = Arc::new(AtomicI64::new(0));
         let oracle = Arc::new(Oracle::new(&plan.history));
         let shards = (0..plan.shards)
@@ -125,6 +135,7 @@ impl Run {
                     counters: Arc::clone(&counters),
                     budget: budget.clone(),
                     publication_budget: publication_budget.clone(),
+                    ledger: ledger.clone(),
                     seed,
                     namespaces: Arc::clone(&plan.config.namespaces),
                     outside: Arc::clone(&oracle) as Arc<dyn Outside>,
@@ -374,7 +385,7 @@ impl Run {
             mailbox.put(&mut vec![Letter::Drain]);
         }
         let t = &self.plan.config.timeouts;
-        let end_us = began_us + (t.drain_ms + t.linger_ms) * 1000 + 2_000_000;
+        let end_us = began_us + (t.drain_delay_ms + t.drain_ms + t.linger_ms) * 1000 + 2_000_000;
         while self.shards.iter().any(Option::is_some) {
             assert!(self.now_us() < end_us, "the drain does not end: {:?}", self.shards.iter().flatten());
             if !self.round() {
@@ -398,7 +409,19 @@ impl Run {
         assert_eq!(self.budget.used(), 0, "bytes are still charged");
         assert_eq!(self.inside.load(Relaxed), 0, "each guest that came in was let out, once");
         let sum = |name| self.sum(name);
-        for gauge in ["connections", "sessions", "outbox_bytes", "outboxes", "subscriptions"] {
+        for gauge in [
+            "connections",
+            "sessions",
+            "outbox_bytes",
+            "outboxes",
+            "subscriptions",
+            "half_open",
+            "refused_lingering",
+            "clients",
+            "partial_bytes",
+            "connection_bytes",
+            "drain_left",
+        ] {
             assert_eq!(sum(gauge), 0, "{gauge}");
         }
         assert_eq!(sum("accepts"), sum("closes"));

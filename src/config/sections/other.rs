@@ -57,6 +57,9 @@ pub static ALIASES: &[Alias] = &[
     alias("websocket.disabled", "websocket_path", Unit::Disabled),
     alias("websocket.handler_prefix", "websocket_path", Unit::Same),
     alias("websocket.message_size_limit", "message_bytes_max", Unit::Same),
+    alias("websocket.compression", "compression", Unit::Same),
+    alias("websocket.compression_min_size", "compression_min_bytes", Unit::Same),
+    alias("websocket.compression_level", "compression_level", Unit::Same),
     alias("client.ping_interval", "ping_interval_ms", Unit::DurationOrOff),
     alias("client.pong_timeout", "pong_timeout_ms", Unit::Duration),
     alias("client.stale_close_delay", "connect_ms", Unit::Duration),
@@ -79,6 +82,7 @@ const MEMORY: &[&str] = &["\"memory\""];
 const YES: &[&str] = &["true"];
 const DEFAULT_HOOK: &[&str] = &["\"default\""];
 const BODY: &str = "message_bytes_max holds for it";
+const ONE_PRESS: &str = "compression holds for it";
 const ONE_NODE: &str = "throng is one process, and keeps everything in memory";
 
 /// Every key that is not supported.
@@ -102,10 +106,7 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     only("map_broker.type", MEMORY, ""),
     no("map_broker.redis", ""),
     no("map_broker.postgres", ""),
-    no("websocket.compression", ""),
-    no("websocket.compression_min_size", ""),
-    only("websocket.compression_level", &["1"], ""),
-    no("websocket.decompressed_message_size_limit", ""),
+    no("websocket.decompressed_message_size_limit", BODY),
     no("websocket.read_buffer_size", "connections share one buffer per shard"),
     no("websocket.write_buffer_size", "connections share what is written"),
     only("websocket.use_write_buffer_pool", YES, ""),
@@ -118,10 +119,10 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("uni_sse.connect_code_to_http_response", ""),
     no("uni_http_stream.connect_code_to_http_response", ""),
     no("uni_websocket.message_size_limit", BODY),
-    no("uni_websocket.compression", ""),
-    no("uni_websocket.compression_min_size", ""),
-    only("uni_websocket.compression_level", &["1"], ""),
-    no("uni_websocket.decompressed_message_size_limit", ""),
+    no("uni_websocket.compression", ONE_PRESS),
+    no("uni_websocket.compression_min_size", ONE_PRESS),
+    only("uni_websocket.compression_level", &["1"], ONE_PRESS),
+    no("uni_websocket.decompressed_message_size_limit", BODY),
     no("uni_websocket.read_buffer_size", ""),
     no("uni_websocket.write_buffer_size", ""),
     only("uni_websocket.use_write_buffer_pool", YES, ""),

@@ -5,7 +5,8 @@
 //! unmasked where they lie and handed out without a copy.
 //!
 //! Every rule is checked at the first byte that breaks it: a header's as soon as the header is there, UTF-8
-//! inside a frame that is still arriving. Left out: what a message means, and the closing handshake's states.
+//! inside a frame that is still arriving; of a compressed message, when it is whole and inflated. Left out: what a
+//! message means, and the closing handshake's states.
 
 use std::ops::{Deref, DerefMut};
 
@@ -13,6 +14,7 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use super::frame::{ClientHeader, read_header, read_usual_header};
+use super::press::Press;
 use super::utf8::{Invalid, Utf8};
 use super::{Violation, mask};
 
@@ -37,7 +39,7 @@ pub enum Kind {
 pub struct Limits {
     /// Payload of one frame.
     pub frame_bytes_max: usize,
-    /// All fragments of a message together.
+    /// All fragments of a message together; of a compressed one, as it comes and inflated.
     pub message_bytes_max: usize,
 }
 
@@ -48,6 +50,8 @@ pub enum Payload<'a> {
     Slice(&'a mut [u8]),
     /// Put together from several reads or fragments.
     Assembled(Vec<u8>),
+    /// It came compressed. The bytes are a press's, which takes them back: [`Press::reclaim`].
+    Inflated(Vec<u8>),
 }
 
 impl Deref for Payload<'_> {
@@ -56,7 +60,7 @@ impl Deref for Payload<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Slice(bytes) => bytes,
-            Self::Assembled(bytes) => bytes,
+            Self::Assembled(bytes) | Self::Inflated(bytes) => bytes,
         }
     }
 }
@@ -66,7 +70,7 @@ impl DerefMut for Payload<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Slice(bytes) => bytes,
-            Self::Assembled(bytes) => bytes,
+            Self::Assembled(bytes) | Self::Inflated(bytes) => bytes,
         }
     }
 }
@@ -103,6 +107,8 @@ struct Partial {
     frame: Option<Frame>,
     /// Kind of the message in progress, between its first frame and its last.
     kind: Option<Kind>,
+    /// Whether that message is compressed.
+    is_packed: bool,
     message: Vec<u8>,
     utf8: Utf8,
 }
@@ -112,7 +118,8 @@ struct Partial {
 pub struct Decoder(Option<Box<Partial>>);
 
 impl Decoder {
-    /// Takes the next event from the front of `input`; `Ok(None)` once all of it is consumed without one.
+    /// Takes the next event from the front of `input`; `Ok(None)` once all of it is consumed without one. `press`: inflates
+    /// compressed messages, where they were negotiated.
     ///
     /// # Errors
     /// The rule that was broken; the connection must then be failed with [`Violation::close_code`].
@@ -121,24 +128,25 @@ impl Decoder {
         &mut self,
         input: &mut &'a mut [u8],
         limits: &Limits,
+        mut press: Option<&mut Press>,
     ) -> Result<Option<Event<'a>>, Violation> {
         loop {
             if self.0.is_none() {
                 if let Some(event) = next_usual(input, limits)? {
                     return Ok(Some(event));
                 }
-                match self.next_whole(input, limits)? {
+                match self.next_whole(input, limits, press.as_deref_mut())? {
                     Whole::Event(event) => return Ok(Some(event)),
                     Whole::Nothing => return Ok(None),
                     Whole::Partial => {}
                 }
             }
             let Some(partial) = self.0.as_deref_mut() else { continue };
-            if partial.frame.is_none() && !partial.take_header(input, limits)? {
+            if partial.frame.is_none() && !partial.take_header(input, limits, press.is_some())? {
                 return Ok(None);
             }
             let Some(frame) = partial.take_payload(input)? else { return Ok(None) };
-            let event = partial.complete(frame)?;
+            let event = partial.complete(frame, limits, press.as_deref_mut())?;
             if partial.is_over() {
                 self.0 = None;
             }
@@ -154,7 +162,12 @@ impl Decoder {
     }
 
     /// Nothing is in progress, and perhaps a whole unfragmented frame lies in the input.
-    fn next_whole<'a>(&mut self, input: &mut &'a mut [u8], limits: &Limits) -> Result<Whole<'a>, Violation> {
+    fn next_whole<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        limits: &Limits,
+        press: Option<&mut Press>,
+    ) -> Result<Whole<'a>, Violation> {
         if input.is_empty() {
             return Ok(Whole::Nothing);
         }
@@ -162,7 +175,7 @@ impl Decoder {
             self.0 = Some(Box::default());
             return Ok(Whole::Partial);
         };
-        check_header(&header, length, None, 0, limits)?;
+        check_header(&header, length, None, 0, limits, press.is_some())?;
         let arrived = input.len() - header_len;
         if (arrived as u64) < length || !header.is_final {
             self.0 = Some(Box::default());
@@ -173,10 +186,16 @@ impl Decoder {
         *input = rest;
         let payload = &mut frame[header_len..];
         mask::apply(payload, key, 0);
-        match header.opcode {
-            OpCode::Data(Data::Text) => whole_message(Kind::Text, payload).map(Whole::Event),
-            OpCode::Data(_) => whole_message(Kind::Binary, payload).map(Whole::Event),
-            OpCode::Control(control) => control_event(control, Payload::Slice(payload)).map(Whole::Event),
+        let kind = match header.opcode {
+            OpCode::Data(Data::Text) => Kind::Text,
+            OpCode::Data(_) => Kind::Binary,
+            OpCode::Control(control) => {
+                return control_event(control, Payload::Slice(payload)).map(Whole::Event);
+            }
+        };
+        match press.filter(|_| header.rsv1) {
+            Some(press) => inflated_message(kind, payload, limits, press).map(Whole::Event),
+            None => whole_message(kind, payload).map(Whole::Event),
         }
     }
 }
@@ -205,6 +224,21 @@ fn whole_message(kind: Kind, payload: &mut [u8]) -> Result<Event<'_>, Violation>
     Ok(Event::Message(kind, Payload::Slice(payload)))
 }
 
+/// An unmasked compressed message that is whole.
+fn inflated_message(
+    kind: Kind,
+    packed: &[u8],
+    limits: &Limits,
+    press: &mut Press,
+) -> Result<Event<'static>, Violation> {
+    let payload = press.inflate(packed, limits.message_bytes_max)?;
+    if kind == Kind::Text && simdutf8::basic::from_utf8(&payload).is_err() {
+        press.reclaim(Payload::Inflated(payload));
+        return Err(Violation::Utf8);
+    }
+    Ok(Event::Message(kind, Payload::Inflated(payload)))
+}
+
 enum Whole<'a> {
     Event(Event<'a>),
     Nothing,
@@ -213,7 +247,12 @@ enum Whole<'a> {
 
 impl Partial {
     /// Takes a header's bytes; false when it is still incomplete.
-    fn take_header(&mut self, input: &mut &mut [u8], limits: &Limits) -> Result<bool, Violation> {
+    fn take_header(
+        &mut self,
+        input: &mut &mut [u8],
+        limits: &Limits,
+        takes_packed: bool,
+    ) -> Result<bool, Violation> {
         let held = usize::from(self.head_len);
         let fresh = input.len().min(HEADER_BYTES_MAX - held);
         self.head[held..held + fresh].copy_from_slice(&input[..fresh]);
@@ -223,14 +262,17 @@ impl Partial {
             return Ok(false);
         };
         let ClientHeader { header, key, length, header_len } = read;
-        check_header(&header, length, self.kind, self.message.len(), limits)?;
+        check_header(&header, length, self.kind, self.message.len(), limits, takes_packed)?;
         skip(input, header_len - held);
         self.head_len = 0;
         if let OpCode::Data(data) = header.opcode {
-            match data {
-                Data::Text => self.kind = Some(Kind::Text),
-                Data::Binary => self.kind = Some(Kind::Binary),
-                Data::Continue | Data::Reserved(_) => {}
+            let kind = match data {
+                Data::Text => Some(Kind::Text),
+                Data::Binary => Some(Kind::Binary),
+                Data::Continue | Data::Reserved(_) => None,
+            };
+            if kind.is_some() {
+                (self.kind, self.is_packed) = (kind, header.rsv1);
             }
             self.message.reserve(usize::try_from(length).unwrap_or(usize::MAX).min(RESERVE_BYTES_MAX));
         }
@@ -250,7 +292,7 @@ impl Partial {
         if matches!(frame.header.opcode, OpCode::Control(_)) {
             frame.control.extend_from_slice(bytes);
         } else {
-            if self.kind == Some(Kind::Text) {
+            if self.kind == Some(Kind::Text) && !self.is_packed {
                 self.utf8.feed(bytes).map_err(|Invalid| Violation::Utf8)?;
             }
             self.message.extend_from_slice(bytes);
@@ -259,7 +301,12 @@ impl Partial {
     }
 
     /// What a whole frame completes.
-    fn complete(&mut self, frame: Frame) -> Result<Option<Event<'static>>, Violation> {
+    fn complete(
+        &mut self,
+        frame: Frame,
+        limits: &Limits,
+        press: Option<&mut Press>,
+    ) -> Result<Option<Event<'static>>, Violation> {
         if let OpCode::Control(control) = frame.header.opcode {
             return control_event(control, Payload::Assembled(frame.control)).map(Some);
         }
@@ -267,6 +314,9 @@ impl Partial {
             return Ok(None);
         }
         let kind = self.kind.take().ok_or(Violation::ContinuationUnexpected)?;
+        if let Some(press) = press.filter(|_| self.is_packed) {
+            return inflated_message(kind, &self.message, limits, press).map(Some);
+        }
         if kind == Kind::Text {
             self.utf8.finish().map_err(|Invalid| Violation::Utf8)?;
         }
@@ -292,8 +342,11 @@ fn check_header(
     kind: Option<Kind>,
     held: usize,
     limits: &Limits,
+    takes_packed: bool,
 ) -> Result<(), Violation> {
-    if header.rsv1 || header.rsv2 || header.rsv3 {
+    // RFC 7692 §6: RSV1 stands on the first frame of a compressed message, and on no other.
+    let may_be_packed = takes_packed && matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+    if header.rsv1 && !may_be_packed || header.rsv2 || header.rsv3 {
         return Err(Violation::ReservedBit);
     }
     match header.opcode {
@@ -372,7 +425,7 @@ mod tests {
             let mut bytes = piece.to_vec();
             let mut input = &mut bytes[..];
             loop {
-                match decoder.next(&mut input, &LIMITS) {
+                match decoder.next(&mut input, &LIMITS, None) {
                     Ok(None) => break,
                     Ok(Some(Event::Message(kind, payload))) => {
                         events.push(format!("{kind:?} {:?}", &*payload))
@@ -399,13 +452,13 @@ mod tests {
         let mut decoder = Decoder::default();
         let mut bytes = [frame(0x01, b"a"), frame(0x80, b"b"), frame(0x82, b"c")].concat();
         let (mut first, mut rest) = bytes.split_at_mut(9);
-        assert!(decoder.next(&mut first, &LIMITS).unwrap().is_none());
+        assert!(decoder.next(&mut first, &LIMITS, None).unwrap().is_none());
         assert!(decoder.held_bytes() > 0);
         assert!(
-            matches!(decoder.next(&mut rest, &LIMITS), Ok(Some(Event::Message(Kind::Text, p))) if &*p == b"ab")
+            matches!(decoder.next(&mut rest, &LIMITS, None), Ok(Some(Event::Message(Kind::Text, p))) if &*p == b"ab")
         );
         assert!(decoder.0.is_none());
-        assert!(matches!(decoder.next(&mut rest, &LIMITS), Ok(Some(Event::Message(..)))));
+        assert!(matches!(decoder.next(&mut rest, &LIMITS, None), Ok(Some(Event::Message(..)))));
         assert!(decoder.0.is_none() && rest.is_empty());
     }
 

@@ -112,6 +112,13 @@ pub fn put_frame(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
+/// Appends one data message as a single frame, of a payload that is compressed: RSV1 says so (RFC 7692 §6).
+pub(super) fn put_packed_frame(out: &mut Vec<u8>, kind: Kind, packed: &[u8]) {
+    let start = out.len();
+    put_frame(out, kind, packed);
+    out[start] |= 0x40;
+}
+
 /// Makes one message of what was appended to `out` since `start`; nothing when nothing was.
 pub fn wrap(out: &mut Vec<u8>, start: usize, kind: Kind) {
     let length = out.len() - start;

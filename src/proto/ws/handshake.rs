@@ -2,6 +2,7 @@
 
 use tungstenite::handshake::derive_accept_key;
 
+use super::extension::{self, Accepted, Deflate};
 use crate::proto::http::{Refusal, Request, Status};
 
 /// What an acceptable upgrade request asked for.
@@ -10,15 +11,22 @@ pub struct Upgrade<'a> {
     key: &'a str,
     /// The server's subprotocol that the client offered first, if any.
     pub subprotocol: Option<&'static str>,
+    extension: Option<Accepted>,
 }
 
 impl<'a> Upgrade<'a> {
     /// Checks an upgrade request against RFC 6455 §4.2.1. `subprotocols`: what the endpoint speaks; the client's
-    /// order of preference decides, and none in common means none (§4.2.2).
+    /// order of preference decides, and none in common means none (§4.2.2). `may_deflate`: whether an offer of
+    /// permessage-deflate is taken; if not, extensions are not looked at.
     ///
     /// # Errors
-    /// 405 for another method, 426 without an upgrade or with another version than 13, 400 for a missing or bad key.
-    pub fn parse(request: &Request<'a>, subprotocols: &[&'static str]) -> Result<Self, Refusal> {
+    /// 405 for another method, 426 without an upgrade or with another version than 13, 400 for a missing or bad key and
+    /// for extensions that are no list of extensions (§9.1).
+    pub fn parse(
+        request: &Request<'a>,
+        subprotocols: &[&'static str],
+        may_deflate: bool,
+    ) -> Result<Self, Refusal> {
         if request.method != "GET" {
             return Err(Refusal::new(Status::MethodNotAllowed, "use GET"));
         }
@@ -36,7 +44,21 @@ impl<'a> Upgrade<'a> {
             request.values("sec-websocket-protocol").flat_map(|value| value.split(',')).map(str::trim);
         let subprotocol =
             offered.into_iter().find_map(|one| subprotocols.iter().copied().find(|&served| served == one));
-        Ok(Self { key, subprotocol })
+        let extension = if may_deflate {
+            extension::negotiate(request.values("sec-websocket-extensions")).map_err(
+                |extension::Malformed| {
+                    Refusal::new(Status::BadRequest, "Sec-WebSocket-Extensions is no list of extensions")
+                },
+            )?
+        } else {
+            None
+        };
+        Ok(Self { key, subprotocol, extension })
+    }
+
+    /// How messages may be compressed.
+    pub fn deflate(&self) -> Deflate {
+        self.extension.map_or(Deflate::Off, |accepted| accepted.deflate)
     }
 
     /// Appends the 101 response.
@@ -48,6 +70,10 @@ impl<'a> Upgrade<'a> {
         if let Some(subprotocol) = self.subprotocol {
             out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
             out.extend_from_slice(subprotocol.as_bytes());
+        }
+        if let Some(Accepted { answer, .. }) = self.extension {
+            out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+            out.extend_from_slice(answer.as_bytes());
         }
         out.extend_from_slice(b"\r\n\r\n");
     }
@@ -66,7 +92,7 @@ mod tests {
     fn outcome(head: &str) -> Result<(String, Option<&'static str>), Status> {
         let bytes = format!("{head}\r\nHost: a\r\n\r\n");
         let (request, _) = Request::parse(bytes.as_bytes(), 8192).unwrap().unwrap();
-        let upgrade = Upgrade::parse(&request, &["one", "two"]).map_err(|refusal| refusal.status)?;
+        let upgrade = Upgrade::parse(&request, &["one", "two"], true).map_err(|refusal| refusal.status)?;
         let mut out = Vec::new();
         upgrade.write(&mut out);
         Ok((String::from_utf8(out).unwrap(), upgrade.subprotocol))

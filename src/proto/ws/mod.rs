@@ -1,17 +1,22 @@
 //! WebSocket (RFC 6455) as seen by a server.
 //!
-//! The [`codec`] turns bytes into messages, [`frame`] writes frames, [`handshake`] answers the upgrade request.
+//! The [`codec`] turns bytes into messages, [`frame`] writes frames, [`handshake`] answers the upgrade request,
+//! [`extension`] negotiates permessage-deflate (RFC 7692), and a [`press`] compresses and inflates.
 //! Header layout, opcodes, close codes and the accept key are tungstenite's; the state of a connection is ours,
 //! because it must be nothing at all between two messages.
 
 pub mod codec;
+pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod mask;
+pub mod press;
 pub mod utf8;
 
 pub use codec::{Decoder, Event, Kind, Limits, Payload};
+pub use extension::Deflate;
 pub use frame::{put_close, put_frame};
+pub use press::Press;
 
 use std::fmt;
 
@@ -42,6 +47,8 @@ pub enum Violation {
     CloseCode,
     /// §5.5.1: a close reason that is not UTF-8.
     CloseReasonUtf8,
+    /// RFC 7692 §7.2.2: a compressed message that is none.
+    Deflate,
     /// §10.4: the frame is larger than this server takes.
     FrameTooBig,
     /// §10.4: the message is larger than this server takes.
@@ -62,7 +69,7 @@ impl Violation {
             | Self::ContinuationExpected
             | Self::CloseBody
             | Self::CloseCode => 1002,
-            Self::Utf8 | Self::CloseReasonUtf8 => 1007,
+            Self::Utf8 | Self::CloseReasonUtf8 | Self::Deflate => 1007,
             Self::FrameTooBig | Self::MessageTooBig => 1009,
         }
     }
@@ -82,6 +89,7 @@ impl Violation {
             Self::CloseBody => "close body of one byte",
             Self::CloseCode => "close code not allowed",
             Self::CloseReasonUtf8 => "close reason is not UTF-8",
+            Self::Deflate => "compressed message is broken",
             Self::FrameTooBig => "frame too big",
             Self::MessageTooBig => "message too big",
         }

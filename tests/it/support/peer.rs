@@ -4,8 +4,10 @@
 //! It leaves out what a polite client does by itself: it never answers a ping or a close unless told to.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;
@@ -13,6 +15,8 @@ pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
+/// Beside an opcode: the message is compressed (RFC 7692, 6).
+pub(crate) const RSV1: u8 = 0x40;
 
 /// Long enough for a busy machine, short enough that a hanging test is noticed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -94,6 +98,16 @@ impl Peer {
         Self { stream, arrived: Vec::new() }
     }
 
+    /// The same, from one of this host's addresses.
+    pub(crate) fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+        socket.set_tcp_nodelay(true).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream: socket.into(), arrived: Vec::new() }
+    }
+
     /// A WebSocket at `path`; panics when the server refuses.
     pub(crate) fn open(address: SocketAddr, path: &str) -> Self {
         let mut peer = Self::connect(address);
@@ -113,9 +127,14 @@ impl Peer {
 
     pub(crate) fn response(&mut self) -> Response {
         let mut response = self.response_head();
-        while self.receive_more() {}
-        response.body = std::mem::take(&mut self.arrived);
+        response.body = self.rest();
         response
+    }
+
+    /// All that comes until the end of the connection.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.receive_more() {}
+        std::mem::take(&mut self.arrived)
     }
 
     pub(crate) fn response_head(&mut self) -> Response {
@@ -147,7 +166,7 @@ impl Peer {
         self.send(CLOSE, code.to_be_bytes());
     }
 
-    /// The next frame; panics at the end of the connection and when none comes in time.
+    /// The next frame, with [`RSV1`] in its opcode if it is set; panics at the end of the connection and when none comes in time.
     pub(crate) fn frame(&mut self) -> Frame {
         self.try_frame().expect("the server closed the connection")
     }
@@ -223,7 +242,7 @@ pub(crate) fn upgrade(path: &str, more: &str) -> String {
 /// The first frame in `bytes` and its length there; `None` when it is not complete.
 fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let [first, second] = *bytes.first_chunk()?;
-    assert_eq!(first & 0x70, 0, "a reserved bit is set");
+    assert_eq!(first & 0x30, 0, "a reserved bit is set");
     assert_eq!(second & 0x80, 0, "a server must not mask (RFC 6455, 5.1)");
     let (length, start) = match second {
         126 => (usize::from(u16::from_be_bytes(*bytes[2..].first_chunk()?)), 4),
@@ -231,5 +250,5 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
         length => (usize::from(length), 2),
     };
     let payload = bytes.get(start..start + length)?.to_vec();
-    Some((Frame { fin: first & 0x80 != 0, opcode: first & 0x0f, payload }, start + length))
+    Some((Frame { fin: first & 0x80 != 0, opcode: first & (0x0f | RSV1), payload }, start + length))
 }

@@ -1,0 +1,58 @@
+//! Keys about who is let in, and what happens when there is no more room: admission, drain, memory.
+
+use super::{GIB, HOUR_MS, Key, Slot, deadline, limit};
+
+const SECOND_MS: u64 = 1000;
+
+pub(super) const KEYS: &[Key] = &[
+    limit(
+        "accepts_per_turn_max",
+        "Connections accepted in one turn of a shard; the rest waits for the next",
+        |c| Slot::Count(&mut c.limits.accepts_per_turn_max, 1..=65_536),
+    ),
+    limit(
+        "handshakes_per_turn_max",
+        "Times that a shard reads in one turn from connections that are not live yet (request, connect command; TLS \
+        handshakes count four times), the newest first; the rest waits for the next",
+        |c| Slot::Count(&mut c.limits.handshakes_per_turn_max, 1..=65_536),
+    ),
+    limit(
+        "half_open_max",
+        "Connections of the process whose request is not complete; beyond it, newcomers are refused (503). 0: no \
+        limit",
+        |c| Slot::Count(&mut c.limits.half_open_max, 0..=100_000_000),
+    ),
+    limit(
+        "accepts_per_second_max",
+        "Connections accepted per second in the process; beyond it, 503. 0: no limit",
+        |c| Slot::Rate(&mut c.limits.accepts_per_second_max),
+    ),
+    limit(
+        "accepts_per_ip_max",
+        "Connections accepted per second and shard from one address; beyond it, 503. 0: no limit",
+        |c| Slot::Rate(&mut c.limits.accepts_per_ip_max),
+    ),
+    limit(
+        "accepts_per_network_max",
+        "Connections accepted per second and shard from one network (/24 of IPv4, /64 of IPv6); beyond it, 503. 0: \
+        no limit",
+        |c| Slot::Rate(&mut c.limits.accepts_per_network_max),
+    ),
+    limit(
+        "memory_max",
+        "Bytes of user memory of the process. Near it newcomers are refused (503), then those that hold queued \
+        bytes are disconnected (3008), then the newest (3011). 0: no limit",
+        |c| Slot::Bytes(&mut c.limits.memory_max, 0..=1024 * GIB),
+    ),
+    deadline(
+        "retry_after_ms",
+        "Clients that are refused for want of room, or sent away, are told to come back after a time of their own \
+        up to this",
+        |c| Slot::Milliseconds(&mut c.timeouts.retry_after_ms, SECOND_MS..=HOUR_MS),
+    ),
+    deadline(
+        "drain_delay_ms",
+        "From the signal, when /ready begins to answer 503, until a drain stops listening and closes connections",
+        |c| Slot::Milliseconds(&mut c.timeouts.drain_delay_ms, 0..=HOUR_MS),
+    ),
+];

@@ -1,0 +1,165 @@
+//! The ladder that is climbed when memory gets short: first nobody new is let in, then those that hold queued bytes are
+//! let go, the largest first, then the newest connections.
+//!
+//! How short it is, is read from the [`Ledger`], ten times a second and not more often, since other shards write it. What
+//! the last step frees is seen only when those it closed are gone, so it waits for that before it takes another.
+//!
+//! Left out: what a counted byte really costs. That is the control thread's to know, which says how many there may be.
+
+use super::Shard;
+use super::conn::Stage;
+use super::ledger::Ledger;
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{CloseReason, Handler};
+
+/// How often the ledger is read.
+const LOOK_EVERY_MS: u64 = 100;
+/// How much longer it may be, in a shard that has nothing else to do.
+const UNSEEN_MS_MAX: u64 = 900;
+/// Connections that one shard closes in one turn, and that it closes before it looks again.
+const SHED_PER_TURN_MAX: usize = 64;
+const SHED_AT_ONCE_MAX: usize = 16_384;
+
+/// How far the ladder has been climbed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// There is room.
+    #[default]
+    Ease,
+    /// Newcomers are refused.
+    Refuse,
+    /// Those that hold queued bytes are let go.
+    Slow,
+    /// The newest are sent away.
+    Newest,
+}
+
+impl Step {
+    /// The step for so many bytes of those allowed: from 90, 95 and 100 percent on.
+    fn at(known_bytes: u64, allowed_bytes: u64) -> Self {
+        let percent = u128::from(known_bytes) * 100;
+        let reaches = |part: u128| percent >= u128::from(allowed_bytes) * part;
+        match () {
+            () if reaches(100) => Self::Newest,
+            () if reaches(95) => Self::Slow,
+            () if reaches(90) => Self::Refuse,
+            () => Self::Ease,
+        }
+    }
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(super) struct Pressure {
+    ledger: Ledger,
+    step: Step,
+    look_at_ms: u64,
+    /// Those that are being sent away, the newest last.
+    leaving: Vec<Key>,
+    /// Until when those that were sent away may still be there.
+    shed_until_ms: u64,
+}
+
+impl Pressure {
+    pub(super) fn new(ledger: Ledger) -> Self {
+        Self { ledger, step: Step::Ease, look_at_ms: 0, leaving: Vec::new(), shed_until_ms: 0 }
+    }
+
+    /// When to look again at the latest, where there is something to look at.
+    pub(super) fn next_look_ms(&self) -> Option<u64> {
+        (self.ledger.allowed_bytes() < u64::MAX).then_some(self.look_at_ms + UNSEEN_MS_MAX)
+    }
+
+    /// Whether there is no room for newcomers.
+    pub(super) fn refuses(&self) -> bool {
+        self.step >= Step::Refuse
+    }
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Whether someone is to be sent away in the next turn.
+    pub(super) fn is_shedding(&self) -> bool {
+        !self.pressure.leaving.is_empty()
+    }
+
+    /// Looks how short memory is, and does what the ladder says.
+    pub(super) fn ease_memory(&mut self) {
+        self.send_away();
+        let now_ms = self.now_ms();
+        let allowed = self.pressure.ledger.allowed_bytes();
+        if allowed == u64::MAX || now_ms < self.pressure.look_at_ms {
+            return;
+        }
+        self.pressure.look_at_ms = now_ms + LOOK_EVERY_MS;
+        let ledger = &self.pressure.ledger;
+        let (known, queued) = (ledger.known_bytes(), ledger.queued_bytes());
+        let mut step = Step::at(known, allowed);
+        if step >= Step::Slow {
+            let ledger = ledger.clone();
+            // Other shards let go of theirs at the same time.
+            let known_now = move || known.saturating_sub(queued).saturating_add(ledger.queued_bytes());
+            let count = self.let_go_while(&|_: &Self| Step::at(known_now(), allowed) >= Step::Slow);
+            self.counters.memory_shed_slow.add(count);
+            step = Step::at(self.pressure.ledger.known_bytes(), allowed);
+        }
+        if step != self.pressure.step {
+            let shard = self.post.shard();
+            tracing::warn!(shard, known, allowed, before = ?self.pressure.step, now = ?step, "memory");
+        }
+        self.pressure.step = step;
+        self.counters.memory_step.set(step as u64);
+        if step == Step::Newest && now_ms >= self.pressure.shed_until_ms && !self.is_shedding() {
+            self.choose_newest(allowed);
+            self.send_away();
+        }
+    }
+
+    /// Chooses this shard's part of those that must go.
+    fn choose_newest(&mut self, allowed: u64) {
+        let ledger = &self.pressure.ledger;
+        let known = ledger.known_bytes();
+        let count = ledger.connection_count().max(1);
+        let kinds = ledger.kinds();
+        let stays = ["queued", "partial_messages", "publications", "history", "buffers"];
+        let own = kinds.iter().filter(|kind| !stays.contains(&kind.name));
+        let each = (own.map(|kind| kind.bytes).sum::<u64>() / count).max(1);
+        // Down to where newcomers are only refused, so that it does not begin again at once.
+        let excess = known.saturating_sub(allowed / 100 * 95);
+        let part = (excess / each).saturating_mul(self.conns.len() as u64) / count + 1;
+        let count = usize::try_from(part).unwrap_or(usize::MAX).min(SHED_AT_ONCE_MAX);
+        let mut newest = self.conns.newest(count, |conn| conn.stage == Stage::Open);
+        newest.reverse();
+        self.pressure.leaving = newest;
+        self.pressure.shed_until_ms = self.now_ms() + self.timeouts.linger_ms + LOOK_EVERY_MS;
+    }
+
+    fn send_away(&mut self) {
+        for _ in 0..SHED_PER_TURN_MAX {
+            let Some(key) = self.pressure.leaving.pop() else {
+                self.pressure.leaving = Vec::new();
+                return;
+            };
+            if self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
+                self.counters.memory_shed_newest.add(1);
+                self.close(key, CloseReason::Memory);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ladder_has_its_steps_where_it_says() {
+        for (known, step) in
+            [(0, Step::Ease), (899, Step::Ease), (900, Step::Refuse), (950, Step::Slow), (1000, Step::Newest)]
+        {
+            assert_eq!(Step::at(known, 1000), step, "{known}");
+        }
+        assert_eq!(Step::at(u64::MAX, u64::MAX - 1), Step::Newest);
+        assert_eq!(Step::at(0, 0), Step::Newest, "where nothing is allowed, nothing is enough");
+    }
+}

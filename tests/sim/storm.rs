@@ -1,0 +1,232 @@
+//! A crowd at the door, turn by turn: whatever comes in, those who are inside are served in the turn in which they spoke,
+//! and no turn takes more newcomers than its budget.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use throng::base::budget::Budget;
+use throng::base::counters::Counters;
+use throng::server;
+use throng::shard::ledger::Ledger;
+use throng::shard::mailbox::Mailbox;
+use throng::shard::outside::Outside;
+use throng::shard::{Parts, Secret, Shard};
+
+use crate::net::{SharedWorld, SimNet};
+use crate::oracle::Oracle;
+use crate::plan::Plan;
+use crate::raw::House;
+use crate::rng::Rng;
+use crate::wire;
+use crate::world::{LinkId, Received, World};
+
+const CROWD: usize = 300;
+const HANDSHAKES: usize = 3;
+const ACCEPTS: usize = 5;
+
+/// One shard in a world in which nothing goes wrong.
+struct Stage {
+    world: SharedWorld,
+    shard: Shard<SimNet, House>,
+    counters: Arc<[Arc<Counters>]>,
+    rng: Rng,
+}
+
+impl Stage {
+    fn new(change: impl FnOnce(&mut Plan)) -> Self {
+        Self::over(None, change)
+    }
+
+    fn over(tls: Option<Arc<rustls::ServerConfig>>, change: impl FnOnce(&mut Plan)) -> Self {
+        let mut plan = Plan::new(1);
+        (plan.shards, plan.capacity, plan.memory_allowed) = (1, 2 * CROWD, u64::MAX);
+        plan.faults = plan.faults.none();
+        plan.config.shards = 1;
+        (plan.down_bytes_max, plan.inbox_bytes_max) = (256 << 10, 64 << 10);
+        let limits = &mut plan.config.limits;
+        limits.handshakes_per_turn_max = HANDSHAKES;
+        limits.accepts_per_turn_max = ACCEPTS;
+        (limits.connections_max, limits.half_open_max, limits.accepts_per_second_max) = (0, 0, 0);
+        limits.mailbox_letters_max = 65_536;
+        change(&mut plan);
+        let mut rng = Rng::new(1);
+        let world = Rc::new(RefCell::new(World::new(&plan, rng.fork())));
+        let mailboxes: Arc<[Mailbox]> = [Mailbox::new(Box::new(|| {}))].into();
+        let counters: Arc<[Arc<Counters>]> = [Arc::default()].into();
+        let (budget, publication_budget) = (Budget::new(1 << 30), Budget::new(1 << 30));
+        let parts = Parts {
+            net: SimNet { world: Rc::clone(&world), shard: 0 },
+            handler: House { inside: Arc::new(AtomicI64::new(0)) },
+            shard: 0,
+            mailboxes,
+            counters: Arc::clone(&counters),
+            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+            budget,
+            publication_budget,
+            seed: 1,
+            namespaces: Arc::clone(&plan.config.namespaces),
+            outside: Arc::new(Oracle::new(&plan.history)) as Arc<dyn Outside>,
+            secret: Secret::default(),
+            endpoints: server::endpoints(&plan.config, "node"),
+            unix_epoch_ms: 1_700_000_000_000,
+            capacity: plan.capacity,
+            tls,
+        };
+        let shard = Shard::new(parts, &plan.config);
+        Self { world, shard, counters, rng }
+    }
+
+    /// One turn; nothing if there is nothing to do.
+    fn turn(&mut self) {
+        self.world.borrow_mut().now_us += 100;
+        match self.shard.turn() {
+            Ok(_) => self.shard.check_invariants(),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+    }
+
+    /// A client whose request has arrived.
+    fn newcomer(&mut self) -> LinkId {
+        let mut world = self.world.borrow_mut();
+        let link = world.connect().unwrap();
+        let head = wire::upgrade("/echo");
+        assert_eq!(world.send(link, &head), head.len());
+        assert!(world.carry(link));
+        link
+    }
+
+    fn say(&mut self, link: LinkId, text: &str) {
+        let mut out = Vec::new();
+        wire::put_frame(&mut out, true, wire::TEXT, text.as_bytes(), &mut self.rng);
+        let mut world = self.world.borrow_mut();
+        world.send(link, &out);
+        assert!(world.carry(link));
+    }
+
+    fn heard(&mut self, link: LinkId) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.world.borrow_mut().receive(link, usize::MAX, &mut bytes);
+        bytes
+    }
+
+    /// A client that is inside, and has nothing unread.
+    fn live(&mut self) -> LinkId {
+        let link = self.newcomer();
+        (0..3).for_each(|_| self.turn());
+        assert!(self.heard(link).starts_with(b"HTTP/1.1 101 "));
+        link
+    }
+
+    fn counts(&self) -> &Counters {
+        &self.counters[0]
+    }
+}
+
+#[test]
+fn the_live_are_served_in_every_turn_whoever_comes() {
+    let mut stage = Stage::new(|_| {});
+    let live: Vec<LinkId> = (0..4).map(|_| stage.live()).collect();
+    let crowd: Vec<LinkId> = (0..CROWD).map(|_| stage.newcomer()).collect();
+    let mut turns = 0;
+    let mut answered = Vec::new();
+    while answered.len() < CROWD {
+        turns += 1;
+        assert!(turns <= 2 * CROWD, "the crowd does not get in");
+        let before = (stage.counts().handshakes.value(), stage.counts().accepts.value());
+        for (n, &link) in live.iter().enumerate() {
+            stage.say(link, &format!("{turns}:{n}"));
+        }
+        stage.turn();
+        for (n, &link) in live.iter().enumerate() {
+            let mut bytes = stage.heard(link);
+            let frame = wire::take_frame(&mut bytes).unwrap_or_else(|| panic!("turn {turns}: {n} waits"));
+            assert_eq!(frame.payload, format!("{turns}:{n}").into_bytes());
+        }
+        assert!(stage.counts().handshakes.value() - before.0 <= HANDSHAKES as u64);
+        assert!(stage.counts().accepts.value() - before.1 <= ACCEPTS as u64);
+        let here: Vec<LinkId> =
+            crowd.iter().copied().filter(|&link| stage.heard(link).starts_with(b"HTTP/1.1 101 ")).collect();
+        answered.extend(here);
+    }
+    assert!(stage.counts().newcomer_waits.value() > 0);
+    // More come in than are served, and the newest go first: so the first of all are among the last.
+    let place = |link: LinkId| answered.iter().position(|&other| other == link).unwrap();
+    assert!(place(crowd[2 * ACCEPTS]) > CROWD / 2, "{}", place(crowd[2 * ACCEPTS]));
+    (0..5).for_each(|_| stage.turn());
+    assert_eq!(stage.counts().half_open.value(), 0);
+}
+
+#[test]
+fn on_a_quiet_server_a_newcomer_waits_for_nothing() {
+    let mut stage = Stage::new(|_| {});
+    let link = stage.newcomer();
+    stage.turn();
+    assert_eq!(stage.counts().accepts.value(), 1);
+    stage.turn();
+    assert!(stage.heard(link).starts_with(b"HTTP/1.1 101 "), "answered in the turn that told of its request");
+    assert_eq!(stage.counts().newcomer_waits.value(), 0);
+}
+
+#[test]
+fn beyond_the_bound_of_half_open_ones_a_newcomer_is_told_to_come_back() {
+    let mut stage = Stage::new(|plan| plan.config.limits.half_open_max = 2);
+    let silent: Vec<LinkId> = (0..2).map(|_| stage.world.borrow_mut().connect().unwrap()).collect();
+    stage.turn();
+    let mut waits = Vec::new();
+    for _ in 0..20 {
+        let refused = stage.newcomer();
+        (0..3).for_each(|_| stage.turn());
+        let answer = String::from_utf8(stage.heard(refused)).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        let wait = answer.split("Retry-After: ").nth(1).unwrap().split("\r\n").next().unwrap();
+        waits.push(wait.parse::<u64>().unwrap());
+        // The end is told in order, and what the client had sent was read: there is no reset.
+        let end = stage.world.borrow_mut().receive(refused, usize::MAX, &mut Vec::new());
+        assert_eq!(end, Received::End);
+        stage.world.borrow_mut().leave(refused);
+    }
+    assert!(waits.iter().all(|wait| (1..=10).contains(wait)), "{waits:?}");
+    let mut distinct = waits.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert!(distinct.len() > 3, "a time of its own for each: {waits:?}");
+    assert_eq!((stage.counts().refused_half_open.value(), stage.counts().half_open.value()), (20, 2));
+    // One of the silent leaves, and there is a place again.
+    stage.world.borrow_mut().leave(silent[0]);
+    stage.world.borrow_mut().carry(silent[0]);
+    (0..2).for_each(|_| stage.turn());
+    let link = stage.newcomer();
+    (0..3).for_each(|_| stage.turn());
+    assert!(stage.heard(link).starts_with(b"HTTP/1.1 101 "));
+    assert_eq!(stage.counts().stale_ids.value(), 0);
+    assert!(stage.counts().newcomer_waits.value() == 0 && stage.counts().accepts.value() > 0);
+}
+
+#[test]
+fn over_tls_a_newcomer_is_shed_before_the_key_exchange() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+    let mut stage = Stage::over(Some(Arc::new(config)), |plan| plan.config.limits.half_open_max = 1);
+    let silent = stage.world.borrow_mut().connect().unwrap();
+    stage.turn();
+    assert_eq!((stage.counts().half_open.value(), stage.counts().tls_links.value()), (1, 1));
+    let refused = stage.world.borrow_mut().connect().unwrap();
+    stage.turn();
+    assert_eq!(stage.counts().refused_half_open.value(), 1);
+    assert!(stage.world.borrow().links[refused].is_dropped && !stage.world.borrow().links[silent].is_dropped);
+    assert!(stage.heard(refused).is_empty(), "not a byte for it");
+    assert_eq!((stage.counts().connections.value(), stage.counts().tls_links.value()), (1, 1));
+    stage.world.borrow_mut().leave(silent);
+    stage.world.borrow_mut().carry(silent);
+    (0..3).for_each(|_| stage.turn());
+    assert_eq!((stage.counts().half_open.value(), stage.counts().tls_links.value()), (0, 0));
+}
