@@ -152,7 +152,7 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound, descriptors for pollers run out, or a certificate cannot be used
     /// ([`is_certificate_error`] tells). Shards that had started then end again.
-    pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
+    pub fn start<H: Handler>(config: &Config, make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
         Listeners::check_free(&config.listen)?;
         let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
@@ -182,24 +182,7 @@ impl Server {
             shard_capacity,
             tls,
         };
-        let cores = sys::allowed_cores().unwrap_or_default();
-        let mut listen = config.listen.clone();
-        let mut waiting = Vec::new();
-        for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
-            let (bound, is_bound) = mpsc::channel();
-            let parts = common.parts(&config, net, make_handler(shard), shard);
-            let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
-            let readiness = Arc::clone(&readiness);
-            let (config, listen_here) = (config.clone(), listen.clone());
-            let start = Start { config, listen: listen_here, parts, core, bound, readiness, notice };
-            thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
-            if shard == 0 {
-                // A port of 0 becomes a real one here, the same for all shards.
-                listen = await_bound(&is_bound)?;
-            } else {
-                waiting.push(is_bound);
-            }
-        }
+        let (listen, waiting) = start_shards(&common, &config, nets, notices, &readiness, make_handler)?;
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
         let node = Node::over(&config, common.wiring(), &uid, &name(&listen));
@@ -420,6 +403,36 @@ fn bind_control(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<Vec<SocketAddr>> {
     is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
+}
+
+/// Starts each shard in its thread. Returns the addresses of the first, and where the others tell of theirs.
+fn start_shards<H: Handler>(
+    common: &Common,
+    config: &Config,
+    nets: Vec<MioNet>,
+    notices: Vec<EndNotice>,
+    readiness: &Arc<Readiness>,
+    mut make_handler: impl FnMut(u16) -> H,
+) -> io::Result<(Vec<SocketAddr>, Vec<Receiver<io::Result<Vec<SocketAddr>>>>)> {
+    let cores = sys::allowed_cores().unwrap_or_default();
+    let mut listen = config.listen.clone();
+    let mut waiting = Vec::new();
+    for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
+        let (bound, is_bound) = mpsc::channel();
+        let parts = common.parts(config, net, make_handler(shard), shard);
+        let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
+        let readiness = Arc::clone(readiness);
+        let (config, listen_here) = (config.clone(), listen.clone());
+        let start = Start { config, listen: listen_here, parts, core, bound, readiness, notice };
+        thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
+        if shard == 0 {
+            // A port of 0 becomes a real one here, the same for all shards.
+            listen = await_bound(&is_bound)?;
+        } else {
+            waiting.push(is_bound);
+        }
+    }
+    Ok((listen, waiting))
 }
 
 /// Closes a mailbox when its shard has ended, however it did: whoever waits for an answer is told that there is none.
