@@ -19,6 +19,7 @@ use throng::{Config, NoHandler, Outcome, Server};
 const DOCUMENTS: [&str; 16] = [
     "README.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "docs/ARCHITECTURE.md",
     "docs/AUTH.md",
     "docs/BENCHMARKS.md",

@@ -27,7 +27,7 @@ pub use ws::ws_stream;
 use throng::proto::ws::{Limits, Press, put_frame};
 use throng::session::raw::Echo;
 use throng::session::{
-    Action, ClientId, CloseReason, Context, Counts, Endpoints, InPlace, Session, Settings,
+    Action, ClientId, CloseReason, Context, Counts, Endpoints, InPlace, Secret, Session, Settings,
 };
 
 /// All endpoints, where they usually are.
@@ -66,6 +66,7 @@ impl Driver {
             ws: Limits { frame_bytes_max: 1 << 16, message_bytes_max: 1 << 16 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            secret: Secret::default(),
         };
         let handler = Echo::new("/echo");
         let (out, actions, press, counts) = (Vec::new(), Vec::new(), Press::new(None), Counts::default());

@@ -195,6 +195,7 @@ mod tests {
         let unlike_default = flags(&[
             ("listen", "0.0.0.0:80,[::1]:8080"),
             ("control", "off"),
+            ("control_key", "k"),
             ("shards", "7"),
             ("pin", "false"),
             ("private_descriptors", "false"),
@@ -231,6 +232,8 @@ mod tests {
             ("mailbox_letters_max", "99"),
             ("handshake_ms", "1"),
             ("connect_ms", "2"),
+            ("message_ms", "3"),
+            ("tcp_user_timeout_ms", "8"),
             ("ping_interval_ms", "9"),
             ("pong_timeout_ms", "4"),
             ("idle_ms", "5"),

@@ -4,6 +4,7 @@
 //! way that matters are told per shard; all others are sums.
 
 use super::api::ApiCounts;
+use super::gate::Gate;
 use super::memory::Memory;
 use super::process;
 use super::{Readiness, State};
@@ -24,6 +25,7 @@ pub(super) struct View {
     capacity: u64,
     pub(super) readiness: Arc<Readiness>,
     api: Arc<ApiCounts>,
+    gate: Option<Arc<Gate>>,
     certificates: Option<Certificates>,
     memory: Option<Memory>,
     start_seconds: f64,
@@ -34,12 +36,18 @@ impl View {
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let api = Arc::default();
-        Self { counters, capacity, readiness, api, certificates: None, memory: None, start_seconds }
+        let (certificates, memory, gate) = (None, None, None);
+        Self { counters, capacity, readiness, api, certificates, memory, gate, start_seconds }
     }
 
     /// Looks at an API's counts as well.
     pub(super) fn with_api(self, api: Arc<ApiCounts>) -> Self {
         Self { api, ..self }
+    }
+
+    /// Looks at what a gate refused as well.
+    pub(super) fn with_gate(self, gate: Arc<Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// Looks at certificates as well.
@@ -66,6 +74,7 @@ impl View {
             capacity: self.capacity,
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
+            control_refused: self.gate.as_ref().map_or(0, |gate| gate.refused_count()),
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
             memory: self.memory.as_ref(),
             reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
@@ -84,6 +93,7 @@ pub(super) struct Snapshot<'a> {
     capacity: u64,
     ready: bool,
     api: &'a ApiCounts,
+    control_refused: u64,
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
     memory: Option<&'a Memory>,
@@ -274,6 +284,16 @@ pub static FAMILIES: &[Family] = &[
         "handshake_timeouts",
         "Handshakes that did not complete in time.",
     ),
+    total(
+        "throng_message_timeouts_total",
+        "message_timeouts",
+        "Connections closed because a message that had begun was not whole in time.",
+    ),
+    total(
+        "throng_pings_unanswered_total",
+        "pings_unanswered",
+        "Pings of floods that were not answered, because a later one of the same read was.",
+    ),
     total("throng_messages_received_total", "messages_in", "Complete data messages received."),
     total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
     total("throng_received_bytes_total", "bytes_in", "Bytes read from sockets."),
@@ -297,6 +317,11 @@ pub static FAMILIES: &[Family] = &[
     gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
     total("throng_publications_total", "publications", "Publications accepted by channels."),
+    total(
+        "throng_publications_refused_total",
+        "publications_refused",
+        "Publications that channels did not take: too many in a second, or a channel too many.",
+    ),
     total("throng_deliveries_total", "deliveries", "Publications handed to subscribers, one per subscriber."),
     merged("throng_fanout_seconds", "From the first delivery of a channel's batch to its last.", |c| {
         &c.fanout_us
@@ -356,6 +381,12 @@ pub static FAMILIES: &[Family] = &[
         "throng_requests_total",
         "requests",
         "Requests answered that opened no session: posted commands, preflights, the first page.",
+    ),
+    one(
+        "throng_control_refused_total",
+        Kind::Counter,
+        "Requests to the control listener that were refused: no key, another origin or host.",
+        |s| Some(s.control_refused as f64),
     ),
     one("throng_api_requests_total", Kind::Counter, "Requests to the server API that were taken.", |s| {
         Some(s.api.requests.load(Relaxed) as f64)

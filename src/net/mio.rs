@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{Accepted, Net, Ready};
 
@@ -90,6 +90,15 @@ impl Listeners {
                 .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
         });
         Ok(Self { sockets: bound.collect::<io::Result<_>>()?, next: 0 })
+    }
+
+    /// Has the kernel give up a connection whose peer acknowledges nothing, or whose window stays shut, for this long
+    /// (`TCP_USER_TIMEOUT`, RFC 5482). Accepted sockets inherit it from their listener.
+    ///
+    /// # Errors
+    /// As `setsockopt(2)`.
+    pub fn give_up_after(&self, timeout: Duration) -> io::Result<()> {
+        self.sockets.iter().try_for_each(|socket| SockRef::from(socket).set_tcp_user_timeout(Some(timeout)))
     }
 
     /// Checks that nobody else listens on these addresses. SO_REUSEPORT would let a second server of the same user
@@ -248,6 +257,21 @@ mod tests {
         assert_eq!(Listeners::check_free(&addresses).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(taken);
         Listeners::check_free(&addresses).unwrap();
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the clock begins somewhere")]
+    fn what_is_accepted_has_its_listeners_timeout() {
+        let (mut net, _waker) = MioNet::new(Instant::now()).unwrap();
+        let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
+        listeners.give_up_after(Duration::from_millis(1234)).unwrap();
+        let address = listeners.addresses().unwrap()[0];
+        net.listen(listeners).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        net.poll(&mut Vec::new(), Some(5000)).unwrap();
+        let Accepted { socket, .. } = net.accept().unwrap();
+        let timeout = SockRef::from(&socket).tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(Duration::from_millis(1234)));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 
@@ -312,12 +312,13 @@ impl Server {
     /// When the control plane cannot be set up.
     pub fn wait(self) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
-        let options = self.config.api;
+        let (key, options) = (self.config.control_key.0, self.config.api);
         let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,
             seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
             api,
+            key,
             counters: self.counters.to_vec(),
             memory: Memory { ledger: self.ledger, memory_max: self.config.limits.memory_max as u64 },
             capacity: self.capacity,
@@ -463,6 +464,9 @@ fn run_shard<H: Handler>(start: Start<H>) {
             sys::unshare_descriptors()?;
         }
         let listeners = Listeners::bind(&listen, BACKLOG)?;
+        if config.timeouts.tcp_user_timeout_ms > 0 {
+            listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
+        }
         let addresses = listeners.addresses()?;
         parts.net.listen(listeners)?;
         Ok(addresses)

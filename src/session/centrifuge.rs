@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
 use super::wire::{Format, Transport, Wire};
 use super::{Action, CloseReason, Context};
@@ -77,7 +78,7 @@ impl Centrifuge {
     /// Takes bytes of a WebSocket.
     pub(super) fn receive<H: Handler>(
         &mut self,
-        mut input: &mut [u8],
+        input: &mut [u8],
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
@@ -85,6 +86,20 @@ impl Centrifuge {
             // Behind the request of a response without an end there is nothing to be said.
             return Ok(());
         }
+        let mut pongs = Pongs::default();
+        let outcome = self.receive_all(input, handler, &mut pongs, cx);
+        pongs.finish(cx);
+        self.decoder.note_time(cx.now_ms);
+        outcome
+    }
+
+    fn receive_all<H: Handler>(
+        &mut self,
+        mut input: &mut [u8],
+        handler: &mut H,
+        pongs: &mut Pongs,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
         let is_packed = self.wire.deflate.is_on();
         while let Some(event) = self
             .decoder
@@ -97,7 +112,7 @@ impl Centrifuge {
                     self.take(&payload, handler, cx)?;
                     cx.press.reclaim(payload);
                 }
-                Event::Ping(payload) => frame::put_pong(cx.out, &payload),
+                Event::Ping(payload) => pongs.answer(&payload, cx),
                 Event::Pong => {}
                 Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
             }
@@ -345,6 +360,10 @@ impl Centrifuge {
 
     pub(super) fn held_bytes(&self) -> usize {
         self.decoder.held_bytes()
+    }
+
+    pub(super) fn partial_since_ms(&self) -> Option<u64> {
+        self.decoder.partial_since_ms()
     }
 }
 

@@ -8,7 +8,9 @@ mod action;
 pub mod centrifuge;
 pub mod endpoint;
 pub mod head;
+mod pongs;
 pub mod raw;
+mod secret;
 pub mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,6 +23,7 @@ use crate::proto::ws::{self, Deflate, Kind, Press, Violation};
 pub use action::Action;
 pub use endpoint::Endpoints;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
+pub use secret::Secret;
 pub use wire::{Format, Transport};
 
 /// How a connection ends.
@@ -55,6 +58,8 @@ pub enum CloseReason {
     },
     /// The response to a request without a session is complete, and the client asked for no other.
     Answered,
+    /// A message began and was not whole in time (1008).
+    MessageTimeout,
     /// A heartbeat was not answered in time (3012).
     NoPong,
     /// A raw client sent nothing for too long (3012).
@@ -87,6 +92,7 @@ impl CloseReason {
             Self::Violation(violation) => Some((Some(violation.close_code()), violation.reason())),
             Self::Handler { code, reason } | Self::Ordered { code, reason } => Some((Some(*code), reason)),
             Self::Disconnect(reason) => disconnect(*reason),
+            Self::MessageTimeout => Some((Some(POLICY_VIOLATION), "message did not arrive in time")),
             Self::Stale => disconnect(Disconnect::STALE),
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
@@ -103,6 +109,9 @@ impl CloseReason {
     }
 }
 
+/// Close code for who breaks a rule that has no code of its own (RFC 6455 §7.4.1). Centrifuge's clients take it as a
+/// reason to come back.
+const POLICY_VIOLATION: u16 = 1008;
 /// Close codes for raw clients of a server that drains, or that has no room (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
 const TRY_AGAIN_LATER: u16 = 1013;
@@ -166,6 +175,10 @@ pub struct Counts {
     pub messages_in: u64,
     /// Data messages sent.
     pub messages_out: u64,
+    /// Pings of a flood that only the last of was answered.
+    pub pings_unanswered: u64,
+    /// Requests answered that opened no session.
+    pub requests: u64,
 }
 
 /// The part of the configuration that sessions need.
@@ -181,6 +194,8 @@ pub struct Settings {
     pub channel_name_bytes_max: usize,
     /// Whether calls are counted, so that the shard must be asked before the handler.
     pub limits_calls: bool,
+    /// Signs the ids by which posted commands find their connection.
+    pub secret: Secret,
 }
 
 /// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
@@ -442,6 +457,17 @@ impl<S> Session<S> {
     }
 }
 
+impl<S> Session<S> {
+    /// Since when a message is arriving, in milliseconds of the shard's clock. (A head has a deadline of its own.)
+    pub fn partial_since_ms(&self) -> Option<u64> {
+        match self {
+            Self::Raw(raw) => raw.partial_since_ms(),
+            Self::Centrifuge(centrifuge) => centrifuge.partial_since_ms(),
+            Self::Head(_) | Self::Ended => None,
+        }
+    }
+}
+
 impl<S> Default for Session<S> {
     fn default() -> Self {
         Self::new()
@@ -512,6 +538,7 @@ pub(crate) mod tests {
             ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            secret: Secret::default(),
         }
     }
 }

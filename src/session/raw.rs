@@ -9,6 +9,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::pongs::Pongs;
 use super::{Action, ClientCertificate, ClientId, CloseReason, Context, InPlace};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
@@ -276,9 +277,24 @@ impl<S> Raw<S> {
     /// `input_at`: where the input begins in the shard's buffer, if it is a part of that.
     pub(super) fn receive<H: Handler<State = S>>(
         &mut self,
+        input: &mut [u8],
+        input_at: Option<usize>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let mut pongs = Pongs::default();
+        let outcome = self.receive_all(input, input_at, handler, &mut pongs, cx);
+        pongs.finish(cx);
+        self.decoder.note_time(cx.now_ms);
+        outcome
+    }
+
+    fn receive_all<H: Handler<State = S>>(
+        &mut self,
         mut input: &mut [u8],
         input_at: Option<usize>,
         handler: &mut H,
+        pongs: &mut Pongs,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let (arrived, deflate) = (input.len(), self.deflate());
@@ -301,7 +317,7 @@ impl<S> Raw<S> {
                     handler.message(&mut self.state, message, &mut Peer::new(cx, deflate))?;
                     cx.press.reclaim(payload);
                 }
-                Event::Ping(payload) => frame::put_pong(cx.out, &payload),
+                Event::Ping(payload) => pongs.answer(&payload, cx),
                 Event::Pong => {}
                 Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
             }
@@ -335,6 +351,10 @@ impl<S> Raw<S> {
 
     pub(super) fn held_bytes(&self) -> usize {
         self.decoder.held_bytes()
+    }
+
+    pub(super) fn partial_since_ms(&self) -> Option<u64> {
+        self.decoder.partial_since_ms()
     }
 }
 

@@ -34,7 +34,7 @@ mod time;
 mod verdict;
 mod views;
 
-pub use emulate::Secret;
+pub use crate::session::Secret;
 
 use std::io;
 use std::sync::Arc;
@@ -132,7 +132,6 @@ pub struct Shard<N: Net, H: Handler> {
     seed: u64,
     namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
-    secret: Secret,
     policy: ClientOptions,
     rates: Rates,
     /// Clients that connect: in this shard, and from each address.
@@ -208,13 +207,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             pressure: Pressure::new(ledger),
             drain_at_ms: None,
             drain: None,
-            settings: settings(config, endpoints),
+            settings: settings(config, endpoints, secret),
             limits,
             timeouts: config.timeouts.clone(),
             seed,
             namespaces,
             outside,
-            secret,
             policy: config.client.clone(),
             rates: config.rates.clone(),
             admitted: Admitted::default(),
@@ -362,7 +360,7 @@ fn press_of(config: &Config) -> Press {
 }
 
 /// What sessions need to know of the configuration.
-fn settings(config: &Config, endpoints: Endpoints) -> Settings {
+fn settings(config: &Config, endpoints: Endpoints, secret: Secret) -> Settings {
     let limits = &config.limits;
     Settings {
         endpoints,
@@ -373,6 +371,7 @@ fn settings(config: &Config, endpoints: Endpoints) -> Settings {
         },
         channel_name_bytes_max: limits.channel_name_bytes_max,
         limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
+        secret,
     }
 }
 
