@@ -167,9 +167,9 @@ impl Server {
     pub fn start_with<H: Handler>(
         config: &Config,
         inherited: Inherited,
-        mut make_handler: impl FnMut(u16) -> H,
+        make_handler: impl FnMut(u16) -> H,
     ) -> io::Result<Self> {
-        let Places { mut addresses, shared, control } = places(config, inherited)?;
+        let Places { addresses, shared, control } = places(config, inherited)?;
         let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
@@ -198,23 +198,9 @@ impl Server {
             shard_capacity,
             tls,
         };
-        let cores = sys::allowed_cores().unwrap_or_default();
-        let mut waiting = Vec::new();
-        for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
-            let (bound, is_bound) = mpsc::channel();
-            let parts = common.parts(&config, net, make_handler(shard), shard);
-            let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
-            let readiness = Arc::clone(&readiness);
-            let (config, listen, shared) = (config.clone(), addresses.clone(), shared.clone());
-            let start = Start { config, listen, shared, parts, core, bound, readiness, notice };
-            thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
-            if shard == 0 {
-                // A port of 0 becomes a real one here, the same for all shards.
-                addresses = await_bound(&is_bound)?;
-            } else {
-                waiting.push(is_bound);
-            }
-        }
+        let places = (addresses, shared);
+        let (addresses, waiting) =
+            start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| match control {
             Some(inherited) => Ok(Some(inherited)),
@@ -467,6 +453,35 @@ fn bind_control(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<Vec<SocketAddr>> {
     is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
+}
+
+/// Starts each shard in its thread. Returns the addresses of the first, and where the others tell of theirs.
+fn start_shards<H: Handler>(
+    common: &Common,
+    config: &Config,
+    (mut addresses, shared): (Vec<SocketAddr>, Vec<Arc<Shared>>),
+    nets: impl Iterator<Item = (MioNet, EndNotice)>,
+    readiness: &Arc<Readiness>,
+    mut make_handler: impl FnMut(u16) -> H,
+) -> io::Result<(Vec<SocketAddr>, Vec<Receiver<io::Result<Vec<SocketAddr>>>>)> {
+    let cores = sys::allowed_cores().unwrap_or_default();
+    let mut waiting = Vec::new();
+    for (shard, (net, notice)) in (0u16..).zip(nets) {
+        let (bound, is_bound) = mpsc::channel();
+        let parts = common.parts(config, net, make_handler(shard), shard);
+        let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
+        let readiness = Arc::clone(readiness);
+        let (config, listen, shared) = (config.clone(), addresses.clone(), shared.clone());
+        let start = Start { config, listen, shared, parts, core, bound, readiness, notice };
+        thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
+        if shard == 0 {
+            // A port of 0 becomes a real one here, the same for all shards.
+            addresses = await_bound(&is_bound)?;
+        } else {
+            waiting.push(is_bound);
+        }
+    }
+    Ok((addresses, waiting))
 }
 
 /// Closes a mailbox when its shard has ended, however it did: whoever waits for an answer is told that there is none.

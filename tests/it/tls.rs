@@ -117,6 +117,8 @@ fn a_hangup_ends_no_server_without_certificates() {
     server.signal("HUP");
     peer.send(TEXT, "still here");
     assert_eq!(peer.message(), (TEXT, b"still here".to_vec()));
+    drop(peer);
+    server.await_metric("throng_connections", 0);
     server.signal("TERM");
     let (code, said) = server.end();
     assert!(code == Some(0) && said.contains("SIGHUP: there are no certificates to reload"), "{said}");

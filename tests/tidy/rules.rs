@@ -79,7 +79,8 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "tls",
         modules: &["tls"],
         may_import: &["base"],
-        crates: &["ring", "rustls", "x509_parser", "zeroize"],
+        // rcgen makes what the tests of certificates are about.
+        crates: &["rcgen", "ring", "rustls", "x509_parser", "zeroize"],
         never_std: WORLD,
         never_words: &["TcpStream"],
     },

@@ -193,8 +193,12 @@ fn a_self_signed_certificate_is_for_this_machine() {
     let text = certificates.0.state().options.pem[0].chain.clone();
     let pem = Pem { name: "made", bytes: text.as_bytes() };
     let der = crate::tls::certificates::certificates(&pem).unwrap().remove(0);
-    let bytes =
-        |octets: &[u8]| der.windows(octets.len() + 2).any(|part| part[0] == 0x87 && part[2..] == *octets);
+    let bytes = |octets: &[u8]| {
+        der.windows(octets.len() + 2).any(|part| {
+            // A name of kind 7, an address, and its length.
+            part[0] == 0x87 && usize::from(part[1]) == octets.len() && part[2..] == *octets
+        })
+    };
     assert!(bytes(&[192, 0, 2, 7]) && bytes(&[127, 0, 0, 1]) && !bytes(&[0, 0, 0, 0]));
 }
 
