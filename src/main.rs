@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::process::ExitCode;
 use throng::config::{self, Config, Effective};
-use throng::control::{announce, logs};
+use throng::control::{announce, logs, notify};
 use throng::server::{self, Server};
 use throng::session::raw::Echo;
 use throng::{doctor, load, net, token};
@@ -104,8 +104,17 @@ fn serve(config: Config) -> ExitCode {
     for line in announce::warnings(&config) {
         announce::warning(config.logs.format, &line);
     }
+    if let Some(line) = announce::root(net::sys::is_root()) {
+        announce::warning(config.logs.format, line);
+    }
+    let hidden = if config.keeps_secrets() { net::sys::hide_memory() } else { Ok(()) };
+    if let Err(error) = net::sys::gain_no_privileges().and(hidden) {
+        tracing::warn!(%error, "the process could not give up what it does not need");
+    }
     net::sys::tune_allocator();
-    let started = Server::start(&config, |_shard| config.echo.as_deref().map(Echo::new));
+    let started = net::Inherited::take().and_then(|inherited| {
+        Server::start_with(&config, inherited, |_| config.echo.as_deref().map(Echo::new))
+    });
     let server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {
         Ok(server) => server,
         Err(error) => {
@@ -115,6 +124,7 @@ fn serve(config: Config) -> ExitCode {
         }
     };
     announce::ready(config.logs.format, &server.ready());
+    notify::ready(&server.ready().to_string());
     match server.wait() {
         Ok(outcome) => {
             // Shards may still run when it was not a drain: the process ends with them.

@@ -93,6 +93,11 @@ fn http_head() {
 }
 
 #[test]
+fn proxy_header() {
+    run("proxy_header", targets::proxy_header);
+}
+
+#[test]
 fn ws_stream() {
     run("ws_stream", targets::ws_stream);
 }

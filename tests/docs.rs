@@ -19,6 +19,7 @@ use throng::{Config, NoHandler, Outcome, Server};
 const DOCUMENTS: [&str; 16] = [
     "README.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "docs/ARCHITECTURE.md",
     "docs/AUTH.md",
     "docs/BENCHMARKS.md",
@@ -30,6 +31,7 @@ const DOCUMENTS: [&str; 16] = [
     "docs/LIFE_OF_A_MESSAGE.md",
     "docs/OPERATING.md",
     "docs/PROTOCOL.md",
+    "docs/PROXIES.md",
     "docs/SERVER_API.md",
     "docs/TLS.md",
     "docs/TUNING.md",
@@ -211,7 +213,8 @@ fn what_the_readme_publishes_is_taken() {
     let path = command.split_whitespace().next().unwrap();
     let [header, body] = quoted(command, "'").collect::<Vec<_>>()[..] else { panic!("{command}") };
     let any = "127.0.0.1:0".parse().unwrap();
-    let config = Config { listen: vec![any], control: Some(any), shards: 1, pin: false, ..Config::default() };
+    let config =
+        Config { listen: vec![any.into()], control: Some(any), shards: 1, pin: false, ..Config::default() };
     let server = Server::start(&config, |_shard| NoHandler).unwrap();
     let (address, drain) = (server.control_address().unwrap(), server.drainer());
     let server = thread::spawn(|| server.wait().unwrap());

@@ -9,6 +9,7 @@ mod centrifuge;
 mod codec;
 mod deflate;
 mod http;
+mod proxy;
 mod tls;
 mod token;
 mod wheel;
@@ -19,15 +20,17 @@ pub use centrifuge::centrifuge_commands;
 pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
 pub use deflate::deflate;
 pub use http::http_head;
+pub use proxy::proxy_header;
 pub use tls::tls_records;
 pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
+use throng::base::networks::Networks;
 use throng::proto::ws::{Limits, Press, put_frame};
 use throng::session::raw::Echo;
 use throng::session::{
-    Action, ClientId, CloseReason, Context, Counts, Endpoints, InPlace, Session, Settings,
+    Action, ClientId, CloseReason, Context, Counts, Endpoints, Forwarded, InPlace, Secret, Session, Settings,
 };
 
 /// All endpoints, where they usually are.
@@ -66,6 +69,8 @@ impl Driver {
             ws: Limits { frame_bytes_max: 1 << 16, message_bytes_max: 1 << 16 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            secret: Secret::default(),
+            trusted_proxies: Networks::default(),
         };
         let handler = Echo::new("/echo");
         let (out, actions, press, counts) = (Vec::new(), Vec::new(), Press::new(None), Counts::default());
@@ -83,6 +88,7 @@ impl Driver {
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            forwarded: Forwarded::default(),
             press: &mut self.press,
             counts: self.counts,
         };

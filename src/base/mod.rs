@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod budget;
 pub mod counters;
+pub mod networks;
 pub mod outbox;
 pub mod pattern;
 pub mod shared;

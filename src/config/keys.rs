@@ -110,7 +110,9 @@ pub(super) fn arg(name: &'static str, slot: &Slot<'_>, help: String, group: Grou
 
 fn value_name(slot: &Slot<'_>) -> &'static str {
     match slot {
-        Slot::Addresses(_) => "ADDR",
+        Slot::Listens(_) => "ADDR|unix:PATH",
+        Slot::Networks(_) => "NETWORK",
+        Slot::Mode(_) => "MODE",
         Slot::AddressOrOff(_) => "ADDR|off",
         Slot::Files(_) => "FILE",
         Slot::Count(..) | Slot::Rate(_) => "N",
@@ -177,10 +179,30 @@ const fn joined<const COUNT: usize>(lists: &[&[Key]]) -> [Key; COUNT] {
 }
 
 const GENERAL: &[Key] = &[
-    server("listen", "Address of the data plane; may be repeated", |c| Slot::Addresses(&mut c.listen)),
+    server("listen", "Address of the data plane, or unix: and a path; may be repeated", |c| {
+        Slot::Listens(&mut c.listen)
+    }),
+    server("unix_mode", "Permissions of the files of Unix sockets", |c| Slot::Mode(&mut c.unix_mode)),
+    server(
+        "trusted_proxies",
+        "Networks of proxies whose word on whom a connection or a request is for counts; may be repeated. Who comes \
+        by a Unix socket is trusted always",
+        |c| Slot::Networks(&mut c.trusted_proxies),
+    ),
+    server(
+        "proxy_protocol",
+        "Connections of trusted proxies begin with a PROXY header (version 1 or 2); without one they are closed",
+        |c| Slot::Switch(&mut c.proxy_protocol),
+    ),
     server("control", "Address of the control listener: metrics and health", |c| {
         Slot::AddressOrOff(&mut c.control)
     }),
+    server(
+        "control_key",
+        "What those who ask the control listener must send as Authorization: Bearer; without it, only /health and \
+        /ready are answered beyond loopback",
+        |c| Slot::Secret(&mut c.control_key.0),
+    ),
     server("shards", "Shards (threads); more than cores are allowed", |c| {
         Slot::Count(&mut c.shards, 1..=1024)
     })
@@ -301,6 +323,17 @@ const GENERAL: &[Key] = &[
     deadline("connect_ms", "From the handshake to the connect command; then disconnect 3502", |c| {
         Slot::Milliseconds(&mut c.timeouts.connect_ms, 1..=HOUR_MS)
     }),
+    deadline(
+        "message_ms",
+        "From the first byte of a message to its last; then close 1008. 0: no limit",
+        |c| Slot::Milliseconds(&mut c.timeouts.message_ms, 0..=HOUR_MS),
+    ),
+    deadline(
+        "tcp_user_timeout_ms",
+        "How long the kernel waits for what was sent to be acknowledged before it gives the \
+        connection up (TCP_USER_TIMEOUT); 0: as long as the system does",
+        |c| Slot::Milliseconds(&mut c.timeouts.tcp_user_timeout_ms, 0..=24 * HOUR_MS),
+    ),
     deadline(
         "ping_interval_ms",
         "Between two heartbeats that the server sends; 0 turns heartbeats off",

@@ -24,11 +24,13 @@ mod value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::base::networks::Networks;
 use crate::hub::options::Namespaces;
+use crate::net::Listen;
 use crate::outside;
 
 pub use args::Args;
-pub use client::{ApiOptions, ClientOptions, Paths, Rates};
+pub use client::{ApiOptions, ClientOptions, ControlKey, Paths, Rates};
 pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
 pub use resolve::{Effective, resolve};
@@ -39,10 +41,20 @@ pub use tls::{PemText, TlsOptions};
 /// Everything a server needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses of the data plane. Default `127.0.0.1:8000`.
-    pub listen: Vec<SocketAddr>,
+    /// Where the data plane listens. Default `127.0.0.1:8000`.
+    pub listen: Vec<Listen>,
+    /// Permissions of the files of Unix sockets. Default `0660`: the server's user and its group.
+    pub unix_mode: u32,
+    /// Whose word counts, on whom a connection (PROXY header) or a request (`X-Forwarded-For`, `Forwarded`) is for. Who
+    /// comes by a Unix socket is trusted always. Default none.
+    pub trusted_proxies: Networks,
+    /// Whether connections of trusted proxies begin with a PROXY header. Default false.
+    pub proxy_protocol: bool,
     /// Address of the control listener (metrics, health). Default `127.0.0.1:9000`; `None` turns it off.
     pub control: Option<SocketAddr>,
+    /// What those who ask the control listener must know, as `Authorization: Bearer`. Default none: then only this machine
+    /// is answered, and others learn no more than that the server lives.
+    pub control_key: ControlKey,
     /// Number of shards (threads), 1 to 1024. Default: one per core that the process may use.
     pub shards: usize,
     /// Pin each shard to a core. Default true.
@@ -166,6 +178,11 @@ pub struct Timeouts {
     pub handshake_ms: u64,
     /// From the handshake to the connect command (Centrifuge: disconnect 3502). Default 10,000.
     pub connect_ms: u64,
+    /// From the first byte of a message to its last; then close 1008. Default 30,000; 0: no limit.
+    pub message_ms: u64,
+    /// How long what was sent may go unacknowledged, or unread by a peer whose buffers are full, before the kernel gives
+    /// the connection up. Default 30,000; 0: as long as the system does, some 15 minutes.
+    pub tcp_user_timeout_ms: u64,
     /// Between two heartbeats that the server sends. Default 25,000; 0 turns heartbeats off.
     pub ping_interval_ms: u64,
     /// How long an answer to a heartbeat may take (Centrifuge: disconnect 3012). Default 8,000;
@@ -184,12 +201,27 @@ pub struct Timeouts {
     pub retry_after_ms: u64,
 }
 
+impl Config {
+    /// Whether it holds keys that nobody else may see.
+    pub fn keeps_secrets(&self) -> bool {
+        let tokens = [Some(&self.outside.token), self.outside.subscription_token.as_ref()];
+        self.tls.is_on()
+            || !self.control_key.0.is_empty()
+            || !self.api.keys.is_empty()
+            || tokens.into_iter().flatten().any(|token| !token.hmac_secret_key.is_empty())
+    }
+}
+
 /// Development mode: everything is open, to everyone who reaches the server.
 impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
+            listen: vec![([127, 0, 0, 1], 8000).into()],
+            unix_mode: 0o660,
+            trusted_proxies: Networks::default(),
+            proxy_protocol: false,
             control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
+            control_key: ControlKey::default(),
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),
             pin: true,
             private_descriptors: true,
@@ -255,6 +287,8 @@ impl Default for Timeouts {
         Self {
             handshake_ms: 10_000,
             connect_ms: 10_000,
+            message_ms: 30_000,
+            tcp_user_timeout_ms: 30_000,
             ping_interval_ms: 25_000,
             pong_timeout_ms: 8_000,
             idle_ms: 0,

@@ -5,6 +5,7 @@ use super::args::{self, Args, Typed};
 use super::file::{self, Layer};
 use super::sections::{self, Target};
 use super::{Config, ConfigError, Key, Place, Sections};
+use crate::net::Listen;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -183,9 +184,9 @@ fn conflicts(effective: &Effective) -> Vec<ConfigError> {
         "outbox_bytes_max",
     );
     rule(echo.is_some() && echo == websocket_path, "echo", "another path than", "websocket_path");
-    let clash = control.is_some_and(|control| listen.iter().any(|&address| overlap(address, control)));
+    let clash = control.is_some_and(|control| listen.iter().any(|one| overlap(one, &control.into())));
     rule(clash, "control", "another port than", "listen");
-    let twice = listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| overlap(**a, *b)));
+    let twice = listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| overlap(a, b)));
     if let Some((_, address)) = twice {
         errors.push(ConfigError {
             key: "listen".to_owned(),
@@ -236,7 +237,8 @@ fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
 }
 
 /// Whether two listeners would get the same connections. Port 0 is a new port each time.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+fn overlap(a: &Listen, b: &Listen) -> bool {
+    let (Listen::Tcp(a), Listen::Tcp(b)) = (a, b) else { return a == b };
     let same_family = a.is_ipv4() == b.is_ipv4();
     let same_ip = a.ip() == b.ip() || (same_family && (a.ip().is_unspecified() || b.ip().is_unspecified()));
     a.port() == b.port() && a.port() != 0 && same_ip
@@ -314,7 +316,8 @@ mod tests {
             said,
             [
                 "--shards 0: expected a whole number from 1 to 1024",
-                "--listen 8000: expected IP addresses with their ports, such as 127.0.0.1:8000 or [::1]:8000",
+                "--listen 8000: expected IP addresses with their ports, such as 127.0.0.1:8000 or [::1]:8000, and paths, such as \
+                 unix:/run/throng/throng.sock",
                 "--head-bytes-max 1GiB: expected bytes, such as 65536 or \"64KiB\", from 256B to 1MiB",
             ]
         );

@@ -4,14 +4,15 @@
 use super::logs::ANNOUNCE_TARGET;
 use crate::config::memory::grouped;
 use crate::config::{Config, LogFormat};
+use crate::net::Listen;
 use std::fmt;
 use std::net::SocketAddr;
 
 /// What the ready line tells. Its `Display` is the line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ready<'a> {
-    /// Addresses as bound: a port 0 of the configuration has become a real one.
-    pub listen: &'a [SocketAddr],
+    /// Places as bound: a port 0 of the configuration has become a real one.
+    pub listen: Vec<Listen>,
     /// Path of the Centrifuge endpoint, if there is one.
     pub websocket_path: Option<&'a str>,
     /// Number of shards.
@@ -28,8 +29,13 @@ impl fmt::Display for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "throng {} ready: ", env!("CARGO_PKG_VERSION"))?;
         let scheme = if self.is_tls { "wss" } else { "ws" };
-        for address in self.listen {
-            write!(f, "{scheme}://{address}{}, ", self.websocket_path.unwrap_or_default())?;
+        for listen in &self.listen {
+            match listen {
+                Listen::Tcp(address) => {
+                    write!(f, "{scheme}://{address}{}, ", self.websocket_path.unwrap_or_default())?;
+                }
+                Listen::Unix(_) => write!(f, "{listen}, ")?,
+            }
         }
         let plural = if self.shards == 1 { "" } else { "s" };
         write!(f, "{} shard{plural}, capacity {} connections; ", self.shards, grouped(self.capacity))?;
@@ -42,7 +48,25 @@ impl fmt::Display for Ready<'_> {
 
 /// What an operator should know before anyone connects: what is open, and to whom.
 pub fn warnings(config: &Config) -> Vec<String> {
-    clients(config).into_iter().chain(control(config)).collect()
+    [clients(config), control(config), proxies(config)].into_iter().flatten().collect()
+}
+
+/// Headers that are asked of nobody.
+fn proxies(config: &Config) -> Option<String> {
+    let is_moot = config.proxy_protocol
+        && config.trusted_proxies.is_empty()
+        && config.listen.iter().all(|listen| listen.path().is_none());
+    is_moot.then(|| {
+        "throng: WARNING: proxy_protocol is on, but no trusted_proxies are named: a PROXY header is taken from nobody"
+            .to_owned()
+    })
+}
+
+/// What running as root would let through.
+pub fn root(is_root: bool) -> Option<&'static str> {
+    is_root.then_some(
+        "throng: WARNING: running as root, which it needs for nothing: give it a user of its own (docs/OPERATING.md)",
+    )
 }
 
 fn is_outside(address: &SocketAddr) -> bool {
@@ -53,7 +77,8 @@ fn is_outside(address: &SocketAddr) -> bool {
 fn clients(config: &Config) -> Option<String> {
     let may = "may connect, subscribe and publish without a token";
     let mode = if config.first_page { "development mode" } else { "client.insecure is on" };
-    let open: Vec<_> = config.listen.iter().filter(|a| is_outside(a)).map(ToString::to_string).collect();
+    let addresses = config.listen.iter().filter_map(Listen::address);
+    let open: Vec<_> = addresses.filter(is_outside).map(|address| address.to_string()).collect();
     if !config.client.insecure {
         let none = "throng: WARNING: nobody can connect: no key for tokens (client.token), no hook \
                     (client.proxy.connect), and anonymous clients are not let in";
@@ -79,17 +104,18 @@ fn lets_anyone_in(config: &Config) -> bool {
     keys.iter().any(|key| !key.is_empty())
         || config.outside.connect.is_some()
         || config.client.allow_anonymous_connect_without_token
+        || config.client.allow_certificate_connect_without_token
 }
 
 /// What the control listener lets others do, when they reach it.
 fn control(config: &Config) -> Option<String> {
     let address = config.control.filter(is_outside)?;
-    let calls = config.api.enabled && config.api.insecure;
-    let what =
-        if calls { "call the server API without a key and read the metrics" } else { "read the metrics" };
-    Some(format!(
-        "throng: WARNING: the control listener is reachable from other machines ({address}): anyone may {what}"
-    ))
+    config.control_key.0.is_empty().then(|| {
+        format!(
+            "throng: WARNING: the control listener is reachable from other machines ({address}) and has no key \
+             (control_key): it tells nobody more than /health and /ready"
+        )
+    })
 }
 
 /// Says that the server is ready.
@@ -116,9 +142,9 @@ mod tests {
 
     #[test]
     fn the_ready_line_names_address_shards_and_capacity() {
-        let listen = ["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()];
+        let listen = ["127.0.0.1:8000", "[::1]:8000", "unix:/run/a"].map(|text| text.parse().unwrap());
         let mut ready = Ready {
-            listen: &listen[..1],
+            listen: listen[..1].to_vec(),
             websocket_path: Some("/connection/websocket"),
             shards: 2,
             capacity: 39_800,
@@ -133,12 +159,12 @@ mod tests {
                  connections; control http://127.0.0.1:9000"
             )
         );
-        (ready.listen, ready.shards, ready.control, ready.is_tls) = (&listen, 1, None, true);
+        (ready.listen, ready.shards, ready.control, ready.is_tls) = (listen.to_vec(), 1, None, true);
         assert_eq!(
             ready.to_string(),
             format!(
                 "throng {version} ready: wss://127.0.0.1:8000/connection/websocket, \
-                 wss://[::1]:8000/connection/websocket, 1 shard, capacity 39,800 connections; control off"
+                 wss://[::1]:8000/connection/websocket, unix:/run/a, 1 shard, capacity 39,800 connections; control off"
             )
         );
     }
@@ -157,13 +183,13 @@ mod tests {
         assert!(lines[0].contains("WARNING") && lines[0].contains("(0.0.0.0:81)"), "{lines:?}");
         config.control = Some("[::]:9000".parse().unwrap());
         let lines = warnings(&config);
-        assert!(
-            lines[1]
-                .ends_with("([::]:9000): anyone may call the server API without a key and read the metrics"),
-            "{lines:?}"
-        );
-        config.api.insecure = false;
-        assert!(warnings(&config)[1].ends_with("([::]:9000): anyone may read the metrics"));
+        assert!(lines[1].contains("([::]:9000) and has no key (control_key)"), "{lines:?}");
+        config.control_key.0 = "secret".to_owned();
+        assert_eq!(warnings(&config).len(), 1);
+        config.proxy_protocol = true;
+        assert!(warnings(&config)[1].contains("no trusted_proxies"));
+        config.listen.push("unix:/run/a".parse().unwrap());
+        assert_eq!(warnings(&config).len(), 1);
         config.first_page = false;
         assert!(warnings(&config)[0].starts_with("throng: WARNING: client.insecure is on, reachable from"));
     }
@@ -175,6 +201,9 @@ mod tests {
         config.client.allow_anonymous_connect_without_token = true;
         assert_eq!(warnings(&config), [""; 0]);
         config.client.allow_anonymous_connect_without_token = false;
+        config.client.allow_certificate_connect_without_token = true;
+        assert_eq!(warnings(&config), [""; 0]);
+        config.client.allow_certificate_connect_without_token = false;
         Arc::make_mut(&mut config.outside).token.hmac_secret_key = "secret".to_owned();
         assert_eq!(warnings(&config), [""; 0]);
     }

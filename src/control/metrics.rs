@@ -4,6 +4,7 @@
 //! way that matters are told per shard; all others are sums.
 
 use super::api::ApiCounts;
+use super::gate::Gate;
 use super::memory::Memory;
 use super::process;
 use super::{Readiness, State};
@@ -24,6 +25,7 @@ pub(super) struct View {
     capacity: u64,
     pub(super) readiness: Arc<Readiness>,
     api: Arc<ApiCounts>,
+    gate: Option<Arc<Gate>>,
     certificates: Option<Certificates>,
     memory: Option<Memory>,
     start_seconds: f64,
@@ -34,12 +36,18 @@ impl View {
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let api = Arc::default();
-        Self { counters, capacity, readiness, api, certificates: None, memory: None, start_seconds }
+        let (certificates, memory, gate) = (None, None, None);
+        Self { counters, capacity, readiness, api, certificates, memory, gate, start_seconds }
     }
 
     /// Looks at an API's counts as well.
     pub(super) fn with_api(self, api: Arc<ApiCounts>) -> Self {
         Self { api, ..self }
+    }
+
+    /// Looks at what a gate refused as well.
+    pub(super) fn with_gate(self, gate: Arc<Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// Looks at certificates as well.
@@ -66,9 +74,10 @@ impl View {
             capacity: self.capacity,
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
+            control_refused: self.gate.as_ref().map_or(0, |gate| gate.refused_count()),
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
-            renewals: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             memory: self.memory.as_ref(),
+            reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
             cpu_seconds: process::cpu_seconds(),
@@ -84,10 +93,11 @@ pub(super) struct Snapshot<'a> {
     capacity: u64,
     ready: bool,
     api: &'a ApiCounts,
+    control_refused: u64,
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
-    renewals: (u64, u64),
     memory: Option<&'a Memory>,
+    reloads: (u64, u64),
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
@@ -274,6 +284,16 @@ pub static FAMILIES: &[Family] = &[
         "handshake_timeouts",
         "Handshakes that did not complete in time.",
     ),
+    total(
+        "throng_message_timeouts_total",
+        "message_timeouts",
+        "Connections closed because a message that had begun was not whole in time.",
+    ),
+    total(
+        "throng_pings_unanswered_total",
+        "pings_unanswered",
+        "Pings of floods that were not answered, because a later one of the same read was.",
+    ),
     total("throng_messages_received_total", "messages_in", "Complete data messages received."),
     total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
     total("throng_received_bytes_total", "bytes_in", "Bytes read from sockets."),
@@ -297,6 +317,11 @@ pub static FAMILIES: &[Family] = &[
     gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
     total("throng_publications_total", "publications", "Publications accepted by channels."),
+    total(
+        "throng_publications_refused_total",
+        "publications_refused",
+        "Publications that channels did not take: too many in a second, or a channel too many.",
+    ),
     total("throng_deliveries_total", "deliveries", "Publications handed to subscribers, one per subscriber."),
     merged("throng_fanout_seconds", "From the first delivery of a channel's batch to its last.", |c| {
         &c.fanout_us
@@ -326,6 +351,12 @@ pub static FAMILIES: &[Family] = &[
     total("throng_tls_handshakes_total", "tls_handshakes", "TLS handshakes completed."),
     total("throng_tls_resumptions_total", "tls_resumptions", "Of those, gone on from a session of before."),
     total("throng_tls_faults_total", "tls_faults", "Connections closed because TLS failed."),
+    total("throng_proxy_headers_total", "proxy_headers", "PROXY headers taken from trusted proxies."),
+    total(
+        "throng_proxy_headers_refused_total",
+        "proxy_headers_refused",
+        "Connections of trusted proxies closed because they did not begin with a PROXY header.",
+    ),
     total("throng_closes_total", "closes", "Connections closed, for whatever reason."),
     total_per_shard("throng_turns_total", "turns", "Turns of the shard's loop."),
     merged("throng_turn_seconds", "Duration of a turn, from the return of the poll to the next.", |c| {
@@ -357,6 +388,12 @@ pub static FAMILIES: &[Family] = &[
         "requests",
         "Requests answered that opened no session: posted commands, preflights, the first page.",
     ),
+    one(
+        "throng_control_refused_total",
+        Kind::Counter,
+        "Requests to the control listener that were refused: no key, another origin or host.",
+        |s| Some(s.control_refused as f64),
+    ),
     one("throng_api_requests_total", Kind::Counter, "Requests to the server API that were taken.", |s| {
         Some(s.api.requests.load(Relaxed) as f64)
     }),
@@ -373,13 +410,13 @@ pub static FAMILIES: &[Family] = &[
         |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
     one("throng_tls_reloads_total", Kind::Counter, "Times that certificates were loaded anew.", |s| {
-        Some(s.renewals.0 as f64)
+        Some(s.reloads.0 as f64)
     }),
     one(
         "throng_tls_reload_errors_total",
         Kind::Counter,
         "Times that certificates could not be loaded anew, so that the old ones stayed.",
-        |s| Some(s.renewals.1 as f64),
+        |s| Some(s.reloads.1 as f64),
     ),
     Family {
         name: "throng_tls_certificate_not_after_seconds",

@@ -64,8 +64,15 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
-Type=exec
+# It says itself when all its listeners are there, and when a drain begins.
+Type=notify
+NotifyAccess=main
 ExecStart=/usr/local/bin/throng serve --config /etc/throng/throng.toml
+# Certificates are read again.
+ExecReload=/bin/kill -HUP $MAINPID
+
+# For listen = [\"unix:/run/throng/throng.sock\"]. Who may connect is a matter of unix_mode and of the group.
+RuntimeDirectory=throng
 
 # Each connection is a descriptor. A unit's default hard limit is 524,288.
 LimitNOFILE=@NOFILE@
@@ -93,6 +100,8 @@ ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
+PrivateMounts=yes
+PrivateUsers=yes
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
@@ -108,15 +117,19 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 UMask=0077
 
-# To listen below port 1024, put CAP_NET_BIND_SERVICE into both capability lines above.
+# To listen below port 1024, let systemd make the socket (throng.socket); or take PrivateUsers=yes out and put
+# CAP_NET_BIND_SERVICE into both capability lines above.
 
-# Listeners and clients of TCP, and the local socket of the system log.
+# Listeners and clients of TCP, local listeners, and the local sockets of the system log and of systemd.
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 
 # @system-service holds unshare(2), which gives each shard a descriptor table of its own;
-# RestrictNamespaces still refuses it every namespace.
+# RestrictNamespaces still refuses it every namespace. Of the calls that set limits and priorities, two are needed:
+# shards are pinned to cores, and the soft descriptor limit is raised to the hard one.
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallFilter=sched_setaffinity prlimit64
 SystemCallErrorNumber=EPERM
 
 [Install]

@@ -1,18 +1,17 @@
 //! [`Net`] over mio's epoll.
 //!
-//! Poller and wakers are made by the main thread before any shard has its own descriptor table; listeners and
-//! all that follows by the shard itself, afterwards. A listener that another table still held would stay in the
-//! SO_REUSEPORT group and swallow connections that nobody accepts.
+//! Poller and wakers are made by the main thread before any shard has its own descriptor table; a shard's own
+//! listeners and all that follows by the shard itself, afterwards. A listener that another table still held would
+//! stay in the SO_REUSEPORT group and swallow connections that nobody accepts.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown};
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Accepted, Net, Ready};
+use super::{Accepted, Listeners, Net, Ready};
 
 /// Tokens from here on are not sockets of clients: a client's token is a slot index (below 2^32 − 2^20) and a generation.
 const MAIL: Token = Token(usize::MAX);
@@ -32,13 +31,6 @@ pub struct MioNet {
     epoch: Instant,
 }
 
-/// The listening sockets of one shard, and the one to ask next.
-#[derive(Debug, Default)]
-pub struct Listeners {
-    sockets: Vec<TcpListener>,
-    next: usize,
-}
-
 impl MioNet {
     /// A poller and its waker. `epoch` is where the clock begins; shards that compare times share it.
     ///
@@ -56,89 +48,10 @@ impl MioNet {
     /// # Errors
     /// As `epoll_ctl(2)`.
     pub fn listen(&mut self, mut listeners: Listeners) -> io::Result<()> {
-        for (index, socket) in listeners.sockets.iter_mut().enumerate() {
-            self.poll.registry().register(socket, Token(FIRST_LISTENER + index), Interest::READABLE)?;
-        }
+        listeners.register(self.poll.registry(), FIRST_LISTENER)?;
         self.listeners = listeners;
         Ok(())
     }
-}
-
-impl Listeners {
-    /// Binds every address with SO_REUSEPORT, so that each shard has sockets of its own and the kernel spreads
-    /// connections over them.
-    ///
-    /// # Errors
-    /// The first address that cannot be bound, and why.
-    pub fn bind(addresses: &[SocketAddr], backlog: i32) -> io::Result<Self> {
-        let bind = |address: &SocketAddr| -> io::Result<TcpListener> {
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
-            socket.set_nonblocking(true)?;
-            socket.set_reuse_address(true)?;
-            socket.set_reuse_port(true)?;
-            // Accepted sockets inherit it: one system call less for each.
-            socket.set_tcp_nodelay(true)?;
-            if address.is_ipv6() {
-                socket.set_only_v6(true)?;
-            }
-            socket.bind(&(*address).into())?;
-            socket.listen(backlog)?;
-            Ok(TcpListener::from_std(socket.into()))
-        };
-        let bound = addresses.iter().map(|address| {
-            bind(address)
-                .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
-        });
-        Ok(Self { sockets: bound.collect::<io::Result<_>>()?, next: 0 })
-    }
-
-    /// Checks that nobody else listens on these addresses. SO_REUSEPORT would let a second server of the same user
-    /// share them in silence, and take a part of the clients.
-    ///
-    /// # Errors
-    /// The first address that is taken or cannot be bound.
-    pub fn check_free(addresses: &[SocketAddr]) -> io::Result<()> {
-        addresses.iter().filter(|address| address.port() != 0).try_for_each(|address| {
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
-            socket.set_reuse_address(true)?;
-            if address.is_ipv6() {
-                socket.set_only_v6(true)?;
-            }
-            socket.bind(&(*address).into()).map_err(|error| cannot_listen(*address, &error))
-        })
-    }
-
-    /// The addresses that were bound, with the ports that the kernel chose.
-    ///
-    /// # Errors
-    /// As `getsockname(2)`.
-    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(TcpListener::local_addr).collect()
-    }
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-}
-
-/// Errors of `accept` that concern the connection that was to be accepted, not the listener (accept(2)).
-fn is_connections_own(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::EINTR
-                | libc::EPROTO
-                | libc::EPERM
-                | libc::ENETDOWN
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::EOPNOTSUPP
-                | libc::ENETUNREACH
-        )
-    )
 }
 
 impl Net for MioNet {
@@ -168,20 +81,7 @@ impl Net for MioNet {
     }
 
     fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
-        let Listeners { sockets, next } = &mut self.listeners;
-        for _ in 0..sockets.len() {
-            let listener = &sockets[*next % sockets.len()];
-            loop {
-                match listener.accept() {
-                    Ok((socket, peer)) => return Ok(Accepted { socket, peer: Some(peer.ip()) }),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) if is_connections_own(&error) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            *next = (*next + 1) % sockets.len();
-        }
-        Err(io::ErrorKind::WouldBlock.into())
+        self.listeners.accept()
     }
 
     #[expect(
@@ -228,13 +128,14 @@ impl Net for MioNet {
     }
 
     fn stop_listening(&mut self) {
-        self.listeners = Listeners::default();
+        self.listeners.stop(self.poll.registry());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::SockRef;
 
     #[test]
     fn a_socket_is_four_bytes() {
@@ -242,12 +143,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_a_listener_is_not_free() {
-        let taken = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
-        let addresses = taken.addresses().unwrap();
-        assert_eq!(Listeners::check_free(&addresses).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        drop(taken);
-        Listeners::check_free(&addresses).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the clock begins somewhere")]
+    fn what_is_accepted_has_its_listeners_timeout() {
+        let (mut net, _waker) = MioNet::new(Instant::now()).unwrap();
+        let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
+        listeners.give_up_after(Duration::from_millis(1234)).unwrap();
+        let address = listeners.addresses().unwrap()[0];
+        net.listen(listeners).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        net.poll(&mut Vec::new(), Some(5000)).unwrap();
+        let Accepted { socket, .. } = net.accept().unwrap();
+        let timeout = SockRef::from(&socket).tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(Duration::from_millis(1234)));
     }
 
     #[test]

@@ -3,10 +3,16 @@
 //! A shard reaches the world through [`Net`] alone: [`MioNet`] in production, a simulator in tests. Readiness is
 //! edge-triggered: it is told once, when it changes, so whoever stops before `WouldBlock` must remember to go on.
 
+mod inherited;
+mod listen;
+mod listeners;
 mod mio;
 pub mod sys;
 
-pub use self::mio::{Listeners, MioNet, PollWaker};
+pub use self::mio::{MioNet, PollWaker};
+pub use inherited::Inherited;
+pub use listen::{Listen, NoListen};
+pub use listeners::{Listeners, Shared};
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;

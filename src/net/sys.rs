@@ -6,7 +6,8 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -87,6 +88,23 @@ pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     Ok((limit.rlim_cur, limit.rlim_max))
 }
 
+/// Descriptors that whoever started this process left open for it, with their names (`sd_listen_fds(3)`). Each is given
+/// out once: a second call finds none. Children of this process do not inherit them.
+///
+/// # Errors
+/// When the variables make no sense, or tell of descriptors that are not open.
+pub fn inherited_descriptors() -> io::Result<Vec<(OwnedFd, String)>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Ok(Vec::new());
+    }
+    // Looks that each is open, too, and sets close-on-exec.
+    let told = sd_notify::listen_fds_with_names()?;
+    // SAFETY: each is open, and by the protocol meant for this process and for nobody in it but who asks here; that is
+    // once, by the flag above.
+    Ok(told.map(|(descriptor, name)| (unsafe { OwnedFd::from_raw_fd(descriptor) }, name)).collect())
+}
+
 /// Raises the soft descriptor limit to the hard one and returns it.
 ///
 /// # Errors
@@ -128,6 +146,32 @@ pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub fn be_nice(niceness: i32) -> io::Result<()> {
     // SAFETY: three integers by value; the kernel takes the number 0 for the calling thread.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) })
+}
+
+/// Neither the process nor what it starts gains rights by starting something (`PR_SET_NO_NEW_PRIVS`).
+///
+/// # Errors
+/// What `prctl(2)` says.
+pub fn gain_no_privileges() -> io::Result<()> {
+    let (on, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: integers by value; the kernel wants the unused ones to be zero.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, on, unused, unused, unused) })
+}
+
+/// The process's memory can be read neither by other processes of the same user nor from a core dump (`PR_SET_DUMPABLE`).
+///
+/// # Errors
+/// What `prctl(2)` says.
+pub fn hide_memory() -> io::Result<()> {
+    let off: libc::c_ulong = 0;
+    // SAFETY: integers by value.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, off) })
+}
+
+/// Whether the process has the rights of root.
+pub fn is_root() -> bool {
+    // SAFETY: no arguments, always succeeds.
+    unsafe { libc::geteuid() == 0 }
 }
 
 /// Identifier of the calling thread, as in `/proc/self/task`.

@@ -1,7 +1,9 @@
 //! Layer 1: protocols without I/O. Bytes in, values out; time is never read, sockets are never seen.
 
 pub mod centrifuge;
+pub mod forwarded;
 pub mod fossil;
 pub mod http;
 pub mod origin;
+pub mod proxy;
 pub mod ws;

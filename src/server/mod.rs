@@ -2,7 +2,8 @@
 //!
 //! What must exist before the shards part is made here, in the calling thread: pollers and wakers, the control
 //! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
-//! of all, since one that another table still held would take connections that nobody accepts.
+//! of all, since one that another table still held would take connections that nobody accepts. Unix sockets cannot be
+//! had one per shard, so they are made before, and all shards accept from each.
 
 mod certificates;
 mod endpoints;
@@ -30,7 +31,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 
@@ -40,7 +41,7 @@ use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::api::{Api, ApiError, Methods};
 use crate::control::{self, ControlInputs, EndNotice, Endings, Memory, Outcome, Readiness, Signals};
-use crate::net::{Listeners, MioNet, sys};
+use crate::net::{Inherited, Listen, Listeners, MioNet, Shared, sys};
 use crate::outside::World;
 use crate::session::{Endpoints, Handler};
 use crate::shard::ledger::Ledger;
@@ -65,6 +66,8 @@ const PUBLICATION_SHARE: usize = 4;
 pub struct Server {
     config: Config,
     addresses: Vec<SocketAddr>,
+    /// Held until all shards have ended, so that this thread's table gives them up, too.
+    shared: Vec<Arc<Shared>>,
     control_listener: Option<TcpListener>,
     capacity: u64,
     counters: Arc<[Arc<Counters>]>,
@@ -85,6 +88,7 @@ pub struct Server {
 struct Start<H> {
     config: Config,
     listen: Vec<SocketAddr>,
+    shared: Vec<Arc<Shared>>,
     parts: Parts<MioNet, H>,
     core: Option<usize>,
     /// Told once it listens: the addresses as bound, or why not.
@@ -152,8 +156,20 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound, descriptors for pollers run out, or a certificate cannot be used
     /// ([`is_certificate_error`] tells). Shards that had started then end again.
-    pub fn start<H: Handler>(config: &Config, mut make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
-        Listeners::check_free(&config.listen)?;
+    pub fn start<H: Handler>(config: &Config, make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
+        Self::start_with(config, Inherited::default(), make_handler)
+    }
+
+    /// The same with listening sockets that came with the process, in place of those that the configuration tells of.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with<H: Handler>(
+        config: &Config,
+        inherited: Inherited,
+        make_handler: impl FnMut(u16) -> H,
+    ) -> io::Result<Self> {
+        let Places { addresses, shared, control } = places(config, inherited)?;
         let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
@@ -182,31 +198,20 @@ impl Server {
             shard_capacity,
             tls,
         };
-        let cores = sys::allowed_cores().unwrap_or_default();
-        let mut listen = config.listen.clone();
-        let mut waiting = Vec::new();
-        for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
-            let (bound, is_bound) = mpsc::channel();
-            let parts = common.parts(&config, net, make_handler(shard), shard);
-            let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
-            let readiness = Arc::clone(&readiness);
-            let (config, listen_here) = (config.clone(), listen.clone());
-            let start = Start { config, listen: listen_here, parts, core, bound, readiness, notice };
-            thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
-            if shard == 0 {
-                // A port of 0 becomes a real one here, the same for all shards.
-                listen = await_bound(&is_bound)?;
-            } else {
-                waiting.push(is_bound);
-            }
-        }
+        let places = (addresses, shared);
+        let (addresses, waiting) =
+            start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
-        let control_listener = all_bound.and_then(|()| config.control.map(bind_control).transpose());
-        let node = Node::over(&config, common.wiring(), &uid, &name(&listen));
+        let control_listener = all_bound.and_then(|()| match control {
+            Some(inherited) => Ok(Some(inherited)),
+            None => config.control.map(bind_control).transpose(),
+        });
+        let node = Node::over(&config, common.wiring(), &uid, &name(&addresses));
         let Common { counters, mailboxes, ledger, .. } = common;
         let server = Self {
             config,
-            addresses: listen,
+            addresses,
+            shared,
             control_listener: None,
             capacity,
             counters,
@@ -230,9 +235,15 @@ impl Server {
         }
     }
 
-    /// The addresses that it listens on, with the ports that the kernel chose where 0 was asked for.
+    /// The addresses of TCP that it listens on, with the ports that the kernel chose where 0 was asked for.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// All places that it listens at: those addresses, then Unix sockets and what came with the process.
+    pub fn listens(&self) -> Vec<Listen> {
+        let own = self.addresses.iter().copied().map(Listen::from);
+        own.chain(self.shared.iter().map(|shared| shared.listen().clone())).collect()
     }
 
     /// The control listener's address, if there is one.
@@ -293,7 +304,7 @@ impl Server {
         self.methods.insert(method, call);
     }
 
-    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] renews those of files when they
+    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] reloads those of files when they
     /// change; with the handle, any thread can do so at once, or put others in place of those in memory.
     pub fn certificates(&self) -> Option<Certificates> {
         self.certificates.clone()
@@ -313,7 +324,7 @@ impl Server {
     /// What to tell whoever started it.
     pub fn ready(&self) -> Ready<'_> {
         Ready {
-            listen: &self.addresses,
+            listen: self.listens(),
             websocket_path: self.config.websocket_path.as_deref(),
             shards: self.config.shards,
             capacity: self.capacity,
@@ -329,12 +340,13 @@ impl Server {
     /// When the control plane cannot be set up.
     pub fn wait(self) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
-        let options = self.config.api;
+        let (key, options) = (self.config.control_key.0, self.config.api);
         let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,
             seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
             api,
+            key,
             counters: self.counters.to_vec(),
             memory: Memory { ledger: self.ledger, memory_max: self.config.limits.memory_max as u64 },
             capacity: self.capacity,
@@ -346,6 +358,28 @@ impl Server {
         };
         control::run(&self.runtime, inputs)
     }
+}
+
+/// Where clients are taken in, and where the control listener is, when it was inherited.
+struct Places {
+    /// Bound by each shard for itself.
+    addresses: Vec<SocketAddr>,
+    /// Made before the shards part.
+    shared: Vec<Arc<Shared>>,
+    control: Option<TcpListener>,
+}
+
+/// Makes what all shards share. What was inherited stands in place of what the configuration says.
+fn places(config: &Config, inherited: Inherited) -> io::Result<Places> {
+    let Inherited { data, control } = inherited;
+    if !data.is_empty() {
+        return Ok(Places { addresses: Vec::new(), shared: data, control });
+    }
+    let addresses: Vec<_> = config.listen.iter().filter_map(Listen::address).collect();
+    Listeners::check_free(&addresses)?;
+    let paths = config.listen.iter().filter_map(Listen::path);
+    let shared = paths.map(|path| Shared::at_path(path, config.unix_mode, BACKLOG).map(Arc::new));
+    Ok(Places { addresses, shared: shared.collect::<io::Result<_>>()?, control })
 }
 
 /// Raises the descriptor limit, and gives up private tables where they cannot be had. Returns what holds then.
@@ -399,12 +433,11 @@ fn uid() -> String {
     )
 }
 
-/// A name for people: the host's, and the port of the first listener.
+/// A name for people: the host's, and the port of the first listener if there is one.
 fn name(listen: &[SocketAddr]) -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    let port = listen.first().map_or(0, SocketAddr::port);
-    format!("{}_{port}", if host.is_empty() { "throng" } else { host })
+    let host = if host.trim().is_empty() { "throng" } else { host.trim() };
+    listen.first().map_or_else(|| host.to_owned(), |address| format!("{host}_{}", address.port()))
 }
 
 /// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
@@ -422,6 +455,35 @@ fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<V
     is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
 }
 
+/// Starts each shard in its thread. Returns the addresses of the first, and where the others tell of theirs.
+fn start_shards<H: Handler>(
+    common: &Common,
+    config: &Config,
+    (mut addresses, shared): (Vec<SocketAddr>, Vec<Arc<Shared>>),
+    nets: impl Iterator<Item = (MioNet, EndNotice)>,
+    readiness: &Arc<Readiness>,
+    mut make_handler: impl FnMut(u16) -> H,
+) -> io::Result<(Vec<SocketAddr>, Vec<Receiver<io::Result<Vec<SocketAddr>>>>)> {
+    let cores = sys::allowed_cores().unwrap_or_default();
+    let mut waiting = Vec::new();
+    for (shard, (net, notice)) in (0u16..).zip(nets) {
+        let (bound, is_bound) = mpsc::channel();
+        let parts = common.parts(config, net, make_handler(shard), shard);
+        let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
+        let readiness = Arc::clone(readiness);
+        let (config, listen, shared) = (config.clone(), addresses.clone(), shared.clone());
+        let start = Start { config, listen, shared, parts, core, bound, readiness, notice };
+        thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
+        if shard == 0 {
+            // A port of 0 becomes a real one here, the same for all shards.
+            addresses = await_bound(&is_bound)?;
+        } else {
+            waiting.push(is_bound);
+        }
+    }
+    Ok((addresses, waiting))
+}
+
 /// Closes a mailbox when its shard has ended, however it did: whoever waits for an answer is told that there is none.
 struct Closing {
     mailboxes: Arc<[Mailbox]>,
@@ -436,7 +498,7 @@ impl Drop for Closing {
 
 /// The life of a shard's thread.
 fn run_shard<H: Handler>(start: Start<H>) {
-    let Start { config, listen, mut parts, core, bound, readiness, notice } = start;
+    let Start { config, listen, shared, mut parts, core, bound, readiness, notice } = start;
     // Declared before the shard, so dropped after it.
     let _closing = Closing { mailboxes: Arc::clone(&parts.mailboxes), shard: parts.shard };
     if let Some(core) = core
@@ -449,7 +511,10 @@ fn run_shard<H: Handler>(start: Start<H>) {
         if config.private_descriptors {
             sys::unshare_descriptors()?;
         }
-        let listeners = Listeners::bind(&listen, BACKLOG)?;
+        let listeners = Listeners::bind(&listen, BACKLOG)?.with_shared(shared);
+        if config.timeouts.tcp_user_timeout_ms > 0 {
+            listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
+        }
         let addresses = listeners.addresses()?;
         parts.net.listen(listeners)?;
         Ok(addresses)

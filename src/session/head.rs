@@ -5,7 +5,8 @@
 
 use super::endpoint::{self, Opened};
 use super::raw::{Handler, Peer, Raw};
-use super::{CloseReason, Context, Session};
+use super::{CloseReason, Context, Forwarded, Session};
+use crate::proto::forwarded;
 use crate::proto::http::{Refusal, Request, Status};
 use crate::proto::ws::handshake::Upgrade;
 
@@ -81,6 +82,9 @@ fn open<H: Handler>(
         Ok(None) => return Ok(None),
         Err(refusal) => return refuse(refusal, cx),
     };
+    if cx.forwarded != Forwarded::Ignored {
+        cx.forwarded = Forwarded::For(forwarded::client(&request, &cx.settings.trusted_proxies));
+    }
     let endpoints = &cx.settings.endpoints;
     if !endpoint::is_served(endpoints, handler, request.path) {
         return refuse(NOT_FOUND, cx);
@@ -98,7 +102,10 @@ fn open<H: Handler>(
     let opened = match endpoints.at(request.path) {
         Some(kind) => endpoints.open(kind, &request, body, cx).map(|opened| match opened {
             Opened::Session(session, first) => (Session::Centrifuge(session), first),
-            Opened::Answered => (Session::new(), None),
+            Opened::Answered => {
+                cx.counts.requests += 1;
+                (Session::new(), None)
+            }
         }),
         None => open_raw(&request, handler, cx).map(|session| (session, None)),
     };

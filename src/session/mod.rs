@@ -8,19 +8,25 @@ mod action;
 pub mod centrifuge;
 pub mod endpoint;
 pub mod head;
+mod pongs;
 pub mod raw;
+mod secret;
 pub mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::ops::Range;
 
+use crate::base::networks::Networks;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::http::Refusal;
 use crate::proto::ws::{self, Deflate, Kind, Press, Violation};
 pub use action::Action;
 pub use endpoint::Endpoints;
+use pongs::Pongs;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
+pub use secret::Secret;
 pub use wire::{Format, Transport};
 
 /// How a connection ends.
@@ -34,6 +40,10 @@ pub enum CloseReason {
     Transport,
     /// The handshake of TLS failed, or a record was not what it should be.
     Tls,
+    /// A trusted proxy did not begin with a PROXY header.
+    NoProxyHeader,
+    /// Too many connections come from the address that a proxy names.
+    Crowded,
     /// The client broke a rule of the WebSocket protocol.
     Violation(Violation),
     /// The request was refused before it became a session.
@@ -55,6 +65,8 @@ pub enum CloseReason {
     },
     /// The response to a request without a session is complete, and the client asked for no other.
     Answered,
+    /// A message began and was not whole in time (1008).
+    MessageTimeout,
     /// A heartbeat was not answered in time (3012).
     NoPong,
     /// A raw client sent nothing for too long (3012).
@@ -87,6 +99,7 @@ impl CloseReason {
             Self::Violation(violation) => Some((Some(violation.close_code()), violation.reason())),
             Self::Handler { code, reason } | Self::Ordered { code, reason } => Some((Some(*code), reason)),
             Self::Disconnect(reason) => disconnect(*reason),
+            Self::MessageTimeout => Some((Some(POLICY_VIOLATION), "message did not arrive in time")),
             Self::Stale => disconnect(Disconnect::STALE),
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
@@ -96,6 +109,8 @@ impl CloseReason {
             Self::Hangup
             | Self::Transport
             | Self::Tls
+            | Self::NoProxyHeader
+            | Self::Crowded
             | Self::Refused(_)
             | Self::HandshakeTimeout
             | Self::Answered => None,
@@ -103,6 +118,9 @@ impl CloseReason {
     }
 }
 
+/// Close code for who breaks a rule that has no code of its own (RFC 6455 §7.4.1). Centrifuge's clients take it as a
+/// reason to come back.
+const POLICY_VIOLATION: u16 = 1008;
 /// Close codes for raw clients of a server that drains, or that has no room (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
 const TRY_AGAIN_LATER: u16 = 1013;
@@ -126,6 +144,8 @@ pub struct Context<'a> {
     pub in_place: Option<InPlace>,
     /// What the session asks for.
     pub actions: &'a mut Vec<Action>,
+    /// Whether it counts what a request says of whom it was forwarded for, and what the last one said.
+    pub forwarded: Forwarded,
     /// Compresses and inflates.
     pub press: &'a mut Press,
     /// Data messages received and sent, for the counters.
@@ -159,6 +179,18 @@ pub struct InPlace {
     pub payload: Range<usize>,
 }
 
+/// What requests say of whom they were forwarded for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It does not count: who sends them may be anybody.
+    #[default]
+    Ignored,
+    /// A trusted proxy sends them; none has come yet.
+    Trusted,
+    /// A request of a trusted proxy came, for the client at this address, or without a word on that.
+    For(Option<IpAddr>),
+}
+
 /// What a session counts while it works.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
@@ -166,6 +198,10 @@ pub struct Counts {
     pub messages_in: u64,
     /// Data messages sent.
     pub messages_out: u64,
+    /// Pings of a flood that only the last of was answered.
+    pub pings_unanswered: u64,
+    /// Requests answered that opened no session.
+    pub requests: u64,
 }
 
 /// The part of the configuration that sessions need.
@@ -181,6 +217,10 @@ pub struct Settings {
     pub channel_name_bytes_max: usize,
     /// Whether calls are counted, so that the shard must be asked before the handler.
     pub limits_calls: bool,
+    /// Signs the ids by which posted commands find their connection.
+    pub secret: Secret,
+    /// Proxies that may stand between the client and the one that connected here.
+    pub trusted_proxies: Networks,
 }
 
 /// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
@@ -274,10 +314,24 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        match self {
-            Self::Raw(raw) => raw.receive(input, input_at, handler, cx),
-            Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, cx),
+        let mut pongs = Pongs::default();
+        let outcome = match self {
+            Self::Raw(raw) => raw.receive(input, input_at, handler, &mut pongs, cx),
+            Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, &mut pongs, cx),
             Self::Head(_) | Self::Ended => Ok(()),
+        };
+        pongs.finish(cx);
+        if let Some(decoder) = self.decoder_mut() {
+            decoder.note_time(cx.now_ms);
+        }
+        outcome
+    }
+
+    fn decoder_mut(&mut self) -> Option<&mut ws::Decoder> {
+        match self {
+            Self::Raw(raw) => Some(&mut raw.decoder),
+            Self::Centrifuge(centrifuge) => Some(&mut centrifuge.decoder),
+            Self::Head(_) | Self::Ended => None,
         }
     }
 
@@ -442,6 +496,17 @@ impl<S> Session<S> {
     }
 }
 
+impl<S> Session<S> {
+    /// Since when a message is arriving, in milliseconds of the shard's clock. (A head has a deadline of its own.)
+    pub fn partial_since_ms(&self) -> Option<u64> {
+        match self {
+            Self::Raw(raw) => raw.decoder.partial_since_ms(),
+            Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
+            Self::Head(_) | Self::Ended => None,
+        }
+    }
+}
+
 impl<S> Default for Session<S> {
     fn default() -> Self {
         Self::new()
@@ -512,6 +577,8 @@ pub(crate) mod tests {
             ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            secret: Secret::default(),
+            trusted_proxies: Networks::default(),
         }
     }
 }

@@ -165,7 +165,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     fn admit(&mut self, accepted: Accepted<N::Socket>) {
         self.counters.accepts.add(1);
-        if self.refuses(accepted.peer) {
+        // For whom a proxy connects is known later.
+        let client = accepted.peer.filter(|_| !self.is_proxy(&accepted));
+        if self.refuses(client) {
             return self.shed(accepted);
         }
         let line = match self.new_line(&accepted) {

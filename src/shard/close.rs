@@ -77,7 +77,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 refusal.write_with(self.retry_after_s(key), &mut self.out);
             }
             (true, CloseReason::HandshakeTimeout) => TIMEOUT.write(&mut self.out),
-            (true, CloseReason::Shutdown | CloseReason::Memory) => {
+            (true, CloseReason::Shutdown | CloseReason::Memory | CloseReason::Crowded) => {
                 UNAVAILABLE.write_with(self.retry_after_s(key), &mut self.out);
             }
             (true, _) => {}
@@ -102,14 +102,18 @@ impl<N: Net, H: Handler> Shard<N, H> {
             | CloseReason::Hangup
             | CloseReason::Shutdown
             | CloseReason::Memory
+            // Counted by what refused it.
+            | CloseReason::Crowded
             | CloseReason::Disconnect(_)
             | CloseReason::Ordered { .. }
             | CloseReason::Answered
             | CloseReason::Handler { .. } => {}
             CloseReason::Transport => c.transport_errors.add(1),
             CloseReason::Tls => c.tls_faults.add(1),
+            CloseReason::NoProxyHeader => c.proxy_headers_refused.add(1),
             CloseReason::Violation(_) | CloseReason::BadRequest => c.violations.add(1),
             CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
+            CloseReason::MessageTimeout => c.message_timeouts.add(1),
             CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),
             CloseReason::Slow => c.slow_consumers.add(1),
             CloseReason::Budget => c.budget_closes.add(1),

@@ -54,7 +54,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         let hook = asks_hook.then(|| Question::Connect {
             who: Who {
-                headers: self.headers_of(headers, &ask),
+                headers: self.headers_of(key, headers, &ask),
                 certificate: self.identity(key).cloned(),
                 ..self.who(key)
             },
@@ -88,7 +88,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Headers for the hook: those of the request, and those that the client says in their place, for browsers cannot set any.
-    fn headers_of(&self, mut headers: Vec<(String, String)>, ask: &Connect) -> Vec<(String, String)> {
+    fn headers_of(
+        &self,
+        key: Key,
+        mut headers: Vec<(String, String)>,
+        ask: &Connect,
+    ) -> Vec<(String, String)> {
         for (name, value) in &ask.headers {
             let name = name.to_ascii_lowercase();
             if self.settings.endpoints.kept_headers.contains(&name)
@@ -97,6 +102,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 headers.push((name, value.clone()));
             }
         }
+        self.tell_address(key, &mut headers);
         headers
     }
 
@@ -261,7 +267,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry(key) else { return };
         let transport = session.transport();
         let is_emulated = matches!(transport, Transport::Sse | Transport::HttpStream);
-        let secret = if is_emulated { self.secret.session(self.post.shard(), key) } else { String::new() };
+        let secret =
+            if is_emulated { self.settings.secret.session(self.post.shard(), key) } else { String::new() };
         let node = if is_emulated { self.settings.endpoints.node.clone() } else { String::new() };
         let result = ConnectResult {
             client: &client_id,

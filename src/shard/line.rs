@@ -1,13 +1,18 @@
 //! What lies between a socket and its session: the word of a proxy on whom it speaks for, and TLS. A plain
 //! connection that comes straight has none of it, and a socket of its own is all that it costs.
+//!
+//! Only the word of trusted proxies counts, and of who comes by a Unix socket; from others neither a header of the PROXY
+//! protocol nor one of a request changes who they are.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Shard;
+use super::conn::Conn;
 use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
-use crate::session::Handler;
+use crate::proto::proxy::Header;
+use crate::session::{CloseReason, Forwarded, Handler};
 use crate::tls::{Fault, Identity, Link};
 
 /// See the module documentation.
@@ -17,13 +22,7 @@ pub(super) struct Line {
     pub(super) origin: Option<Box<Origin>>,
     /// The TLS of the connection.
     pub(super) tls: Option<Box<Link>>,
-}
-
-impl Line {
-    /// Whom the client's verified certificate names.
-    pub(super) fn identity(&self) -> Option<&Arc<Identity>> {
-        self.origin.as_ref()?.identity.as_ref()
-    }
+    proxy: Proxy,
 }
 
 /// Who is at the other end.
@@ -31,8 +30,76 @@ impl Line {
 pub(super) struct Origin {
     /// The address that a trusted proxy gave.
     pub(super) peer: Option<IpAddr>,
+    /// That address came with a request: the next one may be for somebody else.
+    is_forwarded: bool,
     /// Whom the client's certificate names, if it was asked for one.
     pub(super) identity: Option<Arc<Identity>>,
+}
+
+/// Whose word a connection is.
+#[derive(Debug, Default)]
+enum Proxy {
+    /// A client's own.
+    #[default]
+    Absent,
+    /// That of a trusted proxy, in what requests say.
+    Trusted,
+    /// That of a trusted proxy, in a header that must come first; what has arrived of it.
+    Awaited(Option<Box<Held>>),
+}
+
+/// Bytes of a header in pieces, fewer than [`crate::proto::proxy::HEADER_BYTES_MAX`]. In a box: it is rare, and soon gone.
+#[derive(Debug)]
+struct Held(Vec<u8>);
+
+impl Line {
+    /// Whom the client's verified certificate names.
+    pub(super) fn identity(&self) -> Option<&Arc<Identity>> {
+        self.origin.as_ref()?.identity.as_ref()
+    }
+
+    /// Gives back what is kept of a header or a record that has begun, at the start of `input`; returns how much it is.
+    pub(super) fn unhold(&mut self, input: &mut [u8]) -> usize {
+        match (&mut self.proxy, &mut self.tls) {
+            (Proxy::Awaited(held), _) => {
+                let Some(held) = held.take() else { return 0 };
+                input[..held.0.len()].copy_from_slice(&held.0);
+                held.0.len()
+            }
+            (_, Some(tls)) => tls.unhold(input),
+            (_, None) => 0,
+        }
+    }
+
+    /// Keeps the beginning of a header or a record.
+    pub(super) fn hold(&mut self, rest: &[u8]) {
+        match (&mut self.proxy, &mut self.tls) {
+            (Proxy::Awaited(held), _) => *held = (!rest.is_empty()).then(|| Box::new(Held(rest.to_vec()))),
+            (_, Some(tls)) => tls.hold(rest),
+            (_, None) => {}
+        }
+    }
+
+    /// Bytes that are kept of a header or a record.
+    pub(super) fn held_bytes(&self) -> usize {
+        match (&self.proxy, &self.tls) {
+            (Proxy::Awaited(held), _) => held.as_ref().map_or(0, |held| held.0.len()),
+            (_, tls) => tls.as_ref().map_or(0, |tls| tls.held_bytes()),
+        }
+    }
+
+    /// Whether what requests say of whom they are for counts.
+    pub(super) fn forwarded(&self) -> Forwarded {
+        if matches!(self.proxy, Proxy::Trusted) { Forwarded::Trusted } else { Forwarded::Ignored }
+    }
+
+    /// A request was for this client, or did not say.
+    pub(super) fn note_forwarded(&mut self, client: Option<IpAddr>) {
+        if client.is_some() || self.origin.as_ref().is_some_and(|origin| origin.is_forwarded) {
+            let origin = self.origin.get_or_insert_default();
+            (origin.peer, origin.is_forwarded) = (client, client.is_some());
+        }
+    }
 }
 
 impl<N: Net, H: Handler> Shard<N, H> {
@@ -41,9 +108,57 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// # Errors
     /// When there should be TLS and cannot.
     pub(super) fn new_line(&self, accepted: &Accepted<N::Socket>) -> Result<Option<Box<Line>>, Fault> {
+        let proxy = match (self.is_proxy(accepted), self.takes_proxy_headers) {
+            (false, _) => Proxy::Absent,
+            (true, true) => Proxy::Awaited(None),
+            (true, false) => Proxy::Trusted,
+        };
         // Who comes by a Unix socket is on this machine.
-        let Some(acceptor) = self.tls.as_ref().filter(|_| accepted.peer.is_some()) else { return Ok(None) };
-        Ok(Some(Box::new(Line { origin: None, tls: Some(Box::new(acceptor.accept()?)) })))
+        let tls = match &self.tls {
+            Some(acceptor) if accepted.peer.is_some() => Some(Box::new(acceptor.accept()?)),
+            _ => None,
+        };
+        let is_bare = tls.is_none() && matches!(proxy, Proxy::Absent);
+        Ok((!is_bare).then(|| Box::new(Line { origin: None, tls, proxy })))
+    }
+
+    /// Whether a connection is that of a trusted proxy.
+    pub(super) fn is_proxy(&self, accepted: &Accepted<N::Socket>) -> bool {
+        accepted.peer.is_none_or(|address| self.settings.trusted_proxies.contains(address))
+    }
+
+    /// Takes the header of the PROXY protocol that is awaited from the start of `count` bytes of the input; what is behind
+    /// it moves there. Returns how much that is; `None` when the header is not whole or is none.
+    pub(super) fn take_proxy_header(&mut self, key: Key, count: usize) -> Option<usize> {
+        let line = self.conns.entry_mut(key)?.line.as_mut()?;
+        if !matches!(line.proxy, Proxy::Awaited(_)) {
+            return Some(count);
+        }
+        let Ok(header) = Header::parse(&self.input[..count]) else {
+            self.close(key, CloseReason::NoProxyHeader);
+            return None;
+        };
+        let Some(Header { length, client }) = header else {
+            line.hold(&self.input[..count]);
+            self.count_held(key);
+            return None;
+        };
+        self.counters.proxy_headers.add(1);
+        // Before this proxy there may be another.
+        let is_trusted = client.is_none_or(|client| self.settings.trusted_proxies.contains(client));
+        line.proxy = if is_trusted { Proxy::Trusted } else { Proxy::Absent };
+        if client.is_some() {
+            line.origin.get_or_insert_default().peer = client;
+        }
+        if let Some(client) = client.filter(|_| !is_trusted)
+            && !self.admits_address(client)
+        {
+            self.close(key, CloseReason::Crowded);
+            return None;
+        }
+        self.input.copy_within(length..count, 0);
+        self.count_held(key);
+        Some(count - length).filter(|rest| *rest > 0)
     }
 
     /// Whom the client's verified certificate names.
@@ -55,6 +170,33 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn peer(&self, key: Key) -> Option<IpAddr> {
         let conn = self.conns.entry(key)?;
         let told = conn.line.as_ref().and_then(|line| line.origin.as_ref()).and_then(|origin| origin.peer);
-        told.or_else(|| self.net.peer(&conn.socket))
+        told.or_else(|| self.net.peer(&conn.socket)).map(|address| address.to_canonical())
+    }
+
+    /// Headers in which hooks are told the client's address: they say what is known here, whatever the client, or a proxy
+    /// that is not trusted, wrote into them.
+    pub(super) fn tell_address(&self, key: Key, headers: &mut Vec<(String, String)>) {
+        headers.retain(|(name, _)| !ADDRESS_HEADERS.contains(&name.as_str()));
+        let Some(address) = self.peer(key) else { return };
+        let kept = &self.settings.endpoints.kept_headers;
+        for name in ADDRESS_HEADERS.into_iter().filter(|name| kept.iter().any(|kept| kept == name)) {
+            let value = match address {
+                IpAddr::V6(address) if name == FORWARDED => format!("for=\"[{address}]\""),
+                IpAddr::V4(address) if name == FORWARDED => format!("for={address}"),
+                address => address.to_string(),
+            };
+            headers.push((name.to_owned(), value));
+        }
+    }
+}
+
+const FORWARDED: &str = "forwarded";
+/// In lower case.
+const ADDRESS_HEADERS: [&str; 3] = ["x-forwarded-for", "x-real-ip", FORWARDED];
+
+impl<K, S> Conn<K, S> {
+    /// Whether what the connection's requests say of whom they are for counts.
+    pub(super) fn forwarded(&self) -> Forwarded {
+        self.line.as_ref().map_or(Forwarded::Ignored, |line| line.forwarded())
     }
 }

@@ -34,7 +34,7 @@ mod time;
 mod verdict;
 mod views;
 
-pub use emulate::Secret;
+pub use crate::session::Secret;
 
 use std::io;
 use std::sync::Arc;
@@ -112,6 +112,8 @@ pub struct Shard<N: Net, H: Handler> {
     net: N,
     handler: H,
     tls: Option<Acceptor>,
+    /// Connections of trusted proxies begin with a PROXY header.
+    takes_proxy_headers: bool,
     conns: Slots<Conn<N::Socket, H::State>>,
     wheel: Wheel,
     home: Home,
@@ -132,7 +134,6 @@ pub struct Shard<N: Net, H: Handler> {
     seed: u64,
     namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
-    secret: Secret,
     policy: ClientOptions,
     rates: Rates,
     /// Clients that connect: in this shard, and from each address.
@@ -197,6 +198,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let now_us = net.now_us();
         Self {
             tls: tls.as_deref().map(Acceptor::new),
+            takes_proxy_headers: config.proxy_protocol,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             home: Home::new(home_limits(config, mailboxes.len()), seed ^ u64::from(shard).rotate_left(48)),
@@ -208,13 +210,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             pressure: Pressure::new(ledger),
             drain_at_ms: None,
             drain: None,
-            settings: settings(config, endpoints),
+            settings: settings(config, endpoints, secret),
             limits,
             timeouts: config.timeouts.clone(),
             seed,
             namespaces,
             outside,
-            secret,
             policy: config.client.clone(),
             rates: config.rates.clone(),
             admitted: Admitted::default(),
@@ -362,7 +363,7 @@ fn press_of(config: &Config) -> Press {
 }
 
 /// What sessions need to know of the configuration.
-fn settings(config: &Config, endpoints: Endpoints) -> Settings {
+fn settings(config: &Config, endpoints: Endpoints, secret: Secret) -> Settings {
     let limits = &config.limits;
     Settings {
         endpoints,
@@ -373,6 +374,8 @@ fn settings(config: &Config, endpoints: Endpoints) -> Settings {
         },
         channel_name_bytes_max: limits.channel_name_bytes_max,
         limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
+        secret,
+        trusted_proxies: config.trusted_proxies.clone(),
     }
 }
 

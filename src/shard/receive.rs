@@ -12,8 +12,9 @@ use super::conn::Stage;
 use super::newcomers::is_newcomer;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{ClientCertificate, ClientId, CloseReason, Context, Counts, Handler, Session};
-use crate::tls::Link;
+use crate::session::{
+    ClientCertificate, ClientId, CloseReason, Context, Counts, Forwarded, Handler, Session,
+};
 
 impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn on_readable(&mut self, key: Key, closed: bool) {
@@ -56,8 +57,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 return;
             }
             let is_read_closed = conn.is_read_closed;
-            // The beginning of a record goes before its rest.
-            let held = conn.tls_mut().map_or(0, |tls| tls.unhold(&mut self.input));
+            // The beginning of a record, or of a proxy's header, goes before its rest.
+            let held = conn.line.as_mut().map_or(0, |line| line.unhold(&mut self.input));
             let room = self.input.len() - held;
             let result = self.net.read(&mut conn.socket, &mut self.input[held..]);
             if held > 0 && result.is_err() {
@@ -174,7 +175,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Keeps the budget's count of messages that are still arriving.
     pub(super) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let below = conn.tls().map_or(0, Link::held_bytes);
+        let below = conn.line.as_ref().map_or(0, |line| line.held_bytes());
         let held = u32::try_from(conn.session.held_bytes() + below).unwrap_or(u32::MAX);
         if held == conn.held_bytes {
             return;
@@ -183,7 +184,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.counters.partial_bytes.sub(u64::from(conn.held_bytes));
         self.budget.charge(held as usize);
         self.budget.release(conn.held_bytes as usize);
-        conn.held_bytes = held;
+        let was_whole = std::mem::replace(&mut conn.held_bytes, held) == 0;
+        if was_whole {
+            // The rest of what has begun to arrive has a deadline.
+            self.arm(key);
+        }
         if held > 0 && self.budget.is_exhausted() {
             self.close(key, CloseReason::Budget);
         }
@@ -209,13 +214,20 @@ impl<N: Net, H: Handler> Shard<N, H> {
             out: &mut self.out,
             in_place: None,
             actions: &mut self.actions,
+            forwarded: conn.forwarded(),
             press: &mut self.press,
             counts: Counts::default(),
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);
-        let counts = cx.counts;
+        let (counts, forwarded) = (cx.counts, cx.forwarded);
+        // Before what the request asks for is done.
+        if let (Forwarded::For(client), Some(line)) = (forwarded, &mut conn.line) {
+            line.note_forwarded(client);
+        }
         self.counters.messages_in.add(counts.messages_in);
         self.counters.messages_out.add(counts.messages_out);
+        self.counters.pings_unanswered.add(counts.pings_unanswered);
+        self.counters.requests.add(counts.requests);
         Some(result)
     }
 }

@@ -28,6 +28,7 @@ fn hot(schedules: &mut Schedules, key: Key) -> Hot<'_> {
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
     pub(super) fn receive_line(&mut self, key: Key, count: usize) {
+        let Some(count) = self.take_proxy_header(key, count) else { return };
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
         let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
@@ -71,10 +72,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// Keeps the first `count` bytes of the input, the beginning of a record.
+    /// Keeps the first `count` bytes of the input, the beginning of a record or of a proxy's header.
     pub(super) fn hold(&mut self, key: Key, count: usize) {
-        if let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) {
-            tls.hold(&self.input[..count]);
+        if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
+            line.hold(&self.input[..count]);
         }
     }
 

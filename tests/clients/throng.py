@@ -25,7 +25,8 @@ class Server:
     """`throng serve` with two shards, an echo endpoint, further flags, and a configuration in TOML; a context manager."""
 
     def __init__(self, *flags, config=""):
-        self.port, control = free_port(), free_port()
+        self.port, self.control = free_port(), free_port()
+        control = self.control
         self.listeners = [self.port, control] if config else [self.port]
         self.api = f"http://127.0.0.1:{control}/api"
         self.echo = f"ws://127.0.0.1:{self.port}/echo"

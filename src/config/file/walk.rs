@@ -7,6 +7,7 @@ use super::super::value::{Entry, Table, Value};
 use super::super::{Config, ConfigError, Place};
 use super::listeners::{Halves, Wrong};
 use super::{Layer, suggest};
+use crate::net::Listen;
 use std::path::Path;
 
 /// The list of namespaces, the only list of tables.
@@ -159,7 +160,7 @@ impl Walk<'_> {
     /// Addresses and ports become listeners.
     fn listeners(&mut self) {
         let otherwise = Config::default();
-        let listen = otherwise.listen.first().copied();
+        let listen = otherwise.listen.first().and_then(Listen::address);
         for (flat, halves, otherwise) in [
             ("listen", std::mem::take(&mut self.listen), listen),
             ("control", std::mem::take(&mut self.control), otherwise.control),

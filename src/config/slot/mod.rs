@@ -10,7 +10,9 @@ mod raw;
 mod size;
 
 use super::LogFormat;
+use crate::base::networks::Networks;
 use crate::hub::options::NamePattern;
+use crate::net::Listen;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
@@ -21,8 +23,12 @@ pub(super) use raw::Raw;
 /// The place of one key's value, with its type and its range.
 #[derive(Debug)]
 pub enum Slot<'a> {
-    /// One or more addresses.
-    Addresses(&'a mut Vec<SocketAddr>),
+    /// One or more places to listen at.
+    Listens(&'a mut Vec<Listen>),
+    /// Networks, or none.
+    Networks(&'a mut Networks),
+    /// Permissions of a file, in octal.
+    Mode(&'a mut u32),
     /// An address, or `"off"`.
     AddressOrOff(&'a mut Option<SocketAddr>),
     /// A whole number.
@@ -81,7 +87,9 @@ impl Slot<'_> {
     /// Takes the value if it is allowed; says whether it was.
     pub(super) fn set(self, raw: &Raw) -> bool {
         match self {
-            Self::Addresses(slot) => raw.addresses().map(|v| *slot = v),
+            Self::Listens(slot) => raw.listens().map(|v| *slot = v),
+            Self::Networks(slot) => raw.networks().map(|v| *slot = v),
+            Self::Mode(slot) => raw.word().and_then(mode).map(|v| *slot = v),
             Self::AddressOrOff(slot) => or_off(raw, |word| word.parse().ok()).map(|v| *slot = v),
             Self::Count(slot, range) => raw.number().and_then(|n| in_range(n, &range)).map(|v| *slot = v),
             Self::Rate(slot) => raw.number().and_then(|n| n.try_into().ok()).map(|v| *slot = v),
@@ -133,7 +141,12 @@ impl Slot<'_> {
             Self::Either(_, [without, with]) => return format!("{} or {}", quote(without), quote(with)),
             Self::Listed(_, word) => return format!("[] or [{}]", quote(word)),
             Self::Text(_, form) => form.expected(),
-            Self::Addresses(_) => "IP addresses with their ports, such as 127.0.0.1:8000 or [::1]:8000",
+            Self::Listens(_) => {
+                "IP addresses with their ports, such as 127.0.0.1:8000 or [::1]:8000, and paths, such as \
+                 unix:/run/throng/throng.sock"
+            }
+            Self::Networks(_) => "a list of networks and IP addresses, such as 10.0.0.0/8 or ::1",
+            Self::Mode(_) => "permissions in octal, such as \"0660\"",
             Self::AddressOrOff(_) => "an IP address with its port, such as 127.0.0.1:9000, or off",
             Self::Switch(_) => "true or false",
             Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off",
@@ -156,7 +169,9 @@ impl Slot<'_> {
     /// The value in TOML; secrets as they are only if `shows_secrets`.
     pub fn toml(&self, shows_secrets: bool) -> String {
         match self {
-            Self::Addresses(v) => list(v.iter().map(ToString::to_string)),
+            Self::Listens(v) => list(v.iter().map(ToString::to_string)),
+            Self::Networks(v) => list(v.texts()),
+            Self::Mode(v) => quote(&format!("{v:04o}")),
             Self::AddressOrOff(v) => quote(&v.map_or_else(|| OFF.to_owned(), |a| a.to_string())),
             Self::Count(v, _) => v.to_string(),
             Self::Rate(v) => v.to_string(),
@@ -192,7 +207,9 @@ impl Slot<'_> {
     /// `shows_secrets`.
     pub fn json(&self, shows_secrets: bool) -> serde_json::Value {
         match self {
-            Self::Addresses(v) => v.iter().map(ToString::to_string).collect(),
+            Self::Listens(v) => v.iter().map(ToString::to_string).collect(),
+            Self::Networks(v) => v.texts().collect(),
+            Self::Mode(v) => format!("{v:04o}").into(),
             Self::AddressOrOff(v) => v.map(|a| a.to_string()).into(),
             Self::Count(v, _) | Self::Bytes(v, _) => (**v).into(),
             Self::Rate(v) => (**v).into(),
@@ -224,14 +241,19 @@ impl Slot<'_> {
 
     /// True for a key whose flag may be repeated.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self, Self::Addresses(_) | Self::Files(_) | Self::Texts(_) | Self::Secrets(_))
+        matches!(
+            self,
+            Self::Listens(_) | Self::Networks(_) | Self::Files(_) | Self::Texts(_) | Self::Secrets(_)
+        )
     }
 
     /// Where the value is.
     #[cfg(test)]
     pub(super) fn address(self) -> usize {
         match self {
-            Self::Addresses(v) => std::ptr::from_mut(v).addr(),
+            Self::Listens(v) => std::ptr::from_mut(v).addr(),
+            Self::Networks(v) => std::ptr::from_mut(v).addr(),
+            Self::Mode(v) => std::ptr::from_mut(v).addr(),
             Self::AddressOrOff(v) => std::ptr::from_mut(v).addr(),
             Self::Count(v, _) | Self::Bytes(v, _) => std::ptr::from_mut(v).addr(),
             Self::Rate(v) => std::ptr::from_mut(v).addr(),
@@ -300,6 +322,12 @@ fn format(word: &str) -> Option<LogFormat> {
         "json" => Some(LogFormat::Json),
         _ => None,
     }
+}
+
+/// Permissions as `chmod(1)` takes them, without its special bits.
+fn mode(word: &str) -> Option<u32> {
+    let is_octal = (3..=4).contains(&word.len()) && word.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    is_octal.then(|| u32::from_str_radix(word, 8).ok()).flatten().filter(|mode| *mode <= 0o777)
 }
 
 fn shown(secret: &str, shows_secrets: bool) -> &str {

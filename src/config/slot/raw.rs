@@ -2,7 +2,8 @@
 
 use super::super::value::Value;
 use super::{duration, size};
-use std::net::SocketAddr;
+use crate::base::networks::Networks;
+use crate::net::Listen;
 
 /// A value as it was typed.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,9 +35,13 @@ impl Raw {
         self == &Self::Value(Value::Null)
     }
 
-    pub(super) fn addresses(&self) -> Option<Vec<SocketAddr>> {
+    pub(super) fn listens(&self) -> Option<Vec<Listen>> {
         let list: Option<Vec<_>> = self.words()?.iter().map(|word| word.parse().ok()).collect();
         list.filter(|list| !list.is_empty())
+    }
+
+    pub(super) fn networks(&self) -> Option<Networks> {
+        Networks::parse(self.words()?.iter().map(String::as_str)).ok()
     }
 
     /// Several words: repeated or with commas where typed at a prompt, a list in a file.

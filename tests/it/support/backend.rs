@@ -35,9 +35,9 @@ impl Running {
     }
 
     pub(crate) fn start_with(api: ApiOptions, namespaces: Namespaces) -> Self {
-        let any = "127.0.0.1:0".parse().unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut config = Config {
-            listen: vec![any],
+            listen: vec![any.into()],
             control: Some(any),
             shards: 3,
             pin: false,

@@ -94,8 +94,21 @@ impl Peer {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// Over a connection that is there already, of TCP or not: a stream is a stream.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream, arrived: Vec::new() }
+    }
+
+    /// Becomes a WebSocket at `path`, with further header lines (each ended by CRLF); panics when the server refuses.
+    pub(crate) fn upgraded(mut self, path: &str, more: &str) -> Self {
+        self.send_bytes(upgrade(path, more).as_bytes());
+        let response = self.response_head();
+        assert_eq!(response.status, 101, "{}", response.head);
+        self
     }
 
     /// The same, from one of this host's addresses.
@@ -110,8 +123,13 @@ impl Peer {
 
     /// A WebSocket at `path`; panics when the server refuses.
     pub(crate) fn open(address: SocketAddr, path: &str) -> Self {
-        let mut peer = Self::connect(address);
-        peer.send_bytes(upgrade(path, "").as_bytes());
+        Self::connect(address).upgraded(path, "")
+    }
+
+    /// This connection as a WebSocket at `path`, asked for with further header lines; panics when the server refuses.
+    pub(crate) fn upgraded(self, path: &str, more: &str) -> Self {
+        let mut peer = self;
+        peer.send_bytes(upgrade(path, more).as_bytes());
         let response = peer.response_head();
         assert_eq!(response.status, 101, "{}", response.head);
         assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
@@ -147,6 +165,17 @@ impl Peer {
         let head = String::from_utf8(self.arrived.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Response { status: status.expect("a status line"), head, body: Vec::new() }
+    }
+
+    /// The next line of a response's body, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.arrived.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.arrived.drain(..=end).collect();
+                return String::from_utf8(line).unwrap().trim_end().to_owned();
+            }
+            assert!(self.receive_more(), "closed in the middle of a line: {:?}", self.arrived);
+        }
     }
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {

@@ -16,7 +16,12 @@ fn alter(slot: Slot<'_>) {
         Slot::Texts(v) | Slot::Secrets(v) | Slot::Files(v) => v.push("x".into()),
         Slot::Pattern(v) => *v = NamePattern::new("x").unwrap(),
         Slot::Headers(v) => v.push(("x".into(), "y".into())),
-        Slot::Addresses(_) | Slot::AddressOrOff(_) | Slot::PathOrOff(_) | Slot::Format(_) => {
+        Slot::Listens(_)
+        | Slot::Networks(_)
+        | Slot::Mode(_)
+        | Slot::AddressOrOff(_)
+        | Slot::PathOrOff(_)
+        | Slot::Format(_) => {
             panic!("no key of a section has such a value")
         }
     }

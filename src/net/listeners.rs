@@ -1,0 +1,428 @@
+//! Listening sockets. Each shard has its own for each address of TCP, and the kernel spreads connections over them
+//! (SO_REUSEPORT); a Unix socket, and one that came from whoever started the process, is shared by all shards, and
+//! whoever is awake first accepts.
+//!
+//! A shared socket is made before the shards part, so every descriptor table has it, under one number. No table can
+//! close it for the others: it is shut down in place, which refuses newcomers at once, and its file is removed.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream, UnixListener};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::{Accepted, Listen};
+
+/// The listening sockets of one shard, and the one to ask next.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    own: Vec<TcpListener>,
+    shared: Vec<Arc<Shared>>,
+    next: usize,
+}
+
+/// A listening socket of all shards.
+#[derive(Debug)]
+pub struct Shared {
+    socket: SharedSocket,
+    listen: Listen,
+    /// `None` for one that somebody else made and perhaps still holds.
+    file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum SharedSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// The file of a Unix socket. It is removed once, and only while it is still the one that was made here: another server
+/// may make its own, perhaps under the same inode, as soon as this one is gone.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    is_removed: AtomicBool,
+}
+
+impl Listeners {
+    /// Binds every address with SO_REUSEPORT, so that each shard has sockets of its own and the kernel spreads
+    /// connections over them.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound, and why.
+    pub fn bind(addresses: &[SocketAddr], backlog: i32) -> io::Result<Self> {
+        let bound = addresses.iter().map(|address| {
+            bind_tcp(*address, backlog).map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
+        });
+        Ok(Self { own: bound.collect::<io::Result<_>>()?, ..Self::default() })
+    }
+
+    /// With sockets of all shards besides.
+    #[must_use]
+    pub fn with_shared(self, shared: Vec<Arc<Shared>>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// Checks that nobody else listens on these addresses. SO_REUSEPORT would let a second server of the same user
+    /// share them in silence, and take a part of the clients.
+    ///
+    /// # Errors
+    /// The first address that is taken or cannot be bound.
+    pub fn check_free(addresses: &[SocketAddr]) -> io::Result<()> {
+        addresses.iter().filter(|address| address.port() != 0).try_for_each(|address| {
+            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            if address.is_ipv6() {
+                socket.set_only_v6(true)?;
+            }
+            socket.bind(&(*address).into()).map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
+        })
+    }
+
+    /// Has the kernel give up a connection whose peer acknowledges nothing, or whose window stays shut, for this long
+    /// (`TCP_USER_TIMEOUT`, RFC 5482). Accepted sockets inherit it from their listener. Unix sockets have no such thing.
+    ///
+    /// # Errors
+    /// As `setsockopt(2)`.
+    pub fn give_up_after(&self, timeout: Duration) -> io::Result<()> {
+        let shared = self.shared.iter().filter_map(|shared| match &shared.socket {
+            SharedSocket::Tcp(socket) => Some(socket),
+            SharedSocket::Unix(_) => None,
+        });
+        self.own
+            .iter()
+            .chain(shared)
+            .try_for_each(|socket| SockRef::from(socket).set_tcp_user_timeout(Some(timeout)))
+    }
+
+    /// The addresses of this shard's own sockets, with the ports that the kernel chose.
+    ///
+    /// # Errors
+    /// As `getsockname(2)`.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.own.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Has a poller tell of connections, under tokens from `first` on.
+    pub(super) fn register(&mut self, registry: &Registry, first: usize) -> io::Result<()> {
+        let mut tokens = (first..).map(Token);
+        for (socket, token) in self.own.iter_mut().zip(&mut tokens) {
+            registry.register(socket, token, Interest::READABLE)?;
+        }
+        for (shared, token) in self.shared.iter().zip(&mut tokens) {
+            registry.register(&mut SourceFd(&shared.as_fd().as_raw_fd()), token, Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a waiting connection from whichever socket has one; each is asked in its turn.
+    pub(super) fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
+        let count = self.own.len() + self.shared.len();
+        for _ in 0..count {
+            let at = self.next % count;
+            let accepted = loop {
+                let accepted = match self.own.get(at) {
+                    Some(socket) => accept_tcp(socket),
+                    None => self.shared[at - self.own.len()].accept(),
+                };
+                match accepted {
+                    Err(error) if is_connections_own(&error) => {}
+                    other => break other,
+                }
+            };
+            match accepted {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            self.next = (self.next + 1) % count;
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// No more connections: own sockets close, shared ones end for everybody, unless somebody else made them.
+    pub(super) fn stop(&mut self, registry: &Registry) {
+        let Self { own, shared, .. } = std::mem::take(self);
+        drop(own);
+        for shared in shared {
+            registry.deregister(&mut SourceFd(&shared.as_fd().as_raw_fd())).ok();
+            shared.end();
+        }
+    }
+}
+
+impl Shared {
+    /// Listens at a path, with these permissions of the file. A file that a server left which is no more is replaced.
+    ///
+    /// # Errors
+    /// When another server listens there, when something else than a socket is there, and as `bind(2)`.
+    pub fn at_path(path: &Path, mode: u32, backlog: i32) -> io::Result<Self> {
+        let listen = Listen::Unix(path.to_owned());
+        let bind = || -> io::Result<Self> {
+            remove_stale(path)?;
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&SockAddr::unix(path)?)?;
+            let made = fs::symlink_metadata(path)?;
+            let file = SocketFile {
+                path: path.to_owned(),
+                device: made.dev(),
+                inode: made.ino(),
+                is_removed: AtomicBool::new(false),
+            };
+            // Before it listens, nobody gets in whatever the umask said.
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+            socket.listen(backlog)?;
+            let socket = SharedSocket::Unix(UnixListener::from_std(OwnedFd::from(socket).into()));
+            Ok(Self { socket, listen: listen.clone(), file: Some(file) })
+        };
+        bind().map_err(|error| cannot_listen(&listen, &error))
+    }
+
+    /// A listening socket that somebody else made: of TCP, or of a Unix path.
+    ///
+    /// # Errors
+    /// When it is no listening stream socket of these families.
+    pub fn inherited(socket: OwnedFd) -> io::Result<Self> {
+        let view = SockRef::from(&socket);
+        let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        if view.r#type()? != Type::STREAM || !view.is_listener()? {
+            return wrong("not a listening stream socket (in the unit: ListenStream=, Accept=no)");
+        }
+        view.set_nonblocking(true)?;
+        let address = view.local_addr()?;
+        let (socket, listen) = if let Some(address) = address.as_socket() {
+            // Accepted sockets inherit it: one system call less for each.
+            view.set_tcp_nodelay(true)?;
+            (SharedSocket::Tcp(TcpListener::from_std(socket.into())), Listen::Tcp(address))
+        } else if let Some(path) = address.as_pathname() {
+            let listen = Listen::Unix(path.to_owned());
+            (SharedSocket::Unix(UnixListener::from_std(socket.into())), listen)
+        } else {
+            return wrong("neither a socket of TCP nor one with a path");
+        };
+        Ok(Self { socket, listen, file: None })
+    }
+
+    /// Where it listens.
+    pub fn listen(&self) -> &Listen {
+        &self.listen
+    }
+
+    /// The socket itself, for whoever wants it alone.
+    ///
+    /// # Errors
+    /// When it is not of TCP.
+    pub(super) fn into_tcp(self) -> io::Result<std::net::TcpListener> {
+        match self.socket {
+            SharedSocket::Tcp(socket) => Ok(OwnedFd::from(socket).into()),
+            SharedSocket::Unix(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the control listener is of TCP, not of a path",
+            )),
+        }
+    }
+
+    fn accept(&self) -> io::Result<Accepted<TcpStream>> {
+        let accepted = match &self.socket {
+            SharedSocket::Tcp(socket) => accept_tcp(socket),
+            // Reads, writes and ends of a stream are the same whatever carries it.
+            SharedSocket::Unix(socket) => socket
+                .accept()
+                .map(|(stream, _)| Accepted { socket: TcpStream::from(OwnedFd::from(stream)), peer: None }),
+        };
+        match accepted {
+            // Another shard has shut it down.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(io::ErrorKind::WouldBlock.into()),
+            other => other,
+        }
+    }
+
+    /// Refuses newcomers from now on and closes those who wait, in all shards; the file goes. Does nothing to a socket
+    /// that somebody else made: who comes meanwhile waits there for the next server.
+    pub fn end(&self) {
+        let Some(file) = &self.file else { return };
+        file.remove();
+        // Fails only where it has been shut down already.
+        SockRef::from(self).shutdown(Shutdown::Both).ok();
+        while self.accept().is_ok() {}
+    }
+}
+
+impl AsFd for Shared {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            SharedSocket::Tcp(socket) => socket.as_fd(),
+            SharedSocket::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl SocketFile {
+    fn remove(&self) {
+        if self.is_removed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let now = fs::symlink_metadata(&self.path);
+        if now.is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode)) {
+            // Where that fails, the next server replaces it.
+            fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Removes the socket of a server that is no more.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    if !there.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else than a socket is there"));
+    }
+    match StdUnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Also one that is too busy, or not ours to connect to.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    // Accepted sockets inherit it: one system call less for each.
+    socket.set_tcp_nodelay(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn accept_tcp(socket: &TcpListener) -> io::Result<Accepted<TcpStream>> {
+    socket.accept().map(|(socket, peer)| Accepted { socket, peer: Some(peer.ip()) })
+}
+
+fn cannot_listen(listen: &Listen, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
+}
+
+/// Errors of `accept` that concern the connection that was to be accepted, not the listener (accept(2)).
+fn is_connections_own(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPROTO
+                | libc::EPERM
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("throng-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn an_address_with_a_listener_is_not_free() {
+        let taken = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
+        let addresses = taken.addresses().unwrap();
+        assert_eq!(Listeners::check_free(&addresses).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(taken);
+        Listeners::check_free(&addresses).unwrap();
+    }
+
+    #[test]
+    fn a_socket_at_a_path_is_everybodys_and_ends_for_everybody() {
+        let folder = folder("shared");
+        let path = folder.join("a.sock");
+        let shared = Arc::new(Shared::at_path(&path, 0o640, 16).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        let taken = Shared::at_path(&path, 0o640, 16).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse, "{taken}");
+        let mut shards = [(); 2].map(|()| Listeners::default().with_shared(vec![Arc::clone(&shared)]));
+        let waiting = |shard: &mut Listeners| shard.accept().unwrap_err().kind() == io::ErrorKind::WouldBlock;
+        // One was that of the second server, which only looked.
+        assert_eq!(shards[0].accept().unwrap().peer, None);
+        let client = StdUnixStream::connect(&path).unwrap();
+        assert_eq!(shards[1].accept().unwrap().peer, None);
+        assert!(shards.iter_mut().all(waiting));
+        drop(client);
+        let mut unheard = StdUnixStream::connect(&path).unwrap();
+        shards[0].stop(mio::Poll::new().unwrap().registry());
+        assert!(!path.exists());
+        assert_eq!(unheard.read(&mut [0]).unwrap_or(0), 0, "it ends, it does not wait");
+        assert!(waiting(&mut shards[1]), "not an error for those who hear of it later");
+        // What another has made since stays.
+        let next = Shared::at_path(&path, 0o600, 16).unwrap();
+        drop((shards, shared));
+        assert!(path.exists());
+        drop(next);
+        assert!(!path.exists());
+        fs::remove_dir(folder).unwrap();
+    }
+
+    #[test]
+    fn only_a_socket_of_the_dead_is_replaced() {
+        let folder = folder("stale");
+        let path = folder.join("a.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        drop(Shared::at_path(&path, 0o600, 16).unwrap());
+        fs::write(&path, "somebody's").unwrap();
+        assert_eq!(Shared::at_path(&path, 0o600, 16).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"somebody's");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_inherited_socket_listens_or_is_refused() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::inherited(listener.into()).unwrap());
+        assert_eq!(shared.listen(), &Listen::Tcp(address));
+        let mut shard = Listeners::default().with_shared(vec![Arc::clone(&shared)]);
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        assert_eq!(shard.accept().unwrap().peer, Some(address.ip()));
+        shard.stop(mio::Poll::new().unwrap().registry());
+        assert!(std::net::TcpStream::connect(address).is_ok(), "whoever made it decides when it ends");
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(Shared::inherited(socket.into()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

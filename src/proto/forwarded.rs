@@ -1,0 +1,187 @@
+//! What a request says of whom it was forwarded for: `X-Forwarded-For`, a list of addresses, and `Forwarded`
+//! (RFC 7239), which says the same with more words.
+//!
+//! Each proxy adds at the end the address that came to it. So the list is read from its end, as long as it names
+//! proxies that are trusted; the first other address is the client's, and whatever stands before it is the client's own
+//! talk. A client can send either header itself, and a proxy that writes one may let the other pass: where both are
+//! there and do not agree, neither counts.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::http::Request;
+use crate::base::networks::Networks;
+
+/// The client's address, by what proxies in `trusted` networks say; `None` when they say nothing that can be read.
+pub fn client(request: &Request<'_>, trusted: &Networks) -> Option<IpAddr> {
+    let mut lists = [true, false].into_iter().filter_map(|is_list| {
+        let mut hops = Hops::default();
+        if is_list {
+            request.values("x-forwarded-for").for_each(|line| hops.add_list(line));
+        } else {
+            request.values("forwarded").for_each(|line| hops.add_elements(line));
+        }
+        (!hops.0.is_empty()).then(|| hops.client(trusted))
+    });
+    let first = lists.next()?;
+    if lists.next().is_none_or(|second| second == first) { first } else { None }
+}
+
+/// Addresses in the order in which they were added; `None` for what is no address.
+#[derive(Debug, Default)]
+struct Hops(Vec<Option<IpAddr>>);
+
+impl Hops {
+    /// The last that is not trusted; the first of all if all of them are. What is unreadable hides what stands before.
+    fn client(&self, trusted: &Networks) -> Option<IpAddr> {
+        let mut nearest_known = None;
+        for hop in self.0.iter().rev() {
+            nearest_known = Some((*hop)?);
+            if nearest_known.is_some_and(|address| !trusted.contains(address)) {
+                break;
+            }
+        }
+        nearest_known
+    }
+
+    fn add_list(&mut self, line: &str) {
+        self.0.extend(line.split(',').map(|node| address(node.trim())));
+    }
+
+    /// RFC 7239 §4: elements with commas between them, pairs with semicolons, values that may be quoted.
+    fn add_elements(&mut self, line: &str) {
+        // A quote that a client left open would swallow what the proxy said behind it.
+        if !closes_quotes(line) {
+            return self.0.push(None);
+        }
+        for element in outside_quotes(line, ',') {
+            let mut pairs = outside_quotes(element, ';').filter_map(|pair| pair.split_once('='));
+            let node = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+            self.0.push(node.and_then(|(_, value)| address(unquoted(value.trim())?)));
+        }
+    }
+}
+
+/// Follows quoted strings through a text: says of each character whether it stands in one.
+fn quotes() -> impl FnMut(char) -> bool {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    move |char| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match char {
+            '"' if !was_escaped => is_quoted = !is_quoted,
+            '\\' if is_quoted && !was_escaped => is_escaped = true,
+            _ => {}
+        }
+        is_quoted
+    }
+}
+
+fn closes_quotes(text: &str) -> bool {
+    text.chars().map(quotes()).last() != Some(true)
+}
+
+/// The parts of `text` between `separator`s that do not stand in a quoted string.
+fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut in_quotes = quotes();
+    text.split(move |char| !in_quotes(char) && char == separator)
+}
+
+/// A value without its quotes; `None` for one that is not closed, or has an escape, which no address needs.
+fn unquoted(value: &str) -> Option<&str> {
+    let Some(rest) = value.strip_prefix('"') else { return Some(value) };
+    rest.strip_suffix('"').filter(|inner| !inner.contains(['"', '\\']))
+}
+
+/// An address, perhaps with a port, an IPv6 one perhaps in brackets.
+fn address(node: &str) -> Option<IpAddr> {
+    let bracketed = || node.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || node.parse().ok().map(|address: SocketAddr| address.ip());
+    let alone = node.parse().ok();
+    alone.or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seen(headers: &str) -> Option<String> {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+        let (request, _) = Request::parse(head.as_bytes(), 8192).unwrap().unwrap();
+        let trusted = Networks::parse(["10.0.0.0/8", "fd00::/8"]).unwrap();
+        client(&request, &trusted).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn the_last_address_that_is_not_trusted_counts() {
+        for (list, wanted) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("192.0.2.1:4711", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:80", Some("2001:db8::1")),
+            ("::ffff:192.0.2.1", Some("192.0.2.1")),
+            ("6.6.6.6, 192.0.2.1, 10.1.1.1 ,fd00::1", Some("192.0.2.1")),
+            ("10.2.2.2, 10.1.1.1", Some("10.2.2.2")),
+            ("unknown, 192.0.2.1", Some("192.0.2.1")),
+            ("192.0.2.1, unknown", None),
+            ("192.0.2.1, unknown, 10.1.1.1", None),
+            ("192.0.2.1,", None),
+            ("", None),
+            ("192.0.2.256", None),
+            ("192.0.2.1 192.0.2.2", None),
+        ] {
+            assert_eq!(seen(&format!("X-Forwarded-For: {list}\r\n")).as_deref(), wanted, "{list:?}");
+        }
+        let lines = "X-Forwarded-For: 6.6.6.6\r\nX-FORWARDED-FOR: 192.0.2.1\r\nx-forwarded-for: 10.1.1.1\r\n";
+        assert_eq!(seen(lines).as_deref(), Some("192.0.2.1"), "lines are one list");
+        assert_eq!(seen(""), None);
+    }
+
+    #[test]
+    fn forwarded_says_the_same_with_more_words() {
+        for (list, wanted) in [
+            ("for=192.0.2.1", Some("192.0.2.1")),
+            ("For=\"192.0.2.1:80\";proto=http;by=10.1.1.1", Some("192.0.2.1")),
+            ("proto=https; for=\"[2001:db8::1]:4711\"", Some("2001:db8::1")),
+            ("for=6.6.6.6, for=192.0.2.1;by=\"a, for=7.7.7.7\", for=10.1.1.1", Some("192.0.2.1")),
+            ("for=192.0.2.1;ext=\"a\\\", for=7.7.7.7, \\\"\"", Some("192.0.2.1")),
+            ("for=_hidden, for=192.0.2.1", Some("192.0.2.1")),
+            ("for=192.0.2.1, for=_hidden", None),
+            ("for=192.0.2.1, proto=http", None),
+            ("for=\"192.0.2.1", None),
+            ("for=\"6.6.6.6, for=192.0.2.1", None),
+            ("for=", None),
+            ("for=6.6.6.6;x=\", for=192.0.2.1", None),
+            ("for=6.6.6.6;x=\"\\, for=192.0.2.1", None),
+            ("for=6.6.6.6;x=\", for=\"[2001:db8::1]:80\"", None),
+        ] {
+            assert_eq!(seen(&format!("Forwarded: {list}\r\n")).as_deref(), wanted, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn where_both_are_there_they_must_agree() {
+        let both =
+            |list: &str, words: &str| seen(&format!("X-Forwarded-For: {list}\r\nForwarded: {words}\r\n"));
+        assert_eq!(both("1.1.1.1, 192.0.2.1", "for=192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(both("192.0.2.1", "for=192.0.2.2"), None);
+        assert_eq!(both("192.0.2.1", "for=unknown"), None);
+        assert_eq!(both("unknown", "for=192.0.2.1"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_writes_before_does_not_count(talk in "[ -~]{0,40}", words in "[ -!#-~]{0,40}") {
+            // A quote that is not closed hides what follows; then nothing counts.
+            let wanted = Some("192.0.2.1".to_owned());
+            prop_assert_eq!(seen(&format!("X-Forwarded-For: {talk}, 192.0.2.1\r\n")), wanted.clone());
+            prop_assert_eq!(seen(&format!("Forwarded: {words}, for=192.0.2.1\r\n")), wanted);
+        }
+
+        #[test]
+        fn nothing_that_a_client_writes_becomes_its_address(talk in "[ -~]{0,60}") {
+            let outcome = seen(&format!("Forwarded: {talk}, for=192.0.2.1\r\n"));
+            prop_assert!(matches!(outcome.as_deref(), None | Some("192.0.2.1")), "{outcome:?}");
+        }
+    }
+}
