@@ -198,7 +198,7 @@ impl Server {
             shard_capacity,
             tls,
         };
-        let places = (addresses, shared);
+        let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
@@ -455,6 +455,9 @@ fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<V
     is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
 }
 
+/// Where a shard tells once of the addresses that it listens on, or why it does not.
+type IsBound = Receiver<io::Result<Vec<SocketAddr>>>;
+
 /// Starts each shard in its thread. Returns the addresses of the first, and where the others tell of theirs.
 fn start_shards<H: Handler>(
     common: &Common,
@@ -463,7 +466,7 @@ fn start_shards<H: Handler>(
     nets: impl Iterator<Item = (MioNet, EndNotice)>,
     readiness: &Arc<Readiness>,
     mut make_handler: impl FnMut(u16) -> H,
-) -> io::Result<(Vec<SocketAddr>, Vec<Receiver<io::Result<Vec<SocketAddr>>>>)> {
+) -> io::Result<(Vec<SocketAddr>, Vec<IsBound>)> {
     let cores = sys::allowed_cores().unwrap_or_default();
     let mut waiting = Vec::new();
     for (shard, (net, notice)) in (0u16..).zip(nets) {

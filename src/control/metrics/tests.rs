@@ -1,5 +1,6 @@
 //! Tests of the metrics: a strict reader of the exposition format, and what it must find.
 
+use super::text::write_certificates;
 use super::*;
 use crate::base::budget::Budget;
 use crate::shard::ledger::Ledger;

@@ -3,6 +3,7 @@
 use super::super::memory::Memory;
 use super::{FAMILIES, Family, Snapshot, Source};
 use crate::base::counters::{Counters, Histogram};
+use crate::tls::Facts;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ impl Family {
     }
 }
 
-fn write_certificates(name: &str, certificates: &[Facts], out: &mut String) -> fmt::Result {
+pub(super) fn write_certificates(name: &str, certificates: &[Facts], out: &mut String) -> fmt::Result {
     certificates.iter().enumerate().try_for_each(|(at, Facts { source, not_after_s, .. })| {
         if certificates[..at].iter().any(|before| before.source == *source) {
             return Ok(()); // An embedder's names may not be distinct; samples must be.

@@ -494,7 +494,7 @@ mod tests {
         let mut bytes = frame(0x02, &[0; 16]);
         (0..20_000).for_each(|_| bytes.extend(frame(0x00, &[0; 16])));
         let mut input = &mut bytes[..];
-        assert!(matches!(Decoder::default().next(&mut input, &limits), Ok(None)));
+        assert!(matches!(Decoder::default().next(&mut input, &limits, None), Ok(None)));
     }
 
     #[test]
@@ -505,7 +505,7 @@ mod tests {
         bytes.extend((1u64 << 29).to_be_bytes());
         bytes.extend([0; 4]);
         let mut input = &mut bytes[..];
-        assert!(matches!(decoder.next(&mut input, &limits), Ok(None)));
+        assert!(matches!(decoder.next(&mut input, &limits, None), Ok(None)));
         assert!(decoder.held_bytes() < 2 * RESERVE_BYTES_MIN, "{}", decoder.held_bytes());
         assert_eq!(decoder.partial_since_ms(), Some(0));
         decoder.note_time(7);
