@@ -383,5 +383,6 @@ impl<N: Net, H: Handler> Drop for Shard<N, H> {
     /// Its sockets close with it: a shard that failed must not keep the others' drain waiting.
     fn drop(&mut self) {
         self.counters.connections.set(0);
+        self.counters.drain_left.set(0);
     }
 }
