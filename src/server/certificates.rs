@@ -9,7 +9,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::mem;
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +19,7 @@ use rustls::server::ProducesTickets;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, PemText, TlsOptions};
+use crate::net::Listen;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::tls::certificates::{Flaw, date_text};
 use crate::tls::{CertificateError, Facts, Pem, PemPair, Serving, Terms, ticketer};
@@ -282,10 +282,15 @@ fn new_ticketer(options: &TlsOptions) -> Result<Arc<dyn ProducesTickets>, Certif
 }
 
 /// A certificate for this machine, for as long as the process lives.
-fn self_signed(listen: &[SocketAddr]) -> Result<PemText, CertificateError> {
+fn self_signed(listen: &[Listen]) -> Result<PemText, CertificateError> {
     let refused = |error: rcgen::Error| Flaw::Refused(error.to_string()).of(SELF_SIGNED);
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-    for address in listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()) {
+    for address in listen
+        .iter()
+        .filter_map(Listen::address)
+        .map(|address| address.ip())
+        .filter(|address| !address.is_unspecified())
+    {
         let name = address.to_string();
         if !names.contains(&name) {
             names.push(name);
