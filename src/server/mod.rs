@@ -10,6 +10,7 @@ mod endpoints;
 mod node;
 mod options;
 mod pending;
+mod places;
 mod publisher;
 mod shards;
 
@@ -49,9 +50,7 @@ use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret, Shard, Turn};
 use pending::Relay;
-
-/// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
-const BACKLOG: i32 = 65_535;
+use places::Places;
 
 /// Connections of the control listener: scrapers, and backends that use the API.
 const SEATS: usize = 256;
@@ -114,6 +113,27 @@ struct Common {
 }
 
 impl Common {
+    /// As far as the configuration decides it: without TLS, at the beginning of time.
+    fn new(config: &Config, mailboxes: Arc<[Mailbox]>, runtime: &Runtime, uid: &str) -> io::Result<Self> {
+        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
+        let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
+        Ok(Self {
+            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+            counters,
+            budget,
+            publication_budget,
+            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
+            secret: Secret::default(),
+            endpoints: endpoints(config, uid),
+            mailboxes,
+            seed: RandomState::new().build_hasher().finish(),
+            unix_epoch_ms: 0,
+            shard_capacity: usize::MAX,
+            tls: None,
+        })
+    }
+
     /// What one shard is given.
     fn parts<H>(&self, config: &Config, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
         Parts {
@@ -169,7 +189,7 @@ impl Server {
         inherited: Inherited,
         make_handler: impl FnMut(u16) -> H,
     ) -> io::Result<Self> {
-        let Places { addresses, shared, control } = places(config, inherited)?;
+        let Places { addresses, shared, control } = Places::take(config, inherited)?;
         let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
@@ -180,31 +200,16 @@ impl Server {
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
-        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
-        let budget = Budget::new(config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
-        let common = Common {
-            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
-            counters,
-            budget,
-            publication_budget,
-            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
-            secret: Secret::default(),
-            endpoints: endpoints(&config, &uid),
-            mailboxes,
-            seed,
-            unix_epoch_ms,
-            shard_capacity,
-            tls,
-        };
+        let uid = uid();
+        let common =
+            Common { unix_epoch_ms, shard_capacity, tls, ..Common::new(&config, mailboxes, &runtime, &uid)? };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| match control {
             Some(inherited) => Ok(Some(inherited)),
-            None => config.control.map(bind_control).transpose(),
+            None => config.control.map(places::bind_control).transpose(),
         });
         let node = Node::over(&config, common.wiring(), &uid, &name(&addresses));
         let Common { counters, mailboxes, ledger, .. } = common;
@@ -360,28 +365,6 @@ impl Server {
     }
 }
 
-/// Where clients are taken in, and where the control listener is, when it was inherited.
-struct Places {
-    /// Bound by each shard for itself.
-    addresses: Vec<SocketAddr>,
-    /// Made before the shards part.
-    shared: Vec<Arc<Shared>>,
-    control: Option<TcpListener>,
-}
-
-/// Makes what all shards share. What was inherited stands in place of what the configuration says.
-fn places(config: &Config, inherited: Inherited) -> io::Result<Places> {
-    let Inherited { data, control } = inherited;
-    if !data.is_empty() {
-        return Ok(Places { addresses: Vec::new(), shared: data, control });
-    }
-    let addresses: Vec<_> = config.listen.iter().filter_map(Listen::address).collect();
-    Listeners::check_free(&addresses)?;
-    let paths = config.listen.iter().filter_map(Listen::path);
-    let shared = paths.map(|path| Shared::at_path(path, config.unix_mode, BACKLOG).map(Arc::new));
-    Ok(Places { addresses, shared: shared.collect::<io::Result<_>>()?, control })
-}
-
 /// Raises the descriptor limit, and gives up private tables where they cannot be had. Returns what holds then.
 fn settle(config: &Config) -> io::Result<(Config, u64)> {
     let descriptors =
@@ -443,12 +426,6 @@ fn name(listen: &[SocketAddr]) -> String {
 /// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
 fn can_unshare() -> bool {
     thread::spawn(|| sys::unshare_descriptors().is_ok()).join().unwrap_or(false)
-}
-
-fn bind_control(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| {
-        io::Error::new(error.kind(), format!("control: cannot listen on {address}: {error}"))
-    })
 }
 
 fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<Vec<SocketAddr>> {
@@ -514,7 +491,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
         if config.private_descriptors {
             sys::unshare_descriptors()?;
         }
-        let listeners = Listeners::bind(&listen, BACKLOG)?.with_shared(shared);
+        let listeners = Listeners::bind(&listen, places::BACKLOG)?.with_shared(shared);
         if config.timeouts.tcp_user_timeout_ms > 0 {
             listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
         }
