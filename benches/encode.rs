@@ -8,7 +8,8 @@ use throng::base::outbox::{Outbox, Push};
 use throng::base::shared::Shared;
 use throng::proto::centrifuge::message::{self, ChannelRef, ClientInfo, Data, Encoding, Publication};
 use throng::proto::centrifuge::put_push;
-use throng::proto::ws::{Kind, frame, put_frame};
+use throng::proto::ws::press::{Options, Press};
+use throng::proto::ws::{Deflate, Kind, frame, put_frame};
 
 const DATA: &[u8] =
     br#"{"user":"0f2b","text":"a message of about one hundred bytes, as chats and prices have them"}"#;
@@ -43,6 +44,38 @@ fn raw(count: usize) -> Vec<u8> {
     out
 }
 
+/// A payload of JSON whose names repeat and whose digits do not.
+fn records(bytes: usize) -> Vec<u8> {
+    let (mut text, mut random) = (String::from("["), 1u32);
+    while text.len() < bytes {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text +=
+            &format!("{{\"symbol\":\"ACME\",\"price\":{},\"size\":{}}},", random >> 8 & 0xffff, random >> 24);
+    }
+    text.truncate(bytes);
+    text.into_bytes()
+}
+
+/// What a compressed frame costs, once for all its subscribers, or for the one client that it answers.
+fn deflate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("deflate");
+    for level in [1, 6] {
+        let mut press = Press::new(Some(Options { level, bytes_min: 0 }));
+        for bytes in [256, 1 << 10, 16 << 10] {
+            let (payload, mut out) = (records(bytes), Vec::new());
+            group.throughput(Throughput::Bytes(bytes as u64));
+            group.bench_function(format!("frame of {bytes} B, level {level}"), |b| {
+                b.iter(|| {
+                    out.clear();
+                    press.put_frame(&mut out, Kind::Text, black_box(&payload), Deflate::Wide);
+                    assert_eq!(out[0], 0xc1);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("fan-out");
     for count in [1, 64] {
@@ -67,5 +100,5 @@ fn benches(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(encode, benches);
+criterion_group!(encode, benches, deflate);
 criterion_main!(encode);

@@ -104,6 +104,13 @@ fn serve(config: Config) -> ExitCode {
     for line in announce::warnings(&config) {
         announce::warning(config.logs.format, &line);
     }
+    if let Some(line) = announce::root(net::sys::is_root()) {
+        announce::warning(config.logs.format, line);
+    }
+    let hidden = if config.keeps_secrets() { net::sys::hide_memory() } else { Ok(()) };
+    if let Err(error) = net::sys::gain_no_privileges().and(hidden) {
+        tracing::warn!(%error, "the process could not give up what it does not need");
+    }
     net::sys::tune_allocator();
     let started = net::Inherited::take().and_then(|inherited| {
         Server::start_with(&config, inherited, |_| config.echo.as_deref().map(Echo::new))

@@ -10,15 +10,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use throng::{Config, NoHandler, Outcome, Server};
 
-const DOCUMENTS: [&str; 17] = [
+const DOCUMENTS: [&str; 18] = [
     "README.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "docs/ARCHITECTURE.md",
     "docs/AUTH.md",
     "docs/BENCHMARKS.md",
@@ -211,7 +212,7 @@ fn what_the_readme_publishes_is_taken() {
     let command = between(&readme, "curl http://127.0.0.1:9000", "\n```").next().unwrap();
     let path = command.split_whitespace().next().unwrap();
     let [header, body] = quoted(command, "'").collect::<Vec<_>>()[..] else { panic!("{command}") };
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config =
         Config { listen: vec![any.into()], control: Some(any), shards: 1, pin: false, ..Config::default() };
     let server = Server::start(&config, |_shard| NoHandler).unwrap();

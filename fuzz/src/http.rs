@@ -17,7 +17,10 @@ pub fn http_head(data: &[u8]) {
     let outcome = whole.receive([bytes]);
     let mut pieces = Driver::new(Session::new());
     assert_eq!(pieces.receive(cut(bytes, plan)), outcome);
-    assert_eq!(pieces.out, whole.out);
+    // Of a flood of pings only the last is answered, and what is a flood depends on what came together.
+    if whole.counts.pings_unanswered + pieces.counts.pings_unanswered == 0 {
+        assert_eq!(pieces.out, whole.out);
+    }
     assert_eq!(pieces.actions, whole.actions);
     if outcome.is_ok() {
         assert_eq!(pieces.session.is_head(), whole.session.is_head());

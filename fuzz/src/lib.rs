@@ -30,7 +30,7 @@ use throng::base::networks::Networks;
 use throng::proto::ws::{Limits, Press, put_frame};
 use throng::session::raw::Echo;
 use throng::session::{
-    Action, ClientId, CloseReason, Context, Counts, Endpoints, Forwarded, InPlace, Session, Settings,
+    Action, ClientId, CloseReason, Context, Counts, Endpoints, Forwarded, InPlace, Secret, Session, Settings,
 };
 
 /// All endpoints, where they usually are.
@@ -69,6 +69,7 @@ impl Driver {
             ws: Limits { frame_bytes_max: 1 << 16, message_bytes_max: 1 << 16 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            secret: Secret::default(),
             trusted_proxies: Networks::default(),
         };
         let handler = Echo::new("/echo");

@@ -159,6 +159,8 @@ counters! {
     bytes_out,
     /// Publications accepted by channels whose home is this shard.
     publications,
+    /// Publications that channels whose home is this shard did not take: too many in a second, or one channel too many.
+    publications_refused,
     /// Publications handed to subscribers of this shard, one per subscriber.
     deliveries,
     /// Gauge: bytes waiting in outboxes.
@@ -175,6 +177,10 @@ counters! {
     heartbeats_sent,
     /// Handshakes that did not complete in time.
     handshake_timeouts,
+    /// Connections closed because a message that had begun did not become whole in time.
+    message_timeouts,
+    /// Pings of floods that were not answered, because a later one was.
+    pings_unanswered,
     /// Connections closed for breaking a protocol rule.
     violations,
     /// Connections that ended by a transport error (reset, broken pipe).

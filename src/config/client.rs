@@ -104,6 +104,16 @@ impl Paths {
     }
 }
 
+/// The control listener's key; empty for none. `Debug` does not show it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ControlKey(pub String);
+
+impl fmt::Debug for ControlKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "…" })
+    }
+}
+
 /// The server API: HTTP on the control listener.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiOptions {

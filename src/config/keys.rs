@@ -197,6 +197,12 @@ const GENERAL: &[Key] = &[
     server("control", "Address of the control listener: metrics and health", |c| {
         Slot::AddressOrOff(&mut c.control)
     }),
+    server(
+        "control_key",
+        "What those who ask the control listener must send as Authorization: Bearer; without it, only /health and \
+        /ready are answered beyond loopback",
+        |c| Slot::Secret(&mut c.control_key.0),
+    ),
     server("shards", "Shards (threads); more than cores are allowed", |c| {
         Slot::Count(&mut c.shards, 1..=1024)
     })
@@ -317,6 +323,17 @@ const GENERAL: &[Key] = &[
     deadline("connect_ms", "From the handshake to the connect command; then disconnect 3502", |c| {
         Slot::Milliseconds(&mut c.timeouts.connect_ms, 1..=HOUR_MS)
     }),
+    deadline(
+        "message_ms",
+        "From the first byte of a message to its last; then close 1008. 0: no limit",
+        |c| Slot::Milliseconds(&mut c.timeouts.message_ms, 0..=HOUR_MS),
+    ),
+    deadline(
+        "tcp_user_timeout_ms",
+        "How long the kernel waits for what was sent to be acknowledged before it gives the \
+        connection up (TCP_USER_TIMEOUT); 0: as long as the system does",
+        |c| Slot::Milliseconds(&mut c.timeouts.tcp_user_timeout_ms, 0..=24 * HOUR_MS),
+    ),
     deadline(
         "ping_interval_ms",
         "Between two heartbeats that the server sends; 0 turns heartbeats off",

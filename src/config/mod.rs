@@ -30,7 +30,7 @@ use crate::net::Listen;
 use crate::outside;
 
 pub use args::Args;
-pub use client::{ApiOptions, ClientOptions, Paths, Rates};
+pub use client::{ApiOptions, ClientOptions, ControlKey, Paths, Rates};
 pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
 pub use resolve::{Effective, resolve};
@@ -52,6 +52,9 @@ pub struct Config {
     pub proxy_protocol: bool,
     /// Address of the control listener (metrics, health). Default `127.0.0.1:9000`; `None` turns it off.
     pub control: Option<SocketAddr>,
+    /// What those who ask the control listener must know, as `Authorization: Bearer`. Default none: then only this machine
+    /// is answered, and others learn no more than that the server lives.
+    pub control_key: ControlKey,
     /// Number of shards (threads), 1 to 1024. Default: one per core that the process may use.
     pub shards: usize,
     /// Pin each shard to a core. Default true.
@@ -175,6 +178,11 @@ pub struct Timeouts {
     pub handshake_ms: u64,
     /// From the handshake to the connect command (Centrifuge: disconnect 3502). Default 10,000.
     pub connect_ms: u64,
+    /// From the first byte of a message to its last; then close 1008. Default 30,000; 0: no limit.
+    pub message_ms: u64,
+    /// How long what was sent may go unacknowledged, or unread by a peer whose buffers are full, before the kernel gives
+    /// the connection up. Default 30,000; 0: as long as the system does, some 15 minutes.
+    pub tcp_user_timeout_ms: u64,
     /// Between two heartbeats that the server sends. Default 25,000; 0 turns heartbeats off.
     pub ping_interval_ms: u64,
     /// How long an answer to a heartbeat may take (Centrifuge: disconnect 3012). Default 8,000;
@@ -193,6 +201,17 @@ pub struct Timeouts {
     pub retry_after_ms: u64,
 }
 
+impl Config {
+    /// Whether it holds keys that nobody else may see.
+    pub fn keeps_secrets(&self) -> bool {
+        let tokens = [Some(&self.outside.token), self.outside.subscription_token.as_ref()];
+        self.tls.is_on()
+            || !self.control_key.0.is_empty()
+            || !self.api.keys.is_empty()
+            || tokens.into_iter().flatten().any(|token| !token.hmac_secret_key.is_empty())
+    }
+}
+
 /// Development mode: everything is open, to everyone who reaches the server.
 impl Default for Config {
     fn default() -> Self {
@@ -202,6 +221,7 @@ impl Default for Config {
             trusted_proxies: Networks::default(),
             proxy_protocol: false,
             control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
+            control_key: ControlKey::default(),
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),
             pin: true,
             private_descriptors: true,
@@ -267,6 +287,8 @@ impl Default for Timeouts {
         Self {
             handshake_ms: 10_000,
             connect_ms: 10_000,
+            message_ms: 30_000,
+            tcp_user_timeout_ms: 30_000,
             ping_interval_ms: 25_000,
             pong_timeout_ms: 8_000,
             idle_ms: 0,

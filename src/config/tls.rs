@@ -14,7 +14,7 @@ pub struct TlsOptions {
     pub key: Vec<String>,
     /// Certificates and keys that are in memory, behind those of files.
     pub pem: Vec<PemText>,
-    /// Whether to make a certificate at the start, for development. Default false.
+    /// Whether to make a certificate at the start, for development, behind all others. Default false.
     pub self_signed: bool,
     /// Files with the authorities, in PEM, whose clients are known. None: clients are not asked for certificates.
     pub client_ca: Vec<String>,
@@ -86,9 +86,6 @@ impl TlsOptions {
         if let Some(twice) = self.cert.iter().enumerate().find(|(at, path)| self.cert[..*at].contains(path)) {
             found.push(("tls_cert", format!("{} stands there twice", twice.1)));
         }
-        if self.self_signed && certs > 0 {
-            found.push(("tls_self_signed", "expected false, since there is tls_cert".to_owned()));
-        }
         if !self.client_ca.is_empty() && !self.is_on() {
             found.push(("tls_client_ca", "expected tls_cert and tls_key beside it".to_owned()));
         }
@@ -128,7 +125,7 @@ mod tests {
                 false,
                 &["tls_cert"],
             ),
-            (TlsOptions { self_signed: true, ..pair.clone() }, false, &["tls_self_signed"]),
+            (TlsOptions { self_signed: true, ..with_ca.clone() }, true, &[]),
             (
                 TlsOptions { client_ca: files(&["ca.pem"]), ..TlsOptions::default() },
                 false,

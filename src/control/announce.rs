@@ -62,6 +62,13 @@ fn proxies(config: &Config) -> Option<String> {
     })
 }
 
+/// What running as root would let through.
+pub fn root(is_root: bool) -> Option<&'static str> {
+    is_root.then_some(
+        "throng: WARNING: running as root, which it needs for nothing: give it a user of its own (docs/OPERATING.md)",
+    )
+}
+
 fn is_outside(address: &SocketAddr) -> bool {
     !address.ip().is_loopback()
 }
@@ -97,17 +104,18 @@ fn lets_anyone_in(config: &Config) -> bool {
     keys.iter().any(|key| !key.is_empty())
         || config.outside.connect.is_some()
         || config.client.allow_anonymous_connect_without_token
+        || config.client.allow_certificate_connect_without_token
 }
 
 /// What the control listener lets others do, when they reach it.
 fn control(config: &Config) -> Option<String> {
     let address = config.control.filter(is_outside)?;
-    let calls = config.api.enabled && config.api.insecure;
-    let what =
-        if calls { "call the server API without a key and read the metrics" } else { "read the metrics" };
-    Some(format!(
-        "throng: WARNING: the control listener is reachable from other machines ({address}): anyone may {what}"
-    ))
+    config.control_key.0.is_empty().then(|| {
+        format!(
+            "throng: WARNING: the control listener is reachable from other machines ({address}) and has no key \
+             (control_key): it tells nobody more than /health and /ready"
+        )
+    })
 }
 
 /// Says that the server is ready.
@@ -175,17 +183,13 @@ mod tests {
         assert!(lines[0].contains("WARNING") && lines[0].contains("(0.0.0.0:81)"), "{lines:?}");
         config.control = Some("[::]:9000".parse().unwrap());
         let lines = warnings(&config);
-        assert!(
-            lines[1]
-                .ends_with("([::]:9000): anyone may call the server API without a key and read the metrics"),
-            "{lines:?}"
-        );
-        config.api.insecure = false;
-        assert!(warnings(&config)[1].ends_with("([::]:9000): anyone may read the metrics"));
+        assert!(lines[1].contains("([::]:9000) and has no key (control_key)"), "{lines:?}");
+        config.control_key.0 = "secret".to_owned();
+        assert_eq!(warnings(&config).len(), 1);
         config.proxy_protocol = true;
-        assert!(warnings(&config)[2].contains("no trusted_proxies"));
+        assert!(warnings(&config)[1].contains("no trusted_proxies"));
         config.listen.push("unix:/run/a".parse().unwrap());
-        assert_eq!(warnings(&config).len(), 2);
+        assert_eq!(warnings(&config).len(), 1);
         config.first_page = false;
         assert!(warnings(&config)[0].starts_with("throng: WARNING: client.insecure is on, reachable from"));
     }
@@ -197,6 +201,9 @@ mod tests {
         config.client.allow_anonymous_connect_without_token = true;
         assert_eq!(warnings(&config), [""; 0]);
         config.client.allow_anonymous_connect_without_token = false;
+        config.client.allow_certificate_connect_without_token = true;
+        assert_eq!(warnings(&config), [""; 0]);
+        config.client.allow_certificate_connect_without_token = false;
         Arc::make_mut(&mut config.outside).token.hmac_secret_key = "secret".to_owned();
         assert_eq!(warnings(&config), [""; 0]);
     }

@@ -1,4 +1,4 @@
-//! When certificates are renewed: when their files change, and on SIGHUP.
+//! When certificates are reloaded: when their files change, and on SIGHUP.
 //!
 //! Files are looked at, not watched: it costs a few system calls every other second, and holds on every file system and
 //! through every kind of link.
@@ -12,16 +12,16 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How often files are looked at. They are read at the second look that finds them changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Renews for as long as the runtime lives. SIGHUP is heeded without certificates, too, lest it end the process.
-pub(super) async fn renew(certificates: Option<Certificates>, mut hangup: Option<Signal>) {
+/// Reloads for as long as the runtime lives. SIGHUP is heeded without certificates, too, lest it end the process.
+pub(super) async fn reload(certificates: Option<Certificates>, mut hangup: Option<Signal>) {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = next(&mut hangup) => match &certificates {
                 // Its outcome is in the log and in the metrics.
-                Some(certificates) => drop(certificates.renew()),
-                None => tracing::info!("SIGHUP: there are no certificates to renew"),
+                Some(certificates) => drop(certificates.reload()),
+                None => tracing::info!("SIGHUP: there are no certificates to reload"),
             },
             _ = looks.tick(), if certificates.is_some() => {
                 certificates.iter().for_each(Certificates::look);

@@ -5,13 +5,14 @@
 
 use super::State;
 use super::api::{self, Api};
+use super::gate::Gate;
 use super::metrics::{self, View};
-use axum::Router;
-use axum::extract;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
+use axum::{Router, extract};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -28,7 +29,7 @@ use tokio::time::{Instant, Sleep, sleep};
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// Answers until the runtime ends.
-pub(super) async fn serve(door: Door, view: View, api: Option<Api>) {
+pub(super) async fn serve(door: Door, view: View, api: Option<Api>, gate: Arc<Gate>) {
     let view = match &api {
         Some(api) => view.with_api(api.counts()),
         None => view,
@@ -41,9 +42,18 @@ pub(super) async fn serve(door: Door, view: View, api: Option<Api>) {
         .route("/ready", get(ready))
         .route("/debug/memory", get(memory_json))
         .with_state(Arc::new(view))
-        .merge(api.map(api::router).unwrap_or_default());
+        .merge(api.map(api::router).unwrap_or_default())
+        .layer(middleware::from_fn_with_state(gate, pass));
     if let Err(error) = axum::serve(door, router).await {
         tracing::error!("the control listener has ended: {error}");
+    }
+}
+
+/// Every request comes through here, also one for a path that there is not.
+async fn pass(gate: extract::State<Arc<Gate>>, request: extract::Request, next: Next) -> Response {
+    match gate.check(request.uri().path(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -170,7 +180,8 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
             runtime.block_on(async {
-                serve(Door::with_limits(listener, 1, silence_max).unwrap(), view, None).await
+                let gate = Arc::new(Gate::new(String::new(), true, true));
+                serve(Door::with_limits(listener, 1, silence_max).unwrap(), view, None, gate).await
             });
         });
         address

@@ -3,17 +3,22 @@
 //! Every counter of [`Counters`] stands in exactly one family (tested). Values that differ between shards in a
 //! way that matters are told per shard; all others are sums.
 
+mod text;
+
 use super::api::ApiCounts;
+use super::gate::Gate;
 use super::memory::Memory;
 use super::process;
 use super::{Readiness, State};
 use crate::base::counters::{Counters, Histogram};
 use crate::server::Certificates;
 use crate::tls::Facts;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(super) use text::render;
 
 /// The media type of what [`render`] gives.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -24,6 +29,7 @@ pub(super) struct View {
     capacity: u64,
     pub(super) readiness: Arc<Readiness>,
     api: Arc<ApiCounts>,
+    gate: Option<Arc<Gate>>,
     certificates: Option<Certificates>,
     memory: Option<Memory>,
     start_seconds: f64,
@@ -34,12 +40,18 @@ impl View {
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let api = Arc::default();
-        Self { counters, capacity, readiness, api, certificates: None, memory: None, start_seconds }
+        let (certificates, memory, gate) = (None, None, None);
+        Self { counters, capacity, readiness, api, certificates, memory, gate, start_seconds }
     }
 
     /// Looks at an API's counts as well.
     pub(super) fn with_api(self, api: Arc<ApiCounts>) -> Self {
         Self { api, ..self }
+    }
+
+    /// Looks at what a gate refused as well.
+    pub(super) fn with_gate(self, gate: Arc<Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// Looks at certificates as well.
@@ -66,9 +78,10 @@ impl View {
             capacity: self.capacity,
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
+            control_refused: self.gate.as_ref().map_or(0, |gate| gate.refused_count()),
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
-            renewals: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             memory: self.memory.as_ref(),
+            reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
             cpu_seconds: process::cpu_seconds(),
@@ -84,10 +97,11 @@ pub(super) struct Snapshot<'a> {
     capacity: u64,
     ready: bool,
     api: &'a ApiCounts,
+    control_refused: u64,
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
-    renewals: (u64, u64),
     memory: Option<&'a Memory>,
+    reloads: (u64, u64),
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
@@ -153,8 +167,8 @@ enum Source {
     PerShard(&'static str),
     /// Counters summed over shards, told apart by the label `reason`: (its value, the counter).
     ByReason(&'static [(&'static str, &'static str)]),
-    /// Bytes, told apart by the label `kind`; the counters that are told in them only.
-    Memory(&'static [&'static str]),
+    /// Bytes, told apart by the label `kind`.
+    Memory,
     /// A histogram, merged over shards.
     Merged(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
@@ -171,7 +185,7 @@ impl Family {
         match self.source {
             Source::PerShard(_) => "shard",
             Source::ByReason(_) => "reason",
-            Source::Memory(_) => "kind",
+            Source::Memory => "kind",
             Source::Merged(_) => "le",
             Source::Certificates => "name",
             Source::Build => "version",
@@ -274,6 +288,16 @@ pub static FAMILIES: &[Family] = &[
         "handshake_timeouts",
         "Handshakes that did not complete in time.",
     ),
+    total(
+        "throng_message_timeouts_total",
+        "message_timeouts",
+        "Connections closed because a message that had begun was not whole in time.",
+    ),
+    total(
+        "throng_pings_unanswered_total",
+        "pings_unanswered",
+        "Pings of floods that were not answered, because a later one of the same read was.",
+    ),
     total("throng_messages_received_total", "messages_in", "Complete data messages received."),
     total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
     total("throng_received_bytes_total", "bytes_in", "Bytes read from sockets."),
@@ -297,6 +321,11 @@ pub static FAMILIES: &[Family] = &[
     gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
     total("throng_publications_total", "publications", "Publications accepted by channels."),
+    total(
+        "throng_publications_refused_total",
+        "publications_refused",
+        "Publications that channels did not take: too many in a second, or a channel too many.",
+    ),
     total("throng_deliveries_total", "deliveries", "Publications handed to subscribers, one per subscriber."),
     merged("throng_fanout_seconds", "From the first delivery of a channel's batch to its last.", |c| {
         &c.fanout_us
@@ -363,6 +392,12 @@ pub static FAMILIES: &[Family] = &[
         "requests",
         "Requests answered that opened no session: posted commands, preflights, the first page.",
     ),
+    one(
+        "throng_control_refused_total",
+        Kind::Counter,
+        "Requests to the control listener that were refused: no key, another origin or host.",
+        |s| Some(s.control_refused as f64),
+    ),
     one("throng_api_requests_total", Kind::Counter, "Requests to the server API that were taken.", |s| {
         Some(s.api.requests.load(Relaxed) as f64)
     }),
@@ -379,13 +414,13 @@ pub static FAMILIES: &[Family] = &[
         |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
     one("throng_tls_reloads_total", Kind::Counter, "Times that certificates were loaded anew.", |s| {
-        Some(s.renewals.0 as f64)
+        Some(s.reloads.0 as f64)
     }),
     one(
         "throng_tls_reload_errors_total",
         Kind::Counter,
         "Times that certificates could not be loaded anew, so that the old ones stayed.",
-        |s| Some(s.renewals.1 as f64),
+        |s| Some(s.reloads.1 as f64),
     ),
     Family {
         name: "throng_tls_certificate_not_after_seconds",
@@ -398,14 +433,7 @@ pub static FAMILIES: &[Family] = &[
         name: "throng_memory_bytes",
         kind: Kind::Gauge,
         help: "Memory by what it is used for; those of the kernel are the machine's or the network namespace's.",
-        source: Source::Memory(&[
-            "connection_bytes",
-            "vacant_bytes",
-            "tls_links",
-            "clients",
-            "partial_bytes",
-            "buffer_bytes",
-        ]),
+        source: Source::Memory,
     },
     one("throng_memory_max_bytes", Kind::Gauge, "The bound on user memory; 0: there is none.", |s| {
         s.memory.map(|memory| memory.memory_max as f64)
@@ -431,87 +459,6 @@ pub static FAMILIES: &[Family] = &[
         Some(s.start_seconds)
     }),
 ];
-
-/// The text of one scrape.
-pub(super) fn render(snapshot: &Snapshot<'_>) -> String {
-    let mut text = String::with_capacity(16 << 10);
-    for family in FAMILIES {
-        // Writing to a String cannot fail.
-        family.write(snapshot, &mut text).ok();
-    }
-    text
-}
-
-impl Family {
-    fn write(&self, snapshot: &Snapshot<'_>, out: &mut String) -> fmt::Result {
-        let Self { name, kind, help, source } = self;
-        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
-        match source {
-            Source::Sum(counter) => writeln!(out, "{name} {}", snapshot.sum(counter)),
-            Source::PerShard(counter) => snapshot
-                .per_shard(counter)
-                .enumerate()
-                .try_for_each(|(shard, value)| writeln!(out, "{name}{{shard=\"{shard}\"}} {value}")),
-            Source::ByReason(reasons) => reasons.iter().try_for_each(|(reason, counter)| {
-                writeln!(out, "{name}{{reason=\"{reason}\"}} {}", snapshot.sum(counter))
-            }),
-            Source::Memory(_) => {
-                let kinds =
-                    snapshot.memory.map(|memory| [memory.resident_kinds(), Memory::kernel_kinds()].concat());
-                kinds
-                    .into_iter()
-                    .flatten()
-                    .try_for_each(|kind| writeln!(out, "{name}{{kind=\"{}\"}} {}", kind.name, kind.bytes))
-            }
-            Source::Merged(histogram) => write_histogram(name, snapshot.shards, *histogram, out),
-            Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
-            Source::Certificates => write_certificates(name, &snapshot.certificates, out),
-            Source::Build => writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
-        }
-    }
-}
-
-fn write_certificates(name: &str, certificates: &[Facts], out: &mut String) -> fmt::Result {
-    certificates.iter().enumerate().try_for_each(|(at, Facts { source, not_after_s, .. })| {
-        if certificates[..at].iter().any(|before| before.source == *source) {
-            return Ok(()); // An embedder's names may not be distinct; samples must be.
-        }
-        let source = source.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        writeln!(out, "{name}{{name=\"{source}\"}} {not_after_s}")
-    })
-}
-
-fn write_histogram(
-    name: &str,
-    shards: &[Arc<Counters>],
-    histogram: fn(&Counters) -> &Histogram,
-    out: &mut String,
-) -> fmt::Result {
-    let mut merged: Vec<(Option<u64>, u64)> = Histogram::default().buckets().collect();
-    let mut sum_us = 0u64;
-    for shard in shards {
-        let histogram = histogram(shard);
-        for ((_, count), (_, more)) in merged.iter_mut().zip(histogram.buckets()) {
-            *count += more;
-        }
-        sum_us = sum_us.wrapping_add(histogram.sum_us());
-    }
-    let mut count = 0;
-    for (bound_us, more) in merged {
-        count += more;
-        match bound_us {
-            Some(us) => writeln!(out, "{name}_bucket{{le=\"{}\"}} {count}", seconds(us))?,
-            None => writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}")?,
-        }
-    }
-    writeln!(out, "{name}_sum {}\n{name}_count {count}", seconds(sum_us))
-}
-
-/// Microseconds as seconds, exactly: no floating point, so that a bound has the same name in every scrape.
-fn seconds(us: u64) -> String {
-    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ pub mod announce;
 pub mod api;
 mod certificates;
 mod endings;
+mod gate;
 mod http;
 pub mod logs;
 mod memory;
@@ -36,6 +37,7 @@ use crate::base::counters::Counters;
 use crate::server::Certificates;
 use api::Api;
 use endings::Ending;
+use gate::Gate;
 use metrics::View;
 use std::fmt;
 use std::future;
@@ -57,6 +59,8 @@ pub struct ControlInputs {
     pub seats: usize,
     /// The server's API; `None` when it is off.
     pub api: Option<Api>,
+    /// What those who ask must know; empty for nothing: then only this machine is answered.
+    pub key: String,
     /// One per shard, in their order.
     pub counters: Vec<Arc<Counters>>,
     /// What memory is used for, and how much there may be.
@@ -72,7 +76,7 @@ pub struct ControlInputs {
     /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are heeded. `None` for a server inside another program, which has its
     /// own way to drain.
     pub signals: Option<Signals>,
-    /// The certificates, if connections are encrypted: renewed when their files change, and on SIGHUP.
+    /// The certificates, if connections are encrypted: reloaded when their files change, and on SIGHUP.
     pub certificates: Option<Certificates>,
 }
 
@@ -132,6 +136,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         listener,
         seats,
         api,
+        key,
         counters,
         memory,
         capacity,
@@ -145,12 +150,15 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     let mut left = counters.len();
     tokio::spawn(memory::watch(memory.clone()));
     if let Some(listener) = listener {
+        let is_local = listener.local_addr()?.ip().is_loopback();
+        let gate = Arc::new(Gate::new(key, is_local, api.as_ref().is_none_or(Api::asks_for_keys)));
         let view = View::new(counters, capacity, Arc::clone(&readiness))
             .with_certificates(certificates.clone())
-            .with_memory(memory);
-        tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api));
+            .with_memory(memory)
+            .with_gate(Arc::clone(&gate));
+        tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api, gate));
     }
-    tokio::spawn(certificates::renew(certificates, hangup));
+    tokio::spawn(certificates::reload(certificates, hangup));
     let mut drain = Some(drain);
     while left > 0 {
         tokio::select! {
@@ -239,6 +247,7 @@ mod tests {
             listener: Some(listener),
             seats: 8,
             api: None,
+            key: String::new(),
             counters: counters.to_vec(),
             memory: Memory { ledger: Ledger::new(counters, budget, publications), memory_max: 0 },
             capacity: 1000,
@@ -259,7 +268,7 @@ mod tests {
 
     fn ask(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

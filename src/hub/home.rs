@@ -66,7 +66,7 @@ impl Home {
         }
     }
 
-    /// Counts one more subscriber, and says what it has for it.
+    /// Counts one more subscriber that wants every publication, and says what it has for it.
     ///
     /// # Errors
     /// When the channel would be one too many.
@@ -77,6 +77,22 @@ impl Home {
         options: &Arc<ChannelOptions>,
         joining: &Joining,
     ) -> Result<Joined, Refused> {
+        self.subscribe_filtered(now, channel, options, joining, |_| true)
+    }
+
+    /// The same for one that wants what `passes`. Only what is read as a cache is chosen by it: who recovers all that it
+    /// missed sorts out by itself what it does not want.
+    ///
+    /// # Errors
+    /// When the channel would be one too many.
+    pub fn subscribe_filtered(
+        &mut self,
+        now: Now,
+        channel: &Arc<str>,
+        options: &Arc<ChannelOptions>,
+        joining: &Joining,
+        passes: impl Fn(&Publication) -> bool,
+    ) -> Result<Joined, Refused> {
         let id = self.open(channel)?;
         let mut joined = Joined { seq: self.seq, ..Joined::default() };
         let asks = joining.wants_position || joining.recover.is_some();
@@ -85,7 +101,7 @@ impl Home {
             joined.position = asks.then(|| self.history.position(stream));
             if let Some(from) = &joining.recover {
                 (joined.recovered, joined.publications) = if options.is_cache_recovery {
-                    self.history.recover_latest(stream, from)
+                    self.history.recover_latest(stream, from, passes)
                 } else {
                     self.history.recover(stream, from, self.limits.recovery_max)
                 };

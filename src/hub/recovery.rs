@@ -39,13 +39,21 @@ impl History {
         }
     }
 
-    /// The last publication, unless `from` is its place: in a stream that is read as a cache, all before it is history.
-    pub(super) fn recover_latest(&self, id: StreamId, from: &Position) -> Recovered {
+    /// The last publication that `passes`, unless `from` is its place or a later one: in a stream that is read as a
+    /// cache, all before it is history.
+    pub(super) fn recover_latest(
+        &self,
+        id: StreamId,
+        from: &Position,
+        passes: impl Fn(&Publication) -> bool,
+    ) -> Recovered {
         let stream = &self.streams[id as usize];
-        let is_known = from.offset > 0 && from.offset == stream.top && from.epoch == stream.epoch;
-        match stream.kept.back() {
-            _ if is_known => (true, Vec::new()),
-            Some(_) => (true, self.publications(stream.kept.range(stream.kept.len() - 1..))),
+        let is_mine = from.offset > 0 && from.epoch == stream.epoch;
+        let latest = stream.kept.iter().rev().find(|&&key| passes(self.publication(key)));
+        match latest {
+            _ if is_mine && from.offset == stream.top => (true, Vec::new()),
+            Some(&key) if is_mine && from.offset >= self.publication(key).offset => (true, Vec::new()),
+            Some(key) => (true, self.publications([key].into_iter())),
             None => (false, Vec::new()),
         }
     }

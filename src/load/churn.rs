@@ -22,7 +22,8 @@ use super::script::{Manner, Script};
 use super::wire::{Got, Scratch, Wire};
 
 const EVENTS_PER_WAIT: usize = 1024;
-const BUFFER_BYTES: usize = 16 << 10;
+/// Room for the longest record.
+const BUFFER_BYTES: usize = 32 << 10;
 const WAIT: Duration = Duration::from_millis(20);
 const SWEEP_NS: u64 = 500_000_000;
 

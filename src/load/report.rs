@@ -12,7 +12,7 @@ use super::usage::Usage;
 /// Every key of the JSON object, and what it means. A figure that was not asked for, or that cannot be read,
 /// is null.
 pub(super) const KEYS: &[(&str, &str)] = &[
-    ("scenario", "idle, echo, rpc, publish, recover, fanout, handshakes or storm"),
+    ("scenario", "which of the scenarios"),
     ("url", "the server"),
     ("threads", "threads of the generator"),
     ("tls", "version and cipher suite; null without TLS"),

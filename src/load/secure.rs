@@ -117,7 +117,7 @@ impl Secure {
                     true
                 }
                 // Also what does not exist yet: it will do something once there are more records.
-                _ => true,
+                ConnectionState::ReadEarlyData(_) | ConnectionState::BlockedHandshake | _ => true,
             };
             heard.consumed += discard;
             if is_settled {

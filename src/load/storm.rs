@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::args;
+use super::args::{self, Target};
 use super::audience::{self, Audience};
 use super::board::{Board, Lane};
 use super::clock;
@@ -55,6 +55,11 @@ struct Played {
 
 /// Runs the scenario and prints its report; whether all came back and nothing was lost.
 pub(super) fn run(args: &args::Storm) -> Result<bool, Refusal> {
+    run_at(args).map(|(ok, _)| ok)
+}
+
+/// The same, with the target, which knows how its TLS handshakes went.
+pub(super) fn run_at(args: &args::Storm) -> Result<(bool, Target), Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
     let mut live_target = target.clone();
@@ -68,7 +73,10 @@ pub(super) fn run(args: &args::Storm) -> Result<bool, Refusal> {
     let limit =
         sys::raise_descriptor_limit().map_err(|e| Refusal::Failure(format!("descriptor limit: {e}")))?;
     if args.common.tls.tls_resume {
+        let save = |save| crowd.target.tls.iter().for_each(|tls| tls.save_tickets(save));
+        save(true);
         come_once(args, &crowd)?;
+        save(false);
         crowd.first = plan::after_held(args.connections as usize);
     }
     if let Some(tls) = &crowd.target.tls {
@@ -100,7 +108,8 @@ pub(super) fn run(args: &args::Storm) -> Result<bool, Refusal> {
         },
         || direct(args, &board),
     )?;
-    Ok(report(args, &crowd, &board, &played, found))
+    let ok = report(args, &crowd, &board, &played, found);
+    Ok((ok, crowd.target))
 }
 
 fn opening(args: &args::Storm, share: Share) -> audience::Opening {

@@ -155,7 +155,9 @@ impl Small {
 
 pub(super) fn args(line: &str) -> Scenario {
     let command = <Args as clap::Args>::augment_args(clap::Command::new("bench"));
-    Args::from_arg_matches(&command.get_matches_from(format!("bench {line}").split(' '))).unwrap().scenario
+    Args::from_arg_matches(&command.get_matches_from(format!("bench {line}").split_whitespace()))
+        .unwrap()
+        .scenario
 }
 
 /// Publishes to subscribers of a server with these manners; what the board says in the end, what the threads found,

@@ -286,5 +286,11 @@ fn who_is_refused_in_a_storm_comes_again_and_who_gives_up_has_failed() {
 fn a_storm_over_tls_resumes_the_sessions_of_those_who_were_here_before() {
     let veil = Veil::over(echo_server());
     let few = "storm --connections 20 --live 3 --live-rate 200 --quiet 0.1 --threads 2";
-    assert_eq!(run(&format!("{few} --tls-resume {}", veil.flags("/crowd"))), Ok(true));
+    let Scenario::Storm(args) = args(&format!("{few} --tls-resume {}", veil.flags("/crowd"))) else {
+        unreachable!()
+    };
+    let (ok, target) = storm::run_at(&args).unwrap();
+    // The live ones present tickets, too, and get others.
+    let (full, resumed) = target.tls.unwrap().tally.counts();
+    assert_eq!((ok, full, resumed), (true, 0, 20 + 3));
 }

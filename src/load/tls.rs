@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -69,6 +69,7 @@ pub(super) struct Tls {
     pub(super) config: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
     pub(super) tally: Arc<Tally>,
+    tickets: Arc<Tickets>,
 }
 
 /// Handshakes that were completed, all threads together.
@@ -105,12 +106,19 @@ impl Tls {
         };
         let mut config = builder.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tickets = Arc::new(Tickets::default());
         config.resumption = if args.tls_resume {
-            Resumption::store(Arc::new(Tickets::default()))
+            Resumption::store(Arc::clone(&tickets) as Arc<_>)
         } else {
             Resumption::disabled()
         };
-        Ok(Self { config: Arc::new(config), name, tally: Arc::default() })
+        Ok(Self { config: Arc::new(config), name, tally: Arc::default(), tickets })
+    }
+
+    /// Whether tickets are kept for later and none is presented: who resumes gets one for the one that it gave, so that only
+    /// full handshakes make more of them.
+    pub(super) fn save_tickets(&self, save: bool) {
+        self.tickets.is_saving.store(save, Relaxed);
     }
 }
 
@@ -165,6 +173,7 @@ impl Tally {
 /// Sessions of one server that can be resumed.
 #[derive(Debug, Default)]
 struct Tickets {
+    is_saving: AtomicBool,
     tls13: Mutex<VecDeque<Tls13ClientSessionValue>>,
     /// One for all: what RFC 8446 asks of tickets, RFC 5077 does not.
     tls12: Mutex<Option<Tls12ClientSessionValue>>,
@@ -192,7 +201,7 @@ impl ClientSessionStore for Tickets {
     }
 
     fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.tls12().clone()
+        self.tls12().clone().filter(|_| !self.is_saving.load(Relaxed))
     }
 
     fn remove_tls12_session(&self, _: &ServerName<'static>) {
@@ -208,7 +217,7 @@ impl ClientSessionStore for Tickets {
     }
 
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.tls13().pop_front()
+        if self.is_saving.load(Relaxed) { None } else { self.tls13().pop_front() }
     }
 }
 

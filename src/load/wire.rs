@@ -76,7 +76,7 @@ impl<S: Read + Write> Wire<S> {
         scratch.0[..kept].copy_from_slice(&secure.kept);
         let (count, is_short) = match receive(&mut self.socket, &mut scratch.0[kept..end])? {
             Got::Bytes { count, is_short } => (count, is_short),
-            other => return Ok(other),
+            other @ (Got::Nothing | Got::End) => return Ok(other),
         };
         let records = &mut scratch.0[..kept + count];
         let heard = secure.hear(records, buffer).map_err(broken)?;

@@ -14,6 +14,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::unix::SourceFd;
@@ -88,6 +89,22 @@ impl Listeners {
             }
             socket.bind(&(*address).into()).map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
         })
+    }
+
+    /// Has the kernel give up a connection whose peer acknowledges nothing, or whose window stays shut, for this long
+    /// (`TCP_USER_TIMEOUT`, RFC 5482). Accepted sockets inherit it from their listener. Unix sockets have no such thing.
+    ///
+    /// # Errors
+    /// As `setsockopt(2)`.
+    pub fn give_up_after(&self, timeout: Duration) -> io::Result<()> {
+        let shared = self.shared.iter().filter_map(|shared| match &shared.socket {
+            SharedSocket::Tcp(socket) => Some(socket),
+            SharedSocket::Unix(_) => None,
+        });
+        self.own
+            .iter()
+            .chain(shared)
+            .try_for_each(|socket| SockRef::from(socket).set_tcp_user_timeout(Some(timeout)))
     }
 
     /// The addresses of this shard's own sockets, with the ports that the kernel chose.

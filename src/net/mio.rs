@@ -135,10 +135,26 @@ impl Net for MioNet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::SockRef;
 
     #[test]
     fn a_socket_is_four_bytes() {
         assert_eq!(size_of::<TcpStream>(), if cfg!(debug_assertions) { 16 } else { 4 });
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the clock begins somewhere")]
+    fn what_is_accepted_has_its_listeners_timeout() {
+        let (mut net, _waker) = MioNet::new(Instant::now()).unwrap();
+        let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
+        listeners.give_up_after(Duration::from_millis(1234)).unwrap();
+        let address = listeners.addresses().unwrap()[0];
+        net.listen(listeners).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        net.poll(&mut Vec::new(), Some(5000)).unwrap();
+        let Accepted { socket, .. } = net.accept().unwrap();
+        let timeout = SockRef::from(&socket).tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(Duration::from_millis(1234)));
     }
 
     #[test]

@@ -148,6 +148,32 @@ pub fn be_nice(niceness: i32) -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) })
 }
 
+/// Neither the process nor what it starts gains rights by starting something (`PR_SET_NO_NEW_PRIVS`).
+///
+/// # Errors
+/// What `prctl(2)` says.
+pub fn gain_no_privileges() -> io::Result<()> {
+    let (on, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: integers by value; the kernel wants the unused ones to be zero.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, on, unused, unused, unused) })
+}
+
+/// The process's memory can be read neither by other processes of the same user nor from a core dump (`PR_SET_DUMPABLE`).
+///
+/// # Errors
+/// What `prctl(2)` says.
+pub fn hide_memory() -> io::Result<()> {
+    let off: libc::c_ulong = 0;
+    // SAFETY: integers by value.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, off) })
+}
+
+/// Whether the process has the rights of root.
+pub fn is_root() -> bool {
+    // SAFETY: no arguments, always succeeds.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Identifier of the calling thread, as in `/proc/self/task`.
 pub fn thread_id() -> i32 {
     // SAFETY: no arguments, always succeeds.

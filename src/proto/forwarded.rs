@@ -76,7 +76,8 @@ fn quotes() -> impl FnMut(char) -> bool {
 }
 
 fn closes_quotes(text: &str) -> bool {
-    text.chars().map(quotes()).last() != Some(true)
+    let mut is_quoted = quotes();
+    !text.chars().fold(false, |_, char| is_quoted(char))
 }
 
 /// The parts of `text` between `separator`s that do not stand in a quoted string.

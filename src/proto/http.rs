@@ -142,8 +142,18 @@ impl<'a> Request<'a> {
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(too_large),
             Err(_) => return Err(Refusal::new(Status::BadRequest, "this is not an HTTP request")),
         };
+        // RFC 9112 §2.2 lets a recipient take a bare LF for a line's end; those that do and those that do not see
+        // different requests.
+        let has_bare_end = |at: usize| at == 0 || bytes[at - 1] != b'\r';
+        if memchr::memchr_iter(b'\n', &bytes[..length]).any(has_bare_end) {
+            return Err(Refusal::new(Status::BadRequest, "lines end with CR LF"));
+        }
         if parsed.version != Some(1) {
             return Err(Refusal::new(Status::BadRequest, "HTTP/1.1 is needed"));
+        }
+        // The other forms (RFC 9112 §3.2) are for proxies; one that was sent here would name the host twice.
+        if !parsed.path.is_some_and(|target| target.starts_with('/')) {
+            return Err(Refusal::new(Status::BadRequest, "the target must be a path"));
         }
         let (method, target) = (parsed.method.unwrap_or(""), parsed.path.unwrap_or(""));
         let (path, query) = match target.split_once('?') {
@@ -159,16 +169,16 @@ impl<'a> Request<'a> {
     /// Refuses ambiguous framing (RFC 9112 §6.3: a disagreement here is how requests are smuggled), and returns the
     /// length of the body.
     fn check_framing(&self) -> Result<usize, Refusal> {
-        if self.header("transfer-encoding").is_some() {
+        // By name, whatever the value is: what is no text here may be something elsewhere.
+        if self.named("transfer-encoding").next().is_some() {
             return Err(Refusal::new(Status::BadRequest, "a body needs a Content-Length here"));
         }
         // RFC 9112 §3.2: exactly one Host.
-        if self.values("host").count() != 1 {
+        if self.named("host").count() != 1 || self.values("host").count() != 1 {
             return Err(Refusal::new(Status::BadRequest, "exactly one Host header is needed"));
         }
         let unclear = Refusal::new(Status::BadRequest, "the body's length is not clear");
-        let all = self.headers[..self.header_count].iter();
-        let mut lengths = all.filter(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let mut lengths = self.named("content-length");
         let Some(length) = lengths.next() else { return Ok(0) };
         let digits = std::str::from_utf8(length.value).unwrap_or("").trim();
         let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -197,13 +207,13 @@ impl<'a> Request<'a> {
             .map(|(_, value)| value)
     }
 
+    fn named<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s httparse::Header<'a>> + 's {
+        self.headers[..self.header_count].iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
+    }
+
     /// Values of every header of that name (case-insensitive), trimmed; those that are not text are passed over.
     pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a str> + 's {
-        self.headers[..self.header_count]
-            .iter()
-            .filter(move |header| header.name.eq_ignore_ascii_case(name))
-            .filter_map(|header| std::str::from_utf8(header.value).ok())
-            .map(str::trim)
+        self.named(name).filter_map(|header| std::str::from_utf8(header.value).ok()).map(str::trim)
     }
 
     /// The first header of that name (case-insensitive).
@@ -256,6 +266,28 @@ mod tests {
     #[test]
     fn shapes_that_smuggle_are_refused() {
         for bad in [
+            "GET / HTTP/1.1\nHost: a\n\n",
+            "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\tfolded\r\n\r\n",
+            "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+            "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET //a/ HTTP/1.1 \r\nHost: a\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+            "GET /\r\nHost: a\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\nContent-Length: 0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\ntransfer-encoding:\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \u{e9}\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\nhello",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\nhello",
             "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -271,7 +303,14 @@ mod tests {
         ] {
             assert_eq!(status(bad.as_bytes()), Some(Status::BadRequest), "{bad:?}");
         }
+        // Bytes that are no text.
+        for name in ["Transfer-Encoding", "Host", "Content-Length"] {
+            let head =
+                [format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: ").as_bytes(), b"\xff\r\n\r\n"].concat();
+            assert_eq!(status(&head), Some(Status::BadRequest), "{name}");
+        }
         assert_eq!(status(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), None);
+        assert_eq!(status(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), None, "RFC 9112 §2.2");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The server's certificates while it runs: read when it starts, and anew when their files change or someone says so.
 //!
-//! What shards are given is whole, or they keep what they have: a renewal that fails changes nothing. Connections that live
+//! What shards are given is whole, or they keep what they have: a reload that fails changes nothing. Connections that live
 //! go on with the keys that they have agreed on; what is new holds for handshakes that begin afterwards. Left out: when to
 //! look at the files (`control`), and what is made of their bytes (`tls`).
 
@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::mem;
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,7 +47,7 @@ pub struct Certificates(Arc<Shared>);
 struct Shared {
     mailboxes: Arc<[Mailbox]>,
     state: Mutex<State>,
-    renewal_count: AtomicU64,
+    reload_count: AtomicU64,
     failure_count: AtomicU64,
 }
 
@@ -102,7 +103,7 @@ impl Certificates {
             return Ok(None);
         }
         if options.self_signed {
-            options.pem.push(self_signed(&config.listen)?);
+            options.pem.push(self_signed(config.listen.iter().filter_map(Listen::address))?);
         }
         let ticketer = new_ticketer(&options)?;
         let mut state =
@@ -111,8 +112,8 @@ impl Certificates {
         for facts in &serving.facts {
             tell(facts);
         }
-        let (renewal_count, failure_count) = Default::default();
-        let shared = Shared { mailboxes, state: Mutex::new(state), renewal_count, failure_count };
+        let (reload_count, failure_count) = Default::default();
+        let shared = Shared { mailboxes, state: Mutex::new(state), reload_count, failure_count };
         Ok(Some((Self(Arc::new(shared)), serving.config)))
     }
 
@@ -120,19 +121,19 @@ impl Certificates {
     ///
     /// # Errors
     /// Which file is wrong; then everything stays as it is. It is logged and counted here.
-    pub fn renew(&self) -> Result<(), CertificateError> {
-        self.0.renew(None)
+    pub fn reload(&self) -> Result<(), CertificateError> {
+        self.0.reload(None)
     }
 
     /// The same with other certificates in memory, in place of those of [`TlsOptions::pem`] and of the self-signed one.
     ///
     /// # Errors
-    /// As [`Certificates::renew`].
-    pub fn renew_with(&self, pem: Vec<PemText>) -> Result<(), CertificateError> {
-        self.0.renew(Some(pem))
+    /// As [`Certificates::reload`].
+    pub fn reload_with(&self, pem: Vec<PemText>) -> Result<(), CertificateError> {
+        self.0.reload(Some(pem))
     }
 
-    /// Looks at the files, and renews when they have changed and rest. Errors are logged and counted.
+    /// Looks at the files, and reloads when they have changed and rest. Errors are logged and counted.
     pub(crate) fn look(&self) {
         let is_due = {
             let mut state = self.0.state();
@@ -140,7 +141,7 @@ impl Certificates {
             state.watch.is_due(now)
         };
         if is_due {
-            self.renew().ok();
+            self.reload().ok();
         }
     }
 
@@ -149,9 +150,9 @@ impl Certificates {
         self.0.state().facts.clone()
     }
 
-    /// How many renewals there were, and how many that failed.
+    /// How many reloads there were, and how many that failed.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.0.renewal_count.load(Relaxed), self.0.failure_count.load(Relaxed))
+        (self.0.reload_count.load(Relaxed), self.0.failure_count.load(Relaxed))
     }
 }
 
@@ -161,8 +162,8 @@ impl Shared {
     }
 
     /// With other texts in memory, if there are any.
-    fn renew(&self, pem: Option<Vec<PemText>>) -> Result<(), CertificateError> {
-        // Held until the letters are sent: whoever renews last is heard last.
+    fn reload(&self, pem: Option<Vec<PemText>>) -> Result<(), CertificateError> {
+        // Held until the letters are sent: whoever reloads last is heard last.
         let mut state = self.state();
         let before = pem.map(|pem| mem::replace(&mut state.options.pem, pem));
         match state.load() {
@@ -170,8 +171,8 @@ impl Shared {
                 for mailbox in self.mailboxes.iter() {
                     mailbox.put(&mut vec![Letter::Tls(Arc::clone(&config))]);
                 }
-                self.renewal_count.fetch_add(1, Relaxed);
-                tracing::info!("certificates renewed; connections go on with what they have");
+                self.reload_count.fetch_add(1, Relaxed);
+                tracing::info!("certificates reloaded; connections go on with what they have");
                 facts.iter().for_each(tell);
                 Ok(())
             }
@@ -180,7 +181,7 @@ impl Shared {
                     state.options.pem = before;
                 }
                 self.failure_count.fetch_add(1, Relaxed);
-                tracing::error!("certificates not renewed, those in use stay: {error}");
+                tracing::error!("certificates not reloaded, those in use stay: {error}");
                 Err(error)
             }
         }
@@ -282,15 +283,10 @@ fn new_ticketer(options: &TlsOptions) -> Result<Arc<dyn ProducesTickets>, Certif
 }
 
 /// A certificate for this machine, for as long as the process lives.
-fn self_signed(listen: &[Listen]) -> Result<PemText, CertificateError> {
+fn self_signed(listen: impl Iterator<Item = SocketAddr>) -> Result<PemText, CertificateError> {
     let refused = |error: rcgen::Error| Flaw::Refused(error.to_string()).of(SELF_SIGNED);
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-    for address in listen
-        .iter()
-        .filter_map(Listen::address)
-        .map(|address| address.ip())
-        .filter(|address| !address.is_unspecified())
-    {
+    for address in listen.map(|address| address.ip()).filter(|address| !address.is_unspecified()) {
         let name = address.to_string();
         if !names.contains(&name) {
             names.push(name);

@@ -32,7 +32,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 
@@ -113,27 +113,6 @@ struct Common {
 }
 
 impl Common {
-    /// As far as the configuration decides it: without TLS, at the beginning of time.
-    fn new(config: &Config, mailboxes: Arc<[Mailbox]>, runtime: &Runtime, uid: &str) -> io::Result<Self> {
-        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
-        let budget = Budget::new(config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
-        Ok(Self {
-            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
-            counters,
-            budget,
-            publication_budget,
-            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
-            secret: Secret::default(),
-            endpoints: endpoints(config, uid),
-            mailboxes,
-            seed: RandomState::new().build_hasher().finish(),
-            unix_epoch_ms: 0,
-            shard_capacity: usize::MAX,
-            tls: None,
-        })
-    }
-
     /// What one shard is given.
     fn parts<H>(&self, config: &Config, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
         Parts {
@@ -187,9 +166,9 @@ impl Server {
     pub fn start_with<H: Handler>(
         config: &Config,
         inherited: Inherited,
-        mut make_handler: impl FnMut(u16) -> H,
+        make_handler: impl FnMut(u16) -> H,
     ) -> io::Result<Self> {
-        let Places { mut addresses, shared, control } = Places::take(config, inherited)?;
+        let Places { addresses, shared, control } = Places::take(config, inherited)?;
         let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
@@ -200,26 +179,27 @@ impl Server {
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let uid = uid();
-        let common =
-            Common { unix_epoch_ms, shard_capacity, tls, ..Common::new(&config, mailboxes, &runtime, &uid)? };
-        let cores = sys::allowed_cores().unwrap_or_default();
-        let mut waiting = Vec::new();
-        for ((shard, net), notice) in (0u16..).zip(nets).zip(notices) {
-            let (bound, is_bound) = mpsc::channel();
-            let parts = common.parts(&config, net, make_handler(shard), shard);
-            let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
-            let readiness = Arc::clone(&readiness);
-            let (config, listen, shared) = (config.clone(), addresses.clone(), shared.clone());
-            let start = Start { config, listen, shared, parts, core, bound, readiness, notice };
-            thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
-            if shard == 0 {
-                // A port of 0 becomes a real one here, the same for all shards.
-                addresses = await_bound(&is_bound)?;
-            } else {
-                waiting.push(is_bound);
-            }
-        }
+        let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
+        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
+        let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
+        let common = Common {
+            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+            counters,
+            budget,
+            publication_budget,
+            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
+            secret: Secret::default(),
+            endpoints: endpoints(&config, &uid),
+            mailboxes,
+            seed,
+            unix_epoch_ms,
+            shard_capacity,
+            tls,
+        };
+        let places = (addresses, shared.clone());
+        let (addresses, waiting) =
+            start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| match control {
             Some(inherited) => Ok(Some(inherited)),
@@ -323,7 +303,7 @@ impl Server {
         self.methods.insert(method, call);
     }
 
-    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] renews those of files when they
+    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] reloads those of files when they
     /// change; with the handle, any thread can do so at once, or put others in place of those in memory.
     pub fn certificates(&self) -> Option<Certificates> {
         self.certificates.clone()
@@ -359,12 +339,13 @@ impl Server {
     /// When the control plane cannot be set up.
     pub fn wait(self) -> io::Result<Outcome> {
         let mailboxes = Arc::clone(&self.mailboxes);
-        let options = self.config.api;
+        let (key, options) = (self.config.control_key.0, self.config.api);
         let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,
             seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
             api,
+            key,
             counters: self.counters.to_vec(),
             memory: Memory { ledger: self.ledger, memory_max: self.config.limits.memory_max as u64 },
             capacity: self.capacity,
@@ -445,6 +426,38 @@ fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<V
     is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
 }
 
+/// Where a shard tells once of the addresses that it listens on, or why it does not.
+type IsBound = Receiver<io::Result<Vec<SocketAddr>>>;
+
+/// Starts each shard in its thread. Returns the addresses of the first, and where the others tell of theirs.
+fn start_shards<H: Handler>(
+    common: &Common,
+    config: &Config,
+    (mut addresses, shared): (Vec<SocketAddr>, Vec<Arc<Shared>>),
+    nets: impl Iterator<Item = (MioNet, EndNotice)>,
+    readiness: &Arc<Readiness>,
+    mut make_handler: impl FnMut(u16) -> H,
+) -> io::Result<(Vec<SocketAddr>, Vec<IsBound>)> {
+    let cores = sys::allowed_cores().unwrap_or_default();
+    let mut waiting = Vec::new();
+    for (shard, (net, notice)) in (0u16..).zip(nets) {
+        let (bound, is_bound) = mpsc::channel();
+        let parts = common.parts(config, net, make_handler(shard), shard);
+        let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
+        let readiness = Arc::clone(readiness);
+        let (config, listen, shared) = (config.clone(), addresses.clone(), shared.clone());
+        let start = Start { config, listen, shared, parts, core, bound, readiness, notice };
+        thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
+        if shard == 0 {
+            // A port of 0 becomes a real one here, the same for all shards.
+            addresses = await_bound(&is_bound)?;
+        } else {
+            waiting.push(is_bound);
+        }
+    }
+    Ok((addresses, waiting))
+}
+
 /// Closes a mailbox when its shard has ended, however it did: whoever waits for an answer is told that there is none.
 struct Closing {
     mailboxes: Arc<[Mailbox]>,
@@ -473,6 +486,9 @@ fn run_shard<H: Handler>(start: Start<H>) {
             sys::unshare_descriptors()?;
         }
         let listeners = Listeners::bind(&listen, places::BACKLOG)?.with_shared(shared);
+        if config.timeouts.tcp_user_timeout_ms > 0 {
+            listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
+        }
         let addresses = listeners.addresses()?;
         parts.net.listen(listeners)?;
         Ok(addresses)

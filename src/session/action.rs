@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::slots::Key;
 use crate::proto::centrifuge::message::Request;
 
 /// What a session asks its shard to do: all that a client can cause.
@@ -47,8 +48,8 @@ pub enum Action {
     },
     /// Hand commands that came by POST to the connection that they are for.
     Emulate {
-        /// Names that connection.
-        session: String,
+        /// The shard of that connection, and its key there.
+        place: (u16, Key),
         /// Encoded commands.
         data: Vec<u8>,
     },

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
 use super::wire::{Format, Transport, Wire};
 use super::{Action, CloseReason, Context};
@@ -42,7 +43,7 @@ pub struct Opening {
 /// See the module documentation.
 #[derive(Debug)]
 pub struct Centrifuge {
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     opening: Option<Box<Opening>>,
     wire: Wire,
     phase: Phase,
@@ -79,6 +80,7 @@ impl Centrifuge {
         &mut self,
         mut input: &mut [u8],
         handler: &mut H,
+        pongs: &mut Pongs,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         if self.wire.transport.framing() != super::wire::Framing::WebSocket {
@@ -97,7 +99,7 @@ impl Centrifuge {
                     self.take(&payload, handler, cx)?;
                     cx.press.reclaim(payload);
                 }
-                Event::Ping(payload) => frame::put_pong(cx.out, &payload),
+                Event::Ping(payload) => pongs.answer(&payload, cx),
                 Event::Pong => {}
                 Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
             }

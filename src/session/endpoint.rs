@@ -139,14 +139,16 @@ impl Endpoints {
         expect(request, &["POST"])?;
         let emulation = crate::proto::centrifuge::emulation_request(encoding_of(request), body)
             .map_err(|_| Refusal::new(Status::BadRequest, "this is not an emulation request"))?;
-        // Another node's: its client must connect anew, and does so on 404.
+        // Another node's, or that of this one before it started anew: its client must connect anew.
         let is_ours = emulation.node == self.node;
-        if is_ours {
-            let (session, data) = (emulation.session.into_owned(), emulation.data.into_owned());
-            cx.actions.push(Action::Emulate { session, data });
+        let place = cx.settings.secret.place(&emulation.session).filter(|_| is_ours);
+        let (status, length) = match place {
+            Some(_) => ("204 No Content", ""),
+            None => ("404 Not Found", "Content-Length: 0\r\n"),
+        };
+        if let Some(place) = place {
+            cx.actions.push(Action::Emulate { place, data: emulation.data.into_owned() });
         }
-        let status = if is_ours { "204 No Content" } else { "404 Not Found" };
-        let length = if is_ours { "" } else { "Content-Length: 0\r\n" };
         cx.out.extend_from_slice(format!("HTTP/1.1 {status}\r\n{length}{cors}\r\n").as_bytes());
         Ok(Opened::Answered)
     }

@@ -102,7 +102,10 @@ fn open<H: Handler>(
     let opened = match endpoints.at(request.path) {
         Some(kind) => endpoints.open(kind, &request, body, cx).map(|opened| match opened {
             Opened::Session(session, first) => (Session::Centrifuge(session), first),
-            Opened::Answered => (Session::new(), None),
+            Opened::Answered => {
+                cx.counts.requests += 1;
+                (Session::new(), None)
+            }
         }),
         None => open_raw(&request, handler, cx).map(|session| (session, None)),
     };

@@ -6,9 +6,12 @@
 
 mod action;
 pub mod centrifuge;
+mod ending;
 pub mod endpoint;
 pub mod head;
+mod pongs;
 pub mod raw;
+mod secret;
 pub mod wire;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,100 +19,16 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::base::networks::Networks;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
-use crate::proto::http::Refusal;
-use crate::proto::ws::{self, Deflate, Kind, Press, Violation};
+use crate::proto::ws::{self, Deflate, Kind, Press};
 pub use action::Action;
+pub use ending::CloseReason;
 pub use endpoint::Endpoints;
+use pongs::Pongs;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
+pub use secret::Secret;
 pub use wire::{Format, Transport};
-
-/// How a connection ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The client sent a close frame with this code (1005 for none).
-    Peer(u16),
-    /// The client went away without a close frame.
-    Hangup,
-    /// The transport failed.
-    Transport,
-    /// The handshake of TLS failed, or a record was not what it should be.
-    Tls,
-    /// A trusted proxy did not begin with a PROXY header.
-    NoProxyHeader,
-    /// Too many connections come from the address that a proxy names.
-    Crowded,
-    /// The client broke a rule of the WebSocket protocol.
-    Violation(Violation),
-    /// The request was refused before it became a session.
-    Refused(Refusal),
-    /// No complete request head in time.
-    HandshakeTimeout,
-    /// No connect command in time (3502).
-    Stale,
-    /// A command that is not one (3501).
-    BadRequest,
-    /// Another of the protocol's reasons.
-    Disconnect(Disconnect),
-    /// The application said so, by its API or a hook.
-    Ordered {
-        /// 3000–4999.
-        code: u16,
-        /// At most 123 bytes are sent.
-        reason: String,
-    },
-    /// The response to a request without a session is complete, and the client asked for no other.
-    Answered,
-    /// A heartbeat was not answered in time (3012).
-    NoPong,
-    /// A raw client sent nothing for too long (3012).
-    Idle,
-    /// The outbox reached its limit (3008).
-    Slow,
-    /// The process-wide budget of queued bytes is exhausted and this connection held some (3008).
-    Budget,
-    /// Memory is short, and this connection is one of the newest (3011).
-    Memory,
-    /// The server drains (3001).
-    Shutdown,
-    /// The endpoint's handler closed it.
-    Handler {
-        /// The close frame's code.
-        code: u16,
-        /// The close frame's reason, at most 123 bytes are sent.
-        reason: String,
-    },
-}
-
-impl CloseReason {
-    /// Code and text of the close frame to send; `None` where no frame can or need be sent.
-    pub fn frame(&self) -> Option<(Option<u16>, &str)> {
-        let disconnect = |disconnect: Disconnect| Some((Some(disconnect.code), disconnect.reason));
-        match self {
-            // RFC 6455 §5.5.1: the answer repeats the code that was received.
-            Self::Peer(1005) => Some((None, "")),
-            Self::Peer(code) => Some((Some(*code), "")),
-            Self::Violation(violation) => Some((Some(violation.close_code()), violation.reason())),
-            Self::Handler { code, reason } | Self::Ordered { code, reason } => Some((Some(*code), reason)),
-            Self::Disconnect(reason) => disconnect(*reason),
-            Self::Stale => disconnect(Disconnect::STALE),
-            Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
-            Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
-            Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
-            Self::Memory => disconnect(Disconnect::FORCE_RECONNECT),
-            Self::Shutdown => disconnect(Disconnect::SHUTDOWN),
-            Self::Hangup
-            | Self::Transport
-            | Self::Tls
-            | Self::NoProxyHeader
-            | Self::Crowded
-            | Self::Refused(_)
-            | Self::HandshakeTimeout
-            | Self::Answered => None,
-        }
-    }
-}
 
 /// Close codes for raw clients of a server that drains, or that has no room (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
@@ -188,6 +107,10 @@ pub struct Counts {
     pub messages_in: u64,
     /// Data messages sent.
     pub messages_out: u64,
+    /// Pings of a flood that only the last of was answered.
+    pub pings_unanswered: u64,
+    /// Requests answered that opened no session.
+    pub requests: u64,
 }
 
 /// The part of the configuration that sessions need.
@@ -203,6 +126,8 @@ pub struct Settings {
     pub channel_name_bytes_max: usize,
     /// Whether calls are counted, so that the shard must be asked before the handler.
     pub limits_calls: bool,
+    /// Signs the ids by which posted commands find their connection.
+    pub secret: Secret,
     /// Proxies that may stand between the client and the one that connected here.
     pub trusted_proxies: Networks,
 }
@@ -298,10 +223,24 @@ impl<S> Session<S> {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        match self {
-            Self::Raw(raw) => raw.receive(input, input_at, handler, cx),
-            Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, cx),
+        let mut pongs = Pongs::default();
+        let outcome = match self {
+            Self::Raw(raw) => raw.receive(input, input_at, handler, &mut pongs, cx),
+            Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, &mut pongs, cx),
             Self::Head(_) | Self::Ended => Ok(()),
+        };
+        pongs.finish(cx);
+        if let Some(decoder) = self.decoder_mut() {
+            decoder.note_time(cx.now_ms);
+        }
+        outcome
+    }
+
+    fn decoder_mut(&mut self) -> Option<&mut ws::Decoder> {
+        match self {
+            Self::Raw(raw) => Some(&mut raw.decoder),
+            Self::Centrifuge(centrifuge) => Some(&mut centrifuge.decoder),
+            Self::Head(_) | Self::Ended => None,
         }
     }
 
@@ -466,6 +405,17 @@ impl<S> Session<S> {
     }
 }
 
+impl<S> Session<S> {
+    /// Since when a message is arriving, in milliseconds of the shard's clock. (A head has a deadline of its own.)
+    pub fn partial_since_ms(&self) -> Option<u64> {
+        match self {
+            Self::Raw(raw) => raw.decoder.partial_since_ms(),
+            Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
+            Self::Head(_) | Self::Ended => None,
+        }
+    }
+}
+
 impl<S> Default for Session<S> {
     fn default() -> Self {
         Self::new()
@@ -475,6 +425,8 @@ impl<S> Default for Session<S> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::proto::centrifuge::codes::Disconnect;
+    use crate::proto::ws::Violation;
 
     #[test]
     fn a_client_id_looks_like_a_uuid() {
@@ -536,6 +488,7 @@ pub(crate) mod tests {
             ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
             channel_name_bytes_max: 20,
             limits_calls: false,
+            secret: Secret::default(),
             trusted_proxies: Networks::default(),
         }
     }

@@ -9,6 +9,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::pongs::Pongs;
 use super::{Action, ClientCertificate, ClientId, CloseReason, Context, InPlace};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
@@ -226,7 +227,7 @@ impl<'a, 'b> Peer<'a, 'b> {
 /// A raw connection: its decoder, the handler's state, and the handler's timer.
 #[derive(Debug)]
 pub struct Raw<S> {
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     word: Word,
     state: S,
 }
@@ -279,6 +280,7 @@ impl<S> Raw<S> {
         mut input: &mut [u8],
         input_at: Option<usize>,
         handler: &mut H,
+        pongs: &mut Pongs,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let (arrived, deflate) = (input.len(), self.deflate());
@@ -301,7 +303,7 @@ impl<S> Raw<S> {
                     handler.message(&mut self.state, message, &mut Peer::new(cx, deflate))?;
                     cx.press.reclaim(payload);
                 }
-                Event::Ping(payload) => frame::put_pong(cx.out, &payload),
+                Event::Ping(payload) => pongs.answer(&payload, cx),
                 Event::Pong => {}
                 Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
             }

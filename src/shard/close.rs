@@ -113,6 +113,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             CloseReason::NoProxyHeader => c.proxy_headers_refused.add(1),
             CloseReason::Violation(_) | CloseReason::BadRequest => c.violations.add(1),
             CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
+            CloseReason::MessageTimeout => c.message_timeouts.add(1),
             CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),
             CloseReason::Slow => c.slow_consumers.add(1),
             CloseReason::Budget => c.budget_closes.add(1),

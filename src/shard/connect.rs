@@ -267,7 +267,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry(key) else { return };
         let transport = session.transport();
         let is_emulated = matches!(transport, Transport::Sse | Transport::HttpStream);
-        let secret = if is_emulated { self.secret.session(self.post.shard(), key) } else { String::new() };
+        let secret =
+            if is_emulated { self.settings.secret.session(self.post.shard(), key) } else { String::new() };
         let node = if is_emulated { self.settings.endpoints.node.clone() } else { String::new() };
         let result = ConnectResult {
             client: &client_id,

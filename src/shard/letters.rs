@@ -30,7 +30,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let now = self.now();
         match letter {
             Letter::Subscribe { channel, options, reply_to, joining, ticket } => {
-                let outcome = self.home.subscribe(now, &channel, &options, &joining).map(Box::new);
+                let filter = ticket.as_deref().and_then(|ticket| ticket.filter.as_deref());
+                let passes = |one: &Publication| filter.is_none_or(|filter| filter.matches(&one.tags));
+                let outcome = self.home.subscribe_filtered(now, &channel, &options, &joining, passes);
+                let outcome = outcome.map(Box::new);
                 self.counters.channels.set(self.home.len() as u64);
                 self.post.send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome, ticket });
             }
@@ -43,13 +46,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.counters.channels.set(self.home.len() as u64);
             }
             Letter::Publish { publication, options, terms, asker } => {
-                self.counters.publications.add(1);
                 let answer = match self.home.publish(now, publication, &options, &terms) {
                     Ok(Published { position, delivery }) => {
+                        self.counters.publications.add(1);
                         self.send_out(delivery);
                         home::Answer::Published(position)
                     }
-                    Err(refused) => home::Answer::Refused(refused),
+                    Err(refused) => {
+                        self.counters.publications_refused.add(1);
+                        home::Answer::Refused(refused)
+                    }
                 };
                 if let Some(asker) = asker {
                     self.reply(asker, answer);

@@ -183,7 +183,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             let value = match address {
                 IpAddr::V6(address) if name == FORWARDED => format!("for=\"[{address}]\""),
                 IpAddr::V4(address) if name == FORWARDED => format!("for={address}"),
-                address => address.to_string(),
+                IpAddr::V4(_) | IpAddr::V6(_) => address.to_string(),
             };
             headers.push((name.to_owned(), value));
         }

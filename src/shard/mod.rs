@@ -34,7 +34,7 @@ mod time;
 mod verdict;
 mod views;
 
-pub use emulate::Secret;
+pub use crate::session::Secret;
 
 use std::io;
 use std::sync::Arc;
@@ -134,7 +134,6 @@ pub struct Shard<N: Net, H: Handler> {
     seed: u64,
     namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
-    secret: Secret,
     policy: ClientOptions,
     rates: Rates,
     /// Clients that connect: in this shard, and from each address.
@@ -211,13 +210,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             pressure: Pressure::new(ledger),
             drain_at_ms: None,
             drain: None,
-            settings: settings(config, endpoints),
+            settings: settings(config, endpoints, secret),
             limits,
             timeouts: config.timeouts.clone(),
             seed,
             namespaces,
             outside,
-            secret,
             policy: config.client.clone(),
             rates: config.rates.clone(),
             admitted: Admitted::default(),
@@ -365,7 +363,7 @@ fn press_of(config: &Config) -> Press {
 }
 
 /// What sessions need to know of the configuration.
-fn settings(config: &Config, endpoints: Endpoints) -> Settings {
+fn settings(config: &Config, endpoints: Endpoints, secret: Secret) -> Settings {
     let limits = &config.limits;
     Settings {
         endpoints,
@@ -376,6 +374,7 @@ fn settings(config: &Config, endpoints: Endpoints) -> Settings {
         },
         channel_name_bytes_max: limits.channel_name_bytes_max,
         limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
+        secret,
         trusted_proxies: config.trusted_proxies.clone(),
     }
 }
@@ -384,5 +383,6 @@ impl<N: Net, H: Handler> Drop for Shard<N, H> {
     /// Its sockets close with it: a shard that failed must not keep the others' drain waiting.
     fn drop(&mut self) {
         self.counters.connections.set(0);
+        self.counters.drain_left.set(0);
     }
 }

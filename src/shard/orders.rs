@@ -34,7 +34,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             && session.is_connected()
             && user == target.user
             && (target.client.is_empty() || target.client == self.client_id(key).to_string())
-            && (target.session.is_empty() || target.session == self.secret.session(self.post.shard(), key))
+            && (target.session.is_empty()
+                || target.session == self.settings.secret.session(self.post.shard(), key))
     }
 
     fn carry_out(&mut self, key: Key, deed: &Deed) {

@@ -184,7 +184,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.counters.partial_bytes.sub(u64::from(conn.held_bytes));
         self.budget.charge(held as usize);
         self.budget.release(conn.held_bytes as usize);
-        conn.held_bytes = held;
+        let was_whole = std::mem::replace(&mut conn.held_bytes, held) == 0;
+        if was_whole {
+            // The rest of what has begun to arrive has a deadline.
+            self.arm(key);
+        }
         if held > 0 && self.budget.is_exhausted() {
             self.close(key, CloseReason::Budget);
         }
@@ -222,6 +226,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         self.counters.messages_in.add(counts.messages_in);
         self.counters.messages_out.add(counts.messages_out);
+        self.counters.pings_unanswered.add(counts.pings_unanswered);
+        self.counters.requests.add(counts.requests);
         Some(result)
     }
 }

@@ -47,7 +47,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                             self.arm(key);
                         }
                     }
-                    Action::Emulate { session, data } => self.emulate(&session, data),
+                    Action::Emulate { place, data } => self.emulate(place, data),
                 }
             }
         }

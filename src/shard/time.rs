@@ -2,7 +2,7 @@
 //! it expires, the connection says what is really due, and it is set again.
 
 use super::Shard;
-use super::conn::{BEAT_MS, Stage, beat_at_or_after};
+use super::conn::{BEAT_MS, Conn, Stage, beat_at_or_after};
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{CloseReason, Handler, Session};
@@ -61,8 +61,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
             });
             // From Unix time to the shard's clock.
             let ends_ms = ends.map_or(u64::MAX, |unix_ms| unix_ms.saturating_sub(self.unix_epoch_ms));
-            self.wheel.set(key.index(), conn.deadline_ms().min(ends_ms));
+            let whole_ms = self.message_due_ms(conn).unwrap_or(u64::MAX);
+            self.wheel.set(key.index(), conn.deadline_ms().min(ends_ms).min(whole_ms));
         }
+    }
+
+    /// When the message that is arriving, if one is, must be whole. Not while it is the server that does not read.
+    fn message_due_ms(&self, conn: &Conn<N::Socket, H::State>) -> Option<u64> {
+        let reads = !conn.is_read_paused && !conn.is_unread;
+        let message_ms = Some(self.timeouts.message_ms).filter(|&ms| ms > 0 && reads)?;
+        conn.session.partial_since_ms().map(|began_ms| began_ms + message_ms)
     }
 
     /// Sets the deadline of the connection's phase, counted from now.
@@ -112,6 +120,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.handler_timer(key);
         }
         self.expire_client(key);
+        let message_due_ms = self.conns.entry(key).and_then(|conn| self.message_due_ms(conn));
+        if message_due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            return self.close(key, CloseReason::MessageTimeout);
+        }
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.due > now {
             return self.arm(key);

@@ -186,15 +186,7 @@ impl PemPair<'_> {
         let key_der = private_key(key)?;
         let provider = crypto::ring::default_provider();
         let certified =
-            CertifiedKey::from_der(certificates, key_der, &provider).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    Flaw::KeyOfAnother { chain: chain.name.to_owned() }.of(key.name)
-                }
-                rustls::Error::InvalidCertificate(why) => {
-                    Flaw::BadCertificate(format!("{why:?}")).of(chain.name)
-                }
-                other => Flaw::BadKey(other.to_string()).of(key.name),
-            })?;
+            CertifiedKey::from_der(certificates, key_der, &provider).map_err(|error| self.refused(&error))?;
         if facts.not_after_s < now_s {
             return Err(Flaw::Expired(date_text(facts.not_after_s)).of(chain.name));
         }
@@ -202,6 +194,18 @@ impl PemPair<'_> {
             return Err(Flaw::NotYetValid(date_text(facts.not_before_s)).of(chain.name));
         }
         Ok(Certificate { facts, key: Arc::new(certified) })
+    }
+
+    /// Which of the two is to blame, when rustls does not take them together.
+    fn refused(&self, error: &rustls::Error) -> CertificateError {
+        let Self { chain, key } = self;
+        if let rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) = error {
+            Flaw::KeyOfAnother { chain: chain.name.to_owned() }.of(key.name)
+        } else if let rustls::Error::InvalidCertificate(why) = error {
+            Flaw::BadCertificate(format!("{why:?}")).of(chain.name)
+        } else {
+            Flaw::BadKey(error.to_string()).of(key.name)
+        }
     }
 }
 
@@ -215,12 +219,15 @@ pub(crate) fn certificates(pem: &Pem<'_>) -> Result<Vec<CertificateDer<'static>>
 
 fn private_key(pem: &Pem<'_>) -> Result<PrivateKeyDer<'static>, CertificateError> {
     check_not_empty(pem)?;
-    PrivateKeyDer::from_pem_slice(pem.bytes).map_err(|error| match error {
-        pem::Error::NoItemsFound if is_encrypted(pem.bytes) => Flaw::EncryptedKey.of(pem.name),
-        // The old form: the section has headers, which are no base64.
-        _ if is_encrypted(pem.bytes) => Flaw::EncryptedKey.of(pem.name),
-        pem::Error::NoItemsFound => Flaw::NoKey.of(pem.name),
-        error => not_pem(pem, &error),
+    PrivateKeyDer::from_pem_slice(pem.bytes).map_err(|error| {
+        // One form is no item that is looked for, the older one no base64: its section has headers.
+        if is_encrypted(pem.bytes) {
+            Flaw::EncryptedKey.of(pem.name)
+        } else if matches!(error, pem::Error::NoItemsFound) {
+            Flaw::NoKey.of(pem.name)
+        } else {
+            not_pem(pem, &error)
+        }
     })
 }
 
@@ -241,7 +248,7 @@ fn not_pem(pem: &Pem<'_>, error: &pem::Error) -> CertificateError {
         pem::Error::IllegalSectionStart { .. } => "a BEGIN line is broken",
         pem::Error::Base64Decode(_) => "what stands in a section is not base64",
         pem::Error::SectionTooLarge => "a section is too large",
-        _ => "no section can be read",
+        pem::Error::Io(_) | pem::Error::NoItemsFound | _ => "no section can be read",
     };
     Flaw::NotPem(why.to_owned()).of(pem.name)
 }
@@ -251,9 +258,9 @@ fn facts_of(source: &str, certificate: &CertificateDer<'_>) -> Result<Facts, Cer
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| bad(&error))?;
     let alternatives = parsed.subject_alternative_name().map_err(|error| bad(&error))?;
     let names = alternatives.into_iter().flat_map(|extension| &extension.value.general_names);
-    let names = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
+    let names = names.filter_map(|name| {
+        let GeneralName::DNSName(name) = name else { return None };
+        Some(name.to_ascii_lowercase())
     });
     Ok(Facts {
         source: source.to_owned(),

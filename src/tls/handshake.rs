@@ -123,7 +123,9 @@ impl Handshake {
                 }
                 // The peer says goodbye before it has said anything.
                 ConnectionState::PeerClosed | ConnectionState::Closed => return Err(Fault::Closed),
-                _ => return Err(Fault::Unexpected),
+                ConnectionState::ReadTraffic(_) | ConnectionState::ReadEarlyData(_) | _ => {
+                    return Err(Fault::Unexpected);
+                }
             }
             used += discard;
             self.take_secrets();

@@ -26,15 +26,11 @@ pub struct Identity {
 pub fn identity(certificate: &CertificateDer<'_>) -> Option<Identity> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let alternatives = parsed.subject_alternative_name().ok()?;
-    let alternative =
-        alternatives.into_iter().flat_map(|extension| &extension.value.general_names).find_map(|name| {
-            match name {
-                GeneralName::URI(name) | GeneralName::DNSName(name) | GeneralName::RFC822Name(name) => {
-                    Some(*name)
-                }
-                _ => None,
-            }
-        });
+    let mut names = alternatives.into_iter().flat_map(|extension| &extension.value.general_names);
+    let alternative = names.find_map(|name| {
+        use GeneralName::{DNSName, RFC822Name, URI};
+        if let URI(name) | DNSName(name) | RFC822Name(name) = name { Some(*name) } else { None }
+    });
     let common_name = || parsed.subject().iter_common_name().next()?.as_str().ok();
     let name = alternative.or_else(common_name)?;
     let is_plain = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control);

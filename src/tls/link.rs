@@ -25,7 +25,7 @@ const NEW_SESSION_TICKET: u8 = 4;
 pub struct Link {
     state: State,
     /// The beginning of a record whose rest has yet to come.
-    held: Option<Box<Vec<u8>>>,
+    held: Box<[u8]>,
     is_client: bool,
     /// The peer was told that nothing more comes.
     said_goodbye: bool,
@@ -101,7 +101,7 @@ impl Link {
     }
 
     fn with(state: State, is_client: bool) -> Self {
-        Self { state, held: None, is_client, said_goodbye: false }
+        Self { state, held: Box::default(), is_client, said_goodbye: false }
     }
 
     /// A client's end, from what its handshake agreed on and, in TLS 1.3, the secrets of both sides. `None` when the
@@ -126,12 +126,12 @@ impl Link {
 
     /// Bytes kept of a record that has begun.
     pub fn held_bytes(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.len())
+        self.held.len()
     }
 
     /// Gives back what is kept of a record that has begun, at the start of `input`; returns how much it is.
     pub fn unhold(&mut self, input: &mut [u8]) -> usize {
-        let Some(held) = self.held.take() else { return 0 };
+        let held = std::mem::take(&mut self.held);
         input[..held.len()].copy_from_slice(&held);
         held.len()
     }
@@ -139,7 +139,7 @@ impl Link {
     /// Keeps the beginning of a record.
     pub fn hold(&mut self, rest: &[u8]) {
         if !rest.is_empty() && !matches!(self.state, State::Over) {
-            self.held = Some(Box::new(rest.to_vec()));
+            self.held = rest.into();
         }
     }
 
@@ -307,7 +307,7 @@ impl Link {
     /// Ends it all; an alert tells the peer why, if there is one for it and keys to seal it.
     fn fail(&mut self, hot: &mut Hot<'_>, fault: &Fault, out: &mut Vec<u8>) {
         let state = std::mem::replace(&mut self.state, State::Over);
-        self.held = None;
+        self.held = Box::default();
         let Some(alert) = fault.alert() else { return };
         match state {
             State::Open { mut sending, .. } if !self.said_goodbye => {

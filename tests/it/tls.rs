@@ -1,4 +1,4 @@
-//! Certificates of a running server: chosen by name, renewed under live connections, and those of clients.
+//! Certificates of a running server: chosen by name, reloaded under live connections, and those of clients.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -33,7 +33,7 @@ fn await_certificate(ca: &Authority, server: &Server, pair: &Pair) {
 }
 
 #[test]
-fn certificates_are_chosen_by_name_and_renewed_under_live_connections() {
+fn certificates_are_chosen_by_name_and_reloaded_under_live_connections() {
     let (folder, ca) = (Folder::new(), Authority::new());
     let (one, two) = (ca.issue(&["one.test"]), ca.issue(&["two.test", "*.three.test"]));
     let server = start(&[folder.pair("one", &one), folder.pair("two", &two)].concat());
@@ -68,8 +68,8 @@ fn certificates_are_chosen_by_name_and_renewed_under_live_connections() {
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "{said}");
     let wanted =
-        format!("certificates not renewed, those in use stay: {}: holds the key", folder.path("one.key"));
-    assert!(said.contains(&wanted) && said.contains("certificates renewed"), "{said}");
+        format!("certificates not reloaded, those in use stay: {}: holds the key", folder.path("one.key"));
+    assert!(said.contains(&wanted) && said.contains("certificates reloaded"), "{said}");
 }
 
 #[test]
@@ -117,9 +117,11 @@ fn a_hangup_ends_no_server_without_certificates() {
     server.signal("HUP");
     peer.send(TEXT, "still here");
     assert_eq!(peer.message(), (TEXT, b"still here".to_vec()));
+    drop(peer);
+    server.await_metric("throng_connections", 0);
     server.signal("TERM");
     let (code, said) = server.end();
-    assert!(code == Some(0) && said.contains("SIGHUP: there are no certificates to renew"), "{said}");
+    assert!(code == Some(0) && said.contains("SIGHUP: there are no certificates to reload"), "{said}");
 }
 
 /// Answers one question of the connect hook, and hands it over.
@@ -244,7 +246,7 @@ impl Handler for WhoAmI {
 }
 
 #[test]
-fn an_embedder_has_certificates_in_memory_and_renews_them() {
+fn an_embedder_has_certificates_in_memory_and_reloads_them() {
     let (ca, clients) = (Authority::new(), Authority::new());
     let pem = |(chain, key): (String, String)| vec![PemText { name: "mine".into(), chain, key }];
     let (before, after) = (ca.issue(&["a.test"]), ca.issue(&["a.test"]));
@@ -273,8 +275,8 @@ fn an_embedder_has_certificates_in_memory_and_renews_them() {
     let mut socket = open(Some(&ann)).unwrap();
     assert_eq!((socket.certificate(), socket.ask("who am I?").as_str()), (first(&before), "Ann"));
     assert!(open(None).err().unwrap().contains("403"), "a handler may refuse who is nobody");
-    certificates.renew_with(pem((after.0.clone(), before.1))).unwrap_err();
-    certificates.renew_with(pem(after.clone())).unwrap();
+    certificates.reload_with(pem((after.0.clone(), before.1))).unwrap_err();
+    certificates.reload_with(pem(after.clone())).unwrap();
     assert_eq!(certificates.facts()[0].source, "mine");
     until("the new certificate", || (open(Some(&ann)).unwrap().certificate() == first(&after)).then_some(()));
     assert_eq!(socket.ask("and now?"), "Ann");

@@ -397,8 +397,10 @@ impl Client {
             timeouts.idle_ms > 0 && timeouts.ping_interval_ms == 0 && silent_ms + 300 >= timeouts.idle_ms;
         match code {
             3008 => was_full || plan.has_small_budget || plan.has_small_memory(),
-            3011 | 1013 => plan.has_small_memory(),
+            3011 | 1013 if plan.has_small_memory() => true,
             3012 => self.has_stalled || plan.jumps_far() || is_idle,
+            // Some of a message was under way for that long, whoever kept it.
+            1008 => timeouts.message_ms > 0 && (self.has_stalled || plan.jumps_far()),
             3502 => self.has_stalled || plan.jumps_far(),
             _ if code == self.conduct.drain_code() => now.is_draining,
             _ => self.did_exit == Some(Exit::Close(code)) || self.conduct.obeys(code),

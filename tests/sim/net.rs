@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use throng::net::{Accepted, Net, Ready};
@@ -62,7 +63,8 @@ impl Net for SimNet {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
         let id = world.accept(self.shard).ok_or(io::ErrorKind::WouldBlock)?;
-        Ok(Accepted { socket: SimSocket { world: Rc::clone(&self.world), id }, peer: None })
+        let peer = Some(Ipv4Addr::LOCALHOST.into());
+        Ok(Accepted { socket: SimSocket { world: Rc::clone(&self.world), id }, peer })
     }
 
     fn register(&mut self, socket: &mut SimSocket, token: u64) -> io::Result<()> {

@@ -289,6 +289,8 @@ fn timeouts(rng: &mut Rng) -> Timeouts {
     Timeouts {
         handshake_ms: rng.range(400..=4_000),
         connect_ms: rng.range(400..=4_000),
+        message_ms: rng.pick(&[0, 0, 4_000, 30_000]),
+        tcp_user_timeout_ms: 0,
         ping_interval_ms,
         pong_timeout_ms,
         idle_ms,

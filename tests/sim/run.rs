@@ -109,15 +109,7 @@ impl Run {
         }
         let mut rng = Rng::new(seed);
         let world = Rc::new(RefCell::new(World::new(&plan, rng.fork())));
-        let mailboxes: Arc<[Mailbox]> = world
-            .borrow()
-            .stations
-            .iter()
-            .map(|station| {
-                let mail = Arc::clone(&station.mail);
-                Mailbox::new(Box::new(move || mail.store(true, Relaxed)))
-            })
-            .collect();
+        let mailboxes = mailboxes(&world.borrow());
         let counters: Arc<[Arc<Counters>]> = (0..plan.shards).map(|_| Arc::default()).collect();
         let budget = Budget::new(plan.config.limits.queued_bytes_max);
         let publication_budget = Budget::new(plan.config.limits.queued_bytes_max / 4);
@@ -443,6 +435,12 @@ impl Run {
         let counts = TELLING.map(|name| (name, sum(name)));
         Outcome { hash: world.hash, counts: counts.into_iter().chain(told).collect() }
     }
+}
+
+/// One for each shard, which wakes it.
+fn mailboxes(world: &World) -> Arc<[Mailbox]> {
+    let woken = world.stations.iter().map(|station| Arc::clone(&station.mail));
+    woken.map(|mail| Mailbox::new(Box::new(move || mail.store(true, Relaxed)))).collect()
 }
 
 /// When clients come: spread over the first half of the storm, or in bursts.

@@ -12,8 +12,8 @@ pub(super) const KEYS: &[Key] = &[
     ),
     limit(
         "handshakes_per_turn_max",
-        "Times that a shard reads in one turn from connections that are not live yet (TLS, request, connect \
-        command), the newest first; the rest waits for the next",
+        "Times that a shard reads in one turn from connections that are not live yet (request, connect command; TLS \
+        handshakes count four times), the newest first; the rest waits for the next",
         |c| Slot::Count(&mut c.limits.handshakes_per_turn_max, 1..=65_536),
     ),
     limit(

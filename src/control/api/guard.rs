@@ -4,11 +4,11 @@
 //! `Origin`, which is refused unless it is this listener by an address or by `localhost`: a name could be made to mean
 //! this machine by whoever owns it. What a form can send has no JSON content type.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use std::fmt;
-use std::net::IpAddr;
 use subtle::{Choice, ConstantTimeEq as _};
 
+use super::super::gate::{self, Refusal};
 use crate::config::ApiOptions;
 
 /// What is asked of requests.
@@ -24,9 +24,6 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// A status, and why.
-pub(super) type Refusal = (StatusCode, &'static str);
-
 impl Guard {
     pub(super) fn new(options: ApiOptions) -> Self {
         let ApiOptions { mut keys, insecure, .. } = options;
@@ -35,10 +32,13 @@ impl Guard {
         Self { keys, insecure }
     }
 
+    /// Whether no key is asked for.
+    pub(super) fn is_open(&self) -> bool {
+        self.insecure
+    }
+
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin, headers)) {
-            return Err((StatusCode::FORBIDDEN, "not from pages of other origins\n"));
-        }
+        gate::check_origin(headers)?;
         if self.insecure {
             // A key is a header that no form can send; without one, the content type must be such.
             return if is_json(headers) {
@@ -75,25 +75,6 @@ fn is_json(headers: &HeaderMap) -> bool {
         return false;
     };
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-}
-
-/// Whether an origin is what the request was sent to, by an address or by `localhost`.
-fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
-    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match (authority, host) {
-        (Some(authority), Some(host)) => authority.eq_ignore_ascii_case(host) && is_address(host),
-        _ => false,
-    }
-}
-
-/// Whether a host, with its port or without, is no name that someone else could own.
-fn is_address(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]

@@ -137,6 +137,11 @@ impl Api {
         }
     }
 
+    /// Whether nobody calls it without a key.
+    pub(super) fn asks_for_keys(&self) -> bool {
+        !self.guard.is_open()
+    }
+
     /// Where it counts.
     pub(super) fn counts(&self) -> Arc<ApiCounts> {
         Arc::clone(&self.counts)

@@ -146,6 +146,32 @@ fn a_cache_gives_its_last_publication_to_whoever_has_it_not() {
 }
 
 #[test]
+fn a_cache_gives_the_last_publication_that_passes() {
+    let (mut home, options) = (home(), history(4, 1000));
+    let options = Arc::new(ChannelOptions { is_cache_recovery: true, ..(*options).clone() });
+    let epoch = publish(&mut home, 0, "c", &options).position.epoch;
+    for _ in 0..5 {
+        publish(&mut home, 0, "c", &options);
+    }
+    // Offsets 3 to 6 are kept.
+    let mut ask = |from: u64, passes: fn(u64) -> bool| {
+        let joining =
+            Joining { recover: Some(Position { offset: from, epoch: Arc::clone(&epoch) }), ..plain(0, 0) };
+        let passes = |one: &Publication| passes(one.offset);
+        positions(&home.subscribe_filtered(at(0), &"c".into(), &options, &joining, passes).unwrap())
+    };
+    assert_eq!(ask(1, |_| true), (true, vec![6]));
+    assert_eq!(ask(1, |offset| offset < 6), (true, vec![5]));
+    assert_eq!(ask(1, |offset| offset == 3), (true, vec![3]));
+    assert_eq!(ask(4, |offset| offset < 6), (true, vec![5]));
+    assert_eq!(ask(5, |offset| offset < 6), (true, vec![]), "it has that one");
+    assert_eq!(ask(5, |offset| offset < 4), (true, vec![]), "or a later one");
+    assert_eq!(ask(6, |_| false), (true, vec![]), "it has all");
+    // What would have passed may have been forgotten.
+    assert_eq!(ask(5, |offset| offset < 3), (false, vec![]));
+}
+
+#[test]
 fn asked_for_twice_is_published_once() {
     let (mut home, options) = (home(), history(3, 1000));
     home.subscribe(at(0), &"c".into(), &options, &plain(0, 0)).unwrap();

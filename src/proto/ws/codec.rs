@@ -22,8 +22,14 @@ use super::{Violation, mask};
 const HEADER_BYTES_MAX: usize = 14;
 /// Largest payload of a control frame, in bytes (RFC 6455 §5.5).
 const CONTROL_BYTES_MAX: u64 = 125;
-/// A frame that is still arriving reserves at most this much ahead of its bytes: its length is only a claim.
-const RESERVE_BYTES_MAX: usize = 64 << 10;
+/// A frame whose bytes have yet to arrive reserves no more than this: its length is only a claim. Of one that has begun to
+/// arrive, as much again as is there.
+const RESERVE_BYTES_MIN: usize = 1 << 10;
+/// Fragments that a message may have whatever its size. Beyond it, one for every [`FRAGMENT_BYTES_MIN`] bytes: whoever
+/// sends a byte at a time, or none, makes a header's work of each.
+const FRAGMENTS_FREE: usize = 1024;
+/// See [`FRAGMENTS_FREE`]. Smaller than any fragment that someone sends for a reason.
+const FRAGMENT_BYTES_MIN: usize = 16;
 
 /// Text or binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +117,10 @@ struct Partial {
     is_packed: bool,
     message: Vec<u8>,
     utf8: Utf8,
+    /// Frames of the message in progress.
+    fragment_count: usize,
+    /// When it began, as [`Decoder::note_time`] was told; 0 for not yet.
+    began_ms: u64,
 }
 
 /// The receiving half of one connection. See the module documentation.
@@ -159,6 +169,21 @@ impl Decoder {
     /// Bytes held for a message that is still arriving.
     pub fn held_bytes(&self) -> usize {
         self.0.as_deref().map_or(0, |partial| size_of::<Partial>() + partial.message.capacity())
+    }
+
+    /// Tells the time to whatever is in progress and does not know when it began; called when all input is consumed.
+    #[inline]
+    pub fn note_time(&mut self, now_ms: u64) {
+        if let Some(partial) = self.0.as_deref_mut()
+            && partial.began_ms == 0
+        {
+            partial.began_ms = now_ms;
+        }
+    }
+
+    /// Since when a frame or message is arriving, as [`Decoder::note_time`] was told.
+    pub fn partial_since_ms(&self) -> Option<u64> {
+        self.0.as_deref().map(|partial| partial.began_ms)
     }
 
     /// Nothing is in progress, and perhaps a whole unfragmented frame lies in the input.
@@ -274,7 +299,12 @@ impl Partial {
             if kind.is_some() {
                 (self.kind, self.is_packed) = (kind, header.rsv1);
             }
-            self.message.reserve(usize::try_from(length).unwrap_or(usize::MAX).min(RESERVE_BYTES_MAX));
+            self.fragment_count += 1;
+            if self.fragment_count > FRAGMENTS_FREE + self.message.len() / FRAGMENT_BYTES_MIN {
+                return Err(Violation::FragmentsTooMany);
+            }
+            let likely = input.len().saturating_mul(2).max(RESERVE_BYTES_MIN);
+            self.message.reserve(usize::try_from(length).unwrap_or(usize::MAX).min(likely));
         }
         self.frame = Some(Frame { header, key, length, taken: 0, control: Vec::new() });
         Ok(true)
@@ -444,6 +474,43 @@ mod tests {
 
     fn violation(bytes: &[u8]) -> Option<Violation> {
         run(&[bytes]).1
+    }
+
+    #[test]
+    fn fragments_without_bytes_are_bounded_and_fragments_with_some_are_not() {
+        let flood = |payload: &[u8], count: usize| {
+            let mut bytes = frame(0x02, payload);
+            (1..count).for_each(|_| bytes.extend(frame(0x00, payload)));
+            violation(&bytes)
+        };
+        assert_eq!(flood(b"", FRAGMENTS_FREE), None);
+        assert_eq!(flood(b"", FRAGMENTS_FREE + 1), Some(Violation::FragmentsTooMany));
+        assert_eq!(flood(b"x", 1200), Some(Violation::FragmentsTooMany));
+        // Control frames between them are none, and a new message begins to count anew.
+        let parts = [frame(0x02, b""), frame(0x89, b"")].concat();
+        let ended = [parts, frame(0x00, b"").repeat(FRAGMENTS_FREE - 2), frame(0x80, b"x")].concat();
+        assert_eq!(violation(&ended.repeat(3)), None);
+        let limits = Limits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 };
+        let mut bytes = frame(0x02, &[0; 16]);
+        (0..20_000).for_each(|_| bytes.extend(frame(0x00, &[0; 16])));
+        let mut input = &mut bytes[..];
+        assert!(matches!(Decoder::default().next(&mut input, &limits, None), Ok(None)));
+    }
+
+    #[test]
+    fn a_length_that_is_only_claimed_reserves_next_to_nothing() {
+        let limits = Limits { frame_bytes_max: 1 << 30, message_bytes_max: 1 << 30 };
+        let mut decoder = Decoder::default();
+        let mut bytes = vec![0x82, 0xff];
+        bytes.extend((1u64 << 29).to_be_bytes());
+        bytes.extend([0; 4]);
+        let mut input = &mut bytes[..];
+        assert!(matches!(decoder.next(&mut input, &limits, None), Ok(None)));
+        assert!(decoder.held_bytes() < 2 * RESERVE_BYTES_MIN, "{}", decoder.held_bytes());
+        assert_eq!(decoder.partial_since_ms(), Some(0));
+        decoder.note_time(7);
+        decoder.note_time(9);
+        assert_eq!(decoder.partial_since_ms(), Some(7));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub enum Violation {
     FrameTooBig,
     /// §10.4: the message is larger than this server takes.
     MessageTooBig,
+    /// §10.4: the message comes in more, and smaller, fragments than this server takes.
+    FragmentsTooMany,
 }
 
 impl Violation {
@@ -71,6 +73,7 @@ impl Violation {
             | Self::CloseCode => 1002,
             Self::Utf8 | Self::CloseReasonUtf8 | Self::Deflate => 1007,
             Self::FrameTooBig | Self::MessageTooBig => 1009,
+            Self::FragmentsTooMany => 1008,
         }
     }
 
@@ -92,6 +95,7 @@ impl Violation {
             Self::Deflate => "compressed message is broken",
             Self::FrameTooBig => "frame too big",
             Self::MessageTooBig => "message too big",
+            Self::FragmentsTooMany => "too many fragments",
         }
     }
 }

@@ -102,25 +102,28 @@ impl Press {
         if payload.len() < bytes_min.max(1) {
             return None;
         }
-        let level = Compression::new(level);
-        let compress = match deflate {
+        let (slot, window_bits) = match deflate {
             Deflate::Off => return None,
-            Deflate::Wide => self.wide.get_or_insert_with(|| Compress::new(level, false)),
-            Deflate::Narrow => {
-                self.narrow.get_or_insert_with(|| Compress::new_with_window_bits(level, false, 9))
-            }
+            Deflate::Wide => (&mut self.wide, 15),
+            Deflate::Narrow => (&mut self.narrow, 9),
         };
+        let make = || Compress::new_with_window_bits(Compression::new(level), false, window_bits);
+        let compress = slot.get_or_insert_with(make);
         compress.reset();
         self.packed.clear();
         self.packed.shrink_to(KEPT_BYTES_MAX);
-        // A byte more than what would still be smaller: with all of it used there may be more to come.
-        self.packed.reserve(payload.len() + TAIL.len() + 1);
+        self.packed.reserve(packed_bytes_max(payload.len()));
         let status = compress.compress_vec(payload, &mut self.packed, FlushCompress::Sync);
-        let is_whole = matches!(status, Ok(Status::Ok))
-            && compress.total_in() == payload.len() as u64
-            && self.packed.len() < self.packed.capacity();
-        let packed =
-            self.packed.strip_suffix(&TAIL).filter(|packed| is_whole && packed.len() < payload.len())?;
+        // With all of the room used there may be more to come.
+        let has_room = self.packed.len() < self.packed.capacity();
+        let is_whole =
+            matches!(status, Ok(Status::Ok)) && compress.total_in() == payload.len() as u64 && has_room;
+        if !is_whole {
+            // zlib-rs 0.6.8 keeps something of a stream that was cut short beyond its reset, so there is none.
+            *slot = None;
+            return None;
+        }
+        let packed = self.packed.strip_suffix(&TAIL).filter(|packed| packed.len() < payload.len())?;
         self.tally.plain_bytes += payload.len() as u64;
         self.tally.packed_bytes += packed.len() as u64;
         Some(packed)
@@ -155,6 +158,12 @@ impl Press {
             self.inflated = bytes;
         }
     }
+}
+
+/// What a payload can become at most: in fixed codes, nine bits for each byte, beside what begins and ends blocks. Always
+/// having so much room means that every stream is written to its end.
+fn packed_bytes_max(payload_bytes: usize) -> usize {
+    payload_bytes + payload_bytes / 7 + 64
 }
 
 /// Appends what `payload` stands for to an empty `out`.

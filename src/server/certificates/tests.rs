@@ -75,16 +75,16 @@ fn every_shard_is_handed_what_is_new_and_a_failure_changes_nothing() {
     assert_eq!((sent(&certificates), certificates.counts()), (vec![0, 0], (0, 0)));
     let old = certificates.facts();
     folder.write("tls.crt", &leaf(&["new.test"]).0);
-    let error = certificates.renew().unwrap_err();
+    let error = certificates.reload().unwrap_err();
     assert_eq!(error.name, folder.path("tls.key"), "it is the old certificate's");
     assert_eq!((sent(&certificates), certificates.counts()), (vec![0, 0], (0, 1)));
     assert_eq!(certificates.facts(), old);
     folder.write_pair(&leaf(&["new.test"]));
-    certificates.renew().unwrap();
+    certificates.reload().unwrap();
     assert_eq!((sent(&certificates), certificates.counts()), (vec![1, 1], (1, 1)));
     assert_eq!(certificates.facts()[0].names, ["new.test"]);
     fs::remove_file(folder.path("tls.key")).unwrap();
-    let error = certificates.renew().unwrap_err().to_string();
+    let error = certificates.reload().unwrap_err().to_string();
     assert!(error.starts_with(&format!("{}: cannot be read: ", folder.path("tls.key"))), "{error}");
 }
 
@@ -150,13 +150,13 @@ fn tickets_outlive_certificates_but_not_the_authorities_of_clients() {
     let ticketer = || Arc::clone(&certificates.0.state().ticketer);
     let first = ticketer();
     folder.write_pair(&leaf(&["b.test"]));
-    certificates.renew().unwrap();
+    certificates.reload().unwrap();
     assert!(Arc::ptr_eq(&first, &ticketer()));
     folder.write("ca.pem", "nonsense");
-    certificates.renew().unwrap_err();
+    certificates.reload().unwrap_err();
     assert!(Arc::ptr_eq(&first, &ticketer()));
     folder.write("ca.pem", Authority::new().pem());
-    certificates.renew().unwrap();
+    certificates.reload().unwrap();
     assert!(!Arc::ptr_eq(&first, &ticketer()), "who was known by the old authority is not known any more");
 }
 
@@ -170,10 +170,10 @@ fn certificates_may_be_in_memory() {
     let certificates = load(&Config { tls, ..Config::default() });
     let names = || certificates.facts().into_iter().map(|facts| facts.source).collect::<Vec<_>>();
     assert_eq!(names(), ["a.test", "b.test"]);
-    certificates.renew_with(vec![PemText { name: "c.test".into(), ..PemText::default() }]).unwrap_err();
-    certificates.renew().unwrap();
+    certificates.reload_with(vec![PemText { name: "c.test".into(), ..PemText::default() }]).unwrap_err();
+    certificates.reload().unwrap();
     assert_eq!(names(), ["a.test", "b.test"]);
-    certificates.renew_with(vec![pem("c.test")]).unwrap();
+    certificates.reload_with(vec![pem("c.test")]).unwrap();
     assert_eq!((names(), certificates.counts()), (vec!["c.test".to_owned()], (2, 1)));
 }
 
@@ -193,8 +193,12 @@ fn a_self_signed_certificate_is_for_this_machine() {
     let text = certificates.0.state().options.pem[0].chain.clone();
     let pem = Pem { name: "made", bytes: text.as_bytes() };
     let der = crate::tls::certificates::certificates(&pem).unwrap().remove(0);
-    let bytes =
-        |octets: &[u8]| der.windows(octets.len() + 2).any(|part| part[0] == 0x87 && part[2..] == *octets);
+    let bytes = |octets: &[u8]| {
+        der.windows(octets.len() + 2).any(|part| {
+            // A name of kind 7, an address, and its length.
+            part[0] == 0x87 && usize::from(part[1]) == octets.len() && part[2..] == *octets
+        })
+    };
     assert!(bytes(&[192, 0, 2, 7]) && bytes(&[127, 0, 0, 1]) && !bytes(&[0, 0, 0, 0]));
 }
 

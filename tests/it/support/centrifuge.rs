@@ -28,10 +28,22 @@ impl Client {
 
     /// Says connect on a fresh WebSocket.
     pub(crate) fn over(peer: Peer) -> Self {
+        Self::try_over(peer, json!({})).unwrap()
+    }
+
+    /// Connects with a token.
+    pub(crate) fn with_token(address: SocketAddr, token: &str) -> Self {
+        Self::try_over(Peer::open(address, PATH), json!({"token": token})).unwrap()
+    }
+
+    /// Says connect, with these fields, on a fresh WebSocket. `Err`: the error's code.
+    pub(crate) fn try_over(peer: Peer, connect: Value) -> Result<Self, u64> {
         let mut client = Self { peer, hello: Value::Null, lines: VecDeque::new(), next_id: 1 };
-        client.hello = client.request(json!({"connect": {}}))["connect"].take();
+        let mut reply = client.request(json!({"connect": connect}));
+        outcome(&reply, "connect")?;
+        client.hello = reply["connect"].take();
         assert!(client.hello["client"].is_string(), "{:?}", client.hello);
-        client
+        Ok(client)
     }
 
     /// A client that is subscribed to these channels.

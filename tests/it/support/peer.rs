@@ -123,8 +123,13 @@ impl Peer {
 
     /// A WebSocket at `path`; panics when the server refuses.
     pub(crate) fn open(address: SocketAddr, path: &str) -> Self {
-        let mut peer = Self::connect(address);
-        peer.send_bytes(upgrade(path, "").as_bytes());
+        Self::connect(address).upgraded(path, "")
+    }
+
+    /// This connection as a WebSocket at `path`, asked for with further header lines; panics when the server refuses.
+    pub(crate) fn upgraded(self, path: &str, more: &str) -> Self {
+        let mut peer = self;
+        peer.send_bytes(upgrade(path, more).as_bytes());
         let response = peer.response_head();
         assert_eq!(response.status, 101, "{}", response.head);
         assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
@@ -160,6 +165,17 @@ impl Peer {
         let head = String::from_utf8(self.arrived.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Response { status: status.expect("a status line"), head, body: Vec::new() }
+    }
+
+    /// The next line of a response's body, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.arrived.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.arrived.drain(..=end).collect();
+                return String::from_utf8(line).unwrap().trim_end().to_owned();
+            }
+            assert!(self.receive_more(), "closed in the middle of a line: {:?}", self.arrived);
+        }
     }
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {

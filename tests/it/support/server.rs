@@ -3,10 +3,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use super::peer::{PATIENCE, Peer, Response};
 
@@ -27,6 +28,17 @@ impl Server {
         Self::spawn(quiet(&mut Command::new(env!("CARGO_BIN_EXE_throng"))).arg("serve").args(flags))
     }
 
+    /// With a configuration file that says this, and these flags.
+    pub(crate) fn configured(toml: &str, flags: &[&str]) -> Self {
+        static FILES: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("throng-it-{}-{}.toml", process::id(), FILES.fetch_add(1, Relaxed));
+        let path = env::temp_dir().join(name);
+        fs::write(&path, toml).unwrap();
+        let server = Self::start(&[&["--config", path.to_str().unwrap()], flags].concat());
+        fs::remove_file(path).unwrap();
+        server
+    }
+
     /// With one shard, in a process that may open `descriptors` descriptors and holds `taken` of them already.
     pub(crate) fn start_with_descriptors(descriptors: u32, taken: u32, flags: &[&str]) -> Self {
         let script = r#"ulimit -n "$1"; for ((at = 0; at < $2; at++)); do exec {held}</dev/null; done
@@ -36,10 +48,23 @@ impl Server {
         Self::spawn(quiet(&mut command).args([descriptors.to_string(), taken.to_string()]).args(flags))
     }
 
+    /// With a control listener that is not only on loopback, and these flags.
+    pub(crate) fn everywhere(flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+        quiet(&mut command).arg("serve").args(flags);
+        let mut server = Self::spawn_with_control(&mut command, "0.0.0.0:0");
+        server.control = SocketAddr::from(([127, 0, 0, 1], server.control.port()));
+        server
+    }
+
     /// Any command that becomes a server. Its addresses are told by the ready line.
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_with_control(command, "127.0.0.1:0")
+    }
+
+    fn spawn_with_control(command: &mut Command, control: &str) -> Self {
         Self::spawn_inheriting(
-            command.args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]).stdin(Stdio::null()),
+            command.args(["--listen", "127.0.0.1:0", "--control", control]).stdin(Stdio::null()),
         )
     }
 
@@ -83,7 +108,7 @@ impl Server {
 
     /// Asks the control listener.
     pub(crate) fn ask(&self, path: &str) -> Response {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         Peer::request(self.control, request.as_bytes())
     }
 

@@ -243,6 +243,31 @@ fn what_is_short_or_does_not_shrink_is_sent_as_it_is() {
     assert_eq!(out, b"before", "nothing stays nothing");
 }
 
+/// Whatever went through it before, a press does to a message what a new one does.
+#[test]
+fn what_does_not_shrink_leaves_no_trace() {
+    let text = "something to compress, and to compress again".repeat(40);
+    let step = |last: &u32| Some(last.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    let mut numbers = std::iter::successors(Some(1), step).map(|number: u32| number.to_be_bytes()[0]);
+    for level in 1..=9 {
+        for deflate in [Deflate::Wide, Deflate::Narrow] {
+            let new = || Press::new(Some(Options { level, bytes_min: 0 }));
+            let (mut press, wanted) = (new(), new().pack(text.as_bytes(), deflate).unwrap().to_vec());
+            for (length, count) in [(1, 9), (100, 9), (8192, 12), (70_000, 2)] {
+                for _ in 0..count {
+                    let noise: Vec<u8> = numbers.by_ref().take(length).collect();
+                    assert_eq!(press.pack(&noise, deflate), None, "level {level}, {length} bytes");
+                }
+                assert_eq!(press.pack(text.as_bytes(), deflate), Some(&wanted[..]), "level {level}");
+            }
+            assert!(match deflate {
+                Deflate::Narrow => press.narrow.is_some(),
+                Deflate::Wide | Deflate::Off => press.wide.is_some(),
+            });
+        }
+    }
+}
+
 /// A client that has 512 bytes of window can read what it is sent.
 #[test]
 fn a_narrow_window_is_kept_to() {
@@ -317,6 +342,16 @@ proptest! {
             for cut in 0..bytes.len() {
                 prop_assert_eq!(&decoded(&[&bytes[..cut], &bytes[cut..]]), &wanted);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_broken_leaves_no_trace(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..100), 1..8)) {
+        let (mut press, hello) = (press(0), [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+        for payload in payloads {
+            let outcome = press.inflate(&payload, 1000);
+            prop_assert_eq!(&outcome, &self::press(0).inflate(&payload, 1000));
+            prop_assert_eq!(press.inflate(&hello, 1000).unwrap(), b"Hello");
         }
     }
 

@@ -1,0 +1,192 @@
+//! Who may ask the control listener anything.
+//!
+//! Invariant: what it tells and does is for whoever has its key, or, while there is none, for programs on this machine. A
+//! page in a browser is neither, wherever it came from: one of another site says so by its `Origin`, and one whose name
+//! was made to mean this machine (DNS rebinding) says so by its `Host`. Whether the server lives is told to everyone, since
+//! those who ask it seldom have a key: balancers and orchestrators.
+//!
+//! The server API has keys of its own ([`super::api`]); where it has, it is not asked for this one as well.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use subtle::ConstantTimeEq as _;
+
+/// A status, and why.
+pub(super) type Refusal = (StatusCode, &'static str);
+
+/// What is asked of requests.
+pub(super) struct Gate {
+    /// Empty for none.
+    key: String,
+    /// Whether only this machine reaches the listener.
+    is_local: bool,
+    /// Whether the server API asks for keys of its own.
+    api_has_keys: bool,
+    refused: AtomicU64,
+}
+
+impl fmt::Debug for Gate {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("is_local", &self.is_local).finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    pub(super) fn new(key: String, is_local: bool, api_has_keys: bool) -> Self {
+        Self { key, is_local, api_has_keys, refused: AtomicU64::new(0) }
+    }
+
+    /// Requests that were refused here.
+    pub(super) fn refused_count(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    pub(super) fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+        let outcome = self.decide(path, headers);
+        self.refused.fetch_add(u64::from(outcome.is_err()), Relaxed);
+        outcome
+    }
+
+    fn decide(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+        check_origin(headers)?;
+        let is_of_api = path == "/api" || path.starts_with("/api/");
+        if matches!(path, "/health" | "/ready") || is_of_api && self.api_has_keys {
+            return Ok(());
+        }
+        if !self.key.is_empty() {
+            let is_right = bearer(headers).is_some_and(|key| key.ct_eq(self.key.as_bytes()).into());
+            return if is_right {
+                Ok(())
+            } else {
+                Err((StatusCode::UNAUTHORIZED, "a key is needed: Authorization: Bearer KEY\n"))
+            };
+        }
+        if !self.is_local {
+            return Err((StatusCode::FORBIDDEN, "beyond loopback only with a key: set control_key\n"));
+        }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        if host.is_some_and(is_address) {
+            Ok(())
+        } else {
+            Err((StatusCode::FORBIDDEN, "ask by address or as localhost, or with a key\n"))
+        }
+    }
+}
+
+/// The key of a request: `Authorization: Bearer KEY` (RFC 6750 §2.1).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().as_bytes())
+}
+
+/// Refuses what pages of other origins ask, whatever they know.
+pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.get_all(header::ORIGIN).iter().all(|origin| is_own(origin, headers)) {
+        Ok(())
+    } else {
+        Err((StatusCode::FORBIDDEN, "not from pages of other origins\n"))
+    }
+}
+
+/// Whether an origin is what the request was sent to, by an address or by `localhost`.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match (authority, host) {
+        (Some(authority), Some(host)) => authority.eq_ignore_ascii_case(host) && is_address(host),
+        _ => false,
+    }
+}
+
+/// Whether a host, with its port or without, is no name that someone else could own.
+fn is_address(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderName;
+
+    fn status(gate: &Gate, path: &str, lines: &[(&str, &str)]) -> u16 {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        gate.check(path, &headers).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+    }
+
+    const HERE: (&str, &str) = ("host", "127.0.0.1:9000");
+    const KEY: (&str, &str) = ("authorization", "Bearer secret");
+
+    #[test]
+    fn without_a_key_programs_of_this_machine_may_ask() {
+        let gate = Gate::new(String::new(), true, true);
+        for (lines, expected) in [
+            (&[HERE][..], 200),
+            (&[("host", "localhost:9000")], 200),
+            (&[("host", "[::1]:9000")], 200),
+            (&[HERE, ("origin", "http://127.0.0.1:9000")], 200),
+            (&[HERE, KEY], 200),
+            // A name that means this machine, but is another's.
+            (&[("host", "evil.example:9000")], 403),
+            (&[("host", "127.0.0.1.evil.example")], 403),
+            (&[("host", "evil.example:9000"), ("origin", "http://evil.example:9000")], 403),
+            (&[], 403),
+            // Pages of other origins, the data plane's among them.
+            (&[HERE, ("origin", "http://127.0.0.1:8000")], 403),
+            (&[HERE, ("origin", "https://evil.example")], 403),
+            (&[HERE, ("origin", "null")], 403),
+            (&[HERE, ("origin", "http://127.0.0.1:9000"), ("origin", "https://evil.example")], 403),
+        ] {
+            assert_eq!(status(&gate, "/metrics", lines), expected, "{lines:?}");
+        }
+        assert_eq!(gate.refused_count(), 8);
+    }
+
+    #[test]
+    fn with_a_key_it_is_asked_for_wherever_one_is() {
+        for is_local in [true, false] {
+            let gate = Gate::new("secret".to_owned(), is_local, true);
+            for (lines, expected) in [
+                (&[HERE, KEY][..], 200),
+                (&[("host", "throng.internal:9000"), KEY], 200),
+                (&[HERE, ("authorization", "bearer  secret")], 200),
+                (&[HERE], 401),
+                (&[HERE, ("authorization", "Bearer secre")], 401),
+                (&[HERE, ("authorization", "Bearer secrett")], 401),
+                (&[HERE, ("authorization", "Bearer ")], 401),
+                (&[HERE, ("authorization", "secret")], 401),
+                (&[HERE, ("authorization", "apikey secret")], 401),
+                (&[HERE, KEY, ("origin", "https://evil.example")], 403),
+            ] {
+                assert_eq!(status(&gate, "/metrics", lines), expected, "{lines:?}");
+                assert_eq!(status(&gate, "/", lines), expected, "{lines:?}");
+                assert_eq!(status(&gate, "/nothing", lines), expected, "{lines:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn beyond_loopback_nothing_is_told_without_a_key_but_that_it_lives() {
+        let gate = Gate::new(String::new(), false, false);
+        for path in ["/metrics", "/", "/api/publish", "/api"] {
+            assert_eq!(status(&gate, path, &[("host", "10.0.0.1:9000")]), 403, "{path}");
+        }
+        for path in ["/health", "/ready"] {
+            assert_eq!(status(&gate, path, &[("host", "throng.internal:9000")]), 200, "{path}");
+            assert_eq!(status(&gate, path, &[HERE, ("origin", "https://evil.example")]), 403, "{path}");
+        }
+        // The server API has keys of its own, or it needs this one.
+        assert_eq!(status(&Gate::new(String::new(), false, true), "/api/publish", &[]), 200);
+        assert_eq!(status(&Gate::new("secret".to_owned(), false, false), "/api/publish", &[HERE]), 401);
+        assert_eq!(status(&Gate::new("secret".to_owned(), false, false), "/api/publish", &[KEY]), 200);
+    }
+}

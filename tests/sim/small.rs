@@ -1,0 +1,104 @@
+//! A few shards without a plan of their own, for stories that are told step by step.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+
+use throng::base::budget::Budget;
+use throng::base::counters::Counters;
+use throng::config::Config;
+use throng::shard::ledger::Ledger;
+use throng::shard::mailbox::Mailbox;
+use throng::shard::outside::Nobody;
+use throng::shard::{Parts, Secret, Shard};
+
+use crate::net::SimNet;
+use crate::plan::Plan;
+use crate::raw::House;
+use crate::rng::Rng;
+use crate::world::{LinkId, World};
+
+/// The process's random number.
+pub(crate) const SEED: u64 = 0;
+
+/// See the module documentation.
+pub(crate) struct Small {
+    pub(crate) world: Rc<RefCell<World>>,
+    pub(crate) budget: Budget,
+    pub(crate) mailboxes: Arc<[Mailbox]>,
+    pub(crate) counters: Arc<[Arc<Counters>]>,
+    shards: Vec<Shard<SimNet, House>>,
+}
+
+impl Small {
+    /// As many shards as the plan says, without faults, in a world that carries `down_bytes_max` bytes at a time to a client.
+    pub(crate) fn new(shard_count: u16, down_bytes_max: usize, queued_bytes_max: usize) -> Self {
+        // A seed like any other: what matters of its plan is set here.
+        let mut plan = Plan::new(0);
+        plan.shards = shard_count;
+        plan.down_bytes_max = down_bytes_max;
+        plan.inbox_bytes_max = 1 << 20;
+        plan.faults = plan.faults.none();
+        plan.config = Config { shards: usize::from(shard_count), ..Config::default() };
+        plan.config.limits.queued_bytes_max = queued_bytes_max;
+        let world = Rc::new(RefCell::new(World::new(&plan, Rng::new(7))));
+        let mailbox = |mail: &Arc<AtomicBool>| {
+            let mail = Arc::clone(mail);
+            Mailbox::new(Box::new(move || mail.store(true, Relaxed)))
+        };
+        let mailboxes = world.borrow().stations.iter().map(|station| mailbox(&station.mail)).collect();
+        let mut small = Self {
+            world,
+            budget: Budget::new(queued_bytes_max),
+            mailboxes,
+            counters: (0..shard_count).map(|_| Arc::default()).collect(),
+            shards: Vec::new(),
+        };
+        small.shards = (0..shard_count).map(|shard| small.shard(shard, &plan.config)).collect();
+        small
+    }
+
+    fn shard(&self, shard: u16, config: &Config) -> Shard<SimNet, House> {
+        let publication_budget = Budget::new(1 << 20);
+        let ledger = Ledger::new(Arc::clone(&self.counters), self.budget.clone(), publication_budget.clone());
+        let parts = Parts {
+            net: SimNet { world: Rc::clone(&self.world), shard: usize::from(shard) },
+            handler: House { inside: Arc::new(AtomicI64::new(0)) },
+            shard,
+            mailboxes: Arc::clone(&self.mailboxes),
+            counters: Arc::clone(&self.counters),
+            budget: self.budget.clone(),
+            publication_budget,
+            ledger,
+            seed: SEED,
+            namespaces: Arc::clone(&config.namespaces),
+            outside: Arc::new(Nobody),
+            secret: Secret::default(),
+            endpoints: throng::server::endpoints(config, "node"),
+            unix_epoch_ms: 0,
+            capacity: 10,
+            tls: None,
+        };
+        Shard::new(parts, config)
+    }
+
+    /// Sends bytes and carries what is on its way.
+    pub(crate) fn send(&self, link: LinkId, bytes: &[u8]) {
+        let mut world = self.world.borrow_mut();
+        world.send(link, bytes);
+        world.carry(link);
+    }
+
+    /// Lets a shard turn as long as it has something to do.
+    pub(crate) fn turn(&mut self, shard: usize) {
+        while self.shards[shard].turn().is_ok() {
+            self.shards[shard].check_invariants();
+        }
+    }
+
+    /// Takes what has come back, up to so many bytes.
+    pub(crate) fn receive(&self, link: LinkId, bytes_max: usize, arrived: &mut Vec<u8>) {
+        self.world.borrow_mut().receive(link, bytes_max, arrived);
+    }
+}
