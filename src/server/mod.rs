@@ -113,27 +113,6 @@ struct Common {
 }
 
 impl Common {
-    /// As far as the configuration decides it: without TLS, at the beginning of time.
-    fn new(config: &Config, mailboxes: Arc<[Mailbox]>, runtime: &Runtime, uid: &str) -> io::Result<Self> {
-        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
-        let budget = Budget::new(config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
-        Ok(Self {
-            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
-            counters,
-            budget,
-            publication_budget,
-            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
-            secret: Secret::default(),
-            endpoints: endpoints(config, uid),
-            mailboxes,
-            seed: RandomState::new().build_hasher().finish(),
-            unix_epoch_ms: 0,
-            shard_capacity: usize::MAX,
-            tls: None,
-        })
-    }
-
     /// What one shard is given.
     fn parts<H>(&self, config: &Config, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
         Parts {
