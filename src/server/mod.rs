@@ -179,9 +179,24 @@ impl Server {
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let uid = uid();
-        let common =
-            Common { unix_epoch_ms, shard_capacity, tls, ..Common::new(&config, mailboxes, &runtime, &uid)? };
+        let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
+        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
+        let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
+        let common = Common {
+            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+            counters,
+            budget,
+            publication_budget,
+            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
+            secret: Secret::default(),
+            endpoints: endpoints(&config, &uid),
+            mailboxes,
+            seed,
+            unix_epoch_ms,
+            shard_capacity,
+            tls,
+        };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
