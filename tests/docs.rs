@@ -212,7 +212,7 @@ fn what_the_readme_publishes_is_taken() {
     let command = between(&readme, "curl http://127.0.0.1:9000", "\n```").next().unwrap();
     let path = command.split_whitespace().next().unwrap();
     let [header, body] = quoted(command, "'").collect::<Vec<_>>()[..] else { panic!("{command}") };
-    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config =
         Config { listen: vec![any.into()], control: Some(any), shards: 1, pin: false, ..Config::default() };
     let server = Server::start(&config, |_shard| NoHandler).unwrap();

@@ -124,7 +124,12 @@ fn turn(side: &mut impl Side, inbox: &mut Vec<u8>, outbox: &mut Vec<u8>) -> Outc
                 None
             }
             ConnectionState::WriteTraffic(_) => Some(true),
-            _ => Some(false),
+            ConnectionState::ReadTraffic(_)
+            | ConnectionState::PeerClosed
+            | ConnectionState::Closed
+            | ConnectionState::ReadEarlyData(_)
+            | ConnectionState::BlockedHandshake
+            | _ => Some(false),
         };
         inbox.drain(..discard);
         if let Some(is_open) = settled {

@@ -10,6 +10,7 @@ mod endpoints;
 mod node;
 mod options;
 mod pending;
+mod places;
 mod publisher;
 mod shards;
 
@@ -49,9 +50,7 @@ use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret, Shard, Turn};
 use pending::Relay;
-
-/// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
-const BACKLOG: i32 = 65_535;
+use places::Places;
 
 /// Connections of the control listener: scrapers, and backends that use the API.
 const SEATS: usize = 256;
@@ -169,7 +168,7 @@ impl Server {
         inherited: Inherited,
         make_handler: impl FnMut(u16) -> H,
     ) -> io::Result<Self> {
-        let Places { addresses, shared, control } = places(config, inherited)?;
+        let Places { addresses, shared, control } = Places::take(config, inherited)?;
         let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
@@ -204,7 +203,7 @@ impl Server {
         let all_bound = waiting.iter().try_for_each(|is_bound| await_bound(is_bound).map(drop));
         let control_listener = all_bound.and_then(|()| match control {
             Some(inherited) => Ok(Some(inherited)),
-            None => config.control.map(bind_control).transpose(),
+            None => config.control.map(places::bind_control).transpose(),
         });
         let node = Node::over(&config, common.wiring(), &uid, &name(&addresses));
         let Common { counters, mailboxes, ledger, .. } = common;
@@ -360,28 +359,6 @@ impl Server {
     }
 }
 
-/// Where clients are taken in, and where the control listener is, when it was inherited.
-struct Places {
-    /// Bound by each shard for itself.
-    addresses: Vec<SocketAddr>,
-    /// Made before the shards part.
-    shared: Vec<Arc<Shared>>,
-    control: Option<TcpListener>,
-}
-
-/// Makes what all shards share. What was inherited stands in place of what the configuration says.
-fn places(config: &Config, inherited: Inherited) -> io::Result<Places> {
-    let Inherited { data, control } = inherited;
-    if !data.is_empty() {
-        return Ok(Places { addresses: Vec::new(), shared: data, control });
-    }
-    let addresses: Vec<_> = config.listen.iter().filter_map(Listen::address).collect();
-    Listeners::check_free(&addresses)?;
-    let paths = config.listen.iter().filter_map(Listen::path);
-    let shared = paths.map(|path| Shared::at_path(path, config.unix_mode, BACKLOG).map(Arc::new));
-    Ok(Places { addresses, shared: shared.collect::<io::Result<_>>()?, control })
-}
-
 /// Raises the descriptor limit, and gives up private tables where they cannot be had. Returns what holds then.
 fn settle(config: &Config) -> io::Result<(Config, u64)> {
     let descriptors =
@@ -443,12 +420,6 @@ fn name(listen: &[SocketAddr]) -> String {
 /// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
 fn can_unshare() -> bool {
     thread::spawn(|| sys::unshare_descriptors().is_ok()).join().unwrap_or(false)
-}
-
-fn bind_control(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| {
-        io::Error::new(error.kind(), format!("control: cannot listen on {address}: {error}"))
-    })
 }
 
 fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<Vec<SocketAddr>> {
@@ -514,7 +485,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
         if config.private_descriptors {
             sys::unshare_descriptors()?;
         }
-        let listeners = Listeners::bind(&listen, BACKLOG)?.with_shared(shared);
+        let listeners = Listeners::bind(&listen, places::BACKLOG)?.with_shared(shared);
         if config.timeouts.tcp_user_timeout_ms > 0 {
             listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
         }

@@ -61,6 +61,8 @@ class Hook:
             enabled = true
             endpoint = "http://127.0.0.1:{self.server.server_address[1]}/"
             http_headers = ["x-forwarded-for"]
+            [sse]
+            enabled = true
             [channel.without_namespace]
             allow_subscribe_for_client = true
             allow_publish_for_client = true
@@ -146,9 +148,9 @@ def nginx(server, *changes):
     return Proxy(["nginx", "-e", "stderr", "-c", "CONFIG", "-g", "daemon off; pid CONFIG.pid;"], config, port)
 
 
-def quick(*flags):
+def quick(*flags, ping_ms=PING_MS):
     """Flags of a server whose heartbeats are quick."""
-    return ("--ping-interval-ms", str(PING_MS), "--trusted-proxies", "127.0.0.1", *flags)
+    return ("--ping-interval-ms", str(ping_ms), "--trusted-proxies", "127.0.0.1", *flags)
 
 
 def commands(text):
@@ -261,7 +263,7 @@ class Proxies(unittest.TestCase):
                 await peer.send('{"id": 2, "ping": {}}')
                 self.assertIn('"id":2', await asyncio.wait_for(peer.recv(), 5))
 
-        flags = quick("--proxy-protocol", "--drain-ms", "60000", "--ping-interval-ms", "0")
+        flags = quick("--proxy-protocol", "--drain-ms", "60000", ping_ms=0)
         with Hook() as hook, Server(*flags, config=hook.config()) as server, haproxy(server) as proxy:
             asyncio.run(drain(server, proxy))
 

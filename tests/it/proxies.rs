@@ -155,7 +155,7 @@ fn without_the_header_that_is_due_a_connection_is_closed_and_counted() {
 
 #[test]
 fn connections_are_counted_for_the_address_that_the_proxy_names() {
-    let flags = ["--proxy-protocol", "--accepts-per-ip-max", "2", "--echo", "/echo"];
+    let flags = ["--proxy-protocol", "--accepts-per-ip-max", "1", "--echo", "/echo"];
     let server = Server::start(&[&TRUST[..], &flags].concat());
     let status = |header: &[u8]| {
         let mut peer = Peer::connect(server.address);
@@ -163,10 +163,10 @@ fn connections_are_counted_for_the_address_that_the_proxy_names() {
         let response = peer.response_head();
         (response.status, response.header("retry-after").is_some())
     };
-    // Enough to empty what each of two shards admits at once, and more than the proxy itself could have.
-    let refused = (0..20).filter(|_| status(V1) == (503, true)).count();
+    // Far more than both shards admit at once and while this takes, even on a slow machine.
+    let refused = (0..30).filter(|_| status(V1) == (503, true)).count();
     assert!(refused > 10, "{refused}");
-    assert_eq!(server.metric_with("throng_handshakes_refused_total", "ip_rate"), refused as u64);
+    assert_eq!(server.metric_with("throng_refused_total", "ip_rate"), refused as u64);
     assert_eq!(status(V2), (101, false), "others are not meant");
     assert!((0..20).all(|_| status(LOCAL) == (101, false)), "nor is the proxy itself");
 }

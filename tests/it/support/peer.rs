@@ -103,15 +103,7 @@ impl Peer {
         Self { stream, arrived: Vec::new() }
     }
 
-    /// Becomes a WebSocket at `path`, with further header lines (each ended by CRLF); panics when the server refuses.
-    pub(crate) fn upgraded(mut self, path: &str, more: &str) -> Self {
-        self.send_bytes(upgrade(path, more).as_bytes());
-        let response = self.response_head();
-        assert_eq!(response.status, 101, "{}", response.head);
-        self
-    }
-
-    /// The same, from one of this host's addresses.
+    /// A connection from one of this host's addresses.
     pub(crate) fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();

@@ -1,0 +1,42 @@
+//! Where a server listens: what the configuration says, or what came with the process in its place.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::net::{Inherited, Listen, Listeners, Shared};
+
+/// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
+pub(super) const BACKLOG: i32 = 65_535;
+
+/// Where clients are taken in, and where the control listener is, when it was inherited.
+pub(super) struct Places {
+    /// Bound by each shard for itself.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Made before the shards part.
+    pub(super) shared: Vec<Arc<Shared>>,
+    pub(super) control: Option<TcpListener>,
+}
+
+impl Places {
+    /// Makes what all shards share. What was inherited stands in place of what the configuration says.
+    pub(super) fn take(config: &Config, inherited: Inherited) -> io::Result<Self> {
+        let Inherited { data, control } = inherited;
+        if !data.is_empty() {
+            return Ok(Self { addresses: Vec::new(), shared: data, control });
+        }
+        let addresses: Vec<_> = config.listen.iter().filter_map(Listen::address).collect();
+        Listeners::check_free(&addresses)?;
+        let paths = config.listen.iter().filter_map(Listen::path);
+        let shared = paths.map(|path| Shared::at_path(path, config.unix_mode, BACKLOG).map(Arc::new));
+        Ok(Self { addresses, shared: shared.collect::<io::Result<_>>()?, control })
+    }
+}
+
+/// Binds the control listener.
+pub(super) fn bind_control(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| {
+        io::Error::new(error.kind(), format!("control: cannot listen on {address}: {error}"))
+    })
+}
