@@ -13,6 +13,7 @@ mod pending;
 mod places;
 mod publisher;
 mod shards;
+mod threads;
 
 pub use certificates::{Certificates, is_certificate_error};
 pub(crate) use certificates::{now_s, read as read_pem};
@@ -29,10 +30,9 @@ use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 
@@ -41,16 +41,17 @@ use crate::base::counters::Counters;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::api::{Api, ApiError, Methods};
-use crate::control::{self, ControlInputs, EndNotice, Endings, Memory, Outcome, Readiness, Signals};
-use crate::net::{Inherited, Listen, Listeners, MioNet, Shared, sys};
+use crate::control::{self, ControlInputs, Endings, Memory, Outcome, Readiness, Signals};
+use crate::net::{Inherited, Listen, MioNet, Shared, sys};
 use crate::outside::World;
 use crate::session::{Endpoints, Handler};
 use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::outside::Outside;
-use crate::shard::{Parts, Secret, Shard, Turn};
+use crate::shard::{Parts, Secret};
 use pending::Relay;
 use places::Places;
+use threads::{await_bound, start_shards};
 
 /// Connections of the control listener: scrapers, and backends that use the API.
 const SEATS: usize = 256;
@@ -83,19 +84,6 @@ pub struct Server {
     certificates: Option<Certificates>,
 }
 
-/// What a shard's thread needs to become a shard.
-struct Start<H> {
-    config: Config,
-    listen: Vec<SocketAddr>,
-    shared: Vec<Arc<Shared>>,
-    parts: Parts<MioNet, H>,
-    core: Option<usize>,
-    /// Told once it listens: the addresses as bound, or why not.
-    bound: Sender<io::Result<Vec<SocketAddr>>>,
-    readiness: Arc<Readiness>,
-    notice: EndNotice,
-}
-
 /// What all shards have in common.
 struct Common {
     mailboxes: Arc<[Mailbox]>,
@@ -113,6 +101,30 @@ struct Common {
 }
 
 impl Common {
+    /// With counters and budgets that nobody has used.
+    fn new(
+        config: &Config,
+        (mailboxes, outside, endpoints): (Arc<[Mailbox]>, Arc<dyn Outside>, Endpoints),
+    ) -> Self {
+        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
+        let budget = Budget::new(config.limits.queued_bytes_max);
+        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
+        Self {
+            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+            counters,
+            budget,
+            publication_budget,
+            outside,
+            secret: Secret::default(),
+            endpoints,
+            mailboxes,
+            seed: RandomState::new().build_hasher().finish(),
+            unix_epoch_ms: 0,
+            shard_capacity: 0,
+            tls: None,
+        }
+    }
+
     /// What one shard is given.
     fn parts<H>(&self, config: &Config, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
         Parts {
@@ -179,24 +191,12 @@ impl Server {
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let (seed, uid) = (RandomState::new().build_hasher().finish(), uid());
-        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
-        let budget = Budget::new(config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
-        let common = Common {
-            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
-            counters,
-            budget,
-            publication_budget,
-            outside: World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?,
-            secret: Secret::default(),
-            endpoints: endpoints(&config, &uid),
-            mailboxes,
-            seed,
-            unix_epoch_ms,
-            shard_capacity,
-            tls,
-        };
+        let uid = uid();
+        let outside: Arc<dyn Outside> =
+            World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?;
+        let endpoints = endpoints(&config, &uid);
+        let shared_state = (mailboxes, outside, endpoints);
+        let common = Common { unix_epoch_ms, shard_capacity, tls, ..Common::new(&config, shared_state) };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
@@ -420,91 +420,4 @@ fn name(listen: &[SocketAddr]) -> String {
 /// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
 fn can_unshare() -> bool {
     thread::spawn(|| sys::unshare_descriptors().is_ok()).join().unwrap_or(false)
-}
-
-fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<Vec<SocketAddr>> {
-    is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
-}
-
-/// Where a shard tells once of the addresses that it listens on, or why it does not.
-type IsBound = Receiver<io::Result<Vec<SocketAddr>>>;
-
-/// Starts each shard in its thread. Returns the addresses of the first, and where the others tell of theirs.
-fn start_shards<H: Handler>(
-    common: &Common,
-    config: &Config,
-    (mut addresses, shared): (Vec<SocketAddr>, Vec<Arc<Shared>>),
-    nets: impl Iterator<Item = (MioNet, EndNotice)>,
-    readiness: &Arc<Readiness>,
-    mut make_handler: impl FnMut(u16) -> H,
-) -> io::Result<(Vec<SocketAddr>, Vec<IsBound>)> {
-    let cores = sys::allowed_cores().unwrap_or_default();
-    let mut waiting = Vec::new();
-    for (shard, (net, notice)) in (0u16..).zip(nets) {
-        let (bound, is_bound) = mpsc::channel();
-        let parts = common.parts(config, net, make_handler(shard), shard);
-        let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
-        let readiness = Arc::clone(readiness);
-        let (config, listen, shared) = (config.clone(), addresses.clone(), shared.clone());
-        let start = Start { config, listen, shared, parts, core, bound, readiness, notice };
-        thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
-        if shard == 0 {
-            // A port of 0 becomes a real one here, the same for all shards.
-            addresses = await_bound(&is_bound)?;
-        } else {
-            waiting.push(is_bound);
-        }
-    }
-    Ok((addresses, waiting))
-}
-
-/// Closes a mailbox when its shard has ended, however it did: whoever waits for an answer is told that there is none.
-struct Closing {
-    mailboxes: Arc<[Mailbox]>,
-    shard: u16,
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.mailboxes[usize::from(self.shard)].close();
-    }
-}
-
-/// The life of a shard's thread.
-fn run_shard<H: Handler>(start: Start<H>) {
-    let Start { config, listen, shared, mut parts, core, bound, readiness, notice } = start;
-    // Declared before the shard, so dropped after it.
-    let _closing = Closing { mailboxes: Arc::clone(&parts.mailboxes), shard: parts.shard };
-    if let Some(core) = core
-        && let Err(error) = sys::pin_to_core(core)
-    {
-        tracing::warn!(%error, core, "a shard could not be pinned");
-    }
-    let listening = (|| {
-        sys::block_signals()?;
-        if config.private_descriptors {
-            sys::unshare_descriptors()?;
-        }
-        let listeners = Listeners::bind(&listen, places::BACKLOG)?.with_shared(shared);
-        if config.timeouts.tcp_user_timeout_ms > 0 {
-            listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
-        }
-        let addresses = listeners.addresses()?;
-        parts.net.listen(listeners)?;
-        Ok(addresses)
-    })();
-    let is_listening = listening.is_ok();
-    if bound.send(listening).is_err() || !is_listening {
-        return notice.end(Ok(()));
-    }
-    readiness.shard_listens();
-    let mut shard = Shard::new(parts, &config);
-    let ended = loop {
-        match shard.turn() {
-            Ok(Turn::GoOn) => {}
-            Ok(Turn::Ended) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-    };
-    notice.end(ended);
 }

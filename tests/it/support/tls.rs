@@ -104,7 +104,9 @@ impl Socket {
             match self.0.read().unwrap() {
                 Message::Text(text) => return text.as_str().to_owned(),
                 Message::Ping(_) => {}
-                other @ (Message::Binary(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => panic!("{other:?}"),
+                other @ (Message::Binary(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => {
+                    panic!("{other:?}")
+                }
             }
         }
     }

@@ -1,0 +1,119 @@
+//! A shard's thread: from its start, through the order of things that private descriptor tables ask for, to its end.
+//!
+//! What a shard must have to itself it makes after it has parted: listeners first of all, since one that another table
+//! still held would take connections that nobody accepts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Duration;
+
+use super::{Common, places};
+use crate::config::Config;
+use crate::control::{EndNotice, Readiness};
+use crate::net::{Listeners, MioNet, Shared, sys};
+use crate::session::Handler;
+use crate::shard::mailbox::Mailbox;
+use crate::shard::{Parts, Shard, Turn};
+
+/// What a shard's thread needs to become a shard.
+struct Start<H> {
+    config: Config,
+    listen: Vec<SocketAddr>,
+    shared: Vec<Arc<Shared>>,
+    parts: Parts<MioNet, H>,
+    core: Option<usize>,
+    /// Told once it listens: the addresses as bound, or why not.
+    bound: Sender<io::Result<Vec<SocketAddr>>>,
+    readiness: Arc<Readiness>,
+    notice: EndNotice,
+}
+
+pub(super) fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> io::Result<Vec<SocketAddr>> {
+    is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
+}
+
+/// Where a shard tells once of the addresses that it listens on, or why it does not.
+pub(super) type IsBound = Receiver<io::Result<Vec<SocketAddr>>>;
+
+/// Starts each shard in its thread. Returns the addresses of the first, and where the others tell of theirs.
+pub(super) fn start_shards<H: Handler>(
+    common: &Common,
+    config: &Config,
+    (mut addresses, shared): (Vec<SocketAddr>, Vec<Arc<Shared>>),
+    nets: impl Iterator<Item = (MioNet, EndNotice)>,
+    readiness: &Arc<Readiness>,
+    mut make_handler: impl FnMut(u16) -> H,
+) -> io::Result<(Vec<SocketAddr>, Vec<IsBound>)> {
+    let cores = sys::allowed_cores().unwrap_or_default();
+    let mut waiting = Vec::new();
+    for (shard, (net, notice)) in (0u16..).zip(nets) {
+        let (bound, is_bound) = mpsc::channel();
+        let parts = common.parts(config, net, make_handler(shard), shard);
+        let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
+        let readiness = Arc::clone(readiness);
+        let (config, listen, shared) = (config.clone(), addresses.clone(), shared.clone());
+        let start = Start { config, listen, shared, parts, core, bound, readiness, notice };
+        thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
+        if shard == 0 {
+            // A port of 0 becomes a real one here, the same for all shards.
+            addresses = await_bound(&is_bound)?;
+        } else {
+            waiting.push(is_bound);
+        }
+    }
+    Ok((addresses, waiting))
+}
+
+/// Closes a mailbox when its shard has ended, however it did: whoever waits for an answer is told that there is none.
+struct Closing {
+    mailboxes: Arc<[Mailbox]>,
+    shard: u16,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.mailboxes[usize::from(self.shard)].close();
+    }
+}
+
+/// The life of a shard's thread.
+fn run_shard<H: Handler>(start: Start<H>) {
+    let Start { config, listen, shared, mut parts, core, bound, readiness, notice } = start;
+    // Declared before the shard, so dropped after it.
+    let _closing = Closing { mailboxes: Arc::clone(&parts.mailboxes), shard: parts.shard };
+    if let Some(core) = core
+        && let Err(error) = sys::pin_to_core(core)
+    {
+        tracing::warn!(%error, core, "a shard could not be pinned");
+    }
+    let listening = (|| {
+        sys::block_signals()?;
+        if config.private_descriptors {
+            sys::unshare_descriptors()?;
+        }
+        let listeners = Listeners::bind(&listen, places::BACKLOG)?.with_shared(shared);
+        if config.timeouts.tcp_user_timeout_ms > 0 {
+            listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
+        }
+        let addresses = listeners.addresses()?;
+        parts.net.listen(listeners)?;
+        Ok(addresses)
+    })();
+    let is_listening = listening.is_ok();
+    if bound.send(listening).is_err() || !is_listening {
+        return notice.end(Ok(()));
+    }
+    readiness.shard_listens();
+    let mut shard = Shard::new(parts, &config);
+    let ended = loop {
+        match shard.turn() {
+            Ok(Turn::GoOn) => {}
+            Ok(Turn::Ended) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    notice.end(ended);
+}
