@@ -124,12 +124,12 @@ UMask=0077
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 
 # @system-service holds unshare(2), which gives each shard a descriptor table of its own;
-# RestrictNamespaces still refuses it every namespace. Of the calls that set limits and priorities, two are needed:
-# shards are pinned to cores, and the soft descriptor limit is raised to the hard one.
+# RestrictNamespaces still refuses it every namespace. Of the calls that set limits and priorities, three are needed:
+# shards are pinned to cores, workers step back behind them, the soft descriptor limit is raised to the hard one.
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-SystemCallFilter=sched_setaffinity prlimit64
+SystemCallFilter=sched_setaffinity setpriority prlimit64
 SystemCallErrorNumber=EPERM
 
 [Install]
