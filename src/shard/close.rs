@@ -77,7 +77,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 refusal.write_with(self.retry_after_s(key), &mut self.out);
             }
             (true, CloseReason::HandshakeTimeout) => TIMEOUT.write(&mut self.out),
-            (true, CloseReason::Shutdown | CloseReason::Memory | CloseReason::Crowded) => {
+            (
+                true,
+                CloseReason::Shutdown | CloseReason::Memory | CloseReason::Crowded | CloseReason::Budget,
+            ) => {
                 UNAVAILABLE.write_with(self.retry_after_s(key), &mut self.out);
             }
             (true, _) => {}

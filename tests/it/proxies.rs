@@ -36,7 +36,7 @@ impl Application {
         let names = ["x-forwarded-for", "x-real-ip", "forwarded", "x-other"];
         let hook =
             json!({"enabled": true, "endpoint": format!("http://{}/", self.address), "http_headers": names});
-        let config = json!({"client": {"proxy": {"connect": hook}}});
+        let config = json!({"client": {"proxy": {"connect": hook}}, "sse": {"enabled": true}});
         let path =
             env::temp_dir().join(format!("throng-proxies-{}-{}.json", process::id(), self.address.port()));
         fs::write(&path, config.to_string()).unwrap();

@@ -232,6 +232,7 @@ impl Plan {
             || limits.half_open_max > 0
             || limits.accepts_per_second_max > 0
             || self.has_small_memory()
+            || self.has_small_budget
     }
 
     /// Whether memory may get short.

@@ -1,3 +1,5 @@
+//! The press against streams of zlib's, whole, cut, broken and made to burst.
+
 use std::io::Read;
 
 use proptest::prelude::*;
