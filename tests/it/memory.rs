@@ -77,21 +77,22 @@ fn newcomers_are_refused_first_then_those_that_hold_most_are_let_go() {
     let server = server_with(6 * MIB, &["--message-bytes-max", "4MiB", "--linger-ms", "500"]);
     let mut bystander = Peer::open(server.address, "/echo");
     let mut hoarder = Peer::open(server.address, "/echo");
-    let mut hoarders: Vec<Peer> = (0..60).map(|_| Peer::open(server.address, "/echo")).collect();
-    let piece = 100_000;
+    let mut hoarders: Vec<Peer> = (0..240).map(|_| Peer::open(server.address, "/echo")).collect();
+    // Small beside a rung of the ladder.
+    let piece = 25_000;
     let begin = |peer: &mut Peer| {
         let frame = Frame::new(BINARY, vec![0; 3_000_000]).bytes();
         peer.send_bytes(&frame[..piece]);
     };
     // One holds more than all others.
     begin(&mut hoarder);
-    hoarder.send_bytes(&vec![0; 10 * piece]);
+    hoarder.send_bytes(&vec![0; 40 * piece]);
     let mut begun = 0;
     while server.metric("throng_memory_step") == 0 {
         assert!(begun < hoarders.len(), "newcomers are never refused: {:#}", memory(&server));
         begin(&mut hoarders[begun]);
         begun += 1;
-        let known = 10 * piece + begun * piece;
+        let known = 40 * piece + begun * piece;
         until("it is counted, and looked at", || {
             bystander.send(TEXT, "look");
             bystander.message();
