@@ -28,7 +28,7 @@ const TLS_BYTES: usize = LINK_BYTES + size_of::<Line>() + 2 * PIECE_BYTES;
 const HANDSHAKE_BYTES: usize = 3300;
 /// A channel at its home and at one shard with subscribers, with an ordinary name.
 const CHANNEL_BYTES: usize = 288;
-/// A seat in presence, at most; see [`crate::hub::presence`].
+/// A seat in presence, at most; see `hub::presence`.
 const PRESENCE_BYTES: usize = 39;
 
 /// See the module documentation. Clones share it.
