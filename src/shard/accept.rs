@@ -170,13 +170,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if self.refuses(client) {
             return self.shed(accepted);
         }
-        let line = match self.new_line(&accepted) {
-            Ok(line) => line,
-            Err(fault) => {
-                self.counters.closes.add(1);
-                return tracing::error!(%fault, "a connection was dropped");
-            }
-        };
+        let line = self.new_line(&accepted);
         let Accepted { socket, .. } = accepted;
         let due = beat_at_or_after(self.now_ms() + self.timeouts.handshake_ms);
         let heard = self.beat_now();

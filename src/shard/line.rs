@@ -13,7 +13,7 @@ use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
 use crate::proto::proxy::Header;
 use crate::session::{CloseReason, Forwarded, Handler};
-use crate::tls::{Fault, Identity, Link};
+use crate::tls::{Identity, Link};
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -104,10 +104,7 @@ impl Line {
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// What lies between the socket and the session of a connection that was just accepted.
-    ///
-    /// # Errors
-    /// When there should be TLS and cannot.
-    pub(super) fn new_line(&self, accepted: &Accepted<N::Socket>) -> Result<Option<Box<Line>>, Fault> {
+    pub(super) fn new_line(&self, accepted: &Accepted<N::Socket>) -> Option<Box<Line>> {
         let proxy = match (self.is_proxy(accepted), self.takes_proxy_headers) {
             (false, _) => Proxy::Absent,
             (true, true) => Proxy::Awaited(None),
@@ -115,11 +112,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         };
         // Who comes by a Unix socket is on this machine.
         let tls = match &self.tls {
-            Some(acceptor) if accepted.peer.is_some() => Some(Box::new(acceptor.accept()?)),
+            Some(acceptor) if accepted.peer.is_some() => Some(Box::new(acceptor.accept())),
             _ => None,
         };
         let is_bare = tls.is_none() && matches!(proxy, Proxy::Absent);
-        Ok((!is_bare).then(|| Box::new(Line { origin: None, tls, proxy })))
+        (!is_bare).then(|| Box::new(Line { origin: None, tls, proxy }))
     }
 
     /// Whether a connection is that of a trusted proxy.

@@ -153,6 +153,8 @@ pub struct Shard<N: Net, H: Handler> {
     press: Press,
     /// Records for the connection at hand.
     wire: Vec<u8>,
+    /// Whose records in `wire` wait for what may follow them at once.
+    wire_waits: Option<Key>,
     /// Key schedules of the connections that were heard last.
     schedules: Schedules,
     actions: Vec<Action>,
@@ -227,6 +229,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             out: Vec::new(),
             press: press_of(config),
             wire: Vec::new(),
+            wire_waits: None,
             schedules: Schedules::default(),
             actions: Vec::new(),
             dirty: Vec::new(),

@@ -29,16 +29,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
     pub(super) fn receive_line(&mut self, key: Key, count: usize) {
         let Some(count) = self.take_proxy_header(key, count) else { return };
+        self.claim_wire(key);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
         let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
         if let Ok(received) = &outcome {
             tls.hold(&self.input[received.consumed..count]);
         }
-        self.write_wire(key);
         match outcome {
             Ok(received) => self.received(key, received),
             Err(fault) => {
+                self.write_wire(key);
                 tracing::debug!(%fault, "a connection's TLS ended");
                 // Who gives up has the last word.
                 let is_peers = matches!(fault, Fault::Alert(_) | Fault::Closed);
@@ -53,13 +54,31 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.on_opened(key, &opened);
         }
         if plain.is_empty() {
+            self.write_wire(key);
             self.count_held(key);
         } else {
+            // A ticket and the answer to a request behind it go out together.
+            self.wire_waits = (!self.wire.is_empty()).then_some(key);
             self.receive(key, plain);
+            self.release_wire();
         }
         if is_end {
             self.answer_goodbye(key);
             self.on_end(key);
+        }
+    }
+
+    /// Before something is sealed for `key`: records of another connection that wait in `wire` are written, its own stay.
+    fn claim_wire(&mut self, key: Key) {
+        if self.wire_waits.is_some_and(|owner| owner != key) {
+            self.release_wire();
+        }
+    }
+
+    /// Records that wait for what may follow them wait no longer.
+    fn release_wire(&mut self) {
+        if let Some(owner) = self.wire_waits.take() {
+            self.write_wire(owner);
         }
     }
 
@@ -90,6 +109,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Seals `bytes` and writes them. They go now or are kept sealed: the caller is done with them.
     pub(super) fn write_sealed(&mut self, key: Key, bytes: &[u8]) {
+        self.claim_wire(key);
         let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) else { return };
         match tls.seal(hot(&mut self.schedules, key), iter::once(bytes), &mut self.wire) {
             Ok(()) => {
@@ -101,12 +121,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn cannot_seal(&mut self, key: Key) {
+        self.wire_waits = None;
         self.wire.clear();
         self.close(key, CloseReason::Transport);
     }
 
     /// Writes the records in `wire`, behind those that wait already.
     fn write_wire(&mut self, key: Key) {
+        self.wire_waits = None;
         if self.wire.is_empty() {
             return;
         }
@@ -153,6 +175,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             return Some(written);
         }
+        self.claim_wire(key);
+        let conn = self.conns.entry_mut(key)?;
+        let outbox = conn.outbox.as_mut()?;
         let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
         let count = outbox.fill(&mut slices);
         let tls = conn.line.as_mut().and_then(|line| line.tls.as_deref_mut())?;
@@ -176,6 +201,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Before the last step of an ending: the peer is told that no more comes. Returns whether that is on its way.
     pub(super) fn say_goodbye(&mut self, key: Key) -> bool {
+        self.claim_wire(key);
         let Some(conn) = self.conns.entry_mut(key) else { return true };
         if !matches!(conn.stage, Stage::LastWords | Stage::Linger) {
             return true;

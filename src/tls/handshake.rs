@@ -51,10 +51,17 @@ impl KeyLog for Catch {
     }
 }
 
+/// What all handshakes of a shard have in common.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) catch: Arc<Catch>,
+}
+
 /// See the module documentation.
 pub(super) struct Handshake {
     rustls: UnbufferedServerConnection,
-    catch: Arc<Catch>,
+    ground: Arc<Ground>,
     caught: Caught,
     /// Bytes at the start of the input that rustls has seen and wants to see again.
     seen_bytes: usize,
@@ -73,10 +80,12 @@ pub(super) struct Agreed {
 }
 
 impl Handshake {
-    pub(super) fn new(config: Arc<ServerConfig>, catch: Arc<Catch>) -> Result<Self, Fault> {
-        let rustls =
-            UnbufferedServerConnection::new(config).map_err(|error| Fault::Handshake(Box::new(error)))?;
-        Ok(Self { rustls, catch, caught: Caught::default(), seen_bytes: 0 })
+    /// # Errors
+    /// [`Fault::Handshake`] when the configuration is none that rustls can work with.
+    pub(super) fn new(ground: Arc<Ground>) -> Result<Self, Fault> {
+        let rustls = UnbufferedServerConnection::new(Arc::clone(&ground.config))
+            .map_err(|error| Fault::Handshake(Box::new(error)))?;
+        Ok(Self { rustls, ground, caught: Caught::default(), seen_bytes: 0 })
     }
 
     /// Goes on with the handshake. What is to be sent is appended to `out`, an alert too when it fails. Returns how many
@@ -134,7 +143,7 @@ impl Handshake {
 
     /// Whatever rustls caught in this call belongs to this connection.
     fn take_secrets(&mut self) {
-        let mut caught = self.catch.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut caught = self.ground.catch.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = caught.client.take() {
             self.caught.client = Some(client);
         }

@@ -5,11 +5,12 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 
 use super::Fault;
-use super::handshake::{Agreed, Handshake};
+use super::handshake::{Agreed, Ground, Handshake};
 use super::keys::{Keys, Secret, Version};
 use super::record::{self, ContentType, HEADER_BYTES};
 use super::schedules::Schedules;
@@ -32,6 +33,8 @@ pub struct Link {
 }
 
 enum State {
+    /// The client has not said anything yet.
+    Fresh(Arc<Ground>),
     Handshake(Box<Handshake>),
     Open {
         receiving: Keys,
@@ -44,6 +47,7 @@ enum State {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
+            State::Fresh(_) => "Link(fresh)",
             State::Handshake(_) => "Link(handshake)",
             State::Open { .. } => "Link(open)",
             State::Over => "Link(over)",
@@ -96,8 +100,8 @@ pub struct Opened {
 }
 
 impl Link {
-    pub(super) fn new(handshake: Handshake) -> Self {
-        Self::with(State::Handshake(Box::new(handshake)), false)
+    pub(super) fn new(ground: Arc<Ground>) -> Self {
+        Self::with(State::Fresh(ground), false)
     }
 
     fn with(state: State, is_client: bool) -> Self {
@@ -169,6 +173,9 @@ impl Link {
         out: &mut Vec<u8>,
         received: &mut Received,
     ) -> Result<(), Fault> {
+        if let State::Fresh(ground) = &self.state {
+            self.state = State::Handshake(Box::new(Handshake::new(Arc::clone(ground))?));
+        }
         if let State::Handshake(handshake) = &mut self.state {
             let (consumed, is_over) = handshake.advance(input, out)?;
             received.consumed = consumed;
@@ -235,7 +242,9 @@ impl Link {
     fn rekey_receiving(&mut self) -> Result<(), Fault> {
         match &mut self.state {
             State::Open { receiving, .. } if receiving.version() == Version::Tls13 => receiving.update(),
-            State::Open { .. } | State::Handshake(_) | State::Over => Err(Fault::Unexpected),
+            State::Open { .. } | State::Fresh(_) | State::Handshake(_) | State::Over => {
+                Err(Fault::Unexpected)
+            }
         }
     }
 
@@ -271,7 +280,7 @@ impl Link {
                 let schedule = hot.schedules.sealer(hot.id, sending)?;
                 sending.seal(ContentType::ApplicationData, schedule, plain, out)
             }
-            State::Open { .. } | State::Handshake(_) | State::Over => Err(Fault::Closed),
+            State::Open { .. } | State::Fresh(_) | State::Handshake(_) | State::Over => Err(Fault::Closed),
         }
     }
 
@@ -317,7 +326,7 @@ impl Link {
             State::Handshake(_) if !matches!(fault, Fault::Handshake(_)) => {
                 out.extend_from_slice(&[ContentType::Alert as u8, 3, 3, 0, 2, 2, alert]);
             }
-            State::Open { .. } | State::Handshake(_) | State::Over => {}
+            State::Open { .. } | State::Fresh(_) | State::Handshake(_) | State::Over => {}
         }
     }
 }

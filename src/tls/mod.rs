@@ -25,7 +25,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 pub use certificates::{CertificateError, Facts, Pem, PemPair};
-use handshake::{Catch, Handshake};
+use handshake::{Catch, Ground};
 pub use identity::{Identity, identity};
 pub use link::{Hot, Link, Opened, Received};
 pub use schedules::Schedules;
@@ -90,10 +90,7 @@ impl fmt::Display for Fault {
 
 /// What a shard's handshakes go by.
 #[derive(Debug)]
-pub struct Acceptor {
-    config: Arc<ServerConfig>,
-    catch: Arc<Catch>,
-}
+pub struct Acceptor(Arc<Ground>);
 
 impl Acceptor {
     /// From a configuration that says which certificates, clients and tickets there are.
@@ -103,14 +100,11 @@ impl Acceptor {
         config.key_log = Arc::clone(&catch) as Arc<_>;
         config.enable_secret_extraction = true;
         config.max_early_data_size = 0;
-        Self { config: Arc::new(config), catch }
+        Self(Arc::new(Ground { config: Arc::new(config), catch }))
     }
 
-    /// A link for a connection that was just accepted.
-    ///
-    /// # Errors
-    /// [`Fault::Handshake`] when the configuration is none that rustls can work with.
-    pub fn accept(&self) -> Result<Link, Fault> {
-        Handshake::new(Arc::clone(&self.config), Arc::clone(&self.catch)).map(Link::new)
+    /// A link for a connection that was just accepted. Its handshake, 3 KB, is made when the client says something.
+    pub fn accept(&self) -> Link {
+        Link::new(Arc::clone(&self.0))
     }
 }
