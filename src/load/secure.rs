@@ -136,10 +136,12 @@ impl Secure {
     }
 }
 
+/// Version, and cipher suite by the name that IANA has for it.
 fn agreed(session: &UnbufferedClientConnection) -> String {
     let version = session.protocol_version().and_then(|version| version.as_str());
     let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
-    format!("{} {}", version.unwrap_or_default(), suite.unwrap_or_default())
+    let version = version.unwrap_or_default().replace("TLSv1_", "TLS 1.");
+    format!("{version}, {}", suite.unwrap_or_default().replace("TLS13_", "TLS_"))
 }
 
 fn encode<D>(mut flight: EncodeTlsData<'_, D>, out: &mut Vec<u8>) -> Result<(), Error> {
