@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
-use serde_json::de::SliceRead;
+use serde_json::de::StrRead;
 use serde_json::value::RawValue;
 
 use super::super::filter::{self, Filter};
@@ -18,16 +18,20 @@ use super::values::{Pairs, Text, bytes, or_default, present};
 
 /// The commands of a frame.
 pub struct Commands<'a> {
-    frame: &'a [u8],
-    objects: serde_json::StreamDeserializer<'a, SliceRead<'a>, RawCommand<'a>>,
+    frame: &'a str,
+    is_text: bool,
+    objects: serde_json::StreamDeserializer<'a, StrRead<'a>, RawCommand<'a>>,
     is_broken: bool,
 }
 
 impl<'a> Commands<'a> {
     /// None read yet.
     pub fn new(frame: &'a [u8]) -> Self {
-        let objects = serde_json::Deserializer::from_slice(frame).into_iter();
-        Self { frame, objects, is_broken: false }
+        // Once for all of it, and fast; from bytes, each payload would be checked by itself, and slowly.
+        let text = simdutf8::basic::from_utf8(frame);
+        let frame = text.unwrap_or_default();
+        let objects = serde_json::Deserializer::from_str(frame).into_iter();
+        Self { frame, is_text: text.is_ok(), objects, is_broken: false }
     }
 }
 
@@ -39,8 +43,9 @@ impl<'a> Iterator for Commands<'a> {
             return None;
         }
         // Only objects: the deserializer would also take a list of the fields' values.
-        let rest = self.frame.get(self.objects.byte_offset()..).unwrap_or(&[]).trim_ascii_start();
+        let rest = self.frame.as_bytes().get(self.objects.byte_offset()..).unwrap_or(&[]).trim_ascii_start();
         let command = match rest.first() {
+            _ if !self.is_text => Err(Malformed::Json(serde_json::Error::custom("it is not UTF-8"))),
             Some(b'{') | None => self.objects.next()?.map_err(Malformed::Json),
             Some(_) => Err(not_an_object()),
         };
@@ -393,6 +398,20 @@ mod tests {
         assert!(seen[0].starts_with("1 Connect"));
         assert_eq!(seen[1..], ["2 Unsubscribe { channel: \"ab\" }", "0 Pong", "3 Unknown"]);
         assert!(all("").is_empty() && all(" \r\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_one_error_wherever_it_stands() {
+        let frames: [&[u8]; 3] = [
+            b"{\"id\":1,\"rpc\":{\"data\":\"\xff\"}}",
+            b"{\"id\":1,\"ping\":{},\"unknown\":\"\xff\"}",
+            b"\xff",
+        ];
+        for frame in frames {
+            let mut commands = Commands::new(frame);
+            assert!(matches!(commands.next(), Some(Err(Malformed::Json(_)))));
+            assert!(commands.next().is_none());
+        }
     }
 
     #[test]
