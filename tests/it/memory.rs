@@ -132,20 +132,24 @@ fn when_nothing_else_helps_the_newest_are_sent_away() {
         }
     };
     let mut first = Client::open(server.address);
-    let mut others = Vec::new();
-    loop {
-        let mut peer = Peer::connect(server.address);
-        peer.send_bytes(upgrade("/connection/websocket", "").as_bytes());
-        if peer.response_head().status == 503 {
+    let mut others: Vec<Client> = (0..8).map(|_| Client::open(server.address)).collect();
+    // In small steps, and with a look after each: the server itself looks ten times a second.
+    let is_short = || {
+        let memory = memory(&server);
+        bytes(&memory, "known_bytes") * 100 >= bytes(&memory, "allowed_known_bytes") * 91
+    };
+    for turn in 0.. {
+        fill(&mut others[turn % 8], 50);
+        if is_short() {
             break;
         }
-        let mut client = Client::over(peer);
-        fill(&mut client, 500);
-        others.push(client);
     }
+    until("newcomers are refused", || (server.metric("throng_memory_step") > 0).then_some(()));
+    let refusal = Peer::request(server.address, upgrade("/connection/websocket", "").as_bytes());
+    assert_eq!(refusal.status, 503, "{refusal:?}");
     // No room for another, but those who are in go on.
     while server.metric_with("throng_memory_shed_total", "newest") == 0 {
-        fill(&mut first, 100);
+        fill(&mut first, 50);
     }
     others.pop().unwrap().expect_close(3011);
     first.sync();
