@@ -15,6 +15,8 @@ pub enum CloseReason {
     Transport,
     /// The handshake of TLS failed, or a record was not what it should be.
     Tls,
+    /// The keys of TLS 1.2 have sealed as much as they may; a new connection has new ones (3005).
+    Worn,
     /// A trusted proxy did not begin with a PROXY header.
     NoProxyHeader,
     /// Too many connections come from the address that a proxy names.
@@ -79,6 +81,7 @@ impl CloseReason {
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
             Self::NoPong | Self::Idle => disconnect(Disconnect::NO_PONG),
             Self::Slow | Self::Budget => disconnect(Disconnect::SLOW),
+            Self::Worn => disconnect(Disconnect::CONNECTION_EXPIRED),
             Self::Memory => disconnect(Disconnect::FORCE_RECONNECT),
             Self::Shutdown => disconnect(Disconnect::SHUTDOWN),
             Self::Hangup

@@ -86,9 +86,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (true, _) => {}
             (false, _) => session.goodbye(reason, self.retry_after_ms(key), &mut self.out),
         }
-        if self.conns.entry(key).and_then(Conn::tls).is_some_and(|tls| !tls.is_open()) {
-            // Nothing of this can be said without keys.
+        if let Some(conn) = self.conns.entry_mut(key)
+            && let Some(tls) = conn.tls_mut()
+            && !tls.is_open()
+        {
+            // Nothing of this can be said without keys, and an alert, if there was one, is on its way: who is told nothing
+            // keeps no place, and whoever has to read an alert keeps no handshake.
             self.out.clear();
+            tls.give_up();
+            if *reason != CloseReason::Tls && conn.outbox.is_none() {
+                return self.grave(key);
+            }
         }
         self.set_due(key, self.timeouts.linger_ms);
         self.queue_out(key);
@@ -111,7 +119,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             | CloseReason::Ordered { .. }
             | CloseReason::Answered
             | CloseReason::Handler { .. } => {}
-            CloseReason::Transport => c.transport_errors.add(1),
+            CloseReason::Transport | CloseReason::Worn => c.transport_errors.add(1),
             CloseReason::Tls => c.tls_faults.add(1),
             CloseReason::NoProxyHeader => c.proxy_headers_refused.add(1),
             CloseReason::Violation(_) | CloseReason::BadRequest => c.violations.add(1),

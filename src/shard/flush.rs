@@ -98,7 +98,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.queue_shared(key, shared.clone());
         }
         if conn.tls().is_some() {
-            return self.write_sealed(key, shared);
+            // What may find no room is not sealed for each by itself: until there is some, all share it.
+            return match Self::may_seal_at_once(shared.len()) {
+                true => self.write_sealed(key, shared),
+                false => self.queue_shared(key, shared.clone()),
+            };
         }
         let result = self.net.write(&mut conn.socket, shared);
         let Some(written) = self.written(key, result) else { return };

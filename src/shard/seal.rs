@@ -16,8 +16,10 @@ use crate::net::Net;
 use crate::session::{CloseReason, Handler};
 use crate::tls::{Fault, Hot, Opened, Received, Schedules, identity};
 
-/// Bytes of an outbox that are sealed at once: what finds no room is kept sealed, for each connection by itself.
-const BATCH_BYTES_MAX: usize = 64 << 10;
+/// Bytes that are sealed at once: what finds no room is kept sealed, for each connection by itself.
+const BATCH_BYTES_MAX: usize = 32 << 10;
+/// The same for a connection that was out of room before.
+const SLOW_BATCH_BYTES_MAX: usize = 16 << 10;
 /// The scratch buffer for records gives its memory back beyond this size.
 const WIRE_BYTES_KEPT: usize = 256 << 10;
 
@@ -107,6 +109,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
+    /// Whether so many shared bytes may be sealed before it is known that there is room for them.
+    pub(super) fn may_seal_at_once(bytes: usize) -> bool {
+        bytes <= BATCH_BYTES_MAX
+    }
+
     /// Seals `bytes` and writes them. They go now or are kept sealed: the caller is done with them.
     pub(super) fn write_sealed(&mut self, key: Key, bytes: &[u8]) {
         self.claim_wire(key);
@@ -114,16 +121,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
         match tls.seal(hot(&mut self.schedules, key), iter::once(bytes), &mut self.wire) {
             Ok(()) => {
                 self.write_wire(key);
-                self.pause_reading_if_full(key);
             }
-            Err(_) => self.cannot_seal(key),
+            Err(fault) => self.cannot_seal(key, &fault),
         }
     }
 
-    fn cannot_seal(&mut self, key: Key) {
+    fn cannot_seal(&mut self, key: Key, fault: &Fault) {
         self.wire_waits = None;
         self.wire.clear();
-        self.close(key, CloseReason::Transport);
+        let is_open = self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open);
+        let is_worn = *fault == Fault::Worn && is_open;
+        self.close(key, if is_worn { CloseReason::Worn } else { CloseReason::Transport });
     }
 
     /// Writes the records in `wire`, behind those that wait already.
@@ -144,6 +152,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if written < self.wire.len() {
             self.keep_sealed(key, written..self.wire.len());
             self.arm_writable(key);
+            self.pause_reading_if_full(key);
         }
         self.wire.clear();
         self.wire.shrink_to(WIRE_BYTES_KEPT);
@@ -181,17 +190,18 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
         let count = outbox.fill(&mut slices);
         let tls = conn.line.as_mut().and_then(|line| line.tls.as_deref_mut())?;
-        let mut left = BATCH_BYTES_MAX;
+        let batch_bytes = if conn.is_writable_armed { SLOW_BATCH_BYTES_MAX } else { BATCH_BYTES_MAX };
+        let mut left = batch_bytes;
         let batch = slices[..count].iter().map_while(|slice| {
             let piece = &slice[..slice.len().min(left)];
             left -= piece.len();
             (!piece.is_empty()).then_some(piece)
         });
-        if tls.seal(hot(&mut self.schedules, key), batch, &mut self.wire).is_err() {
-            self.cannot_seal(key);
+        if let Err(fault) = tls.seal(hot(&mut self.schedules, key), batch, &mut self.wire) {
+            self.cannot_seal(key, &fault);
             return None;
         }
-        self.consume(key, BATCH_BYTES_MAX - left);
+        self.consume(key, batch_bytes - left);
         self.write_wire(key);
         let conn = self.conns.entry(key)?;
         // What found no room waits to be told of it.

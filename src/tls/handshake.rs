@@ -13,7 +13,7 @@ use rustls::{HandshakeKind, KeyLog, ServerConfig};
 
 use super::Fault;
 use super::keys::{Keys, Secret};
-use super::record;
+use super::record::{self, ContentType};
 
 /// Takes the traffic secrets of a handshake when rustls derives them: it hands out keys, but not what the next keys
 /// follow from. One per shard, so that its lock is always free.
@@ -32,6 +32,11 @@ impl fmt::Debug for Catch {
         f.write_str("Catch")
     }
 }
+
+/// Bytes of a message that is not whole yet: more than rustls takes of one, 65,535, with the heads of its records.
+const UNFINISHED_BYTES_MAX: usize = 80 << 10;
+/// What a peer is told for which there is nothing better (RFC 8446, section 6.2).
+const DECODE_ERROR: u8 = 50;
 
 const CLIENT_LABEL: &str = "CLIENT_TRAFFIC_SECRET_0";
 const SERVER_LABEL: &str = "SERVER_TRAFFIC_SECRET_0";
@@ -65,6 +70,8 @@ pub(super) struct Handshake {
     caught: Caught,
     /// Bytes at the start of the input that rustls has seen and wants to see again.
     seen_bytes: usize,
+    /// Something was sent: what comes next may have to be protected, which rustls alone can do.
+    has_spoken: bool,
 }
 
 /// What a handshake agreed on.
@@ -85,21 +92,32 @@ impl Handshake {
     pub(super) fn new(ground: Arc<Ground>) -> Result<Self, Fault> {
         let rustls = UnbufferedServerConnection::new(Arc::clone(&ground.config))
             .map_err(|error| Fault::Handshake(Box::new(error)))?;
-        Ok(Self { rustls, ground, caught: Caught::default(), seen_bytes: 0 })
+        Ok(Self { rustls, ground, caught: Caught::default(), seen_bytes: 0, has_spoken: false })
     }
 
     /// Goes on with the handshake. What is to be sent is appended to `out`, an alert too when it fails. Returns how many
     /// bytes of the input are done with, and whether the handshake is: then what is behind them is protected.
     ///
     /// # Errors
-    /// [`Fault::Handshake`] and what [`record::first`] finds.
+    /// [`Fault::Handshake`] and what [`record::first`] finds; [`Fault::TooLong`] when a message would be longer than any may
+    /// be.
     pub(super) fn advance(&mut self, input: &mut [u8], out: &mut Vec<u8>) -> Result<(usize, bool), Fault> {
         let mut used = 0;
         loop {
-            match record::first(&input[used + self.seen_bytes..])? {
+            match record::first(&input[used + self.seen_bytes..]) {
                 // A message may go on in the next record: rustls looks at both then.
-                Some((_, bytes)) => self.seen_bytes += bytes,
-                None => return Ok((used, false)),
+                Ok(Some((_, bytes))) => self.seen_bytes += bytes,
+                Ok(None) if input.len() - used > UNFINISHED_BYTES_MAX => {
+                    return Err(self.give_up(Fault::TooLong, out));
+                }
+                Ok(None) => return Ok((used, false)),
+                Err(fault) => {
+                    if self.has_spoken {
+                        // rustls finds the same, and says it protected if it must be.
+                        self.step(&mut input[used..], out).ok();
+                    }
+                    return Err(self.give_up(fault, out));
+                }
             }
             let done = self.step(&mut input[used..used + self.seen_bytes], out)?;
             used += done;
@@ -119,11 +137,15 @@ impl Handshake {
                 Ok(state) => state,
                 Err(error) => {
                     self.put_alert(&mut records[used..], out);
-                    return Err(Fault::Handshake(Box::new(error)));
+                    self.take_secrets();
+                    return Err(self.give_up(Fault::Handshake(Box::new(error)), out));
                 }
             };
             match state {
-                ConnectionState::EncodeTlsData(mut data) => put(out, |room| data.encode(room)),
+                ConnectionState::EncodeTlsData(mut data) => {
+                    put(out, |room| data.encode(room));
+                    self.has_spoken = true;
+                }
                 ConnectionState::TransmitTlsData(data) => data.done(),
                 ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => {
                     used += discard;
@@ -152,11 +174,27 @@ impl Handshake {
         }
     }
 
-    /// After an error rustls has an alert to send, if anything.
+    /// After an error rustls has an alert to send, if anything, perhaps behind what it had to send before.
     fn put_alert(&mut self, records: &mut [u8], out: &mut Vec<u8>) {
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) = self.rustls.process_tls_records(records).state {
-            put(out, |room| data.encode(room));
+        while self.rustls.wants_write() {
+            match self.rustls.process_tls_records(records).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    put(out, |room| data.encode(room));
+                    self.has_spoken = true;
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(_) | Err(_) => return,
+            }
         }
+    }
+
+    /// The handshake has failed. A peer that nothing was said to is told why in the clear.
+    fn give_up(&mut self, fault: Fault, out: &mut Vec<u8>) -> Fault {
+        if !std::mem::replace(&mut self.has_spoken, true) {
+            let alert = fault.alert().unwrap_or(DECODE_ERROR);
+            out.extend_from_slice(&[ContentType::Alert as u8, 3, 3, 0, 2, 2, alert]);
+        }
+        fault
     }
 
     /// What it agreed on, once it is over.

@@ -266,6 +266,11 @@ impl Keys {
         self.sequence = self.cipher.records_max() - (RECORDS_MAX >> 3) - 50;
     }
 
+    #[cfg(test)]
+    pub(super) fn sequence_mut(&mut self) -> &mut u64 {
+        &mut self.sequence
+    }
+
     /// Opens the record of `kind` whose body is `body[from..]`, and puts its plaintext at the start of `body`. Returns
     /// what it really is, and its length.
     ///

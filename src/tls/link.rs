@@ -30,6 +30,8 @@ pub struct Link {
     is_client: bool,
     /// The peer was told that nothing more comes.
     said_goodbye: bool,
+    /// The keys are worn, and there are no others: what is sealed now are the last words.
+    is_parting: bool,
 }
 
 enum State {
@@ -105,7 +107,7 @@ impl Link {
     }
 
     fn with(state: State, is_client: bool) -> Self {
-        Self { state, held: Box::default(), is_client, said_goodbye: false }
+        Self { state, held: Box::default(), is_client, said_goodbye: false, is_parting: false }
     }
 
     /// A client's end, from what its handshake agreed on and, in TLS 1.3, the secrets of both sides. `None` when the
@@ -131,6 +133,14 @@ impl Link {
     /// Bytes kept of a record that has begun.
     pub fn held_bytes(&self) -> usize {
         self.held.len()
+    }
+
+    /// Forgets a handshake that nobody waits for any more, and what is kept of it.
+    pub fn give_up(&mut self) {
+        if !self.is_open() {
+            self.state = State::Over;
+            self.held = Box::default();
+        }
     }
 
     /// Gives back what is kept of a record that has begun, at the start of `input`; returns how much it is.
@@ -264,16 +274,18 @@ impl Link {
     /// Appends `plain` to `out` as records, many pieces in one if they fit.
     ///
     /// # Errors
-    /// [`Fault::Worn`] when the keys of TLS 1.2 have sealed as much as they may: the connection must end. Before the
-    /// handshake is over, or after the link is, nothing can be sealed: [`Fault::Closed`].
+    /// [`Fault::Worn`], once, when the keys of TLS 1.2 have sealed as much as they may: the connection must end, for which
+    /// there is room. Before the handshake is over, or after the link is, nothing can be sealed: [`Fault::Closed`].
     pub fn seal<'a>(
         &mut self,
         mut hot: Hot<'_>,
         plain: impl Iterator<Item = &'a [u8]>,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        if matches!(&self.state, State::Open { sending, .. } if sending.is_worn()) {
-            self.update_sending(&mut hot, out)?;
+        if !self.is_parting && matches!(&self.state, State::Open { sending, .. } if sending.is_worn()) {
+            let outcome = self.update_sending(&mut hot, out);
+            self.is_parting = outcome.is_err();
+            outcome?;
         }
         match &mut self.state {
             State::Open { sending, .. } if !self.said_goodbye => {
@@ -304,6 +316,20 @@ impl Link {
     }
 
     #[cfg(test)]
+    pub(super) fn sequences(&mut self) -> [u64; 2] {
+        let State::Open { receiving, sending } = &mut self.state else { return [0; 2] };
+        [receiving, sending].map(|keys| *keys.sequence_mut())
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_sequences(&mut self, sequences: [u64; 2]) {
+        let State::Open { receiving, sending } = &mut self.state else { return };
+        for (keys, sequence) in [receiving, sending].into_iter().zip(sequences) {
+            *keys.sequence_mut() = sequence;
+        }
+    }
+
+    #[cfg(test)]
     pub(super) fn is_worn(&self) -> bool {
         matches!(&self.state, State::Open { sending, .. } if sending.is_worn())
     }
@@ -322,10 +348,7 @@ impl Link {
             State::Open { mut sending, .. } if !self.said_goodbye => {
                 hot.seal(&mut sending, ContentType::Alert, &[2, alert], out).ok();
             }
-            // rustls has said what there is to say when it found the fault; what it never saw is told in the clear.
-            State::Handshake(_) if !matches!(fault, Fault::Handshake(_)) => {
-                out.extend_from_slice(&[ContentType::Alert as u8, 3, 3, 0, 2, 2, alert]);
-            }
+            // What a handshake fails of, it has told itself.
             State::Open { .. } | State::Fresh(_) | State::Handshake(_) | State::Over => {}
         }
     }

@@ -284,6 +284,71 @@ fn who_does_not_speak_tls_is_told_so() {
 }
 
 #[test]
+fn a_handshake_that_fails_behind_the_first_flight_is_told_so() {
+    let authority = authority();
+    let mut config = (*acceptor(&authority).0.config).clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = Acceptor::new(&config);
+    for suite in suites() {
+        let mut config = (*client_config(&authority, vec![suite])).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let (mut client, mut server) = (client(&Arc::new(config)), Server::new(&acceptor));
+        let mut sent = Vec::new();
+        client.tls.write_tls(&mut sent).unwrap();
+        assert!(matches!(server.take(&sent), Err(Fault::Handshake(_))));
+        client.tls.read_tls(&mut &server.wire[..]).unwrap();
+        let told = client.tls.process_new_packets().unwrap_err();
+        let expected = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+        assert_eq!(told, expected, "{suite:?}");
+    }
+}
+
+#[test]
+fn rubbish_behind_the_first_flight_is_told_in_a_record_that_the_client_can_read() {
+    let authority = authority();
+    let acceptor = acceptor(&authority);
+    for suite in suites() {
+        let (mut client, mut server) =
+            (client(&client_config(&authority, vec![suite])), Server::new(&acceptor));
+        let mut sent = Vec::new();
+        client.tls.write_tls(&mut sent).unwrap();
+        server.take(&sent).unwrap();
+        assert_eq!(server.take(b"GET / HTTP/1.1\r\n\r\n"), Err(Fault::Unexpected));
+        let mut wire = &server.wire[..];
+        let told = loop {
+            client.tls.read_tls(&mut wire).unwrap();
+            if let Err(told) = client.tls.process_new_packets() {
+                break told;
+            }
+            assert!(!wire.is_empty(), "nothing is told, {suite:?}");
+        };
+        assert!(matches!(told, rustls::Error::AlertReceived(_)), "{suite:?} {told:?}");
+    }
+}
+
+#[test]
+fn a_hello_that_is_too_long_is_told_so_and_not_kept() {
+    let authority = authority();
+    let acceptor = acceptor(&authority);
+    // It says that it is longer than rustls takes any.
+    let mut server = Server::new(&acceptor);
+    assert!(matches!(server.take(&[22, 3, 1, 0, 4, 1, 2, 0, 0]), Err(Fault::Handshake(_))));
+    assert_eq!((server.wire[0], server.wire.len()), (21, 7));
+    // It comes in records of one byte each.
+    let mut server = Server::new(&acceptor);
+    let mut said = vec![22, 3, 1, 0, 4, 1, 0, 0xff, 0];
+    let mut most = 0;
+    let outcome = (0..20_000).try_for_each(|_| {
+        said.extend([22, 3, 1, 0, 1, 0]);
+        let outcome = if said.len() > 8000 { server.take(&std::mem::take(&mut said)) } else { Ok(()) };
+        most = most.max(server.link.held_bytes());
+        outcome
+    });
+    assert_eq!((outcome, &server.wire[..]), (Err(Fault::TooLong), &[21, 3, 3, 0, 2, 2, 22][..]));
+    assert!((70_000..=82_000).contains(&most) && server.link.held_bytes() == 0, "{most}");
+}
+
+#[test]
 fn a_second_connection_goes_on_from_the_first() {
     let authority = authority();
     let mut config = (*acceptor(&authority).0.config).clone();
@@ -343,6 +408,36 @@ fn worn_keys_are_changed_before_they_wear_out() {
         assert_eq!(deliver(&mut b, &mut wire).unwrap(), [round; 5]);
     }
     assert!(!a.0.is_worn(), "the next keys are fresh");
+}
+
+#[test]
+fn worn_keys_of_tls_1_2_have_room_for_last_words() {
+    let authority = authority();
+    let acceptor = acceptor(&authority);
+    for suite in suites() {
+        if suite.tls13().is_some() {
+            continue;
+        }
+        let config = client_config(&authority, vec![suite]);
+        let (mut client, mut server) = (client(&config), Server::new(&acceptor));
+        converse(&mut client, &mut server, 100).unwrap();
+        let real = server.link.sequences();
+        server.link.wear();
+        let seal = |text: &[u8], server: &mut Server| {
+            server.link.seal(hot(&mut server.schedules), [text].into_iter(), &mut server.wire)
+        };
+        while !server.link.is_worn() {
+            seal(b"more", &mut server).unwrap();
+        }
+        assert_eq!(seal(b"too much", &mut server), Err(Fault::Worn), "{suite:?}");
+        server.wire.clear();
+        // As the client counts, which saw nothing of it.
+        server.link.set_sequences(real);
+        assert_eq!(seal(b"last words", &mut server), Ok(()));
+        server.link.say_goodbye(hot(&mut server.schedules), &mut server.wire);
+        converse(&mut client, &mut server, 100).unwrap();
+        assert_eq!(client.heard, b"last words", "{suite:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::centrifuge::PATH;
 use crate::support::peer::{BINARY, TEXT};
+use crate::support::tls::fixtures::Authority;
+use crate::support::tls::{Folder, Socket, trusting};
 use crate::support::{Client, Frame, Peer, Server, until};
 
 /// Publications of this many bytes: a few hundred fill what the kernel buffers for a client that does not read.
@@ -51,6 +54,45 @@ fn a_slow_consumer_is_told_so_when_it_reads_again_and_its_memory_is_returned() {
         client.sync();
     }
     assert_eq!(server.metric("throng_slow_consumers_total"), 1);
+}
+
+#[test]
+fn who_does_not_read_over_tls_holds_a_batch_of_its_own_and_shares_the_rest() {
+    const MESSAGE: usize = 900_000;
+    const COUNT: u64 = 20;
+    let (folder, ca) = (Folder::new(), Authority::new());
+    let pair = folder.pair("one", &ca.issue(&["one.test"]));
+    let more = ["--message-bytes-max", "1MiB", "--outbox-bytes-max", "64MiB", "--ping-interval-ms", "60000"];
+    let flags: Vec<_> = more.into_iter().chain(pair.iter().map(String::as_str)).collect();
+    let server = Server::start(&flags);
+    let open = || Socket::open(&trusting(&ca, None), server.address, "one.test", PATH).unwrap();
+    let _readers: Vec<_> = (0..COUNT)
+        .map(|_| {
+            let mut reader = open();
+            assert!(reader.ask(r#"{"id":1,"connect":{}}"#).contains("connect"));
+            assert!(reader.ask(r#"{"id":2,"subscribe":{"channel":"crowd"}}"#).contains("subscribe"));
+            reader
+        })
+        .collect();
+    let mut publisher = open();
+    publisher.ask(r#"{"id":1,"connect":{}}"#);
+    let text = "x".repeat(MESSAGE);
+    let mut publish = |id: usize| {
+        let command = format!(r#"{{"id":{id},"publish":{{"channel":"crowd","data":"{text}"}}}}"#);
+        assert!(publisher.ask(&command).contains("publish"));
+    };
+    let mut id = 2;
+    while server.metric("throng_outboxes") < COUNT {
+        publish(id);
+        id += 1;
+        assert!(id < 100, "they take everything");
+    }
+    let published = (id - 2) as u64;
+    let memory: Value = serde_json::from_slice(&server.ask("/debug/memory").body).unwrap();
+    let queued = memory["kinds"]["queued"].as_u64().unwrap();
+    // One copy of each publication for all of them, and a batch for each.
+    assert!(queued <= published * (MESSAGE as u64 + 1000) + COUNT * (33 << 10), "{queued}, {published}");
+    assert!(queued > MESSAGE as u64 / 2, "{queued}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Certificates of a running server: chosen by name, reloaded under live connections, and those of clients.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -30,6 +30,28 @@ fn await_certificate(ca: &Authority, server: &Server, pair: &Pair) {
         let socket = Socket::open(&trusting(ca, None), server.address, "one.test", "/echo").unwrap();
         (socket.certificate() == first(pair)).then_some(())
     });
+}
+
+#[test]
+fn who_does_not_end_its_handshake_in_time_keeps_no_place() {
+    let (folder, ca) = (Folder::new(), Authority::new());
+    let flags = ["--handshake-ms", "300", "--linger-ms", "60000", "--half-open-max", "3"].map(str::to_owned);
+    let server = start(&[&folder.pair("one", &ca.issue(&["one.test"]))[..], &flags].concat());
+    let crowd: Vec<_> = (0..3)
+        .map(|n| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            // Nothing, the head of a record, and half a hello.
+            stream
+                .write_all(&[&[22, 3, 1, 1, 0, 1, 0, 0, 252], &[0; 100][..]].concat()[..[0, 3, 109][n]])
+                .unwrap();
+            stream
+        })
+        .collect();
+    server.await_metric("throng_handshake_timeouts_total", 3);
+    // Long before they would be gone who have something to read yet.
+    server.await_metric("throng_connections", 0);
+    drop(crowd);
+    Socket::open(&trusting(&ca, None), server.address, "one.test", "/echo").unwrap();
 }
 
 #[test]
