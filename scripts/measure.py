@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
 CENTRIFUGE = "/connection/websocket"
 ECHO = "/echo"
 API = "/api/"
@@ -45,17 +46,28 @@ def shards_for(connections):
 
 
 @contextlib.contextmanager
-def reserved_ports(*ports):
-    """Keeps the kernel from giving a listening port to a client, where this process may say so."""
-    if os.geteuid() != 0 or not RESERVED.exists():
+def setting(file, change):
+    """Changes a setting of the system for a while, where this process may: `change` says what it becomes from what it is."""
+    if os.geteuid() != 0 or not file.exists():
         yield
         return
-    before = RESERVED.read_text().strip()
-    RESERVED.write_text(",".join(filter(None, [before, *map(str, ports)])) + "\n")
+    before = file.read_text().strip()
+    file.write_text(change(before) + "\n")
     try:
         yield
     finally:
-        RESERVED.write_text(before + "\n")
+        file.write_text(before + "\n")
+
+
+def reserved_ports(*ports):
+    """Keeps the kernel from giving a listening port to a client."""
+    return setting(RESERVED, lambda before: ",".join(filter(None, [before, *map(str, ports)])))
+
+
+def niceness_of_threads():
+    """Has the kernel weigh threads by their own niceness. Otherwise it first weighs the sessions that they belong to
+    (autogroup), and a thread of the load generator that should give way to the server gives way to nobody but its like."""
+    return setting(AUTOGROUP, lambda _: "0")
 
 
 def busy():

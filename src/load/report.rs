@@ -121,7 +121,7 @@ impl Report {
             let (full, resumed) = tls.tally.counts();
             report.set("tls", tls.tally.agreed().into());
             let note = tls.tally.agreed().unwrap_or_default();
-            report.count("tls_full", "TLS handshakes, full", full, &note);
+            report.count("tls_full", "TLS handshakes, full", full, note);
             report.count("tls_resumed", "TLS handshakes, resumed", resumed, "");
         }
         report
