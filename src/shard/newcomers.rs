@@ -10,10 +10,11 @@
 //! both leave it. Entries of those that have left are passed over, and swept out before they outnumber the others.
 
 use super::Shard;
+use super::close::UNAVAILABLE;
 use super::conn::Conn;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::Handler;
+use crate::session::{CloseReason, Handler};
 
 /// What a read counts for that is a part of a TLS handshake: a key exchange takes some 200 µs, a request 20.
 const TLS_COST: usize = 4;
@@ -72,13 +73,25 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 continue;
             }
             conn.is_unread = false;
+            let (is_fresh, shakes_hands) =
+                conn.tls().map_or((false, false), |tls| (tls.is_fresh(), !tls.is_open()));
+            if is_fresh && self.would_refuse() {
+                // To say so over TLS would cost the key exchange that there is no room for.
+                self.close(key, CloseReason::Refused(UNAVAILABLE));
+                continue;
+            }
+            let Some(conn) = self.conns.entry_mut(key) else { continue };
             if !conn.is_read_paused {
-                let shakes_hands = conn.tls().is_some_and(|tls| !tls.is_open());
                 left = left.saturating_sub(if shakes_hands { TLS_COST } else { 1 });
                 self.read(key);
             }
         }
         self.counters.newcomer_waits.add(u64::from(self.newcomers.are_waiting()));
+    }
+
+    /// Whether a request would be told that there is no room, whatever it asks for.
+    pub(super) fn would_refuse(&self) -> bool {
+        self.drain.is_some() || self.admission.is_full(0)
     }
 
     /// A newcomer has become live: what it has sent since is read as that of all others.

@@ -116,7 +116,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.heard = heard;
         let (was_head, awaited_connect) = (conn.session.is_head(), conn.session.awaits_connect());
-        if was_head && (self.drain.is_some() || self.admission.is_full(0)) {
+        if was_head && self.would_refuse() {
             return self.close(key, CloseReason::Refused(super::close::UNAVAILABLE));
         }
         let mut input = std::mem::take(&mut self.input);

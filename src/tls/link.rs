@@ -130,6 +130,11 @@ impl Link {
         matches!(self.state, State::Open { .. })
     }
 
+    /// Whether the client has not said anything yet.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Fresh(_))
+    }
+
     /// Bytes kept of a record that has begun.
     pub fn held_bytes(&self) -> usize {
         self.held.len()

@@ -32,6 +32,7 @@ mod serve;
 mod slow;
 mod support;
 mod tls;
+mod tls_hostile;
 mod torture;
 mod transcripts;
 mod transports;

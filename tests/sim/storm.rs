@@ -10,7 +10,7 @@ use throng::base::budget::Budget;
 use throng::base::counters::Counters;
 use throng::server;
 use throng::shard::ledger::Ledger;
-use throng::shard::mailbox::Mailbox;
+use throng::shard::mailbox::{Letter, Mailbox};
 use throng::shard::outside::Outside;
 use throng::shard::{Parts, Secret, Shard};
 
@@ -30,6 +30,7 @@ const ACCEPTS: usize = 5;
 struct Stage {
     world: SharedWorld,
     shard: Shard<SimNet, House>,
+    mailboxes: Arc<[Mailbox]>,
     counters: Arc<[Arc<Counters>]>,
     rng: Rng,
 }
@@ -60,7 +61,7 @@ impl Stage {
             net: SimNet { world: Rc::clone(&world), shard: 0 },
             handler: House { inside: Arc::new(AtomicI64::new(0)) },
             shard: 0,
-            mailboxes,
+            mailboxes: Arc::clone(&mailboxes),
             counters: Arc::clone(&counters),
             ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
             budget,
@@ -75,7 +76,7 @@ impl Stage {
             tls,
         };
         let shard = Shard::new(parts, &plan.config);
-        Self { world, shard, counters, rng }
+        Self { world, shard, mailboxes, counters, rng }
     }
 
     /// One turn; nothing if there is nothing to do.
@@ -205,8 +206,8 @@ fn beyond_the_bound_of_half_open_ones_a_newcomer_is_told_to_come_back() {
     assert!(stage.counts().newcomer_waits.value() == 0 && stage.counts().accepts.value() > 0);
 }
 
-#[test]
-fn over_tls_a_newcomer_is_shed_before_the_key_exchange() {
+/// What a shard over TLS begins with.
+fn certified() -> Option<Arc<rustls::ServerConfig>> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config =
@@ -216,7 +217,31 @@ fn over_tls_a_newcomer_is_shed_before_the_key_exchange() {
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
-    let mut stage = Stage::over(Some(Arc::new(config)), |plan| plan.config.limits.half_open_max = 1);
+    Some(Arc::new(config))
+}
+
+#[test]
+fn who_has_said_nothing_yet_when_a_drain_begins_costs_no_key_exchange() {
+    let slowly =
+        |plan: &mut Plan| (plan.config.timeouts.drain_ms, plan.config.timeouts.drain_delay_ms) = (60_000, 0);
+    let mut stage = Stage::over(certified(), slowly);
+    let link = stage.world.borrow_mut().connect().unwrap();
+    stage.turn();
+    assert_eq!((stage.counts().half_open.value(), stage.counts().refused_unavailable.value()), (1, 0));
+    stage.mailboxes[0].put(&mut vec![Letter::Drain]);
+    stage.turn();
+    assert!(!stage.world.borrow().links[link].is_dropped);
+    // The head of a record that has more to come.
+    stage.world.borrow_mut().send(link, &[22, 3, 1, 2, 0, 1, 0, 1, 252]);
+    assert!(stage.world.borrow_mut().carry(link));
+    (0..3).for_each(|_| stage.turn());
+    assert!(stage.world.borrow().links[link].is_dropped && stage.heard(link).is_empty());
+    assert_eq!((stage.counts().half_open.value(), stage.counts().refused_unavailable.value()), (0, 1));
+}
+
+#[test]
+fn over_tls_a_newcomer_is_shed_before_the_key_exchange() {
+    let mut stage = Stage::over(certified(), |plan| plan.config.limits.half_open_max = 1);
     let silent = stage.world.borrow_mut().connect().unwrap();
     stage.turn();
     assert_eq!((stage.counts().half_open.value(), stage.counts().tls_links.value()), (1, 1));
