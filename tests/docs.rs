@@ -16,7 +16,7 @@ use std::thread;
 
 use throng::{Config, NoHandler, Outcome, Server};
 
-const DOCUMENTS: [&str; 18] = [
+const DOCUMENTS: [&str; 19] = [
     "README.md",
     "CHANGELOG.md",
     "SECURITY.md",
@@ -33,6 +33,7 @@ const DOCUMENTS: [&str; 18] = [
     "docs/PROTOCOL.md",
     "docs/PROXIES.md",
     "docs/SERVER_API.md",
+    "docs/SOAK.md",
     "docs/TLS.md",
     "docs/TUNING.md",
 ];
