@@ -119,6 +119,8 @@ counters! {
     refused_network_rate,
     /// Connections refused unheard: too many requests are not complete.
     refused_half_open,
+    /// Connections refused before the key exchange: too many TLS handshakes per second in the process.
+    refused_handshake_rate,
     /// Connections refused unheard: memory is short.
     refused_memory,
     /// Gauge: of the connections, those that were refused unheard and may still read the answer.

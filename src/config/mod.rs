@@ -156,6 +156,8 @@ pub struct Limits {
     /// Connections accepted per second from one network, per shard: 24 bits of an IPv4 address, 64 of an IPv6 address. 0
     /// (default): no limit.
     pub accepts_per_network_max: u32,
+    /// TLS handshakes begun per second in the process; each shard has its part. 0 (default): no limit.
+    pub tls_handshakes_per_second_max: u32,
     /// Bytes of user memory of the process; near it newcomers are refused, then those that hold queued bytes are
     /// disconnected, then the newest. 0 (default): no limit.
     pub memory_max: usize,
@@ -270,6 +272,7 @@ impl Default for Limits {
             handshakes_per_turn_max: 16,
             half_open_max: 65_536,
             accepts_per_second_max: 0,
+            tls_handshakes_per_second_max: 0,
             accepts_per_ip_max: 0,
             accepts_per_network_max: 0,
             memory_max: 0,

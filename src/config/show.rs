@@ -234,6 +234,7 @@ mod tests {
         ("accepts_per_second_max", "9"),
         ("accepts_per_ip_max", "9"),
         ("accepts_per_network_max", "9"),
+        ("tls_handshakes_per_second_max", "9"),
         ("memory_max", "1GiB"),
         ("retry_after_ms", "2000"),
         ("drain_delay_ms", "9"),

@@ -269,6 +269,7 @@ pub static FAMILIES: &[Family] = &[
             ("ip_rate", "refused_ip_rate"),
             ("network_rate", "refused_network_rate"),
             ("half_open", "refused_half_open"),
+            ("handshake_rate", "refused_handshake_rate"),
             ("memory", "refused_memory"),
         ]),
     },

@@ -19,7 +19,7 @@ pub enum CloseReason {
     Worn,
     /// A trusted proxy did not begin with a PROXY header.
     NoProxyHeader,
-    /// Too many connections come from the address that a proxy names.
+    /// Too many connections come from the address that a proxy names, or too many TLS handshakes begin.
     Crowded,
     /// The client broke a rule of the WebSocket protocol.
     Violation(Violation),

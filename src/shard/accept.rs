@@ -62,6 +62,7 @@ pub(super) struct Admitted {
     accepts: Bucket,
     accepts_by_ip: ByAddress,
     accepts_by_network: ByAddress,
+    tls_handshakes: Bucket,
     connects: Bucket,
     connects_by_ip: ByAddress,
 }
@@ -96,6 +97,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return false;
         }
         true
+    }
+
+    /// Whether the rate lets one more client begin to shake hands. Counts it, and counts who is refused.
+    pub(super) fn admits_handshake(&mut self) -> bool {
+        let (now_ms, all) = (self.now_ms(), self.limits.tls_handshakes_per_second_max);
+        let part = self.part_of(all);
+        let is_admitted = all == 0 || self.admitted.tls_handshakes.take(now_ms, part, part);
+        self.counters.refused_handshake_rate.add(u64::from(!is_admitted));
+        is_admitted
     }
 
     /// Each shard has its part of what the process admits, at least one.

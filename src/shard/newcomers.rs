@@ -75,9 +75,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
             conn.is_unread = false;
             let (is_fresh, shakes_hands) =
                 conn.tls().map_or((false, false), |tls| (tls.is_fresh(), !tls.is_open()));
-            if is_fresh && self.would_refuse() {
-                // To say so over TLS would cost the key exchange that there is no room for.
-                self.close(key, CloseReason::Refused(UNAVAILABLE));
+            // To say so over TLS would cost the key exchange that there is no room for.
+            let refusal = match () {
+                () if is_fresh && self.would_refuse() => Some(CloseReason::Refused(UNAVAILABLE)),
+                () if is_fresh && !self.admits_handshake() => Some(CloseReason::Crowded),
+                () => None,
+            };
+            if let Some(refusal) = refusal {
+                self.close(key, refusal);
                 continue;
             }
             let Some(conn) = self.conns.entry_mut(key) else { continue };

@@ -266,6 +266,7 @@ fn limits(rng: &mut Rng, clients: u32, has_small_budget: bool, has_small_homes: 
         accepts_per_turn_max: rng.pick(&[1, 2, 64]),
         handshakes_per_turn_max: rng.pick(&[1, 2, 16]),
         half_open_max: if rng.chance(15) { rng.size(1..=8) } else { 0 },
+        tls_handshakes_per_second_max: 0,
         accepts_per_second_max: if rng.chance(15) { rng.range(1..=20) as u32 } else { 0 },
         accepts_per_ip_max: 0,
         accepts_per_network_max: 0,

@@ -240,6 +240,24 @@ fn who_has_said_nothing_yet_when_a_drain_begins_costs_no_key_exchange() {
 }
 
 #[test]
+fn beyond_the_rate_of_handshakes_who_begins_one_is_closed_unheard() {
+    let mut stage = Stage::over(certified(), |plan| plan.config.limits.tls_handshakes_per_second_max = 2);
+    let begin = |stage: &mut Stage| {
+        let link = stage.world.borrow_mut().connect().unwrap();
+        stage.turn();
+        stage.world.borrow_mut().send(link, &[22, 3, 1, 2, 0, 1, 0, 1, 252]);
+        assert!(stage.world.borrow_mut().carry(link));
+        (0..3).for_each(|_| stage.turn());
+        let is_dropped = stage.world.borrow().links[link].is_dropped;
+        is_dropped
+    };
+    assert_eq!([0; 4].map(|_| begin(&mut stage)), [false, false, true, true]);
+    assert_eq!((stage.counts().refused_handshake_rate.value(), stage.counts().half_open.value()), (2, 2));
+    stage.world.borrow_mut().now_us += 500_000;
+    assert_eq!([0; 2].map(|_| begin(&mut stage)), [false, true], "one came back");
+}
+
+#[test]
 fn over_tls_a_newcomer_is_shed_before_the_key_exchange() {
     let mut stage = Stage::over(certified(), |plan| plan.config.limits.half_open_max = 1);
     let silent = stage.world.borrow_mut().connect().unwrap();

@@ -39,6 +39,12 @@ pub(super) const KEYS: &[Key] = &[
         |c| Slot::Rate(&mut c.limits.accepts_per_network_max),
     ),
     limit(
+        "tls_handshakes_per_second_max",
+        "TLS handshakes begun per second in the process; beyond it, connections are closed before the key exchange. 0: \
+        no limit",
+        |c| Slot::Rate(&mut c.limits.tls_handshakes_per_second_max),
+    ),
+    limit(
         "memory_max",
         "Bytes of user memory of the process. Near it newcomers are refused (503), then those that hold queued \
         bytes are disconnected (3008), then the newest (3011). 0: no limit",
