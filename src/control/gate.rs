@@ -25,6 +25,7 @@ pub(super) struct Gate {
     /// Whether the server API asks for keys of its own.
     api_has_keys: bool,
     refused: AtomicU64,
+    timeouts: AtomicU64,
 }
 
 impl fmt::Debug for Gate {
@@ -36,12 +37,22 @@ impl fmt::Debug for Gate {
 
 impl Gate {
     pub(super) fn new(key: String, is_local: bool, api_has_keys: bool) -> Self {
-        Self { key, is_local, api_has_keys, refused: AtomicU64::new(0) }
+        Self { key, is_local, api_has_keys, refused: AtomicU64::new(0), timeouts: AtomicU64::new(0) }
     }
 
     /// Requests that were refused here.
     pub(super) fn refused_count(&self) -> u64 {
         self.refused.load(Relaxed)
+    }
+
+    /// Connections whose request did not come in time.
+    pub(super) fn timeout_count(&self) -> u64 {
+        self.timeouts.load(Relaxed)
+    }
+
+    /// One more.
+    pub(super) fn note_timeout(&self) {
+        self.timeouts.fetch_add(1, Relaxed);
     }
 
     pub(super) fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! The control listener's HTTP side: `/metrics`, `/health`, `/ready`, the API, and a door that keeps it small.
 //!
-//! Nothing here is logged per request. A bounded number of connections is held, and none of them for longer than
-//! [`SILENCE_MAX`] without an answer.
+//! Nothing here is logged per request. A bounded number of connections is held: none of them for longer than
+//! [`REQUEST_MAX`] in the middle of a request, nor than [`SILENCE_MAX`] between two.
 
 use super::State;
 use super::api::{self, Api};
@@ -24,9 +24,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long a connection may go without an answer written to it. Longer than the usual interval between scrapes,
-/// so that a scraper keeps its connection.
+/// How long a request may take, from its first byte, or from accept, to its answer. Longer than any answer of the API.
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// How long a connection may ask nothing. Longer than the usual interval between scrapes, so that a scraper keeps its
+/// connection.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
+
+/// The two.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    request: Duration,
+    silence: Duration,
+}
 
 /// Answers until the runtime ends.
 pub(super) async fn serve(door: Door, view: View, api: Option<Api>, gate: Arc<Gate>) {
@@ -80,19 +89,25 @@ async fn ready(view: extract::State<Arc<View>>) -> (StatusCode, String) {
 pub(super) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
-    silence_max: Duration,
+    patience: Patience,
+    gate: Arc<Gate>,
 }
 
 impl Door {
     /// Takes over a bound listener. Connections beyond `seats` wait in the kernel's backlog.
-    pub(super) fn new(listener: std::net::TcpListener, seats: usize) -> io::Result<Self> {
-        Self::with_limits(listener, seats, SILENCE_MAX)
+    pub(super) fn new(listener: std::net::TcpListener, seats: usize, gate: Arc<Gate>) -> io::Result<Self> {
+        Self::with_patience(listener, seats, gate, Patience { request: REQUEST_MAX, silence: SILENCE_MAX })
     }
 
-    fn with_limits(listener: std::net::TcpListener, seats: usize, silence_max: Duration) -> io::Result<Self> {
+    fn with_patience(
+        listener: std::net::TcpListener,
+        seats: usize,
+        gate: Arc<Gate>,
+        patience: Patience,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        Ok(Self { listener, seats: Arc::new(Semaphore::new(seats)), silence_max })
+        Ok(Self { listener, seats: Arc::new(Semaphore::new(seats)), patience, gate })
     }
 }
 
@@ -106,8 +121,9 @@ impl Listener for Door {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         // An answer goes out at once; a connection that refuses is about to end anyway.
         stream.set_nodelay(true).ok();
-        let silence = Box::pin(sleep(self.silence_max));
-        (Seat { stream, silence, silence_max: self.silence_max, _permit: permit }, address)
+        let Self { patience, ref gate, .. } = *self;
+        let (deadline, gate) = (Box::pin(sleep(patience.request)), Arc::clone(gate));
+        (Seat { stream, deadline, is_asking: true, patience, gate, _permit: permit }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -115,18 +131,31 @@ impl Listener for Door {
     }
 }
 
-/// One connection. Reading does not prolong its time, or a client could feed a head byte by byte for ever.
+/// One connection. Only the first byte of a request moves its deadline, or a client could feed a head byte by byte for ever.
 pub(super) struct Seat {
     stream: TcpStream,
-    silence: Pin<Box<Sleep>>,
-    silence_max: Duration,
+    deadline: Pin<Box<Sleep>>,
+    /// A request has begun, or is awaited of one who has just come, and nothing of its answer is written.
+    is_asking: bool,
+    patience: Patience,
+    gate: Arc<Gate>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Seat {
     /// What to say instead of "not yet": that it took too long, if it did.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        self.silence.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let is_asking = self.is_asking;
+        self.deadline.as_mut().poll(cx).map(|()| {
+            if is_asking {
+                self.gate.note_timeout();
+            }
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+
+    fn give(&mut self, time: Duration) {
+        self.deadline.as_mut().reset(Instant::now() + time);
     }
 }
 
@@ -138,7 +167,13 @@ impl AsyncRead for Seat {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Pending => self.wait(cx),
-            ready @ Poll::Ready(_) => ready,
+            ready @ Poll::Ready(_) => {
+                if !std::mem::replace(&mut self.is_asking, true) {
+                    let time = self.patience.request;
+                    self.give(time);
+                }
+                ready
+            }
         }
     }
 }
@@ -148,8 +183,9 @@ impl AsyncWrite for Seat {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
             Poll::Pending => self.wait(cx),
             ready @ Poll::Ready(_) => {
-                let deadline = Instant::now() + self.silence_max;
-                self.silence.as_mut().reset(deadline);
+                self.is_asking = false;
+                let time = self.patience.silence;
+                self.give(time);
                 ready
             }
         }
@@ -173,36 +209,75 @@ mod tests {
     use std::thread;
 
     /// A listener with one seat, served until the test process ends.
-    fn one_seat(silence_max: Duration) -> SocketAddr {
+    fn one_seat(request: Duration, silence: Duration) -> (SocketAddr, Arc<Gate>) {
+        let gate = Arc::new(Gate::new(String::new(), true, true));
+        let shown = Arc::clone(&gate);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
             runtime.block_on(async {
-                let gate = Arc::new(Gate::new(String::new(), true, true));
-                serve(Door::with_limits(listener, 1, silence_max).unwrap(), view, None, gate).await
+                let door = Door::with_patience(listener, 1, Arc::clone(&gate), Patience { request, silence });
+                serve(door.unwrap(), view, None, gate).await
             });
         });
-        address
+        (address, shown)
     }
 
-    #[test]
-    fn who_never_ends_a_request_is_shown_the_door() {
-        let mut slow = TcpStream::connect(one_seat(Duration::from_millis(100))).unwrap();
-        slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        slow.write_all(b"GET /health HTTP/1.1\r\nhost: ").unwrap();
+    const LONG: Duration = Duration::from_secs(600);
+    const SHORT: Duration = Duration::from_millis(100);
+
+    /// That the server closes it, by an end or a reset, and not after the client's own patience.
+    fn expect_end(stream: &mut TcpStream) {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut rest = Vec::new();
-        // An end or a reset, but not the 20 seconds of the client's patience.
-        if let Err(error) = slow.read_to_end(&mut rest) {
+        if let Err(error) = stream.read_to_end(&mut rest) {
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         }
         assert!(rest.is_empty(), "{rest:?}");
     }
 
     #[test]
+    fn who_never_ends_a_request_is_shown_the_door() {
+        let (address, gate) = one_seat(SHORT, LONG);
+        let half = b"GET /health HTTP/1.1\r\nhost: ";
+        let mut slow = TcpStream::connect(address).unwrap();
+        slow.write_all(half).unwrap();
+        expect_end(&mut slow);
+        // Also when the request is not the first.
+        let mut slow = TcpStream::connect(address).unwrap();
+        slow.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        while !answer_of(&mut slow).ends_with(b"alive\n") {}
+        thread::sleep(2 * SHORT);
+        slow.write_all(half).unwrap();
+        expect_end(&mut slow);
+        // And who says nothing at all.
+        expect_end(&mut TcpStream::connect(address).unwrap());
+        assert_eq!(gate.timeout_count(), 3);
+    }
+
+    fn answer_of(stream: &mut TcpStream) -> Vec<u8> {
+        let mut bytes = vec![0; 4096];
+        let count = stream.read(&mut bytes).unwrap();
+        assert_ne!(count, 0);
+        bytes.truncate(count);
+        bytes
+    }
+
+    #[test]
+    fn who_asks_nothing_more_goes_in_the_end() {
+        let (address, gate) = one_seat(LONG, SHORT);
+        let mut idle = TcpStream::connect(address).unwrap();
+        idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        while !answer_of(&mut idle).ends_with(b"alive\n") {}
+        expect_end(&mut idle);
+        assert_eq!(gate.timeout_count(), 0);
+    }
+
+    #[test]
     fn who_finds_no_seat_waits_for_one() {
-        let address = one_seat(SILENCE_MAX);
+        let (address, _) = one_seat(LONG, LONG);
         let ask =
             |stream: &mut TcpStream| stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
         let mut answer = [0; 15];

@@ -79,6 +79,7 @@ impl View {
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
             control_refused: self.gate.as_ref().map_or(0, |gate| gate.refused_count()),
+            control_timeouts: self.gate.as_ref().map_or(0, |gate| gate.timeout_count()),
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
             memory: self.memory.as_ref(),
             reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
@@ -98,6 +99,7 @@ pub(super) struct Snapshot<'a> {
     ready: bool,
     api: &'a ApiCounts,
     control_refused: u64,
+    control_timeouts: u64,
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
     memory: Option<&'a Memory>,
@@ -398,6 +400,12 @@ pub static FAMILIES: &[Family] = &[
         Kind::Counter,
         "Requests to the control listener that were refused: no key, another origin or host.",
         |s| Some(s.control_refused as f64),
+    ),
+    one(
+        "throng_control_timeouts_total",
+        Kind::Counter,
+        "Connections to the control listener that were closed because their request was not complete in time.",
+        |s| Some(s.control_timeouts as f64),
     ),
     one("throng_api_requests_total", Kind::Counter, "Requests to the server API that were taken.", |s| {
         Some(s.api.requests.load(Relaxed) as f64)

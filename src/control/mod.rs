@@ -156,7 +156,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
             .with_certificates(certificates.clone())
             .with_memory(memory)
             .with_gate(Arc::clone(&gate));
-        tokio::spawn(http::serve(http::Door::new(listener, seats)?, view, api, gate));
+        tokio::spawn(http::serve(http::Door::new(listener, seats, Arc::clone(&gate))?, view, api, gate));
     }
     tokio::spawn(certificates::reload(certificates, hangup));
     let mut drain = Some(drain);
