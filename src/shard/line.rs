@@ -23,6 +23,8 @@ pub(super) struct Line {
     /// The TLS of the connection.
     pub(super) tls: Option<Box<Link>>,
     proxy: Proxy,
+    /// Beat in which the record began whose rest has yet to come; 0 for none.
+    record_since: u32,
 }
 
 /// Who is at the other end.
@@ -80,6 +82,20 @@ impl Line {
         }
     }
 
+    /// Notes how much is left of what arrived: the beginning of a record, of another than before if any was `taken`.
+    pub(super) fn note_rest(&mut self, bytes: usize, taken: bool, now: u32) {
+        if bytes == 0 {
+            self.record_since = 0;
+        } else if taken || self.record_since == 0 {
+            self.record_since = now.max(1);
+        }
+    }
+
+    /// The beat in which a record began that is not whole yet.
+    pub(super) fn record_since(&self) -> Option<u32> {
+        (self.record_since > 0).then_some(self.record_since)
+    }
+
     /// Bytes that are kept of a header or a record.
     pub(super) fn held_bytes(&self) -> usize {
         match (&self.proxy, &self.tls) {
@@ -116,7 +132,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             _ => None,
         };
         let is_bare = tls.is_none() && matches!(proxy, Proxy::Absent);
-        (!is_bare).then(|| Box::new(Line { origin: None, tls, proxy }))
+        (!is_bare).then(|| Box::new(Line { origin: None, tls, proxy, record_since: 0 }))
     }
 
     /// Whether a connection is that of a trusted proxy.

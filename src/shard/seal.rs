@@ -36,7 +36,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
         let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
         if let Ok(received) = &outcome {
-            tls.hold(&self.input[received.consumed..count]);
+            let rest = &self.input[received.consumed..count];
+            tls.hold(rest);
+            let (bytes, now) = (rest.len(), self.beat_now());
+            if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
+                line.note_rest(bytes, received.consumed > 0, now);
+            }
         }
         match outcome {
             Ok(received) => self.received(key, received),

@@ -66,11 +66,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// When the message that is arriving, if one is, must be whole. Not while it is the server that does not read.
+    /// When the message that is arriving, or the record around it, must be whole, if one is: a request has a deadline of its
+    /// own, and so has an ending. Not while it is the server that does not read.
     fn message_due_ms(&self, conn: &Conn<N::Socket, H::State>) -> Option<u64> {
         let reads = !conn.is_read_paused && !conn.is_unread;
         let message_ms = Some(self.timeouts.message_ms).filter(|&ms| ms > 0 && reads)?;
-        conn.session.partial_since_ms().map(|began_ms| began_ms + message_ms)
+        let record = conn.line.as_ref().and_then(|line| line.record_since());
+        let is_live = conn.stage == Stage::Open && !conn.session.is_head();
+        let record = record.filter(|_| is_live).map(|beat| u64::from(beat) * BEAT_MS);
+        let began_ms = conn.session.partial_since_ms().into_iter().chain(record).min()?;
+        Some(began_ms + message_ms)
     }
 
     /// Sets the deadline of the connection's phase, counted from now.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConnection};
@@ -28,7 +29,7 @@ struct Wire {
 }
 
 impl Wire {
-    fn open(server: &Server, ca: &Authority) -> Self {
+    fn shake_hands(server: &Server, ca: &Authority) -> Self {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let name = ServerName::try_from(NAME).unwrap();
@@ -36,7 +37,11 @@ impl Wire {
         while tls.is_handshaking() {
             tls.complete_io(&mut stream).unwrap();
         }
-        let mut wire = Self { tls, stream };
+        Self { tls, stream }
+    }
+
+    fn open(server: &Server, ca: &Authority) -> Self {
+        let mut wire = Self::shake_hands(server, ca);
         let request = wire.seal(upgrade("/echo", "").as_bytes());
         wire.stream.write_all(&request).unwrap();
         assert!(wire.hear().unwrap().starts_with(b"HTTP/1.1 101 "));
@@ -93,6 +98,33 @@ fn a_record_that_was_changed_on_its_way_is_not_delivered_and_told() {
 }
 
 #[test]
+fn a_record_that_never_ends_has_a_deadline_also_where_nobody_answers_heartbeats() {
+    let (folder, ca) = (Folder::new(), Authority::new());
+    let server =
+        start(&folder, &ca, &["--message-ms", "400", "--ping-interval-ms", "60000", "--linger-ms", "300"]);
+    let mut stream = Wire::shake_hands(&server, &ca);
+    let request = stream.seal(b"GET /connection/uni_sse?cf_connect={} HTTP/1.1\r\nHost: one.test\r\n\r\n");
+    stream.stream.write_all(&request).unwrap();
+    assert!(stream.hear().unwrap().starts_with(b"HTTP/1.1 200 "));
+    let mut whole = stream.seal(&[b'x'; 5000]);
+    whole.pop();
+    stream.stream.write_all(&whole).unwrap();
+    server.await_metric("throng_message_timeouts_total", 1);
+    server.await_metric("throng_connections", 0);
+    // One that ends in time, and the next one that has the same time again.
+    let mut patient = Wire::open(&server, &ca);
+    for _ in 0..3 {
+        let records = patient.seal(&Frame::new(TEXT, b"in two parts".to_vec()).bytes());
+        for part in records.chunks(records.len().div_ceil(2)) {
+            patient.stream.write_all(part).unwrap();
+            thread::sleep(Duration::from_millis(150));
+        }
+        assert!(patient.hear().unwrap().ends_with(b"in two parts"));
+    }
+    assert_eq!(server.metric("throng_message_timeouts_total"), 1);
+}
+
+#[test]
 fn a_flood_of_key_updates_is_one_too_many_and_a_few_are_none() {
     let (folder, ca) = (Folder::new(), Authority::new());
     let server = start(&folder, &ca, &[]);
@@ -118,8 +150,8 @@ fn a_flood_of_key_updates_is_one_too_many_and_a_few_are_none() {
 
 #[test]
 fn certificates_are_renewed_again_and_again_while_clients_are_busy() {
-    const CLIENTS: usize = 8;
-    const RENEWALS: u64 = 20;
+    const CLIENTS: usize = 4;
+    const RENEWALS: u64 = 12;
     let (folder, ca) = (Folder::new(), Authority::new());
     let server = start(&folder, &ca, &["--shards", "2"]);
     let client = trusting(&ca, None);
@@ -134,6 +166,8 @@ fn certificates_are_renewed_again_and_again_while_clients_are_busy() {
                     while !is_over.load(Ordering::Relaxed) {
                         assert_eq!(socket.ask(&count.to_string()), count.to_string());
                         count += 1;
+                        // Busy, but not so much that it takes the time of all other tests.
+                        thread::sleep(Duration::from_millis(2));
                     }
                     (socket, count)
                 })
