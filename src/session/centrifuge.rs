@@ -120,7 +120,9 @@ impl Centrifuge {
         if self.wire.transport.is_uni() {
             return self.take_uni(payload, cx);
         }
-        let start = cx.out.len();
+        // Most replies are about as long as what they answer.
+        let begun = self.wire.begin(cx.out, payload.len());
+        let start = begun.start;
         let mut count = 0;
         let mut outcome = Ok(());
         for command in wire::commands(self.wire.encoding, payload) {
@@ -141,7 +143,7 @@ impl Centrifuge {
             }
         }
         cx.counts.messages_out += u64::from(cx.out.len() > start);
-        self.wire.seal(cx.out, start, cx.press);
+        self.wire.end(cx.out, begun, cx.press);
         // A frame without any command is no answer to anything.
         if count == 0 { Err(CloseReason::BadRequest) } else { outcome }
     }

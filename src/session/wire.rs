@@ -1,7 +1,8 @@
 //! How a connection's messages travel: the transport, the wire format of its publications, and the bytes around them.
 
 use crate::proto::centrifuge::message::Encoding;
-use crate::proto::ws::{Deflate, Kind, Press, frame};
+use crate::proto::ws::frame::{self, Begun};
+use crate::proto::ws::{Deflate, Kind, Press};
 
 /// What carries a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,24 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// Begins what is likely to have `likely` bytes: its frame, if its size tells of what kind the header is.
+    pub fn begin(self, out: &mut Vec<u8>, likely: usize) -> Begun {
+        if self.transport.framing() == Framing::WebSocket && !self.deflate.is_on() {
+            return frame::begin(out, likely);
+        }
+        let start = out.len();
+        Begun { at: start, start }
+    }
+
+    /// Ends what was begun, as [`Wire::seal`] does.
+    pub fn end(self, out: &mut Vec<u8>, begun: Begun, press: &mut Press) {
+        if begun.at < begun.start {
+            frame::end(out, begun, kind(self.encoding));
+        } else {
+            self.seal(out, begun.start, press);
+        }
+    }
+
     /// As [`Framing::seal`], compressed where that was negotiated and helps.
     pub fn seal(self, out: &mut Vec<u8>, start: usize, press: &mut Press) {
         if self.deflate.is_on() {

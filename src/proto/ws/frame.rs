@@ -119,15 +119,44 @@ pub(super) fn put_packed_frame(out: &mut Vec<u8>, kind: Kind, packed: &[u8]) {
     out[start] |= 0x40;
 }
 
+/// Where a message begins that is being written: what lies between the two is room for its header.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    /// Where its frame begins.
+    pub at: usize,
+    /// Where its payload begins.
+    pub start: usize,
+}
+
+/// Begins a message: makes room for the header of about `likely` bytes of payload, which are then appended to `out`.
+pub fn begin(out: &mut Vec<u8>, likely: usize) -> Begun {
+    let at = out.len();
+    // Of any kind: what counts is how long it is.
+    put_data_header(out, Kind::Text, likely);
+    Begun { at, start: out.len() }
+}
+
+/// Ends a message with what was appended to `out` since it began; nothing when nothing was.
+pub fn end(out: &mut Vec<u8>, begun: Begun, kind: Kind) {
+    let Begun { at, start } = begun;
+    let end = out.len();
+    if end == start {
+        return out.truncate(at);
+    }
+    put_data_header(out, kind, end - start);
+    if out.len() - end == start - at {
+        out.copy_within(end.., at);
+        out.truncate(end);
+    } else {
+        // Its size is known only now: turn it to the front.
+        out[start..].rotate_left(end - start);
+        out.drain(at..start);
+    }
+}
+
 /// Makes one message of what was appended to `out` since `start`; nothing when nothing was.
 pub fn wrap(out: &mut Vec<u8>, start: usize, kind: Kind) {
-    let length = out.len() - start;
-    if length == 0 {
-        return;
-    }
-    // The header's size is known only now: append it, then turn it to the front.
-    put_header(out, kind.opcode(), length);
-    out[start..].rotate_left(length);
+    end(out, Begun { at: start, start }, kind);
 }
 
 /// Appends a pong that answers a ping (RFC 6455 §5.5.3), or a ping without payload.
@@ -173,6 +202,23 @@ mod tests {
             wrap(&mut text, 1, Kind::Text);
             assert_eq!(text.len(), 1 + if length == 0 { 0 } else { header.len() + length });
             assert!(text[1..].ends_with(&vec![7; length]));
+        }
+    }
+
+    #[test]
+    fn a_message_is_the_same_however_long_it_was_likely_to_be() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let mut wanted = b"before".to_vec();
+            if length > 0 {
+                put_frame(&mut wanted, Kind::Text, &vec![7; length]);
+            }
+            for likely in [0, 126, 1 << 16] {
+                let mut out = b"before".to_vec();
+                let begun = begin(&mut out, likely);
+                out.extend(std::iter::repeat_n(7, length));
+                end(&mut out, begun, Kind::Text);
+                assert!(out == wanted, "{length} bytes, likely {likely}");
+            }
         }
     }
 
