@@ -25,6 +25,7 @@ mod raw;
 mod rng;
 mod rogue;
 mod run;
+mod secure;
 mod small;
 mod soul;
 mod storm;

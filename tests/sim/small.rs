@@ -34,6 +34,16 @@ pub(crate) struct Small {
 impl Small {
     /// As many shards as the plan says, without faults, in a world that carries `down_bytes_max` bytes at a time to a client.
     pub(crate) fn new(shard_count: u16, down_bytes_max: usize, queued_bytes_max: usize) -> Self {
+        Self::over(None, shard_count, down_bytes_max, queued_bytes_max)
+    }
+
+    /// The same over TLS, if it is said what handshakes go by.
+    pub(crate) fn over(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        shard_count: u16,
+        down_bytes_max: usize,
+        queued_bytes_max: usize,
+    ) -> Self {
         // A seed like any other: what matters of its plan is set here.
         let mut plan = Plan::new(0);
         plan.shards = shard_count;
@@ -55,11 +65,16 @@ impl Small {
             counters: (0..shard_count).map(|_| Arc::default()).collect(),
             shards: Vec::new(),
         };
-        small.shards = (0..shard_count).map(|shard| small.shard(shard, &plan.config)).collect();
+        small.shards = (0..shard_count).map(|shard| small.shard(shard, &plan.config, tls.clone())).collect();
         small
     }
 
-    fn shard(&self, shard: u16, config: &Config) -> Shard<SimNet, House> {
+    fn shard(
+        &self,
+        shard: u16,
+        config: &Config,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> Shard<SimNet, House> {
         let publication_budget = Budget::new(1 << 20);
         let ledger = Ledger::new(Arc::clone(&self.counters), self.budget.clone(), publication_budget.clone());
         let parts = Parts {
@@ -78,7 +93,7 @@ impl Small {
             endpoints: throng::server::endpoints(config, "node"),
             unix_epoch_ms: 0,
             capacity: 10,
-            tls: None,
+            tls,
         };
         Shard::new(parts, config)
     }

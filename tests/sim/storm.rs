@@ -19,8 +19,8 @@ use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::raw::House;
 use crate::rng::Rng;
-use crate::wire;
 use crate::world::{LinkId, Received, World};
+use crate::{secure, wire};
 
 const CROWD: usize = 300;
 const HANDSHAKES: usize = 3;
@@ -208,16 +208,7 @@ fn beyond_the_bound_of_half_open_ones_a_newcomer_is_told_to_come_back() {
 
 /// What a shard over TLS begins with.
 fn certified() -> Option<Arc<rustls::ServerConfig>> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-    Some(Arc::new(config))
+    Some(secure::server_config().0)
 }
 
 #[test]
@@ -255,6 +246,41 @@ fn beyond_the_rate_of_handshakes_who_begins_one_is_closed_unheard() {
     assert_eq!((stage.counts().refused_handshake_rate.value(), stage.counts().half_open.value()), (2, 2));
     stage.world.borrow_mut().now_us += 500_000;
     assert_eq!([0; 2].map(|_| begin(&mut stage)), [false, true], "one came back");
+}
+
+#[test]
+fn beyond_the_rate_a_newcomer_waits_for_a_time_and_not_for_ever() {
+    let mut stage = Stage::new(|plan| plan.config.limits.accepts_per_second_max = 2);
+    let mut ask = |later_us: u64| {
+        stage.world.borrow_mut().now_us += later_us;
+        let link = stage.newcomer();
+        (0..3).for_each(|_| stage.turn());
+        String::from_utf8(stage.heard(link)).unwrap()[9..12].to_owned()
+    };
+    // Two at once, then two per second, and what nobody took in a long time is two again.
+    let answers = [0, 0, 0, 400_000, 100_000, 0, 490_000, 10_000, 5_000_000, 0, 0].map(&mut ask);
+    assert_eq!(
+        answers.each_ref().map(String::as_str),
+        ["101", "101", "503", "503", "101", "503", "503", "101", "101", "101", "503"]
+    );
+    assert_eq!(stage.counts().refused_node_rate.value(), 5);
+}
+
+#[test]
+fn whoever_goes_makes_room_for_another() {
+    let mut stage = Stage::new(|plan| plan.config.limits.connections_max = 2);
+    for _ in 0..20 {
+        let inside = [stage.live(), stage.live()];
+        let refused = stage.newcomer();
+        (0..3).for_each(|_| stage.turn());
+        assert!(stage.heard(refused).starts_with(b"HTTP/1.1 503 "));
+        for link in inside.into_iter().chain([refused]) {
+            stage.world.borrow_mut().leave(link);
+            stage.world.borrow_mut().carry(link);
+        }
+        (0..3).for_each(|_| stage.turn());
+    }
+    assert_eq!((stage.counts().refused_unavailable.value(), stage.counts().connections.value()), (20, 0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The world that the shards live in: virtual time, links between clients and servers, and what is told of them.
 //!
 //! Readiness is told as the kernel tells it at its least kind: once, when something changes. Bytes that arrive
-//! make an edge, and so do an end, a reset, and room after a write found none; nothing else does. What was told
+//! make an edge, and so do an end, a reset, and room after a write found too little; nothing else does. What was told
 //! and not acted upon is not told again.
 
 use std::collections::VecDeque;
@@ -39,7 +39,7 @@ pub(crate) struct Link {
     token: Option<u64>,
     pub(crate) accepted_us: Option<u64>,
     is_armed: bool,
-    /// A write found no room: the next room is told.
+    /// A write found no room for all of it: the next room is told.
     wants_room: bool,
     edge: Edge,
     is_queued: bool,
@@ -248,6 +248,8 @@ impl World {
             self.note("full", id, 0);
             return None;
         }
+        self.links[id].wants_room |= count < bytes.len();
+        // For no reason, and no room is told of afterwards: whoever stops at it waits for ever.
         if count > 1 && self.rng.chance(self.faults.short_write) {
             count = self.rng.size(1..=count);
         }
