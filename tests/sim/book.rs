@@ -2,7 +2,8 @@
 //!
 //! A publication says who published it and how many of its publisher's in that channel came before. So every
 //! subscriber's run tells of a gap by itself; and all runs together must be parts of one order, the home's: what
-//! comes right after a publication for one must come right after it for all.
+//! comes right after a publication for one must come right after it for all. And what was known to anyone when a
+//! publication was said stands before it: a home has ordered whatever it answers or sends out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,8 @@ pub(crate) struct Book {
     sent: BTreeMap<(u32, u32), Sent>,
     /// Everything that a client has seen in a channel, in whatever subscription.
     seen: BTreeSet<(u32, u32, PublicationId)>,
+    /// By channel: when a publication was heard, or answered by its home, for the first time, on the book's own clock.
+    known: BTreeMap<(u32, PublicationId), u64>,
     pub(crate) deliveries: u64,
     pub(crate) streams: Streams,
 }
@@ -61,11 +64,23 @@ impl Book {
         sent.at.len() as u32
     }
 
-    /// The server answered a client's next publication.
-    pub(crate) fn published(&mut self, who: u32, channel: u32) {
+    /// The server answered a client's next publication, before its home had it; returns its number.
+    pub(crate) fn published(&mut self, who: u32, channel: u32) -> u32 {
         let sent = self.sent.get_mut(&(channel, who)).expect("an answer to something said");
         sent.answered += 1;
         assert!(sent.answered as usize <= sent.at.len());
+        sent.answered
+    }
+
+    /// The home answered a client's next publication.
+    pub(crate) fn ordered(&mut self, who: u32, channel: u32) {
+        let number = self.published(who, channel);
+        self.learn(channel, (who, number));
+    }
+
+    fn learn(&mut self, channel: u32, id: PublicationId) {
+        let now = self.tick();
+        self.known.entry((channel, id)).or_insert(now);
     }
 
     /// A subscription is known to hold.
@@ -96,6 +111,8 @@ impl Book {
         last.insert(by, number);
         seen.push(id);
         self.deliveries += 1;
+        let channel = *channel;
+        self.learn(channel, id);
     }
 
     /// A subscription has ended.
@@ -117,14 +134,26 @@ impl Book {
         }
     }
 
-    /// How many subscriptions hold, and in how many channels.
-    pub(crate) fn open_counts(&self) -> (u64, u64) {
-        let open = || self.runs.iter().filter(|run| run.is_open).map(|run| run.channel);
-        (open().count() as u64, open().collect::<BTreeSet<_>>().len() as u64)
+    /// The channels of the subscriptions that hold.
+    pub(crate) fn open(&self) -> impl Iterator<Item = u32> {
+        self.runs.iter().filter(|run| run.is_open).map(|run| run.channel)
+    }
+
+    /// Checks that nobody heard a publication before one that was known when it was said.
+    fn check_causes(&self) {
+        for Run { who, channel, seen, .. } in &self.runs {
+            let mut latest = 0;
+            for &(by, number) in seen {
+                let known = self.known[&(*channel, (by, number))];
+                assert!(known > latest, "{who}: heard {number} of {by} in {channel} behind an answer to it");
+                latest = latest.max(self.sent[&(*channel, by)].at[number as usize - 1]);
+            }
+        }
     }
 
     /// Checks that all runs are parts of one order for each channel.
     pub(crate) fn check_order(&self) {
+        self.check_causes();
         let mut next: BTreeMap<(u32, PublicationId), (PublicationId, u32)> = BTreeMap::new();
         let mut before: BTreeMap<(u32, PublicationId), (PublicationId, u32)> = BTreeMap::new();
         for run in &self.runs {

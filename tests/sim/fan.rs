@@ -164,7 +164,7 @@ impl Fan {
             Pending::Error(expected) => assert_eq!(code, Some(expected), "{who}: {reply}"),
             Pending::Publish { channel } => {
                 assert!(reply["publish"].is_object(), "{who}: {reply}");
-                book.published(who, channel);
+                book.ordered(who, channel);
             }
             Pending::Unsubscribe { channel } => {
                 assert!(reply["unsubscribe"].is_object(), "{who}: {reply}");
