@@ -121,13 +121,15 @@ const HOUR_MS: u64 = 3_600_000;
 impl HistoryPlan {
     fn new(rng: &mut Rng, config: &mut Config, is_roomy: bool, has_small_homes: bool) -> Self {
         let is_generous = rng.chance(50);
-        let draw =
-            |rng: &mut Rng, most: u64, others: &[u64]| if is_generous { most } else { rng.pick(others) };
+        // Each by itself: what has one reason to be gone must not always have another.
+        let draw = |rng: &mut Rng, most: u64, others: &[u64]| {
+            if is_generous || rng.chance(40) { most } else { rng.pick(others) }
+        };
         let size = draw(rng, 100_000, &[1, 3, 10, 100, 100_000]) as usize;
         let ttl_ms = draw(rng, HOUR_MS, &[300, 2000, HOUR_MS, HOUR_MS]);
         let meta_ttl_ms = draw(rng, 24 * HOUR_MS, &[500, 5000, 24 * HOUR_MS]);
         let recovery_max = draw(rng, u64::MAX, &[1, 10, 300, u64::MAX]);
-        if is_generous {
+        if is_generous || rng.chance(50) {
             config.limits.history_bytes_max = 1 << 30;
         }
         if rng.chance(60) {

@@ -281,6 +281,7 @@ impl Run {
     fn round(&mut self) -> bool {
         self.rounds += 1;
         assert!(self.rounds < ROUNDS_MAX, "a shard spins");
+        self.book.streams.now_us = self.now_us();
         let mut progress = self.arrive() | self.come_back() | self.speak_from_outside();
         let shard_count = self.shards.len();
         let mut actors: Vec<usize> = (0..shard_count + self.clients.len()).collect();

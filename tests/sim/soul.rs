@@ -18,15 +18,16 @@ use crate::streams::{FIRST, Held, Place, channel_of, name};
 use crate::wire::{self, Frame, TEXT};
 
 /// How far a subscription has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Off,
     /// Asked for; the server's word is awaited.
     Asked,
     On,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Sub {
     state: State,
     /// Ended, but that is not answered yet.
@@ -34,8 +35,12 @@ struct Sub {
     place: Option<Place>,
     /// What it asked to recover from.
     from: Option<Place>,
+    /// When it asked, and when it was known to hold.
+    asked_us: u64,
     began: u64,
     told: BTreeMap<String, bool>,
+    /// How often it was told that someone came or went.
+    told_count: u64,
 }
 
 /// See the module documentation.
@@ -63,15 +68,7 @@ impl Soul {
         let mut channels: Vec<u32> = (FIRST..FIRST + plan.history.channels).collect();
         rng.shuffle(&mut channels);
         channels.truncate(most);
-        let sub = || Sub {
-            state: State::Off,
-            is_leaving: false,
-            place: None,
-            from: None,
-            began: 0,
-            told: BTreeMap::new(),
-        };
-        let subs = channels.into_iter().map(|channel| (channel, sub())).collect();
+        let subs = channels.into_iter().map(|channel| (channel, Sub::default())).collect();
         Self { id, subs, client: None, is_away: true, comes_us: None, failures: 0, came: 0 }
     }
 
@@ -106,7 +103,8 @@ enum Pending {
     Unsubscribe(u32),
     Publish(u32),
     Presence(u32),
-    History(u32),
+    /// And when it was asked.
+    History(u32, u64),
 }
 
 /// See the module documentation.
@@ -117,12 +115,22 @@ pub(crate) struct Body {
     pending: BTreeMap<u32, Pending>,
     next_id: u32,
     was_opened: bool,
+    opened_us: u64,
+    now_us: u64,
 }
 
 impl Body {
     pub(crate) fn new(soul: SharedSoul, plan: Rc<Plan>, who: u32) -> Self {
         soul.borrow_mut().is_away = false;
-        Self { soul, plan, pending: BTreeMap::new(), next_id: 1 + who * 100_000, was_opened: false }
+        Self {
+            soul,
+            plan,
+            pending: BTreeMap::new(),
+            next_id: 1 + who * 100_000,
+            was_opened: false,
+            opened_us: 0,
+            now_us: 0,
+        }
     }
 
     fn id(&mut self, pending: Pending) -> u32 {
@@ -132,12 +140,18 @@ impl Body {
         id
     }
 
+    fn is_asking(&self, channel: u32) -> bool {
+        self.pending.values().any(|one| matches!(one, Pending::Subscribe(of) if *of == channel))
+    }
+
     fn subscribe(&mut self, channel: u32, recovers: bool) -> Value {
         let mut command = json!({"channel": name(channel)});
+        let is_asking = self.is_asking(channel);
         {
             let soul = &mut *self.soul.borrow_mut();
             let sub = soul.subs.get_mut(&channel).unwrap();
             (sub.state, sub.from) = (State::Asked, None);
+            sub.asked_us = if is_asking { sub.asked_us } else { self.now_us };
             if let (true, Some((epoch, offset))) = (recovers, &sub.place) {
                 command["recover"] = true.into();
                 command["epoch"] = epoch.as_str().into();
@@ -178,6 +192,9 @@ impl Body {
                 assert!(result["was_recovering"] == true, "{result}");
                 assert!(epoch != from.0 || top >= from.1, "{channel} fell behind {from:?}: {result}");
                 if result["recovered"] == true {
+                    let count = publications.len();
+                    assert!(count <= self.plan.history.recovery_max, "{channel}: {result}");
+                    book.streams.check_kept(&self.plan, (channel, &epoch), offset + 1, count, sub.asked_us);
                     book.streams.recovered += 1;
                     book.streams.caught_up += publications.len() as u64;
                     assert_eq!((&from.0, from.1), (&epoch, offset), "{channel}: {result}");
@@ -193,6 +210,7 @@ impl Body {
             hear(sub, channel, publication, book);
         }
         (sub.state, sub.began) = (State::On, book.streams.tick());
+        sub.told_count = 0;
         sub.told.clear();
     }
 
@@ -232,7 +250,7 @@ impl Body {
                 Some(code) => assert!(code == 106 && self.plan.has_small_homes, "{reply}"),
             },
             Pending::Presence(channel) => self.check_presence(channel, reply, book),
-            Pending::History(channel) => self.check_history(channel, reply, book),
+            Pending::History(channel, asked_us) => self.check_history(channel, asked_us, reply, book),
         }
     }
 
@@ -270,7 +288,7 @@ impl Body {
         }
     }
 
-    fn check_history(&self, channel: u32, reply: &Value, book: &mut Book) {
+    fn check_history(&self, channel: u32, asked_us: u64, reply: &Value, book: &mut Book) {
         if reply["error"].is_object() {
             return assert!(self.plan.has_small_homes, "{reply}");
         }
@@ -281,6 +299,7 @@ impl Body {
         let first = publications.first().map_or(0, |first| first["offset"].as_u64().unwrap());
         let end = first + publications.len() as u64;
         assert!(publications.is_empty() || end == top + 1 || publications.len() == 300, "{channel}: {reply}");
+        book.streams.check_kept(&self.plan, (channel, epoch), first, publications.len(), asked_us);
         for (publication, offset) in publications.iter().zip(first..) {
             assert_eq!(publication["offset"], offset, "a gap in the history of {channel}: {reply}");
             let (_, id) = publication_id(&publication["data"]);
@@ -295,10 +314,15 @@ impl Body {
         let channel = channel_of(push["channel"].as_str().unwrap());
         if let Some(result) = push.get("subscribe") {
             // A command of its own may still be on the way, and will be answered from where that one asked.
-            let asked = self.soul.borrow_mut().subs.get_mut(&channel).unwrap().from.take();
+            let asked = {
+                let sub = &mut *self.soul.borrow_mut();
+                let sub = sub.subs.get_mut(&channel).unwrap();
+                // Nobody here knows when the server was asked.
+                sub.asked_us = self.opened_us;
+                sub.from.take()
+            };
             self.begin(channel, result, book);
-            let is_asking =
-                self.pending.values().any(|one| matches!(one, Pending::Subscribe(of) if *of == channel));
+            let is_asking = self.is_asking(channel);
             self.soul.borrow_mut().subs.get_mut(&channel).unwrap().from = asked.filter(|_| is_asking);
             return;
         }
@@ -316,6 +340,11 @@ impl Body {
             let info = &push[if is_join { "join" } else { "leave" }]["info"];
             let client = info["client"].as_str().expect("a client").to_owned();
             book.streams.memberships += 1;
+            sub.told_count += 1;
+            let rate = self.plan.config.limits.join_leave_per_second_max as u64;
+            // A burst, and what has come back since; the home goes by whole milliseconds.
+            let since_us = book.streams.now_us + 1000 - sub.asked_us;
+            assert!(sub.told_count <= rate + rate * since_us / 1_000_000, "too many were told: {push}");
             if sub.told.insert(client, is_join) == Some(is_join) {
                 book.streams.contradictions.push(format!("soul {}: {push}", soul.id));
             }
@@ -355,7 +384,8 @@ impl Body {
     }
 
     fn history(&mut self, channel: u32) -> Value {
-        json!({"id": self.id(Pending::History(channel)), "history": {"channel": name(channel), "limit": -1}})
+        let id = self.id(Pending::History(channel, self.now_us));
+        json!({"id": id, "history": {"channel": name(channel), "limit": -1}})
     }
 }
 
@@ -376,6 +406,7 @@ impl Conduct for Body {
     }
 
     fn opened(&mut self, io: &mut Io, book: &mut Book) {
+        (self.now_us, self.opened_us) = (io.now_us, io.now_us);
         self.soul.borrow_mut().came = book.streams.tick();
         let mut commands = vec![self.connect()];
         if !self.plan.history.hooks_connect {
@@ -414,6 +445,7 @@ impl Conduct for Body {
     }
 
     fn act(&mut self, io: &mut Io, book: &mut Book) {
+        self.now_us = io.now_us;
         let count = if io.rng.chance(20) { io.rng.size(2..=8) } else { 1 };
         let commands: Vec<String> = (0..count)
             .filter_map(|_| self.was_opened.then(|| self.command(io, book))?)
@@ -425,6 +457,7 @@ impl Conduct for Body {
     }
 
     fn audit(&mut self, io: &mut Io) {
+        self.now_us = io.now_us;
         let held: Vec<u32> = self.soul.borrow().held().map(|held| held.channel).collect();
         for channel in held {
             let id = self.id(Pending::Presence(channel));

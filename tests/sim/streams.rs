@@ -2,7 +2,8 @@
 //!
 //! A stream is a channel and an epoch. Whatever anyone hears at a position of a stream is what everyone hears there;
 //! who is told that it recovered hears each position once, in order; who is told that it did not has lost something
-//! that may be lost. What a publisher was answered is in the stream.
+//! that may be lost. What a publisher was answered is in the stream. What has outlived its time is told to nobody, nor
+//! more at once than is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,12 +52,14 @@ pub(crate) struct Held<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     clock: u64,
+    /// The world's time.
+    pub(crate) now_us: u64,
     /// By channel and publisher: how many were said.
     said: BTreeMap<(u32, u32), u32>,
     /// By channel: how many were answered, and are in the stream.
     answered: BTreeMap<u32, u64>,
-    /// What is at each position.
-    placed: BTreeMap<(u32, String), BTreeMap<u64, PublicationId>>,
+    /// What is at each position, and when anyone heard of it for the first time.
+    placed: BTreeMap<(u32, String), BTreeMap<u64, (PublicationId, u64)>>,
     /// Who must be present in each channel, once that is known and as long as nobody goes.
     pub(crate) present: BTreeMap<u32, BTreeSet<String>>,
     /// Joins of who was there, and leaves of who was not.
@@ -94,8 +97,29 @@ impl Streams {
         let said = self.said.get(&(channel, id.0)).copied().unwrap_or(0);
         assert!((1..=said).contains(&id.1), "nobody said {id:?} in {channel}");
         let stream = self.placed.entry((channel, epoch.to_owned())).or_default();
-        let known = *stream.entry(offset).or_insert(id);
+        let (known, _) = *stream.entry(offset).or_insert((id, self.now_us));
         assert_eq!(known, id, "two publications at {offset} of {channel} {epoch}");
+    }
+
+    /// Checks what a home told of the past: `count` publications from `first` on, to who asked at `asked_us`.
+    pub(crate) fn check_kept(
+        &self,
+        plan: &Plan,
+        (channel, epoch): (u32, &str),
+        first: u64,
+        count: usize,
+        asked_us: u64,
+    ) {
+        let history = &plan.history;
+        assert!(count <= history.size, "{count} of {} publications of {channel} are kept", history.size);
+        // The home goes by whole milliseconds.
+        let expired_us = (asked_us / 1000).saturating_sub(history.ttl_ms) * 1000;
+        let stream = self.placed.get(&(channel, epoch.to_owned())).filter(|_| count > 0);
+        let heard_us = stream.and_then(|stream| stream.get(&first)).map(|&(_, heard_us)| heard_us);
+        assert!(
+            heard_us.is_none_or(|heard_us| heard_us >= expired_us),
+            "{first} of {channel} {epoch} was heard at {heard_us:?} and told to who asked at {asked_us}"
+        );
     }
 
     /// Checks a refusal to recover: `from` is what the client has, `to` where the stream is.
@@ -118,13 +142,13 @@ impl Streams {
     /// Checks all subscriptions to channels with history against each other and against what was published.
     pub(crate) fn check_settled(&mut self, plan: &Plan, held: &[Held<'_>], hears_all: bool) {
         for ((channel, epoch), stream) in &self.placed {
-            let ids: BTreeSet<_> = stream.values().collect();
+            let ids: BTreeSet<_> = stream.values().map(|(id, _)| id).collect();
             assert_eq!(ids.len(), stream.len(), "a publication stands twice in {channel} {epoch}");
             if plan.history.hooks_publish {
                 continue;
             }
             let mut last: BTreeMap<u32, u32> = BTreeMap::new();
-            for &(by, number) in stream.values() {
+            for &((by, number), _) in stream.values() {
                 let before = last.insert(by, number).unwrap_or(0);
                 assert!(before < number, "{by} said {number} before {before} in {channel} {epoch}");
             }
