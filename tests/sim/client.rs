@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use crate::book::Book;
 use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::sealed::Pipe;
 use crate::wire::{self, Frame};
 use crate::world::{LinkId, Received, World};
 
@@ -89,6 +90,8 @@ pub(crate) enum Exit {
     Leave,
     /// A reset.
     Reset,
+    /// What it says is changed on its way, which only TLS can tell.
+    Changed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +108,7 @@ enum Phase {
 pub(crate) struct Client {
     pub(crate) io: Io,
     pub(crate) link: LinkId,
+    pub(crate) pipe: Pipe,
     pub(crate) conduct: Box<dyn Conduct>,
     phase: Phase,
     arrived: Vec<u8>,
@@ -134,6 +138,7 @@ impl Client {
         who: u32,
         link: LinkId,
         now_us: u64,
+        pipe: Pipe,
         mut rng: Rng,
         mut conduct: Box<dyn Conduct>,
         plan: &Plan,
@@ -145,11 +150,16 @@ impl Client {
             let exit = [Exit::Close(code), Exit::HalfClose, Exit::Leave, Exit::Reset];
             (now_us + rng.range(0..=stay_us), rng.pick(&exit))
         });
+        let exit = match &plan.tls {
+            Some(tls) if rng.chance(tls.changed) => Some((now_us + rng.range(0..=stay_us), Exit::Changed)),
+            _ => exit,
+        };
         let mut io = Io { who, now_us, rng, out: Vec::new(), pings: VecDeque::new() };
         conduct.hello(&mut io);
         Self {
             io,
             link,
+            pipe,
             conduct,
             phase: Phase::Head,
             arrived: Vec::new(),
@@ -217,22 +227,22 @@ impl Client {
     }
 
     fn send(&mut self, world: &mut World) -> bool {
-        if self.sent == self.io.out.len() {
+        if self.sent == self.io.out.len() && self.pipe.is_idle() {
             return false;
         }
         if self.code.is_none() {
             self.last_said_us = world.now_us;
         }
-        let count = world.send(self.link, &self.io.out[self.sent..]);
+        let (count, has_moved) = self.pipe.send(world, self.link, &self.io.out[self.sent..]);
         self.sent += count;
         if self.sent == self.io.out.len() {
             self.io.out.clear();
             self.sent = 0;
-            if self.did_exit == Some(Exit::HalfClose) {
+            if self.did_exit == Some(Exit::HalfClose) && self.pipe.is_idle() {
                 world.finish(self.link);
             }
         }
-        count > 0
+        has_moved
     }
 
     fn act(&mut self, world: &mut World, book: &mut Book, plan: &Plan) -> bool {
@@ -241,7 +251,7 @@ impl Client {
             && self.code.is_none()
         {
             self.exit = None;
-            self.do_exit(exit, world, book);
+            self.do_exit(exit, world, book, plan);
             return true;
         }
         if world.now_us < self.act_at_us {
@@ -256,15 +266,27 @@ impl Client {
         true
     }
 
-    fn do_exit(&mut self, exit: Exit, world: &mut World, book: &mut Book) {
+    fn do_exit(&mut self, exit: Exit, world: &mut World, book: &mut Book, plan: &Plan) {
         match exit {
-            Exit::Close(_) | Exit::HalfClose if self.phase != Phase::Open => return,
+            Exit::Close(_) | Exit::HalfClose | Exit::Changed if self.phase != Phase::Open => return,
+            Exit::Changed => {
+                self.pipe.change_next();
+                wire::put_frame(&mut self.io.out, true, wire::PONG, b"", &mut self.io.rng);
+            }
             Exit::Close(code) => {
                 self.said_close = true;
                 put_close(&mut self.io, code);
             }
-            Exit::HalfClose if self.io.out.is_empty() => world.finish(self.link),
-            Exit::HalfClose => {}
+            Exit::HalfClose => {
+                let (rng, tls) = (&mut self.io.rng, &plan.tls);
+                // What is behind a goodbye is not heard.
+                if self.io.out.is_empty() && tls.as_ref().is_some_and(|tls| rng.chance(tls.goodbyes)) {
+                    self.pipe.say_goodbye();
+                }
+                if self.io.out.is_empty() && self.pipe.is_idle() {
+                    world.finish(self.link);
+                }
+            }
             Exit::Leave | Exit::Reset => {
                 if exit == Exit::Leave {
                     world.leave(self.link)
@@ -284,7 +306,7 @@ impl Client {
 
     fn receive(&mut self, world: &mut World, book: &mut Book, now: Circumstances<'_>) -> bool {
         let bytes_max = if self.io.rng.chance(30) { self.io.rng.size(1..=2000) } else { usize::MAX };
-        match world.receive(self.link, bytes_max, &mut self.arrived) {
+        match self.pipe.receive(world, self.link, bytes_max, &mut self.arrived) {
             Received::Nothing => false,
             Received::Bytes(_) => {
                 self.read_all(book);
@@ -359,13 +381,18 @@ impl Client {
             (Phase::Refused(status), _) => {
                 expect == Expect::Status(status)
                     || (status == 503 && (drained || plan.may_refuse()))
-                    || (status == 408 && plan.jumps_far())
+                    // Who shakes hands has to read before it can ask.
+                    || (status == 408 && (plan.jumps_far() || self.pipe.is_tls() && self.has_stalled))
             }
+            // Over TLS, who is refused may be so unheard: any word would cost a handshake.
+            (Phase::Head, _) if self.pipe.is_tls() && (drained || plan.may_refuse()) => true,
             (Phase::Head, _) => is_excused || drained && end == Received::Reset && link.accepted_us.is_none(),
             (_, Some(code)) => expect == Expect::Code(code) || self.may_close(code, world, now),
             // For want of memory a frame that had begun is not ended.
             (_, None) => {
-                is_excused || (plan.has_small_budget || plan.has_small_memory()) && link.refused_writes > 0
+                is_excused
+                    || (plan.has_small_budget || plan.has_small_memory()) && link.refused_writes > 0
+                    || self.did_exit == Some(Exit::Changed) && self.pipe.is_change_told()
             }
         };
         assert!(
@@ -376,6 +403,11 @@ impl Client {
         assert!(
             self.arrived.is_empty() || self.phase != Phase::Open || self.code.is_none(),
             "{who}: half a frame at the end"
+        );
+        let is_last_word_heard = self.pipe.heard_goodbye() || end == Received::Reset || is_excused;
+        assert!(
+            is_last_word_heard || self.code.is_none() && !matches!(self.phase, Phase::Refused(_)),
+            "{who}: no goodbye: {self:?} {link:?}"
         );
         if let Some(within_us) = within_us
             && self.code.map(Expect::Code) == Some(expect)
@@ -391,7 +423,9 @@ impl Client {
     fn may_close(&self, code: u16, world: &World, now: Circumstances<'_>) -> bool {
         let plan = now.plan;
         let timeouts = &plan.config.timeouts;
-        let was_full = world.links[self.link].refused_writes > 0;
+        let link = &world.links[self.link];
+        // Who seals takes a short write for what it is, and does not ask again.
+        let was_full = link.refused_writes > 0 || self.pipe.is_tls() && link.short_writes > 0;
         let silent_ms = (world.now_us - self.last_said_us) / 1000;
         let is_idle =
             timeouts.idle_ms > 0 && timeouts.ping_interval_ms == 0 && silent_ms + 300 >= timeouts.idle_ms;
@@ -425,7 +459,8 @@ impl Client {
         }
         let who = self.io.who;
         assert_eq!(self.phase, Phase::Open, "{who}: no answer to the handshake: {self:?} {link:?}");
-        assert!(self.io.out.is_empty(), "{who}: the server does not read: {self:?} {link:?}");
+        let is_all_sent = self.io.out.is_empty() && self.pipe.is_idle();
+        assert!(is_all_sent, "{who}: the server does not read: {self:?} {link:?}");
         assert!(self.io.pings.is_empty(), "{who}: no pong: {self:?}");
         self.conduct.check_settled(who);
     }

@@ -7,6 +7,7 @@ use throng::hub::options::{ChannelOptions, Namespaces};
 use throng::shard::INPUT_BYTES;
 
 use crate::rng::Rng;
+use crate::sealed::TlsPlan;
 
 /// What goes wrong, and how often, in percent unless named otherwise.
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ pub(crate) struct Plan {
     /// Homes take few channels.
     pub(crate) has_small_homes: bool,
     pub(crate) history: HistoryPlan,
+    /// `None` when connections are plain.
+    pub(crate) tls: Option<TlsPlan>,
 }
 
 /// What the channels with history are like, who lives in them, and what goes on outside.
@@ -224,6 +227,7 @@ impl Plan {
             has_small_budget,
             memory_allowed,
             has_small_homes,
+            tls: TlsPlan::new(seed),
         }
     }
 

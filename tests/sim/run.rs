@@ -1,6 +1,7 @@
 //! One run: shards, clients and links take turns in an order drawn from the seed; then the storm ends, everything
 //! settles and is checked; then the shards drain, and nothing may be left.
 
+mod coming;
 mod outside;
 
 use std::cell::RefCell;
@@ -22,15 +23,14 @@ use throng::shard::outside::{Grant, Outside};
 use throng::shard::{Parts, Secret, Shard, Turn};
 
 use crate::book::Book;
-use crate::client::{Circumstances, Client, Conduct};
-use crate::fan::{Fan, Manner};
+use crate::client::{Circumstances, Client};
 use crate::net::{SharedWorld, SimNet};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
-use crate::raw::{Caller, Guide, House};
+use crate::raw::House;
 use crate::rng::Rng;
-use crate::rogue::Rogue;
-use crate::soul::{Body, SharedSoul, Soul};
+use crate::sealed::Ground;
+use crate::soul::{SharedSoul, Soul};
 use crate::streams::{FIRST, Held, SERVER, name};
 use crate::world::World;
 
@@ -44,14 +44,11 @@ pub(crate) struct Outcome {
 /// Far more than any run needs.
 const ROUNDS_MAX: u64 = 1_000_000;
 
-/// Connections in a row that come to nothing once the storm is over, until one stays away.
-const CALM_FAILURES_MAX: u32 = 4;
-
 /// Nothing that is under way takes longer to go on.
 const QUIET_US: u64 = 3000;
 
 /// Without any of these, over all seeds, a simulation would prove nothing.
-const TELLING: [&str; 20] = [
+const TELLING: [&str; 23] = [
     "refused_half_open",
     "refused_node_rate",
     "refused_memory",
@@ -72,6 +69,9 @@ const TELLING: [&str; 20] = [
     "transport_errors",
     "violations",
     "deliveries",
+    "tls_handshakes",
+    "tls_resumptions",
+    "tls_faults",
 ];
 
 /// See the module documentation.
@@ -83,6 +83,8 @@ pub(crate) struct Run {
     /// Ended shards are gone.
     shards: Vec<Option<Shard<SimNet, House>>>,
     mailboxes: Arc<[Mailbox]>,
+    /// What handshakes go by, where there are any.
+    ground: Option<Ground>,
     counters: Arc<[Arc<Counters>]>,
     budget: Budget,
     inside: Arc<AtomicI64>,
@@ -117,6 +119,7 @@ impl Run {
         ledger.allow(plan.memory_allowed);
         let inside = Arc::new(AtomicI64::new(0));
         let oracle = Arc::new(Oracle::new(&plan.history));
+        let ground = plan.tls.as_ref().map(Ground::new);
         let shards = (0..plan.shards)
             .map(|shard| {
                 let parts = Parts {
@@ -135,13 +138,13 @@ impl Run {
                     endpoints: server::endpoints(&plan.config, "node"),
                     unix_epoch_ms: 1_700_000_000_000,
                     capacity: plan.capacity,
-                    tls: None,
+                    tls: ground.as_ref().map(|ground| Arc::clone(&ground.server)),
                 };
                 Some(Shard::new(parts, &plan.config))
             })
             .collect();
         let begin_us = world.borrow().now_us;
-        let mut arrivals_us = arrivals(&plan, &mut rng, begin_us);
+        let mut arrivals_us = coming::arrivals(&plan, &mut rng, begin_us);
         arrivals_us.sort_unstable_by(|a, b| b.cmp(a));
         let soul = |id| Rc::new(RefCell::new(Soul::new(id, &mut rng, &plan)));
         let souls = (0..plan.history.souls).map(soul).collect();
@@ -156,6 +159,7 @@ impl Run {
             world,
             shards,
             mailboxes,
+            ground,
             counters,
             budget,
             inside,
@@ -334,55 +338,6 @@ impl Run {
         client.step(&mut world, &mut self.book, now) || has_carried
     }
 
-    fn arrive(&mut self) -> bool {
-        let mut progress = false;
-        while self.arrivals_us.last().is_some_and(|&at| at <= self.now_us()) {
-            self.arrivals_us.pop();
-            let mut world = self.world.borrow_mut();
-            let Some(link) = world.connect() else { continue };
-            let who = self.clients.len() as u32;
-            let conduct = conduct(&mut self.rng, &self.plan, who);
-            let rng = self.rng.fork();
-            self.clients.push(Client::new(who, link, world.now_us, rng, conduct, &self.plan));
-            progress = true;
-        }
-        progress
-    }
-
-    /// Those who dropped come again, to any shard.
-    fn come_back(&mut self) -> bool {
-        let mut progress = false;
-        for soul in &self.souls {
-            let (is_away, comes_us, failures) = {
-                let soul = soul.borrow();
-                (soul.is_away, soul.comes_us, soul.failures)
-            };
-            if !is_away || self.is_draining || self.is_calm && failures >= CALM_FAILURES_MAX {
-                continue;
-            }
-            let now_us = self.world.borrow().now_us;
-            let Some(comes_us) = comes_us else {
-                let wait_us = if self.is_calm { 1000 } else { self.plan.activity_us / 10 };
-                soul.borrow_mut().comes_us = Some(now_us + self.rng.range(0..=wait_us));
-                progress = true;
-                continue;
-            };
-            if comes_us > now_us {
-                continue;
-            }
-            let mut world = self.world.borrow_mut();
-            let Some(link) = world.connect() else { continue };
-            let who = self.clients.len() as u32;
-            // In the calm, who fails again and again, for want of memory or room, stays away.
-            soul.borrow_mut().failures += u32::from(self.is_calm);
-            let body = Body::new(Rc::clone(soul), Rc::clone(&self.plan), who);
-            let rng = self.rng.fork();
-            self.clients.push(Client::new(who, link, now_us, rng, Box::new(body), &self.plan));
-            progress = true;
-        }
-        progress
-    }
-
     /// Nobody has anything to do now: on to the time when someone does.
     fn skip_to_next(&mut self, end_us: u64) {
         let mut world = self.world.borrow_mut();
@@ -441,6 +396,7 @@ impl Run {
             "partial_bytes",
             "connection_bytes",
             "drain_left",
+            "tls_links",
         ] {
             assert_eq!(sum(gauge), 0, "{gauge}");
         }
@@ -458,6 +414,7 @@ impl Run {
             ("memberships", streams.memberships),
             ("orders", streams.orders),
             ("verdicts", streams.verdicts),
+            ("key_changes", self.clients.iter().map(|client| client.pipe.key_change_count()).sum()),
             ("rounds", self.rounds),
         ];
         let counts = TELLING.map(|name| (name, sum(name)));
@@ -469,31 +426,4 @@ impl Run {
 fn mailboxes(world: &World) -> Arc<[Mailbox]> {
     let woken = world.stations.iter().map(|station| Arc::clone(&station.mail));
     woken.map(|mail| Mailbox::new(Box::new(move || mail.store(true, Relaxed)))).collect()
-}
-
-/// When clients come: spread over the first half of the storm, or in bursts.
-fn arrivals(plan: &Plan, rng: &mut Rng, begin_us: u64) -> Vec<u64> {
-    let burst_us = rng.range(0..=plan.activity_us / 2);
-    let burst_percent = rng.pick(&[0, 30, 90]);
-    (0..plan.clients)
-        .map(|_| {
-            let at_us =
-                if rng.chance(burst_percent) { burst_us } else { rng.range(0..=plan.activity_us / 2) };
-            begin_us + at_us
-        })
-        .collect()
-}
-
-fn conduct(rng: &mut Rng, plan: &Plan, who: u32) -> Box<dyn Conduct> {
-    let fan = |manner| Box::new(Fan::new(manner, plan, who));
-    match rng.range(0..=99) {
-        0..36 => fan(Manner::Busy),
-        36..50 => fan(Manner::Quiet),
-        50..55 => fan(Manner::Mute),
-        55..60 => fan(Manner::Deaf),
-        60..63 => fan(Manner::Shy),
-        63..73 => Box::new(Caller::new(plan)),
-        73..87 => Box::new(Guide::new(plan)),
-        _ => Box::new(Rogue::new(rng, plan)),
-    }
 }
