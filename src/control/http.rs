@@ -249,7 +249,9 @@ mod tests {
         let mut slow = TcpStream::connect(address).unwrap();
         slow.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
         while !answer_of(&mut slow).ends_with(b"alive\n") {}
-        thread::sleep(2 * SHORT);
+        // Between two requests there is more time.
+        slow.set_read_timeout(Some(2 * SHORT)).unwrap();
+        assert_eq!(slow.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         slow.write_all(half).unwrap();
         expect_end(&mut slow);
         // And who says nothing at all.
