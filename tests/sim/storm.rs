@@ -239,8 +239,7 @@ fn beyond_the_rate_of_handshakes_who_begins_one_is_closed_unheard() {
         stage.world.borrow_mut().send(link, &[22, 3, 1, 2, 0, 1, 0, 1, 252]);
         assert!(stage.world.borrow_mut().carry(link));
         (0..3).for_each(|_| stage.turn());
-        let is_dropped = stage.world.borrow().links[link].is_dropped;
-        is_dropped
+        stage.world.borrow().links[link].is_dropped
     };
     assert_eq!([0; 4].map(|_| begin(&mut stage)), [false, false, true, true]);
     assert_eq!((stage.counts().refused_handshake_rate.value(), stage.counts().half_open.value()), (2, 2));
