@@ -113,6 +113,11 @@ fn tls_records() {
 }
 
 #[test]
+fn tls_handshake() {
+    run("tls_handshake", targets::tls_handshake);
+}
+
+#[test]
 fn wheel_ops() {
     run("wheel_ops", targets::wheel_ops);
 }
