@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
-use rustls::{HandshakeKind, KeyLog, ServerConfig};
+use rustls::{Error, HandshakeKind, KeyLog, ServerConfig};
 
 use super::Fault;
 use super::keys::{Keys, Secret};
@@ -188,9 +188,11 @@ impl Handshake {
         }
     }
 
-    /// The handshake has failed. A peer that nothing was said to is told why in the clear.
+    /// The handshake has failed. A peer that nothing was said to is told why in the clear, if it is not the one that gave up.
     fn give_up(&mut self, fault: Fault, out: &mut Vec<u8>) -> Fault {
-        if !std::mem::replace(&mut self.has_spoken, true) {
+        let is_peers =
+            matches!(&fault, Fault::Handshake(error) if matches!(**error, Error::AlertReceived(_)));
+        if !std::mem::replace(&mut self.has_spoken, true) && !is_peers {
             let alert = fault.alert().unwrap_or(DECODE_ERROR);
             out.extend_from_slice(&[ContentType::Alert as u8, 3, 3, 0, 2, 2, alert]);
         }
