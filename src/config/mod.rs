@@ -144,7 +144,7 @@ pub struct Limits {
     /// Connections accepted in one turn of a shard; the rest waits for the next. Default 16.
     pub accepts_per_turn_max: usize,
     /// Times that a shard reads in one turn from connections that are not live yet, the newest first; the rest waits for
-    /// the next turn. Default 16.
+    /// the next turn. Default 4.
     pub handshakes_per_turn_max: usize,
     /// Connections of the process whose request is not complete; beyond it, newcomers are refused. Each shard has its
     /// part. Default 65,536; 0: no limit.
@@ -269,7 +269,7 @@ impl Default for Limits {
             channel_name_bytes_max: 255,
             channels_per_shard_max: 1_000_000,
             accepts_per_turn_max: 16,
-            handshakes_per_turn_max: 16,
+            handshakes_per_turn_max: 4,
             half_open_max: 65_536,
             accepts_per_second_max: 0,
             tls_handshakes_per_second_max: 0,

@@ -148,6 +148,17 @@ pub fn be_nice(niceness: i32) -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) })
 }
 
+/// Lets the calling thread go before all ordinary threads (`SCHED_FIFO`, see `sched(7)`): for one that waits most of the
+/// time. Threads that it starts are born with it.
+///
+/// # Errors
+/// What `sched_setscheduler(2)` says: it takes a right.
+pub fn go_first() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the kernel takes the number 0 for the calling thread, and reads the parameters during the call.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) })
+}
+
 /// Neither the process nor what it starts gains rights by starting something (`PR_SET_NO_NEW_PRIVS`).
 ///
 /// # Errors
@@ -238,6 +249,24 @@ mod tests {
             niceness()
         });
         assert_eq!((inside.join().unwrap(), niceness()), (before.max(0) + 1, before));
+    }
+
+    #[test]
+    fn who_goes_first_goes_alone() {
+        // SAFETY: a number by value, which names the calling thread.
+        let policy = || unsafe { libc::sched_getscheduler(0) };
+        let before = policy();
+        let inside = std::thread::spawn(move || go_first().map(|()| policy()));
+        // Who has no right to it is told so.
+        let is_first = inside.join().unwrap().is_ok_and(|inside| inside == libc::SCHED_FIFO);
+        assert!(is_first || thread_niceness_is_bound());
+        assert_eq!(policy(), before);
+    }
+
+    /// Whether this process may not ask for more than others.
+    fn thread_niceness_is_bound() -> bool {
+        // SAFETY: two integers by value; it is put back to what it was by the end of the thread.
+        std::thread::spawn(|| unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -1) } != 0).join().unwrap()
     }
 
     #[test]
