@@ -172,9 +172,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// Keeps the budget's count of messages that are still arriving.
+    /// Keeps the budget's count of messages that are still arriving. Who has ended has given its part back, and what was
+    /// held of a record stays where it is until the connection is freed.
     pub(super) fn count_held(&mut self, key: Key) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
         let below = conn.line.as_ref().map_or(0, |line| line.held_bytes());
         let held = u32::try_from(conn.session.held_bytes() + below).unwrap_or(u32::MAX);
         if held == conn.held_bytes {

@@ -126,3 +126,26 @@ fn over_tls_what_found_no_room_goes_on_where_it_stopped() {
     }
     assert!(small.counters[0].outboxes.value() == 0 && small.counters[0].connections.value() == 2);
 }
+
+#[test]
+fn over_tls_who_is_gone_before_its_answer_holds_nothing() {
+    let (config, certificate) = server_config();
+    let mut small = Small::over(Some(config), 1, 3000, 1 << 20);
+    let mut begun = 0;
+    for _ in 0..9 {
+        let mut speaker = Speaker::new(&small, &certificate);
+        speaker.exchange(&mut small, usize::MAX);
+        assert!(!speaker.tls.is_handshaking());
+        // The end of the handshake, which is answered with tickets, and the beginning of a record.
+        let mut sealed = Vec::new();
+        speaker.tls.write_tls(&mut sealed).unwrap();
+        sealed.extend([23, 3, 3, 0, 100, 1, 2, 3]);
+        small.send(speaker.link, &sealed);
+        small.world.borrow_mut().reset(speaker.link);
+        begun += usize::from(!small.world.borrow().links[speaker.link].inbox.is_empty());
+        small.turn(0);
+        assert!(small.world.borrow().links[speaker.link].is_dropped);
+    }
+    assert!((1..9).contains(&begun), "what had arrived is there in some cases, {begun}");
+    assert_eq!(small.budget.used(), 0);
+}
