@@ -40,7 +40,7 @@ pub(crate) struct TlsPlan {
 impl TlsPlan {
     /// For some of the seeds.
     pub(crate) fn new(seed: u64) -> Option<Self> {
-        let rng = &mut Rng::new(seed ^ 0x746c_735f_746c_73);
+        let rng = &mut Rng::new(seed ^ 0x0074_6c73_5f74_6c73);
         rng.chance(30).then(|| Self {
             record_bytes_max: rng.pick(&[None, None, Some(1000), Some(64)]),
             resumes: rng.chance(70),
