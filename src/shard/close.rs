@@ -174,6 +174,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// When it does not: a bug of ours.
     pub fn check_invariants(&self) {
         self.home.check_invariants();
+        assert!(self.wire.is_empty() && self.wire_waits.is_none(), "no record waits beyond its turn");
         let (mut subscriptions, mut outbox_bytes) = (0, 0);
         let (mut half_open, mut clients, mut partial_bytes, mut refused, mut tls_links) = (0, 0, 0, 0, 0);
         for (key, conn) in self.conns.iter() {

@@ -409,6 +409,9 @@ impl Client {
             is_last_word_heard || self.code.is_none() && !matches!(self.phase, Phase::Refused(_)),
             "{who}: no goodbye: {self:?} {link:?}"
         );
+        let had_room = link.short_writes == 0 && !self.has_stalled && !plan.jumps_far();
+        let is_rude = end == Received::End && had_room && self.pipe.awaits_goodbye();
+        assert!(!is_rude, "{who}: no answer to a goodbye: {self:?} {link:?}");
         if let Some(within_us) = within_us
             && self.code.map(Expect::Code) == Some(expect)
             && !is_excused

@@ -117,6 +117,7 @@ impl Ground {
             is_next_changed: false,
             was_changed: false,
             alert: None,
+            said_goodbye: false,
             heard_goodbye: false,
         }))
     }
@@ -186,6 +187,7 @@ impl Pipe {
     pub(crate) fn say_goodbye(&mut self) {
         if let Self::Tls(tls) = self {
             tls.rustls.send_close_notify();
+            tls.said_goodbye = true;
         }
     }
 
@@ -195,6 +197,11 @@ impl Pipe {
             Self::Plain => true,
             Self::Tls(tls) => tls.heard_goodbye,
         }
+    }
+
+    /// Whether the client said so, and heard nothing of the kind.
+    pub(crate) fn awaits_goodbye(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.said_goodbye && !tls.heard_goodbye)
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -233,6 +240,7 @@ pub(crate) struct Tls {
     is_next_changed: bool,
     was_changed: bool,
     alert: Option<AlertDescription>,
+    said_goodbye: bool,
     heard_goodbye: bool,
 }
 
