@@ -29,6 +29,7 @@ mod sealed;
 mod secure;
 mod small;
 mod soul;
+mod stale;
 mod storm;
 mod streams;
 mod wire;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use throng::base::budget::Budget;
 use throng::base::counters::Counters;
 use throng::config::Config;
+use throng::hub::options::Namespaces;
 use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::Mailbox;
 use throng::shard::outside::Nobody;
@@ -28,11 +29,12 @@ pub(crate) struct Small {
     pub(crate) budget: Budget,
     pub(crate) mailboxes: Arc<[Mailbox]>,
     pub(crate) counters: Arc<[Arc<Counters>]>,
+    pub(crate) namespaces: Arc<Namespaces>,
     shards: Vec<Shard<SimNet, House>>,
 }
 
 impl Small {
-    /// As many shards as the plan says, without faults, in a world that carries `down_bytes_max` bytes at a time to a client.
+    /// So many shards, whose channels have presence, without faults, in a world that carries `down_bytes_max` bytes at a time to a client.
     pub(crate) fn new(shard_count: u16, down_bytes_max: usize, queued_bytes_max: usize) -> Self {
         Self::over(None, shard_count, down_bytes_max, queued_bytes_max)
     }
@@ -52,6 +54,9 @@ impl Small {
         plan.faults = plan.faults.none();
         plan.config = Config { shards: usize::from(shard_count), ..Config::default() };
         plan.config.limits.queued_bytes_max = queued_bytes_max;
+        let mut namespaces = Namespaces::clone(&plan.config.namespaces);
+        Arc::make_mut(&mut namespaces.without_namespace).presence = true;
+        plan.config.namespaces = Arc::new(namespaces);
         let world = Rc::new(RefCell::new(World::new(&plan, Rng::new(7))));
         let mailbox = |mail: &Arc<AtomicBool>| {
             let mail = Arc::clone(mail);
@@ -62,6 +67,7 @@ impl Small {
             world,
             budget: Budget::new(queued_bytes_max),
             mailboxes,
+            namespaces: Arc::clone(&plan.config.namespaces),
             counters: (0..shard_count).map(|_| Arc::default()).collect(),
             shards: Vec::new(),
         };

@@ -201,6 +201,11 @@ impl World {
         Some(id)
     }
 
+    /// What the server registered its end of the link with.
+    pub(crate) fn token(&self, id: LinkId) -> Option<u64> {
+        self.links[id].token
+    }
+
     pub(crate) fn has_backlog(&self, shard: usize) -> bool {
         !self.stations[shard].backlog.is_empty()
     }
