@@ -302,6 +302,11 @@ impl<B> Local<B> {
         self.names.is_empty()
     }
 
+    /// Subscriptions that exist or were asked for, in all channels, for checks.
+    pub fn interest(&self) -> usize {
+        self.channels.iter().map(|(_, channel)| channel.interest as usize).sum()
+    }
+
     /// The subscriber at a position, for checks.
     pub fn subscriber(&self, id: ChannelId, position: u32) -> Option<Subscriber> {
         self.channels.get(id as usize)?.subscribers.get(position as usize).copied()

@@ -175,7 +175,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub fn check_invariants(&self) {
         self.home.check_invariants();
         assert!(self.wire.is_empty() && self.wire_waits.is_none(), "no record waits beyond its turn");
-        let (mut subscriptions, mut outbox_bytes) = (0, 0);
+        let (mut subscriptions, mut interest, mut outbox_bytes) = (0, 0, 0);
         let (mut half_open, mut clients, mut partial_bytes, mut refused, mut tls_links) = (0, 0, 0, 0, 0);
         for (key, conn) in self.conns.iter() {
             let Conn { outbox, is_dirty, is_writable_armed, subs, stage, .. } = conn;
@@ -200,6 +200,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             assert_ne!(*stage, Stage::Buried, "the dead are freed at the end of the turn");
             assert!(*stage == Stage::Open || subs.is_empty(), "who is closed has left its channels");
             assert!(self.wheel.deadline(key.index()).is_some(), "each connection has a deadline");
+            interest += subs.len();
             for (slot, sub) in subs.iter().enumerate() {
                 if let super::conn::SubState::Active(position) = sub.state() {
                     let subscriber = self.local.subscriber(sub.channel(), position);
@@ -211,6 +212,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         assert_eq!(self.counters.subscriptions.value(), subscriptions);
+        assert_eq!(self.local.interest(), interest, "each interest in a channel is somebody's");
         assert_eq!(self.counters.outbox_bytes.value(), outbox_bytes);
         assert_eq!(self.counters.half_open.value(), half_open);
         assert_eq!(self.counters.clients.value(), clients);

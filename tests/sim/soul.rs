@@ -17,6 +17,9 @@ use crate::rng::Rng;
 use crate::streams::{FIRST, Held, Place, channel_of, name};
 use crate::wire::{self, Frame, TEXT};
 
+/// Commands that wait at most when one more is said before the connect reply.
+const EARLY_MAX: usize = 30;
+
 /// How far a subscription has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
@@ -207,7 +210,7 @@ impl Body {
         }
         sub.place = Some((epoch, offset));
         for publication in publications {
-            hear(sub, channel, publication, book);
+            book.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
         }
         (sub.state, sub.began) = (State::On, book.streams.tick());
         sub.told_count = 0;
@@ -334,7 +337,7 @@ impl Body {
         }
         assert_eq!(sub.state, State::On, "not subscribed: {push}");
         if let Some(publication) = push.get("pub") {
-            hear(sub, channel, publication, book);
+            book.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
         } else {
             let is_join = push.get("join").is_some();
             let info = &push[if is_join { "join" } else { "leave" }]["info"];
@@ -359,14 +362,7 @@ impl Body {
             (soul.subs[&channel].state, soul.subs[&channel].is_leaving)
         };
         Some(match io.rng.range(0..=99) {
-            0..60 => {
-                let by = 1000 + self.soul.borrow().id;
-                let number = book.streams.publish(by, channel);
-                let data = publication(channel, by, number, self.plan.history.pad_bytes_max, io);
-                let data: Value = serde_json::from_str(&data).unwrap();
-                let id = self.id(Pending::Publish(channel));
-                json!({"id": id, "publish": {"channel": name(channel), "data": data}})
-            }
+            0..60 => self.publish(channel, io, book),
             60..70 if state != State::Off && !is_leaving => {
                 self.soul.borrow_mut().subs.get_mut(&channel).unwrap().is_leaving = true;
                 json!({"id": self.id(Pending::Unsubscribe(channel)), "unsubscribe": {"channel": name(channel)}})
@@ -383,21 +379,19 @@ impl Body {
         })
     }
 
+    fn publish(&mut self, channel: u32, io: &mut Io, book: &mut Book) -> Value {
+        let by = 1000 + self.soul.borrow().id;
+        let number = book.streams.publish(by, channel);
+        let data = publication(channel, by, number, self.plan.history.pad_bytes_max, io);
+        let data: Value = serde_json::from_str(&data).unwrap();
+        let id = self.id(Pending::Publish(channel));
+        json!({"id": id, "publish": {"channel": name(channel), "data": data}})
+    }
+
     fn history(&mut self, channel: u32) -> Value {
         let id = self.id(Pending::History(channel, self.now_us));
         json!({"id": id, "history": {"channel": name(channel), "limit": -1}})
     }
-}
-
-/// A publication arrived: it must be the next.
-fn hear(sub: &mut Sub, channel: u32, publication: &Value, book: &mut Book) {
-    let (in_channel, id) = publication_id(&publication["data"]);
-    assert_eq!(in_channel, channel, "{publication}");
-    let (epoch, place) = sub.place.as_mut().expect("a subscription");
-    let offset = publication["offset"].as_u64().expect("an offset");
-    assert_eq!(offset, *place + 1, "a gap or a repetition in {channel}: {publication}");
-    *place = offset;
-    book.streams.place(channel, epoch, offset, id);
 }
 
 impl Conduct for Body {
@@ -447,12 +441,17 @@ impl Conduct for Body {
     fn act(&mut self, io: &mut Io, book: &mut Book) {
         self.now_us = io.now_us;
         let count = if io.rng.chance(20) { io.rng.size(2..=8) } else { 1 };
-        let commands: Vec<String> = (0..count)
-            .filter_map(|_| self.was_opened.then(|| self.command(io, book))?)
-            .map(|command| command.to_string())
-            .collect();
+        let mut commands = Vec::new();
+        for _ in 0..count {
+            if self.was_opened {
+                commands.extend(self.command(io, book));
+            } else if self.pending.len() < EARLY_MAX {
+                let channel = io.rng.pick(&self.soul.borrow().channels());
+                commands.push(self.publish(channel, io, book));
+            }
+        }
         for command in commands {
-            io.say(TEXT, command.as_bytes());
+            io.say(TEXT, command.to_string().as_bytes());
         }
     }
 

@@ -7,7 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::book::PublicationId;
+use crate::fan::publication_id;
 use crate::plan::Plan;
 
 /// Channels from this number on have history; those below have none.
@@ -90,6 +93,16 @@ impl Streams {
     /// The home answered a publication.
     pub(crate) fn answered(&mut self, channel: u32) {
         *self.answered.entry(channel).or_default() += 1;
+    }
+
+    /// A publication arrived at who has come to this place: it must be the next.
+    pub(crate) fn hear(&mut self, (epoch, place): &mut Place, channel: u32, publication: &Value) {
+        let (in_channel, id) = publication_id(&publication["data"]);
+        assert_eq!(in_channel, channel, "{publication}");
+        let offset = publication["offset"].as_u64().expect("an offset");
+        assert_eq!(offset, *place + 1, "a gap or a repetition in {channel}: {publication}");
+        *place = offset;
+        self.place(channel, epoch, offset, id);
     }
 
     /// Someone heard a publication at this position, or was told that it has it.
