@@ -406,6 +406,7 @@ mod tests {
             "log_format" => "format",
             "tls_client_cert" => "requires_client_cert",
             "tls_min_version" => "only_tls13",
+            "tls_handshakes_per_second_max" => name,
             other => other.strip_prefix("tls_").unwrap_or(other),
         };
         let names = KEYS.iter().map(|key| key.name).filter(|name| !OUTSIDE.contains(name));
