@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::options::{PublishOptions, is_what_it_should_be};
+use super::options::{PublishOptions, flatten_lines, is_what_it_should_be};
 use super::pending::{Failure, Pending, Read, Relay, reply};
 use super::shards::{Shards, Wiring};
 use crate::base::counters::Counters;
@@ -261,6 +261,19 @@ impl Node {
         }
         self.shards().options_of(channel)?;
         self.order(target, Deed::Unsubscribe { channel: channel.into(), code, reason: reason.to_owned() })
+    }
+
+    /// Tells connections something outside of all channels: a `message` push. It is in no history, so who is away just then
+    /// never hears of it. `data` is JSON.
+    ///
+    /// # Errors
+    /// [`Failure::BadRequest`] when it is not, [`Failure::Overloaded`].
+    pub fn message(&self, target: Target, mut data: Vec<u8>) -> Result<(), Failure> {
+        if !is_what_it_should_be(DataKind::Json, &data) {
+            return Err(Failure::BadRequest);
+        }
+        flatten_lines(&mut data);
+        self.order(target, Deed::Message { data: data.into() })
     }
 
     /// Closes connections, but for those with an id in `spared`. `code` is 3000–4999: at 3000–3499 and 4000–4499 they

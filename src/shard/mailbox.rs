@@ -249,6 +249,11 @@ pub enum Deed {
         /// Told to the client.
         reason: String,
     },
+    /// Tell them something, outside of all channels.
+    Message {
+        /// JSON, the same for all.
+        data: Arc<[u8]>,
+    },
     /// Close them.
     Disconnect {
         /// 3000–4999.

@@ -44,6 +44,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.enter_granted(key, channel, options, (**grant).clone(), None, Cause::Order);
             }
             Deed::Unsubscribe { channel, code, reason } => self.end_by_server(key, channel, *code, reason),
+            Deed::Message { data } => {
+                self.answer(key, |session, _, cx| session.push(ChannelRef::None, &Push::Message(data), cx));
+            }
             Deed::Disconnect { code, reason, spared } => {
                 if !spared.contains(&self.client_id(key).to_string()) {
                     self.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use serde_json::json;
+use throng::Failure;
 use throng::config::Config;
 use throng::control::Outcome;
 use throng::proto::centrifuge::Error;
@@ -15,6 +16,7 @@ use throng::proto::http::{Refusal, Request, Status};
 use throng::proto::ws::Kind;
 use throng::server::Server;
 use throng::session::{CloseReason, Handler, Message, NoHandler, Peer as Client};
+use throng::shard::mailbox::Target;
 
 use crate::support::centrifuge::Client as Centrifuge;
 use crate::support::peer::{BINARY, TEXT, upgrade};
@@ -161,6 +163,23 @@ impl Running {
 fn hears(peer: &mut Peer, text: &str) {
     let (opcode, payload) = peer.message();
     assert_eq!((opcode, String::from_utf8(payload).unwrap().as_str()), (TEXT, text));
+}
+
+#[test]
+fn a_message_outside_of_all_channels_reaches_those_it_is_for() {
+    let server = Server::start(&config(), |_shard| NoHandler).unwrap();
+    let (node, address, drain) = (server.node().unwrap(), server.addresses()[0], server.drainer());
+    let running = thread::spawn(|| server.wait().unwrap());
+    let mut clients = [Centrifuge::open(address), Centrifuge::open(address)];
+    let someone_else = Target { user: "42".to_owned(), ..Target::default() };
+    node.message(someone_else, b"1".to_vec()).unwrap();
+    node.message(Target::default(), b"{\n\"n\": 2}".to_vec()).unwrap();
+    for client in &mut clients {
+        assert_eq!(client.push("message")["message"]["data"], json!({ "n": 2 }));
+    }
+    assert_eq!(node.message(Target::default(), b"no json".to_vec()), Err(Failure::BadRequest));
+    drain();
+    assert_eq!(running.join().unwrap(), Outcome::Drained);
 }
 
 #[test]

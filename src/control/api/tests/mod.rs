@@ -161,6 +161,7 @@ fn take(shard: usize, letter: Letter, answer: fn(&Question) -> Answer) -> Option
                 Deed::Unsubscribe { channel, code, reason } => {
                     format!("unsubscribe {channel} {code} {reason}")
                 }
+                Deed::Message { data } => format!("message {}", String::from_utf8_lossy(data)),
                 Deed::Disconnect { code, reason, spared } => format!("disconnect {code} {reason} {spared:?}"),
                 Deed::Refresh { expired, expire_at_s } => format!("refresh {expired} {expire_at_s}"),
             };
