@@ -26,13 +26,6 @@ pub struct Member {
     pub conn: u64,
 }
 
-impl Member {
-    /// A subscriber that was counted twice, to be counted once less: nobody is gone.
-    pub fn nobody(shard: u16) -> Self {
-        Self { shard, conn: u64::MAX }
-    }
-}
-
 /// What a home has to know of a subscriber.
 #[derive(Clone, Debug)]
 pub struct Joining {

@@ -137,12 +137,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         });
         let Some((id, slot)) = pending else {
             if outcome.is_ok() {
-                // Who has meanwhile subscribed anew stays in the channel's presence.
-                let is_back =
-                    id.is_some_and(|id| self.conns.entry(key).is_some_and(|c| c.slot_of(id).is_some()));
-                let shard = self.post.shard();
-                let member = if is_back { Member::nobody(shard) } else { self.member(key) };
-                let channel = Arc::clone(channel);
+                // Who has meanwhile subscribed anew is counted there for each time, and stays until the last is taken back.
+                let (channel, member) = (Arc::clone(channel), self.member(key));
                 self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
             }
             return;

@@ -55,7 +55,8 @@ impl Small {
         plan.config = Config { shards: usize::from(shard_count), ..Config::default() };
         plan.config.limits.queued_bytes_max = queued_bytes_max;
         let mut namespaces = Namespaces::clone(&plan.config.namespaces);
-        Arc::make_mut(&mut namespaces.without_namespace).presence = true;
+        let options = Arc::make_mut(&mut namespaces.without_namespace);
+        (options.presence, options.join_leave) = (true, true);
         plan.config.namespaces = Arc::new(namespaces);
         let world = Rc::new(RefCell::new(World::new(&plan, Rng::new(7))));
         let mailbox = |mail: &Arc<AtomicBool>| {

@@ -1,7 +1,8 @@
-//! A directed story: a connection ends while homes and the application owe it answers, and another gets its slot.
+//! Directed stories: answers that come when who asked for them has gone.
 //!
-//! The newcomer asks for the same, under the same numbers, before any of the answers is there: as real clients do, who
-//! all count from one. In a run drawn from a seed it would have to be quicker than a turn of the home.
+//! Another gets its slot, and asks for the same, under the same numbers, before any of the answers is there: as real
+//! clients do, who all count from one. Or it is the same one, which has left the channel and is back. In a run drawn from
+//! a seed they would have to be quicker than a turn of the home.
 
 use std::sync::{Arc, Mutex};
 
@@ -59,8 +60,8 @@ impl Guest {
 #[test]
 fn who_gets_the_slot_does_not_get_the_answers() {
     let mut small = Small::new(2, 1 << 20, 1 << 20);
-    let (here, there) = (0, 1);
-    let name = (0..).map(|n| format!("c{n}")).find(|name| home_of(name, SEED, 2) == there).unwrap();
+    let (here, there) = (0_usize, 1_usize);
+    let name = name_at(1);
     let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{name}"}}}}"#);
     let publish = format!(r#"{{"id":3,"publish":{{"channel":"{name}","data":1}}}}"#);
 
@@ -85,11 +86,59 @@ fn who_gets_the_slot_does_not_get_the_answers() {
         small.turn(shard);
     }
     let heard = next.heard(&small);
-    assert!(
-        heard[0].starts_with(r#"{"id":1,"connect":"#) && heard[1..] == [r#"{"id":2,"subscribe":{}}"#],
-        "{heard:?}"
-    );
-    let client = heard[0].split(r#""client":""#).nth(1).unwrap()[..36].to_owned();
+    assert_eq!(heard[1..], [r#"{"id":2,"subscribe":{}}"#]);
+    let client = client_of(&heard[0]);
+    assert_eq!(present(&mut small, there, &name), [client]);
+}
+
+#[test]
+fn who_left_and_came_back_before_the_answer_goes_when_it_goes() {
+    let mut small = Small::new(2, 1 << 20, 1 << 20);
+    let name = name_at(1);
+    let command = |id: u32, what: &str| format!(r#"{{"id":{id},"{what}":{{"channel":"{name}"}}}}"#);
+    let mut guests = [Guest::come(&mut small, 0), Guest::come(&mut small, 0)];
+    for guest in &guests {
+        guest.say(&mut small, 0, r#"{"id":1,"connect":{}}"#);
+    }
+    let client = |guest: &mut Guest, small: &Small| client_of(&guest.heard(small)[0]);
+    let clients = guests.each_mut().map(|guest| client(guest, &small));
+    let settle = |small: &mut Small| [1, 0, 1, 0, 1].into_iter().for_each(|shard| small.turn(shard));
+    let listen = format!(r#"{{"id":2,"subscribe":{{"channel":"{name}","join_leave":true}}}}"#);
+    guests[0].say(&mut small, 0, &listen);
+    settle(&mut small);
+    for (id, what) in
+        [(2, "subscribe"), (3, "unsubscribe"), (4, "subscribe"), (5, "unsubscribe"), (6, "subscribe")]
+    {
+        guests[1].say(&mut small, 0, &command(id, what));
+    }
+    settle(&mut small);
+    let answered: Vec<String> = guests[1].heard(&small).iter().map(|line| line[..7].to_owned()).collect();
+    assert_eq!(answered, [2, 3, 4, 5, 6].map(|id| format!(r#"{{"id":{id}"#)));
+    let mut both = clients.to_vec();
+    both.sort_unstable();
+    assert_eq!(present(&mut small, 1, &name), both);
+    guests[1].say(&mut small, 0, &command(7, "unsubscribe"));
+    settle(&mut small);
+    assert_eq!(present(&mut small, 1, &name), clients[..1]);
+    // However often it was counted, it came once and went once.
+    let told: Vec<String> =
+        guests[0].heard(&small).into_iter().filter(|line| line.contains(&clients[1])).collect();
+    assert!(told.len() == 2 && told[0].contains("join") && told[1].contains("leave"), "{told:?}");
+}
+
+/// A channel whose home is this one of two shards.
+fn name_at(home: u16) -> String {
+    (0..).map(|n| format!("c{n}")).find(|name| home_of(name, SEED, 2) == home).unwrap()
+}
+
+/// The client's id in a reply to connect.
+fn client_of(line: &str) -> String {
+    assert!(line.starts_with(r#"{"id":1,"connect":"#), "{line}");
+    line.split(r#""client":""#).nth(1).unwrap()[..36].to_owned()
+}
+
+/// Who is present, as the channel's home tells it, in order.
+fn present(small: &mut Small, home: usize, name: &str) -> Vec<String> {
     let present = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&present);
     let reply = move |answer| {
@@ -97,12 +146,14 @@ fn who_gets_the_slot_does_not_get_the_answers() {
         told.lock().unwrap().extend(members.iter().map(|member| member.client.to_string()));
     };
     let letter = Letter::Ask {
-        options: Arc::clone(small.namespaces.resolve(&name).unwrap()),
+        options: Arc::clone(small.namespaces.resolve(name).unwrap()),
         channel: name.into(),
         question: Question::Presence,
         asker: Asker::Outside(Box::new(reply)),
     };
-    small.mailboxes[usize::from(there)].put(&mut vec![letter]);
-    small.turn(usize::from(there));
-    assert_eq!(*present.lock().unwrap(), [client]);
+    small.mailboxes[home].put(&mut vec![letter]);
+    small.turn(home);
+    let mut present = present.lock().unwrap().clone();
+    present.sort_unstable();
+    present
 }
