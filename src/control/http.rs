@@ -226,7 +226,7 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_secs(600);
-    const SHORT: Duration = Duration::from_millis(100);
+    const SHORT: Duration = Duration::from_millis(500);
 
     /// That the server closes it, by an end or a reset, and not after the client's own patience.
     fn expect_end(stream: &mut TcpStream) {
