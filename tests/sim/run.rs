@@ -186,8 +186,8 @@ impl Run {
             client.check_settled(&self.world.borrow(), self.plan.has_room());
         }
         self.book.check_complete();
-        self.check_streams();
         self.check_homes();
+        self.check_streams();
         self.audit();
         let t = &self.plan.config.timeouts;
         let longest_ms =
@@ -250,7 +250,7 @@ impl Run {
             client.check_settled(&self.world.borrow(), self.plan.has_room());
         }
         let streams = &mut self.book.streams;
-        // Who goes meanwhile is missed by some and not by others.
+        // Who comes or goes meanwhile is missed by some and not by others.
         assert!(streams.present.is_empty() || streams.differences.is_empty(), "{:#?}", streams.differences);
         streams.present.clear();
     }

@@ -213,6 +213,7 @@ impl Body {
             book.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
         }
         (sub.state, sub.began) = (State::On, book.streams.tick());
+        book.streams.present.clear();
         sub.told_count = 0;
         sub.told.clear();
     }

@@ -63,7 +63,7 @@ pub(crate) struct Streams {
     answered: BTreeMap<u32, u64>,
     /// What is at each position, and when anyone heard of it for the first time.
     placed: BTreeMap<(u32, String), BTreeMap<u64, (PublicationId, u64)>>,
-    /// Who must be present in each channel, once that is known and as long as nobody goes.
+    /// Who must be present in each channel, once that is known and as long as nobody comes or goes.
     pub(crate) present: BTreeMap<u32, BTreeSet<String>>,
     /// Joins of who was there, and leaves of who was not.
     pub(crate) contradictions: Vec<String>,
