@@ -211,8 +211,32 @@ counters! {
     channels,
     /// Gauge: subscriptions held by connections of this shard.
     subscriptions,
-    /// Commands refused because a rate, or the number of questions outside, was exceeded (error 111, or disconnect 3013).
-    rate_limited,
+    /// Connects refused (error 111, or disconnect 3013): too many in the process.
+    rate_limited_connects,
+    /// Connects refused: too many from one address.
+    rate_limited_connects_per_ip,
+    /// Commands refused (error 111): too many of any kind from one connection.
+    rate_limited_commands,
+    /// Commands refused: too many subscriptions of one connection.
+    rate_limited_subscribes,
+    /// Commands refused: too many publications of one connection.
+    rate_limited_publishes,
+    /// Commands refused: too many calls of one connection.
+    rate_limited_rpcs,
+    /// Commands refused: one connection asked for presence too often.
+    rate_limited_presences,
+    /// Commands refused: one connection asked for history too often.
+    rate_limited_histories,
+    /// Commands refused: too many of another kind from one connection.
+    rate_limited_others,
+    /// Connects and commands refused: too many tokens and hooks wait for an answer.
+    rate_limited_questions,
+    /// Subscriptions refused (error 106, or disconnect 3505): the connection has as many as it may.
+    limited_subscriptions,
+    /// Subscriptions and publications refused (error 106): their home has as many channels as it may.
+    limited_channels,
+    /// Connections closed (1009) and requests refused (413): what they sent is longer than a message may be.
+    limited_message_bytes,
     /// Recoveries asked for that gave all that was missed.
     recoveries,
     /// Recoveries asked for that could not.

@@ -68,7 +68,11 @@ pub struct Rates {
     pub publishes_max: u32,
     /// Calls of one connection.
     pub rpcs_max: u32,
-    /// Presence, history and other commands of one connection.
+    /// Presence and presence_stats commands of one connection.
+    pub presences_max: u32,
+    /// History commands of one connection.
+    pub histories_max: u32,
+    /// Commands of one connection of every other kind.
     pub others_max: u32,
 }
 

@@ -25,7 +25,6 @@ pub(super) struct Asked {
     version: String,
     channel: Option<String>,
     method: Option<String>,
-    token: String,
     channels: Vec<String>,
     data: Vec<u8>,
 }
@@ -43,7 +42,6 @@ impl Asked {
             version: String::new(),
             channel: None,
             method: None,
-            token: String::new(),
             channels: Vec::new(),
             data: Vec::new(),
         };
@@ -54,8 +52,8 @@ impl Asked {
                 Self { name, version, data, channels, ..asked(Hook::Connect, who) }
             }
             Question::Refresh { who } => asked(Hook::Refresh, who),
-            Question::Subscribe { who, channel, data, token } => {
-                Self { channel: Some(channel), data, token, ..asked(Hook::Subscribe, who) }
+            Question::Subscribe { who, channel, data } => {
+                Self { channel: Some(channel), data, ..asked(Hook::Subscribe, who) }
             }
             Question::Publish { who, channel, data } => {
                 Self { channel: Some(channel), data, ..asked(Hook::Publish, who) }
@@ -93,7 +91,6 @@ impl Asked {
             version: &self.version,
             channel: self.channel.as_deref(),
             method: self.method.as_deref().unwrap_or_default(),
-            token: &self.token,
             channels: &self.channels,
             data: if is_binary { None } else { json(&self.data)? },
             b64data: has_b64.then(|| BASE64.encode(&self.data)),
@@ -174,8 +171,6 @@ struct Body<'a> {
     channel: Option<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     method: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    token: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     channels: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -340,7 +335,7 @@ mod tests {
             }
             Hook::Subscribe => {
                 let data = br#"{"as": "guest"}"#.to_vec();
-                Question::Subscribe { who, channel, data, token: String::new() }
+                Question::Subscribe { who, channel, data }
             }
             Hook::Publish => Question::Publish { who, channel, data: br#"{"text": "hello"}"#.to_vec() },
             Hook::SubRefresh => Question::SubRefresh { who, channel },

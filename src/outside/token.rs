@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::keys::Key;
 use super::options::TokenOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
-use crate::proto::centrifuge::{Disconnect, Error};
+use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Credentials, Grant, Rejected, Verdict};
 
 /// What a token is for.
@@ -39,11 +39,8 @@ pub(super) enum Refused {
 impl From<Refused> for Rejected {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Expired => Self::Error(Error::TOKEN_EXPIRED),
-            Refused::Invalid(_) => {
-                let Disconnect { code, reason } = Disconnect::INVALID_TOKEN;
-                Self::Disconnect { code, reason: reason.to_owned() }
-            }
+            Refused::Expired => Self::TokenExpired,
+            Refused::Invalid(_) => Self::TokenInvalid,
             Refused::Unknowable => Self::Error(Error::INTERNAL),
         }
     }

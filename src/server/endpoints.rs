@@ -1,6 +1,7 @@
 //! The configuration, as requests find it.
 
 use crate::config::Config;
+use crate::outside::options::HookOptions;
 use crate::session::Endpoints;
 
 /// The first page: connects, joins a channel, shows who is there, sends and receives.
@@ -9,7 +10,10 @@ const PAGE: &str = include_str!("page.html");
 /// The endpoints of a configuration; `node` is this process's id.
 pub fn endpoints(config: &Config, node: &str) -> Endpoints {
     let paths = &config.paths;
-    let connect = config.outside.connect.as_ref();
+    let outside = &config.outside;
+    let later = [&outside.refresh, &outside.rpc, &outside.subscribe, &outside.publish, &outside.sub_refresh];
+    let lasting_headers = wanted(&later);
+    let kept_headers = wanted(&[&[&outside.connect][..], &later].concat());
     Endpoints {
         websocket: config.websocket_path.clone(),
         sse: paths.sse.clone(),
@@ -19,9 +23,19 @@ pub fn endpoints(config: &Config, node: &str) -> Endpoints {
         uni_sse: paths.uni_sse.clone(),
         uni_http_stream: paths.uni_http_stream.clone(),
         allowed_origins: config.client.allowed_origins.clone(),
-        kept_headers: connect.map_or_else(Vec::new, |hook| hook.http_headers.clone()),
+        kept_headers,
+        lasting_headers,
         token_cookie: config.client.token_cookie.clone(),
         page: config.page.or(config.first_page.then_some(PAGE)),
         node: node.to_owned(),
     }
+}
+
+/// The headers that these hooks want, each once.
+fn wanted(hooks: &[&Option<HookOptions>]) -> Vec<String> {
+    let mut names: Vec<String> =
+        hooks.iter().copied().flatten().flat_map(|hook| hook.http_headers.iter().cloned()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

@@ -38,8 +38,10 @@ pub struct Endpoints {
     pub uni_http_stream: Option<String>,
     /// Origins that browsers may come from, as patterns; none: only the server's own.
     pub allowed_origins: Vec<String>,
-    /// Headers to keep for hooks, in lower case.
+    /// Headers that are kept for hooks until a connection is let in or not, in lower case.
     pub kept_headers: Vec<String>,
+    /// Of those, the ones that are kept as long as the connection: hooks that are asked later want them.
+    pub lasting_headers: Vec<String>,
     /// Name of the cookie that may hold a token; empty for none.
     pub token_cookie: String,
     /// The first page, served at `/`.
@@ -122,7 +124,11 @@ impl Endpoints {
                 let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };
                 let Kind::Transport(transport) = kind else { return Ok(Opened::Answered) };
                 let wire = Wire { transport, encoding, deflate: upgrade.deflate() };
-                Ok(Opened::Session(Centrifuge::new(wire, self.opening(request)), None))
+                // A client that sends no commands may have its connect command in the request.
+                let asks = transport.is_uni() && encoding == Encoding::Json;
+                let first = request.query_value("cf_connect").filter(|first| asks && !first.is_empty());
+                let first = first.map(|first| first.into_owned().into_bytes());
+                Ok(Opened::Session(Centrifuge::new(wire, self.opening(request)), first))
             }
             Kind::Transport(transport) => self.stream(transport, request, body, &cors, cx),
         }

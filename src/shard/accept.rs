@@ -76,10 +76,13 @@ impl<N: Net, H: Handler> Shard<N, H> {
             && let Some(address) = self.peer(key)
             && !self.admitted.connects_by_ip.take(now_ms, address, connects_per_ip_max)
         {
+            self.counters.rate_limited_connects_per_ip.add(1);
             return false;
         }
         let part = self.part_of(connects_max);
-        connects_max == 0 || self.admitted.connects.take(now_ms, part, part)
+        let is_admitted = connects_max == 0 || self.admitted.connects.take(now_ms, part, part);
+        self.counters.rate_limited_connects.add(u64::from(!is_admitted));
+        is_admitted
     }
 
     /// Whether the rates let one more connection in from this address. Counts it, and counts who is refused. For one that

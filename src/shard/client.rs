@@ -32,6 +32,8 @@ pub(super) struct Client {
     pub(super) caps: Option<Arc<[Capability]>>,
     /// What connect hooks said to remember.
     pub(super) meta: Box<[u8]>,
+    /// Of the request that opened it, what hooks want to be told later.
+    pub(super) headers: Box<[(String, String)]>,
     /// Its connect command, until that is answered.
     pub(super) connecting: Option<Box<Connecting>>,
     /// Its commands that outsiders were asked about.
@@ -124,6 +126,8 @@ pub(super) struct Detail {
     pub(super) filter: Option<Box<Filter>>,
     /// The server subscribed it.
     pub(super) is_server_side: bool,
+    /// Of those: because the connection's token says so.
+    pub(super) is_by_token: bool,
 }
 
 impl Detail {
@@ -140,6 +144,8 @@ pub(super) struct Buckets {
     pub(super) subscribes: Bucket,
     pub(super) publishes: Bucket,
     pub(super) rpcs: Bucket,
+    pub(super) presences: Bucket,
+    pub(super) histories: Bucket,
     pub(super) others: Bucket,
 }
 
@@ -159,6 +165,7 @@ impl Client {
             && self.expire_at_s == 0
             && self.caps.is_none()
             && self.meta.is_empty()
+            && self.headers.is_empty()
             && self.connecting.is_none()
             && self.pending.is_empty()
             && self.details.is_empty()
@@ -170,21 +177,20 @@ impl Client {
         self.info.as_ref().map_or("", |info| &info.user)
     }
 
-    /// Whether its capabilities allow this in a channel.
+    /// Whether its capabilities allow this in a channel: the first of them that names the channel decides.
     pub(super) fn is_able(&self, ability: Ability, channel: &str) -> bool {
-        let Some(caps) = &self.caps else { return false };
-        caps.iter().any(|cap| {
-            let allows = match ability {
-                Ability::Subscribe => cap.subscribe,
-                Ability::Publish => cap.publish,
-                Ability::Presence => cap.presence,
-                Ability::History => cap.history,
-            };
-            allows
-                && cap.channels.iter().any(|pattern| match cap.matching {
-                    Matching::Exact => pattern == channel,
-                    Matching::Wildcard => crate::base::pattern::matches(pattern, channel),
-                })
+        let names = |cap: &&Capability| {
+            cap.channels.iter().any(|pattern| match cap.matching {
+                Matching::Exact => pattern == channel,
+                Matching::Wildcard => crate::base::pattern::matches(pattern, channel),
+            })
+        };
+        let decides = self.caps.as_ref().and_then(|caps| caps.iter().find(names));
+        decides.is_some_and(|cap| match ability {
+            Ability::Subscribe => cap.subscribe,
+            Ability::Publish => cap.publish,
+            Ability::Presence => cap.presence,
+            Ability::History => cap.history,
         })
     }
 

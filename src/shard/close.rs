@@ -7,6 +7,7 @@ use super::conn::{Conn, Stage};
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::proto::http::{Refusal, Status};
+use crate::proto::ws::Violation;
 use crate::session::{ClientId, CloseReason, Handler, Session};
 
 /// For clients that come while the server is full or drains.
@@ -122,7 +123,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             CloseReason::Transport | CloseReason::Worn => c.transport_errors.add(1),
             CloseReason::Tls => c.tls_faults.add(1),
             CloseReason::NoProxyHeader => c.proxy_headers_refused.add(1),
-            CloseReason::Violation(_) | CloseReason::BadRequest => c.violations.add(1),
+            CloseReason::Violation(violation) => {
+                c.violations.add(1);
+                let is_too_big = matches!(violation, Violation::FrameTooBig | Violation::MessageTooBig);
+                c.limited_message_bytes.add(u64::from(is_too_big));
+            }
+            CloseReason::BadRequest => c.violations.add(1),
             CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
             CloseReason::MessageTimeout => c.message_timeouts.add(1),
             CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),
@@ -134,7 +140,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 Status::NotFound => c.refused_not_found.add(1),
                 Status::MethodNotAllowed | Status::PostNeeded => c.refused_method.add(1),
                 Status::UpgradeRequired => c.refused_upgrade.add(1),
-                Status::HeadTooLarge | Status::ContentTooLarge => c.refused_head_too_large.add(1),
+                Status::HeadTooLarge => c.refused_head_too_large.add(1),
+                Status::ContentTooLarge => {
+                    c.refused_head_too_large.add(1);
+                    c.limited_message_bytes.add(1);
+                }
                 Status::Unavailable => c.refused_unavailable.add(1),
             },
         }

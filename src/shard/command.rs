@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Ability, Buckets, Client, EARLY_COMMANDS_MAX, Pending, QUESTIONS_MAX};
+use super::client::{Ability, Client, EARLY_COMMANDS_MAX, Pending, QUESTIONS_MAX};
 use super::mailbox::{Asker, Letter, ReplyTo};
 use super::outside::{Hook, Question, Token, Who};
 use crate::base::bucket::Bucket;
@@ -134,29 +134,37 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if self.rates == Rates::default() {
             return true;
         }
-        let (now_ms, rates) = (self.now_ms(), self.rates.clone());
+        let (now_ms, rates, c) = (self.now_ms(), self.rates.clone(), Arc::clone(&self.counters));
         let Some(client) = self.client_or_new(key) else { return false };
-        let Buckets { commands, subscribes, publishes, rpcs, others } =
-            &mut **client.buckets.get_or_insert_default();
-        let (bucket, rate): (&mut Bucket, u32) = match request {
-            Request::Subscribe(_) => (subscribes, rates.subscribes_max),
-            Request::Publish { .. } => (publishes, rates.publishes_max),
-            Request::Rpc { .. } => (rpcs, rates.rpcs_max),
+        let buckets = &mut **client.buckets.get_or_insert_default();
+        let takes = |bucket: &mut Bucket, rate: u32| rate == 0 || bucket.take(now_ms, rate, rate);
+        if !takes(&mut buckets.commands, rates.commands_max) {
+            c.rate_limited_commands.add(1);
+            return false;
+        }
+        let (bucket, rate, counter) = match request {
+            Request::Subscribe(_) => {
+                (&mut buckets.subscribes, rates.subscribes_max, &c.rate_limited_subscribes)
+            }
+            Request::Publish { .. } => {
+                (&mut buckets.publishes, rates.publishes_max, &c.rate_limited_publishes)
+            }
+            Request::Rpc { .. } => (&mut buckets.rpcs, rates.rpcs_max, &c.rate_limited_rpcs),
+            Request::Presence { .. } | Request::PresenceStats { .. } => {
+                (&mut buckets.presences, rates.presences_max, &c.rate_limited_presences)
+            }
+            Request::History(_) => (&mut buckets.histories, rates.histories_max, &c.rate_limited_histories),
             Request::Connect(_)
             | Request::Unsubscribe { .. }
-            | Request::Presence { .. }
-            | Request::PresenceStats { .. }
-            | Request::History(_)
             | Request::Ping
             | Request::Pong
             | Request::Send { .. }
             | Request::Refresh { .. }
             | Request::SubRefresh { .. }
-            | Request::Unknown => (others, rates.others_max),
+            | Request::Unknown => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
         };
-        let takes = |bucket: &mut Bucket, rate: u32| rate == 0 || bucket.take(now_ms, rate, rate);
-        let is_within = takes(commands, rates.commands_max) && takes(bucket, rate);
-        self.counters.rate_limited.add(u64::from(!is_within));
+        let is_within = takes(bucket, rate);
+        counter.add(u64::from(!is_within));
         is_within
     }
 
@@ -165,7 +173,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let reply_to = self.reply_to(key, id);
         let is_full = self.client(key).is_some_and(|client| client.pending.len() >= QUESTIONS_MAX);
         if is_full || self.outside.ask(reply_to, question).is_err() {
-            self.counters.rate_limited.add(1);
+            self.counters.rate_limited_questions.add(1);
             return self.fail(key, id, &Error::TOO_MANY_REQUESTS);
         }
         if let Some(pending) = pending
@@ -190,7 +198,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             user: client.map_or("", Client::user).to_owned(),
             transport,
             encoding,
-            headers: Vec::new(),
+            headers: client.map_or_else(Vec::new, |client| client.headers.to_vec()),
             meta: client.map_or_else(Vec::new, |client| client.meta.to_vec()),
             certificate: None,
         }
@@ -206,16 +214,23 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Ok(options) => options,
             Err(error) => return self.fail(key, id, &error),
         };
+        if options.publish_proxy_enabled {
+            return self.ask_to_publish(key, id, channel, data.into_owned());
+        }
         if !self.may(key, channel, &options, Ability::Publish) {
             return self.fail(key, id, &Error::PERMISSION_DENIED);
         }
-        let (channel, data): (Arc<str>, _) = (channel.into(), data.into_owned());
-        if options.publish_proxy_enabled && self.outside.has_hook(Hook::Publish) {
-            let question =
-                Question::Publish { who: self.who(key), channel: channel.to_string(), data: data.clone() };
-            return self.ask_outside(key, id, question, Some(Pending::Publish { id, channel, data }));
+        self.publish(key, id, channel.into(), options, data.into_owned(), home::Terms::default());
+    }
+
+    /// The application decides, in place of the channel's options.
+    fn ask_to_publish(&mut self, key: Key, id: u32, channel: &str, data: Vec<u8>) {
+        if !self.outside.has_hook(Hook::Publish) {
+            return self.fail(key, id, &Error::NOT_AVAILABLE);
         }
-        self.publish(key, id, channel, options, data, home::Terms::default());
+        let (who, channel): (_, Arc<str>) = (self.who(key), channel.into());
+        let question = Question::Publish { who, channel: channel.to_string(), data: data.clone() };
+        self.ask_outside(key, id, question, Some(Pending::Publish { id, channel, data }));
     }
 
     /// Publishes what a Centrifuge client said.
@@ -327,18 +342,35 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let standing = self.standing(key, channel, ability);
         match ability {
             Ability::Subscribe => {
-                let user = self.client(key).map_or("", Client::user);
-                let is_allowed_user = match options.allow_user_limited_channels {
-                    true => self.namespaces.allows_user(channel, user),
-                    false => None,
-                };
                 let is_private = self.namespaces.is_private(channel);
-                permits_subscribe(options, standing, is_private, is_allowed_user)
+                permits_subscribe(options, standing, is_private, self.allows_user(key, channel))
             }
             Ability::Publish => permits_publish(options, standing),
             Ability::Presence => permits_presence(options, standing),
             Ability::History => permits_history(options, standing),
         }
+    }
+
+    /// Whether the client may do this in a channel once it is subscribed, which it is about to be.
+    pub(super) fn may_then(
+        &self,
+        key: Key,
+        channel: &str,
+        options: &ChannelOptions,
+        ability: Ability,
+    ) -> bool {
+        let standing = Standing { is_subscribed: true, ..self.standing(key, channel, ability) };
+        match ability {
+            Ability::History => permits_history(options, standing),
+            Ability::Presence => permits_presence(options, standing),
+            Ability::Publish => permits_publish(options, standing),
+            Ability::Subscribe => true,
+        }
+    }
+
+    /// Whether a channel that is for certain users is for this one; `None` when it is for anyone.
+    pub(super) fn allows_user(&self, key: Key, channel: &str) -> Option<bool> {
+        self.namespaces.allows_user(channel, self.client(key).map_or("", Client::user))
     }
 
     fn standing(&self, key: Key, channel: &str, ability: Ability) -> Standing {

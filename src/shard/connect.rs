@@ -6,29 +6,24 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Admitted, Client, Connecting, Pending, Witness, result_of, ttl_s};
+use super::client::{Admitted, Connecting, Witness, result_of, ttl_s};
 use super::conn::Conn;
-use super::mailbox::{Cause, Ticket};
-use super::outside::{Credentials, Grant, Hook, Question, Rejected, Token, Who};
+use super::mailbox::Ticket;
+use super::outside::{Credentials, Hook, Question, Rejected, Token, Who};
 use super::views;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
+use crate::hub::ClientInfo;
 use crate::hub::home::Joined;
-use crate::hub::local::ChannelId;
-use crate::hub::{ClientInfo, Position};
 use crate::net::Net;
-use crate::proto::centrifuge::codes::{Disconnect, Error, Unsubscribed};
+use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, Connect, ConnectResult, SubscribeResult};
 use crate::session::centrifuge::{Opening, VERSION};
 use crate::session::{CloseReason, Handler, Session, Transport};
 
-/// After how long a refresh hook that failed is asked again.
-pub(super) const REFRESH_AGAIN_S: u64 = 10;
-
 impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn connect(&mut self, key: Key, id: u32, ask: Connect) {
         if !self.admits_connect(key) {
-            self.counters.rate_limited.add(1);
             return self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
         }
         let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry_mut(key) else {
@@ -36,6 +31,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         };
         let Opening { headers, token: cookie } = session.take_opening();
         let token = if ask.token.is_empty() { cookie } else { ask.token.clone() };
+        let headers = self.headers_of(key, headers, &ask);
+        self.keep_headers(key, &headers);
         let asks_hook = token.is_empty() && self.outside.has_hook(Hook::Connect);
         if token.is_empty()
             && !asks_hook
@@ -53,11 +50,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.authorized(key, Credentials::default(), Witness::Nobody);
         }
         let hook = asks_hook.then(|| Question::Connect {
-            who: Who {
-                headers: self.headers_of(key, headers, &ask),
-                certificate: self.identity(key).cloned(),
-                ..self.who(key)
-            },
+            who: Who { headers, certificate: self.identity(key).cloned(), ..self.who(key) },
             name: ask.name.clone(),
             version: ask.version.clone(),
             data: ask.data.clone(),
@@ -76,7 +69,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         };
         if self.outside.ask(self.reply_to(key, id), question).is_err() {
-            self.counters.rate_limited.add(1);
+            self.counters.rate_limited_questions.add(1);
             self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
         }
     }
@@ -94,6 +87,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         mut headers: Vec<(String, String)>,
         ask: &Connect,
     ) -> Vec<(String, String)> {
+        if self.settings.endpoints.kept_headers.is_empty() {
+            return headers;
+        }
         for (name, value) in &ask.headers {
             let name = name.to_ascii_lowercase();
             if self.settings.endpoints.kept_headers.contains(&name)
@@ -104,6 +100,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         self.tell_address(key, &mut headers);
         headers
+    }
+
+    /// Keeps what hooks want to be told later.
+    fn keep_headers(&mut self, key: Key, headers: &[(String, String)]) {
+        let lasting = &self.settings.endpoints.lasting_headers;
+        let kept: Box<[_]> = headers.iter().filter(|(name, _)| lasting.contains(name)).cloned().collect();
+        if !kept.is_empty()
+            && let Some(client) = self.client_or_new(key)
+        {
+            client.headers = kept;
+        }
     }
 
     fn begin_connecting(&mut self, key: Key, id: u32, ask: Connect, witness: Witness) {
@@ -134,13 +141,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             if let Some(client) = conn.client.as_mut() {
                 client.connecting = None;
             }
-            if is_uni && let Rejected::Error(error) = &rejected {
-                // There is no reply that could say so.
-                let reason = if error.temporary {
-                    Disconnect::TOO_MANY_REQUESTS
-                } else {
-                    Disconnect::CONNECTION_EXPIRED
-                };
+            if is_uni && let Some(reason) = without_reply(&rejected) {
                 return self.disconnect(key, reason);
             }
         }
@@ -155,21 +156,36 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Rejected::Custom { code, message, temporary } => {
                 self.answer(key, |session, _, cx| session.fail(id, code, &message, temporary, cx));
             }
+            Rejected::TokenExpired => self.fail(key, id, &Error::TOKEN_EXPIRED),
+            Rejected::TokenInvalid => self.disconnect(key, Disconnect::INVALID_TOKEN),
             Rejected::Disconnect { code, reason } => self.close(key, CloseReason::Ordered { code, reason }),
         }
     }
 
     /// The client is who it says: subscribe it to what it is to be subscribed to, then answer.
-    pub(super) fn authorized(&mut self, key: Key, credentials: Credentials, witness: Witness) {
-        let Credentials { user, info, expire_at_s, data, mut channels, caps, meta } = credentials;
-        if user.is_empty() && witness == Witness::Token && self.policy.disallow_anonymous_connection_tokens {
-            return self.disconnect(key, Disconnect::INVALID_TOKEN);
+    pub(super) fn authorized(&mut self, key: Key, mut credentials: Credentials, witness: Witness) {
+        let is_anonymous = credentials.user.is_empty();
+        if is_anonymous && witness == Witness::Token && self.policy.disallow_anonymous_connection_tokens {
+            return self.disconnect(key, Disconnect::PERMISSION_DENIED);
         }
+        let Some(id) = self.connecting_mut(key).map(|connecting| connecting.id) else { return };
+        let channels = std::mem::take(&mut credentials.channels);
+        let given = match self.given_from_start(&credentials.user, channels, witness) {
+            Ok(given) => given,
+            Err(error) => return self.reject_connect(key, id, Rejected::Error(error)),
+        };
+        self.remember(key, credentials, witness);
+        match self.asked_from_start(key, given, witness) {
+            Ok(firsts) => self.enter_from_start(key, firsts),
+            Err(reason) => self.disconnect(key, reason),
+        }
+    }
+
+    /// Keeps what is known of the client from now on.
+    fn remember(&mut self, key: Key, credentials: Credentials, witness: Witness) {
+        let Credentials { user, info, expire_at_s, data, caps, meta, .. } = credentials;
         let client_id = self.client_id(key).to_string().into_boxed_str();
         let hook_refreshes = witness == Witness::Hook && self.outside.has_hook(Hook::Refresh);
-        if self.policy.subscribe_to_user_personal_channel && !user.is_empty() {
-            channels.push((self.personal_channel(&user), Grant::default()));
-        }
         let Some(client) = self.client_mut(key) else { return };
         if !user.is_empty() || !info.is_empty() {
             let (user, conn_info) = (user.into_boxed_str(), info.into_boxed_slice());
@@ -180,41 +196,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
         client.refreshes_by_hook = hook_refreshes;
         client.caps = caps;
         client.meta = meta.into_boxed_slice();
-        let Some(connecting) = client.connecting.as_mut() else { return };
-        connecting.data = data;
-        let positions: Vec<(String, Position)> = connecting
-            .ask
-            .subs
-            .iter()
-            .filter(|sub| sub.recover)
-            .map(|sub| {
-                (sub.channel.clone(), Position { offset: sub.offset, epoch: sub.epoch.as_str().into() })
-            })
-            .collect();
-        // Counted before the first is asked for: an answer may come at once.
-        connecting.waiting_count = 1;
-        for (channel, grant) in channels {
-            let Ok(options) = self.options(&channel) else { continue };
-            let since =
-                positions.iter().find(|(name, _)| *name == channel).map(|(_, position)| position.clone());
-            let channel: Arc<str> = channel.into();
-            if self.enter_granted(key, &channel, &options, grant, since, Cause::Connect)
-                && let Some(connecting) = self.connecting_mut(key)
-            {
-                connecting.waiting_count += 1;
-            }
+        if let Some(connecting) = client.connecting.as_mut() {
+            connecting.data = data;
         }
-        self.one_less_to_wait_for(key, None);
     }
 
-    /// The channel that is the user's own.
-    fn personal_channel(&self, user: &str) -> String {
-        let namespace = &self.policy.personal_channel_namespace;
-        let boundary = if namespace.is_empty() { "" } else { &self.namespaces.namespace_boundary };
-        format!("{namespace}{boundary}{}{user}", self.namespaces.user_boundary)
-    }
-
-    fn connecting_mut(&mut self, key: Key) -> Option<&mut Connecting> {
+    pub(super) fn connecting_mut(&mut self, key: Key) -> Option<&mut Connecting> {
         self.client_mut(key)?.connecting.as_deref_mut()
     }
 
@@ -267,8 +254,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry(key) else { return };
         let transport = session.transport();
         let is_emulated = matches!(transport, Transport::Sse | Transport::HttpStream);
+        // With it the server's API names a client that sends no commands.
+        let has_session = is_emulated || transport.is_uni();
         let secret =
-            if is_emulated { self.settings.secret.session(self.post.shard(), key) } else { String::new() };
+            if has_session { self.settings.secret.session(self.post.shard(), key) } else { String::new() };
         let node = if is_emulated { self.settings.endpoints.node.clone() } else { String::new() };
         let result = ConnectResult {
             client: &client_id,
@@ -300,92 +289,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         self.mark_dirty(key);
     }
+}
 
-    /// A new token, or the refresh hook's word.
-    pub(super) fn refreshed(&mut self, key: Key, id: u32, outcome: Result<Box<Credentials>, Rejected>) {
-        let unix_ms = self.now().unix_ms;
-        let client_id = self.client_id(key).to_string();
-        let Some(client) = self.client_or_new(key) else { return };
-        client.is_refreshing = false;
-        let by_hook = client.refreshes_by_hook;
-        let credentials = match outcome {
-            Ok(credentials) => credentials,
-            // While the hook fails, nobody is closed for it: it is asked again.
-            Err(Rejected::Error(error)) if id == 0 && error.temporary => {
-                client.expire_at_s = unix_ms / 1000 + REFRESH_AGAIN_S;
-                return self.arm(key);
-            }
-            Err(Rejected::Error(_)) if id == 0 => {
-                return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
-            }
-            Err(rejected) => return self.reject(key, id, rejected),
-        };
-        if !by_hook && credentials.user != client.user() {
-            return self.disconnect(key, Disconnect::INVALID_TOKEN);
+/// What a client to which no reply can be sent is told in place of an error.
+fn without_reply(rejected: &Rejected) -> Option<Disconnect> {
+    match rejected {
+        Rejected::Error(Error { temporary: true, .. }) | Rejected::Custom { temporary: true, .. } => {
+            Some(Disconnect::TOO_MANY_REQUESTS)
         }
-        if credentials.expire_at_s > 0 && credentials.expire_at_s * 1000 <= unix_ms {
-            return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
-        }
-        client.expire_at_s = credentials.expire_at_s;
-        if !credentials.info.is_empty()
-            && let Some(info) = &client.info
-        {
-            let conn_info = credentials.info.clone().into_boxed_slice();
-            client.info = Some(Arc::new(ClientInfo { conn_info, ..ClientInfo::clone(info) }));
-        }
-        let (expires, ttl_s) = (client.expire_at_s > 0, ttl_s(client.expire_at_s, unix_ms));
-        self.arm(key);
-        if id != 0 {
-            let answer = Answer::Refresh { client: &client_id, version: VERSION, expires, ttl_s };
-            self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
-        }
-    }
-
-    /// Something of the client may have ended: the connection, or some of its subscriptions.
-    pub(super) fn expire_client(&mut self, key: Key) {
-        let unix_ms = self.now().unix_ms;
-        let (conn_delay_ms, sub_delay_ms) =
-            (self.policy.expired_close_delay_ms, self.policy.expired_sub_close_delay_ms);
-        let Some(client) = self.client_mut(key) else { return };
-        let Client { expire_at_s, refreshes_by_hook, is_refreshing, details, .. } = client;
-        let is_due = |at_s: u64, delay_ms: u64| at_s > 0 && at_s * 1000 + delay_ms <= unix_ms;
-        if *refreshes_by_hook && !*is_refreshing && is_due(*expire_at_s, 0) {
-            *is_refreshing = true;
-            let question = Question::Refresh { who: self.who(key) };
-            if self.outside.ask(self.reply_to(key, 0), question).is_err() {
-                self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
-            }
-        } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_delay_ms) {
-            self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
-        } else if let Some(detail) = details
-            .iter_mut()
-            .find(|detail| !detail.is_refreshing && is_due(detail.expire_at_s, detail.delay_ms(sub_delay_ms)))
-        {
-            detail.is_refreshing = detail.refreshes_by_hook;
-            let (id, by_hook, is_server_side) =
-                (detail.channel, detail.refreshes_by_hook, detail.is_server_side);
-            let channel = Arc::clone(self.local.name(id));
-            if by_hook {
-                return self.ask_sub_refresh(key, id, &channel);
-            }
-            if is_server_side {
-                return self.disconnect(key, Disconnect::SUBSCRIPTION_EXPIRED);
-            }
-            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
-            self.end_by_server(key, &channel, code, reason);
-        }
-    }
-
-    /// Asks the application about a subscription that ends. The number is none that a client's command is likely to have.
-    fn ask_sub_refresh(&mut self, key: Key, id: ChannelId, channel: &Arc<str>) {
-        let question = Question::SubRefresh { who: self.who(key), channel: channel.to_string() };
-        let request = u32::MAX - id;
-        if self.outside.ask(self.reply_to(key, request), question).is_err() {
-            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
-            return self.end_by_server(key, channel, code, reason);
-        }
-        if let Some(client) = self.client_mut(key) {
-            client.pending.push(Pending::HookRefresh { id: request, channel: id });
-        }
+        Rejected::TokenExpired => Some(Disconnect::CONNECTION_EXPIRED),
+        Rejected::Error(_) => Some(Disconnect::BAD_REQUEST),
+        Rejected::Custom { .. } => Some(Disconnect::PERMISSION_DENIED),
+        Rejected::TokenInvalid | Rejected::Disconnect { .. } => None,
     }
 }

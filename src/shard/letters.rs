@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::conn::Stage;
 use super::mailbox::{Asker, Letter};
-use crate::hub::home::{self, Published, Shards};
+use crate::hub::home::{self, Published, Refused, Shards};
 use crate::hub::{Item, Publication};
 use crate::net::Net;
 use crate::session::Handler;
@@ -34,6 +34,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 let passes = |one: &Publication| filter.is_none_or(|filter| filter.matches(&one.tags));
                 let outcome = self.home.subscribe_filtered(now, &channel, &options, &joining, passes);
                 let outcome = outcome.map(Box::new);
+                self.count_refused(outcome.as_ref().err());
                 self.counters.channels.set(self.home.len() as u64);
                 self.post.send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome, ticket });
             }
@@ -54,6 +55,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     }
                     Err(refused) => {
                         self.counters.publications_refused.add(1);
+                        self.count_refused(Some(&refused));
                         home::Answer::Refused(refused)
                     }
                 };
@@ -90,6 +92,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         for shard in shards {
             self.post.send(shard, Letter::Deliver(Arc::clone(&publication)));
         }
+    }
+
+    /// Counts what a home did not take because it has as many channels as it may.
+    fn count_refused(&self, refused: Option<&Refused>) {
+        self.counters.limited_channels.add(u64::from(refused == Some(&Refused::TooManyChannels)));
     }
 
     /// Sends a home's answer to who asked.

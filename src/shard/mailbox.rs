@@ -83,8 +83,10 @@ pub enum Cause {
     /// The client, by a command.
     #[default]
     Command,
-    /// What was said of the client when it connected.
+    /// What was said of the client when it connected, or what it asked for then.
     Connect,
+    /// The token with which it connected.
+    Token,
     /// The server's API.
     Order,
 }

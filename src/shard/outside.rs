@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::mailbox::ReplyTo;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::codes::Error;
 use crate::tls::Identity;
 
 /// Answers what shards ask. One per process; called in the shards' threads, so it must not block.
@@ -66,7 +66,7 @@ pub struct Who {
     pub transport: &'static str,
     /// The encoding's name (`json`, `protobuf`).
     pub encoding: &'static str,
-    /// Head of the HTTP request that opened the connection: names in lower case, and values. Only for connect.
+    /// Of the HTTP request that opened the connection, the headers that hooks want: names in lower case, and values.
     pub headers: Vec<(String, String)>,
     /// What connect hooks said to remember, raw JSON; empty for nothing.
     pub meta: Vec<u8>,
@@ -107,8 +107,6 @@ pub enum Question {
         channel: String,
         /// As in the subscribe command.
         data: Vec<u8>,
-        /// As in the subscribe command.
-        token: String,
     },
     /// The publish hook.
     Publish {
@@ -164,6 +162,10 @@ pub struct Replaced {
 pub enum Rejected {
     /// With a protocol's error: the command fails, the connection lives on.
     Error(Error),
+    /// The token was good once, or will be: another one may do. What that comes to depends on the command.
+    TokenExpired,
+    /// It is no token of ours. What that comes to depends on the command.
+    TokenInvalid,
     /// With an error of the application's own.
     Custom {
         /// 400–1999.
@@ -270,11 +272,9 @@ pub struct Nobody;
 
 impl Outside for Nobody {
     fn verify_now(&self, token: &Token<'_>, _now_unix_s: u64) -> Option<Verdict> {
-        let Disconnect { code, reason } = Disconnect::INVALID_TOKEN;
-        let invalid = Rejected::Disconnect { code, reason: reason.to_owned() };
         Some(match token {
-            Token::Connection(_) => Verdict::Connection(Err(invalid)),
-            Token::Subscription(_) => Verdict::Subscription(Err(invalid)),
+            Token::Connection(_) => Verdict::Connection(Err(Rejected::TokenInvalid)),
+            Token::Subscription(_) => Verdict::Subscription(Err(Rejected::TokenInvalid)),
         })
     }
 

@@ -20,7 +20,7 @@ use crate::hub::local::{self, ChannelId, Local, Subscriber};
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, DataKind, Publication, home, home_of};
 use crate::net::Net;
-use crate::proto::centrifuge::codes::Error;
+use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
 use crate::session::{Action, Format, Handler, Session};
 
@@ -70,6 +70,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if is_known || conn.client.as_deref().is_some_and(is_asked) {
             Err(Error::ALREADY_SUBSCRIBED)
         } else if conn.subs.len() >= self.limits.channels_per_connection_max {
+            self.counters.limited_subscriptions.add(1);
             Err(Error::LIMIT_EXCEEDED)
         } else {
             Ok(())
@@ -178,7 +179,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
                         self.answer(key, |s, handler, cx| s.joined(channel, Err(error), handler, cx));
                     }
                     Some(Cause::Command) => self.fail(key, request, &error),
-                    Some(Cause::Connect) => self.one_less_to_wait_for(key, None),
+                    // Not without a word: it would wait for ever for what this channel brings.
+                    Some(Cause::Connect | Cause::Token) => self.disconnect(key, Disconnect::INTERNAL),
                     Some(Cause::Order) => {}
                 }
             }
@@ -212,7 +214,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     session.push(ChannelRef::Name(&channel), &Push::Subscribe(result), cx);
                 });
             }
-            Cause::Connect => {
+            Cause::Connect | Cause::Token => {
                 drop(publications);
                 return self.one_less_to_wait_for(key, Some((channel, joined, ticket)));
             }
@@ -252,6 +254,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     is_refreshing: false,
                     filter: ticket.filter.take(),
                     is_server_side,
+                    is_by_token: ticket.cause == Cause::Token,
                 });
             }
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Shard;
+use super::client::Ability;
 use super::mailbox::{Cause, Ticket};
 use super::outside::{Grant, Hook, Overrides};
 use crate::base::slots::Key;
@@ -14,6 +15,16 @@ use crate::net::Net;
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{FLAG_COMPACTION, FLAG_UNRECOVERABLE_ERROR, Subscribe};
 use crate::session::{Handler, Session};
+
+/// What a subscriber is told beside publications.
+struct Told {
+    /// What it missed, when it comes back.
+    recoverable: bool,
+    /// Its place in the stream.
+    positioned: bool,
+    /// Who comes and goes.
+    hears_joins: bool,
+}
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// What the home and the shard have to know of a subscription. `ask`: none for what the server subscribes.
@@ -30,28 +41,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
         cause: Cause,
     ) -> Result<(Box<Joining>, Box<Ticket>), Error> {
         let Grant { info: chan_info, expire_at_s, data, overrides, .. } = grant;
-        let Overrides { presence, join_leave, force_push_join_leave, force_recovery, force_positioning } =
-            overrides;
         let ask = ask.unwrap_or_default();
-        let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
-        let recoverable = has_history
-            && (force_recovery.unwrap_or(options.force_recovery)
-                || (options.allow_recovery && ask.recoverable && cause == Cause::Command));
-        let positioned = has_history
-            && (recoverable
-                || force_positioning.unwrap_or(options.force_positioning)
-                || (options.allow_positioning && ask.positioned));
+        let Told { recoverable, positioned, hears_joins } = self.told(key, options, &overrides, &ask);
         if ask.filter.is_some() && !options.allow_tags_filter {
             return Err(Error::BAD_REQUEST);
         }
         // A delta is to the publication before, which a filter may have kept back.
         let takes_deltas =
             positioned && options.allows_fossil_delta && ask.delta == "fossil" && ask.filter.is_none();
-        let in_presence = presence.unwrap_or(options.presence);
-        let tells_join = join_leave.unwrap_or(options.join_leave);
+        let in_presence = overrides.presence.unwrap_or(options.presence);
+        let tells_join = overrides.join_leave.unwrap_or(options.join_leave);
         let is_uni = self.is_uni(key);
-        let hears_joins = options.join_leave
-            && (force_push_join_leave.unwrap_or(options.force_push_join_leave) || ask.join_leave);
         let own = (!chan_info.is_empty()).then(|| {
             let info = self.info_of(key, true);
             Arc::new(ClientInfo { chan_info: chan_info.into_boxed_slice(), ..ClientInfo::clone(&info) })
@@ -88,6 +88,23 @@ impl<N: Net, H: Handler> Shard<N, H> {
             data,
         };
         Ok((Box::new(joining), Box::new(ticket)))
+    }
+
+    /// What the subscriber is told beside publications: what it must be, and what it asks for and may know.
+    fn told(&self, key: Key, options: &ChannelOptions, overrides: &Overrides, ask: &Subscribe) -> Told {
+        let may = |ability| self.may_then(key, &ask.channel, options, ability);
+        let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
+        let recoverable = has_history
+            && (overrides.force_recovery.unwrap_or(options.force_recovery)
+                || (ask.recoverable && (options.allow_recovery || may(Ability::History))));
+        let positioned = has_history
+            && (recoverable
+                || overrides.force_positioning.unwrap_or(options.force_positioning)
+                || (ask.positioned && (options.allow_positioning || may(Ability::History))));
+        let hears_joins = options.join_leave
+            && (overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave)
+                || (ask.join_leave && may(Ability::Presence)));
+        Told { recoverable, positioned, hears_joins }
     }
 
     /// Whether the client sends no commands.

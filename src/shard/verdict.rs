@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Ability, Pending, ttl_s};
-use super::connect::REFRESH_AGAIN_S;
+use super::client::{Ability, Pending};
 use super::mailbox::Cause;
 use super::outside::{Grant, Hook, Question, Rejected, Replaced, Token, Verdict};
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::home::Terms;
-use crate::hub::local::ChannelId;
 use crate::hub::options::ChannelOptions;
 use crate::net::Net;
-use crate::proto::centrifuge::codes::{Disconnect, Error, Unsubscribed};
+use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, Subscribe};
 use crate::session::Handler;
 
@@ -50,7 +48,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         let grant = match outcome {
             Ok(grant) => grant,
-            Err(rejected) => return self.reject(key, id, rejected),
+            Err(rejected) => return self.not_granted(key, id, &pending, rejected),
         };
         match pending {
             Pending::Subscribe { ask, .. } => self.subscribe_granted(key, id, *ask, *grant),
@@ -59,29 +57,23 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// What the application says of a subscription that ends. While it cannot say, it is asked again.
-    fn hook_refreshed(&mut self, key: Key, channel: ChannelId, outcome: Result<Box<Grant>, Rejected>) {
-        let now_s = self.now().unix_ms / 1000;
-        let Some(client) = self.client_mut(key) else { return };
-        let Some(detail) = client.details.iter_mut().find(|detail| detail.channel == channel) else { return };
-        detail.is_refreshing = false;
-        match outcome {
-            Ok(grant) if grant.expire_at_s == 0 || grant.expire_at_s > now_s => {
-                detail.expire_at_s = grant.expire_at_s;
+    /// A subscription that is not to begin, or not to go on.
+    fn not_granted(&mut self, key: Key, id: u32, pending: &Pending, rejected: Rejected) {
+        match (pending, rejected) {
+            (Pending::Subscribe { .. }, Rejected::TokenInvalid) => {
+                self.fail(key, id, &Error::PERMISSION_DENIED);
             }
-            Err(Rejected::Error(error)) if error.temporary => detail.expire_at_s = now_s + REFRESH_AGAIN_S,
-            Err(rejected @ Rejected::Disconnect { .. }) => return self.reject(key, 0, rejected),
-            Ok(_) | Err(Rejected::Custom { .. } | Rejected::Error(_)) => {
-                let name = Arc::clone(self.local.name(channel));
-                let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
-                return self.end_by_server(key, &name, code, reason);
+            // An error alone would have the official clients give the channel up; so they subscribe with a new token.
+            (Pending::SubRefresh { channel, .. }, Rejected::TokenExpired) => {
+                self.subscription_expired(key, channel);
+                self.fail(key, id, &Error::TOKEN_EXPIRED);
             }
+            (_, rejected) => self.reject(key, id, rejected),
         }
-        self.arm(key);
     }
 
     /// The bearer of the grant must be this client, and the channel the one that it is for.
-    fn is_for(&self, key: Key, channel: &str, grant: &Grant) -> bool {
+    pub(super) fn is_for(&self, key: Key, channel: &str, grant: &Grant) -> bool {
         let user = self.client(key).map_or("", |client| client.user());
         let is_client = grant.client.is_empty() || grant.client == self.client_id(key).to_string();
         (grant.channel.is_empty() || grant.channel == channel) && grant.user == user && is_client
@@ -97,23 +89,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Ok(options) => self.enter_asked(key, id, ask, &options, grant),
             Err(error) => self.fail(key, id, &error),
         }
-    }
-
-    fn sub_refreshed(&mut self, key: Key, id: u32, channel: &str, grant: &Grant) {
-        if !self.is_for(key, channel, grant) {
-            return self.disconnect(key, Disconnect::INVALID_TOKEN);
-        }
-        let unix_ms = self.now().unix_ms;
-        let Some(at) = self.local.channel_id(channel) else { return self.fail(key, id, &Error::BAD_REQUEST) };
-        let detail =
-            self.client_mut(key).and_then(|client| client.details.iter_mut().find(|d| d.channel == at));
-        let expire_at_s = grant.expire_at_s;
-        if let Some(detail) = detail {
-            detail.expire_at_s = expire_at_s;
-        }
-        self.arm(key);
-        let answer = Answer::SubRefresh { expires: expire_at_s > 0, ttl_s: ttl_s(expire_at_s, unix_ms) };
-        self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
     }
 
     fn publish_verdict(&mut self, key: Key, id: u32, outcome: Result<Replaced, Rejected>) {
@@ -144,35 +119,46 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if let Err(error) = self.has_room_for(key, &ask.channel) {
             return self.fail(key, id, &error);
         }
-        let channel = &*ask.channel;
-        if !ask.token.is_empty() && !self.policy.insecure {
-            let now_s = self.now().unix_ms / 1000;
-            let now = self.outside.verify_now(&Token::Subscription(&ask.token), now_s);
-            let question = Question::SubscriptionToken(ask.token.clone());
-            let pending = Pending::Subscribe { id, ask };
-            return match now {
-                None => self.ask_outside(key, id, question, Some(pending)),
-                Some(verdict) => {
-                    if let Some(client) = self.client_or_new(key) {
-                        client.pending.push(pending);
-                    }
-                    self.verdict(key, id, verdict);
-                }
-            };
+        if !ask.token.is_empty() {
+            return self.subscribe_with_token(key, id, ask);
         }
-        if options.subscribe_proxy_enabled && self.outside.has_hook(Hook::Subscribe) {
-            let question = Question::Subscribe {
-                who: self.who(key),
-                channel: channel.to_owned(),
-                data: ask.data.clone(),
-                token: ask.token.clone(),
-            };
-            return self.ask_outside(key, id, question, Some(Pending::Subscribe { id, ask }));
+        // The name goes before the application: what needs a token needs one, and what is for certain users is for those.
+        let is_open =
+            !self.namespaces.is_private(&ask.channel) && self.allows_user(key, &ask.channel).is_none();
+        if is_open && options.subscribe_proxy_enabled {
+            return self.ask_to_subscribe(key, id, ask);
         }
-        if !self.may(key, channel, &options, Ability::Subscribe) {
+        if !self.may(key, &ask.channel, &options, Ability::Subscribe) {
             return self.fail(key, id, &Error::PERMISSION_DENIED);
         }
         self.enter_asked(key, id, *ask, &options, Grant::default());
+    }
+
+    /// The token decides, in place of the channel's options.
+    fn subscribe_with_token(&mut self, key: Key, id: u32, ask: Box<Subscribe>) {
+        let now_s = self.now().unix_ms / 1000;
+        let now = self.outside.verify_now(&Token::Subscription(&ask.token), now_s);
+        let question = Question::SubscriptionToken(ask.token.clone());
+        let pending = Pending::Subscribe { id, ask };
+        match now {
+            None => self.ask_outside(key, id, question, Some(pending)),
+            Some(verdict) => {
+                if let Some(client) = self.client_or_new(key) {
+                    client.pending.push(pending);
+                }
+                self.verdict(key, id, verdict);
+            }
+        }
+    }
+
+    /// The application decides, in place of the channel's options.
+    fn ask_to_subscribe(&mut self, key: Key, id: u32, ask: Box<Subscribe>) {
+        if !self.outside.has_hook(Hook::Subscribe) {
+            return self.fail(key, id, &Error::NOT_AVAILABLE);
+        }
+        let question =
+            Question::Subscribe { who: self.who(key), channel: ask.channel.clone(), data: ask.data.clone() };
+        self.ask_outside(key, id, question, Some(Pending::Subscribe { id, ask }));
     }
 
     /// Enters a client into a channel that it asked for.

@@ -1,112 +1,35 @@
 //! The application's hooks, asked by a server about its clients: each answer has its effect, and what comes before it waits.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::{env, fs, process};
 
 use serde_json::{Value, json};
 
+use crate::support::application::{Application, hook};
 use crate::support::centrifuge::PATH;
-use crate::support::peer::{PATIENCE, TEXT};
+use crate::support::peer::TEXT;
 use crate::support::{Client, Peer, Server};
 
-/// An application: tells what it is asked, and answers what it is told to.
-struct Application {
-    address: SocketAddr,
-    asked: Receiver<(String, Value, Sender<Value>)>,
-}
-
-impl Application {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (tell, asked) = mpsc::channel();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let tell = tell.clone();
-                thread::spawn(move || converse(stream.unwrap(), &tell));
-            }
-        });
-        Self { address, asked }
-    }
-
-    /// The next question must be this hook's; it is answered so. Returns the question.
-    fn answer(&self, hook: &str, answer: Value) -> Value {
-        let (asked, question, reply) = self.asked.recv_timeout(PATIENCE).expect("a question");
-        assert_eq!(asked, format!("/{hook}"), "{question}");
-        reply.send(answer).unwrap();
-        question
-    }
-
-    /// A server that asks for everything.
-    fn server(&self) -> Server {
-        let hook =
-            |name: &str| json!({"endpoint": format!("http://{}/{name}", self.address), "timeout": "20s"});
-        let enabled = |name: &str| {
-            let mut hook = hook(name);
-            hook["enabled"] = true.into();
-            hook
-        };
-        let config = json!({
-            "client": {"proxy": {"connect": enabled("connect"), "refresh": enabled("refresh")}},
-            "rpc": {"proxy": hook("rpc"), "without_namespace": {"proxy_enabled": true}},
-            "channel": {
-                "proxy": {"subscribe": hook("subscribe"), "publish": hook("publish"), "sub_refresh": hook("sub_refresh")},
-                "without_namespace": {
-                    "subscribe_proxy_enabled": true,
-                    "publish_proxy_enabled": true,
-                    "sub_refresh_proxy_enabled": true,
-                    "allow_publish_for_subscriber": true
-                }
-            }
-        });
-        let path =
-            env::temp_dir().join(format!("throng-hooks-{}-{}.json", process::id(), self.address.port()));
-        fs::write(&path, config.to_string()).unwrap();
-        let server = Server::start(&["--config", path.to_str().unwrap()]);
-        fs::remove_file(path).unwrap();
-        server
-    }
-}
-
-/// One connection of the server's, for as many requests as it likes.
-fn converse(stream: TcpStream, tell: &Sender<(String, Value, Sender<Value>)>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
-    loop {
-        let (mut path, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if path.is_empty() {
-                path = line.split(' ').nth(1).unwrap().to_owned();
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
+/// Asks for everything, in channels of which nobody may do anything otherwise.
+fn everything(application: &Application) -> Value {
+    let enabled = |name: &str| {
+        let mut hook = hook(application, name);
+        hook["enabled"] = true.into();
+        hook
+    };
+    let hook = |name: &str| hook(application, name);
+    json!({
+        "client": {"proxy": {"connect": enabled("connect"), "refresh": enabled("refresh")}},
+        "rpc": {"proxy": hook("rpc"), "without_namespace": {"proxy_enabled": true}},
+        "channel": {
+            "proxy": {"subscribe": hook("subscribe"), "publish": hook("publish"), "sub_refresh": hook("sub_refresh")},
+            "without_namespace": {
+                "subscribe_proxy_enabled": true,
+                "publish_proxy_enabled": true,
+                "sub_refresh_proxy_enabled": true,
+                "allow_user_limited_channels": true
             }
         }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let (reply, replies) = mpsc::channel();
-        if tell.send((path, serde_json::from_slice(&body).unwrap(), reply)).is_err() {
-            return;
-        }
-        let Ok(answer) = replies.recv() else { return };
-        let answer = answer.to_string();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}",
-            answer.len()
-        )
-        .unwrap();
-    }
+    })
 }
 
 /// A client that the connect hook has let in as this user.
@@ -136,7 +59,7 @@ fn ask(
 #[test]
 fn what_comes_before_the_connect_hooks_answer_waits_for_it() {
     let application = Application::start();
-    let server = application.server();
+    let server = application.server(everything);
     let mut peer = Peer::open(server.address, PATH);
     peer.send(TEXT, "{\"id\":1,\"connect\":{\"data\":{\"room\":7}}}\n{\"id\":2,\"ping\":{}}");
     peer.send(TEXT, r#"{"id":3,"rpc":{"method":"m","data":1}}"#);
@@ -156,7 +79,7 @@ fn what_comes_before_the_connect_hooks_answer_waits_for_it() {
 #[test]
 fn an_application_says_who_gets_in() {
     let application = Application::start();
-    let server = application.server();
+    let server = application.server(everything);
     let mut peer = Peer::open(server.address, PATH);
     peer.send(TEXT, r#"{"id":1,"connect":{}}"#);
     application.answer("connect", json!({"disconnect": {"code": 4501, "reason": "not you"}}));
@@ -171,7 +94,7 @@ fn an_application_says_who_gets_in() {
 #[test]
 fn subscriptions_publications_and_calls_are_the_applications_to_allow() {
     let application = Application::start();
-    let server = application.server();
+    let server = application.server(everything);
     let mut client = let_in(&application, &server, "42");
     let subscribe = json!({"subscribe": {"channel": "a", "data": {"why": 1}}});
     let (reply, question) = ask(
@@ -218,7 +141,7 @@ fn subscriptions_publications_and_calls_are_the_applications_to_allow() {
 #[test]
 fn what_ends_is_asked_about_and_goes_on() {
     let application = Application::start();
-    let server = application.server();
+    let server = application.server(everything);
     let address = server.address;
     let waiting = thread::spawn(move || Client::open(address));
     // Over at once: the application is asked, and the client knows nothing of it.
@@ -237,14 +160,83 @@ fn what_ends_is_asked_about_and_goes_on() {
 #[test]
 fn who_is_gone_before_the_answer_is_missed_by_nobody() {
     let application = Application::start();
-    let server = application.server();
+    let server = application.server(everything);
     let mut peer = Peer::open(server.address, PATH);
     peer.send(TEXT, r#"{"id":1,"connect":{}}"#);
-    let (_, _, reply) = application.asked.recv_timeout(PATIENCE).unwrap();
+    let question = application.question("connect");
     drop(peer);
     server.await_metric("throng_connections", 0);
-    reply.send(json!({"result": {"user": "42", "channels": ["a"]}})).unwrap();
+    question.answer(json!({"result": {"user": "42", "channels": ["a"]}}));
     let mut client = let_in(&application, &server, "43");
     client.sync();
     server.await_metric("throng_subscriptions", 0);
+}
+
+/// Whom a name keeps out, no application lets in; and whom it names, none is asked about.
+#[test]
+fn a_channels_name_goes_before_the_application() {
+    let application = Application::start();
+    let server = application.server(everything);
+    let mut ann = let_in(&application, &server, "ann");
+    assert_eq!(ann.subscribe("$private"), Err(103));
+    assert_eq!(ann.subscribe("dialog#ben,cid"), Err(103));
+    assert_eq!(ann.subscribe("$dialog#ann"), Err(103));
+    assert_eq!(ann.subscribe("dialog#ann,ben"), Ok(()));
+    // So the first question is this one's.
+    let subscribe = json!({"subscribe": {"channel": "open"}});
+    let (_, question) = ask(&application, &mut ann, 100, &subscribe, "subscribe", json!({"result": {}}));
+    assert_eq!(question["channel"], "open");
+}
+
+/// What may be done without the application, may not where it is asked.
+#[test]
+fn the_application_goes_before_the_options() {
+    let application = Application::start();
+    let server = application.server(|application| {
+        let mut config = everything(application);
+        for ability in ["subscribe_for_client", "publish_for_client", "publish_for_subscriber"] {
+            config["channel"]["without_namespace"][format!("allow_{ability}")] = true.into();
+        }
+        config
+    });
+    let mut ann = let_in(&application, &server, "ann");
+    let no = || json!({"error": {"code": 403, "message": "no"}});
+    for (id, command, hook) in [
+        (100, json!({"subscribe": {"channel": "a"}}), "subscribe"),
+        (101, json!({"publish": {"channel": "a", "data": 1}}), "publish"),
+    ] {
+        let (reply, _) = ask(&application, &mut ann, id, &command, hook, no());
+        assert_eq!(reply["error"]["code"], 403, "{hook}");
+    }
+}
+
+#[test]
+fn headers_are_passed_on_to_the_hooks_that_want_them() {
+    let application = Application::start();
+    let server = application.server(|application| {
+        let mut config = everything(application);
+        config["client"]["proxy"]["connect"]["http_headers"] = json!(["X-Once"]);
+        config["rpc"]["proxy"]["http_headers"] = json!(["Cookie", "X-Real-IP"]);
+        config
+    });
+    let address = server.address;
+    let waiting = thread::spawn(move || {
+        let headers = "Cookie: a=1\r\nX-Once: first\r\nX-Real-IP: 10.9.8.7\r\nX-Other: no\r\n";
+        Client::over(Peer::connect(address).upgraded(PATH, headers))
+    });
+    let told = |hook: &str, answer: Value| {
+        let question = application.question(hook);
+        let headers = ["cookie", "x-once", "x-real-ip", "x-other"].map(|name| question.header(name));
+        question.answer(answer);
+        headers.map(|value| value.unwrap_or_default())
+    };
+    assert_eq!(told("connect", json!({"result": {"user": "42"}})), ["", "first", "", ""]);
+    let mut client = waiting.join().unwrap();
+    for id in [100, 101] {
+        client.send(&json!({"id": id, "rpc": {"method": "m"}}).to_string());
+        assert_eq!(told("rpc", json!({"result": {}})), ["a=1", "", "127.0.0.1", ""]);
+        client.reply(id);
+    }
+    client.send(&json!({"id": 102, "publish": {"channel": "a", "data": 1}}).to_string());
+    assert_eq!(told("publish", json!({"result": {}})), ["", "", "", ""]);
 }

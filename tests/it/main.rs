@@ -33,6 +33,7 @@ mod slow;
 mod support;
 mod tls;
 mod tls_hostile;
+mod tokens;
 mod torture;
 mod transcripts;
 mod transports;

@@ -30,6 +30,11 @@ fn publish(data: usize) -> Value {
     json!({"publish": {"channel": "a", "data": data}})
 }
 
+/// How much exceeded this rate.
+fn limited(server: &Server, rate: &str) -> u64 {
+    server.metric_with("throng_rate_limited_total", &format!("rate=\"{rate}\""))
+}
+
 fn unsubscribe() -> Value {
     json!({"unsubscribe": {"channel": "none"}})
 }
@@ -40,29 +45,30 @@ fn commands_of_any_kind_have_one_rate() {
     let mut client = Client::open(server.address);
     let commands: Vec<Value> = (0..20).map(|n| if n % 2 == 0 { publish(n) } else { unsubscribe() }).collect();
     assert_eq!(at_once(&mut client, &commands), [[0; 5].as_slice(), &[TOO_MANY; 15]].concat());
-    assert_eq!(server.metric("throng_rate_limited_total"), 15);
+    assert_eq!(limited(&server, "commands"), 15);
     // Another connection has a rate of its own.
     assert_eq!(at_once(&mut Client::open(server.address), &commands[..5]), [0; 5]);
 }
 
 #[test]
 fn each_kind_of_command_has_its_own() {
-    let rates = "[rates]\npublishes_max = 3\nsubscribes_max = 2\nrpcs_max = 1\nothers_max = 4";
+    let rates = "[rates]\npublishes_max = 3\nsubscribes_max = 2\nrpcs_max = 1\npresences_max = 5\nhistories_max = 6\n\
+                 others_max = 4";
     let server = Server::configured(rates, &["--echo", "/echo"]);
     let mut client = Client::open(server.address);
-    let subscribe = |n: usize| json!({"subscribe": {"channel": format!("c{n}")}});
-    let kinds: [(Vec<Value>, usize); 4] = [
-        ((0..10).map(publish).collect(), 3),
-        ((0..10).map(subscribe).collect(), 2),
-        ((0..10).map(|n| json!({"rpc": {"data": n}})).collect(), 1),
-        ((0..10).map(|_| unsubscribe()).collect(), 4),
-    ];
-    let mut refused_count = 0;
-    for (commands, rate) in kinds {
+    let many = |command: &dyn Fn(usize) -> Value| (0..10).map(command).collect::<Vec<Value>>();
+    let of_chat = |command: &str| json!({command: {"channel": "chat:a"}});
+    for (rate, commands, count) in [
+        ("publishes", many(&publish), 3),
+        ("subscribes", many(&|n| json!({"subscribe": {"channel": format!("c{n}")}})), 2),
+        ("rpcs", many(&|n| json!({"rpc": {"data": n}})), 1),
+        ("presences", many(&|n| of_chat(if n % 2 == 0 { "presence" } else { "presence_stats" })), 5),
+        ("histories", many(&|_| of_chat("history")), 6),
+        ("others", many(&|_| unsubscribe()), 4),
+    ] {
         let codes = at_once(&mut client, &commands);
-        assert_eq!(codes, [vec![0; rate], vec![TOO_MANY; 10 - rate]].concat(), "{}", commands[0]);
-        refused_count += 10 - rate as u64;
-        assert_eq!(server.metric("throng_rate_limited_total"), refused_count);
+        assert_eq!(codes, [vec![0; count], vec![TOO_MANY; 10 - count]].concat(), "{rate}");
+        assert_eq!(limited(&server, rate), 10 - count as u64, "{rate}");
     }
 }
 
@@ -76,7 +82,7 @@ fn a_channel_takes_no_more_publications_of_clients_than_it_may() {
     assert_eq!(at_once(&mut client, &commands), [[0; 4].as_slice(), &[TOO_MANY; 6]].concat());
     assert_eq!(server.metric("throng_publications_refused_total"), 6);
     assert_eq!(server.metric("throng_publications_total"), 4);
-    assert_eq!(server.metric("throng_rate_limited_total"), 0);
+    assert_eq!(limited(&server, "publishes"), 0);
     // Another channel has not had any.
     assert_eq!(client.publish("b", json!("other")), Ok(()));
     let mut heard = listener.publications(5);
@@ -102,7 +108,7 @@ fn clients_that_connect_have_a_rate() {
     let server = Server::configured("[rates]\nconnects_max = 1", &["--shards", "1"]);
     let (in_count, refused_count) = connect(&server, [127, 0, 0, 1].into(), 40);
     assert!(in_count >= 1 && refused_count >= 1, "{in_count} of 40");
-    assert_eq!(server.metric("throng_rate_limited_total"), refused_count as u64);
+    assert_eq!(limited(&server, "connects"), refused_count as u64);
 }
 
 #[test]
@@ -111,7 +117,7 @@ fn an_address_has_a_rate_that_is_not_its_neighbours() {
     let (in_count, refused_count) = connect(&server, [127, 0, 0, 1].into(), 40);
     assert!(in_count >= 1 && refused_count >= 1, "{in_count} of 40");
     assert_eq!(connect(&server, [127, 0, 0, 2].into(), 1), (1, 0));
-    assert_eq!(server.metric("throng_rate_limited_total"), refused_count as u64);
+    assert_eq!(limited(&server, "connects_per_ip"), refused_count as u64);
 }
 
 #[test]
@@ -125,4 +131,24 @@ fn who_cannot_be_told_an_error_is_disconnected() {
     let (closed, welcomed): (Vec<_>, Vec<_>) = frames.partition(|frame| frame.opcode == CLOSE);
     assert!(!welcomed.is_empty() && !closed.is_empty(), "{} of 20 were welcome", welcomed.len());
     assert!(closed.iter().all(|frame| frame.close_code() == Some(3013)), "{closed:?}");
+}
+
+/// What exceeds a limit is counted by the limit.
+#[test]
+fn limits_are_told_apart() {
+    let config = "channels_per_connection_max = 2\nchannels_per_shard_max = 3\nmessage_bytes_max = 1000";
+    let server = Server::configured(config, &["--shards", "1"]);
+    let counts = || {
+        ["subscriptions", "channels", "message_bytes"]
+            .map(|limit| server.metric_with("throng_limit_exceeded_total", &format!("limit=\"{limit}\"")))
+    };
+    let mut client = Client::subscribed(server.address, &["a", "b"]);
+    assert_eq!(client.subscribe("c"), Err(106));
+    assert_eq!(counts(), [1, 0, 0]);
+    let mut other = Client::subscribed(server.address, &["c"]);
+    assert_eq!(other.subscribe("d"), Err(106));
+    assert_eq!(counts(), [1, 1, 0]);
+    other.send(&"x".repeat(1001));
+    other.expect_close(1009);
+    assert_eq!(counts(), [1, 1, 1]);
 }

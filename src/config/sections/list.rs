@@ -173,8 +173,16 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         Slot::Rate(&mut s.rates.rpcs_max)
     }),
     key(
+        "rates.presences_max",
+        "Presence and presence_stats commands of one connection per second; beyond it, error 111",
+        |s| Slot::Rate(&mut s.rates.presences_max),
+    ),
+    key("rates.histories_max", "History commands of one connection per second; beyond it, error 111", |s| {
+        Slot::Rate(&mut s.rates.histories_max)
+    }),
+    key(
         "rates.others_max",
-        "Presence, history and other commands of one connection per second; beyond it, error 111",
+        "Commands of every other kind of one connection per second; beyond it, error 111",
         |s| Slot::Rate(&mut s.rates.others_max),
     ),
 ];

@@ -147,7 +147,7 @@ fn every_counter_stands_in_exactly_one_family() {
         match family.source {
             Source::Sum(counter) | Source::PerShard(counter) => told.push(counter),
             Source::Memory => told.extend(IN_MEMORY),
-            Source::ByReason(reasons) => told.extend(reasons.iter().map(|(_, counter)| *counter)),
+            Source::By(_, reasons) => told.extend(reasons.iter().map(|(_, counter)| *counter)),
             Source::Merged(_) | Source::One(_) | Source::Certificates | Source::Build => {}
         }
     }

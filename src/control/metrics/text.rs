@@ -27,8 +27,8 @@ impl Family {
                 .per_shard(counter)
                 .enumerate()
                 .try_for_each(|(shard, value)| writeln!(out, "{name}{{shard=\"{shard}\"}} {value}")),
-            Source::ByReason(reasons) => reasons.iter().try_for_each(|(reason, counter)| {
-                writeln!(out, "{name}{{reason=\"{reason}\"}} {}", snapshot.sum(counter))
+            Source::By(label, values) => values.iter().try_for_each(|(value, counter)| {
+                writeln!(out, "{name}{{{label}=\"{value}\"}} {}", snapshot.sum(counter))
             }),
             Source::Memory => {
                 let kinds =

@@ -3,11 +3,10 @@
 use super::*;
 use crate::outside::check;
 use crate::outside::mint;
-use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Busy, Credentials, Hook, Rejected, Token};
 
 pub(super) fn invalid() -> Rejected {
-    Rejected::Disconnect { code: 3500, reason: "invalid token".to_owned() }
+    Rejected::TokenInvalid
 }
 
 #[track_caller]
@@ -128,7 +127,7 @@ fn tokens_of_no_algorithm_are_refused() {
 fn what_is_over_is_told_apart() {
     let mut stage = Stage::new(&Options { token: all_keys("p256"), ..options() });
     for (algorithm, token) in &VECTORS.expired {
-        let expected = if algorithm == "ES384" { invalid() } else { Rejected::Error(Error::TOKEN_EXPIRED) };
+        let expected = if algorithm == "ES384" { invalid() } else { Rejected::TokenExpired };
         assert_eq!(connection(stage.verdict(Question::ConnectionToken(token.clone()))), Err(expected));
     }
 }

@@ -1,5 +1,6 @@
 //! What the tests stand on: a server of their own, and clients that speak bytes.
 
+pub(crate) mod application;
 pub(crate) mod backend;
 pub(crate) mod centrifuge;
 pub(crate) mod peer;
