@@ -83,6 +83,18 @@ describe("tokens of connections", AT_ONCE, () => {
     assert.equal(Object.keys((await subscriptions[0].presence()).clients).length, peers.length);
   });
 
+  test("one that is over when it comes has its client come back with the next", LIMIT, async () => {
+    const lives = [2, -5, 600];
+    const getToken = async () => sign({ sub: "ann", exp: nowSeconds() + lives.shift() });
+    const peer = new Peer(server, WEBSOCKET, { getToken });
+    await peer.connect();
+    const lost = event(peer.client, "connecting");
+    const back = event(peer.client, "connected");
+    assert.equal(await code(lost), 3005);
+    await back;
+    assert.deepEqual(lives, []);
+  });
+
   test("a client without a source of tokens gives up when its own is over", LIMIT, async () => {
     const peer = new Peer(server, WEBSOCKET, { token: sign({ sub: "ann", exp: nowSeconds() + 2 }) });
     const ended = event(peer.client, "disconnected");
@@ -163,6 +175,26 @@ describe("permissions", AT_ONCE, () => {
     assert.equal(subscription.contexts.length, 1, "it never had to subscribe again");
     await server.api("publish", { channel: "$short", data: 1 });
     await until(() => subscription.received.length === 1, () => "the publication");
+  });
+
+  test("a subscription's token that is over when it comes has its client subscribe anew", LIMIT, async () => {
+    const peer = await ann();
+    const lives = [2, -5, 600];
+    const getToken = async () => sign({ sub: "ann", channel: "$again", exp: nowSeconds() + lives.shift() });
+    const subscription = await peer.subscribe("$again", { getToken });
+    await until(() => subscription.contexts.length === 2, () => `subscribed ${subscription.contexts.length} times`);
+    assert.deepEqual(lives, []);
+    await server.api("publish", { channel: "$again", data: 1 });
+    await until(() => subscription.received.length === 1, () => "the publication");
+  });
+
+  test("a subscription's token that is none ends the subscription, not the connection", LIMIT, async () => {
+    const peer = await ann();
+    const subscription = peer.channel("$forged", { token: `${sign({ sub: "ann", channel: "$forged" })}A` });
+    const ended = event(subscription, "unsubscribed");
+    subscription.subscribe();
+    assert.equal(await code(ended), 103);
+    await peer.subscribe("still-there");
   });
 });
 

@@ -99,7 +99,8 @@ describe("without commands", AT_ONCE, () => {
         await until(() => heard.messages.length > 0, () => "the first message");
         const { connect } = heard.messages[0];
         assert.match(connect.client, /^[0-9a-f-]{36}$/);
-        assert.equal(connect.session ?? "", "");
+        assert.match(connect.session, /^[0-9a-f]+$/, "the server API names it by that");
+        assert.equal(connect.node ?? "", "", "it sends no commands to a node");
         assert.equal(connect.pong ?? false, false, "it is not asked to answer pings");
         assert.equal(connect.subs[channel].recoverable, true);
         for (const n of numbers(1, 50)) await server.api("publish", { channel, data: { n } });
@@ -127,7 +128,8 @@ describe("without commands", AT_ONCE, () => {
         await server.api("unsubscribe", { user, channel: "stream:told" });
         await until(() => heard.pushes("unsubscribe").length === 1, () => "the unsubscribe push");
         assert.deepEqual(heard.pushes("unsubscribe")[0], { channel: "stream:told", unsubscribe: { code: 2000, reason: "server unsubscribe" } });
-        await server.api("disconnect", { user, disconnect: { code: 4501, reason: "go away" } });
+        const { session } = heard.messages[0].connect;
+        await server.api("disconnect", { user, session, disconnect: { code: 4501, reason: "go away" } });
         await until(() => heard.ended, () => "the end");
         assert.deepEqual([heard.ended.code, heard.ended.reason], [4501, "go away"]);
       });

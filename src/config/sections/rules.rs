@@ -123,9 +123,18 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
         tell(ORIGINS.to_owned(), format!("* does not go together with client.token_cookie: {why}"));
     }
     let is_cookie = |name: &String| name.eq_ignore_ascii_case("cookie");
-    if sections.connect_enabled && sections.connect.http_headers.iter().any(is_cookie) {
-        let which = "* does not go together with a cookie in client.proxy.connect.http_headers";
-        tell(ORIGINS.to_owned(), format!("{which}: {why}"));
+    for (hook, is_asked, options) in [
+        ("client.proxy.connect", sections.connect_enabled, &sections.connect),
+        ("client.proxy.refresh", sections.refresh_enabled, &sections.refresh),
+        ("rpc.proxy", sections.rpc_enabled, &sections.rpc),
+        ("channel.proxy.subscribe", sections.any(|c| c.subscribe_proxy_enabled), &sections.subscribe),
+        ("channel.proxy.publish", sections.any(|c| c.publish_proxy_enabled), &sections.publish),
+        ("channel.proxy.sub_refresh", sections.any(|c| c.sub_refresh_proxy_enabled), &sections.sub_refresh),
+    ] {
+        if is_asked && options.http_headers.iter().any(is_cookie) {
+            let which = format!("* does not go together with a cookie in {hook}.http_headers");
+            tell(ORIGINS.to_owned(), format!("{which}: {why}"));
+        }
     }
 }
 

@@ -139,7 +139,7 @@ impl Sections {
     }
 
     /// Whether it holds for the channels of some namespace, or of none.
-    fn any(&self, holds: impl Fn(&ChannelOptions) -> bool) -> bool {
+    pub(super) fn any(&self, holds: impl Fn(&ChannelOptions) -> bool) -> bool {
         holds(&self.without_namespace) || self.namespaces.iter().any(|n| holds(&n.options))
     }
 }

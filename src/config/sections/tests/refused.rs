@@ -128,6 +128,13 @@ fn any_origin_is_refused_where_a_cookie_is_proof() {
                  client.proxy.connect.http_headers: {cookies}"
             ),
         ),
+        (
+            "[client]\nallowed_origins = ['*']\n[rpc]\nwithout_namespace.proxy_enabled = true\n\
+             proxy = { endpoint = 'http://a', http_headers = ['cookie'] }",
+            format!(
+                "t:2: client.allowed_origins = [\"*\"]: * does not go together with a cookie in rpc.proxy.http_headers: {cookies}"
+            ),
+        ),
     ] {
         assert_eq!(toml(text).unwrap_err(), [wanted], "{text}");
     }
