@@ -235,6 +235,8 @@ counters! {
     limited_subscriptions,
     /// Subscriptions and publications refused (error 106): their home has as many channels as it may.
     limited_channels,
+    /// Connections closed (3504): their user has as many as it may.
+    limited_user_connections,
     /// Connections closed (1009) and requests refused (413): what they sent is longer than a message may be.
     limited_message_bytes,
     /// Recoveries asked for that gave all that was missed.

@@ -32,6 +32,10 @@ pub struct ClientOptions {
     pub subscribe_to_user_personal_channel: bool,
     /// The namespace of those channels; empty for none.
     pub personal_channel_namespace: String,
+    /// Whether a user's newest connection is its only one: those before it are closed (3504).
+    pub personal_channel_single_connection: bool,
+    /// Connections of one user, in the whole process; one more is closed (3504). 0 (default): no limit.
+    pub user_connection_limit: usize,
 }
 
 impl Default for ClientOptions {
@@ -49,6 +53,8 @@ impl Default for ClientOptions {
             recovery_max_publication_limit: 300,
             subscribe_to_user_personal_channel: false,
             personal_channel_namespace: String::new(),
+            personal_channel_single_connection: false,
+            user_connection_limit: 0,
         }
     }
 }

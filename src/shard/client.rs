@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) refreshes_by_hook: bool,
     /// A refresh is asked outside.
     pub(super) is_refreshing: bool,
+    /// Its user's home counts it.
+    pub(super) is_counted: bool,
     /// What it may do whatever the channels' options say.
     pub(super) caps: Option<Arc<[Capability]>>,
     /// What connect hooks said to remember.
@@ -76,6 +78,8 @@ pub(super) struct Connecting {
     pub(super) early: Vec<(u32, Request<'static>)>,
     /// Data for the reply.
     pub(super) data: Vec<u8>,
+    /// Subscriptions that it will have, while its user is counted.
+    pub(super) firsts: Vec<super::from_start::First>,
 }
 
 /// A server-side subscription that the connect reply tells.

@@ -39,6 +39,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.counters.half_open.sub(u64::from(session.is_head()));
         self.count_ending(&reason, !session.is_head());
         self.unsubscribe_all(key);
+        self.user_leaves(key);
         self.forget_client(key);
         if matches!(reason, CloseReason::Hangup | CloseReason::Transport) {
             self.out.clear();

@@ -126,6 +126,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             joined: Vec::new(),
             early: Vec::new(),
             data: Vec::new(),
+            firsts: Vec::new(),
         };
         if let Some(client) = self.client_or_new(key) {
             client.connecting = Some(Box::new(connecting));
@@ -176,7 +177,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         };
         self.remember(key, credentials, witness);
         match self.asked_from_start(key, given, witness) {
-            Ok(firsts) => self.enter_from_start(key, firsts),
+            Ok(firsts) => self.count_user(key, firsts),
             Err(reason) => self.disconnect(key, reason),
         }
     }

@@ -82,6 +82,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             Letter::Emulated { conn, data } => self.emulated(conn, &data),
             Letter::Channels { pattern, reply } => reply(self.home.channels(&pattern)),
+            Letter::UserCame { user, reply_to } => self.user_came(user, reply_to),
+            Letter::UserCounted { user, reply_to, is_admitted } => {
+                self.user_counted(&user, reply_to, is_admitted);
+            }
+            Letter::UserLeft { user, member } => self.user_left(&user, member),
+            Letter::Displaced { conn } => self.displaced(conn),
             Letter::Drain => self.begin_drain(),
             Letter::Tls(config) => self.tls = Some(Acceptor::new(&config)),
         }

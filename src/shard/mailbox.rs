@@ -185,6 +185,34 @@ pub enum Letter {
         /// Encoded commands.
         data: Vec<u8>,
     },
+    /// To a user's home: one more connection of the user wants to be let in; answered by [`Letter::UserCounted`].
+    UserCame {
+        /// The user.
+        user: Arc<str>,
+        /// Who asks.
+        reply_to: ReplyTo,
+    },
+    /// From a user's home: whether the user may have this connection. It is counted if so.
+    UserCounted {
+        /// The user.
+        user: Arc<str>,
+        /// Who asked.
+        reply_to: ReplyTo,
+        /// Whether it may.
+        is_admitted: bool,
+    },
+    /// To a user's home: a connection that was counted is gone.
+    UserLeft {
+        /// The user.
+        user: Arc<str>,
+        /// Which it was.
+        member: home::Member,
+    },
+    /// From a user's home: the user has a newer connection, and may have one.
+    Displaced {
+        /// The older one.
+        conn: Key,
+    },
     /// From the control thread: stop listening, close everyone over `drain_ms`, then end.
     Drain,
 }
@@ -205,6 +233,10 @@ impl fmt::Debug for Letter {
             Self::Order(_) => "Order",
             Self::Verdict { .. } => "Verdict",
             Self::Emulated { .. } => "Emulated",
+            Self::UserCame { .. } => "UserCame",
+            Self::UserCounted { .. } => "UserCounted",
+            Self::UserLeft { .. } => "UserLeft",
+            Self::Displaced { .. } => "Displaced",
             Self::Drain => "Drain",
         })
     }

@@ -33,6 +33,7 @@ mod seal;
 mod subscribe;
 mod terms;
 mod time;
+mod users;
 mod verdict;
 mod views;
 
@@ -63,6 +64,7 @@ use mailbox::{Mailbox, Post};
 use newcomers::Newcomers;
 use outside::Outside;
 use pressure::Pressure;
+use users::Users;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
 /// read empties it; small enough to stay in the core's cache.
@@ -140,6 +142,7 @@ pub struct Shard<N: Net, H: Handler> {
     rates: Rates,
     /// Clients that connect: in this shard, and from each address.
     admitted: Admitted,
+    users: Users,
     /// Seconds between heartbeats, as told to clients; 0 when there are none.
     ping_s: u32,
     unix_epoch_ms: u64,
@@ -223,6 +226,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             policy: config.client.clone(),
             rates: config.rates.clone(),
             admitted: Admitted::default(),
+            users: Users::default(),
             ping_s: u32::try_from(config.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             unix_epoch_ms,
             now_us,

@@ -37,4 +37,5 @@ mod tokens;
 mod torture;
 mod transcripts;
 mod transports;
+mod users;
 mod websocket;

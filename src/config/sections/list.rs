@@ -73,6 +73,16 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Text(&mut s.client.personal_channel_namespace, Form::Any),
     ),
     key(
+        "client.subscribe_to_user_personal_channel.single_connection",
+        "A user's newest connection is its only one: those before it are closed (3504)",
+        |s| Slot::Switch(&mut s.client.personal_channel_single_connection),
+    ),
+    key(
+        "client.user_connection_limit",
+        "Connections of one user; one more is closed (3504). Anonymous clients are not counted. 0: no limit",
+        |s| Slot::Count(&mut s.client.user_connection_limit, 0..=1_000_000),
+    ),
+    key(
         "client.subscription_token.enabled",
         "Tokens of subscriptions are verified by keys of their own",
         |s| Slot::Switch(&mut s.subscription_token_enabled),

@@ -217,6 +217,7 @@ pub static FAMILIES: &[Family] = &[
             &[
                 ("subscriptions", "limited_subscriptions"),
                 ("channels", "limited_channels"),
+                ("user_connections", "limited_user_connections"),
                 ("message_bytes", "limited_message_bytes"),
             ],
         ),
