@@ -43,8 +43,8 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
             "t:2: channel.namespaces[0] = [{ … }]: expected a name in it",
         ),
         (
-            "[http_server]\naddress = ''",
-            "t:2: http_server.address = \"\": expected an IP address; 0.0.0.0 stands for all of this machine",
+            "[http_server]\naddress = 'localhost'",
+            "t:2: http_server.address = \"localhost\": expected an IP address; 0.0.0.0 stands for all of this machine",
         ),
         ("[websocket]\ndisabled = 1", "t:2: websocket.disabled = 1: expected true or false"),
     ] {
