@@ -129,7 +129,10 @@ pub static UNSUPPORTED: &[Unsupported] = &[
         "files that tls_cert names are read anew when an ACME client renews them",
     ),
     no("http_server.tls_external", "tls_cert and tls_key are for the data plane alone"),
-    section("http_server.internal_tls", "the control listener is plain; let a proxy in front of it speak TLS"),
+    section(
+        "http_server.internal_tls",
+        "the control listener is plain; let a proxy in front of it speak TLS",
+    ),
     section("http_server.http3", FRONT),
     no("http_server.h2c_external", FRONT),
     no("log.file", "logs go to stderr"),
@@ -177,7 +180,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     moot("client.channel_position_check_delay", NO_POSITIONS),
     no("client.channel_position_max_time_lag", NO_POSITIONS),
     no("client.user_connection_limit", ""),
-    no("client.connect_include_server_time", ""),
     no("client.insecure_skip_token_signature_verify", "in development, client.insecure needs no tokens"),
     no("client.user_id_http_header", "client.proxy.connect.http_headers can tell a hook"),
     section("client.connect_code_to_unidirectional_disconnect", "the connect hook can say the code itself"),
@@ -207,14 +209,20 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("<channel>.subscribe_stream_proxy_enabled", "the backend can publish by the server API"),
     moot("<channel>.subscribe_stream_proxy_name", OF_STREAMS),
     moot("<channel>.subscribe_stream_proxy_bidirectional", OF_STREAMS),
-    no("<channel>.auto_cache_recovery", "force_recovery_mode = \"cache\" is for clients that ask for recovery"),
+    no(
+        "<channel>.auto_cache_recovery",
+        "force_recovery_mode = \"cache\" is for clients that ask for recovery",
+    ),
     no("<channel>.publication_data_format", "the publish hook can look at what clients send"),
     only("<channel>.subscription_type", &["\"stream\""], STREAMS),
     moot("<channel>.map", OF_TYPE),
     moot("<channel>.shared_poll", OF_TYPE),
     no("<channel>.map_clients_presence_channel_prefix", "presence tells who is subscribed"),
     no("<channel>.map_users_presence_channel_prefix", "presence tells who is subscribed"),
-    no("<channel>.keep_latest_publication", "a history of one, with force_recovery_mode = \"cache\", keeps it"),
+    no(
+        "<channel>.keep_latest_publication",
+        "a history of one, with force_recovery_mode = \"cache\", keeps it",
+    ),
     moot("<channel>.shared_position_sync", NO_POSITIONS),
     only("rpc.without_namespace.proxy_name", DEFAULT_HOOK, "rpc.proxy is the only one"),
     no("rpc.namespaces", "rpc.proxy is asked for every method"),
@@ -231,7 +239,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     only("health.handler_prefix", &["\"/health\""], "it is always at /health of the control listener"),
     only("usage_stats.disabled", YES, "nothing is ever sent"),
     only("shutdown.timeout", &["\"30s\""], "see drain_ms and linger_ms"),
-    no("node.name", ""),
     only("node.info_metrics_aggregate_interval", &["\"60s\""], SCRAPE),
     section("admin", "there are no pages for it; the server API and /metrics tell what goes on"),
     section("swagger", "the control listener has the server API's OpenAPI description"),
@@ -274,7 +281,9 @@ impl Unsupported {
         match self.taken {
             _ if value.is_off() => true,
             Taken::Off => duration(value) == Some(0),
-            Taken::Values(values) => duration(value) == Some(0) || values.iter().any(|told| says(value, told)),
+            Taken::Values(values) => {
+                duration(value) == Some(0) || values.iter().any(|told| says(value, told))
+            }
             Taken::Disabled => value.is_disabled(),
             Taken::Anything => true,
         }
