@@ -185,10 +185,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     section("client.connect_code_to_unidirectional_disconnect", "the connect hook can say the code itself"),
     no("client.subscribe_to_user_personal_channel.single_connection", ""),
     no("client.rate_limit", "see the section rates"),
-    no("<token>.hmac_previous_secret_key", ""),
-    no("<token>.hmac_previous_secret_key_valid_until", ""),
-    no("<token>.audience_regex", ""),
-    no("<token>.issuer_regex", ""),
     no(
         "<token>.insecure_skip_jwks_endpoint_safety_check",
         "jwks_public_endpoint is one URL, in which no part of a token stands",
