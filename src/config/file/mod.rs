@@ -183,7 +183,10 @@ mod tests {
             (r#"{"shutdown": {"timeout": "31s"}}"#, 1),
             (r#"{"uni_sse": {"max_request_body_size": 65537}}"#, 1),
             (r#"{"consumers": [{"name": "a", "enabled": true}]}"#, 1),
-            (r#"{"uni_sse": {"enabled": false, "misspelt": 1}, "broker": {"enabled": true, "type": "nats"}}"#, 3),
+            (
+                r#"{"uni_sse": {"enabled": false, "misspelt": 1}, "broker": {"enabled": true, "type": "nats"}}"#,
+                3,
+            ),
         ] {
             assert_eq!(errors("t.json", text).len(), count, "{text}");
         }
