@@ -179,6 +179,9 @@ mod tests {
         let disabled = r#"{"client": {"proxy": {"connect": {"enabled": false, "endpoint": "grpc://a",
             "grpc": {"compression": true}, "http": {"tls": {"enabled": true}}, "timeout": "3s"}}}}"#;
         assert_eq!(typed(disabled), ["client.proxy.connect.enabled", "client.proxy.connect.timeout"]);
+        let disabled =
+            r#"{"websocket": {"disabled": true, "handler_prefix": "/ws", "message_size_limit": 9}}"#;
+        assert_eq!(typed(disabled), ["websocket.disabled"]);
         for (text, count) in [
             (r#"{"shutdown": {"timeout": "31s"}}"#, 1),
             (r#"{"uni_sse": {"max_request_body_size": 65537}}"#, 1),

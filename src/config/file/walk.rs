@@ -150,7 +150,9 @@ impl Walk<'_> {
 
     fn alias(&mut self, alias: &'static Alias, entry: &Entry) {
         let is_empty = alias.unit == Unit::Listener && entry.value.text() == Some("");
-        if is_empty || entry.value == Value::Null {
+        // The path of a WebSocket that is disabled is not another word for where it is.
+        let is_idle = self.is_idle && alias.unit != Unit::Disabled;
+        if is_empty || is_idle || entry.value == Value::Null {
             return;
         }
         if alias.unit == Unit::Listener {
