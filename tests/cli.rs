@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use throng::config::KEYS;
 use throng::config::sections::{
-    ALIASES, Alias, CHANNEL, HOOK, SETTINGS, Setting, TABLES, TOKEN, UNSUPPORTED, Unit,
+    ALIASES, Alias, CHANNEL, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
 };
 use throng::control::metrics::FAMILIES;
 
@@ -286,8 +286,13 @@ fn aliases_table() -> String {
 fn unsupported_table() -> String {
     let mut table = "\n| key | taken | |\n|---|---|---|\n".to_owned();
     for key in UNSUPPORTED {
-        let taken: Vec<_> = key.taken.iter().map(|value| format!("`{value}`")).collect();
-        writeln!(table, "| `{}` | {} | {} |", key.path, taken.join(", "), key.instead).unwrap();
+        let taken = match key.taken {
+            Taken::Off => String::new(),
+            Taken::Values(values) => values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", "),
+            Taken::Disabled => "not `enabled`".to_owned(),
+            Taken::Anything => "anything".to_owned(),
+        };
+        writeln!(table, "| `{}` | {taken} | {} |", key.path, key.instead).unwrap();
     }
     table
 }

@@ -24,6 +24,8 @@ pub struct ClientOptions {
     pub expired_close_delay_ms: u64,
     /// The same for a subscription. Default 25,000.
     pub expired_sub_close_delay_ms: u64,
+    /// Whether the answer to a connect command tells the server's time. Default false.
+    pub connect_include_server_time: bool,
     /// Publications that one history request gives at most. Default 300.
     pub history_max_publication_limit: usize,
     /// Publications that one recovery gives at most; who missed more is not recovered. Default 300.
@@ -49,6 +51,7 @@ impl Default for ClientOptions {
             token_cookie: String::new(),
             expired_close_delay_ms: 25_000,
             expired_sub_close_delay_ms: 25_000,
+            connect_include_server_time: false,
             history_max_publication_limit: 300,
             recovery_max_publication_limit: 300,
             subscribe_to_user_personal_channel: false,
@@ -138,6 +141,8 @@ pub struct ApiOptions {
     pub enabled: bool,
     /// Whether errors are told by the status of HTTP as well, also to those who do not ask for it. Default false.
     pub errors_by_status: bool,
+    /// The node's name in `info`. Empty, which is the default: the host's name and the port of the first listener.
+    pub node_name: String,
 }
 
 impl Default for ApiOptions {
@@ -148,6 +153,7 @@ impl Default for ApiOptions {
             body_bytes_max: 1 << 20,
             enabled: true,
             errors_by_status: false,
+            node_name: String::new(),
         }
     }
 }
@@ -161,6 +167,7 @@ impl fmt::Debug for ApiOptions {
             .field("body_bytes_max", &self.body_bytes_max)
             .field("enabled", &self.enabled)
             .field("errors_by_status", &self.errors_by_status)
+            .field("node_name", &self.node_name)
             .finish()
     }
 }

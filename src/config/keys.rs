@@ -115,7 +115,7 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         Slot::Mode(_) => "MODE",
         Slot::AddressOrOff(_) => "ADDR|off",
         Slot::Files(_) => "FILE",
-        Slot::Count(..) | Slot::Rate(_) => "N",
+        Slot::Count(..) | Slot::Rate(_) | Slot::Time(_) => "N",
         Slot::Bytes(..) => "BYTES",
         Slot::Milliseconds(..) => "MS",
         Slot::Duration(..) => "DURATION",

@@ -70,6 +70,22 @@ impl Value {
             Self::Switch(true) | Self::Integer(_) | Self::Fraction(_) | Self::Date(_) => false,
         }
     }
+
+    /// Whether it is a section that is not enabled, or a list of such, whatever else they hold.
+    pub(super) fn is_disabled(&self) -> bool {
+        match self {
+            Self::Table(table) => {
+                matches!(table.find("enabled"), None | Some(Self::Null | Self::Switch(false)))
+            }
+            Self::List(items) => items.iter().all(Self::is_disabled),
+            Self::Null
+            | Self::Switch(_)
+            | Self::Integer(_)
+            | Self::Fraction(_)
+            | Self::Text(_)
+            | Self::Date(_) => self.is_off(),
+        }
+    }
 }
 
 impl Table {

@@ -96,6 +96,7 @@ fn lets_anyone_in(config: &Config) -> bool {
     let token = &config.outside.token;
     let keys = [
         &token.hmac_secret_key,
+        &token.hmac_previous_secret_key,
         &token.rsa_public_key,
         &token.ecdsa_public_key,
         &token.eddsa_public_key,

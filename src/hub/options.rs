@@ -88,8 +88,8 @@ impl ChannelOptions {
     }
 }
 
-/// A regular expression for channels' names, compiled once; the default takes any ASCII name. Two are equal when they
-/// are written the same.
+/// A regular expression for names, compiled once; the default is none, and a channel's name then must be ASCII. Two are
+/// equal when they are written the same.
 #[derive(Clone, Default)]
 pub struct NamePattern(Option<Regex>);
 
@@ -103,6 +103,11 @@ impl NamePattern {
             return Ok(Self::default());
         }
         Regex::new(pattern).map(|regex| Self(Some(regex))).map_err(|error| error.to_string())
+    }
+
+    /// Whether it matches somewhere in `text`, as the default does in any.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.as_ref().is_none_or(|regex| regex.is_match(text))
     }
 
     /// The pattern as written; empty for the default.

@@ -157,7 +157,20 @@ fn without_zeros(mut number: Vec<u8>) -> Vec<u8> {
 
 /// The keys that the configuration names.
 #[derive(Debug, Default)]
-pub(super) struct Keys(Vec<Key>);
+pub(super) struct Keys {
+    /// At most one for an algorithm.
+    own: Vec<Key>,
+    /// The HMAC key before the one of today.
+    previous: Option<Previous>,
+}
+
+/// A key that another has taken the place of.
+#[derive(Debug)]
+struct Previous {
+    key: Key,
+    /// In seconds since 1970; 0: for ever.
+    until_unix_s: u64,
+}
 
 impl Keys {
     /// # Errors
@@ -176,16 +189,23 @@ impl Keys {
                 keys.push(read(pem).map_err(|why| format!("{name}: {why}"))?);
             }
         }
-        Ok(Self(keys))
+        let previous = (!options.hmac_previous_secret_key.is_empty()).then(|| Previous {
+            key: Key::hmac(options.hmac_previous_secret_key.as_bytes()),
+            until_unix_s: options.hmac_previous_secret_key_valid_until_s,
+        });
+        Ok(Self { own: keys, previous })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.own.is_empty() && self.previous.is_none()
     }
 
-    /// The key for this algorithm.
-    pub(super) fn of(&self, algorithm: Algorithm) -> Option<&Key> {
-        self.0.iter().find(|key| key.suits(algorithm))
+    /// The keys for this algorithm, in the order in which they are to be tried: one, or two while a secret is being replaced.
+    pub(super) fn of(&self, algorithm: Algorithm, now_unix_s: u64) -> impl Iterator<Item = &Key> {
+        let is_valid =
+            |previous: &&Previous| previous.until_unix_s == 0 || now_unix_s <= previous.until_unix_s;
+        let previous = self.previous.as_ref().filter(is_valid).map(|previous| &previous.key);
+        self.own.iter().chain(previous).filter(move |key| key.suits(algorithm))
     }
 }
 

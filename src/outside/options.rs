@@ -1,10 +1,16 @@
 //! What the configuration says of tokens and hooks.
 
+use crate::hub::options::NamePattern;
+
 /// Which tokens are taken. Empty strings are things that are not configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenOptions {
     /// For HS256, HS384 and HS512.
     pub hmac_secret_key: String,
+    /// The key that `hmac_secret_key` takes the place of: tokens that were signed with it are taken, too.
+    pub hmac_previous_secret_key: String,
+    /// Until when they are, in seconds since 1970. Default 0: without end.
+    pub hmac_previous_secret_key_valid_until_s: u64,
     /// For RS256, RS384 and RS512: a public key in PEM.
     pub rsa_public_key: String,
     /// For ES256 and ES384: a public key in PEM.
@@ -15,8 +21,12 @@ pub struct TokenOptions {
     pub jwks_public_endpoint: String,
     /// What the claim `aud` must hold.
     pub audience: String,
+    /// What the claim `aud` must match somewhere, or one of its several values must.
+    pub audience_regex: NamePattern,
     /// What the claim `iss` must be.
     pub issuer: String,
+    /// What the claim `iss` must match somewhere.
+    pub issuer_regex: NamePattern,
     /// The claim that names the user; `sub` when empty.
     pub user_id_claim: String,
 }

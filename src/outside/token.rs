@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::keys::Key;
 use super::options::TokenOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
+use crate::hub::options::NamePattern;
 use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Credentials, Grant, Rejected, Verdict};
 
@@ -108,9 +109,27 @@ fn decode(part: &str) -> Result<Vec<u8>, Refused> {
 /// What a token must say beside who it is for.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    audience: String,
-    issuer: String,
+    audience: Wanted,
+    issuer: Wanted,
     user_id_claim: String,
+}
+
+/// What a claim must be.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Empty for anything.
+    whole: String,
+    /// The default for anything.
+    pattern: NamePattern,
+}
+
+impl Wanted {
+    /// `values` are those that the claim has, one of which will do.
+    fn accepts<'a>(&self, mut values: impl Iterator<Item = &'a str>) -> bool {
+        let is_any = self.whole.is_empty() && self.pattern.as_str().is_empty();
+        let accepts = |value| (self.whole.is_empty() || self.whole == value) && self.pattern.matches(value);
+        is_any || values.any(accepts)
+    }
 }
 
 /// The claims that both kinds have, RFC 7519's and Centrifugo's. Others are ignored.
@@ -161,19 +180,22 @@ enum Audience {
 }
 
 impl Audience {
-    fn holds(&self, name: &str) -> bool {
-        match self {
-            Self::One(one) => one == name,
-            Self::Several(several) => several.iter().any(|one| one == name),
-        }
+    fn values(&self) -> impl Iterator<Item = &str> {
+        let all = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(several) => several,
+        };
+        all.iter().map(String::as_str)
     }
 }
 
 impl Rules {
     pub(super) fn new(options: &TokenOptions) -> Self {
+        let wanted =
+            |whole: &String, pattern: &NamePattern| Wanted { whole: whole.clone(), pattern: pattern.clone() };
         Self {
-            audience: options.audience.clone(),
-            issuer: options.issuer.clone(),
+            audience: wanted(&options.audience, &options.audience_regex),
+            issuer: wanted(&options.issuer, &options.issuer_regex),
             user_id_claim: options.user_id_claim.clone(),
         }
     }
@@ -181,10 +203,10 @@ impl Rules {
     /// What claims that are verified come to.
     pub(super) fn judge(&self, purpose: Purpose, json: &[u8], now_unix_s: u64) -> Result<Verdict, Refused> {
         let mut claims: Claims<'_> = serde_json::from_slice(json).map_err(|_| Refused::Invalid("claims"))?;
-        if !self.audience.is_empty() && !claims.aud.as_ref().is_some_and(|aud| aud.holds(&self.audience)) {
+        if !self.audience.accepts(claims.aud.iter().flat_map(Audience::values)) {
             return Err(Refused::Invalid("audience"));
         }
-        if !self.issuer.is_empty() && claims.iss.as_deref() != Some(&self.issuer) {
+        if !self.issuer.accepts(claims.iss.as_deref().into_iter()) {
             return Err(Refused::Invalid("issuer"));
         }
         let now = i64::try_from(now_unix_s).unwrap_or(i64::MAX);
@@ -454,6 +476,29 @@ mod tests {
             assert_eq!(judged.is_ok(), is_taken, "{claims}");
         }
         credentials(r#"{"aud":"anyone","iss":"anything"}"#);
+    }
+
+    #[test]
+    fn audience_and_issuer_may_be_told_by_patterns() {
+        let pattern = |text: &str| NamePattern::new(text).unwrap();
+        let options = TokenOptions {
+            audience_regex: pattern("^app-[0-9]+$"),
+            issuer_regex: pattern("auth"),
+            ..TokenOptions::default()
+        };
+        let table = [
+            (r#"{"aud":"app-7","iss":"https://auth.example.com"}"#, true),
+            (r#"{"aud":["other","app-12"],"iss":"auth"}"#, true),
+            (r#"{"aud":["other"],"iss":"auth"}"#, false),
+            (r#"{"aud":"my app-7","iss":"auth"}"#, false),
+            (r#"{"aud":"app-7","iss":"aut"}"#, false),
+            (r#"{"aud":"app-7"}"#, false),
+            (r#"{"iss":"auth"}"#, false),
+        ];
+        for (claims, is_taken) in table {
+            let judged = Rules::new(&options).judge(Purpose::Connection, claims.as_bytes(), NOW);
+            assert_eq!(judged.is_ok(), is_taken, "{claims}");
+        }
     }
 
     #[test]

@@ -55,6 +55,14 @@ pub(super) fn check(options: &Options) -> Result<(), String> {
 /// The keys that the options hold, and the URL that stands in their place.
 fn configured(name: &str, options: &TokenOptions) -> Result<(Keys, Option<Uri>), String> {
     let keys = Keys::new(options).map_err(|why| format!("{name}.{why}"))?;
+    for (claim, whole, pattern) in [
+        ("audience", &options.audience, &options.audience_regex),
+        ("issuer", &options.issuer, &options.issuer_regex),
+    ] {
+        if !whole.is_empty() && !pattern.as_str().is_empty() {
+            return Err(format!("{name}.{claim}_regex: does not go together with {claim}"));
+        }
+    }
     let url = match options.jwks_public_endpoint.as_str() {
         "" => None,
         url => Some(http::parse_url(url).map_err(|why| format!("{name}.jwks_public_endpoint: {why}"))?),
@@ -112,8 +120,19 @@ fn with_own_keys(
     now_unix_s: u64,
 ) -> Result<Verdict, Refused> {
     let token = Unverified::parse(text)?;
-    let key = keys.of(token.algorithm).ok_or(NO_KEY)?;
-    rules.judge(purpose, &token.verify(key)?, now_unix_s)
+    rules.judge(purpose, &claims(&token, keys, now_unix_s)?, now_unix_s)
+}
+
+/// The claims, if the signature is that of one of our keys.
+fn claims(token: &Unverified<'_>, keys: &Keys, now_unix_s: u64) -> Result<Vec<u8>, Refused> {
+    let mut refused = NO_KEY;
+    for key in keys.of(token.algorithm, now_unix_s) {
+        match token.verify(key) {
+            Ok(claims) => return Ok(claims),
+            Err(why) => refused = why,
+        }
+    }
+    Err(refused)
 }
 
 impl Tokens {
@@ -172,18 +191,15 @@ impl Verifier {
             Ok(token) => token,
             Err(refused) => return Some(Err(refused)),
         };
-        let key = match &self.source {
-            Source::Configured(keys) => keys.of(token.algorithm),
+        let keys = match &self.source {
+            Source::Configured(keys) => keys,
             Source::Published(_) if keys::is_public(token.algorithm) => return None,
-            Source::Published(_) => None,
+            Source::Published(_) => return Some(Err(NO_KEY)),
         };
-        match key {
-            None => Some(Err(NO_KEY)),
-            Some(key @ Key::Hmac(_)) => {
-                Some(token.verify(key).and_then(|claims| self.rules.judge(purpose, &claims, now_unix_s)))
-            }
-            Some(_) => None,
-        }
+        let is_dear = keys.of(token.algorithm, now_unix_s).any(|key| !matches!(key, Key::Hmac(_)));
+        (!is_dear).then(|| {
+            claims(&token, keys, now_unix_s).and_then(|claims| self.rules.judge(purpose, &claims, now_unix_s))
+        })
     }
 
     fn verify(&self, job: Job, queue: &Arc<Queue>) -> Option<Result<Verdict, Refused>> {

@@ -205,7 +205,7 @@ impl Server {
             Some(inherited) => Ok(Some(inherited)),
             None => config.control.map(places::bind_control).transpose(),
         });
-        let node = Node::over(&config, common.wiring(), &uid, &name(&addresses));
+        let node = Node::over(&config, common.wiring(), &uid, &name(&config.api.node_name, &addresses));
         let Common { counters, mailboxes, ledger, .. } = common;
         let server = Self {
             config,
@@ -410,8 +410,11 @@ fn uid() -> String {
     )
 }
 
-/// A name for people: the host's, and the port of the first listener if there is one.
-fn name(listen: &[SocketAddr]) -> String {
+/// A name for people: the one that is configured, else the host's, and the port of the first listener if there is one.
+fn name(configured: &str, listen: &[SocketAddr]) -> String {
+    if !configured.is_empty() {
+        return configured.to_owned();
+    }
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "throng" } else { host.trim() };
     listen.first().map_or_else(|| host.to_owned(), |address| format!("{host}_{}", address.port()))

@@ -271,7 +271,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             pong: self.ping_s > 0 && transport == Transport::WebSocket,
             session: &secret,
             node: &node,
-            time_ms: 0,
+            time_ms: if self.policy.connect_include_server_time { unix_ms.cast_signed() } else { 0 },
         };
         self.with_session(key, |session, _, cx| session.answer(id, &Answer::Connect(result), cx));
     }

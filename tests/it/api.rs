@@ -50,6 +50,14 @@ fn what_a_backend_publishes_reaches_subscribers_in_its_order() {
 }
 
 #[test]
+fn a_node_has_the_name_that_it_is_given() {
+    let server = Running::start(ApiOptions { node_name: "edge 1".to_owned(), ..options() });
+    let info = Backend::new(&server).ask("info", json!({}));
+    assert_eq!(info["result"]["nodes"][0]["name"], "edge 1");
+    server.end();
+}
+
+#[test]
 fn a_batch_and_an_embedders_method_answer_over_http() {
     let server = Running::start(options());
     let mut listener = Centrifuge::subscribed(server.address, &["news"]);

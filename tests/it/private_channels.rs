@@ -73,6 +73,40 @@ fn a_private_channel_needs_a_token_for_this_channel_and_this_user() {
 }
 
 #[test]
+fn a_client_is_told_the_time_where_that_is_configured() {
+    let told = |config: &str| user(&Server::configured(config, &[]), "ann").hello["time"].clone();
+    assert_eq!(told(CONFIG), Value::Null);
+    let config = CONFIG.replace("[client]", "[client]\nconnect_include_server_time = true");
+    let before_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let time_ms = u128::from(told(&config).as_u64().unwrap());
+    let after_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    // The server's clock is its own: it counts whole milliseconds from its start.
+    assert!((before_ms - 10..=after_ms + 10).contains(&time_ms), "{before_ms} {time_ms} {after_ms}");
+}
+
+#[test]
+fn a_key_that_is_being_replaced_is_taken_until_its_time() {
+    let change =
+        "[client.token]\nhmac_previous_secret_key = \"between us\"\nhmac_previous_secret_key_valid_until = ";
+    for (until, is_taken) in [("0", true), ("4000000000", true), ("1000000000", false)] {
+        let config = CONFIG
+            .replace("between us", "of late")
+            .replace("[client.token]\n", &format!("{change}{until}\n"));
+        let server = Server::configured(&config, &[]);
+        let new = mint(b"of late", br#"{"sub":"ann"}"#);
+        drop(Client::with_token(server.address, &new));
+        let mut peer = Peer::open(server.address, PATH);
+        peer.send(TEXT, json!({"id": 1, "connect": {"token": token(&json!({"sub": "ben"}))}}).to_string());
+        if is_taken {
+            let (_, reply) = peer.message();
+            assert!(String::from_utf8(reply).unwrap().contains("\"client\""));
+        } else {
+            peer.expect_close(3500);
+        }
+    }
+}
+
+#[test]
 fn a_subscription_that_runs_out_ends_or_is_refreshed() {
     let config = CONFIG.replace("[client]", "[client]\nexpired_sub_close_delay = \"0s\"");
     let server = Server::configured(&config, &[]);

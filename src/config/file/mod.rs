@@ -123,32 +123,76 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_named_unless_it_is_off() {
-        let text = "pid_file = \"/run/x\"\n[client]\nuser_connection_limit = 5\nconcurrency = 0\n[engine]\n\
+        let text = "pid_file = \"/run/x\"\n[client]\nuser_id_http_header = \"x\"\nconcurrency = 0\n[engine]\n\
                     type = \"redis\"\n[engine.redis]\naddress = \"x\"\n[admin]\nenabled = false\npassword = \"p\"\n\
-                    [prometheus]\nenabled = true\n[client.token]\naudience_regex = \"^a\"\n[broker]\n\
-                    type = \"memory\"\n";
+                    [prometheus]\nenabled = true\n[client.token]\ninsecure_skip_jwks_endpoint_safety_check = true\n\
+                    [broker]\ntype = \"memory\"\n[uni_grpc]\nenabled = true\n";
         assert_eq!(
             errors("t.toml", text),
             [
-                "t.toml:1: pid_file is not supported",
-                "t.toml:3: client.user_connection_limit is not supported",
+                "t.toml:1: pid_file is not supported: let the service manager know the process",
+                "t.toml:3: client.user_id_http_header is not supported: client.proxy.connect.http_headers can tell a hook",
                 "t.toml:6: engine.type is not supported as \"redis\", only as \"memory\": throng is one process, and \
                  keeps everything in memory",
-                "t.toml:7: engine.redis is not supported: throng is one process, and keeps everything in memory",
-                "t.toml:15: client.token.audience_regex is not supported",
+                "t.toml:15: client.token.insecure_skip_jwks_endpoint_safety_check is not supported: \
+                 jwks_public_endpoint is one URL, in which no part of a token stands",
+                "t.toml:18: uni_grpc is not supported: uni_websocket, uni_sse and uni_http_stream are served",
             ]
         );
-        let text = "{\"channel\": {\"namespaces\": [{\"name\": \"chat\",\n\"map\": {\"mode\": \"x\"},\n\
-                    \"subscribe_proxy_name\": \"other\"}]},\n\"admin\": {\"password\": \"p\"}}";
+        let text = "{\"channel\": {\"namespaces\": [{\"name\": \"chat\",\n\"subscription_type\": \"map\",\n\
+                    \"subscribe_proxy_name\": \"other\"}]},\n\"admin\": {\"enabled\": true}}";
         assert_eq!(
             errors("t.json", text),
             [
-                "t.json:2: channel.namespaces.chat.map is not supported",
+                "t.json:2: channel.namespaces.chat.subscription_type is not supported as \"map\", only as \"stream\": \
+                 channels are streams of publications",
                 "t.json:3: channel.namespaces.chat.subscribe_proxy_name is not supported as \"other\", only as \
                  \"default\": channel.proxy.subscribe is the only one",
-                "t.json:4: admin is not supported",
+                "t.json:4: admin is not supported: there are no pages for it; the server API and /metrics tell what \
+                 goes on",
             ]
         );
+    }
+
+    #[test]
+    fn what_changes_nothing_is_taken() {
+        let typed = |text: &str| {
+            let layer = parse(Path::new("t.json"), text).unwrap_or_else(|errors| panic!("{errors:?}"));
+            layer.typed.iter().map(|typed| typed.name.clone()).collect::<Vec<_>>()
+        };
+        for nothing in [
+            r#"{"admin": {"password": "p"}}"#,
+            r#"{"consumers": [{"name": "a", "enabled": false, "kafka": {"brokers": ["b"]}}, {"name": "b"}]}"#,
+            r#"{"engine": {"type": "memory", "redis": {"address": ["redis://a"], "prefix": "p"}}}"#,
+            r#"{"broker": {"enabled": false, "type": "nats"}, "presence_manager": {"type": "redis"}}"#,
+            r#"{"shutdown": {"timeout": "30000ms"}, "websocket": {"write_timeout": "1s"}}"#,
+            r#"{"uni_websocket": {"write_timeout": "1000ms", "message_size_limit": 65536}}"#,
+            r#"{"node": {"info_metrics_aggregate_interval": "1m"}, "log": {"file": null}}"#,
+            r#"{"http_server": {"address": "", "internal_address": "", "internal_port": ""}}"#,
+            r#"{"http_server": {"port": null, "tls": {"cert_pem": "x"}, "tls_autocert": {"http_addr": ":80"}}}"#,
+            r#"{"channel": {"namespaces": null, "proxy": {"subscribe_stream": {"endpoint": "grpc://a"}}}}"#,
+            r#"{"client": {"allowed_origins": null, "channel_position_max_time_lag": "0ms"}}"#,
+        ] {
+            assert_eq!(typed(nothing), [""; 0], "{nothing}");
+        }
+        // What a disabled section says beside that counts once it is enabled by a variable, if it is a value at all.
+        let disabled = r#"{"client": {"proxy": {"connect": {"enabled": false, "endpoint": "grpc://a",
+            "grpc": {"compression": true}, "http": {"tls": {"enabled": true}}, "timeout": "3s"}}}}"#;
+        assert_eq!(typed(disabled), ["client.proxy.connect.enabled", "client.proxy.connect.timeout"]);
+        let disabled =
+            r#"{"websocket": {"disabled": true, "handler_prefix": "/ws", "message_size_limit": 9}}"#;
+        assert_eq!(typed(disabled), ["websocket.disabled"]);
+        for (text, count) in [
+            (r#"{"shutdown": {"timeout": "31s"}}"#, 1),
+            (r#"{"uni_sse": {"max_request_body_size": 65537}}"#, 1),
+            (r#"{"consumers": [{"name": "a", "enabled": true}]}"#, 1),
+            (
+                r#"{"uni_sse": {"enabled": false, "misspelt": 1}, "broker": {"enabled": true, "type": "nats"}}"#,
+                3,
+            ),
+        ] {
+            assert_eq!(errors("t.json", text).len(), count, "{text}");
+        }
     }
 
     #[test]

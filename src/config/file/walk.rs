@@ -1,7 +1,7 @@
 //! From the tables of a file to the keys that are typed in it.
 
 use super::super::args::Typed;
-use super::super::sections::{Alias, Target, Unit, Unsupported};
+use super::super::sections::{Alias, Taken, Target, Unit, Unsupported};
 use super::super::slot::Raw;
 use super::super::value::{Entry, Table, Value};
 use super::super::{Config, ConfigError, Place};
@@ -22,6 +22,7 @@ pub(super) fn walk(path: &Path, table: &Table) -> Result<Layer, Vec<ConfigError>
         paths: suggest::paths(),
         layer: Layer::default(),
         errors: Vec::new(),
+        is_idle: false,
         listen: Halves::default(),
         control: Halves::default(),
     };
@@ -41,6 +42,8 @@ struct Walk<'a> {
     paths: Vec<String>,
     layer: Layer,
     errors: Vec<ConfigError>,
+    /// Whether this is in a section that is disabled, where what is not supported changes nothing.
+    is_idle: bool,
     listen: Halves,
     control: Halves,
 }
@@ -76,19 +79,22 @@ impl Walk<'_> {
             }
             return;
         };
+        let was_idle = self.is_idle;
+        self.is_idle |= is_disabled(path, table);
         for inner in &table.0 {
             self.entry(&format!("{path}.{}", inner.name), inner);
         }
+        self.is_idle = was_idle;
     }
 
     fn namespaces(&mut self, entry: &Entry) {
         let tables: Option<Vec<&Table>> = match &entry.value {
+            Value::Null => return,
             Value::List(items) => items
                 .iter()
                 .map(|item| if let Value::Table(table) = item { Some(table) } else { None })
                 .collect(),
-            Value::Null
-            | Value::Switch(_)
+            Value::Switch(_)
             | Value::Integer(_)
             | Value::Fraction(_)
             | Value::Text(_)
@@ -129,6 +135,11 @@ impl Walk<'_> {
 
     fn typed(&mut self, target: Target, path: &str, entry: &Entry) {
         let raw = Raw::Value(entry.value.clone());
+        // JSON generators write null for what is not there; of our flat keys it says that something is off.
+        let says_nothing = entry.value == Value::Null && !matches!(target, Target::Flat(_));
+        if says_nothing || self.is_idle && !target.fits(&raw) {
+            return;
+        }
         self.push(target, path, entry, raw);
     }
 
@@ -138,6 +149,12 @@ impl Walk<'_> {
     }
 
     fn alias(&mut self, alias: &'static Alias, entry: &Entry) {
+        let is_empty = alias.unit == Unit::Listener && entry.value.text() == Some("");
+        // The path of a WebSocket that is disabled is not another word for where it is.
+        let is_idle = self.is_idle && alias.unit != Unit::Disabled;
+        if is_empty || is_idle || entry.value == Value::Null {
+            return;
+        }
         if alias.unit == Unit::Listener {
             let halves = if alias.flat == "listen" { &mut self.listen } else { &mut self.control };
             let half = if alias.path.ends_with("port") { &mut halves.port } else { &mut halves.address };
@@ -199,13 +216,13 @@ impl Walk<'_> {
     }
 
     fn unsupported(&mut self, key: &Unsupported, path: &str, entry: &Entry) {
-        if key.takes(&entry.value) {
+        if self.is_idle || key.takes(&entry.value) {
             return;
         }
         let reason = if key.instead.is_empty() { String::new() } else { format!(": {}", key.instead) };
         let complaint = match key.taken {
-            [] => format!("is not supported{reason}"),
-            taken => {
+            Taken::Off | Taken::Disabled | Taken::Anything => format!("is not supported{reason}"),
+            Taken::Values(taken) => {
                 format!("is not supported as {}, only as {}{reason}", entry.value, taken.join(" or "))
             }
         };
@@ -230,4 +247,12 @@ impl Walk<'_> {
     fn place(&self, entry: &Entry) -> Place {
         Place::File { path: self.path.to_owned(), line: entry.line }
     }
+}
+
+/// Whether the section says that it is disabled, or does not say that it is enabled although we do not have it at all.
+fn is_disabled(path: &str, table: &Table) -> bool {
+    let switch = table.find("enabled");
+    let is_off = matches!(switch, Some(Value::Null | Value::Switch(false)));
+    let is_not_ours = switch.is_none() && Unsupported::find(&format!("{path}.enabled")).is_some();
+    is_off || is_not_ours || table.find("disabled") == Some(&Value::Switch(true))
 }

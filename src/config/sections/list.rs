@@ -53,6 +53,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         Slot::Duration(&mut s.client.expired_sub_close_delay_ms, 0..=24 * HOUR_MS)
     }),
     key(
+        "client.connect_include_server_time",
+        "The answer to a connect command tells the server's time",
+        |s| Slot::Switch(&mut s.client.connect_include_server_time),
+    ),
+    key(
         "client.history_max_publication_limit",
         "Publications that one history request gives at most; 0: no limit",
         |s| Slot::Count(&mut s.client.history_max_publication_limit, 0..=1_000_000),
@@ -135,6 +140,11 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("http_api.body_bytes_max", "Bytes of a request's body (throng's own); beyond it, 413", |s| {
         Slot::Bytes(&mut s.api.body_bytes_max, 1024..=1 << 30)
     }),
+    key(
+        "node.name",
+        "The node's name in info; empty: the host's name and the port of the first listener",
+        |s| Slot::Text(&mut s.api.node_name, Form::Any),
+    ),
     key("sse.enabled", "Server-sent events are served", |s| Slot::Switch(&mut s.sse.enabled)),
     key("sse.handler_prefix", "Their path", |s| Slot::Text(&mut s.sse.path, Form::Path)),
     key("http_stream.enabled", "HTTP streaming is served", |s| Slot::Switch(&mut s.http_stream.enabled)),

@@ -12,12 +12,13 @@ mod settle;
 mod tables;
 
 use super::keys::Key;
+use super::slot::Raw;
 use super::{ApiOptions, ClientOptions, Config, Rates, Slot};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::{HookOptions, TokenOptions};
 
 pub use list::SETTINGS;
-pub use other::{ALIASES, Alias, UNSUPPORTED, Unit, Unsupported};
+pub use other::{ALIASES, Alias, Taken, UNSUPPORTED, Unit, Unsupported};
 pub(super) use rows::{Row, name_path};
 pub(super) use rules::{conflicts, outside_conflict};
 pub use tables::{CHANNEL, HOOK, TABLES, TOKEN};
@@ -165,6 +166,11 @@ impl Target {
             Self::Token(table, setting) => (setting.slot)(table(&mut sections)).is_secret(),
             Self::Hook(table, setting) => (setting.slot)(table(&mut sections)).is_secret(),
         }
+    }
+
+    /// Whether the value is one that may be typed.
+    pub(super) fn fits(&self, raw: &Raw) -> bool {
+        self.slot(&mut Config::default(), &mut Sections::default()).set(raw)
     }
 
     pub(super) fn slot<'a>(&self, config: &'a mut Config, sections: &'a mut Sections) -> Slot<'a> {

@@ -2,7 +2,7 @@
 //!
 //! A path may begin with `<token>`, `<hook>` or `<channel>`, which stand for every table of that kind.
 
-use super::super::slot::Raw;
+use super::super::slot::{Raw, duration_ms};
 use super::super::value::Value;
 use super::{Kind, TABLES};
 
@@ -33,14 +33,27 @@ pub enum Unit {
     Listener,
 }
 
-/// A key that is refused unless its value says what we do anyway.
+/// A key that is refused unless its value changes nothing.
 pub struct Unsupported {
     /// As in the file; for a table, the whole of it.
     pub path: &'static str,
-    /// Values that are taken, as they are told, because they change nothing; that something is off is always taken.
-    pub taken: &'static [&'static str],
-    /// What to do in place of it; empty when there is nothing to say.
+    /// Which values change nothing.
+    pub taken: Taken,
+    /// What to do in place of it, or why it changes nothing; empty when there is nothing to say.
     pub instead: &'static str,
+}
+
+/// Values that change nothing here. That something is off is always taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// No others.
+    Off,
+    /// These, as they are told: Centrifugo's default, or what we do anyway. A duration may be written otherwise.
+    Values(&'static [&'static str]),
+    /// A section, or a list of sections, whose `enabled` is not true, whatever else is in it.
+    Disabled,
+    /// All: it counts only together with another key, which is refused itself, or is about how work is done and not what.
+    Anything,
 }
 
 const fn alias(path: &'static str, flat: &'static str, unit: Unit) -> Alias {
@@ -71,134 +84,172 @@ pub static ALIASES: &[Alias] = &[
 ];
 
 const fn no(path: &'static str, instead: &'static str) -> Unsupported {
-    Unsupported { path, taken: &[], instead }
+    Unsupported { path, taken: Taken::Off, instead }
 }
 
 const fn only(path: &'static str, taken: &'static [&'static str], instead: &'static str) -> Unsupported {
-    Unsupported { path, taken, instead }
+    Unsupported { path, taken: Taken::Values(taken), instead }
+}
+
+/// A section with a key `enabled`.
+const fn section(path: &'static str, instead: &'static str) -> Unsupported {
+    Unsupported { path, taken: Taken::Disabled, instead }
+}
+
+const fn moot(path: &'static str, why: &'static str) -> Unsupported {
+    Unsupported { path, taken: Taken::Anything, instead: why }
 }
 
 const MEMORY: &[&str] = &["\"memory\""];
 const YES: &[&str] = &["true"];
 const DEFAULT_HOOK: &[&str] = &["\"default\""];
+const BODY_MAX: &[&str] = &["65536"];
+const SECOND: &[&str] = &["\"1s\""];
 const BODY: &str = "message_bytes_max holds for it";
 const ONE_PRESS: &str = "compression holds for it";
 const ONE_NODE: &str = "throng is one process, and keeps everything in memory";
+const OF_ENGINE: &str = "counts only with engine.type";
+const OF_BROKER: &str = "counts only with broker.type";
+const OF_PRESENCE: &str = "counts only with presence_manager.type";
+const OF_MAPS: &str = "counts only with map_broker.type";
+const OF_TYPE: &str = "counts only with a subscription_type";
+const OF_STREAMS: &str = "counts only with subscribe_stream_proxy_enabled";
+const SHARED_BUFFERS: &str = "connections of a shard share one buffer";
+const SCRAPE: &str = "metrics are at /metrics of the control listener";
+const FRONT: &str = "a proxy in front of throng may speak it";
+const BY_HTTP: &str = "hooks are asked by HTTP";
+const STREAMS: &str = "channels are streams of publications";
+const NO_POSITIONS: &str = "positions cannot diverge in one process";
 
 /// Every key that is not supported.
 pub static UNSUPPORTED: &[Unsupported] = &[
-    no("http_server.tls", "tls_cert and tls_key name the files"),
-    no("http_server.tls_autocert", "files that tls_cert names are read anew when an ACME client renews them"),
+    section("http_server.tls", "tls_cert and tls_key name the files"),
+    section(
+        "http_server.tls_autocert",
+        "files that tls_cert names are read anew when an ACME client renews them",
+    ),
     no("http_server.tls_external", "tls_cert and tls_key are for the data plane alone"),
-    no("http_server.internal_tls", "the control listener is plain; let a proxy in front of it speak TLS"),
-    no("http_server.http3", ""),
-    no("http_server.h2c_external", ""),
+    section(
+        "http_server.internal_tls",
+        "the control listener is plain; let a proxy in front of it speak TLS",
+    ),
+    section("http_server.http3", FRONT),
+    no("http_server.h2c_external", FRONT),
     no("log.file", "logs go to stderr"),
     only("engine.type", MEMORY, ONE_NODE),
-    no("engine.redis", ONE_NODE),
+    moot("engine.redis", OF_ENGINE),
     no("broker.enabled", ONE_NODE),
     only("broker.type", MEMORY, ONE_NODE),
-    no("broker.redis", ONE_NODE),
-    no("broker.nats", ONE_NODE),
+    moot("broker.redis", OF_BROKER),
+    moot("broker.nats", OF_BROKER),
+    moot("broker.postgres", OF_BROKER),
+    moot("broker.redisnats", OF_BROKER),
     no("presence_manager.enabled", ONE_NODE),
     only("presence_manager.type", MEMORY, ONE_NODE),
-    no("presence_manager.redis", ONE_NODE),
-    only("map_broker.type", MEMORY, ""),
-    no("map_broker.redis", ""),
-    no("map_broker.postgres", ""),
+    moot("presence_manager.redis", OF_PRESENCE),
+    only("map_broker.type", MEMORY, STREAMS),
+    moot("map_broker.redis", OF_MAPS),
+    moot("map_broker.postgres", OF_MAPS),
+    section("controller", ONE_NODE),
     no("websocket.decompressed_message_size_limit", BODY),
-    no("websocket.read_buffer_size", "connections share one buffer per shard"),
-    no("websocket.write_buffer_size", "connections share what is written"),
-    only("websocket.use_write_buffer_pool", YES, ""),
-    no("websocket.write_timeout", "outbox_bytes_max decides who is slow"),
-    no("sse.max_request_body_size", BODY),
-    no("http_stream.max_request_body_size", BODY),
-    no("emulation.max_request_body_size", BODY),
-    no("uni_sse.max_request_body_size", BODY),
-    no("uni_http_stream.max_request_body_size", BODY),
-    no("uni_sse.connect_code_to_http_response", ""),
-    no("uni_http_stream.connect_code_to_http_response", ""),
-    no("uni_websocket.message_size_limit", BODY),
+    moot("websocket.read_buffer_size", SHARED_BUFFERS),
+    moot("websocket.write_buffer_size", SHARED_BUFFERS),
+    moot("websocket.use_write_buffer_pool", SHARED_BUFFERS),
+    only("websocket.write_timeout", SECOND, "outbox_bytes_max decides who is slow"),
+    only("sse.max_request_body_size", BODY_MAX, BODY),
+    only("http_stream.max_request_body_size", BODY_MAX, BODY),
+    only("emulation.max_request_body_size", BODY_MAX, BODY),
+    only("uni_sse.max_request_body_size", BODY_MAX, BODY),
+    only("uni_http_stream.max_request_body_size", BODY_MAX, BODY),
+    section("uni_sse.connect_code_to_http_response", "the code is in what is answered"),
+    section("uni_http_stream.connect_code_to_http_response", "the code is in what is answered"),
+    only("uni_websocket.message_size_limit", BODY_MAX, BODY),
     no("uni_websocket.compression", ONE_PRESS),
     no("uni_websocket.compression_min_size", ONE_PRESS),
     only("uni_websocket.compression_level", &["1"], ONE_PRESS),
     no("uni_websocket.decompressed_message_size_limit", BODY),
-    no("uni_websocket.read_buffer_size", ""),
-    no("uni_websocket.write_buffer_size", ""),
-    only("uni_websocket.use_write_buffer_pool", YES, ""),
-    no("uni_websocket.write_timeout", "outbox_bytes_max decides who is slow"),
-    no("uni_websocket.disable_closing_handshake", ""),
-    no("uni_websocket.disable_disconnect_push", ""),
-    no("uni_websocket.join_push_messages", ""),
-    no("client.presence_update_interval", "presence needs no updates in one process"),
+    moot("uni_websocket.read_buffer_size", SHARED_BUFFERS),
+    moot("uni_websocket.write_buffer_size", SHARED_BUFFERS),
+    moot("uni_websocket.use_write_buffer_pool", SHARED_BUFFERS),
+    only("uni_websocket.write_timeout", SECOND, "outbox_bytes_max decides who is slow"),
+    no("uni_websocket.disable_closing_handshake", "connections end with a close frame"),
+    no("uni_websocket.disable_disconnect_push", "clients may pass the push over"),
+    no("uni_websocket.join_push_messages", "each push is a message of its own"),
+    moot("client.presence_update_interval", "presence needs no updates in one process"),
     only("client.concurrency", &["1"], "commands of a connection are handled in their order"),
-    no("client.channel_position_check_delay", "positions cannot diverge in one process"),
-    no("client.channel_position_max_time_lag", "positions cannot diverge in one process"),
-    no("client.connect_include_server_time", ""),
+    moot("client.channel_position_check_delay", NO_POSITIONS),
+    no("client.channel_position_max_time_lag", NO_POSITIONS),
     no("client.insecure_skip_token_signature_verify", "in development, client.insecure needs no tokens"),
     no("client.user_id_http_header", "client.proxy.connect.http_headers can tell a hook"),
-    no("client.connect_code_to_unidirectional_disconnect", ""),
+    section("client.connect_code_to_unidirectional_disconnect", "the connect hook can say the code itself"),
     no("client.rate_limit", "see the section rates"),
-    no("<token>.hmac_previous_secret_key", ""),
-    no("<token>.hmac_previous_secret_key_valid_until", ""),
-    no("<token>.audience_regex", ""),
-    no("<token>.issuer_regex", ""),
-    no("<token>.insecure_skip_jwks_endpoint_safety_check", ""),
-    no("<hook>.grpc", "hooks are asked by HTTP"),
-    no("<hook>.grpc_metadata", "hooks are asked by HTTP"),
-    no("<hook>.emulated_headers", ""),
-    no("<hook>.http.tls", ""),
-    no("<hook>.http.status_to_code_transforms", ""),
-    no("channel.proxy.subscribe_stream", ""),
-    no("channel.proxy.map_publish", ""),
-    no("channel.proxy.map_remove", ""),
-    no("channel.proxy.shared_poll_refresh", ""),
-    no("channel.publication_data_format", ""),
+    no(
+        "<token>.insecure_skip_jwks_endpoint_safety_check",
+        "jwks_public_endpoint is one URL, in which no part of a token stands",
+    ),
+    no("<hook>.grpc", BY_HTTP),
+    no("<hook>.grpc_metadata", BY_HTTP),
+    no("<hook>.emulated_headers", "http_headers are those of the request"),
+    section("<hook>.http.tls", "the roots are those that browsers trust"),
+    no("<hook>.http.status_to_code_transforms", "let the hook say an error or a disconnect in its answer"),
+    moot("channel.proxy.subscribe_stream", OF_STREAMS),
+    moot("channel.proxy.map_publish", OF_TYPE),
+    moot("channel.proxy.map_remove", OF_TYPE),
+    moot("channel.proxy.shared_poll_refresh", OF_TYPE),
+    no("channel.publication_data_format", "the publish hook can look at what clients send"),
     only("<channel>.subscribe_proxy_name", DEFAULT_HOOK, "channel.proxy.subscribe is the only one"),
     only("<channel>.publish_proxy_name", DEFAULT_HOOK, "channel.proxy.publish is the only one"),
     only("<channel>.sub_refresh_proxy_name", DEFAULT_HOOK, "channel.proxy.sub_refresh is the only one"),
-    no("<channel>.subscribe_stream_proxy_enabled", ""),
-    only("<channel>.subscribe_stream_proxy_name", DEFAULT_HOOK, ""),
-    no("<channel>.subscribe_stream_proxy_bidirectional", ""),
-    no("<channel>.auto_cache_recovery", ""),
-    no("<channel>.publication_data_format", ""),
-    only("<channel>.subscription_type", &["\"stream\""], ""),
-    no("<channel>.map", ""),
-    no("<channel>.shared_poll", ""),
-    no("<channel>.map_clients_presence_channel_prefix", ""),
-    no("<channel>.map_users_presence_channel_prefix", ""),
-    no("<channel>.keep_latest_publication", ""),
-    no("<channel>.shared_position_sync", "positions cannot diverge in one process"),
+    no("<channel>.subscribe_stream_proxy_enabled", "the backend can publish by the server API"),
+    moot("<channel>.subscribe_stream_proxy_name", OF_STREAMS),
+    moot("<channel>.subscribe_stream_proxy_bidirectional", OF_STREAMS),
+    no(
+        "<channel>.auto_cache_recovery",
+        "force_recovery_mode = \"cache\" is for clients that ask for recovery",
+    ),
+    no("<channel>.publication_data_format", "the publish hook can look at what clients send"),
+    only("<channel>.subscription_type", &["\"stream\""], STREAMS),
+    moot("<channel>.map", OF_TYPE),
+    moot("<channel>.shared_poll", OF_TYPE),
+    no("<channel>.map_clients_presence_channel_prefix", "presence tells who is subscribed"),
+    no("<channel>.map_users_presence_channel_prefix", "presence tells who is subscribed"),
+    no(
+        "<channel>.keep_latest_publication",
+        "a history of one, with force_recovery_mode = \"cache\", keeps it",
+    ),
+    moot("<channel>.shared_position_sync", NO_POSITIONS),
     only("rpc.without_namespace.proxy_name", DEFAULT_HOOK, "rpc.proxy is the only one"),
     no("rpc.namespaces", "rpc.proxy is asked for every method"),
-    only("rpc.namespace_boundary", &["\":\""], ""),
-    no("rpc.ping", ""),
-    only("http_api.handler_prefix", &["\"/api\""], ""),
+    only("rpc.namespace_boundary", &["\":\""], "rpc.proxy is asked for every method"),
+    section("rpc.ping", "rpc.proxy can answer it"),
+    only("http_api.handler_prefix", &["\"/api\""], "a proxy in front can serve it elsewhere"),
     no("http_api.external", "the server API is on the control listener"),
     only("prometheus.enabled", YES, "metrics are always at /metrics of the control listener"),
-    only("prometheus.handler_prefix", &["\"/metrics\""], ""),
-    no("prometheus.instrument_http_handlers", ""),
+    only("prometheus.handler_prefix", &["\"/metrics\""], SCRAPE),
+    no("prometheus.instrument_http_handlers", SCRAPE),
+    no("prometheus.recovered_publications_histogram", SCRAPE),
+    no("prometheus.native_histograms", SCRAPE),
     only("health.enabled", YES, "it is always at /health of the control listener"),
-    only("health.handler_prefix", &["\"/health\""], ""),
+    only("health.handler_prefix", &["\"/health\""], "it is always at /health of the control listener"),
     only("usage_stats.disabled", YES, "nothing is ever sent"),
-    no("shutdown.timeout", "see drain_ms and linger_ms"),
-    no("node.name", ""),
-    no("node.info_metrics_aggregate_interval", ""),
-    no("admin", ""),
-    no("swagger", ""),
-    no("debug", ""),
-    no("dev", "first_page is one"),
-    no("init", ""),
+    only("shutdown.timeout", &["\"30s\""], "see drain_ms and linger_ms"),
+    only("node.info_metrics_aggregate_interval", &["\"60s\""], SCRAPE),
+    section("admin", "there are no pages for it; the server API and /metrics tell what goes on"),
+    section("swagger", "the control listener has the server API's OpenAPI description"),
+    section("debug", "perf can look into the process"),
+    section("dev", "first_page is one"),
+    section("init", ""),
     no("proxies", "there is one hook of each kind"),
-    no("consumers", ""),
-    no("grpc_api", ""),
-    no("uni_grpc", ""),
-    no("webtransport", ""),
-    no("opentelemetry", ""),
-    no("graphite", ""),
-    no("shared_poll", ""),
-    no("pid_file", ""),
-    no("enable_unreleased_features", ""),
+    no("unified_proxy", "each hook has a section of its own"),
+    section("consumers", "let your application read the queue and call the server API"),
+    section("grpc_api", "the server API is HTTP, on the control listener"),
+    section("uni_grpc", "uni_websocket, uni_sse and uni_http_stream are served"),
+    section("webtransport", "websocket, sse and http_stream are served"),
+    section("opentelemetry", SCRAPE),
+    section("graphite", SCRAPE),
+    moot("shared_poll", OF_TYPE),
+    no("pid_file", "let the service manager know the process"),
+    no("enable_unreleased_features", "there are none"),
 ];
 
 impl Alias {
@@ -221,7 +272,15 @@ impl Unsupported {
 
     /// Whether the value changes nothing here.
     pub(in super::super) fn takes(&self, value: &Value) -> bool {
-        value.is_off() || self.taken.contains(&value.to_string().as_str())
+        match self.taken {
+            _ if value.is_off() => true,
+            Taken::Off => duration(value) == Some(0),
+            Taken::Values(values) => {
+                duration(value) == Some(0) || values.iter().any(|told| says(value, told))
+            }
+            Taken::Disabled => value.is_disabled(),
+            Taken::Anything => true,
+        }
     }
 }
 
@@ -256,6 +315,17 @@ impl Unit {
             },
         }
     }
+}
+
+/// Milliseconds, when it is a duration with a unit.
+fn duration(value: &Value) -> Option<u64> {
+    value.text().and_then(duration_ms)
+}
+
+/// Whether the value is what is told, durations however they are written.
+fn says(value: &Value, told: &str) -> bool {
+    value.to_string() == told
+        || duration(value).is_some_and(|ms| duration_ms(told.trim_matches('"')) == Some(ms))
 }
 
 fn is_negative(value: &Value) -> bool {

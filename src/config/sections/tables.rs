@@ -64,6 +64,12 @@ pub static TABLES: &[Table] = &[
 /// Keys of `client.token` and `client.subscription_token`.
 pub static TOKEN: &[Setting<TokenOptions>] = &[
     key("hmac_secret_key", "For HS256, HS384 and HS512", |t| Slot::Secret(&mut t.hmac_secret_key)),
+    key("hmac_previous_secret_key", "The secret before it: what it signed is taken, too", |t| {
+        Slot::Secret(&mut t.hmac_previous_secret_key)
+    }),
+    key("hmac_previous_secret_key_valid_until", "Until when it is", |t| {
+        Slot::Time(&mut t.hmac_previous_secret_key_valid_until_s)
+    }),
     key("rsa_public_key", "For RS256, RS384 and RS512: PEM", |t| {
         Slot::Text(&mut t.rsa_public_key, Form::RsaPem)
     }),
@@ -77,7 +83,13 @@ pub static TOKEN: &[Setting<TokenOptions>] = &[
     key("audience", "What the claim aud must hold; empty for anything", |t| {
         Slot::Text(&mut t.audience, Form::Any)
     }),
+    key("audience_regex", "What one value of the claim aud must match somewhere; empty for anything", |t| {
+        Slot::Pattern(&mut t.audience_regex)
+    }),
     key("issuer", "What the claim iss must be; empty for anything", |t| Slot::Text(&mut t.issuer, Form::Any)),
+    key("issuer_regex", "What the claim iss must match somewhere; empty for anything", |t| {
+        Slot::Pattern(&mut t.issuer_regex)
+    }),
     key("user_id_claim", "The claim that names the user; sub when empty", |t| {
         Slot::Text(&mut t.user_id_claim, Form::Claim)
     }),

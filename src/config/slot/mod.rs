@@ -41,6 +41,8 @@ pub enum Slot<'a> {
     Milliseconds(&'a mut u64, RangeInclusive<u64>),
     /// A duration such as `30s`, in milliseconds.
     Duration(&'a mut u64, RangeInclusive<u64>),
+    /// Seconds since 1970; 0 for no time.
+    Time(&'a mut u64),
     /// True or false.
     Switch(&'a mut bool),
     /// The path of an endpoint, or `"off"`.
@@ -96,6 +98,7 @@ impl Slot<'_> {
             Self::Bytes(slot, range) => raw.bytes().and_then(|n| in_range(n, &range)).map(|v| *slot = v),
             Self::Milliseconds(slot, range) => raw.number().filter(|n| range.contains(n)).map(|v| *slot = v),
             Self::Duration(slot, range) => raw.duration_ms().filter(|n| range.contains(n)).map(|v| *slot = v),
+            Self::Time(slot) => raw.number().map(|v| *slot = v),
             Self::Switch(slot) => raw.switch().map(|v| *slot = v),
             Self::PathOrOff(slot) => {
                 or_off(raw, |word| form::is_path(word).then(|| word.to_owned())).map(|v| *slot = v)
@@ -148,6 +151,7 @@ impl Slot<'_> {
             Self::Networks(_) => "a list of networks and IP addresses, such as 10.0.0.0/8 or ::1",
             Self::Mode(_) => "permissions in octal, such as \"0660\"",
             Self::AddressOrOff(_) => "an IP address with its port, such as 127.0.0.1:9000, or off",
+            Self::Time(_) => "seconds since 1970, or 0 for no end",
             Self::Switch(_) => "true or false",
             Self::PathOrOff(_) => "a path that starts with / and has no ?, # or blank, or off",
             Self::Files(_) => "paths of files",
@@ -177,7 +181,7 @@ impl Slot<'_> {
             Self::Rate(v) => v.to_string(),
             Self::Bytes(v, _) if **v < 1024 || **v % 1024 != 0 => v.to_string(),
             Self::Bytes(v, _) => quote(&size::text(**v as u64)),
-            Self::Milliseconds(v, _) => v.to_string(),
+            Self::Milliseconds(v, _) | Self::Time(v) => v.to_string(),
             Self::Duration(v, _) => quote(&duration::text(**v)),
             Self::Switch(v) => v.to_string(),
             Self::PathOrOff(v) => quote(v.as_deref().unwrap_or(OFF)),
@@ -213,7 +217,7 @@ impl Slot<'_> {
             Self::AddressOrOff(v) => v.map(|a| a.to_string()).into(),
             Self::Count(v, _) | Self::Bytes(v, _) => (**v).into(),
             Self::Rate(v) => (**v).into(),
-            Self::Milliseconds(v, _) => (**v).into(),
+            Self::Milliseconds(v, _) | Self::Time(v) => (**v).into(),
             Self::Duration(v, _) => duration::text(**v).into(),
             Self::Switch(v) => (**v).into(),
             Self::PathOrOff(v) => v.as_deref().into(),
@@ -257,7 +261,7 @@ impl Slot<'_> {
             Self::AddressOrOff(v) => std::ptr::from_mut(v).addr(),
             Self::Count(v, _) | Self::Bytes(v, _) => std::ptr::from_mut(v).addr(),
             Self::Rate(v) => std::ptr::from_mut(v).addr(),
-            Self::Milliseconds(v, _) | Self::Duration(v, _) => std::ptr::from_mut(v).addr(),
+            Self::Milliseconds(v, _) | Self::Duration(v, _) | Self::Time(v) => std::ptr::from_mut(v).addr(),
             Self::Switch(v) | Self::Either(v, _) | Self::Listed(v, _) => std::ptr::from_mut(v).addr(),
             Self::Filter(v) | Self::Text(v, _) | Self::Secret(v) => std::ptr::from_mut(v).addr(),
             Self::Pattern(v) => std::ptr::from_mut(v).addr(),

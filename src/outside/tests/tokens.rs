@@ -101,6 +101,35 @@ fn a_key_is_used_with_its_own_algorithms_only() {
 }
 
 #[test]
+fn a_secret_that_is_being_replaced_is_taken_until_its_time() {
+    let told = |current: &str, until_s: u64| TokenOptions {
+        hmac_secret_key: current.to_owned(),
+        hmac_previous_secret_key: VECTORS.secret.clone(),
+        hmac_previous_secret_key_valid_until_s: until_s,
+        ..TokenOptions::default()
+    };
+    let new = mint(b"new", b"{}");
+    for (token, is_taken) in [
+        (told("new", 0), true),
+        (told("new", NOW_UNIX_S + 1), true),
+        (told("new", NOW_UNIX_S), true),
+        (told("new", NOW_UNIX_S - 1), false),
+        (told("", 0), true),
+    ] {
+        let has_new = !token.hmac_secret_key.is_empty();
+        let stage = Stage::new(&Options { token, ..options() });
+        for algorithm in ["HS256", "HS384", "HS512"] {
+            let old = connection_now(&stage, &VECTORS.tokens[algorithm]).unwrap();
+            assert_eq!(old.is_ok(), is_taken, "{algorithm}");
+        }
+        assert_eq!(connection_now(&stage, &new).unwrap().is_ok(), has_new);
+        for text in VECTORS.confused.values().chain([&mint(b"neither", b"{}")]) {
+            assert_eq!(connection_now(&stage, text), Some(Err(invalid())), "{text}");
+        }
+    }
+}
+
+#[test]
 fn tokens_of_no_algorithm_are_refused() {
     let stage = Stage::new(&Options { token: all_keys("p256"), ..options() });
     let part = |json: &str| data_encoding::BASE64URL_NOPAD.encode(json.as_bytes());

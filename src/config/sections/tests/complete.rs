@@ -10,7 +10,7 @@ fn alter(slot: Slot<'_>) {
     match slot {
         Slot::Count(v, _) | Slot::Bytes(v, _) => *v += 1,
         Slot::Rate(v) => *v += 1,
-        Slot::Milliseconds(v, _) | Slot::Duration(v, _) => *v += 1,
+        Slot::Milliseconds(v, _) | Slot::Duration(v, _) | Slot::Time(v) => *v += 1,
         Slot::Switch(v) | Slot::Either(v, _) | Slot::Listed(v, _) => *v = !*v,
         Slot::Text(v, _) | Slot::Secret(v) | Slot::Filter(v) => v.push_str("-x"),
         Slot::Texts(v) | Slot::Secrets(v) | Slot::Files(v) => v.push("x".into()),

@@ -1,8 +1,9 @@
 //! Sections as people type them, and what the server makes of them. What is refused is in `refused`, that no key is
-//! missing in `complete`.
+//! missing in `complete`, whole configurations in `whole`.
 
 mod complete;
 mod refused;
+mod whole;
 
 use super::super::args::{Args, Typed};
 use super::super::slot::Raw;

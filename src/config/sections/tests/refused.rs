@@ -34,6 +34,14 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
             "t:2: channel.without_namespace.channel_regex = \"[\": expected a regular expression",
         ),
         (
+            "[client.token]\nissuer_regex = '('",
+            "t:2: client.token.issuer_regex = \"(\": expected a regular expression",
+        ),
+        (
+            "[client.token]\nhmac_previous_secret_key_valid_until = -1",
+            "t:2: client.token.hmac_previous_secret_key_valid_until = -1: expected seconds since 1970, or 0 for no end",
+        ),
+        (
             "[channel.without_namespace]\nforce_recovery_mode = 'all'",
             "t:2: channel.without_namespace.force_recovery_mode = \"all\": expected \"stream\" or \"cache\"",
         ),
@@ -43,8 +51,8 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
             "t:2: channel.namespaces[0] = [{ … }]: expected a name in it",
         ),
         (
-            "[http_server]\naddress = ''",
-            "t:2: http_server.address = \"\": expected an IP address; 0.0.0.0 stands for all of this machine",
+            "[http_server]\naddress = 'localhost'",
+            "t:2: http_server.address = \"localhost\": expected an IP address; 0.0.0.0 stands for all of this machine",
         ),
         ("[websocket]\ndisabled = 1", "t:2: websocket.disabled = 1: expected true or false"),
     ] {
@@ -151,6 +159,14 @@ fn keys_and_hooks_that_cannot_be_used_are_refused() {
         (
             format!("[client.token]\nrsa_public_key = \"{}\"", weak.replace('\n', "\\n")),
             "t:2: client.token.rsa_public_key = …: an RSA key of less than 2,048 bits is not taken",
+        ),
+        (
+            "[client.token]\naudience = 'a'\naudience_regex = 'b'".to_owned(),
+            "t:3: client.token.audience_regex = \"b\": does not go together with audience",
+        ),
+        (
+            "[client.subscription_token]\nenabled = true\nissuer = 'a'\nissuer_regex = 'b'".to_owned(),
+            "t:4: client.subscription_token.issuer_regex = \"b\": does not go together with issuer",
         ),
         (
             "[rpc]\nwithout_namespace.proxy_enabled = true\nproxy = { endpoint = 'http://a', http.static_headers = { \"a b\" = 'c' } }"
