@@ -341,6 +341,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.conns.len()
     }
 
+    /// Of users' connections, those that this shard knows as their home, and those that are here: over all shards that have
+    /// read their letters, both are the same number.
+    pub fn user_connection_counts(&self) -> (usize, usize) {
+        let is_counted =
+            |conn: &Conn<N::Socket, H::State>| conn.client.as_ref().is_some_and(|client| client.is_counted);
+        (self.users.len(), self.conns.iter().filter(|(_, conn)| is_counted(conn)).count())
+    }
+
     /// The shard's world, for those who drive it by hand.
     pub fn net_mut(&mut self) -> &mut N {
         &mut self.net

@@ -45,6 +45,11 @@ impl Users {
         }
     }
 
+    /// Number of connections.
+    pub(super) fn len(&self) -> usize {
+        self.members.values().map(SmallVec::len).sum()
+    }
+
     fn others(&self, user: &str, member: Member) -> SmallVec<[Member; 1]> {
         let members = self.members.get(user).map_or(&[][..], |members| members);
         members.iter().copied().filter(|one| *one != member).collect()

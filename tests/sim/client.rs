@@ -437,6 +437,7 @@ impl Client {
             3011 | 1013 if plan.has_small_memory() => true,
             // One of the channels that it was to have from the start had no room at its home.
             3004 if plan.has_small_homes => true,
+            3504 if plan.history.counts_users => true,
             3012 => self.has_stalled || plan.jumps_far() || is_idle,
             // Some of a message was under way for that long, whoever kept it.
             1008 => timeouts.message_ms > 0 && (self.has_stalled || plan.jumps_far()),

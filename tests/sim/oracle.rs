@@ -17,6 +17,7 @@ pub(crate) struct Oracle {
     hooks_connect: bool,
     hooks_subscribe: bool,
     hooks_publish: bool,
+    counts_users: bool,
     asked: Mutex<Vec<(ReplyTo, Question)>>,
 }
 
@@ -26,6 +27,7 @@ impl Oracle {
             hooks_connect: plan.hooks_connect,
             hooks_subscribe: plan.hooks_subscribe,
             hooks_publish: plan.hooks_publish,
+            counts_users: plan.counts_users,
             asked: Mutex::default(),
         }
     }
@@ -41,7 +43,12 @@ impl Oracle {
         let (reply_to, question) = asked.swap_remove(rng.size(0..=last));
         let denied = Rejected::Error(Error::PERMISSION_DENIED);
         let verdict = match question {
-            Question::Connect { name, .. } => Verdict::Connection(Ok(Box::new(credentials(&name)))),
+            Question::Connect { name, .. } => {
+                // A few users, some of whom have no name and are not counted.
+                let users = if self.counts_users { &["", "ann", "ben"][..] } else { &[""] };
+                let user = rng.pick(users).to_owned();
+                Verdict::Connection(Ok(Box::new(Credentials { user, ..credentials(&name) })))
+            }
             Question::Subscribe { .. } if rng.chance(5) => Verdict::Subscription(Err(denied)),
             Question::Subscribe { .. } => Verdict::Subscription(Ok(Box::default())),
             Question::Publish { .. } if rng.chance(5) => Verdict::Publish(Err(denied)),

@@ -117,6 +117,8 @@ pub(crate) struct HistoryPlan {
     pub(crate) hooks_publish: bool,
     pub(crate) has_orders: bool,
     pub(crate) pad_bytes_max: usize,
+    /// A user has so many connections and no more; the connect hook says who is who.
+    pub(crate) counts_users: bool,
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -140,7 +142,7 @@ impl HistoryPlan {
         }
         config.client.recovery_max_publication_limit =
             if recovery_max == u64::MAX { 0 } else { recovery_max as usize };
-        let plan = Self {
+        let mut plan = Self {
             souls: rng.range(2..=6) as u32,
             channels: rng.range(1..=4) as u32,
             size,
@@ -155,7 +157,13 @@ impl HistoryPlan {
             hooks_publish: rng.chance(30),
             has_orders: rng.chance(50),
             pad_bytes_max: if is_roomy { rng.pick(&[0, 40, 1000]) } else { 0 },
+            counts_users: rng.chance(50),
         };
+        // Orders name no user, so that they would be for nobody.
+        plan.counts_users &= plan.hooks_connect && !plan.has_orders;
+        if plan.counts_users {
+            config.client.user_connection_limit = rng.size(1..=2);
+        }
         config.namespaces = Arc::new(plan.namespaces(&config.namespaces));
         plan
     }

@@ -236,6 +236,9 @@ impl Run {
             mailbox.put(&mut vec![Letter::Channels { pattern: String::new(), reply: Box::new(reply) }]);
         }
         self.run_until_idle();
+        let counts = self.shards.iter().flatten().map(Shard::user_connection_counts);
+        let (there, here) = counts.fold((0, 0), |(a, b), (there, here)| (a + there, b + here));
+        assert_eq!(there, here, "users' connections, as their homes and their shards see it");
         // Who goes meanwhile is counted by some and not by others.
         if self.crowds() == crowds {
             assert_eq!(*told.lock().unwrap(), crowds, "subscribers, as the homes and as the clients see it");
