@@ -271,6 +271,23 @@ impl<B> Local<B> {
         batch
     }
 
+    /// Puts the next `count` subscribers that the batch under way has to reach into the order of their connections, if
+    /// they are not in it: what the kernel keeps of each was mostly made in that order, too, and lies so in memory.
+    /// `moved` hears of each of them, and its new position.
+    pub fn order_next(&mut self, id: ChannelId, count: usize, mut moved: impl FnMut(Subscriber, u32)) {
+        let Channel { subscribers, to_serve, .. } = &mut self.channels[id as usize];
+        let start = to_serve.start as usize;
+        let end = (to_serve.end as usize).min(start.saturating_add(count)).min(subscribers.len());
+        let Some(next) = subscribers.get_mut(start..end) else { return };
+        if next.is_sorted_by_key(|subscriber| subscriber.conn) {
+            return;
+        }
+        next.sort_unstable_by_key(|subscriber| subscriber.conn);
+        for (position, subscriber) in (to_serve.start..).zip(next) {
+            moved(*subscriber, position);
+        }
+    }
+
     /// The next subscriber that the batch under way has to reach, and its position.
     #[inline]
     pub fn next_to_serve(&mut self, id: ChannelId) -> Option<(u32, Subscriber)> {
@@ -495,8 +512,11 @@ mod tests {
                         };
                         let batch = batch(&mut local, id);
                         prop_assert!(!batch.is_empty());
+                        local.order_next(id, count, |moved, to| *positions.get_mut(&moved.conn).unwrap() = to);
+                        let mut last = None;
                         for _ in 0..count {
                             let Some((position, served)) = local.next_to_serve(id) else { break };
+                            prop_assert!(last.replace(served.conn) < Some(served.conn), "in order");
                             prop_assert_eq!(positions[&served.conn], position);
                             serve(&local, id, served, &batch, &mut owed);
                         }

@@ -10,6 +10,7 @@
 
 use super::Shard;
 use super::batch::{Batch, Choice};
+use super::conn::Sub;
 use crate::base::shared::Shared;
 use crate::hub::local::{self, ChannelId, Subscriber};
 use crate::net::Net;
@@ -26,6 +27,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 .local
                 .take_batch(id)
                 .unwrap_or_else(|| Batch::new(self.local.begin_batch(id), id, self.now_us));
+            self.order_next(id, budget);
             while budget > 0
                 && let Some((position, subscriber)) = self.local.next_to_serve(id)
             {
@@ -38,6 +40,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             self.local.rotate();
         }
+    }
+
+    fn order_next(&mut self, id: ChannelId, count: usize) {
+        let Self { local, conns, .. } = self;
+        local.order_next(id, count, |moved, to| {
+            let conn = conns.key_at(moved.conn).and_then(|key| conns.entry_mut(key));
+            if let Some(conn) = conn {
+                conn.subs[usize::from(moved.slot)] = Sub::active(id, to);
+            }
+        });
     }
 
     #[inline]

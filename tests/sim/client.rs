@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::sealed::Pipe;
 use crate::wire::{self, Frame};
-use crate::world::{LinkId, Received, World};
+use crate::world::{Link, LinkId, Received, World};
 
 /// What a client has at hand to speak.
 #[derive(Debug)]
@@ -391,7 +391,7 @@ impl Client {
             // For want of memory a frame that had begun is not ended.
             (_, None) => {
                 is_excused
-                    || (plan.has_small_budget || plan.has_small_memory()) && link.refused_writes > 0
+                    || (plan.has_small_budget || plan.has_small_memory()) && self.was_full(link)
                     || self.did_exit == Some(Exit::Changed) && self.pipe.is_change_told()
             }
         };
@@ -422,18 +422,22 @@ impl Client {
         }
     }
 
+    /// Whether the server had more to say than there was room for. Who seals takes a short write for what it is, and does not
+    /// ask again.
+    fn was_full(&self, link: &Link) -> bool {
+        link.refused_writes > 0 || self.pipe.is_tls() && link.short_writes > 0
+    }
+
     /// Whether the server may close any client with this code now.
     fn may_close(&self, code: u16, world: &World, now: Circumstances<'_>) -> bool {
         let plan = now.plan;
         let timeouts = &plan.config.timeouts;
         let link = &world.links[self.link];
-        // Who seals takes a short write for what it is, and does not ask again.
-        let was_full = link.refused_writes > 0 || self.pipe.is_tls() && link.short_writes > 0;
         let silent_ms = (world.now_us - self.last_said_us) / 1000;
         let is_idle =
             timeouts.idle_ms > 0 && timeouts.ping_interval_ms == 0 && silent_ms + 300 >= timeouts.idle_ms;
         match code {
-            3008 => was_full || plan.has_small_budget || plan.has_small_memory(),
+            3008 => self.was_full(link) || plan.has_small_budget || plan.has_small_memory(),
             3011 | 1013 if plan.has_small_memory() => true,
             // One of the channels that it was to have from the start had no room at its home.
             3004 if plan.has_small_homes => true,
