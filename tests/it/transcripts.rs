@@ -10,7 +10,7 @@ use crate::support::transcript::{Act, transcripts};
 use crate::support::{Peer, Server};
 
 /// The pages that have transcripts. Each has a test.
-const PAGES: [&str; 2] = ["HISTORY.md", "PROTOCOL.md"];
+const PAGES: [&str; 3] = ["CHANNELS.md", "HISTORY.md", "PROTOCOL.md"];
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
@@ -41,6 +41,11 @@ fn history_is_kept_and_recovered_as_its_page_tells() {
 }
 
 #[test]
+fn channels_do_what_their_page_tells() {
+    play_page("CHANNELS.md");
+}
+
+#[test]
 fn every_page_with_a_transcript_is_run() {
     let mut pages: Vec<String> = fs::read_dir(docs())
         .unwrap()
@@ -54,8 +59,9 @@ fn every_page_with_a_transcript_is_run() {
 #[test]
 fn the_configuration_on_the_page_of_channels_is_one() {
     let text = document("CHANNELS.md");
-    let [_, rest] = text.split("```toml\n").collect::<Vec<_>>()[..] else { panic!("one stands there") };
-    let toml = rest.split("```").next().unwrap();
+    let configurations: Vec<_> = transcripts(&text).unwrap().iter().map(|example| example.config).collect();
+    let toml = configurations[0].expect("it stands above the examples");
+    assert!(configurations.iter().all(|config| *config == Some(toml)), "one configuration stands there");
     let server = Server::configured(toml, &[]);
     // It asks for tokens: who has none is not let in.
     let mut peer = Peer::open(server.address, PATH);
