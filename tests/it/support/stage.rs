@@ -24,7 +24,8 @@ struct Stage<'t> {
     server: Server,
     config: Table,
     peers: BTreeMap<&'t str, Peer>,
-    expected: Vec<(&'t str, String)>,
+    /// Line, client, pattern.
+    expected: Vec<(usize, &'t str, String)>,
     names: Names,
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn play(transcript: &Transcript) {
     for step in &transcript.steps {
         println!("line {}", step.line);
         if let Act::Expect { who, pattern } = step.act {
-            stage.expected.push((who, pattern.replace(NEWLINE, "\n")));
+            stage.expected.push((step.line, who, pattern.replace(NEWLINE, "\n")));
         } else {
             stage.settle();
             stage.act(&step.act);
@@ -120,12 +121,14 @@ impl<'t> Stage<'t> {
     fn settle(&mut self) {
         let expected = std::mem::take(&mut self.expected);
         let mut frames: Vec<(&str, String)> =
-            expected.iter().map(|(who, _)| (*who, self.receive(who))).collect();
-        for (who, pattern) in expected {
+            expected.iter().map(|(_, who, _)| (*who, self.receive(who))).collect();
+        for (line, who, pattern) in expected {
             let of_it =
                 |(whose, frame): &(&str, String)| *whose == who && is_like(&pattern, frame, &mut self.names);
             let at = frames.iter().position(of_it);
-            frames.remove(at.unwrap_or_else(|| panic!("expected {who}< {pattern}\nin {frames:#?}")));
+            frames.remove(
+                at.unwrap_or_else(|| panic!("line {line}: expected {who}< {pattern}\nin {frames:#?}")),
+            );
         }
     }
 
