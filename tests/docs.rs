@@ -174,7 +174,7 @@ fn the_table_of_layers_is_the_one_that_is_enforced() {
 }
 
 /// Numbers of the code that the documents repeat: where, as it is written there, and in which words it is told.
-const REPEATED: [(&str, &str, &str, &str); 7] = [
+const REPEATED: [(&str, &str, &str, &str); 11] = [
     ("src/shard/conn.rs", "BEAT_MS: u64 = 128;", "docs/LEXICON.md", "| **beat** | 128 ms,"),
     ("src/shard/conn.rs", "BEAT_MS: u64 = 128;", "docs/ARCHITECTURE.md", "the beat of 128 ms"),
     ("src/shard/conn.rs", "assert!(size <= 104,", "docs/ARCHITECTURE.md", "at most 104 bytes"),
@@ -191,6 +191,10 @@ const REPEATED: [(&str, &str, &str, &str); 7] = [
         "docs/LIFE_OF_A_MESSAGE.md",
         "accepting pauses for 100 ms",
     ),
+    ("src/proto/centrifuge/filter.rs", "DEPTH_MAX: usize = 16;", "docs/CHANNELS.md", "at most 16 levels"),
+    ("src/proto/centrifuge/filter.rs", "NODES_MAX: usize = 256;", "docs/CHANNELS.md", "256 nodes"),
+    ("src/proto/centrifuge/filter.rs", "BYTES_MAX: usize = 16 << 10;", "docs/CHANNELS.md", "and 16 KiB"),
+    ("src/proto/centrifuge/filter.rs", "VALUES_MAX: usize = 256;", "docs/CHANNELS.md", "at most 256 values"),
     ("src/base/outbox.rs", "SLICES_MAX: usize = 32;", "docs/LIFE_OF_A_MESSAGE.md", "up to 32 segments"),
 ];
 
