@@ -204,15 +204,17 @@ impl History {
     }
 
     /// Whether `version` is higher than all that the stream had of its series; it is then the highest. 0 is no version.
+    /// Without a series it is compared with the latest, whichever series that is of.
     pub(super) fn takes_version(&mut self, id: StreamId, version: u64, series: Option<&str>) -> bool {
         if version == 0 {
             return true;
         }
         let stream = &mut self.streams[id as usize];
-        if stream.version_epoch.as_deref() == series && version <= stream.version {
+        let is_comparable = series.is_none() || stream.version_epoch.as_deref() == series;
+        if is_comparable && version <= stream.version {
             return false;
         }
-        if stream.version_epoch.as_deref() != series {
+        if !is_comparable {
             stream.version_epoch = series.map(Box::from);
         }
         stream.version = version;

@@ -213,6 +213,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.answer(key, |session, _, cx| {
                     session.push(ChannelRef::Name(&channel), &Push::Subscribe(result), cx);
                 });
+                // That push has no room for what was missed, so it follows, before anything that is published from now on.
+                for missed in publications {
+                    self.answer(key, |session, _, cx| {
+                        session.push(ChannelRef::Name(&channel), &Push::Publication(missed), cx);
+                    });
+                }
             }
             Cause::Connect | Cause::Token => {
                 drop(publications);

@@ -151,6 +151,33 @@ fn a_backend_subscribes_and_unsubscribes_connections() {
     server.end();
 }
 
+/// The push that tells of the subscription cannot hold what was missed: it comes behind, once and in order.
+#[test]
+fn who_is_subscribed_since_a_position_gets_what_came_after() {
+    let server = start();
+    let mut backend = Backend::new(&server);
+    let mut client = Client::open(server.address);
+    let publish = |backend: &mut Backend, data: i32| {
+        backend.ask("publish", json!({"channel": "chat:1", "data": data}))["result"].clone()
+    };
+    let first = publish(&mut backend, 1);
+    publish(&mut backend, 2);
+    publish(&mut backend, 3);
+    // The user is nobody, which need not be said of a connection that is named.
+    let body = json!({"client": client.hello["client"], "channel": "chat:1", "recover_since": first});
+    assert_eq!(backend.ask("subscribe", body), json!({"result": {}}));
+    publish(&mut backend, 4);
+    assert_eq!(client.push("subscribe")["subscribe"]["offset"], 1);
+    let got: Vec<(Value, Value)> = (0..3)
+        .map(|_| client.push("pub")["pub"].take())
+        .map(|publication| (publication["data"].clone(), publication["offset"].clone()))
+        .collect();
+    assert_eq!(got, [2, 3, 4].map(|n| (json!(n), json!(n))));
+    assert_eq!(backend.ask("disconnect", json!({}))["error"]["code"], 107, "nobody is named at all");
+    drop(client);
+    server.end();
+}
+
 #[test]
 fn a_backend_disconnects_and_expires_connections() {
     let server = start();

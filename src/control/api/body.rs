@@ -65,7 +65,7 @@ pub(super) struct Publish<'a> {
     pub(super) version_epoch: Text<'a>,
 }
 
-/// Of all that is about connections. A user must be named: an empty one is the anonymous user.
+/// Of all that is about connections. A user must be named, unless one connection is: an empty one is the anonymous user.
 #[derive(Debug, Deserialize)]
 pub(super) struct Connections<'a> {
     #[serde(borrow, default)]

@@ -290,8 +290,11 @@ fn filter(body: &Channel<'_>) -> HistoryFilter {
 }
 
 fn target(body: &Connections<'_>) -> Result<Target, Failure> {
-    let user = body.user.as_ref().ok_or(Failure::BadRequest)?;
-    Ok(Target { user: user.to_string(), client: body.client.to_string(), session: body.session.to_string() })
+    // Who names one connection need not name its user, if that is none: some clients leave out what is empty.
+    let is_named = !body.client.is_empty() || !body.session.is_empty();
+    let user = body.user.as_ref().map(|user| user.to_string());
+    let user = user.or_else(|| is_named.then(String::new)).ok_or(Failure::BadRequest)?;
+    Ok(Target { user, client: body.client.to_string(), session: body.session.to_string() })
 }
 
 /// JSON as it was sent, or out of base64; nothing when neither is there.

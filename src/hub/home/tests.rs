@@ -207,7 +207,10 @@ fn old_versions_are_dropped() {
     assert_eq!(offer(6, None), (3, true));
     assert_eq!(offer(1, Some("b")), (4, true));
     assert_eq!(offer(1, Some("b")), (4, false));
+    assert_eq!(offer(1, None), (4, false), "without a series it is compared with what there is");
     assert_eq!(offer(2, None), (5, true));
+    assert_eq!(offer(2, Some("b")), (5, false));
+    assert_eq!(offer(1, Some("c")), (6, true));
 }
 
 #[test]
