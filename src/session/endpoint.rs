@@ -101,7 +101,7 @@ impl Endpoints {
         }
         let cors = cors(origin);
         if request.method == "OPTIONS" && kind != Kind::Page {
-            preflight(&cors, cx.out);
+            preflight(&cors, request.header("access-control-request-headers"), cx.out);
             return Ok(Opened::Answered);
         }
         match kind {
@@ -231,6 +231,9 @@ fn expect(request: &Request<'_>, methods: &[&str]) -> Result<(), Refusal> {
     }
 }
 
+/// Names of headers in a preflight that are repeated in its answer, in bytes; a longer list is answered with the usual ones.
+const HEADER_NAMES_BYTES_MAX: usize = 512;
+
 /// Header lines that let the page of an allowed origin read the answer (Fetch, "CORS protocol").
 fn cors(origin: Option<&str>) -> String {
     origin.map_or_else(String::new, |origin| {
@@ -238,10 +241,16 @@ fn cors(origin: Option<&str>) -> String {
     })
 }
 
-fn preflight(cors: &str, out: &mut Vec<u8>) {
+/// Answers a preflight request. Pages of allowed origins may send what headers they like: hooks may want them.
+fn preflight(cors: &str, asked: Option<&str>, out: &mut Vec<u8>) {
+    let is_list = |names: &&str| {
+        let is_of_list = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&byte);
+        !names.is_empty() && names.len() <= HEADER_NAMES_BYTES_MAX && names.bytes().all(is_of_list)
+    };
+    let names = asked.filter(is_list).unwrap_or("Content-Type, Authorization");
     let head = format!(
         "HTTP/1.1 204 No Content\r\n{cors}Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n\
-         Access-Control-Allow-Headers: Content-Type, Authorization\r\nAccess-Control-Max-Age: 300\r\n\r\n"
+         Access-Control-Allow-Headers: {names}\r\nAccess-Control-Max-Age: 300\r\n\r\n"
     );
     out.extend_from_slice(head.as_bytes());
 }

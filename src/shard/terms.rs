@@ -101,9 +101,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             && (recoverable
                 || overrides.force_positioning.unwrap_or(options.force_positioning)
                 || (ask.positioned && (options.allow_positioning || may(Ability::History))));
-        let hears_joins = options.join_leave
-            && (overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave)
-                || (ask.join_leave && may(Ability::Presence)));
+        // Others may be told of by an override of their own, where the channel tells of nobody.
+        let hears_joins = overrides.force_push_join_leave == Some(true)
+            || options.join_leave
+                && (overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave)
+                    || (ask.join_leave && may(Ability::Presence)));
         Told { recoverable, positioned, hears_joins }
     }
 

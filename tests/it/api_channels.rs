@@ -178,6 +178,30 @@ fn who_is_subscribed_since_a_position_gets_what_came_after() {
     server.end();
 }
 
+/// In a channel that does none of it by itself.
+#[test]
+fn a_subscription_may_tell_and_hear_what_its_channel_does_not() {
+    let server = start();
+    let mut backend = Backend::new(&server);
+    let mut clients = [Client::open(server.address), Client::open(server.address)];
+    for client in &mut clients {
+        let on = json!({"value": true});
+        let overrides = json!({"presence": on, "join_leave": on, "force_push_join_leave": on});
+        let body = json!({"client": client.hello["client"], "channel": "bare:1", "override": overrides});
+        assert_eq!(backend.ask("subscribe", body), json!({"result": {}}));
+        client.push("subscribe");
+    }
+    let [one, mut other] = clients;
+    let ids = [&one, &other].map(|client| client.hello["client"].clone());
+    let mut one = one;
+    while one.push("join")["join"]["info"]["client"] != ids[1] {}
+    backend.ask("unsubscribe", json!({"client": ids[1], "channel": "bare:1"}));
+    assert_eq!(one.push("leave")["leave"]["info"]["client"], ids[1]);
+    other.sync();
+    drop((one, other));
+    server.end();
+}
+
 #[test]
 fn a_backend_disconnects_and_expires_connections() {
     let server = start();
