@@ -69,6 +69,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             let options = self.options(&ask.channel).map_err(|_| Disconnect::BAD_REQUEST)?;
             let is_had = firsts.iter().any(|first| *first.channel == *ask.channel);
             if !is_had && self.may_from_start(key, &ask.channel, &options) {
+                // Here already: a command may name thousands, each of which is compared with those before it.
+                if firsts.len() >= self.limits.channels_per_connection_max {
+                    self.counters.limited_subscriptions.add(1);
+                    return Err(Disconnect::CHANNEL_LIMIT);
+                }
                 let (channel, grant) = (ask.channel.as_str().into(), Grant::default());
                 firsts.push(First { channel, options, grant, cause: Cause::Connect });
             }

@@ -171,6 +171,9 @@ fn who_asks_for_channels_gets_those_that_it_could_subscribe_to() {
     let anonymous = Client::try_over(Peer::open(server.address, PATH), json!({"subs": asked})).unwrap();
     assert_eq!(subs(&anonymous.hello), ["open:a"]);
     refused(&server, &json!({"subs": {"open:a": {}, "nowhere:b": {}}}), 3501);
+    let many: serde_json::Map<String, Value> = (0..1000).map(|n| (format!("open:{n}"), json!({}))).collect();
+    refused(&server, &json!({"subs": many}), 3505);
+    assert_eq!(server.metric_with("throng_limit_exceeded_total", "limit=\"subscriptions\""), 1);
     // What its token gives is not given twice, and its capabilities hold for what it asks.
     let claims =
         json!({"sub": "ann", "channels": ["open:a"], "caps": [{"channels": ["plain"], "allow": ["sub"]}]});
