@@ -298,7 +298,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::shard::outside::{Capability, Overrides};
+    use crate::shard::outside::{Capability, Headers, Overrides};
 
     /// The JSON in the document, by the words behind its fence.
     fn documented() -> HashMap<&'static str, &'static str> {
@@ -313,7 +313,7 @@ mod tests {
             user: "56".to_owned(),
             transport: "websocket",
             encoding: "json",
-            headers: Vec::new(),
+            headers: Headers::default(),
             meta: br#"{"plan":"free"}"#.to_vec(),
             certificate: None,
         }
@@ -357,6 +357,7 @@ mod tests {
             endpoint: String::new(),
             timeout_ms: 0,
             http_headers: Vec::new(),
+            emulated_headers: Vec::new(),
             static_http_headers: Vec::new(),
             binary_encoding: false,
             include_connection_meta: false,

@@ -21,7 +21,7 @@ use super::http::{self, Client, Failure};
 use super::options::{HookOptions, Options};
 use crate::proto::centrifuge::Error;
 use crate::shard::mailbox::{Letter, Mailbox, ReplyTo};
-use crate::shard::outside::{Busy, Hook, Rejected, Verdict};
+use crate::shard::outside::{ADDRESS_HEADERS, Busy, Headers, Hook, Rejected, Verdict};
 
 /// Headers that belong to a connection or a body, not to what a client says; never passed on (RFC 9110, 7.6.1).
 const NOT_PASSED_ON: [HeaderName; 9] = [
@@ -141,10 +141,45 @@ impl Hooks {
     }
 }
 
+/// # Errors
+/// The list with a name that cannot be in it, and why.
+fn check_names(options: &HookOptions) -> Result<(), (&'static str, String)> {
+    let lists = [("http_headers", &options.http_headers), ("emulated_headers", &options.emulated_headers)];
+    for (list, names) in lists {
+        if let Some(name) = names.iter().find(|name| name.parse::<HeaderName>().is_err()) {
+            return Err((list, format!("{name:?} is not the name of a header")));
+        }
+    }
+    let is_address = |name: &&String| ADDRESS_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    match options.emulated_headers.iter().find(is_address) {
+        None => Ok(()),
+        Some(name) => Err((
+            "emulated_headers",
+            format!(
+                "{name} tells the client's address, which is not the client's to say; put it in http_headers"
+            ),
+        )),
+    }
+}
+
+/// Those of the headers that are to be passed on and can be.
+fn passed(told: &[(String, String)], names: &[String]) -> HeaderMap {
+    let mut passed = HeaderMap::new();
+    for (name, value) in told.iter().filter(|(name, _)| names.contains(name)) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
+            && !NOT_PASSED_ON.contains(&name)
+        {
+            passed.append(name, value);
+        }
+    }
+    passed
+}
+
 impl Endpoint {
     fn new(name: &'static str, options: &HookOptions) -> Result<Self, String> {
         let fault = |what: &str, why: &dyn fmt::Display| format!("the {name} hook's {what}: {why}");
         let url = http::parse_url(&options.endpoint).map_err(|why| fault("endpoint", &why))?;
+        check_names(options).map_err(|(list, why)| fault(list, &why))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         for (name, value) in &options.static_http_headers {
@@ -162,18 +197,11 @@ impl Endpoint {
         Ok(request)
     }
 
-    /// The hook's own headers, and the client's that are to be passed on; these win.
-    fn headers_for(&self, told: &[(String, String)]) -> HeaderMap {
+    /// The hook's own headers, in their place the client's own that it takes, and in the place of both those of the request.
+    fn headers_for(&self, told: &Headers) -> HeaderMap {
         let mut headers = self.headers.clone();
-        let mut passed = HeaderMap::new();
-        for (name, value) in told.iter().filter(|(name, _)| self.options.http_headers.contains(name)) {
-            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
-                && !NOT_PASSED_ON.contains(&name)
-            {
-                passed.append(name, value);
-            }
-        }
-        headers.extend(passed);
+        headers.extend(passed(&told.emulated, &self.options.emulated_headers));
+        headers.extend(passed(&told.request, &self.options.http_headers));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers
     }

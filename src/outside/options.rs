@@ -38,8 +38,11 @@ pub struct HookOptions {
     pub endpoint: String,
     /// How long an answer may take. Default 1,000.
     pub timeout_ms: u64,
-    /// Headers of the client's request that the hook is sent, by names in lower case.
+    /// Headers of the client's HTTP request that the hook is sent, by names in lower case.
     pub http_headers: Vec<String>,
+    /// Headers that the hook is sent as the client's connect command says them, by names in lower case: the client's own word. One that
+    /// is in `http_headers`, too, is the request's, if the request has it.
+    pub emulated_headers: Vec<String>,
     /// Headers that every request to the hook carries.
     pub static_http_headers: Vec<(String, String)>,
     /// Whether the payload is sent as base64 (`b64data`) in place of JSON.
@@ -54,6 +57,7 @@ impl Default for HookOptions {
             endpoint: String::new(),
             timeout_ms: 1000,
             http_headers: Vec::new(),
+            emulated_headers: Vec::new(),
             static_http_headers: Vec::new(),
             binary_encoding: false,
             include_connection_meta: false,

@@ -135,6 +135,7 @@ fn hook(endpoint: String) -> HookOptions {
         // Only a test that fails, or one about it, takes so long.
         timeout_ms: 20_000,
         http_headers: Vec::new(),
+        emulated_headers: Vec::new(),
         static_http_headers: Vec::new(),
         binary_encoding: false,
         include_connection_meta: false,

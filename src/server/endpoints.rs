@@ -12,8 +12,7 @@ pub fn endpoints(config: &Config, node: &str) -> Endpoints {
     let paths = &config.paths;
     let outside = &config.outside;
     let later = [&outside.refresh, &outside.rpc, &outside.subscribe, &outside.publish, &outside.sub_refresh];
-    let lasting_headers = wanted(&later);
-    let kept_headers = wanted(&[&[&outside.connect][..], &later].concat());
+    let all = [&[&outside.connect][..], &later].concat();
     Endpoints {
         websocket: config.websocket_path.clone(),
         sse: paths.sse.clone(),
@@ -23,18 +22,20 @@ pub fn endpoints(config: &Config, node: &str) -> Endpoints {
         uni_sse: paths.uni_sse.clone(),
         uni_http_stream: paths.uni_http_stream.clone(),
         allowed_origins: config.client.allowed_origins.clone(),
-        kept_headers,
-        lasting_headers,
+        kept_headers: wanted(&all, |hook| &hook.http_headers),
+        lasting_headers: wanted(&later, |hook| &hook.http_headers),
+        emulated_headers: wanted(&all, |hook| &hook.emulated_headers),
+        lasting_emulated_headers: wanted(&later, |hook| &hook.emulated_headers),
         token_cookie: config.client.token_cookie.clone(),
         page: config.page.or(config.first_page.then_some(PAGE)),
         node: node.to_owned(),
     }
 }
 
-/// The headers that these hooks want, each once.
-fn wanted(hooks: &[&Option<HookOptions>]) -> Vec<String> {
+/// The headers that these hooks want by one of their lists, each once.
+fn wanted(hooks: &[&Option<HookOptions>], list: fn(&HookOptions) -> &Vec<String>) -> Vec<String> {
     let mut names: Vec<String> =
-        hooks.iter().copied().flatten().flat_map(|hook| hook.http_headers.iter().cloned()).collect();
+        hooks.iter().copied().flatten().flat_map(|hook| list(hook).iter().cloned()).collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -38,10 +38,14 @@ pub struct Endpoints {
     pub uni_http_stream: Option<String>,
     /// Origins that browsers may come from, as patterns; none: only the server's own.
     pub allowed_origins: Vec<String>,
-    /// Headers that are kept for hooks until a connection is let in or not, in lower case.
+    /// Headers of the request that are kept for hooks until a connection is let in or not, in lower case.
     pub kept_headers: Vec<String>,
     /// Of those, the ones that are kept as long as the connection: hooks that are asked later want them.
     pub lasting_headers: Vec<String>,
+    /// Headers that hooks take from the connect command, in lower case.
+    pub emulated_headers: Vec<String>,
+    /// Of those, the ones that are kept as long as the connection.
+    pub lasting_emulated_headers: Vec<String>,
     /// Name of the cookie that may hold a token; empty for none.
     pub token_cookie: String,
     /// The first page, served at `/`.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::outside::{Capability, Matching};
+use super::outside::{Capability, Headers, Matching};
 use crate::base::bucket::Bucket;
 use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
@@ -34,8 +34,8 @@ pub(super) struct Client {
     pub(super) caps: Option<Arc<[Capability]>>,
     /// What connect hooks said to remember.
     pub(super) meta: Box<[u8]>,
-    /// Of the request that opened it, what hooks want to be told later.
-    pub(super) headers: Box<[(String, String)]>,
+    /// Headers that hooks want to be told later; none in most.
+    pub(super) headers: Option<Box<Headers>>,
     /// Its connect command, until that is answered.
     pub(super) connecting: Option<Box<Connecting>>,
     /// Its commands that outsiders were asked about.
@@ -169,7 +169,7 @@ impl Client {
             && self.expire_at_s == 0
             && self.caps.is_none()
             && self.meta.is_empty()
-            && self.headers.is_empty()
+            && self.headers.is_none()
             && self.connecting.is_none()
             && self.pending.is_empty()
             && self.details.is_empty()

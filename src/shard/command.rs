@@ -198,7 +198,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             user: client.map_or("", Client::user).to_owned(),
             transport,
             encoding,
-            headers: client.map_or_else(Vec::new, |client| client.headers.to_vec()),
+            headers: client.and_then(|client| client.headers.as_deref().cloned()).unwrap_or_default(),
             meta: client.map_or_else(Vec::new, |client| client.meta.to_vec()),
             certificate: None,
         }

@@ -80,39 +80,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
     }
 
-    /// Headers for the hook: those of the request, and those that the client says in their place, for browsers cannot set any.
-    fn headers_of(
-        &self,
-        key: Key,
-        mut headers: Vec<(String, String)>,
-        ask: &Connect,
-    ) -> Vec<(String, String)> {
-        if self.settings.endpoints.kept_headers.is_empty() {
-            return headers;
-        }
-        for (name, value) in &ask.headers {
-            let name = name.to_ascii_lowercase();
-            if self.settings.endpoints.kept_headers.contains(&name)
-                && !headers.iter().any(|(had, _)| *had == name)
-            {
-                headers.push((name, value.clone()));
-            }
-        }
-        self.tell_address(key, &mut headers);
-        headers
-    }
-
-    /// Keeps what hooks want to be told later.
-    fn keep_headers(&mut self, key: Key, headers: &[(String, String)]) {
-        let lasting = &self.settings.endpoints.lasting_headers;
-        let kept: Box<[_]> = headers.iter().filter(|(name, _)| lasting.contains(name)).cloned().collect();
-        if !kept.is_empty()
-            && let Some(client) = self.client_or_new(key)
-        {
-            client.headers = kept;
-        }
-    }
-
     fn begin_connecting(&mut self, key: Key, id: u32, ask: Connect, witness: Witness) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.is_corked = true;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::conn::Conn;
+use super::outside::ADDRESS_HEADERS;
 use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
 use crate::proto::proxy::Header;
@@ -204,8 +205,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
 }
 
 const FORWARDED: &str = "forwarded";
-/// In lower case.
-const ADDRESS_HEADERS: [&str; 3] = ["x-forwarded-for", "x-real-ip", FORWARDED];
 
 impl<K, S> Conn<K, S> {
     /// Whether what the connection's requests say of whom they are for counts.

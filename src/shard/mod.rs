@@ -18,6 +18,7 @@ mod expiry;
 mod fanout;
 mod flush;
 mod from_start;
+mod headers;
 pub mod ledger;
 mod letters;
 mod line;
@@ -146,6 +147,8 @@ pub struct Shard<N: Net, H: Handler> {
     /// Seconds between heartbeats, as told to clients; 0 when there are none.
     ping_s: u32,
     unix_epoch_ms: u64,
+    /// The log has a line on clients' headers that go nowhere.
+    has_told_unused_header: bool,
     /// Others do not keep up: nothing is read from clients in this turn.
     is_congested: bool,
     /// The present of this turn, in microseconds: read once, after the poll.
@@ -229,6 +232,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             users: Users::default(),
             ping_s: u32::try_from(config.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             unix_epoch_ms,
+            has_told_unused_header: false,
             now_us,
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),

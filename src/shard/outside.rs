@@ -66,12 +66,24 @@ pub struct Who {
     pub transport: &'static str,
     /// The encoding's name (`json`, `protobuf`).
     pub encoding: &'static str,
-    /// Of the HTTP request that opened the connection, the headers that hooks want: names in lower case, and values.
-    pub headers: Vec<(String, String)>,
+    /// Headers that hooks want.
+    pub headers: Headers,
     /// What connect hooks said to remember, raw JSON; empty for nothing.
     pub meta: Vec<u8>,
     /// Whom its verified certificate names. Only for connect.
     pub certificate: Option<Arc<Identity>>,
+}
+
+/// Headers in which hooks are told the client's address, in lower case: as it is known here, whatever anyone says.
+pub const ADDRESS_HEADERS: [&str; 3] = ["x-forwarded-for", "x-real-ip", "forwarded"];
+
+/// Headers for hooks, by who said them: names in lower case, and values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Of the HTTP request that opened the connection; a proxy may have written them.
+    pub request: Vec<(String, String)>,
+    /// Of the connect command: the client's own word, each name once.
+    pub emulated: Vec<(String, String)>,
 }
 
 /// What is asked.

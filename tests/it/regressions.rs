@@ -1,5 +1,7 @@
 //! What once went wrong, one test each, with how it showed.
 
+mod client_headers;
+
 use std::fs;
 use std::time::{Duration, Instant};
 

@@ -189,7 +189,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     ),
     no("<hook>.grpc", BY_HTTP),
     no("<hook>.grpc_metadata", BY_HTTP),
-    no("<hook>.emulated_headers", "http_headers are those of the request"),
     section("<hook>.http.tls", "the roots are those that browsers trust"),
     no("<hook>.http.status_to_code_transforms", "let the hook say an error or a disconnect in its answer"),
     moot("channel.proxy.subscribe_stream", OF_STREAMS),

@@ -37,8 +37,8 @@ pub(in super::super) fn outside_conflict(options: &Options) -> Option<Conflict> 
         _ => format!("channel.proxy.{name}"),
     };
     let path = match option.strip_prefix("the ").and_then(|rest| rest.split_once(" hook's ")) {
-        Some((name, "endpoint")) => format!("{}.endpoint", hook(name)),
-        Some((name, _)) => format!("{}.http.static_headers", hook(name)),
+        Some((name, "static header")) => format!("{}.http.static_headers", hook(name)),
+        Some((name, option)) => format!("{}.{option}", hook(name)),
         None => format!("client.{option}"),
     };
     Some(Conflict { path, complaint: complaint.to_owned() })

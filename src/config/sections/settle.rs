@@ -101,7 +101,8 @@ impl Sections {
         ];
         for hook in hooks.into_iter().flatten() {
             // Names of headers are compared in lower case.
-            hook.http_headers.iter_mut().for_each(|name| name.make_ascii_lowercase());
+            let names = hook.http_headers.iter_mut().chain(&mut hook.emulated_headers);
+            names.for_each(|name| name.make_ascii_lowercase());
         }
     }
 

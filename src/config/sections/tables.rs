@@ -101,8 +101,11 @@ pub static HOOK: &[Setting<HookOptions>] = &[
     key("timeout", "How long an answer may take; then error 100", |h| {
         Slot::Duration(&mut h.timeout_ms, 1..=HOUR_MS)
     }),
-    key("http_headers", "Headers of the client's request that are sent along", |h| {
+    key("http_headers", "Headers of the client's HTTP request that are sent along", |h| {
         Slot::Texts(&mut h.http_headers)
+    }),
+    key("emulated_headers", "Headers that are sent along as the client's connect command says them", |h| {
+        Slot::Texts(&mut h.emulated_headers)
     }),
     key("http.static_headers", "Headers that every request carries", |h| {
         Slot::Headers(&mut h.static_http_headers)

@@ -10,7 +10,7 @@ use rustls::{RootCertStore, ServerConfig};
 use super::backend::{Backend, Reply, json};
 use super::*;
 use crate::proto::centrifuge::Error;
-use crate::shard::outside::{Busy, Rejected, Who};
+use crate::shard::outside::{Busy, Headers, Rejected, Who};
 
 fn who() -> Who {
     Who {
@@ -18,7 +18,7 @@ fn who() -> Who {
         user: "42".to_owned(),
         transport: "websocket",
         encoding: "json",
-        headers: Vec::new(),
+        headers: Headers::default(),
         meta: Vec::new(),
         certificate: None,
     }
@@ -85,7 +85,7 @@ fn headers_are_passed_on_as_configured() {
     ];
     let headers = told.map(|(key, value)| (name(key), name(value))).to_vec();
     let question = Question::Connect {
-        who: Who { headers, ..who() },
+        who: Who { headers: Headers { request: headers, emulated: Vec::new() }, ..who() },
         name: String::new(),
         version: String::new(),
         data: Vec::new(),
@@ -102,6 +102,69 @@ fn headers_are_passed_on_as_configured() {
     }
     assert!(seen.header("host").unwrap().starts_with("127.0.0.1:"));
     assert_eq!(seen.header("content-length"), Some(seen.body.len().to_string().as_str()));
+}
+
+/// The client's own word goes only where it is asked for, and never in the place of the request's.
+#[test]
+fn what_clients_say_stays_apart_from_what_requests_say() {
+    let pairs =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let backend = Backend::start(|_| json("{\"result\":{}}"));
+    let options = HookOptions {
+        http_headers: names(&["x-request", "x-both", "x-either", "x-static"]),
+        emulated_headers: names(&["x-client", "x-both", "x-either", "x-own"]),
+        static_http_headers: pairs(&[("x-static", "ours"), ("x-own", "ours")]),
+        ..hook(backend.url("/"))
+    };
+    let mut stage = Stage::new(&Options { rpc: Some(options), ..super::options() });
+    let headers = Headers {
+        request: pairs(&[("x-both", "request"), ("x-client", "request"), ("x-own", "request")]),
+        emulated: pairs(&[
+            ("x-request", "client"),
+            ("x-both", "client"),
+            ("x-either", "client"),
+            ("x-client", "client"),
+            ("x-static", "client"),
+            ("x-own", "client"),
+        ]),
+    };
+    let question =
+        Question::Rpc { who: Who { headers, ..who() }, method: "m".to_owned(), data: b"{}".to_vec() };
+    result(stage.verdict(question)).unwrap();
+    let seen = backend.seen();
+    let all = |name: &str| -> Vec<_> {
+        seen.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!(all("x-request"), [""; 0], "only the request's counts, and it has none");
+    assert_eq!(all("x-both"), ["request"]);
+    assert_eq!(all("x-either"), ["client"]);
+    assert_eq!(all("x-client"), ["client"]);
+    assert_eq!(all("x-static"), ["ours"]);
+    assert_eq!(all("x-own"), ["client"]);
+}
+
+#[test]
+fn lists_of_headers_that_cannot_be_are_refused() {
+    let checked = |http: &str, emulated: &str| {
+        let list = |name: &str| if name.is_empty() { Vec::new() } else { vec![name.to_owned()] };
+        let connect = HookOptions {
+            http_headers: list(http),
+            emulated_headers: list(emulated),
+            ..hook("http://127.0.0.1/".to_owned())
+        };
+        crate::outside::check(&Options { connect: Some(connect), ..super::options() })
+    };
+    for name in ["x-real-ip", "X-Forwarded-For", "forwarded"] {
+        let refused = checked("", name).unwrap_err();
+        assert!(refused.starts_with("the connect hook's emulated_headers: "), "{refused}");
+        assert!(refused.contains(name), "{refused}");
+        checked(name, "").unwrap();
+    }
+    let refused = checked("x y", "").unwrap_err();
+    assert_eq!(refused, "the connect hook's http_headers: \"x y\" is not the name of a header");
+    let refused = checked("", "é").unwrap_err();
+    assert_eq!(refused, "the connect hook's emulated_headers: \"é\" is not the name of a header");
 }
 
 #[test]
