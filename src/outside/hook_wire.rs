@@ -545,6 +545,20 @@ mod tests {
     }
 
     #[test]
+    fn no_time_is_beyond_all_reckoning() {
+        for (told, meant) in [(i64::MAX, 253_402_300_799), (1 << 61, 253_402_300_799), (0, 0), (i64::MIN, 0)]
+        {
+            let answer = format!(r#"{{"result":{{"expire_at":{told}}}}}"#);
+            assert_eq!(yes!(Connection, Hook::Connect, &answer).expire_at_s, meant, "{told}");
+            assert_eq!(yes!(Connection, Hook::Refresh, &answer).expire_at_s, meant, "{told}");
+            assert_eq!(yes!(Subscription, Hook::Subscribe, &answer).expire_at_s, meant, "{told}");
+            assert_eq!(yes!(Subscription, Hook::SubRefresh, &answer).expire_at_s, meant, "{told}");
+        }
+        let beyond = r#"{"result":{"expire_at":9223372036854775808}}"#;
+        assert!(asked(Hook::Connect).verdict(beyond.as_bytes()).is_err());
+    }
+
+    #[test]
     fn an_empty_answer_allows_all_but_to_connect() {
         for answer in ["{}", r#"{"result":null,"error":null,"disconnect":null}"#] {
             let nobody = disconnect(Disconnect::BAD_REQUEST);

@@ -440,6 +440,10 @@ mod tests {
             (r#""exp":2000,"expire_at":0"#, Ok(0)),
             (r#""exp":2000,"expire_at":-5"#, Ok(0)),
             (r#""exp":2000,"expire_at":null"#, Ok(2000)),
+            (r#""expire_at":9223372036854775807"#, Ok(253_402_300_799)),
+            (r#""expire_at":-9223372036854775808"#, Ok(0)),
+            (r#""exp":-1e300"#, expired),
+            (r#""nbf":1e300"#, expired),
             (r#""exp":999,"expire_at":3000"#, expired),
             (r#""expire_at":3000"#, Ok(3000)),
         ];

@@ -222,9 +222,10 @@ impl Client {
     /// Unix time, in milliseconds, at which the first thing of it ends for good; `None` for nothing.
     pub(super) fn ends_at_ms(&self, conn_delay_ms: u64, sub_delay_ms: u64) -> Option<u64> {
         let delay_ms = if self.refreshes_by_hook { 0 } else { conn_delay_ms };
-        let own = (self.expire_at_s > 0 && !self.is_refreshing).then(|| self.expire_at_s * 1000 + delay_ms);
+        let own =
+            (self.expire_at_s > 0 && !self.is_refreshing).then(|| ends_at_ms(self.expire_at_s, delay_ms));
         let subs = self.details.iter().filter(|detail| detail.expire_at_s > 0 && !detail.is_refreshing);
-        subs.map(|detail| detail.expire_at_s * 1000 + detail.delay_ms(sub_delay_ms)).chain(own).min()
+        subs.map(|detail| ends_at_ms(detail.expire_at_s, detail.delay_ms(sub_delay_ms))).chain(own).min()
     }
 }
 
@@ -253,10 +254,50 @@ pub(super) fn result_of<'a>(
     }
 }
 
+/// The end of a term in Unix time, in milliseconds. `expire_at_s` is whatever a token, a hook or the server API says: a
+/// time beyond all times is one that never comes, and must not wrap into the past.
+fn ends_at_ms(expire_at_s: u64, delay_ms: u64) -> u64 {
+    expire_at_s.saturating_mul(1000).saturating_add(delay_ms)
+}
+
+/// Whether a term is over, and the delay after it. 0 is no term.
+pub(super) fn is_over(expire_at_s: u64, delay_ms: u64, unix_ms: u64) -> bool {
+    expire_at_s > 0 && ends_at_ms(expire_at_s, delay_ms) <= unix_ms
+}
+
 /// Seconds until then; at least one, when there is a then at all.
 pub(super) fn ttl_s(expire_at_s: u64, unix_ms: u64) -> u32 {
     if expire_at_s == 0 {
         return 0;
     }
     u32::try_from(expire_at_s.saturating_sub(unix_ms / 1000).max(1)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: u64 = 1_700_000_000_999;
+
+    #[test]
+    fn no_term_is_so_long_that_it_is_over() {
+        let cases = [
+            (0, 0, false),
+            (1, 0, true),
+            (NOW_MS / 1000, 0, true),
+            (NOW_MS / 1000, 1000, false),
+            (NOW_MS / 1000 + 1, 0, false),
+            (1 << 61, 0, false),
+            (u64::MAX / 1000, u64::MAX, false),
+            (i64::MAX as u64, 1, false),
+            (u64::MAX, u64::MAX, false),
+        ];
+        for (expire_at_s, delay_ms, over) in cases {
+            assert_eq!(is_over(expire_at_s, delay_ms, NOW_MS), over, "{expire_at_s} {delay_ms}");
+            let client = Client { expire_at_s, ..Client::default() };
+            let ends = client.ends_at_ms(delay_ms, 0);
+            assert_eq!(ends.is_some_and(|ends_ms| ends_ms <= NOW_MS), over, "{expire_at_s} {delay_ms}");
+        }
+        assert_eq!((ttl_s(u64::MAX, NOW_MS), ttl_s(1, NOW_MS), ttl_s(0, NOW_MS)), (u32::MAX, 1, 0));
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Client, Pending, ttl_s};
+use super::client::{Client, Pending, is_over, ttl_s};
 use super::outside::{Credentials, Grant, Question, Rejected};
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
@@ -42,7 +42,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if !by_hook && credentials.user != client.user() {
             return self.disconnect(key, Disconnect::INVALID_TOKEN);
         }
-        if credentials.expire_at_s > 0 && credentials.expire_at_s * 1000 <= unix_ms {
+        if is_over(credentials.expire_at_s, 0, unix_ms) {
             return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
         }
         if !by_hook && self.is_given_otherwise(key, &credentials.channels) {
@@ -78,7 +78,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (self.policy.expired_close_delay_ms, self.policy.expired_sub_close_delay_ms);
         let Some(client) = self.client_mut(key) else { return };
         let Client { expire_at_s, refreshes_by_hook, is_refreshing, details, .. } = client;
-        let is_due = |at_s: u64, delay_ms: u64| at_s > 0 && at_s * 1000 + delay_ms <= unix_ms;
+        let is_due = |at_s: u64, delay_ms: u64| is_over(at_s, delay_ms, unix_ms);
         if *refreshes_by_hook && !*is_refreshing && is_due(*expire_at_s, 0) {
             *is_refreshing = true;
             let question = Question::Refresh { who: self.who(key) };

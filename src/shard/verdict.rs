@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Ability, Pending};
+use super::client::{Ability, Pending, is_over};
 use super::mailbox::Cause;
 use super::outside::{Grant, Hook, Question, Rejected, Replaced, Token, Verdict};
 use crate::base::slots::Key;
@@ -171,7 +171,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         grant: Grant,
     ) {
         let unix_ms = self.now().unix_ms;
-        if grant.expire_at_s > 0 && grant.expire_at_s * 1000 <= unix_ms {
+        if is_over(grant.expire_at_s, 0, unix_ms) {
             return self.fail(key, id, &Error::EXPIRED);
         }
         if let Err(error) = self.has_room_for(key, &ask.channel) {

@@ -1,6 +1,7 @@
 //! What once went wrong, one test each, with how it showed.
 
 mod client_headers;
+mod numbers;
 
 use std::fs;
 use std::time::{Duration, Instant};
