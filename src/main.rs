@@ -3,11 +3,13 @@
 //! Exit codes: 0 when all went well (serve: after a clean drain), 2 for a bad configuration or command line,
 //! 1 for everything else.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::process::ExitCode;
 use throng::config::{self, Config, Effective};
-use throng::control::{announce, logs, notify};
+use throng::control::{announce, console, logs, notify};
 use throng::server::{self, Server};
 use throng::session::raw::Echo;
 use throng::{doctor, load, net, token};
@@ -56,6 +58,12 @@ struct ConfigArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let code = run(cli);
+    logs::flush();
+    code
+}
+
+fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(typed) => resolved(&typed, |effective| serve(effective.config)),
         Command::Config(ConfigArgs { json, show_secrets, typed }) => {
@@ -75,7 +83,7 @@ fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> E
         Ok(effective) => then(effective),
         Err(errors) => {
             for error in errors {
-                eprintln!("throng: {error}");
+                console::complain(&format!("throng: {error}"));
             }
             ExitCode::from(EXIT_CONFIG)
         }
@@ -88,12 +96,15 @@ fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
         Ok((_, hard)) => hard,
         Err(error) => return failed(&error),
     };
-    if json {
-        println!("{:#}", effective.json(descriptors, secrets));
+    let text = if json {
+        format!("{:#}\n", effective.json(descriptors, secrets))
     } else {
-        print!("{}", effective.toml(descriptors, secrets));
+        effective.toml(descriptors, secrets)
+    };
+    match console::print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("cannot write the configuration: {error}")),
     }
-    ExitCode::SUCCESS
 }
 
 fn serve(config: Config) -> ExitCode {
@@ -140,6 +151,6 @@ fn serve(config: Config) -> ExitCode {
 
 /// For what goes wrong while there are no logs.
 fn failed(error: &dyn Display) -> ExitCode {
-    eprintln!("throng: {error}");
+    console::complain(&format!("throng: {error}"));
     ExitCode::FAILURE
 }

@@ -14,6 +14,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
 use crate::config;
+use crate::control::console;
 use crate::outside::mint;
 use crate::outside::options::{Options, TokenOptions};
 use crate::outside::refusal;
@@ -65,12 +66,9 @@ pub fn run(args: &Args, options: &Options) -> ExitCode {
         return look_into(token.trim(), options, now_s);
     }
     match make(args, options, now_s) {
-        Ok(token) => {
-            println!("{token}");
-            ExitCode::SUCCESS
-        }
+        Ok(token) => print(&token, ExitCode::SUCCESS),
         Err(complaint) => {
-            eprintln!("throng: {complaint}");
+            console::complain(&format!("throng: {complaint}"));
             ExitCode::from(EXIT_USAGE)
         }
     }
@@ -147,22 +145,26 @@ fn typed(token: &str, is_subscription: bool) -> Token<'_> {
 
 fn look_into(token: &str, options: &Options, now_s: u64) -> ExitCode {
     let Some(seen) = Seen::of(token, now_s) else {
-        eprintln!("throng: this is no token: expected three parts in base64url with dots between them");
+        console::complain(
+            &"throng: this is no token: expected three parts in base64url with dots between them",
+        );
         return ExitCode::FAILURE;
     };
-    println!("{seen}");
     let (keys, section) = keys(options, seen.is_subscription);
-    match refusal(keys, &typed(token, seen.is_subscription), now_s) {
-        Ok(None) => {
-            println!("valid       by {section}");
-            ExitCode::SUCCESS
-        }
-        Ok(Some(why)) => {
-            println!("not valid   {why} (by {section})");
-            ExitCode::FAILURE
-        }
-        Err(why) => {
-            println!("not known   whether it is valid: {why}");
+    let (judgement, code) = match refusal(keys, &typed(token, seen.is_subscription), now_s) {
+        Ok(None) => (format!("valid       by {section}"), ExitCode::SUCCESS),
+        Ok(Some(why)) => (format!("not valid   {why} (by {section})"), ExitCode::FAILURE),
+        Err(why) => (format!("not known   whether it is valid: {why}"), ExitCode::FAILURE),
+    };
+    print(&format!("{seen}\n{judgement}"), code)
+}
+
+/// Prints a result, of one line or more, and ends with this code, if it can be printed.
+fn print(result: &str, code: ExitCode) -> ExitCode {
+    match console::print(&format!("{result}\n")) {
+        Ok(()) => code,
+        Err(error) => {
+            console::complain(&format!("throng token: cannot write the result: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use throng::config::KEYS;
 use throng::config::sections::{
     ALIASES, Alias, CHANNEL, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
@@ -337,5 +337,43 @@ fn the_examples_of_the_manual_are_taken() {
         let json = config_json(&mut throng(&["config", "--json", "--config", file.path()]));
         assert_eq!(json["is_development"], false);
         assert!(json.pointer(lookup).is_some(), "{json:#}");
+    }
+}
+
+/// Whatever becomes of stdout: a reader that has left is no fault, a full disk is one that is told.
+#[test]
+fn a_reader_that_has_left_ends_every_command_quietly_and_a_full_disk_is_told() {
+    let token = throng::outside::mint(b"secret", b"{}");
+    let commands: [&[&str]; 7] = [
+        &["config"],
+        &["config", "--json"],
+        &["token", "--user", "ann"],
+        &["token", "--check", &token],
+        &["doctor", "--connections", "1"],
+        &["doctor", "--connections", "1", "--json"],
+        &["doctor", "--emit", "sysctl"],
+    ];
+    for args in commands {
+        let run = |stdout: Stdio| {
+            let mut command = throng(args);
+            command.env("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "secret").stdout(stdout);
+            output(&mut command)
+        };
+        let (seen, _, said) = run(Stdio::piped());
+        assert_eq!(said, "", "{args:?}");
+        let (code, _, said) = run(std::io::pipe().unwrap().1.into());
+        assert_eq!((code, said.as_str()), (seen, ""), "{args:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, _, said) = run(full.into());
+        assert!(code == 1 && said.contains("cannot write the "), "{args:?}: {code} {said}");
+        // And where nobody hears the complaint either, it is an exit code, not an abort.
+        let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let status = throng(args)
+            .env("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "secret")
+            .stdout(full())
+            .stderr(full())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(1), "{args:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The lines that a person sees at the start: what this server is, where, and how large; and warnings of
 //! what is open. Said whatever the log level; as JSON only when all logs are JSON.
 
-use super::logs::ANNOUNCE_TARGET;
+use super::logs::{self, ANNOUNCE_TARGET};
 use crate::config::memory::grouped;
 use crate::config::{Config, LogFormat};
 use crate::net::Listen;
@@ -122,7 +122,7 @@ fn control(config: &Config) -> Option<String> {
 /// Says that the server is ready.
 pub fn ready(format: LogFormat, ready: &Ready<'_>) {
     match format {
-        LogFormat::Text => eprintln!("{ready}"),
+        LogFormat::Text => logs::line(&ready.to_string()),
         LogFormat::Json => tracing::info!(target: ANNOUNCE_TARGET, "{ready}"),
     }
 }
@@ -130,7 +130,7 @@ pub fn ready(format: LogFormat, ready: &Ready<'_>) {
 /// Says something that an operator must see once.
 pub fn warning(format: LogFormat, line: &str) {
     match format {
-        LogFormat::Text => eprintln!("{line}"),
+        LogFormat::Text => logs::line(line),
         LogFormat::Json => tracing::warn!(target: ANNOUNCE_TARGET, "{line}"),
     }
 }

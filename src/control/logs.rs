@@ -1,12 +1,28 @@
 //! Logs: events of the process on stderr, as text or JSON. None per message, none per request.
+//!
+//! Lines of the whole process go to one writer (`log_writer`), which is its only global: what tells of a panic must
+//! find it from anywhere.
 
+use super::console;
+use super::log_writer::LogWriter;
 use crate::config::{LogFormat, Logs};
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
 use std::panic;
 use std::process;
+use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// The process's own, from [`init`] on.
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
+
+/// How long the end of the process waits for the last lines, if nobody takes them.
+const FLUSH_MAX: Duration = Duration::from_millis(500);
 
 /// The target of what must be said whatever the level: see [`super::announce`].
 pub(super) const ANNOUNCE_TARGET: &str = "throng::announce";
@@ -14,16 +30,56 @@ pub(super) const ANNOUNCE_TARGET: &str = "throng::announce";
 /// Sets up logging for the process. Call it once, in `main`.
 ///
 /// # Errors
-/// When the level is no filter (a configuration that was checked has none such), or logging is set up already.
+/// When the level is no filter (a configuration that was checked has none such), logging is set up already, or there
+/// can be no more threads or descriptors.
 pub fn init(logs: &Logs) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(&logs.level)?.add_directive(format!("{ANNOUNCE_TARGET}=info").parse()?);
-    let builder = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    // A descriptor of its own: who writes to `io::stderr` would wait for the lock of whoever waits for a reader.
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let writer = LogWriter::start(stderr)?;
+    WRITER.set(writer.clone()).map_err(|_| "logging is set up already")?;
+    // What the subscriber would say of itself, it would say by a macro that panics when it cannot.
+    let builder = tracing_subscriber::fmt()
+        .with_writer(MakeLine(writer))
+        .with_env_filter(filter)
+        .log_internal_errors(false);
     match logs.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => {
             let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             builder.with_ansi(colours).try_init()
         }
+    }
+}
+
+/// Gives the subscriber the writer's handle.
+struct MakeLine(LogWriter);
+
+impl<'a> MakeWriter<'a> for MakeLine {
+    type Writer = &'a LogWriter;
+
+    fn make_writer(&'a self) -> &'a LogWriter {
+        &self.0
+    }
+}
+
+/// Writes a line as it is, behind the events before it.
+pub(super) fn line(text: &str) {
+    match WRITER.get() {
+        Some(writer) => writer.put(format!("{text}\n").as_bytes()),
+        None => console::complain(&text),
+    }
+}
+
+/// How many lines could not be written.
+pub(super) fn lost_lines() -> u64 {
+    WRITER.get().map_or(0, LogWriter::lost)
+}
+
+/// Waits until all lines are written, for half a second at most. Call it before the process ends.
+pub fn flush() {
+    if let Some(writer) = WRITER.get() {
+        writer.flush(FLUSH_MAX);
     }
 }
 
@@ -41,6 +97,7 @@ pub fn end_process_on_panic() {
         if backtrace.status() == BacktraceStatus::Captured {
             tracing::error!("{backtrace}");
         }
+        flush();
         process::exit(1);
     }));
 }
@@ -48,7 +105,7 @@ pub fn end_process_on_panic() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     /// This test runs itself once more, in a process of its own that is meant to die.
     #[test]
@@ -61,16 +118,13 @@ mod tests {
             shard.join().ok();
             process::exit(0);
         }
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "--nocapture",
-                "control::logs::tests::a_panic_in_a_thread_ends_the_process_with_one_line",
-            ])
-            .env(CHILD, "1")
-            .env_remove("RUST_BACKTRACE")
-            .output()
-            .unwrap();
+        let child = || {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let name = "control::logs::tests::a_panic_in_a_thread_ends_the_process_with_one_line";
+            command.args(["--exact", "--nocapture", name]).env(CHILD, "1").env_remove("RUST_BACKTRACE");
+            command
+        };
+        let output = child().output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         let line: serde_json::Value = serde_json::from_str(stderr.trim_end()).unwrap();
@@ -78,5 +132,10 @@ mod tests {
         let message = line["message"].as_str().unwrap();
         assert!(message.starts_with("thread shard-3 panicked at src/control/logs.rs:"), "{message}");
         assert!(message.ends_with(": planted"), "{message}");
+        // Where the line cannot be written, it is the same without the line: no second panic, which would abort.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(child().stderr(full).stdout(Stdio::null()).status().unwrap().code(), Some(1));
+        let gone = io::pipe().unwrap().1;
+        assert_eq!(child().stderr(gone).stdout(Stdio::null()).status().unwrap().code(), Some(1));
     }
 }

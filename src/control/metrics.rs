@@ -8,6 +8,7 @@ mod text;
 
 use super::api::ApiCounts;
 use super::gate::Gate;
+use super::logs;
 use super::memory::Memory;
 use super::process;
 use super::{Readiness, State};
@@ -84,6 +85,7 @@ impl View {
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
             memory: self.memory.as_ref(),
             reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
+            log_lines_lost: logs::lost_lines(),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
             cpu_seconds: process::cpu_seconds(),
@@ -105,6 +107,7 @@ pub(super) struct Snapshot<'a> {
     /// Of certificates: how many, and how many failed.
     memory: Option<&'a Memory>,
     reloads: (u64, u64),
+    log_lines_lost: u64,
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,

@@ -23,9 +23,11 @@
 pub mod announce;
 pub mod api;
 mod certificates;
+pub mod console;
 mod endings;
 mod gate;
 mod http;
+mod log_writer;
 pub mod logs;
 mod memory;
 pub mod metrics;
@@ -43,13 +45,20 @@ use std::fmt;
 use std::future;
 use std::io;
 use std::net::TcpListener;
+use std::ops::Deref;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use tokio::runtime::{self, Runtime};
+use std::thread;
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 pub use endings::{EndNotice, Endings, endings};
 pub use memory::Memory;
 pub use readiness::{Readiness, State};
+
+/// Of the thread that the control plane runs on, where that is its own.
+const THREAD_NAME: &str = "control";
 
 /// What the control plane needs of the server.
 pub struct ControlInputs {

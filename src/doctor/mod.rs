@@ -36,6 +36,7 @@ use needs::Plan;
 use report::Report;
 
 use crate::config::{self, TlsOptions};
+use crate::control::console;
 use crate::server;
 
 /// Exit code of a bad configuration.
@@ -107,7 +108,7 @@ pub fn run(args: &Args) -> ExitCode {
             Ok(effective) => effective.config.tls,
             Err(errors) => {
                 for error in errors {
-                    eprintln!("throng: {error}");
+                    console::complain(&format!("throng: {error}"));
                 }
                 return ExitCode::from(EXIT_CONFIG);
             }
@@ -116,7 +117,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("throng doctor: cannot write the report: {error}");
+            console::complain(&format!("throng doctor: cannot write the report: {error}"));
             ExitCode::FAILURE
         }
     }

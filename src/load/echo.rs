@@ -178,6 +178,5 @@ fn report(play: &Play<'_>, script: &Script, board: &Board, usage: &Usage, found:
     report.usage(usage);
     report.failures(&failures);
     let ok = failures.is_empty() && usage.messages > 0;
-    report.print(play.common, ok);
-    ok
+    report.print(play.common, ok)
 }

@@ -95,6 +95,5 @@ fn report(
     report.usage(usage);
     report.failures(&failures);
     let ok = failures.is_empty() && usage.ready > 0;
-    report.print(&args.common, ok);
-    ok
+    report.print(&args.common, ok)
 }

@@ -65,6 +65,8 @@ pub use args::Args;
 use args::Scenario;
 use crew::Refusal;
 
+use crate::control::console;
+
 /// Runs the scenario, with its progress on stderr and its report on stdout.
 ///
 /// The exit code is 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder; and 2 when
@@ -86,6 +88,6 @@ pub fn run(args: &Args) -> ExitCode {
         Err(Refusal::Failure(text)) => (1, text),
         Err(Refusal::Arguments(text)) => (2, text),
     };
-    eprintln!("throng bench: {text}");
+    console::complain(&format!("throng bench: {text}"));
     ExitCode::from(code)
 }

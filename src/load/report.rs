@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::args::{Common, Target};
 use super::findings::{Failures, Summary};
 use super::usage::Usage;
+use crate::control::console;
 
 /// Every key of the JSON object, and what it means. A figure that was not asked for, or that cannot be read,
 /// is null.
@@ -208,13 +209,17 @@ impl Report {
         }
     }
 
-    /// Prints it to stdout.
-    pub(super) fn print(mut self, common: &Common, ok: bool) {
+    /// Prints it to stdout. Returns whether the run was one in which nothing failed, its report included.
+    #[must_use]
+    pub(super) fn print(mut self, common: &Common, ok: bool) -> bool {
         self.set("ok", ok.into());
-        if common.json {
-            println!("{}", Value::Object(self.json));
-        } else {
-            print!("{}", self.table());
+        let text = if common.json { format!("{}\n", Value::Object(self.json)) } else { self.table() };
+        match console::print(&text) {
+            Ok(()) => ok,
+            Err(error) => {
+                console::complain(&format!("throng bench: cannot write the report: {error}"));
+                false
+            }
         }
     }
 

@@ -122,8 +122,7 @@ pub(super) fn conclude(
     }
     report.failures(&findings.failures);
     let ok = findings.failures.is_empty() && gaps + behind + missing.unwrap_or(0) == 0;
-    report.print(common, ok);
-    ok
+    report.print(common, ok)
 }
 
 impl Scene<'_> {

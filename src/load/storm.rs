@@ -222,6 +222,5 @@ fn report(args: &args::Storm, script: &Script, board: &Board, played: &Played, f
     report.usage(&played.storm);
     report.failures(&findings.failures);
     let ok = findings.failures.is_empty() && played.back == wanted;
-    report.print(&args.common, ok);
-    ok
+    report.print(&args.common, ok)
 }

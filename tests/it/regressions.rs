@@ -2,6 +2,7 @@
 
 mod client_headers;
 mod numbers;
+mod logs;
 
 use std::fs;
 use std::time::{Duration, Instant};

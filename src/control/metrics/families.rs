@@ -299,6 +299,12 @@ pub static FAMILIES: &[Family] = &[
         help: "Connections closed because memory was short: those that held queued bytes, and the newest.",
         source: Source::By("reason", &[("slow", "memory_shed_slow"), ("newest", "memory_shed_newest")]),
     },
+    one(
+        "throng_log_lines_lost_total",
+        Kind::Counter,
+        "Log lines that could not be written: a full disk, a pipe that nobody reads.",
+        |s| Some(s.log_lines_lost as f64),
+    ),
     one("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process.", |s| {
         s.resident_bytes.map(|bytes| bytes as f64)
     }),

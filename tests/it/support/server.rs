@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver};
@@ -87,6 +88,31 @@ impl Server {
             }
         };
         Self { child, lines, said, address, control }
+    }
+
+    /// With these flags, and with whatever takes its lines. Where it listens is told to a service manager: nobody reads
+    /// what it says.
+    pub(crate) fn start_unheard(stdout: Stdio, stderr: Stdio, flags: &[&str]) -> Self {
+        static SOCKETS: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("throng-it-{}-{}.sock", process::id(), SOCKETS.fetch_add(1, Relaxed));
+        let path = env::temp_dir().join(name);
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+        quiet(&mut command).arg("serve").args(["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+        command.args(flags).env("NOTIFY_SOCKET", &path);
+        let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
+        let mut state = [0; 4096];
+        let told = manager.recv(&mut state);
+        fs::remove_file(path).unwrap();
+        let Ok(length) = told else {
+            child.kill().unwrap();
+            panic!("it is not ready: {:?}", child.wait().unwrap());
+        };
+        let state = String::from_utf8_lossy(&state[..length]);
+        let (address, control) = state.lines().find_map(addresses).unwrap();
+        let (_, lines) = mpsc::channel();
+        Self { child, lines, said: Vec::new(), address, control }
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,0 +1,86 @@
+//! A log line that could not be written aborted the process, also in a drain; one that nobody read stopped the control
+//! thread. Whatever becomes of its lines, a server serves, drains and ends with 0.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Client, Server};
+
+/// What nothing can be written to: the disk is full.
+fn full_disk() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+/// A pipe whose reader has gone.
+fn closed_pipe() -> Stdio {
+    io::pipe().unwrap().1.into()
+}
+
+/// A stream that takes nothing more, and the one who does not read it.
+fn full_stream() -> (Stdio, UnixStream) {
+    let (mut writer, reader) = UnixStream::pair().unwrap();
+    writer.set_nonblocking(true).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    writer.set_nonblocking(false).unwrap();
+    (OwnedFd::from(writer).into(), reader)
+}
+
+/// Serves, says something now and then, drains and ends with 0. Returns how many lines it had lost before the drain.
+fn serves_and_ends(stdout: Stdio, stderr: Stdio) -> u64 {
+    let server = Server::start_unheard(stdout, stderr, &["--log-level", "debug", "--drain-ms", "200"]);
+    let mut client = Client::subscribed(server.address, &["a"]);
+    for _ in 0..20 {
+        // Each has a line in the log.
+        server.signal("HUP");
+        assert_eq!(client.publish("a", json!(1)), Ok(()));
+        assert_eq!(client.publication(), ("a".into(), json!(1)));
+    }
+    assert_eq!(server.ask("/ready").status, 200);
+    let lost = server.metric("throng_log_lines_lost_total");
+    let began = Instant::now();
+    server.signal("TERM");
+    client.expect_close(3001);
+    assert_eq!(server.end().0, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    lost
+}
+
+#[test]
+fn a_full_disk_costs_lines_and_nothing_else() {
+    assert!(serves_and_ends(full_disk(), full_disk()) > 1);
+}
+
+#[test]
+fn a_pipe_whose_reader_has_gone_costs_lines_and_nothing_else() {
+    assert!(serves_and_ends(closed_pipe(), closed_pipe()) > 1);
+}
+
+/// Lines wait in the server until someone reads; none is lost of as few as here.
+#[test]
+fn a_pipe_that_nobody_reads_holds_nobody_up() {
+    let (stderr, mut reader) = full_stream();
+    assert_eq!(serves_and_ends(Stdio::null(), stderr), 0);
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said).unwrap();
+    assert!(said.iter().all(|&byte| byte == b'x'), "{}", String::from_utf8_lossy(&said));
+}
+
+/// Who reads late reads everything, the last line included.
+#[test]
+fn what_waited_for_its_reader_is_written_in_the_end() {
+    let (stderr, mut reader) = full_stream();
+    let server = Server::start_unheard(Stdio::null(), stderr, &[]);
+    server.signal("TERM");
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains(" ready: ws://") && said.contains(": draining"), "{said}");
+    assert!(said.trim_end().ends_with("drained"), "{said}");
+    assert_eq!(server.end().0, Some(0));
+}
