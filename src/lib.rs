@@ -6,7 +6,7 @@
 //! # A server
 //!
 //! [`Server::start`] returns once every shard listens. [`Server::wait`] runs the control plane in the calling thread
-//! until the server has drained; [`Server::drain`] begins that.
+//! until the server has drained, [`Server::wait_async`] on a thread of its own; [`Server::drain`] begins that.
 //!
 //! ```
 //! use throng::{Config, NoHandler, Outcome, Server};
@@ -264,6 +264,8 @@
 //! // The same home for everyone who knows the process's seed.
 //! assert_eq!(home_of(&name, 42, 4), home_of("news", 42, 4));
 //! ```
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod base;
 pub mod config;

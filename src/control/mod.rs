@@ -127,17 +127,67 @@ impl fmt::Display for Outcome {
 ///
 /// # Errors
 /// When the kernel gives no more descriptors.
-pub fn runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_current_thread().enable_all().build()
+pub fn runtime() -> io::Result<ControlRuntime> {
+    runtime::Builder::new_current_thread().enable_all().build().map(|runtime| ControlRuntime(Some(runtime)))
+}
+
+/// A runtime that may be dropped anywhere. tokio's own panics when it is dropped where tasks run, as in an embedder's
+/// `async fn` in which a server could not be started.
+#[derive(Debug)]
+pub struct ControlRuntime(Option<Runtime>);
+
+impl Deref for ControlRuntime {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        let Some(runtime) = &self.0 else {
+            unreachable!("a runtime is taken when it is dropped, not before")
+        };
+        runtime
+    }
+}
+
+impl Drop for ControlRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Waits for nothing, and so may be done anywhere.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Runs the control plane on the calling thread until all shards have ended, one has failed, or a second signal
-/// came.
+/// came. Where tasks of another runtime run, a second one cannot: there it runs on a thread of its own, and the calling
+/// one waits for it.
 ///
 /// # Errors
 /// When the listener cannot be set up; no shard has been told anything then.
-pub fn run(runtime: &Runtime, inputs: ControlInputs) -> io::Result<Outcome> {
-    runtime.block_on(supervise(inputs))
+pub fn run(runtime: &ControlRuntime, inputs: ControlInputs) -> io::Result<Outcome> {
+    if Handle::try_current().is_err() {
+        return runtime.block_on(supervise(inputs));
+    }
+    thread::scope(|scope| {
+        let control = thread::Builder::new().name(THREAD_NAME.to_owned());
+        let running = control.spawn_scoped(scope, || runtime.block_on(supervise(inputs)))?;
+        running.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// The same on a thread of its own, begun at once. What it returns is a future that any executor can await; dropping it
+/// changes nothing.
+///
+/// # Errors
+/// When there can be no more threads; no shard has been told anything then. The future tells those of [`run`].
+pub fn spawn(
+    runtime: ControlRuntime,
+    inputs: ControlInputs,
+) -> io::Result<impl Future<Output = io::Result<Outcome>> + Send + 'static> {
+    let (sender, outcome) = oneshot::channel();
+    thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
+        // Whoever would hear it may have gone.
+        sender.send(run(&runtime, inputs)).ok();
+    })?;
+    Ok(async { outcome.await.unwrap_or_else(|_| Err(io::Error::other("the control plane panicked"))) })
 }
 
 async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
@@ -233,7 +283,7 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::process::Command;
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-    use std::thread::{self, JoinHandle};
+    use std::thread::JoinHandle;
 
     struct Running {
         address: SocketAddr,

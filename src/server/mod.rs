@@ -34,14 +34,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::runtime::Runtime;
-
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::config::{Config, memory};
 use crate::control::announce::Ready;
 use crate::control::api::{Api, ApiError, Methods};
-use crate::control::{self, ControlInputs, Endings, Memory, Outcome, Readiness, Signals};
+use crate::control::{self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Signals};
 use crate::net::{Inherited, Listen, MioNet, Shared, sys};
 use crate::outside::World;
 use crate::session::{Endpoints, Handler};
@@ -74,7 +72,7 @@ pub struct Server {
     ledger: Ledger,
     mailboxes: Arc<[Mailbox]>,
     readiness: Arc<Readiness>,
-    runtime: Runtime,
+    runtime: ControlRuntime,
     endings: Endings,
     node: Node,
     /// Hands answers to embedders' executors; started with the first handle that they ask for.
@@ -335,9 +333,29 @@ impl Server {
     /// Runs the control plane in the calling thread until all shards have ended after a drain. If signals are heeded,
     /// the first begins the drain, and a second one returns at once, with shards still running: end the process then.
     ///
+    /// It blocks. In an `async fn` it works, too, but nothing else runs on that thread meanwhile: use
+    /// [`Server::wait_async`] there.
+    ///
     /// # Errors
     /// When the control plane cannot be set up.
     pub fn wait(self) -> io::Result<Outcome> {
+        let (runtime, inputs) = self.into_control();
+        control::run(&runtime, inputs)
+    }
+
+    /// The same, for programs that have an executor, of whatever kind: the control plane runs on a thread of its own from
+    /// now on, and the future tells how it ended. Who drops the future changes nothing but that nobody is told.
+    ///
+    /// # Errors
+    /// The future's: as [`Server::wait`], or when there can be no more threads.
+    pub fn wait_async(self) -> impl Future<Output = io::Result<Outcome>> + Send + 'static {
+        let (runtime, inputs) = self.into_control();
+        let outcome = control::spawn(runtime, inputs);
+        async { outcome?.await }
+    }
+
+    /// What the control plane takes over.
+    fn into_control(self) -> (ControlRuntime, ControlInputs) {
         let mailboxes = Arc::clone(&self.mailboxes);
         let (key, options) = (self.config.control_key.0, self.config.api);
         let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
@@ -355,7 +373,7 @@ impl Server {
             signals: self.signals,
             certificates: self.certificates,
         };
-        control::run(&self.runtime, inputs)
+        (self.runtime, inputs)
     }
 }
 

@@ -317,3 +317,55 @@ fn a_server_without_a_handler_serves_channels_only() {
     server.drain();
     assert_eq!(server.wait().unwrap(), Outcome::Drained);
 }
+
+/// A program's own executor, as `#[tokio::main(flavor = "current_thread")]` makes it.
+fn executor() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// It drains by its own handle, from another task of the same thread, while the server is awaited.
+#[test]
+fn a_server_is_awaited_in_an_executor_that_goes_on() {
+    let outcome = executor().block_on(async {
+        let server = Server::start(&config(), |_shard| NoHandler).unwrap();
+        let (address, drain) = (server.addresses()[0], server.drainer());
+        let waiting = tokio::spawn(server.wait_async());
+        tokio::task::spawn_blocking(move || drop(Centrifuge::open(address))).await.unwrap();
+        drain();
+        waiting.await.unwrap()
+    });
+    assert_eq!(outcome.unwrap(), Outcome::Drained);
+}
+
+/// The control plane does not wait until somebody asks how it ended.
+#[test]
+fn an_awaited_server_runs_before_it_is_asked_for() {
+    let config = Config { control: Some("127.0.0.1:0".parse().unwrap()), ..config() };
+    let server = Server::start(&config, |_shard| NoHandler).unwrap();
+    let (control, drain) = (server.control_address().unwrap(), server.drainer());
+    let outcome = server.wait_async();
+    let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert_eq!(Peer::request(control, request).status, 200);
+    drain();
+    assert_eq!(executor().block_on(outcome).unwrap(), Outcome::Drained);
+}
+
+/// Each of these ended the process: tokio takes no runtime within a runtime, nor the end of one.
+#[test]
+fn a_server_can_be_waited_for_and_dropped_where_tasks_run() {
+    let started = || {
+        let server = Server::start(&config(), |_shard| NoHandler).unwrap();
+        server.drain();
+        server
+    };
+    let executor = executor();
+    executor.block_on(async {
+        assert_eq!(started().wait().unwrap(), Outcome::Drained);
+        let waiting = tokio::task::spawn_blocking(move || started().wait().unwrap());
+        assert_eq!(waiting.await.unwrap(), Outcome::Drained);
+        drop(started());
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let clash = Config { listen: vec![taken.local_addr().unwrap().into()], ..config() };
+        assert!(Server::start(&clash, |_shard| NoHandler).is_err());
+    });
+}
