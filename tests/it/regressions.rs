@@ -1,8 +1,8 @@
 //! What once went wrong, one test each, with how it showed.
 
 mod client_headers;
-mod numbers;
 mod logs;
+mod numbers;
 
 use std::fs;
 use std::time::{Duration, Instant};
