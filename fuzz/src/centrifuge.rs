@@ -1,6 +1,7 @@
 //! Commands of a Centrifuge client.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 use throng::proto::centrifuge::commands;
 use throng::proto::centrifuge::message::{Answer, ConnectResult, Encoding, Request, SubscribeResult};
 use throng::proto::ws::Deflate;
@@ -91,7 +92,8 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             Request::Publish { channel, data } => {
                 name(channel);
                 let data = data.as_ref().expect("a publication has data");
-                assert!(serde_json::from_slice::<Value>(data).is_ok(), "data is JSON");
+                // Not as a value: texts in it may hold halves of characters.
+                assert!(serde_json::from_slice::<&RawValue>(data).is_ok(), "data is JSON");
                 Answer::Publish
             }
             Request::Unsubscribe { .. } => Answer::Unsubscribe,
@@ -101,7 +103,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             Request::Rpc { data, .. } => Answer::Rpc(data),
             Request::Refresh { .. } => Answer::Refresh { client: "", version: "", expires: false, ttl_s: 0 },
             Request::SubRefresh { .. } => Answer::SubRefresh { expires: false, ttl_s: 0 },
-            Request::Pong | Request::Ping | Request::Send { .. } | Request::Unknown => {
+            Request::Pong | Request::Ping | Request::Send { .. } | Request::Unknown | Request::Malformed => {
                 panic!("{request:?} needs no shard")
             }
         };

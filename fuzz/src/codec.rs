@@ -32,7 +32,7 @@ fn a_frame_of_commands(encoding: Encoding, frame: &[u8]) {
         assert!(seen.len() < frame.len(), "a command takes at least one byte");
         match &command {
             Ok(command) => a_command(encoding, frame, command),
-            Err(error) => is_good = error.bad_request_id().is_some(),
+            Err(_) => is_good = false,
         }
         seen.push(words(&command));
     }

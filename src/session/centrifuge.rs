@@ -129,14 +129,7 @@ impl Centrifuge {
             count += 1;
             outcome = match command {
                 Ok(command) => self.command(command, start, handler, cx),
-                Err(malformed) => match malformed.bad_request_id() {
-                    // A filter that is none: the command fails, and those behind it are commands all the same.
-                    Some(id) if self.phase == Phase::Connected => {
-                        put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
-                        Ok(())
-                    }
-                    _ => Err(CloseReason::BadRequest),
-                },
+                Err(_) => Err(CloseReason::BadRequest),
             };
             if outcome.is_err() {
                 break;
@@ -193,7 +186,7 @@ impl Centrifuge {
             Request::Send { .. } => {}
             Request::Ping => wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Ping),
             Request::Unknown => put_error(cx, start, self.wire.encoding, id, &Error::METHOD_NOT_FOUND),
-            Request::Publish { data: None, .. } => {
+            Request::Publish { data: None, .. } | Request::Malformed => {
                 put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
             }
             Request::Rpc { method, data } => self.call(id, method, data, start, handler, cx),
@@ -372,7 +365,8 @@ fn channel_of<'r>(request: &'r Request<'_>) -> Option<&'r str> {
         | Request::Send { .. }
         | Request::Rpc { .. }
         | Request::Refresh { .. }
-        | Request::Unknown => None,
+        | Request::Unknown
+        | Request::Malformed => None,
     }
 }
 
@@ -399,6 +393,7 @@ fn owned(request: Request<'_>) -> Request<'static> {
         Request::Refresh { token } => Request::Refresh { token },
         Request::SubRefresh { channel, token } => Request::SubRefresh { channel, token },
         Request::Unknown => Request::Unknown,
+        Request::Malformed => Request::Malformed,
     }
 }
 

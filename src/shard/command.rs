@@ -53,8 +53,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Request::Rpc { method, data } => self.rpc_command(key, id, &method, data),
             Request::Refresh { token } => self.refresh_command(key, id, &token),
             Request::SubRefresh { channel, token } => self.sub_refresh_command(key, id, &channel, &token),
-            Request::Pong | Request::Ping | Request::Send { .. } | Request::Connect(_) | Request::Unknown => {
-            }
+            Request::Pong
+            | Request::Ping
+            | Request::Send { .. }
+            | Request::Connect(_)
+            | Request::Unknown
+            | Request::Malformed => {}
         }
     }
 
@@ -161,7 +165,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
             | Request::Send { .. }
             | Request::Refresh { .. }
             | Request::SubRefresh { .. }
-            | Request::Unknown => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
+            | Request::Unknown
+            | Request::Malformed => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
         };
         let is_within = takes(bucket, rate);
         counter.add(u64::from(!is_within));

@@ -144,7 +144,8 @@ fn history() -> BoxedStrategy<mirror::HistoryRequest> {
 /// Most with one request, some with several or none.
 pub(crate) fn command() -> BoxedStrategy<mirror::Command> {
     let of_channel = || word().prop_map(|channel| mirror::OfChannel { channel });
-    let publish = (word(), payload()).prop_map(|(channel, data)| mirror::PublishRequest { channel, data });
+    // Nothing is a message in Protobuf only, where it cannot be told from an empty one.
+    let publish = (word(), json()).prop_map(|(channel, data)| mirror::PublishRequest { channel, data });
     let rpc = (payload(), word()).prop_map(|(data, method)| mirror::RpcRequest { data, method });
     let refresh = word().prop_map(|token| mirror::RefreshRequest { token });
     let sub_refresh =

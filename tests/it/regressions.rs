@@ -3,6 +3,7 @@
 mod client_headers;
 mod logs;
 mod numbers;
+mod spoiled;
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -46,7 +46,8 @@ pub enum Request<'a> {
     Publish {
         /// Name of the channel.
         channel: Cow<'a, str>,
-        /// The message; `None` when it is missing (JSON `null` is a message).
+        /// The message; `None` when it is missing. JSON `null` is a message, and in Protobuf, where empty bytes are not sent at
+        /// all, so is nothing.
         data: Option<Cow<'a, [u8]>>,
     },
     /// Who is in a channel.
@@ -89,6 +90,9 @@ pub enum Request<'a> {
     },
     /// An id without any request that the protocol knows.
     Unknown,
+    /// A request that cannot be read: a value in it is of another type or no text, or its filter is none. Where the
+    /// command ends is known all the same, so it fails alone.
+    Malformed,
 }
 
 /// First command of a connection.

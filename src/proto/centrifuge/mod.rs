@@ -25,31 +25,14 @@ pub const CONNECT_SUBS_MAX: usize = 4096;
 /// Headers of a connect command.
 pub const CONNECT_HEADERS_MAX: usize = 256;
 
-/// Why a frame cannot be read.
+/// Why a frame cannot be read, or not further. What is wrong with one command only is a command all the same:
+/// [`message::Request::Malformed`].
 #[derive(Debug)]
 pub enum Malformed {
     /// Not JSON, or not of the protocol's shape.
     Json(serde_json::Error),
     /// Not Protobuf, or not of the protocol's shape: what is wrong.
     Protobuf(&'static str),
-    /// A subscribe command whose filter is none. The rest of the frame can be read.
-    Filter {
-        /// The command's id.
-        id: u32,
-        /// What is wrong.
-        invalid: filter::Invalid,
-    },
-}
-
-impl Malformed {
-    /// The id of the command, when nothing but its request is at fault: it is to be answered with error 107, and the
-    /// commands after it go on. Without one, the connection cannot go on.
-    pub fn bad_request_id(&self) -> Option<u32> {
-        match self {
-            Self::Filter { id, .. } => Some(*id),
-            Self::Json(_) | Self::Protobuf(_) => None,
-        }
-    }
 }
 
 impl fmt::Display for Malformed {
@@ -57,7 +40,6 @@ impl fmt::Display for Malformed {
         match self {
             Self::Json(error) => write!(f, "not the protocol's JSON: {error}"),
             Self::Protobuf(what) => write!(f, "not the protocol's Protobuf: {what}"),
-            Self::Filter { id, invalid } => write!(f, "command {id}: {invalid}"),
         }
     }
 }
@@ -67,7 +49,6 @@ impl std::error::Error for Malformed {
         match self {
             Self::Json(error) => Some(error),
             Self::Protobuf(_) => None,
-            Self::Filter { invalid, .. } => Some(invalid),
         }
     }
 }
@@ -83,9 +64,7 @@ pub struct Emulation<'a> {
     pub data: Cow<'a, [u8]>,
 }
 
-/// All commands of a frame, in order. An `Err` ends them, but for one with a [`Malformed::bad_request_id`].
-///
-/// The `Err` is for a frame that is not a sequence of commands.
+/// All commands of a frame, in order. An `Err` ends them: from there on the frame is not a sequence of commands.
 pub fn commands(encoding: Encoding, frame: &[u8]) -> Commands<'_> {
     Commands(match encoding {
         Encoding::Json => Reader::Json(json::Commands::new(frame)),

@@ -3,6 +3,9 @@
 //! Strings are borrowed from the frame where they hold no escapes, payloads are kept as they came. Unknown fields are
 //! passed over: newer clients offer what older servers do not know. `null` is the same as leaving a field out, but for
 //! payloads, where it is a message like any other.
+//!
+//! Invariant: a value that cannot be read spoils its command only, as long as the frame is JSON and the command's id a
+//! number. JSON can hold text that is none: half of a surrogate pair, left over where text was cut inside an emoji.
 
 use std::borrow::Cow;
 
@@ -14,7 +17,7 @@ use serde_json::value::RawValue;
 use super::super::filter::{self, Filter};
 use super::super::message::{Command, Connect, HistoryRequest, Request, Subscribe};
 use super::super::{CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX, Emulation, Malformed};
-use super::values::{Pairs, Text, bytes, or_default, present};
+use super::values::{IdAlone, Pairs, Text, bytes, or_default, present};
 
 /// The commands of a frame.
 pub struct Commands<'a> {
@@ -46,11 +49,27 @@ impl<'a> Iterator for Commands<'a> {
         let rest = self.frame.as_bytes().get(self.objects.byte_offset()..).unwrap_or(&[]).trim_ascii_start();
         let command = match rest.first() {
             _ if !self.is_text => Err(Malformed::Json(serde_json::Error::custom("it is not UTF-8"))),
-            Some(b'{') | None => self.objects.next()?.map_err(Malformed::Json),
+            Some(b'{') | None => match self.objects.next()? {
+                Ok(raw) => Ok(raw.command()),
+                Err(error) => self.unreadable().ok_or(Malformed::Json(error)),
+            },
             Some(_) => Err(not_an_object()),
         };
         self.is_broken = command.is_err();
-        Some(command.and_then(RawCommand::command))
+        Some(command)
+    }
+}
+
+impl<'a> Commands<'a> {
+    /// The id of the object that could not be read, and the place behind it; `None` when it is no object or has no id
+    /// that can be read.
+    fn unreadable(&mut self) -> Option<Command<'a>> {
+        let rest = self.frame.get(self.objects.byte_offset()..)?;
+        let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<IdAlone>();
+        let IdAlone(id) = objects.next()?.ok()?;
+        self.frame = rest.get(objects.byte_offset()..)?;
+        self.objects = serde_json::Deserializer::from_str(self.frame).into_iter();
+        Some(Command { id, request: Request::Malformed })
     }
 }
 
@@ -126,13 +145,14 @@ struct RawCommand<'a> {
 
 impl<'a> RawCommand<'a> {
     /// What it means: the first of the protocol's requests, should a client send several.
-    fn command(self) -> Result<Command<'a>, Malformed> {
+    fn command(self) -> Command<'a> {
         let id = self.id;
         let request = if let Some(connect) = self.connect {
             Request::Connect(Box::new(connect.connect()))
         } else if let Some(subscribe) = self.subscribe {
-            let subscribe = subscribe.subscribe().map_err(|invalid| Malformed::Filter { id, invalid })?;
-            Request::Subscribe(Box::new(subscribe))
+            subscribe
+                .subscribe()
+                .map_or(Request::Malformed, |subscribe| Request::Subscribe(Box::new(subscribe)))
         } else if let Some(OfChannel { channel }) = self.unsubscribe {
             Request::Unsubscribe { channel: channel.0 }
         } else if let Some(RawPublish { channel, data }) = self.publish {
@@ -159,7 +179,7 @@ impl<'a> RawCommand<'a> {
         } else {
             Request::Unknown
         };
-        Ok(Command { id, request })
+        Command { id, request }
     }
 }
 
@@ -383,7 +403,6 @@ mod tests {
     fn all(frame: &str) -> Vec<String> {
         let words = |command: Result<Command<'_>, _>| match command {
             Ok(Command { id, request }) => format!("{id} {request:?}"),
-            Err(Malformed::Filter { id, invalid }) => format!("{id} {invalid:?}"),
             Err(_) => "error".to_owned(),
         };
         Commands::new(frame.as_bytes()).map(words).collect()
@@ -516,19 +535,63 @@ mod tests {
 
     #[test]
     fn a_broken_frame_ends_in_an_error() {
-        for bad in
-            ["{", "nonsense", "{\"id\":-1}", "[]", "{}x", "{\"id\":1,\"publish\":7}", "{}\u{b}", "\"\""]
-        {
+        for bad in [
+            "{",
+            "nonsense",
+            "{\"id\":-1}",
+            "{\"id\":4294967296}",
+            "{\"id\":\"1\",\"ping\":{}}",
+            "[]",
+            "{}x",
+            "{}\u{b}",
+            "\"\"",
+            r#"{"id":1,"publish":{"channel":7}"#,
+            r#"{"id":1,"publish":{"channel":"\x"}}"#,
+        ] {
             assert_eq!(all(bad).last().map(String::as_str), Some("error"), "{bad}");
         }
         assert_eq!(all("{\"id\":1}[]{\"id\":2}"), ["1 Unknown", "error"]);
     }
 
     #[test]
+    fn a_value_that_cannot_be_read_spoils_its_command_only() {
+        for bad in [
+            r#""publish":7"#,
+            r#""publish":{"channel":7,"data":1}"#,
+            r#""publish":{"channel":"a\ud83d","data":1}"#,
+            r#""publish":{"channel":"\ude00","data":1}"#,
+            r#""publish":{"channel":"a","data":1,"\ud83d":1}"#,
+            r#""subscribe":{"channel":"a\ud83db"}"#,
+            r#""subscribe":{"channel":"a","offset":-1}"#,
+            r#""subscribe":{"channel":"a","recover":"yes"}"#,
+            r#""rpc":{"method":"\ud83d\ud83d","data":{}}"#,
+            r#""history":{"channel":"a","limit":2147483648}"#,
+            r#""history":{"channel":"a","since":[1,2]}"#,
+            r#""sub_refresh":{"channel":"a","token":["t"]}"#,
+            r#""\ud83d":{},"ping":{}"#,
+        ] {
+            let whole = |before: &str, behind: &str| {
+                format!(
+                    "{{\"id\":1,\"ping\":{{}}}}\n {{{before}{bad}{behind}}}\n{{\"id\":3,\"ping\":{{}}}}{{}}"
+                )
+            };
+            for frame in [whole("\"id\":2,", ""), whole("", ",\"id\":2"), whole("\"id\":9,\"id\":2,", "")] {
+                assert_eq!(all(&frame), ["1 Ping", "2 Malformed", "3 Ping", "0 Pong"], "{frame}");
+            }
+            assert_eq!(all(&format!("{{{bad}}}{{}}")), ["0 Malformed", "0 Pong"], "{bad}");
+        }
+        // A payload is the application's, whatever text it holds.
+        let seen = all(r#"{"id":1,"publish":{"channel":"a","data":"\ud83d"}}"#);
+        assert!(seen[0].starts_with("1 Publish"), "{seen:?}");
+    }
+
+    #[test]
     fn a_bad_filter_ends_its_command_only() {
         let seen =
             all(r#"{"id":1,"subscribe":{"channel":"c","tf":[]}}{"id":2,"subscribe":{"tf":{"cmp":"eq"}}}{}"#);
-        assert_eq!(seen, ["1 Shape", "2 Values", "0 Pong"]);
+        assert_eq!(seen, ["1 Malformed", "2 Malformed", "0 Pong"]);
+        assert_eq!(read_filter("[]"), Err(filter::Invalid::Shape));
+        assert_eq!(read_filter(r#"{"cmp":"eq"}"#), Err(filter::Invalid::Values));
         let filter = |val: usize| format!(r#"{{"key":"k","cmp":"eq","val":"{}"}}"#, "v".repeat(val));
         let room = filter::BYTES_MAX - filter(0).len();
         assert!(read_filter(&filter(room)).is_ok());

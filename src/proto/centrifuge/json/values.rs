@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -94,6 +94,61 @@ impl<'de, V: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Pairs<V, M
         }
 
         deserializer.deserialize_option(PairsVisitor(PhantomData))
+    }
+}
+
+/// The id of a command that cannot be read, whatever its other fields are called and hold; 0 for none.
+#[derive(Debug)]
+pub(super) struct IdAlone(pub(super) u32);
+
+impl<'de> Deserialize<'de> for IdAlone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
+
+        impl<'de> Visitor<'de> for IdVisitor {
+            type Value = IdAlone;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut id = 0;
+                while let Some(IsId(is_id)) = map.next_key()? {
+                    if is_id {
+                        id = map.next_value::<Option<u32>>()?.unwrap_or_default();
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(IdAlone(id))
+            }
+        }
+
+        deserializer.deserialize_map(IdVisitor)
+    }
+}
+
+/// Whether a field's name is that of the id. Read as bytes: a name may be text that is none.
+struct IsId(bool);
+
+impl<'de> Deserialize<'de> for IsId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl Visitor<'_> for NameVisitor {
+            type Value = IsId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<Self::Value, E> {
+                Ok(IsId(name == b"id"))
+            }
+        }
+
+        deserializer.deserialize_bytes(NameVisitor)
     }
 }
 

@@ -3,6 +3,8 @@
 //! Texts and payloads are borrowed from the frame. A field that is not known, or not of the type that it should have,
 //! is passed over, as Protobuf wants it; of one that comes twice the last counts (messages are not merged: no client
 //! splits one). Every list that grows has a bound.
+//!
+//! Invariant: what cannot be read inside a request spoils its command only.
 
 use std::borrow::Cow;
 
@@ -37,7 +39,7 @@ impl<'a> Iterator for Commands<'a> {
             return None;
         }
         let command = delimited(&mut self.rest).and_then(command);
-        if command.as_ref().is_err_and(|error| error.bad_request_id().is_none()) {
+        if command.is_err() {
             self.rest = &[];
         }
         Some(command)
@@ -160,25 +162,39 @@ fn command(bytes: &[u8]) -> Result<Command<'_>> {
     let request = match request {
         None if id == 0 => Request::Pong,
         None => Request::Unknown,
-        Some((4, message)) => Request::Connect(Box::new(connect(message)?)),
-        Some((5, message)) => Request::Subscribe(Box::new(filtered(id, message)?)),
-        Some((6, message)) => Request::Unsubscribe { channel: channel(message)? },
-        Some((7, message)) => publish(message)?,
-        Some((8, message)) => Request::Presence { channel: channel(message)? },
-        Some((9, message)) => Request::PresenceStats { channel: channel(message)? },
-        Some((10, message)) => Request::History(history(message)?),
-        Some((11, _)) => Request::Ping,
-        Some((12, message)) => Request::Send { data: Cow::Borrowed(bytes_of(message, 1)?) },
-        Some((13, message)) => {
+        // Its length says where it ends, whatever is in it.
+        Some((number, message)) => request_of(number, message).unwrap_or(Request::Malformed),
+    };
+    Ok(Command { id, request })
+}
+
+/// A request by the number of its field, of those that there are.
+fn request_of(number: u32, message: &[u8]) -> Result<Request<'_>> {
+    Ok(match number {
+        4 => Request::Connect(Box::new(connect(message)?)),
+        5 => match filtered(message)? {
+            Ok(subscribe) => Request::Subscribe(Box::new(subscribe)),
+            Err(_) => Request::Malformed,
+        },
+        6 => Request::Unsubscribe { channel: channel(message)? },
+        // Empty bytes are not sent at all: no data is an empty message.
+        7 => {
+            Request::Publish { channel: channel(message)?, data: Some(Cow::Borrowed(bytes_of(message, 2)?)) }
+        }
+        8 => Request::Presence { channel: channel(message)? },
+        9 => Request::PresenceStats { channel: channel(message)? },
+        10 => Request::History(history(message)?),
+        11 => Request::Ping,
+        12 => Request::Send { data: Cow::Borrowed(bytes_of(message, 1)?) },
+        13 => {
             Request::Rpc { data: Cow::Borrowed(bytes_of(message, 1)?), method: text(bytes_of(message, 2)?)? }
         }
-        Some((14, message)) => Request::Refresh { token: string(bytes_of(message, 1)?)? },
-        Some((_, message)) => Request::SubRefresh {
+        14 => Request::Refresh { token: string(bytes_of(message, 1)?)? },
+        _ => Request::SubRefresh {
             channel: string(bytes_of(message, 1)?)?,
             token: string(bytes_of(message, 2)?)?,
         },
-    };
-    Ok(Command { id, request })
+    })
 }
 
 /// The last value of one field of a message; empty when there is none.
@@ -196,13 +212,6 @@ fn bytes_of(message: &[u8], number: u32) -> Result<&[u8]> {
 /// The channel of a message whose first field is one.
 fn channel(message: &[u8]) -> Result<Cow<'_, str>> {
     text(bytes_of(message, 1)?)
-}
-
-fn publish(message: &[u8]) -> Result<Request<'_>> {
-    let data = bytes_of(message, 2)?;
-    // Empty bytes are not sent at all, so they cannot be told from none.
-    let data = (!data.is_empty()).then_some(Cow::Borrowed(data));
-    Ok(Request::Publish { channel: channel(message)?, data })
 }
 
 fn history(message: &[u8]) -> Result<HistoryRequest<'_>> {
@@ -258,11 +267,11 @@ fn connect(message: &[u8]) -> Result<Connect> {
     Ok(connect)
 }
 
-/// A subscribe request with its filter.
-fn filtered(id: u32, message: &[u8]) -> Result<Subscribe> {
+/// A subscribe request with its filter, or what is wrong with that.
+fn filtered(message: &[u8]) -> Result<std::result::Result<Subscribe, filter::Invalid>> {
     let (subscribe, filter) = subscribe(message)?;
-    let filter = filter.map(read_filter).transpose().map_err(|invalid| Malformed::Filter { id, invalid })?;
-    Ok(Subscribe { filter: filter.map(Box::new), ..subscribe })
+    let filter = filter.map(read_filter).transpose();
+    Ok(filter.map(|filter| Subscribe { filter: filter.map(Box::new), ..subscribe }))
 }
 
 /// A subscribe request, and its filter as it came.
@@ -321,7 +330,6 @@ mod tests {
     fn all(frame: &[u8]) -> Vec<String> {
         let words = |command: Result<Command<'_>>| match command {
             Ok(Command { id, request }) => format!("{id} {request:?}"),
-            Err(Malformed::Filter { id, invalid }) => format!("{id} {invalid:?}"),
             Err(_) => "error".to_owned(),
         };
         Commands::new(frame).map(words).collect()
@@ -342,7 +350,15 @@ mod tests {
             panic!("not a publish")
         };
         assert!(matches!((channel, data), (Cow::Borrowed("c"), Some(Cow::Borrowed(b"\xff")))));
-        assert_eq!(all(b"\x07\x08\x01\x3a\x03\x0a\x01c"), [r#"1 Publish { channel: "c", data: None }"#]);
+    }
+
+    #[test]
+    fn no_payload_is_an_empty_one() {
+        let empty = [r#"1 Publish { channel: "c", data: Some([]) }"#];
+        assert_eq!(all(b"\x07\x08\x01\x3a\x03\x0a\x01c"), empty);
+        assert_eq!(all(b"\x09\x08\x01\x3a\x05\x0a\x01c\x12\x00"), empty);
+        assert_eq!(all(b"\x04\x08\x01\x6a\x00"), [r#"1 Rpc { method: "", data: [] }"#]);
+        assert_eq!(all(b"\x02\x62\x00"), ["0 Send { data: [] }"]);
     }
 
     #[test]
@@ -374,9 +390,6 @@ mod tests {
             b"\x01\x08",
             b"\x02\x07\x00",
             b"\x02\x00\x00",
-            b"\x03\x32\x02\x0a",
-            b"\x06\x08\x01\x32\x02\x0a\x05",
-            b"\x05\x32\x03\x0a\x01\xff",
             b"\x02\x0b\x08",
         ] {
             let frame = [b"\x00", bad].concat();
@@ -385,11 +398,31 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_in_a_request_spoils_its_command_only() {
+        for bad in [
+            // A channel, a method and a token that are no text, a channel that is cut off, and a request of half a field.
+            &b"\x32\x03\x0a\x01\xff"[..],
+            b"\x3a\x06\x0a\x01\xff\x12\x01x",
+            b"\x6a\x03\x12\x01\xff",
+            b"\x72\x03\x0a\x01\xff",
+            b"\x32\x02\x0a\x05",
+            b"\x32\x01\x0a",
+        ] {
+            let length = u8::try_from(bad.len()).unwrap() + 2;
+            let frame =
+                [&b"\x04\x08\x01\x5a\x00"[..], &[length, 8, 2], bad, b"\x04\x08\x03\x5a\x00"].concat();
+            assert_eq!(all(&frame), ["1 Ping", "2 Malformed", "3 Ping"], "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
     fn a_bad_filter_ends_its_command_only() {
         let frame = b"\x06\x08\x01\x2a\x02\x6a\x00\x06\x08\x02\x2a\x02\x6a\x00\x00";
-        assert_eq!(all(frame), ["1 Comparison", "2 Comparison", "0 Pong"]);
+        assert_eq!(all(frame), ["1 Malformed", "2 Malformed", "0 Pong"]);
         // Truncated inside the filter.
-        assert_eq!(all(b"\x07\x08\x01\x2a\x03\x6a\x01\x0a"), ["1 Shape"]);
+        assert_eq!(all(b"\x07\x08\x01\x2a\x03\x6a\x01\x0a"), ["1 Malformed"]);
+        assert_eq!(read_filter(b""), Err(filter::Invalid::Comparison));
+        assert_eq!(read_filter(b"\x0a"), Err(filter::Invalid::Shape));
         let deep = |levels: usize| {
             let put = |mut field: Vec<u8>, inner: &[u8]| {
                 prost::encoding::encode_varint(inner.len() as u64, &mut field);
