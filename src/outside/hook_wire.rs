@@ -220,18 +220,21 @@ struct ToldDisconnect {
 }
 
 impl Answer<'_> {
-    /// A no; an error when its number is none that a client may be sent.
+    /// A no; an error when its number is none of the application's: those of the protocol mean something to clients that
+    /// only the server knows.
     fn rejected(&self) -> Option<Result<Rejected, String>> {
         if let Some(ToldDisconnect { code, reason }) = &self.disconnect {
             return Some(match code {
-                3000..=4999 => Ok(Rejected::Disconnect { code: *code, reason: reason.clone() }),
-                _ => Err(format!("disconnect code {code}, which is not in 3000–4999")),
+                4000..=4999 => Ok(Rejected::Disconnect { code: *code, reason: reason.clone() }),
+                _ => Err(format!("disconnect code {code}, which is not in 4000–4999")),
             });
         }
         let ToldError { code, message, temporary } = self.error.as_ref()?;
         Some(match code {
-            1..=1999 => Ok(Rejected::Custom { code: *code, message: message.clone(), temporary: *temporary }),
-            _ => Err(format!("error code {code}, which is not in 1–1999")),
+            400..=1999 => {
+                Ok(Rejected::Custom { code: *code, message: message.clone(), temporary: *temporary })
+            }
+            _ => Err(format!("error code {code}, which is not in 400–1999")),
         })
     }
 }
@@ -518,16 +521,24 @@ mod tests {
             let all = r#"{"result":{},"error":{"code":400},"disconnect":{"code":4501,"reason":"go away"}}"#;
             assert_eq!(no(verdict(hook, all)), (kind, away.clone()), "the hardest word counts");
         }
-        for answer in [
-            r#"{"error":{"code":0}}"#,
-            r#"{"error":{}}"#,
-            r#"{"error":{"code":2000}}"#,
-            r#"{"error":{"code":-1}}"#,
-            r#"{"disconnect":{"code":1000}}"#,
-            r#"{"disconnect":{"code":5000}}"#,
-            r#"{"disconnect":{"code":70000}}"#,
-        ] {
-            assert!(asked(Hook::Rpc).verdict(answer.as_bytes()).is_err(), "{answer}");
+    }
+
+    /// The others mean something to clients that only the server knows: 109 asks for a new token, 3012 tells of a ping.
+    #[test]
+    fn hooks_have_the_applications_numbers_and_no_others() {
+        let error = |code: &str| format!(r#"{{"error":{{"code":{code},"message":"no"}}}}"#);
+        let disconnect = |code: &str| format!(r#"{{"disconnect":{{"code":{code},"reason":"no"}}}}"#);
+        for hook in [Hook::Connect, Hook::Subscribe, Hook::Publish, Hook::Rpc] {
+            for answer in ["400", "1999"].map(error).iter().chain(&["4000", "4499", "4999"].map(disconnect)) {
+                assert!(asked(hook).verdict(answer.as_bytes()).is_ok(), "{answer}");
+            }
+            let errors = ["-1", "0", "1", "100", "103", "109", "399", "2000", "4000"].map(error);
+            let disconnects =
+                ["0", "99", "1000", "1005", "3000", "3503", "3999", "5000", "70000"].map(disconnect);
+            let unnumbered = [r#"{"error":{}}"#, r#"{"disconnect":{}}"#].map(str::to_owned);
+            for answer in errors.iter().chain(&disconnects).chain(&unnumbered) {
+                assert!(asked(hook).verdict(answer.as_bytes()).is_err(), "{answer}");
+            }
         }
     }
 

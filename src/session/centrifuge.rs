@@ -219,7 +219,7 @@ impl Centrifuge {
         // Who calls too often is told so by the shard.
         if !cx.settings.limits_calls {
             let call = Call { client: cx.client, user: cx.user, method: &method, data: &data };
-            match handler.call(&call) {
+            match Outcome::of(handler, &call) {
                 Outcome::NotServed => {}
                 Outcome::Result(result) => {
                     return wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Rpc(&result));
@@ -257,7 +257,7 @@ impl Centrifuge {
         cx: &mut Context<'_>,
     ) -> bool {
         let call = Call { client: cx.client, user: cx.user, method, data };
-        match handler.call(&call) {
+        match Outcome::of(handler, &call) {
             Outcome::NotServed => return false,
             Outcome::Result(result) => self.answer(id, &Answer::Rpc(&result), cx),
             Outcome::Error { code, message } => self.fail(id, code, &message, false, cx),

@@ -2,7 +2,7 @@
 
 use crate::proto::centrifuge::codes::Disconnect;
 use crate::proto::http::Refusal;
-use crate::proto::ws::Violation;
+use crate::proto::ws::{Violation, is_close_code};
 
 /// How a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub enum CloseReason {
     Shutdown,
     /// The endpoint's handler closed it.
     Handler {
-        /// The close frame's code.
+        /// The close frame's code, if it is one that may be sent: see [`CloseReason::frame`].
         code: u16,
         /// The close frame's reason, at most 123 bytes are sent.
         reason: String,
@@ -67,7 +67,17 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Code and text of the close frame to send; `None` where no frame can or need be sent.
+    ///
+    /// Some codes must not be sent (RFC 6455 § 7.4: below 1000, 1004 to 1006, from 1014 to 2999, from 5000 on): a client
+    /// takes the frame for a fault of the protocol and says nothing of code and text to its program. In place of such a
+    /// one, whoever chose it, goes 1011, the code for a server's own fault; the text stays.
     pub fn frame(&self) -> Option<(Option<u16>, &str)> {
+        let (code, text) = self.words()?;
+        let is_sent = |code: u16| if is_close_code(code) { code } else { INTERNAL_ERROR };
+        Some((code.map(is_sent), text))
+    }
+
+    fn words(&self) -> Option<(Option<u16>, &str)> {
         let disconnect = |disconnect: Disconnect| Some((Some(disconnect.code), disconnect.reason));
         match self {
             // RFC 6455 §5.5.1: the answer repeats the code that was received.
@@ -99,3 +109,32 @@ impl CloseReason {
 /// Close code for who breaks a rule that has no code of its own (RFC 6455 §7.4.1). Centrifuge's clients take it as a
 /// reason to come back.
 const POLICY_VIOLATION: u16 = 1008;
+/// Close code for a fault of the server's own (RFC 6455 §7.4.1).
+const INTERNAL_ERROR: u16 = 1011;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever chose the code, and for whatever reason it stands here.
+    #[test]
+    fn no_code_goes_on_the_wire_that_must_not() {
+        let may_be_sent = |code: u16| matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999);
+        for code in 0..=u16::MAX {
+            let reason = "why".to_owned();
+            for ending in [
+                CloseReason::Handler { code, reason: reason.clone() },
+                CloseReason::Ordered { code, reason },
+                CloseReason::Disconnect(Disconnect { code, reason: "why" }),
+                CloseReason::Peer(code),
+            ] {
+                let (sent, text) = ending.frame().unwrap();
+                let expected = if may_be_sent(code) { code } else { 1011 };
+                let is_peers = matches!(ending, CloseReason::Peer(_));
+                let text_expected = if is_peers { "" } else { "why" };
+                let code_expected = Some(expected).filter(|_| ending != CloseReason::Peer(1005));
+                assert_eq!((sent, text), (code_expected, text_expected), "{ending:?}");
+            }
+        }
+    }
+}

@@ -89,6 +89,22 @@ impl Endpoints {
         Some(Kind::Transport(transport))
     }
 
+    /// Whether the page that sent a request, if one did, may come here. Asked of every request that leads to a session,
+    /// whatever it speaks: a page of elsewhere comes with its user's cookies and from within its user's network (RFC 6455
+    /// § 10.2).
+    ///
+    /// # Errors
+    /// When it may not.
+    pub(super) fn check_origin(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        let host = request.header("host").unwrap_or("");
+        match request.header("origin") {
+            Some(origin) if !origin_allowed(&self.allowed_origins, origin, host) => {
+                Err(Refusal::new(Status::Forbidden, "this origin is not allowed here"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// What a request to `kind` comes to. Its answer, or the head of it, is appended to `cx.out`.
     pub(super) fn open(
         &self,
@@ -97,13 +113,8 @@ impl Endpoints {
         body: &[u8],
         cx: &mut Context<'_>,
     ) -> Result<Opened, Refusal> {
-        let origin = request.header("origin");
-        if let Some(origin) = origin
-            && !origin_allowed(&self.allowed_origins, origin, request.header("host").unwrap_or(""))
-        {
-            return Err(Refusal::new(Status::Forbidden, "this origin is not allowed here"));
-        }
-        let cors = cors(origin);
+        self.check_origin(request)?;
+        let cors = cors(request.header("origin"));
         if request.method == "OPTIONS" && kind != Kind::Page {
             preflight(&cors, request.header("access-control-request-headers"), cx.out);
             return Ok(Opened::Answered);

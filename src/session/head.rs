@@ -134,6 +134,7 @@ fn open_raw<H: Handler>(
     handler: &mut H,
     cx: &mut Context<'_>,
 ) -> Result<Session<H::State>, Refusal> {
+    cx.settings.endpoints.check_origin(request)?;
     let upgrade = Upgrade::parse(request, handler.subprotocols(), cx.press.is_on())?;
     // The answer must stand before anything that the handler sends while it opens.
     upgrade.write(cx.out);

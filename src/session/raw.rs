@@ -130,11 +130,23 @@ pub enum Outcome<'c> {
     Result(Cow<'c, [u8]>),
     /// An error of the application's own.
     Error {
-        /// 400–1999 are the application's.
+        /// 400–1999 are the application's, 100–399 the protocol's. With any other the client gets error 100.
         code: u32,
         /// What it says.
         message: Cow<'static, str>,
     },
+}
+
+impl<'c> Outcome<'c> {
+    /// What a handler makes of a call; an error with a number that is none of an error's is the server's own fault.
+    pub(super) fn of<H: Handler>(handler: &mut H, call: &Call<'c>) -> Self {
+        match handler.call(call) {
+            Self::Error { code, .. } if !(100..2000).contains(&code) => {
+                Self::Error { code: Error::INTERNAL.code, message: Error::INTERNAL.message.into() }
+            }
+            outcome @ (Self::NotServed | Self::Result(_) | Self::Error { .. }) => outcome,
+        }
+    }
 }
 
 /// The connection that a handler is called for, and what can be asked of it.
@@ -215,7 +227,9 @@ impl<'a, 'b> Peer<'a, 'b> {
     }
 
     /// Ends the connection, once returned from the handler's method: 3000–3999 for libraries, 4000–4999 for
-    /// applications (RFC 6455 §7.4.2). At most 123 bytes of the reason are sent.
+    /// applications (RFC 6455 §7.4.2). At most 123 bytes of the reason are sent. In place of a code that must not be sent
+    /// (below 1000, 1004–1006, 1014–2999, 5000 and above) the client gets 1011; [`Handler::closed`] hears what was
+    /// given here.
     ///
     /// # Errors
     /// Always: the reason to return.
@@ -486,12 +500,19 @@ impl<A: Handler> Handler for Option<A> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{client, settings};
-    use super::super::{Counts, Session};
+    use super::super::{Counts, Session, Settings};
     use super::*;
+    use crate::proto::http::Status;
     use crate::proto::ws::Press;
 
-    fn receive(session: &mut Session<()>, input: &[u8]) -> (Vec<u8>, Vec<Action>, Result<(), CloseReason>) {
-        let (mut out, mut actions, settings) = (Vec::new(), Vec::new(), settings());
+    type Received = (Vec<u8>, Vec<Action>, Result<(), CloseReason>);
+
+    fn receive(session: &mut Session<()>, input: &[u8]) -> Received {
+        receive_by(&settings(), session, input)
+    }
+
+    fn receive_by(settings: &Settings, session: &mut Session<()>, input: &[u8]) -> Received {
+        let (mut out, mut actions) = (Vec::new(), Vec::new());
         let mut input = input.to_vec();
         let outcome = session.receive(
             &mut input,
@@ -500,7 +521,7 @@ mod tests {
                 user: "",
                 certificate: None,
                 now_ms: 0,
-                settings: &settings,
+                settings,
                 client: client(1),
                 out: &mut out,
                 actions: &mut actions,
@@ -511,6 +532,52 @@ mod tests {
             },
         );
         (out, actions, outcome)
+    }
+
+    /// Answers each call with an error of this number.
+    struct Refuser(u32);
+
+    impl Handler for Refuser {
+        type State = ();
+
+        fn serves(&self, _: &str) -> bool {
+            false
+        }
+
+        fn open(
+            &mut self,
+            _: &Request<'_>,
+            _: Option<&'static str>,
+            _: &mut Peer<'_, '_>,
+        ) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        fn message(&mut self, (): &mut (), _: Message<'_>, _: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+            Ok(())
+        }
+
+        fn call<'c>(&mut self, _: &Call<'c>) -> Outcome<'c> {
+            Outcome::Error { code: self.0, message: "no".into() }
+        }
+    }
+
+    #[test]
+    fn a_call_fails_with_a_number_of_an_error() {
+        let call = Call { client: client(1), user: "", method: "m", data: b"" };
+        for (code, told) in [
+            (0, 100),
+            (99, 100),
+            (100, 100),
+            (103, 103),
+            (400, 400),
+            (1999, 1999),
+            (2000, 100),
+            (u32::MAX, 100),
+        ] {
+            let Outcome::Error { code: sent, .. } = Outcome::of(&mut Refuser(code), &call) else { panic!() };
+            assert_eq!(sent, told, "{code}");
+        }
     }
 
     const HEAD: &str = "GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -546,6 +613,29 @@ mod tests {
             }
             raw.set_timer_at_ms(None);
             assert_eq!((raw.timer_at_ms(), raw.deflate()), (None, deflate));
+        }
+    }
+
+    /// A page of elsewhere is refused before the handler hears of it, by the rule of all other endpoints.
+    #[test]
+    fn pages_come_from_here_or_from_where_the_configuration_says() {
+        let origin = |origin: &str| HEAD.replace("\r\n\r\n", &format!("\r\nOrigin: {origin}\r\n\r\n"));
+        for (head, is_let_in) in [
+            (HEAD.to_owned(), true),
+            (origin("http://a"), true),
+            (origin("https://app.example"), true),
+            (origin("http://b"), false),
+            (origin("null"), false),
+            (origin("https://app.example.evil.test"), false),
+        ] {
+            let mut settings = settings();
+            settings.endpoints.allowed_origins = vec!["https://*.example".to_owned()];
+            let (out, _, outcome) = receive_by(&settings, &mut Session::new(), head.as_bytes());
+            let status = if is_let_in { "HTTP/1.1 101 " } else { "HTTP/1.1 403 Forbidden\r\n" };
+            assert!(out.starts_with(status.as_bytes()), "{head}");
+            let is_refused =
+                matches!(&outcome, Err(CloseReason::Refused(why)) if why.status == Status::Forbidden);
+            assert_eq!((outcome.is_ok(), is_refused), (is_let_in, !is_let_in), "{head}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! What once went wrong, one test each, with how it showed.
 
 mod client_headers;
+mod codes;
 mod logs;
 mod numbers;
+mod raw_endpoints;
 mod spoiled;
 
 use std::fs;

@@ -11,7 +11,7 @@
 use std::ops::{Deref, DerefMut};
 
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::frame::{ClientHeader, read_header, read_usual_header};
 use super::press::Press;
@@ -414,7 +414,7 @@ fn close_event(body: &[u8]) -> Result<Option<u16>, Violation> {
         [_] => return Err(Violation::CloseBody),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
-    if !CloseCode::from(code).is_allowed() {
+    if !super::is_close_code(code) {
         return Err(Violation::CloseCode);
     }
     std::str::from_utf8(reason).map_err(|_| Violation::CloseReasonUtf8)?;

@@ -20,6 +20,14 @@ pub use press::Press;
 
 use std::fmt;
 
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// Whether a close frame may hold this code (RFC 6455 § 7.4): 1000–1003, 1007–1013 and 3000–4999. The others are not
+/// used (below 1000), reserved (up to 2999), or mean that there was no code or no close frame at all (1005, 1006, 1015).
+pub fn is_close_code(code: u16) -> bool {
+    CloseCode::from(code).is_allowed()
+}
+
 /// The rule of RFC 6455 that a peer broke; one variant per rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
