@@ -39,7 +39,7 @@ pub enum Action {
         /// What is asked for.
         request: Request<'static>,
     },
-    /// Give this back, by [`super::Session::resume`], once the connect command is answered.
+    /// Give this back, by [`super::Session::resume`], once the connect command before it is answered or refused.
     Early {
         /// The command's number.
         id: u32,

@@ -31,7 +31,7 @@ enum Phase {
     Connected,
 }
 
-/// What the request that opened the connection said, kept until the connect command.
+/// What the request that opened the connection said, kept until the connect command is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Opening {
     /// Headers that hooks are sent: names in lower case, and values.
@@ -70,9 +70,9 @@ impl Centrifuge {
         self.wire.deflate
     }
 
-    /// What the opening request said, once.
-    pub fn take_opening(&mut self) -> Opening {
-        self.opening.take().map_or_else(Opening::default, |opening| *opening)
+    /// What the opening request said. It is kept until the client is connected: after a refusal it may try again.
+    pub fn opening(&self) -> Opening {
+        self.opening.as_deref().cloned().unwrap_or_default()
     }
 
     /// Takes bytes of a WebSocket.
@@ -162,15 +162,34 @@ impl Centrifuge {
     ) -> Result<(), CloseReason> {
         let Command { id, request } = command;
         let expects_reply = !matches!(request, Request::Pong | Request::Send { .. });
-        let is_connect = matches!(request, Request::Connect(_));
-        // The first command must be connect, and only the first; what wants a reply needs an id.
-        if is_connect != (self.phase == Phase::Fresh) || expects_reply == (id == 0) {
+        // What wants a reply needs an id.
+        if expects_reply == (id == 0) {
             return Err(CloseReason::BadRequest);
         }
-        if self.phase == Phase::Connecting && expects_reply {
-            // Nothing may be answered before connect is; it comes back by `resume`.
-            cx.actions.push(Action::Early { id, request: owned(request) });
+        if self.phase == Phase::Connecting {
+            // Whether it may be carried out depends on the answer to connect; it comes back by `resume`.
+            if request != Request::Pong {
+                cx.actions.push(Action::Early { id, request: owned(request) });
+            }
             return Ok(());
+        }
+        self.carry_out(id, request, start, handler, cx)
+    }
+
+    /// Carries out a command that waits for none before it.
+    fn carry_out<H: Handler>(
+        &mut self,
+        id: u32,
+        request: Request<'_>,
+        start: usize,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        debug_assert_ne!(self.phase, Phase::Connecting, "commands behind connect wait for its answer");
+        // A client that is not connected may do nothing but connect, and one that is may not connect again.
+        let is_connect = matches!(request, Request::Connect(_));
+        if is_connect == (self.phase == Phase::Connected) {
+            return Err(CloseReason::BadRequest);
         }
         if let Some(channel) = channel_of(&request)
             && (channel.is_empty() || channel.len() > cx.settings.channel_name_bytes_max)
@@ -180,10 +199,9 @@ impl Centrifuge {
         }
         match request {
             Request::Pong => {}
-            Request::Send { data } if self.phase == Phase::Connected => {
+            Request::Send { data } => {
                 handler.sent(&Call { client: cx.client, user: cx.user, method: "", data: &data });
             }
-            Request::Send { .. } => {}
             Request::Ping => wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Ping),
             Request::Unknown => put_error(cx, start, self.wire.encoding, id, &Error::METHOD_NOT_FOUND),
             Request::Publish { data: None, .. } | Request::Malformed => {
@@ -241,7 +259,7 @@ impl Centrifuge {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let start = cx.out.len();
-        let outcome = self.command(Command { id, request }, start, handler, cx);
+        let outcome = self.carry_out(id, request, start, handler, cx);
         cx.counts.messages_out += u64::from(cx.out.len() > start);
         self.wire.seal(cx.out, start, cx.press);
         outcome
@@ -269,6 +287,7 @@ impl Centrifuge {
     pub(super) fn answer(&mut self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
         if let Answer::Connect(result) = answer {
             self.phase = Phase::Connected;
+            self.opening = None;
             if self.wire.transport.is_uni() {
                 return self.push(ChannelRef::None, &Push::Connect(*result), cx);
             }
@@ -289,6 +308,17 @@ impl Centrifuge {
         let start = cx.out.len();
         wire::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
         self.sent(start, cx);
+    }
+
+    /// The connect command was refused: the client may send another one, and nothing else.
+    pub fn connect_refused(&mut self) {
+        debug_assert_eq!(self.phase, Phase::Connecting);
+        self.phase = Phase::Fresh;
+    }
+
+    /// Whether its connect command waits for an answer.
+    pub fn is_connecting(&self) -> bool {
+        self.phase == Phase::Connecting
     }
 
     /// Writes what the client did not ask for.
@@ -507,7 +537,6 @@ mod tests {
         for frames in [
             &[r#"{"id":1,"ping":{}}"#][..],
             &["{}"],
-            &[CONNECT, CONNECT],
             &[CONNECT, r#"{"subscribe":{"channel":"a"}}"#],
             &[CONNECT, ""],
             &[CONNECT, "\n"],
@@ -516,6 +545,48 @@ mod tests {
             let mut talk = Talk::over(Transport::WebSocket);
             let outcomes: Vec<_> = frames.iter().map(|frame| talk.take(frame)).collect();
             assert_eq!(outcomes.last(), Some(&Err(CloseReason::BadRequest)), "{frames:?}");
+        }
+    }
+
+    #[test]
+    fn connect_is_answered_once_and_tried_anew_after_a_refusal() {
+        let mut talk = Talk::over(Transport::WebSocket);
+        talk.take(&format!("{CONNECT}\n{CONNECT}")).unwrap();
+        let [Action::Command { .. }, Action::Early { .. }] = &talk.actions[..] else {
+            panic!("{:?}", talk.actions)
+        };
+        for is_refused in [true, false] {
+            let Action::Early { id, request } = talk.actions.pop().unwrap() else { panic!() };
+            talk.actions.clear();
+            match is_refused {
+                true => talk.session.connect_refused(),
+                false => {
+                    talk.with(|session, cx| session.answer(1, &Answer::Connect(ConnectResult::default()), cx))
+                }
+            }
+            let outcome = talk.with(|session, cx| session.resume(id, request, &mut NoHandler, cx));
+            assert_eq!(outcome, if is_refused { Ok(()) } else { Err(CloseReason::BadRequest) });
+            assert_eq!(matches!(talk.actions[..], [Action::Command { .. }]), is_refused);
+            if is_refused {
+                talk.take(CONNECT).unwrap();
+            }
+        }
+        assert_eq!(talk.take(CONNECT), Err(CloseReason::BadRequest));
+    }
+
+    #[test]
+    fn what_waited_for_a_refused_connect_ends_the_connection_and_does_not_wait_again() {
+        for command in
+            [r#"{"id":2,"ping":{}}"#, r#"{"send":{"data":1}}"#, r#"{"id":2,"subscribe":{"channel":"a"}}"#]
+        {
+            let mut talk = Talk::over(Transport::WebSocket);
+            talk.take(&format!("{CONNECT}\n{command}")).unwrap();
+            let Action::Early { id, request } = talk.actions.pop().unwrap() else { panic!() };
+            talk.actions.clear();
+            talk.session.connect_refused();
+            let outcome = talk.with(|session, cx| session.resume(id, request, &mut NoHandler, cx));
+            assert_eq!(outcome, Err(CloseReason::BadRequest), "{command}");
+            assert!(talk.actions.is_empty(), "{command}");
         }
     }
 

@@ -304,7 +304,8 @@ impl<S> Session<S> {
         }
     }
 
-    /// Commands that came before the connect command was answered, in their turn now.
+    /// A command that came before the connect command was answered, in its turn now. It does not become
+    /// [`Action::Early`] again.
     ///
     /// # Errors
     /// Why the session ends.

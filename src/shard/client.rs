@@ -3,6 +3,7 @@
 //!
 //! A box that an anonymous connection without anything of this does not have.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::outside::{Capability, Headers, Matching};
@@ -15,7 +16,7 @@ use crate::proto::centrifuge::message::{Connect, Request, Subscribe, SubscribeRe
 /// Commands that wait for an answer from outside, per connection; beyond it, error 111.
 pub(super) const QUESTIONS_MAX: usize = 32;
 /// Commands that a client may send before its connect command is answered.
-pub(super) const EARLY_COMMANDS_MAX: usize = 64;
+pub(super) const WAITING_COMMANDS_MAX: usize = 64;
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub(super) struct Client {
     pub(super) headers: Option<Box<Headers>>,
     /// Its connect command, until that is answered.
     pub(super) connecting: Option<Box<Connecting>>,
+    /// Commands that came behind it, in their order.
+    pub(super) waiting: VecDeque<(u32, Request<'static>)>,
     /// Its commands that outsiders were asked about.
     pub(super) pending: Vec<Pending>,
     /// Its subscriptions that have more to them than a channel.
@@ -74,8 +77,6 @@ pub(super) struct Connecting {
     pub(super) waiting_count: usize,
     /// Those that they have answered.
     pub(super) joined: Vec<Admitted>,
-    /// Commands that came behind it.
-    pub(super) early: Vec<(u32, Request<'static>)>,
     /// Data for the reply.
     pub(super) data: Vec<u8>,
     /// Subscriptions that it will have, while its user is counted.
@@ -171,6 +172,7 @@ impl Client {
             && self.meta.is_empty()
             && self.headers.is_none()
             && self.connecting.is_none()
+            && self.waiting.is_empty()
             && self.pending.is_empty()
             && self.details.is_empty()
             && self.buckets.is_none()

@@ -205,6 +205,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             let client = conn.client.as_ref();
             let is_connecting = client.is_some_and(|client| client.connecting.is_some());
             assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
+            let asks = matches!(&conn.session, Session::Centrifuge(session) if session.is_connecting());
+            assert_eq!(asks, is_connecting, "a connect command that is asked is being answered: {key:?}");
+            let waits = client.is_some_and(|client| !client.waiting.is_empty());
+            assert!(is_connecting || !waits, "commands wait for the answer to connect only: {key:?}");
             for detail in client.iter().flat_map(|client| &client.details) {
                 assert!(conn.slot_of(detail.channel).is_some(), "details of a subscription: {key:?}");
             }

@@ -26,10 +26,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if !self.admits_connect(key) {
             return self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
         }
-        let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry_mut(key) else {
+        let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry(key) else {
             return;
         };
-        let Opening { headers, token: cookie } = session.take_opening();
+        let Opening { headers, token: cookie } = session.opening();
         let token = if ask.token.is_empty() { cookie } else { ask.token.clone() };
         let headers = self.headers_of(key, headers, &ask);
         self.keep_headers(key, &headers);
@@ -91,7 +91,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             queued_before,
             waiting_count: 0,
             joined: Vec::new(),
-            early: Vec::new(),
             data: Vec::new(),
             firsts: Vec::new(),
         };
@@ -100,21 +99,25 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// A client that does not get in. An error leaves the connection to the client's own devices and the connect deadline.
+    /// A client that does not get in. After an error it may send another connect command, until the connect deadline;
+    /// where no error can be told, its connection ends.
     pub(super) fn reject_connect(&mut self, key: Key, id: u32, rejected: Rejected) {
-        if let Some(conn) = self.conns.entry_mut(key) {
-            conn.is_corked = false;
-            let is_uni =
-                matches!(&conn.session, Session::Centrifuge(session) if session.transport().is_uni());
-            if let Some(client) = conn.client.as_mut() {
-                client.connecting = None;
-            }
-            if is_uni && let Some(reason) = without_reply(&rejected) {
-                return self.disconnect(key, reason);
-            }
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Session::Centrifuge(session) = &mut conn.session else { return };
+        session.connect_refused();
+        let is_uni = session.transport().is_uni();
+        conn.is_corked = false;
+        if let Some(client) = conn.client.as_mut() {
+            client.connecting = None;
         }
-        self.trim_client(key);
+        if is_uni && let Some(reason) = without_reply(&rejected) {
+            return self.disconnect(key, reason);
+        }
         self.reject(key, id, rejected);
+        // Before another connect command behind this one corks the connection anew.
+        self.flush(key);
+        self.resume_waiting(key);
+        self.trim_client(key);
     }
 
     /// A command that outsiders do not want.
@@ -190,16 +193,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else {
             return;
         };
-        let Connecting { id, joined, early, data, queued_before, .. } = *connecting;
+        let Connecting { id, joined, data, queued_before, .. } = *connecting;
         self.reply_to_connect(key, id, &joined, &data);
         self.uncork(key, queued_before);
-        self.trim_client(key);
         self.start_heartbeat(key);
         self.becomes_live(key);
         self.arm(key);
-        for (id, request) in early {
-            self.early(key, id, request);
-        }
+        self.resume_waiting(key);
+        self.trim_client(key);
     }
 
     fn reply_to_connect(&mut self, key: Key, id: u32, joined: &[Admitted], data: &[u8]) {

@@ -6,6 +6,7 @@ mod logs;
 mod numbers;
 mod raw_endpoints;
 mod spoiled;
+mod refusals;
 
 use std::fs;
 use std::time::{Duration, Instant};
