@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::close::UNAVAILABLE;
-use super::conn::{Conn, Stage, beat_at_or_after};
+use super::conn::{Conn, CountedAs, Stage, beat_at_or_after};
 use super::rates::{ByAddress, network_of};
 use crate::base::bucket::Bucket;
 use crate::base::counters::Counters;
@@ -191,7 +191,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return;
         };
         self.counters.connections.add(1);
-        self.counters.half_open.add(1);
+        self.count_as(key, CountedAs::HalfOpen);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         self.counters.tls_links.add(u64::from(conn.tls().is_some()));
         match self.net.register(&mut conn.socket, key.to_token()) {

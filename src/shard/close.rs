@@ -3,7 +3,7 @@
 //! points at another's slot.
 
 use super::Shard;
-use super::conn::{Conn, Stage};
+use super::conn::{CountedAs, Stage};
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::proto::http::{Refusal, Status};
@@ -36,8 +36,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let held_bytes = std::mem::take(&mut conn.held_bytes);
         self.budget.release(held_bytes as usize);
         self.counters.partial_bytes.sub(u64::from(held_bytes));
-        self.counters.half_open.sub(u64::from(session.is_head()));
-        self.count_ending(&reason, !session.is_head());
+        self.count_as(key, CountedAs::Nothing);
+        self.count_ending(&reason);
         self.unsubscribe_all(key);
         self.user_leaves(key);
         self.forget_client(key);
@@ -106,10 +106,25 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.mark_dirty(key);
     }
 
-    fn count_ending(&self, reason: &CloseReason, was_session: bool) {
+    /// Has another gauge count the connection, or none.
+    pub(super) fn count_as(&mut self, key: Key, now: CountedAs) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let gauge = |counted_as| match counted_as {
+            CountedAs::Nothing => None,
+            CountedAs::HalfOpen => Some(&self.counters.half_open),
+            CountedAs::Session => Some(&self.counters.sessions),
+        };
+        if let Some(gauge) = gauge(std::mem::replace(&mut conn.counted_as, now)) {
+            gauge.sub(1);
+        }
+        if let Some(gauge) = gauge(now) {
+            gauge.add(1);
+        }
+    }
+
+    fn count_ending(&self, reason: &CloseReason) {
         let c = &self.counters;
         c.closes.add(1);
-        c.sessions.sub(u64::from(was_session));
         match reason {
             CloseReason::Peer(_)
             | CloseReason::Hangup
@@ -153,6 +168,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Lays a connection down to be freed at the end of the turn.
     pub(super) fn grave(&mut self, key: Key) {
+        self.count_as(key, CountedAs::Nothing);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Buried {
             debug_assert!(conn.subs.is_empty(), "who is closed has left its channels");
@@ -177,64 +193,5 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.counters.connections.sub(1);
             }
         }
-    }
-
-    /// Checks what must hold between turns.
-    ///
-    /// # Panics
-    /// When it does not: a bug of ours.
-    pub fn check_invariants(&self) {
-        self.home.check_invariants();
-        assert!(self.wire.is_empty() && self.wire_waits.is_none(), "no record waits beyond its turn");
-        let (mut subscriptions, mut interest, mut outbox_bytes) = (0, 0, 0);
-        let (mut half_open, mut clients, mut partial_bytes, mut refused, mut tls_links) = (0, 0, 0, 0, 0);
-        for (key, conn) in self.conns.iter() {
-            let Conn { outbox, is_dirty, is_writable_armed, subs, stage, .. } = conn;
-            if outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
-                assert!(
-                    *is_dirty || *is_writable_armed || conn.is_corked,
-                    "queued means dirty, or waiting for room: {key:?}"
-                );
-            }
-            outbox_bytes += conn.outbox_bytes() as u64;
-            half_open += u64::from(conn.session.is_head());
-            clients += u64::from(conn.client.is_some());
-            partial_bytes += u64::from(conn.held_bytes);
-            refused += u64::from(*stage == Stage::Shed);
-            tls_links += u64::from(conn.tls().is_some());
-            let client = conn.client.as_ref();
-            let is_connecting = client.is_some_and(|client| client.connecting.is_some());
-            assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
-            let asks = matches!(&conn.session, Session::Centrifuge(session) if session.is_connecting());
-            assert_eq!(asks, is_connecting, "a connect command that is asked is being answered: {key:?}");
-            let waits = client.is_some_and(|client| !client.waiting.is_empty());
-            assert!(is_connecting || !waits, "commands wait for the answer to connect only: {key:?}");
-            for detail in client.iter().flat_map(|client| &client.details) {
-                assert!(conn.slot_of(detail.channel).is_some(), "details of a subscription: {key:?}");
-            }
-            assert_ne!(*stage, Stage::Buried, "the dead are freed at the end of the turn");
-            assert!(*stage == Stage::Open || subs.is_empty(), "who is closed has left its channels");
-            assert!(self.wheel.deadline(key.index()).is_some(), "each connection has a deadline");
-            interest += subs.len();
-            for (slot, sub) in subs.iter().enumerate() {
-                if let super::conn::SubState::Active(position) = sub.state() {
-                    let subscriber = self.local.subscriber(sub.channel(), position);
-                    let points_back =
-                        subscriber.is_some_and(|s| s.conn == key.index() && usize::from(s.slot) == slot);
-                    assert!(points_back, "slot and subscriber point at each other: {key:?} {slot}");
-                    subscriptions += 1;
-                }
-            }
-        }
-        assert_eq!(self.counters.subscriptions.value(), subscriptions);
-        assert_eq!(self.local.interest(), interest, "each interest in a channel is somebody's");
-        assert_eq!(self.counters.outbox_bytes.value(), outbox_bytes);
-        assert_eq!(self.counters.half_open.value(), half_open);
-        assert_eq!(self.counters.clients.value(), clients);
-        assert_eq!(self.counters.tls_links.value(), tls_links);
-        assert_eq!(self.counters.partial_bytes.value(), partial_bytes);
-        assert_eq!(self.counters.refused_lingering.value(), refused);
-        assert_eq!(self.counters.connections.value(), self.conns.len() as u64);
-        assert_eq!(self.wheel.len(), self.conns.len(), "one deadline each, and none without a connection");
     }
 }

@@ -82,11 +82,27 @@ pub(super) enum Stage {
     Buried,
 }
 
+/// Which of the gauges of phases counts a connection. It is kept, and not read from the session: a session may pass through
+/// several phases in one read, and what gives a place back must be the same that took it. (A token that does so by itself
+/// would need a pointer to the counters in each connection.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum CountedAs {
+    /// None: it was refused unheard, or has ended.
+    #[default]
+    Nothing,
+    /// Those whose request is not complete.
+    HalfOpen,
+    /// Those past their handshake.
+    Session,
+}
+
 /// A connection: one socket and all that it owns.
 #[derive(Debug)]
 pub(super) struct Conn<K, S> {
     pub(super) socket: K,
     pub(super) stage: Stage,
+    /// Changed by [`super::Shard::count_as`] only.
+    pub(super) counted_as: CountedAs,
     /// In the list of those to flush at the end of the turn.
     pub(super) is_dirty: bool,
     /// Room to write is told, since a write once found none.
@@ -121,6 +137,7 @@ impl<K, S> Conn<K, S> {
         Self {
             socket,
             stage: Stage::Open,
+            counted_as: CountedAs::Nothing,
             is_dirty: false,
             is_writable_armed: false,
             is_read_paused: false,

@@ -19,6 +19,7 @@ mod fanout;
 mod flush;
 mod from_start;
 mod headers;
+mod invariants;
 pub mod ledger;
 mod letters;
 mod line;

@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 
 use super::Shard;
-use super::conn::Stage;
+use super::conn::{CountedAs, Stage};
 use super::newcomers::is_newcomer;
 use crate::base::slots::Key;
 use crate::net::Net;
@@ -127,17 +127,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.write_in_place(key, &mut input[part], in_place);
         }
         self.input = input;
-        match answer.map(|(outcome, _)| outcome) {
-            None => return,
-            Some(Ok(())) => {}
-            Some(Err(reason)) => {
-                // What the client asked before it ended is still carried out.
-                self.act(key);
-                return self.close(key, reason);
-            }
-        }
+        let Some((outcome, _)) = answer else { return };
+        // Also of one that ends in the same read.
         if was_head || awaited_connect {
             self.after_progress(key, was_head, awaited_connect);
+        }
+        if let Err(reason) = outcome {
+            // What the client asked before it ended is still carried out.
+            self.act(key);
+            return self.close(key, reason);
         }
         self.count_held(key);
         if self.actions.is_empty() {
@@ -161,9 +159,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let (awaits_connect, deflates) = (conn.session.awaits_connect(), conn.session.deflate().is_on());
         if was_head {
             self.counters.handshakes.add(1);
-            self.counters.sessions.add(1);
             self.counters.deflate_handshakes.add(u64::from(deflates));
-            self.counters.half_open.sub(1);
+            self.count_as(key, CountedAs::Session);
         }
         if (was_head || awaited_connect) && !awaits_connect {
             self.start_heartbeat(key);

@@ -2,11 +2,12 @@
 
 mod client_headers;
 mod codes;
+mod gauges;
 mod logs;
 mod numbers;
 mod raw_endpoints;
-mod spoiled;
 mod refusals;
+mod spoiled;
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,0 +1,139 @@
+//! What must hold between turns, checked by those who drive a shard by hand: slots and subscribers point at each other,
+//! what is queued is on its way, and every gauge equals what exists.
+
+use super::Shard;
+use super::conn::{Conn, CountedAs, Stage, SubState};
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{Handler, Session};
+
+/// What exists of all that gauges count.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Gauges {
+    connections: u64,
+    half_open: u64,
+    sessions: u64,
+    clients: u64,
+    tls_links: u64,
+    subscriptions: u64,
+    partial_bytes: u64,
+    outboxes: u64,
+    outbox_bytes: u64,
+    refused_lingering: u64,
+    channels: u64,
+    history_bytes: u64,
+    presences: u64,
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Checks what must hold between turns.
+    ///
+    /// # Panics
+    /// When it does not: a bug of ours.
+    pub fn check_invariants(&self) {
+        self.home.check_invariants();
+        assert!(self.wire.is_empty() && self.wire_waits.is_none(), "no record waits beyond its turn");
+        assert!(
+            self.actions.is_empty() && self.out.is_empty(),
+            "nothing of a connection waits beyond its turn"
+        );
+        let mut interest = 0;
+        for (key, conn) in self.conns.iter() {
+            self.check_stage(key, conn);
+            check_connecting(key, conn);
+            self.check_subscriptions(key, conn);
+            interest += conn.subs.len();
+        }
+        assert_eq!(self.local.interest(), interest, "each interest in a channel is somebody's");
+        assert_eq!(self.wheel.len(), self.conns.len(), "one deadline each, and none without a connection");
+        assert_eq!(self.gauges(), self.existing(), "every gauge is what exists");
+    }
+
+    fn check_stage(&self, key: Key, conn: &Conn<N::Socket, H::State>) {
+        if conn.outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
+            assert!(
+                conn.is_dirty || conn.is_writable_armed || conn.is_corked,
+                "queued means dirty, or waiting for room: {key:?}"
+            );
+        }
+        let place = match (conn.stage, conn.session.is_head()) {
+            (Stage::Open, true) => CountedAs::HalfOpen,
+            (Stage::Open, false) => CountedAs::Session,
+            _ => CountedAs::Nothing,
+        };
+        assert_eq!(conn.counted_as, place, "each counts where it is: {key:?}");
+        assert_ne!(conn.stage, Stage::Buried, "the dead are freed at the end of the turn");
+        assert!(conn.stage == Stage::Open || conn.subs.is_empty(), "who is closed has left its channels");
+        assert!(conn.stage == Stage::Open || conn.client.is_none(), "who is closed is forgotten");
+        assert!(self.wheel.deadline(key.index()).is_some(), "each connection has a deadline");
+    }
+
+    fn check_subscriptions(&self, key: Key, conn: &Conn<N::Socket, H::State>) {
+        for detail in conn.client.iter().flat_map(|client| &client.details) {
+            assert!(conn.slot_of(detail.channel).is_some(), "details of a subscription: {key:?}");
+        }
+        for (slot, sub) in conn.subs.iter().enumerate() {
+            if let SubState::Active(position) = sub.state() {
+                let subscriber = self.local.subscriber(sub.channel(), position);
+                let points_back =
+                    subscriber.is_some_and(|s| s.conn == key.index() && usize::from(s.slot) == slot);
+                assert!(points_back, "slot and subscriber point at each other: {key:?} {slot}");
+            }
+        }
+    }
+
+    /// What the gauges say.
+    fn gauges(&self) -> Gauges {
+        let c = &self.counters;
+        Gauges {
+            connections: c.connections.value(),
+            half_open: c.half_open.value(),
+            sessions: c.sessions.value(),
+            clients: c.clients.value(),
+            tls_links: c.tls_links.value(),
+            subscriptions: c.subscriptions.value(),
+            partial_bytes: c.partial_bytes.value(),
+            outboxes: c.outboxes.value(),
+            outbox_bytes: c.outbox_bytes.value(),
+            refused_lingering: c.refused_lingering.value(),
+            channels: c.channels.value(),
+            history_bytes: c.history_bytes.value(),
+            presences: c.presences.value(),
+        }
+    }
+
+    /// What they should say.
+    fn existing(&self) -> Gauges {
+        let mut all = Gauges {
+            channels: self.home.len() as u64,
+            history_bytes: self.home.history_bytes() as u64,
+            presences: self.home.presence_count() as u64,
+            ..Gauges::default()
+        };
+        for (_, conn) in self.conns.iter() {
+            all.connections += 1;
+            all.half_open += u64::from(conn.counted_as == CountedAs::HalfOpen);
+            all.sessions += u64::from(conn.counted_as == CountedAs::Session);
+            all.clients += u64::from(conn.client.is_some());
+            all.tls_links += u64::from(conn.tls().is_some());
+            let active = conn.subs.iter().filter(|sub| matches!(sub.state(), SubState::Active(_)));
+            all.subscriptions += active.count() as u64;
+            all.partial_bytes += u64::from(conn.held_bytes);
+            all.outboxes += u64::from(conn.outbox.is_some());
+            all.outbox_bytes += conn.outbox_bytes() as u64;
+            all.refused_lingering += u64::from(conn.stage == Stage::Shed);
+        }
+        all
+    }
+}
+
+/// What the session and the shard know of a connect command under way is the same.
+fn check_connecting<K, S>(key: Key, conn: &Conn<K, S>) {
+    let client = conn.client.as_ref();
+    let is_connecting = client.is_some_and(|client| client.connecting.is_some());
+    assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
+    let asks = matches!(&conn.session, Session::Centrifuge(session) if session.is_connecting());
+    assert_eq!(asks, is_connecting, "a connect command that is asked is being answered: {key:?}");
+    let waits = client.is_some_and(|client| !client.waiting.is_empty());
+    assert!(is_connecting || !waits, "commands wait for the answer to connect only: {key:?}");
+}
