@@ -8,7 +8,7 @@
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::process::ExitCode;
-use throng::config::{self, Config, Effective};
+use throng::config::{self, Effective, Variables};
 use throng::control::{announce, console, logs, notify};
 use throng::server::{self, Server};
 use throng::session::raw::Echo;
@@ -46,6 +46,9 @@ enum Command {
 
 #[derive(clap::Args)]
 struct ConfigArgs {
+    /// Print errors and warnings alone, also of the certificates and keys that are named; exit code 2 if there are errors
+    #[arg(long, conflicts_with_all = ["json", "show_secrets"])]
+    check: bool,
     /// Print JSON instead of TOML
     #[arg(long)]
     json: bool,
@@ -65,8 +68,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(typed) => resolved(&typed, |effective| serve(effective.config)),
-        Command::Config(ConfigArgs { json, show_secrets, typed }) => {
+        Command::Serve(typed) => resolved(&typed, serve),
+        Command::Config(ConfigArgs { check: true, typed, .. }) => check(&typed),
+        Command::Config(ConfigArgs { json, show_secrets, typed, .. }) => {
             resolved(&typed, |effective| show(&effective, json, show_secrets))
         }
         Command::Bench(args) => load::run(&args),
@@ -79,7 +83,7 @@ fn run(cli: Cli) -> ExitCode {
 
 /// Resolves what was typed and goes on with it, or says all that is wrong.
 fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> ExitCode {
-    match config::resolve(typed, |name| std::env::var_os(name)) {
+    match config::resolve(typed, &Variables::of_process()) {
         Ok(effective) => then(effective),
         Err(errors) => {
             for error in errors {
@@ -88,6 +92,28 @@ fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> E
             ExitCode::from(EXIT_CONFIG)
         }
     }
+}
+
+/// Says what is wrong, and what an operator should know, without a word when there is nothing.
+fn check(typed: &config::Args) -> ExitCode {
+    let (effective, errors) = config::examine(typed, &Variables::of_process());
+    let (unusable, expiring) = server::check_certificates(&effective.config.tls);
+    for error in &errors {
+        console::complain(&format!("throng: {error}"));
+    }
+    for error in &unusable {
+        console::complain(&format!("throng: {error}"));
+    }
+    if !errors.is_empty() || !unusable.is_empty() {
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    for line in announce::warnings(&effective.config) {
+        console::complain(&line);
+    }
+    for line in expiring {
+        console::complain(&format!("throng: WARNING: {line}"));
+    }
+    ExitCode::SUCCESS
 }
 
 fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
@@ -107,12 +133,25 @@ fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(effective: Effective) -> ExitCode {
+    let config = &effective.config;
     if let Err(error) = logs::init(&config.logs) {
         return failed(&error);
     }
     logs::end_process_on_panic();
-    for line in announce::warnings(&config) {
+    let inherited = match net::Inherited::take() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Those of the configuration were looked at when it was resolved.
+    if let Some(complaint) = effective.is_open_at(&inherited.addresses()) {
+        tracing::error!("an inherited socket: {complaint}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    for line in announce::warnings_at(config, &inherited) {
         announce::warning(config.logs.format, &line);
     }
     if let Some(line) = announce::root(net::sys::is_root()) {
@@ -123,9 +162,7 @@ fn serve(config: Config) -> ExitCode {
         tracing::warn!(%error, "the process could not give up what it does not need");
     }
     net::sys::tune_allocator();
-    let started = net::Inherited::take().and_then(|inherited| {
-        Server::start_with(&config, inherited, |_| config.echo.as_deref().map(Echo::new))
-    });
+    let started = Server::start_warned(config, inherited, |_| config.echo.as_deref().map(Echo::new));
     let server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {
         Ok(server) => server,
         Err(error) => {

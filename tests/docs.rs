@@ -14,6 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use throng::config::{Args, OUTSIDE_VARIABLES, examine};
 use throng::{Config, NoHandler, Outcome, Server};
 
 const DOCUMENTS: [&str; 19] = [
@@ -208,6 +209,35 @@ fn numbers_that_are_repeated_are_those_of_the_code() {
         );
         assert!(one_line(document).contains(told), "{document} does not say: {told}");
     }
+}
+
+/// Every variable that scripts and tests name, whoever reads it, can stand in the environment of a throng that they start.
+#[test]
+fn variables_of_scripts_and_tests_are_known() {
+    let mut files: Vec<_> = ["scripts", "tests/clients", "tuning"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()))
+        .filter(|path| path.is_file())
+        .collect();
+    for folder in ["tests/sim", "tests/it/support"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let mut names = BTreeSet::new();
+    for text in files.iter().filter_map(|file| fs::read_to_string(file).ok()) {
+        let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        for behind in text.split("THRONG_").skip(1) {
+            let name: String = behind.chars().take_while(|c| is_of_name(*c)).collect();
+            names.insert(format!("THRONG_{name}"));
+        }
+    }
+    names.remove("THRONG_");
+    assert!(names.len() > 5, "only {names:?} seen: the search is broken");
+    let (_, errors) = examine(&Args::default(), &names.iter().map(|name| (name, "?")).collect());
+    let unknown: Vec<_> = errors.iter().filter(|error| error.complaint.starts_with("unknown")).collect();
+    assert!(unknown.is_empty(), "give these a place in OUTSIDE_VARIABLES: {unknown:?}");
+    let needless: Vec<_> = OUTSIDE_VARIABLES.iter().filter(|known| !names.contains(**known)).collect();
+    // This one is read by a test of a library's own.
+    assert_eq!(needless, [&"THRONG_TEST_PANICS"]);
 }
 
 /// As a shell would send it, to a server without a configuration.

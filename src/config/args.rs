@@ -1,18 +1,15 @@
 //! What was typed: raw values of known keys, each with the place it came from. Nothing here is checked or
-//! merged; that is `resolve`. Clap gives the flags their names and help; the variables are read here and not by
+//! merged; that is `resolve`. Clap gives the flags their names and help; variables are read by `variables` and not by
 //! clap, which would not say in an error that a variable was at fault.
 
 use super::keys::{self, Group};
 use super::sections::{SETTINGS, Target};
 use super::slot::{HIDDEN, Raw};
-use super::{Config, ConfigError, KEYS, Key, Place, Sections, error};
+use super::variables::{FILE_VARIABLE, Variables};
+use super::{Config, ConfigError, KEYS, Key, Place, Sections};
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
-use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-
-/// The variable that names a configuration file.
-const FILE_VARIABLE: &str = "THRONG_CONFIG";
 
 /// Keys of sections that are flags, too.
 const FLAGS: [&str; 5] = [
@@ -73,8 +70,8 @@ impl Args {
     }
 
     /// The configuration file that a flag names, else the variable.
-    pub(super) fn file(&self, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-        let named = || variable(FILE_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
+    pub(super) fn file(&self, variables: &Variables) -> Option<PathBuf> {
+        let named = || variables.get(FILE_VARIABLE).map(PathBuf::from);
         self.file.clone().or_else(named)
     }
 }
@@ -130,37 +127,12 @@ impl FromArgMatches for Args {
     }
 }
 
-/// What stands in the environment. A variable that is empty counts as absent, since many tools that start
-/// processes cannot unset one. A `THRONG_…` variable that is no key is left alone: Kubernetes sets such
-/// variables for a service of that name.
-pub(super) fn variables(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Typed>, Vec<ConfigError>> {
-    let (mut typed, mut errors) = (Vec::new(), Vec::new());
-    let flat = KEYS.iter().map(|key| (key.name.to_owned(), Target::Flat(key)));
-    for (name, target) in flat.chain(Target::all()) {
-        let Some(value) = lookup(&error::variable_name(&name)).filter(|v| !v.is_empty()) else { continue };
-        match value.into_string() {
-            Ok(word) => typed.push(Typed::new(target, &name, Raw::Words(vec![word]), Place::Variable)),
-            Err(bytes) => {
-                let raw = Raw::Words(vec![bytes.to_string_lossy().into_owned()]);
-                errors.push(Typed::new(target, &name, raw, Place::Variable).error("is not UTF-8".to_owned()));
-            }
-        }
-    }
-    if errors.is_empty() { Ok(typed) } else { Err(errors) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
-    fn no_two_keys_are_one_variable_or_one_flag() {
-        let flat = KEYS.iter().map(|key| key.name.to_owned());
-        let names: Vec<_> = flat.chain(Target::all().map(|(path, _)| path)).collect();
-        let variables: BTreeSet<_> = names.iter().map(|name| error::variable_name(name)).collect();
-        assert_eq!(variables.len(), names.len());
-        assert!(!variables.contains(FILE_VARIABLE));
+    fn every_flag_of_a_section_is_a_key() {
         assert_eq!(flags().count(), FLAGS.len());
     }
 

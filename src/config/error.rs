@@ -72,8 +72,11 @@ pub(super) fn flag_name(key: &str) -> String {
     key.replace(['_', '.'], "-")
 }
 
-/// `ping_interval_ms` as a variable: `THRONG_PING_INTERVAL_MS`.
+/// `ping_interval_ms` as a variable: `THRONG_PING_INTERVAL_MS`. What is no key but such a variable already stays as it is.
 pub(super) fn variable_name(key: &str) -> String {
+    if key.starts_with("THRONG_") {
+        return key.to_owned();
+    }
     format!("THRONG_{}", key.to_ascii_uppercase().replace('.', "_"))
 }
 

@@ -70,14 +70,14 @@ impl Key {
         error::variable_name(self.name)
     }
 
-    /// Its value in `config`, as TOML. No key of this list is a secret.
-    pub fn toml(&self, config: &Config) -> String {
-        (self.slot)(&mut config.clone()).toml(true)
+    /// Its value in `config`, as TOML; a secret as it is only if `shows_secrets`.
+    pub fn toml(&self, config: &Config, shows_secrets: bool) -> String {
+        (self.slot)(&mut config.clone()).toml(shows_secrets)
     }
 
     /// What holds when nobody types it, as it would be typed at a prompt.
     pub fn default_text(&self) -> String {
-        let typed = || self.toml(&Config::default()).replace(['"', '[', ']'], "");
+        let typed = || self.toml(&Config::default(), true).replace(['"', '[', ']'], "");
         self.otherwise.map_or_else(typed, str::to_owned)
     }
 
@@ -182,6 +182,13 @@ const GENERAL: &[Key] = &[
     server("listen", "Address of the data plane, or unix: and a path; may be repeated", |c| {
         Slot::Listens(&mut c.listen)
     }),
+    server(
+        "development",
+        "Everything is open to everyone who reaches the server, also from other machines. Without a word of clients and \
+        channels that holds on loopback; false turns it off there, too",
+        |c| Slot::Switch(&mut c.development),
+    )
+    .otherwise("true on loopback while nothing is said of clients and channels"),
     server("unix_mode", "Permissions of the files of Unix sockets", |c| Slot::Mode(&mut c.unix_mode)),
     server(
         "trusted_proxies",
@@ -429,8 +436,8 @@ mod tests {
     #[test]
     fn every_default_is_allowed() {
         for key in KEYS {
-            let toml = key.toml(&Config::default());
-            let layer = file::parse(Path::new("t.toml"), &format!("{} = {toml}", key.name)).unwrap();
+            let toml = key.toml(&Config::default(), true);
+            let (layer, _) = file::parse(Path::new("t.toml"), &format!("{} = {toml}", key.name));
             assert!((key.slot)(&mut Config::default()).set(&layer.typed[0].raw), "{} = {toml}", key.name);
         }
     }

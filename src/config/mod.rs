@@ -20,6 +20,7 @@ mod show;
 mod slot;
 mod tls;
 mod value;
+mod variables;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,14 +34,18 @@ pub use args::Args;
 pub use client::{ApiOptions, ClientOptions, ControlKey, Paths, Rates};
 pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
-pub use resolve::{Effective, resolve};
+pub use resolve::{Effective, examine, is_loopback, resolve};
 pub use sections::Sections;
-pub use slot::{Form, Slot, duration_ms, duration_text};
+pub use slot::{Form, Slot, duration_ms, duration_text, is_placeholder};
 pub use tls::{PemText, TlsOptions};
+pub use variables::{OUTSIDE_VARIABLES, Variables};
 
 /// Everything a server needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Development mode was asked for by its name, so that it may be reachable from other machines. Default false: what was
+    /// typed without a word of who may connect is development mode on loopback only.
+    pub development: bool,
     /// Where the data plane listens. Default `127.0.0.1:8000`.
     pub listen: Vec<Listen>,
     /// Permissions of the files of Unix sockets. Default `0660`: the server's user and its group.
@@ -218,6 +223,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
+            development: false,
             listen: vec![([127, 0, 0, 1], 8000).into()],
             unix_mode: 0o660,
             trusted_proxies: Networks::default(),

@@ -1,14 +1,15 @@
 //! From what was typed to what it means: layers are laid over one another, dependent defaults follow, and the
 //! rules that bind two keys are checked. All errors are collected, so that a person mends them in one go.
 
-use super::args::{self, Args, Typed};
+use super::args::{Args, Typed};
 use super::file::{self, Layer};
 use super::sections::{self, Target};
+use super::slot::PLACEHOLDER;
+use super::variables::{self, Variables};
 use super::{Config, ConfigError, Key, Place, Sections};
 use crate::net::Listen;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A configuration, and for each key the place that its value came from.
 #[derive(Clone, Debug)]
@@ -29,38 +30,88 @@ impl Effective {
         self.places.get(name).unwrap_or(&Place::Default)
     }
 
+    /// What is wrong with listening at these addresses: in development mode that nobody asked for, that one of them can be
+    /// reached from other machines.
+    pub fn is_open_at(&self, addresses: &[SocketAddr]) -> Option<String> {
+        let outside = addresses.iter().find(|address| !is_loopback(address.ip()))?;
+        (self.is_development && !self.config.development).then(|| open_beyond_loopback(*outside))
+    }
+
     fn is_typed(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
 }
 
-/// Resolves flags, variables (`lookup` gives their values; `std::env::var_os` in production) and the file that one
-/// of them names.
+/// Resolves flags, variables ([`Variables::of_process`] in production) and the file that one of them names.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of the keys; exit code 2 is meant for it.
-pub fn resolve(
-    args: &Args,
-    lookup: impl Fn(&str) -> Option<OsString> + Copy,
-) -> Result<Effective, Vec<ConfigError>> {
-    let mut errors = Vec::new();
-    let layer = args.file(lookup).map_or_else(|| Ok(Layer::default()), |path| file::read(&path));
-    let layer = layer.unwrap_or_else(|wrong| {
-        errors.extend(wrong);
-        Layer::default()
-    });
-    let from_variables = args::variables(lookup).unwrap_or_else(|wrong| {
-        errors.extend(wrong);
-        Vec::new()
-    });
+/// Everything that is wrong, in the order of the keys, told at once; exit code 2 is meant for it.
+pub fn resolve(args: &Args, variables: &Variables) -> Result<Effective, Vec<ConfigError>> {
+    let (effective, errors) = examine(args, variables);
+    if errors.is_empty() { Ok(effective) } else { Err(errors) }
+}
+
+/// As [`resolve()`], for whoever looks further whatever is wrong: what is wrong has its default in what comes of it.
+pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigError>) {
+    let (layer, mut errors) = args.file(variables).map_or_else(Default::default, |path| file::read(&path));
+    // What a file says that cannot be taken apart is not known, so neither is what goes together with it.
+    let is_known = errors.iter().all(|error| !error.key.is_empty());
+    let (from_variables, wrong) = variables::read(variables);
+    errors.extend(wrong);
     let typed = [&layer.typed, &from_variables, &args.flags].into_iter().flatten();
     let effective = overlay(&layer, typed, &mut errors);
-    if errors.is_empty() {
-        errors = conflicts(&effective);
-        errors.extend(section_conflicts(&effective));
-        errors.extend(tls_conflicts(&effective));
+    if is_known {
+        let mut found = conflicts(&effective);
+        found.retain(|conflict| !errors.iter().any(|error| concerns(conflict, &error.key)));
+        errors.append(&mut found);
     }
-    if errors.is_empty() { Ok(effective) } else { Err(errors) }
+    (effective, errors)
+}
+
+/// All that does not go together.
+pub(super) fn conflicts(effective: &Effective) -> Vec<ConfigError> {
+    let mut found = flat_conflicts(effective);
+    found.extend(development_conflict(effective));
+    found.extend(section_conflicts(effective));
+    found.extend(tls_conflicts(effective));
+    found
+}
+
+/// Whether a conflict may be there only because this key's value was wrong, so that its default stood in its place.
+fn concerns(conflict: &ConfigError, wrong: &str) -> bool {
+    let is_named = |name: &str| {
+        conflict.complaint.split(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)).any(|w| w == name)
+    };
+    // A conflict within a table names the other key without it.
+    let within = wrong
+        .rsplit_once('.')
+        .is_some_and(|(table, name)| conflict.key.starts_with(&format!("{table}.")) && is_named(name));
+    conflict.key == wrong || is_named(wrong) || within
+}
+
+/// Development mode lets anyone do anything: beyond this machine only when it is asked for by its name.
+fn development_conflict(effective: &Effective) -> Option<ConfigError> {
+    let addresses: Vec<_> = effective.config.listen.iter().filter_map(Listen::address).collect();
+    Some(ConfigError {
+        key: "listen".to_owned(),
+        said: said(effective, "listen"),
+        complaint: effective.is_open_at(&addresses)?,
+        place: effective.place("listen").clone(),
+    })
+}
+
+/// What is wrong with development mode at an address that other machines reach, and the ways out.
+fn open_beyond_loopback(address: SocketAddr) -> String {
+    format!(
+        "{address} can be reached from other machines, and nothing is said of who may connect, so that anyone might do \
+         anything (development mode). Say it by a section client or channel (client.token, client.proxy.connect: \
+         docs/CONFIGURATION.md), listen on loopback only, or ask for this with development = true (--development)"
+    )
+}
+
+/// Whether only this machine reaches an address, also one of IPv4 in IPv6's form.
+pub fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 /// Lays values over the defaults, later ones over earlier ones. A wrong value is told even where a later one
@@ -80,6 +131,9 @@ fn overlay<'a>(
     let (flat, of_sections): (Vec<_>, Vec<_>) =
         typed.partition(|typed| matches!(typed.target, Target::Flat(_)));
     lay(&mut effective, &flat, errors);
+    if effective.is_typed("development") {
+        effective.is_development = effective.config.development;
+    }
     if effective.is_development {
         effective.sections = Sections::development(is_local(effective.config.control));
     }
@@ -103,7 +157,9 @@ fn lay(effective: &mut Effective, typed: &[&Typed], errors: &mut Vec<ConfigError
     for typed in typed {
         let slot = typed.target.slot(&mut effective.config, &mut effective.sections);
         let expected = slot.expected();
-        if slot.set(&typed.raw) {
+        if typed.target.is_secret() && typed.raw.has_placeholder() {
+            errors.push(typed.error(PLACEHOLDER.to_owned()));
+        } else if slot.set(&typed.raw) {
             // It is one thing, whatever it was called.
             let name = match typed.target {
                 Target::Flat(key) => key.name,
@@ -126,7 +182,7 @@ fn configures(name: &str) -> bool {
 }
 
 fn is_local(control: Option<SocketAddr>) -> bool {
-    control.is_some_and(|address| address.ip().is_loopback())
+    control.is_some_and(|address| is_loopback(address.ip()))
 }
 
 /// Defaults that depend on another key, so that raising one limit does not need three flags.
@@ -150,7 +206,7 @@ fn follow(effective: &mut Effective) {
 }
 
 /// The rules that bind two keys.
-fn conflicts(effective: &Effective) -> Vec<ConfigError> {
+fn flat_conflicts(effective: &Effective) -> Vec<ConfigError> {
     let Config { listen, control, limits, timeouts, echo, websocket_path, .. } = &effective.config;
     let interval = timeouts.ping_interval_ms;
     let mut errors = Vec::new();
@@ -207,9 +263,7 @@ fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
         place: effective.place(path).clone(),
     };
     let mut found = sections::conflicts(&effective.sections);
-    if found.is_empty() {
-        found.extend(sections::outside_conflict(&effective.config.outside));
-    }
+    found.extend(sections::outside_conflicts(&effective.config.outside));
     let mut errors: Vec<_> = found.into_iter().map(|found| error(&found.path, found.complaint)).collect();
     for flat in ["websocket_path", "echo"] {
         let Config { websocket_path, echo, .. } = &effective.config;
@@ -255,7 +309,7 @@ fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> Co
 }
 
 fn said(effective: &Effective, name: &str) -> String {
-    let flat = || Key::named(name).map(|key| key.toml(&effective.config));
+    let flat = || Key::named(name).map(|key| key.toml(&effective.config, false));
     flat().or_else(|| effective.sections.said(name)).unwrap_or_default()
 }
 
@@ -273,11 +327,11 @@ mod tests {
     }
 
     fn errors(pairs: &[(&str, &str)]) -> Vec<String> {
-        resolve(&flags(pairs), |_| None).unwrap_err().iter().map(ToString::to_string).collect()
+        resolve(&flags(pairs), &Variables::default()).unwrap_err().iter().map(ToString::to_string).collect()
     }
 
     fn config(pairs: &[(&str, &str)]) -> Config {
-        resolve(&flags(pairs), |_| None).unwrap().config
+        resolve(&flags(pairs), &Variables::default()).unwrap().config
     }
 
     #[test]
@@ -285,14 +339,14 @@ mod tests {
         let path = std::env::temp_dir().join(format!("throng-precedence-{}.toml", std::process::id()));
         let mut file = std::fs::File::create(&path).unwrap();
         file.write_all(b"handshake_ms = 1\nconnect_ms = 1\nlinger_ms = 1\n").unwrap();
-        let file_name = path.clone().into_os_string();
-        let variable = |name: &str| match name {
-            "THRONG_CONFIG" => Some(file_name.clone()),
-            "THRONG_HANDSHAKE_MS" | "THRONG_CONNECT_MS" => Some("2".into()),
-            "THRONG_DRAIN_MS" => Some("".into()),
-            _ => None,
-        };
-        let effective = resolve(&flags(&[("handshake_ms", "3")]), variable).unwrap();
+        let file_name = path.to_str().unwrap();
+        let set = [
+            ("THRONG_CONFIG", file_name),
+            ("THRONG_HANDSHAKE_MS", "2"),
+            ("THRONG_CONNECT_MS", "2"),
+            ("THRONG_DRAIN_MS", ""),
+        ];
+        let effective = resolve(&flags(&[("handshake_ms", "3")]), &set.into_iter().collect()).unwrap();
         std::fs::remove_file(&path).unwrap();
         let timeouts = &effective.config.timeouts;
         let seen = [timeouts.handshake_ms, timeouts.connect_ms, timeouts.linger_ms, timeouts.drain_ms];
@@ -305,7 +359,8 @@ mod tests {
     #[test]
     fn a_file_named_by_a_flag_wins_over_one_named_by_a_variable() {
         let args = Args { file: Some("/nowhere/flag.toml".into()), flags: Vec::new() };
-        let said = resolve(&args, |name| (name == "THRONG_CONFIG").then(|| "/nowhere/variable.toml".into()));
+        let set = [("THRONG_CONFIG", "/nowhere/variable.toml")];
+        let said = resolve(&args, &set.into_iter().collect());
         assert!(said.unwrap_err()[0].to_string().starts_with("/nowhere/flag.toml: "));
     }
 
@@ -325,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_wrong_is_named() {
-        let said = resolve(&Args::default(), |name| (name == "THRONG_SHARDS").then(|| "many".into()));
+        let said = resolve(&Args::default(), &[("THRONG_SHARDS", "many")].into_iter().collect());
         assert_eq!(
             said.unwrap_err()[0].to_string(),
             "THRONG_SHARDS=many: expected a whole number from 1 to 1024"
@@ -357,7 +412,7 @@ mod tests {
                  \"/connection/websocket\" (default)",
             ),
             (
-                &[("listen", "0.0.0.0:9000")],
+                &[("listen", "0.0.0.0:9000"), ("client.insecure", "true")],
                 "control = \"127.0.0.1:9000\" (default): expected another port than listen, which is \
                  [\"0.0.0.0:9000\"] (flag)",
             ),
@@ -375,7 +430,7 @@ mod tests {
     fn what_only_looks_like_a_conflict_is_taken() {
         config(&[("ping_interval_ms", "0"), ("pong_timeout_ms", "90000")]);
         config(&[("listen", "127.0.0.1:0,127.0.0.1:0"), ("control", "127.0.0.1:0")]);
-        config(&[("listen", "[::]:9000")]);
+        config(&[("listen", "[::]:9000"), ("development", "true")]);
         assert_eq!(config(&[("control", "off"), ("listen", "127.0.0.1:9000")]).control, None);
     }
 

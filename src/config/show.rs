@@ -18,13 +18,17 @@ impl Effective {
         let mut text =
             format!("# throng {version}: the effective configuration, and where each value comes from.\n");
         if self.is_development {
-            text.push_str(
-                "# Development mode, since nothing is said of clients and channels: everything is open.\n",
-            );
+            text.push_str(if self.config.development {
+                "# Development mode, which was asked for: everything is open.\n"
+            } else {
+                "# Development mode, since nothing is said of clients and channels: everything is open.\n"
+            });
         }
         let rows = self.sections.rows(shows_secrets);
-        let flat: Vec<_> =
-            KEYS.iter().map(|key| (key, format!("{} = {}", key.name, key.toml(&self.config)))).collect();
+        let flat: Vec<_> = KEYS
+            .iter()
+            .map(|key| (key, format!("{} = {}", key.name, key.toml(&self.config, shows_secrets))))
+            .collect();
         let width = {
             let of_rows = rows.iter().map(|row| row.name.len() + 3 + row.toml.len());
             let lengths = flat.iter().map(|(_, line)| line.len()).chain(of_rows);
@@ -71,8 +75,10 @@ impl Effective {
         let capacity = memory::capacity(&self.config, descriptors);
         let items = memory::worst_case(&self.config, capacity);
         let mut scratch = self.config.clone();
-        let mut values: serde_json::Map<_, _> =
-            KEYS.iter().map(|key| (key.name.to_owned(), (key.slot)(&mut scratch).json(true))).collect();
+        let mut values: serde_json::Map<_, _> = KEYS
+            .iter()
+            .map(|key| (key.name.to_owned(), (key.slot)(&mut scratch).json(shows_secrets)))
+            .collect();
         let mut sources: serde_json::Map<_, _> =
             KEYS.iter().map(|key| (key.name.to_owned(), self.source(key).into())).collect();
         for row in self.sections.rows(shows_secrets) {
@@ -101,7 +107,7 @@ impl Effective {
             Place::Variable => key.variable(),
             Place::Flag => key.flag(),
             // A default that follows another key is not the value of the manual.
-            Place::Default if key.toml(&self.config) != key.toml(&Config::default()) => {
+            Place::Default if key.toml(&self.config, true) != key.toml(&Config::default(), true) => {
                 format!("default: {}", key.default_text())
             }
             place @ (Place::Default | Place::File { .. }) => place.to_string(),
@@ -179,13 +185,13 @@ mod tests {
         let typed = |(name, word): &(&str, &str)| {
             Typed::new(Target::find(name).unwrap(), name, Raw::Words(vec![(*word).to_owned()]), Place::Flag)
         };
-        resolve(&Args { file: None, flags: pairs.iter().map(typed).collect() }, |_| None).unwrap()
+        resolve(&Args { file: None, flags: pairs.iter().map(typed).collect() }, &Default::default()).unwrap()
     }
 
     fn loaded(name: &str, text: &str) -> Effective {
         let path = std::env::temp_dir().join(format!("throng-show-{}-{name}", std::process::id()));
         std::fs::write(&path, text).unwrap();
-        let effective = resolve(&Args { file: Some(path.clone()), flags: Vec::new() }, |_| None);
+        let effective = resolve(&Args { file: Some(path.clone()), flags: Vec::new() }, &Default::default());
         std::fs::remove_file(path).unwrap();
         effective.unwrap()
     }
@@ -195,6 +201,7 @@ mod tests {
         ("listen", "0.0.0.0:80,[::1]:8080"),
         ("control", "off"),
         ("control_key", "k"),
+        ("development", "true"),
         ("shards", "7"),
         ("pin", "false"),
         ("private_descriptors", "false"),
@@ -259,8 +266,8 @@ mod tests {
         let unlike_default = flags(UNLIKE_DEFAULT);
         for key in KEYS {
             assert_ne!(
-                key.toml(&unlike_default.config),
-                key.toml(&Config::default()),
+                key.toml(&unlike_default.config, true),
+                key.toml(&Config::default(), true),
                 "{} is tried",
                 key.name
             );

@@ -3,8 +3,8 @@
 
 use super::logs::{self, ANNOUNCE_TARGET};
 use crate::config::memory::grouped;
-use crate::config::{Config, LogFormat};
-use crate::net::Listen;
+use crate::config::{Config, LogFormat, is_loopback};
+use crate::net::{Inherited, Listen};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -51,6 +51,12 @@ pub fn warnings(config: &Config) -> Vec<String> {
     [clients(config), control(config), proxies(config)].into_iter().flatten().collect()
 }
 
+/// The same for a server that listens at what came with the process, if anything did.
+pub fn warnings_at(config: &Config, inherited: &Inherited) -> Vec<String> {
+    let listen: Vec<_> = inherited.listens().cloned().collect();
+    if listen.is_empty() { warnings(config) } else { warnings(&Config { listen, ..config.clone() }) }
+}
+
 /// Headers that are asked of nobody.
 fn proxies(config: &Config) -> Option<String> {
     let is_moot = config.proxy_protocol
@@ -70,7 +76,7 @@ pub fn root(is_root: bool) -> Option<&'static str> {
 }
 
 fn is_outside(address: &SocketAddr) -> bool {
-    !address.ip().is_loopback()
+    !is_loopback(address.ip())
 }
 
 /// Who may connect, when that is anyone or nobody.

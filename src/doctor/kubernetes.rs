@@ -29,11 +29,20 @@ fn head(plan: &Plan) -> String {
     format!(
         "# throng for {} connections in one Pod: put this under spec.template of a Deployment.\n\
          # Printed by: throng doctor --connections {} --emit kubernetes\n\
+         #\n\
+         # Its configuration, which holds keys, comes from a Secret; without it the Pod does not start. To make one:\n\
+         #   printf '[client.token]\\nhmac_secret_key = \"%s\"\\n[http_api]\\nkey = \"%s\"\\n' \\\n\
+         #     \"$(openssl rand -hex 32)\" \"$(openssl rand -hex 32)\" > throng.toml\n\
+         #   throng config --check --config throng.toml\n\
+         #   kubectl create secret generic throng --from-file=throng.toml\n\
+         # With these two keys clients need a token and callers of the server API the other key; docs/CONFIGURATION.md has\n\
+         # the rest. A Secret that changed is read anew by: curl -X POST -H 'X-API-Key: KEY' http://POD:{control}/api/reload\n\
          spec:\n\
          \x20 # A drain takes 10 s, and up to 5 s more for stragglers; without hostNetwork, so that the sysctls are the Pod's.\n\
          \x20 terminationGracePeriodSeconds: 30\n",
         grouped(plan.connections),
-        plan.connections
+        plan.connections,
+        control = plan.control_port
     )
 }
 
@@ -118,11 +127,15 @@ fn container(plan: &Plan) -> String {
         "\x20 containers:\n\
          \x20   - name: throng\n\
          \x20     image: throng:latest   # yours\n\
-         \x20     args: [serve{listen}, --control, \"0.0.0.0:{control}\"]\n\
+         \x20     args: [serve, --config, /etc/throng/throng.toml{listen}, --control, \"0.0.0.0:{control}\"]\n\
          \x20     ports:\n\
          {ports}\
          \x20       - name: control\n\
          \x20         containerPort: {control}\n\
+         \x20     volumeMounts:\n\
+         \x20       - name: configuration\n\
+         \x20         mountPath: /etc/throng\n\
+         \x20         readOnly: true\n\
          \x20     # Memory of the Pod counts the kernel's sockets: {} slab, {} throng's own, {} queues.\n\
          \x20     resources:\n\
          \x20       requests:\n\
@@ -140,7 +153,12 @@ fn container(plan: &Plan) -> String {
          \x20       allowPrivilegeEscalation: false\n\
          \x20       readOnlyRootFilesystem: true\n\
          \x20       capabilities:\n\
-         \x20         drop: [ALL]\n",
+         \x20         drop: [ALL]\n\
+         \x20 volumes:\n\
+         \x20   - name: configuration\n\
+         \x20     secret:\n\
+         \x20       secretName: throng\n\
+         \x20       defaultMode: 0444\n",
         bytes(plan.kernel_bytes()),
         bytes(plan.user_bytes()),
         bytes(plan.queued_bytes_max),
@@ -167,6 +185,23 @@ mod tests {
                 Scope::Node => format!("  #   {} = {}\n", setting.key, setting.value),
             };
             assert!(text.contains(&known), "{}", setting.key);
+        }
+    }
+
+    /// Without a word of who may connect, it would let in anyone, or not start at all.
+    #[test]
+    fn the_configuration_comes_from_a_secret() {
+        let text = pod(&plan(50_000));
+        assert!(
+            text.contains("args: [serve, --config, /etc/throng/throng.toml, --listen, \"0.0.0.0:8000\""),
+            "{text}"
+        );
+        for line in [
+            "mountPath: /etc/throng",
+            "secretName: throng",
+            "create secret generic throng --from-file=throng.toml",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
         }
     }
 

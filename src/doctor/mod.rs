@@ -35,7 +35,7 @@ use facts::Facts;
 use needs::Plan;
 use report::Report;
 
-use crate::config::{self, TlsOptions};
+use crate::config::{self, TlsOptions, Variables};
 use crate::control::console;
 use crate::server;
 
@@ -103,16 +103,15 @@ pub enum Emit {
 pub fn run(args: &Args) -> ExitCode {
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && colour_wanted(|name| std::env::var_os(name));
-    let tls =
-        match config::resolve(&config::Args::of_file(args.config.clone()), |name| std::env::var_os(name)) {
-            Ok(effective) => effective.config.tls,
-            Err(errors) => {
-                for error in errors {
-                    console::complain(&format!("throng: {error}"));
-                }
-                return ExitCode::from(EXIT_CONFIG);
+    let tls = match config::resolve(&config::Args::of_file(args.config.clone()), &Variables::of_process()) {
+        Ok(effective) => effective.config.tls,
+        Err(errors) => {
+            for error in errors {
+                console::complain(&format!("throng: {error}"));
             }
-        };
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
     match execute(args, &tls, colour, &mut stdout.lock()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -4,7 +4,7 @@
 //! a port below 1024 needs no right here, and whoever comes during a restart waits instead of being refused.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::{Listen, Shared, sys};
@@ -44,6 +44,11 @@ impl Inherited {
             }
         }
         Ok(inherited)
+    }
+
+    /// The addresses of TCP at which they listen for clients.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listens().filter_map(Listen::address).collect()
     }
 
     /// Where they listen for clients.

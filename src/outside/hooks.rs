@@ -70,22 +70,48 @@ fn place(hook: Hook) -> usize {
     }
 }
 
+/// All hooks, each with its name, in the order of [`place`].
+fn named(options: &Options) -> [(&'static str, &Option<HookOptions>); 6] {
+    let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, .. } = options;
+    [
+        ("connect", connect),
+        ("refresh", refresh),
+        ("rpc", rpc),
+        ("subscribe", subscribe),
+        ("publish", publish),
+        ("sub_refresh", sub_refresh),
+    ]
+}
+
+/// Every option of a hook that does not make sense, and why.
+pub(super) fn faults(options: &Options) -> Vec<String> {
+    let configured = named(options).into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?)));
+    configured.flat_map(|(name, options)| faults_of(name, options)).collect()
+}
+
+fn faults_of(name: &str, options: &HookOptions) -> Vec<String> {
+    let fault = |what: &str, why: &dyn fmt::Display| format!("the {name} hook's {what}: {why}");
+    // That one is missing is told beside the key that asks for the hook.
+    let url = Some(options.endpoint.as_str()).filter(|url| !url.is_empty());
+    let url = url.and_then(|url| http::parse_url(url).err()).map(|why| fault("endpoint", &why));
+    let headers = options.static_http_headers.iter().filter_map(|(name, value)| {
+        let named = name.parse::<HeaderName>().err().map(|why| fault("static header", &why));
+        named.or_else(|| value.parse::<HeaderValue>().err().map(|why| fault("static header", &why)))
+    });
+    let names = name_faults(options).into_iter().map(|(list, why)| fault(list, &why));
+    url.into_iter().chain(names).chain(headers).collect()
+}
+
 impl Hooks {
     /// # Errors
     /// The hook whose options do not make sense, and why.
     pub(super) fn new(options: &Options, client: Client, mailboxes: Arc<[Mailbox]>) -> Result<Self, String> {
-        let endpoint = |name, options: &Option<HookOptions>| {
-            options.as_ref().map(|options| Endpoint::new(name, options)).transpose()
-        };
+        let mut endpoints: [Option<Endpoint>; 6] = Default::default();
+        for (endpoint, (name, hook)) in endpoints.iter_mut().zip(named(options)) {
+            *endpoint = hook.as_ref().map(|options| Endpoint::new(name, options)).transpose()?;
+        }
         Ok(Self {
-            endpoints: [
-                endpoint("connect", &options.connect)?,
-                endpoint("refresh", &options.refresh)?,
-                endpoint("rpc", &options.rpc)?,
-                endpoint("subscribe", &options.subscribe)?,
-                endpoint("publish", &options.publish)?,
-                endpoint("sub_refresh", &options.sub_refresh)?,
-            ],
+            endpoints,
             client,
             open_count: AtomicUsize::new(0),
             open_count_max: options.questions_max,
@@ -141,25 +167,20 @@ impl Hooks {
     }
 }
 
-/// # Errors
-/// The list with a name that cannot be in it, and why.
-fn check_names(options: &HookOptions) -> Result<(), (&'static str, String)> {
+/// The lists of headers with a name that cannot be in them, and why.
+fn name_faults(options: &HookOptions) -> Vec<(&'static str, String)> {
     let lists = [("http_headers", &options.http_headers), ("emulated_headers", &options.emulated_headers)];
+    let mut faults = Vec::new();
     for (list, names) in lists {
-        if let Some(name) = names.iter().find(|name| name.parse::<HeaderName>().is_err()) {
-            return Err((list, format!("{name:?} is not the name of a header")));
-        }
+        let odd = names.iter().filter(|name| name.parse::<HeaderName>().is_err());
+        faults.extend(odd.map(|name| (list, format!("{name:?} is not the name of a header"))));
     }
     let is_address = |name: &&String| ADDRESS_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known));
-    match options.emulated_headers.iter().find(is_address) {
-        None => Ok(()),
-        Some(name) => Err((
-            "emulated_headers",
-            format!(
-                "{name} tells the client's address, which is not the client's to say; put it in http_headers"
-            ),
-        )),
-    }
+    faults.extend(options.emulated_headers.iter().filter(is_address).map(|name| {
+        let why = "tells the client's address, which is not the client's to say; put it in http_headers";
+        ("emulated_headers", format!("{name} {why}"))
+    }));
+    faults
 }
 
 /// Those of the headers that are to be passed on and can be.
@@ -179,7 +200,9 @@ impl Endpoint {
     fn new(name: &'static str, options: &HookOptions) -> Result<Self, String> {
         let fault = |what: &str, why: &dyn fmt::Display| format!("the {name} hook's {what}: {why}");
         let url = http::parse_url(&options.endpoint).map_err(|why| fault("endpoint", &why))?;
-        check_names(options).map_err(|(list, why)| fault(list, &why))?;
+        if let Some((list, why)) = name_faults(options).into_iter().next() {
+            return Err(fault(list, &why));
+        }
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         for (name, value) in &options.static_http_headers {

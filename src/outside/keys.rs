@@ -180,20 +180,30 @@ impl Keys {
         if !options.hmac_secret_key.is_empty() {
             keys.push(Key::hmac(options.hmac_secret_key.as_bytes()));
         }
-        for (name, pem, read) in [
-            ("rsa_public_key", &options.rsa_public_key, Key::rsa_pem as fn(&str) -> _),
-            ("ecdsa_public_key", &options.ecdsa_public_key, Key::ecdsa_pem),
-            ("eddsa_public_key", &options.eddsa_public_key, Key::eddsa_pem),
-        ] {
-            if !pem.is_empty() {
-                keys.push(read(pem).map_err(|why| format!("{name}: {why}"))?);
-            }
+        for key in Self::public(options) {
+            keys.push(key?);
         }
         let previous = (!options.hmac_previous_secret_key.is_empty()).then(|| Previous {
             key: Key::hmac(options.hmac_previous_secret_key.as_bytes()),
             until_unix_s: options.hmac_previous_secret_key_valid_until_s,
         });
         Ok(Self { own: keys, previous })
+    }
+
+    /// The options that hold no key, and why.
+    pub(super) fn faults(options: &TokenOptions) -> Vec<String> {
+        Self::public(options).filter_map(Result::err).collect()
+    }
+
+    /// The public keys that options hold, or the option that holds none, and why.
+    fn public(options: &TokenOptions) -> impl Iterator<Item = Result<Key, String>> {
+        let read = [
+            ("rsa_public_key", &options.rsa_public_key, Key::rsa_pem as fn(&str) -> _),
+            ("ecdsa_public_key", &options.ecdsa_public_key, Key::ecdsa_pem),
+            ("eddsa_public_key", &options.eddsa_public_key, Key::eddsa_pem),
+        ];
+        let named = read.into_iter().filter(|(_, pem, _)| !pem.is_empty());
+        named.map(|(name, pem, read)| read(pem).map_err(|why| format!("{name}: {why}")))
     }
 
     pub(super) fn is_empty(&self) -> bool {

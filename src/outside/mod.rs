@@ -112,12 +112,10 @@ impl Outside for World {
     }
 }
 
-/// Checks what can be checked of options without asking anyone: keys, URLs, headers.
-///
-/// # Errors
-/// The option that does not make sense, and why.
-pub fn check(options: &Options) -> Result<(), String> {
-    verifier::check(options)?;
-    let client = Client::new().map_err(|error| error.to_string())?;
-    Hooks::new(options, client, Arc::new([])).map(drop)
+/// Checks what can be checked of options without asking anyone: keys, URLs, headers. Each option that does not make sense,
+/// and why; nothing when all do.
+pub fn check(options: &Options) -> Vec<String> {
+    let mut faults = verifier::faults(options);
+    faults.extend(hooks::faults(options));
+    faults
 }

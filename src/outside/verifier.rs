@@ -45,29 +45,40 @@ enum Source {
     Published(Arc<Jwks>),
 }
 
-/// # Errors
-/// The option that does not make sense, and why.
-pub(super) fn check(options: &Options) -> Result<(), String> {
-    configured("token", &options.token)?;
-    options.subscription_token.iter().try_for_each(|token| configured("subscription_token", token).map(drop))
+/// Every option that does not make sense, and why.
+pub(super) fn faults(options: &Options) -> Vec<String> {
+    let subscription = options.subscription_token.as_ref().map(|token| ("subscription_token", token));
+    let tables = std::iter::once(("token", &options.token)).chain(subscription);
+    tables.flat_map(|(name, token)| faults_of(name, token)).collect()
 }
 
-/// The keys that the options hold, and the URL that stands in their place.
-fn configured(name: &str, options: &TokenOptions) -> Result<(Keys, Option<Uri>), String> {
-    let keys = Keys::new(options).map_err(|why| format!("{name}.{why}"))?;
+fn faults_of(name: &str, options: &TokenOptions) -> Vec<String> {
+    let mut faults = Keys::faults(options);
     for (claim, whole, pattern) in [
         ("audience", &options.audience, &options.audience_regex),
         ("issuer", &options.issuer, &options.issuer_regex),
     ] {
         if !whole.is_empty() && !pattern.as_str().is_empty() {
-            return Err(format!("{name}.{claim}_regex: does not go together with {claim}"));
+            faults.push(format!("{claim}_regex: does not go together with {claim}"));
         }
+    }
+    let url = options.jwks_public_endpoint.as_str();
+    if let Some(why) = Some(url).filter(|url| !url.is_empty()).and_then(|url| http::parse_url(url).err()) {
+        faults.push(format!("jwks_public_endpoint: {why}"));
+    }
+    faults.into_iter().map(|fault| format!("{name}.{fault}")).collect()
+}
+
+/// The keys that the options hold, and the URL that stands in their place.
+fn configured(name: &str, options: &TokenOptions) -> Result<(Keys, Option<Uri>), String> {
+    if let Some(fault) = faults_of(name, options).into_iter().next() {
+        return Err(fault);
     }
     let url = match options.jwks_public_endpoint.as_str() {
         "" => None,
-        url => Some(http::parse_url(url).map_err(|why| format!("{name}.jwks_public_endpoint: {why}"))?),
+        url => Some(http::parse_url(url).map_err(|why| why.to_string())?),
     };
-    Ok((keys, url))
+    Ok((Keys::new(options)?, url))
 }
 
 /// Verifies one token in the caller's thread, with the keys that `options` hold. For tools: who has many tokens starts a

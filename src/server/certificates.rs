@@ -89,6 +89,43 @@ impl Watch {
     }
 }
 
+/// Reads all certificates, keys and authorities that the options name, as a server would when it starts. What is wrong with
+/// them, each told; and what of them will expire soon.
+pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
+    let bare = TlsOptions {
+        cert: Vec::new(),
+        key: Vec::new(),
+        pem: Vec::new(),
+        client_ca: Vec::new(),
+        client_ca_pem: String::new(),
+        ..options.clone()
+    };
+    let one = |cert: &String, key: &String| TlsOptions {
+        cert: vec![cert.clone()],
+        key: vec![key.clone()],
+        ..bare.clone()
+    };
+    let mut parts: Vec<_> =
+        options.cert.iter().zip(&options.key).map(|(cert, key)| Ok(one(cert, key))).collect();
+    parts.extend(options.pem.iter().map(|pem| Ok(TlsOptions { pem: vec![pem.clone()], ..bare.clone() })));
+    if options.asks_clients() {
+        // With a certificate that is surely good, so that nothing but the authorities is judged.
+        let (client_ca, client_ca_pem) = (options.client_ca.clone(), options.client_ca_pem.clone());
+        let pem = self_signed(std::iter::empty()).map(|pem| vec![pem]);
+        parts.push(pem.map(|pem| TlsOptions { pem, client_ca, client_ca_pem, ..bare.clone() }));
+    }
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part.and_then(State::load_new) {
+            Ok((_, serving)) => {
+                warnings.extend(serving.facts.iter().filter_map(|facts| expiry(facts, now_s())))
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    (errors, warnings)
+}
+
 impl Certificates {
     /// Reads what the configuration names; with it, what shards begin with. `None` when connections are plain.
     ///
@@ -105,10 +142,7 @@ impl Certificates {
         if options.self_signed {
             options.pem.push(self_signed(config.listen.iter().filter_map(Listen::address))?);
         }
-        let ticketer = new_ticketer(&options)?;
-        let mut state =
-            State { options, ticketer, authorities: Vec::new(), facts: Vec::new(), watch: Watch::default() };
-        let serving = state.load()?;
+        let (state, serving) = State::load_new(options)?;
         for facts in &serving.facts {
             tell(facts);
         }
@@ -189,6 +223,15 @@ impl Shared {
 }
 
 impl State {
+    /// What the options name, read for the first time.
+    fn load_new(options: TlsOptions) -> Result<(Self, Serving), CertificateError> {
+        let ticketer = new_ticketer(&options)?;
+        let (authorities, facts, watch) = Default::default();
+        let mut state = Self { options, ticketer, authorities, facts, watch };
+        let serving = state.load()?;
+        Ok((state, serving))
+    }
+
     /// Reads everything, and keeps what is known of it. Nothing but the watch changes when it fails.
     fn load(&mut self) -> Result<Serving, CertificateError> {
         // Before they are read: what changes meanwhile shows next time.
@@ -314,10 +357,17 @@ fn tell(facts: &Facts) {
         return;
     }
     tracing::info!("certificate {source} for {names}, until {end}; SHA-256 fingerprint {fingerprint}");
-    let days = (not_after_s - now_s()) / DAY_S;
-    if not_after_s - now_s() < WARNING_S {
-        tracing::warn!("certificate {source} for {names} expires in {days} days, at {end}");
+    if let Some(warning) = expiry(facts, now_s()) {
+        tracing::warn!("{warning}");
     }
+}
+
+/// What to say of a certificate that ends soon. The one that is made at the start is not watched.
+fn expiry(facts: &Facts, now_s: i64) -> Option<String> {
+    let Facts { source, names, not_after_s, .. } = facts;
+    let (names, end, days) = (names.join(", "), date_text(*not_after_s), (not_after_s - now_s) / DAY_S);
+    (source != SELF_SIGNED && not_after_s - now_s < WARNING_S)
+        .then(|| format!("certificate {source} for {names} expires in {days} days, at {end}"))
 }
 
 /// Unix time in seconds.

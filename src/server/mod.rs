@@ -15,7 +15,7 @@ mod publisher;
 mod shards;
 mod threads;
 
-pub use certificates::{Certificates, is_certificate_error};
+pub use certificates::{Certificates, check as check_certificates, is_certificate_error};
 pub(crate) use certificates::{now_s, read as read_pem};
 pub use endpoints::endpoints;
 pub use node::{History, Info, Node, PresenceStats};
@@ -37,7 +37,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::config::{Config, memory};
-use crate::control::announce::Ready;
+use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
 use crate::control::{self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Signals};
 use crate::net::{Inherited, Listen, MioNet, Shared, sys};
@@ -157,7 +157,8 @@ impl Common {
 }
 
 impl Server {
-    /// Starts all shards and returns once each of them listens. `make_handler` is called once per shard, with its number.
+    /// Starts all shards and returns once each of them listens. `make_handler` is called once per shard, with its number. What
+    /// is open to anyone, as everything is with [`Config::default`], is logged as a warning.
     ///
     /// With `private_descriptors`, each shard's table begins as a copy of the caller's: what is open now stays open in
     /// the shards, also after the caller has closed it. Start the server before opening what must be closed for good.
@@ -174,6 +175,21 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_with<H: Handler>(
+        config: &Config,
+        inherited: Inherited,
+        make_handler: impl FnMut(u16) -> H,
+    ) -> io::Result<Self> {
+        for line in announce::warnings_at(config, &inherited) {
+            tracing::warn!("{line}");
+        }
+        Self::start_warned(config, inherited, make_handler)
+    }
+
+    /// The same for a program that has told [`announce::warnings`] itself: nothing of what is open is logged.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_warned<H: Handler>(
         config: &Config,
         inherited: Inherited,
         make_handler: impl FnMut(u16) -> H,

@@ -2,6 +2,7 @@
 
 mod client_headers;
 mod codes;
+mod configuration;
 mod gauges;
 mod logs;
 mod numbers;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::centrifuge::PATH;
 use crate::support::peer::TEXT;
-use crate::support::stage::{Names, is_like, play};
+use crate::support::stage::{Names, is_like, play, with_keys};
 use crate::support::transcript::{Act, transcripts};
 use crate::support::{Peer, Server};
 
@@ -67,7 +67,7 @@ fn the_configuration_on_the_page_of_channels_is_one() {
     let configurations: Vec<_> = transcripts(&text).unwrap().iter().map(|example| example.config).collect();
     let toml = configurations[0].expect("it stands above the examples");
     assert!(configurations.iter().all(|config| *config == Some(toml)), "one configuration stands there");
-    let server = Server::configured(toml, &[]);
+    let server = Server::configured(&with_keys(toml), &[]);
     // It asks for tokens: who has none is not let in.
     let mut peer = Peer::open(server.address, PATH);
     peer.send(TEXT, r#"{"id":1,"connect":{}}"#);

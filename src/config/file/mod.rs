@@ -14,6 +14,8 @@ use super::value::Table;
 use super::{ConfigError, Place};
 use std::path::Path;
 
+pub(super) use suggest::nearest;
+
 /// What stands in a file.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
@@ -24,20 +26,22 @@ pub(super) struct Layer {
     pub(super) is_configured: bool,
 }
 
-/// Reads a file: JSON if it is called so, else TOML.
-pub(super) fn read(path: &Path) -> Result<Layer, Vec<ConfigError>> {
+/// Reads a file: JSON if it is called so, else TOML. What is good of it, and everything that is wrong with it.
+pub(super) fn read(path: &Path) -> (Layer, Vec<ConfigError>) {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text),
-        Err(error) => Err(vec![whole(path, 0, format!("cannot be read: {error}"))]),
+        Err(error) => (Layer::default(), vec![whole(path, 0, format!("cannot be read: {error}"))]),
     }
 }
 
 /// Takes a file apart; `path` is told in errors, and its ending says what the file is.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, Vec<ConfigError>> {
+pub(super) fn parse(path: &Path, text: &str) -> (Layer, Vec<ConfigError>) {
     let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
     let parsed: Result<Table, _> = if is_json { json::parse(text) } else { toml::parse(text) };
-    let table = parsed.map_err(|(line, complaint)| vec![whole(path, line, complaint)])?;
-    walk::walk(path, &table)
+    match parsed {
+        Ok(table) => walk::walk(path, &table),
+        Err((line, complaint)) => (Layer::default(), vec![whole(path, line, complaint)]),
+    }
 }
 
 fn whole(path: &Path, line: usize, complaint: String) -> ConfigError {
@@ -50,7 +54,13 @@ mod tests {
     use super::*;
 
     fn errors(name: &str, text: &str) -> Vec<String> {
-        parse(Path::new(name), text).unwrap_err().iter().map(ToString::to_string).collect()
+        super::parse(Path::new(name), text).1.iter().map(ToString::to_string).collect()
+    }
+
+    /// What a file says that is good.
+    fn parse(path: &Path, text: &str) -> Result<Layer, Vec<ConfigError>> {
+        let (layer, errors) = super::parse(path, text);
+        if errors.is_empty() { Ok(layer) } else { Err(errors) }
     }
 
     #[test]
@@ -221,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_told() {
-        let said = read(Path::new("/nowhere/t.toml")).unwrap_err();
+        let (_, said) = read(Path::new("/nowhere/t.toml"));
         assert!(said[0].to_string().starts_with("/nowhere/t.toml: cannot be read: No such file"), "{said:?}");
     }
 }

@@ -24,6 +24,23 @@ pub(super) fn meant(path: &str) -> Option<String> {
     })
 }
 
+/// The one of `known` that was meant by `name`: the one that `name` is the end of, or else the nearest, if it is near.
+pub(in super::super) fn nearest<'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let name = name.to_ascii_uppercase();
+    let bare = name.split_once('_').map_or("", |(_, rest)| rest);
+    let is_end =
+        |full: &&str| !bare.is_empty() && full.strip_suffix(bare).is_some_and(|before| before.ends_with('_'));
+    let (distance, near) = known.clone().map(|full| (edit_distance(&name, full), full)).min()?;
+    if distance <= 1 + near.len() / 8 {
+        Some(near)
+    } else {
+        known.filter(is_end).min_by_key(|full| full.len())
+    }
+}
+
 /// The first word of `path` behind `table`.
 fn child_of<'a>(table: &str, path: &'a str) -> Option<&'a str> {
     let rest = if table.is_empty() { path } else { path.strip_prefix(table)?.strip_prefix('.')? };

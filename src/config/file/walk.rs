@@ -15,8 +15,8 @@ const NAMESPACES: &str = "channel.namespaces";
 /// With these sections, a file decides about clients and channels.
 const CONFIGURING: [&str; 2] = ["client", "channel"];
 
-/// Everything that the file says, or everything that is wrong with it.
-pub(super) fn walk(path: &Path, table: &Table) -> Result<Layer, Vec<ConfigError>> {
+/// Everything that the file says, and everything that is wrong with it.
+pub(super) fn walk(path: &Path, table: &Table) -> (Layer, Vec<ConfigError>) {
     let mut walk = Walk {
         path,
         paths: suggest::paths(),
@@ -33,7 +33,7 @@ pub(super) fn walk(path: &Path, table: &Table) -> Result<Layer, Vec<ConfigError>
     walk.listeners();
     walk.twice();
     walk.errors.sort_by_key(|error| if let Place::File { line, .. } = error.place { line } else { 0 });
-    if walk.errors.is_empty() { Ok(walk.layer) } else { Err(walk.errors) }
+    (walk.layer, walk.errors)
 }
 
 struct Walk<'a> {

@@ -5,6 +5,7 @@
 //! tables, `other` what means one of our flat keys or is not supported, and `Target` finds any of them by its path.
 
 mod list;
+mod origin;
 mod other;
 mod rows;
 mod rules;
@@ -20,7 +21,7 @@ use crate::outside::options::{HookOptions, TokenOptions};
 pub use list::SETTINGS;
 pub use other::{ALIASES, Alias, Taken, UNSUPPORTED, Unit, Unsupported};
 pub(super) use rows::{Row, name_path};
-pub(super) use rules::{conflicts, outside_conflict};
+pub(super) use rules::{conflicts, outside_conflicts};
 pub use tables::{CHANNEL, HOOK, TABLES, TOKEN};
 
 /// What the sections say, in the shape in which they say it.
@@ -161,7 +162,8 @@ impl Target {
     pub(super) fn is_secret(&self) -> bool {
         let mut sections = Sections::default();
         match *self {
-            Self::Flat(_) | Self::WithoutNamespace(_) | Self::Namespace(..) => false,
+            Self::WithoutNamespace(_) | Self::Namespace(..) => false,
+            Self::Flat(key) => (key.slot)(&mut Config::default()).is_secret(),
             Self::Once(setting) => (setting.slot)(&mut sections).is_secret(),
             Self::Token(table, setting) => (setting.slot)(table(&mut sections)).is_secret(),
             Self::Hook(table, setting) => (setting.slot)(table(&mut sections)).is_secret(),

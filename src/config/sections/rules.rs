@@ -1,7 +1,7 @@
 //! The rules that bind two keys of sections. Most are Centrifugo's: what it refuses, we refuse.
 
 use super::super::slot::Form;
-use super::Sections;
+use super::{Sections, origin};
 use crate::hub::options::ChannelOptions;
 use crate::outside;
 use crate::outside::options::{HookOptions, Options};
@@ -27,10 +27,13 @@ pub(in super::super) fn conflicts(sections: &Sections) -> Vec<Conflict> {
     found
 }
 
-/// What those who verify tokens and ask hooks find wrong with their options: the first thing.
-pub(in super::super) fn outside_conflict(options: &Options) -> Option<Conflict> {
-    let told = outside::check(options).err()?;
-    let (option, complaint) = told.split_once(": ").unwrap_or((&told, "cannot be used"));
+/// What those who verify tokens and ask hooks find wrong with their options.
+pub(in super::super) fn outside_conflicts(options: &Options) -> Vec<Conflict> {
+    outside::check(options).iter().map(|told| outside_conflict(told)).collect()
+}
+
+fn outside_conflict(told: &str) -> Conflict {
+    let (option, complaint) = told.split_once(": ").unwrap_or((told, "cannot be used"));
     let hook = |name: &str| match name {
         "connect" | "refresh" => format!("client.proxy.{name}"),
         "rpc" => "rpc.proxy".to_owned(),
@@ -41,7 +44,7 @@ pub(in super::super) fn outside_conflict(options: &Options) -> Option<Conflict> 
         Some((name, option)) => format!("{}.{option}", hook(name)),
         None => format!("client.{option}"),
     };
-    Some(Conflict { path, complaint: complaint.to_owned() })
+    Conflict { path, complaint: complaint.to_owned() }
 }
 
 type Tell<'a> = &'a mut dyn FnMut(String, String);
@@ -112,8 +115,14 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
     rule(sections.rpc_enabled, &sections.rpc, "rpc.without_namespace.proxy_enabled", "rpc.proxy");
 }
 
-/// What a browser adds by itself, whoever wrote the page, is no proof when any page may connect.
+/// A pattern that no browser's origin matches lets nobody in, though whoever wrote it meant to. And what a browser adds by
+/// itself, whoever wrote the page, is no proof when any page may connect.
 fn origins(sections: &Sections, tell: Tell<'_>) {
+    for pattern in &sections.client.allowed_origins {
+        if let Err(complaint) = origin::check(pattern) {
+            tell(ORIGINS.to_owned(), complaint);
+        }
+    }
     if !sections.client.allowed_origins.iter().any(|origin| origin == "*") {
         return;
     }

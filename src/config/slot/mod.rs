@@ -6,6 +6,7 @@
 
 mod duration;
 mod form;
+mod placeholder;
 mod raw;
 mod size;
 
@@ -18,6 +19,8 @@ use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
 
 pub use form::Form;
+pub(super) use placeholder::COMPLAINT as PLACEHOLDER;
+pub use placeholder::is_placeholder;
 pub(super) use raw::Raw;
 
 /// The place of one key's value, with its type and its range.

@@ -1,7 +1,7 @@
 //! A value as it was typed, not yet understood; and what can be made of it.
 
 use super::super::value::Value;
-use super::{duration, size};
+use super::{duration, is_placeholder, size};
 use crate::base::networks::Networks;
 use crate::net::Listen;
 
@@ -78,6 +78,13 @@ impl Raw {
             Self::Value(Value::Switch(on)) => Some(*on),
             Self::Value(_) => None,
         }
+    }
+
+    /// Whether one of its texts, wherever it stands in it, is only a place for a secret.
+    pub(in super::super) fn has_placeholder(&self) -> bool {
+        let texts = || self.headers().map(|pairs| pairs.into_iter().map(|(_, text)| text).collect());
+        let texts = self.words().or_else(texts).unwrap_or_default();
+        texts.iter().map(String::as_str).chain(self.word()).any(is_placeholder)
     }
 
     /// Names and texts of a table, sorted as they stand.

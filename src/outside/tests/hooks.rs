@@ -156,14 +156,14 @@ fn lists_of_headers_that_cannot_be_are_refused() {
         crate::outside::check(&Options { connect: Some(connect), ..super::options() })
     };
     for name in ["x-real-ip", "X-Forwarded-For", "forwarded"] {
-        let refused = checked("", name).unwrap_err();
+        let refused = checked("", name).remove(0);
         assert!(refused.starts_with("the connect hook's emulated_headers: "), "{refused}");
         assert!(refused.contains(name), "{refused}");
-        checked(name, "").unwrap();
+        assert_eq!(checked(name, ""), [""; 0]);
     }
-    let refused = checked("x y", "").unwrap_err();
+    let refused = checked("x y", "").remove(0);
     assert_eq!(refused, "the connect hook's http_headers: \"x y\" is not the name of a header");
-    let refused = checked("", "é").unwrap_err();
+    let refused = checked("", "é").remove(0);
     assert_eq!(refused, "the connect hook's emulated_headers: \"é\" is not the name of a header");
 }
 

@@ -13,6 +13,15 @@ use super::peer::{CLOSE, TEXT};
 use super::transcript::{Act, Transcript};
 use super::{Peer, Server};
 
+/// What documents write where a key belongs, and throng refuses as one; and what stands in its place here.
+const PLACEHOLDER: &str = "replace it";
+const KEY: &str = "key of the tests";
+
+/// A configuration of the documents, with keys.
+pub(crate) fn with_keys(toml: &str) -> String {
+    toml.replace(PLACEHOLDER, KEY)
+}
+
 /// Between messages of one frame.
 const NEWLINE: char = '⏎';
 
@@ -32,12 +41,13 @@ struct Stage<'t> {
 /// Panics at the first thing that is not as the transcript says.
 pub(crate) fn play(transcript: &Transcript) {
     let flags = ["--ping-interval-ms", "25000"];
+    let config = transcript.config.map(with_keys);
     let mut stage = Stage {
-        server: match transcript.config {
+        server: match &config {
             Some(toml) => Server::configured(toml, &flags),
             None => Server::start(&flags),
         },
-        config: transcript.config.unwrap_or_default().parse().unwrap(),
+        config: config.unwrap_or_default().parse().unwrap(),
         peers: BTreeMap::new(),
         expected: Vec::new(),
         names: Names::new(),

@@ -10,7 +10,6 @@ use super::super::slot::Raw;
 use super::super::{ClientOptions, Config, Effective, Paths, Place, resolve};
 use super::*;
 use crate::hub::options::NamePattern;
-use std::ffi::OsString;
 
 /// A chat with tokens, as a Centrifugo user has it.
 const CHAT: &str = r#"
@@ -122,15 +121,12 @@ password = "p"
 publishes_max = 10
 "#;
 
-fn load(
-    ending: &str,
-    text: &str,
-    lookup: impl Fn(&str) -> Option<OsString> + Copy,
-) -> Result<Effective, Vec<String>> {
+fn load(ending: &str, text: &str, variables: &[(&str, &str)]) -> Result<Effective, Vec<String>> {
     let id = std::thread::current().name().unwrap_or_default().replace("::", "-");
     let path = std::env::temp_dir().join(format!("throng-{}-{id}.{ending}", std::process::id()));
     std::fs::write(&path, text).unwrap();
-    let loaded = resolve(&Args { file: Some(path.clone()), flags: Vec::new() }, lookup);
+    let loaded =
+        resolve(&Args { file: Some(path.clone()), flags: Vec::new() }, &variables.iter().copied().collect());
     std::fs::remove_file(&path).unwrap();
     let folder = format!("{}/", path.parent().unwrap().display());
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -140,7 +136,7 @@ fn load(
 }
 
 fn toml(text: &str) -> Result<Effective, Vec<String>> {
-    load("toml", text, |_| None)
+    load("toml", text, &[])
 }
 
 #[test]
@@ -259,7 +255,7 @@ fn its_namespaces_are_those_that_it_lists() {
 fn json_says_the_same_as_toml() {
     let table: ::toml::Table = CHAT.parse().unwrap();
     let json = serde_json::to_string_pretty(&table).unwrap();
-    assert_eq!(load("json", &json, |_| None).unwrap().config, toml(CHAT).unwrap().config);
+    assert_eq!(load("json", &json, &[]).unwrap().config, toml(CHAT).unwrap().config);
 }
 
 #[test]
@@ -290,7 +286,7 @@ fn without_a_word_of_clients_and_channels_everything_is_open() {
 
 #[test]
 fn the_default_of_an_embedder_is_development_mode() {
-    let typed_nothing = resolve(&Args::default(), |_| None).unwrap();
+    let typed_nothing = resolve(&Args::default(), &Default::default()).unwrap();
     assert_eq!(typed_nothing.config, Config::default());
     assert!(typed_nothing.is_development);
 }
@@ -311,27 +307,26 @@ fn the_server_api_is_open_only_on_loopback() {
 
 #[test]
 fn variables_and_flags_reach_sections() {
-    let lookup = |name: &str| match name {
-        "THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY" => Some("from, outside".into()),
-        "THRONG_HTTP_API_KEY" => Some("k,1".into()),
-        "THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_TTL" => Some("1m".into()),
-        "THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZE" => Some("7".into()),
-        _ => None,
-    };
-    let effective = load("toml", "[client.token]\nhmac_secret_key = 'from file'", lookup).unwrap();
+    let set = [
+        ("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "from, outside"),
+        ("THRONG_HTTP_API_KEY", "k,1"),
+        ("THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_TTL", "1m"),
+        ("THRONG_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZE", "7"),
+    ];
+    let effective = load("toml", "[client.token]\nhmac_secret_key = 'from file'", &set).unwrap();
     assert_eq!(effective.config.outside.token.hmac_secret_key, "from, outside");
     assert_eq!(effective.config.api.keys, ["k,1"]);
     assert_eq!(effective.config.namespaces.without_namespace.history_ttl_ms, 60_000);
     assert_eq!(effective.place("client.token.hmac_secret_key"), &Place::Variable);
-    let secret = |name: &str| (name == "THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY").then(|| OsString::from("s"));
-    assert!(!resolve(&Args::default(), secret).unwrap().is_development, "a secret is for tokens");
+    let secret = [("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "s")].into_iter().collect();
+    assert!(!resolve(&Args::default(), &secret).unwrap().is_development, "a secret is for tokens");
     let insecure = Typed::new(
         Target::find("client.insecure").unwrap(),
         "client.insecure",
         Raw::Words(vec!["true".into()]),
         Place::Flag,
     );
-    let flagged = resolve(&Args { file: None, flags: vec![insecure] }, |_| None).unwrap();
+    let flagged = resolve(&Args { file: None, flags: vec![insecure] }, &Default::default()).unwrap();
     assert!(flagged.config.client.insecure && !flagged.is_development);
 }
 

@@ -1,0 +1,266 @@
+//! The form of a pattern of origins: whether some browser could send what it matches.
+//!
+//! An `Origin` is a scheme, a host and perhaps a port, as browsers write them: in lower case, in ASCII, without the
+//! scheme's own port, with nothing behind it (RFC 6454 § 6.2, the URL standard's "serializing hosts"). A pattern that
+//! says anything else lets nobody in, and nothing would tell its author why. Left out: how patterns match, which is
+//! [`crate::proto::origin`]'s.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// What a browser sends in place of an origin that it keeps to itself: of files, of frames in a sandbox.
+const OPAQUE: &str = "null";
+
+/// Checks one pattern.
+///
+/// # Errors
+/// What is wrong with it, and what to write in its place.
+pub(super) fn check(pattern: &str) -> Result<(), String> {
+    let wrong = |why: &str, instead: &str| Err(format!("{pattern:?} {why}: write {instead}"));
+    let quoted = |text: &str| format!("{text:?}");
+    if pattern == "*" || pattern == OPAQUE {
+        return Ok(());
+    }
+    if let Some(odd) =
+        pattern.chars().find(|c| !c.is_ascii() || c.is_ascii_whitespace() || c.is_ascii_control())
+    {
+        let (why, instead) = if odd.is_ascii() {
+            ("holds a blank", "one origin in each text of the list")
+        } else {
+            ("holds characters that are not ASCII, which browsers send as punycode", "xn--…")
+        };
+        return wrong(why, instead);
+    }
+    if pattern.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        let lower = quoted(&pattern.to_ascii_lowercase());
+        return wrong("holds capitals, and browsers send none", &lower);
+    }
+    let Some((scheme, authority)) = pattern.split_once("://") else {
+        let may_hold_scheme = pattern
+            .find('*')
+            .is_some_and(|star| ["http://", "https://"].iter().any(|s| s.starts_with(&pattern[..star])));
+        return if may_hold_scheme {
+            check_authority(pattern, None, pattern)
+        } else {
+            wrong("has no scheme", &quoted(&format!("https://{}", pattern.trim_start_matches('/'))))
+        };
+    };
+    let (host, rest) = authority.split_at(authority.find(['/', '?', '#']).unwrap_or(authority.len()));
+    if !rest.is_empty() {
+        let bare = quoted(&format!("{scheme}://{host}"));
+        return wrong("has a path, and an origin ends with its host and port", &bare);
+    }
+    match scheme {
+        "ws" | "wss" => {
+            let page = scheme.replacen("ws", "http", 1);
+            let why = "has the scheme of a WebSocket, where that of the page belongs";
+            return wrong(why, &quoted(&format!("{page}://{host}")));
+        }
+        "" => return wrong("has no scheme", &quoted(&format!("https://{host}"))),
+        _ if !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.*".contains(&b)) => {
+            return wrong("has no scheme that could be one", "https://, http:// or that of an app");
+        }
+        _ => {}
+    }
+    check_authority(pattern, Some(scheme), authority)
+}
+
+/// Checks host and port; `scheme` is `None` where a `*` may stand for it.
+fn check_authority(pattern: &str, scheme: Option<&str>, authority: &str) -> Result<(), String> {
+    let wrong = |why: &str, instead: &str| Err(format!("{pattern:?} {why}: write {instead}"));
+    if let Some((_, host)) = authority.rsplit_once('@') {
+        return wrong("names a user, which browsers leave out", &format!("{:?}", with(scheme, host)));
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        // Within the brackets of an IPv6 address, it is no port.
+        Some((host, port)) if !port.contains(']') && scheme.is_some() => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if let Some(port) = port.filter(|port| !port.contains('*')) {
+        let own = match scheme {
+            Some("http") => "80",
+            Some("https") => "443",
+            _ => "",
+        };
+        if port == own {
+            return wrong(
+                "has the scheme's own port, which browsers leave out",
+                &format!("{:?}", with(scheme, host)),
+            );
+        }
+        if port.parse::<u16>().map_or(true, |number| number == 0 || number.to_string() != port) {
+            return wrong(
+                "has no port that could be one",
+                "a number from 1 to 65535 behind the colon, or no colon",
+            );
+        }
+    }
+    match host_fault(host, scheme) {
+        None => Ok(()),
+        Some((why, instead)) => wrong(why, &instead),
+    }
+}
+
+fn with(scheme: Option<&str>, host: &str) -> String {
+    scheme.map_or_else(|| host.to_owned(), |scheme| format!("{scheme}://{host}"))
+}
+
+/// What is wrong with a host, and what to write.
+fn host_fault(host: &str, scheme: Option<&str>) -> Option<(&'static str, String)> {
+    if host.is_empty() {
+        // Apps and files have schemes of their own, and some of them send no host.
+        let needs_host = matches!(scheme, Some("http" | "https"));
+        return needs_host
+            .then(|| ("has no host", "\"https://example.com\", with the name of your site".to_owned()));
+    }
+    if host.contains('*') {
+        let is_odd = |c: char| !c.is_ascii_alphanumeric() && !"-._*:/[]".contains(c);
+        return host
+            .contains(is_odd)
+            .then(|| ("has no host that could be one", "letters, digits, - and . in it".to_owned()));
+    }
+    if let Some(inside) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let Ok(address) = inside.parse::<Ipv6Addr>() else {
+            return Some(("has no IPv6 address in its brackets", "one such as [::1]".to_owned()));
+        };
+        // Browsers write an embedded IPv4 address in hexadecimal.
+        let [.., a, b] = address.segments();
+        let short = match address.to_ipv4_mapped() {
+            Some(_) => format!("::ffff:{a:x}:{b:x}"),
+            None => address.to_string(),
+        };
+        return (inside != short)
+            .then(|| ("has an IPv6 address in another form than browsers send it", format!("[{short}]")));
+    }
+    if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        return Some(("has no host that could be one", "letters, digits, - and . in it".to_owned()));
+    }
+    // The last part decides: a browser takes such a host for an address of IPv4 (the URL standard's "ends in a number").
+    let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next().unwrap_or(host);
+    let is_number = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
+    let is_address = host.parse::<Ipv4Addr>().is_ok();
+    let is_web = matches!(scheme, Some("http" | "https"));
+    (is_number && !is_address && is_web).then(|| {
+        ("has an IPv4 address in another form than browsers send it", "one such as 127.0.0.1".to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::origin::origin_allowed;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_browser_can_send_is_taken() {
+        for pattern in [
+            "*",
+            "null",
+            "https://example.com",
+            "http://example.com:8080",
+            "https://example.com:80",
+            "http://localhost:*",
+            "http://localhost",
+            "https://*.example.com",
+            "https://*",
+            "*.example.com",
+            "*",
+            "*example.com*",
+            "http*://*site.com*",
+            "https*",
+            "*://example.com",
+            "*://example.com:443",
+            "http*://example.com:80",
+            "http://127.0.0.1:3000",
+            "http://[::1]:3000",
+            "http://[::ffff:102:304]",
+            "https://xn--bcher-kva.example",
+            "https://under_score.example",
+            "https://example.com.",
+            "capacitor://localhost",
+            "ionic://localhost",
+            "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+            "file://",
+        ] {
+            assert_eq!(check(pattern), Ok(()), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_refused_with_what_to_write() {
+        for (pattern, said) in [
+            (
+                "https://example.com/",
+                "has a path, and an origin ends with its host and port: write \"https://example.com\"",
+            ),
+            ("https://example.com/chat", "write \"https://example.com\""),
+            ("https://*.example.com/*", "write \"https://*.example.com\""),
+            ("https://example.com?a=b", "write \"https://example.com\""),
+            ("https://example.com:8443/", "write \"https://example.com:8443\""),
+            ("example.com", "has no scheme: write \"https://example.com\""),
+            ("//example.com", "has no scheme: write \"https://example.com\""),
+            ("://example.com", "has no scheme: write \"https://example.com\""),
+            ("localhost:*", "has no scheme: write \"https://localhost:*\""),
+            ("https:/example.com", "has no scheme"),
+            ("", "has no scheme"),
+            (
+                "https://example.com:443",
+                "the scheme's own port, which browsers leave out: write \"https://example.com\"",
+            ),
+            ("http://*.example.com:80", "write \"http://*.example.com\""),
+            ("https://Example.com", "holds capitals, and browsers send none: write \"https://example.com\""),
+            ("NULL", "write \"null\""),
+            ("https://bücher.example", "are not ASCII, which browsers send as punycode: write xn--…"),
+            ("https://a.com https://b.com", "holds a blank: write one origin in each text"),
+            (" https://a.com", "holds a blank"),
+            ("https://a.com,https://b.com", "has a path"),
+            (
+                "wss://example.com",
+                "has the scheme of a WebSocket, where that of the page belongs: write \"https://example.com\"",
+            ),
+            ("ws://localhost:3000", "write \"http://localhost:3000\""),
+            (
+                "https://user@example.com",
+                "names a user, which browsers leave out: write \"https://example.com\"",
+            ),
+            ("https://example.com:", "has no port that could be one"),
+            ("https://example.com:0", "has no port that could be one"),
+            ("https://example.com:08443", "has no port that could be one"),
+            ("https://example.com:99999", "has no port that could be one"),
+            ("https://", "has no host"),
+            ("https://:8443", "has no host"),
+            ("https://exa(mple.com", "has no host that could be one"),
+            ("https://*.exa mple.com", "holds a blank"),
+            ("https://*.example.com,", "has no host that could be one"),
+            ("http://[::1", "has no host that could be one"),
+            ("http://[0:0:0:0:0:0:0:1]:80", "the scheme's own port"),
+            ("http://[0:0:0:0:0:0:0:1]", "another form than browsers send it: write [::1]"),
+            ("http://[::ffff:1.2.3.4]", "write [::ffff:102:304]"),
+            ("http://127.1", "an IPv4 address in another form"),
+            ("http://127.0.0.01:3000", "an IPv4 address in another form"),
+        ] {
+            let complaint = check(pattern).unwrap_err();
+            assert!(
+                complaint.starts_with(&format!("{pattern:?} ")) && complaint.contains(said),
+                "{complaint}"
+            );
+        }
+    }
+
+    proptest! {
+        /// Whatever is refused is not the pattern of an origin that a browser sends.
+        #[test]
+        fn no_pattern_that_is_refused_lets_a_browser_in(
+            scheme in "http|https", host in "[a-z]{1,8}(\\.[a-z]{2,5}){0,2}", port in prop::option::of(1024_u16..),
+            star in 0_usize..6,
+        ) {
+            let port = port.map_or_else(String::new, |port| format!(":{port}"));
+            let origin = format!("{scheme}://{host}{port}");
+            prop_assert_eq!(check(&origin), Ok(()));
+            let cut = [scheme.len() + 3, scheme.len() + 3 + host.len(), origin.len(), 4, 0, scheme.len()][star];
+            for pattern in [format!("{}*", &origin[..cut]), format!("*{}", &origin[cut..])] {
+                prop_assert!(origin_allowed(std::slice::from_ref(&pattern), &origin, "other"));
+                prop_assert_eq!(check(&pattern), Ok(()), "{}", pattern);
+            }
+        }
+    }
+}

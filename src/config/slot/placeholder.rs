@@ -1,0 +1,33 @@
+//! What the documents write where a key belongs. Who copies a file whole and forgets to replace it would have a key that
+//! everybody can read.
+
+/// Parts of secrets that are none, in lower case with blanks for `-` and `_`: those of our documents, now and earlier, and
+/// the words that others use for the same.
+const PARTS: [&str; 5] =
+    ["replace it", "replace me", "change me", "changeme", "a secret of at least 32 characters, please"];
+
+/// What is wrong with such a secret, and what to do.
+pub(in super::super) const COMPLAINT: &str = "is a placeholder of the documents: put a secret of your own in its place, such as `openssl rand -hex 32` prints";
+
+/// Whether a secret is only a place for one.
+pub fn is_placeholder(secret: &str) -> bool {
+    let plain = secret.to_lowercase().replace(['-', '_'], " ");
+    PARTS.iter().any(|part| plain.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_for_secrets_are_known_and_secrets_are_not() {
+        for text in
+            ["replace it", "Replace-It, or set THRONG_X", "apikey replace-it", "CHANGE_ME", "changeme"]
+        {
+            assert!(is_placeholder(text), "{text}");
+        }
+        for text in ["", "between us", "secret", "irreplaceable", "9f86d081884c7d659a2feaa0c55ad015"] {
+            assert!(!is_placeholder(text), "{text}");
+        }
+    }
+}
