@@ -60,6 +60,10 @@ pub trait Net {
     /// A monotonic clock, in microseconds from some fixed time in this process.
     fn now_us(&mut self) -> u64;
 
+    /// The system's wall clock: Unix time, in milliseconds; 0 before 1970. It may jump either way: when it is set, or when the
+    /// machine has slept, which the monotonic clock does not notice.
+    fn unix_ms(&mut self) -> u64;
+
     /// Takes a waiting connection; `WouldBlock` when there is none on any listener.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
@@ -93,7 +93,6 @@ struct Common {
     secret: Secret,
     endpoints: Endpoints,
     seed: u64,
-    unix_epoch_ms: u64,
     shard_capacity: usize,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -117,7 +116,6 @@ impl Common {
             endpoints,
             mailboxes,
             seed: RandomState::new().build_hasher().finish(),
-            unix_epoch_ms: 0,
             shard_capacity: 0,
             tls: None,
         }
@@ -139,7 +137,6 @@ impl Common {
             outside: Arc::clone(&self.outside),
             secret: self.secret.clone(),
             endpoints: self.endpoints.clone(),
-            unix_epoch_ms: self.unix_epoch_ms,
             capacity: self.shard_capacity,
             tls: self.tls.clone(),
         }
@@ -199,7 +196,7 @@ impl Server {
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
-        let (nets, mailboxes, unix_epoch_ms) = worlds(config.shards)?;
+        let (nets, mailboxes) = worlds(config.shards)?;
         let tls = Certificates::load(&config, Arc::clone(&mailboxes)).map_err(certificates::startup_error)?;
         let (certificates, tls) = tls.unzip();
         let runtime = control::runtime()?;
@@ -210,7 +207,7 @@ impl Server {
             World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?;
         let endpoints = endpoints(&config, &uid);
         let shared_state = (mailboxes, outside, endpoints);
-        let common = Common { unix_epoch_ms, shard_capacity, tls, ..Common::new(&config, shared_state) };
+        let common = Common { shard_capacity, tls, ..Common::new(&config, shared_state) };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
@@ -413,11 +410,10 @@ fn send_drain(mailboxes: &[Mailbox]) {
     }
 }
 
-/// Pollers, the mailboxes that wake them, and the Unix time in milliseconds at which their clock begins.
-fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>, u64)> {
+/// Pollers, and the mailboxes that wake them.
+fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
     #[expect(clippy::disallowed_methods, reason = "the shards' common clock begins here")]
-    let (epoch, unix_epoch) = (Instant::now(), SystemTime::now());
-    let unix_epoch_ms = unix_epoch.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let epoch = Instant::now();
     let mut nets = Vec::new();
     let mut mailboxes = Vec::new();
     for _ in 0..shards {
@@ -428,7 +424,7 @@ fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>, u64)> {
             waker.wake().ok();
         })));
     }
-    Ok((nets, mailboxes.into(), u64::try_from(unix_epoch_ms).unwrap_or(0)))
+    Ok((nets, mailboxes.into()))
 }
 
 /// A name that no other process has: 128 random bits, written as a UUID of version 4 is.

@@ -66,6 +66,7 @@ use mailbox::{Mailbox, Post};
 use newcomers::Newcomers;
 use outside::Outside;
 use pressure::Pressure;
+use time::Wall;
 use users::Users;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
@@ -104,8 +105,6 @@ pub struct Parts<N, H> {
     pub secret: Secret,
     /// The endpoints that requests find.
     pub endpoints: Endpoints,
-    /// Unix time at which the shards' clock begins, in milliseconds.
-    pub unix_epoch_ms: u64,
     /// Connections that this shard can hold: what its descriptor table allows.
     pub capacity: usize,
     /// What connections over TCP shake hands by; `None` when they are plain.
@@ -147,7 +146,8 @@ pub struct Shard<N: Net, H: Handler> {
     users: Users,
     /// Seconds between heartbeats, as told to clients; 0 when there are none.
     ping_s: u32,
-    unix_epoch_ms: u64,
+    /// The wall clock.
+    wall: Wall,
     /// The log has a line on clients' headers that go nowhere.
     has_told_unused_header: bool,
     /// Others do not keep up: nothing is read from clients in this turn.
@@ -201,12 +201,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             outside,
             secret,
             endpoints,
-            unix_epoch_ms,
             capacity,
             tls,
         } = parts;
         let limits = config.limits.clone();
-        let now_us = net.now_us();
+        let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
         Self {
             tls: tls.as_deref().map(Acceptor::new),
             takes_proxy_headers: config.proxy_protocol,
@@ -232,7 +231,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             admitted: Admitted::default(),
             users: Users::default(),
             ping_s: u32::try_from(config.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
-            unix_epoch_ms,
+            wall: Wall::new(unix_ms, now_us / 1000),
             has_told_unused_header: false,
             now_us,
             events: Vec::with_capacity(1024),
@@ -263,7 +262,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub fn turn(&mut self) -> io::Result<Turn> {
         let timeout_ms = self.poll_timeout_ms();
         self.net.poll(&mut self.events, timeout_ms)?;
-        self.now_us = self.net.now_us();
+        self.read_clocks();
         if self.budget.is_exhausted() {
             self.relieve();
         }
@@ -333,8 +332,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn now(&self) -> Now {
-        let ms = self.now_ms();
-        Now { ms, unix_ms: self.unix_epoch_ms + ms }
+        Now { ms: self.now_ms(), unix_ms: self.wall.unix_ms }
     }
 
     fn now_ms(&self) -> u64 {

@@ -9,8 +9,40 @@ use crate::session::{CloseReason, Handler, Session};
 
 /// Deadlines handled in one turn at most; the rest in the next.
 const EXPIRIES_PER_TURN_MAX: usize = 256;
+/// How far the wall clock may move against the shard's own before deadlines that follow from Unix times are set again.
+const DRIFT_MS_MAX: u64 = 500;
+/// How long a turn sleeps at most while such a deadline may be set: nothing wakes a shard when the wall clock is.
+const WALL_LOOK_MS: u64 = 1000;
 /// How long a turn sleeps at most while it waits for others to take their letters, or for a drain's next step.
 const STEP_MS: u64 = 5;
+
+/// The wall clock, read once in each turn, and never by itself the measure of a wait: it may jump.
+#[derive(Debug)]
+pub(super) struct Wall {
+    /// Unix time in milliseconds.
+    pub(super) unix_ms: u64,
+    /// By how much it was ahead of the shard's clock when deadlines were last set by it.
+    ahead_ms: u64,
+    /// Some connection has, or had, a deadline that follows from it.
+    is_followed: bool,
+}
+
+impl Wall {
+    pub(super) fn new(unix_ms: u64, now_ms: u64) -> Self {
+        Self { unix_ms, ahead_ms: unix_ms.wrapping_sub(now_ms), is_followed: false }
+    }
+
+    /// Takes a reading; whether deadlines that were set by the ones before are wrong now.
+    fn has_moved(&mut self, unix_ms: u64, now_ms: u64) -> bool {
+        self.unix_ms = unix_ms;
+        let ahead_ms = unix_ms.wrapping_sub(now_ms);
+        let moved_ms = ahead_ms.wrapping_sub(self.ahead_ms).cast_signed().unsigned_abs();
+        if moved_ms > DRIFT_MS_MAX {
+            self.ahead_ms = ahead_ms;
+        }
+        moved_ms > DRIFT_MS_MAX
+    }
+}
 
 /// When the first heartbeat of the connection at `index` comes, after its handshake. Not at once for the first of all
 /// connections, which a quiet server gives its place again and again.
@@ -25,6 +57,31 @@ impl<N: Net, H: Handler> Shard<N, H> {
     #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
     pub(super) fn beat_now(&self) -> u32 {
         (self.now_ms() / BEAT_MS) as u32
+    }
+
+    /// Reads both clocks, for the whole turn. Where the wall clock has moved (it was set, or the machine slept), what ends at a
+    /// Unix time is looked at again.
+    pub(super) fn read_clocks(&mut self) {
+        self.now_us = self.net.now_us();
+        if self.wall.has_moved(self.net.unix_ms(), self.now_us / 1000) && self.wall.is_followed {
+            let with_end: Vec<Key> = self
+                .conns
+                .iter()
+                .filter(|(_, conn)| self.ends_at_ms(conn).is_some())
+                .map(|(key, _)| key)
+                .collect();
+            self.wall.is_followed = !with_end.is_empty();
+            for key in with_end {
+                self.arm(key);
+            }
+        }
+    }
+
+    /// Unix time, in milliseconds, at which the connection or something of it ends for good.
+    fn ends_at_ms(&self, conn: &Conn<N::Socket, H::State>) -> Option<u64> {
+        let policy = &self.policy;
+        let client = conn.client.as_ref()?;
+        client.ends_at_ms(policy.expired_close_delay_ms, policy.expired_sub_close_delay_ms)
     }
 
     /// How long the next poll may wait.
@@ -47,7 +104,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let unread = has_unread.then(|| now_ms + u64::from(self.is_congested));
         let paused = self.admission.paused_until_ms.filter(|_| accepts);
         let (memory, drain) = (self.pressure.next_look_ms(), self.drain_at_ms);
-        let all = [self.wheel.next(), step, unread, paused, self.home.next_expiry_ms(), memory, drain];
+        let wall = (self.wall.is_followed && self.connection_count() > 0).then(|| now_ms + WALL_LOOK_MS);
+        let all = [self.wheel.next(), step, unread, paused, self.home.next_expiry_ms(), memory, drain, wall];
         let next = all.into_iter().flatten().min()?;
         Some(next.saturating_sub(now_ms))
     }
@@ -55,13 +113,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Sets the connection's entry in the wheel.
     pub(super) fn arm(&mut self, key: Key) {
         if let Some(conn) = self.conns.entry(key) {
-            let ends = conn.client.as_ref().and_then(|client| {
-                let policy = &self.policy;
-                client.ends_at_ms(policy.expired_close_delay_ms, policy.expired_sub_close_delay_ms)
-            });
             // From Unix time to the shard's clock.
-            let ends_ms = ends.map_or(u64::MAX, |unix_ms| unix_ms.saturating_sub(self.unix_epoch_ms));
+            let left_ms = |unix_ms: u64| unix_ms.saturating_sub(self.wall.unix_ms);
+            let ends_ms =
+                self.ends_at_ms(conn).map_or(u64::MAX, |end| self.now_ms().saturating_add(left_ms(end)));
             let whole_ms = self.message_due_ms(conn).unwrap_or(u64::MAX);
+            self.wall.is_followed |= ends_ms < u64::MAX;
             self.wheel.set(key.index(), conn.deadline_ms().min(ends_ms).min(whole_ms));
         }
     }

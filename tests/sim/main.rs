@@ -15,6 +15,7 @@
 
 mod book;
 mod client;
+mod clock;
 mod cut;
 mod fan;
 mod net;

@@ -56,6 +56,11 @@ impl Net for SimNet {
         self.world.borrow().now_us
     }
 
+    fn unix_ms(&mut self) -> u64 {
+        let world = self.world.borrow();
+        world.unix_ahead_ms.wrapping_add(world.now_us / 1000)
+    }
+
     fn accept(&mut self) -> io::Result<Accepted<SimSocket>> {
         let mut world = self.world.borrow_mut();
         let exhausted = world.faults.exhausted_accept;

@@ -47,6 +47,9 @@ const ROUNDS_MAX: u64 = 1_000_000;
 /// Nothing that is under way takes longer to go on.
 const QUIET_US: u64 = 3000;
 
+/// By how much the wall clock jumps, either way: an hour.
+const WALL_JUMP_MS_MAX: u64 = 3_600_000;
+
 /// Without any of these, over all seeds, a simulation would prove nothing.
 const TELLING: [&str; 23] = [
     "refused_half_open",
@@ -136,7 +139,6 @@ impl Run {
                     outside: Arc::clone(&oracle) as Arc<dyn Outside>,
                     secret: Secret::default(),
                     endpoints: server::endpoints(&plan.config, "node"),
-                    unix_epoch_ms: 1_700_000_000_000,
                     capacity: plan.capacity,
                     tls: ground.as_ref().map(|ground| Arc::clone(&ground.server)),
                 };
@@ -305,6 +307,9 @@ impl Run {
             let jump_us = self.rng.range(0..=world.faults.jump_us_max);
             world.note("jump", 0, jump_us);
             world.now_us += jump_us;
+            // The wall clock is set, back or forth.
+            let set_ms = self.rng.range(0..=2 * WALL_JUMP_MS_MAX);
+            world.unix_ahead_ms = world.unix_ahead_ms.wrapping_add(set_ms).wrapping_sub(WALL_JUMP_MS_MAX);
         }
         progress
     }

@@ -11,7 +11,7 @@ use throng::config::Config;
 use throng::hub::options::Namespaces;
 use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::Mailbox;
-use throng::shard::outside::Nobody;
+use throng::shard::outside::{Nobody, Outside};
 use throng::shard::{Parts, Secret, Shard};
 
 use crate::net::SimNet;
@@ -30,6 +30,7 @@ pub(crate) struct Small {
     pub(crate) mailboxes: Arc<[Mailbox]>,
     pub(crate) counters: Arc<[Arc<Counters>]>,
     pub(crate) namespaces: Arc<Namespaces>,
+    outside: Arc<dyn Outside>,
     shards: Vec<Shard<SimNet, House>>,
 }
 
@@ -41,6 +42,18 @@ impl Small {
 
     /// The same over TLS, if it is said what handshakes go by.
     pub(crate) fn over(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        shard_count: u16,
+        down_bytes_max: usize,
+        queued_bytes_max: usize,
+    ) -> Self {
+        Self::asking(Arc::new(Nobody), |_| (), tls, shard_count, down_bytes_max, queued_bytes_max)
+    }
+
+    /// The same with an outside world and a configuration of its own.
+    pub(crate) fn asking(
+        outside: Arc<dyn Outside>,
+        configure: impl FnOnce(&mut Config),
         tls: Option<Arc<rustls::ServerConfig>>,
         shard_count: u16,
         down_bytes_max: usize,
@@ -58,6 +71,7 @@ impl Small {
         let options = Arc::make_mut(&mut namespaces.without_namespace);
         (options.presence, options.join_leave) = (true, true);
         plan.config.namespaces = Arc::new(namespaces);
+        configure(&mut plan.config);
         let world = Rc::new(RefCell::new(World::new(&plan, Rng::new(7))));
         let mailbox = |mail: &Arc<AtomicBool>| {
             let mail = Arc::clone(mail);
@@ -69,6 +83,7 @@ impl Small {
             budget: Budget::new(queued_bytes_max),
             mailboxes,
             namespaces: Arc::clone(&plan.config.namespaces),
+            outside,
             counters: (0..shard_count).map(|_| Arc::default()).collect(),
             shards: Vec::new(),
         };
@@ -95,10 +110,9 @@ impl Small {
             ledger,
             seed: SEED,
             namespaces: Arc::clone(&config.namespaces),
-            outside: Arc::new(Nobody),
+            outside: Arc::clone(&self.outside),
             secret: Secret::default(),
             endpoints: throng::server::endpoints(config, "node"),
-            unix_epoch_ms: 0,
             capacity: 10,
             tls,
         };

@@ -71,7 +71,6 @@ impl Stage {
             outside: Arc::new(Oracle::new(&plan.history)) as Arc<dyn Outside>,
             secret: Secret::default(),
             endpoints: server::endpoints(&plan.config, "node"),
-            unix_epoch_ms: 1_700_000_000_000,
             capacity: plan.capacity,
             tls,
         };

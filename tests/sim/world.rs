@@ -82,6 +82,8 @@ pub(crate) struct Station {
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) now_us: u64,
+    /// By how much the wall clock is ahead of that.
+    pub(crate) unix_ahead_ms: u64,
     pub(crate) faults: Faults,
     pub(crate) links: Vec<Link>,
     pub(crate) stations: Vec<Station>,
@@ -108,6 +110,7 @@ impl World {
         Self {
             rng,
             now_us: 1_000_000,
+            unix_ahead_ms: 1_700_000_000_000,
             faults: plan.faults.clone(),
             links: Vec::new(),
             stations: (0..plan.shards).map(|_| station()).collect(),

@@ -1,0 +1,205 @@
+//! Directed stories of the wall clock: it is set, or the machine sleeps, while the shards' own clock goes on as ever. What
+//! ends at a Unix time ends by the wall clock as it is; what waits for a while waits for that while.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use throng::config::Config;
+use throng::outside::options::TokenOptions;
+use throng::outside::{mint, verify};
+use throng::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
+
+use crate::rng::Rng;
+use crate::small::Small;
+use crate::wire::{self, CLOSE, TEXT};
+use crate::world::LinkId;
+
+const SECRET: &str = "secret";
+const HOUR_S: u64 = 3600;
+
+/// Verifies tokens by the clock that it is told.
+#[derive(Debug)]
+struct Signed(TokenOptions);
+
+impl Outside for Signed {
+    fn verify_now(&self, token: &Token<'_>, now_unix_s: u64) -> Option<Verdict> {
+        Some(verify(&self.0, token, now_unix_s).unwrap())
+    }
+
+    fn ask(&self, _: throng::shard::mailbox::ReplyTo, _: Question) -> Result<(), Busy> {
+        Err(Busy)
+    }
+
+    fn has_hook(&self, _: Hook) -> bool {
+        false
+    }
+}
+
+struct Stage {
+    small: Small,
+    rng: Rng,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let options = TokenOptions { hmac_secret_key: SECRET.to_owned(), ..TokenOptions::default() };
+        let configure = |config: &mut Config| {
+            config.client.connect_include_server_time = true;
+            config.client.expired_close_delay_ms = 0;
+            config.client.expired_sub_close_delay_ms = 0;
+            config.timeouts.ping_interval_ms = 0;
+            let namespaces = Arc::make_mut(&mut config.namespaces);
+            let options = Arc::make_mut(&mut namespaces.without_namespace);
+            (options.history_size, options.history_ttl_ms) = (10, 60_000);
+            (options.allow_history_for_client, options.allow_publish_for_client) = (true, true);
+            options.allow_subscribe_for_client = true;
+        };
+        let small = Small::asking(Arc::new(Signed(options)), configure, None, 1, 1 << 20, 1 << 20);
+        Self { small, rng: Rng::new(7) }
+    }
+
+    fn unix_s(&self) -> u64 {
+        let world = self.small.world.borrow();
+        (world.unix_ahead_ms + world.now_us / 1000) / 1000
+    }
+
+    /// Sets the wall clock so many seconds on, or back.
+    fn set_wall(&self, by_s: i64) {
+        let mut world = self.small.world.borrow_mut();
+        world.unix_ahead_ms = world.unix_ahead_ms.checked_add_signed(by_s * 1000).unwrap();
+    }
+
+    /// Lets time pass, as all clocks count it.
+    fn wait_ms(&mut self, ms: u64) {
+        self.small.world.borrow_mut().now_us += ms * 1000;
+        self.small.turn(0);
+    }
+
+    fn open(&mut self) -> LinkId {
+        let link = self.small.world.borrow_mut().connect().unwrap();
+        self.small.send(link, &wire::upgrade("/connection/websocket"));
+        self.small.turn(0);
+        let mut arrived = Vec::new();
+        self.small.receive(link, 1 << 20, &mut arrived);
+        assert_eq!(wire::take_response(&mut arrived), Some(101));
+        link
+    }
+
+    /// What has come: replies and pushes, or the code of a close.
+    fn heard(&mut self, link: LinkId) -> Result<Vec<Value>, u16> {
+        let (mut arrived, mut heard) = (Vec::new(), Vec::new());
+        self.small.receive(link, 1 << 20, &mut arrived);
+        while let Some(frame) = wire::take_frame(&mut arrived) {
+            if frame.opcode == CLOSE {
+                return Err(u16::from_be_bytes([frame.payload[0], frame.payload[1]]));
+            }
+            let lines = std::str::from_utf8(&frame.payload).unwrap().lines();
+            heard.extend(lines.map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        }
+        Ok(heard)
+    }
+
+    fn ask(&mut self, link: LinkId, command: &str) -> Value {
+        let mut out = Vec::new();
+        wire::put_frame(&mut out, true, TEXT, command.as_bytes(), &mut self.rng);
+        self.small.send(link, &out);
+        self.small.turn(0);
+        self.heard(link).unwrap().swap_remove(0)
+    }
+
+    fn connect(&mut self, claims: &str) -> (LinkId, Value) {
+        let link = self.open();
+        let token = mint(SECRET.as_bytes(), claims.as_bytes());
+        let reply = self.ask(link, &format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#));
+        (link, reply)
+    }
+
+    fn publish_and_tell_time(&mut self, link: LinkId) -> u64 {
+        let reply = self.ask(link, r#"{"id":2,"publish":{"channel":"a","data":1}}"#);
+        assert!(reply["publish"].is_object(), "{reply}");
+        let reply = self.ask(link, r#"{"id":3,"history":{"channel":"a","limit":-1}}"#);
+        let kept = reply["history"]["publications"].as_array().unwrap();
+        kept.last().unwrap()["time"].as_u64().unwrap() / 1000
+    }
+}
+
+/// The machine slept, or its clock was behind: what has expired meanwhile is over, soon after the shard's next look.
+#[test]
+fn what_has_expired_when_the_wall_clock_goes_forward_is_over() {
+    let mut stage = Stage::new();
+    let now_s = stage.unix_s();
+    let claims = format!(r#"{{"sub":"42","exp":{}}}"#, now_s + HOUR_S);
+    let (ann, reply) = stage.connect(&claims);
+    assert_eq!((&reply["connect"]["ttl"], &reply["connect"]["time"]), (&3600.into(), &(now_s * 1000).into()));
+    let subscription = mint(
+        SECRET.as_bytes(),
+        format!(r#"{{"sub":"43","channel":"a","exp":{}}}"#, now_s + HOUR_S).as_bytes(),
+    );
+    let (ben, reply) = stage.connect(r#"{"sub":"43"}"#);
+    assert!(reply["connect"].get("ttl").is_none(), "{reply}");
+    let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"a","token":"{subscription}"}}}}"#);
+    assert_eq!(stage.ask(ben, &subscribe)["subscribe"]["ttl"], 3600);
+    stage.wait_ms(2000);
+    assert_eq!((stage.heard(ann), stage.heard(ben)), (Ok(vec![]), Ok(vec![])));
+
+    stage.set_wall(2 * HOUR_S as i64);
+    stage.wait_ms(1000);
+    assert_eq!(stage.heard(ann), Err(3005));
+    assert_eq!(stage.heard(ben).unwrap()[0]["push"]["unsubscribe"]["code"], 2501);
+    let (_, reply) = stage.connect(&claims);
+    assert_eq!(reply["error"]["code"], 109);
+    assert_eq!(stage.ask(ben, &subscribe)["error"]["code"], 109);
+    let now_s = stage.unix_s();
+    let (cid, reply) = stage.connect(&format!(r#"{{"sub":"44","exp":{}}}"#, now_s + 60));
+    assert_eq!((&reply["connect"]["ttl"], &reply["connect"]["time"]), (&60.into(), &(now_s * 1000).into()));
+    assert_eq!(stage.publish_and_tell_time(cid), now_s);
+}
+
+/// The clock is set back: what had expired by it has not, and what holds already ends by the clock as it is now.
+#[test]
+fn what_has_expired_only_by_a_clock_that_was_wrong_is_good() {
+    let mut stage = Stage::new();
+    let now_s = stage.unix_s();
+    let (ann, _) = stage.connect(&format!(r#"{{"sub":"42","exp":{}}}"#, now_s + 60));
+    let later = format!(r#"{{"sub":"43","exp":{}}}"#, now_s - HOUR_S / 2);
+    let (_, reply) = stage.connect(&later);
+    assert_eq!(reply["error"]["code"], 109);
+    let not_yet = format!(r#"{{"sub":"43","nbf":{now_s}}}"#);
+    let (_, reply) = stage.connect(&not_yet);
+    assert!(reply["connect"].is_object(), "{reply}");
+
+    stage.set_wall(-(HOUR_S as i64));
+    stage.wait_ms(1000);
+    let (_, reply) = stage.connect(&later);
+    assert_eq!(reply["connect"]["ttl"], 1799);
+    let (_, reply) = stage.connect(&not_yet);
+    assert_eq!(reply["error"]["code"], 109);
+    assert_eq!(stage.publish_and_tell_time(ann), now_s - HOUR_S + 1);
+    // It is an hour and a minute until its end now.
+    stage.wait_ms(61_000);
+    assert_eq!(stage.heard(ann), Ok(vec![]));
+    stage.wait_ms(HOUR_S * 1000);
+    assert_eq!(stage.heard(ann), Err(3005));
+}
+
+/// History and deadlines count what passes, not what the wall clock says.
+#[test]
+fn what_waits_for_a_while_does_not_follow_the_wall_clock() {
+    let mut stage = Stage::new();
+    let (ann, _) = stage.connect(r#"{"sub":"42"}"#);
+    stage.publish_and_tell_time(ann);
+    let idle = stage.open();
+    let kept = |stage: &mut Stage| {
+        let reply = stage.ask(ann, r#"{"id":4,"history":{"channel":"a","limit":-1}}"#);
+        reply["history"]["publications"].as_array().map_or(0, Vec::len)
+    };
+    for by_s in [24 * HOUR_S as i64, -48 * HOUR_S as i64] {
+        stage.set_wall(by_s);
+        stage.wait_ms(1000);
+        assert_eq!(kept(&mut stage), 1);
+        assert_eq!(stage.heard(idle), Ok(vec![]));
+    }
+    stage.wait_ms(60_000);
+    assert_eq!(kept(&mut stage), 0);
+    assert_eq!(stage.heard(idle), Err(3502), "no connect command within its time");
+}
