@@ -48,7 +48,8 @@ impl History {
         passes: impl Fn(&Publication) -> bool,
     ) -> Recovered {
         let stream = &self.streams[id as usize];
-        let is_mine = from.offset > 0 && from.epoch == stream.epoch;
+        // Beyond the top nobody can have been: whoever says so has another stream, or has lost count.
+        let is_mine = from.offset > 0 && from.offset <= stream.top && from.epoch == stream.epoch;
         let latest = stream.kept.iter().rev().find(|&&key| passes(self.publication(key)));
         match latest {
             _ if is_mine && from.offset == stream.top => (true, Vec::new()),

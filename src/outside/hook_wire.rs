@@ -13,6 +13,7 @@ use super::options::HookOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
 use super::token::Purpose;
 use crate::proto::centrifuge::{Disconnect, Error};
+use crate::proto::json::{self, NumericDate, or_default};
 use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
 use crate::tls::Identity;
 
@@ -72,7 +73,7 @@ impl Asked {
     /// # Errors
     /// When the client's payload is no JSON, and the hook is not asked with base64.
     pub(super) fn body(&self, options: &HookOptions) -> Result<Vec<u8>, Rejected> {
-        let json = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>, Rejected> {
+        let raw = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>, Rejected> {
             if bytes.is_empty() {
                 return Ok(None);
             }
@@ -92,9 +93,9 @@ impl Asked {
             channel: self.channel.as_deref(),
             method: self.method.as_deref().unwrap_or_default(),
             channels: &self.channels,
-            data: if is_binary { None } else { json(&self.data)? },
+            data: if is_binary { None } else { raw(&self.data)? },
             b64data: has_b64.then(|| BASE64.encode(&self.data)),
-            meta: json(meta)?,
+            meta: raw(meta)?,
             certificate: self.who.certificate.as_deref().map(ToldCertificate::new),
         };
         serde_json::to_vec(&body).map_err(|_| Rejected::Error(Error::INTERNAL))
@@ -105,7 +106,7 @@ impl Asked {
     /// # Errors
     /// What is wrong with the answer.
     pub(super) fn verdict(&self, answer: &[u8]) -> Result<Verdict, String> {
-        let answer: Answer<'_> = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+        let answer: Answer<'_> = json::from_slice(answer).map_err(|error| error.to_string())?;
         let is_refresh = matches!(self.hook, Hook::Refresh | Hook::SubRefresh);
         if let Some(rejected) = answer.rejected().filter(|_| !is_refresh) {
             return Ok(self.rejected(rejected?));
@@ -207,15 +208,20 @@ struct Answer<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ToldError {
+    #[serde(deserialize_with = "or_default")]
     code: u32,
+    #[serde(deserialize_with = "or_default")]
     message: String,
+    #[serde(deserialize_with = "or_default")]
     temporary: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ToldDisconnect {
+    #[serde(deserialize_with = "or_default")]
     code: u16,
+    #[serde(deserialize_with = "or_default")]
     reason: String,
 }
 
@@ -244,7 +250,7 @@ impl Answer<'_> {
 struct HookResult<'a> {
     user: Option<String>,
     expired: Option<bool>,
-    expire_at: Option<i64>,
+    expire_at: Option<NumericDate>,
     #[serde(borrow)]
     info: Option<&'a RawValue>,
     b64info: Option<String>,
@@ -253,8 +259,8 @@ struct HookResult<'a> {
     b64data: Option<String>,
     channels: Option<Vec<String>>,
     #[serde(borrow)]
-    subs: Option<BTreeMap<String, SubscribeOptions<'a>>>,
-    caps: Option<Vec<CapabilityOptions>>,
+    subs: Option<BTreeMap<String, Option<SubscribeOptions<'a>>>>,
+    caps: Option<Vec<Option<CapabilityOptions>>>,
     #[serde(borrow)]
     meta: Option<&'a RawValue>,
     #[serde(rename = "override")]
@@ -565,8 +571,10 @@ mod tests {
             assert_eq!(yes!(Subscription, Hook::Subscribe, &answer).expire_at_s, meant, "{told}");
             assert_eq!(yes!(Subscription, Hook::SubRefresh, &answer).expire_at_s, meant, "{told}");
         }
-        let beyond = r#"{"result":{"expire_at":9223372036854775808}}"#;
-        assert!(asked(Hook::Connect).verdict(beyond.as_bytes()).is_err());
+        for beyond in ["9223372036854775808", "1e300"] {
+            let answer = format!(r#"{{"result":{{"expire_at":{beyond}}}}}"#);
+            assert_eq!(yes!(Connection, Hook::Connect, &answer).expire_at_s, 253_402_300_799, "{beyond}");
+        }
     }
 
     #[test]

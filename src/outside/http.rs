@@ -1,7 +1,8 @@
 //! The HTTP client of hooks and key sets: one request, one answer, both of limited size, within a limited time.
 //!
 //! Connections are kept alive and shared. Redirects are not followed: where a request goes is the configuration's
-//! word alone. TLS is rustls with the roots that browsers trust.
+//! word alone. TLS is rustls with the roots that browsers trust. A request that was certainly not answered, on a connection
+//! that may have been closed for having been idle, is sent once more ([`super::watched`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::watched::{self, Watched};
+
 /// An answer's body may have this many bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Connections kept alive to one host while nothing is asked.
@@ -22,9 +25,16 @@ const IDLE_CONNECTIONS_MAX: usize = 255;
 /// How long they are kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+type Connections = legacy::Client<Watched<HttpsConnector<HttpConnector>>, Full<Bytes>>;
+
 /// Asks over HTTP and HTTPS. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
-pub(super) struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(super) struct Client {
+    /// Keeps its connections for the next requests.
+    kept: Connections,
+    /// Makes a connection for each request.
+    fresh: Connections,
+}
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -70,12 +80,14 @@ impl Client {
             .with_no_client_auth();
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        Ok(Self(client))
+        let client = |idle_max| {
+            legacy::Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .pool_max_idle_per_host(idle_max)
+                .pool_timer(TokioTimer::new())
+                .build(Watched(connector.clone()))
+        };
+        Ok(Self { kept: client(IDLE_CONNECTIONS_MAX), fresh: client(0) })
     }
 
     /// The body of the answer, which must have status 200. Must be awaited on a runtime with I/O.
@@ -83,7 +95,10 @@ impl Client {
     /// # Errors
     /// See [`Failure`].
     pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
-        let response = self.0.request(request).await.map_err(|error| Failure::Broken(chain(&error)))?;
+        let first = self.kept.request(request.clone()).await;
+        let is_second = first.as_ref().is_err_and(watched::is_unheard);
+        let response = if is_second { self.fresh.request(request).await } else { first };
+        let response = response.map_err(|error| Failure::Broken(chain(&error)))?;
         if response.status() != StatusCode::OK {
             return Err(Failure::Status(response.status()));
         }

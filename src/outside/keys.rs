@@ -12,6 +12,7 @@ use ring::signature::{self, RsaParameters, UnparsedPublicKey, VerificationAlgori
 use serde_json::value::RawValue;
 
 use super::options::TokenOptions;
+use crate::proto::json;
 
 /// The modulus of the smallest RSA key that is taken has 2,048 bits, the largest 8,192 (`ring`'s bounds).
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
@@ -238,18 +239,18 @@ impl PublishedKey {
 ///
 /// # Errors
 /// When it is no set at all.
-pub(super) fn parse_set(json: &[u8]) -> Result<Vec<PublishedKey>, serde_json::Error> {
+pub(super) fn parse_set(text: &[u8]) -> Result<Vec<PublishedKey>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     struct Set<'a> {
         #[serde(borrow)]
         keys: Vec<&'a RawValue>,
     }
-    let set: Set<'_> = serde_json::from_slice(json)?;
+    let set: Set<'_> = json::from_slice(text)?;
     Ok(set.keys.into_iter().filter_map(|key| published(key.get())).collect())
 }
 
-fn published(json: &str) -> Option<PublishedKey> {
-    let jwk: Jwk = serde_json::from_str(json).ok()?;
+fn published(text: &str) -> Option<PublishedKey> {
+    let jwk: Jwk = json::from_str(text).ok()?;
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;
     }

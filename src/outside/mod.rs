@@ -16,6 +16,7 @@ pub mod options;
 mod terms;
 mod token;
 mod verifier;
+mod watched;
 mod workers;
 
 #[cfg(test)]

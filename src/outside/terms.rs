@@ -1,7 +1,7 @@
 //! What tokens and hooks' answers have in common: on which terms someone is in a channel, and what they may do.
 //!
 //! Payloads are copied as the JSON text that they came as; only line ends go, since in the JSON encoding of the
-//! protocol a line end separates messages.
+//! protocol a line end separates messages. `null` is the same as nothing, wherever it stands.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::proto::json::{NumericDate, or_default};
 use crate::shard::outside::{Capability, Grant, Matching, Overrides};
 
 /// A payload that is told in one of two ways: as JSON, or as bytes in base64. The second wins, if it is not empty.
@@ -33,8 +34,8 @@ pub(super) fn one_line(json: &RawValue) -> Vec<u8> {
 const SECONDS_MAX: u64 = 253_402_300_799;
 
 /// A time in seconds since 1970; what is not after that is none.
-pub(super) fn seconds(time: Option<i64>) -> u64 {
-    time.and_then(|time| u64::try_from(time).ok()).unwrap_or(0).min(SECONDS_MAX)
+pub(super) fn seconds(time: Option<NumericDate>) -> u64 {
+    time.and_then(|NumericDate(time)| u64::try_from(time).ok()).unwrap_or(0).min(SECONDS_MAX)
 }
 
 /// What a channel of the map `subs` comes with.
@@ -64,6 +65,7 @@ pub(super) struct OverrideOptions {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 struct BoolValue {
+    #[serde(deserialize_with = "or_default")]
     value: bool,
 }
 
@@ -84,9 +86,11 @@ impl From<OverrideOptions> for Overrides {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct CapabilityOptions {
+    #[serde(deserialize_with = "or_default")]
     channels: Vec<String>,
-    #[serde(rename = "match")]
+    #[serde(rename = "match", deserialize_with = "or_default")]
     matching: String,
+    #[serde(deserialize_with = "or_default")]
     allow: Vec<String>,
 }
 
@@ -94,7 +98,7 @@ pub(super) struct CapabilityOptions {
 ///
 /// # Errors
 /// When channels are to be matched in a way that is not supported.
-pub(super) fn capabilities(told: Vec<CapabilityOptions>) -> Result<Vec<Capability>, &'static str> {
+pub(super) fn capabilities(told: Vec<Option<CapabilityOptions>>) -> Result<Vec<Capability>, &'static str> {
     let capability = |told: CapabilityOptions| {
         let matching = match told.matching.as_str() {
             "" | "exact" => Matching::Exact,
@@ -116,7 +120,7 @@ pub(super) fn capabilities(told: Vec<CapabilityOptions>) -> Result<Vec<Capabilit
             matching,
         })
     };
-    told.into_iter().map(capability).collect()
+    told.into_iter().map(Option::unwrap_or_default).map(capability).collect()
 }
 
 /// Server-side subscriptions of `user`: the names of `channels`, and those of `subs` with what they come with.
@@ -126,11 +130,12 @@ pub(super) fn capabilities(told: Vec<CapabilityOptions>) -> Result<Vec<Capabilit
 pub(super) fn grants(
     user: &str,
     channels: Vec<String>,
-    subs: BTreeMap<String, SubscribeOptions<'_>>,
+    subs: BTreeMap<String, Option<SubscribeOptions<'_>>>,
 ) -> Result<Vec<(String, Grant)>, &'static str> {
     let mut grants = BTreeMap::new();
-    let named = channels.into_iter().map(|name| (name, SubscribeOptions::default()));
+    let named = channels.into_iter().map(|name| (name, None));
     for (name, told) in named.chain(subs) {
+        let told: SubscribeOptions<'_> = told.unwrap_or_default();
         let grant = Grant {
             channel: name.clone(),
             user: user.to_owned(),

@@ -17,6 +17,7 @@ use super::options::TokenOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
 use crate::hub::options::NamePattern;
 use crate::proto::centrifuge::Error;
+use crate::proto::json::{self, NumericDate};
 use crate::shard::outside::{Credentials, Grant, Rejected, Verdict};
 
 /// What a token is for.
@@ -84,7 +85,7 @@ impl<'a> Unverified<'a> {
         if claims.contains('.') {
             return Err(Refused::Invalid("not three parts"));
         }
-        let head: Head = serde_json::from_slice(&decode(head)?).map_err(|_| Refused::Invalid("head"))?;
+        let head: Head = json::from_slice(&decode(head)?).map_err(|_| Refused::Invalid("head"))?;
         if head.crit.is_some() {
             return Err(Refused::Invalid("critical extensions"));
         }
@@ -140,7 +141,7 @@ struct Claims<'a> {
     nbf: Option<NumericDate>,
     aud: Option<Audience>,
     iss: Option<String>,
-    expire_at: Option<i64>,
+    expire_at: Option<NumericDate>,
     channel: Option<String>,
     client: Option<String>,
     #[serde(borrow)]
@@ -153,22 +154,10 @@ struct Claims<'a> {
     overrides: Option<OverrideOptions>,
     channels: Option<Vec<String>>,
     #[serde(borrow)]
-    subs: Option<BTreeMap<String, SubscribeOptions<'a>>>,
+    subs: Option<BTreeMap<String, Option<SubscribeOptions<'a>>>>,
     #[serde(borrow)]
     meta: Option<&'a RawValue>,
-    caps: Option<Vec<CapabilityOptions>>,
-}
-
-/// Seconds since 1970, perhaps with a fraction (RFC 7519, 2), which is cut off.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(from = "f64")]
-struct NumericDate(i64);
-
-impl From<f64> for NumericDate {
-    fn from(seconds: f64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "saturates: a time beyond all times stays one")]
-        Self(seconds.floor() as i64)
-    }
+    caps: Option<Vec<Option<CapabilityOptions>>>,
 }
 
 /// One audience, or several (RFC 7519, 4.1.3).
@@ -201,8 +190,8 @@ impl Rules {
     }
 
     /// What claims that are verified come to.
-    pub(super) fn judge(&self, purpose: Purpose, json: &[u8], now_unix_s: u64) -> Result<Verdict, Refused> {
-        let mut claims: Claims<'_> = serde_json::from_slice(json).map_err(|_| Refused::Invalid("claims"))?;
+    pub(super) fn judge(&self, purpose: Purpose, text: &[u8], now_unix_s: u64) -> Result<Verdict, Refused> {
+        let mut claims: Claims<'_> = json::from_slice(text).map_err(|_| Refused::Invalid("claims"))?;
         if !self.audience.accepts(claims.aud.iter().flat_map(Audience::values)) {
             return Err(Refused::Invalid("audience"));
         }
@@ -216,7 +205,7 @@ impl Rules {
         }
         let user = match self.user_id_claim.as_str() {
             "" => claims.sub.take().unwrap_or_default(),
-            name => named_claim(json, name),
+            name => named_claim(text, name),
         };
         match purpose {
             Purpose::Connection => claims.credentials(user).map(|who| Verdict::Connection(Ok(Box::new(who)))),
@@ -230,7 +219,7 @@ impl Rules {
 impl Claims<'_> {
     /// `expire_at` decides alone when it is there; 0 is never.
     fn expire_at_s(&self) -> u64 {
-        terms::seconds(self.expire_at.or(self.exp.map(|exp| exp.0)))
+        terms::seconds(self.expire_at.or(self.exp))
     }
 
     fn credentials(self, user: String) -> Result<Credentials, Refused> {
@@ -354,6 +343,27 @@ mod tests {
         };
         assert_eq!((a.overrides, b.overrides), (overrides, Overrides::default()));
         assert_eq!((&*b.info, &*b.data), (&b"1"[..], &b"2"[..]));
+    }
+
+    #[test]
+    fn null_is_nothing_and_times_may_have_a_fraction() {
+        let told = credentials(
+            r#"{"expire_at":2000.75,"subs":{"a":null,"b":{"override":{"presence":{"value":null},"join_leave":null}}},
+                "caps":[null,{"channels":null,"match":null,"allow":null}]}"#,
+        );
+        assert_eq!(told.expire_at_s, 2000);
+        let names: Vec<_> = told.channels.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((names, told.channels[1].1.overrides.presence), (vec!["a", "b"], Some(false)));
+        assert_eq!(*told.caps.unwrap(), [Capability::default(), Capability::default()]);
+        assert_eq!(credentials(r#"{"exp":2000.75,"nbf":999.5,"iat":1.5}"#).expire_at_s, 2000);
+        assert_eq!(grant(r#"{"channel":"a","expire_at":2e3}"#).expire_at_s, 2000);
+    }
+
+    #[test]
+    fn of_a_claim_that_stands_twice_the_last_counts() {
+        assert_eq!(credentials(r#"{"sub":"a","sub":"b","exp":1,"exp":2000}"#).user, "b");
+        assert_eq!(judge(Purpose::Connection, r#"{"exp":2000,"exp":1}"#).unwrap_err(), Refused::Expired);
+        assert_eq!(grant(r#"{"channel":"a","channel":"b"}"#).channel, "b");
     }
 
     #[test]
@@ -534,7 +544,7 @@ mod tests {
             "[]",
             "{",
             r#"{"sub":42}"#,
-            r#"{"sub":"a","sub":"b"}"#,
+            r#"{"sub":"a","sub":1}"#,
             r#"{"exp":"1001"}"#,
             r#"{"nbf":"1"}"#,
             r#"{"exp":true}"#,

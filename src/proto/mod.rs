@@ -4,6 +4,8 @@ pub mod centrifuge;
 pub mod forwarded;
 pub mod fossil;
 pub mod http;
+pub mod json;
+mod last;
 pub mod origin;
 pub mod proxy;
 pub mod ws;

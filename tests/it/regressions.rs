@@ -4,6 +4,7 @@ mod client_headers;
 mod codes;
 mod configuration;
 mod gauges;
+mod json_shapes;
 mod logs;
 mod numbers;
 mod raw_endpoints;

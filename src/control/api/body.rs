@@ -1,7 +1,7 @@
 //! Bodies of requests, read once and borrowed throughout: what is published stays where it lies until it is shared.
 //!
 //! Fields that are not known are passed over, `null` is the same as nothing, as it is for Centrifugo; but `"data": null`
-//! is a message.
+//! is a message. Of a field that stands twice the last counts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,6 +11,8 @@ use std::ops::Deref;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use crate::proto::json::{self, NumericDate, or_default};
 
 /// A string, borrowed where nothing in it is escaped.
 #[derive(Debug, Default, Deserialize)]
@@ -30,14 +32,15 @@ impl AsRef<str> for Text<'_> {
     }
 }
 
-/// Nothing and `null` are the default.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
-}
-
 /// Whatever is there, also `null`.
 fn any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     Deserialize::deserialize(from).map(Some)
+}
+
+/// Tags, of which one that is `null` is empty.
+fn tags<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Box<str>, Box<str>>, D::Error> {
+    let told: BTreeMap<Box<str>, Option<Box<str>>> = or_default(from)?;
+    Ok(told.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect())
 }
 
 /// Of publish, and of broadcast.
@@ -53,7 +56,7 @@ pub(super) struct Publish<'a> {
     pub(super) b64data: Text<'a>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) skip_history: bool,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "tags")]
     pub(super) tags: BTreeMap<Box<str>, Box<str>>,
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) idempotency_key: Text<'a>,
@@ -92,7 +95,7 @@ pub(super) struct Connections<'a> {
     pub(super) overrides: Overrides,
     /// Of subscribe and refresh.
     #[serde(default, deserialize_with = "or_default")]
-    pub(super) expire_at: i64,
+    pub(super) expire_at: NumericDate,
     /// Of refresh.
     #[serde(default, deserialize_with = "or_default")]
     pub(super) expired: bool,
@@ -208,7 +211,7 @@ struct Whole<'de>(&'de str);
 impl<'de> Source<'de> for Whole<'de> {
     type Error = serde_json::Error;
     fn read<T: Deserialize<'de>>(self) -> Result<T, Self::Error> {
-        serde_json::from_str(self.0)
+        json::from_str(self.0)
     }
 }
 
@@ -273,7 +276,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// In a batch: an object with the method's name and its body. The first method that there is counts.
+/// In a batch: an object with the method's name and its body. The first method that there is counts, with the last of its bodies.
 impl<'de> Deserialize<'de> for Command<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct OfOne;
@@ -288,8 +291,8 @@ impl<'de> Deserialize<'de> for Command<'de> {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut command = Command::Unknown;
                 while let Some(method) = map.next_key::<Text<'de>>()? {
-                    let is_first = matches!(command, Command::Unknown);
-                    command = if is_first {
+                    let counts = matches!(command, Command::Unknown) || *method == *command.name();
+                    command = if counts {
                         Command::read(&method, Entry(&mut map))?
                     } else {
                         map.next_value::<IgnoredAny>()?;
@@ -315,6 +318,6 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(utf8(body)?)
+        json::from_str(utf8(body)?)
     }
 }

@@ -188,7 +188,7 @@ impl Calls {
         let grant = Grant {
             info: raw_json(body.info, &body.b64info)?,
             data: raw_json(body.data, &body.b64data)?,
-            expire_at_s: unix_time(body.expire_at)?,
+            expire_at_s: unix_time(body.expire_at.0)?,
             overrides: Overrides {
                 presence: switch(&overrides.presence),
                 join_leave: switch(&overrides.join_leave),
@@ -217,7 +217,7 @@ impl Calls {
     }
 
     fn refresh(&self, body: &Connections<'_>) -> Result<(), Failure> {
-        self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at)?)
+        self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?)
     }
 
     /// Calls an embedder's method, in a task of its own: a panic there ends that task only.

@@ -140,9 +140,11 @@ fn a_cache_gives_its_last_publication_to_whoever_has_it_not() {
     assert_eq!(recover(&mut home, &options, 1, 0, ""), (true, vec![6]));
     assert_eq!(recover(&mut home, &options, 2, 1, "another"), (true, vec![6]));
     assert_eq!(recover(&mut home, &options, 3, 6, &epoch), (true, vec![]));
+    assert_eq!(recover(&mut home, &options, 6, 7, &epoch), (true, vec![6]), "nobody can have that one");
     home.ask(at(0), &"c".into(), &options, &Question::RemoveHistory);
     assert_eq!(recover(&mut home, &options, 4, 5, &epoch), (false, vec![]));
     assert_eq!(recover(&mut home, &options, 5, 6, &epoch), (true, vec![]));
+    assert_eq!(recover(&mut home, &options, 7, 7, &epoch), (false, vec![]));
 }
 
 #[test]
@@ -167,6 +169,7 @@ fn a_cache_gives_the_last_publication_that_passes() {
     assert_eq!(ask(5, |offset| offset < 6), (true, vec![]), "it has that one");
     assert_eq!(ask(5, |offset| offset < 4), (true, vec![]), "or a later one");
     assert_eq!(ask(6, |_| false), (true, vec![]), "it has all");
+    assert_eq!(ask(7, |offset| offset < 6), (true, vec![5]), "nobody can have that one");
     // What would have passed may have been forgotten.
     assert_eq!(ask(5, |offset| offset < 3), (false, vec![]));
 }

@@ -197,6 +197,33 @@ fn a_backend_that_fails_is_a_temporary_error() {
     }
 }
 
+/// A connection kept alive that ends without a word: the request was not answered at all, and is sent once more over a new one.
+#[test]
+fn a_request_that_a_kept_connection_swallowed_is_sent_once_more() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-le".to_vec();
+    // What the second request on a connection gets, what the first one gets on the second, and how many come.
+    for (name, swallowed, anew, outcome, count) in [
+        ("nothing", Vec::new(), None, true, 3),
+        ("nothing, twice", Vec::new(), Some(Vec::new()), false, 3),
+        ("nothing, then an error", Vec::new(), Some(b"HTTP/1.1 500 Sorry\r\n\r\n".to_vec()), false, 3),
+        ("half a head", head, None, false, 2),
+    ] {
+        let number = AtomicUsize::new(0);
+        let backend = Backend::start(move |_| match (number.fetch_add(1, SeqCst), &anew) {
+            (0, _) | (2, None) => json(r#"{"result":{"data":1}}"#),
+            (1, _) => Reply::Raw(swallowed.clone()),
+            (_, Some(bytes)) => Reply::Raw(bytes.clone()),
+            (_, None) => json("{}"),
+        });
+        let mut stage = Stage::new(&rpc(backend.url("/")));
+        assert_eq!(result(stage.verdict(call("m"))), Ok(b"1".to_vec()), "{name}");
+        assert_eq!(result(stage.verdict(call("m"))).is_ok(), outcome, "{name}");
+        let connections: Vec<usize> = (0..count).map(|_| backend.seen().connection).collect();
+        assert_eq!(connections, [0, 0, 1][..count], "{name}");
+        assert!(!backend.has_seen_more(), "{name}");
+    }
+}
+
 #[test]
 fn an_answer_of_just_a_mebibyte_is_taken() {
     let text = format!(r#"{{"result":{{"data":"{}"}}}}"#, "x".repeat((1 << 20) - 22));

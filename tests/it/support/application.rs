@@ -23,7 +23,7 @@ pub(crate) struct Question {
     /// Names in lower case, and values.
     headers: Vec<(String, String)>,
     pub(crate) body: Value,
-    reply: Sender<Value>,
+    reply: Sender<String>,
 }
 
 impl Question {
@@ -32,7 +32,12 @@ impl Question {
     }
 
     pub(crate) fn answer(self, answer: Value) {
-        self.reply.send(answer).unwrap();
+        self.answer_text(&answer.to_string());
+    }
+
+    /// Answers what no value can hold.
+    pub(crate) fn answer_text(self, answer: &str) {
+        self.reply.send(answer.to_owned()).unwrap();
     }
 }
 
@@ -109,7 +114,6 @@ fn converse(stream: TcpStream, tell: &Sender<Question>) {
             return;
         }
         let Ok(answer) = replies.recv() else { return };
-        let answer = answer.to_string();
         write!(
             stream,
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{answer}",

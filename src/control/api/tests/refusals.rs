@@ -70,7 +70,7 @@ fn what_is_no_body_of_the_method_is_refused_whole() {
         ("publish", "1"),
         ("publish", "null"),
         ("publish", r#"{"channel":1,"data":1}"#),
-        ("publish", r#"{"channel":"a","channel":"b","data":1}"#),
+        ("publish", r#"{"channel":"a","channel":1,"data":1}"#),
         ("publish", r#"{"channel":"a","data":1,"version":-1}"#),
         ("publish", r#"{"channel":"a","data":1,"tags":{"a":1}}"#),
         ("publish", r#"{"channel":"a","data":{]}"#),

@@ -2,7 +2,7 @@
 //!
 //! Strings are borrowed from the frame where they hold no escapes, payloads are kept as they came. Unknown fields are
 //! passed over: newer clients offer what older servers do not know. `null` is the same as leaving a field out, but for
-//! payloads, where it is a message like any other.
+//! payloads, where it is a message like any other. Of a field that stands twice the last counts.
 //!
 //! Invariant: a value that cannot be read spoils its command only, as long as the frame is JSON and the command's id a
 //! number. JSON can hold text that is none: half of a surrogate pair, left over where text was cut inside an emoji.
@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 use super::super::filter::{self, Filter};
 use super::super::message::{Command, Connect, HistoryRequest, Request, Subscribe};
 use super::super::{CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX, Emulation, Malformed};
-use super::values::{IdAlone, Pairs, Text, bytes, or_default, present};
+use super::values::{IdAlone, Pairs, Text, bytes, present};
+use crate::proto::json::{self, or_default};
 
 /// The commands of a frame.
 pub struct Commands<'a> {
@@ -51,7 +52,10 @@ impl<'a> Iterator for Commands<'a> {
             _ if !self.is_text => Err(Malformed::Json(serde_json::Error::custom("it is not UTF-8"))),
             Some(b'{') | None => match self.objects.next()? {
                 Ok(raw) => Ok(raw.command()),
-                Err(error) => self.unreadable().ok_or(Malformed::Json(error)),
+                Err(error) => {
+                    let command = self.again(&error).or_else(|| self.unreadable());
+                    command.ok_or(Malformed::Json(error))
+                }
             },
             Some(_) => Err(not_an_object()),
         };
@@ -61,6 +65,17 @@ impl<'a> Iterator for Commands<'a> {
 }
 
 impl<'a> Commands<'a> {
+    /// The object that was refused for `error`, where a field stands twice; and the place behind it.
+    fn again(&mut self, error: &serde_json::Error) -> Option<Command<'a>> {
+        let rest = self.frame.get(self.objects.byte_offset()..).filter(|_| error.is_data())?;
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&'a RawValue>();
+        let text = values.next()?.ok()?.get();
+        let command = json::of_last_keys::<RawCommand<'a>>(text).ok()?.command();
+        self.frame = rest.get(values.byte_offset()..)?;
+        self.objects = serde_json::Deserializer::from_str(self.frame).into_iter();
+        Some(command)
+    }
+
     /// The id of the object that could not be read, and the place behind it; `None` when it is no object or has no id
     /// that can be read.
     fn unreadable(&mut self) -> Option<Command<'a>> {
@@ -85,7 +100,7 @@ pub fn connect_request(frame: &[u8]) -> Result<Connect, Malformed> {
     match frame.trim_ascii_start().first() {
         None => Ok(Connect::default()),
         Some(b'{') => {
-            serde_json::from_slice::<RawConnect<'_>>(frame).map(RawConnect::connect).map_err(Malformed::Json)
+            json::from_slice::<RawConnect<'_>>(frame).map(RawConnect::connect).map_err(Malformed::Json)
         }
         Some(_) => Err(not_an_object()),
     }
@@ -99,7 +114,7 @@ pub fn emulation_request(body: &[u8]) -> Result<Emulation<'_>, Malformed> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(not_an_object());
     }
-    let raw: RawEmulation<'_> = serde_json::from_slice(body).map_err(Malformed::Json)?;
+    let raw: RawEmulation<'_> = json::from_slice(body).map_err(Malformed::Json)?;
     let data = match raw.data.map(RawValue::get) {
         Some(text) if text.starts_with('"') => {
             match serde_json::from_str::<Text<'_>>(text).map_err(Malformed::Json)?.0 {
@@ -301,7 +316,7 @@ fn read_filter(tf: &str) -> Result<Filter, filter::Invalid> {
     if !tf.starts_with('{') {
         return Err(filter::Invalid::Shape);
     }
-    Filter::new(&node(serde_json::from_str(tf).map_err(|_| filter::Invalid::Shape)?))
+    Filter::new(&node(json::from_str(tf).map_err(|_| filter::Invalid::Shape)?))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -8,6 +8,8 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::proto::last::keep_last;
+
 /// A string, borrowed where it can be; `null` is the empty one.
 #[derive(Debug, Default)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
@@ -48,7 +50,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// The pairs of an object, at most `MAX`; `null` is the empty one.
+/// The pairs of an object, at most `MAX`; `null` is the empty one, and as a value the default. Of a name that stands twice the last
+/// counts.
 #[derive(Debug)]
 pub(super) struct Pairs<V, const MAX: usize>(pub(super) Vec<(String, V)>);
 
@@ -58,11 +61,11 @@ impl<V, const MAX: usize> Default for Pairs<V, MAX> {
     }
 }
 
-impl<'de, V: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Pairs<V, MAX> {
+impl<'de, V: Deserialize<'de> + Default, const MAX: usize> Deserialize<'de> for Pairs<V, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct PairsVisitor<V, const MAX: usize>(PhantomData<V>);
 
-        impl<'de, V: Deserialize<'de>, const MAX: usize> Visitor<'de> for PairsVisitor<V, MAX> {
+        impl<'de, V: Deserialize<'de> + Default, const MAX: usize> Visitor<'de> for PairsVisitor<V, MAX> {
             type Value = Pairs<V, MAX>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,13 +85,14 @@ impl<'de, V: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Pairs<V, M
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
+                let mut pairs: Vec<(String, V)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Option<V>>()? {
                     if pairs.len() == MAX {
                         return Err(A::Error::invalid_length(MAX + 1, &self));
                     }
-                    pairs.push(pair);
+                    pairs.push((name, value.unwrap_or_default()));
                 }
+                keep_last(&mut pairs, |(name, _)| name);
                 Ok(Pairs(pairs))
             }
         }
@@ -150,13 +154,6 @@ impl<'de> Deserialize<'de> for IsId {
 
         deserializer.deserialize_bytes(NameVisitor)
     }
-}
-
-/// `null` is the same as leaving a field out.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Keeps `null`, a message like any other, apart from no message at all.

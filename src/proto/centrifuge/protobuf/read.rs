@@ -13,6 +13,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use super::super::filter::{self, Filter};
 use super::super::message::{Command, Connect, HistoryRequest, Request, Subscribe};
 use super::super::{CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX, Emulation, Malformed};
+use crate::proto::last::keep_last;
 
 type Result<T> = std::result::Result<T, Malformed>;
 
@@ -264,6 +265,9 @@ fn connect(message: &[u8]) -> Result<Connect> {
             _ => {}
         }
     }
+    // Both are maps, in which the last of a key counts.
+    keep_last(&mut connect.subs, |sub| &sub.channel);
+    keep_last(&mut connect.headers, |(name, _)| name);
     Ok(connect)
 }
 

@@ -1,0 +1,353 @@
+//! JSON that others wrote: of a key that stands twice in one object, the last counts.
+//!
+//! That is what most readers do, Centrifugo's among them, and one of the two ways that RFC 7515 (section 4) and RFC 7519
+//! (section 4) allow for tokens. serde's own readers of structs refuse such an object, at a price of nothing; so they read first, and
+//! only what they refuse is read once more, object by object. Raw values pass as they were written, with whatever is in them.
+//!
+//! Left out: the configuration's file, where a key that stands twice is a mistake.
+
+use std::borrow::Cow;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+use serde_json::Error;
+use serde_json::value::RawValue;
+
+use super::last::keep_last;
+
+/// What reading comes to.
+type Read<T> = serde_json::Result<T>;
+
+/// Objects and lists within each other, as deep as serde_json goes by itself.
+const DEPTH_MAX: u8 = 128;
+
+/// Reads a text that is one value.
+///
+/// # Errors
+/// When it is not JSON, or not of the shape.
+pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
+    match serde_json::from_str(text) {
+        // What it says names the line and the column in the whole text.
+        Err(error) if error.is_data() => of_last_keys(text).map_err(|_| error),
+        read => read,
+    }
+}
+
+/// The same for bytes, which must be UTF-8.
+///
+/// # Errors
+/// As [`from_str`].
+pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Read<T> {
+    from_str(simdutf8::basic::from_utf8(bytes).map_err(de::Error::custom)?)
+}
+
+/// Reads a value in which keys may stand twice.
+pub(super) fn of_last_keys<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
+    T::deserialize(Value { raw: serde_json::from_str(text)?, depth: 0 })
+}
+
+/// The number of seconds since 1970, perhaps with a fraction (RFC 7519, 2), which is cut off. Beyond all times it saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "f64")]
+pub struct NumericDate(pub i64);
+
+impl From<f64> for NumericDate {
+    fn from(seconds: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "saturates: a time beyond all times stays one")]
+        Self(seconds.floor() as i64)
+    }
+}
+
+/// Nothing and `null` are the default.
+///
+/// # Errors
+/// When it is neither and not of the type.
+pub fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// A value whose objects are read key by key.
+struct Value<'de> {
+    raw: &'de RawValue,
+    depth: u8,
+}
+
+impl<'de> Value<'de> {
+    /// serde_json's reader, for what has no keys.
+    fn plain(&self) -> serde_json::Deserializer<serde_json::de::StrRead<'de>> {
+        serde_json::Deserializer::from_str(self.raw.get())
+    }
+
+    fn within(&self, raw: &'de RawValue) -> Self {
+        Self { raw, depth: self.depth + 1 }
+    }
+
+    /// Refuses what is too deep: each level is a call within a call.
+    fn check_depth(&self) -> Read<()> {
+        if self.depth < DEPTH_MAX { Ok(()) } else { Err(de::Error::custom("recursion limit exceeded")) }
+    }
+
+    /// Has `visitor` visit the fields of an object, each key once.
+    fn visit_fields<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
+        self.check_depth()?;
+        let Fields(mut fields) = serde_json::from_str(self.raw.get())?;
+        fields.reverse();
+        visitor.visit_map(Entries { of: self, left: fields, value: None })
+    }
+}
+
+impl<'de> Deserializer<'de> for Value<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
+        match self.raw.get().as_bytes().first() {
+            Some(b'{') => self.visit_fields(visitor),
+            Some(b'[') => self.deserialize_seq(visitor),
+            _ => self.plain().deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
+        if self.raw.get() == "null" { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Read<V::Value> {
+        // Raw values are asked for by a name that only serde_json knows; no other type here is one of another's.
+        self.plain().deserialize_newtype_struct(name, visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
+        if !self.raw.get().starts_with('[') {
+            return self.plain().deserialize_seq(visitor);
+        }
+        self.check_depth()?;
+        let items: Vec<&'de RawValue> = serde_json::from_str(self.raw.get())?;
+        let mut items = Items { of: self, left: items.into_iter() };
+        let read = visitor.visit_seq(&mut items)?;
+        // A struct can be a list of its fields' values, and no more.
+        if items.left.len() == 0 { Ok(read) } else { Err(de::Error::custom("too many elements")) }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Read<V::Value> {
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Read<V::Value> {
+        self.plain().deserialize_enum(name, variants, visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
+        self.plain().deserialize_ignored_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple
+        tuple_struct identifier
+    }
+}
+
+/// The fields of an object, each key once and with its last value, in the order in which those stand.
+struct Fields<'de>(Vec<(Cow<'de, str>, &'de RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct OfObject;
+
+        impl<'de> Visitor<'de> for OfObject {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    fields.push((key, value));
+                }
+                keep_last(&mut fields, |(key, _)| key);
+                Ok(Fields(fields))
+            }
+        }
+
+        from.deserialize_map(OfObject)
+    }
+}
+
+/// A key, borrowed where nothing in it is escaped.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Entries<'de> {
+    of: Value<'de>,
+    /// The first last.
+    left: Vec<(Cow<'de, str>, &'de RawValue)>,
+    value: Option<&'de RawValue>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Read<Option<K::Value>> {
+        let Some((key, value)) = self.left.pop() else { return Ok(None) };
+        self.value = Some(value);
+        match key {
+            Cow::Borrowed(key) => seed.deserialize(de::value::BorrowedStrDeserializer::new(key)),
+            Cow::Owned(key) => seed.deserialize(de::value::StringDeserializer::new(key)),
+        }
+        .map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Read<V::Value> {
+        let raw = self.value.take().ok_or_else(|| de::Error::custom("a value before its key"))?;
+        seed.deserialize(self.of.within(raw))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left.len())
+    }
+}
+
+struct Items<'de> {
+    of: Value<'de>,
+    left: std::vec::IntoIter<&'de RawValue>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Read<Option<T::Value>> {
+        self.left.next().map(|raw| seed.deserialize(self.of.within(raw))).transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct Shape<'a> {
+        n: i64,
+        #[serde(deserialize_with = "or_default")]
+        on: bool,
+        #[serde(borrow)]
+        text: Option<Cow<'a, str>>,
+        inner: Option<Box<Self>>,
+        list: Vec<Self>,
+        map: BTreeMap<String, u8>,
+        either: Option<Either>,
+        at: Option<NumericDate>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        One(String),
+        Several(Vec<String>),
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Payload<'a> {
+        #[serde(borrow)]
+        raw: &'a RawValue,
+        #[serde(default)]
+        other: Option<u8>,
+    }
+
+    #[test]
+    fn the_last_of_a_key_counts_at_every_depth() {
+        for (text, same) in [
+            (r#"{"n":1,"n":2}"#, r#"{"n":2}"#),
+            (r#"{"n":"one","n":2}"#, r#"{"n":2}"#),
+            (
+                r#"{"n":1,"on":null,"text":"a","n":2,"text":"b\n","on":true}"#,
+                r#"{"n":2,"on":true,"text":"b\n"}"#,
+            ),
+            (r#"{"text":"a","text":null}"#, r#"{}"#),
+            (
+                r#"{"inner":{"n":1,"n":3},"list":[{"n":1,"n":4},{}]}"#,
+                r#"{"inner":{"n":3},"list":[{"n":4},{}]}"#,
+            ),
+            (r#"{"inner":{"n":1},"inner":{"on":true}}"#, r#"{"inner":{"on":true}}"#),
+            (r#"{"n":1,"n":1,"map":{"a":1,"b":2,"a":3}}"#, r#"{"n":1,"map":{"a":3,"b":2}}"#),
+            (r#"{"n":1,"n":1,"either":["a","b"]}"#, r#"{"n":1,"either":["a","b"]}"#),
+            (r#"{"either":["a"],"either":"b"}"#, r#"{"either":"b"}"#),
+            (r#"{"n":1,"\u006e":2}"#, r#"{"n":2}"#),
+            (r#"{"n":1,"n":1,"at":1.9}"#, r#"{"n":1,"at":1}"#),
+            (r#" {"unknown":{"a":1,"a":2},"unknown":3,"n":1,"n":2} "#, r#"{"n":2}"#),
+        ] {
+            let read: Shape<'_> = from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read, serde_json::from_str(same).unwrap(), "{text}");
+            assert_eq!(read, from_slice(text.as_bytes()).unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_its_place() {
+        for text in ["{\"n\":1,\n\"n\":\"x\"}", "{\"n\":1,\"n\":2", "{\"n\":1,\"n\":2}}"] {
+            let refused = from_str::<Shape<'_>>(text).unwrap_err();
+            assert!(refused.line() > 0, "{text}: {refused}");
+        }
+        let deep = format!("{}{}", r#"{"n":1,"n":2,"inner":"#.repeat(200), "}".repeat(200));
+        let deep = deep.replace(r#""inner":}"#, r#""inner":{}}"#);
+        assert!(from_str::<Shape<'_>>(&deep).is_err());
+        assert!(from_slice::<Shape<'_>>(b"{\"text\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn raw_values_pass_as_they_are_written() {
+        let text = r#"{"raw":1,"raw":{ "a":1, "a" : 2 },"other":1,"other":2}"#;
+        let read: Payload<'_> = from_str(text).unwrap();
+        assert_eq!((read.raw.get(), read.other), (r#"{ "a":1, "a" : 2 }"#, Some(2)));
+    }
+
+    #[test]
+    fn times_may_have_a_fraction() {
+        for (text, seconds) in
+            [("1", 1), ("1.9", 1), ("-0.5", -1), ("1e30", i64::MAX), ("1.7e9", 1_700_000_000)]
+        {
+            assert_eq!(serde_json::from_str::<NumericDate>(text).unwrap(), NumericDate(seconds), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Both ways of reading agree where no key stands twice, and no text makes either panic.
+        #[test]
+        fn reads_as_serde_json_does(
+            text in r#"[{}\[\]",:nulltrue0-9a-e. ]{0,40}"#,
+            n in any::<i64>(), on in any::<bool>(), list in proptest::collection::vec(any::<i32>(), 0..4),
+        ) {
+            let slow = of_last_keys::<Shape<'_>>(&text).ok();
+            if let Ok(read) = serde_json::from_str::<Shape<'_>>(&text) {
+                prop_assert_eq!(Some(read), slow);
+            }
+            let list = list.iter().map(|n| format!(r#"{{"n":{n},"map":{{"x":1}}}}"#)).collect::<Vec<_>>().join(",");
+            let text = format!(r#"{{"n":{n},"on":{on},"inner":{{"list":[{list}]}},"either":"e"}}"#);
+            prop_assert_eq!(of_last_keys::<Shape<'_>>(&text).unwrap(), serde_json::from_str(&text).unwrap());
+        }
+    }
+}
