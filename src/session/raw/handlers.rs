@@ -1,0 +1,151 @@
+//! Handlers that the library has: none, one that echoes, and one that may be absent.
+
+use std::borrow::Cow;
+
+use super::{Call, Handler, Message, Outcome, Peer};
+use crate::proto::centrifuge::codes::Error;
+use crate::proto::http::{Refusal, Request, Status};
+use crate::session::{ClientId, CloseReason};
+
+/// The handler of a server without raw endpoints.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHandler;
+
+impl Handler for NoHandler {
+    type State = ();
+
+    fn serves(&self, _path: &str) -> bool {
+        false
+    }
+
+    fn open(
+        &mut self,
+        _: &Request<'_>,
+        _: Option<&'static str>,
+        _: &mut Peer<'_, '_>,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn message(&mut self, (): &mut (), _: Message<'_>, _: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+        Ok(())
+    }
+}
+
+/// Sends every message back to where it came from, at one path.
+#[derive(Clone, Debug)]
+pub struct Echo {
+    path: String,
+}
+
+impl Echo {
+    /// An echo endpoint at `path`.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl Handler for Echo {
+    type State = ();
+
+    fn serves(&self, path: &str) -> bool {
+        path == self.path
+    }
+
+    fn open(
+        &mut self,
+        _: &Request<'_>,
+        _: Option<&'static str>,
+        _: &mut Peer<'_, '_>,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    #[inline]
+    fn message(
+        &mut self,
+        (): &mut (),
+        message: Message<'_>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<(), CloseReason> {
+        peer.send_back(message);
+        Ok(())
+    }
+
+    /// Any call's argument is its result.
+    fn call<'c>(&mut self, call: &Call<'c>) -> Outcome<'c> {
+        Outcome::Result(Cow::Borrowed(call.data))
+    }
+}
+
+/// A handler that may be absent: then no path is served.
+impl<A: Handler> Handler for Option<A> {
+    type State = A::State;
+
+    fn serves(&self, path: &str) -> bool {
+        self.as_ref().is_some_and(|handler| handler.serves(path))
+    }
+
+    fn subprotocols(&self) -> &[&'static str] {
+        self.as_ref().map_or(&[], |handler| handler.subprotocols())
+    }
+
+    fn open(
+        &mut self,
+        request: &Request<'_>,
+        subprotocol: Option<&'static str>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<Self::State, Refusal> {
+        match self {
+            Some(handler) => handler.open(request, subprotocol, peer),
+            None => Err(Refusal::new(Status::NotFound, "no endpoint has this path")),
+        }
+    }
+
+    fn message(
+        &mut self,
+        state: &mut Self::State,
+        message: Message<'_>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Some(handler) => handler.message(state, message, peer),
+            None => Ok(()),
+        }
+    }
+
+    fn timer(&mut self, state: &mut Self::State, peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+        match self {
+            Some(handler) => handler.timer(state, peer),
+            None => Ok(()),
+        }
+    }
+
+    fn joined(
+        &mut self,
+        state: &mut Self::State,
+        channel: &str,
+        outcome: Result<(), Error>,
+        peer: &mut Peer<'_, '_>,
+    ) {
+        if let Some(handler) = self {
+            handler.joined(state, channel, outcome, peer);
+        }
+    }
+
+    fn call<'c>(&mut self, call: &Call<'c>) -> Outcome<'c> {
+        self.as_mut().map_or(Outcome::NotServed, |handler| handler.call(call))
+    }
+
+    fn sent(&mut self, call: &Call<'_>) {
+        if let Some(handler) = self {
+            handler.sent(call);
+        }
+    }
+
+    fn closed(&mut self, state: Self::State, client: ClientId, reason: &CloseReason) {
+        if let Some(handler) = self {
+            handler.closed(state, client, reason);
+        }
+    }
+}
