@@ -474,6 +474,7 @@ mod tests {
                 user,
                 certificate,
                 out,
+                waiting_bytes: 0,
                 in_place,
                 actions,
                 press,

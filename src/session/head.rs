@@ -22,6 +22,8 @@ struct Held(Vec<u8>);
 #[derive(Debug)]
 pub(super) struct Next<S> {
     pub(super) session: Session<S>,
+    /// Whether the session goes on.
+    pub(super) outcome: Result<(), CloseReason>,
     /// What the session was told with the request.
     pub(super) first: Option<Vec<u8>>,
     pub(super) rest: Rest,
@@ -36,8 +38,22 @@ pub(super) enum Rest {
     Held(Vec<u8>),
 }
 
-/// A session, what it was told with the request, and the length of that request.
-type Begun<S> = (Session<S>, Option<Vec<u8>>, usize);
+/// What a request led to, and the length of that request.
+type Begun<S> = (Opening<S>, usize);
+
+/// A session, and what it was told with the request.
+struct Opening<S> {
+    session: Session<S>,
+    /// Whether it goes on: a handler may have sent more than may wait.
+    outcome: Result<(), CloseReason>,
+    first: Option<Vec<u8>>,
+}
+
+impl<S> Opening<S> {
+    fn new(session: Session<S>) -> Self {
+        Self { session, outcome: Ok(()), first: None }
+    }
+}
 
 const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "no endpoint has this path");
 const NO_BODY: Refusal = Refusal::new(Status::BadRequest, "a request body is not accepted here");
@@ -51,19 +67,21 @@ impl Head {
         cx: &mut Context<'_>,
     ) -> Result<Option<Next<H::State>>, CloseReason> {
         let Some(held) = &mut self.0 else {
-            let Some((session, first, length)) = open(input, handler, cx)? else {
+            let Some((Opening { session, outcome, first }, length)) = open(input, handler, cx)? else {
                 if !input.is_empty() {
                     self.0 = Some(Box::new(Held(input.to_vec())));
                 }
                 return Ok(None);
             };
-            return Ok(Some(Next { session, first, rest: Rest::Input(length) }));
+            return Ok(Some(Next { session, outcome, first, rest: Rest::Input(length) }));
         };
         let Held(held) = held.as_mut();
         held.extend_from_slice(input);
-        let Some((session, first, length)) = open(held, handler, cx)? else { return Ok(None) };
+        let Some((Opening { session, outcome, first }, length)) = open(held, handler, cx)? else {
+            return Ok(None);
+        };
         let rest = Rest::Held(held.split_off(length));
-        Ok(Some(Next { session, first, rest }))
+        Ok(Some(Next { session, outcome, first, rest }))
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -101,20 +119,22 @@ fn open<H: Handler>(
     let before = cx.out.len();
     let opened = match endpoints.at(request.path) {
         Some(kind) => endpoints.open(kind, &request, body, cx).map(|opened| match opened {
-            Opened::Session(session, first) => (Session::Centrifuge(session), first),
+            Opened::Session(session, first) => {
+                Opening { first, ..Opening::new(Session::Centrifuge(session)) }
+            }
             Opened::Answered => {
                 cx.counts.requests += 1;
-                (Session::new(), None)
+                Opening::new(Session::new())
             }
         }),
-        None => open_raw(&request, handler, cx).map(|session| (session, None)),
+        None => open_raw(&request, handler, cx),
     };
     match opened {
-        Ok((session, first)) => {
-            if session.is_head() && request.has_token("connection", "close") {
+        Ok(opening) => {
+            if opening.session.is_head() && request.has_token("connection", "close") {
                 return Err(CloseReason::Answered);
             }
-            Ok(Some((session, first, length + body_length)))
+            Ok(Some((opening, length + body_length)))
         }
         Err(refusal) => {
             cx.out.truncate(before);
@@ -133,12 +153,14 @@ fn open_raw<H: Handler>(
     request: &Request<'_>,
     handler: &mut H,
     cx: &mut Context<'_>,
-) -> Result<Session<H::State>, Refusal> {
+) -> Result<Opening<H::State>, Refusal> {
     cx.settings.endpoints.check_origin(request)?;
     let upgrade = Upgrade::parse(request, handler.subprotocols(), cx.press.is_on())?;
     // The answer must stand before anything that the handler sends while it opens.
     upgrade.write(cx.out);
     let deflate = upgrade.deflate();
-    let state = handler.open(request, upgrade.subprotocol, &mut Peer::new(cx, deflate))?;
-    Ok(Session::Raw(Raw::new(state, deflate)))
+    let mut peer = Peer::bounded(cx, deflate);
+    let state = handler.open(request, upgrade.subprotocol, &mut peer)?;
+    let outcome = peer.outcome();
+    Ok(Opening { outcome, ..Opening::new(Session::Raw(Raw::new(state, deflate))) })
 }

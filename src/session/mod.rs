@@ -49,6 +49,8 @@ pub struct Context<'a> {
     pub certificate: Option<ClientCertificate<'a>>,
     /// Bytes for this connection, ready for the wire.
     pub out: &'a mut Vec<u8>,
+    /// Bytes for this connection that were queued before, because it did not take them yet.
+    pub waiting_bytes: usize,
     /// A message of the input that goes back as it lies there, before `out`.
     pub in_place: Option<InPlace>,
     /// What the session asks for.
@@ -124,6 +126,8 @@ pub struct Settings {
     pub ws: ws::Limits,
     /// Bytes of a channel's name.
     pub channel_name_bytes_max: usize,
+    /// Bytes that may wait for one connection.
+    pub outbox_bytes_max: usize,
     /// Whether calls are counted, so that the shard must be asked before the handler.
     pub limits_calls: bool,
     /// Signs the ids by which posted commands find their connection.
@@ -202,6 +206,7 @@ impl<S> Session<S> {
         while let Self::Head(head) = self {
             let Some(next) = head.receive(input, handler, cx)? else { return Ok(()) };
             *self = next.session;
+            next.outcome?;
             if let (Self::Centrifuge(centrifuge), Some(first)) = (&mut *self, next.first) {
                 centrifuge.take(&first, handler, cx)?;
             }
@@ -263,15 +268,34 @@ impl<S> Session<S> {
     }
 
     /// The answer to [`Action::Join`].
+    ///
+    /// # Errors
+    /// Why the session ends.
     pub fn joined<H: Handler<State = S>>(
         &mut self,
         channel: &str,
         outcome: Result<(), Error>,
         handler: &mut H,
         cx: &mut Context<'_>,
-    ) {
-        if let Self::Raw(raw) = self {
-            raw.joined(channel, outcome, handler, cx);
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::Raw(raw) => raw.joined(channel, outcome, handler, cx),
+            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => Ok(()),
+        }
+    }
+
+    /// The time that a handler has set has come.
+    ///
+    /// # Errors
+    /// Why the session ends.
+    pub fn timer<H: Handler<State = S>>(
+        &mut self,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::Raw(raw) => raw.timer(handler, cx),
+            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => Ok(()),
         }
     }
 
@@ -488,6 +512,7 @@ pub(crate) mod tests {
             head_bytes_max: 1024,
             ws: ws::Limits { frame_bytes_max: 1000, message_bytes_max: 1000 },
             channel_name_bytes_max: 20,
+            outbox_bytes_max: 1000,
             limits_calls: false,
             secret: Secret::default(),
             trusted_proxies: Networks::default(),

@@ -157,11 +157,55 @@ impl<'c> Outcome<'c> {
 pub struct Peer<'a, 'b> {
     cx: &'a mut Context<'b>,
     deflate: Deflate,
+    bound: Bound,
+}
+
+/// How much a handler may send in one call.
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    /// What it likes: it answers a message, and while the answers to a client wait, no more is read from it.
+    Answer,
+    /// Until more would wait than may. `from`: where what it sends begins in the bytes that are to be written.
+    Unasked { from: usize },
+    /// It has sent more, and what it sends is lost: the connection ends.
+    Exceeded,
 }
 
 impl<'a, 'b> Peer<'a, 'b> {
-    pub(crate) fn new(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
-        Self { cx, deflate }
+    /// Of a message's handler.
+    fn answering(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
+        Self { cx, deflate, bound: Bound::Answer }
+    }
+
+    /// Of a handler that sends what no message of the client asks for, so that no pause in reading from the client bounds it.
+    pub(super) fn bounded(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
+        let from = cx.out.len();
+        Self { cx, deflate, bound: Bound::Unasked { from } }
+    }
+
+    /// Whether the connection goes on after what was sent to it.
+    pub(super) fn outcome(&self) -> Result<(), CloseReason> {
+        match self.bound {
+            Bound::Answer | Bound::Unasked { .. } => Ok(()),
+            Bound::Exceeded => Err(CloseReason::Slow),
+        }
+    }
+
+    /// Whether a message of this length may be sent. One message always fits, as in an outbox.
+    #[inline]
+    fn may_send(&mut self, length: usize) -> bool {
+        match self.bound {
+            Bound::Answer => true,
+            Bound::Exceeded => false,
+            Bound::Unasked { from } => {
+                let waiting = self.cx.waiting_bytes + self.cx.out.len() - from;
+                let fits = waiting == 0 || waiting + length <= self.cx.settings.outbox_bytes_max;
+                if !fits {
+                    self.bound = Bound::Exceeded;
+                }
+                fits
+            }
+        }
     }
 
     /// Identifies the connection in this process for as long as it lives.
@@ -180,9 +224,24 @@ impl<'a, 'b> Peer<'a, 'b> {
         self.cx.now_ms
     }
 
+    /// Bytes that wait for this connection: queued because its client has not taken them yet, or sent in this turn. Who sends
+    /// of its own accord (from [`Handler::timer`], say) can leave out what is stale by the time that it arrives, and stay
+    /// below `outbox_bytes_max`.
+    pub fn waiting_bytes(&self) -> usize {
+        let in_place = self.cx.in_place.as_ref().map_or(0, |in_place| in_place.payload.len());
+        self.cx.waiting_bytes + self.cx.out.len() + in_place
+    }
+
     /// Sends a message to this connection. All that one call of the handler sends leaves in one write.
+    ///
+    /// In [`Handler::open`], [`Handler::joined`] and [`Handler::timer`], no more may wait than `outbox_bytes_max`, but for one
+    /// message of any size: with what would be more the connection ends as that of a slow consumer (3008). While the
+    /// answers that [`Handler::message`] sends wait, no more messages are read from the client.
     #[inline]
     pub fn send(&mut self, kind: Kind, data: &[u8]) {
+        if !self.may_send(data.len()) {
+            return;
+        }
         self.cx.counts.messages_out += 1;
         if self.deflate.is_on() {
             self.cx.press.put_frame(self.cx.out, kind, data, self.deflate);
@@ -317,7 +376,7 @@ impl<S> Raw<S> {
                         (Payload::Slice(_) | Payload::Assembled(_) | Payload::Inflated(_), _) => None,
                     };
                     let message = Message { kind, data: &mut payload, at };
-                    handler.message(&mut self.state, message, &mut Peer::new(cx, deflate))?;
+                    handler.message(&mut self.state, message, &mut Peer::answering(cx, deflate))?;
                     cx.press.reclaim(payload);
                 }
                 Event::Ping(payload) => pongs.answer(&payload, cx),
@@ -334,17 +393,21 @@ impl<S> Raw<S> {
         outcome: Result<(), Error>,
         handler: &mut H,
         cx: &mut Context<'_>,
-    ) {
-        handler.joined(&mut self.state, channel, outcome, &mut Peer::new(cx, self.word.deflate()));
+    ) -> Result<(), CloseReason> {
+        let mut peer = Peer::bounded(cx, self.word.deflate());
+        handler.joined(&mut self.state, channel, outcome, &mut peer);
+        peer.outcome()
     }
 
     /// Calls the handler's timer.
-    pub(crate) fn timer<H: Handler<State = S>>(
+    pub(super) fn timer<H: Handler<State = S>>(
         &mut self,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        handler.timer(&mut self.state, &mut Peer::new(cx, self.word.deflate()))
+        let mut peer = Peer::bounded(cx, self.word.deflate());
+        let outcome = handler.timer(&mut self.state, &mut peer);
+        peer.outcome().and(outcome)
     }
 
     /// Gives the state back.
@@ -384,6 +447,7 @@ mod tests {
                 settings,
                 client: client(1),
                 out: &mut out,
+                waiting_bytes: 0,
                 actions: &mut actions,
                 forwarded: crate::session::Forwarded::default(),
                 press: &mut Press::new(None),
@@ -420,6 +484,125 @@ mod tests {
         fn call<'c>(&mut self, _: &Call<'c>) -> Outcome<'c> {
             Outcome::Error { code: self.0, message: "no".into() }
         }
+    }
+
+    /// Sends messages of 300 bytes, of which three fit, wherever it can send any; or one of any size.
+    struct Talker {
+        count: usize,
+        length: usize,
+        waiting_bytes: Vec<usize>,
+    }
+
+    impl Talker {
+        fn talk(&mut self, peer: &mut Peer<'_, '_>) {
+            for _ in 0..self.count {
+                self.waiting_bytes.push(peer.waiting_bytes());
+                peer.send(Kind::Binary, &vec![7; self.length]);
+            }
+        }
+    }
+
+    impl Handler for Talker {
+        type State = ();
+
+        fn serves(&self, _: &str) -> bool {
+            true
+        }
+
+        fn open(
+            &mut self,
+            _: &Request<'_>,
+            _: Option<&'static str>,
+            peer: &mut Peer<'_, '_>,
+        ) -> Result<(), Refusal> {
+            self.talk(peer);
+            Ok(())
+        }
+
+        fn message(
+            &mut self,
+            (): &mut (),
+            _: Message<'_>,
+            peer: &mut Peer<'_, '_>,
+        ) -> Result<(), CloseReason> {
+            self.talk(peer);
+            Ok(())
+        }
+
+        fn timer(&mut self, (): &mut (), peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+            self.talk(peer);
+            peer.close(4000, "enough")
+        }
+
+        fn joined(&mut self, (): &mut (), _: &str, _: Result<(), Error>, peer: &mut Peer<'_, '_>) {
+            self.talk(peer);
+        }
+    }
+
+    /// What a talker sends in one call, behind what waits already: its frames, and how the session goes on.
+    fn talk(
+        at: &str,
+        count: usize,
+        length: usize,
+        waiting_bytes: usize,
+    ) -> (usize, Result<(), CloseReason>, Vec<usize>) {
+        let (mut out, mut actions, settings) = (Vec::new(), Vec::new(), settings());
+        let mut talker = Talker { count, length, waiting_bytes: Vec::new() };
+        let mut session = Session::Raw(Raw::new((), Deflate::Off));
+        let mut cx = Context {
+            user: "",
+            certificate: None,
+            now_ms: 0,
+            settings: &settings,
+            client: client(1),
+            out: &mut out,
+            waiting_bytes,
+            actions: &mut actions,
+            forwarded: crate::session::Forwarded::default(),
+            press: &mut Press::new(None),
+            in_place: None,
+            counts: Counts::default(),
+        };
+        let outcome = match at {
+            "open" => {
+                session = Session::new();
+                session.receive(&mut HEAD.as_bytes().to_vec(), &mut talker, &mut cx)
+            }
+            "joined" => session.joined("a", Ok(()), &mut talker, &mut cx),
+            "timer" => session.timer(&mut talker, &mut cx),
+            _ => session.receive(&mut b"\x82\x80\0\0\0\0".to_vec(), &mut talker, &mut cx),
+        };
+        let head = out.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
+        assert_eq!(head > 0, at == "open");
+        let frame = length + if length < 126 { 2 } else { 4 };
+        assert_eq!((out.len() - head) % frame, 0, "whole frames");
+        // Its state is there to be handed back, however the session ends.
+        assert!(matches!(session, Session::Raw(_)));
+        ((out.len() - head) / frame, outcome, talker.waiting_bytes)
+    }
+
+    #[test]
+    fn what_no_message_asks_for_is_bounded_from_wherever_it_is_sent() {
+        let enough = Err(CloseReason::Handler { code: 4000, reason: "enough".to_owned() });
+        for (at, goes_on) in [("open", Ok(())), ("joined", Ok(())), ("timer", enough)] {
+            assert_eq!(talk(at, 3, 300, 0).1, goes_on, "{at}");
+            assert_eq!((talk(at, 4, 300, 0).0, talk(at, 4, 300, 0).1), (3, Err(CloseReason::Slow)), "{at}");
+            assert_eq!(
+                (talk(at, 9, 300, 600).0, talk(at, 9, 300, 600).1),
+                (1, Err(CloseReason::Slow)),
+                "{at}"
+            );
+            // One message fits if nothing waits, whatever its size.
+            assert_eq!((talk(at, 1, 5000, 0).0, talk(at, 1, 5000, 0).1), (1, goes_on), "{at}");
+            assert_eq!((talk(at, 1, 5000, 1).0, talk(at, 1, 5000, 1).1), (0, Err(CloseReason::Slow)), "{at}");
+        }
+        assert_eq!((talk("message", 9, 300, 600).0, talk("message", 9, 300, 600).1), (9, Ok(())));
+    }
+
+    #[test]
+    fn a_handler_sees_what_waits() {
+        assert_eq!(talk("timer", 3, 100, 50).2, [50, 152, 254]);
+        assert_eq!(talk("message", 3, 100, 50).2, [50, 152, 254]);
     }
 
     #[test]

@@ -85,6 +85,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.pause_reading_if_full(key);
     }
 
+    /// Queues what is in `out` that the client did not ask for: it has to take that as it takes publications.
+    pub(super) fn queue_out_unasked(&mut self, key: Key) {
+        if !self.out.is_empty() {
+            let shared = Shared::new(self.out.clone(), &self.budget);
+            self.clear_out();
+            self.queue_shared(key, shared);
+        }
+    }
+
     fn clear_out(&mut self) {
         self.out.clear();
         self.out.shrink_to(super::OUT_BYTES_KEPT);

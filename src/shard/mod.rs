@@ -393,6 +393,7 @@ fn settings(config: &Config, endpoints: Endpoints, secret: Secret) -> Settings {
             message_bytes_max: limits.message_bytes_max,
         },
         channel_name_bytes_max: limits.channel_name_bytes_max,
+        outbox_bytes_max: limits.outbox_bytes_max,
         limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
         secret,
         trusted_proxies: config.trusted_proxies.clone(),

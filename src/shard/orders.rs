@@ -45,7 +45,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             Deed::Unsubscribe { channel, code, reason } => self.end_by_server(key, channel, *code, reason),
             Deed::Message { data } => {
-                self.answer(key, |session, _, cx| session.push(ChannelRef::None, &Push::Message(data), cx));
+                self.push_to(key, ChannelRef::None, &Push::Message(data));
             }
             Deed::Disconnect { code, reason, spared } => {
                 if !spared.contains(&self.client_id(key).to_string()) {
@@ -60,7 +60,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.trim_client(key);
                 self.arm(key);
                 let push = Push::Refresh { expires: *expire_at_s > 0, ttl_s: ttl_s(*expire_at_s, unix_ms) };
-                self.answer(key, |session, _, cx| session.push(ChannelRef::None, &push, cx));
+                self.push_to(key, ChannelRef::None, &push);
             }
         }
     }

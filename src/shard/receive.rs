@@ -210,6 +210,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 .and_then(|line| line.identity())
                 .map(|identity| ClientCertificate { name: &identity.name, sha256: &identity.sha256 }),
             out: &mut self.out,
+            waiting_bytes: conn.outbox_bytes(),
             in_place: None,
             actions: &mut self.actions,
             forwarded: conn.forwarded(),

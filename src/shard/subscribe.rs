@@ -22,7 +22,7 @@ use crate::hub::{ClientInfo, DataKind, Publication, home, home_of};
 use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
-use crate::session::{Action, Format, Handler, Session};
+use crate::session::{Action, CloseReason, Format, Handler, Session};
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Carries out what the session asked for.
@@ -83,8 +83,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let options = match outcome {
             Ok(options) => options,
             Err(error) => {
-                return self
-                    .answer(key, |session, handler, cx| session.joined(channel, Err(error), handler, cx));
+                return self.tell_joined(key, channel, Err(error));
             }
         };
         let joining = Joining {
@@ -155,7 +154,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         match (outcome, ticket) {
             (Ok(joined), None) => {
                 self.activate(key, id, slot, &joined, None);
-                self.answer(key, |session, handler, cx| session.joined(channel, Ok(()), handler, cx));
+                self.tell_joined(key, channel, Ok(()));
             }
             (Ok(joined), Some(ticket)) if unrecovered(&joined, &ticket) => {
                 let (channel, member) = (Arc::clone(channel), self.member(key));
@@ -175,9 +174,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 let error = error_of(refused);
                 self.drop_pending(key, id, slot);
                 match ticket.map(|ticket| ticket.cause) {
-                    None => {
-                        self.answer(key, |s, handler, cx| s.joined(channel, Err(error), handler, cx));
-                    }
+                    None => self.tell_joined(key, channel, Err(error)),
                     Some(Cause::Command) => self.fail(key, request, &error),
                     // Not without a word: it would wait for ever for what this channel brings.
                     Some(Cause::Connect | Cause::Token) => self.disconnect(key, Disconnect::INTERNAL),
@@ -210,14 +207,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.answer(key, |session, _, cx| session.answer(request, &Answer::Subscribe(result), cx));
             }
             Cause::Order => {
-                self.answer(key, |session, _, cx| {
-                    session.push(ChannelRef::Name(&channel), &Push::Subscribe(result), cx);
-                });
+                self.push_to(key, ChannelRef::Name(&channel), &Push::Subscribe(result));
                 // That push has no room for what was missed, so it follows, before anything that is published from now on.
                 for missed in publications {
-                    self.answer(key, |session, _, cx| {
-                        session.push(ChannelRef::Name(&channel), &Push::Publication(missed), cx);
-                    });
+                    self.push_to(key, ChannelRef::Name(&channel), &Push::Publication(missed));
                 }
             }
             Cause::Connect | Cause::Token => {
@@ -314,9 +307,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             let answer = Answer::Subscribe(SubscribeResult::default());
             self.answer(key, |session, _, cx| session.answer(request, &answer, cx));
         }
-        self.answer(key, |session, _, cx| {
-            session.push(ChannelRef::Name(channel), &Push::Unsubscribe { code, reason }, cx);
-        });
+        self.push_to(key, ChannelRef::Name(channel), &Push::Unsubscribe { code, reason });
     }
 
     /// Ends all subscriptions of a connection.
@@ -361,8 +352,45 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.post.send(home, Letter::Publish { publication, options, terms, asker: None });
     }
 
+    /// Tells a raw connection's handler what became of its joining.
+    fn tell_joined(&mut self, key: Key, channel: &str, outcome: Result<(), Error>) {
+        self.tell_handler(key, |session, handler, cx| session.joined(channel, outcome, handler, cx));
+    }
+
+    /// Calls a raw connection's handler, which may send what its client did not ask for: within the limit of the outbox.
+    pub(super) fn tell_handler(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(
+            &mut Session<H::State>,
+            &mut H,
+            &mut crate::session::Context<'_>,
+        ) -> Result<(), CloseReason>,
+    ) {
+        self.offer(key);
+        if let Some(Err(reason)) = self.with_answer(key, call) {
+            self.close(key, reason);
+        }
+    }
+
+    /// Before more is queued that the client did not ask for: slow is who does not take what waits, not who was not offered
+    /// it yet, in a turn in which several speak.
+    fn offer(&mut self, key: Key) {
+        let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+        if self.conns.entry(key).is_some_and(is_long) {
+            self.flush(key);
+        }
+    }
+
     pub(super) fn member(&self, key: Key) -> Member {
         Member { shard: self.post.shard(), conn: key.to_token() }
+    }
+
+    /// Tells a client something that it did not ask for: within the limit of its outbox.
+    pub(super) fn push_to(&mut self, key: Key, channel: ChannelRef<'_>, push: &Push<'_>) {
+        if self.with_session(key, |session, _, cx| session.push(channel, push, cx)).is_some() {
+            self.queue_out_unasked(key);
+        }
     }
 
     /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn.

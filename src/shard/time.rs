@@ -200,15 +200,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn handler_timer(&mut self, key: Key) {
-        let outcome = self.with_session(key, |session, handler, cx| match session {
-            Session::Raw(raw) => raw.timer(handler, cx),
-            Session::Head(_) | Session::Centrifuge(_) | Session::Ended => Ok(()),
-        });
-        self.queue_out(key);
-        self.act(key);
-        if let Some(Err(reason)) = outcome {
-            self.close(key, reason);
-        }
+        self.tell_handler(key, Session::timer);
     }
 
     /// A heartbeat is due, or its answer.
