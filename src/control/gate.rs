@@ -26,6 +26,7 @@ pub(super) struct Gate {
     api_has_keys: bool,
     refused: AtomicU64,
     timeouts: AtomicU64,
+    displaced: AtomicU64,
 }
 
 impl fmt::Debug for Gate {
@@ -37,7 +38,14 @@ impl fmt::Debug for Gate {
 
 impl Gate {
     pub(super) fn new(key: String, is_local: bool, api_has_keys: bool) -> Self {
-        Self { key, is_local, api_has_keys, refused: AtomicU64::new(0), timeouts: AtomicU64::new(0) }
+        Self {
+            key,
+            is_local,
+            api_has_keys,
+            refused: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+            displaced: AtomicU64::new(0),
+        }
     }
 
     /// Requests that were refused here.
@@ -53,6 +61,16 @@ impl Gate {
     /// One more.
     pub(super) fn note_timeout(&self) {
         self.timeouts.fetch_add(1, Relaxed);
+    }
+
+    /// Connections that went because others needed their seats.
+    pub(super) fn displaced_count(&self) -> u64 {
+        self.displaced.load(Relaxed)
+    }
+
+    /// One more.
+    pub(super) fn note_displaced(&self) {
+        self.displaced.fetch_add(1, Relaxed);
     }
 
     pub(super) fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {

@@ -1,36 +1,44 @@
 //! The control listener's HTTP side: `/metrics`, `/health`, `/ready`, the API, and a door that keeps it small.
 //!
-//! Nothing here is logged per request. A bounded number of connections is held: none of them for longer than
-//! [`REQUEST_MAX`] in the middle of a request, nor than [`SILENCE_MAX`] between two.
+//! Nothing here is logged per request. A bounded number of connections is held ([`super::seats`]): none of them for longer
+//! than [`REQUEST_MAX`] from the first byte of a request to the last of its answer, nor than [`SILENCE_MAX`] between two.
 
 use super::State;
 use super::api::{self, Api};
 use super::gate::Gate;
 use super::metrics::{self, View};
+use super::seats::{Seat, Seats};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
 use axum::{Router, extract};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tower_service::Service as _;
 
-/// How long a request may take, from its first byte, or from accept, to its answer. Longer than any answer of the API.
+/// How long a request may take, from its first byte, or from accept, until its answer is written. Longer than any answer
+/// of the API takes to come.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may ask nothing. Longer than the usual interval between scrapes, so that a scraper keeps its
 /// connection.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// How long who is displaced may take to read why.
+const LAST_WORD_MAX: Duration = Duration::from_secs(1);
+/// How long nobody is accepted when the kernel gives no connection, for lack of descriptors most likely.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// The two.
+/// The first two.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
     request: Duration,
@@ -53,17 +61,35 @@ pub(super) async fn serve(door: Door, view: View, api: Option<Api>, gate: Arc<Ga
         .with_state(Arc::new(view))
         .merge(api.map(api::router).unwrap_or_default())
         .layer(middleware::from_fn_with_state(gate, pass));
-    if let Err(error) = axum::serve(door, router).await {
-        tracing::error!("the control listener has ended: {error}");
-    }
+    door.open(router).await;
 }
 
 /// Every request comes through here, also one for a path that there is not.
 async fn pass(gate: extract::State<Arc<Gate>>, request: extract::Request, next: Next) -> Response {
-    match gate.check(request.uri().path(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+    let path = request.uri().path();
+    if let Err(refusal) = gate.check(path, request.headers()) {
+        return refusal.into_response();
     }
+    // The API's requests wait when their bodies are read: a slow one must not keep a turn. Probes never wait.
+    let waits = !path.starts_with("/api/") && !matches!(path, "/health" | "/ready");
+    match seat_of(&request).filter(|_| waits) {
+        None => next.run(request).await,
+        Some(seat) => match seat.turn().await {
+            Some(_turn) => next.run(request).await,
+            None => too_many(),
+        },
+    }
+}
+
+/// The seat of a request's connection.
+pub(super) fn seat_of(request: &extract::Request) -> Option<Seat> {
+    request.extensions().get().cloned()
+}
+
+/// What is said to who waits for its turn when another needs its seat.
+pub(super) fn too_many() -> Response {
+    let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, "too many requests wait before this one\n").into_response()
 }
 
 const INDEX: &str =
@@ -88,13 +114,13 @@ async fn ready(view: extract::State<Arc<View>>) -> (StatusCode, String) {
 /// The listener, with a bounded number of seats.
 pub(super) struct Door {
     listener: TcpListener,
-    seats: Arc<Semaphore>,
+    seats: Seats,
     patience: Patience,
     gate: Arc<Gate>,
 }
 
 impl Door {
-    /// Takes over a bound listener. Connections beyond `seats` wait in the kernel's backlog.
+    /// Takes over a bound listener.
     pub(super) fn new(listener: std::net::TcpListener, seats: usize, gate: Arc<Gate>) -> io::Result<Self> {
         Self::with_patience(listener, seats, gate, Patience { request: REQUEST_MAX, silence: SILENCE_MAX })
     }
@@ -107,42 +133,81 @@ impl Door {
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        Ok(Self { listener, seats: Arc::new(Semaphore::new(seats)), patience, gate })
+        Ok(Self { listener, seats: Seats::new(seats), patience, gate })
+    }
+
+    /// Seats whoever comes.
+    async fn open(self, router: Router) {
+        loop {
+            let Ok((stream, _)) = self.listener.accept().await else {
+                sleep(ACCEPT_AGAIN).await;
+                continue;
+            };
+            // An answer goes out at once; a connection that refuses is about to end anyway.
+            stream.set_nodelay(true).ok();
+            let seat = self.seats.take().await;
+            tokio::spawn(attend(stream, seat, router.clone(), self.patience, Arc::clone(&self.gate)));
+            // Who has just come is heard before the next comes: a flood must not displace it unheard.
+            tokio::task::yield_now().await;
+        }
     }
 }
 
-impl Listener for Door {
-    type Io = Seat;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Seat, SocketAddr) {
-        // Fails only on a closed semaphore, and nobody closes it.
-        let permit = Arc::clone(&self.seats).acquire_owned().await.ok();
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        // An answer goes out at once; a connection that refuses is about to end anyway.
-        stream.set_nodelay(true).ok();
-        let Self { patience, ref gate, .. } = *self;
-        let (deadline, gate) = (Box::pin(sleep(patience.request)), Arc::clone(gate));
-        (Seat { stream, deadline, is_asking: true, patience, gate, _permit: permit }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+/// The life of a connection.
+async fn attend(stream: TcpStream, seat: Seat, router: Router, patience: Patience, gate: Arc<Gate>) {
+    let is_answered = Arc::new(AtomicBool::new(false));
+    let io = Line {
+        stream,
+        deadline: Box::pin(sleep(patience.request)),
+        is_asking: true,
+        has_written: false,
+        is_answered: Arc::clone(&is_answered),
+        patience,
+        gate: Arc::clone(&gate),
+        seat: seat.clone(),
+    };
+    let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
+        is_answered.store(false, Relaxed);
+        request.extensions_mut().insert(seat.clone());
+        let (answering, is_answered) = (router.clone().call(request), &is_answered);
+        async move {
+            let answer = answering.await;
+            is_answered.store(true, Relaxed);
+            answer
+        }
+    });
+    // Who has sent all that it has to say may end its side: it is answered all the same.
+    let mut connection =
+        pin!(http1::Builder::new().half_close(true).serve_connection(TokioIo::new(io), service));
+    tokio::select! {
+        // How a connection ends is nobody's concern here.
+        _ = connection.as_mut() => {}
+        () = seat.displaced() => {
+            gate.note_displaced();
+            if seat.is_waiting() {
+                connection.as_mut().graceful_shutdown();
+                timeout(LAST_WORD_MAX, connection).await.ok();
+            }
+        }
     }
 }
 
-/// One connection. Only the first byte of a request moves its deadline, or a client could feed a head byte by byte for ever.
-pub(super) struct Seat {
+/// One connection's bytes. Only the first byte of a request moves its deadline, and the last of an answer: or a client
+/// could feed a head, or take an answer, byte by byte for ever.
+struct Line {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
-    /// A request has begun, or is awaited of one who has just come, and nothing of its answer is written.
+    /// A request has begun, or is awaited of one who has just come, and its answer is not written whole.
     is_asking: bool,
+    has_written: bool,
+    /// The answer is known: what is written is not a word on the way to it (100, RFC 9110 § 15.2.1).
+    is_answered: Arc<AtomicBool>,
     patience: Patience,
     gate: Arc<Gate>,
-    _permit: Option<OwnedSemaphorePermit>,
+    seat: Seat,
 }
 
-impl Seat {
+impl Line {
     /// What to say instead of "not yet": that it took too long, if it did.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let is_asking = self.is_asking;
@@ -159,7 +224,7 @@ impl Seat {
     }
 }
 
-impl AsyncRead for Seat {
+impl AsyncRead for Line {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -168,6 +233,7 @@ impl AsyncRead for Seat {
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Pending => self.wait(cx),
             ready @ Poll::Ready(_) => {
+                self.seat.note_life();
                 if !std::mem::replace(&mut self.is_asking, true) {
                     let time = self.patience.request;
                     self.give(time);
@@ -178,20 +244,25 @@ impl AsyncRead for Seat {
     }
 }
 
-impl AsyncWrite for Seat {
+impl AsyncWrite for Line {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
             Poll::Pending => self.wait(cx),
             ready @ Poll::Ready(_) => {
-                self.is_asking = false;
-                let time = self.patience.silence;
-                self.give(time);
+                self.seat.note_life();
+                self.has_written = true;
                 ready
             }
         }
     }
 
+    /// Comes when nothing is left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_answered.load(Relaxed) && std::mem::take(&mut self.has_written) {
+            self.is_asking = false;
+            let time = self.patience.silence;
+            self.give(time);
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -205,11 +276,11 @@ mod tests {
     use super::super::Readiness;
     use super::*;
     use std::io::{Read as _, Write as _};
-    use std::net::TcpStream;
+    use std::net::{Shutdown, SocketAddr, TcpStream};
     use std::thread;
 
-    /// A listener with one seat, served until the test process ends.
-    fn one_seat(request: Duration, silence: Duration) -> (SocketAddr, Arc<Gate>) {
+    /// A listener with two seats, served until the test process ends.
+    fn listen(request: Duration, silence: Duration) -> (SocketAddr, Arc<Gate>) {
         let gate = Arc::new(Gate::new(String::new(), true, true));
         let shown = Arc::clone(&gate);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -218,7 +289,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
             runtime.block_on(async {
-                let door = Door::with_patience(listener, 1, Arc::clone(&gate), Patience { request, silence });
+                let door = Door::with_patience(listener, 2, Arc::clone(&gate), Patience { request, silence });
                 serve(door.unwrap(), view, None, gate).await
             });
         });
@@ -227,10 +298,18 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
     const SHORT: Duration = Duration::from_millis(500);
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    fn connect(address: SocketAddr) -> TcpStream {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
 
     /// That the server closes it, by an end or a reset, and not after the client's own patience.
     fn expect_end(stream: &mut TcpStream) {
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut rest = Vec::new();
         if let Err(error) = stream.read_to_end(&mut rest) {
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -238,62 +317,154 @@ mod tests {
         assert!(rest.is_empty(), "{rest:?}");
     }
 
+    /// Asks whether the server lives, and takes the answer.
+    fn ask(stream: &mut TcpStream) {
+        stream.write_all(HEALTH).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"alive\n") {
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).unwrap();
+            assert_ne!(count, 0);
+            answer.extend_from_slice(&bytes[..count]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    }
+
     #[test]
     fn who_never_ends_a_request_is_shown_the_door() {
-        let (address, gate) = one_seat(SHORT, LONG);
+        let (address, gate) = listen(SHORT, LONG);
         let half = b"GET /health HTTP/1.1\r\nhost: ";
-        let mut slow = TcpStream::connect(address).unwrap();
+        let mut slow = connect(address);
         slow.write_all(half).unwrap();
         expect_end(&mut slow);
         // Also when the request is not the first.
-        let mut slow = TcpStream::connect(address).unwrap();
-        slow.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        while !answer_of(&mut slow).ends_with(b"alive\n") {}
+        let mut slow = connect(address);
+        ask(&mut slow);
         // Between two requests there is more time.
         slow.set_read_timeout(Some(2 * SHORT)).unwrap();
         assert_eq!(slow.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         slow.write_all(half).unwrap();
         expect_end(&mut slow);
         // And who says nothing at all.
-        expect_end(&mut TcpStream::connect(address).unwrap());
+        expect_end(&mut connect(address));
         assert_eq!(gate.timeout_count(), 3);
-    }
-
-    fn answer_of(stream: &mut TcpStream) -> Vec<u8> {
-        let mut bytes = vec![0; 4096];
-        let count = stream.read(&mut bytes).unwrap();
-        assert_ne!(count, 0);
-        bytes.truncate(count);
-        bytes
     }
 
     #[test]
     fn who_asks_nothing_more_goes_in_the_end() {
-        let (address, gate) = one_seat(LONG, SHORT);
-        let mut idle = TcpStream::connect(address).unwrap();
-        idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        while !answer_of(&mut idle).ends_with(b"alive\n") {}
+        let (address, gate) = listen(LONG, SHORT);
+        let mut idle = connect(address);
+        ask(&mut idle);
         expect_end(&mut idle);
         assert_eq!(gate.timeout_count(), 0);
     }
 
     #[test]
-    fn who_finds_no_seat_waits_for_one() {
-        let (address, _) = one_seat(LONG, LONG);
-        let ask =
-            |stream: &mut TcpStream| stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        let mut answer = [0; 15];
-        let mut first = TcpStream::connect(address).unwrap();
+    fn who_finds_no_seat_gets_that_of_the_longest_silent() {
+        let (address, gate) = listen(LONG, LONG);
+        let mut first = connect(address);
         ask(&mut first);
-        first.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200 OK");
-        let mut second = TcpStream::connect(address).unwrap();
-        ask(&mut second);
-        second.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        assert_eq!(second.read(&mut answer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        drop(first);
-        second.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        second.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        let mut second = connect(address);
+        second.write_all(b"GET /health HTTP/1.1\r\nhost: ").unwrap();
+        thread::sleep(Duration::from_millis(20));
+        ask(&mut first);
+        // The second has been silent for longer now, and each newcomer for less than those before it.
+        let mut others: Vec<_> = (0..50).map(|_| connect(address)).collect();
+        ask(&mut connect(address));
+        expect_end(&mut second);
+        expect_end(&mut first);
+        others.iter_mut().take(49).for_each(expect_end);
+        assert_eq!((gate.displaced_count(), gate.timeout_count()), (51, 0));
+    }
+
+    #[test]
+    fn however_much_is_asked_a_probe_is_answered_and_who_goes_for_it_is_told() {
+        let gate = Arc::new(Gate::new(String::new(), true, true));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (release, released) = tokio::sync::watch::channel(false);
+        let (tell, told) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let wait = move || {
+                let mut released = released.clone();
+                async move { released.wait_for(|&is_released| is_released).await.map_or("", |_| "done\n") }
+            };
+            let router = Router::new()
+                .route("/wait", get(wait))
+                .route("/health", get(|| async { "alive\n" }))
+                .layer(middleware::from_fn_with_state(Arc::clone(&gate), pass));
+            runtime.block_on(async {
+                let patience = Patience { request: LONG, silence: LONG };
+                let door = Door::with_patience(listener, 8, gate, patience).unwrap();
+                tell.send(door.seats.clone()).unwrap();
+                door.open(router).await
+            });
+        });
+        let seats = told.recv().unwrap();
+        let mut askers: Vec<_> = (0..8)
+            .map(|_| {
+                let mut asker = connect(address);
+                asker
+                    .write_all(b"GET /wait HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                    .unwrap();
+                asker
+            })
+            .collect();
+        while seats.busy() != (7, 1) {
+            thread::yield_now();
+        }
+        ask(&mut connect(address));
+        while seats.busy() != (7, 0) {
+            thread::yield_now();
+        }
+        release.send(true).unwrap();
+        let mut answers: Vec<_> = askers.iter_mut().map(|asker| rest(asker)).collect();
+        answers.sort_unstable();
+        assert!(answers[..7].iter().all(|answer| answer.starts_with("HTTP/1.1 200 ")), "{answers:?}");
+        assert!(
+            answers[7].starts_with("HTTP/1.1 503 ") && answers[7].contains("retry-after: 1\r\n"),
+            "{answers:?}"
+        );
+    }
+
+    fn rest(stream: &mut TcpStream) -> String {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
+    #[test]
+    fn who_does_not_take_an_answer_in_time_gets_no_more_of_it() {
+        let gate = Arc::new(Gate::new(String::new(), true, true));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let counts = Arc::clone(&gate);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let router = Router::new().route("/large", get(|| async { vec![b'x'; 64 << 20] }));
+            runtime.block_on(async {
+                let patience = Patience { request: SHORT, silence: LONG };
+                Door::with_patience(listener, 2, gate, patience).unwrap().open(router).await
+            });
+        });
+        let mut stalled = connect(address);
+        stalled.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        while counts.timeout_count() == 0 {
+            thread::yield_now();
+        }
+        let mut taken = Vec::new();
+        stalled.read_to_end(&mut taken).ok();
+        assert!(taken.len() < 64 << 20, "what the kernel had taken, and no more");
+    }
+
+    #[test]
+    fn who_ends_its_side_behind_a_request_is_answered() {
+        let (address, _) = listen(LONG, LONG);
+        let mut stream = connect(address);
+        stream.write_all(HEALTH).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let answer = rest(&mut stream);
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("alive\n"), "{answer:?}");
     }
 }

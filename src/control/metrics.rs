@@ -82,6 +82,7 @@ impl View {
             api: &self.api,
             control_refused: self.gate.as_ref().map_or(0, |gate| gate.refused_count()),
             control_timeouts: self.gate.as_ref().map_or(0, |gate| gate.timeout_count()),
+            control_displaced: self.gate.as_ref().map_or(0, |gate| gate.displaced_count()),
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
             memory: self.memory.as_ref(),
             reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
@@ -103,6 +104,7 @@ pub(super) struct Snapshot<'a> {
     api: &'a ApiCounts,
     control_refused: u64,
     control_timeouts: u64,
+    control_displaced: u64,
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
     memory: Option<&'a Memory>,

@@ -34,6 +34,7 @@ pub mod metrics;
 pub mod notify;
 mod process;
 mod readiness;
+mod seats;
 
 use crate::base::counters::Counters;
 use crate::server::Certificates;
@@ -64,7 +65,8 @@ const THREAD_NAME: &str = "control";
 pub struct ControlInputs {
     /// The bound control listener; `None` when control is off. Signals are heeded all the same.
     pub listener: Option<TcpListener>,
-    /// How many connections the listener holds at a time; further ones wait.
+    /// How many connections the listener holds at a time, at least two; when another comes, the one that was silent for
+    /// longest goes.
     pub seats: usize,
     /// The server's API; `None` when it is off.
     pub api: Option<Api>,

@@ -3,6 +3,7 @@
 mod client_headers;
 mod codes;
 mod configuration;
+mod control_listener;
 mod gauges;
 mod json_shapes;
 mod logs;

@@ -26,6 +26,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::time::Instant;
 
+use super::http;
 use crate::config::ApiOptions;
 use crate::proto::centrifuge::Error;
 use crate::server::{Failure, Node};
@@ -209,10 +210,18 @@ async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Res
         return Err(refusal.into_response());
     }
     let tells_by_status = api.errors_by_status || asks_for_status(request.headers());
+    let seat = http::seat_of(&request);
     let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
         Err(unread) => return Err(unread.into_response()),
     };
+    let turn = match &seat {
+        Some(seat) => seat.turn().await,
+        None => None,
+    };
+    if seat.is_some() && turn.is_none() {
+        return Err(http::too_many());
+    }
     let mut out = Vec::new();
     let status = match api.try_respond(method, &body, &mut out).await {
         Ok(Ok(())) => StatusCode::OK,

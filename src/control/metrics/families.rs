@@ -245,8 +245,14 @@ pub static FAMILIES: &[Family] = &[
     one(
         "throng_control_timeouts_total",
         Kind::Counter,
-        "Connections to the control listener that were closed because their request was not complete in time.",
+        "Connections to the control listener that were closed because their request was not answered in time.",
         |s| Some(s.control_timeouts as f64),
+    ),
+    one(
+        "throng_control_displaced_total",
+        Kind::Counter,
+        "Connections to the control listener that were closed because others needed their seats.",
+        |s| Some(s.control_displaced as f64),
     ),
     one("throng_api_requests_total", Kind::Counter, "Requests to the server API that were taken.", |s| {
         Some(s.api.requests.load(Relaxed) as f64)
