@@ -366,7 +366,9 @@ mod tests {
         ask(&mut first);
         let mut second = connect(address);
         second.write_all(b"GET /health HTTP/1.1\r\nhost: ").unwrap();
-        thread::sleep(Duration::from_millis(20));
+        first.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        assert_eq!(first.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        first.set_read_timeout(Some(PATIENCE)).unwrap();
         ask(&mut first);
         // The second has been silent for longer now, and each newcomer for less than those before it.
         let mut others: Vec<_> = (0..50).map(|_| connect(address)).collect();
@@ -419,7 +421,7 @@ mod tests {
             thread::yield_now();
         }
         release.send(true).unwrap();
-        let mut answers: Vec<_> = askers.iter_mut().map(|asker| rest(asker)).collect();
+        let mut answers: Vec<_> = askers.iter_mut().map(rest).collect();
         answers.sort_unstable();
         assert!(answers[..7].iter().all(|answer| answer.starts_with("HTTP/1.1 200 ")), "{answers:?}");
         assert!(
