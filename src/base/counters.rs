@@ -3,7 +3,9 @@
 //! One thread writes (its shard), anyone reads. So a count is a relaxed load and a relaxed store, never a
 //! locked instruction; readers see each counter at some recent value, not all of them at one instant.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A counter or gauge with one writer.
 #[derive(Debug, Default)]
@@ -14,6 +16,12 @@ impl Counter {
     #[inline]
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Adds `n`, whoever else does so at the same time.
+    #[inline]
+    pub fn add_shared(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
     }
 
     /// Subtracts `n`, for gauges. Same single-writer rule as [`Counter::add`].
@@ -35,6 +43,35 @@ impl Counter {
     }
 }
 
+/// What a home counts of the channels of one namespace.
+#[derive(Debug, Default)]
+pub struct NamespaceCounters {
+    /// Gauge: channels, also those that only have a history.
+    pub channels: Counter,
+    /// Gauge: subscriptions, of clients in all shards.
+    pub subscriptions: Counter,
+    /// Publications accepted.
+    pub publications: Counter,
+}
+
+/// Namespaces that are counted. There are as many as are configured; the lock is held to add one, and to read them.
+#[derive(Debug, Default)]
+pub struct ByNamespace(Mutex<BTreeMap<Box<str>, Arc<NamespaceCounters>>>);
+
+impl ByNamespace {
+    /// Where this namespace is counted.
+    pub fn of(&self, namespace: &str) -> Arc<NamespaceCounters> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(namespace.into()).or_default())
+    }
+
+    /// All that were counted, in the order of their names.
+    pub fn all(&self) -> Vec<(Box<str>, Arc<NamespaceCounters>)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(name, counters)| (name.clone(), Arc::clone(counters))).collect()
+    }
+}
+
 /// Number of buckets of a [`Histogram`]: powers of two from 1 µs to 2^26 µs (67 s), and one beyond.
 pub const BUCKET_COUNT: usize = 28;
 
@@ -49,9 +86,19 @@ impl Histogram {
     /// Records one duration, in microseconds.
     #[inline]
     pub fn record(&self, us: u64) {
-        let index = (u64::BITS - us.saturating_sub(1).leading_zeros()) as usize;
-        self.buckets[index.min(BUCKET_COUNT - 1)].add(1);
+        self.bucket(us).add(1);
         self.sum_us.add(us);
+    }
+
+    /// The same, whoever else does so at the same time.
+    pub fn record_shared(&self, us: u64) {
+        self.bucket(us).add_shared(1);
+        self.sum_us.add_shared(us);
+    }
+
+    fn bucket(&self, us: u64) -> &Counter {
+        let index = (u64::BITS - us.saturating_sub(1).leading_zeros()) as usize;
+        &self.buckets[index.min(BUCKET_COUNT - 1)]
     }
 
     /// `(upper bound in microseconds, count)` per bucket, not cumulative; the last bound is `None` (infinite).
@@ -73,6 +120,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)+
             /// Duration of a turn, from the return of the poll to the next poll, in microseconds.
             pub turn_us: Histogram,
+            /// What is counted by namespace, where that is configured.
+            pub by_namespace: Arc<ByNamespace>,
             /// Time from the first delivery of a channel's batch to its last, in microseconds.
             pub fanout_us: Histogram,
         }
@@ -91,6 +140,20 @@ counters! {
     connections,
     /// Gauge: of those, past their handshake.
     sessions,
+    /// Gauge: of the sessions, those of raw endpoints.
+    sessions_raw,
+    /// Gauge: of the sessions, those over WebSocket.
+    sessions_websocket,
+    /// Gauge: of the sessions, those over server-sent events.
+    sessions_sse,
+    /// Gauge: of the sessions, those over HTTP streaming.
+    sessions_http_stream,
+    /// Gauge: of the sessions, those over WebSocket without commands.
+    sessions_uni_websocket,
+    /// Gauge: of the sessions, those over server-sent events without commands.
+    sessions_uni_sse,
+    /// Gauge: of the sessions, those over HTTP streaming without commands.
+    sessions_uni_http_stream,
     /// Connections accepted.
     accepts,
     /// Times accepting was paused because descriptors or memory ran out.

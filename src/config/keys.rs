@@ -210,6 +210,11 @@ const GENERAL: &[Key] = &[
         /ready are answered beyond loopback",
         |c| Slot::Secret(&mut c.control_key.0),
     ),
+    server(
+        "metrics_by_namespace",
+        "Count channels, subscriptions and publications by namespace, too: a few more series for each that is configured",
+        |c| Slot::Switch(&mut c.metrics_by_namespace),
+    ),
     server("shards", "Shards (threads); more than cores are allowed", |c| {
         Slot::Count(&mut c.shards, 1..=1024)
     })

@@ -60,6 +60,8 @@ pub struct Config {
     /// What those who ask the control listener must know, as `Authorization: Bearer`. Default none: then only this machine
     /// is answered, and others learn no more than that the server lives.
     pub control_key: ControlKey,
+    /// Whether metrics tell channels, subscriptions and publications by namespace. Default false.
+    pub metrics_by_namespace: bool,
     /// Number of shards (threads), 1 to 1024. Default: one per core that the process may use.
     pub shards: usize,
     /// Pin each shard to a core. Default true.
@@ -233,6 +235,7 @@ impl Default for Config {
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),
             pin: true,
             private_descriptors: true,
+            metrics_by_namespace: false,
             echo: None,
             websocket_path: Some("/connection/websocket".to_owned()),
             tls: TlsOptions::default(),

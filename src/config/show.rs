@@ -202,6 +202,7 @@ mod tests {
         ("control", "off"),
         ("control_key", "k"),
         ("development", "true"),
+        ("metrics_by_namespace", "true"),
         ("shards", "7"),
         ("pin", "false"),
         ("private_descriptors", "false"),

@@ -12,7 +12,9 @@ use super::logs;
 use super::memory::Memory;
 use super::process;
 use super::{Readiness, State};
-use crate::base::counters::{Counters, Histogram};
+use crate::base::counters::{Counter, Counters, Histogram, NamespaceCounters};
+use crate::outside::World;
+use crate::outside::counts::{Counts, HookCounts, Open};
 use crate::server::Certificates;
 use crate::tls::Facts;
 use std::fmt;
@@ -34,6 +36,7 @@ pub(super) struct View {
     gate: Option<Arc<Gate>>,
     certificates: Option<Certificates>,
     memory: Option<Memory>,
+    outside: Option<Arc<World>>,
     start_seconds: f64,
 }
 
@@ -42,8 +45,8 @@ impl View {
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let api = Arc::default();
-        let (certificates, memory, gate) = (None, None, None);
-        Self { counters, capacity, readiness, api, certificates, memory, gate, start_seconds }
+        let (certificates, memory, gate, outside) = (None, None, None, None);
+        Self { counters, capacity, readiness, api, certificates, memory, gate, outside, start_seconds }
     }
 
     /// Looks at an API's counts as well.
@@ -66,6 +69,11 @@ impl View {
         Self { memory: Some(memory), ..self }
     }
 
+    /// Looks at hooks and tokens as well.
+    pub(super) fn with_outside(self, outside: Arc<World>) -> Self {
+        Self { outside: Some(outside), ..self }
+    }
+
     /// What memory is used for, if that is looked at.
     pub(super) fn memory_json(&self) -> Option<serde_json::Value> {
         let connections = self.counters.iter().map(|shard| shard.connections.value()).sum();
@@ -85,6 +93,7 @@ impl View {
             control_displaced: self.gate.as_ref().map_or(0, |gate| gate.displaced_count()),
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
             memory: self.memory.as_ref(),
+            outside: self.outside.as_ref().map(|world| (world.counts(), world.open())),
             reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             log_lines_lost: logs::lost_lines(),
             start_seconds: self.start_seconds,
@@ -108,6 +117,7 @@ pub(super) struct Snapshot<'a> {
     certificates: Vec<Facts>,
     /// Of certificates: how many, and how many failed.
     memory: Option<&'a Memory>,
+    outside: Option<(&'a Counts, Open)>,
     reloads: (u64, u64),
     log_lines_lost: u64,
     start_seconds: f64,
@@ -177,6 +187,18 @@ enum Source {
     By(&'static str, &'static [(&'static str, &'static str)]),
     /// Bytes, told apart by the label `kind`.
     Memory,
+    /// What homes count, told apart by the label `namespace`, where that is configured.
+    ByNamespace(fn(&NamespaceCounters) -> &Counter),
+    /// Of hooks that are configured, told apart by the label `hook`.
+    ByHook(fn(&HookCounts) -> &Counter),
+    /// The same, and by the label `reason`.
+    HookFailures,
+    /// Durations, told apart by the label `hook`.
+    HookSeconds,
+    /// A histogram of tokens.
+    TokenSeconds,
+    /// Tokens, told apart by the label `result`.
+    Tokens,
     /// A histogram, merged over shards.
     Merged(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
@@ -194,7 +216,12 @@ impl Family {
             Source::PerShard(_) => "shard",
             Source::By(label, _) => label,
             Source::Memory => "kind",
-            Source::Merged(_) => "le",
+            Source::ByNamespace(_) => "namespace",
+            Source::ByHook(_) => "hook",
+            Source::HookFailures => "hook, reason",
+            Source::HookSeconds => "hook, le",
+            Source::Tokens => "result",
+            Source::Merged(_) | Source::TokenSeconds => "le",
             Source::Certificates => "name",
             Source::Build => "version",
             Source::Sum(_) | Source::One(_) => "",

@@ -37,6 +37,7 @@ mod readiness;
 mod seats;
 
 use crate::base::counters::Counters;
+use crate::outside::World;
 use crate::server::Certificates;
 use api::Api;
 use endings::Ending;
@@ -50,14 +51,18 @@ use std::ops::Deref;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 pub use endings::{EndNotice, Endings, endings};
 pub use memory::Memory;
 pub use readiness::{Readiness, State};
 
+/// How long the last events of channels may take to reach the application, once all shards have ended.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// Of the thread that the control plane runs on, where that is its own.
 const THREAD_NAME: &str = "control";
 
@@ -76,6 +81,8 @@ pub struct ControlInputs {
     pub counters: Vec<Arc<Counters>>,
     /// What memory is used for, and how much there may be.
     pub memory: Memory,
+    /// Hooks and tokens.
+    pub outside: Arc<World>,
     /// How many connections the limits allow.
     pub capacity: u64,
     /// Set by shards as they begin to listen; `drain` is noted in it here.
@@ -200,6 +207,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         key,
         counters,
         memory,
+        outside,
         capacity,
         readiness,
         drain,
@@ -216,6 +224,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         let view = View::new(counters, capacity, Arc::clone(&readiness))
             .with_certificates(certificates.clone())
             .with_memory(memory)
+            .with_outside(Arc::clone(&outside))
             .with_gate(Arc::clone(&gate));
         tokio::spawn(http::serve(http::Door::new(listener, seats, Arc::clone(&gate))?, view, api, gate));
     }
@@ -237,6 +246,12 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
                 None => return Ok(Outcome::Interrupted),
             },
         }
+    }
+    tokio::select! {
+        told = timeout(FAREWELL_MAX, outside.all_told()) => if told.is_err() {
+            tracing::warn!("the state hook has not taken all that was told it, and is told no more");
+        },
+        _ = next_signal(&mut signals) => return Ok(Outcome::Interrupted),
     }
     Ok(Outcome::Drained)
 }
@@ -304,6 +319,8 @@ mod tests {
         let note = Arc::clone(&drained);
         let counters: Arc<[_]> = (0..shard_count).map(|_| Arc::default()).collect();
         let (budget, publications) = (Budget::new(1), Budget::new(1));
+        let runtime = runtime().unwrap();
+        let outside = World::start(Arc::default(), Arc::new([]), runtime.handle()).unwrap();
         let inputs = ControlInputs {
             listener: Some(listener),
             seats: 8,
@@ -311,6 +328,7 @@ mod tests {
             key: String::new(),
             counters: counters.to_vec(),
             memory: Memory { ledger: Ledger::new(counters, budget, publications), memory_max: 0 },
+            outside,
             capacity: 1000,
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),
@@ -319,7 +337,6 @@ mod tests {
             certificates: None,
         };
         let thread = thread::spawn(move || {
-            let runtime = runtime().unwrap();
             let _context = runtime.enter();
             let signals = signals.then(|| Signals::install().unwrap());
             run(&runtime, ControlInputs { signals, ..inputs }).unwrap()

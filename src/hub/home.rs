@@ -16,12 +16,15 @@ use super::history::{History, StreamId};
 use super::once::Once;
 use super::options::ChannelOptions;
 use super::presence::Crowd;
+use super::tally::Tally;
+use super::wildcard::matches;
 use super::{Position, Publication};
 use crate::base::bucket::Bucket;
+use crate::base::counters::NamespaceCounters;
 
 pub use super::terms::{
     Answer, HistoryFilter, Joined, Joining, Limits, Member, Membership, Now, Published, Question, Refused,
-    Shards, Terms,
+    Shards, StateChange, Terms,
 };
 
 #[derive(Debug)]
@@ -31,6 +34,20 @@ struct Channel {
     stream: Option<StreamId>,
     /// Publications of clients.
     rate: Bucket,
+    /// It was told that the channel is occupied.
+    is_told: bool,
+    /// Where it is counted with others of its namespace, if that is wanted.
+    counters: Option<Arc<NamespaceCounters>>,
+}
+
+impl Channel {
+    /// Takes back what is known of it beside it.
+    fn forget(self, names: &mut HashMap<Arc<str>, u32>) {
+        names.remove(&self.name);
+        if let Some(counters) = self.counters {
+            counters.channels.sub(1);
+        }
+    }
 }
 
 /// See the module documentation.
@@ -42,11 +59,14 @@ pub struct Home {
     once: Once,
     /// Channels with changes to tell. One that has ended since, or whose number is another's by now, is passed over.
     changed: VecDeque<u32>,
+    /// First and last subscribers to tell, in their order.
+    states: Vec<StateChange>,
     limits: Limits,
     seq: u64,
     presence_count: usize,
     suppressed_count: u64,
     displaced_count: u64,
+    pub(super) tally: Option<Tally>,
 }
 
 impl Home {
@@ -58,11 +78,13 @@ impl Home {
             history: History::new(limits.history_bytes_max, limits.history_meta_ttl_ms, seed),
             once: Once::default(),
             changed: VecDeque::new(),
+            states: Vec::new(),
             limits,
             seq: 0,
             presence_count: 0,
             suppressed_count: 0,
             displaced_count: 0,
+            tally: None,
         }
     }
 
@@ -111,9 +133,16 @@ impl Home {
         if let Some(stream) = home.stream {
             self.history.attend(stream, now, true);
         }
+        if options.state_proxy_enabled && !home.is_told {
+            home.is_told = true;
+            self.states.push(StateChange::new(&home.name, true, now));
+        }
         let present_count = home.crowd.present_count();
         if home.crowd.add(joining, options) {
             self.changed.push_back(id);
+        }
+        if let Some(counters) = &home.counters {
+            counters.subscriptions.add(1);
         }
         self.presence_count += home.crowd.present_count() as usize;
         self.presence_count -= present_count as usize;
@@ -127,11 +156,17 @@ impl Home {
         let home = &mut self.channels[id as usize];
         let present_count = home.crowd.present_count();
         let Some(has_news) = home.crowd.remove(member) else { return false };
+        if let Some(counters) = &home.counters {
+            counters.subscriptions.sub(1);
+        }
         self.presence_count += home.crowd.present_count() as usize;
         self.presence_count -= present_count as usize;
         if home.crowd.is_empty() {
             // Nobody is left to hear who went.
             home.crowd = Crowd::default();
+            if std::mem::take(&mut home.is_told) {
+                self.states.push(StateChange::new(&home.name, false, now));
+            }
             match home.stream {
                 Some(stream) => self.history.attend(stream, now, false),
                 None => self.close(id),
@@ -147,6 +182,21 @@ impl Home {
     /// # Errors
     /// When the channel takes no more, or would be one too many.
     pub fn publish(
+        &mut self,
+        now: Now,
+        publication: Box<Publication>,
+        options: &Arc<ChannelOptions>,
+        terms: &Terms,
+    ) -> Result<Published, Refused> {
+        let counters = self.tally.as_mut().map(|tally| tally.of(&publication.channel));
+        let published = self.take(now, publication, options, terms)?;
+        if let Some(counters) = counters {
+            counters.publications.add(1);
+        }
+        Ok(published)
+    }
+
+    fn take(
         &mut self,
         now: Now,
         publication: Box<Publication>,
@@ -230,6 +280,12 @@ impl Home {
         None
     }
 
+    /// Which channels that tell it have got their first subscriber or lost their last since the last call, in that order; one that
+    /// has done both is there twice.
+    pub fn take_states(&mut self) -> Vec<StateChange> {
+        std::mem::take(&mut self.states)
+    }
+
     /// Whether [`Home::take_membership`] may have something.
     pub fn has_membership(&self) -> bool {
         !self.changed.is_empty()
@@ -240,8 +296,7 @@ impl Home {
         let Self { history, channels, names, once, .. } = self;
         once.expire(now.ms);
         history.expire(now, |id| {
-            let channel = channels.remove(id as usize);
-            names.remove(&channel.name);
+            channels.remove(id as usize).forget(names);
         });
     }
 
@@ -311,6 +366,7 @@ impl Home {
         for (id, channel) in &self.channels {
             assert_eq!(self.names.get(&channel.name).map(|&id| id as usize), Some(id));
             assert!(!channel.crowd.is_empty() || channel.stream.is_some(), "a channel without a reason");
+            assert!(!channel.is_told || !channel.crowd.is_empty(), "occupied by nobody");
             channel.crowd.check_invariants();
             present_count += channel.crowd.present_count() as usize;
             if let Some(stream) = channel.stream {
@@ -338,15 +394,19 @@ impl Home {
             crowd: Crowd::default(),
             stream: None,
             rate: Bucket::default(),
+            is_told: false,
+            counters: self.tally.as_mut().map(|tally| tally.of(&name)),
         };
+        if let Some(counters) = &channel.counters {
+            counters.channels.add(1);
+        }
         let id = u32::try_from(self.channels.insert(channel)).unwrap_or(u32::MAX);
         self.names.insert(name, id);
         Ok(id)
     }
 
     fn close(&mut self, id: u32) {
-        let channel = self.channels.remove(id as usize);
-        self.names.remove(&channel.name);
+        self.channels.remove(id as usize).forget(&mut self.names);
     }
 
     /// The channel's stream, ready for use; a new one if it has none.
@@ -422,26 +482,6 @@ impl Home {
         let publications = self.history.read(stream, filter)?;
         Ok(Answer::History { publications, position: self.history.position(stream) })
     }
-}
-
-/// Whether the name is what the pattern says: `*` for any run of bytes, everything else for itself.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    // Where to go on when what follows the last star does not fit: one byte further into the name.
-    let mut retry: Option<(usize, usize)> = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&b'*') {
-            retry = Some((p + 1, n + 1));
-            p += 1;
-        } else if pattern.get(p) == Some(&name[n]) {
-            (p, n) = (p + 1, n + 1);
-        } else if let Some((after_star, next)) = retry {
-            (p, n, retry) = (after_star, next, Some((after_star, next + 1)));
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ pub mod options;
 pub mod permissions;
 mod presence;
 mod recovery;
+mod tally;
 mod terms;
+mod wildcard;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;

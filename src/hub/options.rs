@@ -75,6 +75,8 @@ pub struct ChannelOptions {
     pub publish_proxy_enabled: bool,
     /// Whether the sub_refresh hook is asked.
     pub sub_refresh_proxy_enabled: bool,
+    /// Whether the state hook is told when a channel gets its first subscriber and loses its last.
+    pub state_proxy_enabled: bool,
     /// What a channel's name must match.
     pub channel_regex: NamePattern,
     /// Publications per second that one channel takes from clients; 0 for no limit.
@@ -175,6 +177,11 @@ impl Namespaces {
                 self.named.get(namespace).or_else(|| self.takes_unknown.then_some(&self.without_namespace))
             }
         }
+    }
+
+    /// The namespace that a channel is in; empty when it is in none, and when that of its name is none.
+    pub fn namespace<'a>(&self, channel: &'a str) -> &'a str {
+        self.split(channel).0.filter(|namespace| self.named.contains_key(*namespace)).unwrap_or_default()
     }
 
     /// Whether a channel may have this name (else error 107): what follows the namespace matches the options' pattern,

@@ -120,6 +120,23 @@ pub enum Answer {
     Refused(Refused),
 }
 
+/// A channel has got its first subscriber, or lost its last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// Name of the channel.
+    pub channel: Arc<str>,
+    /// The first came (true), or the last went.
+    pub is_occupied: bool,
+    /// When, as Unix time in milliseconds.
+    pub time_ms: u64,
+}
+
+impl StateChange {
+    pub(super) fn new(channel: &Arc<str>, is_occupied: bool, now: Now) -> Self {
+        Self { channel: Arc::clone(channel), is_occupied, time_ms: now.unix_ms }
+    }
+}
+
 /// Who came to a channel and who went, in that order, since the last time it was told.
 #[derive(Clone, Debug)]
 pub struct Membership {

@@ -36,6 +36,13 @@ pub(super) struct Client {
     fresh: Connections,
 }
 
+/// An answer's body, and whether the request had to be sent a second time for it.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) body: Bytes,
+    pub(super) is_second: bool,
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -94,7 +101,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Answered, Failure> {
         let first = self.kept.request(request.clone()).await;
         let is_second = first.as_ref().is_err_and(watched::is_unheard);
         let response = if is_second { self.fresh.request(request).await } else { first };
@@ -103,7 +110,7 @@ impl Client {
             return Err(Failure::Status(response.status()));
         }
         match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
+            Ok(body) => Ok(Answered { body: body.to_bytes(), is_second }),
             Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
             Err(error) => Err(Failure::Broken(chain(&*error))),
         }

@@ -88,8 +88,8 @@ impl Jwks {
             .header(header::USER_AGENT, super::USER_AGENT)
             .body(Full::default())
             .map_err(|error| Failure::Broken(error.to_string()))?;
-        let body = http::within(TIMEOUT, self.client.ask(request)).await?;
-        keys::parse_set(&body).map_err(|error| Failure::Nonsense(error.to_string()))
+        let answer = http::within(TIMEOUT, self.client.ask(request)).await?;
+        keys::parse_set(&answer.body).map_err(|error| Failure::Nonsense(error.to_string()))
     }
 }
 

@@ -6,6 +6,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "outside the data plane, where time is what a clock says")]
 
+pub mod counts;
+mod endpoint;
 mod hook_wire;
 mod hooks;
 mod http;
@@ -13,6 +15,7 @@ mod jwks;
 mod keys;
 mod mint;
 pub mod options;
+mod states;
 mod terms;
 mod token;
 mod verifier;
@@ -28,12 +31,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 
+use self::counts::{Counts, Open};
+use self::endpoint::Endpoint;
 use self::hook_wire::Asked;
 use self::hooks::Hooks;
 use self::http::Client;
 use self::options::Options;
+use self::states::States;
 use self::verifier::Tokens;
 use self::workers::{Job, Queue};
+use crate::hub::home::StateChange;
 use crate::shard::mailbox::{Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
@@ -57,6 +64,9 @@ pub struct World {
     tokens: Arc<Tokens>,
     queue: Arc<Queue>,
     hooks: Arc<Hooks>,
+    /// Where there is a state hook.
+    states: Option<Arc<States>>,
+    counts: Arc<Counts>,
     runtime: Handle,
 }
 
@@ -82,17 +92,54 @@ impl World {
         runtime: &Handle,
     ) -> io::Result<Arc<Self>> {
         let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
-        let tokens = Arc::new(Tokens::new(options, &client, runtime).map_err(invalid)?);
-        let hooks = Hooks::new(options, client, Arc::clone(&mailboxes)).map_err(invalid)?;
+        let counts: Arc<Counts> = Arc::default();
+        let tokens = Arc::new(Tokens::new(options, &client, runtime, &counts).map_err(invalid)?);
+        let states = state_hook(options, &client, &counts).map_err(invalid)?.map(Arc::new);
+        let hooks = Hooks::new(options, client, Arc::clone(&mailboxes), &counts).map_err(invalid)?;
         let queue = Arc::new(Queue::new(options.questions_max, options.worker_count.clamp(1, 64)));
         workers::start(&queue, &tokens, &mailboxes)?;
-        Ok(Arc::new(Self { tokens, queue, hooks: Arc::new(hooks), runtime: runtime.clone() }))
+        if let Some(states) = &states {
+            runtime.spawn(Arc::clone(states).send());
+        }
+        let (hooks, runtime) = (Arc::new(hooks), runtime.clone());
+        Ok(Arc::new(Self { tokens, queue, hooks, states, counts, runtime }))
     }
+
+    /// What is counted of it.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// What waits now.
+    pub fn open(&self) -> Open {
+        let (hooks, hook_requests) = self.hooks.open();
+        Open { hooks, hook_requests, tokens: self.queue.open_count() }
+    }
+
+    /// Resolves once the application has taken all that was told to the state hook until now; it may never do so.
+    pub async fn all_told(&self) {
+        if let Some(states) = &self.states {
+            states.all_sent().await;
+        }
+    }
+}
+
+/// Where the state hook is told, if it is configured.
+fn state_hook(options: &Options, client: &Client, counts: &Arc<Counts>) -> Result<Option<States>, String> {
+    let Some(options) = &options.state else { return Ok(None) };
+    if let Some(fault) = states::faults(options).into_iter().next() {
+        return Err(fault);
+    }
+    let endpoint = Endpoint::new(counts::STATE, options, Arc::clone(counts))?;
+    Ok(Some(States::new(endpoint, client.clone(), Arc::clone(counts))))
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         self.queue.close();
+        if let Some(states) = &self.states {
+            states.close();
+        }
     }
 }
 
@@ -108,6 +155,12 @@ impl Outside for World {
         }
     }
 
+    fn tell_states(&self, states: Vec<StateChange>) {
+        if let Some(told) = &self.states {
+            told.tell(states);
+        }
+    }
+
     fn has_hook(&self, hook: Hook) -> bool {
         self.hooks.has(hook)
     }
@@ -118,5 +171,6 @@ impl Outside for World {
 pub fn check(options: &Options) -> Vec<String> {
     let mut faults = verifier::faults(options);
     faults.extend(hooks::faults(options));
+    faults.extend(options.state.iter().flat_map(states::faults));
     faults
 }

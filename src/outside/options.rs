@@ -84,6 +84,8 @@ pub struct Options {
     pub publish: Option<HookOptions>,
     /// Asked about subscriptions about to expire.
     pub sub_refresh: Option<HookOptions>,
+    /// Told of channels that get their first subscriber and lose their last.
+    pub state: Option<HookOptions>,
     /// Threads that verify tokens, 1 to 64. Default 2.
     pub worker_count: usize,
     /// Questions that may wait for the workers, or be out at hooks, each; beyond it, error 111 (temporary). Default 20,000.
@@ -103,6 +105,7 @@ impl Default for Options {
             subscribe: None,
             publish: None,
             sub_refresh: None,
+            state: None,
             worker_count: 2,
             questions_max: 20_000,
             hook_requests_max: 512,

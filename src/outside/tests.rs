@@ -3,6 +3,7 @@
 mod backend;
 mod hooks;
 mod key_sets;
+mod states;
 mod tokens;
 
 use std::collections::BTreeMap;

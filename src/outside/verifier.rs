@@ -4,10 +4,12 @@
 //! a URL, these alone are taken, as in Centrifugo.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::Uri;
 use tokio::runtime::Handle;
 
+use super::counts::Counts;
 use super::http::{self, Client};
 use super::jwks::{Found, Jwks};
 use super::keys::{self, Key, Keys};
@@ -26,6 +28,7 @@ const NO_KEY: Refused = Refused::Invalid("no key for its algorithm");
 /// How tokens of both kinds are verified.
 #[derive(Debug)]
 pub(super) struct Tokens {
+    counts: Arc<Counts>,
     connection: Verifier,
     /// `None`: as those of connections.
     subscription: Option<Verifier>,
@@ -147,13 +150,30 @@ fn claims(token: &Unverified<'_>, keys: &Keys, now_unix_s: u64) -> Result<Vec<u8
 }
 
 impl Tokens {
-    pub(super) fn new(options: &Options, client: &Client, runtime: &Handle) -> Result<Self, String> {
+    pub(super) fn new(
+        options: &Options,
+        client: &Client,
+        runtime: &Handle,
+        counts: &Arc<Counts>,
+    ) -> Result<Self, String> {
         let verifier = |name, token: &TokenOptions| Verifier::new(name, token, client, runtime);
         let subscription = options.subscription_token.as_ref();
         Ok(Self {
+            counts: Arc::clone(counts),
             connection: verifier("token", &options.token)?,
             subscription: subscription.map(|token| verifier("subscription_token", token)).transpose()?,
         })
+    }
+
+    fn count(&self, judged: &Result<Verdict, Refused>) {
+        let counts = &self.counts.tokens;
+        let count = match judged {
+            Ok(_) => &counts.taken,
+            Err(Refused::Expired) => &counts.expired,
+            Err(Refused::Invalid(_)) => &counts.invalid,
+            Err(Refused::Unknowable) => &counts.unknowable,
+        };
+        count.fetch_add(1, Relaxed);
     }
 
     fn of(&self, purpose: Purpose) -> &Verifier {
@@ -170,13 +190,17 @@ impl Tokens {
             return None;
         }
         let judged = self.of(purpose).verify_now(purpose, text, now_unix_s)?;
+        self.count(&judged);
         Some(judged.unwrap_or_else(|refused| purpose.refused(refused)))
     }
 
     /// In a worker's thread: any token. `None` when it waits for its key, and will come back.
     pub(super) fn verify(&self, job: Job, queue: &Arc<Queue>) -> Option<(ReplyTo, Verdict)> {
-        let (reply_to, purpose) = (job.reply_to, job.purpose);
+        let (reply_to, purpose, since) = (job.reply_to, job.purpose, job.since);
         let judged = self.of(purpose).verify(job, queue)?;
+        self.count(&judged);
+        let took_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.counts.tokens.took_us.record_shared(took_us);
         Some((reply_to, judged.unwrap_or_else(|refused| purpose.refused(refused))))
     }
 }

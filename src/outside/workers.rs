@@ -7,9 +7,11 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 use std::{io, mem, thread};
 
 use super::jwks::Waits;
+use super::now;
 use super::token::Purpose;
 use super::verifier::Tokens;
 use crate::net::sys;
@@ -28,11 +30,13 @@ pub(super) struct Job {
     pub(super) purpose: Purpose,
     pub(super) token: String,
     has_waited: bool,
+    /// When it was asked.
+    pub(super) since: Instant,
 }
 
 impl Job {
     pub(super) fn new(reply_to: ReplyTo, purpose: Purpose, token: String) -> Self {
-        Self { reply_to, purpose, token, has_waited: false }
+        Self { reply_to, purpose, token, has_waited: false, since: now() }
     }
 }
 
@@ -72,6 +76,11 @@ impl Queue {
             open_count_max,
             worker_count,
         }
+    }
+
+    /// Jobs that are open.
+    pub(super) fn open_count(&self) -> usize {
+        self.open_count.load(Relaxed)
     }
 
     /// Takes a job.

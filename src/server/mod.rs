@@ -71,6 +71,7 @@ pub struct Server {
     counters: Arc<[Arc<Counters>]>,
     ledger: Ledger,
     mailboxes: Arc<[Mailbox]>,
+    outside: Arc<World>,
     readiness: Arc<Readiness>,
     runtime: ControlRuntime,
     endings: Endings,
@@ -203,10 +204,10 @@ impl Server {
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let uid = uid();
-        let outside: Arc<dyn Outside> =
-            World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?;
+        let outside = World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?;
         let endpoints = endpoints(&config, &uid);
-        let shared_state = (mailboxes, outside, endpoints);
+        let asked: Arc<dyn Outside> = Arc::clone(&outside) as _;
+        let shared_state = (mailboxes, asked, endpoints);
         let common = Common { shard_capacity, tls, ..Common::new(&config, shared_state) };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
@@ -227,6 +228,7 @@ impl Server {
             counters,
             ledger,
             mailboxes,
+            outside,
             readiness,
             runtime,
             endings,
@@ -379,6 +381,7 @@ impl Server {
             key,
             counters: self.counters.to_vec(),
             memory: Memory { ledger: self.ledger, memory_max: self.config.limits.memory_max as u64 },
+            outside: self.outside,
             capacity: self.capacity,
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),

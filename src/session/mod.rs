@@ -74,6 +74,14 @@ pub enum Session<S> {
 }
 
 impl<S> Session<S> {
+    /// The transport of a Centrifuge session; `None` of any other.
+    pub fn transport(&self) -> Option<Transport> {
+        match self {
+            Self::Centrifuge(session) => Some(session.transport()),
+            Self::Head(_) | Self::Raw(_) | Self::Ended => None,
+        }
+    }
+
     /// A session that waits for its request.
     pub fn new() -> Self {
         Self::Head(head::Head::default())

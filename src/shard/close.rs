@@ -4,11 +4,12 @@
 
 use super::Shard;
 use super::conn::{CountedAs, Stage};
+use crate::base::counters::{Counter, Counters};
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
-use crate::session::{ClientId, CloseReason, Handler, Session};
+use crate::session::{ClientId, CloseReason, Handler, Session, Transport};
 
 /// For clients that come while the server is full or drains.
 pub(super) const UNAVAILABLE: Refusal =
@@ -109,17 +110,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Has another gauge count the connection, or none.
     pub(super) fn count_as(&mut self, key: Key, now: CountedAs) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let gauge = |counted_as| match counted_as {
-            CountedAs::Nothing => None,
-            CountedAs::HalfOpen => Some(&self.counters.half_open),
-            CountedAs::Session => Some(&self.counters.sessions),
+        let c = &self.counters;
+        let gauges = |counted_as| match counted_as {
+            CountedAs::Nothing => [None, None],
+            CountedAs::HalfOpen => [Some(&c.half_open), None],
+            CountedAs::Session(transport) => [Some(&c.sessions), Some(sessions_over(c, transport))],
         };
-        if let Some(gauge) = gauge(std::mem::replace(&mut conn.counted_as, now)) {
-            gauge.sub(1);
-        }
-        if let Some(gauge) = gauge(now) {
-            gauge.add(1);
-        }
+        let before = gauges(std::mem::replace(&mut conn.counted_as, now));
+        before.into_iter().flatten().for_each(|gauge| gauge.sub(1));
+        gauges(now).into_iter().flatten().for_each(|gauge| gauge.add(1));
     }
 
     fn count_ending(&self, reason: &CloseReason) {
@@ -193,5 +192,18 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.counters.connections.sub(1);
             }
         }
+    }
+}
+
+/// The gauge of sessions over a transport.
+pub(super) fn sessions_over(c: &Counters, transport: Option<Transport>) -> &Counter {
+    match transport {
+        None => &c.sessions_raw,
+        Some(Transport::WebSocket) => &c.sessions_websocket,
+        Some(Transport::Sse) => &c.sessions_sse,
+        Some(Transport::HttpStream) => &c.sessions_http_stream,
+        Some(Transport::UniWebSocket) => &c.sessions_uni_websocket,
+        Some(Transport::UniSse) => &c.sessions_uni_sse,
+        Some(Transport::UniHttpStream) => &c.sessions_uni_http_stream,
     }
 }

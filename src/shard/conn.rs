@@ -8,7 +8,7 @@ use super::client::Client;
 use super::line::Line;
 use crate::base::outbox::Outbox;
 use crate::hub::local::ChannelId;
-use crate::session::Session;
+use crate::session::{Session, Transport};
 use crate::tls::Link;
 
 /// Unit of the deadlines kept per connection, in milliseconds. Coarse on purpose: what is due in the same beat
@@ -92,8 +92,8 @@ pub(super) enum CountedAs {
     Nothing,
     /// Those whose request is not complete.
     HalfOpen,
-    /// Those past their handshake.
-    Session,
+    /// Those past their handshake, and of these the ones over this transport; raw endpoints have none.
+    Session(Option<Transport>),
 }
 
 /// A connection: one socket and all that it owns.

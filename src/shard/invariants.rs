@@ -1,11 +1,25 @@
 //! What must hold between turns, checked by those who drive a shard by hand: slots and subscribers point at each other,
 //! what is queued is on its way, and every gauge equals what exists.
 
+use std::collections::BTreeMap;
+
 use super::Shard;
+use super::close::sessions_over;
 use super::conn::{Conn, CountedAs, Stage, SubState};
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{Handler, Session};
+use crate::session::{Handler, Session, Transport};
+
+/// What sessions are told apart by; raw endpoints have none.
+const TRANSPORTS: [Option<Transport>; 7] = [
+    None,
+    Some(Transport::WebSocket),
+    Some(Transport::Sse),
+    Some(Transport::HttpStream),
+    Some(Transport::UniWebSocket),
+    Some(Transport::UniSse),
+    Some(Transport::UniHttpStream),
+];
 
 /// What exists of all that gauges count.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +27,7 @@ struct Gauges {
     connections: u64,
     half_open: u64,
     sessions: u64,
+    sessions_by_transport: BTreeMap<Option<&'static str>, u64>,
     clients: u64,
     tls_links: u64,
     subscriptions: u64,
@@ -58,7 +73,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         let place = match (conn.stage, conn.session.is_head()) {
             (Stage::Open, true) => CountedAs::HalfOpen,
-            (Stage::Open, false) => CountedAs::Session,
+            (Stage::Open, false) => CountedAs::Session(conn.session.transport()),
             _ => CountedAs::Nothing,
         };
         assert_eq!(conn.counted_as, place, "each counts where it is: {key:?}");
@@ -89,6 +104,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             connections: c.connections.value(),
             half_open: c.half_open.value(),
             sessions: c.sessions.value(),
+            sessions_by_transport: TRANSPORTS
+                .into_iter()
+                .map(|transport| (transport.map(Transport::name), sessions_over(c, transport).value()))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
             clients: c.clients.value(),
             tls_links: c.tls_links.value(),
             subscriptions: c.subscriptions.value(),
@@ -113,7 +133,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         for (_, conn) in self.conns.iter() {
             all.connections += 1;
             all.half_open += u64::from(conn.counted_as == CountedAs::HalfOpen);
-            all.sessions += u64::from(conn.counted_as == CountedAs::Session);
+            if let CountedAs::Session(transport) = conn.counted_as {
+                all.sessions += 1;
+                *all.sessions_by_transport.entry(transport.map(Transport::name)).or_default() += 1;
+            }
             all.clients += u64::from(conn.client.is_some());
             all.tls_links += u64::from(conn.tls().is_some());
             let active = conn.subs.iter().filter(|sub| matches!(sub.state(), SubState::Active(_)));

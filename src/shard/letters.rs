@@ -115,6 +115,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
+    /// Tells the application which of this shard's channels were occupied and vacated in this turn.
+    pub(super) fn tell_states(&mut self) {
+        let states = self.home.take_states();
+        if !states.is_empty() {
+            self.outside.tell_states(states);
+        }
+    }
+
     /// Sends out who came to this shard's channels, and who went, in this turn.
     pub(super) fn tell_membership(&mut self) {
         while let Some((membership, shards)) = self.home.take_membership(self.now()) {
@@ -123,8 +131,5 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
         self.handle_own_letters();
-        self.counters.history_bytes.set(self.home.history_bytes() as u64);
-        self.counters.presences.set(self.home.presence_count() as u64);
-        self.counters.joins_suppressed.set(self.home.suppressed_count());
     }
 }

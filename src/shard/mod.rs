@@ -205,16 +205,19 @@ impl<N: Net, H: Handler> Shard<N, H> {
             tls,
         } = parts;
         let limits = config.limits.clone();
+        let own = Arc::clone(&counters[usize::from(shard)]);
+        let home =
+            new_home(config, mailboxes.len(), seed ^ u64::from(shard).rotate_left(48), &namespaces, &own);
         let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
         Self {
             tls: tls.as_deref().map(Acceptor::new),
             takes_proxy_headers: config.proxy_protocol,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
-            home: Home::new(home_limits(config, mailboxes.len()), seed ^ u64::from(shard).rotate_left(48)),
+            home,
             local: Local::new(),
             post: Post::new(shard, mailboxes),
-            counters: Arc::clone(&counters[usize::from(shard)]),
+            counters: own,
             admission: Admission::new(counters, limits.connections_max),
             newcomers: Newcomers::default(),
             pressure: Pressure::new(ledger),
@@ -281,6 +284,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.serve_newcomers();
         self.accept();
         self.handle_own_letters();
+        self.tell_states();
         self.flush_dirty();
         self.count_pressed();
         self.bury();
@@ -322,12 +326,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.counters.inflated_bytes.add(inflated_bytes);
     }
 
-    /// Tells what the shard itself costs.
+    /// Tells what the shard itself costs, and what its home has: at the end of the turn, whatever it was that changed it.
     fn account(&self) {
         let one = (Slots::<Conn<N::Socket, H::State>>::entry_bytes() + Wheel::ENTRY_BYTES) as u64;
         let (live, ever) = (self.conns.len() as u64, self.conns.count_ever() as u64);
         self.counters.connection_bytes.set(live * one);
         self.counters.vacant_bytes.set((ever - live) * one);
+        self.counters.channels.set(self.home.len() as u64);
+        self.counters.history_bytes.set(self.home.history_bytes() as u64);
+        self.counters.presences.set(self.home.presence_count() as u64);
+        self.counters.joins_suppressed.set(self.home.suppressed_count());
         self.counters.buffer_bytes.set((self.input.len() + self.out.capacity()) as u64);
     }
 
@@ -356,6 +364,21 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub fn net_mut(&mut self) -> &mut N {
         &mut self.net
     }
+}
+
+/// One of `shard_count` homes.
+fn new_home(
+    config: &Config,
+    shard_count: usize,
+    seed: u64,
+    namespaces: &Arc<Namespaces>,
+    counters: &Counters,
+) -> Home {
+    let mut home = Home::new(home_limits(config, shard_count), seed);
+    if config.metrics_by_namespace {
+        home.count_by_namespace(Arc::clone(namespaces), Arc::clone(&counters.by_namespace));
+    }
+    home
 }
 
 /// Bounds of one of `shard_count` homes.

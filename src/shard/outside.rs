@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::mailbox::ReplyTo;
+use crate::hub::home::StateChange;
 use crate::proto::centrifuge::codes::Error;
 use crate::tls::Identity;
 
@@ -20,6 +21,10 @@ pub trait Outside: Debug + Send + Sync {
     /// # Errors
     /// When too many questions wait. The question is not taken, and no answer will come.
     fn ask(&self, reply_to: ReplyTo, question: Question) -> Result<(), Busy>;
+
+    /// Tells the application which channels have got their first subscriber, and which have lost their last, in that order. What
+    /// cannot be kept for it is counted.
+    fn tell_states(&self, states: Vec<StateChange>);
 
     /// Whether the application wants to be asked about this, in place of what the configuration says.
     fn has_hook(&self, hook: Hook) -> bool;
@@ -293,6 +298,8 @@ impl Outside for Nobody {
     fn ask(&self, _reply_to: ReplyTo, _question: Question) -> Result<(), Busy> {
         Err(Busy)
     }
+
+    fn tell_states(&self, _states: Vec<StateChange>) {}
 
     fn has_hook(&self, _hook: Hook) -> bool {
         false

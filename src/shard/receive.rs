@@ -157,10 +157,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return;
         }
         let (awaits_connect, deflates) = (conn.session.awaits_connect(), conn.session.deflate().is_on());
+        let transport = conn.session.transport();
         if was_head {
             self.counters.handshakes.add(1);
             self.counters.deflate_handshakes.add(u64::from(deflates));
-            self.count_as(key, CountedAs::Session);
+            self.count_as(key, CountedAs::Session(transport));
         }
         if (was_head || awaited_connect) && !awaits_connect {
             self.start_heartbeat(key);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use throng::config::Config;
+use throng::hub::home::StateChange;
 use throng::outside::options::TokenOptions;
 use throng::outside::{mint, verify};
 use throng::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
@@ -29,6 +30,8 @@ impl Outside for Signed {
     fn ask(&self, _: throng::shard::mailbox::ReplyTo, _: Question) -> Result<(), Busy> {
         Err(Busy)
     }
+
+    fn tell_states(&self, _: Vec<StateChange>) {}
 
     fn has_hook(&self, _: Hook) -> bool {
         false

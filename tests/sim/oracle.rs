@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use throng::hub::home::StateChange;
 use throng::proto::centrifuge::codes::Error;
 use throng::shard::mailbox::{Letter, ReplyTo};
 use throng::shard::outside::{
@@ -79,6 +80,8 @@ impl Outside for Oracle {
         self.asked.lock().unwrap().push((reply_to, question));
         Ok(())
     }
+
+    fn tell_states(&self, _: Vec<StateChange>) {}
 
     fn has_hook(&self, hook: Hook) -> bool {
         match hook {

@@ -41,6 +41,7 @@ pub struct Sections {
     subscribe: HookOptions,
     publish: HookOptions,
     sub_refresh: HookOptions,
+    state: HookOptions,
     without_namespace: ChannelOptions,
     namespaces: Vec<Namespace>,
     namespace_boundary: String,

@@ -95,6 +95,7 @@ fn options(sections: &Sections, table: &str, options: &ChannelOptions, tell: Tel
         (options.subscribe_proxy_enabled, &sections.subscribe, "subscribe"),
         (options.publish_proxy_enabled, &sections.publish, "publish"),
         (options.sub_refresh_proxy_enabled, &sections.sub_refresh, "sub_refresh"),
+        (options.state_proxy_enabled, &sections.state, "state"),
     ] {
         if wanted && hook.endpoint.is_empty() {
             let complaint = format!("expected channel.proxy.{name}.endpoint with it");

@@ -29,6 +29,7 @@ impl Default for Sections {
             subscribe: HookOptions::default(),
             publish: HookOptions::default(),
             sub_refresh: HookOptions::default(),
+            state: HookOptions::default(),
             without_namespace: ChannelOptions::default(),
             namespaces: Vec::new(),
             namespace_boundary: names.namespace_boundary,
@@ -91,6 +92,7 @@ impl Sections {
         outside.subscribe = asked(self.any(|c| c.subscribe_proxy_enabled), &self.subscribe);
         outside.publish = asked(self.any(|c| c.publish_proxy_enabled), &self.publish);
         outside.sub_refresh = asked(self.any(|c| c.sub_refresh_proxy_enabled), &self.sub_refresh);
+        outside.state = asked(self.any(|c| c.state_proxy_enabled), &self.state);
         let hooks = [
             &mut outside.connect,
             &mut outside.refresh,
@@ -98,6 +100,7 @@ impl Sections {
             &mut outside.subscribe,
             &mut outside.publish,
             &mut outside.sub_refresh,
+            &mut outside.state,
         ];
         for hook in hooks.into_iter().flatten() {
             // Names of headers are compared in lower case.

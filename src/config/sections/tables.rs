@@ -50,6 +50,11 @@ pub static TABLES: &[Table] = &[
         kind: Kind::Hook(|s| &mut s.sub_refresh),
     },
     Table {
+        path: "channel.proxy.state",
+        help: "Told of first and last subscribers, where `state_proxy_enabled`",
+        kind: Kind::Hook(|s| &mut s.state),
+    },
+    Table {
         path: "rpc.proxy",
         help: "Answers calls, when `rpc.without_namespace.proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.rpc),
@@ -208,6 +213,9 @@ pub static CHANNEL: &[Setting<ChannelOptions>] = &[
     }),
     key("sub_refresh_proxy_enabled", "channel.proxy.sub_refresh is asked", |c| {
         Slot::Switch(&mut c.sub_refresh_proxy_enabled)
+    }),
+    key("state_proxy_enabled", "channel.proxy.state is told of a channel's first and last subscriber", |c| {
+        Slot::Switch(&mut c.state_proxy_enabled)
     }),
     key(
         "publications_per_second_max",

@@ -51,6 +51,23 @@ pub static FAMILIES: &[Family] = &[
     }),
     gauge_per_shard("throng_connections", "connections", "Open sockets of clients, in any phase."),
     gauge_per_shard("throng_sessions", "sessions", "Connections past their handshake."),
+    Family {
+        name: "throng_transport_sessions",
+        kind: Kind::Gauge,
+        help: "The same by transport; raw endpoints have none.",
+        source: Source::By(
+            "transport",
+            &[
+                ("websocket", "sessions_websocket"),
+                ("sse", "sessions_sse"),
+                ("http_stream", "sessions_http_stream"),
+                ("uni_websocket", "sessions_uni_websocket"),
+                ("uni_sse", "sessions_uni_sse"),
+                ("uni_http_stream", "sessions_uni_http_stream"),
+                ("raw", "sessions_raw"),
+            ],
+        ),
+    },
     one(
         "throng_shard_skew_ratio",
         Kind::Gauge,
@@ -236,6 +253,84 @@ pub static FAMILIES: &[Family] = &[
         "requests",
         "Requests answered that opened no session: posted commands, preflights, the first page.",
     ),
+    Family {
+        name: "throng_namespace_channels",
+        kind: Kind::Gauge,
+        help: "Channels by namespace, where metrics_by_namespace is on; empty for those without.",
+        source: Source::ByNamespace(|c| &c.channels),
+    },
+    Family {
+        name: "throng_namespace_subscriptions",
+        kind: Kind::Gauge,
+        help: "Subscriptions by namespace, where metrics_by_namespace is on.",
+        source: Source::ByNamespace(|c| &c.subscriptions),
+    },
+    Family {
+        name: "throng_namespace_publications_total",
+        kind: Kind::Counter,
+        help: "Publications accepted by namespace, where metrics_by_namespace is on.",
+        source: Source::ByNamespace(|c| &c.publications),
+    },
+    Family {
+        name: "throng_hook_seconds",
+        kind: Kind::Histogram,
+        help: "From a question to a hook to its answer or failure; waiting for a place among the requests is part of it.",
+        source: Source::HookSeconds,
+    },
+    Family {
+        name: "throng_hook_failures_total",
+        kind: Kind::Counter,
+        help: "Requests to hooks that brought no answer that is understood, by reason.",
+        source: Source::HookFailures,
+    },
+    Family {
+        name: "throng_hook_retries_total",
+        kind: Kind::Counter,
+        help: "Requests to hooks sent once more, because a connection kept alive ended before one byte of an answer.",
+        source: Source::ByHook(|c| &c.retries),
+    },
+    one("throng_hooks_open", Kind::Gauge, "Questions to hooks that are not answered.", |s| {
+        s.outside.map(|(_, open)| open.hooks as f64)
+    }),
+    one(
+        "throng_hook_requests",
+        Kind::Gauge,
+        "Of those, the ones that are out as requests; the others wait.",
+        |s| s.outside.map(|(_, open)| open.hook_requests as f64),
+    ),
+    Family {
+        name: "throng_tokens_total",
+        kind: Kind::Counter,
+        help: "Tokens judged, of connections and of subscriptions, by result; unknowable: no key set could be fetched.",
+        source: Source::Tokens,
+    },
+    Family {
+        name: "throng_token_seconds",
+        kind: Kind::Histogram,
+        help: "From a token's coming to its verdict, of those that workers verify; an HMAC is verified where it arrives.",
+        source: Source::TokenSeconds,
+    },
+    one(
+        "throng_tokens_open",
+        Kind::Gauge,
+        "Tokens that wait for a worker or for a key set, or are at work.",
+        |s| s.outside.map(|(_, open)| open.tokens as f64),
+    ),
+    one(
+        "throng_channel_states_total",
+        Kind::Counter,
+        "Events for the state hook: channels occupied and vacated.",
+        |s| s.outside.map(|(counts, _)| counts.states.told.load(Relaxed) as f64),
+    ),
+    one(
+        "throng_channel_states_dropped_total",
+        Kind::Counter,
+        "Of those, what was dropped because too many waited for the hook.",
+        |s| s.outside.map(|(counts, _)| counts.states.dropped.load(Relaxed) as f64),
+    ),
+    one("throng_channel_states_waiting", Kind::Gauge, "Of those, what the hook has not taken yet.", |s| {
+        s.outside.map(|(counts, _)| counts.states.waiting() as f64)
+    }),
     one(
         "throng_control_refused_total",
         Kind::Counter,

@@ -5,6 +5,7 @@ use super::*;
 use crate::base::budget::Budget;
 use crate::shard::ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A sample's labels, each with its value.
 type Labels = Vec<(String, String)>;
@@ -80,7 +81,7 @@ fn check_histogram(name: &str, family: &Scraped) {
     };
     let mut last = (f64::NEG_INFINITY, 0.0);
     for (_, labels, count) in family.samples.iter().filter(|(n, _, _)| n.ends_with("_bucket")) {
-        let [(label, bound)] = &labels[..] else { panic!("{name}: a bucket has one label") };
+        let Some((label, bound)) = labels.last() else { panic!("{name}: a bucket has a label") };
         assert_eq!(label, "le");
         let bound: f64 = if bound == "+Inf" { f64::INFINITY } else { bound.parse().unwrap() };
         assert!(bound > last.0 && *count >= last.1, "{name}: bounds ascend, counts are cumulative");
@@ -111,6 +112,54 @@ fn certificate(source: &str, not_after_s: i64) -> Facts {
     Facts { source: source.to_owned(), names: Vec::new(), not_before_s: 0, not_after_s, sha256: [0; 32] }
 }
 
+/// One hook is configured, and was asked.
+fn counts() -> Counts {
+    let counts = Counts::default();
+    let rpc = &counts.hooks[2];
+    rpc.is_configured.store(true, Relaxed);
+    rpc.took_us.record(1000);
+    rpc.failures[1].add(1);
+    rpc.retries.add(2);
+    counts.tokens.expired.store(3, Relaxed);
+    counts.tokens.took_us.record_shared(1);
+    counts.states.told.store(5, Relaxed);
+    counts.states.sent.store(1, Relaxed);
+    counts
+}
+
+#[test]
+fn hooks_tokens_and_namespaces_are_told() {
+    let shards: Vec<Arc<Counters>> = (0..2).map(|_| Arc::default()).collect();
+    shards[0].by_namespace.of("chat").subscriptions.set(3);
+    shards[1].by_namespace.of("chat").subscriptions.set(4);
+    shards[1].by_namespace.of("").publications.add(5);
+    let (view, outside) = (view(shards), counts());
+    let mut snapshot = view.snapshot();
+    snapshot.outside = Some((&outside, Open { hooks: 9, hook_requests: 8, tokens: 7 }));
+    let text = render(&snapshot);
+    for line in [
+        "throng_namespace_subscriptions{namespace=\"chat\"} 7",
+        "throng_namespace_publications_total{namespace=\"\"} 5",
+        "throng_hook_seconds_bucket{hook=\"rpc\",le=\"0.000512\"} 0",
+        "throng_hook_seconds_bucket{hook=\"rpc\",le=\"+Inf\"} 1",
+        "throng_hook_seconds_sum{hook=\"rpc\"} 0.001",
+        "throng_hook_seconds_count{hook=\"rpc\"} 1",
+        "throng_hook_failures_total{hook=\"rpc\",reason=\"broken\"} 1",
+        "throng_hook_failures_total{hook=\"rpc\",reason=\"timeout\"} 0",
+        "throng_hook_retries_total{hook=\"rpc\"} 2",
+        "throng_hooks_open 9",
+        "throng_hook_requests 8",
+        "throng_tokens_open 7",
+        "throng_tokens_total{result=\"expired\"} 3",
+        "throng_token_seconds_count 1",
+        "throng_channel_states_total 5",
+        "throng_channel_states_waiting 4",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} in {text}");
+    }
+    assert!(!text.contains("hook=\"connect\""), "nobody has that one");
+}
+
 #[test]
 fn names_of_files_are_escaped() {
     let mut text = String::new();
@@ -122,8 +171,11 @@ fn names_of_files_are_escaped() {
 fn the_text_keeps_the_format() {
     let shards: Vec<Arc<Counters>> = (0..3).map(|_| Arc::default()).collect();
     shards[1].turn_us.record(3);
+    shards.iter().for_each(|shard| drop(shard.by_namespace.of("chat")));
     let view = view(shards);
+    let outside = counts();
     let mut snapshot = view.snapshot();
+    snapshot.outside = Some((&outside, Open::default()));
     snapshot.certificates =
         ["a.pem", "b.pem", "a.pem"].map(|source| certificate(source, 1_800_000_000)).to_vec();
     let families = scrape(&render(&snapshot));
@@ -148,7 +200,16 @@ fn every_counter_stands_in_exactly_one_family() {
             Source::Sum(counter) | Source::PerShard(counter) => told.push(counter),
             Source::Memory => told.extend(IN_MEMORY),
             Source::By(_, reasons) => told.extend(reasons.iter().map(|(_, counter)| *counter)),
-            Source::Merged(_) | Source::One(_) | Source::Certificates | Source::Build => {}
+            Source::Merged(_)
+            | Source::One(_)
+            | Source::ByNamespace(_)
+            | Source::ByHook(_)
+            | Source::HookFailures
+            | Source::HookSeconds
+            | Source::Tokens
+            | Source::TokenSeconds
+            | Source::Certificates
+            | Source::Build => {}
         }
     }
     let counters = Counters::default();

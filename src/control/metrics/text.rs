@@ -2,10 +2,21 @@
 
 use super::super::memory::Memory;
 use super::{FAMILIES, Family, Snapshot, Source};
-use crate::base::counters::{Counters, Histogram};
+use crate::base::counters::{Counter, Counters, Histogram, NamespaceCounters};
+use crate::outside::counts::{FAILURES, HOOKS, HookCounts, TokenCounts};
 use crate::tls::Facts;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Snapshot<'_> {
+    /// Hooks that are configured, by their names.
+    fn hooks(&self) -> impl Iterator<Item = (&'static str, &HookCounts)> {
+        let all = self.outside.into_iter().flat_map(|(counts, _)| HOOKS.into_iter().zip(&counts.hooks));
+        all.filter(|(_, counts)| counts.is_configured.load(Relaxed))
+    }
+}
 
 /// The text of one scrape.
 pub(in crate::control) fn render(snapshot: &Snapshot<'_>) -> String {
@@ -38,7 +49,28 @@ impl Family {
                     .flatten()
                     .try_for_each(|kind| writeln!(out, "{name}{{kind=\"{}\"}} {}", kind.name, kind.bytes))
             }
-            Source::Merged(histogram) => write_histogram(name, snapshot.shards, *histogram, out),
+            Source::ByNamespace(counter) => write_by_namespace(name, snapshot.shards, *counter, out),
+            Source::ByHook(counter) => snapshot.hooks().try_for_each(|(hook, counts)| {
+                writeln!(out, "{name}{{hook=\"{hook}\"}} {}", counter(counts).value())
+            }),
+            Source::HookFailures => snapshot.hooks().try_for_each(|(hook, counts)| {
+                FAILURES.iter().zip(&counts.failures).try_for_each(|(reason, count)| {
+                    writeln!(out, "{name}{{hook=\"{hook}\",reason=\"{reason}\"}} {}", count.value())
+                })
+            }),
+            Source::HookSeconds => snapshot.hooks().try_for_each(|(hook, counts)| {
+                write_histogram(name, &format!("hook=\"{hook}\""), &[&counts.took_us], out)
+            }),
+            Source::TokenSeconds => snapshot
+                .outside
+                .map_or(Ok(()), |(counts, _)| write_histogram(name, "", &[&counts.tokens.took_us], out)),
+            Source::Tokens => {
+                snapshot.outside.map_or(Ok(()), |(counts, _)| write_tokens(name, &counts.tokens, out))
+            }
+            Source::Merged(histogram) => {
+                let all: Vec<&Histogram> = snapshot.shards.iter().map(|shard| histogram(shard)).collect();
+                write_histogram(name, "", &all, out)
+            }
             Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
             Source::Certificates => write_certificates(name, &snapshot.certificates, out),
             Source::Build => writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
@@ -56,30 +88,54 @@ pub(super) fn write_certificates(name: &str, certificates: &[Facts], out: &mut S
     })
 }
 
-fn write_histogram(
+fn write_by_namespace(
     name: &str,
     shards: &[Arc<Counters>],
-    histogram: fn(&Counters) -> &Histogram,
+    counter: fn(&NamespaceCounters) -> &Counter,
     out: &mut String,
 ) -> fmt::Result {
+    let mut sums: BTreeMap<Box<str>, u64> = BTreeMap::new();
+    for (namespace, counters) in shards.iter().flat_map(|shard| shard.by_namespace.all()) {
+        let sum = sums.entry(namespace).or_default();
+        *sum = sum.wrapping_add(counter(&counters).value());
+    }
+    // Names of namespaces are letters, digits, `_`, `-` and `.`: nothing to escape.
+    sums.into_iter()
+        .try_for_each(|(namespace, sum)| writeln!(out, "{name}{{namespace=\"{namespace}\"}} {sum}"))
+}
+
+fn write_tokens(name: &str, tokens: &TokenCounts, out: &mut String) -> fmt::Result {
+    let TokenCounts { taken, expired, invalid, unknowable, .. } = tokens;
+    [("taken", taken), ("expired", expired), ("invalid", invalid), ("unknowable", unknowable)]
+        .into_iter()
+        .try_for_each(|(result, count)| {
+            writeln!(out, "{name}{{result=\"{result}\"}} {}", count.load(Relaxed))
+        })
+}
+
+/// Writes the sum of histograms; `labels` are those that all samples have.
+fn write_histogram(name: &str, labels: &str, histograms: &[&Histogram], out: &mut String) -> fmt::Result {
     let mut merged: Vec<(Option<u64>, u64)> = Histogram::default().buckets().collect();
     let mut sum_us = 0u64;
-    for shard in shards {
-        let histogram = histogram(shard);
+    for histogram in histograms {
         for ((_, count), (_, more)) in merged.iter_mut().zip(histogram.buckets()) {
             *count += more;
         }
         sum_us = sum_us.wrapping_add(histogram.sum_us());
     }
+    let (more, own) = match labels {
+        "" => (String::new(), String::new()),
+        labels => (format!("{labels},"), format!("{{{labels}}}")),
+    };
     let mut count = 0;
-    for (bound_us, more) in merged {
-        count += more;
+    for (bound_us, more_of_it) in merged {
+        count += more_of_it;
         match bound_us {
-            Some(us) => writeln!(out, "{name}_bucket{{le=\"{}\"}} {count}", seconds(us))?,
-            None => writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}")?,
+            Some(us) => writeln!(out, "{name}_bucket{{{more}le=\"{}\"}} {count}", seconds(us))?,
+            None => writeln!(out, "{name}_bucket{{{more}le=\"+Inf\"}} {count}")?,
         }
     }
-    writeln!(out, "{name}_sum {}\n{name}_count {count}", seconds(sum_us))
+    writeln!(out, "{name}_sum{own} {}\n{name}_count{own} {count}", seconds(sum_us))
 }
 
 /// Microseconds as seconds, exactly: no floating point, so that a bound has the same name in every scrape.

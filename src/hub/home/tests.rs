@@ -43,6 +43,41 @@ fn shards_hear_what_is_published_as_long_as_they_have_subscribers() {
 }
 
 #[test]
+fn the_first_subscriber_and_the_last_are_told_where_the_channel_says_so() {
+    let mut home = home();
+    let told = Arc::new(ChannelOptions { state_proxy_enabled: true, ..(*history(10, 1000)).clone() });
+    let states = |home: &mut Home| {
+        home.check_invariants();
+        let all = home.take_states().into_iter();
+        all.map(|state| (state.channel.to_string(), state.is_occupied, state.time_ms)).collect::<Vec<_>>()
+    };
+    let member = |conn| Member { shard: 0, conn };
+    for (conn, name, options) in [(1, "a", &told), (2, "a", &told), (3, "b", &told), (4, "c", &no_history())]
+    {
+        home.subscribe(at(conn), &name.into(), options, &plain(0, conn)).unwrap();
+    }
+    let time = |ms| at(ms).unix_ms;
+    assert_eq!(states(&mut home), [("a".to_owned(), true, time(1)), ("b".to_owned(), true, time(3))]);
+    // A publication in a channel without subscribers occupies nothing, and its stream outlives them.
+    publish(&mut home, 5, "d", &told);
+    assert!(home.unsubscribe(at(6), "a", member(1)));
+    assert_eq!(states(&mut home), []);
+    assert!(home.unsubscribe(at(7), "a", member(2)));
+    home.subscribe(at(8), &"a".into(), &told, &plain(0, 5)).unwrap();
+    assert!(home.unsubscribe(at(9), "a", member(5)));
+    assert!(home.unsubscribe(at(9), "c", member(4)));
+    let a = |is_occupied, ms| ("a".to_owned(), is_occupied, time(ms));
+    assert_eq!(states(&mut home), [a(false, 7), a(true, 8), a(false, 9)]);
+    // What was not told as occupied is not told as vacated, and the other way round, whatever the options say meanwhile.
+    home.subscribe(at(10), &"e".into(), &no_history(), &plain(0, 6)).unwrap();
+    home.subscribe(at(11), &"e".into(), &told, &plain(0, 7)).unwrap();
+    assert_eq!(states(&mut home), [("e".to_owned(), true, time(11))]);
+    assert!(home.unsubscribe(at(12), "e", member(6)));
+    assert!(home.unsubscribe(at(13), "e", member(7)));
+    assert_eq!(states(&mut home), [("e".to_owned(), false, time(13))]);
+}
+
+#[test]
 fn a_newcomer_is_told_what_is_not_for_it() {
     let (mut home, kept, plain_options) = (home(), history(10, 1000), no_history());
     home.subscribe(at(0), &"other".into(), &plain_options, &plain(0, 1)).unwrap();

@@ -58,7 +58,7 @@ fn every_field_of_the_options_has_a_key() {
     let (a, b) = (&plain, &altered);
     let hook = HookOptions::default();
     let outside = &*b.outside;
-    let pairs: [(&dyn std::fmt::Debug, &dyn std::fmt::Debug); 14] = [
+    let pairs: [(&dyn std::fmt::Debug, &dyn std::fmt::Debug); 15] = [
         (&a.client, &b.client),
         (&a.rates, &b.rates),
         (&a.paths, &b.paths),
@@ -71,6 +71,7 @@ fn every_field_of_the_options_has_a_key() {
         (&hook, outside.subscribe.as_ref().unwrap()),
         (&hook, outside.publish.as_ref().unwrap()),
         (&hook, outside.sub_refresh.as_ref().unwrap()),
+        (&hook, outside.state.as_ref().unwrap()),
         (&*a.namespaces.without_namespace, &*b.namespaces.without_namespace),
         (&*a.namespaces, &*b.namespaces),
     ];

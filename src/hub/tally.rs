@@ -1,0 +1,78 @@
+//! What a home counts by namespace, where that is configured.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::home::Home;
+use super::options::Namespaces;
+use crate::base::counters::{ByNamespace, NamespaceCounters};
+
+/// Finds where the channels of a namespace are counted.
+#[derive(Debug)]
+pub(super) struct Tally {
+    namespaces: Arc<Namespaces>,
+    counters: Arc<ByNamespace>,
+    known: HashMap<Box<str>, Arc<NamespaceCounters>>,
+}
+
+impl Home {
+    /// Counts channels, subscriptions and publications by namespace from now on; to be called before there are any.
+    pub fn count_by_namespace(&mut self, namespaces: Arc<Namespaces>, counters: Arc<ByNamespace>) {
+        self.tally = Some(Tally { namespaces, counters, known: HashMap::new() });
+    }
+}
+
+impl Tally {
+    /// Where a channel is counted. As many are known as there are namespaces.
+    pub(super) fn of(&mut self, channel: &str) -> Arc<NamespaceCounters> {
+        let namespace = self.namespaces.namespace(channel);
+        if let Some(counters) = self.known.get(namespace) {
+            return Arc::clone(counters);
+        }
+        let counters = self.counters.of(namespace);
+        self.known.insert(namespace.into(), Arc::clone(&counters));
+        counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, history, home, no_history, plain, publish};
+    use super::super::home::Member;
+    use super::super::options::ChannelOptions;
+    use super::*;
+
+    #[test]
+    fn each_namespace_is_counted_and_no_more_than_there_are() {
+        let counters: Arc<ByNamespace> = Arc::default();
+        let counted = || {
+            let counts =
+                |c: &NamespaceCounters| [c.channels.value(), c.subscriptions.value(), c.publications.value()];
+            counters.all().iter().map(|(name, c)| (name.to_string(), counts(c))).collect::<Vec<_>>()
+        };
+        let named = [("chat", history(10, 1000)), ("news", no_history())];
+        let named = named.map(|(name, options)| (name.to_owned(), options)).into();
+        let mut home = home();
+        let namespaces = Namespaces { named, takes_unknown: true, ..Namespaces::default() };
+        home.count_by_namespace(Arc::new(namespaces), Arc::clone(&counters));
+        let subscribe = |home: &mut Home, conn, name: &str, options: &Arc<ChannelOptions>| {
+            home.subscribe(at(0), &name.into(), options, &plain(0, conn)).unwrap();
+        };
+        let (kept, plain_options) = (history(10, 1000), no_history());
+        subscribe(&mut home, 1, "chat:a", &kept);
+        subscribe(&mut home, 2, "chat:a", &kept);
+        subscribe(&mut home, 3, "$chat:b#1", &kept);
+        subscribe(&mut home, 4, "a", &plain_options);
+        subscribe(&mut home, 5, "whatever:a", &plain_options);
+        publish(&mut home, 0, "chat:a", &kept);
+        publish(&mut home, 0, "news:nobody", &plain_options);
+        let row = |name: &str, counts| (name.to_owned(), counts);
+        assert_eq!(counted(), [row("", [2, 2, 0]), row("chat", [2, 3, 1]), row("news", [0, 0, 1])]);
+        for (conn, name) in [(1, "chat:a"), (2, "chat:a"), (3, "$chat:b#1"), (4, "a"), (5, "whatever:a")] {
+            assert!(home.unsubscribe(at(1), name, Member { shard: 0, conn }));
+        }
+        assert_eq!(counted()[1], row("chat", [1, 0, 1]), "a history keeps its channel");
+        home.expire(at(1_000_000_000_000));
+        assert_eq!(counted(), [row("", [0, 0, 0]), row("chat", [0, 0, 1]), row("news", [0, 0, 1])]);
+    }
+}

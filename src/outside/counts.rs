@@ -1,0 +1,113 @@
+//! What is counted of hooks and tokens, for the metrics.
+//!
+//! A hook's counts are written by the control thread alone, where hooks are asked. Those of tokens have several writers, shards
+//! and workers.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::http::Failure;
+use crate::base::counters::{Counter, Histogram};
+use crate::shard::outside::Hook;
+
+/// The names of hooks, in the order of their counts.
+pub const HOOKS: [&str; 7] = ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "state"];
+/// Why hooks fail, in the order of their counts.
+pub const FAILURES: [&str; 5] = ["timeout", "broken", "status", "too_large", "nonsense"];
+/// The place of the state hook.
+pub(super) const STATE: usize = 6;
+
+/// The place of a hook that is asked.
+pub(super) fn place(hook: Hook) -> usize {
+    match hook {
+        Hook::Connect => 0,
+        Hook::Refresh => 1,
+        Hook::Rpc => 2,
+        Hook::Subscribe => 3,
+        Hook::Publish => 4,
+        Hook::SubRefresh => 5,
+    }
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// By hook.
+    pub hooks: [HookCounts; HOOKS.len()],
+    /// Of tokens.
+    pub tokens: TokenCounts,
+    /// Of what is told to the state hook.
+    pub states: StateCounts,
+}
+
+/// Of one hook.
+#[derive(Debug, Default)]
+pub struct HookCounts {
+    /// From the question to the answer or the failure, in microseconds; waiting for a place among the requests is part of it.
+    pub took_us: Histogram,
+    /// There is such a hook.
+    pub is_configured: AtomicBool,
+    /// By reason.
+    pub failures: [Counter; FAILURES.len()],
+    /// Requests sent once more, because a kept connection had swallowed them.
+    pub retries: Counter,
+}
+
+impl HookCounts {
+    pub(super) fn note(&self, took_us: u64, failure: Option<&Failure>) {
+        self.took_us.record(took_us);
+        let reason = match failure {
+            None => return,
+            Some(Failure::Timeout) => 0,
+            Some(Failure::Broken(_)) => 1,
+            Some(Failure::Status(_)) => 2,
+            Some(Failure::TooLarge) => 3,
+            Some(Failure::Nonsense(_)) => 4,
+        };
+        self.failures[reason].add(1);
+    }
+}
+
+/// Of tokens, of connections and of subscriptions together.
+#[derive(Debug, Default)]
+pub struct TokenCounts {
+    /// Taken.
+    pub taken: AtomicU64,
+    /// Refused: over, or not begun.
+    pub expired: AtomicU64,
+    /// Refused: none, or not ours.
+    pub invalid: AtomicU64,
+    /// Not judged: the key set could not be fetched.
+    pub unknowable: AtomicU64,
+    /// Of those that workers verify: from the question to the answer, in microseconds; waiting for a worker and for keys is part of it.
+    pub took_us: Histogram,
+}
+
+/// Of what is told to the state hook.
+#[derive(Debug, Default)]
+pub struct StateCounts {
+    /// Events that shards told.
+    pub told: AtomicU64,
+    /// Of those, what the application has taken.
+    pub sent: AtomicU64,
+    /// Of those, what was dropped because too many waited.
+    pub dropped: AtomicU64,
+}
+
+impl StateCounts {
+    /// Events that wait, or are under way.
+    pub fn waiting(&self) -> u64 {
+        let gone = self.sent.load(Relaxed) + self.dropped.load(Relaxed);
+        self.told.load(Relaxed).saturating_sub(gone)
+    }
+}
+
+/// What waits outside at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Open {
+    /// Questions to hooks that are not answered.
+    pub hooks: usize,
+    /// Of those, the ones that are out as requests.
+    pub hook_requests: usize,
+    /// Tokens that wait for a worker or for keys, or are at work.
+    pub tokens: usize,
+}

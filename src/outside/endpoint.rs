@@ -1,0 +1,168 @@
+//! Where one hook is asked: its URL, its headers, and how it has been.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Uri};
+use tokio::sync::Semaphore;
+
+use super::counts::{Counts, HOOKS};
+use super::http::{self, Client, Failure};
+use super::options::HookOptions;
+use super::{USER_AGENT, now};
+use crate::shard::outside::{ADDRESS_HEADERS, Headers};
+
+/// Headers that belong to a connection or a body, not to what a client says; never passed on (RFC 9110, 7.6.1).
+const NOT_PASSED_ON: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::EXPECT,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    place: usize,
+    pub(super) options: HookOptions,
+    url: Uri,
+    headers: HeaderMap,
+    /// Whether the last request failed: a hook that is down is told once, not once per client.
+    is_failing: AtomicBool,
+    counts: Arc<Counts>,
+}
+
+/// Every option of a hook that does not make sense, and why.
+pub(super) fn faults_of(name: &str, options: &HookOptions) -> Vec<String> {
+    let fault = |what: &str, why: &dyn fmt::Display| format!("the {name} hook's {what}: {why}");
+    // That one is missing is told beside the key that asks for the hook.
+    let url = Some(options.endpoint.as_str()).filter(|url| !url.is_empty());
+    let url = url.and_then(|url| http::parse_url(url).err()).map(|why| fault("endpoint", &why));
+    let headers = options.static_http_headers.iter().filter_map(|(name, value)| {
+        let named = name.parse::<HeaderName>().err().map(|why| fault("static header", &why));
+        named.or_else(|| value.parse::<HeaderValue>().err().map(|why| fault("static header", &why)))
+    });
+    let names = name_faults(options).into_iter().map(|(list, why)| fault(list, &why));
+    url.into_iter().chain(names).chain(headers).collect()
+}
+
+/// The lists of headers with a name that cannot be in them, and why.
+fn name_faults(options: &HookOptions) -> Vec<(&'static str, String)> {
+    let lists = [("http_headers", &options.http_headers), ("emulated_headers", &options.emulated_headers)];
+    let mut faults = Vec::new();
+    for (list, names) in lists {
+        let odd = names.iter().filter(|name| name.parse::<HeaderName>().is_err());
+        faults.extend(odd.map(|name| (list, format!("{name:?} is not the name of a header"))));
+    }
+    let is_address = |name: &&String| ADDRESS_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    faults.extend(options.emulated_headers.iter().filter(is_address).map(|name| {
+        let why = "tells the client's address, which is not the client's to say; put it in http_headers";
+        ("emulated_headers", format!("{name} {why}"))
+    }));
+    faults
+}
+
+/// Those of the headers that are to be passed on and can be.
+fn passed(told: &[(String, String)], names: &[String]) -> HeaderMap {
+    let mut passed = HeaderMap::new();
+    for (name, value) in told.iter().filter(|(name, _)| names.contains(name)) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
+            && !NOT_PASSED_ON.contains(&name)
+        {
+            passed.append(name, value);
+        }
+    }
+    passed
+}
+
+impl Endpoint {
+    /// # Errors
+    /// The option that does not make sense, and why.
+    pub(super) fn new(place: usize, options: &HookOptions, counts: Arc<Counts>) -> Result<Self, String> {
+        let name = HOOKS[place];
+        let fault = |what: &str, why: &dyn fmt::Display| format!("the {name} hook's {what}: {why}");
+        let url = http::parse_url(&options.endpoint).map_err(|why| fault("endpoint", &why))?;
+        if let Some((list, why)) = name_faults(options).into_iter().next() {
+            return Err(fault(list, &why));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        for (name, value) in &options.static_http_headers {
+            let key: HeaderName = name.parse().map_err(|why| fault("static header", &why))?;
+            headers.insert(key, value.parse().map_err(|why| fault("static header", &why))?);
+        }
+        let is_failing = AtomicBool::new(false);
+        counts.hooks[place].is_configured.store(true, Relaxed);
+        Ok(Self { place, options: options.clone(), url, headers, is_failing, counts })
+    }
+
+    /// A request with this body, as `told` says of a client; without one, the configuration's headers are all.
+    pub(super) fn request(&self, body: Vec<u8>, told: &Headers) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.url.clone();
+        *request.headers_mut() = self.headers_for(told);
+        request
+    }
+
+    /// The hook's own headers, in their place the client's own that it takes, and in the place of both those of the request.
+    fn headers_for(&self, told: &Headers) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.extend(passed(&told.emulated, &self.options.emulated_headers));
+        headers.extend(passed(&told.request, &self.options.http_headers));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers
+    }
+
+    /// Sends a request, when there is a permit for it, and reads its answer, all within the hook's time. Called on one thread only, which
+    /// counts.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub(super) async fn ask<T>(
+        &self,
+        client: &Client,
+        requests: &Semaphore,
+        request: Request<Full<Bytes>>,
+        read: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        let began = now();
+        let exchange = async {
+            // Never closed, so there always is a permit in the end; the wait for it is part of the hook's time.
+            let _permit = requests.acquire().await;
+            client.ask(request).await
+        };
+        let answer = http::within(Duration::from_millis(self.options.timeout_ms), exchange).await;
+        let counts = &self.counts.hooks[self.place];
+        counts.retries.add(u64::from(answer.as_ref().is_ok_and(|answer| answer.is_second)));
+        let read = answer.and_then(|answer| read(&answer.body).map_err(Failure::Nonsense));
+        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        counts.note(took_us, read.as_ref().err());
+        self.note(read.as_ref().err());
+        read
+    }
+
+    /// Tells the log when a hook begins to fail and when it has recovered.
+    fn note(&self, failure: Option<&Failure>) {
+        let was_failing = self.is_failing.swap(failure.is_some(), Relaxed);
+        match failure {
+            Some(failure) if !was_failing => {
+                tracing::warn!(hook = HOOKS[self.place], url = %self.url, %failure, "a hook fails");
+            }
+            None if was_failing => {
+                tracing::info!(hook = HOOKS[self.place], url = %self.url, "a hook answers again")
+            }
+            _ => {}
+        }
+    }
+}
