@@ -104,6 +104,8 @@ fn said_by_a_link(agreed: &Agreed, payload: &[u8], at: u8, bit: u8, size: u8, pl
 #[derive(Default)]
 struct Meaning {
     heard: Vec<u8>,
+    /// The beginning of a message.
+    begun: Vec<u8>,
     is_end: bool,
     key_updates: usize,
     wants_update: bool,
@@ -114,18 +116,56 @@ impl Meaning {
     /// One more of them, as RFC 8446 says it, sections 4.6.3, 5.1, 5.4 and 6.
     fn of(&mut self, kind: u8, body: &[u8], is_tls13: bool) {
         match (kind, body) {
+            (HANDSHAKE, [_, ..]) => {
+                self.begun.extend(body);
+                while self.message(is_tls13) {}
+            }
+            // Nothing comes within a message.
+            _ if !self.begun.is_empty() => self.fault = Some(Fault::Unexpected),
             (DATA, body) => self.heard.extend(body),
             (ALERT, [_, 0]) => self.is_end = true,
             (ALERT, [_, 90]) => {}
             (ALERT, [_, alert]) => self.fault = Some(Fault::Alert(*alert)),
-            (HANDSHAKE, [24, 0, 0, 1, wish @ (0 | 1)]) if is_tls13 => {
-                self.key_updates += 1;
-                self.wants_update |= *wish == 1;
-            }
-            (HANDSHAKE, [24, 0, 0, 1, wish]) if is_tls13 || *wish > 1 => self.fault = Some(Fault::Illegal),
-            (HANDSHAKE, [4, ..]) => {}
             _ => self.fault = Some(Fault::Unexpected),
         }
+    }
+
+    /// The message at the start of what has begun, if it is whole. Returns whether there was one, with more behind it.
+    fn message(&mut self, is_tls13: bool) -> bool {
+        let (kind, length) = match self.begun[..] {
+            [] => return false,
+            [kind, high, middle, low, ..] => {
+                (kind, Some(usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)))
+            }
+            [kind, ..] => (kind, None),
+        };
+        let is_known = match kind {
+            4 => true,
+            24 => is_tls13 && length.is_none_or(|length| length == 1),
+            _ => false,
+        };
+        if !is_known {
+            self.fault = Some(Fault::Unexpected);
+            return false;
+        }
+        let Some(end) = length.map(|length| 4 + length).filter(|&end| end <= self.begun.len()) else {
+            return false;
+        };
+        let message: Vec<u8> = self.begun.drain(..end).collect();
+        if kind == 4 {
+            return true;
+        }
+        self.fault = match message[4] {
+            // Behind it the keys are others, within a record they cannot be.
+            _ if !self.begun.is_empty() => Some(Fault::Unexpected),
+            0 | 1 => None,
+            _ => Some(Fault::Illegal),
+        };
+        if self.fault.is_none() {
+            self.key_updates += 1;
+            self.wants_update |= message[4] == 1;
+        }
+        false
     }
 
     fn is_last(&self) -> bool {
@@ -145,7 +185,10 @@ fn sealed_by_hand(agreed: &Agreed, mut payload: &[u8], plan: &[u8]) {
             wish @ (1 | 2) => (HANDSHAKE, vec![24, 0, 0, 1, wish - 1]),
             3 => (ALERT, body.to_vec()),
             4 => (HANDSHAKE, body.to_vec()),
-            5 => (HANDSHAKE, [&[4], body].concat()),
+            // A ticket.
+            5 => {
+                (HANDSHAKE, [&[4, 0, 0, u8::try_from(body.len()).expect("one byte says it")], body].concat())
+            }
             6 => (body.first().copied().unwrap_or(0), body.get(1..).unwrap_or(&[]).to_vec()),
             _ => (0, Vec::new()),
         };

@@ -37,6 +37,12 @@ impl fmt::Debug for Catch {
 const UNFINISHED_BYTES_MAX: usize = 80 << 10;
 /// What a peer is told for which there is nothing better (RFC 8446, section 6.2).
 const DECODE_ERROR: u8 = 50;
+/// What a peer is told of a record or message that does not belong there.
+const UNEXPECTED_MESSAGE: u8 = 10;
+/// What a peer is told of a fault of ours.
+pub(super) const INTERNAL_ERROR: u8 = 80;
+/// No record begins so: when rustls is shown it, it says an alert of its own, protected as it must be.
+const NO_RECORD: u8 = 0xff;
 
 const CLIENT_LABEL: &str = "CLIENT_TRAFFIC_SECRET_0";
 const SERVER_LABEL: &str = "SERVER_TRAFFIC_SECRET_0";
@@ -70,8 +76,10 @@ pub(super) struct Handshake {
     caught: Caught,
     /// Bytes at the start of the input that rustls has seen and wants to see again.
     seen_bytes: usize,
-    /// Something was sent: what comes next may have to be protected, which rustls alone can do.
+    /// Something was sent: what comes next may have to be protected.
     has_spoken: bool,
+    /// The peer was told that it has failed.
+    is_told: bool,
 }
 
 /// What a handshake agreed on.
@@ -92,7 +100,14 @@ impl Handshake {
     pub(super) fn new(ground: Arc<Ground>) -> Result<Self, Fault> {
         let rustls = UnbufferedServerConnection::new(Arc::clone(&ground.config))
             .map_err(|error| Fault::Handshake(Box::new(error)))?;
-        Ok(Self { rustls, ground, caught: Caught::default(), seen_bytes: 0, has_spoken: false })
+        Ok(Self {
+            rustls,
+            ground,
+            caught: Caught::default(),
+            seen_bytes: 0,
+            has_spoken: false,
+            is_told: false,
+        })
     }
 
     /// Goes on with the handshake. What is to be sent is appended to `out`, an alert too when it fails. Returns how many
@@ -111,13 +126,7 @@ impl Handshake {
                     return Err(self.give_up(Fault::TooLong, out));
                 }
                 Ok(None) => return Ok((used, false)),
-                Err(fault) => {
-                    if self.has_spoken {
-                        // rustls finds the same, and says it protected if it must be.
-                        self.step(&mut input[used..], out).ok();
-                    }
-                    return Err(self.give_up(fault, out));
-                }
+                Err(fault) => return Err(self.give_up(fault, out)),
             }
             let done = self.step(&mut input[used..used + self.seen_bytes], out)?;
             used += done;
@@ -136,8 +145,8 @@ impl Handshake {
             let state = match state {
                 Ok(state) => state,
                 Err(error) => {
-                    self.put_alert(&mut records[used..], out);
                     self.take_secrets();
+                    self.is_told = self.put_alert(&mut records[used..], out);
                     return Err(self.give_up(Fault::Handshake(Box::new(error)), out));
                 }
             };
@@ -155,7 +164,7 @@ impl Handshake {
                 // The peer says goodbye before it has said anything.
                 ConnectionState::PeerClosed | ConnectionState::Closed => return Err(Fault::Closed),
                 ConnectionState::ReadTraffic(_) | ConnectionState::ReadEarlyData(_) | _ => {
-                    return Err(Fault::Unexpected);
+                    return Err(self.give_up(Fault::Unexpected, out));
                 }
             }
             used += discard;
@@ -174,29 +183,53 @@ impl Handshake {
         }
     }
 
-    /// After an error rustls has an alert to send, if anything, perhaps behind what it had to send before.
-    fn put_alert(&mut self, records: &mut [u8], out: &mut Vec<u8>) {
+    /// After an error rustls has an alert to send, or none: not for each fault that it finds. Returns whether it had one.
+    fn put_alert(&mut self, records: &mut [u8], out: &mut Vec<u8>) -> bool {
+        let before = out.len();
         while self.rustls.wants_write() {
             match self.rustls.process_tls_records(records).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    put(out, |room| data.encode(room));
-                    self.has_spoken = true;
-                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => put(out, |room| data.encode(room)),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(_) | Err(_) => return,
+                Ok(_) | Err(_) => break,
             }
         }
+        out.len() > before
     }
 
-    /// The handshake has failed. A peer that nothing was said to is told why in the clear, if it is not the one that gave up.
+    /// The handshake has failed. The peer is told why, once, if it is not the one that gave up.
     fn give_up(&mut self, fault: Fault, out: &mut Vec<u8>) -> Fault {
         let is_peers =
             matches!(&fault, Fault::Handshake(error) if matches!(**error, Error::AlertReceived(_)));
-        if !std::mem::replace(&mut self.has_spoken, true) && !is_peers {
-            let alert = fault.alert().unwrap_or(DECODE_ERROR);
-            out.extend_from_slice(&[ContentType::Alert as u8, 3, 3, 0, 2, 2, alert]);
+        if std::mem::replace(&mut self.is_told, true) || is_peers {
+            return fault;
+        }
+        let alert = fault.alert().unwrap_or(match &fault {
+            Fault::Handshake(error) if matches!(**error, Error::PeerMisbehaved(_)) => UNEXPECTED_MESSAGE,
+            _ => DECODE_ERROR,
+        });
+        if !self.has_spoken {
+            put_alert_in_the_clear(alert, out);
+        } else if !self.seal_alert(alert, out) {
+            // rustls knows how far it has come; what it says then is that it cannot read this.
+            let mut no_record = vec![NO_RECORD; self.seen_bytes + record::HEADER_BYTES];
+            if self.rustls.process_tls_records(&mut no_record).state.is_err() {
+                self.put_alert(&mut no_record, out);
+            }
         }
         fault
+    }
+
+    /// Behind the server's flight of TLS 1.3 the client reads what is sealed with the server's first traffic keys, and
+    /// nothing was sealed with them yet. Returns whether it is so, and the alert is said.
+    fn seal_alert(&mut self, alert: u8, out: &mut Vec<u8>) -> bool {
+        let (Some(suite), Some(secret)) = (self.rustls.negotiated_cipher_suite(), self.caught.server.take())
+        else {
+            return false;
+        };
+        let Some(mut keys) = Keys::of_secret(suite.suite(), secret) else { return false };
+        let fatal = [2, alert];
+        let body = [&fatal[..]].into_iter();
+        keys.schedule().and_then(|schedule| keys.seal(ContentType::Alert, &schedule, body, out)).is_ok()
     }
 
     /// What it agreed on, once it is over.
@@ -213,6 +246,11 @@ impl Handshake {
         let sending = Keys::new(secrets.tx.0, &secrets.tx.1, caught.server).ok_or(Fault::Broken)?;
         Ok(Agreed { receiving, sending, certificate, is_resumed })
     }
+}
+
+/// A fatal alert that nothing protects: before any keys are agreed on.
+pub(super) fn put_alert_in_the_clear(alert: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[ContentType::Alert as u8, 3, 3, 0, 2, 2, alert]);
 }
 
 /// Has rustls write to the end of `out`.

@@ -6,7 +6,7 @@
 
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
-use rustls::ConnectionTrafficSecrets;
+use rustls::{CipherSuite, ConnectionTrafficSecrets};
 use zeroize::Zeroize;
 
 use super::Fault;
@@ -129,6 +129,24 @@ impl Keys {
             secret: secret.unwrap_or(Secret([0; SECRET_BYTES_MAX])),
         };
         keys.key.get_mut(..key.as_ref().len())?.copy_from_slice(key.as_ref());
+        Some(keys)
+    }
+
+    /// Those that follow from a traffic secret of TLS 1.3, before anything was sealed with them. `None` when the suite is
+    /// unknown.
+    pub(super) fn of_secret(suite: CipherSuite, secret: Secret) -> Option<Self> {
+        let cipher = if suite == CipherSuite::TLS13_AES_128_GCM_SHA256 {
+            Cipher::Aes128Gcm
+        } else if suite == CipherSuite::TLS13_AES_256_GCM_SHA384 {
+            Cipher::Aes256Gcm
+        } else if suite == CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 {
+            Cipher::ChaCha20Poly1305
+        } else {
+            return None;
+        };
+        let version = Version::Tls13;
+        let mut keys = Self { sequence: 0, key: [0; 32], iv: [0; IV_BYTES], cipher, version, secret };
+        keys.derive().ok()?;
         Some(keys)
     }
 
@@ -266,6 +284,19 @@ impl Keys {
         self.sequence = self.cipher.records_max() - (RECORDS_MAX >> 3) - 50;
     }
 
+    /// Appends a record of TLS 1.3 that says nothing, not even what it is: so many zeros (RFC 8446, section 5.4).
+    #[cfg(test)]
+    pub(super) fn seal_zeros(&mut self, count: usize, out: &mut Vec<u8>) {
+        let head = header(ContentType::ApplicationData, count + TAG_BYTES);
+        let (nonce, start) = (Nonce::assume_unique_for_key(self.nonce()), out.len() + HEADER_BYTES);
+        out.extend(head);
+        out.resize(start + count, 0);
+        let schedule = self.schedule().unwrap();
+        let tag = schedule.seal_in_place_separate_tag(nonce, Aad::from(head), &mut out[start..]).unwrap();
+        out.extend(tag.as_ref());
+        self.sequence += 1;
+    }
+
     #[cfg(test)]
     pub(super) fn sequence_mut(&mut self) -> &mut u64 {
         &mut self.sequence
@@ -323,7 +354,13 @@ impl Keys {
         let secret_bytes = self.cipher.secret_bytes();
         let now = hkdf::Prk::new_less_safe(hash, &self.secret.0[..secret_bytes]);
         expand_label(&now, b"traffic upd", &mut self.secret.0[..secret_bytes])?;
-        let next = hkdf::Prk::new_less_safe(hash, &self.secret.0[..secret_bytes]);
+        self.derive()
+    }
+
+    /// Key and nonces from the secret (RFC 8446, section 7.3).
+    fn derive(&mut self) -> Result<(), Fault> {
+        let secret = &self.secret.0[..self.cipher.secret_bytes()];
+        let next = hkdf::Prk::new_less_safe(self.cipher.hash(), secret);
         expand_label(&next, b"key", &mut self.key[..self.cipher.algorithm().key_len()])?;
         expand_label(&next, b"iv", &mut self.iv)?;
         self.sequence = 0;

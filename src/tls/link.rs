@@ -10,23 +10,19 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use super::Fault;
-use super::handshake::{Agreed, Ground, Handshake};
+use super::handshake::{Agreed, Ground, Handshake, INTERNAL_ERROR, put_alert_in_the_clear};
 use super::keys::{Keys, Secret, Version};
+use super::news::{CLOSE_NOTIFY, KEY_UPDATE, News, Unfinished};
 use super::record::{self, ContentType, HEADER_BYTES};
 use super::schedules::Schedules;
-
-/// Updates of its keys that a peer may ask for in the records that arrive at once. Each costs what ten small records do.
-const KEY_UPDATES_MAX: usize = 8;
-const CLOSE_NOTIFY: u8 = 0;
-const USER_CANCELED: u8 = 90;
-const KEY_UPDATE: u8 = 24;
-const NEW_SESSION_TICKET: u8 = 4;
 
 /// See the module documentation.
 pub struct Link {
     state: State,
     /// The beginning of a record whose rest has yet to come.
     held: Box<[u8]>,
+    /// The message behind the handshake whose rest has yet to come.
+    unfinished: Unfinished,
     is_client: bool,
     /// The peer was told that nothing more comes.
     said_goodbye: bool,
@@ -107,7 +103,14 @@ impl Link {
     }
 
     fn with(state: State, is_client: bool) -> Self {
-        Self { state, held: Box::default(), is_client, said_goodbye: false, is_parting: false }
+        Self {
+            state,
+            held: Box::default(),
+            unfinished: Unfinished::default(),
+            is_client,
+            said_goodbye: false,
+            is_parting: false,
+        }
     }
 
     /// A client's end, from what its handshake agreed on and, in TLS 1.3, the secrets of both sides. `None` when the
@@ -214,15 +217,19 @@ impl Link {
         out: &mut Vec<u8>,
         received: &mut Received,
     ) -> Result<(), Fault> {
-        if matches!(self.state, State::Over) {
-            received.consumed = input.len();
-            return Ok(());
-        }
-        let mut news = News::default();
+        let is_tls13 = match &self.state {
+            State::Open { receiving, .. } => receiving.version() == Version::Tls13,
+            State::Fresh(_) | State::Handshake(_) => return Ok(()),
+            State::Over => {
+                received.consumed = input.len();
+                return Ok(());
+            }
+        };
+        let mut news = News::new(self.is_client, is_tls13);
         while let Some((kind, bytes)) = record::first(&input[received.consumed..])? {
             let State::Open { receiving, .. } = &mut self.state else { break };
             let (start, end) = (received.consumed, received.consumed + bytes);
-            if kind != ContentType::ApplicationData && receiving.version() == Version::Tls13 {
+            if kind != ContentType::ApplicationData && is_tls13 {
                 return Err(Fault::Unexpected);
             }
             let schedule = hot.schedules.opener(hot.id, receiving)?;
@@ -231,6 +238,7 @@ impl Link {
             let to = if received.plain.is_empty() { from } else { received.plain.end };
             let (kind, length) = receiving.open(schedule, kind, &mut input[to..end], from - to)?;
             received.consumed = end;
+            let is_rekeyed = news.take(kind, &input[to..to + length], &mut self.unfinished)?;
             if kind == ContentType::ApplicationData {
                 if received.plain.is_empty() {
                     received.plain = to..to;
@@ -238,7 +246,7 @@ impl Link {
                 received.plain.end += length;
                 continue;
             }
-            if news.take(kind, &input[to..to + length], self.is_client)? {
+            if is_rekeyed {
                 hot.schedules.forget(hot.id);
                 self.rekey_receiving()?;
             }
@@ -339,6 +347,25 @@ impl Link {
         matches!(&self.state, State::Open { sending, .. } if sending.is_worn())
     }
 
+    /// Asks the peer for its next keys, by a message in two records.
+    #[cfg(test)]
+    pub(super) fn update_in_pieces(&mut self, mut hot: Hot<'_>, cut: usize, out: &mut Vec<u8>) {
+        let State::Open { sending, .. } = &mut self.state else { return };
+        let (front, back) = [KEY_UPDATE, 0, 0, 1, 1].split_at(cut);
+        hot.seal(sending, ContentType::Handshake, front, out).unwrap();
+        hot.seal(sending, ContentType::Handshake, back, out).unwrap();
+        hot.schedules.forget(hot.id);
+        sending.update().unwrap();
+    }
+
+    /// Says so many zeros, and not what they are.
+    #[cfg(test)]
+    pub(super) fn say_zeros(&mut self, count: usize, out: &mut Vec<u8>) {
+        if let State::Open { sending, .. } = &mut self.state {
+            sending.seal_zeros(count, out);
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn update_now(&mut self, mut hot: Hot<'_>, out: &mut Vec<u8>) {
         self.update_sending(&mut hot, out).unwrap();
@@ -348,41 +375,15 @@ impl Link {
     fn fail(&mut self, hot: &mut Hot<'_>, fault: &Fault, out: &mut Vec<u8>) {
         let state = std::mem::replace(&mut self.state, State::Over);
         self.held = Box::default();
-        let Some(alert) = fault.alert() else { return };
         match state {
             State::Open { mut sending, .. } if !self.said_goodbye => {
+                let Some(alert) = fault.alert() else { return };
                 hot.seal(&mut sending, ContentType::Alert, &[2, alert], out).ok();
             }
+            // A handshake that could not even begin.
+            State::Fresh(_) => put_alert_in_the_clear(INTERNAL_ERROR, out),
             // What a handshake fails of, it has told itself.
-            State::Open { .. } | State::Fresh(_) | State::Handshake(_) | State::Over => {}
+            State::Open { .. } | State::Handshake(_) | State::Over => {}
         }
-    }
-}
-
-/// What records say that carry no data of the application.
-#[derive(Default)]
-struct News {
-    is_end: bool,
-    wants_update: bool,
-    update_count: usize,
-}
-
-impl News {
-    /// Takes one. Returns whether what follows is sealed with the peer's next keys.
-    fn take(&mut self, kind: ContentType, body: &[u8], is_client: bool) -> Result<bool, Fault> {
-        match (kind, body) {
-            (ContentType::Alert, [_, CLOSE_NOTIFY]) => self.is_end = true,
-            (ContentType::Alert, [_, USER_CANCELED]) => {}
-            (ContentType::Alert, [_, alert]) => return Err(Fault::Alert(*alert)),
-            (ContentType::Handshake, [KEY_UPDATE, 0, 0, 1, wish @ (0 | 1)]) => {
-                self.wants_update |= *wish == 1;
-                self.update_count += 1;
-                return if self.update_count > KEY_UPDATES_MAX { Err(Fault::Unexpected) } else { Ok(true) };
-            }
-            (ContentType::Handshake, [KEY_UPDATE, 0, 0, 1, _]) => return Err(Fault::Illegal),
-            (ContentType::Handshake, [NEW_SESSION_TICKET, ..]) if is_client => {}
-            _ => return Err(Fault::Unexpected),
-        }
-        Ok(false)
     }
 }

@@ -12,6 +12,7 @@ mod identity;
 mod keys;
 mod link;
 mod names;
+mod news;
 mod record;
 mod schedules;
 mod terms;

@@ -13,6 +13,8 @@ use rustls::{
 
 use super::*;
 
+mod alerts;
+
 struct Authority {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
