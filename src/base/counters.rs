@@ -260,6 +260,8 @@ counters! {
     proxy_headers,
     /// Connections of trusted proxies closed because they did not begin with a PROXY header.
     proxy_headers_refused,
+    /// PROXY headers that came where none was awaited, and were refused.
+    proxy_headers_unexpected,
     /// Connections closed, for whatever reason.
     closes,
     /// Events and letters for a connection that no longer exists.

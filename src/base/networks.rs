@@ -1,12 +1,16 @@
 //! A list of networks of IP, as they are typed: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 //!
-//! An IPv4 address that was mapped into IPv6 counts as what it is, in a network and in a question.
+//! An IPv4 address that was mapped into IPv6 (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) counts as what it is, in a network
+//! and in a question: a mapped network is the IPv4 network that it stands for.
 
 use std::fmt;
 use std::net::{AddrParseError, IpAddr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
+
+/// Bits of an IPv6 address before the IPv4 address that is mapped into it.
+const MAPPED_PREFIX_BITS: u8 = 96;
 
 /// See the module documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +42,7 @@ impl Networks {
     }
 }
 
-/// What was typed is no network.
+/// What was typed is no network, or a mapped one that reaches beyond IPv4 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoNetwork;
 
@@ -54,8 +58,19 @@ fn network(text: &str) -> Result<IpNet, NoNetwork> {
     let one: Result<IpAddr, AddrParseError> = text.parse();
     match one {
         Ok(address) => Ok(address.to_canonical().into()),
-        Err(_) => IpNet::from_str(text).map(|network| network.trunc()).map_err(|_| NoNetwork),
+        Err(_) => {
+            IpNet::from_str(text).map_err(|_| NoNetwork).and_then(canonical).map(|network| network.trunc())
+        }
     }
+}
+
+/// A network of mapped addresses as the one of IPv4 that it stands for: addresses are compared as what they are, so that
+/// the mapped one would never hold any.
+fn canonical(network: IpNet) -> Result<IpNet, NoNetwork> {
+    let IpNet::V6(mapped) = network else { return Ok(network) };
+    let Some(address) = mapped.addr().to_ipv4_mapped() else { return Ok(network) };
+    let bits = mapped.prefix_len().checked_sub(MAPPED_PREFIX_BITS).ok_or(NoNetwork)?;
+    Ipv4Net::new(address, bits).map(IpNet::V4).map_err(|_| NoNetwork)
 }
 
 #[cfg(test)]
@@ -85,8 +100,36 @@ mod tests {
     }
 
     #[test]
+    fn mapped_networks_are_those_of_ipv4() {
+        for (text, shown, inside, outside) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
+            ("::ffff:10.1.2.3/104", "10.0.0.0/8", "::ffff:10.0.0.1", "::ffff:11.0.0.1"),
+            ("::ffff:a00:0/120", "10.0.0.0/24", "10.0.0.255", "10.0.1.0"),
+            ("::ffff:192.0.2.1", "192.0.2.1/32", "192.0.2.1", "192.0.2.2"),
+            ("::ffff:192.0.2.1/128", "192.0.2.1/32", "192.0.2.1", "192.0.2.2"),
+            ("::ffff:0:0/96", "0.0.0.0/0", "192.0.2.1", "2001:db8::1"),
+        ] {
+            let networks = Networks::parse([text]).unwrap();
+            assert_eq!(networks.texts().collect::<Vec<_>>(), [shown], "{text}");
+            assert!(networks.contains(inside.parse().unwrap()), "{text} {inside}");
+            assert!(!networks.contains(outside.parse().unwrap()), "{text} {outside}");
+        }
+    }
+
+    #[test]
     fn what_is_no_network_is_refused() {
-        for text in ["", "10.0.0.0/33", "10.0.0/8", "localhost", "10.0.0.0/", "10.0.0.1:80", "::/129"] {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "localhost",
+            "10.0.0.0/",
+            "10.0.0.1:80",
+            "::/129",
+            // Beyond the mapped addresses there is no IPv4.
+            "::ffff:10.0.0.0/95",
+            "::ffff:10.0.0.0/8",
+        ] {
             assert_eq!(Networks::parse([text]), Err(NoNetwork), "{text}");
         }
     }

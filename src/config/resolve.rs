@@ -293,8 +293,9 @@ fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
 /// Whether two listeners would get the same connections. Port 0 is a new port each time.
 fn overlap(a: &Listen, b: &Listen) -> bool {
     let (Listen::Tcp(a), Listen::Tcp(b)) = (a, b) else { return a == b };
-    let same_family = a.is_ipv4() == b.is_ipv4();
-    let same_ip = a.ip() == b.ip() || (same_family && (a.ip().is_unspecified() || b.ip().is_unspecified()));
+    let [a_ip, b_ip] = [a, b].map(|address| address.ip().to_canonical());
+    let same_family = a_ip.is_ipv4() == b_ip.is_ipv4();
+    let same_ip = a_ip == b_ip || (same_family && (a_ip.is_unspecified() || b_ip.is_unspecified()));
     a.port() == b.port() && a.port() != 0 && same_ip
 }
 

@@ -219,7 +219,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     let mut left = counters.len();
     tokio::spawn(memory::watch(memory.clone()));
     if let Some(listener) = listener {
-        let is_local = listener.local_addr()?.ip().is_loopback();
+        let is_local = crate::config::is_loopback(listener.local_addr()?.ip());
         let gate = Arc::new(Gate::new(key, is_local, api.as_ref().is_none_or(Api::asks_for_keys)));
         let view = View::new(counters, capacity, Arc::clone(&readiness))
             .with_certificates(certificates.clone())

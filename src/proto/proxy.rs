@@ -24,6 +24,8 @@ const FAMILIES: [&[u8]; 3] = [b"TCP4 ", b"TCP6 ", b"UNKNOWN"];
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version with command, family with transport, and length.
 const FIXED_BYTES: usize = 16;
+/// Version 2, and the command by which a proxy says that it speaks for itself: a health check.
+const LOCAL: u8 = 0x20;
 
 /// A whole header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,10 @@ impl Header {
             Some(_) => binary(bytes)?,
         };
         let Some(whole) = whole else { return Ok(None) };
+        // Section 2.2: the block behind such a header is discarded, its family and whatever stands for addresses included.
+        if whole.starts_with(SIGNATURE) && whole[SIGNATURE.len()] == LOCAL {
+            return Ok(Some(Self { length: whole.len(), client: None }));
+        }
         let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
         match ProxyHeader::parse(whole, config) {
             Ok((header, length)) if length == whole.len() => {
@@ -71,6 +77,12 @@ impl Header {
             Ok(_) | Err(_) => Err(NoHeader),
         }
     }
+}
+
+/// Whether `bytes` begin as a header of either version does, and nothing else that a client may say: for whoever has to
+/// tell that none was awaited.
+pub fn looks_like_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(SIGNATURE) || bytes.starts_with(b"PROXY TCP") || bytes.starts_with(b"PROXY UNKNOWN")
 }
 
 /// A whole header of version 1, if `bytes` begin with one.
@@ -160,6 +172,12 @@ mod tests {
         }
         assert_eq!(client(&v2(0x20, 0x00, &[])), Ok(None));
         assert_eq!(client(&v2(0x20, 0x11, &V4)), Ok(None), "LOCAL: addresses are to be ignored");
+        // LOCAL with a family, and addresses that are not there, too short, or of a kind that there is not.
+        for family in 0..=u8::MAX {
+            for body in [&[][..], &[0], &V4[..11], &V4, &[0xff; 36]] {
+                assert_eq!(client(&v2(0x20, family, body)), Ok(None), "{family:#x} {body:?}");
+            }
+        }
         assert_eq!(client(&v2(0x21, 0x00, &[1, 2, 3])), Ok(None));
         assert_eq!(client(&v2(0x21, 0x31, &[b'/'; 216])), Ok(None), "a Unix socket has no address");
     }
@@ -210,6 +228,16 @@ mod tests {
         }
         for bytes in [v2(0x21, 0x11, &V4[..11]), v2(0x21, 0x12, &V4), v2(0x21, 0x41, &V4)] {
             assert_eq!(Header::parse(&bytes), Err(NoHeader), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_known_by_their_start() {
+        for header in [&v2(0x20, 0, &[])[..], b"PROXY TCP4 192.0.2.1 ", b"PROXY UNKNOWN\r\n"] {
+            assert!(looks_like_header(header), "{header:?}");
+        }
+        for other in [&b"GET / HTTP/1.1\r\n"[..], b"PROXY / HTTP/1.1\r\n", b"\r\n\r\n", b""] {
+            assert!(!looks_like_header(other), "{other:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use super::close::UNAVAILABLE;
 use super::conn::{Conn, CountedAs, Stage, beat_at_or_after};
 use super::rates::{ByAddress, network_of};
 use crate::base::bucket::Bucket;
-use crate::base::counters::Counters;
+use crate::base::counters::{Counter, Counters};
 use crate::base::slots::Key;
 use crate::config::{Limits, Rates};
 use crate::net::{self, Accepted, Net};
@@ -48,6 +48,11 @@ impl Admission {
             let held = |c: &Arc<Counters>| c.connections.value().saturating_sub(c.refused_lingering.value());
             self.all_counters.iter().map(held).sum::<u64>() + more > self.connections_max as u64
         }
+    }
+
+    /// What all shards of the process have counted of one thing.
+    pub(super) fn sum(&self, counter: impl Fn(&Counters) -> &Counter) -> u64 {
+        self.all_counters.iter().map(|counters| counter(counters).value()).sum()
     }
 
     /// Whether no shard of the process has a connection.

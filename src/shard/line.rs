@@ -5,6 +5,7 @@
 //! protocol nor one of a request changes who they are.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Shard;
@@ -12,7 +13,7 @@ use super::conn::Conn;
 use super::outside::ADDRESS_HEADERS;
 use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
-use crate::proto::proxy::Header;
+use crate::proto::proxy::{self, Header};
 use crate::session::{CloseReason, Forwarded, Handler};
 use crate::tls::{Identity, Link};
 
@@ -175,6 +176,30 @@ impl<N: Net, H: Handler> Shard<N, H> {
         Some(count - length).filter(|rest| *rest > 0)
     }
 
+    /// A connection from which no PROXY header was awaited began with `bytes`, and was refused for them: if they are such a
+    /// header, the log says what would have to be set. One line in ten minutes: balancers try again and again, and so may
+    /// strangers.
+    pub(super) fn note_stray_header(&mut self, key: Key, bytes: Range<usize>) {
+        if !proxy::looks_like_header(&self.input[bytes]) {
+            return;
+        }
+        let is_first = self.admission.sum(|counters| &counters.proxy_headers_unexpected) == 0;
+        self.counters.proxy_headers_unexpected.add(1);
+        let now_ms = self.now_ms();
+        // Of all shards, the one that was the first goes on to tell.
+        let is_due = |before_ms: u64| now_ms.saturating_sub(before_ms) >= STRAY_HEADERS_TOLD_MS;
+        if !is_first && !self.stray_header_told_ms.is_some_and(is_due) {
+            return;
+        }
+        self.stray_header_told_ms = Some(now_ms);
+        let peer = self.peer(key).map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
+        if self.takes_proxy_headers {
+            tracing::warn!(%peer, "a PROXY header came that does not count and was refused: trusted_proxies does not name its sender, or it is a second one");
+        } else {
+            tracing::warn!(%peer, "a PROXY header came and was refused: proxy_protocol is off");
+        }
+    }
+
     /// Whom the client's verified certificate names.
     pub(super) fn identity(&self, key: Key) -> Option<&Arc<Identity>> {
         self.conns.entry(key)?.line.as_ref()?.identity()
@@ -204,6 +229,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 }
 
+/// How long nothing is said of PROXY headers that nobody awaited, after a line about one.
+const STRAY_HEADERS_TOLD_MS: u64 = 10 * 60 * 1000;
 const FORWARDED: &str = "forwarded";
 
 impl<K, S> Conn<K, S> {

@@ -119,6 +119,8 @@ pub struct Shard<N: Net, H: Handler> {
     tls: Option<Acceptor>,
     /// Connections of trusted proxies begin with a PROXY header.
     takes_proxy_headers: bool,
+    /// When the log last told of a PROXY header that nobody awaited, in milliseconds.
+    stray_header_told_ms: Option<u64>,
     conns: Slots<Conn<N::Socket, H::State>>,
     wheel: Wheel,
     home: Home,
@@ -212,6 +214,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         Self {
             tls: tls.as_deref().map(Acceptor::new),
             takes_proxy_headers: config.proxy_protocol,
+            stray_header_told_ms: None,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             home,

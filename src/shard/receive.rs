@@ -124,7 +124,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (session.receive(&mut input[part.clone()], handler, cx), cx.in_place.take())
         });
         if let Some((_, Some(in_place))) = &answer {
-            self.write_in_place(key, &mut input[part], in_place);
+            self.write_in_place(key, &mut input[part.clone()], in_place);
         }
         self.input = input;
         let Some((outcome, _)) = answer else { return };
@@ -133,6 +133,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.after_progress(key, was_head, awaited_connect);
         }
         if let Err(reason) = outcome {
+            if was_head {
+                self.note_stray_header(key, part);
+            }
             // What the client asked before it ended is still carried out.
             self.act(key);
             return self.close(key, reason);

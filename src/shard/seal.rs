@@ -34,6 +34,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.claim_wire(key);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
+        let was_fresh = tls.is_fresh();
         let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
         if let Ok(received) = &outcome {
             let rest = &self.input[received.consumed..count];
@@ -47,6 +48,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Ok(received) => self.received(key, received),
             Err(fault) => {
                 self.write_wire(key);
+                if was_fresh {
+                    self.note_stray_header(key, 0..count);
+                }
                 tracing::debug!(%fault, "a connection's TLS ended");
                 // Who gives up has the last word.
                 let is_peers = matches!(fault, Fault::Alert(_) | Fault::Closed);

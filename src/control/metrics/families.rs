@@ -193,6 +193,11 @@ pub static FAMILIES: &[Family] = &[
         "proxy_headers_refused",
         "Connections of trusted proxies closed because they did not begin with a PROXY header.",
     ),
+    total(
+        "throng_proxy_headers_unexpected_total",
+        "proxy_headers_unexpected",
+        "Connections refused because they began with a PROXY header that was not awaited.",
+    ),
     total("throng_closes_total", "closes", "Connections closed, for whatever reason."),
     total_per_shard("throng_turns_total", "turns", "Turns of the shard's loop."),
     merged("throng_turn_seconds", "Duration of a turn, from the return of the poll to the next.", |c| {
