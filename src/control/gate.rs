@@ -7,11 +7,13 @@
 //!
 //! The server API has keys of its own ([`super::api`]); where it has, it is not asked for this one as well.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use subtle::ConstantTimeEq as _;
+
+use crate::proto::authority;
 
 /// A status, and why.
 pub(super) type Refusal = (StatusCode, &'static str);
@@ -73,8 +75,13 @@ impl Gate {
         self.displaced.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let outcome = self.decide(path, headers);
+    /// Whether a request may be looked at. To whom it is made, as its `Host` says, becomes what its target says where that is
+    /// a whole URL (RFC 9112 §3.2.2).
+    ///
+    /// # Errors
+    /// 400 without one valid `Host`; 401 and 403 for who may not ask.
+    pub(super) fn check(&self, version: Version, uri: &Uri, headers: &mut HeaderMap) -> Result<(), Refusal> {
+        let outcome = settle_host(version, uri, headers).and_then(|()| self.decide(uri.path(), headers));
         self.refused.fetch_add(u64::from(outcome.is_err()), Relaxed);
         outcome
     }
@@ -105,6 +112,27 @@ impl Gate {
     }
 }
 
+/// RFC 9112 §3.2: exactly one `Host` that can be one; before HTTP/1.1 there need be none.
+fn settle_host(version: Version, uri: &Uri, headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let is_good = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().is_ok_and(|host| authority::split(host).is_some()),
+        (None, None) => version < Version::HTTP_11,
+        (_, Some(_)) => false,
+    };
+    if !is_good {
+        return Err((StatusCode::BAD_REQUEST, "exactly one Host header is needed\n"));
+    }
+    if let Some(authority) = uri.authority() {
+        let host = HeaderValue::from_str(authority.as_str())
+            .ok()
+            .filter(|_| authority::split(authority.as_str()).is_some());
+        let host = host.ok_or((StatusCode::BAD_REQUEST, "the target names no host\n"))?;
+        headers.insert(header::HOST, host);
+    }
+    Ok(())
+}
+
 /// The key of a request: `Authorization: Bearer KEY` (RFC 6750 §2.1).
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -132,11 +160,8 @@ fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
 
 /// Whether a host, with its port or without, is no name that someone else could own.
 fn is_address(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    authority::split(host)
+        .is_some_and(|(name, _)| name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok())
 }
 
 #[cfg(test)]
@@ -145,11 +170,17 @@ mod tests {
     use axum::http::HeaderName;
 
     fn status(gate: &Gate, path: &str, lines: &[(&str, &str)]) -> u16 {
+        status_of(gate, Version::HTTP_11, path, lines)
+    }
+
+    fn status_of(gate: &Gate, version: Version, target: &str, lines: &[(&str, &str)]) -> u16 {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append(name.parse::<HeaderName>().unwrap(), value);
         }
-        gate.check(path, &headers).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        let outcome = gate.check(version, &target.parse().unwrap(), &mut headers);
+        outcome.map_or_else(|(status, _)| status.as_u16(), |()| 200)
     }
 
     const HERE: (&str, &str) = ("host", "127.0.0.1:9000");
@@ -168,7 +199,7 @@ mod tests {
             (&[("host", "evil.example:9000")], 403),
             (&[("host", "127.0.0.1.evil.example")], 403),
             (&[("host", "evil.example:9000"), ("origin", "http://evil.example:9000")], 403),
-            (&[], 403),
+            (&[("host", "")], 403),
             // Pages of other origins, the data plane's among them.
             (&[HERE, ("origin", "http://127.0.0.1:8000")], 403),
             (&[HERE, ("origin", "https://evil.example")], 403),
@@ -214,8 +245,54 @@ mod tests {
             assert_eq!(status(&gate, path, &[HERE, ("origin", "https://evil.example")]), 403, "{path}");
         }
         // The server API has keys of its own, or it needs this one.
-        assert_eq!(status(&Gate::new(String::new(), false, true), "/api/publish", &[]), 200);
+        assert_eq!(status(&Gate::new(String::new(), false, true), "/api/publish", &[HERE]), 200);
         assert_eq!(status(&Gate::new("secret".to_owned(), false, false), "/api/publish", &[HERE]), 401);
-        assert_eq!(status(&Gate::new("secret".to_owned(), false, false), "/api/publish", &[KEY]), 200);
+        assert_eq!(status(&Gate::new("secret".to_owned(), false, false), "/api/publish", &[HERE, KEY]), 200);
+    }
+
+    /// Whatever is asked, and whoever asks.
+    #[test]
+    fn exactly_one_host_that_can_be_one_is_needed() {
+        let open = Gate::new(String::new(), true, true);
+        let keyed = Gate::new("secret".to_owned(), false, false);
+        for path in ["/metrics", "/health", "/ready", "/api/publish", "/nothing"] {
+            for (gate, key) in [(&open, None), (&keyed, Some(KEY))] {
+                let asked = |version, hosts: &[&str]| {
+                    let hosts = hosts.iter().map(|&host| ("host", host));
+                    status_of(gate, version, path, &key.into_iter().chain(hosts).collect::<Vec<_>>())
+                };
+                assert_eq!(asked(Version::HTTP_11, &["127.0.0.1:9000"]), 200, "{path}");
+                for hosts in [
+                    &[][..],
+                    &["127.0.0.1:9000", "127.0.0.1:9000"],
+                    &["127.0.0.1", "evil.example"],
+                    &["[::1].evil.com"],
+                    &["[::1]evil.com:9000"],
+                    &["localhost:evil.com"],
+                    &["127.0.0.1:80:evil.com"],
+                    &["127.0.0.1, evil.com"],
+                    &["evil@127.0.0.1"],
+                    &["\u{fc}"],
+                ] {
+                    assert_eq!(asked(Version::HTTP_11, hosts), 400, "{path} {hosts:?}");
+                }
+                // HTTP/1.0 has no Host, as balancers' checks still show.
+                assert_eq!(asked(Version::HTTP_10, &["127.0.0.1", "127.0.0.1"]), 400, "{path}");
+                let needs_none = key.is_some() || path != "/metrics" && path != "/nothing";
+                assert_eq!(asked(Version::HTTP_10, &[]), if needs_none { 200 } else { 403 }, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_host_of_a_whole_url_goes_before_the_other() {
+        let gate = Gate::new(String::new(), true, true);
+        let asked = |target: &str, lines: &[(&str, &str)]| status_of(&gate, Version::HTTP_11, target, lines);
+        assert_eq!(asked("http://127.0.0.1:9000/metrics", &[("host", "evil.example")]), 200);
+        assert_eq!(asked("http://evil.example/metrics", &[HERE]), 403);
+        let page = [HERE, ("origin", "http://127.0.0.1:9000")];
+        assert_eq!(asked("http://127.0.0.1:9000/metrics", &page), 200);
+        assert_eq!(asked("http://127.0.0.1:9001/metrics", &page), 403);
+        assert_eq!(asked("http://user@127.0.0.1/metrics", &[HERE]), 400);
     }
 }

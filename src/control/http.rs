@@ -65,9 +65,10 @@ pub(super) async fn serve(door: Door, view: View, api: Option<Api>, gate: Arc<Ga
 }
 
 /// Every request comes through here, also one for a path that there is not.
-async fn pass(gate: extract::State<Arc<Gate>>, request: extract::Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if let Err(refusal) = gate.check(path, request.headers()) {
+async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, next: Next) -> Response {
+    let (version, uri) = (request.version(), request.uri().clone());
+    let path = uri.path();
+    if let Err(refusal) = gate.check(version, &uri, request.headers_mut()) {
         return refusal.into_response();
     }
     // The API's requests wait when their bodies are read: a slow one must not keep a turn. Probes never wait.

@@ -1,6 +1,8 @@
 //! Layer 1: protocols without I/O. Bytes in, values out; time is never read, sockets are never seen.
 
+pub mod authority;
 pub mod centrifuge;
+pub mod chunked;
 pub mod forwarded;
 pub mod fossil;
 pub mod http;

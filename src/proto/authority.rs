@@ -1,0 +1,69 @@
+//! To whom a request is made: `host` or `host:port`, as it stands in `Host` and in a target that is a whole URI
+//! (RFC 3986 §3.2, RFC 9110 §7.2).
+//!
+//! Stricter than the RFC in one thing: of the punctuation that a name may have, only what names of hosts do have is taken.
+//! A comma, say, is what joins two headers into one.
+
+use std::net::Ipv6Addr;
+
+/// The host, an IPv6 address without its brackets, and the port as it was written, digits or nothing. `None` for anything
+/// else, user information (`user@host`) among it. A host may be empty: RFC 9112 §3.2 has a `Host` without a value.
+pub fn split(authority: &str) -> Option<(&str, Option<&str>)> {
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let is_bracketed = authority.starts_with('[');
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+    let port = match rest.strip_prefix(':') {
+        Some(port) => Some(port),
+        None if rest.is_empty() => None,
+        None => return None,
+    };
+    let is_port = port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    (is_port && (is_bracketed || host.bytes().all(is_of_name))).then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_by_table() {
+        for (authority, parts) in [
+            ("example.com", ("example.com", None)),
+            ("EXAMPLE.com:8000", ("EXAMPLE.com", Some("8000"))),
+            ("my_service:", ("my_service", Some(""))),
+            ("127.0.0.1:80", ("127.0.0.1", Some("80"))),
+            ("[::1]", ("::1", None)),
+            ("[2001:db8::1]:443", ("2001:db8::1", Some("443"))),
+            ("", ("", None)),
+        ] {
+            assert_eq!(split(authority), Some(parts), "{authority}");
+        }
+        for bad in [
+            "[::1].evil.com",
+            "[::1]evil.com:80",
+            "[::1",
+            "[]",
+            "[localhost]",
+            "[::1%eth0]",
+            "::1",
+            "a:b",
+            "a:80:80",
+            "a:80 ",
+            "a b",
+            "a,b",
+            "user@a",
+            "user:80@a",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "b\u{fc}cher.example",
+            "\u{fffd}",
+        ] {
+            assert_eq!(split(bad), None, "{bad}");
+        }
+    }
+}
