@@ -19,7 +19,7 @@ pub fn http_head(data: &[u8]) {
     assert_eq!(pieces.receive(cut(bytes, plan)), outcome);
     // Of a flood of pings only the last is answered, and what is a flood depends on what came together.
     if whole.counts.pings_unanswered + pieces.counts.pings_unanswered == 0 {
-        assert_eq!(pieces.out, whole.out);
+        assert_eq!(without_continue(&pieces.out), without_continue(&whole.out));
     }
     assert_eq!(pieces.actions, whole.actions);
     if outcome.is_ok() {
@@ -31,6 +31,23 @@ pub fn http_head(data: &[u8]) {
     }
 }
 
+/// Whether a client is asked to go on depends on how much of the body has come with the head.
+fn without_continue(out: &[u8]) -> Vec<u8> {
+    const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut left = Vec::new();
+    let mut rest = out;
+    while let Some((&byte, later)) = rest.split_first() {
+        rest = match rest.strip_prefix(CONTINUE) {
+            Some(behind) => behind,
+            None => {
+                left.push(byte);
+                later
+            }
+        };
+    }
+    left
+}
+
 fn a_head_says_the_same_alone(bytes: &[u8]) {
     for bytes_max in [16, 200, 8192] {
         let Ok(Some((request, length))) = Request::parse(bytes, bytes_max) else { continue };
@@ -39,6 +56,8 @@ fn a_head_says_the_same_alone(bytes: &[u8]) {
         let (again, again_length) =
             Request::parse(&bytes[..length], bytes_max).expect("was one before").expect("is whole");
         assert_eq!((again.path, again.query, again_length), (request.path, request.query, length));
+        assert_eq!((again.host(), again.framing()), (request.host(), request.framing()));
+        assert!(request.path.starts_with('/') && request.host().is_ascii());
         for end in [0, length / 2, length - 1] {
             assert!(matches!(Request::parse(&bytes[..end], bytes_max), Ok(None)), "half a head waits");
         }

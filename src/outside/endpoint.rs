@@ -76,7 +76,8 @@ fn name_faults(options: &HookOptions) -> Vec<(&'static str, String)> {
 fn passed(told: &[(String, String)], names: &[String]) -> HeaderMap {
     let mut passed = HeaderMap::new();
     for (name, value) in told.iter().filter(|(name, _)| names.contains(name)) {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
+        // From its bytes: parsed as a text, a value may only have those of ASCII.
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
             && !NOT_PASSED_ON.contains(&name)
         {
             passed.append(name, value);

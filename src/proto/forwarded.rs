@@ -16,9 +16,9 @@ pub fn client(request: &Request<'_>, trusted: &Networks) -> Option<IpAddr> {
     let mut lists = [true, false].into_iter().filter_map(|is_list| {
         let mut hops = Hops::default();
         if is_list {
-            request.values("x-forwarded-for").for_each(|line| hops.add_list(line));
+            request.values("x-forwarded-for").for_each(|line| hops.add_list(&line));
         } else {
-            request.values("forwarded").for_each(|line| hops.add_elements(line));
+            request.values("forwarded").for_each(|line| hops.add_elements(&line));
         }
         (!hops.0.is_empty()).then(|| hops.client(trusted))
     });
@@ -106,8 +106,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn seen(headers: &str) -> Option<String> {
-        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
-        let (request, _) = Request::parse(head.as_bytes(), 8192).unwrap().unwrap();
+        seen_of_bytes(headers.as_bytes())
+    }
+
+    fn seen_of_bytes(headers: &[u8]) -> Option<String> {
+        let head = [b"GET / HTTP/1.1\r\nHost: a\r\n", headers, b"\r\n"].concat();
+        let (request, _) = Request::parse(&head, 8192).unwrap().unwrap();
         let trusted = Networks::parse(["10.0.0.0/8", "fd00::/8"]).unwrap();
         client(&request, &trusted).map(|address| address.to_string())
     }
@@ -170,6 +174,24 @@ mod tests {
         assert_eq!(both("unknown", "for=192.0.2.1"), None);
     }
 
+    /// A client that writes what is no text must not become the proxy behind which it stands.
+    #[test]
+    fn bytes_that_are_no_text_hide_nothing_behind_them() {
+        let table: [(&[u8], Option<&str>); 7] = [
+            (b"X-Forwarded-For: \xff, 192.0.2.1\r\n", Some("192.0.2.1")),
+            (b"X-Forwarded-For: \xff\r\nX-Forwarded-For: 192.0.2.1\r\n", Some("192.0.2.1")),
+            (b"X-Forwarded-For: 6.6.6.6\xff, 192.0.2.1, 10.1.1.1\r\n", Some("192.0.2.1")),
+            (b"Forwarded: for=\xff;x=\"\xfe\", for=192.0.2.1\r\n", Some("192.0.2.1")),
+            (b"Forwarded: \xff\r\nForwarded: for=192.0.2.1\r\n", Some("192.0.2.1")),
+            // Nor does what is behind the client: no proxy writes such a thing.
+            (b"X-Forwarded-For: 192.0.2.1, \xff\r\n", None),
+            (b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: \xff\r\n", None),
+        ];
+        for (lines, wanted) in table {
+            assert_eq!(seen_of_bytes(lines).as_deref(), wanted, "{}", lines.escape_ascii());
+        }
+    }
+
     proptest! {
         #[test]
         fn what_a_client_writes_before_does_not_count(talk in "[ -~]{0,40}", words in "[ -!#-~]{0,40}") {
@@ -177,6 +199,12 @@ mod tests {
             let wanted = Some("192.0.2.1".to_owned());
             prop_assert_eq!(seen(&format!("X-Forwarded-For: {talk}, 192.0.2.1\r\n")), wanted.clone());
             prop_assert_eq!(seen(&format!("Forwarded: {words}, for=192.0.2.1\r\n")), wanted);
+        }
+
+        #[test]
+        fn bytes_that_a_client_writes_before_do_not_count(talk in proptest::collection::vec(0x80_u8.., 0..20)) {
+            let lines = [b"X-Forwarded-For: ", &talk[..], b", 192.0.2.1\r\n"].concat();
+            prop_assert_eq!(seen_of_bytes(&lines), Some("192.0.2.1".to_owned()));
         }
 
         #[test]

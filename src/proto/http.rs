@@ -1,10 +1,15 @@
 //! HTTP/1.1 request heads, and the short responses that refuse them (RFC 9112).
 //!
-//! Only heads: how long a body is, is read here, and whether it is wanted is the endpoint's to say. Bodies of unknown
-//! length (chunked) are refused: no client of ours sends them.
+//! Only heads: how long a body is, or that it comes in chunks, is read here, and whether it is wanted is the endpoint's to
+//! say.
+//!
+//! Invariant: a header that is there is never taken for one that is not. Values may hold any bytes above 0x7f (`obs-text`,
+//! RFC 9110 §5.5); those that are not UTF-8 are read as U+FFFD, which is equal to nothing that anyone asks for.
 
 use std::borrow::Cow;
 use std::fmt;
+
+use super::authority;
 
 /// Most headers that a request may carry; beyond it, 431.
 pub const HEADER_COUNT_MAX: usize = 64;
@@ -29,6 +34,8 @@ pub enum Status {
     RequestTimeout,
     /// 413: the body is larger than allowed.
     ContentTooLarge,
+    /// 417: something is expected that no server here does.
+    ExpectationFailed,
     /// 426: not a WebSocket upgrade, or another version than 13.
     UpgradeRequired,
     /// 431: the head is larger than allowed.
@@ -47,6 +54,7 @@ impl Status {
             Self::MethodNotAllowed | Self::PostNeeded => "405 Method Not Allowed",
             Self::RequestTimeout => "408 Request Timeout",
             Self::ContentTooLarge => "413 Content Too Large",
+            Self::ExpectationFailed => "417 Expectation Failed",
             Self::UpgradeRequired => "426 Upgrade Required",
             Self::HeadTooLarge => "431 Request Header Fields Too Large",
             Self::Unavailable => "503 Service Unavailable",
@@ -65,6 +73,7 @@ impl Status {
             | Self::NotFound
             | Self::RequestTimeout
             | Self::ContentTooLarge
+            | Self::ExpectationFailed
             | Self::HeadTooLarge => "",
         }
     }
@@ -87,18 +96,27 @@ impl Refusal {
 
     /// Appends the whole response, after which the connection is closed.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.write_with(RETRY_AFTER_S, out);
+        self.put("", RETRY_AFTER_S, out);
+    }
+
+    /// The same, with header lines that let a page read it; empty for none.
+    pub fn write_for_page(&self, cors: &str, out: &mut Vec<u8>) {
+        self.put(cors, RETRY_AFTER_S, out);
     }
 
     /// The same; one for want of room says after how many seconds to try again (RFC 9110 §10.2.3).
     pub fn write_with(&self, retry_after_s: u64, out: &mut Vec<u8>) {
+        self.put("", retry_after_s, out);
+    }
+
+    fn put(&self, more: &str, retry_after_s: u64, out: &mut Vec<u8>) {
         let (line, headers, length) = (self.status.line(), self.status.headers(), self.reason.len() + 1);
         let is_for_want_of_room = self.status == Status::Unavailable;
         let retry =
             if is_for_want_of_room { format!("Retry-After: {retry_after_s}\r\n") } else { String::new() };
         out.extend_from_slice(
             format!(
-                "HTTP/1.1 {line}\r\n{headers}{retry}Content-Type: text/plain\r\nContent-Length: {length}\r\n\
+                "HTTP/1.1 {line}\r\n{headers}{retry}{more}Content-Type: text/plain\r\nContent-Length: {length}\r\n\
                  Connection: close\r\n\r\n{}\n",
                 self.reason
             )
@@ -113,18 +131,29 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// How the body behind a head is told from what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// It has so many bytes, or none.
+    Length(usize),
+    /// It comes in chunks: see [`super::chunked`].
+    Chunked,
+}
+
 /// A request head, borrowed from the bytes it was parsed from.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// As sent; methods are case-sensitive.
     pub method: &'a str,
-    /// The target up to the question mark.
+    /// The target's path, up to the question mark.
     pub path: &'a str,
     /// The target behind the question mark.
     pub query: Option<&'a str>,
     headers: [httparse::Header<'a>; HEADER_COUNT_MAX],
     header_count: usize,
-    body_length: usize,
+    /// That of the target, where it is a whole URI.
+    authority: Option<&'a str>,
+    framing: Framing,
 }
 
 impl<'a> Request<'a> {
@@ -151,46 +180,75 @@ impl<'a> Request<'a> {
         if parsed.version != Some(1) {
             return Err(Refusal::new(Status::BadRequest, "HTTP/1.1 is needed"));
         }
-        // The other forms (RFC 9112 §3.2) are for proxies; one that was sent here would name the host twice.
-        if !parsed.path.is_some_and(|target| target.starts_with('/')) {
-            return Err(Refusal::new(Status::BadRequest, "the target must be a path"));
-        }
-        let (method, target) = (parsed.method.unwrap_or(""), parsed.path.unwrap_or(""));
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
+        let method = parsed.method.unwrap_or("");
+        let Some((authority, path, query)) = target_parts(parsed.path.unwrap_or("")) else {
+            return Err(Refusal::new(Status::BadRequest, "the target must be a path, or a URL of HTTP"));
         };
         let header_count = parsed.headers.len();
-        let mut request = Self { method, path, query, headers, header_count, body_length: 0 };
-        request.body_length = request.check_framing()?;
+        let framing = Framing::Length(0);
+        let mut request = Self { method, path, query, headers, header_count, authority, framing };
+        request.framing = request.check_framing()?;
         Ok(Some((request, length)))
     }
 
-    /// Refuses ambiguous framing (RFC 9112 §6.3: a disagreement here is how requests are smuggled), and returns the
-    /// length of the body.
-    fn check_framing(&self) -> Result<usize, Refusal> {
-        // By name, whatever the value is: what is no text here may be something elsewhere.
-        if self.named("transfer-encoding").next().is_some() {
-            return Err(Refusal::new(Status::BadRequest, "a body needs a Content-Length here"));
-        }
-        // RFC 9112 §3.2: exactly one Host.
-        if self.named("host").count() != 1 || self.values("host").count() != 1 {
+    /// Refuses ambiguous framing (RFC 9112 §6.3: a disagreement here is how requests are smuggled), and returns how the
+    /// body is framed.
+    fn check_framing(&self) -> Result<Framing, Refusal> {
+        // RFC 9112 §3.2: exactly one Host, and a valid one.
+        let mut hosts = self.values("host");
+        let host = hosts.next().filter(|host| authority::split(host).is_some() && hosts.next().is_none());
+        if host.is_none() {
             return Err(Refusal::new(Status::BadRequest, "exactly one Host header is needed"));
         }
         let unclear = Refusal::new(Status::BadRequest, "the body's length is not clear");
-        let mut lengths = self.named("content-length");
-        let Some(length) = lengths.next() else { return Ok(0) };
-        let digits = std::str::from_utf8(length.value).unwrap_or("").trim();
-        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        match digits.parse() {
-            Ok(length) if is_number && lengths.next().is_none() => Ok(length),
-            _ => Err(unclear),
+        let mut lengths = self.values("content-length");
+        let mut codings = self.values("transfer-encoding");
+        match (codings.next(), lengths.next()) {
+            (None, None) => Ok(Framing::Length(0)),
+            // Both are what RFC 9112 §6.1 warns of.
+            (Some(_), Some(_)) => Err(unclear),
+            // Of codings there is one, once: what came before it would have to be undone here, too.
+            (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") && codings.next().is_none() => {
+                Ok(Framing::Chunked)
+            }
+            (Some(_), None) => Err(unclear),
+            (None, Some(digits)) => {
+                let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+                match digits.parse() {
+                    Ok(length) if is_number && lengths.next().is_none() => Ok(Framing::Length(length)),
+                    _ => Err(unclear),
+                }
+            }
         }
     }
 
-    /// Bytes of the body behind the head.
-    pub fn body_length(&self) -> usize {
-        self.body_length
+    /// How the body behind the head is framed.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// To whom the request is made, with the port if one was written: what the target says, where it is a whole URL, goes
+    /// before `Host` (RFC 9112 §3.2.2).
+    pub fn host(&self) -> &'a str {
+        let host = || {
+            let host = self.named("host").next()?;
+            std::str::from_utf8(trim(host.value)).ok()
+        };
+        self.authority.or_else(host).unwrap_or("")
+    }
+
+    /// Whether the client waits for leave to send the body (RFC 9110 §10.1.1).
+    ///
+    /// # Errors
+    /// 417 when it expects something else.
+    pub fn expects_continue(&self) -> Result<bool, Refusal> {
+        let mut expected = self.values("expect").peekable();
+        let is_any = expected.peek().is_some();
+        if expected.all(|one| one.eq_ignore_ascii_case("100-continue")) {
+            Ok(is_any)
+        } else {
+            Err(Refusal::new(Status::ExpectationFailed, "nothing can be expected here but 100-continue"))
+        }
     }
 
     /// The value of a field of the query, decoded (URL standard, `application/x-www-form-urlencoded`).
@@ -198,33 +256,68 @@ impl<'a> Request<'a> {
         form_urlencoded::parse(self.query?.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// The value of a cookie (RFC 6265 §4.2.1).
-    pub fn cookie(&self, name: &str) -> Option<&'a str> {
-        let pairs = self.values("cookie").flat_map(|line| line.split(';'));
-        pairs
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+    /// The value of a cookie, without the quotes that may stand around it (RFC 6265 §4.1.1, §4.2.1).
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.values("cookie").find_map(|line| {
+            let pairs = line.split(';').filter_map(|pair| pair.trim_matches(BLANK).split_once('='));
+            let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
+            let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            Some(inner.unwrap_or(value).to_owned())
+        })
     }
 
     fn named<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s httparse::Header<'a>> + 's {
         self.headers[..self.header_count].iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
     }
 
-    /// Values of every header of that name (case-insensitive), trimmed; those that are not text are passed over.
-    pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a str> + 's {
-        self.named(name).filter_map(|header| std::str::from_utf8(header.value).ok()).map(str::trim)
+    /// Values of every header of that name (case-insensitive), without blanks around them. None is passed over: bytes that
+    /// are not UTF-8 are read as U+FFFD.
+    pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = Cow<'a, str>> + 's {
+        self.named(name).map(|header| String::from_utf8_lossy(trim(header.value)))
     }
 
-    /// The first header of that name (case-insensitive).
-    pub fn header(&self, name: &str) -> Option<&'a str> {
+    /// The first header of that name (case-insensitive), read as [`Request::values`] does.
+    pub fn header(&self, name: &str) -> Option<Cow<'a, str>> {
         self.values(name).next()
     }
 
     /// Whether a comma-separated header holds `token` (case-insensitive), over all its lines.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        self.values(name).flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
+        let is_it = |one: &str| one.trim_matches(BLANK).eq_ignore_ascii_case(token);
+        self.values(name).any(|value| value.split(',').any(is_it))
     }
+}
+
+/// What may stand around a value (RFC 9110 §5.6.3): other blanks are a part of it.
+const BLANK: [char; 2] = [' ', '\t'];
+
+fn trim(value: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !is_blank(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    &value[start..end]
+}
+
+/// Authority, path and query of a target that is a path, or a whole URL as proxies are sent it and servers must take it
+/// (RFC 9112 §3.2.1, §3.2.2). `None` for the forms that only proxies are for, and for URLs without a host or with a user.
+fn target_parts(target: &str) -> Option<(Option<&str>, &str, Option<&str>)> {
+    let (authority, rest) = if target.starts_with('/') {
+        (None, target)
+    } else {
+        let (scheme, rest) = target.split_once("://")?;
+        let is_http = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let has_host = authority::split(authority).is_some_and(|(host, _)| !host.is_empty());
+        if !is_http || !has_host || rest.contains('#') {
+            return None;
+        }
+        (Some(authority), rest)
+    };
+    let (path, query) = match rest.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (rest, None),
+    };
+    Some((authority, if path.is_empty() { "/" } else { path }, query))
 }
 
 #[cfg(test)]
@@ -245,7 +338,7 @@ mod tests {
         assert_eq!((request.method, request.path, request.query), ("GET", "/chat", Some("room=1")));
         assert_eq!(length, HEAD.len());
         assert!(request.has_token("connection", "upgrade") && !request.has_token("connection", "up"));
-        assert_eq!(request.header("HOST"), Some("a"));
+        assert_eq!(request.header("HOST").as_deref(), Some("a"));
     }
 
     #[test]
@@ -274,7 +367,16 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\tfolded\r\n\r\n",
             "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
-            "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a:b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a/ HTTP/1.1\r\n\r\n",
+            "GET a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: [::1].evil.com\r\n\r\n",
             "GET //a/ HTTP/1.1 \r\nHost: a\r\n\r\n",
             "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
             "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -296,7 +398,8 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello",
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\nhello",
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\nhello",
-            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\u{a0}\r\n\r\nhello",
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \u{2003}5\r\n\r\nhello",
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
             "\x16\x03\x01\x02\x00",
@@ -310,7 +413,28 @@ mod tests {
             assert_eq!(status(&head), Some(Status::BadRequest), "{name}");
         }
         assert_eq!(status(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), None);
+        assert_eq!(status(b"GET / HTTP/1.1\r\nHost:\r\n\r\n"), None, "RFC 9112 \u{a7}3.2");
         assert_eq!(status(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), None, "RFC 9112 §2.2");
+    }
+
+    #[test]
+    fn bodies_whose_framing_is_not_clear_are_refused() {
+        for bad in [
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding:\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;a=b\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \u{b}chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\u{a0}\r\n\r\n",
+            "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ] {
+            assert_eq!(status(bad.as_bytes()), Some(Status::BadRequest), "{bad:?}");
+        }
     }
 
     #[test]
@@ -328,9 +452,80 @@ mod tests {
                     Cookie: a=b; token=t=1 ;c\r\nCookie: d=e\r\n\r\n";
         let (request, _) = Request::parse(text.as_bytes(), 8192).unwrap().unwrap();
         assert_eq!(request.query_value("cf_connect").as_deref(), Some(r#"{"id": 1}"#));
-        assert_eq!((request.query_value("y"), request.body_length()), (None, 7));
+        assert_eq!((request.query_value("y"), request.framing()), (None, Framing::Length(7)));
         let cookies = ["a", "token", "c", "d"].map(|name| request.cookie(name));
-        assert_eq!(cookies, [Some("b"), Some("t=1"), None, Some("e")]);
+        assert_eq!(cookies.each_ref().map(Option::as_deref), [Some("b"), Some("t=1"), None, Some("e")]);
+    }
+
+    /// A request with these header lines behind its `Host`, and what a test asks of it.
+    fn asked<R>(lines: &[u8], ask: impl FnOnce(&Request<'_>) -> R) -> R {
+        let head = [b"POST /a HTTP/1.1\r\nHost: own\r\n", lines, b"\r\n"].concat();
+        ask(&Request::parse(&head, 8192).unwrap().unwrap().0)
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_there() {
+        asked(
+            b"Cookie: theme=\xff; token=good\r\nCookie: other=\xfe\r\nX-A: \xff\r\nX-B: caf\xc3\xa9\r\n",
+            |request| {
+                assert_eq!(request.cookie("token").as_deref(), Some("good"));
+                assert_eq!(request.cookie("theme").as_deref(), Some("\u{fffd}"));
+                assert_eq!(request.header("x-a").as_deref(), Some("\u{fffd}"));
+                assert_eq!(request.header("x-b").as_deref(), Some("caf\u{e9}"));
+                assert_eq!(request.header("x-c"), None);
+            },
+        );
+        // Where one is asked for, one that cannot be read is one too many.
+        let count = asked(b"A: \xff\r\nA: 1\r\n", |request| request.values("a").count());
+        assert_eq!(count, 2);
+    }
+
+    #[test]
+    fn cookies_may_stand_in_quotes() {
+        let table: [(&[u8], Option<&str>); 8] = [
+            (b"token=\"a.b.c\"", Some("a.b.c")),
+            (b"x=\"1\"; token=\"a\" ; y=2", Some("a")),
+            (b"token=\"\"", Some("")),
+            (b"token=", Some("")),
+            // Quotes that are not around it are a part of it.
+            (b"token=\"a", Some("\"a")),
+            (b"token=a\"", Some("a\"")),
+            (b"token=\"", Some("\"")),
+            (b"Token=a", None),
+        ];
+        for (line, wanted) in table {
+            let cookie = asked(&[b"Cookie: ", line, b"\r\n"].concat(), |request| request.cookie("token"));
+            assert_eq!(cookie.as_deref(), wanted, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_may_be_a_whole_url_and_its_host_goes_before_the_other() {
+        for (target, wanted) in [
+            ("/a?b=http://c", ("/a", Some("b=http://c"), "own")),
+            ("http://example.com/a/b?c=d?e", ("/a/b", Some("c=d?e"), "example.com")),
+            ("HTTPS://example.com:8443", ("/", None, "example.com:8443")),
+            ("http://[::1]:80?a", ("/", Some("a"), "[::1]:80")),
+        ] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: own\r\n\r\n");
+            let (request, _) = Request::parse(head.as_bytes(), 8192).unwrap().unwrap();
+            assert_eq!((request.path, request.query, request.host()), wanted, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_body_may_come_in_chunks_and_be_announced() {
+        let framing = |lines: &str| asked(lines.as_bytes(), |request| request.framing());
+        assert_eq!(framing("Transfer-Encoding: Chunked\r\n"), Framing::Chunked);
+        assert_eq!(framing("Transfer-Encoding:\t chunked \r\n"), Framing::Chunked);
+        assert_eq!(framing(""), Framing::Length(0));
+        let expects = |lines: &str| {
+            asked(lines.as_bytes(), |request| request.expects_continue().map_err(|refusal| refusal.status))
+        };
+        assert_eq!(expects(""), Ok(false));
+        assert_eq!(expects("Expect: 100-Continue\r\n"), Ok(true));
+        assert_eq!(expects("Expect: 100-continue, more\r\n"), Err(Status::ExpectationFailed));
+        assert_eq!(expects("Expect: 100-continue\r\nExpect: \u{fc}\r\n"), Err(Status::ExpectationFailed));
     }
 
     proptest! {

@@ -71,6 +71,19 @@ pub(super) enum Opened {
     Answered,
 }
 
+impl Kind {
+    /// Whether a request with a body may come here.
+    pub(super) fn takes_post(self) -> bool {
+        match self {
+            Self::Emulation
+            | Self::Transport(Transport::HttpStream | Transport::UniHttpStream | Transport::UniSse) => true,
+            Self::Page | Self::Transport(Transport::WebSocket | Transport::UniWebSocket | Transport::Sse) => {
+                false
+            }
+        }
+    }
+}
+
 impl Endpoints {
     /// The endpoint of this path.
     pub(super) fn at(&self, path: &str) -> Option<Kind> {
@@ -91,32 +104,37 @@ impl Endpoints {
 
     /// Whether the page that sent a request, if one did, may come here. Asked of every request that leads to a session,
     /// whatever it speaks: a page of elsewhere comes with its user's cookies and from within its user's network (RFC 6455
-    /// § 10.2).
+    /// § 10.2). Returns the header lines that let the page read what is answered, also a refusal; none where nothing but a
+    /// page of the server's own would.
     ///
     /// # Errors
-    /// When it may not.
-    pub(super) fn check_origin(&self, request: &Request<'_>) -> Result<(), Refusal> {
-        let host = request.header("host").unwrap_or("");
-        match request.header("origin") {
-            Some(origin) if !origin_allowed(&self.allowed_origins, origin, host) => {
-                Err(Refusal::new(Status::Forbidden, "this origin is not allowed here"))
-            }
-            Some(_) | None => Ok(()),
+    /// 403 for another origin, one that is no text, and several: no browser sends such.
+    pub(super) fn admit(&self, kind: Option<Kind>, request: &Request<'_>) -> Result<String, Refusal> {
+        let mut origins = request.values("origin");
+        let origin = origins.next();
+        let is_allowed = origin.as_deref().is_none_or(|origin| {
+            origin.is_ascii() && origin_allowed(&self.allowed_origins, origin, request.host())
+        });
+        if !is_allowed || origins.next().is_some() {
+            return Err(Refusal::new(Status::Forbidden, "this origin is not allowed here"));
         }
+        Ok(match kind {
+            Some(Kind::Transport(_) | Kind::Emulation) => cors(origin.as_deref()),
+            Some(Kind::Page) | None => String::new(),
+        })
     }
 
-    /// What a request to `kind` comes to. Its answer, or the head of it, is appended to `cx.out`.
+    /// What a request to `kind` comes to that was admitted. Its answer, or the head of it, is appended to `cx.out`.
     pub(super) fn open(
         &self,
         kind: Kind,
         request: &Request<'_>,
         body: &[u8],
+        cors: &str,
         cx: &mut Context<'_>,
     ) -> Result<Opened, Refusal> {
-        self.check_origin(request)?;
-        let cors = cors(request.header("origin"));
         if request.method == "OPTIONS" && kind != Kind::Page {
-            preflight(&cors, request.header("access-control-request-headers"), cx.out);
+            preflight(cors, request.header("access-control-request-headers").as_deref(), cx.out);
             return Ok(Opened::Answered);
         }
         match kind {
@@ -131,7 +149,7 @@ impl Endpoints {
                 cx.out.extend_from_slice(page.as_bytes());
                 Ok(Opened::Answered)
             }
-            Kind::Emulation => self.emulate(request, body, &cors, cx),
+            Kind::Emulation => self.emulate(request, body, cors, cx),
             Kind::Transport(Transport::WebSocket | Transport::UniWebSocket) => {
                 let upgrade = Upgrade::parse(request, SUBPROTOCOLS, cx.press.is_on())?;
                 upgrade.write(cx.out);
@@ -145,7 +163,7 @@ impl Endpoints {
                 let first = first.map(|first| first.into_owned().into_bytes());
                 Ok(Opened::Session(Centrifuge::new(wire, self.opening(request)), first))
             }
-            Kind::Transport(transport) => self.stream(transport, request, body, &cors, cx),
+            Kind::Transport(transport) => self.stream(transport, request, body, cors, cx),
         }
     }
 
@@ -222,11 +240,11 @@ impl Endpoints {
     fn opening(&self, request: &Request<'_>) -> Opening {
         let mut headers = Vec::new();
         for name in &self.kept_headers {
-            headers.extend(request.values(name).map(|value| (name.clone(), value.to_owned())));
+            headers.extend(request.values(name).map(|value| (name.clone(), value.into_owned())));
         }
         let token = match self.token_cookie.as_str() {
             "" => None,
-            name => request.cookie(name).map(str::to_owned),
+            name => request.cookie(name),
         };
         Opening { headers, token: token.unwrap_or_default() }
     }
@@ -234,7 +252,10 @@ impl Endpoints {
 
 /// The encoding of a body, by its type.
 fn encoding_of(request: &Request<'_>) -> Encoding {
-    let is_octets = request.header("content-type").is_some_and(|value| value.starts_with(OCTETS));
+    // RFC 9110 §8.3.1: whatever the case, and without parameters.
+    let is_octets = request.header("content-type").is_some_and(|value| {
+        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(OCTETS))
+    });
     if is_octets { Encoding::Protobuf } else { Encoding::Json }
 }
 

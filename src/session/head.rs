@@ -1,22 +1,48 @@
 //! The first phase of every connection: a request arrives, and says what the connection becomes.
 //!
 //! A head that comes in one piece, the usual case, is parsed where it lies; only one in pieces is kept, and one whose
-//! body is still arriving.
+//! body is still arriving. Then it is parsed once more when the body is whole, and not before.
 
-use super::endpoint::{self, Opened};
+use super::endpoint::{self, Kind, Opened};
 use super::raw::{Handler, Peer, Raw};
 use super::{CloseReason, Context, Forwarded, Session};
+use crate::proto::chunked::{Decoder, Flaw};
 use crate::proto::forwarded;
-use crate::proto::http::{Refusal, Request, Status};
+use crate::proto::http::{Framing, Refusal, Request, Status};
 use crate::proto::ws::handshake::Upgrade;
 
 /// See the module documentation.
 #[derive(Debug, Default)]
-pub struct Head(Option<Box<Held>>);
+pub struct Head {
+    held: Option<Box<Held>>,
+    /// A request was answered on this connection, and none has begun since.
+    is_kept: bool,
+}
 
-/// Bytes of a head in pieces. In a box, so that a session without them is small.
+/// What has arrived of a request in pieces. In a box, so that a session without them is small.
 #[derive(Debug)]
-struct Held(Vec<u8>);
+struct Held {
+    /// The head, and of a body that says its length, as much as has arrived.
+    bytes: Vec<u8>,
+    /// Of a whole head, the body that is missing.
+    awaited: Option<Awaited>,
+}
+
+/// A body that is missing.
+#[derive(Debug)]
+struct Awaited {
+    body: AwaitedBody,
+    /// Header lines for what may still be said of the request.
+    cors: String,
+}
+
+#[derive(Debug)]
+enum AwaitedBody {
+    /// It is whole when so many bytes are there, those of the head included.
+    Until(usize),
+    /// It comes in chunks.
+    Chunks(Decoder),
+}
 
 /// What the head led to.
 #[derive(Debug)]
@@ -38,9 +64,6 @@ pub(super) enum Rest {
     Held(Vec<u8>),
 }
 
-/// What a request led to, and the length of that request.
-type Begun<S> = (Opening<S>, usize);
-
 /// A session, and what it was told with the request.
 struct Opening<S> {
     session: Session<S>,
@@ -53,99 +76,258 @@ impl<S> Opening<S> {
     fn new(session: Session<S>) -> Self {
         Self { session, outcome: Ok(()), first: None }
     }
+
+    fn next(self, rest: Rest) -> Next<S> {
+        let Self { session, outcome, first } = self;
+        Next { session, outcome, first, rest }
+    }
+}
+
+/// How far a request has come.
+enum Progress<S> {
+    /// The end of its head is missing.
+    NoHead,
+    /// This is missing behind the head, which has so many bytes.
+    NoBody(Awaited, usize),
+    /// It is whole and answered; so many bytes were looked at.
+    Done(Opening<S>, usize),
 }
 
 const NOT_FOUND: Refusal = Refusal::new(Status::NotFound, "no endpoint has this path");
 const NO_BODY: Refusal = Refusal::new(Status::BadRequest, "a request body is not accepted here");
+const USE_GET: Refusal = Refusal::new(Status::MethodNotAllowed, "use GET");
 const TOO_LARGE: Refusal = Refusal::new(Status::ContentTooLarge, "the request body is too large");
+const NO_CHUNKS: Refusal = Refusal::new(Status::BadRequest, "the chunks of the body cannot be read");
+/// RFC 9110 §15.2.1.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Head {
+    /// That of a connection on which a request was answered: another may follow.
+    pub(super) fn kept() -> Self {
+        Self { held: None, is_kept: true }
+    }
+
+    /// Whether nothing is awaited of the client: a request was answered, and none has begun since.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_kept && self.held.is_none()
+    }
+
+    /// Header lines with which a page may read why its request is refused whose body is missing.
+    pub(super) fn cors(&self) -> &str {
+        self.held.as_ref().and_then(|held| held.awaited.as_ref()).map_or("", |awaited| &awaited.cors)
+    }
+
     pub(super) fn receive<H: Handler>(
         &mut self,
         input: &[u8],
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<Option<Next<H::State>>, CloseReason> {
-        let Some(held) = &mut self.0 else {
-            let Some((Opening { session, outcome, first }, length)) = open(input, handler, cx)? else {
-                if !input.is_empty() {
-                    self.0 = Some(Box::new(Held(input.to_vec())));
-                }
-                return Ok(None);
+        let Some(held) = &mut self.held else {
+            let (awaited, head_bytes) = match open(input, None, handler, cx)? {
+                Progress::Done(opening, length) => return Ok(Some(opening.next(Rest::Input(length)))),
+                Progress::NoHead if input.is_empty() => return Ok(None),
+                Progress::NoHead => (None, input.len()),
+                Progress::NoBody(awaited, head_bytes) => (Some(awaited), head_bytes),
             };
-            return Ok(Some(Next { session, outcome, first, rest: Rest::Input(length) }));
+            // Chunks are kept without what is around them, the rest as it is.
+            let kept_bytes = if is_chunked(awaited.as_ref()) { head_bytes } else { input.len() };
+            self.held = Some(Box::new(Held { bytes: input[..kept_bytes].to_vec(), awaited }));
+            return self.receive_body(&input[kept_bytes..], kept_bytes, handler, cx);
         };
-        let Held(held) = held.as_mut();
-        held.extend_from_slice(input);
-        let Some((Opening { session, outcome, first }, length)) = open(held, handler, cx)? else {
+        if held.awaited.is_some() {
+            return self.receive_body(input, 0, handler, cx);
+        }
+        held.bytes.extend_from_slice(input);
+        match open(&held.bytes, None, handler, cx)? {
+            Progress::Done(opening, length) => {
+                Ok(Some(opening.next(Rest::Held(held.bytes.split_off(length)))))
+            }
+            Progress::NoHead => Ok(None),
+            Progress::NoBody(awaited, head_bytes) => {
+                let is_chunked = is_chunked(Some(&awaited));
+                held.awaited = Some(awaited);
+                if !is_chunked {
+                    return Ok(None);
+                }
+                // What came of the chunks with the end of the head is a part of this input.
+                let behind = held.bytes.len() - head_bytes;
+                held.bytes.truncate(head_bytes);
+                let at = input.len() - behind;
+                self.receive_body(&input[at..], at, handler, cx)
+            }
+        }
+    }
+
+    /// More of the body that is missing, if one is. `at`: where these bytes begin in the input.
+    fn receive_body<H: Handler>(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Next<H::State>>, CloseReason> {
+        let Some(Held { bytes: kept, awaited: Some(Awaited { body, cors }) }) = self.held.as_deref_mut()
+        else {
             return Ok(None);
         };
-        let rest = Rest::Held(held.split_off(length));
-        Ok(Some(Next { session, outcome, first, rest }))
+        let (progress, rest) = match body {
+            AwaitedBody::Until(length) => {
+                kept.extend_from_slice(bytes);
+                if kept.len() < *length {
+                    return Ok(None);
+                }
+                let rest = Rest::Held(kept.split_off(*length));
+                (open(kept, None, handler, cx)?, rest)
+            }
+            AwaitedBody::Chunks(decoder) => {
+                let length = match decoder.receive(bytes) {
+                    Ok(length) => length,
+                    Err(Flaw::Syntax) => return refuse(NO_CHUNKS, cors, cx),
+                    Err(Flaw::TooLarge) => return refuse(TOO_LARGE, cors, cx),
+                };
+                if !decoder.is_done() {
+                    return Ok(None);
+                }
+                (open(kept, Some(decoder.data()), handler, cx)?, Rest::Input(at + length))
+            }
+        };
+        match progress {
+            Progress::Done(opening, _) => Ok(Some(opening.next(rest))),
+            Progress::NoHead | Progress::NoBody(..) => Ok(None),
+        }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |held| held.0.capacity())
+        self.held.as_ref().map_or(0, |held| {
+            let chunks = match &held.awaited {
+                Some(Awaited { body: AwaitedBody::Chunks(decoder), .. }) => decoder.held_bytes(),
+                Some(_) | None => 0,
+            };
+            held.bytes.capacity() + chunks
+        })
     }
 }
 
-/// Parses the request; when it is whole, answers it and returns the session that it opens, and its length.
+impl<S> Session<S> {
+    /// Whether a request was answered, and no other has begun since: nothing is awaited of the client.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Self::Head(head) if head.is_idle())
+    }
+
+    /// Header lines with which a page may read why its request is refused that has not arrived in whole; empty for none.
+    pub fn cors(&self) -> &str {
+        match self {
+            Self::Head(head) => head.cors(),
+            Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => "",
+        }
+    }
+}
+
+fn is_chunked(awaited: Option<&Awaited>) -> bool {
+    awaited.is_some_and(|awaited| matches!(awaited.body, AwaitedBody::Chunks(_)))
+}
+
+/// Parses the request; when it is whole, answers it and returns the session that it opens. `chunks`: what those said that
+/// followed the head.
 fn open<H: Handler>(
     bytes: &[u8],
+    chunks: Option<&[u8]>,
     handler: &mut H,
     cx: &mut Context<'_>,
-) -> Result<Option<Begun<H::State>>, CloseReason> {
-    let (request, length) = match Request::parse(bytes, cx.settings.head_bytes_max) {
+) -> Result<Progress<H::State>, CloseReason> {
+    let (request, head_bytes) = match Request::parse(bytes, cx.settings.head_bytes_max) {
         Ok(Some(parsed)) => parsed,
-        Ok(None) => return Ok(None),
-        Err(refusal) => return refuse(refusal, cx),
+        Ok(None) => return Ok(Progress::NoHead),
+        Err(refusal) => return refuse(refusal, "", cx),
     };
     if cx.forwarded != Forwarded::Ignored {
         cx.forwarded = Forwarded::For(forwarded::client(&request, &cx.settings.trusted_proxies));
     }
     let endpoints = &cx.settings.endpoints;
     if !endpoint::is_served(endpoints, handler, request.path) {
-        return refuse(NOT_FOUND, cx);
+        return refuse(NOT_FOUND, "", cx);
     }
-    let body_length = request.body_length();
-    let takes_body = request.method == "POST" && endpoints.at(request.path).is_some();
-    if body_length > 0 && !takes_body {
-        return refuse(NO_BODY, cx);
+    let kind = endpoints.at(request.path);
+    let cors = match endpoints.admit(kind, &request) {
+        Ok(cors) => cors,
+        Err(refusal) => return refuse(refusal, "", cx),
+    };
+    let awaited = match check_body(&request, kind, head_bytes, cx) {
+        Ok(body) => Awaited { body, cors },
+        Err(refusal) => return refuse(refusal, &cors, cx),
+    };
+    let (body, length) = match (&awaited.body, chunks) {
+        (AwaitedBody::Until(until), _) => (bytes.get(head_bytes..*until), *until),
+        (AwaitedBody::Chunks(_), chunks) => (chunks, head_bytes),
+    };
+    let Some(body) = body else {
+        // Who has begun to send it does not wait (RFC 9110 §10.1.1).
+        if bytes.len() == head_bytes && request.expects_continue().is_ok_and(|waits| waits) {
+            cx.out.extend_from_slice(CONTINUE);
+        }
+        return Ok(Progress::NoBody(awaited, head_bytes));
+    };
+    answer(&request, kind, body, &awaited.cors, handler, cx).map(|opening| Progress::Done(opening, length))
+}
+
+/// Whether the request may have the body that it says it has, and what is to come of that.
+fn check_body(
+    request: &Request<'_>,
+    kind: Option<Kind>,
+    head_bytes: usize,
+    cx: &Context<'_>,
+) -> Result<AwaitedBody, Refusal> {
+    request.expects_continue()?;
+    let framing = request.framing();
+    if framing != Framing::Length(0) && !(request.method == "POST" && kind.is_some_and(Kind::takes_post)) {
+        return Err(if request.method == "POST" && kind.is_some() { USE_GET } else { NO_BODY });
     }
-    if body_length > cx.settings.ws.message_bytes_max {
-        return refuse(TOO_LARGE, cx);
+    let bytes_max = cx.settings.ws.message_bytes_max;
+    match framing {
+        Framing::Length(length) if length > bytes_max => Err(TOO_LARGE),
+        Framing::Length(length) => Ok(AwaitedBody::Until(head_bytes + length)),
+        Framing::Chunked => Ok(AwaitedBody::Chunks(Decoder::new(bytes_max))),
     }
-    let Some(body) = bytes.get(length..length + body_length) else { return Ok(None) };
+}
+
+/// Answers a whole request.
+fn answer<H: Handler>(
+    request: &Request<'_>,
+    kind: Option<Kind>,
+    body: &[u8],
+    cors: &str,
+    handler: &mut H,
+    cx: &mut Context<'_>,
+) -> Result<Opening<H::State>, CloseReason> {
     let before = cx.out.len();
-    let opened = match endpoints.at(request.path) {
-        Some(kind) => endpoints.open(kind, &request, body, cx).map(|opened| match opened {
+    let opened = match kind {
+        Some(kind) => cx.settings.endpoints.open(kind, request, body, cors, cx).map(|opened| match opened {
             Opened::Session(session, first) => {
                 Opening { first, ..Opening::new(Session::Centrifuge(session)) }
             }
             Opened::Answered => {
                 cx.counts.requests += 1;
-                Opening::new(Session::new())
+                Opening::new(Session::Head(Head::kept()))
             }
         }),
-        None => open_raw(&request, handler, cx),
+        None => open_raw(request, handler, cx),
     };
     match opened {
-        Ok(opening) => {
-            if opening.session.is_head() && request.has_token("connection", "close") {
-                return Err(CloseReason::Answered);
-            }
-            Ok(Some((opening, length + body_length)))
+        Ok(opening) if opening.session.is_head() && request.has_token("connection", "close") => {
+            Err(CloseReason::Answered)
         }
+        Ok(opened) => Ok(opened),
         Err(refusal) => {
             cx.out.truncate(before);
             cx.actions.clear();
-            refuse(refusal, cx)
+            refuse(refusal, cors, cx)
         }
     }
 }
 
-fn refuse<T>(refusal: Refusal, cx: &mut Context<'_>) -> Result<T, CloseReason> {
-    refusal.write(cx.out);
+fn refuse<T>(refusal: Refusal, cors: &str, cx: &mut Context<'_>) -> Result<T, CloseReason> {
+    refusal.write_for_page(cors, cx.out);
     Err(CloseReason::Refused(refusal))
 }
 
@@ -154,7 +336,6 @@ fn open_raw<H: Handler>(
     handler: &mut H,
     cx: &mut Context<'_>,
 ) -> Result<Opening<H::State>, Refusal> {
-    cx.settings.endpoints.check_origin(request)?;
     let upgrade = Upgrade::parse(request, handler.subprotocols(), cx.press.is_on())?;
     // The answer must stand before anything that the handler sends while it opens.
     upgrade.write(cx.out);

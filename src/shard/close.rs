@@ -79,7 +79,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             (true, CloseReason::Refused(refusal)) if self.out.is_empty() => {
                 refusal.write_with(self.retry_after_s(key), &mut self.out);
             }
-            (true, CloseReason::HandshakeTimeout) => TIMEOUT.write(&mut self.out),
+            (true, CloseReason::HandshakeTimeout) => TIMEOUT.write_for_page(session.cors(), &mut self.out),
             (
                 true,
                 CloseReason::Shutdown | CloseReason::Memory | CloseReason::Crowded | CloseReason::Budget,
@@ -150,7 +150,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             CloseReason::Slow => c.slow_consumers.add(1),
             CloseReason::Budget => c.budget_closes.add(1),
             CloseReason::Refused(refusal) => match refusal.status {
-                Status::BadRequest | Status::RequestTimeout => c.refused_bad_request.add(1),
+                Status::BadRequest | Status::RequestTimeout | Status::ExpectationFailed => c.refused_bad_request.add(1),
                 Status::Forbidden => c.refused_forbidden.add(1),
                 Status::NotFound => c.refused_not_found.add(1),
                 Status::MethodNotAllowed | Status::PostNeeded => c.refused_method.add(1),

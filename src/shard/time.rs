@@ -193,6 +193,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         match conn.stage {
             Stage::Buried => {}
             Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
+            // Nobody asked for anything: an answer could be taken for that of the next request.
+            Stage::Open if conn.session.is_idle() => self.close(key, CloseReason::Answered),
             Stage::Open if conn.session.is_head() => self.close(key, CloseReason::HandshakeTimeout),
             Stage::Open if conn.session.awaits_connect() => self.close(key, CloseReason::Stale),
             Stage::Open => self.heartbeat(key),

@@ -203,10 +203,9 @@ impl Handshake {
         if std::mem::replace(&mut self.is_told, true) || is_peers {
             return fault;
         }
-        let alert = fault.alert().unwrap_or(match &fault {
-            Fault::Handshake(error) if matches!(**error, Error::PeerMisbehaved(_)) => UNEXPECTED_MESSAGE,
-            _ => DECODE_ERROR,
-        });
+        let misbehaved =
+            matches!(&fault, Fault::Handshake(error) if matches!(**error, Error::PeerMisbehaved(_)));
+        let alert = fault.alert().unwrap_or(if misbehaved { UNEXPECTED_MESSAGE } else { DECODE_ERROR });
         if !self.has_spoken {
             put_alert_in_the_clear(alert, out);
         } else if !self.seal_alert(alert, out) {

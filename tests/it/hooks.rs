@@ -221,7 +221,7 @@ fn headers_are_passed_on_to_the_hooks_that_want_them() {
     });
     let address = server.address;
     let waiting = thread::spawn(move || {
-        let headers = "Cookie: a=1\r\nX-Once: first\r\nX-Real-IP: 10.9.8.7\r\nX-Other: no\r\n";
+        let headers = "Cookie: a=1\r\nX-Once: premi\u{e8}re\r\nX-Real-IP: 10.9.8.7\r\nX-Other: no\r\n";
         Client::over(Peer::connect(address).upgraded(PATH, headers))
     });
     let told = |hook: &str, answer: Value| {
@@ -230,7 +230,7 @@ fn headers_are_passed_on_to_the_hooks_that_want_them() {
         question.answer(answer);
         headers.map(|value| value.unwrap_or_default())
     };
-    assert_eq!(told("connect", json!({"result": {"user": "42"}})), ["", "first", "", ""]);
+    assert_eq!(told("connect", json!({"result": {"user": "42"}})), ["", "premi\u{e8}re", "", ""]);
     let mut client = waiting.join().unwrap();
     for id in [100, 101] {
         client.send(&json!({"id": id, "rpc": {"method": "m"}}).to_string());

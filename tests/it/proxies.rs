@@ -86,6 +86,10 @@ const V1: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 12345 80\r\n";
 const V2: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x12\xc0\0\x02\x03\xc0\0\x02\x02\x30\x39\0\x50\x04\0\x03abc";
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+/// With a family, and no addresses of it.
+const LOCAL_TCP4: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x11\0\0";
+/// With a family that there is not, and two bytes of who knows what.
+const LOCAL_UNKNOWN: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\xff\0\x02ab";
 /// A proxy on this machine is trusted, and one at an address of its own.
 const TRUST: [&str; 2] = ["--trusted-proxies", "127.0.0.1,10.0.0.0/8"];
 
@@ -103,6 +107,8 @@ fn a_trusted_proxy_says_in_a_header_who_connects() {
         (V1, "192.0.2.1"),
         (V2, "192.0.2.3"),
         (LOCAL, "127.0.0.1"),
+        (LOCAL_TCP4, "127.0.0.1"),
+        (LOCAL_UNKNOWN, "127.0.0.1"),
         (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
         (b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n", "2001:db8::1"),
     ] {
@@ -129,7 +135,7 @@ fn a_trusted_proxy_says_in_a_header_who_connects() {
     let second = b"PROXY TCP4 10.1.1.1 192.0.2.2 12345 80\r\n";
     let _client = with_header(&server, second, "X-Forwarded-For: 6.6.6.6, 192.0.2.7\r\n");
     assert_eq!(application.address(), "192.0.2.7");
-    assert_eq!(server.metric("throng_proxy_headers_total"), 11);
+    assert_eq!(server.metric("throng_proxy_headers_total"), 13);
     assert_eq!(server.metric("throng_proxy_headers_refused_total"), 0);
 }
 
@@ -181,7 +187,45 @@ fn a_header_of_who_is_not_trusted_is_a_bad_request() {
         }
         Client::open(server.address);
         assert_eq!(server.metric("throng_proxy_headers_total"), 0);
+        assert_eq!(server.metric("throng_proxy_headers_unexpected_total"), 2);
+        server.signal("TERM");
+        let (_, said) = server.end();
+        let lines: Vec<_> = said.lines().filter(|line| line.contains("PROXY header came")).collect();
+        let why =
+            if flags.contains(&"--proxy-protocol") { "trusted_proxies" } else { "proxy_protocol is off" };
+        assert!(
+            lines.len() == 1 && lines[0].contains(why) && lines[0].contains("127.0.0.1"),
+            "{flags:?} {said}"
+        );
     }
+}
+
+/// A client whose own word is no text was taken for the proxy: its limits were not its own, and the proxy's were.
+#[test]
+fn bytes_that_are_no_text_hide_nobody() {
+    let application = Application::start();
+    let server = application.server(&TRUST);
+    for (lines, wanted) in [
+        (&b"X-Forwarded-For: \xff, 203.0.113.9\r\n"[..], "203.0.113.9"),
+        (b"X-Forwarded-For: \xff\r\nX-Forwarded-For: 203.0.113.9, 10.0.0.1\r\n", "203.0.113.9"),
+        (b"Forwarded: for=\xff, for=203.0.113.9\r\n", "203.0.113.9"),
+    ] {
+        let head = upgrade(PATH, "");
+        let mut peer = Peer::connect(server.address);
+        peer.send_bytes(&[head.strip_suffix("\r\n").unwrap().as_bytes(), lines, b"\r\n"].concat());
+        assert_eq!(peer.response_head().status, 101);
+        let _client = Client::over(peer);
+        assert_eq!(application.address(), wanted, "{}", lines.escape_ascii());
+    }
+}
+
+/// Addresses that are compared are compared as what they are.
+#[test]
+fn a_network_of_mapped_addresses_is_that_of_ipv4() {
+    let application = Application::start();
+    let server = application.server(&["--trusted-proxies", "::ffff:127.0.0.0/104"]);
+    let _client = with_header(&server, b"", "X-Forwarded-For: 192.0.2.1\r\n");
+    assert_eq!(application.address(), "192.0.2.1");
 }
 
 #[test]

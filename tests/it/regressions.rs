@@ -6,6 +6,7 @@ mod codes;
 mod configuration;
 mod control_listener;
 mod gauges;
+mod http_requests;
 mod json_shapes;
 mod logs;
 mod numbers;

@@ -48,10 +48,10 @@ pub struct Malformed;
 ///
 /// # Errors
 /// [`Malformed`] when a value is no list of extensions, wherever in it.
-pub fn negotiate<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Option<Accepted>, Malformed> {
+pub fn negotiate(values: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Option<Accepted>, Malformed> {
     let mut accepted = None;
     for value in values {
-        let mut scanner = Scanner(value);
+        let mut scanner = Scanner(value.as_ref());
         while let Some(extension) = scanner.extension()? {
             if accepted.is_none() && extension.name.eq_ignore_ascii_case(NAME) {
                 accepted = extension.accept();
@@ -212,7 +212,7 @@ mod tests {
             assert_eq!(outcome(offer), wanted, "{offer}");
         }
         assert_eq!(negotiate(["x-other", "permessage-deflate"]).unwrap().unwrap().deflate, Deflate::Wide);
-        assert_eq!(negotiate([]), Ok(None));
+        assert_eq!(negotiate([""; 0]), Ok(None));
     }
 
     #[test]

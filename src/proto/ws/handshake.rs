@@ -1,5 +1,7 @@
 //! The opening handshake, server side (RFC 6455 §4.2).
 
+use std::borrow::Cow;
+
 use tungstenite::handshake::derive_accept_key;
 
 use super::extension::{self, Accepted, Deflate};
@@ -8,7 +10,7 @@ use crate::proto::http::{Refusal, Request, Status};
 /// What an acceptable upgrade request asked for.
 #[derive(Debug)]
 pub struct Upgrade<'a> {
-    key: &'a str,
+    key: Cow<'a, str>,
     /// The server's subprotocol that the client offered first, if any.
     pub subprotocol: Option<&'static str>,
     extension: Option<Accepted>,
@@ -33,17 +35,17 @@ impl<'a> Upgrade<'a> {
         if !request.has_token("upgrade", "websocket") || !request.has_token("connection", "upgrade") {
             return Err(Refusal::new(Status::UpgradeRequired, "this is a WebSocket endpoint"));
         }
-        if request.header("sec-websocket-version") != Some("13") {
+        // RFC 6455 §4.1 has one version there; clients that list several speak each of them.
+        if !request.has_token("sec-websocket-version", "13") {
             return Err(Refusal::new(Status::UpgradeRequired, "WebSocket version 13 is needed"));
         }
         let mut keys = request.values("sec-websocket-key");
         let key = keys.next().filter(|key| is_key(key) && keys.next().is_none());
         let key =
             key.ok_or(Refusal::new(Status::BadRequest, "exactly one valid Sec-WebSocket-Key is needed"))?;
-        let offered =
-            request.values("sec-websocket-protocol").flat_map(|value| value.split(',')).map(str::trim);
+        let served = |one: &str| subprotocols.iter().copied().find(|&served| served == one.trim());
         let subprotocol =
-            offered.into_iter().find_map(|one| subprotocols.iter().copied().find(|&served| served == one));
+            request.values("sec-websocket-protocol").find_map(|offered| offered.split(',').find_map(served));
         let extension = if may_deflate {
             extension::negotiate(request.values("sec-websocket-extensions")).map_err(
                 |extension::Malformed| {
@@ -118,12 +120,26 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_versions_will_do() {
+        for versions in ["13, 8", "8,13", "8\r\nSec-WebSocket-Version: 13"] {
+            assert!(
+                outcome(&GOOD.replace("Version: 13", &format!("Version: {versions}"))).is_ok(),
+                "{versions}"
+            );
+        }
+    }
+
+    #[test]
     fn each_rule_has_its_status() {
         for (from, to, status) in [
             ("GET", "POST", Status::MethodNotAllowed),
             ("Upgrade: WebSocket", "Upgrade: h2c", Status::UpgradeRequired),
             ("keep-alive, upgrade", "keep-alive", Status::UpgradeRequired),
             ("Version: 13", "Version: 8", Status::UpgradeRequired),
+            ("Version: 13", "Version: 113", Status::UpgradeRequired),
+            ("Version: 13", "Version: 8, 7", Status::UpgradeRequired),
+            ("Version: 13", "Version: \u{fc}", Status::UpgradeRequired),
+            ("Sec-WebSocket-Key", "Sec-WebSocket-Key: \u{fc}\r\nSec-WebSocket-Key", Status::BadRequest),
             ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j", Status::BadRequest),
             ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZ!==", Status::BadRequest),
             ("Sec-WebSocket-Key", "X-Key", Status::BadRequest),

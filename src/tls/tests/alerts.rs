@@ -63,6 +63,20 @@ fn piece(keys: &mut Option<Keys>, body: &[u8], wire: &mut Vec<u8>) {
 }
 
 #[test]
+fn who_does_not_speak_tls_is_told_so() {
+    let authority = authority();
+    let acceptor = acceptor(&authority);
+    let mut server = Server::new(&acceptor);
+    assert_eq!(server.take(b"GET / HTTP/1.1\r\n\r\n"), Err(Fault::Unexpected));
+    assert_eq!(server.wire, [21, 3, 3, 0, 2, 2, 10]);
+    let mut server = Server::new(&acceptor);
+    // A client hello of rubbish: rustls finds it out and says so.
+    assert!(matches!(server.take(&[22, 3, 1, 0, 4, 1, 0, 0, 0]), Err(Fault::Handshake(_))));
+    assert_eq!(server.wire[0], 21);
+    assert!(server.take(b"anything").is_ok() && server.heard.is_empty(), "what is over stays over");
+}
+
+#[test]
 fn a_message_without_end_behind_the_flight_is_told() {
     for suite in suites() {
         // It says that it has 128 KiB.
