@@ -41,6 +41,11 @@ impl Budget {
         self.0.used.load(Relaxed)
     }
 
+    /// Whether these bytes, too, leave a quarter of the limit free.
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.used().saturating_add(bytes) <= self.0.max - self.0.max / 4
+    }
+
     /// Whether more than the limit is in use.
     #[inline]
     pub fn is_exhausted(&self) -> bool {
@@ -62,5 +67,12 @@ mod tests {
         assert!(other.is_exhausted());
         other.release(11);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_quarter_is_left_to_others() {
+        let budget = Budget::new(100);
+        budget.charge(50);
+        assert!(budget.has_room_for(25) && !budget.has_room_for(26) && !budget.has_room_for(usize::MAX));
     }
 }

@@ -300,6 +300,8 @@ counters! {
     limited_subscriptions,
     /// Subscriptions and publications refused (error 106): their home has as many channels as it may.
     limited_channels,
+    /// Answers to a client's own commands that were not given (error 111, or disconnect 3013): there is no room for so many bytes.
+    limited_answers,
     /// Connections closed (3504): their user has as many as it may.
     limited_user_connections,
     /// Connections closed (1009) and requests refused (413): what they sent is longer than a message may be.

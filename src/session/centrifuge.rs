@@ -234,8 +234,8 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) {
-        // Who calls too often is told so by the shard.
-        if !cx.settings.limits_calls {
+        // Who calls too often is told so by the shard, and who does not read the answers waits there.
+        if !cx.settings.limits_calls && cx.out.len() <= cx.settings.outbox_bytes_max / 2 {
             let call = Call { client: cx.client, user: cx.user, method: &method, data: &data };
             match Outcome::of(handler, &call) {
                 Outcome::NotServed => {}

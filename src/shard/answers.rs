@@ -3,6 +3,8 @@
 use super::Shard;
 use super::mailbox::ReplyTo;
 use super::views;
+use super::waiting::{bytes_of, bytes_of_info};
+use crate::base::slots::Key;
 use crate::hub::home::{self, Refused};
 use crate::net::Net;
 use crate::proto::centrifuge::codes::Error;
@@ -13,6 +15,25 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// A home's answer to what a connection asked.
     pub(super) fn answered(&mut self, reply_to: ReplyTo, answer: &home::Answer) {
         let ReplyTo { conn: key, request: id, .. } = reply_to;
+        let bytes = match answer {
+            home::Answer::Presence(members) => members.iter().map(|info| bytes_of_info(info)).sum(),
+            home::Answer::History { publications, .. } => {
+                bytes_of(publications.iter().map(|publication| &**publication))
+            }
+            home::Answer::Published(_)
+            | home::Answer::PresenceStats { .. }
+            | home::Answer::Removed
+            | home::Answer::Refused(_) => 0,
+        };
+        if bytes > 0 && !self.has_room_for_answer(key, bytes) {
+            self.fail(key, id, &Error::TOO_MANY_REQUESTS);
+        } else {
+            self.tell_answer(key, id, answer);
+        }
+        self.awaits_no_more(key, id);
+    }
+
+    fn tell_answer(&mut self, key: Key, id: u32, answer: &home::Answer) {
         match answer {
             home::Answer::Published(_) => {
                 self.answer(key, |session, _, cx| session.answer(id, &Answer::Publish, cx));

@@ -17,6 +17,12 @@ use crate::proto::centrifuge::message::{Connect, Request, Subscribe, SubscribeRe
 pub(super) const QUESTIONS_MAX: usize = 32;
 /// Commands that a client may send before its connect command is answered.
 pub(super) const WAITING_COMMANDS_MAX: usize = 64;
+/// Sum of the weights of the commands for which homes gather what may be much; at it, those behind them wait.
+pub(super) const AWAITED_MAX: usize = 8;
+/// Weight of a history or of presence: it is gathered alone.
+pub(super) const WHOLE_WEIGHT: u8 = 8;
+/// Weight of a subscription that recovers: a client that is back asks for several of them at once, and most missed little.
+pub(super) const RECOVERY_WEIGHT: u8 = 1;
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -39,8 +45,12 @@ pub(super) struct Client {
     pub(super) headers: Option<Box<Headers>>,
     /// Its connect command, until that is answered.
     pub(super) connecting: Option<Box<Connecting>>,
-    /// Commands that came behind it, in their order.
-    pub(super) waiting: VecDeque<(u32, Request<'static>)>,
+    /// Its commands that wait for their turn, in their order.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// What those are in bytes.
+    pub(super) waiting_bytes: usize,
+    /// Its commands for which homes gather what may be much, with the weight of each.
+    pub(super) awaited: Vec<(u32, u8)>,
     /// Its commands that outsiders were asked about.
     pub(super) pending: Vec<Pending>,
     /// Its subscriptions that have more to them than a channel.
@@ -115,6 +125,24 @@ impl Pending {
     }
 }
 
+/// A command that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Its number.
+    pub(super) id: u32,
+    /// The command.
+    pub(super) request: Request<'static>,
+    /// It came before connect was answered: the session has not looked at it yet.
+    pub(super) is_early: bool,
+}
+
+impl Waiting {
+    /// What it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.request.owned_bytes()
+    }
+}
+
 /// What there is to a subscription beside its channel.
 #[derive(Debug)]
 pub(super) struct Detail {
@@ -173,6 +201,7 @@ impl Client {
             && self.headers.is_none()
             && self.connecting.is_none()
             && self.waiting.is_empty()
+            && self.awaited.is_empty()
             && self.pending.is_empty()
             && self.details.is_empty()
             && self.buckets.is_none()

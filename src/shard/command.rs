@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Shard;
-use super::client::{Ability, Client, Pending, QUESTIONS_MAX, WAITING_COMMANDS_MAX};
+use super::client::{Ability, Client, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
 use super::mailbox::{Asker, Letter, ReplyTo};
 use super::outside::{Hook, Question, Token, Who};
 use crate::base::bucket::Bucket;
@@ -59,49 +59,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             | Request::Connect(_)
             | Request::Unknown
             | Request::Malformed => {}
-        }
-    }
-
-    /// A command behind a connect command: it waits until that is answered or refused.
-    pub(super) fn early(&mut self, key: Key, id: u32, request: Request<'static>) {
-        if !self.is_connecting(key) {
-            return self.resume(key, id, request);
-        }
-        let Some(client) = self.client_mut(key) else { return };
-        if client.waiting.len() >= WAITING_COMMANDS_MAX {
-            return self.close(key, CloseReason::BadRequest);
-        }
-        client.waiting.push_back((id, request));
-    }
-
-    fn is_connecting(&self, key: Key) -> bool {
-        let session = self.conns.entry(key).map(|conn| &conn.session);
-        matches!(session, Some(Session::Centrifuge(session)) if session.is_connecting())
-    }
-
-    /// Carries out the commands that waited for the answer to connect, up to another connect command that has to wait.
-    pub(super) fn resume_waiting(&mut self, key: Key) {
-        // Out of the client while it lasts: a connect command among them that is refused at once comes here again, and finds
-        // nothing to do.
-        let Some(mut waiting) = self.client_mut(key).map(|client| std::mem::take(&mut client.waiting)) else {
-            return;
-        };
-        while !self.is_connecting(key)
-            && let Some((id, request)) = waiting.pop_front()
-        {
-            self.resume(key, id, request);
-        }
-        if !waiting.is_empty()
-            && let Some(client) = self.client_mut(key)
-        {
-            client.waiting = waiting;
-        }
-    }
-
-    fn resume(&mut self, key: Key, id: u32, request: Request<'static>) {
-        let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, request, handler, cx));
-        if let Some(Err(reason)) = outcome {
-            self.close(key, reason);
         }
     }
 
@@ -311,6 +268,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         if !self.may(key, channel, &options, ability) {
             return self.fail(key, id, &Error::PERMISSION_DENIED);
+        }
+        if !matches!(question, home::Question::PresenceStats) {
+            self.awaits(key, id, WHOLE_WEIGHT);
         }
         let asker = Asker::Conn(self.reply_to(key, id));
         let home = self.home_of(channel);

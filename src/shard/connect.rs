@@ -11,6 +11,7 @@ use super::conn::Conn;
 use super::mailbox::Ticket;
 use super::outside::{Credentials, Hook, Question, Rejected, Token, Who};
 use super::views;
+use super::waiting::bytes_of;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
@@ -194,6 +195,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return;
         };
         let Connecting { id, joined, data, queued_before, .. } = *connecting;
+        let missed = joined.iter().flat_map(|one| &one.joined.publications);
+        let bytes = bytes_of(missed.map(|missed| &**missed));
+        if bytes > 0 && !self.has_room_for_answer(key, bytes) {
+            return self.disconnect(key, Disconnect::TOO_MANY_REQUESTS);
+        }
         self.reply_to_connect(key, id, &joined, &data);
         self.uncork(key, queued_before);
         self.start_heartbeat(key);

@@ -20,7 +20,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn emulated(&mut self, key: Key, data: &[u8]) {
         let heard = self.beat_now();
         match self.conns.entry_mut(key) {
-            Some(conn) if conn.stage == Stage::Open => conn.heard = heard,
+            Some(conn) if conn.stage == Stage::Open => {
+                conn.heard = heard;
+                // It does not read its own posts, so it is not by pausing that they are held back.
+                let waiting = conn.client.as_ref().map_or(0, |client| client.waiting_bytes);
+                if waiting > self.limits.outbox_bytes_max {
+                    return self.close(key, CloseReason::Slow);
+                }
+            }
             Some(_) => return,
             None => return self.counters.stale_ids.add(1),
         }
@@ -32,10 +39,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.act(key);
         if let Some(Err(reason)) = outcome {
             self.close(key, reason);
-        } else if self.conns.entry(key).is_some_and(|conn| conn.outbox_bytes() > self.limits.outbox_bytes_max)
-        {
-            // Its answers cannot be held back by not reading: it does not read them itself.
-            self.close(key, CloseReason::Slow);
         }
     }
 }

@@ -79,9 +79,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if self.out.is_empty() {
             return;
         }
-        let shared = Shared::new(self.out.clone(), &self.budget);
+        let bytes = if self.out.len() > super::OUT_BYTES_KEPT {
+            // What is as large as that is not copied: there may be little room.
+            let mut bytes = std::mem::take(&mut self.out);
+            bytes.shrink_to_fit();
+            bytes
+        } else {
+            self.out.clone()
+        };
         self.clear_out();
-        self.push(key, shared, usize::MAX);
+        self.push(key, Shared::new(bytes, &self.budget), usize::MAX);
         self.pause_reading_if_full(key);
     }
 
@@ -288,8 +295,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return;
         }
         let Some(conn) = self.conns.entry_mut(key) else { return };
+        let waits = conn.client.as_ref().is_some_and(|client| !client.waiting.is_empty());
         match conn.stage {
-            Stage::Open if conn.is_read_paused => {
+            Stage::Open if conn.is_read_paused || waits => {
                 conn.is_read_paused = false;
                 if !conn.is_unread {
                     conn.is_unread = true;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Shard;
+use super::client::Waiting;
 use super::close::sessions_over;
 use super::conn::{Conn, CountedAs, Stage, SubState};
 use crate::base::slots::Key;
@@ -157,6 +158,12 @@ fn check_connecting<K, S>(key: Key, conn: &Conn<K, S>) {
     assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
     let asks = matches!(&conn.session, Session::Centrifuge(session) if session.is_connecting());
     assert_eq!(asks, is_connecting, "a connect command that is asked is being answered: {key:?}");
-    let waits = client.is_some_and(|client| !client.waiting.is_empty());
-    assert!(is_connecting || !waits, "commands wait for the answer to connect only: {key:?}");
+    let Some(client) = client else { return };
+    let bytes: usize = client.waiting.iter().map(Waiting::bytes).sum();
+    assert_eq!(client.waiting_bytes, bytes, "what waits is counted: {key:?}");
+    if !client.waiting.is_empty() {
+        let is_awaited =
+            is_connecting || !client.awaited.is_empty() || conn.outbox.is_some() || conn.is_unread;
+        assert!(is_awaited, "commands wait for something that comes: {key:?}");
+    }
 }

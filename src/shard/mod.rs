@@ -38,6 +38,7 @@ mod time;
 mod users;
 mod verdict;
 mod views;
+mod waiting;
 
 pub use crate::session::Secret;
 

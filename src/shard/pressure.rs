@@ -71,6 +71,13 @@ impl Pressure {
         (self.ledger.allowed_bytes() < u64::MAX).then_some(self.look_at_ms + UNSEEN_MS_MAX)
     }
 
+    /// Whether there is memory for so many bytes more, without anybody being let go for them.
+    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+        let allowed = self.ledger.allowed_bytes();
+        allowed == u64::MAX
+            || Step::at(self.ledger.known_bytes().saturating_add(bytes as u64), allowed) < Step::Slow
+    }
+
     /// Whether there is no room for newcomers.
     pub(super) fn refuses(&self) -> bool {
         self.step >= Step::Refuse

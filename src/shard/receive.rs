@@ -43,6 +43,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         for key in std::mem::take(&mut self.unread) {
             let Some(conn) = self.conns.entry_mut(key) else { continue };
             conn.is_unread = false;
+            self.resume_waiting(key);
+            let Some(conn) = self.conns.entry_mut(key) else { continue };
+            // What waits on goes before what is not read yet.
+            conn.is_read_paused |= conn.client.as_ref().is_some_and(|client| !client.waiting.is_empty());
             if !conn.is_read_paused {
                 self.read(key);
             }
@@ -178,7 +182,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
         let below = conn.line.as_ref().map_or(0, |line| line.held_bytes());
-        let held = u32::try_from(conn.session.held_bytes() + below).unwrap_or(u32::MAX);
+        let waiting = conn.client.as_ref().map_or(0, |client| client.waiting_bytes);
+        let held = u32::try_from(conn.session.held_bytes() + below + waiting).unwrap_or(u32::MAX);
         if held == conn.held_bytes {
             return;
         }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::answers::error_of;
-use super::client::{Client, Detail, Pending, result_of};
+use super::client::{Client, Detail, Pending, RECOVERY_WEIGHT, result_of};
 use super::conn::{Conn, Stage, Sub, SubState};
 use super::mailbox::{Cause, Letter, ReplyTo, Ticket};
 use super::views;
+use super::waiting::bytes_of;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::home::{Joined, Joining, Member};
@@ -34,7 +35,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
                 match action {
-                    Action::Command { id, request } => self.command(key, id, request),
+                    Action::Command { id, request } => self.command_or_wait(key, id, request),
                     Action::Early { id, request } => self.early(key, id, request),
                     Action::Join { channel } => self.join(key, &channel),
                     Action::Leave { channel } => self.unsubscribe(key, &channel),
@@ -114,6 +115,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         let id = self.local.acquire(channel);
         conn.subs.push(Sub::pending(id, request));
+        if request != 0 && joining.recover.is_some() {
+            self.awaits(key, request, RECOVERY_WEIGHT);
+        }
         let reply_to = self.reply_to(key, request);
         let (channel, options) = (Arc::clone(self.local.name(id)), Arc::clone(options));
         let home = self.home_of(&channel);
@@ -129,6 +133,18 @@ impl<N: Net, H: Handler> Shard<N, H> {
         ticket: Option<Box<Ticket>>,
     ) {
         let (key, request) = (reply_to.conn, reply_to.request);
+        self.enter_or_not(channel, key, request, outcome, ticket);
+        self.awaits_no_more(key, request);
+    }
+
+    fn enter_or_not(
+        &mut self,
+        channel: &Arc<str>,
+        key: Key,
+        request: u32,
+        outcome: Result<Box<Joined>, home::Refused>,
+        ticket: Option<Box<Ticket>>,
+    ) {
         let id = self.local.channel_id(channel);
         let pending = id.and_then(|id| {
             let conn = self.conns.entry_mut(key)?;
@@ -157,9 +173,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.tell_joined(key, channel, Ok(()));
             }
             (Ok(joined), Some(ticket)) if unrecovered(&joined, &ticket) => {
-                let (channel, member) = (Arc::clone(channel), self.member(key));
-                self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
-                self.drop_pending(key, id, slot);
+                self.take_back(channel, key, id, slot);
                 self.fail(key, request, &Error::UNRECOVERABLE_POSITION);
             }
             (Ok(mut joined), Some(mut ticket)) => {
@@ -167,21 +181,52 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     // What it missed is held to what it asked for, as is what comes.
                     joined.publications.retain(|missed| filter.matches(&missed.tags));
                 }
+                // Those from the start are told together: see `one_less_to_wait_for`.
+                let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
+                let bytes = bytes_of(joined.publications.iter().map(|missed| &**missed));
+                if is_told_now && bytes > 0 && !self.has_room_for_answer(key, bytes) {
+                    self.take_back(channel, key, id, slot);
+                    return match ticket.cause {
+                        Cause::Command => self.fail(key, request, &Error::TOO_MANY_REQUESTS),
+                        // It is not told of what it does not get, so it comes back for it.
+                        Cause::Order | Cause::Connect | Cause::Token => {
+                            self.disconnect(key, Disconnect::TOO_MANY_REQUESTS);
+                        }
+                    };
+                }
                 self.activate(key, id, slot, &joined, Some(&mut ticket));
                 self.welcome(key, id, request, joined, ticket);
             }
             (Err(refused), ticket) => {
-                let error = error_of(refused);
                 self.drop_pending(key, id, slot);
-                match ticket.map(|ticket| ticket.cause) {
-                    None => self.tell_joined(key, channel, Err(error)),
-                    Some(Cause::Command) => self.fail(key, request, &error),
-                    // Not without a word: it would wait for ever for what this channel brings.
-                    Some(Cause::Connect | Cause::Token) => self.disconnect(key, Disconnect::INTERNAL),
-                    Some(Cause::Order) => {}
-                }
+                self.not_entered(channel, key, request, ticket.map(|ticket| ticket.cause), error_of(refused));
             }
         }
+    }
+
+    /// Tells of a subscription that its home refused.
+    fn not_entered(
+        &mut self,
+        channel: &Arc<str>,
+        key: Key,
+        request: u32,
+        cause: Option<Cause>,
+        error: Error,
+    ) {
+        match cause {
+            None => self.tell_joined(key, channel, Err(error)),
+            Some(Cause::Command) => self.fail(key, request, &error),
+            // Not without a word: it would wait for ever for what this channel brings.
+            Some(Cause::Connect | Cause::Token) => self.disconnect(key, Disconnect::INTERNAL),
+            Some(Cause::Order) => {}
+        }
+    }
+
+    /// Takes back a subscription that its home has counted.
+    fn take_back(&mut self, channel: &Arc<str>, key: Key, id: ChannelId, slot: usize) {
+        let (channel, member) = (Arc::clone(channel), self.member(key));
+        self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+        self.drop_pending(key, id, slot);
     }
 
     /// Takes out a subscription that did not come about.

@@ -1,5 +1,6 @@
 //! What once went wrong, one test each, with how it showed.
 
+mod answers;
 mod channel_states;
 mod client_headers;
 mod codes;

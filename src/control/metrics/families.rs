@@ -237,6 +237,7 @@ pub static FAMILIES: &[Family] = &[
         source: Source::By(
             "limit",
             &[
+                ("answers", "limited_answers"),
                 ("subscriptions", "limited_subscriptions"),
                 ("channels", "limited_channels"),
                 ("user_connections", "limited_user_connections"),

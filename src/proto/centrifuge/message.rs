@@ -95,6 +95,36 @@ pub enum Request<'a> {
     Malformed,
 }
 
+impl Request<'_> {
+    /// Bytes that it holds beside its own size, when it borrows none.
+    pub fn owned_bytes(&self) -> usize {
+        match self {
+            Self::Pong | Self::Ping | Self::Unknown | Self::Malformed => 0,
+            Self::Connect(connect) => {
+                let Connect { token, data, name, version, headers, subs } = &**connect;
+                let headers: usize = headers
+                    .iter()
+                    .map(|(name, value)| 2 * size_of::<String>() + name.len() + value.len())
+                    .sum();
+                let subs: usize = subs.iter().map(Subscribe::owned_bytes).sum();
+                size_of::<Connect>() + token.len() + data.len() + name.len() + version.len() + headers + subs
+            }
+            Self::Subscribe(subscribe) => subscribe.owned_bytes(),
+            Self::Unsubscribe { channel } | Self::Presence { channel } | Self::PresenceStats { channel } => {
+                channel.len()
+            }
+            Self::Publish { channel, data } => channel.len() + data.as_ref().map_or(0, |data| data.len()),
+            Self::History(HistoryRequest { channel, since, .. }) => {
+                channel.len() + since.as_ref().map_or(0, |(_, epoch)| epoch.len())
+            }
+            Self::Send { data } => data.len(),
+            Self::Rpc { method, data } => method.len() + data.len(),
+            Self::Refresh { token } => token.len(),
+            Self::SubRefresh { channel, token } => channel.len() + token.len(),
+        }
+    }
+}
+
 /// First command of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connect {
@@ -139,6 +169,14 @@ pub struct Subscribe {
     pub filter: Option<Box<Filter>>,
     /// Bits: see [`FLAG_COMPACTION`] and [`FLAG_UNRECOVERABLE_ERROR`].
     pub flag: i64,
+}
+
+impl Subscribe {
+    /// Bytes of it and of what it holds.
+    fn owned_bytes(&self) -> usize {
+        let Self { channel, token, data, epoch, delta, .. } = self;
+        size_of::<Self>() + channel.len() + token.len() + data.len() + epoch.len() + delta.len()
+    }
 }
 
 /// In [`Subscribe::flag`]: pushes may carry a number in place of the channel's name.

@@ -74,6 +74,11 @@ impl Client {
         self.take(|line| line["id"] == id)
     }
 
+    /// The next reply, whatever its id; what else arrives meanwhile is kept.
+    pub(crate) fn next_reply(&mut self) -> Value {
+        self.take(|line| line["id"].is_number())
+    }
+
     /// `Err`: the error's code.
     pub(crate) fn subscribe(&mut self, channel: &str) -> Result<(), u64> {
         outcome(&self.request(json!({"subscribe": {"channel": channel}})), "subscribe")
