@@ -59,9 +59,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let request = lasting(&headers.request, &endpoints.lasting_headers);
         let emulated = lasting(&headers.emulated, &endpoints.lasting_emulated_headers);
         if request.is_empty() && emulated.is_empty() {
-            return;
-        }
-        if let Some(client) = self.client_or_new(key) {
+            // A connect command that was refused may have had some.
+            if let Some(client) = self.client_mut(key) {
+                client.headers = None;
+            }
+        } else if let Some(client) = self.client_or_new(key) {
             client.headers = Some(Box::new(Headers { request, emulated }));
         }
     }

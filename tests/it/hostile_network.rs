@@ -82,7 +82,7 @@ fn reached(number: u32, flags: &[&str]) -> Option<(Elsewhere, Server)> {
     match Elsewhere::new(number) {
         Ok(elsewhere) => {
             let listen = SocketAddr::from((elsewhere.here, 0)).to_string();
-            let server = Server::start(&[&["--listen", &listen], flags].concat());
+            let server = Server::start(&[&["--listen", &listen, "--development"], flags].concat());
             assert_eq!(server.address.ip(), elsewhere.here);
             Some((elsewhere, server))
         }

@@ -58,6 +58,41 @@ fn headers_of_the_connect_command_are_no_headers_of_the_request() {
     assert_eq!(told, ["7", "127.0.0.1", "Bearer request", ""]);
 }
 
+/// What a connect command said that was refused is forgotten with it; what the request said is not.
+#[test]
+fn a_connect_command_that_is_refused_leaves_no_headers() {
+    let application = Application::start();
+    let server = application.server(|application| {
+        let mut connect = hook(application, "connect");
+        connect["enabled"] = true.into();
+        connect["http_headers"] = json!(["X-User-Id"]);
+        let mut rpc = hook(application, "rpc");
+        rpc["http_headers"] = json!(["X-User-Id"]);
+        rpc["emulated_headers"] = json!(["X-App-Token"]);
+        json!({
+            "client": {"proxy": {"connect": connect}},
+            "rpc": {"proxy": rpc, "without_namespace": {"proxy_enabled": true}}
+        })
+    });
+    let told = |hook: &str, answer: Value| {
+        let question = application.question(hook);
+        let headers = ["x-user-id", "x-app-token"].map(|name| question.header(name).unwrap_or_default());
+        question.answer(answer);
+        headers
+    };
+    for (head, user) in [("", ""), ("X-User-Id: 7\r\n", "7")] {
+        let mut peer = Peer::connect(server.address).upgraded(PATH, head);
+        peer.send(1, r#"{"id":1,"connect":{"headers":{"X-App-Token":"refused"}}}"#);
+        assert_eq!(told("connect", json!({"error": {"code": 1000, "message": "not now"}})), [user, ""]);
+        assert!(peer.message().1.starts_with(br#"{"id":1,"error":"#));
+        peer.send(1, r#"{"id":2,"connect":{}}"#);
+        assert_eq!(told("connect", json!({"result": {"user": "42"}})), [user, ""]);
+        assert!(peer.message().1.starts_with(br#"{"id":2,"connect":"#));
+        peer.send(1, r#"{"id":3,"rpc":{"method":"m"}}"#);
+        assert_eq!(told("rpc", json!({"result": {}})), [user, ""]);
+    }
+}
+
 /// Connects, in a thread of its own, with these headers in the request and those in the command.
 fn connecting(server: &Server, head: &'static str, said: &Value) -> thread::JoinHandle<Client> {
     let (address, said) = (server.address, said.clone());
