@@ -4,8 +4,14 @@
 //!
 //! A shared socket is made before the shards part, so every descriptor table has it, under one number. No table can
 //! close it for the others: it is shut down in place, which refuses newcomers at once, and its file is removed.
+//!
+//! SO_REUSEPORT would also let a second server of the same user share an address in silence, and take a part of the
+//! clients. To look whether an address is free and then to bind it leaves a moment in which another does the same. So the
+//! first shard of a server listens twice ([`Listeners::bind_first`]): once without the option, which the kernel grants to
+//! one socket alone, and while that one stands, with it.
 
 use std::fs::{self, Permissions};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,6 +20,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream, UnixListener};
@@ -22,6 +29,10 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::{Accepted, Listen};
+
+/// Times that an address is asked for before it counts as taken, and the longest pause between two of them.
+const LISTEN_ATTEMPTS: usize = 4;
+const LISTEN_AGAIN_US_MAX: u64 = 10_000;
 
 /// The listening sockets of one shard, and the one to ask next.
 #[derive(Debug, Default)]
@@ -75,20 +86,22 @@ impl Listeners {
         Self { shared, ..self }
     }
 
-    /// Checks that nobody else listens on these addresses. SO_REUSEPORT would let a second server of the same user
-    /// share them in silence, and take a part of the clients.
+    /// The same for the first shard of a server: nobody else may listen on these addresses, also not from this moment on.
     ///
     /// # Errors
     /// The first address that is taken or cannot be bound.
-    pub fn check_free(addresses: &[SocketAddr]) -> io::Result<()> {
-        addresses.iter().filter(|address| address.port() != 0).try_for_each(|address| {
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
-            socket.set_reuse_address(true)?;
-            if address.is_ipv6() {
-                socket.set_only_v6(true)?;
-            }
-            socket.bind(&(*address).into()).map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
-        })
+    pub fn bind_first(addresses: &[SocketAddr], backlog: i32) -> io::Result<Self> {
+        // In the same order by all servers: of two that want several addresses, one gets the first of them and then all.
+        let mut sorted: Vec<_> = addresses.iter().copied().filter(|address| address.port() != 0).collect();
+        sorted.sort_unstable();
+        let alone = |address: &SocketAddr| {
+            listen_alone(*address).map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
+        };
+        let guards: Vec<Socket> = sorted.iter().map(alone).collect::<io::Result<_>>()?;
+        // The guards listen: who looks for an address without the option finds it taken, before this and after. With the
+        // option set on both, the sockets that stay may stand beside them; from then on those keep others out.
+        guards.iter().try_for_each(|guard| guard.set_reuse_port(true))?;
+        Self::bind(addresses, backlog)
     }
 
     /// Has the kernel give up a connection whose peer acknowledges nothing, or whose window stays shut, for this long
@@ -305,6 +318,33 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Listens on an address that nobody else listens on. Without SO_REUSEPORT that is for the kernel to decide: `bind(2)` only
+/// looks at sockets that listen, so that an address is free again right after a restart, and `listen(2)` looks once more.
+///
+/// Two that call `listen` in one instant can refuse each other; each then tries again after a moment of its own.
+fn listen_alone(address: SocketAddr) -> io::Result<Socket> {
+    let listen = || -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(1)?;
+        Ok(socket)
+    };
+    for _ in 1..LISTEN_ATTEMPTS {
+        match listen() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let moment = RandomState::new().build_hasher().finish() % LISTEN_AGAIN_US_MAX;
+                thread::sleep(Duration::from_micros(moment));
+            }
+            other => return other,
+        }
+    }
+    listen()
+}
+
 fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
@@ -352,6 +392,7 @@ fn is_connections_own(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use std::io::Read as _;
+    use std::sync::Barrier;
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("throng-{name}-{}", std::process::id()));
@@ -361,11 +402,57 @@ mod tests {
 
     #[test]
     fn an_address_with_a_listener_is_not_free() {
-        let taken = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let taken = Listeners::bind_first(&[any, any], 16).unwrap();
         let addresses = taken.addresses().unwrap();
-        assert_eq!(Listeners::check_free(&addresses).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let kind = |addresses: &[SocketAddr]| Listeners::bind_first(addresses, 16).unwrap_err().kind();
+        assert_eq!(kind(&addresses), io::ErrorKind::AddrInUse);
+        assert_eq!(kind(&[SocketAddr::from(([0, 0, 0, 0], addresses[0].port()))]), io::ErrorKind::AddrInUse);
+        // The other shards of the same server share it, and keep it when the first has ended.
+        let others = Listeners::bind(&addresses, 16).unwrap();
         drop(taken);
-        Listeners::check_free(&addresses).unwrap();
+        assert_eq!(kind(&addresses[1..]), io::ErrorKind::AddrInUse);
+        drop(others);
+        Listeners::bind_first(&addresses, 16).unwrap();
+    }
+
+    /// A client that was there leaves the address in TIME_WAIT, which is no listener.
+    #[test]
+    fn an_address_is_free_again_after_a_restart() {
+        let mut first = Listeners::bind_first(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
+        let addresses = first.addresses().unwrap();
+        let mut client = std::net::TcpStream::connect(addresses[0]).unwrap();
+        drop(first.accept().unwrap());
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop((client, first));
+        Listeners::bind_first(&addresses, 16).unwrap();
+    }
+
+    #[test]
+    fn of_several_that_start_in_one_moment_one_gets_the_addresses() {
+        for _ in 0..25 {
+            let free =
+                Listeners::bind(&[([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into()], 16).unwrap();
+            let addresses = free.addresses().unwrap();
+            drop(free);
+            let start = Barrier::new(4);
+            let outcomes: Vec<_> = thread::scope(|scope| {
+                let servers = [(); 4].map(|()| {
+                    scope.spawn(|| {
+                        start.wait();
+                        Listeners::bind_first(&addresses, 16)
+                    })
+                });
+                servers.map(|server| server.join().unwrap()).into()
+            });
+            let kinds: Vec<_> =
+                outcomes.iter().map(|o| o.as_ref().map(drop).map_err(io::Error::kind)).collect();
+            assert_eq!(kinds.iter().filter(|kind| kind.is_ok()).count(), 1, "{kinds:?}");
+            assert!(
+                kinds.iter().all(|kind| matches!(kind, Ok(()) | Err(io::ErrorKind::AddrInUse))),
+                "{kinds:?}"
+            );
+        }
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl Server {
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
+        has_room(&config, descriptors, shard_capacity)?;
         let (nets, mailboxes) = worlds(config.shards)?;
         let tls = Certificates::load(&config, Arc::clone(&mailboxes)).map_err(certificates::startup_error)?;
         let (certificates, tls) = tls.unzip();
@@ -405,6 +406,21 @@ fn settle(config: &Config) -> io::Result<(Config, u64)> {
         config.private_descriptors = false;
     }
     Ok((config, descriptors))
+}
+
+/// # Errors
+/// When a shard could hold no connection. A server that says it is ready and lets nobody in would be sent clients.
+fn has_room(config: &Config, descriptors: u64, shard_capacity: usize) -> io::Result<()> {
+    if shard_capacity > 0 {
+        return Ok(());
+    }
+    let shared = if config.private_descriptors { 1 } else { config.shards as u64 };
+    let needed = memory::descriptors_reserved(config.shards) + shared;
+    Err(io::Error::other(format!(
+        "no room for a single connection: {} shards need {needed} descriptors and more, one for each connection, and the \
+         limit is {descriptors} (ulimit -n, LimitNOFILE=); raise it, or start fewer shards",
+        config.shards
+    )))
 }
 
 fn send_drain(mailboxes: &[Mailbox]) {

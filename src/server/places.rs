@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::net::{Inherited, Listen, Listeners, Shared};
+use crate::net::{Inherited, Listen, Shared};
 
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 65_535;
@@ -27,7 +27,6 @@ impl Places {
             return Ok(Self { addresses: Vec::new(), shared: data, control });
         }
         let addresses: Vec<_> = config.listen.iter().filter_map(Listen::address).collect();
-        Listeners::check_free(&addresses)?;
         let paths = config.listen.iter().filter_map(Listen::path);
         let shared = paths.map(|path| Shared::at_path(path, config.unix_mode, BACKLOG).map(Arc::new));
         Ok(Self { addresses, shared: shared.collect::<io::Result<_>>()?, control })

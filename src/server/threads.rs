@@ -94,7 +94,9 @@ fn run_shard<H: Handler>(start: Start<H>) {
         if config.private_descriptors {
             sys::unshare_descriptors()?;
         }
-        let listeners = Listeners::bind(&listen, places::BACKLOG)?.with_shared(shared);
+        // The first shard takes the addresses for this server, before any other has begun.
+        let bind = if parts.shard == 0 { Listeners::bind_first } else { Listeners::bind };
+        let listeners = bind(&listen, places::BACKLOG)?.with_shared(shared);
         if config.timeouts.tcp_user_timeout_ms > 0 {
             listeners.give_up_after(Duration::from_millis(config.timeouts.tcp_user_timeout_ms))?;
         }

@@ -14,6 +14,7 @@ mod numbers;
 mod raw_endpoints;
 mod refusals;
 mod spoiled;
+mod starting;
 
 use std::fs;
 use std::time::{Duration, Instant};
