@@ -7,8 +7,9 @@
 
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use throng::config::{self, Effective, Variables};
+use throng::config::{self, ConfigError, Effective, Variables};
 use throng::control::{announce, console, logs, notify};
 use throng::server::{self, Server};
 use throng::session::raw::Echo;
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(typed) => resolved(&typed, serve),
+        Command::Serve(typed) => resolved(&typed, |effective| serve(effective, &typed)),
         Command::Config(ConfigArgs { check: true, typed, .. }) => check(&typed),
         Command::Config(ConfigArgs { json, show_secrets, typed, .. }) => {
             resolved(&typed, |effective| show(&effective, json, show_secrets))
@@ -133,7 +134,7 @@ fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
     }
 }
 
-fn serve(effective: Effective) -> ExitCode {
+fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     let config = &effective.config;
     if let Err(error) = logs::init(&config.logs) {
         return failed(&error);
@@ -147,7 +148,8 @@ fn serve(effective: Effective) -> ExitCode {
         }
     };
     // Those of the configuration were looked at when it was resolved.
-    if let Some(complaint) = effective.is_open_at(&inherited.addresses()) {
+    let addresses = inherited.addresses();
+    if let Some(complaint) = effective.is_open_at(&addresses) {
         tracing::error!("an inherited socket: {complaint}");
         return ExitCode::from(EXIT_CONFIG);
     }
@@ -163,7 +165,7 @@ fn serve(effective: Effective) -> ExitCode {
     }
     net::sys::tune_allocator();
     let started = Server::start_warned(config, inherited, |_| config.echo.as_deref().map(Echo::new));
-    let server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {
+    let mut server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("{error}");
@@ -171,6 +173,8 @@ fn serve(effective: Effective) -> ExitCode {
             return if is_typed { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE };
         }
     };
+    let typed = typed.clone();
+    server.reload_by(effective.clone(), move || read_again(&typed, &addresses));
     announce::ready(config.logs.format, &server.ready());
     notify::ready(&server.ready().to_string());
     match server.wait() {
@@ -184,6 +188,21 @@ fn serve(effective: Effective) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The configuration as it is now, in the file and by the flags and variables of the start.
+fn read_again(typed: &config::Args, inherited: &[SocketAddr]) -> Result<Effective, Vec<ConfigError>> {
+    let effective = config::resolve(typed, &Variables::of_process())?;
+    if let Some(complaint) = effective.is_open_at(inherited) {
+        let (key, said) = ("listen".to_owned(), "inherited".to_owned());
+        return Err(vec![ConfigError { key, said, complaint, place: config::Place::Default }]);
+    }
+    if effective.config.keeps_secrets()
+        && let Err(error) = net::sys::hide_memory()
+    {
+        tracing::warn!(%error, "the process could not hide its memory, which may hold new keys");
+    }
+    Ok(effective)
 }
 
 /// For what goes wrong while there are no logs.

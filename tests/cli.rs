@@ -7,10 +7,10 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use throng::config::KEYS;
 use throng::config::sections::{
     ALIASES, Alias, CHANNEL, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
 };
+use throng::config::{KEYS, RELOAD, Reload};
 use throng::control::metrics::FAMILIES;
 
 /// The binary, without variables that someone may have set for another throng.
@@ -284,6 +284,23 @@ fn aliases_table() -> String {
     table
 }
 
+/// Keys by what a reload does with them; those that share it stand in one row.
+fn reload_table() -> String {
+    let mut table = "\n| keys | a new value is |\n|---|---|\n".to_owned();
+    for rows in RELOAD.chunk_by(|a, b| a.1 == b.1) {
+        let name = |row: &(&str, Reload)| {
+            if row.0.ends_with('.') { format!("`{}*`", row.0) } else { format!("`{}`", row.0) }
+        };
+        let names: Vec<_> = rows.iter().map(name).collect();
+        let what = match rows[0].1 {
+            Reload::Taken(when) => format!("taken: {when}"),
+            Reload::Restart(why) => format!("not taken until a restart: {why}"),
+        };
+        writeln!(table, "| {} | {what} |", names.join(", ")).unwrap();
+    }
+    table
+}
+
 fn unsupported_table() -> String {
     let mut table = "\n| key | taken | |\n|---|---|---|\n".to_owned();
     for key in UNSUPPORTED {
@@ -322,6 +339,7 @@ fn the_manual_has_the_tables_of_the_program() {
     check_section("docs/OPERATING.md", "metrics", &metrics_table());
     check_section("docs/CONFIGURATION.md", "sections", &sections_table());
     check_section("docs/CONFIGURATION.md", "aliases", &aliases_table());
+    check_section("docs/CONFIGURATION.md", "reload", &reload_table());
     check_section("docs/CONFIGURATION.md", "unsupported", &unsupported_table());
 }
 

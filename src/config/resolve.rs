@@ -30,6 +30,14 @@ impl Effective {
         self.places.get(name).unwrap_or(&Place::Default)
     }
 
+    /// The value of `name` is the one that `other` has, so it came from where that came from.
+    pub(super) fn keep_place(&mut self, name: &str, other: &Self) {
+        match other.places.get(name) {
+            Some(place) => self.places.insert(name.to_owned(), place.clone()),
+            None => self.places.remove(name),
+        };
+    }
+
     /// What is wrong with listening at these addresses: in development mode that nobody asked for, that one of them can be
     /// reached from other machines.
     pub fn is_open_at(&self, addresses: &[SocketAddr]) -> Option<String> {

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
 use subtle::ConstantTimeEq as _;
 
 use crate::proto::authority;
@@ -20,15 +21,20 @@ pub(super) type Refusal = (StatusCode, &'static str);
 
 /// What is asked of requests.
 pub(super) struct Gate {
-    /// Empty for none.
-    key: String,
+    known: RwLock<Known>,
     /// Whether only this machine reaches the listener.
     is_local: bool,
-    /// Whether the server API asks for keys of its own.
-    api_has_keys: bool,
     refused: AtomicU64,
     timeouts: AtomicU64,
     displaced: AtomicU64,
+}
+
+/// What may change while the server runs.
+struct Known {
+    /// Empty for none.
+    key: String,
+    /// Whether the server API asks for keys of its own.
+    api_has_keys: bool,
 }
 
 impl fmt::Debug for Gate {
@@ -41,13 +47,17 @@ impl fmt::Debug for Gate {
 impl Gate {
     pub(super) fn new(key: String, is_local: bool, api_has_keys: bool) -> Self {
         Self {
-            key,
+            known: RwLock::new(Known { key, api_has_keys }),
             is_local,
-            api_has_keys,
             refused: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
             displaced: AtomicU64::new(0),
         }
+    }
+
+    /// Asks for another key from now on.
+    pub(super) fn renew(&self, key: String, api_has_keys: bool) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known { key, api_has_keys };
     }
 
     /// Requests that were refused here.
@@ -88,12 +98,13 @@ impl Gate {
 
     fn decide(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         check_origin(headers)?;
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let is_of_api = path == "/api" || path.starts_with("/api/");
-        if matches!(path, "/health" | "/ready") || is_of_api && self.api_has_keys {
+        if matches!(path, "/health" | "/ready") || is_of_api && known.api_has_keys {
             return Ok(());
         }
-        if !self.key.is_empty() {
-            let is_right = bearer(headers).is_some_and(|key| key.ct_eq(self.key.as_bytes()).into());
+        if !known.key.is_empty() {
+            let is_right = bearer(headers).is_some_and(|key| key.ct_eq(known.key.as_bytes()).into());
             return if is_right {
                 Ok(())
             } else {

@@ -8,6 +8,7 @@ use super::api::{self, Api};
 use super::gate::Gate;
 use super::metrics::{self, View};
 use super::seats::{Seat, Seats};
+use crate::server::Reloader;
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -46,7 +47,12 @@ struct Patience {
 }
 
 /// Answers until the runtime ends.
-pub(super) async fn serve(door: Door, view: View, api: Option<Api>, gate: Arc<Gate>) {
+pub(super) async fn serve(
+    door: Door,
+    view: View,
+    (api, reloader): (Option<Api>, Option<Reloader>),
+    gate: Arc<Gate>,
+) {
     let view = match &api {
         Some(api) => view.with_api(api.counts()),
         None => view,
@@ -59,7 +65,7 @@ pub(super) async fn serve(door: Door, view: View, api: Option<Api>, gate: Arc<Ga
         .route("/ready", get(ready))
         .route("/debug/memory", get(memory_json))
         .with_state(Arc::new(view))
-        .merge(api.map(api::router).unwrap_or_default())
+        .merge(api.map(|api| api::router(api, reloader)).unwrap_or_default())
         .layer(middleware::from_fn_with_state(gate, pass));
     door.open(router).await;
 }
@@ -291,7 +297,7 @@ mod tests {
             let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
             runtime.block_on(async {
                 let door = Door::with_patience(listener, 2, Arc::clone(&gate), Patience { request, silence });
-                serve(door.unwrap(), view, None, gate).await
+                serve(door.unwrap(), view, (None, None), gate).await
             });
         });
         (address, shown)

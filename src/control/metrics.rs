@@ -15,7 +15,7 @@ use super::{Readiness, State};
 use crate::base::counters::{Counter, Counters, Histogram, NamespaceCounters};
 use crate::outside::World;
 use crate::outside::counts::{Counts, HookCounts, Open};
-use crate::server::Certificates;
+use crate::server::{Certificates, Reloader};
 use crate::tls::Facts;
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub(super) struct View {
     api: Arc<ApiCounts>,
     gate: Option<Arc<Gate>>,
     certificates: Option<Certificates>,
+    reloader: Option<Reloader>,
     memory: Option<Memory>,
     outside: Option<Arc<World>>,
     start_seconds: f64,
@@ -45,8 +46,19 @@ impl View {
     pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let api = Arc::default();
-        let (certificates, memory, gate, outside) = (None, None, None, None);
-        Self { counters, capacity, readiness, api, certificates, memory, gate, outside, start_seconds }
+        let (certificates, reloader, memory, gate, outside) = (None, None, None, None, None);
+        Self {
+            counters,
+            capacity,
+            readiness,
+            api,
+            gate,
+            certificates,
+            reloader,
+            memory,
+            outside,
+            start_seconds,
+        }
     }
 
     /// Looks at an API's counts as well.
@@ -62,6 +74,11 @@ impl View {
     /// Looks at certificates as well.
     pub(super) fn with_certificates(self, certificates: Option<Certificates>) -> Self {
         Self { certificates, ..self }
+    }
+
+    /// Counts the reloads of the configuration as well.
+    pub(super) fn with_reloader(self, reloader: Option<Reloader>) -> Self {
+        Self { reloader, ..self }
     }
 
     /// Looks at what memory is used for as well.
@@ -94,6 +111,7 @@ impl View {
             certificates: self.certificates.as_ref().map_or_else(Vec::new, Certificates::facts),
             memory: self.memory.as_ref(),
             outside: self.outside.as_ref().map(|world| (world.counts(), world.open())),
+            config_reloads: self.reloader.as_ref().map_or((0, 0), Reloader::counts),
             reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             log_lines_lost: logs::lost_lines(),
             start_seconds: self.start_seconds,
@@ -119,6 +137,8 @@ pub(super) struct Snapshot<'a> {
     memory: Option<&'a Memory>,
     outside: Option<(&'a Counts, Open)>,
     reloads: (u64, u64),
+    /// Of the configuration: the same.
+    config_reloads: (u64, u64),
     log_lines_lost: u64,
     start_seconds: f64,
     resident_bytes: Option<u64>,

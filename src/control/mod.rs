@@ -22,7 +22,6 @@
 
 pub mod announce;
 pub mod api;
-mod certificates;
 pub mod console;
 mod endings;
 mod gate;
@@ -34,12 +33,13 @@ pub mod metrics;
 pub mod notify;
 mod process;
 mod readiness;
+mod reload;
 mod seats;
 
 use crate::base::counters::Counters;
 use crate::outside::World;
-use crate::server::Certificates;
-use api::Api;
+use crate::server::{Certificates, Reloader};
+use api::{Api, Guard};
 use endings::Ending;
 use gate::Gate;
 use metrics::View;
@@ -96,6 +96,9 @@ pub struct ControlInputs {
     pub signals: Option<Signals>,
     /// The certificates, if connections are encrypted: reloaded when their files change, and on SIGHUP.
     pub certificates: Option<Certificates>,
+    /// Reads the configuration again, on SIGHUP and when the server API asks for it. `None` for a server that has nothing to
+    /// read: then SIGHUP is for its certificates alone.
+    pub reloader: Option<Reloader>,
 }
 
 /// How it ended.
@@ -214,21 +217,28 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         mut endings,
         signals,
         certificates,
+        reloader,
     } = inputs;
     let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
     let mut left = counters.len();
     tokio::spawn(memory::watch(memory.clone()));
     if let Some(listener) = listener {
         let is_local = crate::config::is_loopback(listener.local_addr()?.ip());
-        let gate = Arc::new(Gate::new(key, is_local, api.as_ref().is_none_or(Api::asks_for_keys)));
+        let guard = api.as_ref().map(Api::guard);
+        let gate = Arc::new(Gate::new(key, is_local, guard.as_ref().is_none_or(|guard| !guard.is_open())));
+        if let Some(reloader) = &reloader {
+            heed(reloader, Arc::clone(&gate), guard);
+        }
         let view = View::new(counters, capacity, Arc::clone(&readiness))
             .with_certificates(certificates.clone())
             .with_memory(memory)
             .with_outside(Arc::clone(&outside))
+            .with_reloader(reloader.clone())
             .with_gate(Arc::clone(&gate));
-        tokio::spawn(http::serve(http::Door::new(listener, seats, Arc::clone(&gate))?, view, api, gate));
+        let door = http::Door::new(listener, seats, Arc::clone(&gate))?;
+        tokio::spawn(http::serve(door, view, (api, reloader.clone()), gate));
     }
-    tokio::spawn(certificates::reload(certificates, hangup));
+    tokio::spawn(reload::reload(certificates, reloader.clone(), hangup));
     let mut drain = Some(drain);
     while left > 0 {
         tokio::select! {
@@ -247,6 +257,8 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
             },
         }
     }
+    // The state hook may be another by now.
+    let outside = reloader.map_or(outside, |reloader| reloader.world());
     tokio::select! {
         told = timeout(FAREWELL_MAX, outside.all_told()) => if told.is_err() {
             tracing::warn!("the state hook has not taken all that was told it, and is told no more");
@@ -254,6 +266,17 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         _ = next_signal(&mut signals) => return Ok(Outcome::Interrupted),
     }
     Ok(Outcome::Drained)
+}
+
+/// Has the control listener ask for the keys of each configuration that is put in force.
+fn heed(reloader: &Reloader, gate: Arc<Gate>, guard: Option<Guard>) {
+    reloader.heed(move |config| {
+        if let Some(guard) = &guard {
+            guard.renew(config.api.clone());
+        }
+        let api_has_keys = guard.as_ref().is_none_or(|guard| !guard.is_open());
+        gate.renew(config.control_key.0.clone(), api_has_keys);
+    });
 }
 
 /// The signals that are heeded. They are noted from the moment this exists.
@@ -335,6 +358,7 @@ mod tests {
             endings,
             signals: None,
             certificates: None,
+            reloader: None,
         };
         let thread = thread::spawn(move || {
             let _context = runtime.enter();

@@ -68,7 +68,7 @@ Wants=network-online.target
 Type=notify
 NotifyAccess=main
 ExecStart=/usr/local/bin/throng serve --config /etc/throng/throng.toml
-# Certificates are read again.
+# The configuration and certificates are read again.
 ExecReload=/bin/kill -HUP $MAINPID
 
 # For listen = [\"unix:/run/throng/throng.sock\"]. Who may connect is a matter of unix_mode and of the group.

@@ -14,7 +14,7 @@ use slab::Slab;
 
 use super::history::{History, StreamId};
 use super::once::Once;
-use super::options::ChannelOptions;
+use super::options::{ChannelOptions, Namespaces};
 use super::presence::Crowd;
 use super::tally::Tally;
 use super::wildcard::matches;
@@ -85,6 +85,14 @@ impl Home {
             suppressed_count: 0,
             displaced_count: 0,
             tally: None,
+        }
+    }
+
+    /// Goes by other limits, and other names, from now on; what histories may take stays.
+    pub fn renew(&mut self, limits: Limits, namespaces: &Arc<Namespaces>) {
+        self.limits = limits;
+        if let Some(tally) = &mut self.tally {
+            tally.renew(Arc::clone(namespaces));
         }
     }
 

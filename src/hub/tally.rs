@@ -23,6 +23,11 @@ impl Home {
 }
 
 impl Tally {
+    /// Goes by other namespaces from now on; channels that there are stay counted where they are.
+    pub(super) fn renew(&mut self, namespaces: Arc<Namespaces>) {
+        self.namespaces = namespaces;
+    }
+
     /// Where a channel is counted. As many are known as there are namespaces.
     pub(super) fn of(&mut self, channel: &str) -> Arc<NamespaceCounters> {
         let namespace = self.namespaces.namespace(channel);

@@ -322,6 +322,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 /// looks at sockets that listen, so that an address is free again right after a restart, and `listen(2)` looks once more.
 ///
 /// Two that call `listen` in one instant can refuse each other; each then tries again after a moment of its own.
+#[expect(clippy::disallowed_methods, reason = "a shard that has not begun keeps nobody waiting")]
 fn listen_alone(address: SocketAddr) -> io::Result<Socket> {
     let listen = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

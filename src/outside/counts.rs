@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::http::Failure;
+use super::options::Options;
 use crate::base::counters::{Counter, Histogram};
 use crate::shard::outside::Hook;
 
@@ -37,6 +38,17 @@ pub struct Counts {
     pub tokens: TokenCounts,
     /// Of what is told to the state hook.
     pub states: StateCounts,
+}
+
+impl Counts {
+    /// Notes which hooks there are.
+    pub(super) fn note_configured(&self, options: &Options) {
+        let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, state, .. } = options;
+        let hooks = [connect, refresh, rpc, subscribe, publish, sub_refresh, state];
+        for (counts, hook) in self.hooks.iter().zip(hooks) {
+            counts.is_configured.store(hook.is_some(), Relaxed);
+        }
+    }
 }
 
 /// Of one hook.

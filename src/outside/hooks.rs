@@ -24,12 +24,18 @@ use crate::shard::outside::{Busy, Hook, Rejected, Verdict};
 pub(super) struct Hooks {
     endpoints: [Option<Endpoint>; 6],
     client: Client,
-    /// Questions taken and not answered.
-    open_count: AtomicUsize,
+    open: Arc<Open>,
     open_count_max: usize,
+    mailboxes: Arc<[Mailbox]>,
+}
+
+/// What is open, whichever options it was asked by.
+#[derive(Debug)]
+struct Open {
+    /// Questions taken and not answered.
+    count: AtomicUsize,
     requests: Semaphore,
     requests_max: usize,
-    mailboxes: Arc<[Mailbox]>,
 }
 
 /// All hooks that are asked, in the order of [`place`].
@@ -53,28 +59,41 @@ impl Hooks {
         mailboxes: Arc<[Mailbox]>,
         counts: &Arc<Counts>,
     ) -> Result<Self, String> {
+        let requests_max = options.hook_requests_max.clamp(1, Semaphore::MAX_PERMITS);
+        let requests = Semaphore::new(requests_max);
+        let open = Arc::new(Open { count: AtomicUsize::new(0), requests, requests_max });
+        Self::over(open, options, client, mailboxes, counts)
+    }
+
+    /// Those of other options, beside which as many may be out as requests as before.
+    ///
+    /// # Errors
+    /// As [`Hooks::new`].
+    pub(super) fn renewed(&self, options: &Options, counts: &Arc<Counts>) -> Result<Self, String> {
+        let (open, mailboxes) = (Arc::clone(&self.open), Arc::clone(&self.mailboxes));
+        Self::over(open, options, self.client.clone(), mailboxes, counts)
+    }
+
+    fn over(
+        open: Arc<Open>,
+        options: &Options,
+        client: Client,
+        mailboxes: Arc<[Mailbox]>,
+        counts: &Arc<Counts>,
+    ) -> Result<Self, String> {
         let mut endpoints: [Option<Endpoint>; 6] = Default::default();
         for (place, (endpoint, hook)) in endpoints.iter_mut().zip(all(options)).enumerate() {
             let options = hook.as_ref();
             *endpoint =
                 options.map(|options| Endpoint::new(place, options, Arc::clone(counts))).transpose()?;
         }
-        let requests_max = options.hook_requests_max.clamp(1, Semaphore::MAX_PERMITS);
-        Ok(Self {
-            endpoints,
-            client,
-            open_count: AtomicUsize::new(0),
-            open_count_max: options.questions_max,
-            requests: Semaphore::new(requests_max),
-            requests_max,
-            mailboxes,
-        })
+        Ok(Self { endpoints, client, open, open_count_max: options.questions_max, mailboxes })
     }
 
     /// Questions that are not answered, and those of them that are out as requests.
     pub(super) fn open(&self) -> (usize, usize) {
-        let out = self.requests_max - self.requests.available_permits();
-        (self.open_count.load(Relaxed), out)
+        let Open { count, requests, requests_max } = &*self.open;
+        (count.load(Relaxed), requests_max - requests.available_permits())
     }
 
     pub(super) fn has(&self, hook: Hook) -> bool {
@@ -92,11 +111,11 @@ impl Hooks {
         asked: Asked,
     ) -> Result<(), Busy> {
         let take = |count: usize| (count < self.open_count_max).then_some(count + 1);
-        self.open_count.fetch_update(Relaxed, Relaxed, take).map_err(|_| Busy)?;
+        self.open.count.fetch_update(Relaxed, Relaxed, take).map_err(|_| Busy)?;
         let hooks = Arc::clone(self);
         runtime.spawn(async move {
             let verdict = hooks.verdict(&asked).await;
-            hooks.open_count.fetch_sub(1, Relaxed);
+            hooks.open.count.fetch_sub(1, Relaxed);
             if let Some(mailbox) = hooks.mailboxes.get(usize::from(reply_to.shard)) {
                 mailbox.put(&mut vec![Letter::Verdict { reply_to, verdict: Box::new(verdict) }]);
             }
@@ -114,7 +133,7 @@ impl Hooks {
         };
         let request = endpoint.request(body, &asked.who.headers);
         let read = |answer: &[u8]| asked.verdict(answer);
-        let verdict = endpoint.ask(&self.client, &self.requests, request, read).await;
+        let verdict = endpoint.ask(&self.client, &self.open.requests, request, read).await;
         verdict.unwrap_or_else(|_| asked.rejected(Rejected::Error(Error::INTERNAL)))
     }
 }

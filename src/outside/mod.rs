@@ -36,7 +36,7 @@ use self::endpoint::Endpoint;
 use self::hook_wire::Asked;
 use self::hooks::Hooks;
 use self::http::Client;
-use self::options::Options;
+use self::options::{Options, TokenOptions};
 use self::states::States;
 use self::verifier::Tokens;
 use self::workers::{Job, Queue};
@@ -58,16 +58,56 @@ fn now_unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Answers what shards ask. One per process. When it is dropped, its threads end, and what is still open gets no answer.
+/// Answers what shards ask, by options that do not change: [`World::renewed`] is one with others. When the last of them is
+/// dropped, the threads end, once they have answered what is open.
 #[derive(Debug)]
 pub struct World {
+    options: Options,
     tokens: Arc<Tokens>,
-    queue: Arc<Queue>,
     hooks: Arc<Hooks>,
     /// Where there is a state hook.
-    states: Option<Arc<States>>,
+    states: Option<Arc<Telling>>,
     counts: Arc<Counts>,
+    workers: Arc<Workers>,
+    client: Client,
+    mailboxes: Arc<[Mailbox]>,
     runtime: Handle,
+}
+
+/// The threads that verify tokens, shared by all worlds of a process.
+#[derive(Debug)]
+struct Workers(Arc<Queue>);
+
+/// What is told to the state hook, by all worlds that have one.
+#[derive(Debug)]
+struct Telling(Arc<States>);
+
+impl Telling {
+    fn start(endpoint: Endpoint, client: &Client, counts: &Arc<Counts>, runtime: &Handle) -> Arc<Self> {
+        let states = Arc::new(States::new(endpoint, client.clone(), Arc::clone(counts)));
+        runtime.spawn(Arc::clone(&states).send());
+        Arc::new(Self(states))
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A world that has not begun.
+#[derive(Debug)]
+pub struct Renewed {
+    world: World,
+    /// Where its state hook is.
+    state: Option<Endpoint>,
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl World {
@@ -91,18 +131,56 @@ impl World {
         mailboxes: Arc<[Mailbox]>,
         runtime: &Handle,
     ) -> io::Result<Arc<Self>> {
-        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
         let counts: Arc<Counts> = Arc::default();
         let tokens = Arc::new(Tokens::new(options, &client, runtime, &counts).map_err(invalid)?);
-        let states = state_hook(options, &client, &counts).map_err(invalid)?.map(Arc::new);
-        let hooks = Hooks::new(options, client, Arc::clone(&mailboxes), &counts).map_err(invalid)?;
+        let state = state_hook(options, &counts).map_err(invalid)?;
+        let hooks = Hooks::new(options, client.clone(), Arc::clone(&mailboxes), &counts).map_err(invalid)?;
         let queue = Arc::new(Queue::new(options.questions_max, options.worker_count.clamp(1, 64)));
-        workers::start(&queue, &tokens, &mailboxes)?;
-        if let Some(states) = &states {
-            runtime.spawn(Arc::clone(states).send());
-        }
-        let (hooks, runtime) = (Arc::new(hooks), runtime.clone());
-        Ok(Arc::new(Self { tokens, queue, hooks, states, counts, runtime }))
+        workers::start(&queue, &mailboxes)?;
+        let states = state.map(|endpoint| Telling::start(endpoint, &client, &counts, runtime));
+        let (options, hooks, runtime) = (options.clone(), Arc::new(hooks), runtime.clone());
+        let workers = Arc::new(Workers(queue));
+        Ok(Arc::new(Self { options, tokens, hooks, states, counts, workers, client, mailboxes, runtime }))
+    }
+
+    /// A world with other options, but for the number of its threads and of requests at a time, which are the same. Nothing
+    /// goes by it before it begins. What was asked of this one is answered by this one's keys and hooks; fetched key sets are
+    /// kept where nothing new is said of tokens, and events that wait for the state hook go where it is then.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the options do not make sense, with the option's name.
+    pub fn renewed(&self, options: &Options) -> io::Result<Renewed> {
+        let tokens_of = |options: &Options| (options.token.clone(), options.subscription_token.clone());
+        let hooks_of = |options: &Options| Options {
+            token: TokenOptions::default(),
+            subscription_token: None,
+            ..options.clone()
+        };
+        let (client, counts) = (&self.client, &self.counts);
+        let tokens = if tokens_of(options) == tokens_of(&self.options) {
+            Arc::clone(&self.tokens)
+        } else {
+            Arc::new(Tokens::new(options, client, &self.runtime, counts).map_err(invalid)?)
+        };
+        let hooks = if hooks_of(options) == hooks_of(&self.options) {
+            Arc::clone(&self.hooks)
+        } else {
+            Arc::new(self.hooks.renewed(options, counts).map_err(invalid)?)
+        };
+        let state = state_hook(options, counts).map_err(invalid)?;
+        let mut world = Self {
+            options: options.clone(),
+            tokens,
+            hooks,
+            states: None,
+            counts: Arc::clone(counts),
+            workers: Arc::clone(&self.workers),
+            client: client.clone(),
+            mailboxes: Arc::clone(&self.mailboxes),
+            runtime: self.runtime.clone(),
+        };
+        world.states = state.is_some().then(|| self.states.clone()).flatten();
+        Ok(Renewed { world, state })
     }
 
     /// What is counted of it.
@@ -113,34 +191,48 @@ impl World {
     /// What waits now.
     pub fn open(&self) -> Open {
         let (hooks, hook_requests) = self.hooks.open();
-        Open { hooks, hook_requests, tokens: self.queue.open_count() }
+        Open { hooks, hook_requests, tokens: self.workers.0.open_count() }
     }
 
     /// Resolves once the application has taken all that was told to the state hook until now; it may never do so.
     pub async fn all_told(&self) {
-        if let Some(states) = &self.states {
+        if let Some(Telling(states)) = self.states.as_deref() {
             states.all_sent().await;
         }
     }
 }
 
 /// Where the state hook is told, if it is configured.
-fn state_hook(options: &Options, client: &Client, counts: &Arc<Counts>) -> Result<Option<States>, String> {
+fn state_hook(options: &Options, counts: &Arc<Counts>) -> Result<Option<Endpoint>, String> {
     let Some(options) = &options.state else { return Ok(None) };
     if let Some(fault) = states::faults(options).into_iter().next() {
         return Err(fault);
     }
-    let endpoint = Endpoint::new(counts::STATE, options, Arc::clone(counts))?;
-    Ok(Some(States::new(endpoint, client.clone(), Arc::clone(counts))))
+    Endpoint::new(counts::STATE, options, Arc::clone(counts)).map(Some)
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        self.queue.close();
-        if let Some(states) = &self.states {
-            states.close();
-        }
+impl Renewed {
+    /// Puts it in force for what is asked from now on.
+    pub fn begin(self) -> Arc<World> {
+        let Self { mut world, state } = self;
+        world.workers.0.set_open_count_max(world.options.questions_max);
+        world.counts.note_configured(&world.options);
+        world.states = match (world.states, state) {
+            (_, None) => None,
+            (Some(telling), Some(endpoint)) => {
+                telling.0.renew(endpoint);
+                Some(telling)
+            }
+            (None, Some(endpoint)) => {
+                Some(Telling::start(endpoint, &world.client, &world.counts, &world.runtime))
+            }
+        };
+        Arc::new(world)
     }
+}
+
+fn invalid(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
 impl Outside for World {
@@ -151,12 +243,14 @@ impl Outside for World {
     fn ask(&self, reply_to: ReplyTo, question: Question) -> Result<(), Busy> {
         match Asked::new(question) {
             Ok(asked) => self.hooks.ask(&self.runtime, reply_to, asked),
-            Err((purpose, token)) => self.queue.put(Job::new(reply_to, purpose, token)),
+            Err((purpose, token)) => {
+                self.workers.0.put(Job::new(reply_to, purpose, token, Arc::clone(&self.tokens)))
+            }
         }
     }
 
     fn tell_states(&self, states: Vec<StateChange>) {
-        if let Some(told) = &self.states {
+        if let Some(Telling(told)) = self.states.as_deref() {
             told.tell(states);
         }
     }

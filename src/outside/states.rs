@@ -34,7 +34,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(20);
 /// See the module documentation.
 #[derive(Debug)]
 pub(super) struct States {
-    endpoint: Endpoint,
+    /// Where they are told now.
+    endpoint: Mutex<Arc<Endpoint>>,
     client: Client,
     waiting: Mutex<VecDeque<StateChange>>,
     is_closed: AtomicBool,
@@ -77,7 +78,7 @@ struct Answer<'a> {
 impl States {
     pub(super) fn new(endpoint: Endpoint, client: Client, counts: Arc<Counts>) -> Self {
         Self {
-            endpoint,
+            endpoint: Mutex::new(Arc::new(endpoint)),
             client,
             waiting: Mutex::default(),
             is_closed: AtomicBool::new(false),
@@ -87,6 +88,11 @@ impl States {
             requests: Semaphore::new(1),
             counts,
         }
+    }
+
+    /// Tells another endpoint from the next request on, also what waits already.
+    pub(super) fn renew(&self, endpoint: Endpoint) {
+        *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoint);
     }
 
     /// Takes events, in any thread.
@@ -156,8 +162,9 @@ impl States {
     async fn ask(&self, batch: &[StateChange]) -> Result<(), Failure> {
         let events = Events { events: batch.iter().map(Event::new).collect() };
         let body = serde_json::to_vec(&events).map_err(|error| Failure::Nonsense(error.to_string()))?;
-        let request = self.endpoint.request(body, &Headers::default());
-        self.endpoint.ask(&self.client, &self.requests, request, taken).await
+        let endpoint = Arc::clone(&self.endpoint.lock().unwrap_or_else(PoisonError::into_inner));
+        let request = endpoint.request(body, &Headers::default());
+        endpoint.ask(&self.client, &self.requests, request, taken).await
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<StateChange>> {

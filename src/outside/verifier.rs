@@ -150,6 +150,16 @@ fn claims(token: &Unverified<'_>, keys: &Keys, now_unix_s: u64) -> Result<Vec<u8
 }
 
 impl Tokens {
+    /// Those that take no token.
+    #[cfg(test)]
+    pub(super) fn without_keys() -> Self {
+        let verifier = Verifier {
+            source: Source::Configured(Keys::default()),
+            rules: Rules::new(&TokenOptions::default()),
+        };
+        Self { connection: verifier, subscription: None, counts: Arc::default() }
+    }
+
     pub(super) fn new(
         options: &Options,
         client: &Client,

@@ -29,14 +29,16 @@ pub(super) struct Job {
     pub(super) reply_to: ReplyTo,
     pub(super) purpose: Purpose,
     pub(super) token: String,
+    /// By which it is judged, whatever the options are when its turn comes.
+    tokens: Arc<Tokens>,
     has_waited: bool,
     /// When it was asked.
     pub(super) since: Instant,
 }
 
 impl Job {
-    pub(super) fn new(reply_to: ReplyTo, purpose: Purpose, token: String) -> Self {
-        Self { reply_to, purpose, token, has_waited: false, since: now() }
+    pub(super) fn new(reply_to: ReplyTo, purpose: Purpose, token: String, tokens: Arc<Tokens>) -> Self {
+        Self { reply_to, purpose, token, tokens, has_waited: false, since: now() }
     }
 }
 
@@ -57,7 +59,7 @@ pub(super) struct Queue {
     is_not_empty: Condvar,
     /// Taken and not answered, be it that they wait here, for a key, or are at work.
     open_count: AtomicUsize,
-    open_count_max: usize,
+    open_count_max: AtomicUsize,
     worker_count: usize,
 }
 
@@ -73,7 +75,7 @@ impl Queue {
             jobs: Mutex::default(),
             is_not_empty: Condvar::new(),
             open_count: AtomicUsize::new(0),
-            open_count_max,
+            open_count_max: AtomicUsize::new(open_count_max),
             worker_count,
         }
     }
@@ -83,12 +85,18 @@ impl Queue {
         self.open_count.load(Relaxed)
     }
 
+    /// From now on so many may be open.
+    pub(super) fn set_open_count_max(&self, open_count_max: usize) {
+        self.open_count_max.store(open_count_max, Relaxed);
+    }
+
     /// Takes a job.
     ///
     /// # Errors
     /// When too many are open.
     pub(super) fn put(&self, job: Job) -> Result<(), Busy> {
-        let take = |count: usize| (count < self.open_count_max).then_some(count + 1);
+        let open_count_max = self.open_count_max.load(Relaxed);
+        let take = |count: usize| (count < open_count_max).then_some(count + 1);
         self.open_count.fetch_update(Relaxed, Relaxed, take).map_err(|_| Busy)?;
         self.lock().waiting.push_back(job);
         self.is_not_empty.notify_one();
@@ -103,13 +111,13 @@ impl Queue {
         self.is_not_empty.notify_all();
     }
 
-    /// Tells the workers to end. Jobs that wait are dropped.
+    /// Tells the workers to end once nothing waits any more.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.is_not_empty.notify_all();
     }
 
-    /// Waits for jobs and moves a worker's share of them into `batch`; false when the queue is closed.
+    /// Waits for jobs and moves a worker's share of them into `batch`; false when the queue is closed and empty.
     fn take(&self, batch: &mut Vec<Job>) -> bool {
         let mut jobs = self.lock();
         while jobs.waiting.is_empty() && !jobs.is_closed {
@@ -117,7 +125,7 @@ impl Queue {
         }
         let share = jobs.waiting.len().div_ceil(self.worker_count.max(1)).min(BATCH_MAX);
         batch.extend(jobs.waiting.drain(..share));
-        !jobs.is_closed
+        share > 0 || !jobs.is_closed
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Jobs> {
@@ -129,12 +137,11 @@ impl Queue {
 ///
 /// # Errors
 /// When a thread cannot be made; those that could end again.
-pub(super) fn start(queue: &Arc<Queue>, tokens: &Arc<Tokens>, mailboxes: &Arc<[Mailbox]>) -> io::Result<()> {
+pub(super) fn start(queue: &Arc<Queue>, mailboxes: &Arc<[Mailbox]>) -> io::Result<()> {
     for number in 0..queue.worker_count {
-        let (for_it, tokens, mailboxes) = (Arc::clone(queue), Arc::clone(tokens), Arc::clone(mailboxes));
-        let spawned = thread::Builder::new()
-            .name(format!("tokens-{number}"))
-            .spawn(move || work(&for_it, &tokens, &mailboxes));
+        let (for_it, mailboxes) = (Arc::clone(queue), Arc::clone(mailboxes));
+        let spawned =
+            thread::Builder::new().name(format!("tokens-{number}")).spawn(move || work(&for_it, &mailboxes));
         if let Err(error) = spawned {
             queue.close();
             return Err(error);
@@ -143,7 +150,7 @@ pub(super) fn start(queue: &Arc<Queue>, tokens: &Arc<Tokens>, mailboxes: &Arc<[M
     Ok(())
 }
 
-fn work(queue: &Arc<Queue>, tokens: &Tokens, mailboxes: &[Mailbox]) {
+fn work(queue: &Arc<Queue>, mailboxes: &[Mailbox]) {
     if let Err(error) = sys::be_nice(NICENESS) {
         tracing::debug!(%error, "a token worker keeps its priority");
     }
@@ -151,6 +158,7 @@ fn work(queue: &Arc<Queue>, tokens: &Tokens, mailboxes: &[Mailbox]) {
     let mut letters: Vec<Vec<Letter>> = mailboxes.iter().map(|_| Vec::new()).collect();
     while queue.take(&mut batch) {
         for job in batch.drain(..) {
+            let tokens = Arc::clone(&job.tokens);
             if let Some((reply_to, verdict)) = tokens.verify(job, queue) {
                 queue.open_count.fetch_sub(1, Relaxed);
                 address(&mut letters, reply_to, verdict);
@@ -177,7 +185,7 @@ mod tests {
 
     fn job(request: u32) -> Job {
         let reply_to = ReplyTo { shard: 0, conn: Key::from_token(0), request };
-        Job::new(reply_to, Purpose::Connection, String::new())
+        Job::new(reply_to, Purpose::Connection, String::new(), Arc::new(Tokens::without_keys()))
     }
 
     fn requests(batch: &[Job]) -> Vec<u32> {
@@ -208,7 +216,10 @@ mod tests {
         let mut batch = Vec::new();
         assert!(queue.take(&mut batch));
         assert_eq!(requests(&batch), [1, 2, 5]);
+        queue.put(job(9)).unwrap();
         queue.close();
+        assert!(queue.take(&mut batch), "what waits is answered first");
         assert!(!queue.take(&mut batch));
+        assert_eq!(requests(&batch), [1, 2, 5, 9]);
     }
 }

@@ -12,6 +12,7 @@ mod options;
 mod pending;
 mod places;
 mod publisher;
+mod reload;
 mod shards;
 mod threads;
 
@@ -23,6 +24,7 @@ pub use options::PublishOptions;
 pub(crate) use options::flatten_lines;
 pub use pending::{Failure, Pending};
 pub use publisher::{Overloaded, Publisher};
+pub use reload::{NotReloaded, Reloader};
 pub use shards::Wiring;
 
 use std::fs;
@@ -36,7 +38,7 @@ use std::time::Instant;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
-use crate::config::{Config, memory};
+use crate::config::{Config, ConfigError, Effective, memory};
 use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
 use crate::control::{self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Signals};
@@ -81,6 +83,7 @@ pub struct Server {
     methods: Methods,
     signals: Option<Signals>,
     certificates: Option<Certificates>,
+    reloader: Option<Reloader>,
 }
 
 /// What all shards have in common.
@@ -238,6 +241,7 @@ impl Server {
             methods: Methods::default(),
             signals: None,
             certificates,
+            reloader: None,
         };
         match control_listener {
             Ok(control_listener) => Ok(Self { control_listener, ..server }),
@@ -323,6 +327,21 @@ impl Server {
         self.certificates.clone()
     }
 
+    /// Says what the configuration is that the server was started with, and how it is read again. From here on SIGHUP (if
+    /// signals are heeded), `POST /api/reload` and the handle that this returns have it read, and put in force what can change
+    /// without a restart.
+    pub fn reload_by(
+        &mut self,
+        effective: Effective,
+        read: impl Fn() -> Result<Effective, Vec<ConfigError>> + Send + 'static,
+    ) -> Reloader {
+        let parts = (Arc::clone(&self.mailboxes), self.node.clone(), self.certificates.clone());
+        let running = (effective, Arc::clone(&self.outside));
+        let reloader = Reloader::new(parts, self.config.page, running, Box::new(read));
+        self.reloader = Some(reloader.clone());
+        reloader
+    }
+
     /// From here on SIGTERM, SIGINT and SIGHUP are noted; [`Server::wait`] acts on them. Call it before saying that the server is
     /// ready: until then, a signal ends the process.
     ///
@@ -389,6 +408,7 @@ impl Server {
             endings: self.endings,
             signals: self.signals,
             certificates: self.certificates,
+            reloader: self.reloader,
         };
         (self.runtime, inputs)
     }

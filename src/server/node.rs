@@ -108,6 +108,16 @@ impl Node {
         Self { parts: Arc::new(parts), relay: None }
     }
 
+    /// This process's id.
+    pub(super) fn uid(&self) -> &str {
+        &self.parts.uid
+    }
+
+    /// Goes by another configuration from now on, as the shards do.
+    pub(super) fn renew(&self, config: &Config) {
+        self.parts.shards.renew(config);
+    }
+
     /// The same node for an executor that shards' descriptor tables may not know.
     pub(super) fn with_relay(&self, relay: Relay) -> Self {
         Self { relay: Some(relay), ..self.clone() }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is refused here has sent no letter and holds no byte.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::options::{IDEMPOTENCY_KEY_BYTES_MAX, PublishOptions, flatten_lines};
 use super::pending::Failure;
@@ -31,22 +31,45 @@ pub struct Wiring {
 #[derive(Debug)]
 pub(super) struct Shards {
     pub(super) wiring: Wiring,
+    /// As the shards have them. Locked for as long as it takes to look one up.
+    current: RwLock<Current>,
+}
+
+/// What of the configuration matters here.
+#[derive(Debug)]
+struct Current {
     namespaces: Arc<Namespaces>,
     limits: Limits,
 }
 
+impl Current {
+    fn of(config: &Config) -> Self {
+        Self { namespaces: Arc::clone(&config.namespaces), limits: config.limits.clone() }
+    }
+}
+
 impl Shards {
     pub(super) fn new(config: &Config, wiring: Wiring) -> Self {
-        Self { wiring, namespaces: Arc::clone(&config.namespaces), limits: config.limits.clone() }
+        Self { wiring, current: RwLock::new(Current::of(config)) }
+    }
+
+    /// Goes by another configuration from now on.
+    pub(super) fn renew(&self, config: &Config) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current::of(config);
+    }
+
+    fn current(&self) -> RwLockReadGuard<'_, Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a channel is like, if its name can be one's.
     pub(super) fn options_of(&self, channel: &str) -> Result<Arc<ChannelOptions>, Failure> {
-        if channel.is_empty() || channel.len() > self.limits.channel_name_bytes_max {
+        let Current { namespaces, limits } = &*self.current();
+        if channel.is_empty() || channel.len() > limits.channel_name_bytes_max {
             return Err(Failure::BadRequest);
         }
-        let options = self.namespaces.resolve(channel).ok_or(Failure::UnknownChannel)?;
-        if !self.namespaces.takes_name(channel, options) {
+        let options = namespaces.resolve(channel).ok_or(Failure::UnknownChannel)?;
+        if !namespaces.takes_name(channel, options) {
             return Err(Failure::BadRequest);
         }
         Ok(Arc::clone(options))
@@ -54,7 +77,7 @@ impl Shards {
 
     /// What a channel is like, taken as one without a namespace if its own is unknown.
     pub(super) fn options_of_any(&self, channel: &str) -> Arc<ChannelOptions> {
-        let namespaces = &self.namespaces;
+        let namespaces = &self.current().namespaces;
         Arc::clone(namespaces.resolve(channel).unwrap_or(&namespaces.without_namespace))
     }
 
@@ -72,7 +95,7 @@ impl Shards {
     }
 
     fn is_full(&self, mailbox: &Mailbox) -> bool {
-        mailbox.len() > self.limits.mailbox_letters_max
+        mailbox.len() > self.current().limits.mailbox_letters_max
     }
 
     /// Sends an order to all shards: any of them may hold connections that are meant.
@@ -94,7 +117,7 @@ impl Shards {
             return Err(Failure::BadRequest);
         }
         // A message that fills an outbox would disconnect whoever has anything else in it.
-        if data.len() > self.limits.outbox_bytes_max / 2 {
+        if data.len() > self.current().limits.outbox_bytes_max / 2 {
             return Err(Failure::LimitExceeded);
         }
         if self.is_overloaded() {

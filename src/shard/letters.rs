@@ -90,6 +90,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Letter::Displaced { conn } => self.displaced(conn),
             Letter::Drain => self.begin_drain(),
             Letter::Tls(config) => self.tls = Some(Acceptor::new(&config)),
+            Letter::Renew(renewal) => self.renew(&renewal),
         }
     }
 

@@ -10,6 +10,7 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Renewal;
 use super::outside::{Grant, Verdict};
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
@@ -98,6 +99,8 @@ pub type ChannelsReply = Box<dyn FnOnce(Vec<(Arc<str>, usize)>) + Send>;
 pub enum Letter {
     /// From the control plane: handshakes from here on go by this.
     Tls(Arc<rustls::ServerConfig>),
+    /// From the control plane: what all shards go by from here on.
+    Renew(Arc<Renewal>),
     /// To a home: count one more subscriber; answered by [`Letter::Subscribed`].
     Subscribe {
         /// Name of the channel.
@@ -221,6 +224,7 @@ impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tls(_) => "Tls",
+            Self::Renew(_) => "Renew",
             Self::Subscribe { .. } => "Subscribe",
             Self::Subscribed { .. } => "Subscribed",
             Self::Unsubscribe { .. } => "Unsubscribe",

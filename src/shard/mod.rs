@@ -31,6 +31,7 @@ mod pressure;
 mod rates;
 mod receive;
 mod relief;
+mod renew;
 mod seal;
 mod subscribe;
 mod terms;
@@ -41,6 +42,7 @@ mod views;
 mod waiting;
 
 pub use crate::session::Secret;
+pub use renew::Renewal;
 
 use std::io;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ mod logs;
 mod numbers;
 mod raw_endpoints;
 mod refusals;
+mod reload;
 mod spoiled;
 mod starting;
 

@@ -20,7 +20,7 @@ use crate::outside::options::{HookOptions, TokenOptions};
 
 pub use list::SETTINGS;
 pub use other::{ALIASES, Alias, Taken, UNSUPPORTED, Unit, Unsupported};
-pub(super) use rows::{Row, name_path};
+pub(super) use rows::{Row, name_path, path_of};
 pub(super) use rules::{conflicts, outside_conflicts};
 pub use tables::{CHANNEL, HOOK, TABLES, TOKEN};
 

@@ -33,6 +33,14 @@ pub(in super::super) fn name_path(index: usize) -> String {
     format!("channel.namespaces[{index}].name")
 }
 
+/// The path of a row's key as a person would write it: that of a namespace's name is the namespace's.
+pub(in super::super) fn path_of(row: &Row) -> String {
+    match (row.namespace, row.json.as_str()) {
+        (Some(_), Some(namespace)) if row.name == "name" => format!("channel.namespaces.{namespace}"),
+        _ => row.path.clone(),
+    }
+}
+
 impl Sections {
     /// Every key that stands once, and of the tables those keys that differ from what holds anyway.
     pub(in super::super) fn rows(&self, shows_secrets: bool) -> Vec<Row> {

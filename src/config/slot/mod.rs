@@ -4,6 +4,7 @@
 //! `show`), but for secrets that are kept. No rule about two keys stands here; those are in `resolve` and
 //! `sections::rules`.
 
+mod copy;
 mod duration;
 mod form;
 mod placeholder;

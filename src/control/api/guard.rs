@@ -6,40 +6,57 @@
 
 use axum::http::{HeaderMap, StatusCode, header};
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::super::gate::{self, Refusal};
 use crate::config::ApiOptions;
 
-/// What is asked of requests.
-pub(super) struct Guard {
+/// What is asked of requests. Clones ask the same, also after it has changed.
+#[derive(Clone)]
+pub(in super::super) struct Guard(Arc<RwLock<Access>>);
+
+struct Access {
     keys: Vec<String>,
     insecure: bool,
+    errors_by_status: bool,
 }
 
 impl fmt::Debug for Guard {
     /// Without the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("insecure", &self.insecure).finish_non_exhaustive()
+        f.debug_struct("Guard").field("insecure", &self.access().insecure).finish_non_exhaustive()
     }
 }
 
 impl Guard {
     pub(super) fn new(options: ApiOptions) -> Self {
-        let ApiOptions { mut keys, insecure, .. } = options;
-        // An empty key would be one that everyone has.
-        keys.retain(|key| !key.is_empty());
-        Self { keys, insecure }
+        Self(Arc::new(RwLock::new(Access::of(options))))
+    }
+
+    /// Asks for what other options say from now on.
+    pub(in super::super) fn renew(&self, options: ApiOptions) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Access::of(options);
+    }
+
+    fn access(&self) -> RwLockReadGuard<'_, Access> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether errors are told by the status of HTTP to everyone.
+    pub(super) fn errors_by_status(&self) -> bool {
+        self.access().errors_by_status
     }
 
     /// Whether no key is asked for.
-    pub(super) fn is_open(&self) -> bool {
-        self.insecure
+    pub(in super::super) fn is_open(&self) -> bool {
+        self.access().insecure
     }
 
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         gate::check_origin(headers)?;
-        if self.insecure {
+        let access = self.access();
+        if access.insecure {
             // A key is a header that no form can send; without one, the content type must be such.
             return if is_json(headers) {
                 Ok(())
@@ -47,11 +64,20 @@ impl Guard {
                 Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json\n"))
             };
         }
-        if self.knows(key(headers).unwrap_or_default()) {
+        if access.knows(key(headers).unwrap_or_default()) {
             Ok(())
         } else {
             Err((StatusCode::UNAUTHORIZED, "a key is needed: X-API-Key\n"))
         }
+    }
+}
+
+impl Access {
+    fn of(options: ApiOptions) -> Self {
+        let ApiOptions { mut keys, insecure, errors_by_status, .. } = options;
+        // An empty key would be one that everyone has.
+        keys.retain(|key| !key.is_empty());
+        Self { keys, insecure, errors_by_status }
     }
 
     /// Compares with all keys, each in a time that tells nothing of it but its length.

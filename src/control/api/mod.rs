@@ -8,6 +8,7 @@ mod body;
 mod calls;
 mod guard;
 mod openapi;
+mod reload;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,10 +30,10 @@ use tokio::time::Instant;
 use super::http;
 use crate::config::ApiOptions;
 use crate::proto::centrifuge::Error;
-use crate::server::{Failure, Node};
+use crate::server::{Failure, Node, Reloader};
 use body::{Batch, Command};
 use calls::Calls;
-use guard::Guard;
+pub(super) use guard::Guard;
 
 /// How long a request may wait for shards, all of its commands together; what is not answered then has failed with
 /// error 100.
@@ -41,7 +42,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The path of what is made of other methods.
 const BATCH: &str = "batch";
 
-/// The methods, each a path `/api/METHOD`, beside `/api/batch`.
+/// The path of what is done to the server and not by its node.
+const RELOAD: &str = "reload";
+
+/// The methods, each a path `/api/METHOD`, beside `/api/batch` and `/api/reload`.
 pub const METHODS: [&str; 13] = [
     "publish",
     "broadcast",
@@ -120,27 +124,20 @@ pub struct Api {
     calls: Calls,
     guard: Guard,
     body_bytes_max: usize,
-    errors_by_status: bool,
 }
 
 impl Api {
     /// An API for those whom the options name. The node's answers must come to the executor that it runs in.
     pub fn new(node: Node, options: ApiOptions, methods: Methods) -> Self {
-        let ApiOptions { body_bytes_max, errors_by_status, .. } = options;
+        let body_bytes_max = options.body_bytes_max;
         let guard = Guard::new(options);
         let counts = Arc::<ApiCounts>::default();
-        Self {
-            calls: Calls::new(node, methods, Arc::clone(&counts)),
-            counts,
-            guard,
-            body_bytes_max,
-            errors_by_status,
-        }
+        Self { calls: Calls::new(node, methods, Arc::clone(&counts)), counts, guard, body_bytes_max }
     }
 
-    /// Whether nobody calls it without a key.
-    pub(super) fn asks_for_keys(&self) -> bool {
-        !self.guard.is_open()
+    /// What is asked of those who call it.
+    pub(super) fn guard(&self) -> Guard {
+        self.guard.clone()
     }
 
     /// Where it counts.
@@ -185,7 +182,7 @@ impl Api {
 }
 
 /// The API's paths.
-pub(super) fn router(api: Api) -> Router {
+pub(super) fn router(api: Api, reloader: Option<Reloader>) -> Router {
     let limit = DefaultBodyLimit::max(api.body_bytes_max);
     let api = Arc::new(api);
     let mut router = Router::new().route("/api/openapi.json", get(openapi::document));
@@ -193,7 +190,8 @@ pub(super) fn router(api: Api) -> Router {
         let api = Arc::clone(&api);
         router = router.route(&format!("/api/{method}"), post(move |request| handle(api, method, request)));
     }
-    router.layer(limit)
+    let reload = post(move |request| reload::handle(api, reloader, request));
+    router.route(&format!("/api/{RELOAD}"), reload).layer(limit)
 }
 
 /// The life of a request, counted.
@@ -209,7 +207,7 @@ async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Res
     if let Err(refusal) = api.guard.check(request.headers()) {
         return Err(refusal.into_response());
     }
-    let tells_by_status = api.errors_by_status || asks_for_status(request.headers());
+    let tells_by_status = api.guard.errors_by_status() || asks_for_status(request.headers());
     let seat = http::seat_of(&request);
     let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,

@@ -370,6 +370,15 @@ pub static FAMILIES: &[Family] = &[
         "Errors that the server API told, those of parts of batches and broadcasts too.",
         |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
+    one("throng_config_reloads_total", Kind::Counter, "Times that the configuration was read again.", |s| {
+        Some(s.config_reloads.0 as f64)
+    }),
+    one(
+        "throng_config_reload_errors_total",
+        Kind::Counter,
+        "Times that it was wrong when it was read again, so that everything stayed as it was.",
+        |s| Some(s.config_reloads.1 as f64),
+    ),
     one("throng_tls_reloads_total", Kind::Counter, "Times that certificates were loaded anew.", |s| {
         Some(s.reloads.0 as f64)
     }),

@@ -278,3 +278,28 @@ fn hooks_are_there_when_they_are_configured() {
     let one = Stage::new(&Options { sub_refresh: Some(hook("http://localhost/".into())), ..options() });
     assert!(hooks.iter().all(|&hook| one.world.has_hook(hook) == (hook == Hook::SubRefresh)));
 }
+
+/// Whoever was asked answers, also where nothing is left that would: keys, hooks, the world that was.
+#[test]
+fn what_was_asked_before_a_renewal_is_answered_by_whom_was_asked() {
+    let mut stage = Stage::new(&Options { token: all_keys("p256"), ..options() });
+    let token = &VECTORS.tokens["RS256"];
+    let question = || Question::ConnectionToken(token.clone());
+    (0..100).for_each(|n| stage.ask(2 * n, question()));
+    let connect = Some(hook("http://127.0.0.1:1/".into()));
+    stage.world = stage.world.renewed(&Options { connect, ..options() }).unwrap().begin();
+    assert!(stage.world.has_hook(Hook::Connect));
+    for _ in 0..100 {
+        assert!(connection(stage.answer(0).1).is_ok());
+    }
+    assert_eq!(connection(stage.verdict(question())), Err(invalid()), "there is no key any more");
+    let wrong = Options { connect: Some(hook("grpc://a".into())), ..options() };
+    assert_eq!(stage.world.renewed(&wrong).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    stage.world = stage
+        .world
+        .renewed(&Options { questions_max: 1, token: all_keys("p256"), ..options() })
+        .unwrap()
+        .begin();
+    assert!(connection(stage.verdict(question())).is_ok());
+    assert!(!stage.world.has_hook(Hook::Connect));
+}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::peer::{CLOSE, Peer, TEXT};
+use super::peer::{CLOSE, Frame, Peer, TEXT};
 
 /// The default path of the endpoint.
 pub(crate) const PATH: &str = "/connection/websocket";
@@ -44,6 +44,14 @@ impl Client {
         client.hello = reply["connect"].take();
         assert!(client.hello["client"].is_string(), "{:?}", client.hello);
         Ok(client)
+    }
+
+    /// A client whose connect command, with id 1, was answered by this frame.
+    pub(crate) fn of(peer: Peer, answer: &Frame) -> Self {
+        let mut lines: VecDeque<Value> = parse(&answer.payload).into();
+        let hello = lines.pop_front().unwrap()["connect"].take();
+        assert!(hello["client"].is_string(), "{hello}");
+        Self { peer, hello, lines, next_id: 2 }
     }
 
     /// A client that is subscribed to these channels.

@@ -1,9 +1,9 @@
-//! When certificates are reloaded: when their files change, and on SIGHUP.
+//! When the configuration and certificates are read again: on SIGHUP, and certificates when their files change, too.
 //!
 //! Files are looked at, not watched: it costs a few system calls every other second, and holds on every file system and
 //! through every kind of link.
 
-use crate::server::Certificates;
+use crate::server::{Certificates, Reloader};
 use std::future;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
@@ -13,15 +13,20 @@ use tokio::time::{MissedTickBehavior, interval};
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Reloads for as long as the runtime lives. SIGHUP is heeded without certificates, too, lest it end the process.
-pub(super) async fn reload(certificates: Option<Certificates>, mut hangup: Option<Signal>) {
+pub(super) async fn reload(
+    certificates: Option<Certificates>,
+    reloader: Option<Reloader>,
+    mut hangup: Option<Signal>,
+) {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = next(&mut hangup) => match &certificates {
-                // Its outcome is in the log and in the metrics.
-                Some(certificates) => drop(certificates.reload()),
-                None => tracing::info!("SIGHUP: there are no certificates to reload"),
+            // Its outcome is in the log and in the metrics.
+            () = next(&mut hangup) => match (&reloader, &certificates) {
+                (Some(reloader), _) => drop(reloader.reload()),
+                (None, Some(certificates)) => drop(certificates.reload()),
+                (None, None) => tracing::info!("SIGHUP: there is nothing to read again"),
             },
             _ = looks.tick(), if certificates.is_some() => {
                 certificates.iter().for_each(Certificates::look);

@@ -1,0 +1,267 @@
+//! What a running server takes from a configuration that is read again, and what keeps its value until a restart.
+//!
+//! One table says which is which ([`RELOAD`]); docs/CONFIGURATION.md shows it. [`Effective::reloaded`] is the running
+//! configuration with everything new that can be had, or nothing at all: what is new goes together with what stays, or
+//! it is refused.
+
+use super::resolve::conflicts;
+use super::sections::{Target, path_of};
+use super::{ConfigError, Effective, KEYS};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether a key changes when the configuration is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It does; for whom, or from when on.
+    Taken(&'static str),
+    /// It does not, and why.
+    Restart(&'static str),
+}
+
+const REQUESTS: Reload = Reload::Taken("requests from then on; who is connected stays");
+const AT_ONCE: Reload = Reload::Taken("at once");
+const MESSAGES: Reload = Reload::Taken("at once, also for those who are connected");
+const CONNECTS: Reload = Reload::Taken("clients that connect, subscribe or refresh from then on");
+const SOCKETS: Reload = Reload::Restart("sockets are made at the start");
+const THREADS: Reload = Reload::Restart("threads and their tables are made at the start");
+const CERTIFICATES: Reload = Reload::Restart("the files that they name are read again, also by themselves");
+const BUDGETS: Reload = Reload::Restart("budgets and tables have their size from the start");
+const HEARTBEATS: Reload =
+    Reload::Restart("heartbeats of live connections go by it, and clients were told it");
+const COMPRESSED: Reload = Reload::Restart("connections have agreed on it");
+const LOGS: Reload = Reload::Restart("logs are set up at the start");
+const CONTROL: Reload = Reload::Restart("the control listener is set up at the start");
+
+/// Every key, by its name or by what its path begins with up to a dot; the first row that fits holds.
+pub static RELOAD: &[(&str, Reload)] = &[
+    ("listen", SOCKETS),
+    ("unix_mode", SOCKETS),
+    ("proxy_protocol", SOCKETS),
+    ("tcp_user_timeout_ms", SOCKETS),
+    ("control", SOCKETS),
+    ("shards", THREADS),
+    ("pin", THREADS),
+    ("private_descriptors", THREADS),
+    ("token_workers", THREADS),
+    ("echo", THREADS),
+    ("tls_cert", CERTIFICATES),
+    ("tls_key", CERTIFICATES),
+    ("tls_self_signed", CERTIFICATES),
+    ("tls_client_ca", CERTIFICATES),
+    ("tls_client_cert", CERTIFICATES),
+    ("tls_min_version", CERTIFICATES),
+    ("tls_ticket_rotation_ms", CERTIFICATES),
+    ("connections_max", BUDGETS),
+    ("queued_bytes_max", BUDGETS),
+    ("history_bytes_max", BUDGETS),
+    ("memory_max", BUDGETS),
+    ("hook_requests_max", BUDGETS),
+    ("metrics_by_namespace", BUDGETS),
+    ("compression", COMPRESSED),
+    ("compression_min_bytes", COMPRESSED),
+    ("compression_level", COMPRESSED),
+    ("ping_interval_ms", HEARTBEATS),
+    ("pong_timeout_ms", HEARTBEATS),
+    ("idle_ms", HEARTBEATS),
+    ("log_level", LOGS),
+    ("log_format", LOGS),
+    ("http_api.disabled", CONTROL),
+    ("http_api.body_bytes_max", CONTROL),
+    ("node.", CONTROL),
+    ("development", AT_ONCE),
+    ("control_key", AT_ONCE),
+    ("http_api.", AT_ONCE),
+    ("trusted_proxies", REQUESTS),
+    ("websocket_path", REQUESTS),
+    ("first_page", REQUESTS),
+    ("sse.", REQUESTS),
+    ("http_stream.", REQUESTS),
+    ("emulation.", REQUESTS),
+    ("uni_websocket.", REQUESTS),
+    ("uni_sse.", REQUESTS),
+    ("uni_http_stream.", REQUESTS),
+    ("client.allowed_origins", REQUESTS),
+    ("client.", CONNECTS),
+    (
+        "channel.",
+        Reload::Taken("what is subscribed, published and asked from then on; subscriptions keep their terms"),
+    ),
+    ("rpc.", MESSAGES),
+    ("rates.", MESSAGES),
+    ("handshake_ms", REQUESTS),
+    ("connect_ms", REQUESTS),
+    ("head_bytes_max", REQUESTS),
+    ("message_bytes_max", MESSAGES),
+    ("frame_bytes_max", MESSAGES),
+    ("outbox_bytes_max", MESSAGES),
+    ("channels_per_connection_max", MESSAGES),
+    ("channel_name_bytes_max", MESSAGES),
+    ("channels_per_shard_max", MESSAGES),
+    ("read_bytes_per_turn_max", AT_ONCE),
+    ("deliveries_per_turn_max", AT_ONCE),
+    ("mailbox_letters_max", AT_ONCE),
+    ("join_leave_per_second_max", AT_ONCE),
+    ("questions_max", AT_ONCE),
+    ("message_ms", MESSAGES),
+    ("linger_ms", AT_ONCE),
+    ("drain_ms", AT_ONCE),
+    ("drain_delay_ms", AT_ONCE),
+    ("retry_after_ms", AT_ONCE),
+    ("accepts_per_turn_max", AT_ONCE),
+    ("handshakes_per_turn_max", AT_ONCE),
+    ("half_open_max", AT_ONCE),
+    ("accepts_per_second_max", AT_ONCE),
+    ("accepts_per_ip_max", AT_ONCE),
+    ("accepts_per_network_max", AT_ONCE),
+    ("tls_handshakes_per_second_max", AT_ONCE),
+];
+
+/// Whether this key, flat or of a section, changes when the configuration is read again.
+pub fn reload_of(path: &str) -> Reload {
+    let fits = |row: &&(&str, Reload)| row.0 == path || row.0.ends_with('.') && path.starts_with(row.0);
+    // A key that the table does not have would be a mistake of ours; a test looks for one.
+    RELOAD.iter().find(fits).map_or(Reload::Restart("it is not known how it would change"), |row| row.1)
+}
+
+/// What became of a configuration that was read again. Keys by their paths, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Keys whose new value holds.
+    pub taken: Vec<String>,
+    /// Keys whose new value would hold after a restart; the old one holds.
+    pub needs_restart: Vec<String>,
+}
+
+impl Effective {
+    /// This configuration, which is running, with all that `new` says and can be had without a restart; and which keys that
+    /// are.
+    ///
+    /// # Errors
+    /// What of it does not go together with what stays as it is.
+    pub fn reloaded(&self, new: &Self) -> Result<(Self, Changes), Vec<ConfigError>> {
+        let (taken, needs_restart): (BTreeSet<_>, BTreeSet<_>) =
+            self.differences(new).into_iter().partition(|path| matches!(reload_of(path), Reload::Taken(_)));
+        let mut merged = new.clone();
+        let mut old = self.clone();
+        for path in KEYS.iter().map(|key| key.name.to_owned()).chain(Target::all().map(|(path, _)| path)) {
+            if let (Reload::Restart(_), Some(target)) = (reload_of(&path), Target::find(&path)) {
+                let from = target.slot(&mut old.config, &mut old.sections);
+                target.slot(&mut merged.config, &mut merged.sections).copy(&from);
+                merged.keep_place(&path, self);
+            }
+        }
+        let conflicts = conflicts(&merged);
+        if !conflicts.is_empty() {
+            return Err(conflicts);
+        }
+        merged.sections.settle(&mut merged.config);
+        let (taken, needs_restart) = (taken.into_iter().collect(), needs_restart.into_iter().collect());
+        Ok((merged, Changes { taken, needs_restart }))
+    }
+
+    /// The paths of all keys that have another value in `other`.
+    fn differences(&self, other: &Self) -> BTreeSet<String> {
+        let (mine, others) = (self.values(), other.values());
+        let paths = mine.keys().chain(others.keys());
+        paths.filter(|path| mine.get(*path) != others.get(*path)).cloned().collect()
+    }
+
+    /// Every key that can have another value than its default, with its value.
+    fn values(&self) -> BTreeMap<String, String> {
+        let flat = KEYS.iter().map(|key| (key.name.to_owned(), key.toml(&self.config, true)));
+        let rows = self.sections.rows(true).into_iter();
+        flat.chain(rows.map(|row| (path_of(&row), row.toml))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Args, Config, Sections, resolve};
+    use super::*;
+
+    fn effective(name: &str, toml: &str) -> Effective {
+        let path = std::env::temp_dir().join(format!("throng-reload-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, toml).unwrap();
+        let effective = resolve(&Args::of_file(Some(path.clone())), &Default::default());
+        std::fs::remove_file(path).unwrap();
+        effective.unwrap()
+    }
+
+    #[test]
+    fn every_key_has_its_row_and_every_row_its_key() {
+        let paths: Vec<_> =
+            KEYS.iter().map(|key| key.name.to_owned()).chain(Target::all().map(|(path, _)| path)).collect();
+        let unknown = Reload::Restart("it is not known how it would change");
+        for path in &paths {
+            assert_ne!(reload_of(path), unknown, "{path}");
+        }
+        assert!(matches!(reload_of("channel.namespaces.chat.history_size"), Reload::Taken(_)));
+        for (at, (row, _)) in RELOAD.iter().enumerate() {
+            let fits = |path: &&String| *path == row || row.ends_with('.') && path.starts_with(row);
+            assert!(paths.iter().any(|path| fits(&path)), "{row} is no key");
+            assert!(!RELOAD[..at].iter().any(|(before, _)| before == row), "{row} stands there twice");
+        }
+    }
+
+    /// A key that is copied from one configuration to another takes its value with it.
+    #[test]
+    fn every_kind_of_value_is_copied() {
+        let (mut config, mut sections) = (Config::default(), Sections::development(true));
+        config.development = true;
+        config.control_key.0 = "k".to_owned();
+        let (mut to, mut to_sections) =
+            (Config { listen: Vec::new(), ..Config::default() }, Sections::default());
+        for path in KEYS.iter().map(|key| key.name.to_owned()).chain(Target::all().map(|(path, _)| path)) {
+            let target = Target::find(&path).unwrap();
+            let from = target.slot(&mut config, &mut sections);
+            let wanted = from.toml(true);
+            target.slot(&mut to, &mut to_sections).copy(&from);
+            assert_eq!(target.slot(&mut to, &mut to_sections).toml(true), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_had_is_taken_and_what_cannot_is_named() {
+        let old = effective(
+            "old",
+            "shards = 1\nmessage_bytes_max = '1KiB'\n[client.token]\nhmac_secret_key = 'one'\n\
+             [[channel.namespaces]]\nname = 'aa'\npresence = true\n[node]\nname = 'n'\n",
+        );
+        let new = effective(
+            "new",
+            "shards = 2\nmessage_bytes_max = '2KiB'\npin = false\n[client]\nallowed_origins = ['https://a.b']\n\
+             token.hmac_secret_key = 'two'\n[[channel.namespaces]]\nname = 'aa'\n[[channel.namespaces]]\n\
+             name = 'bb'\n[node]\nname = 'm'\n[rates]\ncommands_max = 5\n",
+        );
+        let (merged, changes) = old.reloaded(&new).unwrap();
+        assert_eq!(
+            changes.taken,
+            [
+                "channel.namespaces.aa.presence",
+                "channel.namespaces.bb",
+                "client.allowed_origins",
+                "client.token.hmac_secret_key",
+                "frame_bytes_max",
+                "message_bytes_max",
+                "rates.commands_max",
+            ]
+        );
+        assert_eq!(changes.needs_restart, ["node.name", "pin", "shards"]);
+        let Config { shards, pin, limits, outside, rates, namespaces, api, .. } = &merged.config;
+        assert_eq!((*shards, *pin, limits.message_bytes_max, rates.commands_max), (1, true, 2048, 5));
+        assert_eq!((outside.token.hmac_secret_key.as_str(), api.node_name.as_str()), ("two", "n"));
+        assert!(namespaces.named.contains_key("bb") && !namespaces.named["aa"].presence);
+        // The same once more changes nothing, and still names what it could not take.
+        let (_, again) = merged.reloaded(&new).unwrap();
+        assert_eq!((again.taken, again.needs_restart), (Vec::new(), changes.needs_restart));
+    }
+
+    #[test]
+    fn what_does_not_go_together_with_what_stays_is_refused() {
+        let old = effective("small", "queued_bytes_max = '1MiB'\noutbox_bytes_max = '64KiB'\n");
+        let new = effective("large", "queued_bytes_max = '8MiB'\noutbox_bytes_max = '2MiB'\n");
+        let errors = old.reloaded(&new).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].to_string().contains("queued_bytes_max = \"1MiB\""), "{}", errors[0]);
+    }
+}

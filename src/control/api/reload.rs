@@ -1,0 +1,51 @@
+//! `POST /api/reload`: the configuration is read again, and the answer tells what changed and what could not.
+//!
+//! It is a request of the API by its keys and its errors, but none of a batch: it changes who may ask.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::{Api, ApiError, asks_for_status, status_of};
+use crate::proto::centrifuge::Error;
+use crate::server::Reloader;
+
+/// The answer to a request; the body is not looked at.
+pub(super) async fn handle(api: Arc<Api>, reloader: Option<Reloader>, request: Request) -> Response {
+    if let Err(refusal) = api.guard.check(request.headers()) {
+        api.counts.refused.fetch_add(1, Relaxed);
+        return refusal.into_response();
+    }
+    api.counts.requests.fetch_add(1, Relaxed);
+    let tells_by_status = api.guard.errors_by_status() || asks_for_status(request.headers());
+    let outcome = match reloader.map(|reloader| reloader.reload()) {
+        // An embedder has not said where to read it again.
+        None => Err(Error::NOT_AVAILABLE.into()),
+        Some(Ok(changes)) => Ok(changes),
+        Some(Err(why)) => Err(ApiError { message: Cow::Owned(why.to_string()), ..Error::BAD_REQUEST.into() }),
+    };
+    match outcome {
+        Ok(changes) => {
+            let result = json!({ "changed": changes.taken, "needs_restart": changes.needs_restart });
+            answer(StatusCode::OK, &json!({ "result": result }))
+        }
+        Err(ApiError { code, message }) => {
+            api.counts.errors.fetch_add(1, Relaxed);
+            let error = json!({ "code": code, "message": message });
+            if tells_by_status {
+                answer(status_of(code), &error)
+            } else {
+                answer(StatusCode::OK, &json!({ "error": error }))
+            }
+        }
+    }
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
