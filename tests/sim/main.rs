@@ -18,12 +18,11 @@ mod client;
 mod clock;
 mod cut;
 mod fan;
-mod net;
+mod ground;
 mod oracle;
 mod order;
 mod plan;
 mod raw;
-mod rng;
 mod rogue;
 mod run;
 mod sealed;
@@ -33,14 +32,13 @@ mod soul;
 mod stale;
 mod storm;
 mod streams;
-mod wire;
-mod world;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
+use ground::{net, rng, wire, world};
 use plan::Plan;
 use run::{Outcome, Run};
 

@@ -6,62 +6,9 @@ use throng::config::{Config, Limits, Timeouts};
 use throng::hub::options::{ChannelOptions, Namespaces};
 use throng::shard::INPUT_BYTES;
 
+use crate::ground::layout::{Faults, Layout};
 use crate::rng::Rng;
 use crate::sealed::TlsPlan;
-
-/// What goes wrong, and how often, in percent unless named otherwise.
-#[derive(Clone, Debug)]
-pub(crate) struct Faults {
-    /// A write takes less than there is room for.
-    pub(crate) short_write: u64,
-    /// What is under way arrives in pieces.
-    pub(crate) cut_arrival: u64,
-    /// Events for healthy sockets that nothing happened to. Rare: they heal what a lost edge breaks.
-    pub(crate) spurious: u64,
-    /// Events for sockets that are gone.
-    pub(crate) stale: u64,
-    /// A poll tells only some of what is ready.
-    pub(crate) partial_poll: u64,
-    /// `accept` fails for want of descriptors.
-    pub(crate) exhausted_accept: u64,
-    /// Per mille: the network resets a connection that a client steps with.
-    pub(crate) reset: u64,
-    /// Per mille: a client stops reading for a while.
-    pub(crate) stall: u64,
-    /// How long a stall lasts at most.
-    pub(crate) stall_us_max: u64,
-    /// A shard that could run does not get the processor in this round.
-    pub(crate) skip_shard: u64,
-    /// Per ten thousand rounds: the clock jumps by as much as this.
-    pub(crate) jump: u64,
-    pub(crate) jump_us_max: u64,
-}
-
-impl Faults {
-    /// A world in which nothing goes wrong.
-    pub(crate) fn none(&self) -> Self {
-        Self { short_write: 0, cut_arrival: 0, stale: 0, partial_poll: 0, ..self.calmed() }
-    }
-
-    /// Only what goes wrong all the time.
-    pub(crate) fn calmed(&self) -> Self {
-        let &Self { short_write, cut_arrival, partial_poll, stale, .. } = self;
-        Self {
-            short_write,
-            cut_arrival,
-            partial_poll,
-            stale,
-            spurious: 0,
-            exhausted_accept: 0,
-            reset: 0,
-            stall: 0,
-            stall_us_max: 0,
-            skip_shard: 0,
-            jump: 0,
-            jump_us_max: 0,
-        }
-    }
-}
 
 /// See the module documentation.
 #[derive(Clone, Debug)]
@@ -236,6 +183,17 @@ impl Plan {
             memory_allowed,
             has_small_homes,
             tls: TlsPlan::new(seed),
+        }
+    }
+
+    /// The world that it is played in.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            shards: self.shards,
+            faults: self.faults.clone(),
+            down_bytes_max: self.down_bytes_max,
+            inbox_bytes_max: self.inbox_bytes_max,
+            is_sealed: self.tls.is_some(),
         }
     }
 

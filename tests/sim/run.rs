@@ -113,7 +113,7 @@ impl Run {
             println!("{plan:#?}");
         }
         let mut rng = Rng::new(seed);
-        let world = Rc::new(RefCell::new(World::new(&plan, rng.fork())));
+        let world = Rc::new(RefCell::new(World::new(plan.layout(), rng.fork())));
         let mailboxes = mailboxes(&world.borrow());
         let counters: Arc<[Arc<Counters>]> = (0..plan.shards).map(|_| Arc::default()).collect();
         let budget = Budget::new(plan.config.limits.queued_bytes_max);

@@ -72,7 +72,7 @@ impl Small {
         (options.presence, options.join_leave) = (true, true);
         plan.config.namespaces = Arc::new(namespaces);
         configure(&mut plan.config);
-        let world = Rc::new(RefCell::new(World::new(&plan, Rng::new(7))));
+        let world = Rc::new(RefCell::new(World::new(plan.layout(), Rng::new(7))));
         let mailbox = |mail: &Arc<AtomicBool>| {
             let mail = Arc::clone(mail);
             Mailbox::new(Box::new(move || mail.store(true, Relaxed)))

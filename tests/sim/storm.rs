@@ -53,7 +53,7 @@ impl Stage {
         limits.mailbox_letters_max = 65_536;
         change(&mut plan);
         let mut rng = Rng::new(1);
-        let world = Rc::new(RefCell::new(World::new(&plan, rng.fork())));
+        let world = Rc::new(RefCell::new(World::new(plan.layout(), rng.fork())));
         let mailboxes: Arc<[Mailbox]> = [Mailbox::new(Box::new(|| {}))].into();
         let counters: Arc<[Arc<Counters>]> = [Arc::default()].into();
         let (budget, publication_budget) = (Budget::new(1 << 30), Budget::new(1 << 30));

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use throng::net::Ready;
 
-use crate::plan::{Faults, Plan};
-use crate::rng::{Rng, mix};
+use super::layout::{Faults, Layout};
+use super::rng::{Rng, mix};
 
 pub(crate) type LinkId = usize;
 
@@ -97,7 +97,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(plan: &Plan, rng: Rng) -> Self {
+    pub(crate) fn new(layout: Layout, rng: Rng) -> Self {
         let station = || Station {
             backlog: VecDeque::new(),
             is_listening: true,
@@ -111,13 +111,13 @@ impl World {
             rng,
             now_us: 1_000_000,
             unix_ahead_ms: 1_700_000_000_000,
-            faults: plan.faults.clone(),
+            faults: layout.faults,
             links: Vec::new(),
-            stations: (0..plan.shards).map(|_| station()).collect(),
-            down_bytes_max: plan.down_bytes_max,
-            inbox_bytes_max: plan.inbox_bytes_max,
+            stations: (0..layout.shards).map(|_| station()).collect(),
+            down_bytes_max: layout.down_bytes_max,
+            inbox_bytes_max: layout.inbox_bytes_max,
             hash: 0,
-            is_sealed: plan.tls.is_some(),
+            is_sealed: layout.is_sealed,
             is_told: std::env::var_os("THRONG_TRACE").is_some(),
         }
     }

@@ -10,7 +10,10 @@ use std::rc::Rc;
 
 use throng::net::{Accepted, Net, Ready};
 
-use crate::world::{LinkId, World};
+use super::world::{LinkId, World};
+
+/// No descriptor is left, as Linux numbers its errors.
+const EMFILE: i32 = 24;
 
 pub(crate) type SharedWorld = Rc<RefCell<World>>;
 
@@ -65,7 +68,7 @@ impl Net for SimNet {
         let mut world = self.world.borrow_mut();
         let exhausted = world.faults.exhausted_accept;
         if world.has_backlog(self.shard) && world.rng.chance(exhausted) {
-            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            return Err(io::Error::from_raw_os_error(EMFILE));
         }
         let id = world.accept(self.shard).ok_or(io::ErrorKind::WouldBlock)?;
         let peer = Some(Ipv4Addr::LOCALHOST.into());

@@ -1,6 +1,6 @@
 //! What clients say and hear, byte by byte: upgrade requests, masked frames out, plain frames in (RFC 6455).
 
-use crate::rng::Rng;
+use super::rng::Rng;
 
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;

@@ -1,0 +1,68 @@
+//! What a world is made by: its buffers, and what goes wrong in it.
+
+/// What goes wrong, and how often, in percent unless named otherwise.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    /// A write takes less than there is room for.
+    pub(crate) short_write: u64,
+    /// What is under way arrives in pieces.
+    pub(crate) cut_arrival: u64,
+    /// Events for healthy sockets that nothing happened to. Rare: they heal what a lost edge breaks.
+    pub(crate) spurious: u64,
+    /// Events for sockets that are gone.
+    pub(crate) stale: u64,
+    /// A poll tells only some of what is ready.
+    pub(crate) partial_poll: u64,
+    /// `accept` fails for want of descriptors.
+    pub(crate) exhausted_accept: u64,
+    /// Per mille: the network resets a connection that a client steps with.
+    pub(crate) reset: u64,
+    /// Per mille: a client stops reading for a while.
+    pub(crate) stall: u64,
+    /// How long a stall lasts at most.
+    pub(crate) stall_us_max: u64,
+    /// A shard that could run does not get the processor in this round.
+    pub(crate) skip_shard: u64,
+    /// Per ten thousand rounds: the clock jumps by as much as this.
+    pub(crate) jump: u64,
+    pub(crate) jump_us_max: u64,
+}
+
+impl Faults {
+    /// A world in which nothing goes wrong.
+    pub(crate) fn none(&self) -> Self {
+        Self { short_write: 0, cut_arrival: 0, stale: 0, partial_poll: 0, ..self.calmed() }
+    }
+
+    /// Only what goes wrong all the time.
+    pub(crate) fn calmed(&self) -> Self {
+        let &Self { short_write, cut_arrival, partial_poll, stale, .. } = self;
+        Self {
+            short_write,
+            cut_arrival,
+            partial_poll,
+            stale,
+            spurious: 0,
+            exhausted_accept: 0,
+            reset: 0,
+            stall: 0,
+            stall_us_max: 0,
+            skip_shard: 0,
+            jump: 0,
+            jump_us_max: 0,
+        }
+    }
+}
+
+/// What a world is made by.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) shards: u16,
+    pub(crate) faults: Faults,
+    /// Bytes that a server's socket takes before it has no room.
+    pub(crate) down_bytes_max: usize,
+    /// Bytes that a server's socket holds unread.
+    pub(crate) inbox_bytes_max: usize,
+    /// What goes over links is sealed, and different each time.
+    pub(crate) is_sealed: bool,
+}
