@@ -222,6 +222,7 @@ fn variables_of_scripts_and_tests_are_known() {
     for folder in ["tests/sim", "tests/it/support"] {
         rust_files(&root().join(folder), &mut files);
     }
+    files.push(root().join("tests/corpus.rs"));
     let mut names = BTreeSet::new();
     for text in files.iter().filter_map(|file| fs::read_to_string(file).ok()) {
         let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';

@@ -20,8 +20,16 @@ pub(super) const FILE_VARIABLE: &str = "THRONG_CONFIG";
 
 /// Variables of that prefix that are no keys: what the scripts and tests of this repository read, and how people name the
 /// binary to scripts of their own. The one list of them; `tests/docs.rs` compares it with what is read.
-pub const OUTSIDE_VARIABLES: [&str; 6] =
-    ["THRONG_BIN", "THRONG_SEED", "THRONG_SEEDS", "THRONG_TEST_PANICS", "THRONG_TRACE", "THRONG_TUNING_ROOT"];
+pub const OUTSIDE_VARIABLES: [&str; 8] = [
+    "THRONG_BIN",
+    "THRONG_MUTATIONS",
+    "THRONG_PROGRAM",
+    "THRONG_SEED",
+    "THRONG_SEEDS",
+    "THRONG_TEST_PANICS",
+    "THRONG_TRACE",
+    "THRONG_TUNING_ROOT",
+];
 
 /// An environment, by names. A variable that is empty counts as absent, since many tools that start processes cannot unset
 /// one. `Debug` shows no values: some are secrets.

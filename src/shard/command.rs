@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::client::{Ability, Client, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
+use super::conn::Stage;
 use super::mailbox::{Asker, Letter, ReplyTo};
 use super::outside::{Hook, Question, Token, Who};
 use crate::base::bucket::Bucket;
@@ -75,9 +76,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.conns.entry_mut(key)?.client.as_deref_mut()
     }
 
-    /// What is known of a client, made if nothing is.
+    /// What is known of a client, made if nothing is; nothing is known of who has ended.
     pub(super) fn client_or_new(&mut self, key: Key) -> Option<&mut Client> {
-        let conn = self.conns.entry_mut(key)?;
+        let conn = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open)?;
         self.counters.clients.add(u64::from(conn.client.is_none()));
         Some(conn.client.get_or_insert_default())
     }

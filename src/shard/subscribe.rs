@@ -28,12 +28,13 @@ use crate::session::{Action, CloseReason, Format, Handler, Session};
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Carries out what the session asked for.
     pub(super) fn act(&mut self, key: Key) {
-        if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
-            return self.actions.clear();
-        }
         // An answer may ask for more; those actions come behind.
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
+                // What stands behind something that ended the connection is said by nobody.
+                if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+                    return self.actions.clear();
+                }
                 match action {
                     Action::Command { id, request } => self.command_or_wait(key, id, request),
                     Action::Early { id, request } => self.early(key, id, request),

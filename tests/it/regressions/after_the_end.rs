@@ -1,0 +1,26 @@
+//! Commands behind one that ends the connection, in the same frame. They were still carried out, and by then the client had
+//! been forgotten: they were those of a nobody, who published, asked hooks, and was counted as a client for ever.
+
+use serde_json::json;
+
+use crate::support::{Client, Server};
+
+#[test]
+fn what_stands_behind_an_end_is_said_by_nobody() {
+    let server = Server::start(&[]);
+    let mut witness = Client::subscribed(server.address, &["c"]);
+    for end in [r#""refresh":{"token":""}"#, r#""refresh":{"token":"none"}"#] {
+        let mut client = Client::open(server.address);
+        client.send(&format!(
+            "{{\"id\":2,{end}}}\n{{\"id\":3,\"publish\":{{\"channel\":\"c\",\"data\":\"behind\"}}}}\n\
+             {{\"id\":4,\"subscribe\":{{\"channel\":\"c\"}}}}"
+        ));
+        let answers = client.expect_close(if end.contains("none") { 3500 } else { 3501 });
+        assert!(answers.is_empty(), "{end}: {answers:?}");
+        let mut other = Client::open(server.address);
+        other.publish("c", json!("later")).unwrap();
+        assert_eq!(witness.publication(), ("c".to_owned(), json!("later")), "{end}");
+    }
+    server.await_metric("throng_connections", 1);
+    server.await_metric("throng_subscriptions", 1);
+}
