@@ -1,5 +1,13 @@
 //! The fuzz targets in plain `cargo test`: over the committed corpus, and over a short run of mutations of it that is
-//! the same every time. The long runs are libFuzzer's, see `fuzz/`; what they find joins the corpus.
+//! the same every time. The long runs are libFuzzer's, see `fuzz/`; what they find joins the corpus. Without a nightly
+//! compiler this goes a long way, too:
+//!
+//! ```text
+//! THRONG_MUTATIONS=1000000 THRONG_SEED=7 cargo test --release --test corpus conversation
+//! ```
+//!
+//! An input that overflows the stack cannot be told by a panic: its thread is named by the input's number, and with
+//! `THRONG_TRACE=1` and `--nocapture` each input is printed before it is tried.
 
 #![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
 
@@ -10,7 +18,10 @@ use std::thread;
 #[path = "../fuzz/src/lib.rs"]
 pub mod targets;
 
+/// Unless THRONG_MUTATIONS says otherwise.
 const MUTATIONS: u64 = 2000;
+/// Unless THRONG_SEED says otherwise.
+const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Larger inputs show nothing that these do not.
 const BYTES_MAX: usize = 1 << 12;
 
@@ -35,13 +46,27 @@ fn run(name: &str, target: fn(&[u8])) {
         fs::read_dir(&folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
     seeds.sort();
     assert!(seeds.len() >= 5, "{} seeds in {}", seeds.len(), folder.display());
-    let check = |input: &[u8]| {
-        let _told = Told { name, input };
-        target(input);
+    let is_traced = std::env::var_os("THRONG_TRACE").is_some();
+    let mut tried = 0;
+    let mut check = |input: &[u8]| {
+        if is_traced {
+            eprintln!("{name}, input {tried}: \"{}\"", input.escape_ascii());
+        }
+        let thread = thread::Builder::new().name(format!("{name}, input {tried}"));
+        tried += 1;
+        let outcome = thread::scope(|scope| {
+            let spawned = thread.spawn_scoped(scope, || {
+                let _told = Told { name, input };
+                target(input);
+            });
+            spawned.unwrap().join()
+        });
+        assert!(outcome.is_ok(), "target {name}, see above");
     };
     seeds.iter().for_each(|seed| check(seed));
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
-    for _ in 0..MUTATIONS {
+    // A state of 0 would stay 0.
+    let mut random = Random(number("THRONG_SEED").unwrap_or(SEED).max(1));
+    for _ in 0..number("THRONG_MUTATIONS").unwrap_or(MUTATIONS) {
         let mut input = seeds[random.below(seeds.len())].clone();
         for _ in 0..=random.below(4) {
             mutate(&mut input, &seeds, &mut random);
@@ -49,6 +74,11 @@ fn run(name: &str, target: fn(&[u8])) {
         input.truncate(BYTES_MAX);
         check(&input);
     }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number, not {value:?}")))
 }
 
 /// One change of the kinds that find most: bits, bytes that matter, pieces that vanish, repeat or come from elsewhere.
@@ -160,4 +190,9 @@ fn deflate() {
 #[test]
 fn token() {
     run("token", targets::token);
+}
+
+#[test]
+fn conversation() {
+    run("conversation", targets::conversation);
 }

@@ -7,6 +7,7 @@
 mod api;
 mod centrifuge;
 mod codec;
+mod conversation;
 mod deflate;
 mod handshake;
 mod http;
@@ -20,6 +21,7 @@ mod ws;
 pub use api::api_bodies;
 pub use centrifuge::centrifuge_commands;
 pub use codec::{connect_request, emulation_request, fossil_delta, json_commands, protobuf_commands};
+pub use conversation::conversation;
 pub use deflate::deflate;
 pub use handshake::tls_handshake;
 pub use http::http_head;

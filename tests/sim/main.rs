@@ -5,6 +5,7 @@
 //! ```text
 //! THRONG_SEED=17 cargo test --test sim            # that seed alone; THRONG_TRACE=1 with --nocapture tells all
 //! THRONG_SEEDS=5000 cargo test --release --test sim   # more of them
+//! THRONG_PROGRAM=tests/corpus/conversation/streams cargo test --test sim hostile   # one hostile program
 //! ```
 //!
 //! The world is no kinder than a kernel: readiness is told once, when it changes; peers stall and come back; events
@@ -19,6 +20,7 @@ mod clock;
 mod cut;
 mod fan;
 mod ground;
+mod hostile;
 mod oracle;
 mod order;
 mod plan;
@@ -40,6 +42,7 @@ use std::thread;
 
 use ground::{net, rng, wire, world};
 use plan::Plan;
+use rng::Rng;
 use run::{Outcome, Run};
 
 const SEED_COUNT: u64 = 200;
@@ -103,4 +106,30 @@ fn a_seed_tells_the_whole_story() {
     for seed in (1..4).chain(sealed.take(3)) {
         assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
     }
+}
+
+/// A name of its own for the thread of each program: who overflows the stack is told of by that name only.
+#[test]
+fn whatever_hostile_clients_say_everybody_else_is_served_and_nothing_is_left() {
+    let play = |name: String, program: Vec<u8>| {
+        let told = program.escape_ascii().to_string();
+        let thread = thread::Builder::new().name(format!("hostile {name}"));
+        let is_fine = thread.spawn(move || hostile::play(&program)).unwrap().join().is_ok();
+        if !is_fine {
+            eprintln!("\nhostile {name} failed: \"{told}\"\n");
+        }
+        is_fine
+    };
+    if let Some(file) = std::env::var_os("THRONG_PROGRAM") {
+        let program = std::fs::read(&file).unwrap();
+        assert!(play(format!("program {}", file.display()), program), "see above");
+        return;
+    }
+    let (first, count) = match number("THRONG_SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, number("THRONG_SEEDS").unwrap_or(SEED_COUNT)),
+    };
+    let fails = |seed: &u64| !play(format!("seed {seed}"), hostile::program(&mut Rng::new(*seed)));
+    let failed: Vec<u64> = (first..first + count).filter(fails).collect();
+    assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
 }

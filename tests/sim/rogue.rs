@@ -19,7 +19,15 @@ pub(crate) struct Rogue {
 
 impl Rogue {
     pub(crate) fn new(rng: &mut Rng, plan: &Plan) -> Self {
-        if rng.chance(40) { Self::refused(rng, plan) } else { Self::failed(rng, plan) }
+        if rng.chance(40) {
+            return Self::refused(rng, plan);
+        }
+        let mut rogue = Self::failed(rng, plan);
+        // Nobody has to wait for an answer: the end may come in one read with the request.
+        if rng.chance(50) {
+            rogue.hello.append(&mut rogue.wrong);
+        }
+        rogue
     }
 
     /// One that does not get past the handshake.
@@ -47,7 +55,7 @@ impl Rogue {
         let is_raw = rng.chance(50);
         let mut wrong = Vec::new();
         let out = &mut wrong;
-        let code = match rng.range(0..=if is_raw { 8 } else { 12 }) {
+        let code = match rng.range(0..=if is_raw { 8 } else { 13 }) {
             0 => {
                 out.extend(b"\x81\x02hi");
                 1002
@@ -91,6 +99,7 @@ impl Rogue {
             9 => bad_request(out, b"not json", rng),
             10 => bad_request(out, br#"{"id":1,"publish":{"channel":"c0","data":1}}"#, rng),
             11 => bad_request(out, b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"connect\":{}}", rng),
+            12 => behind_refusals(out, rng),
             _ => bad_request(out, b"{\"id\":1,\"connect\":{}}\n{\"subscribe\":{\"channel\":\"c0\"}}", rng),
         };
         let path = if is_raw { "/echo" } else { PATH };
@@ -101,6 +110,24 @@ impl Rogue {
 
 fn bad_request(out: &mut Vec<u8>, payload: &[u8], rng: &mut Rng) -> u16 {
     wire::put_frame(out, true, TEXT, payload, rng);
+    3501
+}
+
+/// Any command behind connects that get errors, in the same message or in the next.
+fn behind_refusals(out: &mut Vec<u8>, rng: &mut Rng) -> u16 {
+    let channel = r#"{"channel":"c0"}"#;
+    let (expired, denied) = (r#"{"token":"expired"}"#, r#"{"token":"denied"}"#);
+    let mut lines: Vec<String> = (1..=rng.range(1..=2))
+        .map(|id| format!(r#"{{"id":{id},"connect":{}}}"#, rng.pick(&[expired, denied])))
+        .collect();
+    let methods =
+        ["subscribe", "unsubscribe", "publish", "presence", "history", "rpc", "ping", "sub_refresh"];
+    let count = rng.range(1..=5);
+    lines.extend((3..3 + count).map(|id| format!(r#"{{"id":{id},"{}":{channel}}}"#, rng.pick(&methods))));
+    if rng.chance(50) {
+        return bad_request(out, lines.join("\n").as_bytes(), rng);
+    }
+    lines.iter().for_each(|line| wire::put_frame(out, true, TEXT, line.as_bytes(), rng));
     3501
 }
 

@@ -20,7 +20,7 @@ use throng::server;
 use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
 use throng::shard::outside::{Grant, Outside};
-use throng::shard::{Parts, Secret, Shard, Turn};
+use throng::shard::{INPUT_BYTES, Parts, Secret, Shard, Turn};
 
 use crate::book::Book;
 use crate::client::{Circumstances, Client};
@@ -327,11 +327,27 @@ impl Run {
                 if turn == Turn::Ended {
                     self.shards[number] = None;
                 }
+                self.check_memory();
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => panic!("shard {number}: {error}"),
         }
+    }
+
+    /// What is queued, and what has arrived of messages, is no more than the limits of each connection allow, one answer
+    /// that is never too large, and one read.
+    fn check_memory(&self) {
+        let limits = &self.plan.config.limits;
+        let (mut connections, mut answer) = (0, 0);
+        for counters in self.counters.iter() {
+            connections += counters.connections.value() as usize;
+            // No answer tells more than all that is kept, nor than who is there.
+            answer += 2 * counters.history_bytes.value() as usize + 512 * counters.presences.value() as usize;
+        }
+        let read = INPUT_BYTES + limits.message_bytes_max + limits.head_bytes_max;
+        let allowed = connections * (limits.outbox_bytes_max + answer + read) + limits.queued_bytes_max / 4;
+        assert!(self.budget.used() <= allowed, "{} bytes are queued, {allowed} may be", self.budget.used());
     }
 
     fn step(&mut self, number: usize) -> bool {

@@ -14,6 +14,7 @@ use throng::shard::mailbox::Mailbox;
 use throng::shard::outside::{Nobody, Outside};
 use throng::shard::{Parts, Secret, Shard};
 
+use crate::ground::layout::Faults;
 use crate::net::SimNet;
 use crate::plan::Plan;
 use crate::raw::House;
@@ -64,7 +65,7 @@ impl Small {
         plan.shards = shard_count;
         plan.down_bytes_max = down_bytes_max;
         plan.inbox_bytes_max = 1 << 20;
-        plan.faults = plan.faults.none();
+        plan.faults = Faults::never();
         plan.config = Config { shards: usize::from(shard_count), ..Config::default() };
         plan.config.limits.queued_bytes_max = queued_bytes_max;
         let mut namespaces = Namespaces::clone(&plan.config.namespaces);

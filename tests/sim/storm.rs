@@ -14,6 +14,7 @@ use throng::shard::mailbox::{Letter, Mailbox};
 use throng::shard::outside::Outside;
 use throng::shard::{Parts, Secret, Shard};
 
+use crate::ground::layout::Faults;
 use crate::net::{SharedWorld, SimNet};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
@@ -43,7 +44,7 @@ impl Stage {
     fn over(tls: Option<Arc<rustls::ServerConfig>>, change: impl FnOnce(&mut Plan)) -> Self {
         let mut plan = Plan::new(1);
         (plan.shards, plan.capacity, plan.memory_allowed) = (1, 2 * CROWD, u64::MAX);
-        plan.faults = plan.faults.none();
+        plan.faults = Faults::never();
         plan.config.shards = 1;
         (plan.down_bytes_max, plan.inbox_bytes_max) = (256 << 10, 64 << 10);
         let limits = &mut plan.config.limits;

@@ -29,20 +29,14 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// A world in which nothing goes wrong.
-    pub(crate) fn none(&self) -> Self {
-        Self { short_write: 0, cut_arrival: 0, stale: 0, partial_poll: 0, ..self.calmed() }
-    }
-
-    /// Only what goes wrong all the time.
-    pub(crate) fn calmed(&self) -> Self {
-        let &Self { short_write, cut_arrival, partial_poll, stale, .. } = self;
+    /// A world in which nothing goes wrong, whatever it was made by.
+    pub(crate) fn never() -> Self {
         Self {
-            short_write,
-            cut_arrival,
-            partial_poll,
-            stale,
+            short_write: 0,
+            cut_arrival: 0,
             spurious: 0,
+            stale: 0,
+            partial_poll: 0,
             exhausted_accept: 0,
             reset: 0,
             stall: 0,
@@ -51,6 +45,12 @@ impl Faults {
             jump: 0,
             jump_us_max: 0,
         }
+    }
+
+    /// Only what goes wrong all the time.
+    pub(crate) fn calmed(&self) -> Self {
+        let &Self { short_write, cut_arrival, partial_poll, stale, .. } = self;
+        Self { short_write, cut_arrival, partial_poll, stale, ..Self::never() }
     }
 }
 

@@ -1,0 +1,122 @@
+//! The world outside of the shards under siege: tokens that say what is to become of them, and hooks that answer when the
+//! program says so, with what it says.
+
+use std::sync::Mutex;
+
+use throng::hub::home::StateChange;
+use throng::proto::centrifuge::codes::Error;
+use throng::shard::mailbox::{Letter, ReplyTo};
+use throng::shard::outside::{
+    Busy, Credentials, Grant, Hook, Outside, Question, Rejected, Replaced, Token, Verdict,
+};
+
+/// Questions that wait, where few may.
+const FEW: usize = 2;
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(super) struct Backend {
+    hooks_connect: bool,
+    /// Takes few questions at a time.
+    is_narrow: bool,
+    asked: Mutex<Vec<(ReplyTo, Question)>>,
+}
+
+impl Backend {
+    pub(super) fn new(hooks_connect: bool, is_narrow: bool) -> Self {
+        Self { hooks_connect, is_narrow, asked: Mutex::default() }
+    }
+
+    /// Answers one of the questions, if there is one: to which shard, and the answer.
+    pub(super) fn answer(&self, which: usize, kind: usize) -> Option<(u16, Letter)> {
+        let mut asked = self.asked.lock().unwrap();
+        let at = which % asked.len().max(1);
+        let (reply_to, question) = (at < asked.len()).then(|| asked.remove(at))?;
+        let no = rejection(kind);
+        let verdict = match question {
+            Question::ConnectionToken(_) | Question::Connect { .. } | Question::Refresh { .. } => {
+                Verdict::Connection(no.map_or_else(|| Ok(Box::new(credentials(kind))), Err))
+            }
+            Question::SubscriptionToken(_) => {
+                let grant = Grant { channel: "c0".to_owned(), ..Grant::default() };
+                Verdict::Subscription(no.map_or_else(|| Ok(Box::new(grant)), Err))
+            }
+            Question::Subscribe { .. } | Question::SubRefresh { .. } => {
+                Verdict::Subscription(no.map_or_else(|| Ok(Box::default()), Err))
+            }
+            Question::Publish { .. } => Verdict::Publish(no.map_or_else(|| Ok(Replaced::default()), Err)),
+            Question::Rpc { .. } => Verdict::Rpc(no.map_or_else(|| Ok(b"{}".to_vec()), Err)),
+        };
+        Some((reply_to.shard, Letter::Verdict { reply_to, verdict: Box::new(verdict) }))
+    }
+}
+
+/// The kinds of no; `None` is a yes.
+fn rejection(kind: usize) -> Option<Rejected> {
+    Some(match kind % 10 {
+        3 => Rejected::Error(Error::PERMISSION_DENIED),
+        4 => Rejected::Error(Error::INTERNAL),
+        5 => Rejected::Custom { code: 1000, message: "no".to_owned(), temporary: false },
+        6 => Rejected::Custom { code: 1001, message: "later".to_owned(), temporary: true },
+        7 => Rejected::Disconnect { code: 4500, reason: "out".to_owned() },
+        8 => Rejected::TokenExpired,
+        9 => Rejected::TokenInvalid,
+        _ => return None,
+    })
+}
+
+/// Nobody, a user, or someone with a channel that does not exist.
+fn credentials(kind: usize) -> Credentials {
+    let with = |user: &str, channels: &[&str]| Credentials {
+        user: user.to_owned(),
+        channels: channels.iter().map(|&name| (name.to_owned(), Grant::default())).collect(),
+        ..Credentials::default()
+    };
+    match kind % 10 {
+        0 => with("", &[]),
+        1 => with("ann", &["h:2", "c1"]),
+        _ => with("ann", &["nowhere:x"]),
+    }
+}
+
+impl Outside for Backend {
+    fn verify_now(&self, token: &Token<'_>, _: u64) -> Option<Verdict> {
+        let (text, is_connection) = match token {
+            Token::Connection(text) => (text, true),
+            Token::Subscription(text) => (text, false),
+        };
+        let (word, of) = text.split_once(' ').unwrap_or((text, ""));
+        let no = match word {
+            "slow" | "busy" => return None,
+            "ok" | "nowhere" => None,
+            "expired" => Some(Rejected::TokenExpired),
+            "denied" => Some(Rejected::Error(Error::PERMISSION_DENIED)),
+            "out" => Some(Rejected::Disconnect { code: 4500, reason: "out".to_owned() }),
+            _ => Some(Rejected::TokenInvalid),
+        };
+        Some(if is_connection {
+            let who = if word == "nowhere" { credentials(2) } else { credentials(0) };
+            let who = if word == "ok" { Credentials { user: of.to_owned(), ..who } } else { who };
+            Verdict::Connection(no.map_or_else(|| Ok(Box::new(who)), Err))
+        } else {
+            let grant = Grant { channel: of.to_owned(), ..Grant::default() };
+            Verdict::Subscription(no.map_or_else(|| Ok(Box::new(grant)), Err))
+        })
+    }
+
+    fn ask(&self, reply_to: ReplyTo, question: Question) -> Result<(), Busy> {
+        let mut asked = self.asked.lock().unwrap();
+        let is_refused = matches!(&question, Question::ConnectionToken(token) if token == "busy");
+        if is_refused || self.is_narrow && asked.len() >= FEW {
+            return Err(Busy);
+        }
+        asked.push((reply_to, question));
+        Ok(())
+    }
+
+    fn tell_states(&self, _: Vec<StateChange>) {}
+
+    fn has_hook(&self, hook: Hook) -> bool {
+        hook != Hook::Connect || self.hooks_connect
+    }
+}

@@ -1,0 +1,132 @@
+//! What servers under siege are like: small limits, channels of all sorts, raw endpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use throng::config::{Config, Limits, Paths, Rates, Timeouts};
+use throng::hub::options::{ChannelOptions, Namespaces};
+use throng::proto::http::{Refusal, Request};
+use throng::proto::ws::Kind;
+use throng::session::{ClientId, CloseReason, Handler, Message, Peer};
+
+pub(super) const HEAD_BYTES_MAX: usize = 2 << 10;
+pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
+pub(super) const OUTBOX_BYTES_MAX: usize = 32 << 10;
+pub(super) const QUEUED_BYTES_MAX: usize = 1 << 20;
+pub(super) const HISTORY_BYTES_MAX: usize = 256 << 10;
+
+/// What a server is like: with a connect hook; that takes one connection per second; few half-open ones; one connection per
+/// user; no strangers; few questions; small sockets; two shards; ten commands per second.
+pub(super) const MANNERS: &[u8] = b"crhunqs2l";
+
+/// Raw endpoints: `/echo`, and `/clock`, which tells the time often and at length to whoever spoke once.
+#[derive(Debug)]
+pub(super) struct House {
+    inside: Arc<AtomicI64>,
+}
+
+impl House {
+    pub(super) fn new(inside: &Arc<AtomicI64>) -> Self {
+        Self { inside: Arc::clone(inside) }
+    }
+}
+
+impl Handler for House {
+    type State = bool;
+
+    fn serves(&self, path: &str) -> bool {
+        matches!(path, "/echo" | "/clock")
+    }
+
+    fn open(
+        &mut self,
+        request: &Request<'_>,
+        _: Option<&'static str>,
+        _: &mut Peer<'_, '_>,
+    ) -> Result<bool, Refusal> {
+        self.inside.fetch_add(1, Relaxed);
+        Ok(request.path == "/clock")
+    }
+
+    fn message(
+        &mut self,
+        is_clock: &mut bool,
+        message: Message<'_>,
+        peer: &mut Peer<'_, '_>,
+    ) -> Result<(), CloseReason> {
+        match *is_clock {
+            true => peer.set_timer(1),
+            false => peer.send(message.kind, message.data),
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, _: &mut bool, peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
+        peer.send(Kind::Binary, &[b'.'; 30 << 10]);
+        peer.set_timer(1);
+        Ok(())
+    }
+
+    fn closed(&mut self, _: bool, _: ClientId, _: &CloseReason) {
+        self.inside.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A server of these manners.
+pub(super) fn config(has: &dyn Fn(u8) -> bool) -> Config {
+    let mut config = Config {
+        paths: Paths::all(),
+        limits: Limits {
+            head_bytes_max: HEAD_BYTES_MAX,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            frame_bytes_max: MESSAGE_BYTES_MAX,
+            outbox_bytes_max: OUTBOX_BYTES_MAX,
+            queued_bytes_max: QUEUED_BYTES_MAX,
+            history_bytes_max: HISTORY_BYTES_MAX,
+            channels_per_connection_max: 64,
+            channels_per_shard_max: 1000,
+            half_open_max: if has(b'h') { 3 } else { 0 },
+            ..Limits::default()
+        },
+        timeouts: Timeouts { ping_interval_ms: 0, idle_ms: 0, ..Timeouts::default() },
+        rates: Rates {
+            connects_max: if has(b'r') { 2 } else { 0 },
+            commands_max: if has(b'l') { 10 } else { 0 },
+            ..Rates::default()
+        },
+        ..Config::default()
+    };
+    config.client.insecure = false;
+    config.client.allow_anonymous_connect_without_token = !has(b'n');
+    config.client.user_connection_limit = usize::from(has(b'u'));
+    config.namespaces = Arc::new(namespaces());
+    config
+}
+
+fn namespaces() -> Namespaces {
+    let open = ChannelOptions {
+        presence: true,
+        join_leave: true,
+        force_push_join_leave: true,
+        allow_subscribe_for_client: true,
+        allow_subscribe_for_anonymous: true,
+        allow_publish_for_client: true,
+        allow_publish_for_anonymous: true,
+        allow_presence_for_client: true,
+        allow_presence_for_anonymous: true,
+        allow_history_for_client: true,
+        allow_history_for_anonymous: true,
+        ..ChannelOptions::default()
+    };
+    let kept =
+        ChannelOptions { history_size: 32, history_ttl_ms: 3_600_000, force_recovery: true, ..open.clone() };
+    let hooked = ChannelOptions {
+        subscribe_proxy_enabled: true,
+        publish_proxy_enabled: true,
+        sub_refresh_proxy_enabled: true,
+        ..open.clone()
+    };
+    let named = [("h", kept), ("k", hooked), ("l", ChannelOptions::default())];
+    let named = named.map(|(name, options)| (name.to_owned(), Arc::new(options)));
+    Namespaces { without_namespace: Arc::new(open), named: named.into(), ..Namespaces::default() }
+}
