@@ -159,6 +159,67 @@ def commands_behind_refusals(stage, rng):
     return f"{count} refused"
 
 
+def fill(stage, channel, bytes_each=60_000, count=300):
+    """A channel with as much history as it keeps."""
+    batch = [{"publish": {"channel": channel, "data": "x" * bytes_each}}] * 10
+    for _ in range(count // len(batch)):
+        stage.api("batch", {"commands": batch})
+
+
+def floods(rng):
+    """Commands that ask for much with little."""
+    history = '{"id":%d,"history":{"channel":"hist:full","limit":-1}}'
+    recover = '{"id":%d,"subscribe":{"channel":"hist:full","recover":true,"epoch":"","offset":0}}'
+    presence = '{"id":%d,"presence":{"channel":"crowd"}}'
+    leave = '{"id":%d,"unsubscribe":{"channel":"hist:full"}}'
+    return [[history] * 900, [presence] * 1200, [recover, leave] * 400, [history, presence] * 500]
+
+
+@life("plain", "tls")
+def asks_for_much_and_reads_nothing(stage, rng):
+    """One frame of hundreds of commands, each of which is answered with megabytes."""
+    fill(stage, "hist:full")
+    crowd = members(stage, few(stage, 100), {"id": 2, "subscribe": {"channel": "crowd"}})
+    floods_now = [lines(*(command % (at + 2) for at, command in enumerate(one))) for one in floods(rng)]
+    askers = members(stage, 8)
+    for at, asker in enumerate(askers):
+        asker.settimeout(0.5)
+        say(asker, frame(floods_now[at % len(floods_now)][:65_000].rsplit("\n", 1)[0]))
+    time.sleep(SECONDS)
+    subs = {"hist:full": {"recover": True, "epoch": "", "offset": 0}}
+    more = [stage.connect(room=4096) for _ in range(20)]
+    for connection in more:
+        say(connection, upgrade(WS), frame(lines({"id": 1, "connect": {"subs": subs}})))
+    time.sleep(SECONDS / 2)
+    # Some of them read a little.
+    for asker in askers[::2]:
+        hear(asker, 0.1)
+    all_gone(crowd + askers + more)
+    return f"{len(floods_now)} floods"
+
+
+@life("plain")
+def posts_that_ask_for_much(stage, rng):
+    """The same by /emulation, for streams that are not read."""
+    fill(stage, "hist:full", count=100)
+    held = []
+    for path in ("/connection/http_stream",) * 6:
+        stream = stage.connect(room=4096)
+        say(stream, post(path, lines({"id": 1, "connect": {}})))
+        heard = b""
+        while b'"session"' not in heard or b'"node"' not in heard:
+            heard += stream.recv(4096)
+        body = json.loads(heard[heard.index(b'{"id":1'):].split(b"\n")[0])["connect"]
+        data = lines(*({"id": n + 2, "history": {"channel": "hist:full", "limit": -1}} for n in range(500)))
+        poster = stage.connect()
+        say(poster, post("/emulation", json.dumps({"session": body["session"], "node": body["node"], "data": data})))
+        hear(poster, 0.2)
+        held += [stream, poster]
+    time.sleep(SECONDS)
+    all_gone(held)
+    return f"{len(held)} connections"
+
+
 @life("plain", "tls")
 def speaks_and_reads_nothing(stage, rng):
     """Echoes and pings that nobody takes."""

@@ -1,7 +1,7 @@
 //! What once went wrong, one test each, with how it showed.
 
-mod answers;
 mod after_the_end;
+mod answers;
 mod channel_states;
 mod client_headers;
 mod codes;
