@@ -56,6 +56,7 @@ use crate::hub::home::{self, Home, Now};
 use crate::hub::local::Local;
 use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
+use crate::proto::centrifuge::codes::Error;
 use crate::proto::ws;
 use crate::proto::ws::press::{self, Press, Tally};
 use crate::session::{Action, Endpoints, Handler, Settings};
@@ -172,6 +173,8 @@ pub struct Shard<N: Net, H: Handler> {
     /// Key schedules of the connections that were heard last.
     schedules: Schedules,
     actions: Vec<Action>,
+    /// Groups that raw connections could not join, told in the next turn.
+    refused_joins: Vec<(Key, Arc<str>, Error)>,
     /// Connections with a fresh outbox: queued means dirty.
     dirty: Vec<Key>,
     /// Connections whose input was not read to its end: readiness will not be told again.
@@ -209,8 +212,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             capacity,
             tls,
         } = parts;
-        let limits = config.limits.clone();
-        let own = Arc::clone(&counters[usize::from(shard)]);
+        let (limits, own) = (config.limits.clone(), Arc::clone(&counters[usize::from(shard)]));
         let home =
             new_home(config, mailboxes.len(), seed ^ u64::from(shard).rotate_left(48), &namespaces, &own);
         let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
@@ -251,6 +253,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             wire_waits: None,
             schedules: Schedules::default(),
             actions: Vec::new(),
+            refused_joins: Vec::new(),
             dirty: Vec::new(),
             unread: Vec::new(),
             graves: Vec::new(),
@@ -279,6 +282,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.is_congested =
             self.post.is_congested(self.limits.mailbox_letters_max) || self.publication_budget.is_exhausted();
         self.handle_events();
+        self.tell_refused_joins();
         self.resume_unread();
         self.expire();
         self.home.expire(self.now());

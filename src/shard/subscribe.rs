@@ -84,9 +84,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let outcome = self.has_room_for(key, channel).and_then(|()| self.options(channel));
         let options = match outcome {
             Ok(options) => options,
-            Err(error) => {
-                return self.tell_joined(key, channel, Err(error));
-            }
+            Err(error) => return self.refused_joins.push((key, Arc::clone(channel), error)),
         };
         let joining = Joining {
             member: self.member(key),
@@ -97,6 +95,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
             recover: None,
         };
         self.enter(key, channel, &options, 0, Box::new(joining), None);
+    }
+
+    /// Tells handlers which groups their connections could not join: in the turn after, since a handler may join another
+    /// group at once, for ever.
+    pub(super) fn tell_refused_joins(&mut self) {
+        for (key, channel, error) in std::mem::take(&mut self.refused_joins) {
+            self.tell_joined(key, &channel, Err(error));
+        }
     }
 
     /// Asks a channel's home to count the connection. [`Shard::has_room_for`] was asked before.

@@ -92,6 +92,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             || self.local.queued_count() > 0
             || !self.dirty.is_empty()
             || !self.graves.is_empty()
+            || !self.refused_joins.is_empty()
             || self.home.has_membership()
             || self.is_shedding()
             || (self.newcomers.are_waiting() && !self.is_congested)

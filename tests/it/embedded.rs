@@ -182,6 +182,52 @@ fn a_message_outside_of_all_channels_reaches_those_it_is_for() {
     assert_eq!(running.join().unwrap(), Outcome::Drained);
 }
 
+/// Joins the next group whenever one cannot be joined.
+struct Stubborn;
+
+impl Handler for Stubborn {
+    type State = u64;
+
+    fn serves(&self, path: &str) -> bool {
+        path == "/stubborn"
+    }
+
+    fn open(
+        &mut self,
+        _: &Request<'_>,
+        _: Option<&'static str>,
+        peer: &mut Client<'_, '_>,
+    ) -> Result<u64, Refusal> {
+        peer.join("0");
+        Ok(0)
+    }
+
+    fn message(&mut self, _: &mut u64, _: Message<'_>, _: &mut Client<'_, '_>) -> Result<(), CloseReason> {
+        Ok(())
+    }
+
+    fn joined(&mut self, count: &mut u64, _: &str, _: Result<(), Error>, peer: &mut Client<'_, '_>) {
+        *count += 1;
+        peer.join(&count.to_string());
+    }
+}
+
+/// A refusal was told at once, from within the call that asked: the stack of the shard ended before such a handler did.
+#[test]
+fn a_handler_that_joins_again_whenever_it_may_not_does_not_keep_others_waiting() {
+    let config = Config { shards: 1, ..config() };
+    let server = Server::start(&config, |_shard| Stubborn).unwrap();
+    let (address, drain) = (server.addresses()[0], server.drainer());
+    let running = thread::spawn(|| server.wait().unwrap());
+    let _stubborn = Peer::open(address, "/stubborn");
+    let mut other = Centrifuge::open(address);
+    for _ in 0..10 {
+        other.sync();
+    }
+    drain();
+    assert_eq!(running.join().unwrap(), Outcome::Drained);
+}
+
 #[test]
 fn a_handler_greets_refuses_and_remembers() {
     let server = Running::start();
