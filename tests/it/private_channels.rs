@@ -186,26 +186,28 @@ fn a_cookie_may_hold_the_token_where_the_origin_is_the_applications() {
 fn a_cookies_token_is_found_beside_whatever_else_is_there() {
     let server = Server::configured(CONFIG, &[]);
     let token = token(&json!({"sub": "ann"}));
-    let connect = |cookies: &[u8]| {
+    let open = |cookies: &[u8]| {
         let head = upgrade(PATH, "Origin: https://app.example\r\n");
         let head = head.strip_suffix("\r\n").unwrap().as_bytes();
         let mut peer = Peer::connect(server.address);
         peer.send_bytes(&[head, b"Cookie: ", cookies, b"\r\n\r\n"].concat());
         assert_eq!(peer.response_head().status, 101);
-        Client::try_over(peer, json!({}))
+        peer
     };
     for [before, behind] in
         [[&b"theme=\xff; "[..], b""], [b"", b"; theme=\xc3\xa9\xff"], [b"\xff; a; ", b" ;\xfe=\xfe"]]
     {
         for quote in [&b""[..], b"\""] {
             let cookies = [before, b"session=", quote, token.as_bytes(), quote, behind].concat();
-            let mut ann = connect(&cookies).unwrap();
+            let mut ann = Client::try_over(open(&cookies), json!({})).unwrap();
             assert_eq!(ann.subscribe("#ann"), Ok(()), "{}", cookies.escape_ascii());
         }
     }
     // A token that cannot be read is a bad one, and not none.
     for bad in [&b"session=\xff"[..], &[b"session=", token.as_bytes(), b"\xff"].concat()] {
-        assert!(connect(bad).is_err(), "{}", bad.escape_ascii());
+        let mut peer = open(bad);
+        peer.send(TEXT, r#"{"id":1,"connect":{}}"#);
+        peer.expect_close(3500);
     }
 }
 
