@@ -9,7 +9,7 @@ use super::gate::Gate;
 use super::metrics::{self, View};
 use super::seats::{Seat, Seats};
 use crate::server::Reloader;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -66,6 +66,8 @@ pub(super) async fn serve(
         .route("/debug/memory", get(memory_json))
         .with_state(Arc::new(view))
         .merge(api.map(|api| api::router(api, reloader)).unwrap_or_default())
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn_with_state(gate, pass));
     door.open(router).await;
 }
@@ -86,6 +88,27 @@ async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, ne
             None => too_many(),
         },
     }
+}
+
+/// Names what there is not.
+async fn not_found(uri: Uri) -> (StatusCode, String) {
+    let path = uri.path();
+    let text = match path.strip_prefix("/api/") {
+        Some(method) => format!(
+            "the server API has no method {method}, or is off; its methods are {}, {}, {}\n",
+            api::METHODS.join(", "),
+            api::BATCH,
+            api::RELOAD
+        ),
+        None => format!("there is nothing at {path}; / tells what there is\n"),
+    };
+    (StatusCode::NOT_FOUND, text)
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> (StatusCode, String) {
+    let path = uri.path();
+    let wanted = if path.starts_with("/api/") && path != "/api/openapi.json" { "POST" } else { "GET" };
+    (StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {wanted}, not {method}\n"))
 }
 
 /// The seat of a request's connection.

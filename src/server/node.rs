@@ -26,7 +26,7 @@ use crate::shard::outside::Grant;
 /// Publications of one broadcast that are on their way at a time.
 const BROADCAST_AT_ONCE: usize = 1024;
 /// What patterns of other servers mean by these is not known here; a channel with one in its name is found by `*`.
-const PATTERN_RESERVED: [char; 6] = ['?', '[', ']', '{', '}', '\\'];
+pub(crate) const PATTERN_RESERVED: [char; 6] = ['?', '[', ']', '{', '}', '\\'];
 
 /// A handle to a running server, for any thread. Clones are cheap.
 ///

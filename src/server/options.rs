@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::hub::{DataKind, Tags};
 
 /// Bytes of an idempotency key: homes keep keys for minutes.
-pub(super) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 512;
+pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 512;
 
 /// What a publisher may wish.
 #[derive(Clone, Debug)]

@@ -69,7 +69,7 @@ fn a_batch_and_an_embedders_method_answer_over_http() {
                 {"publish": {"channel": "news", "data": 1}}, {"rpc": {"method": "add", "params": [1, 2]}},
                 {"publish": {"channel": "news"}}, {"publish": {"channel": "news", "data": 2}}]}),
         );
-        let bad = json!({"error": {"code": 107, "message": "bad request"}});
+        let bad = json!({"error": {"code": 107, "message": "bad request", "detail": "data: missing"}});
         assert_eq!(answer, json!({"replies": [{"publish": {}}, {"rpc": {"data": 3}}, bad, {"publish": {}}]}));
         assert_eq!(listener.publications(2), [1, 2]);
     }
@@ -96,7 +96,7 @@ fn requests_that_must_not_be_heard_are_refused_by_their_status() {
         ("X-API-Key: secret\r\nOrigin: http://evil.example\r\n", "POST /api/publish", publish, 403),
         (key, "POST /api/publish", &large, 413),
         (key, "POST /api/publish", "{", 400),
-        (key, "POST /api/publish", r#"{"channel":[]}"#, 400),
+        (key, "POST /api/publish", r#"["news"]"#, 400),
         (key, "GET /api/publish", "", 405),
         (key, "POST /api/nothing", "{}", 404),
         (key, "POST /api", r#"{"method":"info","params":{}}"#, 404),
@@ -106,6 +106,19 @@ fn requests_that_must_not_be_heard_are_refused_by_their_status() {
         let answer = Backend::with_headers(&server, headers).request(line, body);
         assert_eq!(answer.0, status, "{headers:?} {line} {body}: {}", answer.1);
     }
+    // What there is not is named.
+    for (line, words) in [
+        (
+            "POST /api/nothing",
+            "the server API has no method nothing, or is off; its methods are publish, broadcast, ",
+        ),
+        ("GET /nothing", "there is nothing at /nothing"),
+        ("GET /api/publish", "/api/publish takes POST, not GET"),
+        ("POST /metrics", "/metrics takes GET, not POST"),
+    ] {
+        let answer = Backend::new(&server).request(line, "").1;
+        assert!(answer.starts_with(words), "{line}: {answer}");
+    }
     let (_, metrics) = Backend::new(&server).request("GET /metrics", "");
     for count in ["requests_total 3", "refused_total 6", "errors_total 0"] {
         assert!(metrics.contains(&format!("\nthrong_api_{count}\n")), "{count}: {metrics}");
@@ -114,14 +127,15 @@ fn requests_that_must_not_be_heard_are_refused_by_their_status() {
     assert!(metrics.contains("\nthrong_control_refused_total 1\n"), "{metrics}");
     // Errors by the status as well, for those who ask for it.
     let mode = "X-API-Key: secret\r\nX-Centrifugo-Error-Mode: transport\r\n";
-    let answer = Backend::with_headers(&server, mode).request("POST /api/publish", "{}");
-    assert_eq!(answer, (400, r#"{"code":107,"message":"bad request"}"#.to_owned()));
+    let answer = Backend::with_headers(&server, mode).request("POST /api/publish", r#"{"channel":"news"}"#);
+    assert_eq!(answer, (400, r#"{"code":107,"message":"bad request","detail":"data: missing"}"#.to_owned()));
     let answer = Backend::with_headers(&server, mode).request("POST /api/publish", publish);
     assert_eq!(answer, (200, r#"{"result":{}}"#.to_owned()));
     server.end();
     let server = Running::start(ApiOptions { errors_by_status: true, ..options() });
     let answer = Backend::new(&server).request("POST /api/rpc", r#"{"method":"none"}"#);
-    assert_eq!(answer, (404, r#"{"code":104,"message":"method not found"}"#.to_owned()));
+    let told = r#"{"code":104,"message":"method not found","detail":"no such method: none"}"#;
+    assert_eq!(answer, (404, told.to_owned()));
     server.end();
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ApiError;
+use super::calls::Wrong;
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
 use crate::proto::centrifuge::json::{put_data, put_string};
 use crate::proto::centrifuge::message::Data;
@@ -77,18 +77,28 @@ fn put_each<T>(out: &mut Vec<u8>, all: impl IntoIterator<Item = T>, mut put: imp
 }
 
 /// An error by itself.
-pub(super) fn put_error(out: &mut Vec<u8>, error: &ApiError) {
+pub(super) fn put_error(out: &mut Vec<u8>, wrong: &Wrong) {
     let mut fields = Fields::begin(out);
-    fields.number("code", error.code.into());
-    fields.text("message", &error.message);
+    fields.number("code", wrong.error.code.into());
+    fields.text("message", &wrong.error.message);
+    fields.text_unless_empty("detail", &wrong.detail);
     fields.end();
 }
 
-/// An answer that tells an error.
-pub(super) fn put_failed(out: &mut Vec<u8>, error: &ApiError) {
+/// An answer that tells an error; its last brace is left out, for what else there is to tell.
+pub(super) fn begin_failed(out: &mut Vec<u8>, wrong: &Wrong) {
     out.extend_from_slice(b"{\"error\":");
-    put_error(out, error);
-    out.push(b'}');
+    put_error(out, wrong);
+}
+
+/// The fields that were passed over, behind another field, if there were any.
+pub(super) fn put_warnings(out: &mut Vec<u8>, unknown: &[String]) {
+    if unknown.is_empty() {
+        return;
+    }
+    out.extend_from_slice(b",\"warnings\":[");
+    put_each(out, unknown, |out, field| put_string(out, &format!("unknown field: {field}")));
+    out.push(b']');
 }
 
 pub(super) fn put_nothing(out: &mut Vec<u8>) {
@@ -114,7 +124,10 @@ pub(super) fn put_responses(out: &mut Vec<u8>, positions: &[Result<Position, Fai
             put_position(out, position);
             out.push(b'}');
         }
-        Err(failure) => put_failed(out, &(*failure).into()),
+        Err(failure) => {
+            begin_failed(out, &(*failure).into());
+            out.push(b'}');
+        }
     });
     out.extend_from_slice(b"]}");
 }

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::METHODS;
 use crate::proto::json::{self, NumericDate, or_default};
 
 /// A string, borrowed where nothing in it is escaped.
@@ -32,6 +33,23 @@ impl AsRef<str> for Text<'_> {
     }
 }
 
+/// The name of a channel among others. One that cannot be read is the empty one, which no channel has.
+#[derive(Debug, Default)]
+pub(super) struct Name<'a>(Text<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(from)?.get();
+        Ok(Self(serde_json::from_str(text).unwrap_or_default()))
+    }
+}
+
+impl AsRef<str> for Name<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Whatever is there, also `null`.
 fn any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     Deserialize::deserialize(from).map(Some)
@@ -49,11 +67,11 @@ pub(super) struct Publish<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) channel: Text<'a>,
     #[serde(borrow, default, deserialize_with = "or_default")]
-    pub(super) channels: Vec<Text<'a>>,
+    pub(super) channels: Vec<Name<'a>>,
     #[serde(borrow, default, deserialize_with = "any")]
     pub(super) data: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
-    pub(super) b64data: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) b64data: Option<Text<'a>>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) skip_history: bool,
     #[serde(default, deserialize_with = "tags")]
@@ -191,68 +209,111 @@ pub(super) enum Command<'a> {
     Channels(Channels<'a>),
     Info,
     Rpc(Rpc<'a>),
-    /// A method that there is not.
-    Unknown,
+    /// A method that there is not: its name.
+    Unknown(String),
 }
 
-/// All of a body is UTF-8, also what is passed over.
-fn utf8(body: &[u8]) -> Result<&str, serde_json::Error> {
-    simdutf8::basic::from_utf8(body).map_err(serde::de::Error::custom)
-}
+/// Fields that are told of one body, of those that are not known.
+const UNKNOWN_MAX: usize = 16;
 
-/// Reads the body of a method, from whatever holds it.
-trait Source<'de> {
-    type Error;
-    fn read<T: Deserialize<'de>>(self) -> Result<T, Self::Error>;
-}
+/// The names of fields that are not known, by where they stand.
+pub(super) type Unknown = Vec<String>;
 
-struct Whole<'de>(&'de str);
-
-impl<'de> Source<'de> for Whole<'de> {
-    type Error = serde_json::Error;
-    fn read<T: Deserialize<'de>>(self) -> Result<T, Self::Error> {
-        json::from_str(self.0)
+/// The text of a body. All of it is UTF-8, also what is passed over, and it begins as an object does: a list of the
+/// fields' values would be read as well.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn text(body: &[u8]) -> Result<&str, serde_json::Error> {
+    let text = simdutf8::basic::from_utf8(body).map_err(serde_json::Error::custom)?;
+    if text.trim_ascii_start().starts_with('{') {
+        Ok(text)
+    } else {
+        Err(serde_json::Error::custom("a body is a JSON object"))
     }
 }
 
-struct Entry<'m, M>(&'m mut M);
+/// Whether it is JSON that could not be read as a method's body.
+///
+/// # Errors
+/// When it is not even that.
+pub(super) fn check(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str::<IgnoredAny>(text).map(|_| ())
+}
 
-impl<'de, M: MapAccess<'de>> Source<'de> for Entry<'_, M> {
-    type Error = M::Error;
-    fn read<T: Deserialize<'de>>(self) -> Result<T, Self::Error> {
-        self.0.next_value()
+/// Reads a value. What cannot be read is told by its place; so are fields that are not known.
+fn read<'de, T: Deserialize<'de>>(text: &'de str, unknown: &mut Unknown) -> Result<T, String> {
+    let note = |path: serde_ignored::Path<'_>| {
+        if unknown.len() < UNKNOWN_MAX {
+            // A value that may be missing is a place of its own there.
+            unknown.push(path.to_string().replace(".?", ""));
+        }
+    };
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err("not an object".to_owned());
     }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = serde_ignored::deserialize(&mut json, note).and_then(|value| json.end().map(|()| value));
+    // What a key that stands twice stops is read all the same.
+    value.or_else(|_| json::from_str(text)).map_err(|error| {
+        // The place costs more to know, so it is looked for when it is asked for.
+        let mut json = serde_json::Deserializer::from_str(text);
+        match serde_path_to_error::deserialize::<_, T>(&mut json) {
+            Err(told) if told.path().iter().next().is_some() => {
+                format!("{}: {}", told.path(), words(told.inner()))
+            }
+            Err(_) | Ok(_) => words(&error),
+        }
+    })
+}
+
+/// What an error says, without line and column: in a batch they would be those of a part.
+fn words(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    told.rsplit_once(" at line ").map_or(told.as_str(), |(words, _)| words).to_owned()
 }
 
 impl<'a> Command<'a> {
-    /// The body of a request to `/api/METHOD`.
-    pub(super) fn parse(method: &str, body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        Self::read(method, Whole(utf8(body)?))
-    }
-
-    fn read<S: Source<'a>>(method: &str, body: S) -> Result<Self, S::Error> {
+    /// The body of a request to `/api/METHOD`, or of a command in a batch.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub(super) fn parse(method: &str, body: &'a str, unknown: &mut Unknown) -> Result<Self, String> {
         Ok(match method {
-            "publish" => Self::Publish(body.read()?),
-            "broadcast" => Self::Broadcast(body.read()?),
-            "subscribe" => Self::Subscribe(body.read()?),
-            "unsubscribe" => Self::Unsubscribe(body.read()?),
-            "disconnect" => Self::Disconnect(body.read()?),
-            "refresh" => Self::Refresh(body.read()?),
-            "presence" => Self::Presence(body.read()?),
-            "presence_stats" => Self::PresenceStats(body.read()?),
-            "history" => Self::History(body.read()?),
-            "history_remove" => Self::HistoryRemove(body.read()?),
-            "channels" => Self::Channels(body.read()?),
+            "publish" => Self::Publish(read(body, unknown)?),
+            "broadcast" => Self::Broadcast(read(body, unknown)?),
+            "subscribe" => Self::Subscribe(read(body, unknown)?),
+            "unsubscribe" => Self::Unsubscribe(read(body, unknown)?),
+            "disconnect" => Self::Disconnect(read(body, unknown)?),
+            "refresh" => Self::Refresh(read(body, unknown)?),
+            "presence" => Self::Presence(read(body, unknown)?),
+            "presence_stats" => Self::PresenceStats(read(body, unknown)?),
+            "history" => Self::History(read(body, unknown)?),
+            "history_remove" => Self::HistoryRemove(read(body, unknown)?),
+            "channels" => Self::Channels(read(body, unknown)?),
             "info" => {
-                body.read::<Empty>()?;
+                read::<Empty>(body, unknown)?;
                 Self::Info
             }
-            "rpc" => Self::Rpc(body.read()?),
-            _ => {
-                body.read::<IgnoredAny>()?;
-                Self::Unknown
-            }
+            "rpc" => Self::Rpc(read(body, unknown)?),
+            other => Self::Unknown(other.to_owned()),
         })
+    }
+
+    /// A command of a batch: an object with the method's name and its body. The first method that there is counts.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub(super) fn parse_entry(entry: &'a RawValue, unknown: &mut Unknown) -> Result<Self, String> {
+        let Entry(fields) = read(entry.get(), unknown)?;
+        let is_method =
+            |(name, body): &&(Text<'a>, &RawValue)| METHODS.contains(&&**name) && body.get() != "null";
+        let Some((method, _)) = fields.iter().find(is_method).or(fields.first()) else {
+            return Ok(Self::Unknown(String::new()));
+        };
+        // Of a method that stands twice, the last body counts.
+        let body = fields.iter().rfind(|(name, _)| **name == **method).map(|(_, body)| body.get());
+        Self::parse(method, body.unwrap_or_default(), unknown)
     }
 
     /// Its name, as replies in a batch repeat it; empty for a method that there is not.
@@ -271,39 +332,35 @@ impl<'a> Command<'a> {
             Self::Channels(_) => "channels",
             Self::Info => "info",
             Self::Rpc(_) => "rpc",
-            Self::Unknown => "",
+            Self::Unknown(_) => "",
         }
     }
 }
 
-/// In a batch: an object with the method's name and its body. The first method that there is counts, with the last of its bodies.
-impl<'de> Deserialize<'de> for Command<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct OfOne;
+/// The fields of an object, in their order.
+struct Entry<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
-        impl<'de> Visitor<'de> for OfOne {
-            type Value = Command<'de>;
+impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Entry<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object with a method and its body")
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut command = Command::Unknown;
-                while let Some(method) = map.next_key::<Text<'de>>()? {
-                    let counts = matches!(command, Command::Unknown) || *method == *command.name();
-                    command = if counts {
-                        Command::read(&method, Entry(&mut map))?
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                        command
-                    };
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
                 }
-                Ok(command)
+                Ok(Entry(fields))
             }
         }
 
-        from.deserialize_map(OfOne)
+        from.deserialize_map(Fields)
     }
 }
 
@@ -311,13 +368,15 @@ impl<'de> Deserialize<'de> for Command<'de> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Batch<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
-    pub(super) commands: Vec<Command<'a>>,
+    pub(super) commands: Vec<&'a RawValue>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) parallel: bool,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
-        json::from_str(utf8(body)?)
+    /// # Errors
+    /// What cannot be read, but for the commands: they fail by themselves.
+    pub(super) fn parse(body: &'a str, unknown: &mut Unknown) -> Result<Self, String> {
+        read(body, unknown)
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: [`Calls::begin`] sends all letters of a command, [`Calls::finish`] only waits; so a batch may begin all of
 //! its commands before it waits for the first. A broadcast alone goes on sending while it waits.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,21 +14,57 @@ use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::body::{Batch, Channel, Command, Connections, Publish, Rpc, StreamPosition, Switch};
+use super::body::{Batch, Channel, Command, Connections, Publish, Rpc, StreamPosition, Switch, Unknown};
 use super::{ApiCounts, ApiError, Methods, answer};
 use crate::hub::home::HistoryFilter;
 use crate::hub::{ClientInfo, DataKind, Position};
 use crate::proto::centrifuge::Error;
-use crate::server::{Failure, History, Node, Pending, PresenceStats, PublishOptions};
+use crate::server::{
+    Failure, History, IDEMPOTENCY_KEY_BYTES_MAX, Node, PATTERN_RESERVED, Pending, PresenceStats,
+    PublishOptions,
+};
 use crate::shard::mailbox::Target;
 use crate::shard::outside::{Grant, Overrides};
 
+/// What a node refuses of a channel's name.
+const BAD_CHANNEL: &str = "channel: missing, too long, or not a name that its namespace takes";
 /// Commands of a parallel batch that are on their way at a time.
 const AT_ONCE_MAX: usize = 1024;
 /// 2000: the server unsubscribed the client, which does not subscribe again.
 const UNSUBSCRIBE: (u32, &str) = (2000, "server unsubscribe");
 /// 3503: the server disconnected the client, which does not connect again.
-const DISCONNECT: (u16, &str) = (3503, "force disconnect");
+const DISCONNECT: (u32, &str) = (3503, "force disconnect");
+
+/// An error, and what it is about; empty where the error says it all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) error: ApiError,
+    pub(super) detail: Cow<'static, str>,
+}
+
+impl Wrong {
+    /// A bad request: the field, and what is wrong with it.
+    pub(super) fn bad(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { error: Error::BAD_REQUEST.into(), detail: detail.into() }
+    }
+}
+
+impl From<ApiError> for Wrong {
+    fn from(error: ApiError) -> Self {
+        Self { error, detail: Cow::default() }
+    }
+}
+
+impl From<Failure> for Wrong {
+    fn from(failure: Failure) -> Self {
+        // All else was looked at before a node was asked.
+        let detail = if failure == Failure::BadRequest { BAD_CHANNEL } else { "" };
+        Self { error: failure.into(), detail: detail.into() }
+    }
+}
+
+/// Codes of disconnects.
+const DISCONNECT_CODES: std::ops::Range<u16> = 3000..5000;
 
 /// The methods.
 #[derive(Debug)]
@@ -42,7 +79,7 @@ type Names = Pin<Box<dyn Future<Output = Result<Vec<(Arc<str>, usize)>, Failure>
 
 /// A command whose letters are sent.
 pub(super) enum Begun<'a> {
-    Failed(ApiError),
+    Failed(Wrong),
     /// There is nothing to wait for, nor to tell.
     Done,
     Published(Pending<Position>),
@@ -56,11 +93,11 @@ pub(super) enum Begun<'a> {
     Called(JoinHandle<Result<Vec<u8>, ApiError>>),
 }
 
-impl From<Result<(), Failure>> for Begun<'_> {
-    fn from(outcome: Result<(), Failure>) -> Self {
+impl From<Result<(), Wrong>> for Begun<'_> {
+    fn from(outcome: Result<(), Wrong>) -> Self {
         match outcome {
             Ok(()) => Self::Done,
-            Err(failure) => Self::Failed(failure.into()),
+            Err(wrong) => Self::Failed(wrong),
         }
     }
 }
@@ -76,7 +113,7 @@ impl Calls {
         match command {
             Command::Publish(body) => match message(&body) {
                 Ok((data, options)) => Begun::Published(node.publish_checked(&body.channel, data, &options)),
-                Err(failure) => Begun::Failed(failure.into()),
+                Err(wrong) => Begun::Failed(wrong),
             },
             Command::Broadcast(body) => self.broadcast(*body),
             Command::Subscribe(body) => self.subscribe(&body).into(),
@@ -89,10 +126,13 @@ impl Calls {
             }
             Command::History(body) => Begun::History(node.history(&body.channel, filter(&body))),
             Command::HistoryRemove(Channel { channel, .. }) => Begun::Removed(node.history_remove(&channel)),
-            Command::Channels(body) => Begun::Channels(Box::pin(node.channels(&body.pattern))),
+            Command::Channels(body) => match body.pattern.contains(PATTERN_RESERVED) {
+                true => Begun::Failed(Wrong::bad("pattern: only * stands for other characters")),
+                false => Begun::Channels(Box::pin(node.channels(&body.pattern))),
+            },
             Command::Info => Begun::Info,
             Command::Rpc(body) => self.call(&body),
-            Command::Unknown => Begun::Failed(Error::METHOD_NOT_FOUND.into()),
+            Command::Unknown(method) => Begun::Failed(no_method(&method)),
         }
     }
 
@@ -102,7 +142,7 @@ impl Calls {
         begun: Begun<'_>,
         deadline: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<(), Wrong> {
         let outcome = self.put_result(begun, deadline, out).await;
         self.count_errors(u64::from(outcome.is_err()));
         outcome
@@ -112,12 +152,7 @@ impl Calls {
         self.counts.errors.fetch_add(count, Relaxed);
     }
 
-    async fn put_result(
-        &self,
-        begun: Begun<'_>,
-        deadline: Instant,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ApiError> {
+    async fn put_result(&self, begun: Begun<'_>, deadline: Instant, out: &mut Vec<u8>) -> Result<(), Wrong> {
         match begun {
             Begun::Failed(error) => return Err(error),
             Begun::Done => answer::put_nothing(out),
@@ -143,16 +178,21 @@ impl Calls {
         Ok(())
     }
 
-    /// Does the commands of a batch one after the other, or side by side, and appends the answer.
+    /// Does the commands of a batch one after the other, or side by side, and appends the answer but for its last brace.
     pub(super) async fn run_batch(&self, batch: Batch<'_>, deadline: Instant, out: &mut Vec<u8>) {
         let at_once = if batch.parallel { AT_ONCE_MAX } else { 1 };
-        let mut commands = batch.commands.into_iter().peekable();
         out.extend_from_slice(b"{\"replies\":[");
         let start = out.len();
-        while commands.peek().is_some() {
-            let some = commands.by_ref().take(at_once);
-            let some: Vec<_> = some.map(|command| (command.name(), self.begin(command))).collect();
-            for (name, begun) in some {
+        for some in batch.commands.chunks(at_once) {
+            let mut begun_all = Vec::with_capacity(some.len());
+            for entry in some {
+                let mut unknown = Unknown::new();
+                begun_all.push(match Command::parse_entry(entry, &mut unknown) {
+                    Ok(command) => (command.name(), self.begin(command), unknown),
+                    Err(detail) => ("", Begun::Failed(Wrong::bad(detail)), unknown),
+                });
+            }
+            for (name, begun, unknown) in begun_all {
                 if out.len() > start {
                     out.push(b',');
                 }
@@ -160,16 +200,17 @@ impl Calls {
                 out.extend_from_slice(b"{\"");
                 out.extend_from_slice(name.as_bytes());
                 out.extend_from_slice(b"\":");
-                match self.finish(begun, deadline, out).await {
-                    Ok(()) => out.push(b'}'),
-                    Err(error) => {
-                        out.truncate(reply);
-                        answer::put_failed(out, &error);
-                    }
+                let outcome = self.finish(begun, deadline, out).await;
+                note(name, &outcome, &unknown);
+                if let Err(wrong) = outcome {
+                    out.truncate(reply);
+                    answer::begin_failed(out, &wrong);
                 }
+                answer::put_warnings(out, &unknown);
+                out.push(b'}');
             }
         }
-        out.extend_from_slice(b"]}");
+        out.push(b']');
     }
 
     fn broadcast<'a>(&'a self, body: Publish<'a>) -> Begun<'a> {
@@ -177,17 +218,17 @@ impl Calls {
             Ok((data, options)) if !body.channels.is_empty() => Begun::Broadcast(Box::pin(async move {
                 self.node.broadcast_checked(&body.channels, data, &options).await
             })),
-            Ok(_) => Begun::Failed(Failure::BadRequest.into()),
-            Err(failure) => Begun::Failed(failure.into()),
+            Ok(_) => Begun::Failed(Wrong::bad("channels: missing")),
+            Err(wrong) => Begun::Failed(wrong),
         }
     }
 
-    fn subscribe(&self, body: &Connections<'_>) -> Result<(), Failure> {
+    fn subscribe(&self, body: &Connections<'_>) -> Result<(), Wrong> {
         let switch = |switch: &Option<Switch>| switch.as_ref().map(|switch| switch.value);
         let overrides = &body.overrides;
         let grant = Grant {
-            info: raw_json(body.info, &body.b64info)?,
-            data: raw_json(body.data, &body.b64data)?,
+            info: raw_json(body.info, &body.b64info, "b64info: not JSON in base64")?,
+            data: raw_json(body.data, &body.b64data, "b64data: not JSON in base64")?,
             expire_at_s: unix_time(body.expire_at.0)?,
             overrides: Overrides {
                 presence: switch(&overrides.presence),
@@ -199,39 +240,58 @@ impl Calls {
             recover_since: body.recover_since.as_ref().map(|since| (since.offset, since.epoch.to_string())),
             ..Grant::default()
         };
-        self.node.subscribe(target(body)?, &body.channel, grant)
+        Ok(self.node.subscribe(target(body)?, &body.channel, grant)?)
     }
 
-    fn unsubscribe(&self, body: &Connections<'_>) -> Result<(), Failure> {
+    fn unsubscribe(&self, body: &Connections<'_>) -> Result<(), Wrong> {
         let (code, reason) = UNSUBSCRIBE;
-        self.node.unsubscribe(target(body)?, &body.channel, code, reason)
+        Ok(self.node.unsubscribe(target(body)?, &body.channel, code, reason)?)
     }
 
-    fn disconnect(&self, body: Connections<'_>) -> Result<(), Failure> {
+    fn disconnect(&self, body: Connections<'_>) -> Result<(), Wrong> {
         let target = target(&body)?;
         let (code, reason) = match &body.disconnect {
-            Some(words) => (u16::try_from(words.code).map_err(|_| Failure::BadRequest)?, &*words.reason),
-            None => DISCONNECT,
+            Some(words) if words.code != 0 => (words.code, &*words.reason),
+            // Who says why need not say with which code.
+            Some(words) if !words.reason.is_empty() => (DISCONNECT.0, &*words.reason),
+            Some(_) | None => DISCONNECT,
         };
-        self.node.disconnect(target, code, reason, body.whitelist)
+        let code = u16::try_from(code).ok().filter(|code| DISCONNECT_CODES.contains(code));
+        let code = code.ok_or(Wrong::bad("disconnect.code: not in 3000–4999"))?;
+        Ok(self.node.disconnect(target, code, reason, body.whitelist)?)
     }
 
-    fn refresh(&self, body: &Connections<'_>) -> Result<(), Failure> {
-        self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?)
+    fn refresh(&self, body: &Connections<'_>) -> Result<(), Wrong> {
+        Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?)?)
     }
 
     /// Calls an embedder's method, in a task of its own: a panic there ends that task only.
     fn call(&self, body: &Rpc<'_>) -> Begun<'static> {
         if body.method.is_empty() {
-            return Begun::Failed(Failure::BadRequest.into());
+            return Begun::Failed(Wrong::bad("method: missing"));
         }
         match self.methods.0.get(&*body.method) {
             Some(method) => {
                 let params = body.params.map_or_else(Vec::new, |params| params.get().as_bytes().to_vec());
                 Begun::Called(tokio::spawn(method(params)))
             }
-            None => Begun::Failed(Error::METHOD_NOT_FOUND.into()),
+            None => Begun::Failed(no_method(&body.method)),
         }
+    }
+}
+
+fn no_method(name: &str) -> Wrong {
+    let detail = if name.is_empty() { "no method".into() } else { format!("no such method: {name}").into() };
+    Wrong { error: Error::METHOD_NOT_FOUND.into(), detail }
+}
+
+/// Logs what a backend's author may want to know.
+pub(super) fn note(method: &str, outcome: &Result<(), Wrong>, unknown: &[String]) {
+    if let Err(Wrong { error, detail }) = outcome {
+        tracing::debug!(method, code = error.code, detail = &**detail, "server API: {}", error.message);
+    }
+    if !unknown.is_empty() {
+        tracing::debug!(method, fields = unknown.join(", "), "server API: unknown fields");
     }
 }
 
@@ -260,12 +320,19 @@ async fn called(
 }
 
 /// What is to be published, and how.
-fn message(body: &Publish<'_>) -> Result<(Vec<u8>, PublishOptions), Failure> {
-    let (data, kind) = if body.b64data.is_empty() {
-        (body.data.ok_or(Failure::BadRequest)?.get().as_bytes().to_vec(), DataKind::Json)
-    } else {
-        (base64(&body.b64data)?, DataKind::Binary)
+fn message(body: &Publish<'_>) -> Result<(Vec<u8>, PublishOptions), Wrong> {
+    let (data, kind) = match (&body.b64data, body.data) {
+        (Some(text), _) if !text.is_empty() => {
+            (base64(text).ok_or(Wrong::bad("b64data: not base64"))?, DataKind::Binary)
+        }
+        (_, Some(json)) => (json.get().as_bytes().to_vec(), DataKind::Json),
+        // No bytes are bytes as well.
+        (Some(_), None) => (Vec::new(), DataKind::Binary),
+        (None, None) => return Err(Wrong::bad("data: missing")),
     };
+    if body.idempotency_key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+        return Err(Wrong::bad("idempotency_key: too long"));
+    }
     let text = |text: &str| (!text.is_empty()).then(|| text.into());
     let options = PublishOptions {
         kind,
@@ -289,34 +356,32 @@ fn filter(body: &Channel<'_>) -> HistoryFilter {
     }
 }
 
-fn target(body: &Connections<'_>) -> Result<Target, Failure> {
+fn target(body: &Connections<'_>) -> Result<Target, Wrong> {
     // Who names one connection need not name its user, if that is none: some clients leave out what is empty.
     let is_named = !body.client.is_empty() || !body.session.is_empty();
     let user = body.user.as_ref().map(|user| user.to_string());
-    let user = user.or_else(|| is_named.then(String::new)).ok_or(Failure::BadRequest)?;
+    let user = user.or_else(|| is_named.then(String::new)).ok_or(Wrong::bad("user: missing"))?;
     Ok(Target { user, client: body.client.to_string(), session: body.session.to_string() })
 }
 
 /// JSON as it was sent, or out of base64; nothing when neither is there.
-fn raw_json(json: Option<&RawValue>, base64_of_it: &str) -> Result<Vec<u8>, Failure> {
+fn raw_json(json: Option<&RawValue>, base64_of_it: &str, otherwise: &'static str) -> Result<Vec<u8>, Wrong> {
     let mut json = if base64_of_it.is_empty() {
         json.map_or_else(Vec::new, |json| json.get().as_bytes().to_vec())
     } else {
-        base64(base64_of_it)?
+        let json = base64(base64_of_it).filter(|json| serde_json::from_slice::<&RawValue>(json).is_ok());
+        json.ok_or(Wrong::bad(otherwise))?
     };
-    if !base64_of_it.is_empty() && serde_json::from_slice::<&RawValue>(&json).is_err() {
-        return Err(Failure::BadRequest);
-    }
     crate::server::flatten_lines(&mut json);
     Ok(json)
 }
 
 /// As encoders write it, with line ends or without.
-fn base64(text: &str) -> Result<Vec<u8>, Failure> {
-    BASE64_MIME.decode(text.as_bytes()).map_err(|_| Failure::BadRequest)
+fn base64(text: &str) -> Option<Vec<u8>> {
+    BASE64_MIME.decode(text.as_bytes()).ok()
 }
 
 /// A time that is none of the past before 1970.
-fn unix_time(seconds: i64) -> Result<u64, Failure> {
-    u64::try_from(seconds).map_err(|_| Failure::BadRequest)
+fn unix_time(seconds: i64) -> Result<u64, Wrong> {
+    u64::try_from(seconds).map_err(|_| Wrong::bad("expire_at: before 1970"))
 }

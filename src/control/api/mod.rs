@@ -25,14 +25,15 @@ use axum::extract::{DefaultBodyLimit, FromRequest as _, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use serde::de::Error as _;
 use tokio::time::Instant;
 
 use super::http;
 use crate::config::ApiOptions;
 use crate::proto::centrifuge::Error;
 use crate::server::{Failure, Node, Reloader};
-use body::{Batch, Command};
-use calls::Calls;
+use body::{Batch, Command, Unknown};
+use calls::{Begun, Calls, Wrong};
 pub(super) use guard::Guard;
 
 /// How long a request may wait for shards, all of its commands together; what is not answered then has failed with
@@ -40,10 +41,10 @@ pub(super) use guard::Guard;
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// The path of what is made of other methods.
-const BATCH: &str = "batch";
+pub(super) const BATCH: &str = "batch";
 
 /// The path of what is done to the server and not by its node.
-const RELOAD: &str = "reload";
+pub(super) const RELOAD: &str = "reload";
 
 /// The methods, each a path `/api/METHOD`, beside `/api/batch` and `/api/reload`.
 pub const METHODS: [&str; 13] = [
@@ -149,33 +150,43 @@ impl Api {
     /// tokio runtime with time.
     ///
     /// # Errors
-    /// When the body is none of the method's; nothing was done then.
+    /// When the body is no JSON object, or no batch; nothing was done then.
     pub async fn respond(&self, method: &str, body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = Vec::new();
-        if let Err(error) = self.try_respond(method, body, &mut out).await? {
-            answer::put_failed(&mut out, &error);
+        let mut unknown = Unknown::new();
+        if let Err(wrong) = self.try_respond(method, body, &mut unknown, &mut out).await? {
+            answer::begin_failed(&mut out, &wrong);
         }
+        answer::put_warnings(&mut out, &unknown);
+        out.push(b'}');
         Ok(out)
     }
 
-    /// As [`Api::respond`], into `out`, which is empty on an error.
+    /// As [`Api::respond`], into `out`, which is empty on an error and lacks its last brace else.
     async fn try_respond(
         &self,
         method: &str,
         body: &[u8],
+        unknown: &mut Unknown,
         out: &mut Vec<u8>,
-    ) -> Result<Result<(), ApiError>, serde_json::Error> {
+    ) -> Result<Result<(), Wrong>, serde_json::Error> {
         let deadline = Instant::now() + ANSWER_MAX;
+        let body = body::text(body)?;
         if method == BATCH {
-            self.calls.run_batch(Batch::parse(body)?, deadline, out).await;
+            let batch = Batch::parse(body, unknown).map_err(serde_json::Error::custom)?;
+            self.calls.run_batch(batch, deadline, out).await;
+            calls::note(method, &Ok(()), unknown);
             return Ok(Ok(()));
         }
-        let begun = self.calls.begin(Command::parse(method, body)?);
+        let begun = match Command::parse(method, body, unknown) {
+            Ok(command) => self.calls.begin(command),
+            Err(detail) => body::check(body).map(|()| Begun::Failed(Wrong::bad(detail)))?,
+        };
         out.extend_from_slice(b"{\"result\":");
         let outcome = self.calls.finish(begun, deadline, out).await;
-        match &outcome {
-            Ok(()) => out.push(b'}'),
-            Err(_) => out.clear(),
+        calls::note(method, &outcome, unknown);
+        if outcome.is_err() {
+            out.clear();
         }
         Ok(outcome)
     }
@@ -220,15 +231,18 @@ async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Res
     if seat.is_some() && turn.is_none() {
         return Err(http::too_many());
     }
-    let mut out = Vec::new();
-    let status = match api.try_respond(method, &body, &mut out).await {
-        Ok(Ok(())) => StatusCode::OK,
-        Ok(Err(error)) if tells_by_status => {
-            answer::put_error(&mut out, &error);
-            status_of(error.code)
+    let (mut out, mut unknown) = (Vec::new(), Unknown::new());
+    let status = match api.try_respond(method, &body, &mut unknown, &mut out).await {
+        Ok(Err(wrong)) if tells_by_status => {
+            answer::put_error(&mut out, &wrong);
+            status_of(wrong.error.code)
         }
-        Ok(Err(error)) => {
-            answer::put_failed(&mut out, &error);
+        Ok(outcome) => {
+            if let Err(wrong) = outcome {
+                answer::begin_failed(&mut out, &wrong);
+            }
+            answer::put_warnings(&mut out, &unknown);
+            out.push(b'}');
             StatusCode::OK
         }
         Err(broken) => return Err((StatusCode::BAD_REQUEST, format!("{broken}\n")).into_response()),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::backend::{Backend, Running, options};
 use crate::support::centrifuge::PATH;
 use crate::support::{Client, Peer, Server};
 
@@ -69,4 +70,28 @@ fn in_protobuf_bad_text_fails_alone_and_an_empty_payload_is_one() {
     for _ in 0..2 {
         assert_eq!(listener.publication(), ("c".to_owned(), json!("")), "bytes that are no JSON, in base64");
     }
+}
+
+/// One bad value refused a whole batch, or a broadcast to every channel; and a message of no bytes was refused.
+#[test]
+fn over_the_api_a_bad_value_spoils_its_command_or_channel_and_an_empty_payload_is_one() {
+    let server = Running::start(options());
+    let mut listener = Client::subscribed(server.address, &["a"]);
+    let mut backend = Backend::new(&server);
+    let mut codes = |path: &str, body: &str, list: &str| -> Vec<u64> {
+        let (status, answer) = backend.request(path, body);
+        assert_eq!(status, 200, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let list = answer.pointer(list).and_then(Value::as_array).unwrap();
+        list.iter().map(|one| one["error"]["code"].as_u64().unwrap_or_default()).collect()
+    };
+    let batch = r#"{"commands":[{"publish":{"channel":"a","data":1}},{"publish":{"channel":"\ud83d","data":2}},
+        {"publish":{"channel":"a","data":3,"tags":{"k":"\ude00"}}},{"publish":{"channel":"a","data":4}}]}"#;
+    assert_eq!(codes("POST /api/batch", batch, "/replies"), [0, 107, 107, 0]);
+    let broadcast = r#"{"channels":["a\ud83d","a",7],"data":5}"#;
+    assert_eq!(codes("POST /api/broadcast", broadcast, "/result/responses"), [107, 0, 107]);
+    assert_eq!(listener.publications(3), [1, 4, 5]);
+    assert_eq!(backend.ask("publish", json!({"channel": "a", "b64data": ""})), json!({"result": {}}));
+    assert_eq!(listener.publication(), ("a".to_owned(), json!("")));
+    server.end();
 }

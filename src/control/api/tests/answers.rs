@@ -11,10 +11,12 @@ fn publications_go_as_they_came() {
         (r#"{"channel":"a","data":null,"tags":null,"delta":null,"b64data":null}"#, "{}", format!("a Json null [] false {none}")),
         (r#"{"channel":"a\u0062","data":"é\n"}"#, "{}", format!(r#"ab Json \"\xc3\xa9\\n\" [] false {none}"#)),
         ("{\"channel\":\"a\",\"data\":[1,\r\n2]}", "{}", format!("a Json [1,  2] [] false {none}")),
+        (r#"{"channel":"a","b64data":""}"#, "{}", format!("a Binary  [] false {none}")),
+        (r#"{"channel":"a","b64data":"","data":1}"#, "{}", format!("a Json 1 [] false {none}")),
         (r#"{"channel":"a","b64data":"/wA=","data":1}"#, "{}", format!(r"a Binary \xff\x00 [] false {none}")),
         (
             r#"{"channel":"chat:1","data":1,"skip_history":true,"tags":{"b":"2","a":"1"},"idempotency_key":"k",
-                "delta":true,"version":18446744073709551615,"version_epoch":"v","unknown":[{}]}"#,
+                "delta":true,"version":18446744073709551615,"version_epoch":"v"}"#,
             r#"{"offset":8,"epoch":"Zt1a"}"#,
             r#"chat:1 Json 1 [("a", "1"), ("b", "2")] true Terms { idempotency_key: Some("k"), skip_history: true, version: 18446744073709551615, version_epoch: Some("v") }"#.to_owned(),
         ),
@@ -33,7 +35,7 @@ fn a_broadcast_is_answered_channel_by_channel() {
     let answer = shards.ask("broadcast", body).unwrap();
     assert_eq!(
         answer,
-        r#"{"result":{"responses":[{"result":{}},{"result":{"offset":8,"epoch":"Zt1a"}},{"error":{"code":107,"message":"bad request"}},{"error":{"code":102,"message":"unknown channel"}},{"error":{"code":111,"message":"too many requests"}}]}}"#
+        r#"{"result":{"responses":[{"result":{}},{"result":{"offset":8,"epoch":"Zt1a"}},{"error":{"code":107,"message":"bad request","detail":"channel: missing, too long, or not a name that its namespace takes"}},{"error":{"code":102,"message":"unknown channel"}},{"error":{"code":111,"message":"too many requests"}}]}}"#
     );
     assert_eq!(shards.letters.len(), 3);
     // More than go at once, in a mailbox that would not hold them all: as many outcomes, in order.
@@ -117,6 +119,17 @@ fn orders_go_to_all_shards_as_they_were_given() {
         ("disconnect", r#"{"user":"u"}"#, "u// disconnect 3503 force disconnect []".to_owned()),
         (
             "disconnect",
+            r#"{"user":"u","disconnect":{}}"#,
+            "u// disconnect 3503 force disconnect []".to_owned(),
+        ),
+        (
+            "disconnect",
+            r#"{"user":"u","disconnect":{"reason":"moved"}}"#,
+            "u// disconnect 3503 moved []".to_owned(),
+        ),
+        ("disconnect", r#"{"user":"u","disconnect":{"code":3000}}"#, "u// disconnect 3000  []".to_owned()),
+        (
+            "disconnect",
             r#"{"user":"u","session":"s","whitelist":["a","b"],"disconnect":{"code":4999,"reason":"gone"}}"#,
             "u//s disconnect 4999 gone [\"a\", \"b\"]".to_owned(),
         ),
@@ -145,7 +158,7 @@ fn a_batch_answers_each_command_in_its_place() {
         );
         assert_eq!(
             shards.ask("batch", &body).unwrap(),
-            r#"{"replies":[{"publish":{"offset":8,"epoch":"Zt1a"}},{"error":{"code":102,"message":"unknown channel"}},{"error":{"code":104,"message":"method not found"}},{"error":{"code":104,"message":"method not found"}},{"presence_stats":{"num_clients":3,"num_users":2}},{"rpc":{"data":[1]}},{"broadcast":{"responses":[{"result":{}}]}},{"disconnect":{}}]}"#
+            r#"{"replies":[{"publish":{"offset":8,"epoch":"Zt1a"}},{"error":{"code":102,"message":"unknown channel"}},{"error":{"code":104,"message":"method not found","detail":"no such method: nothing"}},{"error":{"code":104,"message":"method not found","detail":"no method"}},{"presence_stats":{"num_clients":3,"num_users":2}},{"rpc":{"data":[1]}},{"broadcast":{"responses":[{"result":{}}]}},{"disconnect":{}}]}"#
         );
         assert_eq!(shards.letters.len(), 4, "{:?}", shards.letters);
     }

@@ -14,7 +14,6 @@ fn what_is_wrong_is_told_by_its_code_and_nothing_is_done() {
         ("publish", r#"{"data":1}"#, 107),
         ("publish", r#"{"channel":"","data":1}"#, 107),
         ("publish", r#"{"channel":"a","b64data":"*"}"#, 107),
-        ("publish", r#"{"channel":"a","b64data":""}"#, 107),
         ("publish", r#"{"channel":"no:such","data":1}"#, 102),
         ("publish", &long, 107),
         ("publish", &large, 106),
@@ -33,7 +32,13 @@ fn what_is_wrong_is_told_by_its_code_and_nothing_is_done() {
         ("unsubscribe", r#"{"user":"u"}"#, 107),
         ("unsubscribe", r#"{"user":"u","channel":"no:such"}"#, 102),
         ("disconnect", "{}", 107),
-        ("disconnect", r#"{"user":"u","disconnect":{}}"#, 107),
+        ("publish", r#"{"channel":1,"data":1}"#, 107),
+        ("publish", r#"{"channel":"a\ud83d","data":1}"#, 107),
+        ("publish", r#"{"channel":"a","channel":1,"data":1}"#, 107),
+        ("publish", r#"{"channel":"a","data":1,"version":-1}"#, 107),
+        ("publish", r#"{"channel":"a","data":1,"tags":{"a":1}}"#, 107),
+        ("publish", r#"{"channel":"a","data":1,"tags":{"a":"\ude00"}}"#, 107),
+        ("history", r#"{"channel":"chat:1","limit":1e99}"#, 107),
         ("disconnect", r#"{"user":"u","disconnect":{"code":2999}}"#, 107),
         ("disconnect", r#"{"user":"u","disconnect":{"code":5000}}"#, 107),
         ("disconnect", r#"{"user":"u","disconnect":{"code":68536}}"#, 107),
@@ -69,21 +74,125 @@ fn what_is_no_body_of_the_method_is_refused_whole() {
         ("publish", "{} {}"),
         ("publish", "1"),
         ("publish", "null"),
-        ("publish", r#"{"channel":1,"data":1}"#),
-        ("publish", r#"{"channel":"a","channel":1,"data":1}"#),
-        ("publish", r#"{"channel":"a","data":1,"version":-1}"#),
-        ("publish", r#"{"channel":"a","data":1,"tags":{"a":1}}"#),
         ("publish", r#"{"channel":"a","data":{]}"#),
+        ("publish", r#"["a"]"#),
         ("info", ""),
-        ("history", r#"{"channel":"a","limit":1e99}"#),
+        ("info", "[]"),
         ("batch", r#"{"commands":{}}"#),
-        ("batch", r#"{"commands":[1]}"#),
-        ("batch", r#"{"commands":[{"publish":1}]}"#),
     ];
     for (method, body) in rows {
         shards.ask(method, body).unwrap_err();
         assert_eq!(shards.letters, [""; 0], "{method} {body}");
     }
+}
+
+/// The error in an answer.
+fn error(shards: &mut Shards, method: &str, body: &str) -> Value {
+    let answer: Value = serde_json::from_str(&shards.ask(method, body).unwrap()).unwrap();
+    answer["error"].clone()
+}
+
+#[test]
+fn a_bad_request_tells_the_field() {
+    let mut shards = Shards::new(ApiOptions::default());
+    let rows = [
+        ("publish", r#"{"data":1}"#, "channel: missing, too long, or not a name that its namespace takes"),
+        ("publish", r#"{"channel":"a"}"#, "data: missing"),
+        ("publish", r#"{"channel":"a","b64data":"*"}"#, "b64data: not base64"),
+        ("publish", r#"{"channel":"a\ud83d","data":1}"#, "channel: unexpected end of hex escape"),
+        ("publish", r#"{"channel":7,"data":1}"#, "channel: invalid type: integer `7`, expected a string"),
+        (
+            "publish",
+            r#"{"channel":"a","data":1,"tags":{"x":1}}"#,
+            "tags.x: invalid type: integer `1`, expected a string",
+        ),
+        ("broadcast", r#"{"data":1}"#, "channels: missing"),
+        ("subscribe", r#"{"channel":"a"}"#, "user: missing"),
+        ("subscribe", r#"{"user":"u","channel":"a","b64info":"eA=="}"#, "b64info: not JSON in base64"),
+        ("subscribe", r#"{"user":"u","channel":"a","expire_at":-1}"#, "expire_at: before 1970"),
+        ("disconnect", r#"{"user":"u","disconnect":{"code":2999}}"#, "disconnect.code: not in 3000–4999"),
+        ("channels", r#"{"pattern":"a?"}"#, "pattern: only * stands for other characters"),
+        ("rpc", "{}", "method: missing"),
+    ];
+    for (method, body, detail) in rows {
+        let expected = serde_json::json!({"code": 107, "message": "bad request", "detail": detail});
+        assert_eq!(error(&mut shards, method, body), expected, "{method} {body}");
+    }
+    let unknown =
+        serde_json::json!({"code": 104, "message": "method not found", "detail": "no such method: none"});
+    assert_eq!(error(&mut shards, "rpc", r#"{"method":"none"}"#), unknown);
+    // The protocol's words say it all.
+    let unknown = serde_json::json!({"code": 102, "message": "unknown channel"});
+    assert_eq!(error(&mut shards, "history", r#"{"channel":"no:such"}"#), unknown);
+}
+
+#[test]
+fn what_cannot_be_read_spoils_no_more_than_itself() {
+    let mut shards = Shards::new(ApiOptions::default());
+    let broadcast = r#"{"channels":["a","b\ud83d",7,null,{"c":1},"chat:1"],"data":"\ud83d"}"#;
+    let bad = r#"{"error":{"code":107,"message":"bad request"}}"#;
+    let told = shards.ask("broadcast", broadcast).unwrap();
+    let bad_one = bad.replace(
+        "}}",
+        &format!(
+            ",\"detail\":\"{}\"}}}}",
+            "channel: missing, too long, or not a name that its namespace takes"
+        ),
+    );
+    let good = [r#"{"result":{}}"#, r#"{"result":{"offset":8,"epoch":"Zt1a"}}"#];
+    let responses = [good[0], &bad_one, &bad_one, &bad_one, &bad_one, good[1]].join(",");
+    assert_eq!(told, format!(r#"{{"result":{{"responses":[{responses}]}}}}"#));
+    assert_eq!(shards.letters.len(), 2);
+    for parallel in ["", r#","parallel":true"#] {
+        let batch = format!(
+            r#"{{"commands":[{{"publish":{{"channel":"a","data":1}}}},{{"publish":{{"channel":"\ud83d","data":1}}}},
+            {{"publish":1}},null,7,[],{{"\ud83d":{{}}}},{{"history":{{"channel":"chat:1","limit":"x"}}}},
+            {{"publish":{{"channel":"chat:1","data":2}}}}]{parallel}}}"#
+        );
+        let told: Value = serde_json::from_str(&shards.ask("batch", &batch).unwrap()).unwrap();
+        let replies = told["replies"].as_array().unwrap();
+        let codes: Vec<_> =
+            replies.iter().map(|reply| reply["error"]["code"].as_u64().unwrap_or(0)).collect();
+        assert_eq!(codes, [0, 107, 107, 107, 107, 107, 107, 107, 0], "{told}");
+        assert_eq!(shards.letters.len(), 2, "{parallel}");
+    }
+}
+
+#[test]
+fn fields_that_are_not_known_are_told() {
+    let mut shards = Shards::new(ApiOptions::default());
+    let rows = [
+        (
+            "publish",
+            r#"{"channel":"a","data":{"any":1},"tag":{},"key":null}"#,
+            r#"{"result":{},"warnings":["unknown field: tag","unknown field: key"]}"#,
+        ),
+        ("history", r#"{"channel":"chat:full","since":{"offset":1,"epoc":"a"},"limit":0}"#, ""),
+        ("publish", r#"{"chanel":"a","data":1}"#, ""),
+        (
+            "batch",
+            r#"{"commands":[{"publish":{"channel":"a","data":1,"x":1}},{"info":{"y":1}}],"paralel":1}"#,
+            "",
+        ),
+        ("publish", r#"{"channel":"a","data":1}"#, r#"{"result":{}}"#),
+    ];
+    let mut told = rows.map(|(method, body, _)| shards.ask(method, body).unwrap());
+    assert_eq!((&*told[0], &*told[4]), (rows[0].2, rows[4].2));
+    assert!(told[1].ends_with(r#","warnings":["unknown field: since.epoc"]}"#), "{}", told[1]);
+    assert!(told[2].starts_with(r#"{"error":{"code":107,"#), "{}", told[2]);
+    assert!(told[2].ends_with(r#","warnings":["unknown field: chanel"]}"#), "{}", told[2]);
+    let batch = std::mem::take(&mut told[3]);
+    assert!(
+        batch.starts_with(r#"{"replies":[{"publish":{},"warnings":["unknown field: x"]},{"info":{"#),
+        "{batch}"
+    );
+    assert!(
+        batch.ends_with(r#","warnings":["unknown field: y"]}],"warnings":["unknown field: paralel"]}"#),
+        "{batch}"
+    );
+    let many: String = (0..100).map(|n| format!(r#""f{n}":1,"#)).collect();
+    let told = shards.ask("info", &format!("{{{}}}", many.trim_end_matches(','))).unwrap();
+    assert_eq!(told.matches("unknown field").count(), 16);
 }
 
 #[test]
@@ -99,10 +208,10 @@ fn who_is_never_answered_is_told_so_when_the_time_is_up() {
     ];
     Shards::runtime().block_on(async {
         for (method, body) in bodies {
-            let begun = shards.api.calls.begin(Command::parse(method, body.as_bytes()).unwrap());
+            let begun = shards.api.calls.begin(Command::parse(method, body, &mut Unknown::new()).unwrap());
             let mut out = Vec::new();
             let outcome = shards.api.calls.finish(begun, Instant::now(), &mut out).await;
-            assert_eq!((outcome, out.len()), (Err(ApiError::from(Failure::NoAnswer)), 0), "{method}");
+            assert_eq!((outcome, out.len()), (Err(Wrong::from(Failure::NoAnswer)), 0), "{method}");
         }
     });
 }
@@ -119,10 +228,10 @@ fn shards_that_have_ended_or_hold_too_much_are_an_internal_error() {
         mailbox.put(&mut (0..3001).map(|_| Letter::Drain).collect());
     }
     let mut out = Vec::new();
-    let command = Command::parse("publish", publish.as_bytes()).unwrap();
+    let command = Command::parse("publish", publish, &mut Unknown::new()).unwrap();
     let begun = shards.api.calls.begin(command);
     let outcome = Shards::runtime().block_on(shards.api.calls.finish(begun, Instant::now(), &mut out));
-    assert_eq!(outcome.unwrap_err().code, 100);
+    assert_eq!(outcome.unwrap_err().error.code, 100);
     assert_eq!(shards.mailboxes.iter().map(Mailbox::len).sum::<usize>(), 6002, "nothing was added");
     shards.mailboxes.iter().for_each(Mailbox::close);
     for (method, body) in [("publish", publish), ("presence", r#"{"channel":"chat:1"}"#), ("channels", "{}")]
