@@ -116,11 +116,11 @@ fn a_bad_configuration_ends_with_2_and_names_every_fault() {
                 "throng: {}:2: ping_interval = 3: unknown key; is client.ping_interval meant?",
                 file.path()
             ),
+            format!("throng: {}:3: shards = \"two\": expected a whole number from 1 to 1024", file.path()),
             format!(
                 "throng: {}:4: limits = {{ … }}: unknown section; `throng config` prints all of them",
                 file.path()
             ),
-            format!("throng: {}:3: shards = \"two\": expected a whole number from 1 to 1024", file.path()),
             "throng: THRONG_PIN=maybe: expected true or false".to_owned(),
         ];
         assert_eq!(stderr.lines().collect::<Vec<_>>(), wanted);

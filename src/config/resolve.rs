@@ -53,7 +53,7 @@ impl Effective {
 /// Resolves flags, variables ([`Variables::of_process`] in production) and the file that one of them names.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of the keys, told at once; exit code 2 is meant for it.
+/// Everything that is wrong, told at once: in the order of the file, then variables and flags; exit code 2 is meant for it.
 pub fn resolve(args: &Args, variables: &Variables) -> Result<Effective, Vec<ConfigError>> {
     let (effective, errors) = examine(args, variables);
     if errors.is_empty() { Ok(effective) } else { Err(errors) }
@@ -73,6 +73,8 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
         found.retain(|conflict| !errors.iter().any(|error| concerns(conflict, &error.key)));
         errors.append(&mut found);
     }
+    // As they stand in the file, and then those of variables and flags.
+    errors.sort_by_key(|error| if let Place::File { line, .. } = error.place { line } else { usize::MAX });
     (effective, errors)
 }
 

@@ -94,3 +94,26 @@ fn options_about_clients_are_refused() {
     let faults = crate::outside::check(&Options { state: Some(state), ..options() });
     assert_eq!(faults, ["the state hook's http_headers: events of channels have no client and no data"]);
 }
+
+#[test]
+fn what_waits_is_told_where_the_hook_is_after_a_renewal() {
+    let first = Backend::start(|_| json(r#"{"error":{"code":100,"message":"not now"}}"#));
+    let second = Backend::start(|_| json("{}"));
+    let mut stage = stage(&first);
+    stage.world.tell_states(vec![state("a", true, 1)]);
+    assert_eq!(events(&first.seen()), ["a occupied"]);
+    let elsewhere = Options { state: Some(hook(second.url("/states"))), ..options() };
+    stage.world = stage.world.renewed(&elsewhere).unwrap().begin();
+    stage.world.tell_states(vec![state("a", false, 2)]);
+    all_told(&stage);
+    assert_eq!(events(&second.seen()), ["a occupied"]);
+    assert_eq!(events(&second.seen()), ["a vacated"]);
+    // Without the hook nothing is told or waits, and with it again what comes from then on.
+    stage.world = stage.world.renewed(&options()).unwrap().begin();
+    stage.world.tell_states(vec![state("b", true, 3)]);
+    assert_eq!(stage.world.counts().states.waiting(), 0);
+    stage.world = stage.world.renewed(&elsewhere).unwrap().begin();
+    stage.world.tell_states(vec![state("c", true, 4)]);
+    all_told(&stage);
+    assert_eq!(events(&second.seen()), ["c occupied"]);
+}
