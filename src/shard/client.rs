@@ -49,6 +49,8 @@ pub(super) struct Client {
     pub(super) waiting: VecDeque<Waiting>,
     /// What those are in bytes.
     pub(super) waiting_bytes: usize,
+    /// Those that waited are being carried out; what is known of the client is needed for what is left of them.
+    pub(super) is_resuming: bool,
     /// Its commands for which homes gather what may be much, with the weight of each.
     pub(super) awaited: Vec<(u32, u8)>,
     /// Its commands that outsiders were asked about.
@@ -201,6 +203,7 @@ impl Client {
             && self.headers.is_none()
             && self.connecting.is_none()
             && self.waiting.is_empty()
+            && !self.is_resuming
             && self.awaited.is_empty()
             && self.pending.is_empty()
             && self.details.is_empty()

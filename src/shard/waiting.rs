@@ -74,6 +74,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         // Out of the client while it lasts: a connect command among them that is refused at once comes here again, and finds
         // nothing to do.
         let Some(client) = self.client_mut(key).filter(|client| !client.waiting.is_empty()) else { return };
+        client.is_resuming = true;
         let mut waiting = std::mem::take(&mut client.waiting);
         while let Some(one) = waiting.pop_front_if(|one| !self.must_wait(key, &one.request)) {
             let bytes = one.bytes();
@@ -82,15 +83,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             self.take_up(key, one);
         }
-        let is_over = waiting.is_empty();
-        if let Some(client) = self.client_mut(key)
-            && !is_over
-        {
-            client.waiting = waiting;
-        }
+        let Some(client) = self.client_mut(key) else { return };
+        client.is_resuming = false;
+        // What was taken up and has to wait once more goes before what was not.
+        client.waiting.append(&mut waiting);
+        let is_over = client.waiting.is_empty();
         self.count_held(key);
         if is_over {
             self.resume_reading(key);
+            self.trim_client(key);
         }
     }
 
