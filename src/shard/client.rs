@@ -93,6 +93,8 @@ pub(super) struct Connecting {
     pub(super) data: Vec<u8>,
     /// Subscriptions that it will have, while its user is counted.
     pub(super) firsts: Vec<super::from_start::First>,
+    /// Once its user is known, the orders for that user: they are carried out behind the reply.
+    pub(super) orders: Option<Vec<Arc<super::mailbox::Order>>>,
 }
 
 /// A server-side subscription that the connect reply tells.
@@ -112,8 +114,10 @@ pub(super) enum Pending {
     Publish { id: u32, channel: Arc<str>, data: Vec<u8> },
     /// Whether a subscription goes on: the application is asked, without the client knowing.
     HookRefresh { id: u32, channel: ChannelId },
-    /// To go on with a subscription.
-    SubRefresh { id: u32, channel: Arc<str> },
+    /// To go on with a subscription. `is_over`: it has ended meanwhile, and if there is one to this channel now, it is another.
+    SubRefresh { id: u32, channel: Arc<str>, is_over: bool },
+    /// To go on with the connection: a new token. `is_overtaken`: an order has since said when it ends.
+    Refresh { id: u32, is_overtaken: bool },
 }
 
 impl Pending {
@@ -122,8 +126,14 @@ impl Pending {
             Self::Subscribe { id, .. }
             | Self::Publish { id, .. }
             | Self::SubRefresh { id, .. }
-            | Self::HookRefresh { id, .. } => *id,
+            | Self::HookRefresh { id, .. }
+            | Self::Refresh { id, .. } => *id,
         }
+    }
+
+    /// Whether it is to begin a subscription to this channel.
+    pub(super) fn subscribes_to(&self, channel: &str) -> bool {
+        matches!(self, Self::Subscribe { ask, .. } if ask.channel == channel)
     }
 }
 
@@ -237,15 +247,32 @@ impl Client {
         self.details.iter().find(|detail| detail.channel == channel)
     }
 
-    /// Forgets what there was to the subscription to a channel.
-    pub(super) fn forget(&mut self, channel: ChannelId) {
+    /// Forgets what there was to the subscription to a channel, which has ended: what outsiders say of it is not for a later
+    /// one.
+    pub(super) fn forget(&mut self, channel: ChannelId, name: &str) {
         self.details.retain(|detail| detail.channel != channel);
         self.details.shrink_to_fit();
+        self.pending.retain(|one| !matches!(one, Pending::HookRefresh { channel: of, .. } if *of == channel));
+        for one in &mut self.pending {
+            if let Pending::SubRefresh { channel, is_over, .. } = one {
+                *is_over |= **channel == *name;
+            }
+        }
     }
 
-    /// Takes out the command of this number that outsiders were asked about.
-    pub(super) fn take_pending(&mut self, id: u32) -> Option<Pending> {
-        let at = self.pending.iter().position(|pending| pending.id() == id)?;
+    /// An order says when the connection ends: what was asked about that before does not count any more.
+    pub(super) fn overtake_refreshes(&mut self) {
+        self.is_refreshing = false;
+        for one in &mut self.pending {
+            if let Pending::Refresh { is_overtaken, .. } = one {
+                *is_overtaken = true;
+            }
+        }
+    }
+
+    /// Takes out a command that outsiders were asked about.
+    pub(super) fn take_pending(&mut self, is_it: impl Fn(&Pending) -> bool) -> Option<Pending> {
+        let at = self.pending.iter().position(is_it)?;
         let pending = self.pending.swap_remove(at);
         if self.pending.is_empty() {
             self.pending = Vec::new();
@@ -255,6 +282,10 @@ impl Client {
 
     /// Unix time, in milliseconds, at which the first thing of it ends for good; `None` for nothing.
     pub(super) fn ends_at_ms(&self, conn_delay_ms: u64, sub_delay_ms: u64) -> Option<u64> {
+        if self.connecting.is_some() {
+            // The connect command has a deadline of its own, and is answered before anything ends.
+            return None;
+        }
         let delay_ms = if self.refreshes_by_hook { 0 } else { conn_delay_ms };
         let own =
             (self.expire_at_s > 0 && !self.is_refreshing).then(|| ends_at_ms(self.expire_at_s, delay_ms));

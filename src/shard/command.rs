@@ -309,7 +309,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let now_s = self.now().unix_ms / 1000;
         match self.outside.verify_now(&Token::Connection(token), now_s) {
             Some(verdict) => self.verdict(key, id, verdict),
-            None => self.ask_outside(key, id, Question::ConnectionToken(token.to_owned()), None),
+            None => {
+                let pending = Pending::Refresh { id, is_overtaken: false };
+                self.ask_outside(key, id, Question::ConnectionToken(token.to_owned()), Some(pending));
+            }
         }
     }
 
@@ -317,7 +320,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if token.is_empty() || !self.is_subscribed(key, channel) {
             return self.fail(key, id, &Error::BAD_REQUEST);
         }
-        let pending = Pending::SubRefresh { id, channel: channel.into() };
+        let pending = Pending::SubRefresh { id, channel: channel.into(), is_over: false };
         let now_s = self.now().unix_ms / 1000;
         match self.outside.verify_now(&Token::Subscription(token), now_s) {
             Some(verdict) => {

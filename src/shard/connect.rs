@@ -94,6 +94,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             joined: Vec::new(),
             data: Vec::new(),
             firsts: Vec::new(),
+            orders: None,
         };
         if let Some(client) = self.client_or_new(key) {
             client.connecting = Some(Box::new(connecting));
@@ -170,6 +171,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         client.meta = meta.into_boxed_slice();
         if let Some(connecting) = client.connecting.as_mut() {
             connecting.data = data;
+            connecting.orders = Some(Vec::new());
         }
     }
 
@@ -194,7 +196,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else {
             return;
         };
-        let Connecting { id, joined, data, queued_before, .. } = *connecting;
+        let Connecting { id, joined, data, queued_before, orders, .. } = *connecting;
         let missed = joined.iter().flat_map(|one| &one.joined.publications);
         let bytes = bytes_of(missed.map(|missed| &**missed));
         if bytes > 0 && !self.has_room_for_answer(key, bytes) {
@@ -206,6 +208,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.becomes_live(key);
         self.arm(key);
         self.resume_waiting(key);
+        self.carry_out_waiting(key, orders.unwrap_or_default());
         self.trim_client(key);
     }
 

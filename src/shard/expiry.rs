@@ -9,7 +9,7 @@ use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
 use crate::net::Net;
-use crate::proto::centrifuge::codes::{Disconnect, Error, Unsubscribed};
+use crate::proto::centrifuge::codes::{Disconnect, Unsubscribed};
 use crate::proto::centrifuge::message::Answer;
 use crate::session::Handler;
 use crate::session::centrifuge::VERSION;
@@ -23,6 +23,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let unix_ms = self.now().unix_ms;
         let client_id = self.client_id(key).to_string();
         let Some(client) = self.client_or_new(key) else { return };
+        if id == 0 && !client.is_refreshing {
+            // The hook was asked before an order said when the connection ends.
+            return;
+        }
+        let asked = client.take_pending(|one| matches!(one, Pending::Refresh { id: of, .. } if *of == id));
+        let is_overtaken = matches!(asked, Some(Pending::Refresh { is_overtaken: true, .. }));
         client.is_refreshing = false;
         let by_hook = client.refreshes_by_hook;
         let credentials = match outcome {
@@ -49,7 +55,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.disconnect(key, Disconnect::INSUFFICIENT_STATE);
         }
         let Some(client) = self.client_mut(key) else { return };
-        client.expire_at_s = credentials.expire_at_s;
+        if !is_overtaken {
+            client.expire_at_s = credentials.expire_at_s;
+        }
         if !by_hook || credentials.caps.is_some() {
             // What the new token does not allow any more is over.
             client.caps = credentials.caps;
@@ -76,7 +84,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let unix_ms = self.now().unix_ms;
         let (conn_delay_ms, sub_delay_ms) =
             (self.policy.expired_close_delay_ms, self.policy.expired_sub_close_delay_ms);
-        let Some(client) = self.client_mut(key) else { return };
+        let Some(client) = self.client_mut(key).filter(|client| client.connecting.is_none()) else { return };
         let Client { expire_at_s, refreshes_by_hook, is_refreshing, details, .. } = client;
         let is_due = |at_s: u64, delay_ms: u64| is_over(at_s, delay_ms, unix_ms);
         if *refreshes_by_hook && !*is_refreshing && is_due(*expire_at_s, 0) {
@@ -119,14 +127,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    pub(super) fn sub_refreshed(&mut self, key: Key, id: u32, channel: &str, grant: &Grant) {
+    /// A new token of a subscription. `is_over`: that has ended meanwhile, and the token is not for another one.
+    pub(super) fn sub_refreshed(&mut self, key: Key, id: u32, channel: &str, grant: &Grant, is_over: bool) {
         if !self.is_for(key, channel, grant) {
             return self.disconnect(key, Disconnect::INVALID_TOKEN);
         }
         let unix_ms = self.now().unix_ms;
-        let Some(at) = self.local.channel_id(channel) else { return self.fail(key, id, &Error::BAD_REQUEST) };
-        let detail =
-            self.client_mut(key).and_then(|client| client.details.iter_mut().find(|d| d.channel == at));
+        let at = self.local.channel_id(channel).filter(|_| !is_over);
+        let client = self.client_mut(key);
+        let detail = at.and_then(|at| client?.details.iter_mut().find(|detail| detail.channel == at));
         let expire_at_s = grant.expire_at_s;
         if let Some(detail) = detail {
             detail.expire_at_s = expire_at_s;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use super::answers::error_of;
-use super::client::{Client, Detail, Pending, RECOVERY_WEIGHT, result_of};
+use super::client::{Client, Detail, RECOVERY_WEIGHT, result_of};
 use super::conn::{Conn, Stage, Sub, SubState};
 use super::mailbox::{Cause, Letter, ReplyTo, Ticket};
 use super::views;
@@ -62,12 +62,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Whether a connection may have this subscription beside those that it has.
     pub(super) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Error> {
         let Some(conn) = self.conns.entry(key) else { return Err(Error::INTERNAL) };
-        let is_asked = |client: &Client| {
-            client
-                .pending
-                .iter()
-                .any(|one| matches!(one, Pending::Subscribe { ask, .. } if ask.channel == channel))
-        };
+        let is_asked = |client: &Client| client.pending.iter().any(|one| one.subscribes_to(channel));
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
         if is_known || conn.client.as_deref().is_some_and(is_asked) {
             Err(Error::ALREADY_SUBSCRIBED)
@@ -318,23 +313,29 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Ends a subscription, if there is one, because its client said so.
     pub(super) fn unsubscribe(&mut self, key: Key, channel: &str) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        // One that outsiders were asked about has not begun; its client is told what it would have been told of one that had.
-        let asked = conn.client.as_mut().and_then(|client| {
-            let is_it =
-                |one: &Pending| matches!(one, Pending::Subscribe { ask, .. } if ask.channel == channel);
-            client
-                .pending
-                .iter()
-                .find(|one| is_it(one))
-                .map(Pending::id)
-                .and_then(|id| client.take_pending(id))
-        });
+        self.withdraw(key, channel);
+    }
+
+    /// Ends a subscription, if there is one, because the server says so, and tells its client.
+    pub(super) fn end_by_server(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
+        if self.withdraw(key, channel) {
+            self.push_to(key, ChannelRef::Name(channel), &Push::Unsubscribe { code, reason });
+        }
+    }
+
+    /// Ends a subscription in whatever phase it is; whether there was one. A command that waits for its beginning is answered
+    /// as if it had begun.
+    pub(super) fn withdraw(&mut self, key: Key, channel: &str) -> bool {
+        let Some(conn) = self.conns.entry_mut(key) else { return false };
+        // One that outsiders were asked about: nobody waits for what they say any more.
+        let asked = conn.client.as_mut();
+        let asked = asked.and_then(|client| client.take_pending(|one| one.subscribes_to(channel)));
         let slot = self.local.channel_id(channel).and_then(|id| conn.slot_of(id));
         let state = slot.map(|slot| conn.subs[slot].state());
         if let Some(slot) = slot {
             self.end_subscription(key, slot);
         }
+        let is_there = asked.is_some() || slot.is_some();
         let waiting = asked.map(|pending| pending.id()).or(match state {
             Some(SubState::Pending(request)) => Some(request),
             Some(SubState::Active(_)) | None => None,
@@ -344,22 +345,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             let answer = Answer::Subscribe(SubscribeResult::default());
             self.answer(key, |session, _, cx| session.answer(request, &answer, cx));
         }
-    }
-
-    /// Ends a subscription because the server says so, and tells its client.
-    pub(super) fn end_by_server(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        let Some(slot) = self.local.channel_id(channel).and_then(|id| conn.slot_of(id)) else { return };
-        let state = conn.subs[slot].state();
-        self.end_subscription(key, slot);
-        if let SubState::Pending(request) = state
-            && request != 0
-        {
-            // It waits for an answer; that it has ended since is told next.
-            let answer = Answer::Subscribe(SubscribeResult::default());
-            self.answer(key, |session, _, cx| session.answer(request, &answer, cx));
-        }
-        self.push_to(key, ChannelRef::Name(channel), &Push::Unsubscribe { code, reason });
+        is_there
     }
 
     /// Ends all subscriptions of a connection.
@@ -374,7 +360,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let sub = remove_slot(conn, slot, &mut self.local);
         let id = sub.channel();
         if let Some(client) = conn.client.as_mut() {
-            client.forget(id);
+            client.forget(id, self.local.name(id));
         }
         if let SubState::Active(position) = sub.state() {
             let Self { local, conns, .. } = self;

@@ -45,7 +45,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn subscription_verdict(&mut self, key: Key, id: u32, outcome: Result<Box<Grant>, Rejected>) {
-        let Some(pending) = self.client_mut(key).and_then(|client| client.take_pending(id)) else { return };
+        let is_it = |one: &Pending| {
+            one.id() == id
+                && matches!(
+                    one,
+                    Pending::Subscribe { .. } | Pending::SubRefresh { .. } | Pending::HookRefresh { .. }
+                )
+        };
+        let Some(pending) = self.client_mut(key).and_then(|client| client.take_pending(is_it)) else {
+            return;
+        };
         if let Pending::HookRefresh { channel, .. } = pending {
             return self.hook_refreshed(key, channel, outcome);
         }
@@ -55,8 +64,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         };
         match pending {
             Pending::Subscribe { ask, .. } => self.subscribe_granted(key, id, *ask, *grant),
-            Pending::SubRefresh { channel, .. } => self.sub_refreshed(key, id, &channel, &grant),
-            Pending::Publish { .. } | Pending::HookRefresh { .. } => {}
+            Pending::SubRefresh { channel, is_over, .. } => {
+                self.sub_refreshed(key, id, &channel, &grant, is_over);
+            }
+            Pending::Publish { .. } | Pending::HookRefresh { .. } | Pending::Refresh { .. } => {}
         }
     }
 
@@ -67,7 +78,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.fail(key, id, &Error::PERMISSION_DENIED);
             }
             // An error alone would have the official clients give the channel up; so they subscribe with a new token.
-            (Pending::SubRefresh { channel, .. }, Rejected::TokenExpired) => {
+            (Pending::SubRefresh { channel, is_over: false, .. }, Rejected::TokenExpired) => {
                 self.subscription_expired(key, channel);
                 self.fail(key, id, &Error::TOKEN_EXPIRED);
             }
@@ -95,8 +106,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn publish_verdict(&mut self, key: Key, id: u32, outcome: Result<Replaced, Rejected>) {
+        let is_it = |one: &Pending| one.id() == id && matches!(one, Pending::Publish { .. });
         let Some(Pending::Publish { channel, data, .. }) =
-            self.client_mut(key).and_then(|client| client.take_pending(id))
+            self.client_mut(key).and_then(|client| client.take_pending(is_it))
         else {
             return;
         };
@@ -165,7 +177,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Enters a client into a channel that it asked for.
-    fn enter_asked(
+    pub(super) fn enter_asked(
         &mut self,
         key: Key,
         id: u32,

@@ -105,6 +105,29 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
+    /// Takes out the commands that wait and would subscribe to this channel: their numbers.
+    pub(super) fn take_waiting_subscribes(&mut self, key: Key, channel: &str) -> Vec<u32> {
+        let Some(client) = self.client_mut(key).filter(|client| !client.waiting.is_empty()) else {
+            return Vec::new();
+        };
+        let (mut ids, mut bytes) = (Vec::new(), 0);
+        client.waiting.retain(|one| {
+            let is_it = matches!(&one.request, Request::Subscribe(ask) if ask.channel == channel);
+            if is_it {
+                ids.push(one.id);
+                bytes += one.bytes();
+            }
+            !is_it
+        });
+        client.waiting_bytes -= bytes;
+        let is_over = client.waiting.is_empty();
+        self.count_held(key);
+        if is_over {
+            self.resume_reading(key);
+        }
+        ids
+    }
+
     /// No command waits any more: what was not read meanwhile is, unless the outbox is what reading waits for.
     fn resume_reading(&mut self, key: Key) {
         let half = self.limits.outbox_bytes_max / 2;

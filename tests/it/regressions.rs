@@ -12,6 +12,7 @@ mod http_requests;
 mod json_shapes;
 mod logs;
 mod numbers;
+mod orders;
 mod raw_endpoints;
 mod refusals;
 mod reload;

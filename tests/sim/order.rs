@@ -1,68 +1,264 @@
-//! A directed story: the server API ends a subscription that its home has not answered yet.
+//! Directed stories: orders of the server API against what is still being asked for.
 //!
-//! The order must overtake the home's answer, which in a run drawn from a seed it does too seldom to rely on.
+//! Each order meets a subscription and a connection in each phase that they have. It must overtake what was asked of a hook,
+//! a token's worker or another shard, which in a run drawn from a seed it does too seldom to rely on.
 
-use std::sync::Arc;
+mod story;
 
-use throng::hub::home_of;
-use throng::shard::mailbox::{Deed, Letter, Order, Target};
+use throng::proto::centrifuge::Error;
+use throng::shard::mailbox::{Deed, Letter};
+use throng::shard::outside::{Credentials, Grant, Question, Rejected, Verdict};
 
-use crate::rng::Rng;
-use crate::small::{SEED, Small};
-use crate::wire::{self, TEXT};
+use story::{HERE, MUCH_LATER_S, PHASES, Phase, Story, name_there};
+
+fn assert_begins(heard: &[String], expected: &[impl AsRef<str>], what: &str) {
+    let begins = heard.len() == expected.len()
+        && heard.iter().zip(expected).all(|(line, begin)| line.starts_with(begin.as_ref()));
+    let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
+    assert!(begins, "{what}: {heard:#?}, not {expected:#?}");
+}
 
 #[test]
-fn who_is_unsubscribed_before_the_answer_gets_one_and_hears_of_the_end() {
-    let (mut small, mut rng) = (Small::new(2, 1 << 20, 1 << 20), Rng::new(7));
-    let link = small.world.borrow_mut().connect().unwrap();
-    let mut arrived = Vec::new();
-    let mut frame = |text: &str| {
-        let mut out = Vec::new();
-        wire::put_frame(&mut out, true, TEXT, text.as_bytes(), &mut rng);
-        out
-    };
-    let heard = |small: &Small, arrived: &mut Vec<u8>| {
-        small.receive(link, 1 << 20, arrived);
-        let mut lines = Vec::new();
-        while let Some(frame) = wire::take_frame(arrived) {
-            lines.extend(String::from_utf8(frame.payload).unwrap().lines().map(str::to_owned));
+fn who_is_unsubscribed_in_whatever_phase_is_not_subscribed_and_hears_so() {
+    for phase in PHASES {
+        let mut story = Story::at(phase);
+        story.order(story.unsubscribe());
+        let mut expected: Vec<String> = phase.begun().into_iter().map(str::to_owned).collect();
+        let (channel, words) = (&story.channel, r#""unsubscribe":{"code":2500,"reason":"enough"}"#);
+        expected.push(format!(r#"{{"push":{{"channel":"{channel}",{words}}}}}"#));
+        if phase.is_of_connect() {
+            assert_eq!(story.heard(), [""; 0], "{phase:?}: nothing goes before the reply");
+            story.settle();
         }
-        lines
-    };
-    small.send(link, &wire::upgrade("/connection/websocket"));
-    (0..2).for_each(|shard| small.turn(shard));
-    small.receive(link, 1 << 20, &mut arrived);
-    assert_eq!(wire::take_response(&mut arrived), Some(101));
-    let here = usize::from(small.counters[1].accepts.value() == 1);
-    let there = 1 - here;
-    small.send(link, &frame(r#"{"id":1,"connect":{}}"#));
-    small.turn(here);
-    assert!(heard(&small, &mut arrived)[0].starts_with(r#"{"id":1,"connect":"#));
-
-    // The home of the channel is the other shard, which does not turn yet.
-    let name =
-        (0..).map(|n| format!("c{n}")).find(|name| usize::from(home_of(name, SEED, 2)) == there).unwrap();
-    small.send(link, &frame(&format!(r#"{{"id":2,"subscribe":{{"channel":"{name}"}}}}"#)));
-    small.turn(here);
-    assert_eq!(heard(&small, &mut arrived), [""; 0]);
-    let deed = Deed::Unsubscribe { channel: name.as_str().into(), code: 2500, reason: "enough".to_owned() };
-    let order = Arc::new(Order { target: Target::default(), deed });
-    small.mailboxes[here].put(&mut vec![Letter::Order(order)]);
-    small.turn(here);
-    assert_eq!(
-        heard(&small, &mut arrived),
-        [
-            r#"{"id":2,"subscribe":{}}"#.to_owned(),
-            format!(r#"{{"push":{{"channel":"{name}","unsubscribe":{{"code":2500,"reason":"enough"}}}}}}"#),
-        ]
-    );
-    // The home's answer is for nobody, and it is told so.
-    for shard in [there, here, there] {
-        small.turn(shard);
+        assert_begins(&story.heard(), &expected, &format!("{phase:?}"));
+        // Whoever was asked answers, and nobody waits for it.
+        story.grant();
+        story.settle();
+        assert_eq!(story.heard(), [""; 0], "{phase:?}");
+        let others = u64::from(phase == Phase::Behind);
+        assert_eq!(story.left(), (others, others), "{phase:?}");
     }
-    assert_eq!(heard(&small, &mut arrived), [""; 0]);
-    let counted = |counter: fn(&throng::base::counters::Counters) -> u64| {
-        small.counters.iter().map(|counters| counter(counters)).sum::<u64>()
+}
+
+#[test]
+fn who_is_disconnected_in_whatever_phase_is_gone_with_all_that_was_asked() {
+    for phase in PHASES {
+        for (deed, code) in [
+            (Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() }, 4500),
+            (Deed::Refresh { expired: true, expire_at_s: 0 }, 3005),
+        ] {
+            let mut story = Story::at(phase);
+            story.order(deed);
+            assert_eq!(story.heard(), [format!("closed {code}")], "{phase:?}");
+            story.grant();
+            story.settle();
+            assert_eq!((story.heard(), story.left()), (vec![], (0, 0)), "{phase:?}");
+        }
+    }
+}
+
+#[test]
+fn who_is_somebody_else_is_not_meant_in_any_phase() {
+    for phase in PHASES {
+        let mut story = Story::at(phase);
+        let user = std::mem::replace(&mut story.user, "somebody".to_owned());
+        story.order(Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() });
+        story.user = user;
+        story.grant();
+        story.settle();
+        assert_begins(&story.heard(), &phase.begun(), &format!("{phase:?}"));
+    }
+}
+
+#[test]
+fn what_is_told_or_prolonged_in_whatever_phase_is_heard_of() {
+    for phase in PHASES {
+        let mut story = Story::at(phase);
+        story.order(Deed::Message { data: b"7".as_slice().into() });
+        story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S });
+        let told = [r#"{"push":{"message":{"data":7}}}"#, r#"{"push":{"refresh":{"expires":true,"ttl":"#];
+        story.grant();
+        story.settle();
+        let begun = phase.begun();
+        let expected: Vec<&str> = match phase.is_of_connect() {
+            true => [&begun[..], &told].concat(),
+            false => [&told[..], &begun].concat(),
+        };
+        // What the home of a channel says comes when it comes: a client asks for things in no order.
+        let mut heard = story.heard();
+        if phase == Phase::Behind {
+            heard.sort_by_key(|line| expected.iter().position(|begin| line.starts_with(begin)));
+        }
+        assert_begins(&heard, &expected, &format!("{phase:?}"));
+        let subscriptions = if phase == Phase::Behind { 2 } else { 1 };
+        assert_eq!(story.count(|c| c.subscriptions.value()), subscriptions, "{phase:?}");
+    }
+}
+
+#[test]
+fn who_is_subscribed_in_whatever_phase_is_so_whatever_those_who_were_asked_say() {
+    for phase in PHASES {
+        let mut story = Story::at(phase);
+        story.order(story.subscribe(&story.channel));
+        story.answer(|_| Verdict::Subscription(Err(Rejected::Error(Error::PERMISSION_DENIED))));
+        story.settle();
+        assert_begins(&story.heard(), &phase.begun(), &format!("{phase:?}"));
+        let subscriptions = if phase == Phase::Behind { 2 } else { 1 };
+        assert_eq!(story.count(|c| c.subscriptions.value()), subscriptions, "{phase:?}");
+    }
+}
+
+#[test]
+fn another_channel_is_entered_behind_the_reply_to_connect() {
+    for phase in [Phase::Counted, Phase::Entered] {
+        let mut story = Story::at(phase);
+        let other = name_there("other");
+        story.order(story.subscribe(&other));
+        story.settle();
+        let push = format!(r#"{{"push":{{"channel":"{other}","subscribe":{{"#);
+        assert_begins(&story.heard(), &[r#"{"id":1,"connect":{"#, push.as_str()], &format!("{phase:?}"));
+        assert_eq!(story.left(), (2, 2));
+    }
+}
+
+/// A command that waits for room for its answer is one that is asked, too; those behind it go on.
+#[test]
+fn a_command_that_waits_for_its_turn_does_not_outlive_an_order() {
+    let mut story = Story::connected(Credentials::default());
+    let channel = story.channel.clone();
+    story.say(&format!(
+        "{{\"id\":2,\"history\":{{\"channel\":\"{channel}\",\"limit\":1}}}}\n\
+         {{\"id\":3,\"history\":{{\"channel\":\"{channel}\",\"limit\":1}}}}\n\
+         {{\"id\":4,\"subscribe\":{{\"channel\":\"{channel}\"}}}}"
+    ));
+    assert_eq!(story.heard(), [""; 0], "all wait for the first history");
+    story.order(story.unsubscribe());
+    let push = format!(r#"{{"push":{{"channel":"{channel}","unsubscribe":{{"#);
+    assert_begins(&story.heard(), &[r#"{"id":4,"subscribe":{}"#, push.as_str()], "");
+    story.settle();
+    story.settle();
+    assert_begins(&story.heard(), &[r#"{"id":2,"history":{"#, r#"{"id":3,"history":{"#], "");
+    assert_eq!(story.count(|c| c.subscriptions.value()), 0);
+    story.say(r#"{"id":9,"ping":{}}"#);
+    assert_eq!(story.heard(), [r#"{"id":9,"ping":{}}"#], "it is read from");
+
+    // And when it was the only one that waited.
+    story.say(&format!(
+        "{{\"id\":12,\"history\":{{\"channel\":\"{channel}\",\"limit\":1}}}}\n\
+         {{\"id\":14,\"subscribe\":{{\"channel\":\"{channel}\"}}}}"
+    ));
+    story.order(story.unsubscribe());
+    assert_begins(&story.heard(), &[r#"{"id":14,"subscribe":{}"#, push.as_str()], "");
+    story.say(r#"{"id":19,"ping":{}}"#);
+    assert_eq!(story.heard(), [r#"{"id":19,"ping":{}}"#], "it is read from");
+}
+
+/// A client that asks for more than it may have is told so, and has what the server wants it to have.
+#[test]
+fn an_order_outlives_a_command_that_fails() {
+    let mut story = Story::connected(Credentials::default());
+    story.channel = name_there("hooked:c");
+    let filter = r#""tf":{"key":"a","cmp":"ex"}"#;
+    story.say(&format!(r#"{{"id":2,"subscribe":{{"channel":"{}",{filter}}}}}"#, story.channel));
+    story.order(story.subscribe(&story.channel));
+    story.settle();
+    let push = format!(r#"{{"push":{{"channel":"{}","subscribe":{{"#, story.channel);
+    assert_begins(&story.heard(), &[r#"{"id":2,"error":{"code":107"#, push.as_str()], "");
+    assert_eq!(story.left(), (1, 1));
+}
+
+/// While nobody has said whose a connection is, orders for users pass it by: who lets it in knows better.
+#[test]
+fn a_connection_whose_user_is_not_known_yet_is_not_meant() {
+    let mut story = Story::new();
+    story.say(r#"{"id":1,"connect":{}}"#);
+    story.order(Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() });
+    story.let_in(Credentials::default());
+    story.settle();
+    assert_begins(&story.heard(), &[r#"{"id":1,"connect":{"#], "");
+}
+
+/// A hook that was asked before the order would end the connection that the order prolongs.
+#[test]
+fn what_was_asked_about_the_end_of_a_connection_does_not_undo_a_later_order() {
+    // Over at once, so that the hook is asked.
+    let mut story = Story::connected(Credentials { expire_at_s: 1, ..Credentials::default() });
+    story.small.turn(HERE);
+    assert!(matches!(story.outside.asked.lock().unwrap()[..], [(_, Question::Refresh { .. })]));
+    story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S });
+    assert_begins(&story.heard(), &[r#"{"push":{"refresh":{"expires":true"#], "");
+    let gone = Rejected::Disconnect { code: 3005, reason: "connection expired".to_owned() };
+    story.answer(|_| Verdict::Connection(Err(gone.clone())));
+    story.settle();
+    assert_eq!(story.heard(), [""; 0]);
+    story.say(r#"{"id":9,"ping":{}}"#);
+    assert_eq!(story.heard(), [r#"{"id":9,"ping":{}}"#]);
+}
+
+/// A token that was sent before the order has a shorter term.
+#[test]
+fn a_token_that_a_worker_verifies_does_not_undo_a_later_order() {
+    let mut story = Story::new();
+    story.say(r#"{"id":1,"connect":{"token":"x"}}"#);
+    let soon_s = story.unix_s() + 60;
+    story.let_in(Credentials { expire_at_s: soon_s, ..Credentials::default() });
+    story.settle();
+    story.say(r#"{"id":2,"refresh":{"token":"y"}}"#);
+    story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S });
+    story.let_in(Credentials { expire_at_s: soon_s, ..Credentials::default() });
+    let heard = story.heard();
+    let ttl = format!(r#""ttl":{}"#, MUCH_LATER_S - story.unix_s());
+    assert_begins(&heard[1..], &[r#"{"push":{"refresh":{"#, r#"{"id":2,"refresh":{"#], "");
+    assert!(heard[1..].iter().all(|line| line.contains(&ttl)), "{heard:#?}");
+    story.small.world.borrow_mut().now_us += 120_000_000;
+    story.small.turn(HERE);
+    story.say(r#"{"id":9,"ping":{}}"#);
+    assert_eq!(story.heard(), [r#"{"id":9,"ping":{}}"#]);
+    // The next one counts.
+    story.say(r#"{"id":10,"refresh":{"token":"z"}}"#);
+    story.let_in(Credentials { expire_at_s: story.unix_s() + 60, ..Credentials::default() });
+    let heard = story.heard();
+    assert!(heard.len() == 1 && heard[0].contains(r#""ttl":60"#), "{heard:#?}");
+}
+
+/// A token for a subscription that an order has ended was counted for the one that the client began afterwards.
+#[test]
+fn what_was_asked_about_a_subscription_that_was_ended_is_not_for_the_next_one() {
+    let mut story = Story::at(Phase::Active);
+    let command = |id: u32, name: &str| {
+        format!(r#"{{"id":{id},"{name}":{{"channel":"{}","token":"x"}}}}"#, name_there("c"))
     };
-    assert_eq!((counted(|c| c.subscriptions.value()), counted(|c| c.channels.value())), (0, 0));
+    story.say(&command(3, "sub_refresh"));
+    let (refresh, _) = story.outside.asked.lock().unwrap().pop().unwrap();
+    story.order(story.unsubscribe());
+    story.say(&command(4, "subscribe"));
+    story.grant();
+    story.settle();
+    assert_begins(&story.heard(), &[r#"{"push":{"#, r#"{"id":4,"subscribe":{"#], "");
+    let (channel, user) = (story.channel.clone(), story.user.clone());
+    let short = Grant { channel, user, expire_at_s: story.unix_s() + 60, ..Grant::default() };
+    let verdict = Box::new(Verdict::Subscription(Ok(Box::new(short))));
+    story.small.mailboxes[HERE].put(&mut vec![Letter::Verdict { reply_to: refresh, verdict }]);
+    story.small.turn(HERE);
+    assert_begins(&story.heard(), &[r#"{"id":3,"sub_refresh":{"#], "it is answered");
+    story.small.world.borrow_mut().now_us += 120_000_000;
+    story.small.turn(HERE);
+    assert_eq!((story.heard(), story.left()), (vec![], (1, 1)));
+}
+
+/// Nothing that has a term is asked about, or ends, before connect is answered.
+#[test]
+fn a_connection_that_is_over_at_once_is_answered_first() {
+    let mut story = Story::new();
+    story.say(r#"{"id":1,"connect":{}}"#);
+    story.let_in(Credentials { expire_at_s: 1, ..Credentials::default() });
+    // The beginning of a message, which has a deadline: so all of them are looked at.
+    story.small.send(story.link, &[0x81]);
+    story.small.turn(HERE);
+    story.small.world.borrow_mut().now_us += 100_000;
+    story.small.turn(HERE);
+    assert!(story.outside.asked.lock().unwrap().is_empty());
+    story.settle();
+    assert_begins(&story.heard(), &[r#"{"id":1,"connect":{"#], "");
+    assert!(matches!(story.outside.asked.lock().unwrap()[..], [(_, Question::Refresh { .. })]));
 }

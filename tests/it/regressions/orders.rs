@@ -1,0 +1,89 @@
+//! Orders of the server API, given while a hook is asked.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::support::application::{Application, Question, hook};
+use crate::support::{Client, Peer, Server};
+
+fn server(application: &Application) -> Server {
+    application.server(|application| {
+        let mut connect = hook(application, "connect");
+        connect["enabled"] = true.into();
+        json!({
+            "client": {"proxy": {"connect": connect}},
+            "channel": {
+                "proxy": {"subscribe": hook(application, "subscribe")},
+                "without_namespace": {"subscribe_proxy_enabled": true}
+            },
+            "http_api": {"key": "secret"}
+        })
+    })
+}
+
+fn order(server: &Server, method: &str, body: &Value) {
+    let body = body.to_string();
+    let request = format!(
+        "POST /api/{method} HTTP/1.1\r\nHost: {}\r\nX-API-Key: secret\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        server.control,
+        body.len()
+    );
+    let answer = Peer::request(server.control, request.as_bytes());
+    assert!(answer.status == 200 && answer.body.starts_with(br#"{"result":"#), "{method}");
+}
+
+/// User 42, whose subscribe command waits for its hook.
+fn asking(application: &Application, server: &Server) -> (Client, Question) {
+    let address = server.address;
+    let waiting = thread::spawn(move || Client::open(address));
+    application.answer("connect", json!({"result": {"user": "42"}}));
+    let mut client = waiting.join().unwrap();
+    client.send(r#"{"id":1000,"subscribe":{"channel":"a"}}"#);
+    let question = application.question("subscribe");
+    (client, question)
+}
+
+/// An order that met a subscription which a hook was still asked about was lost: the client ended up subscribed.
+#[test]
+fn who_is_unsubscribed_while_the_hook_is_asked_is_not_subscribed_by_its_answer() {
+    let application = Application::start();
+    let server = server(&application);
+    let (mut client, question) = asking(&application, &server);
+    order(&server, "unsubscribe", &json!({"user": "42", "channel": "a"}));
+    assert_eq!(client.reply(1000)["subscribe"], json!({}));
+    assert_eq!(client.push("unsubscribe")["unsubscribe"]["code"], 2000);
+    question.answer(json!({"result": {}}));
+    client.sync();
+    assert_eq!(server.metric("throng_subscriptions"), 0);
+    // It may come back, and the hook is asked again.
+    client.send(r#"{"id":1001,"subscribe":{"channel":"a"}}"#);
+    application.answer("subscribe", json!({"result": {}}));
+    assert!(client.reply(1001)["subscribe"].is_object());
+}
+
+#[test]
+fn who_is_subscribed_while_the_hook_is_asked_is_so_whatever_it_says() {
+    let application = Application::start();
+    let server = server(&application);
+    let (mut client, question) = asking(&application, &server);
+    order(&server, "subscribe", &json!({"user": "42", "channel": "a", "data": {"by": "order"}}));
+    assert_eq!(client.reply(1000)["subscribe"]["data"], json!({"by": "order"}));
+    question.answer(json!({"error": {"code": 403, "message": "no"}}));
+    client.sync();
+    order(&server, "publish", &json!({"channel": "a", "data": 1}));
+    assert_eq!(client.publication(), ("a".to_owned(), json!(1)));
+}
+
+#[test]
+fn who_is_disconnected_while_a_hook_is_asked_is_gone() {
+    let application = Application::start();
+    let server = server(&application);
+    let (client, question) = asking(&application, &server);
+    order(&server, "disconnect", &json!({"user": "42"}));
+    client.expect_close(3503);
+    question.answer(json!({"result": {}}));
+    server.await_metric("throng_connections", 0);
+    assert_eq!(server.metric("throng_subscriptions"), 0);
+}

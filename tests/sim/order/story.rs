@@ -1,0 +1,265 @@
+//! A client of two shards, step by step, and whoever is asked about it: nobody answers before the story says so.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use throng::base::counters::Counters;
+use throng::config::Config;
+use throng::hub::home::StateChange;
+use throng::hub::home_of;
+use throng::hub::options::ChannelOptions;
+use throng::shard::mailbox::{Deed, Letter, Order, ReplyTo, Target};
+use throng::shard::outside::{Busy, Credentials, Grant, Hook, Outside, Question, Token, Verdict};
+
+use crate::rng::Rng;
+use crate::small::{SEED, Small};
+use crate::wire::{self, CLOSE, TEXT};
+use crate::world::LinkId;
+
+/// The client's shard, and the one that is the home of its user and its channels.
+pub(super) const HERE: usize = 0;
+pub(super) const THERE: usize = 1;
+/// A Unix time, in seconds, long after all of these stories.
+pub(super) const MUCH_LATER_S: u64 = 4_000_000_000;
+
+/// Takes every question and leaves the answer to the story.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    pub(super) asked: Mutex<Vec<(ReplyTo, Question)>>,
+}
+
+impl Outside for Patience {
+    fn verify_now(&self, _: &Token<'_>, _: u64) -> Option<Verdict> {
+        None
+    }
+
+    fn ask(&self, reply_to: ReplyTo, question: Question) -> Result<(), Busy> {
+        self.asked.lock().unwrap().push((reply_to, question));
+        Ok(())
+    }
+
+    fn tell_states(&self, _: Vec<StateChange>) {}
+
+    fn has_hook(&self, hook: Hook) -> bool {
+        matches!(hook, Hook::Connect | Hook::Refresh | Hook::Subscribe | Hook::SubRefresh)
+    }
+}
+
+/// A client, step by step, and who is asked about it.
+pub(super) struct Story {
+    pub(super) small: Small,
+    pub(super) outside: Arc<Patience>,
+    pub(super) link: LinkId,
+    pub(super) arrived: Vec<u8>,
+    pub(super) user: String,
+    pub(super) channel: String,
+}
+
+/// Where the channel's subscription, or the whole connection, is when the order comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A hook is asked about the subscription.
+    Hook,
+    /// A worker verifies its token.
+    Worker,
+    /// Its home is asked.
+    Home,
+    Active,
+    /// Not answered is the connect command, which brings it: the user's home counts the connection.
+    Counted,
+    /// The same: the channel's home is asked.
+    Entered,
+    /// The same, and the subscribe command waits behind it.
+    Behind,
+}
+
+pub(super) const PHASES: [Phase; 7] =
+    [Phase::Hook, Phase::Worker, Phase::Home, Phase::Active, Phase::Counted, Phase::Entered, Phase::Behind];
+
+impl Phase {
+    pub(super) fn is_of_connect(self) -> bool {
+        matches!(self, Self::Counted | Self::Entered | Self::Behind)
+    }
+
+    /// What the client hears of a subscription that comes about, as the beginnings of lines.
+    pub(super) fn begun(self) -> Vec<&'static str> {
+        match self {
+            Self::Hook | Self::Worker | Self::Home => vec![r#"{"id":2,"subscribe":{"#],
+            Self::Active => vec![],
+            Self::Counted | Self::Entered => vec![r#"{"id":1,"connect":{"#],
+            Self::Behind => vec![r#"{"id":1,"connect":{"#, r#"{"id":2,"subscribe":{"#],
+        }
+    }
+}
+
+impl Story {
+    pub(super) fn new() -> Self {
+        let outside = Arc::<Patience>::default();
+        let configure = |config: &mut Config| {
+            config.client.user_connection_limit = 9;
+            config.client.expired_close_delay_ms = 0;
+            config.timeouts.ping_interval_ms = 0;
+            let namespaces = Arc::make_mut(&mut config.namespaces);
+            let hooked = ChannelOptions { subscribe_proxy_enabled: true, ..ChannelOptions::default() };
+            let options = Arc::make_mut(&mut namespaces.without_namespace);
+            (options.history_size, options.history_ttl_ms) = (1, 60_000);
+            namespaces.named = HashMap::from([("hooked".to_owned(), Arc::new(hooked))]);
+        };
+        let mut small = Small::asking(outside.clone(), configure, None, 2, 1 << 20, 1 << 20);
+        let link = loop {
+            let link = small.world.borrow_mut().connect().unwrap();
+            small.send(link, &wire::upgrade("/connection/websocket"));
+            small.turn(HERE);
+            if small.counters[HERE].accepts.value() > 0 {
+                break link;
+            }
+        };
+        let mut arrived = Vec::new();
+        small.receive(link, usize::MAX, &mut arrived);
+        assert_eq!(wire::take_response(&mut arrived), Some(101));
+        Self { small, outside, link, arrived, user: name_there("u"), channel: name_there("c") }
+    }
+
+    /// A connected client.
+    pub(super) fn connected(credentials: Credentials) -> Self {
+        let mut story = Self::new();
+        story.say(r#"{"id":1,"connect":{}}"#);
+        story.let_in(credentials);
+        story.settle();
+        assert!(story.heard()[0].starts_with(r#"{"id":1,"connect":"#));
+        story
+    }
+
+    /// Brings the subscription into this phase.
+    pub(super) fn at(phase: Phase) -> Self {
+        if phase.is_of_connect() {
+            let mut story = Self::new();
+            story.say(r#"{"id":1,"connect":{}}"#);
+            let channels = vec![(story.channel.clone(), Grant::default())];
+            let credentials = Credentials { channels, ..Credentials::default() };
+            match phase {
+                Phase::Behind => {
+                    let other = name_there("d");
+                    story.say(&format!(r#"{{"id":2,"subscribe":{{"channel":"{other}"}}}}"#));
+                    story.channel = other;
+                    story.let_in(credentials);
+                }
+                Phase::Entered => {
+                    story.let_in(credentials);
+                    story.small.turn(THERE);
+                    story.small.turn(HERE);
+                }
+                Phase::Counted | Phase::Hook | Phase::Worker | Phase::Home | Phase::Active => {
+                    story.let_in(credentials);
+                }
+            }
+            assert_eq!(story.heard(), [""; 0], "connect is not answered");
+            return story;
+        }
+        let mut story = Self::connected(Credentials::default());
+        let mut token = "";
+        match phase {
+            Phase::Hook => story.channel = name_there("hooked:c"),
+            Phase::Worker => token = r#","token":"x""#,
+            Phase::Home | Phase::Active | Phase::Counted | Phase::Entered | Phase::Behind => {}
+        }
+        story.say(&format!(r#"{{"id":2,"subscribe":{{"channel":"{}"{token}}}}}"#, story.channel));
+        if phase == Phase::Active {
+            story.settle();
+            assert_eq!(story.heard(), [r#"{"id":2,"subscribe":{}}"#]);
+        } else {
+            assert_eq!(story.heard(), [""; 0], "subscribe is not answered");
+        }
+        story
+    }
+
+    pub(super) fn say(&mut self, command: &str) {
+        let mut out = Vec::new();
+        wire::put_frame(&mut out, true, TEXT, command.as_bytes(), &mut Rng::new(7));
+        self.small.send(self.link, &out);
+        self.small.turn(HERE);
+    }
+
+    /// What the client hears: lines, and the code of a close frame.
+    pub(super) fn heard(&mut self) -> Vec<String> {
+        self.small.receive(self.link, usize::MAX, &mut self.arrived);
+        let mut lines = Vec::new();
+        while let Some(frame) = wire::take_frame(&mut self.arrived) {
+            if frame.opcode == CLOSE {
+                let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+                lines.push(format!("closed {code}"));
+            } else {
+                lines.extend(String::from_utf8(frame.payload).unwrap().lines().map(str::to_owned));
+            }
+        }
+        lines
+    }
+
+    /// Those who were asked answer.
+    pub(super) fn answer(&mut self, verdict: impl Fn(&Question) -> Verdict) {
+        let asked = std::mem::take(&mut *self.outside.asked.lock().unwrap());
+        for (reply_to, question) in asked {
+            let verdict = Box::new(verdict(&question));
+            self.small.mailboxes[HERE].put(&mut vec![Letter::Verdict { reply_to, verdict }]);
+        }
+        self.small.turn(HERE);
+    }
+
+    /// The connect hook says who the client is.
+    pub(super) fn let_in(&mut self, credentials: Credentials) {
+        let credentials = Credentials { user: self.user.clone(), ..credentials };
+        self.answer(|_| Verdict::Connection(Ok(Box::new(credentials.clone()))));
+    }
+
+    /// What was asked outside about the subscription is answered.
+    pub(super) fn grant(&mut self) {
+        let (channel, user) = (self.channel.clone(), self.user.clone());
+        let grant = Grant { channel, user, expire_at_s: MUCH_LATER_S, ..Grant::default() };
+        self.answer(|_| Verdict::Subscription(Ok(Box::new(grant.clone()))));
+    }
+
+    pub(super) fn order(&mut self, deed: Deed) {
+        let target = Target { user: self.user.clone(), ..Target::default() };
+        let letter = Letter::Order(Arc::new(Order { target, deed }));
+        self.small.mailboxes[HERE].put(&mut vec![letter]);
+        self.small.turn(HERE);
+    }
+
+    pub(super) fn unsubscribe(&self) -> Deed {
+        let channel = self.channel.as_str().into();
+        Deed::Unsubscribe { channel, code: 2500, reason: "enough".to_owned() }
+    }
+
+    pub(super) fn subscribe(&self, channel: &str) -> Deed {
+        let options = Arc::clone(self.small.namespaces.resolve(channel).unwrap());
+        Deed::Subscribe { channel: channel.into(), options, grant: Box::default() }
+    }
+
+    /// What is on its way between the shards arrives.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..4 {
+            self.small.turn(THERE);
+            self.small.turn(HERE);
+        }
+    }
+
+    pub(super) fn unix_s(&self) -> u64 {
+        let world = self.small.world.borrow();
+        (world.unix_ahead_ms + world.now_us / 1000) / 1000
+    }
+
+    pub(super) fn count(&self, read: fn(&Counters) -> u64) -> u64 {
+        self.small.counters.iter().map(|counters| read(counters)).sum()
+    }
+
+    /// Subscriptions, and channels that homes know.
+    pub(super) fn left(&self) -> (u64, u64) {
+        (self.count(|c| c.subscriptions.value()), self.count(|c| c.channels.value()))
+    }
+}
+
+/// A name whose home is the other shard.
+pub(super) fn name_there(prefix: &str) -> String {
+    let is_there = |name: &String| usize::from(home_of(name, SEED, 2)) == THERE;
+    (0..).map(|n| format!("{prefix}{n}")).find(is_there).unwrap()
+}
