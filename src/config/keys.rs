@@ -369,7 +369,8 @@ const GENERAL: &[Key] = &[
     ),
     deadline("drain_ms", "Over how long a drain spreads its closes", |c| {
         Slot::Milliseconds(&mut c.timeouts.drain_ms, 0..=HOUR_MS)
-    }),
+    })
+    .otherwise("10000, 0 in development mode"),
     logs("log_level", "What is logged: a level, or directives such as info,throng::shard=debug", |c| {
         Slot::Filter(&mut c.logs.level)
     }),

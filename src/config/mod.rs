@@ -203,7 +203,7 @@ pub struct Timeouts {
     pub idle_ms: u64,
     /// How long a connection that is being closed may take to read what is queued and say goodbye. Default 5,000.
     pub linger_ms: u64,
-    /// Over how long a drain spreads its closes. Default 10,000.
+    /// Over how long a drain spreads its closes. Default 10,000; in development mode, and so in [`Config::default`], 0.
     pub drain_ms: u64,
     /// From the beginning of a drain, when readiness ends, until it stops listening and closes. Default 0.
     pub drain_delay_ms: u64,
@@ -245,7 +245,8 @@ impl Default for Config {
             compression_min_bytes: 256,
             compression_level: 1,
             limits: Limits::default(),
-            timeouts: Timeouts::default(),
+            // Whoever develops waits for the end more often than clients come back in a crowd.
+            timeouts: Timeouts { drain_ms: 0, ..Timeouts::default() },
             logs: Logs::default(),
             client: ClientOptions::default(),
             rates: Rates::default(),

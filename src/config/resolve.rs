@@ -6,7 +6,7 @@ use super::file::{self, Layer};
 use super::sections::{self, Target};
 use super::slot::PLACEHOLDER;
 use super::variables::{self, Variables};
-use super::{Config, ConfigError, Key, Place, Sections};
+use super::{Config, ConfigError, Key, Place, Sections, Timeouts};
 use crate::net::Listen;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -200,10 +200,14 @@ fn follow(effective: &mut Effective) {
     let typed = |name| effective.is_typed(name);
     let (frame, outbox, pong) =
         (typed("frame_bytes_max"), typed("outbox_bytes_max"), typed("pong_timeout_ms"));
+    let drain = typed("drain_ms");
     if !typed("first_page") {
         effective.config.first_page = effective.is_development;
     }
     let Config { limits, timeouts, .. } = &mut effective.config;
+    if !drain && !effective.is_development {
+        timeouts.drain_ms = Timeouts::default().drain_ms;
+    }
     if !frame {
         limits.frame_bytes_max = limits.message_bytes_max;
     }
@@ -361,10 +365,23 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let timeouts = &effective.config.timeouts;
         let seen = [timeouts.handshake_ms, timeouts.connect_ms, timeouts.linger_ms, timeouts.drain_ms];
-        assert_eq!(seen, [3, 2, 1, 10_000], "flag, variable, file, default (an empty variable is absent)");
+        assert_eq!(seen, [3, 2, 1, 0], "flag, variable, file, default (an empty variable is absent)");
         assert_eq!(effective.place("connect_ms"), &Place::Variable);
         assert_eq!(effective.place("linger_ms"), &Place::File { path, line: 3 });
         assert_eq!(effective.place("drain_ms"), &Place::Default);
+    }
+
+    #[test]
+    fn a_drain_is_spread_where_it_is_asked_for_or_clients_are_configured() {
+        let drain_ms =
+            |typed: &[(&str, &str)]| resolve(&flags(typed), |_| None).unwrap().config.timeouts.drain_ms;
+        let configured = ("log_level", "info");
+        assert_eq!(drain_ms(&[configured]), 0, "development mode");
+        assert_eq!(drain_ms(&[("drain_ms", "7000")]), 7_000);
+        let secret = |name: &str| (name == "THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY").then(|| "secret".into());
+        for (typed, expected) in [(vec![], 10_000), (vec![("drain_ms", "0")], 0)] {
+            assert_eq!(resolve(&flags(&typed), secret).unwrap().config.timeouts.drain_ms, expected);
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@
 pub mod announce;
 pub mod api;
 pub mod console;
+mod drain;
 mod endings;
 mod gate;
 mod http;
@@ -89,6 +90,8 @@ pub struct ControlInputs {
     pub readiness: Arc<Readiness>,
     /// Begins the drain: tells every shard to stop accepting and to close its connections. Must not block.
     pub drain: Box<dyn FnOnce() + Send>,
+    /// How long after that nobody is closed.
+    pub drain_delay: Duration,
     /// Where shards tell their end.
     pub endings: Endings,
     /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are heeded. `None` for a server inside another program, which has its
@@ -214,6 +217,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         capacity,
         readiness,
         drain,
+        drain_delay,
         mut endings,
         signals,
         certificates,
@@ -222,6 +226,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
     let mut left = counters.len();
     tokio::spawn(memory::watch(memory.clone()));
+    tokio::spawn(drain::tell(counters.clone(), Arc::clone(&readiness), drain_delay));
     if let Some(listener) = listener {
         let is_local = crate::config::is_loopback(listener.local_addr()?.ip());
         let guard = api.as_ref().map(Api::guard);
@@ -248,7 +253,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
             },
             name = next_signal(&mut signals) => match drain.take() {
                 Some(drain) => {
-                    tracing::info!("{name}: draining; a second signal ends at once");
+                    tell_signal(name, drain_delay);
                     notify::stopping();
                     readiness.drain_begins();
                     drain();
@@ -277,6 +282,18 @@ fn heed(reloader: &Reloader, gate: Arc<Gate>, guard: Option<Guard>) {
         let api_has_keys = guard.as_ref().is_none_or(|guard| !guard.is_open());
         gate.renew(config.control_key.0.clone(), api_has_keys);
     });
+}
+
+/// Says that a drain was asked for, and what comes of it.
+fn tell_signal(name: &str, drain_delay: Duration) {
+    if drain_delay.is_zero() {
+        tracing::info!("{name}: draining; a second signal ends at once");
+    } else {
+        let delay_ms = drain_delay.as_millis();
+        tracing::info!(
+            "{name}: the drain begins after a delay of {delay_ms} ms; a second signal ends at once"
+        );
+    }
 }
 
 /// The signals that are heeded. They are noted from the moment this exists.
@@ -355,6 +372,7 @@ mod tests {
             capacity: 1000,
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),
+            drain_delay: Duration::ZERO,
             endings,
             signals: None,
             certificates: None,

@@ -35,7 +35,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
@@ -406,6 +406,7 @@ impl Server {
             capacity: self.capacity,
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
+            drain_delay: Duration::from_millis(self.config.timeouts.drain_delay_ms),
             endings: self.endings,
             signals: self.signals,
             certificates: self.certificates,

@@ -5,32 +5,40 @@
 //! still sends is served.
 
 use super::Shard;
+use super::conn::Stage;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{CloseReason, Handler};
 
-/// How often a drain says how far it is.
-const TOLD_EVERY_MS: u64 = 1000;
+/// How long a drain waits for the goodbye of a client that has been told everything. What was written is the kernel's by
+/// then, and reaches the client without this process.
+const GOODBYE_MS_MAX: u64 = 500;
 
 /// A drain under way.
 #[derive(Debug)]
 pub(super) struct Drain {
     began_ms: u64,
-    told_ms: u64,
     /// Everyone who was connected when it began.
     keys: Vec<Key>,
     closed_count: usize,
+}
+
+impl Drain {
+    /// How many are to be closed by now. The first goes at once: who drains with one connection, or with none to come,
+    /// waits for nothing.
+    fn target(&self, now_ms: u64, drain_ms: u64) -> usize {
+        let total = self.keys.len();
+        let elapsed_ms = now_ms.saturating_sub(self.began_ms);
+        let due = (total as u64).saturating_mul(elapsed_ms).checked_div(drain_ms);
+        due.and_then(|due| usize::try_from(due + 1).ok()).unwrap_or(total).min(total)
+    }
 }
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Begins a drain, after the delay; asked again, it changes nothing.
     pub(super) fn begin_drain(&mut self) {
         if self.drain.is_none() && self.drain_at_ms.is_none() {
-            let delay_ms = self.timeouts.drain_delay_ms;
-            self.drain_at_ms = Some(self.now_ms() + delay_ms);
-            if delay_ms > 0 {
-                tracing::info!(shard = self.post.shard(), delay_ms, "a drain begins after a delay");
-            }
+            self.drain_at_ms = Some(self.now_ms() + self.timeouts.drain_delay_ms);
         }
         self.drain_step();
     }
@@ -38,10 +46,21 @@ impl<N: Net, H: Handler> Shard<N, H> {
     fn stop_listening(&mut self) {
         self.drain_at_ms = None;
         self.net.stop_listening();
-        let keys: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-        tracing::info!(shard = self.post.shard(), connections = keys.len(), "draining");
-        let now_ms = self.now_ms();
-        self.drain = Some(Drain { began_ms: now_ms, told_ms: now_ms, keys, closed_count: 0 });
+        let keys = |stages: &[Stage]| -> Vec<Key> {
+            self.conns.iter().filter(|(_, conn)| stages.contains(&conn.stage)).map(|(key, _)| key).collect()
+        };
+        let (open, told) = (keys(&[Stage::Open]), keys(&[Stage::Discard, Stage::Shed]));
+        self.drain = Some(Drain { began_ms: self.now_ms(), keys: open, closed_count: 0 });
+        for key in told {
+            self.await_goodbye(key);
+        }
+    }
+
+    /// All is said: the client's end is waited for as long as a drain allows, if there is one.
+    pub(super) fn await_goodbye(&mut self, key: Key) {
+        if self.drain.is_some() {
+            self.set_due(key, self.timeouts.linger_ms.min(GOODBYE_MS_MAX));
+        }
     }
 
     /// Closes as many connections as the time since the drain began asks for.
@@ -51,27 +70,14 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         let now_ms = self.now_ms();
         let Some(mut drain) = self.drain.take() else { return };
-        let total = drain.keys.len();
-        let target = match self.timeouts.drain_ms {
-            0 => total,
-            drain_ms => {
-                let elapsed_ms = now_ms.saturating_sub(drain.began_ms);
-                usize::try_from(total as u64 * elapsed_ms / drain_ms).unwrap_or(total).min(total)
-            }
-        };
+        let target = drain.target(now_ms, self.timeouts.drain_ms).max(drain.closed_count);
+        let due: Vec<Key> = drain.keys[drain.closed_count..target].to_vec();
+        drain.closed_count = target;
+        self.counters.drain_left.set((drain.keys.len() - target) as u64);
         // `close` looks at whether a drain is under way, so put it back before.
-        let due: Vec<Key> = drain.keys[drain.closed_count..target.max(drain.closed_count)].to_vec();
-        drain.closed_count += due.len();
-        let (closed, to_close) = (drain.closed_count, total - drain.closed_count);
-        if now_ms >= drain.told_ms + TOLD_EVERY_MS {
-            drain.told_ms = now_ms;
-            let connections = self.conns.len();
-            tracing::info!(shard = self.post.shard(), connections, closed, to_close, "draining");
-        }
         self.drain = Some(drain);
-        self.counters.drain_left.set(to_close as u64);
         for key in due {
-            if self.conns.entry(key).is_some() {
+            if self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
                 self.counters.drain_closes.add(1);
                 self.close(key, CloseReason::Shutdown);
             }
@@ -82,5 +88,22 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// and who still sends letters must not wait for a reader that is gone.
     pub(super) fn is_drained(&self) -> bool {
         self.drain.is_some() && self.conns.is_empty() && self.admission.is_deserted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closes_are_spread_evenly_and_begin_at_once() {
+        let drain = |count| Drain { began_ms: 1000, keys: vec![Key::from_token(0); count], closed_count: 0 };
+        let targets =
+            |count, drain_ms| [1000, 1499, 1500, 1999, 2000].map(|at| drain(count).target(at, drain_ms));
+        assert_eq!(targets(100, 1000), [1, 50, 51, 100, 100]);
+        assert_eq!(targets(1, 10_000), [1; 5], "nobody waits for a spread of one");
+        assert_eq!(targets(7, 0), [7; 5]);
+        assert_eq!(targets(0, 10_000), [0; 5]);
+        assert_eq!(drain(3).target(u64::MAX, 3_600_000), 3);
     }
 }

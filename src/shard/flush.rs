@@ -316,6 +316,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                     conn.is_unread = true;
                     self.unread.push(key);
                 }
+                self.await_goodbye(key);
             }
             Stage::Open | Stage::Discard | Stage::Shed | Stage::Buried => {}
         }

@@ -41,6 +41,26 @@ fn an_interrupt_is_the_same_and_an_idle_server_ends_at_once() {
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
+/// They took the whole of `drain_ms`, and then of `linger_ms`, for one client that says nothing.
+#[test]
+fn who_waits_for_one_silent_client_waits_a_moment() {
+    let patient = ["--drain-ms", "60000", "--linger-ms", "60000"];
+    let development: [&[&str]; 3] = [&[], &["--shards", "4"], &["--linger-ms", "60000"]];
+    let flags = development.map(|flags| (flags, 3)).into_iter().chain([(&patient[..], 1)]);
+    for (flags, count) in flags {
+        let server = Server::start(&[&["--echo", "/echo", "--ping-interval-ms", "0"], flags].concat());
+        let idle: Vec<_> = (0..count).map(|_| Peer::open(server.address, "/echo")).collect();
+        let began = Instant::now();
+        server.signal("TERM");
+        let (code, said) = server.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{flags:?}: {:?}", began.elapsed());
+        for mut peer in idle {
+            peer.expect_close(1012);
+        }
+    }
+}
+
 #[test]
 fn closes_are_spread_over_the_time_that_was_given() {
     let server = Server::start(&["--echo", "/echo", "--drain-ms", "1000", "--shards", "1"]);
@@ -169,8 +189,9 @@ fn everyone_is_told_when_to_come_back() {
 }
 
 #[test]
-fn a_drain_says_how_far_it_is() {
-    let server = Server::start(&["--echo", "/echo", "--drain-ms", "2500", "--shards", "1"]);
+fn a_drain_says_how_far_it_is_once_a_second_for_all_shards() {
+    let server = Server::start(&["--echo", "/echo", "--drain-ms", "2500", "--shards", "4"]);
+    let began = Instant::now();
     let peers: Vec<_> = (0..20).map(|_| Peer::open(server.address, "/echo")).collect();
     server.signal("TERM");
     until("some are closed, some are not", || {
@@ -182,5 +203,6 @@ fn a_drain_says_how_far_it_is() {
     }
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("to_close="), "{said}");
+    let lines = said.lines().filter(|line| line.contains("to_close=")).count() as u64;
+    assert!((1..=began.elapsed().as_secs() + 1).contains(&lines), "{said}");
 }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use throng::Failure;
@@ -394,6 +395,21 @@ fn an_awaited_server_runs_before_it_is_asked_for() {
     assert_eq!(Peer::request(control, request).status, 200);
     drain();
     assert_eq!(executor().block_on(outcome).unwrap(), Outcome::Drained);
+}
+
+/// As the binary has it: in development mode nobody waits for a spread.
+#[test]
+fn an_embedded_server_in_development_mode_ends_at_once() {
+    let drain_ms = Config::default().timeouts.drain_ms;
+    let mut config = config();
+    config.timeouts.drain_ms = drain_ms;
+    let server = Server::start(&config, |_shard| NoHandler).unwrap();
+    let clients: Vec<_> = (0..3).map(|_| Centrifuge::open(server.addresses()[0])).collect();
+    let began = Instant::now();
+    server.drain();
+    assert_eq!(server.wait().unwrap(), Outcome::Drained);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    clients.into_iter().for_each(|client| drop(client.expect_close(3001)));
 }
 
 /// Each of these ended the process: tokio takes no runtime within a runtime, nor the end of one.
