@@ -200,8 +200,9 @@ def bare(binary, program, port, cores=None, *more):
     return Server([binary, program, f"{HOST}:{port}", *more], port, cores, tls=program.startswith("tls"))
 
 
-def bench(binary, scenario, server, path=CENTRIFUGE, **flags):
-    """Runs `throng bench` and returns its JSON object; stops the script when something failed."""
+def bench(binary, scenario, server, path=CENTRIFUGE, tries=False, **flags):
+    """Runs `throng bench` and returns its JSON object; stops the script when something failed. With `tries`, a rate that
+    was not held is an answer, and no failure."""
     command = [binary, "bench", scenario, "--json", "--url", server.url(path), "--pid", server.pid]
     for name, value in flags.items():
         if value is not None and value is not False:  # 0 is a value
@@ -212,10 +213,17 @@ def bench(binary, scenario, server, path=CENTRIFUGE, **flags):
     except BaseException:
         process.kill()
         raise
-    if process.returncode != 0:
+    if process.returncode != 0 and not (tries and process.returncode == 1 and only_late(output)):
         print(output, file=sys.stderr)
         raise SystemExit(f"failed with {process.returncode}: {process.args}\n{server.output()[-2000:]}")
     return json.loads(output)
+
+
+def only_late(output):
+    """Whether nothing is wrong in a report but that its rate was not held."""
+    result = json.loads(output) if output else {}
+    wrong = ["failures", "lost", "gaps", "out_of_order", "missing"]
+    return result.get("held") is False and not any(result.get(key) for key in wrong)
 
 
 # Publications per second that are tried with very many subscribers, until the box keeps up.

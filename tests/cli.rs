@@ -155,6 +155,17 @@ fn help_tells_every_key_and_the_version_is_the_crates() {
     for key in KEYS {
         assert!(help.contains(&key.flag()), "{} is missing", key.flag());
     }
+    for flag in ["-h", "--help"] {
+        let (_, help, _) = output(&mut throng(&[flag]));
+        assert!(!help.contains("[default: ]"), "{help}");
+    }
+    let (_, printed, _) = output(&mut throng(&["config"]));
+    let manual = std::fs::read_to_string("docs/OPERATING.md").unwrap();
+    for group in ["Server", "TLS", "Limits", "Deadlines", "Logs", "Access"] {
+        let count = |text: &str, line: &str| text.lines().filter(|one| one.starts_with(line)).count();
+        assert!(count(&printed, &format!("# {group}")) <= 1, "{group} stands twice: {printed}");
+        assert!(count(&manual, &format!("| {group} | default |")) <= 1, "{group} stands twice");
+    }
     let (code, version, _) = output(&mut throng(&["--version"]));
     assert_eq!((code, version), (0, format!("throng {}\n", env!("CARGO_PKG_VERSION"))));
 }

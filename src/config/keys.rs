@@ -160,19 +160,29 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
 
-/// Every key, in the order in which they are told.
+/// Every key, in the order in which they are told: group after group, so that each has its heading once.
 pub static KEYS: &[Key] = &joined::<{ GENERAL.len() + admission::KEYS.len() }>(&[GENERAL, admission::KEYS]);
 
-/// Several lists as one.
+/// The order of groups.
+const GROUPS: [Group; 6] =
+    [Group::Server, Group::Tls, Group::Limits, Group::Deadlines, Group::Logs, Group::Access];
+
+/// Several lists as one, by groups, and in a group in their order.
 const fn joined<const COUNT: usize>(lists: &[&[Key]]) -> [Key; COUNT] {
     let mut all = [lists[0][0]; COUNT];
-    let (mut list, mut at, mut count) = (0, 0, 0);
-    while list < lists.len() {
-        while at < lists[list].len() {
-            all[count] = lists[list][at];
-            (at, count) = (at + 1, count + 1);
+    let (mut group, mut list, mut at, mut count) = (0, 0, 0, 0);
+    while group < GROUPS.len() {
+        while list < lists.len() {
+            while at < lists[list].len() {
+                if lists[list][at].group as u8 == GROUPS[group] as u8 {
+                    all[count] = lists[list][at];
+                    count += 1;
+                }
+                at += 1;
+            }
+            (list, at) = (list + 1, 0);
         }
-        (list, at) = (list + 1, 0);
+        (group, list) = (group + 1, 0);
     }
     assert!(count == COUNT, "every key has its place");
     all
@@ -195,7 +205,8 @@ const GENERAL: &[Key] = &[
         "Networks of proxies whose word on whom a connection or a request is for counts; may be repeated. Who comes \
         by a Unix socket is trusted always",
         |c| Slot::Networks(&mut c.trusted_proxies),
-    ),
+    )
+    .otherwise("none"),
     server(
         "proxy_protocol",
         "Connections of trusted proxies begin with a PROXY header (version 1 or 2); without one they are closed",
@@ -209,7 +220,8 @@ const GENERAL: &[Key] = &[
         "What those who ask the control listener must send as Authorization: Bearer; without it, only /health and \
         /ready are answered beyond loopback",
         |c| Slot::Secret(&mut c.control_key.0),
-    ),
+    )
+    .otherwise("none"),
     server(
         "metrics_by_namespace",
         "Count channels, subscriptions and publications by namespace, too: a few more series for each that is configured",

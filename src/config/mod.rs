@@ -167,7 +167,7 @@ pub struct Limits {
     pub accepts_per_network_max: u32,
     /// TLS handshakes begun per second in the process; each shard has its part. 0 (default): no limit.
     pub tls_handshakes_per_second_max: u32,
-    /// Bytes of user memory of the process; near it newcomers are refused, then those that hold queued bytes are
+    /// Bytes of the process's own memory (anonymous: heap and stacks); near it newcomers are refused, then those that hold queued bytes are
     /// disconnected, then the newest. 0 (default): no limit.
     pub memory_max: usize,
     /// Bytes read from one connection in one turn; the rest waits for the next. Default 256 KiB.

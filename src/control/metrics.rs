@@ -223,8 +223,8 @@ enum Source {
     Merged(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
     One(fn(&Snapshot<'_>) -> Option<f64>),
-    /// When each certificate in use ceases to hold.
-    Certificates,
+    /// A moment in the life of each certificate in use, in seconds since 1970.
+    Certificates(fn(&Facts) -> i64),
     /// Always 1; the labels are what it says.
     Build,
 }
@@ -242,7 +242,7 @@ impl Family {
             Source::HookSeconds => "hook, le",
             Source::Tokens => "result",
             Source::Merged(_) | Source::TokenSeconds => "le",
-            Source::Certificates => "name",
+            Source::Certificates(_) => "name",
             Source::Build => "version",
             Source::Sum(_) | Source::One(_) => "",
         }

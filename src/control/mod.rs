@@ -34,6 +34,7 @@ pub mod metrics;
 pub mod notify;
 mod process;
 mod readiness;
+mod refusals;
 mod reload;
 mod seats;
 
@@ -226,6 +227,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
     let mut left = counters.len();
     tokio::spawn(memory::watch(memory.clone()));
+    tokio::spawn(refusals::watch(counters.clone(), Arc::clone(&readiness)));
     tokio::spawn(drain::tell(counters.clone(), Arc::clone(&readiness), drain_delay));
     if let Some(listener) = listener {
         let is_local = crate::config::is_loopback(listener.local_addr()?.ip());

@@ -10,11 +10,6 @@ use crate::server::read_pem;
 use crate::tls::certificates::{date_text, facts};
 use crate::tls::{CertificateError, Facts, Pem, PemPair};
 
-const DAY_S: i64 = 24 * 60 * 60;
-/// Half of what a certificate of a public authority has left when its renewal is due; later than that, something failed.
-const ADVICE_DAYS: i64 = 30;
-/// From here on it is a matter of days, and a weekend may lie between.
-const SHORT_DAYS: i64 = 7;
 /// Others may read.
 const OTHERS_READ: u32 = 0o004;
 
@@ -39,7 +34,7 @@ fn pair_facts(cert: &str, key: &str, now_s: i64) -> Result<Facts, CertificateErr
 }
 
 fn line(name: &'static str, found: Result<Facts, CertificateError>, now_s: i64) -> Line {
-    let needed = Value::Text(format!("{ADVICE_DAYS} days"));
+    let needed = Value::Text("a third of its life".to_owned());
     let facts = match found {
         Ok(facts) => facts,
         Err(error) => {
@@ -52,17 +47,17 @@ fn line(name: &'static str, found: Result<Facts, CertificateError>, now_s: i64) 
             );
         }
     };
-    let Facts { source, names, not_after_s, .. } = facts;
-    let days = (not_after_s - now_s).div_euclid(DAY_S);
-    let status = match days {
-        ..SHORT_DAYS => Status::Short,
-        SHORT_DAYS..ADVICE_DAYS => Status::Advice,
-        _ => Status::Ok,
+    let status = match () {
+        () if facts.is_late(now_s) => Status::Short,
+        () if facts.is_due(now_s) => Status::Advice,
+        () => Status::Ok,
     };
+    let left = facts.left_text(now_s);
+    let Facts { source, names, not_after_s, .. } = facts;
     let of = if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) };
-    let end = if days < 0 { "expired at" } else { "holds until" };
+    let end = if not_after_s < now_s { "expired at" } else { "holds until" };
     let why = format!("{source}{of} {end} {}.", date_text(not_after_s));
-    Line::new(name, status, Value::Text(format!("{days} days")), needed, why)
+    Line::new(name, status, Value::Text(left), needed, why)
 }
 
 /// Nothing when there is no file: that is told of the certificate.
@@ -114,19 +109,19 @@ mod tests {
         let (_tree, options) = tree();
         let end_s = pair_facts(&options.cert[0], &options.key[0], 1_800_000_000).unwrap().not_after_s;
         for (days_left, status) in [
-            (30, Status::Ok),
-            (29, Status::Advice),
+            (90, Status::Ok),
+            (89, Status::Advice),
             (7, Status::Advice),
             (6, Status::Short),
             (0, Status::Short),
             (-1, Status::Short),
         ] {
-            let found = judged(&options, end_s - days_left * DAY_S);
+            let found = judged(&options, end_s - days_left * 24 * 60 * 60);
             assert_eq!(found[0], ("certificate", status), "{days_left} days");
             assert_eq!(found[1], ("key", Status::Ok));
             assert_eq!(found[2], ("authority of clients", status), "it ends at the same time");
         }
-        let line = &lines(&options, end_s - 8 * DAY_S)[0];
+        let line = &lines(&options, end_s - 8 * 24 * 60 * 60)[0];
         assert_eq!(line.value, Value::Text("8 days".to_owned()));
         let wanted = format!("{} for a.test, b.test holds until {}.", options.cert[0], date_text(end_s));
         assert_eq!(line.why, wanted);

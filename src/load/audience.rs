@@ -197,9 +197,13 @@ impl<'a> Audience<'a> {
             for event in &events {
                 seen += 1;
                 let index = event.token().0;
-                if self.clients[index].phase == Phase::Connecting {
+                let was_connecting = self.clients[index].phase == Phase::Connecting;
+                if was_connecting {
                     self.connected(index);
-                } else {
+                }
+                // A server that is full says so unasked, and the event of the connection may be the only one that
+                // tells of it.
+                if !was_connecting || event.is_readable() {
                     self.read(index, event.is_read_closed() || event.is_error());
                 }
             }

@@ -39,6 +39,8 @@ struct Slot {
     wire: Option<Wire<TcpStream>>,
     phase: Phase,
     dialled_at_ns: u64,
+    /// When it was to be dialled: latency counts from then.
+    due_at_ns: u64,
     head: Vec<u8>,
 }
 
@@ -62,6 +64,8 @@ pub(super) struct Churn<'a> {
     poll: Poll,
     slots: Vec<Slot>,
     dialled: usize,
+    /// When the schedule began.
+    started_at_ns: u64,
     buffer: Vec<u8>,
     scratch: Scratch,
     findings: Findings,
@@ -91,6 +95,7 @@ impl<'a> Churn<'a> {
             poll: Poll::new()?,
             slots: Vec::new(),
             dialled: 0,
+            started_at_ns: 0,
             buffer: vec![0; BUFFER_BYTES],
             scratch: Scratch::new(script.target.tls.as_ref()),
             findings: Findings { failures: Failures::default(), handshakes: Latency::new() },
@@ -103,12 +108,18 @@ impl<'a> Churn<'a> {
     /// What the poller says.
     pub(super) fn run(mut self, count: usize) -> io::Result<Findings> {
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
-        let empty = || Slot { wire: None, phase: Phase::Connecting, dialled_at_ns: 0, head: Vec::new() };
+        let empty = || Slot {
+            wire: None,
+            phase: Phase::Connecting,
+            dialled_at_ns: 0,
+            due_at_ns: 0,
+            head: Vec::new(),
+        };
         self.slots.resize_with(count, empty);
         let mut swept_at_ns = 0;
-        let started_at_ns = self.board.clock.now_ns();
+        self.started_at_ns = self.board.clock.now_ns();
         while !self.board.stopped() {
-            self.fill(started_at_ns);
+            self.fill();
             match self.poll.poll(&mut events, Some(WAIT)) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
@@ -129,8 +140,8 @@ impl<'a> Churn<'a> {
     }
 
     /// Dials in empty slots, as far as the rate allows.
-    fn fill(&mut self, started_at_ns: u64) {
-        let seconds = super::clock::seconds(self.board.clock.now_ns() - started_at_ns);
+    fn fill(&mut self) {
+        let seconds = super::clock::seconds(self.board.clock.now_ns() - self.started_at_ns);
         for index in 0..self.slots.len() {
             if self.rate.is_some_and(|rate| self.dialled as f64 >= seconds * rate) {
                 return;
@@ -144,11 +155,15 @@ impl<'a> Churn<'a> {
     fn dial(&mut self, index: usize) {
         let target = &self.script.target;
         let source = plan::source_of_churn(self.dialled, target.address);
+        let now_ns = self.board.clock.now_ns();
+        let due = |rate| self.started_at_ns + super::clock::ns(self.dialled as f64 / rate);
+        let due_at_ns = self.rate.map_or(now_ns, due);
         self.dialled += 1;
         self.lane.started.add(1);
         let slot = &mut self.slots[index];
         slot.phase = Phase::Connecting;
-        slot.dialled_at_ns = self.board.clock.now_ns();
+        slot.dialled_at_ns = now_ns;
+        slot.due_at_ns = due_at_ns;
         slot.head.clear();
         let registered = dial::dial(target, source).and_then(|mut wire| {
             let both = Interest::READABLE | Interest::WRITABLE;
@@ -163,12 +178,13 @@ impl<'a> Churn<'a> {
     fn turn(&mut self, index: usize) -> Result<(), String> {
         let slot = &mut self.slots[index];
         let Some(wire) = &mut slot.wire else { return Ok(()) };
-        if slot.phase == Phase::Connecting {
+        let sent = if slot.phase == Phase::Connecting {
             slot.phase = Phase::Upgrading;
-            let sent = wire.write(&self.script.request);
-            return sent.map(drop).map_err(|e| dial::cause("connect", &e));
-        }
-        wire.flush().map_err(|e| dial::cause("send", &e))?;
+            wire.write(&self.script.request).map(drop).map_err(|e| dial::cause("connect", &e))
+        } else {
+            wire.flush().map(drop).map_err(|e| dial::cause("send", &e))
+        };
+        // Also where nothing could be sent: a server that is full says so unasked, and may be gone by now.
         loop {
             match wire.read(&mut self.scratch, &mut self.buffer) {
                 Ok(Got::End) if slot.phase == Phase::Leaving => {
@@ -194,7 +210,7 @@ impl<'a> Churn<'a> {
                         }
                     }
                 }
-                Ok(Got::Nothing) => return Ok(()),
+                Ok(Got::Nothing) => return sent,
                 Err(e) => return Err(dial::cause("receive", &e)),
             }
         }
@@ -210,7 +226,7 @@ impl<'a> Churn<'a> {
         slot.wire = None;
         self.lane.ready.add(1);
         if self.board.recording.load(Relaxed) {
-            self.findings.handshakes.record(self.board.clock.now_ns() - slot.dialled_at_ns);
+            self.findings.handshakes.record(self.board.clock.now_ns().saturating_sub(slot.due_at_ns));
         }
         if self.rate.is_none() {
             self.dial(index);

@@ -12,6 +12,7 @@ use super::board::Board;
 use super::clock;
 use super::crew::{self, Refusal};
 use super::echoes::{Ring, Talk};
+use super::held::Schedule;
 use super::plan;
 use super::progress::Progress;
 use super::report::{Report, Unit};
@@ -174,7 +175,11 @@ fn report(play: &Play<'_>, script: &Script, board: &Board, usage: &Usage, found:
     report.figure("messages_per_second", "rate of messages", Unit::PerSecond, rate, "");
     let cpu = usage.server_us_per(usage.messages);
     report.figure("server_cpu_us_per_message", "server CPU / message", Unit::Microseconds, cpu, "");
-    report.latency("latency", "latency", echoes.summary());
+    report.durations(play.rate.is_some(), echoes.summary());
+    if let Some(rate) = play.rate {
+        let came = Some((usage.messages, usage.seconds));
+        report.schedule(&Schedule { rate, came, latency: echoes.summary(), ..Schedule::default() });
+    }
     report.usage(usage);
     report.failures(&failures);
     let ok = failures.is_empty() && usage.messages > 0;

@@ -8,6 +8,7 @@ use super::args;
 use super::audience::Findings;
 use super::clock;
 use super::crew::Refusal;
+use super::held::Schedule;
 use super::publication::Spread;
 use super::publisher::Publisher;
 use super::report::{Report, Unit};
@@ -15,11 +16,6 @@ use super::script::{CENTRIFUGE_PATH, Script, Subscriptions};
 use super::stage::{self, Opened, Scene};
 use super::tokens::Tokens;
 use super::usage::Usage;
-
-/// A rate is held when the median of the last quarter is at most this much above that of the first…
-const HELD_FACTOR: f64 = 1.25;
-/// … plus this, since short latencies vary by more than a quarter.
-const HELD_SLACK_US: f64 = 5_000.0;
 
 struct Played {
     opened: Opened,
@@ -47,7 +43,7 @@ pub(super) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     report.set("rate", args.rate.into());
     report.set("in_flight", args.rate.is_none().then_some(args.in_flight.unwrap_or(1)).into());
     figures(&mut report, &played, args);
-    latencies(&mut report, &played, &findings, args.rate.is_some());
+    latencies(&mut report, &played, &findings, args.rate);
     report.usage(&played.usage);
     Ok(stage::conclude(report, &args.common, &board, &findings, Some(played.missing)))
 }
@@ -88,23 +84,16 @@ fn figures(report: &mut Report, played: &Played, args: &args::Fanout) {
     report.figure("server_cpu_us_per_delivery", "server CPU / delivery", Unit::Microseconds, cpu, "");
 }
 
-fn latencies(report: &mut Report, played: &Played, findings: &Findings, scheduled: bool) {
+fn latencies(report: &mut Report, played: &Played, findings: &Findings, rate: Option<f64>) {
     let [all, first, last] = &findings.arrivals;
-    report.latency("latency", "latency", all.summary());
-    if !scheduled {
-        return;
-    }
+    report.durations(rate.is_some(), all.summary());
+    let Some(rate) = rate else { return };
     let (first, last) = (first.summary(), last.summary());
     report.latency("latency_first_quarter", "latency, first quarter", first);
     report.latency("latency_last_quarter", "latency, last quarter", last);
-    let steady = match (first, last) {
-        (Some(first), Some(last)) => last.p50_us <= HELD_FACTOR * first.p50_us + HELD_SLACK_US,
-        _ => true,
-    };
-    let held = steady && played.missing == 0 && played.usage.messages > 0;
-    report.set("held", held.into());
-    let verdict = if held { "The rate was held." } else { "The rate was not held: latency grew." };
-    report.remark(verdict.to_owned());
+    // The measured time ends with the last arrival, so it is no measure of the rate.
+    let (came, latency, missing) = (None, all.summary(), played.missing);
+    report.schedule(&Schedule { rate, came, latency, quarters: first.zip(last), missing });
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]

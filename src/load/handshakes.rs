@@ -11,6 +11,7 @@ use super::churn::{Churn, Findings};
 use super::clock;
 use super::crew::{self, Refusal};
 use super::findings::{Failures, Latency};
+use super::held::Schedule;
 use super::progress::Progress;
 use super::report::{Report, Unit};
 use super::script::Script;
@@ -91,7 +92,11 @@ fn report(
     report.figure("handshakes_per_second", "rate of handshakes", Unit::PerSecond, rate, "");
     let (key, label) = ("server_cpu_us_per_handshake", "server CPU / handshake");
     report.figure(key, label, Unit::Microseconds, usage.server_us_per(usage.ready), "with its close");
-    report.latency("latency", "latency", latency.summary());
+    report.durations(args.rate.is_some(), latency.summary());
+    if let Some(rate) = args.rate {
+        let came = Some((usage.ready, usage.seconds));
+        report.schedule(&Schedule { rate, came, latency: latency.summary(), ..Schedule::default() });
+    }
     report.usage(usage);
     report.failures(&failures);
     let ok = failures.is_empty() && usage.ready > 0;

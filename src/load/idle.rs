@@ -50,7 +50,7 @@ pub(super) fn run(args: &args::Idle) -> Result<bool, Refusal> {
     if args.publish > 0 {
         report.count("publications", "publications to all", args.publish.into(), "");
         report.latency("reach_all", "time to reach all", played.reach_all);
-        report.latency("latency", "latency", findings.arrivals[0].summary());
+        report.durations(false, findings.arrivals[0].summary());
     }
     let missing = (args.publish > 0).then_some(played.missing);
     Ok(stage::conclude(report, &args.common, &board, &findings, missing))

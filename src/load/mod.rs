@@ -11,10 +11,11 @@
 //!   `echoes`, `churn`; the publisher: `publisher`;
 //! * the scenarios: `stage` with `idle`, `fanout` and `recover`, `echo` (with calls and publish commands), `handshakes`,
 //!   `storm` with `retry`;
-//! * what is found: `probe` and `usage` (CPU, memory), `findings`, `report`, `progress`.
+//! * what is found: `probe` and `usage` (CPU, memory), `findings`, `held`, `report`, `progress`.
 //!
 //! The invariants: the generator knows nothing of the server's code, only of protocols, so that it measures others
-//! as well; latency counts from the moment something was due, not from when there was time for it; order, gaps and
+//! as well; latency counts from the moment something was due, not from when there was time for it, and where nothing is
+//! ever due, because each message waits for the one before it, it has another name, service time; order, gaps and
 //! content are checked while measuring; and every report says whether the generator itself was the limit. With
 //! `--tcp` the same bytes go to the bare programs of `benches/bare.rs`, which are the limit that a server can reach.
 //!
@@ -34,6 +35,7 @@ mod fanout;
 mod findings;
 mod frames;
 mod handshakes;
+mod held;
 mod idle;
 mod plan;
 mod probe;
@@ -69,8 +71,8 @@ use crate::control::console;
 
 /// Runs the scenario, with its progress on stderr and its report on stdout.
 ///
-/// The exit code is 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder; and 2 when
-/// it cannot be done as asked.
+/// The exit code is 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder, or when a rate that
+/// was asked for was not held; and 2 when it cannot be done as asked.
 pub fn run(args: &Args) -> ExitCode {
     let outcome = match &args.scenario {
         Scenario::Idle(args) => idle::run(args),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::args::{Common, Target};
 use super::findings::{Failures, Summary};
+use super::held::Schedule;
 use super::usage::Usage;
 use crate::control::console;
 
@@ -43,10 +44,11 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("publications_per_second", "publications sent per second"),
     ("bytes_per_delivery", "bytes received per delivery, framing included"),
     ("server_cpu_us_per_delivery", "server CPU per delivery"),
-    ("latency", "object: from the moment it was due or begun to its end"),
+    ("latency", "object: from the moment it was due to its end (--rate)"),
+    ("service_time", "object: from beginning to end; the next waits for it"),
     ("latency_first_quarter", "object: of the first quarter of publications (--rate)"),
     ("latency_last_quarter", "object: of the last quarter (--rate)"),
-    ("held", "whether the last quarter was as fast as the first"),
+    ("held", "whether --rate was held, to the end and without a stall"),
     ("reach_all", "object: until all had a publication (idle --publish)"),
     ("missed", "publications that each connection had to recover"),
     ("recovered", "connections that got all of them, each once and in order"),
@@ -106,6 +108,8 @@ pub(super) struct Report {
     rows: Vec<Row>,
     json: Map<String, Value>,
     remarks: Vec<String>,
+    /// Of a rate, if one was asked for.
+    is_held: bool,
 }
 
 impl Report {
@@ -113,7 +117,8 @@ impl Report {
         let url = target.url.as_str();
         let plural = if threads == 1 { "" } else { "s" };
         let title = format!("throng bench {scenario} · {url} · {threads} thread{plural}");
-        let mut report = Self { title, rows: Vec::new(), json: Map::new(), remarks: Vec::new() };
+        let mut report =
+            Self { title, rows: Vec::new(), json: Map::new(), remarks: Vec::new(), is_held: true };
         report.set("scenario", scenario.into());
         report.set("url", url.into());
         report.set("threads", threads.into());
@@ -170,6 +175,26 @@ impl Report {
         self.rows.push(Row { label: format!("{label}, median"), value: us(s.p50_us), note });
     }
 
+    /// Adds how long each took: as latency from the moment when it was due, where there was a schedule, else as service
+    /// time, since a server that stands still is not asked for anything then.
+    pub(super) fn durations(&mut self, is_scheduled: bool, summary: Option<Summary>) {
+        match is_scheduled {
+            true => self.latency("latency", "latency, from when it was due", summary),
+            false => self.latency("service_time", "service time, closed loop", summary),
+        }
+    }
+
+    /// Adds whether the rate that was asked for was held. A run in which it was not fails.
+    pub(super) fn schedule(&mut self, schedule: &Schedule) {
+        let verdict = schedule.verdict();
+        self.is_held = verdict.is_ok();
+        self.set("held", self.is_held.into());
+        self.remark(match verdict {
+            Ok(()) => "The rate was held.".to_owned(),
+            Err(why) => format!("The rate was not held: {why}."),
+        });
+    }
+
     /// Adds a sentence below the table.
     pub(super) fn remark(&mut self, text: String) {
         self.remarks.push(text);
@@ -212,6 +237,7 @@ impl Report {
     /// Prints it to stdout. Returns whether the run was one in which nothing failed, its report included.
     #[must_use]
     pub(super) fn print(mut self, common: &Common, ok: bool) -> bool {
+        let ok = ok && self.is_held;
         self.set("ok", ok.into());
         let text = if common.json { format!("{}\n", Value::Object(self.json)) } else { self.table() };
         match console::print(&text) {
@@ -244,8 +270,8 @@ impl Report {
 pub(super) fn json_help() -> String {
     let width = KEYS.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut out = String::from(
-        "Exit code: 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder;\n\
-         2 for bad arguments.\n\n\
+        "Exit code: 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder,\n\
+         or when --rate was not held; 2 for bad arguments.\n\n\
          --json prints an object. Each scenario has the keys that apply; what is not known is null.\n\
          Shares are 0 to 1; latencies are objects with count, mean_us, p50_us, p90_us, p99_us, p999_us\n\
          and max_us.\n\n",

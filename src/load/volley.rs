@@ -247,6 +247,10 @@ impl<'a> Volley<'a> {
             Phase::Connecting => {
                 player.phase = Phase::Upgrading;
                 let sent = player.wire.write(&self.script.request);
+                // A server that is full says so unasked, and this event may be the only one that tells of it.
+                if readable {
+                    self.read(index, to_the_end)?;
+                }
                 return sent.map(drop).map_err(|e| dial::cause("connect", &e));
             }
             Phase::Upgrading | Phase::Joining | Phase::Playing => {}

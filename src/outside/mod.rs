@@ -6,6 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "outside the data plane, where time is what a clock says")]
 
+mod complaints;
 pub mod counts;
 mod endpoint;
 mod hook_wire;

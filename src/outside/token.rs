@@ -48,11 +48,27 @@ impl From<Refused> for Rejected {
     }
 }
 
-impl Purpose {
-    pub(super) fn refused(self, refused: Refused) -> Verdict {
-        if let Refused::Invalid(why) = refused {
-            tracing::debug!(purpose = ?self, why, "token refused");
+impl Refused {
+    /// In words for whoever looks for the fault.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Expired => "expired, or not valid yet",
+            Self::Invalid(why) => why,
+            Self::Unknowable => "its key could not be asked for",
         }
+    }
+}
+
+impl Purpose {
+    /// For the log.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Subscription => "subscription",
+        }
+    }
+
+    pub(super) fn refused(self, refused: Refused) -> Verdict {
         match self {
             Self::Connection => Verdict::Connection(Err(refused.into())),
             Self::Subscription => Verdict::Subscription(Err(refused.into())),

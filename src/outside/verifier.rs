@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use hyper::Uri;
 use tokio::runtime::Handle;
 
+use super::complaints::Complaints;
 use super::counts::Counts;
 use super::http::{self, Client};
 use super::jwks::{Found, Jwks};
@@ -32,6 +33,7 @@ pub(super) struct Tokens {
     connection: Verifier,
     /// `None`: as those of connections.
     subscription: Option<Verifier>,
+    complaints: Complaints,
 }
 
 /// How tokens of one kind are verified.
@@ -113,9 +115,7 @@ pub fn refusal(
     };
     Ok(match with_own_keys(&keys, &Rules::new(options), purpose, text, now_unix_s) {
         Ok(_) => None,
-        Err(Refused::Expired) => Some("expired, or not valid yet"),
-        Err(Refused::Invalid(why)) => Some(why),
-        Err(Refused::Unknowable) => Some("its key could not be asked for"),
+        Err(refused) => Some(refused.why()),
     })
 }
 
@@ -172,6 +172,7 @@ impl Tokens {
             counts: Arc::clone(counts),
             connection: verifier("token", &options.token)?,
             subscription: subscription.map(|token| verifier("subscription_token", token)).transpose()?,
+            complaints: Complaints::default(),
         })
     }
 
@@ -193,6 +194,11 @@ impl Tokens {
         }
     }
 
+    fn refused(&self, purpose: Purpose, refused: Refused) -> Verdict {
+        self.complaints.tell(purpose, refused);
+        purpose.refused(refused)
+    }
+
     /// In a shard's thread: what is cheap, which is a refusal that needs no signature, or an HMAC. `None` for the rest.
     pub(super) fn verify_now(&self, token: &Token<'_>, now_unix_s: u64) -> Option<Verdict> {
         let (purpose, text) = parts(token);
@@ -201,7 +207,7 @@ impl Tokens {
         }
         let judged = self.of(purpose).verify_now(purpose, text, now_unix_s)?;
         self.count(&judged);
-        Some(judged.unwrap_or_else(|refused| purpose.refused(refused)))
+        Some(judged.unwrap_or_else(|refused| self.refused(purpose, refused)))
     }
 
     /// In a worker's thread: any token. `None` when it waits for its key, and will come back.
@@ -211,7 +217,7 @@ impl Tokens {
         self.count(&judged);
         let took_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.counts.tokens.took_us.record_shared(took_us);
-        Some((reply_to, judged.unwrap_or_else(|refused| purpose.refused(refused))))
+        Some((reply_to, judged.unwrap_or_else(|refused| self.refused(purpose, refused))))
     }
 }
 

@@ -34,9 +34,6 @@ const SELF_SIGNED_DAYS: u64 = 365;
 /// No certificate or key is longer; what is named by mistake may be.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// So long before its end, a certificate that is loaded is warned of.
-const WARNING_S: i64 = 30 * DAY_S;
-
 const DAY_S: i64 = 24 * 60 * 60;
 
 /// A handle to the certificates of a running server. Cheap to clone; usable from any thread.
@@ -365,9 +362,10 @@ fn tell(facts: &Facts) {
 /// What to say of a certificate that ends soon. The one that is made at the start is not watched.
 fn expiry(facts: &Facts, now_s: i64) -> Option<String> {
     let Facts { source, names, not_after_s, .. } = facts;
-    let (names, end, days) = (names.join(", "), date_text(*not_after_s), (not_after_s - now_s) / DAY_S);
-    (source != SELF_SIGNED && not_after_s - now_s < WARNING_S)
-        .then(|| format!("certificate {source} for {names} expires in {days} days, at {end}"))
+    let (names, end, left) = (names.join(", "), date_text(*not_after_s), facts.left_text(now_s));
+    (source != SELF_SIGNED && facts.is_due(now_s)).then(|| {
+        format!("certificate {source} for {names} expires in {left}, at {end}: it is time to renew it")
+    })
 }
 
 /// Unix time in seconds.

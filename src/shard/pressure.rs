@@ -36,6 +36,16 @@ pub(super) enum Step {
 }
 
 impl Step {
+    /// What the log says when it is reached.
+    fn told(self) -> &'static str {
+        match self {
+            Self::Ease => "memory: there is room again, newcomers are let in",
+            Self::Refuse => "memory is short: newcomers are refused (memory_max)",
+            Self::Slow => "memory is short: connections that hold queued bytes are let go (memory_max)",
+            Self::Newest => "memory is short: the newest connections are sent away (memory_max)",
+        }
+    }
+
     /// The step for so many bytes of those allowed: from 90, 95 and 100 percent on.
     fn at(known_bytes: u64, allowed_bytes: u64) -> Self {
         let percent = u128::from(known_bytes) * 100;
@@ -112,7 +122,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
         if step != self.pressure.step {
             let shard = self.post.shard();
-            tracing::warn!(shard, known, allowed, before = ?self.pressure.step, now = ?step, "memory");
+            tracing::warn!(shard, counted_bytes = known, allowed_bytes = allowed, "{}", step.told());
         }
         self.pressure.step = step;
         self.counters.memory_step.set(step as u64);

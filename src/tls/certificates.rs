@@ -56,7 +56,41 @@ pub struct Facts {
     pub sha256: [u8; 32],
 }
 
+/// A certificate is to be renewed when less than a third of its life is left, and of a long life not sooner than this:
+/// 30 days of 90, two of six.
+const RENEWAL_S_MAX: i64 = 90 * DAY_S;
+/// Less than a tenth, and not sooner than this, is late.
+const LATE_S_MAX: i64 = 7 * DAY_S;
+const DAY_S: i64 = 24 * 60 * 60;
+const HOUR_S: i64 = 60 * 60;
+
 impl Facts {
+    /// Whether it is to be renewed at `now_s` (seconds since 1970): so little of its life is left.
+    pub fn is_due(&self, now_s: i64) -> bool {
+        self.left_s(now_s) < (self.life_s() / 3).min(RENEWAL_S_MAX)
+    }
+
+    /// Whether it should have been renewed by then.
+    pub fn is_late(&self, now_s: i64) -> bool {
+        self.left_s(now_s) < (self.life_s() / 10).min(LATE_S_MAX)
+    }
+
+    /// How long it still holds, for people: in days, and in hours when there are few. Negative when it is over.
+    pub fn left_text(&self, now_s: i64) -> String {
+        match self.left_s(now_s) {
+            left_s if left_s.abs() < 3 * DAY_S => format!("{} hours", left_s.div_euclid(HOUR_S)),
+            left_s => format!("{} days", left_s.div_euclid(DAY_S)),
+        }
+    }
+
+    fn left_s(&self, now_s: i64) -> i64 {
+        self.not_after_s.saturating_sub(now_s)
+    }
+
+    fn life_s(&self) -> i64 {
+        self.not_after_s.saturating_sub(self.not_before_s)
+    }
+
     /// As `openssl x509 -fingerprint -sha256` prints it.
     pub fn fingerprint(&self) -> String {
         let pairs: Vec<_> = self.sha256.iter().map(|byte| format!("{byte:02X}")).collect();
@@ -288,6 +322,36 @@ mod tests {
         let chain = Pem { name: "chain.pem", bytes: chain.as_bytes() };
         let key = Pem { name: "key.pem", bytes: key.as_bytes() };
         PemPair { chain, key }.load(NOW_S).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_renewal_is_due_by_a_part_of_a_certificates_life() {
+        let facts = |life_s: i64| Facts {
+            source: String::new(),
+            names: Vec::new(),
+            not_before_s: 1_000_000_000,
+            not_after_s: 1_000_000_000 + life_s,
+            sha256: [0; 32],
+        };
+        // Of so many days, so many hours before the end: due, and late.
+        for (life_days, due_hours, late_hours) in [
+            (6, 48, 14),
+            (47, 376, 112),
+            (90, 720, 168),
+            (200, 1600, 168),
+            (398, 2160, 168),
+            (3650, 2160, 168),
+        ] {
+            let facts = facts(life_days * DAY_S);
+            let before = |hours: i64| facts.not_after_s - hours * HOUR_S;
+            assert!(!facts.is_due(before(due_hours)) && facts.is_due(before(due_hours - 1)), "{life_days}");
+            assert!(
+                !facts.is_late(before(late_hours + 1)) && facts.is_late(before(late_hours - 1)),
+                "{life_days}"
+            );
+        }
+        let left = |seconds| facts(6 * DAY_S).left_text(1_000_000_000 + 6 * DAY_S - seconds);
+        assert_eq!([left(6 * DAY_S), left(DAY_S), left(-HOUR_S)], ["6 days", "24 hours", "-1 hours"]);
     }
 
     #[test]

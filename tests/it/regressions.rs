@@ -2,6 +2,7 @@
 
 mod after_the_end;
 mod answers;
+mod bench;
 mod channel_states;
 mod client_headers;
 mod codes;

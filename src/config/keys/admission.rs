@@ -46,7 +46,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     limit(
         "memory_max",
-        "Bytes of user memory of the process. Near it newcomers are refused (503), then those that hold queued \
+        "Bytes of the process's own memory (anonymous: heap and stacks, RssAnon in /proc/PID/status). Near it newcomers are refused (503), then those that hold queued \
         bytes are disconnected (3008), then the newest (3011). 0: no limit",
         |c| Slot::Bytes(&mut c.limits.memory_max, 0..=1024 * GIB),
     ),

@@ -389,10 +389,16 @@ pub static FAMILIES: &[Family] = &[
         |s| Some(s.reloads.1 as f64),
     ),
     Family {
+        name: "throng_tls_certificate_not_before_seconds",
+        kind: Kind::Gauge,
+        help: "When the certificate in use began to hold, in seconds since 1970, by its file.",
+        source: Source::Certificates(|facts| facts.not_before_s),
+    },
+    Family {
         name: "throng_tls_certificate_not_after_seconds",
         kind: Kind::Gauge,
         help: "When the certificate in use expires, in seconds since 1970, by its file.",
-        source: Source::Certificates,
+        source: Source::Certificates(|facts| facts.not_after_s),
     },
     total("throng_stale_ids_total", "stale_ids", "Events and letters for a connection that was gone."),
     Family {
@@ -401,9 +407,12 @@ pub static FAMILIES: &[Family] = &[
         help: "Memory by what it is used for; those of the kernel are the machine's or the network namespace's.",
         source: Source::Memory,
     },
-    one("throng_memory_max_bytes", Kind::Gauge, "The bound on user memory; 0: there is none.", |s| {
-        s.memory.map(|memory| memory.memory_max as f64)
-    }),
+    one(
+        "throng_memory_max_bytes",
+        Kind::Gauge,
+        "The bound on the process's own memory (memory_max); 0: there is none.",
+        |s| s.memory.map(|memory| memory.memory_max as f64),
+    ),
     gauge_per_shard(
         "throng_memory_step",
         "memory_step",

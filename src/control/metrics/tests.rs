@@ -163,7 +163,7 @@ fn hooks_tokens_and_namespaces_are_told() {
 #[test]
 fn names_of_files_are_escaped() {
     let mut text = String::new();
-    write_certificates("m", &[certificate("a\"b\\c\nd", 1)], &mut text).unwrap();
+    write_certificates("m", &[certificate("a\"b\\c\nd", 1)], |facts| facts.not_after_s, &mut text).unwrap();
     assert_eq!(text, "m{name=\"a\\\"b\\\\c\\nd\"} 1\n");
 }
 
@@ -208,7 +208,7 @@ fn every_counter_stands_in_exactly_one_family() {
             | Source::HookSeconds
             | Source::Tokens
             | Source::TokenSeconds
-            | Source::Certificates
+            | Source::Certificates(_)
             | Source::Build => {}
         }
     }

@@ -72,19 +72,25 @@ impl Family {
                 write_histogram(name, "", &all, out)
             }
             Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
-            Source::Certificates => write_certificates(name, &snapshot.certificates, out),
+            Source::Certificates(moment) => write_certificates(name, &snapshot.certificates, *moment, out),
             Source::Build => writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
         }
     }
 }
 
-pub(super) fn write_certificates(name: &str, certificates: &[Facts], out: &mut String) -> fmt::Result {
-    certificates.iter().enumerate().try_for_each(|(at, Facts { source, not_after_s, .. })| {
+pub(super) fn write_certificates(
+    name: &str,
+    certificates: &[Facts],
+    moment: fn(&Facts) -> i64,
+    out: &mut String,
+) -> fmt::Result {
+    certificates.iter().enumerate().try_for_each(|(at, facts)| {
+        let (source, seconds) = (&facts.source, moment(facts));
         if certificates[..at].iter().any(|before| before.source == *source) {
             return Ok(()); // An embedder's names may not be distinct; samples must be.
         }
         let source = source.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        writeln!(out, "{name}{{name=\"{source}\"}} {not_after_s}")
+        writeln!(out, "{name}{{name=\"{source}\"}} {seconds}")
     })
 }
 

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Client, Server};
+use crate::support::centrifuge::PATH;
+use crate::support::peer::TEXT;
+use crate::support::{Client, Peer, Server, until};
 
 /// What nothing can be written to: the disk is full.
 fn full_disk() -> Stdio {
@@ -83,4 +85,35 @@ fn what_waited_for_its_reader_is_written_in_the_end() {
     assert!(said.contains(" ready: ws://") && said.contains(": draining"), "{said}");
     assert!(said.trim_end().ends_with("drained"), "{said}");
     assert_eq!(server.end().0, Some(0));
+}
+
+/// A full server wrote nothing at all.
+#[test]
+fn a_full_server_says_so_once_in_a_while() {
+    let server = Server::start(&["--connections-max", "1", "--echo", "/echo"]);
+    let _inside = Peer::open(server.address, "/echo");
+    for _ in 0..30 {
+        assert_eq!(Peer::connect(server.address).response().status, 503);
+    }
+    until("the line", || (server.metric("throng_refused_total") >= 30).then_some(()));
+    // The watch looks once a second.
+    std::thread::sleep(Duration::from_millis(2500));
+    server.signal("TERM");
+    let (code, said) = server.end();
+    assert_eq!((code, said.matches("newcomers are refused: ").count()), (Some(0), 1), "{said}");
+    assert!(said.contains("there is no room (connections_max)"), "{said}");
+}
+
+/// Why a token was refused was told at level debug alone.
+#[test]
+fn why_a_token_is_refused_is_told_at_info_and_not_for_each() {
+    let server = Server::configured("[client.token]\nhmac_secret_key = \"a secret of this test\"\n", &[]);
+    for _ in 0..20 {
+        let mut peer = Peer::open(server.address, PATH);
+        peer.send(TEXT, r#"{"id":1,"connect":{"token":"a.b.c"}}"#);
+        peer.expect_close(3500);
+    }
+    server.signal("TERM");
+    let (_, said) = server.end();
+    assert_eq!(said.matches("connection token refused: ").count(), 1, "{said}");
 }

@@ -1,0 +1,109 @@
+//! What the log tells of newcomers that are refused: that it happens, why, and how many, in one line for the whole process
+//! and no more than one in ten seconds, however many come.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::interval;
+
+use super::{Readiness, State};
+use crate::base::counters::Counters;
+
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After a line there is none for so many looks.
+const QUIET_LOOKS: u32 = 10;
+
+/// What refuses newcomers: its counter, and how it is told.
+const REASONS: [(&str, &str); 8] = [
+    ("refused_unavailable", "there is no room (connections_max)"),
+    ("accept_pauses", "pauses of accepting for want of descriptors (`throng doctor` tells what to raise)"),
+    ("refused_memory", "memory is short (memory_max)"),
+    ("refused_half_open", "too many requests are not complete (half_open_max)"),
+    ("refused_node_rate", "too many came in a second (accepts_per_second_max)"),
+    ("refused_ip_rate", "too many came from one address (accepts_per_ip_max)"),
+    ("refused_network_rate", "too many came from one network (accepts_per_network_max)"),
+    ("refused_handshake_rate", "too many TLS handshakes (tls_handshakes_per_second_max)"),
+];
+
+type Counts = [u64; REASONS.len()];
+
+/// What was told of, and when there may be another line.
+#[derive(Debug, Default)]
+struct Watch {
+    told: Counts,
+    quiet_looks: u32,
+}
+
+impl Watch {
+    /// The line for what has been refused since the last one, if there is to be one.
+    fn look(&mut self, now: Counts) -> Option<String> {
+        self.quiet_looks = self.quiet_looks.saturating_sub(1);
+        if self.quiet_looks > 0 || now == self.told {
+            return None;
+        }
+        let mut line = String::from("newcomers are refused");
+        let grown = REASONS.iter().zip(now.iter().zip(&self.told)).filter(|(_, (now, told))| now > told);
+        for (at, ((_, reason), (now, told))) in grown.enumerate() {
+            // Writing to a string cannot fail.
+            write!(line, "{} {}: {reason}", if at == 0 { ":" } else { ";" }, now - told).ok();
+        }
+        (self.told, self.quiet_looks) = (now, QUIET_LOOKS);
+        Some(line)
+    }
+}
+
+/// Watches until the runtime ends. In a drain everybody is refused, and that is told otherwise.
+pub(super) async fn watch(counters: Vec<Arc<Counters>>, readiness: Arc<Readiness>) {
+    let mut ticks = interval(LOOK_EVERY);
+    let mut watch = Watch::default();
+    loop {
+        ticks.tick().await;
+        if readiness.state() != State::Draining
+            && let Some(line) = watch.look(counts(&counters))
+        {
+            tracing::warn!("{line}");
+        }
+    }
+}
+
+fn counts(counters: &[Arc<Counters>]) -> Counts {
+    let mut sums = Counts::default();
+    for (name, value) in counters.iter().flat_map(|shard| shard.each()) {
+        if let Some(at) = REASONS.iter().position(|(counter, _)| *counter == name) {
+            sums[at] += value;
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_a_line_now_and_then() {
+        let mut watch = Watch::default();
+        assert_eq!(watch.look(Counts::default()), None);
+        let at = |count| [count, 0, 0, 0, 2 * count, 0, 0, 0];
+        assert_eq!(
+            watch.look(at(1)).unwrap(),
+            "newcomers are refused: 1: there is no room (connections_max); 2: too many came in a second \
+             (accepts_per_second_max)"
+        );
+        let lines: Vec<_> = (2..=21).filter_map(|count| watch.look(at(count))).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines.iter().all(|line| line.starts_with("newcomers are refused: 10: ")), "{lines:?}");
+        assert_eq!((0..50).find_map(|_| watch.look(at(21))), None, "nobody else was refused");
+    }
+
+    #[test]
+    fn every_reason_is_a_counter() {
+        let counters = Arc::new(Counters::default());
+        let names: Vec<_> = counters.each().map(|(name, _)| name).collect();
+        assert!(REASONS.iter().all(|(name, _)| names.contains(name)), "{names:?}");
+        counters.refused_memory.add(3);
+        assert_eq!(counts(&[Arc::clone(&counters), counters])[2], 6);
+    }
+}
