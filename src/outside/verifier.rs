@@ -157,7 +157,12 @@ impl Tokens {
             source: Source::Configured(Keys::default()),
             rules: Rules::new(&TokenOptions::default()),
         };
-        Self { connection: verifier, subscription: None, counts: Arc::default() }
+        Self {
+            connection: verifier,
+            subscription: None,
+            counts: Arc::default(),
+            complaints: Complaints::default(),
+        }
     }
 
     pub(super) fn new(
