@@ -193,15 +193,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if connecting.waiting_count > 0 {
             return;
         }
+        let missed = connecting.joined.iter().flat_map(|one| &one.joined.publications);
+        let bytes = bytes_of(missed.map(|missed| &**missed));
+        // While it still connects: what waits behind the reply is not told without it.
+        if bytes > 0 && !self.has_room_for_answer(key, bytes) {
+            return self.disconnect(key, Disconnect::TOO_MANY_REQUESTS);
+        }
         let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else {
             return;
         };
         let Connecting { id, joined, data, queued_before, orders, .. } = *connecting;
-        let missed = joined.iter().flat_map(|one| &one.joined.publications);
-        let bytes = bytes_of(missed.map(|missed| &**missed));
-        if bytes > 0 && !self.has_room_for_answer(key, bytes) {
-            return self.disconnect(key, Disconnect::TOO_MANY_REQUESTS);
-        }
         self.reply_to_connect(key, id, &joined, &data);
         self.uncork(key, queued_before);
         self.start_heartbeat(key);

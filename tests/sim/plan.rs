@@ -212,6 +212,11 @@ impl Plan {
         self.memory_allowed < u64::MAX
     }
 
+    /// Whether there may be no room for a client's answers, although it reads.
+    pub(crate) fn may_lack_room(&self) -> bool {
+        self.has_small_budget || self.has_small_memory()
+    }
+
     /// Whether there is a place for every client.
     pub(crate) fn has_room(&self) -> bool {
         self.capacity > self.clients as usize
