@@ -105,10 +105,13 @@ fn run_shard<H: Handler>(start: Start<H>) {
         Ok(addresses)
     })();
     let is_listening = listening.is_ok();
+    if is_listening {
+        // Before it is told: who reads that the server is ready may ask `/ready` at once.
+        readiness.shard_listens();
+    }
     if bound.send(listening).is_err() || !is_listening {
         return notice.end(Ok(()));
     }
-    readiness.shard_listens();
     let mut shard = Shard::new(parts, &config);
     let ended = loop {
         match shard.turn() {
