@@ -163,7 +163,8 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     if let Err(error) = net::sys::gain_no_privileges().and(hidden) {
         tracing::warn!(%error, "the process could not give up what it does not need");
     }
-    net::sys::tune_allocator();
+    // One for each shard, one for the control thread, one for all others.
+    net::sys::tune_allocator(config.shards + 2);
     let started = Server::start_warned(config, inherited, |_| config.echo.as_deref().map(Echo::new));
     let mut server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {
         Ok(server) => server,

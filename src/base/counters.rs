@@ -200,12 +200,24 @@ counters! {
     memory_shed_slow,
     /// The newest connections, closed because memory was short.
     memory_shed_newest,
+    /// Publications that histories let go before their time because memory was short.
+    memory_shed_publications,
     /// Gauge: how far the memory's ladder has been climbed, 0 to 3.
     memory_step,
     /// Gauge: bytes of connections themselves.
     connection_bytes,
     /// Gauge: bytes of places of connections that are gone, kept for the next ones.
     vacant_bytes,
+    /// Gauge: bytes of the lists of subscriptions, at connections and at channels.
+    subscription_bytes,
+    /// Gauge: bytes of channels and their names, here and at their home, of positions, and of who is whose.
+    channel_bytes,
+    /// Gauge: bytes of presence.
+    presence_bytes,
+    /// Gauge: bytes of what is known of clients.
+    client_bytes,
+    /// Gauge: bytes of letters that wait for this shard, and of the queues that carry them.
+    letter_bytes,
     /// Gauge: connections of which more is known than their socket and session.
     clients,
     /// Gauge: connections over TLS.
@@ -302,6 +314,9 @@ counters! {
     limited_channels,
     /// Answers to a client's own commands that were not given (error 111, or disconnect 3013): there is no room for so many bytes.
     limited_answers,
+    /// Subscriptions refused (error 111, or disconnect 3011), and publications and questions that would have made a new
+    /// channel: memory is short.
+    limited_memory,
     /// Connections closed (3504): their user has as many as it may.
     limited_user_connections,
     /// Connections closed (1009) and requests refused (413): what they sent is longer than a message may be.
@@ -314,6 +329,8 @@ counters! {
     history_bytes,
     /// Gauge: entries in the presence of channels whose home is this shard.
     presences,
+    /// Positions in streams that were forgotten before their time: there were too many channels, or memory was short.
+    positions_displaced,
     /// Joins and leaves that were not told, because a channel had too many.
     joins_suppressed,
     /// Requests answered that opened no session: posted commands, preflights, the first page.

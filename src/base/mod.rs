@@ -3,9 +3,11 @@
 pub mod bucket;
 pub mod budget;
 pub mod counters;
+pub mod heap;
 pub mod networks;
 pub mod outbox;
 pub mod pattern;
+pub mod pool;
 pub mod shared;
 pub mod slots;
 pub mod wheel;

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::budget::Budget;
+use super::heap;
 
 struct Inner {
     bytes: Vec<u8>,
@@ -26,6 +27,11 @@ impl Shared {
     pub fn new(bytes: Vec<u8>, budget: &Budget) -> Self {
         budget.charge(bytes.capacity());
         Self(Arc::new(Inner { bytes, budget: budget.clone() }))
+    }
+
+    /// What so many bytes cost when they are shared.
+    pub const fn bytes(length: usize) -> usize {
+        heap::arc(size_of::<Inner>()) + heap::piece(length)
     }
 }
 

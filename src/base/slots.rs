@@ -2,10 +2,13 @@
 //!
 //! Invariant: a key taken from a removed entry never finds the entry that took its place, because each
 //! insertion draws a new generation. Events and letters may therefore arrive late without harm.
+//!
+//! Entries lie side by side, in room that is reserved at the start. Who comes takes the first place that is free, so that
+//! after a crowd has gone the places at the end become vacant, and [`Slots::ease`] gives them back.
 
 use std::collections::BinaryHeap;
 
-use slab::Slab;
+use super::pool::Lowest;
 
 /// Index of an entry and the generation that it was inserted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,16 +41,20 @@ impl Key {
 #[derive(Debug)]
 struct Entry<T> {
     generation: u32,
-    value: T,
+    value: Option<T>,
 }
+
+/// Places that are not worth giving back.
+const KEPT_COUNT: usize = 1024;
 
 /// A slab with generations. At most `capacity_max` entries, all reserved (not touched) at start.
 #[derive(Debug)]
 pub struct Slots<T> {
-    entries: Slab<Entry<T>>,
+    entries: Vec<Entry<T>>,
+    vacant: Lowest,
+    len: usize,
     next_generation: u32,
     capacity_max: usize,
-    count_ever: usize,
 }
 
 impl<T> Slots<T> {
@@ -57,20 +64,32 @@ impl<T> Slots<T> {
     /// When `capacity_max` does not fit 32 bits.
     pub fn with_capacity(capacity_max: usize) -> Self {
         assert!(u32::try_from(capacity_max).is_ok(), "a key's index has 32 bits");
-        Self { entries: Slab::with_capacity(capacity_max), next_generation: 0, capacity_max, count_ever: 0 }
+        Self {
+            entries: Vec::with_capacity(capacity_max),
+            vacant: Lowest::default(),
+            len: 0,
+            next_generation: 0,
+            capacity_max,
+        }
     }
 
     /// Inserts the value that `make` builds for its key, or returns `None` when full.
     pub fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Option<Key> {
-        if self.entries.len() >= self.capacity_max {
+        if self.len >= self.capacity_max {
             return None;
         }
-        let vacant = self.entries.vacant_entry();
-        let index = u32::try_from(vacant.key()).ok()?;
-        let key = Key { index, generation: self.next_generation };
+        let place = self.vacant.lowest().unwrap_or(self.entries.len());
+        let key = Key { index: u32::try_from(place).ok()?, generation: self.next_generation };
         self.next_generation = self.next_generation.wrapping_add(1);
-        vacant.insert(Entry { generation: key.generation, value: make(key) });
-        self.count_ever = self.count_ever.max(self.entries.len());
+        let entry = Entry { generation: key.generation, value: Some(make(key)) };
+        match self.entries.get_mut(place) {
+            Some(vacant) => {
+                *vacant = entry;
+                self.vacant.remove(place);
+            }
+            None => self.entries.push(entry),
+        }
+        self.len += 1;
         Some(key)
     }
 
@@ -78,37 +97,40 @@ impl<T> Slots<T> {
     #[inline]
     pub fn entry(&self, key: Key) -> Option<&T> {
         let entry = self.entries.get(key.index as usize)?;
-        (entry.generation == key.generation).then_some(&entry.value)
+        entry.value.as_ref().filter(|_| entry.generation == key.generation)
     }
 
     /// The entry of `key`, unless it was removed.
     #[inline]
     pub fn entry_mut(&mut self, key: Key) -> Option<&mut T> {
         let entry = self.entries.get_mut(key.index as usize)?;
-        (entry.generation == key.generation).then_some(&mut entry.value)
+        entry.value.as_mut().filter(|_| entry.generation == key.generation)
     }
 
     /// The key of the live entry at `index`.
     #[inline]
     pub fn key_at(&self, index: u32) -> Option<Key> {
-        let entry = self.entries.get(index as usize)?;
+        let entry = self.entries.get(index as usize).filter(|entry| entry.value.is_some())?;
         Some(Key { index, generation: entry.generation })
     }
 
     /// Removes and returns the entry of `key`, unless it was removed before.
     pub fn remove(&mut self, key: Key) -> Option<T> {
-        self.entry(key)?;
-        Some(self.entries.remove(key.index as usize).value)
+        let entry = self.entries.get_mut(key.index as usize)?;
+        let value = entry.value.take_if(|_| entry.generation == key.generation)?;
+        self.vacant.insert(key.index as usize);
+        self.len -= 1;
+        Some(value)
     }
 
     /// Number of live entries.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// Whether no entry lives.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len == 0
     }
 
     /// The largest number of entries.
@@ -129,22 +151,37 @@ impl<T> Slots<T> {
         newest.into_sorted_vec().into_iter().map(|(_, key)| key).collect()
     }
 
-    /// The largest number of entries that ever lived at once: memory for as many is resident.
-    pub fn count_ever(&self) -> usize {
-        self.count_ever
+    /// Places that are taken or were: memory for as many is resident.
+    pub fn place_count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Gives the memory of the vacant places at the end back once most places are vacant; room for them stays reserved. To
+    /// be called now and then.
+    pub fn ease(&mut self) {
+        if self.entries.len() <= KEPT_COUNT || self.len > self.entries.len() / 4 {
+            return;
+        }
+        let count_before = self.entries.len();
+        while self.entries.last().is_some_and(|entry| entry.value.is_none()) {
+            self.entries.pop();
+            self.vacant.remove_last(self.entries.len());
+        }
+        if self.entries.len() < count_before {
+            self.entries.shrink_to_fit();
+            self.entries.reserve_exact(self.capacity_max - self.entries.len());
+        }
     }
 
     /// Bytes of one entry.
     pub fn entry_bytes() -> usize {
-        // The slab's own word tells live entries from vacant ones.
-        size_of::<Entry<T>>() + size_of::<usize>()
+        size_of::<Entry<T>>()
     }
 
     /// All live entries in the order of their index.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.entries.iter().filter_map(|(index, entry)| {
-            let index = u32::try_from(index).ok()?;
-            Some((Key { index, generation: entry.generation }, &entry.value))
+        (0..).zip(&self.entries).filter_map(|(index, Entry { generation, value })| {
+            Some((Key { index, generation: *generation }, value.as_ref()?))
         })
     }
 }
@@ -187,11 +224,36 @@ mod tests {
         assert_eq!(slots.newest(3, |_| true), [keys[1], keys[5], keys[4]]);
         assert_eq!(slots.newest(3, |&n| n < 5), [keys[4], keys[3], keys[2]]);
         assert_eq!((slots.newest(0, |_| true).len(), slots.newest(9, |_| true).len()), (0, 6));
-        assert_eq!(slots.count_ever(), 6);
+        assert_eq!(slots.place_count(), 6);
     }
 
     #[test]
     fn the_generation_costs_at_most_eight_bytes() {
-        assert!(size_of::<Entry<u64>>() <= 16);
+        assert!(Slots::<Box<u64>>::entry_bytes() <= 16);
+    }
+
+    #[test]
+    fn places_of_a_crowd_are_given_back_and_who_stays_keeps_its_key() {
+        let mut slots = Slots::with_capacity(10_000);
+        let keys: Vec<_> = (0..5000).map(|n| slots.insert_with(|_| Box::new(n)).unwrap()).collect();
+        for &key in keys.iter().filter(|key| key.index() % 1000 != 3) {
+            slots.remove(key);
+        }
+        slots.ease();
+        assert_eq!((slots.len(), slots.place_count(), slots.capacity_max()), (5, 4004, 10_000));
+        assert_eq!(slots.entry(keys[4003]).map(|n| **n), Some(4003));
+        assert_eq!(
+            (slots.entry(keys[4002]), slots.entry(keys[4999]), slots.key_at(4999)),
+            (None, None, None)
+        );
+        slots.remove(keys[4003]);
+        slots.remove(keys[3003]);
+        slots.ease();
+        assert_eq!((slots.place_count(), slots.len()), (2004, 3));
+        // Who comes goes to the front, and fills what is vacant before anything new is taken.
+        let fresh: Vec<_> = (0..2002).map(|n| slots.insert_with(|_| Box::new(n)).unwrap()).collect();
+        assert_eq!((fresh[0].index(), fresh[2000].index(), fresh[2001].index()), (0, 2002, 2004));
+        assert!(slots.entries.capacity() >= 10_000, "room stays reserved");
+        assert_eq!(slots.iter().count(), slots.len());
     }
 }

@@ -9,12 +9,16 @@
 //! Entries are links in a vector indexed by key, 16 bytes each; slots are circular lists around sentinels, so
 //! removal needs no search. Left out on purpose: callbacks (the caller pops what is due, as much as it likes).
 
+use super::heap;
+
 const LEVEL_BITS: u32 = 6;
 const SLOT_COUNT: u32 = 1 << LEVEL_BITS;
 const LEVEL_COUNT: u32 = 11;
 /// The list of what is due and not yet popped.
 const DUE: u32 = LEVEL_COUNT * SLOT_COUNT;
 const SENTINEL_COUNT: u32 = DUE + 1;
+/// Keys that are not worth giving back.
+const KEPT_COUNT: usize = 1024;
 /// `next` of a link that is in no list.
 const UNLINKED: u32 = u32::MAX;
 
@@ -29,6 +33,10 @@ struct Link {
 #[derive(Debug)]
 pub struct Wheel {
     links: Vec<Link>,
+    /// Links that there is room for, whatever happens.
+    reserved: usize,
+    /// The most links since memory was last given back.
+    most: usize,
     occupied: [u64; LEVEL_COUNT as usize],
     now: u64,
     len: usize,
@@ -42,7 +50,8 @@ impl Wheel {
     pub fn new(now: u64, capacity: usize) -> Self {
         let mut links = Vec::with_capacity(capacity + SENTINEL_COUNT as usize);
         links.extend((0..SENTINEL_COUNT).map(|i| Link { next: i, prev: i, deadline: 0 }));
-        Self { links, occupied: [0; LEVEL_COUNT as usize], now, len: 0 }
+        let (reserved, most) = (links.capacity(), links.len());
+        Self { links, reserved, most, occupied: [0; LEVEL_COUNT as usize], now, len: 0 }
     }
 
     /// Sets the deadline of `key`, replacing its earlier one. A deadline that is not after the present is due at once.
@@ -55,6 +64,7 @@ impl Wheel {
         if link as usize >= self.links.len() {
             let unlinked = Link { next: UNLINKED, prev: UNLINKED, deadline: 0 };
             self.links.resize(link as usize + 1, unlinked);
+            self.most = self.most.max(self.links.len());
         }
         if self.links[link as usize].next == UNLINKED {
             self.len += 1;
@@ -81,6 +91,30 @@ impl Wheel {
     pub fn deadline(&self, key: u32) -> Option<u64> {
         let link = self.links.get((SENTINEL_COUNT as usize).checked_add(key as usize)?)?;
         (link.next != UNLINKED).then_some(link.deadline)
+    }
+
+    /// Gives back what was needed for keys that are gone, once few are left; to be called when some were removed. Only
+    /// what lies behind the last that has a deadline can be given back. Room that was reserved stays so.
+    pub fn ease(&mut self) {
+        let key_count = self.links.len() - SENTINEL_COUNT as usize;
+        if key_count <= KEPT_COUNT || self.len > key_count / 4 {
+            return;
+        }
+        while self.links.len() > SENTINEL_COUNT as usize
+            && self.links.last().is_some_and(|link| link.next == UNLINKED)
+        {
+            self.links.pop();
+        }
+        if self.links.len() < self.most / 2 {
+            self.links.shrink_to_fit();
+            self.links.reserve_exact(self.reserved.saturating_sub(self.links.len()));
+            self.most = self.links.len();
+        }
+    }
+
+    /// What it costs, without what is reserved and was never used.
+    pub fn bytes(&self) -> usize {
+        heap::list::<Link>(self.links.len())
     }
 
     /// Number of keys with a deadline.
@@ -306,6 +340,28 @@ mod tests {
         assert_eq!(pop_all(&mut wheel, 50), [7]);
         assert_eq!(pop_all(&mut wheel, 100), [0u32; 0]);
         assert!(!wheel.remove(7) && !wheel.remove(1_000_000));
+    }
+
+    #[test]
+    fn a_crowd_that_is_gone_leaves_no_links() {
+        for reserved in [0, 20_000] {
+            let mut wheel = Wheel::new(0, reserved);
+            for key in 0..10_000 {
+                wheel.set(key, u64::from(key) + 5);
+            }
+            for key in (0..10_000).filter(|key| key % 4000 != 7) {
+                wheel.remove(key);
+                wheel.ease();
+            }
+            assert_eq!((wheel.len(), wheel.links.len()), (3, SENTINEL_COUNT as usize + 8008));
+            wheel.remove(8007);
+            wheel.remove(4007);
+            wheel.ease();
+            assert_eq!(wheel.links.len(), SENTINEL_COUNT as usize + 8);
+            assert!(wheel.links.capacity() >= reserved && wheel.links.capacity() < reserved + 2000);
+            wheel.set(9000, 3);
+            assert_eq!(pop_all(&mut wheel, 100), [9000, 7]);
+        }
     }
 
     #[test]

@@ -2,13 +2,18 @@
 //! the watch that makes `memory_max` a number of bytes that shards can compare with.
 //!
 //! Resident memory does not fall when something is freed: the allocator keeps it for the next. A ladder that looked at
-//! it would never come down again. So shards look at what they count themselves, and resident memory tells once what a
-//! counted byte costs: at the time when more of them were counted than ever, none of it is kept for later. What is
-//! allowed is `memory_max`, less what the process has before the first client, divided by that.
+//! it would never come down again. So shards look at what they count themselves, and resident memory tells what a counted
+//! byte costs: at its highest when more of them are counted than ever since memory was last given back, because then
+//! none of it is kept for later; and never more than it would seem to at any other time. What is allowed is `memory_max`,
+//! less what the process has before the first client, divided by that.
+//!
+//! When much has been freed and nothing more happens, the allocator is asked to give it back, seldom: it holds up whoever
+//! allocates meanwhile.
 //!
 //! What the kernel keeps is not in `memory_max`, and some of it is not told per process; it is told all the same.
 
 use super::process;
+use crate::net::sys;
 use crate::shard::ledger::{Kind, Ledger};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -18,8 +23,12 @@ use std::time::Duration;
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Counted bytes below which nothing is learned about their cost.
 const TELLING_BYTES: u64 = 8 << 20;
-/// A counted byte never costs less than itself, nor more than this many: the rest would be something else.
-const COST_MAX: u64 = 3;
+/// A counted byte never costs less than itself, nor more than twice that: what things cost is counted by their pieces, so
+/// more would be something else.
+const COST_MAX_THOUSANDTHS: u64 = 2 * THOUSAND;
+/// Freed bytes that are worth being given back, and the least time between two times, in looks.
+const SPARE_BYTES_MIN: u64 = 12 << 20;
+const LOOKS_BETWEEN_TRIMS: u32 = 10;
 const THOUSAND: u64 = 1000;
 const PAGE_BYTES: u64 = 4096;
 /// Caches of the kernel's slab of which every connection has an object or more.
@@ -41,6 +50,7 @@ struct Calibration {
     memory_max: u64,
     /// Bytes before the first client; none until the first look.
     base: Option<u64>,
+    /// The most that was counted since memory was last given back.
     known_most: u64,
     cost_thousandths: u64,
 }
@@ -50,31 +60,81 @@ impl Calibration {
         Self { memory_max, base: None, known_most: TELLING_BYTES, cost_thousandths: THOUSAND }
     }
 
+    fn base(&mut self, known: u64, anonymous: u64) -> u64 {
+        *self.base.get_or_insert(anonymous.saturating_sub(known))
+    }
+
     /// How many counted bytes make `memory_max`, going by what is counted now and what the process has.
     fn look(&mut self, known: u64, anonymous: u64) -> u64 {
-        let base = *self.base.get_or_insert(anonymous.saturating_sub(known));
-        if known > self.known_most {
-            self.known_most = known;
+        let base = self.base(known, anonymous);
+        if known >= TELLING_BYTES {
             let cost = anonymous.saturating_sub(base).saturating_mul(THOUSAND) / known;
-            self.cost_thousandths = cost.clamp(THOUSAND, COST_MAX * THOUSAND);
+            let cost = cost.clamp(THOUSAND, COST_MAX_THOUSANDTHS);
+            let is_highest = known > self.known_most;
+            self.known_most = self.known_most.max(known);
+            // Below the highest some of it may be kept for later: it tells what a byte costs at most.
+            self.cost_thousandths = if is_highest { cost } else { cost.min(self.cost_thousandths) };
         }
         self.memory_max.saturating_sub(base).saturating_mul(THOUSAND) / self.cost_thousandths
     }
+
+    /// Nothing is kept for later any more: what comes now tells its cost anew.
+    fn begin_anew(&mut self, known: u64) {
+        self.known_most = known.max(TELLING_BYTES);
+        if known < TELLING_BYTES {
+            self.cost_thousandths = THOUSAND;
+        }
+    }
 }
 
-/// Watches until the runtime ends. Without a limit there is nothing to watch.
-pub(super) async fn watch(memory: Memory) {
-    if memory.memory_max == 0 {
-        return;
+/// Whether freed memory is given back.
+#[derive(Debug, Default)]
+struct Thrift {
+    known_before: u64,
+    /// What could not be given back the last time, because it lies between what is still used.
+    stuck: u64,
+    looks_left: u32,
+}
+
+impl Thrift {
+    /// Whether the allocator is to give back what it keeps: much, and nothing happens.
+    fn wants_trim(&mut self, known: u64, spare: u64) -> bool {
+        let is_quiet = known.abs_diff(self.known_before) <= known / 16 + (1 << 20);
+        self.known_before = known;
+        self.looks_left = self.looks_left.saturating_sub(1);
+        self.stuck = self.stuck.min(spare);
+        is_quiet && self.looks_left == 0 && spare - self.stuck >= SPARE_BYTES_MIN.max(known / 4)
     }
+
+    fn trimmed(&mut self, spare: u64) {
+        (self.stuck, self.looks_left) = (spare, LOOKS_BETWEEN_TRIMS);
+    }
+}
+
+/// Watches until the runtime ends: says what is allowed, if there is a limit, and has freed memory given back.
+pub(super) async fn watch(memory: Memory) {
     let mut calibration = Calibration::new(memory.memory_max);
+    let mut thrift = Thrift::default();
     let mut ticks = tokio::time::interval(WATCH_EVERY);
     loop {
         ticks.tick().await;
-        // Without /proc, what is counted is all that is known.
         let known = memory.ledger.known_bytes();
-        let anonymous = process::resident_and_anonymous_bytes().map_or(known, |(_, anonymous)| anonymous);
-        memory.ledger.allow(calibration.look(known, anonymous));
+        // Without /proc, what is counted is all that is known.
+        let anonymous = || process::resident_and_anonymous_bytes().map_or(known, |(_, anonymous)| anonymous);
+        let mut resident = anonymous();
+        let base = calibration.base(known, resident);
+        let vacant = memory.ledger.vacant_bytes();
+        let spare = |resident: u64| resident.saturating_sub(base + known + vacant);
+        if thrift.wants_trim(known, spare(resident)) && sys::trim_allocator() {
+            let before = resident;
+            resident = anonymous();
+            thrift.trimmed(spare(resident));
+            calibration.begin_anew(known);
+            tracing::debug!(before, now = resident, known, "freed memory was given back");
+        }
+        if memory.memory_max > 0 {
+            memory.ledger.allow(calibration.look(known, resident));
+        }
     }
 }
 
@@ -187,8 +247,44 @@ mod tests {
         assert_eq!(calibration.look(20 * MIB, 80 * MIB), 80 * MIB * 1000 / 1500);
         assert_eq!(calibration.look(50 * MIB, 80 * MIB), 80 * MIB * 1000 / 1200, "a new height, a new cost");
         assert_eq!(calibration.look(60 * MIB, 30 * MIB), 80 * MIB, "a byte costs one at least");
-        assert_eq!(calibration.look(61 * MIB, 900 * MIB), 80 * MIB / 3, "and three at most");
+        assert_eq!(calibration.look(61 * MIB, 900 * MIB), 80 * MIB / 2, "and two at most");
         assert_eq!(Calibration::new(10 * MIB).look(0, 20 * MIB), 0, "less than the process itself");
+    }
+
+    #[test]
+    fn a_cost_that_was_learned_falls_when_less_is_seen() {
+        let mut calibration = Calibration::new(100 * MIB);
+        calibration.look(0, 20 * MIB);
+        assert_eq!(calibration.look(40 * MIB, 100 * MIB), 40 * MIB, "two for each");
+        // A history stays, all else has gone, and the allocator keeps what it had.
+        assert_eq!(calibration.look(30 * MIB, 100 * MIB), 40 * MIB);
+        // It gives it back: what is left tells what a byte costs at most, though less is counted than before.
+        assert_eq!(calibration.look(30 * MIB, 56 * MIB), 80 * MIB * 1000 / 1200);
+        assert_eq!(calibration.look(30 * MIB, 80 * MIB), 80 * MIB * 1000 / 1200, "and is not forgotten");
+        // What comes then tells its cost as if it were the first.
+        calibration.begin_anew(30 * MIB);
+        assert_eq!(calibration.look(40 * MIB, 80 * MIB), 80 * MIB * 1000 / 1500);
+        calibration.begin_anew(MIB);
+        assert_eq!(calibration.look(MIB, 22 * MIB), 80 * MIB, "with nobody there nothing is left of it");
+        assert_eq!(calibration.look(10 * MIB, 35 * MIB), 80 * MIB * 1000 / 1500);
+    }
+
+    #[test]
+    fn memory_is_given_back_when_much_was_freed_and_nothing_happens() {
+        let mut thrift = Thrift::default();
+        assert!(!thrift.wants_trim(300 * MIB, 40 * MIB), "what comes and goes is not quiet");
+        assert!(!thrift.wants_trim(100 * MIB, 240 * MIB));
+        assert!(!thrift.wants_trim(MIB, 339 * MIB));
+        assert!(thrift.wants_trim(MIB, 339 * MIB));
+        thrift.trimmed(20 * MIB);
+        for look in 1..LOOKS_BETWEEN_TRIMS {
+            assert!(!thrift.wants_trim(MIB, 200 * MIB), "not so soon: {look}");
+        }
+        assert!(!thrift.wants_trim(MIB, 21 * MIB), "what was stuck is not asked for again");
+        assert!(!thrift.wants_trim(MIB, 5 * MIB));
+        assert!(thrift.wants_trim(MIB, 18 * MIB), "but what was freed since");
+        assert!(!thrift.wants_trim(100 * MIB, 24 * MIB));
+        assert!(!thrift.wants_trim(100 * MIB, 24 * MIB), "little beside what is used");
     }
 
     #[test]

@@ -15,12 +15,12 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-use slab::Slab;
-
 use super::options::ChannelOptions;
 use super::terms::Now;
 use super::{Position, Publication};
 use crate::base::budget::Budget;
+use crate::base::heap;
+use crate::base::pool::Pool;
 use crate::base::shared::Shared;
 use crate::base::wheel::Wheel;
 
@@ -30,8 +30,11 @@ const TICK_MS: u64 = 1000;
 const EXPIRED_PER_CALL_MAX: usize = 1024;
 /// Streams that are looked at to find the idlest.
 const SAMPLE_COUNT: usize = 32;
-/// What a kept publication costs beside what it holds: itself, its counters, its entry and its place in two queues.
-const ENTRY_BYTES: usize = size_of::<Publication>() + size_of::<Entry>() + 80;
+/// What a kept publication costs beside what it holds: itself and its entry.
+const ENTRY_BYTES: usize = heap::arc(size_of::<Publication>()) + size_of::<Option<Entry>>();
+/// The name of a stream; see [`History::new_epoch`].
+const EPOCH_BYTES: usize = heap::arc(EPOCH_LENGTH);
+const EPOCH_LENGTH: usize = 8;
 /// No entry.
 const NONE: u32 = u32::MAX;
 
@@ -70,8 +73,8 @@ pub(super) struct Stream {
 /// See the module documentation.
 #[derive(Debug)]
 pub(super) struct History {
-    pub(super) streams: Slab<Stream>,
-    entries: Slab<Entry>,
+    pub(super) streams: Pool<Stream>,
+    entries: Pool<Entry>,
     oldest: u32,
     newest: u32,
     bytes: usize,
@@ -82,17 +85,26 @@ pub(super) struct History {
     wheel: Wheel,
     /// Where the search for idle streams goes on.
     hand: usize,
-    /// No stream has this number or a higher one.
-    stream_end: usize,
+    /// What streams own beside what they keep.
+    stream_bytes: usize,
     seed: u64,
     epoch_count: u64,
+}
+
+impl Stream {
+    /// What it owns beside its place.
+    fn bytes(&self) -> usize {
+        EPOCH_BYTES
+            + heap::list::<u32>(self.kept.capacity())
+            + heap::piece(self.version_epoch.as_ref().map_or(0, |series| series.len()))
+    }
 }
 
 impl History {
     pub(super) fn new(bytes_max: usize, meta_ttl_ms: u64, seed: u64) -> Self {
         Self {
-            streams: Slab::new(),
-            entries: Slab::new(),
+            streams: Pool::default(),
+            entries: Pool::default(),
             oldest: NONE,
             newest: NONE,
             bytes: 0,
@@ -101,7 +113,7 @@ impl History {
             meta_ttl_ms,
             wheel: Wheel::new(0, 0),
             hand: 0,
-            stream_end: 0,
+            stream_bytes: 0,
             seed,
             epoch_count: 0,
         }
@@ -121,8 +133,8 @@ impl History {
             version: 0,
             version_epoch: None,
         };
+        self.stream_bytes += stream.bytes();
         let id = number(self.streams.insert(stream));
-        self.stream_end = self.stream_end.max(id as usize + 1);
         self.touch(id, now, options);
         self.arm(id);
         id
@@ -136,7 +148,9 @@ impl History {
             self.clear(id);
             let epoch = self.new_epoch();
             let stream = &mut self.streams[id as usize];
+            self.stream_bytes -= stream.bytes();
             (stream.epoch, stream.top, stream.version, stream.version_epoch) = (epoch, 0, 0, None);
+            self.stream_bytes += stream.bytes();
         }
         let meta_ttl_ms =
             if options.history_meta_ttl_ms > 0 { options.history_meta_ttl_ms } else { self.meta_ttl_ms };
@@ -186,8 +200,10 @@ impl History {
         }
         self.newest = key;
         self.bytes += bytes;
-        let kept = &mut self.streams[id as usize].kept;
-        kept.push_back(key);
+        let stream = &mut self.streams[id as usize];
+        self.stream_bytes -= stream.bytes();
+        stream.kept.push_back(key);
+        self.stream_bytes += stream.bytes();
         while self.streams[id as usize].kept.len() > options.history_size {
             self.drop_front(id);
         }
@@ -215,7 +231,9 @@ impl History {
             return false;
         }
         if !is_comparable {
+            self.stream_bytes -= stream.bytes();
             stream.version_epoch = series.map(Box::from);
+            self.stream_bytes += stream.bytes();
         }
         stream.version = version;
         true
@@ -231,6 +249,17 @@ impl History {
         while self.drop_front(id) {}
     }
 
+    /// Lets go the oldest publications of all until they take at most `bytes`, or `count_max` have gone; returns how many.
+    pub(super) fn cut(&mut self, bytes: usize, count_max: usize) -> usize {
+        let mut count = 0;
+        while self.bytes > bytes && count < count_max {
+            let oldest = self.entries[self.oldest as usize].stream;
+            self.drop_front(oldest);
+            count += 1;
+        }
+        count
+    }
+
     /// Lets go what has expired, a bounded part of it per call. `forgotten` hears of the channels whose streams are gone.
     pub(super) fn expire(&mut self, now: Now, mut forgotten: impl FnMut(u32)) {
         let mut budget = EXPIRED_PER_CALL_MAX;
@@ -243,7 +272,7 @@ impl History {
             if stream.is_attended {
                 stream.forget_at_ms = stream.forget_at_ms.max(now.ms.saturating_add(stream.meta_ttl_ms));
             } else if stream.kept.is_empty() && stream.forget_at_ms <= now.ms {
-                forgotten(self.streams.remove(id as usize).channel);
+                forgotten(self.remove(id));
                 continue;
             }
             self.arm(id);
@@ -254,8 +283,9 @@ impl History {
     /// returns the number of its channel.
     pub(super) fn forget_idle(&mut self) -> Option<u32> {
         let mut idlest: Option<(u64, usize)> = None;
-        for _ in 0..SAMPLE_COUNT.min(self.stream_end) {
-            self.hand = (self.hand + 1) % self.stream_end;
+        let end = self.streams.end();
+        for _ in 0..SAMPLE_COUNT.min(end) {
+            self.hand = (self.hand + 1) % end;
             match self.streams.get(self.hand) {
                 Some(stream) if !stream.is_attended && stream.kept.is_empty() => {
                     let candidate = (stream.forget_at_ms, self.hand);
@@ -264,9 +294,17 @@ impl History {
                 _ => {}
             }
         }
-        let (_, id) = idlest?;
-        self.wheel.remove(number(id));
-        Some(self.streams.remove(id).channel)
+        let id = number(idlest?.1);
+        self.wheel.remove(id);
+        Some(self.remove(id))
+    }
+
+    /// Forgets a stream that keeps nothing; returns the number of its channel.
+    fn remove(&mut self, id: StreamId) -> u32 {
+        let stream = self.streams.remove(id as usize);
+        self.stream_bytes -= stream.bytes();
+        self.wheel.ease();
+        stream.channel
     }
 
     /// When [`History::expire`] has something to do.
@@ -277,6 +315,11 @@ impl History {
     /// What is kept, with what that costs.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What the streams cost, without what they keep.
+    pub(super) fn stream_bytes(&self) -> usize {
+        self.streams.bytes() + self.stream_bytes + self.wheel.bytes()
     }
 
     pub(super) fn publication(&self, key: u32) -> &Arc<Publication> {
@@ -295,7 +338,9 @@ impl History {
         assert_eq!((older, count, bytes), (self.newest, self.entries.len(), self.bytes));
         assert!(self.bytes <= self.bytes_max);
         let mut kept_count = 0;
-        for (id, stream) in &self.streams {
+        let stream_bytes: usize = self.streams.iter().map(|(_, stream)| stream.bytes()).sum();
+        assert_eq!(stream_bytes, self.stream_bytes);
+        for (id, stream) in self.streams.iter() {
             kept_count += stream.kept.len();
             for (&key, offset) in stream.kept.iter().rev().zip((1..=stream.top).rev()) {
                 let entry = &self.entries[key as usize];
@@ -355,12 +400,15 @@ impl History {
 
     /// Drops the oldest publication of a stream; whether there was one.
     fn drop_front(&mut self, id: StreamId) -> bool {
-        let kept = &mut self.streams[id as usize].kept;
-        let Some(key) = kept.pop_front() else { return false };
+        let stream = &mut self.streams[id as usize];
+        let Some(&key) = stream.kept.front() else { return false };
+        self.stream_bytes -= stream.bytes();
+        stream.kept.pop_front();
         // A burst must not keep its memory for ever.
-        if kept.len() < kept.capacity() / 4 {
-            kept.shrink_to(kept.len() * 2);
+        if stream.kept.len() < stream.kept.capacity() / 4 {
+            stream.kept.shrink_to(stream.kept.len() * 2);
         }
+        self.stream_bytes += stream.bytes();
         let entry = self.entries.remove(key as usize);
         self.bytes -= bytes_of(&entry.publication);
         match self.entries.get_mut(entry.older as usize) {
@@ -394,8 +442,8 @@ impl History {
         hasher.write_u64(self.seed);
         hasher.write_u64(self.epoch_count);
         let mut bits = hasher.finish();
-        let mut epoch = String::with_capacity(8);
-        for _ in 0..8 {
+        let mut epoch = String::with_capacity(EPOCH_LENGTH);
+        for _ in 0..EPOCH_LENGTH {
             epoch.push(char::from(LETTERS[usize::try_from(bits % 62).unwrap_or(0)]));
             bits /= 62;
         }
@@ -410,12 +458,10 @@ fn number(place: usize) -> u32 {
 
 /// What keeping a publication costs.
 fn bytes_of(publication: &Publication) -> usize {
-    let tags: usize = publication.tags.iter().map(|(name, value)| 32 + name.len() + value.len()).sum();
-    let info = publication
-        .info
-        .as_ref()
-        .map_or(0, |info| info.user.len() + info.client.len() + info.conn_info.len() + info.chan_info.len());
-    ENTRY_BYTES + publication.data.len() + tags + info
+    let Publication { data, tags, info, .. } = publication;
+    let tag_bytes = |(name, value): &(Box<str>, Box<str>)| heap::piece(name.len()) + heap::piece(value.len());
+    let tags = heap::list::<(Box<str>, Box<str>)>(tags.len()) + tags.iter().map(tag_bytes).sum::<usize>();
+    ENTRY_BYTES + Shared::bytes(data.len()) + tags + info.as_ref().map_or(0, |info| info.bytes())
 }
 
 #[cfg(test)]

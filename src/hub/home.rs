@@ -10,8 +10,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use slab::Slab;
-
 use super::history::{History, StreamId};
 use super::once::Once;
 use super::options::{ChannelOptions, Namespaces};
@@ -21,6 +19,8 @@ use super::wildcard::matches;
 use super::{Position, Publication};
 use crate::base::bucket::Bucket;
 use crate::base::counters::NamespaceCounters;
+use crate::base::heap;
+use crate::base::pool::Pool;
 
 pub use super::terms::{
     Answer, HistoryFilter, Joined, Joining, Limits, Member, Membership, Now, Published, Question, Refused,
@@ -28,22 +28,25 @@ pub use super::terms::{
 };
 
 #[derive(Debug)]
-struct Channel {
-    name: Arc<str>,
-    crowd: Crowd,
-    stream: Option<StreamId>,
+pub(super) struct Channel {
+    pub(super) name: Arc<str>,
+    pub(super) crowd: Crowd,
+    pub(super) stream: Option<StreamId>,
     /// Publications of clients.
     rate: Bucket,
     /// It was told that the channel is occupied.
-    is_told: bool,
+    pub(super) is_told: bool,
     /// Where it is counted with others of its namespace, if that is wanted.
     counters: Option<Arc<NamespaceCounters>>,
 }
 
 impl Channel {
     /// Takes back what is known of it beside it.
-    fn forget(self, names: &mut HashMap<Arc<str>, u32>) {
+    fn forget(self, names: &mut HashMap<Arc<str>, u32>, name_bytes: &mut usize) {
         names.remove(&self.name);
+        heap::ease_table(names);
+        // Nobody subscribes to it.
+        *name_bytes -= heap::arc(self.name.len());
         if let Some(counters) = self.counters {
             counters.channels.sub(1);
         }
@@ -53,19 +56,25 @@ impl Channel {
 /// See the module documentation.
 #[derive(Debug)]
 pub struct Home {
-    names: HashMap<Arc<str>, u32>,
-    channels: Slab<Channel>,
-    history: History,
-    once: Once,
+    pub(super) names: HashMap<Arc<str>, u32>,
+    pub(super) channels: Pool<Channel>,
+    pub(super) history: History,
+    pub(super) once: Once,
     /// Channels with changes to tell. One that has ended since, or whose number is another's by now, is passed over.
-    changed: VecDeque<u32>,
+    pub(super) changed: VecDeque<u32>,
     /// First and last subscribers to tell, in their order.
     states: Vec<StateChange>,
     limits: Limits,
     seq: u64,
-    presence_count: usize,
+    pub(super) presence_count: usize,
+    /// What crowds cost.
+    pub(super) crowd_bytes: usize,
+    /// What the names of channels without subscribers cost; the others' are counted where those are.
+    pub(super) name_bytes: usize,
+    /// Memory is short: a new channel needs the place of one that nobody uses.
+    pub(super) is_short: bool,
     suppressed_count: u64,
-    displaced_count: u64,
+    pub(super) displaced_count: u64,
     pub(super) tally: Option<Tally>,
 }
 
@@ -74,7 +83,7 @@ impl Home {
     pub fn new(limits: Limits, seed: u64) -> Self {
         Self {
             names: HashMap::new(),
-            channels: Slab::new(),
+            channels: Pool::default(),
             history: History::new(limits.history_bytes_max, limits.history_meta_ttl_ms, seed),
             once: Once::default(),
             changed: VecDeque::new(),
@@ -82,6 +91,9 @@ impl Home {
             limits,
             seq: 0,
             presence_count: 0,
+            crowd_bytes: 0,
+            name_bytes: 0,
+            is_short: false,
             suppressed_count: 0,
             displaced_count: 0,
             tally: None,
@@ -99,7 +111,7 @@ impl Home {
     /// Counts one more subscriber that wants every publication, and says what it has for it.
     ///
     /// # Errors
-    /// When the channel would be one too many.
+    /// When the channel would be one too many, or memory is short and it would be new.
     pub fn subscribe(
         &mut self,
         now: Now,
@@ -114,7 +126,7 @@ impl Home {
     /// missed sorts out by itself what it does not want.
     ///
     /// # Errors
-    /// When the channel would be one too many.
+    /// When the channel would be one too many, or memory is short and it would be new.
     pub fn subscribe_filtered(
         &mut self,
         now: Now,
@@ -145,15 +157,15 @@ impl Home {
             home.is_told = true;
             self.states.push(StateChange::new(&home.name, true, now));
         }
-        let present_count = home.crowd.present_count();
-        if home.crowd.add(joining, options) {
-            self.changed.push_back(id);
-        }
         if let Some(counters) = &home.counters {
             counters.subscriptions.add(1);
         }
-        self.presence_count += home.crowd.present_count() as usize;
-        self.presence_count -= present_count as usize;
+        if home.crowd.is_empty() {
+            self.name_bytes -= heap::arc(home.name.len());
+        }
+        if self.with_crowd(id, |crowd| crowd.add(joining, options)) {
+            self.changed.push_back(id);
+        }
         Ok(joined)
     }
 
@@ -161,20 +173,19 @@ impl Home {
     /// was lost or came twice, which must not happen.
     pub fn unsubscribe(&mut self, now: Now, channel: &str, member: Member) -> bool {
         let Some(&id) = self.names.get(channel) else { return false };
+        let Some(has_news) = self.with_crowd(id, |crowd| crowd.remove(member)) else { return false };
         let home = &mut self.channels[id as usize];
-        let present_count = home.crowd.present_count();
-        let Some(has_news) = home.crowd.remove(member) else { return false };
         if let Some(counters) = &home.counters {
             counters.subscriptions.sub(1);
         }
-        self.presence_count += home.crowd.present_count() as usize;
-        self.presence_count -= present_count as usize;
         if home.crowd.is_empty() {
-            // Nobody is left to hear who went.
-            home.crowd = Crowd::default();
             if std::mem::take(&mut home.is_told) {
                 self.states.push(StateChange::new(&home.name, false, now));
             }
+            // Nobody is left to hear who went.
+            self.with_crowd(id, |crowd| *crowd = Crowd::default());
+            let home = &self.channels[id as usize];
+            self.name_bytes += heap::arc(home.name.len());
             match home.stream {
                 Some(stream) => self.history.attend(stream, now, false),
                 None => self.close(id),
@@ -254,8 +265,8 @@ impl Home {
                 Answer::Presence(home.map_or_else(Vec::new, |home| home.crowd.present().cloned().collect()))
             }
             Question::PresenceStats => {
-                let (client_count, user_count) =
-                    home.map_or((0, 0), |home| (home.crowd.present_count(), home.crowd.user_count()));
+                let count = |crowd: &mut Crowd| (crowd.present_count(), crowd.user_count());
+                let (client_count, user_count) = id.map_or((0, 0), |id| self.with_crowd(id, count));
                 Answer::PresenceStats { client_count, user_count }
             }
             Question::History(filter) => {
@@ -275,9 +286,13 @@ impl Home {
     /// [`Limits::join_leave_per_second_max`].
     pub fn take_membership(&mut self, now: Now) -> Option<(Arc<Membership>, Shards)> {
         while let Some(id) = self.changed.pop_front() {
-            let Some(home) = self.channels.get_mut(id as usize) else { continue };
+            heap::ease_queue(&mut self.changed);
+            if self.channels.get(id as usize).is_none() {
+                continue;
+            }
             let rate = self.limits.join_leave_per_second_max;
-            let (changes, dropped) = home.crowd.take_changes(now.ms, rate);
+            let (changes, dropped) = self.with_crowd(id, |crowd| crowd.take_changes(now.ms, rate));
+            let home = &self.channels[id as usize];
             self.suppressed_count += u64::from(dropped);
             if !changes.is_empty() {
                 self.seq += 1;
@@ -301,10 +316,10 @@ impl Home {
 
     /// Lets time pass: forgets what has outlived its time, a bounded part of it per call.
     pub fn expire(&mut self, now: Now) {
-        let Self { history, channels, names, once, .. } = self;
+        let Self { history, channels, names, once, name_bytes, .. } = self;
         once.expire(now.ms);
         history.expire(now, |id| {
-            channels.remove(id as usize).forget(names);
+            channels.remove(id as usize).forget(names, name_bytes);
         });
     }
 
@@ -363,39 +378,20 @@ impl Home {
         self.displaced_count
     }
 
-    /// Checks what must hold between any two calls, in time proportional to all that there is. For tests.
-    ///
-    /// # Panics
-    /// When it does not.
-    pub fn check_invariants(&self) {
-        assert_eq!(self.names.len(), self.channels.len());
-        self.history.check_invariants();
-        let (mut present_count, mut stream_count) = (0, 0);
-        for (id, channel) in &self.channels {
-            assert_eq!(self.names.get(&channel.name).map(|&id| id as usize), Some(id));
-            assert!(!channel.crowd.is_empty() || channel.stream.is_some(), "a channel without a reason");
-            assert!(!channel.is_told || !channel.crowd.is_empty(), "occupied by nobody");
-            channel.crowd.check_invariants();
-            present_count += channel.crowd.present_count() as usize;
-            if let Some(stream) = channel.stream {
-                stream_count += 1;
-                self.history.check_owner(stream, id, !channel.crowd.is_empty());
-            }
-        }
-        assert_eq!((self.presence_count, self.history.streams.len()), (present_count, stream_count));
-    }
-
     /// The channel's number; a new channel if there is none of the name.
     fn open(&mut self, name: &Arc<str>) -> Result<u32, Refused> {
         if let Some(&id) = self.names.get(name) {
             return Ok(id);
         }
-        if self.channels.len() >= self.limits.channels_max {
+        let is_full = self.channels.len() >= self.limits.channels_max;
+        if is_full || self.is_short {
+            let refused = if is_full { Refused::TooManyChannels } else { Refused::MemoryShort };
             // Who comes back to a forgotten position is told so; who is refused has nothing.
-            let idle = self.history.forget_idle().ok_or(Refused::TooManyChannels)?;
+            let idle = self.history.forget_idle().ok_or(refused)?;
             self.close(idle);
             self.displaced_count += 1;
         }
+        self.name_bytes += heap::arc(name.len());
         let name = Arc::clone(name);
         let channel = Channel {
             name: Arc::clone(&name),
@@ -413,8 +409,8 @@ impl Home {
         Ok(id)
     }
 
-    fn close(&mut self, id: u32) {
-        self.channels.remove(id as usize).forget(&mut self.names);
+    pub(super) fn close(&mut self, id: u32) {
+        self.channels.remove(id as usize).forget(&mut self.names, &mut self.name_bytes);
     }
 
     /// The channel's stream, ready for use; a new one if it has none.

@@ -14,9 +14,9 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use slab::Slab;
-
 use super::Item;
+use crate::base::heap;
+use crate::base::pool::Pool;
 
 /// One subscription of one connection, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +68,13 @@ struct Channel<B> {
 #[derive(Debug)]
 pub struct Local<B> {
     names: HashMap<Arc<str>, ChannelId>,
-    channels: Slab<Channel<B>>,
+    channels: Pool<Channel<B>>,
     /// Channels with something to deliver, in the order in which they got it.
     queue: VecDeque<ChannelId>,
+    /// What the names of channels cost.
+    name_bytes: usize,
+    /// What the lists of subscribers cost.
+    list_bytes: usize,
 }
 
 impl<B> Default for Local<B> {
@@ -82,7 +86,13 @@ impl<B> Default for Local<B> {
 impl<B> Local<B> {
     /// A shard without subscribers.
     pub fn new() -> Self {
-        Self { names: HashMap::new(), channels: Slab::new(), queue: VecDeque::new() }
+        Self {
+            names: HashMap::new(),
+            channels: Pool::default(),
+            queue: VecDeque::new(),
+            name_bytes: 0,
+            list_bytes: 0,
+        }
     }
 
     /// The channel's number, if anyone here is interested in it.
@@ -116,6 +126,7 @@ impl<B> Local<B> {
         };
         let id = ChannelId::try_from(self.channels.insert(channel)).unwrap_or(ChannelId::MAX);
         self.names.insert(Arc::clone(name), id);
+        self.name_bytes += heap::arc(name.len());
         id
     }
 
@@ -126,6 +137,10 @@ impl<B> Local<B> {
         if channel.interest == 0 {
             debug_assert!(channel.subscribers.is_empty(), "a subscriber is an interest");
             self.names.remove(&channel.name);
+            heap::ease_table(&mut self.names);
+            self.name_bytes -= heap::arc(channel.name.len());
+            self.list_bytes -= list_bytes(&channel.subscribers);
+            channel.subscribers = Vec::new();
             // A queued number must not be given to another channel: it goes when its turn comes.
             if !channel.is_queued {
                 self.channels.remove(id as usize);
@@ -142,7 +157,9 @@ impl<B> Local<B> {
             subscriber.flags |= LATE;
             late.get_or_insert_default().insert(subscriber.conn, after_seq);
         }
+        self.list_bytes -= list_bytes(subscribers);
         subscribers.push(subscriber);
+        self.list_bytes += list_bytes(subscribers);
         u32::try_from(subscribers.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -181,7 +198,10 @@ impl<B> Local<B> {
         }
         let last = u32::try_from(subscribers.len() - 1).unwrap_or(u32::MAX);
         fill(subscribers, &mut hole, last);
+        self.list_bytes -= list_bytes(subscribers);
         subscribers.pop();
+        heap::ease_list(subscribers);
+        self.list_bytes += list_bytes(subscribers);
     }
 
     /// Tells the subscriber at `position` that its connection now keeps it in another slot.
@@ -234,6 +254,7 @@ impl<B> Local<B> {
             channel.late = None;
             channel.batch = None;
             self.queue.pop_front();
+            heap::ease_queue(&mut self.queue);
             if channel.interest == 0 {
                 self.channels.remove(id as usize);
             }
@@ -319,6 +340,29 @@ impl<B> Local<B> {
         self.names.is_empty()
     }
 
+    /// What the channels cost: their entries and names, without their subscribers and what waits for those.
+    pub fn channel_bytes(&self) -> usize {
+        self.channels.bytes()
+            + self.name_bytes
+            + heap::table(&self.names)
+            + heap::list::<ChannelId>(self.queue.capacity())
+    }
+
+    /// What the lists of subscribers cost.
+    pub fn subscriber_bytes(&self) -> usize {
+        self.list_bytes
+    }
+
+    /// Checks what must hold between any two calls, in time proportional to all that there is. For tests.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn check_invariants(&self) {
+        let lists = self.channels.iter().map(|(_, channel)| list_bytes(&channel.subscribers));
+        assert_eq!(lists.sum::<usize>(), self.list_bytes);
+        assert_eq!(self.names.keys().map(|name| heap::arc(name.len())).sum::<usize>(), self.name_bytes);
+    }
+
     /// Subscriptions that exist or were asked for, in all channels, for checks.
     pub fn interest(&self) -> usize {
         self.channels.iter().map(|(_, channel)| channel.interest as usize).sum()
@@ -328,6 +372,11 @@ impl<B> Local<B> {
     pub fn subscriber(&self, id: ChannelId, position: u32) -> Option<Subscriber> {
         self.channels.get(id as usize)?.subscribers.get(position as usize).copied()
     }
+}
+
+/// What a list of subscribers costs.
+fn list_bytes(list: &Vec<Subscriber>) -> usize {
+    heap::list::<Subscriber>(list.capacity())
 }
 
 #[cfg(test)]
@@ -523,6 +572,7 @@ mod tests {
                         local.put_batch(id, batch);
                     }
                 }
+                local.check_invariants();
                 for (&conn, &position) in &positions {
                     prop_assert_eq!(local.subscriber(keep, position).map(|s| s.conn), Some(conn));
                 }

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod fixtures;
+mod footprint;
 mod history;
 pub mod home;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod wildcard;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
+use crate::base::heap;
 use crate::base::shared::Shared;
 
 /// Who a client is, as others in its channels see it.
@@ -35,6 +37,15 @@ pub struct ClientInfo {
     pub conn_info: Box<[u8]>,
     /// What the subscription's token or hook says of it; empty for nothing.
     pub chan_info: Box<[u8]>,
+}
+
+impl ClientInfo {
+    /// What it costs behind an `Arc`, in bytes.
+    pub fn bytes(&self) -> usize {
+        let Self { user, client, conn_info, chan_info } = self;
+        let lengths = [user.len(), client.len(), conn_info.len(), chan_info.len()];
+        heap::arc(size_of::<Self>()) + lengths.map(heap::piece).iter().sum::<usize>()
+    }
 }
 
 /// What is known of a message's bytes.

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use super::Position;
+use crate::base::heap;
 
 /// How long a key is remembered.
 pub(super) const REMEMBERED_MS: u64 = 5 * 60_000;
@@ -66,6 +67,11 @@ impl Once {
         self.order.front().map(|&(at_ms, _)| at_ms)
     }
 
+    /// What all of it costs.
+    pub(super) fn bytes(&self) -> usize {
+        heap::table(&self.positions) + heap::list::<(u64, Digest)>(self.order.capacity())
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.positions.len()
@@ -77,9 +83,8 @@ impl Once {
         {
             self.positions.remove(&digest);
         }
-        if self.order.is_empty() {
-            *self = Self { halves: self.halves.clone(), ..Self::default() };
-        }
+        heap::ease_table(&mut self.positions);
+        heap::ease_queue(&mut self.order);
     }
 }
 
@@ -112,6 +117,12 @@ mod tests {
             once.remember(0, key, at(1));
         }
         assert_eq!(once.len(), KEYS_MAX);
+        let bytes = once.bytes();
+        assert!(bytes > KEYS_MAX * 72, "{bytes}");
         assert_eq!((once.position(0, keys[0]), once.position(0, keys[1])), (None, Some(at(1))));
+        while once.len() > 1 {
+            once.forget_oldest();
+        }
+        assert!(once.bytes() < bytes / 100, "who has one key left needs no room for all");
     }
 }

@@ -22,6 +22,7 @@ use super::ClientInfo;
 use super::options::ChannelOptions;
 use super::terms::{Joining, Member, Shards};
 use crate::base::bucket::Bucket;
+use crate::base::heap;
 
 /// Its keys are not chosen by clients, and the order of a run must not depend on chance.
 type Fixed = BuildHasherDefault<DefaultHasher>;
@@ -86,10 +87,13 @@ impl Seats {
         let info = self.infos.remove(&conn)?;
         self.unusual.remove(&conn);
         // A crowd that is gone must not keep its seats for ever.
-        if self.infos.capacity() > 64 && self.infos.len() < self.infos.capacity() / 8 {
-            self.infos.shrink_to(self.infos.len() * 2);
-        }
+        heap::ease_table(&mut self.infos);
+        heap::ease_table(&mut self.unusual);
         Some((info, flags))
+    }
+
+    fn bytes(&self) -> usize {
+        heap::piece(size_of::<Self>()) + heap::table(&self.infos) + heap::table(&self.unusual)
     }
 
     fn present(&self) -> impl Iterator<Item = &Arc<ClientInfo>> {
@@ -131,7 +135,12 @@ impl Users {
         *count = if is_more { *count + 1 } else { count.saturating_sub(1) };
         if *count == 0 {
             self.counts.remove(&user);
+            heap::ease_table(&mut self.counts);
         }
+    }
+
+    fn bytes(&self) -> usize {
+        heap::piece(size_of::<Self>()) + heap::table(&self.counts)
     }
 
     /// Whether counting anew would by now have been cheaper.
@@ -172,6 +181,14 @@ struct Digest {
     /// Place of each client's change.
     places: HashMap<ById, usize>,
     rate: Bucket,
+}
+
+impl Digest {
+    fn bytes(&self) -> usize {
+        heap::piece(size_of::<Self>())
+            + heap::list::<Option<(bool, Arc<ClientInfo>)>>(self.changes.capacity())
+            + heap::table(&self.places)
+    }
 }
 
 /// The crowd of one channel.
@@ -248,6 +265,15 @@ impl Crowd {
 
     pub(super) fn present(&self) -> impl Iterator<Item = &Arc<ClientInfo>> {
         self.audiences.iter().filter_map(|audience| audience.seats.as_deref()).flat_map(Seats::present)
+    }
+
+    /// What the crowd costs beside its place, without what is told of its members.
+    pub(super) fn bytes(&self) -> usize {
+        let seats = self.audiences.iter().filter_map(|audience| audience.seats.as_ref());
+        heap::spilled(&self.audiences)
+            + seats.map(|seats| seats.bytes()).sum::<usize>()
+            + self.users.as_ref().map_or(0, |users| users.bytes())
+            + self.digest.as_ref().map_or(0, |digest| digest.bytes())
     }
 
     /// Different users among those present. The first call takes time in proportion to their number.

@@ -11,6 +11,8 @@ use super::{ClientInfo, Position, Publication};
 pub enum Refused {
     /// The shard is home of as many channels as its limit allows.
     TooManyChannels,
+    /// Memory is short, and the channel would be new.
+    MemoryShort,
     /// The channel takes no more publications in this second.
     TooManyPublications,
     /// The position that was asked for is not in the stream.

@@ -191,18 +191,46 @@ pub fn thread_id() -> i32 {
     unsafe { libc::gettid() }
 }
 
-/// Fixes glibc's thresholds so that large blocks are mapped and returned one by one, and few arenas exist:
-/// without it, freed outboxes of a burst stay resident in per-thread heaps.
-pub fn tune_allocator() {
+/// Fixes glibc's thresholds so that large blocks are mapped and returned one by one, and that there are at most
+/// `arena_max` arenas (0: as many as glibc likes, 8 per core): without it, freed outboxes of a burst stay resident in
+/// per-thread heaps. Before the threads that it is for have started.
+pub fn tune_allocator(arena_max: usize) {
     #[cfg(target_env = "gnu")]
     for (option, value) in [
         (libc::M_MMAP_THRESHOLD, 128 * 1024),
         (libc::M_TRIM_THRESHOLD, 256 * 1024),
-        (libc::M_TOP_PAD, 64 * 1024),
+        (libc::M_TOP_PAD, TOP_PAD_BYTES),
+        (libc::M_ARENA_MAX, libc::c_int::try_from(arena_max).unwrap_or(0)),
     ] {
         // SAFETY: mallopt takes two integers and only changes the allocator's own settings.
         unsafe { libc::mallopt(option, value) };
     }
+}
+
+/// What glibc's malloc keeps at the end of its heap, bytes.
+const TOP_PAD_BYTES: libc::c_int = 64 * 1024;
+
+/// Has glibc's malloc give back whole pages that are free, in all arenas; true if it gave back any. Who allocates
+/// meanwhile may have to wait for it, for some milliseconds when very much is free. Other allocators are not asked.
+pub fn trim_allocator() -> bool {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a number and gives back memory that nobody has.
+    return unsafe { libc::malloc_trim(usize::try_from(TOP_PAD_BYTES).unwrap_or(0)) } != 0;
+    #[cfg(not(target_env = "gnu"))]
+    false
+}
+
+/// Bytes that have been allocated and not freed, with the allocator's headers, as glibc's malloc knows it; `None` for
+/// others. Looks at every free piece: for tests and benches.
+pub fn allocated_bytes() -> Option<usize> {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: no arguments; a plain struct of numbers by value.
+        let told = unsafe { libc::mallinfo2() };
+        Some(told.uordblks + told.hblkhd)
+    }
+    #[cfg(not(target_env = "gnu"))]
+    None
 }
 
 #[cfg(test)]

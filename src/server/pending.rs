@@ -58,7 +58,7 @@ impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::TooManyChannels => Self::LimitExceeded,
-            Refused::TooManyPublications => Self::TooManyRequests,
+            Refused::TooManyPublications | Refused::MemoryShort => Self::TooManyRequests,
             Refused::Unrecoverable => Self::Unrecoverable,
         }
     }

@@ -73,6 +73,16 @@ pub(super) struct Admitted {
 }
 
 impl<N: Net, H: Handler> Shard<N, H> {
+    /// Forgets addresses that have been quiet.
+    pub(super) fn forget_quiet(&mut self) {
+        let now_ms = self.now_ms();
+        let Limits { accepts_per_ip_max, accepts_per_network_max, .. } = self.limits;
+        let Admitted { accepts_by_ip, accepts_by_network, connects_by_ip, .. } = &mut self.admitted;
+        accepts_by_ip.ease(now_ms, accepts_per_ip_max);
+        accepts_by_network.ease(now_ms, accepts_per_network_max);
+        connects_by_ip.ease(now_ms, self.rates.connects_per_ip_max);
+    }
+
     /// Whether the rates let one more client connect.
     pub(super) fn admits_connect(&mut self, key: Key) -> bool {
         let now_ms = self.now_ms();

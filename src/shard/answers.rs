@@ -64,7 +64,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 pub(super) fn error_of(refused: Refused) -> Error {
     match refused {
         Refused::TooManyChannels => Error::LIMIT_EXCEEDED,
-        Refused::TooManyPublications => Error::TOO_MANY_REQUESTS,
+        Refused::TooManyPublications | Refused::MemoryShort => Error::TOO_MANY_REQUESTS,
         Refused::Unrecoverable => Error::UNRECOVERABLE_POSITION,
     }
 }

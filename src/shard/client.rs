@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::outside::{Capability, Headers, Matching};
 use crate::base::bucket::Bucket;
+use crate::base::heap;
 use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
 use crate::proto::centrifuge::filter::Filter;
@@ -59,6 +60,10 @@ pub(super) struct Client {
     pub(super) details: Vec<Detail>,
     /// What its rates leave it.
     pub(super) buckets: Option<Box<Buckets>>,
+    /// What it cost when that was last counted.
+    pub(super) counted_bytes: usize,
+    /// It may cost something else by now.
+    pub(super) is_touched: bool,
 }
 
 /// Who says who a client is.
@@ -135,6 +140,16 @@ impl Pending {
     pub(super) fn subscribes_to(&self, channel: &str) -> bool {
         matches!(self, Self::Subscribe { ask, .. } if ask.channel == channel)
     }
+
+    /// What it costs beside its place. What is asked outside is a copy of it, and goes when it does.
+    fn bytes(&self) -> usize {
+        2 * match self {
+            Self::Subscribe { ask, .. } => heap::piece(size_of::<Subscribe>()) + ask.bytes(),
+            Self::Publish { channel, data, .. } => heap::arc(channel.len()) + heap::piece(data.len()),
+            Self::SubRefresh { channel, .. } => heap::arc(channel.len()),
+            Self::HookRefresh { .. } | Self::Refresh { .. } => 0,
+        }
+    }
 }
 
 /// A command that waits for its turn.
@@ -175,7 +190,23 @@ pub(super) struct Detail {
     pub(super) is_by_token: bool,
 }
 
+impl Connecting {
+    /// What it costs, with its box. What homes have answered goes with the reply, in the same turn or the next.
+    fn bytes(&self) -> usize {
+        heap::piece(size_of::<Self>())
+            + self.ask.bytes()
+            + heap::list::<Admitted>(self.joined.capacity())
+            + heap::piece(self.data.len())
+            + heap::list::<super::from_start::First>(self.firsts.capacity())
+    }
+}
+
 impl Detail {
+    fn bytes(&self) -> usize {
+        self.info.as_ref().map_or(0, |info| info.bytes())
+            + self.filter.as_ref().map_or(0, |filter| filter.bytes())
+    }
+
     /// How long its client has for a new token when it has ended; none when the application is asked.
     pub(super) fn delay_ms(&self, sub_delay_ms: u64) -> u64 {
         if self.refreshes_by_hook { 0 } else { sub_delay_ms }
@@ -218,6 +249,23 @@ impl Client {
             && self.pending.is_empty()
             && self.details.is_empty()
             && self.buckets.is_none()
+    }
+
+    /// What it costs, with its box. What waiting commands hold is counted as partial messages are.
+    pub(super) fn bytes(&self) -> usize {
+        heap::piece(size_of::<Self>())
+            + self.info.as_ref().map_or(0, |info| info.bytes())
+            + self.caps.as_ref().map_or(0, |caps| caps_bytes(caps))
+            + heap::piece(self.meta.len())
+            + self.headers.as_ref().map_or(0, |headers| headers_bytes(headers))
+            + self.connecting.as_ref().map_or(0, |connecting| connecting.bytes())
+            + heap::list::<Waiting>(self.waiting.capacity())
+            + heap::list::<(u32, u8)>(self.awaited.capacity())
+            + heap::list::<Pending>(self.pending.capacity())
+            + self.pending.iter().map(Pending::bytes).sum::<usize>()
+            + heap::list::<Detail>(self.details.capacity())
+            + self.details.iter().map(Detail::bytes).sum::<usize>()
+            + self.buckets.as_ref().map_or(0, |_| heap::piece(size_of::<Buckets>()))
     }
 
     /// Who it is; empty when anonymous.
@@ -292,6 +340,22 @@ impl Client {
         let subs = self.details.iter().filter(|detail| detail.expire_at_s > 0 && !detail.is_refreshing);
         subs.map(|detail| ends_at_ms(detail.expire_at_s, detail.delay_ms(sub_delay_ms))).chain(own).min()
     }
+}
+
+fn headers_bytes(Headers { request, emulated }: &Headers) -> usize {
+    let bytes = |list: &[(String, String)]| {
+        let each = list.iter().map(|(name, value)| heap::piece(name.len()) + heap::piece(value.len()));
+        heap::list::<(String, String)>(list.len()) + each.sum::<usize>()
+    };
+    heap::piece(size_of::<Headers>()) + bytes(request) + bytes(emulated)
+}
+
+fn caps_bytes(caps: &[Capability]) -> usize {
+    let channels = |cap: &Capability| {
+        heap::list::<String>(cap.channels.len())
+            + cap.channels.iter().map(|name| heap::piece(name.len())).sum::<usize>()
+    };
+    heap::arc(size_of_val(caps)) + caps.iter().map(channels).sum::<usize>()
 }
 
 /// What a reply tells of a subscription, but for its publications.

@@ -190,6 +190,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.counters.tls_links.sub(u64::from(conn.tls().is_some()));
                 self.wheel.remove(key.index());
                 self.counters.connections.sub(1);
+                self.tidy_later();
             }
         }
     }

@@ -73,6 +73,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     pub(super) fn client_mut(&mut self, key: Key) -> Option<&mut Client> {
+        self.touch_client(key);
         self.conns.entry_mut(key)?.client.as_deref_mut()
     }
 
@@ -80,13 +81,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(super) fn client_or_new(&mut self, key: Key) -> Option<&mut Client> {
         let conn = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open)?;
         self.counters.clients.add(u64::from(conn.client.is_none()));
-        Some(conn.client.get_or_insert_default())
+        conn.client.get_or_insert_default();
+        self.client_mut(key)
     }
 
     /// Forgets what is known of a client.
     pub(super) fn forget_client(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        self.counters.clients.sub(u64::from(conn.client.take().is_some()));
+        let Some(client) = conn.client.take() else { return };
+        self.counters.clients.sub(1);
+        self.counters.client_bytes.sub(client.counted_bytes as u64);
     }
 
     pub(super) fn client_id(&self, key: Key) -> ClientId {

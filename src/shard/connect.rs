@@ -104,6 +104,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// A client that does not get in. After an error it may send another connect command, until the connect deadline;
     /// where no error can be told, its connection ends.
     pub(super) fn reject_connect(&mut self, key: Key, id: u32, rejected: Rejected) {
+        self.touch_client(key);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let Session::Centrifuge(session) = &mut conn.session else { return };
         session.connect_refused();

@@ -16,7 +16,7 @@ use crate::hub::options::ChannelOptions;
 use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::Subscribe;
-use crate::session::Handler;
+use crate::session::{CloseReason, Handler};
 
 /// One of them, before its home is asked.
 #[derive(Debug)]
@@ -107,8 +107,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(connecting) = self.connecting_mut(key) else { return };
         connecting.waiting_count = 1;
         for (First { channel, options, grant, cause }, since) in firsts.into_iter().zip(positions) {
-            if self.has_room_for(key, &channel).is_err() {
-                return self.disconnect(key, Disconnect::CHANNEL_LIMIT);
+            match self.has_room_for(key, &channel) {
+                Ok(()) => {}
+                Err(Error::TOO_MANY_REQUESTS) => return self.close(key, CloseReason::Memory),
+                Err(_) => return self.disconnect(key, Disconnect::CHANNEL_LIMIT),
             }
             if self.enter_granted(key, &channel, &options, grant, since, cause)
                 && let Some(connecting) = self.connecting_mut(key)

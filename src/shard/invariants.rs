@@ -48,6 +48,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// When it does not: a bug of ours.
     pub fn check_invariants(&self) {
         self.home.check_invariants();
+        self.check_account();
         assert!(self.wire.is_empty() && self.wire_waits.is_none(), "no record waits beyond its turn");
         assert!(
             self.actions.is_empty() && self.out.is_empty(),

@@ -1,13 +1,13 @@
 //! What user memory is used for, as far as shards count it, and how much of that the process may have.
 //!
-//! Every kind is a count that some shard keeps anyway, times what one of it costs; the sum is what can be freed again.
-//! It is no estimate of resident memory: the allocator's overhead and the rest of the process are not in it. The control
+//! Every kind is a sum that shards keep, of what things cost in the allocator's pieces, or a count times what one costs;
+//! all of it can be freed again.
+//! It is no estimate of resident memory: what the allocator keeps and the rest of the process are not in it. The control
 //! thread compares both and says here how many of the bytes that are counted make `memory_max`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::client::Client;
 use super::line::Line;
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
@@ -16,20 +16,12 @@ use crate::tls::LINK_BYTES;
 
 /// What the allocator adds to each piece, in bytes.
 const PIECE_BYTES: usize = 16;
-/// A subscription, at its connection and at its channel: 8 bytes each, in vectors with room to grow.
-const SUBSCRIPTION_BYTES: usize = 24;
-/// What is known of a client, with the user and the id that others may see.
-const CLIENT_BYTES: usize = size_of::<Client>() + 144 + 2 * PIECE_BYTES;
 /// An outbox and its queue, without what is queued.
 const OUTBOX_BYTES: usize = size_of::<Outbox>() + 4 * size_of::<usize>() + 2 * PIECE_BYTES;
 /// The TLS of a connection, and the box around it.
 const TLS_BYTES: usize = LINK_BYTES + size_of::<Line>() + 2 * PIECE_BYTES;
 /// What rustls needs for a handshake.
 const HANDSHAKE_BYTES: usize = 3300;
-/// A channel at its home and at one shard with subscribers, with an ordinary name.
-const CHANNEL_BYTES: usize = 288;
-/// A seat in presence, at most; see `hub::presence`.
-const PRESENCE_BYTES: usize = 39;
 
 /// See the module documentation. Clones share it.
 #[derive(Clone, Debug)]
@@ -60,22 +52,23 @@ impl Ledger {
     }
 
     /// What memory is used for now, kind by kind. Reads what other threads write: it is right to within a turn.
-    pub fn kinds(&self) -> [Kind; 12] {
+    pub fn kinds(&self) -> [Kind; 13] {
         let kind = |name, bytes| Kind { name, bytes };
         let of = |name, one: usize, count: u64| Kind { name, bytes: count.saturating_mul(one as u64) };
         let partial_bytes = self.sum(|c| c.partial_bytes.value());
         [
             kind("connections", self.sum(|c| c.connection_bytes.value())),
             kind("tls", self.tls_bytes()),
-            of("subscriptions", SUBSCRIPTION_BYTES, self.sum(|c| c.subscriptions.value())),
-            of("clients", CLIENT_BYTES, self.sum(|c| c.clients.value())),
+            kind("subscriptions", self.sum(|c| c.subscription_bytes.value())),
+            kind("clients", self.sum(|c| c.client_bytes.value())),
             of("outboxes", OUTBOX_BYTES, self.sum(|c| c.outboxes.value())),
             kind("queued", (self.budget.used() as u64).saturating_sub(partial_bytes)),
             kind("partial_messages", partial_bytes),
             kind("publications", self.publication_budget.used() as u64),
-            of("channels", CHANNEL_BYTES, self.sum(|c| c.channels.value())),
+            kind("channels", self.sum(|c| c.channel_bytes.value())),
+            kind("letters", self.sum(|c| c.letter_bytes.value())),
             kind("history", self.sum(|c| c.history_bytes.value())),
-            of("presence", PRESENCE_BYTES, self.sum(|c| c.presences.value())),
+            kind("presence", self.sum(|c| c.presence_bytes.value())),
             kind("buffers", self.sum(|c| c.buffer_bytes.value())),
         ]
     }
@@ -99,6 +92,11 @@ impl Ledger {
     /// Bytes queued and partly received: what slow consumers can give back.
     pub(super) fn queued_bytes(&self) -> u64 {
         self.budget.used() as u64
+    }
+
+    /// Shards that count here.
+    pub(super) fn shard_count(&self) -> u64 {
+        self.counters.len() as u64
     }
 
     /// Connections of all shards.
@@ -129,7 +127,7 @@ mod tests {
         assert_eq!((ledger.known_bytes(), ledger.allowed_bytes()), (0, u64::MAX));
         counters[0].connection_bytes.set(1000);
         counters[1].connection_bytes.set(500);
-        counters[1].presences.set(10);
+        counters[1].presence_bytes.set(390);
         counters[0].partial_bytes.set(300);
         counters[0].vacant_bytes.set(7);
         budget.charge(1300);

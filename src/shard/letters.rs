@@ -35,7 +35,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 let outcome = self.home.subscribe_filtered(now, &channel, &options, &joining, passes);
                 let outcome = outcome.map(Box::new);
                 self.count_refused(outcome.as_ref().err());
-                self.counters.channels.set(self.home.len() as u64);
                 self.post.send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome, ticket });
             }
             Letter::Subscribed { channel, reply_to, outcome, ticket } => {
@@ -44,7 +43,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Letter::Unsubscribe { channel, member } => {
                 let was_counted = self.home.unsubscribe(now, &channel, member);
                 debug_assert!(was_counted, "a home hears only of subscribers that it counted");
-                self.counters.channels.set(self.home.len() as u64);
             }
             Letter::Publish { publication, options, terms, asker } => {
                 let answer = match self.home.publish(now, publication, &options, &terms) {
@@ -65,6 +63,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             Letter::Ask { channel, options, question, asker } => {
                 let answer = self.home.ask(now, &channel, &options, &question);
+                if let home::Answer::Refused(refused) = &answer {
+                    self.count_refused(Some(refused));
+                }
                 self.reply(asker, answer);
             }
             Letter::Answered { reply_to, answer } => self.answered(reply_to, &answer),
@@ -101,9 +102,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// Counts what a home did not take because it has as many channels as it may.
+    /// Counts what a home did not take because it has as many channels as it may, or as memory allows.
     fn count_refused(&self, refused: Option<&Refused>) {
         self.counters.limited_channels.add(u64::from(refused == Some(&Refused::TooManyChannels)));
+        self.counters.limited_memory.add(u64::from(refused == Some(&Refused::MemoryShort)));
     }
 
     /// Sends a home's answer to who asked.

@@ -12,10 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Renewal;
 use super::outside::{Grant, Verdict};
+use crate::base::heap;
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Publication, home};
 use crate::proto::centrifuge::filter::Filter;
+
+/// What a letter carries in boxes of its own, at most of the time: who joins, and on which terms.
+const CONTENT_BYTES: usize = heap::piece(size_of::<home::Joining>()) + heap::piece(size_of::<Ticket>());
 
 /// Where an answer goes: a connection's shard, its key, and the session's number for the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -452,6 +456,20 @@ impl Post {
             }
         }
         count
+    }
+
+    /// What the queues cost, and the letters that wait for this shard with what they carry beside counted bytes.
+    pub fn bytes(&self) -> usize {
+        let waiting = self.mailboxes[usize::from(self.shard)].len();
+        let room = self.outgoing.iter().map(Vec::capacity).sum::<usize>();
+        let room = room + self.own.capacity() + self.taken.capacity() + waiting;
+        room * size_of::<Letter>() + (waiting + self.own.len()) * CONTENT_BYTES
+    }
+
+    /// Gives back the room of a burst that is over.
+    pub fn ease(&mut self) {
+        heap::ease_queue(&mut self.own);
+        self.outgoing.iter_mut().for_each(heap::ease_list);
     }
 
     /// Whether some other shard has more than `letters_max` letters waiting.

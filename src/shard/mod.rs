@@ -5,6 +5,7 @@
 //! they speak by letters. The whole of it runs over any [`Net`], so tests drive it in a simulated world.
 
 mod accept;
+mod account;
 mod answers;
 mod batch;
 mod client;
@@ -62,6 +63,7 @@ use crate::proto::ws::press::{self, Press, Tally};
 use crate::session::{Action, Endpoints, Handler, Settings};
 use crate::tls::{Acceptor, Schedules};
 use accept::{Admission, Admitted};
+use account::Account;
 use batch::Batch;
 use conn::Conn;
 use drain::Drain;
@@ -136,6 +138,7 @@ pub struct Shard<N: Net, H: Handler> {
     admission: Admission,
     newcomers: Newcomers,
     pressure: Pressure,
+    account: Account,
     /// When a drain that was asked for begins, in milliseconds.
     drain_at_ms: Option<u64>,
     drain: Option<Drain>,
@@ -213,8 +216,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             tls,
         } = parts;
         let (limits, own) = (config.limits.clone(), Arc::clone(&counters[usize::from(shard)]));
-        let home =
-            new_home(config, mailboxes.len(), seed ^ u64::from(shard).rotate_left(48), &namespaces, &own);
+        let home = new_home(config, mailboxes.len(), (seed, shard), &namespaces, &own);
         let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
         Self {
             tls: tls.as_deref().map(Acceptor::new),
@@ -229,6 +231,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             admission: Admission::new(counters, limits.connections_max),
             newcomers: Newcomers::default(),
             pressure: Pressure::new(ledger),
+            account: Account::default(),
             drain_at_ms: None,
             drain: None,
             settings: settings(config, endpoints, secret),
@@ -298,6 +301,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.flush_dirty();
         self.count_pressed();
         self.bury();
+        self.tidy();
         self.account();
         self.counters.letters_out.add(self.post.hand_over());
         self.counters.turns.add(1);
@@ -336,19 +340,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.counters.inflated_bytes.add(inflated_bytes);
     }
 
-    /// Tells what the shard itself costs, and what its home has: at the end of the turn, whatever it was that changed it.
-    fn account(&self) {
-        let one = (Slots::<Conn<N::Socket, H::State>>::entry_bytes() + Wheel::ENTRY_BYTES) as u64;
-        let (live, ever) = (self.conns.len() as u64, self.conns.count_ever() as u64);
-        self.counters.connection_bytes.set(live * one);
-        self.counters.vacant_bytes.set((ever - live) * one);
-        self.counters.channels.set(self.home.len() as u64);
-        self.counters.history_bytes.set(self.home.history_bytes() as u64);
-        self.counters.presences.set(self.home.presence_count() as u64);
-        self.counters.joins_suppressed.set(self.home.suppressed_count());
-        self.counters.buffer_bytes.set((self.input.len() + self.out.capacity()) as u64);
-    }
-
     fn now(&self) -> Now {
         Now { ms: self.now_ms(), unix_ms: self.wall.unix_ms }
     }
@@ -380,10 +371,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
 fn new_home(
     config: &Config,
     shard_count: usize,
-    seed: u64,
+    (seed, shard): (u64, u16),
     namespaces: &Arc<Namespaces>,
     counters: &Counters,
 ) -> Home {
+    let seed = seed ^ u64::from(shard).rotate_left(48);
     let mut home = Home::new(home_limits(config, shard_count), seed);
     if config.metrics_by_namespace {
         home.count_by_namespace(Arc::clone(namespaces), Arc::clone(&counters.by_namespace));

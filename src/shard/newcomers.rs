@@ -30,6 +30,11 @@ pub(super) struct Newcomers {
 }
 
 impl Newcomers {
+    /// Who waits, and entries of some that no longer do.
+    pub(super) fn stack_mut(&mut self) -> &mut Vec<Key> {
+        &mut self.stack
+    }
+
     /// Whether someone waits for the next turn.
     pub(super) fn are_waiting(&self) -> bool {
         !self.stack.is_empty()

@@ -1,8 +1,11 @@
-//! The ladder that is climbed when memory gets short: first nobody new is let in, then those that hold queued bytes are
-//! let go, the largest first, then the newest connections.
+//! The ladder that is climbed when memory gets short: first nobody new is let in, those who are in get no new
+//! subscription or channel, and histories give way; then those that hold queued bytes are let go, the largest first, then
+//! the newest connections.
 //!
-//! How short it is, is read from the [`Ledger`], ten times a second and not more often, since other shards write it. What
-//! the last step frees is seen only when those it closed are gone, so it waits for that before it takes another.
+//! How short it is, is read from the [`Ledger`], ten times a second, since other shards write it. What a turn may take
+//! between two looks is bounded: each shard has a part of what is left before the first step, and looks again when that
+//! is used up. What the last step frees is seen only when those it closed are gone, so it waits for that before it takes
+//! another.
 //!
 //! Left out: what a counted byte really costs. That is the control thread's to know, which says how many there may be.
 
@@ -20,6 +23,10 @@ const UNSEEN_MS_MAX: u64 = 900;
 /// Connections that one shard closes in one turn, and that it closes before it looks again.
 const SHED_PER_TURN_MAX: usize = 64;
 const SHED_AT_ONCE_MAX: usize = 16_384;
+/// Publications and positions that one shard lets go per look.
+const RELIEVED_PER_LOOK_MAX: usize = 2048;
+/// A shard's part of what is left that is not worth sharing out.
+const ROOM_BYTES_MIN: u64 = 8 << 10;
 
 /// How far the ladder has been climbed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +34,7 @@ pub(super) enum Step {
     /// There is room.
     #[default]
     Ease,
-    /// Newcomers are refused.
+    /// Newcomers and new subscriptions are refused.
     Refuse,
     /// Those that hold queued bytes are let go.
     Slow,
@@ -64,6 +71,9 @@ impl Step {
 pub(super) struct Pressure {
     ledger: Ledger,
     step: Step,
+    shard_count: u64,
+    /// Bytes that this shard may take before it looks again.
+    room: u64,
     look_at_ms: u64,
     /// Those that are being sent away, the newest last.
     leaving: Vec<Key>,
@@ -73,7 +83,26 @@ pub(super) struct Pressure {
 
 impl Pressure {
     pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger, step: Step::Ease, look_at_ms: 0, leaving: Vec::new(), shed_until_ms: 0 }
+        Self {
+            shard_count: ledger.shard_count().max(1),
+            ledger,
+            step: Step::Ease,
+            room: u64::MAX,
+            look_at_ms: 0,
+            leaving: Vec::new(),
+            shed_until_ms: 0,
+        }
+    }
+
+    /// The step for what is counted now, and this shard's part of what is left before the first: all shards take theirs at
+    /// the same time, and each sees what the others took only later.
+    fn measure(&self, allowed: u64) -> (Step, u64) {
+        let known = self.ledger.known_bytes();
+        let room = (allowed / 100 * 90).saturating_sub(known) / (2 * self.shard_count);
+        match Step::at(known, allowed).max(if room < ROOM_BYTES_MIN { Step::Refuse } else { Step::Ease }) {
+            Step::Ease => (Step::Ease, room),
+            step @ (Step::Refuse | Step::Slow | Step::Newest) => (step, 0),
+        }
     }
 
     /// When to look again at the latest, where there is something to look at.
@@ -100,6 +129,53 @@ impl<N: Net, H: Handler> Shard<N, H> {
         !self.pressure.leaving.is_empty()
     }
 
+    /// Whether new subscriptions and channels are refused.
+    pub(super) fn is_memory_short(&self) -> bool {
+        self.pressure.refuses()
+    }
+
+    /// Notes that something will cost so many bytes, before they are counted.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        match self.pressure.room.checked_sub(bytes as u64) {
+            Some(room) => self.pressure.room = room,
+            // Who is refused must not have everything counted anew.
+            None if self.is_memory_short() => {}
+            None => self.look_early(),
+        }
+    }
+
+    /// Looks before it is time, because what might be taken is used up.
+    fn look_early(&mut self) {
+        let allowed = self.pressure.ledger.allowed_bytes();
+        if allowed == u64::MAX {
+            self.pressure.room = u64::MAX;
+            return;
+        }
+        self.account();
+        let (step, room) = self.pressure.measure(allowed);
+        self.pressure.room = room;
+        // What is done beside refusing is done at the beginning of a turn.
+        self.set_step(step.min(Step::Refuse).max(self.pressure.step), allowed);
+    }
+
+    fn set_step(&mut self, step: Step, allowed: u64) {
+        if step != self.pressure.step {
+            let (shard, known) = (self.post.shard(), self.pressure.ledger.known_bytes());
+            tracing::warn!(shard, counted_bytes = known, allowed_bytes = allowed, "{}", step.told());
+        }
+        self.pressure.step = step;
+        self.counters.memory_step.set(step as u64);
+        self.home.set_short(self.pressure.refuses());
+    }
+
+    /// Has this shard's histories give way: together they may have half of what is allowed while memory is short.
+    fn relieve_home(&mut self, allowed: u64) {
+        let part = allowed / 2 / self.pressure.shard_count;
+        let part = usize::try_from(part).unwrap_or(usize::MAX);
+        let count = self.home.relieve(part, RELIEVED_PER_LOOK_MAX);
+        self.counters.memory_shed_publications.add(count as u64);
+    }
+
     /// Looks how short memory is, and does what the ladder says.
     pub(super) fn ease_memory(&mut self) {
         self.send_away();
@@ -109,23 +185,21 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return;
         }
         self.pressure.look_at_ms = now_ms + LOOK_EVERY_MS;
-        let ledger = &self.pressure.ledger;
+        let ledger = self.pressure.ledger.clone();
         let (known, queued) = (ledger.known_bytes(), ledger.queued_bytes());
-        let mut step = Step::at(known, allowed);
+        let (mut step, room) = self.pressure.measure(allowed);
+        self.pressure.room = room;
+        if step >= Step::Refuse {
+            self.relieve_home(allowed);
+        }
         if step >= Step::Slow {
-            let ledger = ledger.clone();
             // Other shards let go of theirs at the same time.
             let known_now = move || known.saturating_sub(queued).saturating_add(ledger.queued_bytes());
             let count = self.let_go_while(&|_: &Self| Step::at(known_now(), allowed) >= Step::Slow);
             self.counters.memory_shed_slow.add(count);
-            step = Step::at(self.pressure.ledger.known_bytes(), allowed);
+            step = self.pressure.measure(allowed).0;
         }
-        if step != self.pressure.step {
-            let shard = self.post.shard();
-            tracing::warn!(shard, counted_bytes = known, allowed_bytes = allowed, "{}", step.told());
-        }
-        self.pressure.step = step;
-        self.counters.memory_step.set(step as u64);
+        self.set_step(step, allowed);
         if step == Step::Newest && now_ms >= self.pressure.shed_until_ms && !self.is_shedding() {
             self.choose_newest(allowed);
             self.send_away();
@@ -138,7 +212,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let known = ledger.known_bytes();
         let count = ledger.connection_count().max(1);
         let kinds = ledger.kinds();
-        let stays = ["queued", "partial_messages", "publications", "history", "buffers"];
+        let stays = ["queued", "partial_messages", "publications", "letters", "history", "buffers"];
         let own = kinds.iter().filter(|kind| !stays.contains(&kind.name));
         let each = (own.map(|kind| kind.bytes).sum::<u64>() / count).max(1);
         // Down to where newcomers are only refused, so that it does not begin again at once.

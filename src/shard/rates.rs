@@ -8,9 +8,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::base::bucket::Bucket;
+use crate::base::heap;
 
 /// Addresses whose connections are counted, per shard and rate; beyond it, those that have been quiet are forgotten.
 const ADDRESSES_MAX: usize = 65_536;
+/// Addresses that are not worth a look.
+const HANDFUL: usize = 1024;
 /// Least time between two sweeps.
 const SWEEP_MS: u64 = 250;
 
@@ -32,11 +35,20 @@ impl ByAddress {
             self.swept_ms = now_ms;
             // Who has been silent for a second has a full bucket again, which is that of a newcomer.
             self.buckets.retain(|_, bucket| !bucket.is_full(now_ms, rate_per_s));
+            heap::ease_table(&mut self.buckets);
         }
         if self.buckets.len() >= ADDRESSES_MAX && !self.buckets.contains_key(&address) {
             return true;
         }
         self.buckets.entry(address).or_default().take(now_ms, rate_per_s, rate_per_s)
+    }
+
+    /// Forgets those that have been quiet, if there is more than a handful, and gives back the room of a crowd.
+    pub(super) fn ease(&mut self, now_ms: u64, rate_per_s: u32) {
+        if self.buckets.len() > HANDFUL {
+            self.buckets.retain(|_, bucket| !bucket.is_full(now_ms, rate_per_s));
+            heap::ease_table(&mut self.buckets);
+        }
     }
 }
 
@@ -91,5 +103,19 @@ mod tests {
         assert_eq!(rates.swept_ms, 1000);
         assert!(rates.take(3000, stranger(70_002), 1));
         assert_eq!((rates.buckets.len(), rates.swept_ms), (1, 3000));
+        assert!(rates.buckets.capacity() < 1000, "and the room of the others is given back");
+    }
+
+    #[test]
+    fn a_crowd_is_forgotten_when_it_has_been_quiet() {
+        let mut rates = ByAddress::default();
+        for n in 0..5000 {
+            rates.take(1000, IpAddr::from(Ipv4Addr::from_bits(n)), 1);
+        }
+        rates.ease(1500, 1);
+        assert_eq!(rates.buckets.len(), 5000, "half a second is not quiet");
+        rates.ease(2000, 1);
+        assert_eq!(rates.buckets.len(), 0);
+        assert!(rates.buckets.capacity() < 1000);
     }
 }

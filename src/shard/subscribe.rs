@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::Shard;
+use super::account::cost_of;
 use super::answers::error_of;
 use super::client::{Client, Detail, RECOVERY_WEIGHT, result_of};
 use super::conn::{Conn, Stage, Sub, SubState};
@@ -17,7 +18,7 @@ use super::waiting::bytes_of;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::home::{Joined, Joining, Member};
-use crate::hub::local::{self, ChannelId, Local, Subscriber};
+use crate::hub::local::{self, ChannelId, Subscriber};
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, DataKind, Publication, home, home_of};
 use crate::net::Net;
@@ -69,6 +70,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
         } else if conn.subs.len() >= self.limits.channels_per_connection_max {
             self.counters.limited_subscriptions.add(1);
             Err(Error::LIMIT_EXCEEDED)
+        } else if self.is_memory_short() {
+            // Not for good: its client tries again later.
+            self.counters.limited_memory.add(1);
+            Err(Error::TOO_MANY_REQUESTS)
         } else {
             Ok(())
         }
@@ -110,13 +115,15 @@ impl<N: Net, H: Handler> Shard<N, H> {
         joining: Box<Joining>,
         ticket: Option<Box<Ticket>>,
     ) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(conn) = self.conns.entry(key) else { return };
         if conn.stage != Stage::Open {
             // Closed between asking and acting: it has left its channels and must not enter another.
             return;
         }
+        let is_known = self.local.channel_id(channel).is_some();
         let id = self.local.acquire(channel);
-        conn.subs.push(Sub::pending(id, request));
+        self.put_sub(key, Sub::pending(id, request));
+        self.spend(cost_of(is_known, channel));
         if request != 0 && joining.recover.is_some() {
             self.awaits(key, request, RECOVERY_WEIGHT);
         }
@@ -218,6 +225,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
         match cause {
             None => self.tell_joined(key, channel, Err(error)),
             Some(Cause::Command) => self.fail(key, request, &error),
+            Some(Cause::Connect | Cause::Token) if error == Error::TOO_MANY_REQUESTS => {
+                self.close(key, CloseReason::Memory);
+            }
             // Not without a word: it would wait for ever for what this channel brings.
             Some(Cause::Connect | Cause::Token) => self.disconnect(key, Disconnect::INTERNAL),
             Some(Cause::Order) => {}
@@ -233,9 +243,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Takes out a subscription that did not come about.
     fn drop_pending(&mut self, key: Key, id: ChannelId, slot: usize) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        remove_slot(conn, slot, &mut self.local);
-        self.local.release(id);
+        if self.remove_slot(key, slot).is_some() {
+            self.local.release(id);
+        }
     }
 
     /// Tells a Centrifuge client that it is subscribed.
@@ -309,6 +319,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Subscriber { conn: key.index(), slot: slot_number, format: format.to_number(), flags };
         conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, joined.seq));
         self.counters.subscriptions.add(1);
+        self.touch_client(key);
     }
 
     /// Ends a subscription, if there is one, because its client said so.
@@ -335,6 +346,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if let Some(slot) = slot {
             self.end_subscription(key, slot);
         }
+        self.touch_client(key);
         let is_there = asked.is_some() || slot.is_some();
         let waiting = asked.map(|pending| pending.id()).or(match state {
             Some(SubState::Pending(request)) => Some(request),
@@ -356,11 +368,11 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     fn end_subscription(&mut self, key: Key, slot: usize) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        let sub = remove_slot(conn, slot, &mut self.local);
+        let Some(sub) = self.remove_slot(key, slot) else { return };
         let id = sub.channel();
-        if let Some(client) = conn.client.as_mut() {
-            client.forget(id, self.local.name(id));
+        let name = Arc::clone(self.local.name(id));
+        if let Some(client) = self.client_mut(key) {
+            client.forget(id, &name);
         }
         if let SubState::Active(position) = sub.state() {
             let Self { local, conns, .. } = self;
@@ -456,18 +468,4 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.actions = waiting;
         result
     }
-}
-
-/// Takes a slot out of a connection; the subscription that fills it hears of its new place.
-fn remove_slot<K, S, B>(conn: &mut Conn<K, S>, slot: usize, local: &mut Local<B>) -> Sub {
-    let sub = conn.subs.swap_remove(slot);
-    if let Some(moved) = conn.subs.get(slot)
-        && let SubState::Active(position) = moved.state()
-    {
-        local.set_slot(moved.channel(), position, u16::try_from(slot).unwrap_or(u16::MAX));
-    }
-    if conn.subs.is_empty() {
-        conn.subs.shrink_to_fit();
-    }
-    sub
 }

@@ -106,7 +106,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let paused = self.admission.paused_until_ms.filter(|_| accepts);
         let (memory, drain) = (self.pressure.next_look_ms(), self.drain_at_ms);
         let wall = (self.wall.is_followed && self.connection_count() > 0).then(|| now_ms + WALL_LOOK_MS);
-        let all = [self.wheel.next(), step, unread, paused, self.home.next_expiry_ms(), memory, drain, wall];
+        let (home, tidy) = (self.home.next_expiry_ms(), self.account.tidy_at_ms());
+        let all = [self.wheel.next(), step, unread, paused, home, memory, drain, wall, tidy];
         let next = all.into_iter().flatten().min()?;
         Some(next.saturating_sub(now_ms))
     }

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::Shard;
 use super::from_start::First;
 use super::mailbox::{Letter, ReplyTo};
+use crate::base::heap;
 use crate::base::slots::Key;
 use crate::hub::home::Member;
 use crate::net::Net;
@@ -24,25 +25,44 @@ use crate::session::Handler;
 #[derive(Debug, Default)]
 pub(super) struct Users {
     members: HashMap<Arc<str>, SmallVec<[Member; 1]>>,
+    /// What names and lists cost.
+    bytes: usize,
 }
 
 impl Users {
     /// Counts a connection of a user, unless there are `count_max` (0: no limit).
     fn add(&mut self, user: &Arc<str>, member: Member, count_max: usize) -> bool {
-        let members = self.members.entry(Arc::clone(user)).or_default();
+        let name_bytes = heap::arc(user.len());
+        let members = self.members.entry(Arc::clone(user)).or_insert_with(|| {
+            self.bytes += name_bytes;
+            SmallVec::new()
+        });
         let is_admitted = count_max == 0 || members.len() < count_max;
         if is_admitted {
+            self.bytes -= heap::spilled(members);
             members.push(member);
+            self.bytes += heap::spilled(members);
         }
         is_admitted
     }
 
     fn remove(&mut self, user: &str, member: Member) {
         let Some(members) = self.members.get_mut(user) else { return };
+        self.bytes -= heap::spilled(members);
         members.retain(|one| *one != member);
+        // A user with many connections once must not keep their room for ever.
+        members.shrink_to_fit();
+        self.bytes += heap::spilled(members);
         if members.is_empty() {
             self.members.remove(user);
+            heap::ease_table(&mut self.members);
+            self.bytes -= heap::arc(user.len());
         }
+    }
+
+    /// What all of it costs.
+    pub(super) fn bytes(&self) -> usize {
+        heap::table(&self.members) + self.bytes
     }
 
     /// Number of connections.
@@ -155,7 +175,7 @@ mod tests {
         users.remove("ann", b);
         users.remove("ann", c);
         users.remove("ben", c);
-        assert!(users.members.is_empty());
+        assert!(users.members.is_empty() && users.bytes == 0);
         assert!([a, b, c].into_iter().all(|member| users.add(&ann, member, 0)), "no limit");
     }
 }

@@ -440,7 +440,7 @@ impl Client {
             3008 => self.was_full(link) || plan.has_small_budget || plan.has_small_memory(),
             3011 | 1013 if plan.has_small_memory() => true,
             // One of the channels that it was to have from the start had no room at its home.
-            3004 if plan.has_small_homes => true,
+            3004 if plan.may_refuse_channels() => true,
             3504 if plan.history.counts_users => true,
             3012 => self.has_stalled || plan.jumps_far() || is_idle,
             // Some of a message was under way for that long, whoever kept it.

@@ -53,7 +53,7 @@ pub(crate) struct Fan {
     channels_max: usize,
     churn: u64,
     pad_bytes_max: usize,
-    has_small_homes: bool,
+    may_refuse_channels: bool,
     expect: (Expect, Option<u64>),
     next_id: u32,
     pending: BTreeMap<u32, Pending>,
@@ -83,7 +83,7 @@ impl Fan {
             channels_max: plan.config.limits.channels_per_connection_max,
             churn: plan.churn,
             pad_bytes_max: plan.pad_bytes_max,
-            has_small_homes: plan.has_small_homes,
+            may_refuse_channels: plan.may_refuse_channels(),
             expect,
             // Ids of different clients differ: an answer that goes astray is noticed.
             next_id: 1 + io_seed * 100_000,
@@ -176,11 +176,11 @@ impl Fan {
                 }
             }
             Pending::Subscribe { channel, error, is_withdrawn } => {
-                if self.has_small_homes && code.is_some() {
-                    if code == Some(106) && error.is_none() {
+                if self.may_refuse_channels && code.is_some() {
+                    if matches!(code, Some(106 | 111)) && error.is_none() {
                         self.held.remove(&channel);
                     }
-                } else if !self.has_small_homes {
+                } else if !self.may_refuse_channels {
                     assert_eq!(code, error, "{who}: {reply} to a subscription to {channel}");
                 }
                 if code.is_none() {

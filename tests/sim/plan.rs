@@ -135,6 +135,9 @@ impl HistoryPlan {
     }
 }
 
+/// What a shard counts that has nothing to do: its input buffer, and the slots of its wheel of positions.
+const IDLE_BYTES: u64 = INPUT_BYTES as u64 + (12 << 10);
+
 impl Plan {
     pub(crate) fn new(seed: u64) -> Self {
         let rng = &mut Rng::new(seed ^ 0x7468_726f_6e67);
@@ -144,7 +147,7 @@ impl Plan {
         let has_small_homes = rng.chance(15);
         let memory_allowed = match rng.chance(10) {
             // What the shards' own buffers take is counted, too.
-            true => (u64::from(shards) * INPUT_BYTES as u64 + rng.range(1 << 10..=40 << 10)) * 10 / 9,
+            true => (u64::from(shards) * IDLE_BYTES + rng.range(2 << 10..=60 << 10)) * 10 / 9,
             false => u64::MAX,
         };
         let limits = limits(rng, clients, has_small_budget, has_small_homes);
@@ -159,7 +162,10 @@ impl Plan {
         let capacity = if rng.chance(12) { (clients as usize / usize::from(shards)).max(2) } else { 200 };
         let faults = faults(rng, &timeouts);
         let mut config = Config { shards: usize::from(shards), limits, timeouts, ..Config::default() };
-        let history = HistoryPlan::new(&mut rng.fork(), &mut config, is_roomy, has_small_homes);
+        let mut history = HistoryPlan::new(&mut rng.fork(), &mut config, is_roomy, has_small_homes);
+        // Histories and positions give way when memory is short.
+        history.evicts |= memory_allowed < u64::MAX;
+        history.forgets |= memory_allowed < u64::MAX;
         Self {
             history,
             shards,
@@ -205,6 +211,11 @@ impl Plan {
             || limits.accepts_per_second_max > 0
             || self.has_small_memory()
             || self.has_small_budget
+    }
+
+    /// Whether a home may not take a channel.
+    pub(crate) fn may_refuse_channels(&self) -> bool {
+        self.has_small_homes || self.has_small_memory()
     }
 
     /// Whether memory may get short.

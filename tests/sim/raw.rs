@@ -172,7 +172,7 @@ impl Guide {
         Self {
             channels: plan.channels,
             pad_bytes_max: plan.pad_bytes_max,
-            may_be_refused: plan.has_small_homes
+            may_be_refused: plan.may_refuse_channels()
                 || limits.channels_per_connection_max < plan.channels as usize,
             held: BTreeSet::new(),
             joining: BTreeSet::new(),

@@ -51,10 +51,11 @@ const QUIET_US: u64 = 3000;
 const WALL_JUMP_MS_MAX: u64 = 3_600_000;
 
 /// Without any of these, over all seeds, a simulation would prove nothing.
-const TELLING: [&str; 23] = [
+const TELLING: [&str; 24] = [
     "refused_half_open",
     "refused_node_rate",
     "refused_memory",
+    "limited_memory",
     "newcomer_waits",
     "drain_closes",
     "memory_shed_slow",

@@ -46,8 +46,9 @@ pub(super) const KEYS: &[Key] = &[
     ),
     limit(
         "memory_max",
-        "Bytes of the process's own memory (anonymous: heap and stacks, RssAnon in /proc/PID/status). Near it newcomers are refused (503), then those that hold queued \
-        bytes are disconnected (3008), then the newest (3011). 0: no limit",
+        "Bytes of the process's own memory (anonymous: heap and stacks, RssAnon in /proc/PID/status). Near it newcomers (503) \
+        and new subscriptions and channels (error 111) are refused, then those that hold queued bytes are disconnected \
+        (3008), then the newest (3011). 0: no limit",
         |c| Slot::Bytes(&mut c.limits.memory_max, 0..=1024 * GIB),
     ),
     deadline(

@@ -240,6 +240,7 @@ pub static FAMILIES: &[Family] = &[
                 ("answers", "limited_answers"),
                 ("subscriptions", "limited_subscriptions"),
                 ("channels", "limited_channels"),
+                ("memory", "limited_memory"),
                 ("user_connections", "limited_user_connections"),
                 ("message_bytes", "limited_message_bytes"),
             ],
@@ -249,6 +250,11 @@ pub static FAMILIES: &[Family] = &[
     total("throng_recoveries_failed_total", "recoveries_failed", "Recoveries that could not."),
     gauge("throng_history_bytes", "history_bytes", "Bytes of all channels' histories."),
     gauge("throng_presences", "presences", "Entries in the presence of all channels."),
+    total(
+        "throng_positions_displaced_total",
+        "positions_displaced",
+        "Positions in streams forgotten before their time: too many channels, or memory was short.",
+    ),
     total(
         "throng_joins_suppressed_total",
         "joins_suppressed",
@@ -424,6 +430,11 @@ pub static FAMILIES: &[Family] = &[
         help: "Connections closed because memory was short: those that held queued bytes, and the newest.",
         source: Source::By("reason", &[("slow", "memory_shed_slow"), ("newest", "memory_shed_newest")]),
     },
+    total(
+        "throng_memory_shed_publications_total",
+        "memory_shed_publications",
+        "Publications that histories let go before their time because memory was short.",
+    ),
     one(
         "throng_log_lines_lost_total",
         Kind::Counter,

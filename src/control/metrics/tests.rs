@@ -92,8 +92,19 @@ fn check_histogram(name: &str, family: &Scraped) {
 }
 
 /// Counters that are told in kinds of memory only.
-const IN_MEMORY: [&str; 6] =
-    ["connection_bytes", "vacant_bytes", "tls_links", "clients", "partial_bytes", "buffer_bytes"];
+const IN_MEMORY: [&str; 11] = [
+    "connection_bytes",
+    "vacant_bytes",
+    "tls_links",
+    "clients",
+    "client_bytes",
+    "subscription_bytes",
+    "channel_bytes",
+    "presence_bytes",
+    "letter_bytes",
+    "partial_bytes",
+    "buffer_bytes",
+];
 
 fn view(shards: Vec<Arc<Counters>>) -> View {
     let readiness = Arc::new(Readiness::new(shards.len()));

@@ -9,6 +9,7 @@ use super::super::Position;
 use super::super::fixtures::{LIMITS, at, history, home, plain, publication};
 use super::super::home::{Answer, HistoryFilter, Home, Joining, Limits, Member, Question, Terms};
 use super::super::options::ChannelOptions;
+use crate::base::heap;
 
 const CHANNELS: [&str; 3] = ["few", "short", "long"];
 const RECOVERY_MAX: usize = 4;
@@ -179,7 +180,7 @@ impl Run {
     }
 
     fn keep(&mut self, channel: usize, bytes: usize) {
-        let bytes = self.entry_bytes + bytes;
+        let bytes = self.entry_bytes + heap::piece(bytes);
         if bytes > self.bytes_max {
             return self.kept.retain(|kept| kept.channel != channel);
         }
