@@ -121,7 +121,7 @@ struct Cli {
 fn doctor(arguments: &[&str]) -> (bool, String) {
     let cli = Cli::try_parse_from([&["doctor"], arguments].concat()).unwrap();
     let mut out = Vec::new();
-    let sound = throng::doctor::execute(&cli.args, &throng::TlsOptions::default(), false, &mut out).unwrap();
+    let sound = throng::doctor::execute(&cli.args, &throng::Config::default(), false, &mut out).unwrap();
     (sound, String::from_utf8(out).unwrap())
 }
 
@@ -317,5 +317,54 @@ fn a_reader_who_leaves_is_no_error() {
         }
     }
     let cli = Cli::try_parse_from(["doctor", "--emit", "limits"]).unwrap();
-    assert!(throng::doctor::execute(&cli.args, &throng::TlsOptions::default(), false, &mut Gone).unwrap());
+    assert!(throng::doctor::execute(&cli.args, &throng::Config::default(), false, &mut Gone).unwrap());
+}
+
+/// What was not typed is what the server would run with.
+#[test]
+fn shards_and_ports_are_those_of_the_configuration() {
+    let tree = Tree::stock();
+    let file = tree.0.join("throng.toml");
+    fs::write(
+        &file,
+        "listen = [\"127.0.0.1:7001\", \"127.0.0.1:7002\"]\ncontrol = \"127.0.0.1:7003\"\nshards = 7\n",
+    )
+    .unwrap();
+    let doctor = |more: &[&str]| -> serde_json::Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+        command.args(["doctor", "--json", "--root"]).arg(&tree.0).arg("--config").arg(&file).args(more);
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+    };
+    let report = doctor(&[]);
+    assert_eq!((&report["shards"], &report["ports"]), (&7.into(), &serde_json::json!([7001, 7002, 7003])));
+    let report = doctor(&["--shards", "2", "--data-port", "80", "--control-port", "81"]);
+    assert_eq!((&report["shards"], &report["ports"]), (&2.into(), &serde_json::json!([80, 81])));
+}
+
+/// A service that runs has limits and shards of its own, whatever those of the doctor's shell are.
+#[test]
+fn a_service_that_runs_is_looked_at_by_its_process() {
+    let script = r#"ulimit -n 500; exec "$0" serve --shards 3 --listen 127.0.0.1:0 --control off"#;
+    let mut service = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_throng")])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(service.stderr.take().unwrap()));
+    let is_ready = lines.by_ref().any(|line| line.unwrap().contains(" ready: "));
+    let pid = service.id().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_throng"))
+        .args(["doctor", "--json", "--connections", "100", "--pid", &pid])
+        .output()
+        .unwrap();
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert!(is_ready);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["shards"], 3, "{report}");
+    let text = report.to_string();
+    assert!(text.contains("descriptors in use") && text.contains("500"), "{text}");
+    let gone = Command::new(env!("CARGO_BIN_EXE_throng")).args(["doctor", "--pid", &pid]).output().unwrap();
+    assert_eq!(gone.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("no such process"));
 }

@@ -49,9 +49,11 @@ const VERSION_2: Version = Version {
 /// Version 1 says "no limit" with the largest multiple of a page; no box has 4 EiB.
 const UNLIMITED_BYTES: u64 = 1 << 62;
 
-/// Reads the groups of the calling process below `root`.
-pub(super) fn read(root: &Path) -> Allowance {
-    let Ok(groups) = fs::read_to_string(root.join("proc/self/cgroup")) else { return Allowance::Unknown };
+/// Reads the groups of a process (`self`, or its number) below `root`.
+pub(super) fn read(root: &Path, process: &str) -> Allowance {
+    let Ok(groups) = fs::read_to_string(root.join(format!("proc/{process}/cgroup"))) else {
+        return Allowance::Unknown;
+    };
     let mut found = Allowance::Unknown;
     for line in groups.lines() {
         let mut fields = line.splitn(3, ':');
@@ -129,7 +131,10 @@ mod tests {
         tree.write("sys/fs/cgroup/kube/pod/memory.current", "600000\n");
         tree.write("sys/fs/cgroup/kube/pod/memory.stat", "anon 1\ninactive_file 100000\n");
         tree.write("sys/fs/cgroup/kube/memory.max", "9000000\n");
-        assert_eq!(read(tree.root()), Allowance::Limited { limit_bytes: 1_000_000, left_bytes: 500_000 });
+        assert_eq!(
+            read(tree.root(), "self"),
+            Allowance::Limited { limit_bytes: 1_000_000, left_bytes: 500_000 }
+        );
     }
 
     #[test]
@@ -138,16 +143,16 @@ mod tests {
         tree.write("proc/self/cgroup", "9:name=systemd:/\n4:cpu,memory:/docker/abc\n0::/\n");
         tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "2000\n");
         tree.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "2500\n");
-        assert_eq!(read(tree.root()), Allowance::Limited { limit_bytes: 2000, left_bytes: 0 });
+        assert_eq!(read(tree.root(), "self"), Allowance::Limited { limit_bytes: 2000, left_bytes: 0 });
     }
 
     #[test]
     fn no_limit_and_no_knowledge_are_told_apart() {
         let tree = Tree::empty();
-        assert_eq!(read(tree.root()), Allowance::Unknown);
+        assert_eq!(read(tree.root(), "self"), Allowance::Unknown);
         tree.write("proc/self/cgroup", "0::/\nnonsense\n");
-        assert_eq!(read(tree.root()), Allowance::Unknown);
+        assert_eq!(read(tree.root(), "self"), Allowance::Unknown);
         tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-        assert_eq!(read(tree.root()), Allowance::Unlimited);
+        assert_eq!(read(tree.root(), "self"), Allowance::Unlimited);
     }
 }

@@ -71,14 +71,24 @@ pub(super) struct Facts {
 
 impl Facts {
     /// Reads `proc` and `sys` below `root` (`/` for this box). Descriptor tables are not tried: see `probe`.
+    #[cfg(test)]
     pub(super) fn read(root: &Path) -> Self {
+        Self::of(root, None)
+    }
+
+    /// The same with the limits, the group and the network of another process than this one.
+    pub(super) fn of(root: &Path, pid: Option<u32>) -> Self {
         let source = Source { root };
-        let counters = source.text("proc/net/netstat").unwrap_or_default();
+        let process = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+        let net = pid.map_or_else(|| "proc/net".to_owned(), |pid| format!("proc/{pid}/net"));
+        let counters = source.text(&format!("{net}/netstat")).unwrap_or_default();
         Self {
             kernel: source.text("proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()),
             page_bytes: fs::read(root.join("proc/self/auxv")).ok().and_then(|bytes| page_bytes(&bytes)),
             private_descriptors: Probe::Untested,
-            descriptor_limit: source.text("proc/self/limits").and_then(|text| descriptor_limit(&text)),
+            descriptor_limit: source
+                .text(&format!("proc/{process}/limits"))
+                .and_then(|text| descriptor_limit(&text)),
             nr_open: source.number("fs/nr_open"),
             file_max: source.number("fs/file-max"),
             files_open_count: source.numbers("fs/file-nr").map(|[open, _, _]: [u64; 3]| open),
@@ -90,7 +100,7 @@ impl Facts {
                 .text("proc/sys/net/ipv4/ip_local_reserved_ports")
                 .and_then(|text| ports(&text)),
             tcp_mem: source.numbers("net/ipv4/tcp_mem"),
-            tcp_mem_used_pages: source.text("proc/net/sockstat").and_then(|text| tcp_pages(&text)),
+            tcp_mem_used_pages: source.text(&format!("{net}/sockstat")).and_then(|text| tcp_pages(&text)),
             tcp_rmem: source.numbers("net/ipv4/tcp_rmem"),
             tcp_wmem: source.numbers("net/ipv4/tcp_wmem"),
             tw_reuse: source.number("net/ipv4/tcp_tw_reuse"),
@@ -101,14 +111,16 @@ impl Facts {
             conntrack_max: source.number("net/netfilter/nf_conntrack_max"),
             conntrack_count: source.number("net/netfilter/nf_conntrack_count"),
             memory_available_bytes: source.text("proc/meminfo").and_then(|text| available_bytes(&text)),
-            cgroup: cgroup::read(root),
+            cgroup: cgroup::read(root, &process),
             map_count_max: source.number("vm/max_map_count"),
             huge_pages: source
                 .text("sys/kernel/mm/transparent_hugepage/enabled")
                 .and_then(|text| chosen(&text)),
             listen_overflow_count: counter(&counters, "ListenOverflows"),
             memory_pressure_count: counter(&counters, "TCPMemoryPressures"),
-            backlog_drop_count: source.text("proc/net/softnet_stat").and_then(|text| softnet_drops(&text)),
+            backlog_drop_count: source
+                .text(&format!("{net}/softnet_stat"))
+                .and_then(|text| softnet_drops(&text)),
         }
     }
 }

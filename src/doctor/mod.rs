@@ -21,6 +21,7 @@ mod kubernetes;
 mod needs;
 mod probe;
 mod report;
+mod service;
 mod settings;
 mod text;
 
@@ -34,8 +35,9 @@ use std::process::ExitCode;
 use facts::Facts;
 use needs::Plan;
 use report::Report;
+use service::Service;
 
-use crate::config::{self, TlsOptions, Variables};
+use crate::config::{self, Config, Variables};
 use crate::control::console;
 use crate::server;
 
@@ -51,25 +53,29 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub connections: u64,
 
-    /// How many shards (threads) throng shall run [default: one per core]
+    /// How many shards (threads) throng shall run [default: as configured: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub shards: Option<u64>,
 
-    /// Whether each shard shall have a descriptor table of its own
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub private_descriptors: bool,
+    /// Whether each shard shall have a descriptor table of its own [default: as configured: true]
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    pub private_descriptors: Option<bool>,
 
-    /// Ports of the data listeners
-    #[arg(long, value_name = "PORT", default_values_t = [8000], value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    /// Ports of the data listeners [default: as configured: 8000]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     pub data_port: Vec<u16>,
 
-    /// Port of the control listener
-    #[arg(long, value_name = "PORT", default_value_t = 9000, value_parser = clap::value_parser!(u16).range(1..))]
-    pub control_port: u16,
+    /// Port of the control listener [default: as configured: 9000]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub control_port: Option<u16>,
 
-    /// Look at the certificates that this configuration file names; else THRONG_CONFIG, THRONG_TLS_CERT and so on
+    /// Take shards, ports and certificates from this configuration file; else from THRONG_CONFIG, THRONG_LISTEN and so on
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Look at the limits, the group and the descriptors of this process, a throng that runs, in place of the doctor's own
+    #[arg(long, value_name = "PID", conflicts_with = "emit")]
+    pub pid: Option<u32>,
 
     /// Print the report as one JSON object
     #[arg(long, conflicts_with = "emit")]
@@ -103,8 +109,9 @@ pub enum Emit {
 pub fn run(args: &Args) -> ExitCode {
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && colour_wanted(|name| std::env::var_os(name));
-    let tls = match config::resolve(&config::Args::of_file(args.config.clone()), &Variables::of_process()) {
-        Ok(effective) => effective.config.tls,
+    let config = match config::resolve(&config::Args::of_file(args.config.clone()), &Variables::of_process())
+    {
+        Ok(effective) => effective.config,
         Err(errors) => {
             for error in errors {
                 console::complain(&format!("throng: {error}"));
@@ -112,7 +119,11 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    match execute(args, &tls, colour, &mut stdout.lock()) {
+    if let Some(pid) = args.pid.filter(|&pid| Service::read(&args.root, pid).is_none()) {
+        console::complain(&format!("throng: --pid {pid}: there is no such process"));
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    match execute(args, &config, colour, &mut stdout.lock()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -122,19 +133,25 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Writes what `args` ask for to `out`, with the certificates of `tls`; false when something falls short.
+/// Writes what `args` ask for to `out`, with what they leave open, and the certificates, from `config`; false when something
+/// falls short.
 ///
 /// # Errors
 /// What `out` says, except that a reader who has left (`BrokenPipe`) is none.
-pub fn execute(args: &Args, tls: &TlsOptions, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
-    let plan = Plan::new(args);
+pub fn execute(args: &Args, config: &Config, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
+    let service = args.pid.and_then(|pid| Service::read(&args.root, pid));
+    let running = service.as_ref().map(|service| service.shards).filter(|&shards| shards > 0);
+    let plan = Plan::new(args, config, running);
     let (text, sound) = match args.emit {
         Some(kind) => (emit::emit(kind, &plan), true),
         None => {
-            let facts =
-                Facts { private_descriptors: probe::private_descriptors(), ..Facts::read(&args.root) };
-            let certificates = check_certificates::lines(tls, server::now_s());
-            let report = Report::new(&plan, &facts).with_certificates(certificates);
+            let private =
+                service.as_ref().map_or_else(probe::private_descriptors, Service::private_descriptors);
+            let facts = Facts { private_descriptors: private, ..Facts::of(&args.root, args.pid) };
+            let certificates = check_certificates::lines(&config.tls, server::now_s());
+            let report = Report::new(&plan, &facts)
+                .with_service(service.map_or_else(Vec::new, |service| service.lines(&facts)))
+                .with_certificates(certificates);
             let text =
                 if args.json { json::render(&plan, &report) } else { text::render(&plan, &report, colour) };
             (text, report.is_sound())

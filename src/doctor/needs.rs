@@ -5,6 +5,12 @@
 //! reason stands beside it.
 
 use super::Args;
+use crate::config::Config;
+use crate::net::Listen;
+
+/// Where throng listens when nobody says otherwise.
+const DATA_PORT: u16 = 8000;
+const CONTROL_PORT: u16 = 9000;
 
 /// User memory of one idle subscribed connection, bytes; the engine's own target is 300.
 pub(super) const USER_BYTES_PER_CONNECTION: u64 = 300;
@@ -47,18 +53,27 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Fills in what was not said from the server's own defaults.
-    pub(super) fn new(args: &Args) -> Self {
-        let config = crate::config::Config::default();
+    /// Fills in what was not said from a service that runs, with so many shards, and from the configuration. Where that
+    /// has no port of TCP, or leaves it to the kernel, the default's stands for it.
+    pub(super) fn new(args: &Args, config: &Config, running: Option<u64>) -> Self {
         let mut data_ports = args.data_port.clone();
+        if data_ports.is_empty() {
+            let addresses = config.listen.iter().filter_map(Listen::address);
+            data_ports.extend(addresses.map(|address| address.port()).filter(|&port| port > 0));
+        }
+        if data_ports.is_empty() {
+            data_ports.push(DATA_PORT);
+        }
         data_ports.sort_unstable();
         data_ports.dedup();
+        let configured = config.control.map(|address| address.port()).filter(|&port| port > 0);
+        let shards = args.shards.or(running);
         Self {
             connections: args.connections,
-            shards: args.shards.unwrap_or_else(|| u64::try_from(config.shards).unwrap_or(1)),
-            private_descriptors: args.private_descriptors,
+            shards: shards.unwrap_or_else(|| u64::try_from(config.shards).unwrap_or(1)),
+            private_descriptors: args.private_descriptors.unwrap_or(config.private_descriptors),
             data_ports,
-            control_port: args.control_port,
+            control_port: args.control_port.or(configured).unwrap_or(CONTROL_PORT),
             queued_bytes_max: u64::try_from(config.limits.queued_bytes_max).unwrap_or(u64::MAX),
         }
     }

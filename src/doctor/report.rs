@@ -125,6 +125,14 @@ impl Report {
         }
     }
 
+    /// With what was found of a service that runs, if one was named.
+    pub(super) fn with_service(mut self, lines: Vec<Line>) -> Self {
+        if !lines.is_empty() {
+            self.sections.insert(0, Section { title: "Service", lines });
+        }
+        self
+    }
+
     /// With what was found of certificates, if there are any.
     pub(super) fn with_certificates(mut self, lines: Vec<Line>) -> Self {
         if !lines.is_empty() {
