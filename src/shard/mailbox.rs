@@ -514,6 +514,25 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_of_letters_does_not_keep_its_room() {
+        let mailboxes: Arc<[Mailbox]> = (0..2).map(|_| Mailbox::new(Box::new(|| {}))).collect();
+        let (mut a, mut b) = (Post::new(0, Arc::clone(&mailboxes)), Post::new(1, mailboxes));
+        let empty = b.bytes();
+        for _ in 0..10_000 {
+            a.send(1, Letter::Displaced { conn: Key::from_token(7) });
+        }
+        a.hand_over();
+        assert!(b.bytes() >= 10_000 * (size_of::<Letter>() + CONTENT_BYTES), "what waits is counted");
+        b.collect();
+        while b.next_own().is_some() {}
+        for post in [&mut a, &mut b] {
+            assert!(post.bytes() >= 10_000 * size_of::<Letter>());
+            post.ease();
+            assert_eq!(post.bytes(), empty);
+        }
+    }
+
+    #[test]
     fn a_closed_mailbox_drops_what_waits_and_what_comes() {
         let mailbox = Mailbox::new(Box::new(|| {}));
         let alive = Arc::new(());

@@ -1,5 +1,6 @@
 //! Memory by what it is used for, and the ladder that keeps it below `memory_max`.
 
+use std::cell::Cell;
 use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
@@ -240,9 +241,8 @@ fn a_flood_of_subscriptions_stays_within_the_limit_and_leaves_nothing_behind() {
     let own = format!("0-1000-{}", "x".repeat(3000));
     first.publish(&own, 7.into()).unwrap();
     assert_eq!(first.publication().1, 7);
-    // One that leaves makes room again, for channels as well as for newcomers.
     first.unsubscribe(&own).unwrap();
-    assert_eq!(first.subscribe(&own), Err(111));
+    // Those that leave make room again, for channels as well as for newcomers.
     drop(clients);
     server.await_metric("throng_memory_step", 0);
     assert_eq!(first.subscribe(&own), Ok(()));
@@ -274,11 +274,12 @@ fn a_history_gives_way_before_newcomers_are_refused_for_good() {
     }
     assert!(kept > 300, "{kept}");
     drop(client);
-    until("histories take half of what is allowed at most", || {
-        let told = memory(&server);
-        (bytes(&told["kinds"], "history") <= bytes(&told, "allowed_known_bytes") * 9 / 10).then_some(())
+    // What is allowed is found anew once a second: it may get short once more, but not for good.
+    let calm = Cell::new(0);
+    patiently("histories give way", || {
+        calm.set(if server.metric("throng_memory_step") == 0 { calm.get() + 1 } else { 0 });
+        calm.get() >= 50
     });
-    server.await_metric("throng_memory_step", 0);
     assert!(server.metric("throng_memory_shed_publications_total") > 0);
     let mut next = Client::open(server.address);
     assert_eq!(next.subscribe("log"), Ok(()));
