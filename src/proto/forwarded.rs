@@ -4,15 +4,26 @@
 //! Each proxy adds at the end the address that came to it. So the list is read from its end, as long as it names
 //! proxies that are trusted; the first other address is the client's, and whatever stands before it is the client's own
 //! talk. A client can send either header itself, and a proxy that writes one may let the other pass: where both are
-//! there and do not agree, neither counts.
+//! there and do not agree, nobody knows which is whose.
+//!
+//! Invariant: nothing that a client writes takes its address away. Who could do that would be the proxy, or nobody, for
+//! every limit by address; so what a client may have spoiled is refused, and only a proxy's own word (`unknown`) counts as
+//! none.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::http::Request;
+use super::http::{Refusal, Request, Status};
 use crate::base::networks::Networks;
 
-/// The client's address, by what proxies in `trusted` networks say; `None` when they say nothing that can be read.
-pub fn client(request: &Request<'_>, trusted: &Networks) -> Option<IpAddr> {
+const DISAGREE: Refusal =
+    Refusal::new(Status::BadRequest, "X-Forwarded-For and Forwarded do not name the same client");
+const OPEN_QUOTE: Refusal = Refusal::new(Status::BadRequest, "Forwarded has a quote that is not closed");
+
+/// The client's address, by what proxies in `trusted` networks say; `None` when they say nothing, or none.
+///
+/// # Errors
+/// 400 where `X-Forwarded-For` and `Forwarded` name different clients, or an open quote hides what the proxy says.
+pub fn client(request: &Request<'_>, trusted: &Networks) -> Result<Option<IpAddr>, Refusal> {
     let mut lists = [true, false].into_iter().filter_map(|is_list| {
         let mut hops = Hops::default();
         if is_list {
@@ -22,41 +33,60 @@ pub fn client(request: &Request<'_>, trusted: &Networks) -> Option<IpAddr> {
         }
         (!hops.0.is_empty()).then(|| hops.client(trusted))
     });
-    let first = lists.next()?;
-    if lists.next().is_none_or(|second| second == first) { first } else { None }
+    let Some(first) = lists.next().transpose()? else { return Ok(None) };
+    match lists.next().transpose()? {
+        Some(second) if second != first => Err(DISAGREE),
+        Some(_) | None => Ok(first),
+    }
 }
 
-/// Addresses in the order in which they were added; `None` for what is no address.
+/// Who stands at one place of the list.
+#[derive(Clone, Copy, Debug)]
+enum Hop {
+    At(IpAddr),
+    /// What is no address, such as `unknown`.
+    Unnamed,
+    /// A line whose last quoted string has no end.
+    Open,
+}
+
+/// In the order in which they were added.
 #[derive(Debug, Default)]
-struct Hops(Vec<Option<IpAddr>>);
+struct Hops(Vec<Hop>);
 
 impl Hops {
     /// The last that is not trusted; the first of all if all of them are. What is unreadable hides what stands before.
-    fn client(&self, trusted: &Networks) -> Option<IpAddr> {
+    fn client(&self, trusted: &Networks) -> Result<Option<IpAddr>, Refusal> {
         let mut nearest_known = None;
         for hop in self.0.iter().rev() {
-            nearest_known = Some((*hop)?);
-            if nearest_known.is_some_and(|address| !trusted.contains(address)) {
-                break;
+            match *hop {
+                Hop::At(address) if trusted.contains(address) => nearest_known = Some(address),
+                Hop::At(address) => return Ok(Some(address)),
+                Hop::Unnamed => return Ok(None),
+                Hop::Open => return Err(OPEN_QUOTE),
             }
         }
-        nearest_known
+        Ok(nearest_known)
+    }
+
+    fn add(&mut self, address: Option<IpAddr>) {
+        self.0.push(address.map_or(Hop::Unnamed, Hop::At));
     }
 
     fn add_list(&mut self, line: &str) {
-        self.0.extend(line.split(',').map(|node| address(node.trim())));
+        line.split(',').for_each(|node| self.add(address(node.trim())));
     }
 
     /// RFC 7239 §4: elements with commas between them, pairs with semicolons, values that may be quoted.
     fn add_elements(&mut self, line: &str) {
         // A quote that a client left open would swallow what the proxy said behind it.
         if !closes_quotes(line) {
-            return self.0.push(None);
+            return self.0.push(Hop::Open);
         }
         for element in outside_quotes(line, ',') {
             let mut pairs = outside_quotes(element, ';').filter_map(|pair| pair.split_once('='));
             let node = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-            self.0.push(node.and_then(|(_, value)| address(unquoted(value.trim())?)));
+            self.add(node.and_then(|(_, value)| address(unquoted(value.trim())?)));
         }
     }
 }
@@ -105,6 +135,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The client's address; "refused" when the request is.
     fn seen(headers: &str) -> Option<String> {
         seen_of_bytes(headers.as_bytes())
     }
@@ -113,7 +144,10 @@ mod tests {
         let head = [b"GET / HTTP/1.1\r\nHost: a\r\n", headers, b"\r\n"].concat();
         let (request, _) = Request::parse(&head, 8192).unwrap().unwrap();
         let trusted = Networks::parse(["10.0.0.0/8", "fd00::/8"]).unwrap();
-        client(&request, &trusted).map(|address| address.to_string())
+        match client(&request, &trusted) {
+            Ok(address) => address.map(|address| address.to_string()),
+            Err(_) => Some("refused".to_owned()),
+        }
     }
 
     #[test]
@@ -153,12 +187,12 @@ mod tests {
             ("for=_hidden, for=192.0.2.1", Some("192.0.2.1")),
             ("for=192.0.2.1, for=_hidden", None),
             ("for=192.0.2.1, proto=http", None),
-            ("for=\"192.0.2.1", None),
-            ("for=\"6.6.6.6, for=192.0.2.1", None),
+            ("for=\"192.0.2.1", Some("refused")),
+            ("for=\"6.6.6.6, for=192.0.2.1", Some("refused")),
             ("for=", None),
-            ("for=6.6.6.6;x=\", for=192.0.2.1", None),
-            ("for=6.6.6.6;x=\"\\, for=192.0.2.1", None),
-            ("for=6.6.6.6;x=\", for=\"[2001:db8::1]:80\"", None),
+            ("for=6.6.6.6;x=\", for=192.0.2.1", Some("refused")),
+            ("for=6.6.6.6;x=\"\\, for=192.0.2.1", Some("refused")),
+            ("for=6.6.6.6;x=\", for=\"[2001:db8::1]:80\"", Some("refused")),
         ] {
             assert_eq!(seen(&format!("Forwarded: {list}\r\n")).as_deref(), wanted, "{list:?}");
         }
@@ -169,9 +203,19 @@ mod tests {
         let both =
             |list: &str, words: &str| seen(&format!("X-Forwarded-For: {list}\r\nForwarded: {words}\r\n"));
         assert_eq!(both("1.1.1.1, 192.0.2.1", "for=192.0.2.1").as_deref(), Some("192.0.2.1"));
-        assert_eq!(both("192.0.2.1", "for=192.0.2.2"), None);
-        assert_eq!(both("192.0.2.1", "for=unknown"), None);
-        assert_eq!(both("unknown", "for=192.0.2.1"), None);
+        // Whichever is the proxy's, the client has written the other, and may not become the proxy by that.
+        for (list, words) in [
+            ("192.0.2.1", "for=192.0.2.2"),
+            ("192.0.2.1", "for=unknown"),
+            ("192.0.2.1", "for=\""),
+            ("192.0.2.1", ""),
+            ("192.0.2.1", "for=10.1.1.1"),
+            ("unknown", "for=192.0.2.1"),
+            ("", "for=192.0.2.1"),
+        ] {
+            assert_eq!(both(list, words).as_deref(), Some("refused"), "{list:?} {words:?}");
+        }
+        assert_eq!(both("unknown", "for=_hidden"), None, "no client is named by either");
     }
 
     /// A client that writes what is no text must not become the proxy behind which it stands.
@@ -195,7 +239,6 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_client_writes_before_does_not_count(talk in "[ -~]{0,40}", words in "[ -!#-~]{0,40}") {
-            // A quote that is not closed hides what follows; then nothing counts.
             let wanted = Some("192.0.2.1".to_owned());
             prop_assert_eq!(seen(&format!("X-Forwarded-For: {talk}, 192.0.2.1\r\n")), wanted.clone());
             prop_assert_eq!(seen(&format!("Forwarded: {words}, for=192.0.2.1\r\n")), wanted);
@@ -208,9 +251,9 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_a_client_writes_becomes_its_address(talk in "[ -~]{0,60}") {
+        fn nothing_that_a_client_writes_becomes_its_address_or_takes_it_away(talk in "[ -~]{0,60}") {
             let outcome = seen(&format!("Forwarded: {talk}, for=192.0.2.1\r\n"));
-            prop_assert!(matches!(outcome.as_deref(), None | Some("192.0.2.1")), "{outcome:?}");
+            prop_assert!(matches!(outcome.as_deref(), Some("refused" | "192.0.2.1")), "{outcome:?}");
         }
     }
 }

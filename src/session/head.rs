@@ -242,7 +242,10 @@ fn open<H: Handler>(
         Err(refusal) => return refuse(refusal, "", cx),
     };
     if cx.forwarded != Forwarded::Ignored {
-        cx.forwarded = Forwarded::For(forwarded::client(&request, &cx.settings.trusted_proxies));
+        match forwarded::client(&request, &cx.settings.trusted_proxies) {
+            Ok(client) => cx.forwarded = Forwarded::For(client),
+            Err(refusal) => return refuse(refusal, "", cx),
+        }
     }
     let endpoints = &cx.settings.endpoints;
     if !endpoint::is_served(endpoints, handler, request.path) {

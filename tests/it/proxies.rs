@@ -219,6 +219,27 @@ fn bytes_that_are_no_text_hide_nobody() {
     }
 }
 
+/// A client that wrote the header that its proxy lets pass was taken for the proxy, and on a Unix socket for nobody.
+#[test]
+fn what_a_client_adds_takes_nobody_s_address_away() {
+    let application = Application::start();
+    let server = application.server(&TRUST);
+    for lines in [
+        "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=6.6.6.6\r\n",
+        "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=unknown\r\n",
+        "X-Forwarded-For: \r\nForwarded: for=192.0.2.1\r\n",
+        "Forwarded: for=6.6.6.6;by=\", for=192.0.2.1\r\n",
+    ] {
+        let mut peer = Peer::connect(server.address);
+        peer.send_bytes(upgrade(PATH, lines).as_bytes());
+        assert_eq!(peer.response_head().status, 400, "{lines}");
+    }
+    // From who is not trusted, neither counts, nor do both.
+    let server = application.server(&[]);
+    let _client = with_header(&server, b"", "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=6.6.6.6\r\n");
+    assert_eq!(application.address(), "127.0.0.1");
+}
+
 /// Addresses that are compared are compared as what they are.
 #[test]
 fn a_network_of_mapped_addresses_is_that_of_ipv4() {
