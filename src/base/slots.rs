@@ -3,12 +3,14 @@
 //! Invariant: a key taken from a removed entry never finds the entry that took its place, because each
 //! insertion draws a new generation. Events and letters may therefore arrive late without harm.
 //!
-//! Entries lie side by side, in room that is reserved at the start. Who comes takes the first place that is free, so that
-//! after a crowd has gone the places at the end become vacant, and [`Slots::ease`] gives them back.
+//! Entries lie side by side, in room that is reserved at the start. The slab gives the place that became free last to the
+//! entry that comes next. So that the few entries that stay after a crowd do not hand places at the end to each other for
+//! ever, places that become free while most are free are kept back, and [`Slots::ease`] makes those at the end vacant and
+//! has the slab begin anew with the lowest.
 
 use std::collections::BinaryHeap;
 
-use super::pool::Lowest;
+use slab::Slab;
 
 /// Index of an entry and the generation that it was inserted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +43,7 @@ impl Key {
 #[derive(Debug)]
 struct Entry<T> {
     generation: u32,
+    /// None in a place that is kept back.
     value: Option<T>,
 }
 
@@ -50,9 +53,11 @@ const KEPT_COUNT: usize = 1024;
 /// A slab with generations. At most `capacity_max` entries, all reserved (not touched) at start.
 #[derive(Debug)]
 pub struct Slots<T> {
-    entries: Vec<Entry<T>>,
-    vacant: Lowest,
-    len: usize,
+    entries: Slab<Entry<T>>,
+    /// Places that are free and kept back.
+    kept_back: Vec<u32>,
+    /// Places that are taken, or were since the memory of those at the end was given back.
+    place_count: usize,
     next_generation: u32,
     capacity_max: usize,
 }
@@ -65,9 +70,9 @@ impl<T> Slots<T> {
     pub fn with_capacity(capacity_max: usize) -> Self {
         assert!(u32::try_from(capacity_max).is_ok(), "a key's index has 32 bits");
         Self {
-            entries: Vec::with_capacity(capacity_max),
-            vacant: Lowest::default(),
-            len: 0,
+            entries: Slab::with_capacity(capacity_max),
+            kept_back: Vec::new(),
+            place_count: 0,
             next_generation: 0,
             capacity_max,
         }
@@ -75,22 +80,26 @@ impl<T> Slots<T> {
 
     /// Inserts the value that `make` builds for its key, or returns `None` when full.
     pub fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Option<Key> {
-        if self.len >= self.capacity_max {
+        if self.len() >= self.capacity_max {
             return None;
         }
-        let place = self.vacant.lowest().unwrap_or(self.entries.len());
-        let key = Key { index: u32::try_from(place).ok()?, generation: self.next_generation };
-        self.next_generation = self.next_generation.wrapping_add(1);
-        let entry = Entry { generation: key.generation, value: Some(make(key)) };
-        match self.entries.get_mut(place) {
-            Some(vacant) => {
-                *vacant = entry;
-                self.vacant.remove(place);
-            }
-            None => self.entries.push(entry),
+        if !self.is_sparse()
+            && let Some(place) = self.kept_back.pop()
+        {
+            self.entries.remove(place as usize);
         }
-        self.len += 1;
+        let vacant = self.entries.vacant_entry();
+        let index = u32::try_from(vacant.key()).ok()?;
+        let key = Key { index, generation: self.next_generation };
+        self.next_generation = self.next_generation.wrapping_add(1);
+        vacant.insert(Entry { generation: key.generation, value: Some(make(key)) });
+        self.place_count = self.place_count.max(index as usize + 1);
         Some(key)
+    }
+
+    /// Whether most places are free, and there are enough of them to be worth something.
+    fn is_sparse(&self) -> bool {
+        self.place_count > KEPT_COUNT && self.len() <= self.place_count / 4
     }
 
     /// The entry of `key`, unless it was removed.
@@ -118,19 +127,22 @@ impl<T> Slots<T> {
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let entry = self.entries.get_mut(key.index as usize)?;
         let value = entry.value.take_if(|_| entry.generation == key.generation)?;
-        self.vacant.insert(key.index as usize);
-        self.len -= 1;
+        self.kept_back.push(key.index);
+        if !self.is_sparse() {
+            self.kept_back.pop();
+            self.entries.remove(key.index as usize);
+        }
         Some(value)
     }
 
     /// Number of live entries.
     pub fn len(&self) -> usize {
-        self.len
+        self.entries.len() - self.kept_back.len()
     }
 
     /// Whether no entry lives.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The largest number of entries.
@@ -153,34 +165,35 @@ impl<T> Slots<T> {
 
     /// Places that are taken or were: memory for as many is resident.
     pub fn place_count(&self) -> usize {
-        self.entries.len()
+        self.place_count
     }
 
     /// Gives the memory of the vacant places at the end back once most places are vacant; room for them stays reserved. To
-    /// be called now and then.
+    /// be called now and then: it looks at every place.
     pub fn ease(&mut self) {
-        if self.entries.len() <= KEPT_COUNT || self.len > self.entries.len() / 4 {
+        if !self.is_sparse() {
             return;
         }
-        let count_before = self.entries.len();
-        while self.entries.last().is_some_and(|entry| entry.value.is_none()) {
-            self.entries.pop();
-            self.vacant.remove_last(self.entries.len());
+        let mut entries = std::mem::take(&mut self.entries);
+        for place in std::mem::take(&mut self.kept_back) {
+            entries.remove(place as usize);
         }
-        if self.entries.len() < count_before {
-            self.entries.shrink_to_fit();
-            self.entries.reserve_exact(self.capacity_max - self.entries.len());
-        }
+        // A slab that is collected ends with its last entry; collected from there, it lists what is vacant lowest first.
+        self.entries = entries.into_iter().rev().collect();
+        self.place_count = self.entries.iter().next_back().map_or(0, |(last, _)| last + 1);
+        self.entries.reserve_exact(self.capacity_max - self.entries.len());
     }
 
     /// Bytes of one entry.
     pub fn entry_bytes() -> usize {
-        size_of::<Entry<T>>()
+        // The slab's own word tells live entries from vacant ones.
+        size_of::<Entry<T>>() + size_of::<usize>()
     }
 
     /// All live entries in the order of their index.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        (0..).zip(&self.entries).filter_map(|(index, Entry { generation, value })| {
+        self.entries.iter().filter_map(|(index, Entry { generation, value })| {
+            let index = u32::try_from(index).ok()?;
             Some((Key { index, generation: *generation }, value.as_ref()?))
         })
     }
@@ -229,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_generation_costs_at_most_eight_bytes() {
-        assert!(Slots::<Box<u64>>::entry_bytes() <= 16);
+        assert!(size_of::<Entry<Box<u64>>>() <= 16);
     }
 
     #[test]
@@ -255,5 +268,47 @@ mod tests {
         assert_eq!((fresh[0].index(), fresh[2000].index(), fresh[2001].index()), (0, 2002, 2004));
         assert!(slots.entries.capacity() >= 10_000, "room stays reserved");
         assert_eq!(slots.iter().count(), slots.len());
+    }
+
+    /// Crowds come and go, and a few stay: every key finds its own entry or none, whatever is kept back or given back.
+    #[test]
+    fn agrees_with_a_map_through_crowds() {
+        let mut slots: Slots<Box<i32>> = Slots::with_capacity(6000);
+        let mut twin = std::collections::BTreeMap::<Key, i32>::new();
+        let mut gone = Vec::new();
+        let mut random = 7u64;
+        let mut below = |n: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(random >> 33).unwrap() % n
+        };
+        for round in 0..12 {
+            let wanted = if round % 2 == 0 { 3000 } else { 20 + below(40) };
+            for step in 0..12_000 {
+                let grows = twin.len() < wanted;
+                if below(3) > usize::from(grows) && !twin.is_empty() {
+                    let key = *twin.keys().nth(below(twin.len().min(50))).unwrap();
+                    assert_eq!(slots.remove(key).map(|value| *value), twin.remove(&key));
+                    gone.push(key);
+                } else if twin.len() < wanted + 10 {
+                    let value = round * 100_000 + step;
+                    let key = slots.insert_with(|_| Box::new(value)).unwrap();
+                    assert_eq!(twin.insert(key, value), None, "a key is never given twice");
+                }
+                if step % 1000 == 0 {
+                    slots.ease();
+                }
+            }
+            slots.ease();
+            assert_eq!(slots.len(), twin.len());
+            let mut entries: Vec<_> = slots.iter().map(|(key, value)| (key, **value)).collect();
+            entries.sort_unstable();
+            assert_eq!(entries, twin.iter().map(|(key, value)| (*key, *value)).collect::<Vec<_>>());
+            for &key in &gone {
+                assert!(slots.entry(key).is_none() && slots.remove(key).is_none());
+            }
+            if round % 2 == 1 {
+                assert!(slots.place_count() <= KEPT_COUNT, "{} places", slots.place_count());
+            }
+        }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "base",
         modules: &["base"],
         may_import: &[],
-        crates: &["smallvec", "bytes", "ipnet"],
+        crates: &["slab", "smallvec", "bytes", "ipnet"],
         never_std: WORLD,
         never_words: &[],
     },
