@@ -8,6 +8,8 @@
 //!
 //! Invariant: commands that wait, wait for something that comes: see `check_invariants`.
 
+use std::collections::VecDeque;
+
 use super::Shard;
 use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting};
 use crate::base::slots::Key;
@@ -36,7 +38,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// A command of a client that is connected, or connects: it is carried out, or waits for its turn.
     pub(super) fn command_or_wait(&mut self, key: Key, id: u32, request: Request<'static>) {
-        let has_others = self.client(key).is_some_and(|client| !client.waiting.is_empty());
+        // The one whose turn it is goes before those that wait on.
+        let has_others =
+            self.client(key).is_some_and(|client| !client.waiting.is_empty() && !client.is_resuming);
         let is_first = matches!(request, Request::Connect(_));
         if is_first || (!has_others && !self.must_wait(key, &request)) {
             return self.command(key, id, request);
@@ -69,30 +73,39 @@ impl<N: Net, H: Handler> Shard<N, H> {
             || conn.client.as_ref().is_some_and(|client| client.awaited_weight() >= awaited_max)
     }
 
-    /// Carries out the commands that waited, up to one that has to wait on.
+    /// Carries out the commands that waited, up to one that has to wait on, or that ends the connection.
     pub(super) fn resume_waiting(&mut self, key: Key) {
-        // Out of the client while it lasts: a connect command among them that is refused at once comes here again, and finds
-        // nothing to do.
-        let Some(client) = self.client_mut(key).filter(|client| !client.waiting.is_empty()) else { return };
+        // A connect command among them that is refused at once comes here again, and has nothing to do.
+        let is_idle = |client: &&mut Client| !client.waiting.is_empty() && !client.is_resuming;
+        let Some(client) = self.client_mut(key).filter(is_idle) else { return };
         client.is_resuming = true;
-        let mut waiting = std::mem::take(&mut client.waiting);
-        while let Some(one) = waiting.pop_front_if(|one| !self.must_wait(key, &one.request)) {
-            let bytes = one.bytes();
-            if let Some(client) = self.client_mut(key) {
-                client.waiting_bytes -= bytes;
-            }
+        while let Some(one) = self.next_waiting(key) {
             self.take_up(key, one);
         }
+        // Who has ended is forgotten, with what still waited: that is said by nobody.
         let Some(client) = self.client_mut(key) else { return };
         client.is_resuming = false;
-        // What was taken up and has to wait once more goes before what was not.
-        client.waiting.append(&mut waiting);
         let is_over = client.waiting.is_empty();
         self.count_held(key);
         if is_over {
             self.resume_reading(key);
             self.trim_client(key);
         }
+    }
+
+    /// Takes out the first of the commands that wait, if it has to wait no longer.
+    fn next_waiting(&mut self, key: Key) -> Option<Waiting> {
+        let first = self.client(key)?.waiting.front()?;
+        if self.must_wait(key, &first.request) {
+            return None;
+        }
+        let client = self.client_mut(key)?;
+        let one = client.waiting.pop_front()?;
+        client.waiting_bytes -= one.bytes();
+        if client.waiting.is_empty() {
+            client.waiting = VecDeque::new();
+        }
+        Some(one)
     }
 
     fn take_up(&mut self, key: Key, Waiting { id, request, is_early }: Waiting) {
