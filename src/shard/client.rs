@@ -54,8 +54,8 @@ pub(super) struct Client {
     pub(super) is_resuming: bool,
     /// Its commands for which homes gather what may be much, with the weight of each.
     pub(super) awaited: Vec<(u32, u8)>,
-    /// Its commands that outsiders were asked about.
-    pub(super) pending: Vec<Pending>,
+    /// Its commands that outsiders were asked about, each with the number of the question ([`Questions`]).
+    pub(super) pending: Vec<(u32, Pending)>,
     /// Its subscriptions that have more to them than a channel.
     pub(super) details: Vec<Detail>,
     /// What its rates leave it.
@@ -118,7 +118,7 @@ pub(super) enum Pending {
     /// To publish: a hook decides.
     Publish { id: u32, channel: Arc<str>, data: Vec<u8> },
     /// Whether a subscription goes on: the application is asked, without the client knowing.
-    HookRefresh { id: u32, channel: ChannelId },
+    HookRefresh { channel: ChannelId },
     /// To go on with a subscription. `is_over`: it has ended meanwhile, and if there is one to this channel now, it is another.
     SubRefresh { id: u32, channel: Arc<str>, is_over: bool },
     /// To go on with the connection: a new token. `is_overtaken`: an order has since said when it ends.
@@ -126,13 +126,14 @@ pub(super) enum Pending {
 }
 
 impl Pending {
+    /// The client's number of the command; 0 for what it did not ask.
     pub(super) fn id(&self) -> u32 {
         match self {
             Self::Subscribe { id, .. }
             | Self::Publish { id, .. }
             | Self::SubRefresh { id, .. }
-            | Self::HookRefresh { id, .. }
             | Self::Refresh { id, .. } => *id,
+            Self::HookRefresh { .. } => 0,
         }
     }
 
@@ -149,6 +150,19 @@ impl Pending {
             Self::SubRefresh { channel, .. } => heap::arc(channel.len()),
             Self::HookRefresh { .. } | Self::Refresh { .. } => 0,
         }
+    }
+}
+
+/// Numbers for questions to outsiders, so that each answer finds its own. A client chooses the numbers of its commands, and
+/// may use one twice, or again before what was asked for it has been answered.
+#[derive(Debug, Default)]
+pub(super) struct Questions(u32);
+
+impl Questions {
+    /// One that no open question has, and not 0: four thousand million later it comes again.
+    pub(super) fn next(&mut self) -> u32 {
+        self.0 = self.0.checked_add(1).unwrap_or(1);
+        self.0
     }
 }
 
@@ -300,8 +314,9 @@ impl Client {
     pub(super) fn forget(&mut self, channel: ChannelId, name: &str) {
         self.details.retain(|detail| detail.channel != channel);
         self.details.shrink_to_fit();
-        self.pending.retain(|one| !matches!(one, Pending::HookRefresh { channel: of, .. } if *of == channel));
-        for one in &mut self.pending {
+        self.pending
+            .retain(|(_, one)| !matches!(one, Pending::HookRefresh { channel: of } if *of == channel));
+        for (_, one) in &mut self.pending {
             if let Pending::SubRefresh { channel, is_over, .. } = one {
                 *is_over |= **channel == *name;
             }
@@ -311,7 +326,7 @@ impl Client {
     /// An order says when the connection ends: what was asked about that before does not count any more.
     pub(super) fn overtake_refreshes(&mut self) {
         self.is_refreshing = false;
-        for one in &mut self.pending {
+        for (_, one) in &mut self.pending {
             if let Pending::Refresh { is_overtaken, .. } = one {
                 *is_overtaken = true;
             }
@@ -319,9 +334,9 @@ impl Client {
     }
 
     /// Takes out a command that outsiders were asked about.
-    pub(super) fn take_pending(&mut self, is_it: impl Fn(&Pending) -> bool) -> Option<Pending> {
-        let at = self.pending.iter().position(is_it)?;
-        let pending = self.pending.swap_remove(at);
+    pub(super) fn take_pending(&mut self, is_it: impl Fn(u32, &Pending) -> bool) -> Option<Pending> {
+        let at = self.pending.iter().position(|(number, one)| is_it(*number, one))?;
+        let (_, pending) = self.pending.swap_remove(at);
         if self.pending.is_empty() {
             self.pending = Vec::new();
         }

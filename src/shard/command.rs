@@ -10,7 +10,7 @@ use super::Shard;
 use super::client::{Ability, Client, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
 use super::conn::Stage;
 use super::mailbox::{Asker, Letter, ReplyTo};
-use super::outside::{Hook, Question, Token, Who};
+use super::outside::{Hook, Question, Token, Verdict, Who};
 use crate::base::bucket::Bucket;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
@@ -166,7 +166,9 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Asks outside about a command; when too much is asked already, the command fails.
     pub(super) fn ask_outside(&mut self, key: Key, id: u32, question: Question, pending: Option<Pending>) {
-        let reply_to = self.reply_to(key, id);
+        // What has no place of its own to wait in is answered by its number.
+        let number = if pending.is_some() { self.questions.next() } else { id };
+        let reply_to = self.reply_to(key, number);
         let is_full = self.client(key).is_some_and(|client| client.pending.len() >= QUESTIONS_MAX);
         if is_full || self.outside.ask(reply_to, question).is_err() {
             self.counters.rate_limited_questions.add(1);
@@ -175,8 +177,17 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if let Some(pending) = pending
             && let Some(client) = self.client_or_new(key)
         {
-            client.pending.push(pending);
+            client.pending.push((number, pending));
         }
+    }
+
+    /// Carries on with what was asked outside and answered at once.
+    pub(super) fn judged_now(&mut self, key: Key, pending: Pending, verdict: Verdict) {
+        let number = self.questions.next();
+        if let Some(client) = self.client_or_new(key) {
+            client.pending.push((number, pending));
+        }
+        self.verdict(key, number, verdict);
     }
 
     /// Who asks, as hooks are told.
@@ -311,10 +322,10 @@ impl<N: Net, H: Handler> Shard<N, H> {
             return self.close(key, CloseReason::BadRequest);
         }
         let now_s = self.now().unix_ms / 1000;
+        let pending = Pending::Refresh { id, is_overtaken: false };
         match self.outside.verify_now(&Token::Connection(token), now_s) {
-            Some(verdict) => self.verdict(key, id, verdict),
+            Some(verdict) => self.judged_now(key, pending, verdict),
             None => {
-                let pending = Pending::Refresh { id, is_overtaken: false };
                 self.ask_outside(key, id, Question::ConnectionToken(token.to_owned()), Some(pending));
             }
         }
@@ -327,12 +338,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let pending = Pending::SubRefresh { id, channel: channel.into(), is_over: false };
         let now_s = self.now().unix_ms / 1000;
         match self.outside.verify_now(&Token::Subscription(token), now_s) {
-            Some(verdict) => {
-                if let Some(client) = self.client_or_new(key) {
-                    client.pending.push(pending);
-                }
-                self.verdict(key, id, verdict);
-            }
+            Some(verdict) => self.judged_now(key, pending, verdict),
             None => {
                 self.ask_outside(key, id, Question::SubscriptionToken(token.to_owned()), Some(pending));
             }

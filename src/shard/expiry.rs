@@ -18,8 +18,15 @@ use crate::session::centrifuge::VERSION;
 const REFRESH_AGAIN_S: u64 = 10;
 
 impl<N: Net, H: Handler> Shard<N, H> {
-    /// A new token, or the refresh hook's word.
-    pub(super) fn refreshed(&mut self, key: Key, id: u32, outcome: Result<Box<Credentials>, Rejected>) {
+    /// A new token, of command `id`, or, where that is 0, the refresh hook's word. `is_overtaken`: an order has since said when
+    /// the connection ends.
+    pub(super) fn refreshed(
+        &mut self,
+        key: Key,
+        id: u32,
+        is_overtaken: bool,
+        outcome: Result<Box<Credentials>, Rejected>,
+    ) {
         let unix_ms = self.now().unix_ms;
         let client_id = self.client_id(key).to_string();
         let Some(client) = self.client_or_new(key) else { return };
@@ -27,8 +34,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             // The hook was asked before an order said when the connection ends.
             return;
         }
-        let asked = client.take_pending(|one| matches!(one, Pending::Refresh { id: of, .. } if *of == id));
-        let is_overtaken = matches!(asked, Some(Pending::Refresh { is_overtaken: true, .. }));
         client.is_refreshing = false;
         let by_hook = client.refreshes_by_hook;
         let credentials = match outcome {
@@ -114,16 +119,16 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    /// Asks the application about a subscription that ends. The number is none that a client's command is likely to have.
+    /// Asks the application about a subscription that ends.
     fn ask_sub_refresh(&mut self, key: Key, id: ChannelId, channel: &Arc<str>) {
         let question = Question::SubRefresh { who: self.who(key), channel: channel.to_string() };
-        let request = u32::MAX - id;
-        if self.outside.ask(self.reply_to(key, request), question).is_err() {
+        let number = self.questions.next();
+        if self.outside.ask(self.reply_to(key, number), question).is_err() {
             let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
             return self.end_by_server(key, channel, code, reason);
         }
         if let Some(client) = self.client_mut(key) {
-            client.pending.push(Pending::HookRefresh { id: request, channel: id });
+            client.pending.push((number, Pending::HookRefresh { channel: id }));
         }
     }
 

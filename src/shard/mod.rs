@@ -153,6 +153,8 @@ pub struct Shard<N: Net, H: Handler> {
     /// Clients that connect: in this shard, and from each address.
     admitted: Admitted,
     users: Users,
+    /// Numbers for what outsiders are asked about clients' commands.
+    questions: client::Questions,
     /// Seconds between heartbeats, as told to clients; 0 when there are none.
     ping_s: u32,
     /// The wall clock.
@@ -247,6 +249,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             ping_s: u32::try_from(config.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             wall: Wall::new(unix_ms, now_us / 1000),
             has_told_unused_header: false,
+            questions: client::Questions::default(),
             now_us,
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),

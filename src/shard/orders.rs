@@ -118,7 +118,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         grant: &Grant,
     ) {
         let asked =
-            self.client_mut(key).and_then(|client| client.take_pending(|one| one.subscribes_to(channel)));
+            self.client_mut(key).and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
         if let Some(Pending::Subscribe { id, ask }) = asked {
             self.enter_asked(key, id, *ask, options, grant.clone());
         }

@@ -63,7 +63,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Whether a connection may have this subscription beside those that it has.
     pub(super) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Error> {
         let Some(conn) = self.conns.entry(key) else { return Err(Error::INTERNAL) };
-        let is_asked = |client: &Client| client.pending.iter().any(|one| one.subscribes_to(channel));
+        let is_asked = |client: &Client| client.pending.iter().any(|(_, one)| one.subscribes_to(channel));
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
         if is_known || conn.client.as_deref().is_some_and(is_asked) {
             Err(Error::ALREADY_SUBSCRIBED)
@@ -340,7 +340,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let Some(conn) = self.conns.entry_mut(key) else { return false };
         // One that outsiders were asked about: nobody waits for what they say any more.
         let asked = conn.client.as_mut();
-        let asked = asked.and_then(|client| client.take_pending(|one| one.subscribes_to(channel)));
+        let asked = asked.and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
         let slot = self.local.channel_id(channel).and_then(|id| conn.slot_of(id));
         let state = slot.map(|slot| conn.subs[slot].state());
         if let Some(slot) = slot {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::client::{Ability, Pending, is_over};
 use super::mailbox::Cause;
-use super::outside::{Grant, Hook, Question, Rejected, Replaced, Token, Verdict};
+use super::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Token, Verdict};
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::home::Terms;
@@ -16,17 +16,16 @@ use crate::proto::centrifuge::message::{Answer, Subscribe};
 use crate::session::Handler;
 
 impl<N: Net, H: Handler> Shard<N, H> {
-    /// What outsiders say about the connection's command `id`. What nobody waits for any more is dropped.
+    /// What outsiders say about the connection. What nobody waits for any more is dropped.
+    ///
+    /// `id` is the number of the question, and that of the command where what is asked has none of its own: a connect command,
+    /// of which there is one at a time, and a call, for which nothing is kept.
     pub(super) fn verdict(&mut self, key: Key, id: u32, verdict: Verdict) {
         match verdict {
             Verdict::Connection(outcome) => {
-                let Some(client) = self.client(key) else {
-                    // A refresh of who had nothing to be remembered: an anonymous client with a first token.
-                    return self.refreshed(key, id, outcome);
-                };
-                let witness = client.connecting.as_ref().map(|connecting| connecting.witness);
+                let witness = self.connecting_mut(key).map(|connecting| connecting.witness);
                 match (witness, outcome) {
-                    (None, outcome) => self.refreshed(key, id, outcome),
+                    (None, outcome) => self.refresh_verdict(key, id, outcome),
                     (Some(witness), Ok(credentials)) => self.authorized(key, *credentials, witness),
                     (Some(_), Err(rejected)) => self.reject_connect(key, id, rejected),
                 }
@@ -44,18 +43,24 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.trim_client(key);
     }
 
-    fn subscription_verdict(&mut self, key: Key, id: u32, outcome: Result<Box<Grant>, Rejected>) {
-        let is_it = |one: &Pending| {
-            one.id() == id
-                && matches!(
-                    one,
-                    Pending::Subscribe { .. } | Pending::SubRefresh { .. } | Pending::HookRefresh { .. }
-                )
+    /// What was asked by the question of this number, if somebody still waits for it.
+    fn asked(&mut self, key: Key, question: u32) -> Option<Pending> {
+        self.client_mut(key)?.take_pending(|number, _| number == question)
+    }
+
+    fn refresh_verdict(&mut self, key: Key, question: u32, outcome: Result<Box<Credentials>, Rejected>) {
+        let (id, is_overtaken) = match self.asked(key, question) {
+            Some(Pending::Refresh { id, is_overtaken }) => (id, is_overtaken),
+            // The hook was asked, by nobody's command.
+            Some(_) | None => (0, false),
         };
-        let Some(pending) = self.client_mut(key).and_then(|client| client.take_pending(is_it)) else {
-            return;
-        };
-        if let Pending::HookRefresh { channel, .. } = pending {
+        self.refreshed(key, id, is_overtaken, outcome);
+    }
+
+    fn subscription_verdict(&mut self, key: Key, question: u32, outcome: Result<Box<Grant>, Rejected>) {
+        let Some(pending) = self.asked(key, question) else { return };
+        let id = pending.id();
+        if let Pending::HookRefresh { channel } = pending {
             return self.hook_refreshed(key, channel, outcome);
         }
         let grant = match outcome {
@@ -105,13 +110,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn publish_verdict(&mut self, key: Key, id: u32, outcome: Result<Replaced, Rejected>) {
-        let is_it = |one: &Pending| one.id() == id && matches!(one, Pending::Publish { .. });
-        let Some(Pending::Publish { channel, data, .. }) =
-            self.client_mut(key).and_then(|client| client.take_pending(is_it))
-        else {
-            return;
-        };
+    fn publish_verdict(&mut self, key: Key, question: u32, outcome: Result<Replaced, Rejected>) {
+        let Some(Pending::Publish { id, channel, data }) = self.asked(key, question) else { return };
         let Replaced { data: other, skip_history } = match outcome {
             Ok(replaced) => replaced,
             Err(rejected) => return self.reject(key, id, rejected),
@@ -157,12 +157,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         let pending = Pending::Subscribe { id, ask };
         match now {
             None => self.ask_outside(key, id, question, Some(pending)),
-            Some(verdict) => {
-                if let Some(client) = self.client_or_new(key) {
-                    client.pending.push(pending);
-                }
-                self.verdict(key, id, verdict);
-            }
+            Some(verdict) => self.judged_now(key, pending, verdict),
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Application {
 
 /// What it is asked, waiting for an answer.
 pub(crate) struct Question {
-    path: String,
+    pub(crate) path: String,
     /// Names in lower case, and values.
     headers: Vec<(String, String)>,
     pub(crate) body: Value,
@@ -60,9 +60,14 @@ impl Application {
         Self { address, asked }
     }
 
+    /// The next question, whichever hook's.
+    pub(crate) fn any_question(&self) -> Question {
+        self.asked.recv_timeout(PATIENCE).expect("a question")
+    }
+
     /// The next question must be this hook's.
     pub(crate) fn question(&self, hook: &str) -> Question {
-        let question = self.asked.recv_timeout(PATIENCE).expect("a question");
+        let question = self.any_question();
         assert_eq!(question.path, format!("/{hook}"), "{}", question.body);
         question
     }
