@@ -218,7 +218,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             tls,
         } = parts;
         let (limits, own) = (config.limits.clone(), Arc::clone(&counters[usize::from(shard)]));
-        let home = new_home(config, mailboxes.len(), (seed, shard), &namespaces, &own);
         let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
         Self {
             tls: tls.as_deref().map(Acceptor::new),
@@ -226,7 +225,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             stray_header_told_ms: None,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
-            home,
+            home: new_home(config, mailboxes.len(), (seed, shard), &namespaces, &own),
             local: Local::new(),
             post: Post::new(shard, mailboxes),
             counters: own,
