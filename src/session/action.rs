@@ -39,7 +39,8 @@ pub enum Action {
         /// What is asked for.
         request: Request<'static>,
     },
-    /// Give this back, by [`super::Session::resume`], once the connect command before it is answered or refused.
+    /// Give this back, by [`super::Session::resume`], once the connect command before it is answered or refused, and there is
+    /// room for its answer.
     Early {
         /// The command's number.
         id: u32,

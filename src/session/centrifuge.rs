@@ -166,11 +166,14 @@ impl Centrifuge {
         if expects_reply == (id == 0) {
             return Err(CloseReason::BadRequest);
         }
-        if self.phase == Phase::Connecting {
-            // Whether it may be carried out depends on the answer to connect; it comes back by `resume`.
-            if request != Request::Pong {
-                cx.actions.push(Action::Early { id, request: owned(request) });
-            }
+        if self.phase == Phase::Connecting && request == Request::Pong {
+            return Ok(());
+        }
+        // Whether it may be carried out depends on the answer to connect, and what is answered here, whatever it is, waits like all
+        // else while its client does not read; it comes back by `resume`.
+        let is_full = cx.out.len() + cx.waiting_bytes > cx.settings.outbox_bytes_max / 2;
+        if self.phase == Phase::Connecting || (is_full && expects_reply) {
+            cx.actions.push(Action::Early { id, request: owned(request) });
             return Ok(());
         }
         self.carry_out(id, request, start, handler, cx)
@@ -234,8 +237,8 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) {
-        // Who calls too often is told so by the shard, and who does not read the answers waits there.
-        if !cx.settings.limits_calls && cx.out.len() <= cx.settings.outbox_bytes_max / 2 {
+        // Who calls too often is told so by the shard.
+        if !cx.settings.limits_calls {
             let call = Call { client: cx.client, user: cx.user, method: &method, data: &data };
             match Outcome::of(handler, &call) {
                 Outcome::NotServed => {}

@@ -192,7 +192,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 }
                 // Those from the start are told together: see `one_less_to_wait_for`.
                 let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
-                let bytes = bytes_of(joined.publications.iter().map(|missed| &**missed));
+                let bytes = bytes_of(joined.publications.iter().map(|missed| &**missed)) + ticket.data.len();
                 if is_told_now && bytes > 0 && !self.has_room_for_answer(key, bytes) {
                     self.take_back(channel, key, id, slot);
                     return match ticket.cause {
@@ -425,7 +425,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// Before more is queued that the client did not ask for: slow is who does not take what waits, not who was not offered
     /// it yet, in a turn in which several speak.
-    fn offer(&mut self, key: Key) {
+    pub(super) fn offer(&mut self, key: Key) {
         let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
         if self.conns.entry(key).is_some_and(is_long) {
             self.flush(key);

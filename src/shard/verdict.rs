@@ -32,7 +32,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
             Verdict::Subscription(outcome) => self.subscription_verdict(key, id, outcome),
             Verdict::Publish(outcome) => self.publish_verdict(key, id, outcome),
-            Verdict::Rpc(Ok(result)) if !self.has_room_for_answer(key, result.len()) => {
+            Verdict::Rpc(Ok(result)) if !self.has_room_for_result(key, result.len()) => {
                 self.fail(key, id, &Error::TOO_MANY_REQUESTS);
             }
             Verdict::Rpc(Ok(result)) => {

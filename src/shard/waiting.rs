@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use super::Shard;
 use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting};
+use super::conn::Conn;
 use crate::base::slots::Key;
 use crate::hub::{ClientInfo, Publication};
 use crate::net::Net;
@@ -25,27 +26,41 @@ const ITEM_BYTES: usize = 160;
 const SMALL_BYTES: usize = 64 << 10;
 
 impl<N: Net, H: Handler> Shard<N, H> {
-    /// A command behind a connect command: it waits until that is answered or refused.
+    /// A command that the session has not looked at: behind a connect command, it waits until that is answered or refused, and
+    /// any other for its turn.
     pub(super) fn early(&mut self, key: Key, id: u32, request: Request<'static>) {
+        let waiting = Waiting { id, request, is_early: true };
         if !self.is_connecting(key) {
-            return self.take_up(key, Waiting { id, request, is_early: true });
+            return match self.has_turn(key, &waiting.request) {
+                true => self.take_up(key, waiting),
+                false => self.wait_unread(key, waiting),
+            };
         }
         if self.client(key).is_some_and(|client| client.waiting.len() >= WAITING_COMMANDS_MAX) {
             return self.close(key, CloseReason::BadRequest);
         }
-        self.wait(key, Waiting { id, request, is_early: true });
+        self.wait(key, waiting);
     }
 
     /// A command of a client that is connected, or connects: it is carried out, or waits for its turn.
     pub(super) fn command_or_wait(&mut self, key: Key, id: u32, request: Request<'static>) {
+        let is_first = matches!(request, Request::Connect(_));
+        if is_first || self.has_turn(key, &request) {
+            return self.command(key, id, request);
+        }
+        self.wait_unread(key, Waiting { id, request, is_early: false });
+    }
+
+    fn has_turn(&self, key: Key, request: &Request<'_>) -> bool {
         // The one whose turn it is goes before those that wait on.
         let has_others =
             self.client(key).is_some_and(|client| !client.waiting.is_empty() && !client.is_resuming);
-        let is_first = matches!(request, Request::Connect(_));
-        if is_first || (!has_others && !self.must_wait(key, &request)) {
-            return self.command(key, id, request);
-        }
-        self.wait(key, Waiting { id, request, is_early: false });
+        !has_others && !self.must_wait(key, request)
+    }
+
+    /// The command waits, and what is behind it is not read meanwhile.
+    fn wait_unread(&mut self, key: Key, waiting: Waiting) {
+        self.wait(key, waiting);
         if let Some(conn) = self.conns.entry_mut(key) {
             conn.is_read_paused = true;
         }
@@ -183,6 +198,21 @@ impl<N: Net, H: Handler> Shard<N, H> {
             fits_outbox && self.budget.has_room_for(bytes) && (is_small || self.pressure.has_room_for(bytes));
         self.counters.limited_answers.add(u64::from(!has_room));
         has_room
+    }
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// The same for the result of a call, of which a client may have any number out at a time: there the small ones count,
+    /// too, once the client has been offered what waits.
+    pub(super) fn has_room_for_result(&mut self, key: Key, bytes: usize) -> bool {
+        self.offer(key);
+        let queued = self.conns.entry(key).map_or(0, Conn::outbox_bytes);
+        let bytes_max = self.limits.outbox_bytes_max;
+        if queued > bytes_max / 2 && queued + bytes > bytes_max {
+            self.counters.limited_answers.add(1);
+            return false;
+        }
+        self.has_room_for_answer(key, bytes)
     }
 }
 

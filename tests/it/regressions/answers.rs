@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::support::application::{Application, hook};
 use crate::support::centrifuge::PATH;
 use crate::support::peer::TEXT;
 use crate::support::{Client, Peer, Server, until};
@@ -68,7 +69,7 @@ fn ask_and_do_not_read(server: &Server, witness: &mut Client, frame: &str) -> Cl
     let mut client = Client::open(server.address);
     client.send(frame);
     // What it asks is on its way, or waits.
-    until("bytes in its outbox", || (server.metric("throng_outbox_bytes") > 100_000).then_some(()));
+    until("bytes in its outbox", || (server.metric("throng_outbox_bytes") > 0).then_some(()));
     for _ in 0..5 {
         witness.sync();
         let now = resident_bytes(server);
@@ -206,4 +207,78 @@ fn channels_from_the_start_are_told_together_or_not_at_all() {
     peer.send(TEXT, json!({"id": 1, "connect": {"subs": subs}}).to_string());
     peer.expect_close(3013);
     client.sync();
+}
+
+#[test]
+fn posted_commands_that_are_answered_at_once_wait_too() {
+    let server = Server::configured(CONFIG, &["--shards", "2"]);
+    let mut witness = Client::open(server.address);
+    for command in [
+        r#"{"id":2,"ping":{}}"#,
+        r#"{"id":2,"dance":{}}"#,
+        r#"{"id":2,"publish":{"channel":"a"}}"#,
+        r#"{"id":2,"presence":{"channel":""}}"#,
+    ] {
+        let slow_before = server.metric("throng_slow_consumers_total");
+        let mut stream = Peer::connect(server.address);
+        // Little room in the kernel, so that it is the server that has to hold the answers.
+        socket2::SockRef::from(&stream.stream).set_recv_buffer_size(4096).unwrap();
+        let connect = "%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D";
+        stream.send_bytes(
+            format!("GET /connection/sse?cf_connect={connect} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
+        );
+        assert_eq!(stream.response_head().status, 200);
+        let hello: Value = serde_json::from_str(stream.line().strip_prefix("data: ").unwrap()).unwrap();
+        let data = format!("{command}\n").repeat(45_000 / (command.len() + 1));
+        let body =
+            json!({"node": hello["connect"]["node"], "session": hello["connect"]["session"], "data": data});
+        let body = body.to_string();
+        let post = format!(
+            "POST /emulation HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        // Up to 4 MB in the kernel, and then what the server may hold: the last of them are too much.
+        let mut posts = 0;
+        while server.metric("throng_slow_consumers_total") == slow_before {
+            assert_eq!(Peer::request(server.address, post.as_bytes()).status, 204);
+            let queued = server.metric("throng_outbox_bytes");
+            assert!(queued < 2 << 20, "{command}: {queued} bytes wait");
+            posts += 1;
+            assert!(posts < 2000, "{command}: there is no end to it");
+        }
+        witness.sync();
+    }
+}
+
+#[test]
+fn results_of_calls_are_held_to_the_outbox_as_all_answers_are() {
+    let application = Application::start();
+    let server = application.server(|application| {
+        json!({
+            "client": {"allow_anonymous_connect_without_token": true},
+            "rpc": {"proxy": hook(application, "rpc"), "without_namespace": {"proxy_enabled": true}},
+            "outbox_bytes_max": 1 << 20,
+        })
+    });
+    let mut client = Client::open(server.address);
+    // Much more than the kernel takes.
+    let count = 500;
+    let calls: Vec<String> =
+        (0..count).map(|id| json!({"id": id + 100, "rpc": {"method": "m"}}).to_string()).collect();
+    // All of them are asked before the first is answered.
+    client.send(&calls.join("\n"));
+    for _ in 0..count {
+        application.answer("rpc", json!({"result": {"data": "x".repeat(60_000)}}));
+    }
+    assert!(server.metric("throng_outbox_bytes") < 2 << 20);
+    let mut refused = 0;
+    for _ in 0..count {
+        let reply = client.next_reply();
+        if reply["error"].is_object() {
+            assert_eq!(reply["error"]["code"], json!(111));
+            refused += 1;
+        }
+    }
+    assert!(0 < refused && refused < count, "{refused}");
+    assert_eq!(server.metric_with("throng_limit_exceeded_total", "limit=\"answers\""), refused);
 }
