@@ -84,7 +84,10 @@ async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, ne
     match seat_of(&request).filter(|_| waits) {
         None => next.run(request).await,
         Some(seat) => match seat.turn().await {
-            Some(_turn) => next.run(request).await,
+            Some(turn) => {
+                turn.pace().await;
+                next.run(request).await
+            }
             None => too_many(),
         },
     }
@@ -307,6 +310,7 @@ mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
     use std::net::{Shutdown, SocketAddr, TcpStream};
+    use std::sync::atomic::AtomicUsize;
     use std::thread;
 
     /// A listener with two seats, served until the test process ends.
@@ -488,6 +492,38 @@ mod tests {
         let mut taken = Vec::new();
         stalled.read_to_end(&mut taken).ok();
         assert!(taken.len() < 64 << 20, "what the kernel had taken, and no more");
+    }
+
+    /// A probe that came meanwhile was heard when all of it was done.
+    #[test]
+    fn of_requests_that_come_in_one_packet_each_lets_everybody_else_be_looked_at() {
+        const REQUESTS: usize = 100;
+        let gate = Arc::new(Gate::new(String::new(), true, true));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut asker = connect(listener.local_addr().unwrap());
+        asker.write_all("GET /work HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(REQUESTS).as_bytes()).unwrap();
+        let done = Arc::new(AtomicUsize::new(0));
+        let work = {
+            let done = Arc::clone(&done);
+            move || {
+                done.fetch_add(1, Relaxed);
+                async { "done\n" }
+            }
+        };
+        let router = Router::new()
+            .route("/work", get(work))
+            .layer(middleware::from_fn_with_state(Arc::clone(&gate), pass));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let patience = Patience { request: LONG, silence: LONG };
+            tokio::spawn(Door::with_patience(listener, 8, gate, patience).unwrap().open(router));
+            let mut seen = 0;
+            while seen < REQUESTS {
+                tokio::task::yield_now().await;
+                let before = std::mem::replace(&mut seen, done.load(Relaxed));
+                assert!(seen - before <= 2, "{before} to {seen} between two looks");
+            }
+        });
     }
 
     #[test]

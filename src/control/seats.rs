@@ -7,7 +7,8 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex as Turnstile, Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// One in so many seats is for those on whom no work is spent.
@@ -35,6 +36,7 @@ struct Room {
     taken: Mutex<Vec<Arc<Place>>>,
     left: Notify,
     work: Arc<Semaphore>,
+    turnstile: Turnstile<()>,
     began: Instant,
 }
 
@@ -66,6 +68,7 @@ impl Seats {
             taken: Mutex::default(),
             left: Notify::new(),
             work: Arc::new(Semaphore::new(work)),
+            turnstile: Turnstile::default(),
             began: Instant::now(),
         }))
     }
@@ -165,6 +168,15 @@ impl Seat {
                 Some(Turn { seat: self.clone(), _permit: permit.ok() })
             }
         }
+    }
+}
+
+impl Turn {
+    /// Waits until everybody was looked at since the last request came through here. Work that does not wait for anything
+    /// holds the only thread, and one packet may ask for hundreds of pages of metrics.
+    pub(super) async fn pace(&self) {
+        let _alone = self.seat.0.room.turnstile.lock().await;
+        yield_now().await;
     }
 }
 
