@@ -6,7 +6,7 @@
 
 use super::resolve::conflicts;
 use super::sections::{Target, path_of};
-use super::{ConfigError, Effective, KEYS};
+use super::{ConfigError, Effective, KEYS, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a key changes when the configuration is read again.
@@ -150,13 +150,28 @@ impl Effective {
                 merged.keep_place(&path, self);
             }
         }
-        let conflicts = conflicts(&merged);
+        let mut conflicts = conflicts(&merged);
+        conflicts.extend(self.opened_by(&merged));
         if !conflicts.is_empty() {
             return Err(conflicts);
         }
         merged.sections.settle(&mut merged.config);
         let (taken, needs_restart) = (taken.into_iter().collect(), needs_restart.into_iter().collect());
         Ok((merged, Changes { taken, needs_restart }))
+    }
+
+    /// What is wrong when `new` would open a server that is not open, and nobody asked for that: a file that is being
+    /// written is empty for a moment.
+    fn opened_by(&self, new: &Self) -> Option<ConfigError> {
+        let is_opened = new.is_development && !new.config.development && !self.is_development;
+        is_opened.then(|| ConfigError {
+            key: "development".to_owned(),
+            said: "false".to_owned(),
+            complaint: "nothing is said of clients and channels any more, so that anyone might do anything (development \
+                        mode), and a running server is not opened by that: ask for it with development = true, or restart"
+                .to_owned(),
+            place: Place::Default,
+        })
     }
 
     /// The paths of all keys that have another value in `other`.
@@ -254,6 +269,17 @@ mod tests {
         // The same once more changes nothing, and still names what it could not take.
         let (_, again) = merged.reloaded(&new).unwrap();
         assert_eq!((again.taken, again.needs_restart), (Vec::new(), changes.needs_restart));
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_opens_no_running_server() {
+        let closed = effective("closed", "client.token.hmac_secret_key = 'one'\n");
+        let (empty, asked) = (effective("empty", ""), effective("asked", "development = true\n"));
+        let errors = closed.reloaded(&empty).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].to_string().contains("development = true"), "{}", errors[0]);
+        closed.reloaded(&asked).unwrap();
+        empty.reloaded(&empty).unwrap();
     }
 
     #[test]
