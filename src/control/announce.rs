@@ -120,7 +120,8 @@ fn control(config: &Config) -> Option<String> {
     config.control_key.0.is_empty().then(|| {
         format!(
             "throng: WARNING: the control listener is reachable from other machines ({address}) and has no key \
-             (control_key): it tells nobody more than /health and /ready"
+             (control_key): nobody is told more than /health and /ready, \
+             but for the server API to who has its key"
         )
     })
 }

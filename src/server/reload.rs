@@ -154,7 +154,11 @@ impl Shared {
         self.node.renew(&config);
         state.heed.iter().for_each(|heed| heed(&config));
         if !changes.taken.is_empty() {
-            announce::warnings(&config).iter().for_each(|line| tracing::warn!("{line}"));
+            let warnings = announce::warnings(&config);
+            // The log has its own way of saying who speaks.
+            let bare =
+                |line: &str| line.trim_start_matches("throng: ").trim_start_matches("WARNING: ").to_owned();
+            warnings.iter().for_each(|line| tracing::warn!("{}", bare(line)));
         }
         (state.effective, state.world) = (effective, world);
         Ok(changes)
