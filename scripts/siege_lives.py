@@ -443,6 +443,32 @@ def causes_lines_that_cannot_be_written(stage, rng):
 
 
 @life("memory")
+def subscriptions_without_number(stage, rng):
+    """As many subscriptions, with long names, as connections are allowed."""
+    held, count = [], 0
+    for at in until(3 * SECONDS):
+        connection = stage.connect()
+        connection.settimeout(1)
+        if not say(connection, upgrade(WS), frame('{"id":1,"connect":{}}')):
+            break
+        held.append(connection)
+        for part in range(8):
+            names = (f"{at}-{part}-{n}-" + "x" * rng.choice([1, 100]) for n in range(250))
+            some = lines(*({"id": n + 2, "subscribe": {"channel": name}} for n, name in enumerate(names)))
+            if not say(connection, frame(some)):
+                break
+            count += 250
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):
+            connection.recv(1 << 20)
+        if len(held) >= CONNECTIONS_MAX:
+            break
+    time.sleep(SECONDS)
+    all_gone(held)
+    return f"{count} subscriptions asked for"
+
+
+@life("memory")
 def histories_without_number(stage, rng):
     """Publications to more channels than anybody reads."""
     count = 0
