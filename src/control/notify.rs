@@ -1,6 +1,6 @@
 //! What a service manager is told (`sd_notify(3)`): that the server is ready, reloads, ends. Without a manager that asks
 //! (`NOTIFY_SOCKET`), nothing. It is never needed for serving, so what goes wrong here is logged and no more; a manager
-//! that does not read is waited for no longer than [`PATIENCE`].
+//! that does not read is waited for no longer than `PATIENCE`.
 
 use std::env;
 use std::io;
