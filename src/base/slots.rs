@@ -5,8 +5,8 @@
 //!
 //! Entries lie side by side, in room that is reserved at the start. The slab gives the place that became free last to the
 //! entry that comes next. So that the few entries that stay after a crowd do not hand places at the end to each other for
-//! ever, places that become free while most are free are kept back, and [`Slots::ease`] makes those at the end vacant and
-//! has the slab begin anew with the lowest.
+//! ever, places that become free while most are free are kept back. [`Slots::ease`] frees them, and gives the memory of the
+//! vacant ones at the end back.
 
 use std::collections::BinaryHeap;
 
@@ -56,6 +56,8 @@ pub struct Slots<T> {
     entries: Slab<Entry<T>>,
     /// Places that are free and kept back.
     kept_back: Vec<u32>,
+    /// Places were freed in another order than that in which they are to be taken while most are free.
+    is_scrambled: bool,
     /// Places that are taken, or were since the memory of those at the end was given back.
     place_count: usize,
     next_generation: u32,
@@ -72,6 +74,7 @@ impl<T> Slots<T> {
         Self {
             entries: Slab::with_capacity(capacity_max),
             kept_back: Vec::new(),
+            is_scrambled: false,
             place_count: 0,
             next_generation: 0,
             capacity_max,
@@ -83,7 +86,7 @@ impl<T> Slots<T> {
         if self.len() >= self.capacity_max {
             return None;
         }
-        if !self.is_sparse()
+        if !self.is_sparse(self.len())
             && let Some(place) = self.kept_back.pop()
         {
             self.entries.remove(place as usize);
@@ -97,9 +100,9 @@ impl<T> Slots<T> {
         Some(key)
     }
 
-    /// Whether most places are free, and there are enough of them to be worth something.
-    fn is_sparse(&self) -> bool {
-        self.place_count > KEPT_COUNT && self.len() <= self.place_count / 4
+    /// Whether most places are free when `len` are taken, and there are enough of them to be worth something.
+    fn is_sparse(&self, len: usize) -> bool {
+        self.place_count > KEPT_COUNT && len <= self.place_count / 4
     }
 
     /// The entry of `key`, unless it was removed.
@@ -127,10 +130,11 @@ impl<T> Slots<T> {
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let entry = self.entries.get_mut(key.index as usize)?;
         let value = entry.value.take_if(|_| entry.generation == key.generation)?;
-        self.kept_back.push(key.index);
-        if !self.is_sparse() {
-            self.kept_back.pop();
+        if self.is_sparse(self.len() - 1) {
+            self.kept_back.push(key.index);
+        } else {
             self.entries.remove(key.index as usize);
+            self.is_scrambled = true;
         }
         Some(value)
     }
@@ -169,19 +173,32 @@ impl<T> Slots<T> {
     }
 
     /// Gives the memory of the vacant places at the end back once most places are vacant; room for them stays reserved. To
-    /// be called now and then: it looks at every place.
+    /// be called now and then.
     pub fn ease(&mut self) {
-        if !self.is_sparse() {
+        if !self.is_sparse(self.len()) {
             return;
         }
-        let mut entries = std::mem::take(&mut self.entries);
-        for place in std::mem::take(&mut self.kept_back) {
-            entries.remove(place as usize);
+        let is_last_taken = self.entries.get(self.place_count - 1).is_some_and(|entry| entry.value.is_some());
+        let is_scrambled = std::mem::take(&mut self.is_scrambled);
+        let is_stuck = is_last_taken && !is_scrambled;
+        // While nothing can be given back, entries that come are to find places in front, and none behind.
+        let end = if is_stuck { KEPT_COUNT.max(2 * self.len()) } else { self.place_count };
+        let Self { entries, kept_back, .. } = self;
+        kept_back.retain(|&place| {
+            let is_kept = place as usize >= end;
+            if !is_kept {
+                entries.remove(place as usize);
+            }
+            is_kept
+        });
+        if is_stuck {
+            return;
         }
+        self.kept_back = Vec::new();
         // A slab that is collected ends with its last entry; collected from there, it lists what is vacant lowest first.
-        self.entries = entries.into_iter().rev().collect();
-        self.place_count = self.entries.iter().next_back().map_or(0, |(last, _)| last + 1);
+        self.entries = std::mem::take(&mut self.entries).into_iter().rev().collect();
         self.entries.reserve_exact(self.capacity_max - self.entries.len());
+        self.place_count = self.entries.iter().next_back().map_or(0, |(last, _)| last + 1);
     }
 
     /// Bytes of one entry.

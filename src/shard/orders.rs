@@ -95,6 +95,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             }
         }
     }
+
     /// Ends a subscription, or takes back what would become one, and tells the client if there was any.
     fn unsubscribe_by_order(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         // Also the commands that wait for room for their answers.
