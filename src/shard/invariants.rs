@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::Shard;
-use super::client::Waiting;
-use super::close::sessions_over;
-use super::conn::{Conn, CountedAs, Stage, SubState};
+use super::carry::close::sessions_over;
+use super::carry::conn::{Conn, CountedAs, Stage, SubState};
+use super::clients::client::Waiting;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{Handler, Session, Transport};

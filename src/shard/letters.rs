@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Shard;
-use super::conn::Stage;
+use super::carry::conn::Stage;
 use super::mailbox::{Asker, Letter};
 use crate::hub::home::{self, Published, Refused, Shards};
 use crate::hub::{Item, Publication};

@@ -4,45 +4,18 @@
 //! time pass, delivers what was published, writes, and frees what ended. Nothing is shared with other shards;
 //! they speak by letters. The whole of it runs over any [`Net`], so tests drive it in a simulated world.
 
-mod accept;
-mod account;
-mod answers;
-mod batch;
-mod client;
-mod close;
-mod command;
-mod conn;
-mod connect;
-mod drain;
-mod emulate;
-mod expiry;
-mod fanout;
-mod flush;
-mod from_start;
-mod headers;
+mod carry;
+mod channels;
+mod clients;
+mod door;
 mod invariants;
-pub mod ledger;
 mod letters;
-mod line;
 pub mod mailbox;
-mod newcomers;
-mod orders;
 pub mod outside;
-mod pressure;
-mod rates;
-mod receive;
-mod relief;
 mod renew;
-mod seal;
-mod subscribe;
-mod terms;
-mod time;
-mod users;
-mod verdict;
-mod views;
-mod waiting;
 
 pub use crate::session::Secret;
+pub use door::ledger;
 pub use renew::Renewal;
 
 use std::io;
@@ -62,18 +35,18 @@ use crate::proto::ws;
 use crate::proto::ws::press::{self, Press, Tally};
 use crate::session::{Action, Endpoints, Handler, Settings};
 use crate::tls::{Acceptor, Schedules};
-use accept::{Admission, Admitted};
-use account::Account;
-use batch::Batch;
-use conn::Conn;
-use drain::Drain;
-use ledger::Ledger;
+use carry::conn::Conn;
+use carry::time::Wall;
+use channels::batch::Batch;
+use clients::users::Users;
+use door::accept::{Admission, Admitted};
+use door::account::Account;
+use door::drain::Drain;
+use door::ledger::Ledger;
+use door::newcomers::Newcomers;
+use door::pressure::Pressure;
 use mailbox::{Mailbox, Post};
-use newcomers::Newcomers;
 use outside::Outside;
-use pressure::Pressure;
-use time::Wall;
-use users::Users;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
 /// read empties it; small enough to stay in the core's cache.
@@ -154,7 +127,7 @@ pub struct Shard<N: Net, H: Handler> {
     admitted: Admitted,
     users: Users,
     /// Numbers for what outsiders are asked about clients' commands.
-    questions: client::Questions,
+    questions: clients::client::Questions,
     /// Seconds between heartbeats, as told to clients; 0 when there are none.
     ping_s: u32,
     /// The wall clock.
@@ -248,7 +221,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
             ping_s: u32::try_from(config.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             wall: Wall::new(unix_ms, now_us / 1000),
             has_told_unused_header: false,
-            questions: client::Questions::default(),
+            questions: clients::client::Questions::default(),
             now_us,
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),

@@ -1,0 +1,210 @@
+//! Endings. A connection leaves its channels the moment it is closed; what is left is a socket that says its last
+//! words, within the linger deadline. It is freed at the end of the turn, so nothing that the turn still holds
+//! points at another's slot.
+
+use super::conn::{CountedAs, Stage};
+use crate::base::counters::{Counter, Counters};
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::proto::http::{Refusal, Status};
+use crate::proto::ws::Violation;
+use crate::session::{ClientId, CloseReason, Handler, Session, Transport};
+use crate::shard::Shard;
+
+/// For clients that come while the server is full or drains.
+pub(in crate::shard) const UNAVAILABLE: Refusal =
+    Refusal::new(Status::Unavailable, "no room for another connection; try later");
+const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, "the request did not arrive in time");
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
+    pub(in crate::shard) fn close(&mut self, key: Key, reason: CloseReason) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.stage != Stage::Open {
+            if reason == CloseReason::Transport {
+                self.grave(key);
+            }
+            return;
+        }
+        let peer_said_goodbye = matches!(reason, CloseReason::Peer(_));
+        conn.stage = if peer_said_goodbye { Stage::LastWords } else { Stage::Linger };
+        let session = std::mem::replace(&mut conn.session, Session::Ended);
+        let kept_count = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
+        let kept_count = kept_count.map(|connecting| connecting.queued_before);
+        conn.is_corked = false;
+        // A newcomer leaves the stack: what it still sends is thrown away with that of all who end.
+        conn.is_unread &= !(session.is_head() || session.awaits_connect());
+        let held_bytes = std::mem::take(&mut conn.held_bytes);
+        self.budget.release(held_bytes as usize);
+        self.counters.partial_bytes.sub(u64::from(held_bytes));
+        self.count_as(key, CountedAs::Nothing);
+        self.count_ending(&reason);
+        self.unsubscribe_all(key);
+        self.user_leaves(key);
+        self.forget_client(key);
+        if matches!(reason, CloseReason::Hangup | CloseReason::Transport) {
+            self.out.clear();
+            self.grave(key);
+        } else {
+            match (&reason, kept_count) {
+                // What waits for the connect reply is not told without it.
+                (_, Some(count)) => self.cut(key, count),
+                (CloseReason::Slow | CloseReason::Budget, None) => self.cut(key, 0),
+                _ => {}
+            }
+            self.last_words(key, &reason, &session);
+        }
+        if let Session::Raw(raw) = session {
+            let client = ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() };
+            self.handler.closed(raw.into_state(), client, &reason);
+        }
+    }
+
+    /// Takes back what waits in the outbox, but for its first segments, and with it what is said behind that: a client
+    /// must not get what comes after something that it does not get.
+    fn cut(&mut self, key: Key, kept_count: usize) {
+        let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
+        let before = outbox.bytes();
+        outbox.cut(kept_count);
+        let cut = before - outbox.bytes();
+        if cut > 0 {
+            self.out.clear();
+            self.counters.outbox_bytes.sub(cut as u64);
+        }
+    }
+
+    fn last_words(&mut self, key: Key, reason: &CloseReason, session: &Session<H::State>) {
+        match (session.is_head(), reason) {
+            // The session wrote its refusal itself, but for those that are refused unheard.
+            (true, CloseReason::Refused(refusal)) if self.out.is_empty() => {
+                refusal.write_with(self.retry_after_s(key), &mut self.out);
+            }
+            (true, CloseReason::HandshakeTimeout) => TIMEOUT.write_for_page(session.cors(), &mut self.out),
+            (
+                true,
+                CloseReason::Shutdown | CloseReason::Memory | CloseReason::Crowded | CloseReason::Budget,
+            ) => {
+                UNAVAILABLE.write_with(self.retry_after_s(key), &mut self.out);
+            }
+            (true, _) => {}
+            (false, _) => session.goodbye(reason, self.retry_after_ms(key), &mut self.out),
+        }
+        if let Some(conn) = self.conns.entry_mut(key)
+            && let Some(tls) = conn.tls_mut()
+            && !tls.is_open()
+        {
+            // Nothing of this can be said without keys, and an alert, if there was one, is on its way: who is told nothing
+            // keeps no place, and whoever has to read an alert keeps no handshake.
+            self.out.clear();
+            tls.give_up();
+            if *reason != CloseReason::Tls && conn.outbox.is_none() {
+                return self.grave(key);
+            }
+        }
+        self.set_due(key, self.timeouts.linger_ms);
+        self.queue_out(key);
+        // Even with nothing to say, the flush takes the next step.
+        self.mark_dirty(key);
+    }
+
+    /// Has another gauge count the connection, or none.
+    pub(in crate::shard) fn count_as(&mut self, key: Key, now: CountedAs) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let c = &self.counters;
+        let gauges = |counted_as| match counted_as {
+            CountedAs::Nothing => [None, None],
+            CountedAs::HalfOpen => [Some(&c.half_open), None],
+            CountedAs::Session(transport) => [Some(&c.sessions), Some(sessions_over(c, transport))],
+        };
+        let before = gauges(std::mem::replace(&mut conn.counted_as, now));
+        before.into_iter().flatten().for_each(|gauge| gauge.sub(1));
+        gauges(now).into_iter().flatten().for_each(|gauge| gauge.add(1));
+    }
+
+    fn count_ending(&self, reason: &CloseReason) {
+        let c = &self.counters;
+        c.closes.add(1);
+        match reason {
+            CloseReason::Peer(_)
+            | CloseReason::Hangup
+            | CloseReason::Shutdown
+            | CloseReason::Memory
+            // Counted by what refused it.
+            | CloseReason::Crowded
+            | CloseReason::Disconnect(_)
+            | CloseReason::Ordered { .. }
+            | CloseReason::Answered
+            | CloseReason::Handler { .. } => {}
+            CloseReason::Transport | CloseReason::Worn => c.transport_errors.add(1),
+            CloseReason::Tls => c.tls_faults.add(1),
+            CloseReason::NoProxyHeader => c.proxy_headers_refused.add(1),
+            CloseReason::Violation(violation) => {
+                c.violations.add(1);
+                let is_too_big = matches!(violation, Violation::FrameTooBig | Violation::MessageTooBig);
+                c.limited_message_bytes.add(u64::from(is_too_big));
+            }
+            CloseReason::BadRequest => c.violations.add(1),
+            CloseReason::HandshakeTimeout | CloseReason::Stale => c.handshake_timeouts.add(1),
+            CloseReason::MessageTimeout => c.message_timeouts.add(1),
+            CloseReason::NoPong | CloseReason::Idle => c.heartbeats_missed.add(1),
+            CloseReason::Slow => c.slow_consumers.add(1),
+            CloseReason::Budget => c.budget_closes.add(1),
+            CloseReason::Refused(refusal) => match refusal.status {
+                Status::BadRequest | Status::RequestTimeout | Status::ExpectationFailed => c.refused_bad_request.add(1),
+                Status::Forbidden => c.refused_forbidden.add(1),
+                Status::NotFound => c.refused_not_found.add(1),
+                Status::MethodNotAllowed | Status::PostNeeded => c.refused_method.add(1),
+                Status::UpgradeRequired => c.refused_upgrade.add(1),
+                Status::HeadTooLarge => c.refused_head_too_large.add(1),
+                Status::ContentTooLarge => {
+                    c.refused_head_too_large.add(1);
+                    c.limited_message_bytes.add(1);
+                }
+                Status::Unavailable => c.refused_unavailable.add(1),
+            },
+        }
+    }
+
+    /// Lays a connection down to be freed at the end of the turn.
+    pub(in crate::shard) fn grave(&mut self, key: Key) {
+        self.count_as(key, CountedAs::Nothing);
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.stage != Stage::Buried {
+            debug_assert!(conn.subs.is_empty(), "who is closed has left its channels");
+            self.counters.refused_lingering.sub(u64::from(conn.stage == Stage::Shed));
+            let held_bytes = std::mem::take(&mut conn.held_bytes);
+            self.budget.release(held_bytes as usize);
+            self.counters.partial_bytes.sub(u64::from(held_bytes));
+            conn.stage = Stage::Buried;
+            if conn.tls().is_some() {
+                self.schedules.forget(key.to_token());
+            }
+            self.drop_outbox(key);
+            self.graves.push(key);
+        }
+    }
+
+    pub(in crate::shard) fn bury(&mut self) {
+        for key in std::mem::take(&mut self.graves) {
+            if let Some(conn) = self.conns.remove(key) {
+                self.counters.tls_links.sub(u64::from(conn.tls().is_some()));
+                self.wheel.remove(key.index());
+                self.counters.connections.sub(1);
+                self.tidy_later();
+            }
+        }
+    }
+}
+
+/// The gauge of sessions over a transport.
+pub(in crate::shard) fn sessions_over(c: &Counters, transport: Option<Transport>) -> &Counter {
+    match transport {
+        None => &c.sessions_raw,
+        Some(Transport::WebSocket) => &c.sessions_websocket,
+        Some(Transport::Sse) => &c.sessions_sse,
+        Some(Transport::HttpStream) => &c.sessions_http_stream,
+        Some(Transport::UniWebSocket) => &c.sessions_uni_websocket,
+        Some(Transport::UniSse) => &c.sessions_uni_sse,
+        Some(Transport::UniHttpStream) => &c.sessions_uni_http_stream,
+    }
+}

@@ -1,0 +1,324 @@
+//! Writing. Bytes go straight to the socket when nothing is queued before them; what the socket does not take
+//! waits in an outbox, made for the purpose and freed when it is empty. Queued means dirty: who has an outbox is
+//! in the list of those to flush at the end of the turn, or waits to be told of room.
+
+use std::io::{self, IoSlice};
+use std::ops::Range;
+
+use super::conn::{Conn, Stage};
+use crate::base::outbox::{Outbox, Push};
+use crate::base::shared::Shared;
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::proto::ws::frame;
+use crate::session::{CloseReason, Handler, InPlace};
+use crate::shard::Shard;
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Writes what is in `out`, or queues it when something is queued before it.
+    pub(in crate::shard) fn write_out(&mut self, key: Key) {
+        if self.out.is_empty() {
+            return;
+        }
+        let Some(conn) = self.conns.entry_mut(key) else { return self.out.clear() };
+        if conn.outbox.is_some() || conn.is_corked {
+            return self.queue_out(key);
+        }
+        if conn.tls().is_some() {
+            let out = std::mem::take(&mut self.out);
+            self.write_sealed(key, &out);
+            self.out = out;
+            return self.clear_out();
+        }
+        let result = self.net.write(&mut conn.socket, &self.out);
+        let Some(written) = self.written(key, result) else { return self.out.clear() };
+        if written < self.out.len() {
+            // Whole, so that the outbox knows that its first frame has begun: it may not be cut.
+            self.queue_out(key);
+            self.consume(key, written);
+            self.arm_writable(key);
+            self.pause_reading_if_full(key);
+        } else {
+            self.clear_out();
+        }
+    }
+
+    /// Writes a message of the input back from where it lies, its header before it; it goes before what is in `out`.
+    pub(in crate::shard) fn write_in_place(&mut self, key: Key, input: &mut [u8], in_place: &InPlace) {
+        let Range { start, end } = in_place.payload;
+        let waiting = self.out.len();
+        frame::put_data_header(&mut self.out, in_place.kind, end - start);
+        let header = &self.out[waiting..];
+        let start = start - header.len();
+        input[start..start + header.len()].copy_from_slice(header);
+        self.out.truncate(waiting);
+        let bytes = &input[start..end];
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        // What else it sends, or asks for, comes behind: then the usual way keeps the order.
+        if conn.outbox.is_some() || !self.out.is_empty() || !self.actions.is_empty() {
+            self.out.splice(0..0, bytes.iter().copied());
+            return;
+        }
+        if conn.tls().is_some() {
+            return self.write_sealed(key, bytes);
+        }
+        let result = self.net.write(&mut conn.socket, bytes);
+        let Some(written) = self.written(key, result) else { return };
+        if written < bytes.len() {
+            // Whole, so that the outbox knows that its first frame has begun: it may not be cut.
+            self.out.extend_from_slice(bytes);
+            self.queue_out(key);
+            self.consume(key, written);
+            self.arm_writable(key);
+            self.pause_reading_if_full(key);
+        }
+    }
+
+    /// Queues what is in `out`: an answer to the client itself, so its limit is that of what the client may ask.
+    pub(in crate::shard) fn queue_out(&mut self, key: Key) {
+        if self.out.is_empty() {
+            return;
+        }
+        let bytes = if self.out.len() > crate::shard::OUT_BYTES_KEPT {
+            // What is as large as that is not copied: there may be little room.
+            let mut bytes = std::mem::take(&mut self.out);
+            bytes.shrink_to_fit();
+            bytes
+        } else {
+            self.out.clone()
+        };
+        self.clear_out();
+        self.push(key, Shared::new(bytes, &self.budget), usize::MAX);
+        self.pause_reading_if_full(key);
+    }
+
+    /// Queues what is in `out` that the client did not ask for: it has to take that as it takes publications.
+    pub(in crate::shard) fn queue_out_unasked(&mut self, key: Key) {
+        if !self.out.is_empty() {
+            let shared = Shared::new(self.out.clone(), &self.budget);
+            self.clear_out();
+            self.queue_shared(key, shared);
+        }
+    }
+
+    fn clear_out(&mut self) {
+        self.out.clear();
+        self.out.shrink_to(crate::shard::OUT_BYTES_KEPT);
+    }
+
+    /// Writes shared bytes, or queues them when something is queued before them.
+    #[inline]
+    pub(in crate::shard) fn write_shared(&mut self, key: Key, shared: &Shared) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.outbox.is_some() || conn.is_corked {
+            return self.queue_shared(key, shared.clone());
+        }
+        if conn.tls().is_some() {
+            // What may find no room is not sealed for each by itself: until there is some, all share it.
+            return match Self::may_seal_at_once(shared.len()) {
+                true => self.write_sealed(key, shared),
+                false => self.queue_shared(key, shared.clone()),
+            };
+        }
+        let result = self.net.write(&mut conn.socket, shared);
+        let Some(written) = self.written(key, result) else { return };
+        if written < shared.len() {
+            self.queue_shared(key, shared.clone());
+            self.consume(key, written);
+            self.arm_writable(key);
+        }
+    }
+
+    /// Queues shared bytes; a consumer that has too much queued is disconnected.
+    pub(in crate::shard) fn queue_shared(&mut self, key: Key, shared: Shared) {
+        let bytes_max = self.limits.outbox_bytes_max;
+        let is_over =
+            |conn: &Conn<_, _>| conn.outbox_bytes() > 0 && conn.outbox_bytes() + shared.len() > bytes_max;
+        if self.conns.entry(key).is_some_and(is_over) {
+            // Slow is who does not take it, not who was not offered it yet: several channels may speak in one turn.
+            self.flush(key);
+            if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+                return;
+            }
+        }
+        self.push(key, shared, bytes_max);
+    }
+
+    fn push(&mut self, key: Key, shared: Shared, bytes_max: usize) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.outbox.is_none() {
+            self.counters.outboxes.add(1);
+        }
+        let length = shared.len() as u64;
+        match conn.outbox.get_or_insert_default().push(shared, bytes_max) {
+            Push::Queued => {
+                self.counters.outbox_bytes.add(length);
+                self.mark_dirty(key);
+            }
+            Push::Full => self.close(key, CloseReason::Slow),
+        }
+    }
+
+    pub(in crate::shard) fn mark_dirty(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if !conn.is_dirty {
+            conn.is_dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    pub(in crate::shard) fn consume(&mut self, key: Key, written: usize) {
+        let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
+        outbox.consume(written);
+        self.counters.outbox_bytes.sub(written as u64);
+    }
+
+    /// Frees a connection's outbox with all that is in it.
+    pub(in crate::shard) fn drop_outbox(&mut self, key: Key) {
+        let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.take()) else { return };
+        self.counters.outboxes.sub(1);
+        self.counters.outbox_bytes.sub(outbox.bytes() as u64);
+    }
+
+    /// What a write came to: the number of bytes, 0 when there was no room; `None` when the connection is over.
+    pub(in crate::shard) fn written(&mut self, key: Key, result: io::Result<usize>) -> Option<usize> {
+        match result {
+            Ok(written) => {
+                self.counters.bytes_out.add(written as u64);
+                Some(written)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Some(0)
+            }
+            Err(_) => {
+                self.close(key, CloseReason::Transport);
+                None
+            }
+        }
+    }
+
+    /// Asks to be told of room to write; from then on for good, which costs nothing while there is room.
+    pub(in crate::shard) fn arm_writable(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if !conn.is_writable_armed {
+            conn.is_writable_armed = true;
+            if self.net.arm_writable(&mut conn.socket, key.to_token()).is_err() {
+                self.close(key, CloseReason::Transport);
+            }
+        }
+    }
+
+    /// Backpressure: who does not take its answers is not asked for more questions. Only the flush that empties the
+    /// outbox ends the pause: it knows that there may be input which will not be told again.
+    pub(in crate::shard) fn pause_reading_if_full(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        conn.is_read_paused |= conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+    }
+
+    pub(in crate::shard) fn on_writable(&mut self, key: Key) {
+        match self.conns.entry(key) {
+            Some(conn) if conn.outbox.is_some() => self.flush(key),
+            Some(_) => {}
+            None => self.counters.stale_ids.add(1),
+        }
+    }
+
+    pub(in crate::shard) fn flush_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for key in dirty.drain(..) {
+            let Some(conn) = self.conns.entry_mut(key) else { continue };
+            conn.is_dirty = false;
+            self.flush(key);
+        }
+        // Flushing may have closed connections, and those have last words.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Writes the outbox until it is empty or there is no room.
+    pub(in crate::shard) fn flush(&mut self, key: Key) {
+        let heard = self.beat_now();
+        loop {
+            let Some(conn) = self.conns.entry_mut(key) else { return };
+            if conn.is_corked {
+                return;
+            }
+            let is_secure = conn.tls().is_some();
+            let Some(outbox) = conn.outbox.as_ref().filter(|outbox| !outbox.is_empty()) else { break };
+            if is_secure {
+                match self.flush_sealed(key) {
+                    Some(0) => return self.wait_for_room(key),
+                    Some(_) => {
+                        self.note_heard(key, heard);
+                        continue;
+                    }
+                    None => return,
+                }
+            }
+            let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
+            let count = outbox.fill(&mut slices);
+            let result = match count {
+                1 => self.net.write(&mut conn.socket, &slices[0]),
+                _ => self.net.write_vectored(&mut conn.socket, &slices[..count]),
+            };
+            match self.written(key, result) {
+                None => return,
+                Some(0) => return self.wait_for_room(key),
+                Some(written) => {
+                    self.consume(key, written);
+                    self.note_heard(key, heard);
+                }
+            }
+        }
+        self.drop_outbox(key);
+        self.on_flushed(key);
+    }
+
+    /// A client that takes what it is sent is alive, whether or not its pong has got through.
+    fn note_heard(&mut self, key: Key, heard: u32) {
+        if let Some(conn) = self.conns.entry_mut(key) {
+            conn.heard = heard;
+        }
+    }
+
+    /// There is no room: go on when there is, unless memory is what is short.
+    fn wait_for_room(&mut self, key: Key) {
+        self.arm_writable(key);
+        if self.budget.is_exhausted() {
+            self.close(key, CloseReason::Budget);
+        }
+    }
+
+    /// The outbox is empty: go on with what waited for that.
+    fn on_flushed(&mut self, key: Key) {
+        if !self.say_goodbye(key) {
+            return;
+        }
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let waits = conn.client.as_ref().is_some_and(|client| !client.waiting.is_empty());
+        match conn.stage {
+            Stage::Open if conn.is_read_paused || waits => {
+                conn.is_read_paused = false;
+                if !conn.is_unread {
+                    conn.is_unread = true;
+                    self.unread.push(key);
+                }
+            }
+            Stage::LastWords => self.grave(key),
+            Stage::Linger => {
+                conn.stage = Stage::Discard;
+                // What was not read before must be now: the end behind it is what is waited for.
+                conn.is_read_paused = false;
+                if self.net.shutdown_write(&mut conn.socket).is_err() {
+                    return self.grave(key);
+                }
+                if !conn.is_unread {
+                    conn.is_unread = true;
+                    self.unread.push(key);
+                }
+                self.await_goodbye(key);
+            }
+            Stage::Open | Stage::Discard | Stage::Shed | Stage::Buried => {}
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Connections with TLS: received records become plaintext in the shard's input, what is to be sent is sealed at the
+//! moment when it is written. Outboxes hold plaintext, which subscribers share; only what was sealed and found no
+//! room is kept as it is, at most one batch.
+
+use std::io::IoSlice;
+use std::iter;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::conn::Stage;
+use crate::base::outbox::Outbox;
+use crate::base::shared::Shared;
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{CloseReason, Handler};
+use crate::shard::Shard;
+use crate::tls::{Fault, Hot, Opened, Received, Schedules, identity};
+
+/// Bytes that are sealed at once: what finds no room is kept sealed, for each connection by itself.
+const BATCH_BYTES_MAX: usize = 32 << 10;
+/// The same for a connection that was out of room before.
+const SLOW_BATCH_BYTES_MAX: usize = 16 << 10;
+/// The scratch buffer for records gives its memory back beyond this size.
+const WIRE_BYTES_KEPT: usize = 256 << 10;
+
+fn hot(schedules: &mut Schedules, key: Key) -> Hot<'_> {
+    Hot { schedules, id: key.to_token() }
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
+    pub(in crate::shard) fn receive_line(&mut self, key: Key, count: usize) {
+        let Some(count) = self.take_proxy_header(key, count) else { return };
+        self.claim_wire(key);
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
+        let was_fresh = tls.is_fresh();
+        let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
+        if let Ok(received) = &outcome {
+            let rest = &self.input[received.consumed..count];
+            tls.hold(rest);
+            let (bytes, now) = (rest.len(), self.beat_now());
+            if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
+                line.note_rest(bytes, received.consumed > 0, now);
+            }
+        }
+        match outcome {
+            Ok(received) => self.received(key, received),
+            Err(fault) => {
+                self.write_wire(key);
+                if was_fresh {
+                    self.note_stray_header(key, 0..count);
+                }
+                tracing::debug!(%fault, "a connection's TLS ended");
+                // Who gives up has the last word.
+                let is_peers = matches!(fault, Fault::Alert(_) | Fault::Closed);
+                self.close(key, if is_peers { CloseReason::Transport } else { CloseReason::Tls });
+            }
+        }
+    }
+
+    fn received(&mut self, key: Key, received: Received) {
+        let Received { plain, opened, is_end, .. } = received;
+        if let Some(opened) = opened {
+            self.on_opened(key, &opened);
+        }
+        if plain.is_empty() {
+            self.write_wire(key);
+            self.count_held(key);
+        } else {
+            // A ticket and the answer to a request behind it go out together.
+            self.wire_waits = (!self.wire.is_empty()).then_some(key);
+            self.receive(key, plain);
+            self.release_wire();
+        }
+        if is_end {
+            self.answer_goodbye(key);
+            self.on_end(key);
+        }
+    }
+
+    /// Before something is sealed for `key`: records of another connection that wait in `wire` are written, its own stay.
+    fn claim_wire(&mut self, key: Key) {
+        if self.wire_waits.is_some_and(|owner| owner != key) {
+            self.release_wire();
+        }
+    }
+
+    /// Records that wait for what may follow them wait no longer.
+    fn release_wire(&mut self) {
+        if let Some(owner) = self.wire_waits.take() {
+            self.write_wire(owner);
+        }
+    }
+
+    /// Who says goodbye hears one, unless the connection goes on to say something.
+    fn answer_goodbye(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
+        if let Some(tls) = conn.tls_mut() {
+            tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);
+            self.write_wire(key);
+        }
+    }
+
+    /// Keeps the first `count` bytes of the input, the beginning of a record or of a proxy's header.
+    pub(in crate::shard) fn hold(&mut self, key: Key, count: usize) {
+        if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
+            line.hold(&self.input[..count]);
+        }
+    }
+
+    fn on_opened(&mut self, key: Key, opened: &Opened) {
+        self.counters.tls_handshakes.add(1);
+        self.counters.tls_resumptions.add(u64::from(opened.is_resumed));
+        let Some(identity) = opened.certificate.as_ref().and_then(identity) else { return };
+        if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
+            line.origin.get_or_insert_default().identity = Some(Arc::new(identity));
+        }
+    }
+
+    /// Whether so many shared bytes may be sealed before it is known that there is room for them.
+    pub(in crate::shard) fn may_seal_at_once(bytes: usize) -> bool {
+        bytes <= BATCH_BYTES_MAX
+    }
+
+    /// Seals `bytes` and writes them. They go now or are kept sealed: the caller is done with them.
+    pub(in crate::shard) fn write_sealed(&mut self, key: Key, bytes: &[u8]) {
+        self.claim_wire(key);
+        let Some(tls) = self.conns.entry_mut(key).and_then(|conn| conn.tls_mut()) else { return };
+        match tls.seal(hot(&mut self.schedules, key), iter::once(bytes), &mut self.wire) {
+            Ok(()) => {
+                self.write_wire(key);
+            }
+            Err(fault) => self.cannot_seal(key, &fault),
+        }
+    }
+
+    fn cannot_seal(&mut self, key: Key, fault: &Fault) {
+        self.wire_waits = None;
+        self.wire.clear();
+        let is_open = self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open);
+        let is_worn = *fault == Fault::Worn && is_open;
+        self.close(key, if is_worn { CloseReason::Worn } else { CloseReason::Transport });
+    }
+
+    /// Writes the records in `wire`, behind those that wait already.
+    fn write_wire(&mut self, key: Key) {
+        self.wire_waits = None;
+        if self.wire.is_empty() {
+            return;
+        }
+        let Some(conn) = self.conns.entry_mut(key) else { return self.wire.clear() };
+        let mut written = 0;
+        if !conn.outbox.as_ref().is_some_and(|outbox| outbox.has_sealed()) {
+            let result = self.net.write(&mut conn.socket, &self.wire);
+            match self.written(key, result) {
+                Some(count) => written = count,
+                None => return self.wire.clear(),
+            }
+        }
+        if written < self.wire.len() {
+            self.keep_sealed(key, written..self.wire.len());
+            self.arm_writable(key);
+            self.pause_reading_if_full(key);
+        }
+        self.wire.clear();
+        self.wire.shrink_to(WIRE_BYTES_KEPT);
+    }
+
+    fn keep_sealed(&mut self, key: Key, rest: Range<usize>) {
+        let records = Shared::new(self.wire[rest].to_vec(), &self.budget);
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.outbox.is_none() {
+            self.counters.outboxes.add(1);
+        }
+        self.counters.outbox_bytes.add(records.len() as u64);
+        conn.outbox.get_or_insert_default().push_sealed(records);
+    }
+
+    /// One step of a flush: writes what is sealed, or seals the next batch and writes that. Returns how far it came, 0
+    /// when there was no room; `None` when the connection is over.
+    pub(in crate::shard) fn flush_sealed(&mut self, key: Key) -> Option<usize> {
+        let conn = self.conns.entry_mut(key)?;
+        let outbox = conn.outbox.as_mut()?;
+        if outbox.has_sealed() {
+            let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
+            let count = outbox.fill_sealed(&mut slices);
+            let result = self.net.write_vectored(&mut conn.socket, &slices[..count]);
+            let written = self.written(key, result)?;
+            if let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) {
+                outbox.consume_sealed(written);
+                self.counters.outbox_bytes.sub(written as u64);
+            }
+            return Some(written);
+        }
+        self.claim_wire(key);
+        let conn = self.conns.entry_mut(key)?;
+        let outbox = conn.outbox.as_mut()?;
+        let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
+        let count = outbox.fill(&mut slices);
+        let tls = conn.line.as_mut().and_then(|line| line.tls.as_deref_mut())?;
+        let batch_bytes = if conn.is_writable_armed { SLOW_BATCH_BYTES_MAX } else { BATCH_BYTES_MAX };
+        let mut left = batch_bytes;
+        let batch = slices[..count].iter().map_while(|slice| {
+            let piece = &slice[..slice.len().min(left)];
+            left -= piece.len();
+            (!piece.is_empty()).then_some(piece)
+        });
+        if let Err(fault) = tls.seal(hot(&mut self.schedules, key), batch, &mut self.wire) {
+            self.cannot_seal(key, &fault);
+            return None;
+        }
+        self.consume(key, batch_bytes - left);
+        self.write_wire(key);
+        let conn = self.conns.entry(key)?;
+        // What found no room waits to be told of it.
+        let is_stuck = conn.outbox.as_ref().is_some_and(|outbox| outbox.has_sealed());
+        (conn.stage != Stage::Buried).then_some(usize::from(!is_stuck))
+    }
+
+    /// Before the last step of an ending: the peer is told that no more comes. Returns whether that is on its way.
+    pub(in crate::shard) fn say_goodbye(&mut self, key: Key) -> bool {
+        self.claim_wire(key);
+        let Some(conn) = self.conns.entry_mut(key) else { return true };
+        if !matches!(conn.stage, Stage::LastWords | Stage::Linger) {
+            return true;
+        }
+        let Some(tls) = conn.tls_mut() else { return true };
+        tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);
+        self.write_wire(key);
+        self.conns.entry(key).is_some_and(|conn| conn.outbox.is_none())
+    }
+}

@@ -1,0 +1,265 @@
+//! Deadlines. Each connection has one entry in the wheel: whatever is due first. Activity does not move it; when
+//! it expires, the connection says what is really due, and it is set again.
+
+use super::conn::{BEAT_MS, Conn, Stage, beat_at_or_after};
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{CloseReason, Handler, Session};
+use crate::shard::Shard;
+
+/// Deadlines handled in one turn at most; the rest in the next.
+const EXPIRIES_PER_TURN_MAX: usize = 256;
+/// How far the wall clock may move against the shard's own before deadlines that follow from Unix times are set again.
+const DRIFT_MS_MAX: u64 = 500;
+/// How long a turn sleeps at most while such a deadline may be set: nothing wakes a shard when the wall clock is.
+const WALL_LOOK_MS: u64 = 1000;
+/// How long a turn sleeps at most while it waits for others to take their letters, or for a drain's next step.
+const STEP_MS: u64 = 5;
+
+/// The wall clock, read once in each turn, and never by itself the measure of a wait: it may jump.
+#[derive(Debug)]
+pub(in crate::shard) struct Wall {
+    /// Unix time in milliseconds.
+    pub(in crate::shard) unix_ms: u64,
+    /// By how much it was ahead of the shard's clock when deadlines were last set by it.
+    ahead_ms: u64,
+    /// Some connection has, or had, a deadline that follows from it.
+    is_followed: bool,
+}
+
+impl Wall {
+    pub(in crate::shard) fn new(unix_ms: u64, now_ms: u64) -> Self {
+        Self { unix_ms, ahead_ms: unix_ms.wrapping_sub(now_ms), is_followed: false }
+    }
+
+    /// Takes a reading; whether deadlines that were set by the ones before are wrong now.
+    fn has_moved(&mut self, unix_ms: u64, now_ms: u64) -> bool {
+        self.unix_ms = unix_ms;
+        let ahead_ms = unix_ms.wrapping_sub(now_ms);
+        let moved_ms = ahead_ms.wrapping_sub(self.ahead_ms).cast_signed().unsigned_abs();
+        if moved_ms > DRIFT_MS_MAX {
+            self.ahead_ms = ahead_ms;
+        }
+        moved_ms > DRIFT_MS_MAX
+    }
+}
+
+/// When the first heartbeat of the connection at `index` comes, after its handshake. Not at once for the first of all
+/// connections, which a quiet server gives its place again and again.
+fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
+    const GOLDEN: u32 = 0x9E37_79B9;
+    let part = u64::from(index.wrapping_add(1).wrapping_mul(GOLDEN));
+    (interval_ms * part) >> 32
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// The beat that it is now.
+    #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
+    pub(in crate::shard) fn beat_now(&self) -> u32 {
+        (self.now_ms() / BEAT_MS) as u32
+    }
+
+    /// Reads both clocks, for the whole turn. Where the wall clock has moved (it was set, or the machine slept), what ends at a
+    /// Unix time is looked at again.
+    pub(in crate::shard) fn read_clocks(&mut self) {
+        self.now_us = self.net.now_us();
+        if self.wall.has_moved(self.net.unix_ms(), self.now_us / 1000) && self.wall.is_followed {
+            let with_end: Vec<Key> = self
+                .conns
+                .iter()
+                .filter(|(_, conn)| self.ends_at_ms(conn).is_some())
+                .map(|(key, _)| key)
+                .collect();
+            self.wall.is_followed = !with_end.is_empty();
+            for key in with_end {
+                self.arm(key);
+            }
+        }
+    }
+
+    /// Unix time, in milliseconds, at which the connection or something of it ends for good.
+    fn ends_at_ms(&self, conn: &Conn<N::Socket, H::State>) -> Option<u64> {
+        let policy = &self.policy;
+        let client = conn.client.as_ref()?;
+        client.ends_at_ms(policy.expired_close_delay_ms, policy.expired_sub_close_delay_ms)
+    }
+
+    /// How long the next poll may wait.
+    pub(in crate::shard) fn poll_timeout_ms(&self) -> Option<u64> {
+        let now_ms = self.now_ms();
+        let accepts = self.admission.is_pending && self.drain.is_none();
+        if (accepts && self.admission.paused_until_ms.is_none())
+            || self.local.queued_count() > 0
+            || !self.dirty.is_empty()
+            || !self.graves.is_empty()
+            || !self.refused_joins.is_empty()
+            || self.home.has_membership()
+            || self.is_shedding()
+            || (self.newcomers.are_waiting() && !self.is_congested)
+        {
+            return Some(0);
+        }
+        // Unread input waits for its next share of a turn, or for congestion to pass.
+        let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
+        let has_unread = !self.unread.is_empty() || self.newcomers.are_waiting();
+        let unread = has_unread.then(|| now_ms + u64::from(self.is_congested));
+        let paused = self.admission.paused_until_ms.filter(|_| accepts);
+        let (memory, drain) = (self.pressure.next_look_ms(), self.drain_at_ms);
+        let wall = (self.wall.is_followed && self.connection_count() > 0).then(|| now_ms + WALL_LOOK_MS);
+        let (home, tidy) = (self.home.next_expiry_ms(), self.account.tidy_at_ms());
+        let all = [self.wheel.next(), step, unread, paused, home, memory, drain, wall, tidy];
+        let next = all.into_iter().flatten().min()?;
+        Some(next.saturating_sub(now_ms))
+    }
+
+    /// Sets the connection's entry in the wheel.
+    pub(in crate::shard) fn arm(&mut self, key: Key) {
+        if let Some(conn) = self.conns.entry(key) {
+            // From Unix time to the shard's clock.
+            let left_ms = |unix_ms: u64| unix_ms.saturating_sub(self.wall.unix_ms);
+            let ends_ms =
+                self.ends_at_ms(conn).map_or(u64::MAX, |end| self.now_ms().saturating_add(left_ms(end)));
+            let whole_ms = self.message_due_ms(conn).unwrap_or(u64::MAX);
+            self.wall.is_followed |= ends_ms < u64::MAX;
+            self.wheel.set(key.index(), conn.deadline_ms().min(ends_ms).min(whole_ms));
+        }
+    }
+
+    /// When the message that is arriving, or the record around it, must be whole, if one is: a request has a deadline of its
+    /// own, and so has an ending. Not while it is the server that does not read.
+    fn message_due_ms(&self, conn: &Conn<N::Socket, H::State>) -> Option<u64> {
+        let reads = !conn.is_read_paused && !conn.is_unread;
+        let message_ms = Some(self.timeouts.message_ms).filter(|&ms| ms > 0 && reads)?;
+        let record = conn.line.as_ref().and_then(|line| line.record_since());
+        let is_live = conn.stage == Stage::Open && !conn.session.is_head();
+        let record = record.filter(|_| is_live).map(|beat| u64::from(beat) * BEAT_MS);
+        let began_ms = conn.session.partial_since_ms().into_iter().chain(record).min()?;
+        Some(began_ms + message_ms)
+    }
+
+    /// Sets the deadline of the connection's phase, counted from now.
+    pub(in crate::shard) fn set_due(&mut self, key: Key, after_ms: u64) {
+        let due = beat_at_or_after(self.now_ms() + after_ms);
+        if let Some(conn) = self.conns.entry_mut(key) {
+            conn.due = due;
+            self.arm(key);
+        }
+    }
+
+    /// Begins to send heartbeats. The first comes after a part of the interval that differs from connection to
+    /// connection by the golden ratio, so that those that came together are spread evenly.
+    pub(in crate::shard) fn start_heartbeat(&mut self, key: Key) {
+        let interval_ms = self.timeouts.ping_interval_ms;
+        if interval_ms == 0 {
+            let idle_ms = self.timeouts.idle_ms;
+            return if idle_ms > 0 { self.set_due(key, idle_ms) } else { self.no_due(key) };
+        }
+        self.set_due(key, first_heartbeat_ms(key.index(), interval_ms));
+    }
+
+    fn no_due(&mut self, key: Key) {
+        if let Some(conn) = self.conns.entry_mut(key) {
+            conn.due = u32::MAX;
+            self.arm(key);
+        }
+    }
+
+    pub(in crate::shard) fn expire(&mut self) {
+        let now_ms = self.now_ms();
+        for _ in 0..EXPIRIES_PER_TURN_MAX {
+            let Some(index) = self.wheel.pop_due(now_ms) else { return };
+            if let Some(key) = self.conns.key_at(index) {
+                self.on_deadline(key);
+            }
+        }
+    }
+
+    fn on_deadline(&mut self, key: Key) {
+        let (now_ms, now) = (self.now_ms(), self.beat_now());
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if let Session::Raw(raw) = &mut conn.session
+            && raw.timer_at_ms().is_some_and(|at| at.get() <= now_ms)
+        {
+            raw.set_timer_at_ms(None);
+            self.handler_timer(key);
+        }
+        self.expire_client(key);
+        let message_due_ms = self.conns.entry(key).and_then(|conn| self.message_due_ms(conn));
+        if message_due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            return self.close(key, CloseReason::MessageTimeout);
+        }
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.due > now {
+            return self.arm(key);
+        }
+        match conn.stage {
+            Stage::Buried => {}
+            Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
+            // Nobody asked for anything: an answer could be taken for that of the next request.
+            Stage::Open if conn.session.is_idle() => self.close(key, CloseReason::Answered),
+            Stage::Open if conn.session.is_head() => self.close(key, CloseReason::HandshakeTimeout),
+            Stage::Open if conn.session.awaits_connect() => self.close(key, CloseReason::Stale),
+            Stage::Open => self.heartbeat(key),
+        }
+    }
+
+    fn handler_timer(&mut self, key: Key) {
+        self.tell_handler(key, Session::timer);
+    }
+
+    /// A heartbeat is due, or its answer.
+    fn heartbeat(&mut self, key: Key) {
+        let now = self.beat_now();
+        let idle = beat_at_or_after(self.timeouts.idle_ms);
+        let interval_ms = self.timeouts.ping_interval_ms;
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        // Who cannot send is not idle for it.
+        if idle > 0 && conn.session.answers_pings() && now.saturating_sub(conn.heard) >= idle {
+            return self.close(key, CloseReason::Idle);
+        }
+        if interval_ms == 0 {
+            let due = u64::from(conn.heard.saturating_add(idle)) * BEAT_MS;
+            return self.set_due(key, due.saturating_sub(self.now_ms()));
+        }
+        if conn.awaits_pong {
+            let pong_timeout = beat_at_or_after(self.timeouts.pong_timeout_ms);
+            if conn.heard < conn.due.saturating_sub(pong_timeout) {
+                return self.close(key, CloseReason::NoPong);
+            }
+            conn.awaits_pong = false;
+            self.set_due(key, interval_ms.saturating_sub(self.timeouts.pong_timeout_ms));
+            return;
+        }
+        if !conn.session.answers_pings() {
+            conn.session.ping(&mut self.out);
+            self.counters.heartbeats_sent.add(1);
+            self.set_due(key, interval_ms);
+            return self.write_out(key);
+        }
+        // Something heard in this very beat, but before, is no answer.
+        conn.heard = conn.heard.min(now.saturating_sub(1));
+        conn.awaits_pong = true;
+        conn.session.ping(&mut self.out);
+        self.counters.heartbeats_sent.add(1);
+        conn.due = now.saturating_add(beat_at_or_after(self.timeouts.pong_timeout_ms));
+        self.arm(key);
+        self.write_out(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_heartbeats_are_spread_evenly_and_none_comes_at_once() {
+        let mut tenths = [0; 10];
+        for index in 0..1000 {
+            let after_ms = first_heartbeat_ms(index, 25_000);
+            assert!(after_ms < 25_000);
+            tenths[usize::try_from(after_ms / 2500).unwrap()] += 1;
+        }
+        assert!(tenths.iter().all(|count| (95..=105).contains(count)), "{tenths:?}");
+        assert!((0..5).all(|index| first_heartbeat_ms(index, 25_000) > 1000));
+    }
+}

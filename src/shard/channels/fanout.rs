@@ -1,0 +1,107 @@
+//! Deliveries: what was published reaches this shard's subscribers.
+//!
+//! A batch is encoded once per wire format, when the first subscriber of that format is reached, and shared.
+//! When a single channel has something to say, its bytes are written straight to each subscriber that has
+//! nothing queued: no outbox, no second visit. When several have, everything is queued first, so that a
+//! connection that is subscribed to many gets it in one write at the end of the turn.
+//!
+//! Not everyone gets all of a batch: filters, joins that were not asked for, and what a subscriber has already got with its
+//! recovery are left out. Those who get the same are encoded for once, too.
+
+use super::batch::{Batch, Choice};
+use crate::base::shared::Shared;
+use crate::hub::local::{self, ChannelId, Subscriber};
+use crate::net::Net;
+use crate::session::Handler;
+use crate::shard::Shard;
+use crate::shard::carry::conn::Sub;
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Delivers what is queued, up to the turn's budget; the rest goes on in the next turn.
+    pub(in crate::shard) fn fan_out(&mut self) {
+        let mut budget = self.limits.deliveries_per_turn_max;
+        while budget > 0 {
+            let Some(id) = self.local.front() else { return };
+            let is_alone = self.local.queued_count() == 1;
+            let mut batch = self
+                .local
+                .take_batch(id)
+                .unwrap_or_else(|| Batch::new(self.local.begin_batch(id), id, self.now_us));
+            self.order_next(id, budget);
+            while budget > 0
+                && let Some((position, subscriber)) = self.local.next_to_serve(id)
+            {
+                self.serve(id, position, subscriber, &mut batch, is_alone);
+                budget -= 1;
+            }
+            let began_us = batch.began_us();
+            if !self.local.put_batch(id, batch) {
+                self.counters.fanout_us.record(self.net.now_us().saturating_sub(began_us));
+            }
+            self.local.rotate();
+        }
+    }
+
+    fn order_next(&mut self, id: ChannelId, count: usize) {
+        let Self { local, conns, .. } = self;
+        local.order_next(id, count, |moved, to| {
+            let conn = conns.key_at(moved.conn).and_then(|key| conns.entry_mut(key));
+            if let Some(conn) = conn {
+                conn.subs[usize::from(moved.slot)] = Sub::active(id, to);
+            }
+        });
+    }
+
+    #[inline]
+    fn serve(
+        &mut self,
+        id: ChannelId,
+        position: u32,
+        subscriber: Subscriber,
+        batch: &mut Batch,
+        is_alone: bool,
+    ) {
+        let Subscriber { format, flags, .. } = subscriber;
+        // The usual one: everything, as everyone of its format gets it.
+        if flags & !local::JOINS == 0 && (flags == local::JOINS || !batch.has_joins()) {
+            let count = batch.len();
+            let shared = batch.encoded(format, &Choice::All, &self.budget, &mut self.press);
+            return self.deliver(subscriber, shared, is_alone, count);
+        }
+        let choice = self.choice(id, subscriber, batch);
+        let count = batch.count(&choice);
+        if count == 0 {
+            return;
+        }
+        if flags & local::DELTA != 0 && flags & local::DELTA_READY == 0 && batch.has_publication(&choice) {
+            self.local.set_flags(id, position, flags | local::DELTA_READY);
+        }
+        let shared = batch.encoded(format, &choice, &self.budget, &mut self.press);
+        self.deliver(subscriber, shared, is_alone, count);
+    }
+
+    /// What of a batch a subscriber gets.
+    fn choice(&self, id: ChannelId, subscriber: Subscriber, batch: &Batch) -> Choice {
+        let Subscriber { conn, flags, .. } = subscriber;
+        let after_seq =
+            if flags & local::LATE == 0 { 0 } else { self.local.late_after(id, conn).unwrap_or(0) };
+        let filter = (flags & local::FILTERED != 0)
+            .then(|| {
+                let conn = self.conns.key_at(conn).and_then(|key| self.conns.entry(key))?;
+                conn.client.as_ref()?.detail(id)?.filter.as_deref()
+            })
+            .flatten();
+        batch.choose(flags, after_seq, filter)
+    }
+
+    fn deliver(&mut self, subscriber: Subscriber, shared: &Shared, is_alone: bool, count: u64) {
+        let Some(key) = self.conns.key_at(subscriber.conn) else { return };
+        self.counters.deliveries.add(count);
+        self.counters.messages_out.add(count);
+        if is_alone {
+            self.write_shared(key, shared);
+        } else {
+            self.queue_shared(key, shared.clone());
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Subscriptions of this shard's connections, and what is delivered to them.
+
+pub(in crate::shard) mod batch;
+pub(in crate::shard) mod fanout;
+pub(in crate::shard) mod subscribe;
+pub(in crate::shard) mod views;

@@ -1,0 +1,471 @@
+//! Actions carried out, and the subscriptions of a connection.
+//!
+//! Invariant: an entry in a channel's list of subscribers and the slot in its connection point at each other.
+//! A home hears of each subscriber that it counted, once, when that one is gone: an `Unsubscribe` goes out for an
+//! active subscription that ends, and for a late `Subscribed` that nobody waits for any more.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use super::views;
+use crate::base::shared::Shared;
+use crate::base::slots::Key;
+use crate::hub::home::{Joined, Joining, Member};
+use crate::hub::local::{self, ChannelId, Subscriber};
+use crate::hub::options::ChannelOptions;
+use crate::hub::{ClientInfo, DataKind, Publication, home, home_of};
+use crate::net::Net;
+use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
+use crate::session::{Action, CloseReason, Format, Handler, Session};
+use crate::shard::Shard;
+use crate::shard::carry::conn::{Conn, Stage, Sub, SubState};
+use crate::shard::clients::answers::error_of;
+use crate::shard::clients::client::{Client, Detail, RECOVERY_WEIGHT, result_of};
+use crate::shard::clients::waiting::bytes_of;
+use crate::shard::door::account::cost_of;
+use crate::shard::mailbox::{Cause, Letter, ReplyTo, Ticket};
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Carries out what the session asked for.
+    pub(in crate::shard) fn act(&mut self, key: Key) {
+        // An answer may ask for more; those actions come behind.
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                // What stands behind something that ended the connection is said by nobody.
+                if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+                    return self.actions.clear();
+                }
+                match action {
+                    Action::Command { id, request } => self.command_or_wait(key, id, request),
+                    Action::Early { id, request } => self.early(key, id, request),
+                    Action::Join { channel } => self.join(key, &channel),
+                    Action::Leave { channel } => self.unsubscribe(key, &channel),
+                    Action::Broadcast { channel, is_text, data } => {
+                        self.broadcast(key, channel, is_text, data);
+                    }
+                    Action::SetTimer { at_ms } => {
+                        if let Some(Conn { session: Session::Raw(raw), .. }) = self.conns.entry_mut(key) {
+                            raw.set_timer_at_ms(NonZeroU64::new(at_ms));
+                            self.arm(key);
+                        }
+                    }
+                    Action::Emulate { place, data } => self.emulate(place, data),
+                }
+            }
+        }
+    }
+
+    pub(in crate::shard) fn home_of(&self, channel: &str) -> u16 {
+        home_of(channel, self.seed, self.post.shard_count())
+    }
+
+    /// Whether a connection may have this subscription beside those that it has.
+    pub(in crate::shard) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Error> {
+        let Some(conn) = self.conns.entry(key) else { return Err(Error::INTERNAL) };
+        let is_asked = |client: &Client| client.pending.iter().any(|(_, one)| one.subscribes_to(channel));
+        let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
+        if is_known || conn.client.as_deref().is_some_and(is_asked) {
+            Err(Error::ALREADY_SUBSCRIBED)
+        } else if conn.subs.len() >= self.limits.channels_per_connection_max {
+            self.counters.limited_subscriptions.add(1);
+            Err(Error::LIMIT_EXCEEDED)
+        } else if self.is_memory_short() {
+            // Not for good: its client tries again later.
+            self.counters.limited_memory.add(1);
+            Err(Error::TOO_MANY_REQUESTS)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Adds a raw connection to a group.
+    fn join(&mut self, key: Key, channel: &Arc<str>) {
+        let outcome = self.has_room_for(key, channel).and_then(|()| self.options(channel));
+        let options = match outcome {
+            Ok(options) => options,
+            Err(error) => return self.refused_joins.push((key, Arc::clone(channel), error)),
+        };
+        let joining = Joining {
+            member: self.member(key),
+            info: None,
+            in_presence: false,
+            tells_join: false,
+            wants_position: false,
+            recover: None,
+        };
+        self.enter(key, channel, &options, 0, Box::new(joining), None);
+    }
+
+    /// Tells handlers which groups their connections could not join: in the turn after, since a handler may join another
+    /// group at once, for ever.
+    pub(in crate::shard) fn tell_refused_joins(&mut self) {
+        for (key, channel, error) in std::mem::take(&mut self.refused_joins) {
+            self.tell_joined(key, &channel, Err(error));
+        }
+    }
+
+    /// Asks a channel's home to count the connection. [`Shard::has_room_for`] was asked before.
+    pub(in crate::shard) fn enter(
+        &mut self,
+        key: Key,
+        channel: &Arc<str>,
+        options: &Arc<ChannelOptions>,
+        request: u32,
+        joining: Box<Joining>,
+        ticket: Option<Box<Ticket>>,
+    ) {
+        let Some(conn) = self.conns.entry(key) else { return };
+        if conn.stage != Stage::Open {
+            // Closed between asking and acting: it has left its channels and must not enter another.
+            return;
+        }
+        let is_known = self.local.channel_id(channel).is_some();
+        let id = self.local.acquire(channel);
+        self.put_sub(key, Sub::pending(id, request));
+        self.spend(cost_of(is_known, channel));
+        if request != 0 && joining.recover.is_some() {
+            self.awaits(key, request, RECOVERY_WEIGHT);
+        }
+        let reply_to = self.reply_to(key, request);
+        let (channel, options) = (Arc::clone(self.local.name(id)), Arc::clone(options));
+        let home = self.home_of(&channel);
+        self.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
+    }
+
+    /// A home's answer to a subscription.
+    pub(in crate::shard) fn subscribed(
+        &mut self,
+        channel: &Arc<str>,
+        reply_to: ReplyTo,
+        outcome: Result<Box<Joined>, home::Refused>,
+        ticket: Option<Box<Ticket>>,
+    ) {
+        let (key, request) = (reply_to.conn, reply_to.request);
+        self.enter_or_not(channel, key, request, outcome, ticket);
+        self.awaits_no_more(key, request);
+    }
+
+    fn enter_or_not(
+        &mut self,
+        channel: &Arc<str>,
+        key: Key,
+        request: u32,
+        outcome: Result<Box<Joined>, home::Refused>,
+        ticket: Option<Box<Ticket>>,
+    ) {
+        let id = self.local.channel_id(channel);
+        let pending = id.and_then(|id| {
+            let conn = self.conns.entry_mut(key)?;
+            let slot = conn.slot_of(id)?;
+            (conn.subs[slot].state() == SubState::Pending(request)).then_some((id, slot))
+        });
+        let Some((id, slot)) = pending else {
+            if outcome.is_ok() {
+                // Who has meanwhile subscribed anew is counted there for each time, and stays until the last is taken back.
+                let (channel, member) = (Arc::clone(channel), self.member(key));
+                self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+            }
+            return;
+        };
+        if let (Ok(joined), Some(Ticket { was_recovering: true, .. })) = (&outcome, ticket.as_deref()) {
+            let counter =
+                if joined.recovered { &self.counters.recoveries } else { &self.counters.recoveries_failed };
+            counter.add(1);
+        }
+        let unrecovered = |joined: &Joined, ticket: &Ticket| {
+            ticket.wants_unrecoverable_error && ticket.was_recovering && !joined.recovered
+        };
+        match (outcome, ticket) {
+            (Ok(joined), None) => {
+                self.activate(key, id, slot, &joined, None);
+                self.tell_joined(key, channel, Ok(()));
+            }
+            (Ok(joined), Some(ticket)) if unrecovered(&joined, &ticket) => {
+                self.take_back(channel, key, id, slot);
+                self.fail(key, request, &Error::UNRECOVERABLE_POSITION);
+            }
+            (Ok(mut joined), Some(mut ticket)) => {
+                if let Some(filter) = ticket.filter.as_deref() {
+                    // What it missed is held to what it asked for, as is what comes.
+                    joined.publications.retain(|missed| filter.matches(&missed.tags));
+                }
+                // Those from the start are told together: see `one_less_to_wait_for`.
+                let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
+                let bytes = bytes_of(joined.publications.iter().map(|missed| &**missed)) + ticket.data.len();
+                if is_told_now && bytes > 0 && !self.has_room_for_answer(key, bytes) {
+                    self.take_back(channel, key, id, slot);
+                    return match ticket.cause {
+                        Cause::Command => self.fail(key, request, &Error::TOO_MANY_REQUESTS),
+                        // It is not told of what it does not get, so it comes back for it.
+                        Cause::Order | Cause::Connect | Cause::Token => {
+                            self.disconnect(key, Disconnect::TOO_MANY_REQUESTS);
+                        }
+                    };
+                }
+                self.activate(key, id, slot, &joined, Some(&mut ticket));
+                self.welcome(key, id, request, joined, ticket);
+            }
+            (Err(refused), ticket) => {
+                self.drop_pending(key, id, slot);
+                self.not_entered(channel, key, request, ticket.map(|ticket| ticket.cause), error_of(refused));
+            }
+        }
+    }
+
+    /// Tells of a subscription that its home refused.
+    fn not_entered(
+        &mut self,
+        channel: &Arc<str>,
+        key: Key,
+        request: u32,
+        cause: Option<Cause>,
+        error: Error,
+    ) {
+        match cause {
+            None => self.tell_joined(key, channel, Err(error)),
+            Some(Cause::Command) => self.fail(key, request, &error),
+            Some(Cause::Connect | Cause::Token) if error == Error::TOO_MANY_REQUESTS => {
+                self.close(key, CloseReason::Memory);
+            }
+            // Not without a word: it would wait for ever for what this channel brings.
+            Some(Cause::Connect | Cause::Token) => self.disconnect(key, Disconnect::INTERNAL),
+            Some(Cause::Order) => {}
+        }
+    }
+
+    /// Takes back a subscription that its home has counted.
+    fn take_back(&mut self, channel: &Arc<str>, key: Key, id: ChannelId, slot: usize) {
+        let (channel, member) = (Arc::clone(channel), self.member(key));
+        self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+        self.drop_pending(key, id, slot);
+    }
+
+    /// Takes out a subscription that did not come about.
+    fn drop_pending(&mut self, key: Key, id: ChannelId, slot: usize) {
+        if self.remove_slot(key, slot).is_some() {
+            self.local.release(id);
+        }
+    }
+
+    /// Tells a Centrifuge client that it is subscribed.
+    fn welcome(&mut self, key: Key, id: ChannelId, request: u32, joined: Box<Joined>, ticket: Box<Ticket>) {
+        let unix_ms = self.now().unix_ms;
+        let channel = Arc::clone(self.local.name(id));
+        let number = if ticket.is_compact { i64::from(id) + 1 } else { 0 };
+        let publications = views::publications(&joined.publications, ticket.takes_deltas);
+        let result = SubscribeResult {
+            publications: &publications,
+            id: number,
+            ..result_of(&joined, &ticket, unix_ms)
+        };
+        match ticket.cause {
+            Cause::Command => {
+                self.answer(key, |session, _, cx| session.answer(request, &Answer::Subscribe(result), cx));
+            }
+            Cause::Order => {
+                self.push_to(key, ChannelRef::Name(&channel), &Push::Subscribe(result));
+                // That push has no room for what was missed, so it follows, before anything that is published from now on.
+                for missed in publications {
+                    self.push_to(key, ChannelRef::Name(&channel), &Push::Publication(missed));
+                }
+            }
+            Cause::Connect | Cause::Token => {
+                drop(publications);
+                return self.one_less_to_wait_for(key, Some((channel, joined, ticket)));
+            }
+        }
+        self.arm(key);
+    }
+
+    /// Makes a pending subscription one that publications are delivered to.
+    fn activate(
+        &mut self,
+        key: Key,
+        id: ChannelId,
+        slot: usize,
+        joined: &Joined,
+        ticket: Option<&mut Ticket>,
+    ) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let mut flags = 0;
+        let mut format = Format::Raw { deflate: conn.session.deflate() };
+        if let (Some(ticket), Session::Centrifuge(session)) = (ticket, &conn.session) {
+            format = session.format(ticket.takes_deltas, ticket.is_compact);
+            for (is_set, flag) in [
+                (ticket.filter.is_some(), local::FILTERED),
+                (ticket.hears_joins, local::JOINS),
+                (ticket.takes_deltas, local::DELTA),
+            ] {
+                flags |= if is_set { flag } else { 0 };
+            }
+            let is_server_side = ticket.cause != Cause::Command;
+            if is_server_side || ticket.filter.is_some() || ticket.info.is_some() || ticket.expire_at_s > 0 {
+                self.counters.clients.add(u64::from(conn.client.is_none()));
+                conn.client.get_or_insert_default().details.push(Detail {
+                    channel: id,
+                    info: ticket.info.take(),
+                    expire_at_s: ticket.expire_at_s,
+                    refreshes_by_hook: ticket.refreshes_by_hook,
+                    is_refreshing: false,
+                    filter: ticket.filter.take(),
+                    is_server_side,
+                    is_by_token: ticket.cause == Cause::Token,
+                });
+            }
+        }
+        let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
+        let subscriber =
+            Subscriber { conn: key.index(), slot: slot_number, format: format.to_number(), flags };
+        conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, joined.seq));
+        self.counters.subscriptions.add(1);
+        self.touch_client(key);
+    }
+
+    /// Ends a subscription, if there is one, because its client said so.
+    pub(in crate::shard) fn unsubscribe(&mut self, key: Key, channel: &str) {
+        self.withdraw(key, channel);
+    }
+
+    /// Ends a subscription, if there is one, because the server says so, and tells its client.
+    pub(in crate::shard) fn end_by_server(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
+        if self.withdraw(key, channel) {
+            self.push_to(key, ChannelRef::Name(channel), &Push::Unsubscribe { code, reason });
+        }
+    }
+
+    /// Ends a subscription in whatever phase it is; whether there was one. A command that waits for its beginning is answered
+    /// as if it had begun.
+    pub(in crate::shard) fn withdraw(&mut self, key: Key, channel: &str) -> bool {
+        let Some(conn) = self.conns.entry_mut(key) else { return false };
+        // One that outsiders were asked about: nobody waits for what they say any more.
+        let asked = conn.client.as_mut();
+        let asked = asked.and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
+        let slot = self.local.channel_id(channel).and_then(|id| conn.slot_of(id));
+        let state = slot.map(|slot| conn.subs[slot].state());
+        if let Some(slot) = slot {
+            self.end_subscription(key, slot);
+        }
+        self.touch_client(key);
+        let is_there = asked.is_some() || slot.is_some();
+        let waiting = asked.map(|pending| pending.id()).or(match state {
+            Some(SubState::Pending(request)) => Some(request),
+            Some(SubState::Active(_)) | None => None,
+        });
+        if let Some(request) = waiting.filter(|&request| request != 0) {
+            // Nobody waits for the answer any more, but the client waits for one.
+            let answer = Answer::Subscribe(SubscribeResult::default());
+            self.answer(key, |session, _, cx| session.answer(request, &answer, cx));
+        }
+        is_there
+    }
+
+    /// Ends all subscriptions of a connection.
+    pub(in crate::shard) fn unsubscribe_all(&mut self, key: Key) {
+        while let Some(last) = self.conns.entry(key).and_then(|conn| conn.subs.len().checked_sub(1)) {
+            self.end_subscription(key, last);
+        }
+    }
+
+    fn end_subscription(&mut self, key: Key, slot: usize) {
+        let Some(sub) = self.remove_slot(key, slot) else { return };
+        let id = sub.channel();
+        let name = Arc::clone(self.local.name(id));
+        if let Some(client) = self.client_mut(key) {
+            client.forget(id, &name);
+        }
+        if let SubState::Active(position) = sub.state() {
+            let Self { local, conns, .. } = self;
+            local.remove(id, position, |moved, to| {
+                let other = conns.key_at(moved.conn).and_then(|key| conns.entry_mut(key));
+                if let Some(other) = other {
+                    other.subs[usize::from(moved.slot)] = Sub::active(id, to);
+                }
+            });
+            let (channel, member) = (Arc::clone(self.local.name(id)), self.member(key));
+            self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+            self.counters.subscriptions.sub(1);
+        }
+        self.local.release(id);
+    }
+
+    /// Publishes a raw connection's message.
+    fn broadcast(&mut self, key: Key, channel: Arc<str>, is_text: bool, data: Vec<u8>) {
+        let Ok(options) = self.options(&channel) else { return };
+        let client = self.client_id(key).to_string().into_boxed_str();
+        let info = Some(Arc::new(ClientInfo { client, ..ClientInfo::default() }));
+        let home = self.home_of(&channel);
+        let data = Shared::new(data, &self.publication_budget);
+        let kind = if is_text { DataKind::Text } else { DataKind::Binary };
+        let publication = Box::new(Publication { info, ..Publication::new(channel, kind, data) });
+        let terms = home::Terms::default();
+        self.post.send(home, Letter::Publish { publication, options, terms, asker: None });
+    }
+
+    /// Tells a raw connection's handler what became of its joining.
+    fn tell_joined(&mut self, key: Key, channel: &str, outcome: Result<(), Error>) {
+        self.tell_handler(key, |session, handler, cx| session.joined(channel, outcome, handler, cx));
+    }
+
+    /// Calls a raw connection's handler, which may send what its client did not ask for: within the limit of the outbox.
+    pub(in crate::shard) fn tell_handler(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(
+            &mut Session<H::State>,
+            &mut H,
+            &mut crate::session::Context<'_>,
+        ) -> Result<(), CloseReason>,
+    ) {
+        self.offer(key);
+        if let Some(Err(reason)) = self.with_answer(key, call) {
+            self.close(key, reason);
+        }
+    }
+
+    /// Before more is queued that the client did not ask for: slow is who does not take what waits, not who was not offered
+    /// it yet, in a turn in which several speak.
+    pub(in crate::shard) fn offer(&mut self, key: Key) {
+        let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+        if self.conns.entry(key).is_some_and(is_long) {
+            self.flush(key);
+        }
+    }
+
+    pub(in crate::shard) fn member(&self, key: Key) -> Member {
+        Member { shard: self.post.shard(), conn: key.to_token() }
+    }
+
+    /// Tells a client something that it did not ask for: within the limit of its outbox.
+    pub(in crate::shard) fn push_to(&mut self, key: Key, channel: ChannelRef<'_>, push: &Push<'_>) {
+        if self.with_session(key, |session, _, cx| session.push(channel, push, cx)).is_some() {
+            self.queue_out_unasked(key);
+        }
+    }
+
+    /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn.
+    pub(in crate::shard) fn answer(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>),
+    ) {
+        self.with_answer(key, call);
+    }
+
+    /// The same, with a result; `None` when the connection is gone.
+    pub(in crate::shard) fn with_answer<R>(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>) -> R,
+    ) -> Option<R> {
+        // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
+        let waiting = std::mem::take(&mut self.actions);
+        let result = self.with_session(key, call);
+        if result.is_some() {
+            self.queue_out(key);
+            self.act(key);
+        }
+        self.actions = waiting;
+        result
+    }
+}

@@ -1,0 +1,417 @@
+//! Commands of Centrifuge clients: whether they may, and to whom they go.
+//!
+//! What is decided here needs the connection and the channel's options only. Answers come back by letters, from homes
+//! ([`super::answers`]) and from outside ([`super::verdict`]).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::client::{Ability, Client, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
+use crate::base::bucket::Bucket;
+use crate::base::shared::Shared;
+use crate::base::slots::Key;
+use crate::config::Rates;
+use crate::hub::home::{self, HistoryFilter};
+use crate::hub::options::ChannelOptions;
+use crate::hub::permissions::{
+    Standing, permits_history, permits_presence, permits_publish, permits_subscribe,
+};
+use crate::hub::{ClientInfo, DataKind, Position, Publication};
+use crate::net::Net;
+use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::message::{Answer, Encoding, HistoryRequest, Request};
+use crate::session::{ClientId, CloseReason, Handler, Session};
+use crate::shard::Shard;
+use crate::shard::carry::conn::Stage;
+use crate::shard::mailbox::{Asker, Letter, ReplyTo};
+use crate::shard::outside::{Hook, Question, Token, Verdict, Who};
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Carries out a command.
+    pub(in crate::shard) fn command(&mut self, key: Key, id: u32, request: Request<'static>) {
+        if let Request::Connect(ask) = request {
+            return self.connect(key, id, *ask);
+        }
+        if !self.is_within_rates(key, &request) {
+            return self.fail(key, id, &Error::TOO_MANY_REQUESTS);
+        }
+        match request {
+            Request::Subscribe(ask) => self.subscribe_command(key, id, ask),
+            Request::Unsubscribe { channel } => {
+                self.unsubscribe(key, &channel);
+                self.answer(key, |session, _, cx| session.answer(id, &Answer::Unsubscribe, cx));
+            }
+            Request::Publish { channel, data } => {
+                self.publish_command(key, id, &channel, data.unwrap_or_default());
+            }
+            Request::Presence { channel } => {
+                self.ask_home(key, id, &channel, Ability::Presence, home::Question::Presence);
+            }
+            Request::PresenceStats { channel } => {
+                self.ask_home(key, id, &channel, Ability::Presence, home::Question::PresenceStats);
+            }
+            Request::History(ask) => self.history_command(key, id, ask),
+            Request::Rpc { method, data } => self.rpc_command(key, id, &method, data),
+            Request::Refresh { token } => self.refresh_command(key, id, &token),
+            Request::SubRefresh { channel, token } => self.sub_refresh_command(key, id, &channel, &token),
+            Request::Pong
+            | Request::Ping
+            | Request::Send { .. }
+            | Request::Connect(_)
+            | Request::Unknown
+            | Request::Malformed => {}
+        }
+    }
+
+    /// Tells a client that its command failed.
+    pub(in crate::shard) fn fail(&mut self, key: Key, id: u32, error: &Error) {
+        self.answer(key, |session, _, cx| session.fail(id, error.code, error.message, error.temporary, cx));
+    }
+
+    pub(in crate::shard) fn client(&self, key: Key) -> Option<&Client> {
+        self.conns.entry(key)?.client.as_deref()
+    }
+
+    pub(in crate::shard) fn client_mut(&mut self, key: Key) -> Option<&mut Client> {
+        self.touch_client(key);
+        self.conns.entry_mut(key)?.client.as_deref_mut()
+    }
+
+    /// What is known of a client, made if nothing is; nothing is known of who has ended.
+    pub(in crate::shard) fn client_or_new(&mut self, key: Key) -> Option<&mut Client> {
+        let conn = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open)?;
+        self.counters.clients.add(u64::from(conn.client.is_none()));
+        conn.client.get_or_insert_default();
+        self.client_mut(key)
+    }
+
+    /// Forgets what is known of a client.
+    pub(in crate::shard) fn forget_client(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(client) = conn.client.take() else { return };
+        self.counters.clients.sub(1);
+        self.counters.client_bytes.sub(client.counted_bytes as u64);
+    }
+
+    pub(in crate::shard) fn client_id(&self, key: Key) -> ClientId {
+        ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() }
+    }
+
+    pub(in crate::shard) fn reply_to(&self, key: Key, request: u32) -> ReplyTo {
+        ReplyTo { shard: self.post.shard(), conn: key, request }
+    }
+
+    /// The options of a channel; an error that says why there are none.
+    pub(in crate::shard) fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
+        self.namespaces.resolve(channel).map(Arc::clone).ok_or(Error::UNKNOWN_CHANNEL)
+    }
+
+    /// Who the client is, as others see it. Kept from then on, where `is_kept`.
+    pub(in crate::shard) fn info_of(&mut self, key: Key, is_kept: bool) -> Arc<ClientInfo> {
+        if let Some(info) = self.client(key).and_then(|client| client.info.as_ref()) {
+            return Arc::clone(info);
+        }
+        let client = self.client_id(key).to_string().into_boxed_str();
+        let info = Arc::new(ClientInfo { client, ..ClientInfo::default() });
+        if is_kept && let Some(client) = self.client_or_new(key) {
+            client.info = Some(Arc::clone(&info));
+        }
+        info
+    }
+
+    /// The options of a channel that a client names; an error that says what is wrong with the name.
+    pub(in crate::shard) fn options_for_client(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
+        let options = self.options(channel)?;
+        if self.namespaces.takes_name(channel, &options) { Ok(options) } else { Err(Error::BAD_REQUEST) }
+    }
+
+    fn is_within_rates(&mut self, key: Key, request: &Request<'_>) -> bool {
+        if self.rates == Rates::default() {
+            return true;
+        }
+        let (now_ms, rates, c) = (self.now_ms(), self.rates.clone(), Arc::clone(&self.counters));
+        let Some(client) = self.client_or_new(key) else { return false };
+        let buckets = &mut **client.buckets.get_or_insert_default();
+        let takes = |bucket: &mut Bucket, rate: u32| rate == 0 || bucket.take(now_ms, rate, rate);
+        if !takes(&mut buckets.commands, rates.commands_max) {
+            c.rate_limited_commands.add(1);
+            return false;
+        }
+        let (bucket, rate, counter) = match request {
+            Request::Subscribe(_) => {
+                (&mut buckets.subscribes, rates.subscribes_max, &c.rate_limited_subscribes)
+            }
+            Request::Publish { .. } => {
+                (&mut buckets.publishes, rates.publishes_max, &c.rate_limited_publishes)
+            }
+            Request::Rpc { .. } => (&mut buckets.rpcs, rates.rpcs_max, &c.rate_limited_rpcs),
+            Request::Presence { .. } | Request::PresenceStats { .. } => {
+                (&mut buckets.presences, rates.presences_max, &c.rate_limited_presences)
+            }
+            Request::History(_) => (&mut buckets.histories, rates.histories_max, &c.rate_limited_histories),
+            Request::Connect(_)
+            | Request::Unsubscribe { .. }
+            | Request::Ping
+            | Request::Pong
+            | Request::Send { .. }
+            | Request::Refresh { .. }
+            | Request::SubRefresh { .. }
+            | Request::Unknown
+            | Request::Malformed => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
+        };
+        let is_within = takes(bucket, rate);
+        counter.add(u64::from(!is_within));
+        is_within
+    }
+
+    /// Asks outside about a command; when too much is asked already, the command fails.
+    pub(in crate::shard) fn ask_outside(
+        &mut self,
+        key: Key,
+        id: u32,
+        question: Question,
+        pending: Option<Pending>,
+    ) {
+        // What has no place of its own to wait in is answered by its number.
+        let number = if pending.is_some() { self.questions.next() } else { id };
+        let reply_to = self.reply_to(key, number);
+        let is_full = self.client(key).is_some_and(|client| client.pending.len() >= QUESTIONS_MAX);
+        if is_full || self.outside.ask(reply_to, question).is_err() {
+            self.counters.rate_limited_questions.add(1);
+            return self.fail(key, id, &Error::TOO_MANY_REQUESTS);
+        }
+        if let Some(pending) = pending
+            && let Some(client) = self.client_or_new(key)
+        {
+            client.pending.push((number, pending));
+        }
+    }
+
+    /// Carries on with what was asked outside and answered at once.
+    pub(in crate::shard) fn judged_now(&mut self, key: Key, pending: Pending, verdict: Verdict) {
+        let number = self.questions.next();
+        if let Some(client) = self.client_or_new(key) {
+            client.pending.push((number, pending));
+        }
+        self.verdict(key, number, verdict);
+    }
+
+    /// Who asks, as hooks are told.
+    pub(in crate::shard) fn who(&self, key: Key) -> Who {
+        let (transport, encoding) = match self.conns.entry(key).map(|conn| &conn.session) {
+            Some(Session::Centrifuge(session)) => {
+                let is_json = session.encoding() == Encoding::Json;
+                (session.transport().name(), if is_json { "json" } else { "protobuf" })
+            }
+            _ => ("", ""),
+        };
+        let client = self.client(key);
+        Who {
+            client: self.client_id(key).to_string(),
+            user: client.map_or("", Client::user).to_owned(),
+            transport,
+            encoding,
+            headers: client.and_then(|client| client.headers.as_deref().cloned()).unwrap_or_default(),
+            meta: client.map_or_else(Vec::new, |client| client.meta.to_vec()),
+            certificate: None,
+        }
+    }
+
+    pub(in crate::shard) fn is_subscribed(&self, key: Key, channel: &str) -> bool {
+        let id = self.local.channel_id(channel);
+        id.is_some_and(|id| self.conns.entry(key).is_some_and(|conn| conn.slot_of(id).is_some()))
+    }
+
+    fn publish_command(&mut self, key: Key, id: u32, channel: &str, data: Cow<'static, [u8]>) {
+        let options = match self.options_for_client(channel) {
+            Ok(options) => options,
+            Err(error) => return self.fail(key, id, &error),
+        };
+        if options.publish_proxy_enabled {
+            return self.ask_to_publish(key, id, channel, data.into_owned());
+        }
+        if !self.may(key, channel, &options, Ability::Publish) {
+            return self.fail(key, id, &Error::PERMISSION_DENIED);
+        }
+        self.publish(key, id, channel.into(), options, data.into_owned(), home::Terms::default());
+    }
+
+    /// The application decides, in place of the channel's options.
+    fn ask_to_publish(&mut self, key: Key, id: u32, channel: &str, data: Vec<u8>) {
+        if !self.outside.has_hook(Hook::Publish) {
+            return self.fail(key, id, &Error::NOT_AVAILABLE);
+        }
+        let (who, channel): (_, Arc<str>) = (self.who(key), channel.into());
+        let question = Question::Publish { who, channel: channel.to_string(), data: data.clone() };
+        self.ask_outside(key, id, question, Some(Pending::Publish { id, channel, data }));
+    }
+
+    /// Publishes what a Centrifuge client said.
+    pub(in crate::shard) fn publish(
+        &mut self,
+        key: Key,
+        id: u32,
+        channel: Arc<str>,
+        options: Arc<ChannelOptions>,
+        data: Vec<u8>,
+        terms: home::Terms,
+    ) {
+        let kind = match self.conns.entry(key).map(|conn| &conn.session) {
+            Some(Session::Centrifuge(session)) if session.encoding() == Encoding::Json => DataKind::Json,
+            _ => DataKind::Binary,
+        };
+        let detail =
+            self.local.channel_id(&channel).and_then(|at| self.client(key)?.detail(at)?.info.clone());
+        let info = detail.unwrap_or_else(|| self.info_of(key, false));
+        let data = Shared::new(data, &self.publication_budget);
+        let home = self.home_of(&channel);
+        let publication = Box::new(Publication {
+            info: Some(info),
+            is_delta: options.delta_publish,
+            ..Publication::new(channel, kind, data)
+        });
+        let asker = (id != 0).then(|| Asker::Conn(self.reply_to(key, id)));
+        self.post.send(home, Letter::Publish { publication, options, terms, asker });
+    }
+
+    /// Asks a channel's home, if the client may.
+    fn ask_home(&mut self, key: Key, id: u32, channel: &str, ability: Ability, question: home::Question) {
+        let options = match self.options_for_client(channel) {
+            Ok(options) => options,
+            Err(error) => return self.fail(key, id, &error),
+        };
+        let is_available = match ability {
+            Ability::Presence => options.presence,
+            Ability::History => options.history_size > 0 && options.history_ttl_ms > 0,
+            Ability::Subscribe | Ability::Publish => true,
+        };
+        if !is_available {
+            return self.fail(key, id, &Error::NOT_AVAILABLE);
+        }
+        if !self.may(key, channel, &options, ability) {
+            return self.fail(key, id, &Error::PERMISSION_DENIED);
+        }
+        if !matches!(question, home::Question::PresenceStats) {
+            self.awaits(key, id, WHOLE_WEIGHT);
+        }
+        let asker = Asker::Conn(self.reply_to(key, id));
+        let home = self.home_of(channel);
+        self.post.send(home, Letter::Ask { channel: channel.into(), options, question, asker });
+    }
+
+    fn history_command(&mut self, key: Key, id: u32, ask: HistoryRequest<'static>) {
+        let HistoryRequest { channel, limit, since, reverse } = ask;
+        let limit_max = self.policy.history_max_publication_limit;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let limit = Some(if limit_max == 0 { limit } else { limit.min(limit_max) });
+        let since = since.map(|(offset, epoch)| Position { offset, epoch: epoch.into() });
+        let question = home::Question::History(HistoryFilter { limit, since, reverse });
+        self.ask_home(key, id, &channel, Ability::History, question);
+    }
+
+    fn rpc_command(&mut self, key: Key, id: u32, method: &str, data: Cow<'static, [u8]>) {
+        let is_served =
+            self.with_answer(key, |session, handler, cx| session.call_late(id, method, &data, handler, cx));
+        if is_served != Some(false) {
+            return;
+        }
+        if !self.outside.has_hook(Hook::Rpc) {
+            return self.fail(key, id, &Error::NOT_AVAILABLE);
+        }
+        let question =
+            Question::Rpc { who: self.who(key), method: method.to_owned(), data: data.into_owned() };
+        self.ask_outside(key, id, question, None);
+    }
+
+    fn refresh_command(&mut self, key: Key, id: u32, token: &str) {
+        if token.is_empty() {
+            return self.close(key, CloseReason::BadRequest);
+        }
+        let now_s = self.now().unix_ms / 1000;
+        let pending = Pending::Refresh { id, is_overtaken: false };
+        match self.outside.verify_now(&Token::Connection(token), now_s) {
+            Some(verdict) => self.judged_now(key, pending, verdict),
+            None => {
+                self.ask_outside(key, id, Question::ConnectionToken(token.to_owned()), Some(pending));
+            }
+        }
+    }
+
+    fn sub_refresh_command(&mut self, key: Key, id: u32, channel: &str, token: &str) {
+        if token.is_empty() || !self.is_subscribed(key, channel) {
+            return self.fail(key, id, &Error::BAD_REQUEST);
+        }
+        let pending = Pending::SubRefresh { id, channel: channel.into(), is_over: false };
+        let now_s = self.now().unix_ms / 1000;
+        match self.outside.verify_now(&Token::Subscription(token), now_s) {
+            Some(verdict) => self.judged_now(key, pending, verdict),
+            None => {
+                self.ask_outside(key, id, Question::SubscriptionToken(token.to_owned()), Some(pending));
+            }
+        }
+    }
+
+    /// Whether the client may do this in a channel.
+    pub(in crate::shard) fn may(
+        &self,
+        key: Key,
+        channel: &str,
+        options: &ChannelOptions,
+        ability: Ability,
+    ) -> bool {
+        let standing = self.standing(key, channel, ability);
+        match ability {
+            Ability::Subscribe => {
+                let is_private = self.namespaces.is_private(channel);
+                permits_subscribe(options, standing, is_private, self.allows_user(key, channel))
+            }
+            Ability::Publish => permits_publish(options, standing),
+            Ability::Presence => permits_presence(options, standing),
+            Ability::History => permits_history(options, standing),
+        }
+    }
+
+    /// Whether the client may do this in a channel once it is subscribed, which it is about to be.
+    pub(in crate::shard) fn may_then(
+        &self,
+        key: Key,
+        channel: &str,
+        options: &ChannelOptions,
+        ability: Ability,
+    ) -> bool {
+        let standing = Standing { is_subscribed: true, ..self.standing(key, channel, ability) };
+        match ability {
+            Ability::History => permits_history(options, standing),
+            Ability::Presence => permits_presence(options, standing),
+            Ability::Publish => permits_publish(options, standing),
+            Ability::Subscribe => true,
+        }
+    }
+
+    /// Whether a channel that is for certain users is for this one; `None` when it is for anyone.
+    pub(in crate::shard) fn allows_user(&self, key: Key, channel: &str) -> Option<bool> {
+        self.namespaces.allows_user(channel, self.client(key).map_or("", Client::user))
+    }
+
+    fn standing(&self, key: Key, channel: &str, ability: Ability) -> Standing {
+        let client = self.client(key);
+        Standing {
+            has_user: client.is_some_and(|client| !client.user().is_empty()),
+            is_subscribed: self.is_subscribed(key, channel),
+            is_capable: client.is_some_and(|client| client.is_able(ability, channel)),
+            is_insecure: self.policy.insecure,
+        }
+    }
+
+    /// Drops what is known of a client, if that is nothing.
+    pub(in crate::shard) fn trim_client(&mut self, key: Key) {
+        if self.client(key).is_some_and(Client::is_trivial) {
+            self.forget_client(key);
+        }
+    }
+
+    /// Closes with one of the protocol's reasons.
+    pub(in crate::shard) fn disconnect(&mut self, key: Key, reason: Disconnect) {
+        self.close(key, CloseReason::Disconnect(reason));
+    }
+}

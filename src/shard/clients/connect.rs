@@ -1,0 +1,285 @@
+//! The connect command: who the client is, what it is subscribed to from the start, and the one reply that tells all of it.
+//!
+//! Until that reply is written, nothing else may reach the client: the connection is corked, and what its server-side
+//! subscriptions bring meanwhile waits in its outbox, behind the reply.
+
+use std::sync::Arc;
+
+use super::client::{Admitted, Connecting, Witness, result_of, ttl_s};
+use super::waiting::bytes_of;
+use crate::base::shared::Shared;
+use crate::base::slots::Key;
+use crate::hub::ClientInfo;
+use crate::hub::home::Joined;
+use crate::net::Net;
+use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::message::{Answer, Connect, ConnectResult, SubscribeResult};
+use crate::session::centrifuge::{Opening, VERSION};
+use crate::session::{CloseReason, Handler, Session, Transport};
+use crate::shard::Shard;
+use crate::shard::carry::conn::Conn;
+use crate::shard::channels::views;
+use crate::shard::mailbox::Ticket;
+use crate::shard::outside::{Credentials, Hook, Question, Rejected, Token, Who};
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    pub(in crate::shard) fn connect(&mut self, key: Key, id: u32, ask: Connect) {
+        if !self.admits_connect(key) {
+            return self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
+        }
+        let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry(key) else {
+            return;
+        };
+        let Opening { headers, token: cookie } = session.opening();
+        let token = if ask.token.is_empty() { cookie } else { ask.token.clone() };
+        let headers = self.headers_of(key, headers, &ask);
+        self.keep_headers(key, &headers);
+        let asks_hook = token.is_empty() && self.outside.has_hook(Hook::Connect);
+        if token.is_empty()
+            && !asks_hook
+            && let Some(user) = self.certificate_user(key)
+        {
+            self.begin_connecting(key, id, ask, Witness::Certificate);
+            let credentials = Credentials { user, ..Credentials::default() };
+            return self.authorized(key, credentials, Witness::Certificate);
+        }
+        if token.is_empty() && !asks_hook {
+            if !self.policy.insecure && !self.policy.allow_anonymous_connect_without_token {
+                return self.close(key, CloseReason::BadRequest);
+            }
+            self.begin_connecting(key, id, ask, Witness::Nobody);
+            return self.authorized(key, Credentials::default(), Witness::Nobody);
+        }
+        let hook = asks_hook.then(|| Question::Connect {
+            who: Who { headers, certificate: self.identity(key).cloned(), ..self.who(key) },
+            name: ask.name.clone(),
+            version: ask.version.clone(),
+            data: ask.data.clone(),
+            channels: ask.subs.iter().map(|sub| sub.channel.clone()).collect(),
+        });
+        let witness = if hook.is_some() { Witness::Hook } else { Witness::Token };
+        self.begin_connecting(key, id, ask, witness);
+        let question = match hook {
+            Some(question) => question,
+            None => {
+                let now_s = self.now().unix_ms / 1000;
+                if let Some(verdict) = self.outside.verify_now(&Token::Connection(&token), now_s) {
+                    return self.verdict(key, id, verdict);
+                }
+                Question::ConnectionToken(token)
+            }
+        };
+        if self.outside.ask(self.reply_to(key, id), question).is_err() {
+            self.counters.rate_limited_questions.add(1);
+            self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
+        }
+    }
+
+    /// The user that the client's certificate names, where that is enough to connect.
+    fn certificate_user(&self, key: Key) -> Option<String> {
+        let is_enough = self.policy.allow_certificate_connect_without_token;
+        self.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
+    }
+
+    fn begin_connecting(&mut self, key: Key, id: u32, ask: Connect, witness: Witness) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        conn.is_corked = true;
+        let queued_before = conn.outbox.as_ref().map_or(0, |outbox| outbox.segment_count());
+        let connecting = Connecting {
+            id,
+            witness,
+            ask,
+            queued_before,
+            waiting_count: 0,
+            joined: Vec::new(),
+            data: Vec::new(),
+            firsts: Vec::new(),
+            orders: None,
+        };
+        if let Some(client) = self.client_or_new(key) {
+            client.connecting = Some(Box::new(connecting));
+        }
+    }
+
+    /// A client that does not get in. After an error it may send another connect command, until the connect deadline;
+    /// where no error can be told, its connection ends.
+    pub(in crate::shard) fn reject_connect(&mut self, key: Key, id: u32, rejected: Rejected) {
+        self.touch_client(key);
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Session::Centrifuge(session) = &mut conn.session else { return };
+        session.connect_refused();
+        let is_uni = session.transport().is_uni();
+        conn.is_corked = false;
+        if let Some(client) = conn.client.as_mut() {
+            client.connecting = None;
+        }
+        if is_uni && let Some(reason) = without_reply(&rejected) {
+            return self.disconnect(key, reason);
+        }
+        self.reject(key, id, rejected);
+        // Before another connect command behind this one corks the connection anew.
+        self.flush(key);
+        self.resume_waiting(key);
+        self.trim_client(key);
+    }
+
+    /// A command that outsiders do not want.
+    pub(in crate::shard) fn reject(&mut self, key: Key, id: u32, rejected: Rejected) {
+        match rejected {
+            Rejected::Error(error) => self.fail(key, id, &error),
+            Rejected::Custom { code, message, temporary } => {
+                self.answer(key, |session, _, cx| session.fail(id, code, &message, temporary, cx));
+            }
+            Rejected::TokenExpired => self.fail(key, id, &Error::TOKEN_EXPIRED),
+            Rejected::TokenInvalid => self.disconnect(key, Disconnect::INVALID_TOKEN),
+            Rejected::Disconnect { code, reason } => self.close(key, CloseReason::Ordered { code, reason }),
+        }
+    }
+
+    /// The client is who it says: subscribe it to what it is to be subscribed to, then answer.
+    pub(in crate::shard) fn authorized(&mut self, key: Key, mut credentials: Credentials, witness: Witness) {
+        let is_anonymous = credentials.user.is_empty();
+        if is_anonymous && witness == Witness::Token && self.policy.disallow_anonymous_connection_tokens {
+            return self.disconnect(key, Disconnect::PERMISSION_DENIED);
+        }
+        let Some(id) = self.connecting_mut(key).map(|connecting| connecting.id) else { return };
+        let channels = std::mem::take(&mut credentials.channels);
+        let given = match self.given_from_start(&credentials.user, channels, witness) {
+            Ok(given) => given,
+            Err(error) => return self.reject_connect(key, id, Rejected::Error(error)),
+        };
+        self.remember(key, credentials, witness);
+        match self.asked_from_start(key, given, witness) {
+            Ok(firsts) => self.count_user(key, firsts),
+            Err(reason) => self.disconnect(key, reason),
+        }
+    }
+
+    /// Keeps what is known of the client from now on.
+    fn remember(&mut self, key: Key, credentials: Credentials, witness: Witness) {
+        let Credentials { user, info, expire_at_s, data, caps, meta, .. } = credentials;
+        let client_id = self.client_id(key).to_string().into_boxed_str();
+        let hook_refreshes = witness == Witness::Hook && self.outside.has_hook(Hook::Refresh);
+        let Some(client) = self.client_mut(key) else { return };
+        if !user.is_empty() || !info.is_empty() {
+            let (user, conn_info) = (user.into_boxed_str(), info.into_boxed_slice());
+            let info = ClientInfo { user, client: client_id, conn_info, chan_info: Box::default() };
+            client.info = Some(Arc::new(info));
+        }
+        client.expire_at_s = expire_at_s;
+        client.refreshes_by_hook = hook_refreshes;
+        client.caps = caps;
+        client.meta = meta.into_boxed_slice();
+        if let Some(connecting) = client.connecting.as_mut() {
+            connecting.data = data;
+            connecting.orders = Some(Vec::new());
+        }
+    }
+
+    pub(in crate::shard) fn connecting_mut(&mut self, key: Key) -> Option<&mut Connecting> {
+        self.client_mut(key)?.connecting.as_deref_mut()
+    }
+
+    /// A server-side subscription was answered: note it, and reply when it was the last.
+    pub(in crate::shard) fn one_less_to_wait_for(
+        &mut self,
+        key: Key,
+        admitted: Option<(Arc<str>, Box<Joined>, Box<Ticket>)>,
+    ) {
+        let Some(connecting) = self.connecting_mut(key) else { return };
+        connecting.waiting_count = connecting.waiting_count.saturating_sub(1);
+        if let Some((channel, joined, ticket)) = admitted {
+            connecting.joined.push(Admitted { channel, joined, ticket });
+        }
+        if connecting.waiting_count > 0 {
+            return;
+        }
+        let missed = connecting.joined.iter().flat_map(|one| &one.joined.publications);
+        let bytes = bytes_of(missed.map(|missed| &**missed));
+        // While it still connects: what waits behind the reply is not told without it.
+        if bytes > 0 && !self.has_room_for_answer(key, bytes) {
+            return self.disconnect(key, Disconnect::TOO_MANY_REQUESTS);
+        }
+        let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else {
+            return;
+        };
+        let Connecting { id, joined, data, queued_before, orders, .. } = *connecting;
+        self.reply_to_connect(key, id, &joined, &data);
+        self.uncork(key, queued_before);
+        self.start_heartbeat(key);
+        self.becomes_live(key);
+        self.arm(key);
+        self.resume_waiting(key);
+        self.carry_out_waiting(key, orders.unwrap_or_default());
+        self.trim_client(key);
+    }
+
+    fn reply_to_connect(&mut self, key: Key, id: u32, joined: &[Admitted], data: &[u8]) {
+        let unix_ms = self.now().unix_ms;
+        let client_id = self.client_id(key).to_string();
+        let expire_at_s =
+            self.client(key).filter(|client| !client.refreshes_by_hook).map_or(0, |c| c.expire_at_s);
+        let publications: Vec<_> = joined
+            .iter()
+            .map(|one| views::publications(&one.joined.publications, one.ticket.takes_deltas))
+            .collect();
+        let subs: Vec<(&str, SubscribeResult<'_>)> = joined
+            .iter()
+            .zip(&publications)
+            .map(|(one, publications)| {
+                let result = result_of(&one.joined, &one.ticket, unix_ms);
+                (&*one.channel, SubscribeResult { publications, ..result })
+            })
+            .collect();
+        let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry(key) else { return };
+        let transport = session.transport();
+        let is_emulated = matches!(transport, Transport::Sse | Transport::HttpStream);
+        // With it the server's API names a client that sends no commands.
+        let has_session = is_emulated || transport.is_uni();
+        let secret =
+            if has_session { self.settings.secret.session(self.post.shard(), key) } else { String::new() };
+        let node = if is_emulated { self.settings.endpoints.node.clone() } else { String::new() };
+        let result = ConnectResult {
+            client: &client_id,
+            version: VERSION,
+            expires: expire_at_s > 0,
+            ttl_s: ttl_s(expire_at_s, unix_ms),
+            data,
+            subs: &subs,
+            ping_s: self.ping_s,
+            pong: self.ping_s > 0 && transport == Transport::WebSocket,
+            session: &secret,
+            node: &node,
+            time_ms: if self.policy.connect_include_server_time { unix_ms.cast_signed() } else { 0 },
+        };
+        self.with_session(key, |session, _, cx| session.answer(id, &Answer::Connect(result), cx));
+    }
+
+    /// Puts the reply in `out` before all that was queued since the connection was corked, and lets it go.
+    fn uncork(&mut self, key: Key, queued_before: usize) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        conn.is_corked = false;
+        match conn.outbox.as_mut() {
+            None => self.queue_out(key),
+            Some(outbox) => {
+                let reply = Shared::new(std::mem::take(&mut self.out), &self.budget);
+                self.counters.outbox_bytes.add(reply.len() as u64);
+                outbox.insert(queued_before, reply);
+            }
+        }
+        self.mark_dirty(key);
+    }
+}
+
+/// What a client to which no reply can be sent is told in place of an error.
+fn without_reply(rejected: &Rejected) -> Option<Disconnect> {
+    match rejected {
+        Rejected::Error(Error { temporary: true, .. }) | Rejected::Custom { temporary: true, .. } => {
+            Some(Disconnect::TOO_MANY_REQUESTS)
+        }
+        Rejected::TokenExpired => Some(Disconnect::CONNECTION_EXPIRED),
+        Rejected::Error(_) => Some(Disconnect::BAD_REQUEST),
+        Rejected::Custom { .. } => Some(Disconnect::PERMISSION_DENIED),
+        Rejected::TokenInvalid | Rejected::Disconnect { .. } => None,
+    }
+}

@@ -1,0 +1,202 @@
+//! What ends by itself: connections and subscriptions with a term, and what a new token or the application says of them.
+
+use std::sync::Arc;
+
+use super::client::{Client, Pending, is_over, ttl_s};
+use crate::base::slots::Key;
+use crate::hub::ClientInfo;
+use crate::hub::local::ChannelId;
+use crate::net::Net;
+use crate::proto::centrifuge::codes::{Disconnect, Unsubscribed};
+use crate::proto::centrifuge::message::Answer;
+use crate::session::Handler;
+use crate::session::centrifuge::VERSION;
+use crate::shard::Shard;
+use crate::shard::outside::{Credentials, Grant, Question, Rejected};
+
+/// After how long a refresh hook that failed is asked again.
+const REFRESH_AGAIN_S: u64 = 10;
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// A new token, of command `id`, or, where that is 0, the refresh hook's word. `is_overtaken`: an order has since said when
+    /// the connection ends.
+    pub(in crate::shard) fn refreshed(
+        &mut self,
+        key: Key,
+        id: u32,
+        is_overtaken: bool,
+        outcome: Result<Box<Credentials>, Rejected>,
+    ) {
+        let unix_ms = self.now().unix_ms;
+        let client_id = self.client_id(key).to_string();
+        let Some(client) = self.client_or_new(key) else { return };
+        if id == 0 && !client.is_refreshing {
+            // The hook was asked before an order said when the connection ends.
+            return;
+        }
+        client.is_refreshing = false;
+        let by_hook = client.refreshes_by_hook;
+        let credentials = match outcome {
+            Ok(credentials) => credentials,
+            // While the hook fails, nobody is closed for it: it is asked again.
+            Err(Rejected::Error(error)) if id == 0 && error.temporary => {
+                client.expire_at_s = unix_ms / 1000 + REFRESH_AGAIN_S;
+                return self.arm(key);
+            }
+            Err(Rejected::Error(_)) if id == 0 => {
+                return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+            }
+            // It may come back with a new token; an error would have the official clients give up.
+            Err(Rejected::TokenExpired) => return self.disconnect(key, Disconnect::CONNECTION_EXPIRED),
+            Err(rejected) => return self.reject(key, id, rejected),
+        };
+        if !by_hook && credentials.user != client.user() {
+            return self.disconnect(key, Disconnect::INVALID_TOKEN);
+        }
+        if is_over(credentials.expire_at_s, 0, unix_ms) {
+            return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+        }
+        if !by_hook && self.is_given_otherwise(key, &credentials.channels) {
+            return self.disconnect(key, Disconnect::INSUFFICIENT_STATE);
+        }
+        let Some(client) = self.client_mut(key) else { return };
+        if !is_overtaken {
+            client.expire_at_s = credentials.expire_at_s;
+        }
+        if !by_hook || credentials.caps.is_some() {
+            // What the new token does not allow any more is over.
+            client.caps = credentials.caps;
+        }
+        if !credentials.meta.is_empty() {
+            client.meta = credentials.meta.into_boxed_slice();
+        }
+        if !credentials.info.is_empty()
+            && let Some(info) = &client.info
+        {
+            let conn_info = credentials.info.clone().into_boxed_slice();
+            client.info = Some(Arc::new(ClientInfo { conn_info, ..ClientInfo::clone(info) }));
+        }
+        let (expires, ttl_s) = (client.expire_at_s > 0, ttl_s(client.expire_at_s, unix_ms));
+        self.arm(key);
+        if id != 0 {
+            let answer = Answer::Refresh { client: &client_id, version: VERSION, expires, ttl_s };
+            self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
+        }
+    }
+
+    /// Something of the client may have ended: the connection, or some of its subscriptions.
+    pub(in crate::shard) fn expire_client(&mut self, key: Key) {
+        let unix_ms = self.now().unix_ms;
+        let (conn_delay_ms, sub_delay_ms) =
+            (self.policy.expired_close_delay_ms, self.policy.expired_sub_close_delay_ms);
+        let Some(client) = self.client_mut(key).filter(|client| client.connecting.is_none()) else { return };
+        let Client { expire_at_s, refreshes_by_hook, is_refreshing, details, .. } = client;
+        let is_due = |at_s: u64, delay_ms: u64| is_over(at_s, delay_ms, unix_ms);
+        if *refreshes_by_hook && !*is_refreshing && is_due(*expire_at_s, 0) {
+            *is_refreshing = true;
+            let question = Question::Refresh { who: self.who(key) };
+            if self.outside.ask(self.reply_to(key, 0), question).is_err() {
+                self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+            }
+        } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_delay_ms) {
+            self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+        } else if let Some(detail) = details
+            .iter_mut()
+            .find(|detail| !detail.is_refreshing && is_due(detail.expire_at_s, detail.delay_ms(sub_delay_ms)))
+        {
+            detail.is_refreshing = detail.refreshes_by_hook;
+            let (id, by_hook, is_server_side) =
+                (detail.channel, detail.refreshes_by_hook, detail.is_server_side);
+            let channel = Arc::clone(self.local.name(id));
+            if by_hook {
+                return self.ask_sub_refresh(key, id, &channel);
+            }
+            if is_server_side {
+                return self.disconnect(key, Disconnect::SUBSCRIPTION_EXPIRED);
+            }
+            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
+            self.end_by_server(key, &channel, code, reason);
+        }
+    }
+
+    /// Asks the application about a subscription that ends.
+    fn ask_sub_refresh(&mut self, key: Key, id: ChannelId, channel: &Arc<str>) {
+        let question = Question::SubRefresh { who: self.who(key), channel: channel.to_string() };
+        let number = self.questions.next();
+        if self.outside.ask(self.reply_to(key, number), question).is_err() {
+            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
+            return self.end_by_server(key, channel, code, reason);
+        }
+        if let Some(client) = self.client_mut(key) {
+            client.pending.push((number, Pending::HookRefresh { channel: id }));
+        }
+    }
+
+    /// A new token of a subscription. `is_over`: that has ended meanwhile, and the token is not for another one.
+    pub(in crate::shard) fn sub_refreshed(
+        &mut self,
+        key: Key,
+        id: u32,
+        channel: &str,
+        grant: &Grant,
+        is_over: bool,
+    ) {
+        if !self.is_for(key, channel, grant) {
+            return self.disconnect(key, Disconnect::INVALID_TOKEN);
+        }
+        let unix_ms = self.now().unix_ms;
+        let at = self.local.channel_id(channel).filter(|_| !is_over);
+        let client = self.client_mut(key);
+        let detail = at.and_then(|at| client?.details.iter_mut().find(|detail| detail.channel == at));
+        let expire_at_s = grant.expire_at_s;
+        if let Some(detail) = detail {
+            detail.expire_at_s = expire_at_s;
+        }
+        self.arm(key);
+        let answer = Answer::SubRefresh { expires: expire_at_s > 0, ttl_s: ttl_s(expire_at_s, unix_ms) };
+        self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
+    }
+
+    /// What the application says of a subscription that ends. While it cannot say, it is asked again.
+    pub(in crate::shard) fn hook_refreshed(
+        &mut self,
+        key: Key,
+        channel: ChannelId,
+        outcome: Result<Box<Grant>, Rejected>,
+    ) {
+        let now_s = self.now().unix_ms / 1000;
+        let Some(client) = self.client_mut(key) else { return };
+        let Some(detail) = client.details.iter_mut().find(|detail| detail.channel == channel) else { return };
+        detail.is_refreshing = false;
+        match outcome {
+            Ok(grant) if grant.expire_at_s == 0 || grant.expire_at_s > now_s => {
+                detail.expire_at_s = grant.expire_at_s;
+            }
+            Err(Rejected::Error(error)) if error.temporary => detail.expire_at_s = now_s + REFRESH_AGAIN_S,
+            Err(rejected @ Rejected::Disconnect { .. }) => return self.reject(key, 0, rejected),
+            Ok(_)
+            | Err(
+                Rejected::Custom { .. }
+                | Rejected::Error(_)
+                | Rejected::TokenExpired
+                | Rejected::TokenInvalid,
+            ) => {
+                let name = Arc::clone(self.local.name(channel));
+                return self.subscription_expired(key, &name);
+            }
+        }
+        self.arm(key);
+    }
+
+    /// Ends a subscription whose time is over.
+    pub(in crate::shard) fn subscription_expired(&mut self, key: Key, channel: &str) {
+        let at = self.local.channel_id(channel);
+        let detail = at.and_then(|at| self.client(key)?.detail(at));
+        if detail.is_some_and(|detail| detail.is_server_side) {
+            // Nothing else brings it back: the client cannot subscribe to it.
+            return self.disconnect(key, Disconnect::SUBSCRIPTION_EXPIRED);
+        }
+        let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
+        self.end_by_server(key, channel, code, reason);
+    }
+}

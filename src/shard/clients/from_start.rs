@@ -1,0 +1,141 @@
+//! Subscriptions that a client has from the start: those that its token, a hook or the configuration gives it, and those
+//! that it asks for in its connect command.
+//!
+//! A client that asks is a unidirectional one, which has no other way, or one that comes back and names what it had. It gets
+//! what it could subscribe to by a command; the rest is passed over.
+
+use std::sync::Arc;
+
+use super::client::{Ability, Witness};
+use crate::base::slots::Key;
+use crate::hub::Position;
+use crate::hub::options::ChannelOptions;
+use crate::net::Net;
+use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::message::Subscribe;
+use crate::session::{CloseReason, Handler};
+use crate::shard::Shard;
+use crate::shard::mailbox::Cause;
+use crate::shard::outside::Grant;
+
+/// One of them, before its home is asked.
+#[derive(Debug)]
+pub(in crate::shard) struct First {
+    channel: Arc<str>,
+    options: Arc<ChannelOptions>,
+    grant: Grant,
+    cause: Cause,
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Those that are given to the client.
+    ///
+    /// # Errors
+    /// When one of the channels cannot be: its namespace is not known.
+    pub(in crate::shard) fn given_from_start(
+        &self,
+        user: &str,
+        channels: Vec<(String, Grant)>,
+        witness: Witness,
+    ) -> Result<Vec<First>, Error> {
+        let is_personal = self.policy.subscribe_to_user_personal_channel && !user.is_empty();
+        let personal = is_personal.then(|| self.personal_channel(user));
+        let cause = if witness == Witness::Token { Cause::Token } else { Cause::Connect };
+        let told = channels.into_iter().filter(|(channel, _)| Some(channel) != personal.as_ref());
+        told.map(|(channel, grant)| (channel, grant, cause))
+            .chain(personal.clone().map(|channel| (channel, Grant::default(), Cause::Connect)))
+            .map(|(channel, grant, cause)| {
+                let options = self.options(&channel)?;
+                Ok(First { channel: channel.into(), options, grant, cause })
+            })
+            .collect()
+    }
+
+    /// Those that are given, and those that the client asks for and may have. Where the application let the client in, it
+    /// has heard what was asked for, and its word is the last.
+    ///
+    /// # Errors
+    /// How to part with a client that asks for a channel that cannot be.
+    pub(in crate::shard) fn asked_from_start(
+        &self,
+        key: Key,
+        mut firsts: Vec<First>,
+        witness: Witness,
+    ) -> Result<Vec<First>, Disconnect> {
+        if witness == Witness::Hook {
+            return Ok(firsts);
+        }
+        for ask in self.asks(key) {
+            let options = self.options(&ask.channel).map_err(|_| Disconnect::BAD_REQUEST)?;
+            let is_had = firsts.iter().any(|first| *first.channel == *ask.channel);
+            if !is_had && self.may_from_start(key, &ask.channel, &options) {
+                // Here already: a command may name thousands, each of which is compared with those before it.
+                if firsts.len() >= self.limits.channels_per_connection_max {
+                    self.counters.limited_subscriptions.add(1);
+                    return Err(Disconnect::CHANNEL_LIMIT);
+                }
+                let (channel, grant) = (ask.channel.as_str().into(), Grant::default());
+                firsts.push(First { channel, options, grant, cause: Cause::Connect });
+            }
+        }
+        Ok(firsts)
+    }
+
+    /// Whether the client could subscribe to the channel by a command, without anyone being asked.
+    fn may_from_start(&self, key: Key, channel: &str, options: &ChannelOptions) -> bool {
+        self.namespaces.takes_name(channel, options)
+            && (!options.subscribe_proxy_enabled || self.allows_user(key, channel).is_some())
+            && self.may(key, channel, options, Ability::Subscribe)
+    }
+
+    /// What the connect command says of channels.
+    fn asks(&self, key: Key) -> &[Subscribe] {
+        let connecting = self.client(key).and_then(|client| client.connecting.as_ref());
+        connecting.map_or(&[], |connecting| &connecting.ask.subs)
+    }
+
+    /// Asks the homes; the connect command is answered when the last of them has.
+    pub(in crate::shard) fn enter_from_start(&mut self, key: Key, firsts: Vec<First>) {
+        let positions: Vec<Option<Position>> = firsts
+            .iter()
+            .map(|first| {
+                let ask = self.asks(key).iter().find(|ask| ask.recover && *ask.channel == *first.channel)?;
+                Some(Position { offset: ask.offset, epoch: ask.epoch.as_str().into() })
+            })
+            .collect();
+        // Counted before the first is asked for: an answer may come at once.
+        let Some(connecting) = self.connecting_mut(key) else { return };
+        connecting.waiting_count = 1;
+        for (First { channel, options, grant, cause }, since) in firsts.into_iter().zip(positions) {
+            match self.has_room_for(key, &channel) {
+                Ok(()) => {}
+                Err(Error::TOO_MANY_REQUESTS) => return self.close(key, CloseReason::Memory),
+                Err(_) => return self.disconnect(key, Disconnect::CHANNEL_LIMIT),
+            }
+            if self.enter_granted(key, &channel, &options, grant, since, cause)
+                && let Some(connecting) = self.connecting_mut(key)
+            {
+                connecting.waiting_count += 1;
+            }
+        }
+        self.one_less_to_wait_for(key, None);
+    }
+
+    /// Whether a new token gives other channels than the one before: then the client has to connect anew.
+    pub(in crate::shard) fn is_given_otherwise(&self, key: Key, channels: &[(String, Grant)]) -> bool {
+        let is_new = channels.iter().any(|(channel, _)| !self.is_subscribed(key, channel));
+        let is_gone = |channel: &str| !channels.iter().any(|(given, _)| given == channel);
+        let by_token = self.client(key).into_iter().flat_map(|client| &client.details);
+        is_new
+            || by_token
+                .filter(|detail| detail.is_by_token)
+                .any(|detail| is_gone(self.local.name(detail.channel)))
+    }
+
+    /// The channel that is the user's own.
+    fn personal_channel(&self, user: &str) -> String {
+        let namespace = &self.policy.personal_channel_namespace;
+        let boundary = if namespace.is_empty() { "" } else { &self.namespaces.namespace_boundary };
+        format!("{namespace}{boundary}{}{user}", self.namespaces.user_boundary)
+    }
+}

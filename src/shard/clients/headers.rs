@@ -1,0 +1,70 @@
+//! Headers for hooks: what of a request and of a connect command is kept for them, and whose word it is.
+//!
+//! What a request says and what a client says in its connect command never mix: a proxy can set or take out the headers
+//! of a request, and cannot reach those of a command. Which of both a hook is sent is its own configuration's to say.
+//! Addresses are neither's word: see `tell_address` in [`crate::shard::carry::line`].
+
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::proto::centrifuge::message::Connect;
+use crate::session::Handler;
+use crate::shard::Shard;
+use crate::shard::outside::Headers;
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Headers for the connect hook: those of the request, and those of the command that some hook takes from there.
+    pub(in crate::shard) fn headers_of(
+        &mut self,
+        key: Key,
+        mut request: Vec<(String, String)>,
+        ask: &Connect,
+    ) -> Headers {
+        if !self.settings.endpoints.kept_headers.is_empty() {
+            self.tell_address(key, &mut request);
+        }
+        let mut emulated: Vec<(String, String)> = Vec::new();
+        for (name, value) in &ask.headers {
+            let name = name.to_ascii_lowercase();
+            if !self.settings.endpoints.emulated_headers.contains(&name) {
+                self.note_unused(&name);
+                continue;
+            }
+            // The last of a name counts, as in the JSON that it comes from.
+            match emulated.iter_mut().find(|(had, _)| *had == name) {
+                Some((_, had)) => had.clone_from(value),
+                None => emulated.push((name, value.clone())),
+            }
+        }
+        Headers { request, emulated }
+    }
+
+    /// Says, once, that a client's header goes nowhere although a hook has its name among `http_headers`.
+    fn note_unused(&mut self, name: &String) {
+        if !self.has_told_unused_header && self.settings.endpoints.kept_headers.contains(name) {
+            self.has_told_unused_header = true;
+            tracing::info!(
+                header = name,
+                "a client's connect command has a header that hooks take from requests only; it is not passed on \
+                 (emulated_headers would, as the client's own word)"
+            );
+        }
+    }
+
+    /// Keeps what hooks want to be told later.
+    pub(in crate::shard) fn keep_headers(&mut self, key: Key, headers: &Headers) {
+        let endpoints = &self.settings.endpoints;
+        let lasting = |headers: &[(String, String)], names: &[String]| {
+            headers.iter().filter(|(name, _)| names.contains(name)).cloned().collect::<Vec<_>>()
+        };
+        let request = lasting(&headers.request, &endpoints.lasting_headers);
+        let emulated = lasting(&headers.emulated, &endpoints.lasting_emulated_headers);
+        if request.is_empty() && emulated.is_empty() {
+            // A connect command that was refused may have had some.
+            if let Some(client) = self.client_mut(key) {
+                client.headers = None;
+            }
+        } else if let Some(client) = self.client_or_new(key) {
+            client.headers = Some(Box::new(Headers { request, emulated }));
+        }
+    }
+}

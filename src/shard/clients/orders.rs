@@ -1,0 +1,140 @@
+//! What the server's API does to connections: each shard looks through its own for those that are meant.
+//!
+//! No index of users is kept: it would cost every idle connection memory for what is done rarely. An order looks at all
+//! connections of the shard once.
+//!
+//! An order holds for what is still being asked as for what is there. A connection is meant as soon as its user is known;
+//! while its connect command is not answered, whatever does not end it waits for the reply, so that the client hears of
+//! things in their order. A subscription that a hook, a token or a home is asked about is ended like one that has begun, and
+//! one that the server wants does not wait for anybody's word. What is asked about the end of a connection does not undo a
+//! later order. Left out: a connection whose user is not known yet, which is for whoever lets it in.
+
+use std::sync::Arc;
+
+use super::client::{Pending, ttl_s};
+use crate::base::slots::Key;
+use crate::hub::options::ChannelOptions;
+use crate::net::Net;
+use crate::proto::centrifuge::codes::Disconnect;
+use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
+use crate::session::{CloseReason, Handler, Session};
+use crate::shard::Shard;
+use crate::shard::carry::conn::{Conn, Stage};
+use crate::shard::mailbox::{Cause, Deed, Order, Target};
+use crate::shard::outside::Grant;
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    pub(in crate::shard) fn order(&mut self, order: &Arc<Order>) {
+        let targets: Vec<Key> = self
+            .conns
+            .iter()
+            .filter(|(key, conn)| self.is_meant(*key, conn, &order.target))
+            .map(|(key, _)| key)
+            .collect();
+        for key in targets {
+            match self.orders_waiting(key).filter(|_| !ends_connections(&order.deed)) {
+                Some(waiting) => waiting.push(Arc::clone(order)),
+                None => self.carry_out(key, &order.deed),
+            }
+        }
+    }
+
+    /// Where orders wait for the answer to a connect command, if its user is known and it is not answered.
+    fn orders_waiting(&mut self, key: Key) -> Option<&mut Vec<Arc<Order>>> {
+        self.connecting_mut(key)?.orders.as_mut()
+    }
+
+    /// Carries out what waited for the answer to a connect command, and to the commands behind it.
+    pub(in crate::shard) fn carry_out_waiting(&mut self, key: Key, orders: Vec<Arc<Order>>) {
+        for order in orders {
+            if self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
+                self.carry_out(key, &order.deed);
+            }
+        }
+    }
+
+    fn is_meant(&self, key: Key, conn: &Conn<N::Socket, H::State>, target: &Target) -> bool {
+        let Session::Centrifuge(session) = &conn.session else { return false };
+        let client = conn.client.as_deref();
+        let connecting = client.and_then(|client| client.connecting.as_ref());
+        let is_known = session.is_connected() || connecting.is_some_and(|asked| asked.orders.is_some());
+        conn.stage == Stage::Open
+            && is_known
+            && client.map_or("", |client| client.user()) == target.user
+            && (target.client.is_empty() || target.client == self.client_id(key).to_string())
+            && (target.session.is_empty()
+                || target.session == self.settings.secret.session(self.post.shard(), key))
+    }
+
+    fn carry_out(&mut self, key: Key, deed: &Deed) {
+        match deed {
+            Deed::Subscribe { channel, options, grant } => {
+                self.subscribe_by_order(key, channel, options, grant);
+            }
+            Deed::Unsubscribe { channel, code, reason } => {
+                self.unsubscribe_by_order(key, channel, *code, reason);
+            }
+            Deed::Message { data } => {
+                self.push_to(key, ChannelRef::None, &Push::Message(data));
+            }
+            Deed::Disconnect { code, reason, spared } => {
+                if !spared.contains(&self.client_id(key).to_string()) {
+                    self.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });
+                }
+            }
+            Deed::Refresh { expired: true, .. } => self.disconnect(key, Disconnect::CONNECTION_EXPIRED),
+            Deed::Refresh { expired: false, expire_at_s } => {
+                let unix_ms = self.now().unix_ms;
+                let Some(client) = self.client_or_new(key) else { return };
+                client.expire_at_s = *expire_at_s;
+                client.overtake_refreshes();
+                self.trim_client(key);
+                self.arm(key);
+                let push = Push::Refresh { expires: *expire_at_s > 0, ttl_s: ttl_s(*expire_at_s, unix_ms) };
+                self.push_to(key, ChannelRef::None, &push);
+            }
+        }
+    }
+
+    /// Ends a subscription, or takes back what would become one, and tells the client if there was any.
+    fn unsubscribe_by_order(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
+        // Also the commands that wait for room for their answers.
+        let waited = self.take_waiting_subscribes(key, channel);
+        for &id in &waited {
+            let answer = Answer::Subscribe(SubscribeResult::default());
+            self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
+        }
+        if self.withdraw(key, channel) || !waited.is_empty() {
+            self.push_to(key, ChannelRef::Name(channel), &Push::Unsubscribe { code, reason });
+        }
+    }
+
+    /// Subscribes a connection, unless it is subscribed. Where the client has asked for the same, the order stands in place
+    /// of the word of whoever was asked about that: the command is answered by it.
+    fn subscribe_by_order(
+        &mut self,
+        key: Key,
+        channel: &Arc<str>,
+        options: &Arc<ChannelOptions>,
+        grant: &Grant,
+    ) {
+        let asked =
+            self.client_mut(key).and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
+        if let Some(Pending::Subscribe { id, ask }) = asked {
+            self.enter_asked(key, id, *ask, options, grant.clone());
+        }
+        // Also if the client has asked for what it cannot have.
+        self.enter_granted(key, channel, options, grant.clone(), None, Cause::Order);
+    }
+}
+
+/// Whether connections end with it; then nothing has to be told before.
+fn ends_connections(deed: &Deed) -> bool {
+    match deed {
+        Deed::Disconnect { .. } | Deed::Refresh { expired: true, .. } => true,
+        Deed::Subscribe { .. }
+        | Deed::Unsubscribe { .. }
+        | Deed::Message { .. }
+        | Deed::Refresh { expired: false, .. } => false,
+    }
+}

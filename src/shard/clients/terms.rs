@@ -1,0 +1,139 @@
+//! On which terms a client enters a channel: what it asked for, what the channel's options allow, and what its token, a
+//! hook or the server's API says otherwise.
+
+use std::sync::Arc;
+
+use super::client::Ability;
+use crate::base::slots::Key;
+use crate::hub::home::Joining;
+use crate::hub::options::ChannelOptions;
+use crate::hub::{ClientInfo, Position};
+use crate::net::Net;
+use crate::proto::centrifuge::codes::Error;
+use crate::proto::centrifuge::message::{FLAG_COMPACTION, FLAG_UNRECOVERABLE_ERROR, Subscribe};
+use crate::session::{Handler, Session};
+use crate::shard::Shard;
+use crate::shard::mailbox::{Cause, Ticket};
+use crate::shard::outside::{Grant, Hook, Overrides};
+
+/// What a subscriber is told beside publications.
+struct Told {
+    /// What it missed, when it comes back.
+    recoverable: bool,
+    /// Its place in the stream.
+    positioned: bool,
+    /// Who comes and goes.
+    hears_joins: bool,
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// What the home and the shard have to know of a subscription. `ask`: none for what the server subscribes.
+    ///
+    /// # Errors
+    /// When what is asked for is not served in this channel.
+    pub(in crate::shard) fn terms(
+        &mut self,
+        key: Key,
+        options: &ChannelOptions,
+        grant: Grant,
+        since: Option<Position>,
+        ask: Option<Subscribe>,
+        cause: Cause,
+    ) -> Result<(Box<Joining>, Box<Ticket>), Error> {
+        let Grant { info: chan_info, expire_at_s, data, overrides, .. } = grant;
+        let ask = ask.unwrap_or_default();
+        let Told { recoverable, positioned, hears_joins } = self.told(key, options, &overrides, &ask);
+        if ask.filter.is_some() && !options.allow_tags_filter {
+            return Err(Error::BAD_REQUEST);
+        }
+        // A delta is to the publication before, which a filter may have kept back.
+        let takes_deltas =
+            positioned && options.allows_fossil_delta && ask.delta == "fossil" && ask.filter.is_none();
+        let in_presence = overrides.presence.unwrap_or(options.presence);
+        let tells_join = overrides.join_leave.unwrap_or(options.join_leave);
+        let is_uni = self.is_uni(key);
+        let own = (!chan_info.is_empty()).then(|| {
+            let info = self.info_of(key, true);
+            Arc::new(ClientInfo { chan_info: chan_info.into_boxed_slice(), ..ClientInfo::clone(&info) })
+        });
+        let info = (in_presence || tells_join).then(|| match &own {
+            Some(info) => Arc::clone(info),
+            None => self.info_of(key, true),
+        });
+        let was_recovering = recoverable && since.is_some();
+        let joining = Joining {
+            member: self.member(key),
+            info,
+            in_presence,
+            tells_join,
+            wants_position: positioned,
+            recover: since.filter(|_| recoverable),
+        };
+        let ticket = Ticket {
+            cause,
+            recoverable,
+            positioned,
+            was_recovering,
+            wants_unrecoverable_error: ask.flag & FLAG_UNRECOVERABLE_ERROR != 0,
+            hears_joins,
+            takes_deltas,
+            is_compact: options.allow_channel_compaction && ask.flag & FLAG_COMPACTION != 0 && !is_uni,
+            filter: ask.filter,
+            info: own,
+            expire_at_s,
+            refreshes_by_hook: cause == Cause::Command
+                && ask.token.is_empty()
+                && options.sub_refresh_proxy_enabled
+                && self.outside.has_hook(Hook::SubRefresh),
+            data,
+        };
+        Ok((Box::new(joining), Box::new(ticket)))
+    }
+
+    /// What the subscriber is told beside publications: what it must be, and what it asks for and may know.
+    fn told(&self, key: Key, options: &ChannelOptions, overrides: &Overrides, ask: &Subscribe) -> Told {
+        let may = |ability| self.may_then(key, &ask.channel, options, ability);
+        let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
+        let recoverable = has_history
+            && (overrides.force_recovery.unwrap_or(options.force_recovery)
+                || (ask.recoverable && (options.allow_recovery || may(Ability::History))));
+        let positioned = has_history
+            && (recoverable
+                || overrides.force_positioning.unwrap_or(options.force_positioning)
+                || (ask.positioned && (options.allow_positioning || may(Ability::History))));
+        // Others may be told of by an override of their own, where the channel tells of nobody.
+        let hears_joins = overrides.force_push_join_leave == Some(true)
+            || options.join_leave
+                && (overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave)
+                    || (ask.join_leave && may(Ability::Presence)));
+        Told { recoverable, positioned, hears_joins }
+    }
+
+    /// Whether the client sends no commands.
+    fn is_uni(&self, key: Key) -> bool {
+        matches!(
+            self.conns.entry(key).map(|conn| &conn.session),
+            Some(Session::Centrifuge(session)) if session.transport().is_uni()
+        )
+    }
+
+    /// Enters a client into a channel that the server subscribes it to; whether a home was asked.
+    pub(in crate::shard) fn enter_granted(
+        &mut self,
+        key: Key,
+        channel: &Arc<str>,
+        options: &Arc<ChannelOptions>,
+        mut grant: Grant,
+        since: Option<Position>,
+        cause: Cause,
+    ) -> bool {
+        if self.has_room_for(key, channel).is_err() {
+            return false;
+        }
+        let granted = grant.recover_since.take();
+        let since = since.or_else(|| granted.map(|(offset, epoch)| Position { offset, epoch: epoch.into() }));
+        let Ok((joining, ticket)) = self.terms(key, options, grant, since, None, cause) else { return false };
+        self.enter(key, channel, options, 0, joining, Some(ticket));
+        true
+    }
+}

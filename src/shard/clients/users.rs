@@ -1,0 +1,181 @@
+//! How many connections a user has, where the configuration asks: one limit for all shards.
+//!
+//! Each user has a home, found by its name as a channel's is, that knows the user's connections. A connection that is let
+//! in is told to the home and waits for its answer; one that ends is told when it had been counted. So a late answer to a
+//! connection that is gone is taken back, as with subscriptions.
+//!
+//! Nothing of this costs anything where users have no limit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::from_start::First;
+use crate::base::heap;
+use crate::base::slots::Key;
+use crate::hub::home::Member;
+use crate::net::Net;
+use crate::proto::centrifuge::codes::Disconnect;
+use crate::session::Handler;
+use crate::shard::Shard;
+use crate::shard::mailbox::{Letter, ReplyTo};
+
+/// The connections of the users whose home is here.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Users {
+    members: HashMap<Arc<str>, SmallVec<[Member; 1]>>,
+    /// What names and lists cost.
+    bytes: usize,
+}
+
+impl Users {
+    /// Counts a connection of a user, unless there are `count_max` (0: no limit).
+    fn add(&mut self, user: &Arc<str>, member: Member, count_max: usize) -> bool {
+        let name_bytes = heap::arc(user.len());
+        let members = self.members.entry(Arc::clone(user)).or_insert_with(|| {
+            self.bytes += name_bytes;
+            SmallVec::new()
+        });
+        let is_admitted = count_max == 0 || members.len() < count_max;
+        if is_admitted {
+            self.bytes -= heap::spilled(members);
+            members.push(member);
+            self.bytes += heap::spilled(members);
+        }
+        is_admitted
+    }
+
+    fn remove(&mut self, user: &str, member: Member) {
+        let Some(members) = self.members.get_mut(user) else { return };
+        self.bytes -= heap::spilled(members);
+        members.retain(|one| *one != member);
+        // A user with many connections once must not keep their room for ever.
+        members.shrink_to_fit();
+        self.bytes += heap::spilled(members);
+        if members.is_empty() {
+            self.members.remove(user);
+            heap::ease_table(&mut self.members);
+            self.bytes -= heap::arc(user.len());
+        }
+    }
+
+    /// What all of it costs.
+    pub(in crate::shard) fn bytes(&self) -> usize {
+        heap::table(&self.members) + self.bytes
+    }
+
+    /// Number of connections.
+    pub(in crate::shard) fn len(&self) -> usize {
+        self.members.values().map(SmallVec::len).sum()
+    }
+
+    fn others(&self, user: &str, member: Member) -> SmallVec<[Member; 1]> {
+        let members = self.members.get(user).map_or(&[][..], |members| members);
+        members.iter().copied().filter(|one| *one != member).collect()
+    }
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Whether the home of a user is asked before one of its connections is let in.
+    fn counts_users(&self) -> bool {
+        self.policy.user_connection_limit > 0 || self.is_single_connection()
+    }
+
+    fn is_single_connection(&self) -> bool {
+        self.policy.subscribe_to_user_personal_channel && self.policy.personal_channel_single_connection
+    }
+
+    /// Has the user's home count the connection, if it is to; goes on with what the connection has from the start.
+    pub(in crate::shard) fn count_user(&mut self, key: Key, firsts: Vec<First>) {
+        let user = self.client(key).map_or("", |client| client.user());
+        if user.is_empty() || !self.counts_users() {
+            return self.enter_from_start(key, firsts);
+        }
+        let (user, home) = (Arc::from(user), self.home_of(user));
+        let Some(connecting) = self.connecting_mut(key) else { return };
+        connecting.firsts = firsts;
+        let id = connecting.id;
+        let reply_to = self.reply_to(key, id);
+        self.post.send(home, Letter::UserCame { user, reply_to });
+    }
+
+    /// To a home: a connection of this user wants to be let in.
+    pub(in crate::shard) fn user_came(&mut self, user: Arc<str>, reply_to: ReplyTo) {
+        let member = Member { shard: reply_to.shard, conn: reply_to.conn.to_token() };
+        // Where the newest connection is the one that counts, it is never one too many.
+        let is_single = self.is_single_connection();
+        let count_max = if is_single { 0 } else { self.policy.user_connection_limit };
+        let is_admitted = self.users.add(&user, member, count_max);
+        if is_single {
+            for other in self.users.others(&user, member) {
+                self.post.send(other.shard, Letter::Displaced { conn: Key::from_token(other.conn) });
+            }
+        }
+        self.post.send(reply_to.shard, Letter::UserCounted { user, reply_to, is_admitted });
+    }
+
+    /// A home's answer.
+    pub(in crate::shard) fn user_counted(&mut self, user: &Arc<str>, reply_to: ReplyTo, is_admitted: bool) {
+        let key = reply_to.conn;
+        let firsts = self.connecting_mut(key).map(|connecting| std::mem::take(&mut connecting.firsts));
+        match (firsts, is_admitted) {
+            (Some(firsts), true) => {
+                if let Some(client) = self.client_mut(key) {
+                    client.is_counted = true;
+                }
+                self.enter_from_start(key, firsts);
+            }
+            (Some(_), false) => {
+                self.counters.limited_user_connections.add(1);
+                self.disconnect(key, Disconnect::CONNECTION_LIMIT);
+            }
+            // It ended meanwhile, and nothing was counted that it could have told.
+            (None, true) => self.tell_user_left(Arc::clone(user), key),
+            (None, false) => {}
+        }
+    }
+
+    /// The connection ends: its user has one less.
+    pub(in crate::shard) fn user_leaves(&mut self, key: Key) {
+        let Some(client) = self.client(key).filter(|client| client.is_counted) else { return };
+        self.tell_user_left(client.user().into(), key);
+    }
+
+    fn tell_user_left(&mut self, user: Arc<str>, key: Key) {
+        let (home, member) = (self.home_of(&user), self.member(key));
+        self.post.send(home, Letter::UserLeft { user, member });
+    }
+
+    /// To a home: one of this user's connections is gone.
+    pub(in crate::shard) fn user_left(&mut self, user: &str, member: Member) {
+        self.users.remove(user, member);
+    }
+
+    /// The user connected anew, and may have one connection.
+    pub(in crate::shard) fn displaced(&mut self, key: Key) {
+        self.disconnect(key, Disconnect::CONNECTION_LIMIT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_forgotten_with_its_last_connection() {
+        let mut users = Users::default();
+        let ann: Arc<str> = "ann".into();
+        let [a, b, c] = [1, 2, 3].map(|conn| Member { shard: 0, conn });
+        assert!(users.add(&ann, a, 2) && users.add(&ann, b, 2) && !users.add(&ann, c, 2));
+        assert_eq!(users.others("ann", a)[..], [b]);
+        users.remove("ann", c);
+        users.remove("ann", a);
+        assert!(users.add(&ann, c, 2) && !users.add(&ann, a, 2));
+        users.remove("ann", b);
+        users.remove("ann", c);
+        users.remove("ben", c);
+        assert!(users.members.is_empty() && users.bytes == 0);
+        assert!([a, b, c].into_iter().all(|member| users.add(&ann, member, 0)), "no limit");
+    }
+}

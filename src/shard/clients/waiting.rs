@@ -1,0 +1,240 @@
+//! Commands that wait, and answers that fit.
+//!
+//! A client decides how much it asks for, and with one frame it may ask for gigabytes. So its commands are carried out one
+//! after the other, in their order, only while what it was answered has a place: they wait for the answer to connect, while
+//! homes gather much for it, and while more than half of an outbox waits to be read. Meanwhile nothing more is read from it.
+//! And no answer is encoded before it is known that there is room for it; if there is none, the client that asked is told
+//! to ask again later, and nobody else is the worse for it.
+//!
+//! Invariant: commands that wait, wait for something that comes: see `check_invariants`.
+
+use std::collections::VecDeque;
+
+use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting};
+use crate::base::slots::Key;
+use crate::hub::{ClientInfo, Publication};
+use crate::net::Net;
+use crate::proto::centrifuge::message::Request;
+use crate::session::{CloseReason, Handler, Session};
+use crate::shard::Shard;
+use crate::shard::carry::conn::Conn;
+
+/// What the protocol writes beside what a publication or an entry of presence holds, in bytes, at most: names of fields,
+/// numbers, escapes.
+const ITEM_BYTES: usize = 160;
+/// Answers that are too small to read the ledger for, in bytes.
+const SMALL_BYTES: usize = 64 << 10;
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// A command that the session has not looked at: behind a connect command, it waits until that is answered or refused, and
+    /// any other for its turn.
+    pub(in crate::shard) fn early(&mut self, key: Key, id: u32, request: Request<'static>) {
+        let waiting = Waiting { id, request, is_early: true };
+        if !self.is_connecting(key) {
+            return match self.has_turn(key, &waiting.request) {
+                true => self.take_up(key, waiting),
+                false => self.wait_unread(key, waiting),
+            };
+        }
+        if self.client(key).is_some_and(|client| client.waiting.len() >= WAITING_COMMANDS_MAX) {
+            return self.close(key, CloseReason::BadRequest);
+        }
+        self.wait(key, waiting);
+    }
+
+    /// A command of a client that is connected, or connects: it is carried out, or waits for its turn.
+    pub(in crate::shard) fn command_or_wait(&mut self, key: Key, id: u32, request: Request<'static>) {
+        let is_first = matches!(request, Request::Connect(_));
+        if is_first || self.has_turn(key, &request) {
+            return self.command(key, id, request);
+        }
+        self.wait_unread(key, Waiting { id, request, is_early: false });
+    }
+
+    fn has_turn(&self, key: Key, request: &Request<'_>) -> bool {
+        // The one whose turn it is goes before those that wait on.
+        let has_others =
+            self.client(key).is_some_and(|client| !client.waiting.is_empty() && !client.is_resuming);
+        !has_others && !self.must_wait(key, request)
+    }
+
+    /// The command waits, and what is behind it is not read meanwhile.
+    fn wait_unread(&mut self, key: Key, waiting: Waiting) {
+        self.wait(key, waiting);
+        if let Some(conn) = self.conns.entry_mut(key) {
+            conn.is_read_paused = true;
+        }
+    }
+
+    fn wait(&mut self, key: Key, waiting: Waiting) {
+        let Some(client) = self.client_or_new(key) else { return };
+        client.waiting_bytes += waiting.bytes();
+        client.waiting.push_back(waiting);
+        self.count_held(key);
+    }
+
+    fn is_connecting(&self, key: Key) -> bool {
+        let session = self.conns.entry(key).map(|conn| &conn.session);
+        matches!(session, Some(Session::Centrifuge(session)) if session.is_connecting())
+    }
+
+    /// Whether this command has to wait. A history and presence are asked for alone: there must be a place for the answer.
+    fn must_wait(&self, key: Key, request: &Request<'_>) -> bool {
+        let Some(conn) = self.conns.entry(key) else { return false };
+        let is_whole = matches!(request, Request::History(_) | Request::Presence { .. });
+        let awaited_max = if is_whole { 1 } else { AWAITED_MAX };
+        self.is_connecting(key)
+            || conn.outbox_bytes() > self.limits.outbox_bytes_max / 2
+            || conn.client.as_ref().is_some_and(|client| client.awaited_weight() >= awaited_max)
+    }
+
+    /// Carries out the commands that waited, up to one that has to wait on, or that ends the connection.
+    pub(in crate::shard) fn resume_waiting(&mut self, key: Key) {
+        // A connect command among them that is refused at once comes here again, and has nothing to do.
+        let is_idle = |client: &&mut Client| !client.waiting.is_empty() && !client.is_resuming;
+        let Some(client) = self.client_mut(key).filter(is_idle) else { return };
+        client.is_resuming = true;
+        while let Some(one) = self.next_waiting(key) {
+            self.take_up(key, one);
+        }
+        // Who has ended is forgotten, with what still waited: that is said by nobody.
+        let Some(client) = self.client_mut(key) else { return };
+        client.is_resuming = false;
+        let is_over = client.waiting.is_empty();
+        self.count_held(key);
+        if is_over {
+            self.resume_reading(key);
+            self.trim_client(key);
+        }
+    }
+
+    /// Takes out the first of the commands that wait, if it has to wait no longer.
+    fn next_waiting(&mut self, key: Key) -> Option<Waiting> {
+        let first = self.client(key)?.waiting.front()?;
+        if self.must_wait(key, &first.request) {
+            return None;
+        }
+        let client = self.client_mut(key)?;
+        let one = client.waiting.pop_front()?;
+        client.waiting_bytes -= one.bytes();
+        if client.waiting.is_empty() {
+            client.waiting = VecDeque::new();
+        }
+        Some(one)
+    }
+
+    fn take_up(&mut self, key: Key, Waiting { id, request, is_early }: Waiting) {
+        if !is_early {
+            return self.command(key, id, request);
+        }
+        let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, request, handler, cx));
+        if let Some(Err(reason)) = outcome {
+            self.close(key, reason);
+        }
+    }
+
+    /// Takes out the commands that wait and would subscribe to this channel: their numbers.
+    pub(in crate::shard) fn take_waiting_subscribes(&mut self, key: Key, channel: &str) -> Vec<u32> {
+        let Some(client) = self.client_mut(key).filter(|client| !client.waiting.is_empty()) else {
+            return Vec::new();
+        };
+        let (mut ids, mut bytes) = (Vec::new(), 0);
+        client.waiting.retain(|one| {
+            let is_it = matches!(&one.request, Request::Subscribe(ask) if ask.channel == channel);
+            if is_it {
+                ids.push(one.id);
+                bytes += one.bytes();
+            }
+            !is_it
+        });
+        client.waiting_bytes -= bytes;
+        let is_over = client.waiting.is_empty();
+        self.count_held(key);
+        if is_over {
+            self.resume_reading(key);
+        }
+        ids
+    }
+
+    /// No command waits any more: what was not read meanwhile is, unless the outbox is what reading waits for.
+    fn resume_reading(&mut self, key: Key) {
+        let half = self.limits.outbox_bytes_max / 2;
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.is_read_paused && conn.outbox_bytes() <= half {
+            conn.is_read_paused = false;
+            self.postpone(key);
+        }
+    }
+
+    /// A home is asked for what may be much: others of the client's commands wait for the answer, all of them or those beyond
+    /// so many.
+    pub(in crate::shard) fn awaits(&mut self, key: Key, id: u32, weight: u8) {
+        if let Some(client) = self.client_or_new(key) {
+            client.awaited.push((id, weight));
+        }
+    }
+
+    /// A home has answered this command of the client's, if it was one of those that others wait for.
+    pub(in crate::shard) fn awaits_no_more(&mut self, key: Key, id: u32) {
+        let Some(client) = self.client_mut(key) else { return };
+        let Some(at) = client.awaited.iter().position(|&(awaited, _)| awaited == id) else { return };
+        client.awaited.swap_remove(at);
+        if client.awaited.is_empty() {
+            client.awaited = Vec::new();
+        }
+        self.resume_waiting(key);
+        self.trim_client(key);
+    }
+
+    /// Whether an answer of about so many bytes may be queued for a client: in its outbox, which takes one answer of any
+    /// size while it is no more than half full, and small ones, of which few are asked for at a time; in the bytes that may be queued for all, of which answers leave a quarter to
+    /// what others publish; and in the memory that the process may have. Counts it if not.
+    pub(in crate::shard) fn has_room_for_answer(&self, key: Key, bytes: usize) -> bool {
+        let Some(conn) = self.conns.entry(key) else { return false };
+        let (queued, bytes_max) = (conn.outbox_bytes(), self.limits.outbox_bytes_max);
+        let is_small = bytes <= SMALL_BYTES;
+        let fits_outbox = is_small || queued <= bytes_max / 2 || queued + bytes <= bytes_max;
+        let has_room =
+            fits_outbox && self.budget.has_room_for(bytes) && (is_small || self.pressure.has_room_for(bytes));
+        self.counters.limited_answers.add(u64::from(!has_room));
+        has_room
+    }
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// The same for the result of a call, of which a client may have any number out at a time: there the small ones count,
+    /// too, once the client has been offered what waits.
+    pub(in crate::shard) fn has_room_for_result(&mut self, key: Key, bytes: usize) -> bool {
+        self.offer(key);
+        let queued = self.conns.entry(key).map_or(0, Conn::outbox_bytes);
+        let bytes_max = self.limits.outbox_bytes_max;
+        if queued > bytes_max / 2 && queued + bytes > bytes_max {
+            self.counters.limited_answers.add(1);
+            return false;
+        }
+        self.has_room_for_answer(key, bytes)
+    }
+}
+
+impl Client {
+    /// How much homes gather for the client.
+    fn awaited_weight(&self) -> usize {
+        self.awaited.iter().map(|&(_, weight)| usize::from(weight)).sum()
+    }
+}
+
+/// About how many bytes these publications are in an answer.
+pub(in crate::shard) fn bytes_of<'p>(publications: impl IntoIterator<Item = &'p Publication>) -> usize {
+    let bytes = |one: &Publication| {
+        let tags: usize = one.tags.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        // Bytes that are no JSON are half as long again in it, at most.
+        one.data.len() + one.data.len() / 2 + tags + one.info.as_deref().map_or(0, bytes_of_info)
+    };
+    publications.into_iter().map(|one| bytes(one) + ITEM_BYTES).sum()
+}
+
+/// About how many bytes an entry of presence is in an answer.
+pub(in crate::shard) fn bytes_of_info(info: &ClientInfo) -> usize {
+    // The client's id stands there twice.
+    info.user.len() + 2 * info.client.len() + info.conn_info.len() + info.chan_info.len() + ITEM_BYTES
+}

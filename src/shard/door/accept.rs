@@ -1,0 +1,271 @@
+//! Who comes in. Accepting stops at the turn's budget, at the shard's capacity and when descriptors run out, and
+//! each time it is remembered that connections may still be waiting: readiness is told only once.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::rates::{ByAddress, network_of};
+use crate::base::bucket::Bucket;
+use crate::base::counters::{Counter, Counters};
+use crate::base::slots::Key;
+use crate::config::{Limits, Rates};
+use crate::net::{self, Accepted, Net};
+use crate::session::{CloseReason, Handler, Session};
+use crate::shard::Shard;
+use crate::shard::carry::close::UNAVAILABLE;
+use crate::shard::carry::conn::{Conn, CountedAs, Stage, beat_at_or_after};
+
+/// How long accepting pauses when nothing more can be held. Long enough not to spin, short enough to go unnoticed.
+const PAUSE_MS: u64 = 100;
+
+/// How long who was refused unheard may take to read the answer: a slow way there and back. And how many may at a time,
+/// per shard; others are closed at once, and may see a reset.
+const SHED_LINGER_MS: u64 = 2000;
+const SHED_LINGERING_MAX: u64 = 1024;
+
+#[derive(Debug)]
+pub(in crate::shard) struct Admission {
+    /// Connections may be waiting at a listener.
+    pub(in crate::shard) is_pending: bool,
+    /// Until when accepting pauses, in milliseconds.
+    pub(in crate::shard) paused_until_ms: Option<u64>,
+    all_counters: Arc<[Arc<Counters>]>,
+    connections_max: usize,
+}
+
+impl Admission {
+    pub(in crate::shard) fn new(all_counters: Arc<[Arc<Counters>]>, connections_max: usize) -> Self {
+        // Connections may have come before the first poll.
+        Self { is_pending: true, paused_until_ms: None, all_counters, connections_max }
+    }
+
+    /// Whether the process holds more connections than it is allowed to, with so many more.
+    pub(in crate::shard) fn is_full(&self, more: u64) -> bool {
+        self.connections_max > 0 && {
+            // Those that were refused hold a place, but not one of these.
+            let held = |c: &Arc<Counters>| c.connections.value().saturating_sub(c.refused_lingering.value());
+            self.all_counters.iter().map(held).sum::<u64>() + more > self.connections_max as u64
+        }
+    }
+
+    /// What all shards of the process have counted of one thing.
+    pub(in crate::shard) fn sum(&self, counter: impl Fn(&Counters) -> &Counter) -> u64 {
+        self.all_counters.iter().map(|counters| counter(counters).value()).sum()
+    }
+
+    /// Whether no shard of the process has a connection.
+    pub(in crate::shard) fn is_deserted(&self) -> bool {
+        self.all_counters.iter().all(|counters| counters.connections.value() == 0)
+    }
+}
+
+/// Who connected lately, counted for the rates.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Admitted {
+    accepts: Bucket,
+    accepts_by_ip: ByAddress,
+    accepts_by_network: ByAddress,
+    tls_handshakes: Bucket,
+    connects: Bucket,
+    connects_by_ip: ByAddress,
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Forgets addresses that have been quiet.
+    pub(in crate::shard) fn forget_quiet(&mut self) {
+        let now_ms = self.now_ms();
+        let Limits { accepts_per_ip_max, accepts_per_network_max, .. } = self.limits;
+        let Admitted { accepts_by_ip, accepts_by_network, connects_by_ip, .. } = &mut self.admitted;
+        accepts_by_ip.ease(now_ms, accepts_per_ip_max);
+        accepts_by_network.ease(now_ms, accepts_per_network_max);
+        connects_by_ip.ease(now_ms, self.rates.connects_per_ip_max);
+    }
+
+    /// Whether the rates let one more client connect.
+    pub(in crate::shard) fn admits_connect(&mut self, key: Key) -> bool {
+        let now_ms = self.now_ms();
+        let Rates { connects_max, connects_per_ip_max, .. } = self.rates;
+        if connects_per_ip_max > 0
+            && let Some(address) = self.peer(key)
+            && !self.admitted.connects_by_ip.take(now_ms, address, connects_per_ip_max)
+        {
+            self.counters.rate_limited_connects_per_ip.add(1);
+            return false;
+        }
+        let part = self.part_of(connects_max);
+        let is_admitted = connects_max == 0 || self.admitted.connects.take(now_ms, part, part);
+        self.counters.rate_limited_connects.add(u64::from(!is_admitted));
+        is_admitted
+    }
+
+    /// Whether the rates let one more connection in from this address. Counts it, and counts who is refused. For one that
+    /// comes by a proxy, it is asked when the proxy has said for whom it speaks.
+    pub(in crate::shard) fn admits_address(&mut self, address: IpAddr) -> bool {
+        let now_ms = self.now_ms();
+        let Limits { accepts_per_ip_max, accepts_per_network_max, .. } = self.limits;
+        let Admitted { accepts_by_ip, accepts_by_network, .. } = &mut self.admitted;
+        if !accepts_by_ip.take(now_ms, address.to_canonical(), accepts_per_ip_max) {
+            self.counters.refused_ip_rate.add(1);
+            return false;
+        }
+        if !accepts_by_network.take(now_ms, network_of(address), accepts_per_network_max) {
+            self.counters.refused_network_rate.add(1);
+            return false;
+        }
+        true
+    }
+
+    /// Whether the rate lets one more client begin to shake hands. Counts it, and counts who is refused.
+    pub(in crate::shard) fn admits_handshake(&mut self) -> bool {
+        let (now_ms, all) = (self.now_ms(), self.limits.tls_handshakes_per_second_max);
+        let part = self.part_of(all);
+        let is_admitted = all == 0 || self.admitted.tls_handshakes.take(now_ms, part, part);
+        self.counters.refused_handshake_rate.add(u64::from(!is_admitted));
+        is_admitted
+    }
+
+    /// Each shard has its part of what the process admits, at least one.
+    fn part_of(&self, all: u32) -> u32 {
+        all.div_ceil(u32::from(self.post.shard_count()))
+    }
+
+    /// Whether there is no place for one more connection, or it comes too soon after others. Counts why.
+    fn refuses(&mut self, address: Option<IpAddr>) -> bool {
+        let now_ms = self.now_ms();
+        let (accepts_max, half_open_max) =
+            (self.limits.accepts_per_second_max, self.limits.half_open_max as u64);
+        let half_open_part = half_open_max.div_ceil(u64::from(self.post.shard_count()));
+        let part = self.part_of(accepts_max);
+        let c = &self.counters;
+        if self.pressure.refuses() {
+            c.refused_memory.add(1);
+        } else if self.admission.is_full(1) {
+            c.refused_unavailable.add(1);
+        } else if half_open_max > 0 && c.half_open.value() >= half_open_part {
+            c.refused_half_open.add(1);
+        } else if accepts_max > 0 && !self.admitted.accepts.take(now_ms, part, part) {
+            c.refused_node_rate.add(1);
+        } else {
+            return address.is_some_and(|address| !self.admits_address(address));
+        }
+        true
+    }
+
+    pub(in crate::shard) fn accept(&mut self) {
+        if self.admission.paused_until_ms.is_some_and(|until| self.now_ms() >= until) {
+            self.admission.paused_until_ms = None;
+        }
+        if !self.admission.is_pending || self.admission.paused_until_ms.is_some() || self.drain.is_some() {
+            return;
+        }
+        for _ in 0..self.limits.accepts_per_turn_max {
+            if self.conns.len() >= self.conns.capacity_max() {
+                return self.pause_accepting();
+            }
+            match self.net.accept() {
+                Ok(accepted) => self.admit(accepted),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.admission.is_pending = false;
+                    return;
+                }
+                Err(error) => {
+                    if !net::is_exhaustion(&error) {
+                        tracing::warn!(%error, "accepting failed");
+                    }
+                    return self.pause_accepting();
+                }
+            }
+        }
+    }
+
+    fn pause_accepting(&mut self) {
+        if self.counters.accept_pauses.value() == 0 {
+            tracing::warn!(
+                connections = self.conns.len(),
+                "accepting pauses: no descriptors or slots left; `throng doctor` tells what to raise"
+            );
+        }
+        self.counters.accept_pauses.add(1);
+        self.admission.paused_until_ms = Some(self.now_ms() + PAUSE_MS);
+    }
+
+    fn admit(&mut self, accepted: Accepted<N::Socket>) {
+        self.counters.accepts.add(1);
+        // For whom a proxy connects is known later.
+        let client = accepted.peer.filter(|_| !self.is_proxy(&accepted));
+        if self.refuses(client) {
+            return self.shed(accepted);
+        }
+        let line = self.new_line(&accepted);
+        let Accepted { socket, .. } = accepted;
+        let due = beat_at_or_after(self.now_ms() + self.timeouts.handshake_ms);
+        let heard = self.beat_now();
+        let Some(key) = self.conns.insert_with(|_| Conn { line, ..Conn::new(socket, due, heard) }) else {
+            return;
+        };
+        self.counters.connections.add(1);
+        self.count_as(key, CountedAs::HalfOpen);
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        self.counters.tls_links.add(u64::from(conn.tls().is_some()));
+        match self.net.register(&mut conn.socket, key.to_token()) {
+            Ok(()) => self.arm(key),
+            Err(error) => {
+                tracing::warn!(%error, "registering an accepted connection failed");
+                self.close(key, CloseReason::Transport);
+            }
+        }
+    }
+
+    /// Turns a connection away unheard. Over TLS that is to close it: any word would cost a key exchange. A plain one is
+    /// told when to come back, and may read that: to close while its request arrives would be a reset, which takes back
+    /// what it has not read. So it keeps a place, without any state, for a bounded time; a bounded number of them do.
+    fn shed(&mut self, accepted: Accepted<N::Socket>) {
+        self.counters.closes.add(1);
+        if self.tls.is_some() && accepted.peer.is_some() {
+            return;
+        }
+        let due = beat_at_or_after(self.now_ms() + self.timeouts.linger_ms.min(SHED_LINGER_MS));
+        let heard = self.beat_now();
+        let shed = |_| Conn {
+            stage: Stage::Linger,
+            session: Session::Ended,
+            ..Conn::new(accepted.socket, due, heard)
+        };
+        let Some(key) = self.conns.insert_with(shed) else { return };
+        self.counters.connections.add(1);
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if self.net.register(&mut conn.socket, key.to_token()).is_err() {
+            return self.grave(key);
+        }
+        self.arm(key);
+        UNAVAILABLE.write_with(self.retry_after_s(key), &mut self.out);
+        self.write_out(key);
+        let lingering = self.counters.refused_lingering.value();
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        if conn.outbox.is_some() || conn.stage != Stage::Linger {
+            // No room for a few bytes in a new socket: it goes the way of all that are closed.
+            return;
+        }
+        conn.stage = Stage::Shed;
+        self.counters.refused_lingering.add(1);
+        let is_told = self.net.shutdown_write(&mut conn.socket).is_ok();
+        if !is_told || lingering >= SHED_LINGERING_MAX {
+            self.grave(key);
+        }
+    }
+
+    /// When a client that is refused or sent away should come back: a time of its own, so that those that went together
+    /// do not come together.
+    pub(in crate::shard) fn retry_after_ms(&self, key: Key) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, self.post.shard(), key.to_token()).hash(&mut hasher);
+        1 + hasher.finish() % self.timeouts.retry_after_ms.max(1)
+    }
+
+    /// The same in whole seconds, for `Retry-After`.
+    pub(in crate::shard) fn retry_after_s(&self, key: Key) -> u64 {
+        self.retry_after_ms(key).div_ceil(1000)
+    }
+}

@@ -1,0 +1,109 @@
+//! The end of a server, for those who are connected: closed one after the other over a time, each told to come back,
+//! and each after a time of its own, so that they do not all come to the next server at one moment.
+//!
+//! Readiness ends first. For `drain_delay_ms` nothing else changes: a balancer needs that long to notice, and whoever it
+//! still sends is served.
+
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::session::{CloseReason, Handler};
+use crate::shard::Shard;
+use crate::shard::carry::conn::Stage;
+
+/// How long a drain waits for the goodbye of a client that has been told everything. What was written is the kernel's by
+/// then, and reaches the client without this process.
+const GOODBYE_MS_MAX: u64 = 500;
+
+/// A drain under way.
+#[derive(Debug)]
+pub(in crate::shard) struct Drain {
+    began_ms: u64,
+    /// Everyone who was connected when it began.
+    keys: Vec<Key>,
+    closed_count: usize,
+}
+
+impl Drain {
+    /// How many are to be closed by now. The first goes at once: who drains with one connection, or with none to come,
+    /// waits for nothing.
+    fn target(&self, now_ms: u64, drain_ms: u64) -> usize {
+        let total = self.keys.len();
+        let elapsed_ms = now_ms.saturating_sub(self.began_ms);
+        let due = (total as u64).saturating_mul(elapsed_ms).checked_div(drain_ms);
+        due.and_then(|due| usize::try_from(due + 1).ok()).unwrap_or(total).min(total)
+    }
+}
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Begins a drain, after the delay; asked again, it changes nothing.
+    pub(in crate::shard) fn begin_drain(&mut self) {
+        if self.drain.is_none() && self.drain_at_ms.is_none() {
+            self.drain_at_ms = Some(self.now_ms() + self.timeouts.drain_delay_ms);
+        }
+        self.drain_step();
+    }
+
+    fn stop_listening(&mut self) {
+        self.drain_at_ms = None;
+        self.net.stop_listening();
+        let keys = |stages: &[Stage]| -> Vec<Key> {
+            self.conns.iter().filter(|(_, conn)| stages.contains(&conn.stage)).map(|(key, _)| key).collect()
+        };
+        let (open, told) = (keys(&[Stage::Open]), keys(&[Stage::Discard, Stage::Shed]));
+        self.drain = Some(Drain { began_ms: self.now_ms(), keys: open, closed_count: 0 });
+        for key in told {
+            self.await_goodbye(key);
+        }
+    }
+
+    /// All is said: the client's end is waited for as long as a drain allows, if there is one.
+    pub(in crate::shard) fn await_goodbye(&mut self, key: Key) {
+        if self.drain.is_some() {
+            self.set_due(key, self.timeouts.linger_ms.min(GOODBYE_MS_MAX));
+        }
+    }
+
+    /// Closes as many connections as the time since the drain began asks for.
+    pub(in crate::shard) fn drain_step(&mut self) {
+        if self.drain_at_ms.is_some_and(|at| at <= self.now_ms()) {
+            self.stop_listening();
+        }
+        let now_ms = self.now_ms();
+        let Some(mut drain) = self.drain.take() else { return };
+        let target = drain.target(now_ms, self.timeouts.drain_ms).max(drain.closed_count);
+        let due: Vec<Key> = drain.keys[drain.closed_count..target].to_vec();
+        drain.closed_count = target;
+        self.counters.drain_left.set((drain.keys.len() - target) as u64);
+        // `close` looks at whether a drain is under way, so put it back before.
+        self.drain = Some(drain);
+        for key in due {
+            if self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
+                self.counters.drain_closes.add(1);
+                self.close(key, CloseReason::Shutdown);
+            }
+        }
+    }
+
+    /// Whether a drain has come to its end, in all shards: the channels whose home is here have subscribers elsewhere,
+    /// and who still sends letters must not wait for a reader that is gone.
+    pub(in crate::shard) fn is_drained(&self) -> bool {
+        self.drain.is_some() && self.conns.is_empty() && self.admission.is_deserted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closes_are_spread_evenly_and_begin_at_once() {
+        let drain = |count| Drain { began_ms: 1000, keys: vec![Key::from_token(0); count], closed_count: 0 };
+        let targets =
+            |count, drain_ms| [1000, 1499, 1500, 1999, 2000].map(|at| drain(count).target(at, drain_ms));
+        assert_eq!(targets(100, 1000), [1, 50, 51, 100, 100]);
+        assert_eq!(targets(1, 10_000), [1; 5], "nobody waits for a spread of one");
+        assert_eq!(targets(7, 0), [7; 5]);
+        assert_eq!(targets(0, 10_000), [0; 5]);
+        assert_eq!(drain(3).target(u64::MAX, 3_600_000), 3);
+    }
+}
