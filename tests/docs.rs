@@ -176,10 +176,10 @@ fn the_table_of_layers_is_the_one_that_is_enforced() {
 
 /// Numbers of the code that the documents repeat: where, as it is written there, and in which words it is told.
 const REPEATED: [(&str, &str, &str, &str); 11] = [
-    ("src/shard/conn.rs", "BEAT_MS: u64 = 128;", "docs/LEXICON.md", "| **beat** | 128 ms,"),
-    ("src/shard/conn.rs", "BEAT_MS: u64 = 128;", "docs/ARCHITECTURE.md", "the beat of 128 ms"),
-    ("src/shard/conn.rs", "assert!(size <= 104,", "docs/ARCHITECTURE.md", "at most 104 bytes"),
-    ("src/shard/conn.rs", "assert!(size <= 104,", "docs/EMBEDDING.md", "at most 104 bytes"),
+    ("src/shard/carry/conn.rs", "BEAT_MS: u64 = 128;", "docs/LEXICON.md", "| **beat** | 128 ms,"),
+    ("src/shard/carry/conn.rs", "BEAT_MS: u64 = 128;", "docs/ARCHITECTURE.md", "the beat of 128 ms"),
+    ("src/shard/carry/conn.rs", "assert!(size <= 104,", "docs/ARCHITECTURE.md", "at most 104 bytes"),
+    ("src/shard/carry/conn.rs", "assert!(size <= 104,", "docs/EMBEDDING.md", "at most 104 bytes"),
     (
         "src/shard/mod.rs",
         "INPUT_BYTES: usize = 128 << 10;",
@@ -187,7 +187,7 @@ const REPEATED: [(&str, &str, &str, &str); 11] = [
         "input buffer of 128 KiB",
     ),
     (
-        "src/shard/accept.rs",
+        "src/shard/door/accept.rs",
         "PAUSE_MS: u64 = 100;",
         "docs/LIFE_OF_A_MESSAGE.md",
         "accepting pauses for 100 ms",

@@ -238,7 +238,7 @@ fn sockets_and_clocks_are_found_in_pure_layers() {
 fn words_of_other_layers_are_found() {
     let expected = ["2: `ConnId` is no word of the layer proto"];
     assert_eq!(found("src/proto/http.rs", "fn f(of: ConnId) {}\n"), expected);
-    assert_eq!(found("src/shard/conn.rs", "fn f(of: ConnId) {}\n"), [""; 0]);
+    assert_eq!(found("src/shard/carry/conn.rs", "fn f(of: ConnId) {}\n"), [""; 0]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod letters;
 pub mod mailbox;
 pub mod outside;
 mod renew;
+mod speak;
 
 pub use crate::session::Secret;
 pub use door::ledger;

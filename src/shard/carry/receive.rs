@@ -10,9 +10,7 @@ use std::ops::Range;
 use super::conn::{CountedAs, Stage};
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{
-    ClientCertificate, ClientId, CloseReason, Context, Counts, Forwarded, Handler, Session,
-};
+use crate::session::{CloseReason, Handler};
 use crate::shard::Shard;
 use crate::shard::door::newcomers::is_newcomer;
 
@@ -199,43 +197,5 @@ impl<N: Net, H: Handler> Shard<N, H> {
         if held > 0 && self.budget.is_exhausted() {
             self.close(key, CloseReason::Budget);
         }
-    }
-
-    /// Calls a method of the connection's session. What it sends is in `out` then, what it asks for in `actions`.
-    pub(in crate::shard) fn with_session<R>(
-        &mut self,
-        key: Key,
-        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut Context<'_>) -> R,
-    ) -> Option<R> {
-        let conn = self.conns.entry_mut(key)?;
-        let mut cx = Context {
-            now_ms: self.now_us / 1000,
-            settings: &self.settings,
-            client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
-            user: conn.client.as_ref().map_or("", |client| client.user()),
-            certificate: conn
-                .line
-                .as_ref()
-                .and_then(|line| line.identity())
-                .map(|identity| ClientCertificate { name: &identity.name, sha256: &identity.sha256 }),
-            out: &mut self.out,
-            waiting_bytes: conn.outbox_bytes(),
-            in_place: None,
-            actions: &mut self.actions,
-            forwarded: conn.forwarded(),
-            press: &mut self.press,
-            counts: Counts::default(),
-        };
-        let result = call(&mut conn.session, &mut self.handler, &mut cx);
-        let (counts, forwarded) = (cx.counts, cx.forwarded);
-        // Before what the request asks for is done.
-        if let (Forwarded::For(client), Some(line)) = (forwarded, &mut conn.line) {
-            line.note_forwarded(client);
-        }
-        self.counters.messages_in.add(counts.messages_in);
-        self.counters.messages_out.add(counts.messages_out);
-        self.counters.pings_unanswered.add(counts.pings_unanswered);
-        self.counters.requests.add(counts.requests);
-        Some(result)
     }
 }

@@ -4,22 +4,20 @@
 //! A home hears of each subscriber that it counted, once, when that one is gone: an `Unsubscribe` goes out for an
 //! active subscription that ends, and for a late `Subscribed` that nobody waits for any more.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::views;
-use crate::base::shared::Shared;
 use crate::base::slots::Key;
-use crate::hub::home::{Joined, Joining, Member};
-use crate::hub::local::{self, ChannelId, Subscriber};
+use crate::hub::home::{Joined, Joining};
+use crate::hub::local::{ChannelId, Subscriber};
 use crate::hub::options::ChannelOptions;
-use crate::hub::{ClientInfo, DataKind, Publication, home, home_of};
+use crate::hub::{home, home_of, local};
 use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
-use crate::session::{Action, CloseReason, Format, Handler, Session};
+use crate::session::{CloseReason, Format, Handler, Session};
 use crate::shard::Shard;
-use crate::shard::carry::conn::{Conn, Stage, Sub, SubState};
+use crate::shard::carry::conn::{Stage, Sub, SubState};
 use crate::shard::clients::answers::error_of;
 use crate::shard::clients::client::{Client, Detail, RECOVERY_WEIGHT, result_of};
 use crate::shard::clients::waiting::bytes_of;
@@ -27,35 +25,6 @@ use crate::shard::door::account::cost_of;
 use crate::shard::mailbox::{Cause, Letter, ReplyTo, Ticket};
 
 impl<N: Net, H: Handler> Shard<N, H> {
-    /// Carries out what the session asked for.
-    pub(in crate::shard) fn act(&mut self, key: Key) {
-        // An answer may ask for more; those actions come behind.
-        while !self.actions.is_empty() {
-            for action in std::mem::take(&mut self.actions) {
-                // What stands behind something that ended the connection is said by nobody.
-                if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
-                    return self.actions.clear();
-                }
-                match action {
-                    Action::Command { id, request } => self.command_or_wait(key, id, request),
-                    Action::Early { id, request } => self.early(key, id, request),
-                    Action::Join { channel } => self.join(key, &channel),
-                    Action::Leave { channel } => self.unsubscribe(key, &channel),
-                    Action::Broadcast { channel, is_text, data } => {
-                        self.broadcast(key, channel, is_text, data);
-                    }
-                    Action::SetTimer { at_ms } => {
-                        if let Some(Conn { session: Session::Raw(raw), .. }) = self.conns.entry_mut(key) {
-                            raw.set_timer_at_ms(NonZeroU64::new(at_ms));
-                            self.arm(key);
-                        }
-                    }
-                    Action::Emulate { place, data } => self.emulate(place, data),
-                }
-            }
-        }
-    }
-
     pub(in crate::shard) fn home_of(&self, channel: &str) -> u16 {
         home_of(channel, self.seed, self.post.shard_count())
     }
@@ -76,32 +45,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             Err(Error::TOO_MANY_REQUESTS)
         } else {
             Ok(())
-        }
-    }
-
-    /// Adds a raw connection to a group.
-    fn join(&mut self, key: Key, channel: &Arc<str>) {
-        let outcome = self.has_room_for(key, channel).and_then(|()| self.options(channel));
-        let options = match outcome {
-            Ok(options) => options,
-            Err(error) => return self.refused_joins.push((key, Arc::clone(channel), error)),
-        };
-        let joining = Joining {
-            member: self.member(key),
-            info: None,
-            in_presence: false,
-            tells_join: false,
-            wants_position: false,
-            recover: None,
-        };
-        self.enter(key, channel, &options, 0, Box::new(joining), None);
-    }
-
-    /// Tells handlers which groups their connections could not join: in the turn after, since a handler may join another
-    /// group at once, for ever.
-    pub(in crate::shard) fn tell_refused_joins(&mut self) {
-        for (key, channel, error) in std::mem::take(&mut self.refused_joins) {
-            self.tell_joined(key, &channel, Err(error));
         }
     }
 
@@ -387,85 +330,5 @@ impl<N: Net, H: Handler> Shard<N, H> {
             self.counters.subscriptions.sub(1);
         }
         self.local.release(id);
-    }
-
-    /// Publishes a raw connection's message.
-    fn broadcast(&mut self, key: Key, channel: Arc<str>, is_text: bool, data: Vec<u8>) {
-        let Ok(options) = self.options(&channel) else { return };
-        let client = self.client_id(key).to_string().into_boxed_str();
-        let info = Some(Arc::new(ClientInfo { client, ..ClientInfo::default() }));
-        let home = self.home_of(&channel);
-        let data = Shared::new(data, &self.publication_budget);
-        let kind = if is_text { DataKind::Text } else { DataKind::Binary };
-        let publication = Box::new(Publication { info, ..Publication::new(channel, kind, data) });
-        let terms = home::Terms::default();
-        self.post.send(home, Letter::Publish { publication, options, terms, asker: None });
-    }
-
-    /// Tells a raw connection's handler what became of its joining.
-    fn tell_joined(&mut self, key: Key, channel: &str, outcome: Result<(), Error>) {
-        self.tell_handler(key, |session, handler, cx| session.joined(channel, outcome, handler, cx));
-    }
-
-    /// Calls a raw connection's handler, which may send what its client did not ask for: within the limit of the outbox.
-    pub(in crate::shard) fn tell_handler(
-        &mut self,
-        key: Key,
-        call: impl FnOnce(
-            &mut Session<H::State>,
-            &mut H,
-            &mut crate::session::Context<'_>,
-        ) -> Result<(), CloseReason>,
-    ) {
-        self.offer(key);
-        if let Some(Err(reason)) = self.with_answer(key, call) {
-            self.close(key, reason);
-        }
-    }
-
-    /// Before more is queued that the client did not ask for: slow is who does not take what waits, not who was not offered
-    /// it yet, in a turn in which several speak.
-    pub(in crate::shard) fn offer(&mut self, key: Key) {
-        let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
-        if self.conns.entry(key).is_some_and(is_long) {
-            self.flush(key);
-        }
-    }
-
-    pub(in crate::shard) fn member(&self, key: Key) -> Member {
-        Member { shard: self.post.shard(), conn: key.to_token() }
-    }
-
-    /// Tells a client something that it did not ask for: within the limit of its outbox.
-    pub(in crate::shard) fn push_to(&mut self, key: Key, channel: ChannelRef<'_>, push: &Push<'_>) {
-        if self.with_session(key, |session, _, cx| session.push(channel, push, cx)).is_some() {
-            self.queue_out_unasked(key);
-        }
-    }
-
-    /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn.
-    pub(in crate::shard) fn answer(
-        &mut self,
-        key: Key,
-        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>),
-    ) {
-        self.with_answer(key, call);
-    }
-
-    /// The same, with a result; `None` when the connection is gone.
-    pub(in crate::shard) fn with_answer<R>(
-        &mut self,
-        key: Key,
-        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>) -> R,
-    ) -> Option<R> {
-        // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
-        let waiting = std::mem::take(&mut self.actions);
-        let result = self.with_session(key, call);
-        if result.is_some() {
-            self.queue_out(key);
-            self.act(key);
-        }
-        self.actions = waiting;
-        result
     }
 }

@@ -6,25 +6,21 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::client::{Ability, Client, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
+use super::client::{Ability, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
 use crate::base::bucket::Bucket;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::config::Rates;
-use crate::hub::home::{self, HistoryFilter};
+use crate::hub::home::HistoryFilter;
 use crate::hub::options::ChannelOptions;
-use crate::hub::permissions::{
-    Standing, permits_history, permits_presence, permits_publish, permits_subscribe,
-};
-use crate::hub::{ClientInfo, DataKind, Position, Publication};
+use crate::hub::{DataKind, Position, Publication, home};
 use crate::net::Net;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{Answer, Encoding, HistoryRequest, Request};
-use crate::session::{ClientId, CloseReason, Handler, Session};
+use crate::session::{CloseReason, Handler, Session};
 use crate::shard::Shard;
-use crate::shard::carry::conn::Stage;
-use crate::shard::mailbox::{Asker, Letter, ReplyTo};
-use crate::shard::outside::{Hook, Question, Token, Verdict, Who};
+use crate::shard::mailbox::{Asker, Letter};
+use crate::shard::outside::{Hook, Question, Token, Verdict};
 
 impl<N: Net, H: Handler> Shard<N, H> {
     /// Carries out a command.
@@ -61,68 +57,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             | Request::Unknown
             | Request::Malformed => {}
         }
-    }
-
-    /// Tells a client that its command failed.
-    pub(in crate::shard) fn fail(&mut self, key: Key, id: u32, error: &Error) {
-        self.answer(key, |session, _, cx| session.fail(id, error.code, error.message, error.temporary, cx));
-    }
-
-    pub(in crate::shard) fn client(&self, key: Key) -> Option<&Client> {
-        self.conns.entry(key)?.client.as_deref()
-    }
-
-    pub(in crate::shard) fn client_mut(&mut self, key: Key) -> Option<&mut Client> {
-        self.touch_client(key);
-        self.conns.entry_mut(key)?.client.as_deref_mut()
-    }
-
-    /// What is known of a client, made if nothing is; nothing is known of who has ended.
-    pub(in crate::shard) fn client_or_new(&mut self, key: Key) -> Option<&mut Client> {
-        let conn = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open)?;
-        self.counters.clients.add(u64::from(conn.client.is_none()));
-        conn.client.get_or_insert_default();
-        self.client_mut(key)
-    }
-
-    /// Forgets what is known of a client.
-    pub(in crate::shard) fn forget_client(&mut self, key: Key) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        let Some(client) = conn.client.take() else { return };
-        self.counters.clients.sub(1);
-        self.counters.client_bytes.sub(client.counted_bytes as u64);
-    }
-
-    pub(in crate::shard) fn client_id(&self, key: Key) -> ClientId {
-        ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() }
-    }
-
-    pub(in crate::shard) fn reply_to(&self, key: Key, request: u32) -> ReplyTo {
-        ReplyTo { shard: self.post.shard(), conn: key, request }
-    }
-
-    /// The options of a channel; an error that says why there are none.
-    pub(in crate::shard) fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
-        self.namespaces.resolve(channel).map(Arc::clone).ok_or(Error::UNKNOWN_CHANNEL)
-    }
-
-    /// Who the client is, as others see it. Kept from then on, where `is_kept`.
-    pub(in crate::shard) fn info_of(&mut self, key: Key, is_kept: bool) -> Arc<ClientInfo> {
-        if let Some(info) = self.client(key).and_then(|client| client.info.as_ref()) {
-            return Arc::clone(info);
-        }
-        let client = self.client_id(key).to_string().into_boxed_str();
-        let info = Arc::new(ClientInfo { client, ..ClientInfo::default() });
-        if is_kept && let Some(client) = self.client_or_new(key) {
-            client.info = Some(Arc::clone(&info));
-        }
-        info
-    }
-
-    /// The options of a channel that a client names; an error that says what is wrong with the name.
-    pub(in crate::shard) fn options_for_client(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
-        let options = self.options(channel)?;
-        if self.namespaces.takes_name(channel, &options) { Ok(options) } else { Err(Error::BAD_REQUEST) }
     }
 
     fn is_within_rates(&mut self, key: Key, request: &Request<'_>) -> bool {
@@ -194,32 +128,6 @@ impl<N: Net, H: Handler> Shard<N, H> {
             client.pending.push((number, pending));
         }
         self.verdict(key, number, verdict);
-    }
-
-    /// Who asks, as hooks are told.
-    pub(in crate::shard) fn who(&self, key: Key) -> Who {
-        let (transport, encoding) = match self.conns.entry(key).map(|conn| &conn.session) {
-            Some(Session::Centrifuge(session)) => {
-                let is_json = session.encoding() == Encoding::Json;
-                (session.transport().name(), if is_json { "json" } else { "protobuf" })
-            }
-            _ => ("", ""),
-        };
-        let client = self.client(key);
-        Who {
-            client: self.client_id(key).to_string(),
-            user: client.map_or("", Client::user).to_owned(),
-            transport,
-            encoding,
-            headers: client.and_then(|client| client.headers.as_deref().cloned()).unwrap_or_default(),
-            meta: client.map_or_else(Vec::new, |client| client.meta.to_vec()),
-            certificate: None,
-        }
-    }
-
-    pub(in crate::shard) fn is_subscribed(&self, key: Key, channel: &str) -> bool {
-        let id = self.local.channel_id(channel);
-        id.is_some_and(|id| self.conns.entry(key).is_some_and(|conn| conn.slot_of(id).is_some()))
     }
 
     fn publish_command(&mut self, key: Key, id: u32, channel: &str, data: Cow<'static, [u8]>) {
@@ -349,69 +257,5 @@ impl<N: Net, H: Handler> Shard<N, H> {
                 self.ask_outside(key, id, Question::SubscriptionToken(token.to_owned()), Some(pending));
             }
         }
-    }
-
-    /// Whether the client may do this in a channel.
-    pub(in crate::shard) fn may(
-        &self,
-        key: Key,
-        channel: &str,
-        options: &ChannelOptions,
-        ability: Ability,
-    ) -> bool {
-        let standing = self.standing(key, channel, ability);
-        match ability {
-            Ability::Subscribe => {
-                let is_private = self.namespaces.is_private(channel);
-                permits_subscribe(options, standing, is_private, self.allows_user(key, channel))
-            }
-            Ability::Publish => permits_publish(options, standing),
-            Ability::Presence => permits_presence(options, standing),
-            Ability::History => permits_history(options, standing),
-        }
-    }
-
-    /// Whether the client may do this in a channel once it is subscribed, which it is about to be.
-    pub(in crate::shard) fn may_then(
-        &self,
-        key: Key,
-        channel: &str,
-        options: &ChannelOptions,
-        ability: Ability,
-    ) -> bool {
-        let standing = Standing { is_subscribed: true, ..self.standing(key, channel, ability) };
-        match ability {
-            Ability::History => permits_history(options, standing),
-            Ability::Presence => permits_presence(options, standing),
-            Ability::Publish => permits_publish(options, standing),
-            Ability::Subscribe => true,
-        }
-    }
-
-    /// Whether a channel that is for certain users is for this one; `None` when it is for anyone.
-    pub(in crate::shard) fn allows_user(&self, key: Key, channel: &str) -> Option<bool> {
-        self.namespaces.allows_user(channel, self.client(key).map_or("", Client::user))
-    }
-
-    fn standing(&self, key: Key, channel: &str, ability: Ability) -> Standing {
-        let client = self.client(key);
-        Standing {
-            has_user: client.is_some_and(|client| !client.user().is_empty()),
-            is_subscribed: self.is_subscribed(key, channel),
-            is_capable: client.is_some_and(|client| client.is_able(ability, channel)),
-            is_insecure: self.policy.insecure,
-        }
-    }
-
-    /// Drops what is known of a client, if that is nothing.
-    pub(in crate::shard) fn trim_client(&mut self, key: Key) {
-        if self.client(key).is_some_and(Client::is_trivial) {
-            self.forget_client(key);
-        }
-    }
-
-    /// Closes with one of the protocol's reasons.
-    pub(in crate::shard) fn disconnect(&mut self, key: Key, reason: Disconnect) {
-        self.close(key, CloseReason::Disconnect(reason));
     }
 }

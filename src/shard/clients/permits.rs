@@ -1,0 +1,84 @@
+//! What a client may do in a channel, by the channel's options and what is known of the client.
+
+use std::sync::Arc;
+
+use crate::base::slots::Key;
+use crate::hub::options::ChannelOptions;
+use crate::hub::permissions::{
+    Standing, permits_history, permits_presence, permits_publish, permits_subscribe,
+};
+use crate::net::Net;
+use crate::proto::centrifuge::codes::Error;
+use crate::session::Handler;
+use crate::shard::Shard;
+use crate::shard::clients::client::{Ability, Client};
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// The options of a channel; an error that says why there are none.
+    pub(in crate::shard) fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
+        self.namespaces.resolve(channel).map(Arc::clone).ok_or(Error::UNKNOWN_CHANNEL)
+    }
+
+    /// The options of a channel that a client names; an error that says what is wrong with the name.
+    pub(in crate::shard) fn options_for_client(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
+        let options = self.options(channel)?;
+        if self.namespaces.takes_name(channel, &options) { Ok(options) } else { Err(Error::BAD_REQUEST) }
+    }
+
+    /// Whether the client may do this in a channel.
+    pub(in crate::shard) fn may(
+        &self,
+        key: Key,
+        channel: &str,
+        options: &ChannelOptions,
+        ability: Ability,
+    ) -> bool {
+        let standing = self.standing(key, channel, ability);
+        match ability {
+            Ability::Subscribe => {
+                let is_private = self.namespaces.is_private(channel);
+                permits_subscribe(options, standing, is_private, self.allows_user(key, channel))
+            }
+            Ability::Publish => permits_publish(options, standing),
+            Ability::Presence => permits_presence(options, standing),
+            Ability::History => permits_history(options, standing),
+        }
+    }
+
+    /// Whether the client may do this in a channel once it is subscribed, which it is about to be.
+    pub(in crate::shard) fn may_then(
+        &self,
+        key: Key,
+        channel: &str,
+        options: &ChannelOptions,
+        ability: Ability,
+    ) -> bool {
+        let standing = Standing { is_subscribed: true, ..self.standing(key, channel, ability) };
+        match ability {
+            Ability::History => permits_history(options, standing),
+            Ability::Presence => permits_presence(options, standing),
+            Ability::Publish => permits_publish(options, standing),
+            Ability::Subscribe => true,
+        }
+    }
+
+    /// Whether a channel that is for certain users is for this one; `None` when it is for anyone.
+    pub(in crate::shard) fn allows_user(&self, key: Key, channel: &str) -> Option<bool> {
+        self.namespaces.allows_user(channel, self.client(key).map_or("", Client::user))
+    }
+
+    pub(in crate::shard) fn standing(&self, key: Key, channel: &str, ability: Ability) -> Standing {
+        let client = self.client(key);
+        Standing {
+            has_user: client.is_some_and(|client| !client.user().is_empty()),
+            is_subscribed: self.is_subscribed(key, channel),
+            is_capable: client.is_some_and(|client| client.is_able(ability, channel)),
+            is_insecure: self.policy.insecure,
+        }
+    }
+
+    pub(in crate::shard) fn is_subscribed(&self, key: Key, channel: &str) -> bool {
+        let id = self.local.channel_id(channel);
+        id.is_some_and(|id| self.conns.entry(key).is_some_and(|conn| conn.slot_of(id).is_some()))
+    }
+}

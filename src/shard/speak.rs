@@ -1,0 +1,150 @@
+//! The way into and out of every session: what it is told, what it answers, and what it asks for, carried out.
+
+use std::num::NonZeroU64;
+
+use crate::base::slots::Key;
+use crate::net::Net;
+use crate::proto::centrifuge::codes::{Disconnect, Error};
+use crate::proto::centrifuge::message::{ChannelRef, Push};
+use crate::session::{
+    Action, ClientCertificate, ClientId, CloseReason, Context, Counts, Forwarded, Handler, Session,
+};
+use crate::shard::Shard;
+use crate::shard::carry::conn::{Conn, Stage};
+
+impl<N: Net, H: Handler> Shard<N, H> {
+    /// Carries out what the session asked for.
+    pub(in crate::shard) fn act(&mut self, key: Key) {
+        // An answer may ask for more; those actions come behind.
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                // What stands behind something that ended the connection is said by nobody.
+                if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+                    return self.actions.clear();
+                }
+                match action {
+                    Action::Command { id, request } => self.command_or_wait(key, id, request),
+                    Action::Early { id, request } => self.early(key, id, request),
+                    Action::Join { channel } => self.join(key, &channel),
+                    Action::Leave { channel } => self.unsubscribe(key, &channel),
+                    Action::Broadcast { channel, is_text, data } => {
+                        self.broadcast(key, channel, is_text, data);
+                    }
+                    Action::SetTimer { at_ms } => {
+                        if let Some(Conn { session: Session::Raw(raw), .. }) = self.conns.entry_mut(key) {
+                            raw.set_timer_at_ms(NonZeroU64::new(at_ms));
+                            self.arm(key);
+                        }
+                    }
+                    Action::Emulate { place, data } => self.emulate(place, data),
+                }
+            }
+        }
+    }
+
+    /// Calls a method of the connection's session. What it sends is in `out` then, what it asks for in `actions`.
+    pub(in crate::shard) fn with_session<R>(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let conn = self.conns.entry_mut(key)?;
+        let mut cx = Context {
+            now_ms: self.now_us / 1000,
+            settings: &self.settings,
+            client: ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() },
+            user: conn.client.as_ref().map_or("", |client| client.user()),
+            certificate: conn
+                .line
+                .as_ref()
+                .and_then(|line| line.identity())
+                .map(|identity| ClientCertificate { name: &identity.name, sha256: &identity.sha256 }),
+            out: &mut self.out,
+            waiting_bytes: conn.outbox_bytes(),
+            in_place: None,
+            actions: &mut self.actions,
+            forwarded: conn.forwarded(),
+            press: &mut self.press,
+            counts: Counts::default(),
+        };
+        let result = call(&mut conn.session, &mut self.handler, &mut cx);
+        let (counts, forwarded) = (cx.counts, cx.forwarded);
+        // Before what the request asks for is done.
+        if let (Forwarded::For(client), Some(line)) = (forwarded, &mut conn.line) {
+            line.note_forwarded(client);
+        }
+        self.counters.messages_in.add(counts.messages_in);
+        self.counters.messages_out.add(counts.messages_out);
+        self.counters.pings_unanswered.add(counts.pings_unanswered);
+        self.counters.requests.add(counts.requests);
+        Some(result)
+    }
+
+    /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn.
+    pub(in crate::shard) fn answer(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>),
+    ) {
+        self.with_answer(key, call);
+    }
+
+    /// The same, with a result; `None` when the connection is gone.
+    pub(in crate::shard) fn with_answer<R>(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>) -> R,
+    ) -> Option<R> {
+        // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
+        let waiting = std::mem::take(&mut self.actions);
+        let result = self.with_session(key, call);
+        if result.is_some() {
+            self.queue_out(key);
+            self.act(key);
+        }
+        self.actions = waiting;
+        result
+    }
+
+    /// Tells a client that its command failed.
+    pub(in crate::shard) fn fail(&mut self, key: Key, id: u32, error: &Error) {
+        self.answer(key, |session, _, cx| session.fail(id, error.code, error.message, error.temporary, cx));
+    }
+
+    /// Tells a client something that it did not ask for: within the limit of its outbox.
+    pub(in crate::shard) fn push_to(&mut self, key: Key, channel: ChannelRef<'_>, push: &Push<'_>) {
+        if self.with_session(key, |session, _, cx| session.push(channel, push, cx)).is_some() {
+            self.queue_out_unasked(key);
+        }
+    }
+
+    /// Calls a raw connection's handler, which may send what its client did not ask for: within the limit of the outbox.
+    pub(in crate::shard) fn tell_handler(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(
+            &mut Session<H::State>,
+            &mut H,
+            &mut crate::session::Context<'_>,
+        ) -> Result<(), CloseReason>,
+    ) {
+        self.offer(key);
+        if let Some(Err(reason)) = self.with_answer(key, call) {
+            self.close(key, reason);
+        }
+    }
+
+    /// Before more is queued that the client did not ask for: slow is who does not take what waits, not who was not offered
+    /// it yet, in a turn in which several speak.
+    pub(in crate::shard) fn offer(&mut self, key: Key) {
+        let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+        if self.conns.entry(key).is_some_and(is_long) {
+            self.flush(key);
+        }
+    }
+
+    /// Closes with one of the protocol's reasons.
+    pub(in crate::shard) fn disconnect(&mut self, key: Key, reason: Disconnect) {
+        self.close(key, CloseReason::Disconnect(reason));
+    }
+}
