@@ -112,7 +112,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
     if bound.send(listening).is_err() || !is_listening {
         return notice.end(Ok(()));
     }
-    let mut shard = Shard::new(parts, &config);
+    let mut shard = Shard::<(MioNet, H)>::new(parts, &config);
     let ended = loop {
         match shard.turn() {
             Ok(Turn::GoOn) => {}

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::Shard;
 use super::carry::close::sessions_over;
 use super::carry::conn::{Conn, CountedAs, Stage, SubState};
 use super::clients::client::Waiting;
+use super::{Shard, World};
 use crate::base::slots::Key;
-use crate::net::Net;
-use crate::session::{Handler, Session, Transport};
+use crate::session::{Session, Transport};
 
 /// What sessions are told apart by; raw endpoints have none.
 const TRANSPORTS: [Option<Transport>; 7] = [
@@ -41,7 +40,7 @@ struct Gauges {
     presences: u64,
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Checks what must hold between turns.
     ///
     /// # Panics
@@ -66,7 +65,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         assert_eq!(self.gauges(), self.existing(), "every gauge is what exists");
     }
 
-    fn check_stage(&self, key: Key, conn: &Conn<N::Socket, H::State>) {
+    fn check_stage(&self, key: Key, conn: &Conn<W::Socket, W::State>) {
         if conn.outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
             assert!(
                 conn.is_dirty || conn.is_writable_armed || conn.is_corked,
@@ -85,7 +84,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         assert!(self.wheel.deadline(key.index()).is_some(), "each connection has a deadline");
     }
 
-    fn check_subscriptions(&self, key: Key, conn: &Conn<N::Socket, H::State>) {
+    fn check_subscriptions(&self, key: Key, conn: &Conn<W::Socket, W::State>) {
         for detail in conn.client.iter().flat_map(|client| &client.details) {
             assert!(conn.slot_of(detail.channel).is_some(), "details of a subscription: {key:?}");
         }

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use super::Shard;
 use super::carry::conn::Stage;
 use super::mailbox::{Asker, Letter};
-use crate::hub::home::{self, Published, Refused, Shards};
-use crate::hub::{Item, Publication};
-use crate::net::Net;
-use crate::session::Handler;
+use super::{Shard, World};
+use crate::hub::home::{Published, Refused, Shards};
+use crate::hub::{Item, Publication, home};
 use crate::tls::Acceptor;
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Handles all letters that have arrived, and those that this shard wrote to itself meanwhile.
     pub(super) fn handle_letters(&mut self) {
         let count = self.post.collect();

@@ -55,6 +55,25 @@ pub const INPUT_BYTES: usize = 128 << 10;
 /// The scratch buffer for outgoing bytes gives its memory back beyond this size.
 const OUT_BYTES_KEPT: usize = 256 << 10;
 
+/// What a shard is built over: the network with its clock, and the embedder's code. A pair of both is one.
+pub trait World {
+    /// A connected socket.
+    type Socket: std::fmt::Debug;
+    /// Sockets and clock.
+    type Net: Net<Socket = Self::Socket>;
+    /// What the handler remembers of each connection.
+    type State: Send + 'static;
+    /// The embedder's endpoint.
+    type Handler: Handler<State = Self::State>;
+}
+
+impl<N: Net, H: Handler> World for (N, H) {
+    type Socket = N::Socket;
+    type Net = N;
+    type State = H::State;
+    type Handler = H;
+}
+
 /// What a shard is given at its start.
 #[derive(Debug)]
 pub struct Parts<N, H> {
@@ -93,15 +112,15 @@ pub struct Parts<N, H> {
 
 /// One shard. See the module documentation.
 #[derive(Debug)]
-pub struct Shard<N: Net, H: Handler> {
-    net: N,
-    handler: H,
+pub struct Shard<W: World> {
+    net: W::Net,
+    handler: W::Handler,
     tls: Option<Acceptor>,
     /// Connections of trusted proxies begin with a PROXY header.
     takes_proxy_headers: bool,
     /// When the log last told of a PROXY header that nobody awaited, in milliseconds.
     stray_header_told_ms: Option<u64>,
-    conns: Slots<Conn<N::Socket, H::State>>,
+    conns: Slots<Conn<W::Socket, W::State>>,
     wheel: Wheel,
     home: Home,
     local: Local<Batch>,
@@ -171,9 +190,9 @@ pub enum Turn {
     Ended,
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// A shard that has not taken its first turn.
-    pub fn new(parts: Parts<N, H>, config: &Config) -> Self {
+    pub fn new(parts: Parts<W::Net, W::Handler>, config: &Config) -> Self {
         let Parts {
             mut net,
             handler,
@@ -333,12 +352,12 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// read their letters, both are the same number.
     pub fn user_connection_counts(&self) -> (usize, usize) {
         let is_counted =
-            |conn: &Conn<N::Socket, H::State>| conn.client.as_ref().is_some_and(|client| client.is_counted);
+            |conn: &Conn<W::Socket, W::State>| conn.client.as_ref().is_some_and(|client| client.is_counted);
         (self.users.len(), self.conns.iter().filter(|(_, conn)| is_counted(conn)).count())
     }
 
     /// The shard's world, for those who drive it by hand.
-    pub fn net_mut(&mut self) -> &mut N {
+    pub fn net_mut(&mut self) -> &mut W::Net {
         &mut self.net
     }
 }
@@ -401,7 +420,7 @@ fn settings(config: &Config, endpoints: Endpoints, secret: Secret) -> Settings {
     }
 }
 
-impl<N: Net, H: Handler> Drop for Shard<N, H> {
+impl<W: World> Drop for Shard<W> {
     /// Its sockets close with it: a shard that failed must not keep the others' drain waiting.
     fn drop(&mut self) {
         self.counters.connections.set(0);

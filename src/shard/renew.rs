@@ -7,10 +7,9 @@
 use std::sync::Arc;
 
 use super::outside::Outside;
-use super::{Shard, home_limits, settings};
+use super::{Shard, World, home_limits, settings};
 use crate::config::Config;
-use crate::net::Net;
-use crate::session::{Endpoints, Handler};
+use crate::session::Endpoints;
 
 /// What all shards go by from now on.
 #[derive(Debug)]
@@ -23,7 +22,7 @@ pub struct Renewal {
     pub outside: Arc<dyn Outside>,
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     pub(super) fn renew(&mut self, renewal: &Renewal) {
         let Renewal { config, endpoints, outside } = renewal;
         self.settings = settings(config, endpoints.clone(), self.settings.secret.clone());

@@ -3,16 +3,13 @@
 use std::num::NonZeroU64;
 
 use crate::base::slots::Key;
-use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{ChannelRef, Push};
-use crate::session::{
-    Action, ClientCertificate, ClientId, CloseReason, Context, Counts, Forwarded, Handler, Session,
-};
-use crate::shard::Shard;
+use crate::session::{Action, ClientCertificate, ClientId, CloseReason, Context, Counts, Forwarded, Session};
 use crate::shard::carry::conn::{Conn, Stage};
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Carries out what the session asked for.
     pub(in crate::shard) fn act(&mut self, key: Key) {
         // An answer may ask for more; those actions come behind.
@@ -46,7 +43,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(in crate::shard) fn with_session<R>(
         &mut self,
         key: Key,
-        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut Context<'_>) -> R,
+        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let conn = self.conns.entry_mut(key)?;
         let mut cx = Context {
@@ -84,7 +81,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(in crate::shard) fn answer(
         &mut self,
         key: Key,
-        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>),
+        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut crate::session::Context<'_>),
     ) {
         self.with_answer(key, call);
     }
@@ -93,7 +90,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     pub(in crate::shard) fn with_answer<R>(
         &mut self,
         key: Key,
-        call: impl FnOnce(&mut Session<H::State>, &mut H, &mut crate::session::Context<'_>) -> R,
+        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut crate::session::Context<'_>) -> R,
     ) -> Option<R> {
         // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
         let waiting = std::mem::take(&mut self.actions);
@@ -123,8 +120,8 @@ impl<N: Net, H: Handler> Shard<N, H> {
         &mut self,
         key: Key,
         call: impl FnOnce(
-            &mut Session<H::State>,
-            &mut H,
+            &mut Session<W::State>,
+            &mut W::Handler,
             &mut crate::session::Context<'_>,
         ) -> Result<(), CloseReason>,
     ) {

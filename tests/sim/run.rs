@@ -85,7 +85,7 @@ pub(crate) struct Run {
     seed: u64,
     world: SharedWorld,
     /// Ended shards are gone.
-    shards: Vec<Option<Shard<SimNet, House>>>,
+    shards: Vec<Option<Shard<(SimNet, House)>>>,
     mailboxes: Arc<[Mailbox]>,
     /// What handshakes go by, where there are any.
     ground: Option<Ground>,

@@ -32,7 +32,7 @@ pub(crate) struct Small {
     pub(crate) counters: Arc<[Arc<Counters>]>,
     pub(crate) namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
-    shards: Vec<Shard<SimNet, House>>,
+    shards: Vec<Shard<(SimNet, House)>>,
 }
 
 impl Small {
@@ -97,7 +97,7 @@ impl Small {
         shard: u16,
         config: &Config,
         tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> Shard<SimNet, House> {
+    ) -> Shard<(SimNet, House)> {
         let publication_budget = Budget::new(1 << 20);
         let ledger = Ledger::new(Arc::clone(&self.counters), self.budget.clone(), publication_budget.clone());
         let parts = Parts {

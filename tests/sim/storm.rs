@@ -30,7 +30,7 @@ const ACCEPTS: usize = 5;
 /// One shard in a world in which nothing goes wrong.
 struct Stage {
     world: SharedWorld,
-    shard: Shard<SimNet, House>,
+    shard: Shard<(SimNet, House)>,
     mailboxes: Arc<[Mailbox]>,
     counters: Arc<[Arc<Counters>]>,
     rng: Rng,

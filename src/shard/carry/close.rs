@@ -5,18 +5,17 @@
 use super::conn::{CountedAs, Stage};
 use crate::base::counters::{Counter, Counters};
 use crate::base::slots::Key;
-use crate::net::Net;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
 use crate::session::{ClientId, CloseReason, Handler, Session, Transport};
-use crate::shard::Shard;
+use crate::shard::{Shard, World};
 
 /// For clients that come while the server is full or drains.
 pub(in crate::shard) const UNAVAILABLE: Refusal =
     Refusal::new(Status::Unavailable, "no room for another connection; try later");
 const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, "the request did not arrive in time");
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
     pub(in crate::shard) fn close(&mut self, key: Key, reason: CloseReason) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
@@ -73,7 +72,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn last_words(&mut self, key: Key, reason: &CloseReason, session: &Session<H::State>) {
+    fn last_words(&mut self, key: Key, reason: &CloseReason, session: &Session<W::State>) {
         match (session.is_head(), reason) {
             // The session wrote its refusal itself, but for those that are refused unheard.
             (true, CloseReason::Refused(refusal)) if self.out.is_empty() => {

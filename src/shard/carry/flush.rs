@@ -2,7 +2,8 @@
 //! waits in an outbox, made for the purpose and freed when it is empty. Queued means dirty: who has an outbox is
 //! in the list of those to flush at the end of the turn, or waits to be told of room.
 
-use std::io::{self, IoSlice};
+use std::io;
+use std::io::IoSlice;
 use std::ops::Range;
 
 use super::conn::{Conn, Stage};
@@ -11,10 +12,10 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::proto::ws::frame;
-use crate::session::{CloseReason, Handler, InPlace};
-use crate::shard::Shard;
+use crate::session::{CloseReason, InPlace};
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Writes what is in `out`, or queues it when something is queued before it.
     pub(in crate::shard) fn write_out(&mut self, key: Key) {
         if self.out.is_empty() {

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use super::conn::Conn;
 use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
-use crate::proto::proxy::{self, Header};
-use crate::session::{CloseReason, Forwarded, Handler};
-use crate::shard::Shard;
+use crate::proto::proxy;
+use crate::proto::proxy::Header;
+use crate::session::{CloseReason, Forwarded};
 use crate::shard::outside::ADDRESS_HEADERS;
+use crate::shard::{Shard, World};
 use crate::tls::{Identity, Link};
 
 /// See the module documentation.
@@ -120,9 +121,9 @@ impl Line {
     }
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// What lies between the socket and the session of a connection that was just accepted.
-    pub(in crate::shard) fn new_line(&self, accepted: &Accepted<N::Socket>) -> Option<Box<Line>> {
+    pub(in crate::shard) fn new_line(&self, accepted: &Accepted<W::Socket>) -> Option<Box<Line>> {
         let proxy = match (self.is_proxy(accepted), self.takes_proxy_headers) {
             (false, _) => Proxy::Absent,
             (true, true) => Proxy::Awaited(None),
@@ -138,7 +139,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Whether a connection is that of a trusted proxy.
-    pub(in crate::shard) fn is_proxy(&self, accepted: &Accepted<N::Socket>) -> bool {
+    pub(in crate::shard) fn is_proxy(&self, accepted: &Accepted<W::Socket>) -> bool {
         accepted.peer.is_none_or(|address| self.settings.trusted_proxies.contains(address))
     }
 

@@ -10,11 +10,11 @@ use std::ops::Range;
 use super::conn::{CountedAs, Stage};
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{CloseReason, Handler};
-use crate::shard::Shard;
+use crate::session::CloseReason;
 use crate::shard::door::newcomers::is_newcomer;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     pub(in crate::shard) fn on_readable(&mut self, key: Key, closed: bool) {
         let Some(conn) = self.conns.entry_mut(key) else {
             self.counters.stale_ids.add(1);

@@ -12,8 +12,8 @@ use crate::base::outbox::Outbox;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{CloseReason, Handler};
-use crate::shard::Shard;
+use crate::session::CloseReason;
+use crate::shard::{Shard, World};
 use crate::tls::{Fault, Hot, Opened, Received, Schedules, identity};
 
 /// Bytes that are sealed at once: what finds no room is kept sealed, for each connection by itself.
@@ -27,7 +27,7 @@ fn hot(schedules: &mut Schedules, key: Key) -> Hot<'_> {
     Hot { schedules, id: key.to_token() }
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
     pub(in crate::shard) fn receive_line(&mut self, key: Key, count: usize) {
         let Some(count) = self.take_proxy_header(key, count) else { return };

@@ -4,8 +4,8 @@
 use super::conn::{BEAT_MS, Conn, Stage, beat_at_or_after};
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{CloseReason, Handler, Session};
-use crate::shard::Shard;
+use crate::session::{CloseReason, Session};
+use crate::shard::{Shard, World};
 
 /// Deadlines handled in one turn at most; the rest in the next.
 const EXPIRIES_PER_TURN_MAX: usize = 256;
@@ -52,7 +52,7 @@ fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
     (interval_ms * part) >> 32
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// The beat that it is now.
     #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
     pub(in crate::shard) fn beat_now(&self) -> u32 {
@@ -78,7 +78,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 
     /// Unix time, in milliseconds, at which the connection or something of it ends for good.
-    fn ends_at_ms(&self, conn: &Conn<N::Socket, H::State>) -> Option<u64> {
+    fn ends_at_ms(&self, conn: &Conn<W::Socket, W::State>) -> Option<u64> {
         let policy = &self.policy;
         let client = conn.client.as_ref()?;
         client.ends_at_ms(policy.expired_close_delay_ms, policy.expired_sub_close_delay_ms)
@@ -127,7 +127,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
 
     /// When the message that is arriving, or the record around it, must be whole, if one is: a request has a deadline of its
     /// own, and so has an ending. Not while it is the server that does not read.
-    fn message_due_ms(&self, conn: &Conn<N::Socket, H::State>) -> Option<u64> {
+    fn message_due_ms(&self, conn: &Conn<W::Socket, W::State>) -> Option<u64> {
         let reads = !conn.is_read_paused && !conn.is_unread;
         let message_ms = Some(self.timeouts.message_ms).filter(|&ms| ms > 0 && reads)?;
         let record = conn.line.as_ref().and_then(|line| line.record_since());

@@ -10,13 +10,13 @@
 
 use super::batch::{Batch, Choice};
 use crate::base::shared::Shared;
-use crate::hub::local::{self, ChannelId, Subscriber};
+use crate::hub::local;
+use crate::hub::local::{ChannelId, Subscriber};
 use crate::net::Net;
-use crate::session::Handler;
-use crate::shard::Shard;
 use crate::shard::carry::conn::Sub;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Delivers what is queued, up to the turn's budget; the rest goes on in the next turn.
     pub(in crate::shard) fn fan_out(&mut self) {
         let mut budget = self.limits.deliveries_per_turn_max;

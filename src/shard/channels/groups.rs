@@ -6,13 +6,11 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::{ClientInfo, DataKind, Publication, home};
-use crate::net::Net;
 use crate::proto::centrifuge::codes::Error;
-use crate::session::Handler;
-use crate::shard::Shard;
 use crate::shard::mailbox::Letter;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Adds a raw connection to a group.
     pub(in crate::shard) fn join(&mut self, key: Key, channel: &Arc<str>) {
         let outcome = self.has_room_for(key, channel).and_then(|()| self.options(channel));

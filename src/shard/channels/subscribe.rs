@@ -12,19 +12,18 @@ use crate::hub::home::{Joined, Joining};
 use crate::hub::local::{ChannelId, Subscriber};
 use crate::hub::options::ChannelOptions;
 use crate::hub::{home, home_of, local};
-use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
-use crate::session::{CloseReason, Format, Handler, Session};
-use crate::shard::Shard;
+use crate::session::{CloseReason, Format, Session};
 use crate::shard::carry::conn::{Stage, Sub, SubState};
 use crate::shard::clients::answers::error_of;
 use crate::shard::clients::client::{Client, Detail, RECOVERY_WEIGHT, result_of};
 use crate::shard::clients::waiting::bytes_of;
 use crate::shard::door::account::cost_of;
 use crate::shard::mailbox::{Cause, Letter, ReplyTo, Ticket};
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     pub(in crate::shard) fn home_of(&self, channel: &str) -> u16 {
         home_of(channel, self.seed, self.post.shard_count())
     }

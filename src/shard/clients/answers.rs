@@ -2,16 +2,16 @@
 
 use super::waiting::{bytes_of, bytes_of_info};
 use crate::base::slots::Key;
-use crate::hub::home::{self, Refused};
-use crate::net::Net;
+use crate::hub::home;
+use crate::hub::home::Refused;
 use crate::proto::centrifuge::codes::Error;
-use crate::proto::centrifuge::message::{self, Answer};
-use crate::session::Handler;
-use crate::shard::Shard;
+use crate::proto::centrifuge::message;
+use crate::proto::centrifuge::message::Answer;
 use crate::shard::channels::views;
 use crate::shard::mailbox::ReplyTo;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// A home's answer to what a connection asked.
     pub(in crate::shard) fn answered(&mut self, reply_to: ReplyTo, answer: &home::Answer) {
         let ReplyTo { conn: key, request: id, .. } = reply_to;

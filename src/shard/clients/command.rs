@@ -14,15 +14,14 @@ use crate::config::Rates;
 use crate::hub::home::HistoryFilter;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{DataKind, Position, Publication, home};
-use crate::net::Net;
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{Answer, Encoding, HistoryRequest, Request};
-use crate::session::{CloseReason, Handler, Session};
-use crate::shard::Shard;
+use crate::session::{CloseReason, Session};
 use crate::shard::mailbox::{Asker, Letter};
 use crate::shard::outside::{Hook, Question, Token, Verdict};
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Carries out a command.
     pub(in crate::shard) fn command(&mut self, key: Key, id: u32, request: Request<'static>) {
         if let Request::Connect(ask) = request {

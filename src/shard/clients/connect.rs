@@ -11,18 +11,17 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::home::Joined;
-use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, Connect, ConnectResult, SubscribeResult};
 use crate::session::centrifuge::{Opening, VERSION};
-use crate::session::{CloseReason, Handler, Session, Transport};
-use crate::shard::Shard;
+use crate::session::{CloseReason, Session, Transport};
 use crate::shard::carry::conn::Conn;
 use crate::shard::channels::views;
 use crate::shard::mailbox::Ticket;
 use crate::shard::outside::{Credentials, Hook, Question, Rejected, Token, Who};
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     pub(in crate::shard) fn connect(&mut self, key: Key, id: u32, ask: Connect) {
         if !self.admits_connect(key) {
             return self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));

@@ -3,13 +3,12 @@
 //! A POST may reach any shard; the session id in it has told which ([`crate::session::Secret`]).
 
 use crate::base::slots::Key;
-use crate::net::Net;
-use crate::session::{CloseReason, Handler};
-use crate::shard::Shard;
+use crate::session::CloseReason;
 use crate::shard::carry::conn::Stage;
 use crate::shard::mailbox::Letter;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Sends posted commands to where their connection is, or was. Those for nobody are dropped there: its client has heard,
     /// or will, that its stream has ended.
     pub(in crate::shard) fn emulate(&mut self, (shard, conn): (u16, Key), data: Vec<u8>) {

@@ -6,18 +6,16 @@ use super::client::{Client, Pending, is_over, ttl_s};
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
-use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Unsubscribed};
 use crate::proto::centrifuge::message::Answer;
-use crate::session::Handler;
 use crate::session::centrifuge::VERSION;
-use crate::shard::Shard;
 use crate::shard::outside::{Credentials, Grant, Question, Rejected};
+use crate::shard::{Shard, World};
 
 /// After how long a refresh hook that failed is asked again.
 const REFRESH_AGAIN_S: u64 = 10;
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// A new token, of command `id`, or, where that is 0, the refresh hook's word. `is_overtaken`: an order has since said when
     /// the connection ends.
     pub(in crate::shard) fn refreshed(

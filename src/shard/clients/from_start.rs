@@ -10,13 +10,12 @@ use super::client::{Ability, Witness};
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::options::ChannelOptions;
-use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::Subscribe;
-use crate::session::{CloseReason, Handler};
-use crate::shard::Shard;
+use crate::session::CloseReason;
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::Grant;
+use crate::shard::{Shard, World};
 
 /// One of them, before its home is asked.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub(in crate::shard) struct First {
     cause: Cause,
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Those that are given to the client.
     ///
     /// # Errors

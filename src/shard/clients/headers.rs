@@ -5,13 +5,11 @@
 //! Addresses are neither's word: see `tell_address` in [`crate::shard::carry::line`].
 
 use crate::base::slots::Key;
-use crate::net::Net;
 use crate::proto::centrifuge::message::Connect;
-use crate::session::Handler;
-use crate::shard::Shard;
 use crate::shard::outside::Headers;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Headers for the connect hook: those of the request, and those of the command that some hook takes from there.
     pub(in crate::shard) fn headers_of(
         &mut self,

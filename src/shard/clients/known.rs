@@ -5,16 +5,15 @@ use std::sync::Arc;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::home::Member;
-use crate::net::Net;
 use crate::proto::centrifuge::message::Encoding;
-use crate::session::{ClientId, Handler, Session};
-use crate::shard::Shard;
+use crate::session::{ClientId, Session};
 use crate::shard::carry::conn::Stage;
 use crate::shard::clients::client::Client;
 use crate::shard::mailbox::ReplyTo;
 use crate::shard::outside::Who;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     pub(in crate::shard) fn client(&self, key: Key) -> Option<&Client> {
         self.conns.entry(key)?.client.as_deref()
     }

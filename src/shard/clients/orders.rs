@@ -14,16 +14,15 @@ use std::sync::Arc;
 use super::client::{Pending, ttl_s};
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
-use crate::net::Net;
 use crate::proto::centrifuge::codes::Disconnect;
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
-use crate::session::{CloseReason, Handler, Session};
-use crate::shard::Shard;
+use crate::session::{CloseReason, Session};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Cause, Deed, Order, Target};
 use crate::shard::outside::Grant;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     pub(in crate::shard) fn order(&mut self, order: &Arc<Order>) {
         let targets: Vec<Key> = self
             .conns
@@ -53,7 +52,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         }
     }
 
-    fn is_meant(&self, key: Key, conn: &Conn<N::Socket, H::State>, target: &Target) -> bool {
+    fn is_meant(&self, key: Key, conn: &Conn<W::Socket, W::State>, target: &Target) -> bool {
         let Session::Centrifuge(session) = &conn.session else { return false };
         let client = conn.client.as_deref();
         let connecting = client.and_then(|client| client.connecting.as_ref());

@@ -7,13 +7,11 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::permissions::{
     Standing, permits_history, permits_presence, permits_publish, permits_subscribe,
 };
-use crate::net::Net;
 use crate::proto::centrifuge::codes::Error;
-use crate::session::Handler;
-use crate::shard::Shard;
 use crate::shard::clients::client::{Ability, Client};
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// The options of a channel; an error that says why there are none.
     pub(in crate::shard) fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
         self.namespaces.resolve(channel).map(Arc::clone).ok_or(Error::UNKNOWN_CHANNEL)

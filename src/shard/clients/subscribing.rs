@@ -5,16 +5,14 @@ use std::sync::Arc;
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::options::ChannelOptions;
-use crate::net::Net;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::Subscribe;
-use crate::session::Handler;
-use crate::shard::Shard;
 use crate::shard::clients::client::{Ability, Pending, is_over};
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::{Grant, Hook, Question, Token};
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// The subscribe command: what may be decided here is, the rest is asked outside.
     pub(in crate::shard) fn subscribe_command(&mut self, key: Key, id: u32, ask: Box<Subscribe>) {
         let options = match self.options_for_client(&ask.channel) {

@@ -8,13 +8,12 @@ use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Position};
-use crate::net::Net;
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{FLAG_COMPACTION, FLAG_UNRECOVERABLE_ERROR, Subscribe};
-use crate::session::{Handler, Session};
-use crate::shard::Shard;
+use crate::session::Session;
 use crate::shard::mailbox::{Cause, Ticket};
 use crate::shard::outside::{Grant, Hook, Overrides};
+use crate::shard::{Shard, World};
 
 /// What a subscriber is told beside publications.
 struct Told {
@@ -26,7 +25,7 @@ struct Told {
     hears_joins: bool,
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// What the home and the shard have to know of a subscription. `ask`: none for what the server subscribes.
     ///
     /// # Errors

@@ -9,17 +9,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::from_start::First;
 use crate::base::heap;
 use crate::base::slots::Key;
 use crate::hub::home::Member;
-use crate::net::Net;
 use crate::proto::centrifuge::codes::Disconnect;
-use crate::session::Handler;
-use crate::shard::Shard;
 use crate::shard::mailbox::{Letter, ReplyTo};
+use crate::shard::{Shard, World};
+use smallvec::SmallVec;
 
 /// The connections of the users whose home is here.
 #[derive(Debug, Default)]
@@ -76,7 +73,7 @@ impl Users {
     }
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Whether the home of a user is asked before one of its connections is let in.
     fn counts_users(&self) -> bool {
         self.policy.user_connection_limit > 0 || self.is_single_connection()

@@ -3,14 +3,12 @@
 use super::client::Pending;
 use crate::base::slots::Key;
 use crate::hub::home::Terms;
-use crate::net::Net;
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::Answer;
-use crate::session::Handler;
-use crate::shard::Shard;
 use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// What outsiders say about the connection. What nobody waits for any more is dropped.
     ///
     /// `id` is the number of the question, and that of the command where what is asked has none of its own: a connect command,

@@ -13,11 +13,10 @@ use std::collections::VecDeque;
 use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting};
 use crate::base::slots::Key;
 use crate::hub::{ClientInfo, Publication};
-use crate::net::Net;
 use crate::proto::centrifuge::message::Request;
-use crate::session::{CloseReason, Handler, Session};
-use crate::shard::Shard;
+use crate::session::{CloseReason, Session};
 use crate::shard::carry::conn::Conn;
+use crate::shard::{Shard, World};
 
 /// What the protocol writes beside what a publication or an entry of presence holds, in bytes, at most: names of fields,
 /// numbers, escapes.
@@ -25,7 +24,7 @@ const ITEM_BYTES: usize = 160;
 /// Answers that are too small to read the ledger for, in bytes.
 const SMALL_BYTES: usize = 64 << 10;
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// A command that the session has not looked at: behind a connect command, it waits until that is answered or refused, and
     /// any other for its turn.
     pub(in crate::shard) fn early(&mut self, key: Key, id: u32, request: Request<'static>) {
@@ -201,7 +200,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     }
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// The same for the result of a call, of which a client may have any number out at a time: there the small ones count,
     /// too, once the client has been offered what waits.
     pub(in crate::shard) fn has_room_for_result(&mut self, key: Key, bytes: usize) -> bool {

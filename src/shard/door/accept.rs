@@ -11,11 +11,12 @@ use crate::base::bucket::Bucket;
 use crate::base::counters::{Counter, Counters};
 use crate::base::slots::Key;
 use crate::config::{Limits, Rates};
-use crate::net::{self, Accepted, Net};
-use crate::session::{CloseReason, Handler, Session};
-use crate::shard::Shard;
+use crate::net;
+use crate::net::{Accepted, Net};
+use crate::session::{CloseReason, Session};
 use crate::shard::carry::close::UNAVAILABLE;
 use crate::shard::carry::conn::{Conn, CountedAs, Stage, beat_at_or_after};
+use crate::shard::{Shard, World};
 
 /// How long accepting pauses when nothing more can be held. Long enough not to spin, short enough to go unnoticed.
 const PAUSE_MS: u64 = 100;
@@ -72,7 +73,7 @@ pub(in crate::shard) struct Admitted {
     connects_by_ip: ByAddress,
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Forgets addresses that have been quiet.
     pub(in crate::shard) fn forget_quiet(&mut self) {
         let now_ms = self.now_ms();
@@ -191,7 +192,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
         self.admission.paused_until_ms = Some(self.now_ms() + PAUSE_MS);
     }
 
-    fn admit(&mut self, accepted: Accepted<N::Socket>) {
+    fn admit(&mut self, accepted: Accepted<W::Socket>) {
         self.counters.accepts.add(1);
         // For whom a proxy connects is known later.
         let client = accepted.peer.filter(|_| !self.is_proxy(&accepted));
@@ -221,7 +222,7 @@ impl<N: Net, H: Handler> Shard<N, H> {
     /// Turns a connection away unheard. Over TLS that is to close it: any word would cost a key exchange. A plain one is
     /// told when to come back, and may read that: to close while its request arrives would be a reset, which takes back
     /// what it has not read. So it keeps a place, without any state, for a bounded time; a bounded number of them do.
-    fn shed(&mut self, accepted: Accepted<N::Socket>) {
+    fn shed(&mut self, accepted: Accepted<W::Socket>) {
         self.counters.closes.add(1);
         if self.tls.is_some() && accepted.peer.is_some() {
             return;

@@ -7,10 +7,8 @@
 use crate::base::heap;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
-use crate::net::Net;
-use crate::session::Handler;
-use crate::shard::Shard;
 use crate::shard::carry::conn::{Conn, Sub, SubState};
+use crate::shard::{Shard, World};
 
 /// How long after connections have gone the tables are looked at: a crowd does not go in one turn.
 const TIDY_AFTER_MS: u64 = 1000;
@@ -48,14 +46,14 @@ impl Account {
     }
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Tells what the shard itself costs, and what its home has: at the end of the turn, whatever it was that changed it.
     pub(in crate::shard) fn account(&mut self) {
         self.count_clients();
         if self.post.bytes() > LETTER_BYTES_KEPT {
             self.tidy_later();
         }
-        let one = (Slots::<Conn<N::Socket, H::State>>::entry_bytes() + Wheel::ENTRY_BYTES) as u64;
+        let one = (Slots::<Conn<W::Socket, W::State>>::entry_bytes() + Wheel::ENTRY_BYTES) as u64;
         let (live, places) = (self.conns.len() as u64, self.conns.place_count() as u64);
         let c = &self.counters;
         c.connection_bytes.set(live * one);

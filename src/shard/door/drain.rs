@@ -6,9 +6,9 @@
 
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{CloseReason, Handler};
-use crate::shard::Shard;
+use crate::session::CloseReason;
 use crate::shard::carry::conn::Stage;
+use crate::shard::{Shard, World};
 
 /// How long a drain waits for the goodbye of a client that has been told everything. What was written is the kernel's by
 /// then, and reaches the client without this process.
@@ -34,7 +34,7 @@ impl Drain {
     }
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Begins a drain, after the delay; asked again, it changes nothing.
     pub(in crate::shard) fn begin_drain(&mut self) {
         if self.drain.is_none() && self.drain_at_ms.is_none() {

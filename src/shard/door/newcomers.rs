@@ -10,11 +10,10 @@
 //! both leave it. Entries of those that have left are passed over, and swept out before they outnumber the others.
 
 use crate::base::slots::Key;
-use crate::net::Net;
-use crate::session::{CloseReason, Handler};
-use crate::shard::Shard;
+use crate::session::CloseReason;
 use crate::shard::carry::close::UNAVAILABLE;
 use crate::shard::carry::conn::Conn;
+use crate::shard::{Shard, World};
 
 /// What a read counts for that is a part of a TLS handshake: a key exchange takes some 200 µs, a request 20.
 const TLS_COST: usize = 4;
@@ -46,7 +45,7 @@ pub(in crate::shard) fn is_newcomer<K, S>(conn: &Conn<K, S>) -> bool {
     conn.session.is_head() || conn.session.awaits_connect()
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Remembers that a connection has unread input, if that is not known.
     pub(in crate::shard) fn postpone(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };

@@ -11,10 +11,9 @@
 
 use super::ledger::Ledger;
 use crate::base::slots::Key;
-use crate::net::Net;
-use crate::session::{CloseReason, Handler};
-use crate::shard::Shard;
+use crate::session::CloseReason;
 use crate::shard::carry::conn::Stage;
+use crate::shard::{Shard, World};
 
 /// How often the ledger is read.
 const LOOK_EVERY_MS: u64 = 100;
@@ -123,7 +122,7 @@ impl Pressure {
     }
 }
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Whether someone is to be sent away in the next turn.
     pub(in crate::shard) fn is_shedding(&self) -> bool {
         !self.pressure.leaving.is_empty()

@@ -7,11 +7,10 @@
 use std::cmp::Reverse;
 
 use crate::base::slots::Key;
-use crate::net::Net;
-use crate::session::{CloseReason, Handler};
-use crate::shard::Shard;
+use crate::session::CloseReason;
+use crate::shard::{Shard, World};
 
-impl<N: Net, H: Handler> Shard<N, H> {
+impl<W: World> Shard<W> {
     /// Frees bytes until the budget is no longer exhausted, or this shard holds none.
     pub(in crate::shard) fn relieve(&mut self) {
         self.let_go_while(&|shard: &Self| shard.budget.is_exhausted());

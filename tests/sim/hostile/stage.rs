@@ -49,7 +49,7 @@ pub(super) enum Timing {
 /// See the module documentation.
 pub(super) struct Stage {
     world: Rc<RefCell<World>>,
-    shards: Vec<Shard<SimNet, House>>,
+    shards: Vec<Shard<(SimNet, House)>>,
     mailboxes: Arc<[Mailbox]>,
     counters: Arc<[Arc<Counters>]>,
     budget: Budget,
@@ -108,7 +108,7 @@ impl Stage {
         stage
     }
 
-    fn shard(&self, shard: u16, config: &Config) -> Shard<SimNet, House> {
+    fn shard(&self, shard: u16, config: &Config) -> Shard<(SimNet, House)> {
         let parts = Parts {
             net: SimNet { world: Rc::clone(&self.world), shard: usize::from(shard) },
             handler: House::new(&self.inside),
