@@ -43,7 +43,7 @@ impl Counter {
     }
 }
 
-/// What a home counts of the channels of one namespace.
+/// What a shard counts of the channels of one namespace: those that it is the home of, and what it delivers itself.
 #[derive(Debug, Default)]
 pub struct NamespaceCounters {
     /// Gauge: channels, also those that only have a history.
@@ -52,6 +52,8 @@ pub struct NamespaceCounters {
     pub subscriptions: Counter,
     /// Publications accepted.
     pub publications: Counter,
+    /// Deliveries to clients of this shard, wherever the channel's home is.
+    pub deliveries: Counter,
 }
 
 /// Namespaces that are counted. There are as many as are configured; the lock is held to add one, and to read them.

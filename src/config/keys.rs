@@ -224,7 +224,7 @@ const GENERAL: &[Key] = &[
     .otherwise("none"),
     server(
         "metrics_by_namespace",
-        "Count channels, subscriptions and publications by namespace, too: a few more series for each that is configured",
+        "Count channels, subscriptions, publications and deliveries by namespace, too: a few more series for each that is configured",
         |c| Slot::Switch(&mut c.metrics_by_namespace),
     ),
     server("shards", "Shards (threads); more than cores are allowed", |c| {

@@ -215,6 +215,8 @@ enum Source {
     HookFailures,
     /// Durations, told apart by the label `hook`.
     HookSeconds,
+    /// Of key sets that are configured: what there is to tell of each, by the label `tokens`.
+    KeySets(KeySetSource),
     /// A histogram of tokens.
     TokenSeconds,
     /// Tokens, told apart by the label `result`.
@@ -229,6 +231,17 @@ enum Source {
     Build,
 }
 
+/// What is told of key sets.
+#[derive(Debug)]
+enum KeySetSource {
+    /// Durations of fetches.
+    Seconds,
+    /// Fetches that failed, by the label `reason`, too.
+    Failures,
+    /// When the set in use was fetched, if one is.
+    Fetched,
+}
+
 impl Family {
     /// The labels of its samples, for the manual.
     pub fn labels(&self) -> &'static str {
@@ -240,6 +253,9 @@ impl Family {
             Source::ByHook(_) => "hook",
             Source::HookFailures => "hook, reason",
             Source::HookSeconds => "hook, le",
+            Source::KeySets(KeySetSource::Seconds) => "tokens, le",
+            Source::KeySets(KeySetSource::Failures) => "tokens, reason",
+            Source::KeySets(KeySetSource::Fetched) => "tokens",
             Source::Tokens => "result",
             Source::Merged(_) | Source::TokenSeconds => "le",
             Source::Certificates(_) => "name",

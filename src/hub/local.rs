@@ -15,6 +15,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Item;
+use super::options::Namespaces;
+use super::tally::Tally;
+use crate::base::counters::NamespaceCounters;
 use crate::base::heap;
 use crate::base::pool::Pool;
 
@@ -62,6 +65,8 @@ struct Channel<B> {
     batch: Option<B>,
     /// Whether the channel stands in the queue of those with something to deliver.
     is_queued: bool,
+    /// Where deliveries are counted, if they are by namespace.
+    counters: Option<Arc<NamespaceCounters>>,
 }
 
 /// See the module documentation. `B` is what the caller makes of a batch, the encoded bytes.
@@ -75,6 +80,8 @@ pub struct Local<B> {
     name_bytes: usize,
     /// What the lists of subscribers cost.
     list_bytes: usize,
+    /// Where deliveries are counted by namespace, if they are.
+    pub(super) tally: Option<Tally>,
 }
 
 impl<B> Default for Local<B> {
@@ -92,6 +99,21 @@ impl<B> Local<B> {
             queue: VecDeque::new(),
             name_bytes: 0,
             list_bytes: 0,
+            tally: None,
+        }
+    }
+
+    /// Goes by other namespaces from now on; channels that there are stay counted where they are.
+    pub fn renew(&mut self, namespaces: &Arc<Namespaces>) {
+        if let Some(tally) = &mut self.tally {
+            tally.renew(Arc::clone(namespaces));
+        }
+    }
+
+    /// Counts deliveries of a channel by its namespace, where that is configured.
+    pub fn count_deliveries(&self, id: ChannelId, count: u64) {
+        if let Some(counters) = &self.channels[id as usize].counters {
+            counters.deliveries.add(count);
         }
     }
 
@@ -123,6 +145,7 @@ impl<B> Local<B> {
             late: None,
             batch: None,
             is_queued: false,
+            counters: self.tally.as_mut().map(|tally| tally.of(name)),
         };
         let id = ChannelId::try_from(self.channels.insert(channel)).unwrap_or(ChannelId::MAX);
         self.names.insert(Arc::clone(name), id);

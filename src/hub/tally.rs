@@ -1,9 +1,10 @@
-//! What a home counts by namespace, where that is configured.
+//! What a shard counts by namespace, as a home and for its own subscribers, where that is configured.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::home::Home;
+use super::local::Local;
 use super::options::Namespaces;
 use crate::base::counters::{ByNamespace, NamespaceCounters};
 
@@ -18,11 +19,22 @@ pub(super) struct Tally {
 impl Home {
     /// Counts channels, subscriptions and publications by namespace from now on; to be called before there are any.
     pub fn count_by_namespace(&mut self, namespaces: Arc<Namespaces>, counters: Arc<ByNamespace>) {
-        self.tally = Some(Tally { namespaces, counters, known: HashMap::new() });
+        self.tally = Some(Tally::new(namespaces, counters));
+    }
+}
+
+impl<B> Local<B> {
+    /// Counts deliveries by namespace from now on; to be called before there are any channels.
+    pub fn count_by_namespace(&mut self, namespaces: Arc<Namespaces>, counters: Arc<ByNamespace>) {
+        self.tally = Some(Tally::new(namespaces, counters));
     }
 }
 
 impl Tally {
+    fn new(namespaces: Arc<Namespaces>, counters: Arc<ByNamespace>) -> Self {
+        Self { namespaces, counters, known: HashMap::new() }
+    }
+
     /// Goes by other namespaces from now on; channels that there are stay counted where they are.
     pub(super) fn renew(&mut self, namespaces: Arc<Namespaces>) {
         self.namespaces = namespaces;
@@ -46,6 +58,28 @@ mod tests {
     use super::super::home::Member;
     use super::super::options::ChannelOptions;
     use super::*;
+
+    #[test]
+    fn deliveries_are_counted_where_the_subscribers_are_also_after_a_reload() {
+        let counters: Arc<ByNamespace> = Arc::default();
+        let named = |name: &str| [(name.to_owned(), no_history())].into();
+        let mut local = Local::<()>::new();
+        let old = local.acquire(&"chat:before".into());
+        local.count_deliveries(old, 1);
+        local.count_by_namespace(
+            Arc::new(Namespaces { named: named("chat"), ..Namespaces::default() }),
+            Arc::clone(&counters),
+        );
+        let [chat, plain] = ["chat:a", "a"].map(|name| local.acquire(&name.into()));
+        local.renew(&Arc::new(Namespaces { named: named("news"), ..Namespaces::default() }));
+        let news = local.acquire(&"news:a".into());
+        for (id, count) in [(chat, 3), (chat, 4), (plain, 5), (news, 6), (news, 0)] {
+            local.count_deliveries(id, count);
+        }
+        let counted = counters.all().into_iter().map(|(name, c)| (name.to_string(), c.deliveries.value()));
+        let expected = [("", 5), ("chat", 7), ("news", 6)].map(|(name, count)| (name.to_owned(), count));
+        assert_eq!(counted.collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn each_namespace_is_counted_and_no_more_than_there_are() {

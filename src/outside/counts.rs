@@ -1,8 +1,9 @@
-//! What is counted of hooks and tokens, for the metrics.
+//! What is counted of hooks, tokens and key sets, for the metrics.
 //!
-//! A hook's counts are written by the control thread alone, where hooks are asked. Those of tokens have several writers, shards
+//! Those of a hook or a key set are written by the control thread alone, where both are asked. Those of tokens have several writers, shards
 //! and workers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::http::Failure;
@@ -12,10 +13,13 @@ use crate::shard::outside::Hook;
 
 /// The names of hooks, in the order of their counts.
 pub const HOOKS: [&str; 7] = ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "state"];
-/// Why hooks fail, in the order of their counts.
+/// Why hooks and key sets fail, in the order of their counts.
 pub const FAILURES: [&str; 5] = ["timeout", "broken", "status", "too_large", "nonsense"];
 /// The place of the state hook.
 pub(super) const STATE: usize = 6;
+
+/// Whose keys a key set has, in the order of their counts.
+pub const KEY_SETS: [&str; 2] = ["connection", "subscription"];
 
 /// The place of a hook that is asked.
 pub(super) fn place(hook: Hook) -> usize {
@@ -36,18 +40,31 @@ pub struct Counts {
     pub hooks: [HookCounts; HOOKS.len()],
     /// Of tokens.
     pub tokens: TokenCounts,
+    /// By whose keys they are.
+    pub key_sets: [Arc<KeySetCounts>; KEY_SETS.len()],
     /// Of what is told to the state hook.
     pub states: StateCounts,
 }
 
 impl Counts {
-    /// Notes which hooks there are.
+    /// Notes which hooks and key sets there are.
     pub(super) fn note_configured(&self, options: &Options) {
         let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, state, .. } = options;
         let hooks = [connect, refresh, rpc, subscribe, publish, sub_refresh, state];
         for (counts, hook) in self.hooks.iter().zip(hooks) {
             counts.is_configured.store(hook.is_some(), Relaxed);
         }
+        for (counts, token) in
+            self.key_sets.iter().zip([Some(&options.token), options.subscription_token.as_ref()])
+        {
+            let is_published = token.is_some_and(|token| !token.jwks_public_endpoint.is_empty());
+            counts.is_configured.store(is_published, Relaxed);
+        }
+    }
+
+    /// Notes that no key set that was fetched until now is in use.
+    pub fn forget_key_sets(&self) {
+        self.key_sets.iter().for_each(|counts| counts.fetched_unix_s.store(0, Relaxed));
     }
 }
 
@@ -67,15 +84,43 @@ pub struct HookCounts {
 impl HookCounts {
     pub(super) fn note(&self, took_us: u64, failure: Option<&Failure>) {
         self.took_us.record(took_us);
-        let reason = match failure {
-            None => return,
-            Some(Failure::Timeout) => 0,
-            Some(Failure::Broken(_)) => 1,
-            Some(Failure::Status(_)) => 2,
-            Some(Failure::TooLarge) => 3,
-            Some(Failure::Nonsense(_)) => 4,
-        };
-        self.failures[reason].add(1);
+        if let Some(failure) = failure {
+            self.failures[reason(failure)].add(1);
+        }
+    }
+}
+
+/// The place of a failure among [`FAILURES`].
+fn reason(failure: &Failure) -> usize {
+    match failure {
+        Failure::Timeout => 0,
+        Failure::Broken(_) => 1,
+        Failure::Status(_) => 2,
+        Failure::TooLarge => 3,
+        Failure::Nonsense(_) => 4,
+    }
+}
+
+/// Of one key set.
+#[derive(Debug, Default)]
+pub struct KeySetCounts {
+    /// From the begin of a fetch to its end, whether it brought keys or not, in microseconds.
+    pub took_us: Histogram,
+    /// There is such a set.
+    pub is_configured: AtomicBool,
+    /// By reason.
+    pub failures: [Counter; FAILURES.len()],
+    /// When the set in use was fetched, in seconds since 1970; 0: none was.
+    pub fetched_unix_s: AtomicU64,
+}
+
+impl KeySetCounts {
+    pub(super) fn note(&self, took_us: u64, failure: Option<&Failure>, now_unix_s: u64) {
+        self.took_us.record(took_us);
+        match failure {
+            Some(failure) => self.failures[reason(failure)].add(1),
+            None => self.fetched_unix_s.store(now_unix_s, Relaxed),
+        }
     }
 }
 

@@ -103,7 +103,6 @@ impl Endpoint {
             headers.insert(key, value.parse().map_err(|why| fault("static header", &why))?);
         }
         let is_failing = AtomicBool::new(false);
-        counts.hooks[place].is_configured.store(true, Relaxed);
         Ok(Self { place, options: options.clone(), url, headers, is_failing, counts })
     }
 

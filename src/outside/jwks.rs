@@ -13,6 +13,7 @@ use hyper::{Request, Uri, header};
 use jsonwebtoken::Algorithm;
 use tokio::runtime::Handle;
 
+use super::counts::KeySetCounts;
 use super::http::{self, Client, Failure};
 use super::keys::{self, PublishedKey};
 use super::workers::{Job, Queue};
@@ -30,6 +31,7 @@ pub(super) struct Jwks {
     url: Uri,
     client: Client,
     runtime: Handle,
+    counts: Arc<KeySetCounts>,
     state: Mutex<State<Job>>,
 }
 
@@ -44,8 +46,8 @@ pub(super) enum Found {
 }
 
 impl Jwks {
-    pub(super) fn new(url: Uri, client: Client, runtime: Handle) -> Self {
-        Self { url, client, runtime, state: Mutex::new(State::default()) }
+    pub(super) fn new(url: Uri, client: Client, runtime: Handle, counts: Arc<KeySetCounts>) -> Self {
+        Self { url, client, runtime, counts, state: Mutex::new(State::default()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State<Job>> {
@@ -73,7 +75,10 @@ impl Jwks {
     }
 
     async fn fetch(self: Arc<Self>, queue: Arc<Queue>) {
+        let since = super::now();
         let answer = self.download().await;
+        let took_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.counts.note(took_us, answer.as_ref().err(), super::now_unix_s());
         match &answer {
             Ok(set) => tracing::debug!(url = %self.url, keys = set.len(), "key set fetched"),
             Err(failure) => tracing::warn!(url = %self.url, %failure, "key set not fetched"),

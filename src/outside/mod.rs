@@ -103,6 +103,8 @@ pub struct Renewed {
     world: World,
     /// Where its state hook is.
     state: Option<Endpoint>,
+    /// Tokens are verified by other keys than before.
+    has_new_keys: bool,
 }
 
 impl Drop for Workers {
@@ -133,6 +135,7 @@ impl World {
         runtime: &Handle,
     ) -> io::Result<Arc<Self>> {
         let counts: Arc<Counts> = Arc::default();
+        counts.note_configured(options);
         let tokens = Arc::new(Tokens::new(options, &client, runtime, &counts).map_err(invalid)?);
         let state = state_hook(options, &counts).map_err(invalid)?;
         let hooks = Hooks::new(options, client.clone(), Arc::clone(&mailboxes), &counts).map_err(invalid)?;
@@ -158,10 +161,11 @@ impl World {
             ..options.clone()
         };
         let (client, counts) = (&self.client, &self.counts);
-        let tokens = if tokens_of(options) == tokens_of(&self.options) {
-            Arc::clone(&self.tokens)
-        } else {
+        let has_new_keys = tokens_of(options) != tokens_of(&self.options);
+        let tokens = if has_new_keys {
             Arc::new(Tokens::new(options, client, &self.runtime, counts).map_err(invalid)?)
+        } else {
+            Arc::clone(&self.tokens)
         };
         let hooks = if hooks_of(options) == hooks_of(&self.options) {
             Arc::clone(&self.hooks)
@@ -181,7 +185,7 @@ impl World {
             runtime: self.runtime.clone(),
         };
         world.states = state.is_some().then(|| self.states.clone()).flatten();
-        Ok(Renewed { world, state })
+        Ok(Renewed { world, state, has_new_keys })
     }
 
     /// What is counted of it.
@@ -215,9 +219,12 @@ fn state_hook(options: &Options, counts: &Arc<Counts>) -> Result<Option<Endpoint
 impl Renewed {
     /// Puts it in force for what is asked from now on.
     pub fn begin(self) -> Arc<World> {
-        let Self { mut world, state } = self;
+        let Self { mut world, state, has_new_keys } = self;
         world.workers.0.set_open_count_max(world.options.questions_max);
         world.counts.note_configured(&world.options);
+        if has_new_keys {
+            world.counts.forget_key_sets();
+        }
         world.states = match (world.states, state) {
             (_, None) => None,
             (Some(telling), Some(endpoint)) => {

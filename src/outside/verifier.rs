@@ -10,7 +10,7 @@ use hyper::Uri;
 use tokio::runtime::Handle;
 
 use super::complaints::Complaints;
-use super::counts::Counts;
+use super::counts::{Counts, KeySetCounts};
 use super::http::{self, Client};
 use super::jwks::{Found, Jwks};
 use super::keys::{self, Key, Keys};
@@ -171,12 +171,14 @@ impl Tokens {
         runtime: &Handle,
         counts: &Arc<Counts>,
     ) -> Result<Self, String> {
-        let verifier = |name, token: &TokenOptions| Verifier::new(name, token, client, runtime);
+        let verifier = |name, token: &TokenOptions, place: usize| {
+            Verifier::new(name, token, client, runtime, &counts.key_sets[place])
+        };
         let subscription = options.subscription_token.as_ref();
         Ok(Self {
             counts: Arc::clone(counts),
-            connection: verifier("token", &options.token)?,
-            subscription: subscription.map(|token| verifier("subscription_token", token)).transpose()?,
+            connection: verifier("token", &options.token, 0)?,
+            subscription: subscription.map(|token| verifier("subscription_token", token, 1)).transpose()?,
             complaints: Complaints::default(),
         })
     }
@@ -227,7 +229,13 @@ impl Tokens {
 }
 
 impl Verifier {
-    fn new(name: &str, options: &TokenOptions, client: &Client, runtime: &Handle) -> Result<Self, String> {
+    fn new(
+        name: &str,
+        options: &TokenOptions,
+        client: &Client,
+        runtime: &Handle,
+        counts: &Arc<KeySetCounts>,
+    ) -> Result<Self, String> {
         let source = match configured(name, options)? {
             (keys, None) => Source::Configured(keys),
             (keys, Some(url)) => {
@@ -236,7 +244,12 @@ impl Verifier {
                         "{name}: keys in the configuration are not used beside jwks_public_endpoint"
                     );
                 }
-                Source::Published(Arc::new(Jwks::new(url, client.clone(), runtime.clone())))
+                Source::Published(Arc::new(Jwks::new(
+                    url,
+                    client.clone(),
+                    runtime.clone(),
+                    Arc::clone(counts),
+                )))
             }
         };
         Ok(Self { source, rules: Rules::new(options) })

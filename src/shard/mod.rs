@@ -219,7 +219,7 @@ impl<W: World> Shard<W> {
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             home: new_home(config, mailboxes.len(), (seed, shard), &namespaces, &own),
-            local: Local::new(),
+            local: new_local(config, &namespaces, &own),
             post: Post::new(shard, mailboxes),
             counters: own,
             admission: Admission::new(counters, limits.connections_max),
@@ -376,6 +376,19 @@ fn new_home(
         home.count_by_namespace(Arc::clone(namespaces), Arc::clone(&counters.by_namespace));
     }
     home
+}
+
+/// What delivers to this shard's subscribers.
+fn new_local(
+    config: &Config,
+    namespaces: &Arc<Namespaces>,
+    counters: &Counters,
+) -> Local<channels::batch::Batch> {
+    let mut local = Local::new();
+    if config.metrics_by_namespace {
+        local.count_by_namespace(Arc::clone(namespaces), Arc::clone(&counters.by_namespace));
+    }
+    local
 }
 
 /// Bounds of one of `shard_count` homes.

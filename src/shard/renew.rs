@@ -27,6 +27,7 @@ impl<W: World> Shard<W> {
         let Renewal { config, endpoints, outside } = renewal;
         self.settings = settings(config, endpoints.clone(), self.settings.secret.clone());
         self.home.renew(home_limits(config, usize::from(self.post.shard_count())), &config.namespaces);
+        self.local.renew(&config.namespaces);
         self.limits.clone_from(&config.limits);
         self.timeouts.clone_from(&config.timeouts);
         self.policy.clone_from(&config.client);

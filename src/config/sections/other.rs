@@ -199,6 +199,7 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     only("<channel>.subscribe_proxy_name", DEFAULT_HOOK, "channel.proxy.subscribe is the only one"),
     only("<channel>.publish_proxy_name", DEFAULT_HOOK, "channel.proxy.publish is the only one"),
     only("<channel>.sub_refresh_proxy_name", DEFAULT_HOOK, "channel.proxy.sub_refresh is the only one"),
+    only("<channel>.state_proxy_name", DEFAULT_HOOK, "channel.proxy.state is the only one"),
     no("<channel>.subscribe_stream_proxy_enabled", "the backend can publish by the server API"),
     moot("<channel>.subscribe_stream_proxy_name", OF_STREAMS),
     moot("<channel>.subscribe_stream_proxy_bidirectional", OF_STREAMS),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Family, Kind, Snapshot, Source};
+use super::{Family, KeySetSource, Kind, Snapshot, Source};
 use crate::base::counters::{Counters, Histogram};
 
 const fn total(name: &'static str, counter: &'static str, help: &'static str) -> Family {
@@ -284,6 +284,12 @@ pub static FAMILIES: &[Family] = &[
         source: Source::ByNamespace(|c| &c.publications),
     },
     Family {
+        name: "throng_namespace_deliveries_total",
+        kind: Kind::Counter,
+        help: "Deliveries to subscribers by namespace, as in throng_deliveries_total, where metrics_by_namespace is on.",
+        source: Source::ByNamespace(|c| &c.deliveries),
+    },
+    Family {
         name: "throng_hook_seconds",
         kind: Kind::Histogram,
         help: "From a question to a hook to its answer or failure; waiting for a place among the requests is part of it.",
@@ -328,6 +334,24 @@ pub static FAMILIES: &[Family] = &[
         "Tokens that wait for a worker or for a key set, or are at work.",
         |s| s.outside.map(|(_, open)| open.tokens as f64),
     ),
+    Family {
+        name: "throng_key_set_seconds",
+        kind: Kind::Histogram,
+        help: "From the begin of a fetch of a key set to its end, whether it brought keys or not.",
+        source: Source::KeySets(KeySetSource::Seconds),
+    },
+    Family {
+        name: "throng_key_set_failures_total",
+        kind: Kind::Counter,
+        help: "Fetches of a key set that brought no keys, by reason; those fetched before stay in use.",
+        source: Source::KeySets(KeySetSource::Failures),
+    },
+    Family {
+        name: "throng_key_set_fetched_seconds",
+        kind: Kind::Gauge,
+        help: "When the key set in use was fetched, in seconds since 1970; no sample until one was.",
+        source: Source::KeySets(KeySetSource::Fetched),
+    },
     one(
         "throng_channel_states_total",
         Kind::Counter,

@@ -133,6 +133,11 @@ fn counts() -> Counts {
     rpc.retries.add(2);
     counts.tokens.expired.store(3, Relaxed);
     counts.tokens.took_us.record_shared(1);
+    let keys = &counts.key_sets[1];
+    keys.is_configured.store(true, Relaxed);
+    keys.took_us.record(2000);
+    keys.failures[2].add(1);
+    keys.fetched_unix_s.store(1_800_000_000, Relaxed);
     counts.states.told.store(5, Relaxed);
     counts.states.sent.store(1, Relaxed);
     counts
@@ -144,6 +149,7 @@ fn hooks_tokens_and_namespaces_are_told() {
     shards[0].by_namespace.of("chat").subscriptions.set(3);
     shards[1].by_namespace.of("chat").subscriptions.set(4);
     shards[1].by_namespace.of("").publications.add(5);
+    shards.iter().for_each(|shard| shard.by_namespace.of("chat").deliveries.add(50));
     let (view, outside) = (view(shards), counts());
     let mut snapshot = view.snapshot();
     snapshot.outside = Some((&outside, Open { hooks: 9, hook_requests: 8, tokens: 7 }));
@@ -151,6 +157,7 @@ fn hooks_tokens_and_namespaces_are_told() {
     for line in [
         "throng_namespace_subscriptions{namespace=\"chat\"} 7",
         "throng_namespace_publications_total{namespace=\"\"} 5",
+        "throng_namespace_deliveries_total{namespace=\"chat\"} 100",
         "throng_hook_seconds_bucket{hook=\"rpc\",le=\"0.000512\"} 0",
         "throng_hook_seconds_bucket{hook=\"rpc\",le=\"+Inf\"} 1",
         "throng_hook_seconds_sum{hook=\"rpc\"} 0.001",
@@ -163,12 +170,21 @@ fn hooks_tokens_and_namespaces_are_told() {
         "throng_tokens_open 7",
         "throng_tokens_total{result=\"expired\"} 3",
         "throng_token_seconds_count 1",
+        "throng_key_set_seconds_sum{tokens=\"subscription\"} 0.002",
+        "throng_key_set_failures_total{tokens=\"subscription\",reason=\"status\"} 1",
+        "throng_key_set_failures_total{tokens=\"subscription\",reason=\"broken\"} 0",
+        "throng_key_set_fetched_seconds{tokens=\"subscription\"} 1800000000",
         "throng_channel_states_total 5",
         "throng_channel_states_waiting 4",
     ] {
         assert!(text.lines().any(|told| told == line), "{line} in {text}");
     }
-    assert!(!text.contains("hook=\"connect\""), "nobody has that one");
+    assert!(
+        !text.contains("hook=\"connect\"") && !text.contains("tokens=\"connection\""),
+        "nobody has those"
+    );
+    outside.forget_key_sets();
+    assert!(!render(&snapshot).contains("throng_key_set_fetched_seconds{"), "none is in use");
 }
 
 #[test]
@@ -217,6 +233,7 @@ fn every_counter_stands_in_exactly_one_family() {
             | Source::ByHook(_)
             | Source::HookFailures
             | Source::HookSeconds
+            | Source::KeySets(_)
             | Source::Tokens
             | Source::TokenSeconds
             | Source::Certificates(_)

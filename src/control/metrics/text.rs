@@ -1,9 +1,9 @@
 //! A scrape as text: families with their samples, in the Prometheus text format (0.0.4).
 
 use super::super::memory::Memory;
-use super::{FAMILIES, Family, Snapshot, Source};
+use super::{FAMILIES, Family, KeySetSource, Snapshot, Source};
 use crate::base::counters::{Counter, Counters, Histogram, NamespaceCounters};
-use crate::outside::counts::{FAILURES, HOOKS, HookCounts, TokenCounts};
+use crate::outside::counts::{FAILURES, HOOKS, HookCounts, KEY_SETS, KeySetCounts, TokenCounts};
 use crate::tls::Facts;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -15,6 +15,13 @@ impl Snapshot<'_> {
     fn hooks(&self) -> impl Iterator<Item = (&'static str, &HookCounts)> {
         let all = self.outside.into_iter().flat_map(|(counts, _)| HOOKS.into_iter().zip(&counts.hooks));
         all.filter(|(_, counts)| counts.is_configured.load(Relaxed))
+    }
+
+    /// Key sets that are configured, by whose keys they are.
+    fn key_sets(&self) -> impl Iterator<Item = (&'static str, &KeySetCounts)> {
+        let all = self.outside.into_iter().flat_map(|(counts, _)| KEY_SETS.into_iter().zip(&counts.key_sets));
+        all.map(|(tokens, counts)| (tokens, &**counts))
+            .filter(|(_, counts)| counts.is_configured.load(Relaxed))
     }
 }
 
@@ -61,6 +68,9 @@ impl Family {
             Source::HookSeconds => snapshot.hooks().try_for_each(|(hook, counts)| {
                 write_histogram(name, &format!("hook=\"{hook}\""), &[&counts.took_us], out)
             }),
+            Source::KeySets(source) => {
+                snapshot.key_sets().try_for_each(|(tokens, counts)| source.write(name, tokens, counts, out))
+            }
             Source::TokenSeconds => snapshot
                 .outside
                 .map_or(Ok(()), |(counts, _)| write_histogram(name, "", &[&counts.tokens.took_us], out)),
@@ -74,6 +84,22 @@ impl Family {
             Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
             Source::Certificates(moment) => write_certificates(name, &snapshot.certificates, *moment, out),
             Source::Build => writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
+        }
+    }
+}
+
+impl KeySetSource {
+    fn write(&self, name: &str, tokens: &str, counts: &KeySetCounts, out: &mut String) -> fmt::Result {
+        match self {
+            Self::Seconds => write_histogram(name, &format!("tokens=\"{tokens}\""), &[&counts.took_us], out),
+            Self::Failures => FAILURES.iter().zip(&counts.failures).try_for_each(|(reason, count)| {
+                writeln!(out, "{name}{{tokens=\"{tokens}\",reason=\"{reason}\"}} {}", count.value())
+            }),
+            Self::Fetched => match counts.fetched_unix_s.load(Relaxed) {
+                // There is none: a moment long ago would be told for a very old one.
+                0 => Ok(()),
+                at => writeln!(out, "{name}{{tokens=\"{tokens}\"}} {at}"),
+            },
         }
     }
 }

@@ -3,13 +3,23 @@
 use super::backend::{Backend, Reply, json};
 use super::tokens::{connection, invalid};
 use super::*;
+use crate::base::counters::Counter;
 use crate::proto::centrifuge::Error;
 use crate::shard::outside::{Credentials, Rejected, Token};
+use std::sync::atomic::Ordering::Relaxed;
 
 fn published_at(url: String) -> Options {
     // The other keys are not heeded then.
     let token = TokenOptions { jwks_public_endpoint: url, ..all_keys("p256") };
     Options { token, ..options() }
+}
+
+/// Of the set for connections: how many fetches, how many failures by reason, and when the set in use came.
+fn counted(stage: &Stage) -> (u64, Vec<u64>, u64) {
+    let counts = &stage.world.counts().key_sets[0];
+    assert!(counts.is_configured.load(Relaxed));
+    let fetches = counts.took_us.buckets().map(|(_, count)| count).sum();
+    (fetches, counts.failures.iter().map(Counter::value).collect(), counts.fetched_unix_s.load(Relaxed))
 }
 
 fn verify(stage: &mut Stage, token: &str) -> Result<Box<Credentials>, Rejected> {
@@ -32,6 +42,9 @@ fn keys_are_found_by_their_names_and_fetched_once() {
     for _ in public {
         assert_eq!(connection(stage.answer(0).1).map(|who| who.user), Ok("42".to_owned()));
     }
+    let (fetches, failures, fetched_at) = counted(&stage);
+    assert_eq!((fetches, failures.iter().sum::<u64>()), (1, 0));
+    assert!(fetched_at.abs_diff(crate::outside::now_unix_s()) < 3600);
     let seen = backend.seen();
     assert_eq!((seen.line.as_str(), seen.header("accept")), ("GET /certs?v=1", Some("application/json")));
     // One that nobody knows is not in the set that has just been fetched, but may be in the next.
@@ -92,13 +105,14 @@ fn what_is_no_key_for_signatures_is_passed_over() {
 
 #[test]
 fn an_endpoint_that_does_not_work_is_not_the_clients_fault() {
-    let answers: [fn() -> Reply; 4] = [
-        || Reply::Raw(b"HTTP/1.1 500 Sorry\r\ncontent-length: 0\r\n\r\n".to_vec()),
-        || Reply::Raw(Vec::new()),
-        || json("nonsense"),
-        || json(r#"{"keys":1}"#),
+    type Answer = (fn() -> Reply, [u64; 5]);
+    let answers: [Answer; 4] = [
+        (|| Reply::Raw(b"HTTP/1.1 500 Sorry\r\ncontent-length: 0\r\n\r\n".to_vec()), [0, 0, 1, 0, 0]),
+        (|| Reply::Raw(Vec::new()), [0, 1, 0, 0, 0]),
+        (|| json("nonsense"), [0, 0, 0, 0, 1]),
+        (|| json(r#"{"keys":1}"#), [0, 0, 0, 0, 1]),
     ];
-    for answer in answers {
+    for (answer, failures) in answers {
         let backend = Backend::start(move |_| answer());
         let mut stage = Stage::new(&published_at(backend.url("/")));
         assert_eq!(verify(&mut stage, &VECTORS.named["RS256"]), Err(Rejected::Error(Error::INTERNAL)));
@@ -109,5 +123,23 @@ fn an_endpoint_that_does_not_work_is_not_the_clients_fault() {
             "at once"
         );
         assert!(!backend.has_seen_more(), "it is given a rest");
+        assert_eq!(counted(&stage), (1, failures.to_vec(), 0));
     }
+}
+
+#[test]
+fn of_a_set_that_is_another_from_now_on_nothing_has_been_fetched() {
+    let backend = Backend::start(|_| Reply::Json(VECTORS.jwks.to_string()));
+    let mut stage = Stage::new(&published_at(backend.url("/one")));
+    assert!(verify(&mut stage, &VECTORS.named["RS256"]).is_ok());
+    assert_ne!(counted(&stage).2, 0);
+    let same = stage.world.renewed(&published_at(backend.url("/one"))).unwrap().begin();
+    assert_ne!(same.counts().key_sets[0].fetched_unix_s.load(Relaxed), 0, "what was fetched is kept");
+    stage.world = stage.world.renewed(&published_at(backend.url("/two"))).unwrap().begin();
+    assert_eq!(counted(&stage).2, 0);
+    assert!(verify(&mut stage, &VECTORS.named["RS256"]).is_ok());
+    let (fetches, _, fetched_at) = counted(&stage);
+    assert!(fetches == 2 && fetched_at != 0);
+    stage.world = stage.world.renewed(&options()).unwrap().begin();
+    assert!(!stage.world.counts().key_sets[0].is_configured.load(Relaxed));
 }

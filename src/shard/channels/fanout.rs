@@ -28,12 +28,14 @@ impl<W: World> Shard<W> {
                 .take_batch(id)
                 .unwrap_or_else(|| Batch::new(self.local.begin_batch(id), id, self.now_us));
             self.order_next(id, budget);
+            let delivered = self.counters.deliveries.value();
             while budget > 0
                 && let Some((position, subscriber)) = self.local.next_to_serve(id)
             {
                 self.serve(id, position, subscriber, &mut batch, is_alone);
                 budget -= 1;
             }
+            self.local.count_deliveries(id, self.counters.deliveries.value().wrapping_sub(delivered));
             let began_us = batch.began_us();
             if !self.local.put_batch(id, batch) {
                 self.counters.fanout_us.record(self.net.now_us().saturating_sub(began_us));

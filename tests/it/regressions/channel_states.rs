@@ -36,6 +36,8 @@ fn first_and_last_subscribers_are_told_over_all_shards() {
     assert_eq!(clients[0].publish("told:a", json!(1)), Ok(()));
     assert_eq!(server.metric_with("throng_namespace_subscriptions", "namespace=\"told\""), 6);
     assert_eq!(server.metric_with("throng_namespace_publications_total", "namespace=\"told\""), 1);
+    server.await_metric_with("throng_namespace_deliveries_total", "namespace=\"told\"", 6);
+    assert_eq!(server.metric_with("throng_namespace_deliveries_total", "namespace=\"other\""), 0);
     assert_eq!(server.metric_with("throng_namespace_channels", "namespace=\"other\""), 1);
     assert_eq!(server.metric_with("throng_transport_sessions", "transport=\"websocket\""), 6);
     for client in &mut clients[1..] {

@@ -160,16 +160,21 @@ impl Server {
 
     /// Waits until a metric has this value.
     pub(crate) fn await_metric(&self, name: &str, wanted: u64) {
+        self.await_metric_with(name, "", wanted);
+    }
+
+    /// The same of those samples that have these labels.
+    pub(crate) fn await_metric_with(&self, name: &str, labels: &str, wanted: u64) {
         let mut seen = 0;
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            seen = self.metric(name);
+            seen = self.metric_with(name, labels);
             if seen == wanted {
                 return;
             }
             thread::sleep(Duration::from_millis(5));
         }
-        panic!("{name} is {seen}, not {wanted}");
+        panic!("{name} {labels} is {seen}, not {wanted}");
     }
 }
 

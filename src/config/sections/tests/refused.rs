@@ -1,6 +1,7 @@
 //! Sections that cannot be followed, and what is said of them.
 
 use super::toml;
+use crate::config::sections::Target;
 
 #[test]
 fn values_that_are_not_allowed_are_told_with_their_lines() {
@@ -175,5 +176,25 @@ fn keys_and_hooks_that_cannot_be_used_are_refused() {
         ),
     ] {
         assert_eq!(toml(&text).unwrap_err(), [wanted], "{text}");
+    }
+}
+
+/// Whichever hook a namespace can turn on has a name in Centrifugo; here each has the one.
+#[test]
+fn hooks_of_namespaces_are_found_by_no_name_but_the_default() {
+    let is_hook =
+        |path: &str| path.starts_with("channel.without_namespace.") && path.ends_with("_proxy_enabled");
+    let switches: Vec<String> = Target::all().map(|(path, _)| path).filter(|path| is_hook(path)).collect();
+    assert_eq!(switches.len(), 4, "{switches:?}");
+    for switch in switches {
+        let name = switch.rsplit('.').next().unwrap().trim_end_matches("enabled").to_owned() + "name";
+        let hook = name.trim_end_matches("_proxy_name");
+        let table = |value| format!("[channel.without_namespace]\n{name} = '{value}'");
+        assert_eq!(toml(&table("default")).map(drop), Ok(()), "{name}");
+        let wanted = format!(
+            "t:2: channel.without_namespace.{name} is not supported as \"other\", only as \"default\": \
+             channel.proxy.{hook} is the only one"
+        );
+        assert_eq!(toml(&table("other")).map(drop).unwrap_err(), [wanted]);
     }
 }
