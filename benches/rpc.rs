@@ -51,7 +51,7 @@ impl Served {
             channel_name_bytes_max: 255,
             outbox_bytes_max: 1 << 20,
             limits_calls: false,
-            secret: Secret::default(),
+            secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
         };
         let wire = Wire { transport: Transport::WebSocket, encoding: Encoding::Json, deflate: Deflate::Off };
@@ -67,7 +67,7 @@ impl Served {
         let mut cx = Context {
             now_ms: 0,
             settings: &self.settings,
-            client: ClientId { seed: 1, shard: 0, token: 1 },
+            client: ClientId { seed: 1.into(), shard: 0, token: 1 },
             user: "",
             certificate: None,
             out: &mut self.out,

@@ -220,6 +220,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use throng::base::budget::Budget;
+//! use throng::base::seed::Seed;
 //! use throng::base::shared::Shared;
 //! use throng::hub::home::{Home, Joining, Limits, Member, Now, Terms};
 //! use throng::hub::options::ChannelOptions;
@@ -227,6 +228,7 @@
 //!
 //! let name: Arc<str> = "news".into();
 //! let options = Arc::new(ChannelOptions { history_size: 10, history_ttl_ms: 60_000, ..ChannelOptions::default() });
+//! let seed = Seed::from(42); // a server draws one at random
 //! let mut home = Home::new(
 //!     Limits {
 //!         channels_max: 1000,
@@ -235,7 +237,7 @@
 //!         history_meta_ttl_ms: 3_600_000,
 //!         recovery_max: 300,
 //!     },
-//!     42,
+//!     (seed, 0),
 //! );
 //! let now = Now { ms: 0, unix_ms: 1_700_000_000_000 };
 //! let joining = |shard, recover| Joining {
@@ -262,7 +264,7 @@
 //! assert_eq!((joined.recovered, joined.publications.len()), (true, 1));
 //!
 //! // The same home for everyone who knows the process's seed.
-//! assert_eq!(home_of(&name, 42, 4), home_of("news", 42, 4));
+//! assert_eq!(home_of(&name, seed, 4), home_of("news", seed, 4));
 //! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]

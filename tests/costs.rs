@@ -23,7 +23,7 @@ fn home() -> Home {
         history_meta_ttl_ms: 60_000,
         recovery_max: 100,
     };
-    Home::new(limits, 7)
+    Home::new(limits, (7.into(), 0))
 }
 
 /// A home and a shard with the same channels, and who they are of.

@@ -115,6 +115,14 @@ fn a_long_function_is_found() {
 }
 
 #[test]
+fn hashes_that_no_other_process_repeats_are_found() {
+    let body = "use std::hash::RandomState;\n";
+    assert_eq!(found("src/hub/once.rs", body), ["2: `RandomState`: names follow from a `base::seed::Seed`"]);
+    assert_eq!(found("src/hub/presence.rs", body), [""; 0]);
+    assert_eq!(found("tests/it/main.rs", body), [""; 0]);
+}
+
+#[test]
 fn unsafe_is_found_outside_of_its_file() {
     let body = "fn f() {\n    unsafe { g() }\n}\n";
     let expected = ["3: `unsafe` belongs in src/net/sys.rs and nowhere else"];

@@ -73,7 +73,7 @@ impl FakeShard {
             mailboxes: Arc::clone(&mailboxes),
             counters: vec![Arc::default()].into(),
             publication_budget: budget.clone(),
-            seed: 1,
+            seed: 1.into(),
         };
         let mut methods = Methods::default();
         methods.insert("echo", |params| async move { Ok(params) });

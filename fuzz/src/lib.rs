@@ -75,7 +75,7 @@ impl Driver {
             channel_name_bytes_max: 20,
             outbox_bytes_max: 1 << 20,
             limits_calls: false,
-            secret: Secret::default(),
+            secret: Secret::new(1.into()),
             trusted_proxies: Networks::default(),
         };
         let handler = Echo::new("/echo");
@@ -90,7 +90,7 @@ impl Driver {
             user: "",
             certificate: None,
             settings: &self.settings,
-            client: ClientId { seed: 1, shard: 2, token: 3 },
+            client: ClientId { seed: 1.into(), shard: 2, token: 3 },
             out: &mut self.out,
             waiting_bytes: 0,
             in_place: None,

@@ -8,6 +8,7 @@ pub mod networks;
 pub mod outbox;
 pub mod pattern;
 pub mod pool;
+pub mod seed;
 pub mod shared;
 pub mod slots;
 pub mod wheel;

@@ -17,7 +17,7 @@ pub(super) const LIMITS: Limits = Limits {
 };
 
 pub(super) fn home() -> Home {
-    Home::new(LIMITS, 7)
+    Home::new(LIMITS, (7.into(), 0))
 }
 
 /// Unix time is far away from the shard's, so that nobody takes the one for the other.

@@ -12,7 +12,6 @@
 //! moved by activity but looked at anew when it comes. Reading from streams is in [`super::recovery`].
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use super::options::ChannelOptions;
@@ -21,6 +20,7 @@ use super::{Position, Publication};
 use crate::base::budget::Budget;
 use crate::base::heap;
 use crate::base::pool::Pool;
+use crate::base::seed::{Purpose, Seed};
 use crate::base::shared::Shared;
 use crate::base::wheel::Wheel;
 
@@ -87,7 +87,9 @@ pub(super) struct History {
     hand: usize,
     /// What streams own beside what they keep.
     stream_bytes: usize,
-    seed: u64,
+    seed: Seed,
+    /// The home's number among those of the process.
+    home: u16,
     epoch_count: u64,
 }
 
@@ -101,7 +103,7 @@ impl Stream {
 }
 
 impl History {
-    pub(super) fn new(bytes_max: usize, meta_ttl_ms: u64, seed: u64) -> Self {
+    pub(super) fn new(bytes_max: usize, meta_ttl_ms: u64, (seed, home): (Seed, u16)) -> Self {
         Self {
             streams: Pool::default(),
             entries: Pool::default(),
@@ -115,6 +117,7 @@ impl History {
             hand: 0,
             stream_bytes: 0,
             seed,
+            home,
             epoch_count: 0,
         }
     }
@@ -438,10 +441,10 @@ impl History {
     fn new_epoch(&mut self) -> Arc<str> {
         const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         self.epoch_count += 1;
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.seed);
-        hasher.write_u64(self.epoch_count);
-        let mut bits = hasher.finish();
+        let mut number = [0; 10];
+        number[..2].copy_from_slice(&self.home.to_le_bytes());
+        number[2..].copy_from_slice(&self.epoch_count.to_le_bytes());
+        let mut bits = self.seed.hash(Purpose::Epoch, &number);
         let mut epoch = String::with_capacity(EPOCH_LENGTH);
         for _ in 0..EPOCH_LENGTH {
             epoch.push(char::from(LETTERS[usize::try_from(bits % 62).unwrap_or(0)]));

@@ -21,6 +21,7 @@ use crate::base::bucket::Bucket;
 use crate::base::counters::NamespaceCounters;
 use crate::base::heap;
 use crate::base::pool::Pool;
+use crate::base::seed::Seed;
 
 pub use super::terms::{
     Answer, HistoryFilter, Joined, Joining, Limits, Member, Membership, Now, Published, Question, Refused,
@@ -79,13 +80,14 @@ pub struct Home {
 }
 
 impl Home {
-    /// A home without channels. `seed` tells its streams' epochs from those of other homes and of other runs.
-    pub fn new(limits: Limits, seed: u64) -> Self {
+    /// A home without channels. The process's seed and its number among that process's homes tell its streams' epochs from
+    /// those of other homes and of other runs.
+    pub fn new(limits: Limits, (seed, number): (Seed, u16)) -> Self {
         Self {
             names: HashMap::new(),
             channels: Pool::default(),
-            history: History::new(limits.history_bytes_max, limits.history_meta_ttl_ms, seed),
-            once: Once::default(),
+            history: History::new(limits.history_bytes_max, limits.history_meta_ttl_ms, (seed, number)),
+            once: Once::new(seed),
             changed: VecDeque::new(),
             states: Vec::new(),
             limits,

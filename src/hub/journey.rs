@@ -92,7 +92,7 @@ impl Run {
         let away = |conn| (conn, Client { state: State::Away, position: None });
         Self {
             now_ms: 0,
-            home: Home::new(Limits { recovery_max: 6, ..LIMITS }, 0),
+            home: Home::new(Limits { recovery_max: 6, ..LIMITS }, (0.into(), 0)),
             options: Arc::new(options),
             to_home: Default::default(),
             to_shard: Default::default(),

@@ -20,10 +20,10 @@ mod tally;
 mod terms;
 mod wildcard;
 
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use crate::base::heap;
+use crate::base::seed::{Purpose, Seed};
 use crate::base::shared::Shared;
 
 /// Who a client is, as others in its channels see it.
@@ -143,14 +143,12 @@ pub struct Position {
 
 /// The shard that is home of the channel, of `shard_count`. `seed` is the process's: it keeps clients from choosing
 /// names that all live in one shard.
-pub fn home_of(channel: &str, seed: u64, shard_count: u16) -> u16 {
+pub fn home_of(channel: &str, seed: Seed, shard_count: u16) -> u16 {
     if shard_count <= 1 {
         return 0;
     }
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u64(seed);
-    hasher.write(channel.as_bytes());
-    u16::try_from(hasher.finish() % u64::from(shard_count)).unwrap_or(0)
+    let hash = seed.hash(Purpose::Home, channel.as_bytes());
+    u16::try_from(hash % u64::from(shard_count)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -162,11 +160,11 @@ mod tests {
         let mut counts = [0; 8];
         for i in 0..8000 {
             let name = format!("room:{i}");
-            let home = home_of(&name, 7, 8);
-            assert_eq!(home, home_of(&name, 7, 8));
+            let home = home_of(&name, Seed::from(7), 8);
+            assert_eq!(home, home_of(&name, Seed::from(7), 8));
             counts[usize::from(home)] += 1;
         }
         assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
-        assert_eq!(home_of("anything", 7, 1), 0);
+        assert_eq!(home_of("anything", Seed::from(7), 1), 0);
     }
 }

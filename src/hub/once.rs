@@ -4,10 +4,10 @@
 //! keys cost no more than short ones and nobody can choose two that collide. Bounded: the oldest go first.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 
 use super::Position;
 use crate::base::heap;
+use crate::base::seed::{Purpose, Seed};
 
 /// How long a key is remembered.
 pub(super) const REMEMBERED_MS: u64 = 5 * 60_000;
@@ -21,19 +21,22 @@ const EXPIRED_PER_CALL_MAX: usize = 1024;
 pub(super) struct Digest(u128);
 
 /// See the module documentation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Once {
     /// When each is forgotten, and what it came to.
     positions: HashMap<Digest, (u64, Position)>,
     /// The same times, in their order.
     order: VecDeque<(u64, Digest)>,
-    halves: [RandomState; 2],
+    seed: Seed,
 }
 
 impl Once {
+    pub(super) fn new(seed: Seed) -> Self {
+        Self { positions: HashMap::new(), order: VecDeque::new(), seed }
+    }
+
     pub(super) fn digest(&self, channel: &str, key: &str) -> Digest {
-        let [high, low] = self.halves.each_ref().map(|half| u128::from(half.hash_one((channel, key))));
-        Digest(high << 64 | low)
+        Digest(self.seed.hash_128(Purpose::Once, &[channel.as_bytes(), key.as_bytes()]))
     }
 
     /// What the publication came to, if it was asked for before.
@@ -98,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_key_is_known_for_its_time_and_in_its_channel() {
-        let mut once = Once::default();
+        let mut once = Once::new(Seed::from(1));
         let key = once.digest("a", "key");
         once.remember(1000, key, at(7));
         assert_eq!(once.position(1000, key), Some(at(7)));
@@ -111,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first() {
-        let mut once = Once::default();
+        let mut once = Once::new(Seed::from(1));
         let keys: Vec<_> = (0..=KEYS_MAX).map(|i| once.digest("a", &i.to_string())).collect();
         for &key in &keys {
             once.remember(0, key, at(1));

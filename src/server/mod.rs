@@ -12,6 +12,7 @@ mod options;
 mod pending;
 mod places;
 mod publisher;
+mod random;
 mod reload;
 mod shards;
 mod threads;
@@ -30,7 +31,6 @@ pub use shards::Wiring;
 
 use std::fs;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
@@ -39,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
+use crate::base::seed::Seed;
 use crate::config::{Config, ConfigError, Effective, memory};
 use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
@@ -97,7 +98,7 @@ struct Common {
     outside: Arc<dyn Outside>,
     secret: Secret,
     endpoints: Endpoints,
-    seed: u64,
+    seed: Seed,
     shard_capacity: usize,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -107,6 +108,7 @@ impl Common {
     fn new(
         config: &Config,
         (mailboxes, outside, endpoints): (Arc<[Mailbox]>, Arc<dyn Outside>, Endpoints),
+        seed: Seed,
     ) -> Self {
         let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let budget = Budget::new(config.limits.queued_bytes_max);
@@ -117,10 +119,10 @@ impl Common {
             budget,
             publication_budget,
             outside,
-            secret: Secret::default(),
+            secret: Secret::new(seed),
             endpoints,
             mailboxes,
-            seed: RandomState::new().build_hasher().finish(),
+            seed,
             shard_capacity: 0,
             tls: None,
         }
@@ -208,12 +210,12 @@ impl Server {
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
-        let uid = uid();
+        let uid = random::uid()?;
         let outside = World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?;
         let endpoints = endpoints(&config, &uid);
         let asked: Arc<dyn Outside> = Arc::clone(&outside) as _;
         let shared_state = (mailboxes, asked, endpoints);
-        let common = Common { shard_capacity, tls, ..Common::new(&config, shared_state) };
+        let common = Common { shard_capacity, tls, ..Common::new(&config, shared_state, random::seed()?) };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
@@ -466,19 +468,6 @@ fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
         })));
     }
     Ok((nets, mailboxes.into()))
-}
-
-/// A name that no other process has: 128 random bits, written as a UUID of version 4 is.
-fn uid() -> String {
-    let [high, low] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        (low >> 48) & 0x3fff | 0x8000,
-        low & 0xffff_ffff_ffff
-    )
 }
 
 /// A name for people: the one that is configured, else the host's, and the port of the first listener if there is one.

@@ -8,6 +8,7 @@ use super::options::{IDEMPOTENCY_KEY_BYTES_MAX, PublishOptions, flatten_lines};
 use super::pending::Failure;
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
+use crate::base::seed::Seed;
 use crate::base::shared::Shared;
 use crate::config::{Config, Limits};
 use crate::hub::options::{ChannelOptions, Namespaces};
@@ -24,7 +25,7 @@ pub struct Wiring {
     /// What publications on their way are charged to, as in all shards.
     pub publication_budget: Budget,
     /// The seed of homes, as in all shards. Nobody outside must know it.
-    pub seed: u64,
+    pub seed: Seed,
 }
 
 /// See the module documentation.

@@ -15,8 +15,7 @@ pub mod raw;
 mod secret;
 pub mod wire;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use crate::base::seed::{Purpose, Seed};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
 use crate::proto::ws::{self, Deflate};
@@ -37,7 +36,7 @@ const TRY_AGAIN_LATER: u16 = 1013;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientId {
     /// The process's random number.
-    pub seed: u64,
+    pub seed: Seed,
     /// The connection's shard.
     pub shard: u16,
     /// The connection's token in its shard.
@@ -47,13 +46,10 @@ pub struct ClientId {
 impl std::fmt::Display for ClientId {
     /// Computed when it is asked for: an idle connection need not store it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            (salt, self.seed, self.shard, self.token).hash(&mut hasher);
-            u128::from(hasher.finish())
-        };
+        let (shard, token) = (self.shard.to_le_bytes(), self.token.to_le_bytes());
+        let hash = self.seed.hash_128(Purpose::Client, &[&shard, &token]);
         // RFC 9562 §5.8: version 8, "custom"; variant 10.
-        let id = (half(1) << 64 | half(2)) & !(0xf << 76) & !(0x3 << 62) | 0x8 << 76 | 0x2 << 62;
+        let id = hash & !(0xf << 76) & !(0x3 << 62) | 0x8 << 76 | 0x2 << 62;
         let hex = format!("{id:032x}");
         let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
         write!(f, "{a}-{b}-{c}-{d}-{e}")
@@ -399,7 +395,7 @@ pub(crate) mod tests {
 
     /// A connection's name for tests.
     pub(crate) fn client(token: u64) -> ClientId {
-        ClientId { seed: 7, shard: 0, token }
+        ClientId { seed: Seed::from(7), shard: 0, token }
     }
 
     /// Settings that tests of sessions share.
@@ -420,7 +416,7 @@ pub(crate) mod tests {
             channel_name_bytes_max: 20,
             outbox_bytes_max: 1000,
             limits_calls: false,
-            secret: Secret::default(),
+            secret: Secret::new(Seed::from(7)),
             trusted_proxies: Networks::default(),
         }
     }

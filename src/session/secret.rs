@@ -1,22 +1,26 @@
 //! Session ids: how a POST that may reach any shard names the connection that its commands are for.
 //!
-//! An id tells the connection's place and proves, by keys that only this process has, that its sender was told it. That
+//! An id tells the connection's place and proves, by the process's [`Seed`], that its sender was told it. That
 //! the connection still lives it does not say.
 
-use std::hash::{BuildHasher, RandomState};
-
+use crate::base::seed::{Purpose, Seed};
 use crate::base::slots::Key;
 
-/// The keys that session ids are signed with: two of `SipHash`, from the system's randomness.
-#[derive(Clone, Debug, Default)]
-pub struct Secret([RandomState; 2]);
+/// Signs session ids, and knows those that it signed.
+#[derive(Clone, Debug)]
+pub struct Secret(Seed);
 
 impl Secret {
+    /// Ids that follow from this seed.
+    pub const fn new(seed: Seed) -> Self {
+        Self(seed)
+    }
+
     /// The session id of a connection: its place, and 128 bits that prove it.
     pub fn session(&self, shard: u16, conn: Key) -> String {
         let token = conn.to_token();
-        let proof = self.0.each_ref().map(|keys| keys.hash_one((shard, token)));
-        format!("{shard:04x}{token:016x}{:016x}{:016x}", proof[0], proof[1])
+        let proof = self.0.hash_128(Purpose::Session, &[&shard.to_le_bytes(), &token.to_le_bytes()]);
+        format!("{shard:04x}{token:016x}{proof:032x}")
     }
 
     /// The place that a session id names; `None` for what this process never gave out.
@@ -35,15 +39,20 @@ mod tests {
 
     #[test]
     fn a_session_id_names_its_place_and_cannot_be_made_up() {
-        let secret = Secret::default();
+        let secret = Secret::new(Seed::from(1));
         let key = Key::from_token(7 << 32 | 9);
         let session = secret.session(3, key);
         assert_eq!((session.len(), secret.place(&session)), (52, Some((3, key))));
         let other = Key::from_token(7 << 32 | 10);
         let forged = format!("{}{}", &secret.session(3, other)[..20], &session[20..]);
-        for wrong in
-            ["", "0003", &session[..51], &forged, &Secret::default().session(3, key), "éééééééééééééééééé"]
-        {
+        for wrong in [
+            "",
+            "0003",
+            &session[..51],
+            &forged,
+            &Secret::new(Seed::from(2)).session(3, key),
+            "éééééééééééééééééé",
+        ] {
             assert_eq!(secret.place(wrong), None, "{wrong}");
         }
     }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
+use crate::base::seed::Seed;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
 use crate::config::{ClientOptions, Config, Limits, Rates, Timeouts};
@@ -94,8 +95,8 @@ pub struct Parts<N, H> {
     pub publication_budget: Budget,
     /// What memory is used for, and how much there may be.
     pub ledger: Ledger,
-    /// The process's random number: names of connections and homes of channels follow from it.
-    pub seed: u64,
+    /// Names of connections and homes of channels follow from it.
+    pub seed: Seed,
     /// What channels are like.
     pub namespaces: Arc<Namespaces>,
     /// Answers what the shard cannot.
@@ -138,7 +139,7 @@ pub struct Shard<W: World> {
     settings: Settings,
     limits: Limits,
     timeouts: Timeouts,
-    seed: u64,
+    seed: Seed,
     namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
     policy: ClientOptions,
@@ -366,12 +367,11 @@ impl<W: World> Shard<W> {
 fn new_home(
     config: &Config,
     shard_count: usize,
-    (seed, shard): (u64, u16),
+    (seed, shard): (Seed, u16),
     namespaces: &Arc<Namespaces>,
     counters: &Counters,
 ) -> Home {
-    let seed = seed ^ u64::from(shard).rotate_left(48);
-    let mut home = Home::new(home_limits(config, shard_count), seed);
+    let mut home = Home::new(home_limits(config, shard_count), (seed, shard));
     if config.metrics_by_namespace {
         home.count_by_namespace(Arc::clone(namespaces), Arc::clone(&counters.by_namespace));
     }

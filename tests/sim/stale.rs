@@ -128,7 +128,7 @@ fn who_left_and_came_back_before_the_answer_goes_when_it_goes() {
 
 /// A channel whose home is this one of two shards.
 fn name_at(home: u16) -> String {
-    (0..).map(|n| format!("c{n}")).find(|name| home_of(name, SEED, 2) == home).unwrap()
+    (0..).map(|n| format!("c{n}")).find(|name| home_of(name, SEED.into(), 2) == home).unwrap()
 }
 
 /// The client's id in a reply to connect.

@@ -13,6 +13,10 @@ pub(crate) const FILE_LINES_MAX: usize = 500;
 pub(crate) const FUNCTION_LINES_MAX: usize = 70;
 /// The one file that may contain `unsafe`: the system calls.
 const UNSAFE_FILE: &str = "src/net/sys.rs";
+/// Hashers whose results differ from process to process, or may from release to release.
+const PASSING_HASHERS: [&str; 2] = ["DefaultHasher", "RandomState"];
+/// Where they do no harm: in tables that nothing outlives, and for a moment drawn at random.
+const PASSING_HASHES: [&str; 2] = ["src/hub/presence.rs", "src/net/listeners.rs"];
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
 /// What one layer may do. Absence is the architecture.
@@ -53,7 +57,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "base",
         modules: &["base"],
         may_import: &[],
-        crates: &["slab", "smallvec", "bytes", "ipnet"],
+        crates: &["slab", "smallvec", "bytes", "ipnet", "siphasher"],
         never_std: WORLD,
         never_words: &[],
     },
@@ -204,6 +208,10 @@ fn words(path: &str, tokens: &[Token<'_>]) -> Found {
         let is_macro = tokens.get(at + 1).is_some_and(|next| next.text == "!");
         if token.text == "unsafe" && path != UNSAFE_FILE {
             found.push((token.line, format!("`unsafe` belongs in {UNSAFE_FILE} and nowhere else")));
+        }
+        let is_passing = PASSING_HASHERS.contains(&token.text) && path.starts_with("src/");
+        if is_passing && !PASSING_HASHES.contains(&path) {
+            found.push((token.line, format!("`{}`: names follow from a `base::seed::Seed`", token.text)));
         }
         if is_macro && UNFINISHED.contains(&token.text) {
             found.push((token.line, format!("`{}!` is unfinished work", token.text)));

@@ -93,7 +93,7 @@ impl Run {
         probe.publish(at(0), publication("few", b""), &options(0), &Terms::default()).unwrap();
         let limits = Limits { history_bytes_max: bytes_max, recovery_max: RECOVERY_MAX, ..LIMITS };
         Self {
-            home: Home::new(limits, 3),
+            home: Home::new(limits, (3.into(), 0)),
             now_ms: 1,
             kept: Vec::new(),
             streams: Default::default(),

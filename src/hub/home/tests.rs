@@ -108,7 +108,7 @@ fn what_nobody_hears_and_nothing_keeps_leaves_no_trace() {
 
 #[test]
 fn channels_have_a_limit_however_they_come_into_being() {
-    let mut home = Home::new(Limits { channels_max: 2, ..LIMITS }, 0);
+    let mut home = Home::new(Limits { channels_max: 2, ..LIMITS }, (0.into(), 0));
     let (kept, name) = (history(1, 1000), "c".into());
     publish(&mut home, 0, "a", &kept);
     home.subscribe(at(0), &"b".into(), &no_history(), &plain(0, 0)).unwrap();
@@ -126,7 +126,7 @@ fn channels_have_a_limit_however_they_come_into_being() {
 
 #[test]
 fn idle_positions_give_way_when_channels_are_too_many() {
-    let mut home = Home::new(Limits { channels_max: 3, ..LIMITS }, 0);
+    let mut home = Home::new(Limits { channels_max: 3, ..LIMITS }, (0.into(), 0));
     let kept = history(1, 1000);
     publish(&mut home, 0, "idle", &kept);
     publish(&mut home, 500, "idler", &kept);

@@ -113,7 +113,7 @@ proptest! {
 
 #[test]
 fn a_storm_is_cut_and_counted() {
-    let mut home = Home::new(Limits { join_leave_per_second_max: 100, ..LIMITS }, 0);
+    let mut home = Home::new(Limits { join_leave_per_second_max: 100, ..LIMITS }, (0.into(), 0));
     let (options, name) = (options(), Arc::from("c"));
     for conn in 0..10_000 {
         home.subscribe(at(5000), &name, &options, &joining(0, conn, true, true)).unwrap();

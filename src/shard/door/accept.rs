@@ -1,7 +1,6 @@
 //! Who comes in. Accepting stops at the turn's budget, at the shard's capacity and when descriptors run out, and
 //! each time it is remembered that connections may still be waiting: readiness is told only once.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use super::rates::{ByAddress, network_of};
 use crate::base::bucket::Bucket;
 use crate::base::counters::{Counter, Counters};
+use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::config::{Limits, Rates};
 use crate::net;
@@ -260,9 +260,8 @@ impl<W: World> Shard<W> {
     /// When a client that is refused or sent away should come back: a time of its own, so that those that went together
     /// do not come together.
     pub(in crate::shard) fn retry_after_ms(&self, key: Key) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.seed, self.post.shard(), key.to_token()).hash(&mut hasher);
-        1 + hasher.finish() % self.timeouts.retry_after_ms.max(1)
+        let hash = self.seed.hash(Purpose::Retry, &key.to_token().to_le_bytes());
+        1 + hash % self.timeouts.retry_after_ms.max(1)
     }
 
     /// The same in whole seconds, for `Retry-After`.

@@ -118,10 +118,10 @@ impl Stage {
             budget: self.budget.clone(),
             publication_budget: self.publication_budget.clone(),
             ledger: self.ledger.clone(),
-            seed: SEED,
+            seed: SEED.into(),
             namespaces: Arc::clone(&self.namespaces),
             outside: Arc::clone(&self.backend) as Arc<dyn Outside>,
-            secret: Secret::default(),
+            secret: Secret::new(SEED.into()),
             endpoints: throng::server::endpoints(config, "node"),
             capacity: 64,
             tls: None,
@@ -191,7 +191,7 @@ impl Stage {
     pub(super) fn publish(&mut self, channel: usize, bytes: usize, count: usize) {
         let name = words::channel(channel);
         let Some(options) = self.namespaces.resolve(&name).map(Arc::clone) else { return };
-        let home = home_of(&name, SEED, self.mailboxes.len() as u16);
+        let home = home_of(&name, SEED.into(), self.mailboxes.len() as u16);
         for _ in 0..count {
             let data = format!("\"{}\"", "x".repeat(bytes)).into_bytes();
             let data = Shared::new(data, &self.publication_budget);

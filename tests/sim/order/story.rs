@@ -260,6 +260,6 @@ impl Story {
 
 /// A name whose home is the other shard.
 pub(super) fn name_there(prefix: &str) -> String {
-    let is_there = |name: &String| usize::from(home_of(name, SEED, 2)) == THERE;
+    let is_there = |name: &String| usize::from(home_of(name, SEED.into(), 2)) == THERE;
     (0..).map(|n| format!("{prefix}{n}")).find(is_there).unwrap()
 }

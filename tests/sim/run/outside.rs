@@ -49,7 +49,7 @@ impl Run {
         let data = Shared::new(data.into_bytes(), &Budget::new(1 << 30));
         let answers = Arc::clone(&self.api_answers);
         let reply = move |answer| answers.lock().unwrap().push((channel, number, answer));
-        let home = home_of(&name, self.seed, self.plan.shards);
+        let home = home_of(&name, self.seed.into(), self.plan.shards);
         let letter = Letter::Publish {
             publication: Box::new(Publication::new(name.into(), DataKind::Json, data)),
             options,

@@ -86,7 +86,7 @@ impl Shards {
             mailboxes: Arc::clone(&mailboxes),
             counters: (0..2).map(|_| Arc::default()).collect(),
             publication_budget: budget.clone(),
-            seed: 7,
+            seed: 7.into(),
         };
         let mut methods = Methods::default();
         methods.insert("echo", |params| async move { Ok(params) });

@@ -1,0 +1,123 @@
+//! The key from which names follow: of connections, streams and session ids, and which shard is home of a channel.
+//!
+//! The hashes are SipHash-1-3 for 64 bits and SipHash-2-4 for 128 (Aumasson, Bernstein: "SipHash: a fast short-input PRF",
+//! 2012), whose results are the same in every release, on every machine: what was named by one process can be told by
+//! another that has its seed. The standard library's hashers promise neither.
+
+use std::fmt;
+
+use siphasher::{sip, sip128};
+
+/// What a hash is for. Hashes for different purposes have nothing to do with each other, whatever they are of. The numbers
+/// never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Which shard is home of a channel.
+    Home = 1,
+    /// The id of a connection.
+    Client = 2,
+    /// The proof in a session id.
+    Session = 3,
+    /// The epoch of a stream.
+    Epoch = 4,
+    /// A publication's idempotency key.
+    Once = 5,
+    /// When a client should come back.
+    Retry = 6,
+}
+
+/// A key of 128 bits. It is the process's secret: whoever knows it can make up session ids, and choose channels that all
+/// have the same home.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Seed([u8; 16]);
+
+impl Seed {
+    /// From bytes that were drawn at random, or stored.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// To store it.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// SipHash-1-3 of the purpose's number and the bytes.
+    pub fn hash(&self, purpose: Purpose, bytes: &[u8]) -> u64 {
+        use std::hash::Hasher as _;
+        let mut hasher = sip::SipHasher13::new_with_key(&self.0);
+        hasher.write(&[purpose as u8]);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    /// SipHash-2-4 with 128 bits of the purpose's number and the parts, each behind its length in eight bytes, little end
+    /// first.
+    pub fn hash_128(&self, purpose: Purpose, parts: &[&[u8]]) -> u128 {
+        use std::hash::Hasher as _;
+
+        use siphasher::sip128::Hasher128 as _;
+        let mut hasher = sip128::SipHasher24::new_with_key(&self.0);
+        hasher.write(&[purpose as u8]);
+        for part in parts {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        hasher.finish128().as_u128()
+    }
+}
+
+impl From<u64> for Seed {
+    /// For tests and examples: a seed that is no secret.
+    fn from(number: u64) -> Self {
+        Self(u128::from(number).to_le_bytes())
+    }
+}
+
+impl fmt::Debug for Seed {
+    /// Without the bytes: logs are no place for a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is stored today must be found by every later release: these values, made by another implementation, never change.
+    #[test]
+    fn hashes_are_the_same_for_ever() {
+        let seed = Seed::from_bytes(*b"0123456789abcdef");
+        assert_eq!(seed.hash(Purpose::Home, b"news"), HOME_OF_NEWS);
+        assert_eq!(seed.hash_128(Purpose::Client, &[b"a", b"bc"]), CLIENT);
+        assert_eq!(Seed::from_bytes(seed.to_bytes()), seed);
+    }
+
+    const HOME_OF_NEWS: u64 = 15273623694349150811;
+    const CLIENT: u128 = 0x9b00615208ec6a61201447366b871aae;
+
+    #[test]
+    fn purposes_and_borders_of_parts_tell_hashes_apart() {
+        let seed = Seed::from(7);
+        assert_ne!(seed.hash(Purpose::Home, b"a"), seed.hash(Purpose::Epoch, b"a"));
+        assert_ne!(seed.hash(Purpose::Home, b"a"), Seed::from(8).hash(Purpose::Home, b"a"));
+        let of = |parts: &[&[u8]]| seed.hash_128(Purpose::Once, parts);
+        assert_ne!(of(&[b"ab", b"c"]), of(&[b"a", b"bc"]));
+        assert_eq!(format!("{seed:?}"), "Seed(..)");
+    }
+
+    /// The algorithms are those that their authors published: their test vectors (SipHash reference code, `vectors.h`).
+    #[test]
+    fn the_algorithms_are_the_published_ones() {
+        use std::hash::Hasher as _;
+
+        use siphasher::sip128::Hasher128 as _;
+        let key: [u8; 16] = std::array::from_fn(|at| u8::try_from(at).unwrap_or(0));
+        let mut hasher = sip128::SipHasher24::new_with_key(&key);
+        hasher.write(&[0]);
+        let published = *b"\xda\x87\xc1\xd8\x6b\x99\xaf\x44\x34\x76\x59\x11\x9b\x22\xfc\x45";
+        assert_eq!(hasher.finish128().as_bytes(), published);
+    }
+}
