@@ -276,6 +276,7 @@ pub mod doctor;
 pub mod hub;
 pub mod load;
 pub mod net;
+pub mod node;
 pub mod outside;
 pub mod proto;
 pub mod server;
@@ -286,9 +287,10 @@ pub mod token;
 
 pub use config::{Config, Limits, PemText, Timeouts, TlsOptions};
 pub use control::Outcome;
+pub use node::{Certificates, Failure, Node, Overloaded, Pending, PublishOptions, Publisher};
 pub use proto::http::{Refusal, Request, Status};
 pub use proto::ws::Kind;
-pub use server::{Certificates, Failure, Node, Overloaded, Pending, PublishOptions, Publisher, Server};
+pub use server::Server;
 pub use session::{ClientCertificate, ClientId, CloseReason, Handler, Message, NoHandler, Peer};
 
 /// The Rust of the documents, compiled with the tests.

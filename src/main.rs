@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use throng::config::{self, ConfigError, Effective, Variables};
 use throng::control::{announce, console, logs, notify};
-use throng::server::{self, Server};
+use throng::server::Server;
 use throng::session::raw::Echo;
-use throng::{doctor, load, net, token};
+use throng::{doctor, load, net, node, token};
 
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;
@@ -98,7 +98,7 @@ fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> E
 /// Says what is wrong, and what an operator should know, without a word when there is nothing.
 fn check(typed: &config::Args) -> ExitCode {
     let (effective, errors) = config::examine(typed, &Variables::of_process());
-    let (unusable, expiring) = server::check_certificates(&effective.config.tls);
+    let (unusable, expiring) = node::check_certificates(&effective.config.tls);
     for error in &errors {
         console::complain(&format!("throng: {error}"));
     }
@@ -170,7 +170,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("{error}");
-            let is_typed = server::is_certificate_error(&error);
+            let is_typed = node::is_certificate_error(&error);
             return if is_typed { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE };
         }
     };

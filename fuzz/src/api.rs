@@ -16,7 +16,7 @@ use throng::control::api::{Api, METHODS, Methods};
 use throng::hub::home::{Answer, Question, Refused};
 use throng::hub::options::{ChannelOptions, Namespaces};
 use throng::hub::{ClientInfo, DataKind, Position, Publication};
-use throng::server::{Node, Wiring};
+use throng::node::{Node, Wiring};
 use throng::shard::mailbox::{Asker, Letter, Mailbox, Post};
 
 const CHANNEL_NAME_BYTES_MAX: usize = 20;

@@ -10,6 +10,7 @@
 
 mod args;
 mod client;
+mod endpoints;
 mod error;
 mod file;
 mod keys;
@@ -33,6 +34,7 @@ use crate::outside;
 
 pub use args::Args;
 pub use client::{ApiOptions, ClientOptions, ControlKey, Paths, Rates};
+pub use endpoints::endpoints;
 pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
 pub use reload::{Changes, RELOAD, Reload, reload_of};

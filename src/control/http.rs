@@ -8,7 +8,7 @@ use super::api::{self, Api};
 use super::gate::Gate;
 use super::metrics::{self, View};
 use super::seats::{Seat, Seats};
-use crate::server::Reloader;
+use crate::node::Reloader;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};

@@ -39,8 +39,8 @@ mod reload;
 mod seats;
 
 use crate::base::counters::Counters;
+use crate::node::{Certificates, Reloader};
 use crate::outside::World;
-use crate::server::{Certificates, Reloader};
 use api::{Api, Guard};
 use endings::Ending;
 use gate::Gate;
@@ -277,7 +277,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
 
 /// Has the control listener ask for the keys of each configuration that is put in force.
 fn heed(reloader: &Reloader, gate: Arc<Gate>, guard: Option<Guard>) {
-    reloader.heed(move |config| {
+    reloader.heed(move |config, _| {
         if let Some(guard) = &guard {
             guard.renew(config.api.clone());
         }

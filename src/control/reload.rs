@@ -3,7 +3,7 @@
 //! Files are looked at, not watched: it costs a few system calls every other second, and holds on every file system and
 //! through every kind of link.
 
-use crate::server::{Certificates, Reloader};
+use crate::node::{Certificates, Reloader};
 use std::future;
 use std::time::Duration;
 use tokio::signal::unix::Signal;

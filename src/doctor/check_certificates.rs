@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::report::{Line, Status, Value};
 use crate::config::TlsOptions;
-use crate::server::read_pem;
+use crate::node::read_pem;
 use crate::tls::certificates::{date_text, facts};
 use crate::tls::{CertificateError, Facts, Pem, PemPair};
 

@@ -39,7 +39,7 @@ use service::Service;
 
 use crate::config::{self, Config, Variables};
 use crate::control::console;
-use crate::server;
+use crate::node;
 
 /// Exit code of a bad configuration.
 const EXIT_CONFIG: u8 = 2;
@@ -148,7 +148,7 @@ pub fn execute(args: &Args, config: &Config, colour: bool, out: &mut dyn Write) 
             let private =
                 service.as_ref().map_or_else(probe::private_descriptors, Service::private_descriptors);
             let facts = Facts { private_descriptors: private, ..Facts::of(&args.root, args.pid) };
-            let certificates = check_certificates::lines(&config.tls, server::now_s());
+            let certificates = check_certificates::lines(&config.tls, node::now_s());
             let report = Report::new(&plan, &facts)
                 .with_service(service.map_or_else(Vec::new, |service| service.lines(&facts)))
                 .with_certificates(certificates);

@@ -5,29 +5,9 @@
 //! of all, since one that another table still held would take connections that nobody accepts. Unix sockets cannot be
 //! had one per shard, so they are made before, and all shards accept from each.
 
-mod certificates;
-mod endpoints;
-mod node;
-mod options;
-mod pending;
 mod places;
-mod publisher;
 mod random;
-mod reload;
-mod shards;
 mod threads;
-
-pub use certificates::{Certificates, check as check_certificates, is_certificate_error};
-pub(crate) use certificates::{now_s, read as read_pem};
-pub use endpoints::endpoints;
-pub(crate) use node::PATTERN_RESERVED;
-pub use node::{History, Info, Node, PresenceStats};
-pub use options::PublishOptions;
-pub(crate) use options::{IDEMPOTENCY_KEY_BYTES_MAX, flatten_lines};
-pub use pending::{Failure, Pending};
-pub use publisher::{Overloaded, Publisher};
-pub use reload::{NotReloaded, Reloader};
-pub use shards::Wiring;
 
 use std::fs;
 use std::future::Future;
@@ -40,18 +20,18 @@ use std::time::{Duration, Instant};
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::base::seed::Seed;
-use crate::config::{Config, ConfigError, Effective, memory};
+use crate::config::{Changes, Config, ConfigError, Effective, endpoints, memory};
 use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
 use crate::control::{self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Signals};
 use crate::net::{Inherited, Listen, MioNet, Shared, sys};
+use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Wiring, startup_error};
 use crate::outside::World;
 use crate::session::{Endpoints, Handler};
 use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret};
-use pending::Relay;
 use places::Places;
 use threads::{await_bound, start_shards};
 
@@ -169,7 +149,7 @@ impl Server {
     ///
     /// # Errors
     /// When an address cannot be bound, descriptors for pollers run out, or a certificate cannot be used
-    /// ([`is_certificate_error`] tells). Shards that had started then end again.
+    /// ([`crate::node::is_certificate_error`] tells). Shards that had started then end again.
     pub fn start<H: Handler>(config: &Config, make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
         Self::start_with(config, Inherited::default(), make_handler)
     }
@@ -205,7 +185,7 @@ impl Server {
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
         has_room(&config, descriptors, shard_capacity)?;
         let (nets, mailboxes) = worlds(config.shards)?;
-        let tls = Certificates::load(&config, Arc::clone(&mailboxes)).map_err(certificates::startup_error)?;
+        let tls = Certificates::load(&config, Arc::clone(&mailboxes)).map_err(startup_error)?;
         let (certificates, tls) = tls.unzip();
         let runtime = control::runtime()?;
         let readiness = Arc::new(Readiness::new(config.shards));
@@ -341,6 +321,7 @@ impl Server {
         let parts = (Arc::clone(&self.mailboxes), self.node.clone(), self.certificates.clone());
         let running = (effective, Arc::clone(&self.outside));
         let reloader = Reloader::new(parts, self.config.page, running, Box::new(read));
+        reloader.heed(warn_again);
         self.reloader = Some(reloader.clone());
         reloader
     }
@@ -415,6 +396,17 @@ impl Server {
             reloader: self.reloader,
         };
         (self.runtime, inputs)
+    }
+}
+
+/// Logs what is open after a reload that changed something.
+fn warn_again(config: &Config, changes: &Changes) {
+    if changes.taken.is_empty() {
+        return;
+    }
+    for line in announce::warnings(config) {
+        // The log has its own way of saying who speaks.
+        tracing::warn!("{}", line.trim_start_matches("throng: ").trim_start_matches("WARNING: "));
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use throng::config::ApiOptions;
 use throng::control::api::METHODS;
 use throng::hub::{DataKind, Position};
-use throng::server::{Failure, PublishOptions};
+use throng::{Failure, PublishOptions};
 
 use crate::support::Client as Centrifuge;
 use crate::support::backend::{Backend, Running, options};

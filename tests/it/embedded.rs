@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use throng::Failure;
+use throng::Server;
 use throng::config::Config;
 use throng::control::Outcome;
 use throng::proto::centrifuge::Error;
 use throng::proto::http::{Refusal, Request, Status};
 use throng::proto::ws::Kind;
-use throng::server::Server;
 use throng::session::{CloseReason, Handler, Message, NoHandler, Peer as Client};
 use throng::shard::mailbox::Target;
 

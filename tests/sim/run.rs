@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex};
 use throng::base::budget::Budget;
 use throng::base::counters::Counters;
 use throng::base::shared::Shared;
+use throng::config;
 use throng::hub::home::{Answer, Terms};
 use throng::hub::{DataKind, Publication, home_of};
-use throng::server;
 use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
 use throng::shard::outside::{Grant, Outside};
@@ -139,7 +139,7 @@ impl Run {
                     namespaces: Arc::clone(&plan.config.namespaces),
                     outside: Arc::clone(&oracle) as Arc<dyn Outside>,
                     secret: Secret::new(seed.into()),
-                    endpoints: server::endpoints(&plan.config, "node"),
+                    endpoints: config::endpoints(&plan.config, "node"),
                     capacity: plan.capacity,
                     tls: ground.as_ref().map(|ground| Arc::clone(&ground.server)),
                 };

@@ -113,7 +113,7 @@ impl Small {
             namespaces: Arc::clone(&config.namespaces),
             outside: Arc::clone(&self.outside),
             secret: Secret::new(SEED.into()),
-            endpoints: throng::server::endpoints(config, "node"),
+            endpoints: throng::config::endpoints(config, "node"),
             capacity: 10,
             tls,
         };

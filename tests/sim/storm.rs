@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicI64;
 
 use throng::base::budget::Budget;
 use throng::base::counters::Counters;
-use throng::server;
+use throng::config;
 use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::{Letter, Mailbox};
 use throng::shard::outside::Outside;
@@ -71,7 +71,7 @@ impl Stage {
             namespaces: Arc::clone(&plan.config.namespaces),
             outside: Arc::new(Oracle::new(&plan.history)) as Arc<dyn Outside>,
             secret: Secret::new(1.into()),
-            endpoints: server::endpoints(&plan.config, "node"),
+            endpoints: config::endpoints(&plan.config, "node"),
             capacity: plan.capacity,
             tls,
         };

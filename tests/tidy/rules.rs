@@ -127,6 +127,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "server",
         modules: &[
             "config",
+            "node",
             "server",
             "control",
             "outside",

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::calls::Wrong;
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
+use crate::node::{Failure, History, Info, PresenceStats};
 use crate::proto::centrifuge::json::{put_data, put_string};
 use crate::proto::centrifuge::message::Data;
-use crate::server::{Failure, History, Info, PresenceStats};
 
 /// Writes the fields of an object, with commas between them.
 struct Fields<'a> {

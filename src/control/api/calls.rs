@@ -18,11 +18,11 @@ use super::body::{Batch, Channel, Command, Connections, Publish, Rpc, StreamPosi
 use super::{ApiCounts, ApiError, Methods, answer};
 use crate::hub::home::HistoryFilter;
 use crate::hub::{ClientInfo, DataKind, Position};
-use crate::proto::centrifuge::Error;
-use crate::server::{
+use crate::node::{
     Failure, History, IDEMPOTENCY_KEY_BYTES_MAX, Node, PATTERN_RESERVED, Pending, PresenceStats,
     PublishOptions,
 };
+use crate::proto::centrifuge::Error;
 use crate::shard::mailbox::Target;
 use crate::shard::outside::{Grant, Overrides};
 
@@ -372,7 +372,7 @@ fn raw_json(json: Option<&RawValue>, base64_of_it: &str, otherwise: &'static str
         let json = base64(base64_of_it).filter(|json| serde_json::from_slice::<&RawValue>(json).is_ok());
         json.ok_or(Wrong::bad(otherwise))?
     };
-    crate::server::flatten_lines(&mut json);
+    crate::node::flatten_lines(&mut json);
     Ok(json)
 }
 

@@ -30,8 +30,8 @@ use tokio::time::Instant;
 
 use super::http;
 use crate::config::ApiOptions;
+use crate::node::{Failure, Node, Reloader};
 use crate::proto::centrifuge::Error;
-use crate::server::{Failure, Node, Reloader};
 use body::{Batch, Command, Unknown};
 use calls::{Begun, Calls, Wrong};
 pub(super) use guard::Guard;

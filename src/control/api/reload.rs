@@ -12,8 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::{Api, ApiError, asks_for_status, status_of};
+use crate::node::Reloader;
 use crate::proto::centrifuge::Error;
-use crate::server::Reloader;
 
 /// The answer to a request; the body is not looked at.
 pub(super) async fn handle(api: Arc<Api>, reloader: Option<Reloader>, request: Request) -> Response {

@@ -10,9 +10,9 @@ use throng::config::Config;
 use throng::proto::centrifuge::Error;
 use throng::proto::http::{Refusal, Request};
 use throng::proto::ws::Kind;
-use throng::server::{Failure, Server as Embedded};
 use throng::session::{CloseReason, Handler, Message, Peer as Client};
 use throng::shard::mailbox::Target;
+use throng::{Failure, Server as Embedded};
 
 use crate::support::centrifuge::Client as Centrifuge;
 use crate::support::peer::{BINARY, TEXT, upgrade};

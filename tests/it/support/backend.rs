@@ -10,8 +10,8 @@ use throng::config::{ApiOptions, Config};
 use throng::control::Outcome;
 use throng::control::api::ApiError;
 use throng::hub::options::Namespaces;
-use throng::server::{Node, Server};
 use throng::session::NoHandler;
+use throng::{Node, Server};
 
 use super::peer::PATIENCE;
 

@@ -122,7 +122,7 @@ impl Stage {
             namespaces: Arc::clone(&self.namespaces),
             outside: Arc::clone(&self.backend) as Arc<dyn Outside>,
             secret: Secret::new(SEED.into()),
-            endpoints: throng::server::endpoints(config, "node"),
+            endpoints: throng::config::endpoints(config, "node"),
             capacity: 64,
             tls: None,
         };

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::hub::home::{Answer, Question, Refused};
 use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
-use crate::server::Wiring;
+use crate::node::Wiring;
 use crate::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Post};
 
 /// Two shards, and all that was asked of them.

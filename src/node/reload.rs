@@ -10,9 +10,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Certificates, Node, endpoints};
-use crate::config::{Changes, Config, ConfigError, Effective};
-use crate::control::announce;
+use super::{Certificates, Node};
+use crate::config::{Changes, Config, ConfigError, Effective, endpoints};
 use crate::outside::World;
 use crate::shard::Renewal;
 use crate::shard::mailbox::{Letter, Mailbox};
@@ -20,8 +19,8 @@ use crate::tls::CertificateError;
 
 /// Reads the configuration again.
 type Read = Box<dyn Fn() -> Result<Effective, Vec<ConfigError>> + Send>;
-/// Told of the configuration that holds from now on.
-type Heed = Box<dyn Fn(&Config) + Send>;
+/// Told of the configuration that holds from now on, and of what changed in it.
+type Heed = Box<dyn Fn(&Config, &Changes) + Send>;
 
 /// A handle with which any thread has a running server read its configuration again. Cheap to clone.
 #[derive(Clone)]
@@ -78,7 +77,7 @@ impl fmt::Debug for Reloader {
 }
 
 impl Reloader {
-    pub(super) fn new(
+    pub(crate) fn new(
         (mailboxes, node, certificates): (Arc<[Mailbox]>, Node, Option<Certificates>),
         page: Option<&'static str>,
         (effective, world): (Effective, Arc<World>),
@@ -113,7 +112,7 @@ impl Reloader {
     }
 
     /// Has this called with each configuration that is put in force.
-    pub(crate) fn heed(&self, heed: impl Fn(&Config) + Send + 'static) {
+    pub(crate) fn heed(&self, heed: impl Fn(&Config, &Changes) + Send + 'static) {
         self.0.state().heed.push(Box::new(heed));
     }
 
@@ -152,14 +151,7 @@ impl Shared {
             mailbox.put(&mut vec![Letter::Renew(Arc::clone(&renewal))]);
         }
         self.node.renew(&config);
-        state.heed.iter().for_each(|heed| heed(&config));
-        if !changes.taken.is_empty() {
-            let warnings = announce::warnings(&config);
-            // The log has its own way of saying who speaks.
-            let bare =
-                |line: &str| line.trim_start_matches("throng: ").trim_start_matches("WARNING: ").to_owned();
-            warnings.iter().for_each(|line| tracing::warn!("{}", bare(line)));
-        }
+        state.heed.iter().for_each(|heed| heed(&config, &changes));
         (state.effective, state.world) = (effective, world);
         Ok(changes)
     }

@@ -98,7 +98,7 @@ pub struct Info {
 }
 
 impl Node {
-    /// A node over shards that someone else drives; a server's own comes from [`super::Server::node`]. Answers wake
+    /// A node over shards that someone else drives; a server's own comes from `Server::node`. Answers wake
     /// whoever waits for them in the shard's thread. `uid` tells the process from others, `name` is for people.
     pub fn over(config: &Config, wiring: Wiring, uid: &str, name: &str) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the start, from which uptime counts")]
@@ -119,7 +119,7 @@ impl Node {
     }
 
     /// The same node for an executor that shards' descriptor tables may not know.
-    pub(super) fn with_relay(&self, relay: Relay) -> Self {
+    pub(crate) fn with_relay(&self, relay: Relay) -> Self {
         Self { relay: Some(relay), ..self.clone() }
     }
 

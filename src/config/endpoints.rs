@@ -1,6 +1,6 @@
 //! The configuration, as requests find it.
 
-use crate::config::Config;
+use super::Config;
 use crate::outside::options::HookOptions;
 use crate::session::Endpoints;
 

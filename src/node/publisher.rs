@@ -1,13 +1,13 @@
 //! Publishing from outside the shards without waiting: a letter to the channel's home, from whatever thread.
 
-use super::node::Node;
+use super::handle::Node;
 use crate::hub::DataKind;
 use crate::proto::ws::Kind;
 
 /// Publishes into channels from outside the shards: a game's loop, a feed from elsewhere. Clones are cheap.
 /// [`Node::publish`] does more, tells the outcome, and costs a little more.
 #[derive(Clone, Debug)]
-pub struct Publisher(pub(super) Node);
+pub struct Publisher(pub(crate) Node);
 
 impl Publisher {
     /// Sends a message to every subscriber of a channel, behind what this handle published into it before. The data

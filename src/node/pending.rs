@@ -152,11 +152,11 @@ type Errand = Box<dyn FnOnce() + Send>;
 
 /// A thread that hands answers over in place of the shards; it ends with the last clone.
 #[derive(Clone, Debug)]
-pub(super) struct Relay(Sender<Errand>);
+pub(crate) struct Relay(Sender<Errand>);
 
 impl Relay {
     /// Starts the thread, with the descriptor table of the calling one.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let (sender, errands) = mpsc::channel::<Errand>();
         let run = move || errands.into_iter().for_each(|errand| errand());
         thread::Builder::new().name("answers".to_owned()).spawn(run)?;

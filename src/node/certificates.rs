@@ -128,7 +128,7 @@ impl Certificates {
     ///
     /// # Errors
     /// Which file, or text, is wrong, and what is wrong with it.
-    pub(super) fn load(
+    pub(crate) fn load(
         config: &Config,
         mailboxes: Arc<[Mailbox]>,
     ) -> Result<Option<(Self, Arc<rustls::ServerConfig>)>, CertificateError> {
@@ -375,7 +375,7 @@ pub(crate) fn now_s() -> i64 {
 }
 
 /// The error with which a server does not start. [`is_certificate_error`] knows it again.
-pub(super) fn startup_error(error: CertificateError) -> io::Error {
+pub(crate) fn startup_error(error: CertificateError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 

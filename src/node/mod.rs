@@ -1,0 +1,24 @@
+//! Handles to a running server, for any thread: publish and ask, certificates, the configuration read again.
+//!
+//! Invariant: nothing here knows how shards are started or who serves HTTP. What comes in from outside the shards
+//! (the server API, an embedder, the control thread) goes through these handles, and from here in letters.
+
+mod certificates;
+mod handle;
+mod options;
+mod pending;
+mod publisher;
+mod reload;
+mod shards;
+
+pub use certificates::{Certificates, check as check_certificates, is_certificate_error};
+pub(crate) use certificates::{now_s, read as read_pem, startup_error};
+pub(crate) use handle::PATTERN_RESERVED;
+pub use handle::{History, Info, Node, PresenceStats};
+pub use options::PublishOptions;
+pub(crate) use options::{IDEMPOTENCY_KEY_BYTES_MAX, flatten_lines};
+pub(crate) use pending::Relay;
+pub use pending::{Failure, Pending};
+pub use publisher::{Overloaded, Publisher};
+pub use reload::{NotReloaded, Reloader};
+pub use shards::Wiring;
