@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
 use super::wire::{Format, Transport, Wire};
-use super::{Action, CloseReason, Context};
+use super::{Action, CloseReason, Context, Phase};
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{
     Answer, ChannelRef, Command, Encoding, HistoryRequest, Push, Request,
@@ -19,17 +19,6 @@ use crate::proto::ws::{Decoder, Deflate, Event, frame};
 
 /// What connect replies tell of the server.
 pub const VERSION: &str = concat!("throng ", env!("CARGO_PKG_VERSION"));
-
-/// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The connect command is awaited.
-    Fresh,
-    /// It was asked of the shard.
-    Connecting,
-    /// It was answered.
-    Connected,
-}
 
 /// What the request that opened the connection said, kept until the connect command is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +42,7 @@ impl Centrifuge {
     /// A connection whose client has said nothing yet.
     pub fn new(wire: Wire, opening: Opening) -> Self {
         let opening = (opening != Opening::default()).then(|| Box::new(opening));
-        Self { decoder: Decoder::default(), opening, wire, phase: Phase::Fresh }
+        Self { decoder: Decoder::default(), opening, wire, phase: Phase::Identifying }
     }
 
     /// What carries the connection.
@@ -143,12 +132,12 @@ impl Centrifuge {
 
     /// What a client without commands says: who it is, and then nothing but pongs.
     fn take_uni(&mut self, payload: &[u8], cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        if self.phase != Phase::Fresh {
+        if self.phase != Phase::Identifying {
             return Ok(());
         }
         let connect =
             wire::connect_request(self.wire.encoding, payload).map_err(|_| CloseReason::BadRequest)?;
-        self.phase = Phase::Connecting;
+        self.phase = Phase::Admitting;
         cx.actions.push(Action::Command { id: 0, request: Request::Connect(Box::new(connect)) });
         Ok(())
     }
@@ -166,13 +155,13 @@ impl Centrifuge {
         if expects_reply == (id == 0) {
             return Err(CloseReason::BadRequest);
         }
-        if self.phase == Phase::Connecting && request == Request::Pong {
+        if self.phase == Phase::Admitting && request == Request::Pong {
             return Ok(());
         }
         // Whether it may be carried out depends on the answer to connect, and what is answered here, whatever it is, waits like all
         // else while its client does not read; it comes back by `resume`.
         let is_full = cx.out.len() + cx.waiting_bytes > cx.settings.outbox_bytes_max / 2;
-        if self.phase == Phase::Connecting || (is_full && expects_reply) {
+        if self.phase == Phase::Admitting || (is_full && expects_reply) {
             cx.actions.push(Action::Early { id, request: owned(request) });
             return Ok(());
         }
@@ -188,10 +177,10 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        debug_assert_ne!(self.phase, Phase::Connecting, "commands behind connect wait for its answer");
+        debug_assert_ne!(self.phase, Phase::Admitting, "commands behind connect wait for its answer");
         // A client that is not connected may do nothing but connect, and one that is may not connect again.
         let is_connect = matches!(request, Request::Connect(_));
-        if is_connect == (self.phase == Phase::Connected) {
+        if is_connect == (self.phase == Phase::Live) {
             return Err(CloseReason::BadRequest);
         }
         if let Some(channel) = channel_of(&request)
@@ -212,7 +201,7 @@ impl Centrifuge {
             }
             Request::Rpc { method, data } => self.call(id, method, data, start, handler, cx),
             Request::Connect(_) => {
-                self.phase = Phase::Connecting;
+                self.phase = Phase::Admitting;
                 cx.actions.push(Action::Command { id, request: owned(request) });
             }
             Request::Subscribe(_)
@@ -289,7 +278,7 @@ impl Centrifuge {
     /// Writes the answer to command `id`.
     pub(super) fn answer(&mut self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
         if let Answer::Connect(result) = answer {
-            self.phase = Phase::Connected;
+            self.phase = Phase::Live;
             self.opening = None;
             if self.wire.transport.is_uni() {
                 return self.push(ChannelRef::None, &Push::Connect(*result), cx);
@@ -315,13 +304,8 @@ impl Centrifuge {
 
     /// The connect command was refused: the client may send another one, and nothing else.
     pub fn connect_refused(&mut self) {
-        debug_assert_eq!(self.phase, Phase::Connecting);
-        self.phase = Phase::Fresh;
-    }
-
-    /// Whether its connect command waits for an answer.
-    pub fn is_connecting(&self) -> bool {
-        self.phase == Phase::Connecting
+        debug_assert_eq!(self.phase, Phase::Admitting);
+        self.phase = Phase::Identifying;
     }
 
     /// Writes what the client did not ask for.
@@ -368,9 +352,9 @@ impl Centrifuge {
         Format::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact, deflate }
     }
 
-    /// Whether its connect command was answered.
-    pub fn is_connected(&self) -> bool {
-        self.phase == Phase::Connected
+    /// How far it has come: it is live once its connect command was answered.
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -5,7 +5,7 @@
 
 use super::endpoint::{self, Kind, Opened};
 use super::raw::{Handler, Peer, Raw};
-use super::{CloseReason, Context, Forwarded, Session};
+use super::{CloseReason, Context, Forwarded, Phase, Session};
 use crate::proto::chunked::{Decoder, Flaw};
 use crate::proto::forwarded;
 use crate::proto::http::{Framing, Refusal, Request, Status};
@@ -209,21 +209,6 @@ impl Head {
     }
 }
 
-impl<S> Session<S> {
-    /// Whether a request was answered, and no other has begun since: nothing is awaited of the client.
-    pub fn is_idle(&self) -> bool {
-        matches!(self, Self::Head(head) if head.is_idle())
-    }
-
-    /// Header lines with which a page may read why its request is refused that has not arrived in whole; empty for none.
-    pub fn cors(&self) -> &str {
-        match self {
-            Self::Head(head) => head.cors(),
-            Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => "",
-        }
-    }
-}
-
 fn is_chunked(awaited: Option<&Awaited>) -> bool {
     awaited.is_some_and(|awaited| matches!(awaited.body, AwaitedBody::Chunks(_)))
 }
@@ -317,7 +302,9 @@ fn answer<H: Handler>(
         None => open_raw(request, handler, cx),
     };
     match opened {
-        Ok(opening) if opening.session.is_head() && request.has_token("connection", "close") => {
+        Ok(opening)
+            if opening.session.phase() == Phase::Opening && request.has_token("connection", "close") =>
+        {
             Err(CloseReason::Answered)
         }
         Ok(opened) => Ok(opened),

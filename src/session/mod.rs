@@ -9,6 +9,7 @@ pub mod centrifuge;
 mod context;
 mod ending;
 pub mod endpoint;
+mod facets;
 pub mod head;
 mod pongs;
 pub mod raw;
@@ -18,11 +19,12 @@ pub mod wire;
 use crate::base::seed::{Purpose, Seed};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
-use crate::proto::ws::{self, Deflate};
+use crate::proto::ws;
 pub use action::Action;
 pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings};
 pub use ending::CloseReason;
 pub use endpoint::Endpoints;
+pub use facets::{Phase, Pings};
 use pongs::Pongs;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
 pub use secret::Secret;
@@ -70,14 +72,6 @@ pub enum Session<S> {
 }
 
 impl<S> Session<S> {
-    /// The transport of a Centrifuge session; `None` of any other.
-    pub fn transport(&self) -> Option<Transport> {
-        match self {
-            Self::Centrifuge(session) => Some(session.transport()),
-            Self::Head(_) | Self::Raw(_) | Self::Ended => None,
-        }
-    }
-
     /// A session that waits for its request.
     pub fn new() -> Self {
         Self::Head(head::Head::default())
@@ -264,14 +258,6 @@ impl<S> Session<S> {
         true
     }
 
-    /// Whether the client answers pings: not where it would take a request of its own.
-    pub fn answers_pings(&self) -> bool {
-        match self {
-            Self::Centrifuge(centrifuge) => centrifuge.transport() == Transport::WebSocket,
-            Self::Raw(_) | Self::Head(_) | Self::Ended => true,
-        }
-    }
-
     /// The last words of a session that ends for this reason. Who is sent away without a fault of its own is told to
     /// come back after `retry_ms`, where there is a way to say so.
     pub fn goodbye(&self, reason: &CloseReason, retry_ms: u64, out: &mut Vec<u8>) {
@@ -293,51 +279,6 @@ impl<S> Session<S> {
                 centrifuge.goodbye(code, text, registered.map(|_| retry_ms), out);
             }
             (Self::Head(_) | Self::Ended, _) => {}
-        }
-    }
-
-    /// How messages may be compressed.
-    pub fn deflate(&self) -> Deflate {
-        match self {
-            Self::Raw(raw) => raw.deflate(),
-            Self::Centrifuge(centrifuge) => centrifuge.deflate(),
-            Self::Head(_) | Self::Ended => Deflate::Off,
-        }
-    }
-
-    /// Whether the request head is still missing.
-    pub fn is_head(&self) -> bool {
-        matches!(self, Self::Head(_))
-    }
-
-    /// Whether nothing is expected of the session any more.
-    pub fn is_ended(&self) -> bool {
-        matches!(self, Self::Ended)
-    }
-
-    /// Whether the client still owes its first command.
-    pub fn awaits_connect(&self) -> bool {
-        matches!(self, Self::Centrifuge(centrifuge) if !centrifuge.is_connected())
-    }
-
-    /// Bytes held for a head or a message that is still arriving.
-    pub fn held_bytes(&self) -> usize {
-        match self {
-            Self::Head(head) => head.held_bytes(),
-            Self::Raw(raw) => raw.held_bytes(),
-            Self::Centrifuge(centrifuge) => centrifuge.held_bytes(),
-            Self::Ended => 0,
-        }
-    }
-}
-
-impl<S> Session<S> {
-    /// Since when a message is arriving, in milliseconds of the shard's clock. (A head has a deadline of its own.)
-    pub fn partial_since_ms(&self) -> Option<u64> {
-        match self {
-            Self::Raw(raw) => raw.decoder.partial_since_ms(),
-            Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
-            Self::Head(_) | Self::Ended => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::carry::conn::{Conn, CountedAs, Stage, SubState};
 use super::clients::client::Waiting;
 use super::{Shard, World};
 use crate::base::slots::Key;
-use crate::session::{Session, Transport};
+use crate::session::{Phase, Transport};
 
 /// What sessions are told apart by; raw endpoints have none.
 const TRANSPORTS: [Option<Transport>; 7] = [
@@ -72,7 +72,7 @@ impl<W: World> Shard<W> {
                 "queued means dirty, or waiting for room: {key:?}"
             );
         }
-        let place = match (conn.stage, conn.session.is_head()) {
+        let place = match (conn.stage, conn.session.phase() == Phase::Opening) {
             (Stage::Open, true) => CountedAs::HalfOpen,
             (Stage::Open, false) => CountedAs::Session(conn.session.transport()),
             _ => CountedAs::Nothing,
@@ -156,7 +156,7 @@ fn check_connecting<K, S>(key: Key, conn: &Conn<K, S>) {
     let client = conn.client.as_ref();
     let is_connecting = client.is_some_and(|client| client.connecting.is_some());
     assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
-    let asks = matches!(&conn.session, Session::Centrifuge(session) if session.is_connecting());
+    let asks = conn.session.phase() == Phase::Admitting;
     assert_eq!(asks, is_connecting, "a connect command that is asked is being answered: {key:?}");
     let Some(client) = client else { return };
     let bytes: usize = client.waiting.iter().map(Waiting::bytes).sum();

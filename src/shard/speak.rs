@@ -1,7 +1,5 @@
 //! The way into and out of every session: what it is told, what it answers, and what it asks for, carried out.
 
-use std::num::NonZeroU64;
-
 use crate::base::slots::Key;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{ChannelRef, Push};
@@ -28,8 +26,8 @@ impl<W: World> Shard<W> {
                         self.broadcast(key, channel, is_text, data);
                     }
                     Action::SetTimer { at_ms } => {
-                        if let Some(Conn { session: Session::Raw(raw), .. }) = self.conns.entry_mut(key) {
-                            raw.set_timer_at_ms(NonZeroU64::new(at_ms));
+                        if let Some(conn) = self.conns.entry_mut(key) {
+                            conn.session.set_deadline_ms(Some(at_ms));
                             self.arm(key);
                         }
                     }

@@ -19,6 +19,16 @@ pub enum Encoding {
     Protobuf,
 }
 
+impl Encoding {
+    /// The name that hooks are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Protobuf => "protobuf",
+        }
+    }
+}
+
 /// One command: an id and a request.
 #[derive(Debug, PartialEq)]
 pub struct Command<'a> {

@@ -7,7 +7,7 @@ use crate::base::counters::{Counter, Counters};
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
-use crate::session::{ClientId, CloseReason, Handler, Session, Transport};
+use crate::session::{CloseReason, Phase, Session, Transport};
 use crate::shard::{Shard, World};
 
 /// For clients that come while the server is full or drains.
@@ -27,12 +27,12 @@ impl<W: World> Shard<W> {
         }
         let peer_said_goodbye = matches!(reason, CloseReason::Peer(_));
         conn.stage = if peer_said_goodbye { Stage::LastWords } else { Stage::Linger };
-        let session = std::mem::replace(&mut conn.session, Session::Ended);
+        let session = std::mem::replace(&mut conn.session, Session::over());
         let kept_count = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
         let kept_count = kept_count.map(|connecting| connecting.queued_before);
         conn.is_corked = false;
         // A newcomer leaves the stack: what it still sends is thrown away with that of all who end.
-        conn.is_unread &= !(session.is_head() || session.awaits_connect());
+        conn.is_unread &= !(session.phase().is_new());
         let held_bytes = std::mem::take(&mut conn.held_bytes);
         self.budget.release(held_bytes as usize);
         self.counters.partial_bytes.sub(u64::from(held_bytes));
@@ -53,10 +53,8 @@ impl<W: World> Shard<W> {
             }
             self.last_words(key, &reason, &session);
         }
-        if let Session::Raw(raw) = session {
-            let client = ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() };
-            self.handler.closed(raw.into_state(), client, &reason);
-        }
+        let client = self.client_id(key);
+        session.closed(&mut self.handler, client, &reason);
     }
 
     /// Takes back what waits in the outbox, but for its first segments, and with it what is said behind that: a client
@@ -73,7 +71,7 @@ impl<W: World> Shard<W> {
     }
 
     fn last_words(&mut self, key: Key, reason: &CloseReason, session: &Session<W::State>) {
-        match (session.is_head(), reason) {
+        match (session.phase() == Phase::Opening, reason) {
             // The session wrote its refusal itself, but for those that are refused unheard.
             (true, CloseReason::Refused(refusal)) if self.out.is_empty() => {
                 refusal.write_with(self.retry_after_s(key), &mut self.out);

@@ -1,7 +1,5 @@
 //! What a shard keeps of each connection. An idle one is this and nothing else: no buffer, no box.
 
-use std::num::NonZeroU64;
-
 use smallvec::SmallVec;
 
 use super::line::Line;
@@ -176,10 +174,7 @@ impl<K, S> Conn<K, S> {
     /// When the connection's one entry in the wheel is due, in milliseconds.
     pub(in crate::shard) fn deadline_ms(&self) -> u64 {
         let due = u64::from(self.due) * BEAT_MS;
-        match &self.session {
-            Session::Raw(raw) => raw.timer_at_ms().map_or(due, |at| due.min(NonZeroU64::get(at))),
-            Session::Head(_) | Session::Centrifuge(_) | Session::Ended => due,
-        }
+        self.session.deadline_ms().map_or(due, |at_ms| due.min(at_ms))
     }
 
     /// The slot that holds the subscription to a channel.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::conn::{CountedAs, Stage};
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::CloseReason;
+use crate::session::{CloseReason, Phase};
 use crate::shard::door::newcomers::is_newcomer;
 use crate::shard::{Shard, World};
 
@@ -117,7 +117,8 @@ impl<W: World> Shard<W> {
         let heard = self.beat_now();
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.heard = heard;
-        let (was_head, awaited_connect) = (conn.session.is_head(), conn.session.awaits_connect());
+        let was = conn.session.phase();
+        let was_head = was == Phase::Opening;
         if was_head && self.would_refuse() {
             return self.close(key, CloseReason::Refused(super::close::UNAVAILABLE));
         }
@@ -131,8 +132,8 @@ impl<W: World> Shard<W> {
         self.input = input;
         let Some((outcome, _)) = answer else { return };
         // Also of one that ends in the same read.
-        if was_head || awaited_connect {
-            self.after_progress(key, was_head, awaited_connect);
+        if was.is_new() {
+            self.after_progress(key, was);
         }
         if let Err(reason) = outcome {
             if was_head {
@@ -152,25 +153,25 @@ impl<W: World> Shard<W> {
     }
 
     /// Deadlines and counters of a connection that may have left its first phases.
-    fn after_progress(&mut self, key: Key, was_head: bool, awaited_connect: bool) {
+    fn after_progress(&mut self, key: Key, was: Phase) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        if conn.session.is_head() {
+        let phase = conn.session.phase();
+        if phase == Phase::Opening {
             // A request that was answered may be followed by another, within the time that the first had.
             if conn.session.held_bytes() == 0 {
                 self.set_due(key, self.timeouts.handshake_ms);
             }
             return;
         }
-        let (awaits_connect, deflates) = (conn.session.awaits_connect(), conn.session.deflate().is_on());
-        let transport = conn.session.transport();
-        if was_head {
+        let (transport, deflates) = (conn.session.transport(), conn.session.deflate().is_on());
+        if was == Phase::Opening {
             self.counters.handshakes.add(1);
             self.counters.deflate_handshakes.add(u64::from(deflates));
             self.count_as(key, CountedAs::Session(transport));
         }
-        if (was_head || awaited_connect) && !awaits_connect {
+        if !phase.is_identifying() {
             self.start_heartbeat(key);
-        } else if was_head {
+        } else if was == Phase::Opening {
             self.set_due(key, self.timeouts.connect_ms);
         }
     }

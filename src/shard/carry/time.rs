@@ -4,7 +4,7 @@
 use super::conn::{BEAT_MS, Conn, Stage, beat_at_or_after};
 use crate::base::slots::Key;
 use crate::net::Net;
-use crate::session::{CloseReason, Session};
+use crate::session::{CloseReason, Phase, Pings, Session};
 use crate::shard::{Shard, World};
 
 /// Deadlines handled in one turn at most; the rest in the next.
@@ -131,7 +131,7 @@ impl<W: World> Shard<W> {
         let reads = !conn.is_read_paused && !conn.is_unread;
         let message_ms = Some(self.timeouts.message_ms).filter(|&ms| ms > 0 && reads)?;
         let record = conn.line.as_ref().and_then(|line| line.record_since());
-        let is_live = conn.stage == Stage::Open && !conn.session.is_head();
+        let is_live = conn.stage == Stage::Open && conn.session.phase() != Phase::Opening;
         let record = record.filter(|_| is_live).map(|beat| u64::from(beat) * BEAT_MS);
         let began_ms = conn.session.partial_since_ms().into_iter().chain(record).min()?;
         Some(began_ms + message_ms)
@@ -177,11 +177,9 @@ impl<W: World> Shard<W> {
     fn on_deadline(&mut self, key: Key) {
         let (now_ms, now) = (self.now_ms(), self.beat_now());
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        if let Session::Raw(raw) = &mut conn.session
-            && raw.timer_at_ms().is_some_and(|at| at.get() <= now_ms)
-        {
-            raw.set_timer_at_ms(None);
-            self.handler_timer(key);
+        if conn.session.deadline_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+            conn.session.set_deadline_ms(None);
+            self.tell_handler(key, Session::timer);
         }
         self.expire_client(key);
         let message_due_ms = self.conns.entry(key).and_then(|conn| self.message_due_ms(conn));
@@ -197,14 +195,12 @@ impl<W: World> Shard<W> {
             Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
             // Nobody asked for anything: an answer could be taken for that of the next request.
             Stage::Open if conn.session.is_idle() => self.close(key, CloseReason::Answered),
-            Stage::Open if conn.session.is_head() => self.close(key, CloseReason::HandshakeTimeout),
-            Stage::Open if conn.session.awaits_connect() => self.close(key, CloseReason::Stale),
+            Stage::Open if conn.session.phase() == Phase::Opening => {
+                self.close(key, CloseReason::HandshakeTimeout)
+            }
+            Stage::Open if conn.session.phase().is_identifying() => self.close(key, CloseReason::Stale),
             Stage::Open => self.heartbeat(key),
         }
-    }
-
-    fn handler_timer(&mut self, key: Key) {
-        self.tell_handler(key, Session::timer);
     }
 
     /// A heartbeat is due, or its answer.
@@ -213,8 +209,9 @@ impl<W: World> Shard<W> {
         let idle = beat_at_or_after(self.timeouts.idle_ms);
         let interval_ms = self.timeouts.ping_interval_ms;
         let Some(conn) = self.conns.entry_mut(key) else { return };
+        let is_answered = conn.session.pings() == Pings::Answered;
         // Who cannot send is not idle for it.
-        if idle > 0 && conn.session.answers_pings() && now.saturating_sub(conn.heard) >= idle {
+        if idle > 0 && is_answered && now.saturating_sub(conn.heard) >= idle {
             return self.close(key, CloseReason::Idle);
         }
         if interval_ms == 0 {
@@ -230,7 +227,7 @@ impl<W: World> Shard<W> {
             self.set_due(key, interval_ms.saturating_sub(self.timeouts.pong_timeout_ms));
             return;
         }
-        if !conn.session.answers_pings() {
+        if !is_answered {
             conn.session.ping(&mut self.out);
             self.counters.heartbeats_sent.add(1);
             self.set_due(key, interval_ms);

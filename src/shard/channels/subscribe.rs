@@ -14,7 +14,7 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::{home, home_of, local};
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
-use crate::session::{CloseReason, Format, Session};
+use crate::session::CloseReason;
 use crate::shard::carry::conn::{Stage, Sub, SubState};
 use crate::shard::clients::answers::error_of;
 use crate::shard::clients::client::{Client, Detail, RECOVERY_WEIGHT, result_of};
@@ -231,9 +231,9 @@ impl<W: World> Shard<W> {
     ) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let mut flags = 0;
-        let mut format = Format::Raw { deflate: conn.session.deflate() };
-        if let (Some(ticket), Session::Centrifuge(session)) = (ticket, &conn.session) {
-            format = session.format(ticket.takes_deltas, ticket.is_compact);
+        let form = ticket.as_ref().map(|ticket| (ticket.takes_deltas, ticket.is_compact)).unwrap_or_default();
+        let format = conn.session.format(form.0, form.1);
+        if let Some(ticket) = ticket {
             for (is_set, flag) in [
                 (ticket.filter.is_some(), local::FILTERED),
                 (ticket.hears_joins, local::JOINS),

@@ -14,8 +14,7 @@ use crate::hub::home::Joined;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, Connect, ConnectResult, SubscribeResult};
 use crate::session::centrifuge::{Opening, VERSION};
-use crate::session::{CloseReason, Session, Transport};
-use crate::shard::carry::conn::Conn;
+use crate::session::{CloseReason, Transport};
 use crate::shard::channels::views;
 use crate::shard::mailbox::Ticket;
 use crate::shard::outside::{Credentials, Hook, Question, Rejected, Token, Who};
@@ -26,10 +25,8 @@ impl<W: World> Shard<W> {
         if !self.admits_connect(key) {
             return self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
         }
-        let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry(key) else {
-            return;
-        };
-        let Opening { headers, token: cookie } = session.opening();
+        let Some(conn) = self.conns.entry(key) else { return };
+        let Opening { headers, token: cookie } = conn.session.opening();
         let token = if ask.token.is_empty() { cookie } else { ask.token.clone() };
         let headers = self.headers_of(key, headers, &ask);
         self.keep_headers(key, &headers);
@@ -105,9 +102,8 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn reject_connect(&mut self, key: Key, id: u32, rejected: Rejected) {
         self.touch_client(key);
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let Session::Centrifuge(session) = &mut conn.session else { return };
-        session.connect_refused();
-        let is_uni = session.transport().is_uni();
+        conn.session.refused();
+        let is_uni = conn.session.transport().is_some_and(Transport::is_uni);
         conn.is_corked = false;
         if let Some(client) = conn.client.as_mut() {
             client.connecting = None;
@@ -230,8 +226,7 @@ impl<W: World> Shard<W> {
                 (&*one.channel, SubscribeResult { publications, ..result })
             })
             .collect();
-        let Some(Conn { session: Session::Centrifuge(session), .. }) = self.conns.entry(key) else { return };
-        let transport = session.transport();
+        let Some(transport) = self.conns.entry(key).and_then(|conn| conn.session.transport()) else { return };
         let is_emulated = matches!(transport, Transport::Sse | Transport::HttpStream);
         // With it the server's API names a client that sends no commands.
         let has_session = is_emulated || transport.is_uni();

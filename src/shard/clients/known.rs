@@ -5,8 +5,7 @@ use std::sync::Arc;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::home::Member;
-use crate::proto::centrifuge::message::Encoding;
-use crate::session::{ClientId, Session};
+use crate::session::{ClientId, Session, Transport};
 use crate::shard::carry::conn::Stage;
 use crate::shard::clients::client::Client;
 use crate::shard::mailbox::ReplyTo;
@@ -69,19 +68,14 @@ impl<W: World> Shard<W> {
 
     /// Who asks, as hooks are told.
     pub(in crate::shard) fn who(&self, key: Key) -> Who {
-        let (transport, encoding) = match self.conns.entry(key).map(|conn| &conn.session) {
-            Some(Session::Centrifuge(session)) => {
-                let is_json = session.encoding() == Encoding::Json;
-                (session.transport().name(), if is_json { "json" } else { "protobuf" })
-            }
-            _ => ("", ""),
-        };
+        let session = self.conns.entry(key).map(|conn| &conn.session);
+        let transport = session.and_then(Session::transport).map_or("", Transport::name);
         let client = self.client(key);
         Who {
             client: self.client_id(key).to_string(),
             user: client.map_or("", Client::user).to_owned(),
             transport,
-            encoding,
+            encoding: session.map_or("", Session::encoding_name),
             headers: client.and_then(|client| client.headers.as_deref().cloned()).unwrap_or_default(),
             meta: client.map_or_else(Vec::new, |client| client.meta.to_vec()),
             certificate: None,

@@ -16,7 +16,7 @@ use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
 use crate::proto::centrifuge::codes::Disconnect;
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
-use crate::session::{CloseReason, Session};
+use crate::session::{CloseReason, Phase};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Cause, Deed, Order, Target};
 use crate::shard::outside::Grant;
@@ -53,10 +53,10 @@ impl<W: World> Shard<W> {
     }
 
     fn is_meant(&self, key: Key, conn: &Conn<W::Socket, W::State>, target: &Target) -> bool {
-        let Session::Centrifuge(session) = &conn.session else { return false };
         let client = conn.client.as_deref();
         let connecting = client.and_then(|client| client.connecting.as_ref());
-        let is_known = session.is_connected() || connecting.is_some_and(|asked| asked.orders.is_some());
+        let is_live = conn.session.phase() == Phase::Live && !conn.session.is_trusted();
+        let is_known = is_live || connecting.is_some_and(|asked| asked.orders.is_some());
         conn.stage == Stage::Open
             && is_known
             && client.map_or("", |client| client.user()) == target.user

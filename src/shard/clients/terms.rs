@@ -10,7 +10,7 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Position};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{FLAG_COMPACTION, FLAG_UNRECOVERABLE_ERROR, Subscribe};
-use crate::session::Session;
+use crate::session::Transport;
 use crate::shard::mailbox::{Cause, Ticket};
 use crate::shard::outside::{Grant, Hook, Overrides};
 use crate::shard::{Shard, World};
@@ -110,10 +110,8 @@ impl<W: World> Shard<W> {
 
     /// Whether the client sends no commands.
     fn is_uni(&self, key: Key) -> bool {
-        matches!(
-            self.conns.entry(key).map(|conn| &conn.session),
-            Some(Session::Centrifuge(session)) if session.transport().is_uni()
-        )
+        let transport = self.conns.entry(key).and_then(|conn| conn.session.transport());
+        transport.is_some_and(Transport::is_uni)
     }
 
     /// Enters a client into a channel that the server subscribes it to; whether a home was asked.

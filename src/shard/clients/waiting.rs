@@ -14,7 +14,7 @@ use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting};
 use crate::base::slots::Key;
 use crate::hub::{ClientInfo, Publication};
 use crate::proto::centrifuge::message::Request;
-use crate::session::{CloseReason, Session};
+use crate::session::{CloseReason, Phase};
 use crate::shard::carry::conn::Conn;
 use crate::shard::{Shard, World};
 
@@ -73,8 +73,7 @@ impl<W: World> Shard<W> {
     }
 
     fn is_connecting(&self, key: Key) -> bool {
-        let session = self.conns.entry(key).map(|conn| &conn.session);
-        matches!(session, Some(Session::Centrifuge(session)) if session.is_connecting())
+        self.conns.entry(key).is_some_and(|conn| conn.session.phase() == Phase::Admitting)
     }
 
     /// Whether this command has to wait. A history and presence are asked for alone: there must be a place for the answer.

@@ -231,7 +231,7 @@ impl<W: World> Shard<W> {
         let heard = self.beat_now();
         let shed = |_| Conn {
             stage: Stage::Linger,
-            session: Session::Ended,
+            session: Session::over(),
             ..Conn::new(accepted.socket, due, heard)
         };
         let Some(key) = self.conns.insert_with(shed) else { return };

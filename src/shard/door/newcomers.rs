@@ -42,7 +42,7 @@ impl Newcomers {
 
 /// Whether a connection has yet to become live.
 pub(in crate::shard) fn is_newcomer<K, S>(conn: &Conn<K, S>) -> bool {
-    conn.session.is_head() || conn.session.awaits_connect()
+    conn.session.phase().is_new()
 }
 
 impl<W: World> Shard<W> {

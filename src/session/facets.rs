@@ -1,0 +1,239 @@
+//! What a shard knows of a session without knowing its protocol: how far it is, when it has to be called, who pings, and
+//! how its messages travel.
+//!
+//! Whatever a protocol adds, it shows here. No shard looks at the variants of [`Session`].
+
+use std::num::NonZeroU64;
+
+use super::centrifuge::Opening;
+use super::head::Head;
+use super::{ClientId, CloseReason, Format, Handler, Session, Transport};
+use crate::proto::ws::Deflate;
+
+/// How far a session has come. It goes down this list, but for a client that is refused, which may say again who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The request that opens it is not complete.
+    Opening,
+    /// The client has yet to say who it is.
+    Identifying,
+    /// The client has said who it is, and waits for the answer.
+    Admitting,
+    /// It is open for everything.
+    Live,
+    /// Over: whatever arrives is thrown away.
+    Over,
+}
+
+impl Phase {
+    /// Whether the session is open, and the client has not been let in.
+    pub fn is_identifying(self) -> bool {
+        matches!(self, Self::Identifying | Self::Admitting)
+    }
+
+    /// Whether the session has yet to become live.
+    pub fn is_new(self) -> bool {
+        self == Self::Opening || self.is_identifying()
+    }
+}
+
+/// Who shows by pings that the connection works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pings {
+    /// The server pings, and the client answers.
+    Answered,
+    /// The server pings; the client has no way to answer.
+    Unanswered,
+    /// Nobody: the session is not open.
+    Nobody,
+}
+
+impl<S> Session<S> {
+    /// A session that is over.
+    pub fn over() -> Self {
+        Self::Ended
+    }
+
+    /// How far it has come.
+    #[inline]
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Head(_) => Phase::Opening,
+            Self::Raw(_) => Phase::Live,
+            Self::Centrifuge(centrifuge) => centrifuge.phase(),
+            Self::Ended => Phase::Over,
+        }
+    }
+
+    /// Who pings whom.
+    pub fn pings(&self) -> Pings {
+        match self {
+            // A client takes a ping of the protocol for a request where it would have to answer by one of its own.
+            Self::Centrifuge(centrifuge) if centrifuge.transport() != Transport::WebSocket => {
+                Pings::Unanswered
+            }
+            Self::Centrifuge(_) | Self::Raw(_) => Pings::Answered,
+            Self::Head(_) | Self::Ended => Pings::Nobody,
+        }
+    }
+
+    /// When the session wants to be called ([`Session::timer`]), in milliseconds of the shard's clock.
+    #[inline]
+    pub fn deadline_ms(&self) -> Option<u64> {
+        match self {
+            Self::Raw(raw) => raw.timer_at_ms().map(NonZeroU64::get),
+            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => None,
+        }
+    }
+
+    /// Sets, or takes back, that deadline.
+    pub fn set_deadline_ms(&mut self, at_ms: Option<u64>) {
+        match self {
+            Self::Raw(raw) => raw.set_timer_at_ms(at_ms.and_then(NonZeroU64::new)),
+            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => {}
+        }
+    }
+
+    /// Whether it is the server's own code that asks, by a handler. It may do everything, at any rate.
+    #[inline]
+    pub fn is_trusted(&self) -> bool {
+        match self {
+            Self::Raw(_) => true,
+            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => false,
+        }
+    }
+
+    /// What carries the connection; `None` of an embedder's endpoint, and of a session that is not open.
+    pub fn transport(&self) -> Option<Transport> {
+        match self {
+            Self::Centrifuge(session) => Some(session.transport()),
+            Self::Head(_) | Self::Raw(_) | Self::Ended => None,
+        }
+    }
+
+    /// The name of the encoding, as hooks are told it; empty where there is none.
+    pub fn encoding_name(&self) -> &'static str {
+        match self {
+            Self::Centrifuge(session) => session.encoding().name(),
+            Self::Head(_) | Self::Raw(_) | Self::Ended => "",
+        }
+    }
+
+    /// The format of the publications of one channel, by what the subscription says.
+    pub fn format(&self, takes_deltas: bool, is_compact: bool) -> Format {
+        match self {
+            Self::Centrifuge(session) => session.format(takes_deltas, is_compact),
+            Self::Head(_) | Self::Raw(_) | Self::Ended => Format::Raw { deflate: self.deflate() },
+        }
+    }
+
+    /// How messages may be compressed.
+    pub fn deflate(&self) -> Deflate {
+        match self {
+            Self::Raw(raw) => raw.deflate(),
+            Self::Centrifuge(centrifuge) => centrifuge.deflate(),
+            Self::Head(_) | Self::Ended => Deflate::Off,
+        }
+    }
+
+    /// Bytes held for a head or a message that is still arriving.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Head(head) => head.held_bytes(),
+            Self::Raw(raw) => raw.held_bytes(),
+            Self::Centrifuge(centrifuge) => centrifuge.held_bytes(),
+            Self::Ended => 0,
+        }
+    }
+
+    /// Since when a message is arriving, in milliseconds of the shard's clock. (A head has a deadline of its own.)
+    pub fn partial_since_ms(&self) -> Option<u64> {
+        match self {
+            Self::Raw(raw) => raw.decoder.partial_since_ms(),
+            Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
+            Self::Head(_) | Self::Ended => None,
+        }
+    }
+
+    /// Whether a request was answered, and no other has begun since: nothing is awaited of the client.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Self::Head(head) if head.is_idle())
+    }
+
+    /// Header lines with which a page may read why its request is refused that has not arrived in whole; empty for none.
+    pub fn cors(&self) -> &str {
+        match self {
+            Self::Head(head) => Head::cors(head),
+            Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => "",
+        }
+    }
+
+    /// What the request that opened the session said, as long as the client has not been let in.
+    pub fn opening(&self) -> Opening {
+        match self {
+            Self::Centrifuge(centrifuge) => centrifuge.opening(),
+            Self::Head(_) | Self::Raw(_) | Self::Ended => Opening::default(),
+        }
+    }
+
+    /// The client was not let in: it may say again who it is, and nothing else.
+    pub fn refused(&mut self) {
+        match self {
+            Self::Centrifuge(centrifuge) => centrifuge.connect_refused(),
+            Self::Head(_) | Self::Raw(_) | Self::Ended => {}
+        }
+    }
+
+    /// Hands back what the session holds of others: to a handler, its state.
+    pub fn closed<H: Handler<State = S>>(self, handler: &mut H, client: ClientId, reason: &CloseReason) {
+        match self {
+            Self::Raw(raw) => handler.closed(raw.into_state(), client, reason),
+            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::centrifuge::Encoding;
+    use crate::session::centrifuge::Centrifuge;
+    use crate::session::raw::Raw;
+    use crate::session::wire::Wire;
+
+    fn centrifuge(transport: Transport) -> Session<()> {
+        let wire = Wire { transport, encoding: Encoding::Json, deflate: Deflate::Off };
+        Session::Centrifuge(Centrifuge::new(wire, Opening::default()))
+    }
+
+    #[test]
+    fn each_session_shows_how_far_it_is_and_who_pings() {
+        let raw = || Session::Raw(Raw::new((), Deflate::Off));
+        for (session, phase, pings) in [
+            (Session::new(), Phase::Opening, Pings::Nobody),
+            (raw(), Phase::Live, Pings::Answered),
+            (centrifuge(Transport::WebSocket), Phase::Identifying, Pings::Answered),
+            (centrifuge(Transport::Sse), Phase::Identifying, Pings::Unanswered),
+            (centrifuge(Transport::UniWebSocket), Phase::Identifying, Pings::Unanswered),
+            (Session::over(), Phase::Over, Pings::Nobody),
+        ] {
+            assert_eq!((session.phase(), session.pings()), (phase, pings), "{session:?}");
+        }
+        let new = [Phase::Opening, Phase::Identifying, Phase::Admitting, Phase::Live, Phase::Over];
+        assert_eq!(new.map(Phase::is_new), [true, true, true, false, false]);
+        assert_eq!(new.map(Phase::is_identifying), [false, true, true, false, false]);
+    }
+
+    #[test]
+    fn only_a_handler_is_trusted_and_has_a_deadline() {
+        let mut raw = Session::Raw(Raw::new((), Deflate::Off));
+        raw.set_deadline_ms(Some(7));
+        assert_eq!((raw.deadline_ms(), raw.is_trusted()), (Some(7), true));
+        raw.set_deadline_ms(None);
+        assert_eq!(raw.deadline_ms(), None);
+        let mut client = centrifuge(Transport::WebSocket);
+        client.set_deadline_ms(Some(7));
+        assert_eq!((client.deadline_ms(), client.is_trusted()), (None, false));
+        assert_eq!((client.encoding_name(), raw.encoding_name()), ("json", ""));
+    }
+}
