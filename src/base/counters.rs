@@ -192,7 +192,7 @@ counters! {
     refused_lingering,
     /// Gauge: connections whose request is not complete.
     half_open,
-    /// Turns that left newcomers to the next, because the budget for them was used up.
+    /// Turns that deferred new connections to the next turn because handshakes_per_turn_max was reached.
     newcomer_waits,
     /// Gauge: connections that a drain has still to close.
     drain_left,
@@ -202,7 +202,7 @@ counters! {
     memory_shed_slow,
     /// The newest connections, closed because memory was short.
     memory_shed_newest,
-    /// Publications that histories let go before their time because memory was short.
+    /// Publications dropped from history early because memory was short.
     memory_shed_publications,
     /// Gauge: how far the memory's ladder has been climbed, 0 to 3.
     memory_step,
@@ -270,13 +270,13 @@ counters! {
     tls_resumptions,
     /// Connections closed because TLS failed: a handshake, or a record that was not what it should be.
     tls_faults,
-    /// PROXY headers taken from trusted proxies.
+    /// PROXY headers accepted from trusted proxies.
     proxy_headers,
     /// Connections of trusted proxies closed because they did not begin with a PROXY header.
     proxy_headers_refused,
     /// PROXY headers that came where none was awaited, and were refused.
     proxy_headers_unexpected,
-    /// Connections closed, for whatever reason.
+    /// Connections closed, for any reason.
     closes,
     /// Events and letters for a connection that no longer exists.
     stale_ids,
@@ -335,15 +335,15 @@ counters! {
     positions_displaced,
     /// Joins and leaves that were not told, because a channel had too many.
     joins_suppressed,
-    /// Requests answered that opened no session: posted commands, preflights, the first page.
+    /// HTTP requests answered without a session: posted commands, preflights, the first page.
     requests,
     /// Handshakes that negotiated permessage-deflate.
     deflate_handshakes,
-    /// Bytes of messages that were compressed, before; each once, however many got it.
+    /// Bytes before compression of compressed messages; a message to many receivers counts once.
     deflate_plain_bytes,
-    /// The same messages' bytes, after.
+    /// Bytes after compression of those messages.
     deflate_packed_bytes,
-    /// Bytes of clients' compressed messages, inflated.
+    /// Bytes of clients' compressed messages after decompression.
     inflated_bytes,
     /// Turns run.
     turns,

@@ -82,7 +82,7 @@ fn flags() -> impl Iterator<Item = (&'static str, Target, &'static str)> {
         let target = Target::find(name)?;
         let once = SETTINGS.iter().find(|setting| setting.name == *name).map(|setting| setting.help);
         // Flags stand in a process list; the variable does not.
-        let help = once.unwrap_or("Verifies tokens signed with HS256, HS384 and HS512; better as a variable");
+        let help = once.unwrap_or("Secret that verifies HS256, HS384 and HS512 tokens; better set as a variable, since flags show in process lists");
         Some((*name, target, help))
     })
 }
@@ -94,7 +94,7 @@ impl clap::Args for Args {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help_heading("Server")
-            .help("Read this file, TOML or JSON: the flags with _ for -, and Centrifugo's sections");
+            .help("Configuration file, TOML or JSON: the keys of these options with _ for -, and Centrifugo's sections");
         let (mut config, mut sections) = (Config::default(), Sections::default());
         let access: Vec<_> = flags()
             .map(|(name, target, help)| {

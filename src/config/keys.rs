@@ -189,75 +189,77 @@ const fn joined<const COUNT: usize>(lists: &[&[Key]]) -> [Key; COUNT] {
 }
 
 const GENERAL: &[Key] = &[
-    server("listen", "Address of the data plane, or unix: and a path; may be repeated", |c| {
+    server("listen", "Address for clients: IP address and port, or unix: and a path; may be repeated", |c| {
         Slot::Listens(&mut c.listen)
     }),
     server(
         "development",
-        "Everything is open to everyone who reaches the server, also from other machines. Without a word of clients and \
-        channels that holds on loopback; false turns it off there, too",
+        "Development mode: every client that reaches the server may do everything without a token, also from \
+        other machines. On loopback it is the default until clients or channels are configured; false turns it \
+        off",
         |c| Slot::Switch(&mut c.development),
     )
-    .otherwise("true on loopback while nothing is said of clients and channels"),
-    server("unix_mode", "Permissions of the files of Unix sockets", |c| Slot::Mode(&mut c.unix_mode)),
+    .otherwise("true on loopback while clients and channels are not configured"),
+    server("unix_mode", "Permissions of Unix socket files", |c| Slot::Mode(&mut c.unix_mode)),
     server(
         "trusted_proxies",
-        "Networks of proxies whose word on whom a connection or a request is for counts; may be repeated. Who comes \
-        by a Unix socket is trusted always",
+        "Networks of proxies whose PROXY, X-Forwarded-For and Forwarded headers are trusted; may be repeated. \
+        Connections over Unix sockets are always trusted",
         |c| Slot::Networks(&mut c.trusted_proxies),
     )
     .otherwise("none"),
     server(
         "proxy_protocol",
-        "Connections of trusted proxies begin with a PROXY header (version 1 or 2); without one they are closed",
+        "Expect a PROXY header (version 1 or 2) on connections from trusted proxies; a connection without one is \
+        closed",
         |c| Slot::Switch(&mut c.proxy_protocol),
     ),
-    server("control", "Address of the control listener: metrics and health", |c| {
+    server("control", "Address of the control listener: server API, metrics and health", |c| {
         Slot::AddressOrOff(&mut c.control)
     }),
     server(
         "control_key",
-        "What those who ask the control listener must send as Authorization: Bearer; without it, only /health and \
-        /ready are answered beyond loopback",
+        "Key for the control listener, sent as Authorization: Bearer. Without a key, other machines can reach \
+        only /health and /ready",
         |c| Slot::Secret(&mut c.control_key.0),
     )
     .otherwise("none"),
     server(
         "metrics_by_namespace",
-        "Count channels, subscriptions, publications and deliveries by namespace, too: a few more series for each that is configured",
+        "Count channels, subscriptions, publications and deliveries for each configured namespace as well; this adds a few \
+        series per namespace",
         |c| Slot::Switch(&mut c.metrics_by_namespace),
     ),
-    server("shards", "Shards (threads); more than cores are allowed", |c| {
+    server("shards", "Number of shards (threads); may exceed the number of cores", |c| {
         Slot::Count(&mut c.shards, 1..=1024)
     })
-    .otherwise("one per core that the process may use"),
+    .otherwise("one per core available to the process"),
     server("pin", "Pin each shard to a core", |c| Slot::Switch(&mut c.pin)),
     server(
         "private_descriptors",
-        "Give each shard a descriptor table of its own, so that the descriptor limit \
-        holds per shard",
+        "Give each shard its own descriptor table, so that the descriptor limit applies per shard",
         |c| Slot::Switch(&mut c.private_descriptors),
     ),
     server(
         "echo",
-        "Path of a raw endpoint that echoes every message, for benchmarks and conformance tests",
+        "Path of a raw WebSocket endpoint that echoes every message, for benchmarks and conformance tests",
         |c| Slot::PathOrOff(&mut c.echo),
     ),
-    server("websocket_path", "Path of the Centrifuge endpoint", |c| Slot::PathOrOff(&mut c.websocket_path)),
-    server("first_page", "Serve a page at / that shows that it works", |c| Slot::Switch(&mut c.first_page))
+    server("websocket_path", "Path of the WebSocket endpoint (Centrifuge protocol)", |c| Slot::PathOrOff(&mut c.websocket_path)),
+    server("first_page", "Serve a demo page at /", |c| Slot::Switch(&mut c.first_page))
         .otherwise("true in development mode, else false"),
     server(
         "compression",
-        "Compress messages (permessage-deflate) for clients that offer it: fewer bytes for more CPU",
+        "Compress messages (permessage-deflate) for clients that offer it: less traffic, more CPU",
         |c| Slot::Switch(&mut c.compression),
     ),
-    server("compression_min_bytes", "Bytes of a message below which it is sent as it is", |c| {
+    server("compression_min_bytes", "Size from which a message is compressed", |c| {
         Slot::Bytes(&mut c.compression_min_bytes, 0..=MIB)
     }),
-    server("compression_level", "How hard to try, from 1 (fast) to 9 (small)", |c| {
+    server("compression_level", "Compression level, from 1 (fast) to 9 (small)", |c| {
         Slot::Count(&mut c.compression_level, 1..=9)
     }),
-    server("token_workers", "Threads that verify tokens which are dear to verify", |c| {
+    server("token_workers", "Threads that verify RSA, ECDSA and EdDSA tokens", |c| {
         Slot::Count(&mut Arc::make_mut(&mut c.outside).worker_count, 1..=64)
     }),
     tls::CERT,
@@ -269,8 +271,7 @@ const GENERAL: &[Key] = &[
     tls::TICKET_ROTATION,
     limit(
         "connections_max",
-        "Connections held by the process; beyond it, 503. 0: as many as the descriptor \
-        limit allows",
+        "Connections of the process; beyond it, 503. 0: as many as the descriptor limit allows",
         |c| Slot::Count(&mut c.limits.connections_max, 0..=100_000_000),
     ),
     limit("head_bytes_max", "Bytes of a request head; beyond it, 431", |c| {
@@ -287,21 +288,20 @@ const GENERAL: &[Key] = &[
     .otherwise("message_bytes_max"),
     limit(
         "outbox_bytes_max",
-        "Bytes that may wait for one connection; beyond it, the slow consumer is \
-        disconnected (3008)",
+        "Bytes queued for one connection; beyond it, the slow consumer is disconnected (3008)",
         |c| Slot::Bytes(&mut c.limits.outbox_bytes_max, KIB..=4 * GIB),
     )
     .otherwise("1MiB, at least two messages"),
     limit(
         "queued_bytes_max",
-        "Bytes queued and partly received in the whole process; beyond it, connections \
-        that hold some are disconnected (3008)",
+        "Bytes queued and partly received in the whole process; beyond it, connections with such bytes are \
+        disconnected (3008)",
         |c| Slot::Bytes(&mut c.limits.queued_bytes_max, 64 * KIB..=1024 * GIB),
     ),
     limit("channels_per_connection_max", "Subscriptions of one connection; beyond it, error 106", |c| {
         Slot::Count(&mut c.limits.channels_per_connection_max, 1..=65_535)
     }),
-    limit("channel_name_bytes_max", "Bytes of a channel's name; beyond it, error 107", |c| {
+    limit("channel_name_bytes_max", "Bytes of a channel name; beyond it, error 107", |c| {
         Slot::Count(&mut c.limits.channel_name_bytes_max, 1..=4096)
     }),
     limit("channels_per_shard_max", "Channels whose home is one shard; beyond it, error 106", |c| {
@@ -309,81 +309,80 @@ const GENERAL: &[Key] = &[
     }),
     limit(
         "read_bytes_per_turn_max",
-        "Bytes read from one connection in one turn; the rest waits for the next",
+        "Bytes read from one connection in one turn; the rest waits for the next turn",
         |c| Slot::Bytes(&mut c.limits.read_bytes_per_turn_max, 4 * KIB..=64 * MIB),
     ),
     limit(
         "deliveries_per_turn_max",
-        "Deliveries written in one turn of a shard; the rest waits for the next",
+        "Deliveries written in one turn of a shard; the rest waits for the next turn",
         |c| Slot::Count(&mut c.limits.deliveries_per_turn_max, 1..=16_777_216),
     ),
     limit(
         "mailbox_letters_max",
-        "Letters waiting for one shard; beyond it, the others pause reading from their \
-        sockets",
+        "Letters queued for one shard; beyond it, the other shards stop reading from their sockets until there is \
+        room",
         |c| Slot::Count(&mut c.limits.mailbox_letters_max, 16..=16_777_216),
     ),
     limit(
         "history_bytes_max",
-        "Bytes of all channels' histories together; beyond it, the oldest publications go",
+        "Bytes of all channel histories together; beyond it, the oldest publications are dropped",
         |c| Slot::Bytes(&mut c.limits.history_bytes_max, 0..=1024 * GIB),
     ),
     limit(
         "join_leave_per_second_max",
-        "Joins and leaves told per channel and second; beyond it, they are not told",
+        "Join and leave messages per channel and second; beyond it, they are dropped",
         |c| Slot::Count(&mut c.limits.join_leave_per_second_max, 0..=1_000_000),
     ),
     limit(
         "questions_max",
-        "Tokens that may wait to be verified, and requests that may be out at hooks, each; beyond it, error 111",
+        "Tokens that wait for verification, and hook calls without an answer, each; beyond it, error 111",
         |c| Slot::Count(&mut Arc::make_mut(&mut c.outside).questions_max, 1..=10_000_000),
     ),
-    limit("hook_requests_max", "Requests to hooks at a time; the rest waits", |c| {
+    limit("hook_requests_max", "Concurrent requests to hooks; further ones wait", |c| {
         Slot::Count(&mut Arc::make_mut(&mut c.outside).hook_requests_max, 1..=65_536)
     }),
-    deadline("handshake_ms", "From accept to the end of the request head", |c| {
+    deadline("handshake_ms", "Time from accept to the end of the request head", |c| {
         Slot::Milliseconds(&mut c.timeouts.handshake_ms, 1..=HOUR_MS)
     }),
-    deadline("connect_ms", "From the handshake to the connect command; then disconnect 3502", |c| {
+    deadline("connect_ms", "Time from the handshake to the connect command; then disconnect 3502", |c| {
         Slot::Milliseconds(&mut c.timeouts.connect_ms, 1..=HOUR_MS)
     }),
     deadline(
         "message_ms",
-        "From the first byte of a message to its last; then close 1008. 0: no limit",
+        "Time from the first byte of a message to its last; then close 1008. 0: no limit",
         |c| Slot::Milliseconds(&mut c.timeouts.message_ms, 0..=HOUR_MS),
     ),
     deadline(
         "tcp_user_timeout_ms",
-        "How long the kernel waits for what was sent to be acknowledged before it gives the \
-        connection up (TCP_USER_TIMEOUT); 0: as long as the system does",
+        "Time that sent data may stay unacknowledged before the kernel drops the connection (TCP_USER_TIMEOUT). \
+        0: the system's default",
         |c| Slot::Milliseconds(&mut c.timeouts.tcp_user_timeout_ms, 0..=24 * HOUR_MS),
     ),
     deadline(
         "ping_interval_ms",
-        "Between two heartbeats that the server sends; 0 turns heartbeats off",
+        "Time between two heartbeats (server pings). 0 turns heartbeats off",
         |c| Slot::Milliseconds(&mut c.timeouts.ping_interval_ms, 0..=24 * HOUR_MS),
     ),
-    deadline("pong_timeout_ms", "How long the answer to a heartbeat may take; then disconnect 3012", |c| {
+    deadline("pong_timeout_ms", "Time that a client has to answer a heartbeat; then disconnect 3012", |c| {
         Slot::Milliseconds(&mut c.timeouts.pong_timeout_ms, 1..=24 * HOUR_MS)
     })
     .otherwise("8000, at most a third of ping_interval_ms"),
     deadline(
         "idle_ms",
-        "How long a client may send nothing at all, pongs included; 0: no limit but the \
-        heartbeat's",
+        "Time without any data from the client, pongs included, before the connection is closed. 0: only the \
+        heartbeat limits it",
         |c| Slot::Milliseconds(&mut c.timeouts.idle_ms, 0..=24 * HOUR_MS),
     ),
     deadline(
         "linger_ms",
-        "How long a connection that is being closed may take to read what is queued and say \
-        goodbye",
+        "Time that a closing connection has to read what is queued and to close its side",
         |c| Slot::Milliseconds(&mut c.timeouts.linger_ms, 0..=HOUR_MS),
     ),
-    deadline("drain_ms", "Over how long a drain spreads its closes", |c| {
+    deadline("drain_ms", "Time over which a drain spreads its closes", |c| {
         Slot::Milliseconds(&mut c.timeouts.drain_ms, 0..=HOUR_MS)
     })
     .otherwise("10000, 0 in development mode"),
-    logs("log_level", "What is logged: a level, or directives such as info,throng::shard=debug", |c| {
+    logs("log_level", "Log level, or directives such as info,throng::shard=debug", |c| {
         Slot::Filter(&mut c.logs.level)
     }),
     logs("log_format", "Text for people, or one JSON object per line", |c| Slot::Format(&mut c.logs.format)),

@@ -66,7 +66,7 @@ pub struct Config {
     pub control_key: ControlKey,
     /// Whether metrics tell channels, subscriptions and publications by namespace. Default false.
     pub metrics_by_namespace: bool,
-    /// Number of shards (threads), 1 to 1024. Default: one per core that the process may use.
+    /// Number of shards (threads), 1 to 1024. Default: one per core available to the process.
     pub shards: usize,
     /// Pin each shard to a core. Default true.
     pub pin: bool,
@@ -157,7 +157,7 @@ pub struct Limits {
     /// Times that a shard reads in one turn from connections that are not live yet, the newest first; the rest waits for
     /// the next turn. Default 4.
     pub handshakes_per_turn_max: usize,
-    /// Connections of the process whose request is not complete; beyond it, newcomers are refused. Each shard has its
+    /// Connections of the process whose request is not complete; beyond it, new connections are refused. Each shard has its
     /// part. Default 65,536; 0: no limit.
     pub half_open_max: usize,
     /// Connections accepted per second in the process; each shard has its part. 0 (default): no limit.
@@ -169,7 +169,7 @@ pub struct Limits {
     pub accepts_per_network_max: u32,
     /// TLS handshakes begun per second in the process; each shard has its part. 0 (default): no limit.
     pub tls_handshakes_per_second_max: u32,
-    /// Bytes of the process's own memory (anonymous: heap and stacks); near it newcomers are refused, then those that hold queued bytes are
+    /// Bytes of the process's own memory (anonymous: heap and stacks); near it new connections are refused, then those that hold queued bytes are
     /// disconnected, then the newest. 0 (default): no limit.
     pub memory_max: usize,
     /// Bytes read from one connection in one turn; the rest waits for the next. Default 256 KiB.

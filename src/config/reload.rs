@@ -18,19 +18,19 @@ pub enum Reload {
     Restart(&'static str),
 }
 
-const REQUESTS: Reload = Reload::Taken("requests from then on; who is connected stays");
+const REQUESTS: Reload = Reload::Taken("for new requests; existing connections are unaffected");
 const AT_ONCE: Reload = Reload::Taken("at once");
-const MESSAGES: Reload = Reload::Taken("at once, also for those who are connected");
-const CONNECTS: Reload = Reload::Taken("clients that connect, subscribe or refresh from then on");
-const SOCKETS: Reload = Reload::Restart("sockets are made at the start");
-const THREADS: Reload = Reload::Restart("threads and their tables are made at the start");
-const CERTIFICATES: Reload = Reload::Restart("the files that they name are read again, also by themselves");
-const BUDGETS: Reload = Reload::Restart("budgets and tables have their size from the start");
-const HEARTBEATS: Reload =
-    Reload::Restart("heartbeats of live connections go by it, and clients were told it");
-const COMPRESSED: Reload = Reload::Restart("connections have agreed on it");
-const LOGS: Reload = Reload::Restart("logs are set up at the start");
-const CONTROL: Reload = Reload::Restart("the control listener is set up at the start");
+const MESSAGES: Reload = Reload::Taken("at once, also for existing connections");
+const CONNECTS: Reload = Reload::Taken("for clients that connect, subscribe or refresh afterwards");
+const SOCKETS: Reload = Reload::Restart("sockets are created at start");
+const THREADS: Reload = Reload::Restart("threads and their tables are created at start");
+const CERTIFICATES: Reload =
+    Reload::Restart("the files themselves are reloaded, on a reload and when they change");
+const BUDGETS: Reload = Reload::Restart("budgets and tables are sized at start");
+const HEARTBEATS: Reload = Reload::Restart("live connections use it, and clients were told it");
+const COMPRESSED: Reload = Reload::Restart("connections have negotiated it");
+const LOGS: Reload = Reload::Restart("logging is set up at start");
+const CONTROL: Reload = Reload::Restart("the control listener is set up at start");
 
 /// Every key, by its name or by what its path begins with up to a dot; the first row that fits holds.
 pub static RELOAD: &[(&str, Reload)] = &[
@@ -84,7 +84,9 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("client.", CONNECTS),
     (
         "channel.",
-        Reload::Taken("what is subscribed, published and asked from then on; subscriptions keep their terms"),
+        Reload::Taken(
+            "for new subscriptions, publications and requests; existing subscriptions keep their options",
+        ),
     ),
     ("rpc.", MESSAGES),
     ("rates.", MESSAGES),
@@ -120,7 +122,7 @@ pub static RELOAD: &[(&str, Reload)] = &[
 pub fn reload_of(path: &str) -> Reload {
     let fits = |row: &&(&str, Reload)| row.0 == path || row.0.ends_with('.') && path.starts_with(row.0);
     // A key that the table does not have would be a mistake of ours; a test looks for one.
-    RELOAD.iter().find(fits).map_or(Reload::Restart("it is not known how it would change"), |row| row.1)
+    RELOAD.iter().find(fits).map_or(Reload::Restart("unknown effect"), |row| row.1)
 }
 
 /// What became of a configuration that was read again. Keys by their paths, in their order.
@@ -167,8 +169,7 @@ impl Effective {
         is_opened.then(|| ConfigError {
             key: "development".to_owned(),
             said: "false".to_owned(),
-            complaint: "nothing is said of clients and channels any more, so that anyone might do anything (development \
-                        mode), and a running server is not opened by that: ask for it with development = true, or restart"
+            complaint: "clients and channels are no longer configured, which would mean development mode: everyone may do everything. A running server does not switch to it by itself: set development = true, or restart"
                 .to_owned(),
             place: Place::Default,
         })
@@ -206,7 +207,7 @@ mod tests {
     fn every_key_has_its_row_and_every_row_its_key() {
         let paths: Vec<_> =
             KEYS.iter().map(|key| key.name.to_owned()).chain(Target::all().map(|(path, _)| path)).collect();
-        let unknown = Reload::Restart("it is not known how it would change");
+        let unknown = Reload::Restart("unknown effect");
         for path in &paths {
             assert_ne!(reload_of(path), unknown, "{path}");
         }
@@ -214,7 +215,7 @@ mod tests {
         for (at, (row, _)) in RELOAD.iter().enumerate() {
             let fits = |path: &&String| *path == row || row.ends_with('.') && path.starts_with(row);
             assert!(paths.iter().any(|path| fits(&path)), "{row} is no key");
-            assert!(!RELOAD[..at].iter().any(|(before, _)| before == row), "{row} stands there twice");
+            assert!(!RELOAD[..at].iter().any(|(before, _)| before == row), "{row} is listed twice");
         }
     }
 

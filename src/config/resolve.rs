@@ -113,9 +113,7 @@ fn development_conflict(effective: &Effective) -> Option<ConfigError> {
 /// What is wrong with development mode at an address that other machines reach, and the ways out.
 fn open_beyond_loopback(address: SocketAddr) -> String {
     format!(
-        "{address} can be reached from other machines, and nothing is said of who may connect, so that anyone might do \
-         anything (development mode). Say it by a section client or channel (client.token, client.proxy.connect: \
-         docs/CONFIGURATION.md), listen on loopback only, or ask for this with development = true (--development)"
+        "{address} can be reached from other machines, but clients and channels are not configured (development mode): everyone could do everything. Configure client or channel (client.token, client.proxy.connect: docs/CONFIGURATION.md), listen on loopback only, or set development = true (--development)"
     )
 }
 
@@ -261,7 +259,7 @@ fn flat_conflicts(effective: &Effective) -> Vec<ConfigError> {
         errors.push(ConfigError {
             key: "listen".to_owned(),
             said: said(effective, "listen"),
-            complaint: format!("{address} is already covered by an address before it"),
+            complaint: format!("{address} is covered by an earlier address"),
             place: effective.place("listen").clone(),
         });
     }
@@ -446,8 +444,7 @@ mod tests {
             ),
             (
                 &[("listen", "127.0.0.1:80,[::1]:80,127.0.0.1:80")],
-                "--listen [\"127.0.0.1:80\", \"[::1]:80\", \"127.0.0.1:80\"]: 127.0.0.1:80 is already covered by \
-                 an address before it",
+                "--listen [\"127.0.0.1:80\", \"[::1]:80\", \"127.0.0.1:80\"]: 127.0.0.1:80 is covered by an earlier address",
             ),
         ] {
             assert_eq!(errors(pairs), [said]);

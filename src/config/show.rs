@@ -19,9 +19,9 @@ impl Effective {
             format!("# throng {version}: the effective configuration, and where each value comes from.\n");
         if self.is_development {
             text.push_str(if self.config.development {
-                "# Development mode, which was asked for: everything is open.\n"
+                "# Development mode, as configured: everything is open.\n"
             } else {
-                "# Development mode, since nothing is said of clients and channels: everything is open.\n"
+                "# Development mode, since clients and channels are not configured: everything is open.\n"
             });
         }
         let rows = self.sections.rows(shows_secrets);
@@ -157,7 +157,7 @@ fn memory_comment(config: &Config, descriptors: u64) -> String {
         grouped(descriptors),
         memory::descriptors_reserved(config.shards),
     );
-    text.push_str("# User memory at worst, when every limit is reached at once:\n");
+    text.push_str("# Worst-case user memory, when every limit is reached at once:\n");
     let mut row = |bytes: u64, what: &str, how: &str| {
         let line = format!("#   {:>10}  {what:36}  {how}", readable(bytes));
         text.push_str(line.trim_end());

@@ -81,10 +81,10 @@ impl TlsOptions {
         if certs != keys {
             let key = if certs > keys { "tls_key" } else { "tls_cert" };
             let other = if certs > keys { "tls_cert" } else { "tls_key" };
-            found.push((key, format!("expected as many files as {other} has, which is {}", certs.max(keys))));
+            found.push((key, format!("expected as many files as in {other}, which has {}", certs.max(keys))));
         }
         if let Some(twice) = self.cert.iter().enumerate().find(|(at, path)| self.cert[..*at].contains(path)) {
-            found.push(("tls_cert", format!("{} stands there twice", twice.1)));
+            found.push(("tls_cert", format!("{} is listed twice", twice.1)));
         }
         if !self.client_ca.is_empty() && !self.is_on() {
             found.push(("tls_client_ca", "expected tls_cert and tls_key beside it".to_owned()));

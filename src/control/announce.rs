@@ -63,7 +63,7 @@ fn proxies(config: &Config) -> Option<String> {
         && config.trusted_proxies.is_empty()
         && config.listen.iter().all(|listen| listen.path().is_none());
     is_moot.then(|| {
-        "throng: WARNING: proxy_protocol is on, but no trusted_proxies are named: a PROXY header is taken from nobody"
+        "throng: WARNING: proxy_protocol is on, but trusted_proxies is empty: no PROXY header is accepted"
             .to_owned()
     })
 }
@@ -71,7 +71,7 @@ fn proxies(config: &Config) -> Option<String> {
 /// What running as root would let through.
 pub fn root(is_root: bool) -> Option<&'static str> {
     is_root.then_some(
-        "throng: WARNING: running as root, which it needs for nothing: give it a user of its own (docs/OPERATING.md)",
+        "throng: WARNING: running as root, which throng does not need: use a separate user (docs/OPERATING.md)",
     )
 }
 
@@ -86,8 +86,7 @@ fn clients(config: &Config) -> Option<String> {
     let addresses = config.listen.iter().filter_map(Listen::address);
     let open: Vec<_> = addresses.filter(is_outside).map(|address| address.to_string()).collect();
     if !config.client.insecure {
-        let none = "throng: WARNING: nobody can connect: no key for tokens (client.token), no hook \
-                    (client.proxy.connect), and anonymous clients are not let in";
+        let none = "throng: WARNING: no client can connect: there is no token key (client.token) and no connect hook (client.proxy.connect), and anonymous clients are not allowed";
         return (!lets_anyone_in(config)).then(|| none.to_owned());
     }
     Some(if open.is_empty() {
@@ -119,9 +118,7 @@ fn control(config: &Config) -> Option<String> {
     let address = config.control.filter(is_outside)?;
     config.control_key.0.is_empty().then(|| {
         format!(
-            "throng: WARNING: the control listener is reachable from other machines ({address}) and has no key \
-             (control_key): nobody is told more than /health and /ready, \
-             but for the server API to who has its key"
+            "throng: WARNING: the control listener is reachable from other machines ({address}) and has no key (control_key): it serves only /health and /ready, and the server API to callers with an API key"
         )
     })
 }

@@ -112,13 +112,19 @@ impl Gate {
             };
         }
         if !self.is_local {
-            return Err((StatusCode::FORBIDDEN, "beyond loopback only with a key: set control_key\n"));
+            return Err((
+                StatusCode::FORBIDDEN,
+                "requests from other machines need a key: set control_key\n",
+            ));
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         if host.is_some_and(is_address) {
             Ok(())
         } else {
-            Err((StatusCode::FORBIDDEN, "ask by address or as localhost, or with a key\n"))
+            Err((
+                StatusCode::FORBIDDEN,
+                "the Host header must be an IP address or localhost, unless a key is sent\n",
+            ))
         }
     }
 }
@@ -155,7 +161,7 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get_all(header::ORIGIN).iter().all(|origin| is_own(origin, headers)) {
         Ok(())
     } else {
-        Err((StatusCode::FORBIDDEN, "not from pages of other origins\n"))
+        Err((StatusCode::FORBIDDEN, "requests from pages of other origins are refused\n"))
     }
 }
 

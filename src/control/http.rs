@@ -103,7 +103,7 @@ async fn not_found(uri: Uri) -> (StatusCode, String) {
             api::BATCH,
             api::RELOAD
         ),
-        None => format!("there is nothing at {path}; / tells what there is\n"),
+        None => format!("nothing is served at {path}; / lists the paths\n"),
     };
     (StatusCode::NOT_FOUND, text)
 }
@@ -122,7 +122,7 @@ pub(super) fn seat_of(request: &extract::Request) -> Option<Seat> {
 /// What is said to who waits for its turn when another needs its seat.
 pub(super) fn too_many() -> Response {
     let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, "too many requests wait before this one\n").into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, headers, "too many requests are waiting\n").into_response()
 }
 
 const INDEX: &str =

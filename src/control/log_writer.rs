@@ -153,8 +153,8 @@ fn write_all(shared: &Shared, sink: impl Write) {
 
 /// Tells of losses, as a line like others.
 fn tell(lost: u64, why: Option<io::Error>) {
-    let why =
-        why.map_or_else(|| "they came faster than they were read".to_owned(), |error| error.to_string());
+    let why = why
+        .map_or_else(|| "they were written faster than they were read".to_owned(), |error| error.to_string());
     tracing::warn!(target: ANNOUNCE_TARGET, "{lost} log lines were lost: {why}");
 }
 

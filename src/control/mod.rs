@@ -268,7 +268,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     let outside = reloader.map_or(outside, |reloader| reloader.world());
     tokio::select! {
         told = timeout(FAREWELL_MAX, outside.all_told()) => if told.is_err() {
-            tracing::warn!("the state hook has not taken all that was told it, and is told no more");
+            tracing::warn!("the state hook did not accept all events in time; the rest is dropped");
         },
         _ = next_signal(&mut signals) => return Ok(Outcome::Interrupted),
     }

@@ -37,6 +37,6 @@ fn tell(write: impl FnOnce() -> io::Result<()> + Send + 'static) {
         told.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(io::Error::other("it reads nothing")))
     });
     if let Err(error) = result {
-        tracing::warn!(%error, "the service manager could not be told");
+        tracing::warn!(%error, "the service manager could not be notified");
     }
 }

@@ -17,13 +17,13 @@ const QUIET_LOOKS: u32 = 10;
 
 /// What refuses newcomers: its counter, and how it is told.
 const REASONS: [(&str, &str); 8] = [
-    ("refused_unavailable", "there is no room (connections_max)"),
-    ("accept_pauses", "pauses of accepting for want of descriptors (`throng doctor` tells what to raise)"),
+    ("refused_unavailable", "connection limit reached (connections_max)"),
+    ("accept_pauses", "times accepting paused for lack of descriptors (`throng doctor` says what to raise)"),
     ("refused_memory", "memory is short (memory_max)"),
-    ("refused_half_open", "too many requests are not complete (half_open_max)"),
-    ("refused_node_rate", "too many came in a second (accepts_per_second_max)"),
-    ("refused_ip_rate", "too many came from one address (accepts_per_ip_max)"),
-    ("refused_network_rate", "too many came from one network (accepts_per_network_max)"),
+    ("refused_half_open", "too many incomplete requests (half_open_max)"),
+    ("refused_node_rate", "too many per second (accepts_per_second_max)"),
+    ("refused_ip_rate", "too many from one address (accepts_per_ip_max)"),
+    ("refused_network_rate", "too many from one network (accepts_per_network_max)"),
     ("refused_handshake_rate", "too many TLS handshakes (tls_handshakes_per_second_max)"),
 ];
 
@@ -43,7 +43,7 @@ impl Watch {
         if self.quiet_looks > 0 || now == self.told {
             return None;
         }
-        let mut line = String::from("newcomers are refused");
+        let mut line = String::from("new connections are refused");
         let grown = REASONS.iter().zip(now.iter().zip(&self.told)).filter(|(_, (now, told))| now > told);
         for (at, ((_, reason), (now, told))) in grown.enumerate() {
             // Writing to a string cannot fail.
@@ -89,12 +89,11 @@ mod tests {
         let at = |count| [count, 0, 0, 0, 2 * count, 0, 0, 0];
         assert_eq!(
             watch.look(at(1)).unwrap(),
-            "newcomers are refused: 1: there is no room (connections_max); 2: too many came in a second \
-             (accepts_per_second_max)"
+            "new connections are refused: 1: connection limit reached (connections_max); 2: too many per second (accepts_per_second_max)"
         );
         let lines: Vec<_> = (2..=21).filter_map(|count| watch.look(at(count))).collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(lines.iter().all(|line| line.starts_with("newcomers are refused: 10: ")), "{lines:?}");
+        assert!(lines.iter().all(|line| line.starts_with("new connections are refused: 10: ")), "{lines:?}");
         assert_eq!((0..50).find_map(|_| watch.look(at(21))), None, "nobody else was refused");
     }
 

@@ -26,7 +26,7 @@ pub(super) async fn reload(
             () = next(&mut hangup) => match (&reloader, &certificates) {
                 (Some(reloader), _) => drop(reloader.reload()),
                 (None, Some(certificates)) => drop(certificates.reload()),
-                (None, None) => tracing::info!("SIGHUP: there is nothing to read again"),
+                (None, None) => tracing::info!("SIGHUP: there is nothing to reload"),
             },
             _ = looks.tick(), if certificates.is_some() => {
                 certificates.iter().for_each(Certificates::look);

@@ -203,7 +203,7 @@ impl Shared {
                     mailbox.put(&mut vec![Letter::Tls(Arc::clone(&config))]);
                 }
                 self.reload_count.fetch_add(1, Relaxed);
-                tracing::info!("certificates reloaded; connections go on with what they have");
+                tracing::info!("certificates reloaded; existing connections keep theirs");
                 facts.iter().for_each(tell);
                 Ok(())
             }
@@ -212,7 +212,7 @@ impl Shared {
                     state.options.pem = before;
                 }
                 self.failure_count.fetch_add(1, Relaxed);
-                tracing::error!("certificates not reloaded, those in use stay: {error}");
+                tracing::error!("certificates not reloaded, the old ones stay in use: {error}");
                 Err(error)
             }
         }
@@ -363,9 +363,8 @@ fn tell(facts: &Facts) {
 fn expiry(facts: &Facts, now_s: i64) -> Option<String> {
     let Facts { source, names, not_after_s, .. } = facts;
     let (names, end, left) = (names.join(", "), date_text(*not_after_s), facts.left_text(now_s));
-    (source != SELF_SIGNED && facts.is_due(now_s)).then(|| {
-        format!("certificate {source} for {names} expires in {left}, at {end}: it is time to renew it")
-    })
+    (source != SELF_SIGNED && facts.is_due(now_s))
+        .then(|| format!("certificate {source} for {names} expires in {left}, at {end}: renew it"))
 }
 
 /// Unix time in seconds.

@@ -67,7 +67,7 @@ impl From<Refused> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Overloaded => "the shards do not keep up; try again later",
+            Self::Overloaded => "the shards are overloaded; try again later",
             Self::NoAnswer => "the server gave no answer",
             Self::BadRequest
             | Self::UnknownChannel

@@ -31,7 +31,7 @@ pub struct Overloaded;
 
 impl std::fmt::Display for Overloaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the shards do not keep up with what is published; try again later")
+        f.write_str("the shards are overloaded with publications; try again later")
     }
 }
 

@@ -104,7 +104,7 @@ impl Reloader {
             Err(why) => {
                 self.0.failure_count.fetch_add(1, Relaxed);
                 for line in why.to_string().lines() {
-                    tracing::error!("configuration not reloaded, everything stays as it is: {line}");
+                    tracing::error!("configuration not reloaded, the old one stays in force: {line}");
                 }
             }
         }
@@ -161,7 +161,7 @@ impl Shared {
 fn tell(changes: &Changes) {
     let Changes { taken, needs_restart } = changes;
     if taken.is_empty() {
-        tracing::info!("configuration reloaded; nothing has changed that can");
+        tracing::info!("configuration reloaded; no reloadable key has changed");
     } else {
         tracing::info!("configuration reloaded; changed: {}", taken.join(", "));
     }

@@ -161,7 +161,7 @@ impl StateCounts {
 /// What waits outside at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open {
-    /// Questions to hooks that are not answered.
+    /// Hook calls without an answer yet.
     pub hooks: usize,
     /// Of those, the ones that are out as requests.
     pub hook_requests: usize,

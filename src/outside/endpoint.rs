@@ -66,7 +66,7 @@ fn name_faults(options: &HookOptions) -> Vec<(&'static str, String)> {
     }
     let is_address = |name: &&String| ADDRESS_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known));
     faults.extend(options.emulated_headers.iter().filter(is_address).map(|name| {
-        let why = "tells the client's address, which is not the client's to say; put it in http_headers";
+        let why = "carries the client's address, which a client must not set; use http_headers";
         ("emulated_headers", format!("{name} {why}"))
     }));
     faults

@@ -54,7 +54,7 @@ impl Refused {
         match self {
             Self::Expired => "expired, or not valid yet",
             Self::Invalid(why) => why,
-            Self::Unknowable => "its key could not be asked for",
+            Self::Unknowable => "its key could not be fetched",
         }
     }
 }
@@ -240,7 +240,7 @@ impl Claims<'_> {
 
     fn credentials(self, user: String) -> Result<Credentials, Refused> {
         if self.channel.as_ref().is_some_and(|channel| !channel.is_empty()) {
-            return Err(Refused::Invalid("a subscription's token in place of a connection's"));
+            return Err(Refused::Invalid("a subscription token instead of a connection token"));
         }
         let expire_at_s = self.expire_at_s();
         let subs = self.subs.unwrap_or_default();
@@ -261,7 +261,7 @@ impl Claims<'_> {
         let expire_at_s = self.expire_at_s();
         let channel = self.channel.filter(|channel| !channel.is_empty());
         Ok(Grant {
-            channel: channel.ok_or(Refused::Invalid("a connection's token in place of a subscription's"))?,
+            channel: channel.ok_or(Refused::Invalid("a connection token instead of a subscription token"))?,
             user,
             client: self.client.unwrap_or_default(),
             info: terms::payload(self.info, self.b64info.as_deref()).map_err(Refused::Invalid)?,

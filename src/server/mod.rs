@@ -416,9 +416,7 @@ fn settle(config: &Config) -> io::Result<(Config, u64)> {
         sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
     let mut config = config.clone();
     if config.private_descriptors && !can_unshare() {
-        tracing::warn!(
-            "descriptor tables cannot be made private here: one limit holds for all shards together"
-        );
+        tracing::warn!("descriptor tables cannot be private here: one limit applies to all shards together");
         config.private_descriptors = false;
     }
     Ok((config, descriptors))

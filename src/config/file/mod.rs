@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(
             errors("t.toml", text),
             [
-                "t.toml:3: client.ping_interval = \"5s\": says the same as ping_interval_ms (t.toml:1); one of them must go"
+                "t.toml:3: client.ping_interval = \"5s\": duplicates ping_interval_ms (t.toml:1); remove one of them"
             ]
         );
         let text =
@@ -219,13 +219,13 @@ mod tests {
         assert_eq!(
             errors("t.toml", text),
             [
-                "t.toml:6: client.connection_rate_limit = 6: says the same as rates.connects_max (t.toml:4); one of them must go"
+                "t.toml:6: client.connection_rate_limit = 6: duplicates rates.connects_max (t.toml:4); remove one of them"
             ]
         );
         let text = "listen = \"127.0.0.1:80\"\n[http_server]\nport = 80\n";
         assert_eq!(
             errors("t.toml", text),
-            ["t.toml:3: http_server.port = 80: says the same as listen (t.toml:1); one of them must go"]
+            ["t.toml:3: http_server.port = 80: duplicates listen (t.toml:1); remove one of them"]
         );
     }
 

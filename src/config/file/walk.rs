@@ -207,8 +207,7 @@ impl Walk<'_> {
             if let Some(first) = typed[..i].iter().find(same) {
                 let (first, second) =
                     if first.line() <= second.line() { (first, second) } else { (second, first) };
-                let complaint =
-                    format!("says the same as {} ({}); one of them must go", first.name, first.place);
+                let complaint = format!("duplicates {} ({}); remove one of them", first.name, first.place);
                 errors.push(second.error(complaint));
             }
         }

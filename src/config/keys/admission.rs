@@ -7,19 +7,19 @@ const SECOND_MS: u64 = 1000;
 pub(super) const KEYS: &[Key] = &[
     limit(
         "accepts_per_turn_max",
-        "Connections accepted in one turn of a shard; the rest waits for the next",
+        "Connections accepted in one turn of a shard; the rest waits for the next turn",
         |c| Slot::Count(&mut c.limits.accepts_per_turn_max, 1..=65_536),
     ),
     limit(
         "handshakes_per_turn_max",
-        "Times that a shard reads in one turn from connections that are not live yet (request, connect command; TLS \
-        handshakes count four times), the newest first; the rest waits for the next",
+        "Reads in one turn of a shard from connections that are not live yet (request, connect command; a TLS \
+        handshake counts four times), newest first; the rest waits for the next turn",
         |c| Slot::Count(&mut c.limits.handshakes_per_turn_max, 1..=65_536),
     ),
     limit(
         "half_open_max",
-        "Connections of the process whose request is not complete; beyond it, newcomers are refused (503). 0: no \
-        limit",
+        "Connections of the process whose request is incomplete; beyond it, new connections are refused (503). 0: \
+        no limit",
         |c| Slot::Count(&mut c.limits.half_open_max, 0..=100_000_000),
     ),
     limit(
@@ -34,32 +34,33 @@ pub(super) const KEYS: &[Key] = &[
     ),
     limit(
         "accepts_per_network_max",
-        "Connections accepted per second and shard from one network (/24 of IPv4, /64 of IPv6); beyond it, 503. 0: \
-        no limit",
+        "Connections accepted per second and shard from one network (/24 of IPv4, /64 of IPv6); beyond it, 503. \
+        0: no limit",
         |c| Slot::Rate(&mut c.limits.accepts_per_network_max),
     ),
     limit(
         "tls_handshakes_per_second_max",
-        "TLS handshakes begun per second in the process; beyond it, connections are closed before the key exchange. 0: \
-        no limit",
+        "TLS handshakes started per second in the process; beyond it, connections are closed before the key \
+        exchange. 0: no limit",
         |c| Slot::Rate(&mut c.limits.tls_handshakes_per_second_max),
     ),
     limit(
         "memory_max",
-        "Bytes of the process's own memory (anonymous: heap and stacks, RssAnon in /proc/PID/status). Near it newcomers (503) \
-        and new subscriptions and channels (error 111) are refused, then those that hold queued bytes are disconnected \
-        (3008), then the newest (3011). 0: no limit",
+        "Bytes of the process's anonymous memory (heap and stacks, RssAnon in /proc/PID/status). Near the limit, \
+        new connections (503), subscriptions and channels (error 111) are refused; then connections with queued \
+        bytes are disconnected (3008), then the newest connections (3011). 0: no limit",
         |c| Slot::Bytes(&mut c.limits.memory_max, 0..=1024 * GIB),
     ),
     deadline(
         "retry_after_ms",
-        "Clients that are refused for want of room, or sent away, are told to come back after a time of their own \
-        up to this",
+        "Longest retry delay for clients that are refused for lack of capacity or sent away; each client is told \
+        a delay of its own",
         |c| Slot::Milliseconds(&mut c.timeouts.retry_after_ms, SECOND_MS..=HOUR_MS),
     ),
     deadline(
         "drain_delay_ms",
-        "From the signal, when /ready begins to answer 503, until a drain stops listening and closes connections",
+        "Time from the signal, when /ready starts to answer 503, until a drain stops listening and closes \
+        connections",
         |c| Slot::Milliseconds(&mut c.timeouts.drain_delay_ms, 0..=HOUR_MS),
     ),
 ];

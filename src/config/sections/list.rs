@@ -18,12 +18,13 @@ const YEAR_MS: u64 = 366 * 24 * HOUR_MS;
 pub static SETTINGS: &[Setting<Sections>] = &[
     key(
         "client.insecure",
-        "Everyone may connect, subscribe and publish, without tokens or permissions",
+        "Every client may connect, subscribe and publish, without tokens or permissions",
         |s| Slot::Switch(&mut s.client.insecure),
     ),
     key(
         "client.allowed_origins",
-        "Origins that browsers may come from, with * for any run of characters; none: only the server's own",
+        "Origins that browsers may connect from; * matches any run of characters. Empty: only the server's own \
+        origin",
         |s| Slot::Texts(&mut s.client.allowed_origins),
     ),
     key(
@@ -33,7 +34,8 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     ),
     key(
         "client.allow_certificate_connect_without_token",
-        "A client without a token connects as the user that its certificate names (throng's own); needs `tls_client_ca`",
+        "A client without a token connects as the user that its certificate names; needs `tls_client_ca` (throng \
+        only)",
         |s| Slot::Switch(&mut s.client.allow_certificate_connect_without_token),
     ),
     key("client.disallow_anonymous_connection_tokens", "Tokens without a user are refused", |s| {
@@ -41,168 +43,180 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     }),
     key(
         "client.token_cookie",
-        "Name of a cookie that may hold the connection's token (throng's own); empty for none",
+        "Name of a cookie that may hold the connection token; empty: none (throng only)",
         |s| Slot::Text(&mut s.client.token_cookie, Form::Cookie),
     ),
     key(
         "client.expired_close_delay",
-        "How long a client may take to bring a new token when the old has expired",
+        "Time that a client has to send a new token after its connection token has expired",
         |s| Slot::Duration(&mut s.client.expired_close_delay_ms, 0..=24 * HOUR_MS),
     ),
-    key("client.expired_sub_close_delay", "The same for the token of a subscription", |s| {
-        Slot::Duration(&mut s.client.expired_sub_close_delay_ms, 0..=24 * HOUR_MS)
+    key(
+        "client.expired_sub_close_delay",
+        "Time that a client has to send a new token after its subscription token has expired",
+        |s| Slot::Duration(&mut s.client.expired_sub_close_delay_ms, 0..=24 * HOUR_MS),
+    ),
+    key("client.connect_include_server_time", "Send the server's time in the reply to connect", |s| {
+        Slot::Switch(&mut s.client.connect_include_server_time)
     }),
     key(
-        "client.connect_include_server_time",
-        "The answer to a connect command tells the server's time",
-        |s| Slot::Switch(&mut s.client.connect_include_server_time),
-    ),
-    key(
         "client.history_max_publication_limit",
-        "Publications that one history request gives at most; 0: no limit",
+        "Publications in the reply to one history request, at most. 0: no limit",
         |s| Slot::Count(&mut s.client.history_max_publication_limit, 0..=1_000_000),
     ),
     key(
         "client.recovery_max_publication_limit",
-        "Publications that one recovery gives at most; who missed more is told so. 0: no limit",
+        "Publications in one recovery, at most; a client that missed more is told that it did not recover. 0: no \
+        limit",
         |s| Slot::Count(&mut s.client.recovery_max_publication_limit, 0..=1_000_000),
     ),
     key(
         "client.subscribe_to_user_personal_channel.enabled",
-        "Each user's connections are subscribed to the user's own channel",
+        "Subscribe the connections of each user to the user's personal channel",
         |s| Slot::Switch(&mut s.client.subscribe_to_user_personal_channel),
     ),
     key(
         "client.subscribe_to_user_personal_channel.personal_channel_namespace",
-        "The namespace of those channels; empty for none",
+        "Namespace of personal channels; empty: none",
         |s| Slot::Text(&mut s.client.personal_channel_namespace, Form::Any),
     ),
     key(
         "client.subscribe_to_user_personal_channel.single_connection",
-        "A user's newest connection is its only one: those before it are closed (3504)",
+        "Keep only the newest connection of each user; older ones are closed (3504)",
         |s| Slot::Switch(&mut s.client.personal_channel_single_connection),
     ),
     key(
         "client.user_connection_limit",
-        "Connections of one user; one more is closed (3504). Anonymous clients are not counted. 0: no limit",
+        "Connections of one user; beyond it, a new one is closed (3504). Anonymous clients are not counted. 0: no \
+        limit",
         |s| Slot::Count(&mut s.client.user_connection_limit, 0..=1_000_000),
     ),
-    key(
-        "client.subscription_token.enabled",
-        "Tokens of subscriptions are verified by keys of their own",
-        |s| Slot::Switch(&mut s.subscription_token_enabled),
-    ),
-    key("client.proxy.connect.enabled", "The application is asked about connections without a token", |s| {
+    key("client.subscription_token.enabled", "Verify subscription tokens with keys of their own", |s| {
+        Slot::Switch(&mut s.subscription_token_enabled)
+    }),
+    key("client.proxy.connect.enabled", "Call the connect hook for connections without a token", |s| {
         Slot::Switch(&mut s.connect_enabled)
     }),
-    key("client.proxy.refresh.enabled", "The application is asked about connections about to expire", |s| {
-        Slot::Switch(&mut s.refresh_enabled)
-    }),
-    key("channel.namespace_boundary", "Between a channel's namespace and the rest of its name", |s| {
-        Slot::Text(&mut s.namespace_boundary, Form::Boundary)
-    }),
-    key("channel.private_prefix", "What a channel that needs a token begins with; empty for none", |s| {
+    key(
+        "client.proxy.refresh.enabled",
+        "Call the refresh hook for connections that are about to expire",
+        |s| Slot::Switch(&mut s.refresh_enabled),
+    ),
+    key(
+        "channel.namespace_boundary",
+        "Separator between a channel's namespace and the rest of its name",
+        |s| Slot::Text(&mut s.namespace_boundary, Form::Boundary),
+    ),
+    key("channel.private_prefix", "Prefix of channels that need a subscription token; empty: none", |s| {
         Slot::Text(&mut s.private_prefix, Form::Any)
     }),
-    key("channel.user_boundary", "Before the users that a channel is for", |s| {
-        Slot::Text(&mut s.user_boundary, Form::Boundary)
-    }),
-    key("channel.user_separator", "Between those users", |s| {
+    key(
+        "channel.user_boundary",
+        "Separator before the list of users in the name of a user-limited channel",
+        |s| Slot::Text(&mut s.user_boundary, Form::Boundary),
+    ),
+    key("channel.user_separator", "Separator between the users in that list", |s| {
         Slot::Text(&mut s.user_separator, Form::Boundary)
     }),
     key(
         "channel.history_meta_ttl",
-        "How long a channel's position outlives its last publication, where its namespace does not say",
+        "Time that a channel's stream position is kept after its last publication, unless its namespace sets it",
         |s| Slot::Duration(&mut s.history_meta_ttl_ms, 1000..=100 * YEAR_MS),
     ),
     key(
         "channel.takes_unknown_namespaces",
-        "A name with an unknown namespace is taken as one without, in place of error 102 (throng's own)",
+        "Treat a name with an unknown namespace as a name without a namespace, instead of error 102 (throng only)",
         |s| Slot::Switch(&mut s.takes_unknown_namespaces),
     ),
-    key(
-        "rpc.without_namespace.proxy_enabled",
-        "The application is asked to answer calls, by rpc.proxy",
-        |s| Slot::Switch(&mut s.rpc_enabled),
-    ),
+    key("rpc.without_namespace.proxy_enabled", "Call the hook rpc.proxy to answer calls", |s| {
+        Slot::Switch(&mut s.rpc_enabled)
+    }),
     key(
         "http_api.key",
-        "What callers of the server API must send as X-API-Key; a list where a key is being changed",
+        "Keys that callers of the server API send as X-API-Key; a list while a key is replaced",
         |s| Slot::Secrets(&mut s.api.keys),
     ),
-    key("http_api.insecure", "Everyone who reaches the control listener may call the server API", |s| {
-        Slot::Switch(&mut s.api.insecure)
-    }),
-    key("http_api.error_mode", "`transport`: errors of the server API have a status of HTTP, not 200", |s| {
-        Slot::Either(&mut s.api.errors_by_status, ["", "transport"])
-    }),
-    key("http_api.disabled", "There is no server API", |s| Slot::Switch(&mut s.is_api_disabled)),
-    key("http_api.body_bytes_max", "Bytes of a request's body (throng's own); beyond it, 413", |s| {
+    key(
+        "http_api.insecure",
+        "Serve the server API without a key to everyone who reaches the control listener",
+        |s| Slot::Switch(&mut s.api.insecure),
+    ),
+    key(
+        "http_api.error_mode",
+        "`transport`: report errors of the server API by HTTP status instead of 200",
+        |s| Slot::Either(&mut s.api.errors_by_status, ["", "transport"]),
+    ),
+    key("http_api.disabled", "Do not serve the server API", |s| Slot::Switch(&mut s.is_api_disabled)),
+    key("http_api.body_bytes_max", "Bytes of a request body; beyond it, 413 (throng only)", |s| {
         Slot::Bytes(&mut s.api.body_bytes_max, 1024..=1 << 30)
     }),
-    key(
-        "node.name",
-        "The node's name in info; empty: the host's name and the port of the first listener",
-        |s| Slot::Text(&mut s.api.node_name, Form::Any),
-    ),
-    key("sse.enabled", "Server-sent events are served", |s| Slot::Switch(&mut s.sse.enabled)),
-    key("sse.handler_prefix", "Their path", |s| Slot::Text(&mut s.sse.path, Form::Path)),
-    key("http_stream.enabled", "HTTP streaming is served", |s| Slot::Switch(&mut s.http_stream.enabled)),
-    key("http_stream.handler_prefix", "Its path", |s| Slot::Text(&mut s.http_stream.path, Form::Path)),
+    key("node.name", "Name of the node in info; empty: host name and port of the first listener", |s| {
+        Slot::Text(&mut s.api.node_name, Form::Any)
+    }),
+    key("sse.enabled", "Serve server-sent events", |s| Slot::Switch(&mut s.sse.enabled)),
+    key("sse.handler_prefix", "Path of the SSE endpoint", |s| Slot::Text(&mut s.sse.path, Form::Path)),
+    key("http_stream.enabled", "Serve HTTP streaming", |s| Slot::Switch(&mut s.http_stream.enabled)),
+    key("http_stream.handler_prefix", "Path of the HTTP streaming endpoint", |s| {
+        Slot::Text(&mut s.http_stream.path, Form::Path)
+    }),
     key(
         "emulation.handler_prefix",
-        "Where clients of those two post their commands; served when one of them is",
+        "Path to which SSE and HTTP streaming clients post commands; served when either transport is",
         |s| Slot::Text(&mut s.emulation_path, Form::Path),
     ),
-    key("uni_websocket.enabled", "WebSocket without commands is served", |s| {
+    key("uni_websocket.enabled", "Serve unidirectional WebSocket", |s| {
         Slot::Switch(&mut s.uni_websocket.enabled)
     }),
-    key("uni_websocket.handler_prefix", "Its path", |s| Slot::Text(&mut s.uni_websocket.path, Form::Path)),
-    key("uni_sse.enabled", "Server-sent events without commands are served", |s| {
+    key("uni_websocket.handler_prefix", "Path of the unidirectional WebSocket endpoint", |s| {
+        Slot::Text(&mut s.uni_websocket.path, Form::Path)
+    }),
+    key("uni_sse.enabled", "Serve unidirectional server-sent events", |s| {
         Slot::Switch(&mut s.uni_sse.enabled)
     }),
-    key("uni_sse.handler_prefix", "Their path", |s| Slot::Text(&mut s.uni_sse.path, Form::Path)),
-    key("uni_http_stream.enabled", "HTTP streaming without commands is served", |s| {
+    key("uni_sse.handler_prefix", "Path of the unidirectional SSE endpoint", |s| {
+        Slot::Text(&mut s.uni_sse.path, Form::Path)
+    }),
+    key("uni_http_stream.enabled", "Serve unidirectional HTTP streaming", |s| {
         Slot::Switch(&mut s.uni_http_stream.enabled)
     }),
-    key("uni_http_stream.handler_prefix", "Its path", |s| {
+    key("uni_http_stream.handler_prefix", "Path of the unidirectional HTTP streaming endpoint", |s| {
         Slot::Text(&mut s.uni_http_stream.path, Form::Path)
     }),
-    key(
-        "rates.connects_max",
-        "Connections that connect per second, in the whole process; beyond it, error 111",
-        |s| Slot::Rate(&mut s.rates.connects_max),
-    ),
-    key("rates.connects_per_ip_max", "The same for one address, per shard", |s| {
-        Slot::Rate(&mut s.rates.connects_per_ip_max)
+    key("rates.connects_max", "Connect commands per second in the process; beyond it, error 111", |s| {
+        Slot::Rate(&mut s.rates.connects_max)
     }),
     key(
+        "rates.connects_per_ip_max",
+        "Connect commands per second from one address, per shard; beyond it, error 111",
+        |s| Slot::Rate(&mut s.rates.connects_per_ip_max),
+    ),
+    key(
         "rates.commands_max",
-        "Commands of one connection per second, of any kind; beyond it, error 111",
+        "Commands of any kind per second on one connection; beyond it, error 111",
         |s| Slot::Rate(&mut s.rates.commands_max),
     ),
     key(
         "rates.subscribes_max",
-        "Subscribe commands of one connection per second; beyond it, error 111",
+        "Subscribe commands per second on one connection; beyond it, error 111",
         |s| Slot::Rate(&mut s.rates.subscribes_max),
     ),
-    key("rates.publishes_max", "Publish commands of one connection per second; beyond it, error 111", |s| {
+    key("rates.publishes_max", "Publish commands per second on one connection; beyond it, error 111", |s| {
         Slot::Rate(&mut s.rates.publishes_max)
     }),
-    key("rates.rpcs_max", "Calls of one connection per second; beyond it, error 111", |s| {
+    key("rates.rpcs_max", "Calls (rpc) per second on one connection; beyond it, error 111", |s| {
         Slot::Rate(&mut s.rates.rpcs_max)
     }),
     key(
         "rates.presences_max",
-        "Presence and presence_stats commands of one connection per second; beyond it, error 111",
+        "Presence and presence_stats commands per second on one connection; beyond it, error 111",
         |s| Slot::Rate(&mut s.rates.presences_max),
     ),
-    key("rates.histories_max", "History commands of one connection per second; beyond it, error 111", |s| {
+    key("rates.histories_max", "History commands per second on one connection; beyond it, error 111", |s| {
         Slot::Rate(&mut s.rates.histories_max)
     }),
     key(
         "rates.others_max",
-        "Commands of every other kind of one connection per second; beyond it, error 111",
+        "Commands of all other kinds per second on one connection, together; beyond it, error 111",
         |s| Slot::Rate(&mut s.rates.others_max),
     ),
 ];

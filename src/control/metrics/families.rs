@@ -39,7 +39,7 @@ pub static FAMILIES: &[Family] = &[
     Family {
         name: "throng_build_info",
         kind: Kind::Gauge,
-        help: "Always 1; the label tells the version.",
+        help: "Always 1; the label holds the version.",
         source: Source::Build,
     },
     one("throng_ready", Kind::Gauge, "1 when all shards listen and no drain has begun.", |s| {
@@ -54,7 +54,7 @@ pub static FAMILIES: &[Family] = &[
     Family {
         name: "throng_transport_sessions",
         kind: Kind::Gauge,
-        help: "The same by transport; raw endpoints have none.",
+        help: "Connections past their handshake, by transport; raw for raw endpoints.",
         source: Source::By(
             "transport",
             &[
@@ -107,13 +107,13 @@ pub static FAMILIES: &[Family] = &[
     gauge(
         "throng_refused_lingering",
         "refused_lingering",
-        "Connections refused unheard that may still read why.",
+        "Connections refused at accept that may still read the reason.",
     ),
-    gauge_per_shard("throng_half_open", "half_open", "Connections whose request is not complete."),
+    gauge_per_shard("throng_half_open", "half_open", "Connections whose request is incomplete."),
     total(
         "throng_newcomer_waits_total",
         "newcomer_waits",
-        "Turns that left newcomers to the next, because the budget for them was used up.",
+        "Turns that deferred new connections to the next turn because handshakes_per_turn_max was reached.",
     ),
     total(
         "throng_handshake_timeouts_total",
@@ -123,12 +123,12 @@ pub static FAMILIES: &[Family] = &[
     total(
         "throng_message_timeouts_total",
         "message_timeouts",
-        "Connections closed because a message that had begun was not whole in time.",
+        "Connections closed because a message did not arrive completely in time.",
     ),
     total(
         "throng_pings_unanswered_total",
         "pings_unanswered",
-        "Pings of floods that were not answered, because a later one of the same read was.",
+        "Client pings not answered because a later ping in the same read was.",
     ),
     total("throng_messages_received_total", "messages_in", "Complete data messages received."),
     total("throng_messages_sent_total", "messages_out", "Data messages written or queued, one per receiver."),
@@ -142,13 +142,17 @@ pub static FAMILIES: &[Family] = &[
     total(
         "throng_deflate_plain_bytes_total",
         "deflate_plain_bytes",
-        "Bytes of messages that were compressed, before; each once, however many got it.",
+        "Bytes before compression of compressed messages; a message to many receivers counts once.",
     ),
-    total("throng_deflate_packed_bytes_total", "deflate_packed_bytes", "The same messages' bytes, after."),
+    total(
+        "throng_deflate_packed_bytes_total",
+        "deflate_packed_bytes",
+        "Bytes after compression of those messages.",
+    ),
     total(
         "throng_inflated_bytes_total",
         "inflated_bytes",
-        "Bytes of clients' compressed messages, inflated.",
+        "Bytes of clients' compressed messages after decompression.",
     ),
     gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
@@ -156,14 +160,14 @@ pub static FAMILIES: &[Family] = &[
     total(
         "throng_publications_refused_total",
         "publications_refused",
-        "Publications that channels did not take: too many in a second, or a channel too many.",
+        "Publications refused: rate of the channel exceeded, or too many channels.",
     ),
-    total("throng_deliveries_total", "deliveries", "Publications handed to subscribers, one per subscriber."),
-    merged("throng_fanout_seconds", "From the first delivery of a channel's batch to its last.", |c| {
+    total("throng_deliveries_total", "deliveries", "Publications delivered, one per subscriber."),
+    merged("throng_fanout_seconds", "Time from the first delivery of a channel's batch to the last.", |c| {
         &c.fanout_us
     }),
-    gauge_per_shard("throng_outbox_bytes", "outbox_bytes", "Bytes waiting in outboxes."),
-    gauge("throng_outboxes", "outboxes", "Connections for which something waits."),
+    gauge_per_shard("throng_outbox_bytes", "outbox_bytes", "Bytes queued in outboxes."),
+    gauge("throng_outboxes", "outboxes", "Connections with queued bytes."),
     total(
         "throng_slow_consumers_total",
         "slow_consumers",
@@ -172,7 +176,7 @@ pub static FAMILIES: &[Family] = &[
     total(
         "throng_budget_closes_total",
         "budget_closes",
-        "Connections closed because the process had no more bytes to queue.",
+        "Connections closed because queued_bytes_max was reached.",
     ),
     total("throng_heartbeats_sent_total", "heartbeats_sent", "Heartbeats sent."),
     total("throng_heartbeats_missed_total", "heartbeats_missed", "Heartbeats not answered in time."),
@@ -182,12 +186,16 @@ pub static FAMILIES: &[Family] = &[
         "transport_errors",
         "Connections that ended by a transport error.",
     ),
-    gauge("throng_drain_left", "drain_left", "Connections that a drain has still to close."),
+    gauge("throng_drain_left", "drain_left", "Connections that a drain has yet to close."),
     total("throng_drain_closes_total", "drain_closes", "Connections closed by a drain."),
     total("throng_tls_handshakes_total", "tls_handshakes", "TLS handshakes completed."),
-    total("throng_tls_resumptions_total", "tls_resumptions", "Of those, gone on from a session of before."),
+    total(
+        "throng_tls_resumptions_total",
+        "tls_resumptions",
+        "TLS handshakes that resumed an earlier session.",
+    ),
     total("throng_tls_faults_total", "tls_faults", "Connections closed because TLS failed."),
-    total("throng_proxy_headers_total", "proxy_headers", "PROXY headers taken from trusted proxies."),
+    total("throng_proxy_headers_total", "proxy_headers", "PROXY headers accepted from trusted proxies."),
     total(
         "throng_proxy_headers_refused_total",
         "proxy_headers_refused",
@@ -196,9 +204,9 @@ pub static FAMILIES: &[Family] = &[
     total(
         "throng_proxy_headers_unexpected_total",
         "proxy_headers_unexpected",
-        "Connections refused because they began with a PROXY header that was not awaited.",
+        "Connections refused because of an unexpected PROXY header.",
     ),
-    total("throng_closes_total", "closes", "Connections closed, for whatever reason."),
+    total("throng_closes_total", "closes", "Connections closed, for any reason."),
     total_per_shard("throng_turns_total", "turns", "Turns of the shard's loop."),
     merged("throng_turn_seconds", "Duration of a turn, from the return of the poll to the next.", |c| {
         &c.turn_us
@@ -213,7 +221,7 @@ pub static FAMILIES: &[Family] = &[
     Family {
         name: "throng_rate_limited_total",
         kind: Kind::Counter,
-        help: "Commands and connects refused because a rate or the number of questions outside was exceeded.",
+        help: "Commands and connects refused because a rate or questions_max was exceeded.",
         source: Source::By(
             "rate",
             &[
@@ -246,24 +254,28 @@ pub static FAMILIES: &[Family] = &[
             ],
         ),
     },
-    total("throng_recoveries_total", "recoveries", "Recoveries that gave all that was missed."),
-    total("throng_recoveries_failed_total", "recoveries_failed", "Recoveries that could not."),
-    gauge("throng_history_bytes", "history_bytes", "Bytes of all channels' histories."),
+    total("throng_recoveries_total", "recoveries", "Recoveries that delivered all missed publications."),
+    total(
+        "throng_recoveries_failed_total",
+        "recoveries_failed",
+        "Recoveries that could not deliver all missed publications.",
+    ),
+    gauge("throng_history_bytes", "history_bytes", "Bytes of all channel histories."),
     gauge("throng_presences", "presences", "Entries in the presence of all channels."),
     total(
         "throng_positions_displaced_total",
         "positions_displaced",
-        "Positions in streams forgotten before their time: too many channels, or memory was short.",
+        "Stream positions dropped before history_meta_ttl: too many channels, or memory was short.",
     ),
     total(
         "throng_joins_suppressed_total",
         "joins_suppressed",
-        "Joins and leaves not told, because a channel had too many.",
+        "Join and leave messages dropped because a channel exceeded its rate.",
     ),
     total(
         "throng_requests_total",
         "requests",
-        "Requests answered that opened no session: posted commands, preflights, the first page.",
+        "HTTP requests answered without a session: posted commands, preflights, the first page.",
     ),
     Family {
         name: "throng_namespace_channels",
@@ -292,46 +304,46 @@ pub static FAMILIES: &[Family] = &[
     Family {
         name: "throng_hook_seconds",
         kind: Kind::Histogram,
-        help: "From a question to a hook to its answer or failure; waiting for a place among the requests is part of it.",
+        help: "Time from a hook call to its answer or failure, including the wait for a request slot.",
         source: Source::HookSeconds,
     },
     Family {
         name: "throng_hook_failures_total",
         kind: Kind::Counter,
-        help: "Requests to hooks that brought no answer that is understood, by reason.",
+        help: "Failed hook requests, by reason.",
         source: Source::HookFailures,
     },
     Family {
         name: "throng_hook_retries_total",
         kind: Kind::Counter,
-        help: "Requests to hooks sent once more, because a connection kept alive ended before one byte of an answer.",
+        help: "Hook requests repeated because a kept-alive connection ended before the first byte of an answer.",
         source: Source::ByHook(|c| &c.retries),
     },
-    one("throng_hooks_open", Kind::Gauge, "Questions to hooks that are not answered.", |s| {
+    one("throng_hooks_open", Kind::Gauge, "Hook calls without an answer yet.", |s| {
         s.outside.map(|(_, open)| open.hooks as f64)
     }),
     one(
         "throng_hook_requests",
         Kind::Gauge,
-        "Of those, the ones that are out as requests; the others wait.",
+        "Hook requests in flight; further calls wait for a slot.",
         |s| s.outside.map(|(_, open)| open.hook_requests as f64),
     ),
     Family {
         name: "throng_tokens_total",
         kind: Kind::Counter,
-        help: "Tokens judged, of connections and of subscriptions, by result; unknowable: no key set could be fetched.",
+        help: "Connection and subscription tokens verified, by result; unknowable: the key set could not be fetched.",
         source: Source::Tokens,
     },
     Family {
         name: "throng_token_seconds",
         kind: Kind::Histogram,
-        help: "From a token's coming to its verdict, of those that workers verify; an HMAC is verified where it arrives.",
+        help: "Time from the arrival of a token to its result, for tokens that workers verify; HMAC tokens are verified in the shard.",
         source: Source::TokenSeconds,
     },
     one(
         "throng_tokens_open",
         Kind::Gauge,
-        "Tokens that wait for a worker or for a key set, or are at work.",
+        "Tokens that wait for a worker or a key set, or are being verified.",
         |s| s.outside.map(|(_, open)| open.tokens as f64),
     ),
     Family {
@@ -361,12 +373,15 @@ pub static FAMILIES: &[Family] = &[
     one(
         "throng_channel_states_dropped_total",
         Kind::Counter,
-        "Of those, what was dropped because too many waited for the hook.",
+        "Events for the state hook dropped because too many were waiting.",
         |s| s.outside.map(|(counts, _)| counts.states.dropped.load(Relaxed) as f64),
     ),
-    one("throng_channel_states_waiting", Kind::Gauge, "Of those, what the hook has not taken yet.", |s| {
-        s.outside.map(|(counts, _)| counts.states.waiting() as f64)
-    }),
+    one(
+        "throng_channel_states_waiting",
+        Kind::Gauge,
+        "Events that the state hook has not accepted yet.",
+        |s| s.outside.map(|(counts, _)| counts.states.waiting() as f64),
+    ),
     one(
         "throng_control_refused_total",
         Kind::Counter,
@@ -382,82 +397,84 @@ pub static FAMILIES: &[Family] = &[
     one(
         "throng_control_displaced_total",
         Kind::Counter,
-        "Connections to the control listener that were closed because others needed their seats.",
+        "Connections to the control listener closed to make room for others.",
         |s| Some(s.control_displaced as f64),
     ),
-    one("throng_api_requests_total", Kind::Counter, "Requests to the server API that were taken.", |s| {
+    one("throng_api_requests_total", Kind::Counter, "Requests that the server API accepted.", |s| {
         Some(s.api.requests.load(Relaxed) as f64)
     }),
     one(
         "throng_api_refused_total",
         Kind::Counter,
-        "Requests to the server API that were not: no key, another origin, no body of the method.",
+        "Requests that the server API refused: no key, another origin, no valid body.",
         |s| Some(s.api.refused.load(Relaxed) as f64),
     ),
     one(
         "throng_api_errors_total",
         Kind::Counter,
-        "Errors that the server API told, those of parts of batches and broadcasts too.",
+        "Errors in replies of the server API, including parts of batches and broadcasts.",
         |s| Some(s.api.errors.load(Relaxed) as f64),
     ),
-    one("throng_config_reloads_total", Kind::Counter, "Times that the configuration was read again.", |s| {
+    one("throng_config_reloads_total", Kind::Counter, "Configuration reloads.", |s| {
         Some(s.config_reloads.0 as f64)
     }),
     one(
         "throng_config_reload_errors_total",
         Kind::Counter,
-        "Times that it was wrong when it was read again, so that everything stayed as it was.",
+        "Configuration reloads that failed; the old configuration stayed in force.",
         |s| Some(s.config_reloads.1 as f64),
     ),
-    one("throng_tls_reloads_total", Kind::Counter, "Times that certificates were loaded anew.", |s| {
-        Some(s.reloads.0 as f64)
-    }),
+    one("throng_tls_reloads_total", Kind::Counter, "Certificate reloads.", |s| Some(s.reloads.0 as f64)),
     one(
         "throng_tls_reload_errors_total",
         Kind::Counter,
-        "Times that certificates could not be loaded anew, so that the old ones stayed.",
+        "Certificate reloads that failed; the old certificates stayed in use.",
         |s| Some(s.reloads.1 as f64),
     ),
     Family {
         name: "throng_tls_certificate_not_before_seconds",
         kind: Kind::Gauge,
-        help: "When the certificate in use began to hold, in seconds since 1970, by its file.",
+        help: "Start of validity of the certificate in use, in seconds since 1970, by file.",
         source: Source::Certificates(|facts| facts.not_before_s),
     },
     Family {
         name: "throng_tls_certificate_not_after_seconds",
         kind: Kind::Gauge,
-        help: "When the certificate in use expires, in seconds since 1970, by its file.",
+        help: "End of validity of the certificate in use, in seconds since 1970, by file.",
         source: Source::Certificates(|facts| facts.not_after_s),
     },
-    total("throng_stale_ids_total", "stale_ids", "Events and letters for a connection that was gone."),
+    total(
+        "throng_stale_ids_total",
+        "stale_ids",
+        "Events and letters for a connection that no longer exists.",
+    ),
     Family {
         name: "throng_memory_bytes",
         kind: Kind::Gauge,
-        help: "Memory by what it is used for; those of the kernel are the machine's or the network namespace's.",
+        help: "Memory by use; kernel kinds count the whole machine or network namespace.",
         source: Source::Memory,
     },
     one(
         "throng_memory_max_bytes",
         Kind::Gauge,
-        "The bound on the process's own memory (memory_max); 0: there is none.",
+        "Limit on the process's own memory (memory_max); 0: no limit.",
         |s| s.memory.map(|memory| memory.memory_max as f64),
     ),
     gauge_per_shard(
         "throng_memory_step",
         "memory_step",
-        "What is done for want of memory: 1 newcomers are refused, 2 slow consumers are let go, 3 the newest.",
+        "What is done for want of memory: 1 new connections are refused, 2 slow consumers are let go, 3 the newest.",
     ),
     Family {
         name: "throng_memory_shed_total",
         kind: Kind::Counter,
-        help: "Connections closed because memory was short: those that held queued bytes, and the newest.",
+        help: "Connections closed because memory was short: with queued bytes (slow), or the newest.",
         source: Source::By("reason", &[("slow", "memory_shed_slow"), ("newest", "memory_shed_newest")]),
     },
     total(
         "throng_memory_shed_publications_total",
         "memory_shed_publications",
-        "Publications that histories let go before their time because memory was short.",
+        "Publications dropped from history early because memory was short.",
     ),
     one(
         "throng_log_lines_lost_total",

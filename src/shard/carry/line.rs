@@ -195,9 +195,9 @@ impl<W: World> Shard<W> {
         self.stray_header_told_ms = Some(now_ms);
         let peer = self.peer(key).map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
         if self.takes_proxy_headers {
-            tracing::warn!(%peer, "a PROXY header came that does not count and was refused: trusted_proxies does not name its sender, or it is a second one");
+            tracing::warn!(%peer, "connection with a PROXY header refused: its sender is not in trusted_proxies, or it sent a second header");
         } else {
-            tracing::warn!(%peer, "a PROXY header came and was refused: proxy_protocol is off");
+            tracing::warn!(%peer, "connection with a PROXY header refused: proxy_protocol is off");
         }
     }
 

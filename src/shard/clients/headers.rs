@@ -42,8 +42,7 @@ impl<W: World> Shard<W> {
             self.has_told_unused_header = true;
             tracing::info!(
                 header = name,
-                "a client's connect command has a header that hooks take from requests only; it is not passed on \
-                 (emulated_headers would, as the client's own word)"
+                "a client's connect command has a header that is forwarded only from HTTP requests (http_headers); it is not forwarded (emulated_headers would forward it)"
             );
         }
     }

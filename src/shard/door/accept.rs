@@ -185,7 +185,7 @@ impl<W: World> Shard<W> {
         if self.counters.accept_pauses.value() == 0 {
             tracing::warn!(
                 connections = self.conns.len(),
-                "accepting pauses: no descriptors or slots left; `throng doctor` tells what to raise"
+                "accepting pauses: no descriptors or slots left; `throng doctor` says what to raise"
             );
         }
         self.counters.accept_pauses.add(1);

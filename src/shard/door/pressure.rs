@@ -45,10 +45,10 @@ impl Step {
     /// What the log says when it is reached.
     fn told(self) -> &'static str {
         match self {
-            Self::Ease => "memory: there is room again, newcomers and new subscriptions are let in",
-            Self::Refuse => "memory is short: newcomers and new subscriptions are refused (memory_max)",
-            Self::Slow => "memory is short: connections that hold queued bytes are let go (memory_max)",
-            Self::Newest => "memory is short: the newest connections are sent away (memory_max)",
+            Self::Ease => "memory is available again: new connections and subscriptions are accepted",
+            Self::Refuse => "memory is short: new connections and subscriptions are refused (memory_max)",
+            Self::Slow => "memory is short: connections with queued bytes are closed (memory_max)",
+            Self::Newest => "memory is short: the newest connections are closed (memory_max)",
         }
     }
 

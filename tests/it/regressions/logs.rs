@@ -100,8 +100,8 @@ fn a_full_server_says_so_once_in_a_while() {
     std::thread::sleep(Duration::from_millis(2500));
     server.signal("TERM");
     let (code, said) = server.end();
-    assert_eq!((code, said.matches("newcomers are refused: ").count()), (Some(0), 1), "{said}");
-    assert!(said.contains("there is no room (connections_max)"), "{said}");
+    assert_eq!((code, said.matches("new connections are refused: ").count()), (Some(0), 1), "{said}");
+    assert!(said.contains("connection limit reached (connections_max)"), "{said}");
 }
 
 /// Why a token was refused was told at level debug alone.
