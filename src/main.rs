@@ -161,7 +161,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     }
     let hidden = if config.keeps_secrets() { net::sys::hide_memory() } else { Ok(()) };
     if let Err(error) = net::sys::gain_no_privileges().and(hidden) {
-        tracing::warn!(%error, "the process could not drop its privileges");
+        tracing::warn!(%error, "the process could not give up what it does not need");
     }
     // One for each shard, one for the control thread, one for all others.
     net::sys::tune_allocator(config.shards + 2);
@@ -185,7 +185,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
             ExitCode::from(outcome.exit_code())
         }
         Err(error) => {
-            tracing::error!("the control listener failed: {error}");
+            tracing::error!("the control plane failed: {error}");
             ExitCode::FAILURE
         }
     }

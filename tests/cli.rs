@@ -304,8 +304,8 @@ fn reload_table() -> String {
         };
         let names: Vec<_> = rows.iter().map(name).collect();
         let what = match rows[0].1 {
-            Reload::Taken(when) => format!("taken: {when}"),
-            Reload::Restart(why) => format!("not taken until a restart: {why}"),
+            Reload::Taken(when) => format!("applied {when}"),
+            Reload::Restart(why) => format!("applied after a restart: {why}"),
         };
         writeln!(table, "| {} | {what} |", names.join(", ")).unwrap();
     }
@@ -366,7 +366,7 @@ fn the_examples_of_the_manual_are_taken() {
         // Copied as it is, it would have a key that everybody knows.
         let file = TempFile::new(&format!("placeholders.{kind}"), example);
         let (code, _, said) = output(&mut throng(&["config", "--config", file.path()]));
-        assert!(code == 2 && said.contains("is a placeholder of the documents"), "{said}");
+        assert!(code == 2 && said.contains("is a placeholder from the documentation"), "{said}");
         let example = example.replace("replace it", "a key").replace("replace-it", "a-key");
         let file = TempFile::new(&format!("example.{kind}"), &example);
         let json = config_json(&mut throng(&["config", "--json", "--config", file.path()]));

@@ -192,7 +192,7 @@ mod tests {
         config.control_key.0 = "secret".to_owned();
         assert_eq!(warnings(&config).len(), 1);
         config.proxy_protocol = true;
-        assert!(warnings(&config)[1].contains("no trusted_proxies"));
+        assert!(warnings(&config)[1].contains("trusted_proxies is empty"));
         config.listen.push("unix:/run/a".parse().unwrap());
         assert_eq!(warnings(&config).len(), 1);
         config.first_page = false;
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn who_lets_nobody_in_is_told() {
         let mut config = Config { client: ClientOptions::default(), ..Config::default() };
-        assert!(warnings(&config)[0].starts_with("throng: WARNING: nobody can connect"));
+        assert!(warnings(&config)[0].starts_with("throng: WARNING: no client can connect"));
         config.client.allow_anonymous_connect_without_token = true;
         assert_eq!(warnings(&config), [""; 0]);
         config.client.allow_anonymous_connect_without_token = false;

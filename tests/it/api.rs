@@ -112,7 +112,7 @@ fn requests_that_must_not_be_heard_are_refused_by_their_status() {
             "POST /api/nothing",
             "the server API has no method nothing, or is off; its methods are publish, broadcast, ",
         ),
-        ("GET /nothing", "there is nothing at /nothing"),
+        ("GET /nothing", "nothing is served at /nothing"),
         ("GET /api/publish", "/api/publish takes POST, not GET"),
         ("POST /metrics", "/metrics takes GET, not POST"),
     ] {

@@ -190,7 +190,8 @@ fn a_header_of_who_is_not_trusted_is_a_bad_request() {
         assert_eq!(server.metric("throng_proxy_headers_unexpected_total"), 2);
         server.signal("TERM");
         let (_, said) = server.end();
-        let lines: Vec<_> = said.lines().filter(|line| line.contains("PROXY header came")).collect();
+        let lines: Vec<_> =
+            said.lines().filter(|line| line.contains("connection with a PROXY header refused")).collect();
         let why =
             if flags.contains(&"--proxy-protocol") { "trusted_proxies" } else { "proxy_protocol is off" };
         assert!(

@@ -463,7 +463,7 @@ pub static FAMILIES: &[Family] = &[
     gauge_per_shard(
         "throng_memory_step",
         "memory_step",
-        "What is done for want of memory: 1 new connections are refused, 2 slow consumers are let go, 3 the newest.",
+        "Response to short memory: 1 refuse new connections, 2 close slow consumers, 3 close the newest connections.",
     ),
     Family {
         name: "throng_memory_shed_total",

@@ -195,7 +195,8 @@ impl<W: World> Shard<W> {
         self.stray_header_told_ms = Some(now_ms);
         let peer = self.peer(key).map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
         if self.takes_proxy_headers {
-            tracing::warn!(%peer, "connection with a PROXY header refused: its sender is not in trusted_proxies, or it sent a second header");
+            tracing::warn!(%peer, "connection with a PROXY header refused: its sender is not in trusted_proxies, or it sent a \
+             second header");
         } else {
             tracing::warn!(%peer, "connection with a PROXY header refused: proxy_protocol is off");
         }

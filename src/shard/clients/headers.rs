@@ -42,7 +42,8 @@ impl<W: World> Shard<W> {
             self.has_told_unused_header = true;
             tracing::info!(
                 header = name,
-                "a client's connect command has a header that is forwarded only from HTTP requests (http_headers); it is not forwarded (emulated_headers would forward it)"
+                "a client's connect command has a header that is forwarded only from HTTP requests (http_headers); \
+                 it is not forwarded (emulated_headers would forward it)"
             );
         }
     }

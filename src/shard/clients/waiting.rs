@@ -233,6 +233,6 @@ pub(in crate::shard) fn bytes_of<'p>(publications: impl IntoIterator<Item = &'p 
 
 /// About how many bytes an entry of presence is in an answer.
 pub(in crate::shard) fn bytes_of_info(info: &ClientInfo) -> usize {
-    // The client's id is listed twice.
+    // The client's id stands there twice.
     info.user.len() + 2 * info.client.len() + info.conn_info.len() + info.chan_info.len() + ITEM_BYTES
 }

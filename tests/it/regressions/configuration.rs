@@ -101,7 +101,7 @@ fn the_placeholders_of_the_documents_are_no_keys() {
         let file = folder.put("placeholders.toml", text);
         let (code, _, said) = throng(&["serve", "--config", &file], &[]);
         assert!(
-            code == 2 && said.contains(&format!("{key} = …: is a placeholder of the documents")),
+            code == 2 && said.contains(&format!("{key} = …: is a placeholder from the documentation")),
             "{said}"
         );
         assert!(!said.contains("replace"), "{said}");

@@ -196,7 +196,7 @@ fn a_wrong_file_changes_nothing_and_says_why() {
     assert_eq!(stage.server.metric("throng_config_reloads_total"), 0);
     stage.server.signal("TERM");
     let (_, said) = stage.server.end();
-    assert!(said.contains("configuration not reloaded, everything stays as it is: "), "{said}");
+    assert!(said.contains("configuration not reloaded, the old one stays in force: "), "{said}");
     assert!(said.contains("throng.toml:8: http_api.kee"), "{said}");
 }
 
