@@ -122,7 +122,7 @@ fn what_cannot_be_served_ends_it_with_2_and_names_the_file() {
         (vec![("cert", &chain), ("key", &nothing)], format!("{nothing}: cannot be read: No such file")),
         (vec![("cert", &chain), ("key", &chain)], format!("{chain}: holds no private key")),
         (vec![("cert", &chain), ("key", &key), ("client-ca", &key)], format!("{key}: holds no certificate")),
-        (vec![("cert", &chain)], "expected as many files as tls_cert has, which is 1".to_owned()),
+        (vec![("cert", &chain)], "expected as many files as in tls_cert, which has 1".to_owned()),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--control", "off"]);

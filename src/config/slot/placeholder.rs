@@ -7,7 +7,7 @@ const PARTS: [&str; 5] =
     ["replace it", "replace me", "change me", "changeme", "a secret of at least 32 characters, please"];
 
 /// What is wrong with such a secret, and what to do.
-pub(in super::super) const COMPLAINT: &str = "is a placeholder from the documentation: replace it with a secret of your own, such as the output of `openssl rand -hex 32`";
+pub(in super::super) const COMPLAINT: &str = "is a placeholder from the documentation: use a secret of your own, such as the output of `openssl rand -hex 32`";
 
 /// Whether a secret is only a place for one.
 pub fn is_placeholder(secret: &str) -> bool {
