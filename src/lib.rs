@@ -150,7 +150,7 @@
 //! 7. [`base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
 //!    bytes, outbox, budget, bucket, counters.
 //!
-//! Beside them, [`load`] is `throng bench`, [`doctor`] is `throng doctor` and [`token`] is `throng token`. Who may import whom is a table in
+//! The tools `throng bench`, `throng doctor` and `throng token` belong to the binary. Who may import whom is a table in
 //! `docs/ARCHITECTURE.md`, and `tests/tidy.rs` refuses what is not in it.
 //!
 //! # The parts by themselves
@@ -272,9 +272,7 @@
 pub mod base;
 pub mod config;
 pub mod control;
-pub mod doctor;
 pub mod hub;
-pub mod load;
 pub mod net;
 pub mod node;
 pub mod outside;
@@ -283,7 +281,6 @@ pub mod server;
 pub mod session;
 pub mod shard;
 pub mod tls;
-pub mod token;
 
 pub use config::{Config, Limits, PemText, Timeouts, TlsOptions};
 pub use control::Outcome;

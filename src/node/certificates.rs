@@ -288,7 +288,7 @@ fn authorities(options: &TlsOptions) -> Result<(Vec<&str>, Vec<Vec<u8>>), Certif
 ///
 /// # Errors
 /// When it cannot be read, or is too large to be PEM.
-pub(crate) fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+pub fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     let unreadable = |error: &dyn ToString| Flaw::Unreadable(error.to_string()).of(path);
     // Its whole room at once: growing would leave copies behind.
     let length = fs::metadata(path).map_err(|error| unreadable(&error))?.len();
@@ -368,7 +368,7 @@ fn expiry(facts: &Facts, now_s: i64) -> Option<String> {
 }
 
 /// Unix time in seconds.
-pub(crate) fn now_s() -> i64 {
+pub fn now_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     i64::try_from(since).unwrap_or(i64::MAX)
 }

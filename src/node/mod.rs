@@ -11,8 +11,10 @@ mod publisher;
 mod reload;
 mod shards;
 
-pub use certificates::{Certificates, check as check_certificates, is_certificate_error};
-pub(crate) use certificates::{now_s, read as read_pem, startup_error};
+pub(crate) use certificates::startup_error;
+pub use certificates::{
+    Certificates, check as check_certificates, is_certificate_error, now_s, read as read_pem,
+};
 pub(crate) use handle::PATTERN_RESERVED;
 pub use handle::{History, Info, Node, PresenceStats};
 pub use options::PublishOptions;

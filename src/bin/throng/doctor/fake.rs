@@ -1,8 +1,10 @@
-//! For tests: a directory that looks like `/`, and a plan for it. Removed when dropped.
+//! For tests: a directory that looks like `/` (removed when dropped), a plan for it, and certificates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
 use super::needs::Plan;
 
@@ -123,4 +125,22 @@ pub(super) fn plan(connections: u64) -> Plan {
         control_port: 9000,
         queued_bytes_max: 256 << 20,
     }
+}
+
+/// A self-signed certificate for these names and its key, in PEM.
+pub(super) fn certificate(names: &[&str]) -> (String, String) {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    self_signed(CertificateParams::new(names).unwrap())
+}
+
+/// The certificate of a new authority, in PEM.
+pub(super) fn authority() -> String {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    self_signed(params).0
+}
+
+fn self_signed(params: CertificateParams) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }

@@ -6,11 +6,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use super::probe::Cpu;
 use super::tls::{Tls, TlsArgs};
 use super::tokens::Identity;
-use crate::net::sys;
+use throng::net::sys;
 
 /// Arguments of `throng bench`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     pub(super) scenario: Scenario,
 }

@@ -9,7 +9,7 @@ use super::args::{Common, Target};
 use super::findings::{Failures, Summary};
 use super::held::Schedule;
 use super::usage::Usage;
-use crate::control::console;
+use throng::control::console;
 
 /// Every key of the JSON object, and what it means. A figure that was not asked for, or that cannot be read,
 /// is null.
@@ -343,7 +343,7 @@ fn grouped(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::tls::TlsArgs;
+    use crate::bench::tls::TlsArgs;
 
     fn target() -> Target {
         Target::parse("ws://127.0.0.1:1/", &TlsArgs::default()).unwrap()

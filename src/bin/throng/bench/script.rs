@@ -314,7 +314,7 @@ pub(super) fn close_cause(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::tls::TlsArgs;
+    use crate::bench::tls::TlsArgs;
 
     fn script(url: &str, tcp: bool, channel: Option<&str>) -> Script {
         Script::new(Target::parse(url, &TlsArgs::default()).unwrap(), tcp, channel, 100)

@@ -5,8 +5,8 @@
 //! reason stands beside it.
 
 use super::Args;
-use crate::config::Config;
-use crate::net::Listen;
+use throng::config::Config;
+use throng::net::Listen;
 
 /// Where throng listens when nobody says otherwise.
 const DATA_PORT: u16 = 8000;

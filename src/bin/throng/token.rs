@@ -13,19 +13,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
-use crate::config;
-use crate::control::console;
-use crate::outside::mint;
-use crate::outside::options::{Options, TokenOptions};
-use crate::outside::refusal;
-use crate::shard::outside::Token;
+use throng::config;
+use throng::control::console;
+use throng::outside::mint;
+use throng::outside::options::{Options, TokenOptions};
+use throng::outside::refusal;
+use throng::shard::outside::Token;
 
 /// Exit code of what cannot be done with this configuration or command line.
 const EXIT_USAGE: u8 = 2;
 
 /// What to make, or what to look into.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct Args {
+pub(crate) struct Args {
     /// The user; empty for an anonymous one
     #[arg(long, value_name = "NAME", required_unless_present = "check", conflicts_with = "check")]
     user: Option<String>,
@@ -54,13 +54,13 @@ pub struct Args {
 
 impl Args {
     /// The configuration that tokens are made and verified with.
-    pub fn configuration(&self) -> config::Args {
+    pub(crate) fn configuration(&self) -> config::Args {
         config::Args::of_file(self.config.clone())
     }
 }
 
 /// Prints the token alone, or all about one.
-pub fn run(args: &Args, options: &Options) -> ExitCode {
+pub(crate) fn run(args: &Args, options: &Options) -> ExitCode {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if let Some(token) = &args.check {
         return look_into(token.trim(), options, now_s);

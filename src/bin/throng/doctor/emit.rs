@@ -148,15 +148,15 @@ mod tests {
     #[test]
     fn the_files_under_tuning_are_what_is_printed() {
         let profiles = [
-            (50_000, include_str!("../../tuning/50k.conf")),
-            (250_000, include_str!("../../tuning/250k.conf")),
-            (1_000_000, include_str!("../../tuning/1m.conf")),
+            (50_000, include_str!("../../../../tuning/50k.conf")),
+            (250_000, include_str!("../../../../tuning/250k.conf")),
+            (1_000_000, include_str!("../../../../tuning/1m.conf")),
         ];
         for (connections, file) in profiles {
             let plan = plan(connections);
             assert_eq!(emit(Emit::Sysctl, &plan), file, "tuning/ for {connections}");
-            assert_eq!(emit(Emit::Limits, &plan), include_str!("../../tuning/throng-limits.conf"));
-            assert_eq!(emit(Emit::Systemd, &plan), include_str!("../../tuning/throng.service"));
+            assert_eq!(emit(Emit::Limits, &plan), include_str!("../../../../tuning/throng-limits.conf"));
+            assert_eq!(emit(Emit::Systemd, &plan), include_str!("../../../../tuning/throng.service"));
         }
     }
 

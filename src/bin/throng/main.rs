@@ -5,6 +5,10 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
+mod doctor;
+mod token;
+
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -13,7 +17,7 @@ use throng::config::{self, ConfigError, Effective, Variables};
 use throng::control::{announce, console, logs, notify};
 use throng::server::Server;
 use throng::session::raw::Echo;
-use throng::{doctor, load, net, node, token};
+use throng::{net, node};
 
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;
@@ -38,7 +42,7 @@ enum Command {
     /// Print the effective configuration, where each value comes from, and the memory that its limits imply
     Config(ConfigArgs),
     /// Put load on a server and measure it
-    Bench(load::Args),
+    Bench(bench::Args),
     /// Say what this box allows and what falls short for a number of connections
     Doctor(doctor::Args),
     /// Make a token for development, signed with the configured secret, or look into one
@@ -74,7 +78,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Config(ConfigArgs { json, show_secrets, typed, .. }) => {
             resolved(&typed, |effective| show(&effective, json, show_secrets))
         }
-        Command::Bench(args) => load::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Token(args) => {
             resolved(&args.configuration(), |effective| token::run(&args, &effective.config.outside))

@@ -63,17 +63,17 @@ mod wire;
 
 use std::process::ExitCode;
 
-pub use args::Args;
+pub(crate) use args::Args;
 use args::Scenario;
 use crew::Refusal;
 
-use crate::control::console;
+use throng::control::console;
 
 /// Runs the scenario, with its progress on stderr and its report on stdout.
 ///
 /// The exit code is 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder, or when a rate that
 /// was asked for was not held; and 2 when it cannot be done as asked.
-pub fn run(args: &Args) -> ExitCode {
+pub(crate) fn run(args: &Args) -> ExitCode {
     let outcome = match &args.scenario {
         Scenario::Idle(args) => idle::run(args),
         Scenario::Echo(args) => echo::run(args),

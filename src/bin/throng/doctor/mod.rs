@@ -37,9 +37,9 @@ use needs::Plan;
 use report::Report;
 use service::Service;
 
-use crate::config::{self, Config, Variables};
-use crate::control::console;
-use crate::node;
+use throng::config::{self, Config, Variables};
+use throng::control::console;
+use throng::node;
 
 /// Exit code of a bad configuration.
 const EXIT_CONFIG: u8 = 2;
@@ -48,51 +48,51 @@ const EXIT_CONFIG: u8 = 2;
 ///
 /// Exit code: 0 when nothing falls short, 1 when something does, 2 for bad arguments or a bad configuration.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// How many connections the box shall hold
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    pub connections: u64,
+    pub(crate) connections: u64,
 
     /// How many shards (threads) throng shall run [default: as configured: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
-    pub shards: Option<u64>,
+    pub(crate) shards: Option<u64>,
 
     /// Whether each shard shall have a descriptor table of its own [default: as configured: true]
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
-    pub private_descriptors: Option<bool>,
+    pub(crate) private_descriptors: Option<bool>,
 
     /// Ports of the data listeners [default: as configured: 8000]
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
-    pub data_port: Vec<u16>,
+    pub(crate) data_port: Vec<u16>,
 
     /// Port of the control listener [default: as configured: 9000]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub control_port: Option<u16>,
+    pub(crate) control_port: Option<u16>,
 
     /// Take shards, ports and certificates from this configuration file; else from THRONG_CONFIG, THRONG_LISTEN and so on
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 
     /// Look at the limits, the group and the descriptors of this process, a throng that runs, in place of the doctor's own
     #[arg(long, value_name = "PID", conflicts_with = "emit")]
-    pub pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
 
     /// Print the report as one JSON object
     #[arg(long, conflicts_with = "emit")]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// Print a profile for N connections instead of the report
     #[arg(long, value_name = "KIND")]
-    pub emit: Option<Emit>,
+    pub(crate) emit: Option<Emit>,
 
     /// Where /proc and /sys are found: a directory with a copy of another box's
     #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 /// Kinds of profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Emit {
+pub(crate) enum Emit {
     /// A file for /etc/sysctl.d
     Sysctl,
     /// A file for /etc/security/limits.d
@@ -106,7 +106,7 @@ pub enum Emit {
 /// Runs `throng doctor`: 0 when nothing falls short (or a profile was printed), 1 when something does or the
 /// output cannot be written, 2 when the configuration is wrong. A bad argument never comes here: clap ends with 2.
 #[must_use]
-pub fn run(args: &Args) -> ExitCode {
+pub(crate) fn run(args: &Args) -> ExitCode {
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && colour_wanted(|name| std::env::var_os(name));
     let config = match config::resolve(&config::Args::of_file(args.config.clone()), &Variables::of_process())
@@ -138,7 +138,7 @@ pub fn run(args: &Args) -> ExitCode {
 ///
 /// # Errors
 /// What `out` says, except that a reader who has left (`BrokenPipe`) is none.
-pub fn execute(args: &Args, config: &Config, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
+pub(crate) fn execute(args: &Args, config: &Config, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
     let service = args.pid.and_then(|pid| Service::read(&args.root, pid));
     let running = service.as_ref().map(|service| service.shards).filter(|&shards| shards > 0);
     let plan = Plan::new(args, config, running);

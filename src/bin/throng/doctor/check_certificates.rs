@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::report::{Line, Status, Value};
-use crate::config::TlsOptions;
-use crate::node::read_pem;
-use crate::tls::certificates::{date_text, facts};
-use crate::tls::{CertificateError, Facts, Pem, PemPair};
+use throng::config::TlsOptions;
+use throng::node::read_pem;
+use throng::tls::certificates::{date_text, facts};
+use throng::tls::{CertificateError, Facts, Pem, PemPair};
 
 /// Others may read.
 const OTHERS_READ: u32 = 0o004;
@@ -77,15 +77,13 @@ fn sentence(text: &dyn Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::fake::Tree;
-    use crate::tls::fixtures::{Authority, leaf};
+    use crate::doctor::fake::{Tree, authority, certificate};
 
     /// A tree with a certificate, its key and an authority, and the options that name them.
     fn tree() -> (Tree, TlsOptions) {
         let tree = Tree::empty();
-        let (chain, key) = leaf(&["a.test", "b.test"]);
-        for (name, text) in
-            [("tls.crt", chain.as_str()), ("tls.key", &key), ("ca.crt", Authority::new().pem())]
+        let (chain, key) = certificate(&["a.test", "b.test"]);
+        for (name, text) in [("tls.crt", chain.as_str()), ("tls.key", &key), ("ca.crt", authority().as_str())]
         {
             tree.write(name, text);
         }
@@ -139,7 +137,7 @@ mod tests {
     #[test]
     fn what_cannot_be_served_falls_short() {
         let (tree, options) = tree();
-        tree.write("tls.key", &leaf(&["a.test"]).1);
+        tree.write("tls.key", &certificate(&["a.test"]).1);
         tree.write("ca.crt", "");
         let found = lines(&options, 1_800_000_000);
         assert_eq!((found[0].status, found[2].status), (Status::Short, Status::Short));

@@ -10,7 +10,7 @@ use super::args::Common;
 use super::board::Board;
 use super::clock;
 use super::probe::{self, Cpu};
-use crate::net::sys;
+use throng::net::sys;
 
 /// Above this share of a core a thread counts as saturated: the rest is lost to the kernel and to other threads.
 const SATURATED: f64 = 0.9;
@@ -126,13 +126,13 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::args::Args;
+    use crate::bench::args::Args;
     use clap::FromArgMatches;
 
     fn common(pin: &str) -> Common {
         let command = <Args as clap::Args>::augment_args(clap::Command::new("bench"));
         let matches = command.get_matches_from(["bench", "echo", "--pin", pin]);
-        let crate::load::args::Scenario::Echo(echo) = Args::from_arg_matches(&matches).unwrap().scenario
+        let crate::bench::args::Scenario::Echo(echo) = Args::from_arg_matches(&matches).unwrap().scenario
         else {
             unreachable!()
         };
