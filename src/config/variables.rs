@@ -20,9 +20,10 @@ pub(super) const FILE_VARIABLE: &str = "THRONG_CONFIG";
 
 /// Variables of that prefix that are no keys: what the scripts and tests of this repository read, and how people name the
 /// binary to scripts of their own. The one list of them; `tests/docs.rs` compares it with what is read.
-pub const OUTSIDE_VARIABLES: [&str; 8] = [
+pub const OUTSIDE_VARIABLES: [&str; 9] = [
     "THRONG_BIN",
     "THRONG_MUTATIONS",
+    "THRONG_OUTCOMES",
     "THRONG_PROGRAM",
     "THRONG_SEED",
     "THRONG_SEEDS",

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! THRONG_SEED=17 cargo test --test sim            # that seed alone; THRONG_TRACE=1 with --nocapture tells all
-//! THRONG_SEEDS=5000 cargo test --release --test sim   # more of them
+//! THRONG_SEEDS=5000 cargo test --release --test sim   # more of them; with THRONG_SEED too: from that one on
 //! THRONG_PROGRAM=tests/corpus/conversation/streams cargo test --test sim hostile   # one hostile program
 //! ```
 //!
@@ -23,6 +23,7 @@ mod ground;
 mod hostile;
 mod oracle;
 mod order;
+mod outcomes;
 mod plan;
 mod raw;
 mod rogue;
@@ -46,6 +47,14 @@ use rng::Rng;
 use run::{Outcome, Run};
 
 const SEED_COUNT: u64 = 200;
+
+/// The first seed and how many: one that is named, so many, so many from that one on.
+fn seeds() -> (u64, u64) {
+    match (number("THRONG_SEED"), number("THRONG_SEEDS")) {
+        (Some(seed), count) => (seed, count.unwrap_or(1)),
+        (None, count) => (0, count.unwrap_or(SEED_COUNT)),
+    }
+}
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -79,11 +88,10 @@ fn simulate_all(first: u64, count: u64) -> Vec<Option<Outcome>> {
 
 #[test]
 fn whole_shards_keep_their_promises() {
-    let (first, count) = match number("THRONG_SEED") {
-        Some(seed) => (seed, 1),
-        None => (0, number("THRONG_SEEDS").unwrap_or(SEED_COUNT)),
-    };
+    let (first, count) = seeds();
     let outcomes = simulate_all(first, count);
+    let told = outcomes.iter().map(|outcome| outcome.as_ref().map(|o| (o.hash, &o.counters[..])));
+    outcomes::tell("runs", (first..).zip(told));
     let failed: Vec<u64> =
         (first..).zip(&outcomes).filter(|(_, o)| o.is_none()).map(|(seed, _)| seed).collect();
     assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
@@ -114,22 +122,21 @@ fn whatever_hostile_clients_say_everybody_else_is_served_and_nothing_is_left() {
     let play = |name: String, program: Vec<u8>| {
         let told = program.escape_ascii().to_string();
         let thread = thread::Builder::new().name(format!("hostile {name}"));
-        let is_fine = thread.spawn(move || hostile::play(&program)).unwrap().join().is_ok();
-        if !is_fine {
+        let hash = thread.spawn(move || hostile::play(&program)).unwrap().join().ok();
+        if hash.is_none() {
             eprintln!("\nhostile {name} failed: \"{told}\"\n");
         }
-        is_fine
+        hash
     };
     if let Some(file) = std::env::var_os("THRONG_PROGRAM") {
         let program = std::fs::read(&file).unwrap();
-        assert!(play(format!("program {}", file.display()), program), "see above");
+        assert!(play(format!("program {}", file.display()), program).is_some(), "see above");
         return;
     }
-    let (first, count) = match number("THRONG_SEED") {
-        Some(seed) => (seed, 1),
-        None => (0, number("THRONG_SEEDS").unwrap_or(SEED_COUNT)),
-    };
-    let fails = |seed: &u64| !play(format!("seed {seed}"), hostile::program(&mut Rng::new(*seed)));
-    let failed: Vec<u64> = (first..first + count).filter(fails).collect();
+    let (first, count) = seeds();
+    let hash = |seed| play(format!("seed {seed}"), hostile::program(&mut Rng::new(seed)));
+    let hashes: Vec<_> = (first..first + count).map(|seed| (seed, hash(seed))).collect();
+    outcomes::tell("programs", hashes.iter().map(|&(seed, hash)| (seed, hash.map(|hash| (hash, &[][..])))));
+    let failed: Vec<u64> = hashes.iter().filter(|(_, hash)| hash.is_none()).map(|(seed, _)| *seed).collect();
     assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
 }

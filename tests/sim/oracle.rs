@@ -1,6 +1,7 @@
 //! The outside world of the shards: hooks that answer late and in any order, if at all in time.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use throng::hub::home::StateChange;
 use throng::proto::centrifuge::codes::Error;
@@ -10,7 +11,8 @@ use throng::shard::outside::{
 };
 
 use crate::plan::HistoryPlan;
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
+use crate::world::fingerprint;
 
 /// See the module documentation.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Oracle {
     hooks_publish: bool,
     counts_users: bool,
     asked: Mutex<Vec<(ReplyTo, Question)>>,
+    /// Mixed from all that was said to it: equal for equal runs.
+    hash: AtomicU64,
 }
 
 impl Oracle {
@@ -30,7 +34,17 @@ impl Oracle {
             hooks_publish: plan.hooks_publish,
             counts_users: plan.counts_users,
             asked: Mutex::default(),
+            hash: AtomicU64::new(0),
         }
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash.load(Relaxed)
+    }
+
+    fn note(&self, words: &[&[u8]]) {
+        let mixed = words.iter().fold(self.hash(), |sum, word| mix(sum.rotate_left(7) ^ fingerprint(word)));
+        self.hash.store(mixed, Relaxed);
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -84,11 +98,37 @@ impl Outside for Oracle {
     }
 
     fn ask(&self, reply_to: ReplyTo, question: Question) -> Result<(), Busy> {
+        match &question {
+            Question::Connect { who, name, version, data, channels } => {
+                self.note(&[b"connect", who.client.as_bytes(), name.as_bytes(), version.as_bytes(), data]);
+                channels.iter().for_each(|channel| self.note(&[channel.as_bytes()]));
+            }
+            Question::Subscribe { who, channel, data } => {
+                let said = [who.client.as_bytes(), who.user.as_bytes(), channel.as_bytes(), data];
+                self.note(&[b"subscribe"]);
+                self.note(&said);
+            }
+            Question::Publish { who, channel, data } => {
+                let said = [who.client.as_bytes(), who.user.as_bytes(), channel.as_bytes(), data];
+                self.note(&[b"publish"]);
+                self.note(&said);
+            }
+            // Nobody has a hook for these, and `answer` says so.
+            Question::ConnectionToken(_)
+            | Question::SubscriptionToken(_)
+            | Question::Refresh { .. }
+            | Question::Rpc { .. }
+            | Question::SubRefresh { .. } => {}
+        }
         self.asked.lock().unwrap().push((reply_to, question));
         Ok(())
     }
 
-    fn tell_states(&self, _: Vec<StateChange>) {}
+    fn tell_states(&self, changes: Vec<StateChange>) {
+        for StateChange { channel, is_occupied, time_ms } in changes {
+            self.note(&[channel.as_bytes(), &[u8::from(is_occupied)], &time_ms.to_be_bytes()]);
+        }
+    }
 
     fn has_hook(&self, hook: Hook) -> bool {
         match hook {

@@ -26,9 +26,10 @@ use crate::book::Book;
 use crate::client::{Circumstances, Client};
 use crate::net::{SharedWorld, SimNet};
 use crate::oracle::Oracle;
+use crate::outcomes::Counts;
 use crate::plan::Plan;
 use crate::raw::House;
-use crate::rng::Rng;
+use crate::rng::{Rng, mix};
 use crate::sealed::Ground;
 use crate::soul::{SharedSoul, Soul};
 use crate::streams::{FIRST, Held, SERVER, name};
@@ -37,8 +38,12 @@ use crate::world::World;
 /// What a run came to: a word mixed from all that happened, and how much of what.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
+    /// Of what clients, hooks and callers of the API were told, byte by byte and in its order, of how connections ended, and
+    /// of when each of it happened.
     pub(crate) hash: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
+    /// What every counter and gauge said when all had settled, and at the end.
+    pub(crate) counters: [Counts; 2],
 }
 
 /// Far more than any run needs.
@@ -175,6 +180,16 @@ impl Run {
         }
     }
 
+    /// All counters and gauges over all shards that are not 0.
+    fn counters(&self) -> Counts {
+        let mut all = Counts::new();
+        for (name, value) in self.counters.iter().flat_map(|counters| counters.each()) {
+            *all.entry(name).or_default() += value;
+        }
+        all.retain(|_, value| *value > 0);
+        all
+    }
+
     /// The whole run.
     pub(crate) fn run(mut self) -> Outcome {
         let storm_ends_us = self.now_us() + self.plan.activity_us;
@@ -200,9 +215,10 @@ impl Run {
         for client in &self.clients {
             client.check_overdue(&self.world.borrow());
         }
+        let settled = self.counters();
         self.drain();
         self.book.check_order();
-        self.check_the_end()
+        self.check_the_end(settled)
     }
 
     /// Checks what those who come back have against what was published.
@@ -402,7 +418,7 @@ impl Run {
         all.filter(|(n, _)| *n == name).map(|(_, value)| value).sum()
     }
 
-    fn check_the_end(&self) -> Outcome {
+    fn check_the_end(&self, settled: Counts) -> Outcome {
         for client in &self.clients {
             assert!(client.is_over(), "{} outlives the server: {client:?}", client.io.who);
         }
@@ -443,7 +459,11 @@ impl Run {
             ("rounds", self.rounds),
         ];
         let counts = TELLING.map(|name| (name, sum(name)));
-        Outcome { hash: world.hash, counts: counts.into_iter().chain(told).collect() }
+        Outcome {
+            hash: mix(world.hash ^ self.oracle.hash()),
+            counts: counts.into_iter().chain(told).collect(),
+            counters: [settled, self.counters()],
+        }
     }
 }
 

@@ -124,7 +124,7 @@ impl World {
 
     /// Notes that something happened; printed with THRONG_TRACE=1.
     pub(crate) fn note(&mut self, what: &str, who: usize, value: u64) {
-        let word = mix(value ^ (who as u64) << 40 ^ u64::from(what.as_bytes()[0]) << 56);
+        let word = mix(value ^ (who as u64) << 40 ^ fingerprint(what.as_bytes()));
         self.hash = mix(self.hash.rotate_left(7) ^ word ^ self.now_us);
         if self.is_told {
             println!("{:>12.3} ms  {what} {who}: {value}", self.now_us as f64 / 1000.0);
@@ -254,6 +254,8 @@ impl World {
         let room = self.room(id);
         if self.links[id].is_client_gone {
             self.links[id].was_written_to_nobody = true;
+            let fingerprint = self.fingerprint(bytes);
+            self.note("lose", id, fingerprint);
             return Some(bytes.len());
         }
         let mut count = room.min(bytes.len());
@@ -301,6 +303,7 @@ impl World {
     }
 
     pub(crate) fn stop_listening(&mut self, shard: usize) {
+        self.note("deafen", shard, 0);
         let station = &mut self.stations[shard];
         station.is_listening = false;
         for id in std::mem::take(&mut station.backlog) {

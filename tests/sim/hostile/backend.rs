@@ -2,6 +2,7 @@
 //! program says so, with what it says.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use throng::hub::home::StateChange;
 use throng::proto::centrifuge::codes::Error;
@@ -9,6 +10,9 @@ use throng::shard::mailbox::{Letter, ReplyTo};
 use throng::shard::outside::{
     Busy, Credentials, Grant, Hook, Outside, Question, Rejected, Replaced, Token, Verdict,
 };
+
+use super::super::ground::rng::mix;
+use super::super::ground::world::fingerprint;
 
 /// Questions that wait, where few may.
 const FEW: usize = 2;
@@ -20,11 +24,32 @@ pub(super) struct Backend {
     /// Takes few questions at a time.
     is_narrow: bool,
     asked: Mutex<Vec<(ReplyTo, Question)>>,
+    /// Mixed from all that was asked: equal for equal programs.
+    hash: AtomicU64,
 }
 
 impl Backend {
     pub(super) fn new(hooks_connect: bool, is_narrow: bool) -> Self {
-        Self { hooks_connect, is_narrow, asked: Mutex::default() }
+        Self { hooks_connect, is_narrow, asked: Mutex::default(), hash: AtomicU64::new(0) }
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        self.hash.load(Relaxed)
+    }
+
+    fn note(&self, question: &Question) {
+        let (kind, client, about): (u8, &str, &str) = match question {
+            Question::ConnectionToken(token) => (0, "", token),
+            Question::SubscriptionToken(token) => (1, "", token),
+            Question::Connect { who, name, .. } => (2, &who.client, name),
+            Question::Refresh { who } => (3, &who.client, &who.user),
+            Question::Subscribe { who, channel, .. } => (4, &who.client, channel),
+            Question::Publish { who, channel, .. } => (5, &who.client, channel),
+            Question::Rpc { who, method, .. } => (6, &who.client, method),
+            Question::SubRefresh { who, channel } => (7, &who.client, channel),
+        };
+        let word = fingerprint(client.as_bytes()) ^ mix(fingerprint(about.as_bytes())) ^ u64::from(kind);
+        self.hash.store(mix(self.hash().rotate_left(7) ^ word), Relaxed);
     }
 
     /// Answers one of the questions, if there is one: to which shard, and the answer.
@@ -110,6 +135,7 @@ impl Outside for Backend {
         if is_refused || self.is_narrow && asked.len() >= FEW {
             return Err(Busy);
         }
+        self.note(&question);
         asked.push((reply_to, question));
         Ok(())
     }

@@ -19,11 +19,11 @@ use super::ground::rng::Rng;
 use super::ground::wire;
 use stage::{Stage, Timing};
 
-/// Plays a program.
+/// Plays a program; returns a word mixed from all that happened.
 ///
 /// # Panics
 /// When something does not hold that must.
-pub(crate) fn play(program: &[u8]) {
+pub(crate) fn play(program: &[u8]) -> u64 {
     let mut tape = Tape(program);
     let stage = Stage::new(&tape.line());
     let mut siege = Siege { stage, slots: Default::default(), rng: Rng::new(7) };
@@ -31,7 +31,7 @@ pub(crate) fn play(program: &[u8]) {
         siege.step(letter, &mut tape);
     }
     siege.slots.iter_mut().for_each(|slot| slot.gathered.clear());
-    siege.stage.check_the_end();
+    siege.stage.check_the_end()
 }
 
 /// A random program: scenes that mostly make sense, a few bytes that do not.

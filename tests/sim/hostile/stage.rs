@@ -21,9 +21,9 @@ use throng::shard::{INPUT_BYTES, Parts, Secret, Shard};
 
 use super::super::ground::layout::{Faults, Layout};
 use super::super::ground::net::SimNet;
-use super::super::ground::rng::Rng;
+use super::super::ground::rng::{Rng, mix};
 use super::super::ground::wire::{self, TEXT};
-use super::super::ground::world::{LinkId, World};
+use super::super::ground::world::{LinkId, World, fingerprint};
 use super::backend::Backend;
 use super::server::{
     HEAD_BYTES_MAX, HISTORY_BYTES_MAX, House, MANNERS, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, QUEUED_BYTES_MAX,
@@ -318,8 +318,17 @@ impl Stage {
         }
     }
 
+    /// Mixed from all that happened, what was asked outside, and what was counted.
+    fn hash(&self) -> u64 {
+        let counted = self.counters.iter().flat_map(|counters| counters.each());
+        let counted = counted.filter(|(_, value)| *value > 0);
+        counted.fold(self.world.borrow().hash ^ self.backend.hash(), |sum, (name, value)| {
+            mix(sum.rotate_left(7) ^ fingerprint(name.as_bytes()) ^ value)
+        })
+    }
+
     /// Everyone but the innocent goes: the innocent is answered, and nothing is left.
-    pub(super) fn check_the_end(mut self) {
+    pub(super) fn check_the_end(mut self) -> u64 {
         let innocent = self.innocent.link;
         let links = self.world.borrow().links.len();
         for link in (0..links).filter(|&link| link != innocent) {
@@ -338,7 +347,8 @@ impl Stage {
             self.world.borrow_mut().now_us += 1000;
             turns_more -= u32::from(self.world.borrow().links[innocent].is_dropped);
             if turns_more == 0 {
-                return self.check_nothing_is_left();
+                self.check_nothing_is_left();
+                return self.hash();
             }
         }
         panic!("the innocent cannot leave: {:?}", self.shards);

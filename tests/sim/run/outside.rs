@@ -1,6 +1,8 @@
 //! What comes from outside the shards: the server API's publications and orders, by letters.
 
 use super::*;
+use crate::rng::mix;
+use crate::world::fingerprint;
 
 impl Run {
     /// The server's API, and hooks that answer.
@@ -16,6 +18,8 @@ impl Run {
         for (channel, number, answer) in self.api_answers.lock().unwrap().drain(..) {
             match answer {
                 Answer::Published(position) => {
+                    let place = fingerprint(position.epoch.as_bytes()) ^ mix(position.offset);
+                    self.world.borrow_mut().note("answer", channel as usize, place ^ u64::from(number));
                     let streams = &mut self.book.streams;
                     streams.answered(channel);
                     streams.place(channel, &position.epoch, position.offset, (SERVER, number));
@@ -24,7 +28,10 @@ impl Run {
                 | Answer::PresenceStats { .. }
                 | Answer::History { .. }
                 | Answer::Removed
-                | Answer::Refused(_)) => assert!(self.plan.may_refuse_channels(), "{answer:?}"),
+                | Answer::Refused(_)) => {
+                    self.world.borrow_mut().note("no answer", channel as usize, u64::from(number));
+                    assert!(self.plan.may_refuse_channels(), "{answer:?}");
+                }
             }
         }
         if self.is_calm || self.now_us() < self.api_us {
