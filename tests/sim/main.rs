@@ -114,6 +114,10 @@ fn a_seed_tells_the_whole_story() {
     for seed in (1..4).chain(sealed.take(3)) {
         assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
     }
+    for seed in 0..40 {
+        let hash = || hostile::play(&hostile::program(&mut Rng::new(seed)));
+        assert_eq!(hash(), hash(), "program {seed}");
+    }
 }
 
 /// A name of its own for the thread of each program: who overflows the stack is told of by that name only.
