@@ -1,4 +1,5 @@
-//! How many connections the limits allow, and the memory that they imply at worst. Pure arithmetic on a
+//! How many connections the limits allow, and the process memory that they imply at worst: what the process allocates for
+//! itself, without the kernel's part for its sockets. Pure arithmetic on a
 //! [`Config`]; it measures nothing.
 //!
 //! Every limit is an upper bound that the engine enforces, so their sum is one too; a server in ordinary use
@@ -7,13 +8,13 @@
 use super::Config;
 use crate::shard::INPUT_BYTES;
 
-/// User memory of an idle connection that is subscribed to one channel, all included.
+/// Process memory of an idle connection that is subscribed to one channel, all included.
 pub const IDLE_CONNECTION_BYTES: usize = 256;
-/// User memory of each subscription beyond the first: its entry at the connection and at the channel.
+/// Process memory of each subscription beyond the first: its entry at the connection and at the channel.
 pub const SUBSCRIPTION_BYTES: usize = 32;
-/// User memory of a channel, at its home and at one shard with subscribers, without its name.
+/// Process memory of a channel, at its home and at one shard with subscribers, without its name.
 pub const CHANNEL_BYTES: usize = 256;
-/// User memory of one letter in a mailbox; what it carries counts as queued bytes.
+/// Process memory of one letter in a mailbox; what it carries counts as queued bytes.
 pub const LETTER_BYTES: usize = 64;
 /// Kernel memory of one idle socket with its file and its place in the poller: 4.0 to 4.95 KB on Linux 6.18. Not
 /// part of the sum.
@@ -63,7 +64,7 @@ pub struct Item {
     pub bytes: u64,
 }
 
-/// The user memory that the limits imply at worst, itemised, for `connections` connections.
+/// The process memory that the limits imply at worst, itemised, for `connections` connections.
 pub fn worst_case(config: &Config, connections: u64) -> Vec<Item> {
     let limits = &config.limits;
     let shards = config.shards as u64;

@@ -157,7 +157,10 @@ fn memory_comment(config: &Config, descriptors: u64) -> String {
         grouped(descriptors),
         memory::descriptors_reserved(config.shards),
     );
-    text.push_str("# Worst-case user memory, when every limit is reached at once:\n");
+    text.push_str(
+        "# Worst-case process memory (what throng allocates for itself), when every limit is reached at once:
+",
+    );
     let mut row = |bytes: u64, what: &str, how: &str| {
         let line = format!("#   {:>10}  {what:36}  {how}", readable(bytes));
         text.push_str(line.trim_end());
@@ -346,6 +349,7 @@ mod tests {
     fn capacity_and_memory_stand_at_the_end() {
         let effective = flags(&[("shards", "2")]);
         let text = effective.toml(20_000, false);
+        assert!(text.contains("# Worst-case process memory (what throng allocates for itself)"), "{text}");
         assert!(text.contains("# Capacity: 39,840 connections (2 descriptor tables of 20,000"), "{text}");
         let json = effective.json(20_000, false);
         assert_eq!(json["capacity"]["connections"], 39_840);

@@ -40,7 +40,7 @@ const SOCKET_CACHES: [&str; 8] =
 pub struct Memory {
     /// What shards count, and what they may.
     pub ledger: Ledger,
-    /// Bytes of user memory of the process; 0: no limit.
+    /// Bytes that the process may allocate for itself; 0: no limit.
     pub memory_max: u64,
 }
 

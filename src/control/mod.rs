@@ -37,6 +37,7 @@ mod readiness;
 mod refusals;
 mod reload;
 mod seats;
+mod shortage;
 
 use crate::base::counters::Counters;
 use crate::node::{Certificates, Reloader};
@@ -227,6 +228,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
     let mut left = counters.len();
     tokio::spawn(memory::watch(memory.clone()));
+    tokio::spawn(shortage::watch(memory.clone(), counters.clone()));
     tokio::spawn(refusals::watch(counters.clone(), Arc::clone(&readiness)));
     tokio::spawn(drain::tell(counters.clone(), Arc::clone(&readiness), drain_delay));
     if let Some(listener) = listener {

@@ -1,4 +1,4 @@
-//! What user memory is used for, as far as shards count it, and how much of that the process may have.
+//! What the process's own memory is used for, as far as shards count it, and how much of that the process may have.
 //!
 //! Every kind is a sum that shards keep, of what things cost in the allocator's pieces, or a count times what one costs;
 //! all of it can be freed again.

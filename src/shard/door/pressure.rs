@@ -7,7 +7,8 @@
 //! is used up. What the last step frees is seen only when those it closed are gone, so it waits for that before it takes
 //! another.
 //!
-//! Left out: what a counted byte really costs. That is the control thread's to know, which says how many there may be.
+//! Left out: what a counted byte really costs. That is the control thread's to know, which says how many there may be; and
+//! which tells the log how far the ladder is climbed, once for all shards.
 
 use super::ledger::Ledger;
 use crate::base::slots::Key;
@@ -42,16 +43,6 @@ pub(in crate::shard) enum Step {
 }
 
 impl Step {
-    /// What the log says when it is reached.
-    fn told(self) -> &'static str {
-        match self {
-            Self::Ease => "memory is available again: new connections and subscriptions are accepted",
-            Self::Refuse => "memory is short: new connections and subscriptions are refused (memory_max)",
-            Self::Slow => "memory is short: connections with queued bytes are closed (memory_max)",
-            Self::Newest => "memory is short: the newest connections are closed (memory_max)",
-        }
-    }
-
     /// The step for so many bytes of those allowed: from 90, 95 and 100 percent on.
     fn at(known_bytes: u64, allowed_bytes: u64) -> Self {
         let percent = u128::from(known_bytes) * 100;
@@ -154,14 +145,10 @@ impl<W: World> Shard<W> {
         let (step, room) = self.pressure.measure(allowed);
         self.pressure.room = room;
         // What is done beside refusing is done at the beginning of a turn.
-        self.set_step(step.min(Step::Refuse).max(self.pressure.step), allowed);
+        self.set_step(step.min(Step::Refuse).max(self.pressure.step));
     }
 
-    fn set_step(&mut self, step: Step, allowed: u64) {
-        if step != self.pressure.step {
-            let (shard, known) = (self.post.shard(), self.pressure.ledger.known_bytes());
-            tracing::warn!(shard, counted_bytes = known, allowed_bytes = allowed, "{}", step.told());
-        }
+    fn set_step(&mut self, step: Step) {
         self.pressure.step = step;
         self.counters.memory_step.set(step as u64);
         self.home.set_short(self.pressure.refuses());
@@ -198,7 +185,7 @@ impl<W: World> Shard<W> {
             self.counters.memory_shed_slow.add(count);
             step = self.pressure.measure(allowed).0;
         }
-        self.set_step(step, allowed);
+        self.set_step(step);
         if step == Step::Newest && now_ms >= self.pressure.shed_until_ms && !self.is_shedding() {
             self.choose_newest(allowed);
             self.send_away();

@@ -31,8 +31,8 @@ fn parts(plan: &Plan) -> String {
         grouped(plan.connections),
         bytes(plan.kernel_bytes()),
         grouped(needs::KERNEL_BYTES_PER_SOCKET),
-        bytes(plan.user_bytes()),
-        needs::USER_BYTES_PER_CONNECTION,
+        bytes(plan.own_bytes()),
+        needs::OWN_BYTES_PER_CONNECTION,
         bytes(plan.queued_bytes_max),
     )
 }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_needed_is_slab_and_user_memory_and_queues() {
+    fn memory_needed_is_slab_and_own_memory_and_queues() {
         let plan = plan(1_000_000);
         assert_eq!(plan.memory_bytes(), (32 << 20) + 5_300_000_000 + plan.queued_bytes_max);
         let tree = Tree::roomy();

@@ -160,7 +160,7 @@ fn container(plan: &Plan) -> String {
          \x20       secretName: throng\n\
          \x20       defaultMode: 0444\n",
         bytes(plan.kernel_bytes()),
-        bytes(plan.user_bytes()),
+        bytes(plan.own_bytes()),
         bytes(plan.queued_bytes_max),
     )
 }

@@ -12,8 +12,8 @@ use throng::net::Listen;
 const DATA_PORT: u16 = 8000;
 const CONTROL_PORT: u16 = 9000;
 
-/// User memory of one idle subscribed connection, bytes; the engine's own target is 300.
-pub(super) const USER_BYTES_PER_CONNECTION: u64 = 300;
+/// Process memory of one idle subscribed connection, bytes; the engine's own target is 300.
+pub(super) const OWN_BYTES_PER_CONNECTION: u64 = 300;
 
 /// Kernel slab of one idle TCP socket with its file and epoll item, bytes. Measured on Linux 6.18: 4.0 to 4.95 KB.
 pub(super) const KERNEL_BYTES_PER_SOCKET: u64 = 5_000;
@@ -89,11 +89,11 @@ impl Plan {
 
     /// User and kernel memory of N connections with full queues, bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
-        BASE_BYTES + self.user_bytes() + self.kernel_bytes() + self.queued_bytes_max
+        BASE_BYTES + self.own_bytes() + self.kernel_bytes() + self.queued_bytes_max
     }
 
-    pub(super) fn user_bytes(&self) -> u64 {
-        self.connections * USER_BYTES_PER_CONNECTION
+    pub(super) fn own_bytes(&self) -> u64 {
+        self.connections * OWN_BYTES_PER_CONNECTION
     }
 
     pub(super) fn kernel_bytes(&self) -> u64 {
