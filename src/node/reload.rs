@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Certificates, Node};
-use crate::config::{Changes, Config, ConfigError, Effective, endpoints};
+use crate::config::{Changes, Config, ConfigError, Effective};
 use crate::outside::World;
 use crate::shard::Renewal;
 use crate::shard::mailbox::{Letter, Mailbox};
@@ -142,11 +142,8 @@ impl Shared {
         // From here on nothing fails.
         let world = world.begin();
         let config = Config { page: self.page, ..effective.config.clone() };
-        let renewal = Arc::new(Renewal {
-            endpoints: endpoints(&config, self.node.uid()),
-            outside: world.clone(),
-            config: config.clone(),
-        });
+        let renewal =
+            Arc::new(Renewal { options: config.shard_options(self.node.uid()), outside: world.clone() });
         for mailbox in self.mailboxes.iter() {
             mailbox.put(&mut vec![Letter::Renew(Arc::clone(&renewal))]);
         }

@@ -20,16 +20,17 @@ use std::time::{Duration, Instant};
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::base::seed::Seed;
-use crate::config::{Changes, Config, ConfigError, Effective, endpoints, memory};
+use crate::config::{Changes, Config, ConfigError, Effective, memory};
 use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
 use crate::control::{self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Signals};
 use crate::net::{Inherited, Listen, MioNet, Shared, sys};
 use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Wiring, startup_error};
 use crate::outside::World;
-use crate::session::{Endpoints, Handler};
+use crate::session::Handler;
 use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
+use crate::shard::options::Options;
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret};
 use places::Places;
@@ -77,7 +78,7 @@ struct Common {
     ledger: Ledger,
     outside: Arc<dyn Outside>,
     secret: Secret,
-    endpoints: Endpoints,
+    options: Options,
     seed: Seed,
     shard_capacity: usize,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -87,8 +88,8 @@ impl Common {
     /// With counters and budgets that nobody has used.
     fn new(
         config: &Config,
-        (mailboxes, outside, endpoints): (Arc<[Mailbox]>, Arc<dyn Outside>, Endpoints),
-        seed: Seed,
+        (mailboxes, outside): (Arc<[Mailbox]>, Arc<dyn Outside>),
+        (uid, seed): (&str, Seed),
     ) -> Self {
         let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let budget = Budget::new(config.limits.queued_bytes_max);
@@ -100,7 +101,7 @@ impl Common {
             publication_budget,
             outside,
             secret: Secret::new(seed),
-            endpoints,
+            options: config.shard_options(uid),
             mailboxes,
             seed,
             shard_capacity: 0,
@@ -109,7 +110,7 @@ impl Common {
     }
 
     /// What one shard is given.
-    fn parts<H>(&self, config: &Config, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
+    fn parts<H>(&self, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
         Parts {
             net,
             handler,
@@ -120,10 +121,8 @@ impl Common {
             publication_budget: self.publication_budget.clone(),
             ledger: self.ledger.clone(),
             seed: self.seed,
-            namespaces: Arc::clone(&config.namespaces),
             outside: Arc::clone(&self.outside),
             secret: self.secret.clone(),
-            endpoints: self.endpoints.clone(),
             capacity: self.shard_capacity,
             tls: self.tls.clone(),
         }
@@ -192,10 +191,9 @@ impl Server {
         let (notices, endings) = control::endings(config.shards);
         let uid = random::uid()?;
         let outside = World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?;
-        let endpoints = endpoints(&config, &uid);
         let asked: Arc<dyn Outside> = Arc::clone(&outside) as _;
-        let shared_state = (mailboxes, asked, endpoints);
-        let common = Common { shard_capacity, tls, ..Common::new(&config, shared_state, random::seed()?) };
+        let names = (uid.as_str(), random::seed()?);
+        let common = Common { shard_capacity, tls, ..Common::new(&config, (mailboxes, asked), names) };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;

@@ -16,6 +16,7 @@ use crate::control::{EndNotice, Readiness};
 use crate::net::{Listeners, MioNet, Shared, sys};
 use crate::session::Handler;
 use crate::shard::mailbox::Mailbox;
+use crate::shard::options::Options;
 use crate::shard::{Parts, Shard, Turn};
 
 /// What a shard's thread needs to become a shard.
@@ -24,6 +25,7 @@ struct Start<H> {
     listen: Vec<SocketAddr>,
     shared: Vec<Arc<Shared>>,
     parts: Parts<MioNet, H>,
+    options: Options,
     core: Option<usize>,
     /// Told once it listens: the addresses as bound, or why not.
     bound: Sender<io::Result<Vec<SocketAddr>>>,
@@ -51,11 +53,12 @@ pub(super) fn start_shards<H: Handler>(
     let mut waiting = Vec::new();
     for (shard, (net, notice)) in (0u16..).zip(nets) {
         let (bound, is_bound) = mpsc::channel();
-        let parts = common.parts(config, net, make_handler(shard), shard);
+        let parts = common.parts(net, make_handler(shard), shard);
         let core = cores.get(usize::from(shard) % cores.len().max(1)).copied().filter(|_| config.pin);
         let readiness = Arc::clone(readiness);
-        let (config, listen, shared) = (config.clone(), addresses.clone(), shared.clone());
-        let start = Start { config, listen, shared, parts, core, bound, readiness, notice };
+        let (config, options) = (config.clone(), common.options.clone());
+        let (listen, shared) = (addresses.clone(), shared.clone());
+        let start = Start { config, listen, shared, parts, options, core, bound, readiness, notice };
         thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
         if shard == 0 {
             // A port of 0 becomes a real one here, the same for all shards.
@@ -81,7 +84,7 @@ impl Drop for Closing {
 
 /// The life of a shard's thread.
 fn run_shard<H: Handler>(start: Start<H>) {
-    let Start { config, listen, shared, mut parts, core, bound, readiness, notice } = start;
+    let Start { config, listen, shared, mut parts, options, core, bound, readiness, notice } = start;
     // Declared before the shard, so dropped after it.
     let _closing = Closing { mailboxes: Arc::clone(&parts.mailboxes), shard: parts.shard };
     if let Some(core) = core
@@ -112,7 +115,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
     if bound.send(listening).is_err() || !is_listening {
         return notice.end(Ok(()));
     }
-    let mut shard = Shard::<(MioNet, H)>::new(parts, &config);
+    let mut shard = Shard::<(MioNet, H)>::new(parts, options);
     let ended = loop {
         match shard.turn() {
             Ok(Turn::GoOn) => {}

@@ -11,6 +11,7 @@ mod door;
 mod invariants;
 mod letters;
 pub mod mailbox;
+pub mod options;
 pub mod outside;
 mod renew;
 mod speak;
@@ -27,15 +28,13 @@ use crate::base::counters::Counters;
 use crate::base::seed::Seed;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
-use crate::config::{ClientOptions, Config, Limits, Rates, Timeouts};
-use crate::hub::home::{self, Home, Now};
+use crate::hub::home::{Home, Now};
 use crate::hub::local::Local;
 use crate::hub::options::Namespaces;
 use crate::net::{Net, Ready};
 use crate::proto::centrifuge::codes::Error;
-use crate::proto::ws;
-use crate::proto::ws::press::{self, Press, Tally};
-use crate::session::{Action, Endpoints, Handler, Settings};
+use crate::proto::ws::press::{Press, Tally};
+use crate::session::{Action, Handler, Settings};
 use crate::tls::{Acceptor, Schedules};
 use carry::conn::Conn;
 use carry::time::Wall;
@@ -48,6 +47,7 @@ use door::ledger::Ledger;
 use door::newcomers::Newcomers;
 use door::pressure::Pressure;
 use mailbox::{Mailbox, Post};
+use options::{ClientOptions, Limits, Options, Rates, Timeouts};
 use outside::Outside;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
@@ -97,14 +97,10 @@ pub struct Parts<N, H> {
     pub ledger: Ledger,
     /// Names of connections and homes of channels follow from it.
     pub seed: Seed,
-    /// What channels are like.
-    pub namespaces: Arc<Namespaces>,
     /// Answers what the shard cannot.
     pub outside: Arc<dyn Outside>,
     /// Signs the ids by which posted commands find their connection.
     pub secret: Secret,
-    /// The endpoints that requests find.
-    pub endpoints: Endpoints,
     /// Connections that this shard can hold: what its descriptor table allows.
     pub capacity: usize,
     /// What connections over TCP shake hands by; `None` when they are plain.
@@ -193,7 +189,7 @@ pub enum Turn {
 
 impl<W: World> Shard<W> {
     /// A shard that has not taken its first turn.
-    pub fn new(parts: Parts<W::Net, W::Handler>, config: &Config) -> Self {
+    pub fn new(parts: Parts<W::Net, W::Handler>, options: Options) -> Self {
         let Parts {
             mut net,
             handler,
@@ -204,42 +200,41 @@ impl<W: World> Shard<W> {
             publication_budget,
             ledger,
             seed,
-            namespaces,
             outside,
             secret,
-            endpoints,
             capacity,
             tls,
         } = parts;
-        let (limits, own) = (config.limits.clone(), Arc::clone(&counters[usize::from(shard)]));
+        let own = Arc::clone(&counters[usize::from(shard)]);
         let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
         Self {
             tls: tls.as_deref().map(Acceptor::new),
-            takes_proxy_headers: config.proxy_protocol,
+            takes_proxy_headers: options.proxy_protocol,
             stray_header_told_ms: None,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
-            home: new_home(config, mailboxes.len(), (seed, shard), &namespaces, &own),
-            local: new_local(config, &namespaces, &own),
+            home: new_home(&options, mailboxes.len(), (seed, shard), &own),
+            local: new_local(&options, &own),
             post: Post::new(shard, mailboxes),
             counters: own,
-            admission: Admission::new(counters, limits.connections_max),
+            admission: Admission::new(counters, options.limits.connections_max),
             newcomers: Newcomers::default(),
             pressure: Pressure::new(ledger),
             account: Account::default(),
             drain_at_ms: None,
             drain: None,
-            settings: settings(config, endpoints, secret),
-            limits,
-            timeouts: config.timeouts.clone(),
+            settings: options.settings(secret),
+            ping_s: u32::try_from(options.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
+            press: Press::new(options.compression),
+            limits: options.limits,
+            timeouts: options.timeouts,
             seed,
-            namespaces,
+            namespaces: options.namespaces,
             outside,
-            policy: config.client.clone(),
-            rates: config.rates.clone(),
+            policy: options.client,
+            rates: options.rates,
             admitted: Admitted::default(),
             users: Users::default(),
-            ping_s: u32::try_from(config.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             wall: Wall::new(unix_ms, now_us / 1000),
             has_told_unused_header: false,
             questions: clients::client::Questions::default(),
@@ -247,7 +242,6 @@ impl<W: World> Shard<W> {
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),
-            press: press_of(config),
             wire: Vec::new(),
             wire_waits: None,
             schedules: Schedules::default(),
@@ -364,73 +358,21 @@ impl<W: World> Shard<W> {
 }
 
 /// One of `shard_count` homes.
-fn new_home(
-    config: &Config,
-    shard_count: usize,
-    (seed, shard): (Seed, u16),
-    namespaces: &Arc<Namespaces>,
-    counters: &Counters,
-) -> Home {
-    let mut home = Home::new(home_limits(config, shard_count), (seed, shard));
-    if config.metrics_by_namespace {
-        home.count_by_namespace(Arc::clone(namespaces), Arc::clone(&counters.by_namespace));
+fn new_home(options: &Options, shard_count: usize, (seed, shard): (Seed, u16), counters: &Counters) -> Home {
+    let mut home = Home::new(options.home_limits(shard_count), (seed, shard));
+    if options.metrics_by_namespace {
+        home.count_by_namespace(Arc::clone(&options.namespaces), Arc::clone(&counters.by_namespace));
     }
     home
 }
 
 /// What delivers to this shard's subscribers.
-fn new_local(
-    config: &Config,
-    namespaces: &Arc<Namespaces>,
-    counters: &Counters,
-) -> Local<channels::batch::Batch> {
+fn new_local(options: &Options, counters: &Counters) -> Local<Batch> {
     let mut local = Local::new();
-    if config.metrics_by_namespace {
-        local.count_by_namespace(Arc::clone(namespaces), Arc::clone(&counters.by_namespace));
+    if options.metrics_by_namespace {
+        local.count_by_namespace(Arc::clone(&options.namespaces), Arc::clone(&counters.by_namespace));
     }
     local
-}
-
-/// Bounds of one of `shard_count` homes.
-fn home_limits(config: &Config, shard_count: usize) -> home::Limits {
-    let limits = &config.limits;
-    home::Limits {
-        channels_max: limits.channels_per_shard_max,
-        history_bytes_max: limits.history_bytes_max / shard_count.max(1),
-        join_leave_per_second_max: u32::try_from(limits.join_leave_per_second_max).unwrap_or(u32::MAX),
-        history_meta_ttl_ms: config.namespaces.history_meta_ttl_ms,
-        recovery_max: match config.client.recovery_max_publication_limit {
-            0 => usize::MAX,
-            count => count,
-        },
-    }
-}
-
-/// The press of one shard.
-fn press_of(config: &Config) -> Press {
-    let options = press::Options {
-        level: u32::try_from(config.compression_level).unwrap_or(1),
-        bytes_min: config.compression_min_bytes,
-    };
-    Press::new(config.compression.then_some(options))
-}
-
-/// What sessions need to know of the configuration.
-fn settings(config: &Config, endpoints: Endpoints, secret: Secret) -> Settings {
-    let limits = &config.limits;
-    Settings {
-        endpoints,
-        head_bytes_max: limits.head_bytes_max,
-        ws: ws::Limits {
-            frame_bytes_max: limits.frame_bytes_max,
-            message_bytes_max: limits.message_bytes_max,
-        },
-        channel_name_bytes_max: limits.channel_name_bytes_max,
-        outbox_bytes_max: limits.outbox_bytes_max,
-        limits_calls: config.rates.commands_max > 0 || config.rates.rpcs_max > 0,
-        secret,
-        trusted_proxies: config.trusted_proxies.clone(),
-    }
 }
 
 impl<W: World> Drop for Shard<W> {

@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex};
 use throng::base::budget::Budget;
 use throng::base::counters::Counters;
 use throng::base::shared::Shared;
-use throng::config;
 use throng::hub::home::{Answer, Terms};
 use throng::hub::{DataKind, Publication, home_of};
 use throng::shard::ledger::Ledger;
@@ -141,14 +140,12 @@ impl Run {
                     publication_budget: publication_budget.clone(),
                     ledger: ledger.clone(),
                     seed: seed.into(),
-                    namespaces: Arc::clone(&plan.config.namespaces),
                     outside: Arc::clone(&oracle) as Arc<dyn Outside>,
                     secret: Secret::new(seed.into()),
-                    endpoints: config::endpoints(&plan.config, "node"),
                     capacity: plan.capacity,
                     tls: ground.as_ref().map(|ground| Arc::clone(&ground.server)),
                 };
-                Some(Shard::new(parts, &plan.config))
+                Some(Shard::new(parts, plan.config.shard_options("node")))
             })
             .collect();
         let begin_us = world.borrow().now_us;

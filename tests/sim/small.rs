@@ -110,14 +110,12 @@ impl Small {
             publication_budget,
             ledger,
             seed: SEED.into(),
-            namespaces: Arc::clone(&config.namespaces),
             outside: Arc::clone(&self.outside),
             secret: Secret::new(SEED.into()),
-            endpoints: throng::config::endpoints(config, "node"),
             capacity: 10,
             tls,
         };
-        Shard::new(parts, config)
+        Shard::new(parts, config.shard_options("node"))
     }
 
     /// Sends bytes and carries what is on its way.

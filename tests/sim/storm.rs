@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicI64;
 
 use throng::base::budget::Budget;
 use throng::base::counters::Counters;
-use throng::config;
 use throng::shard::ledger::Ledger;
 use throng::shard::mailbox::{Letter, Mailbox};
 use throng::shard::outside::Outside;
@@ -68,14 +67,12 @@ impl Stage {
             budget,
             publication_budget,
             seed: 1.into(),
-            namespaces: Arc::clone(&plan.config.namespaces),
             outside: Arc::new(Oracle::new(&plan.history)) as Arc<dyn Outside>,
             secret: Secret::new(1.into()),
-            endpoints: config::endpoints(&plan.config, "node"),
             capacity: plan.capacity,
             tls,
         };
-        let shard = Shard::new(parts, &plan.config);
+        let shard = Shard::new(parts, plan.config.shard_options("node"));
         Self { world, shard, mailboxes, counters, rng }
     }
 

@@ -118,7 +118,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "shard",
         modules: &["shard"],
-        may_import: &["base", "proto", "tls", "hub", "session", "net", "config"],
+        may_import: &["base", "proto", "tls", "hub", "session", "net"],
         crates: &["rustls", "smallvec", "tracing"],
         never_std: CLOCK,
         never_words: &[],

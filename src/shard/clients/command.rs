@@ -10,7 +10,6 @@ use super::client::{Ability, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
 use crate::base::bucket::Bucket;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
-use crate::config::Rates;
 use crate::hub::home::HistoryFilter;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{DataKind, Position, Publication, home};
@@ -18,6 +17,7 @@ use crate::proto::centrifuge::codes::Error;
 use crate::proto::centrifuge::message::{Answer, Encoding, HistoryRequest, Request};
 use crate::session::{CloseReason, Session};
 use crate::shard::mailbox::{Asker, Letter};
+use crate::shard::options::Rates;
 use crate::shard::outside::{Hook, Question, Token, Verdict};
 use crate::shard::{Shard, World};
 

@@ -10,12 +10,12 @@ use crate::base::bucket::Bucket;
 use crate::base::counters::{Counter, Counters};
 use crate::base::seed::Purpose;
 use crate::base::slots::Key;
-use crate::config::{Limits, Rates};
 use crate::net;
 use crate::net::{Accepted, Net};
 use crate::session::{CloseReason, Session};
 use crate::shard::carry::close::UNAVAILABLE;
 use crate::shard::carry::conn::{Conn, CountedAs, Stage, beat_at_or_after};
+use crate::shard::options::{Limits, Rates};
 use crate::shard::{Shard, World};
 
 /// How long accepting pauses when nothing more can be held. Long enough not to spin, short enough to go unnoticed.

@@ -119,14 +119,12 @@ impl Stage {
             publication_budget: self.publication_budget.clone(),
             ledger: self.ledger.clone(),
             seed: SEED.into(),
-            namespaces: Arc::clone(&self.namespaces),
             outside: Arc::clone(&self.backend) as Arc<dyn Outside>,
             secret: Secret::new(SEED.into()),
-            endpoints: throng::config::endpoints(config, "node"),
             capacity: 64,
             tls: None,
         };
-        Shard::new(parts, config)
+        Shard::new(parts, config.shard_options("node"))
     }
 
     // What happens.

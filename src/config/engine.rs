@@ -1,14 +1,40 @@
-//! The configuration, as requests find it.
+//! The configuration, as shards and requests find it.
+
+use std::sync::Arc;
 
 use super::Config;
 use crate::outside::options::HookOptions;
+use crate::proto::ws::press;
 use crate::session::Endpoints;
+use crate::shard::options::Options;
 
 /// The first page: connects, joins a channel, shows who is there, sends and receives.
 const PAGE: &str = include_str!("page.html");
 
+impl Config {
+    /// What shards go by; `node` is this process's id.
+    pub fn shard_options(&self, node: &str) -> Options {
+        let compression = press::Options {
+            level: u32::try_from(self.compression_level).unwrap_or(1),
+            bytes_min: self.compression_min_bytes,
+        };
+        Options {
+            limits: self.limits.clone(),
+            timeouts: self.timeouts.clone(),
+            client: self.client.clone(),
+            rates: self.rates.clone(),
+            namespaces: Arc::clone(&self.namespaces),
+            endpoints: endpoints(self, node),
+            trusted_proxies: self.trusted_proxies.clone(),
+            proxy_protocol: self.proxy_protocol,
+            compression: self.compression.then_some(compression),
+            metrics_by_namespace: self.metrics_by_namespace,
+        }
+    }
+}
+
 /// The endpoints of a configuration; `node` is this process's id.
-pub fn endpoints(config: &Config, node: &str) -> Endpoints {
+fn endpoints(config: &Config, node: &str) -> Endpoints {
     let paths = &config.paths;
     let outside = &config.outside;
     let later = [&outside.refresh, &outside.rpc, &outside.subscribe, &outside.publish, &outside.sub_refresh];
