@@ -3,13 +3,13 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use throng::base::budget::Budget;
-use throng::base::outbox::{Outbox, Push};
-use throng::base::shared::Shared;
-use throng::proto::centrifuge::message::{self, ChannelRef, ClientInfo, Data, Encoding, Publication};
-use throng::proto::centrifuge::put_push;
-use throng::proto::ws::press::{Options, Press};
-use throng::proto::ws::{Deflate, Kind, frame, put_frame};
+use throng::parts::base::budget::Budget;
+use throng::parts::base::outbox::{Outbox, Push};
+use throng::parts::base::shared::Shared;
+use throng::parts::proto::centrifuge::message::{self, ChannelRef, ClientInfo, Data, Encoding, Publication};
+use throng::parts::proto::centrifuge::put_push;
+use throng::parts::proto::ws::press::{Options, Press};
+use throng::parts::proto::ws::{Deflate, Kind, frame, put_frame};
 
 const DATA: &[u8] =
     br#"{"user":"0f2b","text":"a message of about one hundred bytes, as chats and prices have them"}"#;

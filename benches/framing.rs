@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use throng::proto::ws::{Decoder, Event, Kind, Limits, put_frame};
+use throng::parts::proto::ws::{Decoder, Event, Kind, Limits, put_frame};
 
 const LIMITS: Limits = Limits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 };
 /// As much as a shard reads at once.

@@ -6,13 +6,13 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use throng::base::networks::Networks;
-use throng::proto::centrifuge::message::{Answer, ConnectResult, Encoding};
-use throng::proto::ws::{Deflate, Limits, Press};
-use throng::session::centrifuge::{Centrifuge, Opening};
-use throng::session::raw::Echo;
-use throng::session::wire::Wire;
-use throng::session::{
+use throng::parts::base::networks::Networks;
+use throng::parts::proto::centrifuge::message::{Answer, ConnectResult, Encoding};
+use throng::parts::proto::ws::{Deflate, Limits, Press};
+use throng::parts::session::centrifuge::{Centrifuge, Opening};
+use throng::parts::session::raw::Echo;
+use throng::parts::session::wire::Wire;
+use throng::parts::session::{
     Action, ClientId, Context, Counts, Endpoints, Forwarded, Secret, Session, Settings, Transport,
 };
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use throng::proto::ws::mask;
+use throng::parts::proto::ws::mask;
 
 fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("unmask");

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use throng::base::wheel::Wheel;
+use throng::parts::base::wheel::Wheel;
 
 const KEYS: u32 = 50_000;
 /// Ticks are milliseconds.

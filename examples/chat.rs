@@ -8,9 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use throng::config::ClientOptions;
-use throng::hub::options::{ChannelOptions, Namespaces};
-use throng::{Config, NoHandler, Server};
+use throng::{ChannelOptions, ClientOptions, Config, Namespaces, NoHandler, Server};
 
 /// Channels `chat:…` are rooms; no other channels exist.
 pub fn config() -> Config {

@@ -32,8 +32,7 @@
 //! returns is a [`Pending`] outcome, for whatever executor there is, or none.
 //!
 //! ```
-//! use throng::hub::home::HistoryFilter;
-//! use throng::{Config, NoHandler, PublishOptions, Server};
+//! use throng::{Config, HistoryFilter, NoHandler, PublishOptions, Server};
 //!
 //! let config = Config { listen: vec![([127, 0, 0, 1], 0).into()], control: None, ..Config::default() };
 //! let server = Server::start(&config, |_shard| NoHandler)?;
@@ -130,24 +129,24 @@
 //!
 //! # How it works, from the outside in
 //!
-//! 1. [`config`]: every limit and deadline, decided at start. [`server`]: shards in their threads, the mailboxes
-//!    between them, and [`control`] beside them: the server API, metrics, health, signals. It is never on the path of a
-//!    message between clients. [`outside`]: tokens verified by workers, and the application's hooks.
-//! 2. [`shard`]: one thread, its sockets, its connections, its part of the channels. [`shard::Shard::turn`] is the data
+//! 1. [`parts::config`]: every limit and deadline, decided at start. [`parts::server`]: shards in their threads, the mailboxes
+//!    between them, and [`parts::control`] beside them: the server API, metrics, health, signals. It is never on the path of a
+//!    message between clients. [`parts::outside`]: tokens verified by workers, and the application's hooks.
+//! 2. [`parts::shard`]: one thread, its sockets, its connections, its part of the channels. [`parts::shard::Shard::turn`] is the data
 //!    path on one screen: what is ready, read and act, letters, time, deliveries, writes, burials. Shards share nothing
-//!    and speak by the letters of [`shard::mailbox`]. A shard never waits: what it asks of others ([`shard::outside`]) is
+//!    and speak by the letters of [`parts::shard::mailbox`]. A shard never waits: what it asks of others ([`parts::shard::outside`]) is
 //!    answered by a letter as well.
-//! 3. [`net`]: the one seam to the world. A shard knows sockets, readiness and time through [`net::Net`] only, so a
+//! 3. [`parts::net`]: the one seam to the world. A shard knows sockets, readiness and time through [`parts::net::Net`] only, so a
 //!    whole shard runs in a simulated world as well.
-//! 4. [`session`]: what one connection speaks. It takes bytes and returns an [`session::Action`] for whatever needs more
+//! 4. [`parts::session`]: what one connection speaks. It takes bytes and returns an [`parts::session::Action`] for whatever needs more
 //!    than the connection itself. That closed enum is all that a client can cause; [`CloseReason`] is the one list of
 //!    endings.
-//! 5. [`hub`]: channels. Every channel has one [`hub::home::Home`], which orders it and keeps its history and presence;
-//!    every shard with subscribers keeps them in its [`hub::local::Local`]. [`hub::options`] says what a channel is like,
-//!    [`hub::permissions`] who may do what there.
-//! 6. [`proto`]: protocols without I/O, HTTP heads, WebSocket, and the Centrifuge protocol in both of its encodings; next
+//! 5. [`parts::hub`]: channels. Every channel has one [`parts::hub::home::Home`], which orders it and keeps its history and presence;
+//!    every shard with subscribers keeps them in its [`parts::hub::local::Local`]. [`parts::hub::options`] says what a channel is like,
+//!    [`parts::hub::permissions`] who may do what there.
+//! 6. [`parts::proto`]: protocols without I/O, HTTP heads, WebSocket, and the Centrifuge protocol in both of its encodings; next
 //!    section.
-//! 7. [`base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
+//! 7. [`parts::base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
 //!    bytes, outbox, budget, bucket, counters.
 //!
 //! The tools `throng bench`, `throng doctor` and `throng token` belong to the binary. Who may import whom is a table in
@@ -160,7 +159,7 @@
 //!
 //! ```
 //! use throng::Kind;
-//! use throng::proto::ws::{Decoder, Event, Limits, Violation};
+//! use throng::parts::proto::ws::{Decoder, Event, Limits, Violation};
 //!
 //! let limits = Limits { frame_bytes_max: 1000, message_bytes_max: 1000 };
 //! let mut decoder = Decoder::default();
@@ -184,8 +183,8 @@
 //! What a command of the Centrifuge protocol means does not depend on how it is written:
 //!
 //! ```
-//! use throng::proto::centrifuge::message::{Encoding, Request};
-//! use throng::proto::centrifuge::{self, Error};
+//! use throng::parts::proto::centrifuge::message::{Encoding, Request};
+//! use throng::parts::proto::centrifuge::{self, Error};
 //!
 //! let json = br#"{"id":7,"history":{"channel":"news","limit":10}}"#;
 //! let protobuf = b"\x0c\x08\x07\x52\x08\x0a\x04news\x38\x0a";
@@ -204,7 +203,7 @@
 //! Time is an argument, too. The wheel has at most one deadline per key and no clock inside:
 //!
 //! ```
-//! use throng::base::wheel::Wheel;
+//! use throng::parts::base::wheel::Wheel;
 //!
 //! let mut wheel = Wheel::new(0, 10);
 //! wheel.set(7, 25_000);
@@ -219,12 +218,12 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use throng::base::budget::Budget;
-//! use throng::base::seed::Seed;
-//! use throng::base::shared::Shared;
-//! use throng::hub::home::{Home, Joining, Limits, Member, Now, Terms};
-//! use throng::hub::options::ChannelOptions;
-//! use throng::hub::{DataKind, Publication, home_of};
+//! use throng::parts::base::budget::Budget;
+//! use throng::parts::base::seed::Seed;
+//! use throng::parts::base::shared::Shared;
+//! use throng::parts::hub::home::{Home, Joining, Limits, Member, Now, Terms};
+//! use throng::parts::hub::options::ChannelOptions;
+//! use throng::parts::hub::{DataKind, Publication, home_of};
 //!
 //! let name: Arc<str> = "news".into();
 //! let options = Arc::new(ChannelOptions { history_size: 10, history_ttl_ms: 60_000, ..ChannelOptions::default() });
@@ -269,26 +268,106 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod base;
-pub mod config;
-pub mod control;
-pub mod hub;
-pub mod net;
-pub mod node;
-pub mod outside;
-pub mod proto;
-pub mod server;
-pub mod session;
-pub mod shard;
-pub mod tls;
+mod base;
+mod config;
+mod control;
+mod hub;
+mod net;
+mod node;
+mod outside;
+mod proto;
+mod server;
+mod session;
+mod shard;
+mod tls;
 
-pub use config::{Config, Limits, PemText, Timeouts, TlsOptions};
-pub use control::Outcome;
-pub use node::{Certificates, Failure, Node, Overloaded, Pending, PublishOptions, Publisher};
+pub use config::{
+    ApiOptions, Args, ClientOptions, Config, ConfigError, Effective, Limits, Paths, PemText, Rates, Timeouts,
+    TlsOptions, Variables, resolve,
+};
+pub use control::{Outcome, logs};
+pub use hub::home::HistoryFilter;
+pub use hub::options::{ChannelOptions, Namespaces};
+pub use net::Listen;
+pub use net::sys::tune_allocator;
+pub use node::{
+    Certificates, Failure, Node, NotReloaded, Overloaded, Pending, PublishOptions, Publisher, Reloader,
+    is_certificate_error,
+};
+pub use outside::options::{Options as OutsideOptions, TokenOptions};
+pub use proto::centrifuge::Error;
 pub use proto::http::{Refusal, Request, Status};
 pub use proto::ws::Kind;
 pub use server::Server;
+pub use session::raw::{Call, Outcome as CallOutcome};
 pub use session::{ClientCertificate, ClientId, CloseReason, Handler, Message, NoHandler, Peer};
+pub use shard::mailbox::Target;
+pub use tls::CertificateError;
+
+/// The engine's parts by themselves, which the benches, tests and fuzz targets use, and the binary.
+///
+/// They change with the engine: a program that embeds a server needs the names of the crate's root only.
+pub mod parts {
+    /// Data structures without I/O, clock or words of the domain.
+    pub mod base {
+        pub use crate::base::*;
+    }
+
+    /// Every limit and deadline: its keys, its file, and what they come to.
+    pub mod config {
+        pub use crate::config::*;
+    }
+
+    /// The control thread: server API, metrics, health, signals, logs.
+    pub mod control {
+        pub use crate::control::*;
+    }
+
+    /// Channels: their homes, histories, presence, options and permissions.
+    pub mod hub {
+        pub use crate::hub::*;
+    }
+
+    /// The seam to the world: sockets, readiness, time, system calls.
+    pub mod net {
+        pub use crate::net::*;
+    }
+
+    /// Handles to a running server.
+    pub mod node {
+        pub use crate::node::*;
+    }
+
+    /// Tokens, and the application's hooks.
+    pub mod outside {
+        pub use crate::outside::*;
+    }
+
+    /// Protocols without I/O: bytes in, values out.
+    pub mod proto {
+        pub use crate::proto::*;
+    }
+
+    /// Starting a whole server, and ending it.
+    pub mod server {
+        pub use crate::server::*;
+    }
+
+    /// What one connection speaks.
+    pub mod session {
+        pub use crate::session::*;
+    }
+
+    /// One thread with its sockets, connections and part of the channels.
+    pub mod shard {
+        pub use crate::shard::*;
+    }
+
+    /// TLS without buffers.
+    pub mod tls {
+        pub use crate::tls::*;
+    }
+}
 
 /// The Rust of the documents, compiled with the tests.
 #[cfg(doctest)]

@@ -7,11 +7,11 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use throng::config::sections::{
+use throng::parts::config::sections::{
     ALIASES, Alias, CHANNEL, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
 };
-use throng::config::{KEYS, RELOAD, Reload};
-use throng::control::metrics::FAMILIES;
+use throng::parts::config::{KEYS, RELOAD, Reload};
+use throng::parts::control::metrics::FAMILIES;
 
 /// The binary, without variables that someone may have set for another throng.
 fn throng(args: &[&str]) -> Command {
@@ -378,7 +378,7 @@ fn the_examples_of_the_manual_are_taken() {
 /// Whatever becomes of stdout: a reader that has left is no fault, a full disk is one that is told.
 #[test]
 fn a_reader_that_has_left_ends_every_command_quietly_and_a_full_disk_is_told() {
-    let token = throng::outside::mint(b"secret", b"{}");
+    let token = throng::parts::outside::mint(b"secret", b"{}");
     let commands: [&[&str]; 7] = [
         &["config"],
         &["config", "--json"],

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use throng::base::budget::Budget;
-use throng::base::shared::Shared;
-use throng::hub::home::{Home, Joining, Limits, Member, Now, Terms};
-use throng::hub::local::{Local, Subscriber};
-use throng::hub::options::ChannelOptions;
-use throng::hub::{ClientInfo, DataKind, Publication};
-use throng::net::sys;
+use throng::parts::base::budget::Budget;
+use throng::parts::base::shared::Shared;
+use throng::parts::hub::home::{Home, Joining, Limits, Member, Now, Terms};
+use throng::parts::hub::local::{Local, Subscriber};
+use throng::parts::hub::options::ChannelOptions;
+use throng::parts::hub::{ClientInfo, DataKind, Publication};
+use throng::parts::net::sys;
 
 const CHANNEL_COUNT: u32 = 30_000;
 

@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use throng::config::{Args, OUTSIDE_VARIABLES, examine};
+use throng::parts::config::{Args, OUTSIDE_VARIABLES, examine};
 use throng::{Config, NoHandler, Outcome, Server};
 
 const DOCUMENTS: [&str; 19] = [

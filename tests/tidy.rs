@@ -167,6 +167,33 @@ fn an_import_against_the_layers_is_found() {
     assert_eq!(found("src/control/mod.rs", "use crate::{shard::A, server::B};\n"), [""; 0]);
 }
 
+/// The tools of the binary: what each may know of the library, and that none knows another.
+#[test]
+fn an_import_that_a_tool_may_not_make_is_found() {
+    for (tool, allowed, forbidden) in [
+        ("bench", "throng::parts::net::sys::descriptor_limit", "throng::parts::net::MioNet"),
+        ("bench", "throng::parts::control::console", "throng::parts::proto::ws::Decoder"),
+        ("bench", "crate::bench::args::Args", "crate::doctor::Args"),
+        ("doctor", "throng::parts::config::Config", "throng::parts::shard::Shard"),
+        ("doctor", "crate::doctor::facts::Facts", "crate::token::Args"),
+        ("token", "throng::parts::outside::mint", "throng::Server"),
+    ] {
+        let path = format!("src/bin/throng/{tool}/a.rs");
+        assert_eq!(found(&path, &format!("use {allowed};\nuse super::b::B;\n")), [""; 0]);
+        let expected = [format!("2: the layer {tool} must not import `{forbidden}`")];
+        assert_eq!(found(&path, &format!("use {forbidden};\n")), expected);
+    }
+    assert_eq!(found("src/bin/throng/main.rs", "use throng::Server;\nuse crate::bench::Args;\n"), [""; 0]);
+    assert_eq!(
+        found("src/bin/throng/token.rs", "use mio::Poll;\n"),
+        ["2: the layer token must not use the crate `mio`"]
+    );
+    assert_eq!(
+        found("src/bin/throng/repair.rs", ""),
+        ["1: `bin/throng/repair` belongs to no layer: give it a place in the table of layers"]
+    );
+}
+
 #[test]
 fn an_import_is_found_in_every_spelling() {
     for body in [

@@ -9,15 +9,15 @@ use std::task::Poll;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use throng::Config;
-use throng::base::budget::Budget;
-use throng::base::shared::Shared;
-use throng::config::ApiOptions;
-use throng::control::api::{Api, METHODS, Methods};
-use throng::hub::home::{Answer, Question, Refused};
-use throng::hub::options::{ChannelOptions, Namespaces};
-use throng::hub::{ClientInfo, DataKind, Position, Publication};
-use throng::node::{Node, Wiring};
-use throng::shard::mailbox::{Asker, Letter, Mailbox, Post};
+use throng::parts::base::budget::Budget;
+use throng::parts::base::shared::Shared;
+use throng::parts::config::ApiOptions;
+use throng::parts::control::api::{Api, METHODS, Methods};
+use throng::parts::hub::home::{Answer, Question, Refused};
+use throng::parts::hub::options::{ChannelOptions, Namespaces};
+use throng::parts::hub::{ClientInfo, DataKind, Position, Publication};
+use throng::parts::node::{Node, Wiring};
+use throng::parts::shard::mailbox::{Asker, Letter, Mailbox, Post};
 
 const CHANNEL_NAME_BYTES_MAX: usize = 20;
 

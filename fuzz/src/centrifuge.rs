@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use throng::proto::centrifuge::commands;
-use throng::proto::centrifuge::message::{Answer, ConnectResult, Encoding, Request, SubscribeResult};
-use throng::proto::ws::Deflate;
-use throng::session::centrifuge::{Centrifuge, Opening};
-use throng::session::wire::Wire;
-use throng::session::{Action, CloseReason, Session, Transport};
+use throng::parts::proto::centrifuge::commands;
+use throng::parts::proto::centrifuge::message::{Answer, ConnectResult, Encoding, Request, SubscribeResult};
+use throng::parts::proto::ws::Deflate;
+use throng::parts::session::centrifuge::{Centrifuge, Opening};
+use throng::parts::session::wire::Wire;
+use throng::parts::session::{Action, CloseReason, Session, Transport};
 
 use super::{Driver, server_frames};
 

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
-use throng::proto::centrifuge::filter::{DEPTH_MAX, Filter, NODES_MAX};
-use throng::proto::centrifuge::message::{Answer, Command, Encoding, Request};
-use throng::proto::centrifuge::{Emulation, Malformed, commands, put_answer};
-use throng::proto::fossil;
+use throng::parts::proto::centrifuge::filter::{DEPTH_MAX, Filter, NODES_MAX};
+use throng::parts::proto::centrifuge::message::{Answer, Command, Encoding, Request};
+use throng::parts::proto::centrifuge::{Emulation, Malformed, commands, put_answer};
+use throng::parts::proto::fossil;
 
 /// A frame of commands in JSON.
 ///
@@ -96,7 +96,7 @@ fn size(filter: &Filter) -> (usize, usize) {
 /// When something does not hold that must.
 pub fn connect_request(data: &[u8]) {
     let Some((encoding, body)) = encoded(data) else { return };
-    let Ok(connect) = throng::proto::centrifuge::connect_request(encoding, body) else { return };
+    let Ok(connect) = throng::parts::proto::centrifuge::connect_request(encoding, body) else { return };
     let frame = match encoding {
         Encoding::Json if body.trim_ascii().is_empty() => return,
         Encoding::Json => [b"{\"connect\":", body, b"}"].concat(),
@@ -113,7 +113,7 @@ pub fn connect_request(data: &[u8]) {
 /// When something does not hold that must.
 pub fn emulation_request(data: &[u8]) {
     let Some((encoding, body)) = encoded(data) else { return };
-    let Ok(emulation) = throng::proto::centrifuge::emulation_request(encoding, body) else { return };
+    let Ok(emulation) = throng::parts::proto::centrifuge::emulation_request(encoding, body) else { return };
     let Emulation { node, session, data } = &emulation;
     let again = match encoding {
         Encoding::Json => {
@@ -124,7 +124,7 @@ pub fn emulation_request(data: &[u8]) {
             [field(3, data), field(2, session.as_bytes()), field(1, node.as_bytes())].concat()
         }
     };
-    let same = throng::proto::centrifuge::emulation_request(encoding, &again).expect("well-formed");
+    let same = throng::parts::proto::centrifuge::emulation_request(encoding, &again).expect("well-formed");
     assert_eq!(same, emulation);
 }
 

@@ -1,7 +1,7 @@
 //! Compressed messages (RFC 7692).
 
-use throng::proto::ws::press::{Options, Press};
-use throng::proto::ws::{Decoder, Deflate, Event, Kind, Limits, Violation};
+use throng::parts::proto::ws::press::{Options, Press};
+use throng::parts::proto::ws::{Decoder, Deflate, Event, Kind, Limits, Violation};
 
 use super::{cut, ws};
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use throng::tls::{Acceptor, Fault, Hot, Schedules};
+use throng::parts::tls::{Acceptor, Fault, Hot, Schedules};
 
 use super::{cut, sealer};
 

@@ -1,8 +1,8 @@
 //! Request heads, and what a connection becomes.
 
-use throng::proto::http::Request;
-use throng::proto::ws::handshake::Upgrade;
-use throng::session::{Phase, Session};
+use throng::parts::proto::http::Request;
+use throng::parts::proto::ws::handshake::Upgrade;
+use throng::parts::session::{Phase, Session};
 
 use super::{Driver, cut};
 

@@ -31,10 +31,10 @@ pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
-use throng::base::networks::Networks;
-use throng::proto::ws::{Limits, Press, put_frame};
-use throng::session::raw::Echo;
-use throng::session::{
+use throng::parts::base::networks::Networks;
+use throng::parts::proto::ws::{Limits, Press, put_frame};
+use throng::parts::session::raw::Echo;
+use throng::parts::session::{
     Action, ClientId, CloseReason, Context, Counts, Endpoints, Forwarded, InPlace, Secret, Session, Settings,
 };
 

@@ -1,6 +1,6 @@
 //! Headers of the PROXY protocol, as they arrive.
 
-use throng::proto::proxy::{HEADER_BYTES_MAX, Header, NoHeader};
+use throng::parts::proto::proxy::{HEADER_BYTES_MAX, Header, NoHeader};
 
 use super::cut;
 

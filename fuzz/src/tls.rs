@@ -1,7 +1,7 @@
 //! The record layer of TLS: what was sealed, changed on its way and cut into pieces; what no link of ours says; and what
 //! never was a record.
 
-use throng::tls::{Fault, Hot, Link, Schedules};
+use throng::parts::tls::{Fault, Hot, Link, Schedules};
 
 use super::cut;
 use super::sealer::{Agreed, Sealer};

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use throng::outside::mint;
-use throng::outside::options::TokenOptions;
-use throng::outside::verify;
-use throng::shard::outside::{Credentials, Grant, Rejected, Token, Verdict};
+use throng::parts::outside::mint;
+use throng::parts::outside::options::TokenOptions;
+use throng::parts::outside::verify;
+use throng::parts::shard::outside::{Credentials, Grant, Rejected, Token, Verdict};
 
 const SECRET: &[u8] = b"secret";
 const NOW_UNIX_S: u64 = 1_800_000_000;

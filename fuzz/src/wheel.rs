@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use throng::base::wheel::Wheel;
+use throng::parts::base::wheel::Wheel;
 
 /// Operations of ten bytes: what, which key, and a number whose size an exponent gives.
 ///

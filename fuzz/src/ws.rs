@@ -1,6 +1,6 @@
 //! A client's frames.
 
-use throng::proto::ws::{Decoder, Event, Kind, Limits, Violation};
+use throng::parts::proto::ws::{Decoder, Event, Kind, Limits, Violation};
 
 use super::{cut, deflate};
 

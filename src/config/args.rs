@@ -1,24 +1,13 @@
 //! What was typed: raw values of known keys, each with the place it came from. Nothing here is checked or
-//! merged; that is `resolve`. Clap gives the flags their names and help; variables are read by `variables` and not by
-//! clap, which would not say in an error that a variable was at fault.
+//! merged; that is `resolve`. The flags are in `flags`; variables are read by `variables` and not by clap, which
+//! would not say in an error that a variable was at fault.
 
-use super::keys::{self, Group};
-use super::sections::{SETTINGS, Target};
+use super::sections::Target;
 use super::slot::{HIDDEN, Raw};
 use super::variables::{FILE_VARIABLE, Variables};
-use super::{Config, ConfigError, KEYS, Key, Place, Sections};
-use clap::{Arg, ArgMatches, Command, FromArgMatches};
+use super::{ConfigError, Place};
 use std::fmt;
 use std::path::PathBuf;
-
-/// Keys of sections that are flags, too.
-const FLAGS: [&str; 5] = [
-    "client.insecure",
-    "client.allowed_origins",
-    "client.token.hmac_secret_key",
-    "http_api.key",
-    "http_api.insecure",
-];
 
 /// One value as it was typed.
 #[derive(Clone)]
@@ -56,7 +45,8 @@ impl fmt::Debug for Typed {
     }
 }
 
-/// The flags of the configuration, as they were typed. Use it with `#[command(flatten)]`.
+/// The flags of the configuration, as they were typed. With the feature `cli` it is a part of a command line of clap's: use
+/// it with `#[command(flatten)]`.
 #[derive(Clone, Debug, Default)]
 pub struct Args {
     pub(super) file: Option<PathBuf>,
@@ -76,65 +66,9 @@ impl Args {
     }
 }
 
-/// Keys of sections that are flags, each with what it means and its help.
-fn flags() -> impl Iterator<Item = (&'static str, Target, &'static str)> {
-    FLAGS.iter().filter_map(|name| {
-        let target = Target::find(name)?;
-        let once = SETTINGS.iter().find(|setting| setting.name == *name).map(|setting| setting.help);
-        // Flags stand in a process list; the variable does not.
-        let help = once.unwrap_or("Secret that verifies HS256, HS384 and HS512 tokens; better set as a variable, since flags show in process lists");
-        Some((*name, target, help))
-    })
-}
-
-impl clap::Args for Args {
-    fn augment_args(command: Command) -> Command {
-        let file = Arg::new("config")
-            .long("config")
-            .value_name("FILE")
-            .value_parser(clap::value_parser!(PathBuf))
-            .help_heading("Server")
-            .help("Configuration file, TOML or JSON: the keys of these options with _ for -, and Centrifugo's sections");
-        let (mut config, mut sections) = (Config::default(), Sections::default());
-        let access: Vec<_> = flags()
-            .map(|(name, target, help)| {
-                keys::arg(name, &target.slot(&mut config, &mut sections), help.to_owned(), Group::Access)
-            })
-            .collect();
-        command.arg(file).args(KEYS.iter().map(Key::arg)).args(access)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Args {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut args = Self { file: matches.get_one("config").cloned(), flags: Vec::new() };
-        let flat = KEYS.iter().map(|key| (key.name, Target::Flat(key)));
-        for (name, target) in flat.chain(flags().map(|(name, target, _)| (name, target))) {
-            if let Some(words) = matches.get_many::<String>(name) {
-                args.flags.push(Typed::new(target, name, Raw::Words(words.cloned().collect()), Place::Flag));
-            }
-        }
-        Ok(args)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_flag_of_a_section_is_a_key() {
-        assert_eq!(flags().count(), FLAGS.len());
-    }
 
     #[test]
     fn a_secret_that_is_wrong_is_not_told() {

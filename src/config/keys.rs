@@ -5,7 +5,6 @@ mod admission;
 mod tls;
 
 use super::{Config, Slot, error};
-use clap::{Arg, ArgAction};
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,52 +83,6 @@ impl Key {
     /// What may be typed.
     pub fn expected(&self) -> String {
         (self.slot)(&mut Config::default()).expected()
-    }
-
-    /// The flag, for the command line parser. Values stay text; `resolve` reads them, from wherever they come.
-    pub(super) fn arg(&self) -> Arg {
-        let help = format!("{} [default: {}]", self.help, self.default_text());
-        arg(self.name, &(self.slot)(&mut Config::default()), help, self.group)
-    }
-}
-
-/// A flag for a slot.
-pub(super) fn arg(name: &'static str, slot: &Slot<'_>, help: String, group: Group) -> Arg {
-    let arg = Arg::new(name)
-        .long(error::flag_name(name))
-        .help(help)
-        .help_heading(group.to_string())
-        .hide_short_help(matches!(group, Group::Limits | Group::Deadlines))
-        .value_name(value_name(slot));
-    match () {
-        () if slot.is_switch() => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        () if slot.is_list() => arg.action(ArgAction::Append),
-        () => arg,
-    }
-}
-
-fn value_name(slot: &Slot<'_>) -> &'static str {
-    match slot {
-        Slot::Listens(_) => "ADDR|unix:PATH",
-        Slot::Networks(_) => "NETWORK",
-        Slot::Mode(_) => "MODE",
-        Slot::AddressOrOff(_) => "ADDR|off",
-        Slot::Files(_) => "FILE",
-        Slot::Count(..) | Slot::Rate(_) | Slot::Time(_) => "N",
-        Slot::Bytes(..) => "BYTES",
-        Slot::Milliseconds(..) => "MS",
-        Slot::Duration(..) => "DURATION",
-        Slot::Switch(_) => "true|false",
-        Slot::PathOrOff(_) => "PATH|off",
-        Slot::Text(..)
-        | Slot::Texts(_)
-        | Slot::Pattern(_)
-        | Slot::Headers(_)
-        | Slot::Either(..)
-        | Slot::Listed(..) => "TEXT",
-        Slot::Secret(_) | Slot::Secrets(_) => "SECRET",
-        Slot::Filter(_) => "LEVEL",
-        Slot::Format(_) => "text|json",
     }
 }
 

@@ -6,13 +6,17 @@
 //! before the default, refuses what is not allowed, and remembers for each key where its value came from
 //! ([`Effective`]). [`memory`] says what the limits cost at worst, `show` prints all of it.
 //!
-//! The server takes any [`Config`]; only what was typed is checked against the ranges in [`KEYS`].
+//! The server takes any [`Config`]; only what was typed is checked against the ranges in [`KEYS`]. Without the feature
+//! `cli` there are no flags and nothing reads the process's variables: a file is read by `resolve(&Args::of_file(path),
+//! &Variables::default())`.
 
 mod args;
 mod client;
 mod engine;
 mod error;
 mod file;
+#[cfg(feature = "cli")]
+mod flags;
 mod keys;
 pub mod memory;
 mod reload;

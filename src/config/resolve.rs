@@ -50,7 +50,7 @@ impl Effective {
     }
 }
 
-/// Resolves flags, variables ([`Variables::of_process`] in production) and the file that one of them names.
+/// Resolves flags, variables (`Variables::of_process` in production) and the file that one of them names.
 ///
 /// # Errors
 /// Everything that is wrong, told at once: in the order of the file, then variables and flags; exit code 2 is meant for it.

@@ -39,6 +39,7 @@ pub struct Variables(BTreeMap<OsString, OsString>);
 
 impl Variables {
     /// Those of this process, as they are now.
+    #[cfg(feature = "cli")]
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
     }

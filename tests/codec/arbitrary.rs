@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use throng::proto::centrifuge::message::{
+use throng::parts::proto::centrifuge::message::{
     ChannelRef, ClientInfo, ConnectResult, Data, Publication, Push, SubscribeResult,
 };
 

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use crate::arbitrary::{command, info_of, keep, publications_of, push_of, reply, result_of, sub_of};
-use throng::proto::centrifuge::message::{
+use throng::parts::proto::centrifuge::message::{
     Answer, ChannelRef, Command, Data, Encoding, Publication, Push, Request,
 };
-use throng::proto::centrifuge::{
+use throng::parts::proto::centrifuge::{
     CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX, Emulation, commands, connect_request, emulation_request,
     json_text, ping, put_answer, put_error, put_push,
 };

@@ -1,9 +1,9 @@
 //! The server's HTTP API over loopback, and the handle behind it, with subscribers to hear what it does.
 
 use serde_json::json;
-use throng::config::ApiOptions;
-use throng::control::api::METHODS;
-use throng::hub::{DataKind, Position};
+use throng::parts::config::ApiOptions;
+use throng::parts::control::api::METHODS;
+use throng::parts::hub::{DataKind, Position};
 use throng::{Failure, PublishOptions};
 
 use crate::support::Client as Centrifuge;

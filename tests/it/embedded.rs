@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use throng::Failure;
 use throng::Server;
-use throng::config::Config;
-use throng::control::Outcome;
-use throng::proto::centrifuge::Error;
-use throng::proto::http::{Refusal, Request, Status};
-use throng::proto::ws::Kind;
-use throng::session::{CloseReason, Handler, Message, NoHandler, Peer as Client};
-use throng::shard::mailbox::Target;
+use throng::parts::config::Config;
+use throng::parts::control::Outcome;
+use throng::parts::proto::centrifuge::Error;
+use throng::parts::proto::http::{Refusal, Request, Status};
+use throng::parts::proto::ws::Kind;
+use throng::parts::session::{CloseReason, Handler, Message, NoHandler, Peer as Client};
+use throng::parts::shard::mailbox::Target;
 
 use crate::support::centrifuge::Client as Centrifuge;
 use crate::support::peer::{BINARY, TEXT, upgrade};
@@ -112,7 +112,7 @@ impl Handler for Room {
         peer.send(Kind::Text, text.as_bytes());
     }
 
-    fn closed(&mut self, guest: Guest, _: throng::session::ClientId, reason: &CloseReason) {
+    fn closed(&mut self, guest: Guest, _: throng::parts::session::ClientId, reason: &CloseReason) {
         self.book.lock().unwrap().push((guest.name, reason.clone()));
     }
 }

@@ -6,7 +6,7 @@ use std::process::{self, Command};
 use std::{env, fs};
 
 use serde_json::json;
-use throng::net::sys;
+use throng::parts::net::sys;
 
 use crate::support::peer::Response;
 use crate::support::{Client, Peer, Server};

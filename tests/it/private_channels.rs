@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use throng::outside::mint;
+use throng::parts::outside::mint;
 
 use crate::support::centrifuge::PATH;
 use crate::support::peer::{TEXT, upgrade};

@@ -8,10 +8,10 @@ use std::thread;
 
 use rcgen::SanType;
 use serde_json::{Value, json};
-use throng::config::{Config, PemText, TlsOptions};
-use throng::control::Outcome;
-use throng::proto::http::{Refusal, Request, Status};
-use throng::session::{CloseReason, Handler, Message, Peer as Client};
+use throng::parts::config::{Config, PemText, TlsOptions};
+use throng::parts::control::Outcome;
+use throng::parts::proto::http::{Refusal, Request, Status};
+use throng::parts::session::{CloseReason, Handler, Message, Peer as Client};
 
 use crate::support::centrifuge::PATH;
 use crate::support::peer::{PATIENCE, TEXT};

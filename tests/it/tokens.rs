@@ -1,7 +1,7 @@
 //! What tokens give to their connections, from the start and anew, and what connections may ask for beside it.
 
 use serde_json::{Value, json};
-use throng::outside::mint;
+use throng::parts::outside::mint;
 
 use crate::support::application::{Application, hook};
 use crate::support::centrifuge::PATH;

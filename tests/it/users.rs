@@ -1,7 +1,7 @@
 //! How many connections a user may have, whichever shards they are in.
 
 use serde_json::json;
-use throng::outside::mint;
+use throng::parts::outside::mint;
 
 use crate::support::centrifuge::PATH;
 use crate::support::peer::TEXT;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use throng::config::Config;
-use throng::hub::home::StateChange;
-use throng::outside::options::TokenOptions;
-use throng::outside::{mint, verify};
-use throng::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
+use throng::parts::config::Config;
+use throng::parts::hub::home::StateChange;
+use throng::parts::outside::options::TokenOptions;
+use throng::parts::outside::{mint, verify};
+use throng::parts::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
 
 use crate::rng::Rng;
 use crate::small::Small;
@@ -27,7 +27,7 @@ impl Outside for Signed {
         Some(verify(&self.0, token, now_unix_s).unwrap())
     }
 
-    fn ask(&self, _: throng::shard::mailbox::ReplyTo, _: Question) -> Result<(), Busy> {
+    fn ask(&self, _: throng::parts::shard::mailbox::ReplyTo, _: Question) -> Result<(), Busy> {
         Err(Busy)
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use throng::hub::home::StateChange;
-use throng::proto::centrifuge::codes::Error;
-use throng::shard::mailbox::{Letter, ReplyTo};
-use throng::shard::outside::{
+use throng::parts::hub::home::StateChange;
+use throng::parts::proto::centrifuge::codes::Error;
+use throng::parts::shard::mailbox::{Letter, ReplyTo};
+use throng::parts::shard::outside::{
     Busy, Credentials, Grant, Hook, Nobody, Outside, Question, Rejected, Replaced, Token, Verdict,
 };
 

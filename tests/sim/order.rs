@@ -5,9 +5,9 @@
 
 mod story;
 
-use throng::proto::centrifuge::Error;
-use throng::shard::mailbox::{Deed, Letter};
-use throng::shard::outside::{Credentials, Grant, Question, Rejected, Verdict};
+use throng::parts::proto::centrifuge::Error;
+use throng::parts::shard::mailbox::{Deed, Letter};
+use throng::parts::shard::outside::{Credentials, Grant, Question, Rejected, Verdict};
 
 use story::{HERE, MUCH_LATER_S, PHASES, Phase, Story, name_there};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use throng::config::{Config, Limits, Timeouts};
-use throng::hub::options::{ChannelOptions, Namespaces};
-use throng::shard::INPUT_BYTES;
+use throng::parts::config::{Config, Limits, Timeouts};
+use throng::parts::hub::options::{ChannelOptions, Namespaces};
+use throng::parts::shard::INPUT_BYTES;
 
 use crate::ground::layout::{Faults, Layout};
 use crate::rng::Rng;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use throng::proto::centrifuge::Error;
-use throng::proto::http::{Refusal, Request, Status};
-use throng::proto::ws::Kind;
-use throng::session::{ClientId, CloseReason, Handler, Message, Peer};
+use throng::parts::proto::centrifuge::Error;
+use throng::parts::proto::http::{Refusal, Request, Status};
+use throng::parts::proto::ws::Kind;
+use throng::parts::session::{ClientId, CloseReason, Handler, Message, Peer};
 
 use crate::book::{Book, RunId};
 use crate::client::{Conduct, Io};

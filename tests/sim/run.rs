@@ -11,15 +11,15 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use throng::base::budget::Budget;
-use throng::base::counters::Counters;
-use throng::base::shared::Shared;
-use throng::hub::home::{Answer, Terms};
-use throng::hub::{DataKind, Publication, home_of};
-use throng::shard::ledger::Ledger;
-use throng::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
-use throng::shard::outside::{Grant, Outside};
-use throng::shard::{INPUT_BYTES, Parts, Secret, Shard, Turn};
+use throng::parts::base::budget::Budget;
+use throng::parts::base::counters::Counters;
+use throng::parts::base::shared::Shared;
+use throng::parts::hub::home::{Answer, Terms};
+use throng::parts::hub::{DataKind, Publication, home_of};
+use throng::parts::shard::ledger::Ledger;
+use throng::parts::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
+use throng::parts::shard::outside::{Grant, Outside};
+use throng::parts::shard::{INPUT_BYTES, Parts, Secret, Shard, Turn};
 
 use crate::book::Book;
 use crate::client::{Circumstances, Client};

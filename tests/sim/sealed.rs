@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, ClientConfig, ClientConnection, Error, ProtocolVersion, RootCertStore};
 use rustls::{ServerConfig, SupportedProtocolVersion};
-use throng::tls::{Pem, PemPair, Terms, ticketer};
+use throng::parts::tls::{Pem, PemPair, Terms, ticketer};
 
 use crate::rng::Rng;
 use crate::world::{LinkId, Received, World, fingerprint};

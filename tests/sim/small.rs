@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
-use throng::base::budget::Budget;
-use throng::base::counters::Counters;
-use throng::config::Config;
-use throng::hub::options::Namespaces;
-use throng::shard::ledger::Ledger;
-use throng::shard::mailbox::Mailbox;
-use throng::shard::outside::{Nobody, Outside};
-use throng::shard::{Parts, Secret, Shard};
+use throng::parts::base::budget::Budget;
+use throng::parts::base::counters::Counters;
+use throng::parts::config::Config;
+use throng::parts::hub::options::Namespaces;
+use throng::parts::shard::ledger::Ledger;
+use throng::parts::shard::mailbox::Mailbox;
+use throng::parts::shard::outside::{Nobody, Outside};
+use throng::parts::shard::{Parts, Secret, Shard};
 
 use crate::ground::layout::Faults;
 use crate::net::SimNet;

@@ -6,11 +6,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use throng::base::slots::Key;
-use throng::hub::home::{Answer, Question};
-use throng::hub::home_of;
-use throng::shard::mailbox::{Asker, Letter, ReplyTo};
-use throng::shard::outside::Verdict;
+use throng::parts::base::slots::Key;
+use throng::parts::hub::home::{Answer, Question};
+use throng::parts::hub::home_of;
+use throng::parts::shard::mailbox::{Asker, Letter, ReplyTo};
+use throng::parts::shard::outside::Verdict;
 
 use crate::rng::Rng;
 use crate::small::{SEED, Small};

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use throng::base::budget::Budget;
-use throng::base::counters::Counters;
-use throng::shard::ledger::Ledger;
-use throng::shard::mailbox::{Letter, Mailbox};
-use throng::shard::outside::Outside;
-use throng::shard::{Parts, Secret, Shard};
+use throng::parts::base::budget::Budget;
+use throng::parts::base::counters::Counters;
+use throng::parts::shard::ledger::Ledger;
+use throng::parts::shard::mailbox::{Letter, Mailbox};
+use throng::parts::shard::outside::Outside;
+use throng::parts::shard::{Parts, Secret, Shard};
 
 use crate::ground::layout::Faults;
 use crate::net::{SharedWorld, SimNet};

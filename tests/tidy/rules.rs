@@ -22,9 +22,9 @@ const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 /// What one layer may do. Absence is the architecture.
 pub(crate) struct Layer {
     pub(crate) name: &'static str,
-    /// Folders and files directly under `src/`.
+    /// Folders and files directly under `src/`, and those of the binary by their path from there.
     pub(crate) modules: &'static [&'static str],
-    /// Modules of other layers that it may import; `*` for all.
+    /// Modules of other layers that it may import; `*` for all. For the binary: names of the library, with all below them.
     may_import: &'static [&'static str],
     /// Outside crates that it may use; `*` for all.
     crates: &'static [&'static str],
@@ -125,9 +125,77 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "server",
-        modules: &["config", "node", "server", "control", "outside", "backplane", "lib", "bin"],
+        modules: &["config", "node", "server", "control", "outside", "backplane", "lib"],
         may_import: &["*"],
         crates: &["*"],
+        never_std: &[],
+        never_words: &[],
+    },
+    // The binary: programs over the library, which know of it what is listed and nothing of each other.
+    Layer {
+        name: "bench",
+        modules: &["bin/throng/bench"],
+        may_import: &[
+            "throng::parts::base::counters",
+            "throng::parts::control::console",
+            "throng::parts::net::sys",
+            // Its tests judge the tokens that it makes as the server does.
+            "throng::parts::outside",
+            "throng::parts::shard::outside",
+        ],
+        crates: &[
+            "clap",
+            "data_encoding",
+            "flate2",
+            "hdrhistogram",
+            "httparse",
+            "libc",
+            "mio",
+            "rcgen",
+            "ring",
+            "rustls",
+            "serde",
+            "serde_json",
+            "socket2",
+            "tungstenite",
+            "webpki_roots",
+        ],
+        never_std: &[],
+        never_words: &[],
+    },
+    Layer {
+        name: "doctor",
+        modules: &["bin/throng/doctor"],
+        may_import: &[
+            "throng::parts::config",
+            "throng::parts::control::console",
+            "throng::parts::net::Listen",
+            "throng::parts::net::sys",
+            "throng::parts::node",
+            "throng::parts::tls",
+        ],
+        crates: &["clap", "rcgen", "serde", "serde_json"],
+        never_std: &[],
+        never_words: &[],
+    },
+    Layer {
+        name: "token",
+        modules: &["bin/throng/token"],
+        may_import: &[
+            "throng::parts::config",
+            "throng::parts::control::console",
+            "throng::parts::outside",
+            "throng::parts::shard::outside",
+        ],
+        crates: &["clap", "data_encoding", "serde_json"],
+        never_std: &[],
+        never_words: &[],
+    },
+    Layer {
+        name: "main",
+        modules: &["bin/throng/main"],
+        may_import: &["*"],
+        crates: &["clap", "tracing"],
         never_std: &[],
         never_words: &[],
     },
@@ -211,12 +279,16 @@ fn words(path: &str, tokens: &[Token<'_>]) -> Found {
 
 /// `net/sys.rs` is the module `net::sys`; `net/mod.rs` is `net`; the crate's root is empty.
 fn module_path(file: &str) -> Vec<String> {
-    let stem = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    let stem = file.trim_start_matches(BINARY).trim_end_matches(".rs").trim_end_matches("/mod");
     if matches!(stem, "lib" | "main") { Vec::new() } else { stem.split('/').map(str::to_owned).collect() }
 }
 
+/// Where the binary's own modules stand, a crate of its own over the library.
+const BINARY: &str = "bin/throng/";
+
 fn layer(file: &str, tokens: &[Token<'_>], dependencies: &[String]) -> Found {
-    let top = file.split(['/', '.']).next().unwrap_or("");
+    let own = file.trim_start_matches(BINARY);
+    let top = &file[..file.len() - own.len() + own.find(['/', '.']).unwrap_or(own.len())];
     let Some(layer) = LAYERS.iter().find(|layer| layer.modules.contains(&top)) else {
         return vec![(1, format!("`{top}` belongs to no layer: give it a place in the table of layers"))];
     };
@@ -224,6 +296,7 @@ fn layer(file: &str, tokens: &[Token<'_>], dependencies: &[String]) -> Found {
     for path in paths(tokens, &module_path(file)) {
         let what = match path.segments[0].as_str() {
             "crate" => refuse_import(layer, &path),
+            "throng" => refuse_library(layer, &path),
             "std" | "core" if !path.in_tests && !file.ends_with("/tests.rs") => refuse_std(layer, &path),
             outside if dependencies.iter().any(|name| name == outside) => refuse_crate(layer, outside),
             _ => None,
@@ -238,8 +311,20 @@ fn layer(file: &str, tokens: &[Token<'_>], dependencies: &[String]) -> Found {
 
 fn refuse_import(layer: &Layer, path: &Path) -> Option<String> {
     let target = path.segments.get(1)?.as_str();
-    let allowed = layer.modules.contains(&target) || lists(layer.may_import, target);
+    let is_own = |module: &&str| module.trim_start_matches(BINARY) == target;
+    let allowed = layer.modules.iter().any(is_own) || lists(layer.may_import, target);
     (!allowed).then(|| format!("the layer {} must not import `{}`", layer.name, path.segments.join("::")))
+}
+
+/// What the binary's tools may know of the library.
+fn refuse_library(layer: &Layer, path: &Path) -> Option<String> {
+    let written = path.segments.join("::");
+    let leads = |name: &str| {
+        name == "*"
+            || written.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    let allowed = layer.may_import.iter().any(|name| leads(name));
+    (!allowed).then(|| format!("the layer {} must not import `{written}`", layer.name))
 }
 
 fn refuse_crate(layer: &Layer, name: &str) -> Option<String> {

@@ -13,11 +13,11 @@ use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use throng::config::{self, ConfigError, Effective, Variables};
-use throng::control::{announce, console, logs, notify};
-use throng::server::Server;
-use throng::session::raw::Echo;
-use throng::{net, node};
+use throng::parts::config::{self, ConfigError, Effective, Variables};
+use throng::parts::control::{announce, console, logs, notify};
+use throng::parts::server::Server;
+use throng::parts::session::raw::Echo;
+use throng::parts::{net, node};
 
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;

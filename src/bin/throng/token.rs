@@ -13,12 +13,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value};
 
-use throng::config;
-use throng::control::console;
-use throng::outside::mint;
-use throng::outside::options::{Options, TokenOptions};
-use throng::outside::refusal;
-use throng::shard::outside::Token;
+use throng::parts::config;
+use throng::parts::control::console;
+use throng::parts::outside::mint;
+use throng::parts::outside::options::{Options, TokenOptions};
+use throng::parts::outside::refusal;
+use throng::parts::shard::outside::Token;
 
 /// Exit code of what cannot be done with this configuration or command line.
 const EXIT_USAGE: u8 = 2;

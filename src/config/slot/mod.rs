@@ -243,11 +243,13 @@ impl Slot<'_> {
     }
 
     /// True for a key whose flag may stand without a value.
+    #[cfg(feature = "cli")]
     pub(super) fn is_switch(&self) -> bool {
         matches!(self, Self::Switch(_))
     }
 
     /// True for a key whose flag may be repeated.
+    #[cfg(feature = "cli")]
     pub(super) fn is_list(&self) -> bool {
         matches!(
             self,

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 use std::{env, fs};
 
-use throng::config;
+use throng::parts::config;
 
 use crate::support::Server;
 use crate::support::tls::Folder;

@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use throng::outside::mint;
+use throng::parts::outside::mint;
 
 use crate::support::application::{Application, hook};
 use crate::support::backend::{self, Running};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use throng::hub::options::{ChannelOptions, Namespaces};
+use throng::parts::hub::options::{ChannelOptions, Namespaces};
 
 use crate::support::Client;
 use crate::support::backend::{Backend, Running, options};

@@ -3,7 +3,7 @@
 //! another one, and a command of another kind got no answer at all.
 
 use serde_json::{Value, json};
-use throng::outside::mint;
+use throng::parts::outside::mint;
 
 use crate::support::application::{Application, Question, hook};
 use crate::support::{Client, Server};

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use serde_json::json;
-use throng::base::counters::Counters;
-use throng::config::Config;
-use throng::proto::centrifuge::Error;
-use throng::proto::http::{Refusal, Request};
-use throng::proto::ws::Kind;
-use throng::session::{CloseReason, Handler, Message, Peer as Client};
-use throng::shard::mailbox::Target;
+use throng::parts::base::counters::Counters;
+use throng::parts::config::Config;
+use throng::parts::proto::centrifuge::Error;
+use throng::parts::proto::http::{Refusal, Request};
+use throng::parts::proto::ws::Kind;
+use throng::parts::session::{CloseReason, Handler, Message, Peer as Client};
+use throng::parts::shard::mailbox::Target;
 use throng::{Failure, Server as Embedded};
 
 use crate::support::centrifuge::Client as Centrifuge;

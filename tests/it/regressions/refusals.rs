@@ -4,7 +4,7 @@
 //! answer that had been given, taken up at once, and queued again, until the stack of the shard was used up.
 
 use serde_json::{Value, json};
-use throng::outside::mint;
+use throng::parts::outside::mint;
 
 use crate::support::application::{Application, hook};
 use crate::support::centrifuge::PATH;

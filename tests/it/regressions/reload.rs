@@ -1,8 +1,8 @@
 //! A configuration that changed had no effect until a restart, but for certificates.
 
 use serde_json::{Value, json};
-use throng::config::ApiOptions;
-use throng::outside::mint;
+use throng::parts::config::ApiOptions;
+use throng::parts::outside::mint;
 
 use crate::support::application::{Application, hook};
 use crate::support::backend::Running;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
-use throng::config::{ApiOptions, Config};
-use throng::control::Outcome;
-use throng::control::api::ApiError;
-use throng::hub::options::Namespaces;
-use throng::session::NoHandler;
+use throng::parts::config::{ApiOptions, Config};
+use throng::parts::control::Outcome;
+use throng::parts::control::api::ApiError;
+use throng::parts::hub::options::Namespaces;
+use throng::parts::session::NoHandler;
 use throng::{Node, Server};
 
 use super::peer::PATIENCE;

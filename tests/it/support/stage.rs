@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use throng::outside::mint;
+use throng::parts::outside::mint;
 use toml::Table;
 
 use super::centrifuge::PATH;

@@ -1,4 +1,4 @@
-//! What shards are simulated over: a world of links with its own time, [`throng::net::Net`] over it, the wire as clients
+//! What shards are simulated over: a world of links with its own time, [`throng::parts::net::Net`] over it, the wire as clients
 //! speak it, and random numbers that follow from a seed.
 //!
 //! Knows no plan and no client, and nothing of this test binary: the fuzz target of whole conversations stands on it, too.

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use throng::net::{Accepted, Net, Ready};
+use throng::parts::net::{Accepted, Net, Ready};
 
 use super::world::{LinkId, World};
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use throng::net::Ready;
+use throng::parts::net::Ready;
 
 use super::layout::{Faults, Layout};
 use super::rng::{Rng, mix};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use throng::config::{Config, Limits, Paths, Rates, Timeouts};
-use throng::hub::options::{ChannelOptions, Namespaces};
-use throng::proto::http::{Refusal, Request};
-use throng::proto::ws::Kind;
-use throng::session::{ClientId, CloseReason, Handler, Message, Peer};
+use throng::parts::config::{Config, Limits, Paths, Rates, Timeouts};
+use throng::parts::hub::options::{ChannelOptions, Namespaces};
+use throng::parts::proto::http::{Refusal, Request};
+use throng::parts::proto::ws::Kind;
+use throng::parts::session::{ClientId, CloseReason, Handler, Message, Peer};
 
 pub(super) const HEAD_BYTES_MAX: usize = 2 << 10;
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;

@@ -7,17 +7,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use throng::base::budget::Budget;
-use throng::base::counters::Counters;
-use throng::base::shared::Shared;
-use throng::config::Config;
-use throng::hub::home::Terms;
-use throng::hub::options::Namespaces;
-use throng::hub::{DataKind, Publication, home_of};
-use throng::shard::ledger::Ledger;
-use throng::shard::mailbox::{Deed, Letter, Mailbox, Order, Target};
-use throng::shard::outside::{Grant, Outside};
-use throng::shard::{INPUT_BYTES, Parts, Secret, Shard};
+use throng::parts::base::budget::Budget;
+use throng::parts::base::counters::Counters;
+use throng::parts::base::shared::Shared;
+use throng::parts::config::Config;
+use throng::parts::hub::home::Terms;
+use throng::parts::hub::options::Namespaces;
+use throng::parts::hub::{DataKind, Publication, home_of};
+use throng::parts::shard::ledger::Ledger;
+use throng::parts::shard::mailbox::{Deed, Letter, Mailbox, Order, Target};
+use throng::parts::shard::outside::{Grant, Outside};
+use throng::parts::shard::{INPUT_BYTES, Parts, Secret, Shard};
 
 use super::super::ground::layout::{Faults, Layout};
 use super::super::ground::net::SimNet;

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use throng::base::counters::Counters;
-use throng::config::Config;
-use throng::hub::home::StateChange;
-use throng::hub::home_of;
-use throng::hub::options::ChannelOptions;
-use throng::shard::mailbox::{Deed, Letter, Order, ReplyTo, Target};
-use throng::shard::outside::{Busy, Credentials, Grant, Hook, Outside, Question, Token, Verdict};
+use throng::parts::base::counters::Counters;
+use throng::parts::config::Config;
+use throng::parts::hub::home::StateChange;
+use throng::parts::hub::home_of;
+use throng::parts::hub::options::ChannelOptions;
+use throng::parts::shard::mailbox::{Deed, Letter, Order, ReplyTo, Target};
+use throng::parts::shard::outside::{Busy, Credentials, Grant, Hook, Outside, Question, Token, Verdict};
 
 use crate::rng::Rng;
 use crate::small::{SEED, Small};

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use super::probe::Cpu;
 use super::tls::{Tls, TlsArgs};
 use super::tokens::Identity;
-use throng::net::sys;
+use throng::parts::net::sys;
 
 /// Arguments of `throng bench`.
 #[derive(Clone, Debug, clap::Args)]

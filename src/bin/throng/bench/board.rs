@@ -11,8 +11,8 @@ use std::thread::Thread;
 
 use super::clock::Clock;
 use super::script::Position;
-use throng::base::counters::Counter;
-use throng::net::sys;
+use throng::parts::base::counters::Counter;
+use throng::parts::net::sys;
 
 /// Publications whose moment of sending is remembered; older ones are overwritten. More than can be under way.
 const MOMENTS: usize = 1 << 16;

@@ -12,7 +12,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::args::Target;
 use super::wire::Wire;
-use throng::net::sys;
+use throng::parts::net::sys;
 
 /// One key for all connections: its purpose is to defeat caches, of which there are none here.
 const KEY: &str = "dGhyb25nIGJlbmNoIGtleQ==";

@@ -20,7 +20,7 @@ use super::script::{CENTRIFUGE_PATH, Script, Subscriptions};
 use super::tokens::{Identity, Tokens};
 use super::usage::{Mark, Usage};
 use super::volley::{Findings, Pace, Volley};
-use throng::net::sys;
+use throng::parts::net::sys;
 
 const TICK: Duration = Duration::from_millis(10);
 /// No channel, no publications.

@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::report::{Report, Unit};
 use super::script::Script;
 use super::usage::{Mark, Usage};
-use throng::net::sys;
+use throng::parts::net::sys;
 
 const TICK: Duration = Duration::from_millis(10);
 /// No channel, no publications.

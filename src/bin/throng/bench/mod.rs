@@ -67,7 +67,7 @@ pub(crate) use args::Args;
 use args::Scenario;
 use crew::Refusal;
 
-use throng::control::console;
+use throng::parts::control::console;
 
 /// Runs the scenario, with its progress on stderr and its report on stdout.
 ///

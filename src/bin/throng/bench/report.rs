@@ -9,7 +9,7 @@ use super::args::{Common, Target};
 use super::findings::{Failures, Summary};
 use super::held::Schedule;
 use super::usage::Usage;
-use throng::control::console;
+use throng::parts::control::console;
 
 /// Every key of the JSON object, and what it means. A figure that was not asked for, or that cannot be read,
 /// is null.

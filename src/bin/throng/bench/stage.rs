@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::report::{Report, Unit};
 use super::script::Script;
 use super::usage::Mark;
-use throng::net::sys;
+use throng::parts::net::sys;
 
 /// With more threads than this per core they let events gather for so long.
 const CROWDED: usize = 4;

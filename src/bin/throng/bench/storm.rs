@@ -23,7 +23,7 @@ use super::stage;
 use super::tokens::Tokens;
 use super::usage::{Mark, Usage};
 use super::volley::{self, Pace, Volley};
-use throng::net::sys;
+use throng::parts::net::sys;
 
 const TICK: Duration = Duration::from_millis(5);
 /// Live connections echo so many bytes.

@@ -14,7 +14,7 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
-use throng::outside::mint;
+use throng::parts::outside::mint;
 
 const SIGNED_COUNT: usize = 64;
 /// How long a token is good: longer than any run.
@@ -98,9 +98,9 @@ fn signed(pair: &RsaKeyPair, number: usize, expire_at_s: u64) -> Result<String, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throng::outside::options::TokenOptions;
-    use throng::outside::verify;
-    use throng::shard::outside::{Token, Verdict};
+    use throng::parts::outside::options::TokenOptions;
+    use throng::parts::outside::verify;
+    use throng::parts::shard::outside::{Token, Verdict};
 
     #[test]
     fn each_connection_has_a_user_of_its_own() {

@@ -10,7 +10,7 @@ use super::args::Common;
 use super::board::Board;
 use super::clock;
 use super::probe::{self, Cpu};
-use throng::net::sys;
+use throng::parts::net::sys;
 
 /// Above this share of a core a thread counts as saturated: the rest is lost to the kernel and to other threads.
 const SATURATED: f64 = 0.9;

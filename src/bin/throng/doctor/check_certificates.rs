@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::report::{Line, Status, Value};
-use throng::config::TlsOptions;
-use throng::node::read_pem;
-use throng::tls::certificates::{date_text, facts};
-use throng::tls::{CertificateError, Facts, Pem, PemPair};
+use throng::parts::config::TlsOptions;
+use throng::parts::node::read_pem;
+use throng::parts::tls::certificates::{date_text, facts};
+use throng::parts::tls::{CertificateError, Facts, Pem, PemPair};
 
 /// Others may read.
 const OTHERS_READ: u32 = 0o004;

@@ -280,7 +280,7 @@ mod tests {
     fn this_box_can_be_read() {
         let facts = Facts::read(Path::new("/"));
         // Only the hard limit: another test may raise the soft one at this moment.
-        let (_, hard) = throng::net::sys::descriptor_limit().unwrap();
+        let (_, hard) = throng::parts::net::sys::descriptor_limit().unwrap();
         assert_eq!(facts.descriptor_limit.map(|limit| limit.hard), Some(hard));
         assert!(facts.page_bytes.is_some_and(u64::is_power_of_two));
         assert!(facts.memory_available_bytes.is_some());

@@ -37,9 +37,9 @@ use needs::Plan;
 use report::Report;
 use service::Service;
 
-use throng::config::{self, Config, Variables};
-use throng::control::console;
-use throng::node;
+use throng::parts::config::{self, Config, Variables};
+use throng::parts::control::console;
+use throng::parts::node;
 
 /// Exit code of a bad configuration.
 const EXIT_CONFIG: u8 = 2;

@@ -5,8 +5,8 @@
 //! reason stands beside it.
 
 use super::Args;
-use throng::config::Config;
-use throng::net::Listen;
+use throng::parts::config::Config;
+use throng::parts::net::Listen;
 
 /// Where throng listens when nobody says otherwise.
 const DATA_PORT: u16 = 8000;

@@ -9,7 +9,7 @@ use super::facts::Probe;
 pub(super) fn private_descriptors() -> Probe {
     let tried = std::thread::Builder::new()
         .name("doctor-probe".to_owned())
-        .spawn(throng::net::sys::unshare_descriptors)
+        .spawn(throng::parts::net::sys::unshare_descriptors)
         .map(std::thread::JoinHandle::join);
     match tried {
         Ok(Ok(Ok(()))) => Probe::Works,
@@ -24,7 +24,7 @@ mod tests {
 
     #[test]
     fn the_probe_agrees_with_the_call_itself() {
-        let direct = std::thread::spawn(throng::net::sys::unshare_descriptors).join().unwrap();
+        let direct = std::thread::spawn(throng::parts::net::sys::unshare_descriptors).join().unwrap();
         assert_eq!(private_descriptors() == Probe::Works, direct.is_ok());
         assert_ne!(private_descriptors(), Probe::Untested);
     }
