@@ -7,7 +7,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use throng::parts::base::networks::Networks;
-use throng::parts::proto::centrifuge::message::{Answer, ConnectResult, Encoding};
+use throng::parts::hub::words::{Identified, Reply};
+use throng::parts::proto::centrifuge::message::Encoding;
 use throng::parts::proto::ws::{Deflate, Limits, Press};
 use throng::parts::session::centrifuge::{Centrifuge, Opening};
 use throng::parts::session::raw::Echo;
@@ -59,7 +60,8 @@ impl Served {
         let (handler, out, actions, press) = (Echo::new("/"), Vec::new(), Vec::new(), Press::new(None));
         let mut served = Self { session, handler, settings, out, actions, press };
         served.receive(&mut frame(r#"{"connect":{},"id":1}"#));
-        served.with(|session, _, cx| session.answer(1, &Answer::Connect(ConnectResult::default()), cx));
+        let reply = Reply::Identified(Identified::default());
+        served.with(|session, handler, cx| session.reply(1, &reply, handler, cx)).unwrap();
         served
     }
 

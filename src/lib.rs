@@ -288,6 +288,7 @@ pub use config::{
 pub use control::{Outcome, logs};
 pub use hub::home::HistoryFilter;
 pub use hub::options::{ChannelOptions, Namespaces};
+pub use hub::words::Denied;
 pub use net::Listen;
 pub use net::sys::tune_allocator;
 pub use node::{

@@ -153,7 +153,7 @@ fn an_import_against_the_layers_is_found() {
         ("base", "base", "proto hub session net shard config server control"),
         ("proto", "base", "hub session net shard config server control"),
         ("hub", "base", "proto session net shard config server control"),
-        ("session", "proto", "hub net shard config server control"),
+        ("session", "hub", "net shard config server control"),
         ("net", "base", "proto hub session shard config server control"),
         ("shard", "net", "config server control"),
     ] {

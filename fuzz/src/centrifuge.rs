@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use throng::parts::hub::Position;
+use throng::parts::hub::words::{Ask, Denied, Entered, Identified, Reply};
 use throng::parts::proto::centrifuge::commands;
-use throng::parts::proto::centrifuge::message::{Answer, ConnectResult, Encoding, Request, SubscribeResult};
+use throng::parts::proto::centrifuge::message::Encoding;
 use throng::parts::proto::ws::Deflate;
 use throng::parts::session::centrifuge::{Centrifuge, Opening};
 use throng::parts::session::wire::Wire;
@@ -78,38 +80,35 @@ fn replies(out: &[u8]) -> Vec<u64> {
 fn answer_all(driver: &mut Driver) -> Vec<u64> {
     driver.out.clear();
     for (n, action) in std::mem::take(&mut driver.actions).into_iter().enumerate() {
-        let Action::Command { id, request } = action else { panic!("{action:?} is not a client's to ask") };
+        let Action::Ask { id, ask } = action else { panic!("{action:?} is not a client's to ask") };
         assert!(id != 0, "what is asked for is answered");
         let name = |channel: &str| {
             assert!(!channel.is_empty() && channel.len() <= driver.settings.channel_name_bytes_max);
         };
-        let answer = match &request {
-            Request::Connect(_) => Answer::Connect(ConnectResult::default()),
-            Request::Subscribe(ask) => {
-                name(&ask.channel);
-                Answer::Subscribe(SubscribeResult::default())
+        let none = Position::default();
+        let reply = match &ask {
+            Ask::Identify(_) => Reply::Identified(Identified::default()),
+            Ask::Enter(enter) => {
+                name(&enter.channel);
+                Reply::Entered(Entered::default())
             }
-            Request::Publish { channel, data } => {
+            Ask::Publish { channel, data, .. } => {
                 name(channel);
-                let data = data.as_ref().expect("a publication has data");
                 // Not as a value: texts in it may hold halves of characters.
                 assert!(serde_json::from_slice::<&RawValue>(data).is_ok(), "data is JSON");
-                Answer::Publish
+                Reply::Published
             }
-            Request::Unsubscribe { .. } => Answer::Unsubscribe,
-            Request::Presence { .. } => Answer::Presence(&[]),
-            Request::PresenceStats { .. } => Answer::PresenceStats { client_count: 0, user_count: 0 },
-            Request::History(_) => Answer::History { publications: &[], position: (0, "") },
-            Request::Rpc { data, .. } => Answer::Rpc(data),
-            Request::Refresh { .. } => Answer::Refresh { client: "", version: "", expires: false, ttl_s: 0 },
-            Request::SubRefresh { .. } => Answer::SubRefresh { expires: false, ttl_s: 0 },
-            Request::Pong | Request::Ping | Request::Send { .. } | Request::Unknown | Request::Malformed => {
-                panic!("{request:?} needs no shard")
-            }
+            Ask::Leave { .. } => Reply::Left,
+            Ask::Presence { .. } => Reply::Presence(&[]),
+            Ask::PresenceStats { .. } => Reply::PresenceStats { client_count: 0, user_count: 0 },
+            Ask::History { .. } => Reply::History { publications: &[], position: &none },
+            Ask::Call { data, .. } => Reply::Called(data),
+            Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
+            Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
         };
-        driver.with(|session, _, cx| match n % 2 {
-            0 => session.answer(id, &answer, cx),
-            _ => session.fail(id, 106, "limit exceeded", false, cx),
+        driver.with(|session, handler, cx| match n % 2 {
+            0 => assert_eq!(session.reply(id, &reply, handler, cx), Ok(())),
+            _ => session.deny(id, &Denied::Limit, cx),
         });
     }
     replies(&driver.out)

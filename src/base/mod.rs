@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod budget;
 pub mod counters;
+pub mod filter;
 pub mod heap;
 pub mod networks;
 pub mod outbox;

@@ -19,6 +19,7 @@ mod recovery;
 mod tally;
 mod terms;
 mod wildcard;
+pub mod words;
 
 use std::sync::Arc;
 

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use super::options::HookOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
 use super::token::Purpose;
-use crate::proto::centrifuge::{Disconnect, Error};
+use crate::hub::words::Denied;
+use crate::proto::centrifuge::Disconnect;
 use crate::proto::json::{self, NumericDate, or_default};
 use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
 use crate::tls::Identity;
@@ -77,7 +78,7 @@ impl Asked {
             if bytes.is_empty() {
                 return Ok(None);
             }
-            serde_json::from_slice(bytes).map(Some).map_err(|_| Rejected::Error(Error::BAD_REQUEST))
+            serde_json::from_slice(bytes).map(Some).map_err(|_| Rejected::Denied(Denied::BadRequest))
         };
         let is_binary = options.binary_encoding;
         let has_b64 = is_binary && !self.data.is_empty();
@@ -98,7 +99,7 @@ impl Asked {
             meta: raw(meta)?,
             certificate: self.who.certificate.as_deref().map(ToldCertificate::new),
         };
-        serde_json::to_vec(&body).map_err(|_| Rejected::Error(Error::INTERNAL))
+        serde_json::to_vec(&body).map_err(|_| Rejected::Denied(Denied::Internal))
     }
 
     /// What the hook's answer comes to.
@@ -124,7 +125,7 @@ impl Asked {
                 Verdict::Connection(Ok(Box::new(Credentials { user, ..result.credentials()? })))
             }
             Hook::SubRefresh if !has_result || result.is_expired() => {
-                self.rejected(Rejected::Error(Error::EXPIRED))
+                self.rejected(Rejected::Denied(Denied::Expired))
             }
             Hook::Subscribe | Hook::SubRefresh => {
                 let channel = self.channel.clone().unwrap_or_default();
@@ -238,7 +239,8 @@ impl Answer<'_> {
         let ToldError { code, message, temporary } = self.error.as_ref()?;
         Some(match code {
             400..=1999 => {
-                Ok(Rejected::Custom { code: *code, message: message.clone(), temporary: *temporary })
+                let (code, message, temporary) = (*code, message.clone().into(), *temporary);
+                Ok(Rejected::Denied(Denied::Custom { code, message, temporary }))
             }
             _ => Err(format!("error code {code}, which is not in 400–1999")),
         })
@@ -428,7 +430,7 @@ mod tests {
         assert!(text.ends_with(r#","data":{ "a" : 1.00, "b":"\u00e9" }}"#), "{text}");
         assert!(!rpc(b"", "json").unwrap().contains("data"), "none is none");
         for other in [&b"\xff"[..], b"{", b"1,\"user\":\"admin\"", b"text"] {
-            assert_eq!(rpc(other, "protobuf"), Err(Rejected::Error(Error::BAD_REQUEST)));
+            assert_eq!(rpc(other, "protobuf"), Err(Rejected::Denied(Denied::BadRequest)));
         }
     }
 
@@ -514,7 +516,8 @@ mod tests {
     #[test]
     fn errors_and_disconnects_reach_the_client() {
         let documented = documented();
-        let custom = Rejected::Custom { code: 1000, message: "no such thing".to_owned(), temporary: false };
+        let custom = Denied::Custom { code: 1000, message: "no such thing".into(), temporary: false };
+        let custom = Rejected::Denied(custom);
         let away = Rejected::Disconnect { code: 4501, reason: "go away".to_owned() };
         for (hook, kind) in [
             (Hook::Connect, "connection"),
@@ -550,7 +553,7 @@ mod tests {
 
     #[test]
     fn what_is_not_prolonged_is_over() {
-        let expired = Rejected::Error(Error::EXPIRED);
+        let expired = Rejected::Denied(Denied::Expired);
         for answer in [r#"{"result":{"expired":true,"expire_at":4000000000}}"#, r#"{"result":null}"#, "{}"] {
             let gone = disconnect(Disconnect::CONNECTION_EXPIRED);
             assert_eq!(no(verdict(Hook::Refresh, answer)), ("connection", gone));

@@ -15,7 +15,7 @@ use super::endpoint::{self, Endpoint};
 use super::hook_wire::Asked;
 use super::http::Client;
 use super::options::{HookOptions, Options};
-use crate::proto::centrifuge::Error;
+use crate::hub::words::Denied;
 use crate::shard::mailbox::{Letter, Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Hook, Rejected, Verdict};
 
@@ -125,7 +125,7 @@ impl Hooks {
 
     async fn verdict(&self, asked: &Asked) -> Verdict {
         let Some(endpoint) = &self.endpoints[place(asked.hook)] else {
-            return asked.rejected(Rejected::Error(Error::INTERNAL));
+            return asked.rejected(Rejected::Denied(Denied::Internal));
         };
         let body = match asked.body(&endpoint.options) {
             Ok(body) => body,
@@ -134,6 +134,6 @@ impl Hooks {
         let request = endpoint.request(body, &asked.who.headers);
         let read = |answer: &[u8]| asked.verdict(answer);
         let verdict = endpoint.ask(&self.client, &self.open.requests, request, read).await;
-        verdict.unwrap_or_else(|_| asked.rejected(Rejected::Error(Error::INTERNAL)))
+        verdict.unwrap_or_else(|_| asked.rejected(Rejected::Denied(Denied::Internal)))
     }
 }

@@ -16,7 +16,7 @@ use super::keys::Key;
 use super::options::TokenOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
 use crate::hub::options::NamePattern;
-use crate::proto::centrifuge::Error;
+use crate::hub::words::Denied;
 use crate::proto::json::{self, NumericDate};
 use crate::shard::outside::{Credentials, Grant, Rejected, Verdict};
 
@@ -43,7 +43,7 @@ impl From<Refused> for Rejected {
         match refused {
             Refused::Expired => Self::TokenExpired,
             Refused::Invalid(_) => Self::TokenInvalid,
-            Refused::Unknowable => Self::Error(Error::INTERNAL),
+            Refused::Unknowable => Self::Denied(Denied::Internal),
         }
     }
 }

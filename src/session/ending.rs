@@ -1,5 +1,6 @@
 //! The one list of endings: why a connection ends, and the close frame that says so.
 
+use crate::hub::words::Dismissed;
 use crate::proto::centrifuge::codes::Disconnect;
 use crate::proto::http::Refusal;
 use crate::proto::ws::{Violation, is_close_code};
@@ -31,8 +32,8 @@ pub enum CloseReason {
     Stale,
     /// A command that is not one (3501).
     BadRequest,
-    /// Another of the protocol's reasons.
-    Disconnect(Disconnect),
+    /// What it asked for, or its term, leaves no other way.
+    Dismissed(Dismissed),
     /// The application said so, by its API or a hook.
     Ordered {
         /// 3000–4999.
@@ -85,7 +86,7 @@ impl CloseReason {
             Self::Peer(code) => Some((Some(*code), "")),
             Self::Violation(violation) => Some((Some(violation.close_code()), violation.reason())),
             Self::Handler { code, reason } | Self::Ordered { code, reason } => Some((Some(*code), reason)),
-            Self::Disconnect(reason) => disconnect(*reason),
+            Self::Dismissed(why) => disconnect(code_of(*why)),
             Self::MessageTimeout => Some((Some(POLICY_VIOLATION), "message did not arrive in time")),
             Self::Stale => disconnect(Disconnect::STALE),
             Self::BadRequest => disconnect(Disconnect::BAD_REQUEST),
@@ -106,6 +107,22 @@ impl CloseReason {
     }
 }
 
+/// The protocol's code and words; raw clients are told the same.
+fn code_of(why: Dismissed) -> Disconnect {
+    match why {
+        Dismissed::Internal => Disconnect::INTERNAL,
+        Dismissed::InvalidToken => Disconnect::INVALID_TOKEN,
+        Dismissed::NotPermitted => Disconnect::PERMISSION_DENIED,
+        Dismissed::BadRequest => Disconnect::BAD_REQUEST,
+        Dismissed::Expired => Disconnect::CONNECTION_EXPIRED,
+        Dismissed::SubscriptionExpired => Disconnect::SUBSCRIPTION_EXPIRED,
+        Dismissed::OtherChannels => Disconnect::INSUFFICIENT_STATE,
+        Dismissed::TooMany => Disconnect::TOO_MANY_REQUESTS,
+        Dismissed::ConnectionLimit => Disconnect::CONNECTION_LIMIT,
+        Dismissed::ChannelLimit => Disconnect::CHANNEL_LIMIT,
+    }
+}
+
 /// Close code for who breaks a rule that has no code of its own (RFC 6455 §7.4.1). Centrifuge's clients take it as a
 /// reason to come back.
 const POLICY_VIOLATION: u16 = 1008;
@@ -116,6 +133,24 @@ const INTERNAL_ERROR: u16 = 1011;
 mod tests {
     use super::*;
 
+    #[test]
+    fn each_dismissal_has_its_code() {
+        for (why, code) in [
+            (Dismissed::Internal, 3004),
+            (Dismissed::Expired, 3005),
+            (Dismissed::SubscriptionExpired, 3006),
+            (Dismissed::OtherChannels, 3010),
+            (Dismissed::TooMany, 3013),
+            (Dismissed::InvalidToken, 3500),
+            (Dismissed::BadRequest, 3501),
+            (Dismissed::ConnectionLimit, 3504),
+            (Dismissed::ChannelLimit, 3505),
+            (Dismissed::NotPermitted, 3507),
+        ] {
+            assert_eq!(CloseReason::Dismissed(why).frame().unwrap().0, Some(code), "{why:?}");
+        }
+    }
+
     /// Whoever chose the code, and for whatever reason it stands here.
     #[test]
     fn no_code_goes_on_the_wire_that_must_not() {
@@ -125,7 +160,6 @@ mod tests {
             for ending in [
                 CloseReason::Handler { code, reason: reason.clone() },
                 CloseReason::Ordered { code, reason },
-                CloseReason::Disconnect(Disconnect { code, reason: "why" }),
                 CloseReason::Peer(code),
             ] {
                 let (sent, text) = ending.frame().unwrap();

@@ -186,7 +186,7 @@ impl Endpoints {
             None => ("404 Not Found", "Content-Length: 0\r\n"),
         };
         if let Some(place) = place {
-            cx.actions.push(Action::Emulate { place, data: emulation.data.into_owned() });
+            cx.actions.push(Action::Forward { place, data: emulation.data.into_owned() });
         }
         cx.out.extend_from_slice(format!("HTTP/1.1 {status}\r\n{length}{cors}\r\n").as_bytes());
         Ok(Opened::Answered)

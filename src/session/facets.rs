@@ -5,7 +5,6 @@
 
 use std::num::NonZeroU64;
 
-use super::centrifuge::Opening;
 use super::head::Head;
 use super::{ClientId, CloseReason, Format, Handler, Session, Transport};
 use crate::proto::ws::Deflate;
@@ -168,14 +167,6 @@ impl<S> Session<S> {
         }
     }
 
-    /// What the request that opened the session said, as long as the client has not been let in.
-    pub fn opening(&self) -> Opening {
-        match self {
-            Self::Centrifuge(centrifuge) => centrifuge.opening(),
-            Self::Head(_) | Self::Raw(_) | Self::Ended => Opening::default(),
-        }
-    }
-
     /// The client was not let in: it may say again who it is, and nothing else.
     pub fn refused(&mut self) {
         match self {
@@ -197,7 +188,7 @@ impl<S> Session<S> {
 mod tests {
     use super::*;
     use crate::proto::centrifuge::Encoding;
-    use crate::session::centrifuge::Centrifuge;
+    use crate::session::centrifuge::{Centrifuge, Opening};
     use crate::session::raw::Raw;
     use crate::session::wire::Wire;
 

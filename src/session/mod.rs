@@ -17,10 +17,10 @@ mod secret;
 pub mod wire;
 
 use crate::base::seed::{Purpose, Seed};
-use crate::proto::centrifuge::codes::Error;
-use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, Request};
+use crate::hub::words::{Denied, News, Reply};
 use crate::proto::ws;
 pub use action::Action;
+pub use centrifuge::Deferred;
 pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings};
 pub use ending::CloseReason;
 pub use endpoint::Endpoints;
@@ -162,23 +162,6 @@ impl<S> Session<S> {
         }
     }
 
-    /// The answer to [`Action::Join`].
-    ///
-    /// # Errors
-    /// Why the session ends.
-    pub fn joined<H: Handler<State = S>>(
-        &mut self,
-        channel: &str,
-        outcome: Result<(), Error>,
-        handler: &mut H,
-        cx: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        match self {
-            Self::Raw(raw) => raw.joined(channel, outcome, handler, cx),
-            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => Ok(()),
-        }
-    }
-
     /// The time that a handler has set has come.
     ///
     /// # Errors
@@ -194,17 +177,31 @@ impl<S> Session<S> {
         }
     }
 
-    /// The answer to [`Action::Command`] number `id`.
-    pub fn answer(&mut self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
-        if let Self::Centrifuge(centrifuge) = self {
-            centrifuge.answer(id, answer, cx);
+    /// What [`Action::Ask`] number `id` came to.
+    ///
+    /// # Errors
+    /// Why the session ends.
+    #[inline]
+    pub fn reply<H: Handler<State = S>>(
+        &mut self,
+        id: u32,
+        reply: &Reply<'_>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        match self {
+            Self::Centrifuge(centrifuge) => centrifuge.reply(id, reply, cx),
+            Self::Raw(raw) => return raw.reply(reply, handler, cx),
+            Self::Head(_) | Self::Ended => {}
         }
+        Ok(())
     }
 
-    /// [`Action::Command`] number `id` failed.
-    pub fn fail(&mut self, id: u32, code: u32, message: &str, temporary: bool, cx: &mut Context<'_>) {
-        if let Self::Centrifuge(centrifuge) = self {
-            centrifuge.fail(id, code, message, temporary, cx);
+    /// [`Action::Ask`] number `id` failed. Nobody awaits that of what a handler asks for, but for [`Reply::NotEntered`].
+    pub fn deny(&mut self, id: u32, denied: &Denied, cx: &mut Context<'_>) {
+        match self {
+            Self::Centrifuge(centrifuge) => centrifuge.deny(id, denied, cx),
+            Self::Raw(_) | Self::Head(_) | Self::Ended => {}
         }
     }
 
@@ -223,28 +220,28 @@ impl<S> Session<S> {
         }
     }
 
-    /// A command that came before the connect command was answered, in its turn now. It does not become
-    /// [`Action::Early`] again.
+    /// What came before it was known whether the client is let in, in its turn now. It does not become [`Action::Wait`] again.
     ///
     /// # Errors
     /// Why the session ends.
     pub fn resume<H: Handler<State = S>>(
         &mut self,
         id: u32,
-        request: Request<'static>,
+        deferred: Deferred,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         match self {
-            Self::Centrifuge(centrifuge) => centrifuge.resume(id, request, handler, cx),
+            Self::Centrifuge(centrifuge) => centrifuge.resume(id, deferred, handler, cx),
             Self::Raw(_) | Self::Head(_) | Self::Ended => Ok(()),
         }
     }
 
-    /// What the client did not ask for.
-    pub fn push(&mut self, channel: ChannelRef<'_>, push: &Push<'_>, cx: &mut Context<'_>) {
-        if let Self::Centrifuge(centrifuge) = self {
-            centrifuge.push(channel, push, cx);
+    /// What the client did not ask for. Handlers are not told any of it.
+    pub fn tell(&mut self, news: &News<'_>, cx: &mut Context<'_>) {
+        match self {
+            Self::Centrifuge(centrifuge) => centrifuge.tell(news, cx),
+            Self::Raw(_) | Self::Head(_) | Self::Ended => {}
         }
     }
 

@@ -9,10 +9,11 @@ mod handlers;
 use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::pongs::Pongs;
 use super::{Action, ClientCertificate, ClientId, CloseReason, Context, InPlace};
+use crate::hub::DataKind;
+use crate::hub::words::{Ask, Denied, Enter, Reply};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
 use crate::proto::ws::{Decoder, Deflate, Event, Kind, Payload, frame};
@@ -93,7 +94,7 @@ pub trait Handler: Send + 'static {
         &mut self,
         _state: &mut Self::State,
         _channel: &str,
-        _outcome: Result<(), Error>,
+        _outcome: Result<(), Denied>,
         _peer: &mut Peer<'_, '_>,
     ) {
     }
@@ -267,20 +268,26 @@ impl<'a, 'b> Peer<'a, 'b> {
 
     /// Adds the connection to a group; [`Handler::joined`] tells the outcome.
     pub fn join(&mut self, channel: &str) {
-        self.cx.actions.push(Action::Join { channel: channel.into() });
+        self.ask(Ask::Enter(Box::new(Enter::new(channel.into()))));
     }
 
     /// Takes the connection out of a group. If [`Handler::joined`] was not called yet for it, it will not be.
     pub fn leave(&mut self, channel: &str) {
-        self.cx.actions.push(Action::Leave { channel: channel.into() });
+        self.ask(Ask::Leave { channel: channel.into() });
     }
 
     /// Sends a message to every member of a group, in all shards, in one order for all; the connection itself
     /// gets it too if it is a member. The data is copied once, however many members there are.
     pub fn broadcast(&mut self, channel: &str, kind: Kind, data: &[u8]) {
-        let channel: Arc<str> = channel.into();
-        let is_text = kind == Kind::Text;
-        self.cx.actions.push(Action::Broadcast { channel, is_text, data: data.to_vec() });
+        let kind = match kind {
+            Kind::Text => DataKind::Text,
+            Kind::Binary => DataKind::Binary,
+        };
+        self.ask(Ask::Publish { channel: channel.into(), kind, data: data.to_vec() });
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.cx.actions.push(Action::Ask { id: 0, ask });
     }
 
     /// Asks for [`Handler::timer`] after `after_ms` milliseconds, replacing an earlier request.
@@ -387,13 +394,26 @@ impl<S> Raw<S> {
         Ok(())
     }
 
-    pub(super) fn joined<H: Handler<State = S>>(
+    /// Tells the handler which group was entered, or was not; of what else it asks for it hears nothing.
+    pub(super) fn reply<H: Handler<State = S>>(
         &mut self,
-        channel: &str,
-        outcome: Result<(), Error>,
+        reply: &Reply<'_>,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
+        let (channel, outcome) = match reply {
+            Reply::Entered(entered) => (entered.channel, Ok(())),
+            Reply::NotEntered { channel, denied } => (*channel, Err(Denied::clone(denied))),
+            Reply::Identified(_)
+            | Reply::Left
+            | Reply::Published
+            | Reply::Presence(_)
+            | Reply::PresenceStats { .. }
+            | Reply::History { .. }
+            | Reply::Called(_)
+            | Reply::Renewed { .. }
+            | Reply::RenewedIn { .. } => return Ok(()),
+        };
         let mut peer = Peer::bounded(cx, self.word.deflate());
         handler.joined(&mut self.state, channel, outcome, &mut peer);
         peer.outcome()
@@ -425,6 +445,7 @@ mod tests {
     use super::super::tests::{client, settings};
     use super::super::{Counts, Session, Settings};
     use super::*;
+    use crate::hub::words::Entered;
     use crate::proto::http::Status;
     use crate::proto::ws::Press;
 
@@ -534,7 +555,7 @@ mod tests {
             peer.close(4000, "enough")
         }
 
-        fn joined(&mut self, (): &mut (), _: &str, _: Result<(), Error>, peer: &mut Peer<'_, '_>) {
+        fn joined(&mut self, (): &mut (), _: &str, _: Result<(), Denied>, peer: &mut Peer<'_, '_>) {
             self.talk(peer);
         }
     }
@@ -568,7 +589,10 @@ mod tests {
                 session = Session::new();
                 session.receive(&mut HEAD.as_bytes().to_vec(), &mut talker, &mut cx)
             }
-            "joined" => session.joined("a", Ok(()), &mut talker, &mut cx),
+            "joined" => {
+                let entered = Entered { channel: "a", ..Entered::default() };
+                session.reply(0, &Reply::Entered(entered), &mut talker, &mut cx)
+            }
             "timer" => session.timer(&mut talker, &mut cx),
             _ => session.receive(&mut b"\x82\x80\0\0\0\0".to_vec(), &mut talker, &mut cx),
         };

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Renewal;
 use super::outside::{Grant, Verdict};
+use crate::base::filter::Filter;
 use crate::base::heap;
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Publication, home};
-use crate::proto::centrifuge::filter::Filter;
 
 /// What a letter carries in boxes of its own, at most of the time: who joins, and on which terms.
 const CONTENT_BYTES: usize = heap::piece(size_of::<home::Joining>()) + heap::piece(size_of::<Ticket>());
@@ -62,14 +62,14 @@ pub struct Ticket {
     pub positioned: bool,
     /// Whether it asked to recover now.
     pub was_recovering: bool,
-    /// Whether error 112 is wanted in place of `recovered: false`.
-    pub wants_unrecoverable_error: bool,
+    /// Whether it is not to be without what was missed.
+    pub needs_recovery: bool,
     /// Whether it is told who comes and goes.
     pub hears_joins: bool,
     /// Whether it takes deltas.
     pub takes_deltas: bool,
     /// Whether it takes channels by number.
-    pub is_compact: bool,
+    pub takes_numbers: bool,
     /// Which publications it wants.
     pub filter: Option<Box<Filter>>,
     /// Who it is in this channel, where that differs.

@@ -31,8 +31,8 @@ use crate::base::wheel::Wheel;
 use crate::hub::home::{Home, Now};
 use crate::hub::local::Local;
 use crate::hub::options::Namespaces;
+use crate::hub::words::Denied;
 use crate::net::{Net, Ready};
-use crate::proto::centrifuge::codes::Error;
 use crate::proto::ws::press::{Press, Tally};
 use crate::session::{Action, Handler, Settings};
 use crate::tls::{Acceptor, Schedules};
@@ -169,7 +169,7 @@ pub struct Shard<W: World> {
     schedules: Schedules,
     actions: Vec<Action>,
     /// Groups that raw connections could not join, told in the next turn.
-    refused_joins: Vec<(Key, Arc<str>, Error)>,
+    refused_joins: Vec<(Key, Arc<str>, Denied)>,
     /// Connections with a fresh outbox: queued means dirty.
     dirty: Vec<Key>,
     /// Connections whose input was not read to its end: readiness will not be told again.

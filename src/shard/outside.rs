@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::mailbox::ReplyTo;
 use crate::hub::home::StateChange;
-use crate::proto::centrifuge::codes::Error;
+use crate::hub::words::Denied;
 use crate::tls::Identity;
 
 /// Answers what shards ask. One per process; called in the shards' threads, so it must not block.
@@ -177,21 +177,12 @@ pub struct Replaced {
 /// A no from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// With a protocol's error: the command fails, the connection lives on.
-    Error(Error),
+    /// What is asked fails, and the connection lives on.
+    Denied(Denied),
     /// The token was good once, or will be: another one may do. What that comes to depends on the command.
     TokenExpired,
     /// It is no token of ours. What that comes to depends on the command.
     TokenInvalid,
-    /// With an error of the application's own.
-    Custom {
-        /// 400–1999.
-        code: u32,
-        /// What it says.
-        message: String,
-        /// Whether the same command may succeed later.
-        temporary: bool,
-    },
     /// The connection ends with this code and reason.
     Disconnect {
         /// 3000–4999.

@@ -1,8 +1,7 @@
 //! The way into and out of every session: what it is told, what it answers, and what it asks for, carried out.
 
 use crate::base::slots::Key;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
-use crate::proto::centrifuge::message::{ChannelRef, Push};
+use crate::hub::words::{Denied, Dismissed, News, Reply};
 use crate::session::{Action, ClientCertificate, ClientId, CloseReason, Context, Counts, Forwarded, Session};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::{Shard, World};
@@ -18,20 +17,15 @@ impl<W: World> Shard<W> {
                     return self.actions.clear();
                 }
                 match action {
-                    Action::Command { id, request } => self.command_or_wait(key, id, request),
-                    Action::Early { id, request } => self.early(key, id, request),
-                    Action::Join { channel } => self.join(key, &channel),
-                    Action::Leave { channel } => self.unsubscribe(key, &channel),
-                    Action::Broadcast { channel, is_text, data } => {
-                        self.broadcast(key, channel, is_text, data);
-                    }
+                    Action::Ask { id, ask } => self.ask_or_wait(key, id, ask),
+                    Action::Wait { id, deferred } => self.early(key, id, deferred),
                     Action::SetTimer { at_ms } => {
                         if let Some(conn) = self.conns.entry_mut(key) {
                             conn.session.set_deadline_ms(Some(at_ms));
                             self.arm(key);
                         }
                     }
-                    Action::Emulate { place, data } => self.emulate(place, data),
+                    Action::Forward { place, data } => self.emulate(place, data),
                 }
             }
         }
@@ -75,20 +69,12 @@ impl<W: World> Shard<W> {
         Some(result)
     }
 
-    /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn.
-    pub(in crate::shard) fn answer(
-        &mut self,
-        key: Key,
-        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut crate::session::Context<'_>),
-    ) {
-        self.with_answer(key, call);
-    }
-
-    /// The same, with a result; `None` when the connection is gone.
+    /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn. `None` when the
+    /// connection is gone.
     pub(in crate::shard) fn with_answer<R>(
         &mut self,
         key: Key,
-        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut crate::session::Context<'_>) -> R,
+        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut Context<'_>) -> R,
     ) -> Option<R> {
         // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
         let waiting = std::mem::take(&mut self.actions);
@@ -101,14 +87,22 @@ impl<W: World> Shard<W> {
         result
     }
 
-    /// Tells a client that its command failed.
-    pub(in crate::shard) fn fail(&mut self, key: Key, id: u32, error: &Error) {
-        self.answer(key, |session, _, cx| session.fail(id, error.code, error.message, error.temporary, cx));
+    /// Tells a client what became of what it asked.
+    pub(in crate::shard) fn answer(&mut self, key: Key, id: u32, reply: &Reply<'_>) {
+        let outcome = self.with_answer(key, |session, handler, cx| session.reply(id, reply, handler, cx));
+        if let Some(Err(reason)) = outcome {
+            self.close(key, reason);
+        }
+    }
+
+    /// Tells a client that what it asked failed.
+    pub(in crate::shard) fn deny(&mut self, key: Key, id: u32, denied: &Denied) {
+        self.with_answer(key, |session, _, cx| session.deny(id, denied, cx));
     }
 
     /// Tells a client something that it did not ask for: within the limit of its outbox.
-    pub(in crate::shard) fn push_to(&mut self, key: Key, channel: ChannelRef<'_>, push: &Push<'_>) {
-        if self.with_session(key, |session, _, cx| session.push(channel, push, cx)).is_some() {
+    pub(in crate::shard) fn tell(&mut self, key: Key, news: &News<'_>) {
+        if self.with_session(key, |session, _, cx| session.tell(news, cx)).is_some() {
             self.queue_out_unasked(key);
         }
     }
@@ -117,11 +111,7 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn tell_handler(
         &mut self,
         key: Key,
-        call: impl FnOnce(
-            &mut Session<W::State>,
-            &mut W::Handler,
-            &mut crate::session::Context<'_>,
-        ) -> Result<(), CloseReason>,
+        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut Context<'_>) -> Result<(), CloseReason>,
     ) {
         self.offer(key);
         if let Some(Err(reason)) = self.with_answer(key, call) {
@@ -138,8 +128,8 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Closes with one of the protocol's reasons.
-    pub(in crate::shard) fn disconnect(&mut self, key: Key, reason: Disconnect) {
-        self.close(key, CloseReason::Disconnect(reason));
+    /// Ends a connection because of what it asked, or of its term.
+    pub(in crate::shard) fn dismiss(&mut self, key: Key, why: Dismissed) {
+        self.close(key, CloseReason::Dismissed(why));
     }
 }

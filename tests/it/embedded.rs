@@ -9,11 +9,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use throng::Denied;
 use throng::Failure;
 use throng::Server;
 use throng::parts::config::Config;
 use throng::parts::control::Outcome;
-use throng::parts::proto::centrifuge::Error;
 use throng::parts::proto::http::{Refusal, Request, Status};
 use throng::parts::proto::ws::Kind;
 use throng::parts::session::{CloseReason, Handler, Message, NoHandler, Peer as Client};
@@ -102,12 +102,12 @@ impl Handler for Room {
         &mut self,
         _: &mut Guest,
         channel: &str,
-        outcome: Result<(), Error>,
+        outcome: Result<(), Denied>,
         peer: &mut Client<'_, '_>,
     ) {
         let text = match outcome {
             Ok(()) => format!("joined {channel}"),
-            Err(error) => format!("not joined {channel}: {}", error.code),
+            Err(denied) => format!("not joined {channel}: {denied:?}"),
         };
         peer.send(Kind::Text, text.as_bytes());
     }
@@ -207,7 +207,7 @@ impl Handler for Stubborn {
         Ok(())
     }
 
-    fn joined(&mut self, count: &mut u64, _: &str, _: Result<(), Error>, peer: &mut Client<'_, '_>) {
+    fn joined(&mut self, count: &mut u64, _: &str, _: Result<(), Denied>, peer: &mut Client<'_, '_>) {
         *count += 1;
         peer.join(&count.to_string());
     }
@@ -319,7 +319,7 @@ fn limits_of_groups_are_told() {
     let server = Running::start();
     let mut peer = server.guest("collector");
     for (channel, told) in
-        [("a", "joined a"), ("a", "not joined a: 105"), ("b", "joined b"), ("c", "not joined c: 106")]
+        [("a", "joined a"), ("a", "not joined a: AlreadyIn"), ("b", "joined b"), ("c", "not joined c: Limit")]
     {
         peer.send(TEXT, format!("join {channel}"));
         hears(&mut peer, told);

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use throng::parts::hub::home::StateChange;
-use throng::parts::proto::centrifuge::codes::Error;
+use throng::parts::hub::words::Denied;
 use throng::parts::shard::mailbox::{Letter, ReplyTo};
 use throng::parts::shard::outside::{
     Busy, Credentials, Grant, Hook, Nobody, Outside, Question, Rejected, Replaced, Token, Verdict,
@@ -56,7 +56,7 @@ impl Oracle {
         let mut asked = self.asked.lock().unwrap();
         let last = asked.len().checked_sub(1)?;
         let (reply_to, question) = asked.swap_remove(rng.size(0..=last));
-        let denied = Rejected::Error(Error::PERMISSION_DENIED);
+        let denied = Rejected::Denied(Denied::NotPermitted);
         let verdict = match question {
             Question::Connect { name, .. } => {
                 // A few users, some of whom have no name and are not counted.
@@ -91,7 +91,7 @@ impl Outside for Oracle {
         match token {
             Token::Connection("expired") => Some(Verdict::Connection(Err(Rejected::TokenExpired))),
             Token::Connection("denied") => {
-                Some(Verdict::Connection(Err(Rejected::Error(Error::PERMISSION_DENIED))))
+                Some(Verdict::Connection(Err(Rejected::Denied(Denied::NotPermitted))))
             }
             Token::Connection(_) | Token::Subscription(_) => Nobody.verify_now(token, now_unix_s),
         }

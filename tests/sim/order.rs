@@ -5,7 +5,7 @@
 
 mod story;
 
-use throng::parts::proto::centrifuge::Error;
+use throng::Denied;
 use throng::parts::shard::mailbox::{Deed, Letter};
 use throng::parts::shard::outside::{Credentials, Grant, Question, Rejected, Verdict};
 
@@ -100,7 +100,7 @@ fn who_is_subscribed_in_whatever_phase_is_so_whatever_those_who_were_asked_say()
     for phase in PHASES {
         let mut story = Story::at(phase);
         story.order(story.subscribe(&story.channel));
-        story.answer(|_| Verdict::Subscription(Err(Rejected::Error(Error::PERMISSION_DENIED))));
+        story.answer(|_| Verdict::Subscription(Err(Rejected::Denied(Denied::NotPermitted))));
         story.settle();
         assert_begins(&story.heard(), &phase.begun(), &format!("{phase:?}"));
         let subscriptions = if phase == Phase::Behind { 2 } else { 1 };

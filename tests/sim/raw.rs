@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use throng::parts::proto::centrifuge::Error;
+use throng::Denied;
 use throng::parts::proto::http::{Refusal, Request, Status};
 use throng::parts::proto::ws::Kind;
 use throng::parts::session::{ClientId, CloseReason, Handler, Message, Peer};
@@ -89,7 +89,7 @@ impl Handler for House {
         Ok(())
     }
 
-    fn joined(&mut self, _: &mut Guest, room: &str, outcome: Result<(), Error>, peer: &mut Peer<'_, '_>) {
+    fn joined(&mut self, _: &mut Guest, room: &str, outcome: Result<(), Denied>, peer: &mut Peer<'_, '_>) {
         let word = if outcome.is_ok() { "joined" } else { "refused" };
         peer.send(Kind::Text, format!("{word} {room}").as_bytes());
     }

@@ -102,7 +102,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "session",
         modules: &["session"],
-        may_import: &["base", "proto"],
+        may_import: &["base", "proto", "hub"],
         crates: &["smallvec"],
         never_std: WORLD,
         never_words: &[],

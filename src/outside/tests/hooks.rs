@@ -9,7 +9,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::backend::{Backend, Reply, json};
 use super::*;
-use crate::proto::centrifuge::Error;
+use crate::hub::words::Denied;
 use crate::shard::outside::{Busy, Headers, Rejected, Who};
 
 fn who() -> Who {
@@ -193,7 +193,7 @@ fn a_backend_that_fails_is_a_temporary_error() {
     for (name, answer) in answers {
         let backend = Backend::start(move |_| Reply::Raw(answer.clone()));
         let mut stage = Stage::new(&rpc(backend.url("/")));
-        assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Error(Error::INTERNAL)), "{name}");
+        assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Denied(Denied::Internal)), "{name}");
     }
 }
 
@@ -240,7 +240,7 @@ fn a_backend_that_is_not_there_is_a_temporary_error() {
     drop(listener);
     for url in [url, "http://name.invalid/".to_owned()] {
         let mut stage = Stage::new(&rpc(url));
-        assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Error(Error::INTERNAL)));
+        assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Denied(Denied::Internal)));
     }
 }
 
@@ -250,7 +250,7 @@ fn redirects_are_not_followed() {
     let answer = format!("HTTP/1.1 307 There\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", other.url("/"));
     let backend = Backend::start(move |_| Reply::Raw(answer.clone().into_bytes()));
     let mut stage = Stage::new(&rpc(backend.url("/")));
-    assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Error(Error::INTERNAL)));
+    assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Denied(Denied::Internal)));
     assert!(!other.has_seen_more());
 }
 
@@ -264,7 +264,7 @@ fn a_silent_backend_costs_no_more_than_its_time() {
         stage.ask(request * 2, call("m"));
     }
     for _ in 0..8 {
-        assert_eq!(result(stage.answer(0).1), Err(Rejected::Error(Error::INTERNAL)));
+        assert_eq!(result(stage.answer(0).1), Err(Rejected::Denied(Denied::Internal)));
     }
 }
 
@@ -331,7 +331,7 @@ fn hooks_are_asked_over_tls_when_the_certificate_is_good() {
         let mut stage = Stage::asking_by(client.clone(), &rpc(backend.url("/")));
         result(stage.verdict(call("m")))
     };
-    let failed = Err(Rejected::Error(Error::INTERNAL));
+    let failed = Err(Rejected::Denied(Denied::Internal));
     assert_eq!(outcome(&trusting, &good), Ok(b"1".to_vec()));
     assert_eq!(outcome(&trusting, &misnamed), failed, "for another host");
     assert_eq!(outcome(&Client::new().unwrap(), &good), failed, "by an issuer that nobody knows");

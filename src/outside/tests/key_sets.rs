@@ -4,7 +4,7 @@ use super::backend::{Backend, Reply, json};
 use super::tokens::{connection, invalid};
 use super::*;
 use crate::base::counters::Counter;
-use crate::proto::centrifuge::Error;
+use crate::hub::words::Denied;
 use crate::shard::outside::{Credentials, Rejected, Token};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -53,7 +53,7 @@ fn keys_are_found_by_their_names_and_fetched_once() {
         &data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"RS256","kid":"nobody's"}"#),
         1,
     );
-    assert_eq!(verify(&mut stage, &unknown), Err(Rejected::Error(Error::INTERNAL)));
+    assert_eq!(verify(&mut stage, &unknown), Err(Rejected::Denied(Denied::Internal)));
     assert!(!backend.has_seen_more());
 }
 
@@ -115,11 +115,11 @@ fn an_endpoint_that_does_not_work_is_not_the_clients_fault() {
     for (answer, failures) in answers {
         let backend = Backend::start(move |_| answer());
         let mut stage = Stage::new(&published_at(backend.url("/")));
-        assert_eq!(verify(&mut stage, &VECTORS.named["RS256"]), Err(Rejected::Error(Error::INTERNAL)));
+        assert_eq!(verify(&mut stage, &VECTORS.named["RS256"]), Err(Rejected::Denied(Denied::Internal)));
         backend.seen();
         assert_eq!(
             verify(&mut stage, &VECTORS.named["RS256"]),
-            Err(Rejected::Error(Error::INTERNAL)),
+            Err(Rejected::Denied(Denied::Internal)),
             "at once"
         );
         assert!(!backend.has_seen_more(), "it is given a rest");

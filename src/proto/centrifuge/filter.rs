@@ -1,12 +1,12 @@
-//! Filters by tags: a tree of comparisons that a subscriber sends, and that each publication's tags are held against.
+//! Filters by tags, as a subscriber sends them: nodes of either encoding, read into a [`Filter`].
 //!
-//! Every filter that a client sent is bounded in depth, nodes and values: comparing it costs no more than that, and
-//! never allocates. What is not a filter is refused before it becomes one ([`Invalid`]). Left out: the two encodings'
-//! own shapes, which become a `Node` first.
+//! Every filter that a client sent is bounded in depth, nodes and values. What is not a filter is refused before it becomes
+//! one ([`Invalid`]). Left out: the two encodings' own shapes, which become a `Node` first, and what a filter means.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::fmt;
+
+pub use crate::base::filter::{Filter, Test};
 
 /// Levels of the tree.
 pub const DEPTH_MAX: usize = 16;
@@ -16,55 +16,6 @@ pub const NODES_MAX: usize = 256;
 pub const VALUES_MAX: usize = 256;
 /// Bytes of an encoded filter: reading one takes some fifty times as much memory for a moment.
 pub const BYTES_MAX: usize = 16 << 10;
-
-/// A node of the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// All of them hold.
-    And(Vec<Self>),
-    /// One of them holds.
-    Or(Vec<Self>),
-    /// It does not hold.
-    Not(Box<Self>),
-    /// A tag compared.
-    Compare {
-        /// Name of the tag.
-        key: Box<str>,
-        /// How.
-        test: Test,
-    },
-}
-
-/// A comparison of a tag's value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Test {
-    /// `eq`.
-    Equal(Box<str>),
-    /// `neq`.
-    NotEqual(Box<str>),
-    /// `in`.
-    In(Box<[Box<str>]>),
-    /// `nin`.
-    NotIn(Box<[Box<str>]>),
-    /// `ex`.
-    Exists,
-    /// `nex`.
-    NotExists,
-    /// `sw`.
-    StartsWith(Box<str>),
-    /// `ew`.
-    EndsWith(Box<str>),
-    /// `ct`.
-    Contains(Box<str>),
-    /// `lt`, as numbers.
-    Less(Box<str>),
-    /// `lte`, as numbers.
-    LessOrEqual(Box<str>),
-    /// `gt`, as numbers.
-    Greater(Box<str>),
-    /// `gte`, as numbers.
-    GreaterOrEqual(Box<str>),
-}
 
 /// Why what a client sent is not a filter: to be answered with error 107.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,148 +66,69 @@ pub(super) struct Node<'a> {
     pub(super) nodes: Vec<Self>,
 }
 
-impl Filter {
-    /// The filter that a tree of nodes means.
-    ///
-    /// # Errors
-    /// When it means none, or is too large.
-    pub(super) fn new(root: &Node<'_>) -> Result<Self, Invalid> {
-        let mut nodes_left = NODES_MAX;
-        Self::of(root, DEPTH_MAX, &mut nodes_left)
-    }
+/// The filter that a tree of nodes means.
+///
+/// # Errors
+/// When it means none, or is too large.
+pub(super) fn read(root: &Node<'_>) -> Result<Filter, Invalid> {
+    let mut nodes_left = NODES_MAX;
+    of(root, DEPTH_MAX, &mut nodes_left)
+}
 
-    fn of(node: &Node<'_>, depth_left: usize, nodes_left: &mut usize) -> Result<Self, Invalid> {
-        let depth_left = depth_left.checked_sub(1).ok_or(Invalid::TooLarge)?;
-        *nodes_left = nodes_left.checked_sub(1).ok_or(Invalid::TooLarge)?;
-        if node.op.is_empty() {
-            return Self::comparison(node);
-        }
-        let mut nodes = node.nodes.iter().map(|node| Self::of(node, depth_left, nodes_left));
-        match &*node.op {
-            "and" | "or" if node.nodes.is_empty() => Err(Invalid::Nodes),
-            "and" => nodes.collect::<Result<_, _>>().map(Self::And),
-            "or" => nodes.collect::<Result<_, _>>().map(Self::Or),
-            "not" => match (nodes.next(), nodes.next()) {
-                (Some(node), None) => Ok(Self::Not(Box::new(node?))),
-                _ => Err(Invalid::Nodes),
-            },
-            _ => Err(Invalid::Operation),
-        }
+fn of(node: &Node<'_>, depth_left: usize, nodes_left: &mut usize) -> Result<Filter, Invalid> {
+    let depth_left = depth_left.checked_sub(1).ok_or(Invalid::TooLarge)?;
+    *nodes_left = nodes_left.checked_sub(1).ok_or(Invalid::TooLarge)?;
+    if node.op.is_empty() {
+        return comparison(node);
     }
-
-    fn comparison(node: &Node<'_>) -> Result<Self, Invalid> {
-        let val = || match node.val.is_empty() || !node.vals.is_empty() {
-            true => Err(Invalid::Values),
-            false => Ok(Box::from(&*node.val)),
-        };
-        let vals = || match node.vals.len() {
-            0 => Err(Invalid::Values),
-            _ if !node.val.is_empty() => Err(Invalid::Values),
-            1..=VALUES_MAX => Ok(node.vals.iter().map(|val| Box::from(&**val)).collect()),
-            _ => Err(Invalid::TooLarge),
-        };
-        let none = |test| match node.val.is_empty() && node.vals.is_empty() {
-            true => Ok(test),
-            false => Err(Invalid::Values),
-        };
-        let test = match &*node.cmp {
-            "eq" => Test::Equal(val()?),
-            "neq" => Test::NotEqual(val()?),
-            "in" => Test::In(vals()?),
-            "nin" => Test::NotIn(vals()?),
-            "ex" => none(Test::Exists)?,
-            "nex" => none(Test::NotExists)?,
-            "sw" => Test::StartsWith(val()?),
-            "ew" => Test::EndsWith(val()?),
-            "ct" => Test::Contains(val()?),
-            "lt" => Test::Less(val()?),
-            "lte" => Test::LessOrEqual(val()?),
-            "gt" => Test::Greater(val()?),
-            "gte" => Test::GreaterOrEqual(val()?),
-            _ => return Err(Invalid::Comparison),
-        };
-        if node.key.is_empty() && !matches!(test, Test::Exists | Test::NotExists) {
-            return Err(Invalid::Key);
-        }
-        Ok(Self::Compare { key: Box::from(&*node.key), test })
-    }
-
-    /// Whether a publication with these tags is wanted. A tag that is not there is unequal to everything, is in a list
-    /// as the empty text is, and fails all other comparisons; so do those of numbers with what is none.
-    pub fn matches(&self, tags: &[(Box<str>, Box<str>)]) -> bool {
-        match self {
-            Self::And(nodes) => nodes.iter().all(|node| node.matches(tags)),
-            Self::Or(nodes) => nodes.iter().any(|node| node.matches(tags)),
-            Self::Not(node) => !node.matches(tags),
-            Self::Compare { key, test } => {
-                test.holds(tags.iter().find(|(name, _)| name == key).map(|(_, value)| &**value))
-            }
-        }
+    let mut nodes = node.nodes.iter().map(|node| of(node, depth_left, nodes_left));
+    match &*node.op {
+        "and" | "or" if node.nodes.is_empty() => Err(Invalid::Nodes),
+        "and" => nodes.collect::<Result<_, _>>().map(Filter::And),
+        "or" => nodes.collect::<Result<_, _>>().map(Filter::Or),
+        "not" => match (nodes.next(), nodes.next()) {
+            (Some(node), None) => Ok(Filter::Not(Box::new(node?))),
+            _ => Err(Invalid::Nodes),
+        },
+        _ => Err(Invalid::Operation),
     }
 }
 
-impl Test {
-    fn holds(&self, value: Option<&str>) -> bool {
-        let is = |test: fn(&str, &str) -> bool, other: &str| value.is_some_and(|value| test(value, other));
-        let is_in = |values: &[Box<str>]| values.iter().any(|other| **other == *value.unwrap_or_default());
-        let order = |other: &str| value.and_then(|value| compare_numbers(value, other));
-        match self {
-            Self::Equal(other) => is(|value, other| value == other, other),
-            Self::NotEqual(other) => !is(|value, other| value == other, other),
-            Self::In(values) => is_in(values),
-            Self::NotIn(values) => !is_in(values),
-            Self::Exists => value.is_some(),
-            Self::NotExists => value.is_none(),
-            Self::StartsWith(other) => is(|value, other| value.starts_with(other), other),
-            Self::EndsWith(other) => is(|value, other| value.ends_with(other), other),
-            Self::Contains(other) => is(|value, other| value.contains(other), other),
-            Self::Less(other) => order(other).is_some_and(Ordering::is_lt),
-            Self::LessOrEqual(other) => order(other).is_some_and(Ordering::is_le),
-            Self::Greater(other) => order(other).is_some_and(Ordering::is_gt),
-            Self::GreaterOrEqual(other) => order(other).is_some_and(Ordering::is_ge),
-        }
+fn comparison(node: &Node<'_>) -> Result<Filter, Invalid> {
+    let val = || match node.val.is_empty() || !node.vals.is_empty() {
+        true => Err(Invalid::Values),
+        false => Ok(Box::from(&*node.val)),
+    };
+    let vals = || match node.vals.len() {
+        0 => Err(Invalid::Values),
+        _ if !node.val.is_empty() => Err(Invalid::Values),
+        1..=VALUES_MAX => Ok(node.vals.iter().map(|val| Box::from(&**val)).collect()),
+        _ => Err(Invalid::TooLarge),
+    };
+    let none = |test| match node.val.is_empty() && node.vals.is_empty() {
+        true => Ok(test),
+        false => Err(Invalid::Values),
+    };
+    let test = match &*node.cmp {
+        "eq" => Test::Equal(val()?),
+        "neq" => Test::NotEqual(val()?),
+        "in" => Test::In(vals()?),
+        "nin" => Test::NotIn(vals()?),
+        "ex" => none(Test::Exists)?,
+        "nex" => none(Test::NotExists)?,
+        "sw" => Test::StartsWith(val()?),
+        "ew" => Test::EndsWith(val()?),
+        "ct" => Test::Contains(val()?),
+        "lt" => Test::Less(val()?),
+        "lte" => Test::LessOrEqual(val()?),
+        "gt" => Test::Greater(val()?),
+        "gte" => Test::GreaterOrEqual(val()?),
+        _ => return Err(Invalid::Comparison),
+    };
+    if node.key.is_empty() && !matches!(test, Test::Exists | Test::NotExists) {
+        return Err(Invalid::Key);
     }
-}
-
-/// A decimal number, taken apart so that numbers of any length are compared exactly.
-struct Decimal<'a> {
-    is_negative: bool,
-    /// Digits before the point, without zeros in front.
-    whole: &'a str,
-    /// Digits after the point, without zeros at the end.
-    fraction: &'a str,
-}
-
-impl<'a> Decimal<'a> {
-    /// A sign or none, digits, and perhaps a point and digits.
-    fn parse(text: &'a str) -> Option<Self> {
-        let (is_negative, digits) = match text.as_bytes().first()? {
-            b'-' => (true, &text[1..]),
-            b'+' => (false, &text[1..]),
-            _ => (false, text),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number(whole) || !is_number(fraction) {
-            return None;
-        }
-        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-        let is_zero = whole.is_empty() && fraction.is_empty();
-        Some(Self { is_negative: is_negative && !is_zero, whole, fraction })
-    }
-}
-
-/// How two decimal numbers compare; `None` when one of them is none.
-fn compare_numbers(a: &str, b: &str) -> Option<Ordering> {
-    let (a, b) = (Decimal::parse(a)?, Decimal::parse(b)?);
-    let size = |n: &Decimal<'_>| n.whole.len();
-    let order = size(&a).cmp(&size(&b)).then_with(|| (a.whole, a.fraction).cmp(&(b.whole, b.fraction)));
-    Some(match (a.is_negative, b.is_negative) {
-        (false, false) => order,
-        (true, true) => order.reverse(),
-        (true, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-    })
+    Ok(Filter::Compare { key: Box::from(&*node.key), test })
 }
 
 #[cfg(test)]
@@ -279,7 +151,7 @@ mod tests {
         let tags =
             [("ticker", "AAPL"), ("price", "150.25"), ("volume", "1000"), ("empty", ""), ("word", "ten")];
         let tags = tags.map(|(name, value)| (Box::from(name), Box::from(value)));
-        Filter::new(node).unwrap().matches(&tags)
+        read(node).unwrap().matches(&tags)
     }
 
     #[test]
@@ -368,7 +240,7 @@ mod tests {
             (branch("not", vec![yes(), yes()]), Invalid::Nodes),
             (branch("and", vec![yes(), branch("or", vec![leaf("", "eq", "b")])]), Invalid::Key),
         ] {
-            assert_eq!(Filter::new(&node), Err(wanted), "{node:?}");
+            assert_eq!(read(&node), Err(wanted), "{node:?}");
         }
     }
 
@@ -376,43 +248,12 @@ mod tests {
     fn filters_are_bounded() {
         let deep =
             |levels: usize| (1..levels).fold(leaf("a", "eq", "b"), |node, _| branch("not", vec![node]));
-        assert!(Filter::new(&deep(DEPTH_MAX)).is_ok());
-        assert_eq!(Filter::new(&deep(DEPTH_MAX + 1)), Err(Invalid::TooLarge));
+        assert!(read(&deep(DEPTH_MAX)).is_ok());
+        assert_eq!(read(&deep(DEPTH_MAX + 1)), Err(Invalid::TooLarge));
         let wide = |nodes: usize| branch("or", vec![leaf("a", "eq", "b"); nodes - 1]);
-        assert!(Filter::new(&wide(NODES_MAX)).is_ok());
-        assert_eq!(Filter::new(&wide(NODES_MAX + 1)), Err(Invalid::TooLarge));
-        assert!(Filter::new(&list("a", "in", &["b"; VALUES_MAX])).is_ok());
-        assert_eq!(Filter::new(&list("a", "in", &["b"; VALUES_MAX + 1])), Err(Invalid::TooLarge));
-    }
-
-    #[test]
-    fn numbers_of_any_length_are_compared_exactly() {
-        let ordered = [
-            "-100000000000000000000000000000000000000001",
-            "-100000000000000000000000000000000000000000",
-            "-2.5",
-            "-2.49999999999999999999999999999999999",
-            "-0.1",
-            "0",
-            "0.00000000000000000000000000000000000001",
-            "0.1",
-            "0.11",
-            "9",
-            "10",
-            "10.01",
-            "18446744073709551616",
-        ];
-        for (i, a) in ordered.iter().enumerate() {
-            for (j, b) in ordered.iter().enumerate() {
-                assert_eq!(compare_numbers(a, b), Some(i.cmp(&j)), "{a} {b}");
-            }
-        }
-        for (a, b) in [("-0", "0"), ("+1", "1.0"), ("007", "7"), ("-0.0", "+00")] {
-            assert_eq!(compare_numbers(a, b), Some(Ordering::Equal), "{a} {b}");
-        }
-        for none in ["", "-", ".", "1.", ".5", "1e3", "0x1", " 1", "1 ", "--1", "1.2.3", "NaN", "١"] {
-            assert_eq!(compare_numbers(none, "1"), None, "{none}");
-            assert_eq!(compare_numbers("1", none), None, "{none}");
-        }
+        assert!(read(&wide(NODES_MAX)).is_ok());
+        assert_eq!(read(&wide(NODES_MAX + 1)), Err(Invalid::TooLarge));
+        assert!(read(&list("a", "in", &["b"; VALUES_MAX])).is_ok());
+        assert_eq!(read(&list("a", "in", &["b"; VALUES_MAX + 1])), Err(Invalid::TooLarge));
     }
 }

@@ -6,7 +6,6 @@
 //! arrived as.
 
 pub mod codes;
-mod cost;
 pub mod filter;
 pub mod json;
 pub mod message;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Call, Handler, Message, Outcome, Peer};
-use crate::proto::centrifuge::codes::Error;
+use crate::hub::words::Denied;
 use crate::proto::http::{Refusal, Request, Status};
 use crate::session::{ClientId, CloseReason};
 
@@ -125,7 +125,7 @@ impl<A: Handler> Handler for Option<A> {
         &mut self,
         state: &mut Self::State,
         channel: &str,
-        outcome: Result<(), Error>,
+        outcome: Result<(), Denied>,
         peer: &mut Peer<'_, '_>,
     ) {
         if let Some(handler) = self {

@@ -128,7 +128,7 @@ impl<W: World> Shard<W> {
             | CloseReason::Memory
             // Counted by what refused it.
             | CloseReason::Crowded
-            | CloseReason::Disconnect(_)
+            | CloseReason::Dismissed(_)
             | CloseReason::Ordered { .. }
             | CloseReason::Answered
             | CloseReason::Handler { .. } => {}

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::views;
 use crate::base::budget::Budget;
+use crate::base::filter::Filter;
 use crate::base::shared::Shared;
 use crate::hub::local::{self, ChannelId};
 use crate::hub::{DataKind, Item, Publication};
 use crate::proto::centrifuge as wire;
-use crate::proto::centrifuge::filter::Filter;
 use crate::proto::centrifuge::message::{ChannelRef, Data, Encoding, Push};
 use crate::proto::fossil;
 use crate::proto::ws::{Deflate, Kind, Press, frame};
 use crate::session::Format;
+use crate::session::centrifuge::views;
 use crate::session::wire::{Framing, kind};
 
 /// A frame that joins several messages is ended beyond this many bytes: clients limit what they take at once.

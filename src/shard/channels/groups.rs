@@ -1,22 +1,24 @@
-//! What raw connections do: join groups, leave them, broadcast to them.
+//! Channels that the server's own code enters: handlers of raw connections, which say themselves who may be in a group.
 
 use std::sync::Arc;
 
-use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
-use crate::hub::{ClientInfo, DataKind, Publication, home};
-use crate::proto::centrifuge::codes::Error;
-use crate::shard::mailbox::Letter;
+use crate::hub::words::Reply;
 use crate::shard::{Shard, World};
 
 impl<W: World> Shard<W> {
-    /// Adds a raw connection to a group.
-    pub(in crate::shard) fn join(&mut self, key: Key, channel: &Arc<str>) {
+    /// Whether it is the server's own code that asks.
+    pub(in crate::shard) fn is_trusted(&self, key: Key) -> bool {
+        self.conns.entry(key).is_some_and(|conn| conn.session.is_trusted())
+    }
+
+    /// Enters a connection into a channel because its handler says so: nobody else is asked, and nobody told.
+    pub(in crate::shard) fn enter_trusted(&mut self, key: Key, channel: &Arc<str>) {
         let outcome = self.has_room_for(key, channel).and_then(|()| self.options(channel));
         let options = match outcome {
             Ok(options) => options,
-            Err(error) => return self.refused_joins.push((key, Arc::clone(channel), error)),
+            Err(denied) => return self.refused_joins.push((key, Arc::clone(channel), denied)),
         };
         let joining = Joining {
             member: self.member(key),
@@ -29,29 +31,16 @@ impl<W: World> Shard<W> {
         self.enter(key, channel, &options, 0, Box::new(joining), None);
     }
 
-    /// Tells handlers which groups their connections could not join: in the turn after, since a handler may join another
-    /// group at once, for ever.
+    /// Tells handlers which channels their connections could not enter: in the turn after, since a handler may ask for another
+    /// one at once, for ever.
     pub(in crate::shard) fn tell_refused_joins(&mut self) {
-        for (key, channel, error) in std::mem::take(&mut self.refused_joins) {
-            self.tell_joined(key, &channel, Err(error));
+        for (key, channel, denied) in std::mem::take(&mut self.refused_joins) {
+            self.tell_trusted(key, &Reply::NotEntered { channel: &channel, denied: &denied });
         }
     }
 
-    /// Publishes a raw connection's message.
-    pub(in crate::shard) fn broadcast(&mut self, key: Key, channel: Arc<str>, is_text: bool, data: Vec<u8>) {
-        let Ok(options) = self.options(&channel) else { return };
-        let client = self.client_id(key).to_string().into_boxed_str();
-        let info = Some(Arc::new(ClientInfo { client, ..ClientInfo::default() }));
-        let home = self.home_of(&channel);
-        let data = Shared::new(data, &self.publication_budget);
-        let kind = if is_text { DataKind::Text } else { DataKind::Binary };
-        let publication = Box::new(Publication { info, ..Publication::new(channel, kind, data) });
-        let terms = home::Terms::default();
-        self.post.send(home, Letter::Publish { publication, options, terms, asker: None });
-    }
-
-    /// Tells a raw connection's handler what became of its joining.
-    pub(in crate::shard) fn tell_joined(&mut self, key: Key, channel: &str, outcome: Result<(), Error>) {
-        self.tell_handler(key, |session, handler, cx| session.joined(channel, outcome, handler, cx));
+    /// Tells a handler what became of what it asked.
+    pub(in crate::shard) fn tell_trusted(&mut self, key: Key, reply: &Reply<'_>) {
+        self.tell_handler(key, |session, handler, cx| session.reply(0, reply, handler, cx));
     }
 }

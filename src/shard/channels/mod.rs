@@ -4,4 +4,3 @@ pub(in crate::shard) mod batch;
 pub(in crate::shard) mod fanout;
 pub(in crate::shard) mod groups;
 pub(in crate::shard) mod subscribe;
-pub(in crate::shard) mod views;

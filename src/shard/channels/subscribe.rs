@@ -1,4 +1,4 @@
-//! Actions carried out, and the subscriptions of a connection.
+//! The subscriptions of a connection.
 //!
 //! Invariant: an entry in a channel's list of subscribers and the slot in its connection point at each other.
 //! A home hears of each subscriber that it counted, once, when that one is gone: an `Unsubscribe` goes out for an
@@ -6,18 +6,16 @@
 
 use std::sync::Arc;
 
-use super::views;
 use crate::base::slots::Key;
 use crate::hub::home::{Joined, Joining};
 use crate::hub::local::{ChannelId, Subscriber};
 use crate::hub::options::ChannelOptions;
+use crate::hub::words::{Denied, Dismissed, Ended, Entered, News, Reply};
 use crate::hub::{home, home_of, local};
-use crate::proto::centrifuge::codes::{Disconnect, Error};
-use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
 use crate::session::CloseReason;
 use crate::shard::carry::conn::{Stage, Sub, SubState};
-use crate::shard::clients::answers::error_of;
-use crate::shard::clients::client::{Client, Detail, RECOVERY_WEIGHT, result_of};
+use crate::shard::clients::answers::denied;
+use crate::shard::clients::client::{Client, Detail, RECOVERY_WEIGHT, entered};
 use crate::shard::clients::waiting::bytes_of;
 use crate::shard::door::account::cost_of;
 use crate::shard::mailbox::{Cause, Letter, ReplyTo, Ticket};
@@ -29,19 +27,19 @@ impl<W: World> Shard<W> {
     }
 
     /// Whether a connection may have this subscription beside those that it has.
-    pub(in crate::shard) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Error> {
-        let Some(conn) = self.conns.entry(key) else { return Err(Error::INTERNAL) };
+    pub(in crate::shard) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Denied> {
+        let Some(conn) = self.conns.entry(key) else { return Err(Denied::Internal) };
         let is_asked = |client: &Client| client.pending.iter().any(|(_, one)| one.subscribes_to(channel));
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
         if is_known || conn.client.as_deref().is_some_and(is_asked) {
-            Err(Error::ALREADY_SUBSCRIBED)
+            Err(Denied::AlreadyIn)
         } else if conn.subs.len() >= self.limits.channels_per_connection_max {
             self.counters.limited_subscriptions.add(1);
-            Err(Error::LIMIT_EXCEEDED)
+            Err(Denied::Limit)
         } else if self.is_memory_short() {
             // Not for good: its client tries again later.
             self.counters.limited_memory.add(1);
-            Err(Error::TOO_MANY_REQUESTS)
+            Err(Denied::TooMany)
         } else {
             Ok(())
         }
@@ -116,16 +114,16 @@ impl<W: World> Shard<W> {
             counter.add(1);
         }
         let unrecovered = |joined: &Joined, ticket: &Ticket| {
-            ticket.wants_unrecoverable_error && ticket.was_recovering && !joined.recovered
+            ticket.needs_recovery && ticket.was_recovering && !joined.recovered
         };
         match (outcome, ticket) {
             (Ok(joined), None) => {
                 self.activate(key, id, slot, &joined, None);
-                self.tell_joined(key, channel, Ok(()));
+                self.tell_trusted(key, &Reply::Entered(Entered { channel, ..Entered::default() }));
             }
             (Ok(joined), Some(ticket)) if unrecovered(&joined, &ticket) => {
                 self.take_back(channel, key, id, slot);
-                self.fail(key, request, &Error::UNRECOVERABLE_POSITION);
+                self.deny(key, request, &Denied::Unrecoverable);
             }
             (Ok(mut joined), Some(mut ticket)) => {
                 if let Some(filter) = ticket.filter.as_deref() {
@@ -138,10 +136,10 @@ impl<W: World> Shard<W> {
                 if is_told_now && bytes > 0 && !self.has_room_for_answer(key, bytes) {
                     self.take_back(channel, key, id, slot);
                     return match ticket.cause {
-                        Cause::Command => self.fail(key, request, &Error::TOO_MANY_REQUESTS),
+                        Cause::Command => self.deny(key, request, &Denied::TooMany),
                         // It is not told of what it does not get, so it comes back for it.
                         Cause::Order | Cause::Connect | Cause::Token => {
-                            self.disconnect(key, Disconnect::TOO_MANY_REQUESTS);
+                            self.dismiss(key, Dismissed::TooMany);
                         }
                     };
                 }
@@ -150,7 +148,7 @@ impl<W: World> Shard<W> {
             }
             (Err(refused), ticket) => {
                 self.drop_pending(key, id, slot);
-                self.not_entered(channel, key, request, ticket.map(|ticket| ticket.cause), error_of(refused));
+                self.not_entered(channel, key, request, ticket.map(|ticket| ticket.cause), denied(refused));
             }
         }
     }
@@ -162,16 +160,16 @@ impl<W: World> Shard<W> {
         key: Key,
         request: u32,
         cause: Option<Cause>,
-        error: Error,
+        denied: Denied,
     ) {
         match cause {
-            None => self.tell_joined(key, channel, Err(error)),
-            Some(Cause::Command) => self.fail(key, request, &error),
-            Some(Cause::Connect | Cause::Token) if error == Error::TOO_MANY_REQUESTS => {
+            None => self.tell_trusted(key, &Reply::NotEntered { channel, denied: &denied }),
+            Some(Cause::Command) => self.deny(key, request, &denied),
+            Some(Cause::Connect | Cause::Token) if denied == Denied::TooMany => {
                 self.close(key, CloseReason::Memory);
             }
             // Not without a word: it would wait for ever for what this channel brings.
-            Some(Cause::Connect | Cause::Token) => self.disconnect(key, Disconnect::INTERNAL),
+            Some(Cause::Connect | Cause::Token) => self.dismiss(key, Dismissed::Internal),
             Some(Cause::Order) => {}
         }
     }
@@ -194,26 +192,18 @@ impl<W: World> Shard<W> {
     fn welcome(&mut self, key: Key, id: ChannelId, request: u32, joined: Box<Joined>, ticket: Box<Ticket>) {
         let unix_ms = self.now().unix_ms;
         let channel = Arc::clone(self.local.name(id));
-        let number = if ticket.is_compact { i64::from(id) + 1 } else { 0 };
-        let publications = views::publications(&joined.publications, ticket.takes_deltas);
-        let result = SubscribeResult {
-            publications: &publications,
-            id: number,
-            ..result_of(&joined, &ticket, unix_ms)
-        };
+        let number = ticket.takes_numbers.then_some(id + 1);
+        let told = Entered { number, ..entered(&channel, &joined, &ticket, unix_ms) };
         match ticket.cause {
-            Cause::Command => {
-                self.answer(key, |session, _, cx| session.answer(request, &Answer::Subscribe(result), cx));
-            }
+            Cause::Command => self.answer(key, request, &Reply::Entered(told)),
             Cause::Order => {
-                self.push_to(key, ChannelRef::Name(&channel), &Push::Subscribe(result));
-                // That push has no room for what was missed, so it follows, before anything that is published from now on.
-                for missed in publications {
-                    self.push_to(key, ChannelRef::Name(&channel), &Push::Publication(missed));
+                self.tell(key, &News::Entered(told));
+                // Before anything that is published from now on.
+                for publication in &joined.publications {
+                    self.tell(key, &News::Published { publication, takes_deltas: ticket.takes_deltas });
                 }
             }
             Cause::Connect | Cause::Token => {
-                drop(publications);
                 return self.one_less_to_wait_for(key, Some((channel, joined, ticket)));
             }
         }
@@ -231,7 +221,8 @@ impl<W: World> Shard<W> {
     ) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let mut flags = 0;
-        let form = ticket.as_ref().map(|ticket| (ticket.takes_deltas, ticket.is_compact)).unwrap_or_default();
+        let form =
+            ticket.as_ref().map(|ticket| (ticket.takes_deltas, ticket.takes_numbers)).unwrap_or_default();
         let format = conn.session.format(form.0, form.1);
         if let Some(ticket) = ticket {
             for (is_set, flag) in [
@@ -270,9 +261,9 @@ impl<W: World> Shard<W> {
     }
 
     /// Ends a subscription, if there is one, because the server says so, and tells its client.
-    pub(in crate::shard) fn end_by_server(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
+    pub(in crate::shard) fn end_by_server(&mut self, key: Key, channel: &str, why: Ended<'_>) {
         if self.withdraw(key, channel) {
-            self.push_to(key, ChannelRef::Name(channel), &Push::Unsubscribe { code, reason });
+            self.tell(key, &News::Ended { channel, why });
         }
     }
 
@@ -296,8 +287,7 @@ impl<W: World> Shard<W> {
         });
         if let Some(request) = waiting.filter(|&request| request != 0) {
             // Nobody waits for the answer any more, but the client waits for one.
-            let answer = Answer::Subscribe(SubscribeResult::default());
-            self.answer(key, |session, _, cx| session.answer(request, &answer, cx));
+            self.answer(key, request, &Reply::Entered(Entered { channel, ..Entered::default() }));
         }
         is_there
     }

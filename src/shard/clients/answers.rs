@@ -4,10 +4,7 @@ use super::waiting::{bytes_of, bytes_of_info};
 use crate::base::slots::Key;
 use crate::hub::home;
 use crate::hub::home::Refused;
-use crate::proto::centrifuge::codes::Error;
-use crate::proto::centrifuge::message;
-use crate::proto::centrifuge::message::Answer;
-use crate::shard::channels::views;
+use crate::hub::words::{Denied, Reply};
 use crate::shard::mailbox::ReplyTo;
 use crate::shard::{Shard, World};
 
@@ -26,7 +23,7 @@ impl<W: World> Shard<W> {
             | home::Answer::Refused(_) => 0,
         };
         if bytes > 0 && !self.has_room_for_answer(key, bytes) {
-            self.fail(key, id, &Error::TOO_MANY_REQUESTS);
+            self.deny(key, id, &Denied::TooMany);
         } else {
             self.tell_answer(key, id, answer);
         }
@@ -34,37 +31,26 @@ impl<W: World> Shard<W> {
     }
 
     fn tell_answer(&mut self, key: Key, id: u32, answer: &home::Answer) {
-        match answer {
-            home::Answer::Published(_) => {
-                self.answer(key, |session, _, cx| session.answer(id, &Answer::Publish, cx));
-            }
-            home::Answer::Presence(members) => {
-                let members: Vec<message::ClientInfo<'_>> =
-                    members.iter().map(|info| views::info(info)).collect();
-                self.answer(key, |session, _, cx| session.answer(id, &Answer::Presence(&members), cx));
-            }
+        let reply = match answer {
+            home::Answer::Published(_) => Reply::Published,
+            home::Answer::Presence(members) => Reply::Presence(members),
             &home::Answer::PresenceStats { client_count, user_count } => {
-                let answer = Answer::PresenceStats { client_count, user_count };
-                self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
+                Reply::PresenceStats { client_count, user_count }
             }
-            home::Answer::History { publications, position } => {
-                let publications = views::publications(publications, false);
-                let position = (position.offset, &*position.epoch);
-                let answer = Answer::History { publications: &publications, position };
-                self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
-            }
+            home::Answer::History { publications, position } => Reply::History { publications, position },
             // Clients cannot ask for it.
-            home::Answer::Removed => {}
-            home::Answer::Refused(refused) => self.fail(key, id, &error_of(*refused)),
-        }
+            home::Answer::Removed => return,
+            home::Answer::Refused(refused) => return self.deny(key, id, &denied(*refused)),
+        };
+        self.answer(key, id, &reply);
     }
 }
 
 /// What a client is told when a home says no.
-pub(in crate::shard) fn error_of(refused: Refused) -> Error {
+pub(in crate::shard) fn denied(refused: Refused) -> Denied {
     match refused {
-        Refused::TooManyChannels => Error::LIMIT_EXCEEDED,
-        Refused::TooManyPublications | Refused::MemoryShort => Error::TOO_MANY_REQUESTS,
-        Refused::Unrecoverable => Error::UNRECOVERABLE_POSITION,
+        Refused::TooManyChannels => Denied::Limit,
+        Refused::TooManyPublications | Refused::MemoryShort => Denied::TooMany,
+        Refused::Unrecoverable => Denied::Unrecoverable,
     }
 }

@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::bucket::Bucket;
+use crate::base::filter::Filter;
 use crate::base::heap;
-use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
-use crate::proto::centrifuge::filter::Filter;
-use crate::proto::centrifuge::message::{Connect, Request, Subscribe, SubscribeResult};
+use crate::hub::words::{Ask, Enter, Entered, Identify};
+use crate::hub::{ClientInfo, DataKind};
+use crate::session::Deferred;
 use crate::shard::outside::{Capability, Headers, Matching};
 
 /// Commands that wait for an answer from outside, per connection; beyond it, error 111.
@@ -87,7 +88,7 @@ pub(in crate::shard) struct Connecting {
     /// Who says who the client is.
     pub(in crate::shard) witness: Witness,
     /// The command.
-    pub(in crate::shard) ask: Connect,
+    pub(in crate::shard) ask: Identify,
     /// Segments of the outbox that go before the reply: the answer to the handshake.
     pub(in crate::shard) queued_before: usize,
     /// Server-side subscriptions that homes have yet to answer.
@@ -114,9 +115,9 @@ pub(in crate::shard) struct Admitted {
 #[derive(Debug)]
 pub(in crate::shard) enum Pending {
     /// To subscribe: a token or a hook decides.
-    Subscribe { id: u32, ask: Box<Subscribe> },
+    Subscribe { id: u32, ask: Box<Enter> },
     /// To publish: a hook decides.
-    Publish { id: u32, channel: Arc<str>, data: Vec<u8> },
+    Publish { id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8> },
     /// Whether a subscription goes on: the application is asked, without the client knowing.
     HookRefresh { channel: ChannelId },
     /// To go on with a subscription. `is_over`: it has ended meanwhile, and if there is one to this channel now, it is another.
@@ -139,13 +140,13 @@ impl Pending {
 
     /// Whether it is to begin a subscription to this channel.
     pub(in crate::shard) fn subscribes_to(&self, channel: &str) -> bool {
-        matches!(self, Self::Subscribe { ask, .. } if ask.channel == channel)
+        matches!(self, Self::Subscribe { ask, .. } if *ask.channel == *channel)
     }
 
     /// What it costs beside its place. What is asked outside is a copy of it, and goes when it does.
     fn bytes(&self) -> usize {
         2 * match self {
-            Self::Subscribe { ask, .. } => heap::piece(size_of::<Subscribe>()) + ask.bytes(),
+            Self::Subscribe { ask, .. } => heap::piece(size_of::<Enter>()) + ask.bytes(),
             Self::Publish { channel, data, .. } => heap::arc(channel.len()) + heap::piece(data.len()),
             Self::SubRefresh { channel, .. } => heap::arc(channel.len()),
             Self::HookRefresh { .. } | Self::Refresh { .. } => 0,
@@ -171,16 +172,46 @@ impl Questions {
 pub(in crate::shard) struct Waiting {
     /// Its number.
     pub(in crate::shard) id: u32,
-    /// The command.
-    pub(in crate::shard) request: Request<'static>,
-    /// It came before connect was answered: the session has not looked at it yet.
-    pub(in crate::shard) is_early: bool,
+    /// What it asks.
+    pub(in crate::shard) what: What,
+}
+
+/// See [`Waiting`].
+#[derive(Debug)]
+pub(in crate::shard) enum What {
+    /// The session has looked at it.
+    Ask(Ask),
+    /// It came before its client was let in: the session has not looked at it yet.
+    Early(Deferred),
+}
+
+impl What {
+    /// Whether the answer may be large, and is gathered at once.
+    pub(in crate::shard) fn is_whole(&self) -> bool {
+        match self {
+            Self::Ask(ask) => ask.is_whole(),
+            Self::Early(deferred) => deferred.is_whole(),
+        }
+    }
 }
 
 impl Waiting {
     /// What it takes, in bytes.
     pub(in crate::shard) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.request.owned_bytes()
+        size_of::<Self>()
+            + match &self.what {
+                What::Ask(ask) => ask.owned_bytes(),
+                What::Early(deferred) => deferred.owned_bytes(),
+            }
+    }
+
+    /// Whether it would enter this channel.
+    pub(in crate::shard) fn enters(&self, channel: &str) -> bool {
+        let enters = match &self.what {
+            What::Ask(ask) => ask.enters(),
+            What::Early(deferred) => deferred.enters(),
+        };
+        enters == Some(channel)
     }
 }
 
@@ -376,28 +407,29 @@ fn caps_bytes(caps: &[Capability]) -> usize {
     heap::arc(size_of_val(caps)) + caps.iter().map(channels).sum::<usize>()
 }
 
-/// What a reply tells of a subscription, but for its publications.
-pub(in crate::shard) fn result_of<'a>(
+/// What a client is told of a subscription that has begun.
+pub(in crate::shard) fn entered<'a>(
+    channel: &'a str,
     joined: &'a crate::hub::home::Joined,
     ticket: &'a crate::shard::mailbox::Ticket,
     unix_ms: u64,
-) -> SubscribeResult<'a> {
+) -> Entered<'a> {
     let position = joined.position.as_ref();
     let offset = position.map_or(0, |position| position.offset);
-    SubscribeResult {
-        expires: ticket.expire_at_s > 0 && !ticket.refreshes_by_hook,
+    Entered {
+        channel,
         ttl_s: if ticket.refreshes_by_hook { 0 } else { ttl_s(ticket.expire_at_s, unix_ms) },
-        recoverable: ticket.recoverable,
-        positioned: ticket.positioned,
+        is_recoverable: ticket.recoverable,
+        is_positioned: ticket.positioned,
         epoch: position.map_or("", |position| &position.epoch),
-        // The publications in the reply lead from there to the stream's position.
+        // The publications lead from there to the stream's position.
         offset: joined.publications.first().map_or(offset, |first| first.offset.saturating_sub(1)),
-        recovered: joined.recovered,
+        is_recovered: joined.recovered,
         was_recovering: ticket.was_recovering,
-        publications: &[],
+        publications: &joined.publications,
         data: &ticket.data,
-        delta: ticket.takes_deltas,
-        id: 0,
+        takes_deltas: ticket.takes_deltas,
+        number: None,
     }
 }
 

@@ -3,7 +3,6 @@
 //! What is decided here needs the connection and the channel's options only. Answers come back by letters, from homes
 //! ([`super::answers`]) and from outside ([`super::verdict`]).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::client::{Ability, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
@@ -12,54 +11,64 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::home::HistoryFilter;
 use crate::hub::options::ChannelOptions;
-use crate::hub::{DataKind, Position, Publication, home};
-use crate::proto::centrifuge::codes::Error;
-use crate::proto::centrifuge::message::{Answer, Encoding, HistoryRequest, Request};
-use crate::session::{CloseReason, Session};
+use crate::hub::words::{Ask, Denied, Reply};
+use crate::hub::{DataKind, Publication, home};
+use crate::session::CloseReason;
 use crate::shard::mailbox::{Asker, Letter};
 use crate::shard::options::Rates;
 use crate::shard::outside::{Hook, Question, Token, Verdict};
 use crate::shard::{Shard, World};
 
+/// A message as a client says it.
+#[derive(Debug)]
+pub(in crate::shard) struct Spoken {
+    pub(in crate::shard) channel: Arc<str>,
+    pub(in crate::shard) kind: DataKind,
+    pub(in crate::shard) data: Vec<u8>,
+    /// It is a new state of the message before, and may go out as a delta to that.
+    pub(in crate::shard) is_delta: bool,
+}
+
 impl<W: World> Shard<W> {
-    /// Carries out a command.
-    pub(in crate::shard) fn command(&mut self, key: Key, id: u32, request: Request<'static>) {
-        if let Request::Connect(ask) = request {
+    /// Carries out what a client asks.
+    pub(in crate::shard) fn command(&mut self, key: Key, id: u32, ask: Ask) {
+        if let Ask::Identify(ask) = ask {
             return self.connect(key, id, *ask);
         }
-        if !self.is_within_rates(key, &request) {
-            return self.fail(key, id, &Error::TOO_MANY_REQUESTS);
+        if !self.is_within_rates(key, &ask) {
+            return self.deny(key, id, &Denied::TooMany);
         }
-        match request {
-            Request::Subscribe(ask) => self.subscribe_command(key, id, ask),
-            Request::Unsubscribe { channel } => {
+        match ask {
+            Ask::Enter(ask) => self.subscribe_command(key, id, ask),
+            Ask::Leave { channel } => {
                 self.unsubscribe(key, &channel);
-                self.answer(key, |session, _, cx| session.answer(id, &Answer::Unsubscribe, cx));
+                if id != 0 {
+                    self.answer(key, id, &Reply::Left);
+                }
             }
-            Request::Publish { channel, data } => {
-                self.publish_command(key, id, &channel, data.unwrap_or_default());
+            Ask::Publish { channel, kind, data } => self.publish_command(key, id, channel, kind, data),
+            Ask::Presence { channel } => {
+                self.ask_home(key, id, channel, Ability::Presence, home::Question::Presence);
             }
-            Request::Presence { channel } => {
-                self.ask_home(key, id, &channel, Ability::Presence, home::Question::Presence);
+            Ask::PresenceStats { channel } => {
+                self.ask_home(key, id, channel, Ability::Presence, home::Question::PresenceStats);
             }
-            Request::PresenceStats { channel } => {
-                self.ask_home(key, id, &channel, Ability::Presence, home::Question::PresenceStats);
+            Ask::History { channel, limit, since, reverse } => {
+                let (limit, limit_max) =
+                    (limit.unwrap_or(usize::MAX), self.policy.history_max_publication_limit);
+                let limit = Some(if limit_max == 0 { limit } else { limit.min(limit_max) });
+                let question = home::Question::History(HistoryFilter { limit, since, reverse });
+                self.ask_home(key, id, channel, Ability::History, question);
             }
-            Request::History(ask) => self.history_command(key, id, ask),
-            Request::Rpc { method, data } => self.rpc_command(key, id, &method, data),
-            Request::Refresh { token } => self.refresh_command(key, id, &token),
-            Request::SubRefresh { channel, token } => self.sub_refresh_command(key, id, &channel, &token),
-            Request::Pong
-            | Request::Ping
-            | Request::Send { .. }
-            | Request::Connect(_)
-            | Request::Unknown
-            | Request::Malformed => {}
+            Ask::Call { method, data } => self.rpc_command(key, id, method, data),
+            Ask::Renew { token } => self.refresh_command(key, id, &token),
+            Ask::RenewIn { channel, token } => self.sub_refresh_command(key, id, channel, &token),
+            Ask::Identify(_) => {}
         }
     }
 
-    fn is_within_rates(&mut self, key: Key, request: &Request<'_>) -> bool {
-        if self.rates == Rates::default() {
+    fn is_within_rates(&mut self, key: Key, ask: &Ask) -> bool {
+        if self.rates == Rates::default() || self.is_trusted(key) {
             return true;
         }
         let (now_ms, rates, c) = (self.now_ms(), self.rates.clone(), Arc::clone(&self.counters));
@@ -70,27 +79,17 @@ impl<W: World> Shard<W> {
             c.rate_limited_commands.add(1);
             return false;
         }
-        let (bucket, rate, counter) = match request {
-            Request::Subscribe(_) => {
-                (&mut buckets.subscribes, rates.subscribes_max, &c.rate_limited_subscribes)
-            }
-            Request::Publish { .. } => {
-                (&mut buckets.publishes, rates.publishes_max, &c.rate_limited_publishes)
-            }
-            Request::Rpc { .. } => (&mut buckets.rpcs, rates.rpcs_max, &c.rate_limited_rpcs),
-            Request::Presence { .. } | Request::PresenceStats { .. } => {
+        let (bucket, rate, counter) = match ask {
+            Ask::Enter(_) => (&mut buckets.subscribes, rates.subscribes_max, &c.rate_limited_subscribes),
+            Ask::Publish { .. } => (&mut buckets.publishes, rates.publishes_max, &c.rate_limited_publishes),
+            Ask::Call { .. } => (&mut buckets.rpcs, rates.rpcs_max, &c.rate_limited_rpcs),
+            Ask::Presence { .. } | Ask::PresenceStats { .. } => {
                 (&mut buckets.presences, rates.presences_max, &c.rate_limited_presences)
             }
-            Request::History(_) => (&mut buckets.histories, rates.histories_max, &c.rate_limited_histories),
-            Request::Connect(_)
-            | Request::Unsubscribe { .. }
-            | Request::Ping
-            | Request::Pong
-            | Request::Send { .. }
-            | Request::Refresh { .. }
-            | Request::SubRefresh { .. }
-            | Request::Unknown
-            | Request::Malformed => (&mut buckets.others, rates.others_max, &c.rate_limited_others),
+            Ask::History { .. } => (&mut buckets.histories, rates.histories_max, &c.rate_limited_histories),
+            Ask::Identify(_) | Ask::Leave { .. } | Ask::Renew { .. } | Ask::RenewIn { .. } => {
+                (&mut buckets.others, rates.others_max, &c.rate_limited_others)
+            }
         };
         let is_within = takes(bucket, rate);
         counter.add(u64::from(!is_within));
@@ -111,7 +110,7 @@ impl<W: World> Shard<W> {
         let is_full = self.client(key).is_some_and(|client| client.pending.len() >= QUESTIONS_MAX);
         if is_full || self.outside.ask(reply_to, question).is_err() {
             self.counters.rate_limited_questions.add(1);
-            return self.fail(key, id, &Error::TOO_MANY_REQUESTS);
+            return self.deny(key, id, &Denied::TooMany);
         }
         if let Some(pending) = pending
             && let Some(client) = self.client_or_new(key)
@@ -129,63 +128,61 @@ impl<W: World> Shard<W> {
         self.verdict(key, number, verdict);
     }
 
-    fn publish_command(&mut self, key: Key, id: u32, channel: &str, data: Cow<'static, [u8]>) {
-        let options = match self.options_for_client(channel) {
+    fn publish_command(&mut self, key: Key, id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8>) {
+        let is_trusted = self.is_trusted(key);
+        let options = if is_trusted { self.options(&channel) } else { self.options_for_client(&channel) };
+        let options = match options {
             Ok(options) => options,
-            Err(error) => return self.fail(key, id, &error),
+            Err(denied) => return self.deny(key, id, &denied),
         };
-        if options.publish_proxy_enabled {
-            return self.ask_to_publish(key, id, channel, data.into_owned());
+        if !is_trusted && options.publish_proxy_enabled {
+            return self.ask_to_publish(key, id, channel, kind, data);
         }
-        if !self.may(key, channel, &options, Ability::Publish) {
-            return self.fail(key, id, &Error::PERMISSION_DENIED);
+        if !is_trusted && !self.may(key, &channel, &options, Ability::Publish) {
+            return self.deny(key, id, &Denied::NotPermitted);
         }
-        self.publish(key, id, channel.into(), options, data.into_owned(), home::Terms::default());
+        // A message that a handler sends is no new state of the one before.
+        let is_delta = options.delta_publish && !is_trusted;
+        let message = Spoken { channel, kind, data, is_delta };
+        self.publish(key, id, message, options, home::Terms::default());
     }
 
     /// The application decides, in place of the channel's options.
-    fn ask_to_publish(&mut self, key: Key, id: u32, channel: &str, data: Vec<u8>) {
+    fn ask_to_publish(&mut self, key: Key, id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8>) {
         if !self.outside.has_hook(Hook::Publish) {
-            return self.fail(key, id, &Error::NOT_AVAILABLE);
+            return self.deny(key, id, &Denied::NotAvailable);
         }
-        let (who, channel): (_, Arc<str>) = (self.who(key), channel.into());
-        let question = Question::Publish { who, channel: channel.to_string(), data: data.clone() };
-        self.ask_outside(key, id, question, Some(Pending::Publish { id, channel, data }));
+        let question =
+            Question::Publish { who: self.who(key), channel: channel.to_string(), data: data.clone() };
+        self.ask_outside(key, id, question, Some(Pending::Publish { id, channel, kind, data }));
     }
 
-    /// Publishes what a Centrifuge client said.
+    /// Publishes what a client said.
     pub(in crate::shard) fn publish(
         &mut self,
         key: Key,
         id: u32,
-        channel: Arc<str>,
+        message: Spoken,
         options: Arc<ChannelOptions>,
-        data: Vec<u8>,
         terms: home::Terms,
     ) {
-        let kind = match self.conns.entry(key).map(|conn| &conn.session) {
-            Some(Session::Centrifuge(session)) if session.encoding() == Encoding::Json => DataKind::Json,
-            _ => DataKind::Binary,
-        };
+        let Spoken { channel, kind, data, is_delta } = message;
         let detail =
             self.local.channel_id(&channel).and_then(|at| self.client(key)?.detail(at)?.info.clone());
         let info = detail.unwrap_or_else(|| self.info_of(key, false));
         let data = Shared::new(data, &self.publication_budget);
         let home = self.home_of(&channel);
-        let publication = Box::new(Publication {
-            info: Some(info),
-            is_delta: options.delta_publish,
-            ..Publication::new(channel, kind, data)
-        });
+        let publication =
+            Box::new(Publication { info: Some(info), is_delta, ..Publication::new(channel, kind, data) });
         let asker = (id != 0).then(|| Asker::Conn(self.reply_to(key, id)));
         self.post.send(home, Letter::Publish { publication, options, terms, asker });
     }
 
     /// Asks a channel's home, if the client may.
-    fn ask_home(&mut self, key: Key, id: u32, channel: &str, ability: Ability, question: home::Question) {
-        let options = match self.options_for_client(channel) {
+    fn ask_home(&mut self, key: Key, id: u32, channel: Arc<str>, ability: Ability, question: home::Question) {
+        let options = match self.options_for_client(&channel) {
             Ok(options) => options,
-            Err(error) => return self.fail(key, id, &error),
+            Err(denied) => return self.deny(key, id, &denied),
         };
         let is_available = match ability {
             Ability::Presence => options.presence,
@@ -193,40 +190,29 @@ impl<W: World> Shard<W> {
             Ability::Subscribe | Ability::Publish => true,
         };
         if !is_available {
-            return self.fail(key, id, &Error::NOT_AVAILABLE);
+            return self.deny(key, id, &Denied::NotAvailable);
         }
-        if !self.may(key, channel, &options, ability) {
-            return self.fail(key, id, &Error::PERMISSION_DENIED);
+        if !self.may(key, &channel, &options, ability) {
+            return self.deny(key, id, &Denied::NotPermitted);
         }
         if !matches!(question, home::Question::PresenceStats) {
             self.awaits(key, id, WHOLE_WEIGHT);
         }
         let asker = Asker::Conn(self.reply_to(key, id));
-        let home = self.home_of(channel);
-        self.post.send(home, Letter::Ask { channel: channel.into(), options, question, asker });
+        let home = self.home_of(&channel);
+        self.post.send(home, Letter::Ask { channel, options, question, asker });
     }
 
-    fn history_command(&mut self, key: Key, id: u32, ask: HistoryRequest<'static>) {
-        let HistoryRequest { channel, limit, since, reverse } = ask;
-        let limit_max = self.policy.history_max_publication_limit;
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let limit = Some(if limit_max == 0 { limit } else { limit.min(limit_max) });
-        let since = since.map(|(offset, epoch)| Position { offset, epoch: epoch.into() });
-        let question = home::Question::History(HistoryFilter { limit, since, reverse });
-        self.ask_home(key, id, &channel, Ability::History, question);
-    }
-
-    fn rpc_command(&mut self, key: Key, id: u32, method: &str, data: Cow<'static, [u8]>) {
+    fn rpc_command(&mut self, key: Key, id: u32, method: String, data: Vec<u8>) {
         let is_served =
-            self.with_answer(key, |session, handler, cx| session.call_late(id, method, &data, handler, cx));
+            self.with_answer(key, |session, handler, cx| session.call_late(id, &method, &data, handler, cx));
         if is_served != Some(false) {
             return;
         }
         if !self.outside.has_hook(Hook::Rpc) {
-            return self.fail(key, id, &Error::NOT_AVAILABLE);
+            return self.deny(key, id, &Denied::NotAvailable);
         }
-        let question =
-            Question::Rpc { who: self.who(key), method: method.to_owned(), data: data.into_owned() };
+        let question = Question::Rpc { who: self.who(key), method, data };
         self.ask_outside(key, id, question, None);
     }
 
@@ -244,11 +230,11 @@ impl<W: World> Shard<W> {
         }
     }
 
-    fn sub_refresh_command(&mut self, key: Key, id: u32, channel: &str, token: &str) {
-        if token.is_empty() || !self.is_subscribed(key, channel) {
-            return self.fail(key, id, &Error::BAD_REQUEST);
+    fn sub_refresh_command(&mut self, key: Key, id: u32, channel: Arc<str>, token: &str) {
+        if token.is_empty() || !self.is_subscribed(key, &channel) {
+            return self.deny(key, id, &Denied::BadRequest);
         }
-        let pending = Pending::SubRefresh { id, channel: channel.into(), is_over: false };
+        let pending = Pending::SubRefresh { id, channel, is_over: false };
         let now_s = self.now().unix_ms / 1000;
         match self.outside.verify_now(&Token::Subscription(token), now_s) {
             Some(verdict) => self.judged_now(key, pending, verdict),

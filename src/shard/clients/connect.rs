@@ -5,33 +5,28 @@
 
 use std::sync::Arc;
 
-use super::client::{Admitted, Connecting, Witness, result_of, ttl_s};
+use super::client::{Admitted, Connecting, Witness, entered, ttl_s};
 use super::waiting::bytes_of;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::home::Joined;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
-use crate::proto::centrifuge::message::{Answer, Connect, ConnectResult, SubscribeResult};
-use crate::session::centrifuge::{Opening, VERSION};
+use crate::hub::words::{Denied, Dismissed, Entered, Identified, Identify, Reply};
 use crate::session::{CloseReason, Transport};
-use crate::shard::channels::views;
 use crate::shard::mailbox::Ticket;
 use crate::shard::outside::{Credentials, Hook, Question, Rejected, Token, Who};
 use crate::shard::{Shard, World};
 
 impl<W: World> Shard<W> {
-    pub(in crate::shard) fn connect(&mut self, key: Key, id: u32, ask: Connect) {
+    pub(in crate::shard) fn connect(&mut self, key: Key, id: u32, mut ask: Identify) {
         if !self.admits_connect(key) {
-            return self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
+            return self.reject_connect(key, id, Rejected::Denied(Denied::TooMany));
         }
-        let Some(conn) = self.conns.entry(key) else { return };
-        let Opening { headers, token: cookie } = conn.session.opening();
-        let token = if ask.token.is_empty() { cookie } else { ask.token.clone() };
-        let headers = self.headers_of(key, headers, &ask);
+        let request_headers = std::mem::take(&mut ask.request_headers);
+        let headers = self.headers_of(key, request_headers, &ask.headers);
         self.keep_headers(key, &headers);
-        let asks_hook = token.is_empty() && self.outside.has_hook(Hook::Connect);
-        if token.is_empty()
+        let asks_hook = ask.token.is_empty() && self.outside.has_hook(Hook::Connect);
+        if ask.token.is_empty()
             && !asks_hook
             && let Some(user) = self.certificate_user(key)
         {
@@ -39,7 +34,7 @@ impl<W: World> Shard<W> {
             let credentials = Credentials { user, ..Credentials::default() };
             return self.authorized(key, credentials, Witness::Certificate);
         }
-        if token.is_empty() && !asks_hook {
+        if ask.token.is_empty() && !asks_hook {
             if !self.policy.insecure && !self.policy.allow_anonymous_connect_without_token {
                 return self.close(key, CloseReason::BadRequest);
             }
@@ -51,9 +46,10 @@ impl<W: World> Shard<W> {
             name: ask.name.clone(),
             version: ask.version.clone(),
             data: ask.data.clone(),
-            channels: ask.subs.iter().map(|sub| sub.channel.clone()).collect(),
+            channels: ask.enters.iter().map(|enter| enter.channel.to_string()).collect(),
         });
         let witness = if hook.is_some() { Witness::Hook } else { Witness::Token };
+        let token = ask.token.clone();
         self.begin_connecting(key, id, ask, witness);
         let question = match hook {
             Some(question) => question,
@@ -67,7 +63,7 @@ impl<W: World> Shard<W> {
         };
         if self.outside.ask(self.reply_to(key, id), question).is_err() {
             self.counters.rate_limited_questions.add(1);
-            self.reject_connect(key, id, Rejected::Error(Error::TOO_MANY_REQUESTS));
+            self.reject_connect(key, id, Rejected::Denied(Denied::TooMany));
         }
     }
 
@@ -77,7 +73,7 @@ impl<W: World> Shard<W> {
         self.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
     }
 
-    fn begin_connecting(&mut self, key: Key, id: u32, ask: Connect, witness: Witness) {
+    fn begin_connecting(&mut self, key: Key, id: u32, ask: Identify, witness: Witness) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.is_corked = true;
         let queued_before = conn.outbox.as_ref().map_or(0, |outbox| outbox.segment_count());
@@ -109,7 +105,7 @@ impl<W: World> Shard<W> {
             client.connecting = None;
         }
         if is_uni && let Some(reason) = without_reply(&rejected) {
-            return self.disconnect(key, reason);
+            return self.dismiss(key, reason);
         }
         self.reject(key, id, rejected);
         // Before another connect command behind this one corks the connection anew.
@@ -121,12 +117,9 @@ impl<W: World> Shard<W> {
     /// A command that outsiders do not want.
     pub(in crate::shard) fn reject(&mut self, key: Key, id: u32, rejected: Rejected) {
         match rejected {
-            Rejected::Error(error) => self.fail(key, id, &error),
-            Rejected::Custom { code, message, temporary } => {
-                self.answer(key, |session, _, cx| session.fail(id, code, &message, temporary, cx));
-            }
-            Rejected::TokenExpired => self.fail(key, id, &Error::TOKEN_EXPIRED),
-            Rejected::TokenInvalid => self.disconnect(key, Disconnect::INVALID_TOKEN),
+            Rejected::Denied(denied) => self.deny(key, id, &denied),
+            Rejected::TokenExpired => self.deny(key, id, &Denied::TokenExpired),
+            Rejected::TokenInvalid => self.dismiss(key, Dismissed::InvalidToken),
             Rejected::Disconnect { code, reason } => self.close(key, CloseReason::Ordered { code, reason }),
         }
     }
@@ -135,18 +128,18 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn authorized(&mut self, key: Key, mut credentials: Credentials, witness: Witness) {
         let is_anonymous = credentials.user.is_empty();
         if is_anonymous && witness == Witness::Token && self.policy.disallow_anonymous_connection_tokens {
-            return self.disconnect(key, Disconnect::PERMISSION_DENIED);
+            return self.dismiss(key, Dismissed::NotPermitted);
         }
         let Some(id) = self.connecting_mut(key).map(|connecting| connecting.id) else { return };
         let channels = std::mem::take(&mut credentials.channels);
         let given = match self.given_from_start(&credentials.user, channels, witness) {
             Ok(given) => given,
-            Err(error) => return self.reject_connect(key, id, Rejected::Error(error)),
+            Err(denied) => return self.reject_connect(key, id, Rejected::Denied(denied)),
         };
         self.remember(key, credentials, witness);
         match self.asked_from_start(key, given, witness) {
             Ok(firsts) => self.count_user(key, firsts),
-            Err(reason) => self.disconnect(key, reason),
+            Err(reason) => self.dismiss(key, reason),
         }
     }
 
@@ -193,13 +186,13 @@ impl<W: World> Shard<W> {
         let bytes = bytes_of(missed.map(|missed| &**missed));
         // While it still connects: what waits behind the reply is not told without it.
         if bytes > 0 && !self.has_room_for_answer(key, bytes) {
-            return self.disconnect(key, Disconnect::TOO_MANY_REQUESTS);
+            return self.dismiss(key, Dismissed::TooMany);
         }
         let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else {
             return;
         };
         let Connecting { id, joined, data, queued_before, orders, .. } = *connecting;
-        self.reply_to_connect(key, id, &joined, &data);
+        self.reply_to_identify(key, id, &joined, &data);
         self.uncork(key, queued_before);
         self.start_heartbeat(key);
         self.becomes_live(key);
@@ -209,44 +202,22 @@ impl<W: World> Shard<W> {
         self.trim_client(key);
     }
 
-    fn reply_to_connect(&mut self, key: Key, id: u32, joined: &[Admitted], data: &[u8]) {
+    fn reply_to_identify(&mut self, key: Key, id: u32, joined: &[Admitted], data: &[u8]) {
         let unix_ms = self.now().unix_ms;
-        let client_id = self.client_id(key).to_string();
         let expire_at_s =
             self.client(key).filter(|client| !client.refreshes_by_hook).map_or(0, |c| c.expire_at_s);
-        let publications: Vec<_> = joined
-            .iter()
-            .map(|one| views::publications(&one.joined.publications, one.ticket.takes_deltas))
-            .collect();
-        let subs: Vec<(&str, SubscribeResult<'_>)> = joined
-            .iter()
-            .zip(&publications)
-            .map(|(one, publications)| {
-                let result = result_of(&one.joined, &one.ticket, unix_ms);
-                (&*one.channel, SubscribeResult { publications, ..result })
-            })
-            .collect();
-        let Some(transport) = self.conns.entry(key).and_then(|conn| conn.session.transport()) else { return };
-        let is_emulated = matches!(transport, Transport::Sse | Transport::HttpStream);
-        // With it the server's API names a client that sends no commands.
-        let has_session = is_emulated || transport.is_uni();
-        let secret =
-            if has_session { self.settings.secret.session(self.post.shard(), key) } else { String::new() };
-        let node = if is_emulated { self.settings.endpoints.node.clone() } else { String::new() };
-        let result = ConnectResult {
-            client: &client_id,
-            version: VERSION,
-            expires: expire_at_s > 0,
+        let entered: Vec<Entered<'_>> =
+            joined.iter().map(|one| entered(&one.channel, &one.joined, &one.ticket, unix_ms)).collect();
+        let identified = Identified {
             ttl_s: ttl_s(expire_at_s, unix_ms),
             data,
-            subs: &subs,
+            entered: &entered,
             ping_s: self.ping_s,
-            pong: self.ping_s > 0 && transport == Transport::WebSocket,
-            session: &secret,
-            node: &node,
             time_ms: if self.policy.connect_include_server_time { unix_ms.cast_signed() } else { 0 },
         };
-        self.with_session(key, |session, _, cx| session.answer(id, &Answer::Connect(result), cx));
+        let reply = Reply::Identified(identified);
+        let outcome = self.with_session(key, |session, handler, cx| session.reply(id, &reply, handler, cx));
+        debug_assert!(matches!(outcome, None | Some(Ok(()))), "who is let in goes on");
     }
 
     /// Puts the reply in `out` before all that was queued since the connection was corked, and lets it go.
@@ -266,14 +237,12 @@ impl<W: World> Shard<W> {
 }
 
 /// What a client to which no reply can be sent is told in place of an error.
-fn without_reply(rejected: &Rejected) -> Option<Disconnect> {
+fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
     match rejected {
-        Rejected::Error(Error { temporary: true, .. }) | Rejected::Custom { temporary: true, .. } => {
-            Some(Disconnect::TOO_MANY_REQUESTS)
-        }
-        Rejected::TokenExpired => Some(Disconnect::CONNECTION_EXPIRED),
-        Rejected::Error(_) => Some(Disconnect::BAD_REQUEST),
-        Rejected::Custom { .. } => Some(Disconnect::PERMISSION_DENIED),
+        Rejected::Denied(denied) if denied.is_temporary() => Some(Dismissed::TooMany),
+        Rejected::TokenExpired => Some(Dismissed::Expired),
+        Rejected::Denied(Denied::Custom { .. }) => Some(Dismissed::NotPermitted),
+        Rejected::Denied(_) => Some(Dismissed::BadRequest),
         Rejected::TokenInvalid | Rejected::Disconnect { .. } => None,
     }
 }

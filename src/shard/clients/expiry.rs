@@ -6,14 +6,17 @@ use super::client::{Client, Pending, is_over, ttl_s};
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
-use crate::proto::centrifuge::codes::{Disconnect, Unsubscribed};
-use crate::proto::centrifuge::message::Answer;
-use crate::session::centrifuge::VERSION;
+use crate::hub::words::{Denied, Dismissed, Ended, Reply};
 use crate::shard::outside::{Credentials, Grant, Question, Rejected};
 use crate::shard::{Shard, World};
 
 /// After how long a refresh hook that failed is asked again.
 const REFRESH_AGAIN_S: u64 = 10;
+
+/// Whether a hook that says this has failed, and is asked again. What the application says by an error of its own stands.
+fn may_be_asked_again(denied: &Denied) -> bool {
+    denied.is_temporary() && !matches!(denied, Denied::Custom { .. })
+}
 
 impl<W: World> Shard<W> {
     /// A new token, of command `id`, or, where that is 0, the refresh hook's word. `is_overtaken`: an order has since said when
@@ -26,7 +29,6 @@ impl<W: World> Shard<W> {
         outcome: Result<Box<Credentials>, Rejected>,
     ) {
         let unix_ms = self.now().unix_ms;
-        let client_id = self.client_id(key).to_string();
         let Some(client) = self.client_or_new(key) else { return };
         if id == 0 && !client.is_refreshing {
             // The hook was asked before an order said when the connection ends.
@@ -37,25 +39,25 @@ impl<W: World> Shard<W> {
         let credentials = match outcome {
             Ok(credentials) => credentials,
             // While the hook fails, nobody is closed for it: it is asked again.
-            Err(Rejected::Error(error)) if id == 0 && error.temporary => {
+            Err(Rejected::Denied(denied)) if id == 0 && may_be_asked_again(&denied) => {
                 client.expire_at_s = unix_ms / 1000 + REFRESH_AGAIN_S;
                 return self.arm(key);
             }
-            Err(Rejected::Error(_)) if id == 0 => {
-                return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+            Err(Rejected::Denied(denied)) if id == 0 && !matches!(denied, Denied::Custom { .. }) => {
+                return self.dismiss(key, Dismissed::Expired);
             }
             // It may come back with a new token; an error would have the official clients give up.
-            Err(Rejected::TokenExpired) => return self.disconnect(key, Disconnect::CONNECTION_EXPIRED),
+            Err(Rejected::TokenExpired) => return self.dismiss(key, Dismissed::Expired),
             Err(rejected) => return self.reject(key, id, rejected),
         };
         if !by_hook && credentials.user != client.user() {
-            return self.disconnect(key, Disconnect::INVALID_TOKEN);
+            return self.dismiss(key, Dismissed::InvalidToken);
         }
         if is_over(credentials.expire_at_s, 0, unix_ms) {
-            return self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+            return self.dismiss(key, Dismissed::Expired);
         }
         if !by_hook && self.is_given_otherwise(key, &credentials.channels) {
-            return self.disconnect(key, Disconnect::INSUFFICIENT_STATE);
+            return self.dismiss(key, Dismissed::OtherChannels);
         }
         let Some(client) = self.client_mut(key) else { return };
         if !is_overtaken {
@@ -74,11 +76,10 @@ impl<W: World> Shard<W> {
             let conn_info = credentials.info.clone().into_boxed_slice();
             client.info = Some(Arc::new(ClientInfo { conn_info, ..ClientInfo::clone(info) }));
         }
-        let (expires, ttl_s) = (client.expire_at_s > 0, ttl_s(client.expire_at_s, unix_ms));
+        let ttl_s = ttl_s(client.expire_at_s, unix_ms);
         self.arm(key);
         if id != 0 {
-            let answer = Answer::Refresh { client: &client_id, version: VERSION, expires, ttl_s };
-            self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
+            self.answer(key, id, &Reply::Renewed { ttl_s });
         }
     }
 
@@ -94,10 +95,10 @@ impl<W: World> Shard<W> {
             *is_refreshing = true;
             let question = Question::Refresh { who: self.who(key) };
             if self.outside.ask(self.reply_to(key, 0), question).is_err() {
-                self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+                self.dismiss(key, Dismissed::Expired);
             }
         } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_delay_ms) {
-            self.disconnect(key, Disconnect::CONNECTION_EXPIRED);
+            self.dismiss(key, Dismissed::Expired);
         } else if let Some(detail) = details
             .iter_mut()
             .find(|detail| !detail.is_refreshing && is_due(detail.expire_at_s, detail.delay_ms(sub_delay_ms)))
@@ -110,10 +111,9 @@ impl<W: World> Shard<W> {
                 return self.ask_sub_refresh(key, id, &channel);
             }
             if is_server_side {
-                return self.disconnect(key, Disconnect::SUBSCRIPTION_EXPIRED);
+                return self.dismiss(key, Dismissed::SubscriptionExpired);
             }
-            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
-            self.end_by_server(key, &channel, code, reason);
+            self.end_by_server(key, &channel, Ended::Expired);
         }
     }
 
@@ -122,8 +122,7 @@ impl<W: World> Shard<W> {
         let question = Question::SubRefresh { who: self.who(key), channel: channel.to_string() };
         let number = self.questions.next();
         if self.outside.ask(self.reply_to(key, number), question).is_err() {
-            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
-            return self.end_by_server(key, channel, code, reason);
+            return self.end_by_server(key, channel, Ended::Expired);
         }
         if let Some(client) = self.client_mut(key) {
             client.pending.push((number, Pending::HookRefresh { channel: id }));
@@ -140,7 +139,7 @@ impl<W: World> Shard<W> {
         is_over: bool,
     ) {
         if !self.is_for(key, channel, grant) {
-            return self.disconnect(key, Disconnect::INVALID_TOKEN);
+            return self.dismiss(key, Dismissed::InvalidToken);
         }
         let unix_ms = self.now().unix_ms;
         let at = self.local.channel_id(channel).filter(|_| !is_over);
@@ -151,8 +150,7 @@ impl<W: World> Shard<W> {
             detail.expire_at_s = expire_at_s;
         }
         self.arm(key);
-        let answer = Answer::SubRefresh { expires: expire_at_s > 0, ttl_s: ttl_s(expire_at_s, unix_ms) };
-        self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
+        self.answer(key, id, &Reply::RenewedIn { ttl_s: ttl_s(expire_at_s, unix_ms) });
     }
 
     /// What the application says of a subscription that ends. While it cannot say, it is asked again.
@@ -170,15 +168,11 @@ impl<W: World> Shard<W> {
             Ok(grant) if grant.expire_at_s == 0 || grant.expire_at_s > now_s => {
                 detail.expire_at_s = grant.expire_at_s;
             }
-            Err(Rejected::Error(error)) if error.temporary => detail.expire_at_s = now_s + REFRESH_AGAIN_S,
+            Err(Rejected::Denied(denied)) if may_be_asked_again(&denied) => {
+                detail.expire_at_s = now_s + REFRESH_AGAIN_S;
+            }
             Err(rejected @ Rejected::Disconnect { .. }) => return self.reject(key, 0, rejected),
-            Ok(_)
-            | Err(
-                Rejected::Custom { .. }
-                | Rejected::Error(_)
-                | Rejected::TokenExpired
-                | Rejected::TokenInvalid,
-            ) => {
+            Ok(_) | Err(Rejected::Denied(_) | Rejected::TokenExpired | Rejected::TokenInvalid) => {
                 let name = Arc::clone(self.local.name(channel));
                 return self.subscription_expired(key, &name);
             }
@@ -192,9 +186,8 @@ impl<W: World> Shard<W> {
         let detail = at.and_then(|at| self.client(key)?.detail(at));
         if detail.is_some_and(|detail| detail.is_server_side) {
             // Nothing else brings it back: the client cannot subscribe to it.
-            return self.disconnect(key, Disconnect::SUBSCRIPTION_EXPIRED);
+            return self.dismiss(key, Dismissed::SubscriptionExpired);
         }
-        let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
-        self.end_by_server(key, channel, code, reason);
+        self.end_by_server(key, channel, Ended::Expired);
     }
 }

@@ -10,8 +10,7 @@ use super::client::{Ability, Witness};
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::options::ChannelOptions;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
-use crate::proto::centrifuge::message::Subscribe;
+use crate::hub::words::{Denied, Dismissed, Enter};
 use crate::session::CloseReason;
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::Grant;
@@ -36,7 +35,7 @@ impl<W: World> Shard<W> {
         user: &str,
         channels: Vec<(String, Grant)>,
         witness: Witness,
-    ) -> Result<Vec<First>, Error> {
+    ) -> Result<Vec<First>, Denied> {
         let is_personal = self.policy.subscribe_to_user_personal_channel && !user.is_empty();
         let personal = is_personal.then(|| self.personal_channel(user));
         let cause = if witness == Witness::Token { Cause::Token } else { Cause::Connect };
@@ -60,20 +59,20 @@ impl<W: World> Shard<W> {
         key: Key,
         mut firsts: Vec<First>,
         witness: Witness,
-    ) -> Result<Vec<First>, Disconnect> {
+    ) -> Result<Vec<First>, Dismissed> {
         if witness == Witness::Hook {
             return Ok(firsts);
         }
         for ask in self.asks(key) {
-            let options = self.options(&ask.channel).map_err(|_| Disconnect::BAD_REQUEST)?;
-            let is_had = firsts.iter().any(|first| *first.channel == *ask.channel);
+            let options = self.options(&ask.channel).map_err(|_| Dismissed::BadRequest)?;
+            let is_had = firsts.iter().any(|first| first.channel == ask.channel);
             if !is_had && self.may_from_start(key, &ask.channel, &options) {
                 // Here already: a command may name thousands, each of which is compared with those before it.
                 if firsts.len() >= self.limits.channels_per_connection_max {
                     self.counters.limited_subscriptions.add(1);
-                    return Err(Disconnect::CHANNEL_LIMIT);
+                    return Err(Dismissed::ChannelLimit);
                 }
-                let (channel, grant) = (ask.channel.as_str().into(), Grant::default());
+                let (channel, grant) = (Arc::clone(&ask.channel), Grant::default());
                 firsts.push(First { channel, options, grant, cause: Cause::Connect });
             }
         }
@@ -88,9 +87,9 @@ impl<W: World> Shard<W> {
     }
 
     /// What the connect command says of channels.
-    fn asks(&self, key: Key) -> &[Subscribe] {
+    fn asks(&self, key: Key) -> &[Enter] {
         let connecting = self.client(key).and_then(|client| client.connecting.as_ref());
-        connecting.map_or(&[], |connecting| &connecting.ask.subs)
+        connecting.map_or(&[], |connecting| &connecting.ask.enters)
     }
 
     /// Asks the homes; the connect command is answered when the last of them has.
@@ -98,8 +97,8 @@ impl<W: World> Shard<W> {
         let positions: Vec<Option<Position>> = firsts
             .iter()
             .map(|first| {
-                let ask = self.asks(key).iter().find(|ask| ask.recover && *ask.channel == *first.channel)?;
-                Some(Position { offset: ask.offset, epoch: ask.epoch.as_str().into() })
+                let has = |ask: &&Enter| ask.since.is_some() && ask.channel == first.channel;
+                self.asks(key).iter().find(has)?.since.clone()
             })
             .collect();
         // Counted before the first is asked for: an answer may come at once.
@@ -108,8 +107,8 @@ impl<W: World> Shard<W> {
         for (First { channel, options, grant, cause }, since) in firsts.into_iter().zip(positions) {
             match self.has_room_for(key, &channel) {
                 Ok(()) => {}
-                Err(Error::TOO_MANY_REQUESTS) => return self.close(key, CloseReason::Memory),
-                Err(_) => return self.disconnect(key, Disconnect::CHANNEL_LIMIT),
+                Err(Denied::TooMany) => return self.close(key, CloseReason::Memory),
+                Err(_) => return self.dismiss(key, Dismissed::ChannelLimit),
             }
             if self.enter_granted(key, &channel, &options, grant, since, cause)
                 && let Some(connecting) = self.connecting_mut(key)

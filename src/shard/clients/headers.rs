@@ -5,7 +5,6 @@
 //! Addresses are neither's word: see `tell_address` in [`crate::shard::carry::line`].
 
 use crate::base::slots::Key;
-use crate::proto::centrifuge::message::Connect;
 use crate::shard::outside::Headers;
 use crate::shard::{Shard, World};
 
@@ -15,13 +14,13 @@ impl<W: World> Shard<W> {
         &mut self,
         key: Key,
         mut request: Vec<(String, String)>,
-        ask: &Connect,
+        said: &[(String, String)],
     ) -> Headers {
         if !self.settings.endpoints.kept_headers.is_empty() {
             self.tell_address(key, &mut request);
         }
         let mut emulated: Vec<(String, String)> = Vec::new();
-        for (name, value) in &ask.headers {
+        for (name, value) in said {
             let name = name.to_ascii_lowercase();
             if !self.settings.endpoints.emulated_headers.contains(&name) {
                 self.note_unused(&name);

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use super::client::{Pending, ttl_s};
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
-use crate::proto::centrifuge::codes::Disconnect;
-use crate::proto::centrifuge::message::{Answer, ChannelRef, Push, SubscribeResult};
+use crate::hub::words::{Dismissed, Ended, Entered, News, Reply};
 use crate::session::{CloseReason, Phase};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Cause, Deed, Order, Target};
@@ -73,15 +72,13 @@ impl<W: World> Shard<W> {
             Deed::Unsubscribe { channel, code, reason } => {
                 self.unsubscribe_by_order(key, channel, *code, reason);
             }
-            Deed::Message { data } => {
-                self.push_to(key, ChannelRef::None, &Push::Message(data));
-            }
+            Deed::Message { data } => self.tell(key, &News::Said(data)),
             Deed::Disconnect { code, reason, spared } => {
                 if !spared.contains(&self.client_id(key).to_string()) {
                     self.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });
                 }
             }
-            Deed::Refresh { expired: true, .. } => self.disconnect(key, Disconnect::CONNECTION_EXPIRED),
+            Deed::Refresh { expired: true, .. } => self.dismiss(key, Dismissed::Expired),
             Deed::Refresh { expired: false, expire_at_s } => {
                 let unix_ms = self.now().unix_ms;
                 let Some(client) = self.client_or_new(key) else { return };
@@ -89,8 +86,7 @@ impl<W: World> Shard<W> {
                 client.overtake_refreshes();
                 self.trim_client(key);
                 self.arm(key);
-                let push = Push::Refresh { expires: *expire_at_s > 0, ttl_s: ttl_s(*expire_at_s, unix_ms) };
-                self.push_to(key, ChannelRef::None, &push);
+                self.tell(key, &News::Renewed { ttl_s: ttl_s(*expire_at_s, unix_ms) });
             }
         }
     }
@@ -100,11 +96,10 @@ impl<W: World> Shard<W> {
         // Also the commands that wait for room for their answers.
         let waited = self.take_waiting_subscribes(key, channel);
         for &id in &waited {
-            let answer = Answer::Subscribe(SubscribeResult::default());
-            self.answer(key, |session, _, cx| session.answer(id, &answer, cx));
+            self.answer(key, id, &Reply::Entered(Entered { channel, ..Entered::default() }));
         }
         if self.withdraw(key, channel) || !waited.is_empty() {
-            self.push_to(key, ChannelRef::Name(channel), &Push::Unsubscribe { code, reason });
+            self.tell(key, &News::Ended { channel, why: Ended::Ordered { code, reason } });
         }
     }
 

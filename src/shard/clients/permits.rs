@@ -7,20 +7,20 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::permissions::{
     Standing, permits_history, permits_presence, permits_publish, permits_subscribe,
 };
-use crate::proto::centrifuge::codes::Error;
+use crate::hub::words::Denied;
 use crate::shard::clients::client::{Ability, Client};
 use crate::shard::{Shard, World};
 
 impl<W: World> Shard<W> {
     /// The options of a channel; an error that says why there are none.
-    pub(in crate::shard) fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
-        self.namespaces.resolve(channel).map(Arc::clone).ok_or(Error::UNKNOWN_CHANNEL)
+    pub(in crate::shard) fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, Denied> {
+        self.namespaces.resolve(channel).map(Arc::clone).ok_or(Denied::UnknownChannel)
     }
 
     /// The options of a channel that a client names; an error that says what is wrong with the name.
-    pub(in crate::shard) fn options_for_client(&self, channel: &str) -> Result<Arc<ChannelOptions>, Error> {
+    pub(in crate::shard) fn options_for_client(&self, channel: &str) -> Result<Arc<ChannelOptions>, Denied> {
         let options = self.options(channel)?;
-        if self.namespaces.takes_name(channel, &options) { Ok(options) } else { Err(Error::BAD_REQUEST) }
+        if self.namespaces.takes_name(channel, &options) { Ok(options) } else { Err(Denied::BadRequest) }
     }
 
     /// Whether the client may do this in a channel.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::options::ChannelOptions;
-use crate::proto::centrifuge::codes::{Disconnect, Error};
-use crate::proto::centrifuge::message::Subscribe;
+use crate::hub::words::{Denied, Dismissed, Enter};
 use crate::shard::clients::client::{Ability, Pending, is_over};
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::{Grant, Hook, Question, Token};
@@ -14,13 +13,16 @@ use crate::shard::{Shard, World};
 
 impl<W: World> Shard<W> {
     /// The subscribe command: what may be decided here is, the rest is asked outside.
-    pub(in crate::shard) fn subscribe_command(&mut self, key: Key, id: u32, ask: Box<Subscribe>) {
+    pub(in crate::shard) fn subscribe_command(&mut self, key: Key, id: u32, ask: Box<Enter>) {
+        if self.is_trusted(key) {
+            return self.enter_trusted(key, &ask.channel);
+        }
         let options = match self.options_for_client(&ask.channel) {
             Ok(options) => options,
-            Err(error) => return self.fail(key, id, &error),
+            Err(denied) => return self.deny(key, id, &denied),
         };
-        if let Err(error) = self.has_room_for(key, &ask.channel) {
-            return self.fail(key, id, &error);
+        if let Err(denied) = self.has_room_for(key, &ask.channel) {
+            return self.deny(key, id, &denied);
         }
         if !ask.token.is_empty() {
             return self.subscribe_with_token(key, id, ask);
@@ -32,13 +34,13 @@ impl<W: World> Shard<W> {
             return self.ask_to_subscribe(key, id, ask);
         }
         if !self.may(key, &ask.channel, &options, Ability::Subscribe) {
-            return self.fail(key, id, &Error::PERMISSION_DENIED);
+            return self.deny(key, id, &Denied::NotPermitted);
         }
         self.enter_asked(key, id, *ask, &options, Grant::default());
     }
 
     /// The token decides, in place of the channel's options.
-    pub(in crate::shard) fn subscribe_with_token(&mut self, key: Key, id: u32, ask: Box<Subscribe>) {
+    pub(in crate::shard) fn subscribe_with_token(&mut self, key: Key, id: u32, ask: Box<Enter>) {
         let now_s = self.now().unix_ms / 1000;
         let now = self.outside.verify_now(&Token::Subscription(&ask.token), now_s);
         let question = Question::SubscriptionToken(ask.token.clone());
@@ -50,24 +52,27 @@ impl<W: World> Shard<W> {
     }
 
     /// The application decides, in place of the channel's options.
-    pub(in crate::shard) fn ask_to_subscribe(&mut self, key: Key, id: u32, ask: Box<Subscribe>) {
+    pub(in crate::shard) fn ask_to_subscribe(&mut self, key: Key, id: u32, ask: Box<Enter>) {
         if !self.outside.has_hook(Hook::Subscribe) {
-            return self.fail(key, id, &Error::NOT_AVAILABLE);
+            return self.deny(key, id, &Denied::NotAvailable);
         }
-        let question =
-            Question::Subscribe { who: self.who(key), channel: ask.channel.clone(), data: ask.data.clone() };
+        let question = Question::Subscribe {
+            who: self.who(key),
+            channel: ask.channel.to_string(),
+            data: ask.data.clone(),
+        };
         self.ask_outside(key, id, question, Some(Pending::Subscribe { id, ask }));
     }
 
     /// A subscription that a token or a hook allows.
-    pub(in crate::shard) fn subscribe_granted(&mut self, key: Key, id: u32, ask: Subscribe, grant: Grant) {
+    pub(in crate::shard) fn subscribe_granted(&mut self, key: Key, id: u32, ask: Enter, grant: Grant) {
         let is_token = !ask.token.is_empty();
         if is_token && !self.is_for(key, &ask.channel, &grant) {
-            return self.disconnect(key, Disconnect::INVALID_TOKEN);
+            return self.dismiss(key, Dismissed::InvalidToken);
         }
         match self.options(&ask.channel) {
             Ok(options) => self.enter_asked(key, id, ask, &options, grant),
-            Err(error) => self.fail(key, id, &error),
+            Err(denied) => self.deny(key, id, &denied),
         }
     }
 
@@ -76,28 +81,27 @@ impl<W: World> Shard<W> {
         &mut self,
         key: Key,
         id: u32,
-        ask: Subscribe,
+        ask: Enter,
         options: &Arc<ChannelOptions>,
         grant: Grant,
     ) {
         let unix_ms = self.now().unix_ms;
         if is_over(grant.expire_at_s, 0, unix_ms) {
-            return self.fail(key, id, &Error::EXPIRED);
+            return self.deny(key, id, &Denied::Expired);
         }
-        if let Err(error) = self.has_room_for(key, &ask.channel) {
-            return self.fail(key, id, &error);
+        if let Err(denied) = self.has_room_for(key, &ask.channel) {
+            return self.deny(key, id, &denied);
         }
-        let since = ask.recover.then(|| Position { offset: ask.offset, epoch: ask.epoch.as_str().into() });
-        let since = since.or_else(|| {
+        let since = ask.since.clone().or_else(|| {
             grant
                 .recover_since
                 .as_ref()
                 .map(|(offset, epoch)| Position { offset: *offset, epoch: epoch.as_str().into() })
         });
-        let channel: Arc<str> = ask.channel.as_str().into();
+        let channel = Arc::clone(&ask.channel);
         match self.terms(key, options, grant, since, Some(ask), Cause::Command) {
             Ok((joining, ticket)) => self.enter(key, &channel, options, id, joining, Some(ticket)),
-            Err(error) => self.fail(key, id, &error),
+            Err(denied) => self.deny(key, id, &denied),
         }
     }
 }

@@ -7,9 +7,8 @@ use super::client::Ability;
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
+use crate::hub::words::{Denied, Enter};
 use crate::hub::{ClientInfo, Position};
-use crate::proto::centrifuge::codes::Error;
-use crate::proto::centrifuge::message::{FLAG_COMPACTION, FLAG_UNRECOVERABLE_ERROR, Subscribe};
 use crate::session::Transport;
 use crate::shard::mailbox::{Cause, Ticket};
 use crate::shard::outside::{Grant, Hook, Overrides};
@@ -36,18 +35,18 @@ impl<W: World> Shard<W> {
         options: &ChannelOptions,
         grant: Grant,
         since: Option<Position>,
-        ask: Option<Subscribe>,
+        ask: Option<Enter>,
         cause: Cause,
-    ) -> Result<(Box<Joining>, Box<Ticket>), Error> {
+    ) -> Result<(Box<Joining>, Box<Ticket>), Denied> {
         let Grant { info: chan_info, expire_at_s, data, overrides, .. } = grant;
         let ask = ask.unwrap_or_default();
         let Told { recoverable, positioned, hears_joins } = self.told(key, options, &overrides, &ask);
         if ask.filter.is_some() && !options.allow_tags_filter {
-            return Err(Error::BAD_REQUEST);
+            return Err(Denied::BadRequest);
         }
         // A delta is to the publication before, which a filter may have kept back.
         let takes_deltas =
-            positioned && options.allows_fossil_delta && ask.delta == "fossil" && ask.filter.is_none();
+            positioned && options.allows_fossil_delta && ask.takes_deltas && ask.filter.is_none();
         let in_presence = overrides.presence.unwrap_or(options.presence);
         let tells_join = overrides.join_leave.unwrap_or(options.join_leave);
         let is_uni = self.is_uni(key);
@@ -73,10 +72,10 @@ impl<W: World> Shard<W> {
             recoverable,
             positioned,
             was_recovering,
-            wants_unrecoverable_error: ask.flag & FLAG_UNRECOVERABLE_ERROR != 0,
+            needs_recovery: ask.needs_recovery,
             hears_joins,
             takes_deltas,
-            is_compact: options.allow_channel_compaction && ask.flag & FLAG_COMPACTION != 0 && !is_uni,
+            takes_numbers: options.allow_channel_compaction && ask.takes_numbers && !is_uni,
             filter: ask.filter,
             info: own,
             expire_at_s,
@@ -90,21 +89,21 @@ impl<W: World> Shard<W> {
     }
 
     /// What the subscriber is told beside publications: what it must be, and what it asks for and may know.
-    fn told(&self, key: Key, options: &ChannelOptions, overrides: &Overrides, ask: &Subscribe) -> Told {
+    fn told(&self, key: Key, options: &ChannelOptions, overrides: &Overrides, ask: &Enter) -> Told {
         let may = |ability| self.may_then(key, &ask.channel, options, ability);
         let has_history = options.history_size > 0 && options.history_ttl_ms > 0;
         let recoverable = has_history
             && (overrides.force_recovery.unwrap_or(options.force_recovery)
-                || (ask.recoverable && (options.allow_recovery || may(Ability::History))));
+                || (ask.wants_recovery && (options.allow_recovery || may(Ability::History))));
         let positioned = has_history
             && (recoverable
                 || overrides.force_positioning.unwrap_or(options.force_positioning)
-                || (ask.positioned && (options.allow_positioning || may(Ability::History))));
+                || (ask.wants_position && (options.allow_positioning || may(Ability::History))));
         // Others may be told of by an override of their own, where the channel tells of nobody.
         let hears_joins = overrides.force_push_join_leave == Some(true)
             || options.join_leave
                 && (overrides.force_push_join_leave.unwrap_or(options.force_push_join_leave)
-                    || (ask.join_leave && may(Ability::Presence)));
+                    || (ask.wants_joins && may(Ability::Presence)));
         Told { recoverable, positioned, hears_joins }
     }
 

@@ -13,7 +13,7 @@ use super::from_start::First;
 use crate::base::heap;
 use crate::base::slots::Key;
 use crate::hub::home::Member;
-use crate::proto::centrifuge::codes::Disconnect;
+use crate::hub::words::Dismissed;
 use crate::shard::mailbox::{Letter, ReplyTo};
 use crate::shard::{Shard, World};
 use smallvec::SmallVec;
@@ -125,7 +125,7 @@ impl<W: World> Shard<W> {
             }
             (Some(_), false) => {
                 self.counters.limited_user_connections.add(1);
-                self.disconnect(key, Disconnect::CONNECTION_LIMIT);
+                self.dismiss(key, Dismissed::ConnectionLimit);
             }
             // It ended meanwhile, and nothing was counted that it could have told.
             (None, true) => self.tell_user_left(Arc::clone(user), key),
@@ -151,7 +151,7 @@ impl<W: World> Shard<W> {
 
     /// The user connected anew, and may have one connection.
     pub(in crate::shard) fn displaced(&mut self, key: Key) {
-        self.disconnect(key, Disconnect::CONNECTION_LIMIT);
+        self.dismiss(key, Dismissed::ConnectionLimit);
     }
 }
 

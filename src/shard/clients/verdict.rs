@@ -1,10 +1,10 @@
 //! Answers from outside, on their way into what waits for them.
 
 use super::client::Pending;
+use super::command::Spoken;
 use crate::base::slots::Key;
 use crate::hub::home::Terms;
-use crate::proto::centrifuge::codes::Error;
-use crate::proto::centrifuge::message::Answer;
+use crate::hub::words::{Denied, Reply};
 use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
 use crate::shard::{Shard, World};
 
@@ -26,11 +26,9 @@ impl<W: World> Shard<W> {
             Verdict::Subscription(outcome) => self.subscription_verdict(key, id, outcome),
             Verdict::Publish(outcome) => self.publish_verdict(key, id, outcome),
             Verdict::Rpc(Ok(result)) if !self.has_room_for_result(key, result.len()) => {
-                self.fail(key, id, &Error::TOO_MANY_REQUESTS);
+                self.deny(key, id, &Denied::TooMany);
             }
-            Verdict::Rpc(Ok(result)) => {
-                self.answer(key, |session, _, cx| session.answer(id, &Answer::Rpc(&result), cx));
-            }
+            Verdict::Rpc(Ok(result)) => self.answer(key, id, &Reply::Called(&result)),
             Verdict::Rpc(Err(rejected)) => self.reject(key, id, rejected),
         }
         self.trim_client(key);
@@ -73,12 +71,12 @@ impl<W: World> Shard<W> {
     fn not_granted(&mut self, key: Key, id: u32, pending: &Pending, rejected: Rejected) {
         match (pending, rejected) {
             (Pending::Subscribe { .. }, Rejected::TokenInvalid) => {
-                self.fail(key, id, &Error::PERMISSION_DENIED);
+                self.deny(key, id, &Denied::NotPermitted);
             }
             // An error alone would have the official clients give the channel up; so they subscribe with a new token.
             (Pending::SubRefresh { channel, is_over: false, .. }, Rejected::TokenExpired) => {
                 self.subscription_expired(key, channel);
-                self.fail(key, id, &Error::TOKEN_EXPIRED);
+                self.deny(key, id, &Denied::TokenExpired);
             }
             (_, rejected) => self.reject(key, id, rejected),
         }
@@ -92,7 +90,7 @@ impl<W: World> Shard<W> {
     }
 
     fn publish_verdict(&mut self, key: Key, question: u32, outcome: Result<Replaced, Rejected>) {
-        let Some(Pending::Publish { id, channel, data }) = self.asked(key, question) else { return };
+        let Some(Pending::Publish { id, channel, kind, data }) = self.asked(key, question) else { return };
         let Replaced { data: other, skip_history } = match outcome {
             Ok(replaced) => replaced,
             Err(rejected) => return self.reject(key, id, rejected),
@@ -100,9 +98,10 @@ impl<W: World> Shard<W> {
         match self.options(&channel) {
             Ok(options) => {
                 let terms = Terms { skip_history, ..Terms::default() };
-                self.publish(key, id, channel, options, other.unwrap_or(data), terms);
+                let (data, is_delta) = (other.unwrap_or(data), options.delta_publish);
+                self.publish(key, id, Spoken { channel, kind, data, is_delta }, options, terms);
             }
-            Err(error) => self.fail(key, id, &error),
+            Err(denied) => self.deny(key, id, &denied),
         }
     }
 }

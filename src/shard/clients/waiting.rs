@@ -10,11 +10,11 @@
 
 use std::collections::VecDeque;
 
-use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting};
+use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting, What};
 use crate::base::slots::Key;
+use crate::hub::words::Ask;
 use crate::hub::{ClientInfo, Publication};
-use crate::proto::centrifuge::message::Request;
-use crate::session::{CloseReason, Phase};
+use crate::session::{CloseReason, Deferred, Phase};
 use crate::shard::carry::conn::Conn;
 use crate::shard::{Shard, World};
 
@@ -27,10 +27,10 @@ const SMALL_BYTES: usize = 64 << 10;
 impl<W: World> Shard<W> {
     /// A command that the session has not looked at: behind a connect command, it waits until that is answered or refused, and
     /// any other for its turn.
-    pub(in crate::shard) fn early(&mut self, key: Key, id: u32, request: Request<'static>) {
-        let waiting = Waiting { id, request, is_early: true };
+    pub(in crate::shard) fn early(&mut self, key: Key, id: u32, deferred: Deferred) {
+        let waiting = Waiting { id, what: What::Early(deferred) };
         if !self.is_connecting(key) {
-            return match self.has_turn(key, &waiting.request) {
+            return match self.has_turn(key, waiting.what.is_whole()) {
                 true => self.take_up(key, waiting),
                 false => self.wait_unread(key, waiting),
             };
@@ -41,20 +41,21 @@ impl<W: World> Shard<W> {
         self.wait(key, waiting);
     }
 
-    /// A command of a client that is connected, or connects: it is carried out, or waits for its turn.
-    pub(in crate::shard) fn command_or_wait(&mut self, key: Key, id: u32, request: Request<'static>) {
-        let is_first = matches!(request, Request::Connect(_));
-        if is_first || self.has_turn(key, &request) {
-            return self.command(key, id, request);
+    /// What a client asks that is let in, or asks for that: it is carried out, or waits for its turn. What a handler asks for
+    /// waits for nothing.
+    pub(in crate::shard) fn ask_or_wait(&mut self, key: Key, id: u32, ask: Ask) {
+        let is_first = matches!(ask, Ask::Identify(_));
+        if is_first || self.has_turn(key, ask.is_whole()) || self.is_trusted(key) {
+            return self.command(key, id, ask);
         }
-        self.wait_unread(key, Waiting { id, request, is_early: false });
+        self.wait_unread(key, Waiting { id, what: What::Ask(ask) });
     }
 
-    fn has_turn(&self, key: Key, request: &Request<'_>) -> bool {
+    fn has_turn(&self, key: Key, is_whole: bool) -> bool {
         // The one whose turn it is goes before those that wait on.
         let has_others =
             self.client(key).is_some_and(|client| !client.waiting.is_empty() && !client.is_resuming);
-        !has_others && !self.must_wait(key, request)
+        !has_others && !self.must_wait(key, is_whole)
     }
 
     /// The command waits, and what is behind it is not read meanwhile.
@@ -77,9 +78,8 @@ impl<W: World> Shard<W> {
     }
 
     /// Whether this command has to wait. A history and presence are asked for alone: there must be a place for the answer.
-    fn must_wait(&self, key: Key, request: &Request<'_>) -> bool {
+    fn must_wait(&self, key: Key, is_whole: bool) -> bool {
         let Some(conn) = self.conns.entry(key) else { return false };
-        let is_whole = matches!(request, Request::History(_) | Request::Presence { .. });
         let awaited_max = if is_whole { 1 } else { AWAITED_MAX };
         self.is_connecting(key)
             || conn.outbox_bytes() > self.limits.outbox_bytes_max / 2
@@ -109,7 +109,7 @@ impl<W: World> Shard<W> {
     /// Takes out the first of the commands that wait, if it has to wait no longer.
     fn next_waiting(&mut self, key: Key) -> Option<Waiting> {
         let first = self.client(key)?.waiting.front()?;
-        if self.must_wait(key, &first.request) {
+        if self.must_wait(key, first.what.is_whole()) {
             return None;
         }
         let client = self.client_mut(key)?;
@@ -121,11 +121,12 @@ impl<W: World> Shard<W> {
         Some(one)
     }
 
-    fn take_up(&mut self, key: Key, Waiting { id, request, is_early }: Waiting) {
-        if !is_early {
-            return self.command(key, id, request);
-        }
-        let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, request, handler, cx));
+    fn take_up(&mut self, key: Key, Waiting { id, what }: Waiting) {
+        let deferred = match what {
+            What::Ask(ask) => return self.command(key, id, ask),
+            What::Early(deferred) => deferred,
+        };
+        let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, deferred, handler, cx));
         if let Some(Err(reason)) = outcome {
             self.close(key, reason);
         }
@@ -138,7 +139,7 @@ impl<W: World> Shard<W> {
         };
         let (mut ids, mut bytes) = (Vec::new(), 0);
         client.waiting.retain(|one| {
-            let is_it = matches!(&one.request, Request::Subscribe(ask) if ask.channel == channel);
+            let is_it = one.enters(channel);
             if is_it {
                 ids.push(one.id);
                 bytes += one.bytes();

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use serde_json::json;
+use throng::Denied;
 use throng::parts::base::counters::Counters;
 use throng::parts::config::Config;
-use throng::parts::proto::centrifuge::Error;
 use throng::parts::proto::http::{Refusal, Request};
 use throng::parts::proto::ws::Kind;
 use throng::parts::session::{CloseReason, Handler, Message, Peer as Client};
@@ -91,7 +91,7 @@ impl Handler for Fountain {
         &mut self,
         _: &mut Self::State,
         _: &str,
-        outcome: Result<(), Error>,
+        outcome: Result<(), Denied>,
         peer: &mut Client<'_, '_>,
     ) {
         outcome.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use throng::parts::hub::home::StateChange;
-use throng::parts::proto::centrifuge::codes::Error;
+use throng::parts::hub::words::Denied;
 use throng::parts::shard::mailbox::{Letter, ReplyTo};
 use throng::parts::shard::outside::{
     Busy, Credentials, Grant, Hook, Outside, Question, Rejected, Replaced, Token, Verdict,
@@ -79,10 +79,10 @@ impl Backend {
 /// The kinds of no; `None` is a yes.
 fn rejection(kind: usize) -> Option<Rejected> {
     Some(match kind % 10 {
-        3 => Rejected::Error(Error::PERMISSION_DENIED),
-        4 => Rejected::Error(Error::INTERNAL),
-        5 => Rejected::Custom { code: 1000, message: "no".to_owned(), temporary: false },
-        6 => Rejected::Custom { code: 1001, message: "later".to_owned(), temporary: true },
+        3 => Rejected::Denied(Denied::NotPermitted),
+        4 => Rejected::Denied(Denied::Internal),
+        5 => Rejected::Denied(Denied::Custom { code: 1000, message: "no".into(), temporary: false }),
+        6 => Rejected::Denied(Denied::Custom { code: 1001, message: "later".into(), temporary: true }),
         7 => Rejected::Disconnect { code: 4500, reason: "out".to_owned() },
         8 => Rejected::TokenExpired,
         9 => Rejected::TokenInvalid,
@@ -115,7 +115,7 @@ impl Outside for Backend {
             "slow" | "busy" => return None,
             "ok" | "nowhere" => None,
             "expired" => Some(Rejected::TokenExpired),
-            "denied" => Some(Rejected::Error(Error::PERMISSION_DENIED)),
+            "denied" => Some(Rejected::Denied(Denied::NotPermitted)),
             "out" => Some(Rejected::Disconnect { code: 4500, reason: "out".to_owned() }),
             _ => Some(Rejected::TokenInvalid),
         };

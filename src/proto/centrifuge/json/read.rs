@@ -316,7 +316,7 @@ fn read_filter(tf: &str) -> Result<Filter, filter::Invalid> {
     if !tf.starts_with('{') {
         return Err(filter::Invalid::Shape);
     }
-    Filter::new(&node(json::from_str(tf).map_err(|_| filter::Invalid::Shape)?))
+    filter::read(&node(json::from_str(tf).map_err(|_| filter::Invalid::Shape)?))
 }
 
 #[derive(Debug, Default, Deserialize)]

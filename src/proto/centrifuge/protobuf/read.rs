@@ -306,7 +306,7 @@ fn read_filter(message: &[u8]) -> std::result::Result<Filter, filter::Invalid> {
     if message.len() > filter::BYTES_MAX {
         return Err(filter::Invalid::TooLarge);
     }
-    Filter::new(&node(message, filter::DEPTH_MAX)?)
+    filter::read(&node(message, filter::DEPTH_MAX)?)
 }
 
 fn node(message: &[u8], depth_left: usize) -> std::result::Result<filter::Node<'_>, filter::Invalid> {

@@ -1,24 +1,26 @@
 //! A connection that speaks the Centrifuge protocol, over whatever carries it.
 //!
 //! The session checks the form of what a client says and answers what needs neither channel nor permission; the rest
-//! it asks of its shard by [`Action::Command`], and writes the answers that the shard gives it. Replies to one frame's commands
-//! are joined in one frame. Who the client is, and what it may do, is the shard's to know.
+//! it asks of its shard by [`Action::Ask`], in the words of the house, and writes the replies that the shard gives it. Replies
+//! to one frame's commands are joined in one frame. Who the client is, and what it may do, is the shard's to know.
+
+mod commands;
+mod pushes;
+mod replies;
+pub(crate) mod views;
 
 use std::borrow::Cow;
 
+pub use commands::Deferred;
+
 use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
-use super::wire::{Format, Transport, Wire};
+use super::wire::{Format, Framing, Transport, Wire};
 use super::{Action, CloseReason, Context, Phase};
 use crate::proto::centrifuge::codes::{Disconnect, Error};
-use crate::proto::centrifuge::message::{
-    Answer, ChannelRef, Command, Encoding, HistoryRequest, Push, Request,
-};
+use crate::proto::centrifuge::message::{Answer, ChannelRef, Command, Connect, Encoding, Push, Request};
 use crate::proto::centrifuge::{self as wire};
 use crate::proto::ws::{Decoder, Deflate, Event, frame};
-
-/// What connect replies tell of the server.
-pub const VERSION: &str = concat!("throng ", env!("CARGO_PKG_VERSION"));
 
 /// What the request that opened the connection said, kept until the connect command is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,11 +61,6 @@ impl Centrifuge {
         self.wire.deflate
     }
 
-    /// What the opening request said. It is kept until the client is connected: after a refusal it may try again.
-    pub fn opening(&self) -> Opening {
-        self.opening.as_deref().cloned().unwrap_or_default()
-    }
-
     /// Takes bytes of a WebSocket.
     pub(super) fn receive<H: Handler>(
         &mut self,
@@ -72,7 +69,7 @@ impl Centrifuge {
         pongs: &mut Pongs,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        if self.wire.transport.framing() != super::wire::Framing::WebSocket {
+        if self.wire.transport.framing() != Framing::WebSocket {
             // Behind the request of a response without an end there is nothing to be said.
             return Ok(());
         }
@@ -137,8 +134,7 @@ impl Centrifuge {
         }
         let connect =
             wire::connect_request(self.wire.encoding, payload).map_err(|_| CloseReason::BadRequest)?;
-        self.phase = Phase::Admitting;
-        cx.actions.push(Action::Command { id: 0, request: Request::Connect(Box::new(connect)) });
+        self.identify(0, connect, cx);
         Ok(())
     }
 
@@ -162,7 +158,7 @@ impl Centrifuge {
         // else while its client does not read; it comes back by `resume`.
         let is_full = cx.out.len() + cx.waiting_bytes > cx.settings.outbox_bytes_max / 2;
         if self.phase == Phase::Admitting || (is_full && expects_reply) {
-            cx.actions.push(Action::Early { id, request: owned(request) });
+            cx.actions.push(Action::Wait { id, deferred: Deferred::new(request) });
             return Ok(());
         }
         self.carry_out(id, request, start, handler, cx)
@@ -183,7 +179,7 @@ impl Centrifuge {
         if is_connect == (self.phase == Phase::Live) {
             return Err(CloseReason::BadRequest);
         }
-        if let Some(channel) = channel_of(&request)
+        if let Some(channel) = commands::channel_of(&request)
             && (channel.is_empty() || channel.len() > cx.settings.channel_name_bytes_max)
         {
             put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
@@ -200,10 +196,7 @@ impl Centrifuge {
                 put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
             }
             Request::Rpc { method, data } => self.call(id, method, data, start, handler, cx),
-            Request::Connect(_) => {
-                self.phase = Phase::Admitting;
-                cx.actions.push(Action::Command { id, request: owned(request) });
-            }
+            Request::Connect(connect) => self.identify(id, *connect, cx),
             Request::Subscribe(_)
             | Request::Unsubscribe { .. }
             | Request::Publish { .. }
@@ -211,9 +204,18 @@ impl Centrifuge {
             | Request::PresenceStats { .. }
             | Request::History(_)
             | Request::Refresh { .. }
-            | Request::SubRefresh { .. } => cx.actions.push(Action::Command { id, request: owned(request) }),
+            | Request::SubRefresh { .. } => {
+                let ask = commands::ask_of(request, self.wire.encoding);
+                cx.actions.extend(ask.map(|ask| Action::Ask { id, ask }));
+            }
         }
         Ok(())
+    }
+
+    /// Says who the client is, and has it wait for the answer.
+    fn identify(&mut self, id: u32, connect: Connect, cx: &mut Context<'_>) {
+        self.phase = Phase::Admitting;
+        cx.actions.push(Action::Ask { id, ask: commands::identify(connect, self.opening.as_deref()) });
     }
 
     /// A call: the embedder's handler is asked first, then, by the shard, the application's hook.
@@ -239,19 +241,20 @@ impl Centrifuge {
                 }
             }
         }
-        cx.actions.push(Action::Command { id, request: owned(Request::Rpc { method, data }) });
+        let ask = commands::ask_of(Request::Rpc { method, data }, self.wire.encoding);
+        cx.actions.extend(ask.map(|ask| Action::Ask { id, ask }));
     }
 
     /// A command that waited for connect to be answered.
     pub(super) fn resume<H: Handler>(
         &mut self,
         id: u32,
-        request: Request<'static>,
+        deferred: Deferred,
         handler: &mut H,
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         let start = cx.out.len();
-        let outcome = self.carry_out(id, request, start, handler, cx);
+        let outcome = self.carry_out(id, deferred.0, start, handler, cx);
         cx.counts.messages_out += u64::from(cx.out.len() > start);
         self.wire.seal(cx.out, start, cx.press);
         outcome
@@ -269,50 +272,16 @@ impl Centrifuge {
         let call = Call { client: cx.client, user: cx.user, method, data };
         match Outcome::of(handler, &call) {
             Outcome::NotServed => return false,
-            Outcome::Result(result) => self.answer(id, &Answer::Rpc(&result), cx),
-            Outcome::Error { code, message } => self.fail(id, code, &message, false, cx),
+            Outcome::Result(result) => self.put_answer(id, &Answer::Rpc(&result), cx),
+            Outcome::Error { code, message } => self.put_failure(id, code, &message, false, cx),
         }
         true
-    }
-
-    /// Writes the answer to command `id`.
-    pub(super) fn answer(&mut self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
-        if let Answer::Connect(result) = answer {
-            self.phase = Phase::Live;
-            self.opening = None;
-            if self.wire.transport.is_uni() {
-                return self.push(ChannelRef::None, &Push::Connect(*result), cx);
-            }
-        }
-        // A client without commands waits for no reply.
-        if !self.wire.transport.is_uni() {
-            let start = cx.out.len();
-            wire::put_answer(cx.out, start, self.wire.encoding, id, answer);
-            self.sent(start, cx);
-        }
-    }
-
-    /// Writes that command `id` failed.
-    pub(super) fn fail(&self, id: u32, code: u32, message: &str, temporary: bool, cx: &mut Context<'_>) {
-        if self.wire.transport.is_uni() {
-            return;
-        }
-        let start = cx.out.len();
-        wire::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
-        self.sent(start, cx);
     }
 
     /// The connect command was refused: the client may send another one, and nothing else.
     pub fn connect_refused(&mut self) {
         debug_assert_eq!(self.phase, Phase::Admitting);
         self.phase = Phase::Identifying;
-    }
-
-    /// Writes what the client did not ask for.
-    pub(super) fn push(&self, channel: ChannelRef<'_>, push: &Push<'_>, cx: &mut Context<'_>) {
-        let start = cx.out.len();
-        wire::put_push(cx.out, start, self.wire.encoding, self.wire.transport.is_uni(), channel, push);
-        self.sent(start, cx);
     }
 
     fn sent(&self, start: usize, cx: &mut Context<'_>) {
@@ -330,12 +299,12 @@ impl Centrifuge {
     /// The last words where there is no close frame: the reason as a push, and no more bytes.
     pub(super) fn goodbye(&self, code: Option<u16>, reason: &str, retry_ms: Option<u64>, out: &mut Vec<u8>) {
         let framing = self.wire.transport.framing();
-        if framing == super::wire::Framing::WebSocket {
+        if framing == Framing::WebSocket {
             return frame::put_close(out, code, reason);
         }
         let Some(code) = code else { return };
         // HTML, 9.2.6: how long an EventSource waits before it comes back.
-        if let (super::wire::Framing::Events, Some(retry_ms)) = (framing, retry_ms) {
+        if let (Framing::Events, Some(retry_ms)) = (framing, retry_ms) {
             out.extend_from_slice(format!("retry: {retry_ms}\n").as_bytes());
         }
         let start = out.len();
@@ -366,61 +335,13 @@ fn put_error(cx: &mut Context<'_>, start: usize, encoding: Encoding, id: u32, er
     wire::put_error(cx.out, start, encoding, id, error.code, error.message, error.temporary);
 }
 
-/// The channel that a request is about.
-fn channel_of<'r>(request: &'r Request<'_>) -> Option<&'r str> {
-    match request {
-        Request::Subscribe(subscribe) => Some(&subscribe.channel),
-        Request::Unsubscribe { channel }
-        | Request::Publish { channel, .. }
-        | Request::Presence { channel }
-        | Request::PresenceStats { channel }
-        | Request::History(HistoryRequest { channel, .. }) => Some(channel),
-        Request::SubRefresh { channel, .. } => Some(channel),
-        Request::Pong
-        | Request::Connect(_)
-        | Request::Ping
-        | Request::Send { .. }
-        | Request::Rpc { .. }
-        | Request::Refresh { .. }
-        | Request::Unknown
-        | Request::Malformed => None,
-    }
-}
-
-/// The same request, free of the frame that it arrived in.
-fn owned(request: Request<'_>) -> Request<'static> {
-    let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-    let bytes = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
-    match request {
-        Request::Pong => Request::Pong,
-        Request::Connect(connect) => Request::Connect(connect),
-        Request::Subscribe(subscribe) => Request::Subscribe(subscribe),
-        Request::Unsubscribe { channel } => Request::Unsubscribe { channel: text(channel) },
-        Request::Publish { channel, data } => {
-            Request::Publish { channel: text(channel), data: data.map(bytes) }
-        }
-        Request::Presence { channel } => Request::Presence { channel: text(channel) },
-        Request::PresenceStats { channel } => Request::PresenceStats { channel: text(channel) },
-        Request::History(HistoryRequest { channel, limit, since, reverse }) => {
-            Request::History(HistoryRequest { channel: text(channel), limit, since, reverse })
-        }
-        Request::Ping => Request::Ping,
-        Request::Send { data } => Request::Send { data: bytes(data) },
-        Request::Rpc { method, data } => Request::Rpc { method: text(method), data: bytes(data) },
-        Request::Refresh { token } => Request::Refresh { token },
-        Request::SubRefresh { channel, token } => Request::SubRefresh { channel, token },
-        Request::Unknown => Request::Unknown,
-        Request::Malformed => Request::Malformed,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::raw::{Echo, NoHandler};
     use super::super::tests::{client, settings};
     use super::super::{Counts, Settings};
     use super::*;
-    use crate::proto::centrifuge::message::{ConnectResult, SubscribeResult};
+    use crate::hub::words::{Ask, Denied, Entered, Identified, Reply};
     use crate::proto::ws::Press;
 
     const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
@@ -445,7 +366,7 @@ mod tests {
             let mut talk = Self::over(transport);
             talk.take(CONNECT).unwrap();
             talk.actions.clear();
-            talk.with(|session, cx| session.answer(1, &Answer::Connect(ConnectResult::default()), cx));
+            talk.with(|session, cx| session.reply(1, &Reply::Identified(Identified::default()), cx));
             talk.out.clear();
             talk
         }
@@ -500,21 +421,21 @@ mod tests {
         for (command, is_it) in [
             (
                 r#"{"id":2,"subscribe":{"channel":"a"}}"#,
-                (|r| matches!(r, Request::Subscribe(_))) as fn(&Request<'_>) -> bool,
+                (|ask| matches!(ask, Ask::Enter(_))) as fn(&Ask) -> bool,
             ),
             (
                 r#"{"id":3,"publish":{"channel":"a","data":{"x": 1}}}"#,
-                |r| matches!(r, Request::Publish { channel, data: Some(data) } if channel == "a" && **data == *br#"{"x": 1}"#),
+                |ask| matches!(ask, Ask::Publish { channel, data, .. } if **channel == *"a" && **data == *br#"{"x": 1}"#),
             ),
-            (r#"{"id":4,"unsubscribe":{"channel":"a"}}"#, |r| matches!(r, Request::Unsubscribe { .. })),
-            (r#"{"id":5,"presence":{"channel":"a"}}"#, |r| matches!(r, Request::Presence { .. })),
-            (r#"{"id":6,"history":{"channel":"a"}}"#, |r| matches!(r, Request::History(_))),
-            (r#"{"id":7,"rpc":{"method":"m"}}"#, |r| matches!(r, Request::Rpc { .. })),
-            (r#"{"id":8,"refresh":{"token":"t"}}"#, |r| matches!(r, Request::Refresh { .. })),
+            (r#"{"id":4,"unsubscribe":{"channel":"a"}}"#, |ask| matches!(ask, Ask::Leave { .. })),
+            (r#"{"id":5,"presence":{"channel":"a"}}"#, |ask| matches!(ask, Ask::Presence { .. })),
+            (r#"{"id":6,"history":{"channel":"a"}}"#, |ask| matches!(ask, Ask::History { .. })),
+            (r#"{"id":7,"rpc":{"method":"m"}}"#, |ask| matches!(ask, Ask::Call { .. })),
+            (r#"{"id":8,"refresh":{"token":"t"}}"#, |ask| matches!(ask, Ask::Renew { .. })),
         ] {
             talk.take(command).unwrap();
-            let [Action::Command { request, .. }] = &talk.actions[..] else { panic!("{:?}", talk.actions) };
-            assert!(is_it(request), "{request:?}");
+            let [Action::Ask { ask, .. }] = &talk.actions[..] else { panic!("{:?}", talk.actions) };
+            assert!(is_it(ask), "{ask:?}");
             assert!(talk.out.is_empty());
             talk.actions.clear();
         }
@@ -540,21 +461,21 @@ mod tests {
     fn connect_is_answered_once_and_tried_anew_after_a_refusal() {
         let mut talk = Talk::over(Transport::WebSocket);
         talk.take(&format!("{CONNECT}\n{CONNECT}")).unwrap();
-        let [Action::Command { .. }, Action::Early { .. }] = &talk.actions[..] else {
+        let [Action::Ask { .. }, Action::Wait { .. }] = &talk.actions[..] else {
             panic!("{:?}", talk.actions)
         };
         for is_refused in [true, false] {
-            let Action::Early { id, request } = talk.actions.pop().unwrap() else { panic!() };
+            let Action::Wait { id, deferred } = talk.actions.pop().unwrap() else { panic!() };
             talk.actions.clear();
             match is_refused {
                 true => talk.session.connect_refused(),
                 false => {
-                    talk.with(|session, cx| session.answer(1, &Answer::Connect(ConnectResult::default()), cx))
+                    talk.with(|session, cx| session.reply(1, &Reply::Identified(Identified::default()), cx))
                 }
             }
-            let outcome = talk.with(|session, cx| session.resume(id, request, &mut NoHandler, cx));
+            let outcome = talk.with(|session, cx| session.resume(id, deferred, &mut NoHandler, cx));
             assert_eq!(outcome, if is_refused { Ok(()) } else { Err(CloseReason::BadRequest) });
-            assert_eq!(matches!(talk.actions[..], [Action::Command { .. }]), is_refused);
+            assert_eq!(matches!(talk.actions[..], [Action::Ask { .. }]), is_refused);
             if is_refused {
                 talk.take(CONNECT).unwrap();
             }
@@ -569,10 +490,10 @@ mod tests {
         {
             let mut talk = Talk::over(Transport::WebSocket);
             talk.take(&format!("{CONNECT}\n{command}")).unwrap();
-            let Action::Early { id, request } = talk.actions.pop().unwrap() else { panic!() };
+            let Action::Wait { id, deferred } = talk.actions.pop().unwrap() else { panic!() };
             talk.actions.clear();
             talk.session.connect_refused();
-            let outcome = talk.with(|session, cx| session.resume(id, request, &mut NoHandler, cx));
+            let outcome = talk.with(|session, cx| session.resume(id, deferred, &mut NoHandler, cx));
             assert_eq!(outcome, Err(CloseReason::BadRequest), "{command}");
             assert!(talk.actions.is_empty(), "{command}");
         }
@@ -585,11 +506,11 @@ mod tests {
         talk.take(r#"{"id":3,"publish":{"channel":""}}"#).unwrap();
         assert!(talk.out.is_empty());
         let early: Vec<_> = std::mem::take(&mut talk.actions).into_iter().skip(1).collect();
-        talk.with(|session, cx| session.answer(1, &Answer::Connect(ConnectResult::default()), cx));
+        talk.with(|session, cx| session.reply(1, &Reply::Identified(Identified::default()), cx));
         talk.out.clear();
         for action in early {
-            let Action::Early { id, request } = action else { panic!("{action:?}") };
-            talk.with(|session, cx| session.resume(id, request, &mut NoHandler, cx)).unwrap();
+            let Action::Wait { id, deferred } = action else { panic!("{action:?}") };
+            talk.with(|session, cx| session.resume(id, deferred, &mut NoHandler, cx)).unwrap();
         }
         let text = talk.text();
         assert!(
@@ -632,12 +553,13 @@ mod tests {
         let mut talk = Talk::over(Transport::UniSse);
         talk.take("{}").unwrap();
         talk.with(|session, cx| {
-            let result = ConnectResult { client: "c", version: "v", ..ConnectResult::default() };
-            session.answer(0, &Answer::Connect(result), cx);
-            session.answer(0, &Answer::Subscribe(SubscribeResult::default()), cx);
-            session.fail(0, 100, "x", true, cx);
+            session.reply(0, &Reply::Identified(Identified::default()), cx);
+            session.reply(0, &Reply::Entered(Entered::default()), cx);
+            session.deny(0, &Denied::Internal, cx);
         });
-        assert_eq!(talk.text(), "data: {\"connect\":{\"client\":\"c\",\"version\":\"v\"}}\n\n");
+        let text = talk.text();
+        assert!(text.starts_with("data: {\"connect\":{\"client\":\""), "{text}");
+        assert_eq!(text.matches("\n\n").count(), 1, "{text}");
         talk.take("whatever comes behind is not looked at").unwrap();
         let mut out = Vec::new();
         talk.session.ping(&mut out);

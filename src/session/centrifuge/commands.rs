@@ -1,0 +1,215 @@
+//! Commands of the protocol, as what they ask in the words of the house; and commands that wait.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Opening;
+use crate::hub::words::{Ask, Enter, Identify};
+use crate::hub::{DataKind, Position};
+use crate::proto::centrifuge::message::{
+    Connect, Encoding, FLAG_COMPACTION, FLAG_UNRECOVERABLE_ERROR, HistoryRequest, Request, Subscribe,
+};
+
+/// What a command asks of the shard; `None` for what needs no shard.
+pub(super) fn ask_of(request: Request<'_>, encoding: Encoding) -> Option<Ask> {
+    Some(match request {
+        Request::Subscribe(subscribe) => Ask::Enter(Box::new(enter(*subscribe))),
+        Request::Unsubscribe { channel } => Ask::Leave { channel: name(&channel) },
+        Request::Publish { channel, data: Some(data) } => {
+            let kind = match encoding {
+                Encoding::Json => DataKind::Json,
+                Encoding::Protobuf => DataKind::Binary,
+            };
+            Ask::Publish { channel: name(&channel), kind, data: data.into_owned() }
+        }
+        Request::Presence { channel } => Ask::Presence { channel: name(&channel) },
+        Request::PresenceStats { channel } => Ask::PresenceStats { channel: name(&channel) },
+        Request::History(HistoryRequest { channel, limit, since, reverse }) => {
+            let since = since.map(|(offset, epoch)| Position { offset, epoch: epoch.into() });
+            // Negative is for as many as there are.
+            Ask::History { channel: name(&channel), limit: usize::try_from(limit).ok(), since, reverse }
+        }
+        Request::Rpc { method, data } => Ask::Call { method: method.into_owned(), data: data.into_owned() },
+        Request::Refresh { token } => Ask::Renew { token },
+        Request::SubRefresh { channel, token } => Ask::RenewIn { channel: channel.into(), token },
+        Request::Publish { data: None, .. }
+        | Request::Connect(_)
+        | Request::Pong
+        | Request::Ping
+        | Request::Send { .. }
+        | Request::Unknown
+        | Request::Malformed => return None,
+    })
+}
+
+fn name(channel: &str) -> Arc<str> {
+    Arc::from(channel)
+}
+
+/// What a connect command asks, where the request that opened the connection said this. The command's token goes before a
+/// cookie's.
+pub(super) fn identify(connect: Connect, opening: Option<&Opening>) -> Ask {
+    let Connect { mut token, data, name, version, headers, subs } = connect;
+    let mut request_headers = Vec::new();
+    if let Some(opening) = opening {
+        request_headers.clone_from(&opening.headers);
+        if token.is_empty() {
+            token.clone_from(&opening.token);
+        }
+    }
+    let enters = subs.into_iter().map(enter).collect();
+    Ask::Identify(Box::new(Identify { token, data, name, version, headers, request_headers, enters }))
+}
+
+fn enter(subscribe: Subscribe) -> Enter {
+    let Subscribe { channel, token, data, recover, epoch, offset, .. } = subscribe;
+    let Subscribe { positioned, recoverable, join_leave, delta, filter, flag, .. } = subscribe;
+    Enter {
+        channel: channel.into(),
+        token,
+        data,
+        since: recover.then(|| Position { offset, epoch: epoch.into() }),
+        wants_position: positioned,
+        wants_recovery: recoverable,
+        needs_recovery: flag & FLAG_UNRECOVERABLE_ERROR != 0,
+        wants_joins: join_leave,
+        takes_deltas: delta == "fossil",
+        takes_numbers: flag & FLAG_COMPACTION != 0,
+        filter,
+    }
+}
+
+/// A command that has not been looked at, because others go before it.
+#[derive(Debug, PartialEq)]
+pub struct Deferred(pub(super) Request<'static>);
+
+impl Deferred {
+    /// The same command, free of the frame that it arrived in.
+    pub(super) fn new(request: Request<'_>) -> Self {
+        Self(owned(request))
+    }
+
+    /// Whether the answer may be large, as [`Ask::is_whole`] says.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.0, Request::History(_) | Request::Presence { .. })
+    }
+
+    /// The channel that it would enter, if it is to enter one.
+    pub fn enters(&self) -> Option<&str> {
+        if let Request::Subscribe(subscribe) = &self.0 { Some(&subscribe.channel) } else { None }
+    }
+
+    /// Bytes that it holds beside its own size.
+    pub fn owned_bytes(&self) -> usize {
+        self.0.owned_bytes()
+    }
+}
+
+/// The channel that a request is about.
+pub(super) fn channel_of<'r>(request: &'r Request<'_>) -> Option<&'r str> {
+    match request {
+        Request::Subscribe(subscribe) => Some(&subscribe.channel),
+        Request::Unsubscribe { channel }
+        | Request::Publish { channel, .. }
+        | Request::Presence { channel }
+        | Request::PresenceStats { channel }
+        | Request::History(HistoryRequest { channel, .. }) => Some(channel),
+        Request::SubRefresh { channel, .. } => Some(channel),
+        Request::Pong
+        | Request::Connect(_)
+        | Request::Ping
+        | Request::Send { .. }
+        | Request::Rpc { .. }
+        | Request::Refresh { .. }
+        | Request::Unknown
+        | Request::Malformed => None,
+    }
+}
+
+/// The same request, free of the frame that it arrived in.
+fn owned(request: Request<'_>) -> Request<'static> {
+    let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    let bytes = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
+    match request {
+        Request::Pong => Request::Pong,
+        Request::Connect(connect) => Request::Connect(connect),
+        Request::Subscribe(subscribe) => Request::Subscribe(subscribe),
+        Request::Unsubscribe { channel } => Request::Unsubscribe { channel: text(channel) },
+        Request::Publish { channel, data } => {
+            Request::Publish { channel: text(channel), data: data.map(bytes) }
+        }
+        Request::Presence { channel } => Request::Presence { channel: text(channel) },
+        Request::PresenceStats { channel } => Request::PresenceStats { channel: text(channel) },
+        Request::History(HistoryRequest { channel, limit, since, reverse }) => {
+            Request::History(HistoryRequest { channel: text(channel), limit, since, reverse })
+        }
+        Request::Ping => Request::Ping,
+        Request::Send { data } => Request::Send { data: bytes(data) },
+        Request::Rpc { method, data } => Request::Rpc { method: text(method), data: bytes(data) },
+        Request::Refresh { token } => Request::Refresh { token },
+        Request::SubRefresh { channel, token } => Request::SubRefresh { channel, token },
+        Request::Unknown => Request::Unknown,
+        Request::Malformed => Request::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each command asks, in the encoding that it comes in.
+    #[test]
+    fn commands_become_asks() {
+        let channel = || Cow::Borrowed("a");
+        let publish = || Request::Publish { channel: channel(), data: Some(Cow::Borrowed(b"1")) };
+        for (encoding, kind) in [(Encoding::Json, DataKind::Json), (Encoding::Protobuf, DataKind::Binary)] {
+            let ask = Ask::Publish { channel: "a".into(), kind, data: b"1".to_vec() };
+            assert_eq!(ask_of(publish(), encoding), Some(ask));
+        }
+        for (limit, expected) in [(-1, None), (0, Some(0)), (7, Some(7))] {
+            let since = Some((3, "e".to_owned()));
+            let request =
+                Request::History(HistoryRequest { channel: channel(), limit, since, reverse: true });
+            let since = Some(Position { offset: 3, epoch: "e".into() });
+            let ask = Ask::History { channel: "a".into(), limit: expected, since, reverse: true };
+            assert_eq!(ask_of(request, Encoding::Json), Some(ask));
+        }
+        for request in [Request::Pong, Request::Ping, Request::Unknown, Request::Malformed] {
+            assert_eq!(ask_of(request, Encoding::Json), None);
+        }
+    }
+
+    #[test]
+    fn a_subscribe_command_says_how_it_enters() {
+        let plain = Subscribe { channel: "a".to_owned(), ..Subscribe::default() };
+        assert_eq!(enter(plain.clone()), Enter::new("a".into()));
+        let flag = FLAG_COMPACTION | FLAG_UNRECOVERABLE_ERROR;
+        let (delta, epoch) = ("fossil".to_owned(), "e".to_owned());
+        let all = enter(Subscribe { recover: true, offset: 3, epoch, delta, flag, ..plain.clone() });
+        assert_eq!(all.since, Some(Position { offset: 3, epoch: "e".into() }));
+        assert!(all.takes_deltas && all.takes_numbers && all.needs_recovery);
+        // A position counts only with the wish to recover, and a kind of delta only if it is one that there is.
+        let none = enter(Subscribe { offset: 3, delta: "other".to_owned(), ..plain });
+        assert_eq!((none.since, none.takes_deltas), (None, false));
+    }
+
+    #[test]
+    fn the_commands_token_goes_before_the_cookies() {
+        let headers = vec![("x".to_owned(), "y".to_owned())];
+        let opening = Opening { headers: headers.clone(), token: "cookie".to_owned() };
+        for (said, expected) in [("", "cookie"), ("own", "own")] {
+            let connect = Connect { token: said.to_owned(), ..Connect::default() };
+            let Ask::Identify(identify) = identify(connect, Some(&opening)) else { panic!() };
+            assert_eq!((&*identify.token, &identify.request_headers), (expected, &headers));
+        }
+    }
+
+    #[test]
+    fn what_waits_tells_what_it_is_about() {
+        let subscribe = Subscribe { channel: "a".to_owned(), ..Subscribe::default() };
+        assert_eq!(Deferred::new(Request::Subscribe(Box::new(subscribe))).enters(), Some("a"));
+        let history = Deferred::new(Request::History(HistoryRequest::default()));
+        assert!(history.is_whole() && history.enters().is_none());
+        assert!(!Deferred::new(Request::Ping).is_whole());
+    }
+}

@@ -1,0 +1,60 @@
+//! What clients are told without asking, as pushes of the protocol, with its numbers.
+
+use super::{Centrifuge, replies, views};
+use crate::hub::words::{Ended, News};
+use crate::proto::centrifuge as wire;
+use crate::proto::centrifuge::codes::Unsubscribed;
+use crate::proto::centrifuge::message::{ChannelRef, Push};
+use crate::session::Context;
+
+/// The protocol's number and words for the end of a subscription.
+fn code_of<'a>(why: &Ended<'a>) -> (u32, &'a str) {
+    match why {
+        Ended::Expired => {
+            let Unsubscribed { code, reason } = Unsubscribed::SUBSCRIPTION_EXPIRED;
+            (code, reason)
+        }
+        Ended::Ordered { code, reason } => (*code, reason),
+    }
+}
+
+impl Centrifuge {
+    /// Writes what the client did not ask for.
+    pub(in crate::session) fn tell(&self, news: &News<'_>, cx: &mut Context<'_>) {
+        match news {
+            News::Entered(told) => {
+                let result = replies::entered(told, &[]);
+                self.push(ChannelRef::Name(told.channel), &Push::Subscribe(result), cx);
+            }
+            News::Published { publication, takes_deltas } => {
+                let push = Push::Publication(views::publication(publication, *takes_deltas));
+                self.push(ChannelRef::Name(&publication.channel), &push, cx);
+            }
+            News::Ended { channel, why } => {
+                let (code, reason) = code_of(why);
+                self.push(ChannelRef::Name(channel), &Push::Unsubscribe { code, reason }, cx);
+            }
+            News::Said(data) => self.push(ChannelRef::None, &Push::Message(data), cx),
+            &News::Renewed { ttl_s } => {
+                self.push(ChannelRef::None, &Push::Refresh { expires: ttl_s > 0, ttl_s }, cx);
+            }
+        }
+    }
+
+    pub(super) fn push(&self, channel: ChannelRef<'_>, push: &Push<'_>, cx: &mut Context<'_>) {
+        let start = cx.out.len();
+        wire::put_push(cx.out, start, self.wire.encoding, self.wire.transport.is_uni(), channel, push);
+        self.sent(start, cx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_of_a_subscription_has_its_number() {
+        assert_eq!(code_of(&Ended::Expired), (2501, "subscription expired"));
+        assert_eq!(code_of(&Ended::Ordered { code: 2000, reason: "why" }), (2000, "why"));
+    }
+}

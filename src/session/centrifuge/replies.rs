@@ -1,0 +1,189 @@
+//! Replies of the house, as the protocol writes them, with its numbers.
+
+use super::{Centrifuge, views};
+use crate::base::slots::Key;
+use crate::hub::words::{Denied, Entered, Identified, Reply};
+use crate::proto::centrifuge as wire;
+use crate::proto::centrifuge::codes::Error;
+use crate::proto::centrifuge::message::{
+    Answer, ChannelRef, ConnectResult, Publication, Push, SubscribeResult,
+};
+use crate::session::{Context, Phase, Transport};
+
+/// What connect replies tell of the server.
+const VERSION: &str = concat!("throng ", env!("CARGO_PKG_VERSION"));
+
+/// The protocol's error for a no, unless the application has chosen one.
+fn error_of(denied: &Denied) -> Option<Error> {
+    Some(match denied {
+        Denied::Internal => Error::INTERNAL,
+        Denied::UnknownChannel => Error::UNKNOWN_CHANNEL,
+        Denied::NotPermitted => Error::PERMISSION_DENIED,
+        Denied::AlreadyIn => Error::ALREADY_SUBSCRIBED,
+        Denied::Limit => Error::LIMIT_EXCEEDED,
+        Denied::TooMany => Error::TOO_MANY_REQUESTS,
+        Denied::NotAvailable => Error::NOT_AVAILABLE,
+        Denied::TokenExpired => Error::TOKEN_EXPIRED,
+        Denied::Expired => Error::EXPIRED,
+        Denied::Unrecoverable => Error::UNRECOVERABLE_POSITION,
+        Denied::BadRequest => Error::BAD_REQUEST,
+        Denied::Custom { .. } => return None,
+    })
+}
+
+/// What is told of a subscription.
+pub(super) fn entered<'a>(told: &Entered<'a>, publications: &'a [Publication<'a>]) -> SubscribeResult<'a> {
+    SubscribeResult {
+        expires: told.ttl_s > 0,
+        ttl_s: told.ttl_s,
+        recoverable: told.is_recoverable,
+        positioned: told.is_positioned,
+        epoch: told.epoch,
+        offset: told.offset,
+        recovered: told.is_recovered,
+        was_recovering: told.was_recovering,
+        publications,
+        data: told.data,
+        delta: told.takes_deltas,
+        id: told.number.map_or(0, i64::from),
+    }
+}
+
+impl Centrifuge {
+    /// Writes what ask `id` came to.
+    pub(in crate::session) fn reply(&mut self, id: u32, reply: &Reply<'_>, cx: &mut Context<'_>) {
+        match reply {
+            Reply::Identified(identified) => self.identified(id, identified, cx),
+            Reply::Entered(told) => {
+                let publications = views::publications(told.publications, told.takes_deltas);
+                self.put_answer(id, &Answer::Subscribe(entered(told, &publications)), cx);
+            }
+            Reply::NotEntered { denied, .. } => self.deny(id, denied, cx),
+            Reply::Left => self.put_answer(id, &Answer::Unsubscribe, cx),
+            Reply::Published => self.put_answer(id, &Answer::Publish, cx),
+            Reply::Presence(members) => {
+                let members: Vec<_> = members.iter().map(|info| views::info(info)).collect();
+                self.put_answer(id, &Answer::Presence(&members), cx);
+            }
+            &Reply::PresenceStats { client_count, user_count } => {
+                self.put_answer(id, &Answer::PresenceStats { client_count, user_count }, cx);
+            }
+            Reply::History { publications, position } => {
+                let publications = views::publications(publications, false);
+                let position = (position.offset, &*position.epoch);
+                self.put_answer(id, &Answer::History { publications: &publications, position }, cx);
+            }
+            Reply::Called(result) => self.put_answer(id, &Answer::Rpc(result), cx),
+            &Reply::Renewed { ttl_s } => {
+                let client = &cx.client.to_string();
+                let answer = Answer::Refresh { client, version: VERSION, expires: ttl_s > 0, ttl_s };
+                self.put_answer(id, &answer, cx);
+            }
+            &Reply::RenewedIn { ttl_s } => {
+                self.put_answer(id, &Answer::SubRefresh { expires: ttl_s > 0, ttl_s }, cx);
+            }
+        }
+    }
+
+    /// Writes that ask `id` failed.
+    pub(in crate::session) fn deny(&self, id: u32, denied: &Denied, cx: &mut Context<'_>) {
+        match (denied, error_of(denied)) {
+            (Denied::Custom { code, message, temporary }, _) => {
+                self.put_failure(id, *code, message, *temporary, cx);
+            }
+            (_, error) => {
+                let Error { code, message, temporary } = error.unwrap_or(Error::INTERNAL);
+                self.put_failure(id, code, message, temporary, cx);
+            }
+        }
+    }
+
+    /// The client is let in: writes all that it is told of that, as a reply, or as its first push.
+    fn identified(&mut self, id: u32, told: &Identified<'_>, cx: &mut Context<'_>) {
+        (self.phase, self.opening) = (Phase::Live, None);
+        let (transport, settings) = (self.transport(), cx.settings);
+        let publications: Vec<_> =
+            told.entered.iter().map(|one| views::publications(one.publications, one.takes_deltas)).collect();
+        let subs: Vec<_> = told
+            .entered
+            .iter()
+            .zip(&publications)
+            .map(|(one, publications)| (one.channel, entered(one, publications)))
+            .collect();
+        let is_emulated = matches!(transport, Transport::Sse | Transport::HttpStream);
+        // With it the server's API names a client that sends no commands.
+        let has_session = is_emulated || transport.is_uni();
+        let session = || settings.secret.session(cx.client.shard, Key::from_token(cx.client.token));
+        let result = ConnectResult {
+            client: &cx.client.to_string(),
+            version: VERSION,
+            expires: told.ttl_s > 0,
+            ttl_s: told.ttl_s,
+            data: told.data,
+            subs: &subs,
+            ping_s: told.ping_s,
+            pong: told.ping_s > 0 && transport == Transport::WebSocket,
+            session: &has_session.then(session).unwrap_or_default(),
+            node: if is_emulated { &settings.endpoints.node } else { "" },
+            time_ms: told.time_ms,
+        };
+        if transport.is_uni() {
+            return self.push(ChannelRef::None, &Push::Connect(result), cx);
+        }
+        self.put_answer(id, &Answer::Connect(result), cx);
+    }
+
+    /// Writes the answer to command `id`. A client without commands waits for none.
+    pub(super) fn put_answer(&self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
+        if self.wire.transport.is_uni() {
+            return;
+        }
+        let start = cx.out.len();
+        wire::put_answer(cx.out, start, self.wire.encoding, id, answer);
+        self.sent(start, cx);
+    }
+
+    /// Writes that command `id` failed.
+    pub(super) fn put_failure(
+        &self,
+        id: u32,
+        code: u32,
+        message: &str,
+        temporary: bool,
+        cx: &mut Context<'_>,
+    ) {
+        if self.wire.transport.is_uni() {
+            return;
+        }
+        let start = cx.out.len();
+        wire::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
+        self.sent(start, cx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of each no, and that both sides agree on whether to ask again.
+    #[test]
+    fn each_no_has_its_number() {
+        for (denied, code) in [
+            (Denied::Internal, 100),
+            (Denied::UnknownChannel, 102),
+            (Denied::NotPermitted, 103),
+            (Denied::AlreadyIn, 105),
+            (Denied::Limit, 106),
+            (Denied::BadRequest, 107),
+            (Denied::NotAvailable, 108),
+            (Denied::TokenExpired, 109),
+            (Denied::Expired, 110),
+            (Denied::TooMany, 111),
+            (Denied::Unrecoverable, 112),
+        ] {
+            let error = error_of(&denied).unwrap();
+            assert_eq!((error.code, error.temporary), (code, denied.is_temporary()), "{denied:?}");
+        }
+        assert_eq!(error_of(&Denied::Custom { code: 400, message: "no".into(), temporary: true }), None);
+    }
+}
