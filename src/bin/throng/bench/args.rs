@@ -3,323 +3,323 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::probe::Cpu;
-use super::tls::{Tls, TlsArgs};
-use super::tokens::Identity;
+use crate::bench::connections::tls::{Tls, TlsArgs};
+use crate::bench::connections::tokens::Identity;
+use crate::bench::report::probe::Cpu;
 use throng::parts::net::sys;
 
 /// Arguments of `throng bench`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    pub(super) scenario: Scenario,
+    pub(crate) scenario: Scenario,
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
-pub(super) enum Scenario {
-    #[command(after_long_help = super::report::json_help())]
+pub(crate) enum Scenario {
+    #[command(after_long_help = crate::bench::report::json_help())]
     /// Open connections and hold them: connect rate, memory per connection, CPU of heartbeats
     Idle(Idle),
-    #[command(after_long_help = super::report::json_help())]
+    #[command(after_long_help = crate::bench::report::json_help())]
     /// Send messages to an echo endpoint and wait for them: CPU per message, rate, latency
     Echo(Echo),
-    #[command(after_long_help = super::report::json_help())]
+    #[command(after_long_help = crate::bench::report::json_help())]
     /// Call over the Centrifuge protocol, and wait for the answer that has the argument in it: as echo
     Rpc(Rpc),
-    #[command(after_long_help = super::report::json_help())]
+    #[command(after_long_help = crate::bench::report::json_help())]
     /// Publish to nobody and wait for the answer, over the Centrifuge protocol or the server API: as echo
     Publish(Publish),
-    #[command(after_long_help = super::report::json_help())]
+    #[command(after_long_help = crate::bench::report::json_help())]
     /// Connections that missed publications come back all at once and recover them: how long until the last has all
     Recover(Recover),
-    #[command(after_long_help = super::report::json_help())]
+    #[command(after_long_help = crate::bench::report::json_help())]
     /// Publish to subscribers of one channel: deliveries per second, CPU per delivery, latency, order, gaps
     Fanout(Fanout),
-    #[command(after_long_help = super::report::json_help())]
+    #[command(after_long_help = crate::bench::report::json_help())]
     /// Open, close, again: handshakes per second and CPU of each
     Handshakes(Handshakes),
-    #[command(after_long_help = super::report::json_help())]
+    #[command(after_long_help = crate::bench::report::json_help())]
     /// Very many come back in one moment, while others echo: how long until all are back, and what the others notice
     Storm(Storm),
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Common {
+pub(crate) struct Common {
     /// Server, ws:// or wss://HOST:PORT/PATH [default: the scenario's path on 127.0.0.1:8000]
     #[arg(long, value_name = "URL")]
-    pub(super) url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Threads of the generator; more are added where one descriptor table is too small
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(super) threads: u16,
+    pub(crate) threads: u16,
     /// Cores for the threads, in turn, like 1 or 2,3 [default: the kernel decides]
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
-    pub(super) pin: Vec<usize>,
+    pub(crate) pin: Vec<usize>,
     /// Process of the server, for its CPU and memory; several for a group
     #[arg(long, value_name = "PID", value_delimiter = ',')]
-    pub(super) pid: Vec<u32>,
+    pub(crate) pid: Vec<u32>,
     /// Print one JSON object in place of the table
     #[arg(long)]
-    pub(super) json: bool,
+    pub(crate) json: bool,
     /// Seconds that a handshake, or the last delivery, may take
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
-    pub(super) timeout: f64,
+    pub(crate) timeout: f64,
     #[command(flatten)]
-    pub(super) tls: TlsArgs,
+    pub(crate) tls: TlsArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Opening {
+pub(crate) struct Opening {
     /// Connections to open
     #[arg(long, visible_alias = "subscribers", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
-    pub(super) connections: u32,
+    pub(crate) connections: u32,
     /// Handshakes in progress at a time, all threads together
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(super) concurrency: u32,
+    pub(crate) concurrency: u32,
     /// Milliseconds that a thread lets events gather, in latencies too [default: 0, or 10 with over 4 threads a core]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(..=1000))]
-    pub(super) pause: Option<u16>,
+    pub(crate) pause: Option<u16>,
     /// Connections to open per second [default: as fast as they succeed]
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
-    pub(super) connect_rate: Option<f64>,
+    pub(crate) connect_rate: Option<f64>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Idle {
+pub(crate) struct Idle {
     #[command(flatten)]
-    pub(super) opening: Opening,
+    pub(crate) opening: Opening,
     /// Channel that every connection subscribes to
     #[arg(long, value_name = "CHANNEL")]
-    pub(super) subscribe: Option<String>,
+    pub(crate) subscribe: Option<String>,
     /// Seconds to hold the connections, answering heartbeats
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
-    pub(super) hold: f64,
+    pub(crate) hold: f64,
     /// Subscribe as one who can recover
     #[arg(long, requires = "subscribe")]
-    pub(super) recoverable: bool,
+    pub(crate) recoverable: bool,
     #[command(flatten)]
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     /// Afterwards, publish so many times to the channel, each when the one before has reached all
     #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "subscribe")]
-    pub(super) publish: u32,
+    pub(crate) publish: u32,
     /// Bytes of data per publication, as JSON
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
-    pub(super) size: u32,
+    pub(crate) size: u32,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Echo {
+pub(crate) struct Echo {
     /// Connections
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(super) connections: u32,
+    pub(crate) connections: u32,
     /// Bytes of payload per message
     #[arg(long, value_name = "BYTES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
-    pub(super) size: u32,
+    pub(crate) size: u32,
     /// Messages that each connection has under way
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(super) in_flight: u32,
+    pub(crate) in_flight: u32,
     /// Seconds to measure
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// Seconds to run before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(super) warmup: f64,
+    pub(crate) warmup: f64,
     /// Send text messages [default: binary]
     #[arg(long)]
-    pub(super) text: bool,
+    pub(crate) text: bool,
     /// No WebSocket: send as many bytes as a masked frame has and expect the same back (for `bare echo`)
     #[arg(long, conflicts_with = "text")]
-    pub(super) tcp: bool,
+    pub(crate) tcp: bool,
     /// Messages per second, all connections together, on schedule whatever the server does
     #[arg(long, value_name = "PER_SECOND", conflicts_with = "in_flight", value_parser = positive)]
-    pub(super) rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Rpc {
+pub(crate) struct Rpc {
     /// Connections, each with one call under way
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(super) connections: u32,
+    pub(crate) connections: u32,
     /// Bytes of argument, a JSON string
     #[arg(long, value_name = "BYTES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
-    pub(super) bytes: u32,
+    pub(crate) bytes: u32,
     /// Seconds to measure
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// Seconds to run before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(super) warmup: f64,
+    pub(crate) warmup: f64,
     #[command(flatten)]
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Publish {
+pub(crate) struct Publish {
     /// Connections, each with one publication under way
     #[arg(long, default_value_t = 1, visible_alias = "clients", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(super) connections: u32,
+    pub(crate) connections: u32,
     /// Channel
     #[arg(long, default_value = "bench")]
-    pub(super) channel: String,
+    pub(crate) channel: String,
     /// By the server API: HTTP with keep-alive to --url, like ws://127.0.0.1:9000/api/publish
     #[arg(long)]
-    pub(super) api: bool,
+    pub(crate) api: bool,
     /// Key of the server API
     #[arg(long, value_name = "KEY", requires = "api")]
-    pub(super) api_key: Option<String>,
+    pub(crate) api_key: Option<String>,
     /// Bytes of data per publication, a JSON string
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
-    pub(super) size: u32,
+    pub(crate) size: u32,
     /// Seconds to measure
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// Seconds to run before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(super) warmup: f64,
+    pub(crate) warmup: f64,
     #[command(flatten)]
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Recover {
+pub(crate) struct Recover {
     #[command(flatten)]
-    pub(super) opening: Opening,
+    pub(crate) opening: Opening,
     /// Channel; its history must hold what is missed
     #[arg(long, default_value = "bench")]
-    pub(super) channel: String,
+    pub(crate) channel: String,
     /// Publications that each connection missed
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub(super) missed: u32,
+    pub(crate) missed: u32,
     /// Publications afterwards, that go on where the recovered ones end
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
-    pub(super) more: u32,
+    pub(crate) more: u32,
     /// Bytes of data per publication, as JSON
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
-    pub(super) size: u32,
+    pub(crate) size: u32,
     #[command(flatten)]
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Fanout {
+pub(crate) struct Fanout {
     #[command(flatten)]
-    pub(super) opening: Opening,
+    pub(crate) opening: Opening,
     /// Channel
     #[arg(long, default_value = "bench")]
-    pub(super) channel: String,
+    pub(crate) channel: String,
     /// So many channels in turn; --channel is what their names begin with
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(super) channels: u32,
+    pub(crate) channels: u32,
     /// Channels that each connection subscribes to
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(super) each: u32,
+    pub(crate) each: u32,
     #[command(flatten)]
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     /// Publications per second, on schedule whatever the server does
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
-    pub(super) rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
     /// Saturation: publications under way at a time, until all subscribers have them [default: 1]
     #[arg(long, value_name = "COUNT", conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(super) in_flight: Option<u32>,
+    pub(crate) in_flight: Option<u32>,
     /// Bytes of data per publication, as JSON
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
-    pub(super) size: u32,
+    pub(crate) size: u32,
     /// Seconds to measure
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// Seconds to publish before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(super) warmup: f64,
+    pub(crate) warmup: f64,
     /// No WebSocket: send what a server would send to each subscriber (for `bare fanout`)
     #[arg(long)]
-    pub(super) tcp: bool,
+    pub(crate) tcp: bool,
     /// Subscribers offer compression, which the server must take, and data is records of digits and names
     #[arg(long, conflicts_with = "tcp")]
-    pub(super) deflate: bool,
+    pub(crate) deflate: bool,
     /// With --tcp: bytes per delivery, framing included [default: as few as possible]
     #[arg(long, value_name = "BYTES", requires = "tcp", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
-    pub(super) wire: Option<u32>,
+    pub(crate) wire: Option<u32>,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Handshakes {
+pub(crate) struct Handshakes {
     /// Connections under way at a time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(super) concurrency: u32,
+    pub(crate) concurrency: u32,
     /// Seconds to measure
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// Seconds to run before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(super) warmup: f64,
+    pub(crate) warmup: f64,
     /// Handshakes per second [default: as many as there can be]
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
-    pub(super) rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
     /// How a connection ends
     #[arg(long, value_enum, default_value_t = Ending::Close)]
-    pub(super) ending: Ending,
+    pub(crate) ending: Ending,
     /// No WebSocket: the same bytes to a server that answers anything (for `bare accept`)
     #[arg(long)]
-    pub(super) tcp: bool,
+    pub(crate) tcp: bool,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Storm {
+pub(crate) struct Storm {
     /// Clients that come back; with --tls-resume they were here once before, in calm
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub(super) connections: u32,
+    pub(crate) connections: u32,
     /// Channel that each of them subscribes to
     #[arg(long, value_name = "CHANNEL")]
-    pub(super) subscribe: Option<String>,
+    pub(crate) subscribe: Option<String>,
     #[command(flatten)]
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     /// What a client does that was refused
     #[arg(long, value_enum, default_value_t = Patience::Sdk)]
-    pub(super) back_off: Patience,
+    pub(crate) back_off: Patience,
     /// The least delay of an SDK
     #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
-    pub(super) back_off_min_ms: u64,
+    pub(crate) back_off_min_ms: u64,
     /// The longest
     #[arg(long, value_name = "MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
-    pub(super) back_off_max_ms: u64,
+    pub(crate) back_off_max_ms: u64,
     /// Attempts of one client, the first included; then it has failed
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) attempts: u16,
+    pub(crate) attempts: u16,
     /// Seconds in which all must be back
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds)]
-    pub(super) within: f64,
+    pub(crate) within: f64,
     /// Connections that echo before the storm and during it
     #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(super) live: u32,
+    pub(crate) live: u32,
     /// Their echoes per second, all together, on schedule whatever the server does
     #[arg(long, value_name = "PER_SECOND", default_value_t = 1000.0, value_parser = positive)]
-    pub(super) live_rate: f64,
+    pub(crate) live_rate: f64,
     /// Their path
     #[arg(long, value_name = "PATH", default_value = "/echo")]
-    pub(super) echo_path: String,
+    pub(crate) echo_path: String,
     /// Seconds before the storm
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
-    pub(super) quiet: f64,
+    pub(crate) quiet: f64,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 /// What a client does that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Patience {
+pub(crate) enum Patience {
     /// It waits as SDKs do: exponentially longer, with full jitter, and as long as Retry-After says
     Sdk,
     /// It tries again at once
@@ -328,7 +328,7 @@ pub(super) enum Patience {
 
 /// How a connection ends that only came to shake hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// The client closes its socket
     Close,
     /// WebSocket's closing handshake, then the server closes
@@ -349,18 +349,18 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// Where to connect and what to ask for.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) url: String,
-    pub(super) address: SocketAddr,
-    pub(super) host: String,
-    pub(super) path: String,
+pub(crate) struct Target {
+    pub(crate) url: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) host: String,
+    pub(crate) path: String,
     /// How to shake hands, where that is to be done.
-    pub(super) tls: Option<Tls>,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Target {
     /// Reads `ws://HOST:PORT/PATH` or `wss://…`; the path is `/`, the port 80 or 443, when left out.
-    pub(super) fn parse(url: &str, tls: &TlsArgs) -> Result<Self, String> {
+    pub(crate) fn parse(url: &str, tls: &TlsArgs) -> Result<Self, String> {
         let secure = url.strip_prefix("wss://");
         let rest = secure.or_else(|| url.strip_prefix("ws://"));
         let rest = rest.ok_or_else(|| format!("{url}: only ws:// and wss:// are spoken"))?;
@@ -385,7 +385,7 @@ impl Common {
     ///
     /// # Errors
     /// What makes no sense: the URL, a core that may not be used, a process that cannot be read.
-    pub(super) fn target(&self, default_path: &str) -> Result<Target, String> {
+    pub(crate) fn target(&self, default_path: &str) -> Result<Target, String> {
         let cores = sys::allowed_cores().unwrap_or_default();
         if let Some(core) = self.pin.iter().find(|core| !cores.contains(core)) {
             return Err(format!("--pin {core}: not one of the cores {cores:?}"));
@@ -399,8 +399,8 @@ impl Common {
         }
     }
 
-    pub(super) fn timeout_ns(&self) -> u64 {
-        super::clock::ns(self.timeout)
+    pub(crate) fn timeout_ns(&self) -> u64 {
+        crate::bench::clock::ns(self.timeout)
     }
 }
 

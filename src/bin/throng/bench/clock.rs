@@ -8,37 +8,37 @@ use std::time::{Duration, Instant};
 
 /// Nanoseconds of so many seconds; negative and absurd values saturate.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
-pub(super) fn ns(seconds: f64) -> u64 {
+pub(crate) fn ns(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
 /// Seconds of so many nanoseconds.
-pub(super) fn seconds(ns: u64) -> f64 {
+pub(crate) fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
 /// Started once per run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Instant);
+pub(crate) struct Clock(Instant);
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
     /// Nanoseconds since the start.
     #[inline]
-    pub(super) fn now_ns(&self) -> u64 {
+    pub(crate) fn now_ns(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Sleeps until `at_ns`, at once when it is past.
-    pub(super) fn sleep_until(&self, at_ns: u64) {
+    pub(crate) fn sleep_until(&self, at_ns: u64) {
         self.sleep_for(Duration::from_nanos(at_ns.saturating_sub(self.now_ns())));
     }
 
     /// Sleeps.
-    pub(super) fn sleep_for(&self, time: Duration) {
+    pub(crate) fn sleep_for(&self, time: Duration) {
         if !time.is_zero() {
             std::thread::sleep(time);
         }

@@ -1,17 +1,16 @@
 //! The load generator, `throng bench`: opens very many connections from one process and measures what a server does
 //! with them.
 //!
-//! A scenario (`idle`, `echo`, `rpc`, `publish`, `recover`, `fanout`, `handshakes`, `storm`) is a director on the main thread and a crew of threads with
-//! connections. In reading order:
+//! A scenario (`idle`, `echo`, `rpc`, `publish`, `recover`, `fanout`, `handshakes`, `storm`) is a director on the main thread and worker threads
+//! with connections. In reading order:
 //!
-//! * what is asked: `args`, and how it is divided among threads, descriptor tables and source addresses: `plan`;
-//! * what is said: `script`, `tokens`, `frames`, `publication`, `responses`; how a connection begins: `dial`; what
-//!   it is carried by: `wire`, with `tls` and `secure`;
-//! * the crew: `crew`, `board` (what threads tell each other), `audience` and `ear` with `unpack` (subscribers), `volley` and
-//!   `echoes`, `churn`; the publisher: `publisher`;
-//! * the scenarios: `stage` with `idle`, `fanout` and `recover`, `echo` (with calls and publish commands), `handshakes`,
-//!   `storm` with `retry`;
-//! * what is found: `probe` and `usage` (CPU, memory), `findings`, `held`, `report`, `progress`.
+//! * what is asked: `args`; the clock of the run: `clock`;
+//! * `messages`: `script`, `frames`, `publication` and its `publisher`, `replies`, `responses`, `unpack`;
+//! * `connections`: how they are divided among threads, descriptor tables and source addresses (`plan`), how one begins (`dial`,
+//!   `tokens`, `retry`) and what carries it (`wire`, with `tls` and `secure`); the threads (`workers`, and `state`, which is what they
+//!   tell each other): subscribers (`audience` with `receiver`), `senders`, `reconnects`;
+//! * `scenarios`: `idle`, `fanout`, `recover` (with `subscribing`), `echo` (with calls and publish commands), `handshakes`, `storm`;
+//! * `report`: `probe` and `usage` (CPU, memory), `findings`, `held`, `progress`.
 //!
 //! The invariants: the generator knows nothing of the server's code, only of protocols, so that it measures others
 //! as well; latency counts from the moment something was due, not from when there was time for it, and where nothing is
@@ -22,50 +21,22 @@
 //! The keys of the JSON object are listed by `throng bench SCENARIO --help`.
 
 mod args;
-mod audience;
-mod board;
-mod churn;
 mod clock;
-mod crew;
-mod dial;
-mod ear;
-mod echo;
-mod echoes;
-mod fanout;
-mod findings;
-mod frames;
-mod handshakes;
-mod held;
-mod idle;
-mod plan;
-mod probe;
-mod progress;
-mod publication;
-mod publisher;
-mod recover;
+mod connections;
+mod messages;
 mod report;
-mod responses;
-mod retry;
-mod script;
-mod secure;
-mod stage;
-mod storm;
+mod scenarios;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_tls;
-mod tls;
-mod tokens;
-mod unpack;
-mod usage;
-mod volley;
-mod wire;
 
 use std::process::ExitCode;
 
 pub(crate) use args::Args;
 use args::Scenario;
-use crew::Refusal;
+use connections::workers::Refusal;
+use scenarios::{echo, fanout, handshakes, idle, recover, storm};
 
 use throng::parts::control::console;
 

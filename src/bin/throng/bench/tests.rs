@@ -7,22 +7,23 @@ use std::thread;
 
 use clap::FromArgMatches;
 
-use super::args::{Args, Rpc, Scenario, Target};
-use super::audience::Findings;
-use super::board::Board;
-use super::frames;
-use super::progress::Progress;
-use super::publisher::Publisher;
-use super::script::Script;
-use super::tls::TlsArgs;
-use super::{crew, stage};
+use crate::bench::args::{Args, Rpc, Scenario, Target};
+use crate::bench::connections::audience::Findings;
+use crate::bench::connections::state::RunState;
+use crate::bench::connections::tls::TlsArgs;
+use crate::bench::connections::workers;
+use crate::bench::messages::frames;
+use crate::bench::messages::publisher::Publisher;
+use crate::bench::messages::script::Script;
+use crate::bench::report::progress::Progress;
+use crate::bench::scenarios::subscribing;
 
 const SUBSCRIBERS: u64 = 5;
 const PUBLICATIONS: u32 = 30;
 
 /// What the server does wrong, or in an unusual way, towards each subscriber.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manners {
+pub(crate) enum Manners {
     Good,
     /// Sends every frame in pieces of three bytes.
     Piecemeal,
@@ -39,7 +40,7 @@ pub(super) enum Manners {
 }
 
 /// A Centrifuge server for the commands of the generator: one thread per connection, no limits, no order of its own.
-pub(super) struct Small {
+pub(crate) struct Small {
     manners: Manners,
     subscribers: Mutex<Vec<TcpStream>>,
     published: Mutex<u32>,
@@ -48,7 +49,7 @@ pub(super) struct Small {
 }
 
 impl Small {
-    pub(super) fn start(manners: Manners) -> (Arc<Self>, Target) {
+    pub(crate) fn start(manners: Manners) -> (Arc<Self>, Target) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/connection/websocket", listener.local_addr().unwrap());
         let (subscribers, published, answers, history) = Default::default();
@@ -153,53 +154,54 @@ impl Small {
     }
 }
 
-pub(super) fn args(line: &str) -> Scenario {
+pub(crate) fn args(line: &str) -> Scenario {
     let command = <Args as clap::Args>::augment_args(clap::Command::new("bench"));
     Args::from_arg_matches(&command.get_matches_from(format!("bench {line}").split_whitespace()))
         .unwrap()
         .scenario
 }
 
-/// Publishes to subscribers of a server with these manners; what the board says in the end, what the threads found,
+/// Publishes to subscribers of a server with these manners; what the state says in the end, what the threads found,
 /// and how many deliveries are missing.
-fn watch(manners: Manners) -> (Board, Findings, u64, Arc<Small>) {
+fn watch(manners: Manners) -> (RunState, Findings, u64, Arc<Small>) {
     let (small, target) = Small::start(manners);
     let Scenario::Fanout(args) = args(&format!("fanout --connections {SUBSCRIBERS} --threads 2 --timeout 1"))
     else {
         unreachable!()
     };
     let script = Script::new(target, false, Some("bench"), 100);
-    let (missing, findings, board) = stage::perform("test", &args.common, &args.opening, &script, |scene| {
-        let mut progress = Progress::new(scene.board.clock, "test");
-        let timeout_ns = scene.common.timeout_ns();
-        let mut publisher = Publisher::connect(scene.script, scene.board, "bench", timeout_ns)?;
-        publisher.measure_from_here(PUBLICATIONS);
-        publisher.on_schedule(2000.0, PUBLICATIONS / 2, &mut progress)?;
-        if scene.board.audience() > 0 {
-            publisher.saturate(4, u64::MAX, PUBLICATIONS / 2, &mut progress)?;
-        }
-        publisher.settle(&mut progress)?;
-        Ok(publisher.outstanding())
-    })
-    .unwrap_or_else(|refusal| panic!("{refusal:?}"));
-    (board, findings, missing, small)
+    let (missing, findings, state) =
+        subscribing::perform("test", &args.common, &args.opening, &script, |scene| {
+            let mut progress = Progress::new(scene.state.clock, "test");
+            let timeout_ns = scene.common.timeout_ns();
+            let mut publisher = Publisher::connect(scene.script, scene.state, "bench", timeout_ns)?;
+            publisher.measure_from_here(PUBLICATIONS);
+            publisher.on_schedule(2000.0, PUBLICATIONS / 2, &mut progress)?;
+            if scene.state.audience() > 0 {
+                publisher.saturate(4, u64::MAX, PUBLICATIONS / 2, &mut progress)?;
+            }
+            publisher.settle(&mut progress)?;
+            Ok(publisher.outstanding())
+        })
+        .unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    (state, findings, missing, small)
 }
 
 #[test]
 fn all_deliveries_are_counted_however_they_are_cut_and_joined() {
     for manners in [Manners::Good, Manners::Piecemeal, Manners::Chatty] {
-        let (board, findings, missing, small) = watch(manners);
+        let (state, findings, missing, small) = watch(manners);
         let total = SUBSCRIBERS * u64::from(PUBLICATIONS);
         assert!(findings.failures.is_empty(), "{:?}", findings.failures);
-        assert_eq!((board.sum(|lane| &lane.messages), board.delivered(), missing), (total, total, 0));
-        assert_eq!((board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind)), (0, 0));
+        assert_eq!((state.sum(|lane| &lane.messages), state.delivered(), missing), (total, total, 0));
+        assert_eq!((state.sum(|lane| &lane.gaps), state.sum(|lane| &lane.behind)), (0, 0));
         assert_eq!(findings.opening.summary().unwrap().count, SUBSCRIBERS);
-        let quarter = |latency: &super::findings::Latency| latency.summary().unwrap().count;
+        let quarter = |latency: &crate::bench::report::findings::Latency| latency.summary().unwrap().count;
         let [all, first, last] = &findings.arrivals;
         // 30 publications: the first quarter is 0..=7, the last 23..=29.
         assert_eq!((quarter(all), quarter(first), quarter(last)), (total, 8 * SUBSCRIBERS, 7 * SUBSCRIBERS));
         if manners == Manners::Chatty {
-            assert_eq!(board.sum(|lane| &lane.heartbeats), 2 * total);
+            assert_eq!(state.sum(|lane| &lane.heartbeats), 2 * total);
             // The run may end before the server has read the last answers.
             let answers = small.answers.lock().unwrap();
             assert!(answers.iter().any(|a| a == "pong") && answers.iter().any(|a| a == "{}"));
@@ -209,28 +211,28 @@ fn all_deliveries_are_counted_however_they_are_cut_and_joined() {
 
 #[test]
 fn a_gap_is_noticed_by_every_subscriber() {
-    let (board, _, missing, _) = watch(Manners::Forgetful);
-    assert_eq!((board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind), missing), (SUBSCRIBERS, 0, 0));
+    let (state, _, missing, _) = watch(Manners::Forgetful);
+    assert_eq!((state.sum(|lane| &lane.gaps), state.sum(|lane| &lane.behind), missing), (SUBSCRIBERS, 0, 0));
 }
 
 #[test]
 fn a_repetition_is_noticed_by_every_subscriber() {
-    let (board, _, missing, _) = watch(Manners::Repeating);
-    assert_eq!((board.sum(|lane| &lane.gaps), board.sum(|lane| &lane.behind), missing), (0, SUBSCRIBERS, 0));
+    let (state, _, missing, _) = watch(Manners::Repeating);
+    assert_eq!((state.sum(|lane| &lane.gaps), state.sum(|lane| &lane.behind), missing), (0, SUBSCRIBERS, 0));
 }
 
 #[test]
 fn a_lost_subscriber_is_counted_and_not_waited_for() {
-    let (board, findings, missing, _) = watch(Manners::Closing);
-    assert_eq!((board.sum(|lane| &lane.lost), board.audience(), missing), (1, SUBSCRIBERS - 1, 0));
+    let (state, findings, missing, _) = watch(Manners::Closing);
+    assert_eq!((state.sum(|lane| &lane.lost), state.audience(), missing), (1, SUBSCRIBERS - 1, 0));
     let kinds: Vec<_> = findings.failures.each().collect();
     assert_eq!(kinds, [("lost, closed by the server: 3008 slow", 1)]);
 }
 
 #[test]
 fn who_may_not_subscribe_has_failed() {
-    let (board, findings, _, _) = watch(Manners::Denying);
-    assert_eq!((board.sum(|lane| &lane.ready), board.sum(|lane| &lane.failed)), (0, SUBSCRIBERS));
+    let (state, findings, _, _) = watch(Manners::Denying);
+    assert_eq!((state.sum(|lane| &lane.ready), state.sum(|lane| &lane.failed)), (0, SUBSCRIBERS));
     let kinds: Vec<_> = findings.failures.each().collect();
     assert_eq!(kinds, [("reply: error 103 permission denied", SUBSCRIBERS)]);
 }
@@ -242,11 +244,11 @@ fn a_server_that_is_not_there_is_a_failure_of_each_connection() {
     drop(listener);
     for line in ["idle --connections 7 --hold 0", "echo --connections 7 --seconds 0.1 --warmup 0"] {
         let outcome = match args(&format!("{line} --url {url} --json")) {
-            Scenario::Idle(args) => super::idle::run(&args),
-            Scenario::Echo(args) => super::echo::run(&args),
-            Scenario::Rpc(args) => super::echo::call(&args),
-            Scenario::Publish(args) => super::echo::publish(&args),
-            Scenario::Recover(args) => super::recover::run(&args),
+            Scenario::Idle(args) => crate::bench::scenarios::idle::run(&args),
+            Scenario::Echo(args) => crate::bench::scenarios::echo::run(&args),
+            Scenario::Rpc(args) => crate::bench::scenarios::echo::call(&args),
+            Scenario::Publish(args) => crate::bench::scenarios::echo::publish(&args),
+            Scenario::Recover(args) => crate::bench::scenarios::recover::run(&args),
             Scenario::Fanout(_) | Scenario::Handshakes(_) | Scenario::Storm(_) => unreachable!(),
         };
         assert_eq!(outcome, Ok(false), "{line}");
@@ -257,7 +259,10 @@ fn a_server_that_is_not_there_is_a_failure_of_each_connection() {
 fn what_makes_no_sense_is_refused_before_anything_is_opened() {
     for line in ["--url http://127.0.0.1/", "--tls --tls-ca /none", "--pid 4294967295", "--pin 100000"] {
         let Scenario::Idle(args) = args(&format!("idle --connections 7 {line}")) else { unreachable!() };
-        assert!(matches!(super::idle::run(&args), Err(crew::Refusal::Arguments(_))), "{line}");
+        assert!(
+            matches!(crate::bench::scenarios::idle::run(&args), Err(workers::Refusal::Arguments(_))),
+            "{line}"
+        );
     }
 }
 
@@ -282,7 +287,7 @@ fn echo_and_handshakes_run_against_an_echo_server() {
         "echo --connections 2 --size 70000 --in-flight 8 --threads 2 --text --seconds 0.2 --warmup 0",
     ] {
         let Scenario::Echo(args) = args(&format!("{line} --json --url {url}")) else { unreachable!() };
-        assert_eq!(super::echo::run(&args), Ok(true), "{line}");
+        assert_eq!(crate::bench::scenarios::echo::run(&args), Ok(true), "{line}");
     }
     for line in ["--concurrency 4", "--ending goodbye", "--ending reset"] {
         let Scenario::Handshakes(args) =
@@ -290,7 +295,7 @@ fn echo_and_handshakes_run_against_an_echo_server() {
         else {
             unreachable!()
         };
-        assert_eq!(super::handshakes::run(&args), Ok(true), "{line}");
+        assert_eq!(crate::bench::scenarios::handshakes::run(&args), Ok(true), "{line}");
     }
 }
 
@@ -304,8 +309,8 @@ fn calls_and_publications_are_answered_and_what_is_denied_has_failed() {
     ] {
         let line = format!("{line} --seconds 0.2 --warmup 0 --json --url {}", target.url);
         let outcome = match args(&line) {
-            Scenario::Rpc(args) => super::echo::call(&Rpc { connections: 3, ..args }),
-            Scenario::Publish(args) => super::echo::publish(&args),
+            Scenario::Rpc(args) => crate::bench::scenarios::echo::call(&Rpc { connections: 3, ..args }),
+            Scenario::Publish(args) => crate::bench::scenarios::echo::publish(&args),
             other @ (Scenario::Idle(_)
             | Scenario::Echo(_)
             | Scenario::Recover(_)
@@ -316,7 +321,7 @@ fn calls_and_publications_are_answered_and_what_is_denied_has_failed() {
         assert_eq!(outcome, Ok(is_good), "{line}");
     }
     let Scenario::Rpc(args) = args("rpc --url ws://127.0.0.1:1/echo") else { unreachable!() };
-    assert!(matches!(super::echo::call(&args), Err(crew::Refusal::Arguments(_))));
+    assert!(matches!(crate::bench::scenarios::echo::call(&args), Err(workers::Refusal::Arguments(_))));
 }
 
 #[test]
@@ -346,7 +351,7 @@ fn the_server_api_is_asked_over_one_connection() {
     for (key, is_good) in [(" --api-key k", true), ("", false)] {
         let line = format!("publish --api{key} --connections 2 --seconds 0.2 --warmup 0 --json --url {url}");
         let Scenario::Publish(args) = args(&line) else { unreachable!() };
-        assert_eq!(super::echo::publish(&args), Ok(is_good), "{line}");
+        assert_eq!(crate::bench::scenarios::echo::publish(&args), Ok(is_good), "{line}");
     }
 }
 
@@ -360,7 +365,7 @@ fn who_comes_back_must_recover_everything() {
             target.url
         );
         let Scenario::Recover(args) = args(&line) else { unreachable!() };
-        assert_eq!(super::recover::run(&args), Ok(is_good));
+        assert_eq!(crate::bench::scenarios::recover::run(&args), Ok(is_good));
     }
 }
 
@@ -383,7 +388,7 @@ fn messages_on_schedule_are_as_many_as_were_asked_for() {
     });
     let line = format!("echo --tcp --rate 100 --connections 2 --seconds 0.2 --warmup 0 --url {url} --json");
     let Scenario::Echo(args) = args(&line) else { unreachable!() };
-    assert_eq!(super::echo::run(&args), Ok(true));
+    assert_eq!(crate::bench::scenarios::echo::run(&args), Ok(true));
     // 26 bytes each. However late the run ended, far from the tens of thousands that a closed loop has.
     let messages = counted.try_iter().sum::<usize>() / 26;
     assert!((1..10_000).contains(&messages), "{messages}");
@@ -403,5 +408,5 @@ fn an_echo_that_is_not_the_same_is_a_failure() {
     });
     let line = format!("echo --tcp --connections 1 --seconds 0.1 --warmup 0 --url {url} --json");
     let Scenario::Echo(args) = args(&line) else { unreachable!() };
-    assert_eq!(super::echo::run(&args), Ok(false));
+    assert_eq!(crate::bench::scenarios::echo::run(&args), Ok(false));
 }

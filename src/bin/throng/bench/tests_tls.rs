@@ -11,9 +11,15 @@ use std::thread;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
 
-use super::args::Scenario;
 use super::tests::{Manners, Small, args};
-use super::{crew, echo, fanout, handshakes, idle, recover, storm};
+use crate::bench::args::Scenario;
+use crate::bench::connections::workers;
+use crate::bench::scenarios::echo;
+use crate::bench::scenarios::fanout;
+use crate::bench::scenarios::handshakes;
+use crate::bench::scenarios::idle;
+use crate::bench::scenarios::recover;
+use crate::bench::scenarios::storm;
 
 /// Terminates TLS for a server on loopback: one connection, two threads, as plain as can be.
 struct Veil {
@@ -25,10 +31,10 @@ struct Veil {
 
 mod tempfile {
     //! A file that is gone when its test is.
-    pub(super) struct Path(std::path::PathBuf);
+    pub(crate) struct Path(std::path::PathBuf);
 
     impl Path {
-        pub(super) fn new(text: &str) -> Self {
+        pub(crate) fn new(text: &str) -> Self {
             use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
             static COUNT: AtomicUsize = AtomicUsize::new(0);
             let name = format!("throng-load-{}-{}.pem", std::process::id(), COUNT.fetch_add(1, Relaxed));
@@ -37,7 +43,7 @@ mod tempfile {
             Self(path)
         }
 
-        pub(super) fn display(&self) -> std::path::Display<'_> {
+        pub(crate) fn display(&self) -> std::path::Display<'_> {
             self.0.display()
         }
     }
@@ -145,7 +151,7 @@ fn echo_server() -> SocketAddr {
     address
 }
 
-fn run(line: &str) -> Result<bool, crew::Refusal> {
+fn run(line: &str) -> Result<bool, workers::Refusal> {
     match args(line) {
         Scenario::Idle(args) => idle::run(&args),
         Scenario::Echo(args) => echo::run(&args),

@@ -1,0 +1,284 @@
+//! What a subscriber makes of the bytes that arrive: the handshake's answer, frames, messages, and the check of
+//! each publication's number.
+//!
+//! The invariant: any split of the stream leads to the same counts, since only whole frames are consumed. Left
+//! out: reading them from a socket, and keeping what is not yet whole.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::bench::connections::audience::{Client, Findings, Phase};
+use crate::bench::connections::state::{Lane, RunState};
+use crate::bench::messages::frames;
+use crate::bench::messages::publication::{self, Arrival, Message, Scanner};
+use crate::bench::messages::script::{self, Manner, Script};
+use crate::bench::messages::unpack::Unpack;
+
+/// What became of the bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Consumed(usize),
+    /// The connection is to be ended, for this reason.
+    Broken(String),
+}
+
+/// The part of an audience that is not about sockets.
+pub(crate) struct Receiver<'a> {
+    script: &'a Script,
+    state: &'a RunState,
+    lane: &'a Lane,
+    scanner: Scanner,
+    /// Connections dialled and not yet live.
+    pub(crate) pending: usize,
+    /// The connection that is heard: its place in this thread, and its number in the run.
+    index: usize,
+    number: usize,
+    /// Where subscriptions are several: which publication of each channel must come next.
+    rounds: Vec<u32>,
+    /// Publications that arrived since the last flush.
+    arrived: u64,
+    pong: Vec<u8>,
+    unpack: Unpack,
+    /// When all were allowed to dial, where they waited for it.
+    pub(crate) released_at_ticks: Option<u32>,
+    /// What the server asked of the one that it refused last.
+    pub(crate) retry_after_s: Option<u64>,
+    pub(crate) findings: Findings,
+}
+
+impl<'a> Receiver<'a> {
+    pub(crate) fn new(script: &'a Script, state: &'a RunState, lane: &'a Lane) -> Self {
+        Self {
+            script,
+            state,
+            lane,
+            scanner: Scanner::new(script.data_bytes),
+            pending: 0,
+            index: 0,
+            number: 0,
+            rounds: Vec::new(),
+            arrived: 0,
+            pong: Vec::new(),
+            unpack: Unpack::new(),
+            released_at_ticks: None,
+            retry_after_s: None,
+            findings: Findings::new(),
+        }
+    }
+
+    /// Now, in units of [`Client::TICK_NS`].
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "wraps after three days, and differences are taken wrapping"
+    )]
+    pub(crate) fn ticks(&self) -> u32 {
+        (self.state.clock.now_ns() / Client::TICK_NS) as u32
+    }
+
+    /// Consumes whole frames at the start of `bytes`, which connection `index` of this thread, `number` of the run, got.
+    pub(crate) fn hear(&mut self, index: usize, number: usize, client: &mut Client, bytes: &[u8]) -> Heard {
+        (self.index, self.number) = (index, number);
+        let outcome = match client.phase {
+            Phase::Away | Phase::Connecting | Phase::Gone => Ok(0),
+            Phase::Upgrading => self.upgrade(client, bytes),
+            Phase::Joining | Phase::Waiting | Phase::Live => self.frames(client, bytes),
+        };
+        outcome.map_or_else(Heard::Broken, Heard::Consumed)
+    }
+
+    fn upgrade(&mut self, client: &mut Client, bytes: &[u8]) -> Result<usize, String> {
+        let answer = self.script.upgrade.check(bytes);
+        let answer = answer.inspect_err(|refused| self.retry_after_s = refused.retry_after_s);
+        let Some(head_bytes) = answer? else { return Ok(0) };
+        if let Manner::Centrifuge { .. } = self.script.manner {
+            client.phase = Phase::Joining;
+            client.say(&self.script.greeting(self.number))?;
+        } else {
+            self.live(client, 0);
+        }
+        Ok(head_bytes + self.frames(client, &bytes[head_bytes..])?)
+    }
+
+    fn frames(&mut self, client: &mut Client, bytes: &[u8]) -> Result<usize, String> {
+        let now_ns = self.state.clock.now_ns();
+        let mut at = 0;
+        while let Some((head, is_packed)) = self.header(&bytes[at..])? {
+            let start = at + head.head_bytes;
+            let Some(payload) = bytes.get(start..).and_then(|tail| tail.get(..head.payload_bytes)) else {
+                break;
+            };
+            match head.opcode {
+                frames::TEXT | frames::BINARY if head.finished && is_packed => {
+                    let text = self.unpack.take(payload)?;
+                    let outcome = self.messages(client, &text, now_ns);
+                    self.unpack.keep(text);
+                    outcome?;
+                }
+                frames::TEXT | frames::BINARY if head.finished => self.messages(client, payload, now_ns)?,
+                frames::PING => self.pong(client, payload)?,
+                frames::PONG => {}
+                frames::CLOSE => return Err(script::close_cause(payload)),
+                _ => return Err("fragmented message".to_owned()),
+            }
+            at = start + payload.len();
+        }
+        Ok(at)
+    }
+
+    /// The header of the next frame, and whether its payload is compressed.
+    #[inline]
+    fn header(&self, bytes: &[u8]) -> Result<Option<(frames::Header, bool)>, String> {
+        let header = if self.script.deflate {
+            frames::packed_header(bytes)
+        } else {
+            frames::header(bytes).map(|head| head.map(|head| (head, false)))
+        };
+        header.map_err(|broken| broken.cause().to_owned())
+    }
+
+    fn messages(&mut self, client: &mut Client, payload: &[u8], now_ns: u64) -> Result<(), String> {
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let (message, tail) = self.scanner.next(rest);
+            rest = tail;
+            match message {
+                Message::Publication(number) if client.phase == Phase::Live => {
+                    self.arrival(client, number, now_ns)
+                }
+                // A publication from before it subscribed is nobody's.
+                Message::Publication(_) => {}
+                Message::Heartbeat => {
+                    self.lane.heartbeats.add(1);
+                    client.say(&self.script.heartbeat)?;
+                }
+                Message::Other(line) => self.reply(client, line)?,
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn arrival(&mut self, client: &mut Client, number: u32, now_ns: u64) {
+        let (next, position) = match self.script.spread() {
+            None => (&mut client.word, number),
+            Some(spread) => {
+                let Some((nth, round)) = spread.place(self.number, number) else {
+                    // Not one of its channels.
+                    return self.lane.behind.add(1);
+                };
+                let each = spread.each as usize;
+                let at = self.index * each + nth as usize;
+                if self.rounds.len() <= at {
+                    self.rounds.resize((self.index + 1) * each, 0);
+                }
+                (&mut self.rounds[at], round)
+            }
+        };
+        let expected = *next;
+        match publication::check(next, position) {
+            Arrival::InOrder => {}
+            Arrival::Gap(missing) => self.lane.gaps.add(missing.into()),
+            Arrival::Behind => return self.lane.behind.add(1),
+        }
+        self.arrived += u64::from(*next - expected);
+        let Some(position) = number.checked_sub(self.state.measured_from.load(Relaxed)) else { return };
+        let latency_ns = now_ns.saturating_sub(self.state.moment_ns(number));
+        let [all, first, last] = &mut self.findings.arrivals;
+        all.record(latency_ns);
+        let count = u64::from(self.state.measured_count.load(Relaxed));
+        match u64::from(position) * 4 {
+            fourfold if fourfold < count => first.record(latency_ns),
+            fourfold if fourfold >= 3 * count && count > 0 => last.record(latency_ns),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn reply(&mut self, client: &mut Client, line: &[u8]) -> Result<(), String> {
+        // A raw endpoint may say what it likes.
+        let Manner::Centrifuge { last_id } = self.script.manner else { return Ok(()) };
+        let (id, subscribed) = script::subscribed(line)?;
+        if client.phase != Phase::Joining {
+            return Ok(());
+        }
+        let is_returning = self.script.encore.is_some();
+        if is_returning && id == 1 {
+            client.phase = Phase::Waiting;
+            self.pending -= 1;
+            self.lane.waiting.add(1);
+        } else if id == last_id {
+            if let Some(position) = subscribed.position() {
+                self.state.position.get_or_init(|| position);
+            }
+            let recovered = if is_returning { subscribed.recovered()? } else { 0 };
+            self.live(client, recovered);
+            self.arrived += u64::from(recovered);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn pong(&mut self, client: &mut Client, payload: &[u8]) -> Result<(), String> {
+        self.lane.heartbeats.add(1);
+        self.pong.clear();
+        frames::push_masked(&mut self.pong, frames::PONG, payload);
+        client.say(&self.pong)
+    }
+
+    /// A connection that waited for the others goes on.
+    pub(crate) fn encore(&mut self, client: &mut Client) -> Result<(), String> {
+        if client.phase != Phase::Waiting {
+            return Ok(());
+        }
+        client.phase = Phase::Joining;
+        self.pending += 1;
+        self.script.encore.as_ref().map_or(Ok(()), |encore| client.say(encore))
+    }
+
+    /// The connection is where the scenario wants it, and `next` is the publication that must come next.
+    pub(crate) fn live(&mut self, client: &mut Client, next: u32) {
+        let ticks = self.ticks().wrapping_sub(self.released_at_ticks.unwrap_or(client.word));
+        self.findings.opening.record(u64::from(ticks) * Client::TICK_NS);
+        client.phase = Phase::Live;
+        client.word = next;
+        self.pending -= 1;
+        self.state.join();
+        self.lane.ready.add(1);
+        self.lane.ready_at_ns.set(self.state.clock.now_ns());
+    }
+
+    /// Counts an attempt that is to be repeated.
+    pub(crate) fn refused(&mut self, client: &mut Client, cause: String) {
+        self.pending -= 1;
+        self.lane.refused.add(1);
+        self.findings.refusals.add(cause, 1);
+        client.phase = Phase::Away;
+    }
+
+    /// Counts a connection that has been closed.
+    pub(crate) fn gone(&mut self, client: &mut Client, cause: String) {
+        match client.phase {
+            Phase::Gone => return,
+            Phase::Live => {
+                self.flush();
+                self.state.leave(client.word);
+                self.lane.lost.add(1);
+                self.findings.failures.add(format!("lost, {cause}"), 1);
+            }
+            Phase::Away | Phase::Connecting | Phase::Upgrading | Phase::Joining | Phase::Waiting => {
+                self.pending -= usize::from(!matches!(client.phase, Phase::Waiting | Phase::Away));
+                self.lane.failed.add(1);
+                self.findings.failures.add(cause, 1);
+            }
+        }
+        client.phase = Phase::Gone;
+    }
+
+    /// Tells the state what arrived.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        if self.arrived > 0 {
+            self.lane.messages.add(self.arrived);
+            self.state.deliver(std::mem::take(&mut self.arrived));
+        }
+    }
+}
