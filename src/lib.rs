@@ -21,7 +21,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! It speaks the Centrifuge protocol at [`Config::websocket_path`], and over the other transports of [`Config::paths`].
+//! It speaks the Centrifuge protocol at [`Config::websocket_path`], and over the other transports of [`Config::endpoints`].
 //! [`NoHandler`] adds nothing to that. A default configuration is development mode, in which everyone may do everything;
 //! [`Config::client`] says who may come, [`Config::namespaces`] what channels are like, [`Config::outside`] which tokens
 //! and hooks there are. `docs/EMBEDDING.md` has an example, `docs/CONFIGURATION.md` the meanings.
@@ -282,7 +282,7 @@ mod shard;
 mod tls;
 
 pub use config::{
-    ApiOptions, Args, ClientOptions, Config, ConfigError, Effective, Limits, Paths, PemText, Rates, Timeouts,
+    ApiOptions, Args, ClientOptions, Config, ConfigError, Effective, Limits, PemText, Rates, Timeouts,
     TlsOptions, Variables, resolve,
 };
 pub use control::{Outcome, logs};
@@ -301,7 +301,9 @@ pub use proto::http::{Refusal, Request, Status};
 pub use proto::ws::Kind;
 pub use server::Server;
 pub use session::raw::{Call, Outcome as CallOutcome};
-pub use session::{ClientCertificate, ClientId, CloseReason, Handler, Message, NoHandler, Peer};
+pub use session::{
+    ClientCertificate, ClientId, CloseReason, Endpoint, Handler, Message, NoHandler, Peer, Serves, Transport,
+};
 pub use shard::mailbox::Target;
 pub use tls::CertificateError;
 

@@ -35,21 +35,16 @@ use throng::parts::base::networks::Networks;
 use throng::parts::proto::ws::{Limits, Press, put_frame};
 use throng::parts::session::raw::Echo;
 use throng::parts::session::{
-    Action, ClientId, CloseReason, Context, Counts, Endpoints, Forwarded, InPlace, Secret, Session, Settings,
+    Action, ClientId, CloseReason, Context, Counts, Endpoint, Endpoints, Forwarded, InPlace, Secret, Serves,
+    Session, Settings, Transport,
 };
 
 /// All endpoints, where they usually are.
 fn endpoints() -> Endpoints {
-    let path = |path: &str| Some(path.to_owned());
+    let page = Endpoint { path: "/".to_owned(), serves: Serves::Page("a page") };
+    let transports = [vec![Endpoint::usual(Transport::WebSocket)], Endpoint::beside_websocket()];
     Endpoints {
-        websocket: path("/connection/websocket"),
-        sse: path("/connection/sse"),
-        http_stream: path("/connection/http_stream"),
-        emulation: path("/emulation"),
-        uni_websocket: path("/connection/uni_websocket"),
-        uni_sse: path("/connection/uni_sse"),
-        uni_http_stream: path("/connection/uni_http_stream"),
-        page: Some("a page"),
+        table: transports.into_iter().flatten().chain([page]).collect(),
         node: "n".to_owned(),
         ..Endpoints::default()
     }

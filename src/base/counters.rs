@@ -114,12 +114,17 @@ impl Histogram {
     }
 }
 
+/// Kinds of sessions that can be told apart.
+pub const SESSION_KINDS_MAX: usize = 16;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// Everything that one shard counts.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)+
+            /// Gauges: of the sessions, those of each kind. Whoever counts gives the kinds their numbers.
+            pub sessions_by_kind: [Counter; SESSION_KINDS_MAX],
             /// Duration of a turn, from the return of the poll to the next poll, in microseconds.
             pub turn_us: Histogram,
             /// What is counted by namespace, where that is configured.
@@ -142,20 +147,6 @@ counters! {
     connections,
     /// Gauge: of those, past their handshake.
     sessions,
-    /// Gauge: of the sessions, those of raw endpoints.
-    sessions_raw,
-    /// Gauge: of the sessions, those over WebSocket.
-    sessions_websocket,
-    /// Gauge: of the sessions, those over server-sent events.
-    sessions_sse,
-    /// Gauge: of the sessions, those over HTTP streaming.
-    sessions_http_stream,
-    /// Gauge: of the sessions, those over WebSocket without commands.
-    sessions_uni_websocket,
-    /// Gauge: of the sessions, those over server-sent events without commands.
-    sessions_uni_sse,
-    /// Gauge: of the sessions, those over HTTP streaming without commands.
-    sessions_uni_http_stream,
     /// Connections accepted.
     accepts,
     /// Times accepting was paused because descriptors or memory ran out.

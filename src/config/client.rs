@@ -2,38 +2,6 @@
 
 use std::fmt;
 
-/// Which transports are served, and where. `None`: not served.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Paths {
-    /// Server-sent events, with POSTs to `emulation`.
-    pub sse: Option<String>,
-    /// HTTP streaming, with POSTs to `emulation`.
-    pub http_stream: Option<String>,
-    /// Where commands of those two are posted.
-    pub emulation: Option<String>,
-    /// WebSocket without commands.
-    pub uni_websocket: Option<String>,
-    /// Server-sent events without commands.
-    pub uni_sse: Option<String>,
-    /// HTTP streaming without commands.
-    pub uni_http_stream: Option<String>,
-}
-
-impl Paths {
-    /// All transports, each at the path that clients know.
-    pub fn all() -> Self {
-        let path = |path: &str| Some(path.to_owned());
-        Self {
-            sse: path("/connection/sse"),
-            http_stream: path("/connection/http_stream"),
-            emulation: path("/emulation"),
-            uni_websocket: path("/connection/uni_websocket"),
-            uni_sse: path("/connection/uni_sse"),
-            uni_http_stream: path("/connection/uni_http_stream"),
-        }
-    }
-}
-
 /// The control listener's key; empty for none. `Debug` does not show it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ControlKey(pub String);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Config;
 use crate::outside::options::HookOptions;
 use crate::proto::ws::press;
-use crate::session::Endpoints;
+use crate::session::{Endpoint, Endpoints, Serves, Transport};
 use crate::shard::options::Options;
 
 /// The first page: connects, joins a channel, shows who is there, sends and receives.
@@ -35,27 +35,30 @@ impl Config {
 
 /// The endpoints of a configuration; `node` is this process's id.
 fn endpoints(config: &Config, node: &str) -> Endpoints {
-    let paths = &config.paths;
     let outside = &config.outside;
     let later = [&outside.refresh, &outside.rpc, &outside.subscribe, &outside.publish, &outside.sub_refresh];
     let all = [&[&outside.connect][..], &later].concat();
     Endpoints {
-        websocket: config.websocket_path.clone(),
-        sse: paths.sse.clone(),
-        http_stream: paths.http_stream.clone(),
-        emulation: paths.emulation.clone(),
-        uni_websocket: paths.uni_websocket.clone(),
-        uni_sse: paths.uni_sse.clone(),
-        uni_http_stream: paths.uni_http_stream.clone(),
+        table: table(config),
         allowed_origins: config.client.allowed_origins.clone(),
         kept_headers: wanted(&all, |hook| &hook.http_headers),
         lasting_headers: wanted(&later, |hook| &hook.http_headers),
         emulated_headers: wanted(&all, |hook| &hook.emulated_headers),
         lasting_emulated_headers: wanted(&later, |hook| &hook.emulated_headers),
         token_cookie: config.client.token_cookie.clone(),
-        page: config.page.or(config.first_page.then_some(PAGE)),
         node: node.to_owned(),
     }
+}
+
+/// What is served, and where.
+fn table(config: &Config) -> Vec<Endpoint> {
+    let websocket = config
+        .websocket_path
+        .iter()
+        .map(|path| Endpoint { path: path.clone(), serves: Serves::Centrifuge(Transport::WebSocket) });
+    let page = config.page.or(config.first_page.then_some(PAGE));
+    let page = page.map(|page| Endpoint { path: "/".to_owned(), serves: Serves::Page(page) });
+    websocket.chain(config.endpoints.iter().cloned()).chain(page).collect()
 }
 
 /// The headers that these hooks want by one of their lists, each once.

@@ -359,7 +359,8 @@ mod tests {
     /// sections are for their own test.
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
-        const OF_SECTIONS: [&str; 7] = ["client", "rates", "paths", "namespaces", "outside", "api", "page"];
+        const OF_SECTIONS: [&str; 7] =
+            ["client", "rates", "endpoints", "namespaces", "outside", "api", "page"];
         const NESTED: [&str; 4] = ["limits", "timeouts", "logs", "tls"];
         // What an embedder has in memory.
         const NO_KEYS: [&str; 2] = ["pem", "client_ca_pem"];

@@ -28,6 +28,7 @@ mod tls;
 mod value;
 mod variables;
 
+use crate::session::Endpoint;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ use crate::outside;
 
 pub use crate::shard::options::{ClientOptions, Limits, Rates, Timeouts};
 pub use args::Args;
-pub use client::{ApiOptions, ControlKey, Paths};
+pub use client::{ApiOptions, ControlKey};
 pub use error::{ConfigError, Place};
 pub use keys::{Group, KEYS, Key};
 pub use reload::{Changes, RELOAD, Reload, reload_of};
@@ -99,8 +100,9 @@ pub struct Config {
     pub client: ClientOptions,
     /// How often.
     pub rates: Rates,
-    /// Which transports there are beside the WebSocket, and where.
-    pub paths: Paths,
+    /// What is served beside the Centrifuge endpoint, and where: other transports, where their clients post commands, pages.
+    /// Default none; see [`Endpoint::beside_websocket`].
+    pub endpoints: Vec<Endpoint>,
     /// Whether `/` serves a page that shows that it works. Default true in development mode.
     pub first_page: bool,
     /// A page of an embedder's own, served at `/` in place of that one.
@@ -170,7 +172,7 @@ impl Default for Config {
             logs: Logs::default(),
             client: ClientOptions::default(),
             rates: Rates::default(),
-            paths: Paths::default(),
+            endpoints: Vec::new(),
             namespaces: Arc::default(),
             outside: Arc::default(),
             api: ApiOptions::default(),

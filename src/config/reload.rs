@@ -7,6 +7,7 @@
 use super::resolve::conflicts;
 use super::sections::{Target, path_of};
 use super::{ConfigError, Effective, KEYS, Place};
+use crate::session::Transport;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a key changes when the configuration is read again.
@@ -74,12 +75,7 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("trusted_proxies", REQUESTS),
     ("websocket_path", REQUESTS),
     ("first_page", REQUESTS),
-    ("sse.", REQUESTS),
-    ("http_stream.", REQUESTS),
     ("emulation.", REQUESTS),
-    ("uni_websocket.", REQUESTS),
-    ("uni_sse.", REQUESTS),
-    ("uni_http_stream.", REQUESTS),
     ("client.allowed_origins", REQUESTS),
     ("client.", CONNECTS),
     (
@@ -120,6 +116,11 @@ pub static RELOAD: &[(&str, Reload)] = &[
 
 /// Whether this key, flat or of a section, changes when the configuration is read again.
 pub fn reload_of(path: &str) -> Reload {
+    let is_of =
+        |transport: &Transport| path.strip_prefix(transport.name()).is_some_and(|rest| rest.starts_with('.'));
+    if Transport::ALL.iter().any(is_of) {
+        return REQUESTS;
+    }
     let fits = |row: &&(&str, Reload)| row.0 == path || row.0.ends_with('.') && path.starts_with(row.0);
     // A key that the table does not have would be a mistake of ours; a test looks for one.
     RELOAD.iter().find(fits).map_or(Reload::Restart("unknown effect"), |row| row.1)

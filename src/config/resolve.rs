@@ -280,9 +280,9 @@ fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
     for flat in ["websocket_path", "echo"] {
         let Config { websocket_path, echo, .. } = &effective.config;
         let taken = if flat == "echo" { echo } else { websocket_path };
-        for (key, path) in effective.sections.endpoints() {
+        for (key, path, _) in effective.sections.served() {
             if taken.as_deref() == Some(path) {
-                errors.push(error(key, format!("expected another path than {flat}")));
+                errors.push(error(&key, format!("expected another path than {flat}")));
             }
         }
     }

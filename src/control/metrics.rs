@@ -205,6 +205,8 @@ enum Source {
     PerShard(&'static str),
     /// Counters summed over shards, told apart by a label: its name, and (its value, the counter).
     By(&'static str, &'static [(&'static str, &'static str)]),
+    /// Sessions, told apart by the label `transport`.
+    Sessions,
     /// Bytes, told apart by the label `kind`.
     Memory,
     /// What homes count, told apart by the label `namespace`, where that is configured.
@@ -248,6 +250,7 @@ impl Family {
         match self.source {
             Source::PerShard(_) => "shard",
             Source::By(label, _) => label,
+            Source::Sessions => "transport",
             Source::Memory => "kind",
             Source::ByNamespace(_) => "namespace",
             Source::ByHook(_) => "hook",

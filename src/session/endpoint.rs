@@ -5,7 +5,7 @@
 
 use super::centrifuge::{Centrifuge, Opening};
 use super::raw::Handler;
-use super::wire::{Transport, Wire};
+use super::wire::{Framing, Transport, Wire};
 use super::{Action, Context};
 use crate::proto::centrifuge::message::Encoding;
 use crate::proto::http::{Refusal, Request, Status};
@@ -22,20 +22,8 @@ const OCTETS: &str = "application/octet-stream";
 /// Which endpoints there are, and who may come to them.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
-    /// Path of the Centrifuge protocol over WebSocket.
-    pub websocket: Option<String>,
-    /// Path of server-sent events.
-    pub sse: Option<String>,
-    /// Path of HTTP streaming.
-    pub http_stream: Option<String>,
-    /// Path to which the commands of those two are posted.
-    pub emulation: Option<String>,
-    /// Path of WebSocket without commands.
-    pub uni_websocket: Option<String>,
-    /// Path of server-sent events without commands.
-    pub uni_sse: Option<String>,
-    /// Path of HTTP streaming without commands.
-    pub uni_http_stream: Option<String>,
+    /// Which there are. No two have the same path.
+    pub table: Vec<Endpoint>,
     /// Origins that browsers may come from, as patterns; none: only the server's own.
     pub allowed_origins: Vec<String>,
     /// Headers of the request that are kept for hooks until a connection is let in or not, in lower case.
@@ -48,18 +36,45 @@ pub struct Endpoints {
     pub lasting_emulated_headers: Vec<String>,
     /// Name of the cookie that may hold a token; empty for none.
     pub token_cookie: String,
-    /// The first page, served at `/`.
-    pub page: Option<&'static str>,
     /// The id of this node, as connect replies tell it.
     pub node: String,
 }
 
-/// What an endpoint is.
+/// One endpoint of the HTTP listeners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its path, without a query.
+    pub path: String,
+    /// What is there.
+    pub serves: Serves,
+}
+
+/// What an endpoint is. What the embedder's handler serves is its own to say: see [`Handler::serves`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Transport(Transport),
+pub enum Serves {
+    /// The Centrifuge protocol, over this transport.
+    Centrifuge(Transport),
+    /// Commands of clients that cannot send any over their own connection, posted.
     Emulation,
-    Page,
+    /// A page of HTML.
+    Page(&'static str),
+}
+
+/// The path at which clients expect [`Serves::Emulation`].
+pub const EMULATION_PATH: &str = "/emulation";
+
+impl Endpoint {
+    /// A transport at the path at which clients expect it.
+    pub fn usual(transport: Transport) -> Self {
+        Self { path: transport.usual_path().to_owned(), serves: Serves::Centrifuge(transport) }
+    }
+
+    /// All transports beside the WebSocket, each at the path at which clients expect it, and where they post their commands.
+    pub fn beside_websocket() -> Vec<Self> {
+        let emulation = Self { path: EMULATION_PATH.to_owned(), serves: Serves::Emulation };
+        let others = Transport::ALL.into_iter().filter(|transport| *transport != Transport::WebSocket);
+        others.map(Self::usual).chain([emulation]).collect()
+    }
 }
 
 /// What became of a request.
@@ -71,35 +86,25 @@ pub(super) enum Opened {
     Answered,
 }
 
-impl Kind {
+impl Serves {
     /// Whether a request with a body may come here.
     pub(super) fn takes_post(self) -> bool {
         match self {
-            Self::Emulation
-            | Self::Transport(Transport::HttpStream | Transport::UniHttpStream | Transport::UniSse) => true,
-            Self::Page | Self::Transport(Transport::WebSocket | Transport::UniWebSocket | Transport::Sse) => {
-                false
-            }
+            Self::Emulation => true,
+            Self::Centrifuge(transport) => transport.methods().contains(&"POST"),
+            Self::Page(_) => false,
         }
+    }
+
+    const fn is_page(self) -> bool {
+        matches!(self, Self::Page(_))
     }
 }
 
 impl Endpoints {
     /// The endpoint of this path.
-    pub(super) fn at(&self, path: &str) -> Option<Kind> {
-        let is = |one: &Option<String>| one.as_deref() == Some(path);
-        let transport = match () {
-            () if is(&self.websocket) => Transport::WebSocket,
-            () if is(&self.sse) => Transport::Sse,
-            () if is(&self.http_stream) => Transport::HttpStream,
-            () if is(&self.uni_websocket) => Transport::UniWebSocket,
-            () if is(&self.uni_sse) => Transport::UniSse,
-            () if is(&self.uni_http_stream) => Transport::UniHttpStream,
-            () if is(&self.emulation) => return Some(Kind::Emulation),
-            () if path == "/" && self.page.is_some() => return Some(Kind::Page),
-            () => return None,
-        };
-        Some(Kind::Transport(transport))
+    pub(super) fn at(&self, path: &str) -> Option<Serves> {
+        self.table.iter().find(|endpoint| endpoint.path == path).map(|endpoint| endpoint.serves)
     }
 
     /// Whether the page that sent a request, if one did, may come here. Asked of every request that leads to a session,
@@ -109,7 +114,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// 403 for another origin, one that is no text, and several: no browser sends such.
-    pub(super) fn admit(&self, kind: Option<Kind>, request: &Request<'_>) -> Result<String, Refusal> {
+    pub(super) fn admit(&self, serves: Option<Serves>, request: &Request<'_>) -> Result<String, Refusal> {
         let mut origins = request.values("origin");
         let origin = origins.next();
         let is_allowed = origin.as_deref().is_none_or(|origin| {
@@ -118,29 +123,28 @@ impl Endpoints {
         if !is_allowed || origins.next().is_some() {
             return Err(Refusal::new(Status::Forbidden, "this origin is not allowed here"));
         }
-        Ok(match kind {
-            Some(Kind::Transport(_) | Kind::Emulation) => cors(origin.as_deref()),
-            Some(Kind::Page) | None => String::new(),
+        Ok(match serves {
+            Some(Serves::Centrifuge(_) | Serves::Emulation) => cors(origin.as_deref()),
+            Some(Serves::Page(_)) | None => String::new(),
         })
     }
 
-    /// What a request to `kind` comes to that was admitted. Its answer, or the head of it, is appended to `cx.out`.
+    /// What a request to what `serves` comes to that was admitted. Its answer, or the head of it, is appended to `cx.out`.
     pub(super) fn open(
         &self,
-        kind: Kind,
+        serves: Serves,
         request: &Request<'_>,
         body: &[u8],
         cors: &str,
         cx: &mut Context<'_>,
     ) -> Result<Opened, Refusal> {
-        if request.method == "OPTIONS" && kind != Kind::Page {
+        if request.method == "OPTIONS" && !serves.is_page() {
             preflight(cors, request.header("access-control-request-headers").as_deref(), cx.out);
             return Ok(Opened::Answered);
         }
-        match kind {
-            Kind::Page => {
+        match serves {
+            Serves::Page(page) => {
                 expect(request, &["GET"])?;
-                let page = self.page.unwrap_or_default();
                 let head = format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\r\n",
                     page.len()
@@ -149,13 +153,12 @@ impl Endpoints {
                 cx.out.extend_from_slice(page.as_bytes());
                 Ok(Opened::Answered)
             }
-            Kind::Emulation => self.emulate(request, body, cors, cx),
-            Kind::Transport(Transport::WebSocket | Transport::UniWebSocket) => {
+            Serves::Emulation => self.emulate(request, body, cors, cx),
+            Serves::Centrifuge(transport) if transport.framing() == Framing::WebSocket => {
                 let upgrade = Upgrade::parse(request, SUBPROTOCOLS, cx.press.is_on())?;
                 upgrade.write(cx.out);
                 let is_protobuf = upgrade.subprotocol == Some(PROTOBUF);
                 let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };
-                let Kind::Transport(transport) = kind else { return Ok(Opened::Answered) };
                 let wire = Wire { transport, encoding, deflate: upgrade.deflate() };
                 // A client that sends no commands may have its connect command in the request.
                 let asks = transport.is_uni() && encoding == Encoding::Json;
@@ -163,7 +166,7 @@ impl Endpoints {
                 let first = first.map(|first| first.into_owned().into_bytes());
                 Ok(Opened::Session(Centrifuge::new(wire, self.opening(request)), first))
             }
-            Kind::Transport(transport) => self.stream(transport, request, body, cors, cx),
+            Serves::Centrifuge(transport) => self.stream(transport, request, body, cors, cx),
         }
     }
 
@@ -201,16 +204,8 @@ impl Endpoints {
         cors: &str,
         cx: &mut Context<'_>,
     ) -> Result<Opened, Refusal> {
-        let is_sse = matches!(transport, Transport::Sse | Transport::UniSse);
-        let methods: &[&str] = match transport {
-            Transport::Sse => &["GET"],
-            Transport::UniSse => &["GET", "POST"],
-            Transport::HttpStream
-            | Transport::UniHttpStream
-            | Transport::WebSocket
-            | Transport::UniWebSocket => &["POST"],
-        };
-        expect(request, methods)?;
+        let is_sse = transport.framing() == Framing::Events;
+        expect(request, transport.methods())?;
         // Events are text, so what they carry is JSON.
         let encoding = if is_sse { Encoding::Json } else { encoding_of(request) };
         let first = match request.method {

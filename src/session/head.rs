@@ -3,7 +3,7 @@
 //! A head that comes in one piece, the usual case, is parsed where it lies; only one in pieces is kept, and one whose
 //! body is still arriving. Then it is parsed once more when the body is whole, and not before.
 
-use super::endpoint::{self, Kind, Opened};
+use super::endpoint::{self, Opened, Serves};
 use super::raw::{Handler, Peer, Raw};
 use super::{CloseReason, Context, Forwarded, Phase, Session};
 use crate::proto::chunked::{Decoder, Flaw};
@@ -262,13 +262,13 @@ fn open<H: Handler>(
 /// Whether the request may have the body that it says it has, and what is to come of that.
 fn check_body(
     request: &Request<'_>,
-    kind: Option<Kind>,
+    kind: Option<Serves>,
     head_bytes: usize,
     cx: &Context<'_>,
 ) -> Result<AwaitedBody, Refusal> {
     request.expects_continue()?;
     let framing = request.framing();
-    if framing != Framing::Length(0) && !(request.method == "POST" && kind.is_some_and(Kind::takes_post)) {
+    if framing != Framing::Length(0) && !(request.method == "POST" && kind.is_some_and(Serves::takes_post)) {
         return Err(if request.method == "POST" && kind.is_some() { USE_GET } else { NO_BODY });
     }
     let bytes_max = cx.settings.ws.message_bytes_max;
@@ -282,7 +282,7 @@ fn check_body(
 /// Answers a whole request.
 fn answer<H: Handler>(
     request: &Request<'_>,
-    kind: Option<Kind>,
+    kind: Option<Serves>,
     body: &[u8],
     cors: &str,
     handler: &mut H,

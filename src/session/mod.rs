@@ -14,6 +14,7 @@ pub mod head;
 mod pongs;
 pub mod raw;
 mod secret;
+mod transport;
 pub mod wire;
 
 use crate::base::seed::{Purpose, Seed};
@@ -23,12 +24,13 @@ pub use action::Action;
 pub use centrifuge::Deferred;
 pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings};
 pub use ending::CloseReason;
-pub use endpoint::Endpoints;
+pub use endpoint::{Endpoint, Endpoints, Serves};
 pub use facets::{Phase, Pings};
 use pongs::Pongs;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
 pub use secret::Secret;
-pub use wire::{Format, Transport};
+pub use transport::{Transport, kind_of, kinds};
+pub use wire::Format;
 
 /// Close codes for raw clients of a server that drains, or that has no room (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
@@ -340,13 +342,7 @@ pub(crate) mod tests {
     pub(crate) fn settings() -> Settings {
         Settings {
             endpoints: Endpoints {
-                websocket: Some("/connection/websocket".to_owned()),
-                sse: Some("/connection/sse".to_owned()),
-                http_stream: Some("/connection/http_stream".to_owned()),
-                emulation: Some("/emulation".to_owned()),
-                uni_websocket: Some("/connection/uni_websocket".to_owned()),
-                uni_sse: Some("/connection/uni_sse".to_owned()),
-                uni_http_stream: Some("/connection/uni_http_stream".to_owned()),
+                table: [vec![Endpoint::usual(Transport::WebSocket)], Endpoint::beside_websocket()].concat(),
                 ..Endpoints::default()
             },
             head_bytes_max: 1024,

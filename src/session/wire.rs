@@ -1,64 +1,9 @@
 //! How a connection's messages travel: the transport, the wire format of its publications, and the bytes around them.
 
+pub use super::transport::{Framing, Transport};
 use crate::proto::centrifuge::message::Encoding;
 use crate::proto::ws::frame::{self, Begun};
 use crate::proto::ws::{Deflate, Kind, Press};
-
-/// What carries a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// WebSocket, both ways.
-    WebSocket,
-    /// Server-sent events; commands come by POST.
-    Sse,
-    /// A response without an end; commands come by POST.
-    HttpStream,
-    /// WebSocket without commands.
-    UniWebSocket,
-    /// Server-sent events without commands.
-    UniSse,
-    /// A response without an end, and without commands.
-    UniHttpStream,
-}
-
-impl Transport {
-    /// The name that hooks are told.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WebSocket => "websocket",
-            Self::Sse => "sse",
-            Self::HttpStream => "http_stream",
-            Self::UniWebSocket => "uni_websocket",
-            Self::UniSse => "uni_sse",
-            Self::UniHttpStream => "uni_http_stream",
-        }
-    }
-
-    /// Whether the client sends nothing but its first message.
-    pub fn is_uni(self) -> bool {
-        matches!(self, Self::UniWebSocket | Self::UniSse | Self::UniHttpStream)
-    }
-
-    /// What stands around messages.
-    pub fn framing(self) -> Framing {
-        match self {
-            Self::WebSocket | Self::UniWebSocket => Framing::WebSocket,
-            Self::Sse | Self::UniSse => Framing::Events,
-            Self::HttpStream | Self::UniHttpStream => Framing::Stream,
-        }
-    }
-}
-
-/// What stands around messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// A WebSocket frame around those that go together.
-    WebSocket,
-    /// An event (`data:` lines and an empty one) around those that go together.
-    Events,
-    /// Nothing: in JSON each is a line, in Protobuf each has its length.
-    Stream,
-}
 
 impl Framing {
     /// Ends what was begun at `start`: messages in `encoding`, joined as the protocol says. Nothing stays nothing.

@@ -3,23 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::carry::close::sessions_over;
 use super::carry::conn::{Conn, CountedAs, Stage, SubState};
 use super::clients::client::Waiting;
 use super::{Shard, World};
 use crate::base::slots::Key;
-use crate::session::{Phase, Transport};
-
-/// What sessions are told apart by; raw endpoints have none.
-const TRANSPORTS: [Option<Transport>; 7] = [
-    None,
-    Some(Transport::WebSocket),
-    Some(Transport::Sse),
-    Some(Transport::HttpStream),
-    Some(Transport::UniWebSocket),
-    Some(Transport::UniSse),
-    Some(Transport::UniHttpStream),
-];
+use crate::session::{Phase, Transport, kinds};
 
 /// What exists of all that gauges count.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,7 +15,7 @@ struct Gauges {
     connections: u64,
     half_open: u64,
     sessions: u64,
-    sessions_by_transport: BTreeMap<Option<&'static str>, u64>,
+    sessions_by_transport: BTreeMap<&'static str, u64>,
     clients: u64,
     tls_links: u64,
     subscriptions: u64,
@@ -105,9 +93,8 @@ impl<W: World> Shard<W> {
             connections: c.connections.value(),
             half_open: c.half_open.value(),
             sessions: c.sessions.value(),
-            sessions_by_transport: TRANSPORTS
-                .into_iter()
-                .map(|transport| (transport.map(Transport::name), sessions_over(c, transport).value()))
+            sessions_by_transport: kinds()
+                .map(|(kind, name)| (name, c.sessions_by_kind[kind].value()))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
             clients: c.clients.value(),
@@ -136,7 +123,7 @@ impl<W: World> Shard<W> {
             all.half_open += u64::from(conn.counted_as == CountedAs::HalfOpen);
             if let CountedAs::Session(transport) = conn.counted_as {
                 all.sessions += 1;
-                *all.sessions_by_transport.entry(transport.map(Transport::name)).or_default() += 1;
+                *all.sessions_by_transport.entry(transport.map_or("raw", Transport::name)).or_default() += 1;
             }
             all.clients += u64::from(conn.client.is_some());
             all.tls_links += u64::from(conn.tls().is_some());

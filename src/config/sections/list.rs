@@ -2,6 +2,7 @@
 
 use super::super::slot::Form;
 use super::{Sections, Setting, Slot};
+use crate::session::Transport;
 
 const fn key(
     name: &'static str,
@@ -9,6 +10,14 @@ const fn key(
     slot: fn(&mut Sections) -> Slot<'_>,
 ) -> Setting<Sections> {
     Setting { name, help, slot }
+}
+
+fn switch(sections: &mut Sections, transport: Transport) -> Slot<'_> {
+    Slot::Switch(&mut sections.transports[transport.index()].enabled)
+}
+
+fn path(sections: &mut Sections, transport: Transport) -> Slot<'_> {
+    Slot::Text(&mut sections.transports[transport.index()].path, Form::Path)
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -153,34 +162,28 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("node.name", "Name of the node in info; empty: host name and port of the first listener", |s| {
         Slot::Text(&mut s.api.node_name, Form::Any)
     }),
-    key("sse.enabled", "Serve server-sent events", |s| Slot::Switch(&mut s.sse.enabled)),
-    key("sse.handler_prefix", "Path of the SSE endpoint", |s| Slot::Text(&mut s.sse.path, Form::Path)),
-    key("http_stream.enabled", "Serve HTTP streaming", |s| Slot::Switch(&mut s.http_stream.enabled)),
+    key("sse.enabled", "Serve server-sent events", |s| switch(s, Transport::Sse)),
+    key("sse.handler_prefix", "Path of the SSE endpoint", |s| path(s, Transport::Sse)),
+    key("http_stream.enabled", "Serve HTTP streaming", |s| switch(s, Transport::HttpStream)),
     key("http_stream.handler_prefix", "Path of the HTTP streaming endpoint", |s| {
-        Slot::Text(&mut s.http_stream.path, Form::Path)
+        path(s, Transport::HttpStream)
     }),
     key(
         "emulation.handler_prefix",
         "Path to which SSE and HTTP streaming clients post commands; served when either transport is",
         |s| Slot::Text(&mut s.emulation_path, Form::Path),
     ),
-    key("uni_websocket.enabled", "Serve unidirectional WebSocket", |s| {
-        Slot::Switch(&mut s.uni_websocket.enabled)
-    }),
+    key("uni_websocket.enabled", "Serve unidirectional WebSocket", |s| switch(s, Transport::UniWebSocket)),
     key("uni_websocket.handler_prefix", "Path of the unidirectional WebSocket endpoint", |s| {
-        Slot::Text(&mut s.uni_websocket.path, Form::Path)
+        path(s, Transport::UniWebSocket)
     }),
-    key("uni_sse.enabled", "Serve unidirectional server-sent events", |s| {
-        Slot::Switch(&mut s.uni_sse.enabled)
-    }),
-    key("uni_sse.handler_prefix", "Path of the unidirectional SSE endpoint", |s| {
-        Slot::Text(&mut s.uni_sse.path, Form::Path)
-    }),
+    key("uni_sse.enabled", "Serve unidirectional server-sent events", |s| switch(s, Transport::UniSse)),
+    key("uni_sse.handler_prefix", "Path of the unidirectional SSE endpoint", |s| path(s, Transport::UniSse)),
     key("uni_http_stream.enabled", "Serve unidirectional HTTP streaming", |s| {
-        Slot::Switch(&mut s.uni_http_stream.enabled)
+        switch(s, Transport::UniHttpStream)
     }),
     key("uni_http_stream.handler_prefix", "Path of the unidirectional HTTP streaming endpoint", |s| {
-        Slot::Text(&mut s.uni_http_stream.path, Form::Path)
+        path(s, Transport::UniHttpStream)
     }),
     key("rates.connects_max", "Connect commands per second in the process; beyond it, error 111", |s| {
         Slot::Rate(&mut s.rates.connects_max)

@@ -17,6 +17,7 @@ use super::slot::Raw;
 use super::{ApiOptions, ClientOptions, Config, Rates, Slot};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::{HookOptions, TokenOptions};
+use crate::session::Transport;
 
 pub use list::SETTINGS;
 pub use other::{ALIASES, Alias, Taken, UNSUPPORTED, Unit, Unsupported};
@@ -53,12 +54,9 @@ pub struct Sections {
     api: ApiOptions,
     is_api_disabled: bool,
     rates: Rates,
-    sse: Transport,
-    http_stream: Transport,
+    /// By [`Transport::index`]; the first of them has flat keys.
+    transports: [Carrier; Transport::COUNT],
     emulation_path: String,
-    uni_websocket: Transport,
-    uni_sse: Transport,
-    uni_http_stream: Transport,
 }
 
 /// A namespace, by the place of its table in the file.
@@ -68,9 +66,9 @@ struct Namespace {
     options: ChannelOptions,
 }
 
-/// A transport beside the WebSocket.
+/// Whether a transport is served, and where.
 #[derive(Clone, Debug, PartialEq)]
-struct Transport {
+struct Carrier {
     enabled: bool,
     path: String,
 }

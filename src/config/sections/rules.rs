@@ -5,6 +5,7 @@ use super::{Sections, origin};
 use crate::hub::options::ChannelOptions;
 use crate::outside;
 use crate::outside::options::{HookOptions, Options};
+use crate::session::{Serves, Transport};
 use std::collections::BTreeSet;
 
 /// A key that does not go together with another: its path, and what is wrong.
@@ -150,29 +151,28 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
 
 /// Each endpoint needs a path of its own. Flat keys are compared in `resolve`.
 fn paths(sections: &Sections, tell: Tell<'_>) {
-    let served = sections.endpoints();
-    for (index, (key, path)) in served.iter().enumerate() {
-        if let Some((other, _)) = served[..index].iter().find(|(_, before)| before == path) {
-            tell((*key).to_owned(), format!("expected another path than {other}"));
+    let served = sections.served();
+    for (index, (key, path, _)) in served.iter().enumerate() {
+        if let Some((other, ..)) = served[..index].iter().find(|(_, before, _)| before == path) {
+            tell(key.clone(), format!("expected another path than {other}"));
         }
     }
 }
 
 impl Sections {
-    /// The paths that are served, each with its key.
-    pub(in super::super) fn endpoints(&self) -> Vec<(&'static str, &str)> {
-        let emulated = self.sse.enabled || self.http_stream.enabled;
-        let all = [
-            ("sse.handler_prefix", self.sse.enabled, &self.sse.path),
-            ("http_stream.handler_prefix", self.http_stream.enabled, &self.http_stream.path),
-            ("emulation.handler_prefix", emulated, &self.emulation_path),
-            ("uni_websocket.handler_prefix", self.uni_websocket.enabled, &self.uni_websocket.path),
-            ("uni_sse.handler_prefix", self.uni_sse.enabled, &self.uni_sse.path),
-            ("uni_http_stream.handler_prefix", self.uni_http_stream.enabled, &self.uni_http_stream.path),
-        ];
-        all.into_iter()
-            .filter(|(_, enabled, _)| *enabled)
-            .map(|(key, _, path)| (key, path.as_str()))
-            .collect()
+    /// What is served beside what flat keys say: the key of its path, the path, and what is there.
+    pub(in super::super) fn served(&self) -> Vec<(String, &str, Serves)> {
+        let enabled = |transport: &Transport| {
+            *transport != Transport::WebSocket && self.transports[transport.index()].enabled
+        };
+        let all = Transport::ALL.into_iter().filter(enabled).map(|transport| {
+            let path = self.transports[transport.index()].path.as_str();
+            (format!("{}.handler_prefix", transport.name()), path, Serves::Centrifuge(transport))
+        });
+        let mut served: Vec<_> = all.collect();
+        if Transport::ALL.iter().any(|one| one.is_emulated() && enabled(one)) {
+            served.push(("emulation.handler_prefix".to_owned(), &self.emulation_path, Serves::Emulation));
+        }
+        served
     }
 }

@@ -1,9 +1,11 @@
 //! What the sections say when nobody types them, and what they mean for the server.
 
-use super::super::{ApiOptions, ClientOptions, Config, Paths, Rates};
-use super::{Namespace, Sections, Transport};
+use super::super::{ApiOptions, ClientOptions, Config, Rates};
+use super::{Carrier, Namespace, Sections};
 use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::outside::options::{HookOptions, TokenOptions};
+use crate::session::endpoint::EMULATION_PATH;
+use crate::session::{Endpoint, Transport};
 use std::sync::Arc;
 
 /// The namespace that a fresh server has, to try what channels can do.
@@ -13,8 +15,6 @@ const TRIAL: &str = "chat";
 impl Default for Sections {
     fn default() -> Self {
         let names = Namespaces::default();
-        let transport = |path: Option<String>| Transport { enabled: false, path: path.unwrap_or_default() };
-        let paths = Paths::all();
         Self {
             client: ClientOptions::default(),
             token: TokenOptions::default(),
@@ -41,12 +41,9 @@ impl Default for Sections {
             api: ApiOptions::default(),
             is_api_disabled: false,
             rates: Rates::default(),
-            sse: transport(paths.sse),
-            http_stream: transport(paths.http_stream),
-            emulation_path: paths.emulation.unwrap_or_default(),
-            uni_websocket: transport(paths.uni_websocket),
-            uni_sse: transport(paths.uni_sse),
-            uni_http_stream: transport(paths.uni_http_stream),
+            transports: Transport::ALL
+                .map(|transport| Carrier { enabled: false, path: transport.usual_path().to_owned() }),
+            emulation_path: EMULATION_PATH.to_owned(),
         }
     }
 }
@@ -62,15 +59,7 @@ impl Sections {
             api: ApiOptions { insecure: is_control_local, ..ApiOptions::default() },
             ..Self::default()
         };
-        for transport in [
-            &mut sections.sse,
-            &mut sections.http_stream,
-            &mut sections.uni_websocket,
-            &mut sections.uni_sse,
-            &mut sections.uni_http_stream,
-        ] {
-            transport.enabled = true;
-        }
+        sections.transports.iter_mut().for_each(|carrier| carrier.enabled = true);
         sections
     }
 
@@ -79,7 +68,7 @@ impl Sections {
         config.client = self.client.clone();
         config.rates = self.rates.clone();
         config.api = ApiOptions { enabled: !self.is_api_disabled, ..self.api.clone() };
-        config.paths = self.paths();
+        config.endpoints = self.endpoints();
         config.namespaces = Arc::new(self.names());
         // The rest of these options are flat keys.
         let outside = Arc::make_mut(&mut config.outside);
@@ -109,17 +98,10 @@ impl Sections {
         }
     }
 
-    fn paths(&self) -> Paths {
-        let served = |transport: &Transport| transport.enabled.then(|| transport.path.clone());
-        let emulated = self.sse.enabled || self.http_stream.enabled;
-        Paths {
-            sse: served(&self.sse),
-            http_stream: served(&self.http_stream),
-            emulation: emulated.then(|| self.emulation_path.clone()),
-            uni_websocket: served(&self.uni_websocket),
-            uni_sse: served(&self.uni_sse),
-            uni_http_stream: served(&self.uni_http_stream),
-        }
+    /// The endpoints that are served.
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let served = self.served().into_iter();
+        served.map(|(_, path, serves)| Endpoint { path: path.to_owned(), serves }).collect()
     }
 
     fn names(&self) -> Namespaces {

@@ -55,18 +55,7 @@ pub static FAMILIES: &[Family] = &[
         name: "throng_transport_sessions",
         kind: Kind::Gauge,
         help: "Connections past their handshake, by transport; raw for raw endpoints.",
-        source: Source::By(
-            "transport",
-            &[
-                ("websocket", "sessions_websocket"),
-                ("sse", "sessions_sse"),
-                ("http_stream", "sessions_http_stream"),
-                ("uni_websocket", "sessions_uni_websocket"),
-                ("uni_sse", "sessions_uni_sse"),
-                ("uni_http_stream", "sessions_uni_http_stream"),
-                ("raw", "sessions_raw"),
-            ],
-        ),
+        source: Source::Sessions,
     },
     one(
         "throng_shard_skew_ratio",

@@ -228,6 +228,7 @@ fn every_counter_stands_in_exactly_one_family() {
             Source::Memory => told.extend(IN_MEMORY),
             Source::By(_, reasons) => told.extend(reasons.iter().map(|(_, counter)| *counter)),
             Source::Merged(_)
+            | Source::Sessions
             | Source::One(_)
             | Source::ByNamespace(_)
             | Source::ByHook(_)

@@ -4,6 +4,7 @@ use super::super::memory::Memory;
 use super::{FAMILIES, Family, KeySetSource, Snapshot, Source};
 use crate::base::counters::{Counter, Counters, Histogram, NamespaceCounters};
 use crate::outside::counts::{FAILURES, HOOKS, HookCounts, KEY_SETS, KeySetCounts, TokenCounts};
+use crate::session::kinds;
 use crate::tls::Facts;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -47,6 +48,11 @@ impl Family {
                 .try_for_each(|(shard, value)| writeln!(out, "{name}{{shard=\"{shard}\"}} {value}")),
             Source::By(label, values) => values.iter().try_for_each(|(value, counter)| {
                 writeln!(out, "{name}{{{label}=\"{value}\"}} {}", snapshot.sum(counter))
+            }),
+            Source::Sessions => kinds().try_for_each(|(kind, transport)| {
+                let count: u64 =
+                    snapshot.shards.iter().map(|shard| shard.sessions_by_kind[kind].value()).sum();
+                writeln!(out, "{name}{{transport=\"{transport}\"}} {count}")
             }),
             Source::Memory => {
                 let kinds =

@@ -7,7 +7,7 @@ use crate::base::counters::{Counter, Counters};
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
-use crate::session::{CloseReason, Phase, Session, Transport};
+use crate::session::{CloseReason, Phase, Session, Transport, kind_of};
 use crate::shard::{Shard, World};
 
 /// For clients that come while the server is full or drains.
@@ -195,13 +195,5 @@ impl<W: World> Shard<W> {
 
 /// The gauge of sessions over a transport.
 pub(in crate::shard) fn sessions_over(c: &Counters, transport: Option<Transport>) -> &Counter {
-    match transport {
-        None => &c.sessions_raw,
-        Some(Transport::WebSocket) => &c.sessions_websocket,
-        Some(Transport::Sse) => &c.sessions_sse,
-        Some(Transport::HttpStream) => &c.sessions_http_stream,
-        Some(Transport::UniWebSocket) => &c.sessions_uni_websocket,
-        Some(Transport::UniSse) => &c.sessions_uni_sse,
-        Some(Transport::UniHttpStream) => &c.sessions_uni_http_stream,
-    }
+    &c.sessions_by_kind[kind_of(transport)]
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use throng::parts::config::{Config, Limits, Paths, Rates, Timeouts};
+use throng::parts::config::{Config, Limits, Rates, Timeouts};
 use throng::parts::hub::options::{ChannelOptions, Namespaces};
 use throng::parts::proto::http::{Refusal, Request};
 use throng::parts::proto::ws::Kind;
-use throng::parts::session::{ClientId, CloseReason, Handler, Message, Peer};
+use throng::parts::session::{ClientId, CloseReason, Endpoint, Handler, Message, Peer};
 
 pub(super) const HEAD_BYTES_MAX: usize = 2 << 10;
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -75,7 +75,7 @@ impl Handler for House {
 /// A server of these manners.
 pub(super) fn config(has: &dyn Fn(u8) -> bool) -> Config {
     let mut config = Config {
-        paths: Paths::all(),
+        endpoints: Endpoint::beside_websocket(),
         limits: Limits {
             head_bytes_max: HEAD_BYTES_MAX,
             message_bytes_max: MESSAGE_BYTES_MAX,

@@ -3,6 +3,7 @@
 use super::super::*;
 use crate::config::Config;
 use crate::hub::options::NamePattern;
+use crate::session::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A value that is allowed and not the one that is there.
@@ -56,12 +57,18 @@ fn every_field_of_the_options_has_a_key() {
     base.settle(&mut plain);
     sections.settle(&mut altered);
     let (a, b) = (&plain, &altered);
+    let usual = Endpoint::beside_websocket();
+    assert!(a.endpoints.is_empty(), "{:?}", a.endpoints);
+    assert_eq!(b.endpoints.len(), usual.len());
+    for (endpoint, usual) in b.endpoints.iter().zip(&usual) {
+        assert_eq!(endpoint.serves, usual.serves);
+        assert_ne!(endpoint.path, usual.path);
+    }
     let hook = HookOptions::default();
     let outside = &*b.outside;
-    let pairs: [(&dyn std::fmt::Debug, &dyn std::fmt::Debug); 15] = [
+    let pairs: [(&dyn std::fmt::Debug, &dyn std::fmt::Debug); 14] = [
         (&a.client, &b.client),
         (&a.rates, &b.rates),
-        (&a.paths, &b.paths),
         (&a.api, &b.api),
         (&a.outside.token, &outside.token),
         (&a.outside.token, outside.subscription_token.as_ref().unwrap()),

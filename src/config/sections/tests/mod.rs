@@ -7,9 +7,10 @@ mod whole;
 
 use super::super::args::{Args, Typed};
 use super::super::slot::Raw;
-use super::super::{ClientOptions, Config, Effective, Paths, Place, resolve};
+use super::super::{ClientOptions, Config, Effective, Place, resolve};
 use super::*;
 use crate::hub::options::NamePattern;
+use crate::session::{Endpoint, Serves, Transport};
 
 /// A chat with tokens, as a Centrifugo user has it.
 const CHAT: &str = r#"
@@ -164,15 +165,14 @@ fn a_chat_of_centrifugo_becomes_what_it_says() {
     );
     assert_eq!(config.rates, Rates { connects_max: 500, publishes_max: 10, ..Rates::default() });
     assert_eq!(config.api, ApiOptions { keys: vec!["api key".into()], ..ApiOptions::default() });
-    let all = Paths::all();
+    let at = |path: &str, serves| Endpoint { path: path.into(), serves };
     assert_eq!(
-        config.paths,
-        Paths {
-            sse: all.sse,
-            http_stream: Some("/stream".into()),
-            emulation: all.emulation,
-            ..Paths::default()
-        }
+        config.endpoints,
+        [
+            Endpoint::usual(Transport::Sse),
+            at("/stream", Serves::Centrifuge(Transport::HttpStream)),
+            at("/emulation", Serves::Emulation),
+        ]
     );
     assert!(!config.first_page);
 }
@@ -261,9 +261,9 @@ fn json_says_the_same_as_toml() {
 #[test]
 fn without_a_word_of_clients_and_channels_everything_is_open() {
     for effective in [toml("shards = 2").unwrap(), toml("[sse]\nenabled = true").unwrap()] {
-        let Config { client, paths, namespaces, api, first_page, .. } = effective.config;
+        let Config { client, endpoints, namespaces, api, first_page, .. } = effective.config;
         assert!(client.insecure && namespaces.takes_unknown && api.insecure && first_page);
-        assert_eq!(paths, Paths::all());
+        assert_eq!(endpoints, Endpoint::beside_websocket());
         assert_eq!(
             *namespaces.without_namespace,
             ChannelOptions {
@@ -276,9 +276,9 @@ fn without_a_word_of_clients_and_channels_everything_is_open() {
         assert_eq!((chat.history_size, chat.history_ttl_ms), (100, 600_000));
     }
     for text in ["[client]", "[channel]", "[client]\nping_interval = '20s'", "[channel]\nmax_length = 9"] {
-        let Config { client, paths, namespaces, api, first_page, .. } = toml(text).unwrap().config;
+        let Config { client, endpoints, namespaces, api, first_page, .. } = toml(text).unwrap().config;
         assert_eq!(client, ClientOptions::default(), "{text}");
-        assert_eq!((paths, namespaces.named.len()), (Paths::default(), 0), "{text}");
+        assert_eq!((endpoints, namespaces.named.len()), (Vec::new(), 0), "{text}");
         assert!(!namespaces.takes_unknown && !api.insecure && !first_page, "{text}");
     }
     assert!(toml("first_page = true\n[client]").unwrap().config.first_page);

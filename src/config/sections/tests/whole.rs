@@ -41,10 +41,13 @@ fn a_chat_in_production_becomes_what_it_says() {
     let names: Vec<_> =
         ["room", "ticker", "user"].map(|name| config.namespaces.named.contains_key(name)).into();
     assert_eq!((names, config.namespaces.named.len()), (vec![true; 3], 3));
-    assert_eq!(
-        config.paths,
-        Paths { uni_websocket: None, uni_sse: None, uni_http_stream: None, ..Paths::all() }
-    );
+    let is_expected = |one: &Endpoint| match one.serves {
+        Serves::Centrifuge(transport) => transport.is_emulated(),
+        Serves::Emulation => true,
+        Serves::Page(_) => false,
+    };
+    let expected: Vec<_> = Endpoint::beside_websocket().into_iter().filter(is_expected).collect();
+    assert_eq!(config.endpoints, expected);
 }
 
 /// What it would be missed for is refused by name, with what to do instead.
