@@ -31,7 +31,7 @@ type Count = fn(&Counters) -> u64;
 /// What is done for want of memory, and how it is counted.
 const DONE: [(&str, Count); 5] = [
     ("connections refused", |c| c.refused_memory.value()),
-    ("subscriptions and channels refused", |c| c.limited_memory.value()),
+    ("subscriptions and channels refused, those by the server API included", |c| c.limited_memory.value()),
     ("slow connections closed", |c| c.memory_shed_slow.value()),
     ("newest connections closed", |c| c.memory_shed_newest.value()),
     ("publications given up", |c| c.memory_shed_publications.value()),

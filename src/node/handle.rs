@@ -253,10 +253,13 @@ impl Node {
     /// Subscribes connections to a channel without their asking. Those that are subscribed stay so.
     ///
     /// # Errors
-    /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]. Whether there is any such
-    /// connection is not told, here and in the other orders.
+    /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]; [`Failure::TooManyRequests`] while memory
+    /// is short (`memory_max`). Whether there is any such connection is not told, here and in the other orders.
     pub fn subscribe(&self, target: Target, channel: &str, grant: Grant) -> Result<(), Failure> {
         let options = self.shards().options_of(channel)?;
+        if self.shards().is_memory_short() {
+            return Err(Failure::TooManyRequests);
+        }
         let grant = Box::new(Grant { channel: channel.to_owned(), user: target.user.clone(), ..grant });
         self.order(target, Deed::Subscribe { channel: channel.into(), options, grant })
     }

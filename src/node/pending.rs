@@ -29,7 +29,7 @@ pub enum Failure {
     NotAvailable,
     /// The message is too large, or there would be one channel too many.
     LimitExceeded,
-    /// The channel takes no more publications in this second.
+    /// The channel takes no more publications in this second, or memory is short: nothing was done. Try again later.
     TooManyRequests,
     /// The position that was asked for is not in the stream.
     Unrecoverable,

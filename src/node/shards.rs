@@ -130,6 +130,11 @@ impl Shards {
         Ok(self.charge(data))
     }
 
+    /// Whether memory is so short that shards refuse new subscriptions.
+    pub(super) fn is_memory_short(&self) -> bool {
+        self.wiring.counters.iter().any(|shard| shard.memory_step.value() > 0)
+    }
+
     /// Whether as many published bytes are on their way as may be.
     pub(super) fn is_overloaded(&self) -> bool {
         self.wiring.publication_budget.is_exhausted()

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::budget::Budget;
+use crate::base::counters::Counters;
 use crate::base::shared::Shared;
 use crate::config::Config;
 use crate::hub::home::{Answer, Question, Refused};
@@ -27,6 +28,7 @@ struct Shards {
     letters: Vec<String>,
     answer: fn(&Question) -> Answer,
     budget: Budget,
+    counters: Arc<[Arc<Counters>]>,
     mailboxes: Arc<[Mailbox]>,
 }
 
@@ -82,9 +84,10 @@ impl Shards {
         config.limits.mailbox_letters_max = 3000;
         let mailboxes: Arc<[Mailbox]> = (0..2).map(|_| Mailbox::new(Box::new(|| {}))).collect();
         let budget = Budget::new(100_000);
+        let counters: Arc<[Arc<Counters>]> = (0..2).map(|_| Arc::default()).collect();
         let wiring = Wiring {
             mailboxes: Arc::clone(&mailboxes),
-            counters: (0..2).map(|_| Arc::default()).collect(),
+            counters: Arc::clone(&counters),
             publication_budget: budget.clone(),
             seed: 7.into(),
         };
@@ -96,7 +99,7 @@ impl Shards {
         methods.insert("fails", |_| async { Err(ApiError { code: 4001, message: "not \"here\"".into() }) });
         let api = Api::new(Node::over(&config, wiring, "0-1-2", "here_8000"), options, methods);
         let posts = (0..2).map(|shard| Post::new(shard, Arc::clone(&mailboxes))).collect();
-        Self { api, posts, letters: Vec::new(), answer: usual, budget, mailboxes }
+        Self { api, posts, letters: Vec::new(), answer: usual, budget, counters, mailboxes }
     }
 
     fn runtime() -> tokio::runtime::Runtime {

@@ -248,3 +248,20 @@ fn statuses_tell_errors_to_those_who_ask_for_it() {
         assert_eq!(status_of(code).as_u16(), status);
     }
 }
+
+/// Shards leave out what they cannot hold: whoever gave the order must hear of it.
+#[test]
+fn an_order_to_subscribe_is_refused_while_memory_is_short() {
+    let mut shards = Shards::new(ApiOptions::default());
+    let order = r#"{"user":"u","channel":"a"}"#;
+    shards.counters[1].memory_step.set(1);
+    assert_eq!(shards.code("subscribe", order), 111);
+    assert_eq!(shards.letters, Vec::<String>::new(), "no shard hears of it");
+    // What takes no memory, or gives it back, is done.
+    for method in ["unsubscribe", "disconnect"] {
+        assert_eq!(shards.code(method, order), 0, "{method}");
+    }
+    shards.counters[1].memory_step.set(0);
+    assert_eq!(shards.code("subscribe", order), 0);
+    assert!(shards.letters[0].starts_with("u// subscribe a "), "{:?}", shards.letters);
+}
