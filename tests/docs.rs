@@ -124,7 +124,7 @@ fn files_that_are_named_exist() {
         for named in quoted(&prose(&text), "`").filter(is_file) {
             checked += 1;
             // A command is named by its first word, a part of a file by what stands before the colon.
-            let file = named.split([' ', ':']).next().unwrap();
+            let file = named.split([' ', '\n', ':']).next().unwrap();
             if !root().join(file).exists() {
                 missing.push(format!("{document}: {named}"));
             }

@@ -8,9 +8,13 @@
 mod rules;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/width.rs"]
+mod width;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use width::{PROSE_WIDTH_MAX, wide_lines};
 
 use rules::{FILE_LINES_MAX, FUNCTION_LINES_MAX, LAYERS, check, dependencies};
 
@@ -289,4 +293,32 @@ fn a_module_without_a_layer_is_found() {
     modules.sort();
     modules.dedup();
     assert_eq!(modules.len(), count, "a module belongs to one layer");
+}
+
+#[test]
+fn prose_keeps_its_width() {
+    let mut documents: Vec<_> = [root().to_owned(), root().join("docs")]
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    assert!(documents.len() > 15, "only {} documents seen: the walk is broken", documents.len());
+    documents.sort();
+    let found: Vec<_> = documents
+        .iter()
+        .flat_map(|path| {
+            let lines = wide_lines(&fs::read_to_string(path).unwrap());
+            lines.into_iter().map(move |line| format!("{}:{line}", path.display()))
+        })
+        .collect();
+    assert!(found.is_empty(), "prose of more than {PROSE_WIDTH_MAX} characters: {found:#?}");
+}
+
+#[test]
+fn a_wide_line_of_prose_is_found() {
+    let (full, long) = ("é ".repeat(PROSE_WIDTH_MAX / 2), "x".repeat(PROSE_WIDTH_MAX));
+    assert_eq!(wide_lines(&full), [0; 0]);
+    assert_eq!(wide_lines(&format!("a\n{full}bc\n- {full}\n# {full}b")), [2, 3, 4]);
+    assert_eq!(wide_lines(&format!("```sh\n{full}bc\n```\n{full}bc")), [4]);
+    assert_eq!(wide_lines(&format!("| {full} |\n<!-- {full} -->\n- {long}\n{long}y")), [0; 0]);
 }
