@@ -17,9 +17,10 @@ use std::thread;
 use throng::parts::config::{Args, OUTSIDE_VARIABLES, examine};
 use throng::{Config, NoHandler, Outcome, Server};
 
-const DOCUMENTS: [&str; 19] = [
+const DOCUMENTS: [&str; 20] = [
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/ARCHITECTURE.md",
     "docs/AUTH.md",
