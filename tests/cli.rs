@@ -217,7 +217,7 @@ fn a_token_is_made_and_looked_into() {
     }
     let (code, _, stderr) = output(throng(&["token", "--check", "nonsense"]).env(secret.0, secret.1));
     assert_eq!(code, 1);
-    assert!(stderr.starts_with("throng: this is no token"), "{stderr}");
+    assert!(stderr.starts_with("throng: not a token"), "{stderr}");
 }
 
 fn keys_table() -> String {

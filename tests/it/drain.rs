@@ -24,7 +24,8 @@ fn everyone_is_told_to_come_back_and_it_ends_with_0() {
     server.signal("TERM");
     raw.iter_mut().for_each(|peer| peer.expect_close(1012));
     clients.into_iter().for_each(|client| drop(client.expect_close(3001)));
-    assert_eq!(half.response().status, 503);
+    let refused = half.response();
+    assert_eq!((refused.status, &refused.body[..]), (503, &b"the server is shutting down; try later\n"[..]));
     // The client's own ends are closed here: nothing is left to wait for.
     drop((raw, half));
     let (code, said) = server.end();
@@ -90,7 +91,8 @@ fn during_a_drain_nobody_is_let_in_and_those_inside_are_served() {
     // Each shard hears of it in its own time.
     until("it listens no more", || TcpStream::connect(server.address).is_err().then_some(()));
     late.send_bytes(upgrade("/echo", "").as_bytes());
-    assert_eq!(late.response().status, 503);
+    let refused = late.response();
+    assert_eq!((refused.status, &refused.body[..]), (503, &b"the server is shutting down; try later\n"[..]));
     let mut echoed = 0;
     for peer in &mut peers {
         peer.send(TEXT, "served");

@@ -22,12 +22,12 @@ use throng::parts::{net, node};
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;
 
-/// Holds very many real-time connections on one Linux box, and moves messages between them.
+/// A real-time messaging server: publish/subscribe over WebSocket, server-sent events and HTTP streaming, with the Centrifuge protocol
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 110)]
-#[command(after_help = "Without a command, throng serves. Every option of serve is also a variable \
-    (--ping-interval-ms: THRONG_PING_INTERVAL_MS) and a key of the file (ping_interval_ms); a flag goes before \
-    a variable, a variable before the file. -h leaves out limits and deadlines, --help tells all.")]
+#[command(
+    after_help = "Without a command, throng serves. Every option of serve is also an environment variable (--ping-interval-ms: THRONG_PING_INTERVAL_MS) and a key of the configuration file (ping_interval_ms). Flags take precedence over variables, variables over the file. -h omits limits and deadlines, --help shows all options."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -37,27 +37,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve connections until a signal asks for a drain (the default)
+    /// Serve connections until a signal starts a drain (the default)
     Serve(config::Args),
-    /// Print the effective configuration, where each value comes from, and the memory that its limits imply
+    /// Print the effective configuration, the source of each value, and the memory needed at its limits
     Config(ConfigArgs),
-    /// Put load on a server and measure it
+    /// Load a server and measure it
     Bench(bench::Args),
-    /// Say what this box allows and what falls short for a number of connections
+    /// Report which limits of this machine are too low for a number of connections
     Doctor(doctor::Args),
-    /// Make a token for development, signed with the configured secret, or look into one
+    /// Create a token for development, signed with the configured secret, or inspect one
     Token(token::Args),
 }
 
 #[derive(clap::Args)]
 struct ConfigArgs {
-    /// Print errors and warnings alone, also of the certificates and keys that are named; exit code 2 if there are errors
+    /// Print only errors and warnings, also for the configured certificates and keys; exit code 2 if there are errors
     #[arg(long, conflicts_with_all = ["json", "show_secrets"])]
     check: bool,
     /// Print JSON instead of TOML
     #[arg(long)]
     json: bool,
-    /// Print secrets as they are; only then does what is printed load back to the same
+    /// Print secrets in plain text; otherwise the output does not load back
     #[arg(long)]
     show_secrets: bool,
     #[command(flatten)]
@@ -165,7 +165,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     }
     let hidden = if config.keeps_secrets() { net::sys::hide_memory() } else { Ok(()) };
     if let Err(error) = net::sys::gain_no_privileges().and(hidden) {
-        tracing::warn!(%error, "the process could not give up what it does not need");
+        tracing::warn!(%error, "the process could not disable privilege gains or hide its memory");
     }
     // One for each shard, one for the control thread, one for all others.
     net::sys::tune_allocator(config.shards + 2);
@@ -189,7 +189,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
             ExitCode::from(outcome.exit_code())
         }
         Err(error) => {
-            tracing::error!("the control plane failed: {error}");
+            tracing::error!("the control thread failed: {error}");
             ExitCode::FAILURE
         }
     }

@@ -23,31 +23,31 @@ use throng::parts::shard::outside::Token;
 /// Exit code of what cannot be done with this configuration or command line.
 const EXIT_USAGE: u8 = 2;
 
-/// What to make, or what to look into.
+/// What to create, or what to inspect.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Args {
-    /// The user; empty for an anonymous one
+    /// User id; empty for an anonymous user
     #[arg(long, value_name = "NAME", required_unless_present = "check", conflicts_with = "check")]
     user: Option<String>,
-    /// Make a token for a subscription to this channel, in place of one for a connection
+    /// Create a subscription token for this channel instead of a connection token
     #[arg(long, value_name = "NAME", conflicts_with_all = ["check", "channels"])]
     channel: Option<String>,
-    /// How long it holds, such as 30m or 24h; 0 for ever
+    /// Lifetime, such as 30m or 24h; 0: does not expire
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     expires: String,
-    /// What others see of the client: JSON
+    /// Client information that other clients see, as JSON
     #[arg(long, value_name = "JSON", conflicts_with = "check")]
     info: Option<String>,
-    /// Channels that the server subscribes the connection to
+    /// Channels of server-side subscriptions
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', conflicts_with = "check")]
     channels: Vec<String>,
-    /// More claims, a JSON object; they go before those of the other flags
+    /// Additional claims, as a JSON object; they take precedence over the other flags
     #[arg(long, value_name = "JSON", conflicts_with = "check")]
     claims: Option<String>,
-    /// Say what this token holds and whether it is valid; the exit code is 1 if it is not
+    /// Print the contents of this token and whether it is valid; exit code 1 if it is not
     #[arg(long, value_name = "TOKEN")]
     check: Option<String>,
-    /// Read the secret from this file, TOML or JSON; else THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY
+    /// Configuration file with the secret, TOML or JSON; default: THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -86,7 +86,7 @@ fn make(args: &Args, options: &Options, now_s: u64) -> Result<String, String> {
     let (keys, section) = keys(options, args.channel.is_some());
     if !keys.jwks_public_endpoint.is_empty() {
         return Err(format!(
-            "{section}.jwks_public_endpoint is configured: only tokens of its keys are taken"
+            "{section}.jwks_public_endpoint is configured: only tokens signed with its keys are accepted"
         ));
     }
     if keys.hmac_secret_key.is_empty() {
@@ -145,16 +145,14 @@ fn typed(token: &str, is_subscription: bool) -> Token<'_> {
 
 fn look_into(token: &str, options: &Options, now_s: u64) -> ExitCode {
     let Some(seen) = Seen::of(token, now_s) else {
-        console::complain(
-            &"throng: this is no token: expected three parts in base64url with dots between them",
-        );
+        console::complain(&"throng: not a token: expected three parts in base64url, separated by dots");
         return ExitCode::FAILURE;
     };
     let (keys, section) = keys(options, seen.is_subscription);
     let (judgement, code) = match refusal(keys, &typed(token, seen.is_subscription), now_s) {
         Ok(None) => (format!("valid       by {section}"), ExitCode::SUCCESS),
         Ok(Some(why)) => (format!("not valid   {why} (by {section})"), ExitCode::FAILURE),
-        Err(why) => (format!("not known   whether it is valid: {why}"), ExitCode::FAILURE),
+        Err(why) => (format!("unknown     whether it is valid: {why}"), ExitCode::FAILURE),
     };
     print(&format!("{seen}\n{judgement}"), code)
 }

@@ -10,9 +10,12 @@ use crate::proto::ws::Violation;
 use crate::session::{CloseReason, Phase, Session, Transport, kind_of};
 use crate::shard::{Shard, World};
 
-/// For clients that come while the server is full or drains.
+/// For clients that come while the server is full.
 pub(in crate::shard) const UNAVAILABLE: Refusal =
     Refusal::new(Status::Unavailable, "no room for another connection; try later");
+/// For requests that a drain meets.
+pub(in crate::shard) const DRAINING: Refusal =
+    Refusal::new(Status::Unavailable, "the server is shutting down; try later");
 const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, "the request did not arrive in time");
 
 impl<W: World> Shard<W> {
@@ -77,10 +80,10 @@ impl<W: World> Shard<W> {
                 refusal.write_with(self.retry_after_s(key), &mut self.out);
             }
             (true, CloseReason::HandshakeTimeout) => TIMEOUT.write_for_page(session.cors(), &mut self.out),
-            (
-                true,
-                CloseReason::Shutdown | CloseReason::Memory | CloseReason::Crowded | CloseReason::Budget,
-            ) => {
+            (true, CloseReason::Shutdown) => {
+                DRAINING.write_with(self.retry_after_s(key), &mut self.out);
+            }
+            (true, CloseReason::Memory | CloseReason::Crowded | CloseReason::Budget) => {
                 UNAVAILABLE.write_with(self.retry_after_s(key), &mut self.out);
             }
             (true, _) => {}

@@ -119,8 +119,8 @@ impl<W: World> Shard<W> {
         conn.heard = heard;
         let was = conn.session.phase();
         let was_head = was == Phase::Opening;
-        if was_head && self.would_refuse() {
-            return self.close(key, CloseReason::Refused(super::close::UNAVAILABLE));
+        if was_head && let Some(refusal) = self.refusal() {
+            return self.close(key, CloseReason::Refused(refusal));
         }
         let mut input = std::mem::take(&mut self.input);
         let answer = self.with_session(key, |session, handler, cx| {

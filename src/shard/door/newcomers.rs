@@ -10,8 +10,9 @@
 //! both leave it. Entries of those that have left are passed over, and swept out before they outnumber the others.
 
 use crate::base::slots::Key;
+use crate::proto::http::Refusal;
 use crate::session::CloseReason;
-use crate::shard::carry::close::UNAVAILABLE;
+use crate::shard::carry::close::{DRAINING, UNAVAILABLE};
 use crate::shard::carry::conn::Conn;
 use crate::shard::{Shard, World};
 
@@ -80,10 +81,10 @@ impl<W: World> Shard<W> {
             let (is_fresh, shakes_hands) =
                 conn.tls().map_or((false, false), |tls| (tls.is_fresh(), !tls.is_open()));
             // To say so over TLS would cost the key exchange that there is no room for.
-            let refusal = match () {
-                () if is_fresh && self.would_refuse() => Some(CloseReason::Refused(UNAVAILABLE)),
-                () if is_fresh && !self.admits_handshake() => Some(CloseReason::Crowded),
-                () => None,
+            let refusal = match self.refusal() {
+                Some(refusal) if is_fresh => Some(CloseReason::Refused(refusal)),
+                _ if is_fresh && !self.admits_handshake() => Some(CloseReason::Crowded),
+                _ => None,
             };
             if let Some(refusal) = refusal {
                 self.close(key, refusal);
@@ -98,9 +99,10 @@ impl<W: World> Shard<W> {
         self.counters.newcomer_waits.add(u64::from(self.newcomers.are_waiting()));
     }
 
-    /// Whether a request would be told that there is no room, whatever it asks for.
-    pub(in crate::shard) fn would_refuse(&self) -> bool {
-        self.drain.is_some() || self.admission.is_full(0)
+    /// What every request would be answered, whatever it asks for: that the server drains, or that it is full.
+    pub(in crate::shard) fn refusal(&self) -> Option<Refusal> {
+        let full = || self.admission.is_full(0).then_some(UNAVAILABLE);
+        self.drain.is_some().then_some(DRAINING).or_else(full)
     }
 
     /// A newcomer has become live: what it has sent since is read as that of all others.

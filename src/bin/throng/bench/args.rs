@@ -24,22 +24,22 @@ pub(crate) enum Scenario {
     /// Send messages to an echo endpoint and wait for them: CPU per message, rate, latency
     Echo(Echo),
     #[command(after_long_help = crate::bench::report::json_help())]
-    /// Call over the Centrifuge protocol, and wait for the answer that has the argument in it: as echo
+    /// Call a method (rpc) that returns its argument, and wait for the answer; measures the same as echo
     Rpc(Rpc),
     #[command(after_long_help = crate::bench::report::json_help())]
-    /// Publish to nobody and wait for the answer, over the Centrifuge protocol or the server API: as echo
+    /// Publish to a channel without subscribers and wait for the answer, over the Centrifuge protocol or the server API; measures the same as echo
     Publish(Publish),
     #[command(after_long_help = crate::bench::report::json_help())]
-    /// Connections that missed publications come back all at once and recover them: how long until the last has all
+    /// Reconnect all clients at once and recover missed publications: time until the last has recovered
     Recover(Recover),
     #[command(after_long_help = crate::bench::report::json_help())]
     /// Publish to subscribers of one channel: deliveries per second, CPU per delivery, latency, order, gaps
     Fanout(Fanout),
     #[command(after_long_help = crate::bench::report::json_help())]
-    /// Open, close, again: handshakes per second and CPU of each
+    /// Open and close connections repeatedly: handshakes per second, CPU per handshake
     Handshakes(Handshakes),
     #[command(after_long_help = crate::bench::report::json_help())]
-    /// Very many come back in one moment, while others echo: how long until all are back, and what the others notice
+    /// Reconnect very many clients at once while others echo: time until all are back, effect on the others
     Storm(Storm),
 }
 
@@ -48,19 +48,19 @@ pub(crate) struct Common {
     /// Server, ws:// or wss://HOST:PORT/PATH [default: the scenario's path on 127.0.0.1:8000]
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// Threads of the generator; more are added where one descriptor table is too small
+    /// Threads of the load generator; more are added if one descriptor table is too small
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: u16,
-    /// Cores for the threads, in turn, like 1 or 2,3 [default: the kernel decides]
+    /// Cores for the threads, in turn, such as 1 or 2,3 [default: chosen by the kernel]
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
     pub(crate) pin: Vec<usize>,
-    /// Process of the server, for its CPU and memory; several for a group
+    /// Process of the server, to measure its CPU and memory; several for a group
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pub(crate) pid: Vec<u32>,
-    /// Print one JSON object in place of the table
+    /// Print a JSON object instead of the table
     #[arg(long)]
     pub(crate) json: bool,
-    /// Seconds that a handshake, or the last delivery, may take
+    /// Timeout in seconds for a handshake and for the last delivery
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub(crate) timeout: f64,
     #[command(flatten)]
@@ -72,10 +72,10 @@ pub(crate) struct Opening {
     /// Connections to open
     #[arg(long, visible_alias = "subscribers", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     pub(crate) connections: u32,
-    /// Handshakes in progress at a time, all threads together
+    /// Concurrent handshakes, all threads together
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) concurrency: u32,
-    /// Milliseconds that a thread lets events gather, in latencies too [default: 0, or 10 with over 4 threads a core]
+    /// Milliseconds that a thread collects events; adds to latencies [default: 0, or 10 with more than 4 threads per core]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(..=1000))]
     pub(crate) pause: Option<u16>,
     /// Connections to open per second [default: as fast as they succeed]
@@ -93,12 +93,12 @@ pub(crate) struct Idle {
     /// Seconds to hold the connections, answering heartbeats
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     pub(crate) hold: f64,
-    /// Subscribe as one who can recover
+    /// Subscribe with recovery
     #[arg(long, requires = "subscribe")]
     pub(crate) recoverable: bool,
     #[command(flatten)]
     pub(crate) identity: Identity,
-    /// Afterwards, publish so many times to the channel, each when the one before has reached all
+    /// Afterwards, publish this many times to the channel, each after the previous one has reached all
     #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "subscribe")]
     pub(crate) publish: u32,
     /// Bytes of data per publication, as JSON
@@ -116,7 +116,7 @@ pub(crate) struct Echo {
     /// Bytes of payload per message
     #[arg(long, value_name = "BYTES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     pub(crate) size: u32,
-    /// Messages that each connection has under way
+    /// Messages in flight per connection
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) in_flight: u32,
     /// Seconds to measure
@@ -128,10 +128,10 @@ pub(crate) struct Echo {
     /// Send text messages [default: binary]
     #[arg(long)]
     pub(crate) text: bool,
-    /// No WebSocket: send as many bytes as a masked frame has and expect the same back (for `bare echo`)
+    /// No WebSocket: send the bytes of a masked frame and expect them back (for `bare echo`)
     #[arg(long, conflicts_with = "text")]
     pub(crate) tcp: bool,
-    /// Messages per second, all connections together, on schedule whatever the server does
+    /// Messages per second, all connections together, on a fixed schedule (open loop)
     #[arg(long, value_name = "PER_SECOND", conflicts_with = "in_flight", value_parser = positive)]
     pub(crate) rate: Option<f64>,
     #[command(flatten)]
@@ -140,7 +140,7 @@ pub(crate) struct Echo {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Rpc {
-    /// Connections, each with one call under way
+    /// Connections, each with one call in flight
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) connections: u32,
     /// Bytes of argument, a JSON string
@@ -160,13 +160,13 @@ pub(crate) struct Rpc {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Publish {
-    /// Connections, each with one publication under way
+    /// Connections, each with one publication in flight
     #[arg(long, default_value_t = 1, visible_alias = "clients", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) connections: u32,
     /// Channel
     #[arg(long, default_value = "bench")]
     pub(crate) channel: String,
-    /// By the server API: HTTP with keep-alive to --url, like ws://127.0.0.1:9000/api/publish
+    /// Use the server API: HTTP with keep-alive to --url, such as ws://127.0.0.1:9000/api/publish
     #[arg(long)]
     pub(crate) api: bool,
     /// Key of the server API
@@ -191,13 +191,13 @@ pub(crate) struct Publish {
 pub(crate) struct Recover {
     #[command(flatten)]
     pub(crate) opening: Opening,
-    /// Channel; its history must hold what is missed
+    /// Channel; its history must be large enough for the missed publications
     #[arg(long, default_value = "bench")]
     pub(crate) channel: String,
     /// Publications that each connection missed
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) missed: u32,
-    /// Publications afterwards, that go on where the recovered ones end
+    /// Publications after recovery, which must continue the sequence
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub(crate) more: u32,
     /// Bytes of data per publication, as JSON
@@ -216,7 +216,7 @@ pub(crate) struct Fanout {
     /// Channel
     #[arg(long, default_value = "bench")]
     pub(crate) channel: String,
-    /// So many channels in turn; --channel is what their names begin with
+    /// Number of channels, used in turn; --channel is the prefix of their names
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) channels: u32,
     /// Channels that each connection subscribes to
@@ -224,10 +224,10 @@ pub(crate) struct Fanout {
     pub(crate) each: u32,
     #[command(flatten)]
     pub(crate) identity: Identity,
-    /// Publications per second, on schedule whatever the server does
+    /// Publications per second, on a fixed schedule (open loop)
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
     pub(crate) rate: Option<f64>,
-    /// Saturation: publications under way at a time, until all subscribers have them [default: 1]
+    /// Saturation: concurrent publications, each until all subscribers have received it [default: 1]
     #[arg(long, value_name = "COUNT", conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) in_flight: Option<u32>,
     /// Bytes of data per publication, as JSON
@@ -239,10 +239,10 @@ pub(crate) struct Fanout {
     /// Seconds to publish before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub(crate) warmup: f64,
-    /// No WebSocket: send what a server would send to each subscriber (for `bare fanout`)
+    /// No WebSocket: send the server's bytes for each subscriber (for `bare fanout`)
     #[arg(long)]
     pub(crate) tcp: bool,
-    /// Subscribers offer compression, which the server must take, and data is records of digits and names
+    /// Subscribers offer compression, which the server must accept; data consists of records of digits and names
     #[arg(long, conflicts_with = "tcp")]
     pub(crate) deflate: bool,
     /// With --tcp: bytes per delivery, framing included [default: as few as possible]
@@ -254,7 +254,7 @@ pub(crate) struct Fanout {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Handshakes {
-    /// Connections under way at a time
+    /// Concurrent connections
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) concurrency: u32,
     /// Seconds to measure
@@ -263,13 +263,13 @@ pub(crate) struct Handshakes {
     /// Seconds to run before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub(crate) warmup: f64,
-    /// Handshakes per second [default: as many as there can be]
+    /// Handshakes per second [default: unlimited]
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
     pub(crate) rate: Option<f64>,
     /// How a connection ends
     #[arg(long, value_enum, default_value_t = Ending::Close)]
     pub(crate) ending: Ending,
-    /// No WebSocket: the same bytes to a server that answers anything (for `bare accept`)
+    /// No WebSocket: send the same bytes to a server that accepts anything (for `bare accept`)
     #[arg(long)]
     pub(crate) tcp: bool,
     #[command(flatten)]
@@ -278,33 +278,33 @@ pub(crate) struct Handshakes {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Storm {
-    /// Clients that come back; with --tls-resume they were here once before, in calm
+    /// Clients that reconnect; with --tls-resume they have connected once before
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) connections: u32,
-    /// Channel that each of them subscribes to
+    /// Channel that each client subscribes to
     #[arg(long, value_name = "CHANNEL")]
     pub(crate) subscribe: Option<String>,
     #[command(flatten)]
     pub(crate) identity: Identity,
-    /// What a client does that was refused
+    /// Behaviour of a client that was refused
     #[arg(long, value_enum, default_value_t = Patience::Sdk)]
     pub(crate) back_off: Patience,
-    /// The least delay of an SDK
+    /// Shortest delay of an SDK
     #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     pub(crate) back_off_min_ms: u64,
     /// The longest
     #[arg(long, value_name = "MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     pub(crate) back_off_max_ms: u64,
-    /// Attempts of one client, the first included; then it has failed
+    /// Attempts per client, the first included; then it counts as failed
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) attempts: u16,
-    /// Seconds in which all must be back
+    /// Seconds within which all must be back
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds)]
     pub(crate) within: f64,
-    /// Connections that echo before the storm and during it
+    /// Connections that echo before and during the storm
     #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) live: u32,
-    /// Their echoes per second, all together, on schedule whatever the server does
+    /// Echoes per second of these connections together, on a fixed schedule (open loop)
     #[arg(long, value_name = "PER_SECOND", default_value_t = 1000.0, value_parser = positive)]
     pub(crate) live_rate: f64,
     /// Their path
@@ -317,12 +317,12 @@ pub(crate) struct Storm {
     pub(crate) common: Common,
 }
 
-/// What a client does that was refused.
+/// Behaviour of a client that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Patience {
-    /// It waits as SDKs do: exponentially longer, with full jitter, and as long as Retry-After says
+    /// Wait as SDKs do: exponential back-off with full jitter, at least as long as Retry-After says
     Sdk,
-    /// It tries again at once
+    /// Try again at once
     None,
 }
 
@@ -331,9 +331,9 @@ pub(crate) enum Patience {
 pub(crate) enum Ending {
     /// The client closes its socket
     Close,
-    /// WebSocket's closing handshake, then the server closes
+    /// WebSocket closing handshake, then the server closes
     Goodbye,
-    /// The client resets: no state remains in either kernel
+    /// The client sends a reset: no state remains in either kernel
     Reset,
 }
 
@@ -363,7 +363,7 @@ impl Target {
     pub(crate) fn parse(url: &str, tls: &TlsArgs) -> Result<Self, String> {
         let secure = url.strip_prefix("wss://");
         let rest = secure.or_else(|| url.strip_prefix("ws://"));
-        let rest = rest.ok_or_else(|| format!("{url}: only ws:// and wss:// are spoken"))?;
+        let rest = rest.ok_or_else(|| format!("{url}: only ws:// and wss:// are supported"))?;
         let is_secure = secure.is_some() || tls.tls;
         let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
         let port_at = host.rfind(':').filter(|&at| !host[at..].contains(']'));

@@ -44,20 +44,20 @@ use throng::parts::node;
 /// Exit code of a bad configuration.
 const EXIT_CONFIG: u8 = 2;
 
-/// Say what this box lacks for N connections, or print a profile that mends it
+/// Report which limits and kernel settings of this machine are too low for N connections, or print a profile
 ///
-/// Exit code: 0 when nothing falls short, 1 when something does, 2 for bad arguments or a bad configuration.
+/// Exit code: 0 if everything is sufficient, 1 if a value is too low, 2 for bad arguments or a bad configuration.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub(crate) struct Args {
-    /// How many connections the box shall hold
+    /// Number of connections
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) connections: u64,
 
-    /// How many shards (threads) throng shall run [default: as configured: one per core]
+    /// Number of shards (threads) [default: as configured: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) shards: Option<u64>,
 
-    /// Whether each shard shall have a descriptor table of its own [default: as configured: true]
+    /// Whether each shard has its own descriptor table [default: as configured: true]
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub(crate) private_descriptors: Option<bool>,
 
@@ -69,11 +69,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) control_port: Option<u16>,
 
-    /// Take shards, ports and certificates from this configuration file; else from THRONG_CONFIG, THRONG_LISTEN and so on
+    /// Configuration file with shards, ports and certificates; default: THRONG_CONFIG, THRONG_LISTEN and so on
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Look at the limits, the group and the descriptors of this process, a throng that runs, in place of the doctor's own
+    /// Inspect limits, control group and descriptors of this running throng process instead of the doctor's own
     #[arg(long, value_name = "PID", conflicts_with = "emit")]
     pub(crate) pid: Option<u32>,
 

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 /// The most doublings that make a difference.
 const DOUBLINGS_MAX: u32 = 31;
 
-/// What a client does that was refused.
+/// Behaviour of a client that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BackOff {
     /// The least delay and the longest; `None`: it tries again at once.

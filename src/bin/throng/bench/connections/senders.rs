@@ -52,7 +52,7 @@ struct Sender {
 /// When messages are sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// Messages that each connection has under way: exactly so many, or at most where there is a rate.
+    /// Messages in flight per connection: exactly so many, or at most where there is a rate.
     pub(crate) in_flight: usize,
     /// Messages per second of this thread.
     pub(crate) rate: Option<f64>,

@@ -25,22 +25,22 @@ const TICKETS_MAX: usize = 1 << 17;
 /// How connections are encrypted.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct TlsArgs {
-    /// Speak TLS, as with wss:// in --url
+    /// Use TLS, as with wss:// in --url
     #[arg(long)]
     pub(crate) tls: bool,
-    /// Certificates that are trusted, in PEM [default: those that browsers trust]
+    /// Trusted certificate authorities, in PEM [default: those that browsers trust]
     #[arg(long, value_name = "FILE", conflicts_with = "tls_insecure")]
     pub(crate) tls_ca: Option<PathBuf>,
-    /// Believe whatever the server says of itself; costs the generator least
+    /// Do not verify the server's certificate; costs the generator least
     #[arg(long)]
     pub(crate) tls_insecure: bool,
-    /// Only this version [default: the best that the server has]
+    /// Use only this version [default: the newest that the server supports]
     #[arg(long, value_enum, value_name = "VERSION")]
     pub(crate) tls_version: Option<Version>,
-    /// Only this cipher suite of TLS 1.3 [default: the server chooses]
+    /// Use only this cipher suite of TLS 1.3 [default: the server chooses]
     #[arg(long, value_enum, value_name = "SUITE")]
     pub(crate) tls_suite: Option<Suite>,
-    /// Resume sessions with the tickets that the server gave, each once
+    /// Resume sessions with the server's tickets, each once
     #[arg(long)]
     pub(crate) tls_resume: bool,
 }

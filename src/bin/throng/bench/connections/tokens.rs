@@ -23,10 +23,10 @@ const TTL_S: u64 = 24 * 3600;
 /// Who the clients are.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Identity {
-    /// Every client has a user and a token of its own, signed with this secret (HS256)
+    /// Give each client its own user and token, signed with this secret (HS256)
     #[arg(long, value_name = "SECRET")]
     pub(crate) token_secret: Option<String>,
-    /// The same, signed with the RSA key of this file in PEM (RS256); 64 tokens, taken in turn
+    /// Give clients tokens signed with the RSA key in this PEM file (RS256); 64 tokens, used in turn
     #[arg(long, value_name = "FILE", conflicts_with = "token_secret")]
     pub(crate) token_key: Option<PathBuf>,
 }

@@ -54,12 +54,11 @@ fn subscriptions(args: &args::Fanout) -> Result<Subscriptions, String> {
         return Ok(Subscriptions::One { channel, recoverable: false });
     }
     if args.tcp {
-        return Err("--tcp: the bare send loop knows no channels".to_owned());
+        return Err("--tcp: the bare send loop has no channels".to_owned());
     }
     if !channel_count.is_multiple_of(each) || !args.opening.connections.is_multiple_of(channel_count) {
         return Err(
-            "--channels: a multiple of --each, of which --connections is a multiple, so that all channels \
-                    have as many subscribers"
+            "--channels: must be a multiple of --each, and --connections a multiple of it, so that all channels have equally many subscribers"
                 .to_owned(),
         );
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
 pub(crate) fn run_at(args: &args::Handshakes) -> Result<(bool, Target), Refusal> {
     let target = args.common.target("/echo").map_err(Refusal::Arguments)?;
     if args.tcp && args.ending == args::Ending::Goodbye {
-        return Err(Refusal::Arguments("--ending goodbye is a WebSocket's: not with --tcp".to_owned()));
+        return Err(Refusal::Arguments("--ending goodbye needs WebSocket and excludes --tcp".to_owned()));
     }
     let script = Script::new(target, args.tcp, None, NO_DATA);
     let threads = usize::from(args.common.threads);
