@@ -3,6 +3,7 @@
 
 mod coming;
 mod outside;
+mod renewing;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use throng::parts::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target}
 use throng::parts::shard::outside::{Grant, Outside};
 use throng::parts::shard::{INPUT_BYTES, Parts, Secret, Shard, Turn};
 
+use self::renewing::Renewals;
 use crate::book::Book;
 use crate::client::{Circumstances, Client};
 use crate::net::{SharedWorld, SimNet};
@@ -105,6 +107,7 @@ pub(crate) struct Run {
     api_us: u64,
     /// What homes answered to it: channel, number, answer.
     api_answers: Arc<Mutex<Vec<(u32, u32, Answer)>>>,
+    renewals: Option<Renewals>,
     book: Book,
     rounds: u64,
     is_calm: bool,
@@ -170,6 +173,7 @@ impl Run {
             inside,
             clients: Vec::new(),
             arrivals_us,
+            renewals: Renewals::new(seed, begin_us),
             book: Book::default(),
             rounds: 0,
             is_calm: false,
@@ -305,7 +309,7 @@ impl Run {
         self.rounds += 1;
         assert!(self.rounds < ROUNDS_MAX, "a shard spins");
         self.book.streams.now_us = self.now_us();
-        let mut progress = self.arrive() | self.come_back() | self.speak_from_outside();
+        let mut progress = self.arrive() | self.come_back() | self.renew() | self.speak_from_outside();
         let shard_count = self.shards.len();
         let mut actors: Vec<usize> = (0..shard_count + self.clients.len()).collect();
         self.rng.shuffle(&mut actors);
@@ -386,7 +390,8 @@ impl Run {
         let souls = self.souls.iter().filter(|soul| soul.borrow().is_away && !self.is_draining);
         let souls = souls.filter_map(|soul| soul.borrow().comes_us).filter(|&at| at > world.now_us);
         let api = (!self.is_calm).then_some(self.api_us);
-        let arrival = arrival.into_iter().chain(api).chain(souls.collect::<Vec<_>>());
+        let arrival =
+            arrival.into_iter().chain(api).chain(self.renewal_us()).chain(souls.collect::<Vec<_>>());
         let next_us = wakes.chain(clients).chain(arrival).min().unwrap_or(u64::MAX);
         world.now_us = next_us.clamp(world.now_us, end_us.max(world.now_us));
     }
@@ -453,6 +458,7 @@ impl Run {
             ("orders", streams.orders),
             ("verdicts", streams.verdicts),
             ("key_changes", self.clients.iter().map(|client| client.pipe.key_change_count()).sum()),
+            ("renewals", self.renewals.as_ref().map_or(0, |renewals| renewals.count)),
             ("rounds", self.rounds),
         ];
         let counts = TELLING.map(|name| (name, sum(name)));

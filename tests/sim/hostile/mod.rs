@@ -80,7 +80,8 @@ fn scene(out: &mut Vec<u8>, rng: &mut Rng) {
         76..82 => out.extend([b'O', rng.pick(words::ORDERS), digit(rng, 1), digit(rng, 7)]),
         82..88 => out.extend([b'a', digit(rng, 9), digit(rng, 9)]),
         88..92 => out.extend([b'm', slot, digit(rng, 3), b'1', rng.pick(words::WORDS), digit(rng, 7)]),
-        92..96 => out.extend([b'j', digit(rng, 7), b'r', slot]),
+        92..94 => out.extend([b'j', digit(rng, 7), b'r', slot]),
+        94..96 => out.extend([b'V', digit(rng, 4)]),
         _ => out.extend(rng.bytes(12)),
     }
     if rng.chance(25) {
@@ -136,7 +137,7 @@ fn one_of(letters: &[u8], byte: u8) -> u8 {
 }
 
 /// Letters of steps.
-const STEPS: &[u8] = b"ocgfemdhrptaAOPjxX";
+const STEPS: &[u8] = b"ocgfemdhrptaAOPjxXV";
 /// How connections end: close frames right and wrong, bad frames, bad text, a bad command; the end of input, a reset, gone.
 const ENDS: &[u8] = b"cCbutjfRl";
 const SLOTS: usize = 8;
@@ -180,6 +181,7 @@ impl Siege {
     /// O kind user channel              an order of the server's
     /// P channel size count             publications of the server's, of 64 bytes times size
     /// j n                              time passes
+    /// V kind                           the configuration is read again, and is another
     /// x slot n bytes | X slot n bytes  a text frame, or bytes, as they stand in the program
     /// ```
     fn step(&mut self, letter: u8, tape: &mut Tape<'_>) {
@@ -207,6 +209,7 @@ impl Siege {
                 self.stage.publish(channel, size % 10 * 64, count % 16 + 1);
             }
             b'j' => self.stage.pass(tape.number()),
+            b'V' => self.stage.renew(tape.number()),
             letter => {
                 let at = tape.number() % SLOTS;
                 self.speak(letter, at, tape);

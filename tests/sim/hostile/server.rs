@@ -103,6 +103,42 @@ pub(super) fn config(has: &dyn Fn(u8) -> bool) -> Config {
     config
 }
 
+/// The configuration with one kind of difference, of those that a server takes while it runs: none; less of everything; other
+/// channels; few are let in; other endpoints.
+pub(super) fn renewed(config: &Config, kind: usize) -> Config {
+    let mut config = config.clone();
+    match kind % 5 {
+        0 => {}
+        1 => {
+            config.limits.message_bytes_max = MESSAGE_BYTES_MAX / 8;
+            config.limits.frame_bytes_max = MESSAGE_BYTES_MAX / 8;
+            config.limits.outbox_bytes_max = OUTBOX_BYTES_MAX / 2;
+            config.limits.channels_per_connection_max = 1;
+            config.limits.channels_per_shard_max = 2;
+            config.limits.half_open_max = 2;
+        }
+        2 => {
+            let Namespaces { without_namespace, named, .. } = &*config.namespaces;
+            let (plain, locked) = (Arc::clone(without_namespace), Arc::clone(&named["l"]));
+            // What had a history has none, what was free is locked, and one is no more.
+            let named = [("h".to_owned(), plain), ("l".to_owned(), Arc::clone(&locked))];
+            config.namespaces = Arc::new(Namespaces {
+                without_namespace: locked,
+                named: named.into(),
+                ..Namespaces::clone(&config.namespaces)
+            });
+        }
+        3 => {
+            config.rates.connects_max = 1;
+            config.rates.commands_max = 10;
+            config.client.allow_anonymous_connect_without_token = false;
+            config.client.user_connection_limit = 1;
+        }
+        _ => config.paths = Paths::default(),
+    }
+    config
+}
+
 fn namespaces() -> Namespaces {
     let open = ChannelOptions {
         presence: true,

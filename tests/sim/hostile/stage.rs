@@ -17,7 +17,7 @@ use throng::parts::hub::{DataKind, Publication, home_of};
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::{Deed, Letter, Mailbox, Order, Target};
 use throng::parts::shard::outside::{Grant, Outside};
-use throng::parts::shard::{INPUT_BYTES, Parts, Secret, Shard};
+use throng::parts::shard::{INPUT_BYTES, Parts, Renewal, Secret, Shard};
 
 use super::super::ground::layout::{Faults, Layout};
 use super::super::ground::net::SimNet;
@@ -27,7 +27,7 @@ use super::super::ground::world::{LinkId, World, fingerprint};
 use super::backend::Backend;
 use super::server::{
     HEAD_BYTES_MAX, HISTORY_BYTES_MAX, House, MANNERS, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, QUEUED_BYTES_MAX,
-    config,
+    config, renewed,
 };
 use super::{one_of, words};
 
@@ -56,6 +56,8 @@ pub(super) struct Stage {
     publication_budget: Budget,
     ledger: Ledger,
     backend: Arc<Backend>,
+    /// As it was at the start; and the channels as they are now.
+    config: Config,
     namespaces: Arc<Namespaces>,
     inside: Arc<AtomicI64>,
     innocent: Innocent,
@@ -100,15 +102,16 @@ impl Stage {
             publication_budget,
             backend: Arc::new(Backend::new(has(b'c'), has(b'q'))),
             namespaces: Arc::clone(&config.namespaces),
+            config,
             inside: Arc::default(),
             innocent: Innocent { link: 0, arrived: Vec::new(), asked: 0, answered: 0 },
         };
-        stage.shards = (0..shard_count).map(|shard| stage.shard(shard, &config)).collect();
+        stage.shards = (0..shard_count).map(|shard| stage.shard(shard)).collect();
         stage.let_innocent_in();
         stage
     }
 
-    fn shard(&self, shard: u16, config: &Config) -> Shard<(SimNet, House)> {
+    fn shard(&self, shard: u16) -> Shard<(SimNet, House)> {
         let parts = Parts {
             net: SimNet { world: Rc::clone(&self.world), shard: usize::from(shard) },
             handler: House::new(&self.inside),
@@ -124,7 +127,7 @@ impl Stage {
             capacity: 64,
             tls: None,
         };
-        Shard::new(parts, config.shard_options("node"))
+        Shard::new(parts, self.config.shard_options("node"))
     }
 
     // What happens.
@@ -200,6 +203,19 @@ impl Stage {
                 asker: None,
             };
             self.mailboxes[usize::from(home)].put(&mut vec![letter]);
+        }
+    }
+
+    /// The configuration is read again: as it was at the start, but for one kind of difference.
+    pub(super) fn renew(&mut self, kind: usize) {
+        let config = renewed(&self.config, kind);
+        self.namespaces = Arc::clone(&config.namespaces);
+        let renewal = Arc::new(Renewal {
+            options: config.shard_options("node"),
+            outside: Arc::clone(&self.backend) as Arc<dyn Outside>,
+        });
+        for mailbox in self.mailboxes.iter() {
+            mailbox.put(&mut vec![Letter::Renew(Arc::clone(&renewal))]);
         }
     }
 
