@@ -134,7 +134,7 @@ pub(super) fn renewed(config: &Config, kind: usize) -> Config {
             config.client.allow_anonymous_connect_without_token = false;
             config.client.user_connection_limit = 1;
         }
-        _ => config.paths = Paths::default(),
+        _ => config.endpoints = Vec::new(),
     }
     config
 }
