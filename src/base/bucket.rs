@@ -7,7 +7,7 @@
 /// Thousandths of a token in a token.
 const TOKEN: u64 = 1000;
 
-/// See the module documentation. [`Default`] is a full one.
+/// A token bucket of one rate. [`Default`] is a full one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// Thousandths of tokens that were missing at `at_ms`.

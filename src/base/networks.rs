@@ -12,7 +12,7 @@ use ipnet::{IpNet, Ipv4Net};
 /// Bits of an IPv6 address before the IPv4 address that is mapped into it.
 const MAPPED_PREFIX_BITS: u8 = 96;
 
-/// See the module documentation.
+/// A list of IP networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 

@@ -17,7 +17,7 @@ pub enum Push {
     Full,
 }
 
-/// See the module documentation.
+/// The queue of bytes that one connection has not taken yet.
 #[derive(Debug, Default)]
 pub struct Outbox {
     segments: VecDeque<Shared>,

@@ -67,7 +67,7 @@ impl Lowest {
     }
 }
 
-/// See the module documentation.
+/// A slab of values with reused numbers.
 #[derive(Debug)]
 pub struct Pool<T> {
     chunks: Vec<Chunk<T>>,

@@ -29,7 +29,7 @@ struct Link {
     deadline: u64,
 }
 
-/// See the module documentation.
+/// A hierarchical timer wheel.
 #[derive(Debug)]
 pub struct Wheel {
     links: Vec<Link>,

@@ -26,7 +26,7 @@ enum Phase {
     Working = 2,
 }
 
-/// See the module documentation. Clones are the same seats.
+/// The connection slots of the control listener. Clones are the same seats.
 #[derive(Clone, Debug)]
 pub(super) struct Seats(Arc<Room>);
 

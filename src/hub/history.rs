@@ -70,7 +70,7 @@ pub(super) struct Stream {
     version_epoch: Option<Box<str>>,
 }
 
-/// See the module documentation.
+/// The streams and histories of the channels whose home is one shard.
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) streams: Pool<Stream>,

@@ -54,7 +54,7 @@ impl Channel {
     }
 }
 
-/// See the module documentation.
+/// The channels whose home is one shard.
 #[derive(Debug)]
 pub struct Home {
     pub(super) names: HashMap<Arc<str>, u32>,

@@ -69,7 +69,7 @@ struct Channel<B> {
     counters: Option<Arc<NamespaceCounters>>,
 }
 
-/// See the module documentation. `B` is what the caller makes of a batch, the encoded bytes.
+/// The subscribers of one shard, by channel. `B` is what the caller makes of a batch, the encoded bytes.
 #[derive(Debug)]
 pub struct Local<B> {
     names: HashMap<Arc<str>, ChannelId>,

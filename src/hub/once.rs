@@ -20,7 +20,7 @@ const EXPIRED_PER_CALL_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Digest(u128);
 
-/// See the module documentation.
+/// Idempotency keys of recent publications, with their results.
 #[derive(Debug)]
 pub(super) struct Once {
     /// When each is forgotten, and what it came to.

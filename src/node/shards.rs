@@ -28,7 +28,7 @@ pub struct Wiring {
     pub seed: Seed,
 }
 
-/// See the module documentation.
+/// The shards of a server, as a node reaches them.
 #[derive(Debug)]
 pub(super) struct Shards {
     pub(super) wiring: Wiring,

@@ -30,7 +30,7 @@ const NOT_PASSED_ON: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
-/// See the module documentation.
+/// The URL and headers of one hook, and its recent failures.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     place: usize,

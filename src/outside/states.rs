@@ -31,7 +31,7 @@ const EVENTS_PER_REQUEST_MAX: usize = 512;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
 
-/// See the module documentation.
+/// Channel events on their way to the state hook.
 #[derive(Debug)]
 pub(super) struct States {
     /// Where they are told now.

@@ -66,7 +66,7 @@ where
     }
 }
 
-/// See the module documentation.
+/// A connection that knows whether it is answered.
 #[derive(Debug)]
 pub(super) struct WatchedStream<S> {
     stream: S,

@@ -11,7 +11,7 @@ use crate::proto::forwarded;
 use crate::proto::http::{Framing, Refusal, Request, Status};
 use crate::proto::ws::handshake::Upgrade;
 
-/// See the module documentation.
+/// A connection whose HTTP request is not complete.
 #[derive(Debug, Default)]
 pub struct Head {
     held: Option<Box<Held>>,

@@ -9,7 +9,7 @@ use crate::proto::ws::frame;
 /// Pings of one read that are answered each.
 pub(super) const PONGS_PER_READ_MAX: usize = 32;
 
-/// See the module documentation. One per read.
+/// How many client pings are answered. One per read.
 #[derive(Debug, Default)]
 pub(super) struct Pongs {
     count: usize,

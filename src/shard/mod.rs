@@ -107,7 +107,7 @@ pub struct Parts<N, H> {
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
-/// One shard. See the module documentation.
+/// One shard.
 #[derive(Debug)]
 pub struct Shard<W: World> {
     net: W::Net,

@@ -69,7 +69,7 @@ pub(super) struct Ground {
     pub(super) catch: Arc<Catch>,
 }
 
-/// See the module documentation.
+/// A TLS handshake in progress.
 pub(super) struct Handshake {
     rustls: UnbufferedServerConnection,
     ground: Arc<Ground>,

@@ -89,7 +89,7 @@ impl Drop for Secret {
     }
 }
 
-/// See the module documentation.
+/// The keys of one direction of a connection.
 pub(super) struct Keys {
     sequence: u64,
     key: [u8; 32],

@@ -16,7 +16,7 @@ use super::news::{CLOSE_NOTIFY, KEY_UPDATE, News, Unfinished};
 use super::record::{self, ContentType, HEADER_BYTES};
 use super::schedules::Schedules;
 
-/// See the module documentation.
+/// The TLS state of one connection.
 pub struct Link {
     state: State,
     /// The beginning of a record whose rest has yet to come.

@@ -11,7 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use super::certificates::{Certificate, CertificateError, Flaw};
 
-/// See the module documentation.
+/// Certificates by server name.
 #[derive(Debug)]
 pub(super) struct Names {
     /// By names as they stand in certificates, in lower case.

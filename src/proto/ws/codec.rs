@@ -123,7 +123,7 @@ struct Partial {
     began_ms: u64,
 }
 
-/// The receiving half of one connection. See the module documentation.
+/// The receiving half of one connection.
 #[derive(Debug, Default)]
 pub struct Decoder(Option<Box<Partial>>);
 

@@ -46,7 +46,7 @@ pub struct Tally {
     pub inflated_bytes: u64,
 }
 
-/// See the module documentation. What it needs (some 40 KiB to inflate, some 300 KiB to compress) is made when it is
+/// The compressor and decompressor of one shard. What it needs (some 40 KiB to inflate, some 300 KiB to compress) is made when it is
 /// first used, and for as long as there is one.
 #[derive(Debug)]
 pub struct Press {

@@ -31,7 +31,7 @@ pub struct Opening {
     pub token: String,
 }
 
-/// See the module documentation.
+/// The session of a connection that speaks the Centrifuge protocol.
 #[derive(Debug)]
 pub struct Centrifuge {
     pub(super) decoder: Decoder,

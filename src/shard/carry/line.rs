@@ -18,7 +18,7 @@ use crate::shard::outside::ADDRESS_HEADERS;
 use crate::shard::{Shard, World};
 use crate::tls::{Identity, Link};
 
-/// See the module documentation.
+/// What lies between the socket of one connection and its session.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Line {
     /// Who is at the other end, where that is not what the socket says.

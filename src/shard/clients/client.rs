@@ -26,7 +26,7 @@ pub(in crate::shard) const WHOLE_WEIGHT: u8 = 8;
 /// Weight of a subscription that recovers: a client that is back asks for several of them at once, and most missed little.
 pub(in crate::shard) const RECOVERY_WEIGHT: u8 = 1;
 
-/// See the module documentation.
+/// What a shard knows of one client beyond its connection.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Client {
     /// As others see it; none until someone has to.

@@ -28,7 +28,7 @@ pub(in crate::shard) fn cost_of(is_known: bool, channel: &str) -> usize {
     if is_known { SUBSCRIPTION_BYTES } else { CHANNEL_BYTES + heap::arc(channel.len()) }
 }
 
-/// See the module documentation.
+/// One shard's part of the ledger.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Account {
     /// Clients that may cost something else by now.

@@ -23,7 +23,7 @@ const TLS_BYTES: usize = LINK_BYTES + size_of::<Line>() + 2 * PIECE_BYTES;
 /// What rustls needs for a handshake.
 const HANDSHAKE_BYTES: usize = 3300;
 
-/// See the module documentation. Clones share it.
+/// Memory by use, as far as shards count it. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     counters: Arc<[Arc<Counters>]>,

@@ -21,7 +21,7 @@ const TLS_COST: usize = 4;
 /// Entries that are not worth a sweep.
 const UNSWEPT_MAX: usize = 256;
 
-/// See the module documentation.
+/// Connections that are not live yet and have unread input, the newest last.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Newcomers {
     stack: Vec<Key>,

@@ -56,7 +56,7 @@ impl Step {
     }
 }
 
-/// See the module documentation.
+/// What one shard does while memory is short.
 #[derive(Debug)]
 pub(in crate::shard) struct Pressure {
     ledger: Ledger,
