@@ -2,6 +2,7 @@
 
 use throng::parts::proto::http::Request;
 use throng::parts::proto::ws::handshake::Upgrade;
+use throng::parts::session::Speaks;
 use throng::parts::session::{Phase, Session};
 
 use super::{Driver, cut};
@@ -13,9 +14,9 @@ use super::{Driver, cut};
 pub fn http_head(data: &[u8]) {
     let (plan, bytes) = data.split_at(data.len().min(3));
     a_head_says_the_same_alone(bytes);
-    let mut whole = Driver::new(Session::new());
+    let mut whole = Driver::new(Session::begin(Speaks::Http));
     let outcome = whole.receive([bytes]);
-    let mut pieces = Driver::new(Session::new());
+    let mut pieces = Driver::new(Session::begin(Speaks::Http));
     assert_eq!(pieces.receive(cut(bytes, plan)), outcome);
     // Of a flood of pings only the last is answered, and what is a flood depends on what came together.
     if whole.counts.pings_unanswered + pieces.counts.pings_unanswered == 0 {

@@ -13,7 +13,7 @@
 use std::fs::{self, Permissions};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -157,7 +157,7 @@ impl Listeners {
             };
             match accepted {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                other => return other,
+                other => return other.map(|accepted| Accepted { listener: number(at), ..accepted }),
             }
             self.next = (self.next + 1) % count;
         }
@@ -251,9 +251,9 @@ impl Shared {
         let accepted = match &self.socket {
             SharedSocket::Tcp(socket) => accept_tcp(socket),
             // Reads, writes and ends of a stream are the same whatever carries it.
-            SharedSocket::Unix(socket) => socket
-                .accept()
-                .map(|(stream, _)| Accepted { socket: TcpStream::from(OwnedFd::from(stream)), peer: None }),
+            SharedSocket::Unix(socket) => {
+                socket.accept().map(|(stream, _)| accepted(TcpStream::from(OwnedFd::from(stream)), None))
+            }
         };
         match accepted {
             // Another shard has shut it down.
@@ -361,8 +361,18 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// From a listener whose number its list knows.
+fn accepted(socket: TcpStream, peer: Option<IpAddr>) -> Accepted<TcpStream> {
+    Accepted { socket, peer, listener: 0 }
+}
+
+/// The place of a listener as its number: descriptors end long before the numbers do.
+fn number(at: usize) -> u16 {
+    u16::try_from(at).unwrap_or(u16::MAX)
+}
+
 fn accept_tcp(socket: &TcpListener) -> io::Result<Accepted<TcpStream>> {
-    socket.accept().map(|(socket, peer)| Accepted { socket, peer: Some(peer.ip()) })
+    socket.accept().map(|(socket, peer)| accepted(socket, Some(peer.ip())))
 }
 
 fn cannot_listen(listen: &Listen, error: &io::Error) -> io::Error {

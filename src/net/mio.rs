@@ -179,8 +179,8 @@ mod tests {
         events.clear();
         net.poll(&mut events, Some(5000)).unwrap();
         assert_eq!(events, [Ready::Accept]);
-        let Accepted { mut socket, peer } = net.accept().unwrap();
-        assert_eq!(peer, Some(address.ip()));
+        let Accepted { mut socket, peer, listener } = net.accept().unwrap();
+        assert_eq!((peer, listener), (Some(address.ip()), 0));
         assert_eq!(net.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         net.register(&mut socket, 42).unwrap();
         client.write_all(b"hello").unwrap();
@@ -197,5 +197,24 @@ mod tests {
         let mut buffer = [0; 10];
         assert_eq!(net.read(&mut socket, &mut buffer).unwrap(), 5);
         assert_eq!(net.read(&mut socket, &mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the clock begins somewhere")]
+    fn a_connection_tells_by_which_listener_it_came() {
+        let (mut net, _waker) = MioNet::new(Instant::now()).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let path = std::env::temp_dir().join(format!("throng-listener-{}", std::process::id()));
+        let shared = vec![std::sync::Arc::new(crate::net::Shared::at_path(&path, 0o600, 16).unwrap())];
+        let listeners = Listeners::bind(&[any, any], 16).unwrap().with_shared(shared);
+        let addresses = listeners.addresses().unwrap();
+        net.listen(listeners).unwrap();
+        let _second = std::net::TcpStream::connect(addresses[1]).unwrap();
+        assert_eq!(net.accept().unwrap().listener, 1);
+        let _local = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let accepted = net.accept().unwrap();
+        assert_eq!((accepted.listener, accepted.peer), (2, None));
+        let _first = std::net::TcpStream::connect(addresses[0]).unwrap();
+        assert_eq!(net.accept().unwrap().listener, 0);
     }
 }

@@ -44,6 +44,8 @@ pub struct Accepted<S> {
     pub socket: S,
     /// Address of its other end; `None` for one that came by a Unix socket.
     pub peer: Option<IpAddr>,
+    /// Which of the shard's listeners it came by, counted from 0: its own, then those of all shards.
+    pub listener: u16,
 }
 
 /// The world, as a shard sees it. Never blocks but in [`Net::poll`].

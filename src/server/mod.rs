@@ -9,6 +9,7 @@ mod places;
 mod random;
 mod threads;
 
+use crate::shard::options::Listener;
 use std::fs;
 use std::future::Future;
 use std::io;
@@ -82,6 +83,7 @@ struct Common {
     seed: Seed,
     shard_capacity: usize,
     tls: Option<Arc<rustls::ServerConfig>>,
+    listeners: Arc<[Listener]>,
 }
 
 impl Common {
@@ -106,6 +108,7 @@ impl Common {
             seed,
             shard_capacity: 0,
             tls: None,
+            listeners: Arc::default(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Common {
             secret: self.secret.clone(),
             capacity: self.shard_capacity,
             tls: self.tls.clone(),
+            listeners: Arc::clone(&self.listeners),
         }
     }
 
@@ -177,7 +181,7 @@ impl Server {
         inherited: Inherited,
         make_handler: impl FnMut(u16) -> H,
     ) -> io::Result<Self> {
-        let Places { addresses, shared, control } = Places::take(config, inherited)?;
+        let Places { addresses, shared, control, listeners } = Places::take(config, inherited)?;
         let (config, descriptors) = settle(config)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
@@ -193,7 +197,8 @@ impl Server {
         let outside = World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?;
         let asked: Arc<dyn Outside> = Arc::clone(&outside) as _;
         let names = (uid.as_str(), random::seed()?);
-        let common = Common { shard_capacity, tls, ..Common::new(&config, (mailboxes, asked), names) };
+        let common =
+            Common { shard_capacity, tls, listeners, ..Common::new(&config, (mailboxes, asked), names) };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::net::{Inherited, Listen, Shared};
+use crate::shard::options::Listener;
 
 /// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 65_535;
@@ -17,6 +18,8 @@ pub(super) struct Places {
     /// Made before the shards part.
     pub(super) shared: Vec<Arc<Shared>>,
     pub(super) control: Option<TcpListener>,
+    /// What is known of them, by their numbers: the addresses, then what is shared.
+    pub(super) listeners: Arc<[Listener]>,
 }
 
 impl Places {
@@ -24,13 +27,27 @@ impl Places {
     pub(super) fn take(config: &Config, inherited: Inherited) -> io::Result<Self> {
         let Inherited { data, control } = inherited;
         if !data.is_empty() {
-            return Ok(Self { addresses: Vec::new(), shared: data, control });
+            return Ok(Self {
+                listeners: table(config, &[], &data),
+                addresses: Vec::new(),
+                shared: data,
+                control,
+            });
         }
         let addresses: Vec<_> = config.listen.iter().filter_map(Listen::address).collect();
         let paths = config.listen.iter().filter_map(Listen::path);
         let shared = paths.map(|path| Shared::at_path(path, config.unix_mode, BACKLOG).map(Arc::new));
-        Ok(Self { addresses, shared: shared.collect::<io::Result<_>>()?, control })
+        let shared = shared.collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { listeners: table(config, &addresses, &shared), addresses, shared, control })
     }
+}
+
+/// What is known of the listeners of each shard: whoever comes by a Unix socket is on this machine, and is not encrypted.
+fn table(config: &Config, addresses: &[SocketAddr], shared: &[Arc<Shared>]) -> Arc<[Listener]> {
+    let is_tls = config.tls.is_on();
+    let own = addresses.iter().map(|_| Listener::http(is_tls));
+    let shared = shared.iter().map(|shared| Listener::http(is_tls && shared.listen().address().is_some()));
+    own.chain(shared).collect()
 }
 
 /// Binds the control listener.

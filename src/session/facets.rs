@@ -201,7 +201,7 @@ mod tests {
     fn each_session_shows_how_far_it_is_and_who_pings() {
         let raw = || Session::Raw(Raw::new((), Deflate::Off));
         for (session, phase, pings) in [
-            (Session::new(), Phase::Opening, Pings::Nobody),
+            (Session::begin(crate::session::Speaks::Http), Phase::Opening, Pings::Nobody),
             (raw(), Phase::Live, Pings::Answered),
             (centrifuge(Transport::WebSocket), Phase::Identifying, Pings::Answered),
             (centrifuge(Transport::Sse), Phase::Identifying, Pings::Unanswered),

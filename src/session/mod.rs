@@ -60,6 +60,13 @@ impl std::fmt::Display for ClientId {
     }
 }
 
+/// What the connections of a listener begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// A request of HTTP/1.1, which says what the connection becomes.
+    Http,
+}
+
 /// The state of one connection's protocol.
 #[derive(Debug)]
 pub enum Session<S> {
@@ -74,9 +81,11 @@ pub enum Session<S> {
 }
 
 impl<S> Session<S> {
-    /// A session that waits for its request.
-    pub fn new() -> Self {
-        Self::Head(head::Head::default())
+    /// A session that waits for the first bytes of what a listener speaks.
+    pub fn begin(speaks: Speaks) -> Self {
+        match speaks {
+            Speaks::Http => Self::Head(head::Head::default()),
+        }
     }
 
     /// Takes bytes from the client.
@@ -279,12 +288,6 @@ impl<S> Session<S> {
             }
             (Self::Head(_) | Self::Ended, _) => {}
         }
-    }
-}
-
-impl<S> Default for Session<S> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -586,7 +586,7 @@ mod tests {
         };
         let outcome = match at {
             "open" => {
-                session = Session::new();
+                session = Session::begin(crate::session::Speaks::Http);
                 session.receive(&mut HEAD.as_bytes().to_vec(), &mut talker, &mut cx)
             }
             "joined" => {
@@ -654,7 +654,7 @@ mod tests {
     fn frames_may_come_with_the_head_and_the_head_in_pieces() {
         let bytes = [HEAD.as_bytes(), b"\x82\x82\0\0\0\0hi\x88\x80\0\0\0\0"].concat();
         for cut in 0..bytes.len() {
-            let mut session = Session::new();
+            let mut session = Session::begin(crate::session::Speaks::Http);
             let (mut out, mut ended) = (Vec::new(), Ok(()));
             for piece in [&bytes[..cut], &bytes[cut..]] {
                 let (more, _, outcome) = receive(&mut session, piece);
@@ -697,7 +697,8 @@ mod tests {
         ] {
             let mut settings = settings();
             settings.endpoints.allowed_origins = vec!["https://*.example".to_owned()];
-            let (out, _, outcome) = receive_by(&settings, &mut Session::new(), head.as_bytes());
+            let (out, _, outcome) =
+                receive_by(&settings, &mut Session::begin(crate::session::Speaks::Http), head.as_bytes());
             let status = if is_let_in { "HTTP/1.1 101 " } else { "HTTP/1.1 403 Forbidden\r\n" };
             assert!(out.starts_with(status.as_bytes()), "{head}");
             let is_refused =
@@ -708,7 +709,10 @@ mod tests {
 
     #[test]
     fn another_path_is_not_found() {
-        let (out, _, outcome) = receive(&mut Session::new(), HEAD.replace("/echo", "/other").as_bytes());
+        let (out, _, outcome) = receive(
+            &mut Session::begin(crate::session::Speaks::Http),
+            HEAD.replace("/echo", "/other").as_bytes(),
+        );
         assert!(out.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
         assert!(matches!(outcome, Err(CloseReason::Refused(_))));
     }

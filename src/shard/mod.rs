@@ -47,7 +47,7 @@ use door::ledger::Ledger;
 use door::newcomers::Newcomers;
 use door::pressure::Pressure;
 use mailbox::{Mailbox, Post};
-use options::{ClientOptions, Limits, Options, Rates, Timeouts};
+use options::{ClientOptions, Limits, Listener, Options, Rates, Timeouts};
 use outside::Outside;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
@@ -105,6 +105,8 @@ pub struct Parts<N, H> {
     pub capacity: usize,
     /// What connections over TCP shake hands by; `None` when they are plain.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Its listeners, by their numbers ([`Accepted::listener`](crate::net::Accepted::listener)).
+    pub listeners: Arc<[Listener]>,
 }
 
 /// One shard.
@@ -113,6 +115,7 @@ pub struct Shard<W: World> {
     net: W::Net,
     handler: W::Handler,
     tls: Option<Acceptor>,
+    listeners: Arc<[Listener]>,
     /// Connections of trusted proxies begin with a PROXY header.
     takes_proxy_headers: bool,
     /// When the log last told of a PROXY header that nobody awaited, in milliseconds.
@@ -204,11 +207,13 @@ impl<W: World> Shard<W> {
             secret,
             capacity,
             tls,
+            listeners,
         } = parts;
         let own = Arc::clone(&counters[usize::from(shard)]);
         let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
         Self {
             tls: tls.as_deref().map(Acceptor::new),
+            listeners,
             takes_proxy_headers: options.proxy_protocol,
             stray_header_told_ms: None,
             conns: Slots::with_capacity(capacity),

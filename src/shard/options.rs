@@ -10,7 +10,23 @@ use crate::hub::home;
 use crate::hub::options::Namespaces;
 use crate::proto::ws;
 use crate::proto::ws::press;
-use crate::session::{Endpoints, Secret, Settings};
+use crate::session::{Endpoints, Secret, Settings, Speaks};
+
+/// What is known of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// What its connections begin with.
+    pub speaks: Speaks,
+    /// Whether they are encrypted.
+    pub tls: bool,
+}
+
+impl Listener {
+    /// One of HTTP.
+    pub const fn http(tls: bool) -> Self {
+        Self { speaks: Speaks::Http, tls }
+    }
+}
 
 /// What all shards of a process go by.
 #[derive(Clone, Debug)]

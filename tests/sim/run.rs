@@ -11,6 +11,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use throng::parts::shard::options::Listener;
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
@@ -146,6 +147,7 @@ impl Run {
                     outside: Arc::clone(&oracle) as Arc<dyn Outside>,
                     secret: Secret::new(seed.into()),
                     capacity: plan.capacity,
+                    listeners: Arc::new([Listener::http(ground.is_some())]),
                     tls: ground.as_ref().map(|ground| Arc::clone(&ground.server)),
                 };
                 Some(Shard::new(parts, plan.config.shard_options("node")))

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use throng::parts::shard::options::Listener;
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
@@ -113,6 +114,7 @@ impl Small {
             outside: Arc::clone(&self.outside),
             secret: Secret::new(SEED.into()),
             capacity: 10,
+            listeners: Arc::new([Listener::http(tls.is_some())]),
             tls,
         };
         Shard::new(parts, config.shard_options("node"))

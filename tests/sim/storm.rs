@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use throng::parts::shard::options::Listener;
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
@@ -70,6 +71,7 @@ impl Stage {
             outside: Arc::new(Oracle::new(&plan.history)) as Arc<dyn Outside>,
             secret: Secret::new(1.into()),
             capacity: plan.capacity,
+            listeners: Arc::new([Listener::http(tls.is_some())]),
             tls,
         };
         let shard = Shard::new(parts, plan.config.shard_options("node"));

@@ -1,5 +1,6 @@
 //! What a shard keeps of each connection. An idle one is this and nothing else: no buffer, no box.
 
+use crate::session::Speaks;
 use smallvec::SmallVec;
 
 use super::line::Line;
@@ -131,7 +132,7 @@ pub(in crate::shard) struct Conn<K, S> {
 }
 
 impl<K, S> Conn<K, S> {
-    pub(in crate::shard) fn new(socket: K, due: u32, heard: u32) -> Self {
+    pub(in crate::shard) fn new(socket: K, speaks: Speaks, due: u32, heard: u32) -> Self {
         Self {
             socket,
             stage: Stage::Open,
@@ -150,7 +151,7 @@ impl<K, S> Conn<K, S> {
             outbox: None,
             subs: SmallVec::new(),
             client: None,
-            session: Session::new(),
+            session: Session::begin(speaks),
         }
     }
 

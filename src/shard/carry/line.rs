@@ -4,6 +4,7 @@
 //! Only the word of trusted proxies counts, and of who comes by a Unix socket; from others neither a header of the PROXY
 //! protocol nor one of a request changes who they are.
 
+use crate::shard::options::Listener;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -129,13 +130,15 @@ impl<W: World> Shard<W> {
             (true, true) => Proxy::Awaited(None),
             (true, false) => Proxy::Trusted,
         };
-        // Who comes by a Unix socket is on this machine.
-        let tls = match &self.tls {
-            Some(acceptor) if accepted.peer.is_some() => Some(Box::new(acceptor.accept())),
-            _ => None,
-        };
+        let acceptor = self.tls.as_ref().filter(|_| self.listener(accepted).tls);
+        let tls = acceptor.map(|acceptor| Box::new(acceptor.accept()));
         let is_bare = tls.is_none() && matches!(proxy, Proxy::Absent);
         (!is_bare).then(|| Box::new(Line { origin: None, tls, proxy, record_since: 0 }))
+    }
+
+    /// The listener that a connection came by.
+    pub(in crate::shard) fn listener(&self, accepted: &Accepted<W::Socket>) -> Listener {
+        self.listeners[usize::from(accepted.listener)]
     }
 
     /// Whether a connection is that of a trusted proxy.

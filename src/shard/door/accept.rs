@@ -1,6 +1,7 @@
 //! Who comes in. Accepting stops at the turn's budget, at the shard's capacity and when descriptors run out, and
 //! each time it is remembered that connections may still be waiting: readiness is told only once.
 
+use crate::shard::options::Listener;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -199,11 +200,12 @@ impl<W: World> Shard<W> {
         if self.refuses(client) {
             return self.shed(accepted);
         }
-        let line = self.new_line(&accepted);
+        let (line, speaks) = (self.new_line(&accepted), self.listener(&accepted).speaks);
         let Accepted { socket, .. } = accepted;
         let due = beat_at_or_after(self.now_ms() + self.timeouts.handshake_ms);
         let heard = self.beat_now();
-        let Some(key) = self.conns.insert_with(|_| Conn { line, ..Conn::new(socket, due, heard) }) else {
+        let Some(key) = self.conns.insert_with(|_| Conn { line, ..Conn::new(socket, speaks, due, heard) })
+        else {
             return;
         };
         self.counters.connections.add(1);
@@ -224,7 +226,8 @@ impl<W: World> Shard<W> {
     /// what it has not read. So it keeps a place, without any state, for a bounded time; a bounded number of them do.
     fn shed(&mut self, accepted: Accepted<W::Socket>) {
         self.counters.closes.add(1);
-        if self.tls.is_some() && accepted.peer.is_some() {
+        let Listener { speaks, tls } = self.listener(&accepted);
+        if self.tls.is_some() && tls {
             return;
         }
         let due = beat_at_or_after(self.now_ms() + self.timeouts.linger_ms.min(SHED_LINGER_MS));
@@ -232,7 +235,7 @@ impl<W: World> Shard<W> {
         let shed = |_| Conn {
             stage: Stage::Linger,
             session: Session::over(),
-            ..Conn::new(accepted.socket, due, heard)
+            ..Conn::new(accepted.socket, speaks, due, heard)
         };
         let Some(key) = self.conns.insert_with(shed) else { return };
         self.counters.connections.add(1);

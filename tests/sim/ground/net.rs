@@ -72,7 +72,7 @@ impl Net for SimNet {
         }
         let id = world.accept(self.shard).ok_or(io::ErrorKind::WouldBlock)?;
         let peer = Some(Ipv4Addr::LOCALHOST.into());
-        Ok(Accepted { socket: SimSocket { world: Rc::clone(&self.world), id }, peer })
+        Ok(Accepted { socket: SimSocket { world: Rc::clone(&self.world), id }, peer, listener: 0 })
     }
 
     fn register(&mut self, socket: &mut SimSocket, token: u64) -> io::Result<()> {

@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use throng::parts::shard::options::Listener;
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
@@ -126,6 +127,7 @@ impl Stage {
             secret: Secret::new(SEED.into()),
             capacity: 64,
             tls: None,
+            listeners: Arc::new([Listener::http(false)]),
         };
         Shard::new(parts, self.config.shard_options("node"))
     }
