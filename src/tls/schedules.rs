@@ -13,7 +13,7 @@ use super::keys::Keys;
 /// Connections whose schedules are kept, a power of two: 1.1 KiB each.
 const PLACES: usize = 512;
 
-/// See the module documentation. One per shard.
+/// The cipher schedules of the connections that talk. One per shard.
 #[derive(Default)]
 pub struct Schedules {
     /// Made when the first connection speaks; the place of a connection follows from its number.

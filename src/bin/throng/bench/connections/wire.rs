@@ -37,7 +37,7 @@ pub(crate) enum Got {
     End,
 }
 
-/// See the module documentation.
+/// The wire of one connection of the load generator.
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     pub(crate) socket: S,
