@@ -1,9 +1,11 @@
-//! Style as an ordinary test: layers, sizes, where `unsafe` may stand, no unfinished work.
+//! Style as an ordinary test: layers, no circles among them, sizes, where `unsafe` may stand, no unfinished work.
 //!
 //! Every rule has a test that plants a violation and sees it caught, so that a rule cannot die silently.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read the tree has failed")]
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]
@@ -14,9 +16,9 @@ mod width;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use circles::Imports;
+use rules::{FILE_LINES_MAX, FUNCTION_LINES_MAX, LAYERS, Layer, check, dependencies};
 use width::{PROSE_WIDTH_MAX, wide_lines};
-
-use rules::{FILE_LINES_MAX, FUNCTION_LINES_MAX, LAYERS, check, dependencies};
 
 /// Folders with Rust files of ours. Those that do not exist (yet) hold nothing.
 const FOLDERS: [&str; 5] = ["src", "tests", "benches", "examples", "fuzz"];
@@ -52,11 +54,14 @@ fn every_file_keeps_the_rules() {
     assert!(files.len() > 10, "only {} files seen: the walk is broken", files.len());
     files.sort();
     let dependencies = manifest_dependencies();
-    let mut findings = Vec::new();
+    let (mut findings, mut imports) = (Vec::new(), Imports::default());
     for file in files {
         let path = file.strip_prefix(root()).unwrap().to_str().unwrap();
-        findings.extend(check(path, &fs::read_to_string(&file).unwrap(), &dependencies));
+        let text = fs::read_to_string(&file).unwrap();
+        findings.extend(check(path, &text, &dependencies).iter().map(ToString::to_string));
+        imports.add(path, &text);
     }
+    findings.extend(imports.circles());
     let list: String = findings.iter().map(|finding| format!("  {finding}\n")).collect();
     assert!(findings.is_empty(), "{} rules broken:\n{list}", findings.len());
 }
@@ -150,17 +155,28 @@ fn unfinished_work_is_found() {
     }
 }
 
-/// For every layer: the first module, one import that it may make, and all that it must not.
+/// For every layer but the binary's: the first module, one import that it may make, and all that it must not.
 #[test]
 fn an_import_against_the_layers_is_found() {
-    for (module, allowed, forbidden) in [
-        ("base", "base", "proto hub session net shard config server control"),
-        ("proto", "base", "hub session net shard config server control"),
-        ("hub", "base", "proto session net shard config server control"),
-        ("session", "hub", "net shard config server control"),
-        ("net", "base", "proto hub session shard config server control"),
-        ("shard", "net", "config server control"),
-    ] {
+    let planted = [
+        ("base", "base", "proto tls hub session net shard outside config node control server bin"),
+        ("proto", "base", "tls hub session net shard outside config node control server bin"),
+        ("tls", "base", "proto hub session net shard outside config node control server bin"),
+        ("hub", "base", "proto tls session net shard outside config node control server bin"),
+        ("session", "hub", "tls net shard outside config node control server bin"),
+        ("net", "base", "proto tls hub session shard outside config node control server bin"),
+        ("shard", "net", "outside config node control server bin"),
+        ("outside", "shard", "session config node control server bin"),
+        ("config", "outside", "node control server bin"),
+        ("node", "config", "session control server bin"),
+        ("control", "node", "server bin"),
+        ("server", "control", "proto tls hub bin"),
+        ("lib", "server", "bin"),
+    ];
+    let is_library = |layer: &&Layer| !layer.modules[0].starts_with("bin/");
+    let names: Vec<_> = LAYERS.iter().filter(is_library).map(|layer| layer.name).collect();
+    assert_eq!(planted.map(|(module, ..)| module)[..], names, "every layer has its planted breaches");
+    for (module, allowed, forbidden) in planted {
         let path = format!("src/{module}/a.rs");
         assert_eq!(found(&path, &format!("use crate::{allowed}::A;\nuse super::b::B;\n")), [""; 0]);
         for other in forbidden.split(' ') {
@@ -168,7 +184,47 @@ fn an_import_against_the_layers_is_found() {
             assert_eq!(found(&path, &format!("use crate::{other}::A;\n")), expected);
         }
     }
-    assert_eq!(found("src/control/mod.rs", "use crate::{shard::A, server::B};\n"), [""; 0]);
+}
+
+/// The circles that these files make, each a path and what it says.
+fn circles(files: &[(&str, &str)]) -> Vec<String> {
+    let mut imports = Imports::default();
+    files.iter().for_each(|(path, text)| imports.add(path, text));
+    imports.circles()
+}
+
+#[test]
+fn a_circle_among_modules_is_found_however_long_it_is() {
+    let (a, b) = (("src/node/a.rs", "\nuse crate::server::A;"), ("src/server/mod.rs", "use crate::node::B;"));
+    assert_eq!(
+        circles(&[a, b]),
+        [
+            "node and server import each other: node → server (src/node/a.rs:2); server → node (src/server/mod.rs:1)"
+        ]
+    );
+    // What the table would let through, were each of the three allowed the next: no two of them import each other.
+    let outside = ("src/outside/a.rs", "use crate::{base::X, shard::mailbox::A};");
+    let config = ("src/config/mod.rs", "fn f(a: crate::outside::A) {}");
+    let shard = ("src/shard/door/accept.rs", "use super::super::super::config::A;");
+    assert_eq!(circles(&[outside, config]), [""; 0]);
+    let found = circles(&[outside, config, shard]);
+    let pairs: Vec<_> = found.iter().map(|found| found.split(" import").next().unwrap()).collect();
+    assert_eq!(pairs, ["config and outside", "config and shard", "outside and shard"]);
+    assert!(found[0].contains("outside → shard (src/outside/a.rs:1) → config (src/shard/door/accept.rs:1)"));
+}
+
+#[test]
+fn what_tests_import_and_what_the_binary_names_its_modules_make_no_circle() {
+    let config = ("src/config/mod.rs", "use crate::shard::A; use crate::config::B;");
+    for other in [
+        ("src/shard/a.rs", "#[cfg(test)]\nmod tests {\n    use crate::config::A;\n}"),
+        ("src/shard/a/tests.rs", "use crate::config::A;"),
+        ("src/shard/tests/a.rs", "use crate::config::A;"),
+        ("src/bin/throng/shard.rs", "use crate::config::A;"),
+        ("src/shard/a.rs", "/// See [`crate::config::A`].\nuse super::b::C;"),
+    ] {
+        assert_eq!(circles(&[config, other]), [""; 0], "{other:?}");
+    }
 }
 
 /// The tools of the binary: what each may know of the library, and that none knows another.
@@ -240,6 +296,12 @@ fn an_outside_crate_of_another_layer_is_found() {
         ("src/session/raw.rs", "use serde_json as json;\n", "session", "serde_json"),
         ("src/net/mod.rs", "use std::io; use axum;\n", "net", "axum"),
         ("src/shard/turn.rs", "fn f() { g(httparse::Status::Partial) }\n", "shard", "httparse"),
+        ("src/outside/http.rs", "use axum::Router;\n", "outside", "axum"),
+        ("src/config/mod.rs", "use tokio::net;\n", "config", "tokio"),
+        ("src/node/handle.rs", "use hyper::Request;\n", "node", "hyper"),
+        ("src/control/http.rs", "use mio::Poll;\n", "control", "mio"),
+        ("src/server/mod.rs", "use tokio::net;\n", "server", "tokio"),
+        ("src/lib.rs", "pub use mio::Poll;\n", "lib", "mio"),
     ] {
         assert!(found(path, body).contains(&expected(layer, name)), "{body} gave {:?}", found(path, body));
     }
