@@ -17,7 +17,7 @@ use throng::parts::hub::home::{Answer, Question, Refused};
 use throng::parts::hub::options::{ChannelOptions, Namespaces};
 use throng::parts::hub::{ClientInfo, DataKind, Position, Publication};
 use throng::parts::node::{Node, Wiring};
-use throng::parts::shard::mailbox::{Asker, Letter, Mailbox, Post};
+use throng::parts::shard::mailbox::{Asker, Letter, Look, Mailbox, Post};
 
 const CHANNEL_NAME_BYTES_MAX: usize = 20;
 
@@ -143,7 +143,9 @@ fn answer_letter(letter: Letter, budget: &Budget) {
             }
             Question::RemoveHistory => Answer::Removed,
         }),
-        Letter::Channels { reply, pattern } => reply(vec![(pattern.into(), 1)]),
+        Letter::Look { what: Look::Channels { pattern }, asker: Asker::Outside(reply) } => {
+            reply(Answer::Channels(vec![(pattern.into(), 1)]));
+        }
         Letter::Order(_) => {}
         other => panic!("{other:?}"),
     }

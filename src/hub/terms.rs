@@ -118,6 +118,8 @@ pub enum Answer {
     },
     /// To [`Question::RemoveHistory`].
     Removed,
+    /// Names and numbers of subscribers, of the channels that were asked for: see [`super::home::Home::channels`].
+    Channels(Vec<(Arc<str>, usize)>),
     /// No.
     Refused(Refused),
 }

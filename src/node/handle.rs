@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
-use crate::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
+use crate::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Target};
 use crate::shard::outside::Grant;
 
 /// Publications of one broadcast that are on their way at a time.
@@ -232,18 +232,13 @@ impl Node {
         let asked = if pattern.contains(PATTERN_RESERVED) {
             Err(Failure::BadRequest)
         } else {
-            let ask = |mailbox: &Mailbox| {
-                let (reply, answer) = reply(self.relay.clone());
-                let reply = Box::new(move |channels| reply.send(channels));
-                mailbox.put(&mut vec![Letter::Channels { pattern: pattern.to_owned(), reply }]);
-                answer
-            };
-            Ok(self.shards().wiring.mailboxes.iter().map(ask).collect::<Vec<oneshot::Receiver<_>>>())
+            let look = |mailbox: &Mailbox| self.look(mailbox, Look::Channels { pattern: pattern.to_owned() });
+            Ok(self.shards().wiring.mailboxes.iter().map(look).collect::<Vec<_>>())
         };
         async move {
             let mut channels = Vec::new();
-            for answer in asked? {
-                channels.append(&mut answer.await.map_err(|_| Failure::NoAnswer)?);
+            for pending in asked? {
+                channels.append(&mut pending.await?);
             }
             channels.sort_unstable();
             Ok(channels)
@@ -387,8 +382,7 @@ impl Node {
                 return Err(Failure::NotAvailable);
             }
             let home = self.shards().free_home(channel)?;
-            let (reply, answer) = reply(self.relay.clone());
-            let asker = Asker::Outside(Box::new(move |answer| reply.send(answer)));
+            let (asker, answer) = self.asker();
             home.put(&mut vec![letter(options, asker)]);
             Ok(answer)
         });
@@ -396,6 +390,22 @@ impl Node {
             Ok(answer) => Pending::waiting(answer, read),
             Err(failure) => Pending::failed(failure),
         }
+    }
+
+    /// Asks one shard for the channels whose home it is.
+    fn look(&self, mailbox: &Mailbox, what: Look) -> Pending<Vec<(Arc<str>, usize)>> {
+        let (asker, answer) = self.asker();
+        mailbox.put(&mut vec![Letter::Look { what, asker }]);
+        Pending::waiting(
+            answer,
+            |answer| if let Answer::Channels(channels) = answer { Some(channels) } else { None },
+        )
+    }
+
+    /// Who asks in a letter, and where the answer comes out.
+    fn asker(&self) -> (Asker, oneshot::Receiver<Answer>) {
+        let (reply, answer) = reply(self.relay.clone());
+        (Asker::Outside(Box::new(move |answer| reply.send(answer))), answer)
     }
 
     fn order(&self, target: Target, deed: Deed) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::carry::conn::Stage;
-use super::mailbox::{Asker, Letter};
+use super::mailbox::{Asker, Letter, Look};
 use super::{Shard, World};
 use crate::hub::home::{Published, Refused, Shards};
 use crate::hub::{Item, Publication, home};
@@ -80,7 +80,9 @@ impl<W: World> Shard<W> {
                 }
             }
             Letter::Emulated { conn, data } => self.emulated(conn, &data),
-            Letter::Channels { pattern, reply } => reply(self.home.channels(&pattern)),
+            Letter::Look { what: Look::Channels { pattern }, asker } => {
+                self.reply(asker, home::Answer::Channels(self.home.channels(&pattern)));
+            }
             Letter::UserCame { user, reply_to } => self.user_came(user, reply_to),
             Letter::UserCounted { user, reply_to, is_admitted } => {
                 self.user_counted(&user, reply_to, is_admitted);

@@ -36,7 +36,8 @@ pub struct ReplyTo {
 pub enum Asker {
     /// A connection.
     Conn(ReplyTo),
-    /// Someone outside the shards. Called in the home's thread, so it must not block.
+    /// Someone outside the shards. Called in the home's thread, so it must not block. It holds the place for the answer itself,
+    /// and its drop tells that there is none: a number in a table of those who wait would need a lock that shards take.
     Outside(Box<dyn FnOnce(home::Answer) + Send>),
 }
 
@@ -96,8 +97,15 @@ pub enum Cause {
     Order,
 }
 
-/// Receives the channels of one home: names, and numbers of subscribers.
-pub type ChannelsReply = Box<dyn FnOnce(Vec<(Arc<str>, usize)>) + Send>;
+/// What someone wants to see of a shard as a whole. Each takes time in proportion to what the shard holds: it is for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The channels whose home it is, answered by [`home::Answer::Channels`].
+    Channels {
+        /// `*` stands for any run of characters; empty for all.
+        pattern: String,
+    },
+}
 
 /// A message between shards.
 pub enum Letter {
@@ -169,12 +177,12 @@ pub enum Letter {
     Deliver(Arc<Publication>),
     /// From a home: tell the subscribers in your shard who came and went.
     Membership(Arc<home::Membership>),
-    /// To a home, from outside: tell the channels that match.
-    Channels {
-        /// `*` stands for any run of characters; empty for all.
-        pattern: String,
-        /// Receives them.
-        reply: ChannelsReply,
+    /// From outside: tell what there is.
+    Look {
+        /// Of what.
+        what: Look,
+        /// Who asks.
+        asker: Asker,
     },
     /// From outside: do this to the connections that are meant.
     Order(Arc<Order>),
@@ -237,7 +245,7 @@ impl fmt::Debug for Letter {
             Self::Answered { .. } => "Answered",
             Self::Deliver(_) => "Deliver",
             Self::Membership(_) => "Membership",
-            Self::Channels { .. } => "Channels",
+            Self::Look { .. } => "Look",
             Self::Order(_) => "Order",
             Self::Verdict { .. } => "Verdict",
             Self::Emulated { .. } => "Emulated",
@@ -538,8 +546,8 @@ mod tests {
         let alive = Arc::new(());
         let letter = || {
             let held = Arc::clone(&alive);
-            let reply = Box::new(move |_| drop(held));
-            vec![Letter::Channels { pattern: String::new(), reply }]
+            let asker = Asker::Outside(Box::new(move |_| drop(held)));
+            vec![Letter::Look { what: Look::Channels { pattern: String::new() }, asker }]
         };
         mailbox.put(&mut letter());
         assert_eq!((mailbox.len(), Arc::strong_count(&alive)), (1, 2));

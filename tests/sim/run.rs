@@ -19,7 +19,7 @@ use throng::parts::base::shared::Shared;
 use throng::parts::hub::home::{Answer, Terms};
 use throng::parts::hub::{DataKind, Publication, home_of};
 use throng::parts::shard::ledger::Ledger;
-use throng::parts::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Target};
+use throng::parts::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Target};
 use throng::parts::shard::outside::{Grant, Outside};
 use throng::parts::shard::{INPUT_BYTES, Parts, Secret, Shard, Turn};
 
@@ -252,10 +252,12 @@ impl Run {
         let told: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
         for mailbox in self.mailboxes.iter() {
             let told = Arc::clone(&told);
-            let reply = move |channels: Vec<(Arc<str>, usize)>| {
+            let reply = move |answer| {
+                let Answer::Channels(channels) = answer else { panic!("{answer:?}") };
                 told.lock().unwrap().extend(channels.iter().map(|(name, count)| (name.to_string(), *count)));
             };
-            mailbox.put(&mut vec![Letter::Channels { pattern: String::new(), reply: Box::new(reply) }]);
+            let what = Look::Channels { pattern: String::new() };
+            mailbox.put(&mut vec![Letter::Look { what, asker: Asker::Outside(Box::new(reply)) }]);
         }
         self.run_until_idle();
         let counts = self.shards.iter().flatten().map(Shard::user_connection_counts);

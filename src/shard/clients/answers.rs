@@ -20,6 +20,7 @@ impl<W: World> Shard<W> {
             home::Answer::Published(_)
             | home::Answer::PresenceStats { .. }
             | home::Answer::Removed
+            | home::Answer::Channels(_)
             | home::Answer::Refused(_) => 0,
         };
         if bytes > 0 && !self.has_room_for_answer(key, bytes) {
@@ -39,7 +40,7 @@ impl<W: World> Shard<W> {
             }
             home::Answer::History { publications, position } => Reply::History { publications, position },
             // Clients cannot ask for it.
-            home::Answer::Removed => return,
+            home::Answer::Removed | home::Answer::Channels(_) => return,
             home::Answer::Refused(refused) => return self.deny(key, id, &denied(*refused)),
         };
         self.answer(key, id, &reply);

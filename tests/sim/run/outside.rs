@@ -28,6 +28,7 @@ impl Run {
                 | Answer::PresenceStats { .. }
                 | Answer::History { .. }
                 | Answer::Removed
+                | Answer::Channels(_)
                 | Answer::Refused(_)) => {
                     self.world.borrow_mut().note("no answer", channel as usize, u64::from(number));
                     assert!(self.plan.may_refuse_channels(), "{answer:?}");

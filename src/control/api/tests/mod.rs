@@ -18,7 +18,7 @@ use crate::hub::home::{Answer, Question, Refused};
 use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
 use crate::node::Wiring;
-use crate::shard::mailbox::{Asker, Deed, Letter, Mailbox, Order, Post};
+use crate::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Post};
 
 /// Two shards, and all that was asked of them.
 struct Shards {
@@ -153,8 +153,9 @@ fn take(shard: usize, letter: Letter, answer: fn(&Question) -> Answer) -> Option
             reply(answer(&question));
             Some(format!("{channel} {question:?}"))
         }
-        Letter::Channels { pattern, reply } => {
-            reply(vec![(format!("{pattern}{}", 2 - shard).into(), shard)]);
+        Letter::Look { what: Look::Channels { pattern }, asker } => {
+            let Asker::Outside(reply) = asker else { panic!("not from a connection") };
+            reply(Answer::Channels(vec![(format!("{pattern}{}", 2 - shard).into(), shard)]));
             Some(pattern)
         }
         Letter::Order(order) => {
