@@ -227,6 +227,32 @@ fn what_tests_import_and_what_the_binary_names_its_modules_make_no_circle() {
     }
 }
 
+/// Protocols have their place in sessions, and shards speak by the words of the house.
+#[test]
+fn a_protocol_that_a_shard_names_is_found() {
+    for (path, part, allowed) in [
+        ("src/shard/channels/batch.rs", "proto::centrifuge", "proto::ws::Press"),
+        ("src/shard/channels/batch.rs", "session::centrifuge", "session::Format"),
+        ("src/session/raw.rs", "hub::local", "hub::words::Ask"),
+    ] {
+        let layer = path.split('/').nth(1).unwrap();
+        let (outer, inner) = part.split_once("::").unwrap();
+        for body in [
+            format!("use crate::{part}::codes::Error;\n"),
+            format!("use crate::{part} as wire;\n"),
+            format!("use crate::{outer}::{{{inner}::A, B}};\n"),
+            format!("use crate::{outer}::*;\n"),
+            format!("use crate::{outer};\n"),
+            format!("fn f(a: crate::{part}::A) {{}}\n"),
+            format!("#[cfg(test)]\nmod tests {{\n    use crate::{part}::A;\n}}\n"),
+        ] {
+            let wanted = format!("the layer {layer} must not name `{part}`");
+            assert!(found(path, &body).iter().any(|f| f.ends_with(&wanted)), "{body}");
+        }
+        assert_eq!(found(path, &format!("use crate::{allowed};\n")), [""; 0]);
+    }
+}
+
 /// The tools of the binary: what each may know of the library, and that none knows another.
 #[test]
 fn an_import_that_a_tool_may_not_make_is_found() {

@@ -6,6 +6,7 @@ pub mod counters;
 pub mod filter;
 pub mod heap;
 pub mod networks;
+pub mod numbered;
 pub mod outbox;
 pub mod pattern;
 pub mod pool;

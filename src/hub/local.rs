@@ -28,9 +28,9 @@ pub struct Subscriber {
     pub conn: u32,
     /// Which of the connection's subscriptions this is.
     pub slot: u16,
-    /// Wire format that the connection gets its publications in; a number of the caller's.
+    /// Format in which the connection gets what is published; a number of the caller's.
     pub format: u8,
-    /// Any of [`LATE`], [`FILTERED`], [`JOINS`], [`DELTA`] and [`DELTA_READY`].
+    /// Any of [`LATE`], [`FILTERED`], [`JOINS`], [`DELTA`], [`DELTA_READY`] and [`PERSONAL`].
     pub flags: u8,
 }
 
@@ -44,6 +44,8 @@ pub const JOINS: u8 = 1 << 2;
 pub const DELTA: u8 = 1 << 3;
 /// In [`Subscriber::flags`]: it has a publication to which the next can be a delta.
 pub const DELTA_READY: u8 = 1 << 4;
+/// In [`Subscriber::flags`]: its session has to see each delivery, so it shares the bytes of no format.
+pub const PERSONAL: u8 = 1 << 5;
 
 /// Number of a channel in this shard; reused once nobody is interested.
 pub type ChannelId = u32;

@@ -3,6 +3,7 @@
 //! Every channel has one [`home::Home`], in the shard that its name hashes to: it orders what is published.
 //! Every shard that has subscribers of the channel keeps their list in its [`local::Local`].
 
+pub mod choice;
 #[cfg(test)]
 mod fixtures;
 mod footprint;

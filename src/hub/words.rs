@@ -421,6 +421,20 @@ pub enum News<'a> {
         /// Whether the subscriber takes deltas.
         takes_deltas: bool,
     },
+    /// Somebody came to a channel.
+    Came {
+        /// Name of the channel.
+        channel: &'a str,
+        /// Who.
+        info: &'a ClientInfo,
+    },
+    /// Somebody went.
+    Went {
+        /// Name of the channel.
+        channel: &'a str,
+        /// Who.
+        info: &'a ClientInfo,
+    },
     /// It is no longer in a channel, since the server says so.
     Ended {
         /// Name of the channel.

@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 
 use super::head::Head;
-use super::{ClientId, CloseReason, Format, Handler, Session, Transport};
+use super::{ClientId, CloseReason, Format, Handler, Session, Transport, raw};
 use crate::proto::ws::Deflate;
 
 /// How far a session has come. It goes down this list, but for a client that is refused, which may say again who it is.
@@ -118,11 +118,13 @@ impl<S> Session<S> {
         }
     }
 
-    /// The format of the publications of one channel, by what the subscription says.
-    pub fn format(&self, takes_deltas: bool, is_compact: bool) -> Format {
+    /// The format in which it gets what is published in one channel, by what the subscription says. `None`: it shares its bytes
+    /// with nobody, and is told each delivery by itself ([`Session::tell`]).
+    pub fn format(&self, takes_deltas: bool, takes_numbers: bool) -> Option<Format> {
         match self {
-            Self::Centrifuge(session) => session.format(takes_deltas, is_compact),
-            Self::Head(_) | Self::Raw(_) | Self::Ended => Format::Raw { deflate: self.deflate() },
+            Self::Centrifuge(session) => Some(Format::Centrifuge(session.form(takes_deltas, takes_numbers))),
+            Self::Raw(raw) => Some(Format::Raw(raw::Form { deflate: raw.deflate() })),
+            Self::Head(_) | Self::Ended => None,
         }
     }
 

@@ -10,6 +10,7 @@ mod context;
 mod ending;
 pub mod endpoint;
 mod facets;
+mod format;
 pub mod head;
 mod pongs;
 pub mod raw;
@@ -26,11 +27,11 @@ pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settin
 pub use ending::CloseReason;
 pub use endpoint::{Endpoint, Endpoints, Serves};
 pub use facets::{Phase, Pings};
+pub use format::{Format, encode};
 use pongs::Pongs;
 pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
 pub use secret::Secret;
 pub use transport::{Transport, kind_of, kinds};
-pub use wire::Format;
 
 /// Close codes for raw clients of a server that drains, or that has no room (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;

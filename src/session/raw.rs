@@ -4,6 +4,7 @@
 //! connection. Nothing is allocated per message and nothing is boxed per connection: the handler is a type, not
 //! an object. Groups are channels, so a raw client and a Centrifuge client of one channel hear each other.
 
+mod form;
 mod handlers;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::hub::words::{Ask, Denied, Enter, Reply};
 use crate::proto::centrifuge::codes::Error;
 use crate::proto::http::{Refusal, Request};
 use crate::proto::ws::{Decoder, Deflate, Event, Kind, Payload, frame};
+pub use form::Form;
 pub use handlers::{Echo, NoHandler};
 
 /// From this size on, in bytes, a message that is sent back is written from where it lies: a system call's worth of

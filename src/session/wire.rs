@@ -1,4 +1,4 @@
-//! How a connection's messages travel: the transport, the wire format of its publications, and the bytes around them.
+//! How a connection's messages travel: the transport, and the bytes around them.
 
 pub use super::transport::{Framing, Transport};
 use crate::proto::centrifuge::message::Encoding;
@@ -84,103 +84,9 @@ fn seal_event(out: &mut Vec<u8>, start: usize) {
     out.push(b'\n');
 }
 
-/// The wire format in which a connection gets the publications of one channel, in one byte: what is the same for two
-/// subscribers is encoded once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// The data alone, one WebSocket frame each.
-    Raw {
-        /// How frames may be compressed.
-        deflate: Deflate,
-    },
-    /// Centrifuge pushes.
-    Centrifuge {
-        /// What stands around them.
-        framing: Framing,
-        /// How they are written.
-        encoding: Encoding,
-        /// Pushes alone, without replies around them.
-        is_uni: bool,
-        /// The subscriber takes deltas.
-        takes_deltas: bool,
-        /// Channels by number, not by name.
-        is_compact: bool,
-        /// How frames may be compressed.
-        deflate: Deflate,
-    },
-}
-
-/// In the place of a framing, in a format's number.
-const RAW: u8 = 3;
-
-impl Format {
-    /// In one byte.
-    pub fn to_number(self) -> u8 {
-        match self {
-            Self::Raw { deflate } => RAW | (deflate as u8) << 6,
-            Self::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact, deflate } => {
-                framing as u8
-                    | (encoding as u8) << 2
-                    | u8::from(is_uni) << 3
-                    | u8::from(takes_deltas) << 4
-                    | u8::from(is_compact) << 5
-                    | (deflate as u8) << 6
-            }
-        }
-    }
-
-    /// The inverse of [`Format::to_number`].
-    pub fn from_number(number: u8) -> Self {
-        let deflate = match number >> 6 {
-            0 => Deflate::Off,
-            1 => Deflate::Wide,
-            _ => Deflate::Narrow,
-        };
-        let framing = match number & 3 {
-            0 => Framing::WebSocket,
-            1 => Framing::Events,
-            2 => Framing::Stream,
-            _ => return Self::Raw { deflate },
-        };
-        Self::Centrifuge {
-            framing,
-            encoding: if number & 4 == 0 { Encoding::Json } else { Encoding::Protobuf },
-            is_uni: number & 8 != 0,
-            takes_deltas: number & 16 != 0,
-            is_compact: number & 32 != 0,
-            deflate,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_format_is_its_number() {
-        let mut formats = Vec::new();
-        for deflate in [Deflate::Off, Deflate::Wide, Deflate::Narrow] {
-            formats.push(Format::Raw { deflate });
-            for framing in [Framing::WebSocket, Framing::Events, Framing::Stream] {
-                for encoding in [Encoding::Json, Encoding::Protobuf] {
-                    formats.extend((0..8).map(|bits| Format::Centrifuge {
-                        framing,
-                        encoding,
-                        is_uni: bits & 1 != 0,
-                        takes_deltas: bits & 2 != 0,
-                        is_compact: bits & 4 != 0,
-                        deflate,
-                    }));
-                }
-            }
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        for format in formats {
-            assert_eq!(Format::from_number(format.to_number()), format);
-            assert!(seen.insert(format.to_number()), "{format:?}");
-        }
-    }
 
     #[test]
     fn each_framing_seals_in_its_way() {

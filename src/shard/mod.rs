@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
+use crate::base::numbered::Numbered;
 use crate::base::seed::Seed;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
@@ -34,7 +35,7 @@ use crate::hub::options::Namespaces;
 use crate::hub::words::Denied;
 use crate::net::{Net, Ready};
 use crate::proto::ws::press::{Press, Tally};
-use crate::session::{Action, Handler, Settings};
+use crate::session::{Action, Format, Handler, Settings};
 use crate::tls::{Acceptor, Schedules};
 use carry::conn::Conn;
 use carry::time::Wall;
@@ -124,6 +125,8 @@ pub struct Shard<W: World> {
     wheel: Wheel,
     home: Home,
     local: Local<Batch>,
+    /// The formats in which connections here get what is published.
+    formats: Numbered<Format>,
     post: Post,
     budget: Budget,
     publication_budget: Budget,
@@ -209,8 +212,7 @@ impl<W: World> Shard<W> {
             tls,
             listeners,
         } = parts;
-        let own = Arc::clone(&counters[usize::from(shard)]);
-        let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
+        let (own, now_us, unix_ms) = (Arc::clone(&counters[usize::from(shard)]), net.now_us(), net.unix_ms());
         Self {
             tls: tls.as_deref().map(Acceptor::new),
             listeners,
@@ -220,6 +222,7 @@ impl<W: World> Shard<W> {
             wheel: Wheel::new(now_us / 1000, capacity),
             home: new_home(&options, mailboxes.len(), (seed, shard), &own),
             local: new_local(&options, &own),
+            formats: Numbered::default(),
             post: Post::new(shard, mailboxes),
             counters: own,
             admission: Admission::new(counters, options.limits.connections_max),

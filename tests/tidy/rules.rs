@@ -279,6 +279,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
 ];
 
+/// Parts of a layer that another one must not name although it may import the layer. A shard knows the words of the house, and no
+/// protocol; a session knows those, and not who is subscribed.
+const HIDDEN: [(&str, &str); 3] =
+    [("shard", "proto::centrifuge"), ("shard", "session::centrifuge"), ("session", "hub::local")];
+
 /// One broken rule at one place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
@@ -373,7 +378,7 @@ fn layer(file: &str, tokens: &[Token<'_>], dependencies: &[String]) -> Found {
     let mut found = Vec::new();
     for path in paths(tokens, &module_path(file)) {
         let what = match path.segments[0].as_str() {
-            "crate" => refuse_import(layer, &path),
+            "crate" => refuse_import(layer, &path).or_else(|| refuse_hidden(layer, &path)),
             "throng" => refuse_library(layer, &path),
             "std" | "core" if !path.in_tests && !file.ends_with("/tests.rs") => refuse_std(layer, &path),
             outside if dependencies.iter().any(|name| name == outside) => refuse_crate(layer, outside),
@@ -392,6 +397,20 @@ fn refuse_import(layer: &Layer, path: &Path) -> Option<String> {
     let is_own = |module: &&str| module.trim_start_matches(BINARY) == target;
     let allowed = layer.modules.iter().any(is_own) || lists(layer.may_import, target);
     (!allowed).then(|| format!("the layer {} must not import `{}`", layer.name, path.segments.join("::")))
+}
+
+/// Also what holds the part: by it, the part could be named in other words.
+fn refuse_hidden(layer: &Layer, path: &Path) -> Option<String> {
+    let segments = path.segments[1..].iter().filter(|segment| !["*", "self"].contains(&segment.as_str()));
+    let written = segments.map(String::as_str).collect::<Vec<_>>().join("::");
+    let holds = |outer: &str, inner: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    let is_it = |(name, part): &&(&str, &str)| {
+        *name == layer.name && (holds(part, &written) || holds(&written, part))
+    };
+    let (_, part) = HIDDEN.iter().find(is_it)?;
+    Some(format!("the layer {} must not name `{part}`", layer.name))
 }
 
 /// What the binary's tools may know of the library.

@@ -5,17 +5,19 @@
 //! to one frame's commands are joined in one frame. Who the client is, and what it may do, is the shard's to know.
 
 mod commands;
+mod form;
 mod pushes;
 mod replies;
-pub(crate) mod views;
+mod views;
 
 use std::borrow::Cow;
 
 pub use commands::Deferred;
+pub use form::Form;
 
 use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
-use super::wire::{Format, Framing, Transport, Wire};
+use super::wire::{Framing, Transport, Wire};
 use super::{Action, CloseReason, Context, Phase};
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{Answer, ChannelRef, Command, Connect, Encoding, Push, Request};
@@ -314,11 +316,11 @@ impl Centrifuge {
         self.wire.seal_plain(out, start);
     }
 
-    /// The wire format of publications.
-    pub fn format(&self, takes_deltas: bool, is_compact: bool) -> Format {
+    /// How it gets the publications of one channel.
+    pub(super) fn form(&self, takes_deltas: bool, is_compact: bool) -> Form {
         let Wire { transport, encoding, deflate } = self.wire;
         let (framing, is_uni) = (transport.framing(), transport.is_uni());
-        Format::Centrifuge { framing, encoding, is_uni, takes_deltas, is_compact, deflate }
+        Form { framing, encoding, is_uni, takes_deltas, is_compact, deflate }
     }
 
     /// How far it has come: it is live once its connect command was answered.

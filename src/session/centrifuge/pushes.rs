@@ -30,6 +30,12 @@ impl Centrifuge {
                 let push = Push::Publication(views::publication(publication, *takes_deltas));
                 self.push(ChannelRef::Name(&publication.channel), &push, cx);
             }
+            News::Came { channel, info } => {
+                self.push(ChannelRef::Name(channel), &Push::Join(views::info(info)), cx);
+            }
+            News::Went { channel, info } => {
+                self.push(ChannelRef::Name(channel), &Push::Leave(views::info(info)), cx);
+            }
             News::Ended { channel, why } => {
                 let (code, reason) = code_of(why);
                 self.push(ChannelRef::Name(channel), &Push::Unsubscribe { code, reason }, cx);

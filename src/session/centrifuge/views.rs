@@ -6,13 +6,13 @@ use crate::hub::{ClientInfo, DataKind, Publication};
 use crate::proto::centrifuge::message::{self, Data};
 
 /// A client, as others see it.
-pub(crate) fn info(info: &ClientInfo) -> message::ClientInfo<'_> {
+pub(super) fn info(info: &ClientInfo) -> message::ClientInfo<'_> {
     let ClientInfo { user, client, conn_info, chan_info } = info;
     message::ClientInfo { user, client, conn_info, chan_info }
 }
 
 /// A publication, whole.
-pub(crate) fn publication(publication: &Publication, takes_deltas: bool) -> message::Publication<'_> {
+pub(super) fn publication(publication: &Publication, takes_deltas: bool) -> message::Publication<'_> {
     message::Publication {
         data: data(publication),
         info: publication.info.as_deref().map(info),
@@ -25,12 +25,12 @@ pub(crate) fn publication(publication: &Publication, takes_deltas: bool) -> mess
 }
 
 /// Publications, whole.
-pub(crate) fn publications(all: &[Arc<Publication>], takes_deltas: bool) -> Vec<message::Publication<'_>> {
+pub(super) fn publications(all: &[Arc<Publication>], takes_deltas: bool) -> Vec<message::Publication<'_>> {
     all.iter().map(|one| publication(one, takes_deltas)).collect()
 }
 
 /// A publication's message, and what is known of it.
-pub(crate) fn data(publication: &Publication) -> Data<'_> {
+pub(super) fn data(publication: &Publication) -> Data<'_> {
     match publication.kind {
         DataKind::Json => Data::Json(&publication.data),
         DataKind::Text => Data::Text(&publication.data),

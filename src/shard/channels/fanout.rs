@@ -8,8 +8,9 @@
 //! Not everyone gets all of a batch: filters, joins that were not asked for, and what a subscriber has already got with its
 //! recovery are left out. Those who get the same are encoded for once, too.
 
-use super::batch::{Batch, Choice};
+use super::batch::Batch;
 use crate::base::shared::Shared;
+use crate::hub::choice::Choice;
 use crate::hub::local;
 use crate::hub::local::{ChannelId, Subscriber};
 use crate::net::Net;
@@ -67,7 +68,11 @@ impl<W: World> Shard<W> {
         // The usual one: everything, as everyone of its format gets it.
         if flags & !local::JOINS == 0 && (flags == local::JOINS || !batch.has_joins()) {
             let count = batch.len();
-            let shared = batch.encoded(format, &Choice::All, &self.budget, &mut self.press);
+            let Some(shared) =
+                batch.encoded(format, &Choice::All, &self.formats, &self.budget, &mut self.press)
+            else {
+                return;
+            };
             return self.deliver(subscriber, shared, is_alone, count);
         }
         let choice = self.choice(id, subscriber, batch);
@@ -78,8 +83,22 @@ impl<W: World> Shard<W> {
         if flags & local::DELTA != 0 && flags & local::DELTA_READY == 0 && batch.has_publication(&choice) {
             self.local.set_flags(id, position, flags | local::DELTA_READY);
         }
-        let shared = batch.encoded(format, &choice, &self.budget, &mut self.press);
-        self.deliver(subscriber, shared, is_alone, count);
+        if flags & local::PERSONAL != 0 {
+            return self.deliver_each(subscriber, batch, &choice, count);
+        }
+        let encoded = batch.encoded(format, &choice, &self.formats, &self.budget, &mut self.press);
+        if let Some(shared) = encoded {
+            self.deliver(subscriber, shared, is_alone, count);
+        }
+    }
+
+    /// Tells a session what it has to see.
+    fn deliver_each(&mut self, subscriber: Subscriber, batch: &Batch, choice: &Choice, count: u64) {
+        let Some(key) = self.conns.key_at(subscriber.conn) else { return };
+        self.counters.deliveries.add(count);
+        for news in batch.news(choice, subscriber.flags & local::DELTA != 0) {
+            self.tell(key, &news);
+        }
     }
 
     /// What of a batch a subscriber gets.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::batch::number_of;
 use crate::base::slots::Key;
 use crate::hub::home::{Joined, Joining};
 use crate::hub::local::{ChannelId, Subscriber};
@@ -192,7 +193,7 @@ impl<W: World> Shard<W> {
     fn welcome(&mut self, key: Key, id: ChannelId, request: u32, joined: Box<Joined>, ticket: Box<Ticket>) {
         let unix_ms = self.now().unix_ms;
         let channel = Arc::clone(self.local.name(id));
-        let number = ticket.takes_numbers.then_some(id + 1);
+        let number = ticket.takes_numbers.then_some(number_of(id));
         let told = Entered { number, ..entered(&channel, &joined, &ticket, unix_ms) };
         match ticket.cause {
             Cause::Command => self.answer(key, request, &Reply::Entered(told)),
@@ -219,11 +220,13 @@ impl<W: World> Shard<W> {
         joined: &Joined,
         ticket: Option<&mut Ticket>,
     ) {
+        let Some((format, mut flags)) = self.format_of(key, ticket.as_deref()) else {
+            // There are as many other formats as can be.
+            let channel = Arc::clone(self.local.name(id));
+            self.take_back(&channel, key, id, slot);
+            return self.dismiss(key, Dismissed::Internal);
+        };
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        let mut flags = 0;
-        let form =
-            ticket.as_ref().map(|ticket| (ticket.takes_deltas, ticket.takes_numbers)).unwrap_or_default();
-        let format = conn.session.format(form.0, form.1);
         if let Some(ticket) = ticket {
             for (is_set, flag) in [
                 (ticket.filter.is_some(), local::FILTERED),
@@ -248,11 +251,20 @@ impl<W: World> Shard<W> {
             }
         }
         let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
-        let subscriber =
-            Subscriber { conn: key.index(), slot: slot_number, format: format.to_number(), flags };
+        let subscriber = Subscriber { conn: key.index(), slot: slot_number, format, flags };
         conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, joined.seq));
         self.counters.subscriptions.add(1);
         self.touch_client(key);
+    }
+
+    /// The number of the format in which a connection gets what is published, and the flag of one that has none.
+    fn format_of(&mut self, key: Key, ticket: Option<&Ticket>) -> Option<(u8, u8)> {
+        let (takes_deltas, takes_numbers) =
+            ticket.map_or((false, false), |ticket| (ticket.takes_deltas, ticket.takes_numbers));
+        match self.conns.entry(key)?.session.format(takes_deltas, takes_numbers) {
+            Some(format) => Some((self.formats.number(format)?, 0)),
+            None => Some((0, local::PERSONAL)),
+        }
     }
 
     /// Ends a subscription, if there is one, because its client said so.

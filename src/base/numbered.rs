@@ -1,0 +1,50 @@
+//! Values by small numbers: each different one once, at most 256 of them.
+//!
+//! Invariant: a number means the same value for ever, and one that was not given out means none.
+
+/// Values that there can be.
+const VALUES_MAX: usize = 1 << 8;
+
+/// See the module documentation.
+#[derive(Clone, Debug)]
+pub struct Numbered<T>(Vec<T>);
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: PartialEq> Numbered<T> {
+    /// The value's number; `None` when there are as many other values as can be.
+    pub fn number(&mut self, value: T) -> Option<u8> {
+        let at = self.0.iter().position(|known| *known == value).unwrap_or(self.0.len());
+        if at == self.0.len() && at < VALUES_MAX {
+            self.0.push(value);
+        }
+        u8::try_from(at).ok()
+    }
+
+    /// The value of this number; `None` when it was not given out.
+    #[inline]
+    pub fn get(&self, number: u8) -> Option<&T> {
+        self.0.get(usize::from(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_means_one_value_and_what_was_not_given_out_means_none() {
+        let mut numbered = Numbered::default();
+        assert_eq!(numbered.get(0), None);
+        for value in 0..256 {
+            assert_eq!(numbered.number(value), u8::try_from(value).ok());
+        }
+        assert_eq!((numbered.number(7), numbered.number(256)), (Some(7), None));
+        assert_eq!((numbered.get(7), numbered.get(255)), (Some(&7), Some(&255)));
+        assert_eq!(numbered.number(255), Some(255), "also when it is full");
+    }
+}

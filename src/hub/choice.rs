@@ -1,0 +1,59 @@
+//! Which of a batch's items a subscriber gets.
+//!
+//! Nearly everyone gets all, and is not asked. Whoever gets less has a bit per item, so that two that get the same get the
+//! same bytes.
+
+use smallvec::SmallVec;
+
+use super::{Item, local};
+use crate::base::filter::Filter;
+
+/// See the module documentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// All.
+    All,
+    /// Those with their bit set, lowest first in each word.
+    Some {
+        /// One bit per item.
+        bits: SmallVec<[u64; 2]>,
+        /// Whether the first publication may be a delta: the one before it has been got.
+        is_delta_ready: bool,
+    },
+}
+
+impl Choice {
+    /// What a subscriber with these flags ([`local::Subscriber`]) gets, of what came after `after_seq` and passes the filter.
+    pub fn of(items: &[Item], flags: u8, after_seq: u64, filter: Option<&Filter>) -> Self {
+        let mut bits = SmallVec::from_elem(0, items.len().div_ceil(64));
+        for (at, item) in items.iter().enumerate() {
+            let wants = match item {
+                Item::Membership(_) => flags & local::JOINS != 0,
+                Item::Publication(publication) => {
+                    filter.is_none_or(|filter| filter.matches(&publication.tags))
+                }
+            };
+            if wants && item.seq() > after_seq {
+                bits[at / 64] |= 1 << (at % 64);
+            }
+        }
+        Self::Some { bits, is_delta_ready: flags & local::DELTA_READY != 0 }
+    }
+
+    fn has(&self, at: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some { bits, .. } => bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1),
+        }
+    }
+
+    /// Those of the items that are chosen, in their order.
+    pub fn chosen<'i>(&'i self, items: &'i [Item]) -> impl Iterator<Item = &'i Item> + Clone {
+        items.iter().enumerate().filter(|(at, _)| self.has(*at)).map(|(_, item)| item)
+    }
+
+    /// Whether the first publication may be a delta.
+    pub fn is_delta_ready(&self) -> bool {
+        matches!(self, Self::Some { is_delta_ready: true, .. })
+    }
+}
