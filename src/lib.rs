@@ -235,6 +235,7 @@
 //!         join_leave_per_second_max: 100,
 //!         history_meta_ttl_ms: 3_600_000,
 //!         recovery_max: 300,
+//!         waiting_max: 1000,
 //!     },
 //!     (seed, 0),
 //! );

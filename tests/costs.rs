@@ -22,6 +22,7 @@ fn home() -> Home {
         join_leave_per_second_max: 100,
         history_meta_ttl_ms: 60_000,
         recovery_max: 100,
+        waiting_max: 0,
     };
     Home::new(limits, (7.into(), 0))
 }

@@ -14,6 +14,7 @@ pub(super) const LIMITS: Limits = Limits {
     join_leave_per_second_max: u32::MAX,
     history_meta_ttl_ms: 600_000,
     recovery_max: usize::MAX,
+    waiting_max: 100,
 };
 
 pub(super) fn home() -> Home {

@@ -2,11 +2,10 @@
 //!
 //! Invariant: each name is counted once: where its subscribers are, or here when it has none.
 
-use super::home::Home;
-use super::presence::Crowd;
+use super::home::{Asker, Home};
 use crate::base::heap;
 
-impl Home {
+impl<A: Asker> Home<A> {
     /// Says whether memory is short. A channel that would be new is refused then, unless the position of one that nobody
     /// uses can be forgotten for it.
     pub fn set_short(&mut self, is_short: bool) {
@@ -17,11 +16,11 @@ impl Home {
     /// histories together; at most `count_max` of each. Returns how many publications went.
     pub fn relieve(&mut self, history_bytes: usize, count_max: usize) -> usize {
         for _ in 0..count_max {
-            let Some(idle) = self.history.forget_idle() else { break };
+            let Some(idle) = self.order.memory.forget_idle() else { break };
             self.close(idle);
             self.displaced_count += 1;
         }
-        self.history.cut(history_bytes, count_max)
+        self.order.memory.cut(history_bytes, count_max)
     }
 
     /// What the channels cost, with their streams, and what is remembered of publications; without histories and crowds.
@@ -29,24 +28,15 @@ impl Home {
         self.channels.bytes()
             + self.name_bytes
             + heap::table(&self.names)
-            + heap::list::<u32>(self.changed.capacity())
-            + self.history.stream_bytes()
-            + self.once.bytes()
+            + self.spread.bytes()
+            + self.order.memory.stream_bytes()
+            + self.order.once.bytes()
+            + self.waiting.bytes()
     }
 
     /// What presence costs, and counting who subscribes from which shard, without what is told of members.
     pub fn crowd_bytes(&self) -> usize {
-        self.crowd_bytes
-    }
-
-    /// Changes a crowd, and counts what that changes.
-    pub(super) fn with_crowd<R>(&mut self, id: u32, change: impl FnOnce(&mut Crowd) -> R) -> R {
-        let crowd = &mut self.channels[id as usize].crowd;
-        let (bytes, present_count) = (crowd.bytes(), crowd.present_count() as usize);
-        let result = change(crowd);
-        self.crowd_bytes = self.crowd_bytes + crowd.bytes() - bytes;
-        self.presence_count = self.presence_count + crowd.present_count() as usize - present_count;
-        result
+        self.spread.crowd_bytes
     }
 
     /// Checks what must hold between any two calls, in time proportional to all that there is. For tests.
@@ -55,23 +45,34 @@ impl Home {
     /// When it does not.
     pub fn check_invariants(&self) {
         assert_eq!(self.names.len(), self.channels.len());
-        self.history.check_invariants();
+        self.order.memory.check_invariants();
+        self.waiting.check_invariants();
+        assert!(self.done.is_empty(), "what is done is told at once");
+        for id in self.waiting.channels() {
+            assert!(self.channels.get(id as usize).is_some(), "something waits in a channel that has ended");
+        }
         let (mut present_count, mut stream_count) = (0, 0);
         let (mut crowd_bytes, mut name_bytes) = (0, 0);
         for (id, channel) in self.channels.iter() {
             assert_eq!(self.names.get(&channel.name).map(|&id| id as usize), Some(id));
-            assert!(!channel.crowd.is_empty() || channel.stream.is_some(), "a channel without a reason");
-            assert!(!channel.is_told || !channel.crowd.is_empty(), "occupied by nobody");
-            channel.crowd.check_invariants();
-            crowd_bytes += channel.crowd.bytes();
-            name_bytes += if channel.crowd.is_empty() { heap::arc(channel.name.len()) } else { 0 };
-            present_count += channel.crowd.present_count() as usize;
-            if let Some(stream) = channel.stream {
+            let (crowd, waits) =
+                (&channel.audience.crowd, self.waiting.holds(u32::try_from(id).unwrap_or(0)));
+            let stream = channel.line.stream;
+            assert!(!crowd.is_empty() || stream.is_some() || waits, "a channel without a reason");
+            assert!(!channel.audience.is_told || !crowd.is_empty(), "occupied by nobody");
+            crowd.check_invariants();
+            crowd_bytes += crowd.bytes();
+            name_bytes += if crowd.is_empty() { heap::arc(channel.name.len()) } else { 0 };
+            present_count += crowd.present_count() as usize;
+            if let Some(stream) = stream {
                 stream_count += 1;
-                self.history.check_owner(stream, id, !channel.crowd.is_empty());
+                self.order.memory.check_owner(stream, id, !crowd.is_empty() || waits);
             }
         }
-        assert_eq!((self.presence_count, self.history.streams.len()), (present_count, stream_count));
-        assert_eq!((self.crowd_bytes, self.name_bytes), (crowd_bytes, name_bytes));
+        assert_eq!(
+            (self.spread.presence_count, self.order.memory.stream_count()),
+            (present_count, stream_count)
+        );
+        assert_eq!((self.spread.crowd_bytes, self.name_bytes), (crowd_bytes, name_bytes));
     }
 }

@@ -14,6 +14,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::memory::StreamId;
 use super::options::ChannelOptions;
 use super::terms::Now;
 use super::{Position, Publication};
@@ -37,9 +38,6 @@ const EPOCH_BYTES: usize = heap::arc(EPOCH_LENGTH);
 const EPOCH_LENGTH: usize = 8;
 /// No entry.
 const NONE: u32 = u32::MAX;
-
-/// Number of a stream; reused once it is forgotten.
-pub(super) type StreamId = u32;
 
 /// A publication that is kept, linked to its neighbours in age among all that the home keeps.
 #[derive(Debug)]
@@ -171,28 +169,26 @@ impl History {
         stream.forget_at_ms = stream.forget_at_ms.max(now.ms.saturating_add(stream.meta_ttl_ms));
     }
 
-    /// Numbers a publication, keeps a copy and, where a delta is wished, says what came before it.
+    /// Keeps a copy of a publication at the next place and, where a delta is wished, says what came before it.
     pub(super) fn append(
         &mut self,
         id: StreamId,
         now: Now,
-        publication: &mut Publication,
+        publication: &Publication,
         options: &ChannelOptions,
-    ) {
+    ) -> Option<Arc<Publication>> {
         let stream = &mut self.streams[id as usize];
         stream.top += 1;
-        publication.offset = stream.top;
-        publication.time_ms = now.unix_ms;
-        if publication.is_delta && stream.is_latest {
-            publication.previous =
-                stream.kept.back().map(|&key| Arc::clone(&self.entries[key as usize].publication));
-        }
+        let offset = stream.top;
+        let before = stream.kept.back().filter(|_| publication.is_delta && stream.is_latest);
+        let previous = before.map(|&key| Arc::clone(&self.entries[key as usize].publication));
         stream.is_latest = true;
-        let copy = self.copy(publication);
+        let copy = self.copy(publication, offset, now.unix_ms);
         let bytes = bytes_of(&copy);
         if bytes > self.bytes_max {
             // Nothing before it helps anyone who misses it; other streams need not suffer for it.
-            return self.clear(id);
+            self.clear(id);
+            return previous;
         }
         let expires_ms = now.ms.saturating_add(options.history_ttl_ms);
         let entry = Entry { publication: copy, expires_ms, stream: id, older: self.newest, newer: NONE };
@@ -215,6 +211,7 @@ impl History {
             self.drop_front(oldest);
         }
         self.arm(id);
+        previous
     }
 
     /// Notes that something was published that is not in the stream: the next is no delta to what is.
@@ -373,16 +370,16 @@ impl History {
         assert_eq!((stream.channel as usize, stream.is_attended), (channel, is_attended));
     }
 
-    fn copy(&self, publication: &Publication) -> Arc<Publication> {
+    fn copy(&self, publication: &Publication, offset: u64, time_ms: u64) -> Arc<Publication> {
         Arc::new(Publication {
             channel: Arc::clone(&publication.channel),
             kind: publication.kind,
             data: Shared::new(publication.data.to_vec(), &self.budget),
             info: publication.info.clone(),
             tags: publication.tags.clone(),
-            seq: publication.seq,
-            offset: publication.offset,
-            time_ms: publication.time_ms,
+            seq: 0,
+            offset,
+            time_ms,
             is_delta: false,
             previous: None,
         })
@@ -467,5 +464,6 @@ fn bytes_of(publication: &Publication) -> usize {
     ENTRY_BYTES + Shared::bytes(data.len()) + tags + info.as_ref().map_or(0, |info| info.bytes())
 }
 
+mod port;
 #[cfg(test)]
 mod tests;

@@ -12,13 +12,17 @@ pub mod home;
 #[cfg(test)]
 mod journey;
 pub mod local;
+pub mod memory;
 mod once;
 pub mod options;
+mod order;
 pub mod permissions;
 mod presence;
 mod recovery;
+mod spread;
 mod tally;
 mod terms;
+mod waiting;
 mod wildcard;
 pub mod words;
 

@@ -5,12 +5,27 @@
 
 use std::sync::Arc;
 
-use super::history::{History, Stream, StreamId};
+use super::history::{History, Stream};
+use super::memory::{Read, StreamId};
 use super::terms::{HistoryFilter, Refused};
 use super::{Position, Publication};
 
 /// What was missed: whether that is all of it, and the publications, oldest first.
 pub(super) type Recovered = (bool, Vec<Arc<Publication>>);
+
+/// What a subscriber gets of a stream that is read as a cache, where all before the last publication is history: the last
+/// one that `passes`, unless `from` is its place or a later one. `read` has that one, with others or without.
+pub(super) fn latest_after(read: &Read, from: &Position, passes: impl Fn(&Publication) -> bool) -> Recovered {
+    let Read { position, publications, .. } = read;
+    // Beyond the top nobody can have been: whoever says so has another stream, or has lost count.
+    let is_mine = from.offset > 0 && from.offset <= position.offset && from.epoch == position.epoch;
+    match publications.iter().find(|publication| passes(publication)) {
+        _ if is_mine && from.offset == position.offset => (true, Vec::new()),
+        Some(latest) if is_mine && from.offset >= latest.offset => (true, Vec::new()),
+        Some(latest) => (true, vec![Arc::clone(latest)]),
+        None => (false, Vec::new()),
+    }
+}
 
 impl Stream {
     /// Whether `position` is one of this stream. Without an epoch it is taken for one: that is how a client asks that
@@ -28,7 +43,7 @@ impl Stream {
 
 impl History {
     /// All that came after `from`, if it is there and not more than `count_max`.
-    pub(super) fn recover(&self, id: StreamId, from: &Position, count_max: usize) -> Recovered {
+    pub(super) fn missed(&self, id: StreamId, from: &Position, count_max: usize) -> Recovered {
         let stream = &self.streams[id as usize];
         let missed = stream.top.checked_sub(from.offset).and_then(|missed| usize::try_from(missed).ok());
         match missed {
@@ -39,31 +54,21 @@ impl History {
         }
     }
 
-    /// The last publication that `passes`, unless `from` is its place or a later one: in a stream that is read as a
-    /// cache, all before it is history.
-    pub(super) fn recover_latest(
+    /// The last publication that `passes`.
+    pub(super) fn latest(
         &self,
         id: StreamId,
-        from: &Position,
-        passes: impl Fn(&Publication) -> bool,
-    ) -> Recovered {
-        let stream = &self.streams[id as usize];
-        // Beyond the top nobody can have been: whoever says so has another stream, or has lost count.
-        let is_mine = from.offset > 0 && from.offset <= stream.top && from.epoch == stream.epoch;
-        let latest = stream.kept.iter().rev().find(|&&key| passes(self.publication(key)));
-        match latest {
-            _ if is_mine && from.offset == stream.top => (true, Vec::new()),
-            Some(&key) if is_mine && from.offset >= self.publication(key).offset => (true, Vec::new()),
-            Some(key) => (true, self.publications([key].into_iter())),
-            None => (false, Vec::new()),
-        }
+        passes: &dyn Fn(&Publication) -> bool,
+    ) -> Option<&Arc<Publication>> {
+        let kept = self.streams[id as usize].kept.iter().rev();
+        kept.map(|&key| self.publication(key)).find(|publication| passes(publication))
     }
 
     /// What the filter asks for.
     ///
     /// # Errors
     /// When it asks for what came after a position of another stream.
-    pub(super) fn read(
+    pub(super) fn filtered(
         &self,
         id: StreamId,
         filter: &HistoryFilter,

@@ -16,7 +16,7 @@ pub(super) struct Tally {
     known: HashMap<Box<str>, Arc<NamespaceCounters>>,
 }
 
-impl Home {
+impl<A> Home<A> {
     /// Counts channels, subscriptions and publications by namespace from now on; to be called before there are any.
     pub fn count_by_namespace(&mut self, namespaces: Arc<Namespaces>, counters: Arc<ByNamespace>) {
         self.tally = Some(Tally::new(namespaces, counters));

@@ -1,12 +1,13 @@
 //! What homes are asked and what they answer: the words of a [`super::home::Home`], without anything that acts.
 
+use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::{ClientInfo, Position, Publication};
 
-/// Why a home does not take a subscriber.
+/// Why a home does not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The shard is home of as many channels as its limit allows.
@@ -17,6 +18,49 @@ pub enum Refused {
     TooManyPublications,
     /// The position that was asked for is not in the stream.
     Unrecoverable,
+    /// The memory failed, or cannot be reached.
+    Unavailable,
+    /// Too much waits for the memory already.
+    TooManyWaiting,
+}
+
+/// Who asks a home, as its caller knows it; the home keeps it as long as it has no answer.
+pub trait Asker: fmt::Debug {
+    /// Whether a subscriber wants a publication that it missed in a stream that is read as a cache. Who recovers all that
+    /// it missed sorts out by itself what it does not want.
+    fn wants(&self, _publication: &Publication) -> bool {
+        true
+    }
+}
+
+impl Asker for () {}
+
+/// What came of something that a home was asked, and who asked.
+#[derive(Debug)]
+pub enum Done<A> {
+    /// To a subscriber: it is counted from here on, or refused.
+    Subscribed {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// Who asked.
+        asker: A,
+        /// What the home has for it.
+        outcome: Result<Box<Joined>, Refused>,
+    },
+    /// To a publication.
+    Published {
+        /// Who asked, if an answer is wanted.
+        asker: Option<A>,
+        /// What it came to.
+        outcome: Result<Published, Refused>,
+    },
+    /// To a question.
+    Answered {
+        /// Who asked.
+        asker: A,
+        /// The answer.
+        answer: Answer,
+    },
 }
 
 /// A subscriber, as its home knows it.
@@ -177,10 +221,12 @@ pub struct Limits {
     pub history_meta_ttl_ms: u64,
     /// Publications that a subscriber may have missed and still recovers.
     pub recovery_max: usize,
+    /// Subscriptions, publications and questions that wait for a memory that answers later.
+    pub waiting_max: usize,
 }
 
 /// What a publication came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Published {
     /// Its position; default without history.
     pub position: Position,

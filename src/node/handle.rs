@@ -335,7 +335,8 @@ impl Node {
         let shards = self.shards();
         let publication = Box::new(Publication::new(channel.into(), kind, shards.charge(data.to_vec())));
         let options = shards.options_of_any(channel);
-        let letter = Letter::Publish { publication, options, terms: Terms::default(), asker: None };
+        let letter =
+            Letter::Publish { publication, options, terms: Terms::default(), from: None, asker: None };
         shards.home(channel).put(&mut vec![letter]);
     }
 
@@ -353,6 +354,7 @@ impl Node {
                 version: options.version,
                 version_epoch: options.version_epoch.clone(),
             },
+            from: None,
             asker: Some(asker),
         };
         let read = |answer| if let Answer::Published(position) = answer { Some(position) } else { None };

@@ -35,6 +35,8 @@ pub enum Failure {
     Unrecoverable,
     /// The shards hold as many published bytes, or letters, as they may: nothing was done. Try again later.
     Overloaded,
+    /// The history of the channel cannot be reached: nothing was done. Try again later.
+    Unavailable,
     /// The shard has ended, or gave no answer in time: whether it was done is not known.
     NoAnswer,
 }
@@ -49,7 +51,7 @@ impl Failure {
             Self::LimitExceeded => Error::LIMIT_EXCEEDED,
             Self::TooManyRequests => Error::TOO_MANY_REQUESTS,
             Self::Unrecoverable => Error::UNRECOVERABLE_POSITION,
-            Self::Overloaded | Self::NoAnswer => Error::INTERNAL,
+            Self::Overloaded | Self::Unavailable | Self::NoAnswer => Error::INTERNAL,
         }
     }
 }
@@ -60,6 +62,8 @@ impl From<Refused> for Failure {
             Refused::TooManyChannels => Self::LimitExceeded,
             Refused::TooManyPublications | Refused::MemoryShort => Self::TooManyRequests,
             Refused::Unrecoverable => Self::Unrecoverable,
+            Refused::Unavailable => Self::Unavailable,
+            Refused::TooManyWaiting => Self::Overloaded,
         }
     }
 }
@@ -68,6 +72,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Overloaded => "the shards are overloaded; try again later",
+            Self::Unavailable => "the history of the channel is not available; try again later",
             Self::NoAnswer => "the server gave no answer",
             Self::BadRequest
             | Self::UnknownChannel
@@ -260,6 +265,8 @@ mod tests {
             (Failure::TooManyRequests, 111),
             (Failure::Unrecoverable, 112),
             (Failure::Overloaded, 100),
+            (Refused::Unavailable.into(), 100),
+            (Refused::TooManyWaiting.into(), 100),
             (Failure::NoAnswer, 100),
         ];
         for (failure, code) in codes {

@@ -4,6 +4,8 @@
 //! one wake-up per receiver, however many letters. Letters from one shard to another keep their order; the order
 //! of a channel's publications rests on that. The lock of a mailbox is the only one in the data plane.
 
+mod order;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
@@ -11,12 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Renewal;
-use super::outside::{Grant, Verdict};
+use super::outside::Verdict;
 use crate::base::filter::Filter;
 use crate::base::heap;
 use crate::base::slots::Key;
+use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Publication, home};
+
+pub use order::{Deed, Order, Target};
 
 /// What a letter carries in boxes of its own, at most of the time: who joins, and on which terms.
 const CONTENT_BYTES: usize = heap::piece(size_of::<home::Joining>()) + heap::piece(size_of::<Ticket>());
@@ -152,6 +157,8 @@ pub enum Letter {
         options: Arc<ChannelOptions>,
         /// What else the publisher wishes.
         terms: home::Terms,
+        /// Which connection publishes; none when the server does.
+        from: Option<home::Member>,
         /// Who asks, if an answer is wanted.
         asker: Option<Asker>,
     },
@@ -166,6 +173,15 @@ pub enum Letter {
         /// Who asks.
         asker: Asker,
     },
+    /// To a home, from its memory: the answer to what it gave a number to.
+    Memory {
+        /// The number.
+        number: u64,
+        /// The answer.
+        answer: Box<Result<Brought, home::Refused>>,
+    },
+    /// To a home whose memory may answer later: a connection is gone, and waits for nothing any more.
+    Gone(home::Member),
     /// From a home: the answer to a publication or a question.
     Answered {
         /// Who asked.
@@ -242,6 +258,8 @@ impl fmt::Debug for Letter {
             Self::Unsubscribe { .. } => "Unsubscribe",
             Self::Publish { .. } => "Publish",
             Self::Ask { .. } => "Ask",
+            Self::Memory { .. } => "Memory",
+            Self::Gone(_) => "Gone",
             Self::Answered { .. } => "Answered",
             Self::Deliver(_) => "Deliver",
             Self::Membership(_) => "Membership",
@@ -256,70 +274,6 @@ impl fmt::Debug for Letter {
             Self::Drain => "Drain",
         })
     }
-}
-
-/// Which connections an [`Order`] is for: those of the user, or of those the one named.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Target {
-    /// The user; empty is the anonymous user.
-    pub user: String,
-    /// Only the connection with this id; empty for all.
-    pub client: String,
-    /// Only the connection with this session id; empty for all.
-    pub session: String,
-}
-
-/// What the server's API does to connections.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// To which.
-    pub target: Target,
-    /// What.
-    pub deed: Deed,
-}
-
-/// See [`Order`].
-#[derive(Clone, Debug)]
-pub enum Deed {
-    /// Subscribe them, without their asking.
-    Subscribe {
-        /// Name of the channel.
-        channel: Arc<str>,
-        /// What the channel is like.
-        options: Arc<ChannelOptions>,
-        /// On which terms.
-        grant: Box<Grant>,
-    },
-    /// End their subscription.
-    Unsubscribe {
-        /// Name of the channel.
-        channel: Arc<str>,
-        /// 2000–2999, told to the client.
-        code: u32,
-        /// Told to the client.
-        reason: String,
-    },
-    /// Tell them something, outside of all channels.
-    Message {
-        /// JSON, the same for all.
-        data: Arc<[u8]>,
-    },
-    /// Close them.
-    Disconnect {
-        /// 3000–4999.
-        code: u16,
-        /// At most 123 bytes are sent.
-        reason: String,
-        /// But not these connections.
-        spared: Vec<String>,
-    },
-    /// Change when they expire.
-    Refresh {
-        /// They have expired: close them.
-        expired: bool,
-        /// Unix time in seconds; 0: never.
-        expire_at_s: u64,
-    },
 }
 
 /// Wakes the shard that owns a mailbox.

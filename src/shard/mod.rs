@@ -8,6 +8,7 @@ mod carry;
 mod channels;
 mod clients;
 mod door;
+mod homes;
 mod invariants;
 mod letters;
 pub mod mailbox;
@@ -29,8 +30,9 @@ use crate::base::numbered::Numbered;
 use crate::base::seed::Seed;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
-use crate::hub::home::{Home, Now};
+use crate::hub::home::{self, Home, Now};
 use crate::hub::local::Local;
+use crate::hub::memory::Memory;
 use crate::hub::options::Namespaces;
 use crate::hub::words::Denied;
 use crate::net::{Net, Ready};
@@ -75,6 +77,9 @@ impl<N: Net, H: Handler> World for (N, H) {
     type State = H::State;
     type Handler = H;
 }
+
+/// Makes the memory of a home, of the one that it would have.
+pub type MakeMemory<'a> = &'a dyn Fn(Box<dyn Memory>) -> Box<dyn Memory>;
 
 /// What a shard is given at its start.
 #[derive(Debug)]
@@ -123,7 +128,7 @@ pub struct Shard<W: World> {
     stray_header_told_ms: Option<u64>,
     conns: Slots<Conn<W::Socket, W::State>>,
     wheel: Wheel,
-    home: Home,
+    home: Home<homes::Waiter>,
     local: Local<Batch>,
     /// The formats in which connections here get what is published.
     formats: Numbered<Format>,
@@ -194,8 +199,14 @@ pub enum Turn {
 }
 
 impl<W: World> Shard<W> {
-    /// A shard that has not taken its first turn.
+    /// A shard that has not taken its first turn, and keeps the histories of its channels in its own memory.
     pub fn new(parts: Parts<W::Net, W::Handler>, options: Options) -> Self {
+        Self::with_memory(parts, options, &|memory| memory)
+    }
+
+    /// The same with another memory of its histories, made of the one that it would have: one that answers by
+    /// [`mailbox::Letter::Memory`], for example.
+    pub fn with_memory(parts: Parts<W::Net, W::Handler>, options: Options, make: MakeMemory<'_>) -> Self {
         let Parts {
             mut net,
             handler,
@@ -220,7 +231,7 @@ impl<W: World> Shard<W> {
             stray_header_told_ms: None,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
-            home: new_home(&options, mailboxes.len(), (seed, shard), &own),
+            home: new_home(&options, mailboxes.len(), (seed, shard), make, &own),
             local: new_local(&options, &own),
             formats: Numbered::default(),
             post: Post::new(shard, mailboxes),
@@ -366,8 +377,16 @@ impl<W: World> Shard<W> {
 }
 
 /// One of `shard_count` homes.
-fn new_home(options: &Options, shard_count: usize, (seed, shard): (Seed, u16), counters: &Counters) -> Home {
-    let mut home = Home::new(options.home_limits(shard_count), (seed, shard));
+fn new_home<A: home::Asker>(
+    options: &Options,
+    shard_count: usize,
+    (seed, shard): (Seed, u16),
+    make: MakeMemory<'_>,
+    counters: &Counters,
+) -> Home<A> {
+    let limits = options.home_limits(shard_count);
+    let memory = make(home::in_memory(&limits, (seed, shard)));
+    let mut home = Home::with_memory(limits, seed, memory);
     if options.metrics_by_namespace {
         home.count_by_namespace(Arc::clone(&options.namespaces), Arc::clone(&counters.by_namespace));
     }

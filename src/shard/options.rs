@@ -28,6 +28,10 @@ impl Listener {
     }
 }
 
+/// What waits for the memory of a shard's home, at most, where that answers later: what is published has its own budget
+/// besides, so that readers are held up long before.
+const WAITING_MAX: usize = 65_536;
+
 /// What all shards of a process go by.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -66,6 +70,7 @@ impl Options {
                 0 => usize::MAX,
                 count => count,
             },
+            waiting_max: WAITING_MAX,
         }
     }
 

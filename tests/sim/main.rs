@@ -21,6 +21,7 @@ mod cut;
 mod fan;
 mod ground;
 mod hostile;
+mod late;
 mod oracle;
 mod order;
 mod outcomes;
@@ -47,6 +48,8 @@ use rng::Rng;
 use run::{Outcome, Run};
 
 const SEED_COUNT: u64 = 200;
+/// Seeds whose homes have memories that answer later.
+const LATE_SEED_COUNT: u64 = 60;
 
 /// The first seed and how many: one that is named, so many, so many from that one on.
 fn seeds() -> (u64, u64) {
@@ -62,8 +65,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Runs a seed; on failure says how to run it again.
-fn simulate(seed: u64) -> Option<Outcome> {
-    let outcome = catch_unwind(AssertUnwindSafe(|| Run::new(seed).run())).ok();
+fn simulate(begin: fn(u64) -> Run, seed: u64) -> Option<Outcome> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| begin(seed).run())).ok();
     if outcome.is_none() {
         eprintln!("\nseed {seed} failed; again: THRONG_SEED={seed} cargo test --test sim\n");
     }
@@ -71,11 +74,11 @@ fn simulate(seed: u64) -> Option<Outcome> {
 }
 
 /// Runs seeds on all cores; the outcomes in the order of the seeds, `None` for those that failed.
-fn simulate_all(first: u64, count: u64) -> Vec<Option<Outcome>> {
+fn simulate_all(begin: fn(u64) -> Run, first: u64, count: u64) -> Vec<Option<Outcome>> {
     let next = AtomicU64::new(0);
     let worker = || {
         let seeds = std::iter::from_fn(|| Some(next.fetch_add(1, Relaxed)).filter(|&n| n < count));
-        seeds.map(|n| (n, simulate(first + n))).collect::<Vec<_>>()
+        seeds.map(|n| (n, simulate(begin, first + n))).collect::<Vec<_>>()
     };
     let mut outcomes: Vec<_> = thread::scope(|scope| {
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -89,7 +92,7 @@ fn simulate_all(first: u64, count: u64) -> Vec<Option<Outcome>> {
 #[test]
 fn whole_shards_keep_their_promises() {
     let (first, count) = seeds();
-    let outcomes = simulate_all(first, count);
+    let outcomes = simulate_all(Run::new, first, count);
     let told = outcomes.iter().map(|outcome| outcome.as_ref().map(|o| (o.hash, &o.counters[..])));
     outcomes::tell("runs", (first..).zip(told));
     let failed: Vec<u64> =
@@ -107,12 +110,30 @@ fn whole_shards_keep_their_promises() {
     assert!(total.values().all(|&count| count > 0), "something never happened: {total:?}");
 }
 
+/// The same promises where what keeps the histories answers later, in any order among channels, and fails.
+#[test]
+fn whole_shards_keep_their_promises_when_memories_answer_later() {
+    let (first, count) = match number("THRONG_SEEDS") {
+        None if number("THRONG_SEED").is_none() => (0, LATE_SEED_COUNT),
+        _ => seeds(),
+    };
+    let outcomes = simulate_all(Run::late, first, count);
+    let failed: Vec<u64> =
+        (first..).zip(&outcomes).filter(|(_, o)| o.is_none()).map(|(seed, _)| seed).collect();
+    assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
+    let total = |name| outcomes.iter().flatten().filter_map(|outcome| outcome.counts.get(name)).sum::<u64>();
+    let counts =
+        ["late", "late_failures", "recoveries", "recovered", "deliveries"].map(|name| (name, total(name)));
+    println!("{counts:?}");
+    assert!(count < LATE_SEED_COUNT || counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
+}
+
 #[test]
 fn a_seed_tells_the_whole_story() {
     // The first few, and the first few over TLS.
     let sealed = (4..).filter(|&seed| Plan::new(seed).tls.is_some());
     for seed in (1..4).chain(sealed.take(3)) {
-        assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
+        assert_eq!(simulate(Run::new, seed), simulate(Run::new, seed), "seed {seed}");
     }
     for seed in 0..40 {
         let hash = || hostile::play(&hostile::program(&mut Rng::new(seed)));

@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     /// Homes take few channels.
     pub(crate) has_small_homes: bool,
     pub(crate) history: HistoryPlan,
+    /// What keeps histories may fail.
+    pub(crate) memories_fail: bool,
     /// `None` when connections are plain.
     pub(crate) tls: Option<TlsPlan>,
 }
@@ -168,6 +170,7 @@ impl Plan {
         history.forgets |= memory_allowed < u64::MAX;
         Self {
             history,
+            memories_fail: false,
             shards,
             clients,
             channels: rng.range(1..=5) as u32,
@@ -215,7 +218,7 @@ impl Plan {
 
     /// Whether a home may not take a channel.
     pub(crate) fn may_refuse_channels(&self) -> bool {
-        self.has_small_homes || self.has_small_memory()
+        self.has_small_homes || self.has_small_memory() || self.memories_fail
     }
 
     /// Whether memory may get short.

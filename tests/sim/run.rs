@@ -26,6 +26,7 @@ use throng::parts::shard::{INPUT_BYTES, Parts, Secret, Shard, Turn};
 use self::renewing::Renewals;
 use crate::book::Book;
 use crate::client::{Circumstances, Client};
+use crate::late::{Memories, memory_of};
 use crate::net::{SharedWorld, SimNet};
 use crate::oracle::Oracle;
 use crate::outcomes::Counts;
@@ -104,6 +105,8 @@ pub(crate) struct Run {
     arrivals_us: Vec<u64>,
     souls: Vec<SharedSoul>,
     oracle: Arc<Oracle>,
+    /// Where homes answer later: what their memories hold back, and chance.
+    memories: Option<(Memories, Rng)>,
     /// When the server's API is used next.
     api_us: u64,
     /// What homes answered to it: channel, number, answer.
@@ -117,7 +120,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(seed: u64) -> Self {
-        let plan = Rc::new(Plan::new(seed));
+        Self::with_memories(seed, Plan::new(seed), None)
+    }
+
+    fn with_memories(seed: u64, plan: Plan, memories: Option<(Memories, Rng)>) -> Self {
+        let plan = Rc::new(plan);
         if std::env::var_os("THRONG_TRACE").is_some() {
             println!("{plan:#?}");
         }
@@ -150,7 +157,9 @@ impl Run {
                     listeners: Arc::new([Listener::http(ground.is_some())]),
                     tls: ground.as_ref().map(|ground| Arc::clone(&ground.server)),
                 };
-                Some(Shard::new(parts, plan.config.shard_options("node")))
+                let options = plan.config.shard_options("node");
+                let memory = |memory| memory_of(&memories, shard, memory);
+                Some(Shard::with_memory(parts, options, &memory))
             })
             .collect();
         let begin_us = world.borrow().now_us;
@@ -161,6 +170,7 @@ impl Run {
         Self {
             souls,
             oracle,
+            memories,
             seed,
             api_us: begin_us,
             api_answers: Arc::default(),
@@ -465,10 +475,12 @@ impl Run {
             ("renewals", self.renewals.as_ref().map_or(0, |renewals| renewals.count)),
             ("rounds", self.rounds),
         ];
+        let late = [("late", streams.late), ("late_failures", streams.late_failures)];
+        let late = late.into_iter().filter(|_| self.memories.is_some());
         let counts = TELLING.map(|name| (name, sum(name)));
         Outcome {
             hash: mix(world.hash ^ self.oracle.hash()),
-            counts: counts.into_iter().chain(told).collect(),
+            counts: counts.into_iter().chain(told).chain(late).collect(),
             counters: [settled, self.counters()],
         }
     }

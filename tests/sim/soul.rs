@@ -252,9 +252,9 @@ impl Body {
             }
             Pending::Publish(channel) => match code {
                 None => book.streams.answered(channel),
-                Some(103) if self.plan.history.hooks_publish => {}
-                Some(111) if self.plan.history.hooks_publish => {}
+                Some(103 | 111) if self.plan.history.hooks_publish => {}
                 Some(111) if self.plan.has_small_memory() => {}
+                Some(100) if self.plan.memories_fail => {}
                 Some(code) => assert!(code == 106 && self.plan.has_small_homes, "{reply}"),
             },
             Pending::Presence(channel) => self.check_presence(channel, reply, book),
@@ -271,6 +271,7 @@ impl Body {
         let history = &self.plan.history;
         let is_right = match code {
             None => is_leaving || history.has_orders,
+            Some(100) => self.plan.memories_fail,
             Some(103) => history.hooks_subscribe,
             Some(105) => history.has_orders,
             Some(106) => self.plan.has_small_homes,

@@ -75,6 +75,9 @@ pub(crate) struct Streams {
     pub(crate) memberships: u64,
     pub(crate) orders: u64,
     pub(crate) verdicts: u64,
+    /// Answers of memories that answer later, and those among them that tell of a failure.
+    pub(crate) late: u64,
+    pub(crate) late_failures: u64,
 }
 
 impl Streams {

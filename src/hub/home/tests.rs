@@ -182,20 +182,41 @@ fn a_cache_gives_its_last_publication_to_whoever_has_it_not() {
     assert_eq!(recover(&mut home, &options, 7, 7, &epoch), (false, vec![]));
 }
 
+/// A subscriber that wants publications by their places.
+#[derive(Debug)]
+struct Picky(fn(u64) -> bool);
+
+impl Asker for Picky {
+    fn wants(&self, publication: &Publication) -> bool {
+        (self.0)(publication.offset)
+    }
+}
+
 #[test]
 fn a_cache_gives_the_last_publication_that_passes() {
-    let (mut home, options) = (home(), history(4, 1000));
+    let mut home = Home::with_memory(LIMITS, 7.into(), in_memory(&LIMITS, (7.into(), 0)));
+    let options = history(4, 1000);
     let options = Arc::new(ChannelOptions { is_cache_recovery: true, ..(*options).clone() });
-    let epoch = publish(&mut home, 0, "c", &options).position.epoch;
+    let mut publish = || {
+        let (publication, options) = (publication("c", b"1"), Arc::clone(&options));
+        match home.handle_publish(at(0), publication, options, Terms::default(), (None, None)) {
+            Some(Done::Published { outcome: Ok(published), .. }) => published.position,
+            other => panic!("{other:?}"),
+        }
+    };
+    let epoch = publish().epoch;
     for _ in 0..5 {
-        publish(&mut home, 0, "c", &options);
+        publish();
     }
     // Offsets 3 to 6 are kept.
     let mut ask = |from: u64, passes: fn(u64) -> bool| {
         let joining =
             Joining { recover: Some(Position { offset: from, epoch: Arc::clone(&epoch) }), ..plain(0, 0) };
-        let passes = |one: &Publication| passes(one.offset);
-        positions(&home.subscribe_filtered(at(0), &"c".into(), &options, &joining, passes).unwrap())
+        let options = Arc::clone(&options);
+        match home.handle_subscribe(at(0), "c".into(), options, Box::new(joining), Picky(passes)) {
+            Some(Done::Subscribed { outcome: Ok(joined), .. }) => positions(&joined),
+            other => panic!("{other:?}"),
+        }
     };
     assert_eq!(ask(1, |_| true), (true, vec![6]));
     assert_eq!(ask(1, |offset| offset < 6), (true, vec![5]));

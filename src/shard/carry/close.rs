@@ -2,12 +2,13 @@
 //! words, within the linger deadline. It is freed at the end of the turn, so nothing that the turn still holds
 //! points at another's slot.
 
-use super::conn::{CountedAs, Stage};
+use super::conn::{CountedAs, Stage, Sub, SubState};
 use crate::base::counters::{Counter, Counters};
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
 use crate::session::{CloseReason, Phase, Session, Transport, kind_of};
+use crate::shard::mailbox::Letter;
 use crate::shard::{Shard, World};
 
 /// For clients that come while the server is full.
@@ -41,6 +42,7 @@ impl<W: World> Shard<W> {
         self.counters.partial_bytes.sub(u64::from(held_bytes));
         self.count_as(key, CountedAs::Nothing);
         self.count_ending(&reason);
+        self.tell_gone(key);
         self.unsubscribe_all(key);
         self.user_leaves(key);
         self.forget_client(key);
@@ -58,6 +60,20 @@ impl<W: World> Shard<W> {
         }
         let client = self.client_id(key);
         session.closed(&mut self.handler, client, &reason);
+    }
+
+    /// Tells homes whose memory may answer later that nobody waits for them, if the connection does.
+    fn tell_gone(&mut self, key: Key) {
+        let Some(conn) = self.conns.entry(key) else { return };
+        let is_pending = |sub: &Sub| matches!(sub.state(), SubState::Pending(_));
+        let awaits = conn.client.as_ref().is_some_and(|client| !client.awaited.is_empty());
+        if self.home.is_prompt() || !(awaits || conn.subs.iter().any(is_pending)) {
+            return;
+        }
+        let member = self.member(key);
+        for shard in 0..self.post.shard_count() {
+            self.post.send(shard, Letter::Gone(member));
+        }
     }
 
     /// Takes back what waits in the outbox, but for its first segments, and with it what is said behind that: a client

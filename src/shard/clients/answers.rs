@@ -51,7 +51,8 @@ impl<W: World> Shard<W> {
 pub(in crate::shard) fn denied(refused: Refused) -> Denied {
     match refused {
         Refused::TooManyChannels => Denied::Limit,
-        Refused::TooManyPublications | Refused::MemoryShort => Denied::TooMany,
+        Refused::TooManyPublications | Refused::MemoryShort | Refused::TooManyWaiting => Denied::TooMany,
+        Refused::Unavailable => Denied::Internal,
         Refused::Unrecoverable => Denied::Unrecoverable,
     }
 }

@@ -175,7 +175,8 @@ impl<W: World> Shard<W> {
         let publication =
             Box::new(Publication { info: Some(info), is_delta, ..Publication::new(channel, kind, data) });
         let asker = (id != 0).then(|| Asker::Conn(self.reply_to(key, id)));
-        self.post.send(home, Letter::Publish { publication, options, terms, asker });
+        let from = Some(self.member(key));
+        self.post.send(home, Letter::Publish { publication, options, terms, from, asker });
     }
 
     /// Asks a channel's home, if the client may.

@@ -202,6 +202,7 @@ impl Stage {
                 publication: Box::new(Publication::new(name.as_str().into(), DataKind::Json, data)),
                 options: Arc::clone(&options),
                 terms: Terms::default(),
+                from: None,
                 asker: None,
             };
             self.mailboxes[usize::from(home)].put(&mut vec![letter]);

@@ -5,6 +5,15 @@ use crate::rng::mix;
 use crate::world::fingerprint;
 
 impl Run {
+    /// The same where the memories of homes answer later, if at all.
+    pub(crate) fn late(seed: u64) -> Self {
+        let mut plan = Plan::new(seed);
+        let mut rng = Rng::new(seed ^ 0x006c_6174_6572);
+        let memories = Memories::new(plan.shards, &mut rng);
+        plan.memories_fail = memories.fail();
+        Self::with_memories(seed, plan, Some((memories, rng)))
+    }
+
     /// The server's API, and hooks that answer.
     pub(super) fn speak_from_outside(&mut self) -> bool {
         let mut progress = !self.oracle.is_idle();
@@ -15,6 +24,7 @@ impl Run {
             self.book.streams.verdicts += 1;
             self.mailboxes[usize::from(shard)].put(&mut vec![letter]);
         }
+        progress |= self.memories_answer();
         for (channel, number, answer) in self.api_answers.lock().unwrap().drain(..) {
             match answer {
                 Answer::Published(position) => {
@@ -48,6 +58,21 @@ impl Run {
         progress
     }
 
+    /// Memories that answer later do, for some of what they were asked.
+    fn memories_answer(&mut self) -> bool {
+        let Some((memories, rng)) = &mut self.memories else { return false };
+        let is_busy = !memories.is_idle();
+        while rng.chance(70) && !memories.is_idle() {
+            if let Some((shard, letter)) = memories.answer(rng) {
+                let is_failure = matches!(&letter, Letter::Memory { answer, .. } if answer.is_err());
+                self.book.streams.late += 1;
+                self.book.streams.late_failures += u64::from(is_failure);
+                self.mailboxes[usize::from(shard)].put(&mut vec![letter]);
+            }
+        }
+        is_busy
+    }
+
     fn publish(&mut self) {
         let channel = FIRST + self.rng.range(0..=u64::from(self.plan.history.channels) - 1) as u32;
         let number = self.book.streams.publish(SERVER, channel);
@@ -62,6 +87,7 @@ impl Run {
             publication: Box::new(Publication::new(name.into(), DataKind::Json, data)),
             options,
             terms: Terms::default(),
+            from: None,
             asker: Some(Asker::Outside(Box::new(reply))),
         };
         self.mailboxes[usize::from(home)].put(&mut vec![letter]);

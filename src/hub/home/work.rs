@@ -1,0 +1,296 @@
+//! What a home was asked, carried out: the memory is asked, and with its answer the rest is done.
+//!
+//! Invariant: what is done in one channel is done in the order in which it was asked; see [`super::super::waiting`].
+
+use std::sync::Arc;
+
+use super::{Answer, Asker, Done, Home, Joined, Joining, Member, Now, Published, Refused, Terms};
+use crate::base::heap;
+use crate::hub::Publication;
+use crate::hub::memory::{Appended, Brought, Read, Reply, Wanted};
+use crate::hub::once::Digest;
+use crate::hub::options::ChannelOptions;
+use crate::hub::order::recovered;
+use crate::hub::waiting::{self, Entry, State, Work};
+
+/// How far the memory is with what it was asked.
+pub(super) enum Start {
+    /// Done.
+    Answered(waiting::Answer),
+    /// The answer comes under this number.
+    Asked(u64),
+    /// The channel's stream comes under this number; nothing was asked yet.
+    Opening(u64),
+}
+
+/// A delta is made where that is wished for and allowed.
+fn set_delta(publication: &mut Publication, options: &ChannelOptions) {
+    publication.is_delta = (publication.is_delta || options.delta_publish) && options.allows_fossil_delta;
+}
+
+impl Start {
+    fn of<T>(reply: Reply<T>, brought: impl FnOnce(T) -> Brought) -> Self {
+        match reply {
+            Reply::Now(answer) => Self::Answered(Some(answer.map(brought))),
+            Reply::Later(number) => Self::Asked(number),
+        }
+    }
+}
+
+impl<A: Asker> Home<A> {
+    /// Closes a channel that has no reason to be any more, or notes that its stream has none but its time.
+    pub(super) fn let_go(&mut self, now: Now, id: u32) {
+        let home = &self.channels[id as usize];
+        if !home.audience.crowd.is_empty() || self.waiting.holds(id) {
+            return;
+        }
+        match home.line.stream {
+            Some(stream) => self.order.memory.attend(stream, now, false),
+            None => self.close(id),
+        }
+    }
+
+    pub(super) fn count_publication(&mut self, channel: &str) {
+        if let Some(tally) = &mut self.tally {
+            tally.of(channel).publications.add(1);
+        }
+    }
+
+    /// Does what a channel's home was asked: at once, or in its turn behind what waits there.
+    pub(super) fn take_up(
+        &mut self,
+        now: Now,
+        id: u32,
+        mut work: Work,
+        from: Option<Member>,
+        asker: Option<A>,
+    ) -> Option<Done<A>> {
+        let waits = self.waiting.holds(id);
+        let start = if self.waiting.is_full() && (waits || !self.order.memory.is_prompt()) {
+            Start::Answered(Some(Err(Refused::TooManyWaiting)))
+        } else if waits {
+            self.put_behind(now, id, Entry { work, from, asker, state: State::Idle });
+            return None;
+        } else {
+            self.start(now, id, &mut work, asker.as_ref())
+        };
+        let state = match start {
+            Start::Answered(answer) => {
+                let is_refused = matches!(answer, Some(Err(_)));
+                let done = self.finish(now, id, work, asker, answer);
+                if is_refused {
+                    self.let_go(now, id);
+                }
+                return done;
+            }
+            Start::Asked(number) => State::Asked(number),
+            Start::Opening(number) => {
+                self.waiting.open(id, number);
+                State::Idle
+            }
+        };
+        self.put_first(now, id, Entry { work, from, asker, state });
+        None
+    }
+
+    /// The way of nearly all publications: nothing waits, the stream is there and the memory answers at once. Gives the
+    /// publication back when it is not that simple.
+    #[inline]
+    pub(super) fn publish_now(
+        &mut self,
+        now: Now,
+        id: u32,
+        mut publication: Box<Publication>,
+        (options, terms): (&ChannelOptions, &Terms),
+        (digest, keeps): (Option<Digest>, bool),
+    ) -> Result<Result<Published, Refused>, Box<Publication>> {
+        let stream = self.channels[id as usize].line.stream;
+        if self.waiting.holds(id) || !self.order.memory.is_prompt() {
+            return Err(publication);
+        }
+        set_delta(&mut publication, options);
+        let appended = match stream {
+            Some(stream) if keeps => {
+                match self.order.memory.append(stream, now, &publication, options, terms) {
+                    Reply::Now(Ok(appended)) => Some(appended),
+                    Reply::Now(Err(refused)) => return Ok(Err(refused)),
+                    // What is not prompt was sorted out.
+                    Reply::Later(_) => return Ok(Err(Refused::Unavailable)),
+                }
+            }
+            Some(stream) => {
+                self.order.memory.bypass(stream);
+                None
+            }
+            None if keeps => return Err(publication),
+            None => None,
+        };
+        Ok(Ok(self.send_out(now, id, publication, digest, appended)))
+    }
+
+    /// The channel's stream, or when it comes.
+    fn stream(&mut self, now: Now, id: u32, options: &ChannelOptions) -> Result<u32, Start> {
+        let home = &mut self.channels[id as usize];
+        if let Some(stream) = home.line.stream {
+            return Ok(stream);
+        }
+        match self.order.memory.open(now, id, &home.name, options) {
+            Reply::Now(Ok(stream)) => {
+                self.order.memory.attend(stream, now, !home.audience.crowd.is_empty());
+                home.line.stream = Some(stream);
+                Ok(stream)
+            }
+            Reply::Now(Err(refused)) => Err(Start::Answered(Some(Err(refused)))),
+            Reply::Later(number) => Err(Start::Opening(number)),
+        }
+    }
+
+    /// Asks the memory for what is needed to do something.
+    pub(super) fn start(&mut self, now: Now, id: u32, work: &mut Work, asker: Option<&A>) -> Start {
+        let stream = self.channels[id as usize].line.stream;
+        match work {
+            Work::Subscribe { options, joining, .. } => {
+                let asks = joining.wants_position || joining.recover.is_some();
+                match stream {
+                    Some(stream) if options.keeps_history() && !asks => {
+                        self.order.memory.touch(stream, now, options);
+                    }
+                    _ if options.keeps_history() && asks => {
+                        let stream = match self.stream(now, id, options) {
+                            Ok(stream) => stream,
+                            Err(start) => return start,
+                        };
+                        let passes = |one: &Publication| asker.is_none_or(|asker| asker.wants(one));
+                        let joining = (&**joining, self.limits.recovery_max);
+                        let read = self.order.read_for(stream, now, options, joining, &passes);
+                        return Start::of(read, Brought::Read);
+                    }
+                    _ => {}
+                }
+                Start::Answered(None)
+            }
+            Work::Publish { publication, options, terms, keeps, .. } => {
+                set_delta(publication, options);
+                if *keeps {
+                    let stream = match self.stream(now, id, options) {
+                        Ok(stream) => stream,
+                        Err(start) => return start,
+                    };
+                    let appended = self.order.memory.append(stream, now, publication, options, terms);
+                    return Start::of(appended, Brought::Appended);
+                }
+                if let Some(stream) = stream {
+                    self.order.memory.bypass(stream);
+                }
+                Start::Answered(None)
+            }
+            Work::Read { options, filter } => match self.stream(now, id, options) {
+                Ok(stream) => {
+                    let wanted = Wanted::Filtered(filter);
+                    Start::of(self.order.memory.read(stream, now, options, &wanted), Brought::Read)
+                }
+                Err(start) => start,
+            },
+            Work::Clear => match stream {
+                Some(stream) => Start::of(self.order.memory.clear(stream), |()| Brought::Cleared),
+                None => Start::Answered(None),
+            },
+        }
+    }
+
+    /// Does what was asked, with what the memory has answered.
+    pub(super) fn finish(
+        &mut self,
+        now: Now,
+        id: u32,
+        work: Work,
+        asker: Option<A>,
+        answer: waiting::Answer,
+    ) -> Option<Done<A>> {
+        let answer = answer.transpose();
+        match work {
+            Work::Subscribe { channel, options, joining } => {
+                let asker = asker?;
+                let outcome =
+                    answer.map(|read| Box::new(self.join(now, id, (&options, &joining), read, &asker)));
+                Some(Done::Subscribed { channel, asker, outcome })
+            }
+            Work::Publish { publication, digest, .. } => {
+                let appended = answer.map(|brought| match brought {
+                    Some(Brought::Appended(appended)) => Some(appended),
+                    Some(Brought::Opened(_) | Brought::Read(_) | Brought::Cleared) | None => None,
+                });
+                let outcome = appended.map(|appended| self.send_out(now, id, publication, digest, appended));
+                Some(Done::Published { asker, outcome })
+            }
+            Work::Read { .. } => {
+                let answer = match answer {
+                    Ok(Some(Brought::Read(Read { publications, position, .. }))) => {
+                        Answer::History { publications, position }
+                    }
+                    Ok(Some(Brought::Opened(_) | Brought::Appended(_) | Brought::Cleared) | None) => {
+                        Answer::Refused(Refused::Unavailable)
+                    }
+                    Err(refused) => Answer::Refused(refused),
+                };
+                Some(Done::Answered { asker: asker?, answer })
+            }
+            Work::Clear => {
+                let answer = answer.map_or_else(Answer::Refused, |_| Answer::Removed);
+                Some(Done::Answered { asker: asker?, answer })
+            }
+        }
+    }
+
+    /// Counts a subscriber: what is sent out from here on is for it.
+    fn join(
+        &mut self,
+        now: Now,
+        id: u32,
+        (options, joining): (&ChannelOptions, &Joining),
+        read: Option<Brought>,
+        asker: &A,
+    ) -> Joined {
+        let mut joined = Joined { seq: self.order.seq, ..Joined::default() };
+        if let Some(Brought::Read(mut read)) = read {
+            if let Some(from) = &joining.recover {
+                (joined.recovered, joined.publications) =
+                    recovered(&mut read, options, from, |one| asker.wants(one));
+            }
+            joined.position = Some(read.position);
+        }
+        let home = &mut self.channels[id as usize];
+        if let Some(stream) = home.line.stream {
+            self.order.memory.attend(stream, now, true);
+        }
+        if let Some(counters) = &home.counters {
+            counters.subscriptions.add(1);
+        }
+        if home.audience.crowd.is_empty() {
+            self.name_bytes -= heap::arc(home.name.len());
+        }
+        self.spread.enter(now, (id, &home.name), &mut home.audience, (joining, options));
+        joined
+    }
+
+    /// Numbers a publication that the memory has, or that is not for it.
+    fn send_out(
+        &mut self,
+        now: Now,
+        id: u32,
+        mut publication: Box<Publication>,
+        digest: Option<Digest>,
+        appended: Option<Appended>,
+    ) -> Published {
+        self.count_publication(&publication.channel);
+        // A version that is not newer is no publication that anyone must remember.
+        if let Some(Appended::Known(position)) = appended {
+            return Published { position, delivery: None };
+        }
+        let position = self.order.number(&mut publication, appended);
+        self.order.remember(now, digest, &position);
+        let shards = self.channels[id as usize].audience.crowd.shards();
+        let delivery = (!shards.is_empty()).then(|| (Arc::from(publication), shards));
+        Published { position, delivery }
+    }
+}

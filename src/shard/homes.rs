@@ -1,0 +1,173 @@
+//! This shard as home of channels: what it is asked by letters, and what it answers.
+//!
+//! A home answers at once, or when its memory has answered; either way what it says leaves here.
+
+use std::sync::Arc;
+
+use super::mailbox::{Asker, Letter, ReplyTo, Ticket};
+use super::{Shard, World};
+use crate::hub::Publication;
+use crate::hub::home::{self, Done, Joining, Member, Published, Refused, Shards};
+use crate::hub::memory::Brought;
+use crate::hub::options::ChannelOptions;
+
+/// Who asks this shard as a home.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    /// A subscriber, with what its shard has to remember.
+    Subscriber(ReplyTo, Option<Box<Ticket>>),
+    /// Whoever publishes, or asks a question.
+    Asker(Asker),
+}
+
+impl home::Asker for Waiter {
+    fn wants(&self, publication: &Publication) -> bool {
+        match self {
+            Self::Subscriber(_, Some(ticket)) => {
+                ticket.filter.as_deref().is_none_or(|filter| filter.matches(&publication.tags))
+            }
+            Self::Subscriber(_, None) | Self::Asker(_) => true,
+        }
+    }
+}
+
+/// The connection that asks, if it is one.
+fn member_of(asker: &Asker) -> Option<Member> {
+    match asker {
+        Asker::Conn(ReplyTo { shard, conn, .. }) => Some(Member { shard: *shard, conn: conn.to_token() }),
+        Asker::Outside(_) => None,
+    }
+}
+
+impl<W: World> Shard<W> {
+    pub(super) fn asked_to_subscribe(
+        &mut self,
+        channel: Arc<str>,
+        options: Arc<ChannelOptions>,
+        joining: Box<Joining>,
+        waiter: Waiter,
+    ) {
+        let done = self.home.handle_subscribe(self.now(), channel, options, joining, waiter);
+        self.home_has_done(done);
+    }
+
+    pub(super) fn asked_to_publish(
+        &mut self,
+        publication: Box<Publication>,
+        options: Arc<ChannelOptions>,
+        terms: home::Terms,
+        (from, asker): (Option<Member>, Option<Asker>),
+    ) {
+        let who = (from, asker.map(Waiter::Asker));
+        let done = self.home.handle_publish(self.now(), publication, options, terms, who);
+        self.home_has_done(done);
+    }
+
+    pub(super) fn asked_question(
+        &mut self,
+        channel: &Arc<str>,
+        options: Arc<ChannelOptions>,
+        question: home::Question,
+        asker: Asker,
+    ) {
+        let who = (member_of(&asker), Waiter::Asker(asker));
+        let done = self.home.handle_ask(self.now(), channel, options, question, who);
+        self.home_has_done(done);
+    }
+
+    /// The home's memory has answered.
+    pub(super) fn memory_answered(&mut self, number: u64, answer: Result<Brought, Refused>) {
+        self.home.handle_memory(self.now(), number, answer);
+        self.tell_done();
+    }
+
+    /// A connection is gone that may have asked this shard's home.
+    pub(super) fn gone(&mut self, member: Member) {
+        self.home.handle_gone(self.now(), member);
+        self.tell_done();
+    }
+
+    /// Tells what came of that which waited for the home's memory.
+    fn tell_done(&mut self) {
+        while let Some(done) = self.home.take_done() {
+            self.home_has_done(Some(done));
+        }
+    }
+
+    fn home_has_done(&mut self, done: Option<Done<Waiter>>) {
+        match done {
+            Some(Done::Subscribed { channel, asker: Waiter::Subscriber(reply_to, ticket), outcome }) => {
+                self.count_refused(outcome.as_ref().err());
+                self.post.send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome, ticket });
+            }
+            Some(Done::Published { asker, outcome }) => self.published(asker, outcome),
+            Some(Done::Answered { asker, answer }) => {
+                if let home::Answer::Refused(refused) = &answer {
+                    self.count_refused(Some(refused));
+                }
+                self.reply(asker, answer);
+            }
+            // A subscriber asks as one; and what waits is told later.
+            Some(Done::Subscribed { asker: Waiter::Asker(_), .. }) | None => {}
+        }
+    }
+
+    fn published(&mut self, asker: Option<Waiter>, outcome: Result<Published, Refused>) {
+        let answer = match outcome {
+            Ok(Published { position, delivery }) => {
+                self.counters.publications.add(1);
+                self.send_out(delivery);
+                home::Answer::Published(position)
+            }
+            Err(refused) => {
+                self.counters.publications_refused.add(1);
+                self.count_refused(Some(&refused));
+                home::Answer::Refused(refused)
+            }
+        };
+        if let Some(asker) = asker {
+            self.reply(asker, answer);
+        }
+    }
+
+    fn send_out(&mut self, delivery: Option<(Arc<Publication>, Shards)>) {
+        let Some((publication, shards)) = delivery else { return };
+        for shard in shards {
+            self.post.send(shard, Letter::Deliver(Arc::clone(&publication)));
+        }
+    }
+
+    /// Counts what a home did not take because it has as many channels as it may, or as memory allows.
+    fn count_refused(&self, refused: Option<&Refused>) {
+        self.counters.limited_channels.add(u64::from(refused == Some(&Refused::TooManyChannels)));
+        self.counters.limited_memory.add(u64::from(refused == Some(&Refused::MemoryShort)));
+    }
+
+    /// Sends a home's answer to who asked.
+    pub(super) fn reply(&mut self, asker: Waiter, answer: home::Answer) {
+        match asker {
+            Waiter::Asker(Asker::Conn(reply_to)) | Waiter::Subscriber(reply_to, _) => {
+                self.post.send(reply_to.shard, Letter::Answered { reply_to, answer: Box::new(answer) });
+            }
+            Waiter::Asker(Asker::Outside(reply)) => reply(answer),
+        }
+    }
+
+    /// Tells the application which of this shard's channels were occupied and vacated in this turn.
+    pub(super) fn tell_states(&mut self) {
+        let states = self.home.take_states();
+        if !states.is_empty() {
+            self.outside.tell_states(states);
+        }
+    }
+
+    /// Sends out who came to this shard's channels, and who went, in this turn.
+    pub(super) fn tell_membership(&mut self) {
+        while let Some((membership, shards)) = self.home.take_membership(self.now()) {
+            for shard in shards {
+                self.post.send(shard, Letter::Membership(Arc::clone(&membership)));
+            }
+        }
+        self.handle_own_letters();
+    }
+}
