@@ -7,10 +7,11 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use throng::Transport;
 use throng::parts::config::sections::{
     ALIASES, Alias, CHANNEL, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
 };
-use throng::parts::config::{KEYS, RELOAD, Reload};
+use throng::parts::config::{KEYS, RELOAD, Reload, reload_of};
 use throng::parts::control::metrics::FAMILIES;
 
 /// The binary, without variables that someone may have set for another throng.
@@ -302,7 +303,13 @@ fn reload_table() -> String {
         let name = |row: &(&str, Reload)| {
             if row.0.ends_with('.') { format!("`{}*`", row.0) } else { format!("`{}`", row.0) }
         };
-        let names: Vec<_> = rows.iter().map(name).collect();
+        let mut names: Vec<_> = rows.iter().map(name).collect();
+        // Those of transports stand in a table of their own.
+        if let Some(at) = rows.iter().position(|row| row.0 == "emulation.") {
+            let transports = Transport::ALL.iter().map(|transport| format!("`{}.*`", transport.name()));
+            names.splice(at..at, transports.filter(|name| name != "`websocket.*`"));
+            assert_eq!(reload_of("sse.enabled"), rows[at].1);
+        }
         let what = match rows[0].1 {
             Reload::Taken(when) => format!("applied {when}"),
             Reload::Restart(why) => format!("applied after a restart: {why}"),
