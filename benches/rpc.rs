@@ -73,6 +73,7 @@ impl Served {
             user: "",
             certificate: None,
             out: &mut self.out,
+            apart: &mut Vec::new(),
             waiting_bytes: 0,
             in_place: None,
             actions: &mut self.actions,

@@ -87,6 +87,7 @@ impl Driver {
             settings: &self.settings,
             client: ClientId { seed: 1.into(), shard: 2, token: 3 },
             out: &mut self.out,
+            apart: &mut Vec::new(),
             waiting_bytes: 0,
             in_place: None,
             actions: &mut self.actions,

@@ -11,6 +11,7 @@ pub mod outbox;
 pub mod pattern;
 pub mod pool;
 pub mod seed;
+pub mod segment;
 pub mod shared;
 pub mod slots;
 pub mod wheel;

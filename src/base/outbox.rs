@@ -1,4 +1,4 @@
-//! What waits to be written to one connection: a queue of [`Shared`] bytes and how far the first has gone, and before
+//! What waits to be written to one connection: a queue of [`Segment`]s, one or more messages each, and how far the first has gone, and before
 //! it what was sealed already and must go as it is.
 //!
 //! An idle connection owns none: the shard makes an outbox when a write cannot finish and frees it when it is empty.
@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use super::segment::Segment;
 use super::shared::Shared;
 
 /// Outcome of [`Outbox::push`].
@@ -20,12 +21,12 @@ pub enum Push {
 /// The queue of bytes that one connection has not taken yet.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    segments: VecDeque<Shared>,
+    segments: VecDeque<Segment>,
     /// Bytes of the first segment that are already written, or sealed.
     head_written: usize,
     bytes: usize,
     /// Records that go before all else.
-    sealed: VecDeque<Shared>,
+    sealed: VecDeque<Segment>,
     /// Bytes of the first of them that are already written.
     sealed_written: usize,
     sealed_bytes: usize,
@@ -49,7 +50,7 @@ impl Outbox {
     pub fn push_sealed(&mut self, records: Shared) {
         if !records.is_empty() {
             self.sealed_bytes += records.len();
-            self.sealed.push_back(records);
+            self.sealed.push_back(records.into());
         }
     }
 
@@ -75,7 +76,8 @@ impl Outbox {
 
     /// Appends `segment`, unless more than `bytes_max` bytes would wait then. An empty outbox takes anything: one
     /// message always fits.
-    pub fn push(&mut self, segment: Shared, bytes_max: usize) -> Push {
+    pub fn push(&mut self, segment: impl Into<Segment>, bytes_max: usize) -> Push {
+        let segment = segment.into();
         if segment.is_empty() {
             return Push::Queued;
         }
@@ -94,7 +96,7 @@ impl Outbox {
 
     /// Puts `segment` before the segment number `at`, whatever the limit. Nothing of it, nor of those behind, may have
     /// been written.
-    pub fn insert(&mut self, at: usize, segment: Shared) {
+    pub fn insert(&mut self, at: usize, segment: Segment) {
         debug_assert!(at > 0 || self.head_written == 0, "a segment that is partly written stays the first");
         if segment.is_empty() {
             return;
@@ -128,20 +130,27 @@ impl Outbox {
 }
 
 fn fill<'a>(
-    segments: &'a VecDeque<Shared>,
+    segments: &'a VecDeque<Segment>,
     head_written: usize,
     slices: &mut [IoSlice<'a>; Outbox::SLICES_MAX],
 ) -> usize {
     let mut count = 0;
-    for (slot, segment) in slices.iter_mut().zip(segments) {
-        let written = if count == 0 { head_written } else { 0 };
-        *slot = IoSlice::new(&segment[written..]);
-        count += 1;
+    let mut written = head_written;
+    for segment in segments {
+        segment.each_slice(written, |slice| {
+            slices[count] = IoSlice::new(slice);
+            count += 1;
+            count < Outbox::SLICES_MAX
+        });
+        if count == Outbox::SLICES_MAX {
+            break;
+        }
+        written = 0;
     }
     count
 }
 
-fn consume(segments: &mut VecDeque<Shared>, head_written: &mut usize, mut written: usize) {
+fn consume(segments: &mut VecDeque<Segment>, head_written: &mut usize, mut written: usize) {
     while let Some(first) = segments.front() {
         let left = first.len() - *head_written;
         if written < left {

@@ -1,8 +1,10 @@
-//! Encoded wire bytes, immutable and reference counted: written once, sent to any number of connections.
+//! Encoded wire bytes, immutable and reference counted: written once, sent to any number of connections. And such bytes
+//! lent to those who send them from where they lie.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::budget::Budget;
 use super::heap;
@@ -10,6 +12,8 @@ use super::heap;
 struct Inner {
     bytes: Vec<u8>,
     budget: Budget,
+    /// How many [`Lent`] there are.
+    lent_count: AtomicUsize,
 }
 
 impl Drop for Inner {
@@ -26,7 +30,21 @@ impl Shared {
     /// Takes over `bytes` without copying.
     pub fn new(bytes: Vec<u8>, budget: &Budget) -> Self {
         budget.charge(bytes.capacity());
-        Self(Arc::new(Inner { bytes, budget: budget.clone() }))
+        Self(Arc::new(Inner { bytes, budget: budget.clone(), lent_count: AtomicUsize::new(0) }))
+    }
+
+    /// Lends the bytes to someone who may keep them longer than their owner does: `budget` counts them, too, as long as
+    /// anyone has borrowed them, and once, however many have. It is the same budget for all who borrow.
+    pub fn lend(&self, budget: &Budget) -> Lent {
+        if self.0.lent_count.fetch_add(1, Relaxed) == 0 {
+            budget.charge(self.0.bytes.capacity());
+        }
+        Lent { shared: self.clone(), budget: budget.clone() }
+    }
+
+    /// Whether someone has borrowed the bytes, so that lending them once more costs nothing.
+    pub fn is_lent(&self) -> bool {
+        self.0.lent_count.load(Relaxed) > 0
     }
 
     /// What so many bytes cost when they are shared.
@@ -49,6 +67,30 @@ impl fmt::Debug for Shared {
     }
 }
 
+/// Bytes that belong to someone else, see [`Shared::lend`].
+#[derive(Debug)]
+pub struct Lent {
+    shared: Shared,
+    budget: Budget,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Each charge has its release, whatever the order in which several threads come to them.
+        if self.shared.0.lent_count.fetch_sub(1, Relaxed) == 1 {
+            self.budget.release(self.shared.0.bytes.capacity());
+        }
+    }
+}
+
+impl Deref for Lent {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.shared
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +105,32 @@ mod tests {
         assert_eq!(budget.used(), 40);
         drop(b);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_lent_is_counted_once_until_the_last_gives_it_back() {
+        let (owner, borrowers) = (Budget::new(100), Budget::new(100));
+        let shared = Shared::new(vec![7; 40], &owner);
+        assert!(!shared.is_lent());
+        let (one, two) = (shared.lend(&borrowers), shared.lend(&borrowers));
+        assert_eq!((owner.used(), borrowers.used(), shared.is_lent()), (40, 40, true));
+        drop(one);
+        // Its owner lets it go, and somebody still has it.
+        drop(shared);
+        assert_eq!((&*two, owner.used(), borrowers.used()), (&[7u8; 40][..], 40, 40));
+        drop(two);
+        assert_eq!((owner.used(), borrowers.used()), (0, 0));
+    }
+
+    #[test]
+    fn what_threads_borrow_at_the_same_time_is_given_back() {
+        let (owner, borrowers) = (Budget::new(100), Budget::new(100));
+        let shared = Shared::new(vec![7; 40], &owner);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10_000).for_each(|_| drop(shared.lend(&borrowers))));
+            }
+        });
+        assert_eq!((borrowers.used(), shared.is_lent()), (0, false));
     }
 }

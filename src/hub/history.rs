@@ -375,6 +375,7 @@ impl History {
             channel: Arc::clone(&publication.channel),
             kind: publication.kind,
             data: Shared::new(publication.data.to_vec(), &self.budget),
+            is_one_line: !publication.data.contains(&b'\n') && !publication.data.contains(&b'\r'),
             info: publication.info.clone(),
             tags: publication.tags.clone(),
             seq: 0,

@@ -77,6 +77,8 @@ pub struct Publication {
     pub kind: DataKind,
     /// The message. Counted as long as someone has yet to deliver it, or in the history's budget.
     pub data: Shared,
+    /// Whether no line ends in it; known of what a history keeps, `false` of all else.
+    pub is_one_line: bool,
     /// Who published it; none when the server did.
     pub info: Option<Arc<ClientInfo>>,
     /// What filters look at.
@@ -100,6 +102,7 @@ impl Publication {
             channel,
             kind,
             data,
+            is_one_line: false,
             info: None,
             tags: Tags::default(),
             seq: 0,

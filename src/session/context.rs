@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::{Action, ClientId, Endpoints, Secret};
 use crate::base::networks::Networks;
+use crate::base::shared::Shared;
 use crate::proto::ws::{self, Kind, Press};
 
 /// What a session is given with each input.
@@ -22,6 +23,8 @@ pub struct Context<'a> {
     pub certificate: Option<ClientCertificate<'a>>,
     /// Bytes for this connection, ready for the wire.
     pub out: &'a mut Vec<u8>,
+    /// What belongs between the bytes of `out` and is sent from where it lies, in the order of its places.
+    pub apart: &'a mut Vec<Splice>,
     /// Bytes for this connection that were queued before, because it did not take them yet.
     pub waiting_bytes: usize,
     /// A message of the input that goes back as it lies there, before `out`.
@@ -51,6 +54,15 @@ impl Context<'_> {
     pub(super) fn is_silent(&self) -> bool {
         self.out.is_empty() && self.in_place.is_none()
     }
+}
+
+/// A payload that is not copied into a message.
+#[derive(Clone, Debug)]
+pub struct Splice {
+    /// How many bytes of `out` stand before it.
+    pub at: usize,
+    /// The payload.
+    pub data: Shared,
 }
 
 /// A whole message in the shard's input that is sent back from there. A client's header is at least four bytes longer

@@ -22,8 +22,8 @@ use crate::base::seed::{Purpose, Seed};
 use crate::hub::words::{Denied, News, Reply};
 use crate::proto::ws;
 pub use action::Action;
-pub use centrifuge::Deferred;
-pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings};
+pub use centrifuge::{Deferred, Telling};
+pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings, Splice};
 pub use ending::CloseReason;
 pub use endpoint::{Endpoint, Endpoints, Serves};
 pub use facets::{Phase, Pings};
@@ -254,6 +254,14 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.tell(news, cx),
             Self::Raw(_) | Self::Head(_) | Self::Ended => {}
+        }
+    }
+
+    /// How the client is told what a history keeps; `None` where it is not told of it.
+    pub fn telling(&self, takes_deltas: bool) -> Option<Telling> {
+        match self {
+            Self::Centrifuge(centrifuge) => Some(centrifuge.telling(takes_deltas)),
+            Self::Head(_) | Self::Raw(_) | Self::Ended => None,
         }
     }
 

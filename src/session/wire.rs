@@ -67,17 +67,49 @@ impl Wire {
         }
     }
 
+    /// The encoding in which payloads may stand apart from a message; `None` where its bytes are made into others: by
+    /// compression.
+    pub fn apart(self) -> Option<Encoding> {
+        (!self.deflate.is_on()).then_some(self.encoding)
+    }
+
+    /// As [`Wire::seal`], of one message to which `apart_bytes` more belong than are in `out`. Returns by how much that
+    /// moves what was written since `start`.
+    pub fn seal_around(self, out: &mut Vec<u8>, start: usize, apart_bytes: usize) -> usize {
+        debug_assert!(self.apart().is_some(), "what is compressed has all of its bytes at hand");
+        let end = out.len();
+        match (self.transport.framing(), self.encoding) {
+            (Framing::WebSocket, encoding) => {
+                frame::put_data_header(out, kind(encoding), end - start + apart_bytes);
+            }
+            // What stands apart is on one line, and a message is.
+            (Framing::Events, _) => out.extend_from_slice(EVENT_DATA),
+            (Framing::Stream, _) => {}
+        }
+        let moved = out.len() - end;
+        out[start..].rotate_right(moved);
+        match (self.transport.framing(), self.encoding) {
+            (Framing::Events, _) => out.extend_from_slice(b"\n\n"),
+            (Framing::Stream, Encoding::Json) => out.push(b'\n'),
+            (Framing::WebSocket, _) | (Framing::Stream, Encoding::Protobuf) => {}
+        }
+        moved
+    }
+
     /// As [`Framing::seal`]: for what is too short to be compressed.
     pub fn seal_plain(self, out: &mut Vec<u8>, start: usize) {
         self.transport.framing().seal(self.encoding, out, start);
     }
 }
 
+/// What stands before each message of an event (HTML, 9.2.6).
+const EVENT_DATA: &[u8] = b"data: ";
+
 /// An event of as many `data:` lines as there are messages: the client joins them by newlines again (HTML, 9.2.6).
 fn seal_event(out: &mut Vec<u8>, start: usize) {
     let messages = out.split_off(start);
     for message in messages.split(|&byte| byte == b'\n') {
-        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(EVENT_DATA);
         out.extend_from_slice(message);
         out.push(b'\n');
     }

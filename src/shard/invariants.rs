@@ -38,7 +38,7 @@ impl<W: World> Shard<W> {
         self.check_account();
         assert!(self.wire.is_empty() && self.wire_waits.is_none(), "no record waits beyond its turn");
         assert!(
-            self.actions.is_empty() && self.out.is_empty(),
+            self.actions.is_empty() && self.out.is_empty() && self.apart.is_empty(),
             "nothing of a connection waits beyond its turn"
         );
         let mut interest = 0;

@@ -37,7 +37,7 @@ use crate::hub::options::Namespaces;
 use crate::hub::words::Denied;
 use crate::net::{Net, Ready};
 use crate::proto::ws::press::{Press, Tally};
-use crate::session::{Action, Format, Handler, Settings};
+use crate::session::{Action, Format, Handler, Settings, Splice};
 use crate::tls::{Acceptor, Schedules};
 use carry::conn::Conn;
 use carry::time::Wall;
@@ -170,6 +170,7 @@ pub struct Shard<W: World> {
     input: Box<[u8]>,
     /// Bytes for the connection at hand, before they are written or queued.
     out: Vec<u8>,
+    apart: Vec<Splice>,
     /// Compresses and inflates for whichever connection is at hand.
     press: Press,
     /// Records for the connection at hand.
@@ -261,6 +262,7 @@ impl<W: World> Shard<W> {
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),
+            apart: Vec::new(),
             wire: Vec::new(),
             wire_waits: None,
             schedules: Schedules::default(),

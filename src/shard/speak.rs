@@ -2,7 +2,9 @@
 
 use crate::base::slots::Key;
 use crate::hub::words::{Denied, Dismissed, News, Reply};
-use crate::session::{Action, ClientCertificate, ClientId, CloseReason, Context, Counts, Forwarded, Session};
+use crate::session::{
+    Action, ClientCertificate, ClientId, CloseReason, Context, Counts, Forwarded, Session, Telling,
+};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::{Shard, World};
 
@@ -49,6 +51,7 @@ impl<W: World> Shard<W> {
                 .and_then(|line| line.identity())
                 .map(|identity| ClientCertificate { name: &identity.name, sha256: &identity.sha256 }),
             out: &mut self.out,
+            apart: &mut self.apart,
             waiting_bytes: conn.outbox_bytes(),
             in_place: None,
             actions: &mut self.actions,
@@ -85,6 +88,11 @@ impl<W: World> Shard<W> {
         }
         self.actions = waiting;
         result
+    }
+
+    /// How a client is told what a history keeps.
+    pub(in crate::shard) fn telling(&self, key: Key, takes_deltas: bool) -> Option<Telling> {
+        self.conns.entry(key)?.session.telling(takes_deltas)
     }
 
     /// Tells a client what became of what it asked.

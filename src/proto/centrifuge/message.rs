@@ -5,8 +5,10 @@
 //! one JSON value in the JSON encoding and any bytes in Protobuf; an empty one is none.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use super::filter::Filter;
+use crate::base::shared::Shared;
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -258,6 +260,55 @@ pub enum Answer<'a> {
     },
 }
 
+impl Answer<'_> {
+    /// The payloads that stand apart, in their order.
+    pub fn each_apart(&self, each: impl FnMut(&Apart)) {
+        match self {
+            Self::Connect(result) => result.each_apart(each),
+            Self::Subscribe(result) => apart_of(result.publications).for_each(each),
+            Self::History { publications, .. } => apart_of(publications).for_each(each),
+            Self::Unsubscribe
+            | Self::Publish
+            | Self::Presence(_)
+            | Self::PresenceStats { .. }
+            | Self::Ping
+            | Self::Rpc(_)
+            | Self::Refresh { .. }
+            | Self::SubRefresh { .. } => {}
+        }
+    }
+}
+
+impl Push<'_> {
+    /// The payloads that stand apart, in their order.
+    pub fn each_apart(&self, each: impl FnMut(&Apart)) {
+        match self {
+            Self::Connect(result) => result.each_apart(each),
+            Self::Publication(publication) => apart_of(std::slice::from_ref(publication)).for_each(each),
+            Self::Join(_)
+            | Self::Leave(_)
+            | Self::Unsubscribe { .. }
+            | Self::Subscribe(_)
+            | Self::Message(_)
+            | Self::Disconnect { .. }
+            | Self::Refresh { .. } => {}
+        }
+    }
+}
+
+impl ConnectResult<'_> {
+    fn each_apart(&self, each: impl FnMut(&Apart)) {
+        self.subs.iter().flat_map(|(_, sub)| apart_of(sub.publications)).for_each(each);
+    }
+}
+
+fn apart_of<'a>(publications: &'a [Publication<'a>]) -> impl Iterator<Item = &'a Apart> {
+    publications.iter().filter_map(|publication| match publication.data {
+        Data::Apart(apart) => Some(apart),
+        Data::Json(_) | Data::Text(_) | Data::Binary(_) => None,
+    })
+}
+
 /// What a connect reply, or the first push of a unidirectional connection, tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConnectResult<'a> {
@@ -314,9 +365,42 @@ pub struct SubscribeResult<'a> {
     pub id: i64,
 }
 
+/// A payload that is sent from where it lies: its bytes are not written, but count where lengths are told, and it is
+/// noted where they belong.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    data: Shared,
+    at: Cell<usize>,
+}
+
+impl Apart {
+    /// Of a payload that is not empty. For JSON, one JSON value on one line.
+    pub fn new(data: Shared) -> Self {
+        debug_assert!(!data.is_empty(), "an empty payload is written in its own way");
+        Self { data, at: Cell::new(0) }
+    }
+
+    /// The payload.
+    pub fn data(&self) -> &Shared {
+        &self.data
+    }
+
+    /// Number of bytes before it in the bytes that it was left out of, before they were framed.
+    pub fn at(&self) -> usize {
+        self.at.get()
+    }
+
+    /// Leaves it out at the end of what is written so far.
+    pub(super) fn leave_out(&self, out: &[u8]) {
+        self.at.set(out.len());
+    }
+}
+
 /// A payload, and what is known of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Data<'a> {
+    /// One that is not copied.
+    Apart(&'a Apart),
     /// One JSON value, checked.
     Json(&'a [u8]),
     /// Text that may be JSON.

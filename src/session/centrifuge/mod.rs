@@ -15,12 +15,16 @@ use std::borrow::Cow;
 pub use commands::Deferred;
 pub use form::Form;
 
+pub use views::Telling;
+
 use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
 use super::wire::{Framing, Transport, Wire};
-use super::{Action, CloseReason, Context, Phase};
+use super::{Action, CloseReason, Context, Phase, Splice};
 use crate::proto::centrifuge::codes::{Disconnect, Error};
-use crate::proto::centrifuge::message::{Answer, ChannelRef, Command, Connect, Encoding, Push, Request};
+use crate::proto::centrifuge::message::{
+    Answer, Apart, ChannelRef, Command, Connect, Encoding, Push, Request,
+};
 use crate::proto::centrifuge::{self as wire};
 use crate::proto::ws::{Decoder, Deflate, Event, frame};
 
@@ -286,9 +290,21 @@ impl Centrifuge {
         self.phase = Phase::Identifying;
     }
 
-    fn sent(&self, start: usize, cx: &mut Context<'_>) {
+    /// A message was written since `start`, and what stands apart from it is that from number `first` on.
+    fn sent(&self, start: usize, first: usize, cx: &mut Context<'_>) {
         cx.counts.messages_out += 1;
-        self.wire.seal(cx.out, start, cx.press);
+        let apart = &mut cx.apart[first..];
+        if apart.is_empty() {
+            return self.wire.seal(cx.out, start, cx.press);
+        }
+        let bytes = apart.iter().map(|one| one.data.len()).sum();
+        let moved = self.wire.seal_around(cx.out, start, bytes);
+        apart.iter_mut().for_each(|one| one.at += moved);
+    }
+
+    /// How the client is told what a history keeps.
+    pub(super) fn telling(&self, takes_deltas: bool) -> Telling {
+        Telling { apart: self.wire.apart(), takes_deltas }
     }
 
     /// The server's ping: an empty message.
@@ -333,6 +349,10 @@ impl Centrifuge {
     }
 }
 
+fn put_apart(apart: &Apart, cx: &mut Context<'_>) {
+    cx.apart.push(Splice { at: apart.at(), data: apart.data().clone() });
+}
+
 fn put_error(cx: &mut Context<'_>, start: usize, encoding: Encoding, id: u32, error: &Error) {
     wire::put_error(cx.out, start, encoding, id, error.code, error.message, error.temporary);
 }
@@ -353,6 +373,7 @@ mod tests {
         session: Centrifuge,
         settings: Settings,
         out: Vec<u8>,
+        apart: Vec<Splice>,
         actions: Vec<Action>,
     }
 
@@ -360,7 +381,7 @@ mod tests {
         fn over(transport: Transport) -> Self {
             let wire = Wire { transport, encoding: Encoding::Json, deflate: Deflate::Off };
             let session = Centrifuge::new(wire, Opening::default());
-            Self { session, settings: settings(), out: Vec::new(), actions: Vec::new() }
+            Self { session, settings: settings(), out: Vec::new(), apart: Vec::new(), actions: Vec::new() }
         }
 
         /// One that is connected.
@@ -374,7 +395,7 @@ mod tests {
         }
 
         fn with<R>(&mut self, call: impl FnOnce(&mut Centrifuge, &mut Context<'_>) -> R) -> R {
-            let Self { session, settings, out, actions } = self;
+            let Self { session, settings, out, apart, actions } = self;
             let (client, counts, press) = (client(1), Counts::default(), &mut Press::new(None));
             let (now_ms, user, certificate, in_place) = (0, "", None, None);
             let mut cx = Context {
@@ -384,6 +405,7 @@ mod tests {
                 user,
                 certificate,
                 out,
+                apart,
                 waiting_bytes: 0,
                 in_place,
                 actions,

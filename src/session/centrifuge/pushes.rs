@@ -1,6 +1,6 @@
 //! What clients are told without asking, as pushes of the protocol, with its numbers.
 
-use super::{Centrifuge, replies, views};
+use super::{Centrifuge, put_apart, replies, views};
 use crate::hub::words::{Ended, News};
 use crate::proto::centrifuge as wire;
 use crate::proto::centrifuge::codes::Unsubscribed;
@@ -27,7 +27,9 @@ impl Centrifuge {
                 self.push(ChannelRef::Name(told.channel), &Push::Subscribe(result), cx);
             }
             News::Published { publication, takes_deltas } => {
-                let push = Push::Publication(views::publication(publication, *takes_deltas));
+                let telling = self.telling(*takes_deltas);
+                let apart = telling.apart_of(publication);
+                let push = Push::Publication(telling.whole(publication, apart.as_ref()));
                 self.push(ChannelRef::Name(&publication.channel), &push, cx);
             }
             News::Came { channel, info } => {
@@ -48,9 +50,10 @@ impl Centrifuge {
     }
 
     pub(super) fn push(&self, channel: ChannelRef<'_>, push: &Push<'_>, cx: &mut Context<'_>) {
-        let start = cx.out.len();
+        let (start, first) = (cx.out.len(), cx.apart.len());
         wire::put_push(cx.out, start, self.wire.encoding, self.wire.transport.is_uni(), channel, push);
-        self.sent(start, cx);
+        push.each_apart(|apart| put_apart(apart, cx));
+        self.sent(start, first, cx);
     }
 }
 

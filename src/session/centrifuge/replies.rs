@@ -1,6 +1,6 @@
 //! Replies of the house, as the protocol writes them, with its numbers.
 
-use super::{Centrifuge, views};
+use super::{Centrifuge, put_apart, views};
 use crate::base::slots::Key;
 use crate::hub::words::{Denied, Entered, Identified, Reply};
 use crate::proto::centrifuge as wire;
@@ -55,7 +55,9 @@ impl Centrifuge {
         match reply {
             Reply::Identified(identified) => self.identified(id, identified, cx),
             Reply::Entered(told) => {
-                let publications = views::publications(told.publications, told.takes_deltas);
+                let telling = self.telling(told.takes_deltas);
+                let apart = telling.apart(told.publications);
+                let publications = telling.publications(told.publications, &apart);
                 self.put_answer(id, &Answer::Subscribe(entered(told, &publications)), cx);
             }
             Reply::NotEntered { denied, .. } => self.deny(id, denied, cx),
@@ -69,7 +71,9 @@ impl Centrifuge {
                 self.put_answer(id, &Answer::PresenceStats { client_count, user_count }, cx);
             }
             Reply::History { publications, position } => {
-                let publications = views::publications(publications, false);
+                let telling = self.telling(false);
+                let apart = telling.apart(publications);
+                let publications = telling.publications(publications, &apart);
                 let position = (position.offset, &*position.epoch);
                 self.put_answer(id, &Answer::History { publications: &publications, position }, cx);
             }
@@ -102,8 +106,14 @@ impl Centrifuge {
     fn identified(&mut self, id: u32, told: &Identified<'_>, cx: &mut Context<'_>) {
         (self.phase, self.opening) = (Phase::Live, None);
         let (transport, settings) = (self.transport(), cx.settings);
-        let publications: Vec<_> =
-            told.entered.iter().map(|one| views::publications(one.publications, one.takes_deltas)).collect();
+        let telling = |one: &Entered<'_>| self.telling(one.takes_deltas);
+        let apart: Vec<_> = told.entered.iter().map(|one| telling(one).apart(one.publications)).collect();
+        let publications: Vec<_> = told
+            .entered
+            .iter()
+            .zip(&apart)
+            .map(|(one, apart)| telling(one).publications(one.publications, apart))
+            .collect();
         let subs: Vec<_> = told
             .entered
             .iter()
@@ -138,9 +148,10 @@ impl Centrifuge {
         if self.wire.transport.is_uni() {
             return;
         }
-        let start = cx.out.len();
+        let (start, first) = (cx.out.len(), cx.apart.len());
         wire::put_answer(cx.out, start, self.wire.encoding, id, answer);
-        self.sent(start, cx);
+        answer.each_apart(|apart| put_apart(apart, cx));
+        self.sent(start, first, cx);
     }
 
     /// Writes that command `id` failed.
@@ -157,7 +168,7 @@ impl Centrifuge {
         }
         let start = cx.out.len();
         wire::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
-        self.sent(start, cx);
+        self.sent(start, cx.apart.len(), cx);
     }
 }
 

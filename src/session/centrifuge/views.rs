@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use crate::hub::{ClientInfo, DataKind, Publication};
-use crate::proto::centrifuge::message::{self, Data};
+use crate::proto::centrifuge::message::{self, Apart, Data, Encoding};
+
+/// Payloads of fewer bytes are copied into an answer: what it takes to send one from where it lies is some 100 bytes and
+/// a slice of its own in each write.
+const APART_BYTES_MIN: usize = 4 << 10;
 
 /// A client, as others see it.
 pub(super) fn info(info: &ClientInfo) -> message::ClientInfo<'_> {
@@ -24,9 +28,57 @@ pub(super) fn publication(publication: &Publication, takes_deltas: bool) -> mess
     }
 }
 
-/// Publications, whole.
-pub(super) fn publications(all: &[Arc<Publication>], takes_deltas: bool) -> Vec<message::Publication<'_>> {
-    all.iter().map(|one| publication(one, takes_deltas)).collect()
+/// How a client is told what a history keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling {
+    /// The encoding in which large payloads are sent from where they lie; `None` where all are copied.
+    pub(super) apart: Option<Encoding>,
+    pub(super) takes_deltas: bool,
+}
+
+impl Telling {
+    /// Whether the payload is not copied: it is large, and sent byte by byte as it is kept. In JSON that is JSON on one line,
+    /// and not where deltas are taken, which are to a string.
+    pub(crate) fn leaves_out(self, publication: &Publication) -> bool {
+        publication.data.len() >= APART_BYTES_MIN
+            && match self.apart {
+                None => false,
+                Some(Encoding::Protobuf) => true,
+                Some(Encoding::Json) => {
+                    publication.kind == DataKind::Json && publication.is_one_line && !self.takes_deltas
+                }
+            }
+    }
+
+    /// The publication's payload, if it is not copied.
+    pub(super) fn apart_of(self, publication: &Publication) -> Option<Apart> {
+        self.leaves_out(publication).then(|| Apart::new(publication.data.clone()))
+    }
+
+    /// The publication, whole, with its payload if that is `apart`.
+    pub(super) fn whole<'a>(
+        self,
+        publication: &'a Publication,
+        apart: Option<&'a Apart>,
+    ) -> message::Publication<'a> {
+        let whole = self::publication(publication, self.takes_deltas);
+        message::Publication { data: apart.map_or(whole.data, Data::Apart), ..whole }
+    }
+
+    /// The payloads that are not copied.
+    pub(super) fn apart(self, all: &[Arc<Publication>]) -> Vec<Apart> {
+        all.iter().filter_map(|one| self.apart_of(one)).collect()
+    }
+
+    /// Publications, whole, with those of their payloads that are `apart`.
+    pub(super) fn publications<'a>(
+        self,
+        all: &'a [Arc<Publication>],
+        apart: &'a [Apart],
+    ) -> Vec<message::Publication<'a>> {
+        let mut apart = apart.iter();
+        all.iter().map(|one| self.whole(one, self.leaves_out(one).then(|| apart.next()).flatten())).collect()
+    }
 }
 
 /// A publication's message, and what is known of it.

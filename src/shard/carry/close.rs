@@ -47,7 +47,7 @@ impl<W: World> Shard<W> {
         self.user_leaves(key);
         self.forget_client(key);
         if matches!(reason, CloseReason::Hangup | CloseReason::Transport) {
-            self.out.clear();
+            self.clear_out();
             self.grave(key);
         } else {
             match (&reason, kept_count) {
@@ -84,7 +84,7 @@ impl<W: World> Shard<W> {
         outbox.cut(kept_count);
         let cut = before - outbox.bytes();
         if cut > 0 {
-            self.out.clear();
+            self.clear_out();
             self.counters.outbox_bytes.sub(cut as u64);
         }
     }
@@ -111,9 +111,10 @@ impl<W: World> Shard<W> {
         {
             // Nothing of this can be said without keys, and an alert, if there was one, is on its way: who is told nothing
             // keeps no place, and whoever has to read an alert keeps no handshake.
-            self.out.clear();
             tls.give_up();
-            if *reason != CloseReason::Tls && conn.outbox.is_none() {
+            let has_nothing_left = *reason != CloseReason::Tls && conn.outbox.is_none();
+            self.clear_out();
+            if has_nothing_left {
                 return self.grave(key);
             }
         }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::conn::{Conn, Stage};
 use crate::base::outbox::{Outbox, Push};
+use crate::base::segment::{Gathered, Segment};
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
@@ -21,8 +22,8 @@ impl<W: World> Shard<W> {
         if self.out.is_empty() {
             return;
         }
-        let Some(conn) = self.conns.entry_mut(key) else { return self.out.clear() };
-        if conn.outbox.is_some() || conn.is_corked {
+        let Some(conn) = self.conns.entry_mut(key) else { return self.clear_out() };
+        if conn.outbox.is_some() || conn.is_corked || !self.apart.is_empty() {
             return self.queue_out(key);
         }
         if conn.tls().is_some() {
@@ -32,7 +33,7 @@ impl<W: World> Shard<W> {
             return self.clear_out();
         }
         let result = self.net.write(&mut conn.socket, &self.out);
-        let Some(written) = self.written(key, result) else { return self.out.clear() };
+        let Some(written) = self.written(key, result) else { return self.clear_out() };
         if written < self.out.len() {
             // Whole, so that the outbox knows that its first frame has begun: it may not be cut.
             self.queue_out(key);
@@ -80,6 +81,13 @@ impl<W: World> Shard<W> {
         if self.out.is_empty() {
             return;
         }
+        let segment = self.take_out();
+        self.push(key, segment, usize::MAX);
+        self.pause_reading_if_full(key);
+    }
+
+    /// What is in `out`, with what belongs between its bytes.
+    pub(in crate::shard) fn take_out(&mut self) -> Segment {
         let bytes = if self.out.len() > crate::shard::OUT_BYTES_KEPT {
             // What is as large as that is not copied: there may be little room.
             let mut bytes = std::mem::take(&mut self.out);
@@ -88,22 +96,27 @@ impl<W: World> Shard<W> {
         } else {
             self.out.clone()
         };
+        let own = Shared::new(bytes, &self.budget);
+        let apart = std::mem::take(&mut self.apart);
         self.clear_out();
-        self.push(key, Shared::new(bytes, &self.budget), usize::MAX);
-        self.pause_reading_if_full(key);
+        if apart.is_empty() {
+            return own.into();
+        }
+        let lent = apart.iter().map(|one| (one.at, one.data.lend(&self.budget)));
+        Segment::Gathered(Box::new(Gathered::new(own, lent)))
     }
 
     /// Queues what is in `out` that the client did not ask for: it has to take that as it takes publications.
     pub(in crate::shard) fn queue_out_unasked(&mut self, key: Key) {
         if !self.out.is_empty() {
-            let shared = Shared::new(self.out.clone(), &self.budget);
-            self.clear_out();
-            self.queue_shared(key, shared);
+            let segment = self.take_out();
+            self.queue_shared(key, segment);
         }
     }
 
-    fn clear_out(&mut self) {
+    pub(in crate::shard) fn clear_out(&mut self) {
         self.out.clear();
+        self.apart.clear();
         self.out.shrink_to(crate::shard::OUT_BYTES_KEPT);
     }
 
@@ -131,10 +144,11 @@ impl<W: World> Shard<W> {
     }
 
     /// Queues shared bytes; a consumer that has too much queued is disconnected.
-    pub(in crate::shard) fn queue_shared(&mut self, key: Key, shared: Shared) {
+    pub(in crate::shard) fn queue_shared(&mut self, key: Key, segment: impl Into<Segment>) {
+        let segment = segment.into();
         let bytes_max = self.limits.outbox_bytes_max;
         let is_over =
-            |conn: &Conn<_, _>| conn.outbox_bytes() > 0 && conn.outbox_bytes() + shared.len() > bytes_max;
+            |conn: &Conn<_, _>| conn.outbox_bytes() > 0 && conn.outbox_bytes() + segment.len() > bytes_max;
         if self.conns.entry(key).is_some_and(is_over) {
             // Slow is who does not take it, not who was not offered it yet: several channels may speak in one turn.
             self.flush(key);
@@ -142,16 +156,16 @@ impl<W: World> Shard<W> {
                 return;
             }
         }
-        self.push(key, shared, bytes_max);
+        self.push(key, segment, bytes_max);
     }
 
-    fn push(&mut self, key: Key, shared: Shared, bytes_max: usize) {
+    fn push(&mut self, key: Key, segment: Segment, bytes_max: usize) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.outbox.is_none() {
             self.counters.outboxes.add(1);
         }
-        let length = shared.len() as u64;
-        match conn.outbox.get_or_insert_default().push(shared, bytes_max) {
+        let length = segment.len() as u64;
+        match conn.outbox.get_or_insert_default().push(segment, bytes_max) {
             Push::Queued => {
                 self.counters.outbox_bytes.add(length);
                 self.mark_dirty(key);

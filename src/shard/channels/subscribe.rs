@@ -17,7 +17,7 @@ use crate::session::CloseReason;
 use crate::shard::carry::conn::{Stage, Sub, SubState};
 use crate::shard::clients::answers::denied;
 use crate::shard::clients::client::{Client, Detail, RECOVERY_WEIGHT, entered};
-use crate::shard::clients::waiting::bytes_of;
+use crate::shard::clients::waiting::{Needs, needs_of};
 use crate::shard::door::account::cost_of;
 use crate::shard::mailbox::{Cause, Letter, ReplyTo, Ticket};
 use crate::shard::{Shard, World};
@@ -133,8 +133,9 @@ impl<W: World> Shard<W> {
                 }
                 // Those from the start are told together: see `one_less_to_wait_for`.
                 let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
-                let bytes = bytes_of(joined.publications.iter().map(|missed| &**missed)) + ticket.data.len();
-                if is_told_now && bytes > 0 && !self.has_room_for_answer(key, bytes) {
+                let missed = needs_of(self.telling(key, ticket.takes_deltas), &joined.publications);
+                let needs = missed + Needs::new(ticket.data.len());
+                if is_told_now && needs.queued > 0 && !self.has_room_for_answer(key, needs) {
                     self.take_back(channel, key, id, slot);
                     return match ticket.cause {
                         Cause::Command => self.deny(key, request, &Denied::TooMany),

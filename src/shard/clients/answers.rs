@@ -1,6 +1,6 @@
 //! Answers of homes, on their way to the clients that asked.
 
-use super::waiting::{bytes_of, bytes_of_info};
+use super::waiting::{Needs, bytes_of_info, needs_of};
 use crate::base::slots::Key;
 use crate::hub::home;
 use crate::hub::home::Refused;
@@ -12,18 +12,18 @@ impl<W: World> Shard<W> {
     /// A home's answer to what a connection asked.
     pub(in crate::shard) fn answered(&mut self, reply_to: ReplyTo, answer: &home::Answer) {
         let ReplyTo { conn: key, request: id, .. } = reply_to;
-        let bytes = match answer {
-            home::Answer::Presence(members) => members.iter().map(|info| bytes_of_info(info)).sum(),
-            home::Answer::History { publications, .. } => {
-                bytes_of(publications.iter().map(|publication| &**publication))
+        let needs = match answer {
+            home::Answer::Presence(members) => {
+                Needs::new(members.iter().map(|info| bytes_of_info(info)).sum())
             }
+            home::Answer::History { publications, .. } => needs_of(self.telling(key, false), publications),
             home::Answer::Published(_)
             | home::Answer::PresenceStats { .. }
             | home::Answer::Removed
             | home::Answer::Channels(_)
-            | home::Answer::Refused(_) => 0,
+            | home::Answer::Refused(_) => Needs::default(),
         };
-        if bytes > 0 && !self.has_room_for_answer(key, bytes) {
+        if needs.queued > 0 && !self.has_room_for_answer(key, needs) {
             self.deny(key, id, &Denied::TooMany);
         } else {
             self.tell_answer(key, id, answer);

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use super::client::{Admitted, Connecting, Witness, entered, ttl_s};
-use super::waiting::bytes_of;
-use crate::base::shared::Shared;
+use super::waiting::{Needs, needs_of};
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::home::Joined;
@@ -182,10 +181,15 @@ impl<W: World> Shard<W> {
         if connecting.waiting_count > 0 {
             return;
         }
-        let missed = connecting.joined.iter().flat_map(|one| &one.joined.publications);
-        let bytes = bytes_of(missed.map(|missed| &**missed));
+        let needs = self.client(key).and_then(|client| client.connecting.as_deref()).map(|connecting| {
+            let one = |one: &Admitted| {
+                needs_of(self.telling(key, one.ticket.takes_deltas), &one.joined.publications)
+            };
+            connecting.joined.iter().map(one).sum()
+        });
+        let needs: Needs = needs.unwrap_or_default();
         // While it still connects: what waits behind the reply is not told without it.
-        if bytes > 0 && !self.has_room_for_answer(key, bytes) {
+        if needs.queued > 0 && !self.has_room_for_answer(key, needs) {
             return self.dismiss(key, Dismissed::TooMany);
         }
         let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else {
@@ -224,11 +228,12 @@ impl<W: World> Shard<W> {
     fn uncork(&mut self, key: Key, queued_before: usize) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         conn.is_corked = false;
-        match conn.outbox.as_mut() {
-            None => self.queue_out(key),
-            Some(outbox) => {
-                let reply = Shared::new(std::mem::take(&mut self.out), &self.budget);
-                self.counters.outbox_bytes.add(reply.len() as u64);
+        if conn.outbox.is_none() {
+            self.queue_out(key);
+        } else {
+            let reply = self.take_out();
+            self.counters.outbox_bytes.add(reply.len() as u64);
+            if let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) {
                 outbox.insert(queued_before, reply);
             }
         }

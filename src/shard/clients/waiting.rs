@@ -9,11 +9,15 @@
 //! Invariant: commands that wait, wait for something that comes: see `check_invariants`.
 
 use std::collections::VecDeque;
+use std::iter::Sum;
+use std::ops::Add;
+use std::sync::Arc;
 
 use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting, What};
 use crate::base::slots::Key;
 use crate::hub::words::Ask;
 use crate::hub::{ClientInfo, Publication};
+use crate::session::Telling;
 use crate::session::{CloseReason, Deferred, Phase};
 use crate::shard::carry::conn::Conn;
 use crate::shard::{Shard, World};
@@ -21,6 +25,8 @@ use crate::shard::{Shard, World};
 /// What the protocol writes beside what a publication or an entry of presence holds, in bytes, at most: names of fields,
 /// numbers, escapes.
 const ITEM_BYTES: usize = 160;
+/// What an answer's outbox keeps for each payload that it does not copy, in bytes.
+const LENT_BYTES: usize = 64;
 /// Answers that are too small to read the ledger for, in bytes.
 const SMALL_BYTES: usize = 64 << 10;
 
@@ -188,13 +194,14 @@ impl<W: World> Shard<W> {
     /// Whether an answer of about so many bytes may be queued for a client: in its outbox, which takes one answer of any
     /// size while it is no more than half full, and small ones, of which few are asked for at a time; in the bytes that may be queued for all, of which answers leave a quarter to
     /// what others publish; and in the memory that the process may have. Counts it if not.
-    pub(in crate::shard) fn has_room_for_answer(&self, key: Key, bytes: usize) -> bool {
+    pub(in crate::shard) fn has_room_for_answer(&self, key: Key, needs: Needs) -> bool {
+        let Needs { queued: bytes, fresh } = needs;
         let Some(conn) = self.conns.entry(key) else { return false };
         let (queued, bytes_max) = (conn.outbox_bytes(), self.limits.outbox_bytes_max);
         let is_small = bytes <= SMALL_BYTES;
         let fits_outbox = is_small || queued <= bytes_max / 2 || queued + bytes <= bytes_max;
         let has_room =
-            fits_outbox && self.budget.has_room_for(bytes) && (is_small || self.pressure.has_room_for(bytes));
+            fits_outbox && self.budget.has_room_for(fresh) && (is_small || self.pressure.has_room_for(fresh));
         self.counters.limited_answers.add(u64::from(!has_room));
         has_room
     }
@@ -211,7 +218,7 @@ impl<W: World> Shard<W> {
             self.counters.limited_answers.add(1);
             return false;
         }
-        self.has_room_for_answer(key, bytes)
+        self.has_room_for_answer(key, Needs::new(bytes))
     }
 }
 
@@ -222,14 +229,49 @@ impl Client {
     }
 }
 
-/// About how many bytes these publications are in an answer.
-pub(in crate::shard) fn bytes_of<'p>(publications: impl IntoIterator<Item = &'p Publication>) -> usize {
-    let bytes = |one: &Publication| {
+/// What an answer takes, about, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::shard) struct Needs {
+    /// In its client's outbox.
+    pub(in crate::shard) queued: usize,
+    /// Of the memory of all, beyond what others have borrowed already.
+    pub(in crate::shard) fresh: usize,
+}
+
+impl Needs {
+    /// Of an answer that nobody else has a part in.
+    pub(in crate::shard) fn new(bytes: usize) -> Self {
+        Self { queued: bytes, fresh: bytes }
+    }
+}
+
+impl Add for Needs {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { queued: self.queued + other.queued, fresh: self.fresh + other.fresh }
+    }
+}
+
+impl Sum for Needs {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}
+
+/// What these publications take in an answer.
+pub(in crate::shard) fn needs_of(telling: Option<Telling>, publications: &[Arc<Publication>]) -> Needs {
+    let needs = |one: &Arc<Publication>| {
         let tags: usize = one.tags.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        let around = tags + one.info.as_deref().map_or(0, bytes_of_info) + ITEM_BYTES;
+        let length = one.data.len();
+        if telling.is_some_and(|telling| telling.leaves_out(one)) {
+            let lent = if one.data.is_lent() { 0 } else { length };
+            return Needs { queued: length + around, fresh: lent + LENT_BYTES + around };
+        }
         // Bytes that are no JSON are half as long again in it, at most.
-        one.data.len() + one.data.len() / 2 + tags + one.info.as_deref().map_or(0, bytes_of_info)
+        Needs::new(length + length / 2 + around)
     };
-    publications.into_iter().map(|one| bytes(one) + ITEM_BYTES).sum()
+    publications.iter().map(needs).sum()
 }
 
 /// About how many bytes an entry of presence is in an answer.

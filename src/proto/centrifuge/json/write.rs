@@ -188,6 +188,7 @@ fn put_info(mut object: Object<'_>, info: &ClientInfo<'_>) {
 fn put_publication(mut object: Object<'_>, publication: &Publication<'_>) {
     let out = object.name("data");
     match (publication.data, publication.delta) {
+        (Data::Apart(apart), _) => apart.leave_out(out),
         (Data::Json(delta) | Data::Text(delta) | Data::Binary(delta), true) => {
             put_string(out, &String::from_utf8_lossy(delta));
         }
@@ -221,12 +222,15 @@ pub fn json_text(data: Data<'_>) -> Cow<'_, [u8]> {
     };
     match data {
         Data::Json([]) => Cow::Borrowed(b"null"),
+        Data::Apart(apart) => Cow::Borrowed(apart.data()),
         Data::Json(json) => Cow::Borrowed(json),
         Data::Text(bytes) | Data::Binary(bytes) => match (simdutf8::basic::from_utf8(bytes), data) {
             (Ok(text), _) if is_json(text) => Cow::Borrowed(bytes),
             (Ok(text), Data::Text(_)) => string(text),
             (Err(_), Data::Text(_)) => string(&String::from_utf8_lossy(bytes)),
-            (_, Data::Json(_) | Data::Binary(_)) => string(&data_encoding::BASE64.encode(bytes)),
+            (_, Data::Apart(_) | Data::Json(_) | Data::Binary(_)) => {
+                string(&data_encoding::BASE64.encode(bytes))
+            }
         },
     }
 }

@@ -5,6 +5,8 @@
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
+use super::super::message::Apart;
+
 /// Appends a message with its length before it.
 pub(super) fn put_delimited(out: &mut Vec<u8>, message: &impl Message) {
     encode_varint(message.length() as u64, out);
@@ -16,7 +18,15 @@ pub(super) trait Sink: Sized {
     fn put_varint(&mut self, number: u64);
     fn put_key(&mut self, number: u32, wire_type: WireType);
     fn put_bytes(&mut self, bytes: &[u8]);
+    /// Leaves the bytes out that belong here.
+    fn leave_out(&mut self, apart: &Apart);
     fn message(&mut self, number: u32, message: &impl Message);
+
+    fn apart(&mut self, number: u32, apart: &Apart) {
+        self.put_key(number, WireType::LengthDelimited);
+        self.put_varint(apart.data().len() as u64);
+        self.leave_out(apart);
+    }
 
     fn number(&mut self, number: u32, value: u64) {
         if value != 0 {
@@ -55,6 +65,10 @@ impl Sink for Vec<u8> {
         self.extend_from_slice(bytes);
     }
 
+    fn leave_out(&mut self, apart: &Apart) {
+        apart.leave_out(self);
+    }
+
     fn message(&mut self, number: u32, message: &impl Message) {
         self.put_key(number, WireType::LengthDelimited);
         put_delimited(self, message);
@@ -75,6 +89,10 @@ impl Sink for Length {
 
     fn put_bytes(&mut self, bytes: &[u8]) {
         self.0 += bytes.len();
+    }
+
+    fn leave_out(&mut self, apart: &Apart) {
+        self.0 += apart.data().len();
     }
 
     fn message(&mut self, number: u32, message: &impl Message) {

@@ -192,8 +192,10 @@ impl Message for Subscribe<'_> {
 
 impl Message for Publication<'_> {
     fn put(&self, to: &mut impl Sink) {
-        let (Data::Json(data) | Data::Text(data) | Data::Binary(data)) = self.data;
-        to.bytes(4, data);
+        match self.data {
+            Data::Apart(apart) => to.apart(4, apart),
+            Data::Json(data) | Data::Text(data) | Data::Binary(data) => to.bytes(4, data),
+        }
         if let Some(info) = &self.info {
             to.message(5, info);
         }

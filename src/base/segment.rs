@@ -1,0 +1,147 @@
+//! One message that waits in an outbox: bytes of its own, or those gathered from several places, where what is large is
+//! not copied but lent by whoever keeps it.
+
+use super::shared::{Lent, Shared};
+
+/// See the module documentation.
+#[derive(Debug)]
+pub enum Segment {
+    /// In one piece.
+    Whole(Shared),
+    /// In several.
+    Gathered(Box<Gathered>),
+}
+
+/// Bytes of a message with those of others between them.
+#[derive(Debug)]
+pub struct Gathered {
+    own: Shared,
+    /// In the order of the message.
+    pieces: Box<[Piece]>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    /// How many of the message's own bytes stand before it.
+    at: usize,
+    /// Where it ends, in the message.
+    end: usize,
+    lent: Lent,
+}
+
+impl Gathered {
+    /// The message of its `own` bytes and of others, each with the place in `own` before which it stands.
+    pub fn new(own: Shared, lent: impl Iterator<Item = (usize, Lent)>) -> Self {
+        let mut lent_bytes = 0;
+        let pieces = lent.map(|(at, lent)| {
+            lent_bytes += lent.len();
+            Piece { at, end: at + lent_bytes, lent }
+        });
+        let pieces: Box<[Piece]> = pieces.collect();
+        debug_assert!(pieces.is_sorted_by_key(|piece| piece.at));
+        debug_assert!(pieces.last().is_none_or(|last| last.at <= own.len()));
+        Self { own, pieces }
+    }
+
+    fn len(&self) -> usize {
+        self.own.len() + self.pieces.last().map_or(0, |last| last.end - last.at)
+    }
+
+    /// Its bytes from `start` on, in slices that are not empty.
+    fn slices(&self, start: usize) -> impl Iterator<Item = &[u8]> {
+        let first = self.pieces.partition_point(|piece| piece.end <= start);
+        let (mut at, begin) =
+            first.checked_sub(1).map_or((0, 0), |n| (self.pieces[n].at, self.pieces[n].end));
+        let rest = &self.own[self.pieces.last().map_or(0, |last| last.at)..];
+        let mut skipped = start - begin;
+        self.pieces[first..]
+            .iter()
+            .flat_map(move |piece| {
+                let own = &self.own[std::mem::replace(&mut at, piece.at)..piece.at];
+                [own, &*piece.lent]
+            })
+            .chain([rest])
+            .filter_map(move |slice| {
+                let cut = skipped.min(slice.len());
+                skipped -= cut;
+                Some(&slice[cut..]).filter(|slice| !slice.is_empty())
+            })
+    }
+}
+
+impl From<Shared> for Segment {
+    fn from(whole: Shared) -> Self {
+        Self::Whole(whole)
+    }
+}
+
+impl Segment {
+    /// Number of bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole(whole) => whole.len(),
+            Self::Gathered(gathered) => gathered.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Gives the bytes from `start` on to `take`, slice by slice, for as long as it says that it has room.
+    #[inline]
+    pub(super) fn each_slice<'a>(&'a self, start: usize, mut take: impl FnMut(&'a [u8]) -> bool) {
+        match self {
+            Self::Whole(whole) => {
+                take(&whole[start..]);
+            }
+            Self::Gathered(gathered) => {
+                gathered.slices(start).all(take);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::budget::Budget;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn from_anywhere_it_is_the_message_in_one_piece(
+            own in proptest::collection::vec(any::<u8>(), 0..40),
+            pieces in proptest::collection::vec((0..41usize, proptest::collection::vec(any::<u8>(), 0..9)), 0..9),
+        ) {
+            let budget = Budget::new(1000);
+            let mut pieces: Vec<_> = pieces.into_iter().map(|(at, bytes)| (at.min(own.len()), bytes)).collect();
+            pieces.sort_by_key(|piece| piece.0);
+            let mut whole = Vec::new();
+            let mut done = 0;
+            for (at, bytes) in &pieces {
+                whole.extend_from_slice(&own[done..*at]);
+                whole.extend_from_slice(bytes);
+                done = *at;
+            }
+            whole.extend_from_slice(&own[done..]);
+            let lent = pieces.iter().map(|(at, bytes)| (*at, Shared::new(bytes.clone(), &budget).lend(&budget)));
+            let gathered = Gathered::new(Shared::new(own, &budget), lent);
+            let segment = Segment::Gathered(Box::new(gathered));
+            prop_assert_eq!(segment.len(), whole.len());
+            for start in 0..=whole.len() {
+                let mut bytes = Vec::new();
+                segment.each_slice(start, |slice| {
+                    assert!(!slice.is_empty());
+                    bytes.extend_from_slice(slice);
+                    true
+                });
+                prop_assert_eq!(&bytes[..], &whole[start..]);
+            }
+            drop(segment);
+            prop_assert_eq!(budget.used(), 0);
+        }
+    }
+}
