@@ -200,7 +200,7 @@ fn info() -> BoxedStrategy<mirror::ClientInfo> {
         .boxed()
 }
 
-fn publication() -> BoxedStrategy<mirror::Publication> {
+pub(crate) fn publication() -> BoxedStrategy<mirror::Publication> {
     (json(), option::of(info()), number(), names(), signed())
         .prop_map(|(data, info, offset, tags, time)| mirror::Publication {
             data,
@@ -354,7 +354,7 @@ pub(crate) fn publications_of(publications: &[mirror::Publication]) -> &[Publica
     keep(publications.iter().map(publication_of).collect())
 }
 
-fn publication_of(publication: &mirror::Publication) -> Publication<'_> {
+pub(crate) fn publication_of(publication: &mirror::Publication) -> Publication<'_> {
     let tags = publication.tags.iter().map(|(name, value)| (Box::from(&**name), Box::from(&**value)));
     Publication {
         data: Data::Json(&publication.data),

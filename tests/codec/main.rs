@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
 
+mod apart;
 mod arbitrary;
 mod mirror;
 

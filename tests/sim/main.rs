@@ -19,6 +19,7 @@ mod client;
 mod clock;
 mod cut;
 mod fan;
+mod gathered;
 mod ground;
 mod hostile;
 mod late;

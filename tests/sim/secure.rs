@@ -27,46 +27,55 @@ pub(crate) fn server_config() -> (Arc<ServerConfig>, CertificateDer<'static>) {
     (Arc::new(config), made.cert.der().clone())
 }
 
-/// A client over TLS.
-struct Speaker {
-    link: LinkId,
-    tls: ClientConnection,
-    heard: Vec<u8>,
+/// A client over TLS, or without it.
+pub(crate) struct Speaker {
+    pub(crate) link: LinkId,
+    tls: Option<ClientConnection>,
+    plain: Vec<u8>,
+    pub(crate) heard: Vec<u8>,
+}
+
+fn handshake(certificate: &CertificateDer<'static>) -> ClientConnection {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap()
 }
 
 impl Speaker {
-    fn new(small: &Small, certificate: &CertificateDer<'static>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tls = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    /// One that trusts this certificate; `None`: without TLS.
+    pub(crate) fn new(small: &Small, certificate: Option<&CertificateDer<'static>>) -> Self {
         let link = small.world.borrow_mut().connect().unwrap();
-        Self { link, tls, heard: Vec::new() }
+        Self { link, tls: certificate.map(handshake), plain: Vec::new(), heard: Vec::new() }
     }
 
-    fn say(&mut self, bytes: &[u8]) {
-        std::io::Write::write_all(&mut self.tls.writer(), bytes).unwrap();
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
+        match &mut self.tls {
+            Some(tls) => std::io::Write::write_all(&mut tls.writer(), bytes).unwrap(),
+            None => self.plain.extend_from_slice(bytes),
+        }
     }
 
     /// Sends what there is to send, lets the shard turn, and takes some of what came back.
-    fn exchange(&mut self, small: &mut Small, bytes_max: usize) {
-        let mut sealed = Vec::new();
-        while self.tls.wants_write() {
-            self.tls.write_tls(&mut sealed).unwrap();
+    pub(crate) fn exchange(&mut self, small: &mut Small, bytes_max: usize) {
+        let mut sealed = std::mem::take(&mut self.plain);
+        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
+            tls.write_tls(&mut sealed).unwrap();
         }
         small.send(self.link, &sealed);
         small.turn(0);
         let mut arrived = Vec::new();
         small.receive(self.link, bytes_max, &mut arrived);
+        let Some(tls) = &mut self.tls else { return self.heard.append(&mut arrived) };
         let mut rest = &arrived[..];
         while !rest.is_empty() {
-            self.tls.read_tls(&mut rest).unwrap();
-            self.tls.process_new_packets().expect("each record once, and in its order");
-            let end = self.tls.reader().read_to_end(&mut self.heard);
+            tls.read_tls(&mut rest).unwrap();
+            tls.process_new_packets().expect("each record once, and in its order");
+            let end = tls.reader().read_to_end(&mut self.heard);
             assert_eq!(
                 end.unwrap_err().kind(),
                 ErrorKind::WouldBlock,
@@ -81,7 +90,7 @@ fn over_tls_what_found_no_room_goes_on_where_it_stopped() {
     let (config, certificate) = server_config();
     let mut small = Small::over(Some(config), 1, 3000, 1 << 20);
     let mut rng = Rng::new(7);
-    let mut speakers = [Speaker::new(&small, &certificate), Speaker::new(&small, &certificate)];
+    let mut speakers = [Speaker::new(&small, Some(&certificate)), Speaker::new(&small, Some(&certificate))];
     for (speaker, path) in speakers.iter_mut().zip(["/echo", "/room"]) {
         speaker.say(&wire::upgrade(path));
         for _ in 0..20 {
@@ -133,12 +142,13 @@ fn over_tls_who_is_gone_before_its_answer_holds_nothing() {
     let mut small = Small::over(Some(config), 1, 3000, 1 << 20);
     let mut begun = 0;
     for _ in 0..9 {
-        let mut speaker = Speaker::new(&small, &certificate);
+        let mut speaker = Speaker::new(&small, Some(&certificate));
         speaker.exchange(&mut small, usize::MAX);
-        assert!(!speaker.tls.is_handshaking());
+        let tls = speaker.tls.as_mut().unwrap();
+        assert!(!tls.is_handshaking());
         // The end of the handshake, which is answered with tickets, and the beginning of a record.
         let mut sealed = Vec::new();
-        speaker.tls.write_tls(&mut sealed).unwrap();
+        tls.write_tls(&mut sealed).unwrap();
         sealed.extend([23, 3, 3, 0, 100, 1, 2, 3]);
         small.send(speaker.link, &sealed);
         small.world.borrow_mut().reset(speaker.link);

@@ -366,7 +366,7 @@ pub struct SubscribeResult<'a> {
 }
 
 /// A payload that is sent from where it lies: its bytes are not written, but count where lengths are told, and it is
-/// noted where they belong.
+/// noted where they belong. It stands in one place of one message.
 #[derive(Clone, Debug)]
 pub struct Apart {
     data: Shared,

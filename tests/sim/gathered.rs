@@ -1,0 +1,140 @@
+//! A directed story: many clients ask for the same large history and read slowly, or not at all. Whatever pieces it is
+//! written in, each gets every byte of it in its place; and what waits for all of them is one history, not one each.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use throng::hub::options::Namespaces;
+use throng::shard::outside::Nobody;
+
+use crate::rng::Rng;
+use crate::secure::{Speaker, server_config};
+use crate::small::Small;
+use crate::wire::{self, TEXT};
+
+const PUBLICATION_COUNT: usize = 50;
+const PUBLICATION_BYTES: usize = 9_000;
+const HISTORY_BYTES: usize = PUBLICATION_COUNT * PUBLICATION_BYTES;
+const CLIENT_COUNT: usize = 8;
+/// Beside the payloads, for each who asks: what stands around them, what is sealed.
+const EACH_BYTES: usize = 64 << 10;
+
+const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
+const HISTORY: &str = r#"{"id":2,"history":{"channel":"much","limit":-1}}"#;
+const RECOVER: &str =
+    r#"{"id":2,"subscribe":{"channel":"much","recover":true,"offset":0,"epoch":"","recoverable":true}}"#;
+
+/// One that keeps a history, over a narrow pipe, plain or over TLS.
+struct Stage {
+    small: Small,
+    speakers: Vec<Speaker>,
+    rng: Rng,
+}
+
+impl Stage {
+    fn new(is_secure: bool) -> Self {
+        let (config, certificate) = server_config();
+        let configure = |config: &mut throng::config::Config| {
+            let mut namespaces = Namespaces::clone(&config.namespaces);
+            let options = Arc::make_mut(&mut namespaces.without_namespace);
+            (options.history_size, options.history_ttl_ms) = (PUBLICATION_COUNT, 3_600_000);
+            (options.force_recovery, options.allow_recovery) = (true, true);
+            config.namespaces = Arc::new(namespaces);
+            config.limits.outbox_bytes_max = 2 * HISTORY_BYTES;
+        };
+        let tls = is_secure.then_some(config);
+        let small = Small::asking(Arc::new(Nobody), configure, tls, 1, 30_000, 4 * HISTORY_BYTES);
+        let mut stage = Self { small, speakers: Vec::new(), rng: Rng::new(7) };
+        for _ in 0..=CLIENT_COUNT {
+            let mut speaker = Speaker::new(&stage.small, is_secure.then_some(&certificate));
+            speaker.say(&wire::upgrade("/connection/websocket"));
+            stage.speakers.push(speaker);
+            let n = stage.speakers.len() - 1;
+            stage.read(n, 20);
+            assert_eq!(wire::take_response(&mut stage.speakers[n].heard), Some(101));
+            stage.say(n, CONNECT);
+            stage.read(n, 3);
+            assert!(stage.heard(n)[0].contains("\"connect\""));
+        }
+        for n in 0..PUBLICATION_COUNT {
+            let data = "x".repeat(PUBLICATION_BYTES - 10);
+            let publish =
+                format!(r#"{{"id":{},"publish":{{"channel":"much","data":[{n},"{data}"]}}}}"#, n + 2);
+            stage.say(0, &publish);
+            stage.read(0, 2);
+        }
+        assert_eq!(stage.heard(0).len(), PUBLICATION_COUNT);
+        stage
+    }
+
+    fn say(&mut self, n: usize, text: &str) {
+        let mut frame = Vec::new();
+        wire::put_frame(&mut frame, true, TEXT, text.as_bytes(), &mut self.rng);
+        self.speakers[n].say(&frame);
+    }
+
+    fn read(&mut self, n: usize, count: usize) {
+        (0..count).for_each(|_| self.speakers[n].exchange(&mut self.small, usize::MAX));
+    }
+
+    fn heard(&mut self, n: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Some(frame) = wire::take_frame(&mut self.speakers[n].heard) {
+            assert_eq!(frame.opcode, TEXT);
+            all.push(String::from_utf8(frame.payload).unwrap());
+        }
+        all
+    }
+}
+
+fn assert_is_history(reply: &str, command: &str) {
+    let reply: Value = serde_json::from_str(reply).unwrap();
+    let publications = reply[command]["publications"].as_array().unwrap();
+    assert_eq!(publications.len(), PUBLICATION_COUNT);
+    for (n, publication) in publications.iter().enumerate() {
+        assert_eq!((&publication["offset"], &publication["data"][0]), (&(n + 1).into(), &n.into()));
+        assert_eq!(publication["data"][1], "x".repeat(PUBLICATION_BYTES - 10));
+    }
+}
+
+#[test]
+fn those_who_ask_for_the_same_history_share_it() {
+    for is_secure in [false, true] {
+        for (command, name) in [(HISTORY, "history"), (RECOVER, "subscribe")] {
+            let mut stage = Stage::new(is_secure);
+            assert_eq!(stage.small.budget.used(), 0);
+            for n in 1..=CLIENT_COUNT {
+                stage.say(n, command);
+                stage.speakers[n].exchange(&mut stage.small, 0);
+                let (used, queued) =
+                    (stage.small.budget.used(), stage.small.counters[0].outbox_bytes.value());
+                assert!(queued as usize > n * (HISTORY_BYTES - 2 * EACH_BYTES), "{queued} for {n}");
+                assert!(used < HISTORY_BYTES + n * EACH_BYTES, "{used} for {n}");
+            }
+            // The history lets go of what they wait for: it stays theirs, and is counted.
+            for _ in 0..PUBLICATION_COUNT {
+                stage.say(0, r#"{"id":1000,"publish":{"channel":"much","data":1}}"#);
+                stage.read(0, 2);
+            }
+            assert!(stage.small.budget.used() > HISTORY_BYTES * 3 / 4);
+            let mut replies = Vec::new();
+            for n in 1..CLIENT_COUNT {
+                let mut count = 0;
+                while replies.len() < n {
+                    let bytes_max = stage.rng.size(1..=20_000);
+                    stage.speakers[n].exchange(&mut stage.small, bytes_max);
+                    let heard = stage.heard(n).into_iter();
+                    replies.extend(heard.filter(|one| one.starts_with("{\"id\":2,")));
+                    count += 1;
+                    assert!(count < 10_000, "an answer that does not come");
+                }
+            }
+            replies.iter().for_each(|reply| assert_is_history(reply, name));
+            assert!(replies.iter().all(|reply| *reply == replies[0]), "all are told the same");
+            // The last has read nothing, and ends.
+            stage.small.world.borrow_mut().reset(stage.speakers[CLIENT_COUNT].link);
+            stage.small.turn(0);
+            assert_eq!(stage.small.budget.used(), 0, "{name}");
+        }
+    }
+}
