@@ -94,6 +94,37 @@ fn commands_wait_while_their_client_does_not_read() {
 }
 
 #[test]
+fn those_who_do_not_read_the_same_history_hold_it_once() {
+    const CLIENT_COUNT: u64 = 60;
+    // The history is 2 MB: a copy for each would be 120 MB.
+    let server = server(&["--shards", "2", "--queued-bytes-max", "16MiB"]);
+    let mut witness = Client::open(server.address);
+    let before = resident_bytes(&server);
+    let history = |id: usize| json!({"id": id, "history": {"channel": "much", "limit": -1}});
+    let (_, frame) = frame_of(history);
+    let clients: Vec<Client> = (0..CLIENT_COUNT)
+        .map(|_| {
+            let mut client = Client::open(server.address);
+            client.send(&frame);
+            client
+        })
+        .collect();
+    let all_wait = || (server.metric("throng_outboxes") == CLIENT_COUNT).then_some(());
+    until("an answer of each waits", all_wait);
+    witness.sync();
+    let queued = server.metric_with("throng_memory_bytes", "kind=\"queued\"");
+    assert!(queued < 8 << 20, "{queued} bytes queued");
+    let now = resident_bytes(&server);
+    assert!(now < before + SLACK_BYTES, "{before} bytes before, {now} now");
+    // Nobody was told to come again, or sent away, for what costs nothing.
+    assert_eq!(server.metric_with("throng_limit_exceeded_total", "limit=\"answers\""), 0);
+    assert_eq!(server.metric("throng_budget_closes_total"), 0);
+    drop(clients);
+    server.await_metric("throng_connections", 1);
+    server.await_metric_with("throng_memory_bytes", "kind=\"queued\"", 0);
+}
+
+#[test]
 fn who_reads_gets_every_answer_in_its_order() {
     let server = server(&["--shards", "2"]);
     let mut client = Client::open(server.address);
