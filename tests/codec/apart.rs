@@ -3,17 +3,17 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use throng::base::budget::Budget;
-use throng::base::networks::Networks;
-use throng::base::shared::Shared;
-use throng::proto::centrifuge::message::{
+use throng::parts::base::budget::Budget;
+use throng::parts::base::networks::Networks;
+use throng::parts::base::shared::Shared;
+use throng::parts::proto::centrifuge::message::{
     Answer, Apart, ChannelRef, ConnectResult, Data, Encoding, Publication, Push, SubscribeResult,
 };
-use throng::proto::ws::{Deflate, Limits, Press};
-use throng::session::centrifuge::{Centrifuge, Opening};
-use throng::session::raw::Echo;
-use throng::session::wire::Wire;
-use throng::session::{
+use throng::parts::proto::ws::{Deflate, Limits, Press};
+use throng::parts::session::centrifuge::{Centrifuge, Opening};
+use throng::parts::session::raw::Echo;
+use throng::parts::session::wire::Wire;
+use throng::parts::session::{
     ClientId, Context, Counts, Endpoints, Forwarded, Secret, Session, Settings, Splice, Transport,
 };
 
@@ -64,11 +64,11 @@ fn sent(wire: Wire, say: impl FnOnce(&mut Session<()>, &mut Context<'_>)) -> (Ve
     let mut session: Session<()> = Session::Centrifuge(Centrifuge::new(wire, Opening::default()));
     // What was said before is no part of it.
     if !wire.transport.is_uni() {
-        let mut connect = match wire.encoding {
+        let connect = match wire.encoding {
             Encoding::Json => b"{\"id\":1,\"connect\":{}}".to_vec(),
             Encoding::Protobuf => b"\x04\x08\x01\x22\x00".to_vec(),
         };
-        session.emulated(&mut connect, &mut Echo::new("/"), &mut cx).unwrap();
+        session.emulated(&connect, &mut Echo::new("/"), &mut cx).unwrap();
     }
     say(&mut session, &mut cx);
     let mut whole = Vec::new();

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use throng::hub::options::Namespaces;
-use throng::shard::outside::Nobody;
+use throng::parts::hub::options::Namespaces;
+use throng::parts::shard::outside::Nobody;
 
 use crate::rng::Rng;
 use crate::secure::{Speaker, server_config};
@@ -34,7 +34,7 @@ struct Stage {
 impl Stage {
     fn new(is_secure: bool) -> Self {
         let (config, certificate) = server_config();
-        let configure = |config: &mut throng::config::Config| {
+        let configure = |config: &mut throng::parts::config::Config| {
             let mut namespaces = Namespaces::clone(&config.namespaces);
             let options = Arc::make_mut(&mut namespaces.without_namespace);
             (options.history_size, options.history_ttl_ms) = (PUBLICATION_COUNT, 3_600_000);
