@@ -4,18 +4,14 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use throng::parts::base::budget::Budget;
-use throng::parts::base::networks::Networks;
 use throng::parts::base::shared::Shared;
 use throng::parts::proto::centrifuge::message::{
     Answer, Apart, ChannelRef, ConnectResult, Data, Encoding, Publication, Push, SubscribeResult,
 };
-use throng::parts::proto::ws::{Deflate, Limits, Press};
-use throng::parts::session::centrifuge::{Centrifuge, Opening};
-use throng::parts::session::raw::Echo;
+use throng::parts::proto::centrifuge::{put_answer, put_push};
+use throng::parts::proto::ws::{Deflate, Press};
+use throng::parts::session::Transport;
 use throng::parts::session::wire::Wire;
-use throng::parts::session::{
-    ClientId, Context, Counts, Endpoints, Forwarded, Secret, Session, Settings, Splice, Transport,
-};
 
 use crate::arbitrary;
 
@@ -28,74 +24,62 @@ const TRANSPORTS: [Transport; 6] = [
     Transport::UniHttpStream,
 ];
 
-fn settings() -> Settings {
-    Settings {
-        endpoints: Endpoints::default(),
-        head_bytes_max: 1 << 10,
-        ws: Limits { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 },
-        channel_name_bytes_max: 100,
-        outbox_bytes_max: 1 << 20,
-        limits_calls: false,
-        secret: Secret::new(1.into()),
-        trusted_proxies: Networks::default(),
-    }
-}
+/// What stands apart from a message: where, and what.
+type Left = Vec<(usize, Shared)>;
 
-/// What a session over this wire sends, in one piece, and how much of it was not copied.
-fn sent(wire: Wire, say: impl FnOnce(&mut Session<()>, &mut Context<'_>)) -> (Vec<u8>, usize) {
-    let (mut out, mut apart, mut actions) = (b"before".to_vec(), Vec::new(), Vec::new());
-    let settings = settings();
-    let mut press = Press::new(None);
-    let mut cx = Context {
-        now_ms: 0,
-        settings: &settings,
-        client: ClientId { seed: 1.into(), shard: 0, token: 1 },
-        user: "",
-        certificate: None,
-        out: &mut out,
-        apart: &mut apart,
-        waiting_bytes: 0,
-        in_place: None,
-        actions: &mut actions,
-        forwarded: Forwarded::default(),
-        press: &mut press,
-        counts: Counts::default(),
-    };
-    let mut session: Session<()> = Session::Centrifuge(Centrifuge::new(wire, Opening::default()));
-    // What was said before is no part of it.
-    if !wire.transport.is_uni() {
-        let connect = match wire.encoding {
-            Encoding::Json => b"{\"id\":1,\"connect\":{}}".to_vec(),
-            Encoding::Protobuf => b"\x04\x08\x01\x22\x00".to_vec(),
-        };
-        session.emulated(&connect, &mut Echo::new("/"), &mut cx).unwrap();
+/// One message as it goes over this wire, in one piece. `put` writes it, and says what it left out.
+fn sent(wire: Wire, put: impl FnOnce(&mut Vec<u8>, usize) -> Left) -> (Vec<u8>, usize) {
+    let mut out = b"before".to_vec();
+    let start = out.len();
+    let left = put(&mut out, start);
+    let bytes = left.iter().map(|(_, data)| data.len()).sum();
+    if bytes == 0 {
+        wire.seal(&mut out, start, &mut Press::new(None));
+        return (out, 0);
     }
-    say(&mut session, &mut cx);
-    let mut whole = Vec::new();
-    let mut done = 0;
-    let mut apart_bytes = 0;
-    for Splice { at, data } in apart {
-        whole.extend_from_slice(&out[done..at]);
+    let moved = wire.seal_around(&mut out, start, bytes);
+    let (mut whole, mut done) = (Vec::new(), 0);
+    for (at, data) in left {
+        whole.extend_from_slice(&out[done..at + moved]);
         whole.extend_from_slice(&data);
-        apart_bytes += data.len();
-        done = at;
+        done = at + moved;
     }
     whole.extend_from_slice(&out[done..]);
-    (whole, apart_bytes)
+    (whole, bytes)
 }
 
-/// All that is said of publications, as answers and as pushes.
-fn say_all(session: &mut Session<()>, cx: &mut Context<'_>, publications: &[Publication<'_>]) {
+fn sent_answer(wire: Wire, answer: &Answer<'_>) -> (Vec<u8>, usize) {
+    sent(wire, |out, start| {
+        put_answer(out, start, wire.encoding, 9, answer);
+        let mut left = Left::new();
+        answer.each_apart(|one| left.push((one.at(), one.data().clone())));
+        left
+    })
+}
+
+fn sent_push(wire: Wire, push: &Push<'_>) -> (Vec<u8>, usize) {
+    sent(wire, |out, start| {
+        put_push(out, start, wire.encoding, wire.transport.is_uni(), ChannelRef::Name("c\n"), push);
+        let mut left = Left::new();
+        push.each_apart(|one| left.push((one.at(), one.data().clone())));
+        left
+    })
+}
+
+/// All that is said of publications, each in a message of its own.
+fn all_sent(wire: Wire, publications: &[Publication<'_>]) -> Vec<(Vec<u8>, usize)> {
     let sub = SubscribeResult { publications, epoch: "e", recovered: true, data: b"1", ..Default::default() };
     let subs = [("one", sub), ("none", SubscribeResult::default())];
-    session.answer(1, &Answer::Connect(ConnectResult { subs: &subs, ..Default::default() }), cx);
-    session.answer(2, &Answer::Ping, cx);
-    session.answer(3, &Answer::History { publications, position: (7, "e") }, cx);
-    session.answer(4, &Answer::Subscribe(sub), cx);
-    for publication in publications {
-        session.push(ChannelRef::Name("c\n"), &Push::Publication(*publication), cx);
-    }
-    session.fail(5, 100, "no", false, cx);
+    let connected = ConnectResult { subs: &subs, ..Default::default() };
+    let mut all = vec![
+        sent_answer(wire, &Answer::Connect(connected)),
+        sent_push(wire, &Push::Connect(connected)),
+        sent_answer(wire, &Answer::History { publications, position: (7, "e") }),
+        sent_answer(wire, &Answer::Subscribe(sub)),
+        sent_answer(wire, &Answer::Ping),
+    ];
+    all.extend(publications.iter().map(|one| sent_push(wire, &Push::Publication(*one))));
+    all
 }
 
 proptest! {
@@ -135,12 +119,13 @@ proptest! {
                     continue;
                 }
                 let wire = Wire { transport, encoding, deflate: Deflate::Off };
-                let (expected, none) = sent(wire, |session, cx| say_all(session, cx, &plain));
-                let (whole, some) = sent(wire, |session, cx| say_all(session, cx, &with_apart));
-                prop_assert!(whole == expected, "{:?} {:?}", transport, encoding);
-                // In the subscription from the start and in a push each, and where there are replies, in those, too.
-                let count = if transport.is_uni() { 2 } else { 4 };
-                prop_assert_eq!((none, some), (0, count * bytes));
+                let (expected, sent) = (all_sent(wire, &plain), all_sent(wire, &with_apart));
+                for ((expected, none), (whole, _)) in expected.iter().zip(&sent) {
+                    prop_assert!(whole == expected, "{:?}", wire);
+                    prop_assert_eq!(*none, 0);
+                }
+                // In four messages with all of them, and one each.
+                prop_assert_eq!(sent.iter().map(|(_, bytes)| bytes).sum::<usize>(), 5 * bytes);
             }
         }
     }
@@ -148,8 +133,10 @@ proptest! {
 
 #[test]
 fn what_is_compressed_is_whole() {
-    for deflate in [Deflate::Wide, Deflate::Narrow] {
+    for (deflate, apart) in
+        [(Deflate::Off, Some(Encoding::Json)), (Deflate::Wide, None), (Deflate::Narrow, None)]
+    {
         let wire = Wire { transport: Transport::WebSocket, encoding: Encoding::Json, deflate };
-        assert_eq!(Centrifuge::new(wire, Opening::default()).apart(), None);
+        assert_eq!(wire.apart(), apart);
     }
 }
