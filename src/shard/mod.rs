@@ -124,8 +124,7 @@ pub struct Shard<W: World> {
     listeners: Arc<[Listener]>,
     /// Connections of trusted proxies begin with a PROXY header.
     takes_proxy_headers: bool,
-    /// When the log last told of a PROXY header that nobody awaited, in milliseconds.
-    stray_header_told_ms: Option<u64>,
+    told: Told,
     conns: Slots<Conn<W::Socket, W::State>>,
     wheel: Wheel,
     home: Home<homes::Waiter>,
@@ -160,8 +159,6 @@ pub struct Shard<W: World> {
     ping_s: u32,
     /// The wall clock.
     wall: Wall,
-    /// The log has a line on clients' headers that go nowhere.
-    has_told_unused_header: bool,
     /// Others do not keep up: nothing is read from clients in this turn.
     is_congested: bool,
     /// The present of this turn, in microseconds: read once, after the poll.
@@ -188,6 +185,15 @@ pub struct Shard<W: World> {
     unread: Vec<Key>,
     /// Connections to free at the end of the turn.
     graves: Vec<Key>,
+}
+
+/// What the log was told already.
+#[derive(Debug, Default)]
+struct Told {
+    /// When it was last told of a PROXY header that nobody awaited, in milliseconds.
+    stray_header_ms: Option<u64>,
+    /// It has a line on clients' headers that go nowhere.
+    unused_header: bool,
 }
 
 /// Whether a shard goes on.
@@ -229,7 +235,7 @@ impl<W: World> Shard<W> {
             tls: tls.as_deref().map(Acceptor::new),
             listeners,
             takes_proxy_headers: options.proxy_protocol,
-            stray_header_told_ms: None,
+            told: Told::default(),
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             home: new_home(&options, mailboxes.len(), (seed, shard), make, &own),
@@ -256,7 +262,6 @@ impl<W: World> Shard<W> {
             admitted: Admitted::default(),
             users: Users::default(),
             wall: Wall::new(unix_ms, now_us / 1000),
-            has_told_unused_header: false,
             questions: clients::client::Questions::default(),
             now_us,
             events: Vec::with_capacity(1024),

@@ -192,10 +192,10 @@ impl<W: World> Shard<W> {
         let now_ms = self.now_ms();
         // Of all shards, the one that was the first goes on to tell.
         let is_due = |before_ms: u64| now_ms.saturating_sub(before_ms) >= STRAY_HEADERS_TOLD_MS;
-        if !is_first && !self.stray_header_told_ms.is_some_and(is_due) {
+        if !is_first && !self.told.stray_header_ms.is_some_and(is_due) {
             return;
         }
-        self.stray_header_told_ms = Some(now_ms);
+        self.told.stray_header_ms = Some(now_ms);
         let peer = self.peer(key).map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
         if self.takes_proxy_headers {
             tracing::warn!(%peer, "connection with a PROXY header refused: its sender is not in trusted_proxies, or it sent a \

@@ -37,8 +37,8 @@ impl<W: World> Shard<W> {
 
     /// Says, once, that a client's header goes nowhere although a hook has its name among `http_headers`.
     fn note_unused(&mut self, name: &String) {
-        if !self.has_told_unused_header && self.settings.endpoints.kept_headers.contains(name) {
-            self.has_told_unused_header = true;
+        if !self.told.unused_header && self.settings.endpoints.kept_headers.contains(name) {
+            self.told.unused_header = true;
             tracing::info!(
                 header = name,
                 "a client's connect command has a header that is forwarded only from HTTP requests (http_headers); \
