@@ -39,7 +39,7 @@ pub fn config() -> Config {
 
 fn main() -> std::io::Result<()> {
     let mut server = Server::start(&config(), |_shard| NoHandler)?;
-    server.heed_signals()?;
+    server.handle_signals()?;
     println!("http://{}/", server.addresses()[0]);
     println!("{}", server.wait()?); // until Ctrl-C; then clients are asked to come back later
     Ok(())

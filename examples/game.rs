@@ -117,7 +117,7 @@ impl Handler for Arena {
 fn main() -> std::io::Result<()> {
     let config = Config { control: None, shards: 1, ..Config::default() };
     let mut server = Server::start(&config, |_shard| Arena::default())?;
-    server.heed_signals()?;
+    server.handle_signals()?;
     println!("ws://{}/arena", server.addresses()[0]);
     println!("{}", server.wait()?);
     Ok(())

@@ -52,7 +52,7 @@ impl Handler for Rooms {
 fn main() -> std::io::Result<()> {
     let config = Config { control: None, ..Config::default() };
     let mut server = Server::start(&config, |_shard| Rooms)?;
-    server.heed_signals()?;
+    server.handle_signals()?;
     println!("ws://{}/room/lobby?name=ada", server.addresses()[0]);
     println!("{}", server.wait()?); // until Ctrl-C; then everyone is asked to come back later
     Ok(())

@@ -92,7 +92,7 @@ impl Histogram {
         self.sum_us.add(us);
     }
 
-    /// The same, whoever else does so at the same time.
+    /// Records one duration, in microseconds, in a histogram that other threads may write to at the same time.
     pub fn record_shared(&self, us: u64) {
         self.bucket(us).add_shared(1);
         self.sum_us.add_shared(us);

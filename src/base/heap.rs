@@ -72,7 +72,7 @@ pub fn ease_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>)
     }
 }
 
-/// The same for a list.
+/// Shrinks a list, as [`ease_table`] does a table.
 #[inline]
 pub fn ease_list<T>(list: &mut Vec<T>) {
     if is_wasteful(list.len(), list.capacity()) {
@@ -80,7 +80,7 @@ pub fn ease_list<T>(list: &mut Vec<T>) {
     }
 }
 
-/// The same for a queue.
+/// Shrinks a queue, as [`ease`] does a table.
 #[inline]
 pub fn ease_queue<T>(queue: &mut VecDeque<T>) {
     if is_wasteful(queue.len(), queue.capacity()) {

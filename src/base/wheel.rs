@@ -222,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// The same thing without any cleverness.
+    /// A reference for the wheel: a map of deadlines that is searched whole.
     #[derive(Default)]
     struct Naive {
         deadlines: BTreeMap<u32, u64>,

@@ -70,7 +70,7 @@ impl Effective {
         tables.iter().map(headed).collect()
     }
 
-    /// The same as one JSON object: `version`, `config`, `sources`, `capacity`, `memory`.
+    /// The effective configuration as one JSON object: `version`, `config`, `sources`, `capacity`, `memory`.
     pub fn json(&self, descriptors: u64, shows_secrets: bool) -> serde_json::Value {
         let capacity = memory::capacity(&self.config, descriptors);
         let items = memory::worst_case(&self.config, capacity);

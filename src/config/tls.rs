@@ -18,7 +18,7 @@ pub struct TlsOptions {
     pub self_signed: bool,
     /// Files with the authorities, in PEM, whose clients are known. None: clients are not asked for certificates.
     pub client_ca: Vec<String>,
-    /// The same in memory, one text in PEM; empty for none.
+    /// Authorities in memory beside those in files, one text in PEM; empty for none.
     pub client_ca_pem: String,
     /// Whether a client without a certificate is refused, where there are authorities. Default true.
     pub requires_client_cert: bool,

@@ -51,7 +51,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     [clients(config), control(config), proxies(config)].into_iter().flatten().collect()
 }
 
-/// The same for a server that listens at what came with the process, if anything did.
+/// The [`warnings`] of a server that listens at the sockets that it inherited, if there are any.
 pub fn warnings_at(config: &Config, inherited: &Inherited) -> Vec<String> {
     let listen: Vec<_> = inherited.listens().cloned().collect();
     if listen.is_empty() { warnings(config) } else { warnings(&Config { listen, ..config.clone() }) }

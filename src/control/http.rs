@@ -39,7 +39,7 @@ const LAST_WORD_MAX: Duration = Duration::from_secs(1);
 /// How long nobody is accepted when the kernel gives no connection, for lack of descriptors most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// The first two.
+/// How long the control listener waits for its clients.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
     request: Duration,

@@ -213,7 +213,7 @@ enum Source {
     ByNamespace(fn(&NamespaceCounters) -> &Counter),
     /// Of hooks that are configured, told apart by the label `hook`.
     ByHook(fn(&HookCounts) -> &Counter),
-    /// The same, and by the label `reason`.
+    /// Failures of hooks that are configured, told apart by the labels `hook` and `reason`.
     HookFailures,
     /// Durations, told apart by the label `hook`.
     HookSeconds,

@@ -71,7 +71,7 @@ const THREAD_NAME: &str = "control";
 
 /// What the control plane needs of the server.
 pub struct ControlInputs {
-    /// The bound control listener; `None` when control is off. Signals are heeded all the same.
+    /// The bound control listener; `None` when control is off. Signals are handled without it, too.
     pub listener: Option<TcpListener>,
     /// How many connections the listener holds at a time, at least two; when another comes, the one that was silent for
     /// longest goes.
@@ -96,7 +96,7 @@ pub struct ControlInputs {
     pub drain_delay: Duration,
     /// Where shards tell their end.
     pub endings: Endings,
-    /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are heeded. `None` for a server inside another program, which has its
+    /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are handled. `None` for a server inside another program, which has its
     /// own way to drain.
     pub signals: Option<Signals>,
     /// The certificates, if connections are encrypted: reloaded when their files change, and on SIGHUP.
@@ -190,7 +190,7 @@ pub fn run(runtime: &ControlRuntime, inputs: ControlInputs) -> io::Result<Outcom
     })
 }
 
-/// The same on a thread of its own, begun at once. What it returns is a future that any executor can await; dropping it
+/// Runs the control plane, as [`run`] does, on a thread of its own, begun at once. What it returns is a future that any executor can await; dropping it
 /// changes nothing.
 ///
 /// # Errors
@@ -236,7 +236,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         let guard = api.as_ref().map(Api::guard);
         let gate = Arc::new(Gate::new(key, is_local, guard.as_ref().is_none_or(|guard| !guard.is_open())));
         if let Some(reloader) = &reloader {
-            heed(reloader, Arc::clone(&gate), guard);
+            follow_reloads(reloader, Arc::clone(&gate), guard);
         }
         let view = View::new(counters, capacity, Arc::clone(&readiness))
             .with_certificates(certificates.clone())
@@ -277,9 +277,9 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     Ok(Outcome::Drained)
 }
 
-/// Has the control listener ask for the keys of each configuration that is put in force.
-fn heed(reloader: &Reloader, gate: Arc<Gate>, guard: Option<Guard>) {
-    reloader.heed(move |config, _| {
+/// The control listener asks for the keys of each configuration that is put in force.
+fn follow_reloads(reloader: &Reloader, gate: Arc<Gate>, guard: Option<Guard>) {
+    reloader.on_reload(move |config, _| {
         if let Some(guard) = &guard {
             guard.renew(config.api.clone());
         }
@@ -300,7 +300,7 @@ fn tell_signal(name: &str, drain_delay: Duration) {
     }
 }
 
-/// The signals that are heeded. They are noted from the moment this exists.
+/// The signals that are handled. They are noted from the moment this exists.
 #[derive(Debug)]
 pub struct Signals {
     ends: Ends,
@@ -326,7 +326,7 @@ impl Signals {
     }
 }
 
-/// The name of the next signal that asks for an end; never, when signals are not heeded.
+/// The name of the next signal that asks for an end; never, when signals are not handled.
 async fn next_signal(signals: &mut Option<Ends>) -> &'static str {
     let Some(Ends { terminate, interrupt }) = signals else { return future::pending().await };
     tokio::select! {
@@ -458,7 +458,7 @@ mod tests {
         server.readiness.shard_listens();
         assert!(
             ask(server.address, "GET /ready").starts_with("HTTP/1.1 200 "),
-            "signals are heeded from here on"
+            "signals are handled from here on"
         );
         send("-HUP");
         send("-TERM");

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How often files are looked at. They are read at the second look that finds them changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads for as long as the runtime lives. SIGHUP is heeded without certificates, too, lest it end the process.
+/// Reloads for as long as the runtime lives. SIGHUP is handled without certificates, too: by default it would end the process.
 pub(super) async fn reload(
     certificates: Option<Certificates>,
     reloader: Option<Reloader>,
@@ -35,7 +35,7 @@ pub(super) async fn reload(
     }
 }
 
-/// The next SIGHUP; never, when signals are not heeded.
+/// The next SIGHUP; never, when signals are not handled.
 async fn next(hangup: &mut Option<Signal>) {
     match hangup {
         Some(signal) => drop(signal.recv().await),

@@ -25,7 +25,7 @@ pub(super) struct Digest(u128);
 pub(super) struct Once {
     /// When each is forgotten, and what it came to.
     positions: HashMap<Digest, (u64, Position)>,
-    /// The same times, in their order.
+    /// When each of `positions` is forgotten, in the order of time.
     order: VecDeque<(u64, Digest)>,
     seed: Seed,
 }

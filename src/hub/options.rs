@@ -67,7 +67,7 @@ pub struct ChannelOptions {
     pub allow_presence_for_client: bool,
     /// Whether clients without a user may, too.
     pub allow_presence_for_anonymous: bool,
-    /// Whether names of users behind `#` are heeded.
+    /// Whether names of users behind `#` limit who may subscribe.
     pub allow_user_limited_channels: bool,
     /// Whether the subscribe hook is asked.
     pub subscribe_proxy_enabled: bool,
@@ -199,7 +199,7 @@ impl Namespaces {
     }
 
     /// Whether a channel that is for certain users is for this one; `None` when it is for anyone, because its name
-    /// tells no users or its options do not heed them. It is never for users without a name.
+    /// tells no users or its options do not allow such names. It is never for users without a name.
     pub fn allows_user(&self, channel: &str, user: &str) -> Option<bool> {
         if self.user_boundary.is_empty() {
             return None;

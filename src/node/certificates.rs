@@ -156,7 +156,7 @@ impl Certificates {
         self.0.reload(None)
     }
 
-    /// The same with other certificates in memory, in place of those of [`TlsOptions::pem`] and of the self-signed one.
+    /// Reloads, with these certificates in memory in place of those of [`TlsOptions::pem`] and of the self-signed one.
     ///
     /// # Errors
     /// As [`Certificates::reload`].

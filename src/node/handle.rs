@@ -118,7 +118,7 @@ impl Node {
         self.parts.shards.renew(config);
     }
 
-    /// The same node for an executor that shards' descriptor tables may not know.
+    /// A handle of this node for an executor whose descriptors are not in the shards' tables.
     pub(crate) fn with_relay(&self, relay: Relay) -> Self {
         Self { relay: Some(relay), ..self.clone() }
     }

@@ -19,8 +19,8 @@ use crate::tls::CertificateError;
 
 /// Reads the configuration again.
 type Read = Box<dyn Fn() -> Result<Effective, Vec<ConfigError>> + Send>;
-/// Told of the configuration that holds from now on, and of what changed in it.
-type Heed = Box<dyn Fn(&Config, &Changes) + Send>;
+/// A function that gets each configuration that is put in force, and what changed in it.
+type OnReload = Box<dyn Fn(&Config, &Changes) + Send>;
 
 /// A handle with which any thread has a running server read its configuration again. Cheap to clone.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ struct State {
     read: Read,
     effective: Effective,
     world: Arc<World>,
-    heed: Vec<Heed>,
+    on_reload: Vec<OnReload>,
 }
 
 /// Why everything stays as it was.
@@ -83,7 +83,7 @@ impl Reloader {
         (effective, world): (Effective, Arc<World>),
         read: Read,
     ) -> Self {
-        let state = Mutex::new(State { read, effective, world, heed: Vec::new() });
+        let state = Mutex::new(State { read, effective, world, on_reload: Vec::new() });
         let (reload_count, failure_count) = Default::default();
         Self(Arc::new(Shared { mailboxes, node, certificates, page, state, reload_count, failure_count }))
     }
@@ -111,9 +111,9 @@ impl Reloader {
         outcome
     }
 
-    /// Has this called with each configuration that is put in force.
-    pub(crate) fn heed(&self, heed: impl Fn(&Config, &Changes) + Send + 'static) {
-        self.0.state().heed.push(Box::new(heed));
+    /// Calls this function with each configuration that is put in force.
+    pub(crate) fn on_reload(&self, call: impl Fn(&Config, &Changes) + Send + 'static) {
+        self.0.state().on_reload.push(Box::new(call));
     }
 
     /// What answers the shards' questions now.
@@ -148,7 +148,7 @@ impl Shared {
             mailbox.put(&mut vec![Letter::Renew(Arc::clone(&renewal))]);
         }
         self.node.renew(&config);
-        state.heed.iter().for_each(|heed| heed(&config, &changes));
+        state.on_reload.iter().for_each(|call| call(&config, &changes));
         (state.effective, state.world) = (effective, world);
         Ok(changes)
     }

@@ -89,7 +89,7 @@ impl Shards {
         &mailboxes[usize::from(home_of(channel, *seed, shard_count))]
     }
 
-    /// The same, unless too many letters wait there already.
+    /// The mailbox of the channel's home, unless too many letters wait there already.
     pub(super) fn free_home(&self, channel: &str) -> Result<&Mailbox, Failure> {
         let home = self.home(channel);
         if self.is_full(home) { Err(Failure::Overloaded) } else { Ok(home) }

@@ -39,7 +39,7 @@ pub(super) enum Key {
     Hmac(Box<[hmac::Key; 3]>),
     /// For RS256, RS384 and RS512: `RSAPublicKey` in DER (RFC 8017, A.1.1).
     RsaDer(Vec<u8>),
-    /// The same as numbers, big-endian.
+    /// For RS256, RS384 and RS512: modulus and exponent, big-endian.
     Rsa { n: Vec<u8>, e: Vec<u8> },
     /// For ES256: a point.
     P256(Vec<u8>),

@@ -99,12 +99,12 @@ impl Refusal {
         self.put("", RETRY_AFTER_S, out);
     }
 
-    /// The same, with header lines that let a page read it; empty for none.
+    /// Writes the response with these header lines that let a page read it; empty for none.
     pub fn write_for_page(&self, cors: &str, out: &mut Vec<u8>) {
         self.put(cors, RETRY_AFTER_S, out);
     }
 
-    /// The same; one for want of room says after how many seconds to try again (RFC 9110 §10.2.3).
+    /// Writes the response; one for want of room says after how many seconds to try again (RFC 9110 §10.2.3).
     pub fn write_with(&self, retry_after_s: u64, out: &mut Vec<u8>) {
         self.put("", retry_after_s, out);
     }

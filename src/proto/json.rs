@@ -33,7 +33,7 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
     }
 }
 
-/// The same for bytes, which must be UTF-8.
+/// Reads a value from bytes, which must be UTF-8.
 ///
 /// # Errors
 /// As [`from_str`].

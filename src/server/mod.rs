@@ -39,7 +39,7 @@ use threads::{await_bound, start_shards};
 
 /// Connections of the control listener: scrapers, and backends that use the API.
 const SEATS: usize = 256;
-/// The same where connections take from the same descriptor table.
+/// Connections of the control listener where the shards' connections take from the same descriptor table.
 const SEATS_SHARED: usize = 64;
 
 /// Publications on their way may take this part of `queued_bytes_max`, beside what is queued for connections.
@@ -157,7 +157,7 @@ impl Server {
         Self::start_with(config, Inherited::default(), make_handler)
     }
 
-    /// The same with listening sockets that came with the process, in place of those that the configuration tells of.
+    /// Starts with listening sockets that the process inherited, in place of those that the configuration names.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -172,7 +172,8 @@ impl Server {
         Self::start_warned(config, inherited, make_handler)
     }
 
-    /// The same for a program that has told [`announce::warnings`] itself: nothing of what is open is logged.
+    /// Starts as [`Server::start_with`] does, for a program that has logged [`announce::warnings`] itself: they are not
+    /// logged again.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -314,7 +315,7 @@ impl Server {
     }
 
     /// Says what the configuration is that the server was started with, and how it is read again. From here on SIGHUP (if
-    /// signals are heeded), `POST /api/reload` and the handle that this returns have it read, and put in force what can change
+    /// signals are handled), `POST /api/reload` and the handle that this returns have it read, and put in force what can change
     /// without a restart.
     pub fn reload_by(
         &mut self,
@@ -324,7 +325,7 @@ impl Server {
         let parts = (Arc::clone(&self.mailboxes), self.node.clone(), self.certificates.clone());
         let running = (effective, Arc::clone(&self.outside));
         let reloader = Reloader::new(parts, self.config.page, running, Box::new(read));
-        reloader.heed(warn_again);
+        reloader.on_reload(warn_again);
         self.reloader = Some(reloader.clone());
         reloader
     }
@@ -334,7 +335,7 @@ impl Server {
     ///
     /// # Errors
     /// As `sigaction(2)`.
-    pub fn heed_signals(&mut self) -> io::Result<()> {
+    pub fn handle_signals(&mut self) -> io::Result<()> {
         let _context = self.runtime.enter();
         self.signals = Some(Signals::install()?);
         Ok(())
@@ -352,7 +353,7 @@ impl Server {
         }
     }
 
-    /// Runs the control plane in the calling thread until all shards have ended after a drain. If signals are heeded,
+    /// Runs the control plane in the calling thread until all shards have ended after a drain. If signals are handled,
     /// the first begins the drain, and a second one returns at once, with shards still running: end the process then.
     ///
     /// It blocks. In an `async fn` it works, too, but nothing else runs on that thread meanwhile: use
@@ -365,8 +366,9 @@ impl Server {
         control::run(&runtime, inputs)
     }
 
-    /// The same, for programs that have an executor, of whatever kind: the control plane runs on a thread of its own from
-    /// now on, and the future tells how it ended. Who drops the future changes nothing but that nobody is told.
+    /// Waits as [`Server::wait`] does, for programs that have an executor, of whatever kind: the control plane runs on a
+    /// thread of its own from now on, and the future's value is how it ended. Dropping the future stops nothing: only the
+    /// outcome is lost.
     ///
     /// # Errors
     /// The future's: as [`Server::wait`], or when there can be no more threads.

@@ -211,7 +211,7 @@ impl<W: World> Shard<W> {
         Self::with_memory(parts, options, &|memory| memory)
     }
 
-    /// The same with another memory of its histories, made of the one that it would have: one that answers by
+    /// A shard with another memory of its histories, made of the one that it would have: one that answers by
     /// [`mailbox::Letter::Memory`], for example.
     pub fn with_memory(parts: Parts<W::Net, W::Handler>, options: Options, make: MakeMemory<'_>) -> Self {
         let Parts {

@@ -199,7 +199,7 @@ pub struct ClientOptions {
     pub token_cookie: String,
     /// How long a client may take to bring a new token when the old has expired. Default 25,000.
     pub expired_close_delay_ms: u64,
-    /// The same for a subscription. Default 25,000.
+    /// How long a client may take to bring a new token for a subscription when the old has expired. Default 25,000.
     pub expired_sub_close_delay_ms: u64,
     /// Whether the answer to a connect command tells the server's time. Default false.
     pub connect_include_server_time: bool,

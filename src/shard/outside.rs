@@ -1,4 +1,4 @@
-//! What a shard asks of the world outside the data plane: tokens that are dear to verify, and the application's hooks.
+//! What a shard asks of the world outside the data plane: tokens that are slow to verify, and the application's hooks.
 //!
 //! A shard never waits. It asks, and the answer comes as a letter, [`super::mailbox::Letter::Verdict`], whenever it is there; the
 //! connection may be gone by then.

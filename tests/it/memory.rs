@@ -70,7 +70,7 @@ fn server_with(bytes_more: u64, flags: &[&str]) -> Server {
     configured_with(bytes_more, "", flags)
 }
 
-/// The same, with a configuration file that says this.
+/// A server with that much memory and a configuration file of this text.
 fn configured_with(bytes_more: u64, toml: &str, flags: &[&str]) -> Server {
     let flags = [&["--echo", "/echo", "--shards", "1"], flags].concat();
     let idle = memory(&Server::configured(toml, &flags));

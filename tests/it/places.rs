@@ -164,7 +164,7 @@ fn an_inherited_unix_socket_keeps_its_file() {
     let control_address = control.local_addr().unwrap();
     let mut command = with_sockets(control.into(), data.into(), "control:data");
     let mut child = command.args(["--echo", "/echo"]).spawn().unwrap();
-    // Which answers once signals are heeded.
+    // Which answers once signals are handled.
     let request = b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(Peer::request(control_address, request).status, 200);
     let mut peer = unix(&path).upgraded("/echo", "");

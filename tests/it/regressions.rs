@@ -62,7 +62,7 @@ fn no_shard_handles_a_signal() {
     assert_eq!(shards, 2);
 }
 
-/// Signals were heeded only after the ready line: who sent one as soon as it was there killed the server.
+/// Signals were handled only after the ready line: a signal sent as soon as the line was there killed the server.
 #[test]
 fn a_signal_right_after_the_ready_line_is_a_drain() {
     for _ in 0..10 {

@@ -111,7 +111,7 @@ fn whole_shards_keep_their_promises() {
     assert!(total.values().all(|&count| count > 0), "something never happened: {total:?}");
 }
 
-/// The same promises where what keeps the histories answers later, in any order among channels, and fails.
+/// All promises hold where the memory of the histories answers later, in any order among channels, and fails.
 #[test]
 fn whole_shards_keep_their_promises_when_memories_answer_later() {
     let (first, count) = match number("THRONG_SEEDS") {

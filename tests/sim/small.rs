@@ -42,7 +42,7 @@ impl Small {
         Self::over(None, shard_count, down_bytes_max, queued_bytes_max)
     }
 
-    /// The same over TLS, if it is said what handshakes go by.
+    /// A world whose connections use TLS, if there is a configuration for it.
     pub(crate) fn over(
         tls: Option<Arc<rustls::ServerConfig>>,
         shard_count: u16,
@@ -52,7 +52,7 @@ impl Small {
         Self::asking(Arc::new(Nobody), |_| (), tls, shard_count, down_bytes_max, queued_bytes_max)
     }
 
-    /// The same with an outside world and a configuration of its own.
+    /// A world with an outside and a configuration of its own.
     pub(crate) fn asking(
         outside: Arc<dyn Outside>,
         configure: impl FnOnce(&mut Config),

@@ -170,7 +170,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     // One for each shard, one for the control thread, one for all others.
     net::sys::tune_allocator(config.shards + 2);
     let started = Server::start_warned(config, inherited, |_| config.echo.as_deref().map(Echo::new));
-    let mut server = match started.and_then(|mut server| server.heed_signals().map(|()| server)) {
+    let mut server = match started.and_then(|mut server| server.handle_signals().map(|()| server)) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("{error}");

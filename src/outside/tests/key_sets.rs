@@ -9,7 +9,7 @@ use crate::shard::outside::{Credentials, Rejected, Token};
 use std::sync::atomic::Ordering::Relaxed;
 
 fn published_at(url: String) -> Options {
-    // The other keys are not heeded then.
+    // The other keys are ignored then.
     let token = TokenOptions { jwks_public_endpoint: url, ..all_keys("p256") };
     Options { token, ..options() }
 }

@@ -480,7 +480,7 @@ pub enum Push<'a> {
         code: u16,
         /// Why.
         reason: &'a str,
-        /// The same in one bit.
+        /// What `code` says of connecting again, in one bit.
         reconnect: bool,
     },
     /// The connection's expiry changed.

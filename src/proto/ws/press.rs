@@ -13,7 +13,7 @@ use super::{Kind, Payload, Violation, frame};
 
 /// What a compressed message ends with, and what is not sent (§7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// The same, and a last empty block. A stream ends behind it exactly if the message ended where a block did: so one
+/// [`TAIL`] and a last empty block. A stream ends behind it exactly if the message ended where a block did: so one
 /// that was cut is noticed.
 const PROBE: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
 /// Room for what is inflated grows by at least this much, in bytes, up to what a message may have.
@@ -23,7 +23,7 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 /// How far back a stream refers at most, in bytes (RFC 1951 §2).
 const WINDOW_BYTES: usize = 32 << 10;
 /// Blocks of a message that claim to be its last (§7.2.3.4). Each costs a window's worth of copying, so a message of
-/// nothing else would be dear.
+/// nothing else would cost a lot of CPU time.
 const ENDS_MAX: usize = 64;
 
 /// What to compress, and how hard to try.
@@ -40,7 +40,7 @@ pub struct Options {
 pub struct Tally {
     /// Payloads before they were compressed.
     pub plain_bytes: u64,
-    /// The same payloads afterwards.
+    /// Those payloads after they were compressed.
     pub packed_bytes: u64,
     /// Payloads of clients, after they were inflated.
     pub inflated_bytes: u64,

@@ -84,7 +84,7 @@ fn enter(subscribe: Subscribe) -> Enter {
 pub struct Deferred(pub(super) Request<'static>);
 
 impl Deferred {
-    /// The same command, free of the frame that it arrived in.
+    /// A copy of the command, free of the frame that it arrived in.
     pub(super) fn new(request: Request<'_>) -> Self {
         Self(owned(request))
     }
@@ -126,7 +126,7 @@ pub(super) fn channel_of<'r>(request: &'r Request<'_>) -> Option<&'r str> {
     }
 }
 
-/// The same request, free of the frame that it arrived in.
+/// A copy of the request, free of the frame that it arrived in.
 fn owned(request: Request<'_>) -> Request<'static> {
     let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
     let bytes = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());

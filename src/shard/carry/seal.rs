@@ -18,7 +18,7 @@ use crate::tls::{Fault, Hot, Opened, Received, Schedules, identity};
 
 /// Bytes that are sealed at once: what finds no room is kept sealed, for each connection by itself.
 const BATCH_BYTES_MAX: usize = 32 << 10;
-/// The same for a connection that was out of room before.
+/// Bytes that are sealed at once for a connection that was out of room before.
 const SLOW_BATCH_BYTES_MAX: usize = 16 << 10;
 /// The scratch buffer for records gives its memory back beyond this size.
 const WIRE_BYTES_KEPT: usize = 256 << 10;

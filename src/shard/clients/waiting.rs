@@ -208,7 +208,7 @@ impl<W: World> Shard<W> {
 }
 
 impl<W: World> Shard<W> {
-    /// The same for the result of a call, of which a client may have any number out at a time: there the small ones count,
+    /// Whether there is room for the result of a call. A client may wait for any number of calls at a time: small results count,
     /// too, once the client has been offered what waits.
     pub(in crate::shard) fn has_room_for_result(&mut self, key: Key, bytes: usize) -> bool {
         self.offer(key);

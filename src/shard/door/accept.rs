@@ -267,7 +267,7 @@ impl<W: World> Shard<W> {
         1 + hash % self.timeouts.retry_after_ms.max(1)
     }
 
-    /// The same in whole seconds, for `Retry-After`.
+    /// When this one may try again, in whole seconds, for `Retry-After`.
     pub(in crate::shard) fn retry_after_s(&self, key: Key) -> u64 {
         self.retry_after_ms(key).div_ceil(1000)
     }

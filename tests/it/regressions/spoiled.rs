@@ -35,7 +35,7 @@ fn a_command_that_cannot_be_read_fails_alone() {
     assert_eq!(client.reply(93), json!({"id": 93, "publish": {}}), "a payload is the application's");
 }
 
-/// The same behind the connect command, in one frame: it waits like any other.
+/// A command that cannot be read, behind the connect command in one frame: it waits like any other.
 #[test]
 fn a_command_that_cannot_be_read_waits_for_connect() {
     let server = Server::start(&[]);

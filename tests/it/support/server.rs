@@ -163,7 +163,7 @@ impl Server {
         self.await_metric_with(name, "", wanted);
     }
 
-    /// The same of those samples that have these labels.
+    /// Waits until the samples with these labels come to this value.
     pub(crate) fn await_metric_with(&self, name: &str, labels: &str, wanted: u64) {
         let mut seen = 0;
         let end = Instant::now() + PATIENCE;

@@ -67,9 +67,9 @@ pub(super) enum Phase {
     Active,
     /// Not answered is the connect command, which brings it: the user's home counts the connection.
     Counted,
-    /// The same: the channel's home is asked.
+    /// Not answered is the connect command, which brings it: the channel's home is asked.
     Entered,
-    /// The same, and the subscribe command waits behind it.
+    /// Not answered is the connect command, which brings it, and the subscribe command waits behind it.
     Behind,
 }
 

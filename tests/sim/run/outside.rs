@@ -5,7 +5,7 @@ use crate::rng::mix;
 use crate::world::fingerprint;
 
 impl Run {
-    /// The same where the memories of homes answer later, if at all.
+    /// A run where the memories of homes answer later, if at all.
     pub(crate) fn late(seed: u64) -> Self {
         let mut plan = Plan::new(seed);
         let mut rng = Rng::new(seed ^ 0x006c_6174_6572);

@@ -48,7 +48,8 @@ impl Run {
     }
 }
 
-/// The same for clients: what a turn may do is drawn anew, and the channels' options are new ones that say the same.
+/// A configuration that is equal for clients: what a turn may do is drawn anew, and the channels' options are new values
+/// that are equal to the old ones.
 fn another(config: &Config, rng: &mut Rng) -> Config {
     let mut config = config.clone();
     config.limits.accepts_per_turn_max = rng.pick(&[1, 2, 64]);

@@ -76,7 +76,7 @@ impl Facts {
         Self::of(root, None)
     }
 
-    /// The same with the limits, the group and the network of another process than this one.
+    /// The facts of this machine, with the limits, the group and the network of another process; of this one for `None`.
     pub(super) fn of(root: &Path, pid: Option<u32>) -> Self {
         let source = Source { root };
         let process = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());

@@ -299,7 +299,7 @@ fn a_channel_in_which_something_waits_stays() {
         stage.home.relieve(0, 100);
     }
     assert_eq!((stage.home.len(), stage.home.stream_count()), (0, 0));
-    // The same before it has a stream.
+    // A memory that fails before the channel has a stream is noted as well.
     stage.home.set_short(false);
     stage.history(4, "c");
     stage.now_ms = 120_000;

@@ -139,7 +139,7 @@ impl Message for ConnectResult<'_> {
     }
 }
 
-/// The same as a push, where the fields have other numbers.
+/// A connect result as a push, where the fields have other numbers.
 struct Connect<'a>(&'a ConnectResult<'a>);
 
 impl Message for Connect<'_> {

@@ -55,7 +55,7 @@ pub(crate) fn source_of_held(n: usize, target: SocketAddr) -> Option<Ipv4Addr> {
     source(n / PORTS_PER_SOURCE, target)
 }
 
-/// The same for one that comes again, after so many attempts: its old port may linger.
+/// The source address of a connection that comes again after so many attempts: another one, because its old port may linger.
 pub(crate) fn source_of_attempt(n: usize, attempts: u16, target: SocketAddr) -> Option<Ipv4Addr> {
     source(n / PORTS_PER_SOURCE + usize::from(attempts) * ATTEMPT_STRIDE, target)
 }

@@ -52,7 +52,7 @@ impl<S> Wire<S> {
         Ok(Self { socket, secure: secure.map_err(broken)? })
     }
 
-    /// The same connection with its socket in another form.
+    /// Changes the form of the connection's socket and keeps its TLS state.
     pub(crate) fn map<T>(self, change: impl FnOnce(S) -> T) -> Wire<T> {
         Wire { socket: change(self.socket), secure: self.secure }
     }

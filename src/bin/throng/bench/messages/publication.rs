@@ -79,7 +79,7 @@ impl Template {
         Self { channel, spread: None, data, padding: String::new(), scratch: Vec::new() }
     }
 
-    /// The same with data that has something to compress, and not everything: records whose names repeat and whose digits
+    /// With data that can be compressed in part: records whose names repeat and whose digits
     /// do not.
     pub(crate) fn of_records(mut self) -> Self {
         let (mut records, mut random) = (String::new(), 1u32);
@@ -95,7 +95,7 @@ impl Template {
         self
     }
 
-    /// The same for publications that go to several channels in turn.
+    /// With publications that go to several channels in turn.
     pub(crate) fn spread_over(mut self, spread: Option<&Spread>) -> Self {
         self.spread = spread.cloned();
         self

@@ -74,7 +74,7 @@ impl Script {
         Self::of(target, tcp, subscriptions, Tokens::None, data_bytes)
     }
 
-    /// The same with other subscriptions, and tokens.
+    /// A script for connections with these subscriptions and tokens.
     pub(crate) fn of(
         target: Target,
         tcp: bool,
@@ -111,7 +111,7 @@ impl Script {
         script
     }
 
-    /// The same for connections whose messages may be compressed.
+    /// This script for connections whose messages may be compressed.
     pub(crate) fn deflating(self) -> Self {
         let (request, upgrade) = (dial::request(&self.target, true), Upgrade::new(true));
         Self { request, upgrade, deflate: true, ..self }
@@ -157,7 +157,8 @@ impl Script {
         }
     }
 
-    /// The same for connections that come back, with numbers from `first` on: they wait for each other, and then recover the channel from there.
+    /// This script for connections that come back, with numbers from `first` on: they wait for each other, and then
+    /// recover the channel from position `from`.
     pub(crate) fn returning(&self, channel: &str, from: &Position, first: usize) -> Self {
         let (channel, epoch) = (json_string(channel), json_string(&from.epoch));
         let command = format!(
@@ -196,7 +197,7 @@ impl Script {
         Ok(false)
     }
 
-    /// The same without a channel: how the publisher connects.
+    /// This script without a channel: how the publisher connects.
     pub(crate) fn of_publisher(&self) -> Self {
         let tcp = self.manner == Manner::Tcp;
         let (none, tokens) = (Subscriptions::None, self.tokens.clone());

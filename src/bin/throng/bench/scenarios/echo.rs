@@ -59,7 +59,7 @@ pub(crate) fn run(args: &args::Echo) -> Result<bool, Refusal> {
     perform(&play, &script, &talk)
 }
 
-/// The same for calls.
+/// Measures calls (RPC): each is sent when the one before is answered.
 pub(crate) fn call(args: &args::Rpc) -> Result<bool, Refusal> {
     let script = client(&args.common, &args.identity)?;
     let play = Play {
@@ -75,7 +75,7 @@ pub(crate) fn call(args: &args::Rpc) -> Result<bool, Refusal> {
     perform(&play, &script, &Talk::Call)
 }
 
-/// The same for publications.
+/// Measures publications: each is sent when the one before is answered.
 pub(crate) fn publish(args: &args::Publish) -> Result<bool, Refusal> {
     let channel = args.channel.clone();
     let (script, talk) = if args.api {

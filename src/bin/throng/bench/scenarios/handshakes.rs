@@ -27,7 +27,7 @@ pub(crate) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
     run_at(args).map(|(ok, _)| ok)
 }
 
-/// The same, with the target, which knows how its TLS handshakes went.
+/// As [`run`], and also returns the target, which has counts of its TLS handshakes.
 pub(crate) fn run_at(args: &args::Handshakes) -> Result<(bool, Target), Refusal> {
     let target = args.common.target("/echo").map_err(Refusal::Arguments)?;
     if args.tcp && args.ending == args::Ending::Goodbye {

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &args::Storm) -> Result<bool, Refusal> {
     run_at(args).map(|(ok, _)| ok)
 }
 
-/// The same, with the target, which knows how its TLS handshakes went.
+/// As [`run`], and also returns the target, which has counts of its TLS handshakes.
 pub(crate) fn run_at(args: &args::Storm) -> Result<(bool, Target), Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
