@@ -215,6 +215,8 @@ counters! {
     clients,
     /// Gauge: connections over TLS.
     tls_links,
+    /// Gauge: open sockets of clients for whom a proxy speaks, or that come by a Unix socket, not over TLS.
+    plain_lines,
     /// Gauge: bytes of the shard's own buffers.
     buffer_bytes,
     /// Gauge: bytes of requests and messages that are still arriving.
@@ -235,6 +237,8 @@ counters! {
     deliveries,
     /// Gauge: bytes waiting in outboxes.
     outbox_bytes,
+    /// Gauge: bytes of the queues of outboxes, without what is queued.
+    outbox_queue_bytes,
     /// Gauge: connections with a non-empty outbox.
     outboxes,
     /// Connections closed because their outbox reached its limit.

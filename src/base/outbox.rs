@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use super::heap;
 use super::segment::Segment;
 use super::shared::Shared;
 
@@ -30,6 +31,8 @@ pub struct Outbox {
     /// Bytes of the first of them that are already written.
     sealed_written: usize,
     sealed_bytes: usize,
+    /// What its owner has counted of [`Outbox::queue_bytes`].
+    pub counted_bytes: usize,
 }
 
 impl Outbox {
@@ -39,6 +42,11 @@ impl Outbox {
     /// Bytes that wait, sealed and not.
     pub fn bytes(&self) -> usize {
         self.bytes + self.sealed_bytes
+    }
+
+    /// What its two queues cost, without what is in them.
+    pub fn queue_bytes(&self) -> usize {
+        heap::list::<Segment>(self.segments.capacity()) + heap::list::<Segment>(self.sealed.capacity())
     }
 
     /// Whether nothing waits.

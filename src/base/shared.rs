@@ -18,7 +18,14 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.budget.release(self.bytes.capacity());
+        self.budget.release(self.cost());
+    }
+}
+
+impl Inner {
+    /// What it costs: the bytes, and what stands around them, which small ones consist of for the most part.
+    fn cost(&self) -> usize {
+        Shared::bytes(self.bytes.capacity())
     }
 }
 
@@ -29,7 +36,7 @@ pub struct Shared(Arc<Inner>);
 impl Shared {
     /// Takes over `bytes` without copying.
     pub fn new(bytes: Vec<u8>, budget: &Budget) -> Self {
-        budget.charge(bytes.capacity());
+        budget.charge(Self::bytes(bytes.capacity()));
         Self(Arc::new(Inner { bytes, budget: budget.clone(), lent_count: AtomicUsize::new(0) }))
     }
 
@@ -37,7 +44,7 @@ impl Shared {
     /// anyone has borrowed them, and once, however many have. It is the same budget for all who borrow.
     pub fn lend(&self, budget: &Budget) -> Lent {
         if self.0.lent_count.fetch_add(1, Relaxed) == 0 {
-            budget.charge(self.0.bytes.capacity());
+            budget.charge(self.0.cost());
         }
         Lent { shared: self.clone(), budget: budget.clone() }
     }
@@ -78,7 +85,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         // Each charge has its release, whatever the order in which several threads come to them.
         if self.shared.0.lent_count.fetch_sub(1, Relaxed) == 1 {
-            self.budget.release(self.shared.0.bytes.capacity());
+            self.budget.release(self.shared.0.cost());
         }
     }
 }
@@ -97,27 +104,38 @@ mod tests {
 
     #[test]
     fn clones_are_counted_once_and_given_back_with_the_last() {
-        let budget = Budget::new(100);
+        let budget = Budget::new(1000);
         let a = Shared::new(vec![7; 40], &budget);
         let b = a.clone();
-        assert_eq!((budget.used(), &*b), (40, &[7u8; 40][..]));
+        let cost = Shared::bytes(40);
+        assert_eq!((budget.used(), &*b), (cost, &[7u8; 40][..]));
         drop(a);
-        assert_eq!(budget.used(), 40);
+        assert_eq!(budget.used(), cost);
         drop(b);
         assert_eq!(budget.used(), 0);
     }
 
     #[test]
+    fn small_ones_cost_what_stands_around_them() {
+        let budget = Budget::new(1 << 20);
+        let many: Vec<_> = (0..100).map(|_| Shared::new(vec![7], &budget)).collect();
+        assert!(budget.used() >= 100 * (size_of::<Inner>() + 32), "{}", budget.used());
+        drop(many);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
     fn what_is_lent_is_counted_once_until_the_last_gives_it_back() {
-        let (owner, borrowers) = (Budget::new(100), Budget::new(100));
+        let (owner, borrowers) = (Budget::new(1000), Budget::new(1000));
         let shared = Shared::new(vec![7; 40], &owner);
+        let cost = Shared::bytes(40);
         assert!(!shared.is_lent());
         let (one, two) = (shared.lend(&borrowers), shared.lend(&borrowers));
-        assert_eq!((owner.used(), borrowers.used(), shared.is_lent()), (40, 40, true));
+        assert_eq!((owner.used(), borrowers.used(), shared.is_lent()), (cost, cost, true));
         drop(one);
         // Its owner lets it go, and somebody still has it.
         drop(shared);
-        assert_eq!((&*two, owner.used(), borrowers.used()), (&[7u8; 40][..], 40, 40));
+        assert_eq!((&*two, owner.used(), borrowers.used()), (&[7u8; 40][..], cost, cost));
         drop(two);
         assert_eq!((owner.used(), borrowers.used()), (0, 0));
     }

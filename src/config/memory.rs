@@ -6,16 +6,17 @@
 //! stays far below it.
 
 use super::Config;
-use crate::shard::INPUT_BYTES;
+use crate::shard::mailbox::Letter;
+use crate::shard::{INPUT_BYTES, ledger};
 
 /// Process memory of an idle connection that is subscribed to one channel, all included.
 pub const IDLE_CONNECTION_BYTES: usize = 256;
 /// Process memory of each subscription beyond the first: its entry at the connection and at the channel.
-pub const SUBSCRIPTION_BYTES: usize = 32;
+pub const SUBSCRIPTION_BYTES: usize = ledger::SUBSCRIPTION_BYTES;
 /// Process memory of a channel, at its home and at one shard with subscribers, without its name.
-pub const CHANNEL_BYTES: usize = 256;
+pub const CHANNEL_BYTES: usize = ledger::CHANNEL_BYTES;
 /// Process memory of one letter in a mailbox; what it carries counts as queued bytes.
-pub const LETTER_BYTES: usize = 64;
+pub const LETTER_BYTES: usize = size_of::<Letter>();
 /// Kernel memory of one idle socket with its file and its place in the poller: 4.0 to 4.95 KB on Linux 6.18. Not
 /// part of the sum.
 pub const KERNEL_SOCKET_BYTES: usize = 5000;
@@ -185,7 +186,11 @@ mod tests {
         }
         assert_eq!(total(&worst_case(&config, u64::MAX)), u64::MAX);
         assert_eq!(small[0].bytes, 2560);
-        assert_eq!(small[2].bytes, 10 * 128 * (256 + 255), "channels exist only while someone is subscribed");
+        assert_eq!(
+            small[2].bytes,
+            10 * 128 * (CHANNEL_BYTES as u64 + 255),
+            "channels exist only while someone is subscribed"
+        );
     }
 
     #[test]

@@ -18,6 +18,8 @@ struct Gauges {
     sessions_by_transport: BTreeMap<&'static str, u64>,
     clients: u64,
     tls_links: u64,
+    plain_lines: u64,
+    outbox_queue_bytes: u64,
     subscriptions: u64,
     partial_bytes: u64,
     outboxes: u64,
@@ -99,6 +101,8 @@ impl<W: World> Shard<W> {
                 .collect(),
             clients: c.clients.value(),
             tls_links: c.tls_links.value(),
+            plain_lines: c.plain_lines.value(),
+            outbox_queue_bytes: c.outbox_queue_bytes.value(),
             subscriptions: c.subscriptions.value(),
             partial_bytes: c.partial_bytes.value(),
             outboxes: c.outboxes.value(),
@@ -127,6 +131,8 @@ impl<W: World> Shard<W> {
             }
             all.clients += u64::from(conn.client.is_some());
             all.tls_links += u64::from(conn.tls().is_some());
+            all.plain_lines += u64::from(conn.is_plain_line());
+            all.outbox_queue_bytes += conn.outbox.as_ref().map_or(0, |outbox| outbox.queue_bytes()) as u64;
             let active = conn.subs.iter().filter(|sub| matches!(sub.state(), SubState::Active(_)));
             all.subscriptions += active.count() as u64;
             all.partial_bytes += u64::from(conn.held_bytes);

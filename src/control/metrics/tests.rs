@@ -92,10 +92,12 @@ fn check_histogram(name: &str, family: &Scraped) {
 }
 
 /// Counters that are told in kinds of memory only.
-const IN_MEMORY: [&str; 11] = [
+const IN_MEMORY: [&str; 13] = [
     "connection_bytes",
     "vacant_bytes",
     "tls_links",
+    "plain_lines",
+    "outbox_queue_bytes",
     "clients",
     "client_bytes",
     "subscription_bytes",

@@ -87,6 +87,7 @@ impl<W: World> Shard<W> {
             self.clear_out();
             self.counters.outbox_bytes.sub(cut as u64);
         }
+        self.count_queues(key);
     }
 
     fn last_words(&mut self, key: Key, reason: &CloseReason, session: &Session<W::State>) {
@@ -205,6 +206,7 @@ impl<W: World> Shard<W> {
         for key in std::mem::take(&mut self.graves) {
             if let Some(conn) = self.conns.remove(key) {
                 self.counters.tls_links.sub(u64::from(conn.tls().is_some()));
+                self.counters.plain_lines.sub(u64::from(conn.is_plain_line()));
                 self.wheel.remove(key.index());
                 self.counters.connections.sub(1);
                 self.tidy_later();

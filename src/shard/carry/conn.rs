@@ -168,6 +168,11 @@ impl<K, S> Conn<K, S> {
     }
 
     /// Bytes that wait to be written.
+    /// Whether something lies between its socket and its session that is not TLS: a proxy, or this machine.
+    pub(in crate::shard) fn is_plain_line(&self) -> bool {
+        self.line.is_some() && self.tls().is_none()
+    }
+
     pub(in crate::shard) fn outbox_bytes(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }

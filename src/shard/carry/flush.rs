@@ -168,6 +168,7 @@ impl<W: World> Shard<W> {
         match conn.outbox.get_or_insert_default().push(segment, bytes_max) {
             Push::Queued => {
                 self.counters.outbox_bytes.add(length);
+                self.count_queues(key);
                 self.mark_dirty(key);
             }
             Push::Full => self.close(key, CloseReason::Slow),
@@ -193,6 +194,18 @@ impl<W: World> Shard<W> {
         let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.take()) else { return };
         self.counters.outboxes.sub(1);
         self.counters.outbox_bytes.sub(outbox.bytes() as u64);
+        self.counters.outbox_queue_bytes.sub(outbox.counted_bytes as u64);
+    }
+
+    /// Keeps the count of what the outbox's queues cost, which may have grown or shrunk.
+    pub(in crate::shard) fn count_queues(&mut self, key: Key) {
+        let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
+        let bytes = outbox.queue_bytes();
+        let before = std::mem::replace(&mut outbox.counted_bytes, bytes);
+        if bytes != before {
+            self.counters.outbox_queue_bytes.add(bytes as u64);
+            self.counters.outbox_queue_bytes.sub(before as u64);
+        }
     }
 
     /// What a write came to: the number of bytes, 0 when there was no room; `None` when the connection is over.

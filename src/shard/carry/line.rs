@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::conn::Conn;
+use crate::base::heap;
 use crate::base::slots::Key;
 use crate::net::{Accepted, Net};
 use crate::proto::proxy;
@@ -41,6 +42,9 @@ pub(in crate::shard) struct Origin {
     /// Whom the client's certificate names, if it was asked for one.
     pub(in crate::shard) identity: Option<Arc<Identity>>,
 }
+
+/// What an [`Origin`] costs in its box.
+pub(in crate::shard) const ORIGIN_BYTES: usize = heap::piece(size_of::<Origin>());
 
 /// Whose word a connection is.
 #[derive(Debug, Default)]

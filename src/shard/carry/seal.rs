@@ -175,6 +175,7 @@ impl<W: World> Shard<W> {
         }
         self.counters.outbox_bytes.add(records.len() as u64);
         conn.outbox.get_or_insert_default().push_sealed(records);
+        self.count_queues(key);
     }
 
     /// One step of a flush: writes what is sealed, or seals the next batch and writes that. Returns how far it came, 0

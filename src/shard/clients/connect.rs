@@ -236,6 +236,7 @@ impl<W: World> Shard<W> {
             if let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) {
                 outbox.insert(queued_before, reply);
             }
+            self.count_queues(key);
         }
         self.mark_dirty(key);
     }

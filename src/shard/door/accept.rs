@@ -212,6 +212,7 @@ impl<W: World> Shard<W> {
         self.count_as(key, CountedAs::HalfOpen);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         self.counters.tls_links.add(u64::from(conn.tls().is_some()));
+        self.counters.plain_lines.add(u64::from(conn.is_plain_line()));
         match self.net.register(&mut conn.socket, key.to_token()) {
             Ok(()) => self.arm(key),
             Err(error) => {

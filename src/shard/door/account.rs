@@ -4,6 +4,7 @@
 //! Costs are counted where they change, so that telling them takes no time in proportion to what there is. A client's is
 //! looked at anew at the end of a turn in which something of it may have changed.
 
+use super::ledger::{CHANNEL_BYTES, SUBSCRIPTION_BYTES};
 use crate::base::heap;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
@@ -16,12 +17,6 @@ const TIDY_AFTER_MS: u64 = 1000;
 const LETTER_BYTES_KEPT: usize = 1 << 20;
 /// A connection's list of subscriptions keeps room for so many.
 const SUBS_KEPT: usize = 16;
-
-/// What a subscription costs until it is counted: a place in two lists.
-const SUBSCRIPTION_BYTES: usize = 64;
-/// What a channel costs beside its name, rather more than less: an entry here and one at its home, their places in two
-/// tables of names, a list of subscribers, a seat in presence, a position.
-const CHANNEL_BYTES: usize = 1024;
 
 /// What a new subscription costs at most until it is counted; `is_known`: others here have one to the channel.
 pub(in crate::shard) fn cost_of(is_known: bool, channel: &str) -> usize {

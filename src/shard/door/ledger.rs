@@ -10,14 +10,22 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
+use crate::base::heap;
 use crate::base::outbox::Outbox;
-use crate::shard::carry::line::Line;
+use crate::shard::carry::line::{Line, ORIGIN_BYTES};
 use crate::tls::LINK_BYTES;
 
+/// What a subscription costs, in bytes, rather more than less: a place in two lists.
+pub const SUBSCRIPTION_BYTES: usize = 64;
+/// What a channel costs beside its name, in bytes, rather more than less: an entry in its shard and one at its home, their
+/// places in two tables of names, a list of subscribers, a seat in presence, a position.
+pub const CHANNEL_BYTES: usize = 1024;
 /// What the allocator adds to each piece, in bytes.
 const PIECE_BYTES: usize = 16;
-/// An outbox and its queue, without what is queued.
-const OUTBOX_BYTES: usize = size_of::<Outbox>() + 4 * size_of::<usize>() + 2 * PIECE_BYTES;
+/// An outbox without its queues.
+const OUTBOX_BYTES: usize = heap::piece(size_of::<Outbox>());
+/// What lies between a socket and its session, without TLS, with what a proxy said.
+const LINE_BYTES: usize = heap::piece(size_of::<Line>()) + ORIGIN_BYTES;
 /// The TLS of a connection, and the box around it.
 const TLS_BYTES: usize = LINK_BYTES + size_of::<Line>() + 2 * PIECE_BYTES;
 /// What rustls needs for a handshake.
@@ -54,14 +62,13 @@ impl Ledger {
     /// What memory is used for now, kind by kind. Reads what other threads write: it is right to within a turn.
     pub fn kinds(&self) -> [Kind; 13] {
         let kind = |name, bytes| Kind { name, bytes };
-        let of = |name, one: usize, count: u64| Kind { name, bytes: count.saturating_mul(one as u64) };
         let partial_bytes = self.sum(|c| c.partial_bytes.value());
         [
-            kind("connections", self.sum(|c| c.connection_bytes.value())),
+            kind("connections", self.connection_bytes()),
             kind("tls", self.tls_bytes()),
             kind("subscriptions", self.sum(|c| c.subscription_bytes.value())),
             kind("clients", self.sum(|c| c.client_bytes.value())),
-            of("outboxes", OUTBOX_BYTES, self.sum(|c| c.outboxes.value())),
+            kind("outboxes", self.outbox_bytes()),
             kind("queued", (self.budget.used() as u64).saturating_sub(partial_bytes)),
             kind("partial_messages", partial_bytes),
             kind("publications", self.publication_budget.used() as u64),
@@ -71,6 +78,17 @@ impl Ledger {
             kind("presence", self.sum(|c| c.presence_bytes.value())),
             kind("buffers", self.sum(|c| c.buffer_bytes.value())),
         ]
+    }
+
+    fn connection_bytes(&self) -> u64 {
+        let lines = self.sum(|c| c.plain_lines.value());
+        self.sum(|c| c.connection_bytes.value()).saturating_add(lines.saturating_mul(LINE_BYTES as u64))
+    }
+
+    fn outbox_bytes(&self) -> u64 {
+        let outboxes = self.sum(|c| c.outboxes.value());
+        let queues = self.sum(|c| c.outbox_queue_bytes.value());
+        outboxes.saturating_mul(OUTBOX_BYTES as u64).saturating_add(queues)
     }
 
     fn tls_bytes(&self) -> u64 {
@@ -128,14 +146,21 @@ mod tests {
         counters[0].connection_bytes.set(1000);
         counters[1].connection_bytes.set(500);
         counters[1].presence_bytes.set(390);
+        counters[0].plain_lines.set(2);
+        counters[0].outboxes.set(3);
+        counters[1].outbox_queue_bytes.set(96);
         counters[0].partial_bytes.set(300);
         counters[0].vacant_bytes.set(7);
         budget.charge(1300);
         publications.charge(20);
+        let (lines, outboxes) = (2 * LINE_BYTES as u64, 3 * OUTBOX_BYTES as u64 + 96);
         let bytes = |name| ledger.kinds().iter().find(|kind| kind.name == name).unwrap().bytes;
-        assert_eq!((bytes("connections"), bytes("presence")), (1500, 390));
+        assert_eq!((bytes("connections"), bytes("presence")), (1500 + lines, 390));
         assert_eq!((bytes("queued"), bytes("partial_messages"), bytes("publications")), (1000, 300, 20));
-        assert_eq!((ledger.known_bytes(), ledger.vacant_bytes()), (1500 + 390 + 1300 + 20, 7));
+        assert_eq!(
+            (ledger.known_bytes(), ledger.vacant_bytes()),
+            (1500 + lines + outboxes + 390 + 1300 + 20, 7)
+        );
         ledger.clone().allow(5);
         assert_eq!(ledger.allowed_bytes(), 5);
     }
