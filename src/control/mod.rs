@@ -190,8 +190,8 @@ pub fn run(runtime: &ControlRuntime, inputs: ControlInputs) -> io::Result<Outcom
     })
 }
 
-/// Runs the control plane, as [`run`] does, on a thread of its own, begun at once. What it returns is a future that any executor can await; dropping it
-/// changes nothing.
+/// Runs the control plane, as [`run`] does, on a thread of its own, begun at once. It returns a future that any executor
+/// can await; dropping the future changes nothing.
 ///
 /// # Errors
 /// When there can be no more threads; no shard has been told anything then. The future tells those of [`run`].

@@ -86,7 +86,8 @@ impl Listeners {
         Self { shared, ..self }
     }
 
-    /// Binds the listeners of the first shard of a server: nobody else may listen on these addresses, also not from this moment on.
+    /// Binds the listeners of the first shard of a server: nobody else may listen on these addresses, also
+    /// not from this moment on.
     ///
     /// # Errors
     /// The first address that is taken or cannot be bound.

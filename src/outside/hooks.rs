@@ -129,7 +129,13 @@ impl Hooks {
         };
         let body = match asked.body(&endpoint.options) {
             Ok(body) => body,
-            Err(rejected) => return asked.rejected(rejected),
+            Err(rejected) => {
+                tracing::debug!(
+                    client = asked.who.client,
+                    "a client's command is a bad request: its data is not JSON, and the hook has no binary_encoding"
+                );
+                return asked.rejected(rejected);
+            }
         };
         let request = endpoint.request(body, &asked.who.headers);
         let read = |answer: &[u8]| asked.verdict(answer);

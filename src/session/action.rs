@@ -22,6 +22,13 @@ pub enum Action {
         /// What came.
         deferred: Deferred,
     },
+    /// Log what is wrong with a command that was answered as a bad request: the answer has no room for that.
+    Misused {
+        /// The session's number for it.
+        id: u32,
+        /// Which field is wrong, and how.
+        detail: &'static str,
+    },
     /// Call the session's timer at this time, in milliseconds of the shard's clock; replaces an earlier one.
     SetTimer {
         /// When.

@@ -21,6 +21,7 @@ impl<W: World> Shard<W> {
                 match action {
                     Action::Ask { id, ask } => self.ask_or_wait(key, id, ask),
                     Action::Wait { id, deferred } => self.early(key, id, deferred),
+                    Action::Misused { id, detail } => self.note_bad_request(key, id, detail),
                     Action::SetTimer { at_ms } => {
                         if let Some(conn) = self.conns.entry_mut(key) {
                             conn.session.set_deadline_ms(Some(at_ms));
@@ -106,6 +107,17 @@ impl<W: World> Shard<W> {
     /// Tells a client that what it asked failed.
     pub(in crate::shard) fn deny(&mut self, key: Key, id: u32, denied: &Denied) {
         self.with_answer(key, |session, _, cx| session.deny(id, denied, cx));
+    }
+
+    /// Tells a client that its command is a bad request, and the log what is wrong with it.
+    pub(in crate::shard) fn deny_bad_request(&mut self, key: Key, id: u32, detail: &str) {
+        self.note_bad_request(key, id, detail);
+        self.deny(key, id, &Denied::BadRequest);
+    }
+
+    /// Logs what is wrong with a command that is answered as a bad request: the answer has no room for that.
+    pub(in crate::shard) fn note_bad_request(&self, key: Key, id: u32, detail: &str) {
+        tracing::debug!(client = %self.client_id(key), command = id, detail, "a client's command is a bad request");
     }
 
     /// Tells a client something that it did not ask for: within the limit of its outbox.

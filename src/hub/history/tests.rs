@@ -306,7 +306,8 @@ proptest! {
         }
     }
 
-    /// History and its model agree where bytes are short. What has expired counts as long as it is there, so it is made to go at once.
+    /// History and its model agree where bytes are short. What has expired counts as long as it is there, so it is made to
+    /// go at once.
     #[test]
     fn the_oldest_of_all_go_when_bytes_are_short(
         ops in prop::collection::vec(op(), 1..150),

@@ -185,10 +185,13 @@ impl Centrifuge {
         if is_connect == (self.phase == Phase::Live) {
             return Err(CloseReason::BadRequest);
         }
-        if let Some(channel) = commands::channel_of(&request)
-            && (channel.is_empty() || channel.len() > cx.settings.channel_name_bytes_max)
-        {
-            put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
+        let name_bytes = commands::channel_of(&request).map(str::len);
+        if name_bytes == Some(0) {
+            self.put_bad_request(id, "channel: missing or empty", start, cx);
+            return Ok(());
+        }
+        if name_bytes > Some(cx.settings.channel_name_bytes_max) {
+            self.put_bad_request(id, "channel: longer than channel_name_bytes_max", start, cx);
             return Ok(());
         }
         match request {
@@ -198,8 +201,9 @@ impl Centrifuge {
             }
             Request::Ping => wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Ping),
             Request::Unknown => put_error(cx, start, self.wire.encoding, id, &Error::METHOD_NOT_FOUND),
-            Request::Publish { data: None, .. } | Request::Malformed => {
-                put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
+            Request::Publish { data: None, .. } => self.put_bad_request(id, "data: missing", start, cx),
+            Request::Malformed => {
+                self.put_bad_request(id, "a field has the wrong type or an invalid value", start, cx);
             }
             Request::Rpc { method, data } => self.call(id, method, data, start, handler, cx),
             Request::Connect(connect) => self.identify(id, *connect, cx),
@@ -216,6 +220,12 @@ impl Centrifuge {
             }
         }
         Ok(())
+    }
+
+    /// Answers a command that cannot be carried out, and has the shard log what is wrong with it.
+    fn put_bad_request(&self, id: u32, detail: &'static str, start: usize, cx: &mut Context<'_>) {
+        put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
+        cx.actions.push(Action::Misused { id, detail });
     }
 
     /// Says who the client is, and has it wait for the answer.
@@ -547,16 +557,20 @@ mod tests {
     fn bad_requests_get_errors_and_live_on() {
         let long = format!(r#"{{"id":2,"subscribe":{{"channel":"{}"}}}}"#, "x".repeat(21));
         let mut talk = Talk::connected(Transport::WebSocket);
-        for command in [
-            r#"{"id":2,"subscribe":{"channel":""}}"#,
-            &long,
-            r#"{"id":2,"publish":{"channel":"a"}}"#,
-            r#"{"id":2,"unsubscribe":{}}"#,
+        for (command, detail) in [
+            (r#"{"id":2,"subscribe":{"channel":""}}"#, "channel: missing or empty"),
+            (&long, "channel: longer than channel_name_bytes_max"),
+            (r#"{"id":2,"publish":{"channel":"a"}}"#, "data: missing"),
+            (r#"{"id":2,"unsubscribe":{}}"#, "channel: missing or empty"),
+            (
+                r#"{"id":2,"history":{"channel":"a","limit":"all"}}"#,
+                "a field has the wrong type or an invalid value",
+            ),
         ] {
             assert_eq!(talk.take(command), Ok(()), "{command}");
             let text = talk.text();
             assert!(text.contains(r#"{"id":2,"error":{"code":107,"message":"bad request"}}"#), "{text}");
-            assert!(talk.actions.is_empty(), "{command}");
+            assert_eq!(std::mem::take(&mut talk.actions), [Action::Misused { id: 2, detail }], "{command}");
         }
     }
 

@@ -130,7 +130,8 @@ impl<W: World> Shard<W> {
 
     fn publish_command(&mut self, key: Key, id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8>) {
         let is_trusted = self.is_trusted(key);
-        let options = if is_trusted { self.options(&channel) } else { self.options_for_client(&channel) };
+        let options =
+            if is_trusted { self.options(&channel) } else { self.options_for_client(key, id, &channel) };
         let options = match options {
             Ok(options) => options,
             Err(denied) => return self.deny(key, id, &denied),
@@ -181,7 +182,7 @@ impl<W: World> Shard<W> {
 
     /// Asks a channel's home, if the client may.
     fn ask_home(&mut self, key: Key, id: u32, channel: Arc<str>, ability: Ability, question: home::Question) {
-        let options = match self.options_for_client(&channel) {
+        let options = match self.options_for_client(key, id, &channel) {
             Ok(options) => options,
             Err(denied) => return self.deny(key, id, &denied),
         };
@@ -232,8 +233,11 @@ impl<W: World> Shard<W> {
     }
 
     fn sub_refresh_command(&mut self, key: Key, id: u32, channel: Arc<str>, token: &str) {
-        if token.is_empty() || !self.is_subscribed(key, &channel) {
-            return self.deny(key, id, &Denied::BadRequest);
+        if token.is_empty() {
+            return self.deny_bad_request(key, id, "token: missing or empty");
+        }
+        if !self.is_subscribed(key, &channel) {
+            return self.deny_bad_request(key, id, "channel: the client is not subscribed to it");
         }
         let pending = Pending::SubRefresh { id, channel, is_over: false };
         let now_s = self.now().unix_ms / 1000;

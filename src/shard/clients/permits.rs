@@ -17,10 +17,25 @@ impl<W: World> Shard<W> {
         self.namespaces.resolve(channel).map(Arc::clone).ok_or(Denied::UnknownChannel)
     }
 
-    /// The options of a channel that a client names; an error that says what is wrong with the name.
-    pub(in crate::shard) fn options_for_client(&self, channel: &str) -> Result<Arc<ChannelOptions>, Denied> {
+    /// The options of a channel that a client's command names; an error when there is no such namespace, or it does not
+    /// take the name. The log has the reason for the latter.
+    pub(in crate::shard) fn options_for_client(
+        &self,
+        key: Key,
+        id: u32,
+        channel: &str,
+    ) -> Result<Arc<ChannelOptions>, Denied> {
         let options = self.options(channel)?;
-        if self.namespaces.takes_name(channel, &options) { Ok(options) } else { Err(Denied::BadRequest) }
+        if self.namespaces.takes_name(channel, &options) {
+            return Ok(options);
+        }
+        let detail = if options.channel_regex.as_str().is_empty() {
+            "channel: not ASCII, and there is no channel_regex"
+        } else {
+            "channel: does not match channel_regex"
+        };
+        self.note_bad_request(key, id, detail);
+        Err(Denied::BadRequest)
     }
 
     /// Whether the client may do this in a channel.

@@ -17,7 +17,7 @@ impl<W: World> Shard<W> {
         if self.is_trusted(key) {
             return self.enter_trusted(key, &ask.channel);
         }
-        let options = match self.options_for_client(&ask.channel) {
+        let options = match self.options_for_client(key, id, &ask.channel) {
             Ok(options) => options,
             Err(denied) => return self.deny(key, id, &denied),
         };
@@ -98,10 +98,15 @@ impl<W: World> Shard<W> {
                 .as_ref()
                 .map(|(offset, epoch)| Position { offset: *offset, epoch: epoch.as_str().into() })
         });
-        let channel = Arc::clone(&ask.channel);
-        match self.terms(key, options, grant, since, Some(ask), Cause::Command) {
-            Ok((joining, ticket)) => self.enter(key, &channel, options, id, joining, Some(ticket)),
-            Err(denied) => self.deny(key, id, &denied),
+        if ask.filter.is_some() && !options.allow_tags_filter {
+            return self.deny_bad_request(
+                key,
+                id,
+                "tf: the channel does not allow filters (allow_tags_filter)",
+            );
         }
+        let channel = Arc::clone(&ask.channel);
+        let (joining, ticket) = self.terms(key, options, grant, since, Some(ask), Cause::Command);
+        self.enter(key, &channel, options, id, joining, Some(ticket));
     }
 }

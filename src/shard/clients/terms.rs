@@ -7,7 +7,7 @@ use super::client::Ability;
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
-use crate::hub::words::{Denied, Enter};
+use crate::hub::words::Enter;
 use crate::hub::{ClientInfo, Position};
 use crate::session::Transport;
 use crate::shard::mailbox::{Cause, Ticket};
@@ -26,9 +26,6 @@ struct Told {
 
 impl<W: World> Shard<W> {
     /// What the home and the shard have to know of a subscription. `ask`: none for what the server subscribes.
-    ///
-    /// # Errors
-    /// When what is asked for is not served in this channel.
     pub(in crate::shard) fn terms(
         &mut self,
         key: Key,
@@ -37,13 +34,10 @@ impl<W: World> Shard<W> {
         since: Option<Position>,
         ask: Option<Enter>,
         cause: Cause,
-    ) -> Result<(Box<Joining>, Box<Ticket>), Denied> {
+    ) -> (Box<Joining>, Box<Ticket>) {
         let Grant { info: chan_info, expire_at_s, data, overrides, .. } = grant;
         let ask = ask.unwrap_or_default();
         let Told { recoverable, positioned, hears_joins } = self.told(key, options, &overrides, &ask);
-        if ask.filter.is_some() && !options.allow_tags_filter {
-            return Err(Denied::BadRequest);
-        }
         // A delta is to the publication before, which a filter may have kept back.
         let takes_deltas =
             positioned && options.allows_fossil_delta && ask.takes_deltas && ask.filter.is_none();
@@ -85,7 +79,7 @@ impl<W: World> Shard<W> {
                 && self.outside.has_hook(Hook::SubRefresh),
             data,
         };
-        Ok((Box::new(joining), Box::new(ticket)))
+        (Box::new(joining), Box::new(ticket))
     }
 
     /// What the subscriber is told beside publications: what it must be, and what it asks for and may know.
@@ -128,7 +122,7 @@ impl<W: World> Shard<W> {
         }
         let granted = grant.recover_since.take();
         let since = since.or_else(|| granted.map(|(offset, epoch)| Position { offset, epoch: epoch.into() }));
-        let Ok((joining, ticket)) = self.terms(key, options, grant, since, None, cause) else { return false };
+        let (joining, ticket) = self.terms(key, options, grant, since, None, cause);
         self.enter(key, channel, options, 0, joining, Some(ticket));
         true
     }

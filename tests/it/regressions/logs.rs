@@ -117,3 +117,47 @@ fn why_a_token_is_refused_is_told_at_info_and_not_for_each() {
     let (_, said) = server.end();
     assert_eq!(said.matches("connection token refused: ").count(), 1, "{said}");
 }
+
+/// A command that was answered with 107 had its reason nowhere.
+#[test]
+fn why_a_command_is_a_bad_request_is_told_at_debug() {
+    let toml = r#"
+[client]
+allow_anonymous_connect_without_token = true
+[channel.without_namespace]
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+[[channel.namespaces]]
+name = "prices"
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+channel_regex = "^[a-z]+$"
+"#;
+    let server = Server::configured(toml, &["--log-level", "debug"]);
+    let mut client = Client::open(server.address);
+    let rows = [
+        (r#""subscribe":{"channel":""}"#, "channel: missing or empty"),
+        (r#""publish":{"channel":"a"}"#, "data: missing"),
+        (r#""history":{"channel":"a","limit":"all"}"#, "a field has the wrong type or an invalid value"),
+        (r#""subscribe":{"channel":"café"}"#, "channel: not ASCII, and there is no channel_regex"),
+        (r#""presence":{"channel":"prices:Gold"}"#, "channel: does not match channel_regex"),
+        (r#""sub_refresh":{"channel":"a"}"#, "token: missing or empty"),
+        (r#""sub_refresh":{"channel":"a","token":"t"}"#, "channel: the client is not subscribed to it"),
+        (
+            r#""subscribe":{"channel":"a","tf":{"key":"k","cmp":"eq","val":"v"}}"#,
+            "tf: the channel does not allow filters (allow_tags_filter)",
+        ),
+    ];
+    for (id, (command, _)) in (100..).zip(&rows) {
+        client.send(&format!(r#"{{"id":{id},{command}}}"#));
+        assert_eq!(client.reply(id)["error"]["code"], 107, "{command}");
+    }
+    server.signal("TERM");
+    let (_, said) = server.end();
+    let lines: Vec<_> =
+        said.lines().filter(|line| line.contains("a client's command is a bad request")).collect();
+    assert_eq!(lines.len(), rows.len(), "{said}");
+    for ((id, (_, detail)), line) in (100..).zip(rows).zip(lines) {
+        assert!(line.contains(detail) && line.contains(&format!("command={id}")), "{line}, not {detail}");
+    }
+}
