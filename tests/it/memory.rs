@@ -267,9 +267,14 @@ fn a_history_gives_way_before_newcomers_are_refused_for_good() {
     // 41 MiB, of which 24 are allowed.
     let mut kept = 0;
     for _ in 0..700 {
-        match client.publish("log", data.clone()) {
-            Ok(()) => kept += 1,
-            Err(code) => assert_eq!(code, 111),
+        match client.publish_if_let("log", data.clone()) {
+            Some(Ok(())) => kept += 1,
+            Some(Err(code)) => assert_eq!(code, 111),
+            // On a busy machine it gets short faster than what is allowed is found: then the newest has to go.
+            None => {
+                patiently("newcomers get in", || server.metric("throng_memory_step") == 0);
+                client = Client::open(server.address);
+            }
         }
     }
     assert!(kept > 300, "{kept}");

@@ -102,6 +102,23 @@ impl Client {
         outcome(&self.request(json!({"publish": {"channel": channel, "data": data}})), "publish")
     }
 
+    /// As [`Client::publish`], by a client that the server may send away; `None` if it did.
+    pub(crate) fn publish_if_let(&mut self, channel: &str, data: Value) -> Option<Result<(), u64>> {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send(&json!({"id": id, "publish": {"channel": channel, "data": data}}).to_string());
+        loop {
+            let frame = self.peer.try_frame().filter(|frame| frame.opcode != CLOSE)?;
+            for line in parse(&frame.payload) {
+                match line {
+                    ping if ping == json!({}) => self.send("{}"),
+                    reply if reply["id"] == id => return Some(outcome(&reply, "publish")),
+                    other => self.lines.push_back(other),
+                }
+            }
+        }
+    }
+
     /// The next publication: its channel and its data.
     pub(crate) fn publication(&mut self) -> (String, Value) {
         let mut push = self.take(|line| line["push"]["pub"].is_object());
