@@ -2,8 +2,8 @@
 
 /// The simulator's own, which uses more of it.
 #[allow(dead_code, clippy::cast_possible_truncation, reason = "the simulator's own, which uses more of it")]
-#[path = "../../tests/sim/ground/mod.rs"]
-mod ground;
+#[path = "../../tests/sim/harness/mod.rs"]
+mod harness;
 #[allow(
     dead_code,
     clippy::cast_possible_truncation,

@@ -35,7 +35,7 @@ allow_anonymous_connect_without_token = true
 "#;
 
 /// A client, whatever connection it has at the moment.
-struct Soul {
+struct Device {
     client: Option<Client>,
     epoch: String,
     offset: u64,
@@ -45,7 +45,7 @@ struct Soul {
     drops: usize,
 }
 
-impl Soul {
+impl Device {
     fn new(seed: u64) -> Self {
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Self { client: None, epoch: String::new(), offset: 0, heard: [0; PUBLISHERS], random, drops: 0 }
@@ -134,19 +134,19 @@ fn every_client_ends_with_every_publication_once_and_in_order_however_often_it_d
         for hand in 0..HANDS {
             let (ready, drops) = (&ready, &drops);
             scope.spawn(move || {
-                let mut souls: VecDeque<Soul> =
-                    (0..CLIENTS / HANDS).map(|n| Soul::new((hand * CLIENTS + n) as u64 + 1)).collect();
-                souls.iter_mut().for_each(|soul| soul.come(address));
+                let mut devices: VecDeque<Device> =
+                    (0..CLIENTS / HANDS).map(|n| Device::new((hand * CLIENTS + n) as u64 + 1)).collect();
+                devices.iter_mut().for_each(|device| device.come(address));
                 ready.wait();
                 // In turn, so that each is behind most of the time.
-                while let Some(mut soul) = souls.pop_front() {
-                    if soul.offset < TOTAL {
-                        soul.live(address);
-                        souls.push_back(soul);
+                while let Some(mut device) = devices.pop_front() {
+                    if device.offset < TOTAL {
+                        device.live(address);
+                        devices.push_back(device);
                         continue;
                     }
-                    assert_eq!(soul.heard, [EACH as u64; PUBLISHERS]);
-                    drops.fetch_add(soul.drops, Relaxed);
+                    assert_eq!(device.heard, [EACH as u64; PUBLISHERS]);
+                    drops.fetch_add(device.drops, Relaxed);
                 }
             });
         }

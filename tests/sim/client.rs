@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::book::Book;
+use crate::model::Model;
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::sealed::Pipe;
@@ -44,13 +44,13 @@ pub(crate) trait Conduct: std::fmt::Debug {
     /// The first bytes, said as soon as there is a connection.
     fn hello(&mut self, io: &mut Io);
     /// The handshake is done.
-    fn opened(&mut self, io: &mut Io, book: &mut Book);
+    fn opened(&mut self, io: &mut Io, model: &mut Model);
     /// A data message arrived.
-    fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book);
+    fn message(&mut self, frame: Frame, io: &mut Io, model: &mut Model);
     /// Time to do something.
-    fn act(&mut self, io: &mut Io, book: &mut Book);
+    fn act(&mut self, io: &mut Io, model: &mut Model);
     /// The connection is over.
-    fn over(&mut self, book: &mut Book);
+    fn over(&mut self, model: &mut Model);
     /// Panics when something is outstanding although nothing is under way any more.
     fn check_settled(&self, who: u32);
     /// How it must end, and until when, counted from the first byte of its time.
@@ -196,7 +196,7 @@ impl Client {
     }
 
     /// Does what there is to do now; whether there was anything.
-    pub(crate) fn step(&mut self, world: &mut World, book: &mut Book, now: Circumstances<'_>) -> bool {
+    pub(crate) fn step(&mut self, world: &mut World, model: &mut Model, now: Circumstances<'_>) -> bool {
         if self.is_over() {
             return false;
         }
@@ -210,10 +210,10 @@ impl Client {
                 self.stalled_until_us = world.now_us + self.io.rng.range(0..=world.faults.stall_us_max);
                 self.has_stalled = true;
             }
-            progress |= self.act(world, book, now.plan);
+            progress |= self.act(world, model, now.plan);
         }
         if !self.is_over() && self.may_read(world.now_us, now.is_calm) {
-            progress |= self.receive(world, book, now);
+            progress |= self.receive(world, model, now);
         }
         progress
     }
@@ -245,13 +245,13 @@ impl Client {
         has_moved
     }
 
-    fn act(&mut self, world: &mut World, book: &mut Book, plan: &Plan) -> bool {
+    fn act(&mut self, world: &mut World, model: &mut Model, plan: &Plan) -> bool {
         if let Some((at, exit)) = self.exit
             && world.now_us >= at
             && self.code.is_none()
         {
             self.exit = None;
-            self.do_exit(exit, world, book, plan);
+            self.do_exit(exit, world, model, plan);
             return true;
         }
         if world.now_us < self.act_at_us {
@@ -261,12 +261,12 @@ impl Client {
         // Who has much to say that is not taken waits, or it would say ever more.
         let is_open = self.phase == Phase::Open && !self.said_close && self.did_exit.is_none();
         if is_open && self.io.out.len() - self.sent < 200_000 {
-            self.conduct.act(&mut self.io, book);
+            self.conduct.act(&mut self.io, model);
         }
         true
     }
 
-    fn do_exit(&mut self, exit: Exit, world: &mut World, book: &mut Book, plan: &Plan) {
+    fn do_exit(&mut self, exit: Exit, world: &mut World, model: &mut Model, plan: &Plan) {
         match exit {
             Exit::Close(_) | Exit::HalfClose | Exit::Changed if self.phase != Phase::Open => return,
             Exit::Changed => {
@@ -293,23 +293,23 @@ impl Client {
                 } else {
                     world.reset(self.link)
                 }
-                self.end(book);
+                self.end(model);
             }
         }
         self.did_exit = Some(exit);
     }
 
-    fn end(&mut self, book: &mut Book) {
+    fn end(&mut self, model: &mut Model) {
         self.phase = Phase::Over;
-        self.conduct.over(book);
+        self.conduct.over(model);
     }
 
-    fn receive(&mut self, world: &mut World, book: &mut Book, now: Circumstances<'_>) -> bool {
+    fn receive(&mut self, world: &mut World, model: &mut Model, now: Circumstances<'_>) -> bool {
         let bytes_max = if self.io.rng.chance(30) { self.io.rng.size(1..=2000) } else { usize::MAX };
         match self.pipe.receive(world, self.link, bytes_max, &mut self.arrived) {
             Received::Nothing => false,
             Received::Bytes(_) => {
-                self.read_all(book);
+                self.read_all(model);
                 self.send(world);
                 true
             }
@@ -319,20 +319,20 @@ impl Client {
                     world.leave(self.link);
                 }
                 world.note("end", self.io.who as usize, u64::from(self.code.unwrap_or(0)));
-                self.end(book);
+                self.end(model);
                 true
             }
         }
     }
 
-    fn read_all(&mut self, book: &mut Book) {
+    fn read_all(&mut self, model: &mut Model) {
         if self.phase == Phase::Head
             && let Some(status) = wire::take_response(&mut self.arrived)
         {
             if status == 101 {
                 self.phase = Phase::Open;
                 self.opened_us = self.io.now_us;
-                self.conduct.opened(&mut self.io, book);
+                self.conduct.opened(&mut self.io, model);
             } else {
                 self.phase = Phase::Refused(status);
             }
@@ -343,7 +343,7 @@ impl Client {
         while let Some(frame) = wire::take_frame(&mut self.arrived) {
             assert!(self.code.is_none(), "{}: a frame after the close frame: {frame:?}", self.io.who);
             match frame.opcode {
-                wire::TEXT | wire::BINARY => self.conduct.message(frame, &mut self.io, book),
+                wire::TEXT | wire::BINARY => self.conduct.message(frame, &mut self.io, model),
                 wire::PING if self.conduct.answers_pings() => {
                     wire::put_frame(&mut self.io.out, true, wire::PONG, &frame.payload, &mut self.io.rng);
                 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::book::{Book, RunId};
 use crate::client::{Conduct, Expect, Io};
+use crate::model::{Model, RunId};
 use crate::plan::Plan;
 use crate::wire::{self, Frame, TEXT};
 
@@ -119,8 +119,8 @@ impl Fan {
         format!(r#"{{"id":{id},"unsubscribe":{{"channel":"c{channel}"}}}}"#)
     }
 
-    fn publish(&mut self, channel: u32, io: &mut Io, book: &mut Book) -> String {
-        let number = book.publish(io.who, channel);
+    fn publish(&mut self, channel: u32, io: &mut Io, model: &mut Model) -> String {
+        let number = model.publish(io.who, channel);
         let id = self.id(Pending::Publish { channel });
         let data = publication(channel, io.who, number, self.pad_bytes_max, io);
         format!(r#"{{"id":{id},"publish":{{"channel":"c{channel}","data":{data}}}}}"#)
@@ -139,20 +139,20 @@ impl Fan {
         format!(r#"{{"id":{id},{body}}}"#)
     }
 
-    fn command(&mut self, io: &mut Io, book: &mut Book) -> String {
+    fn command(&mut self, io: &mut Io, model: &mut Model) -> String {
         let channel = io.rng.range(0..=u64::from(self.channels) - 1) as u32;
         if io.rng.chance(self.churn) {
             return self.unsubscribe(channel);
         }
         match io.rng.range(0..=99) {
             0..35 => self.subscribe(channel),
-            35..90 => self.publish(channel, io, book),
+            35..90 => self.publish(channel, io, model),
             90..96 => format!(r#"{{"id":{},"ping":{{}}}}"#, self.id(Pending::Ping)),
             _ => self.wrong(io),
         }
     }
 
-    fn reply(&mut self, reply: &Value, io: &Io, book: &mut Book) {
+    fn reply(&mut self, reply: &Value, io: &Io, model: &mut Model) {
         let who = io.who;
         let id = reply["id"].as_u64().unwrap() as u32;
         let pending = self.pending.remove(&id);
@@ -164,11 +164,11 @@ impl Fan {
             Pending::Error(expected) => assert_eq!(code, Some(expected), "{who}: {reply}"),
             Pending::Publish { channel } => {
                 assert!(reply["publish"].is_object(), "{who}: {reply}");
-                book.ordered(who, channel);
+                model.ordered(who, channel);
             }
             Pending::Unsubscribe { channel } => {
                 assert!(reply["unsubscribe"].is_object(), "{who}: {reply}");
-                self.end_run(channel, book);
+                self.end_run(channel, model);
                 for (_, earlier) in self.pending.range_mut(..id) {
                     if let Pending::Subscribe { channel: c, is_withdrawn, .. } = earlier {
                         *is_withdrawn |= *c == channel;
@@ -186,7 +186,7 @@ impl Fan {
                 if code.is_none() {
                     assert!(reply["subscribe"].is_object(), "{who}: {reply}");
                     if !is_withdrawn {
-                        let run = book.begin(who, channel);
+                        let run = model.begin(who, channel);
                         assert!(
                             self.runs.insert(channel, run).is_none(),
                             "{who}: subscribed twice to {channel}"
@@ -197,13 +197,13 @@ impl Fan {
         }
     }
 
-    fn end_run(&mut self, channel: u32, book: &mut Book) {
+    fn end_run(&mut self, channel: u32, model: &mut Model) {
         if let Some(run) = self.runs.remove(&channel) {
-            book.end(run);
+            model.end(run);
         }
     }
 
-    fn push(&mut self, push: &Value, io: &Io, book: &mut Book) {
+    fn push(&mut self, push: &Value, io: &Io, model: &mut Model) {
         let name = push["channel"].as_str().unwrap();
         let channel: u32 = name[1..].parse().unwrap();
         let run = self.runs.get(&channel);
@@ -211,7 +211,7 @@ impl Fan {
             *run.unwrap_or_else(|| panic!("{}: a publication in {name}, not subscribed: {push}", io.who));
         let (in_channel, id) = publication_id(&push["pub"]["data"]);
         assert_eq!(in_channel, channel, "{}: {push}", io.who);
-        book.deliver(run, id);
+        model.deliver(run, id);
     }
 }
 
@@ -220,7 +220,7 @@ impl Conduct for Fan {
         io.out.extend(wire::upgrade(PATH));
     }
 
-    fn opened(&mut self, io: &mut Io, _: &mut Book) {
+    fn opened(&mut self, io: &mut Io, _: &mut Model) {
         if self.manner == Manner::Shy {
             return;
         }
@@ -232,7 +232,7 @@ impl Conduct for Fan {
         io.say(TEXT, commands.join("\n").as_bytes());
     }
 
-    fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book) {
+    fn message(&mut self, frame: Frame, io: &mut Io, model: &mut Model) {
         assert_eq!(frame.opcode, TEXT);
         let text = String::from_utf8(frame.payload).unwrap();
         for line in text.split('\n') {
@@ -244,28 +244,28 @@ impl Conduct for Fan {
             }
             let value: Value = serde_json::from_str(line).unwrap();
             match value.get("push") {
-                Some(push) => self.push(push, io, book),
-                None => self.reply(&value, io, book),
+                Some(push) => self.push(push, io, model),
+                None => self.reply(&value, io, model),
             }
         }
     }
 
-    fn act(&mut self, io: &mut Io, book: &mut Book) {
+    fn act(&mut self, io: &mut Io, model: &mut Model) {
         if self.manner == Manner::Busy {
             let count = if io.rng.chance(20) { io.rng.size(2..=8) } else { 1 };
-            let mut commands = self.command(io, book);
+            let mut commands = self.command(io, model);
             for _ in 1..count {
                 if commands.len() < 1000 {
-                    commands = format!("{commands}\n{}", self.command(io, book));
+                    commands = format!("{commands}\n{}", self.command(io, model));
                 }
             }
             io.say(TEXT, commands.as_bytes());
         }
     }
 
-    fn over(&mut self, book: &mut Book) {
+    fn over(&mut self, model: &mut Model) {
         for (_, run) in std::mem::take(&mut self.runs) {
-            book.end(run);
+            model.end(run);
         }
     }
 

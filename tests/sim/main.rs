@@ -14,15 +14,16 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what must not fail may panic")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of a simulated world are small")]
 
-mod book;
 mod client;
 mod clock;
 mod cut;
+mod device;
 mod fan;
 mod gathered;
-mod ground;
+mod harness;
 mod hostile;
 mod late;
+mod model;
 mod oracle;
 mod order;
 mod outcomes;
@@ -33,7 +34,6 @@ mod run;
 mod sealed;
 mod secure;
 mod small;
-mod soul;
 mod stale;
 mod storm;
 mod streams;
@@ -43,7 +43,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
-use ground::{net, rng, wire, world};
+use harness::{net, rng, wire, world};
 use plan::Plan;
 use rng::Rng;
 use run::{Outcome, Run};

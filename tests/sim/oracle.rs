@@ -80,7 +80,7 @@ impl Oracle {
 
 /// A client says in its name what it is to be subscribed to.
 fn credentials(name: &str) -> Credentials {
-    let channels = name.strip_prefix("soul ").unwrap_or("").split(',').filter(|name| !name.is_empty());
+    let channels = name.strip_prefix("subs ").unwrap_or("").split(',').filter(|name| !name.is_empty());
     let channels = channels.map(|name| (name.to_owned(), Grant::default())).collect();
     Credentials { channels, ..Credentials::default() }
 }

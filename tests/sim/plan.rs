@@ -6,7 +6,7 @@ use throng::parts::config::{Config, Limits, Timeouts};
 use throng::parts::hub::options::{ChannelOptions, Namespaces};
 use throng::parts::shard::INPUT_BYTES;
 
-use crate::ground::layout::{Faults, Layout};
+use crate::harness::layout::{Faults, Layout};
 use crate::rng::Rng;
 use crate::sealed::TlsPlan;
 
@@ -50,7 +50,7 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 pub(crate) struct HistoryPlan {
-    pub(crate) souls: u32,
+    pub(crate) devices: u32,
     pub(crate) channels: u32,
     pub(crate) size: usize,
     pub(crate) ttl_ms: u64,
@@ -92,7 +92,7 @@ impl HistoryPlan {
         config.client.recovery_max_publication_limit =
             if recovery_max == u64::MAX { 0 } else { recovery_max as usize };
         let mut plan = Self {
-            souls: rng.range(2..=6) as u32,
+            devices: rng.range(2..=6) as u32,
             channels: rng.range(1..=4) as u32,
             size,
             ttl_ms,

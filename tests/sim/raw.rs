@@ -10,9 +10,9 @@ use throng::parts::proto::http::{Refusal, Request, Status};
 use throng::parts::proto::ws::Kind;
 use throng::parts::session::{ClientId, CloseReason, Handler, Message, Peer};
 
-use crate::book::{Book, RunId};
 use crate::client::{Conduct, Io};
 use crate::fan::{publication, publication_id};
+use crate::model::{Model, RunId};
 use crate::plan::Plan;
 use crate::wire::{self, BINARY, Frame, TEXT};
 
@@ -20,7 +20,7 @@ const DRAIN_CODE: u16 = 1012;
 
 /// The endpoint: `/echo`, `/room`, and `/locked` for nobody.
 #[derive(Debug)]
-pub(crate) struct House {
+pub(crate) struct TestHandler {
     /// Connections that were opened and not closed, in all shards.
     pub(crate) inside: Arc<AtomicI64>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Guest {
     sends_back: bool,
 }
 
-impl Handler for House {
+impl Handler for TestHandler {
     type State = Guest;
 
     fn serves(&self, path: &str) -> bool {
@@ -118,15 +118,15 @@ impl Conduct for Caller {
         io.out.extend(wire::upgrade(path));
     }
 
-    fn opened(&mut self, _: &mut Io, _: &mut Book) {}
+    fn opened(&mut self, _: &mut Io, _: &mut Model) {}
 
-    fn message(&mut self, frame: Frame, io: &mut Io, _: &mut Book) {
+    fn message(&mut self, frame: Frame, io: &mut Io, _: &mut Model) {
         let (opcode, payload) = self.expected.pop_front().expect("an echo of something");
         assert_eq!(frame.opcode, opcode, "{}", io.who);
         assert!(frame.payload == payload, "{}: the echo differs", io.who);
     }
 
-    fn act(&mut self, io: &mut Io, _: &mut Book) {
+    fn act(&mut self, io: &mut Io, _: &mut Model) {
         let count = if io.rng.chance(10) { io.rng.size(2..=6) } else { 1 };
         for _ in 0..count {
             let length = io.rng.size(0..=self.bytes_max);
@@ -139,7 +139,7 @@ impl Conduct for Caller {
         }
     }
 
-    fn over(&mut self, _: &mut Book) {}
+    fn over(&mut self, _: &mut Model) {}
 
     fn check_settled(&self, who: u32) {
         assert!(self.expected.is_empty(), "{who}: {} echoes are missing", self.expected.len());
@@ -183,13 +183,13 @@ impl Guide {
         }
     }
 
-    fn control(&mut self, text: &str, io: &Io, book: &mut Book) {
+    fn control(&mut self, text: &str, io: &Io, model: &mut Model) {
         let who = io.who;
         let channel = || text.rsplit("c").next().and_then(|digits| digits.parse::<u32>().ok()).unwrap();
         match text.split(' ').next() {
             Some("joined") => {
                 assert!(self.joining.remove(&channel()), "{who}: {text}");
-                self.runs.insert(channel(), book.begin(who, channel()));
+                self.runs.insert(channel(), model.begin(who, channel()));
             }
             Some("refused") => {
                 assert!(self.may_be_refused && self.joining.remove(&channel()), "{who}: {text}");
@@ -197,11 +197,11 @@ impl Guide {
             }
             Some("left") => {
                 assert_eq!(self.leaving.pop_front(), Some(channel()), "{who}: {text}");
-                book.end(self.runs.remove(&channel()).unwrap());
+                model.end(self.runs.remove(&channel()).unwrap());
             }
             Some("said") => {
                 assert_eq!(self.said.pop_front(), Some(channel()), "{who}: {text}");
-                book.published(who, channel());
+                model.published(who, channel());
             }
             Some("tick") => {
                 let due_us = self.timer_us.take().expect("a timer was set");
@@ -218,19 +218,19 @@ impl Conduct for Guide {
         io.out.extend(wire::upgrade("/room"));
     }
 
-    fn opened(&mut self, _: &mut Io, _: &mut Book) {}
+    fn opened(&mut self, _: &mut Io, _: &mut Model) {}
 
-    fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book) {
+    fn message(&mut self, frame: Frame, io: &mut Io, model: &mut Model) {
         let text = String::from_utf8(frame.payload).unwrap();
         if !text.starts_with('{') {
-            return self.control(&text, io, book);
+            return self.control(&text, io, model);
         }
         let (channel, id) = publication_id(&serde_json::from_str(&text).unwrap());
         let run = self.runs.get(&channel);
-        book.deliver(*run.unwrap_or_else(|| panic!("{}: not in room {channel}: {text}", io.who)), id);
+        model.deliver(*run.unwrap_or_else(|| panic!("{}: not in room {channel}: {text}", io.who)), id);
     }
 
-    fn act(&mut self, io: &mut Io, book: &mut Book) {
+    fn act(&mut self, io: &mut Io, model: &mut Model) {
         let channel = io.rng.range(0..=u64::from(self.channels) - 1) as u32;
         match io.rng.range(0..=99) {
             0..20 if !self.held.contains(&channel) && !self.leaving.contains(&channel) => {
@@ -248,7 +248,7 @@ impl Conduct for Guide {
                 io.say(TEXT, format!("timer {ms}").as_bytes());
             }
             36.. => {
-                let number = book.publish(io.who, channel);
+                let number = model.publish(io.who, channel);
                 let data = publication(channel, io.who, number, self.pad_bytes_max, io);
                 io.say(TEXT, format!("say c{channel} {data}").as_bytes());
                 self.said.push_back(channel);
@@ -257,9 +257,9 @@ impl Conduct for Guide {
         }
     }
 
-    fn over(&mut self, book: &mut Book) {
+    fn over(&mut self, model: &mut Model) {
         for (_, run) in std::mem::take(&mut self.runs) {
-            book.end(run);
+            model.end(run);
         }
     }
 

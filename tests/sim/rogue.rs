@@ -1,8 +1,8 @@
 //! Clients that break rules, each with the status or close code that it must get.
 
-use crate::book::Book;
 use crate::client::{Conduct, Expect, Io};
 use crate::fan::PATH;
+use crate::model::Model;
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::wire::{self, BINARY, CONTINUATION, Frame, PING, TEXT};
@@ -136,16 +136,16 @@ impl Conduct for Rogue {
         io.out.append(&mut self.hello);
     }
 
-    fn opened(&mut self, io: &mut Io, _: &mut Book) {
+    fn opened(&mut self, io: &mut Io, _: &mut Model) {
         io.out.append(&mut self.wrong);
     }
 
     /// What came before the wrong is still answered.
-    fn message(&mut self, _: Frame, _: &mut Io, _: &mut Book) {}
+    fn message(&mut self, _: Frame, _: &mut Io, _: &mut Model) {}
 
-    fn act(&mut self, _: &mut Io, _: &mut Book) {}
+    fn act(&mut self, _: &mut Io, _: &mut Model) {}
 
-    fn over(&mut self, _: &mut Book) {}
+    fn over(&mut self, _: &mut Model) {}
 
     fn check_settled(&self, _: u32) {}
 

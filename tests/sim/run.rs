@@ -24,17 +24,17 @@ use throng::parts::shard::outside::{Grant, Outside};
 use throng::parts::shard::{INPUT_BYTES, Parts, Secret, Shard, Turn};
 
 use self::renewing::Renewals;
-use crate::book::Book;
 use crate::client::{Circumstances, Client};
+use crate::device::{Device, SharedDevice};
 use crate::late::{Memories, memory_of};
+use crate::model::Model;
 use crate::net::{SharedWorld, SimNet};
 use crate::oracle::Oracle;
 use crate::outcomes::Counts;
 use crate::plan::Plan;
-use crate::raw::House;
+use crate::raw::TestHandler;
 use crate::rng::{Rng, mix};
-use crate::sealed::Ground;
-use crate::soul::{SharedSoul, Soul};
+use crate::sealed::TlsSetup;
 use crate::streams::{FIRST, Held, SERVER, name};
 use crate::world::World;
 
@@ -93,17 +93,17 @@ pub(crate) struct Run {
     seed: u64,
     world: SharedWorld,
     /// Ended shards are gone.
-    shards: Vec<Option<Shard<(SimNet, House)>>>,
+    shards: Vec<Option<Shard<(SimNet, TestHandler)>>>,
     mailboxes: Arc<[Mailbox]>,
     /// What handshakes go by, where there are any.
-    ground: Option<Ground>,
+    tls_setup: Option<TlsSetup>,
     counters: Arc<[Arc<Counters>]>,
     budget: Budget,
     inside: Arc<AtomicI64>,
     clients: Vec<Client>,
     /// When the clients that are still to come do, last first.
     arrivals_us: Vec<u64>,
-    souls: Vec<SharedSoul>,
+    devices: Vec<SharedDevice>,
     oracle: Arc<Oracle>,
     /// Where homes answer later: what their memories hold back, and chance.
     memories: Option<(Memories, Rng)>,
@@ -112,7 +112,7 @@ pub(crate) struct Run {
     /// What homes answered to it: channel, number, answer.
     api_answers: Arc<Mutex<Vec<(u32, u32, Answer)>>>,
     renewals: Option<Renewals>,
-    book: Book,
+    model: Model,
     rounds: u64,
     is_calm: bool,
     is_draining: bool,
@@ -138,12 +138,12 @@ impl Run {
         ledger.allow(plan.memory_allowed);
         let inside = Arc::new(AtomicI64::new(0));
         let oracle = Arc::new(Oracle::new(&plan.history));
-        let ground = plan.tls.as_ref().map(Ground::new);
+        let tls_setup = plan.tls.as_ref().map(TlsSetup::new);
         let shards = (0..plan.shards)
             .map(|shard| {
                 let parts = Parts {
                     net: SimNet { world: Rc::clone(&world), shard: usize::from(shard) },
-                    handler: House { inside: Arc::clone(&inside) },
+                    handler: TestHandler { inside: Arc::clone(&inside) },
                     shard,
                     mailboxes: Arc::clone(&mailboxes),
                     counters: Arc::clone(&counters),
@@ -154,8 +154,8 @@ impl Run {
                     outside: Arc::clone(&oracle) as Arc<dyn Outside>,
                     secret: Secret::new(seed.into()),
                     capacity: plan.capacity,
-                    listeners: Arc::new([Listener::http(ground.is_some())]),
-                    tls: ground.as_ref().map(|ground| Arc::clone(&ground.server)),
+                    listeners: Arc::new([Listener::http(tls_setup.is_some())]),
+                    tls: tls_setup.as_ref().map(|tls_setup| Arc::clone(&tls_setup.server)),
                 };
                 let options = plan.config.shard_options("node");
                 let memory = |memory| memory_of(&memories, shard, memory);
@@ -165,10 +165,10 @@ impl Run {
         let begin_us = world.borrow().now_us;
         let mut arrivals_us = coming::arrivals(&plan, &mut rng, begin_us);
         arrivals_us.sort_unstable_by(|a, b| b.cmp(a));
-        let soul = |id| Rc::new(RefCell::new(Soul::new(id, &mut rng, &plan)));
-        let souls = (0..plan.history.souls).map(soul).collect();
+        let device = |id| Rc::new(RefCell::new(Device::new(id, &mut rng, &plan)));
+        let devices = (0..plan.history.devices).map(device).collect();
         Self {
-            souls,
+            devices,
             oracle,
             memories,
             seed,
@@ -179,14 +179,14 @@ impl Run {
             world,
             shards,
             mailboxes,
-            ground,
+            tls_setup,
             counters,
             budget,
             inside,
             clients: Vec::new(),
             arrivals_us,
             renewals: Renewals::new(seed, begin_us),
-            book: Book::default(),
+            model: Model::default(),
             rounds: 0,
             is_calm: false,
             is_draining: false,
@@ -216,7 +216,7 @@ impl Run {
         for client in &self.clients {
             client.check_settled(&self.world.borrow(), self.plan.has_room());
         }
-        self.book.check_complete();
+        self.model.check_complete();
         self.check_homes();
         self.check_streams();
         self.audit();
@@ -230,25 +230,25 @@ impl Run {
         }
         let settled = self.counters();
         self.drain();
-        self.book.check_order();
+        self.model.check_order();
         self.check_the_end(settled)
     }
 
     /// Checks what those who come back have against what was published.
     fn check_streams(&mut self) {
         let hears_all = self.sum("joins_suppressed") == 0;
-        let souls: Vec<_> = self.souls.iter().map(|soul| soul.borrow()).collect();
-        let held: Vec<Held<'_>> = souls.iter().flat_map(|soul| soul.held()).collect();
-        self.book.streams.check_settled(&self.plan, &held, hears_all);
-        let contradictions = &self.book.streams.contradictions;
+        let devices: Vec<_> = self.devices.iter().map(|device| device.borrow()).collect();
+        let held: Vec<Held<'_>> = devices.iter().flat_map(|device| device.held()).collect();
+        self.model.streams.check_settled(&self.plan, &held, hears_all);
+        let contradictions = &self.model.streams.contradictions;
         assert!(!hears_all || contradictions.is_empty(), "{contradictions:#?}");
     }
 
     /// How many subscribe to each channel, as the clients see it.
     fn crowds(&self) -> BTreeMap<String, usize> {
-        let souls: Vec<_> = self.souls.iter().map(|soul| soul.borrow()).collect();
-        let held = souls.iter().flat_map(|soul| soul.held()).map(|held| held.channel);
-        self.book.open().chain(held).fold(BTreeMap::new(), |mut crowds, channel| {
+        let devices: Vec<_> = self.devices.iter().map(|device| device.borrow()).collect();
+        let held = devices.iter().flat_map(|device| device.held()).map(|held| held.channel);
+        self.model.open().chain(held).fold(BTreeMap::new(), |mut crowds, channel| {
             *crowds.entry(name(channel)).or_default() += 1;
             crowds
         })
@@ -286,7 +286,7 @@ impl Run {
         for client in &self.clients {
             client.check_settled(&self.world.borrow(), self.plan.has_room());
         }
-        let streams = &mut self.book.streams;
+        let streams = &mut self.model.streams;
         // Who comes or goes meanwhile is missed by some and not by others.
         assert!(streams.present.is_empty() || streams.differences.is_empty(), "{:#?}", streams.differences);
         streams.present.clear();
@@ -322,7 +322,7 @@ impl Run {
     fn round(&mut self) -> bool {
         self.rounds += 1;
         assert!(self.rounds < ROUNDS_MAX, "a shard spins");
-        self.book.streams.now_us = self.now_us();
+        self.model.streams.now_us = self.now_us();
         let mut progress = self.arrive() | self.come_back() | self.renew() | self.speak_from_outside();
         let shard_count = self.shards.len();
         let mut actors: Vec<usize> = (0..shard_count + self.clients.len()).collect();
@@ -391,7 +391,7 @@ impl Run {
             return !client.is_over();
         }
         let has_carried = world.carry(client.link);
-        client.step(&mut world, &mut self.book, now) || has_carried
+        client.step(&mut world, &mut self.model, now) || has_carried
     }
 
     /// Nobody has anything to do now: on to the time when someone does.
@@ -401,11 +401,11 @@ impl Run {
         let wakes = shards.filter_map(|(_, station)| station.wake_at_us);
         let clients = self.clients.iter().map(|client| client.due_us(self.is_calm));
         let arrival = self.arrivals_us.last().copied();
-        let souls = self.souls.iter().filter(|soul| soul.borrow().is_away && !self.is_draining);
-        let souls = souls.filter_map(|soul| soul.borrow().comes_us).filter(|&at| at > world.now_us);
+        let devices = self.devices.iter().filter(|device| device.borrow().is_away && !self.is_draining);
+        let devices = devices.filter_map(|device| device.borrow().comes_us).filter(|&at| at > world.now_us);
         let api = (!self.is_calm).then_some(self.api_us);
         let arrival =
-            arrival.into_iter().chain(api).chain(self.renewal_us()).chain(souls.collect::<Vec<_>>());
+            arrival.into_iter().chain(api).chain(self.renewal_us()).chain(devices.collect::<Vec<_>>());
         let next_us = wakes.chain(clients).chain(arrival).min().unwrap_or(u64::MAX);
         world.now_us = next_us.clamp(world.now_us, end_us.max(world.now_us));
     }
@@ -461,9 +461,9 @@ impl Run {
         let world = self.world.borrow();
         let accepted = world.links.iter().filter(|link| link.accepted_us.is_some()).count();
         assert_eq!(sum("accepts"), accepted as u64);
-        assert!(sum("deliveries") >= self.book.deliveries);
+        assert!(sum("deliveries") >= self.model.deliveries);
         assert!(world.links.iter().all(|link| link.is_dropped), "a socket was not closed");
-        let streams = &self.book.streams;
+        let streams = &self.model.streams;
         let told = [
             ("recovered", streams.recovered),
             ("unrecovered", streams.unrecovered),

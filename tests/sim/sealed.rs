@@ -65,14 +65,14 @@ fn pems() -> &'static (String, String) {
 
 /// What a run's handshakes go by.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct TlsSetup {
     plan: TlsPlan,
     pub(crate) server: Arc<ServerConfig>,
     /// One for each cipher of each version: a client speaks one of them.
     clients: Vec<Arc<ClientConfig>>,
 }
 
-impl Ground {
+impl TlsSetup {
     pub(crate) fn new(plan: &TlsPlan) -> Self {
         let (chain, key) = pems();
         let pem = |name, text: &'static str| Pem { name, bytes: text.as_bytes() };

@@ -15,10 +15,10 @@ use throng::parts::shard::mailbox::Mailbox;
 use throng::parts::shard::outside::{Nobody, Outside};
 use throng::parts::shard::{Parts, Secret, Shard};
 
-use crate::ground::layout::Faults;
+use crate::harness::layout::Faults;
 use crate::net::SimNet;
 use crate::plan::Plan;
-use crate::raw::House;
+use crate::raw::TestHandler;
 use crate::rng::Rng;
 use crate::world::{LinkId, World};
 
@@ -33,7 +33,7 @@ pub(crate) struct Small {
     pub(crate) counters: Arc<[Arc<Counters>]>,
     pub(crate) namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
-    shards: Vec<Shard<(SimNet, House)>>,
+    shards: Vec<Shard<(SimNet, TestHandler)>>,
 }
 
 impl Small {
@@ -98,12 +98,12 @@ impl Small {
         shard: u16,
         config: &Config,
         tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> Shard<(SimNet, House)> {
+    ) -> Shard<(SimNet, TestHandler)> {
         let publication_budget = Budget::new(1 << 20);
         let ledger = Ledger::new(Arc::clone(&self.counters), self.budget.clone(), publication_budget.clone());
         let parts = Parts {
             net: SimNet { world: Rc::clone(&self.world), shard: usize::from(shard) },
-            handler: House { inside: Arc::new(AtomicI64::new(0)) },
+            handler: TestHandler { inside: Arc::new(AtomicI64::new(0)) },
             shard,
             mailboxes: Arc::clone(&self.mailboxes),
             counters: Arc::clone(&self.counters),

@@ -14,11 +14,11 @@ use throng::parts::shard::mailbox::{Letter, Mailbox};
 use throng::parts::shard::outside::Outside;
 use throng::parts::shard::{Parts, Secret, Shard};
 
-use crate::ground::layout::Faults;
+use crate::harness::layout::Faults;
 use crate::net::{SharedWorld, SimNet};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
-use crate::raw::House;
+use crate::raw::TestHandler;
 use crate::rng::Rng;
 use crate::world::{LinkId, Received, World};
 use crate::{secure, wire};
@@ -30,7 +30,7 @@ const ACCEPTS: usize = 5;
 /// One shard in a world in which nothing goes wrong.
 struct Stage {
     world: SharedWorld,
-    shard: Shard<(SimNet, House)>,
+    shard: Shard<(SimNet, TestHandler)>,
     mailboxes: Arc<[Mailbox]>,
     counters: Arc<[Arc<Counters>]>,
     rng: Rng,
@@ -60,7 +60,7 @@ impl Stage {
         let (budget, publication_budget) = (Budget::new(1 << 30), Budget::new(1 << 30));
         let parts = Parts {
             net: SimNet { world: Rc::clone(&world), shard: 0 },
-            handler: House { inside: Arc::new(AtomicI64::new(0)) },
+            handler: TestHandler { inside: Arc::new(AtomicI64::new(0)) },
             shard: 0,
             mailboxes: Arc::clone(&mailboxes),
             counters: Arc::clone(&counters),

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::book::PublicationId;
 use crate::fan::publication_id;
+use crate::model::PublicationId;
 use crate::plan::Plan;
 
 /// Channels from this number on have history; those below have none.

@@ -11,8 +11,8 @@ use throng::parts::shard::outside::{
     Busy, Credentials, Grant, Hook, Outside, Question, Rejected, Replaced, Token, Verdict,
 };
 
-use super::super::ground::rng::mix;
-use super::super::ground::world::fingerprint;
+use super::super::harness::rng::mix;
+use super::super::harness::world::fingerprint;
 
 /// Questions that wait, where few may.
 const FEW: usize = 2;

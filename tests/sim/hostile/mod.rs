@@ -15,8 +15,8 @@ mod server;
 mod stage;
 mod words;
 
-use super::ground::rng::Rng;
-use super::ground::wire;
+use super::harness::rng::Rng;
+use super::harness::wire;
 use stage::{Stage, Timing};
 
 /// Plays a program; returns a word mixed from all that happened.

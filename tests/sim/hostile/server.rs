@@ -21,17 +21,17 @@ pub(super) const MANNERS: &[u8] = b"crhunqs2l";
 
 /// Raw endpoints: `/echo`, and `/clock`, which tells the time often and at length to whoever spoke once.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct TestHandler {
     inside: Arc<AtomicI64>,
 }
 
-impl House {
+impl TestHandler {
     pub(super) fn new(inside: &Arc<AtomicI64>) -> Self {
         Self { inside: Arc::clone(inside) }
     }
 }
 
-impl Handler for House {
+impl Handler for TestHandler {
     type State = bool;
 
     fn serves(&self, path: &str) -> bool {

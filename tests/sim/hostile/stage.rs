@@ -20,15 +20,15 @@ use throng::parts::shard::mailbox::{Deed, Letter, Mailbox, Order, Target};
 use throng::parts::shard::outside::{Grant, Outside};
 use throng::parts::shard::{INPUT_BYTES, Parts, Renewal, Secret, Shard};
 
-use super::super::ground::layout::{Faults, Layout};
-use super::super::ground::net::SimNet;
-use super::super::ground::rng::{Rng, mix};
-use super::super::ground::wire::{self, TEXT};
-use super::super::ground::world::{LinkId, World, fingerprint};
+use super::super::harness::layout::{Faults, Layout};
+use super::super::harness::net::SimNet;
+use super::super::harness::rng::{Rng, mix};
+use super::super::harness::wire::{self, TEXT};
+use super::super::harness::world::{LinkId, World, fingerprint};
 use super::backend::Backend;
 use super::server::{
-    HEAD_BYTES_MAX, HISTORY_BYTES_MAX, House, MANNERS, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, QUEUED_BYTES_MAX,
-    config, renewed,
+    HEAD_BYTES_MAX, HISTORY_BYTES_MAX, MANNERS, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, QUEUED_BYTES_MAX,
+    TestHandler, config, renewed,
 };
 use super::{one_of, words};
 
@@ -50,7 +50,7 @@ pub(super) enum Timing {
 /// See the module documentation.
 pub(super) struct Stage {
     world: Rc<RefCell<World>>,
-    shards: Vec<Shard<(SimNet, House)>>,
+    shards: Vec<Shard<(SimNet, TestHandler)>>,
     mailboxes: Arc<[Mailbox]>,
     counters: Arc<[Arc<Counters>]>,
     budget: Budget,
@@ -112,10 +112,10 @@ impl Stage {
         stage
     }
 
-    fn shard(&self, shard: u16) -> Shard<(SimNet, House)> {
+    fn shard(&self, shard: u16) -> Shard<(SimNet, TestHandler)> {
         let parts = Parts {
             net: SimNet { world: Rc::clone(&self.world), shard: usize::from(shard) },
-            handler: House::new(&self.inside),
+            handler: TestHandler::new(&self.inside),
             shard,
             mailboxes: Arc::clone(&self.mailboxes),
             counters: Arc::clone(&self.counters),

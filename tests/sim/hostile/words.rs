@@ -1,7 +1,7 @@
 //! What hostile clients say: requests, commands, ends and orders, each by a letter.
 
-use super::super::ground::rng::Rng;
-use super::super::ground::wire::{self, CLOSE, PING, TEXT};
+use super::super::harness::rng::Rng;
+use super::super::harness::wire::{self, CLOSE, PING, TEXT};
 
 /// Requests: WebSocket, SSE, HTTP streaming, the same without commands, echo, the clock, the page, nowhere, and what is none.
 pub(super) const PATHS: &[u8] = b"wshWSHecpnbx";

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use super::Run;
 use crate::client::{Client, Conduct};
+use crate::device::DeviceConduct;
 use crate::fan::{Fan, Manner};
 use crate::plan::Plan;
 use crate::raw::{Caller, Guide};
 use crate::rng::Rng;
 use crate::rogue::Rogue;
 use crate::sealed::Pipe;
-use crate::soul::Body;
 
 /// Connections in a row that come to nothing once the storm is over, until one stays away.
 const CALM_FAILURES_MAX: u32 = 4;
@@ -35,10 +35,10 @@ impl Run {
     /// Those who dropped come again, to any shard.
     pub(super) fn come_back(&mut self) -> bool {
         let mut progress = false;
-        for soul in &self.souls {
+        for device in &self.devices {
             let (is_away, comes_us, failures) = {
-                let soul = soul.borrow();
-                (soul.is_away, soul.comes_us, soul.failures)
+                let device = device.borrow();
+                (device.is_away, device.comes_us, device.failures)
             };
             if !is_away || self.is_draining || self.is_calm && failures >= CALM_FAILURES_MAX {
                 continue;
@@ -46,7 +46,7 @@ impl Run {
             let now_us = self.world.borrow().now_us;
             let Some(comes_us) = comes_us else {
                 let wait_us = if self.is_calm { 1000 } else { self.plan.activity_us / 10 };
-                soul.borrow_mut().comes_us = Some(now_us + self.rng.range(0..=wait_us));
+                device.borrow_mut().comes_us = Some(now_us + self.rng.range(0..=wait_us));
                 progress = true;
                 continue;
             };
@@ -57,8 +57,8 @@ impl Run {
             let Some(link) = world.connect() else { continue };
             let who = self.clients.len() as u32;
             // In the calm, who fails again and again, for want of memory or room, stays away.
-            soul.borrow_mut().failures += u32::from(self.is_calm);
-            let body = Body::new(Rc::clone(soul), Rc::clone(&self.plan), who);
+            device.borrow_mut().failures += u32::from(self.is_calm);
+            let body = DeviceConduct::new(Rc::clone(device), Rc::clone(&self.plan), who);
             let mut rng = self.rng.fork();
             let pipe = self.pipe(&mut rng);
             self.clients.push(Client::new(who, link, now_us, pipe, rng, Box::new(body), &self.plan));
@@ -69,7 +69,7 @@ impl Run {
 
     /// What a newcomer's connection goes through.
     fn pipe(&self, rng: &mut Rng) -> Pipe {
-        self.ground.as_ref().map_or(Pipe::Plain, |ground| ground.pipe(rng))
+        self.tls_setup.as_ref().map_or(Pipe::Plain, |tls_setup| tls_setup.pipe(rng))
     }
 }
 

@@ -21,7 +21,7 @@ impl Run {
             && self.rng.chance(40)
             && let Some((shard, letter)) = self.oracle.answer(&mut self.rng)
         {
-            self.book.streams.verdicts += 1;
+            self.model.streams.verdicts += 1;
             self.mailboxes[usize::from(shard)].put(&mut vec![letter]);
         }
         progress |= self.memories_answer();
@@ -30,7 +30,7 @@ impl Run {
                 Answer::Published(position) => {
                     let place = fingerprint(position.epoch.as_bytes()) ^ mix(position.offset);
                     self.world.borrow_mut().note("answer", channel as usize, place ^ u64::from(number));
-                    let streams = &mut self.book.streams;
+                    let streams = &mut self.model.streams;
                     streams.answered(channel);
                     streams.place(channel, &position.epoch, position.offset, (SERVER, number));
                 }
@@ -65,8 +65,8 @@ impl Run {
         while rng.chance(70) && !memories.is_idle() {
             if let Some((shard, letter)) = memories.answer(rng) {
                 let is_failure = matches!(&letter, Letter::Memory { answer, .. } if answer.is_err());
-                self.book.streams.late += 1;
-                self.book.streams.late_failures += u64::from(is_failure);
+                self.model.streams.late += 1;
+                self.model.streams.late_failures += u64::from(is_failure);
                 self.mailboxes[usize::from(shard)].put(&mut vec![letter]);
             }
         }
@@ -75,7 +75,7 @@ impl Run {
 
     fn publish(&mut self) {
         let channel = FIRST + self.rng.range(0..=u64::from(self.plan.history.channels) - 1) as u32;
-        let number = self.book.streams.publish(SERVER, channel);
+        let number = self.model.streams.publish(SERVER, channel);
         let (name, options) = (name(channel), &self.plan.config.namespaces);
         let options = Arc::clone(options.resolve(&name).unwrap());
         let data = format!(r#"{{"in":{channel},"by":{SERVER},"number":{number}}}"#);
@@ -94,11 +94,11 @@ impl Run {
     }
 
     fn order(&mut self) {
-        let at = self.rng.size(0..=self.souls.len() - 1);
-        let soul = self.souls[at].borrow();
-        let Some(client) = soul.client() else { return };
+        let at = self.rng.size(0..=self.devices.len() - 1);
+        let device = self.devices[at].borrow();
+        let Some(client) = device.client() else { return };
         let target = Target { client: client.to_owned(), ..Target::default() };
-        let channel: Arc<str> = name(self.rng.pick(&soul.channels())).into();
+        let channel: Arc<str> = name(self.rng.pick(&device.channels())).into();
         let deed = match self.rng.range(0..=2) {
             0 => Deed::Disconnect { code: 3011, reason: "again".to_owned(), spared: Vec::new() },
             1 => Deed::Unsubscribe { channel, code: 2500, reason: "again".to_owned() },
@@ -107,7 +107,7 @@ impl Run {
                 Deed::Subscribe { channel, options, grant: Box::<Grant>::default() }
             }
         };
-        self.book.streams.orders += 1;
+        self.model.streams.orders += 1;
         let order = Arc::new(Order { target, deed });
         for mailbox in self.mailboxes.iter() {
             mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);

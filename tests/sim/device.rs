@@ -1,7 +1,7 @@
 //! Clients that outlive their connections: they drop at any time, come back, perhaps to another shard, and say how far
 //! they had come in each of their channels.
 //!
-//! A [`Soul`] is what such a client remembers; a [`Body`] is its conduct on one connection.
+//! A [`Device`] is what such a client remembers; a [`DeviceConduct`] is its conduct on one connection.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use crate::book::Book;
 use crate::client::{Conduct, Io};
 use crate::fan::{PATH, publication, publication_id};
+use crate::model::Model;
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::streams::{FIRST, Held, Place, channel_of, name};
@@ -48,7 +48,7 @@ struct Sub {
 
 /// See the module documentation.
 #[derive(Debug)]
-pub(crate) struct Soul {
+pub(crate) struct Device {
     pub(crate) id: u32,
     subs: BTreeMap<u32, Sub>,
     /// The connection's id, while there is one.
@@ -59,13 +59,13 @@ pub(crate) struct Soul {
     pub(crate) comes_us: Option<u64>,
     /// Connections that it began since the storm.
     pub(crate) failures: u32,
-    /// When its connection was opened, on the book's clock.
+    /// When its connection was opened, on the model's clock.
     came: u64,
 }
 
-pub(crate) type SharedSoul = Rc<RefCell<Soul>>;
+pub(crate) type SharedDevice = Rc<RefCell<Device>>;
 
-impl Soul {
+impl Device {
     pub(crate) fn new(id: u32, rng: &mut Rng, plan: &Plan) -> Self {
         let most = plan.config.limits.channels_per_connection_max;
         let mut channels: Vec<u32> = (FIRST..FIRST + plan.history.channels).collect();
@@ -112,8 +112,8 @@ enum Pending {
 
 /// See the module documentation.
 #[derive(Debug)]
-pub(crate) struct Body {
-    soul: SharedSoul,
+pub(crate) struct DeviceConduct {
+    device: SharedDevice,
     plan: Rc<Plan>,
     pending: BTreeMap<u32, Pending>,
     next_id: u32,
@@ -122,11 +122,11 @@ pub(crate) struct Body {
     now_us: u64,
 }
 
-impl Body {
-    pub(crate) fn new(soul: SharedSoul, plan: Rc<Plan>, who: u32) -> Self {
-        soul.borrow_mut().is_away = false;
+impl DeviceConduct {
+    pub(crate) fn new(device: SharedDevice, plan: Rc<Plan>, who: u32) -> Self {
+        device.borrow_mut().is_away = false;
         Self {
-            soul,
+            device,
             plan,
             pending: BTreeMap::new(),
             next_id: 1 + who * 100_000,
@@ -151,8 +151,8 @@ impl Body {
         let mut command = json!({"channel": name(channel)});
         let is_asking = self.is_asking(channel);
         {
-            let soul = &mut *self.soul.borrow_mut();
-            let sub = soul.subs.get_mut(&channel).unwrap();
+            let device = &mut *self.device.borrow_mut();
+            let sub = device.subs.get_mut(&channel).unwrap();
             (sub.state, sub.from) = (State::Asked, None);
             sub.asked_us = if is_asking { sub.asked_us } else { self.now_us };
             if let (true, Some((epoch, offset))) = (recovers, &sub.place) {
@@ -167,7 +167,7 @@ impl Body {
 
     /// The connect command: with the positions of what the server is to subscribe it to.
     fn connect(&mut self) -> Value {
-        let channels = self.soul.borrow().channels();
+        let channels = self.device.borrow().channels();
         let names: Vec<String> = channels.iter().map(|&channel| name(channel)).collect();
         let mut subs = json!({});
         if self.plan.history.hooks_connect {
@@ -178,13 +178,13 @@ impl Body {
             }
         }
         let id = self.id(Pending::Connect);
-        json!({"id": id, "connect": {"name": format!("soul {}", names.join(",")), "subs": subs}})
+        json!({"id": id, "connect": {"name": format!("subs {}", names.join(",")), "subs": subs}})
     }
 
     /// A subscription holds, as the server tells it.
-    fn begin(&mut self, channel: u32, result: &Value, book: &mut Book) {
-        let soul = &mut *self.soul.borrow_mut();
-        let sub = soul.subs.get_mut(&channel).unwrap();
+    fn begin(&mut self, channel: u32, result: &Value, model: &mut Model) {
+        let device = &mut *self.device.borrow_mut();
+        let sub = device.subs.get_mut(&channel).unwrap();
         assert!(result["recoverable"] == true && result["positioned"] == true, "{result}");
         let offset = result["offset"].as_u64().unwrap_or(0);
         let epoch = result["epoch"].as_str().expect("an epoch").to_owned();
@@ -197,43 +197,43 @@ impl Body {
                 if result["recovered"] == true {
                     let count = publications.len();
                     assert!(count <= self.plan.history.recovery_max, "{channel}: {result}");
-                    book.streams.check_kept(&self.plan, (channel, &epoch), offset + 1, count, sub.asked_us);
-                    book.streams.recovered += 1;
-                    book.streams.caught_up += publications.len() as u64;
+                    model.streams.check_kept(&self.plan, (channel, &epoch), offset + 1, count, sub.asked_us);
+                    model.streams.recovered += 1;
+                    model.streams.caught_up += publications.len() as u64;
                     assert_eq!((&from.0, from.1), (&epoch, offset), "{channel}: {result}");
                 } else {
                     assert!(publications.is_empty(), "{channel}: {result}");
-                    book.streams.check_unrecovered(&self.plan, &from, &(epoch.clone(), offset));
+                    model.streams.check_unrecovered(&self.plan, &from, &(epoch.clone(), offset));
                 }
             }
             None => assert!(publications.is_empty() && result["recovered"] != true, "{channel}: {result}"),
         }
         sub.place = Some((epoch, offset));
         for publication in publications {
-            book.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
+            model.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
         }
-        (sub.state, sub.began) = (State::On, book.streams.tick());
-        book.streams.present.clear();
+        (sub.state, sub.began) = (State::On, model.streams.tick());
+        model.streams.present.clear();
         sub.told_count = 0;
         sub.told.clear();
     }
 
-    fn reply(&mut self, reply: &Value, book: &mut Book) {
+    fn reply(&mut self, reply: &Value, model: &mut Model) {
         let id = reply["id"].as_u64().unwrap() as u32;
         let pending = self.pending.remove(&id).unwrap_or_else(|| panic!("an answer to nothing: {reply}"));
         let code = reply["error"]["code"].as_u64();
         match pending {
             Pending::Connect => {
                 let client = reply["connect"]["client"].as_str().expect("a connection").to_owned();
-                self.soul.borrow_mut().client = Some(client);
+                self.device.borrow_mut().client = Some(client);
                 let none = serde_json::Map::new();
                 let subs = reply["connect"]["subs"].as_object().unwrap_or(&none);
                 for (name, result) in subs {
-                    self.begin(channel_of(name), result, book);
+                    self.begin(channel_of(name), result, model);
                 }
                 // What a full home did not take.
                 if self.plan.history.hooks_connect {
-                    for sub in self.soul.borrow_mut().subs.values_mut() {
+                    for sub in self.device.borrow_mut().subs.values_mut() {
                         let is_on = sub.state == State::On;
                         assert!(
                             is_on || self.plan.may_refuse_channels(),
@@ -243,29 +243,29 @@ impl Body {
                     }
                 }
             }
-            Pending::Subscribe(channel) => self.subscribed(channel, code, reply, book),
+            Pending::Subscribe(channel) => self.subscribed(channel, code, reply, model),
             Pending::Unsubscribe(channel) => {
                 assert!(reply["unsubscribe"].is_object(), "{reply}");
-                let sub = &mut *self.soul.borrow_mut();
+                let sub = &mut *self.device.borrow_mut();
                 let sub = sub.subs.get_mut(&channel).unwrap();
                 (sub.state, sub.is_leaving) = (State::Off, false);
             }
             Pending::Publish(channel) => match code {
-                None => book.streams.answered(channel),
+                None => model.streams.answered(channel),
                 Some(103 | 111) if self.plan.history.hooks_publish => {}
                 Some(111) if self.plan.has_small_memory() => {}
                 Some(100) if self.plan.memories_fail => {}
                 Some(code) => assert!(code == 106 && self.plan.has_small_homes, "{reply}"),
             },
-            Pending::Presence(channel) => self.check_presence(channel, reply, book),
-            Pending::History(channel, asked_us) => self.check_history(channel, asked_us, reply, book),
+            Pending::Presence(channel) => self.check_presence(channel, reply, model),
+            Pending::History(channel, asked_us) => self.check_history(channel, asked_us, reply, model),
         }
     }
 
-    fn subscribed(&mut self, channel: u32, code: Option<u64>, reply: &Value, book: &mut Book) {
-        let is_leaving = self.soul.borrow().subs[&channel].is_leaving;
+    fn subscribed(&mut self, channel: u32, code: Option<u64>, reply: &Value, model: &mut Model) {
+        let is_leaving = self.device.borrow().subs[&channel].is_leaving;
         if reply["subscribe"]["recoverable"] == true {
-            return self.begin(channel, &reply["subscribe"], book);
+            return self.begin(channel, &reply["subscribe"], model);
         }
         // Ended before it began, which looks like a subscription; or refused.
         let history = &self.plan.history;
@@ -280,24 +280,24 @@ impl Body {
         };
         assert!(is_right, "{channel}: {reply}");
         if code.is_some() && code != Some(105) {
-            self.soul.borrow_mut().subs.get_mut(&channel).unwrap().state = State::Off;
+            self.device.borrow_mut().subs.get_mut(&channel).unwrap().state = State::Off;
         }
     }
 
-    fn check_presence(&self, channel: u32, reply: &Value, book: &mut Book) {
+    fn check_presence(&self, channel: u32, reply: &Value, model: &mut Model) {
         let Some(told) = reply["presence"]["presence"].as_object() else {
             return assert!(reply["presence"].is_object() || reply["error"].is_object(), "{reply}");
         };
-        if let Some(present) = book.streams.present.get(&channel) {
+        if let Some(present) = model.streams.present.get(&channel) {
             let told: BTreeSet<String> = told.keys().cloned().collect();
             if told != *present {
                 let difference = format!("the presence of {channel} is {told:?}, not {present:?}");
-                book.streams.differences.push(difference);
+                model.streams.differences.push(difference);
             }
         }
     }
 
-    fn check_history(&self, channel: u32, asked_us: u64, reply: &Value, book: &mut Book) {
+    fn check_history(&self, channel: u32, asked_us: u64, reply: &Value, model: &mut Model) {
         if reply["error"].is_object() {
             let lacks_room = reply["error"]["code"] == 111 && self.plan.may_lack_room();
             return assert!(self.plan.may_refuse_channels() || lacks_room, "{reply}");
@@ -309,15 +309,15 @@ impl Body {
         let first = publications.first().map_or(0, |first| first["offset"].as_u64().unwrap());
         let end = first + publications.len() as u64;
         assert!(publications.is_empty() || end == top + 1 || publications.len() == 300, "{channel}: {reply}");
-        book.streams.check_kept(&self.plan, (channel, epoch), first, publications.len(), asked_us);
+        model.streams.check_kept(&self.plan, (channel, epoch), first, publications.len(), asked_us);
         for (publication, offset) in publications.iter().zip(first..) {
             assert_eq!(publication["offset"], offset, "a gap in the history of {channel}: {reply}");
             let (_, id) = publication_id(&publication["data"]);
-            book.streams.place(channel, epoch, offset, id);
+            model.streams.place(channel, epoch, offset, id);
         }
     }
 
-    fn push(&mut self, push: &Value, book: &mut Book) {
+    fn push(&mut self, push: &Value, model: &mut Model) {
         if push.get("disconnect").is_some() {
             return;
         }
@@ -325,53 +325,53 @@ impl Body {
         if let Some(result) = push.get("subscribe") {
             // A command of its own may still be on the way, and will be answered from where that one asked.
             let asked = {
-                let sub = &mut *self.soul.borrow_mut();
+                let sub = &mut *self.device.borrow_mut();
                 let sub = sub.subs.get_mut(&channel).unwrap();
                 // Nobody here knows when the server was asked.
                 sub.asked_us = self.opened_us;
                 sub.from.take()
             };
-            self.begin(channel, result, book);
+            self.begin(channel, result, model);
             let is_asking = self.is_asking(channel);
-            self.soul.borrow_mut().subs.get_mut(&channel).unwrap().from = asked.filter(|_| is_asking);
+            self.device.borrow_mut().subs.get_mut(&channel).unwrap().from = asked.filter(|_| is_asking);
             return;
         }
-        let soul = &mut *self.soul.borrow_mut();
-        let sub = soul.subs.get_mut(&channel).unwrap();
+        let device = &mut *self.device.borrow_mut();
+        let sub = device.subs.get_mut(&channel).unwrap();
         if push.get("unsubscribe").is_some() {
             sub.state = State::Off;
             return;
         }
         assert_eq!(sub.state, State::On, "not subscribed: {push}");
         if let Some(publication) = push.get("pub") {
-            book.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
+            model.streams.hear(sub.place.as_mut().expect("a subscription"), channel, publication);
         } else {
             let is_join = push.get("join").is_some();
             let info = &push[if is_join { "join" } else { "leave" }]["info"];
             let client = info["client"].as_str().expect("a client").to_owned();
-            book.streams.memberships += 1;
+            model.streams.memberships += 1;
             sub.told_count += 1;
             let rate = self.plan.config.limits.join_leave_per_second_max as u64;
             // A burst, and what has come back since; the home goes by whole milliseconds.
-            let since_us = book.streams.now_us + 1000 - sub.asked_us;
+            let since_us = model.streams.now_us + 1000 - sub.asked_us;
             assert!(sub.told_count <= rate + rate * since_us / 1_000_000, "too many were told: {push}");
             if sub.told.insert(client, is_join) == Some(is_join) {
-                book.streams.contradictions.push(format!("soul {}: {push}", soul.id));
+                model.streams.contradictions.push(format!("device {}: {push}", device.id));
             }
         }
     }
 
-    fn command(&mut self, io: &mut Io, book: &mut Book) -> Option<Value> {
-        let channels = self.soul.borrow().channels();
+    fn command(&mut self, io: &mut Io, model: &mut Model) -> Option<Value> {
+        let channels = self.device.borrow().channels();
         let channel = io.rng.pick(&channels);
         let (state, is_leaving) = {
-            let soul = self.soul.borrow();
-            (soul.subs[&channel].state, soul.subs[&channel].is_leaving)
+            let device = self.device.borrow();
+            (device.subs[&channel].state, device.subs[&channel].is_leaving)
         };
         Some(match io.rng.range(0..=99) {
-            0..60 => self.publish(channel, io, book),
+            0..60 => self.publish(channel, io, model),
             60..70 if state != State::Off && !is_leaving => {
-                self.soul.borrow_mut().subs.get_mut(&channel).unwrap().is_leaving = true;
+                self.device.borrow_mut().subs.get_mut(&channel).unwrap().is_leaving = true;
                 json!({"id": self.id(Pending::Unsubscribe(channel)), "unsubscribe": {"channel": name(channel)}})
             }
             70..90 if state == State::Off && !is_leaving => {
@@ -386,9 +386,9 @@ impl Body {
         })
     }
 
-    fn publish(&mut self, channel: u32, io: &mut Io, book: &mut Book) -> Value {
-        let by = 1000 + self.soul.borrow().id;
-        let number = book.streams.publish(by, channel);
+    fn publish(&mut self, channel: u32, io: &mut Io, model: &mut Model) -> Value {
+        let by = 1000 + self.device.borrow().id;
+        let number = model.streams.publish(by, channel);
         let data = publication(channel, by, number, self.plan.history.pad_bytes_max, io);
         let data: Value = serde_json::from_str(&data).unwrap();
         let id = self.id(Pending::Publish(channel));
@@ -401,17 +401,17 @@ impl Body {
     }
 }
 
-impl Conduct for Body {
+impl Conduct for DeviceConduct {
     fn hello(&mut self, io: &mut Io) {
         io.out.extend(wire::upgrade(PATH));
     }
 
-    fn opened(&mut self, io: &mut Io, book: &mut Book) {
+    fn opened(&mut self, io: &mut Io, model: &mut Model) {
         (self.now_us, self.opened_us) = (io.now_us, io.now_us);
-        self.soul.borrow_mut().came = book.streams.tick();
+        self.device.borrow_mut().came = model.streams.tick();
         let mut commands = vec![self.connect()];
         if !self.plan.history.hooks_connect {
-            let channels = self.soul.borrow().channels();
+            let channels = self.device.borrow().channels();
             for channel in channels {
                 // All at once, or the rest whenever it likes.
                 if io.rng.chance(90) {
@@ -426,7 +426,7 @@ impl Conduct for Body {
         }
     }
 
-    fn message(&mut self, frame: Frame, io: &mut Io, book: &mut Book) {
+    fn message(&mut self, frame: Frame, io: &mut Io, model: &mut Model) {
         let text = String::from_utf8(frame.payload).unwrap();
         for line in text.split('\n') {
             if line == "{}" {
@@ -439,22 +439,22 @@ impl Conduct for Body {
             }
             assert!(self.was_opened, "before the connect reply: {line}");
             match value.get("push") {
-                Some(push) => self.push(push, book),
-                None => self.reply(&value, book),
+                Some(push) => self.push(push, model),
+                None => self.reply(&value, model),
             }
         }
     }
 
-    fn act(&mut self, io: &mut Io, book: &mut Book) {
+    fn act(&mut self, io: &mut Io, model: &mut Model) {
         self.now_us = io.now_us;
         let count = if io.rng.chance(20) { io.rng.size(2..=8) } else { 1 };
         let mut commands = Vec::new();
         for _ in 0..count {
             if self.was_opened {
-                commands.extend(self.command(io, book));
+                commands.extend(self.command(io, model));
             } else if self.pending.len() < EARLY_MAX {
-                let channel = io.rng.pick(&self.soul.borrow().channels());
-                commands.push(self.publish(channel, io, book));
+                let channel = io.rng.pick(&self.device.borrow().channels());
+                commands.push(self.publish(channel, io, model));
             }
         }
         for command in commands {
@@ -464,7 +464,7 @@ impl Conduct for Body {
 
     fn audit(&mut self, io: &mut Io) {
         self.now_us = io.now_us;
-        let held: Vec<u32> = self.soul.borrow().held().map(|held| held.channel).collect();
+        let held: Vec<u32> = self.device.borrow().held().map(|held| held.channel).collect();
         for channel in held {
             let id = self.id(Pending::Presence(channel));
             io.say(TEXT, json!({"id": id, "presence": {"channel": name(channel)}}).to_string().as_bytes());
@@ -473,11 +473,11 @@ impl Conduct for Body {
         }
     }
 
-    fn over(&mut self, book: &mut Book) {
-        book.streams.present.clear();
-        let soul = &mut *self.soul.borrow_mut();
-        (soul.client, soul.is_away, soul.comes_us) = (None, true, None);
-        for sub in soul.subs.values_mut() {
+    fn over(&mut self, model: &mut Model) {
+        model.streams.present.clear();
+        let device = &mut *self.device.borrow_mut();
+        (device.client, device.is_away, device.comes_us) = (None, true, None);
+        for sub in device.subs.values_mut() {
             (sub.state, sub.is_leaving, sub.from) = (State::Off, false, None);
         }
     }

@@ -20,7 +20,7 @@ pub(crate) type RunId = usize;
 struct Run {
     who: u32,
     channel: u32,
-    /// When the subscription was known to hold, on the book's own clock.
+    /// When the subscription was known to hold, on the model's own clock.
     began: u64,
     seen: Vec<PublicationId>,
     last: BTreeMap<u32, u32>,
@@ -30,7 +30,7 @@ struct Run {
 /// Publications of one publisher to one channel.
 #[derive(Debug, Default)]
 struct Sent {
-    /// When each was said, on the book's own clock.
+    /// When each was said, on the model's own clock.
     at: Vec<u64>,
     /// How many of them were answered.
     answered: u32,
@@ -38,19 +38,19 @@ struct Sent {
 
 /// See the module documentation.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct Model {
     clock: u64,
     runs: Vec<Run>,
     sent: BTreeMap<(u32, u32), Sent>,
     /// Everything that a client has seen in a channel, in whatever subscription.
     seen: BTreeSet<(u32, u32, PublicationId)>,
-    /// By channel: when a publication was heard, or answered by its home, for the first time, on the book's own clock.
+    /// By channel: when a publication was heard, or answered by its home, for the first time, on the model's own clock.
     known: BTreeMap<(u32, PublicationId), u64>,
     pub(crate) deliveries: u64,
     pub(crate) streams: Streams,
 }
 
-impl Book {
+impl Model {
     fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
