@@ -1,4 +1,4 @@
-//! Style as an ordinary test: layers, no circles among them, sizes, where `unsafe` may stand, no unfinished work.
+//! Style as an ordinary test: layers, no circles among them, sizes, one thing to a name, where `unsafe` may stand, no unfinished work.
 //!
 //! Every rule has a test that plants a violation and sees it caught, so that a rule cannot die silently.
 
@@ -12,6 +12,8 @@ mod rules;
 mod source;
 #[path = "tidy/width.rs"]
 mod width;
+#[path = "tidy/words.rs"]
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use circles::Imports;
 use rules::{FILE_LINES_MAX, FUNCTION_LINES_MAX, LAYERS, Layer, check, dependencies};
 use width::{PROSE_WIDTH_MAX, wide_lines};
+use words::{TWICE, Types};
 
 /// Folders with Rust files of ours. Those that do not exist (yet) hold nothing.
 const FOLDERS: [&str; 5] = ["src", "tests", "benches", "examples", "fuzz"];
@@ -54,14 +57,16 @@ fn every_file_keeps_the_rules() {
     assert!(files.len() > 10, "only {} files seen: the walk is broken", files.len());
     files.sort();
     let dependencies = manifest_dependencies();
-    let (mut findings, mut imports) = (Vec::new(), Imports::default());
+    let (mut findings, mut imports, mut types) = (Vec::new(), Imports::default(), Types::default());
     for file in files {
         let path = file.strip_prefix(root()).unwrap().to_str().unwrap();
         let text = fs::read_to_string(&file).unwrap();
         findings.extend(check(path, &text, &dependencies).iter().map(ToString::to_string));
         imports.add(path, &text);
+        types.add(path, &text);
     }
     findings.extend(imports.circles());
+    findings.extend(types.twice(TWICE));
     let list: String = findings.iter().map(|finding| format!("  {finding}\n")).collect();
     assert!(findings.is_empty(), "{} rules broken:\n{list}", findings.len());
 }
@@ -409,4 +414,21 @@ fn a_wide_line_of_prose_is_found() {
     assert_eq!(wide_lines(&format!("a\n{full}bc\n- {full}\n# {full}b")), [2, 3, 4]);
     assert_eq!(wide_lines(&format!("```sh\n{full}bc\n```\n{full}bc")), [4]);
     assert_eq!(wide_lines(&format!("| {full} |\n<!-- {full} -->\n- {long}\n{long}y")), [0; 0]);
+}
+
+#[test]
+fn a_name_of_two_types_of_one_module_is_found() {
+    let mut types = Types::default();
+    types.add("src/hub/a.rs", "pub struct Kind;\nstruct Own;\npub(in crate::hub) enum Word {}\n");
+    types
+        .add("src/hub/b/mod.rs", "pub(super) trait Kind {}\npub struct Own;\npub fn of() {}\nstruct Word;\n");
+    types.add("src/shard/b.rs", "pub enum Word {}\n#[cfg(test)]\nmod tests {\n    pub struct Kind;\n}\n");
+    let kind = "Kind is two things in hub: src/hub/a.rs, src/hub/b/mod.rs";
+    assert_eq!(types.twice(&[]), [kind]);
+    assert_eq!(types.twice(&[("hub", "Kind", "a reason")]), [""; 0]);
+    types.add("src/hub/c.rs", "pub(crate) type Word = u8;\n");
+    let word = "Word is two things in hub: src/hub/a.rs, src/hub/c.rs";
+    assert_eq!(types.twice(&[("hub", "Kind", "a reason")]), [word]);
+    let stale = "Own is one thing in hub: its row in tests/tidy/words.rs can go";
+    assert_eq!(types.twice(&[("hub", "Own", "a reason")]), [kind, word, stale]);
 }

@@ -61,7 +61,7 @@ impl Work {
 }
 
 /// The memory's answer; `None` where it had nothing to say.
-pub(super) type Answer = Option<Result<Brought, Refused>>;
+pub(super) type FromMemory = Option<Result<Brought, Refused>>;
 
 /// How far the memory is with something.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub(super) enum State {
     /// Its answer comes under this number.
     Asked(u64),
     /// It has answered.
-    Answered(Answer),
+    Answered(FromMemory),
 }
 
 /// One that waits.

@@ -16,7 +16,7 @@ use crate::hub::waiting::{self, Entry, State, Work};
 /// How far the memory is with what it was asked.
 pub(super) enum Start {
     /// Done.
-    Answered(waiting::Answer),
+    Answered(waiting::FromMemory),
     /// The answer comes under this number.
     Asked(u64),
     /// The channel's stream comes under this number; nothing was asked yet.
@@ -205,7 +205,7 @@ impl<A: Asker> Home<A> {
         id: u32,
         work: Work,
         asker: Option<A>,
-        answer: waiting::Answer,
+        answer: waiting::FromMemory,
     ) -> Option<Done<A>> {
         let answer = answer.transpose();
         match work {

@@ -94,7 +94,7 @@ pub(in crate::shard) struct Connecting {
     /// Server-side subscriptions that homes have yet to answer.
     pub(in crate::shard) waiting_count: usize,
     /// Those that they have answered.
-    pub(in crate::shard) joined: Vec<Admitted>,
+    pub(in crate::shard) joined: Vec<JoinedAtConnect>,
     /// Data for the reply.
     pub(in crate::shard) data: Vec<u8>,
     /// Subscriptions that it will have, while its user is counted.
@@ -105,7 +105,7 @@ pub(in crate::shard) struct Connecting {
 
 /// A server-side subscription that the connect reply tells.
 #[derive(Debug)]
-pub(in crate::shard) struct Admitted {
+pub(in crate::shard) struct JoinedAtConnect {
     pub(in crate::shard) channel: Arc<str>,
     pub(in crate::shard) joined: Box<crate::hub::home::Joined>,
     pub(in crate::shard) ticket: Box<crate::shard::mailbox::Ticket>,
@@ -240,7 +240,7 @@ impl Connecting {
     fn bytes(&self) -> usize {
         heap::piece(size_of::<Self>())
             + self.ask.bytes()
-            + heap::list::<Admitted>(self.joined.capacity())
+            + heap::list::<JoinedAtConnect>(self.joined.capacity())
             + heap::piece(self.data.len())
             + heap::list::<super::from_start::First>(self.firsts.capacity())
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::client::{Admitted, Connecting, Witness, entered, ttl_s};
+use super::client::{Connecting, JoinedAtConnect, Witness, entered, ttl_s};
 use super::waiting::{Needs, needs_of};
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
@@ -176,13 +176,13 @@ impl<W: World> Shard<W> {
         let Some(connecting) = self.connecting_mut(key) else { return };
         connecting.waiting_count = connecting.waiting_count.saturating_sub(1);
         if let Some((channel, joined, ticket)) = admitted {
-            connecting.joined.push(Admitted { channel, joined, ticket });
+            connecting.joined.push(JoinedAtConnect { channel, joined, ticket });
         }
         if connecting.waiting_count > 0 {
             return;
         }
         let needs = self.client(key).and_then(|client| client.connecting.as_deref()).map(|connecting| {
-            let one = |one: &Admitted| {
+            let one = |one: &JoinedAtConnect| {
                 needs_of(self.telling(key, one.ticket.takes_deltas), &one.joined.publications)
             };
             connecting.joined.iter().map(one).sum()
@@ -206,7 +206,7 @@ impl<W: World> Shard<W> {
         self.trim_client(key);
     }
 
-    fn reply_to_identify(&mut self, key: Key, id: u32, joined: &[Admitted], data: &[u8]) {
+    fn reply_to_identify(&mut self, key: Key, id: u32, joined: &[JoinedAtConnect], data: &[u8]) {
         let unix_ms = self.now().unix_ms;
         let expire_at_s =
             self.client(key).filter(|client| !client.refreshes_by_hook).map_or(0, |c| c.expire_at_s);

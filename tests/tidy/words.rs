@@ -1,0 +1,73 @@
+//! Names of types: within one module under `src/` a name stands for one thing.
+//!
+//! The invariant: a name that two files of a module give to types that others see is found, unless it is in
+//! [`TWICE`] with its reason; and a row of [`TWICE`] that is not needed any more is found, too. Types of tests do not count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::source::tokens;
+
+/// Module, name, and why it may stand twice. It only ever gets shorter.
+pub(crate) const TWICE: &[(&str, &str, &str)] = &[
+    ("config", "Table", "a TOML table as it was read, and the place of a key among tables; not renamed yet"),
+    ("hub", "Reply", "to a question to a memory, and to a client's; not renamed yet"),
+    ("proto", "Commands", "of a frame in JSON, in Protobuf, and in either"),
+    ("proto", "Decoder", "of HTTP chunks, and of WebSocket frames: each protocol has its own"),
+    ("proto", "Invalid", "a Centrifuge filter, and UTF-8 of a WebSocket message"),
+    ("proto", "Malformed", "a Centrifuge frame, and a list of WebSocket extensions"),
+    ("proto", "Request", "of HTTP, and of Centrifuge: both are the terms of their protocols"),
+    ("session", "Form", "of what a Centrifuge session delivers, and of what a raw one does"),
+];
+
+/// The types of each module, with the files that declare them.
+#[derive(Debug, Default)]
+pub(crate) struct Types(BTreeMap<(String, String), BTreeSet<String>>);
+
+impl Types {
+    /// Adds the types that the file at `path`, relative to the crate's root, shows to others.
+    pub(crate) fn add(&mut self, path: &str, text: &str) {
+        let Some(file) = path.strip_prefix("src/").filter(|file| !file.starts_with("bin/")) else { return };
+        if file.ends_with("/tests.rs") || file.contains("/tests/") {
+            return;
+        }
+        let module = file.split(['/', '.']).next().unwrap_or(file);
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
+        let mut is_shown = false;
+        let words: Vec<&str> = tokens(code).iter().map(|token| token.text).collect();
+        for pair in words.windows(2) {
+            match pair {
+                ["struct" | "enum" | "trait" | "type", name] if is_shown => {
+                    let place = (module.to_owned(), (*name).to_owned());
+                    self.0.entry(place).or_default().insert(path.to_owned());
+                }
+                _ => {}
+            }
+            // `pub(in crate::shard) struct`: what stands in brackets belongs to `pub`.
+            is_shown = match pair[0] {
+                "pub" => true,
+                "(" | ")" | "in" | "crate" | "self" | "super" | "::" => is_shown,
+                word => is_shown && word == module,
+            };
+        }
+    }
+
+    /// Names that stand for two things of one module, and rows of `allowed` that are not needed.
+    pub(crate) fn twice(&self, allowed: &[(&str, &str, &str)]) -> Vec<String> {
+        let twice = |module: &str, name: &str| {
+            self.0.get(&(module.to_owned(), name.to_owned())).is_some_and(|files| files.len() > 1)
+        };
+        let mut found = Vec::new();
+        for ((module, name), files) in &self.0 {
+            if files.len() > 1 && !allowed.iter().any(|(m, n, _)| m == module && n == name) {
+                let files: Vec<_> = files.iter().map(String::as_str).collect();
+                found.push(format!("{name} is two things in {module}: {}", files.join(", ")));
+            }
+        }
+        for (module, name, _) in allowed {
+            if !twice(module, name) {
+                found.push(format!("{name} is one thing in {module}: its row in tests/tidy/words.rs can go"));
+            }
+        }
+        found
+    }
+}
