@@ -22,10 +22,10 @@ use super::order::{Line, Order};
 use super::spread::{Audience, Spread};
 use super::tally::Tally;
 use super::waiting::{Waiting, Work};
-use super::wildcard::matches;
 use super::{Position, Publication};
 use crate::base::counters::NamespaceCounters;
 use crate::base::heap;
+use crate::base::pattern::matches;
 use crate::base::pool::Pool;
 use crate::base::seed::Seed;
 
@@ -274,7 +274,7 @@ impl<A: Asker> Home<A> {
             .iter()
             .map(|(_, channel)| channel)
             .filter(|channel| !channel.audience.crowd.is_empty());
-        live.filter(|channel| pattern.is_empty() || matches(pattern.as_bytes(), channel.name.as_bytes()))
+        live.filter(|channel| pattern.is_empty() || matches(pattern, &channel.name))
             .map(|channel| (Arc::clone(&channel.name), channel.audience.crowd.count()))
             .collect()
     }

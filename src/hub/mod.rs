@@ -23,7 +23,6 @@ mod spread;
 mod tally;
 mod terms;
 mod waiting;
-mod wildcard;
 pub mod words;
 
 use std::sync::Arc;
