@@ -120,6 +120,9 @@ impl<A: Asker> Home<A> {
         let from = Some(joining.member);
         match self.open(&channel) {
             Ok(id) => {
+                if let Some(outcome) = self.subscribe_now(now, id, (&options, &joining), &asker) {
+                    return Some(Done::Subscribed { channel, asker, outcome: outcome.map(Box::new) });
+                }
                 let work = Work::Subscribe { channel, options, joining };
                 self.take_up(now, id, work, from, Some(asker))
             }

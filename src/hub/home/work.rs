@@ -23,6 +23,11 @@ pub(super) enum Start {
     Opening(u64),
 }
 
+/// Whether a subscriber wants something of the stream.
+fn asks(joining: &Joining) -> bool {
+    joining.wants_position || joining.recover.is_some()
+}
+
 /// A delta is made where that is wished for and allowed.
 fn set_delta(publication: &mut Publication, options: &ChannelOptions) {
     publication.is_delta = (publication.is_delta || options.delta_publish) && options.allows_fossil_delta;
@@ -128,6 +133,43 @@ impl<A: Asker> Home<A> {
         Ok(Ok(self.send_out(now, id, publication, digest, appended)))
     }
 
+    /// The way of nearly all subscribers, as that of publications. `None` when it is not that simple.
+    #[inline]
+    pub(super) fn subscribe_now(
+        &mut self,
+        now: Now,
+        id: u32,
+        (options, joining): (&ChannelOptions, &Joining),
+        asker: &A,
+    ) -> Option<Result<Joined, Refused>> {
+        if self.waiting.holds(id) || !self.order.memory.is_prompt() {
+            return None;
+        }
+        let mut read = None;
+        if options.keeps_history() && asks(joining) {
+            let stream = self.channels[id as usize].line.stream?;
+            let passes = |one: &Publication| asker.wants(one);
+            match self.order.read_for(stream, now, options, (joining, self.limits.recovery_max), &passes) {
+                Reply::Now(Ok(found)) => read = Some(found),
+                Reply::Now(Err(refused)) => return Some(Err(refused)),
+                // What is not prompt was sorted out.
+                Reply::Later(_) => return Some(Err(Refused::Unavailable)),
+            }
+        } else {
+            self.touch(now, id, options);
+        }
+        Some(Ok(self.join(now, id, (options, joining), read, asker)))
+    }
+
+    /// Notes that a channel's stream is used, if it has one.
+    fn touch(&mut self, now: Now, id: u32, options: &ChannelOptions) {
+        if let Some(stream) = self.channels[id as usize].line.stream
+            && options.keeps_history()
+        {
+            self.order.memory.touch(stream, now, options);
+        }
+    }
+
     /// The channel's stream, or when it comes.
     fn stream(&mut self, now: Now, id: u32, options: &ChannelOptions) -> Result<u32, Start> {
         let home = &mut self.channels[id as usize];
@@ -150,24 +192,18 @@ impl<A: Asker> Home<A> {
         let stream = self.channels[id as usize].line.stream;
         match work {
             Work::Subscribe { options, joining, .. } => {
-                let asks = joining.wants_position || joining.recover.is_some();
-                match stream {
-                    Some(stream) if options.keeps_history() && !asks => {
-                        self.order.memory.touch(stream, now, options);
-                    }
-                    _ if options.keeps_history() && asks => {
-                        let stream = match self.stream(now, id, options) {
-                            Ok(stream) => stream,
-                            Err(start) => return start,
-                        };
-                        let passes = |one: &Publication| asker.is_none_or(|asker| asker.wants(one));
-                        let joining = (&**joining, self.limits.recovery_max);
-                        let read = self.order.read_for(stream, now, options, joining, &passes);
-                        return Start::of(read, Brought::Read);
-                    }
-                    _ => {}
+                if !options.keeps_history() || !asks(joining) {
+                    self.touch(now, id, options);
+                    return Start::Answered(None);
                 }
-                Start::Answered(None)
+                let stream = match self.stream(now, id, options) {
+                    Ok(stream) => stream,
+                    Err(start) => return start,
+                };
+                let passes = |one: &Publication| asker.is_none_or(|asker| asker.wants(one));
+                let joining = (&**joining, self.limits.recovery_max);
+                let read = self.order.read_for(stream, now, options, joining, &passes);
+                Start::of(read, Brought::Read)
             }
             Work::Publish { publication, options, terms, keeps, .. } => {
                 set_delta(publication, options);
@@ -211,8 +247,12 @@ impl<A: Asker> Home<A> {
         match work {
             Work::Subscribe { channel, options, joining } => {
                 let asker = asker?;
+                let read = answer.map(|brought| match brought {
+                    Some(Brought::Read(read)) => Some(read),
+                    Some(Brought::Opened(_) | Brought::Appended(_) | Brought::Cleared) | None => None,
+                });
                 let outcome =
-                    answer.map(|read| Box::new(self.join(now, id, (&options, &joining), read, &asker)));
+                    read.map(|read| Box::new(self.join(now, id, (&options, &joining), read, &asker)));
                 Some(Done::Subscribed { channel, asker, outcome })
             }
             Work::Publish { publication, digest, .. } => {
@@ -248,11 +288,11 @@ impl<A: Asker> Home<A> {
         now: Now,
         id: u32,
         (options, joining): (&ChannelOptions, &Joining),
-        read: Option<Brought>,
+        read: Option<Read>,
         asker: &A,
     ) -> Joined {
         let mut joined = Joined { seq: self.order.seq, ..Joined::default() };
-        if let Some(Brought::Read(mut read)) = read {
+        if let Some(mut read) = read {
             if let Some(from) = &joining.recover {
                 (joined.recovered, joined.publications) =
                     recovered(&mut read, options, from, |one| asker.wants(one));
