@@ -51,13 +51,21 @@ pub struct ClientId {
 impl std::fmt::Display for ClientId {
     /// Computed when it is asked for: an idle connection need not store it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        /// Hyphens of a UUID stand before these bytes (RFC 9562 §4).
+        const GROUPS: [usize; 4] = [4, 6, 8, 10];
         let (shard, token) = (self.shard.to_le_bytes(), self.token.to_le_bytes());
         let hash = self.seed.hash_128(Purpose::Client, &[&shard, &token]);
         // RFC 9562 §5.8: version 8, "custom"; variant 10.
         let id = hash & !(0xf << 76) & !(0x3 << 62) | 0x8 << 76 | 0x2 << 62;
-        let hex = format!("{id:032x}");
-        let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-        write!(f, "{a}-{b}-{c}-{d}-{e}")
+        let (mut text, mut at) = ([b'-'; 36], 0);
+        for (index, byte) in id.to_be_bytes().into_iter().enumerate() {
+            at += usize::from(GROUPS.contains(&index));
+            text[at] = DIGITS[usize::from(byte >> 4)];
+            text[at + 1] = DIGITS[usize::from(byte & 0xf)];
+            at += 2;
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -310,7 +318,13 @@ pub(crate) mod tests {
     #[test]
     fn a_client_id_looks_like_a_uuid() {
         let id = client(1).to_string();
-        assert_eq!((id.len(), &id[8..9], &id[14..15]), (36, "-", "8"), "{id}");
+        assert_eq!((id.len(), &id[14..15]), (36, "8"), "{id}");
+        let groups: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!(groups, [8, 4, 4, 4, 12], "{id}");
+        let bits = u128::from_str_radix(&id.replace('-', ""), 16).unwrap();
+        let [shard, token] = [&0u16.to_le_bytes()[..], &1u64.to_le_bytes()];
+        let hash = Seed::from(7).hash_128(Purpose::Client, &[shard, token]);
+        assert_eq!((bits ^ hash) & !(0xf << 76) & !(0x3 << 62), 0, "{id}");
         assert_ne!(id, client(2).to_string());
     }
 
