@@ -12,11 +12,12 @@ use super::heap;
 /// Entries of a chunk: as many as a word has bits.
 const CHUNK_COUNT: usize = 64;
 
-/// Entries with neighbouring numbers. Without any, it owns nothing.
+/// Entries with neighbouring numbers. Without any, it owns nothing. Places that were never taken are not filled: a chunk
+/// that comes and goes with one entry costs no more than that.
 #[derive(Debug)]
 struct Chunk<T> {
     count: usize,
-    entries: Box<[Option<T>]>,
+    entries: Vec<Option<T>>,
 }
 
 /// A set of numbers that tells its lowest.
@@ -90,11 +91,14 @@ impl<T> Pool<T> {
         let at = self.chunk_with_room();
         let chunk = &mut self.chunks[at];
         if chunk.count == 0 {
-            chunk.entries = (0..CHUNK_COUNT).map(|_| None).collect();
+            chunk.entries = Vec::with_capacity(CHUNK_COUNT);
             self.chunk_count += 1;
         }
-        let within = chunk.entries.iter().position(Option::is_none).unwrap_or(0);
-        chunk.entries[within] = Some(value);
+        let within = chunk.entries.iter().position(Option::is_none).unwrap_or(chunk.entries.len());
+        match chunk.entries.get_mut(within) {
+            Some(entry) => *entry = Some(value),
+            None => chunk.entries.push(Some(value)),
+        }
         chunk.count += 1;
         self.count += 1;
         if chunk.count == CHUNK_COUNT {
@@ -111,12 +115,13 @@ impl<T> Pool<T> {
         let at = number / CHUNK_COUNT;
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.count > 0);
         let chunk = chunk.unwrap_or_else(|| absent(number));
-        let value = chunk.entries[number % CHUNK_COUNT].take().unwrap_or_else(|| absent(number));
+        let entry = chunk.entries.get_mut(number % CHUNK_COUNT);
+        let value = entry.and_then(Option::take).unwrap_or_else(|| absent(number));
         chunk.count -= 1;
         self.count -= 1;
         self.open.insert(at);
         if chunk.count == 0 {
-            chunk.entries = Box::default();
+            chunk.entries = Vec::new();
             self.chunk_count -= 1;
             self.drop_last();
         }
@@ -168,7 +173,7 @@ impl<T> Pool<T> {
     /// The first chunk with room; a new one behind all others if there is none.
     fn chunk_with_room(&mut self) -> usize {
         self.open.lowest().unwrap_or_else(|| {
-            self.chunks.push(Chunk { count: 0, entries: Box::default() });
+            self.chunks.push(Chunk { count: 0, entries: Vec::new() });
             self.open.insert(self.chunks.len() - 1);
             self.chunks.len() - 1
         })
