@@ -1,6 +1,7 @@
 //! Homes whose memory answers later: an order of its own among channels, failures, and shards that wait meanwhile.
 //!
-//! What such a memory says is that of the shard's own, held back. In a channel its answers come in the order of what was asked.
+//! What such a memory says is that of the shard's own, held back. Its answers come in any order, in a channel as well: what
+//! was asked there was done in its order all the same.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -53,7 +54,7 @@ impl Memories {
         Box::new(Late { inner, held: Arc::clone(&self.0[usize::from(shard)]) })
     }
 
-    /// Lets go the oldest answer of some channel of some shard, if there is one there.
+    /// Lets go an answer of some channel of some shard, if there is one there: the oldest, or any.
     pub(crate) fn answer(&self, rng: &mut Rng) -> Option<(u16, Letter)> {
         let shard = rng.size(0..=self.0.len() - 1);
         let held = &mut *self.0[shard].lock().unwrap();
@@ -63,7 +64,8 @@ impl Memories {
         }
         let channel = rng.pick(&channels);
         let answers = held.answers.get_mut(&channel)?;
-        let (number, answer) = answers.remove(0);
+        let at = if rng.chance(50) { 0 } else { rng.size(0..=answers.len() - 1) };
+        let (number, answer) = answers.remove(at);
         if answers.is_empty() {
             held.answers.remove(&channel);
         }
