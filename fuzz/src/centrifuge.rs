@@ -87,7 +87,9 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
                 assert!(id != 0 && !detail.is_empty());
                 continue;
             }
-            other => panic!("{other:?} is not a client's to ask"),
+            other @ (Action::Wait { .. } | Action::SetTimer { .. } | Action::Forward { .. }) => {
+                panic!("{other:?} is not a client's to ask")
+            }
         };
         assert!(id != 0, "what is asked for is answered");
         let name = |channel: &str| {
