@@ -80,7 +80,7 @@ pub fn ease_list<T>(list: &mut Vec<T>) {
     }
 }
 
-/// Shrinks a queue, as [`ease`] does a table.
+/// Shrinks a queue, as [`ease_table`] does a table.
 #[inline]
 pub fn ease_queue<T>(queue: &mut VecDeque<T>) {
     if is_wasteful(queue.len(), queue.capacity()) {

@@ -5,7 +5,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     matches_by(pattern.as_bytes(), text.as_bytes(), |one, other| one == other)
 }
 
-/// As [`matches`], whatever the case of ASCII letters.
+/// As [`matches()`], whatever the case of ASCII letters.
 pub fn matches_ignoring_case(pattern: &str, text: &str) -> bool {
     matches_by(pattern.as_bytes(), text.as_bytes(), |one, other| one.eq_ignore_ascii_case(&other))
 }
