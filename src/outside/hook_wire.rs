@@ -594,6 +594,18 @@ mod tests {
         assert_eq!(*yes!(Connection, Hook::Connect, r#"{"result":{}}"#), Credentials::default(), "anonymous");
     }
 
+    /// .NET and Go programs name fields in their own case.
+    #[test]
+    fn fields_of_answers_are_named_in_any_case() {
+        assert_eq!(yes!(Rpc, Hook::Rpc, r#"{"Result":{"Data":{"Answer":1}}}"#), br#"{"Answer":1}"#);
+        let told = r#"{"Result":{"User":"56","Expire_At":5,"Subs":{"News":{"Data":1}}}}"#;
+        let connect = yes!(Connection, Hook::Connect, told);
+        assert_eq!((connect.expire_at_s, connect.channels[0].0.as_str()), (5, "News"));
+        let custom = Denied::Custom { code: 1000, message: "no".into(), temporary: false };
+        let told = verdict(Hook::Rpc, r#"{"Error":{"Code":1000,"Message":"no"}}"#);
+        assert_eq!(no(told), ("rpc", Rejected::Denied(custom)));
+    }
+
     #[test]
     fn payloads_of_answers_are_on_one_line() {
         let answer = "{\n \"result\": {\n  \"data\": [\n   1,\r\n   \"a\\nb\"\n  ]\n }\n}";

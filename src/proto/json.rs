@@ -1,4 +1,5 @@
-//! JSON that others wrote: of a key that stands twice in one object, the last counts.
+//! JSON that others wrote: names of fields are taken in any case, and of a key that stands twice in one object, the last
+//! counts.
 //!
 //! That is what most readers do, Centrifugo's among them, and one of the two ways that RFC 7515 (section 4) and RFC 7519
 //! (section 4) allow for tokens. serde's own readers of structs refuse such an object, at a price of nothing; so they read first, and
@@ -13,6 +14,7 @@ use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::Error;
 use serde_json::value::RawValue;
 
+use super::any_case::{self, AnyCase};
 use super::last::keep_last;
 
 /// What reading comes to.
@@ -26,10 +28,24 @@ const DEPTH_MAX: u8 = 128;
 /// # Errors
 /// When it is not JSON, or not of the shape.
 pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
-    match serde_json::from_str(text) {
+    match serde_json::from_str::<InAnyCase<T>>(text) {
         // What it says names the line and the column in the whole text.
         Err(error) if error.is_data() => of_last_keys(text).map_err(|_| error),
-        read => read,
+        read => read.map(|InAnyCase(value)| value),
+    }
+}
+
+/// What `inner` reads, with names of fields in any case, and no list for a struct: for readers around one of serde_json.
+pub fn in_any_case<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
+    AnyCase(inner)
+}
+
+/// A value that is read with names of fields in any case.
+struct InAnyCase<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for InAnyCase<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        T::deserialize(AnyCase(from)).map(Self)
     }
 }
 
@@ -87,10 +103,16 @@ impl<'de> Value<'de> {
         if self.depth < DEPTH_MAX { Ok(()) } else { Err(de::Error::custom("recursion limit exceeded")) }
     }
 
-    /// Has `visitor` visit the fields of an object, each key once.
-    fn visit_fields<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
+    /// Has `visitor` visit the fields of an object, each key once; those of a struct by its `names`, in any case.
+    fn visit_fields<V: Visitor<'de>>(self, names: &'static [&'static str], visitor: V) -> Read<V::Value> {
         self.check_depth()?;
         let Fields(mut fields) = serde_json::from_str(self.raw.get())?;
+        for (key, _) in &mut fields {
+            if let Some(name) = any_case::name(key, names) {
+                *key = Cow::Borrowed(name);
+            }
+        }
+        keep_last(&mut fields, |(key, _)| key);
         fields.reverse();
         visitor.visit_map(Entries { of: self, left: fields, value: None })
     }
@@ -101,7 +123,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
         match self.raw.get().as_bytes().first() {
-            Some(b'{') => self.visit_fields(visitor),
+            Some(b'{') => self.visit_fields(&[], visitor),
             Some(b'[') => self.deserialize_seq(visitor),
             _ => self.plain().deserialize_any(visitor),
         }
@@ -122,10 +144,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
         }
         self.check_depth()?;
         let items: Vec<&'de RawValue> = serde_json::from_str(self.raw.get())?;
-        let mut items = Items { of: self, left: items.into_iter() };
-        let read = visitor.visit_seq(&mut items)?;
-        // A struct can be a list of its fields' values, and no more.
-        if items.left.len() == 0 { Ok(read) } else { Err(de::Error::custom("too many elements")) }
+        visitor.visit_seq(Items { of: self, left: items.into_iter() })
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
@@ -135,10 +154,14 @@ impl<'de> Deserializer<'de> for Value<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        names: &'static [&'static str],
         visitor: V,
     ) -> Read<V::Value> {
-        self.deserialize_any(visitor)
+        match self.raw.get().as_bytes().first() {
+            Some(b'{') => self.visit_fields(names, visitor),
+            Some(b'[') => Err(de::Error::invalid_type(de::Unexpected::Seq, &visitor)),
+            _ => self.plain().deserialize_any(visitor),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -160,7 +183,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 }
 
-/// The fields of an object, each key once and with its last value, in the order in which those stand.
+/// The fields of an object, in the order in which they stand.
 struct Fields<'de>(Vec<(Cow<'de, str>, &'de RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -179,7 +202,6 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
                     fields.push((key, value));
                 }
-                keep_last(&mut fields, |(key, _)| key);
                 Ok(Fields(fields))
             }
         }
@@ -307,6 +329,35 @@ mod tests {
     }
 
     #[test]
+    fn names_of_fields_are_taken_in_any_case_at_every_depth() {
+        for (text, same) in [
+            (r#"{"N":1,"On":true,"TEXT":"A"}"#, r#"{"n":1,"on":true,"text":"A"}"#),
+            (r#"{"Inner":{"N":1,"List":[{"N":2}]}}"#, r#"{"inner":{"n":1,"list":[{"n":2}]}}"#),
+            (r#"{"n":1,"N":2}"#, r#"{"n":2}"#),
+            (r#"{"N":1,"n":2}"#, r#"{"n":2}"#),
+            (r#"{"N":1,"n":2,"Inner":{"N":3,"n":4}}"#, r#"{"n":2,"inner":{"n":4}}"#),
+            (r#"{"Map":{"A":1,"a":2}}"#, r#"{"map":{"A":1,"a":2}}"#),
+            (r#"{"n":1,"n":1,"Map":{"A":1,"a":2}}"#, r#"{"n":1,"map":{"A":1,"a":2}}"#),
+            (r#"{"Either":["A"],"\u004e":2}"#, r#"{"either":["A"],"n":2}"#),
+        ] {
+            let read: Shape<'_> = from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read, serde_json::from_str(same).unwrap(), "{text}");
+            let read: Shape<'_> = of_last_keys(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read, serde_json::from_str(same).unwrap(), "{text}, read again");
+        }
+        let read: Payload<'_> = from_str(r#"{"Raw":{"A":1}}"#).unwrap();
+        assert_eq!(read.raw.get(), r#"{"A":1}"#);
+    }
+
+    #[test]
+    fn a_list_is_no_struct() {
+        for text in ["[1]", "[]", r#"{"inner":[1]}"#, r#"{"list":[[1]]}"#, r#"{"n":1,"n":1,"inner":[]}"#] {
+            assert!(from_str::<Shape<'_>>(text).is_err(), "{text}");
+            assert!(of_last_keys::<Shape<'_>>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_refused_with_its_place() {
         for text in ["{\"n\":1,\n\"n\":\"x\"}", "{\"n\":1,\"n\":2", "{\"n\":1,\"n\":2}}"] {
             let refused = from_str::<Shape<'_>>(text).unwrap_err();
@@ -338,12 +389,13 @@ mod tests {
         /// Both ways of reading agree where no key stands twice, and no text makes either panic.
         #[test]
         fn reads_as_serde_json_does(
-            text in r#"[{}\[\]",:nulltrue0-9a-e. ]{0,40}"#,
+            text in r#"[{}\[\]",:nulltrueNO0-9a-e. ]{0,40}"#,
             n in any::<i64>(), on in any::<bool>(), list in proptest::collection::vec(any::<i32>(), 0..4),
         ) {
             let slow = of_last_keys::<Shape<'_>>(&text).ok();
-            if let Ok(read) = serde_json::from_str::<Shape<'_>>(&text) {
-                prop_assert_eq!(Some(read), slow);
+            let fast = serde_json::from_str::<InAnyCase<Shape<'_>>>(&text).ok().map(|InAnyCase(read)| read);
+            if fast.is_some() {
+                prop_assert_eq!(fast, slow);
             }
             let list = list.iter().map(|n| format!(r#"{{"n":{n},"map":{{"x":1}}}}"#)).collect::<Vec<_>>().join(",");
             let text = format!(r#"{{"n":{n},"on":{on},"inner":{{"list":[{list}]}},"either":"e"}}"#);

@@ -1,5 +1,6 @@
 //! Layer 1: protocols without I/O. Bytes in, values out; time is never read, sockets are never seen.
 
+mod any_case;
 pub mod authority;
 pub mod centrifuge;
 pub mod chunked;
