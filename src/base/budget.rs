@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[derive(Debug)]
 struct Account {
     used: AtomicUsize,
+    lent: AtomicUsize,
     max: usize,
 }
 
@@ -20,7 +21,7 @@ pub struct Budget(Arc<Account>);
 impl Budget {
     /// An account that is exhausted once more than `bytes_max` bytes are in use.
     pub fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Account { used: AtomicUsize::new(0), max: bytes_max }))
+        Self(Arc::new(Account { used: AtomicUsize::new(0), lent: AtomicUsize::new(0), max: bytes_max }))
     }
 
     /// Counts `bytes` as in use.
@@ -33,6 +34,23 @@ impl Budget {
     #[inline]
     pub fn release(&self, bytes: usize) {
         self.0.used.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Counts bytes as in use that belong to someone else, who counts them as well.
+    pub fn charge_lent(&self, bytes: usize) {
+        self.charge(bytes);
+        self.0.lent.fetch_add(bytes, Relaxed);
+    }
+
+    /// Gives back what was charged as lent.
+    pub fn release_lent(&self, bytes: usize) {
+        self.0.lent.fetch_sub(bytes, Relaxed);
+        self.release(bytes);
+    }
+
+    /// Bytes in use that their owner counts as well, unless it has let them go since.
+    pub fn lent(&self) -> usize {
+        self.0.lent.load(Relaxed)
     }
 
     /// Bytes in use.
@@ -67,6 +85,16 @@ mod tests {
         assert!(other.is_exhausted());
         other.release(11);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_lent_is_in_use_and_known_to_be_lent() {
+        let budget = Budget::new(100);
+        budget.charge(20);
+        budget.charge_lent(50);
+        assert_eq!((budget.used(), budget.lent()), (70, 50));
+        budget.release_lent(50);
+        assert_eq!((budget.used(), budget.lent()), (20, 0));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use super::heap;
-use super::segment::Segment;
+use super::segment::{Freed, Segment};
 use super::shared::Shared;
 
 /// Outcome of [`Outbox::push`].
@@ -31,6 +32,10 @@ pub struct Outbox {
     /// Bytes of the first of them that are already written.
     sealed_written: usize,
     sealed_bytes: usize,
+    /// Where the largest answer that waits begins and ends, counted in bytes that are not sealed yet.
+    answer: Range<usize>,
+    /// Bytes of it that are sealed and wait.
+    answer_sealed: usize,
     /// What its owner has counted of [`Outbox::queue_bytes`].
     pub counted_bytes: usize,
 }
@@ -38,6 +43,9 @@ pub struct Outbox {
 impl Outbox {
     /// Number of segments handed to one vectored write at most (the kernel's own limit is 1,024).
     pub const SLICES_MAX: usize = 32;
+
+    /// Segments that [`Outbox::freed`] looks at; the others are taken to be shared as these are.
+    const LOOKED_AT_MAX: usize = 256;
 
     /// Bytes that wait, sealed and not.
     pub fn bytes(&self) -> usize {
@@ -47,6 +55,25 @@ impl Outbox {
     /// What its two queues cost, without what is in them.
     pub fn queue_bytes(&self) -> usize {
         heap::list::<Segment>(self.segments.capacity()) + heap::list::<Segment>(self.sealed.capacity())
+    }
+
+    /// About what dropping it gives back.
+    pub fn freed(&self) -> Freed {
+        let first = self.segments.iter().take(Self::LOOKED_AT_MAX);
+        let looked_at_bytes = first.clone().map(Segment::len).sum();
+        let freed: Freed = first.map(Segment::freed).sum();
+        let own = heap::piece(size_of::<Self>()) + self.queue_bytes() + self.sealed_bytes;
+        freed.scaled(self.bytes + self.head_written, looked_at_bytes) + Freed::memory(own)
+    }
+
+    /// Whether `length` bytes more are too much: what waits counts without the largest answer, which its client asked for
+    /// and was allowed to. An empty outbox takes anything: one message always fits.
+    pub fn is_full_for(&self, length: usize, bytes_max: usize) -> bool {
+        !self.is_empty() && (self.bytes() - self.answer_bytes()).saturating_add(length) > bytes_max
+    }
+
+    fn answer_bytes(&self) -> usize {
+        self.answer.len() + self.answer_sealed.min(self.sealed_bytes)
     }
 
     /// Whether nothing waits.
@@ -82,14 +109,13 @@ impl Outbox {
         consume(&mut self.sealed, &mut self.sealed_written, written);
     }
 
-    /// Appends `segment`, unless more than `bytes_max` bytes would wait then. An empty outbox takes anything: one
-    /// message always fits.
+    /// Appends `segment`, unless it [is full](Outbox::is_full_for) for it.
     pub fn push(&mut self, segment: impl Into<Segment>, bytes_max: usize) -> Push {
         let segment = segment.into();
         if segment.is_empty() {
             return Push::Queued;
         }
-        if !self.is_empty() && self.bytes().saturating_add(segment.len()) > bytes_max {
+        if self.is_full_for(segment.len(), bytes_max) {
             return Push::Full;
         }
         self.bytes += segment.len();
@@ -97,20 +123,32 @@ impl Outbox {
         Push::Queued
     }
 
+    /// Appends what the client asked for, whatever the limit.
+    pub fn push_answer(&mut self, answer: Segment) {
+        self.insert(self.segments.len(), answer);
+    }
+
     /// Number of segments that wait.
     pub fn segment_count(&self) -> usize {
         self.segments.len()
     }
 
-    /// Puts `segment` before the segment number `at`, whatever the limit. Nothing of it, nor of those behind, may have
-    /// been written.
-    pub fn insert(&mut self, at: usize, segment: Segment) {
+    /// Puts an answer before the segment number `at`, whatever the limit. Nothing of those behind may have been written.
+    pub fn insert(&mut self, at: usize, answer: Segment) {
         debug_assert!(at > 0 || self.head_written == 0, "a segment that is partly written stays the first");
-        if segment.is_empty() {
+        if answer.is_empty() {
             return;
         }
-        self.bytes += segment.len();
-        self.segments.insert(at.min(self.segments.len()), segment);
+        let (at, length) = (at.min(self.segments.len()), answer.len());
+        let behind: usize = self.segments.range(at..).map(Segment::len).sum();
+        let begin = self.bytes - behind;
+        if length > self.answer_bytes() {
+            (self.answer, self.answer_sealed) = (begin..begin + length, 0);
+        } else if begin <= self.answer.start {
+            self.answer = self.answer.start + length..self.answer.end + length;
+        }
+        self.bytes += length;
+        self.segments.insert(at, answer);
     }
 
     /// Puts the first waiting slices into `slices` and returns how many; at most [`Outbox::SLICES_MAX`].
@@ -125,6 +163,10 @@ impl Outbox {
     pub fn consume(&mut self, written: usize) {
         assert!(written <= self.bytes, "wrote more than was queued");
         self.bytes -= written;
+        let before = self.answer.len();
+        self.answer = self.answer.start.saturating_sub(written)..self.answer.end.saturating_sub(written);
+        // What is not written is sealed now, and waits next.
+        self.answer_sealed = self.answer_sealed.min(self.sealed_bytes) + before - self.answer.len();
         consume(&mut self.segments, &mut self.head_written, written);
     }
 
@@ -134,6 +176,7 @@ impl Outbox {
         self.segments.truncate(kept_count.max(usize::from(self.head_written > 0)));
         self.segments.shrink_to_fit();
         self.bytes = self.segments.iter().map(|segment| segment.len()).sum::<usize>() - self.head_written;
+        self.answer = self.answer.start.min(self.bytes)..self.answer.end.min(self.bytes);
     }
 }
 
@@ -274,5 +317,69 @@ mod tests {
         assert!(budget.is_exhausted());
         outbox.consume(100);
         assert!(outbox.is_empty() && !budget.is_exhausted());
+    }
+
+    #[test]
+    fn an_answer_counts_for_nobody_else() {
+        let budget = Budget::new(1 << 20);
+        let bytes = |length| Segment::from(Shared::new(vec![0; length], &budget));
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.push(bytes(30), 100), Push::Queued);
+        outbox.push_answer(bytes(5));
+        outbox.push_answer(bytes(1000));
+        outbox.push_answer(bytes(9));
+        assert_eq!((outbox.push(bytes(57), 100), outbox.push(bytes(56), 100)), (Push::Full, Push::Queued));
+        // What goes before it makes room, and the answer itself none.
+        outbox.consume(35);
+        assert_eq!(outbox.push(bytes(36), 100), Push::Full);
+        outbox.consume(600);
+        assert_eq!((outbox.push(bytes(36), 100), outbox.push(bytes(35), 100)), (Push::Full, Push::Queued));
+        // A part of it is sealed and waits: it is an answer still.
+        outbox.consume(300);
+        outbox.push_sealed(Shared::new(vec![0; 320], &budget));
+        assert_eq!(outbox.push(bytes(1), 80), Push::Full, "what sealing adds is none");
+        outbox.consume_sealed(20);
+        assert!(!outbox.is_full_for(0, 100) && outbox.is_full_for(1, 100));
+        outbox.consume_sealed(300);
+        outbox.consume(100);
+        assert_eq!((outbox.bytes(), outbox.push(bytes(1), 100)), (100, Push::Full));
+        outbox.consume(100);
+        assert_eq!(outbox.push(bytes(200), 100), Push::Queued, "and after it all is as before");
+        assert_eq!(outbox.push(bytes(1), 100), Push::Full);
+    }
+
+    #[test]
+    fn an_answer_that_goes_before_others_is_none_of_theirs() {
+        let budget = Budget::new(1 << 20);
+        let bytes = |length| Segment::from(Shared::new(vec![0; length], &budget));
+        let mut outbox = Outbox::default();
+        outbox.push(bytes(60), 100);
+        outbox.insert(0, bytes(500));
+        outbox.insert(0, bytes(3));
+        assert!(!outbox.is_full_for(37, 100) && outbox.is_full_for(38, 100));
+        outbox.consume(503);
+        assert!(!outbox.is_full_for(40, 100) && outbox.is_full_for(41, 100));
+        outbox.cut(0);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_is_freed_is_ones_own_and_a_part_of_what_is_shared() {
+        let (budget, queues) =
+            (Budget::new(1 << 30), |outbox: &Outbox| heap::piece(size_of::<Outbox>()) + outbox.queue_bytes());
+        let shared: Vec<_> = (0..2000).map(|_| Shared::new(vec![0; 1000], &budget)).collect();
+        let mut outboxes: Vec<_> = (0..4).map(|_| Outbox::default()).collect();
+        for outbox in &mut outboxes {
+            for one in &shared {
+                outbox.push(one.clone(), usize::MAX);
+            }
+        }
+        drop(shared);
+        let [one, ..] = &outboxes[..] else { unreachable!() };
+        assert_eq!(one.freed(), Freed::memory(queues(one) + 500 * Shared::bytes(1000)));
+        let mut own = Outbox::default();
+        own.push(Shared::new(vec![0; 1000], &budget), usize::MAX);
+        own.push_sealed(Shared::new(vec![0; 10], &budget));
+        assert_eq!(own.freed(), Freed::memory(queues(&own) + 10 + Shared::bytes(1000)));
     }
 }

@@ -1,9 +1,13 @@
 //! One message that waits in an outbox: bytes of its own, or those gathered from several places, where what is large is
 //! not copied but lent by whoever keeps it.
 
+use std::iter::Sum;
+use std::ops::Add;
+
+use super::heap;
 use super::shared::{Lent, Shared};
 
-/// See the module documentation.
+/// One message, or several, as an outbox keeps it.
 #[derive(Debug)]
 pub enum Segment {
     /// In one piece.
@@ -12,7 +16,8 @@ pub enum Segment {
     Gathered(Box<Gathered>),
 }
 
-/// Bytes of a message with those of others between them.
+/// Bytes of a message with those of others between them. The account of its own bytes counts the list of the others,
+/// too.
 #[derive(Debug)]
 pub struct Gathered {
     own: Shared,
@@ -29,6 +34,65 @@ struct Piece {
     lent: Lent,
 }
 
+/// What closing a connection would give back of what waits for it, in bytes. What several hold counts in equal parts for
+/// each of them: it goes with the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// Memory.
+    pub memory: usize,
+    /// What is counted as queued and is no memory, since its owner keeps it.
+    pub lent: usize,
+}
+
+impl Freed {
+    /// Memory of one holder.
+    pub fn memory(bytes: usize) -> Self {
+        Self { memory: bytes, lent: 0 }
+    }
+
+    /// By how much what is counted as queued falls.
+    pub fn counted(self) -> usize {
+        self.memory + self.lent
+    }
+
+    /// As much of it as `part` is of `whole`.
+    pub(super) fn scaled(self, part: usize, whole: usize) -> Self {
+        let scale = |bytes: usize| {
+            let scaled = bytes as u128 * part as u128 / (whole as u128).max(1);
+            usize::try_from(scaled).unwrap_or(usize::MAX)
+        };
+        Self { memory: scale(self.memory), lent: scale(self.lent) }
+    }
+}
+
+impl Add for Freed {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { memory: self.memory + other.memory, lent: self.lent + other.lent }
+    }
+}
+
+impl Sum for Freed {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}
+
+impl Piece {
+    fn freed(&self) -> Freed {
+        match self.lent.freed() {
+            (bytes, true) => Freed::memory(bytes),
+            (bytes, false) => Freed { memory: 0, lent: bytes },
+        }
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        self.own.budget().release(self.list_bytes());
+    }
+}
+
 impl Gathered {
     /// The message of its `own` bytes and of others, each with the place in `own` before which it stands.
     pub fn new(own: Shared, lent: impl Iterator<Item = (usize, Lent)>) -> Self {
@@ -40,7 +104,14 @@ impl Gathered {
         let pieces: Box<[Piece]> = pieces.collect();
         debug_assert!(pieces.is_sorted_by_key(|piece| piece.at));
         debug_assert!(pieces.last().is_none_or(|last| last.at <= own.len()));
-        Self { own, pieces }
+        let gathered = Self { own, pieces };
+        gathered.own.budget().charge(gathered.list_bytes());
+        gathered
+    }
+
+    /// What its list costs, and its box.
+    fn list_bytes(&self) -> usize {
+        heap::list::<Piece>(self.pieces.len()) + heap::piece(size_of::<Self>())
     }
 
     fn len(&self) -> usize {
@@ -88,6 +159,17 @@ impl Segment {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What dropping it gives back.
+    pub(super) fn freed(&self) -> Freed {
+        match self {
+            Self::Whole(whole) => Freed::memory(whole.freed()),
+            Self::Gathered(gathered) => {
+                let own = Freed::memory(gathered.own.freed() + gathered.list_bytes());
+                own + gathered.pieces.iter().map(Piece::freed).sum()
+            }
+        }
     }
 
     /// Gives the bytes from `start` on to `take`, slice by slice, for as long as it says that it has room.
@@ -143,5 +225,21 @@ mod tests {
             drop(segment);
             prop_assert_eq!(budget.used(), 0);
         }
+    }
+    #[test]
+    fn the_list_of_what_is_lent_is_counted() {
+        let (owner, budget) = (Budget::new(1 << 20), Budget::new(1 << 20));
+        let payloads: Vec<_> = (0..100).map(|_| Shared::new(vec![7; 9], &owner)).collect();
+        let own = Shared::new(vec![1; 4], &budget);
+        let before = budget.used();
+        let lent: Vec<_> = payloads.iter().map(|one| (0, one.lend(&budget))).collect();
+        let bytes = budget.used() - before;
+        let gathered = Segment::Gathered(Box::new(Gathered::new(own, lent.into_iter())));
+        assert!(budget.used() >= before + bytes + 100 * size_of::<Piece>(), "{}", budget.used());
+        assert_eq!(gathered.freed(), Freed { memory: budget.used() - bytes, lent: bytes });
+        drop(payloads);
+        assert_eq!(gathered.freed(), Freed::memory(budget.used()), "their owner is gone");
+        drop(gathered);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -44,7 +44,7 @@ impl Shared {
     /// anyone has borrowed them, and once, however many have. It is the same budget for all who borrow.
     pub fn lend(&self, budget: &Budget) -> Lent {
         if self.0.lent_count.fetch_add(1, Relaxed) == 0 {
-            budget.charge(self.0.cost());
+            budget.charge_lent(self.0.cost());
         }
         Lent { shared: self.clone(), budget: budget.clone() }
     }
@@ -52,6 +52,16 @@ impl Shared {
     /// Whether someone has borrowed the bytes, so that lending them once more costs nothing.
     pub fn is_lent(&self) -> bool {
         self.0.lent_count.load(Relaxed) > 0
+    }
+
+    /// What letting go of this handle gives back, in bytes: all of it goes with the last, so each has an equal part.
+    pub(super) fn freed(&self) -> usize {
+        self.0.cost() / Arc::strong_count(&self.0)
+    }
+
+    /// The account that counts the bytes.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.0.budget
     }
 
     /// What so many bytes cost when they are shared.
@@ -81,11 +91,21 @@ pub struct Lent {
     budget: Budget,
 }
 
+impl Lent {
+    /// What giving it back lets the borrowers' account fall by, in bytes, in equal parts for each of them; and whether
+    /// that is memory, since its owner has let it go.
+    pub(super) fn freed(&self) -> (usize, bool) {
+        let lent_count = self.shared.0.lent_count.load(Relaxed);
+        let is_orphan = Arc::strong_count(&self.shared.0) <= lent_count;
+        (self.shared.0.cost() / lent_count.max(1), is_orphan)
+    }
+}
+
 impl Drop for Lent {
     fn drop(&mut self) {
         // Each charge has its release, whatever the order in which several threads come to them.
         if self.shared.0.lent_count.fetch_sub(1, Relaxed) == 1 {
-            self.budget.release(self.shared.0.cost());
+            self.budget.release_lent(self.shared.0.cost());
         }
     }
 }
@@ -109,6 +129,7 @@ mod tests {
         let b = a.clone();
         let cost = Shared::bytes(40);
         assert_eq!((budget.used(), &*b), (cost, &[7u8; 40][..]));
+        assert_eq!((a.freed(), b.freed()), (cost / 2, cost / 2));
         drop(a);
         assert_eq!(budget.used(), cost);
         drop(b);
@@ -132,12 +153,15 @@ mod tests {
         assert!(!shared.is_lent());
         let (one, two) = (shared.lend(&borrowers), shared.lend(&borrowers));
         assert_eq!((owner.used(), borrowers.used(), shared.is_lent()), (cost, cost, true));
+        assert_eq!((borrowers.lent(), two.freed()), (cost, (cost / 2, false)));
         drop(one);
+        assert_eq!(two.freed(), (cost, false), "that is what is counted, and no memory");
         // Its owner lets it go, and somebody still has it.
         drop(shared);
         assert_eq!((&*two, owner.used(), borrowers.used()), (&[7u8; 40][..], cost, cost));
+        assert_eq!(two.freed(), (cost, true));
         drop(two);
-        assert_eq!((owner.used(), borrowers.used()), (0, 0));
+        assert_eq!((owner.used(), borrowers.used(), borrowers.lent()), (0, 0, 0));
     }
 
     #[test]
@@ -149,6 +173,6 @@ mod tests {
                 scope.spawn(|| (0..10_000).for_each(|_| drop(shared.lend(&borrowers))));
             }
         });
-        assert_eq!((borrowers.used(), shared.is_lent()), (0, false));
+        assert_eq!((borrowers.used(), borrowers.lent(), shared.is_lent()), (0, 0, false));
     }
 }

@@ -1,15 +1,21 @@
-//! What the log tells of a drain: a line per second for the whole process, as long as somebody is connected.
+//! The control plane's part in a drain: the log has a line per second for the whole process, as long as somebody is
+//! connected; and once all shards have ended, the application is told what it has not heard yet of channels.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 use super::{Readiness, State};
 use crate::base::counters::Counters;
+use crate::outside::World;
 
 /// How often it is told.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// How long the last events of channels may take to reach the application: of a drain that closed someone at most, and of
+/// one that found nobody.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
+const LONELY_FAREWELL_MAX: Duration = Duration::from_millis(500);
 
 /// Tells of a drain, from whomever it was begun by, until the runtime ends. Nothing before `delay` is over: until then
 /// nobody is closed.
@@ -33,4 +39,35 @@ pub(super) async fn tell(counters: Vec<Arc<Counters>>, readiness: Arc<Readiness>
 pub(super) fn progress(counters: &[Arc<Counters>]) -> (u64, u64, u64) {
     let sum = |value: fn(&Counters) -> u64| counters.iter().map(|shard| value(shard)).sum();
     (sum(|c| c.connections.value()), sum(|c| c.drain_left.value()), sum(|c| c.drain_closes.value()))
+}
+
+/// Waits until the application has taken the last events of channels, or for as long as that may take.
+pub(super) async fn farewell(outside: &World, counters: &[Arc<Counters>], drain_time: Duration) {
+    let (_, _, closed) = progress(counters);
+    if timeout(farewell_max(closed, drain_time), outside.all_told()).await.is_err() {
+        tracing::warn!("the state hook did not accept all events in time; the rest is dropped");
+    }
+}
+
+/// How long that may take. Who stops a server that nobody is connected to, or whose drain is to take no time, does not wait
+/// for an application that does not answer.
+fn farewell_max(closed: u64, drain_time: Duration) -> Duration {
+    match closed {
+        0 => LONELY_FAREWELL_MAX,
+        _ => drain_time.clamp(LONELY_FAREWELL_MAX, FAREWELL_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_stops_a_server_without_clients_does_not_wait_for_a_hook_that_hangs() {
+        let second = Duration::from_secs(1);
+        assert!(farewell_max(0, 10 * second) < second, "nobody was connected");
+        assert!(farewell_max(3, Duration::ZERO) < second, "as in development mode");
+        assert_eq!(farewell_max(3, second), second, "no longer than the drain");
+        assert_eq!(farewell_max(3, 10 * second), FAREWELL_MAX);
+    }
 }

@@ -118,7 +118,7 @@ pub(super) async fn watch(memory: Memory) {
     let mut ticks = tokio::time::interval(WATCH_EVERY);
     loop {
         ticks.tick().await;
-        let known = memory.ledger.known_bytes();
+        let known = memory.distinct_bytes();
         // Without /proc, what is counted is all that is known.
         let anonymous = || process::resident_and_anonymous_bytes().map_or(known, |(_, anonymous)| anonymous);
         let mut resident = anonymous();
@@ -139,9 +139,19 @@ pub(super) async fn watch(memory: Memory) {
 }
 
 impl Memory {
-    /// Resident memory by what it is used for. Its sum is the process's resident memory, as far as that is known.
+    /// What shards count, each byte once: the process has what is lent only one time.
+    fn distinct_bytes(&self) -> u64 {
+        self.ledger.known_bytes().saturating_sub(self.ledger.lent_bytes())
+    }
+
+    /// Resident memory by what it is used for: what answers borrow from a history counts there alone. Its sum is the
+    /// process's resident memory, as far as that is known.
     pub(super) fn resident_kinds(&self) -> Vec<Kind> {
         let mut kinds = self.ledger.kinds().to_vec();
+        let lent_bytes = self.ledger.lent_bytes();
+        for queued in kinds.iter_mut().filter(|kind| kind.name == "queued") {
+            queued.bytes = queued.bytes.saturating_sub(lent_bytes);
+        }
         kinds.push(Kind { name: "vacant", bytes: self.ledger.vacant_bytes() });
         if let Some((resident, anonymous)) = process::resident_and_anonymous_bytes() {
             let known = sum(&kinds);
@@ -234,6 +244,9 @@ fn slab_bytes_of(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::budget::Budget;
+    use crate::base::counters::Counters;
+    use std::sync::Arc;
 
     const MIB: u64 = 1 << 20;
 
@@ -297,5 +310,31 @@ mod tests {
         assert_eq!(socket_slab_bytes(slabinfo), Some(20 * 2432 + 10 * 2240 + 4 * 256));
         assert_eq!(socket_slab_bytes("nothing that is known\n"), None);
         assert_eq!(slab_bytes_of("MemTotal: 5 kB\nSlab:   12 kB\nSReclaimable: 7 kB\n"), Some(12 << 10));
+    }
+
+    #[test]
+    fn what_is_lent_does_not_make_a_byte_seem_cheap() {
+        let counters: Arc<[Arc<Counters>]> = Arc::new([Arc::default()]);
+        let budget = Budget::new(1 << 30);
+        let ledger = Ledger::new(Arc::clone(&counters), budget.clone(), Budget::new(1 << 30));
+        let memory = Memory { ledger, memory_max: 120 * MIB };
+        let mut calibration = Calibration::new(120 * MIB);
+        let mut allowed = |anonymous| calibration.look(memory.distinct_bytes(), anonymous) / MIB;
+        assert_eq!(allowed(20 * MIB), 100, "before the first client");
+        // A history, of which each byte costs 1.3.
+        counters[0].history_bytes.set(40 * MIB);
+        assert_eq!(allowed(72 * MIB), 76);
+        budget.charge_lent(40 << 20);
+        assert_eq!((memory.ledger.known_bytes(), memory.distinct_bytes()), (80 * MIB, 40 * MIB));
+        assert_eq!(allowed(72 * MIB), 76, "what answers borrow is there once");
+        let kinds = memory.resident_kinds();
+        assert_eq!(kinds.iter().find(|kind| kind.name == "queued").unwrap().bytes, 0);
+        budget.release_lent(40 << 20);
+        assert_eq!(allowed(72 * MIB), 76);
+        // What the history lets go while it is lent is no longer there twice.
+        budget.charge_lent(40 << 20);
+        counters[0].history_bytes.set(10 * MIB);
+        assert_eq!(memory.distinct_bytes(), 40 * MIB);
+        assert_eq!(allowed(72 * MIB), 76);
     }
 }

@@ -58,14 +58,11 @@ use std::time::Duration;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 pub use endings::{EndNotice, Endings, endings};
 pub use memory::Memory;
 pub use readiness::{Readiness, State};
 
-/// How long the last events of channels may take to reach the application, once all shards have ended.
-const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// Of the thread that the control plane runs on, where that is its own.
 const THREAD_NAME: &str = "control";
 
@@ -94,6 +91,8 @@ pub struct ControlInputs {
     pub drain: Box<dyn FnOnce() + Send>,
     /// How long after that nobody is closed.
     pub drain_delay: Duration,
+    /// How long the drain takes at most to close everybody.
+    pub drain_time: Duration,
     /// Where shards tell their end.
     pub endings: Endings,
     /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are handled. `None` for a server inside another program, which has its
@@ -220,6 +219,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         readiness,
         drain,
         drain_delay,
+        drain_time,
         mut endings,
         signals,
         certificates,
@@ -227,6 +227,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     } = inputs;
     let (mut signals, hangup) = signals.map(|Signals { ends, hangup }| (ends, hangup)).unzip();
     let mut left = counters.len();
+    let shards = counters.clone();
     tokio::spawn(memory::watch(memory.clone()));
     tokio::spawn(shortage::watch(memory.clone(), counters.clone()));
     tokio::spawn(refusals::watch(counters.clone(), Arc::clone(&readiness)));
@@ -269,9 +270,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     // The state hook may be another by now.
     let outside = reloader.map_or(outside, |reloader| reloader.world());
     tokio::select! {
-        told = timeout(FAREWELL_MAX, outside.all_told()) => if told.is_err() {
-            tracing::warn!("the state hook did not accept all events in time; the rest is dropped");
-        },
+        () = drain::farewell(&outside, &shards, drain_time) => {}
         _ = next_signal(&mut signals) => return Ok(Outcome::Interrupted),
     }
     Ok(Outcome::Drained)
@@ -377,6 +376,7 @@ mod tests {
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),
             drain_delay: Duration::ZERO,
+            drain_time: Duration::ZERO,
             endings,
             signals: None,
             certificates: None,

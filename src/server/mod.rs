@@ -395,6 +395,7 @@ impl Server {
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
             drain_delay: Duration::from_millis(self.config.timeouts.drain_delay_ms),
+            drain_time: Duration::from_millis(self.config.timeouts.drain_ms),
             endings: self.endings,
             signals: self.signals,
             certificates: self.certificates,

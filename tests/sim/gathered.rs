@@ -33,6 +33,11 @@ struct Stage {
 
 impl Stage {
     fn new(is_secure: bool) -> Self {
+        Self::within(is_secure, 2 * HISTORY_BYTES, 4 * HISTORY_BYTES)
+    }
+
+    /// With so many bytes for each, and for all.
+    fn within(is_secure: bool, outbox_bytes_max: usize, queued_bytes_max: usize) -> Self {
         let (config, certificate) = server_config();
         let configure = |config: &mut throng::parts::config::Config| {
             let mut namespaces = Namespaces::clone(&config.namespaces);
@@ -40,10 +45,10 @@ impl Stage {
             (options.history_size, options.history_ttl_ms) = (PUBLICATION_COUNT, 3_600_000);
             (options.force_recovery, options.allow_recovery) = (true, true);
             config.namespaces = Arc::new(namespaces);
-            config.limits.outbox_bytes_max = 2 * HISTORY_BYTES;
+            config.limits.outbox_bytes_max = outbox_bytes_max;
         };
         let tls = is_secure.then_some(config);
-        let small = Small::asking(Arc::new(Nobody), configure, tls, 1, 30_000, 4 * HISTORY_BYTES);
+        let small = Small::asking(Arc::new(Nobody), configure, tls, 1, 30_000, queued_bytes_max);
         let mut stage = Self { small, speakers: Vec::new(), rng: Rng::new(7) };
         for _ in 0..=CLIENT_COUNT {
             let mut speaker = Speaker::new(&stage.small, is_secure.then_some(&certificate));
@@ -75,6 +80,13 @@ impl Stage {
 
     fn read(&mut self, n: usize, count: usize) {
         (0..count).for_each(|_| self.speakers[n].exchange(&mut self.small, usize::MAX));
+    }
+
+    /// Has the first client publish one of those of the history, once more.
+    fn publish(&mut self) {
+        let data = "x".repeat(PUBLICATION_BYTES - 10);
+        self.say(0, &format!(r#"{{"id":1000,"publish":{{"channel":"much","data":[0,"{data}"]}}}}"#));
+        self.read(0, 2);
     }
 
     fn heard(&mut self, n: usize) -> Vec<String> {
@@ -136,5 +148,97 @@ fn those_who_ask_for_the_same_history_share_it() {
             stage.small.turn(0);
             assert_eq!(stage.small.budget.used(), 0, "{name}");
         }
+    }
+}
+
+/// The answer alone is more than may be queued for one.
+#[test]
+fn who_reads_is_not_closed_for_an_answer_that_it_was_allowed_to_ask_for() {
+    const OUTBOX_BYTES_MAX: usize = HISTORY_BYTES / 4;
+    // What the kernel takes, a batch that is sealed, and what stands around it all.
+    const BESIDE_BYTES: usize = 64 << 10;
+    for is_secure in [false, true] {
+        let mut stage = Stage::within(is_secure, OUTBOX_BYTES_MAX, 4 * HISTORY_BYTES);
+        let [reader, sleeper] = [1, 2];
+        for n in [reader, sleeper] {
+            stage.say(n, RECOVER);
+            stage.speakers[n].exchange(&mut stage.small, 0);
+        }
+        assert!(stage.small.counters[0].outbox_bytes.value() as usize > 6 * OUTBOX_BYTES_MAX);
+        let slow = |stage: &Stage| stage.small.counters[0].slow_consumers.value();
+        let mut replies = Vec::new();
+        let (mut published, mut published_before_the_end) = (0, None);
+        while replies.len() < 1 + PUBLICATION_COUNT {
+            if published < PUBLICATION_COUNT {
+                stage.publish();
+                published += 1;
+            }
+            if slow(&stage) > 0 {
+                published_before_the_end.get_or_insert(published);
+            }
+            stage.speakers[reader].exchange(&mut stage.small, 30_000);
+            stage.speakers[reader].exchange(&mut stage.small, 30_000);
+            replies.extend(stage.heard(reader));
+        }
+        assert_is_history(&replies[0], "subscribe");
+        assert!(replies[1..].iter().all(|reply| reply.contains("\"pub\"")));
+        // Who reads nothing is closed when there is too much behind the answer.
+        assert_eq!(slow(&stage), 1);
+        let bytes = published_before_the_end.unwrap() * PUBLICATION_BYTES;
+        assert!((OUTBOX_BYTES_MAX..OUTBOX_BYTES_MAX + BESIDE_BYTES).contains(&bytes), "{bytes}");
+    }
+}
+
+#[test]
+fn who_borrows_is_not_closed_for_those_who_hold_the_memory() {
+    const QUEUED_BYTES_MAX: usize = HISTORY_BYTES * 13 / 5;
+    let hogs = [7, 8];
+    let mut stage = Stage::within(false, 2 * HISTORY_BYTES, QUEUED_BYTES_MAX);
+    let closed = |stage: &Stage| stage.small.counters[0].budget_closes.value();
+    for n in 1..hogs[0] {
+        stage.say(n, HISTORY);
+        stage.speakers[n].exchange(&mut stage.small, 0);
+    }
+    let each = stage.small.counters[0].outbox_bytes.value() / (hogs[0] as u64 - 1);
+    // They have less waiting for each of them than those who borrow, and all of it is their own.
+    let mut rng = Rng::new(7);
+    for n in hogs {
+        stage.small.world.borrow_mut().reset(stage.speakers[n].link);
+        stage.small.turn(0);
+        stage.speakers[n] = Speaker::new(&stage.small, None);
+        stage.speakers[n].say(&wire::upgrade("/echo"));
+        stage.read(n, 3);
+        assert_eq!(wire::take_response(&mut stage.speakers[n].heard), Some(101));
+    }
+    let before = stage.small.counters[0].outbox_bytes.value();
+    let mut frame = |length: usize| {
+        let mut frame = Vec::new();
+        wire::put_frame(&mut frame, true, TEXT, &vec![b'x'; length], &mut rng);
+        frame
+    };
+    for n in hogs.into_iter().cycle() {
+        stage.speakers[n].say(&frame(5_000));
+        stage.speakers[n].exchange(&mut stage.small, 0);
+        if stage.small.budget.used() > QUEUED_BYTES_MAX - 40_000 {
+            break;
+        }
+    }
+    let hoarded = stage.small.counters[0].outbox_bytes.value() - before;
+    assert!(closed(&stage) == 0 && hoarded < 2 * each, "{hoarded} bytes of their own");
+    // Another shard takes what is left: at the beginning of the next turn there is no room.
+    let others = 60_000;
+    stage.small.budget.charge(others);
+    stage.say(0, r#"{"id":1000,"ping":{}}"#);
+    stage.read(0, 1);
+    assert_eq!(closed(&stage), 1, "the bytes of one are enough");
+    assert!(!stage.small.budget.is_exhausted());
+    stage.small.budget.release(others);
+    for n in 1..hogs[0] {
+        let mut replies = Vec::new();
+        while replies.is_empty() {
+            stage.speakers[n].exchange(&mut stage.small, usize::MAX);
+            replies = stage.heard(n);
+        }
+        assert_is_history(&replies[0], "history");
     }
 }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::line::Line;
 use crate::base::outbox::Outbox;
+use crate::base::segment::Freed;
 use crate::hub::local::ChannelId;
 use crate::session::{Session, Transport};
 use crate::shard::clients::client::Client;
@@ -167,12 +168,18 @@ impl<K, S> Conn<K, S> {
         self.line.as_mut()?.tls.as_deref_mut()
     }
 
-    /// Bytes that wait to be written.
     /// Whether something lies between its socket and its session that is not TLS: a proxy, or this machine.
     pub(in crate::shard) fn is_plain_line(&self) -> bool {
         self.line.is_some() && self.tls().is_none()
     }
 
+    /// What closing it gives back of what waits for it and of what has arrived of a message.
+    pub(in crate::shard) fn freed(&self) -> Freed {
+        let held = Freed::memory(self.held_bytes as usize);
+        self.outbox.as_ref().map_or(held, |outbox| outbox.freed() + held)
+    }
+
+    /// Bytes that wait to be written.
     pub(in crate::shard) fn outbox_bytes(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::io::IoSlice;
 use std::ops::Range;
 
-use super::conn::{Conn, Stage};
+use super::conn::Stage;
 use crate::base::outbox::{Outbox, Push};
 use crate::base::segment::{Gathered, Segment};
 use crate::base::shared::Shared;
@@ -81,8 +81,8 @@ impl<W: World> Shard<W> {
         if self.out.is_empty() {
             return;
         }
-        let segment = self.take_out();
-        self.push(key, segment, usize::MAX);
+        let answer = self.take_out();
+        self.push(key, answer, None);
         self.pause_reading_if_full(key);
     }
 
@@ -147,25 +147,33 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn queue_shared(&mut self, key: Key, segment: impl Into<Segment>) {
         let segment = segment.into();
         let bytes_max = self.limits.outbox_bytes_max;
-        let is_over =
-            |conn: &Conn<_, _>| conn.outbox_bytes() > 0 && conn.outbox_bytes() + segment.len() > bytes_max;
-        if self.conns.entry(key).is_some_and(is_over) {
+        let is_full = |outbox: &Outbox| outbox.is_full_for(segment.len(), bytes_max);
+        if self.conns.entry(key).and_then(|conn| conn.outbox.as_deref()).is_some_and(is_full) {
             // Slow is who does not take it, not who was not offered it yet: several channels may speak in one turn.
             self.flush(key);
             if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
                 return;
             }
         }
-        self.push(key, segment, bytes_max);
+        self.push(key, segment, Some(bytes_max));
     }
 
-    fn push(&mut self, key: Key, segment: Segment, bytes_max: usize) {
+    /// Queues an answer to the client, or what it did not ask for, of which so many bytes may wait.
+    fn push(&mut self, key: Key, segment: Segment, bytes_max: Option<usize>) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.outbox.is_none() {
             self.counters.outboxes.add(1);
         }
         let length = segment.len() as u64;
-        match conn.outbox.get_or_insert_default().push(segment, bytes_max) {
+        let outbox = conn.outbox.get_or_insert_default();
+        let push = match bytes_max {
+            Some(bytes_max) => outbox.push(segment, bytes_max),
+            None => {
+                outbox.push_answer(segment);
+                Push::Queued
+            }
+        };
+        match push {
             Push::Queued => {
                 self.counters.outbox_bytes.add(length);
                 self.count_queues(key);

@@ -102,6 +102,12 @@ impl Ledger {
         self.kinds().iter().fold(0, |sum, kind| sum.saturating_add(kind.bytes))
     }
 
+    /// Bytes in [`Ledger::known_bytes`] that are counted twice: histories have them, and those whose answers borrow them.
+    /// What a history has let go meanwhile may be among them.
+    pub fn lent_bytes(&self) -> u64 {
+        (self.budget.lent() as u64).min(self.sum(|c| c.history_bytes.value()))
+    }
+
     /// Bytes of places of connections that are gone, kept for the next ones. Resident, but in nobody's way.
     pub fn vacant_bytes(&self) -> u64 {
         self.sum(|c| c.vacant_bytes.value())

@@ -181,7 +181,8 @@ impl<W: World> Shard<W> {
         if step >= Step::Slow {
             // Other shards let go of theirs at the same time.
             let known_now = move || known.saturating_sub(queued).saturating_add(ledger.queued_bytes());
-            let count = self.let_go_while(&|_: &Self| Step::at(known_now(), allowed) >= Step::Slow);
+            let is_short = |_: &Self| Step::at(known_now(), allowed) >= Step::Slow;
+            let count = self.let_go_while(&is_short, |freed| (freed.memory, freed.lent));
             self.counters.memory_shed_slow.add(count);
             step = self.pressure.measure(allowed).0;
         }

@@ -1,11 +1,13 @@
 //! Letting go: when queued bytes are too many, those who hold most of them are closed.
 //!
 //! Those who hold the bytes may be clients that never read again, or never end a message that they began. So every
-//! turn begins by closing holders, the largest first, until there is room: in the budget of queued bytes, or in the
-//! memory that the process may have.
+//! turn begins by closing holders until there is room: in the budget of queued bytes, or in the memory that the process
+//! may have. Those go first whose closing gives back most: of bytes that many hold, each gives back a part, and one that
+//! only borrows from a history gives back no memory, however much waits for it.
 
 use std::cmp::Reverse;
 
+use crate::base::segment::Freed;
 use crate::base::slots::Key;
 use crate::session::CloseReason;
 use crate::shard::{Shard, World};
@@ -13,14 +15,22 @@ use crate::shard::{Shard, World};
 impl<W: World> Shard<W> {
     /// Frees bytes until the budget is no longer exhausted, or this shard holds none.
     pub(in crate::shard) fn relieve(&mut self) {
-        self.let_go_while(&|shard: &Self| shard.budget.is_exhausted());
+        self.let_go_while(&|shard: &Self| shard.budget.is_exhausted(), |freed| (freed.counted(), 0));
     }
 
-    /// Frees bytes while there are too many, and this shard holds some; returns how many connections were closed for it.
-    pub(in crate::shard) fn let_go_while(&mut self, is_short: &dyn Fn(&Self) -> bool) -> u64 {
-        let held = self.conns.iter().map(|(key, conn)| (conn.outbox_bytes() + conn.held_bytes as usize, key));
-        let mut holders: Vec<(usize, Key)> = held.filter(|&(bytes, _)| bytes > 0).collect();
-        holders.sort_unstable_by_key(|&(bytes, _)| Reverse(bytes));
+    /// Frees bytes while there are too many, and this shard holds some, in the order of what `weigh` makes of what each
+    /// closing gives back; returns how many connections were closed for it.
+    pub(in crate::shard) fn let_go_while(
+        &mut self,
+        is_short: &dyn Fn(&Self) -> bool,
+        weigh: fn(Freed) -> (usize, usize),
+    ) -> u64 {
+        if !is_short(self) {
+            return 0;
+        }
+        let holding = self.conns.iter().filter(|(_, conn)| conn.outbox_bytes() > 0 || conn.held_bytes > 0);
+        let mut holders: Vec<_> = holding.map(|(key, conn)| (weigh(conn.freed()), key)).collect();
+        holders.sort_unstable_by_key(|&(weight, _)| Reverse(weight));
         let closes = self.counters.budget_closes.value();
         for (_, key) in holders {
             if !is_short(self) {
