@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use throng::Transport;
 use throng::parts::config::sections::{
-    ALIASES, Alias, CHANNEL, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
+    ALIASES, Alias, CHANNEL, Class, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
 };
 use throng::parts::config::{KEYS, RELOAD, Reload, reload_of};
 use throng::parts::control::metrics::FAMILIES;
@@ -114,12 +114,12 @@ fn a_bad_configuration_ends_with_2_and_names_every_fault() {
         assert_eq!((code, stdout.as_str()), (2, ""));
         let wanted = [
             format!(
-                "throng: {}:2: ping_interval = 3: unknown key; is client.ping_interval meant?",
+                "throng: {}:2: ping_interval = …: unknown key; is client.ping_interval meant?",
                 file.path()
             ),
             format!("throng: {}:3: shards = \"two\": expected a whole number from 1 to 1024", file.path()),
             format!(
-                "throng: {}:4: limits = {{ … }}: unknown section; `throng config` prints all of them",
+                "throng: {}:4: limits = …: unknown section; `throng config` prints all of them",
                 file.path()
             ),
             "throng: THRONG_PIN=maybe: expected true or false".to_owned(),
@@ -320,7 +320,7 @@ fn reload_table() -> String {
 }
 
 fn unsupported_table() -> String {
-    let mut table = "\n| key | taken | |\n|---|---|---|\n".to_owned();
+    let mut table = "\n| key | taken | otherwise | |\n|---|---|---|---|\n".to_owned();
     for key in UNSUPPORTED {
         let taken = match key.taken {
             Taken::Off => String::new(),
@@ -328,7 +328,12 @@ fn unsupported_table() -> String {
             Taken::Disabled => "not `enabled`".to_owned(),
             Taken::Anything => "anything".to_owned(),
         };
-        writeln!(table, "| `{}` | {taken} | {} |", key.path, key.instead).unwrap();
+        let otherwise = match key.class {
+            Class::Served => "",
+            Class::Warned => "warning",
+            Class::Refused => "refused",
+        };
+        writeln!(table, "| `{}` | {taken} | {otherwise} | {} |", key.path, key.instead).unwrap();
     }
     table
 }

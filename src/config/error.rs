@@ -67,6 +67,29 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Something in the configuration that is followed in part, or not at all, although the server starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigWarning {
+    /// The key.
+    pub key: String,
+    /// What happens in its place, or what to do.
+    pub text: String,
+    /// Where it was typed.
+    pub place: Place,
+}
+
+impl fmt::Display for ConfigWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, text, place } = self;
+        match place {
+            Place::File { .. } => write!(f, "{place}: {key} {text}"),
+            Place::Default => write!(f, "{key} {text}"),
+            Place::Variable => write!(f, "{} {text}", variable_name(key)),
+            Place::Flag => write!(f, "--{} {text}", flag_name(key)),
+        }
+    }
+}
+
 /// `ping_interval_ms` as a flag, without the dashes before it: `ping-interval-ms`.
 pub(super) fn flag_name(key: &str) -> String {
     key.replace(['_', '.'], "-")
@@ -104,5 +127,17 @@ mod tests {
         assert_eq!(error.to_string(), "throng.toml:3: client.insecure expected a number");
         error.place = Place::Variable;
         assert_eq!(error.to_string(), "THRONG_CLIENT_INSECURE=: expected a number");
+        let mut warning = ConfigWarning {
+            key: "client.concurrency".into(),
+            text: "has no effect".into(),
+            place: Place::Variable,
+        };
+        assert_eq!(warning.to_string(), "THRONG_CLIENT_CONCURRENCY has no effect");
+        warning.place = Place::File { path: "throng.toml".into(), line: 3 };
+        assert_eq!(warning.to_string(), "throng.toml:3: client.concurrency has no effect");
+        warning.place = Place::Default;
+        assert_eq!(warning.to_string(), "client.concurrency has no effect");
+        warning.place = Place::Flag;
+        assert_eq!(warning.to_string(), "--client-concurrency has no effect");
     }
 }

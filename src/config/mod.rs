@@ -40,7 +40,7 @@ use crate::outside;
 pub use crate::shard::options::{ClientOptions, Limits, Rates, Timeouts};
 pub use args::Args;
 pub use client::{ApiOptions, ControlKey};
-pub use error::{ConfigError, Place};
+pub use error::{ConfigError, ConfigWarning, Place};
 pub use keys::{Group, KEYS, Key};
 pub use reload::{Changes, RELOAD, Reload, reload_of};
 pub use resolve::{Effective, examine, is_loopback, resolve};

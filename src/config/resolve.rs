@@ -6,7 +6,7 @@ use super::file::{self, Layer};
 use super::sections::{self, Target};
 use super::slot::PLACEHOLDER;
 use super::variables::{self, Variables};
-use super::{Config, ConfigError, Key, Place, Sections, Timeouts};
+use super::{Config, ConfigError, ConfigWarning, Key, Place, Sections, Timeouts};
 use crate::net::Listen;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -22,9 +22,16 @@ pub struct Effective {
     pub(super) is_development: bool,
     /// Of the keys that were typed.
     places: BTreeMap<String, Place>,
+    /// What was typed and has no effect.
+    pub(super) warnings: Vec<ConfigWarning>,
 }
 
 impl Effective {
+    /// What was typed and has no effect, or not the one that was meant: in the order of the file, then of the keys.
+    pub fn warnings(&self) -> &[ConfigWarning] {
+        &self.warnings
+    }
+
     /// Where the value of `name` came from.
     pub fn place(&self, name: &str) -> &Place {
         self.places.get(name).unwrap_or(&Place::Default)
@@ -135,6 +142,7 @@ fn overlay<'a>(
         sections: Sections::default(),
         is_development: !is_configured,
         places: BTreeMap::new(),
+        warnings: layer.warnings.clone(),
     };
     let (flat, of_sections): (Vec<_>, Vec<_>) =
         typed.partition(|typed| matches!(typed.target, Target::Flat(_)));
@@ -158,6 +166,12 @@ fn overlay<'a>(
     }
     follow(&mut effective);
     effective.sections.settle(&mut effective.config);
+    let idle = sections::idle(&effective.sections).into_iter().map(|(key, text)| {
+        let place = effective.place(&key).clone();
+        ConfigWarning { key, text, place }
+    });
+    let idle: Vec<_> = idle.collect();
+    effective.warnings.extend(idle);
     effective
 }
 

@@ -37,6 +37,8 @@ pub struct ChannelOptions {
     pub allow_recovery: bool,
     /// Recovery gives the last publication only.
     pub is_cache_recovery: bool,
+    /// Whether subscribers are given it although they did not ask; only with `is_cache_recovery`.
+    pub auto_cache_recover: bool,
     /// Whether subscribers may ask for deltas.
     pub allows_fossil_delta: bool,
     /// Whether all publications may be sent as deltas, although the publisher did not say so.

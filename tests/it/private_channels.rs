@@ -301,7 +301,43 @@ fn a_cache_with_a_filter_gives_the_last_that_passes() {
             .collect();
         (result["recovered"] == true, data)
     };
+    // Who asks for no recovery is given nothing, unless the namespace says otherwise.
+    let mut client = Client::open(server.address);
+    let result = client.request(json!({"subscribe": {"channel": "match"}}))["subscribe"].take();
+    assert_eq!(result.get("publications"), None, "{result}");
     assert_eq!(ask("card"), (true, vec![json!(4)]));
     assert_eq!(ask("goal"), (true, vec![json!(2)]));
     assert_eq!(ask("none"), (false, vec![]));
+}
+
+#[test]
+fn a_cache_that_is_given_to_all_is_given_to_who_does_not_ask() {
+    let config = "[client]\ninsecure = true\n[http_api]\ninsecure = true\n[uni_sse]\nenabled = true\n\
+                  [channel.without_namespace]\nhistory_size = 10\nhistory_ttl = \"1h\"\nforce_recovery = true\n\
+                  force_recovery_mode = \"cache\"\nauto_cache_recover = true\n";
+    let server = Server::configured(config, &[]);
+    let ask = |ask: Value| {
+        let mut client = Client::open(server.address);
+        client.request(json!({ "subscribe": ask }))["subscribe"].take()
+    };
+    let empty = ask(json!({"channel": "match"}));
+    assert_eq!((&empty["was_recovering"], empty.get("recovered")), (&json!(true), None), "{empty}");
+    for n in [1, 2] {
+        let body = json!({"channel": "match", "data": n}).to_string();
+        let request = format!(
+            "POST /api/publish HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            server.control,
+            body.len()
+        );
+        assert_eq!(Peer::request(server.control, request.as_bytes()).status, 200);
+    }
+    let given = ask(json!({"channel": "match"}));
+    let told = (&given["was_recovering"], &given["recovered"], &given["publications"][0]["data"]);
+    assert_eq!(told, (&json!(true), &json!(true), &json!(2)), "{given}");
+    assert_eq!(given["publications"].as_array().map(Vec::len), Some(1), "{given}");
+    // Who has the latest already is not given it again.
+    let has = json!({"channel": "match", "recover": true, "epoch": given["epoch"], "offset": 2});
+    let again = ask(has);
+    assert_eq!((&again["recovered"], again.get("publications")), (&json!(true), None), "{again}");
 }

@@ -112,6 +112,9 @@ fn check(typed: &config::Args) -> ExitCode {
     if !errors.is_empty() || !unusable.is_empty() {
         return ExitCode::from(EXIT_CONFIG);
     }
+    for warning in effective.warnings() {
+        console::complain(&format!("throng: WARNING: {warning}"));
+    }
     for line in announce::warnings(&effective.config) {
         console::complain(&line);
     }
@@ -156,6 +159,9 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     if let Some(complaint) = effective.is_open_at(&addresses) {
         tracing::error!("an inherited socket: {complaint}");
         return ExitCode::from(EXIT_CONFIG);
+    }
+    for warning in effective.warnings() {
+        announce::warning(config.logs.format, &format!("throng: WARNING: {warning}"));
     }
     for line in announce::warnings_at(config, &inherited) {
         announce::warning(config.logs.format, &line);

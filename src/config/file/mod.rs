@@ -11,7 +11,7 @@ mod walk;
 
 use super::args::Typed;
 use super::value::Table;
-use super::{ConfigError, Place};
+use super::{ConfigError, ConfigWarning, Place};
 use std::path::Path;
 
 pub(super) use suggest::nearest;
@@ -24,6 +24,8 @@ pub(super) struct Layer {
     pub(super) namespaces: Option<Vec<(String, Place)>>,
     /// Whether it says anything of clients and channels, so that this is no development mode.
     pub(super) is_configured: bool,
+    /// What of it has no effect.
+    pub(super) warnings: Vec<ConfigWarning>,
 }
 
 /// Reads a file: JSON if it is called so, else TOML. What is good of it, and everything that is wrong with it.
@@ -97,13 +99,13 @@ mod tests {
         assert_eq!(
             errors("t.toml", text),
             [
-                "t.toml:2: ping_interval = 3: unknown key; is client.ping_interval meant?",
-                "t.toml:3: zebra = true: unknown key; `throng config` prints all of them",
-                "t.toml:4: limits = { … }: unknown section; `throng config` prints all of them",
-                "t.toml:7: client.insecur = true: unknown key; is client.insecure meant?",
-                "t.toml:9: client.token.hmac_secret = \"a\": unknown key; is client.token.hmac_secret_key meant?",
-                "t.toml:10: chanel = { … }: unknown section; is channel meant?",
-                "t.toml:12: channel.without_namespace.history_siz = 4: unknown key; is \
+                "t.toml:2: ping_interval = …: unknown key; is client.ping_interval meant?",
+                "t.toml:3: zebra = …: unknown key; `throng config` prints all of them",
+                "t.toml:4: limits = …: unknown section; `throng config` prints all of them",
+                "t.toml:7: client.insecur = …: unknown key; is client.insecure meant?",
+                "t.toml:9: client.token.hmac_secret = …: unknown key; is client.token.hmac_secret_key meant?",
+                "t.toml:10: chanel = …: unknown section; is channel meant?",
+                "t.toml:12: channel.without_namespace.history_siz = …: unknown key; is \
                  channel.without_namespace.history_size meant?",
             ]
         );
@@ -111,9 +113,9 @@ mod tests {
         assert_eq!(
             errors("t.json", text),
             [
-                "t.json:3: client.allowed_origin = [\"a\"]: unknown key; is client.allowed_origins meant?",
-                "t.json:4: client.token = []: expected a table",
-                "t.json:5: channel = 5: expected a table",
+                "t.json:3: client.allowed_origin = …: unknown key; is client.allowed_origins meant?",
+                "t.json:4: client.token = …: expected a table",
+                "t.json:5: channel = …: expected a table",
             ]
         );
     }
@@ -146,20 +148,19 @@ mod tests {
                  keeps everything in memory",
                 "t.toml:15: client.token.insecure_skip_jwks_endpoint_safety_check is not supported: \
                  jwks_public_endpoint is one URL, in which no part of a token stands",
-                "t.toml:18: uni_grpc is not supported: uni_websocket, uni_sse and uni_http_stream are served",
+                "t.toml:18: uni_grpc is not supported: gRPC is not served to clients; uni_websocket, uni_sse and \
+                 uni_http_stream are",
             ]
         );
         let text = "{\"channel\": {\"namespaces\": [{\"name\": \"chat\",\n\"subscription_type\": \"map\",\n\
-                    \"subscribe_proxy_name\": \"other\"}]},\n\"admin\": {\"enabled\": true}}";
+                    \"subscribe_proxy_name\": \"other\"}]}}";
         assert_eq!(
             errors("t.json", text),
             [
                 "t.json:2: channel.namespaces.chat.subscription_type is not supported as \"map\", only as \"stream\": \
-                 channels are streams of publications",
+                 map and shared-poll channels are not served: channels are streams of publications",
                 "t.json:3: channel.namespaces.chat.subscribe_proxy_name is not supported as \"other\", only as \
                  \"default\": channel.proxy.subscribe is the only one",
-                "t.json:4: admin is not supported: there are no pages for it; the server API and /metrics tell what \
-                 goes on",
             ]
         );
     }
@@ -175,7 +176,7 @@ mod tests {
             r#"{"consumers": [{"name": "a", "enabled": false, "kafka": {"brokers": ["b"]}}, {"name": "b"}]}"#,
             r#"{"engine": {"type": "memory", "redis": {"address": ["redis://a"], "prefix": "p"}}}"#,
             r#"{"broker": {"enabled": false, "type": "nats"}, "presence_manager": {"type": "redis"}}"#,
-            r#"{"shutdown": {"timeout": "30000ms"}, "websocket": {"write_timeout": "1s"}}"#,
+            r#"{"websocket": {"write_timeout": "1s"}}"#,
             r#"{"uni_websocket": {"write_timeout": "1000ms", "message_size_limit": 65536}}"#,
             r#"{"node": {"info_metrics_aggregate_interval": "1m"}, "log": {"file": null}}"#,
             r#"{"http_server": {"address": "", "internal_address": "", "internal_port": ""}}"#,
@@ -193,8 +194,7 @@ mod tests {
             r#"{"websocket": {"disabled": true, "handler_prefix": "/ws", "message_size_limit": 9}}"#;
         assert_eq!(typed(disabled), ["websocket.disabled"]);
         for (text, count) in [
-            (r#"{"shutdown": {"timeout": "31s"}}"#, 1),
-            (r#"{"uni_sse": {"max_request_body_size": 65537}}"#, 1),
+            (r#"{"shutdown": {"timeout": "31"}}"#, 1),
             (r#"{"consumers": [{"name": "a", "enabled": true}]}"#, 1),
             (
                 r#"{"uni_sse": {"enabled": false, "misspelt": 1}, "broker": {"enabled": true, "type": "nats"}}"#,
@@ -203,6 +203,25 @@ mod tests {
         ] {
             assert_eq!(errors("t.json", text).len(), count, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_comfort_is_warned_of_and_taken() {
+        let text = "[admin]\nenabled = true\npassword = \"p\"\n[client]\npresence_update_interval = \"30s\"\n\
+                    concurrency = 1\n[uni_sse]\nenabled = false\nmax_request_body_size = 65537\n[websocket]\n\
+                    write_timeout = \"5s\"\nread_buffer_size = 512\n[prometheus]\nenabled = true\nnative_histograms = true\n";
+        let layer = parse(Path::new("t.toml"), text).unwrap();
+        let said: Vec<_> = layer.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "t.toml:1: admin has no effect: there are no admin pages; the server API and /metrics tell what goes on",
+                "t.toml:5: client.presence_update_interval has no effect: presence needs no updates in one process",
+                "t.toml:11: websocket.write_timeout has no effect: outbox_bytes_max decides which client is too slow",
+                "t.toml:12: websocket.read_buffer_size has no effect: connections of a shard share one buffer",
+                "t.toml:15: prometheus.native_histograms has no effect: histograms have fixed buckets",
+            ]
+        );
     }
 
     #[test]

@@ -1,17 +1,15 @@
 //! From the tables of a file to the keys that are typed in it.
 
 use super::super::args::Typed;
-use super::super::sections::{Alias, Taken, Target, Unit, Unsupported};
-use super::super::slot::Raw;
+use super::super::sections::{Alias, Class, NAMESPACES, Taken, Target, Unit, Unsupported};
+use super::super::slot::{HIDDEN, Raw};
 use super::super::value::{Entry, Table, Value};
-use super::super::{Config, ConfigError, Place};
+use super::super::{Config, ConfigError, ConfigWarning, Place};
 use super::listeners::{Halves, Wrong};
 use super::{Layer, suggest};
 use crate::net::Listen;
 use std::path::Path;
 
-/// The list of namespaces, the only list of tables.
-const NAMESPACES: &str = "channel.namespaces";
 /// With these sections, a file decides about clients and channels.
 const CONFIGURING: [&str; 2] = ["client", "channel"];
 
@@ -32,7 +30,9 @@ pub(super) fn walk(path: &Path, table: &Table) -> (Layer, Vec<ConfigError>) {
     }
     walk.listeners();
     walk.twice();
-    walk.errors.sort_by_key(|error| if let Place::File { line, .. } = error.place { line } else { 0 });
+    let line = |place: &Place| if let Place::File { line, .. } = place { *line } else { 0 };
+    walk.errors.sort_by_key(|error| line(&error.place));
+    walk.layer.warnings.sort_by_key(|warning| line(&warning.place));
     (walk.layer, walk.errors)
 }
 
@@ -75,7 +75,7 @@ impl Walk<'_> {
         let Value::Table(table) = &entry.value else {
             // JSON generators write null for what is not there.
             if entry.value != Value::Null {
-                self.wrong(path, entry, "expected a table");
+                self.misplaced(path, entry, "expected a table");
             }
             return;
         };
@@ -101,14 +101,16 @@ impl Walk<'_> {
             | Value::Date(_)
             | Value::Table(_) => None,
         };
-        let Some(tables) = tables else { return self.wrong(NAMESPACES, entry, "expected a list of tables") };
+        let Some(tables) = tables else {
+            return self.misplaced(NAMESPACES, entry, "expected a list of tables");
+        };
         let mut names = Vec::new();
         for (index, table) in tables.into_iter().enumerate() {
             let named = table.0.iter().find(|inner| inner.name == "name");
             let Some((name, at)) = named.and_then(|inner| Some((inner.value.text()?, inner))) else {
                 let line = table.0.first().map_or(entry.line, |first| first.line);
                 let unnamed = Entry { line, ..entry.clone() };
-                self.wrong(&format!("{NAMESPACES}[{index}]"), &unnamed, "expected a name in it");
+                self.misplaced(&format!("{NAMESPACES}[{index}]"), &unnamed, "expected a name in it");
                 continue;
             };
             for inner in table.0.iter().filter(|inner| inner.name != "name") {
@@ -219,13 +221,18 @@ impl Walk<'_> {
             return;
         }
         let reason = if key.instead.is_empty() { String::new() } else { format!(": {}", key.instead) };
+        let place = self.place(entry);
+        if key.class == Class::Warned {
+            let text = format!("has no effect{reason}");
+            self.layer.warnings.push(ConfigWarning { key: path.to_owned(), text, place });
+            return;
+        }
         let complaint = match key.taken {
             Taken::Off | Taken::Disabled | Taken::Anything => format!("is not supported{reason}"),
             Taken::Values(taken) => {
                 format!("is not supported as {}, only as {}{reason}", entry.value, taken.join(" or "))
             }
         };
-        let place = self.place(entry);
         self.errors.push(ConfigError { key: path.to_owned(), said: String::new(), complaint, place });
     }
 
@@ -235,7 +242,13 @@ impl Walk<'_> {
             Some(near) => format!("unknown {what}; is {near} meant?"),
             None => format!("unknown {what}; `throng config` prints all of them"),
         };
-        self.wrong(path, entry, &complaint);
+        self.misplaced(path, entry, &complaint);
+    }
+
+    /// Something where it does not belong. Its value is not told: it may be a secret.
+    fn misplaced(&mut self, path: &str, entry: &Entry, complaint: &str) {
+        let (place, said) = (self.place(entry), HIDDEN.to_owned());
+        self.errors.push(ConfigError { key: path.to_owned(), said, complaint: complaint.to_owned(), place });
     }
 
     fn wrong(&mut self, path: &str, entry: &Entry, complaint: &str) {

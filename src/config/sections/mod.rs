@@ -2,15 +2,18 @@
 //!
 //! [`Sections`] has the shape of the file, so that each key has one place; `Sections::settle` gives the server's
 //! [`Config`] what they mean. `list` has the keys that stand once, `tables` those that stand in several
-//! tables, `other` what means one of our flat keys or is not supported, and `Target` finds any of them by its path.
+//! tables, `aliases` what means one of our flat keys, `unsupported` what has no effect, and `Target` finds any of them by
+//! its path.
 
+mod aliases;
+mod idle;
 mod list;
 mod origin;
-mod other;
 mod rows;
 mod rules;
 mod settle;
 mod tables;
+mod unsupported;
 
 use super::keys::Key;
 use super::slot::Raw;
@@ -19,11 +22,16 @@ use crate::hub::options::ChannelOptions;
 use crate::outside::options::{HookOptions, TokenOptions};
 use crate::session::Transport;
 
+pub use aliases::{ALIASES, Alias, Unit};
+pub(super) use idle::idle;
 pub use list::SETTINGS;
-pub use other::{ALIASES, Alias, Taken, UNSUPPORTED, Unit, Unsupported};
 pub(super) use rows::{Row, name_path, path_of};
 pub(super) use rules::{conflicts, outside_conflicts};
 pub use tables::{CHANNEL, HOOK, TABLES, TOKEN};
+pub use unsupported::{Class, Taken, UNSUPPORTED, Unsupported, class_of};
+
+/// The list of namespaces, the only list of tables.
+pub(super) const NAMESPACES: &str = "channel.namespaces";
 
 /// What the sections say, in the shape in which they say it.
 #[derive(Clone, Debug, PartialEq)]

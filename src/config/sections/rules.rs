@@ -85,6 +85,10 @@ fn options(sections: &Sections, table: &str, options: &ChannelOptions, tell: Tel
     if options.force_recovery && !has_history {
         tell(path("force_recovery"), "expected history_size and history_ttl with it".to_owned());
     }
+    if options.auto_cache_recover && !(options.force_recovery && options.is_cache_recovery) {
+        let complaint = "expected force_recovery and force_recovery_mode = \"cache\" with it";
+        tell(path("auto_cache_recover"), complaint.to_owned());
+    }
     let (meta_ms, whose) = match options.history_meta_ttl_ms {
         0 => (sections.history_meta_ttl_ms, "channel.history_meta_ttl"),
         own => (own, "history_meta_ttl"),

@@ -164,6 +164,11 @@ pub static CHANNEL: &[Setting<ChannelOptions>] = &[
     key("force_recovery_mode", "Recover all missed publications, or only the latest one", |c| {
         Slot::Either(&mut c.is_cache_recovery, ["stream", "cache"])
     }),
+    key(
+        "auto_cache_recover",
+        "Send the latest publication to every new subscriber, also to one that did not ask to recover; needs force_recovery and force_recovery_mode = \"cache\"",
+        |c| Slot::Switch(&mut c.auto_cache_recover),
+    ),
     key("allowed_delta_types", "Delta formats that subscribers may request", |c| {
         Slot::Listed(&mut c.allows_fossil_delta, "fossil")
     }),

@@ -52,6 +52,8 @@ impl<W: World> Shard<W> {
             Some(info) => Arc::clone(info),
             None => self.info_of(key, true),
         });
+        let is_given_latest = recoverable && options.auto_cache_recover && options.is_cache_recovery;
+        let since = since.or_else(|| is_given_latest.then(Position::default));
         let was_recovering = recoverable && since.is_some();
         let joining = Joining {
             member: self.member(key),

@@ -46,11 +46,8 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
             "[channel.without_namespace]\nforce_recovery_mode = 'all'",
             "t:2: channel.without_namespace.force_recovery_mode = \"all\": expected \"stream\" or \"cache\"",
         ),
-        ("[channel]\nnamespaces = 5", "t:2: channel.namespaces = 5: expected a list of tables"),
-        (
-            "[[channel.namespaces]]\npresence = true",
-            "t:2: channel.namespaces[0] = [{ … }]: expected a name in it",
-        ),
+        ("[channel]\nnamespaces = 5", "t:2: channel.namespaces = …: expected a list of tables"),
+        ("[[channel.namespaces]]\npresence = true", "t:2: channel.namespaces[0] = …: expected a name in it"),
         (
             "[http_server]\naddress = 'localhost'",
             "t:2: http_server.address = \"localhost\": expected an IP address; 0.0.0.0 stands for all of this machine",
@@ -92,6 +89,11 @@ fn keys_of_sections_that_do_not_go_together_are_refused() {
         (
             "[channel.without_namespace]\nsubscribe_proxy_enabled = true",
             "t:2: channel.without_namespace.subscribe_proxy_enabled = true: expected channel.proxy.subscribe.endpoint with it",
+        ),
+        (
+            "[channel.without_namespace]\nauto_cache_recover = true",
+            "t:2: channel.without_namespace.auto_cache_recover = true: expected force_recovery and force_recovery_mode = \
+             \"cache\" with it",
         ),
         (
             "[client.proxy.connect]\nenabled = true",

@@ -3,8 +3,10 @@
 use super::*;
 use serde_json::{Value, json};
 
-/// Every key of Centrifugo 6, each with its default, as programs write it: empty lists are now and then null.
+/// Every key of Centrifugo, each with its default: what `centrifugo defaultconfig` of version 6.9.1 writes.
 const DEFAULTS: &str = include_str!("defaults.json");
+/// The same in its other form.
+const DEFAULTS_TOML: &str = include_str!("defaults.toml");
 /// A chat in production, behind a proxy that speaks TLS.
 const PRODUCTION: &str = include_str!("production.json");
 
@@ -14,8 +16,112 @@ fn json(text: &str) -> Config {
 
 #[test]
 fn every_default_of_centrifugo_says_what_holds_anyway() {
-    // There is one default of our own.
-    assert_eq!(json(DEFAULTS), toml("compression_min_bytes = 0\n[client]").unwrap().config);
+    // There are two defaults of our own.
+    let ours = toml("compression_min_bytes = 0\ndrain_ms = 30_000\n[client]").unwrap().config;
+    for (ending, text) in [("json", DEFAULTS), ("toml", DEFAULTS_TOML)] {
+        let effective = load(ending, text, &[]).unwrap_or_else(|errors| panic!("{errors:#?}"));
+        assert_eq!(effective.config, ours, "{ending}");
+        assert_eq!(effective.warnings(), [], "{ending}");
+    }
+}
+
+/// The paths of all keys of a value, each key of a namespace as that of channels without one.
+fn paths(prefix: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(table) if !table.is_empty() => {
+            for (name, inner) in table {
+                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                paths(&path, inner, found);
+            }
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => found.push(prefix.to_owned()),
+    }
+}
+
+#[test]
+fn every_key_of_centrifugo_has_its_class() {
+    let mut all = Vec::new();
+    paths("", &serde_json::from_str(DEFAULTS).unwrap(), &mut all);
+    assert!(all.len() > 700, "{}", all.len());
+    let unknown: Vec<_> = all.iter().filter(|path| class_of(path).is_none()).collect();
+    assert_eq!(unknown, [""; 0], "keys of Centrifugo without a class");
+    // And none has a class that is in no version: the list is not longer than the program's.
+    let is_known = |key: &&Unsupported| {
+        let places = |kind: &str| match kind {
+            "<token>" => "client.token",
+            "<hook>" => "client.proxy.connect",
+            _ => "channel.without_namespace",
+        };
+        let path = match key.path.split_once('.') {
+            Some((kind, rest)) if kind.starts_with('<') => format!("{}.{rest}", places(kind)),
+            _ => key.path.to_owned(),
+        };
+        // The name of a hook that only Centrifugo PRO has, and that is served here.
+        key.path == "<channel>.state_proxy_name"
+            || all.iter().any(|known| *known == path || known.starts_with(&format!("{path}.")))
+    };
+    let invented: Vec<_> = UNSUPPORTED.iter().filter(|key| !is_known(key)).map(|key| key.path).collect();
+    assert_eq!(invented, [""; 0], "keys that no version has");
+    let invented: Vec<_> = ALIASES
+        .iter()
+        .map(|alias| alias.path)
+        .filter(|path| !all.iter().any(|known| known == path))
+        .collect();
+    assert_eq!(invented, [""; 0], "aliases that no version has");
+}
+
+#[test]
+fn classes_are_what_they_say() {
+    for (path, class) in [
+        ("admin.enabled", Some(Class::Warned)),
+        ("admin", Some(Class::Warned)),
+        ("websocket.write_timeout", Some(Class::Warned)),
+        ("engine.type", Some(Class::Refused)),
+        ("engine.redis.address", Some(Class::Served)),
+        ("client.token.hmac_secret_key", Some(Class::Served)),
+        ("client.ping_interval", Some(Class::Served)),
+        ("channel.namespaces", Some(Class::Served)),
+        ("channel.without_namespace.subscription_type", Some(Class::Refused)),
+        ("client.insecur", None),
+        ("client", None),
+        ("zebra", None),
+    ] {
+        assert_eq!(class_of(path), class, "{path}");
+    }
+}
+
+#[test]
+fn what_is_configured_and_has_no_effect_is_told() {
+    let text = "[client.proxy.connect]\nendpoint = 'http://a'\n[client.subscription_token]\nhmac_secret_key = 'x'\n\
+                [channel.proxy.publish]\nendpoint = 'http://b'\n[rpc.proxy]\nendpoint = 'http://c'\n\
+                [channel.without_namespace]\nallow_history_for_client = true\nforce_push_join_leave = true\n\
+                [[channel.namespaces]]\nname = 'chat'\nallow_presence_for_subscriber = true\n\
+                force_recovery_mode = 'cache'\n[[channel.namespaces]]\nname = 'whole'\npresence = true\n\
+                allow_presence_for_subscriber = true\nhistory_size = 1\nhistory_ttl = '1m'\n\
+                allow_history_for_client = true\n";
+    let effective = toml(text).unwrap();
+    let said: Vec<_> = effective.warnings().iter().map(|w| format!("{} {}", w.key, w.text)).collect();
+    assert_eq!(
+        said,
+        [
+            "client.proxy.connect.endpoint has no effect without client.proxy.connect.enabled = true",
+            "rpc.proxy.endpoint has no effect without rpc.without_namespace.proxy_enabled = true",
+            "channel.proxy.publish.endpoint has no effect without publish_proxy_enabled = true in \
+             channel.without_namespace or a namespace",
+            "client.subscription_token has no effect without client.subscription_token.enabled = true",
+            "channel.without_namespace.force_push_join_leave has no effect without join_leave",
+            "channel.without_namespace.allow_history_for_client has no effect without history_size and history_ttl",
+            "channel.namespaces.chat.force_recovery_mode has no effect without force_recovery or allow_recovery",
+            "channel.namespaces.chat.allow_presence_for_subscriber has no effect without presence",
+        ]
+    );
+    let asked = "[client.proxy.connect]\nenabled = true\nendpoint = 'http://a'";
+    assert_eq!(toml(asked).unwrap().warnings(), []);
 }
 
 #[test]
@@ -69,7 +175,7 @@ fn what_production_needs_and_does_not_get_is_told() {
         (
             "/grpc_api/enabled",
             json!(true),
-            "grpc_api is not supported: the server API is HTTP, on the control listener",
+            "grpc_api is not supported: the server API is not served over gRPC; call it over HTTP",
         ),
         (
             "/consumers/0/enabled",
@@ -81,11 +187,10 @@ fn what_production_needs_and_does_not_get_is_told() {
             json!(true),
             "http_server.tls is not supported: tls_cert and tls_key name the",
         ),
-        ("/admin/enabled", json!(true), "admin is not supported: there are no pages for it"),
         (
             "/shutdown/timeout",
-            json!("5s"),
-            "shutdown.timeout is not supported as \"5s\", only as \"30s\": see drain_ms",
+            json!("2h"),
+            "shutdown.timeout = \"2h\": expected milliseconds, a whole number from 0 to 3600000",
         ),
     ] {
         let error = with(pointer, value);

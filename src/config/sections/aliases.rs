@@ -1,0 +1,102 @@
+//! Keys of Centrifugo that mean one of our flat keys.
+
+use super::super::slot::Raw;
+use super::super::value::Value;
+
+/// A key that means the same as one of our flat keys.
+pub struct Alias {
+    /// As in the file.
+    pub path: &'static str,
+    /// The flat key's name.
+    pub flat: &'static str,
+    /// How its value is written.
+    pub unit: Unit,
+}
+
+/// How Centrifugo writes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// As we do.
+    Same,
+    /// A duration, where we have milliseconds.
+    Duration,
+    /// A duration; what is negative is off.
+    DurationOrOff,
+    /// A log level, with its own word for none.
+    Level,
+    /// True where we have `off`; false says nothing.
+    Disabled,
+    /// An address or a port; the two together are a listener.
+    Listener,
+}
+
+const fn alias(path: &'static str, flat: &'static str, unit: Unit) -> Alias {
+    Alias { path, flat, unit }
+}
+
+/// Every key that means one of ours.
+pub static ALIASES: &[Alias] = &[
+    alias("http_server.address", "listen", Unit::Listener),
+    alias("http_server.port", "listen", Unit::Listener),
+    alias("http_server.internal_address", "control", Unit::Listener),
+    alias("http_server.internal_port", "control", Unit::Listener),
+    alias("log.level", "log_level", Unit::Level),
+    alias("websocket.disabled", "websocket_path", Unit::Disabled),
+    alias("websocket.handler_prefix", "websocket_path", Unit::Same),
+    alias("websocket.message_size_limit", "message_bytes_max", Unit::Same),
+    alias("websocket.compression", "compression", Unit::Same),
+    alias("websocket.compression_min_size", "compression_min_bytes", Unit::Same),
+    alias("websocket.compression_level", "compression_level", Unit::Same),
+    alias("client.ping_interval", "ping_interval_ms", Unit::DurationOrOff),
+    alias("client.pong_timeout", "pong_timeout_ms", Unit::Duration),
+    alias("client.stale_close_delay", "connect_ms", Unit::Duration),
+    alias("client.queue_max_size", "outbox_bytes_max", Unit::Same),
+    alias("client.channel_limit", "channels_per_connection_max", Unit::Same),
+    alias("client.connection_limit", "connections_max", Unit::Same),
+    alias("client.connection_rate_limit", "rates.connects_max", Unit::Same),
+    alias("shutdown.timeout", "drain_ms", Unit::Duration),
+    alias("channel.max_length", "channel_name_bytes_max", Unit::Same),
+];
+
+impl Alias {
+    pub(in super::super) fn find(path: &str) -> Option<&'static Self> {
+        ALIASES.iter().find(|alias| alias.path == path)
+    }
+}
+
+impl Unit {
+    /// The value as our key takes it; `None` when it says nothing; an error tells what is expected.
+    pub(in super::super) fn convert(self, value: &Value) -> Result<Option<Raw>, &'static str> {
+        const DURATION: &str = "expected a duration, such as \"30s\" or \"500ms\"";
+        let raw = Raw::Value(value.clone());
+        let as_ms = || {
+            let ms = raw.duration_ms().and_then(|ms| i64::try_from(ms).ok());
+            ms.map(|ms| Some(Raw::Value(Value::Integer(ms)))).ok_or(DURATION)
+        };
+        match self {
+            Self::Same | Self::Listener => Ok(Some(raw)),
+            Self::Duration => as_ms(),
+            Self::DurationOrOff if is_negative(value) => Ok(Some(Raw::Value(Value::Integer(0)))),
+            Self::DurationOrOff => as_ms(),
+            Self::Level if value.text() == Some("none") => {
+                Ok(Some(Raw::Value(Value::Text("off".to_owned()))))
+            }
+            Self::Level => Ok(Some(raw)),
+            Self::Disabled => match value {
+                Value::Switch(true) => Ok(Some(Raw::Value(Value::Text("off".to_owned())))),
+                Value::Switch(false) => Ok(None),
+                Value::Null
+                | Value::Integer(_)
+                | Value::Fraction(_)
+                | Value::Text(_)
+                | Value::Date(_)
+                | Value::List(_)
+                | Value::Table(_) => Err("expected true or false"),
+            },
+        }
+    }
+}
+
+fn is_negative(value: &Value) -> bool {
+    value.integer().is_some_and(|number| number < 0) || value.text().is_some_and(|text| text.starts_with('-'))
+}

@@ -1,0 +1,95 @@
+//! What is configured and has no effect, since the switch or the feature that it belongs to is off. Nothing is wrong with
+//! it, but somebody may have meant it to work.
+
+use super::{NAMESPACES, Sections};
+use crate::hub::options::ChannelOptions;
+use crate::outside::options::TokenOptions;
+
+/// Each such key by its path, and why it has no effect.
+pub(in super::super) fn idle(sections: &Sections) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut tell = |path: String, lacks: &str| found.push((path, format!("has no effect without {lacks}")));
+    hooks(sections, &mut tell);
+    if !sections.subscription_token_enabled && sections.subscription_token != TokenOptions::default() {
+        tell("client.subscription_token".to_owned(), "client.subscription_token.enabled = true");
+    }
+    channels("channel.without_namespace", &sections.without_namespace, &mut tell);
+    for namespace in &sections.namespaces {
+        channels(&format!("{NAMESPACES}.{}", namespace.name), &namespace.options, &mut tell);
+    }
+    found
+}
+
+type Tell<'a> = &'a mut dyn FnMut(String, &str);
+
+/// Hooks that have an endpoint, and that nothing asks.
+fn hooks(sections: &Sections, tell: Tell<'_>) {
+    const IN_A_NAMESPACE: &str = "in channel.without_namespace or a namespace";
+    for (path, switch, is_asked, endpoint) in [
+        ("client.proxy.connect", "", sections.connect_enabled, &sections.connect.endpoint),
+        ("client.proxy.refresh", "", sections.refresh_enabled, &sections.refresh.endpoint),
+        (
+            "rpc.proxy",
+            "rpc.without_namespace.proxy_enabled = true",
+            sections.rpc_enabled,
+            &sections.rpc.endpoint,
+        ),
+        (
+            "channel.proxy.subscribe",
+            "subscribe_proxy_enabled",
+            sections.any(|c| c.subscribe_proxy_enabled),
+            &sections.subscribe.endpoint,
+        ),
+        (
+            "channel.proxy.publish",
+            "publish_proxy_enabled",
+            sections.any(|c| c.publish_proxy_enabled),
+            &sections.publish.endpoint,
+        ),
+        (
+            "channel.proxy.sub_refresh",
+            "sub_refresh_proxy_enabled",
+            sections.any(|c| c.sub_refresh_proxy_enabled),
+            &sections.sub_refresh.endpoint,
+        ),
+        (
+            "channel.proxy.state",
+            "state_proxy_enabled",
+            sections.any(|c| c.state_proxy_enabled),
+            &sections.state.endpoint,
+        ),
+    ] {
+        if is_asked || endpoint.is_empty() {
+            continue;
+        }
+        let lacks = match switch {
+            "" => format!("{path}.enabled = true"),
+            whole if whole.contains('.') => whole.to_owned(),
+            of_channels => format!("{of_channels} = true {IN_A_NAMESPACE}"),
+        };
+        tell(format!("{path}.endpoint"), &lacks);
+    }
+}
+
+/// Options of channels whose feature is off.
+fn channels(table: &str, options: &ChannelOptions, tell: Tell<'_>) {
+    let recovers = options.force_recovery || options.allow_recovery;
+    let history = ("history_size and history_ttl", options.keeps_history());
+    let presence = ("presence", options.presence);
+    for (is_on, name, (feature, has_feature)) in [
+        (options.force_push_join_leave, "force_push_join_leave", ("join_leave", options.join_leave)),
+        (options.allow_recovery, "allow_recovery", history),
+        (options.is_cache_recovery, "force_recovery_mode", ("force_recovery or allow_recovery", recovers)),
+        (options.delta_publish, "delta_publish", ("allowed_delta_types", options.allows_fossil_delta)),
+        (options.allow_history_for_subscriber, "allow_history_for_subscriber", history),
+        (options.allow_history_for_client, "allow_history_for_client", history),
+        (options.allow_history_for_anonymous, "allow_history_for_anonymous", history),
+        (options.allow_presence_for_subscriber, "allow_presence_for_subscriber", presence),
+        (options.allow_presence_for_client, "allow_presence_for_client", presence),
+        (options.allow_presence_for_anonymous, "allow_presence_for_anonymous", presence),
+    ] {
+        if is_on && !has_feature {
+            tell(format!("{table}.{name}"), feature);
+        }
+    }
+}
