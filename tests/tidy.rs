@@ -321,7 +321,7 @@ fn an_outside_crate_of_another_layer_is_found() {
     let expected = |layer: &str, name: &str| format!("2: the layer {layer} must not use the crate `{name}`");
     for (path, body, layer, name) in [
         ("src/base/wheel.rs", "use mio::Poll;\n", "base", "mio"),
-        ("src/base/wheel.rs", "use {serde::Serialize};\n", "base", "serde"),
+        ("src/base/wheel.rs", "use {tokio::spawn};\n", "base", "tokio"),
         ("src/proto/http.rs", "fn f() -> tokio::net::TcpListener {}\n", "proto", "tokio"),
         ("src/hub/home.rs", "use ::tungstenite;\n", "hub", "tungstenite"),
         ("src/session/raw.rs", "use serde_json as json;\n", "session", "serde_json"),

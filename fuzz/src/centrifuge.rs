@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use throng::parts::base::payload::PayloadRef;
 use throng::parts::hub::Position;
 use throng::parts::hub::words::{Ask, Denied, Entered, Identified, Reply};
 use throng::parts::proto::centrifuge::commands;
@@ -112,7 +113,7 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             Ask::Presence { .. } => Reply::Presence(&[]),
             Ask::PresenceStats { .. } => Reply::PresenceStats { client_count: 0, user_count: 0 },
             Ask::History { .. } => Reply::History { publications: &[], position: &none },
-            Ask::Call { data, .. } => Reply::Called(data),
+            Ask::Call { data, .. } => Reply::Called(PayloadRef::of(data)),
             Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
             Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
         };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
+use throng::parts::base::payload::PayloadRef;
 use throng::parts::proto::centrifuge::filter::{DEPTH_MAX, Filter, NODES_MAX};
 use throng::parts::proto::centrifuge::message::{Answer, Command, Encoding, Request};
 use throng::parts::proto::centrifuge::{Emulation, Malformed, commands, put_answer};
@@ -68,7 +69,7 @@ fn a_command(encoding: Encoding, frame: &[u8], command: &Command<'_>) {
     assert!(matches!(payload, Cow::Borrowed(_)), "payloads are not copied");
     assert!(payload.len() <= frame.len());
     let mut out = Vec::new();
-    put_answer(&mut out, 0, encoding, command.id, &Answer::Rpc(payload));
+    put_answer(&mut out, 0, encoding, command.id, &Answer::Rpc(PayloadRef::of(payload)));
     if encoding == Encoding::Json {
         assert!(!out.contains(&b'\n') && !out.contains(&b'\r'), "a message is one line");
         // Not as a value: clients may read numbers and halves of characters that serde_json does not.

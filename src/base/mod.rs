@@ -9,6 +9,7 @@ pub mod networks;
 pub mod numbered;
 pub mod outbox;
 pub mod pattern;
+pub mod payload;
 pub mod pool;
 pub mod seed;
 pub mod segment;

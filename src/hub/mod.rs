@@ -28,6 +28,7 @@ pub mod words;
 use std::sync::Arc;
 
 use crate::base::heap;
+use crate::base::payload::{Payload, PayloadRef};
 use crate::base::seed::{Purpose, Seed};
 use crate::base::shared::Shared;
 
@@ -39,16 +40,16 @@ pub struct ClientInfo {
     /// The connection's id.
     pub client: Box<str>,
     /// What the connection's token or hook says of it; empty for nothing.
-    pub conn_info: Box<[u8]>,
+    pub conn_info: Payload,
     /// What the subscription's token or hook says of it; empty for nothing.
-    pub chan_info: Box<[u8]>,
+    pub chan_info: Payload,
 }
 
 impl ClientInfo {
     /// What it costs behind an `Arc`, in bytes.
     pub fn bytes(&self) -> usize {
         let Self { user, client, conn_info, chan_info } = self;
-        let lengths = [user.len(), client.len(), conn_info.len(), chan_info.len()];
+        let lengths = [user.len(), client.len(), conn_info.held_bytes(), chan_info.held_bytes()];
         heap::arc(size_of::<Self>()) + lengths.map(heap::piece).iter().sum::<usize>()
     }
 }
@@ -62,6 +63,13 @@ pub enum DataKind {
     Text,
     /// Any bytes, among them JSON.
     Binary,
+}
+
+impl DataKind {
+    /// What a payload is.
+    pub fn of(payload: PayloadRef<'_>) -> Self {
+        if payload.json().is_some() { Self::Json } else { Self::Binary }
+    }
 }
 
 /// Names and values that filters look at.

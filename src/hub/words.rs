@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::{ClientInfo, DataKind, Position, Publication};
 use crate::base::filter::Filter;
 use crate::base::heap;
+use crate::base::payload::PayloadRef;
 
 /// What a client asks. It owns what it holds: it may have to wait.
 #[derive(Debug, PartialEq)]
@@ -351,7 +352,7 @@ pub enum Reply<'a> {
         position: &'a Position,
     },
     /// To [`Ask::Call`]: the result.
-    Called(&'a [u8]),
+    Called(PayloadRef<'a>),
     /// To [`Ask::Renew`].
     Renewed {
         /// In how many seconds the connection ends; 0 for no end.
@@ -370,7 +371,7 @@ pub struct Identified<'a> {
     /// In how many seconds the connection ends, if it is for the client to go on; 0 for no end.
     pub ttl_s: u32,
     /// Whatever the application wants to say.
-    pub data: &'a [u8],
+    pub data: PayloadRef<'a>,
     /// Subscriptions that it has from the start.
     pub entered: &'a [Entered<'a>],
     /// Seconds between the server's pings; 0 when it sends none.
@@ -402,7 +403,7 @@ pub struct Entered<'a> {
     /// What was missed, oldest first.
     pub publications: &'a [Arc<Publication>],
     /// Whatever the application wants to say.
-    pub data: &'a [u8],
+    pub data: PayloadRef<'a>,
     /// Whether publications may come as deltas.
     pub takes_deltas: bool,
     /// The number that stands for the channel's name; `None` when the name does.
@@ -442,8 +443,8 @@ pub enum News<'a> {
         /// Why.
         why: Ended<'a>,
     },
-    /// The application says something to it, outside of all channels: JSON.
-    Said(&'a [u8]),
+    /// The application says something to it, outside of all channels.
+    Said(PayloadRef<'a>),
     /// Its connection ends at another time.
     Renewed {
         /// In how many seconds; 0 for no end.

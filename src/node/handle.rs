@@ -11,10 +11,11 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::options::{PublishOptions, flatten_lines, is_what_it_should_be};
+use super::options::{PublishOptions, is_what_it_should_be};
 use super::pending::{Failure, Pending, Read, Relay, reply};
 use super::shards::{Shards, Wiring};
 use crate::base::counters::Counters;
+use crate::base::payload::Payload;
 use crate::base::shared::Shared;
 use crate::config::Config;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
@@ -276,12 +277,11 @@ impl Node {
     ///
     /// # Errors
     /// [`Failure::BadRequest`] when it is not, [`Failure::Overloaded`].
-    pub fn message(&self, target: Target, mut data: Vec<u8>) -> Result<(), Failure> {
+    pub fn message(&self, target: Target, data: Vec<u8>) -> Result<(), Failure> {
         if !is_what_it_should_be(DataKind::Json, &data) {
             return Err(Failure::BadRequest);
         }
-        flatten_lines(&mut data);
-        self.order(target, Deed::Message { data: data.into() })
+        self.order(target, Deed::Message { data: Payload::from(data) })
     }
 
     /// Closes connections, but for those with an id in `spared`. `code` is 3000–4999: at 3000–3499 and 4000–4499 they

@@ -17,8 +17,8 @@ pub use certificates::{
 };
 pub(crate) use handle::PATTERN_RESERVED;
 pub use handle::{History, Info, Node, PresenceStats};
+pub(crate) use options::IDEMPOTENCY_KEY_BYTES_MAX;
 pub use options::PublishOptions;
-pub(crate) use options::{IDEMPOTENCY_KEY_BYTES_MAX, flatten_lines};
 pub(crate) use pending::Relay;
 pub use pending::{Failure, Pending};
 pub use publisher::{Overloaded, Publisher};

@@ -4,10 +4,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use super::options::{IDEMPOTENCY_KEY_BYTES_MAX, PublishOptions, flatten_lines};
+use super::options::{IDEMPOTENCY_KEY_BYTES_MAX, PublishOptions};
 use super::pending::Failure;
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
+use crate::base::payload::one_line;
 use crate::base::seed::Seed;
 use crate::base::shared::Shared;
 use crate::config::{Config, Limits};
@@ -125,7 +126,7 @@ impl Shards {
             return Err(Failure::Overloaded);
         }
         if options.kind == DataKind::Json {
-            flatten_lines(&mut data);
+            data = one_line(data);
         }
         Ok(self.charge(data))
     }

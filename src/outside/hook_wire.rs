@@ -309,6 +309,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::base::payload::Payload;
     use crate::shard::outside::{Capability, Headers, Overrides};
 
     /// The JSON in the document, by the words behind its fence.
@@ -455,15 +456,19 @@ mod tests {
         let name = str::to_owned;
         let connect = yes!(Connection, Hook::Connect, documented["connect answer"]);
         let grant = |channel: &str, data: &[u8]| {
-            let grant =
-                Grant { channel: name(channel), user: name("56"), data: data.to_vec(), ..Grant::default() };
+            let grant = Grant {
+                channel: name(channel),
+                user: name("56"),
+                data: data.to_vec().into(),
+                ..Grant::default()
+            };
             (name(channel), grant)
         };
         let expected = Credentials {
             user: name("56"),
-            info: br#"{"name": "Ann"}"#.to_vec(),
+            info: br#"{"name": "Ann"}"#.to_vec().into(),
             expire_at_s: 4_000_000_000,
-            data: br#"{"welcome": true}"#.to_vec(),
+            data: br#"{"welcome": true}"#.to_vec().into(),
             channels: vec![grant("chat:lobby", br#"{"topic": "cats"}"#), grant("news", b"")],
             caps: Some(
                 [Capability { channels: vec![name("chat:lobby")], publish: true, ..Capability::default() }]
@@ -475,7 +480,7 @@ mod tests {
         let refresh = yes!(Connection, Hook::Refresh, documented["refresh answer"]);
         let expected = Credentials {
             user: name("56"),
-            info: br#"{"name": "Ann"}"#.to_vec(),
+            info: br#"{"name": "Ann"}"#.to_vec().into(),
             expire_at_s: 4_000_000_000,
             ..Credentials::default()
         };
@@ -484,19 +489,22 @@ mod tests {
         let expected = Grant {
             channel: name("chat:lobby"),
             user: name("56"),
-            info: br#"{"role": "guest"}"#.to_vec(),
-            data: br#"{"topic": "cats"}"#.to_vec(),
+            info: br#"{"role": "guest"}"#.to_vec().into(),
+            data: br#"{"topic": "cats"}"#.to_vec().into(),
             expire_at_s: 4_000_000_000,
             overrides: Overrides { presence: Some(true), ..Overrides::default() },
             ..Grant::default()
         };
         assert_eq!(*subscribe, expected);
         let sub_refresh = yes!(Subscription, Hook::SubRefresh, documented["sub_refresh answer"]);
-        assert_eq!(*sub_refresh, Grant { data: Vec::new(), overrides: Overrides::default(), ..expected });
+        assert_eq!(
+            *sub_refresh,
+            Grant { data: Payload::default(), overrides: Overrides::default(), ..expected }
+        );
         let publish = yes!(Publish, Hook::Publish, documented["publish answer"]);
-        let data = Some(br#"{"text": "h***o"}"#.to_vec());
+        let data = Some(br#"{"text": "h***o"}"#.to_vec().into());
         assert_eq!(publish, Replaced { data, skip_history: true });
-        assert_eq!(yes!(Rpc, Hook::Rpc, documented["rpc answer"]), br#"{"answer": 2019}"#);
+        assert_eq!(*yes!(Rpc, Hook::Rpc, documented["rpc answer"]), *br#"{"answer": 2019}"#);
     }
 
     /// What a verdict says no with, and for what.
@@ -588,7 +596,7 @@ mod tests {
         }
         for answer in ["{}", r#"{"result":{}}"#, r#"{"result":{"data":null,"info":null}}"#] {
             assert_eq!(yes!(Publish, Hook::Publish, answer), Replaced::default());
-            assert_eq!(yes!(Rpc, Hook::Rpc, answer), b"");
+            assert_eq!(*yes!(Rpc, Hook::Rpc, answer), *b"");
             assert_eq!(yes!(Subscription, Hook::Subscribe, answer).user, "56");
         }
         assert_eq!(*yes!(Connection, Hook::Connect, r#"{"result":{}}"#), Credentials::default(), "anonymous");
@@ -597,7 +605,7 @@ mod tests {
     /// .NET and Go programs name fields in their own case.
     #[test]
     fn fields_of_answers_are_named_in_any_case() {
-        assert_eq!(yes!(Rpc, Hook::Rpc, r#"{"Result":{"Data":{"Answer":1}}}"#), br#"{"Answer":1}"#);
+        assert_eq!(*yes!(Rpc, Hook::Rpc, r#"{"Result":{"Data":{"Answer":1}}}"#), *br#"{"Answer":1}"#);
         let told = r#"{"Result":{"User":"56","Expire_At":5,"Subs":{"News":{"Data":1}}}}"#;
         let connect = yes!(Connection, Hook::Connect, told);
         assert_eq!((connect.expire_at_s, connect.channels[0].0.as_str()), (5, "News"));
@@ -612,7 +620,7 @@ mod tests {
         let data = yes!(Rpc, Hook::Rpc, answer);
         assert!(!data.contains(&b'\n') && !data.contains(&b'\r'));
         assert_eq!(serde_json::from_slice::<Value>(&data).unwrap(), json!([1, "a\nb"]));
-        assert_eq!(yes!(Rpc, Hook::Rpc, r#"{"result":{"b64data":"AAo="}}"#), [0, 10], "bytes are bytes");
+        assert_eq!(*yes!(Rpc, Hook::Rpc, r#"{"result":{"b64data":"AAo="}}"#), [0, 10], "bytes are bytes");
         assert!(asked(Hook::Rpc).verdict(br#"{"result":{"b64data":"*"}}"#).is_err());
     }
 

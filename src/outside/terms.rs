@@ -1,7 +1,6 @@
 //! What tokens and hooks' answers have in common: on which terms someone is in a channel, and what they may do.
 //!
-//! Payloads are copied as the JSON text that they came as; only line ends go, since in the JSON encoding of the
-//! protocol a line end separates messages. `null` is the same as nothing, wherever it stands.
+//! Payloads are JSON, or any bytes in base64 (see [`Payload`]). `null` is the same as nothing, wherever it stands.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +8,7 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::base::payload::Payload;
 use crate::proto::json::{NumericDate, or_default};
 use crate::shard::outside::{Capability, Grant, Matching, Overrides};
 
@@ -16,18 +16,18 @@ use crate::shard::outside::{Capability, Grant, Matching, Overrides};
 ///
 /// # Errors
 /// When it is no base64.
-pub(super) fn payload(json: Option<&RawValue>, base64: Option<&str>) -> Result<Vec<u8>, &'static str> {
+pub(super) fn payload(json: Option<&RawValue>, base64: Option<&str>) -> Result<Payload, &'static str> {
     match base64 {
-        Some(text) if !text.is_empty() => BASE64.decode(text.as_bytes()).map_err(|_| "not base64"),
-        _ => Ok(json.map(one_line).unwrap_or_default()),
+        Some(text) if !text.is_empty() => {
+            BASE64.decode(text.as_bytes()).map(Payload::from).map_err(|_| "not base64")
+        }
+        _ => Ok(json.map(Payload::of_json).unwrap_or_default()),
     }
 }
 
-/// The JSON's text on one line. A line end in JSON is always outside strings, so it may be a space as well.
+/// The JSON's text on one line.
 pub(super) fn one_line(json: &RawValue) -> Vec<u8> {
-    let mut text = json.get().as_bytes().to_vec();
-    text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
-    text
+    Payload::of_json(json).to_vec()
 }
 
 /// Times after the year 9999 are that: whoever says so means never, and whoever reckons with it must not overflow.

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::keys::Key;
 use super::options::TokenOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
+use crate::base::payload::Payload;
 use crate::hub::options::NamePattern;
 use crate::hub::words::Denied;
 use crate::proto::json::{self, NumericDate};
@@ -249,7 +250,7 @@ impl Claims<'_> {
         Ok(Credentials {
             info: terms::payload(self.info, self.b64info.as_deref()).map_err(Refused::Invalid)?,
             expire_at_s,
-            data: Vec::new(),
+            data: Payload::default(),
             channels: terms::grants(&user, channels, subs).map_err(Refused::Invalid)?,
             caps: caps.map(Into::into),
             meta: self.meta.map(terms::one_line).unwrap_or_default(),
@@ -329,11 +330,11 @@ mod tests {
             (r#"{"info":1,"b64info":"Mg=="}"#, "2"),
             (r#"{"info":1,"b64info":""}"#, "1"),
         ] {
-            assert_eq!(String::from_utf8(credentials(claims).info).unwrap(), info, "{claims}");
+            assert_eq!(str::from_utf8(&credentials(claims).info).unwrap(), info, "{claims}");
         }
-        assert_eq!(credentials(r#"{"b64info":"AP8="}"#).info, [0, 255]);
+        assert_eq!(*credentials(r#"{"b64info":"AP8="}"#).info, [0, 255]);
         assert_eq!(credentials("{\"meta\":{\"a\":\n1}}").meta, b"{\"a\": 1}");
-        assert_eq!(credentials(r#"{"data":1}"#).data, b"", "that is not a connection's");
+        assert_eq!(*credentials(r#"{"data":1}"#).data, *b"", "that is not a connection's");
     }
 
     #[test]
@@ -421,15 +422,15 @@ mod tests {
             channel: "$a".to_owned(),
             user: "42".to_owned(),
             client: "c".to_owned(),
-            info: br#"{"i" :1}"#.to_vec(),
+            info: br#"{"i" :1}"#.to_vec().into(),
             expire_at_s: 2000,
-            data: b"[2]".to_vec(),
+            data: b"[2]".to_vec().into(),
             overrides: Overrides { force_positioning: Some(true), ..Overrides::default() },
             recover_since: None,
         };
         assert_eq!(told, expected);
         assert_eq!(grant(r#"{"channel":"a"}"#).user, "", "anonymous");
-        assert_eq!(grant(r#"{"channel":"a","b64data":"Mg==","data":1}"#).data, b"2");
+        assert_eq!(*grant(r#"{"channel":"a","b64data":"Mg==","data":1}"#).data, *b"2");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::Renewal;
 use super::outside::Verdict;
 use crate::base::filter::Filter;
 use crate::base::heap;
+use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
@@ -85,7 +86,7 @@ pub struct Ticket {
     /// The application is asked before it ends, not the client.
     pub refreshes_by_hook: bool,
     /// For the reply.
-    pub data: Vec<u8>,
+    pub data: Payload,
 }
 
 /// Who asked for a subscription.

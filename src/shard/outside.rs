@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::mailbox::ReplyTo;
+use crate::base::payload::Payload;
 use crate::hub::home::StateChange;
 use crate::hub::words::Denied;
 use crate::tls::Identity;
@@ -162,14 +163,14 @@ pub enum Verdict {
     /// To a publish hook: what to publish in place of the client's data, if anything, and whether not to keep it in history.
     Publish(Result<Replaced, Rejected>),
     /// To a call: the result.
-    Rpc(Result<Vec<u8>, Rejected>),
+    Rpc(Result<Payload, Rejected>),
 }
 
 /// What a publish hook may change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replaced {
     /// The message to publish in place of the client's.
-    pub data: Option<Vec<u8>>,
+    pub data: Option<Payload>,
     /// Keep it out of the history.
     pub skip_history: bool,
 }
@@ -197,12 +198,12 @@ pub enum Rejected {
 pub struct Credentials {
     /// The user; empty for anonymous.
     pub user: String,
-    /// Raw JSON that others see; empty for none.
-    pub info: Vec<u8>,
+    /// What others see of it; empty for nothing.
+    pub info: Payload,
     /// Unix time of the end, in seconds; 0 for none.
     pub expire_at_s: u64,
-    /// Raw JSON for the connect reply; empty for none.
-    pub data: Vec<u8>,
+    /// For the connect reply; empty for nothing.
+    pub data: Payload,
     /// Server-side subscriptions.
     pub channels: Vec<(String, Grant)>,
     /// Capabilities; `None` when none are told.
@@ -247,12 +248,12 @@ pub struct Grant {
     pub user: String,
     /// The client, as older tokens name it; empty when it is not told.
     pub client: String,
-    /// Raw JSON that others in the channel see; empty for none.
-    pub info: Vec<u8>,
+    /// What others in the channel see; empty for nothing.
+    pub info: Payload,
     /// Unix time of the end, in seconds; 0 for none.
     pub expire_at_s: u64,
-    /// Raw JSON for the subscribe reply; empty for none.
-    pub data: Vec<u8>,
+    /// For the subscribe reply; empty for nothing.
+    pub data: Payload,
     /// What it changes in the channel's options, for this subscription.
     pub overrides: Overrides,
     /// A position to recover from, if the subscriber has none of its own: offset and epoch.

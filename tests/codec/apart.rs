@@ -4,6 +4,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use throng::parts::base::budget::Budget;
+use throng::parts::base::payload::PayloadRef;
 use throng::parts::base::shared::Shared;
 use throng::parts::proto::centrifuge::message::{
     Answer, Apart, ChannelRef, ConnectResult, Data, Encoding, Publication, Push, SubscribeResult,
@@ -68,7 +69,13 @@ fn sent_push(wire: Wire, push: &Push<'_>) -> (Vec<u8>, usize) {
 
 /// All that is said of publications, each in a message of its own.
 fn all_sent(wire: Wire, publications: &[Publication<'_>]) -> Vec<(Vec<u8>, usize)> {
-    let sub = SubscribeResult { publications, epoch: "e", recovered: true, data: b"1", ..Default::default() };
+    let sub = SubscribeResult {
+        publications,
+        epoch: "e",
+        recovered: true,
+        data: PayloadRef::of(b"1"),
+        ..Default::default()
+    };
     let subs = [("one", sub), ("none", SubscribeResult::default())];
     let connected = ConnectResult { subs: &subs, ..Default::default() };
     let mut all = vec![

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use throng::parts::base::payload::PayloadRef;
 use throng::parts::proto::centrifuge::message::{
     ChannelRef, ClientInfo, ConnectResult, Data, Publication, Push, SubscribeResult,
 };
@@ -347,6 +348,7 @@ pub(crate) fn reply() -> BoxedStrategy<mirror::Reply> {
 
 pub(crate) fn info_of(info: &mirror::ClientInfo) -> ClientInfo<'_> {
     let mirror::ClientInfo { user, client, conn_info, chan_info } = info;
+    let (conn_info, chan_info) = (PayloadRef::of(conn_info), PayloadRef::of(chan_info));
     ClientInfo { user, client, conn_info, chan_info }
 }
 
@@ -377,7 +379,7 @@ pub(crate) fn sub_of(result: &mirror::SubscribeResult) -> SubscribeResult<'_> {
         recovered: result.recovered,
         was_recovering: result.was_recovering,
         publications: publications_of(&result.publications),
-        data: &result.data,
+        data: PayloadRef::of(&result.data),
         delta: result.delta,
         id: result.id,
     }
@@ -393,7 +395,7 @@ pub(crate) fn result_of(result: &mirror::ConnectResult) -> ConnectResult<'_> {
         version: &result.version,
         expires: result.expires,
         ttl_s: result.ttl,
-        data: &result.data,
+        data: PayloadRef::of(&result.data),
         subs: subs_of(&result.subs),
         ping_s: result.ping,
         pong: result.pong,
@@ -419,14 +421,14 @@ pub(crate) fn push_of(push: &mirror::Push) -> (ChannelRef<'_>, Push<'_>) {
     } else if let Some(unsubscribe) = &push.unsubscribe {
         Push::Unsubscribe { code: unsubscribe.code, reason: &unsubscribe.reason }
     } else if let Some(message) = &push.message {
-        Push::Message(&message.data)
+        Push::Message(PayloadRef::of(&message.data))
     } else if let Some(subscribe) = &push.subscribe {
         Push::Subscribe(SubscribeResult {
             recoverable: subscribe.recoverable,
             positioned: subscribe.positioned,
             epoch: &subscribe.epoch,
             offset: subscribe.offset,
-            data: &subscribe.data,
+            data: PayloadRef::of(&subscribe.data),
             ..SubscribeResult::default()
         })
     } else if let Some(connect) = &push.connect {
@@ -435,7 +437,7 @@ pub(crate) fn push_of(push: &mirror::Push) -> (ChannelRef<'_>, Push<'_>) {
             version: &connect.version,
             expires: connect.expires,
             ttl_s: connect.ttl,
-            data: &connect.data,
+            data: PayloadRef::of(&connect.data),
             subs: subs_of(&connect.subs),
             ping_s: connect.ping,
             pong: connect.pong,

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use crate::arbitrary::{command, info_of, keep, publications_of, push_of, reply, result_of, sub_of};
+use throng::parts::base::payload::PayloadRef;
 use throng::parts::proto::centrifuge::message::{
     Answer, ChannelRef, Command, Data, Encoding, Publication, Push, Request,
 };
@@ -84,7 +85,7 @@ fn put_reply(out: &mut Vec<u8>, start: usize, encoding: Encoding, reply: &mirror
         let publications = publications_of(&result.publications);
         Answer::History { publications, position: (result.offset, &result.epoch) }
     } else if let Some(result) = &reply.rpc {
-        Answer::Rpc(&result.data)
+        Answer::Rpc(PayloadRef::of(&result.data))
     } else if let Some(result) = &reply.refresh {
         let (client, version) = (&*result.client, &*result.version);
         Answer::Refresh { client, version, expires: result.expires, ttl_s: result.ttl }

@@ -14,6 +14,7 @@ mod json_shapes;
 mod logs;
 mod numbers;
 mod orders;
+mod payloads;
 mod questions;
 mod raw_endpoints;
 mod refusals;

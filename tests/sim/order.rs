@@ -74,7 +74,7 @@ fn who_is_somebody_else_is_not_meant_in_any_phase() {
 fn what_is_told_or_prolonged_in_whatever_phase_is_heard_of() {
     for phase in PHASES {
         let mut story = Story::at(phase);
-        story.order(Deed::Message { data: b"7".as_slice().into() });
+        story.order(Deed::Message { data: b"7".to_vec().into() });
         story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S });
         let told = [r#"{"push":{"message":{"data":7}}}"#, r#"{"push":{"refresh":{"expires":true,"ttl":"#];
         story.grant();

@@ -57,7 +57,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "base",
         modules: &["base"],
         may_import: &[],
-        crates: &["slab", "smallvec", "bytes", "ipnet", "siphasher"],
+        crates: &["slab", "smallvec", "bytes", "ipnet", "serde", "serde_json", "siphasher"],
         never_std: WORLD,
         never_words: &[],
     },

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::calls::Wrong;
+use crate::base::payload::Payload;
 use crate::hub::{ClientInfo, DataKind, Position, Publication};
 use crate::node::{Failure, History, Info, PresenceStats};
-use crate::proto::centrifuge::json::{put_data, put_string};
+use crate::proto::centrifuge::json::{put_data, put_payload, put_string};
 use crate::proto::centrifuge::message::Data;
 
 /// Writes the fields of an object, with commas between them.
@@ -51,9 +52,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn json_unless_empty(&mut self, name: &str, json: &[u8]) {
-        if !json.is_empty() {
-            self.field(name).extend_from_slice(json);
+    fn payload_unless_empty(&mut self, name: &str, payload: &Payload) {
+        if !payload.is_empty() {
+            put_payload(self.field(name), payload.get());
         }
     }
 
@@ -136,8 +137,8 @@ fn put_client(out: &mut Vec<u8>, client: &ClientInfo) {
     let mut fields = Fields::begin(out);
     fields.text("user", &client.user);
     fields.text("client", &client.client);
-    fields.json_unless_empty("conn_info", &client.conn_info);
-    fields.json_unless_empty("chan_info", &client.chan_info);
+    fields.payload_unless_empty("conn_info", &client.conn_info);
+    fields.payload_unless_empty("chan_info", &client.chan_info);
     fields.end();
 }
 
@@ -219,8 +220,8 @@ pub(super) fn put_info(out: &mut Vec<u8>, info: &Info) {
     out.extend_from_slice(b"]}");
 }
 
-pub(super) fn put_called(out: &mut Vec<u8>, result: &[u8]) {
+pub(super) fn put_called(out: &mut Vec<u8>, result: &Payload) {
     let mut fields = Fields::begin(out);
-    fields.json_unless_empty("data", result);
+    fields.payload_unless_empty("data", result);
     fields.end();
 }

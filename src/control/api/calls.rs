@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::body::{Batch, Channel, Command, Connections, Publish, Rpc, StreamPosition, Switch, Unknown};
 use super::{ApiCounts, ApiError, Methods, answer};
+use crate::base::payload::Payload;
 use crate::hub::home::HistoryFilter;
 use crate::hub::{ClientInfo, DataKind, Position};
 use crate::node::{
@@ -227,8 +228,8 @@ impl Calls {
         let switch = |switch: &Option<Switch>| switch.as_ref().map(|switch| switch.value);
         let overrides = &body.overrides;
         let grant = Grant {
-            info: raw_json(body.info, &body.b64info, "b64info: not JSON in base64")?,
-            data: raw_json(body.data, &body.b64data, "b64data: not JSON in base64")?,
+            info: payload(body.info, &body.b64info, "b64info: not base64")?,
+            data: payload(body.data, &body.b64data, "b64data: not base64")?,
             expire_at_s: unix_time(body.expire_at.0)?,
             overrides: Overrides {
                 presence: switch(&overrides.presence),
@@ -307,13 +308,14 @@ async fn answered<T>(
 async fn called(
     deadline: Instant,
     mut call: JoinHandle<Result<Vec<u8>, ApiError>>,
-) -> Result<Vec<u8>, ApiError> {
+) -> Result<Payload, ApiError> {
     let Ok(ended) = timeout_at(deadline, &mut call).await else {
         call.abort();
         return Err(Failure::NoAnswer.into());
     };
     let result = ended.map_err(|_| ApiError::from(Failure::NoAnswer))??;
-    if serde_json::from_slice::<&RawValue>(&result).is_err() {
+    let result = Payload::from(result);
+    if result.get().json().is_none() {
         return Err(Failure::NoAnswer.into());
     }
     Ok(result)
@@ -364,16 +366,12 @@ fn target(body: &Connections<'_>) -> Result<Target, Wrong> {
     Ok(Target { user, client: body.client.to_string(), session: body.session.to_string() })
 }
 
-/// JSON as it was sent, or out of base64; nothing when neither is there.
-fn raw_json(json: Option<&RawValue>, base64_of_it: &str, otherwise: &'static str) -> Result<Vec<u8>, Wrong> {
-    let mut json = if base64_of_it.is_empty() {
-        json.map_or_else(Vec::new, |json| json.get().as_bytes().to_vec())
-    } else {
-        let json = base64(base64_of_it).filter(|json| serde_json::from_slice::<&RawValue>(json).is_ok());
-        json.ok_or(Wrong::bad(otherwise))?
-    };
-    crate::node::flatten_lines(&mut json);
-    Ok(json)
+/// JSON, or bytes in base64, if those are there; nothing when neither is.
+fn payload(json: Option<&RawValue>, base64_of_it: &str, otherwise: &'static str) -> Result<Payload, Wrong> {
+    if base64_of_it.is_empty() {
+        return Ok(json.map(Payload::of_json).unwrap_or_default());
+    }
+    base64(base64_of_it).map(Payload::from).ok_or(Wrong::bad(otherwise))
 }
 
 /// As encoders write it, with line ends or without.

@@ -31,7 +31,7 @@ fn call(method: &str) -> Question {
 #[track_caller]
 fn result(verdict: Verdict) -> Result<Vec<u8>, Rejected> {
     let Verdict::Rpc(outcome) = verdict else { panic!("not about a call: {verdict:?}") };
-    outcome
+    outcome.map(|result| result.to_vec())
 }
 
 fn rpc(url: String) -> Options {

@@ -41,7 +41,7 @@ fn every_algorithm_is_verified_where_it_belongs() {
             }
             let credentials = by_worker.unwrap_or_else(|rejected| panic!("{algorithm}: {rejected:?}"));
             assert_eq!((credentials.user.as_str(), credentials.expire_at_s), ("42", 4_000_000_000));
-            assert_eq!(credentials.info, br#"{"name": "Ann"}"#, "as it was written");
+            assert_eq!(*credentials.info, *br#"{"name": "Ann"}"#, "as it was written");
         }
     }
 }

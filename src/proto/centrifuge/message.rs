@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::filter::Filter;
+use crate::base::payload::PayloadRef;
 use crate::base::shared::Shared;
 
 /// How messages are written.
@@ -239,7 +240,7 @@ pub enum Answer<'a> {
     /// To ping.
     Ping,
     /// To rpc: the result.
-    Rpc(&'a [u8]),
+    Rpc(PayloadRef<'a>),
     /// To refresh.
     Refresh {
         /// The connection's id.
@@ -321,7 +322,7 @@ pub struct ConnectResult<'a> {
     /// In how many seconds.
     pub ttl_s: u32,
     /// Whatever the application wants to say.
-    pub data: &'a [u8],
+    pub data: PayloadRef<'a>,
     /// Server-side subscriptions, by channel.
     pub subs: &'a [(&'a str, SubscribeResult<'a>)],
     /// Seconds between the server's pings; 0 when it sends none.
@@ -358,7 +359,7 @@ pub struct SubscribeResult<'a> {
     /// What was missed.
     pub publications: &'a [Publication<'a>],
     /// Whatever the application wants to say.
-    pub data: &'a [u8],
+    pub data: PayloadRef<'a>,
     /// Whether publications may come as deltas.
     pub delta: bool,
     /// The channel's number in pushes; 0 for none.
@@ -436,9 +437,9 @@ pub struct ClientInfo<'a> {
     /// The connection's id.
     pub client: &'a str,
     /// What the connection's token or hook says of it.
-    pub conn_info: &'a [u8],
+    pub conn_info: PayloadRef<'a>,
     /// What the subscription's token or hook says of it.
-    pub chan_info: &'a [u8],
+    pub chan_info: PayloadRef<'a>,
 }
 
 /// How a push names its channel.
@@ -471,7 +472,7 @@ pub enum Push<'a> {
     /// The server subscribed the client. Of the result: recoverable, positioned, epoch, offset and data.
     Subscribe(SubscribeResult<'a>),
     /// A message to the connection.
-    Message(&'a [u8]),
+    Message(PayloadRef<'a>),
     /// First push of a unidirectional connection.
     Connect(ConnectResult<'a>),
     /// The last word, where there is no close frame.

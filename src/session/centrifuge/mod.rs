@@ -21,6 +21,7 @@ use super::pongs::Pongs;
 use super::raw::{Call, Handler, Outcome};
 use super::wire::{Framing, Transport, Wire};
 use super::{Action, CloseReason, Context, Phase, Splice};
+use crate::base::payload::PayloadRef;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{
     Answer, Apart, ChannelRef, Command, Connect, Encoding, Push, Request,
@@ -250,7 +251,13 @@ impl Centrifuge {
             match Outcome::of(handler, &call) {
                 Outcome::NotServed => {}
                 Outcome::Result(result) => {
-                    return wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Rpc(&result));
+                    return wire::put_answer(
+                        cx.out,
+                        start,
+                        self.wire.encoding,
+                        id,
+                        &Answer::Rpc(PayloadRef::of(&result)),
+                    );
                 }
                 Outcome::Error { code, message } => {
                     return wire::put_error(cx.out, start, self.wire.encoding, id, code, &message, false);
@@ -288,7 +295,7 @@ impl Centrifuge {
         let call = Call { client: cx.client, user: cx.user, method, data };
         match Outcome::of(handler, &call) {
             Outcome::NotServed => return false,
-            Outcome::Result(result) => self.put_answer(id, &Answer::Rpc(&result), cx),
+            Outcome::Result(result) => self.put_answer(id, &Answer::Rpc(PayloadRef::of(&result)), cx),
             Outcome::Error { code, message } => self.put_failure(id, code, &message, false, cx),
         }
         true

@@ -42,7 +42,7 @@ impl Centrifuge {
                 let (code, reason) = code_of(why);
                 self.push(ChannelRef::Name(channel), &Push::Unsubscribe { code, reason }, cx);
             }
-            News::Said(data) => self.push(ChannelRef::None, &Push::Message(data), cx),
+            News::Said(data) => self.push(ChannelRef::None, &Push::Message(*data), cx),
             &News::Renewed { ttl_s } => {
                 self.push(ChannelRef::None, &Push::Refresh { expires: ttl_s > 0, ttl_s }, cx);
             }

@@ -77,7 +77,7 @@ impl Centrifuge {
                 let position = (position.offset, &*position.epoch);
                 self.put_answer(id, &Answer::History { publications: &publications, position }, cx);
             }
-            Reply::Called(result) => self.put_answer(id, &Answer::Rpc(result), cx),
+            Reply::Called(result) => self.put_answer(id, &Answer::Rpc(*result), cx),
             &Reply::Renewed { ttl_s } => {
                 let client = &cx.client.to_string();
                 let answer = Answer::Refresh { client, version: VERSION, expires: ttl_s > 0, ttl_s };

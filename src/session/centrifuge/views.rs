@@ -12,7 +12,7 @@ const APART_BYTES_MIN: usize = 4 << 10;
 /// A client, as others see it.
 pub(super) fn info(info: &ClientInfo) -> message::ClientInfo<'_> {
     let ClientInfo { user, client, conn_info, chan_info } = info;
-    message::ClientInfo { user, client, conn_info, chan_info }
+    message::ClientInfo { user, client, conn_info: conn_info.get(), chan_info: chan_info.get() }
 }
 
 /// A publication, whole.

@@ -134,7 +134,7 @@ impl<W: World> Shard<W> {
                 // Those from the start are told together: see `one_less_to_wait_for`.
                 let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
                 let missed = needs_of(self.telling(key, ticket.takes_deltas), &joined.publications);
-                let needs = missed + Needs::new(ticket.data.len());
+                let needs = missed + Needs::new(ticket.data.held_bytes());
                 if is_told_now && needs.queued > 0 && !self.has_room_for_answer(key, needs) {
                     self.take_back(channel, key, id, slot);
                     return match ticket.cause {

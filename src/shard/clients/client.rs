@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::bucket::Bucket;
 use crate::base::filter::Filter;
 use crate::base::heap;
+use crate::base::payload::Payload;
 use crate::hub::local::ChannelId;
 use crate::hub::words::{Ask, Enter, Entered, Identify};
 use crate::hub::{ClientInfo, DataKind};
@@ -96,7 +97,7 @@ pub(in crate::shard) struct Connecting {
     /// Those that they have answered.
     pub(in crate::shard) joined: Vec<JoinedAtConnect>,
     /// Data for the reply.
-    pub(in crate::shard) data: Vec<u8>,
+    pub(in crate::shard) data: Payload,
     /// Subscriptions that it will have, while its user is counted.
     pub(in crate::shard) firsts: Vec<super::from_start::First>,
     /// Once its user is known, the orders for that user: they are carried out behind the reply.
@@ -241,7 +242,7 @@ impl Connecting {
         heap::piece(size_of::<Self>())
             + self.ask.bytes()
             + heap::list::<JoinedAtConnect>(self.joined.capacity())
-            + heap::piece(self.data.len())
+            + heap::piece(self.data.held_bytes())
             + heap::list::<super::from_start::First>(self.firsts.capacity())
     }
 }
@@ -427,7 +428,7 @@ pub(in crate::shard) fn entered<'a>(
         is_recovered: joined.recovered,
         was_recovering: ticket.was_recovering,
         publications: &joined.publications,
-        data: &ticket.data,
+        data: ticket.data.get(),
         takes_deltas: ticket.takes_deltas,
         number: None,
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::client::{Connecting, JoinedAtConnect, Witness, entered, ttl_s};
 use super::waiting::{Needs, needs_of};
+use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::home::Joined;
@@ -83,7 +84,7 @@ impl<W: World> Shard<W> {
             queued_before,
             waiting_count: 0,
             joined: Vec::new(),
-            data: Vec::new(),
+            data: Payload::default(),
             firsts: Vec::new(),
             orders: None,
         };
@@ -149,8 +150,8 @@ impl<W: World> Shard<W> {
         let hook_refreshes = witness == Witness::Hook && self.outside.has_hook(Hook::Refresh);
         let Some(client) = self.client_mut(key) else { return };
         if !user.is_empty() || !info.is_empty() {
-            let (user, conn_info) = (user.into_boxed_str(), info.into_boxed_slice());
-            let info = ClientInfo { user, client: client_id, conn_info, chan_info: Box::default() };
+            let (user, conn_info) = (user.into_boxed_str(), info);
+            let info = ClientInfo { user, client: client_id, conn_info, chan_info: Payload::default() };
             client.info = Some(Arc::new(info));
         }
         client.expire_at_s = expire_at_s;
@@ -206,7 +207,7 @@ impl<W: World> Shard<W> {
         self.trim_client(key);
     }
 
-    fn reply_to_identify(&mut self, key: Key, id: u32, joined: &[JoinedAtConnect], data: &[u8]) {
+    fn reply_to_identify(&mut self, key: Key, id: u32, joined: &[JoinedAtConnect], data: &Payload) {
         let unix_ms = self.now().unix_ms;
         let expire_at_s =
             self.client(key).filter(|client| !client.refreshes_by_hook).map_or(0, |c| c.expire_at_s);
@@ -214,7 +215,7 @@ impl<W: World> Shard<W> {
             joined.iter().map(|one| entered(&one.channel, &one.joined, &one.ticket, unix_ms)).collect();
         let identified = Identified {
             ttl_s: ttl_s(expire_at_s, unix_ms),
-            data,
+            data: data.get(),
             entered: &entered,
             ping_s: self.ping_s,
             time_ms: if self.policy.connect_include_server_time { unix_ms.cast_signed() } else { 0 },

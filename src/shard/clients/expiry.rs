@@ -73,7 +73,7 @@ impl<W: World> Shard<W> {
         if !credentials.info.is_empty()
             && let Some(info) = &client.info
         {
-            let conn_info = credentials.info.clone().into_boxed_slice();
+            let conn_info = credentials.info.clone();
             client.info = Some(Arc::new(ClientInfo { conn_info, ..ClientInfo::clone(info) }));
         }
         let ttl_s = ttl_s(client.expire_at_s, unix_ms);

@@ -72,7 +72,7 @@ impl<W: World> Shard<W> {
             Deed::Unsubscribe { channel, code, reason } => {
                 self.unsubscribe_by_order(key, channel, *code, reason);
             }
-            Deed::Message { data } => self.tell(key, &News::Said(data)),
+            Deed::Message { data } => self.tell(key, &News::Said(data.get())),
             Deed::Disconnect { code, reason, spared } => {
                 if !spared.contains(&self.client_id(key).to_string()) {
                     self.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });

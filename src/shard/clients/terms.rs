@@ -46,7 +46,7 @@ impl<W: World> Shard<W> {
         let is_uni = self.is_uni(key);
         let own = (!chan_info.is_empty()).then(|| {
             let info = self.info_of(key, true);
-            Arc::new(ClientInfo { chan_info: chan_info.into_boxed_slice(), ..ClientInfo::clone(&info) })
+            Arc::new(ClientInfo { chan_info, ..ClientInfo::clone(&info) })
         });
         let info = (in_presence || tells_join).then(|| match &own {
             Some(info) => Arc::clone(info),

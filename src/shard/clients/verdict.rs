@@ -2,7 +2,9 @@
 
 use super::client::Pending;
 use super::command::Spoken;
+use crate::base::payload::Payload;
 use crate::base::slots::Key;
+use crate::hub::DataKind;
 use crate::hub::home::Terms;
 use crate::hub::words::{Denied, Reply};
 use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
@@ -25,10 +27,10 @@ impl<W: World> Shard<W> {
             }
             Verdict::Subscription(outcome) => self.subscription_verdict(key, id, outcome),
             Verdict::Publish(outcome) => self.publish_verdict(key, id, outcome),
-            Verdict::Rpc(Ok(result)) if !self.has_room_for_result(key, result.len()) => {
+            Verdict::Rpc(Ok(result)) if !self.has_room_for_result(key, result.held_bytes()) => {
                 self.deny(key, id, &Denied::TooMany);
             }
-            Verdict::Rpc(Ok(result)) => self.answer(key, id, &Reply::Called(&result)),
+            Verdict::Rpc(Ok(result)) => self.answer(key, id, &Reply::Called(result.get())),
             Verdict::Rpc(Err(rejected)) => self.reject(key, id, rejected),
         }
         self.trim_client(key);
@@ -98,7 +100,11 @@ impl<W: World> Shard<W> {
         match self.options(&channel) {
             Ok(options) => {
                 let terms = Terms { skip_history, ..Terms::default() };
-                let (data, is_delta) = (other.unwrap_or(data), options.delta_publish);
+                let (kind, data) = match other.as_ref().map(Payload::get) {
+                    None => (kind, data),
+                    Some(other) => (DataKind::of(other), other.bytes().to_vec()),
+                };
+                let is_delta = options.delta_publish;
                 self.publish(key, id, Spoken { channel, kind, data, is_delta }, options, terms);
             }
             Err(denied) => self.deny(key, id, &denied),

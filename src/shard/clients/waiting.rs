@@ -277,5 +277,9 @@ pub(in crate::shard) fn needs_of(telling: Option<Telling>, publications: &[Arc<P
 /// About how many bytes an entry of presence is in an answer.
 pub(in crate::shard) fn bytes_of_info(info: &ClientInfo) -> usize {
     // The client's id stands there twice.
-    info.user.len() + 2 * info.client.len() + info.conn_info.len() + info.chan_info.len() + ITEM_BYTES
+    info.user.len()
+        + 2 * info.client.len()
+        + info.conn_info.held_bytes()
+        + info.chan_info.held_bytes()
+        + ITEM_BYTES
 }

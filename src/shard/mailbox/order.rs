@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::payload::Payload;
 use crate::hub::options::ChannelOptions;
 use crate::shard::outside::Grant;
 
@@ -48,8 +49,8 @@ pub enum Deed {
     },
     /// Tell them something, outside of all channels.
     Message {
-        /// JSON, the same for all.
-        data: Arc<[u8]>,
+        /// The same for all.
+        data: Payload,
     },
     /// Close them.
     Disconnect {

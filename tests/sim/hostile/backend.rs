@@ -70,7 +70,7 @@ impl Backend {
                 Verdict::Subscription(no.map_or_else(|| Ok(Box::default()), Err))
             }
             Question::Publish { .. } => Verdict::Publish(no.map_or_else(|| Ok(Replaced::default()), Err)),
-            Question::Rpc { .. } => Verdict::Rpc(no.map_or_else(|| Ok(b"{}".to_vec()), Err)),
+            Question::Rpc { .. } => Verdict::Rpc(no.map_or_else(|| Ok(b"{}".to_vec().into()), Err)),
         };
         Some((reply_to.shard, Letter::Verdict { reply_to, verdict: Box::new(verdict) }))
     }

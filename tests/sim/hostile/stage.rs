@@ -179,7 +179,7 @@ impl Stage {
             b'u' => Deed::Unsubscribe { channel: name.into(), code: 2500, reason: "out".to_owned() },
             b'r' => Deed::Refresh { expired: true, expire_at_s: 0 },
             b'R' => Deed::Refresh { expired: false, expire_at_s: 1_700_000_060 },
-            b'm' => Deed::Message { data: b"{}"[..].into() },
+            b'm' => Deed::Message { data: b"{}".to_vec().into() },
             _ => {
                 let Some(options) = self.namespaces.resolve(&name).map(Arc::clone) else { return };
                 Deed::Subscribe { channel: name.into(), options, grant: Box::<Grant>::default() }

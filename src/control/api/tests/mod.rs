@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::*;
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
+use crate::base::payload::Payload;
 use crate::base::shared::Shared;
 use crate::config::Config;
 use crate::hub::home::{Answer, Question, Refused};
@@ -39,7 +40,7 @@ fn position(offset: u64) -> Position {
 fn usual(question: &Question) -> Answer {
     let client = |user: &str, info: &[u8]| {
         let (user, client) = (user.into(), format!("c-{user}").into());
-        Arc::new(ClientInfo { user, client, conn_info: info.into(), chan_info: Box::default() })
+        Arc::new(ClientInfo { user, client, conn_info: info.to_vec().into(), chan_info: Payload::default() })
     };
     match question {
         Question::Presence => Answer::Presence(vec![client("ann", b"{\"a\":1}"), client("bob", b"")]),

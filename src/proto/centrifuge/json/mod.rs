@@ -6,4 +6,4 @@ mod values;
 mod write;
 
 pub use read::{Commands, connect_request, emulation_request};
-pub use write::{json_text, put_answer, put_data, put_error, put_push, put_string};
+pub use write::{json_text, put_answer, put_data, put_error, put_payload, put_push, put_string};

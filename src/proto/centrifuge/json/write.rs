@@ -5,11 +5,10 @@
 
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
-
 use super::super::message::{
     Answer, ChannelRef, ClientInfo, ConnectResult, Data, Publication, Push, SubscribeResult,
 };
+use crate::base::payload::{self, PayloadRef};
 
 /// Appends the reply to a command. `start`: where the frame's payload begins in `out` (so in all of these).
 pub fn put_answer(out: &mut Vec<u8>, start: usize, id: u32, answer: &Answer<'_>) {
@@ -43,7 +42,7 @@ pub fn put_answer(out: &mut Vec<u8>, start: usize, id: u32, answer: &Answer<'_>)
         Answer::Ping => reply.object("ping").close(),
         Answer::Rpc(data) => {
             let mut rpc = reply.object("rpc");
-            rpc.payload("data", data);
+            rpc.payload("data", *data);
             rpc.close();
         }
         Answer::Refresh { client, version, expires, ttl_s } => {
@@ -114,7 +113,7 @@ fn put_push_fields(object: &mut Object<'_>, channel: ChannelRef<'_>, push: &Push
         }
         Push::Message(data) => {
             let mut message = object.object("message");
-            message.payload("data", if data.is_empty() { b"null" } else { data });
+            put_payload(message.name("data"), *data);
             message.close();
         }
         Push::Connect(result) => put_connect(object.object("connect"), result),
@@ -176,12 +175,8 @@ fn put_join(mut object: Object<'_>, info: &ClientInfo<'_>) {
 fn put_info(mut object: Object<'_>, info: &ClientInfo<'_>) {
     object.text_always("user", info.user);
     object.text_always("client", info.client);
-    // What a token says in bytes is not always JSON.
-    for (name, bytes) in [("conn_info", info.conn_info), ("chan_info", info.chan_info)] {
-        if !bytes.is_empty() {
-            put_data(object.name(name), Data::Binary(bytes));
-        }
-    }
+    object.payload("conn_info", info.conn_info);
+    object.payload("chan_info", info.chan_info);
     object.close();
 }
 
@@ -214,7 +209,6 @@ fn put_publication(mut object: Object<'_>, publication: &Publication<'_>) {
 /// The JSON text that a payload is in this encoding: text that is no JSON becomes a string, other bytes a string in
 /// base64. Where deltas are taken, they lead from one such text to the next.
 pub fn json_text(data: Data<'_>) -> Cow<'_, [u8]> {
-    let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
     let string = |text: &str| {
         let mut string = Vec::with_capacity(text.len() + 2);
         put_string(&mut string, text);
@@ -224,20 +218,24 @@ pub fn json_text(data: Data<'_>) -> Cow<'_, [u8]> {
         Data::Json([]) => Cow::Borrowed(b"null"),
         Data::Apart(apart) => Cow::Borrowed(apart.data()),
         Data::Json(json) => Cow::Borrowed(json),
-        Data::Text(bytes) | Data::Binary(bytes) => match (simdutf8::basic::from_utf8(bytes), data) {
-            (Ok(text), _) if is_json(text) => Cow::Borrowed(bytes),
-            (Ok(text), Data::Text(_)) => string(text),
-            (Err(_), Data::Text(_)) => string(&String::from_utf8_lossy(bytes)),
-            (_, Data::Apart(_) | Data::Json(_) | Data::Binary(_)) => {
-                string(&data_encoding::BASE64.encode(bytes))
-            }
-        },
+        Data::Text(bytes) | Data::Binary(bytes) if payload::is_json(bytes) => Cow::Borrowed(bytes),
+        Data::Text(bytes) => string(&String::from_utf8_lossy(bytes)),
+        Data::Binary(bytes) => string(&data_encoding::BASE64.encode(bytes)),
     }
 }
 
 /// Appends a payload as JSON that stands alone on its line, see [`json_text`].
 pub fn put_data(out: &mut Vec<u8>, data: Data<'_>) {
     put_raw(out, &json_text(data));
+}
+
+/// Appends what an application says as JSON that stands alone on its line: other bytes become a string in base64, none `null`.
+pub fn put_payload(out: &mut Vec<u8>, payload: PayloadRef<'_>) {
+    match payload.json() {
+        _ if payload.bytes().is_empty() => out.extend_from_slice(b"null"),
+        Some(json) => put_raw(out, json),
+        None => put_string(out, &data_encoding::BASE64.encode(payload.bytes())),
+    }
 }
 
 /// Appends JSON that stands alone on its line: line ends, which JSON allows between tokens but the framing does not,
@@ -342,9 +340,9 @@ impl<'o> Object<'o> {
         }
     }
 
-    fn payload(&mut self, name: &'static str, json: &[u8]) {
-        if !json.is_empty() {
-            put_raw(self.name(name), json);
+    fn payload(&mut self, name: &'static str, payload: PayloadRef<'_>) {
+        if !payload.bytes().is_empty() {
+            put_payload(self.name(name), payload);
         }
     }
 
@@ -423,15 +421,20 @@ mod tests {
         assert_eq!(answer(&history), r#"{"id":7,"history":{"publications":[],"epoch":"","offset":0}}"#);
         let stats = Answer::PresenceStats { client_count: 0, user_count: 0 };
         assert_eq!(answer(&stats), r#"{"id":7,"presence_stats":{"num_clients":0,"num_users":0}}"#);
-        assert_eq!(answer(&Answer::Rpc(b"")), r#"{"id":7,"rpc":{}}"#);
-        assert_eq!(push(&Push::Message(b"")), r#"{"message":{"data":null}}"#);
+        assert_eq!(answer(&Answer::Rpc(PayloadRef::of(b""))), r#"{"id":7,"rpc":{}}"#);
+        assert_eq!(push(&Push::Message(PayloadRef::of(b""))), r#"{"message":{"data":null}}"#);
         assert_eq!(push(&Push::Join(ClientInfo::default())), r#"{"join":{"info":{"user":"","client":""}}}"#);
     }
 
     #[test]
     fn a_publication_says_what_is_known() {
         let tags = [(Box::from("k\n"), Box::from("v"))];
-        let info = ClientInfo { user: "u", client: "c", conn_info: b"{\n}", chan_info: b"\xff" };
+        let info = ClientInfo {
+            user: "u",
+            client: "c",
+            conn_info: PayloadRef::of(b"{\n}"),
+            chan_info: PayloadRef::of(b"\xff"),
+        };
         let publication =
             Publication { info: Some(info), offset: 5, tags: &tags, time_ms: 1700, ..PUBLICATION };
         assert_eq!(
@@ -461,7 +464,7 @@ mod tests {
         // Longer than what is looked at in one piece.
         let long = format!("[{}\n]", "0,".repeat(100));
         assert_eq!(
-            answer(&Answer::Rpc(long.as_bytes())),
+            answer(&Answer::Rpc(PayloadRef::of(long.as_bytes()))),
             format!("{{\"id\":7,\"rpc\":{{\"data\":{}}}}}", long.replace('\n', " "))
         );
     }

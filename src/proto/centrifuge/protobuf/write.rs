@@ -48,7 +48,7 @@ impl Message for Reply<'_> {
                 to.message(11, &History { publications, offset: *offset, epoch });
             }
             Answer::Ping => to.message(12, &Empty),
-            Answer::Rpc(data) => to.message(13, &Payload(data)),
+            Answer::Rpc(data) => to.message(13, &Payload(data.bytes())),
             Answer::Refresh { client, version, expires, ttl_s } => {
                 to.message(14, &Refreshed { client, version, expires: *expires, ttl_s: *ttl_s });
             }
@@ -110,7 +110,7 @@ impl Message for ChannelPush<'_> {
             Push::Join(info) => to.message(5, &Join(info)),
             Push::Leave(info) => to.message(6, &Join(info)),
             Push::Unsubscribe { code, reason } => to.message(7, &Unsubscribe { code: *code, reason }),
-            Push::Message(data) => to.message(8, &Payload(data)),
+            Push::Message(data) => to.message(8, &Payload(data.bytes())),
             Push::Subscribe(result) => to.message(9, &Subscribe(result)),
             Push::Connect(result) => to.message(10, &Connect(result)),
             Push::Disconnect { code, reason, reconnect } => {
@@ -129,7 +129,7 @@ impl Message for ConnectResult<'_> {
         to.text(2, self.version);
         to.flag(3, self.expires);
         to.number(4, self.ttl_s.into());
-        to.bytes(5, self.data);
+        to.bytes(5, self.data.bytes());
         self.subs.iter().for_each(|(channel, sub)| to.message(6, &Entry(channel, sub)));
         to.number(7, self.ping_s.into());
         to.flag(8, self.pong);
@@ -147,7 +147,7 @@ impl Message for Connect<'_> {
         let result = self.0;
         to.text(1, result.client);
         to.text(2, result.version);
-        to.bytes(3, result.data);
+        to.bytes(3, result.data.bytes());
         result.subs.iter().for_each(|(channel, sub)| to.message(4, &Entry(channel, sub)));
         to.flag(5, result.expires);
         to.number(6, result.ttl_s.into());
@@ -169,7 +169,7 @@ impl Message for SubscribeResult<'_> {
         to.flag(8, self.recovered);
         to.number(9, self.offset);
         to.flag(10, self.positioned);
-        to.bytes(11, self.data);
+        to.bytes(11, self.data.bytes());
         to.flag(12, self.was_recovering);
         to.flag(13, self.delta);
         to.number(14, self.id.cast_unsigned());
@@ -186,7 +186,7 @@ impl Message for Subscribe<'_> {
         to.text(4, result.epoch);
         to.number(5, result.offset);
         to.flag(6, result.positioned);
-        to.bytes(7, result.data);
+        to.bytes(7, result.data.bytes());
     }
 }
 
@@ -210,8 +210,8 @@ impl Message for ClientInfo<'_> {
     fn put(&self, to: &mut impl Sink) {
         to.text(1, self.user);
         to.text(2, self.client);
-        to.bytes(3, self.conn_info);
-        to.bytes(4, self.chan_info);
+        to.bytes(3, self.conn_info.bytes());
+        to.bytes(4, self.chan_info.bytes());
     }
 }
 
@@ -323,12 +323,13 @@ impl Message for Expiry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::payload::PayloadRef;
 
     #[test]
     fn messages_stand_behind_their_lengths() {
         let mut out = b"head".to_vec();
         put_answer(&mut out, 1, &Answer::Ping);
-        put_answer(&mut out, 300, &Answer::Rpc(b"\xff"));
+        put_answer(&mut out, 300, &Answer::Rpc(PayloadRef::of(b"\xff")));
         put_error(&mut out, 2, 111, "too", true);
         assert_eq!(
             out,
@@ -361,7 +362,7 @@ mod tests {
     fn lengths_of_more_than_a_byte() {
         let data = [0; 300];
         let mut out = Vec::new();
-        put_push(&mut out, false, ChannelRef::None, &Push::Message(&data));
+        put_push(&mut out, false, ChannelRef::None, &Push::Message(PayloadRef::of(&data)));
         assert_eq!(out[..11], *b"\xb5\x02\x22\xb2\x02\x42\xaf\x02\x0a\xac\x02");
         assert_eq!(out.len(), 11 + 300);
     }
