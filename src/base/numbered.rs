@@ -5,7 +5,7 @@
 /// Values that there can be.
 const VALUES_MAX: usize = 1 << 8;
 
-/// See the module documentation.
+/// A list of different values, each of which is known by its place.
 #[derive(Clone, Debug)]
 pub struct Numbered<T>(Vec<T>);
 

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Item, local};
 use crate::base::filter::Filter;
 
-/// See the module documentation.
+/// Which items of a batch one subscriber gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// All.

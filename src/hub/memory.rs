@@ -1,6 +1,6 @@
 //! The port behind which a home's streams are kept: what it asks of its memory, and what that answers.
 //!
-//! A memory answers at once ([`Reply::Now`]) or by a number ([`Reply::Later`]); [`super::home::Home::handle_memory`] takes
+//! A memory answers at once ([`Response::Now`]) or by a number ([`Response::Later`]); [`super::home::Home::handle_memory`] takes
 //! the answer to a number. What is kept in the shard's own memory answers at once. A disk, or a broker that several
 //! processes share, may answer later.
 //!
@@ -14,12 +14,18 @@ use super::options::ChannelOptions;
 use super::terms::{HistoryFilter, Now, Refused, Terms};
 use super::{Position, Publication};
 
+#[cfg(test)]
+use std::sync::{Mutex, MutexGuard};
+
+#[cfg(test)]
+pub(super) mod held_back;
+
 /// Number of a stream, given by the memory that keeps it; reused once the stream is forgotten.
 pub type StreamId = u32;
 
 /// An answer, or the number under which it comes.
 #[derive(Debug)]
-pub enum Reply<T> {
+pub enum Response<T> {
     /// The answer.
     Now(Result<T, Refused>),
     /// The answer comes under this number, which no other one has that is awaited.
@@ -99,11 +105,17 @@ pub enum Brought {
 
 /// Keeps the streams of one home. A home calls it from one thread, and never waits for it.
 pub trait Memory: fmt::Debug + Send {
-    /// Whether every answer is [`Reply::Now`].
+    /// Whether every answer is [`Response::Now`].
     fn is_prompt(&self) -> bool;
 
     /// The stream of channel number `channel`, which has none here yet.
-    fn open(&mut self, now: Now, channel: u32, name: &Arc<str>, options: &ChannelOptions) -> Reply<StreamId>;
+    fn open(
+        &mut self,
+        now: Now,
+        channel: u32,
+        name: &Arc<str>,
+        options: &ChannelOptions,
+    ) -> Response<StreamId>;
 
     /// Notes that the stream is used, and lets go what has expired. Reading and appending do the same.
     fn touch(&mut self, stream: StreamId, now: Now, options: &ChannelOptions);
@@ -119,7 +131,7 @@ pub trait Memory: fmt::Debug + Send {
         publication: &Publication,
         options: &ChannelOptions,
         terms: &Terms,
-    ) -> Reply<Appended>;
+    ) -> Response<Appended>;
 
     /// Notes that something was published that is not in the stream: the next one is no delta to what is.
     fn bypass(&mut self, stream: StreamId);
@@ -131,10 +143,10 @@ pub trait Memory: fmt::Debug + Send {
         now: Now,
         options: &ChannelOptions,
         wanted: &Wanted<'_>,
-    ) -> Reply<Read>;
+    ) -> Response<Read>;
 
     /// Lets go all that the stream keeps; its position stays.
-    fn clear(&mut self, stream: StreamId) -> Reply<()>;
+    fn clear(&mut self, stream: StreamId) -> Response<()>;
 
     /// Lets go what has outlived its time, a bounded part of it per call. `forgotten` hears of each channel whose stream is
     /// gone.

@@ -6,7 +6,7 @@
 //!
 //! Left out: what waits for the memory, which is [`super::waiting`]'s.
 
-use super::memory::{Appended, Memory, Read, Reply, StreamId, Wanted};
+use super::memory::{Appended, Memory, Read, Response, StreamId, Wanted};
 use super::once::{Digest, Once};
 use super::options::ChannelOptions;
 use super::recovery::{Recovered, latest_after};
@@ -78,7 +78,7 @@ impl Order {
         options: &ChannelOptions,
         (joining, count_max): (&Joining, usize),
         passes: &dyn Fn(&Publication) -> bool,
-    ) -> Reply<Read> {
+    ) -> Response<Read> {
         let wanted = match &joining.recover {
             None => Wanted::Position,
             Some(_) if options.is_cache_recovery => Wanted::Latest { passes },

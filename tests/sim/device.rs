@@ -46,7 +46,7 @@ struct Sub {
     told_count: u64,
 }
 
-/// See the module documentation.
+/// What a client remembers between connections: its channels, and how far it had come in each.
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) id: u32,
@@ -110,7 +110,7 @@ enum Pending {
     History(u32, u64),
 }
 
-/// See the module documentation.
+/// How a device behaves on one connection.
 #[derive(Debug)]
 pub(crate) struct DeviceConduct {
     device: SharedDevice,

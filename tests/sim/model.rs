@@ -36,7 +36,7 @@ struct Sent {
     answered: u32,
 }
 
-/// See the module documentation.
+/// All that clients said and heard in a run.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     clock: u64,

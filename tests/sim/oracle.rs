@@ -14,7 +14,7 @@ use crate::plan::HistoryPlan;
 use crate::rng::{Rng, mix};
 use crate::world::fingerprint;
 
-/// See the module documentation.
+/// The questions that wait for an answer, and which hooks there are.
 #[derive(Debug)]
 pub(crate) struct Oracle {
     hooks_connect: bool,

@@ -10,7 +10,7 @@ use crate::harness::layout::{Faults, Layout};
 use crate::rng::Rng;
 use crate::sealed::TlsPlan;
 
-/// See the module documentation.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) shards: u16,

@@ -86,7 +86,7 @@ const TELLING: [&str; 24] = [
     "tls_faults",
 ];
 
-/// See the module documentation.
+/// Shards, clients and the world between them, with all that is known of what happened.
 pub(crate) struct Run {
     plan: Rc<Plan>,
     rng: Rng,

@@ -225,7 +225,7 @@ impl Pipe {
     }
 }
 
-/// See the module documentation.
+/// A client's end of TLS, and the bytes that wait in both directions.
 #[derive(Debug)]
 pub(crate) struct Tls {
     rustls: ClientConnection,

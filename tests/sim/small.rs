@@ -25,7 +25,7 @@ use crate::world::{LinkId, World};
 /// The process's random number.
 pub(crate) const SEED: u64 = 0;
 
-/// See the module documentation.
+/// Shards, the world that they are simulated over, and what they count.
 pub(crate) struct Small {
     pub(crate) world: Rc<RefCell<World>>,
     pub(crate) budget: Budget,

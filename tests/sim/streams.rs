@@ -51,7 +51,7 @@ pub(crate) struct Held<'a> {
     pub(crate) told: &'a BTreeMap<String, bool>,
 }
 
-/// See the module documentation.
+/// What was published into streams and heard of them, and who is present in their channels.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     clock: u64,

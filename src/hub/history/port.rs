@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::History;
-use crate::hub::memory::{Appended, Memory, Read, Reply, StreamId, Wanted};
+use crate::hub::memory::{Appended, Memory, Read, Response, StreamId, Wanted};
 use crate::hub::options::ChannelOptions;
 use crate::hub::terms::{Now, Terms};
 use crate::hub::{Position, Publication};
@@ -19,8 +19,8 @@ impl Memory for History {
         channel: u32,
         _name: &Arc<str>,
         options: &ChannelOptions,
-    ) -> Reply<StreamId> {
-        Reply::Now(Ok(self.open(now, channel, options)))
+    ) -> Response<StreamId> {
+        Response::Now(Ok(self.open(now, channel, options)))
     }
 
     fn touch(&mut self, stream: StreamId, now: Now, options: &ChannelOptions) {
@@ -38,13 +38,13 @@ impl Memory for History {
         publication: &Publication,
         options: &ChannelOptions,
         terms: &Terms,
-    ) -> Reply<Appended> {
+    ) -> Response<Appended> {
         self.touch(stream, now, options);
         if !self.takes_version(stream, terms.version, terms.version_epoch.as_deref()) {
-            return Reply::Now(Ok(Appended::Known(self.position(stream))));
+            return Response::Now(Ok(Appended::Known(self.position(stream))));
         }
         let previous = self.append(stream, now, publication, options);
-        Reply::Now(Ok(Appended::Kept { position: self.position(stream), time_ms: now.unix_ms, previous }))
+        Response::Now(Ok(Appended::Kept { position: self.position(stream), time_ms: now.unix_ms, previous }))
     }
 
     fn bypass(&mut self, stream: StreamId) {
@@ -57,7 +57,7 @@ impl Memory for History {
         now: Now,
         options: &ChannelOptions,
         wanted: &Wanted<'_>,
-    ) -> Reply<Read> {
+    ) -> Response<Read> {
         self.touch(stream, now, options);
         let (mut is_complete, mut publications) = (false, Vec::new());
         match *wanted {
@@ -68,16 +68,16 @@ impl Memory for History {
             Wanted::Latest { passes } => publications.extend(self.latest(stream, passes).map(Arc::clone)),
             Wanted::Filtered(filter) => match self.filtered(stream, filter) {
                 Ok(found) => publications = found,
-                Err(refused) => return Reply::Now(Err(refused)),
+                Err(refused) => return Response::Now(Err(refused)),
             },
         }
         let position: Position = self.position(stream);
-        Reply::Now(Ok(Read { position, publications, is_complete }))
+        Response::Now(Ok(Read { position, publications, is_complete }))
     }
 
-    fn clear(&mut self, stream: StreamId) -> Reply<()> {
+    fn clear(&mut self, stream: StreamId) -> Response<()> {
         self.clear(stream);
-        Reply::Now(Ok(()))
+        Response::Now(Ok(()))
     }
 
     fn expire(&mut self, now: Now, forgotten: &mut dyn FnMut(u32)) {

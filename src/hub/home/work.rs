@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Answer, Asker, Done, Home, Joined, Joining, Member, Now, Published, Refused, Terms};
 use crate::base::heap;
 use crate::hub::Publication;
-use crate::hub::memory::{Appended, Brought, Read, Reply, Wanted};
+use crate::hub::memory::{Appended, Brought, Read, Response, Wanted};
 use crate::hub::once::Digest;
 use crate::hub::options::ChannelOptions;
 use crate::hub::order::recovered;
@@ -34,10 +34,10 @@ fn set_delta(publication: &mut Publication, options: &ChannelOptions) {
 }
 
 impl Start {
-    fn of<T>(reply: Reply<T>, brought: impl FnOnce(T) -> Brought) -> Self {
+    fn of<T>(reply: Response<T>, brought: impl FnOnce(T) -> Brought) -> Self {
         match reply {
-            Reply::Now(answer) => Self::Answered(Some(answer.map(brought))),
-            Reply::Later(number) => Self::Asked(number),
+            Response::Now(answer) => Self::Answered(Some(answer.map(brought))),
+            Response::Later(number) => Self::Asked(number),
         }
     }
 }
@@ -117,10 +117,10 @@ impl<A: Asker> Home<A> {
         let appended = match stream {
             Some(stream) if keeps => {
                 match self.order.memory.append(stream, now, &publication, options, terms) {
-                    Reply::Now(Ok(appended)) => Some(appended),
-                    Reply::Now(Err(refused)) => return Ok(Err(refused)),
+                    Response::Now(Ok(appended)) => Some(appended),
+                    Response::Now(Err(refused)) => return Ok(Err(refused)),
                     // What is not prompt was sorted out.
-                    Reply::Later(_) => return Ok(Err(Refused::Unavailable)),
+                    Response::Later(_) => return Ok(Err(Refused::Unavailable)),
                 }
             }
             Some(stream) => {
@@ -150,10 +150,10 @@ impl<A: Asker> Home<A> {
             let stream = self.channels[id as usize].line.stream?;
             let passes = |one: &Publication| asker.wants(one);
             match self.order.read_for(stream, now, options, (joining, self.limits.recovery_max), &passes) {
-                Reply::Now(Ok(found)) => read = Some(found),
-                Reply::Now(Err(refused)) => return Some(Err(refused)),
+                Response::Now(Ok(found)) => read = Some(found),
+                Response::Now(Err(refused)) => return Some(Err(refused)),
                 // What is not prompt was sorted out.
-                Reply::Later(_) => return Some(Err(Refused::Unavailable)),
+                Response::Later(_) => return Some(Err(Refused::Unavailable)),
             }
         } else {
             self.touch(now, id, options);
@@ -177,13 +177,13 @@ impl<A: Asker> Home<A> {
             return Ok(stream);
         }
         match self.order.memory.open(now, id, &home.name, options) {
-            Reply::Now(Ok(stream)) => {
+            Response::Now(Ok(stream)) => {
                 self.order.memory.attend(stream, now, !home.audience.crowd.is_empty());
                 home.line.stream = Some(stream);
                 Ok(stream)
             }
-            Reply::Now(Err(refused)) => Err(Start::Answered(Some(Err(refused)))),
-            Reply::Later(number) => Err(Start::Opening(number)),
+            Response::Now(Err(refused)) => Err(Start::Answered(Some(Err(refused)))),
+            Response::Later(number) => Err(Start::Opening(number)),
         }
     }
 

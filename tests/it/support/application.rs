@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Server;
 use super::peer::PATIENCE;
 
-/// See the module documentation.
+/// A backend on a port of its own, and what it is asked.
 pub(crate) struct Application {
     address: SocketAddr,
     asked: Receiver<Question>,

@@ -17,7 +17,7 @@ use super::super::harness::world::fingerprint;
 /// Questions that wait, where few may.
 const FEW: usize = 2;
 
-/// See the module documentation.
+/// The questions that wait for an answer, and what is taken of them.
 #[derive(Debug)]
 pub(super) struct Backend {
     hooks_connect: bool,

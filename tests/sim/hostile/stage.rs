@@ -47,7 +47,7 @@ pub(super) enum Timing {
     Reset,
 }
 
-/// See the module documentation.
+/// Shards, the world that they are simulated over, their accounts, and the innocent client.
 pub(super) struct Stage {
     world: Rc<RefCell<World>>,
     shards: Vec<Shard<(SimNet, TestHandler)>>,

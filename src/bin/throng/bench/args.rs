@@ -83,6 +83,25 @@ pub(crate) struct Opening {
     pub(crate) connect_rate: Option<f64>,
 }
 
+/// How long something is measured.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Period {
+    /// Seconds to measure
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Seconds to run before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) warmup: f64,
+}
+
+/// The data of publications that subscribers tell apart.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Data {
+    /// Bytes of data per publication, as JSON
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
+    pub(crate) size: u32,
+}
+
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Idle {
     #[command(flatten)]
@@ -101,9 +120,8 @@ pub(crate) struct Idle {
     /// Afterwards, publish this many times to the channel, each after the previous one has reached all
     #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "subscribe")]
     pub(crate) publish: u32,
-    /// Bytes of data per publication, as JSON
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
-    pub(crate) size: u32,
+    #[command(flatten)]
+    pub(crate) data: Data,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -119,12 +137,8 @@ pub(crate) struct Echo {
     /// Messages in flight per connection
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) in_flight: u32,
-    /// Seconds to measure
-    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    pub(crate) seconds: f64,
-    /// Seconds to run before measuring
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(crate) warmup: f64,
+    #[command(flatten)]
+    pub(crate) period: Period,
     /// Send text messages [default: binary]
     #[arg(long)]
     pub(crate) text: bool,
@@ -146,12 +160,8 @@ pub(crate) struct Rpc {
     /// Bytes of argument, a JSON string
     #[arg(long, value_name = "BYTES", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub(crate) bytes: u32,
-    /// Seconds to measure
-    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    pub(crate) seconds: f64,
-    /// Seconds to run before measuring
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(crate) warmup: f64,
+    #[command(flatten)]
+    pub(crate) period: Period,
     #[command(flatten)]
     pub(crate) identity: Identity,
     #[command(flatten)]
@@ -175,12 +185,8 @@ pub(crate) struct Publish {
     /// Bytes of data per publication, a JSON string
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub(crate) size: u32,
-    /// Seconds to measure
-    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    pub(crate) seconds: f64,
-    /// Seconds to run before measuring
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(crate) warmup: f64,
+    #[command(flatten)]
+    pub(crate) period: Period,
     #[command(flatten)]
     pub(crate) identity: Identity,
     #[command(flatten)]
@@ -200,9 +206,8 @@ pub(crate) struct Recover {
     /// Publications after recovery, which must continue the sequence
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub(crate) more: u32,
-    /// Bytes of data per publication, as JSON
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
-    pub(crate) size: u32,
+    #[command(flatten)]
+    pub(crate) data: Data,
     #[command(flatten)]
     pub(crate) identity: Identity,
     #[command(flatten)]
@@ -230,9 +235,8 @@ pub(crate) struct Fanout {
     /// Saturation: concurrent publications, each until all subscribers have received it [default: 1]
     #[arg(long, value_name = "COUNT", conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) in_flight: Option<u32>,
-    /// Bytes of data per publication, as JSON
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(12..=1_000_000))]
-    pub(crate) size: u32,
+    #[command(flatten)]
+    pub(crate) data: Data,
     /// Seconds to measure
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     pub(crate) seconds: f64,
@@ -257,12 +261,8 @@ pub(crate) struct Handshakes {
     /// Concurrent connections
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) concurrency: u32,
-    /// Seconds to measure
-    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    pub(crate) seconds: f64,
-    /// Seconds to run before measuring
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    pub(crate) warmup: f64,
+    #[command(flatten)]
+    pub(crate) period: Period,
     /// Handshakes per second [default: unlimited]
     #[arg(long, value_name = "PER_SECOND", value_parser = positive)]
     pub(crate) rate: Option<f64>,

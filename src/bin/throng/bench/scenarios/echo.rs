@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::bench::args::{self, Common};
+use crate::bench::args::{self, Common, Period};
 use crate::bench::clock;
 use crate::bench::connections::plan;
 use crate::bench::connections::senders::{Findings, Pace, Senders};
@@ -35,8 +35,7 @@ struct Play<'a> {
     size: u32,
     in_flight: usize,
     rate: Option<f64>,
-    seconds: f64,
-    warmup: f64,
+    period: Period,
     common: &'a Common,
 }
 
@@ -52,8 +51,7 @@ pub(crate) fn run(args: &args::Echo) -> Result<bool, Refusal> {
         size: args.size,
         in_flight,
         rate: args.rate,
-        seconds: args.seconds,
-        warmup: args.warmup,
+        period: args.period,
         common: &args.common,
     };
     perform(&play, &script, &talk)
@@ -68,8 +66,7 @@ pub(crate) fn call(args: &args::Rpc) -> Result<bool, Refusal> {
         size: args.bytes,
         in_flight: 1,
         rate: None,
-        seconds: args.seconds,
-        warmup: args.warmup,
+        period: args.period,
         common: &args.common,
     };
     perform(&play, &script, &Talk::Call)
@@ -92,8 +89,7 @@ pub(crate) fn publish(args: &args::Publish) -> Result<bool, Refusal> {
         size: args.size,
         in_flight: 1,
         rate: None,
-        seconds: args.seconds,
-        warmup: args.warmup,
+        period: args.period,
         common: &args.common,
     };
     perform(&play, &script, &talk)
@@ -144,11 +140,11 @@ fn measure(play: &Play<'_>, state: &RunState) -> Result<Usage, String> {
     };
     let settled = || state.sum(|lane| &lane.ready) + state.sum(|lane| &lane.failed);
     wait(&|| settled() >= play.connections.into());
-    let warm_ns = state.clock.now_ns() + clock::ns(play.warmup);
+    let warm_ns = state.clock.now_ns() + clock::ns(play.period.warmup);
     wait(&|| state.clock.now_ns() >= warm_ns);
     let from = Mark::take(state, &play.common.pid)?;
     state.recording.store(true, Relaxed);
-    let until_ns = warm_ns + clock::ns(play.seconds);
+    let until_ns = warm_ns + clock::ns(play.period.seconds);
     wait(&|| state.clock.now_ns() >= until_ns);
     Ok(Usage::between(&from, &Mark::take(state, &play.common.pid)?, play.common))
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let subscriptions = subscriptions(args).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
-    let script = Script::of(target, args.tcp, subscriptions, tokens, args.size as usize);
+    let script = Script::of(target, args.tcp, subscriptions, tokens, args.data.size as usize);
     let script = if args.deflate { script.deflating() } else { script };
     let (played, findings, state) =
         subscribing::perform("fanout", &args.common, &args.opening, &script, |scene| play(args, scene))?;
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     played.opened.report(&mut report, &findings);
     let lost = state.sum(|lane| &lane.lost);
     report.count("lost", "lost", lost, "");
-    report.set("size_bytes", args.size.into());
+    report.set("size_bytes", args.data.size.into());
     report.set("channels", args.channels.into());
     report.set("rate", args.rate.into());
     report.set("in_flight", args.rate.is_none().then_some(args.in_flight.unwrap_or(1)).into());

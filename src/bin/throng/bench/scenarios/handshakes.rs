@@ -61,14 +61,14 @@ fn measure(args: &args::Handshakes, script: &Script, state: &RunState) -> Result
             state.clock.sleep_for(TICK);
         }
     };
-    let warm_ns = state.clock.now_ns() + clock::ns(args.warmup);
+    let warm_ns = state.clock.now_ns() + clock::ns(args.period.warmup);
     wait(warm_ns);
     let from = Mark::take(state, &args.common.pid)?;
     if let Some(tls) = &script.target.tls {
         tls.tally.reset();
     }
     state.recording.store(true, Relaxed);
-    wait(warm_ns + clock::ns(args.seconds));
+    wait(warm_ns + clock::ns(args.period.seconds));
     Ok(Usage::between(&from, &Mark::take(state, &args.common.pid)?, &args.common))
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &args::Idle) -> Result<bool, Refusal> {
         Some(channel) => Subscriptions::One { channel: channel.clone(), recoverable: args.recoverable },
         None => Subscriptions::None,
     };
-    let script = Script::of(target, false, subscriptions, tokens, args.size as usize);
+    let script = Script::of(target, false, subscriptions, tokens, args.data.size as usize);
     let (played, findings, state) =
         subscribing::perform("idle", &args.common, &args.opening, &script, |scene| play(args, scene))?;
 

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &args::Recover) -> Result<bool, Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
     let subscriptions = Subscriptions::One { channel: args.channel.clone(), recoverable: true };
-    let script = Script::of(target, false, subscriptions, tokens, args.size as usize);
+    let script = Script::of(target, false, subscriptions, tokens, args.data.size as usize);
     let (first_seconds, from) = leave(args, &script)?;
     publish_unheard(args, &script).map_err(Refusal::Failure)?;
     let first = plan::after_held(args.opening.connections as usize);
