@@ -1,7 +1,7 @@
 //! Streams: what was published in the channels of one home, as long as it is kept, and the positions that outlive it.
 //!
-//! Kept is bounded three ways: by count in each stream, by age, and by bytes over all streams, where the oldest of any
-//! stream goes first. What is kept is a copy: the bytes of a publication under way are counted elsewhere and must be
+//! Kept is bounded four ways: by count in each stream, by the time since its last publication, with which all of it goes,
+//! by age, and by bytes over all streams, where the oldest of any stream goes first. What is kept is a copy: the bytes of a publication under way are counted elsewhere and must be
 //! given back once it is delivered.
 //!
 //! Invariant: what a stream keeps is an unbroken run that ends with its last publication. Recovery rests on that: the
@@ -62,6 +62,8 @@ pub(super) struct Stream {
     pub(super) top: u64,
     /// Entries, oldest first.
     pub(super) kept: VecDeque<u32>,
+    /// When all that is kept has expired, unless something is published before.
+    expires_ms: u64,
     meta_ttl_ms: u64,
     forget_at_ms: u64,
     version: u64,
@@ -129,6 +131,7 @@ impl History {
             epoch: self.new_epoch(),
             top: 0,
             kept: VecDeque::new(),
+            expires_ms: 0,
             meta_ttl_ms: 0,
             forget_at_ms: 0,
             version: 0,
@@ -190,7 +193,10 @@ impl History {
             self.clear(id);
             return previous;
         }
-        let expires_ms = now.ms.saturating_add(options.history_ttl_ms);
+        let expires_ms = match options.history_age_ms {
+            0 => u64::MAX,
+            age_ms => now.ms.saturating_add(age_ms),
+        };
         let entry = Entry { publication: copy, expires_ms, stream: id, older: self.newest, newer: NONE };
         let key = number(self.entries.insert(entry));
         match self.entries.get_mut(self.newest as usize) {
@@ -200,6 +206,7 @@ impl History {
         self.newest = key;
         self.bytes += bytes;
         let stream = &mut self.streams[id as usize];
+        stream.expires_ms = now.ms.saturating_add(options.history_ttl_ms);
         self.stream_bytes -= stream.bytes();
         stream.kept.push_back(key);
         self.stream_bytes += stream.bytes();
@@ -352,8 +359,7 @@ impl History {
                 assert!(entry.publication.previous.is_none(), "one publication keeps another alive");
             }
             assert!(stream.kept.len() as u64 <= stream.top);
-            let deadline_ms =
-                stream.kept.front().map_or(stream.forget_at_ms, |&key| self.entries[key as usize].expires_ms);
+            let deadline_ms = self.deadline_ms(stream);
             let armed = self.wheel.deadline(number(id));
             assert!(
                 armed.is_some_and(|tick| tick <= deadline_ms.div_ceil(TICK_MS)),
@@ -390,8 +396,8 @@ impl History {
     fn drop_expired(&mut self, id: StreamId, now_ms: u64, count_max: usize) -> usize {
         let mut count = 0;
         while count < count_max
-            && let Some(&key) = self.streams[id as usize].kept.front()
-            && self.entries[key as usize].expires_ms <= now_ms
+            && !self.streams[id as usize].kept.is_empty()
+            && self.deadline_ms(&self.streams[id as usize]) <= now_ms
         {
             self.drop_front(id);
             count += 1;
@@ -423,14 +429,18 @@ impl History {
         true
     }
 
+    /// When the stream has something to let go: its oldest publication, or itself.
+    fn deadline_ms(&self, stream: &Stream) -> u64 {
+        match stream.kept.front() {
+            Some(&key) => stream.expires_ms.min(self.entries[key as usize].expires_ms),
+            None => stream.forget_at_ms,
+        }
+    }
+
     /// Sees to it that the wheel comes back to the stream in time.
     fn arm(&mut self, id: StreamId) {
         let stream = &self.streams[id as usize];
-        let deadline_ms = match stream.kept.front() {
-            Some(&key) => self.entries[key as usize].expires_ms,
-            None => stream.forget_at_ms,
-        };
-        let tick = deadline_ms.div_ceil(TICK_MS);
+        let tick = self.deadline_ms(stream).div_ceil(TICK_MS);
         if self.wheel.deadline(id).is_none_or(|armed| armed > tick) {
             self.wheel.set(id, tick);
         }

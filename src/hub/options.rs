@@ -23,8 +23,10 @@ pub struct ChannelOptions {
     pub force_push_join_leave: bool,
     /// Publications that a channel keeps; 0 for no history.
     pub history_size: usize,
-    /// How long it keeps them.
+    /// How long it keeps them after the last of them: then all have expired.
     pub history_ttl_ms: u64,
+    /// How long it keeps each of them; 0 for as long as the others.
+    pub history_age_ms: u64,
     /// How long a channel's position outlives its last publication; 0 for the node's default.
     pub history_meta_ttl_ms: u64,
     /// Whether subscribers know the position although they did not ask.
@@ -201,7 +203,8 @@ impl Namespaces {
     }
 
     /// Whether a channel that is for certain users is for this one; `None` when it is for anyone, because its name
-    /// tells no users or its options do not allow such names. It is never for users without a name.
+    /// tells no users or its options do not allow such names. A user without a name is one like others: a channel whose
+    /// name ends with nothing behind the boundary is for the anonymous.
     pub fn allows_user(&self, channel: &str, user: &str) -> Option<bool> {
         if self.user_boundary.is_empty() {
             return None;
@@ -215,7 +218,7 @@ impl Namespaces {
         } else {
             users.split(&self.user_separator).any(|named| named == user)
         };
-        Some(is_named && !user.is_empty())
+        Some(is_named)
     }
 
     /// The namespace, if the name has one, and what comes behind it; the whole name if not.
@@ -291,7 +294,9 @@ mod tests {
             ("chat:room#42,43", "43", Some(true)),
             ("chat:room#42,43", "4", Some(false)),
             ("chat:room#42,43", "", Some(false)),
-            ("chat:room#", "", Some(false)),
+            ("chat:room#", "", Some(true)),
+            ("chat:room#", "42", Some(false)),
+            ("chat:room#42,", "", Some(true)),
             ("chat:a#42#43", "42", Some(false)),
             ("chat:a#42#43", "43", Some(true)),
             ("chat:#42", "42", Some(true)),

@@ -125,6 +125,7 @@ impl HistoryPlan {
             force_push_join_leave: true,
             history_size: self.size,
             history_ttl_ms: self.ttl_ms,
+            history_age_ms: self.ttl_ms,
             history_meta_ttl_ms: self.meta_ttl_ms,
             force_recovery: true,
             subscribe_proxy_enabled: self.hooks_subscribe,

@@ -82,6 +82,12 @@ fn options(sections: &Sections, table: &str, options: &ChannelOptions, tell: Tel
     if options.history_ttl_ms > 0 && options.history_size == 0 {
         tell(path("history_ttl"), "expected history_size with it: a history is bounded by both".to_owned());
     }
+    if options.history_age_ms > options.history_ttl_ms {
+        tell(
+            path("history_age"),
+            "expected at most history_ttl, after which everything has expired".to_owned(),
+        );
+    }
     if options.force_recovery && !has_history {
         tell(path("force_recovery"), "expected history_size and history_ttl with it".to_owned());
     }

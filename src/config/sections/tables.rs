@@ -141,9 +141,14 @@ pub static CHANNEL: &[Setting<ChannelOptions>] = &[
     key("history_size", "Publications kept per channel. 0: no history", |c| {
         Slot::Count(&mut c.history_size, 0..=100_000_000)
     }),
-    key("history_ttl", "Time for which each publication is kept", |c| {
+    key("history_ttl", "Time for which a channel's publications are kept after the latest of them", |c| {
         Slot::Duration(&mut c.history_ttl_ms, 0..=100 * YEAR_MS)
     }),
+    key(
+        "history_age",
+        "Time for which each publication is kept, at most history_ttl (throng only). 0s: as long as the channel's others",
+        |c| Slot::Duration(&mut c.history_age_ms, 0..=100 * YEAR_MS),
+    ),
     key(
         "history_meta_ttl",
         "Time that the stream position is kept after the last publication. 0s: channel.history_meta_ttl",

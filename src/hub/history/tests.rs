@@ -15,11 +15,15 @@ const CHANNELS: [&str; 3] = ["few", "short", "long"];
 const RECOVERY_MAX: usize = 4;
 
 fn options(channel: usize) -> Arc<ChannelOptions> {
-    let (history_size, history_ttl_ms, history_meta_ttl_ms) =
-        [(3, 20_000, 30_000), (100, 2_000, 1_000), (40, 60_000, 90_000)][channel];
-    let options =
-        ChannelOptions { history_size, history_ttl_ms, history_meta_ttl_ms, ..ChannelOptions::default() };
-    Arc::new(options)
+    let (history_size, history_ttl_ms, history_age_ms, history_meta_ttl_ms) =
+        [(3, 20_000, 0, 30_000), (100, 2_000, 2_000, 1_000), (40, 60_000, 25_000, 90_000)][channel];
+    Arc::new(ChannelOptions {
+        history_size,
+        history_ttl_ms,
+        history_age_ms,
+        history_meta_ttl_ms,
+        ..ChannelOptions::default()
+    })
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +69,8 @@ struct ModelStream {
     /// Streams of this channel that were begun; the epochs that were seen are one for each.
     generation: u32,
     forget_at_ms: u64,
+    /// When all that is kept has expired.
+    expires_ms: u64,
     clients: BTreeSet<u64>,
 }
 
@@ -104,9 +110,14 @@ impl Run {
         }
     }
 
+    fn forget_expired(&mut self) {
+        let Self { kept, streams, now_ms, .. } = self;
+        kept.retain(|kept| kept.expires_ms > *now_ms && streams[kept.channel].expires_ms > *now_ms);
+    }
+
     /// What the model does at the beginning of whatever is done with a channel.
     fn touch(&mut self, channel: usize) {
-        self.kept.retain(|kept| kept.expires_ms > self.now_ms);
+        self.forget_expired();
         let stream = &mut self.streams[channel];
         if !stream.exists || stream.clients.is_empty() && stream.forget_at_ms <= self.now_ms {
             assert!(
@@ -185,7 +196,9 @@ impl Run {
             return self.kept.retain(|kept| kept.channel != channel);
         }
         let options = options(channel);
-        let (offset, expires_ms) = (self.streams[channel].top, self.now_ms + options.history_ttl_ms);
+        let age_ms = if options.history_age_ms > 0 { options.history_age_ms } else { u64::MAX / 2 };
+        let (offset, expires_ms) = (self.streams[channel].top, self.now_ms + age_ms);
+        self.streams[channel].expires_ms = self.now_ms + options.history_ttl_ms;
         self.kept.push(Kept { channel, offset, bytes, expires_ms });
         while self.offsets(channel).len() > options.history_size {
             let oldest = self.kept.iter().position(|kept| kept.channel == channel).unwrap();
@@ -260,7 +273,11 @@ impl Run {
         self.check_position(channel, &position);
         let mut expected = self.offsets(channel);
         if let Some(since) = since {
-            expected.retain(|&offset| if reverse { offset < since.offset } else { offset > since.offset });
+            let top = self.streams[channel].top;
+            expected.retain(|&offset| match reverse {
+                true => offset < since.offset && since.offset <= top + 1,
+                false => offset > since.offset,
+            });
         }
         if reverse {
             expected.reverse();
@@ -318,7 +335,7 @@ proptest! {
         for op in ops {
             run.step(op, 1000);
             run.expire();
-            run.kept.retain(|kept| kept.expires_ms > run.now_ms);
+            run.forget_expired();
             assert_eq!(run.home.history_bytes(), run.kept.iter().map(|kept| kept.bytes).sum::<usize>());
         }
     }
@@ -355,5 +372,33 @@ fn one_call_does_a_bounded_part() {
     home.expire(at(60_000));
     assert!(home.history_bytes() > full / 2 && home.history_bytes() < full);
     assert!(home.next_expiry_ms().is_some_and(|at_ms| at_ms <= 60_000), "the rest follows at once");
+    home.check_invariants();
+}
+
+/// What is busy keeps what it has; what nobody published into for as long has nothing any more.
+#[test]
+fn a_stream_lives_from_its_last_publication_on() {
+    let mut home = home();
+    let busy = history(100, 2000);
+    for i in 0..20 {
+        home.publish(at(i * 1200), publication("busy", b"1"), &busy, &Terms::default()).unwrap();
+    }
+    let kept = |home: &mut Home, now_ms, options: &Arc<ChannelOptions>| {
+        let question = Question::History(HistoryFilter::default());
+        let answer = home.ask(at(now_ms), &"busy".into(), options, &question);
+        let Answer::History { publications, .. } = answer else { panic!("{answer:?}") };
+        publications.len()
+    };
+    assert_eq!(kept(&mut home, 19 * 1200 + 1999, &busy), 20);
+    assert_eq!(kept(&mut home, 19 * 1200 + 2000, &busy), 0);
+    // Unless each of them has an age of its own.
+    let mut home = self::home();
+    let aging = Arc::new(ChannelOptions { history_age_ms: 1500, ..ChannelOptions::clone(&busy) });
+    for i in 0..20 {
+        home.publish(at(i * 1200), publication("busy", b"1"), &aging, &Terms::default()).unwrap();
+    }
+    assert_eq!(kept(&mut home, 19 * 1200 + 299, &aging), 2);
+    assert_eq!(kept(&mut home, 19 * 1200 + 300, &aging), 1);
+    assert_eq!(kept(&mut home, 19 * 1200 + 1500, &aging), 0);
     home.check_invariants();
 }
