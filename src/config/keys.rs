@@ -178,6 +178,12 @@ const GENERAL: &[Key] = &[
     )
     .otherwise("none"),
     server(
+        "control_connections_max",
+        "Connections of the control listener; beyond it, the one that was silent for longest is closed. At most 64 count \
+        where descriptor tables are shared (private_descriptors)",
+        |c| Slot::Count(&mut c.control_connections_max, 8..=65_536),
+    ),
+    server(
         "metrics_by_namespace",
         "Count channels, subscriptions, publications and deliveries for each configured namespace as well; this adds a few \
         series per namespace",

@@ -69,6 +69,8 @@ pub struct Config {
     /// What those who ask the control listener must know, as `Authorization: Bearer`. Default none: then only this machine
     /// is answered, and others learn no more than that the server lives.
     pub control_key: ControlKey,
+    /// Connections of the control listener, 8 to 65,536; at most 64 where descriptor tables are shared. Default 256.
+    pub control_connections_max: usize,
     /// Whether metrics tell channels, subscriptions and publications by namespace. Default false.
     pub metrics_by_namespace: bool,
     /// Number of shards (threads), 1 to 1024. Default: one per core available to the process.
@@ -156,6 +158,7 @@ impl Default for Config {
             proxy_protocol: false,
             control: Some(SocketAddr::from(([127, 0, 0, 1], 9000))),
             control_key: ControlKey::default(),
+            control_connections_max: 256,
             shards: crate::net::sys::allowed_cores().map_or(1, |cores| cores.len().max(1)),
             pin: true,
             private_descriptors: true,

@@ -204,6 +204,7 @@ mod tests {
         ("listen", "0.0.0.0:80,[::1]:8080"),
         ("control", "off"),
         ("control_key", "k"),
+        ("control_connections_max", "99"),
         ("development", "true"),
         ("metrics_by_namespace", "true"),
         ("shards", "7"),

@@ -80,7 +80,7 @@ async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, ne
         return refusal.into_response();
     }
     // The API's requests wait when their bodies are read: a slow one must not keep a turn. Probes never wait.
-    let waits = !path.starts_with("/api/") && !matches!(path, "/health" | "/ready");
+    let waits = !api::is_at(path) && !matches!(path, "/health" | "/ready");
     match seat_of(&request).filter(|_| waits) {
         None => next.run(request).await,
         Some(seat) => match seat.turn().await {
@@ -93,9 +93,15 @@ async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, ne
     }
 }
 
-/// Names what there is not.
-async fn not_found(uri: Uri) -> (StatusCode, String) {
+/// Names what there is not; a path with slashes too many leads to the one that is meant, as routers of other servers do.
+async fn not_found(uri: Uri) -> Response {
     let path = uri.path();
+    if path.contains("//") {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let meant = format!("/{}{query}", parts.join("/"));
+        return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, meant)]).into_response();
+    }
     let text = match path.strip_prefix("/api/") {
         Some(method) => format!(
             "the server API has no method {method}, or is off; its methods are {}, {}, {}\n",
@@ -105,12 +111,12 @@ async fn not_found(uri: Uri) -> (StatusCode, String) {
         ),
         None => format!("nothing is served at {path}; / lists the paths\n"),
     };
-    (StatusCode::NOT_FOUND, text)
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> (StatusCode, String) {
     let path = uri.path();
-    let wanted = if path.starts_with("/api/") && path != "/api/openapi.json" { "POST" } else { "GET" };
+    let wanted = if api::is_at(path) && path != "/api/openapi.json" { "POST" } else { "GET" };
     (StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {wanted}, not {method}\n"))
 }
 

@@ -126,8 +126,9 @@ impl Node {
 
     /// Sends a message to every subscriber of a channel; tells its position, which is the default without history.
     ///
-    /// The outcome is [`Failure::BadRequest`] when data is not what `options.kind` says or the channel's name is empty
-    /// or too long, [`Failure::LimitExceeded`] when data takes more than half of `outbox_bytes_max`.
+    /// The outcome is [`Failure::BadRequest`] when data is not what `options.kind` says or the channel's name is empty,
+    /// [`Failure::LimitExceeded`] when data takes more than half of `outbox_bytes_max`. Names that clients may not ask for
+    /// (`channel_name_bytes_max`, `channel_regex`) are taken, here and in the other calls.
     pub fn publish(&self, channel: &str, data: Vec<u8>, options: &PublishOptions) -> Pending<Position> {
         if !is_what_it_should_be(options.kind, &data) {
             return Pending::failed(Failure::BadRequest);
@@ -189,8 +190,11 @@ impl Node {
     /// What was published in a channel.
     ///
     /// The outcome is [`Failure::NotAvailable`] without history, [`Failure::Unrecoverable`] when `filter.since` is not
-    /// in the stream.
+    /// in the stream, [`Failure::BadRequest`] when what came before the first publication is asked for.
     pub fn history(&self, channel: &str, filter: HistoryFilter) -> Pending<History> {
+        if filter.reverse && filter.since.as_ref().is_some_and(|since| since.offset == 0) {
+            return Pending::failed(Failure::BadRequest);
+        }
         self.ask(channel, Question::History(filter), ChannelOptions::keeps_history, |answer| {
             let Answer::History { publications, position } = answer else { return None };
             Some(History { publications, position })

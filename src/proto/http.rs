@@ -156,6 +156,11 @@ pub struct Request<'a> {
     framing: Framing,
 }
 
+/// The first value of this name in a target's query.
+pub fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
 impl<'a> Request<'a> {
     /// Parses a head from the start of `bytes`; `Ok(None)` when its end has not arrived. Returns it and its length.
     ///
@@ -253,7 +258,7 @@ impl<'a> Request<'a> {
 
     /// The value of a field of the query, decoded (URL standard, `application/x-www-form-urlencoded`).
     pub fn query_value(&self, name: &str) -> Option<Cow<'a, str>> {
-        form_urlencoded::parse(self.query?.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+        query_value(self.query?, name)
     }
 
     /// The value of a cookie, without the quotes that may stand around it (RFC 6265 §4.1.1, §4.2.1).

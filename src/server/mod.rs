@@ -37,9 +37,8 @@ use crate::shard::{Parts, Secret};
 use places::Places;
 use threads::{await_bound, start_shards};
 
-/// Connections of the control listener: scrapers, and backends that use the API.
-const SEATS: usize = 256;
-/// Connections of the control listener where the shards' connections take from the same descriptor table.
+/// Connections of the control listener, scrapers and backends that use the API, at most, where the shards' connections take
+/// from the same descriptor table.
 const SEATS_SHARED: usize = 64;
 
 /// Publications on their way may take this part of `queued_bytes_max`, beside what is queued for connections.
@@ -385,7 +384,10 @@ impl Server {
         let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,
-            seats: if self.config.private_descriptors { SEATS } else { SEATS_SHARED },
+            seats: match self.config.private_descriptors {
+                true => self.config.control_connections_max,
+                false => self.config.control_connections_max.min(SEATS_SHARED),
+            },
             api,
             key,
             counters: self.counters.to_vec(),

@@ -88,16 +88,35 @@ pub(super) fn put_error(out: &mut Vec<u8>, wrong: &Wrong) {
 
 /// An answer that tells an error; its last brace is left out, for what else there is to tell.
 pub(super) fn begin_failed(out: &mut Vec<u8>, wrong: &Wrong) {
-    out.extend_from_slice(b"{\"error\":");
+    out.push(b'{');
+    put_error_field(out, wrong);
+}
+
+/// Begins a line that answers command `id`; 0 is none. The field `result` or `error` has to follow.
+pub(super) fn begin_line(out: &mut Vec<u8>, id: u32) {
+    out.push(b'{');
+    if id != 0 {
+        out.extend_from_slice(b"\"id\":");
+        put_number(out, id.into());
+        out.push(b',');
+    }
+}
+
+/// The field that tells an error.
+pub(super) fn put_error_field(out: &mut Vec<u8>, wrong: &Wrong) {
+    out.extend_from_slice(b"\"error\":");
     put_error(out, wrong);
 }
 
-/// The fields that were passed over, behind another field, if there were any.
+/// The fields that were passed over, behind other fields, if there were any.
 pub(super) fn put_warnings(out: &mut Vec<u8>, unknown: &[String]) {
     if unknown.is_empty() {
         return;
     }
-    out.extend_from_slice(b",\"warnings\":[");
+    if !out.ends_with(b"{") {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"warnings\":[");
     put_each(out, unknown, |out, field| put_string(out, &format!("unknown field: {field}")));
     out.push(b']');
 }
@@ -190,7 +209,9 @@ pub(super) fn put_history(out: &mut Vec<u8>, history: &History) {
     publications.push(b'[');
     put_each(publications, &history.publications, |out, publication| put_publication(out, publication));
     publications.push(b']');
-    put_position_fields(&mut fields, &history.position);
+    // Always, as clients are told: who reads on from a position needs one, also before the first publication.
+    fields.number("offset", history.position.offset);
+    fields.text("epoch", &history.position.epoch);
     fields.end();
 }
 

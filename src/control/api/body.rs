@@ -51,7 +51,7 @@ impl AsRef<str> for Name<'_> {
 }
 
 /// Whatever is there, also `null`.
-fn any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(super) fn any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     Deserialize::deserialize(from).map(Some)
 }
 
@@ -219,13 +219,16 @@ const UNKNOWN_MAX: usize = 16;
 /// The names of fields that are not known, by where they stand.
 pub(super) type Unknown = Vec<String>;
 
-/// The text of a body. All of it is UTF-8, also what is passed over, and it begins as an object does: a list of the
-/// fields' values would be read as well.
+/// The text of a body. All of it is UTF-8, also what is passed over, and it begins as an object does; `null` is one without
+/// fields.
 ///
 /// # Errors
 /// When it is not.
 pub(super) fn text(body: &[u8]) -> Result<&str, serde_json::Error> {
     let text = simdutf8::basic::from_utf8(body).map_err(serde_json::Error::custom)?;
+    if text.trim_ascii() == "null" {
+        return Ok("{}");
+    }
     if text.trim_ascii_start().starts_with('{') {
         Ok(text)
     } else {
@@ -253,12 +256,13 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str, unknown: &mut Unknown) -> Resu
         return Err("not an object".to_owned());
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = serde_ignored::deserialize(&mut json, note).and_then(|value| json.end().map(|()| value));
+    let value = serde_ignored::deserialize(json::in_any_case(&mut json), note);
+    let value = value.and_then(|value| json.end().map(|()| value));
     // What a key that stands twice stops is read all the same.
     value.or_else(|_| json::from_str(text)).map_err(|error| {
         // The place costs more to know, so it is looked for when it is asked for.
         let mut json = serde_json::Deserializer::from_str(text);
-        match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        match serde_path_to_error::deserialize::<_, T>(json::in_any_case(&mut json)) {
             Err(told) if told.path().iter().next().is_some() => {
                 format!("{}: {}", told.path(), words(told.inner()))
             }
@@ -306,14 +310,16 @@ impl<'a> Command<'a> {
     /// What cannot be read.
     pub(super) fn parse_entry(entry: &'a RawValue, unknown: &mut Unknown) -> Result<Self, String> {
         let Entry(fields) = read(entry.get(), unknown)?;
-        let is_method =
-            |(name, body): &&(Text<'a>, &RawValue)| METHODS.contains(&&**name) && body.get() != "null";
-        let Some((method, _)) = fields.iter().find(is_method).or(fields.first()) else {
-            return Ok(Self::Unknown(String::new()));
+        let known = |name: &str| METHODS.into_iter().find(|method| method.eq_ignore_ascii_case(name));
+        let is_method = |(name, body): &&(Text<'a>, &RawValue)| known(name).is_some() && body.get() != "null";
+        let Some((name, _)) = fields.iter().find(is_method) else {
+            let none = fields.first().map(|(name, _)| name.to_string());
+            return Ok(Self::Unknown(none.unwrap_or_default()));
         };
         // Of a method that stands twice, the last body counts.
-        let body = fields.iter().rfind(|(name, _)| **name == **method).map(|(_, body)| body.get());
-        Self::parse(method, body.unwrap_or_default(), unknown)
+        let body =
+            fields.iter().rfind(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, body)| body.get());
+        Self::parse(known(name).unwrap_or_default(), body.unwrap_or_default(), unknown)
     }
 
     /// Its name, as replies in a batch repeat it; empty for a method that there is not.

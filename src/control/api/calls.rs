@@ -28,7 +28,7 @@ use crate::shard::mailbox::Target;
 use crate::shard::outside::{Grant, Overrides};
 
 /// What a node refuses of a channel's name.
-const BAD_CHANNEL: &str = "channel: missing, too long, or not a name that its namespace takes";
+const BAD_CHANNEL: &str = "channel: missing or empty";
 /// Commands of a parallel batch that are on their way at a time.
 const AT_ONCE_MAX: usize = 1024;
 /// 2000: the server unsubscribed the client, which does not subscribe again.
@@ -125,6 +125,11 @@ impl Calls {
             Command::PresenceStats(Channel { channel, .. }) => {
                 Begun::PresenceStats(node.presence_stats(&channel))
             }
+            Command::History(Channel {
+                since: Some(StreamPosition { offset: 0, .. }),
+                reverse: true,
+                ..
+            }) => Begun::Failed(Wrong::bad("since: nothing came before offset 0")),
             Command::History(body) => Begun::History(node.history(&body.channel, filter(&body))),
             Command::HistoryRemove(Channel { channel, .. }) => Begun::Removed(node.history_remove(&channel)),
             Command::Channels(body) => match body.pattern.contains(PATTERN_RESERVED) {
@@ -181,6 +186,9 @@ impl Calls {
 
     /// Does the commands of a batch one after the other, or side by side, and appends the answer but for its last brace.
     pub(super) async fn run_batch(&self, batch: Batch<'_>, deadline: Instant, out: &mut Vec<u8>) {
+        if batch.commands.is_empty() {
+            return out.push(b'{');
+        }
         let at_once = if batch.parallel { AT_ONCE_MAX } else { 1 };
         out.extend_from_slice(b"{\"replies\":[");
         let start = out.len();
@@ -283,7 +291,8 @@ impl Calls {
 
 fn no_method(name: &str) -> Wrong {
     let detail = if name.is_empty() { "no method".into() } else { format!("no such method: {name}").into() };
-    Wrong { error: Error::METHOD_NOT_FOUND.into(), detail }
+    let message = Cow::Borrowed("not found");
+    Wrong { error: ApiError { message, ..Error::METHOD_NOT_FOUND.into() }, detail }
 }
 
 /// Logs what a backend's author may want to know.
@@ -315,7 +324,7 @@ async fn called(
     };
     let result = ended.map_err(|_| ApiError::from(Failure::NoAnswer))??;
     let result = Payload::from(result);
-    if result.get().json().is_none() {
+    if result.is_empty() || result.get().json().is_none() {
         return Err(Failure::NoAnswer.into());
     }
     Ok(result)

@@ -6,15 +6,21 @@
 
 use axum::http::{HeaderMap, StatusCode, header};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::super::gate::{self, Refusal};
 use crate::config::ApiOptions;
+use crate::proto::http::query_value;
 
 /// What is asked of requests. Clones ask the same, also after it has changed.
 #[derive(Clone)]
-pub(in super::super) struct Guard(Arc<RwLock<Access>>);
+pub(in super::super) struct Guard {
+    access: Arc<RwLock<Access>>,
+    /// Whether it was said that a key came in a query.
+    is_warned: Arc<AtomicBool>,
+}
 
 struct Access {
     keys: Vec<String>,
@@ -31,16 +37,16 @@ impl fmt::Debug for Guard {
 
 impl Guard {
     pub(super) fn new(options: ApiOptions) -> Self {
-        Self(Arc::new(RwLock::new(Access::of(options))))
+        Self { access: Arc::new(RwLock::new(Access::of(options))), is_warned: Arc::default() }
     }
 
     /// Asks for what other options say from now on.
     pub(in super::super) fn renew(&self, options: ApiOptions) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Access::of(options);
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = Access::of(options);
     }
 
     fn access(&self) -> RwLockReadGuard<'_, Access> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.access.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether errors are told by the status of HTTP to everyone.
@@ -53,7 +59,8 @@ impl Guard {
         self.access().insecure
     }
 
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// `query`: of the request's target.
+    pub(super) fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), Refusal> {
         gate::check_origin(headers)?;
         let access = self.access();
         if access.insecure {
@@ -65,6 +72,18 @@ impl Guard {
             };
         }
         if access.knows(key(headers).unwrap_or_default()) {
+            Ok(())
+        } else if query
+            .and_then(|query| query_value(query, "api_key"))
+            .is_some_and(|key| access.knows(key.as_bytes()))
+        {
+            // Libraries of earlier versions send it so.
+            if !self.is_warned.swap(true, Relaxed) {
+                tracing::warn!(
+                    "a request of the server API had its key in the query (api_key), where proxies may log it: send it as \
+                     X-API-Key"
+                );
+            }
             Ok(())
         } else {
             Err((StatusCode::UNAUTHORIZED, "a key is needed: X-API-Key\n"))
@@ -87,7 +106,7 @@ impl Access {
     }
 }
 
-/// The key of a request: `X-API-Key: KEY`, or `Authorization: apikey KEY`.
+/// The key in a request's headers: `X-API-Key: KEY`, or `Authorization: apikey KEY`.
 fn key(headers: &HeaderMap) -> Option<&[u8]> {
     if let Some(key) = headers.get("x-api-key") {
         return Some(key.as_bytes());
@@ -115,7 +134,27 @@ mod tests {
         for (name, value) in lines {
             headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        guard.check(&headers).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        guard.check(&headers, None).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn a_key_may_stand_in_the_query() {
+        let keys = vec!["one+two".to_owned()];
+        let guard = Guard::new(ApiOptions { keys, ..ApiOptions::default() });
+        for (query, is_let_in) in [
+            (Some("api_key=one%2Btwo"), true),
+            (Some("a=b&api_key=one%2Btwo"), true),
+            (Some("api_key=one+two"), false),
+            (Some("api_key="), false),
+            (Some("key=one%2Btwo"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            assert_eq!(guard.check(&HeaderMap::new(), query).is_ok(), is_let_in, "{query:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("x-api-key", "wrong".parse().unwrap());
+        assert!(guard.check(&headers, Some("api_key=one%2Btwo")).is_ok());
     }
 
     #[test]

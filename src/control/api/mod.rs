@@ -6,6 +6,7 @@
 mod answer;
 mod body;
 mod calls;
+mod commands;
 mod guard;
 mod openapi;
 mod reload;
@@ -42,6 +43,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// The path of what is made of other methods.
 pub(super) const BATCH: &str = "batch";
+
+/// The method of `/api` itself: commands that name theirs.
+pub(super) const COMMANDS: &str = "";
 
 /// The path of what is done to the server and not by its node.
 pub(super) const RELOAD: &str = "reload";
@@ -150,7 +154,7 @@ impl Api {
     /// tokio runtime with time.
     ///
     /// # Errors
-    /// When the body is no JSON object, or no batch; nothing was done then.
+    /// When the body is no JSON object, no batch or no commands; nothing was done then.
     pub async fn respond(&self, method: &str, body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = Vec::new();
         let mut unknown = Unknown::new();
@@ -172,6 +176,10 @@ impl Api {
     ) -> Result<Result<(), Wrong>, serde_json::Error> {
         let deadline = Instant::now() + ANSWER_MAX;
         let body = body::text(body)?;
+        if method == COMMANDS {
+            self.calls.run_commands(commands::read(body)?, deadline, out).await;
+            return Ok(Ok(()));
+        }
         if method == BATCH {
             let batch = Batch::parse(body, unknown).map_err(serde_json::Error::custom)?;
             self.calls.run_batch(batch, deadline, out).await;
@@ -192,6 +200,11 @@ impl Api {
     }
 }
 
+/// Whether a path is the API's.
+pub(super) fn is_at(path: &str) -> bool {
+    path == "/api" || path.starts_with("/api/")
+}
+
 /// The API's paths.
 pub(super) fn router(api: Api, reloader: Option<Reloader>) -> Router {
     let limit = DefaultBodyLimit::max(api.body_bytes_max);
@@ -201,6 +214,8 @@ pub(super) fn router(api: Api, reloader: Option<Reloader>) -> Router {
         let api = Arc::clone(&api);
         router = router.route(&format!("/api/{method}"), post(move |request| handle(api, method, request)));
     }
+    let commands = Arc::clone(&api);
+    router = router.route("/api", post(move |request| handle(commands, COMMANDS, request)));
     let reload = post(move |request| reload::handle(api, reloader, request));
     router.route(&format!("/api/{RELOAD}"), reload).layer(limit)
 }
@@ -215,7 +230,7 @@ async fn handle(api: Arc<Api>, method: &'static str, request: Request) -> Respon
 
 /// The answer to a request; or, when it was not taken, why.
 async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Response> {
-    if let Err(refusal) = api.guard.check(request.headers()) {
+    if let Err(refusal) = api.guard.check(request.headers(), request.uri().query()) {
         return Err(refusal.into_response());
     }
     let tells_by_status = api.guard.errors_by_status() || asks_for_status(request.headers());

@@ -17,7 +17,7 @@ use crate::proto::centrifuge::Error;
 
 /// The answer to a request; the body is not looked at.
 pub(super) async fn handle(api: Arc<Api>, reloader: Option<Reloader>, request: Request) -> Response {
-    if let Err(refusal) = api.guard.check(request.headers()) {
+    if let Err(refusal) = api.guard.check(request.headers(), request.uri().query()) {
         api.counts.refused.fetch_add(1, Relaxed);
         return refusal.into_response();
     }

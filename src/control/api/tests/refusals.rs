@@ -5,7 +5,6 @@ use super::*;
 #[test]
 fn what_is_wrong_is_told_by_its_code_and_nothing_is_done() {
     let mut shards = Shards::new(ApiOptions::default());
-    let long = format!(r#"{{"channel":"{}","data":1}}"#, "x".repeat(21));
     let large = format!(r#"{{"channel":"a","data":"{}"}}"#, "x".repeat(1000));
     let key = format!(r#"{{"channel":"a","data":1,"idempotency_key":"{}"}}"#, "x".repeat(513));
     let rows = [
@@ -15,7 +14,11 @@ fn what_is_wrong_is_told_by_its_code_and_nothing_is_done() {
         ("publish", r#"{"channel":"","data":1}"#, 107),
         ("publish", r#"{"channel":"a","b64data":"*"}"#, 107),
         ("publish", r#"{"channel":"no:such","data":1}"#, 102),
-        ("publish", &long, 107),
+        ("history", r#"{"channel":"chat:1","reverse":true,"since":{"offset":0,"epoch":"e"}}"#, 107),
+        ("history", r#"{"channel":"chat:1","since":[1,"e"]}"#, 107),
+        ("disconnect", r#"{"user":"u","disconnect":[3000,"x"]}"#, 107),
+        ("subscribe", r#"{"user":"u","channel":"a","override":[]}"#, 107),
+        ("publish", "null", 107),
         ("publish", &large, 106),
         ("publish", &key, 107),
         ("broadcast", r#"{"data":1}"#, 107),
@@ -72,7 +75,8 @@ fn what_is_no_body_of_the_method_is_refused_whole() {
         ("publish", "{"),
         ("publish", "{} {}"),
         ("publish", "1"),
-        ("publish", "null"),
+        ("publish", "nul"),
+        ("disconnect", r#"["u1"]"#),
         ("publish", r#"{"channel":"a","data":{]}"#),
         ("publish", r#"["a"]"#),
         ("info", ""),
@@ -95,7 +99,7 @@ fn error(shards: &mut Shards, method: &str, body: &str) -> Value {
 fn a_bad_request_tells_the_field() {
     let mut shards = Shards::new(ApiOptions::default());
     let rows = [
-        ("publish", r#"{"data":1}"#, "channel: missing, too long, or not a name that its namespace takes"),
+        ("publish", r#"{"data":1}"#, "channel: missing or empty"),
         ("publish", r#"{"channel":"a"}"#, "data: missing"),
         ("publish", r#"{"channel":"a","b64data":"*"}"#, "b64data: not base64"),
         ("publish", r#"{"channel":"a\ud83d","data":1}"#, "channel: unexpected end of hex escape"),
@@ -117,8 +121,7 @@ fn a_bad_request_tells_the_field() {
         let expected = serde_json::json!({"code": 107, "message": "bad request", "detail": detail});
         assert_eq!(error(&mut shards, method, body), expected, "{method} {body}");
     }
-    let unknown =
-        serde_json::json!({"code": 104, "message": "method not found", "detail": "no such method: none"});
+    let unknown = serde_json::json!({"code": 104, "message": "not found", "detail": "no such method: none"});
     assert_eq!(error(&mut shards, "rpc", r#"{"method":"none"}"#), unknown);
     // The protocol's words say it all.
     let unknown = serde_json::json!({"code": 102, "message": "unknown channel"});
@@ -131,13 +134,7 @@ fn what_cannot_be_read_spoils_no_more_than_itself() {
     let broadcast = r#"{"channels":["a","b\ud83d",7,null,{"c":1},"chat:1"],"data":"\ud83d"}"#;
     let bad = r#"{"error":{"code":107,"message":"bad request"}}"#;
     let told = shards.ask("broadcast", broadcast).unwrap();
-    let bad_one = bad.replace(
-        "}}",
-        &format!(
-            ",\"detail\":\"{}\"}}}}",
-            "channel: missing, too long, or not a name that its namespace takes"
-        ),
-    );
+    let bad_one = bad.replace("}}", &format!(",\"detail\":\"{}\"}}}}", "channel: missing or empty"));
     let good = [r#"{"result":{}}"#, r#"{"result":{"offset":8,"epoch":"Zt1a"}}"#];
     let responses = [good[0], &bad_one, &bad_one, &bad_one, &bad_one, good[1]].join(",");
     assert_eq!(told, format!(r#"{{"result":{{"responses":[{responses}]}}}}"#));
