@@ -41,6 +41,7 @@ fn endpoints(config: &Config, node: &str) -> Endpoints {
     Endpoints {
         table: table(config),
         allowed_origins: config.client.allowed_origins.clone(),
+        allows_own_pages: config.client.allow_own_pages,
         kept_headers: wanted(&all, |hook| &hook.http_headers),
         lasting_headers: wanted(&later, |hook| &hook.http_headers),
         emulated_headers: wanted(&all, |hook| &hook.emulated_headers),

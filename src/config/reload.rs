@@ -69,6 +69,7 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("http_api.disabled", CONTROL),
     ("http_api.body_bytes_max", CONTROL),
     ("node.", CONTROL),
+    ("control_connections_max", CONTROL),
     ("development", AT_ONCE),
     ("control_key", AT_ONCE),
     ("http_api.", AT_ONCE),
@@ -77,6 +78,7 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("first_page", REQUESTS),
     ("emulation.", REQUESTS),
     ("client.allowed_origins", REQUESTS),
+    ("client.allow_own_pages", REQUESTS),
     ("client.", CONNECTS),
     (
         "channel.",

@@ -80,6 +80,8 @@ impl History {
         }
         Ok(if filter.reverse {
             let end = match &filter.since {
+                // Nothing leads back from a place that the stream has not come to.
+                Some(since) if since.offset > stream.top.saturating_add(1) => 0,
                 Some(since) => since.offset.checked_sub(1).map_or(0, |before| stream.count_up_to(before)),
                 None => stream.kept.len(),
             };

@@ -41,7 +41,8 @@ pub fn in_any_case<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de
 }
 
 /// A value that is read with names of fields in any case.
-struct InAnyCase<T>(T);
+#[derive(Debug)]
+pub(super) struct InAnyCase<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for InAnyCase<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

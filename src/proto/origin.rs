@@ -4,17 +4,25 @@
 //! along whatever site that is; the check keeps other sites from acting in the user's name. Whoever is not a browser
 //! can write anything there, so it protects users, never the server.
 
+use std::net::IpAddr;
+
+use super::authority;
 use crate::base::pattern::matches_ignoring_case;
 
-/// Whether a request with this `Origin` may be served at this `Host`. An empty `origin` is a request without one: not a
-/// browser's, and allowed. The server's own host is always allowed; others by `patterns`, in which `*` stands for any
-/// run of characters (dots and slashes included) and the rest for itself, whatever the case.
+/// Whether a request with this `Origin` may be served. An empty `origin` is a request without one: not a browser's, and
+/// allowed. Others are allowed by `patterns`, in which `*` stands for any run of characters (dots and slashes included)
+/// and the rest for itself, whatever the case.
 ///
 /// Takes time in proportion to the lengths of pattern and origin multiplied, however many `*` there are.
-pub fn origin_allowed(patterns: &[String], origin: &str, host: &str) -> bool {
-    origin.is_empty()
-        || is_same_host(origin, host)
-        || patterns.iter().any(|pattern| matches_ignoring_case(pattern, origin))
+pub fn origin_allowed(patterns: &[String], origin: &str) -> bool {
+    origin.is_empty() || patterns.iter().any(|pattern| matches_ignoring_case(pattern, origin))
+}
+
+/// Whether a request with this `Origin` is of a page that this server itself has sent, by an address or as `localhost`:
+/// any other name could be made to mean this server by whoever owns it (DNS rebinding).
+pub fn is_own_page(origin: &str, host: &str) -> bool {
+    let is_fixed = |name: &str| name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok();
+    is_same_host(origin, host) && authority::split(host).is_some_and(|(name, _)| is_fixed(name))
 }
 
 /// Whether the origin is the host that was asked, with the scheme's own port left out or not.
@@ -31,54 +39,60 @@ mod tests {
 
     #[test]
     fn origins_by_table() {
-        let table: &[(&[&str], &str, &str, bool)] = &[
+        let table: &[(&[&str], &str, bool)] = &[
             // Not a browser.
-            (&[], "", "example.com", true),
-            // The server's own host, whatever the patterns say.
-            (&[], "https://example.com", "example.com", true),
-            (&[], "https://EXAMPLE.com", "example.COM", true),
-            (&[], "https://example.com", "example.com:443", true),
-            (&[], "https://example.com:443", "example.com", true),
-            (&[], "http://example.com", "example.com:80", true),
-            (&[], "http://localhost:8000", "localhost:8000", true),
-            (&[], "http://[::1]:8000", "[::1]:8000", true),
-            (&["https://other.com"], "https://example.com", "example.com", true),
-            // Another one.
-            (&[], "https://evil.com", "example.com", false),
-            (&[], "http://example.com:443", "example.com", false),
-            (&[], "https://example.com:8443", "example.com", false),
-            (&[], "https://example.com.evil.com", "example.com", false),
-            (&[], "https://evil.com/example.com", "example.com", false),
-            (&[], "https://example.com@evil.com", "example.com", false),
-            (&[], "null", "example.com", false),
-            (&[], "null", "null", false),
-            (&[], "://", "", false),
+            (&[], "", true),
+            // No page at all, unless it is named.
+            (&[], "https://example.com", false),
+            (&[], "null", false),
+            (&["https://other.com"], "https://example.com", false),
             // By name.
-            (&["https://site.com"], "https://site.com", "ws.com", true),
-            (&["https://Site.com"], "https://site.COM", "ws.com", true),
-            (&["https://site.com"], "http://site.com", "ws.com", false),
-            (&["https://site.com"], "https://site.com:8443", "ws.com", false),
-            (&["https://a.com", "https://b.com"], "https://b.com", "ws.com", true),
-            (&["null"], "null", "ws.com", true),
+            (&["https://site.com"], "https://site.com", true),
+            (&["https://Site.com"], "https://site.COM", true),
+            (&["https://site.com"], "http://site.com", false),
+            (&["https://site.com"], "https://site.com:8443", false),
+            (&["https://a.com", "https://b.com"], "https://b.com", true),
+            (&["null"], "null", true),
             // By pattern.
-            (&["*"], "https://anything.at.all", "ws.com", true),
-            (&["*"], "null", "ws.com", true),
-            (&["https://*.site.com"], "https://www.site.com", "ws.com", true),
-            (&["https://*.site.com"], "https://a.b.site.com", "ws.com", true),
-            (&["https://*.site.com"], "https://site.com", "ws.com", false),
-            (&["https://*.site.com"], "https://evilsite.com", "ws.com", false),
-            (&["https://*.site.com"], "https://www.site.com.evil.com", "ws.com", false),
-            (&["http://localhost:*"], "http://localhost:3000", "ws.com", true),
-            (&["http*://*site.com*"], "https://my.site.com:1", "ws.com", true),
-            (&["**a**"], "bab", "ws.com", true),
-            // A dot, a question mark and brackets are themselves.
-            (&["https://a.com"], "https://abcom", "ws.com", false),
-            (&["https://?.com", "https://[a].com"], "https://a.com", "ws.com", false),
-            (&[""], "https://a.com", "ws.com", false),
+            (&["*"], "https://anything.at.all", true),
+            (&["*"], "null", true),
+            (&["https://*.site.com"], "https://www.site.com", true),
+            (&["https://*.site.com"], "https://a.b.site.com", true),
+            (&["https://*.site.com"], "https://site.com", false),
+            (&["https://*.site.com"], "https://evilsite.com", false),
+            (&["https://*.site.com"], "https://www.site.com.evil.com", false),
+            (&["http://localhost:*"], "http://localhost:3000", true),
+            (&["http*://*site.com*"], "https://my.site.com:1", true),
+            (&["**a**"], "bab", true),
+            // A dot is itself.
+            (&["https://a.com"], "https://abcom", false),
+            (&[""], "https://a.com", false),
         ];
-        for (patterns, origin, host, allowed) in table {
+        for (patterns, origin, allowed) in table {
             let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
-            assert_eq!(origin_allowed(&patterns, origin, host), *allowed, "{patterns:?} {origin} {host}");
+            assert_eq!(origin_allowed(&patterns, origin), *allowed, "{patterns:?} {origin}");
+        }
+    }
+
+    #[test]
+    fn own_pages_are_those_of_an_address_or_localhost() {
+        for (origin, host, own) in [
+            ("http://localhost:8000", "localhost:8000", true),
+            ("http://LOCALHOST:8000", "localhost:8000", true),
+            ("http://[::1]:8000", "[::1]:8000", true),
+            ("http://127.0.0.1", "127.0.0.1:80", true),
+            ("https://10.0.0.7:443", "10.0.0.7", true),
+            ("http://127.0.0.1:8000", "localhost:8000", false),
+            ("http://localhost:8443", "localhost", false),
+            ("https://example.com", "example.com", false),
+            ("http://localhost.evil.com", "localhost.evil.com", false),
+            ("https://localhost@evil.com", "localhost", false),
+            ("https://evil.com/localhost", "localhost", false),
+            ("null", "null", false),
+            ("://", "", false),
+            ("", "localhost", false),
+        ] {
+            assert_eq!(is_own_page(origin, host), own, "{origin} {host}");
         }
     }
 }

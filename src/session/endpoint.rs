@@ -9,7 +9,7 @@ use super::wire::{Framing, Transport, Wire};
 use super::{Action, Context};
 use crate::proto::centrifuge::message::Encoding;
 use crate::proto::http::{Refusal, Request, Status};
-use crate::proto::origin::origin_allowed;
+use crate::proto::origin::{is_own_page, origin_allowed};
 use crate::proto::ws::Deflate;
 use crate::proto::ws::handshake::Upgrade;
 
@@ -24,8 +24,10 @@ const OCTETS: &str = "application/octet-stream";
 pub struct Endpoints {
     /// Which there are. No two have the same path.
     pub table: Vec<Endpoint>,
-    /// Origins that browsers may come from, as patterns; none: only the server's own.
+    /// Origins that browsers may come from, as patterns.
     pub allowed_origins: Vec<String>,
+    /// Whether pages that this server itself has sent may come where there are no patterns, see [`is_own_page`].
+    pub allows_own_pages: bool,
     /// Headers of the request that are kept for hooks until a connection is let in or not, in lower case.
     pub kept_headers: Vec<String>,
     /// Of those, the ones that are kept as long as the connection: hooks that are asked later want them.
@@ -118,10 +120,15 @@ impl Endpoints {
         let mut origins = request.values("origin");
         let origin = origins.next();
         let is_allowed = origin.as_deref().is_none_or(|origin| {
-            origin.is_ascii() && origin_allowed(&self.allowed_origins, origin, request.host())
+            let is_own = self.allows_own_pages && self.allowed_origins.is_empty();
+            let is_own = is_own && is_own_page(origin, request.host());
+            origin.is_ascii() && (is_own || origin_allowed(&self.allowed_origins, origin))
         });
         if !is_allowed || origins.next().is_some() {
-            return Err(Refusal::new(Status::Forbidden, "this origin is not allowed here"));
+            return Err(Refusal::new(
+                Status::Forbidden,
+                "the page's origin is not in client.allowed_origins",
+            ));
         }
         Ok(match serves {
             Some(Serves::Centrifuge(_) | Serves::Emulation) => cors(origin.as_deref()),
@@ -157,14 +164,21 @@ impl Endpoints {
             Serves::Centrifuge(transport) if transport.framing() == Framing::WebSocket => {
                 let upgrade = Upgrade::parse(request, SUBPROTOCOLS, cx.press.is_on())?;
                 upgrade.write(cx.out);
-                let is_protobuf = upgrade.subprotocol == Some(PROTOBUF);
+                let says = |name, value| request.query_value(name).is_some_and(|told| told == value);
+                let is_asked =
+                    !transport.is_uni() && (says("cf_protocol", "protobuf") || says("format", "protobuf"));
+                let is_protobuf = is_asked || upgrade.subprotocol == Some(PROTOBUF);
                 let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };
                 let wire = Wire { transport, encoding, deflate: upgrade.deflate() };
                 // A client that sends no commands may have its connect command in the request.
                 let asks = transport.is_uni() && encoding == Encoding::Json;
                 let first = request.query_value("cf_connect").filter(|first| asks && !first.is_empty());
                 let first = first.map(|first| first.into_owned().into_bytes());
-                Ok(Opened::Session(Centrifuge::new(wire, self.opening(request)), first))
+                let mut session = Centrifuge::new(wire, self.opening(request));
+                if !transport.is_uni() && says("cf_ws_frame_ping_pong", "true") {
+                    session.ping_by_frame();
+                }
+                Ok(Opened::Session(session, first))
             }
             Serves::Centrifuge(transport) => self.stream(transport, request, body, cors, cx),
         }
@@ -212,6 +226,10 @@ impl Endpoints {
             "GET" => request.query_value("cf_connect").unwrap_or_default().into_owned().into_bytes(),
             _ => body.to_vec(),
         };
+        // Before anything is answered: an EventSource comes back for ever after a response that ends, and not after 400.
+        if let Some(why) = no_connect(transport, request.method, encoding, &first) {
+            return Err(Refusal::new(Status::BadRequest, why));
+        }
         let first = if first.is_empty() && transport.is_uni() && encoding == Encoding::Json {
             b"{}".to_vec()
         } else {
@@ -242,6 +260,22 @@ impl Endpoints {
             name => request.cookie(name),
         };
         Opening { headers, token: token.unwrap_or_default() }
+    }
+}
+
+/// What is wrong with a request to a stream that holds no connect command, or, of a client without commands, no connect
+/// request.
+fn no_connect(transport: Transport, method: &str, encoding: Encoding, first: &[u8]) -> Option<&'static str> {
+    let is_read = || crate::proto::centrifuge::connect_request(encoding, first).is_ok();
+    match (transport.is_uni(), method) {
+        // Nothing is a request that leaves everything open.
+        (true, "GET") => (!is_read()).then_some("cf_connect is not a connect request"),
+        (true, _) if encoding == Encoding::Json && first.trim_ascii().is_empty() => {
+            Some("the body is empty: send {}")
+        }
+        (true, _) => (!is_read()).then_some("the body is not a connect request"),
+        (false, "GET") => first.is_empty().then_some("cf_connect is missing: the connect command"),
+        (false, _) => None,
     }
 }
 

@@ -693,7 +693,7 @@ mod tests {
         let origin = |origin: &str| HEAD.replace("\r\n\r\n", &format!("\r\nOrigin: {origin}\r\n\r\n"));
         for (head, is_let_in) in [
             (HEAD.to_owned(), true),
-            (origin("http://a"), true),
+            (origin("http://a"), false),
             (origin("https://app.example"), true),
             (origin("http://b"), false),
             (origin("null"), false),

@@ -187,8 +187,11 @@ pub struct ClientOptions {
     /// Everyone may connect, subscribe and publish, without tokens or permissions. Default false; true in development
     /// mode, which holds when the configuration says nothing of clients and channels.
     pub insecure: bool,
-    /// Origins that browsers may come from: patterns with `*`. Empty: only the server's own.
+    /// Origins that browsers may come from: patterns with `*`. Empty: none, so no page can connect.
     pub allowed_origins: Vec<String>,
+    /// Whether, while `allowed_origins` is empty, pages that this server itself has sent may connect, by an address or as
+    /// `localhost`. Default false; true in development mode.
+    pub allow_own_pages: bool,
     /// Whether a client without a token connects as the anonymous user.
     pub allow_anonymous_connect_without_token: bool,
     /// Whether a client without a token connects as the user that its verified certificate names.
@@ -244,7 +247,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 0,
-            head_bytes_max: 8 << 10,
+            head_bytes_max: 32 << 10,
             message_bytes_max: 64 << 10,
             frame_bytes_max: 64 << 10,
             outbox_bytes_max: 1 << 20,
@@ -292,6 +295,7 @@ impl Default for ClientOptions {
         Self {
             insecure: false,
             allowed_origins: Vec::new(),
+            allow_own_pages: false,
             allow_anonymous_connect_without_token: false,
             allow_certificate_connect_without_token: false,
             disallow_anonymous_connection_tokens: false,

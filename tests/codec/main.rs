@@ -8,11 +8,13 @@ mod mirror;
 
 use proptest::prelude::*;
 use prost::Message as _;
+use serde_json::value::RawValue;
 
 use crate::arbitrary::{command, info_of, keep, publications_of, push_of, reply, result_of, sub_of};
-use throng::parts::base::payload::PayloadRef;
+use throng::parts::base::payload::{Payload, PayloadRef};
 use throng::parts::proto::centrifuge::message::{
-    Answer, ChannelRef, Command, Data, Encoding, Publication, Push, Request,
+    Answer, ChannelRef, ClientInfo, Command, ConnectResult, Data, Encoding, Publication, Push, Request,
+    SubscribeResult,
 };
 use throng::parts::proto::centrifuge::{
     CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX, Emulation, commands, connect_request, emulation_request,
@@ -197,6 +199,53 @@ proptest! {
                     let text = value["push"]["pub"]["data"].as_str().unwrap();
                     prop_assert_eq!(text.as_bytes(), &*json_text(data));
                 }
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever bytes an application says, a message in JSON stays one line of JSON, with the JSON that they are or base64, and
+    /// in Protobuf they are told as they are.
+    #[test]
+    fn any_payload_leaves_a_message_whole(
+        bytes in prop_oneof![
+            any::<Vec<u8>>(),
+            ".{1,20}".prop_map(String::into_bytes),
+            "\\[\n*\"[a-z]*\"\r?\n\\]".prop_map(String::into_bytes),
+            "[{}\n]{1,4}\\}\n\\{\"id\":1".prop_map(String::into_bytes),
+        ],
+    ) {
+        let payload = Payload::from(bytes.clone());
+        let told = payload.get();
+        let sub = SubscribeResult { data: told, ..SubscribeResult::default() };
+        let subs = [("c", sub)];
+        let connect = ConnectResult { data: told, subs: &subs, ..ConnectResult::default() };
+        let info = ClientInfo { conn_info: told, chan_info: told, ..ClientInfo::default() };
+        let answers =
+            [Answer::Rpc(told), Answer::Subscribe(sub), Answer::Connect(connect), Answer::Presence(&[info])];
+        let pushes = [Push::Message(told), Push::Subscribe(sub), Push::Connect(connect), Push::Join(info)];
+        let seen = match told.json() {
+            Some(json) => json.to_vec(),
+            None => format!("\"{}\"", data_encoding::BASE64.encode(&bytes)).into_bytes(),
+        };
+        let has = |out: &[u8], part: &[u8]| part.is_empty() || out.windows(part.len()).any(|some| some == part);
+        for encoding in BOTH {
+            let mut messages = vec![Vec::new(); answers.len() + pushes.len()];
+            for (out, answer) in messages.iter_mut().zip(&answers) {
+                put_answer(out, 0, encoding, 7, answer);
+            }
+            for (out, push) in messages[answers.len()..].iter_mut().zip(&pushes) {
+                put_push(out, 0, encoding, false, ChannelRef::None, push);
+            }
+            for out in messages {
+                if encoding == Encoding::Protobuf {
+                    prop_assert!(has(&out, &payload));
+                    continue;
+                }
+                prop_assert!(!out.contains(&b'\n') && !out.contains(&b'\r'), "{}", out.escape_ascii());
+                prop_assert!(serde_json::from_slice::<&RawValue>(&out).is_ok(), "{}", out.escape_ascii());
+                prop_assert!(bytes.is_empty() || has(&out, &seen), "{}", out.escape_ascii());
             }
         }
     }

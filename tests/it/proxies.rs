@@ -291,8 +291,7 @@ fn hooks_are_told_what_is_known_whatever_the_client_writes() {
 fn a_connection_that_a_proxy_keeps_serves_one_client_after_the_other() {
     let application = Application::start();
     let server = application.server(&TRUST);
-    let preflight =
-        |more: &str| format!("OPTIONS /emulation HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n{more}\r\n");
+    let preflight = |more: &str| format!("OPTIONS /emulation HTTP/1.1\r\nHost: a\r\n{more}\r\n");
     for (last, wanted) in [("", "127.0.0.1"), ("X-Forwarded-For: 192.0.2.9\r\n", "192.0.2.9")] {
         let mut peer = Peer::connect(server.address);
         peer.send_bytes(preflight("X-Forwarded-For: 192.0.2.8\r\n").as_bytes());

@@ -17,6 +17,7 @@ mod orders;
 mod payloads;
 mod questions;
 mod raw_endpoints;
+mod reference;
 mod refusals;
 mod reload;
 mod spoiled;

@@ -32,9 +32,14 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     ),
     key(
         "client.allowed_origins",
-        "Origins that browsers may connect from; * matches any run of characters. Empty: only the server's own \
-        origin",
+        "Origins of pages that may connect; * matches any run of characters. Empty: none",
         |s| Slot::Texts(&mut s.client.allowed_origins),
+    ),
+    key(
+        "client.allow_own_pages",
+        "While client.allowed_origins is empty, pages of this server itself may connect, by an address or as localhost \
+        (throng only)",
+        |s| Slot::Switch(&mut s.client.allow_own_pages),
     ),
     key(
         "client.allow_anonymous_connect_without_token",

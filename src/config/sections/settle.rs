@@ -53,7 +53,7 @@ impl Sections {
     /// is open only if `is_control_local`.
     pub(in super::super) fn development(is_control_local: bool) -> Self {
         let mut sections = Self {
-            client: ClientOptions { insecure: true, ..ClientOptions::default() },
+            client: ClientOptions { insecure: true, allow_own_pages: true, ..ClientOptions::default() },
             namespaces: vec![Namespace { name: TRIAL.to_owned(), options: trial() }],
             takes_unknown_namespaces: true,
             api: ApiOptions { insecure: is_control_local, ..ApiOptions::default() },

@@ -33,7 +33,7 @@ impl Form {
         let key = text.as_bytes();
         match self {
             Self::Any => true,
-            Self::Path => is_path(text),
+            Self::Path => as_path(text).is_some(),
             Self::Url => nothing || is_url(text),
             Self::RsaPem => nothing || DecodingKey::from_rsa_pem(key).is_ok(),
             Self::EcPem => nothing || DecodingKey::from_ec_pem(key).is_ok(),
@@ -67,10 +67,12 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
-/// Whether it can be the path of an endpoint.
-pub(super) fn is_path(text: &str) -> bool {
+/// The path of an endpoint that it says, if it can be one: without a `/` at its end, and nothing is `/`.
+pub(super) fn as_path(text: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'"' | b'\\');
-    text.starts_with('/') && text.bytes().all(plain)
+    let is_path = text.is_empty() || text.starts_with('/') && text.bytes().all(plain);
+    let path = text.trim_end_matches('/');
+    is_path.then(|| if path.is_empty() { "/".to_owned() } else { path.to_owned() })
 }
 
 fn is_url(text: &str) -> bool {
@@ -89,7 +91,7 @@ mod tests {
             (Form::Path, "/", true),
             (Form::Path, "/a/b", true),
             (Form::Path, "a", false),
-            (Form::Path, "", false),
+            (Form::Path, "", true),
             (Form::Path, "/a?b", false),
             (Form::Path, "/a b", false),
             (Form::Url, "", true),

@@ -104,9 +104,8 @@ impl Slot<'_> {
             Self::Duration(slot, range) => raw.duration_ms().filter(|n| range.contains(n)).map(|v| *slot = v),
             Self::Time(slot) => raw.number().map(|v| *slot = v),
             Self::Switch(slot) => raw.switch().map(|v| *slot = v),
-            Self::PathOrOff(slot) => {
-                or_off(raw, |word| form::is_path(word).then(|| word.to_owned())).map(|v| *slot = v)
-            }
+            Self::PathOrOff(slot) => or_off(raw, form::as_path).map(|v| *slot = v),
+            Self::Text(slot, Form::Path) => raw.word().and_then(form::as_path).map(|v| *slot = v),
             Self::Text(slot, form) => raw.word().filter(|word| form.takes(word)).map(|v| v.clone_into(slot)),
             Self::Texts(slot) | Self::Files(slot) => {
                 raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v)

@@ -182,6 +182,8 @@ pub struct Subscribe {
     pub filter: Option<Box<Filter>>,
     /// Bits: see [`FLAG_COMPACTION`] and [`FLAG_UNRECOVERABLE_ERROR`].
     pub flag: i64,
+    /// What kind of subscription: 0 of a stream, others of maps and of shared polls, which there are not here.
+    pub kind: i32,
 }
 
 impl Subscribe {

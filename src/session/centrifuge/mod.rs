@@ -24,7 +24,7 @@ use super::{Action, CloseReason, Context, Phase, Splice};
 use crate::base::payload::PayloadRef;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{
-    Answer, Apart, ChannelRef, Command, Connect, Encoding, Push, Request,
+    Answer, Apart, ChannelRef, Command, Connect, Encoding, HistoryRequest, Push, Request,
 };
 use crate::proto::centrifuge::{self as wire};
 use crate::proto::ws::{Decoder, Deflate, Event, frame};
@@ -45,13 +45,20 @@ pub struct Centrifuge {
     opening: Option<Box<Opening>>,
     wire: Wire,
     phase: Phase,
+    /// Its client is pinged by frames of the WebSocket, which its library answers, not by the protocol's messages.
+    pings_by_frame: bool,
 }
 
 impl Centrifuge {
     /// A connection whose client has said nothing yet.
     pub fn new(wire: Wire, opening: Opening) -> Self {
         let opening = (opening != Opening::default()).then(|| Box::new(opening));
-        Self { decoder: Decoder::default(), opening, wire, phase: Phase::Identifying }
+        Self { decoder: Decoder::default(), opening, wire, phase: Phase::Identifying, pings_by_frame: false }
+    }
+
+    /// Pings the client, which is one of a WebSocket, by frames.
+    pub(super) fn ping_by_frame(&mut self) {
+        self.pings_by_frame = true;
     }
 
     /// What carries the connection.
@@ -202,9 +209,16 @@ impl Centrifuge {
             }
             Request::Ping => wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Ping),
             Request::Unknown => put_error(cx, start, self.wire.encoding, id, &Error::METHOD_NOT_FOUND),
+            // Not the stream of the same name in its place.
+            Request::Subscribe(subscribe) if subscribe.kind != 0 => {
+                put_error(cx, start, self.wire.encoding, id, &Error::NOT_AVAILABLE);
+            }
             Request::Publish { data: None, .. } => self.put_bad_request(id, "data: missing", start, cx),
             Request::Malformed => {
                 self.put_bad_request(id, "a field has the wrong type or an invalid value", start, cx);
+            }
+            Request::History(HistoryRequest { since: Some((0, _)), reverse: true, .. }) => {
+                self.put_bad_request(id, "since: nothing came before offset 0", start, cx);
             }
             Request::Rpc { method, data } => self.call(id, method, data, start, handler, cx),
             Request::Connect(connect) => self.identify(id, *connect, cx),
@@ -324,8 +338,11 @@ impl Centrifuge {
         Telling { apart: self.wire.apart(), takes_deltas }
     }
 
-    /// The server's ping: an empty message.
+    /// The server's ping: an empty message, or a frame.
     pub(super) fn ping(&self, out: &mut Vec<u8>) {
+        if self.pings_by_frame {
+            return frame::put_ping(out);
+        }
         let start = out.len();
         out.extend_from_slice(wire::ping(self.wire.encoding));
         self.wire.seal_plain(out, start);

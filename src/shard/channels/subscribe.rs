@@ -109,7 +109,9 @@ impl<W: World> Shard<W> {
             }
             return;
         };
-        if let (Ok(joined), Some(Ticket { was_recovering: true, .. })) = (&outcome, ticket.as_deref()) {
+        if let (Ok(joined), Some(Ticket { recoverable: true, was_recovering: true, .. })) =
+            (&outcome, ticket.as_deref())
+        {
             let counter =
                 if joined.recovered { &self.counters.recoveries } else { &self.counters.recoveries_failed };
             counter.add(1);

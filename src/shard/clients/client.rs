@@ -445,12 +445,16 @@ pub(in crate::shard) fn is_over(expire_at_s: u64, delay_ms: u64, unix_ms: u64) -
     expire_at_s > 0 && ends_at_ms(expire_at_s, delay_ms) <= unix_ms
 }
 
-/// Seconds until then; at least one, when there is a then at all.
+/// What clients are told at most, a year: their timers take no more than some 24 days, or a few times that.
+const TTL_S_MAX: u64 = 31_536_000;
+
+/// Seconds until then; at least one, when there is a then at all, and at most a year.
 pub(in crate::shard) fn ttl_s(expire_at_s: u64, unix_ms: u64) -> u32 {
     if expire_at_s == 0 {
         return 0;
     }
-    u32::try_from(expire_at_s.saturating_sub(unix_ms / 1000).max(1)).unwrap_or(u32::MAX)
+    let left_s = expire_at_s.saturating_sub(unix_ms / 1000).clamp(1, TTL_S_MAX);
+    u32::try_from(left_s).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -478,6 +482,6 @@ mod tests {
             let ends = client.ends_at_ms(delay_ms, 0);
             assert_eq!(ends.is_some_and(|ends_ms| ends_ms <= NOW_MS), over, "{expire_at_s} {delay_ms}");
         }
-        assert_eq!((ttl_s(u64::MAX, NOW_MS), ttl_s(1, NOW_MS), ttl_s(0, NOW_MS)), (u32::MAX, 1, 0));
+        assert_eq!((ttl_s(u64::MAX, NOW_MS), ttl_s(1, NOW_MS), ttl_s(0, NOW_MS)), (31_536_000, 1, 0));
     }
 }

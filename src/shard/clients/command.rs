@@ -233,11 +233,11 @@ impl<W: World> Shard<W> {
     }
 
     fn sub_refresh_command(&mut self, key: Key, id: u32, channel: Arc<str>, token: &str) {
+        if !self.is_subscribed(key, &channel) {
+            return self.deny(key, id, &Denied::NotPermitted);
+        }
         if token.is_empty() {
             return self.deny_bad_request(key, id, "token: missing or empty");
-        }
-        if !self.is_subscribed(key, &channel) {
-            return self.deny_bad_request(key, id, "channel: the client is not subscribed to it");
         }
         let pending = Pending::SubRefresh { id, channel, is_over: false };
         let now_s = self.now().unix_ms / 1000;

@@ -249,6 +249,8 @@ fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
         Rejected::Denied(denied) if denied.is_temporary() => Some(Dismissed::TooMany),
         Rejected::TokenExpired => Some(Dismissed::Expired),
         Rejected::Denied(Denied::Custom { .. }) => Some(Dismissed::NotPermitted),
+        // Its token names what is not configured: it comes back, as that may change.
+        Rejected::Denied(Denied::UnknownChannel) => Some(Dismissed::Internal),
         Rejected::Denied(_) => Some(Dismissed::BadRequest),
         Rejected::TokenInvalid | Rejected::Disconnect { .. } => None,
     }

@@ -39,7 +39,9 @@ impl<W: World> Shard<W> {
         let is_personal = self.policy.subscribe_to_user_personal_channel && !user.is_empty();
         let personal = is_personal.then(|| self.personal_channel(user));
         let cause = if witness == Witness::Token { Cause::Token } else { Cause::Connect };
-        let told = channels.into_iter().filter(|(channel, _)| Some(channel) != personal.as_ref());
+        // A channel without a name is none.
+        let is_other = |channel: &String| !channel.is_empty() && Some(channel) != personal.as_ref();
+        let told = channels.into_iter().filter(|(channel, _)| is_other(channel));
         told.map(|(channel, grant)| (channel, grant, cause))
             .chain(personal.clone().map(|channel| (channel, Grant::default(), Cause::Connect)))
             .map(|(channel, grant, cause)| {
@@ -121,7 +123,8 @@ impl<W: World> Shard<W> {
 
     /// Whether a new token gives other channels than the one before: then the client has to connect anew.
     pub(in crate::shard) fn is_given_otherwise(&self, key: Key, channels: &[(String, Grant)]) -> bool {
-        let is_new = channels.iter().any(|(channel, _)| !self.is_subscribed(key, channel));
+        let mut named = channels.iter().filter(|(channel, _)| !channel.is_empty());
+        let is_new = named.any(|(channel, _)| !self.is_subscribed(key, channel));
         let is_gone = |channel: &str| !channels.iter().any(|(given, _)| given == channel);
         let by_token = self.client(key).into_iter().flat_map(|client| &client.details);
         is_new

@@ -7,7 +7,7 @@ use super::client::Ability;
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
-use crate::hub::words::Enter;
+use crate::hub::words::{Denied, Dismissed, Enter};
 use crate::hub::{ClientInfo, Position};
 use crate::session::Transport;
 use crate::shard::mailbox::{Cause, Ticket};
@@ -54,7 +54,8 @@ impl<W: World> Shard<W> {
         });
         let is_given_latest = recoverable && options.auto_cache_recover && options.is_cache_recovery;
         let since = since.or_else(|| is_given_latest.then(Position::default));
-        let was_recovering = recoverable && since.is_some();
+        // Also where nothing can be recovered: who hears of no success loads its state anew.
+        let was_recovering = since.is_some();
         let joining = Joining {
             member: self.member(key),
             info,
@@ -68,7 +69,8 @@ impl<W: World> Shard<W> {
             recoverable,
             positioned,
             was_recovering,
-            needs_recovery: ask.needs_recovery,
+            // Of a cache there is nothing to miss but what it has.
+            needs_recovery: ask.needs_recovery && recoverable && !options.is_cache_recovery,
             hears_joins,
             takes_deltas,
             takes_numbers: options.allow_channel_compaction && ask.takes_numbers && !is_uni,
@@ -119,8 +121,14 @@ impl<W: World> Shard<W> {
         since: Option<Position>,
         cause: Cause,
     ) -> bool {
-        if self.has_room_for(key, channel).is_err() {
-            return false;
+        match self.has_room_for(key, channel) {
+            Ok(()) => {}
+            // Not without a word: the application takes it for subscribed.
+            Err(Denied::Limit) if cause == Cause::Order => {
+                self.dismiss(key, Dismissed::ChannelLimit);
+                return false;
+            }
+            Err(_) => return false,
         }
         let granted = grant.recover_since.take();
         let since = since.or_else(|| granted.map(|(offset, epoch)| Position { offset, epoch: epoch.into() }));

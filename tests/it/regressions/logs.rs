@@ -141,8 +141,6 @@ channel_regex = "^[a-z]+$"
         (r#""history":{"channel":"a","limit":"all"}"#, "a field has the wrong type or an invalid value"),
         (r#""subscribe":{"channel":"café"}"#, "channel: not ASCII, and there is no channel_regex"),
         (r#""presence":{"channel":"prices:Gold"}"#, "channel: does not match channel_regex"),
-        (r#""sub_refresh":{"channel":"a"}"#, "token: missing or empty"),
-        (r#""sub_refresh":{"channel":"a","token":"t"}"#, "channel: the client is not subscribed to it"),
         (
             r#""subscribe":{"channel":"a","tf":{"key":"k","cmp":"eq","val":"v"}}"#,
             "tf: the channel does not allow filters (allow_tags_filter)",

@@ -2,7 +2,8 @@
 //!
 //! Strings are borrowed from the frame where they hold no escapes, payloads are kept as they came. Unknown fields are
 //! passed over: newer clients offer what older servers do not know. `null` is the same as leaving a field out, but for
-//! payloads, where it is a message like any other. Of a field that stands twice the last counts.
+//! payloads, where it is a message like any other. Of a field that stands twice the last counts. Names of fields are taken
+//! in any case, and a list is no object.
 //!
 //! Invariant: a value that cannot be read spoils its command only, as long as the frame is JSON and the command's id a
 //! number. JSON can hold text that is none: half of a surrogate pair, left over where text was cut inside an emoji.
@@ -18,13 +19,13 @@ use super::super::filter::{self, Filter};
 use super::super::message::{Command, Connect, HistoryRequest, Request, Subscribe};
 use super::super::{CONNECT_HEADERS_MAX, CONNECT_SUBS_MAX, Emulation, Malformed};
 use super::values::{IdAlone, Pairs, Text, bytes, present};
-use crate::proto::json::{self, or_default};
+use crate::proto::json::{self, InAnyCase, or_default};
 
 /// The commands of a frame.
 pub struct Commands<'a> {
     frame: &'a str,
     is_text: bool,
-    objects: serde_json::StreamDeserializer<'a, StrRead<'a>, RawCommand<'a>>,
+    objects: serde_json::StreamDeserializer<'a, StrRead<'a>, InAnyCase<RawCommand<'a>>>,
     is_broken: bool,
 }
 
@@ -46,12 +47,11 @@ impl<'a> Iterator for Commands<'a> {
         if self.is_broken {
             return None;
         }
-        // Only objects: the deserializer would also take a list of the fields' values.
         let rest = self.frame.as_bytes().get(self.objects.byte_offset()..).unwrap_or(&[]).trim_ascii_start();
         let command = match rest.first() {
             _ if !self.is_text => Err(Malformed::Json(serde_json::Error::custom("it is not UTF-8"))),
             Some(b'{') | None => match self.objects.next()? {
-                Ok(raw) => Ok(raw.command()),
+                Ok(InAnyCase(raw)) => Ok(raw.command()),
                 Err(error) => {
                     let command = self.again(&error).or_else(|| self.unreadable());
                     command.ok_or(Malformed::Json(error))
@@ -99,6 +99,7 @@ fn not_an_object() -> Malformed {
 pub fn connect_request(frame: &[u8]) -> Result<Connect, Malformed> {
     match frame.trim_ascii_start().first() {
         None => Ok(Connect::default()),
+        Some(b'n') if frame.trim_ascii() == b"null" => Ok(Connect::default()),
         Some(b'{') => {
             json::from_slice::<RawConnect<'_>>(frame).map(RawConnect::connect).map_err(Malformed::Json)
         }
@@ -256,6 +257,8 @@ struct RawSubscribe<'a> {
     tf: Option<&'a RawValue>,
     #[serde(deserialize_with = "or_default")]
     flag: i64,
+    #[serde(rename = "type", deserialize_with = "or_default")]
+    kind: i32,
 }
 
 impl RawSubscribe<'_> {
@@ -278,6 +281,7 @@ impl RawSubscribe<'_> {
             delta: self.delta.0.into_owned(),
             filter: None,
             flag: self.flag,
+            kind: self.kind,
         }
     }
 }
@@ -490,6 +494,7 @@ mod tests {
             delta: "fossil".to_owned(),
             filter: Some(Box::new(Filter::Not(Box::new(Filter::Compare { key: "k".into(), test })))),
             flag: 1,
+            kind: 1,
         };
         assert_eq!(*subscribe, wanted);
     }

@@ -462,7 +462,7 @@ mod tests {
             assert_eq!(push(&Push::Publication(publication)), wanted, "{data:?}");
         }
         // Longer than what is looked at in one piece.
-        let long = format!("[{}\n]", "0,".repeat(100));
+        let long = format!("[{}0\n]", "0,".repeat(100));
         assert_eq!(
             answer(&Answer::Rpc(PayloadRef::of(long.as_bytes()))),
             format!("{{\"id\":7,\"rpc\":{{\"data\":{}}}}}", long.replace('\n', " "))

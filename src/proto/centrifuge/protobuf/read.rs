@@ -296,6 +296,7 @@ fn subscribe(message: &[u8]) -> Result<(Subscribe, Option<&[u8]>)> {
             (12, Value::Bytes(delta)) => subscribe.delta = string(delta)?,
             (13, Value::Bytes(node)) => filter = Some(node),
             (14, Value::Number(flag)) => subscribe.flag = flag.cast_signed(),
+            (15, Value::Number(kind)) => subscribe.kind = low(kind).cast_signed(),
             _ => {}
         }
     }
