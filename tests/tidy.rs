@@ -258,6 +258,34 @@ fn a_protocol_that_a_shard_names_is_found() {
     }
 }
 
+/// Calls between the wings of a shard go down only.
+#[test]
+fn a_wing_that_names_one_above_it_is_found() {
+    const WINGS: [&str; 4] = ["carry", "channels", "clients", "door"];
+    for (at, wing) in WINGS.iter().enumerate() {
+        let path = format!("src/shard/{wing}/a.rs");
+        for (of, other) in WINGS.iter().enumerate() {
+            for body in [
+                format!("use crate::shard::{other}::b::C;\n"),
+                format!("use crate::shard::{{World, {other}}};\n"),
+                format!("use super::super::{other}::b::C;\n"),
+                format!("fn f(a: crate::shard::{other}::b::C) {{}}\n"),
+                format!("#[cfg(test)]\nmod tests {{\n    use crate::shard::{other}::b::C;\n}}\n"),
+            ] {
+                let is_found =
+                    found(&path, &body).iter().any(|f| f.contains(&format!("the wing {wing} must not name")));
+                assert_eq!(is_found, of > at, "{path}: {body}");
+            }
+        }
+        for body in ["use crate::shard;\n", "use crate::shard::*;\n", "use super::super::*;\n"] {
+            assert_eq!(found(&path, body).len(), 1, "{path}: {body}");
+        }
+        assert_eq!(found(&path, "use crate::shard::World;\nuse crate::shard::mailbox::Letter;\n"), [""; 0]);
+    }
+    let root = "use super::door::Door;\nuse super::carry::Carry;\n";
+    assert_eq!(found("src/shard/letters.rs", root), [""; 0], "the shard joins them");
+}
+
 /// The tools of the binary: what each may know of the library, and that none knows another.
 #[test]
 fn an_import_that_a_tool_may_not_make_is_found() {

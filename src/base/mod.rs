@@ -2,6 +2,7 @@
 
 pub mod bucket;
 pub mod budget;
+pub mod by_address;
 pub mod counters;
 pub mod filter;
 pub mod heap;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::carry::client::Waiting;
 use super::carry::conn::{Conn, CountedAs, Stage, SubState};
-use super::clients::client::Waiting;
 use super::{Shard, World};
 use crate::base::slots::Key;
 use crate::session::{Phase, Transport, kinds};
@@ -38,6 +38,8 @@ impl<W: World> Shard<W> {
     pub fn check_invariants(&self) {
         self.home.check_invariants();
         self.check_account();
+        self.local.check_invariants();
+        assert!(self.ended.is_empty(), "who has ended is gone from everywhere");
         assert!(self.wire.is_empty() && self.wire_waits.is_none(), "no record waits beyond its turn");
         assert!(
             self.actions.is_empty() && self.out.is_empty() && self.apart.is_empty(),
@@ -131,7 +133,7 @@ impl<W: World> Shard<W> {
             }
             all.clients += u64::from(conn.client.is_some());
             all.tls_links += u64::from(conn.tls().is_some());
-            all.plain_lines += u64::from(conn.is_plain_line());
+            all.plain_lines += u64::from(conn.is_plain_layered());
             all.outbox_queue_bytes += conn.outbox.as_ref().map_or(0, |outbox| outbox.queue_bytes()) as u64;
             let active = conn.subs.iter().filter(|sub| matches!(sub.state(), SubState::Active(_)));
             all.subscriptions += active.count() as u64;

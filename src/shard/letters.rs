@@ -1,7 +1,7 @@
 //! Letters read: this shard as home of channels, and as host of subscribers.
 
 use super::carry::conn::Stage;
-use super::homes::Waiter;
+use super::channels::homes::Waiter;
 use super::mailbox::{Letter, Look};
 use super::{Shard, World};
 use crate::hub::{Item, home};
@@ -72,5 +72,6 @@ impl<W: World> Shard<W> {
             Letter::Tls(config) => self.tls = Some(Acceptor::new(&config)),
             Letter::Renew(renewal) => self.renew(&renewal),
         }
+        self.finish_endings();
     }
 }

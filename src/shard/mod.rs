@@ -7,20 +7,21 @@
 mod carry;
 mod channels;
 mod clients;
+mod deadlines;
 mod door;
-mod homes;
 mod invariants;
 mod letters;
 pub mod mailbox;
 pub mod options;
 pub mod outside;
+mod reading;
 mod renew;
-mod speak;
 
 pub use crate::session::Secret;
-pub use door::ledger;
+pub use carry::ledger;
 pub use renew::Renewal;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -30,27 +31,31 @@ use crate::base::numbered::Numbered;
 use crate::base::seed::Seed;
 use crate::base::slots::{Key, Slots};
 use crate::base::wheel::Wheel;
-use crate::hub::home::{self, Home, Now};
+use crate::hub::home::{self, Home};
 use crate::hub::local::Local;
 use crate::hub::memory::Memory;
 use crate::hub::options::Namespaces;
 use crate::hub::words::Denied;
 use crate::net::{Net, Ready};
-use crate::proto::ws::press::{Press, Tally};
+use crate::proto::ws::press::Press;
 use crate::session::{Action, Format, Handler, Settings, Splice};
 use crate::tls::{Acceptor, Schedules};
+use carry::account::Account;
+use carry::close::Ended;
 use carry::conn::Conn;
+use carry::ledger::Ledger;
+use carry::pressure::Pressure;
 use carry::time::Wall;
+use carry::unread::Newcomers;
 use channels::batch::Batch;
+use clients::connect::Connects;
 use clients::users::Users;
 use door::accept::{Admission, Admitted};
-use door::account::Account;
+
 use door::drain::Drain;
-use door::ledger::Ledger;
-use door::newcomers::Newcomers;
-use door::pressure::Pressure;
+use door::pressure::Ladder;
 use mailbox::{Mailbox, Post};
-use options::{ClientOptions, Limits, Listener, Options, Rates, Timeouts};
+use options::{ClientOptions, EndDelays, Limits, Listener, Options, Rates, Timeouts};
 use outside::Outside;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
@@ -124,10 +129,13 @@ pub struct Shard<W: World> {
     listeners: Arc<[Listener]>,
     /// Connections of trusted proxies begin with a PROXY header.
     takes_proxy_headers: bool,
-    told: Told,
+    /// When the log was last told of a PROXY header that nobody awaited, in milliseconds.
+    stray_header_told_ms: Option<u64>,
+    /// The log has a line on clients' headers that go nowhere.
+    has_told_unused_header: bool,
     conns: Slots<Conn<W::Socket, W::State>>,
     wheel: Wheel,
-    home: Home<homes::Waiter>,
+    home: Home<channels::homes::Waiter>,
     local: Local<Batch>,
     /// The formats in which connections here get what is published.
     formats: Numbered<Format>,
@@ -138,23 +146,28 @@ pub struct Shard<W: World> {
     admission: Admission,
     newcomers: Newcomers,
     pressure: Pressure,
+    ladder: Ladder,
     account: Account,
     /// When a drain that was asked for begins, in milliseconds.
     drain_at_ms: Option<u64>,
     drain: Option<Drain>,
+    /// A drain is under way.
+    is_draining: bool,
     settings: Settings,
     limits: Limits,
     timeouts: Timeouts,
+    end_delays: EndDelays,
     seed: Seed,
     namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
     policy: ClientOptions,
     rates: Rates,
-    /// Clients that connect: in this shard, and from each address.
+    /// Connections that came lately: in this shard, and from each address.
     admitted: Admitted,
+    connects: Connects,
     users: Users,
     /// Numbers for what outsiders are asked about clients' commands.
-    questions: clients::client::Questions,
+    questions: carry::client::Questions,
     /// Seconds between heartbeats, as told to clients; 0 when there are none.
     ping_s: u32,
     /// The wall clock.
@@ -183,17 +196,10 @@ pub struct Shard<W: World> {
     dirty: Vec<Key>,
     /// Connections whose input was not read to its end: readiness will not be told again.
     unread: Vec<Key>,
+    /// Connections that have ended, until those above have heard of it.
+    ended: VecDeque<Ended>,
     /// Connections to free at the end of the turn.
     graves: Vec<Key>,
-}
-
-/// What the log was told already.
-#[derive(Debug, Default)]
-struct Told {
-    /// When it was last told of a PROXY header that nobody awaited, in milliseconds.
-    stray_header_ms: Option<u64>,
-    /// It has a line on clients' headers that go nowhere.
-    unused_header: bool,
 }
 
 /// Whether a shard goes on.
@@ -235,7 +241,8 @@ impl<W: World> Shard<W> {
             tls: tls.as_deref().map(Acceptor::new),
             listeners,
             takes_proxy_headers: options.proxy_protocol,
-            told: Told::default(),
+            stray_header_told_ms: None,
+            has_told_unused_header: false,
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             home: new_home(&options, mailboxes.len(), (seed, shard), make, &own),
@@ -246,12 +253,15 @@ impl<W: World> Shard<W> {
             admission: Admission::new(counters, options.limits.connections_max),
             newcomers: Newcomers::default(),
             pressure: Pressure::new(ledger),
+            ladder: Ladder::default(),
             account: Account::default(),
             drain_at_ms: None,
             drain: None,
+            is_draining: false,
             settings: options.settings(secret),
             ping_s: u32::try_from(options.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
             press: Press::new(options.compression),
+            end_delays: options.end_delays(),
             limits: options.limits,
             timeouts: options.timeouts,
             seed,
@@ -260,9 +270,10 @@ impl<W: World> Shard<W> {
             policy: options.client,
             rates: options.rates,
             admitted: Admitted::default(),
+            connects: Connects::default(),
             users: Users::default(),
             wall: Wall::new(unix_ms, now_us / 1000),
-            questions: clients::client::Questions::default(),
+            questions: carry::client::Questions::default(),
             now_us,
             events: Vec::with_capacity(1024),
             input: vec![0; INPUT_BYTES].into(),
@@ -275,6 +286,7 @@ impl<W: World> Shard<W> {
             refused_joins: Vec::new(),
             dirty: Vec::new(),
             unread: Vec::new(),
+            ended: VecDeque::new(),
             graves: Vec::new(),
             net,
             handler,
@@ -294,9 +306,7 @@ impl<W: World> Shard<W> {
         let timeout_ms = self.poll_timeout_ms();
         self.net.poll(&mut self.events, timeout_ms)?;
         self.read_clocks();
-        if self.budget.is_exhausted() {
-            self.relieve();
-        }
+        self.free_queued();
         self.ease_memory();
         self.is_congested =
             self.post.is_congested(self.limits.mailbox_letters_max) || self.publication_budget.is_exhausted();
@@ -308,13 +318,16 @@ impl<W: World> Shard<W> {
         self.drain_step();
         self.handle_letters();
         self.tell_membership();
+        self.handle_own_letters();
         self.fan_out();
         self.flush_dirty();
+        self.finish_endings();
         self.serve_newcomers();
         self.accept();
         self.handle_own_letters();
         self.tell_states();
         self.flush_dirty();
+        self.finish_endings();
         self.count_pressed();
         self.bury();
         self.tidy();
@@ -339,29 +352,19 @@ impl<W: World> Shard<W> {
                     if readable || closed {
                         self.on_readable(key, closed);
                     }
+                    self.finish_endings();
                 }
             }
         }
         self.events = events;
     }
 
-    fn count_pressed(&mut self) {
-        let tally = self.press.take_tally();
-        if tally == Tally::default() {
-            return;
+    /// Gives back what a crowd took that is gone.
+    fn tidy(&mut self) {
+        if self.ease_tables() {
+            self.forget_quiet();
+            self.forget_connects();
         }
-        let Tally { plain_bytes, packed_bytes, inflated_bytes } = tally;
-        self.counters.deflate_plain_bytes.add(plain_bytes);
-        self.counters.deflate_packed_bytes.add(packed_bytes);
-        self.counters.inflated_bytes.add(inflated_bytes);
-    }
-
-    fn now(&self) -> Now {
-        Now { ms: self.now_ms(), unix_ms: self.wall.unix_ms }
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.now_us / 1000
     }
 
     /// Number of connections, in any phase.

@@ -57,6 +57,15 @@ pub struct Options {
     pub metrics_by_namespace: bool,
 }
 
+/// How long clients have for a new token when a term is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EndDelays {
+    /// That of a connection, in milliseconds.
+    pub(super) conn_ms: u64,
+    /// That of a subscription, in milliseconds.
+    pub(super) sub_ms: u64,
+}
+
 impl Options {
     /// Bounds of one of `shard_count` homes.
     pub(super) fn home_limits(&self, shard_count: usize) -> home::Limits {
@@ -71,6 +80,13 @@ impl Options {
                 count => count,
             },
             waiting_max: WAITING_MAX,
+        }
+    }
+
+    pub(super) fn end_delays(&self) -> EndDelays {
+        EndDelays {
+            conn_ms: self.client.expired_close_delay_ms,
+            sub_ms: self.client.expired_sub_close_delay_ms,
         }
     }
 

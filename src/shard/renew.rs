@@ -27,6 +27,7 @@ impl<W: World> Shard<W> {
         self.local.renew(&options.namespaces);
         self.limits.clone_from(&options.limits);
         self.timeouts.clone_from(&options.timeouts);
+        self.end_delays = options.end_delays();
         self.policy.clone_from(&options.client);
         self.rates.clone_from(&options.rates);
         self.namespaces = Arc::clone(&options.namespaces);

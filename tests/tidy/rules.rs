@@ -284,6 +284,9 @@ pub(crate) const LAYERS: &[Layer] = &[
 const HIDDEN: [(&str, &str); 3] =
     [("shard", "proto::centrifuge"), ("shard", "session::centrifuge"), ("session", "hub::local")];
 
+/// The wings of a shard, the lowest first. What lies below a wing is its own to call; what lies above is nothing to it.
+const WINGS: [&str; 4] = ["carry", "channels", "clients", "door"];
+
 /// One broken rule at one place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
@@ -378,7 +381,9 @@ fn layer(file: &str, tokens: &[Token<'_>], dependencies: &[String]) -> Found {
     let mut found = Vec::new();
     for path in paths(tokens, &module_path(file)) {
         let what = match path.segments[0].as_str() {
-            "crate" => refuse_import(layer, &path).or_else(|| refuse_hidden(layer, &path)),
+            "crate" => refuse_import(layer, &path)
+                .or_else(|| refuse_hidden(layer, &path))
+                .or_else(|| refuse_wing(file, &path)),
             "throng" => refuse_library(layer, &path),
             "std" | "core" if !path.in_tests && !file.ends_with("/tests.rs") => refuse_std(layer, &path),
             outside if dependencies.iter().any(|name| name == outside) => refuse_crate(layer, outside),
@@ -411,6 +416,16 @@ fn refuse_hidden(layer: &Layer, path: &Path) -> Option<String> {
     };
     let (_, part) = HIDDEN.iter().find(is_it)?;
     Some(format!("the layer {} must not name `{part}`", layer.name))
+}
+
+/// A wing names none that is above it, nor all of what holds them, by which it could.
+fn refuse_wing(file: &str, path: &Path) -> Option<String> {
+    let own = WINGS.iter().position(|wing| file.starts_with(&format!("shard/{wing}/")))?;
+    let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
+    let ["crate", "shard", rest @ ..] = &segments[..] else { return None };
+    let name = rest.first().copied().unwrap_or("*");
+    let is_above = ["*", "self"].contains(&name) || WINGS[own + 1..].contains(&name);
+    is_above.then(|| format!("the wing {} must not name `{}`", WINGS[own], segments.join("::")))
 }
 
 /// What the binary's tools may know of the library.

@@ -1,14 +1,16 @@
-//! Endings. A connection leaves its channels the moment it is closed; what is left is a socket that says its last
-//! words, within the linger deadline. It is freed at the end of the turn, so nothing that the turn still holds
-//! points at another's slot.
+//! Endings. What is left of a connection that is closed is a socket that says its last words, within the linger deadline. It
+//! is freed at the end of the turn, so nothing that the turn still holds points at another's slot.
+//!
+//! Its channels, and whoever else knows of it, are above: they hear of it by a note ([`Ended`]) before anything else happens.
 
-use super::conn::{CountedAs, Stage, Sub, SubState};
+use super::client::Client;
+use super::conn::{CountedAs, Stage};
 use crate::base::counters::{Counter, Counters};
+use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
 use crate::session::{CloseReason, Phase, Session, Transport, kind_of};
-use crate::shard::mailbox::Letter;
 use crate::shard::{Shard, World};
 
 /// For clients that come while the server is full.
@@ -17,11 +19,23 @@ pub(in crate::shard) const UNAVAILABLE: Refusal =
 /// For requests that a drain meets.
 pub(in crate::shard) const DRAINING: Refusal =
     Refusal::new(Status::Unavailable, "the server is shutting down; try later");
+/// How long a drain waits for the goodbye of a client that has been told everything. What was written is the kernel's by
+/// then, and reaches the client without this process.
+const GOODBYE_MS_MAX: u64 = 500;
 const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, "the request did not arrive in time");
+
+/// A connection that has ended, for those above that it was in.
+#[derive(Debug)]
+pub(in crate::shard) struct Ended {
+    pub(in crate::shard) key: Key,
+    /// What was known of its client.
+    pub(in crate::shard) client: Option<Box<Client>>,
+}
 
 impl<W: World> Shard<W> {
     /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
-    pub(in crate::shard) fn close(&mut self, key: Key, reason: CloseReason) {
+    /// What it was in above learns of it from the note that is left in `ended`.
+    pub(in crate::shard) fn end(&mut self, key: Key, reason: CloseReason) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Open {
             if reason == CloseReason::Transport {
@@ -42,10 +56,8 @@ impl<W: World> Shard<W> {
         self.counters.partial_bytes.sub(u64::from(held_bytes));
         self.count_as(key, CountedAs::Nothing);
         self.count_ending(&reason);
-        self.tell_gone(key);
-        self.unsubscribe_all(key);
-        self.user_leaves(key);
-        self.forget_client(key);
+        let client = self.forget_client(key);
+        self.ended.push_back(Ended { key, client });
         if matches!(reason, CloseReason::Hangup | CloseReason::Transport) {
             self.clear_out();
             self.grave(key);
@@ -60,20 +72,6 @@ impl<W: World> Shard<W> {
         }
         let client = self.client_id(key);
         session.closed(&mut self.handler, client, &reason);
-    }
-
-    /// Tells homes whose memory may answer later that nobody waits for them, if the connection does.
-    fn tell_gone(&mut self, key: Key) {
-        let Some(conn) = self.conns.entry(key) else { return };
-        let is_pending = |sub: &Sub| matches!(sub.state(), SubState::Pending(_));
-        let awaits = conn.client.as_ref().is_some_and(|client| !client.awaited.is_empty());
-        if self.home.is_prompt() || !(awaits || conn.subs.iter().any(is_pending)) {
-            return;
-        }
-        let member = self.member(key);
-        for shard in 0..self.post.shard_count() {
-            self.post.send(shard, Letter::Gone(member));
-        }
     }
 
     /// Takes back what waits in the outbox, but for its first segments, and with it what is said behind that: a client
@@ -188,7 +186,6 @@ impl<W: World> Shard<W> {
         self.count_as(key, CountedAs::Nothing);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.stage != Stage::Buried {
-            debug_assert!(conn.subs.is_empty(), "who is closed has left its channels");
             self.counters.refused_lingering.sub(u64::from(conn.stage == Stage::Shed));
             let held_bytes = std::mem::take(&mut conn.held_bytes);
             self.budget.release(held_bytes as usize);
@@ -205,12 +202,32 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn bury(&mut self) {
         for key in std::mem::take(&mut self.graves) {
             if let Some(conn) = self.conns.remove(key) {
+                debug_assert!(conn.subs.is_empty(), "who is closed has left its channels");
                 self.counters.tls_links.sub(u64::from(conn.tls().is_some()));
-                self.counters.plain_lines.sub(u64::from(conn.is_plain_line()));
+                self.counters.plain_lines.sub(u64::from(conn.is_plain_layered()));
                 self.wheel.remove(key.index());
                 self.counters.connections.sub(1);
                 self.tidy_later();
             }
+        }
+    }
+
+    /// When a client that is refused or sent away should come back: a time of its own, so that those that went together
+    /// do not come together.
+    pub(in crate::shard) fn retry_after_ms(&self, key: Key) -> u64 {
+        let hash = self.seed.hash(Purpose::Retry, &key.to_token().to_le_bytes());
+        1 + hash % self.timeouts.retry_after_ms.max(1)
+    }
+
+    /// When this one may try again, in whole seconds, for `Retry-After`.
+    pub(in crate::shard) fn retry_after_s(&self, key: Key) -> u64 {
+        self.retry_after_ms(key).div_ceil(1000)
+    }
+
+    /// All is said: the client's end is waited for as long as a drain allows, if there is one.
+    pub(in crate::shard) fn await_goodbye(&mut self, key: Key) {
+        if self.is_draining {
+            self.set_due(key, self.timeouts.linger_ms.min(GOODBYE_MS_MAX));
         }
     }
 }

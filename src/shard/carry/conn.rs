@@ -3,12 +3,12 @@
 use crate::session::Speaks;
 use smallvec::SmallVec;
 
-use super::line::Line;
+use super::client::Client;
+use super::layers::Layers;
 use crate::base::outbox::Outbox;
 use crate::base::segment::Freed;
 use crate::hub::local::ChannelId;
 use crate::session::{Session, Transport};
-use crate::shard::clients::client::Client;
 use crate::tls::Link;
 
 /// Unit of the deadlines kept per connection, in milliseconds. Coarse on purpose: what is due in the same beat
@@ -124,7 +124,7 @@ pub(in crate::shard) struct Conn<K, S> {
     /// Bytes counted in the budget for a message that is still arriving.
     pub(in crate::shard) held_bytes: u32,
     /// What lies between the socket and the session, where anything does.
-    pub(in crate::shard) line: Option<Box<Line>>,
+    pub(in crate::shard) layers: Option<Box<Layers>>,
     pub(in crate::shard) outbox: Option<Box<Outbox>>,
     pub(in crate::shard) subs: SmallVec<[Sub; 2]>,
     /// What there is to know of a Centrifuge client, if anything.
@@ -148,7 +148,7 @@ impl<K, S> Conn<K, S> {
             due,
             heard,
             held_bytes: 0,
-            line: None,
+            layers: None,
             outbox: None,
             subs: SmallVec::new(),
             client: None,
@@ -159,18 +159,18 @@ impl<K, S> Conn<K, S> {
     /// The connection's TLS, if it has any.
     #[inline]
     pub(in crate::shard) fn tls(&self) -> Option<&Link> {
-        self.line.as_ref()?.tls.as_deref()
+        self.layers.as_ref()?.tls.as_deref()
     }
 
     /// The connection's TLS, if it has any.
     #[inline]
     pub(in crate::shard) fn tls_mut(&mut self) -> Option<&mut Link> {
-        self.line.as_mut()?.tls.as_deref_mut()
+        self.layers.as_mut()?.tls.as_deref_mut()
     }
 
     /// Whether something lies between its socket and its session that is not TLS: a proxy, or this machine.
-    pub(in crate::shard) fn is_plain_line(&self) -> bool {
-        self.line.is_some() && self.tls().is_none()
+    pub(in crate::shard) fn is_plain_layered(&self) -> bool {
+        self.layers.is_some() && self.tls().is_none()
     }
 
     /// What closing it gives back of what waits for it and of what has arrived of a message.

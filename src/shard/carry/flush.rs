@@ -13,6 +13,7 @@ use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::proto::ws::frame;
+use crate::proto::ws::press::Tally;
 use crate::session::{CloseReason, InPlace};
 use crate::shard::{Shard, World};
 
@@ -179,7 +180,7 @@ impl<W: World> Shard<W> {
                 self.count_queues(key);
                 self.mark_dirty(key);
             }
-            Push::Full => self.close(key, CloseReason::Slow),
+            Push::Full => self.end(key, CloseReason::Slow),
         }
     }
 
@@ -227,7 +228,7 @@ impl<W: World> Shard<W> {
                 Some(0)
             }
             Err(_) => {
-                self.close(key, CloseReason::Transport);
+                self.end(key, CloseReason::Transport);
                 None
             }
         }
@@ -239,7 +240,7 @@ impl<W: World> Shard<W> {
         if !conn.is_writable_armed {
             conn.is_writable_armed = true;
             if self.net.arm_writable(&mut conn.socket, key.to_token()).is_err() {
-                self.close(key, CloseReason::Transport);
+                self.end(key, CloseReason::Transport);
             }
         }
     }
@@ -321,7 +322,7 @@ impl<W: World> Shard<W> {
     fn wait_for_room(&mut self, key: Key) {
         self.arm_writable(key);
         if self.budget.is_exhausted() {
-            self.close(key, CloseReason::Budget);
+            self.end(key, CloseReason::Budget);
         }
     }
 
@@ -356,5 +357,16 @@ impl<W: World> Shard<W> {
             }
             Stage::Open | Stage::Discard | Stage::Shed | Stage::Buried => {}
         }
+    }
+
+    pub(in crate::shard) fn count_pressed(&mut self) {
+        let tally = self.press.take_tally();
+        if tally == Tally::default() {
+            return;
+        }
+        let Tally { plain_bytes, packed_bytes, inflated_bytes } = tally;
+        self.counters.deflate_plain_bytes.add(plain_bytes);
+        self.counters.deflate_packed_bytes.add(packed_bytes);
+        self.counters.inflated_bytes.add(inflated_bytes);
     }
 }

@@ -3,18 +3,14 @@
 
 use super::conn::{BEAT_MS, Conn, Stage, beat_at_or_after};
 use crate::base::slots::Key;
+use crate::hub::home::Now;
 use crate::net::Net;
-use crate::session::{CloseReason, Phase, Pings, Session};
+use crate::session::{CloseReason, Phase, Pings};
+use crate::shard::options::EndDelays;
 use crate::shard::{Shard, World};
 
-/// Deadlines handled in one turn at most; the rest in the next.
-const EXPIRIES_PER_TURN_MAX: usize = 256;
 /// How far the wall clock may move against the shard's own before deadlines that follow from Unix times are set again.
 const DRIFT_MS_MAX: u64 = 500;
-/// How long a turn sleeps at most while such a deadline may be set: nothing wakes a shard when the wall clock is.
-const WALL_LOOK_MS: u64 = 1000;
-/// How long a turn sleeps at most while it waits for others to take their letters, or for a drain's next step.
-const STEP_MS: u64 = 5;
 
 /// The wall clock, read once in each turn, and never by itself the measure of a wait: it may jump.
 #[derive(Debug)]
@@ -24,7 +20,7 @@ pub(in crate::shard) struct Wall {
     /// By how much it was ahead of the shard's clock when deadlines were last set by it.
     ahead_ms: u64,
     /// Some connection has, or had, a deadline that follows from it.
-    is_followed: bool,
+    pub(in crate::shard) is_followed: bool,
 }
 
 impl Wall {
@@ -79,37 +75,8 @@ impl<W: World> Shard<W> {
 
     /// Unix time, in milliseconds, at which the connection or something of it ends for good.
     fn ends_at_ms(&self, conn: &Conn<W::Socket, W::State>) -> Option<u64> {
-        let policy = &self.policy;
-        let client = conn.client.as_ref()?;
-        client.ends_at_ms(policy.expired_close_delay_ms, policy.expired_sub_close_delay_ms)
-    }
-
-    /// How long the next poll may wait.
-    pub(in crate::shard) fn poll_timeout_ms(&self) -> Option<u64> {
-        let now_ms = self.now_ms();
-        let accepts = self.admission.is_pending && self.drain.is_none();
-        if (accepts && self.admission.paused_until_ms.is_none())
-            || self.local.queued_count() > 0
-            || !self.dirty.is_empty()
-            || !self.graves.is_empty()
-            || !self.refused_joins.is_empty()
-            || self.home.has_membership()
-            || self.is_shedding()
-            || (self.newcomers.are_waiting() && !self.is_congested)
-        {
-            return Some(0);
-        }
-        // Unread input waits for its next share of a turn, or for congestion to pass.
-        let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
-        let has_unread = !self.unread.is_empty() || self.newcomers.are_waiting();
-        let unread = has_unread.then(|| now_ms + u64::from(self.is_congested));
-        let paused = self.admission.paused_until_ms.filter(|_| accepts);
-        let (memory, drain) = (self.pressure.next_look_ms(), self.drain_at_ms);
-        let wall = (self.wall.is_followed && self.connection_count() > 0).then(|| now_ms + WALL_LOOK_MS);
-        let (home, tidy) = (self.home.next_expiry_ms(), self.account.tidy_at_ms());
-        let all = [self.wheel.next(), step, unread, paused, home, memory, drain, wall, tidy];
-        let next = all.into_iter().flatten().min()?;
-        Some(next.saturating_sub(now_ms))
+        let EndDelays { conn_ms, sub_ms } = self.end_delays;
+        conn.client.as_ref()?.ends_at_ms(conn_ms, sub_ms)
     }
 
     /// Sets the connection's entry in the wheel.
@@ -127,10 +94,10 @@ impl<W: World> Shard<W> {
 
     /// When the message that is arriving, or the record around it, must be whole, if one is: a request has a deadline of its
     /// own, and so has an ending. Not while it is the server that does not read.
-    fn message_due_ms(&self, conn: &Conn<W::Socket, W::State>) -> Option<u64> {
+    pub(in crate::shard) fn message_due_ms(&self, conn: &Conn<W::Socket, W::State>) -> Option<u64> {
         let reads = !conn.is_read_paused && !conn.is_unread;
         let message_ms = Some(self.timeouts.message_ms).filter(|&ms| ms > 0 && reads)?;
-        let record = conn.line.as_ref().and_then(|line| line.record_since());
+        let record = conn.layers.as_ref().and_then(|layers| layers.record_since());
         let is_live = conn.stage == Stage::Open && conn.session.phase() != Phase::Opening;
         let record = record.filter(|_| is_live).map(|beat| u64::from(beat) * BEAT_MS);
         let began_ms = conn.session.partial_since_ms().into_iter().chain(record).min()?;
@@ -164,47 +131,8 @@ impl<W: World> Shard<W> {
         }
     }
 
-    pub(in crate::shard) fn expire(&mut self) {
-        let now_ms = self.now_ms();
-        for _ in 0..EXPIRIES_PER_TURN_MAX {
-            let Some(index) = self.wheel.pop_due(now_ms) else { return };
-            if let Some(key) = self.conns.key_at(index) {
-                self.on_deadline(key);
-            }
-        }
-    }
-
-    fn on_deadline(&mut self, key: Key) {
-        let (now_ms, now) = (self.now_ms(), self.beat_now());
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        if conn.session.deadline_ms().is_some_and(|at_ms| at_ms <= now_ms) {
-            conn.session.set_deadline_ms(None);
-            self.tell_handler(key, Session::timer);
-        }
-        self.expire_client(key);
-        let message_due_ms = self.conns.entry(key).and_then(|conn| self.message_due_ms(conn));
-        if message_due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
-            return self.close(key, CloseReason::MessageTimeout);
-        }
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        if conn.due > now {
-            return self.arm(key);
-        }
-        match conn.stage {
-            Stage::Buried => {}
-            Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
-            // Nobody asked for anything: an answer could be taken for that of the next request.
-            Stage::Open if conn.session.is_idle() => self.close(key, CloseReason::Answered),
-            Stage::Open if conn.session.phase() == Phase::Opening => {
-                self.close(key, CloseReason::HandshakeTimeout)
-            }
-            Stage::Open if conn.session.phase().is_identifying() => self.close(key, CloseReason::Stale),
-            Stage::Open => self.heartbeat(key),
-        }
-    }
-
     /// A heartbeat is due, or its answer.
-    fn heartbeat(&mut self, key: Key) {
+    pub(in crate::shard) fn heartbeat(&mut self, key: Key) {
         let now = self.beat_now();
         let idle = beat_at_or_after(self.timeouts.idle_ms);
         let interval_ms = self.timeouts.ping_interval_ms;
@@ -212,7 +140,7 @@ impl<W: World> Shard<W> {
         let is_answered = conn.session.pings() == Pings::Answered;
         // Who cannot send is not idle for it.
         if idle > 0 && is_answered && now.saturating_sub(conn.heard) >= idle {
-            return self.close(key, CloseReason::Idle);
+            return self.end(key, CloseReason::Idle);
         }
         if interval_ms == 0 {
             let due = u64::from(conn.heard.saturating_add(idle)) * BEAT_MS;
@@ -221,7 +149,7 @@ impl<W: World> Shard<W> {
         if conn.awaits_pong {
             let pong_timeout = beat_at_or_after(self.timeouts.pong_timeout_ms);
             if conn.heard < conn.due.saturating_sub(pong_timeout) {
-                return self.close(key, CloseReason::NoPong);
+                return self.end(key, CloseReason::NoPong);
             }
             conn.awaits_pong = false;
             self.set_due(key, interval_ms.saturating_sub(self.timeouts.pong_timeout_ms));
@@ -241,6 +169,14 @@ impl<W: World> Shard<W> {
         conn.due = now.saturating_add(beat_at_or_after(self.timeouts.pong_timeout_ms));
         self.arm(key);
         self.write_out(key);
+    }
+
+    pub(in crate::shard) fn now(&self) -> Now {
+        Now { ms: self.now_ms(), unix_ms: self.wall.unix_ms }
+    }
+
+    pub(in crate::shard) fn now_ms(&self) -> u64 {
+        self.now_us / 1000
     }
 }
 

@@ -34,6 +34,7 @@ impl<W: World> Shard<W> {
                 && let Some((position, subscriber)) = self.local.next_to_serve(id)
             {
                 self.serve(id, position, subscriber, &mut batch, is_alone);
+                self.finish_endings();
                 budget -= 1;
             }
             self.local.count_deliveries(id, self.counters.deliveries.value().wrapping_sub(delivered));

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::client::{Ability, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
 use crate::base::bucket::Bucket;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
@@ -14,6 +13,7 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Ask, Denied, Reply};
 use crate::hub::{DataKind, Publication, home};
 use crate::session::CloseReason;
+use crate::shard::carry::client::{Ability, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
 use crate::shard::mailbox::{Asker, Letter};
 use crate::shard::options::Rates;
 use crate::shard::outside::{Hook, Question, Token, Verdict};

@@ -5,19 +5,35 @@
 
 use std::sync::Arc;
 
-use super::client::{Connecting, JoinedAtConnect, Witness, entered, ttl_s};
 use super::waiting::{Needs, needs_of};
 use crate::base::payload::Payload;
+use crate::base::bucket::Bucket;
+use crate::base::by_address::ByAddress;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::home::Joined;
 use crate::hub::words::{Denied, Dismissed, Entered, Identified, Identify, Reply};
 use crate::session::{CloseReason, Transport};
+use crate::shard::carry::client::{Connecting, JoinedAtConnect, Witness, entered, ttl_s};
 use crate::shard::mailbox::Ticket;
+use crate::shard::options::Rates;
 use crate::shard::outside::{Credentials, Hook, Question, Rejected, Token, Who};
 use crate::shard::{Shard, World};
 
+/// Clients that connected lately, counted for the rates.
+#[derive(Debug, Default)]
+pub(in crate::shard) struct Connects {
+    all: Bucket,
+    by_ip: ByAddress,
+}
+
 impl<W: World> Shard<W> {
+    /// Forgets addresses from which nobody has connected for a while.
+    pub(in crate::shard) fn forget_connects(&mut self) {
+        let now_ms = self.now_ms();
+        self.connects.by_ip.ease(now_ms, self.rates.connects_per_ip_max);
+    }
+
     pub(in crate::shard) fn connect(&mut self, key: Key, id: u32, mut ask: Identify) {
         if !self.admits_connect(key) {
             return self.reject_connect(key, id, Rejected::Denied(Denied::TooMany));
@@ -110,6 +126,7 @@ impl<W: World> Shard<W> {
         self.reject(key, id, rejected);
         // Before another connect command behind this one corks the connection anew.
         self.flush(key);
+        self.finish_endings();
         self.resume_waiting(key);
         self.trim_client(key);
     }
@@ -240,6 +257,24 @@ impl<W: World> Shard<W> {
             self.count_queues(key);
         }
         self.mark_dirty(key);
+        self.finish_endings();
+    }
+
+    /// Whether the rates let one more client connect.
+    pub(in crate::shard) fn admits_connect(&mut self, key: Key) -> bool {
+        let now_ms = self.now_ms();
+        let Rates { connects_max, connects_per_ip_max, .. } = self.rates;
+        if connects_per_ip_max > 0
+            && let Some(address) = self.peer(key)
+            && !self.connects.by_ip.take(now_ms, address, connects_per_ip_max)
+        {
+            self.counters.rate_limited_connects_per_ip.add(1);
+            return false;
+        }
+        let part = self.part_of(connects_max);
+        let is_admitted = connects_max == 0 || self.connects.all.take(now_ms, part, part);
+        self.counters.rate_limited_connects.add(u64::from(!is_admitted));
+        is_admitted
     }
 }
 

@@ -35,6 +35,7 @@ impl<W: World> Shard<W> {
             session.emulated(data, handler, cx)
         });
         self.queue_out(key);
+        self.finish_endings();
         self.act(key);
         if let Some(Err(reason)) = outcome {
             self.close(key, reason);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::client::{Client, Pending, is_over, ttl_s};
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
 use crate::hub::words::{Denied, Dismissed, Ended, Reply};
+use crate::shard::carry::client::{Client, Pending, is_over, ttl_s};
+use crate::shard::options::EndDelays;
 use crate::shard::outside::{Credentials, Grant, Question, Rejected};
 use crate::shard::{Shard, World};
 
@@ -86,8 +87,7 @@ impl<W: World> Shard<W> {
     /// Something of the client may have ended: the connection, or some of its subscriptions.
     pub(in crate::shard) fn expire_client(&mut self, key: Key) {
         let unix_ms = self.now().unix_ms;
-        let (conn_delay_ms, sub_delay_ms) =
-            (self.policy.expired_close_delay_ms, self.policy.expired_sub_close_delay_ms);
+        let EndDelays { conn_ms, sub_ms } = self.end_delays;
         let Some(client) = self.client_mut(key).filter(|client| client.connecting.is_none()) else { return };
         let Client { expire_at_s, refreshes_by_hook, is_refreshing, details, .. } = client;
         let is_due = |at_s: u64, delay_ms: u64| is_over(at_s, delay_ms, unix_ms);
@@ -97,11 +97,11 @@ impl<W: World> Shard<W> {
             if self.outside.ask(self.reply_to(key, 0), question).is_err() {
                 self.dismiss(key, Dismissed::Expired);
             }
-        } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_delay_ms) {
+        } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_ms) {
             self.dismiss(key, Dismissed::Expired);
         } else if let Some(detail) = details
             .iter_mut()
-            .find(|detail| !detail.is_refreshing && is_due(detail.expire_at_s, detail.delay_ms(sub_delay_ms)))
+            .find(|detail| !detail.is_refreshing && is_due(detail.expire_at_s, detail.delay_ms(sub_ms)))
         {
             detail.is_refreshing = detail.refreshes_by_hook;
             let (id, by_hook, is_server_side) =

@@ -6,24 +6,15 @@
 
 use std::sync::Arc;
 
-use super::client::{Ability, Witness};
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Dismissed, Enter};
 use crate::session::CloseReason;
+use crate::shard::carry::client::{Ability, First, Witness};
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::Grant;
 use crate::shard::{Shard, World};
-
-/// One of them, before its home is asked.
-#[derive(Debug)]
-pub(in crate::shard) struct First {
-    channel: Arc<str>,
-    options: Arc<ChannelOptions>,
-    grant: Grant,
-    cause: Cause,
-}
 
 impl<W: World> Shard<W> {
     /// Those that are given to the client.

@@ -2,7 +2,7 @@
 //!
 //! What a request says and what a client says in its connect command never mix: a proxy can set or take out the headers
 //! of a request, and cannot reach those of a command. Which of both a hook is sent is its own configuration's to say.
-//! Addresses are neither's word: see `tell_address` in [`crate::shard::carry::line`].
+//! Addresses are neither's word: see `tell_address` in [`crate::shard::carry::layers`].
 
 use crate::base::slots::Key;
 use crate::shard::outside::Headers;
@@ -37,8 +37,8 @@ impl<W: World> Shard<W> {
 
     /// Says, once, that a client's header goes nowhere although a hook has its name among `http_headers`.
     fn note_unused(&mut self, name: &String) {
-        if !self.told.unused_header && self.settings.endpoints.kept_headers.contains(name) {
-            self.told.unused_header = true;
+        if !self.has_told_unused_header && self.settings.endpoints.kept_headers.contains(name) {
+            self.has_told_unused_header = true;
             tracing::info!(
                 header = name,
                 "a client's connect command has a header that is forwarded only from HTTP requests (http_headers); \

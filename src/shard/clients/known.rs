@@ -4,55 +4,12 @@ use std::sync::Arc;
 
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
-use crate::hub::home::Member;
-use crate::session::{ClientId, Session, Transport};
-use crate::shard::carry::conn::Stage;
-use crate::shard::clients::client::Client;
-use crate::shard::mailbox::ReplyTo;
+use crate::session::{Session, Transport};
+use crate::shard::carry::client::Client;
 use crate::shard::outside::Who;
 use crate::shard::{Shard, World};
 
 impl<W: World> Shard<W> {
-    pub(in crate::shard) fn client(&self, key: Key) -> Option<&Client> {
-        self.conns.entry(key)?.client.as_deref()
-    }
-
-    pub(in crate::shard) fn client_mut(&mut self, key: Key) -> Option<&mut Client> {
-        self.touch_client(key);
-        self.conns.entry_mut(key)?.client.as_deref_mut()
-    }
-
-    /// What is known of a client, made if nothing is; nothing is known of who has ended.
-    pub(in crate::shard) fn client_or_new(&mut self, key: Key) -> Option<&mut Client> {
-        let conn = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open)?;
-        self.counters.clients.add(u64::from(conn.client.is_none()));
-        conn.client.get_or_insert_default();
-        self.client_mut(key)
-    }
-
-    /// Forgets what is known of a client.
-    pub(in crate::shard) fn forget_client(&mut self, key: Key) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        let Some(client) = conn.client.take() else { return };
-        self.counters.clients.sub(1);
-        self.counters.client_bytes.sub(client.counted_bytes as u64);
-    }
-
-    /// Drops what is known of a client, if that is nothing.
-    pub(in crate::shard) fn trim_client(&mut self, key: Key) {
-        if self.client(key).is_some_and(Client::is_trivial) {
-            self.forget_client(key);
-        }
-    }
-
-    pub(in crate::shard) fn client_id(&self, key: Key) -> ClientId {
-        ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() }
-    }
-
-    pub(in crate::shard) fn reply_to(&self, key: Key, request: u32) -> ReplyTo {
-        ReplyTo { shard: self.post.shard(), conn: key, request }
-    }
-
     /// Who the client is, as others see it. Kept from then on, where `is_kept`.
     pub(in crate::shard) fn info_of(&mut self, key: Key, is_kept: bool) -> Arc<ClientInfo> {
         if let Some(info) = self.client(key).and_then(|client| client.info.as_ref()) {
@@ -82,7 +39,11 @@ impl<W: World> Shard<W> {
         }
     }
 
-    pub(in crate::shard) fn member(&self, key: Key) -> Member {
-        Member { shard: self.post.shard(), conn: key.to_token() }
+    /// Tells the application which of this shard's channels were occupied and vacated in this turn.
+    pub(in crate::shard) fn tell_states(&mut self) {
+        let states = self.home.take_states();
+        if !states.is_empty() {
+            self.outside.tell_states(states);
+        }
     }
 }

@@ -11,11 +11,11 @@
 
 use std::sync::Arc;
 
-use super::client::{Pending, ttl_s};
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Dismissed, Ended, Entered, News, Reply};
 use crate::session::{CloseReason, Phase};
+use crate::shard::carry::client::{Pending, ttl_s};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Cause, Deed, Order, Target};
 use crate::shard::outside::Grant;

@@ -8,7 +8,7 @@ use crate::hub::permissions::{
     Standing, permits_history, permits_presence, permits_publish, permits_subscribe,
 };
 use crate::hub::words::Denied;
-use crate::shard::clients::client::{Ability, Client};
+use crate::shard::carry::client::{Ability, Client};
 use crate::shard::{Shard, World};
 
 impl<W: World> Shard<W> {

@@ -6,7 +6,7 @@ use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Dismissed, Enter};
-use crate::shard::clients::client::{Ability, Pending, is_over};
+use crate::shard::carry::client::{Ability, Pending, is_over};
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::{Grant, Hook, Question, Token};
 use crate::shard::{Shard, World};

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::client::Ability;
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Dismissed, Enter};
 use crate::hub::{ClientInfo, Position};
 use crate::session::Transport;
+use crate::shard::carry::client::Ability;
 use crate::shard::mailbox::{Cause, Ticket};
 use crate::shard::outside::{Grant, Hook, Overrides};
 use crate::shard::{Shard, World};

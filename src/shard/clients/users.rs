@@ -9,11 +9,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::from_start::First;
 use crate::base::heap;
 use crate::base::slots::Key;
 use crate::hub::home::Member;
 use crate::hub::words::Dismissed;
+use crate::shard::carry::client::First;
 use crate::shard::mailbox::{Letter, ReplyTo};
 use crate::shard::{Shard, World};
 use smallvec::SmallVec;
@@ -104,6 +104,7 @@ impl<W: World> Shard<W> {
         let is_single = self.is_single_connection();
         let count_max = if is_single { 0 } else { self.policy.user_connection_limit };
         let is_admitted = self.users.add(&user, member, count_max);
+        self.account.user_bytes = self.users.bytes();
         if is_single {
             for other in self.users.others(&user, member) {
                 self.post.send(other.shard, Letter::Displaced { conn: Key::from_token(other.conn) });
@@ -133,20 +134,10 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// The connection ends: its user has one less.
-    pub(in crate::shard) fn user_leaves(&mut self, key: Key) {
-        let Some(client) = self.client(key).filter(|client| client.is_counted) else { return };
-        self.tell_user_left(client.user().into(), key);
-    }
-
-    fn tell_user_left(&mut self, user: Arc<str>, key: Key) {
-        let (home, member) = (self.home_of(&user), self.member(key));
-        self.post.send(home, Letter::UserLeft { user, member });
-    }
-
     /// To a home: one of this user's connections is gone.
     pub(in crate::shard) fn user_left(&mut self, user: &str, member: Member) {
         self.users.remove(user, member);
+        self.account.user_bytes = self.users.bytes();
     }
 
     /// The user connected anew, and may have one connection.

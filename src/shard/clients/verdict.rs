@@ -1,12 +1,12 @@
 //! Answers from outside, on their way into what waits for them.
 
-use super::client::Pending;
 use super::command::Spoken;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::DataKind;
 use crate::hub::home::Terms;
 use crate::hub::words::{Denied, Reply};
+use crate::shard::carry::client::Pending;
 use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
 use crate::shard::{Shard, World};
 

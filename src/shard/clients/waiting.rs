@@ -13,12 +13,12 @@ use std::iter::Sum;
 use std::ops::Add;
 use std::sync::Arc;
 
-use super::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting, What};
 use crate::base::slots::Key;
 use crate::hub::words::Ask;
 use crate::hub::{ClientInfo, Publication};
 use crate::session::Telling;
 use crate::session::{CloseReason, Deferred, Phase};
+use crate::shard::carry::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting, What};
 use crate::shard::carry::conn::Conn;
 use crate::shard::{Shard, World};
 
@@ -77,6 +77,7 @@ impl<W: World> Shard<W> {
         client.waiting_bytes += waiting.bytes();
         client.waiting.push_back(waiting);
         self.count_held(key);
+        self.finish_endings();
     }
 
     fn is_connecting(&self, key: Key) -> bool {
@@ -106,6 +107,7 @@ impl<W: World> Shard<W> {
         client.is_resuming = false;
         let is_over = client.waiting.is_empty();
         self.count_held(key);
+        self.finish_endings();
         if is_over {
             self.resume_reading(key);
             self.trim_client(key);
@@ -155,6 +157,7 @@ impl<W: World> Shard<W> {
         client.waiting_bytes -= bytes;
         let is_over = client.waiting.is_empty();
         self.count_held(key);
+        self.finish_endings();
         if is_over {
             self.resume_reading(key);
         }
@@ -168,14 +171,6 @@ impl<W: World> Shard<W> {
         if conn.is_read_paused && conn.outbox_bytes() <= half {
             conn.is_read_paused = false;
             self.postpone(key);
-        }
-    }
-
-    /// A home is asked for what may be much: others of the client's commands wait for the answer, all of them or those beyond
-    /// so many.
-    pub(in crate::shard) fn awaits(&mut self, key: Key, id: u32, weight: u8) {
-        if let Some(client) = self.client_or_new(key) {
-            client.awaited.push((id, weight));
         }
     }
 

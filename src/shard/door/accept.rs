@@ -6,18 +6,18 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::rates::{ByAddress, network_of};
 use crate::base::bucket::Bucket;
+use crate::base::by_address::{ByAddress, network_of};
 use crate::base::counters::{Counter, Counters};
-use crate::base::seed::Purpose;
-use crate::base::slots::Key;
 use crate::net;
 use crate::net::{Accepted, Net};
 use crate::session::{CloseReason, Session};
 use crate::shard::carry::close::UNAVAILABLE;
 use crate::shard::carry::conn::{Conn, CountedAs, Stage, beat_at_or_after};
-use crate::shard::options::{Limits, Rates};
+use crate::shard::carry::layers::{Layers, Proxy};
+use crate::shard::options::Limits;
 use crate::shard::{Shard, World};
+use crate::tls::Acceptor;
 
 /// How long accepting pauses when nothing more can be held. Long enough not to spin, short enough to go unnoticed.
 const PAUSE_MS: u64 = 100;
@@ -70,8 +70,6 @@ pub(in crate::shard) struct Admitted {
     accepts_by_ip: ByAddress,
     accepts_by_network: ByAddress,
     tls_handshakes: Bucket,
-    connects: Bucket,
-    connects_by_ip: ByAddress,
 }
 
 impl<W: World> Shard<W> {
@@ -79,27 +77,9 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn forget_quiet(&mut self) {
         let now_ms = self.now_ms();
         let Limits { accepts_per_ip_max, accepts_per_network_max, .. } = self.limits;
-        let Admitted { accepts_by_ip, accepts_by_network, connects_by_ip, .. } = &mut self.admitted;
+        let Admitted { accepts_by_ip, accepts_by_network, .. } = &mut self.admitted;
         accepts_by_ip.ease(now_ms, accepts_per_ip_max);
         accepts_by_network.ease(now_ms, accepts_per_network_max);
-        connects_by_ip.ease(now_ms, self.rates.connects_per_ip_max);
-    }
-
-    /// Whether the rates let one more client connect.
-    pub(in crate::shard) fn admits_connect(&mut self, key: Key) -> bool {
-        let now_ms = self.now_ms();
-        let Rates { connects_max, connects_per_ip_max, .. } = self.rates;
-        if connects_per_ip_max > 0
-            && let Some(address) = self.peer(key)
-            && !self.admitted.connects_by_ip.take(now_ms, address, connects_per_ip_max)
-        {
-            self.counters.rate_limited_connects_per_ip.add(1);
-            return false;
-        }
-        let part = self.part_of(connects_max);
-        let is_admitted = connects_max == 0 || self.admitted.connects.take(now_ms, part, part);
-        self.counters.rate_limited_connects.add(u64::from(!is_admitted));
-        is_admitted
     }
 
     /// Whether the rates let one more connection in from this address. Counts it, and counts who is refused. For one that
@@ -126,11 +106,6 @@ impl<W: World> Shard<W> {
         let is_admitted = all == 0 || self.admitted.tls_handshakes.take(now_ms, part, part);
         self.counters.refused_handshake_rate.add(u64::from(!is_admitted));
         is_admitted
-    }
-
-    /// Each shard has its part of what the process admits, at least one.
-    fn part_of(&self, all: u32) -> u32 {
-        all.div_ceil(u32::from(self.post.shard_count()))
     }
 
     /// Whether there is no place for one more connection, or it comes too soon after others. Counts why.
@@ -200,11 +175,11 @@ impl<W: World> Shard<W> {
         if self.refuses(client) {
             return self.shed(accepted);
         }
-        let (line, speaks) = (self.new_line(&accepted), self.listener(&accepted).speaks);
+        let (layers, speaks) = (self.new_layers(&accepted), self.listener(&accepted).speaks);
         let Accepted { socket, .. } = accepted;
         let due = beat_at_or_after(self.now_ms() + self.timeouts.handshake_ms);
         let heard = self.beat_now();
-        let Some(key) = self.conns.insert_with(|_| Conn { line, ..Conn::new(socket, speaks, due, heard) })
+        let Some(key) = self.conns.insert_with(|_| Conn { layers, ..Conn::new(socket, speaks, due, heard) })
         else {
             return;
         };
@@ -212,7 +187,7 @@ impl<W: World> Shard<W> {
         self.count_as(key, CountedAs::HalfOpen);
         let Some(conn) = self.conns.entry_mut(key) else { return };
         self.counters.tls_links.add(u64::from(conn.tls().is_some()));
-        self.counters.plain_lines.add(u64::from(conn.is_plain_line()));
+        self.counters.plain_lines.add(u64::from(conn.is_plain_layered()));
         match self.net.register(&mut conn.socket, key.to_token()) {
             Ok(()) => self.arm(key),
             Err(error) => {
@@ -261,15 +236,24 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// When a client that is refused or sent away should come back: a time of its own, so that those that went together
-    /// do not come together.
-    pub(in crate::shard) fn retry_after_ms(&self, key: Key) -> u64 {
-        let hash = self.seed.hash(Purpose::Retry, &key.to_token().to_le_bytes());
-        1 + hash % self.timeouts.retry_after_ms.max(1)
+    /// What lies between the socket and the session of a connection that was just accepted.
+    pub(in crate::shard) fn new_layers(&self, accepted: &Accepted<W::Socket>) -> Option<Box<Layers>> {
+        let proxy = match (self.is_proxy(accepted), self.takes_proxy_headers) {
+            (false, _) => Proxy::Absent,
+            (true, true) => Proxy::Awaited(None),
+            (true, false) => Proxy::Trusted,
+        };
+        let acceptor = self.tls.as_ref().filter(|_| self.listener(accepted).tls);
+        Layers::new(acceptor.map(Acceptor::accept), proxy)
     }
 
-    /// When this one may try again, in whole seconds, for `Retry-After`.
-    pub(in crate::shard) fn retry_after_s(&self, key: Key) -> u64 {
-        self.retry_after_ms(key).div_ceil(1000)
+    /// The listener that a connection came by.
+    pub(in crate::shard) fn listener(&self, accepted: &Accepted<W::Socket>) -> Listener {
+        self.listeners[usize::from(accepted.listener)]
+    }
+
+    /// Whether a connection is that of a trusted proxy.
+    pub(in crate::shard) fn is_proxy(&self, accepted: &Accepted<W::Socket>) -> bool {
+        accepted.peer.is_none_or(|address| self.settings.trusted_proxies.contains(address))
     }
 }

@@ -10,10 +10,6 @@ use crate::session::CloseReason;
 use crate::shard::carry::conn::Stage;
 use crate::shard::{Shard, World};
 
-/// How long a drain waits for the goodbye of a client that has been told everything. What was written is the kernel's by
-/// then, and reaches the client without this process.
-const GOODBYE_MS_MAX: u64 = 500;
-
 /// A drain under way.
 #[derive(Debug)]
 pub(in crate::shard) struct Drain {
@@ -51,15 +47,9 @@ impl<W: World> Shard<W> {
         };
         let (open, told) = (keys(&[Stage::Open]), keys(&[Stage::Discard, Stage::Shed]));
         self.drain = Some(Drain { began_ms: self.now_ms(), keys: open, closed_count: 0 });
+        self.is_draining = true;
         for key in told {
             self.await_goodbye(key);
-        }
-    }
-
-    /// All is said: the client's end is waited for as long as a drain allows, if there is one.
-    pub(in crate::shard) fn await_goodbye(&mut self, key: Key) {
-        if self.drain.is_some() {
-            self.set_due(key, self.timeouts.linger_ms.min(GOODBYE_MS_MAX));
         }
     }
 
@@ -74,7 +64,6 @@ impl<W: World> Shard<W> {
         let due: Vec<Key> = drain.keys[drain.closed_count..target].to_vec();
         drain.closed_count = target;
         self.counters.drain_left.set((drain.keys.len() - target) as u64);
-        // `close` looks at whether a drain is under way, so put it back before.
         self.drain = Some(drain);
         for key in due {
             if self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {

@@ -1,10 +1,8 @@
-//! Who comes in, how many, at which rate and at what cost in memory; and how everybody is let go.
+//! Who comes in, how many and at which rate; who goes when memory is short; and how everybody is let go.
 
 pub(in crate::shard) mod accept;
-pub(in crate::shard) mod account;
 pub(in crate::shard) mod drain;
-pub mod ledger;
+pub(in crate::shard) mod evict;
 pub(in crate::shard) mod newcomers;
 pub(in crate::shard) mod pressure;
-pub(in crate::shard) mod rates;
-pub(in crate::shard) mod relief;
+pub(in crate::shard) mod proxy_header;

@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use super::mailbox::{Asker, Letter, ReplyTo, Ticket};
-use super::{Shard, World};
 use crate::hub::Publication;
 use crate::hub::home::{self, Done, Joining, Member, Published, Refused, Shards};
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
+use crate::shard::mailbox::{Asker, Letter, ReplyTo, Ticket};
+use crate::shard::{Shard, World};
 
 /// Who asks this shard as a home.
 #[derive(Debug)]
-pub(super) enum Waiter {
+pub(in crate::shard) enum Waiter {
     /// A subscriber, with what its shard has to remember.
     Subscriber(ReplyTo, Option<Box<Ticket>>),
     /// Whoever publishes, or asks a question.
@@ -40,7 +40,7 @@ fn member_of(asker: &Asker) -> Option<Member> {
 }
 
 impl<W: World> Shard<W> {
-    pub(super) fn asked_to_subscribe(
+    pub(in crate::shard) fn asked_to_subscribe(
         &mut self,
         channel: Arc<str>,
         options: Arc<ChannelOptions>,
@@ -51,7 +51,7 @@ impl<W: World> Shard<W> {
         self.home_has_done(done);
     }
 
-    pub(super) fn asked_to_publish(
+    pub(in crate::shard) fn asked_to_publish(
         &mut self,
         publication: Box<Publication>,
         options: Arc<ChannelOptions>,
@@ -63,7 +63,7 @@ impl<W: World> Shard<W> {
         self.home_has_done(done);
     }
 
-    pub(super) fn asked_question(
+    pub(in crate::shard) fn asked_question(
         &mut self,
         channel: &Arc<str>,
         options: Arc<ChannelOptions>,
@@ -76,13 +76,13 @@ impl<W: World> Shard<W> {
     }
 
     /// The home's memory has answered.
-    pub(super) fn memory_answered(&mut self, number: u64, answer: Result<Brought, Refused>) {
+    pub(in crate::shard) fn memory_answered(&mut self, number: u64, answer: Result<Brought, Refused>) {
         self.home.handle_memory(self.now(), number, answer);
         self.tell_done();
     }
 
     /// A connection is gone that may have asked this shard's home.
-    pub(super) fn gone(&mut self, member: Member) {
+    pub(in crate::shard) fn gone(&mut self, member: Member) {
         self.home.handle_gone(self.now(), member);
         self.tell_done();
     }
@@ -144,7 +144,7 @@ impl<W: World> Shard<W> {
     }
 
     /// Sends a home's answer to who asked.
-    pub(super) fn reply(&mut self, asker: Waiter, answer: home::Answer) {
+    pub(in crate::shard) fn reply(&mut self, asker: Waiter, answer: home::Answer) {
         match asker {
             Waiter::Asker(Asker::Conn(reply_to)) | Waiter::Subscriber(reply_to, _) => {
                 self.post.send(reply_to.shard, Letter::Answered { reply_to, answer: Box::new(answer) });
@@ -153,21 +153,12 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Tells the application which of this shard's channels were occupied and vacated in this turn.
-    pub(super) fn tell_states(&mut self) {
-        let states = self.home.take_states();
-        if !states.is_empty() {
-            self.outside.tell_states(states);
-        }
-    }
-
     /// Sends out who came to this shard's channels, and who went, in this turn.
-    pub(super) fn tell_membership(&mut self) {
+    pub(in crate::shard) fn tell_membership(&mut self) {
         while let Some((membership, shards)) = self.home.take_membership(self.now()) {
             for shard in shards {
                 self.post.send(shard, Letter::Membership(Arc::clone(&membership)));
             }
         }
-        self.handle_own_letters();
     }
 }

@@ -11,10 +11,12 @@ use crate::base::filter::Filter;
 use crate::base::heap;
 use crate::base::payload::Payload;
 use crate::hub::local::ChannelId;
+use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Ask, Enter, Entered, Identify};
 use crate::hub::{ClientInfo, DataKind};
 use crate::session::Deferred;
-use crate::shard::outside::{Capability, Headers, Matching};
+use crate::shard::mailbox::Cause;
+use crate::shard::outside::{Capability, Grant, Headers, Matching};
 
 /// Commands that wait for an answer from outside, per connection; beyond it, error 111.
 pub(in crate::shard) const QUESTIONS_MAX: usize = 32;
@@ -99,9 +101,18 @@ pub(in crate::shard) struct Connecting {
     /// Data for the reply.
     pub(in crate::shard) data: Payload,
     /// Subscriptions that it will have, while its user is counted.
-    pub(in crate::shard) firsts: Vec<super::from_start::First>,
+    pub(in crate::shard) firsts: Vec<First>,
     /// Once its user is known, the orders for that user: they are carried out behind the reply.
     pub(in crate::shard) orders: Option<Vec<Arc<crate::shard::mailbox::Order>>>,
+}
+
+/// A subscription that a client has from the start, before its home is asked.
+#[derive(Debug)]
+pub(in crate::shard) struct First {
+    pub(in crate::shard) channel: Arc<str>,
+    pub(in crate::shard) options: Arc<ChannelOptions>,
+    pub(in crate::shard) grant: Grant,
+    pub(in crate::shard) cause: Cause,
 }
 
 /// A server-side subscription that the connect reply tells.
@@ -243,7 +254,7 @@ impl Connecting {
             + self.ask.bytes()
             + heap::list::<JoinedAtConnect>(self.joined.capacity())
             + heap::piece(self.data.held_bytes())
-            + heap::list::<super::from_start::First>(self.firsts.capacity())
+            + heap::list::<First>(self.firsts.capacity())
     }
 }
 

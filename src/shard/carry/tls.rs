@@ -27,52 +27,64 @@ fn hot(schedules: &mut Schedules, key: Key) -> Hot<'_> {
     Hot { schedules, id: key.to_token() }
 }
 
+/// What arrived for a connection that has something between socket and session.
+#[derive(Debug)]
+pub(in crate::shard) enum Arrived {
+    /// Bytes for the session: there is no TLS.
+    Plain,
+    /// Records: what is for the session is in this part of the input; whether they end with a goodbye.
+    Records { plain: Range<usize>, is_end: bool },
+    /// What is no TLS, or ends it.
+    Broken { reason: CloseReason, was_fresh: bool },
+}
+
 impl<W: World> Shard<W> {
-    /// Takes the first `count` bytes of the input for a connection that has something between socket and session.
-    pub(in crate::shard) fn receive_line(&mut self, key: Key, count: usize) {
-        let Some(count) = self.take_proxy_header(key, count) else { return };
+    /// Opens the records in the first `count` bytes of the input.
+    pub(in crate::shard) fn open(&mut self, key: Key, count: usize) -> Option<Arrived> {
         self.claim_wire(key);
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        let Some(tls) = conn.tls_mut() else { return self.receive(key, 0..count) };
+        let conn = self.conns.entry_mut(key)?;
+        let Some(tls) = conn.tls_mut() else { return Some(Arrived::Plain) };
         let was_fresh = tls.is_fresh();
         let outcome = tls.receive(hot(&mut self.schedules, key), &mut self.input[..count], &mut self.wire);
-        if let Ok(received) = &outcome {
-            let rest = &self.input[received.consumed..count];
-            tls.hold(rest);
-            let (bytes, now) = (rest.len(), self.beat_now());
-            if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
-                line.note_rest(bytes, received.consumed > 0, now);
-            }
-        }
         match outcome {
-            Ok(received) => self.received(key, received),
+            Ok(Received { plain, consumed, opened, is_end }) => {
+                let rest = &self.input[consumed..count];
+                tls.hold(rest);
+                let (bytes, now) = (rest.len(), self.beat_now());
+                if let Some(layers) = self.conns.entry_mut(key).and_then(|conn| conn.layers.as_mut()) {
+                    layers.note_rest(bytes, consumed > 0, now);
+                }
+                self.before_records(key, opened, plain.is_empty());
+                Some(Arrived::Records { plain, is_end })
+            }
             Err(fault) => {
                 self.write_wire(key);
-                if was_fresh {
-                    self.note_stray_header(key, 0..count);
-                }
                 tracing::debug!(%fault, "a connection's TLS ended");
                 // Who gives up has the last word.
                 let is_peers = matches!(fault, Fault::Alert(_) | Fault::Closed);
-                self.close(key, if is_peers { CloseReason::Transport } else { CloseReason::Tls });
+                let reason = if is_peers { CloseReason::Transport } else { CloseReason::Tls };
+                Some(Arrived::Broken { reason, was_fresh })
             }
         }
     }
 
-    fn received(&mut self, key: Key, received: Received) {
-        let Received { plain, opened, is_end, .. } = received;
+    /// Records were opened; those for the session come behind this.
+    fn before_records(&mut self, key: Key, opened: Option<Opened>, is_silent: bool) {
         if let Some(opened) = opened {
             self.on_opened(key, &opened);
         }
-        if plain.is_empty() {
+        if is_silent {
             self.write_wire(key);
             self.count_held(key);
         } else {
             // A ticket and the answer to a request behind it go out together.
             self.wire_waits = (!self.wire.is_empty()).then_some(key);
-            self.receive(key, plain);
-            self.release_wire();
         }
+    }
+
+    /// The session has heard what the records brought.
+    pub(in crate::shard) fn after_records(&mut self, key: Key, is_end: bool) {
+        self.release_wire();
         if is_end {
             self.answer_goodbye(key);
             self.on_end(key);
@@ -104,8 +116,8 @@ impl<W: World> Shard<W> {
 
     /// Keeps the first `count` bytes of the input, the beginning of a record or of a proxy's header.
     pub(in crate::shard) fn hold(&mut self, key: Key, count: usize) {
-        if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
-            line.hold(&self.input[..count]);
+        if let Some(layers) = self.conns.entry_mut(key).and_then(|conn| conn.layers.as_mut()) {
+            layers.hold(&self.input[..count]);
         }
     }
 
@@ -113,8 +125,8 @@ impl<W: World> Shard<W> {
         self.counters.tls_handshakes.add(1);
         self.counters.tls_resumptions.add(u64::from(opened.is_resumed));
         let Some(identity) = opened.certificate.as_ref().and_then(identity) else { return };
-        if let Some(line) = self.conns.entry_mut(key).and_then(|conn| conn.line.as_mut()) {
-            line.origin.get_or_insert_default().identity = Some(Arc::new(identity));
+        if let Some(layers) = self.conns.entry_mut(key).and_then(|conn| conn.layers.as_mut()) {
+            layers.origin.get_or_insert_default().identity = Some(Arc::new(identity));
         }
     }
 
@@ -140,7 +152,7 @@ impl<W: World> Shard<W> {
         self.wire.clear();
         let is_open = self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open);
         let is_worn = *fault == Fault::Worn && is_open;
-        self.close(key, if is_worn { CloseReason::Worn } else { CloseReason::Transport });
+        self.end(key, if is_worn { CloseReason::Worn } else { CloseReason::Transport });
     }
 
     /// Writes the records in `wire`, behind those that wait already.
@@ -199,7 +211,7 @@ impl<W: World> Shard<W> {
         let outbox = conn.outbox.as_mut()?;
         let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
         let count = outbox.fill(&mut slices);
-        let tls = conn.line.as_mut().and_then(|line| line.tls.as_deref_mut())?;
+        let tls = conn.layers.as_mut().and_then(|layers| layers.tls.as_deref_mut())?;
         let batch_bytes = if conn.is_writable_armed { SLOW_BATCH_BYTES_MAX } else { BATCH_BYTES_MAX };
         let mut left = batch_bytes;
         let batch = slices[..count].iter().map_while(|slice| {

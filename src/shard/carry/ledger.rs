@@ -12,7 +12,7 @@ use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::base::heap;
 use crate::base::outbox::Outbox;
-use crate::shard::carry::line::{Line, ORIGIN_BYTES};
+use crate::shard::carry::layers::{Layers, ORIGIN_BYTES};
 use crate::tls::LINK_BYTES;
 
 /// What a subscription costs, in bytes, rather more than less: a place in two lists.
@@ -25,9 +25,9 @@ const PIECE_BYTES: usize = 16;
 /// An outbox without its queues.
 const OUTBOX_BYTES: usize = heap::piece(size_of::<Outbox>());
 /// What lies between a socket and its session, without TLS, with what a proxy said.
-const LINE_BYTES: usize = heap::piece(size_of::<Line>()) + ORIGIN_BYTES;
+const LINE_BYTES: usize = heap::piece(size_of::<Layers>()) + ORIGIN_BYTES;
 /// The TLS of a connection, and the box around it.
-const TLS_BYTES: usize = LINK_BYTES + size_of::<Line>() + 2 * PIECE_BYTES;
+const TLS_BYTES: usize = LINK_BYTES + size_of::<Layers>() + 2 * PIECE_BYTES;
 /// What rustls needs for a handshake.
 const HANDSHAKE_BYTES: usize = 3300;
 

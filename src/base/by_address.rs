@@ -19,7 +19,7 @@ const SWEEP_MS: u64 = 250;
 
 /// What connected lately, address by address.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct ByAddress {
+pub struct ByAddress {
     buckets: HashMap<IpAddr, Bucket>,
     swept_ms: u64,
 }
@@ -27,7 +27,7 @@ pub(in crate::shard) struct ByAddress {
 impl ByAddress {
     /// Takes one of the address's `rate_per_s`; false when there is none left. With more addresses at once than are
     /// counted, those that are not are let pass: the rate of all together is what is left to hold on to.
-    pub(in crate::shard) fn take(&mut self, now_ms: u64, address: IpAddr, rate_per_s: u32) -> bool {
+    pub fn take(&mut self, now_ms: u64, address: IpAddr, rate_per_s: u32) -> bool {
         if rate_per_s == 0 {
             return true;
         }
@@ -44,7 +44,7 @@ impl ByAddress {
     }
 
     /// Forgets those that have been quiet, if there is more than a handful, and gives back the room of a crowd.
-    pub(in crate::shard) fn ease(&mut self, now_ms: u64, rate_per_s: u32) {
+    pub fn ease(&mut self, now_ms: u64, rate_per_s: u32) {
         if self.buckets.len() > HANDFUL {
             self.buckets.retain(|_, bucket| !bucket.is_full(now_ms, rate_per_s));
             heap::ease_table(&mut self.buckets);
@@ -53,7 +53,7 @@ impl ByAddress {
 }
 
 /// The network that an address is in: 24 bits of IPv4, 64 of IPv6, of which one customer usually has all.
-pub(in crate::shard) fn network_of(address: IpAddr) -> IpAddr {
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),

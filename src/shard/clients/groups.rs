@@ -8,11 +8,6 @@ use crate::hub::words::Reply;
 use crate::shard::{Shard, World};
 
 impl<W: World> Shard<W> {
-    /// Whether it is the server's own code that asks.
-    pub(in crate::shard) fn is_trusted(&self, key: Key) -> bool {
-        self.conns.entry(key).is_some_and(|conn| conn.session.is_trusted())
-    }
-
     /// Enters a connection into a channel because its handler says so: nobody else is asked, and nobody told.
     pub(in crate::shard) fn enter_trusted(&mut self, key: Key, channel: &Arc<str>) {
         let outcome = self.has_room_for(key, channel).and_then(|()| self.options(channel));

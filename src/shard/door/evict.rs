@@ -1,4 +1,4 @@
-//! Letting go: when queued bytes are too many, those who hold most of them are closed.
+//! Eviction: when queued bytes are too many, those are closed that hold most of them.
 //!
 //! Those who hold the bytes may be clients that never read again, or never end a message that they began. So every
 //! turn begins by closing holders until there is room: in the budget of queued bytes, or in the memory that the process
@@ -14,18 +14,19 @@ use crate::shard::{Shard, World};
 
 impl<W: World> Shard<W> {
     /// Frees bytes until the budget is no longer exhausted, or this shard holds none.
-    pub(in crate::shard) fn relieve(&mut self) {
-        self.let_go_while(&|shard: &Self| shard.budget.is_exhausted(), |freed| (freed.counted(), 0));
+    pub(in crate::shard) fn free_queued(&mut self) {
+        let budget = self.budget.clone();
+        self.evict_while(&|| budget.is_exhausted(), |freed| (freed.counted(), 0));
     }
 
     /// Frees bytes while there are too many, and this shard holds some, in the order of what `weigh` makes of what each
     /// closing gives back; returns how many connections were closed for it.
-    pub(in crate::shard) fn let_go_while(
+    pub(in crate::shard) fn evict_while(
         &mut self,
-        is_short: &dyn Fn(&Self) -> bool,
+        is_short: &dyn Fn() -> bool,
         weigh: fn(Freed) -> (usize, usize),
     ) -> u64 {
-        if !is_short(self) {
+        if !is_short() {
             return 0;
         }
         let holding = self.conns.iter().filter(|(_, conn)| conn.outbox_bytes() > 0 || conn.held_bytes > 0);
@@ -33,25 +34,27 @@ impl<W: World> Shard<W> {
         holders.sort_unstable_by_key(|&(weight, _)| Reverse(weight));
         let closes = self.counters.budget_closes.value();
         for (_, key) in holders {
-            if !is_short(self) {
+            if !is_short() {
                 break;
             }
-            self.let_go(key, is_short);
+            self.evict(key, is_short);
         }
         self.counters.budget_closes.value() - closes
     }
 
     /// Takes what a connection holds, if it cannot be written now.
-    fn let_go(&mut self, key: Key, is_short: &dyn Fn(&Self) -> bool) {
+    fn evict(&mut self, key: Key, is_short: &dyn Fn() -> bool) {
         self.flush(key);
-        if !is_short(self) {
+        self.finish_endings();
+        if !is_short() {
             return;
         }
         self.close(key, CloseReason::Budget);
         self.flush(key);
+        self.finish_endings();
         // What is left is a frame that has begun, and it may be large: there is no room for last words.
         let has_more = self.conns.entry(key).is_some_and(|conn| conn.outbox.is_some());
-        if has_more && is_short(self) {
+        if has_more && is_short() {
             self.grave(key);
         }
     }

@@ -1,0 +1,87 @@
+//! Connections looked up, with what is known of their clients, and the names by which others know them.
+
+use super::client::Client;
+use super::conn::Stage;
+use crate::base::slots::Key;
+use crate::hub::home::Member;
+use crate::session::{ClientId, Telling};
+use crate::shard::mailbox::ReplyTo;
+use crate::shard::{Shard, World};
+
+impl<W: World> Shard<W> {
+    pub(in crate::shard) fn client(&self, key: Key) -> Option<&Client> {
+        self.conns.entry(key)?.client.as_deref()
+    }
+
+    pub(in crate::shard) fn client_mut(&mut self, key: Key) -> Option<&mut Client> {
+        self.touch_client(key);
+        self.conns.entry_mut(key)?.client.as_deref_mut()
+    }
+
+    /// What is known of a client, made if nothing is; nothing is known of who has ended.
+    pub(in crate::shard) fn client_or_new(&mut self, key: Key) -> Option<&mut Client> {
+        let conn = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open)?;
+        self.counters.clients.add(u64::from(conn.client.is_none()));
+        conn.client.get_or_insert_default();
+        self.client_mut(key)
+    }
+
+    /// Forgets what is known of a client; returns what that was.
+    pub(in crate::shard) fn forget_client(&mut self, key: Key) -> Option<Box<Client>> {
+        let client = self.conns.entry_mut(key)?.client.take()?;
+        self.counters.clients.sub(1);
+        self.counters.client_bytes.sub(client.counted_bytes as u64);
+        Some(client)
+    }
+
+    /// Drops what is known of a client, if that is nothing.
+    pub(in crate::shard) fn trim_client(&mut self, key: Key) {
+        if self.client(key).is_some_and(Client::is_trivial) {
+            self.forget_client(key);
+        }
+    }
+
+    pub(in crate::shard) fn client_id(&self, key: Key) -> ClientId {
+        ClientId { seed: self.seed, shard: self.post.shard(), token: key.to_token() }
+    }
+
+    pub(in crate::shard) fn reply_to(&self, key: Key, request: u32) -> ReplyTo {
+        ReplyTo { shard: self.post.shard(), conn: key, request }
+    }
+
+    pub(in crate::shard) fn member(&self, key: Key) -> Member {
+        Member { shard: self.post.shard(), conn: key.to_token() }
+    }
+
+    /// Whether it is the server's own code that asks.
+    pub(in crate::shard) fn is_trusted(&self, key: Key) -> bool {
+        self.conns.entry(key).is_some_and(|conn| conn.session.is_trusted())
+    }
+
+    /// How a client is told what a history keeps.
+    pub(in crate::shard) fn telling(&self, key: Key, takes_deltas: bool) -> Option<Telling> {
+        self.conns.entry(key)?.session.telling(takes_deltas)
+    }
+
+    /// A home is asked for what may be much: others of the client's commands wait for the answer, all of them or those beyond
+    /// so many.
+    pub(in crate::shard) fn awaits(&mut self, key: Key, id: u32, weight: u8) {
+        if let Some(client) = self.client_or_new(key) {
+            client.awaited.push((id, weight));
+        }
+    }
+
+    /// Remembers that something of a client may have changed.
+    pub(in crate::shard) fn touch_client(&mut self, key: Key) {
+        let Self { conns, account, .. } = self;
+        let client = conns.entry_mut(key).and_then(|conn| conn.client.as_deref_mut());
+        if client.is_some_and(|client| !std::mem::replace(&mut client.is_touched, true)) {
+            account.touched.push(key);
+        }
+    }
+
+    /// Each shard has its part of what the process admits, at least one.
+    pub(in crate::shard) fn part_of(&self, all: u32) -> u32 {
+        all.div_ceil(u32::from(self.post.shard_count()))
+    }
+}

@@ -1,0 +1,95 @@
+//! What a connection leaves that has ended below: its channels, the home of its user, and homes that it asked.
+//!
+//! Whatever writes to a connection may end it. Below, that is only noted ([`Ended`]); whoever calls from above goes on with
+//! [`Shard::finish_endings`] before anything else is done, so that nobody meets a subscriber that is gone.
+
+use std::sync::Arc;
+
+use crate::base::slots::Key;
+use crate::hub::home_of;
+use crate::hub::words::{Dismissed, News};
+use crate::session::CloseReason;
+use crate::shard::carry::client::Client;
+use crate::shard::carry::close::Ended;
+use crate::shard::carry::conn::{Conn, Sub, SubState};
+use crate::shard::mailbox::Letter;
+use crate::shard::{Shard, World};
+
+impl<W: World> Shard<W> {
+    /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
+    pub(in crate::shard) fn close(&mut self, key: Key, reason: CloseReason) {
+        self.end(key, reason);
+        self.finish_endings();
+    }
+
+    /// Ends a connection because of what it asked, or of its term.
+    pub(in crate::shard) fn dismiss(&mut self, key: Key, why: Dismissed) {
+        self.close(key, CloseReason::Dismissed(why));
+    }
+
+    /// Takes the connections that have ended below out of all that they were in.
+    #[inline]
+    pub(in crate::shard) fn finish_endings(&mut self) {
+        while let Some(ended) = self.ended.pop_front() {
+            self.finish(&ended);
+        }
+    }
+
+    fn finish(&mut self, ended: &Ended) {
+        let Ended { key, client } = ended;
+        let (key, client) = (*key, client.as_deref());
+        self.tell_gone(key, client);
+        self.unsubscribe_all(key);
+        if let Some(client) = client.filter(|client| client.is_counted) {
+            self.tell_user_left(client.user().into(), key);
+        }
+    }
+
+    /// Tells homes whose memory may answer later that nobody waits for them, if the connection does.
+    fn tell_gone(&mut self, key: Key, client: Option<&Client>) {
+        let Some(conn) = self.conns.entry(key) else { return };
+        let is_pending = |sub: &Sub| matches!(sub.state(), SubState::Pending(_));
+        let awaits = client.is_some_and(|client| !client.awaited.is_empty());
+        if self.home.is_prompt() || !(awaits || conn.subs.iter().any(is_pending)) {
+            return;
+        }
+        let member = self.member(key);
+        for shard in 0..self.post.shard_count() {
+            self.post.send(shard, Letter::Gone(member));
+        }
+    }
+
+    /// Ends all subscriptions of a connection.
+    pub(in crate::shard) fn unsubscribe_all(&mut self, key: Key) {
+        while let Some(last) = self.conns.entry(key).and_then(|conn| conn.subs.len().checked_sub(1)) {
+            self.end_subscription(key, last);
+        }
+    }
+
+    pub(in crate::shard) fn tell_user_left(&mut self, user: Arc<str>, key: Key) {
+        let (home, member) = (self.home_of(&user), self.member(key));
+        self.post.send(home, Letter::UserLeft { user, member });
+    }
+
+    pub(in crate::shard) fn home_of(&self, channel: &str) -> u16 {
+        home_of(channel, self.seed, self.post.shard_count())
+    }
+
+    /// Tells a client something that it did not ask for: within the limit of its outbox.
+    pub(in crate::shard) fn tell(&mut self, key: Key, news: &News<'_>) {
+        if self.with_session(key, |session, _, cx| session.tell(news, cx)).is_some() {
+            self.queue_out_unasked(key);
+            self.finish_endings();
+        }
+    }
+
+    /// Before more is queued that the client did not ask for: slow is who does not take what waits, not who was not offered
+    /// it yet, in a turn in which several speak.
+    pub(in crate::shard) fn offer(&mut self, key: Key) {
+        let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+        if self.conns.entry(key).is_some_and(is_long) {
+            self.flush(key);
+            self.finish_endings();
+        }
+    }
+}

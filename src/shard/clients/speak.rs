@@ -1,0 +1,84 @@
+//! The way into and out of every session: what it is told, what it answers, and what it asks for, carried out.
+
+use crate::base::slots::Key;
+use crate::hub::words::{Denied, Reply};
+use crate::session::{Action, CloseReason, Context, Session};
+use crate::shard::carry::conn::Stage;
+use crate::shard::{Shard, World};
+
+impl<W: World> Shard<W> {
+    /// Carries out what the session asked for.
+    pub(in crate::shard) fn act(&mut self, key: Key) {
+        // An answer may ask for more; those actions come behind.
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                // What stands behind something that ended the connection is said by nobody.
+                if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+                    return self.actions.clear();
+                }
+                match action {
+                    Action::Ask { id, ask } => self.ask_or_wait(key, id, ask),
+                    Action::Wait { id, deferred } => self.early(key, id, deferred),
+                    Action::Misused { id, detail } => self.note_bad_request(key, id, detail),
+                    Action::SetTimer { at_ms } => {
+                        if let Some(conn) = self.conns.entry_mut(key) {
+                            conn.session.set_deadline_ms(Some(at_ms));
+                            self.arm(key);
+                        }
+                    }
+                    Action::Forward { place, data } => self.emulate(place, data),
+                }
+            }
+        }
+    }
+
+    /// Lets the session answer outside of its own input: what it sends is queued for the end of the turn. `None` when the
+    /// connection is gone.
+    pub(in crate::shard) fn with_answer<R>(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
+        let waiting = std::mem::take(&mut self.actions);
+        let result = self.with_session(key, call);
+        if result.is_some() {
+            self.queue_out(key);
+            self.finish_endings();
+            self.act(key);
+        }
+        self.actions = waiting;
+        result
+    }
+
+    /// Tells a client what became of what it asked.
+    pub(in crate::shard) fn answer(&mut self, key: Key, id: u32, reply: &Reply<'_>) {
+        let outcome = self.with_answer(key, |session, handler, cx| session.reply(id, reply, handler, cx));
+        if let Some(Err(reason)) = outcome {
+            self.close(key, reason);
+        }
+    }
+
+    /// Tells a client that what it asked failed.
+    pub(in crate::shard) fn deny(&mut self, key: Key, id: u32, denied: &Denied) {
+        self.with_answer(key, |session, _, cx| session.deny(id, denied, cx));
+    }
+
+    /// Tells a client that its command is a bad request, and the log what is wrong with it.
+    pub(in crate::shard) fn deny_bad_request(&mut self, key: Key, id: u32, detail: &str) {
+        self.note_bad_request(key, id, detail);
+        self.deny(key, id, &Denied::BadRequest);
+    }
+
+    /// Calls a raw connection's handler, which may send what its client did not ask for: within the limit of the outbox.
+    pub(in crate::shard) fn tell_handler(
+        &mut self,
+        key: Key,
+        call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut Context<'_>) -> Result<(), CloseReason>,
+    ) {
+        self.offer(key);
+        if let Some(Err(reason)) = self.with_answer(key, call) {
+            self.close(key, reason);
+        }
+    }
+}
