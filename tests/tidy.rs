@@ -277,10 +277,15 @@ fn a_wing_that_names_one_above_it_is_found() {
                 assert_eq!(is_found, of > at, "{path}: {body}");
             }
         }
-        for body in ["use crate::shard;\n", "use crate::shard::*;\n", "use super::super::*;\n"] {
-            assert_eq!(found(&path, body).len(), 1, "{path}: {body}");
+        for part in ["", "::*", "::{World, Shard}", "::Shard as Whole"] {
+            for holder in ["crate::shard", "super::super"] {
+                let body = format!("use {holder}{part};\n");
+                assert_eq!(found(&path, &body).len(), 1, "{path}: {body}");
+            }
         }
-        assert_eq!(found(&path, "use crate::shard::World;\nuse crate::shard::mailbox::Letter;\n"), [""; 0]);
+        let own =
+            "use crate::shard::World;\nuse crate::shard::mailbox::Letter;\npub(in crate::shard) mod b;\n";
+        assert_eq!(found(&path, own), [""; 0]);
     }
     let root = "use super::door::Door;\nuse super::carry::Carry;\n";
     assert_eq!(found("src/shard/letters.rs", root), [""; 0], "the shard joins them");

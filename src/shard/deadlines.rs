@@ -15,69 +15,75 @@ const STEP_MS: u64 = 5;
 impl<W: World> Shard<W> {
     /// How long the next poll may wait.
     pub(super) fn poll_timeout_ms(&self) -> Option<u64> {
-        let now_ms = self.now_ms();
-        let accepts = self.admission.is_pending && self.drain.is_none();
-        if (accepts && self.admission.paused_until_ms.is_none())
-            || self.local.queued_count() > 0
-            || !self.dirty.is_empty()
-            || !self.graves.is_empty()
-            || !self.refused_joins.is_empty()
-            || self.home.has_membership()
-            || self.is_shedding()
-            || (self.newcomers.are_waiting() && !self.is_congested)
+        let clients = &self.door.clients;
+        let channels = &self.door.clients.channels;
+        let carry = &self.door.clients.channels.carry;
+        let now_ms = carry.now_ms();
+        let accepts = self.door.admission.is_pending && self.door.drain.is_none();
+        if (accepts && self.door.admission.paused_until_ms.is_none())
+            || channels.local.queued_count() > 0
+            || !carry.dirty.is_empty()
+            || !carry.graves.is_empty()
+            || !clients.refused_joins.is_empty()
+            || channels.home.has_membership()
+            || self.door.is_shedding()
+            || (carry.newcomers.are_waiting() && !self.is_congested)
         {
             return Some(0);
         }
         // Unread input waits for its next share of a turn, or for congestion to pass.
-        let step = if self.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
-        let has_unread = !self.unread.is_empty() || self.newcomers.are_waiting();
+        let step = if self.door.drain.is_some() { Some(now_ms + STEP_MS) } else { None };
+        let has_unread = !carry.unread.is_empty() || carry.newcomers.are_waiting();
         let unread = has_unread.then(|| now_ms + u64::from(self.is_congested));
-        let paused = self.admission.paused_until_ms.filter(|_| accepts);
-        let (memory, drain) = (self.next_look_ms(), self.drain_at_ms);
-        let wall = (self.wall.is_followed && self.connection_count() > 0).then(|| now_ms + WALL_LOOK_MS);
-        let (home, tidy) = (self.home.next_expiry_ms(), self.account.tidy_at_ms());
-        let all = [self.wheel.next(), step, unread, paused, home, memory, drain, wall, tidy];
+        let paused = self.door.admission.paused_until_ms.filter(|_| accepts);
+        let (memory, drain) = (self.door.next_look_ms(), self.door.drain_at_ms);
+        let wall = (carry.wall.is_followed && self.connection_count() > 0).then(|| now_ms + WALL_LOOK_MS);
+        let (home, tidy) = (channels.home.next_expiry_ms(), carry.account.tidy_at_ms());
+        let all = [carry.wheel.next(), step, unread, paused, home, memory, drain, wall, tidy];
         let next = all.into_iter().flatten().min()?;
         Some(next.saturating_sub(now_ms))
     }
 
     pub(super) fn expire(&mut self) {
-        let now_ms = self.now_ms();
+        let now_ms = self.carry().now_ms();
         for _ in 0..EXPIRIES_PER_TURN_MAX {
-            let Some(index) = self.wheel.pop_due(now_ms) else { return };
-            if let Some(key) = self.conns.key_at(index) {
+            let Some(index) = self.carry().wheel.pop_due(now_ms) else { return };
+            if let Some(key) = self.carry().conns.key_at(index) {
                 self.on_deadline(key);
-                self.finish_endings();
+                self.channels().finish_endings();
             }
         }
     }
 
     fn on_deadline(&mut self, key: Key) {
-        let (now_ms, now) = (self.now_ms(), self.beat_now());
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let (now_ms, now) = (self.carry().now_ms(), self.carry().beat_now());
+        let Some(conn) = self.carry().conns.entry_mut(key) else { return };
         if conn.session.deadline_ms().is_some_and(|at_ms| at_ms <= now_ms) {
             conn.session.set_deadline_ms(None);
-            self.tell_handler(key, Session::timer);
+            self.clients().tell_handler(key, Session::timer);
         }
-        self.expire_client(key);
-        let message_due_ms = self.conns.entry(key).and_then(|conn| self.message_due_ms(conn));
+        self.clients().expire_client(key);
+        let carry = self.carry();
+        let message_due_ms = carry.conns.entry(key).and_then(|conn| carry.message_due_ms(conn));
         if message_due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
-            return self.close(key, CloseReason::MessageTimeout);
+            return self.channels().close(key, CloseReason::MessageTimeout);
         }
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(conn) = self.carry().conns.entry_mut(key) else { return };
         if conn.due > now {
-            return self.arm(key);
+            return self.carry().arm(key);
         }
         match conn.stage {
             Stage::Buried => {}
-            Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
+            Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.carry().grave(key),
             // Nobody asked for anything: an answer could be taken for that of the next request.
-            Stage::Open if conn.session.is_idle() => self.close(key, CloseReason::Answered),
+            Stage::Open if conn.session.is_idle() => self.channels().close(key, CloseReason::Answered),
             Stage::Open if conn.session.phase() == Phase::Opening => {
-                self.close(key, CloseReason::HandshakeTimeout)
+                self.channels().close(key, CloseReason::HandshakeTimeout)
             }
-            Stage::Open if conn.session.phase().is_identifying() => self.close(key, CloseReason::Stale),
-            Stage::Open => self.heartbeat(key),
+            Stage::Open if conn.session.phase().is_identifying() => {
+                self.channels().close(key, CloseReason::Stale)
+            }
+            Stage::Open => self.carry().heartbeat(key),
         }
     }
 }

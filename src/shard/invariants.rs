@@ -36,28 +36,31 @@ impl<W: World> Shard<W> {
     /// # Panics
     /// When it does not: a bug of ours.
     pub fn check_invariants(&self) {
-        self.home.check_invariants();
-        self.check_account();
-        self.local.check_invariants();
-        assert!(self.ended.is_empty(), "who has ended is gone from everywhere");
-        assert!(self.wire.is_empty() && self.wire_waits.is_none(), "no record waits beyond its turn");
+        let channels = &self.door.clients.channels;
+        let carry = &self.door.clients.channels.carry;
+        channels.home.check_invariants();
+        carry.check_account();
+        channels.local.check_invariants();
+        assert!(carry.ended.is_empty(), "who has ended is gone from everywhere");
+        assert!(carry.wire.is_empty() && carry.wire_waits.is_none(), "no record waits beyond its turn");
         assert!(
-            self.actions.is_empty() && self.out.is_empty() && self.apart.is_empty(),
+            carry.actions.is_empty() && carry.out.is_empty() && carry.apart.is_empty(),
             "nothing of a connection waits beyond its turn"
         );
         let mut interest = 0;
-        for (key, conn) in self.conns.iter() {
+        for (key, conn) in carry.conns.iter() {
             self.check_stage(key, conn);
             check_connecting(key, conn);
             self.check_subscriptions(key, conn);
             interest += conn.subs.len();
         }
-        assert_eq!(self.local.interest(), interest, "each interest in a channel is somebody's");
-        assert_eq!(self.wheel.len(), self.conns.len(), "one deadline each, and none without a connection");
+        assert_eq!(channels.local.interest(), interest, "each interest in a channel is somebody's");
+        assert_eq!(carry.wheel.len(), carry.conns.len(), "one deadline each, and none without a connection");
         assert_eq!(self.gauges(), self.existing(), "every gauge is what exists");
     }
 
     fn check_stage(&self, key: Key, conn: &Conn<W::Socket, W::State>) {
+        let carry = &self.door.clients.channels.carry;
         if conn.outbox.as_ref().is_some_and(|outbox| !outbox.is_empty()) {
             assert!(
                 conn.is_dirty || conn.is_writable_armed || conn.is_corked,
@@ -73,16 +76,17 @@ impl<W: World> Shard<W> {
         assert_ne!(conn.stage, Stage::Buried, "the dead are freed at the end of the turn");
         assert!(conn.stage == Stage::Open || conn.subs.is_empty(), "who is closed has left its channels");
         assert!(conn.stage == Stage::Open || conn.client.is_none(), "who is closed is forgotten");
-        assert!(self.wheel.deadline(key.index()).is_some(), "each connection has a deadline");
+        assert!(carry.wheel.deadline(key.index()).is_some(), "each connection has a deadline");
     }
 
     fn check_subscriptions(&self, key: Key, conn: &Conn<W::Socket, W::State>) {
+        let channels = &self.door.clients.channels;
         for detail in conn.client.iter().flat_map(|client| &client.details) {
             assert!(conn.slot_of(detail.channel).is_some(), "details of a subscription: {key:?}");
         }
         for (slot, sub) in conn.subs.iter().enumerate() {
             if let SubState::Active(position) = sub.state() {
-                let subscriber = self.local.subscriber(sub.channel(), position);
+                let subscriber = channels.local.subscriber(sub.channel(), position);
                 let points_back =
                     subscriber.is_some_and(|s| s.conn == key.index() && usize::from(s.slot) == slot);
                 assert!(points_back, "slot and subscriber point at each other: {key:?} {slot}");
@@ -92,7 +96,8 @@ impl<W: World> Shard<W> {
 
     /// What the gauges say.
     fn gauges(&self) -> Gauges {
-        let c = &self.counters;
+        let carry = &self.door.clients.channels.carry;
+        let c = &carry.counters;
         Gauges {
             connections: c.connections.value(),
             half_open: c.half_open.value(),
@@ -118,13 +123,15 @@ impl<W: World> Shard<W> {
 
     /// What they should say.
     fn existing(&self) -> Gauges {
+        let channels = &self.door.clients.channels;
+        let carry = &self.door.clients.channels.carry;
         let mut all = Gauges {
-            channels: self.home.len() as u64,
-            history_bytes: self.home.history_bytes() as u64,
-            presences: self.home.presence_count() as u64,
+            channels: channels.home.len() as u64,
+            history_bytes: channels.home.history_bytes() as u64,
+            presences: channels.home.presence_count() as u64,
             ..Gauges::default()
         };
-        for (_, conn) in self.conns.iter() {
+        for (_, conn) in carry.conns.iter() {
             all.connections += 1;
             all.half_open += u64::from(conn.counted_as == CountedAs::HalfOpen);
             if let CountedAs::Session(transport) = conn.counted_as {

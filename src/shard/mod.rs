@@ -21,41 +21,26 @@ pub use crate::session::Secret;
 pub use carry::ledger;
 pub use renew::Renewal;
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
-use crate::base::numbered::Numbered;
 use crate::base::seed::Seed;
-use crate::base::slots::{Key, Slots};
-use crate::base::wheel::Wheel;
-use crate::hub::home::{self, Home};
-use crate::hub::local::Local;
+use crate::base::slots::Key;
 use crate::hub::memory::Memory;
-use crate::hub::options::Namespaces;
-use crate::hub::words::Denied;
 use crate::net::{Net, Ready};
-use crate::proto::ws::press::Press;
-use crate::session::{Action, Format, Handler, Settings, Splice};
-use crate::tls::{Acceptor, Schedules};
-use carry::account::Account;
-use carry::close::Ended;
+use crate::session::Handler;
+use crate::tls::Acceptor;
+use carry::Carry;
 use carry::conn::Conn;
 use carry::ledger::Ledger;
-use carry::pressure::Pressure;
-use carry::time::Wall;
-use carry::unread::Newcomers;
-use channels::batch::Batch;
-use clients::connect::Connects;
-use clients::users::Users;
-use door::accept::{Admission, Admitted};
-
-use door::drain::Drain;
-use door::pressure::Ladder;
-use mailbox::{Mailbox, Post};
-use options::{ClientOptions, EndDelays, Limits, Listener, Options, Rates, Timeouts};
+use channels::Channels;
+use clients::Clients;
+use door::Door;
+use door::accept::Admission;
+use mailbox::Mailbox;
+use options::{Listener, Options};
 use outside::Outside;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
@@ -120,86 +105,13 @@ pub struct Parts<N, H> {
     pub listeners: Arc<[Listener]>,
 }
 
-/// One shard.
+/// One shard: the turn, and what joins the wings. Each of them owns the one below it, so that calls go down only.
 #[derive(Debug)]
 pub struct Shard<W: World> {
-    net: W::Net,
-    handler: W::Handler,
-    tls: Option<Acceptor>,
-    listeners: Arc<[Listener]>,
-    /// Connections of trusted proxies begin with a PROXY header.
-    takes_proxy_headers: bool,
-    /// When the log was last told of a PROXY header that nobody awaited, in milliseconds.
-    stray_header_told_ms: Option<u64>,
-    /// The log has a line on clients' headers that go nowhere.
-    has_told_unused_header: bool,
-    conns: Slots<Conn<W::Socket, W::State>>,
-    wheel: Wheel,
-    home: Home<channels::homes::Waiter>,
-    local: Local<Batch>,
-    /// The formats in which connections here get what is published.
-    formats: Numbered<Format>,
-    post: Post,
-    budget: Budget,
-    publication_budget: Budget,
-    counters: Arc<Counters>,
-    admission: Admission,
-    newcomers: Newcomers,
-    pressure: Pressure,
-    ladder: Ladder,
-    account: Account,
-    /// When a drain that was asked for begins, in milliseconds.
-    drain_at_ms: Option<u64>,
-    drain: Option<Drain>,
-    /// A drain is under way.
-    is_draining: bool,
-    settings: Settings,
-    limits: Limits,
-    timeouts: Timeouts,
-    end_delays: EndDelays,
-    seed: Seed,
-    namespaces: Arc<Namespaces>,
-    outside: Arc<dyn Outside>,
-    policy: ClientOptions,
-    rates: Rates,
-    /// Connections that came lately: in this shard, and from each address.
-    admitted: Admitted,
-    connects: Connects,
-    users: Users,
-    /// Numbers for what outsiders are asked about clients' commands.
-    questions: carry::client::Questions,
-    /// Seconds between heartbeats, as told to clients; 0 when there are none.
-    ping_s: u32,
-    /// The wall clock.
-    wall: Wall,
+    door: Door<W>,
+    events: Vec<Ready>,
     /// Others do not keep up: nothing is read from clients in this turn.
     is_congested: bool,
-    /// The present of this turn, in microseconds: read once, after the poll.
-    now_us: u64,
-    events: Vec<Ready>,
-    input: Box<[u8]>,
-    /// Bytes for the connection at hand, before they are written or queued.
-    out: Vec<u8>,
-    apart: Vec<Splice>,
-    /// Compresses and inflates for whichever connection is at hand.
-    press: Press,
-    /// Records for the connection at hand.
-    wire: Vec<u8>,
-    /// Whose records in `wire` wait for what may follow them at once.
-    wire_waits: Option<Key>,
-    /// Key schedules of the connections that were heard last.
-    schedules: Schedules,
-    actions: Vec<Action>,
-    /// Groups that raw connections could not join, told in the next turn.
-    refused_joins: Vec<(Key, Arc<str>, Denied)>,
-    /// Connections with a fresh outbox: queued means dirty.
-    dirty: Vec<Key>,
-    /// Connections whose input was not read to its end: readiness will not be told again.
-    unread: Vec<Key>,
-    /// Connections that have ended, until those above have heard of it.
-    ended: VecDeque<Ended>,
-    /// Connections to free at the end of the turn.
-    graves: Vec<Key>,
 }
 
 /// Whether a shard goes on.
@@ -220,80 +132,27 @@ impl<W: World> Shard<W> {
     /// A shard with another memory of its histories, made of the one that it would have: one that answers by
     /// [`mailbox::Letter::Memory`], for example.
     pub fn with_memory(parts: Parts<W::Net, W::Handler>, options: Options, make: MakeMemory<'_>) -> Self {
-        let Parts {
-            mut net,
-            handler,
-            shard,
-            mailboxes,
-            counters,
-            budget,
-            publication_budget,
-            ledger,
-            seed,
-            outside,
-            secret,
-            capacity,
-            tls,
-            listeners,
-        } = parts;
-        let (own, now_us, unix_ms) = (Arc::clone(&counters[usize::from(shard)]), net.now_us(), net.unix_ms());
-        Self {
-            tls: tls.as_deref().map(Acceptor::new),
-            listeners,
-            takes_proxy_headers: options.proxy_protocol,
-            stray_header_told_ms: None,
-            has_told_unused_header: false,
-            conns: Slots::with_capacity(capacity),
-            wheel: Wheel::new(now_us / 1000, capacity),
-            home: new_home(&options, mailboxes.len(), (seed, shard), make, &own),
-            local: new_local(&options, &own),
-            formats: Numbered::default(),
-            post: Post::new(shard, mailboxes),
-            counters: own,
-            admission: Admission::new(counters, options.limits.connections_max),
-            newcomers: Newcomers::default(),
-            pressure: Pressure::new(ledger),
-            ladder: Ladder::default(),
-            account: Account::default(),
-            drain_at_ms: None,
-            drain: None,
-            is_draining: false,
-            settings: options.settings(secret),
-            ping_s: u32::try_from(options.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
-            press: Press::new(options.compression),
-            end_delays: options.end_delays(),
-            limits: options.limits,
-            timeouts: options.timeouts,
-            seed,
-            namespaces: options.namespaces,
-            outside,
-            policy: options.client,
-            rates: options.rates,
-            admitted: Admitted::default(),
-            connects: Connects::default(),
-            users: Users::default(),
-            wall: Wall::new(unix_ms, now_us / 1000),
-            questions: carry::client::Questions::default(),
-            now_us,
-            events: Vec::with_capacity(1024),
-            input: vec![0; INPUT_BYTES].into(),
-            out: Vec::new(),
-            apart: Vec::new(),
-            wire: Vec::new(),
-            wire_waits: None,
-            schedules: Schedules::default(),
-            actions: Vec::new(),
-            refused_joins: Vec::new(),
-            dirty: Vec::new(),
-            unread: Vec::new(),
-            ended: VecDeque::new(),
-            graves: Vec::new(),
-            net,
-            handler,
-            budget,
-            publication_budget,
-            is_congested: false,
-        }
+        let (outside, publication_budget) = (Arc::clone(&parts.outside), parts.publication_budget.clone());
+        let admission = Admission::new(Arc::clone(&parts.counters), options.limits.connections_max);
+        let tls = parts.tls.as_deref().map(Acceptor::new);
+        let listeners = (Arc::clone(&parts.listeners), options.proxy_protocol);
+        let carry = Carry::new(parts, &options);
+        let channels = Channels::new(carry, publication_budget, &options, make);
+        let clients = Clients::new(channels, outside, options);
+        let door = Door::new(clients, admission, tls, listeners);
+        Self { door, events: Vec::with_capacity(1024), is_congested: false }
+    }
+
+    fn carry(&mut self) -> &mut Carry<W> {
+        &mut self.channels().carry
+    }
+
+    fn channels(&mut self) -> &mut Channels<W> {
+        &mut self.clients().channels
+    }
+
+    fn clients(&mut self) -> &mut Clients<W> {
+        &mut self.door.clients
     }
 
     /// One pass of the loop. Its order is that of the data path: what is read leads to letters, letters to
@@ -304,55 +163,52 @@ impl<W: World> Shard<W> {
     /// When the poller fails; the shard cannot go on then.
     pub fn turn(&mut self) -> io::Result<Turn> {
         let timeout_ms = self.poll_timeout_ms();
-        self.net.poll(&mut self.events, timeout_ms)?;
-        self.read_clocks();
-        self.free_queued();
-        self.ease_memory();
-        self.is_congested =
-            self.post.is_congested(self.limits.mailbox_letters_max) || self.publication_budget.is_exhausted();
+        self.door.clients.channels.carry.net.poll(&mut self.events, timeout_ms)?;
+        self.carry().read_clocks();
+        self.door.free_queued();
+        self.door.ease_memory();
+        self.is_congested = self.channels().is_congested();
         self.handle_events();
-        self.tell_refused_joins();
+        self.clients().tell_refused_joins();
         self.resume_unread();
         self.expire();
-        self.home.expire(self.now());
-        self.drain_step();
+        self.channels().expire_home();
+        self.door.drain_step();
         self.handle_letters();
-        self.tell_membership();
+        self.channels().tell_membership();
         self.handle_own_letters();
-        self.fan_out();
-        self.flush_dirty();
-        self.finish_endings();
+        self.channels().fan_out();
+        self.carry().flush_dirty();
+        self.channels().finish_endings();
         self.serve_newcomers();
-        self.accept();
+        self.door.accept();
         self.handle_own_letters();
-        self.tell_states();
-        self.flush_dirty();
-        self.finish_endings();
-        self.count_pressed();
-        self.bury();
+        self.clients().tell_states();
+        self.carry().flush_dirty();
+        self.channels().finish_endings();
+        self.carry().count_pressed();
+        self.carry().bury();
         self.tidy();
-        self.account();
-        self.counters.letters_out.add(self.post.hand_over());
-        self.counters.turns.add(1);
-        self.counters.turn_us.record(self.net.now_us().saturating_sub(self.now_us));
-        Ok(if self.is_drained() { Turn::Ended } else { Turn::GoOn })
+        self.channels().account();
+        self.carry().end_turn();
+        Ok(if self.door.is_drained() { Turn::Ended } else { Turn::GoOn })
     }
 
     fn handle_events(&mut self) {
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             match event {
-                Ready::Accept => self.admission.is_pending = true,
+                Ready::Accept => self.door.admission.is_pending = true,
                 Ready::Mail => {}
                 Ready::Socket { token, readable, writable, closed } => {
                     let key = Key::from_token(token);
                     if writable {
-                        self.on_writable(key);
+                        self.carry().on_writable(key);
                     }
                     if readable || closed {
                         self.on_readable(key, closed);
                     }
-                    self.finish_endings();
+                    self.channels().finish_endings();
                 }
             }
         }
@@ -361,61 +217,39 @@ impl<W: World> Shard<W> {
 
     /// Gives back what a crowd took that is gone.
     fn tidy(&mut self) {
-        if self.ease_tables() {
-            self.forget_quiet();
-            self.forget_connects();
+        if self.carry().ease_tables() {
+            self.door.forget_quiet();
+            self.clients().forget_connects();
         }
     }
 
     /// Number of connections, in any phase.
     pub fn connection_count(&self) -> usize {
-        self.conns.len()
+        let carry = &self.door.clients.channels.carry;
+        carry.conns.len()
     }
 
     /// Of users' connections, those that this shard knows as their home, and those that are here: over all shards that have
     /// read their letters, both are the same number.
     pub fn user_connection_counts(&self) -> (usize, usize) {
+        let clients = &self.door.clients;
+        let carry = &self.door.clients.channels.carry;
         let is_counted =
             |conn: &Conn<W::Socket, W::State>| conn.client.as_ref().is_some_and(|client| client.is_counted);
-        (self.users.len(), self.conns.iter().filter(|(_, conn)| is_counted(conn)).count())
+        (clients.users.len(), carry.conns.iter().filter(|(_, conn)| is_counted(conn)).count())
     }
 
     /// The shard's world, for those who drive it by hand.
     pub fn net_mut(&mut self) -> &mut W::Net {
-        &mut self.net
+        &mut self.carry().net
     }
-}
-
-/// One of `shard_count` homes.
-fn new_home<A: home::Asker>(
-    options: &Options,
-    shard_count: usize,
-    (seed, shard): (Seed, u16),
-    make: MakeMemory<'_>,
-    counters: &Counters,
-) -> Home<A> {
-    let limits = options.home_limits(shard_count);
-    let memory = make(home::in_memory(&limits, (seed, shard)));
-    let mut home = Home::with_memory(limits, seed, memory);
-    if options.metrics_by_namespace {
-        home.count_by_namespace(Arc::clone(&options.namespaces), Arc::clone(&counters.by_namespace));
-    }
-    home
-}
-
-/// What delivers to this shard's subscribers.
-fn new_local(options: &Options, counters: &Counters) -> Local<Batch> {
-    let mut local = Local::new();
-    if options.metrics_by_namespace {
-        local.count_by_namespace(Arc::clone(&options.namespaces), Arc::clone(&counters.by_namespace));
-    }
-    local
 }
 
 impl<W: World> Drop for Shard<W> {
     /// Its sockets close with it: a shard that failed must not keep the others' drain waiting.
     fn drop(&mut self) {
-        self.counters.connections.set(0);
-        self.counters.drain_left.set(0);
+        let counters = &self.carry().counters;
+        counters.connections.set(0);
+        counters.drain_left.set(0);
     }
 }

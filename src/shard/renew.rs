@@ -22,15 +22,8 @@ pub struct Renewal {
 impl<W: World> Shard<W> {
     pub(super) fn renew(&mut self, renewal: &Renewal) {
         let Renewal { options, outside } = renewal;
-        self.settings = options.settings(self.settings.secret.clone());
-        self.home.renew(options.home_limits(usize::from(self.post.shard_count())), &options.namespaces);
-        self.local.renew(&options.namespaces);
-        self.limits.clone_from(&options.limits);
-        self.timeouts.clone_from(&options.timeouts);
-        self.end_delays = options.end_delays();
-        self.policy.clone_from(&options.client);
-        self.rates.clone_from(&options.rates);
-        self.namespaces = Arc::clone(&options.namespaces);
-        self.outside = Arc::clone(outside);
+        self.carry().renew(options);
+        self.channels().renew(options);
+        self.clients().renew(options, outside);
     }
 }

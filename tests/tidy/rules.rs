@@ -418,13 +418,16 @@ fn refuse_hidden(layer: &Layer, path: &Path) -> Option<String> {
     Some(format!("the layer {} must not name `{part}`", layer.name))
 }
 
-/// A wing names none that is above it, nor all of what holds them, by which it could.
+/// A wing names none that is above it, nor the shard that joins them, nor all of what holds them, by which it could.
 fn refuse_wing(file: &str, path: &Path) -> Option<String> {
     let own = WINGS.iter().position(|wing| file.starts_with(&format!("shard/{wing}/")))?;
     let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
     let ["crate", "shard", rest @ ..] = &segments[..] else { return None };
+    if path.is_visibility {
+        return None;
+    }
     let name = rest.first().copied().unwrap_or("*");
-    let is_above = ["*", "self"].contains(&name) || WINGS[own + 1..].contains(&name);
+    let is_above = ["*", "self", "Shard"].contains(&name) || WINGS[own + 1..].contains(&name);
     is_above.then(|| format!("the wing {} must not name `{}`", WINGS[own], segments.join("::")))
 }
 

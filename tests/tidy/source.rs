@@ -17,6 +17,8 @@ pub(crate) struct Path {
     pub(crate) segments: Vec<String>,
     pub(crate) line: usize,
     pub(crate) in_tests: bool,
+    /// It says who may see what follows.
+    pub(crate) is_visibility: bool,
 }
 
 /// A function: where it starts and how many lines it takes, signature and braces included.
@@ -162,6 +164,8 @@ pub(crate) fn paths(tokens: &[Token<'_>], module: &[String]) -> Vec<Path> {
         let continues = previous == "." || previous == "::" && at >= 2 && continues_path(word(at - 2));
         let used = previous == "use" || previous == "::" && at >= 2 && word(at - 2) == "use";
         let alone = used && matches!(word(at + 1), ";" | "as");
+        // `pub(in …)` says who may see, and needs nobody.
+        let is_visibility = previous == "in" && at >= 3 && word(at - 2) == "(" && word(at - 3) == "pub";
         if at < flattened_to || continues || !is_segment(word(at)) || !(word(at + 1) == "::" || alone) {
             continue;
         }
@@ -174,6 +178,7 @@ pub(crate) fn paths(tokens: &[Token<'_>], module: &[String]) -> Vec<Path> {
             segments: absolute(segments, &here),
             line: tokens[at].line,
             in_tests,
+            is_visibility,
         }));
     }
     found

@@ -1,14 +1,15 @@
 //! Connections looked up, with what is known of their clients, and the names by which others know them.
 
+use super::Carry;
 use super::client::Client;
 use super::conn::Stage;
 use crate::base::slots::Key;
 use crate::hub::home::Member;
 use crate::session::{ClientId, Telling};
+use crate::shard::World;
 use crate::shard::mailbox::ReplyTo;
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     pub(in crate::shard) fn client(&self, key: Key) -> Option<&Client> {
         self.conns.entry(key)?.client.as_deref()
     }

@@ -4,10 +4,11 @@
 //! Costs are counted where they change, so that telling them takes no time in proportion to what there is. A client's is
 //! looked at anew at the end of a turn in which something of it may have changed.
 
+use super::Carry;
 use crate::base::heap;
 use crate::base::slots::Key;
+use crate::shard::World;
 use crate::shard::carry::conn::Sub;
-use crate::shard::{Shard, World};
 
 /// How long after connections have gone the tables are looked at: a crowd does not go in one turn.
 const TIDY_AFTER_MS: u64 = 1000;
@@ -30,13 +31,13 @@ pub(in crate::shard) struct Account {
 }
 
 impl Account {
-    /// When [`Shard::ease_tables`] has something to do.
+    /// When [`Carry::ease_tables`] has something to do.
     pub(in crate::shard) fn tidy_at_ms(&self) -> Option<u64> {
         self.tidy_at_ms
     }
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     pub(in crate::shard) fn count_clients(&mut self) {
         let Self { conns, account, counters, .. } = self;
         for key in account.touched.drain(..) {
@@ -95,7 +96,7 @@ impl<W: World> Shard<W> {
         true
     }
 
-    /// See [`Shard::check_invariants`].
+    /// See [`check_invariants`](crate::shard::Shard::check_invariants).
     pub(in crate::shard) fn check_account(&self) {
         let clients = self.conns.iter().filter_map(|(_, conn)| conn.client.as_ref());
         assert!(self.account.touched.is_empty(), "what has changed is counted at the end of the turn");

@@ -3,6 +3,7 @@
 //!
 //! Its channels, and whoever else knows of it, are above: they hear of it by a note ([`Ended`]) before anything else happens.
 
+use super::Carry;
 use super::client::Client;
 use super::conn::{CountedAs, Stage};
 use crate::base::counters::{Counter, Counters};
@@ -11,7 +12,7 @@ use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
 use crate::session::{CloseReason, Phase, Session, Transport, kind_of};
-use crate::shard::{Shard, World};
+use crate::shard::World;
 
 /// For clients that come while the server is full.
 pub(in crate::shard) const UNAVAILABLE: Refusal =
@@ -32,7 +33,7 @@ pub(in crate::shard) struct Ended {
     pub(in crate::shard) client: Option<Box<Client>>,
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
     /// What it was in above learns of it from the note that is left in `ended`.
     pub(in crate::shard) fn end(&mut self, key: Key, reason: CloseReason) {

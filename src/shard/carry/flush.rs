@@ -6,6 +6,7 @@ use std::io;
 use std::io::IoSlice;
 use std::ops::Range;
 
+use super::Carry;
 use super::conn::Stage;
 use crate::base::outbox::{Outbox, Push};
 use crate::base::segment::{Gathered, Segment};
@@ -15,9 +16,9 @@ use crate::net::Net;
 use crate::proto::ws::frame;
 use crate::proto::ws::press::Tally;
 use crate::session::{CloseReason, InPlace};
-use crate::shard::{Shard, World};
+use crate::shard::World;
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     /// Writes what is in `out`, or queues it when something is queued before it.
     pub(in crate::shard) fn write_out(&mut self, key: Key) {
         if self.out.is_empty() {

@@ -7,13 +7,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::Carry;
 use super::conn::Conn;
 use crate::base::heap;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::Forwarded;
+use crate::shard::World;
 use crate::shard::outside::ADDRESS_HEADERS;
-use crate::shard::{Shard, World};
 use crate::tls::{Identity, Link};
 
 /// What lies between the socket of one connection and its session.
@@ -141,7 +142,7 @@ impl Layers {
     }
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     /// Whom the client's verified certificate names.
     pub(in crate::shard) fn identity(&self, key: Key) -> Option<&Arc<Identity>> {
         self.conns.entry(key)?.layers.as_ref()?.identity()

@@ -15,3 +15,152 @@ pub(in crate::shard) mod speak;
 pub(in crate::shard) mod time;
 pub(in crate::shard) mod tls;
 pub(in crate::shard) mod unread;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::budget::Budget;
+use crate::base::counters::Counters;
+use crate::base::seed::Seed;
+use crate::base::slots::{Key, Slots};
+use crate::base::wheel::Wheel;
+use crate::net::Net;
+use crate::proto::ws::press::Press;
+use crate::session::{Action, Settings, Splice};
+use crate::shard::mailbox::Post;
+use crate::shard::options::{EndDelays, Limits, Options, Timeouts};
+use crate::shard::{INPUT_BYTES, Parts, World};
+use crate::tls::Schedules;
+use account::Account;
+use close::Ended;
+use conn::Conn;
+use pressure::Pressure;
+use time::Wall;
+use unread::Newcomers;
+
+/// The lowest wing. It knows of no other.
+pub(in crate::shard) struct Carry<W: World> {
+    pub(in crate::shard) net: W::Net,
+    pub(in crate::shard) handler: W::Handler,
+    pub(in crate::shard) conns: Slots<Conn<W::Socket, W::State>>,
+    /// A deadline for each connection.
+    pub(in crate::shard) wheel: Wheel,
+    pub(in crate::shard) post: Post,
+    pub(in crate::shard) counters: Arc<Counters>,
+    pub(in crate::shard) budget: Budget,
+    pub(in crate::shard) pressure: Pressure,
+    pub(in crate::shard) account: Account,
+    pub(in crate::shard) settings: Settings,
+    pub(in crate::shard) limits: Limits,
+    pub(in crate::shard) timeouts: Timeouts,
+    pub(in crate::shard) end_delays: EndDelays,
+    pub(in crate::shard) seed: Seed,
+    /// A drain is under way: nobody's goodbye is waited for longer than it allows.
+    pub(in crate::shard) is_draining: bool,
+    /// The wall clock.
+    pub(in crate::shard) wall: Wall,
+    /// The present of this turn, in microseconds: read once, after the poll.
+    pub(in crate::shard) now_us: u64,
+    pub(in crate::shard) input: Box<[u8]>,
+    /// Bytes for the connection at hand, before they are written or queued.
+    pub(in crate::shard) out: Vec<u8>,
+    /// What belongs between those bytes.
+    pub(in crate::shard) apart: Vec<Splice>,
+    /// Compresses and inflates for whichever connection is at hand.
+    pub(in crate::shard) press: Press,
+    /// Records for the connection at hand.
+    pub(in crate::shard) wire: Vec<u8>,
+    /// Whose records in `wire` wait for what may follow them at once.
+    pub(in crate::shard) wire_waits: Option<Key>,
+    /// Key schedules of the connections that were heard last.
+    pub(in crate::shard) schedules: Schedules,
+    /// What the session at hand asks for.
+    pub(in crate::shard) actions: Vec<Action>,
+    /// Connections with a fresh outbox: queued means dirty.
+    pub(in crate::shard) dirty: Vec<Key>,
+    /// Connections whose input was not read to its end: readiness will not be told again.
+    pub(in crate::shard) unread: Vec<Key>,
+    /// Those of them that are not live yet.
+    pub(in crate::shard) newcomers: Newcomers,
+    /// Connections that have ended, until those above have heard of it.
+    pub(in crate::shard) ended: VecDeque<Ended>,
+    /// Connections to free at the end of the turn.
+    pub(in crate::shard) graves: Vec<Key>,
+}
+
+impl<W: World> Carry<W> {
+    pub(in crate::shard) fn new(parts: Parts<W::Net, W::Handler>, options: &Options) -> Self {
+        let Parts {
+            mut net,
+            handler,
+            shard,
+            mailboxes,
+            counters,
+            budget,
+            ledger,
+            seed,
+            secret,
+            capacity,
+            ..
+        } = parts;
+        let (now_us, unix_ms) = (net.now_us(), net.unix_ms());
+        Self {
+            conns: Slots::with_capacity(capacity),
+            wheel: Wheel::new(now_us / 1000, capacity),
+            post: Post::new(shard, mailboxes),
+            counters: Arc::clone(&counters[usize::from(shard)]),
+            budget,
+            pressure: Pressure::new(ledger),
+            account: Account::default(),
+            settings: options.settings(secret),
+            limits: options.limits.clone(),
+            timeouts: options.timeouts.clone(),
+            end_delays: options.end_delays(),
+            seed,
+            is_draining: false,
+            wall: Wall::new(unix_ms, now_us / 1000),
+            now_us,
+            input: vec![0; INPUT_BYTES].into(),
+            out: Vec::new(),
+            apart: Vec::new(),
+            press: Press::new(options.compression),
+            wire: Vec::new(),
+            wire_waits: None,
+            schedules: Schedules::default(),
+            actions: Vec::new(),
+            dirty: Vec::new(),
+            unread: Vec::new(),
+            newcomers: Newcomers::default(),
+            ended: VecDeque::new(),
+            graves: Vec::new(),
+            net,
+            handler,
+        }
+    }
+
+    /// Hands the letters of this turn over, and counts it.
+    pub(in crate::shard) fn end_turn(&mut self) {
+        self.counters.letters_out.add(self.post.hand_over());
+        self.counters.turns.add(1);
+        self.counters.turn_us.record(self.net.now_us().saturating_sub(self.now_us));
+    }
+
+    /// Goes by other options from now on.
+    pub(in crate::shard) fn renew(&mut self, options: &Options) {
+        self.settings = options.settings(self.settings.secret.clone());
+        self.limits.clone_from(&options.limits);
+        self.timeouts.clone_from(&options.timeouts);
+        self.end_delays = options.end_delays();
+    }
+}
+
+impl<W: World> fmt::Debug for Carry<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shard, connections) = (self.post.shard(), self.conns.len());
+        f.debug_struct("Carry")
+            .field("shard", &shard)
+            .field("connections", &connections)
+            .finish_non_exhaustive()
+    }
+}

@@ -3,11 +3,12 @@
 use std::io;
 use std::ops::Range;
 
+use super::Carry;
 use super::conn::{CountedAs, Stage};
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::{CloseReason, Phase};
-use crate::shard::{Shard, World};
+use crate::shard::World;
 
 /// What one read came to.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(in crate::shard) struct Got {
     pub(in crate::shard) is_all: bool,
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     /// Reads once into the input; `None` when there is nothing, or no reading on.
     pub(in crate::shard) fn read_once(&mut self, key: Key) -> Option<Got> {
         loop {

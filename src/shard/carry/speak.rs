@@ -1,10 +1,11 @@
 //! The way into a session: what it is called with.
 
+use super::Carry;
 use crate::base::slots::Key;
 use crate::session::{ClientCertificate, ClientId, Context, Counts, Forwarded, Session};
-use crate::shard::{Shard, World};
+use crate::shard::World;
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     /// Calls a method of the connection's session. What it sends is in `out` then, what it asks for in `actions`.
     pub(in crate::shard) fn with_session<R>(
         &mut self,

@@ -1,13 +1,14 @@
 //! Deadlines. Each connection has one entry in the wheel: whatever is due first. Activity does not move it; when
 //! it expires, the connection says what is really due, and it is set again.
 
+use super::Carry;
 use super::conn::{BEAT_MS, Conn, Stage, beat_at_or_after};
 use crate::base::slots::Key;
 use crate::hub::home::Now;
 use crate::net::Net;
 use crate::session::{CloseReason, Phase, Pings};
+use crate::shard::World;
 use crate::shard::options::EndDelays;
-use crate::shard::{Shard, World};
 
 /// How far the wall clock may move against the shard's own before deadlines that follow from Unix times are set again.
 const DRIFT_MS_MAX: u64 = 500;
@@ -48,7 +49,7 @@ fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
     (interval_ms * part) >> 32
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     /// The beat that it is now.
     #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
     pub(in crate::shard) fn beat_now(&self) -> u32 {

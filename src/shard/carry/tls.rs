@@ -7,13 +7,14 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Carry;
 use super::conn::Stage;
 use crate::base::outbox::Outbox;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::CloseReason;
-use crate::shard::{Shard, World};
+use crate::shard::World;
 use crate::tls::{Fault, Hot, Opened, Received, Schedules, identity};
 
 /// Bytes that are sealed at once: what finds no room is kept sealed, for each connection by itself.
@@ -38,7 +39,7 @@ pub(in crate::shard) enum Arrived {
     Broken { reason: CloseReason, was_fresh: bool },
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     /// Opens the records in the first `count` bytes of the input.
     pub(in crate::shard) fn open(&mut self, key: Key, count: usize) -> Option<Arrived> {
         self.claim_wire(key);

@@ -9,9 +9,10 @@
 //! Invariant: a newcomer with unread input is on the stack, a live connection never has to be: becoming live and ending
 //! both leave it. Entries of those that have left are passed over, and swept out before they outnumber the others.
 
+use super::Carry;
 use super::conn::Conn;
 use crate::base::slots::Key;
-use crate::shard::{Shard, World};
+use crate::shard::World;
 
 /// Entries that are not worth a sweep.
 const UNSWEPT_MAX: usize = 256;
@@ -46,7 +47,7 @@ pub(in crate::shard) fn is_newcomer<K, S>(conn: &Conn<K, S>) -> bool {
     conn.session.phase().is_new()
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Carry<W> {
     /// Remembers that a connection has unread input, if that is not known.
     pub(in crate::shard) fn postpone(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };

@@ -1,24 +1,25 @@
 //! What a connection leaves that has ended below: its channels, the home of its user, and homes that it asked.
 //!
 //! Whatever writes to a connection may end it. Below, that is only noted ([`Ended`]); whoever calls from above goes on with
-//! [`Shard::finish_endings`] before anything else is done, so that nobody meets a subscriber that is gone.
+//! [`Channels::finish_endings`] before anything else is done, so that nobody meets a subscriber that is gone.
 
 use std::sync::Arc;
 
+use super::Channels;
 use crate::base::slots::Key;
 use crate::hub::home_of;
 use crate::hub::words::{Dismissed, News};
 use crate::session::CloseReason;
+use crate::shard::World;
 use crate::shard::carry::client::Client;
 use crate::shard::carry::close::Ended;
 use crate::shard::carry::conn::{Conn, Sub, SubState};
 use crate::shard::mailbox::Letter;
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Channels<W> {
     /// Ends a connection. What is in `out` and in its outbox, and the close frame, are still sent, unless the client is gone.
     pub(in crate::shard) fn close(&mut self, key: Key, reason: CloseReason) {
-        self.end(key, reason);
+        self.carry.end(key, reason);
         self.finish_endings();
     }
 
@@ -30,7 +31,7 @@ impl<W: World> Shard<W> {
     /// Takes the connections that have ended below out of all that they were in.
     #[inline]
     pub(in crate::shard) fn finish_endings(&mut self) {
-        while let Some(ended) = self.ended.pop_front() {
+        while let Some(ended) = self.carry.ended.pop_front() {
             self.finish(&ended);
         }
     }
@@ -47,38 +48,38 @@ impl<W: World> Shard<W> {
 
     /// Tells homes whose memory may answer later that nobody waits for them, if the connection does.
     fn tell_gone(&mut self, key: Key, client: Option<&Client>) {
-        let Some(conn) = self.conns.entry(key) else { return };
+        let Some(conn) = self.carry.conns.entry(key) else { return };
         let is_pending = |sub: &Sub| matches!(sub.state(), SubState::Pending(_));
         let awaits = client.is_some_and(|client| !client.awaited.is_empty());
         if self.home.is_prompt() || !(awaits || conn.subs.iter().any(is_pending)) {
             return;
         }
-        let member = self.member(key);
-        for shard in 0..self.post.shard_count() {
-            self.post.send(shard, Letter::Gone(member));
+        let member = self.carry.member(key);
+        for shard in 0..self.carry.post.shard_count() {
+            self.carry.post.send(shard, Letter::Gone(member));
         }
     }
 
     /// Ends all subscriptions of a connection.
     pub(in crate::shard) fn unsubscribe_all(&mut self, key: Key) {
-        while let Some(last) = self.conns.entry(key).and_then(|conn| conn.subs.len().checked_sub(1)) {
+        while let Some(last) = self.carry.conns.entry(key).and_then(|conn| conn.subs.len().checked_sub(1)) {
             self.end_subscription(key, last);
         }
     }
 
     pub(in crate::shard) fn tell_user_left(&mut self, user: Arc<str>, key: Key) {
-        let (home, member) = (self.home_of(&user), self.member(key));
-        self.post.send(home, Letter::UserLeft { user, member });
+        let (home, member) = (self.home_of(&user), self.carry.member(key));
+        self.carry.post.send(home, Letter::UserLeft { user, member });
     }
 
     pub(in crate::shard) fn home_of(&self, channel: &str) -> u16 {
-        home_of(channel, self.seed, self.post.shard_count())
+        home_of(channel, self.carry.seed, self.carry.post.shard_count())
     }
 
     /// Tells a client something that it did not ask for: within the limit of its outbox.
     pub(in crate::shard) fn tell(&mut self, key: Key, news: &News<'_>) {
-        if self.with_session(key, |session, _, cx| session.tell(news, cx)).is_some() {
-            self.queue_out_unasked(key);
+        if self.carry.with_session(key, |session, _, cx| session.tell(news, cx)).is_some() {
+            self.carry.queue_out_unasked(key);
             self.finish_endings();
         }
     }
@@ -86,9 +87,9 @@ impl<W: World> Shard<W> {
     /// Before more is queued that the client did not ask for: slow is who does not take what waits, not who was not offered
     /// it yet, in a turn in which several speak.
     pub(in crate::shard) fn offer(&mut self, key: Key) {
-        let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
-        if self.conns.entry(key).is_some_and(is_long) {
-            self.flush(key);
+        let is_long = |conn: &Conn<_, _>| conn.outbox_bytes() > self.carry.limits.outbox_bytes_max / 2;
+        if self.carry.conns.entry(key).is_some_and(is_long) {
+            self.carry.flush(key);
             self.finish_endings();
         }
     }

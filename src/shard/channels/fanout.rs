@@ -8,28 +8,30 @@
 //! Not everyone gets all of a batch: filters, joins that were not asked for, and what a subscriber has already got with its
 //! recovery are left out. Those who get the same are encoded for once, too.
 
+use super::Channels;
 use super::batch::Batch;
 use crate::base::shared::Shared;
 use crate::hub::choice::Choice;
 use crate::hub::local;
 use crate::hub::local::{ChannelId, Subscriber};
 use crate::net::Net;
+use crate::shard::World;
+use crate::shard::carry::Carry;
 use crate::shard::carry::conn::Sub;
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Channels<W> {
     /// Delivers what is queued, up to the turn's budget; the rest goes on in the next turn.
     pub(in crate::shard) fn fan_out(&mut self) {
-        let mut budget = self.limits.deliveries_per_turn_max;
+        let mut budget = self.carry.limits.deliveries_per_turn_max;
         while budget > 0 {
             let Some(id) = self.local.front() else { return };
             let is_alone = self.local.queued_count() == 1;
             let mut batch = self
                 .local
                 .take_batch(id)
-                .unwrap_or_else(|| Batch::new(self.local.begin_batch(id), id, self.now_us));
+                .unwrap_or_else(|| Batch::new(self.local.begin_batch(id), id, self.carry.now_us));
             self.order_next(id, budget);
-            let delivered = self.counters.deliveries.value();
+            let delivered = self.carry.counters.deliveries.value();
             while budget > 0
                 && let Some((position, subscriber)) = self.local.next_to_serve(id)
             {
@@ -37,17 +39,17 @@ impl<W: World> Shard<W> {
                 self.finish_endings();
                 budget -= 1;
             }
-            self.local.count_deliveries(id, self.counters.deliveries.value().wrapping_sub(delivered));
+            self.local.count_deliveries(id, self.carry.counters.deliveries.value().wrapping_sub(delivered));
             let began_us = batch.began_us();
             if !self.local.put_batch(id, batch) {
-                self.counters.fanout_us.record(self.net.now_us().saturating_sub(began_us));
+                self.carry.counters.fanout_us.record(self.carry.net.now_us().saturating_sub(began_us));
             }
             self.local.rotate();
         }
     }
 
     fn order_next(&mut self, id: ChannelId, count: usize) {
-        let Self { local, conns, .. } = self;
+        let Self { local, carry: Carry { conns, .. }, .. } = self;
         local.order_next(id, count, |moved, to| {
             let conn = conns.key_at(moved.conn).and_then(|key| conns.entry_mut(key));
             if let Some(conn) = conn {
@@ -70,7 +72,7 @@ impl<W: World> Shard<W> {
         if flags & !local::JOINS == 0 && (flags == local::JOINS || !batch.has_joins()) {
             let count = batch.len();
             let Some(shared) =
-                batch.encoded(format, &Choice::All, &self.formats, &self.budget, &mut self.press)
+                batch.encoded(format, &Choice::All, &self.formats, &self.carry.budget, &mut self.carry.press)
             else {
                 return;
             };
@@ -87,7 +89,8 @@ impl<W: World> Shard<W> {
         if flags & local::PERSONAL != 0 {
             return self.deliver_each(subscriber, batch, &choice, count);
         }
-        let encoded = batch.encoded(format, &choice, &self.formats, &self.budget, &mut self.press);
+        let encoded =
+            batch.encoded(format, &choice, &self.formats, &self.carry.budget, &mut self.carry.press);
         if let Some(shared) = encoded {
             self.deliver(subscriber, shared, is_alone, count);
         }
@@ -95,8 +98,8 @@ impl<W: World> Shard<W> {
 
     /// Tells a session what it has to see.
     fn deliver_each(&mut self, subscriber: Subscriber, batch: &Batch, choice: &Choice, count: u64) {
-        let Some(key) = self.conns.key_at(subscriber.conn) else { return };
-        self.counters.deliveries.add(count);
+        let Some(key) = self.carry.conns.key_at(subscriber.conn) else { return };
+        self.carry.counters.deliveries.add(count);
         for news in batch.news(choice, subscriber.flags & local::DELTA != 0) {
             self.tell(key, &news);
         }
@@ -109,7 +112,7 @@ impl<W: World> Shard<W> {
             if flags & local::LATE == 0 { 0 } else { self.local.late_after(id, conn).unwrap_or(0) };
         let filter = (flags & local::FILTERED != 0)
             .then(|| {
-                let conn = self.conns.key_at(conn).and_then(|key| self.conns.entry(key))?;
+                let conn = self.carry.conns.key_at(conn).and_then(|key| self.carry.conns.entry(key))?;
                 conn.client.as_ref()?.detail(id)?.filter.as_deref()
             })
             .flatten();
@@ -117,13 +120,13 @@ impl<W: World> Shard<W> {
     }
 
     fn deliver(&mut self, subscriber: Subscriber, shared: &Shared, is_alone: bool, count: u64) {
-        let Some(key) = self.conns.key_at(subscriber.conn) else { return };
-        self.counters.deliveries.add(count);
-        self.counters.messages_out.add(count);
+        let Some(key) = self.carry.conns.key_at(subscriber.conn) else { return };
+        self.carry.counters.deliveries.add(count);
+        self.carry.counters.messages_out.add(count);
         if is_alone {
-            self.write_shared(key, shared);
+            self.carry.write_shared(key, shared);
         } else {
-            self.queue_shared(key, shared.clone());
+            self.carry.queue_shared(key, shared.clone());
         }
     }
 }

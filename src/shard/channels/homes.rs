@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use super::Channels;
 use crate::hub::Publication;
 use crate::hub::home::{self, Done, Joining, Member, Published, Refused, Shards};
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
+use crate::shard::World;
 use crate::shard::mailbox::{Asker, Letter, ReplyTo, Ticket};
-use crate::shard::{Shard, World};
 
 /// Who asks this shard as a home.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ fn member_of(asker: &Asker) -> Option<Member> {
     }
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Channels<W> {
     pub(in crate::shard) fn asked_to_subscribe(
         &mut self,
         channel: Arc<str>,
@@ -47,7 +48,7 @@ impl<W: World> Shard<W> {
         joining: Box<Joining>,
         waiter: Waiter,
     ) {
-        let done = self.home.handle_subscribe(self.now(), channel, options, joining, waiter);
+        let done = self.home.handle_subscribe(self.carry.now(), channel, options, joining, waiter);
         self.home_has_done(done);
     }
 
@@ -59,7 +60,7 @@ impl<W: World> Shard<W> {
         (from, asker): (Option<Member>, Option<Asker>),
     ) {
         let who = (from, asker.map(Waiter::Asker));
-        let done = self.home.handle_publish(self.now(), publication, options, terms, who);
+        let done = self.home.handle_publish(self.carry.now(), publication, options, terms, who);
         self.home_has_done(done);
     }
 
@@ -71,19 +72,19 @@ impl<W: World> Shard<W> {
         asker: Asker,
     ) {
         let who = (member_of(&asker), Waiter::Asker(asker));
-        let done = self.home.handle_ask(self.now(), channel, options, question, who);
+        let done = self.home.handle_ask(self.carry.now(), channel, options, question, who);
         self.home_has_done(done);
     }
 
     /// The home's memory has answered.
     pub(in crate::shard) fn memory_answered(&mut self, number: u64, answer: Result<Brought, Refused>) {
-        self.home.handle_memory(self.now(), number, answer);
+        self.home.handle_memory(self.carry.now(), number, answer);
         self.tell_done();
     }
 
     /// A connection is gone that may have asked this shard's home.
     pub(in crate::shard) fn gone(&mut self, member: Member) {
-        self.home.handle_gone(self.now(), member);
+        self.home.handle_gone(self.carry.now(), member);
         self.tell_done();
     }
 
@@ -98,7 +99,9 @@ impl<W: World> Shard<W> {
         match done {
             Some(Done::Subscribed { channel, asker: Waiter::Subscriber(reply_to, ticket), outcome }) => {
                 self.count_refused(outcome.as_ref().err());
-                self.post.send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome, ticket });
+                self.carry
+                    .post
+                    .send(reply_to.shard, Letter::Subscribed { channel, reply_to, outcome, ticket });
             }
             Some(Done::Published { asker, outcome }) => self.published(asker, outcome),
             Some(Done::Answered { asker, answer }) => {
@@ -115,12 +118,12 @@ impl<W: World> Shard<W> {
     fn published(&mut self, asker: Option<Waiter>, outcome: Result<Published, Refused>) {
         let answer = match outcome {
             Ok(Published { position, delivery }) => {
-                self.counters.publications.add(1);
+                self.carry.counters.publications.add(1);
                 self.send_out(delivery);
                 home::Answer::Published(position)
             }
             Err(refused) => {
-                self.counters.publications_refused.add(1);
+                self.carry.counters.publications_refused.add(1);
                 self.count_refused(Some(&refused));
                 home::Answer::Refused(refused)
             }
@@ -133,21 +136,21 @@ impl<W: World> Shard<W> {
     fn send_out(&mut self, delivery: Option<(Arc<Publication>, Shards)>) {
         let Some((publication, shards)) = delivery else { return };
         for shard in shards {
-            self.post.send(shard, Letter::Deliver(Arc::clone(&publication)));
+            self.carry.post.send(shard, Letter::Deliver(Arc::clone(&publication)));
         }
     }
 
     /// Counts what a home did not take because it has as many channels as it may, or as memory allows.
     fn count_refused(&self, refused: Option<&Refused>) {
-        self.counters.limited_channels.add(u64::from(refused == Some(&Refused::TooManyChannels)));
-        self.counters.limited_memory.add(u64::from(refused == Some(&Refused::MemoryShort)));
+        self.carry.counters.limited_channels.add(u64::from(refused == Some(&Refused::TooManyChannels)));
+        self.carry.counters.limited_memory.add(u64::from(refused == Some(&Refused::MemoryShort)));
     }
 
     /// Sends a home's answer to who asked.
     pub(in crate::shard) fn reply(&mut self, asker: Waiter, answer: home::Answer) {
         match asker {
             Waiter::Asker(Asker::Conn(reply_to)) | Waiter::Subscriber(reply_to, _) => {
-                self.post.send(reply_to.shard, Letter::Answered { reply_to, answer: Box::new(answer) });
+                self.carry.post.send(reply_to.shard, Letter::Answered { reply_to, answer: Box::new(answer) });
             }
             Waiter::Asker(Asker::Outside(reply)) => reply(answer),
         }
@@ -155,9 +158,9 @@ impl<W: World> Shard<W> {
 
     /// Sends out who came to this shard's channels, and who went, in this turn.
     pub(in crate::shard) fn tell_membership(&mut self) {
-        while let Some((membership, shards)) = self.home.take_membership(self.now()) {
+        while let Some((membership, shards)) = self.home.take_membership(self.carry.now()) {
             for shard in shards {
-                self.post.send(shard, Letter::Membership(Arc::clone(&membership)));
+                self.carry.post.send(shard, Letter::Membership(Arc::clone(&membership)));
             }
         }
     }

@@ -1,14 +1,15 @@
 //! What memory this shard takes, told to the [`ledger`](crate::shard::ledger), and how much more it may take before it looks
 //! again how short memory is.
 
+use super::Channels;
 use crate::base::heap;
 use crate::base::slots::Slots;
 use crate::base::wheel::Wheel;
+use crate::shard::World;
 use crate::shard::carry::account::LETTER_BYTES_KEPT;
 use crate::shard::carry::conn::Conn;
 use crate::shard::carry::ledger::{CHANNEL_BYTES, SUBSCRIPTION_BYTES};
 use crate::shard::carry::pressure::Step;
-use crate::shard::{Shard, World};
 
 /// Publications and positions that one shard lets go per look.
 const RELIEVED_PER_LOOK_MAX: usize = 2048;
@@ -18,26 +19,28 @@ pub(in crate::shard) fn cost_of(is_known: bool, channel: &str) -> usize {
     if is_known { SUBSCRIPTION_BYTES } else { CHANNEL_BYTES + heap::arc(channel.len()) }
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Channels<W> {
     /// Tells what the shard itself costs, and what its home has: at the end of the turn, whatever it was that changed it.
     pub(in crate::shard) fn account(&mut self) {
-        self.count_clients();
-        if self.post.bytes() > LETTER_BYTES_KEPT {
-            self.tidy_later();
+        self.carry.count_clients();
+        if self.carry.post.bytes() > LETTER_BYTES_KEPT {
+            self.carry.tidy_later();
         }
         let one = (Slots::<Conn<W::Socket, W::State>>::entry_bytes() + Wheel::ENTRY_BYTES) as u64;
-        let (live, places) = (self.conns.len() as u64, self.conns.place_count() as u64);
-        let c = &self.counters;
+        let (live, places) = (self.carry.conns.len() as u64, self.carry.conns.place_count() as u64);
+        let c = &self.carry.counters;
         c.connection_bytes.set(live * one);
         c.vacant_bytes.set((places - live) * one);
-        c.buffer_bytes.set((self.input.len() + self.out.capacity() + self.wire.capacity()) as u64);
-        c.subscription_bytes.set((self.account.subs_bytes + self.local.subscriber_bytes()) as u64);
-        c.channel_bytes
-            .set((self.local.channel_bytes() + self.home.channel_bytes() + self.account.user_bytes) as u64);
+        c.buffer_bytes
+            .set((self.carry.input.len() + self.carry.out.capacity() + self.carry.wire.capacity()) as u64);
+        c.subscription_bytes.set((self.carry.account.subs_bytes + self.local.subscriber_bytes()) as u64);
+        c.channel_bytes.set(
+            (self.local.channel_bytes() + self.home.channel_bytes() + self.carry.account.user_bytes) as u64,
+        );
         c.channels.set(self.home.len() as u64);
         c.presences.set(self.home.presence_count() as u64);
         c.presence_bytes.set(self.home.crowd_bytes() as u64);
-        c.letter_bytes.set(self.post.bytes() as u64);
+        c.letter_bytes.set(self.carry.post.bytes() as u64);
         c.history_bytes.set(self.home.history_bytes() as u64);
         c.joins_suppressed.set(self.home.suppressed_count());
         c.positions_displaced.set(self.home.displaced_count());
@@ -45,39 +48,39 @@ impl<W: World> Shard<W> {
 
     /// Notes that something will cost so many bytes, before they are counted.
     pub(in crate::shard) fn spend(&mut self, bytes: usize) {
-        match self.pressure.room.checked_sub(bytes as u64) {
-            Some(room) => self.pressure.room = room,
+        match self.carry.pressure.room.checked_sub(bytes as u64) {
+            Some(room) => self.carry.pressure.room = room,
             // Who is refused must not have everything counted anew.
-            None if self.pressure.refuses() => {}
+            None if self.carry.pressure.refuses() => {}
             None => self.look_early(),
         }
     }
 
     /// Looks before it is time, because what might be taken is used up.
     pub(in crate::shard) fn look_early(&mut self) {
-        let allowed = self.pressure.ledger.allowed_bytes();
+        let allowed = self.carry.pressure.ledger.allowed_bytes();
         if allowed == u64::MAX {
-            self.pressure.room = u64::MAX;
+            self.carry.pressure.room = u64::MAX;
             return;
         }
         self.account();
-        let (step, room) = self.pressure.measure(allowed);
-        self.pressure.room = room;
+        let (step, room) = self.carry.pressure.measure(allowed);
+        self.carry.pressure.room = room;
         // What is done beside refusing is done at the beginning of a turn.
-        self.set_step(step.min(Step::Refuse).max(self.pressure.step));
+        self.set_step(step.min(Step::Refuse).max(self.carry.pressure.step));
     }
 
     pub(in crate::shard) fn set_step(&mut self, step: Step) {
-        self.pressure.step = step;
-        self.counters.memory_step.set(step as u64);
-        self.home.set_short(self.pressure.refuses());
+        self.carry.pressure.step = step;
+        self.carry.counters.memory_step.set(step as u64);
+        self.home.set_short(self.carry.pressure.refuses());
     }
 
     /// Has this shard's histories give way: together they may have half of what is allowed while memory is short.
     pub(in crate::shard) fn relieve_home(&mut self, allowed: u64) {
-        let part = allowed / 2 / self.pressure.shard_count;
+        let part = allowed / 2 / self.carry.pressure.shard_count;
         let part = usize::try_from(part).unwrap_or(usize::MAX);
         let count = self.home.relieve(part, RELIEVED_PER_LOOK_MAX);
-        self.counters.memory_shed_publications.add(count as u64);
+        self.carry.counters.memory_shed_publications.add(count as u64);
     }
 }

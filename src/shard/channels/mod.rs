@@ -7,3 +7,85 @@ pub(in crate::shard) mod fanout;
 pub(in crate::shard) mod homes;
 pub(in crate::shard) mod memory;
 pub(in crate::shard) mod subscribe;
+
+use std::sync::Arc;
+
+use crate::base::budget::Budget;
+use crate::base::counters::Counters;
+use crate::base::numbered::Numbered;
+use crate::hub::home::{self, Home};
+use crate::hub::local::Local;
+use crate::session::Format;
+use crate::shard::carry::Carry;
+use crate::shard::options::Options;
+use crate::shard::{MakeMemory, World};
+use batch::Batch;
+use homes::Waiter;
+
+/// The wing above [`Carry`].
+#[derive(Debug)]
+pub(in crate::shard) struct Channels<W: World> {
+    pub(in crate::shard) carry: Carry<W>,
+    pub(in crate::shard) home: Home<Waiter>,
+    pub(in crate::shard) local: Local<Batch>,
+    /// The formats in which connections here get what is published.
+    pub(in crate::shard) formats: Numbered<Format>,
+    pub(in crate::shard) publication_budget: Budget,
+}
+
+impl<W: World> Channels<W> {
+    pub(in crate::shard) fn new(
+        carry: Carry<W>,
+        publication_budget: Budget,
+        options: &Options,
+        make: MakeMemory<'_>,
+    ) -> Self {
+        Self {
+            home: new_home(&carry, options, make),
+            local: new_local(options, &carry.counters),
+            formats: Numbered::default(),
+            publication_budget,
+            carry,
+        }
+    }
+
+    /// Whether others do not keep up with what clients here send.
+    pub(in crate::shard) fn is_congested(&self) -> bool {
+        let Carry { post, limits, .. } = &self.carry;
+        post.is_congested(limits.mailbox_letters_max) || self.publication_budget.is_exhausted()
+    }
+
+    /// Lets the home forget what is over.
+    pub(in crate::shard) fn expire_home(&mut self) {
+        self.home.expire(self.carry.now());
+    }
+
+    /// Goes by other options from now on.
+    pub(in crate::shard) fn renew(&mut self, options: &Options) {
+        let shard_count = usize::from(self.carry.post.shard_count());
+        self.home.renew(options.home_limits(shard_count), &options.namespaces);
+        self.local.renew(&options.namespaces);
+    }
+}
+
+/// One home of as many as there are shards.
+fn new_home<W: World>(carry: &Carry<W>, options: &Options, make: MakeMemory<'_>) -> Home<Waiter> {
+    let (post, seed) = (&carry.post, carry.seed);
+    let limits = options.home_limits(usize::from(post.shard_count()));
+    let memory = make(home::in_memory(&limits, (seed, post.shard())));
+    let mut home = Home::with_memory(limits, seed, memory);
+    if options.metrics_by_namespace {
+        let counts = Arc::clone(&carry.counters.by_namespace);
+        home.count_by_namespace(Arc::clone(&options.namespaces), counts);
+    }
+    home
+}
+
+/// What delivers to this shard's subscribers.
+fn new_local(options: &Options, counters: &Counters) -> Local<Batch> {
+    let mut local = Local::new();
+    if options.metrics_by_namespace {
+        local.count_by_namespace(Arc::clone(&options.namespaces), Arc::clone(&counters.by_namespace));
+    }
+    local
+}

@@ -6,39 +6,41 @@
 
 use std::sync::Arc;
 
+use super::Channels;
 use crate::base::slots::Key;
 use crate::hub::home::{Joined, Joining};
 use crate::hub::local;
 use crate::hub::local::{ChannelId, Subscriber};
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::Denied;
+use crate::shard::World;
+use crate::shard::carry::Carry;
 use crate::shard::carry::client::{Client, Detail, RECOVERY_WEIGHT};
 use crate::shard::carry::conn::{Stage, Sub, SubState};
 use crate::shard::channels::memory::cost_of;
 use crate::shard::mailbox::{Cause, Letter, Ticket};
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Channels<W> {
     /// Whether a connection may have this subscription beside those that it has.
     pub(in crate::shard) fn has_room_for(&self, key: Key, channel: &str) -> Result<(), Denied> {
-        let Some(conn) = self.conns.entry(key) else { return Err(Denied::Internal) };
+        let Some(conn) = self.carry.conns.entry(key) else { return Err(Denied::Internal) };
         let is_asked = |client: &Client| client.pending.iter().any(|(_, one)| one.subscribes_to(channel));
         let is_known = self.local.channel_id(channel).is_some_and(|id| conn.slot_of(id).is_some());
         if is_known || conn.client.as_deref().is_some_and(is_asked) {
             Err(Denied::AlreadyIn)
-        } else if conn.subs.len() >= self.limits.channels_per_connection_max {
-            self.counters.limited_subscriptions.add(1);
+        } else if conn.subs.len() >= self.carry.limits.channels_per_connection_max {
+            self.carry.counters.limited_subscriptions.add(1);
             Err(Denied::Limit)
-        } else if self.pressure.refuses() {
+        } else if self.carry.pressure.refuses() {
             // Not for good: its client tries again later.
-            self.counters.limited_memory.add(1);
+            self.carry.counters.limited_memory.add(1);
             Err(Denied::TooMany)
         } else {
             Ok(())
         }
     }
 
-    /// Asks a channel's home to count the connection. [`Shard::has_room_for`] was asked before.
+    /// Asks a channel's home to count the connection. [`Channels::has_room_for`] was asked before.
     pub(in crate::shard) fn enter(
         &mut self,
         key: Key,
@@ -48,28 +50,46 @@ impl<W: World> Shard<W> {
         joining: Box<Joining>,
         ticket: Option<Box<Ticket>>,
     ) {
-        let Some(conn) = self.conns.entry(key) else { return };
+        let Some(conn) = self.carry.conns.entry(key) else { return };
         if conn.stage != Stage::Open {
             // Closed between asking and acting: it has left its channels and must not enter another.
             return;
         }
         let is_known = self.local.channel_id(channel).is_some();
         let id = self.local.acquire(channel);
-        self.put_sub(key, Sub::pending(id, request));
+        self.carry.put_sub(key, Sub::pending(id, request));
         self.spend(cost_of(is_known, channel));
         if request != 0 && joining.recover.is_some() {
-            self.awaits(key, request, RECOVERY_WEIGHT);
+            self.carry.awaits(key, request, RECOVERY_WEIGHT);
         }
-        let reply_to = self.reply_to(key, request);
+        let reply_to = self.carry.reply_to(key, request);
         let (channel, options) = (Arc::clone(self.local.name(id)), Arc::clone(options));
         let home = self.home_of(&channel);
-        self.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
+        self.carry.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
+    }
+
+    /// The channel and the slot of a subscription that was asked for by this request and is not answered yet.
+    pub(in crate::shard) fn awaited_slot(
+        &self,
+        key: Key,
+        channel: &str,
+        request: u32,
+    ) -> Option<(ChannelId, usize)> {
+        let id = self.local.channel_id(channel)?;
+        let conn = self.carry.conns.entry(key)?;
+        let slot = conn.slot_of(id)?;
+        (conn.subs[slot].state() == SubState::Pending(request)).then_some((id, slot))
+    }
+
+    /// Tells a channel's home to count one subscriber less.
+    pub(in crate::shard) fn tell_unsubscribed(&mut self, channel: &Arc<str>, key: Key) {
+        let (channel, member) = (Arc::clone(channel), self.carry.member(key));
+        self.carry.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
     }
 
     /// Takes back a subscription that its home has counted.
     pub(in crate::shard) fn take_back(&mut self, channel: &Arc<str>, key: Key, id: ChannelId, slot: usize) {
-        let (channel, member) = (Arc::clone(channel), self.member(key));
-        self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+        self.tell_unsubscribed(channel, key);
         self.drop_pending(key, id, slot);
     }
 
@@ -95,7 +115,7 @@ impl<W: World> Shard<W> {
             self.take_back(&channel, key, id, slot);
             return false;
         };
-        let Some(conn) = self.conns.entry_mut(key) else { return false };
+        let Some(conn) = self.carry.conns.entry_mut(key) else { return false };
         if let Some(ticket) = ticket {
             for (is_set, flag) in [
                 (ticket.filter.is_some(), local::FILTERED),
@@ -106,7 +126,7 @@ impl<W: World> Shard<W> {
             }
             let is_server_side = ticket.cause != Cause::Command;
             if is_server_side || ticket.filter.is_some() || ticket.info.is_some() || ticket.expire_at_s > 0 {
-                self.counters.clients.add(u64::from(conn.client.is_none()));
+                self.carry.counters.clients.add(u64::from(conn.client.is_none()));
                 conn.client.get_or_insert_default().details.push(Detail {
                     channel: id,
                     info: ticket.info.take(),
@@ -122,8 +142,8 @@ impl<W: World> Shard<W> {
         let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
         let subscriber = Subscriber { conn: key.index(), slot: slot_number, format, flags };
         conn.subs[slot] = Sub::active(id, self.local.add(id, subscriber, joined.seq));
-        self.counters.subscriptions.add(1);
-        self.touch_client(key);
+        self.carry.counters.subscriptions.add(1);
+        self.carry.touch_client(key);
         true
     }
 
@@ -131,7 +151,7 @@ impl<W: World> Shard<W> {
     fn format_of(&mut self, key: Key, ticket: Option<&Ticket>) -> Option<(u8, u8)> {
         let (takes_deltas, takes_numbers) =
             ticket.map_or((false, false), |ticket| (ticket.takes_deltas, ticket.takes_numbers));
-        match self.conns.entry(key)?.session.format(takes_deltas, takes_numbers) {
+        match self.carry.conns.entry(key)?.session.format(takes_deltas, takes_numbers) {
             Some(format) => Some((self.formats.number(format)?, 0)),
             None => Some((0, local::PERSONAL)),
         }
@@ -141,28 +161,28 @@ impl<W: World> Shard<W> {
         let Some(sub) = self.remove_slot(key, slot) else { return };
         let id = sub.channel();
         let name = Arc::clone(self.local.name(id));
-        if let Some(client) = self.client_mut(key) {
+        if let Some(client) = self.carry.client_mut(key) {
             client.forget(id, &name);
         }
         if let SubState::Active(position) = sub.state() {
-            let Self { local, conns, .. } = self;
+            let Self { local, carry: Carry { conns, .. }, .. } = self;
             local.remove(id, position, |moved, to| {
                 let other = conns.key_at(moved.conn).and_then(|key| conns.entry_mut(key));
                 if let Some(other) = other {
                     other.subs[usize::from(moved.slot)] = Sub::active(id, to);
                 }
             });
-            let (channel, member) = (Arc::clone(self.local.name(id)), self.member(key));
-            self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
-            self.counters.subscriptions.sub(1);
+            let (channel, member) = (Arc::clone(self.local.name(id)), self.carry.member(key));
+            self.carry.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+            self.carry.counters.subscriptions.sub(1);
         }
         self.local.release(id);
     }
 
     /// Takes a slot out of a connection; the subscription that fills it hears of its new place.
     pub(in crate::shard) fn remove_slot(&mut self, key: Key, slot: usize) -> Option<Sub> {
-        let sub = self.take_sub(key, slot)?;
-        if let Some(moved) = self.conns.entry(key).and_then(|conn| conn.subs.get(slot))
+        let sub = self.carry.take_sub(key, slot)?;
+        if let Some(moved) = self.carry.conns.entry(key).and_then(|conn| conn.subs.get(slot))
             && let SubState::Active(position) = moved.state()
         {
             self.local.set_slot(moved.channel(), position, u16::try_from(slot).unwrap_or(u16::MAX));

@@ -1,14 +1,15 @@
 //! Answers of homes, on their way to the clients that asked.
 
+use super::Clients;
 use super::waiting::{Needs, bytes_of_info, needs_of};
 use crate::base::slots::Key;
 use crate::hub::home;
 use crate::hub::home::Refused;
 use crate::hub::words::{Denied, Reply};
+use crate::shard::World;
 use crate::shard::mailbox::ReplyTo;
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// A home's answer to what a connection asked.
     pub(in crate::shard) fn answered(&mut self, reply_to: ReplyTo, answer: &home::Answer) {
         let ReplyTo { conn: key, request: id, .. } = reply_to;
@@ -16,7 +17,9 @@ impl<W: World> Shard<W> {
             home::Answer::Presence(members) => {
                 Needs::new(members.iter().map(|info| bytes_of_info(info)).sum())
             }
-            home::Answer::History { publications, .. } => needs_of(self.telling(key, false), publications),
+            home::Answer::History { publications, .. } => {
+                needs_of(self.channels.carry.telling(key, false), publications)
+            }
             home::Answer::Published(_)
             | home::Answer::PresenceStats { .. }
             | home::Answer::Removed

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::bucket::Bucket;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
@@ -13,11 +14,11 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Ask, Denied, Reply};
 use crate::hub::{DataKind, Publication, home};
 use crate::session::CloseReason;
+use crate::shard::World;
 use crate::shard::carry::client::{Ability, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
 use crate::shard::mailbox::{Asker, Letter};
 use crate::shard::options::Rates;
 use crate::shard::outside::{Hook, Question, Token, Verdict};
-use crate::shard::{Shard, World};
 
 /// A message as a client says it.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(in crate::shard) struct Spoken {
     pub(in crate::shard) is_delta: bool,
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// Carries out what a client asks.
     pub(in crate::shard) fn command(&mut self, key: Key, id: u32, ask: Ask) {
         if let Ask::Identify(ask) = ask {
@@ -68,11 +69,12 @@ impl<W: World> Shard<W> {
     }
 
     fn is_within_rates(&mut self, key: Key, ask: &Ask) -> bool {
-        if self.rates == Rates::default() || self.is_trusted(key) {
+        let carry = &mut self.channels.carry;
+        if self.rates == Rates::default() || carry.is_trusted(key) {
             return true;
         }
-        let (now_ms, rates, c) = (self.now_ms(), self.rates.clone(), Arc::clone(&self.counters));
-        let Some(client) = self.client_or_new(key) else { return false };
+        let (now_ms, rates, c) = (carry.now_ms(), self.rates.clone(), Arc::clone(&carry.counters));
+        let Some(client) = carry.client_or_new(key) else { return false };
         let buckets = &mut **client.buckets.get_or_insert_default();
         let takes = |bucket: &mut Bucket, rate: u32| rate == 0 || bucket.take(now_ms, rate, rate);
         if !takes(&mut buckets.commands, rates.commands_max) {
@@ -106,14 +108,15 @@ impl<W: World> Shard<W> {
     ) {
         // What has no place of its own to wait in is answered by its number.
         let number = if pending.is_some() { self.questions.next() } else { id };
-        let reply_to = self.reply_to(key, number);
-        let is_full = self.client(key).is_some_and(|client| client.pending.len() >= QUESTIONS_MAX);
+        let carry = &mut self.channels.carry;
+        let reply_to = carry.reply_to(key, number);
+        let is_full = carry.client(key).is_some_and(|client| client.pending.len() >= QUESTIONS_MAX);
         if is_full || self.outside.ask(reply_to, question).is_err() {
-            self.counters.rate_limited_questions.add(1);
+            self.channels.carry.counters.rate_limited_questions.add(1);
             return self.deny(key, id, &Denied::TooMany);
         }
         if let Some(pending) = pending
-            && let Some(client) = self.client_or_new(key)
+            && let Some(client) = self.channels.carry.client_or_new(key)
         {
             client.pending.push((number, pending));
         }
@@ -122,14 +125,14 @@ impl<W: World> Shard<W> {
     /// Carries on with what was asked outside and answered at once.
     pub(in crate::shard) fn judged_now(&mut self, key: Key, pending: Pending, verdict: Verdict) {
         let number = self.questions.next();
-        if let Some(client) = self.client_or_new(key) {
+        if let Some(client) = self.channels.carry.client_or_new(key) {
             client.pending.push((number, pending));
         }
         self.verdict(key, number, verdict);
     }
 
     fn publish_command(&mut self, key: Key, id: u32, channel: Arc<str>, kind: DataKind, data: Vec<u8>) {
-        let is_trusted = self.is_trusted(key);
+        let is_trusted = self.channels.carry.is_trusted(key);
         let options =
             if is_trusted { self.options(&channel) } else { self.options_for_client(key, id, &channel) };
         let options = match options {
@@ -168,16 +171,20 @@ impl<W: World> Shard<W> {
         terms: home::Terms,
     ) {
         let Spoken { channel, kind, data, is_delta } = message;
-        let detail =
-            self.local.channel_id(&channel).and_then(|at| self.client(key)?.detail(at)?.info.clone());
+        let detail = self
+            .channels
+            .local
+            .channel_id(&channel)
+            .and_then(|at| self.channels.carry.client(key)?.detail(at)?.info.clone());
         let info = detail.unwrap_or_else(|| self.info_of(key, false));
-        let data = Shared::new(data, &self.publication_budget);
-        let home = self.home_of(&channel);
+        let data = Shared::new(data, &self.channels.publication_budget);
+        let home = self.channels.home_of(&channel);
         let publication =
             Box::new(Publication { info: Some(info), is_delta, ..Publication::new(channel, kind, data) });
-        let asker = (id != 0).then(|| Asker::Conn(self.reply_to(key, id)));
-        let from = Some(self.member(key));
-        self.post.send(home, Letter::Publish { publication, options, terms, from, asker });
+        let carry = &mut self.channels.carry;
+        let asker = (id != 0).then(|| Asker::Conn(carry.reply_to(key, id)));
+        let from = Some(carry.member(key));
+        carry.post.send(home, Letter::Publish { publication, options, terms, from, asker });
     }
 
     /// Asks a channel's home, if the client may.
@@ -197,12 +204,13 @@ impl<W: World> Shard<W> {
         if !self.may(key, &channel, &options, ability) {
             return self.deny(key, id, &Denied::NotPermitted);
         }
+        let carry = &mut self.channels.carry;
         if !matches!(question, home::Question::PresenceStats) {
-            self.awaits(key, id, WHOLE_WEIGHT);
+            carry.awaits(key, id, WHOLE_WEIGHT);
         }
-        let asker = Asker::Conn(self.reply_to(key, id));
-        let home = self.home_of(&channel);
-        self.post.send(home, Letter::Ask { channel, options, question, asker });
+        let asker = Asker::Conn(carry.reply_to(key, id));
+        let home = self.channels.home_of(&channel);
+        self.channels.carry.post.send(home, Letter::Ask { channel, options, question, asker });
     }
 
     fn rpc_command(&mut self, key: Key, id: u32, method: String, data: Vec<u8>) {
@@ -220,9 +228,9 @@ impl<W: World> Shard<W> {
 
     fn refresh_command(&mut self, key: Key, id: u32, token: &str) {
         if token.is_empty() {
-            return self.close(key, CloseReason::BadRequest);
+            return self.channels.close(key, CloseReason::BadRequest);
         }
-        let now_s = self.now().unix_ms / 1000;
+        let now_s = self.channels.carry.now().unix_ms / 1000;
         let pending = Pending::Refresh { id, is_overtaken: false };
         match self.outside.verify_now(&Token::Connection(token), now_s) {
             Some(verdict) => self.judged_now(key, pending, verdict),
@@ -240,7 +248,7 @@ impl<W: World> Shard<W> {
             return self.deny_bad_request(key, id, "token: missing or empty");
         }
         let pending = Pending::SubRefresh { id, channel, is_over: false };
-        let now_s = self.now().unix_ms / 1000;
+        let now_s = self.channels.carry.now().unix_ms / 1000;
         match self.outside.verify_now(&Token::Subscription(token), now_s) {
             Some(verdict) => self.judged_now(key, pending, verdict),
             None => {

@@ -5,20 +5,21 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use super::waiting::{Needs, needs_of};
-use crate::base::payload::Payload;
 use crate::base::bucket::Bucket;
 use crate::base::by_address::ByAddress;
+use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::home::Joined;
 use crate::hub::words::{Denied, Dismissed, Entered, Identified, Identify, Reply};
 use crate::session::{CloseReason, Transport};
+use crate::shard::World;
 use crate::shard::carry::client::{Connecting, JoinedAtConnect, Witness, entered, ttl_s};
 use crate::shard::mailbox::Ticket;
 use crate::shard::options::Rates;
 use crate::shard::outside::{Credentials, Hook, Question, Rejected, Token, Who};
-use crate::shard::{Shard, World};
 
 /// Clients that connected lately, counted for the rates.
 #[derive(Debug, Default)]
@@ -27,10 +28,10 @@ pub(in crate::shard) struct Connects {
     by_ip: ByAddress,
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// Forgets addresses from which nobody has connected for a while.
     pub(in crate::shard) fn forget_connects(&mut self) {
-        let now_ms = self.now_ms();
+        let now_ms = self.channels.carry.now_ms();
         self.connects.by_ip.ease(now_ms, self.rates.connects_per_ip_max);
     }
 
@@ -52,13 +53,13 @@ impl<W: World> Shard<W> {
         }
         if ask.token.is_empty() && !asks_hook {
             if !self.policy.insecure && !self.policy.allow_anonymous_connect_without_token {
-                return self.close(key, CloseReason::BadRequest);
+                return self.channels.close(key, CloseReason::BadRequest);
             }
             self.begin_connecting(key, id, ask, Witness::Nobody);
             return self.authorized(key, Credentials::default(), Witness::Nobody);
         }
         let hook = asks_hook.then(|| Question::Connect {
-            who: Who { headers, certificate: self.identity(key).cloned(), ..self.who(key) },
+            who: Who { headers, certificate: self.channels.carry.identity(key).cloned(), ..self.who(key) },
             name: ask.name.clone(),
             version: ask.version.clone(),
             data: ask.data.clone(),
@@ -70,15 +71,15 @@ impl<W: World> Shard<W> {
         let question = match hook {
             Some(question) => question,
             None => {
-                let now_s = self.now().unix_ms / 1000;
+                let now_s = self.channels.carry.now().unix_ms / 1000;
                 if let Some(verdict) = self.outside.verify_now(&Token::Connection(&token), now_s) {
                     return self.verdict(key, id, verdict);
                 }
                 Question::ConnectionToken(token)
             }
         };
-        if self.outside.ask(self.reply_to(key, id), question).is_err() {
-            self.counters.rate_limited_questions.add(1);
+        if self.outside.ask(self.channels.carry.reply_to(key, id), question).is_err() {
+            self.channels.carry.counters.rate_limited_questions.add(1);
             self.reject_connect(key, id, Rejected::Denied(Denied::TooMany));
         }
     }
@@ -86,11 +87,12 @@ impl<W: World> Shard<W> {
     /// The user that the client's certificate names, where that is enough to connect.
     fn certificate_user(&self, key: Key) -> Option<String> {
         let is_enough = self.policy.allow_certificate_connect_without_token;
-        self.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
+        self.channels.carry.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
     }
 
     fn begin_connecting(&mut self, key: Key, id: u32, ask: Identify, witness: Witness) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let carry = &mut self.channels.carry;
+        let Some(conn) = carry.conns.entry_mut(key) else { return };
         conn.is_corked = true;
         let queued_before = conn.outbox.as_ref().map_or(0, |outbox| outbox.segment_count());
         let connecting = Connecting {
@@ -104,7 +106,7 @@ impl<W: World> Shard<W> {
             firsts: Vec::new(),
             orders: None,
         };
-        if let Some(client) = self.client_or_new(key) {
+        if let Some(client) = carry.client_or_new(key) {
             client.connecting = Some(Box::new(connecting));
         }
     }
@@ -112,8 +114,9 @@ impl<W: World> Shard<W> {
     /// A client that does not get in. After an error it may send another connect command, until the connect deadline;
     /// where no error can be told, its connection ends.
     pub(in crate::shard) fn reject_connect(&mut self, key: Key, id: u32, rejected: Rejected) {
-        self.touch_client(key);
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let carry = &mut self.channels.carry;
+        carry.touch_client(key);
+        let Some(conn) = carry.conns.entry_mut(key) else { return };
         conn.session.refused();
         let is_uni = conn.session.transport().is_some_and(Transport::is_uni);
         conn.is_corked = false;
@@ -121,14 +124,14 @@ impl<W: World> Shard<W> {
             client.connecting = None;
         }
         if is_uni && let Some(reason) = without_reply(&rejected) {
-            return self.dismiss(key, reason);
+            return self.channels.dismiss(key, reason);
         }
         self.reject(key, id, rejected);
         // Before another connect command behind this one corks the connection anew.
-        self.flush(key);
-        self.finish_endings();
+        self.channels.carry.flush(key);
+        self.channels.finish_endings();
         self.resume_waiting(key);
-        self.trim_client(key);
+        self.channels.carry.trim_client(key);
     }
 
     /// A command that outsiders do not want.
@@ -136,8 +139,10 @@ impl<W: World> Shard<W> {
         match rejected {
             Rejected::Denied(denied) => self.deny(key, id, &denied),
             Rejected::TokenExpired => self.deny(key, id, &Denied::TokenExpired),
-            Rejected::TokenInvalid => self.dismiss(key, Dismissed::InvalidToken),
-            Rejected::Disconnect { code, reason } => self.close(key, CloseReason::Ordered { code, reason }),
+            Rejected::TokenInvalid => self.channels.dismiss(key, Dismissed::InvalidToken),
+            Rejected::Disconnect { code, reason } => {
+                self.channels.close(key, CloseReason::Ordered { code, reason })
+            }
         }
     }
 
@@ -145,7 +150,7 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn authorized(&mut self, key: Key, mut credentials: Credentials, witness: Witness) {
         let is_anonymous = credentials.user.is_empty();
         if is_anonymous && witness == Witness::Token && self.policy.disallow_anonymous_connection_tokens {
-            return self.dismiss(key, Dismissed::NotPermitted);
+            return self.channels.dismiss(key, Dismissed::NotPermitted);
         }
         let Some(id) = self.connecting_mut(key).map(|connecting| connecting.id) else { return };
         let channels = std::mem::take(&mut credentials.channels);
@@ -156,16 +161,17 @@ impl<W: World> Shard<W> {
         self.remember(key, credentials, witness);
         match self.asked_from_start(key, given, witness) {
             Ok(firsts) => self.count_user(key, firsts),
-            Err(reason) => self.dismiss(key, reason),
+            Err(reason) => self.channels.dismiss(key, reason),
         }
     }
 
     /// Keeps what is known of the client from now on.
     fn remember(&mut self, key: Key, credentials: Credentials, witness: Witness) {
         let Credentials { user, info, expire_at_s, data, caps, meta, .. } = credentials;
-        let client_id = self.client_id(key).to_string().into_boxed_str();
+        let carry = &mut self.channels.carry;
+        let client_id = carry.client_id(key).to_string().into_boxed_str();
         let hook_refreshes = witness == Witness::Hook && self.outside.has_hook(Hook::Refresh);
-        let Some(client) = self.client_mut(key) else { return };
+        let Some(client) = carry.client_mut(key) else { return };
         if !user.is_empty() || !info.is_empty() {
             let (user, conn_info) = (user.into_boxed_str(), info);
             let info = ClientInfo { user, client: client_id, conn_info, chan_info: Payload::default() };
@@ -182,7 +188,7 @@ impl<W: World> Shard<W> {
     }
 
     pub(in crate::shard) fn connecting_mut(&mut self, key: Key) -> Option<&mut Connecting> {
-        self.client_mut(key)?.connecting.as_deref_mut()
+        self.channels.carry.client_mut(key)?.connecting.as_deref_mut()
     }
 
     /// A server-side subscription was answered: note it, and reply when it was the last.
@@ -199,35 +205,40 @@ impl<W: World> Shard<W> {
         if connecting.waiting_count > 0 {
             return;
         }
-        let needs = self.client(key).and_then(|client| client.connecting.as_deref()).map(|connecting| {
+        let carry = &mut self.channels.carry;
+        let needs = carry.client(key).and_then(|client| client.connecting.as_deref()).map(|connecting| {
             let one = |one: &JoinedAtConnect| {
-                needs_of(self.telling(key, one.ticket.takes_deltas), &one.joined.publications)
+                needs_of(carry.telling(key, one.ticket.takes_deltas), &one.joined.publications)
             };
             connecting.joined.iter().map(one).sum()
         });
         let needs: Needs = needs.unwrap_or_default();
         // While it still connects: what waits behind the reply is not told without it.
         if needs.queued > 0 && !self.has_room_for_answer(key, needs) {
-            return self.dismiss(key, Dismissed::TooMany);
+            return self.channels.dismiss(key, Dismissed::TooMany);
         }
-        let Some(connecting) = self.client_mut(key).and_then(|client| client.connecting.take()) else {
+        let Some(connecting) =
+            self.channels.carry.client_mut(key).and_then(|client| client.connecting.take())
+        else {
             return;
         };
         let Connecting { id, joined, data, queued_before, orders, .. } = *connecting;
         self.reply_to_identify(key, id, &joined, &data);
         self.uncork(key, queued_before);
-        self.start_heartbeat(key);
-        self.becomes_live(key);
-        self.arm(key);
+        let carry = &mut self.channels.carry;
+        carry.start_heartbeat(key);
+        carry.becomes_live(key);
+        carry.arm(key);
         self.resume_waiting(key);
         self.carry_out_waiting(key, orders.unwrap_or_default());
-        self.trim_client(key);
+        self.channels.carry.trim_client(key);
     }
 
     fn reply_to_identify(&mut self, key: Key, id: u32, joined: &[JoinedAtConnect], data: &Payload) {
-        let unix_ms = self.now().unix_ms;
+        let carry = &mut self.channels.carry;
+        let unix_ms = carry.now().unix_ms;
         let expire_at_s =
-            self.client(key).filter(|client| !client.refreshes_by_hook).map_or(0, |c| c.expire_at_s);
+            carry.client(key).filter(|client| !client.refreshes_by_hook).map_or(0, |c| c.expire_at_s);
         let entered: Vec<Entered<'_>> =
             joined.iter().map(|one| entered(&one.channel, &one.joined, &one.ticket, unix_ms)).collect();
         let identified = Identified {
@@ -238,42 +249,44 @@ impl<W: World> Shard<W> {
             time_ms: if self.policy.connect_include_server_time { unix_ms.cast_signed() } else { 0 },
         };
         let reply = Reply::Identified(identified);
-        let outcome = self.with_session(key, |session, handler, cx| session.reply(id, &reply, handler, cx));
+        let outcome = carry.with_session(key, |session, handler, cx| session.reply(id, &reply, handler, cx));
         debug_assert!(matches!(outcome, None | Some(Ok(()))), "who is let in goes on");
     }
 
     /// Puts the reply in `out` before all that was queued since the connection was corked, and lets it go.
     fn uncork(&mut self, key: Key, queued_before: usize) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let carry = &mut self.channels.carry;
+        let Some(conn) = carry.conns.entry_mut(key) else { return };
         conn.is_corked = false;
         if conn.outbox.is_none() {
-            self.queue_out(key);
+            carry.queue_out(key);
         } else {
-            let reply = self.take_out();
-            self.counters.outbox_bytes.add(reply.len() as u64);
-            if let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) {
+            let reply = carry.take_out();
+            carry.counters.outbox_bytes.add(reply.len() as u64);
+            if let Some(outbox) = carry.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) {
                 outbox.insert(queued_before, reply);
             }
-            self.count_queues(key);
+            carry.count_queues(key);
         }
-        self.mark_dirty(key);
-        self.finish_endings();
+        carry.mark_dirty(key);
+        self.channels.finish_endings();
     }
 
     /// Whether the rates let one more client connect.
     pub(in crate::shard) fn admits_connect(&mut self, key: Key) -> bool {
-        let now_ms = self.now_ms();
+        let carry = &mut self.channels.carry;
+        let now_ms = carry.now_ms();
         let Rates { connects_max, connects_per_ip_max, .. } = self.rates;
         if connects_per_ip_max > 0
-            && let Some(address) = self.peer(key)
+            && let Some(address) = carry.peer(key)
             && !self.connects.by_ip.take(now_ms, address, connects_per_ip_max)
         {
-            self.counters.rate_limited_connects_per_ip.add(1);
+            carry.counters.rate_limited_connects_per_ip.add(1);
             return false;
         }
-        let part = self.part_of(connects_max);
+        let part = carry.part_of(connects_max);
         let is_admitted = connects_max == 0 || self.connects.all.take(now_ms, part, part);
-        self.counters.rate_limited_connects.add(u64::from(!is_admitted));
+        carry.counters.rate_limited_connects.add(u64::from(!is_admitted));
         is_admitted
     }
 }

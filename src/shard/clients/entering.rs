@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use super::answers::denied;
 use super::waiting::{Needs, needs_of};
 use crate::base::slots::Key;
@@ -10,13 +11,13 @@ use crate::hub::home::Joined;
 use crate::hub::local::ChannelId;
 use crate::hub::words::{Denied, Dismissed, Ended, Entered, News, Reply};
 use crate::session::CloseReason;
+use crate::shard::World;
 use crate::shard::carry::client::entered;
 use crate::shard::carry::conn::SubState;
 use crate::shard::channels::batch::number_of;
-use crate::shard::mailbox::{Cause, Letter, ReplyTo, Ticket};
-use crate::shard::{Shard, World};
+use crate::shard::mailbox::{Cause, ReplyTo, Ticket};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// A home's answer to a subscription.
     pub(in crate::shard) fn subscribed(
         &mut self,
@@ -38,25 +39,18 @@ impl<W: World> Shard<W> {
         outcome: Result<Box<Joined>, home::Refused>,
         ticket: Option<Box<Ticket>>,
     ) {
-        let id = self.local.channel_id(channel);
-        let pending = id.and_then(|id| {
-            let conn = self.conns.entry_mut(key)?;
-            let slot = conn.slot_of(id)?;
-            (conn.subs[slot].state() == SubState::Pending(request)).then_some((id, slot))
-        });
-        let Some((id, slot)) = pending else {
+        let Some((id, slot)) = self.channels.awaited_slot(key, channel, request) else {
             if outcome.is_ok() {
                 // Who has meanwhile subscribed anew is counted there for each time, and stays until the last is taken back.
-                let (channel, member) = (Arc::clone(channel), self.member(key));
-                self.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+                self.channels.tell_unsubscribed(channel, key);
             }
             return;
         };
         if let (Ok(joined), Some(Ticket { recoverable: true, was_recovering: true, .. })) =
             (&outcome, ticket.as_deref())
         {
-            let counter =
-                if joined.recovered { &self.counters.recoveries } else { &self.counters.recoveries_failed };
+            let c = &self.channels.carry.counters;
+            let counter = if joined.recovered { &c.recoveries } else { &c.recoveries_failed };
             counter.add(1);
         }
         let unrecovered = |joined: &Joined, ticket: &Ticket| {
@@ -64,13 +58,13 @@ impl<W: World> Shard<W> {
         };
         match (outcome, ticket) {
             (Ok(joined), None) => {
-                if !self.activate(key, id, slot, &joined, None) {
-                    return self.dismiss(key, Dismissed::Internal);
+                if !self.channels.activate(key, id, slot, &joined, None) {
+                    return self.channels.dismiss(key, Dismissed::Internal);
                 }
                 self.tell_trusted(key, &Reply::Entered(Entered { channel, ..Entered::default() }));
             }
             (Ok(joined), Some(ticket)) if unrecovered(&joined, &ticket) => {
-                self.take_back(channel, key, id, slot);
+                self.channels.take_back(channel, key, id, slot);
                 self.deny(key, request, &Denied::Unrecoverable);
             }
             (Ok(mut joined), Some(mut ticket)) => {
@@ -80,25 +74,26 @@ impl<W: World> Shard<W> {
                 }
                 // Those from the start are told together: see `one_less_to_wait_for`.
                 let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
-                let missed = needs_of(self.telling(key, ticket.takes_deltas), &joined.publications);
+                let missed =
+                    needs_of(self.channels.carry.telling(key, ticket.takes_deltas), &joined.publications);
                 let needs = missed + Needs::new(ticket.data.held_bytes());
                 if is_told_now && needs.queued > 0 && !self.has_room_for_answer(key, needs) {
-                    self.take_back(channel, key, id, slot);
+                    self.channels.take_back(channel, key, id, slot);
                     return match ticket.cause {
                         Cause::Command => self.deny(key, request, &Denied::TooMany),
                         // It is not told of what it does not get, so it comes back for it.
                         Cause::Order | Cause::Connect | Cause::Token => {
-                            self.dismiss(key, Dismissed::TooMany);
+                            self.channels.dismiss(key, Dismissed::TooMany);
                         }
                     };
                 }
-                if !self.activate(key, id, slot, &joined, Some(&mut ticket)) {
-                    return self.dismiss(key, Dismissed::Internal);
+                if !self.channels.activate(key, id, slot, &joined, Some(&mut ticket)) {
+                    return self.channels.dismiss(key, Dismissed::Internal);
                 }
                 self.welcome(key, id, request, joined, ticket);
             }
             (Err(refused), ticket) => {
-                self.drop_pending(key, id, slot);
+                self.channels.drop_pending(key, id, slot);
                 self.not_entered(channel, key, request, ticket.map(|ticket| ticket.cause), denied(refused));
             }
         }
@@ -117,10 +112,10 @@ impl<W: World> Shard<W> {
             None => self.tell_trusted(key, &Reply::NotEntered { channel, denied: &denied }),
             Some(Cause::Command) => self.deny(key, request, &denied),
             Some(Cause::Connect | Cause::Token) if denied == Denied::TooMany => {
-                self.close(key, CloseReason::Memory);
+                self.channels.close(key, CloseReason::Memory);
             }
             // Not without a word: it would wait for ever for what this channel brings.
-            Some(Cause::Connect | Cause::Token) => self.dismiss(key, Dismissed::Internal),
+            Some(Cause::Connect | Cause::Token) => self.channels.dismiss(key, Dismissed::Internal),
             Some(Cause::Order) => {}
         }
     }
@@ -134,24 +129,25 @@ impl<W: World> Shard<W> {
         joined: Box<Joined>,
         ticket: Box<Ticket>,
     ) {
-        let unix_ms = self.now().unix_ms;
-        let channel = Arc::clone(self.local.name(id));
+        let unix_ms = self.channels.carry.now().unix_ms;
+        let channel = Arc::clone(self.channels.local.name(id));
         let number = ticket.takes_numbers.then_some(number_of(id));
         let told = Entered { number, ..entered(&channel, &joined, &ticket, unix_ms) };
         match ticket.cause {
             Cause::Command => self.answer(key, request, &Reply::Entered(told)),
             Cause::Order => {
-                self.tell(key, &News::Entered(told));
+                self.channels.tell(key, &News::Entered(told));
                 // Before anything that is published from now on.
                 for publication in &joined.publications {
-                    self.tell(key, &News::Published { publication, takes_deltas: ticket.takes_deltas });
+                    self.channels
+                        .tell(key, &News::Published { publication, takes_deltas: ticket.takes_deltas });
                 }
             }
             Cause::Connect | Cause::Token => {
                 return self.one_less_to_wait_for(key, Some((channel, joined, ticket)));
             }
         }
-        self.arm(key);
+        self.channels.carry.arm(key);
     }
 
     /// Ends a subscription, if there is one, because its client said so.
@@ -162,23 +158,23 @@ impl<W: World> Shard<W> {
     /// Ends a subscription, if there is one, because the server says so, and tells its client.
     pub(in crate::shard) fn end_by_server(&mut self, key: Key, channel: &str, why: Ended<'_>) {
         if self.withdraw(key, channel) {
-            self.tell(key, &News::Ended { channel, why });
+            self.channels.tell(key, &News::Ended { channel, why });
         }
     }
 
     /// Ends a subscription in whatever phase it is; whether there was one. A command that waits for its beginning is answered
     /// as if it had begun.
     pub(in crate::shard) fn withdraw(&mut self, key: Key, channel: &str) -> bool {
-        let Some(conn) = self.conns.entry_mut(key) else { return false };
+        let Some(conn) = self.channels.carry.conns.entry_mut(key) else { return false };
         // One that outsiders were asked about: nobody waits for what they say any more.
         let asked = conn.client.as_mut();
         let asked = asked.and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
-        let slot = self.local.channel_id(channel).and_then(|id| conn.slot_of(id));
+        let slot = self.channels.local.channel_id(channel).and_then(|id| conn.slot_of(id));
         let state = slot.map(|slot| conn.subs[slot].state());
         if let Some(slot) = slot {
-            self.end_subscription(key, slot);
+            self.channels.end_subscription(key, slot);
         }
-        self.touch_client(key);
+        self.channels.carry.touch_client(key);
         let is_there = asked.is_some() || slot.is_some();
         let waiting = asked.map(|pending| pending.id()).or(match state {
             Some(SubState::Pending(request)) => Some(request),

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
 use crate::hub::words::{Denied, Dismissed, Ended, Reply};
+use crate::shard::World;
 use crate::shard::carry::client::{Client, Pending, is_over, ttl_s};
 use crate::shard::options::EndDelays;
 use crate::shard::outside::{Credentials, Grant, Question, Rejected};
-use crate::shard::{Shard, World};
 
 /// After how long a refresh hook that failed is asked again.
 const REFRESH_AGAIN_S: u64 = 10;
@@ -19,7 +20,7 @@ fn may_be_asked_again(denied: &Denied) -> bool {
     denied.is_temporary() && !matches!(denied, Denied::Custom { .. })
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// A new token, of command `id`, or, where that is 0, the refresh hook's word. `is_overtaken`: an order has since said when
     /// the connection ends.
     pub(in crate::shard) fn refreshed(
@@ -29,8 +30,9 @@ impl<W: World> Shard<W> {
         is_overtaken: bool,
         outcome: Result<Box<Credentials>, Rejected>,
     ) {
-        let unix_ms = self.now().unix_ms;
-        let Some(client) = self.client_or_new(key) else { return };
+        let carry = &mut self.channels.carry;
+        let unix_ms = carry.now().unix_ms;
+        let Some(client) = carry.client_or_new(key) else { return };
         if id == 0 && !client.is_refreshing {
             // The hook was asked before an order said when the connection ends.
             return;
@@ -42,25 +44,26 @@ impl<W: World> Shard<W> {
             // While the hook fails, nobody is closed for it: it is asked again.
             Err(Rejected::Denied(denied)) if id == 0 && may_be_asked_again(&denied) => {
                 client.expire_at_s = unix_ms / 1000 + REFRESH_AGAIN_S;
-                return self.arm(key);
+                return self.channels.carry.arm(key);
             }
             Err(Rejected::Denied(denied)) if id == 0 && !matches!(denied, Denied::Custom { .. }) => {
-                return self.dismiss(key, Dismissed::Expired);
+                return self.channels.dismiss(key, Dismissed::Expired);
             }
             // It may come back with a new token; an error would have the official clients give up.
-            Err(Rejected::TokenExpired) => return self.dismiss(key, Dismissed::Expired),
+            Err(Rejected::TokenExpired) => return self.channels.dismiss(key, Dismissed::Expired),
             Err(rejected) => return self.reject(key, id, rejected),
         };
         if !by_hook && credentials.user != client.user() {
-            return self.dismiss(key, Dismissed::InvalidToken);
+            return self.channels.dismiss(key, Dismissed::InvalidToken);
         }
         if is_over(credentials.expire_at_s, 0, unix_ms) {
-            return self.dismiss(key, Dismissed::Expired);
+            return self.channels.dismiss(key, Dismissed::Expired);
         }
         if !by_hook && self.is_given_otherwise(key, &credentials.channels) {
-            return self.dismiss(key, Dismissed::OtherChannels);
+            return self.channels.dismiss(key, Dismissed::OtherChannels);
         }
-        let Some(client) = self.client_mut(key) else { return };
+        let carry = &mut self.channels.carry;
+        let Some(client) = carry.client_mut(key) else { return };
         if !is_overtaken {
             client.expire_at_s = credentials.expire_at_s;
         }
@@ -78,7 +81,7 @@ impl<W: World> Shard<W> {
             client.info = Some(Arc::new(ClientInfo { conn_info, ..ClientInfo::clone(info) }));
         }
         let ttl_s = ttl_s(client.expire_at_s, unix_ms);
-        self.arm(key);
+        carry.arm(key);
         if id != 0 {
             self.answer(key, id, &Reply::Renewed { ttl_s });
         }
@@ -86,19 +89,22 @@ impl<W: World> Shard<W> {
 
     /// Something of the client may have ended: the connection, or some of its subscriptions.
     pub(in crate::shard) fn expire_client(&mut self, key: Key) {
-        let unix_ms = self.now().unix_ms;
-        let EndDelays { conn_ms, sub_ms } = self.end_delays;
-        let Some(client) = self.client_mut(key).filter(|client| client.connecting.is_none()) else { return };
+        let carry = &mut self.channels.carry;
+        let unix_ms = carry.now().unix_ms;
+        let EndDelays { conn_ms, sub_ms } = carry.end_delays;
+        let Some(client) = carry.client_mut(key).filter(|client| client.connecting.is_none()) else {
+            return;
+        };
         let Client { expire_at_s, refreshes_by_hook, is_refreshing, details, .. } = client;
         let is_due = |at_s: u64, delay_ms: u64| is_over(at_s, delay_ms, unix_ms);
         if *refreshes_by_hook && !*is_refreshing && is_due(*expire_at_s, 0) {
             *is_refreshing = true;
             let question = Question::Refresh { who: self.who(key) };
-            if self.outside.ask(self.reply_to(key, 0), question).is_err() {
-                self.dismiss(key, Dismissed::Expired);
+            if self.outside.ask(self.channels.carry.reply_to(key, 0), question).is_err() {
+                self.channels.dismiss(key, Dismissed::Expired);
             }
         } else if !*refreshes_by_hook && is_due(*expire_at_s, conn_ms) {
-            self.dismiss(key, Dismissed::Expired);
+            self.channels.dismiss(key, Dismissed::Expired);
         } else if let Some(detail) = details
             .iter_mut()
             .find(|detail| !detail.is_refreshing && is_due(detail.expire_at_s, detail.delay_ms(sub_ms)))
@@ -106,12 +112,12 @@ impl<W: World> Shard<W> {
             detail.is_refreshing = detail.refreshes_by_hook;
             let (id, by_hook, is_server_side) =
                 (detail.channel, detail.refreshes_by_hook, detail.is_server_side);
-            let channel = Arc::clone(self.local.name(id));
+            let channel = Arc::clone(self.channels.local.name(id));
             if by_hook {
                 return self.ask_sub_refresh(key, id, &channel);
             }
             if is_server_side {
-                return self.dismiss(key, Dismissed::SubscriptionExpired);
+                return self.channels.dismiss(key, Dismissed::SubscriptionExpired);
             }
             self.end_by_server(key, &channel, Ended::Expired);
         }
@@ -121,10 +127,10 @@ impl<W: World> Shard<W> {
     fn ask_sub_refresh(&mut self, key: Key, id: ChannelId, channel: &Arc<str>) {
         let question = Question::SubRefresh { who: self.who(key), channel: channel.to_string() };
         let number = self.questions.next();
-        if self.outside.ask(self.reply_to(key, number), question).is_err() {
+        if self.outside.ask(self.channels.carry.reply_to(key, number), question).is_err() {
             return self.end_by_server(key, channel, Ended::Expired);
         }
-        if let Some(client) = self.client_mut(key) {
+        if let Some(client) = self.channels.carry.client_mut(key) {
             client.pending.push((number, Pending::HookRefresh { channel: id }));
         }
     }
@@ -139,17 +145,18 @@ impl<W: World> Shard<W> {
         is_over: bool,
     ) {
         if !self.is_for(key, channel, grant) {
-            return self.dismiss(key, Dismissed::InvalidToken);
+            return self.channels.dismiss(key, Dismissed::InvalidToken);
         }
-        let unix_ms = self.now().unix_ms;
-        let at = self.local.channel_id(channel).filter(|_| !is_over);
-        let client = self.client_mut(key);
+        let unix_ms = self.channels.carry.now().unix_ms;
+        let at = self.channels.local.channel_id(channel).filter(|_| !is_over);
+        let carry = &mut self.channels.carry;
+        let client = carry.client_mut(key);
         let detail = at.and_then(|at| client?.details.iter_mut().find(|detail| detail.channel == at));
         let expire_at_s = grant.expire_at_s;
         if let Some(detail) = detail {
             detail.expire_at_s = expire_at_s;
         }
-        self.arm(key);
+        carry.arm(key);
         self.answer(key, id, &Reply::RenewedIn { ttl_s: ttl_s(expire_at_s, unix_ms) });
     }
 
@@ -160,8 +167,9 @@ impl<W: World> Shard<W> {
         channel: ChannelId,
         outcome: Result<Box<Grant>, Rejected>,
     ) {
-        let now_s = self.now().unix_ms / 1000;
-        let Some(client) = self.client_mut(key) else { return };
+        let carry = &mut self.channels.carry;
+        let now_s = carry.now().unix_ms / 1000;
+        let Some(client) = carry.client_mut(key) else { return };
         let Some(detail) = client.details.iter_mut().find(|detail| detail.channel == channel) else { return };
         detail.is_refreshing = false;
         match outcome {
@@ -173,20 +181,20 @@ impl<W: World> Shard<W> {
             }
             Err(rejected @ Rejected::Disconnect { .. }) => return self.reject(key, 0, rejected),
             Ok(_) | Err(Rejected::Denied(_) | Rejected::TokenExpired | Rejected::TokenInvalid) => {
-                let name = Arc::clone(self.local.name(channel));
+                let name = Arc::clone(self.channels.local.name(channel));
                 return self.subscription_expired(key, &name);
             }
         }
-        self.arm(key);
+        self.channels.carry.arm(key);
     }
 
     /// Ends a subscription whose time is over.
     pub(in crate::shard) fn subscription_expired(&mut self, key: Key, channel: &str) {
-        let at = self.local.channel_id(channel);
-        let detail = at.and_then(|at| self.client(key)?.detail(at));
+        let at = self.channels.local.channel_id(channel);
+        let detail = at.and_then(|at| self.channels.carry.client(key)?.detail(at));
         if detail.is_some_and(|detail| detail.is_server_side) {
             // Nothing else brings it back: the client cannot subscribe to it.
-            return self.dismiss(key, Dismissed::SubscriptionExpired);
+            return self.channels.dismiss(key, Dismissed::SubscriptionExpired);
         }
         self.end_by_server(key, channel, Ended::Expired);
     }

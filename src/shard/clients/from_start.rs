@@ -6,17 +6,18 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Dismissed, Enter};
 use crate::session::CloseReason;
+use crate::shard::World;
 use crate::shard::carry::client::{Ability, First, Witness};
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::Grant;
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// Those that are given to the client.
     ///
     /// # Errors
@@ -53,6 +54,7 @@ impl<W: World> Shard<W> {
         mut firsts: Vec<First>,
         witness: Witness,
     ) -> Result<Vec<First>, Dismissed> {
+        let carry = &self.channels.carry;
         if witness == Witness::Hook {
             return Ok(firsts);
         }
@@ -61,8 +63,8 @@ impl<W: World> Shard<W> {
             let is_had = firsts.iter().any(|first| first.channel == ask.channel);
             if !is_had && self.may_from_start(key, &ask.channel, &options) {
                 // Here already: a command may name thousands, each of which is compared with those before it.
-                if firsts.len() >= self.limits.channels_per_connection_max {
-                    self.counters.limited_subscriptions.add(1);
+                if firsts.len() >= carry.limits.channels_per_connection_max {
+                    carry.counters.limited_subscriptions.add(1);
                     return Err(Dismissed::ChannelLimit);
                 }
                 let (channel, grant) = (Arc::clone(&ask.channel), Grant::default());
@@ -81,7 +83,7 @@ impl<W: World> Shard<W> {
 
     /// What the connect command says of channels.
     fn asks(&self, key: Key) -> &[Enter] {
-        let connecting = self.client(key).and_then(|client| client.connecting.as_ref());
+        let connecting = self.channels.carry.client(key).and_then(|client| client.connecting.as_ref());
         connecting.map_or(&[], |connecting| &connecting.ask.enters)
     }
 
@@ -98,10 +100,10 @@ impl<W: World> Shard<W> {
         let Some(connecting) = self.connecting_mut(key) else { return };
         connecting.waiting_count = 1;
         for (First { channel, options, grant, cause }, since) in firsts.into_iter().zip(positions) {
-            match self.has_room_for(key, &channel) {
+            match self.channels.has_room_for(key, &channel) {
                 Ok(()) => {}
-                Err(Denied::TooMany) => return self.close(key, CloseReason::Memory),
-                Err(_) => return self.dismiss(key, Dismissed::ChannelLimit),
+                Err(Denied::TooMany) => return self.channels.close(key, CloseReason::Memory),
+                Err(_) => return self.channels.dismiss(key, Dismissed::ChannelLimit),
             }
             if self.enter_granted(key, &channel, &options, grant, since, cause)
                 && let Some(connecting) = self.connecting_mut(key)
@@ -117,11 +119,11 @@ impl<W: World> Shard<W> {
         let mut named = channels.iter().filter(|(channel, _)| !channel.is_empty());
         let is_new = named.any(|(channel, _)| !self.is_subscribed(key, channel));
         let is_gone = |channel: &str| !channels.iter().any(|(given, _)| given == channel);
-        let by_token = self.client(key).into_iter().flat_map(|client| &client.details);
+        let by_token = self.channels.carry.client(key).into_iter().flat_map(|client| &client.details);
         is_new
             || by_token
                 .filter(|detail| detail.is_by_token)
-                .any(|detail| is_gone(self.local.name(detail.channel)))
+                .any(|detail| is_gone(self.channels.local.name(detail.channel)))
     }
 
     /// The channel that is the user's own.

@@ -2,28 +2,29 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::words::Reply;
-use crate::shard::{Shard, World};
+use crate::shard::World;
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// Enters a connection into a channel because its handler says so: nobody else is asked, and nobody told.
     pub(in crate::shard) fn enter_trusted(&mut self, key: Key, channel: &Arc<str>) {
-        let outcome = self.has_room_for(key, channel).and_then(|()| self.options(channel));
+        let outcome = self.channels.has_room_for(key, channel).and_then(|()| self.options(channel));
         let options = match outcome {
             Ok(options) => options,
             Err(denied) => return self.refused_joins.push((key, Arc::clone(channel), denied)),
         };
         let joining = Joining {
-            member: self.member(key),
+            member: self.channels.carry.member(key),
             info: None,
             in_presence: false,
             tells_join: false,
             wants_position: false,
             recover: None,
         };
-        self.enter(key, channel, &options, 0, Box::new(joining), None);
+        self.channels.enter(key, channel, &options, 0, Box::new(joining), None);
     }
 
     /// Tells handlers which channels their connections could not enter: in the turn after, since a handler may ask for another

@@ -4,11 +4,12 @@
 //! of a request, and cannot reach those of a command. Which of both a hook is sent is its own configuration's to say.
 //! Addresses are neither's word: see `tell_address` in [`crate::shard::carry::layers`].
 
+use super::Clients;
 use crate::base::slots::Key;
+use crate::shard::World;
 use crate::shard::outside::Headers;
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// Headers for the connect hook: those of the request, and those of the command that some hook takes from there.
     pub(in crate::shard) fn headers_of(
         &mut self,
@@ -16,13 +17,14 @@ impl<W: World> Shard<W> {
         mut request: Vec<(String, String)>,
         said: &[(String, String)],
     ) -> Headers {
-        if !self.settings.endpoints.kept_headers.is_empty() {
-            self.tell_address(key, &mut request);
+        let carry = &mut self.channels.carry;
+        if !carry.settings.endpoints.kept_headers.is_empty() {
+            carry.tell_address(key, &mut request);
         }
         let mut emulated: Vec<(String, String)> = Vec::new();
         for (name, value) in said {
             let name = name.to_ascii_lowercase();
-            if !self.settings.endpoints.emulated_headers.contains(&name) {
+            if !self.channels.carry.settings.endpoints.emulated_headers.contains(&name) {
                 self.note_unused(&name);
                 continue;
             }
@@ -37,7 +39,8 @@ impl<W: World> Shard<W> {
 
     /// Says, once, that a client's header goes nowhere although a hook has its name among `http_headers`.
     fn note_unused(&mut self, name: &String) {
-        if !self.has_told_unused_header && self.settings.endpoints.kept_headers.contains(name) {
+        if !self.has_told_unused_header && self.channels.carry.settings.endpoints.kept_headers.contains(name)
+        {
             self.has_told_unused_header = true;
             tracing::info!(
                 header = name,
@@ -49,7 +52,8 @@ impl<W: World> Shard<W> {
 
     /// Keeps what hooks want to be told later.
     pub(in crate::shard) fn keep_headers(&mut self, key: Key, headers: &Headers) {
-        let endpoints = &self.settings.endpoints;
+        let carry = &mut self.channels.carry;
+        let endpoints = &carry.settings.endpoints;
         let lasting = |headers: &[(String, String)], names: &[String]| {
             headers.iter().filter(|(name, _)| names.contains(name)).cloned().collect::<Vec<_>>()
         };
@@ -57,10 +61,10 @@ impl<W: World> Shard<W> {
         let emulated = lasting(&headers.emulated, &endpoints.lasting_emulated_headers);
         if request.is_empty() && emulated.is_empty() {
             // A connect command that was refused may have had some.
-            if let Some(client) = self.client_mut(key) {
+            if let Some(client) = carry.client_mut(key) {
                 client.headers = None;
             }
-        } else if let Some(client) = self.client_or_new(key) {
+        } else if let Some(client) = carry.client_or_new(key) {
             client.headers = Some(Box::new(Headers { request, emulated }));
         }
     }

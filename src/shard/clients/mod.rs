@@ -18,3 +18,64 @@ pub(in crate::shard) mod terms;
 pub(in crate::shard) mod users;
 pub(in crate::shard) mod verdict;
 pub(in crate::shard) mod waiting;
+
+use std::sync::Arc;
+
+use crate::base::slots::Key;
+use crate::hub::options::Namespaces;
+use crate::hub::words::Denied;
+use crate::shard::World;
+use crate::shard::carry::client::Questions;
+use crate::shard::channels::Channels;
+use crate::shard::options::{ClientOptions, Options, Rates};
+use crate::shard::outside::Outside;
+use connect::Connects;
+use users::Users;
+
+/// The wing above [`Channels`].
+#[derive(Debug)]
+pub(in crate::shard) struct Clients<W: World> {
+    pub(in crate::shard) channels: Channels<W>,
+    pub(in crate::shard) outside: Arc<dyn Outside>,
+    pub(in crate::shard) namespaces: Arc<Namespaces>,
+    pub(in crate::shard) policy: ClientOptions,
+    pub(in crate::shard) rates: Rates,
+    /// Clients that connect: in this shard, and from each address.
+    pub(in crate::shard) connects: Connects,
+    /// The users whose home is here.
+    pub(in crate::shard) users: Users,
+    /// Numbers for what outsiders are asked about clients' commands.
+    pub(in crate::shard) questions: Questions,
+    /// Seconds between heartbeats, as told to clients; 0 when there are none.
+    pub(in crate::shard) ping_s: u32,
+    /// Groups that raw connections could not join, told in the next turn.
+    pub(in crate::shard) refused_joins: Vec<(Key, Arc<str>, Denied)>,
+    /// The log has a line on clients' headers that go nowhere.
+    pub(in crate::shard) has_told_unused_header: bool,
+}
+
+impl<W: World> Clients<W> {
+    pub(in crate::shard) fn new(channels: Channels<W>, outside: Arc<dyn Outside>, options: Options) -> Self {
+        Self {
+            channels,
+            outside,
+            namespaces: options.namespaces,
+            policy: options.client,
+            rates: options.rates,
+            connects: Connects::default(),
+            users: Users::default(),
+            questions: Questions::default(),
+            ping_s: u32::try_from(options.timeouts.ping_interval_ms.div_ceil(1000)).unwrap_or(u32::MAX),
+            refused_joins: Vec::new(),
+            has_told_unused_header: false,
+        }
+    }
+
+    /// Goes by other options from now on, and asks somebody else.
+    pub(in crate::shard) fn renew(&mut self, options: &Options, outside: &Arc<dyn Outside>) {
+        self.policy.clone_from(&options.client);
+        self.rates.clone_from(&options.rates);
+        self.namespaces = Arc::clone(&options.namespaces);
+        self.outside = Arc::clone(outside);
+    }
+}

@@ -11,19 +11,22 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Dismissed, Ended, Entered, News, Reply};
 use crate::session::{CloseReason, Phase};
+use crate::shard::World;
 use crate::shard::carry::client::{Pending, ttl_s};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Cause, Deed, Order, Target};
 use crate::shard::outside::Grant;
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     pub(in crate::shard) fn order(&mut self, order: &Arc<Order>) {
         let targets: Vec<Key> = self
+            .channels
+            .carry
             .conns
             .iter()
             .filter(|(key, conn)| self.is_meant(*key, conn, &order.target))
@@ -45,13 +48,14 @@ impl<W: World> Shard<W> {
     /// Carries out what waited for the answer to a connect command, and to the commands behind it.
     pub(in crate::shard) fn carry_out_waiting(&mut self, key: Key, orders: Vec<Arc<Order>>) {
         for order in orders {
-            if self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
+            if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
                 self.carry_out(key, &order.deed);
             }
         }
     }
 
     fn is_meant(&self, key: Key, conn: &Conn<W::Socket, W::State>, target: &Target) -> bool {
+        let carry = &self.channels.carry;
         let client = conn.client.as_deref();
         let connecting = client.and_then(|client| client.connecting.as_ref());
         let is_live = conn.session.phase() == Phase::Live && !conn.session.is_trusted();
@@ -59,9 +63,9 @@ impl<W: World> Shard<W> {
         conn.stage == Stage::Open
             && is_known
             && client.map_or("", |client| client.user()) == target.user
-            && (target.client.is_empty() || target.client == self.client_id(key).to_string())
+            && (target.client.is_empty() || target.client == carry.client_id(key).to_string())
             && (target.session.is_empty()
-                || target.session == self.settings.secret.session(self.post.shard(), key))
+                || target.session == carry.settings.secret.session(carry.post.shard(), key))
     }
 
     fn carry_out(&mut self, key: Key, deed: &Deed) {
@@ -72,21 +76,21 @@ impl<W: World> Shard<W> {
             Deed::Unsubscribe { channel, code, reason } => {
                 self.unsubscribe_by_order(key, channel, *code, reason);
             }
-            Deed::Message { data } => self.tell(key, &News::Said(data.get())),
+            Deed::Message { data } => self.channels.tell(key, &News::Said(data.get())),
             Deed::Disconnect { code, reason, spared } => {
-                if !spared.contains(&self.client_id(key).to_string()) {
-                    self.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });
+                if !spared.contains(&self.channels.carry.client_id(key).to_string()) {
+                    self.channels.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });
                 }
             }
-            Deed::Refresh { expired: true, .. } => self.dismiss(key, Dismissed::Expired),
+            Deed::Refresh { expired: true, .. } => self.channels.dismiss(key, Dismissed::Expired),
             Deed::Refresh { expired: false, expire_at_s } => {
-                let unix_ms = self.now().unix_ms;
-                let Some(client) = self.client_or_new(key) else { return };
+                let unix_ms = self.channels.carry.now().unix_ms;
+                let Some(client) = self.channels.carry.client_or_new(key) else { return };
                 client.expire_at_s = *expire_at_s;
                 client.overtake_refreshes();
-                self.trim_client(key);
-                self.arm(key);
-                self.tell(key, &News::Renewed { ttl_s: ttl_s(*expire_at_s, unix_ms) });
+                self.channels.carry.trim_client(key);
+                self.channels.carry.arm(key);
+                self.channels.tell(key, &News::Renewed { ttl_s: ttl_s(*expire_at_s, unix_ms) });
             }
         }
     }
@@ -99,7 +103,7 @@ impl<W: World> Shard<W> {
             self.answer(key, id, &Reply::Entered(Entered { channel, ..Entered::default() }));
         }
         if self.withdraw(key, channel) || !waited.is_empty() {
-            self.tell(key, &News::Ended { channel, why: Ended::Ordered { code, reason } });
+            self.channels.tell(key, &News::Ended { channel, why: Ended::Ordered { code, reason } });
         }
     }
 
@@ -112,8 +116,11 @@ impl<W: World> Shard<W> {
         options: &Arc<ChannelOptions>,
         grant: &Grant,
     ) {
-        let asked =
-            self.client_mut(key).and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
+        let asked = self
+            .channels
+            .carry
+            .client_mut(key)
+            .and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
         if let Some(Pending::Subscribe { id, ask }) = asked {
             self.enter_asked(key, id, *ask, options, grant.clone());
         }

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
 use crate::hub::permissions::{
     Standing, permits_history, permits_presence, permits_publish, permits_subscribe,
 };
 use crate::hub::words::Denied;
+use crate::shard::World;
 use crate::shard::carry::client::{Ability, Client};
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// The options of a channel; an error that says why there are none.
     pub(in crate::shard) fn options(&self, channel: &str) -> Result<Arc<ChannelOptions>, Denied> {
         self.namespaces.resolve(channel).map(Arc::clone).ok_or(Denied::UnknownChannel)
@@ -34,7 +35,7 @@ impl<W: World> Shard<W> {
         } else {
             "channel: does not match channel_regex"
         };
-        self.note_bad_request(key, id, detail);
+        self.channels.carry.note_bad_request(key, id, detail);
         Err(Denied::BadRequest)
     }
 
@@ -77,11 +78,11 @@ impl<W: World> Shard<W> {
 
     /// Whether a channel that is for certain users is for this one; `None` when it is for anyone.
     pub(in crate::shard) fn allows_user(&self, key: Key, channel: &str) -> Option<bool> {
-        self.namespaces.allows_user(channel, self.client(key).map_or("", Client::user))
+        self.namespaces.allows_user(channel, self.channels.carry.client(key).map_or("", Client::user))
     }
 
     pub(in crate::shard) fn standing(&self, key: Key, channel: &str, ability: Ability) -> Standing {
-        let client = self.client(key);
+        let client = self.channels.carry.client(key);
         Standing {
             has_user: client.is_some_and(|client| !client.user().is_empty()),
             is_subscribed: self.is_subscribed(key, channel),
@@ -91,7 +92,9 @@ impl<W: World> Shard<W> {
     }
 
     pub(in crate::shard) fn is_subscribed(&self, key: Key, channel: &str) -> bool {
-        let id = self.local.channel_id(channel);
-        id.is_some_and(|id| self.conns.entry(key).is_some_and(|conn| conn.slot_of(id).is_some()))
+        let id = self.channels.local.channel_id(channel);
+        id.is_some_and(|id| {
+            self.channels.carry.conns.entry(key).is_some_and(|conn| conn.slot_of(id).is_some())
+        })
     }
 }

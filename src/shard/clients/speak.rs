@@ -1,29 +1,30 @@
 //! The way into and out of every session: what it is told, what it answers, and what it asks for, carried out.
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::words::{Denied, Reply};
 use crate::session::{Action, CloseReason, Context, Session};
+use crate::shard::World;
 use crate::shard::carry::conn::Stage;
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// Carries out what the session asked for.
     pub(in crate::shard) fn act(&mut self, key: Key) {
         // An answer may ask for more; those actions come behind.
-        while !self.actions.is_empty() {
-            for action in std::mem::take(&mut self.actions) {
+        while !self.channels.carry.actions.is_empty() {
+            for action in std::mem::take(&mut self.channels.carry.actions) {
                 // What stands behind something that ended the connection is said by nobody.
-                if self.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
-                    return self.actions.clear();
+                if self.channels.carry.conns.entry(key).is_none_or(|conn| conn.stage != Stage::Open) {
+                    return self.channels.carry.actions.clear();
                 }
                 match action {
                     Action::Ask { id, ask } => self.ask_or_wait(key, id, ask),
                     Action::Wait { id, deferred } => self.early(key, id, deferred),
-                    Action::Misused { id, detail } => self.note_bad_request(key, id, detail),
+                    Action::Misused { id, detail } => self.channels.carry.note_bad_request(key, id, detail),
                     Action::SetTimer { at_ms } => {
-                        if let Some(conn) = self.conns.entry_mut(key) {
+                        if let Some(conn) = self.channels.carry.conns.entry_mut(key) {
                             conn.session.set_deadline_ms(Some(at_ms));
-                            self.arm(key);
+                            self.channels.carry.arm(key);
                         }
                     }
                     Action::Forward { place, data } => self.emulate(place, data),
@@ -39,15 +40,16 @@ impl<W: World> Shard<W> {
         key: Key,
         call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut Context<'_>) -> R,
     ) -> Option<R> {
+        let carry = &mut self.channels.carry;
         // Called in the middle of `act`, too: what is asked for here must not overtake what waits there.
-        let waiting = std::mem::take(&mut self.actions);
-        let result = self.with_session(key, call);
+        let waiting = std::mem::take(&mut carry.actions);
+        let result = carry.with_session(key, call);
         if result.is_some() {
-            self.queue_out(key);
-            self.finish_endings();
+            self.channels.carry.queue_out(key);
+            self.channels.finish_endings();
             self.act(key);
         }
-        self.actions = waiting;
+        self.channels.carry.actions = waiting;
         result
     }
 
@@ -55,7 +57,7 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn answer(&mut self, key: Key, id: u32, reply: &Reply<'_>) {
         let outcome = self.with_answer(key, |session, handler, cx| session.reply(id, reply, handler, cx));
         if let Some(Err(reason)) = outcome {
-            self.close(key, reason);
+            self.channels.close(key, reason);
         }
     }
 
@@ -66,7 +68,7 @@ impl<W: World> Shard<W> {
 
     /// Tells a client that its command is a bad request, and the log what is wrong with it.
     pub(in crate::shard) fn deny_bad_request(&mut self, key: Key, id: u32, detail: &str) {
-        self.note_bad_request(key, id, detail);
+        self.channels.carry.note_bad_request(key, id, detail);
         self.deny(key, id, &Denied::BadRequest);
     }
 
@@ -76,9 +78,9 @@ impl<W: World> Shard<W> {
         key: Key,
         call: impl FnOnce(&mut Session<W::State>, &mut W::Handler, &mut Context<'_>) -> Result<(), CloseReason>,
     ) {
-        self.offer(key);
+        self.channels.offer(key);
         if let Some(Err(reason)) = self.with_answer(key, call) {
-            self.close(key, reason);
+            self.channels.close(key, reason);
         }
     }
 }

@@ -2,26 +2,27 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::Position;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Dismissed, Enter};
+use crate::shard::World;
 use crate::shard::carry::client::{Ability, Pending, is_over};
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::{Grant, Hook, Question, Token};
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// The subscribe command: what may be decided here is, the rest is asked outside.
     pub(in crate::shard) fn subscribe_command(&mut self, key: Key, id: u32, ask: Box<Enter>) {
-        if self.is_trusted(key) {
+        if self.channels.carry.is_trusted(key) {
             return self.enter_trusted(key, &ask.channel);
         }
         let options = match self.options_for_client(key, id, &ask.channel) {
             Ok(options) => options,
             Err(denied) => return self.deny(key, id, &denied),
         };
-        if let Err(denied) = self.has_room_for(key, &ask.channel) {
+        if let Err(denied) = self.channels.has_room_for(key, &ask.channel) {
             return self.deny(key, id, &denied);
         }
         if !ask.token.is_empty() {
@@ -41,7 +42,7 @@ impl<W: World> Shard<W> {
 
     /// The token decides, in place of the channel's options.
     pub(in crate::shard) fn subscribe_with_token(&mut self, key: Key, id: u32, ask: Box<Enter>) {
-        let now_s = self.now().unix_ms / 1000;
+        let now_s = self.channels.carry.now().unix_ms / 1000;
         let now = self.outside.verify_now(&Token::Subscription(&ask.token), now_s);
         let question = Question::SubscriptionToken(ask.token.clone());
         let pending = Pending::Subscribe { id, ask };
@@ -68,7 +69,7 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn subscribe_granted(&mut self, key: Key, id: u32, ask: Enter, grant: Grant) {
         let is_token = !ask.token.is_empty();
         if is_token && !self.is_for(key, &ask.channel, &grant) {
-            return self.dismiss(key, Dismissed::InvalidToken);
+            return self.channels.dismiss(key, Dismissed::InvalidToken);
         }
         match self.options(&ask.channel) {
             Ok(options) => self.enter_asked(key, id, ask, &options, grant),
@@ -85,11 +86,11 @@ impl<W: World> Shard<W> {
         options: &Arc<ChannelOptions>,
         grant: Grant,
     ) {
-        let unix_ms = self.now().unix_ms;
+        let unix_ms = self.channels.carry.now().unix_ms;
         if is_over(grant.expire_at_s, 0, unix_ms) {
             return self.deny(key, id, &Denied::Expired);
         }
-        if let Err(denied) = self.has_room_for(key, &ask.channel) {
+        if let Err(denied) = self.channels.has_room_for(key, &ask.channel) {
             return self.deny(key, id, &denied);
         }
         let since = ask.since.clone().or_else(|| {
@@ -107,6 +108,6 @@ impl<W: World> Shard<W> {
         }
         let channel = Arc::clone(&ask.channel);
         let (joining, ticket) = self.terms(key, options, grant, since, Some(ask), Cause::Command);
-        self.enter(key, &channel, options, id, joining, Some(ticket));
+        self.channels.enter(key, &channel, options, id, joining, Some(ticket));
     }
 }

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::home::Joining;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Denied, Dismissed, Enter};
 use crate::hub::{ClientInfo, Position};
 use crate::session::Transport;
+use crate::shard::World;
 use crate::shard::carry::client::Ability;
 use crate::shard::mailbox::{Cause, Ticket};
 use crate::shard::outside::{Grant, Hook, Overrides};
-use crate::shard::{Shard, World};
 
 /// What a subscriber is told beside publications.
 struct Told {
@@ -24,7 +25,7 @@ struct Told {
     hears_joins: bool,
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// What the home and the shard have to know of a subscription. `ask`: none for what the server subscribes.
     pub(in crate::shard) fn terms(
         &mut self,
@@ -57,7 +58,7 @@ impl<W: World> Shard<W> {
         // Also where nothing can be recovered: who hears of no success loads its state anew.
         let was_recovering = since.is_some();
         let joining = Joining {
-            member: self.member(key),
+            member: self.channels.carry.member(key),
             info,
             in_presence,
             tells_join,
@@ -107,7 +108,7 @@ impl<W: World> Shard<W> {
 
     /// Whether the client sends no commands.
     fn is_uni(&self, key: Key) -> bool {
-        let transport = self.conns.entry(key).and_then(|conn| conn.session.transport());
+        let transport = self.channels.carry.conns.entry(key).and_then(|conn| conn.session.transport());
         transport.is_some_and(Transport::is_uni)
     }
 
@@ -121,11 +122,11 @@ impl<W: World> Shard<W> {
         since: Option<Position>,
         cause: Cause,
     ) -> bool {
-        match self.has_room_for(key, channel) {
+        match self.channels.has_room_for(key, channel) {
             Ok(()) => {}
             // Not without a word: the application takes it for subscribed.
             Err(Denied::Limit) if cause == Cause::Order => {
-                self.dismiss(key, Dismissed::ChannelLimit);
+                self.channels.dismiss(key, Dismissed::ChannelLimit);
                 return false;
             }
             Err(_) => return false,
@@ -133,7 +134,7 @@ impl<W: World> Shard<W> {
         let granted = grant.recover_since.take();
         let since = since.or_else(|| granted.map(|(offset, epoch)| Position { offset, epoch: epoch.into() }));
         let (joining, ticket) = self.terms(key, options, grant, since, None, cause);
-        self.enter(key, channel, options, 0, joining, Some(ticket));
+        self.channels.enter(key, channel, options, 0, joining, Some(ticket));
         true
     }
 }

@@ -9,13 +9,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::heap;
 use crate::base::slots::Key;
 use crate::hub::home::Member;
 use crate::hub::words::Dismissed;
+use crate::shard::World;
 use crate::shard::carry::client::First;
 use crate::shard::mailbox::{Letter, ReplyTo};
-use crate::shard::{Shard, World};
 use smallvec::SmallVec;
 
 /// The connections of the users whose home is here.
@@ -73,7 +74,7 @@ impl Users {
     }
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// Whether the home of a user is asked before one of its connections is let in.
     fn counts_users(&self) -> bool {
         self.policy.user_connection_limit > 0 || self.is_single_connection()
@@ -85,16 +86,17 @@ impl<W: World> Shard<W> {
 
     /// Has the user's home count the connection, if it is to; goes on with what the connection has from the start.
     pub(in crate::shard) fn count_user(&mut self, key: Key, firsts: Vec<First>) {
-        let user = self.client(key).map_or("", |client| client.user());
+        let user = self.channels.carry.client(key).map_or("", |client| client.user());
         if user.is_empty() || !self.counts_users() {
             return self.enter_from_start(key, firsts);
         }
-        let (user, home) = (Arc::from(user), self.home_of(user));
+        let (user, home) = (Arc::from(user), self.channels.home_of(user));
         let Some(connecting) = self.connecting_mut(key) else { return };
         connecting.firsts = firsts;
         let id = connecting.id;
-        let reply_to = self.reply_to(key, id);
-        self.post.send(home, Letter::UserCame { user, reply_to });
+        let carry = &mut self.channels.carry;
+        let reply_to = carry.reply_to(key, id);
+        carry.post.send(home, Letter::UserCame { user, reply_to });
     }
 
     /// To a home: a connection of this user wants to be let in.
@@ -104,13 +106,14 @@ impl<W: World> Shard<W> {
         let is_single = self.is_single_connection();
         let count_max = if is_single { 0 } else { self.policy.user_connection_limit };
         let is_admitted = self.users.add(&user, member, count_max);
-        self.account.user_bytes = self.users.bytes();
+        let carry = &mut self.channels.carry;
+        carry.account.user_bytes = self.users.bytes();
         if is_single {
             for other in self.users.others(&user, member) {
-                self.post.send(other.shard, Letter::Displaced { conn: Key::from_token(other.conn) });
+                carry.post.send(other.shard, Letter::Displaced { conn: Key::from_token(other.conn) });
             }
         }
-        self.post.send(reply_to.shard, Letter::UserCounted { user, reply_to, is_admitted });
+        carry.post.send(reply_to.shard, Letter::UserCounted { user, reply_to, is_admitted });
     }
 
     /// A home's answer.
@@ -119,17 +122,17 @@ impl<W: World> Shard<W> {
         let firsts = self.connecting_mut(key).map(|connecting| std::mem::take(&mut connecting.firsts));
         match (firsts, is_admitted) {
             (Some(firsts), true) => {
-                if let Some(client) = self.client_mut(key) {
+                if let Some(client) = self.channels.carry.client_mut(key) {
                     client.is_counted = true;
                 }
                 self.enter_from_start(key, firsts);
             }
             (Some(_), false) => {
-                self.counters.limited_user_connections.add(1);
-                self.dismiss(key, Dismissed::ConnectionLimit);
+                self.channels.carry.counters.limited_user_connections.add(1);
+                self.channels.dismiss(key, Dismissed::ConnectionLimit);
             }
             // It ended meanwhile, and nothing was counted that it could have told.
-            (None, true) => self.tell_user_left(Arc::clone(user), key),
+            (None, true) => self.channels.tell_user_left(Arc::clone(user), key),
             (None, false) => {}
         }
     }
@@ -137,12 +140,12 @@ impl<W: World> Shard<W> {
     /// To a home: one of this user's connections is gone.
     pub(in crate::shard) fn user_left(&mut self, user: &str, member: Member) {
         self.users.remove(user, member);
-        self.account.user_bytes = self.users.bytes();
+        self.channels.carry.account.user_bytes = self.users.bytes();
     }
 
     /// The user connected anew, and may have one connection.
     pub(in crate::shard) fn displaced(&mut self, key: Key) {
-        self.dismiss(key, Dismissed::ConnectionLimit);
+        self.channels.dismiss(key, Dismissed::ConnectionLimit);
     }
 }
 

@@ -1,16 +1,17 @@
 //! Answers from outside, on their way into what waits for them.
 
+use super::Clients;
 use super::command::Spoken;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::DataKind;
 use crate::hub::home::Terms;
 use crate::hub::words::{Denied, Reply};
+use crate::shard::World;
 use crate::shard::carry::client::Pending;
 use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// What outsiders say about the connection. What nobody waits for any more is dropped.
     ///
     /// `id` is the number of the question, and that of the command where what is asked has none of its own: a connect command,
@@ -33,12 +34,12 @@ impl<W: World> Shard<W> {
             Verdict::Rpc(Ok(result)) => self.answer(key, id, &Reply::Called(result.get())),
             Verdict::Rpc(Err(rejected)) => self.reject(key, id, rejected),
         }
-        self.trim_client(key);
+        self.channels.carry.trim_client(key);
     }
 
     /// What was asked by the question of this number, if somebody still waits for it.
     fn asked(&mut self, key: Key, question: u32) -> Option<Pending> {
-        self.client_mut(key)?.take_pending(|number, _| number == question)
+        self.channels.carry.client_mut(key)?.take_pending(|number, _| number == question)
     }
 
     fn refresh_verdict(&mut self, key: Key, question: u32, outcome: Result<Box<Credentials>, Rejected>) {
@@ -86,8 +87,9 @@ impl<W: World> Shard<W> {
 
     /// The bearer of the grant must be this client, and the channel the one that it is for.
     pub(in crate::shard) fn is_for(&self, key: Key, channel: &str, grant: &Grant) -> bool {
-        let user = self.client(key).map_or("", |client| client.user());
-        let is_client = grant.client.is_empty() || grant.client == self.client_id(key).to_string();
+        let carry = &self.channels.carry;
+        let user = carry.client(key).map_or("", |client| client.user());
+        let is_client = grant.client.is_empty() || grant.client == carry.client_id(key).to_string();
         (grant.channel.is_empty() || grant.channel == channel) && grant.user == user && is_client
     }
 

@@ -13,14 +13,15 @@ use std::iter::Sum;
 use std::ops::Add;
 use std::sync::Arc;
 
+use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::words::Ask;
 use crate::hub::{ClientInfo, Publication};
 use crate::session::Telling;
 use crate::session::{CloseReason, Deferred, Phase};
+use crate::shard::World;
 use crate::shard::carry::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting, What};
 use crate::shard::carry::conn::Conn;
-use crate::shard::{Shard, World};
 
 /// What the protocol writes beside what a publication or an entry of presence holds, in bytes, at most: names of fields,
 /// numbers, escapes.
@@ -30,7 +31,7 @@ const LENT_BYTES: usize = 64;
 /// Answers that are too small to read the ledger for, in bytes.
 const SMALL_BYTES: usize = 64 << 10;
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// A command that the session has not looked at: behind a connect command, it waits until that is answered or refused, and
     /// any other for its turn.
     pub(in crate::shard) fn early(&mut self, key: Key, id: u32, deferred: Deferred) {
@@ -41,8 +42,9 @@ impl<W: World> Shard<W> {
                 false => self.wait_unread(key, waiting),
             };
         }
-        if self.client(key).is_some_and(|client| client.waiting.len() >= WAITING_COMMANDS_MAX) {
-            return self.close(key, CloseReason::BadRequest);
+        if self.channels.carry.client(key).is_some_and(|client| client.waiting.len() >= WAITING_COMMANDS_MAX)
+        {
+            return self.channels.close(key, CloseReason::BadRequest);
         }
         self.wait(key, waiting);
     }
@@ -51,7 +53,7 @@ impl<W: World> Shard<W> {
     /// waits for nothing.
     pub(in crate::shard) fn ask_or_wait(&mut self, key: Key, id: u32, ask: Ask) {
         let is_first = matches!(ask, Ask::Identify(_));
-        if is_first || self.has_turn(key, ask.is_whole()) || self.is_trusted(key) {
+        if is_first || self.has_turn(key, ask.is_whole()) || self.channels.carry.is_trusted(key) {
             return self.command(key, id, ask);
         }
         self.wait_unread(key, Waiting { id, what: What::Ask(ask) });
@@ -59,37 +61,42 @@ impl<W: World> Shard<W> {
 
     fn has_turn(&self, key: Key, is_whole: bool) -> bool {
         // The one whose turn it is goes before those that wait on.
-        let has_others =
-            self.client(key).is_some_and(|client| !client.waiting.is_empty() && !client.is_resuming);
+        let has_others = self
+            .channels
+            .carry
+            .client(key)
+            .is_some_and(|client| !client.waiting.is_empty() && !client.is_resuming);
         !has_others && !self.must_wait(key, is_whole)
     }
 
     /// The command waits, and what is behind it is not read meanwhile.
     fn wait_unread(&mut self, key: Key, waiting: Waiting) {
         self.wait(key, waiting);
-        if let Some(conn) = self.conns.entry_mut(key) {
+        if let Some(conn) = self.channels.carry.conns.entry_mut(key) {
             conn.is_read_paused = true;
         }
     }
 
     fn wait(&mut self, key: Key, waiting: Waiting) {
-        let Some(client) = self.client_or_new(key) else { return };
+        let carry = &mut self.channels.carry;
+        let Some(client) = carry.client_or_new(key) else { return };
         client.waiting_bytes += waiting.bytes();
         client.waiting.push_back(waiting);
-        self.count_held(key);
-        self.finish_endings();
+        carry.count_held(key);
+        self.channels.finish_endings();
     }
 
     fn is_connecting(&self, key: Key) -> bool {
-        self.conns.entry(key).is_some_and(|conn| conn.session.phase() == Phase::Admitting)
+        self.channels.carry.conns.entry(key).is_some_and(|conn| conn.session.phase() == Phase::Admitting)
     }
 
     /// Whether this command has to wait. A history and presence are asked for alone: there must be a place for the answer.
     fn must_wait(&self, key: Key, is_whole: bool) -> bool {
-        let Some(conn) = self.conns.entry(key) else { return false };
+        let carry = &self.channels.carry;
+        let Some(conn) = carry.conns.entry(key) else { return false };
         let awaited_max = if is_whole { 1 } else { AWAITED_MAX };
         self.is_connecting(key)
-            || conn.outbox_bytes() > self.limits.outbox_bytes_max / 2
+            || conn.outbox_bytes() > carry.limits.outbox_bytes_max / 2
             || conn.client.as_ref().is_some_and(|client| client.awaited_weight() >= awaited_max)
     }
 
@@ -97,30 +104,31 @@ impl<W: World> Shard<W> {
     pub(in crate::shard) fn resume_waiting(&mut self, key: Key) {
         // A connect command among them that is refused at once comes here again, and has nothing to do.
         let is_idle = |client: &&mut Client| !client.waiting.is_empty() && !client.is_resuming;
-        let Some(client) = self.client_mut(key).filter(is_idle) else { return };
+        let Some(client) = self.channels.carry.client_mut(key).filter(is_idle) else { return };
         client.is_resuming = true;
         while let Some(one) = self.next_waiting(key) {
             self.take_up(key, one);
         }
+        let carry = &mut self.channels.carry;
         // Who has ended is forgotten, with what still waited: that is said by nobody.
-        let Some(client) = self.client_mut(key) else { return };
+        let Some(client) = carry.client_mut(key) else { return };
         client.is_resuming = false;
         let is_over = client.waiting.is_empty();
-        self.count_held(key);
-        self.finish_endings();
+        carry.count_held(key);
+        self.channels.finish_endings();
         if is_over {
             self.resume_reading(key);
-            self.trim_client(key);
+            self.channels.carry.trim_client(key);
         }
     }
 
     /// Takes out the first of the commands that wait, if it has to wait no longer.
     fn next_waiting(&mut self, key: Key) -> Option<Waiting> {
-        let first = self.client(key)?.waiting.front()?;
+        let first = self.channels.carry.client(key)?.waiting.front()?;
         if self.must_wait(key, first.what.is_whole()) {
             return None;
         }
-        let client = self.client_mut(key)?;
+        let client = self.channels.carry.client_mut(key)?;
         let one = client.waiting.pop_front()?;
         client.waiting_bytes -= one.bytes();
         if client.waiting.is_empty() {
@@ -136,13 +144,14 @@ impl<W: World> Shard<W> {
         };
         let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, deferred, handler, cx));
         if let Some(Err(reason)) = outcome {
-            self.close(key, reason);
+            self.channels.close(key, reason);
         }
     }
 
     /// Takes out the commands that wait and would subscribe to this channel: their numbers.
     pub(in crate::shard) fn take_waiting_subscribes(&mut self, key: Key, channel: &str) -> Vec<u32> {
-        let Some(client) = self.client_mut(key).filter(|client| !client.waiting.is_empty()) else {
+        let carry = &mut self.channels.carry;
+        let Some(client) = carry.client_mut(key).filter(|client| !client.waiting.is_empty()) else {
             return Vec::new();
         };
         let (mut ids, mut bytes) = (Vec::new(), 0);
@@ -156,8 +165,8 @@ impl<W: World> Shard<W> {
         });
         client.waiting_bytes -= bytes;
         let is_over = client.waiting.is_empty();
-        self.count_held(key);
-        self.finish_endings();
+        carry.count_held(key);
+        self.channels.finish_endings();
         if is_over {
             self.resume_reading(key);
         }
@@ -166,51 +175,55 @@ impl<W: World> Shard<W> {
 
     /// No command waits any more: what was not read meanwhile is, unless the outbox is what reading waits for.
     fn resume_reading(&mut self, key: Key) {
-        let half = self.limits.outbox_bytes_max / 2;
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let carry = &mut self.channels.carry;
+        let half = carry.limits.outbox_bytes_max / 2;
+        let Some(conn) = carry.conns.entry_mut(key) else { return };
         if conn.is_read_paused && conn.outbox_bytes() <= half {
             conn.is_read_paused = false;
-            self.postpone(key);
+            carry.postpone(key);
         }
     }
 
     /// A home has answered this command of the client's, if it was one of those that others wait for.
     pub(in crate::shard) fn awaits_no_more(&mut self, key: Key, id: u32) {
-        let Some(client) = self.client_mut(key) else { return };
+        let Some(client) = self.channels.carry.client_mut(key) else { return };
         let Some(at) = client.awaited.iter().position(|&(awaited, _)| awaited == id) else { return };
         client.awaited.swap_remove(at);
         if client.awaited.is_empty() {
             client.awaited = Vec::new();
         }
         self.resume_waiting(key);
-        self.trim_client(key);
+        self.channels.carry.trim_client(key);
     }
 
     /// Whether an answer of about so many bytes may be queued for a client: in its outbox, which takes one answer of any
     /// size while it is no more than half full, and small ones, of which few are asked for at a time; in the bytes that may be queued for all, of which answers leave a quarter to
     /// what others publish; and in the memory that the process may have. Counts it if not.
     pub(in crate::shard) fn has_room_for_answer(&self, key: Key, needs: Needs) -> bool {
+        let carry = &self.channels.carry;
         let Needs { queued: bytes, fresh } = needs;
-        let Some(conn) = self.conns.entry(key) else { return false };
-        let (queued, bytes_max) = (conn.outbox_bytes(), self.limits.outbox_bytes_max);
+        let Some(conn) = carry.conns.entry(key) else { return false };
+        let (queued, bytes_max) = (conn.outbox_bytes(), carry.limits.outbox_bytes_max);
         let is_small = bytes <= SMALL_BYTES;
         let fits_outbox = is_small || queued <= bytes_max / 2 || queued + bytes <= bytes_max;
-        let has_room =
-            fits_outbox && self.budget.has_room_for(fresh) && (is_small || self.pressure.has_room_for(fresh));
-        self.counters.limited_answers.add(u64::from(!has_room));
+        let has_room = fits_outbox
+            && carry.budget.has_room_for(fresh)
+            && (is_small || carry.pressure.has_room_for(fresh));
+        carry.counters.limited_answers.add(u64::from(!has_room));
         has_room
     }
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Clients<W> {
     /// Whether there is room for the result of a call. A client may wait for any number of calls at a time: small results count,
     /// too, once the client has been offered what waits.
     pub(in crate::shard) fn has_room_for_result(&mut self, key: Key, bytes: usize) -> bool {
-        self.offer(key);
-        let queued = self.conns.entry(key).map_or(0, Conn::outbox_bytes);
-        let bytes_max = self.limits.outbox_bytes_max;
+        self.channels.offer(key);
+        let carry = &mut self.channels.carry;
+        let queued = carry.conns.entry(key).map_or(0, Conn::outbox_bytes);
+        let bytes_max = carry.limits.outbox_bytes_max;
         if queued > bytes_max / 2 && queued + bytes > bytes_max {
-            self.counters.limited_answers.add(1);
+            carry.counters.limited_answers.add(1);
             return false;
         }
         self.has_room_for_answer(key, Needs::new(bytes))

@@ -6,17 +6,18 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::Door;
 use crate::base::bucket::Bucket;
 use crate::base::by_address::{ByAddress, network_of};
 use crate::base::counters::{Counter, Counters};
 use crate::net;
 use crate::net::{Accepted, Net};
 use crate::session::{CloseReason, Session};
+use crate::shard::World;
 use crate::shard::carry::close::UNAVAILABLE;
 use crate::shard::carry::conn::{Conn, CountedAs, Stage, beat_at_or_after};
 use crate::shard::carry::layers::{Layers, Proxy};
 use crate::shard::options::Limits;
-use crate::shard::{Shard, World};
 use crate::tls::Acceptor;
 
 /// How long accepting pauses when nothing more can be held. Long enough not to spin, short enough to go unnoticed.
@@ -72,11 +73,12 @@ pub(in crate::shard) struct Admitted {
     tls_handshakes: Bucket,
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Door<W> {
     /// Forgets addresses that have been quiet.
     pub(in crate::shard) fn forget_quiet(&mut self) {
-        let now_ms = self.now_ms();
-        let Limits { accepts_per_ip_max, accepts_per_network_max, .. } = self.limits;
+        let carry = &mut self.clients.channels.carry;
+        let now_ms = carry.now_ms();
+        let Limits { accepts_per_ip_max, accepts_per_network_max, .. } = carry.limits;
         let Admitted { accepts_by_ip, accepts_by_network, .. } = &mut self.admitted;
         accepts_by_ip.ease(now_ms, accepts_per_ip_max);
         accepts_by_network.ease(now_ms, accepts_per_network_max);
@@ -85,15 +87,16 @@ impl<W: World> Shard<W> {
     /// Whether the rates let one more connection in from this address. Counts it, and counts who is refused. For one that
     /// comes by a proxy, it is asked when the proxy has said for whom it speaks.
     pub(in crate::shard) fn admits_address(&mut self, address: IpAddr) -> bool {
-        let now_ms = self.now_ms();
-        let Limits { accepts_per_ip_max, accepts_per_network_max, .. } = self.limits;
+        let carry = &mut self.clients.channels.carry;
+        let now_ms = carry.now_ms();
+        let Limits { accepts_per_ip_max, accepts_per_network_max, .. } = carry.limits;
         let Admitted { accepts_by_ip, accepts_by_network, .. } = &mut self.admitted;
         if !accepts_by_ip.take(now_ms, address.to_canonical(), accepts_per_ip_max) {
-            self.counters.refused_ip_rate.add(1);
+            carry.counters.refused_ip_rate.add(1);
             return false;
         }
         if !accepts_by_network.take(now_ms, network_of(address), accepts_per_network_max) {
-            self.counters.refused_network_rate.add(1);
+            carry.counters.refused_network_rate.add(1);
             return false;
         }
         true
@@ -101,22 +104,24 @@ impl<W: World> Shard<W> {
 
     /// Whether the rate lets one more client begin to shake hands. Counts it, and counts who is refused.
     pub(in crate::shard) fn admits_handshake(&mut self) -> bool {
-        let (now_ms, all) = (self.now_ms(), self.limits.tls_handshakes_per_second_max);
-        let part = self.part_of(all);
+        let carry = &mut self.clients.channels.carry;
+        let (now_ms, all) = (carry.now_ms(), carry.limits.tls_handshakes_per_second_max);
+        let part = carry.part_of(all);
         let is_admitted = all == 0 || self.admitted.tls_handshakes.take(now_ms, part, part);
-        self.counters.refused_handshake_rate.add(u64::from(!is_admitted));
+        carry.counters.refused_handshake_rate.add(u64::from(!is_admitted));
         is_admitted
     }
 
     /// Whether there is no place for one more connection, or it comes too soon after others. Counts why.
     fn refuses(&mut self, address: Option<IpAddr>) -> bool {
-        let now_ms = self.now_ms();
+        let carry = &mut self.clients.channels.carry;
+        let now_ms = carry.now_ms();
         let (accepts_max, half_open_max) =
-            (self.limits.accepts_per_second_max, self.limits.half_open_max as u64);
-        let half_open_part = half_open_max.div_ceil(u64::from(self.post.shard_count()));
-        let part = self.part_of(accepts_max);
-        let c = &self.counters;
-        if self.pressure.refuses() {
+            (carry.limits.accepts_per_second_max, carry.limits.half_open_max as u64);
+        let half_open_part = half_open_max.div_ceil(u64::from(carry.post.shard_count()));
+        let part = carry.part_of(accepts_max);
+        let c = &carry.counters;
+        if carry.pressure.refuses() {
             c.refused_memory.add(1);
         } else if self.admission.is_full(1) {
             c.refused_unavailable.add(1);
@@ -131,17 +136,18 @@ impl<W: World> Shard<W> {
     }
 
     pub(in crate::shard) fn accept(&mut self) {
-        if self.admission.paused_until_ms.is_some_and(|until| self.now_ms() >= until) {
+        if self.admission.paused_until_ms.is_some_and(|until| self.clients.channels.carry.now_ms() >= until) {
             self.admission.paused_until_ms = None;
         }
         if !self.admission.is_pending || self.admission.paused_until_ms.is_some() || self.drain.is_some() {
             return;
         }
-        for _ in 0..self.limits.accepts_per_turn_max {
-            if self.conns.len() >= self.conns.capacity_max() {
+        for _ in 0..self.clients.channels.carry.limits.accepts_per_turn_max {
+            let carry = &mut self.clients.channels.carry;
+            if carry.conns.len() >= carry.conns.capacity_max() {
                 return self.pause_accepting();
             }
-            match self.net.accept() {
+            match carry.net.accept() {
                 Ok(accepted) => self.admit(accepted),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.admission.is_pending = false;
@@ -158,18 +164,19 @@ impl<W: World> Shard<W> {
     }
 
     fn pause_accepting(&mut self) {
-        if self.counters.accept_pauses.value() == 0 {
+        let carry = &mut self.clients.channels.carry;
+        if carry.counters.accept_pauses.value() == 0 {
             tracing::warn!(
-                connections = self.conns.len(),
+                connections = carry.conns.len(),
                 "accepting pauses: no descriptors or slots left; `throng doctor` says what to raise"
             );
         }
-        self.counters.accept_pauses.add(1);
-        self.admission.paused_until_ms = Some(self.now_ms() + PAUSE_MS);
+        carry.counters.accept_pauses.add(1);
+        self.admission.paused_until_ms = Some(carry.now_ms() + PAUSE_MS);
     }
 
     fn admit(&mut self, accepted: Accepted<W::Socket>) {
-        self.counters.accepts.add(1);
+        self.clients.channels.carry.counters.accepts.add(1);
         // For whom a proxy connects is known later.
         let client = accepted.peer.filter(|_| !self.is_proxy(&accepted));
         if self.refuses(client) {
@@ -177,22 +184,23 @@ impl<W: World> Shard<W> {
         }
         let (layers, speaks) = (self.new_layers(&accepted), self.listener(&accepted).speaks);
         let Accepted { socket, .. } = accepted;
-        let due = beat_at_or_after(self.now_ms() + self.timeouts.handshake_ms);
-        let heard = self.beat_now();
-        let Some(key) = self.conns.insert_with(|_| Conn { layers, ..Conn::new(socket, speaks, due, heard) })
+        let carry = &mut self.clients.channels.carry;
+        let due = beat_at_or_after(carry.now_ms() + carry.timeouts.handshake_ms);
+        let heard = carry.beat_now();
+        let Some(key) = carry.conns.insert_with(|_| Conn { layers, ..Conn::new(socket, speaks, due, heard) })
         else {
             return;
         };
-        self.counters.connections.add(1);
-        self.count_as(key, CountedAs::HalfOpen);
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        self.counters.tls_links.add(u64::from(conn.tls().is_some()));
-        self.counters.plain_lines.add(u64::from(conn.is_plain_layered()));
-        match self.net.register(&mut conn.socket, key.to_token()) {
-            Ok(()) => self.arm(key),
+        carry.counters.connections.add(1);
+        carry.count_as(key, CountedAs::HalfOpen);
+        let Some(conn) = carry.conns.entry_mut(key) else { return };
+        carry.counters.tls_links.add(u64::from(conn.tls().is_some()));
+        carry.counters.plain_lines.add(u64::from(conn.is_plain_layered()));
+        match carry.net.register(&mut conn.socket, key.to_token()) {
+            Ok(()) => carry.arm(key),
             Err(error) => {
                 tracing::warn!(%error, "registering an accepted connection failed");
-                self.close(key, CloseReason::Transport);
+                self.clients.channels.close(key, CloseReason::Transport);
             }
         }
     }
@@ -201,38 +209,39 @@ impl<W: World> Shard<W> {
     /// told when to come back, and may read that: to close while its request arrives would be a reset, which takes back
     /// what it has not read. So it keeps a place, without any state, for a bounded time; a bounded number of them do.
     fn shed(&mut self, accepted: Accepted<W::Socket>) {
-        self.counters.closes.add(1);
+        self.clients.channels.carry.counters.closes.add(1);
         let Listener { speaks, tls } = self.listener(&accepted);
         if self.tls.is_some() && tls {
             return;
         }
-        let due = beat_at_or_after(self.now_ms() + self.timeouts.linger_ms.min(SHED_LINGER_MS));
-        let heard = self.beat_now();
+        let carry = &mut self.clients.channels.carry;
+        let due = beat_at_or_after(carry.now_ms() + carry.timeouts.linger_ms.min(SHED_LINGER_MS));
+        let heard = carry.beat_now();
         let shed = |_| Conn {
             stage: Stage::Linger,
             session: Session::over(),
             ..Conn::new(accepted.socket, speaks, due, heard)
         };
-        let Some(key) = self.conns.insert_with(shed) else { return };
-        self.counters.connections.add(1);
-        let Some(conn) = self.conns.entry_mut(key) else { return };
-        if self.net.register(&mut conn.socket, key.to_token()).is_err() {
-            return self.grave(key);
+        let Some(key) = carry.conns.insert_with(shed) else { return };
+        carry.counters.connections.add(1);
+        let Some(conn) = carry.conns.entry_mut(key) else { return };
+        if carry.net.register(&mut conn.socket, key.to_token()).is_err() {
+            return carry.grave(key);
         }
-        self.arm(key);
-        UNAVAILABLE.write_with(self.retry_after_s(key), &mut self.out);
-        self.write_out(key);
-        let lingering = self.counters.refused_lingering.value();
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        carry.arm(key);
+        UNAVAILABLE.write_with(carry.retry_after_s(key), &mut carry.out);
+        carry.write_out(key);
+        let lingering = carry.counters.refused_lingering.value();
+        let Some(conn) = carry.conns.entry_mut(key) else { return };
         if conn.outbox.is_some() || conn.stage != Stage::Linger {
             // No room for a few bytes in a new socket: it goes the way of all that are closed.
             return;
         }
         conn.stage = Stage::Shed;
-        self.counters.refused_lingering.add(1);
-        let is_told = self.net.shutdown_write(&mut conn.socket).is_ok();
+        carry.counters.refused_lingering.add(1);
+        let is_told = carry.net.shutdown_write(&mut conn.socket).is_ok();
         if !is_told || lingering >= SHED_LINGERING_MAX {
-            self.grave(key);
+            carry.grave(key);
         }
     }
 
@@ -254,6 +263,8 @@ impl<W: World> Shard<W> {
 
     /// Whether a connection is that of a trusted proxy.
     pub(in crate::shard) fn is_proxy(&self, accepted: &Accepted<W::Socket>) -> bool {
-        accepted.peer.is_none_or(|address| self.settings.trusted_proxies.contains(address))
+        accepted
+            .peer
+            .is_none_or(|address| self.clients.channels.carry.settings.trusted_proxies.contains(address))
     }
 }

@@ -4,11 +4,12 @@
 //! Readiness ends first. For `drain_delay_ms` nothing else changes: a balancer needs that long to notice, and whoever it
 //! still sends is served.
 
+use super::Door;
 use crate::base::slots::Key;
 use crate::net::Net;
 use crate::session::CloseReason;
+use crate::shard::World;
 use crate::shard::carry::conn::Stage;
-use crate::shard::{Shard, World};
 
 /// A drain under way.
 #[derive(Debug)]
@@ -30,45 +31,48 @@ impl Drain {
     }
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Door<W> {
     /// Begins a drain, after the delay; asked again, it changes nothing.
     pub(in crate::shard) fn begin_drain(&mut self) {
+        let carry = &mut self.clients.channels.carry;
         if self.drain.is_none() && self.drain_at_ms.is_none() {
-            self.drain_at_ms = Some(self.now_ms() + self.timeouts.drain_delay_ms);
+            self.drain_at_ms = Some(carry.now_ms() + carry.timeouts.drain_delay_ms);
         }
         self.drain_step();
     }
 
     fn stop_listening(&mut self) {
         self.drain_at_ms = None;
-        self.net.stop_listening();
+        let carry = &mut self.clients.channels.carry;
+        carry.net.stop_listening();
         let keys = |stages: &[Stage]| -> Vec<Key> {
-            self.conns.iter().filter(|(_, conn)| stages.contains(&conn.stage)).map(|(key, _)| key).collect()
+            carry.conns.iter().filter(|(_, conn)| stages.contains(&conn.stage)).map(|(key, _)| key).collect()
         };
         let (open, told) = (keys(&[Stage::Open]), keys(&[Stage::Discard, Stage::Shed]));
-        self.drain = Some(Drain { began_ms: self.now_ms(), keys: open, closed_count: 0 });
-        self.is_draining = true;
+        self.drain = Some(Drain { began_ms: carry.now_ms(), keys: open, closed_count: 0 });
+        carry.is_draining = true;
         for key in told {
-            self.await_goodbye(key);
+            carry.await_goodbye(key);
         }
     }
 
     /// Closes as many connections as the time since the drain began asks for.
     pub(in crate::shard) fn drain_step(&mut self) {
-        if self.drain_at_ms.is_some_and(|at| at <= self.now_ms()) {
+        if self.drain_at_ms.is_some_and(|at| at <= self.clients.channels.carry.now_ms()) {
             self.stop_listening();
         }
-        let now_ms = self.now_ms();
+        let carry = &mut self.clients.channels.carry;
+        let now_ms = carry.now_ms();
         let Some(mut drain) = self.drain.take() else { return };
-        let target = drain.target(now_ms, self.timeouts.drain_ms).max(drain.closed_count);
+        let target = drain.target(now_ms, carry.timeouts.drain_ms).max(drain.closed_count);
         let due: Vec<Key> = drain.keys[drain.closed_count..target].to_vec();
         drain.closed_count = target;
-        self.counters.drain_left.set((drain.keys.len() - target) as u64);
+        carry.counters.drain_left.set((drain.keys.len() - target) as u64);
         self.drain = Some(drain);
         for key in due {
-            if self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
-                self.counters.drain_closes.add(1);
-                self.close(key, CloseReason::Shutdown);
+            if self.clients.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
+                self.clients.channels.carry.counters.drain_closes.add(1);
+                self.clients.channels.close(key, CloseReason::Shutdown);
             }
         }
     }
@@ -76,7 +80,7 @@ impl<W: World> Shard<W> {
     /// Whether a drain has come to its end, in all shards: the channels whose home is here have subscribers elsewhere,
     /// and who still sends letters must not wait for a reader that is gone.
     pub(in crate::shard) fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.conns.is_empty() && self.admission.is_deserted()
+        self.drain.is_some() && self.clients.channels.carry.conns.is_empty() && self.admission.is_deserted()
     }
 }
 

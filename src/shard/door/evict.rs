@@ -7,16 +7,20 @@
 
 use std::cmp::Reverse;
 
+use super::Door;
 use crate::base::segment::Freed;
 use crate::base::slots::Key;
 use crate::session::CloseReason;
-use crate::shard::{Shard, World};
+use crate::shard::World;
 
-impl<W: World> Shard<W> {
+impl<W: World> Door<W> {
     /// Frees bytes until the budget is no longer exhausted, or this shard holds none.
     pub(in crate::shard) fn free_queued(&mut self) {
-        let budget = self.budget.clone();
-        self.evict_while(&|| budget.is_exhausted(), |freed| (freed.counted(), 0));
+        let budget = &self.clients.channels.carry.budget;
+        if budget.is_exhausted() {
+            let budget = budget.clone();
+            self.evict_while(&|| budget.is_exhausted(), |freed| (freed.counted(), 0));
+        }
     }
 
     /// Frees bytes while there are too many, and this shard holds some, in the order of what `weigh` makes of what each
@@ -29,33 +33,35 @@ impl<W: World> Shard<W> {
         if !is_short() {
             return 0;
         }
-        let holding = self.conns.iter().filter(|(_, conn)| conn.outbox_bytes() > 0 || conn.held_bytes > 0);
+        let carry = &mut self.clients.channels.carry;
+        let holding = carry.conns.iter().filter(|(_, conn)| conn.outbox_bytes() > 0 || conn.held_bytes > 0);
         let mut holders: Vec<_> = holding.map(|(key, conn)| (weigh(conn.freed()), key)).collect();
         holders.sort_unstable_by_key(|&(weight, _)| Reverse(weight));
-        let closes = self.counters.budget_closes.value();
+        let closes = carry.counters.budget_closes.value();
         for (_, key) in holders {
             if !is_short() {
                 break;
             }
             self.evict(key, is_short);
         }
-        self.counters.budget_closes.value() - closes
+        self.clients.channels.carry.counters.budget_closes.value() - closes
     }
 
     /// Takes what a connection holds, if it cannot be written now.
     fn evict(&mut self, key: Key, is_short: &dyn Fn() -> bool) {
-        self.flush(key);
-        self.finish_endings();
+        self.clients.channels.carry.flush(key);
+        self.clients.channels.finish_endings();
         if !is_short() {
             return;
         }
-        self.close(key, CloseReason::Budget);
-        self.flush(key);
-        self.finish_endings();
+        self.clients.channels.close(key, CloseReason::Budget);
+        self.clients.channels.carry.flush(key);
+        self.clients.channels.finish_endings();
+        let carry = &mut self.clients.channels.carry;
         // What is left is a frame that has begun, and it may be large: there is no room for last words.
-        let has_more = self.conns.entry(key).is_some_and(|conn| conn.outbox.is_some());
+        let has_more = carry.conns.entry(key).is_some_and(|conn| conn.outbox.is_some());
         if has_more && is_short() {
-            self.grave(key);
+            carry.grave(key);
         }
     }
 }

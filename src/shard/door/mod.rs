@@ -6,3 +6,55 @@ pub(in crate::shard) mod evict;
 pub(in crate::shard) mod newcomers;
 pub(in crate::shard) mod pressure;
 pub(in crate::shard) mod proxy_header;
+
+use std::sync::Arc;
+
+use crate::shard::World;
+use crate::shard::clients::Clients;
+use crate::shard::options::Listener;
+use crate::tls::Acceptor;
+use accept::{Admission, Admitted};
+use drain::Drain;
+use pressure::Ladder;
+
+/// The highest wing, with all others below it.
+#[derive(Debug)]
+pub(in crate::shard) struct Door<W: World> {
+    pub(in crate::shard) clients: Clients<W>,
+    /// What connections over TCP shake hands by.
+    pub(in crate::shard) tls: Option<Acceptor>,
+    listeners: Arc<[Listener]>,
+    /// Connections of trusted proxies begin with a PROXY header.
+    takes_proxy_headers: bool,
+    /// When the log was last told of a PROXY header that nobody awaited, in milliseconds.
+    stray_header_told_ms: Option<u64>,
+    pub(in crate::shard) admission: Admission,
+    /// Connections that came lately: in this shard, and from each address.
+    admitted: Admitted,
+    ladder: Ladder,
+    /// When a drain that was asked for begins, in milliseconds.
+    pub(in crate::shard) drain_at_ms: Option<u64>,
+    pub(in crate::shard) drain: Option<Drain>,
+}
+
+impl<W: World> Door<W> {
+    pub(in crate::shard) fn new(
+        clients: Clients<W>,
+        admission: Admission,
+        tls: Option<Acceptor>,
+        (listeners, takes_proxy_headers): (Arc<[Listener]>, bool),
+    ) -> Self {
+        Self {
+            clients,
+            tls,
+            listeners,
+            takes_proxy_headers,
+            stray_header_told_ms: None,
+            admission,
+            admitted: Admitted::default(),
+            ladder: Ladder::default(),
+            drain_at_ms: None,
+            drain: None,
+        }
+    }
+}

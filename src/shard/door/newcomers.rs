@@ -1,11 +1,12 @@
 //! What newcomers are turned away for, whatever they would ask.
 
+use super::Door;
 use crate::proto::http::Refusal;
 use crate::session::CloseReason;
+use crate::shard::World;
 use crate::shard::carry::close::{DRAINING, UNAVAILABLE};
-use crate::shard::{Shard, World};
 
-impl<W: World> Shard<W> {
+impl<W: World> Door<W> {
     /// What every request would be answered, whatever it asks for: that the server drains, or that it is full.
     pub(in crate::shard) fn refusal(&self) -> Option<Refusal> {
         let full = || self.admission.is_full(0).then_some(UNAVAILABLE);

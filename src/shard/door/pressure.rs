@@ -10,11 +10,12 @@
 //! Left out: what a counted byte really costs. That is the control thread's to know, which says how many there may be; and
 //! which tells the log how far the ladder is climbed, once for all shards.
 
+use super::Door;
 use crate::base::slots::Key;
 use crate::session::CloseReason;
+use crate::shard::World;
 use crate::shard::carry::conn::Stage;
 use crate::shard::carry::pressure::Step;
-use crate::shard::{Shard, World};
 
 /// How often the ledger is read.
 const LOOK_EVERY_MS: u64 = 100;
@@ -34,10 +35,11 @@ pub(in crate::shard) struct Ladder {
     shed_until_ms: u64,
 }
 
-impl<W: World> Shard<W> {
+impl<W: World> Door<W> {
     /// When to look again at the latest, where there is something to look at.
     pub(in crate::shard) fn next_look_ms(&self) -> Option<u64> {
-        (self.pressure.ledger.allowed_bytes() < u64::MAX).then_some(self.ladder.look_at_ms + UNSEEN_MS_MAX)
+        (self.clients.channels.carry.pressure.ledger.allowed_bytes() < u64::MAX)
+            .then_some(self.ladder.look_at_ms + UNSEEN_MS_MAX)
     }
 
     /// Whether someone is to be sent away in the next turn.
@@ -48,28 +50,29 @@ impl<W: World> Shard<W> {
     /// Looks how short memory is, and does what the ladder says.
     pub(in crate::shard) fn ease_memory(&mut self) {
         self.send_away();
-        let now_ms = self.now_ms();
-        let allowed = self.pressure.ledger.allowed_bytes();
+        let carry = &mut self.clients.channels.carry;
+        let now_ms = carry.now_ms();
+        let allowed = carry.pressure.ledger.allowed_bytes();
         if allowed == u64::MAX || now_ms < self.ladder.look_at_ms {
             return;
         }
         self.ladder.look_at_ms = now_ms + LOOK_EVERY_MS;
-        let ledger = self.pressure.ledger.clone();
+        let ledger = carry.pressure.ledger.clone();
         let (known, queued) = (ledger.known_bytes(), ledger.queued_bytes());
-        let (mut step, room) = self.pressure.measure(allowed);
-        self.pressure.room = room;
+        let (mut step, room) = carry.pressure.measure(allowed);
+        carry.pressure.room = room;
         if step >= Step::Refuse {
-            self.relieve_home(allowed);
+            self.clients.channels.relieve_home(allowed);
         }
         if step >= Step::Slow {
             // Other shards let go of theirs at the same time.
             let known_now = move || known.saturating_sub(queued).saturating_add(ledger.queued_bytes());
             let is_short = || Step::at(known_now(), allowed) >= Step::Slow;
             let count = self.evict_while(&is_short, |freed| (freed.memory, freed.lent));
-            self.counters.memory_shed_slow.add(count);
-            step = self.pressure.measure(allowed).0;
+            self.clients.channels.carry.counters.memory_shed_slow.add(count);
+            step = self.clients.channels.carry.pressure.measure(allowed).0;
         }
-        self.set_step(step);
+        self.clients.channels.set_step(step);
         if step == Step::Newest && now_ms >= self.ladder.shed_until_ms && !self.is_shedding() {
             self.choose_newest(allowed);
             self.send_away();
@@ -78,7 +81,8 @@ impl<W: World> Shard<W> {
 
     /// Chooses this shard's part of those that must go.
     fn choose_newest(&mut self, allowed: u64) {
-        let ledger = &self.pressure.ledger;
+        let carry = &mut self.clients.channels.carry;
+        let ledger = &carry.pressure.ledger;
         let known = ledger.known_bytes();
         let count = ledger.connection_count().max(1);
         let kinds = ledger.kinds();
@@ -87,12 +91,12 @@ impl<W: World> Shard<W> {
         let each = (own.map(|kind| kind.bytes).sum::<u64>() / count).max(1);
         // Down to where newcomers are only refused, so that it does not begin again at once.
         let excess = known.saturating_sub(allowed / 100 * 95);
-        let part = (excess / each).saturating_mul(self.conns.len() as u64) / count + 1;
+        let part = (excess / each).saturating_mul(carry.conns.len() as u64) / count + 1;
         let count = usize::try_from(part).unwrap_or(usize::MAX).min(SHED_AT_ONCE_MAX);
-        let mut newest = self.conns.newest(count, |conn| conn.stage == Stage::Open);
+        let mut newest = carry.conns.newest(count, |conn| conn.stage == Stage::Open);
         newest.reverse();
         self.ladder.leaving = newest;
-        self.ladder.shed_until_ms = self.now_ms() + self.timeouts.linger_ms + LOOK_EVERY_MS;
+        self.ladder.shed_until_ms = carry.now_ms() + carry.timeouts.linger_ms + LOOK_EVERY_MS;
     }
 
     fn send_away(&mut self) {
@@ -101,9 +105,9 @@ impl<W: World> Shard<W> {
                 self.ladder.leaving = Vec::new();
                 return;
             };
-            if self.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
-                self.counters.memory_shed_newest.add(1);
-                self.close(key, CloseReason::Memory);
+            if self.clients.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
+                self.clients.channels.carry.counters.memory_shed_newest.add(1);
+                self.clients.channels.close(key, CloseReason::Memory);
             }
         }
     }
