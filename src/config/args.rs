@@ -2,6 +2,7 @@
 //! merged; that is `resolve`. The flags are in `flags`; variables are read by `variables` and not by clap, which
 //! would not say in an error that a variable was at fault.
 
+use super::said::Said;
 use super::sections::Target;
 use super::slot::{HIDDEN, Raw};
 use super::variables::{FILE_VARIABLE, Variables};
@@ -50,13 +51,25 @@ impl fmt::Debug for Typed {
 #[derive(Clone, Debug, Default)]
 pub struct Args {
     pub(super) file: Option<PathBuf>,
-    pub(super) flags: Vec<Typed>,
+    /// Whether the file was named as Centrifugo has it, by `-c`, so that this is no development mode.
+    pub(super) is_centrifugo_file: bool,
+    pub(super) flags: Vec<Said>,
+    /// Whether this is a server of its own, not a part of another program.
+    pub(super) is_program: bool,
 }
 
 impl Args {
     /// No flags but, perhaps, the file's name: for commands that need some of the configuration.
     pub fn of_file(file: Option<PathBuf>) -> Self {
-        Self { file, flags: Vec::new() }
+        Self { file, ..Self::default() }
+    }
+
+    /// For a server of its own, which does as Centrifugo does: it reads Centrifugo's variables and, without a file that is
+    /// named, that of the working directory; and outside development mode it listens on all addresses of the machine unless one is named. What a
+    /// program embeds listens on loopback then, and reads nothing that is not meant for it.
+    #[must_use]
+    pub fn of_program(self) -> Self {
+        Self { is_program: true, ..self }
     }
 
     /// The configuration file that a flag names, else the variable.
@@ -73,8 +86,8 @@ mod tests {
     #[test]
     fn a_secret_that_is_wrong_is_not_told() {
         let target = Target::find("client.token.hmac_secret_key").unwrap();
-        let typed =
-            Typed::new(target, "client.token.hmac_secret_key", Raw::Words(vec!["s".into()]), Place::Variable);
+        let place = Place::Variable("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY".into());
+        let typed = Typed::new(target, "client.token.hmac_secret_key", Raw::Words(vec!["s".into()]), place);
         assert_eq!(typed.error("no".into()).to_string(), "THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY=…: no");
     }
 }

@@ -18,10 +18,10 @@ pub enum Place {
         /// Counted from 1.
         line: usize,
     },
-    /// An environment variable.
-    Variable,
-    /// A command line flag.
-    Flag,
+    /// An environment variable, by its name.
+    Variable(String),
+    /// A command line flag, as it is typed: `--listen`.
+    Flag(String),
 }
 
 impl fmt::Display for Place {
@@ -30,8 +30,24 @@ impl fmt::Display for Place {
             Self::Default => f.write_str("default"),
             Self::File { path, line: 0 } => write!(f, "{}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Variable => f.write_str("variable"),
-            Self::Flag => f.write_str("flag"),
+            Self::Variable(name) | Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Place {
+    /// Whether this place names the key: a variable or a flag of its own does, a variable that holds a list does not.
+    fn names(&self, key: &str) -> bool {
+        let same = |name: &str, key: &str| {
+            let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+            name.chars().map(plain).eq(key.chars().map(plain))
+        };
+        match self {
+            Self::Default | Self::File { .. } => false,
+            Self::Variable(name) => {
+                name == key || name.split_once('_').is_some_and(|(_, rest)| same(rest, key))
+            }
+            Self::Flag(name) => name.len() == 2 || same(name.trim_start_matches('-'), key),
         }
     }
 }
@@ -55,12 +71,23 @@ impl fmt::Display for ConfigError {
         // An error is one line; keys in PEM are many.
         let said = if said.contains('\n') { HIDDEN } else { said };
         match place {
-            Place::File { .. } if key.is_empty() => write!(f, "{place}: {complaint}"),
-            Place::File { .. } if said.is_empty() => write!(f, "{place}: {key} {complaint}"),
-            Place::File { .. } => write!(f, "{place}: {key} = {said}: {complaint}"),
             Place::Default => write!(f, "{key} = {said} (default): {complaint}"),
-            Place::Variable => write!(f, "{}={said}: {complaint}", variable_name(key)),
-            Place::Flag => write!(f, "--{} {said}: {complaint}", flag_name(key)),
+            Place::Variable(name) if place.names(key) && !said.is_empty() => {
+                write!(f, "{name}={said}: {complaint}")
+            }
+            Place::Flag(name) if place.names(key) && !said.is_empty() => {
+                write!(f, "{name} {said}: {complaint}")
+            }
+            Place::Variable(name) | Place::Flag(name) if place.names(key) => write!(f, "{name} {complaint}"),
+            Place::File { .. } | Place::Variable(_) | Place::Flag(_) if key.is_empty() => {
+                write!(f, "{place}: {complaint}")
+            }
+            Place::File { .. } | Place::Variable(_) | Place::Flag(_) if said.is_empty() => {
+                write!(f, "{place}: {key} {complaint}")
+            }
+            Place::File { .. } | Place::Variable(_) | Place::Flag(_) => {
+                write!(f, "{place}: {key} = {said}: {complaint}")
+            }
         }
     }
 }
@@ -82,10 +109,12 @@ impl fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, text, place } = self;
         match place {
-            Place::File { .. } => write!(f, "{place}: {key} {text}"),
             Place::Default => write!(f, "{key} {text}"),
-            Place::Variable => write!(f, "{} {text}", variable_name(key)),
-            Place::Flag => write!(f, "--{} {text}", flag_name(key)),
+            Place::Variable(name) | Place::Flag(name) if place.names(key) => write!(f, "{name} {text}"),
+            Place::File { .. } | Place::Variable(_) | Place::Flag(_) if key.is_empty() => {
+                write!(f, "{place}: {text}")
+            }
+            Place::File { .. } | Place::Variable(_) | Place::Flag(_) => write!(f, "{place}: {key} {text}"),
         }
     }
 }
@@ -95,11 +124,8 @@ pub(super) fn flag_name(key: &str) -> String {
     key.replace(['_', '.'], "-")
 }
 
-/// `ping_interval_ms` as a variable: `THRONG_PING_INTERVAL_MS`. What is no key but such a variable already stays as it is.
+/// `ping_interval_ms` as a variable: `THRONG_PING_INTERVAL_MS`.
 pub(super) fn variable_name(key: &str) -> String {
-    if key.starts_with("THRONG_") {
-        return key.to_owned();
-    }
     format!("THRONG_{}", key.to_ascii_uppercase().replace('.', "_"))
 }
 
@@ -113,11 +139,15 @@ mod tests {
             key: "ping_interval_ms".into(),
             said: "fast".into(),
             complaint: "expected a number".into(),
-            place: Place::Flag,
+            place: Place::Flag("--ping-interval-ms".into()),
         };
         assert_eq!(error.to_string(), "--ping-interval-ms fast: expected a number");
-        error.place = Place::Variable;
-        assert_eq!(error.to_string(), "THRONG_PING_INTERVAL_MS=fast: expected a number");
+        error.place = Place::Flag("--client.ping_interval".into());
+        assert_eq!(error.to_string(), "--client.ping_interval: ping_interval_ms = fast: expected a number");
+        error.place = Place::Flag("-p".into());
+        assert_eq!(error.to_string(), "-p fast: expected a number");
+        error.place = Place::Variable("CENTRIFUGO_PING_INTERVAL_MS".into());
+        assert_eq!(error.to_string(), "CENTRIFUGO_PING_INTERVAL_MS=fast: expected a number");
         error.place = Place::File { path: "throng.toml".into(), line: 3 };
         assert_eq!(error.to_string(), "throng.toml:3: ping_interval_ms = fast: expected a number");
         error.said = "'''\n-----BEGIN'''".into();
@@ -125,19 +155,32 @@ mod tests {
         error.key = "client.insecure".into();
         error.said = String::new();
         assert_eq!(error.to_string(), "throng.toml:3: client.insecure expected a number");
-        error.place = Place::Variable;
-        assert_eq!(error.to_string(), "THRONG_CLIENT_INSECURE=: expected a number");
         let mut warning = ConfigWarning {
             key: "client.concurrency".into(),
             text: "has no effect".into(),
-            place: Place::Variable,
+            place: Place::Variable("THRONG_CLIENT_CONCURRENCY".into()),
         };
         assert_eq!(warning.to_string(), "THRONG_CLIENT_CONCURRENCY has no effect");
         warning.place = Place::File { path: "throng.toml".into(), line: 3 };
         assert_eq!(warning.to_string(), "throng.toml:3: client.concurrency has no effect");
         warning.place = Place::Default;
         assert_eq!(warning.to_string(), "client.concurrency has no effect");
-        warning.place = Place::Flag;
-        assert_eq!(warning.to_string(), "--client-concurrency has no effect");
+        warning.place = Place::Flag("--client.concurrency".into());
+        assert_eq!(warning.to_string(), "--client.concurrency has no effect");
+        warning.place = Place::Variable("CENTRIFUGO_CHANNEL_NAMESPACES".into());
+        assert_eq!(warning.to_string(), "CENTRIFUGO_CHANNEL_NAMESPACES: client.concurrency has no effect");
+        warning.place = Place::File { path: "config.json".into(), line: 0 };
+        warning.key = String::new();
+        assert_eq!(warning.to_string(), "config.json: has no effect");
+        error.place = Place::Variable("THRONG_CLIENT_INSECURE".into());
+        assert_eq!(error.to_string(), "THRONG_CLIENT_INSECURE expected a number");
+        error.key = "channel.namespaces.chat.history_size".into();
+        error.said = "many".into();
+        error.place = Place::Variable("THRONG_CHANNEL_NAMESPACES".into());
+        let wanted =
+            "THRONG_CHANNEL_NAMESPACES: channel.namespaces.chat.history_size = many: expected a number";
+        assert_eq!(error.to_string(), wanted);
+        error.key = String::new();
+        assert_eq!(error.to_string(), "THRONG_CHANNEL_NAMESPACES: expected a number");
     }
 }

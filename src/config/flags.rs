@@ -2,12 +2,15 @@
 //!
 //! Invariant: values stay text, which `resolve` reads wherever it comes from; clap gives the flags their names and help.
 
-use super::args::{Args, Typed};
+use super::args::Args;
 use super::error::flag_name;
-use super::sections::{SETTINGS, Target};
-use super::slot::Raw;
+use super::names::{Kind, names};
+use super::said::Said;
+use super::sections::{ALIASES, SETTINGS, Target, Unsupported};
 use super::{Config, Group, KEYS, Key, Place, Sections, Slot};
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Keys of sections that are flags, too.
@@ -18,6 +21,23 @@ const FLAGS: [&str; 5] = [
     "http_api.key",
     "http_api.insecure",
 ];
+
+/// Short flags of Centrifugo's, each with its key.
+const SHORT: [(char, &str, &str, &str); 2] = [
+    ('p', "http_server.port", "PORT", "Port for clients, as Centrifugo has it: sets the port of listen"),
+    (
+        'a',
+        "http_server.address",
+        "ADDR",
+        "Address for clients, as Centrifugo has it: sets the address of listen",
+    ),
+];
+
+/// The file's name as Centrifugo has it.
+const SHORT_FILE: &str = "centrifugo-config";
+
+/// The flag that [`spell`] writes for any key by its path.
+const ANY: &str = "set";
 
 /// Keys of sections that are flags, each with what it means and its help.
 fn flags() -> impl Iterator<Item = (&'static str, Target, &'static str)> {
@@ -37,14 +57,25 @@ impl clap::Args for Args {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help_heading("Server")
-            .help("Configuration file, TOML or JSON: the keys of these options with _ for -, and Centrifugo's sections");
+            .help("Configuration file, TOML, JSON or YAML: the keys of these options with _ for -, and Centrifugo's sections");
+        let short_file = Arg::new(SHORT_FILE)
+            .short('c')
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .conflicts_with("config")
+            .help_heading("Server")
+            .help("As --config, and ends development mode");
+        let short = SHORT.map(|(letter, path, value, help)| {
+            Arg::new(path).short(letter).value_name(value).help_heading("Server").help(help)
+        });
+        let any = Arg::new(ANY).long(ANY).value_name("KEY=VALUE").action(ArgAction::Append).hide(true);
         let (mut config, mut sections) = (Config::default(), Sections::default());
         let access: Vec<_> = flags()
             .map(|(name, target, help)| {
                 arg(name, &target.slot(&mut config, &mut sections), help.to_owned(), Group::Access)
             })
             .collect();
-        command.arg(file).args(KEYS.iter().map(flat)).args(access)
+        command.arg(file).arg(short_file).args(short).arg(any).args(KEYS.iter().map(flat)).args(access)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -54,11 +85,31 @@ impl clap::Args for Args {
 
 impl FromArgMatches for Args {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut args = Self { file: matches.get_one("config").cloned(), flags: Vec::new() };
-        let flat = KEYS.iter().map(|key| (key.name, Target::Flat(key)));
-        for (name, target) in flat.chain(flags().map(|(name, target, _)| (name, target))) {
+        let short_file: Option<PathBuf> = matches.get_one(SHORT_FILE).cloned();
+        let is_centrifugo_file = short_file.is_some();
+        let file = short_file.or_else(|| matches.get_one("config").cloned());
+        let mut args = Self { file, is_centrifugo_file, ..Self::default() };
+        let own =
+            KEYS.iter().map(|key| key.name).chain(FLAGS).map(|name| (name, format!("--{}", flag_name(name))));
+        let short = SHORT.map(|(letter, path, ..)| (path, format!("-{letter}")));
+        for (name, flag) in own.chain(short) {
             if let Some(words) = matches.get_many::<String>(name) {
-                args.flags.push(Typed::new(target, name, Raw::Words(words.cloned().collect()), Place::Flag));
+                let words = words.cloned().collect();
+                args.flags.push(Said { path: name.to_owned(), words, place: Place::Flag(flag) });
+            }
+        }
+        for said in matches.get_many::<String>(ANY).into_iter().flatten() {
+            let (path, word) =
+                said.split_once('=').map_or((said.as_str(), None), |(path, word)| (path, Some(word)));
+            let before = args.flags.iter_mut().find(|one| one.place == Place::Flag(format!("--{path}")));
+            match (before, word) {
+                (Some(before), Some(word)) => before.words.push(word.to_owned()),
+                (Some(_), None) => {}
+                (None, word) => args.flags.push(Said {
+                    path: path.to_owned(),
+                    words: word.map(str::to_owned).into_iter().collect(),
+                    place: Place::Flag(format!("--{path}")),
+                }),
             }
         }
         Ok(args)
@@ -68,6 +119,84 @@ impl FromArgMatches for Args {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// What a key of a section does.
+fn sentence(target: &Target) -> String {
+    let help = match target {
+        Target::Flat(key) => key.help,
+        Target::Once(setting) => setting.help,
+        Target::Token(_, setting) => setting.help,
+        Target::Hook(_, setting) => setting.help,
+        Target::WithoutNamespace(setting) | Target::Namespace(_, setting) => setting.help,
+    };
+    format!("{help}.")
+}
+
+/// What becomes of a key that is not supported.
+fn unsupported(path: &str) -> String {
+    let tables = path.match_indices('.').map(|(at, _)| &path[..at]).chain([path]);
+    let reason = tables.filter_map(Unsupported::find).map(|key| key.instead).last().unwrap_or_default();
+    if reason.is_empty() { "Not supported".to_owned() } else { format!("Not supported: {reason}") }
+}
+
+/// Writes flags that name a key by its path, `--client.channel_limit=5`, as clap knows them. A value may follow as a word of
+/// its own, but for a switch, which needs none.
+pub fn spell(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = words.into_iter().peekable();
+    let mut spelt = Vec::new();
+    while let Some(word) = words.next() {
+        let Some(said) = word.to_str().and_then(path_flag).map(str::to_owned) else {
+            let is_last = word == "--";
+            spelt.push(word);
+            if is_last {
+                spelt.extend(words);
+                break;
+            }
+            continue;
+        };
+        let is_switch = names().kind(&said) == Some(Kind::Switch);
+        let is_value = |next: &OsString| !is_switch || next == "true" || next == "false";
+        let value = if said.contains('=') { None } else { words.next_if(is_value) };
+        let mut flag = OsString::from(format!("--{ANY}={said}"));
+        if let Some(value) = value {
+            flag.push("=");
+            flag.push(value);
+        }
+        spelt.push(flag);
+    }
+    spelt
+}
+
+/// What follows the dashes, if it is a flag that names a key by its path.
+fn path_flag(word: &str) -> Option<&str> {
+    let said = word.strip_prefix("--")?;
+    let path = said.split('=').next()?;
+    let is_path = path.contains('.') || path.contains('_') && names().kind(path).is_some();
+    is_path.then_some(said)
+}
+
+/// Every key as a flag, a line each, with what it does.
+pub fn listed() -> String {
+    let mut text = String::new();
+    let (mut config, mut sections) = (Config::default(), Sections::default());
+    for path in names().paths().filter(|path| path.contains('.') || path.contains('_')) {
+        let help = match (Target::find(path), ALIASES.iter().find(|alias| alias.path == path)) {
+            (Some(Target::Flat(key)), _) => key.help.to_owned(),
+            (Some(target), _) => {
+                let slot = target.slot(&mut config, &mut sections);
+                let expected = slot.expected();
+                let expected = expected.split(" (not …").next().unwrap_or_default();
+                format!("{} Expected: {expected}; default {}", sentence(&target), slot.toml(false))
+            }
+            (None, Some(alias)) => format!("Sets {}", alias.flat),
+            (None, None) => unsupported(path),
+        };
+        let value = if names().kind(path) == Some(Kind::Switch) { "[=true|false]" } else { "=VALUE" };
+        // Writing to a String cannot fail.
+        writeln!(text, "--{path}{value}\n    {help}").ok();
+    }
+    text
 }
 
 /// The flag of a flat key.
@@ -123,5 +252,38 @@ mod tests {
     #[test]
     fn every_flag_of_a_section_is_a_key() {
         assert_eq!(flags().count(), FLAGS.len());
+        assert!(SHORT.iter().all(|(_, path, ..)| names().kind(path).is_some()));
+    }
+
+    #[test]
+    fn flags_that_name_a_key_are_spelt_as_clap_knows_them() {
+        for (typed, spelt) in [
+            ("throng --http_server.port=9000", "throng --set=http_server.port=9000"),
+            ("throng --http_server.port 9000 -a ::", "throng --set=http_server.port=9000 -a ::"),
+            ("throng --health.enabled --pin", "throng --set=health.enabled --pin"),
+            ("throng --health.enabled false", "throng --set=health.enabled=false"),
+            ("throng --client.ping_interval -1s", "throng --set=client.ping_interval=-1s"),
+            ("throng --pid_file x --shards 2", "throng --set=pid_file=x --shards 2"),
+            ("throng --client.insecure", "throng --set=client.insecure"),
+            ("throng --nobody.knows", "throng --set=nobody.knows"),
+            ("throng serve -c x.json", "throng serve -c x.json"),
+            ("throng -- --client.insecure", "throng -- --client.insecure"),
+            ("throng --no_such --config a.b", "throng --no_such --config a.b"),
+        ] {
+            let words = typed.split(' ').map(OsString::from);
+            let wanted: Vec<_> = spelt.split(' ').map(OsString::from).collect();
+            assert_eq!(spell(words), wanted, "{typed}");
+        }
+    }
+
+    #[test]
+    fn every_key_is_listed_as_a_flag() {
+        let listed = listed();
+        for flag in
+            ["--client.insecure[=true|false]\n", "--http_server.port=VALUE\n    Sets listen\n", "--pid_file="]
+        {
+            assert!(listed.contains(flag), "{flag} is missing");
+        }
+        assert!(!listed.contains("--shards"), "those stand in the help");
     }
 }

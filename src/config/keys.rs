@@ -144,7 +144,8 @@ const fn joined<const COUNT: usize>(lists: &[&[Key]]) -> [Key; COUNT] {
 const GENERAL: &[Key] = &[
     server("listen", "Address for clients: IP address and port, or unix: and a path; may be repeated", |c| {
         Slot::Listens(&mut c.listen)
-    }),
+    })
+    .otherwise("127.0.0.1:8000 in development mode, else port 8000 on all addresses"),
     server(
         "development",
         "Development mode: every client that reaches the server may do everything without a token, also from \
@@ -414,7 +415,8 @@ mod tests {
     fn every_default_is_allowed() {
         for key in KEYS {
             let toml = key.toml(&Config::default(), true);
-            let (layer, _) = file::parse(Path::new("t.toml"), &format!("{} = {toml}", key.name));
+            let table = file::parse(Path::new("t.toml"), &format!("{} = {toml}", key.name)).unwrap();
+            let (layer, _) = file::walk(&table, &[]);
             assert!((key.slot)(&mut Config::default()).set(&layer.typed[0].raw), "{} = {toml}", key.name);
         }
     }

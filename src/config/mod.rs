@@ -2,9 +2,9 @@
 //!
 //! Two types, so that nobody reads a half-decided value: [`Args`] is what a person typed, [`Config`] what it
 //! means. The way from one to the other: [`KEYS`] is the one list of flat keys, `sections` has the keys that Centrifugo
-//! has, too; `file` and the variables add to what was typed; [`resolve()`] puts a flag before a variable before the file
-//! before the default, refuses what is not allowed, and remembers for each key where its value came from
-//! ([`Effective`]). [`memory`] says what the limits cost at worst, `show` prints all of it.
+//! has, too. Files, variables and flags become tables of the same form, which `file::walk` understands; [`resolve()`] puts a
+//! flag before a variable before the file before the default, refuses what is not allowed, and remembers for each key
+//! where its value came from ([`Effective`]). [`memory`] says what the limits cost at worst, `show` prints all of it.
 //!
 //! The server takes any [`Config`]; only what was typed is checked against the ranges in [`KEYS`]. Without the feature
 //! `cli` there are no flags and nothing reads the process's variables: a file is read by `resolve(&Args::of_file(path),
@@ -18,9 +18,13 @@ mod file;
 #[cfg(feature = "cli")]
 mod flags;
 mod keys;
+mod listeners;
+mod lists;
 pub mod memory;
+mod names;
 mod reload;
 mod resolve;
+mod said;
 pub mod sections;
 mod show;
 mod slot;
@@ -41,6 +45,8 @@ pub use crate::shard::options::{ClientOptions, Limits, Rates, Timeouts};
 pub use args::Args;
 pub use client::{ApiOptions, ControlKey};
 pub use error::{ConfigError, ConfigWarning, Place};
+#[cfg(feature = "cli")]
+pub use flags::{listed as listed_flags, spell as spell_flags};
 pub use keys::{Group, KEYS, Key};
 pub use reload::{Changes, RELOAD, Reload, reload_of};
 pub use resolve::{Effective, examine, is_loopback, resolve};

@@ -157,6 +157,7 @@ impl Effective {
         }
         let mut conflicts = conflicts(&merged);
         conflicts.extend(self.opened_by(&merged));
+        conflicts.extend(self.emptied_by(&merged));
         if !conflicts.is_empty() {
             return Err(conflicts);
         }
@@ -165,8 +166,15 @@ impl Effective {
         Ok((merged, Changes { taken, needs_restart }))
     }
 
-    /// What is wrong when `new` would open a server that is not open, and nobody asked for that: a file that is being
-    /// written is empty for a moment.
+    /// What is wrong when the file says nothing any more: one that is being written is empty for a moment.
+    fn emptied_by(&self, new: &Self) -> Option<ConfigError> {
+        let path = new.emptied.clone().filter(|_| self.emptied.is_none())?;
+        let place = Place::File { path, line: 0 };
+        let complaint = "is empty: a running server does not take that".to_owned();
+        Some(ConfigError { key: String::new(), said: String::new(), complaint, place })
+    }
+
+    /// What is wrong when `new` would open a server that is not open, and nobody asked for that.
     fn opened_by(&self, new: &Self) -> Option<ConfigError> {
         let is_opened = new.is_development && !new.config.development && !self.is_development;
         is_opened.then(|| ConfigError {
@@ -278,11 +286,20 @@ mod tests {
     #[test]
     fn a_file_that_says_nothing_opens_no_running_server() {
         let closed = effective("closed", "client.token.hmac_secret_key = 'one'\n");
-        let (empty, asked) = (effective("empty", ""), effective("asked", "development = true\n"));
-        let errors = closed.reloaded(&empty).unwrap_err();
+        let (flat, asked) = (effective("flat", "shards = 1\n"), effective("asked", "development = true\n"));
+        let errors = closed.reloaded(&flat).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].to_string().contains("development = true"), "{}", errors[0]);
         closed.reloaded(&asked).unwrap();
+        flat.reloaded(&flat).unwrap();
+        let empty = effective("empty", "# to be written\n");
+        let errors = closed.reloaded(&empty).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(
+            errors[0].to_string().ends_with("is empty: a running server does not take that"),
+            "{}",
+            errors[0]
+        );
         empty.reloaded(&empty).unwrap();
     }
 

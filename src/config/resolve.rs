@@ -3,13 +3,16 @@
 
 use super::args::{Args, Typed};
 use super::file::{self, Layer};
+use super::said::{self, Said, Source};
 use super::sections::{self, Target};
 use super::slot::PLACEHOLDER;
+use super::value::Table;
 use super::variables::{self, Variables};
-use super::{Config, ConfigError, ConfigWarning, Key, Place, Sections, Timeouts};
+use super::{Config, ConfigError, ConfigWarning, Key, Place, Sections, Timeouts, listeners, lists};
 use crate::net::Listen;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 /// A configuration, and for each key the place that its value came from.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Effective {
     places: BTreeMap<String, Place>,
     /// What was typed and has no effect.
     pub(super) warnings: Vec<ConfigWarning>,
+    /// The file, if there is one that says nothing.
+    pub(super) emptied: Option<PathBuf>,
 }
 
 impl Effective {
@@ -68,14 +73,36 @@ pub fn resolve(args: &Args, variables: &Variables) -> Result<Effective, Vec<Conf
 
 /// As [`resolve()`], for whoever looks further whatever is wrong: what is wrong has its default in what comes of it.
 pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigError>) {
-    let (layer, mut errors) = args.file(variables).map_or_else(Default::default, |path| file::read(&path));
-    // What a file says that cannot be taken apart is not known, so neither is what goes together with it.
-    let is_known = errors.iter().all(|error| !error.key.is_empty());
-    let (from_variables, wrong) = variables::read(variables);
-    errors.extend(wrong);
-    let typed = [&layer.typed, &from_variables, &args.flags].into_iter().flatten();
-    let effective = overlay(&layer, typed, &mut errors);
-    if is_known {
+    let Sources { mut sources, file, left, mut warnings } = sources(args, variables);
+    let mut errors: Vec<ConfigError> =
+        sources.iter_mut().flat_map(|source| source.errors.drain(..)).collect();
+    for said in left {
+        let unknown = said::unknown(&said);
+        match &said.place {
+            // As Centrifugo has it: other programs have variables of such names.
+            Place::Variable(name) if name.starts_with(variables::CENTRIFUGO) => {
+                let text = format!("is an {}; it is ignored", unknown.complaint);
+                warnings.push(ConfigWarning { key: said.path, text, place: said.place });
+            }
+            Place::Default | Place::File { .. } | Place::Variable(_) | Place::Flag(_) => errors.push(unknown),
+        }
+    }
+    let tables: Vec<&Table> = sources.iter().map(|source| &source.table).collect();
+    let mut layers = Vec::new();
+    for (at, table) in tables.iter().enumerate() {
+        let (layer, wrong) = file::walk(table, &tables[at + 1..]);
+        errors.extend(wrong);
+        layers.push(layer);
+    }
+    let emptied = file.path.filter(|_| file.is_known && tables[0].0.is_empty());
+    let is_configured = layers.iter().any(|layer| layer.is_configured)
+        || emptied.is_some()
+        || file.is_centrifugo
+        || args.is_program && variables.is_centrifugo();
+    let mut effective = overlay(&layers, is_configured, Surroundings { args, variables }, &mut errors);
+    effective.warnings.append(&mut warnings);
+    effective.emptied = emptied;
+    if file.is_known {
         let mut found = conflicts(&effective);
         found.retain(|conflict| !errors.iter().any(|error| concerns(conflict, &error.key)));
         errors.append(&mut found);
@@ -83,6 +110,60 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
     // As they stand in the file, and then those of variables and flags.
     errors.sort_by_key(|error| if let Place::File { line, .. } = error.place { line } else { usize::MAX });
     (effective, errors)
+}
+
+/// What all sources say, the nearest last.
+struct Sources {
+    sources: Vec<Source>,
+    file: File,
+    /// What means nothing.
+    left: Vec<Said>,
+    warnings: Vec<ConfigWarning>,
+}
+
+/// What is known of the file.
+#[derive(Default)]
+struct File {
+    path: Option<PathBuf>,
+    /// Whether there is none or it could be taken apart: otherwise what it says is not known, so neither is what goes
+    /// together with it.
+    is_known: bool,
+    /// Whether it was named or found as Centrifugo has it, so that this is no development mode.
+    is_centrifugo: bool,
+}
+
+fn sources(args: &Args, variables: &Variables) -> Sources {
+    let mut source = Source::default();
+    let mut file =
+        File { path: args.file(variables), is_known: true, is_centrifugo: args.is_centrifugo_file };
+    let mut warnings = Vec::new();
+    let read = match &file.path {
+        Some(path) => Some(file::read(path)),
+        None if args.is_program => {
+            let found = file::find(Path::new(""));
+            warnings = found.warnings;
+            found.read.map(|(path, read)| {
+                file = File { path: Some(path), is_known: true, is_centrifugo: true };
+                read
+            })
+        }
+        None => None,
+    };
+    match read {
+        Some(Ok(table)) => source.table = table,
+        Some(Err(error)) => {
+            file.is_known = false;
+            source.errors.push(error);
+        }
+        None => {}
+    }
+    // A program that embeds the server may have such variables as a client of one.
+    let centrifugo =
+        if args.is_program { variables::read(variables, variables::CENTRIFUGO) } else { Source::default() };
+    let own = variables::read(variables, variables::OWN);
+    let mut sources = vec![source, centrifugo, own, said::source(args.flags.clone())];
+    let left = lists::settle(&mut sources);
+    Sources { sources, file, left, warnings }
 }
 
 /// All that does not go together.
@@ -129,37 +210,50 @@ pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
+/// What else counts beside what was typed.
+#[derive(Clone, Copy)]
+struct Surroundings<'a> {
+    args: &'a Args,
+    variables: &'a Variables,
+}
+
 /// Lays values over the defaults, later ones over earlier ones. A wrong value is told even where a later one
 /// would hide it: it would come to light on another day.
-fn overlay<'a>(
-    layer: &Layer,
-    typed: impl Iterator<Item = &'a Typed> + Clone,
+fn overlay(
+    layers: &[Layer],
+    is_configured: bool,
+    around: Surroundings<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Effective {
-    let is_configured = layer.is_configured || typed.clone().any(|typed| configures(&typed.name));
     let mut effective = Effective {
         config: Config::default(),
         sections: Sections::default(),
         is_development: !is_configured,
         places: BTreeMap::new(),
-        warnings: layer.warnings.clone(),
+        warnings: layers.iter().flat_map(|layer| layer.warnings.iter().cloned()).collect(),
+        emptied: None,
     };
+    let typed = layers.iter().flat_map(|layer| &layer.typed);
     let (flat, of_sections): (Vec<_>, Vec<_>) =
         typed.partition(|typed| matches!(typed.target, Target::Flat(_)));
-    lay(&mut effective, &flat, errors);
+    lay(&mut effective, &flat, around.variables, errors);
     if effective.is_typed("development") {
         effective.is_development = effective.config.development;
+    }
+    let is_open_to_all = around.args.is_program && !effective.is_development;
+    for settled in listeners::settle(&mut effective.config, layers, is_open_to_all, errors) {
+        effective.places.insert(settled.flat.to_owned(), settled.by.place.clone());
     }
     if effective.is_development {
         effective.sections = Sections::development(is_local(effective.config.control));
     }
-    if let Some(names) = &layer.namespaces {
+    if let Some(names) = layers.iter().rev().find_map(|layer| layer.namespaces.as_ref()) {
         effective.sections.name_namespaces(names.iter().map(|(name, _)| name.as_str()));
         for (index, (_, place)) in names.iter().enumerate() {
             effective.places.insert(sections::name_path(index), place.clone());
         }
     }
-    lay(&mut effective, &of_sections, errors);
+    lay(&mut effective, &of_sections, around.variables, errors);
     if effective.is_typed("http_api.key") && !effective.is_typed("http_api.insecure") {
         // Who sets a key wants it to be asked for, in development mode, too.
         effective.sections.close_api();
@@ -175,13 +269,24 @@ fn overlay<'a>(
     effective
 }
 
-fn lay(effective: &mut Effective, typed: &[&Typed], errors: &mut Vec<ConfigError>) {
+fn lay(effective: &mut Effective, typed: &[&Typed], variables: &Variables, errors: &mut Vec<ConfigError>) {
     for typed in typed {
+        let mut raw = std::borrow::Cow::Borrowed(&typed.raw);
+        if typed.target.names_variables() {
+            match typed.raw.filled(variables) {
+                Ok(filled) => raw = std::borrow::Cow::Owned(filled),
+                Err(missing) => {
+                    errors.push(typed.error(format!("the variable {missing} is not set")));
+                    continue;
+                }
+            }
+        }
         let slot = typed.target.slot(&mut effective.config, &mut effective.sections);
         let expected = slot.expected();
-        if typed.target.is_secret() && typed.raw.has_placeholder() {
+        let hint = if slot.is_text() && raw.is_bare() { ": put it in quotes" } else { "" };
+        if typed.target.is_secret() && raw.has_placeholder() {
             errors.push(typed.error(PLACEHOLDER.to_owned()));
-        } else if slot.set(&typed.raw) {
+        } else if slot.set(&raw) {
             // It is one thing, whatever it was called.
             let name = match typed.target {
                 Target::Flat(key) => key.name,
@@ -193,14 +298,9 @@ fn lay(effective: &mut Effective, typed: &[&Typed], errors: &mut Vec<ConfigError
             };
             effective.places.insert(name.to_owned(), typed.place.clone());
         } else {
-            errors.push(typed.error(format!("expected {expected}")));
+            errors.push(typed.error(format!("expected {expected}{hint}")));
         }
     }
-}
-
-/// Whether a key decides about clients and channels, so that this is no development mode.
-fn configures(name: &str) -> bool {
-    name.starts_with("client.") || name.starts_with("channel.")
 }
 
 fn is_local(control: Option<SocketAddr>) -> bool {
@@ -342,15 +442,11 @@ fn said(effective: &Effective, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::slot::Raw;
     use super::*;
     use std::io::Write as _;
 
     fn flags(pairs: &[(&str, &str)]) -> Args {
-        let typed = |(name, word): &(&str, &str)| {
-            Typed::new(Target::find(name).unwrap(), name, Raw::Words(vec![(*word).to_owned()]), Place::Flag)
-        };
-        Args { file: None, flags: pairs.iter().map(typed).collect() }
+        Args { flags: pairs.iter().map(|(name, word)| Said::flag(name, word)).collect(), ..Args::default() }
     }
 
     fn errors(pairs: &[(&str, &str)]) -> Vec<String> {
@@ -378,7 +474,7 @@ mod tests {
         let timeouts = &effective.config.timeouts;
         let seen = [timeouts.handshake_ms, timeouts.connect_ms, timeouts.linger_ms, timeouts.drain_ms];
         assert_eq!(seen, [3, 2, 1, 0], "flag, variable, file, default (an empty variable is absent)");
-        assert_eq!(effective.place("connect_ms"), &Place::Variable);
+        assert_eq!(effective.place("connect_ms"), &Place::Variable("THRONG_CONNECT_MS".into()));
         assert_eq!(effective.place("linger_ms"), &Place::File { path, line: 3 });
         assert_eq!(effective.place("drain_ms"), &Place::Default);
     }
@@ -398,7 +494,7 @@ mod tests {
 
     #[test]
     fn a_file_named_by_a_flag_wins_over_one_named_by_a_variable() {
-        let args = Args { file: Some("/nowhere/flag.toml".into()), flags: Vec::new() };
+        let args = Args::of_file(Some("/nowhere/flag.toml".into()));
         let set = [("THRONG_CONFIG", "/nowhere/variable.toml")];
         let said = resolve(&args, &set.into_iter().collect());
         assert!(said.unwrap_err()[0].to_string().starts_with("/nowhere/flag.toml: "));
@@ -432,7 +528,7 @@ mod tests {
         for (pairs, said) in [
             (
                 &[("ping_interval_ms", "5000"), ("pong_timeout_ms", "5000")][..],
-                "--pong-timeout-ms 5000: expected less than ping_interval_ms, which is 5000 (flag)",
+                "--pong-timeout-ms 5000: expected less than ping_interval_ms, which is 5000 (--ping-interval-ms)",
             ),
             (
                 &[("frame_bytes_max", "65537")],
@@ -454,7 +550,7 @@ mod tests {
             (
                 &[("listen", "0.0.0.0:9000"), ("client.insecure", "true")],
                 "control = \"127.0.0.1:9000\" (default): expected another port than listen, which is \
-                 [\"0.0.0.0:9000\"] (flag)",
+                 [\"0.0.0.0:9000\"] (--listen)",
             ),
             (
                 &[("listen", "127.0.0.1:80,[::1]:80,127.0.0.1:80")],

@@ -2,7 +2,7 @@
 
 use super::memory::{self, KERNEL_SOCKET_BYTES, grouped, readable};
 use super::sections::Row;
-use super::{Config, Effective, KEYS, Key, Place, error};
+use super::{Config, Effective, KEYS, Key, Place};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -104,22 +104,18 @@ impl Effective {
     /// Where a key's value comes from; a variable and a flag by their names.
     fn source(&self, key: &Key) -> String {
         match self.place(key.name) {
-            Place::Variable => key.variable(),
-            Place::Flag => key.flag(),
             // A default that follows another key is not the value of the manual.
             Place::Default if key.toml(&self.config, true) != key.toml(&Config::default(), true) => {
                 format!("default: {}", key.default_text())
             }
-            place @ (Place::Default | Place::File { .. }) => place.to_string(),
+            place => place.to_string(),
         }
     }
 
     fn source_of_row(&self, row: &Row) -> String {
         match self.place(&row.path) {
-            Place::Variable => error::variable_name(&row.path),
-            Place::Flag => format!("--{}", error::flag_name(&row.path)),
             Place::Default if !row.is_default => "development mode".to_owned(),
-            place @ (Place::Default | Place::File { .. }) => place.to_string(),
+            place => place.to_string(),
         }
     }
 }
@@ -178,23 +174,20 @@ fn memory_comment(config: &Config, descriptors: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::args::{Args, Typed};
-    use super::super::sections::Target;
-    use super::super::slot::Raw;
+    use super::super::args::Args;
+    use super::super::said::Said;
     use super::super::{LogFormat, resolve};
     use super::*;
 
     fn flags(pairs: &[(&str, &str)]) -> Effective {
-        let typed = |(name, word): &(&str, &str)| {
-            Typed::new(Target::find(name).unwrap(), name, Raw::Words(vec![(*word).to_owned()]), Place::Flag)
-        };
-        resolve(&Args { file: None, flags: pairs.iter().map(typed).collect() }, &Default::default()).unwrap()
+        let flags = pairs.iter().map(|(name, word)| Said::flag(name, word)).collect();
+        resolve(&Args { flags, ..Args::default() }, &Default::default()).unwrap()
     }
 
     fn loaded(name: &str, text: &str) -> Effective {
         let path = std::env::temp_dir().join(format!("throng-show-{}-{name}", std::process::id()));
         std::fs::write(&path, text).unwrap();
-        let effective = resolve(&Args { file: Some(path.clone()), flags: Vec::new() }, &Default::default());
+        let effective = resolve(&Args::of_file(Some(path.clone())), &Default::default());
         std::fs::remove_file(path).unwrap();
         effective.unwrap()
     }

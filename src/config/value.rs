@@ -1,7 +1,8 @@
-//! A configuration file taken apart: values that know their lines, whether the file was TOML or JSON.
+//! A configuration taken apart: values that know where they were typed, whatever that was.
 //!
 //! It prints as TOML, which is how a value is told in errors.
 
+use super::{ConfigError, Place};
 use std::fmt;
 
 /// One value of a file.
@@ -28,9 +29,34 @@ pub(super) struct Table(pub(super) Vec<Entry>);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) name: String,
-    /// Of the name, counted from 1.
-    pub(super) line: usize,
+    /// Of the name.
+    pub(super) place: Place,
     pub(super) value: Value,
+}
+
+impl Entry {
+    /// Its value as text if it was typed as a word, in a variable or a flag.
+    pub(super) fn word(&self) -> Option<&str> {
+        match self.place {
+            Place::Variable(_) | Place::Flag(_) => self.value.text(),
+            Place::Default | Place::File { .. } => None,
+        }
+    }
+
+    /// The line in its file; 0 elsewhere.
+    pub(super) fn line(&self) -> usize {
+        if let Place::File { line, .. } = self.place { line } else { 0 }
+    }
+
+    /// What is wrong with it.
+    pub(super) fn error(&self, complaint: String) -> ConfigError {
+        ConfigError { key: self.name.clone(), said: self.said(), complaint, place: self.place.clone() }
+    }
+
+    /// The value as it was typed, for an error message.
+    pub(super) fn said(&self) -> String {
+        self.word().map_or_else(|| self.value.to_string(), str::to_owned)
+    }
 }
 
 impl Value {
@@ -38,8 +64,34 @@ impl Value {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
+    /// A whole number, also as text.
     pub(super) fn integer(&self) -> Option<i64> {
-        if let Self::Integer(number) = self { Some(*number) } else { None }
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Null
+            | Self::Switch(_)
+            | Self::Fraction(_)
+            | Self::Date(_)
+            | Self::List(_)
+            | Self::Table(_) => None,
+        }
+    }
+
+    /// True or false, also as text or as 1 and 0.
+    pub(super) fn switch(&self) -> Option<bool> {
+        match self {
+            Self::Switch(on) => Some(*on),
+            Self::Integer(0) => Some(false),
+            Self::Integer(1) => Some(true),
+            Self::Text(text) => switch_of(text),
+            Self::Null
+            | Self::Integer(_)
+            | Self::Fraction(_)
+            | Self::Date(_)
+            | Self::List(_)
+            | Self::Table(_) => None,
+        }
     }
 
     /// A list of texts; one text stands for a list of one.
@@ -61,10 +113,10 @@ impl Value {
     pub(super) fn is_off(&self) -> bool {
         match self {
             Self::Null | Self::Switch(false) | Self::Integer(0) => true,
-            Self::Text(text) => text.is_empty() || text == "0" || text == "0s",
+            Self::Text(text) => text.is_empty() || text == "0s" || switch_of(text) == Some(false),
             Self::List(items) => items.iter().all(Self::is_off),
             Self::Table(table) => {
-                table.find("enabled").is_some_and(|enabled| enabled == &Self::Switch(false))
+                table.find("enabled").is_some_and(|enabled| enabled.switch() == Some(false))
                     || table.0.iter().all(|entry| entry.value.is_off())
             }
             Self::Switch(true) | Self::Integer(_) | Self::Fraction(_) | Self::Date(_) => false,
@@ -74,9 +126,7 @@ impl Value {
     /// Whether it is a section that is not enabled, or a list of such, whatever else they hold.
     pub(super) fn is_disabled(&self) -> bool {
         match self {
-            Self::Table(table) => {
-                matches!(table.find("enabled"), None | Some(Self::Null | Self::Switch(false)))
-            }
+            Self::Table(table) => table.find("enabled").is_none_or(Self::is_off),
             Self::List(items) => items.iter().all(Self::is_disabled),
             Self::Null
             | Self::Switch(_)
@@ -88,9 +138,48 @@ impl Value {
     }
 }
 
+/// True or false as Go reads it (`strconv.ParseBool`), which is how people write it in a variable.
+pub(super) fn switch_of(text: &str) -> Option<bool> {
+    match text.trim() {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 impl Table {
     pub(super) fn find(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|entry| entry.name == name).map(|entry| &entry.value)
+    }
+
+    /// The value at a path of names.
+    pub(super) fn at(&self, path: &str) -> Option<&Value> {
+        match path.split_once('.') {
+            None => self.find(path),
+            Some((name, rest)) => {
+                if let Value::Table(inner) = self.find(name)? {
+                    inner.at(rest)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
+    /// Puts a value at a path of names, in tables that are made for it; behind what is there under this path.
+    pub(super) fn put(&mut self, path: &str, place: &Place, value: Value) {
+        let Some((name, rest)) = path.split_once('.') else {
+            self.0.push(Entry { name: path.to_owned(), place: place.clone(), value });
+            return;
+        };
+        let at = self.0.iter().position(|entry| entry.name == name).unwrap_or_else(|| {
+            let value = Value::Table(Self::default());
+            self.0.push(Entry { name: name.to_owned(), place: place.clone(), value });
+            self.0.len() - 1
+        });
+        if let Value::Table(inner) = &mut self.0[at].value {
+            inner.put(rest, place, value);
+        }
     }
 }
 
@@ -119,8 +208,11 @@ mod tests {
     use super::*;
 
     fn table(entries: &[(&str, Value)]) -> Value {
-        let entry =
-            |(name, value): &(&str, Value)| Entry { name: (*name).to_owned(), line: 1, value: value.clone() };
+        let entry = |(name, value): &(&str, Value)| Entry {
+            name: (*name).to_owned(),
+            place: Place::Default,
+            value: value.clone(),
+        };
         Value::Table(Table(entries.iter().map(entry).collect()))
     }
 
@@ -135,6 +227,8 @@ mod tests {
             (Value::Integer(-1), false),
             (Value::Text(String::new()), true),
             (Value::Text("0s".into()), true),
+            (Value::Text("false".into()), true),
+            (Value::Text("true".into()), false),
             (Value::Text("5s".into()), false),
             (Value::List(Vec::new()), true),
             (Value::List(vec![on.clone()]), false),

@@ -1,19 +1,25 @@
 //! The variables of the environment: those that are keys, and those that only look like one.
 //!
 //! What matters: a variable that begins with `THRONG_` and means nothing is refused, as an unknown key of the file is. A
-//! misspelt one that is passed over would leave its default in force, and some defaults are open.
+//! misspelt one that is passed over would leave its default in force, and some defaults are open. One that begins with
+//! `CENTRIFUGO_` is told of in a warning, as Centrifugo does; it closes the server as any other variable of Centrifugo's.
 
-use super::args::Typed;
-use super::file;
-use super::sections::Target;
-use super::slot::{HIDDEN, Raw};
-use super::{ConfigError, KEYS, Place, error};
-use std::collections::{BTreeMap, BTreeSet};
+use super::names::names;
+use super::said::{self, Said, Source};
+use super::slot::HIDDEN;
+use super::{ConfigError, Place};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-/// What the names of all of them begin with.
-const PREFIX: &str = "THRONG_";
+/// What our own begin with.
+pub(super) const OWN: &str = "THRONG_";
+
+/// What Centrifugo's begin with.
+pub(super) const CENTRIFUGO: &str = "CENTRIFUGO_";
+
+/// What follows the prefix of variables that texts of hooks name.
+const CUSTOM: &str = "VAR_";
 
 /// The variable that names a configuration file.
 pub(super) const FILE_VARIABLE: &str = "THRONG_CONFIG";
@@ -35,7 +41,11 @@ pub const OUTSIDE_VARIABLES: [&str; 9] = [
 /// An environment, by names. A variable that is empty counts as absent, since many tools that start processes cannot unset
 /// one. `Debug` shows no values: some are secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Variables(BTreeMap<OsString, OsString>);
+pub struct Variables {
+    set: BTreeMap<OsString, OsString>,
+    /// Whether one of Centrifugo's is there, be it empty.
+    is_centrifugo: bool,
+}
 
 impl Variables {
     /// Those of this process, as they are now.
@@ -45,67 +55,127 @@ impl Variables {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+        self.set.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// A text with every `${CENTRIFUGO_VAR_…}` and `${THRONG_VAR_…}` replaced by the variable of that name.
+    ///
+    /// # Errors
+    /// The name of one that is not set.
+    pub(super) fn fill(&self, text: &str) -> Result<String, String> {
+        let (mut filled, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once("${") {
+            let name = after.split_once('}').filter(|(name, _)| {
+                let custom = [CENTRIFUGO, OWN].iter().find_map(|prefix| name.strip_prefix(prefix));
+                custom.and_then(|rest| rest.strip_prefix(CUSTOM)).is_some_and(|rest| !rest.is_empty())
+            });
+            filled.push_str(before);
+            match name {
+                Some((name, after)) => {
+                    // Empty is a value here, which somebody chose.
+                    let value = self.set.get(OsStr::new(name)).ok_or_else(|| name.to_owned())?;
+                    filled.push_str(&value.to_string_lossy());
+                    rest = after;
+                }
+                None => {
+                    filled.push_str("${");
+                    rest = after;
+                }
+            }
+        }
+        filled.push_str(rest);
+        Ok(filled)
+    }
+
+    /// Whether a variable of Centrifugo's is set, be it empty or unknown: then the server is configured. Those that texts
+    /// name, and those that Kubernetes sets, say nothing.
+    pub(super) fn is_centrifugo(&self) -> bool {
+        self.is_centrifugo
     }
 }
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Variables {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let pairs = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self(pairs.filter(|(_, value): &(OsString, OsString)| !value.is_empty()).collect())
+        let all: Vec<(OsString, OsString)> = pairs.collect();
+        let is_said = |(name, value): &(OsString, OsString)| {
+            let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+            name.strip_prefix(CENTRIFUGO).is_some_and(|rest| !is_for_others(rest, &value))
+        };
+        let is_centrifugo = all.iter().any(is_said);
+        // Texts may name a variable that is empty on purpose.
+        let is_custom = |name: &OsString| {
+            let name = name.to_string_lossy();
+            [CENTRIFUGO, OWN]
+                .iter()
+                .any(|of| name.strip_prefix(of).is_some_and(|rest| rest.starts_with(CUSTOM)))
+        };
+        let set = all.into_iter().filter(|(name, value)| !value.is_empty() || is_custom(name)).collect();
+        Self { set, is_centrifugo }
     }
 }
 
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.set.keys()).finish()
     }
 }
 
-/// What they say, and everything that is wrong with it.
-pub(super) fn read(variables: &Variables) -> (Vec<Typed>, Vec<ConfigError>) {
-    let (mut typed, mut errors) = (Vec::new(), Vec::new());
-    let mut known = BTreeSet::from([FILE_VARIABLE.to_owned()]);
-    let flat = KEYS.iter().map(|key| (key.name.to_owned(), Target::Flat(key)));
-    for (name, target) in flat.chain(Target::all()) {
-        let variable = error::variable_name(&name);
-        let value = variables.get(&variable).map(OsStr::to_owned);
-        known.insert(variable);
-        match value.map(OsString::into_string) {
-            Some(Ok(word)) => typed.push(Typed::new(target, &name, Raw::Words(vec![word]), Place::Variable)),
-            Some(Err(bytes)) => {
-                let raw = Raw::Words(vec![bytes.to_string_lossy().into_owned()]);
-                errors.push(Typed::new(target, &name, raw, Place::Variable).error("is not UTF-8".to_owned()));
+/// What those say whose names begin with `prefix`, and what is wrong with them.
+pub(super) fn read(variables: &Variables, prefix: &str) -> Source {
+    let (mut all, mut errors) = (Vec::new(), Vec::new());
+    for (name, value) in &variables.set {
+        let name = name.to_string_lossy();
+        let Some(rest) = name.strip_prefix(prefix) else { continue };
+        let is_apart = name == FILE_VARIABLE || OUTSIDE_VARIABLES.contains(&name.as_ref());
+        if is_apart || is_for_others(rest, &value.to_string_lossy()) {
+            continue;
+        }
+        let path = names().path_of(rest, prefix == OWN).unwrap_or(rest).to_owned();
+        let place = Place::Variable(name.to_string());
+        match value.to_str() {
+            Some(word) => all.push(Said { path, words: vec![word.to_owned()], place }),
+            None => {
+                let complaint = "is not UTF-8".to_owned();
+                errors.push(ConfigError { key: path, said: HIDDEN.to_owned(), complaint, place });
             }
-            None => {}
         }
     }
-    let names = variables.0.keys().map(|name| name.to_string_lossy());
-    let is_unknown = |name: &String| name.starts_with(PREFIX) && !known.contains(name) && !is_outside(name);
-    errors.extend(names.map(String::from).filter(is_unknown).map(|name| unknown(name, &known)));
-    (typed, errors)
+    let mut source = said::source(all);
+    source.errors.append(&mut errors);
+    source
 }
 
-/// Whether it is known to be for somebody else.
-fn is_outside(name: &str) -> bool {
-    OUTSIDE_VARIABLES.contains(&name) || is_of_kubernetes(name)
+/// Whether a variable, whose name is without its prefix, is for somebody else: for texts of hooks, or set by Kubernetes.
+fn is_for_others(rest: &str, value: &str) -> bool {
+    rest.starts_with(CUSTOM) || is_of_kubernetes(rest, value)
 }
 
-/// Whether Kubernetes sets it in every container beside a Service called `throng`, or `throng-x`: `THRONG_SERVICE_HOST`,
-/// `THRONG_SERVICE_PORT_HTTP`, `THRONG_PORT`, `THRONG_X_PORT_8000_TCP_ADDR` (kubernetes.io/docs: "Accessing the Service",
-/// environment variables).
-fn is_of_kubernetes(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix("THRONG") else { return false };
-    rest.contains("_SERVICE_") || rest.contains("_PORT_") || rest.ends_with("_PORT")
-}
-
-/// The value is not told: it may be a secret under a misspelt name.
-fn unknown(name: String, known: &BTreeSet<String>) -> ConfigError {
-    let complaint = match file::nearest(&name, known.iter().map(String::as_str)) {
-        Some(near) => format!("unknown variable; is {near} meant?"),
-        None => "unknown variable; `throng config` prints every key, of which variables are named".to_owned(),
+/// Whether Kubernetes sets it in every container beside a Service called `throng` or `centrifugo`, or by a longer name:
+/// `THRONG_SERVICE_HOST`, `THRONG_SERVICE_PORT_HTTP`, `THRONG_PORT`, `THRONG_X_PORT_8000_TCP_ADDR` (kubernetes.io/docs:
+/// "Accessing the Service", environment variables). A port that is an address is such a variable whatever key it is.
+fn is_of_kubernetes(rest: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+    let is_address = PROTOCOLS.iter().any(|protocol| {
+        value.strip_prefix(&protocol.to_ascii_lowercase()).is_some_and(|at| at.starts_with("://"))
+    });
+    if rest == "PORT" || rest.ends_with("_PORT") {
+        return is_address;
+    }
+    let is_service = |name: &str| name == "HOST" || name == "PORT" || name.starts_with("PORT_");
+    // Wherever the words stand: the Service may be called anything.
+    let after = |word: &str| {
+        rest.match_indices(word)
+            .filter(|(at, _)| *at == 0 || rest[..*at].ends_with('_'))
+            .map(|(at, _)| &rest[at + word.len()..])
+            .collect::<Vec<_>>()
     };
-    ConfigError { key: name, said: HIDDEN.to_owned(), complaint, place: Place::Variable }
+    let is_port = |tail: &str| {
+        let (number, tail) = tail.split_once('_').unwrap_or((tail, ""));
+        let protocol = tail.split('_').next().unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) && PROTOCOLS.contains(&protocol)
+    };
+    after("SERVICE_").into_iter().any(is_service) || after("PORT_").into_iter().any(is_port)
 }
 
 #[cfg(test)]
@@ -113,18 +183,19 @@ mod tests {
     use super::*;
 
     fn errors(variables: &[(&str, &str)]) -> Vec<String> {
-        let (_, errors) = read(&variables.iter().copied().collect());
-        errors.iter().map(ToString::to_string).collect()
+        let source = read(&variables.iter().copied().collect(), OWN);
+        let unknown = source.for_lists.iter().map(said::unknown);
+        source.errors.iter().cloned().chain(unknown).map(|error| error.to_string()).collect()
     }
 
     #[test]
-    fn no_two_keys_are_one_variable() {
-        let flat = KEYS.iter().map(|key| key.name.to_owned());
-        let names: Vec<_> = flat.chain(Target::all().map(|(path, _)| path)).collect();
-        let variables: BTreeSet<_> = names.iter().map(|name| error::variable_name(name)).collect();
-        assert_eq!(variables.len(), names.len());
-        assert!(!variables.contains(FILE_VARIABLE));
-        assert!(!variables.iter().any(|name| is_outside(name)), "a key would be passed over when misspelt");
+    fn no_key_is_passed_over_as_somebody_else_s() {
+        for path in names().paths() {
+            let variable = super::super::names::variable(path);
+            assert!(!is_for_others(&variable, "8000"), "{variable}");
+            let own = format!("{OWN}{variable}");
+            assert!(own != FILE_VARIABLE && !OUTSIDE_VARIABLES.contains(&own.as_str()), "{own}");
+        }
     }
 
     #[test]
@@ -135,6 +206,7 @@ mod tests {
             ("THRONG_HMAC_SECRET_KEY", "is THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY meant?"),
             ("THRONG_client_insecure", "is THRONG_CLIENT_INSECURE meant?"),
             ("THRONG_CONFIGURATION_FILE", "`throng config` prints every key, of which variables are named"),
+            ("THRONG_CHANNEL_NAMESPACES_CHAT_PRESENCE", "no namespace has this name"),
             ("THRONG_", "`throng config` prints every key, of which variables are named"),
         ] {
             assert_eq!(errors(&[(name, "value")]), [format!("{name}=…: unknown variable; {meant}")]);
@@ -143,21 +215,49 @@ mod tests {
 
     #[test]
     fn what_is_for_others_is_left_alone() {
-        for name in [
-            "THRONG_SERVICE_HOST",
-            "THRONG_SERVICE_PORT",
-            "THRONG_SERVICE_PORT_HTTP",
-            "THRONG_PORT",
-            "THRONG_PORT_8000_TCP",
-            "THRONG_PORT_8000_TCP_ADDR",
-            "THRONG_EDGE_SERVICE_HOST",
-            "THRONG_EDGE_PORT_8000_TCP_PROTO",
-            "THRONG_BIN",
-            "THRONG_CONFIG",
-            "CENTRIFUGO_CLIENT_INSECURE",
+        for rest in [
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "SERVICE_PORT_HTTP",
+            "PORT",
+            "PORT_8000_TCP",
+            "PORT_8000_TCP_ADDR",
+            "PORT_8000_SCTP_PROTO",
+            "EDGE_SERVICE_HOST",
+            "EDGE_PORT_8000_TCP_PROTO",
+            "EDGE_PORT",
+            "HTTP_SERVER_PORT",
+            "GRPC_API_PORT",
+            "VAR_ANYTHING",
         ] {
-            assert_eq!(errors(&[(name, "tcp://10.0.0.1:80")]), [""; 0], "{name}");
+            for prefix in [OWN, CENTRIFUGO] {
+                let variables: Variables =
+                    [(format!("{prefix}{rest}"), "tcp://10.0.0.1:80")].into_iter().collect();
+                let source = read(&variables, prefix);
+                let is_empty = source.table.0.is_empty() && source.for_lists.is_empty();
+                assert!(is_empty && !variables.is_centrifugo(), "{prefix}{rest}");
+            }
+        }
+        for other in ["THRONG_BIN", "THRONG_CONFIG", "CENTRIFUGO_CLIENT_INSECURE", "OTHER"] {
+            assert_eq!(errors(&[(other, "true")]), [""; 0], "{other}");
         }
         assert_eq!(errors(&[("THRONG_CLIENT_INSECUR", "")]), [""; 0], "an empty one is absent");
+        for (name, value) in
+            [("THRONG_PORT", "8000"), ("THRONG_SERVICE_HOSTS", "x"), ("THRONG_A_PORT_X_TCP", "x")]
+        {
+            assert_eq!(errors(&[(name, value)]).len(), 1, "{name}={value} is none of Kubernetes");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_of_centrifugo_s_is_one() {
+        let is_one =
+            |name: &str, value: &str| [(name, value)].into_iter().collect::<Variables>().is_centrifugo();
+        assert!(is_one("CENTRIFUGO_HTTP_API_KEY", ""));
+        assert!(is_one("CENTRIFUGO_ANYTHING", "x"));
+        assert!(is_one("CENTRIFUGO_PORT", "8000"));
+        assert!(!is_one("CENTRIFUGO_PORT", "tcp://10.0.0.1:80"));
+        assert!(!is_one("CENTRIFUGO_VAR_KEY", "x"));
+        assert!(!is_one("THRONG_HTTP_API_KEY", ""));
     }
 }

@@ -15,7 +15,8 @@ pub use listen::{Listen, NoListen};
 pub use listeners::{Listeners, Shared};
 
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::sync::OnceLock;
 
 /// What became ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +114,13 @@ pub trait Net {
 
     /// Stops listening; connections that wait unaccepted are reset.
     fn stop_listening(&mut self);
+}
+
+/// Whether this machine has IPv6, so that a socket can be bound to all of its addresses.
+pub fn has_ipv6() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    // Of UDP: nobody is let in meanwhile.
+    *HAS.get_or_init(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok())
 }
 
 /// Whether an error of `accept` means that descriptors or memory ran out, and may come back (accept(2)).

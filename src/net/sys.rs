@@ -181,8 +181,13 @@ pub fn hide_memory() -> io::Result<()> {
 
 /// Whether the process has the rights of root.
 pub fn is_root() -> bool {
+    user_id() == 0
+}
+
+/// The user whose rights the process has.
+pub fn user_id() -> u32 {
     // SAFETY: no arguments, always succeeds.
-    unsafe { libc::geteuid() == 0 }
+    unsafe { libc::geteuid() }
 }
 
 /// Identifier of the calling thread, as in `/proc/self/task`.

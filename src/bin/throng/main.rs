@@ -26,7 +26,7 @@ const EXIT_CONFIG: u8 = 2;
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 110)]
 #[command(
-    after_help = "Without a command, throng serves. Every option of serve is also an environment variable (--ping-interval-ms: THRONG_PING_INTERVAL_MS) and a key of the configuration file (ping_interval_ms). Flags take precedence over variables, variables over the file. -h omits limits and deadlines, --help shows all options."
+    after_help = "Without a command, throng serves. Every option of serve is also an environment variable (--ping-interval-ms: THRONG_PING_INTERVAL_MS) and a key of the configuration file (ping_interval_ms). Every key of a section is also a flag, --client.channel_limit=64; `throng config --flags` lists them. Flags take precedence over variables, variables over the file. -h omits limits and deadlines, --help shows all options."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -54,6 +54,9 @@ struct ConfigArgs {
     /// Print only errors and warnings, also for the configured certificates and keys; exit code 2 if there are errors
     #[arg(long, conflicts_with_all = ["json", "show_secrets"])]
     check: bool,
+    /// Print every key as a flag of the form --section.key=VALUE, with what it does
+    #[arg(long, conflicts_with_all = ["check", "json", "show_secrets"])]
+    flags: bool,
     /// Print JSON instead of TOML
     #[arg(long)]
     json: bool,
@@ -65,7 +68,7 @@ struct ConfigArgs {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(config::spell_flags(std::env::args_os()));
     let code = run(cli);
     logs::flush();
     code
@@ -73,10 +76,14 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(typed) => resolved(&typed, |effective| serve(effective, &typed)),
-        Command::Config(ConfigArgs { check: true, typed, .. }) => check(&typed),
+        Command::Serve(typed) => {
+            let typed = typed.of_program();
+            resolved(&typed, |effective| serve(effective, &typed))
+        }
+        Command::Config(ConfigArgs { flags: true, .. }) => print(&config::listed_flags(), "the flags"),
+        Command::Config(ConfigArgs { check: true, typed, .. }) => check(&typed.of_program()),
         Command::Config(ConfigArgs { json, show_secrets, typed, .. }) => {
-            resolved(&typed, |effective| show(&effective, json, show_secrets))
+            resolved(&typed.of_program(), |effective| show(&effective, json, show_secrets))
         }
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
@@ -135,9 +142,17 @@ fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
     } else {
         effective.toml(descriptors, secrets)
     };
-    match console::print(&text) {
+    for warning in effective.warnings() {
+        console::complain(&format!("throng: WARNING: {warning}"));
+    }
+    print(&text, "the configuration")
+}
+
+/// Prints a result, which is called so when it cannot be.
+fn print(text: &str, what: &str) -> ExitCode {
+    match console::print(text) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("cannot write the configuration: {error}")),
+        Err(error) => failed(&format!("cannot write {what}: {error}")),
     }
 }
 

@@ -47,15 +47,15 @@ pub(crate) struct Args {
     /// Print the contents of this token and whether it is valid; exit code 1 if it is not
     #[arg(long, value_name = "TOKEN")]
     check: Option<String>,
-    /// Configuration file with the secret, TOML or JSON; default: THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file with the secret, TOML, JSON or YAML; default: that of the working directory, THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY
+    #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl Args {
     /// The configuration that tokens are made and verified with.
     pub(crate) fn configuration(&self) -> config::Args {
-        config::Args::of_file(self.config.clone())
+        config::Args::of_file(self.config.clone()).of_program()
     }
 }
 

@@ -3,31 +3,36 @@
 //! serde_json does not say where a value stands. It reads from a reader byte by byte, though, and never beyond the
 //! quote that ends a key: the line breaks that it has read until then are the key's line.
 
+use super::super::Place;
 use super::super::value::{Entry, Table, Value};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
 
-/// The file's table, or the line and the matter of what is wrong.
-pub(super) fn parse(text: &str) -> Result<Table, (usize, String)> {
+/// The file's table, or the line and the matter of what is wrong. `place` tells where a line is.
+pub(super) fn parse(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Table, (usize, String)> {
+    match value(text, place)? {
+        Value::Table(table) => Ok(table),
+        _ => Err((1, "not an object".to_owned())),
+    }
+}
+
+/// Any value of JSON, as [`parse`].
+pub(in super::super) fn value(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Value, (usize, String)> {
     let line = Cell::new(1);
     let mut deserializer =
         serde_json::Deserializer::from_reader(Counting { rest: text.as_bytes(), line: &line });
-    let parsed = Seed { line: &line }.deserialize(&mut deserializer).and_then(|value| {
+    let parsed = Seed { line: &line, place }.deserialize(&mut deserializer).and_then(|value| {
         deserializer.end()?;
         Ok(value)
     });
-    match parsed {
-        Ok(Value::Table(table)) => Ok(table),
-        Ok(_) => Err((1, "not an object".to_owned())),
-        Err(error) => {
-            let said = error.to_string();
-            // The position follows the matter; it is told before it, as in all our errors.
-            let matter = said.rsplit_once(" at line ").map_or(said.as_str(), |(matter, _)| matter);
-            Err((error.line(), format!("not valid JSON: {matter}")))
-        }
-    }
+    parsed.map_err(|error| {
+        let said = error.to_string();
+        // The position follows the matter; it is told before it, as in all our errors.
+        let matter = said.rsplit_once(" at line ").map_or(said.as_str(), |(matter, _)| matter);
+        (error.line(), format!("not valid JSON: {matter}"))
+    })
 }
 
 /// Counts the lines that are read.
@@ -49,6 +54,7 @@ impl Read for Counting<'_> {
 #[derive(Clone, Copy)]
 struct Seed<'a> {
     line: &'a Cell<usize>,
+    place: &'a dyn Fn(usize) -> Place,
 }
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
@@ -105,9 +111,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
             if table.find(&name).is_some() {
                 return Err(A::Error::custom(format_args!("the key {name} stands twice in one object")));
             }
-            let line = self.line.get();
+            let place = (self.place)(self.line.get());
             let value = map.next_value_seed(self)?;
-            table.0.push(Entry { name, line, value });
+            table.0.push(Entry { name, place, value });
         }
         Ok(Value::Table(table))
     }
@@ -117,20 +123,28 @@ impl<'de> Visitor<'de> for Seed<'_> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Table, (usize, String)> {
+        super::parse(text, &|line| Place::File { path: "t".into(), line })
+    }
+
+    fn line(entry: &Entry) -> usize {
+        if let Place::File { line, .. } = entry.place { line } else { 0 }
+    }
+
     #[test]
     fn entries_know_their_lines() {
         let text = "{\n  \"shards\"\n:\n 2, \"pin\": true,\n\n \"client\": {\n  \"allowed_origins\": [\n \"a\",\n\"b\\n\" ],\n \
                     \"x\": null}\n, \"n\": [{\"name\": \"q\"},\n {\"c\": -1.5}]}\n";
         let parsed = parse(text).unwrap();
-        let seen: Vec<_> = parsed.0.iter().map(|e| (e.name.as_str(), e.line)).collect();
+        let seen: Vec<_> = parsed.0.iter().map(|e| (e.name.as_str(), line(e))).collect();
         assert_eq!(seen, [("shards", 2), ("pin", 4), ("client", 6), ("n", 11)]);
         let Some(Value::Table(client)) = parsed.find("client") else { panic!("no table") };
-        let seen: Vec<_> = client.0.iter().map(|e| (e.name.as_str(), e.line)).collect();
+        let seen: Vec<_> = client.0.iter().map(|e| (e.name.as_str(), line(e))).collect();
         assert_eq!(seen, [("allowed_origins", 7), ("x", 10)]);
         assert_eq!(client.0[0].value.texts(), Some(vec!["a".to_owned(), "b\n".to_owned()]));
         let Some(Value::List(n)) = parsed.find("n") else { panic!("no list") };
         let Value::Table(second) = &n[1] else { panic!("no table") };
-        assert_eq!((second.0[0].line, second.0[0].value.to_string().as_str()), (12, "-1.5"));
+        assert_eq!((line(&second.0[0]), second.0[0].value.to_string().as_str()), (12, "-1.5"));
     }
 
     #[test]

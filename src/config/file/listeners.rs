@@ -1,75 +1,50 @@
-//! Centrifugo's listeners: an address and a port apart, where we have both in one key.
+//! Centrifugo's listeners: an address and a port apart, where we have both in one key. How the halves of several sources
+//! become a listener is in `listeners` of the configuration.
 
-use super::super::value::Value;
-use std::net::{IpAddr, SocketAddr};
+use super::super::ConfigError;
+use super::super::args::Typed;
+use super::super::sections::Target;
+use super::super::slot::Raw;
+use super::super::value::Entry;
+use std::net::IpAddr;
 
-/// One listener, as far as it is typed.
+/// One listener, as far as one source says it.
 #[derive(Debug, Default)]
-pub(super) struct Halves {
-    /// The keys as they are written, each with its line and value.
-    pub(super) address: Option<(String, usize, Value)>,
-    pub(super) port: Option<(String, usize, Value)>,
-}
-
-/// What one half lacks.
-pub(super) struct Wrong {
-    pub(super) key: String,
-    pub(super) line: usize,
-    pub(super) value: Value,
-    pub(super) complaint: &'static str,
+pub(in super::super) struct Halves {
+    /// The keys as they are written.
+    pub(in super::super) address: Option<Entry>,
+    pub(in super::super) port: Option<Entry>,
 }
 
 impl Halves {
-    /// The listener, `otherwise` where a half is not typed.
-    pub(super) fn join(&self, otherwise: SocketAddr) -> Result<SocketAddr, Wrong> {
-        let mut whole = otherwise;
-        if let Some((key, line, value)) = &self.address {
-            let wrong = |complaint| Wrong { key: key.clone(), line: *line, value: value.clone(), complaint };
-            let text = value.text().filter(|text| !text.is_empty());
-            let ip = text.and_then(|text| text.parse::<IpAddr>().ok());
-            whole.set_ip(
-                ip.ok_or_else(|| wrong("expected an IP address; 0.0.0.0 stands for all of this machine"))?,
-            );
-        }
-        if let Some((key, line, value)) = &self.port {
-            let wrong = |complaint| Wrong { key: key.clone(), line: *line, value: value.clone(), complaint };
-            let typed = value.text().and_then(|text| text.parse().ok());
-            let port = value.integer().and_then(|port| u16::try_from(port).ok()).or(typed);
-            whole.set_port(port.ok_or_else(|| wrong("expected a port, 0 to 65535"))?);
-        }
-        Ok(whole)
+    /// The halves as values of the flat key, for who looks whether a key is typed twice.
+    pub(super) fn typed(&self, flat: &str) -> Option<Typed> {
+        let half = self.first()?;
+        let raw = Raw::Value(half.value.clone());
+        Some(Typed {
+            said: half.said(),
+            ..Typed::new(Target::find(flat)?, &half.name, raw, half.place.clone())
+        })
     }
 
-    /// The half that stands first, for errors.
-    pub(super) fn first(&self) -> Option<&(String, usize, Value)> {
+    /// The half that stands first.
+    pub(in super::super) fn first(&self) -> Option<&Entry> {
         match (&self.address, &self.port) {
-            (Some(a), Some(b)) => Some(if a.1 <= b.1 { a } else { b }),
+            (Some(a), Some(b)) => Some(if a.line() <= b.line() { a } else { b }),
             (a, b) => a.as_ref().or(b.as_ref()),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The address of a half.
+pub(in super::super) fn address(half: &Entry) -> Result<IpAddr, ConfigError> {
+    half.value.text().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+        half.error("expected an IP address; 0.0.0.0 stands for all of this machine".to_owned())
+    })
+}
 
-    #[test]
-    fn halves_make_a_listener() {
-        let otherwise = SocketAddr::from(([127, 0, 0, 1], 8000));
-        let text = |text: &str| Some(("http_server.x".to_owned(), 3, Value::Text(text.to_owned())));
-        let number = |n| Some(("http_server.x".to_owned(), 4, Value::Integer(n)));
-        for (address, port, wanted) in [
-            (None, number(9), Some("127.0.0.1:9")),
-            (text("0.0.0.0"), None, Some("0.0.0.0:8000")),
-            (text("::1"), text("81"), Some("[::1]:81")),
-            (text(""), number(9), None),
-            (text("localhost"), None, None),
-            (None, number(65_536), None),
-            (None, number(-1), None),
-            (number(1), None, None),
-        ] {
-            let halves = Halves { address, port };
-            assert_eq!(halves.join(otherwise).ok().map(|a| a.to_string()).as_deref(), wanted, "{halves:?}");
-        }
-    }
+/// The port of a half.
+pub(in super::super) fn port(half: &Entry) -> Result<u16, ConfigError> {
+    let port = half.value.integer().and_then(|port| u16::try_from(port).ok());
+    port.ok_or_else(|| half.error("expected a port, 0 to 65535".to_owned()))
 }

@@ -1,49 +1,108 @@
-//! The configuration file: TOML or JSON, our flat keys at the top and Centrifugo's sections.
+//! The configuration file: TOML, JSON or YAML, our flat keys at the top and Centrifugo's sections. What variables and flags say
+//! has the same form, and is understood by the same [`walk()`].
 //!
 //! A key that is not known is refused: a misspelt limit that is silently ignored would be no limit. Every error tells
 //! the line of its key.
 
+mod find;
 mod json;
 mod listeners;
 mod suggest;
 mod toml;
 mod walk;
+mod yaml;
 
 use super::args::Typed;
 use super::value::Table;
 use super::{ConfigError, ConfigWarning, Place};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-pub(super) use suggest::nearest;
+pub(super) use find::find;
+pub(super) use json::value as json_value;
+pub(super) use listeners::{Halves, address, port};
+pub(super) use suggest::{meant, nearest, paths};
+pub(super) use walk::walk;
 
-/// What stands in a file.
+/// What one source says: a file, the variables of a prefix, or the flags.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     pub(super) typed: Vec<Typed>,
+    /// What it says of where clients are served.
+    pub(super) listen: Halves,
+    /// What it says of where the control listener is.
+    pub(super) control: Halves,
     /// Names of its namespaces, if it has a list of them, each with its place.
     pub(super) namespaces: Option<Vec<(String, Place)>>,
-    /// Whether it says anything of clients and channels, so that this is no development mode.
+    /// Whether it says more than flat keys, so that this is no development mode.
     pub(super) is_configured: bool,
     /// What of it has no effect.
     pub(super) warnings: Vec<ConfigWarning>,
 }
 
-/// Reads a file: JSON if it is called so, else TOML. What is good of it, and everything that is wrong with it.
-pub(super) fn read(path: &Path) -> (Layer, Vec<ConfigError>) {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(path, &text),
-        Err(error) => (Layer::default(), vec![whole(path, 0, format!("cannot be read: {error}"))]),
+/// Bytes of a file, at most; of one in YAML fewer, whose parser does more for each.
+const BYTES_MAX: usize = 4 << 20;
+const YAML_BYTES_MAX: usize = 1 << 20;
+
+/// Reads a file: JSON or YAML if it is called so, else TOML.
+///
+/// # Errors
+/// When it cannot be read or taken apart; then nothing of it is known.
+pub(super) fn read(path: &Path) -> Result<Table, ConfigError> {
+    let file = File::open(path).map_err(|error| whole(path, 0, format!("cannot be read: {error}")))?;
+    parse(path, &text_of(path, file)?)
+}
+
+/// The text of an open file.
+fn text_of(path: &Path, file: File) -> Result<String, ConfigError> {
+    let wrong = |complaint: String| whole(path, 0, complaint);
+    let unread = |error: std::io::Error| wrong(format!("cannot be read: {error}"));
+    if file.metadata().map_err(unread)?.is_dir() {
+        return Err(wrong("is a directory, not a file".to_owned()));
+    }
+    let bytes_max = if Format::of(path) == Format::Yaml { YAML_BYTES_MAX } else { BYTES_MAX };
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(unread)?;
+    if bytes.len() > bytes_max {
+        return Err(wrong(format!("is larger than {} MiB", bytes_max >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+        whole(path, line, "is not UTF-8".to_owned())
+    })
+}
+
+/// What a file is written in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Toml,
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// By the ending of its name.
+    fn of(path: &Path) -> Self {
+        let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+        match ending.as_deref().and_then(std::ffi::OsStr::to_str) {
+            Some("json") => Self::Json,
+            Some("yaml" | "yml") => Self::Yaml,
+            _ => Self::Toml,
+        }
     }
 }
 
 /// Takes a file apart; `path` is told in errors, and its ending says what the file is.
-pub(super) fn parse(path: &Path, text: &str) -> (Layer, Vec<ConfigError>) {
-    let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    let parsed: Result<Table, _> = if is_json { json::parse(text) } else { toml::parse(text) };
-    match parsed {
-        Ok(table) => walk::walk(path, &table),
-        Err((line, complaint)) => (Layer::default(), vec![whole(path, line, complaint)]),
-    }
+pub(super) fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
+    let place = |line| Place::File { path: path.to_owned(), line };
+    let parsed = match Format::of(path) {
+        Format::Json => json::parse(text, &place),
+        Format::Yaml => yaml::parse(text, &place),
+        Format::Toml => toml::parse(text, &place),
+    };
+    parsed.map_err(|(line, complaint)| whole(path, line, complaint))
 }
 
 fn whole(path: &Path, line: usize, complaint: String) -> ConfigError {
@@ -56,12 +115,13 @@ mod tests {
     use super::*;
 
     fn errors(name: &str, text: &str) -> Vec<String> {
-        super::parse(Path::new(name), text).1.iter().map(ToString::to_string).collect()
+        parse(Path::new(name), text).err().unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 
     /// What a file says that is good.
     fn parse(path: &Path, text: &str) -> Result<Layer, Vec<ConfigError>> {
-        let (layer, errors) = super::parse(path, text);
+        let table = super::parse(path, text).map_err(|error| vec![error])?;
+        let (layer, errors) = walk(&table, &[]);
         if errors.is_empty() { Ok(layer) } else { Err(errors) }
     }
 
@@ -80,7 +140,14 @@ mod tests {
             ]
         );
         assert!(layer.is_configured);
-        assert!(!parse(Path::new("t.toml"), "shards = 2\n[http_api]\nkey = \"k\"").unwrap().is_configured);
+        for (text, is_configured) in [
+            ("shards = 2", false),
+            ("shards = 2\n[http_api]\nkey = \"k\"", true),
+            ("[http_server]\nport = 80", true),
+            ("[rates]", true),
+        ] {
+            assert_eq!(parse(Path::new("t.toml"), text).unwrap().is_configured, is_configured, "{text}");
+        }
     }
 
     #[test]
@@ -244,13 +311,30 @@ mod tests {
         let text = "listen = \"127.0.0.1:80\"\n[http_server]\nport = 80\n";
         assert_eq!(
             errors("t.toml", text),
-            ["t.toml:3: http_server.port = 80: duplicates listen (t.toml:1); remove one of them"]
+            ["t.toml:3: http_server.port = 80: duplicates listen (t.toml:1); remove one of them"],
         );
     }
 
     #[test]
+    fn what_is_no_file_of_text_is_told() {
+        let folder = std::env::temp_dir().join(format!("throng-no-file-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            std::fs::write(&path, bytes).unwrap();
+            read(&path).unwrap_err().to_string()
+        };
+        assert!(write("a.toml", b"shards = 2\nnode = '\xff'\n").ends_with("a.toml:2: is not UTF-8"));
+        assert!(write("a.json", &vec![b' '; BYTES_MAX + 1]).ends_with("a.json: is larger than 4 MiB"));
+        assert!(write("a.yml", &vec![b'\n'; YAML_BYTES_MAX + 1]).ends_with("a.yml: is larger than 1 MiB"));
+        let said = read(&folder).unwrap_err().to_string();
+        assert_eq!(said, format!("{}: is a directory, not a file", folder.display()));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
     fn a_file_that_is_not_there_is_told() {
-        let (_, said) = read(Path::new("/nowhere/t.toml"));
-        assert!(said[0].to_string().starts_with("/nowhere/t.toml: cannot be read: No such file"), "{said:?}");
+        let said = read(Path::new("/nowhere/t.toml")).unwrap_err().to_string();
+        assert!(said.starts_with("/nowhere/t.toml: cannot be read: No such file"), "{said:?}");
     }
 }

@@ -4,7 +4,7 @@ use super::super::KEYS;
 use super::super::sections::{ALIASES, Target};
 
 /// Every path that can be typed, but for those of namespaces.
-pub(super) fn paths() -> Vec<String> {
+pub(in super::super) fn paths() -> Vec<String> {
     let flat = KEYS.iter().map(|key| key.name.to_owned());
     let aliases = ALIASES.iter().map(|alias| alias.path.to_owned());
     let lists = std::iter::once("channel.namespaces".to_owned());
@@ -12,7 +12,7 @@ pub(super) fn paths() -> Vec<String> {
 }
 
 /// The path that was meant by the unknown `path`, if there is one that is near.
-pub(super) fn meant(path: &str) -> Option<String> {
+pub(in super::super) fn meant(path: &str) -> Option<String> {
     let paths = paths();
     let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
     let normal = name.to_ascii_lowercase().replace('-', "_");

@@ -4,31 +4,18 @@ use super::super::args::Typed;
 use super::super::sections::{Alias, Class, NAMESPACES, Taken, Target, Unit, Unsupported};
 use super::super::slot::{HIDDEN, Raw};
 use super::super::value::{Entry, Table, Value};
-use super::super::{Config, ConfigError, ConfigWarning, Place};
-use super::listeners::{Halves, Wrong};
+use super::super::{ConfigError, ConfigWarning, Key, Place};
 use super::{Layer, suggest};
-use crate::net::Listen;
-use std::path::Path;
 
-/// With these sections, a file decides about clients and channels.
-const CONFIGURING: [&str; 2] = ["client", "channel"];
-
-/// Everything that the file says, and everything that is wrong with it.
-pub(super) fn walk(path: &Path, table: &Table) -> (Layer, Vec<ConfigError>) {
-    let mut walk = Walk {
-        path,
-        paths: suggest::paths(),
-        layer: Layer::default(),
-        errors: Vec::new(),
-        is_idle: false,
-        listen: Halves::default(),
-        control: Halves::default(),
-    };
+/// Everything that a source says, and everything that is wrong with it. What the `nearer` sources say of what is enabled
+/// counts in its place.
+pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<ConfigError>) {
+    let mut walk =
+        Walk { nearer, paths: suggest::paths(), layer: Layer::default(), errors: Vec::new(), is_idle: false };
     for entry in &table.0 {
-        walk.layer.is_configured |= CONFIGURING.contains(&entry.name.as_str());
         walk.entry(&entry.name, entry);
     }
-    walk.listeners();
+    walk.layer.is_configured = !table.0.iter().all(is_flat);
     walk.twice();
     let line = |place: &Place| if let Place::File { line, .. } = place { *line } else { 0 };
     walk.errors.sort_by_key(|error| line(&error.place));
@@ -36,16 +23,19 @@ pub(super) fn walk(path: &Path, table: &Table) -> (Layer, Vec<ConfigError>) {
     (walk.layer, walk.errors)
 }
 
+/// Whether a key at the top is one of ours.
+fn is_flat(entry: &Entry) -> bool {
+    Key::named(&entry.name).is_some()
+}
+
 struct Walk<'a> {
-    path: &'a Path,
+    nearer: &'a [&'a Table],
     /// Every path that can be typed.
     paths: Vec<String>,
     layer: Layer,
     errors: Vec<ConfigError>,
     /// Whether this is in a section that is disabled, where what is not supported changes nothing.
     is_idle: bool,
-    listen: Halves,
-    control: Halves,
 }
 
 impl Walk<'_> {
@@ -80,7 +70,7 @@ impl Walk<'_> {
             return;
         };
         let was_idle = self.is_idle;
-        self.is_idle |= is_disabled(path, table);
+        self.is_idle |= self.is_disabled(path, table);
         for inner in &table.0 {
             self.entry(&format!("{path}.{}", inner.name), inner);
         }
@@ -108,15 +98,15 @@ impl Walk<'_> {
         for (index, table) in tables.into_iter().enumerate() {
             let named = table.0.iter().find(|inner| inner.name == "name");
             let Some((name, at)) = named.and_then(|inner| Some((inner.value.text()?, inner))) else {
-                let line = table.0.first().map_or(entry.line, |first| first.line);
-                let unnamed = Entry { line, ..entry.clone() };
+                let place = table.0.first().map_or(&entry.place, |first| &first.place).clone();
+                let unnamed = Entry { place, ..entry.clone() };
                 self.misplaced(&format!("{NAMESPACES}[{index}]"), &unnamed, "expected a name in it");
                 continue;
             };
             for inner in table.0.iter().filter(|inner| inner.name != "name") {
                 self.in_namespace(names.len(), name, inner);
             }
-            names.push((name.to_owned(), self.place(at)));
+            names.push((name.to_owned(), at.place.clone()));
         }
         self.layer.namespaces = Some(names);
     }
@@ -136,7 +126,7 @@ impl Walk<'_> {
     }
 
     fn typed(&mut self, target: Target, path: &str, entry: &Entry) {
-        let raw = Raw::Value(entry.value.clone());
+        let raw = raw(entry);
         // JSON generators write null for what is not there; of our flat keys it says that something is off.
         let says_nothing = entry.value == Value::Null && !matches!(target, Target::Flat(_));
         if says_nothing || self.is_idle && !target.fits(&raw) {
@@ -146,8 +136,7 @@ impl Walk<'_> {
     }
 
     fn push(&mut self, target: Target, path: &str, entry: &Entry, raw: Raw) {
-        let place = self.place(entry);
-        self.layer.typed.push(Typed { target, name: path.to_owned(), said: raw.said(), raw, place });
+        self.layer.typed.push(Typed::new(target, path, raw, entry.place.clone()));
     }
 
     fn alias(&mut self, alias: &'static Alias, entry: &Entry) {
@@ -158,15 +147,18 @@ impl Walk<'_> {
             return;
         }
         if alias.unit == Unit::Listener {
-            let halves = if alias.flat == "listen" { &mut self.listen } else { &mut self.control };
+            let layer = &mut self.layer;
+            let halves = if alias.flat == "listen" { &mut layer.listen } else { &mut layer.control };
             let half = if alias.path.ends_with("port") { &mut halves.port } else { &mut halves.address };
-            *half = Some((alias.path.to_owned(), entry.line, entry.value.clone()));
+            *half = Some(Entry { name: alias.path.to_owned(), ..entry.clone() });
             return;
         }
         match alias.unit.convert(&entry.value) {
-            Ok(Some(raw)) => {
+            Ok(Some(converted)) => {
+                // A word stays one, for which more forms are allowed.
+                let raw = if converted == Raw::Value(entry.value.clone()) { raw(entry) } else { converted };
                 if let Some(target) = Target::find(alias.flat) {
-                    let (said, place) = (entry.value.to_string(), self.place(entry));
+                    let (said, place) = (entry.said(), entry.place.clone());
                     let name = alias.path.to_owned();
                     self.layer.typed.push(Typed { target, name, said, raw, place });
                 }
@@ -176,34 +168,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Addresses and ports become listeners.
-    fn listeners(&mut self) {
-        let otherwise = Config::default();
-        let listen = otherwise.listen.first().and_then(Listen::address);
-        for (flat, halves, otherwise) in [
-            ("listen", std::mem::take(&mut self.listen), listen),
-            ("control", std::mem::take(&mut self.control), otherwise.control),
-        ] {
-            let (Some((name, line, value)), Some(otherwise)) = (halves.first(), otherwise) else { continue };
-            let entry = Entry { name: name.clone(), line: *line, value: value.clone() };
-            match (halves.join(otherwise), Target::find(flat)) {
-                (Ok(address), Some(target)) => {
-                    let raw = Raw::Value(Value::Text(address.to_string()));
-                    let (said, place) = (value.to_string(), self.place(&entry));
-                    self.layer.typed.push(Typed { target, name: name.clone(), said, raw, place });
-                }
-                (Err(Wrong { key, line, value, complaint }), _) => {
-                    self.wrong(&key.clone(), &Entry { name: key, line, value }, complaint);
-                }
-                (Ok(_), None) => {}
-            }
-        }
-    }
-
     /// One thing may have two names, but only one value.
     fn twice(&mut self) {
         let mut errors = Vec::new();
-        let typed = &self.layer.typed;
+        let halves = self.layer.listen.typed("listen").into_iter().chain(self.layer.control.typed("control"));
+        let typed: Vec<Typed> = self.layer.typed.iter().cloned().chain(halves).collect();
         for (i, second) in typed.iter().enumerate() {
             let same = |first: &&Typed| first.target.is_same(&second.target);
             if let Some(first) = typed[..i].iter().find(same) {
@@ -221,7 +190,7 @@ impl Walk<'_> {
             return;
         }
         let reason = if key.instead.is_empty() { String::new() } else { format!(": {}", key.instead) };
-        let place = self.place(entry);
+        let place = entry.place.clone();
         if key.class == Class::Warned {
             let text = format!("has no effect{reason}");
             self.layer.warnings.push(ConfigWarning { key: path.to_owned(), text, place });
@@ -247,24 +216,34 @@ impl Walk<'_> {
 
     /// Something where it does not belong. Its value is not told: it may be a secret.
     fn misplaced(&mut self, path: &str, entry: &Entry, complaint: &str) {
-        let (place, said) = (self.place(entry), HIDDEN.to_owned());
+        let (place, said) = (entry.place.clone(), HIDDEN.to_owned());
         self.errors.push(ConfigError { key: path.to_owned(), said, complaint: complaint.to_owned(), place });
     }
 
     fn wrong(&mut self, path: &str, entry: &Entry, complaint: &str) {
-        let (place, said) = (self.place(entry), entry.value.to_string());
+        let (place, said) = (entry.place.clone(), entry.said());
         self.errors.push(ConfigError { key: path.to_owned(), said, complaint: complaint.to_owned(), place });
     }
 
-    fn place(&self, entry: &Entry) -> Place {
-        Place::File { path: self.path.to_owned(), line: entry.line }
+    /// Whether the section says that it is disabled, or does not say that it is enabled although we do not have it at all.
+    fn is_disabled(&self, path: &str, table: &Table) -> bool {
+        let enabled = self.switch(&format!("{path}.enabled"), table.find("enabled"));
+        let is_not_ours = || Unsupported::find(&format!("{path}.enabled")).is_some();
+        let is_off = enabled.map_or_else(is_not_ours, Value::is_off);
+        let disabled = self.switch(&format!("{path}.disabled"), table.find("disabled"));
+        is_off || disabled.and_then(Value::switch) == Some(true)
+    }
+
+    /// A switch as the nearest source has it.
+    fn switch<'b>(&'b self, path: &str, here: Option<&'b Value>) -> Option<&'b Value> {
+        self.nearer.iter().rev().find_map(|table| table.at(path)).or(here)
     }
 }
 
-/// Whether the section says that it is disabled, or does not say that it is enabled although we do not have it at all.
-fn is_disabled(path: &str, table: &Table) -> bool {
-    let switch = table.find("enabled");
-    let is_off = matches!(switch, Some(Value::Null | Value::Switch(false)));
-    let is_not_ours = switch.is_none() && Unsupported::find(&format!("{path}.enabled")).is_some();
-    is_off || is_not_ours || table.find("disabled") == Some(&Value::Switch(true))
+/// The value: a word if it was typed where there are only words.
+fn raw(entry: &Entry) -> Raw {
+    match entry.word() {
+        Some(word) => Raw::Words(vec![word.to_owned()]),
+        None => Raw::Value(entry.value.clone()),
+    }
 }

@@ -82,16 +82,10 @@ impl Unit {
                 Ok(Some(Raw::Value(Value::Text("off".to_owned()))))
             }
             Self::Level => Ok(Some(raw)),
-            Self::Disabled => match value {
-                Value::Switch(true) => Ok(Some(Raw::Value(Value::Text("off".to_owned())))),
-                Value::Switch(false) => Ok(None),
-                Value::Null
-                | Value::Integer(_)
-                | Value::Fraction(_)
-                | Value::Text(_)
-                | Value::Date(_)
-                | Value::List(_)
-                | Value::Table(_) => Err("expected true or false"),
+            Self::Disabled => match value.switch() {
+                Some(true) => Ok(Some(Raw::Value(Value::Text("off".to_owned())))),
+                Some(false) => Ok(None),
+                None => Err("expected true or false"),
             },
         }
     }

@@ -156,6 +156,16 @@ impl Target {
         }))
     }
 
+    /// Whether it is the flat key of this name.
+    pub(super) fn is_flat(&self, name: &str) -> bool {
+        matches!(self, Self::Flat(key) if key.name == name)
+    }
+
+    /// Whether its texts may name variables: those of hooks.
+    pub(super) fn names_variables(&self) -> bool {
+        matches!(self, Self::Hook(_, setting) if ["endpoint", "http.static_headers"].contains(&setting.name))
+    }
+
     /// Whether both are one place, for those that can be typed by two names.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {

@@ -256,6 +256,7 @@ fn duration(value: &Value) -> Option<u64> {
 /// Whether the value is what is told, durations however they are written.
 fn says(value: &Value, told: &str) -> bool {
     value.to_string() == told
+        || value.text() == Some(told)
         || duration(value).is_some_and(|ms| duration_ms(told.trim_matches('"')) == Some(ms))
 }
 

@@ -107,9 +107,8 @@ impl Slot<'_> {
             Self::PathOrOff(slot) => or_off(raw, form::as_path).map(|v| *slot = v),
             Self::Text(slot, Form::Path) => raw.word().and_then(form::as_path).map(|v| *slot = v),
             Self::Text(slot, form) => raw.word().filter(|word| form.takes(word)).map(|v| v.clone_into(slot)),
-            Self::Texts(slot) | Self::Files(slot) => {
-                raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v)
-            }
+            Self::Texts(slot) => raw.list().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
+            Self::Files(slot) => raw.words().filter(|v| v.iter().all(|w| !w.is_empty())).map(|v| *slot = v),
             Self::Pattern(slot) => raw.word().and_then(|word| NamePattern::new(word).ok()).map(|v| *slot = v),
             Self::Secret(slot) => raw.word().filter(|word| *word != HIDDEN).map(|v| v.clone_into(slot)),
             Self::Secrets(slot) => secrets(raw).map(|v| *slot = v),
@@ -118,7 +117,7 @@ impl Slot<'_> {
             }
             Self::Either(slot, words) => either(raw.word(), words).map(|v| *slot = v),
             Self::Listed(slot, word) => {
-                raw.words().filter(|v| v.iter().all(|w| w == word)).map(|v| *slot = !v.is_empty())
+                raw.list().filter(|v| v.iter().all(|w| w == word)).map(|v| *slot = !v.is_empty())
             }
             Self::Filter(slot) => raw.word().and_then(filter).map(|v| *slot = v),
             Self::Format(slot) => raw.word().and_then(format).map(|v| *slot = v),
@@ -164,7 +163,9 @@ impl Slot<'_> {
             Self::Secrets(_) => {
                 "a text or a list of texts, none of them empty (not …, which stands for one that is not shown)"
             }
-            Self::Headers(_) => "a table of texts (not …, which stands for one that is not shown)",
+            Self::Headers(_) => {
+                "a table of texts, or a list of tables with key and value (not …, which stands for one that is not shown)"
+            }
             Self::Filter(_) => {
                 "error, warn, info, debug, trace, off, or directives such as info,throng::shard=debug"
             }
@@ -242,9 +243,22 @@ impl Slot<'_> {
     }
 
     /// True for a key whose flag may stand without a value.
-    #[cfg(feature = "cli")]
     pub(super) fn is_switch(&self) -> bool {
         matches!(self, Self::Switch(_))
+    }
+
+    /// True for a key whose value stands in quotes in a file.
+    pub(super) fn is_text(&self) -> bool {
+        !matches!(
+            self,
+            Self::Count(..)
+                | Self::Rate(_)
+                | Self::Bytes(..)
+                | Self::Milliseconds(..)
+                | Self::Duration(..)
+                | Self::Time(_)
+                | Self::Switch(_)
+        )
     }
 
     /// True for a key whose flag may be repeated.
@@ -378,8 +392,9 @@ mod tests {
     #[test]
     fn a_file_keeps_types_apart() {
         let (mut on, mut ms) = (true, 1);
-        assert!(!Slot::Switch(&mut on).set(&text("false")));
-        assert!(!Slot::Milliseconds(&mut ms, 0..=10).set(&text("5")));
+        assert!(!Slot::Switch(&mut on).set(&text("no")));
+        assert!(!Slot::Milliseconds(&mut ms, 0..=10).set(&text("+5")));
+        assert!(!Slot::Switch(&mut on).set(&Raw::Value(Value::Integer(2))));
         assert!(!Slot::Milliseconds(&mut ms, 0..=10).set(&Raw::Value(Value::Integer(-5))));
         assert!(!Slot::Milliseconds(&mut ms, 0..=10).set(&Raw::Value(Value::Fraction("5.0".into()))));
         assert!(!Slot::Duration(&mut ms, 0..=10_000).set(&Raw::Value(Value::Integer(5))));
@@ -387,6 +402,53 @@ mod tests {
         assert_eq!((on, ms), (true, 5));
         assert!(Slot::Duration(&mut ms, 0..=10_000).set(&text("10s")));
         assert_eq!(ms, 10_000);
+    }
+
+    #[test]
+    fn numbers_and_switches_may_be_texts() {
+        let (mut on, mut count) = (false, 0);
+        for (value, wanted) in [
+            (Value::Text("true".into()), true),
+            (Value::Text("0".into()), false),
+            (Value::Integer(1), true),
+            (Value::Text("F".into()), false),
+            (Value::Text("1".into()), true),
+            (Value::Integer(0), false),
+        ] {
+            assert!(Slot::Switch(&mut on).set(&Raw::Value(value.clone())), "{value:?}");
+            assert_eq!(on, wanted, "{value:?}");
+        }
+        assert!(Slot::Count(&mut count, 0..=10).set(&text("10")));
+        assert_eq!(count, 10);
+        let mut bytes = 0;
+        assert!(Slot::Bytes(&mut bytes, 0..=100).set(&text("64")));
+        assert_eq!(bytes, 64);
+    }
+
+    #[test]
+    fn headers_are_a_table_or_a_list_of_pairs() {
+        let place = super::super::Place::Default;
+        let table = |pairs: &[(&str, &str)]| {
+            let mut table = super::super::value::Table::default();
+            pairs.iter().for_each(|(name, text)| table.put(name, &place, Value::Text((*text).into())));
+            Value::Table(table)
+        };
+        let pair = |name, value| table(&[("key", name), ("value", value)]);
+        let mut headers = Vec::new();
+        assert!(
+            Slot::Headers(&mut headers).set(&Raw::Value(Value::List(vec![pair("A", "1"), pair("b", "2")])))
+        );
+        assert_eq!(headers, [("A".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+        assert!(Slot::Headers(&mut headers).set(&Raw::Value(table(&[("A", "3")]))));
+        for wrong in [
+            Value::List(vec![pair("A", "1"), pair("A", "2")]),
+            Value::List(vec![table(&[("key", "A")])]),
+            Value::List(vec![table(&[("key", "A"), ("value", "1"), ("more", "x")])]),
+            Value::List(vec![Value::Text("A: 1".into())]),
+        ] {
+            assert!(!Slot::Headers(&mut headers).set(&Raw::Value(wrong.clone())), "{wrong:?}");
+        }
+        assert_eq!(headers, [("A".to_owned(), "3".to_owned())]);
     }
 
     #[test]

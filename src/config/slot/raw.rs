@@ -1,6 +1,7 @@
 //! A value as it was typed, not yet understood; and what can be made of it.
 
-use super::super::value::Value;
+use super::super::value::{Entry, Table, Value, switch_of};
+use super::super::variables::Variables;
 use super::{duration, is_placeholder, size};
 use crate::base::networks::Networks;
 use crate::net::Listen;
@@ -41,7 +42,7 @@ impl Raw {
     }
 
     pub(super) fn networks(&self) -> Option<Networks> {
-        Networks::parse(self.words()?.iter().map(String::as_str)).ok()
+        Networks::parse(self.list()?.iter().map(String::as_str)).ok()
     }
 
     /// Several words: repeated or with commas where typed at a prompt, a list in a file.
@@ -55,10 +56,21 @@ impl Raw {
         }
     }
 
+    /// As [`Raw::words`], of words that hold no blanks: those part them, too.
+    pub(super) fn list(&self) -> Option<Vec<String>> {
+        let words = self.words()?;
+        Some(match self {
+            Self::Words(_) => {
+                words.iter().flat_map(|word| word.split_whitespace()).map(str::to_owned).collect()
+            }
+            Self::Value(_) => words,
+        })
+    }
+
     pub(super) fn number(&self) -> Option<u64> {
         match self {
-            Self::Words(_) => self.word().and_then(digits),
-            Self::Value(value) => value.integer()?.try_into().ok(),
+            Self::Value(Value::Integer(number)) => (*number).try_into().ok(),
+            Self::Words(_) | Self::Value(_) => self.word().map(str::trim).and_then(digits),
         }
     }
 
@@ -74,10 +86,31 @@ impl Raw {
 
     pub(super) fn switch(&self) -> Option<bool> {
         match self {
-            Self::Words(_) => self.word()?.parse().ok(),
-            Self::Value(Value::Switch(on)) => Some(*on),
-            Self::Value(_) => None,
+            Self::Words(_) => switch_of(self.word()?),
+            Self::Value(value) => value.switch(),
         }
+    }
+
+    /// With every `${CENTRIFUGO_VAR_…}` and `${THRONG_VAR_…}` replaced by the variable of that name, in its own text and in
+    /// those of a table.
+    ///
+    /// # Errors
+    /// The name of a variable that is not set.
+    pub(in super::super) fn filled(&self, variables: &Variables) -> Result<Self, String> {
+        Ok(match self {
+            Self::Words(words) => {
+                Self::Words(words.iter().map(|word| variables.fill(word)).collect::<Result<_, _>>()?)
+            }
+            Self::Value(value) => Self::Value(filled(value, variables)?),
+        })
+    }
+
+    /// Whether it is a number, a switch or a date, where a text would stand in quotes.
+    pub(in super::super) fn is_bare(&self) -> bool {
+        matches!(
+            self,
+            Self::Value(Value::Switch(_) | Value::Integer(_) | Value::Fraction(_) | Value::Date(_))
+        )
     }
 
     /// Whether one of its texts, wherever it stands in it, is only a place for a secret.
@@ -87,11 +120,47 @@ impl Raw {
         texts.iter().map(String::as_str).chain(self.word()).any(is_placeholder)
     }
 
-    /// Names and texts of a table, sorted as they stand.
+    /// Names and texts of a table, as they stand; or of a list of tables with a `key` and a `value`, each key once.
     pub(super) fn headers(&self) -> Option<Vec<(String, String)>> {
-        let Self::Value(Value::Table(table)) = self else { return None };
-        table.0.iter().map(|entry| Some((entry.name.clone(), entry.value.text()?.to_owned()))).collect()
+        let pairs: Option<Vec<(String, String)>> = match self {
+            Self::Value(Value::Table(table)) => table
+                .0
+                .iter()
+                .map(|entry| Some((entry.name.clone(), entry.value.text()?.to_owned())))
+                .collect(),
+            Self::Value(Value::List(items)) => items.iter().map(pair).collect(),
+            Self::Words(_) | Self::Value(_) => None,
+        };
+        let is_new = |(at, (name, _)): (usize, &(String, String)), pairs: &[(String, String)]| {
+            pairs[..at].iter().all(|(before, _)| before != name)
+        };
+        pairs.filter(|pairs| pairs.iter().enumerate().all(|row| is_new(row, pairs)))
     }
+}
+
+fn filled(value: &Value, variables: &Variables) -> Result<Value, String> {
+    Ok(match value {
+        Value::Text(text) => Value::Text(variables.fill(text)?),
+        Value::List(items) => {
+            Value::List(items.iter().map(|item| filled(item, variables)).collect::<Result<_, _>>()?)
+        }
+        Value::Table(table) => {
+            let entry = |entry: &Entry| {
+                Ok::<_, String>(Entry { value: filled(&entry.value, variables)?, ..entry.clone() })
+            };
+            Value::Table(Table(table.0.iter().map(entry).collect::<Result<_, _>>()?))
+        }
+        Value::Null | Value::Switch(_) | Value::Integer(_) | Value::Fraction(_) | Value::Date(_) => {
+            value.clone()
+        }
+    })
+}
+
+/// A table of a `key` and a `value`, and nothing else.
+fn pair(item: &Value) -> Option<(String, String)> {
+    let Value::Table(table) = item else { return None };
+    let text = |name| table.find(name).and_then(Value::text).map(str::to_owned);
+    (table.0.len() == 2).then(|| Some((text("key")?, text("value")?))).flatten()
 }
 
 /// Digits and nothing else: `u64::from_str` would let a sign pass.
@@ -154,5 +223,9 @@ mod tests {
     fn several_words_are_typed_with_commas() {
         assert_eq!(words(" a, b,,c").words(), Some(vec!["a".into(), "b".into(), "c".into()]));
         assert_eq!(words("").words(), Some(Vec::new()));
+        assert_eq!(words("a b,c").words(), Some(vec!["a b".into(), "c".into()]), "a path may hold a blank");
+        assert_eq!(words(" a  b, c\td").list().unwrap(), ["a", "b", "c", "d"]);
+        let file = Raw::Value(Value::List(vec![Value::Text("a b".into())]));
+        assert_eq!(file.list().unwrap(), ["a b"], "a list of a file is a list already");
     }
 }

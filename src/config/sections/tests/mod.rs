@@ -2,11 +2,12 @@
 //! missing in `complete`, whole configurations in `whole`.
 
 mod complete;
+mod doors;
 mod refused;
 mod whole;
 
-use super::super::args::{Args, Typed};
-use super::super::slot::Raw;
+use super::super::args::Args;
+use super::super::said::Said;
 use super::super::{ClientOptions, Config, Effective, Place, resolve};
 use super::*;
 use crate::hub::options::NamePattern;
@@ -126,8 +127,7 @@ fn load(ending: &str, text: &str, variables: &[(&str, &str)]) -> Result<Effectiv
     let id = std::thread::current().name().unwrap_or_default().replace("::", "-");
     let path = std::env::temp_dir().join(format!("throng-{}-{id}.{ending}", std::process::id()));
     std::fs::write(&path, text).unwrap();
-    let loaded =
-        resolve(&Args { file: Some(path.clone()), flags: Vec::new() }, &variables.iter().copied().collect());
+    let loaded = resolve(&Args::of_file(Some(path.clone())), &variables.iter().copied().collect());
     std::fs::remove_file(&path).unwrap();
     let folder = format!("{}/", path.parent().unwrap().display());
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -260,7 +260,8 @@ fn json_says_the_same_as_toml() {
 
 #[test]
 fn without_a_word_of_clients_and_channels_everything_is_open() {
-    for effective in [toml("shards = 2").unwrap(), toml("[sse]\nenabled = true").unwrap()] {
+    for effective in [toml("shards = 2").unwrap(), toml("development = true\n[sse]\nenabled = true").unwrap()]
+    {
         let Config { client, endpoints, namespaces, api, first_page, .. } = effective.config;
         assert!(client.insecure && namespaces.takes_unknown && api.insecure && first_page);
         assert_eq!(endpoints, Endpoint::beside_websocket());
@@ -275,7 +276,15 @@ fn without_a_word_of_clients_and_channels_everything_is_open() {
         assert!(chat.presence && chat.join_leave && chat.force_recovery && chat.allow_publish_for_anonymous);
         assert_eq!((chat.history_size, chat.history_ttl_ms), (100, 600_000));
     }
-    for text in ["[client]", "[channel]", "[client]\nping_interval = '20s'", "[channel]\nmax_length = 9"] {
+    for text in [
+        "",
+        "[client]",
+        "[channel]",
+        "[client]\nping_interval = '20s'",
+        "[channel]\nmax_length = 9",
+        "[http_server]\nport = 80",
+        "[rates]",
+    ] {
         let Config { client, endpoints, namespaces, api, first_page, .. } = toml(text).unwrap().config;
         assert_eq!(client, ClientOptions::default(), "{text}");
         assert_eq!((endpoints, namespaces.named.len()), (Vec::new(), 0), "{text}");
@@ -317,16 +326,12 @@ fn variables_and_flags_reach_sections() {
     assert_eq!(effective.config.outside.token.hmac_secret_key, "from, outside");
     assert_eq!(effective.config.api.keys, ["k,1"]);
     assert_eq!(effective.config.namespaces.without_namespace.history_ttl_ms, 60_000);
-    assert_eq!(effective.place("client.token.hmac_secret_key"), &Place::Variable);
+    let place = Place::Variable("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY".into());
+    assert_eq!(effective.place("client.token.hmac_secret_key"), &place);
     let secret = [("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "s")].into_iter().collect();
     assert!(!resolve(&Args::default(), &secret).unwrap().is_development, "a secret is for tokens");
-    let insecure = Typed::new(
-        Target::find("client.insecure").unwrap(),
-        "client.insecure",
-        Raw::Words(vec!["true".into()]),
-        Place::Flag,
-    );
-    let flagged = resolve(&Args { file: None, flags: vec![insecure] }, &Default::default()).unwrap();
+    let insecure = Said::flag("client.insecure", "true");
+    let flagged = resolve(&Args { flags: vec![insecure], ..Args::default() }, &Default::default()).unwrap();
     assert!(flagged.config.client.insecure && !flagged.is_development);
 }
 

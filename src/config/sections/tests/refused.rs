@@ -20,7 +20,7 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
         ),
         (
             "[client.token]\nhmac_secret_key = 5",
-            "t:2: client.token.hmac_secret_key = …: expected a text (not …, which stands for one that is not shown)",
+            "t:2: client.token.hmac_secret_key = …: expected a text (not …, which stands for one that is not shown): put it in quotes",
         ),
         (
             "[client.token]\nrsa_public_key = 'MIIB'",
@@ -52,7 +52,7 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
             "[http_server]\naddress = 'localhost'",
             "t:2: http_server.address = \"localhost\": expected an IP address; 0.0.0.0 stands for all of this machine",
         ),
-        ("[websocket]\ndisabled = 1", "t:2: websocket.disabled = 1: expected true or false"),
+        ("[websocket]\ndisabled = 2", "t:2: websocket.disabled = 2: expected true or false"),
     ] {
         assert_eq!(toml(text).unwrap_err(), [wanted], "{text}");
     }

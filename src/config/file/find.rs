@@ -1,0 +1,185 @@
+//! The configuration of the working directory, which Centrifugo reads when no file is named.
+//!
+//! What matters: the server is not opened and not changed by a file that somebody else left there. A file counts only if
+//! it is one for this server; one that others may write is refused, as is one that belongs to another user. Centrifugo
+//! reads `config.json` and looks no further; here the three other forms follow, in this order.
+
+use super::super::value::Table;
+use super::super::{ConfigError, ConfigWarning, Place};
+use super::{parse, text_of, whole};
+use crate::net::sys;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+const NAMES: [&str; 4] = ["config.json", "config.toml", "config.yaml", "config.yml"];
+
+/// Sections that say that a file is for this server.
+const SECTIONS: [&str; 5] = ["client", "channel", "http_api", "http_server", "engine"];
+
+/// The permission of others to write.
+const OTHERS_WRITE: u32 = 0o002;
+
+/// What was found.
+#[derive(Default)]
+pub(in super::super) struct Found {
+    /// The file that counts, and what it says.
+    pub(in super::super) read: Option<(PathBuf, Result<Table, ConfigError>)>,
+    /// Of files that are passed over.
+    pub(in super::super) warnings: Vec<ConfigWarning>,
+}
+
+/// Looks for a file in a folder.
+pub(in super::super) fn find(folder: &Path) -> Found {
+    let mut found = Found::default();
+    for name in NAMES {
+        let path = folder.join(name);
+        // Whoever may not read it cannot know what it is for: it is told, as one that cannot be taken apart.
+        let file = match File::open(&path) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => Err(whole(&path, 0, format!("cannot be read: {error}"))),
+        };
+        let is_directory = file.as_ref().is_ok_and(|file| file.metadata().is_ok_and(|about| about.is_dir()));
+        let pass = |why: &str| ConfigWarning {
+            key: String::new(),
+            text: format!("is passed over: {why}"),
+            place: Place::File { path: path.clone(), line: 0 },
+        };
+        if is_directory {
+            found.warnings.push(pass("it is a directory"));
+        } else if let Some((first, _)) = &found.read {
+            found.warnings.push(pass(&format!("{} is read", first.display())));
+        } else {
+            match file.and_then(|file| looked_at(&path, file)) {
+                Ok(Some(table)) => found.read = Some((path, Ok(table))),
+                Ok(None) => found.warnings.push(pass(&format!(
+                    "it has no section {}; --config names a file that is to be read",
+                    SECTIONS.join(", ")
+                ))),
+                Err(error) => found.read = Some((path, Err(error))),
+            }
+        }
+    }
+    found
+}
+
+/// What an open file says, if it is one for this server.
+fn looked_at(path: &Path, file: File) -> Result<Option<Table>, ConfigError> {
+    let about = file.metadata().map_err(|error| whole(path, 0, format!("cannot be read: {error}")))?;
+    let table = match text_of(path, file) {
+        Ok(text) => match parse(path, &text) {
+            Ok(table) => table,
+            // One that is broken and speaks of clients is more likely ours: passing it over would open the server.
+            Err(error) if is_ours_by_word(&text) => return Err(error),
+            Err(_) => return Ok(None),
+        },
+        Err(error) => return Err(error),
+    };
+    if !table.0.iter().any(|entry| is_ours(&entry.name)) {
+        return Ok(None);
+    }
+    if about.mode() & OTHERS_WRITE != 0 {
+        let complaint = "is writable by all users: chmod o-w, or name it by --config".to_owned();
+        return Err(whole(path, 0, complaint));
+    }
+    if about.uid() != 0 && about.uid() != sys::user_id() {
+        let complaint = "belongs to another user: chown it, or name it by --config".to_owned();
+        return Err(whole(path, 0, complaint));
+    }
+    Ok(Some(table))
+}
+
+/// Whether a key at the top says that a file is for this server.
+fn is_ours(name: &str) -> bool {
+    SECTIONS.contains(&name)
+}
+
+/// As [`is_ours`], in a text that cannot be taken apart.
+fn is_ours_by_word(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(is_ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// What is found in a folder with these files: the name of the one that counts, what is wrong with it, warnings.
+    fn found(test: &str, files: &[(&str, &str)]) -> (Option<String>, Option<String>, Vec<String>) {
+        let folder = std::env::temp_dir().join(format!("throng-find-{}-{test}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (name, text) in files {
+            match *text {
+                "directory" => fs::create_dir(folder.join(name)).unwrap(),
+                text => fs::write(folder.join(name), text).unwrap(),
+            }
+        }
+        let Found { read, warnings } = find(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        let plain = |text: String| text.replace(&format!("{}/", folder.display()), "");
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let (path, error) = read.map_or((None, None), |(path, read)| (Some(name(&path)), read.err()));
+        let error = error.map(|error| plain(error.to_string()));
+        (path, error, warnings.into_iter().map(|warning| plain(warning.to_string())).collect())
+    }
+
+    const OURS: &str = "{\"client\": {}}";
+
+    #[test]
+    fn the_first_that_is_ours_is_read_and_the_others_are_told() {
+        assert_eq!(found("none", &[]), (None, None, Vec::new()));
+        for (name, text) in [
+            ("config.json", OURS),
+            ("config.toml", "[http_api]\n"),
+            ("config.yaml", "engine: {}"),
+            ("config.yml", "channel:"),
+        ] {
+            let (read, error, warnings) = found(name, &[(name, text)]);
+            assert_eq!((read.as_deref(), error, warnings.len()), (Some(name), None, 0), "{name}");
+        }
+        let (read, _, warnings) = found("two", &[("config.json", OURS), ("config.yaml", "client: {}")]);
+        assert_eq!(read.as_deref(), Some("config.json"));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].starts_with("config.yaml: is passed over: "), "{warnings:?}");
+    }
+
+    #[test]
+    fn what_is_of_another_program_is_passed_over() {
+        for text in ["{\"compilerOptions\": {}}", "[]", "{// a comment\n}", "directory"] {
+            let (read, error, warnings) =
+                found("other", &[("config.json", text), ("config.toml", "[client]\n")]);
+            assert_eq!((read.as_deref(), error), (Some("config.toml"), None), "{text}");
+            assert_eq!(warnings.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_ours_and_broken_is_refused() {
+        let (read, error, _) = found("broken", &[("config.json", "{\"client\": {},}")]);
+        assert_eq!(read.as_deref(), Some("config.json"));
+        assert_eq!(error.as_deref(), Some("config.json:1: not valid JSON: trailing comma"));
+    }
+
+    #[test]
+    fn what_others_may_write_is_refused() {
+        let folder = std::env::temp_dir().join(format!("throng-find-{}-writable", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("config.json");
+        fs::write(&path, OURS).unwrap();
+        for (mode, is_taken) in [(0o644, true), (0o664, true), (0o646, false)] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let (_, read) = find(&folder).read.unwrap();
+            assert_eq!(read.is_ok(), is_taken, "{mode:o}");
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        // Only root can give a file away.
+        if sys::is_root() {
+            std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
+            let error = find(&folder).read.unwrap().1.unwrap_err().to_string();
+            assert!(error.ends_with("belongs to another user: chown it, or name it by --config"), "{error}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

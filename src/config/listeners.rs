@@ -1,0 +1,159 @@
+//! Where clients and the control listener are served, of what all sources say: our keys `listen` and `control`, and
+//! Centrifugo's addresses and ports, which are halves of one.
+//!
+//! What matters: the nearer source wins, half by half. A half that is nearer than a whole replaces that half of it: with
+//! `listen = "127.0.0.1:8000"` in the file, `-p 9000` is 127.0.0.1:9000, not all addresses. A program of its own that is
+//! not in development mode listens on all addresses unless one is named; everything else on loopback.
+
+use super::file::{Halves, Layer, address, port};
+use super::value::Entry;
+use super::{Config, ConfigError};
+use crate::net::{self, Listen};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Where Centrifugo serves clients unless a port is named.
+const PORT: u16 = 8000;
+
+/// The halves that hold, each with the key that said it.
+#[derive(Default)]
+struct Nearest<'a> {
+    address: Option<(IpAddr, &'a Entry)>,
+    port: Option<(u16, &'a Entry)>,
+}
+
+impl<'a> Nearest<'a> {
+    /// Of all sources, the nearest last; a whole listener in a nearer source takes the place of both halves. What is wrong
+    /// with a half is told wherever it stands.
+    fn of(
+        layers: &'a [Layer],
+        flat: &str,
+        halves: fn(&Layer) -> &Halves,
+        errors: &mut Vec<ConfigError>,
+    ) -> Self {
+        let mut nearest = Self::default();
+        for layer in layers {
+            if layer.typed.iter().any(|typed| typed.target.is_flat(flat)) {
+                nearest = Self::default();
+            }
+            let said = halves(layer);
+            match said.address.as_ref().map(|half| (address(half), half)) {
+                Some((Ok(address), half)) => nearest.address = Some((address, half)),
+                Some((Err(error), _)) => errors.push(error),
+                None => {}
+            }
+            match said.port.as_ref().map(|half| (port(half), half)) {
+                Some((Ok(port), half)) => nearest.port = Some((port, half)),
+                Some((Err(error), _)) => errors.push(error),
+                None => {}
+            }
+        }
+        nearest
+    }
+
+    /// The key to tell of: that of the port, which is typed more often.
+    fn entry(&self) -> Option<&'a Entry> {
+        self.port.map(|(_, entry)| entry).or(self.address.map(|(_, entry)| entry))
+    }
+}
+
+/// What was said of a listener by halves: the flat key, and the key whose place counts.
+pub(super) struct Settled<'a> {
+    pub(super) flat: &'static str,
+    pub(super) by: &'a Entry,
+}
+
+/// Gives `config` the listeners that the layers say, the nearest last, over what flat keys have given it already.
+/// `is_open_to_all`: without a name for an address, all addresses are meant.
+pub(super) fn settle<'a>(
+    config: &mut Config,
+    layers: &'a [Layer],
+    is_open_to_all: bool,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<Settled<'a>> {
+    let is_whole =
+        |flat: &str| layers.iter().any(|layer| layer.typed.iter().any(|typed| typed.target.is_flat(flat)));
+    let mut settled = Vec::new();
+    let clients = Nearest::of(layers, "listen", |layer| &layer.listen, errors);
+    let whole = is_whole("listen");
+    if let Some(by) = clients.entry() {
+        settled.push(Settled { flat: "listen", by });
+    }
+    config.listen = listen(&config.listen, whole, &clients, is_open_to_all);
+    let internal = Nearest::of(layers, "control", |layer| &layer.control, errors);
+    if let Some(by) = internal.entry() {
+        let whole = config.control.filter(|_| is_whole("control"));
+        match control(&config.listen, whole, &clients, &internal, is_open_to_all) {
+            Ok(Some(address)) => {
+                config.control = Some(address);
+                settled.push(Settled { flat: "control", by });
+            }
+            Ok(None) => {}
+            Err(complaint) => errors.push(by.error(complaint)),
+        }
+    }
+    settled
+}
+
+/// Where clients are served. `known` is what flat keys say, if `is_whole`, or else the default.
+fn listen(known: &[Listen], is_whole: bool, halves: &Nearest<'_>, is_open_to_all: bool) -> Vec<Listen> {
+    let address = halves.address.map(|(address, _)| address);
+    let first = known.iter().find_map(Listen::address);
+    let otherwise = first.map_or(PORT, |one| one.port());
+    let port = halves.port.map(|(port, _)| port);
+    match address {
+        // Of Centrifugo it takes all addresses, those of IPv4, too.
+        Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => everywhere(port.unwrap_or(otherwise)),
+        Some(address) => vec![SocketAddr::new(address, port.unwrap_or(otherwise)).into()],
+        None if !is_whole && is_open_to_all => everywhere(port.unwrap_or(otherwise)),
+        None => {
+            let with_port = |one: &Listen| match (one.address(), port) {
+                (Some(address), Some(port)) => SocketAddr::new(address.ip(), port).into(),
+                _ => one.clone(),
+            };
+            known.iter().map(with_port).collect()
+        }
+    }
+}
+
+/// Where the control listener is; `None` where the halves name the listener of clients itself. `whole` is what the flat key
+/// says, if it says something.
+fn control(
+    listen: &[Listen],
+    whole: Option<SocketAddr>,
+    clients: &Nearest<'_>,
+    internal: &Nearest<'_>,
+    is_open_to_all: bool,
+) -> Result<Option<SocketAddr>, String> {
+    let of_clients = listen.iter().find_map(Listen::address);
+    let all: IpAddr = match (is_open_to_all, net::has_ipv6()) {
+        (true, true) => Ipv6Addr::UNSPECIFIED.into(),
+        (true, false) => Ipv4Addr::UNSPECIFIED.into(),
+        (false, _) => Ipv4Addr::LOCALHOST.into(),
+    };
+    let named = internal.address.map(|(address, _)| address);
+    let otherwise = whole.map(|whole| whole.ip()).or(clients.address.map(|(address, _)| address));
+    let address = named.or(otherwise).unwrap_or(all);
+    let own = internal.port.map(|(port, _)| port).or(whole.map(|whole| whole.port()));
+    let Some(port) = own.or(of_clients.map(|one| one.port())) else { return Ok(None) };
+    let is_theirs = |one: SocketAddr| {
+        one.port() == port
+            && port != 0
+            && (one.ip() == address || one.ip().is_unspecified() && address == all)
+    };
+    if listen.iter().filter_map(Listen::address).any(is_theirs) {
+        return Ok(None);
+    }
+    let is_covered =
+        |one: SocketAddr| one.port() == port && (one.ip().is_unspecified() || address.is_unspecified());
+    if own.is_none() && listen.iter().filter_map(Listen::address).any(is_covered) {
+        return Err("expected http_server.internal_port with it".to_owned());
+    }
+    Ok(Some(SocketAddr::new(address, port)))
+}
+
+/// All addresses of the machine: a socket each for IPv4 and IPv6, since one of IPv6 takes no other here.
+fn everywhere(port: u16) -> Vec<Listen> {
+    let all: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let count = if net::has_ipv6() { 2 } else { 1 };
+    all[..count].iter().map(|address| SocketAddr::new(*address, port).into()).collect()
+}

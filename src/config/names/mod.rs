@@ -1,0 +1,144 @@
+//! Every key that has one path, ours and Centrifugo's: what variables and flags can name.
+//!
+//! What matters: each path has one variable, and each variable one path. Centrifugo's keys are a list that
+//! `scripts/centrifugo-keys` makes of what that program prints. Left out: keys of a namespace, whose paths hold its name;
+//! see `lists`.
+
+use super::sections::{ALIASES, Target};
+use super::{Config, KEYS, Key, Sections, Slot};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// Lines of path and default.
+const CENTRIFUGO: &str = include_str!("centrifugo.txt");
+
+/// Keys whose values are lists of tables. Centrifugo prints their defaults as it prints that of a text.
+const LISTS: [&str; 4] = ["channel.namespaces", "rpc.namespaces", "proxies", "consumers"];
+
+/// How the value of a key is typed where there are only words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A word, or several.
+    Word,
+    /// True or false.
+    Switch,
+    /// A list or a table, as JSON.
+    Json,
+}
+
+/// All keys, in the order of their paths.
+pub(super) struct Names {
+    kinds: BTreeMap<String, Kind>,
+    /// Paths of flat keys, and of all others: `log_level` and `log.level` are one variable, and mean the same.
+    flat: BTreeMap<String, String>,
+    others: BTreeMap<String, String>,
+}
+
+/// The list, which is made once.
+pub(super) fn names() -> &'static Names {
+    static NAMES: OnceLock<Names> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let mut kinds: BTreeMap<String, Kind> =
+            centrifugo().map(|(path, kind)| (path.to_owned(), kind)).collect();
+        let (mut config, mut sections) = (Config::default(), Sections::default());
+        let flat = KEYS.iter().map(|key| (key.name.to_owned(), Target::Flat(key)));
+        for (path, target) in flat.chain(Target::all()) {
+            let kind = kind_of(&target.slot(&mut config, &mut sections));
+            kinds.entry(path).or_insert(kind);
+        }
+        for alias in ALIASES {
+            kinds.entry(alias.path.to_owned()).or_insert(Kind::Word);
+        }
+        for path in LISTS {
+            kinds.insert(path.to_owned(), Kind::Json);
+        }
+        let (flat, others) = kinds
+            .keys()
+            .map(|path| (variable(path), path.clone()))
+            .partition(|(_, path)| Key::named(path).is_some());
+        Names { kinds, flat, others }
+    })
+}
+
+/// Centrifugo's keys, each with the kind that its default tells.
+fn centrifugo() -> impl Iterator<Item = (&'static str, Kind)> {
+    CENTRIFUGO.lines().filter_map(|line| {
+        let (path, default) = line.split_once('=')?;
+        let kind = match default {
+            "true" | "false" => Kind::Switch,
+            "{}" | "[]" => Kind::Json,
+            _ => Kind::Word,
+        };
+        Some((path, kind))
+    })
+}
+
+fn kind_of(slot: &Slot<'_>) -> Kind {
+    match slot {
+        Slot::Headers(_) => Kind::Json,
+        slot if slot.is_switch() => Kind::Switch,
+        _ => Kind::Word,
+    }
+}
+
+/// The path as a variable, without what the names of all begin with: `CLIENT_ALLOWED_ORIGINS`.
+pub(super) fn variable(path: &str) -> String {
+    path.to_ascii_uppercase().replace(['.', '-'], "_")
+}
+
+impl Names {
+    /// How the value of the key at this path is typed; `None` for what is no key.
+    pub(super) fn kind(&self, path: &str) -> Option<Kind> {
+        self.kinds.get(path).copied()
+    }
+
+    /// The path of a variable, whose name is without its prefix; of one of ours a flat key first, of one of Centrifugo's the
+    /// key that it has itself.
+    pub(super) fn path_of(&self, variable: &str, is_ours: bool) -> Option<&str> {
+        let (first, second) = if is_ours { (&self.flat, &self.others) } else { (&self.others, &self.flat) };
+        first.get(variable).or_else(|| second.get(variable)).map(String::as_str)
+    }
+
+    /// Every path.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.kinds.keys().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_keys_are_one_variable() {
+        let names = names();
+        assert_eq!(names.flat.len() + names.others.len(), names.kinds.len());
+        assert!(names.others.len() > CENTRIFUGO.lines().count());
+        let both: Vec<_> =
+            names.flat.keys().filter(|variable| names.others.contains_key(*variable)).collect();
+        assert_eq!(both, ["LOG_LEVEL"], "which mean the same");
+    }
+
+    #[test]
+    fn a_key_knows_how_it_is_typed() {
+        for (path, kind) in [
+            ("client.insecure", Some(Kind::Switch)),
+            ("pin", Some(Kind::Switch)),
+            ("websocket.disabled", Some(Kind::Switch)),
+            ("admin.enabled", Some(Kind::Switch)),
+            ("http_server.port", Some(Kind::Word)),
+            ("listen", Some(Kind::Word)),
+            ("channel.namespaces", Some(Kind::Json)),
+            ("client.proxy.connect.http.static_headers", Some(Kind::Json)),
+            ("client.proxy.connect.http.status_to_code_transforms", Some(Kind::Json)),
+            ("client", None),
+            ("client.insecur", None),
+        ] {
+            assert_eq!(names().kind(path), kind, "{path}");
+        }
+        assert_eq!(names().path_of("CLIENT_INSECURE", true), Some("client.insecure"));
+        assert_eq!(names().path_of("LOG_LEVEL", true), Some("log_level"));
+        assert_eq!(names().path_of("LOG_LEVEL", false), Some("log.level"));
+        assert_eq!(names().path_of("SHARDS", false), Some("shards"));
+    }
+}

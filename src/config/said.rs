@@ -1,0 +1,156 @@
+//! What was typed outside a file, in variables and flags, as the tables of a file: so that one walk understands both.
+
+use super::error::ConfigError;
+use super::file::{self, nearest};
+use super::names::{Kind, names};
+use super::slot::HIDDEN;
+use super::value::{Table, Value};
+use super::{Place, lists};
+
+/// One value that was typed outside a file.
+#[derive(Clone)]
+pub(super) struct Said {
+    /// The key's path.
+    pub(super) path: String,
+    /// As it was typed; several words where a flag was repeated.
+    pub(super) words: Vec<String>,
+    pub(super) place: Place,
+}
+
+#[cfg(test)]
+impl Said {
+    /// As a flag says it.
+    pub(super) fn flag(path: &str, word: &str) -> Self {
+        let place = Place::Flag(format!("--{}", super::error::flag_name(path)));
+        Self { path: path.to_owned(), words: vec![word.to_owned()], place }
+    }
+}
+
+/// Without the words, which may be secrets.
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.path, self.place)
+    }
+}
+
+/// What one source says, all variables of a prefix or all flags: its tables, what is left for the lists of tables, and
+/// everything that is wrong with it.
+#[derive(Default)]
+pub(super) struct Source {
+    pub(super) table: Table,
+    pub(super) for_lists: Vec<Said>,
+    pub(super) errors: Vec<ConfigError>,
+}
+
+/// Makes a source of what was typed.
+pub(super) fn source(said: Vec<Said>) -> Source {
+    let mut source = Source::default();
+    for one in said {
+        match names().kind(&one.path) {
+            Some(kind) => match value(&one, kind) {
+                Ok(value) => source.table.put(&one.path, &one.place, value),
+                Err(error) => source.errors.push(error),
+            },
+            None => source.for_lists.push(one),
+        }
+    }
+    source
+}
+
+/// The value that the words are.
+pub(super) fn value(said: &Said, kind: Kind) -> Result<Value, ConfigError> {
+    let text = |word: &String| Value::Text(word.clone());
+    match (kind, said.words.as_slice()) {
+        (Kind::Json, [word]) => json(said, word),
+        (_, [word]) => Ok(text(word)),
+        (Kind::Switch, []) => Ok(Value::Switch(true)),
+        (Kind::Word | Kind::Json, []) => Err(wrong(said, "expected a value")),
+        (_, several) => Ok(Value::List(several.iter().map(text).collect())),
+    }
+}
+
+/// The value is not told: whatever is a list or a table may hold secrets.
+fn json(said: &Said, word: &str) -> Result<Value, ConfigError> {
+    let (_, complaint) = match file::json_value(word, &|_| said.place.clone()) {
+        Ok(value @ (Value::List(_) | Value::Table(_) | Value::Null)) => return Ok(value),
+        Ok(_) => (0, "not valid JSON of a list or an object".to_owned()),
+        Err(error) => error,
+    };
+    Err(wrong(said, &complaint))
+}
+
+fn wrong(said: &Said, complaint: &str) -> ConfigError {
+    let hidden = if said.words.is_empty() { "" } else { HIDDEN };
+    ConfigError {
+        key: said.path.clone(),
+        said: hidden.to_owned(),
+        complaint: complaint.to_owned(),
+        place: said.place.clone(),
+    }
+}
+
+/// What is wrong with a name that means nothing. Its value is not told: it may be a secret under a misspelt name.
+pub(super) fn unknown(said: &Said) -> ConfigError {
+    let complaint = match &said.place {
+        Place::Variable(name) => {
+            let (prefix, _) = name.split_once('_').unwrap_or((name, ""));
+            let ours = file::paths();
+            let known: Vec<String> =
+                ours.iter().map(|path| format!("{prefix}_{}", super::names::variable(path))).collect();
+            match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("unknown variable; is {near} meant?"),
+                None if lists::is_of_list(&said.path) => {
+                    "unknown variable; no namespace has this name".to_owned()
+                }
+                None => "unknown variable; `throng config` prints every key, of which variables are named"
+                    .to_owned(),
+            }
+        }
+        Place::Default | Place::File { .. } | Place::Flag(_) => match file::meant(&said.path) {
+            Some(near) => format!("unknown key; is --{near} meant?"),
+            None => "unknown key; `throng config --flags` lists all of them".to_owned(),
+        },
+    };
+    wrong(said, &complaint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(path: &str, words: &[&str]) -> Said {
+        let place = Place::Variable(format!("THRONG_{}", super::super::names::variable(path)));
+        Said { path: path.to_owned(), words: words.iter().map(|word| (*word).to_owned()).collect(), place }
+    }
+
+    #[test]
+    fn words_become_tables() {
+        let source = source(vec![
+            said("client.token.audience", &["a"]),
+            said("client.insecure", &[]),
+            said("client.allowed_origins", &["a", "b"]),
+            said("client.proxy.connect.http.static_headers", &[r#"{"A": "b"}"#]),
+            said("channel.namespaces.chat.presence", &["true"]),
+        ]);
+        assert!(source.errors.is_empty());
+        let at = |path: &str| source.table.at(path).map(ToString::to_string);
+        assert_eq!(at("client.token.audience").as_deref(), Some("\"a\""));
+        assert_eq!(at("client.insecure").as_deref(), Some("true"));
+        assert_eq!(at("client.allowed_origins").as_deref(), Some("[\"a\", \"b\"]"));
+        assert_eq!(at("client.proxy.connect.http.static_headers.A").as_deref(), Some("\"b\""));
+        assert_eq!(source.for_lists.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_without_its_value() {
+        for (words, complaint) in [
+            (&["[{\"name\": \"hush\""][..], "not valid JSON: EOF while parsing an object"),
+            (&["hush"], "not valid JSON: expected value"),
+            (&["5"], "not valid JSON of a list or an object"),
+        ] {
+            let source = source(vec![said("channel.namespaces", words)]);
+            let [error] = &source.errors[..] else { panic!("{words:?}") };
+            assert_eq!(error.to_string(), format!("THRONG_CHANNEL_NAMESPACES=…: {complaint}"));
+        }
+    }
+}
