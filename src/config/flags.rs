@@ -4,9 +4,9 @@
 
 use super::args::Args;
 use super::error::flag_name;
-use super::names::{Kind, names};
+use super::names::{ValueKind, names};
 use super::said::Said;
-use super::sections::{ALIASES, SETTINGS, Target, Unsupported};
+use super::sections::{ALIASES, Class, SETTINGS, Target, Unsupported};
 use super::{Config, Group, KEYS, Key, Place, Sections, Slot};
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use std::ffi::OsString;
@@ -136,8 +136,9 @@ fn sentence(target: &Target) -> String {
 /// What becomes of a key that is not supported.
 fn unsupported(path: &str) -> String {
     let tables = path.match_indices('.').map(|(at, _)| &path[..at]).chain([path]);
-    let reason = tables.filter_map(Unsupported::find).map(|key| key.instead).last().unwrap_or_default();
-    if reason.is_empty() { "Not supported".to_owned() } else { format!("Not supported: {reason}") }
+    let Some(key) = tables.filter_map(Unsupported::find).last() else { return "Not supported".to_owned() };
+    let what = if key.class == Class::Warned { "Has no effect" } else { "Not supported" };
+    if key.instead.is_empty() { what.to_owned() } else { format!("{what}: {}", key.instead) }
 }
 
 /// Writes flags that name a key by its path, `--client.channel_limit=5`, as clap knows them. A value may follow as a word of
@@ -155,7 +156,7 @@ pub fn spell(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
             }
             continue;
         };
-        let is_switch = names().kind(&said) == Some(Kind::Switch);
+        let is_switch = names().kind(&said) == Some(ValueKind::Switch);
         let is_value = |next: &OsString| !is_switch || next == "true" || next == "false";
         let value = if said.contains('=') { None } else { words.next_if(is_value) };
         let mut flag = OsString::from(format!("--{ANY}={said}"));
@@ -192,7 +193,7 @@ pub fn listed() -> String {
             (None, Some(alias)) => format!("Sets {}", alias.flat),
             (None, None) => unsupported(path),
         };
-        let value = if names().kind(path) == Some(Kind::Switch) { "[=true|false]" } else { "=VALUE" };
+        let value = if names().kind(path) == Some(ValueKind::Switch) { "[=true|false]" } else { "=VALUE" };
         // Writing to a String cannot fail.
         writeln!(text, "--{path}{value}\n    {help}").ok();
     }

@@ -5,13 +5,17 @@
 //! file. `…_CHANNEL_NAMESPACES_<NAME>_<KEY>`, in capitals and with `_` for `-` and `.`, changes one key of a table that
 //! is there, wherever it was typed, unless a nearer source has said that key.
 
-use super::names::{self, Kind};
+use super::names::{self, ValueKind};
 use super::said::{Said, Source, value};
 use super::value::{Entry, Table, Value};
 use super::{ConfigError, Place};
 
 /// Lists whose tables can be changed by name, and the table that has the same keys and one path.
-const LISTS: [(&str, &str); 1] = [("channel.namespaces", "channel.without_namespace")];
+const LISTS: [(&str, &str); 3] = [
+    ("channel.namespaces", "channel.without_namespace"),
+    ("rpc.namespaces", "rpc.without_namespace"),
+    ("proxies", "channel.proxy.subscribe"),
+];
 
 /// Whether it could be a key of a table of a list.
 pub(super) fn is_of_list(path: &str) -> bool {
@@ -53,14 +57,14 @@ struct Spot {
     table: usize,
     /// What follows the table in the key's path.
     key: String,
-    kind: Kind,
+    kind: ValueKind,
 }
 
 /// The table and the key that this names.
 fn spot_of(said: &Said, sources: &[Source]) -> Result<Option<Spot>, ConfigError> {
     let mut found: Vec<(String, Spot)> = Vec::new();
     for (list, twin) in LISTS {
-        let keys: Vec<(String, Kind)> = names::names()
+        let keys: Vec<(String, ValueKind)> = names::names()
             .paths()
             .filter_map(|path| {
                 let key = path.strip_prefix(twin)?.strip_prefix('.')?;
@@ -72,7 +76,7 @@ fn spot_of(said: &Said, sources: &[Source]) -> Result<Option<Spot>, ConfigError>
             for (table, name) in
                 tables.iter().enumerate().filter_map(|(at, table)| Some((at, name_of(table)?)))
             {
-                let fits = |(key, _): &&(String, Kind)| is_named(said, &format!("{list}.{name}.{key}"));
+                let fits = |(key, _): &&(String, ValueKind)| is_named(said, &format!("{list}.{name}.{key}"));
                 found.extend(keys.iter().filter(fits).map(|(key, kind)| {
                     (name.to_owned(), Spot { source, list, table, key: key.clone(), kind: *kind })
                 }));

@@ -22,6 +22,7 @@ mod listeners;
 mod lists;
 pub mod memory;
 mod names;
+mod older;
 mod reload;
 mod resolve;
 mod said;

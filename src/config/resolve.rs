@@ -79,8 +79,13 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
     for said in left {
         let unknown = said::unknown(&said);
         match &said.place {
-            // As Centrifugo has it: other programs have variables of such names.
+            // As Centrifugo has it: other programs have variables of such names. Not what an older one took for who may do
+            // what.
             Place::Variable(name) if name.starts_with(variables::CENTRIFUGO) => {
+                if let Some(outdated) = said::outdated(&said) {
+                    errors.push(outdated);
+                    continue;
+                }
                 let text = format!("is an {}; it is ignored", unknown.complaint);
                 warnings.push(ConfigWarning { key: said.path, text, place: said.place });
             }

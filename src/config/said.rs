@@ -2,10 +2,10 @@
 
 use super::error::ConfigError;
 use super::file::{self, nearest};
-use super::names::{Kind, names};
+use super::names::{ValueKind, names};
 use super::slot::HIDDEN;
 use super::value::{Table, Value};
-use super::{Place, lists};
+use super::{Place, lists, older};
 
 /// One value that was typed outside a file.
 #[derive(Clone)]
@@ -58,13 +58,13 @@ pub(super) fn source(said: Vec<Said>) -> Source {
 }
 
 /// The value that the words are.
-pub(super) fn value(said: &Said, kind: Kind) -> Result<Value, ConfigError> {
+pub(super) fn value(said: &Said, kind: ValueKind) -> Result<Value, ConfigError> {
     let text = |word: &String| Value::Text(word.clone());
     match (kind, said.words.as_slice()) {
-        (Kind::Json, [word]) => json(said, word),
+        (ValueKind::Json, [word]) => json(said, word),
         (_, [word]) => Ok(text(word)),
-        (Kind::Switch, []) => Ok(Value::Switch(true)),
-        (Kind::Word | Kind::Json, []) => Err(wrong(said, "expected a value")),
+        (ValueKind::Switch, []) => Ok(Value::Switch(true)),
+        (ValueKind::Word | ValueKind::Json, []) => Err(wrong(said, "expected a value")),
         (_, several) => Ok(Value::List(several.iter().map(text).collect())),
     }
 }
@@ -89,6 +89,17 @@ fn wrong(said: &Said, complaint: &str) -> ConfigError {
     }
 }
 
+/// What is wrong with a variable that only Centrifugo 5 or older knew.
+pub(super) fn outdated(said: &Said) -> Option<ConfigError> {
+    let Place::Variable(name) = &said.place else { return None };
+    let (prefix, rest) = name.split_once('_')?;
+    let instead = match older::today(&rest.to_ascii_lowercase())?.as_str() {
+        "" => "there is nothing in its place".to_owned(),
+        path => format!("today it is {prefix}_{}", super::names::variable(path)),
+    };
+    Some(wrong(said, &format!("is of Centrifugo 5 or older; {instead}")))
+}
+
 /// What is wrong with a name that means nothing. Its value is not told: it may be a secret under a misspelt name.
 pub(super) fn unknown(said: &Said) -> ConfigError {
     let complaint = match &said.place {
@@ -100,7 +111,7 @@ pub(super) fn unknown(said: &Said) -> ConfigError {
             match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => format!("unknown variable; is {near} meant?"),
                 None if lists::is_of_list(&said.path) => {
-                    "unknown variable; no namespace has this name".to_owned()
+                    "unknown variable; no namespace or hook has this name".to_owned()
                 }
                 None => "unknown variable; `throng config` prints every key, of which variables are named"
                     .to_owned(),

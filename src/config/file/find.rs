@@ -4,6 +4,7 @@
 //! it is one for this server; one that others may write is refused, as is one that belongs to another user. Centrifugo
 //! reads `config.json` and looks no further; here the three other forms follow, in this order.
 
+use super::super::older;
 use super::super::value::Table;
 use super::super::{ConfigError, ConfigWarning, Place};
 use super::{parse, text_of, whole};
@@ -90,14 +91,15 @@ fn looked_at(path: &Path, file: File) -> Result<Option<Table>, ConfigError> {
     Ok(Some(table))
 }
 
-/// Whether a key at the top says that a file is for this server.
+/// Whether a key at the top says that a file is for this server, or was for an older Centrifugo: then it is told how to
+/// mend it.
 fn is_ours(name: &str) -> bool {
-    SECTIONS.contains(&name)
+    SECTIONS.contains(&name) || older::is_telling(name)
 }
 
 /// As [`is_ours`], in a text that cannot be taken apart.
 fn is_ours_by_word(text: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(is_ours)
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| SECTIONS.contains(&word))
 }
 
 #[cfg(test)]
@@ -132,6 +134,7 @@ mod tests {
         assert_eq!(found("none", &[]), (None, None, Vec::new()));
         for (name, text) in [
             ("config.json", OURS),
+            ("config.json", "{\"token_hmac_secret_key\": \"k\"}"),
             ("config.toml", "[http_api]\n"),
             ("config.yaml", "engine: {}"),
             ("config.yml", "channel:"),

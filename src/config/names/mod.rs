@@ -17,7 +17,7 @@ const LISTS: [&str; 4] = ["channel.namespaces", "rpc.namespaces", "proxies", "co
 
 /// How the value of a key is typed where there are only words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// A word, or several.
     Word,
     /// True or false.
@@ -28,7 +28,7 @@ pub(super) enum Kind {
 
 /// All keys, in the order of their paths.
 pub(super) struct Names {
-    kinds: BTreeMap<String, Kind>,
+    kinds: BTreeMap<String, ValueKind>,
     /// Paths of flat keys, and of all others: `log_level` and `log.level` are one variable, and mean the same.
     flat: BTreeMap<String, String>,
     others: BTreeMap<String, String>,
@@ -38,7 +38,7 @@ pub(super) struct Names {
 pub(super) fn names() -> &'static Names {
     static NAMES: OnceLock<Names> = OnceLock::new();
     NAMES.get_or_init(|| {
-        let mut kinds: BTreeMap<String, Kind> =
+        let mut kinds: BTreeMap<String, ValueKind> =
             centrifugo().map(|(path, kind)| (path.to_owned(), kind)).collect();
         let (mut config, mut sections) = (Config::default(), Sections::default());
         let flat = KEYS.iter().map(|key| (key.name.to_owned(), Target::Flat(key)));
@@ -47,10 +47,10 @@ pub(super) fn names() -> &'static Names {
             kinds.entry(path).or_insert(kind);
         }
         for alias in ALIASES {
-            kinds.entry(alias.path.to_owned()).or_insert(Kind::Word);
+            kinds.entry(alias.path.to_owned()).or_insert(ValueKind::Word);
         }
         for path in LISTS {
-            kinds.insert(path.to_owned(), Kind::Json);
+            kinds.insert(path.to_owned(), ValueKind::Json);
         }
         let (flat, others) = kinds
             .keys()
@@ -61,23 +61,23 @@ pub(super) fn names() -> &'static Names {
 }
 
 /// Centrifugo's keys, each with the kind that its default tells.
-fn centrifugo() -> impl Iterator<Item = (&'static str, Kind)> {
+fn centrifugo() -> impl Iterator<Item = (&'static str, ValueKind)> {
     CENTRIFUGO.lines().filter_map(|line| {
         let (path, default) = line.split_once('=')?;
         let kind = match default {
-            "true" | "false" => Kind::Switch,
-            "{}" | "[]" => Kind::Json,
-            _ => Kind::Word,
+            "true" | "false" => ValueKind::Switch,
+            "{}" | "[]" => ValueKind::Json,
+            _ => ValueKind::Word,
         };
         Some((path, kind))
     })
 }
 
-fn kind_of(slot: &Slot<'_>) -> Kind {
+fn kind_of(slot: &Slot<'_>) -> ValueKind {
     match slot {
-        Slot::Headers(_) => Kind::Json,
-        slot if slot.is_switch() => Kind::Switch,
-        _ => Kind::Word,
+        Slot::Headers(_) => ValueKind::Json,
+        slot if slot.is_switch() => ValueKind::Switch,
+        _ => ValueKind::Word,
     }
 }
 
@@ -88,7 +88,7 @@ pub(super) fn variable(path: &str) -> String {
 
 impl Names {
     /// How the value of the key at this path is typed; `None` for what is no key.
-    pub(super) fn kind(&self, path: &str) -> Option<Kind> {
+    pub(super) fn kind(&self, path: &str) -> Option<ValueKind> {
         self.kinds.get(path).copied()
     }
 
@@ -122,15 +122,15 @@ mod tests {
     #[test]
     fn a_key_knows_how_it_is_typed() {
         for (path, kind) in [
-            ("client.insecure", Some(Kind::Switch)),
-            ("pin", Some(Kind::Switch)),
-            ("websocket.disabled", Some(Kind::Switch)),
-            ("admin.enabled", Some(Kind::Switch)),
-            ("http_server.port", Some(Kind::Word)),
-            ("listen", Some(Kind::Word)),
-            ("channel.namespaces", Some(Kind::Json)),
-            ("client.proxy.connect.http.static_headers", Some(Kind::Json)),
-            ("client.proxy.connect.http.status_to_code_transforms", Some(Kind::Json)),
+            ("client.insecure", Some(ValueKind::Switch)),
+            ("pin", Some(ValueKind::Switch)),
+            ("websocket.disabled", Some(ValueKind::Switch)),
+            ("admin.enabled", Some(ValueKind::Switch)),
+            ("http_server.port", Some(ValueKind::Word)),
+            ("listen", Some(ValueKind::Word)),
+            ("channel.namespaces", Some(ValueKind::Json)),
+            ("client.proxy.connect.http.static_headers", Some(ValueKind::Json)),
+            ("client.proxy.connect.http.status_to_code_transforms", Some(ValueKind::Json)),
             ("client", None),
             ("client.insecur", None),
         ] {

@@ -23,6 +23,7 @@ pub(in super::super) fn conflicts(sections: &Sections) -> Vec<Conflict> {
     let mut tell = |path: String, complaint: String| found.push(Conflict { path, complaint });
     channels(sections, &mut tell);
     hooks(sections, &mut tell);
+    header_names(sections, &mut tell);
     origins(sections, &mut tell);
     paths(sections, &mut tell);
     found
@@ -125,6 +126,32 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
     let refresh = "client.proxy.refresh";
     rule(sections.refresh_enabled, &sections.refresh, "client.proxy.refresh.enabled", refresh);
     rule(sections.rpc_enabled, &sections.rpc, "rpc.without_namespace.proxy_enabled", "rpc.proxy");
+}
+
+/// A name that holds a blank or anything else that no name of a header has (RFC 9110 § 5.1) finds no header.
+fn header_names(sections: &Sections, tell: Tell<'_>) {
+    let is_name =
+        |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    for (path, hook) in [
+        ("client.proxy.connect", &sections.connect),
+        ("client.proxy.refresh", &sections.refresh),
+        ("rpc.proxy", &sections.rpc),
+        ("channel.proxy.subscribe", &sections.subscribe),
+        ("channel.proxy.publish", &sections.publish),
+        ("channel.proxy.sub_refresh", &sections.sub_refresh),
+        ("channel.proxy.state", &sections.state),
+    ] {
+        for (key, names) in
+            [("http_headers", &hook.http_headers), ("emulated_headers", &hook.emulated_headers)]
+        {
+            if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
+                tell(
+                    format!("{path}.{key}"),
+                    format!("expected names of headers, one in each text, not {wrong:?}"),
+                );
+            }
+        }
+    }
 }
 
 /// A pattern that no browser's origin matches lets nobody in, though whoever wrote it meant to. And what a browser adds by

@@ -106,6 +106,7 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     moot("broker.redis", OF_BROKER),
     moot("broker.nats", OF_BROKER),
     moot("broker.postgres", OF_BROKER),
+    moot("broker.redisnats", OF_BROKER),
     no("presence_manager.enabled", ONE_NODE),
     only("presence_manager.type", MEMORY, ONE_NODE),
     moot("presence_manager.redis", OF_PRESENCE),

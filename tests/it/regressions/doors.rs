@@ -151,11 +151,11 @@ fn what_cannot_be_read_is_told_in_one_line() {
         ("half.toml", "[client.token]\nhmac_secret_key = \"hush\n"),
     ]);
     fs::create_dir(folder.0.join("folder.json")).unwrap();
-    let cases: [(&[&str], &[(&str, &str)], &str); 17] = [
+    let cases: [(&[&str], &[(&str, &str)], &str); 18] = [
         (&["-c", "bomb.yaml"], &[], "bomb.yaml:3: aliases (*name) in YAML are not taken"),
         (&["-c", "two.yaml"], &[], "two.yaml:2: several documents in YAML are not taken"),
         (&["-c", "number.yaml"], &[], ": put it in quotes"),
-        (&["-c", "other.json"], &[], "other.json:1: compilerOptions = "),
+        (&["-c", "other.json"], &[], "other.json:1: compilerOptions = …: unknown"),
         (&["-c", "large.json"], &[], "large.json: is larger than 4 MiB"),
         (&["-c", "folder.json"], &[], "folder.json: is a directory, not a file"),
         (&["-c", "missing.json"], &[], "missing.json: cannot be read: No such file"),
@@ -176,13 +176,18 @@ fn what_cannot_be_read_is_told_in_one_line() {
         ),
         (
             &[],
+            &[("CENTRIFUGO_TOKEN_HMAC_SECRET_KEY", "hush")],
+            "today it is CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY",
+        ),
+        (
+            &[],
             &[("CENTRIFUGO_CLIENT_INSECURE", "yes")],
             "CENTRIFUGO_CLIENT_INSECURE=yes: expected true or false",
         ),
         (
             &[],
             &[("THRONG_CLIENT_PING_INTERVAL", "5s"), ("THRONG_PING_INTERVAL_MS", "5000")],
-            "duplicates ping_interval_ms",
+            "duplicates client.ping_interval",
         ),
         (
             &["--client.proxy.connect.enabled"],

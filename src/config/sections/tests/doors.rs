@@ -69,11 +69,11 @@ fn the_nearer_source_wins_whatever_it_is_called() {
 
 #[test]
 fn one_thing_by_two_names_is_refused_within_a_source() {
-    let twice = "duplicates ping_interval_ms (THRONG_PING_INTERVAL_MS); remove one of them";
+    let twice = "duplicates client.ping_interval (THRONG_CLIENT_PING_INTERVAL); remove one of them";
     assert_eq!(
         resolved(&[], &[("THRONG_PING_INTERVAL_MS", "1000"), ("THRONG_CLIENT_PING_INTERVAL", "2s")])
             .unwrap_err(),
-        [format!("THRONG_CLIENT_PING_INTERVAL=2s: {twice}")]
+        [format!("THRONG_PING_INTERVAL_MS=1000: {twice}")]
     );
     let said = resolved(&[("listen", "127.0.0.1:1"), ("http_server.port", "2")], &[]).unwrap_err();
     assert_eq!(said, ["--http_server.port 2: duplicates listen (--listen); remove one of them"]);
@@ -121,7 +121,8 @@ fn words_are_lists_numbers_switches_and_json() {
 
 #[test]
 fn namespaces_are_json_and_each_key_of_one_is_a_variable() {
-    let list = r#"[{"name": "chat-a", "presence": true, "history_size": 1}, {"name": "b.c"}]"#;
+    let list =
+        r#"[{"name": "chat-a", "presence": true, "history_size": 1, "history_ttl": "5s"}, {"name": "b.c"}]"#;
     let file = "[[channel.namespaces]]\nname = 'old'\n";
     let set = [
         ("CENTRIFUGO_CHANNEL_NAMESPACES", list),
@@ -184,6 +185,24 @@ fn what_is_not_supported_is_told_by_its_variable_or_flag() {
         resolved(&[("client.insecur", "hush")], &[]).unwrap_err(),
         ["--client.insecur …: unknown key; is --client.insecure meant?"]
     );
+}
+
+#[test]
+fn variables_of_older_versions_are_refused_with_today_s_name() {
+    for (older, today) in [
+        ("TOKEN_HMAC_SECRET_KEY", "today it is CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY"),
+        ("API_KEY", "today it is CENTRIFUGO_HTTP_API_KEY"),
+        ("ALLOWED_ORIGINS", "today it is CENTRIFUGO_CLIENT_ALLOWED_ORIGINS"),
+        ("NAMESPACES", "today it is CENTRIFUGO_CHANNEL_NAMESPACES"),
+        ("PROXY_CONNECT_ENDPOINT", "today it is CENTRIFUGO_CLIENT_PROXY_CONNECT_ENDPOINT"),
+        ("ADMIN", "today it is CENTRIFUGO_ADMIN_ENABLED"),
+        ("PORT", "today it is CENTRIFUGO_HTTP_SERVER_PORT"),
+        ("PROTECTED", "there is nothing in its place"),
+    ] {
+        let name = format!("CENTRIFUGO_{older}");
+        let said = resolved(&[], &[(&name, "hush")]).unwrap_err();
+        assert_eq!(said, [format!("{name}=…: is of Centrifugo 5 or older; {today}")]);
+    }
 }
 
 /// The whole where a program of its own listens.

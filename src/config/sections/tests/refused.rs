@@ -100,6 +100,11 @@ fn keys_of_sections_that_do_not_go_together_are_refused() {
             "t:2: client.proxy.connect.enabled = true: expected client.proxy.connect.endpoint with it",
         ),
         (
+            "[channel.proxy.publish]\nhttp_headers = ['X-A', 'X-B X-C']",
+            "t:2: channel.proxy.publish.http_headers = [\"X-A\", \"X-B X-C\"]: expected names of headers, one in each text, \
+             not \"X-B X-C\"",
+        ),
+        (
             "[rpc.without_namespace]\nproxy_enabled = true",
             "t:2: rpc.without_namespace.proxy_enabled = true: expected rpc.proxy.endpoint with it",
         ),

@@ -61,8 +61,8 @@ fn every_key_of_centrifugo_has_its_class() {
             Some((kind, rest)) if kind.starts_with('<') => format!("{}.{rest}", places(kind)),
             _ => key.path.to_owned(),
         };
-        // The name of a hook that only Centrifugo PRO has, and that is served here.
-        key.path == "<channel>.state_proxy_name"
+        // The name of a hook that only Centrifugo PRO has, and that is served here; a section that only its variables show.
+        ["<channel>.state_proxy_name", "broker.redisnats"].contains(&key.path)
             || all.iter().any(|known| *known == path || known.starts_with(&format!("{path}.")))
     };
     let invented: Vec<_> = UNSUPPORTED.iter().filter(|key| !is_known(key)).map(|key| key.path).collect();
