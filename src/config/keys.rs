@@ -149,11 +149,10 @@ const GENERAL: &[Key] = &[
     server(
         "development",
         "Development mode: every client that reaches the server may do everything without a token, also from \
-        other machines. On loopback it is the default until clients or channels are configured; false turns it \
-        off",
+        other machines. On loopback it is the default while no key of a section is set; false turns it off",
         |c| Slot::Switch(&mut c.development),
     )
-    .otherwise("true on loopback while clients and channels are not configured"),
+    .otherwise("true on loopback while no key of a section is set"),
     server("unix_mode", "Permissions of Unix socket files", |c| Slot::Mode(&mut c.unix_mode)),
     server(
         "trusted_proxies",

@@ -91,7 +91,17 @@ pub(super) fn settle<'a>(
             Err(complaint) => errors.push(by.error(complaint)),
         }
     }
+    if is_open_to_all && internal.entry().is_none() && !is_whole("control") {
+        config.control = config.control.map(|control| beside(&config.listen, control));
+    }
     settled
+}
+
+/// The default of the control listener, beside clients that have taken its port.
+fn beside(listen: &[Listen], control: SocketAddr) -> SocketAddr {
+    let is_taken = |port: u16| listen.iter().filter_map(Listen::address).any(|one| one.port() == port);
+    let port = (control.port()..=u16::MAX).find(|port| !is_taken(*port)).unwrap_or(control.port());
+    SocketAddr::new(control.ip(), port)
 }
 
 /// Where clients are served. `known` is what flat keys say, if `is_whole`, or else the default.

@@ -22,6 +22,9 @@ use throng::parts::{net, node};
 /// Exit code of a bad configuration or command line.
 const EXIT_CONFIG: u8 = 2;
 
+/// Commands that take no keys of the configuration as flags.
+const WITHOUT_KEYS: [&str; 4] = ["bench", "doctor", "token", "help"];
+
 /// A real-time messaging server: publish/subscribe over WebSocket, server-sent events and HTTP streaming, with the Centrifuge protocol
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 110)]
@@ -68,7 +71,9 @@ struct ConfigArgs {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(config::spell_flags(std::env::args_os()));
+    let words: Vec<_> = std::env::args_os().collect();
+    let has_keys = words.get(1).is_none_or(|command| !WITHOUT_KEYS.iter().any(|name| command == name));
+    let cli = Cli::parse_from(if has_keys { config::spell_flags(words) } else { words });
     let code = run(cli);
     logs::flush();
     code

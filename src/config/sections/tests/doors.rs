@@ -288,6 +288,7 @@ fn addresses_and_ports_of_all_sources_are_where_it_listens() {
             "127.0.0.1:8".into(),
         ),
         ("control = 'off'\n[client]\n", &[], &[], all(8000), "off".into()),
+        ("[http_server]\nport = 9000\n", &[], &[], all(9000), "127.0.0.1:9001".into()),
     ] {
         assert_eq!(listens(text, flags, variables), Ok((listen, control)), "{text} {flags:?} {variables:?}");
     }
