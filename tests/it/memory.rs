@@ -67,7 +67,7 @@ fn what_is_used_is_told_by_kind_and_adds_up() {
 
 /// A server that may have so many bytes beyond those with which such a server begins.
 fn server_with(bytes_more: u64, flags: &[&str]) -> Server {
-    configured_with(bytes_more, "", flags)
+    configured_with(bytes_more, "shards = 1\n", flags)
 }
 
 /// A server with that much memory and a configuration file of this text.

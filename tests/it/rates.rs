@@ -41,7 +41,7 @@ fn unsubscribe() -> Value {
 
 #[test]
 fn commands_of_any_kind_have_one_rate() {
-    let server = Server::configured("[rates]\ncommands_max = 5", &[]);
+    let server = Server::configured("development = true\n[rates]\ncommands_max = 5", &[]);
     let mut client = Client::open(server.address);
     let commands: Vec<Value> = (0..20).map(|n| if n % 2 == 0 { publish(n) } else { unsubscribe() }).collect();
     assert_eq!(at_once(&mut client, &commands), [[0; 5].as_slice(), &[TOO_MANY; 15]].concat());
@@ -52,7 +52,7 @@ fn commands_of_any_kind_have_one_rate() {
 
 #[test]
 fn each_kind_of_command_has_its_own() {
-    let rates = "[rates]\npublishes_max = 3\nsubscribes_max = 2\nrpcs_max = 1\npresences_max = 5\nhistories_max = 6\n\
+    let rates = "development = true\n[rates]\npublishes_max = 3\nsubscribes_max = 2\nrpcs_max = 1\npresences_max = 5\nhistories_max = 6\n\
                  others_max = 4";
     let server = Server::configured(rates, &["--echo", "/echo"]);
     let mut client = Client::open(server.address);
@@ -105,7 +105,7 @@ fn connect(server: &Server, from: Ipv4Addr, count: usize) -> (usize, usize) {
 
 #[test]
 fn clients_that_connect_have_a_rate() {
-    let server = Server::configured("[rates]\nconnects_max = 1", &["--shards", "1"]);
+    let server = Server::configured("development = true\n[rates]\nconnects_max = 1", &["--shards", "1"]);
     let (in_count, refused_count) = connect(&server, [127, 0, 0, 1].into(), 40);
     assert!(in_count >= 1 && refused_count >= 1, "{in_count} of 40");
     assert_eq!(limited(&server, "connects"), refused_count as u64);
@@ -113,7 +113,8 @@ fn clients_that_connect_have_a_rate() {
 
 #[test]
 fn an_address_has_a_rate_that_is_not_its_neighbours() {
-    let server = Server::configured("[rates]\nconnects_per_ip_max = 1", &["--shards", "1"]);
+    let server =
+        Server::configured("development = true\n[rates]\nconnects_per_ip_max = 1", &["--shards", "1"]);
     let (in_count, refused_count) = connect(&server, [127, 0, 0, 1].into(), 40);
     assert!(in_count >= 1 && refused_count >= 1, "{in_count} of 40");
     assert_eq!(connect(&server, [127, 0, 0, 2].into(), 1), (1, 0));
@@ -122,7 +123,7 @@ fn an_address_has_a_rate_that_is_not_its_neighbours() {
 
 #[test]
 fn who_cannot_be_told_an_error_is_disconnected() {
-    let server = Server::configured("[rates]\nconnects_max = 1", &["--shards", "1"]);
+    let server = Server::configured("development = true\n[rates]\nconnects_max = 1", &["--shards", "1"]);
     let frames = (0..20).map(|_| {
         let mut peer = Peer::open(server.address, "/connection/uni_websocket");
         peer.send(TEXT, "{}");

@@ -160,7 +160,7 @@ fn errors_of_every_kind_are_told_at_once() {
     let (code, printed, said) = throng(&["config", "--check", "--config", &file], &[("THRONG_PINN", "x")]);
     assert_eq!((code, printed.as_str()), (2, ""));
     for wanted in [
-        "unknwon = 1: unknown key",
+        "unknwon = …: unknown key",
         "shards = \"two\": expected a whole number",
         "control = \"127.0.0.1:8000\": expected another port than listen",
         "client.allowed_origins = [\"a.example\"]: \"a.example\" has no scheme",

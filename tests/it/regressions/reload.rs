@@ -172,7 +172,7 @@ fn a_wrong_file_changes_nothing_and_says_why() {
     let wrong = [
         (
             SECOND.replace("key = \"second key\"", "kee = \"x\""),
-            "http_api.kee = \"x\": unknown key; is http_api.key meant?",
+            "http_api.kee = …: unknown key; is http_api.key meant?",
         ),
         (SECOND.replace("second secret", "replace it"), "client.token.hmac_secret_key = …: is a placeholder"),
         (SECOND.replace("https://second.example", "second.example"), "\"second.example\" has no scheme"),
