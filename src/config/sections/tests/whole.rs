@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 /// Every key of Centrifugo, each with its default: what `centrifugo defaultconfig` of version 6.9.1 writes.
 const DEFAULTS: &str = include_str!("defaults.json");
-/// The same in its other form.
+/// The same in its other forms.
 const DEFAULTS_TOML: &str = include_str!("defaults.toml");
+const DEFAULTS_YAML: &str = include_str!("defaults.yaml");
 /// A chat in production, behind a proxy that speaks TLS.
 const PRODUCTION: &str = include_str!("production.json");
 
@@ -18,7 +19,7 @@ fn json(text: &str) -> Config {
 fn every_default_of_centrifugo_says_what_holds_anyway() {
     // There are two defaults of our own.
     let ours = toml("compression_min_bytes = 0\ndrain_ms = 30_000\n[client]").unwrap().config;
-    for (ending, text) in [("json", DEFAULTS), ("toml", DEFAULTS_TOML)] {
+    for (ending, text) in [("json", DEFAULTS), ("toml", DEFAULTS_TOML), ("yaml", DEFAULTS_YAML)] {
         let effective = load(ending, text, &[]).unwrap_or_else(|errors| panic!("{errors:#?}"));
         assert_eq!(effective.config, ours, "{ending}");
         assert_eq!(effective.warnings(), [], "{ending}");
