@@ -258,6 +258,7 @@ fn duration(value: &Value) -> Option<u64> {
 fn says(value: &Value, told: &str) -> bool {
     value.to_string() == told
         || value.text() == Some(told)
+        || told == "true" && value.switch() == Some(true)
         || duration(value).is_some_and(|ms| duration_ms(told.trim_matches('"')) == Some(ms))
 }
 

@@ -97,6 +97,7 @@ fn words_are_lists_numbers_switches_and_json() {
         ("THRONG_VAR_KEY", "${CENTRIFUGO_VAR_PATH}"),
         ("CENTRIFUGO_WEBSOCKET_DISABLED", "true"),
         ("CENTRIFUGO_LOG_LEVEL", "none"),
+        ("CENTRIFUGO_PROMETHEUS_ENABLED", "1"),
         ("CENTRIFUGO_HTTP_API_KEY", "k,1"),
     ];
     let config = resolved(&[], &set).unwrap().config;
