@@ -136,7 +136,9 @@ fn sentence(target: &Target) -> String {
 /// What becomes of a key that is not supported.
 fn unsupported(path: &str) -> String {
     let tables = path.match_indices('.').map(|(at, _)| &path[..at]).chain([path]);
-    let Some(key) = tables.filter_map(Unsupported::find).last() else { return "Not supported".to_owned() };
+    let Some(key) = tables.filter_map(Unsupported::find).next_back() else {
+        return "Not supported".to_owned();
+    };
     let what = if key.class == Class::Warned { "Has no effect" } else { "Not supported" };
     if key.instead.is_empty() { what.to_owned() } else { format!("{what}: {}", key.instead) }
 }

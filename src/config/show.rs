@@ -108,14 +108,18 @@ impl Effective {
             Place::Default if key.toml(&self.config, true) != key.toml(&Config::default(), true) => {
                 format!("default: {}", key.default_text())
             }
-            place => place.to_string(),
+            place @ (Place::Default | Place::File { .. } | Place::Variable(_) | Place::Flag(_)) => {
+                place.to_string()
+            }
         }
     }
 
     fn source_of_row(&self, row: &Row) -> String {
         match self.place(&row.path) {
             Place::Default if !row.is_default => "development mode".to_owned(),
-            place => place.to_string(),
+            place @ (Place::Default | Place::File { .. } | Place::Variable(_) | Place::Flag(_)) => {
+                place.to_string()
+            }
         }
     }
 }

@@ -12,9 +12,10 @@ use std::io::{self, Read};
 
 /// The file's table, or the line and the matter of what is wrong. `place` tells where a line is.
 pub(super) fn parse(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Table, (usize, String)> {
-    match value(text, place)? {
-        Value::Table(table) => Ok(table),
-        _ => Err((1, "not an object".to_owned())),
+    if let Value::Table(table) = value(text, place)? {
+        Ok(table)
+    } else {
+        Err((1, "not an object".to_owned()))
     }
 }
 

@@ -74,10 +74,10 @@ fn centrifugo() -> impl Iterator<Item = (&'static str, ValueKind)> {
 }
 
 fn kind_of(slot: &Slot<'_>) -> ValueKind {
-    match slot {
-        Slot::Headers(_) => ValueKind::Json,
-        slot if slot.is_switch() => ValueKind::Switch,
-        _ => ValueKind::Word,
+    match () {
+        () if matches!(slot, Slot::Headers(_)) => ValueKind::Json,
+        () if slot.is_switch() => ValueKind::Switch,
+        () => ValueKind::Word,
     }
 }
 
