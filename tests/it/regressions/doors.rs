@@ -10,6 +10,11 @@ use crate::support::centrifuge::PATH;
 use crate::support::peer::{CLOSE, TEXT};
 use crate::support::{Peer, Server};
 
+/// What stands on the command line.
+type Flags<'a> = &'a [&'a str];
+/// Variables, each with its value.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// A folder that is gone at the end of the test.
 struct Folder(PathBuf);
 
@@ -67,7 +72,7 @@ fn no_way_in_leaves_a_server_open_that_centrifugo_would_close() {
         ("port.json", "{\"http_server\": {}}"),
     ]);
     let local = ["--listen", "127.0.0.1:0"];
-    let open: [(&[&str], &[(&str, &str)]); 6] = [
+    let open: [(Flags<'_>, Pairs<'_>); 6] = [
         (&local, &[]),
         (&["--config", "flat.toml", "--listen", "127.0.0.1:0"], &[]),
         (&local, &[("THRONG_SHARDS", "1"), ("THRONG_LOG_LEVEL", "info")]),
@@ -78,7 +83,7 @@ fn no_way_in_leaves_a_server_open_that_centrifugo_would_close() {
         ),
         (&["--development", "--health.enabled", "--listen", "127.0.0.1:0"], &[]),
     ];
-    let closed: [(&[&str], &[(&str, &str)]); 17] = [
+    let closed: [(Flags<'_>, Pairs<'_>); 17] = [
         (&local, &[("CENTRIFUGO_CLIENT_CHANNEL_LIMIT", "9")]),
         (&local, &[("CENTRIFUGO_HTTP_API_KEY", "")]),
         (&local, &[("CENTRIFUGO_NOBODY_KNOWS", "x")]),
@@ -151,7 +156,7 @@ fn what_cannot_be_read_is_told_in_one_line() {
         ("half.toml", "[client.token]\nhmac_secret_key = \"hush\n"),
     ]);
     fs::create_dir(folder.0.join("folder.json")).unwrap();
-    let cases: [(&[&str], &[(&str, &str)], &str); 18] = [
+    let cases: [(Flags<'_>, Pairs<'_>, &str); 18] = [
         (&["-c", "bomb.yaml"], &[], "bomb.yaml:3: aliases (*name) in YAML are not taken"),
         (&["-c", "two.yaml"], &[], "two.yaml:2: several documents in YAML are not taken"),
         (&["-c", "number.yaml"], &[], ": put it in quotes"),
