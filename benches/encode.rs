@@ -27,6 +27,8 @@ fn json(count: usize) -> Vec<u8> {
         delta: false,
         takes_deltas: false,
         time_ms: 0,
+        epoch: "",
+        version: 0,
     };
     let push = message::Push::Publication(publication);
     for _ in 0..count {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::memory::StreamId;
 use super::options::ChannelOptions;
 use super::terms::Now;
-use super::{Position, Publication};
+use super::{Position, Publication, Rare};
 use crate::base::budget::Budget;
 use crate::base::heap;
 use crate::base::pool::Pool;
@@ -182,11 +182,11 @@ impl History {
     ) -> Option<Arc<Publication>> {
         let stream = &mut self.streams[id as usize];
         stream.top += 1;
-        let offset = stream.top;
+        let position = Position { offset: stream.top, epoch: Arc::clone(&stream.epoch) };
         let before = stream.kept.back().filter(|_| publication.is_delta && stream.is_latest);
         let previous = before.map(|&key| Arc::clone(&self.entries[key as usize].publication));
         stream.is_latest = true;
-        let copy = self.copy(publication, offset, now.unix_ms);
+        let copy = self.copy(publication, &position, now.unix_ms);
         let bytes = bytes_of(&copy);
         if bytes > self.bytes_max {
             // Nothing before it helps anyone who misses it; other streams need not suffer for it.
@@ -376,7 +376,11 @@ impl History {
         assert_eq!((stream.channel as usize, stream.is_attended), (channel, is_attended));
     }
 
-    fn copy(&self, publication: &Publication, offset: u64, time_ms: u64) -> Arc<Publication> {
+    fn copy(&self, publication: &Publication, position: &Position, time_ms: u64) -> Arc<Publication> {
+        let mut rare = publication.rare.clone();
+        if position.offset == 1 {
+            rare.get_or_insert_default().epoch = Some(Arc::clone(&position.epoch));
+        }
         Arc::new(Publication {
             channel: Arc::clone(&publication.channel),
             kind: publication.kind,
@@ -385,10 +389,11 @@ impl History {
             info: publication.info.clone(),
             tags: publication.tags.clone(),
             seq: 0,
-            offset,
+            offset: position.offset,
             time_ms,
             is_delta: false,
             previous: None,
+            rare,
         })
     }
 
@@ -469,10 +474,11 @@ fn number(place: usize) -> u32 {
 
 /// What keeping a publication costs.
 fn bytes_of(publication: &Publication) -> usize {
-    let Publication { data, tags, info, .. } = publication;
+    let Publication { data, tags, info, rare, .. } = publication;
+    let rare = rare.as_ref().map_or(0, |_| heap::piece(size_of::<Rare>()));
     let tag_bytes = |(name, value): &(Box<str>, Box<str>)| heap::piece(name.len()) + heap::piece(value.len());
     let tags = heap::list::<(Box<str>, Box<str>)>(tags.len()) + tags.iter().map(tag_bytes).sum::<usize>();
-    ENTRY_BYTES + Shared::bytes(data.len()) + tags + info.as_ref().map_or(0, |info| info.bytes())
+    ENTRY_BYTES + Shared::bytes(data.len()) + tags + rare + info.as_ref().map_or(0, |info| info.bytes())
 }
 
 mod port;

@@ -100,6 +100,17 @@ pub struct Publication {
     pub is_delta: bool,
     /// The publication before it in the stream, kept by the history; set by the home where a delta is wished.
     pub previous: Option<Arc<Self>>,
+    /// What few publications have; none for those that have nothing of it.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What few publications have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rare {
+    /// The publisher's version; 0 for none.
+    pub version: u64,
+    /// The stream; set by the home where a publication is the first of one.
+    pub epoch: Option<Arc<str>>,
 }
 
 impl Publication {
@@ -117,6 +128,7 @@ impl Publication {
             time_ms: 0,
             is_delta: false,
             previous: None,
+            rare: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! Left out: what waits for the memory, which is [`super::waiting`]'s.
 
+use std::sync::Arc;
+
 use super::memory::{Appended, Memory, Read, Response, StreamId, Wanted};
 use super::once::{Digest, Once};
 use super::options::ChannelOptions;
@@ -95,6 +97,10 @@ impl Order {
             Some(Appended::Kept { position, time_ms, previous }) => {
                 (publication.offset, publication.time_ms) = (position.offset, time_ms);
                 publication.previous = previous;
+                // Who hears of it has been told another stream's name, or none.
+                if position.offset == 1 {
+                    publication.rare.get_or_insert_default().epoch = Some(Arc::clone(&position.epoch));
+                }
                 position
             }
             Some(Appended::Known(position)) => position,

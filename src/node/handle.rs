@@ -20,7 +20,7 @@ use crate::base::shared::Shared;
 use crate::config::Config;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
 use crate::hub::options::ChannelOptions;
-use crate::hub::{ClientInfo, DataKind, Position, Publication};
+use crate::hub::{ClientInfo, DataKind, Position, Publication, Rare};
 use crate::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Target};
 use crate::shard::outside::Grant;
 
@@ -349,6 +349,7 @@ impl Node {
             publication: Box::new(Publication {
                 tags: options.tags.clone(),
                 is_delta: options.delta,
+                rare: (options.version > 0).then(|| Box::new(Rare { version: options.version, epoch: None })),
                 ..Publication::new(channel.into(), options.kind, data.clone())
             }),
             options: channel_options,

@@ -21,6 +21,8 @@ pub(crate) const PUBLICATION: Publication<'static> = Publication {
     delta: false,
     takes_deltas: false,
     time_ms: 0,
+    epoch: "",
+    version: 0,
 };
 
 /// Lists for values that borrow: the tests' process does not live long.
@@ -202,14 +204,16 @@ fn info() -> BoxedStrategy<mirror::ClientInfo> {
 }
 
 pub(crate) fn publication() -> BoxedStrategy<mirror::Publication> {
-    (json(), option::of(info()), number(), names(), signed())
-        .prop_map(|(data, info, offset, tags, time)| mirror::Publication {
+    (json(), option::of(info()), number(), names(), signed(), word(), number())
+        .prop_map(|(data, info, offset, tags, time, epoch, version)| mirror::Publication {
             data,
             info,
             offset,
             tags,
             delta: false,
             time,
+            epoch,
+            version,
         })
         .boxed()
 }
@@ -364,6 +368,8 @@ pub(crate) fn publication_of(publication: &mirror::Publication) -> Publication<'
         offset: publication.offset,
         tags: keep(tags.collect()),
         time_ms: publication.time,
+        epoch: &publication.epoch,
+        version: publication.version,
         ..PUBLICATION
     }
 }

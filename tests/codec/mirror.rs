@@ -169,6 +169,8 @@ messages! {
         #[prost(btree_map = "string, string", tag = "7")] tags: BTreeMap<String, String>,
         #[prost(bool, tag = "8")] delta: bool,
         #[prost(int64, tag = "9")] time: i64,
+        #[prost(string, tag = "14")] epoch: String,
+        #[prost(uint64, tag = "16")] version: u64,
     }
     Join {
         #[prost(message, tag = "1")] info: Option<ClientInfo>,

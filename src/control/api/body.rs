@@ -99,11 +99,11 @@ pub(super) struct Connections<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) channel: Text<'a>,
     /// Of subscribe, as the next ones.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "any")]
     pub(super) info: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) b64info: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "any")]
     pub(super) data: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) b64data: Text<'a>,

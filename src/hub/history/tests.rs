@@ -91,11 +91,15 @@ struct Run {
     clients: BTreeMap<u64, Client>,
     bytes_max: usize,
     entry_bytes: usize,
+    /// As the first of its stream, of which it tells the name.
+    first_bytes: usize,
 }
 
 impl Run {
     fn new(bytes_max: usize) -> Self {
         let mut probe = home();
+        probe.publish(at(0), publication("few", b""), &options(0), &Terms::default()).unwrap();
+        let first_bytes = probe.history_bytes();
         probe.publish(at(0), publication("few", b""), &options(0), &Terms::default()).unwrap();
         let limits = Limits { history_bytes_max: bytes_max, recovery_max: RECOVERY_MAX, ..LIMITS };
         Self {
@@ -106,7 +110,8 @@ impl Run {
             epochs: BTreeMap::new(),
             clients: BTreeMap::new(),
             bytes_max,
-            entry_bytes: probe.history_bytes(),
+            entry_bytes: probe.history_bytes() - first_bytes,
+            first_bytes,
         }
     }
 
@@ -191,7 +196,8 @@ impl Run {
     }
 
     fn keep(&mut self, channel: usize, bytes: usize) {
-        let bytes = self.entry_bytes + heap::piece(bytes);
+        let is_first = self.streams[channel].top == 1;
+        let bytes = if is_first { self.first_bytes } else { self.entry_bytes } + heap::piece(bytes);
         if bytes > self.bytes_max {
             return self.kept.retain(|kept| kept.channel != channel);
         }

@@ -429,6 +429,10 @@ pub struct Publication<'a> {
     pub takes_deltas: bool,
     /// Unix time of the publication in milliseconds; 0 leaves it out.
     pub time_ms: i64,
+    /// The stream, where it is told with a publication; empty leaves it out.
+    pub epoch: &'a str,
+    /// Its version; 0 leaves it out.
+    pub version: u64,
 }
 
 /// Who a client is.

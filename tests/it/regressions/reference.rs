@@ -141,6 +141,11 @@ fn bodies_are_read_as_go_reads_them() {
     let codes: Vec<_> =
         batch["replies"].as_array().unwrap().iter().map(|one| one["error"]["code"].clone()).collect();
     assert_eq!(codes, [json!(107), json!(104), Value::Null], "{batch}");
+    assert_eq!(
+        call(&server, "subscribe", &json!({"user": "ann", "channel": "a", "data": null}))["result"],
+        json!({})
+    );
+    assert_eq!(client.push("subscribe")["subscribe"].get("data"), Some(&Value::Null));
     assert_eq!(post(&server, "/api/disconnect", "X-API-Key: secret\r\n", r#"["ann"]"#).status, 400);
     assert_eq!(
         call(&server, "disconnect", &json!({"user": "ann", "disconnect": [3000, "x"]}))["error"]["code"],
@@ -298,4 +303,28 @@ fn pages_come_from_where_the_list_says_and_from_nowhere_else() {
         let told = [&listed, &unlisted, &development].map(|server| status(server, host, origin));
         assert_eq!(told, expected, "{host} {origin}");
     }
+}
+
+/// Who was told no position, or another stream's, learns from the first publication which stream it is of.
+#[test]
+fn publications_tell_their_version_and_the_first_one_its_stream() {
+    let server = server();
+    let mut client = ann(&server, json!({}));
+    let told =
+        client.request(json!({"subscribe": {"channel": "hist:a", "positioned": true}}))["subscribe"].take();
+    let mut publish = |version: u64| {
+        let answer =
+            call(&server, "publish", &json!({"channel": "hist:a", "data": version, "version": version}));
+        assert_eq!(answer["result"]["epoch"], told["epoch"], "{answer}");
+        client.push("pub")["pub"].take()
+    };
+    let (first, second) = (publish(7), publish(8));
+    assert_eq!((&first["epoch"], &first["version"]), (&told["epoch"], &json!(7)));
+    assert_eq!((&second["epoch"], &second["version"]), (&Value::Null, &json!(8)));
+    let history = client.request(json!({"history": {"channel": "hist:a", "limit": -1}}));
+    let kept = &history["history"]["publications"];
+    assert_eq!(
+        (&kept[0]["epoch"], &kept[0]["version"], &kept[1]["version"]),
+        (&told["epoch"], &json!(7), &json!(8))
+    );
 }

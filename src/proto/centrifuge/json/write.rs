@@ -203,6 +203,8 @@ fn put_publication(mut object: Object<'_>, publication: &Publication<'_>) {
     }
     object.flag("delta", publication.delta);
     object.signed("time", publication.time_ms);
+    object.text("epoch", publication.epoch);
+    object.number("version", publication.version);
     object.close();
 }
 
@@ -389,6 +391,8 @@ mod tests {
         delta: false,
         takes_deltas: false,
         time_ms: 0,
+        epoch: "",
+        version: 0,
     };
 
     #[test]
@@ -435,11 +439,18 @@ mod tests {
             conn_info: PayloadRef::of(b"{\n}"),
             chan_info: PayloadRef::of(b"\xff"),
         };
-        let publication =
-            Publication { info: Some(info), offset: 5, tags: &tags, time_ms: 1700, ..PUBLICATION };
+        let publication = Publication {
+            info: Some(info),
+            offset: 5,
+            tags: &tags,
+            time_ms: 1700,
+            epoch: "e",
+            version: 3,
+            ..PUBLICATION
+        };
         assert_eq!(
             push(&Push::Publication(publication)),
-            r#"{"pub":{"data":[1],"info":{"user":"u","client":"c","conn_info":{ },"chan_info":"/w=="},"offset":5,"tags":{"k\n":"v"},"time":1700}}"#
+            r#"{"pub":{"data":[1],"info":{"user":"u","client":"c","conn_info":{ },"chan_info":"/w=="},"offset":5,"tags":{"k\n":"v"},"time":1700,"epoch":"e","version":3}}"#
         );
     }
 

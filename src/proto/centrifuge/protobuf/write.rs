@@ -203,6 +203,8 @@ impl Message for Publication<'_> {
         self.tags.iter().for_each(|(name, value)| to.message(7, &TextEntry(name, value)));
         to.flag(8, self.delta);
         to.number(9, self.time_ms.cast_unsigned());
+        to.text(14, self.epoch);
+        to.number(16, self.version);
     }
 }
 
@@ -348,6 +350,8 @@ mod tests {
             delta: true,
             takes_deltas: true,
             time_ms: -1,
+            epoch: "",
+            version: 0,
         };
         let fields = b"\x22\x02\n\xff\x2a\x03\x12\x01c\x30\x05\x3a\x06\x0a\x01k\x12\x01v\x40\x01\x48\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
         let mut out = Vec::new();
