@@ -1,7 +1,7 @@
 //! How often is too often: token buckets for the whole process, for addresses and for networks.
 //!
 //! Invariant: the table of addresses is bounded, and so is what looking after it costs: it is swept at most once per
-//! [`SWEEP_MS`], however many strangers come. Each shard has its own; the kernel spreads the connections of one address
+//! `SWEEP_MS`, however many strangers come. Each shard has its own; the kernel spreads the connections of one address
 //! over all of them.
 
 use std::collections::HashMap;

@@ -101,7 +101,7 @@ pub(in crate::shard) enum CountedAs {
 pub(in crate::shard) struct Conn<K, S> {
     pub(in crate::shard) socket: K,
     pub(in crate::shard) stage: Stage,
-    /// Changed by [`Carry::count_as`] only.
+    /// Changed by [`count_as`](super::Carry::count_as) only.
     pub(in crate::shard) counted_as: CountedAs,
     /// In the list of those to flush at the end of the turn.
     pub(in crate::shard) is_dirty: bool,
