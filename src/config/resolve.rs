@@ -147,6 +147,7 @@ fn sources(args: &Args, variables: &Variables) -> Sources {
         None if args.is_program => {
             let found = file::find(Path::new(""));
             warnings = found.warnings;
+            file.is_centrifugo |= found.is_closed;
             found.read.map(|(path, read)| {
                 file = File { path: Some(path), is_known: true, is_centrifugo: true };
                 read

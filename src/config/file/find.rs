@@ -4,6 +4,7 @@
 //! it is one for this server; one that others may write is refused, as is one that belongs to another user. Centrifugo
 //! reads `config.json` and looks no further; here the three other forms follow, in this order.
 
+use super::super::names::names;
 use super::super::older;
 use super::super::value::Table;
 use super::super::{ConfigError, ConfigWarning, Place};
@@ -28,6 +29,18 @@ pub(in super::super) struct Found {
     pub(in super::super) read: Option<(PathBuf, Result<Table, ConfigError>)>,
     /// Of files that are passed over.
     pub(in super::super) warnings: Vec<ConfigWarning>,
+    /// Whether one of those could be meant for Centrifugo, which would have read it: then this is no development mode.
+    pub(in super::super) is_closed: bool,
+}
+
+/// What a file is.
+enum Looked {
+    /// One for this server.
+    Ours(Table),
+    /// One that says nothing of clients, but holds only what Centrifugo has, too.
+    Alike,
+    /// One of another program.
+    Other,
 }
 
 /// Looks for a file in a folder.
@@ -35,29 +48,32 @@ pub(in super::super) fn find(folder: &Path) -> Found {
     let mut found = Found::default();
     for name in NAMES {
         let path = folder.join(name);
-        // Whoever may not read it cannot know what it is for: it is told, as one that cannot be taken apart.
-        let file = match File::open(&path) {
-            Ok(file) => Ok(file),
+        // Looked at before it is opened: a pipe would be waited for.
+        let is_file = match std::fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => Err(whole(&path, 0, format!("cannot be read: {error}"))),
+            about => about.map_or(true, |about| about.is_file()),
         };
-        let is_directory = file.as_ref().is_ok_and(|file| file.metadata().is_ok_and(|about| about.is_dir()));
         let pass = |why: &str| ConfigWarning {
             key: String::new(),
             text: format!("is passed over: {why}"),
             place: Place::File { path: path.clone(), line: 0 },
         };
-        if is_directory {
-            found.warnings.push(pass("it is a directory"));
+        if !is_file {
+            found.warnings.push(pass("it is not a regular file"));
         } else if let Some((first, _)) = &found.read {
             found.warnings.push(pass(&format!("{} is read", first.display())));
         } else {
+            // Whoever may not read it cannot know what it is for: it is told, as one that cannot be taken apart.
+            let file = File::open(&path).map_err(|error| whole(&path, 0, format!("cannot be read: {error}")));
             match file.and_then(|file| looked_at(&path, file)) {
-                Ok(Some(table)) => found.read = Some((path, Ok(table))),
-                Ok(None) => found.warnings.push(pass(&format!(
-                    "it has no section {}; --config names a file that is to be read",
-                    SECTIONS.join(", ")
-                ))),
+                Ok(Looked::Ours(table)) => found.read = Some((path, Ok(table))),
+                Ok(looked @ (Looked::Alike | Looked::Other)) => {
+                    found.is_closed |= matches!(looked, Looked::Alike);
+                    let sections = SECTIONS.join(", ");
+                    found.warnings.push(pass(&format!(
+                        "it has no section {sections}; --config names a file that is to be read"
+                    )));
+                }
                 Err(error) => found.read = Some((path, Err(error))),
             }
         }
@@ -65,20 +81,21 @@ pub(in super::super) fn find(folder: &Path) -> Found {
     found
 }
 
-/// What an open file says, if it is one for this server.
-fn looked_at(path: &Path, file: File) -> Result<Option<Table>, ConfigError> {
+/// What an open file is.
+fn looked_at(path: &Path, file: File) -> Result<Looked, ConfigError> {
     let about = file.metadata().map_err(|error| whole(path, 0, format!("cannot be read: {error}")))?;
     let table = match text_of(path, file) {
         Ok(text) => match parse(path, &text) {
             Ok(table) => table,
             // One that is broken and speaks of clients is more likely ours: passing it over would open the server.
             Err(error) if is_ours_by_word(&text) => return Err(error),
-            Err(_) => return Ok(None),
+            Err(_) => return Ok(Looked::Other),
         },
         Err(error) => return Err(error),
     };
     if !table.0.iter().any(|entry| is_ours(&entry.name)) {
-        return Ok(None);
+        let is_alike = table.0.iter().all(|entry| names().has_section(&entry.name));
+        return Ok(if is_alike { Looked::Alike } else { Looked::Other });
     }
     if about.mode() & OTHERS_WRITE != 0 {
         let complaint = "is writable by all users: chmod o-w, or name it by --config".to_owned();
@@ -88,7 +105,7 @@ fn looked_at(path: &Path, file: File) -> Result<Option<Table>, ConfigError> {
         let complaint = "belongs to another user: chown it, or name it by --config".to_owned();
         return Err(whole(path, 0, complaint));
     }
-    Ok(Some(table))
+    Ok(Looked::Ours(table))
 }
 
 /// Whether a key at the top says that a file is for this server, or was for an older Centrifugo: then it is told how to
@@ -118,7 +135,7 @@ mod tests {
                 text => fs::write(folder.join(name), text).unwrap(),
             }
         }
-        let Found { read, warnings } = find(&folder);
+        let Found { read, warnings, .. } = find(&folder);
         fs::remove_dir_all(&folder).unwrap();
         let plain = |text: String| text.replace(&format!("{}/", folder.display()), "");
         let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -155,6 +172,24 @@ mod tests {
                 found("other", &[("config.json", text), ("config.toml", "[client]\n")]);
             assert_eq!((read.as_deref(), error), (Some("config.toml"), None), "{text}");
             assert_eq!(warnings.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_centrifugo_would_have_read_closes_the_server() {
+        for (text, is_closed) in [
+            ("{}", true),
+            ("{\"log\": {\"level\": \"info\"}, \"sse\": {\"enabled\": true}}", true),
+            ("{\"log\": {}, \"compilerOptions\": {}}", false),
+            ("[]", false),
+        ] {
+            let folder = std::env::temp_dir().join(format!("throng-find-{}-alike", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("config.json"), text).unwrap();
+            let found = find(&folder);
+            fs::remove_dir_all(&folder).unwrap();
+            assert!(found.read.is_none() && found.warnings.len() == 1, "{text}");
+            assert_eq!(found.is_closed, is_closed, "{text}");
         }
     }
 

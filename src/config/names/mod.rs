@@ -99,6 +99,14 @@ impl Names {
         first.get(variable).or_else(|| second.get(variable)).map(String::as_str)
     }
 
+    /// Whether a section at the top, or a key there that is not a flat one, has this name.
+    pub(super) fn has_section(&self, name: &str) -> bool {
+        let is_within = |path: &String| {
+            path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.others.values().any(is_within)
+    }
+
     /// Every path.
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.kinds.keys().map(String::as_str)

@@ -122,6 +122,8 @@ fn no_way_in_leaves_a_server_open_that_centrifugo_would_close() {
         let local: &[&str] = if name == "config.toml" { &["-p", "0"] } else { &local };
         assert!(!run(&folder, local, &[]), "{name}");
     }
+    let alike = Folder::new(&[("config.json", "{\"log\": {\"level\": \"info\"}}")]);
+    assert!(!run(&alike, &local, &[]), "Centrifugo would have read it");
     let other = Folder::new(&[("config.json", "{\"compilerOptions\": {}}")]);
     assert!(run(&other, &local, &[]), "a file of another program says nothing");
     assert!(run(&nothing, &local, &[]));
