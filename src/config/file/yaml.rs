@@ -2,8 +2,8 @@
 //!
 //! What matters: nothing in a file makes it larger than it is written. Aliases, merges (`<<`) and tags are refused with
 //! their lines, and so is what is nested deeper than any configuration. A value without quotes is what YAML 1.2 says it
-//! is (<https://yaml.org/spec/1.2.2/>, 10.3), as Centrifugo reads it: `yes` and `on` are texts; a date is one, which a key
-//! that takes a text does not take.
+//! is (<https://yaml.org/spec/1.2.2/>, 10.3), as Centrifugo reads it: `yes` and `on` are texts; a date is one, which a
+//! key that takes a text does not take.
 
 use super::super::Place;
 use super::super::value::{Entry, Table, Value};
