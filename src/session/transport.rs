@@ -56,7 +56,7 @@ const TABLE: [Row; Transport::COUNT] = [
         path: "/connection/sse",
         framing: Framing::Events,
         is_uni: false,
-        methods: &["GET"],
+        methods: &["GET", "POST"],
     },
     Row {
         transport: Transport::HttpStream,

@@ -80,7 +80,7 @@ fn who_asks_for_leave_to_send_a_body_is_given_it_or_told_why_not() {
     let refused = |head: &str| ask(&server, head, b"").status;
     assert_eq!(refused(&head("/emulation", "Content-Length: 1001\r\n")), 413);
     assert_eq!(refused(&head("/emulation", "Content-Length: 9\r\nOrigin: https://evil.test\r\n")), 403);
-    assert_eq!(refused(&head("/connection/sse", "Content-Length: 9\r\n")), 405);
+    assert_eq!(refused(&head(PATH, "Content-Length: 9\r\n")), 405);
     assert_eq!(refused(&head("/nowhere", "Content-Length: 9\r\n")), 404);
     assert_eq!(refused(&head("/emulation", "Content-Length: 9\r\nExpect: more\r\n")), 417);
     // Without a body there is nothing to wait for.
@@ -221,7 +221,7 @@ fn refusals_can_be_read_by_pages_that_may_come() {
         (post("/connection/http_stream", "Transfer-Encoding: chunked\r\n"), "ff\r\n", 413),
         (post("/connection/http_stream", "Expect: more\r\n"), "", 417),
         (post("/connection/uni_sse", "Content-Length: 9\r\n"), "", 408),
-        (post("/connection/sse", "Content-Length: 2\r\n"), "{}", 405),
+        (post("/connection/sse", "Content-Length: 101\r\n"), "", 413),
         ("GET /emulation HTTP/1.1\r\nHost: x\r\n".to_owned(), "", 405),
         ("GET /connection/http_stream HTTP/1.1\r\nHost: x\r\n".to_owned(), "", 405),
         ("DELETE /connection/sse HTTP/1.1\r\nHost: x\r\n".to_owned(), "", 405),

@@ -253,6 +253,10 @@ fn requests_that_are_no_connect_are_refused_by_their_status() {
     };
     let get = |target: &str| status(&format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
     assert_eq!((get("/connection/sse"), get("/connection/sse?cf_connect=")), (400, 400));
+    let connect = r#"{"id":1,"connect":{}}"#;
+    let head =
+        format!("POST /connection/sse HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", connect.len());
+    assert_eq!(status(&(head + connect)), 200, "an SSE client may post its connect command");
     assert_eq!(
         (get("/connection/uni_sse?cf_connect=%7B"), get("/connection/uni_sse?cf_connect=x")),
         (400, 400)
