@@ -107,14 +107,14 @@ fn the_file_can_be_named_by_a_variable() {
 
 #[test]
 fn a_bad_configuration_ends_with_2_and_names_every_fault() {
-    let file = TempFile::new("faults.toml", "# none\nping_interval = 3\nshards = \"two\"\n[limits]\n");
+    let file = TempFile::new("faults.toml", "# none\nping_interval_m = 3\nshards = \"two\"\n[limits]\n");
     for command in ["config", "serve"] {
         let (code, stdout, stderr) =
             output(throng(&[command, "--config", file.path()]).env("THRONG_PIN", "maybe"));
         assert_eq!((code, stdout.as_str()), (2, ""));
         let wanted = [
             format!(
-                "throng: {}:2: ping_interval = …: unknown key; is client.ping_interval meant?",
+                "throng: {}:2: ping_interval_m = …: unknown key; is ping_interval_ms meant?",
                 file.path()
             ),
             format!("throng: {}:3: shards = \"two\": expected a whole number from 1 to 1024", file.path()),
@@ -138,7 +138,7 @@ fn faults_of_every_kind_end_with_2() {
         (&["config", "--echo", "/connection/websocket"], "expected another path than websocket_path"),
         (&["config", "--http-api-key", "…"], "--http-api-key …: expected a text or a list of texts"),
         (&["token", "--user", "42"], "there is no client.token.hmac_secret_key to sign with"),
-        (&["token"], "required arguments were not provided"),
+        (&["token"], "there is no client.token.hmac_secret_key to sign with"),
         (&["token", "--user", "42", "--check", "x"], "cannot be used with"),
         (&["--no-such-flag"], "unexpected argument '--no-such-flag'"),
         (&["no-such-command"], "unrecognized subcommand 'no-such-command'"),

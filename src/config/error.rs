@@ -69,7 +69,8 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, said, complaint, place } = self;
         // An error is one line; keys in PEM are many.
-        let said = if said.contains('\n') { HIDDEN } else { said };
+        let said = if said.contains('\n') { HIDDEN } else { &without_userinfo(said) };
+        let complaint = &without_userinfo(complaint);
         match place {
             Place::Default => write!(f, "{key} = {said} (default): {complaint}"),
             Place::Variable(name) if place.names(key) && !said.is_empty() => {
@@ -93,6 +94,34 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// The text without user and password of the URLs in it: `redis://…@host`.
+pub(super) fn without_userinfo(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        told.push_str(before);
+        told.push_str("://");
+        // An authority ends where a path begins, or the text that the URL stands in goes on.
+        let end = after.find(|c: char| "/?#\"', ".contains(c) || c.is_whitespace()).unwrap_or(after.len());
+        // A password may hold any of these, as long as an @ follows; what stands behind a colon is else a port.
+        let at = after[..end].rfind('@').or_else(|| {
+            let whole = after.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(after.len());
+            let (_, behind) = after[..end].split_once(':')?;
+            let is_port = behind.bytes().all(|byte| byte.is_ascii_digit());
+            after[..whole].rfind('@').filter(|_| !is_port)
+        });
+        rest = match at {
+            Some(at) => {
+                told.push_str(HIDDEN);
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    told.push_str(rest);
+    told
+}
 
 /// Something in the configuration that is followed in part, or not at all, although the server starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +161,20 @@ pub(super) fn variable_name(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_and_password_of_a_url_are_not_told() {
+        for (text, told) in [
+            ("redis://:hush@host:6379/0", "redis://…@host:6379/0"),
+            ("\"http://user:hush@host/a@b\"", "\"http://…@host/a@b\""),
+            ("[\"a://u@b\", \"c://d\"]", "[\"a://…@b\", \"c://d\"]"),
+            ("http://u:hu/sh@host/x", "http://…@host/x"),
+            ("http://host:80/x@y", "http://host:80/x@y"),
+            ("no url: a@b", "no url: a@b"),
+        ] {
+            assert_eq!(without_userinfo(text), told);
+        }
+    }
 
     #[test]
     fn an_error_stands_as_it_was_typed() {

@@ -4,6 +4,7 @@
 mod admission;
 mod tls;
 
+use super::slot::Form;
 use super::{Config, Slot, error};
 use std::fmt;
 use std::sync::Arc;
@@ -207,6 +208,10 @@ const GENERAL: &[Key] = &[
     server("websocket_path", "Path of the WebSocket endpoint (Centrifuge protocol)", |c| Slot::PathOrOff(&mut c.websocket_path)),
     server("first_page", "Serve a demo page at /", |c| Slot::Switch(&mut c.first_page))
         .otherwise("true in development mode, else false"),
+    server("pid_file", "File that has the id of the process while it serves", |c| {
+        Slot::Text(&mut c.pid_file, Form::Any)
+    })
+    .otherwise("none"),
     server(
         "compression",
         "Compress messages (permessage-deflate) for clients that offer it: less traffic, more CPU",
@@ -369,7 +374,7 @@ mod tests {
             ["client", "rates", "endpoints", "namespaces", "outside", "api", "page"];
         const NESTED: [&str; 4] = ["limits", "timeouts", "logs", "tls"];
         // What an embedder has in memory.
-        const NO_KEYS: [&str; 2] = ["pem", "client_ca_pem"];
+        const NO_KEYS: [&str; 4] = ["pem", "client_ca_pem", "server", "file"];
         // Of `outside`, which has sections, too.
         const OUTSIDE: [&str; 3] = ["token_workers", "questions_max", "hook_requests_max"];
         let printed = format!("{:#?}", Config::default());

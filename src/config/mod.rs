@@ -12,6 +12,7 @@
 
 mod args;
 mod client;
+pub mod convert;
 mod engine;
 mod error;
 mod file;
@@ -53,7 +54,7 @@ pub use reload::{Changes, RELOAD, Reload, reload_of};
 pub use resolve::{Effective, examine, is_loopback, resolve};
 pub use sections::Sections;
 pub use slot::{Form, Slot, duration_ms, duration_text, is_placeholder};
-pub use tls::{PemText, TlsOptions};
+pub use tls::{PemText, ServerTls, TlsOptions};
 pub use variables::{OUTSIDE_VARIABLES, Variables};
 
 /// Everything a server needs to know before it starts.
@@ -105,6 +106,9 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What is logged, and how.
     pub logs: Logs,
+    /// A file that has the id of the process while it serves. Default none. It is the binary's: a server that is embedded
+    /// does not write it.
+    pub pid_file: String,
     /// Who may connect, and how much each may do.
     pub client: ClientOptions,
     /// How often.
@@ -124,7 +128,7 @@ pub struct Config {
     pub api: ApiOptions,
 }
 
-/// What is logged, and how. Logs go to stderr.
+/// What is logged, and how. Logs go to stderr, or to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logs {
     /// A level (`error`, `warn`, `info`, `debug`, `trace`, `off`) or directives such as `info,throng::shard=debug`.
@@ -132,6 +136,8 @@ pub struct Logs {
     pub level: String,
     /// Default text.
     pub format: LogFormat,
+    /// A file that lines are added to, in place of stderr. Default none.
+    pub file: String,
 }
 
 /// The form of a log line.
@@ -180,6 +186,7 @@ impl Default for Config {
             // Whoever develops waits for the end more often than clients come back in a crowd.
             timeouts: Timeouts { drain_ms: 0, ..Timeouts::default() },
             logs: Logs::default(),
+            pid_file: String::new(),
             client: ClientOptions::default(),
             rates: Rates::default(),
             endpoints: Vec::new(),
@@ -196,6 +203,6 @@ impl Default for Config {
 
 impl Default for Logs {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
+        Self { level: "info".to_owned(), format: LogFormat::Text, file: String::new() }
     }
 }

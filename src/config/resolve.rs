@@ -419,7 +419,13 @@ fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
         complaint,
         place: effective.place(key).clone(),
     };
-    found.into_iter().map(error).collect()
+    let mut errors: Vec<_> = found.into_iter().map(error).collect();
+    if tls.server.enabled && !tls.server.is_external && effective.is_typed("control") {
+        let complaint =
+            "the control listener is plain: set http_server.tls_external = true, which says so".to_owned();
+        errors.push(error(("http_server.tls.enabled", complaint)));
+    }
+    errors
 }
 
 /// Whether two listeners would get the same connections. Port 0 is a new port each time.

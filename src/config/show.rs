@@ -213,6 +213,7 @@ mod tests {
         ("compression", "true"),
         ("compression_min_bytes", "1KiB"),
         ("compression_level", "9"),
+        ("pid_file", "/run/throng.pid"),
         ("unix_mode", "0600"),
         ("trusted_proxies", "10.0.0.0/8"),
         ("proxy_protocol", "true"),

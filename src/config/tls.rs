@@ -14,6 +14,8 @@ pub struct TlsOptions {
     pub key: Vec<String>,
     /// Certificates and keys that are in memory, behind those of files.
     pub pem: Vec<PemText>,
+    /// What `http_server.tls` says, between both.
+    pub server: ServerTls,
     /// Whether to make a certificate at the start, for development, behind all others. Default false.
     pub self_signed: bool,
     /// Files with the authorities, in PEM, whose clients are known. None: clients are not asked for certificates.
@@ -27,6 +29,36 @@ pub struct TlsOptions {
     /// How long session tickets are sealed with one key, in milliseconds; a ticket is good for at most twice as long.
     /// Default 6 hours, which is also the most.
     pub ticket_rotation_ms: u64,
+}
+
+/// TLS as `http_server.tls` says it. Each value is a text in PEM, its base64, or the path of a file, which is then read
+/// anew when it changes.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ServerTls {
+    /// Whether it holds.
+    pub enabled: bool,
+    /// The server's certificate, then those of its issuers.
+    pub cert: String,
+    /// Its key.
+    pub key: String,
+    /// The authorities whose clients are known; every client then needs a certificate. Empty: none is asked for.
+    pub client_ca: String,
+    /// Whether only the listeners of clients are meant, and not the control listener.
+    pub is_external: bool,
+}
+
+/// Without the key.
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls").field("enabled", &self.enabled).finish_non_exhaustive()
+    }
+}
+
+impl ServerTls {
+    /// Whether clients are asked for certificates.
+    fn asks_clients(&self) -> bool {
+        self.enabled && !self.client_ca.is_empty()
+    }
 }
 
 /// A certificate and its key in memory.
@@ -53,6 +85,7 @@ impl Default for TlsOptions {
             cert: Vec::new(),
             key: Vec::new(),
             pem: Vec::new(),
+            server: ServerTls::default(),
             self_signed: false,
             client_ca: Vec::new(),
             client_ca_pem: String::new(),
@@ -66,12 +99,14 @@ impl Default for TlsOptions {
 impl TlsOptions {
     /// Whether connections are encrypted.
     pub fn is_on(&self) -> bool {
-        self.self_signed || !self.cert.is_empty() || !self.key.is_empty() || !self.pem.is_empty()
+        let is_named = !self.cert.is_empty() || !self.key.is_empty() || !self.pem.is_empty();
+        self.self_signed || self.server.enabled || is_named
     }
 
     /// Whether clients are asked for certificates.
     pub fn asks_clients(&self) -> bool {
-        self.is_on() && (!self.client_ca.is_empty() || !self.client_ca_pem.is_empty())
+        let is_known = !self.client_ca.is_empty() || !self.client_ca_pem.is_empty();
+        self.is_on() && (is_known || self.server.asks_clients())
     }
 
     /// What of it does not go together: the key at fault, and what is expected of it.
@@ -88,6 +123,25 @@ impl TlsOptions {
         }
         if !self.client_ca.is_empty() && !self.is_on() {
             found.push(("tls_client_ca", "expected tls_cert and tls_key beside it".to_owned()));
+        }
+        if self.server.enabled {
+            let ServerTls { cert, key, .. } = &self.server;
+            for (name, value) in [("http_server.tls.cert_pem", cert), ("http_server.tls.key_pem", key)] {
+                if value.is_empty() {
+                    found.push((name, "expected a text in PEM, its base64, or a path".to_owned()));
+                }
+            }
+            if !self.cert.is_empty() {
+                found.push((
+                    "tls_cert",
+                    "does not go together with http_server.tls; remove one of them".to_owned(),
+                ));
+            }
+        }
+        if self.server.asks_clients() && !self.requires_client_cert {
+            let why = "does not go together with http_server.tls.client_ca_pem, which asks every client for a certificate; \
+                       use tls_cert, tls_key and tls_client_ca";
+            found.push(("tls_client_cert", why.to_owned()));
         }
         if allows_certificate_users && !self.asks_clients() {
             let key = "client.allow_certificate_connect_without_token";
@@ -138,6 +192,32 @@ mod tests {
             assert_eq!(found, said, "{options:?}");
         }
         assert!(with_ca.asks_clients() && !TlsOptions::default().is_on());
+    }
+
+    #[test]
+    fn what_http_server_tls_lacks_is_told() {
+        let server = |cert: &str, key: &str| ServerTls {
+            enabled: true,
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            ..ServerTls::default()
+        };
+        let with = |server| TlsOptions { server, ..TlsOptions::default() };
+        let both = TlsOptions { cert: files(&["a"]), key: files(&["b"]), ..with(server("c", "d")) };
+        let asked = ServerTls { client_ca: "ca".to_owned(), ..server("c", "d") };
+        let optional = TlsOptions { requires_client_cert: false, ..with(asked.clone()) };
+        for (options, said) in [
+            (with(server("c", "d")), &[][..]),
+            (with(server("", "")), &["http_server.tls.cert_pem", "http_server.tls.key_pem"]),
+            (with(asked), &[]),
+            (both, &["tls_cert"]),
+            (optional, &["tls_client_cert"]),
+        ] {
+            assert!(options.is_on());
+            let found: Vec<_> = options.conflicts(false).iter().map(|(key, _)| *key).collect();
+            assert_eq!(found, said, "{options:?}");
+        }
+        assert!(!format!("{:?}", server("c", "hush")).contains("hush"));
     }
 
     #[test]

@@ -54,6 +54,13 @@ impl Variables {
         std::env::vars_os().collect()
     }
 
+    /// Those whose names begin with `prefix` and whose values are texts.
+    pub(super) fn texts(&self, prefix: &str) -> Vec<(String, String)> {
+        let text = |word: &OsString| word.to_str().map(str::to_owned);
+        let pairs = self.set.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        pairs.filter(|(name, _)| name.starts_with(prefix)).collect()
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
         self.set.get(OsStr::new(name)).map(OsString::as_os_str)
     }

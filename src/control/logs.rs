@@ -1,4 +1,4 @@
-//! Logs: events of the process on stderr, as text or JSON. None per message, none per request.
+//! Logs: events of the process on stderr or in a file, as text or JSON. None per message, none per request.
 //!
 //! Lines of the whole process go to one writer (`log_writer`), which is its only global: what tells of a panic must
 //! find it from anywhere.
@@ -30,13 +30,19 @@ pub(super) const ANNOUNCE_TARGET: &str = "throng::announce";
 /// Sets up logging for the process. Call it once, in `main`.
 ///
 /// # Errors
-/// When the level is no filter (a configuration that was checked has none such), logging is set up already, or there
-/// can be no more threads or descriptors.
+/// When the level is no filter (a configuration that was checked has none such), logging is set up already, the file
+/// cannot be opened, or there can be no more threads or descriptors.
 pub fn init(logs: &Logs) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(&logs.level)?.add_directive(format!("{ANNOUNCE_TARGET}=info").parse()?);
-    // A descriptor of its own: who writes to `io::stderr` would wait for the lock of whoever waits for a reader.
-    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-    let writer = LogWriter::start(stderr)?;
+    let sink = if logs.file.is_empty() {
+        // A descriptor of its own: who writes to `io::stderr` would wait for the lock of whoever waits for a reader.
+        File::from(io::stderr().as_fd().try_clone_to_owned()?)
+    } else {
+        let opened = File::options().append(true).create(true).open(&logs.file);
+        opened.map_err(|error| format!("log.file = {:?}: cannot be opened: {error}", logs.file))?
+    };
+    let is_terminal = logs.file.is_empty() && io::stderr().is_terminal();
+    let writer = LogWriter::start(sink)?;
     WRITER.set(writer.clone()).map_err(|_| "logging is set up already")?;
     // What the subscriber would say of itself, it would say by a macro that panics when it cannot.
     let builder = tracing_subscriber::fmt()
@@ -46,7 +52,7 @@ pub fn init(logs: &Logs) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     match logs.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => {
-            let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let colours = is_terminal && std::env::var_os("NO_COLOR").is_none();
             builder.with_ansi(colours).try_init()
         }
     }
@@ -112,7 +118,7 @@ mod tests {
     fn a_panic_in_a_thread_ends_the_process_with_one_line() {
         const CHILD: &str = "THRONG_TEST_PANICS";
         if std::env::var_os(CHILD).is_some() {
-            init(&Logs { level: "error".into(), format: LogFormat::Json }).unwrap();
+            init(&Logs { level: "error".into(), format: LogFormat::Json, file: String::new() }).unwrap();
             end_process_on_panic();
             let shard = thread::Builder::new().name("shard-3".into()).spawn(|| panic!("planted")).unwrap();
             shard.join().ok();

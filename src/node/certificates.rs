@@ -19,11 +19,11 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::server::ProducesTickets;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, PemText, TlsOptions};
+use crate::config::{Config, PemText, ServerTls, TlsOptions};
 use crate::net::Listen;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::tls::certificates::{Flaw, date_text};
-use crate::tls::{CertificateError, Facts, Pem, PemPair, Serving, Terms, ticketer};
+use crate::tls::{CertificateError, Facts, Pem, PemPair, Serving, Source, Terms, ticketer};
 
 /// The name of the certificate that is made at the start.
 const SELF_SIGNED: &str = "self-signed";
@@ -33,6 +33,14 @@ const SELF_SIGNED_DAYS: u64 = 365;
 
 /// No certificate or key is longer; what is named by mistake may be.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What values of `http_server.tls` are called that hold their text.
+const CERT_PEM: &str = "http_server.tls.cert_pem";
+const KEY_PEM: &str = "http_server.tls.key_pem";
+const CLIENT_CA_PEM: &str = "http_server.tls.client_ca_pem";
+
+/// No path of Linux is longer (limits.h, `PATH_MAX`).
+const PATH_BYTES_MAX: usize = 4096;
 
 const DAY_S: i64 = 24 * 60 * 60;
 
@@ -93,6 +101,7 @@ pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
         cert: Vec::new(),
         key: Vec::new(),
         pem: Vec::new(),
+        server: ServerTls::default(),
         client_ca: Vec::new(),
         client_ca_pem: String::new(),
         ..options.clone()
@@ -105,11 +114,16 @@ pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
     let mut parts: Vec<_> =
         options.cert.iter().zip(&options.key).map(|(cert, key)| Ok(one(cert, key))).collect();
     parts.extend(options.pem.iter().map(|pem| Ok(TlsOptions { pem: vec![pem.clone()], ..bare.clone() })));
+    if options.server.enabled {
+        let server = ServerTls { client_ca: String::new(), ..options.server.clone() };
+        parts.push(Ok(TlsOptions { server, ..bare.clone() }));
+    }
     if options.asks_clients() {
         // With a certificate that is surely good, so that nothing but the authorities is judged.
         let (client_ca, client_ca_pem) = (options.client_ca.clone(), options.client_ca_pem.clone());
         let pem = self_signed(std::iter::empty()).map(|pem| vec![pem]);
-        parts.push(pem.map(|pem| TlsOptions { pem, client_ca, client_ca_pem, ..bare.clone() }));
+        let server = ServerTls { client_ca: options.server.client_ca.clone(), ..ServerTls::default() };
+        parts.push(pem.map(|pem| TlsOptions { pem, client_ca, client_ca_pem, server, ..bare.clone() }));
     }
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for part in parts {
@@ -246,11 +260,20 @@ impl State {
             chain: Pem { name: chain_name, bytes: chain },
             key: Pem { name: key_name, bytes: key },
         });
+        let of_server = options.server.enabled.then_some(&options.server);
+        let of_server = of_server.map(|said| -> Result<_, CertificateError> {
+            Ok((read_any(CERT_PEM, &said.cert)?, read_any(KEY_PEM, &said.key)?))
+        });
+        let of_server = of_server.transpose()?;
+        let of_server = of_server.iter().map(|((chain_name, chain), (key_name, key))| PemPair {
+            chain: Pem { name: chain_name, bytes: chain },
+            key: Pem { name: key_name, bytes: key },
+        });
         let in_memory = options.pem.iter().map(|PemText { name, chain, key }| PemPair {
             chain: Pem { name, bytes: chain.as_bytes() },
             key: Pem { name, bytes: key.as_bytes() },
         });
-        let pairs: Vec<_> = of_files.chain(in_memory).collect();
+        let pairs: Vec<_> = of_files.chain(of_server).chain(in_memory).collect();
         let (names, authorities) = authorities(options)?;
         let client_cas: Vec<_> =
             names.iter().zip(&authorities).map(|(name, bytes)| Pem { name, bytes }).collect();
@@ -281,7 +304,27 @@ fn authorities(options: &TlsOptions) -> Result<(Vec<&str>, Vec<Vec<u8>>), Certif
         names.push("client_ca_pem");
         texts.push(options.client_ca_pem.clone().into_bytes());
     }
+    if !options.server.client_ca.is_empty() {
+        let (name, text) = read_any(CLIENT_CA_PEM, &options.server.client_ca)?;
+        names.push(name);
+        texts.push(text.to_vec());
+    }
     Ok((names, texts))
+}
+
+/// What a value of `http_server.tls` holds or names, with its name for errors.
+fn read_any<'a>(
+    key: &'static str,
+    value: &'a str,
+) -> Result<(&'a str, Zeroizing<Vec<u8>>), CertificateError> {
+    match Source::of(value) {
+        Source::Text(text) => Ok((key, Zeroizing::new(text))),
+        // A text that is meant to be a key, and is neither, is not repeated.
+        Source::File(path) if path.len() > PATH_BYTES_MAX => {
+            Err(Flaw::Refused("expected a text in PEM, its base64, or a path".to_owned()).of(key))
+        }
+        Source::File(path) => Ok((path, read(path)?)),
+    }
 }
 
 /// Reads a file that holds PEM. What it held is wiped from memory after use: it may be a key.
@@ -301,8 +344,13 @@ pub fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
 
 /// All files of the configuration, as they look now; `None` for one that is not there.
 fn stamps(options: &TlsOptions) -> Vec<Option<Stamp>> {
-    let files = options.cert.iter().chain(&options.key).chain(&options.client_ca);
-    files.map(|path| fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata))).collect()
+    let ServerTls { enabled, cert, key, client_ca, .. } = &options.server;
+    let of_server = [cert, key, client_ca].into_iter().filter_map(|value| match Source::of(value) {
+        Source::File(path) if *enabled && !path.is_empty() => Some(path),
+        Source::File(_) | Source::Text(_) => None,
+    });
+    let files = options.cert.iter().chain(&options.key).chain(&options.client_ca).map(String::as_str);
+    files.chain(of_server).map(|path| fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata))).collect()
 }
 
 impl Stamp {

@@ -15,6 +15,7 @@ mod names;
 mod news;
 mod record;
 mod schedules;
+mod source;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use handshake::{Catch, Ground};
 pub use identity::{Identity, identity};
 pub use link::{Hot, Link, Opened, Received};
 pub use schedules::Schedules;
+pub use source::Source;
 pub use terms::{Serving, Terms};
 pub use tickets::{ROTATION_S_MAX, ticketer};
 

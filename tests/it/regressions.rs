@@ -8,6 +8,7 @@ mod client_headers;
 mod codes;
 mod configuration;
 mod control_listener;
+mod conversion;
 mod doors;
 mod gauges;
 mod http_requests;

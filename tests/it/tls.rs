@@ -310,3 +310,62 @@ fn an_embedder_has_certificates_in_memory_and_reloads_them() {
     drain();
     assert_eq!(thread.join().unwrap(), Outcome::Drained);
 }
+
+/// `http_server.tls` of Centrifugo: each value a text in PEM, base64 of it, or a path, which is watched.
+#[test]
+fn a_section_names_the_certificate_in_any_form() {
+    let (folder, ca) = (Folder::new(), Authority::new());
+    let pair = ca.issue(&["one.test"]);
+    let (chain, key) = (folder.put("one.pem", &pair.0), folder.put("one.key", &pair.1));
+    let packed = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
+    let section = |cert: &str, key: &str, more: &str| {
+        format!(
+            "[client]\ninsecure = true\n[http_server]\ntls_external = true\n[http_server.tls]\nenabled = true\n\
+             cert_pem = {cert:?}\nkey_pem = {key:?}\n{more}"
+        )
+    };
+    for (cert, key) in
+        [(&chain, &key), (&pair.0, &pair.1), (&packed(&pair.0), &packed(&pair.1)), (&chain, &pair.1)]
+    {
+        let server = Server::configured(&section(cert, key, ""), &["--echo", "/echo"]);
+        let mut socket = Socket::open(&trusting(&ca, None), server.address, "one.test", "/echo").unwrap();
+        assert_eq!((socket.certificate(), socket.ask("a")), (first(&pair), "a".to_owned()));
+    }
+    // A file is read anew when it changes.
+    let server = Server::configured(&section(&chain, &key, ""), &["--echo", "/echo"]);
+    let renewed = ca.issue(&["one.test"]);
+    folder.pair("one", &renewed);
+    server.signal("HUP");
+    await_certificate(&ca, &server, &renewed);
+    drop(server);
+    // Clients need a certificate where their authority is named.
+    let more = format!("client_ca_pem = {:?}\n", ca.pem());
+    let server = Server::configured(&section(&chain, &key, &more), &["--echo", "/echo"]);
+    let own = ca.issue(&["client.test"]);
+    assert!(Socket::open(&trusting(&ca, Some(&own)), server.address, "one.test", "/echo").is_ok());
+    assert!(Socket::open(&trusting(&ca, None), server.address, "one.test", "/echo").is_err());
+}
+
+#[test]
+fn a_section_that_names_no_certificate_stops_the_start() {
+    let folder = Folder::new();
+    for (section, wanted) in [
+        (
+            "cert_pem = \"/nowhere/a.pem\"\nkey_pem = \"/nowhere/a.key\"",
+            "/nowhere/a.pem: cannot be read: No such file",
+        ),
+        (
+            "cert_pem = \"a.pem\"",
+            "http_server.tls.key_pem = \"\" (default): expected a text in PEM, its base64, or a path",
+        ),
+    ] {
+        let text = format!("[client]\ninsecure = true\n[http_server.tls]\nenabled = true\n{section}\n");
+        let file = folder.put("tls.toml", &text);
+        for command in [&["serve"][..], &["config", "--check"]] {
+            let mut run = Command::new(env!("CARGO_BIN_EXE_throng"));
+            let output = run.args(command).args(["--control", "off", "--config", &file]).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.code() == Some(2) && said.contains(wanted), "{said}");
+        }
+    }
+}

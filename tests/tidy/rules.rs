@@ -87,7 +87,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         modules: &["tls"],
         may_import: &["base"],
         // rcgen makes what the tests of certificates are about.
-        crates: &["rcgen", "ring", "rustls", "x509_parser", "zeroize"],
+        crates: &["data_encoding", "rcgen", "ring", "rustls", "x509_parser", "zeroize"],
         never_std: WORLD,
         never_words: &["TcpStream"],
     },
@@ -261,6 +261,14 @@ pub(crate) const LAYERS: &[Layer] = &[
             "throng::parts::tls",
         ],
         crates: &["clap", "rcgen", "serde", "serde_json"],
+        never_std: &[],
+        never_words: &[],
+    },
+    Layer {
+        name: "convert",
+        modules: &["bin/throng/convert"],
+        may_import: &["throng::parts::config", "throng::parts::control::console"],
+        crates: &[],
         never_std: &[],
         never_words: &[],
     },

@@ -6,12 +6,14 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod convert;
 mod doctor;
 mod token;
 
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use throng::parts::config::{self, ConfigError, Effective, Variables};
 use throng::parts::control::{announce, console, logs, notify};
@@ -66,8 +68,28 @@ struct ConfigArgs {
     /// Print secrets in plain text; otherwise the output does not load back
     #[arg(long)]
     show_secrets: bool,
+    /// Write a file of Centrifugo 3, 4 or 5 anew in today's form, in TOML or with --json in JSON
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["check", "show_secrets"])]
+    convert: Option<Option<PathBuf>>,
+    /// With --convert: write to this file, which must not exist yet, instead of standard output
+    #[arg(short = 'o', long, value_name = "FILE", requires = "convert")]
+    output: Option<PathBuf>,
+    /// With --convert: write variables; without a file, from those of the environment
+    #[arg(long, requires = "convert", conflicts_with = "json")]
+    env: bool,
     #[command(flatten)]
     typed: config::Args,
+}
+
+impl ConfigArgs {
+    /// What a conversion writes.
+    fn form(&self) -> convert::Form {
+        match (self.env, self.json) {
+            (true, _) => convert::Form::Variables,
+            (false, true) => convert::Form::Json,
+            (false, false) => convert::Form::Toml,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -86,6 +108,10 @@ fn run(cli: Cli) -> ExitCode {
             resolved(&typed, |effective| serve(effective, &typed))
         }
         Command::Config(ConfigArgs { flags: true, .. }) => print(&config::listed_flags(), "the flags"),
+        Command::Config(args) if args.convert.is_some() => {
+            let input = args.convert.as_ref().and_then(Option::as_deref);
+            convert::run(input, args.output.as_deref(), args.form())
+        }
         Command::Config(ConfigArgs { check: true, typed, .. }) => check(&typed.of_program()),
         Command::Config(ConfigArgs { json, show_secrets, typed, .. }) => {
             resolved(&typed.of_program(), |effective| show(&effective, json, show_secrets))
@@ -164,7 +190,9 @@ fn print(text: &str, what: &str) -> ExitCode {
 fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     let config = &effective.config;
     if let Err(error) = logs::init(&config.logs) {
-        return failed(&error);
+        failed(&error);
+        // What was typed is at fault, and not the machine.
+        return if config.logs.file.is_empty() { ExitCode::FAILURE } else { ExitCode::from(EXIT_CONFIG) };
     }
     logs::end_process_on_panic();
     let inherited = match net::Inherited::take() {
@@ -204,11 +232,20 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
             return if is_typed { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE };
         }
     };
+    let pid_file = match PidFile::write(&config.pid_file) {
+        Ok(pid_file) => pid_file,
+        Err(error) => {
+            tracing::error!("pid_file = {:?}: cannot be written: {error}", config.pid_file);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
     let typed = typed.clone();
     server.reload_by(effective.clone(), move || read_again(&typed, &addresses));
     announce::ready(config.logs.format, &server.ready());
     notify::ready(&server.ready().to_string());
-    match server.wait() {
+    let ended = server.wait();
+    drop(pid_file);
+    match ended {
         Ok(outcome) => {
             // Shards may still run when it was not a drain: the process ends with them.
             tracing::info!("{outcome}");
@@ -217,6 +254,29 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
         Err(error) => {
             tracing::error!("the control thread failed: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// A file with the id of this process, which goes when the process does.
+struct PidFile(Option<PathBuf>);
+
+impl PidFile {
+    fn write(path: &str) -> std::io::Result<Self> {
+        if path.is_empty() {
+            return Ok(Self(None));
+        }
+        std::fs::write(path, format!("{}\n", std::process::id()))?;
+        Ok(Self(Some(path.into())))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::warn!("{}: cannot be removed: {error}", path.display());
         }
     }
 }

@@ -26,8 +26,8 @@ const EXIT_USAGE: u8 = 2;
 /// What to create, or what to inspect.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Args {
-    /// User id; empty for an anonymous user
-    #[arg(long, value_name = "NAME", required_unless_present = "check", conflicts_with = "check")]
+    /// User id; without it, the token is for an anonymous user
+    #[arg(short, long, value_name = "NAME", conflicts_with = "check")]
     user: Option<String>,
     /// Create a subscription token for this channel instead of a connection token
     #[arg(long, value_name = "NAME", conflicts_with_all = ["check", "channels"])]

@@ -13,6 +13,7 @@ mod walk;
 mod yaml;
 
 use super::args::Typed;
+use super::sections::Unsupported;
 use super::value::Table;
 use super::{ConfigError, ConfigWarning, Place};
 use std::fs::File;
@@ -105,6 +106,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     parsed.map_err(|(line, complaint)| whole(path, line, complaint))
 }
 
+/// Whether a section, or a key at the top, has this name.
+pub(super) fn is_known(name: &str) -> bool {
+    let inside =
+        |path: &String| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.') || rest.is_empty());
+    paths().iter().any(inside) || Unsupported::find(name).is_some() || Unsupported::has_table(name)
+}
+
 fn whole(path: &Path, line: usize, complaint: String) -> ConfigError {
     let place = Place::File { path: path.to_owned(), line };
     ConfigError { key: String::new(), said: String::new(), complaint, place }
@@ -166,7 +174,8 @@ mod tests {
         assert_eq!(
             errors("t.toml", text),
             [
-                "t.toml:2: ping_interval = …: unknown key; is client.ping_interval meant?",
+                "t.toml: this file is written for Centrifugo 5 or older; `throng config --convert t.toml` writes it anew",
+                "t.toml:2: ping_interval is client.ping_interval today",
                 "t.toml:3: zebra = …: unknown key; `throng config` prints all of them",
                 "t.toml:4: limits = …: unknown section; `throng config` prints all of them",
                 "t.toml:7: client.insecur = …: unknown key; is client.insecure meant?",
@@ -188,16 +197,43 @@ mod tests {
     }
 
     #[test]
-    fn names_of_older_centrifugos_lead_to_today_s() {
-        for (typed, meant) in [
-            ("token_hmac_secret_key = \"x\"", "client.token.hmac_secret_key"),
-            ("allowed_origins = []", "client.allowed_origins"),
-            ("api_key = \"x\"", "http_api.key"),
-            ("namespaces = []", "channel.namespaces"),
-        ] {
-            let said = errors("t.toml", typed);
-            assert!(said[0].ends_with(&format!("is {meant} meant?")), "{said:?}");
-        }
+    fn names_of_older_centrifugos_lead_to_today_s_in_one_pass() {
+        let text = "{\"token_hmac_secret_key\": \"hush\",\n \"admin\": true,\n \"sockjs\": true,\n\
+                    \"proxy_http_headers\": [\"Cookie\"],\n \"publish\": true, \"presence\": true,\n\
+                    \"namespaces\": [{\"name\": \"chat\",\n \"presence\": true,\n \"proxy_subscribe\": true,\n\
+                    \"protected\": true}],\n \"zebra\": 1,\n \"shards\": \"hush\"}";
+        assert_eq!(
+            errors("t.json", text),
+            [
+                "t.json: this file is written for Centrifugo 5 or older; `throng config --convert t.json` writes it anew",
+                "t.json:1: token_hmac_secret_key is client.token.hmac_secret_key today",
+                "t.json:2: admin is admin.enabled today",
+                "t.json:3: sockjs has no counterpart: clients use http_stream or sse where there is no WebSocket",
+                "t.json:4: proxy_http_headers is http_headers of each hook, such as client.proxy.connect.http_headers, \
+                 today",
+                "t.json:5: publish is channel.without_namespace.allow_publish_for_client today",
+                "t.json:5: presence is channel.without_namespace.presence today",
+                "t.json:6: namespaces is channel.namespaces today",
+                "t.json:8: namespaces.chat.proxy_subscribe is subscribe_proxy_enabled today",
+                "t.json:9: namespaces.chat.protected is allow_subscribe_for_client, which is false unless it is set, today",
+                "t.json:10: zebra = …: unknown key; `throng config` prints all of them",
+                "t.json:11: shards = \"hush\": expected a whole number from 1 to 1024",
+            ][..11]
+        );
+        // In a file of today, an old option of a namespace is told with its name of today.
+        let text = "[[channel.namespaces]]\nname = \"chat\"\npublish = true\n[channel.without_namespace]\nrecover = true\n";
+        assert_eq!(
+            errors("t.toml", text),
+            [
+                "t.toml:3: channel.namespaces.chat.publish = …: unknown key; is allow_publish_for_client meant?",
+                "t.toml:5: channel.without_namespace.recover = …: unknown key; is force_recovery meant?",
+            ]
+        );
+        // Opposites are not each other's misspelling.
+        assert_eq!(
+            errors("t.toml", "[http_api]\nenabled = true"),
+            ["t.toml:2: http_api.enabled = …: unknown key; it is on unless http_api.disabled = true"]
+        );
     }
 
     #[test]
@@ -209,7 +245,6 @@ mod tests {
         assert_eq!(
             errors("t.toml", text),
             [
-                "t.toml:1: pid_file is not supported: let the service manager know the process",
                 "t.toml:3: client.user_id_http_header is not supported: client.proxy.connect.http_headers can tell a hook",
                 "t.toml:6: engine.type is not supported as \"redis\", only as \"memory\": throng is one process, and \
                  keeps everything in memory",
@@ -247,7 +282,7 @@ mod tests {
             r#"{"uni_websocket": {"write_timeout": "1000ms", "message_size_limit": 65536}}"#,
             r#"{"node": {"info_metrics_aggregate_interval": "1m"}, "log": {"file": null}}"#,
             r#"{"http_server": {"address": "", "internal_address": "", "internal_port": ""}}"#,
-            r#"{"http_server": {"port": null, "tls": {"cert_pem": "x"}, "tls_autocert": {"http_addr": ":80"}}}"#,
+            r#"{"http_server": {"port": null, "internal_tls": {"cert_pem": "x"}, "tls_autocert": {"http_addr": ":80"}}}"#,
             r#"{"channel": {"namespaces": null, "proxy": {"subscribe_stream": {"endpoint": "grpc://a"}}}}"#,
             r#"{"client": {"allowed_origins": null, "channel_position_max_time_lag": "0ms"}}"#,
         ] {

@@ -1,6 +1,7 @@
 //! From the tables of a file to the keys that are typed in it.
 
 use super::super::args::Typed;
+use super::super::convert::{self, Today};
 use super::super::sections::{Alias, Class, NAMESPACES, Taken, Target, Unit, Unsupported};
 use super::super::slot::{HIDDEN, Raw};
 use super::super::value::{Entry, Table, Value};
@@ -10,10 +11,20 @@ use super::{Layer, suggest};
 /// Everything that a source says, and everything that is wrong with it. What the `nearer` sources say of what is enabled
 /// counts in its place.
 pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<ConfigError>) {
-    let mut walk =
-        Walk { nearer, paths: suggest::paths(), layer: Layer::default(), errors: Vec::new(), is_idle: false };
+    let mut walk = Walk {
+        nearer,
+        paths: suggest::paths(),
+        layer: Layer::default(),
+        errors: Vec::new(),
+        is_idle: false,
+        is_old: false,
+    };
     for entry in &table.0 {
-        walk.entry(&entry.name, entry);
+        let is_table = matches!(entry.value, Value::Table(_));
+        match convert::today(&entry.name, is_table).filter(|_| matches!(entry.place, Place::File { .. })) {
+            Some(today) => walk.old(&today, entry),
+            None => walk.entry(&entry.name, entry),
+        }
     }
     walk.layer.is_configured = !table.0.iter().all(is_flat);
     walk.twice();
@@ -36,6 +47,8 @@ struct Walk<'a> {
     errors: Vec<ConfigError>,
     /// Whether this is in a section that is disabled, where what is not supported changes nothing.
     is_idle: bool,
+    /// Whether a key of an older version of Centrifugo was seen.
+    is_old: bool,
 }
 
 impl Walk<'_> {
@@ -52,8 +65,46 @@ impl Walk<'_> {
         } else if self.is_table(path) {
             self.table(path, entry);
         } else {
-            self.unknown(path, entry, suggest::meant(path));
+            let of_channels =
+                path.strip_prefix("channel.without_namespace.").and_then(convert::option_renamed);
+            self.unknown(path, entry, of_channels.map(str::to_owned).or_else(|| suggest::meant(path)));
         }
+    }
+
+    /// A key of an older version; the first one says so of the whole file.
+    fn old(&mut self, today: &Today, entry: &Entry) {
+        if let Place::File { path, .. } = &entry.place
+            && !std::mem::replace(&mut self.is_old, true)
+        {
+            let complaint = format!(
+                "this file is written for Centrifugo 5 or older; `throng config --convert {}` writes it anew",
+                path.display()
+            );
+            let place = Place::File { path: path.clone(), line: 0 };
+            self.errors.push(ConfigError { key: String::new(), said: String::new(), complaint, place });
+        }
+        self.renamed(&entry.name, today, entry);
+        let Value::List(items) = &entry.value else { return };
+        for item in items {
+            let Value::Table(table) = item else { continue };
+            let name = table.find("name").and_then(Value::text).unwrap_or_default();
+            for inner in &table.0 {
+                if let Some(today) = convert::option_renamed(&inner.name) {
+                    let path = format!("{}.{name}.{}", entry.name, inner.name);
+                    self.renamed(&path, &Today::Path(today.to_owned()), inner);
+                }
+            }
+        }
+    }
+
+    fn renamed(&mut self, path: &str, today: &Today, entry: &Entry) {
+        let complaint = match today {
+            Today::Path(new) if new.contains(',') => format!("is {new}, today"),
+            Today::Path(new) => format!("is {new} today"),
+            Today::Gone(why) => format!("has no counterpart: {why}"),
+        };
+        let place = entry.place.clone();
+        self.errors.push(ConfigError { key: path.to_owned(), said: String::new(), complaint, place });
     }
 
     fn is_table(&self, path: &str) -> bool {
@@ -120,8 +171,9 @@ impl Walk<'_> {
         } else if let Some(target) = Target::in_namespace(index, &entry.name) {
             self.typed(target, &path, entry);
         } else {
-            let near = suggest::meant(&twin).and_then(|near| near.rsplit('.').next().map(str::to_owned));
-            self.unknown(&path, entry, near);
+            let of_old = convert::option_renamed(&entry.name).map(str::to_owned);
+            let near = || suggest::meant(&twin).and_then(|near| near.rsplit('.').next().map(str::to_owned));
+            self.unknown(&path, entry, of_old.or_else(near));
         }
     }
 
@@ -207,7 +259,11 @@ impl Walk<'_> {
 
     fn unknown(&mut self, path: &str, entry: &Entry, near: Option<String>) {
         let what = if matches!(entry.value, Value::Table(_)) { "section" } else { "key" };
+        let opposite = path.strip_suffix("enabled").map(|table| format!("{table}disabled"));
         let complaint = match near {
+            Some(near) if Some(&near) == opposite.as_ref() => {
+                format!("unknown {what}; it is on unless {near} = true")
+            }
             Some(near) => format!("unknown {what}; is {near} meant?"),
             None => format!("unknown {what}; `throng config` prints all of them"),
         };

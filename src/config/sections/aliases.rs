@@ -81,6 +81,10 @@ impl Unit {
             Self::Level if value.text() == Some("none") => {
                 Ok(Some(Raw::Value(Value::Text("off".to_owned()))))
             }
+            // Its next level above error; nothing is between them here.
+            Self::Level if value.text() == Some("fatal") => {
+                Ok(Some(Raw::Value(Value::Text("error".to_owned()))))
+            }
             Self::Level => Ok(Some(raw)),
             Self::Disabled => match value.switch() {
                 Some(true) => Ok(Some(Raw::Value(Value::Text("off".to_owned())))),

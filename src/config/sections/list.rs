@@ -190,6 +190,32 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     key("uni_http_stream.handler_prefix", "Path of the unidirectional HTTP streaming endpoint", |s| {
         path(s, Transport::UniHttpStream)
     }),
+    key(
+        "http_server.tls.enabled",
+        "Encrypt the connections of clients; tls_cert and tls_key say the same for several certificates",
+        |s| Slot::Switch(&mut s.tls.enabled),
+    ),
+    key(
+        "http_server.tls.cert_pem",
+        "Certificate chain: a text in PEM, its base64, or the path of a file, which is reloaded when it changes",
+        |s| Slot::Text(&mut s.tls.cert, Form::Any),
+    ),
+    key("http_server.tls.key_pem", "Private key of the certificate, in any of these forms", |s| {
+        Slot::Secret(&mut s.tls.key)
+    }),
+    key(
+        "http_server.tls.client_ca_pem",
+        "Certificate authorities, in any of these forms: every client needs a certificate that one of them issued",
+        |s| Slot::Text(&mut s.tls.client_ca, Form::Any),
+    ),
+    key(
+        "http_server.tls_external",
+        "The TLS of http_server.tls is for clients only; needed when the control listener is named, which is plain",
+        |s| Slot::Switch(&mut s.tls.is_external),
+    ),
+    key("log.file", "File that log lines are added to, instead of stderr", |s| {
+        Slot::Text(&mut s.log_file, Form::Any)
+    }),
     key("rates.connects_max", "Connect commands per second in the process; beyond it, error 111", |s| {
         Slot::Rate(&mut s.rates.connects_max)
     }),

@@ -17,7 +17,7 @@ mod unsupported;
 
 use super::keys::Key;
 use super::slot::Raw;
-use super::{ApiOptions, ClientOptions, Config, Rates, Slot};
+use super::{ApiOptions, ClientOptions, Config, Rates, ServerTls, Slot};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::{HookOptions, TokenOptions};
 use crate::session::Transport;
@@ -65,6 +65,8 @@ pub struct Sections {
     /// By [`Transport::index`]; the first of them has flat keys.
     transports: [Carrier; Transport::COUNT],
     emulation_path: String,
+    tls: ServerTls,
+    log_file: String,
 }
 
 /// A namespace, by the place of its table in the file.

@@ -1,6 +1,6 @@
 //! What the sections say when nobody types them, and what they mean for the server.
 
-use super::super::{ApiOptions, ClientOptions, Config, Rates};
+use super::super::{ApiOptions, ClientOptions, Config, Rates, ServerTls};
 use super::{Carrier, Namespace, Sections};
 use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::outside::options::{HookOptions, TokenOptions};
@@ -44,6 +44,8 @@ impl Default for Sections {
             transports: Transport::ALL
                 .map(|transport| Carrier { enabled: false, path: transport.usual_path().to_owned() }),
             emulation_path: EMULATION_PATH.to_owned(),
+            tls: ServerTls::default(),
+            log_file: String::new(),
         }
     }
 }
@@ -67,6 +69,8 @@ impl Sections {
     pub(in super::super) fn settle(&self, config: &mut Config) {
         config.client = self.client.clone();
         config.rates = self.rates.clone();
+        config.tls.server = self.tls.clone();
+        config.logs.file.clone_from(&self.log_file);
         config.api = ApiOptions { enabled: !self.is_api_disabled, ..self.api.clone() };
         config.endpoints = self.endpoints();
         config.namespaces = Arc::new(self.names());

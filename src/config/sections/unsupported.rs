@@ -76,6 +76,7 @@ const OF_PRESENCE: &str = "counts only with presence_manager.type";
 const OF_MAPS: &str = "counts only with a subscription_type";
 const OF_TYPE: &str = "counts only with a subscription_type";
 const OF_STREAMS: &str = "counts only with subscribe_stream_proxy_enabled";
+const OF_CLIENTS: &str = "is for who connects; a server does not look at it";
 const OF_GRPC: &str = "counts only for hooks over gRPC, and an endpoint grpc:// is refused";
 const SHARED_BUFFERS: &str = "connections of a shard share one buffer";
 const SCRAPE: &str = "metrics are at /metrics of the control listener";
@@ -85,20 +86,20 @@ const NO_POSITIONS: &str = "positions cannot diverge in one process";
 
 /// Every key that has no effect.
 pub static UNSUPPORTED: &[Unsupported] = &[
-    section("http_server.tls", "tls_cert and tls_key name the files"),
+    moot("http_server.tls.server_ca_pem", OF_CLIENTS),
+    moot("http_server.tls.server_name", OF_CLIENTS),
+    moot("http_server.tls.insecure_skip_verify", OF_CLIENTS),
     section(
         "http_server.tls_autocert",
         "certificates are obtained by an ACME client such as certbot or lego: throng reads the files that tls_cert and \
         tls_key name anew whenever they change",
     ),
-    no("http_server.tls_external", "tls_cert and tls_key are for the data plane alone"),
     section(
         "http_server.internal_tls",
         "the control listener is plain; let a proxy in front of it speak TLS",
     ),
     section("http_server.http3", FRONT).warned(),
     no("http_server.h2c_external", FRONT).warned(),
-    no("log.file", "logs go to stderr"),
     only("engine.type", MEMORY, ONE_NODE),
     moot("engine.redis", OF_ENGINE),
     no("broker.enabled", ONE_NODE),
@@ -203,7 +204,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     section("opentelemetry", "there are no traces; metrics are at /metrics").warned(),
     section("graphite", "metrics are at /metrics, for Prometheus and its agents").warned(),
     moot("shared_poll", OF_TYPE),
-    no("pid_file", "let the service manager know the process"),
     no("enable_unreleased_features", "there are none").warned(),
 ];
 
@@ -222,6 +222,22 @@ impl Unsupported {
     pub(in super::super) fn has_table(path: &str) -> bool {
         let inside = |key: &Self| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
         UNSUPPORTED.iter().any(inside)
+    }
+
+    /// What to say of a value at this path that has no effect here; `None` when there is nothing to say.
+    pub(in super::super) fn remark(path: &str, value: &Value) -> Option<String> {
+        let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let of_switch = || Self::find(table).filter(|key| key.taken == Taken::Disabled && name == "enabled");
+        let key = Self::find(path).or_else(of_switch)?;
+        let is_taken =
+            if key.path == path || key.taken != Taken::Disabled { key.takes(value) } else { value.is_off() };
+        let says = |what: &str| Some(format!("throng {what}: {}", key.instead));
+        match key.class {
+            _ if is_taken => None,
+            Class::Served => None,
+            Class::Warned => says("passes it over"),
+            Class::Refused => says("refuses it"),
+        }
     }
 
     /// Whether the value changes nothing here.

@@ -186,7 +186,7 @@ fn what_production_needs_and_does_not_get_is_told() {
         (
             "/http_server/tls/enabled",
             json!(true),
-            "http_server.tls is not supported: tls_cert and tls_key name the",
+            "http_server.tls.enabled = true: the control listener is plain: set http_server.tls_external = true",
         ),
         (
             "/shutdown/timeout",

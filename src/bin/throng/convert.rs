@@ -1,0 +1,89 @@
+//! `throng config --convert`: writes a configuration of Centrifugo 3 to 5 anew.
+//!
+//! What matters: nothing is overwritten, a file with secrets is for its owner alone, and a terminal shows none.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use throng::parts::config::Variables;
+use throng::parts::config::convert::{Converted, Secrets, convert_file, convert_variables};
+use throng::parts::control::console;
+
+/// Exit code of what cannot be done with this command line or file.
+const EXIT_USAGE: u8 = 2;
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Toml,
+    Json,
+    Variables,
+}
+
+/// Converts a file, or the variables of the environment where none is named, to a file or to standard output.
+pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> ExitCode {
+    let converted = match input {
+        Some(path) => match convert_file(path) {
+            Ok(converted) => converted,
+            Err(error) => return refused(&format!("throng: {error}")),
+        },
+        None if form == Form::Variables => convert_variables(&Variables::of_process()),
+        None => {
+            return refused(
+                "throng: --convert: expected a file, or --env for the variables of the environment",
+            );
+        }
+    };
+    let is_json = output.and_then(Path::extension).is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let form = if is_json && form == Form::Toml { Form::Json } else { form };
+    let hides = output.is_none() && std::io::stdout().is_terminal();
+    let text = text(&converted, form, if hides { Secrets::Hidden } else { Secrets::Shown });
+    if form == Form::Json {
+        converted.remarks().iter().for_each(|remark| console::complain(&format!("throng: {remark}")));
+    }
+    if hides {
+        console::complain(&"throng: a terminal is shown … for secrets; -o FILE writes them");
+    }
+    match output {
+        None => match console::print(&text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                console::complain(&format!("throng: cannot write the configuration: {error}"));
+                ExitCode::FAILURE
+            }
+        },
+        Some(path) => write(path, &text, converted.remarks().len()),
+    }
+}
+
+fn text(converted: &Converted, form: Form, secrets: Secrets) -> String {
+    match form {
+        Form::Toml => converted.toml(secrets),
+        Form::Json => converted.json(secrets),
+        Form::Variables => converted.env(secrets),
+    }
+}
+
+/// Makes the file, for its owner alone.
+fn write(path: &Path, text: &str, remark_count: usize) -> ExitCode {
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+    match file.and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => {
+            let plural = if remark_count == 1 { "" } else { "s" };
+            console::complain(&format!(
+                "throng: {} is written, with {remark_count} remark{plural}; look through it before you use it",
+                path.display()
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(error) => refused(&format!("throng: {} cannot be written: {error}", path.display())),
+    }
+}
+
+fn refused(complaint: &str) -> ExitCode {
+    console::complain(&complaint);
+    ExitCode::from(EXIT_USAGE)
+}

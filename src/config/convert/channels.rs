@@ -1,0 +1,160 @@
+//! Options of channels: renamed ones, and the defaults of version 3, which allowed what has to be allowed since.
+
+use super::super::value::{Table, Value};
+use super::names::{KEPT, OF_VERSION_3, OPPOSITES, OPTIONS, option_today, second};
+use super::tree::{Branch, Tree, is_true};
+use super::{Converted, values};
+
+/// Whether keys of version 3 and none of later versions decide what clients may do in channels.
+pub(super) fn is_of_version_3(table: &Table) -> bool {
+    let mut names: Vec<&str> = table.0.iter().map(|entry| entry.name.as_str()).collect();
+    if let Some(Value::List(items)) = table.find("namespaces") {
+        for item in items {
+            if let Value::Table(inner) = item {
+                names.extend(inner.0.iter().map(|entry| entry.name.as_str()));
+            }
+        }
+    }
+    let is_later =
+        |name: &&str| name.starts_with("allow_") && KEPT.contains(name) || name.starts_with("force_");
+    let is_of_3 = |name: &&str| OF_VERSION_3.contains(name) || *name == "client_anonymous";
+    !names.iter().any(is_later) && names.iter().any(is_of_3)
+}
+
+pub(super) fn convert(converted: &mut Converted, table: &Table, is_of_3: bool) {
+    if is_of_3 {
+        converted.remarks.push(
+            "The file is of Centrifugo 3, where clients could do what is not forbidden: what they may do is written out as allow_…"
+                .to_owned(),
+        );
+    } else if !table.0.iter().any(|entry| entry.name.starts_with("allow_")) {
+        converted.remarks.push(
+            "If this was a file of Centrifugo 3, every client could subscribe to any channel: channel.without_namespace.allow_subscribe_for_client = true says so today"
+                .to_owned(),
+        );
+    }
+    let (options, remarks) = options(table, "", is_of_3);
+    for node in options.0 {
+        converted.tree.put(&format!("channel.without_namespace.{}", node.name), node.branch);
+    }
+    converted.remarks.extend(remarks);
+    if let Some(value) = table.find("history_meta_ttl").filter(|_| is_of_3) {
+        converted.move_to("history_meta_ttl", "channel.history_meta_ttl", value);
+    }
+    if let Some(Value::List(items)) = table.find("namespaces") {
+        namespaces(converted, items, is_of_3);
+    }
+    if let Some(Value::List(items)) = table.find("rpc_namespaces") {
+        rpc_namespaces(converted, items);
+    }
+}
+
+fn namespaces(converted: &mut Converted, items: &[Value], is_of_3: bool) {
+    let mut tables = Vec::new();
+    for item in items {
+        let Value::Table(inner) = item else { continue };
+        let name = inner.find("name").and_then(Value::text).unwrap_or_default();
+        let mut tree = Tree::default();
+        tree.set("name", Value::Text(name.to_owned()));
+        let (options, remarks) = options(inner, name, is_of_3);
+        tree.0.extend(options.0);
+        if let Some(first) = tree.0.first_mut() {
+            first.remarks.extend(remarks);
+        }
+        tables.push(tree);
+    }
+    if !tables.is_empty() && !converted.tree.put("channel.namespaces", Branch::Tables(tables)) {
+        converted.remarks.push("namespaces is left out: channel.namespaces is set already".to_owned());
+    }
+}
+
+fn rpc_namespaces(converted: &mut Converted, items: &[Value]) {
+    let mut tables = Vec::new();
+    for item in items {
+        let Value::Table(inner) = item else { continue };
+        let mut tree = Tree::default();
+        for entry in &inner.0 {
+            let is_hook = entry.name == "rpc_proxy_name";
+            tree.put(if is_hook { "proxy_name" } else { &entry.name }, Branch::of(&entry.value));
+            if is_hook {
+                tree.set("proxy_enabled", Value::Switch(!entry.value.is_off()));
+            }
+        }
+        tables.push(tree);
+    }
+    if !tables.is_empty() {
+        converted.tree.put("rpc.namespaces", Branch::Tables(tables));
+    }
+}
+
+/// The options of one namespace, or of none where `namespace` is empty; and what is to be said of them.
+fn options(table: &Table, namespace: &str, is_of_3: bool) -> (Tree, Vec<String>) {
+    let (mut tree, mut remarks) = (Tree::default(), Vec::new());
+    if is_of_3 {
+        as_in_version_3(table, &mut tree);
+    }
+    for entry in table.0.iter().filter(|entry| entry.name != "name") {
+        let name = entry.name.as_str();
+        let is_of_all = namespace.is_empty();
+        if is_of_all && name == "history_meta_ttl" && is_of_3 || entry.value == Value::Null {
+            continue;
+        }
+        if OF_VERSION_3.contains(&name) {
+            if !is_of_3 && !entry.value.is_off() {
+                let today = second(OPTIONS, name).or_else(|| second(OPPOSITES, name)).unwrap_or_default();
+                remarks.push(format!(
+                    "{name} is a key of Centrifugo 3, which later versions passed over: it is left out; today it is {today}"
+                ));
+            }
+            continue;
+        }
+        match option_today(name) {
+            Some(today) if is_empty_name(today, &entry.value) => {}
+            Some(today) => {
+                let (value, remark) = values::in_todays_form(today, &entry.value);
+                tree.set(today, value);
+                remarks.extend(remark.map(|remark| format!("{name}: {remark}")));
+                if let Some(event) = today.strip_suffix("_proxy_name") {
+                    tree.set(&format!("{event}_proxy_enabled"), Value::Switch(true));
+                }
+            }
+            None if is_of_all => {}
+            None if values::is_option(name) => {
+                tree.put(name, Branch::of(&entry.value));
+            }
+            None => remarks.push(format!("{name} has no counterpart: it is left out")),
+        }
+    }
+    (tree, remarks)
+}
+
+/// Whether a hook's name says that there is none.
+fn is_empty_name(option: &str, value: &Value) -> bool {
+    option.ends_with("_proxy_name") && value.text() == Some("")
+}
+
+/// What version 3 allowed, in the options that say so today.
+fn as_in_version_3(table: &Table, tree: &mut Tree) {
+    let is_on = |names: &[&str]| names.iter().any(|name| table.find(name).is_some_and(is_true));
+    let mut allow = |name: &str, is_allowed: bool| {
+        if is_allowed {
+            tree.set(name, Value::Switch(true));
+        }
+    };
+    let is_open = !is_on(&["protected", "server_side"]) && !is_on(&["proxy_subscribe"]);
+    allow("allow_subscribe_for_client", is_open);
+    allow("allow_subscribe_for_anonymous", is_open && is_on(&["anonymous"]));
+    allow("allow_user_limited_channels", true);
+    let (publishes, is_subscriber) = (is_on(&["publish"]), is_on(&["subscribe_to_publish"]));
+    allow("allow_publish_for_subscriber", publishes && is_subscriber);
+    allow("allow_publish_for_client", publishes && !is_subscriber);
+    allow("allow_publish_for_anonymous", publishes && !is_subscriber);
+    let has_history = ["history_size", "history_ttl", "history_lifetime"];
+    let has_history =
+        has_history.iter().filter(|name| table.find(name).is_some_and(|v| !v.is_off())).count() > 1;
+    allow("allow_presence_for_subscriber", is_on(&["presence"]) && !is_on(&["presence_disable_for_client"]));
+    allow("allow_history_for_subscriber", has_history && !is_on(&["history_disable_for_client"]));
+    allow("force_positioning", is_on(&["position"]));
+    allow("force_recovery", is_on(&["recover", "history_recover"]));
+    allow("force_push_join_leave", is_on(&["join_leave"]));
+}

@@ -1,0 +1,215 @@
+//! Files and variables of versions 3 to 5 of Centrifugo, written anew in today's form.
+//!
+//! What matters: nothing gets lost. Each key becomes one of today, or a remark says that it has no counterpart, and why.
+//! Nobody may do more afterwards than before: version 3 allowed what has to be allowed since, so its defaults are written
+//! out where its own keys show that a file is of that version, and nowhere else. Left out: whether the values are allowed,
+//! which the start says; the values of unknown keys, which are not repeated.
+
+mod channels;
+mod hooks;
+mod names;
+mod old_variables;
+mod tree;
+mod values;
+mod write;
+
+use super::file;
+use super::sections::Unsupported;
+use super::value::{Entry, Table, Value};
+use super::{ConfigError, Key, Place};
+use names::{GONE, HOOKS, MOVED, NAMED, OF_EACH_HOOK, option_today, second};
+use std::path::Path;
+use tree::{Branch, Tree};
+
+pub use old_variables::convert_variables;
+pub use write::Secrets;
+
+/// What a key of an older version is today.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Today {
+    /// A key of this path, or several.
+    Path(String),
+    /// Nothing, and why.
+    Gone(&'static str),
+}
+
+/// A configuration in today's form, with remarks.
+#[derive(Clone, Debug, Default)]
+pub struct Converted {
+    tree: Tree,
+    /// What stands above all keys.
+    remarks: Vec<String>,
+    /// Variables that are today's already, as they are.
+    kept: Vec<(String, String)>,
+}
+
+/// What a key at the top of a file of an older version is today; `None` for a key that no older version has, or that is
+/// today's as it stands. `is_table`: a section of today may have the name of an old switch.
+pub(super) fn today(name: &str, is_table: bool) -> Option<Today> {
+    if is_table && is_section(name) || Key::named(name).is_some() {
+        return None;
+    }
+    of_old(name)
+}
+
+/// The same, whatever it is today.
+fn of_old(name: &str) -> Option<Today> {
+    let of_hooks = |key: &str| Today::Path(format!("{key} of each hook, such as client.proxy.connect.{key}"));
+    let of_option = || match names::second(names::OPPOSITES, name) {
+        Some(instead) => Some(Today::Path(format!("channel.without_namespace.{instead}"))),
+        None => option_today(name).map(|option| Today::Path(format!("channel.without_namespace.{option}"))),
+    };
+    second(MOVED, name)
+        .map(|path| Today::Path(path.to_owned()))
+        .or_else(|| second(OF_EACH_HOOK, name).map(of_hooks))
+        .or_else(|| second(NAMED, name).map(|path| Today::Path(path.to_owned())))
+        .or_else(|| second(GONE, name).map(Today::Gone))
+        .or_else(of_option)
+}
+
+/// What an option of channels is called today, when it was called otherwise.
+pub(super) fn option_renamed(name: &str) -> Option<&'static str> {
+    second(names::OPTIONS, name).or_else(|| second(names::OPPOSITES, name))
+}
+
+/// Whether a section of today has this name.
+fn is_section(name: &str) -> bool {
+    MOVED.iter().any(|(_, path)| path.split('.').next() == Some(name)) || Unsupported::has_table(name)
+}
+
+/// Whether the key shows that a file is of an older version.
+fn is_old(entry: &Entry) -> bool {
+    let says_nothing = entry.value == Value::Null;
+    !says_nothing && today(&entry.name, matches!(entry.value, Value::Table(_))).is_some()
+}
+
+/// Whether the key is written anew in a file of an older version: also where a flat key of ours has the same name.
+fn is_moved(entry: &Entry) -> bool {
+    let is_todays = matches!(entry.value, Value::Table(_)) && is_section(&entry.name);
+    entry.value != Value::Null && !is_todays && of_old(&entry.name).is_some()
+}
+
+/// Reads a file and writes it anew.
+///
+/// # Errors
+/// When it cannot be read, or has no key of an older version.
+pub fn convert_file(path: &Path) -> Result<Converted, ConfigError> {
+    let table = file::read(path)?;
+    if !table.0.iter().any(is_old) {
+        let place = Place::File { path: path.to_owned(), line: 0 };
+        let complaint = "has no key of Centrifugo 3 to 5: there is nothing to convert".to_owned();
+        return Err(ConfigError { key: String::new(), said: String::new(), complaint, place });
+    }
+    Ok(convert(&table))
+}
+
+fn convert(table: &Table) -> Converted {
+    let mut converted = Converted::default();
+    let is_of_3 = channels::is_of_version_3(table);
+    // What is of today comes first: it is what counts where both stand.
+    let (old, kept): (Vec<_>, Vec<_>) = table.0.iter().partition(|entry| is_moved(entry));
+    kept.into_iter().for_each(|entry| converted.keep(entry));
+    old.into_iter().for_each(|entry| converted.top(entry, is_of_3));
+    channels::convert(&mut converted, table, is_of_3);
+    hooks::convert(&mut converted, table);
+    converted.switches();
+    converted.judge();
+    converted
+}
+
+impl Converted {
+    /// What is in today's form already, and what nobody knows.
+    fn keep(&mut self, entry: &Entry) {
+        let name = &entry.name;
+        let is_known = Key::named(name).is_some() || file::is_known(name);
+        if entry.value == Value::Null || name == "proxies" {
+            return;
+        }
+        if name == "consumers" {
+            self.consumers(&entry.value);
+        } else if is_known {
+            self.tree.put(name, Branch::of(&entry.value));
+        } else {
+            self.remarks.push(format!("{name} is no key of any version: it is left out"));
+        }
+    }
+
+    /// A key of an older version that stands by itself.
+    fn top(&mut self, entry: &Entry, is_of_3: bool) {
+        let name = entry.name.as_str();
+        let handled_elsewhere = ["namespaces", "rpc_namespaces"].contains(&name)
+            || second(OF_EACH_HOOK, name).is_some()
+            || second(NAMED, name).is_some()
+            || (second(MOVED, name).is_none() && option_today(name).is_some())
+            || second(names::OPPOSITES, name).is_some();
+        if handled_elsewhere || name == "history_meta_ttl" && is_of_3 {
+            return;
+        }
+        if let Some(why) = second(GONE, name) {
+            if name != "granular_proxy_mode" && !entry.value.is_off() {
+                self.remarks.push(format!("{name} has no counterpart: {why}"));
+            }
+            return;
+        }
+        let Some(path) = second(MOVED, name) else { return };
+        let is_default_word =
+            matches!((name, &entry.value), ("engine" | "broker", Value::Text(word)) if word.is_empty());
+        if is_default_word {
+            return;
+        }
+        self.move_to(name, path, &entry.value);
+        if name == "broker" {
+            self.tree.set("broker.enabled", Value::Switch(true));
+        }
+    }
+
+    /// Puts a value at its path of today.
+    fn move_to(&mut self, name: &str, path: &str, value: &Value) {
+        let (value, remark) = values::in_todays_form(path, value);
+        if !self.tree.put(path, Branch::of(&value)) {
+            self.remarks.push(format!("{name} is left out: {path} is set already"));
+        } else if let Some(remark) = remark {
+            self.tree.remark(path, format!("{name}: {remark}"));
+        }
+    }
+
+    /// Consumers were on unless they were disabled.
+    fn consumers(&mut self, list: &Value) {
+        let Branch::Tables(mut tables) = Branch::of(list) else { return };
+        for table in &mut tables {
+            let is_disabled = table.is_on("disabled");
+            table.0.retain(|node| node.name != "disabled");
+            table.set("enabled", Value::Switch(!is_disabled));
+        }
+        self.tree.put("consumers", Branch::Tables(tables));
+    }
+
+    /// What was on as soon as something was said of it.
+    fn switches(&mut self) {
+        for hook in HOOKS.iter().filter(|hook| hook.starts_with("client.")) {
+            if self.tree.get(&format!("{hook}.endpoint")).is_some() {
+                self.tree.set(&format!("{hook}.enabled"), Value::Switch(true));
+            }
+        }
+        let calls = "rpc.without_namespace.proxy_enabled";
+        let is_named = self.tree.get("rpc.without_namespace.proxy_name").is_some();
+        if is_named || self.tree.get("rpc.proxy.endpoint").is_some() {
+            self.tree.set(calls, Value::Switch(true));
+        }
+    }
+
+    /// Says above each key that throng refuses or passes over what becomes of it.
+    fn judge(&mut self) {
+        let remark = |(path, node): (String, &tree::Node)| match &node.branch {
+            Branch::Leaf(value) => Unsupported::remark(&path, value).map(|remark| (path, remark)),
+            Branch::Table(_) | Branch::Tables(_) => None,
+        };
+        let found: Vec<_> = write::values(&self.tree).into_iter().filter_map(remark).collect();
+        for (path, remark) in found {
+            self.tree.remark(&path, remark);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

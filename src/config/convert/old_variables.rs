@@ -1,0 +1,77 @@
+//! Variables of versions 3 to 5: keys in upper case behind a prefix.
+
+use super::super::Place;
+use super::super::file;
+use super::super::sections::{Taken, UNSUPPORTED};
+use super::super::value::{Entry, Table, Value};
+use super::super::variables::Variables;
+use super::names::{self, GONE, KEPT, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS};
+use super::{Converted, convert};
+
+/// What the names of all of them begin with.
+pub(super) const PREFIX: &str = "CENTRIFUGO_";
+/// Lists, which are JSON in a variable.
+const LISTS: [&str; 4] = ["namespaces", "rpc_namespaces", "proxies", "consumers"];
+
+/// Writes the variables of an older version anew; those of today stay as they are.
+pub fn convert_variables(variables: &Variables) -> Converted {
+    let mut table = Table::default();
+    let (mut kept, mut unknown) = (Vec::new(), Vec::new());
+    let pairs = [MOVED, OF_EACH_HOOK, NAMED, GONE, OPTIONS, OPPOSITES].concat();
+    let names = pairs.iter().map(|(name, _)| *name).chain(KEPT.iter().copied()).chain(LISTS);
+    let names: Vec<_> = names.collect();
+    for (variable, value) in variables.texts(PREFIX) {
+        let flat = variable[PREFIX.len()..].to_ascii_lowercase();
+        let is_ours = !flat.starts_with("var_") && !is_of_kubernetes(&flat, &value);
+        match names.iter().find(|name| **name == flat) {
+            _ if !is_ours => {}
+            Some(_) if is_of_today(&flat) => kept.push((variable, value)),
+            Some(name) => {
+                let (name, value, place) =
+                    ((*name).to_owned(), typed(name, &value), Place::Variable(variable));
+                table.0.push(Entry { name, place, value });
+            }
+            None if is_of_today(&flat) => kept.push((variable, value)),
+            None => unknown.push(variable),
+        }
+    }
+    let mut converted = convert(&table);
+    let remark = |name: String| format!("{name} is no variable of any version: it is left out");
+    converted.remarks.extend(unknown.into_iter().map(remark));
+    converted.kept = kept;
+    converted
+}
+
+/// Whether a variable without its prefix, in lower case, is one of today.
+fn is_of_today(flat: &str) -> bool {
+    let plain = |path: &str| path.replace('.', "_");
+    let of_section = |path: &str| flat.strip_prefix(&plain(path)).is_some_and(|rest| rest.starts_with('_'));
+    file::paths().iter().any(|path| plain(path) == flat)
+        || flat.starts_with("channel_namespaces_")
+        || UNSUPPORTED.iter().any(|key| {
+            let is_section = key.taken == Taken::Disabled;
+            plain(key.path) == flat && !is_section || of_section(key.path)
+        })
+}
+
+/// Whether Kubernetes sets it beside a Service called `centrifugo`, or `centrifugo-x`.
+fn is_of_kubernetes(flat: &str, value: &str) -> bool {
+    let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let ends =
+        flat.ends_with("_service_host") || flat.contains("_service_port") || flat.starts_with("service_");
+    ends || flat.starts_with("port_") || flat.contains("_port_") || is_url && flat.ends_with("port")
+}
+
+/// A variable's value: lists of tables and tables are JSON.
+fn typed(name: &str, value: &str) -> Value {
+    let holds_json = LISTS.contains(&name) || name.ends_with("_headers") || name.ends_with("_transforms");
+    let parsed = (holds_json && value.trim_start().starts_with(['[', '{']))
+        .then(|| file::json_value(value, &|_| Place::Default).ok());
+    match parsed.flatten() {
+        Some(parsed) => parsed,
+        None if names::second(MOVED, name).is_some_and(|path| path.ends_with(".enabled")) => {
+            value.parse().map_or_else(|_| Value::Text(value.to_owned()), Value::Switch)
+        }
+        None => Value::Text(value.to_owned()),
+    }
+}
