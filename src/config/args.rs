@@ -5,7 +5,7 @@
 use super::said::Said;
 use super::sections::Target;
 use super::slot::{HIDDEN, Raw};
-use super::variables::{FILE_VARIABLE, Variables};
+use super::variables::{FILE_VARIABLE, UNKNOWN_VARIABLE, Variables};
 use super::{ConfigError, Place};
 use std::fmt;
 use std::path::PathBuf;
@@ -53,6 +53,8 @@ pub struct Args {
     pub(super) file: Option<PathBuf>,
     /// Whether the file was named as Centrifugo has it, by `-c`, so that this is no development mode.
     pub(super) is_centrifugo_file: bool,
+    /// What was typed for `--unknown-keys`, if it was.
+    pub(super) warns_of_unknown: Option<bool>,
     pub(super) flags: Vec<Said>,
     /// Whether this is a server of its own, not a part of another program.
     pub(super) is_program: bool,
@@ -70,6 +72,25 @@ impl Args {
     #[must_use]
     pub fn of_program(self) -> Self {
         Self { is_program: true, ..self }
+    }
+
+    /// Whether unknown keys are warned of instead of refused, by the flag or else the variable.
+    ///
+    /// # Errors
+    /// When the variable says neither.
+    pub(super) fn warns_of_unknown(&self, variables: &Variables) -> Result<bool, ConfigError> {
+        let said = variables.get(UNKNOWN_VARIABLE).map(|word| word.to_string_lossy().into_owned());
+        match (self.warns_of_unknown, said.as_deref()) {
+            (Some(warns), _) => Ok(warns),
+            (None, None | Some("refuse")) => Ok(false),
+            (None, Some("warn")) => Ok(true),
+            (None, Some(_)) => Err(ConfigError {
+                key: UNKNOWN_VARIABLE.to_owned(),
+                said: HIDDEN.to_owned(),
+                complaint: "expected refuse or warn".to_owned(),
+                place: Place::Variable(UNKNOWN_VARIABLE.to_owned()),
+            }),
+        }
     }
 
     /// The configuration file that a flag names, else the variable.

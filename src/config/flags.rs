@@ -50,6 +50,9 @@ fn flags() -> impl Iterator<Item = (&'static str, Target, &'static str)> {
     })
 }
 
+/// The id of the flag that says what becomes of unknown keys.
+const UNKNOWN: &str = "unknown_keys";
+
 impl clap::Args for Args {
     fn augment_args(command: Command) -> Command {
         let file = Arg::new("config")
@@ -58,6 +61,12 @@ impl clap::Args for Args {
             .value_parser(clap::value_parser!(PathBuf))
             .help_heading("Server")
             .help("Configuration file, TOML, JSON or YAML: the keys of these options with _ for -, and Centrifugo's sections");
+        let unknown = Arg::new(UNKNOWN)
+            .long("unknown-keys")
+            .value_name("refuse|warn")
+            .value_parser(["refuse", "warn"])
+            .help_heading("Server")
+            .help("What becomes of unknown keys of the file. warn passes them over with a warning, but for those that may be meant to say who may do what [default: refuse]");
         let short_file = Arg::new(SHORT_FILE)
             .short('c')
             .value_name("FILE")
@@ -75,7 +84,14 @@ impl clap::Args for Args {
                 arg(name, &target.slot(&mut config, &mut sections), help.to_owned(), Group::Access)
             })
             .collect();
-        command.arg(file).arg(short_file).args(short).arg(any).args(KEYS.iter().map(flat)).args(access)
+        command
+            .arg(file)
+            .arg(unknown)
+            .arg(short_file)
+            .args(short)
+            .arg(any)
+            .args(KEYS.iter().map(flat))
+            .args(access)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -88,7 +104,8 @@ impl FromArgMatches for Args {
         let short_file: Option<PathBuf> = matches.get_one(SHORT_FILE).cloned();
         let is_centrifugo_file = short_file.is_some();
         let file = short_file.or_else(|| matches.get_one("config").cloned());
-        let mut args = Self { file, is_centrifugo_file, ..Self::default() };
+        let warns_of_unknown = matches.get_one::<String>(UNKNOWN).map(|word| word == "warn");
+        let mut args = Self { file, is_centrifugo_file, warns_of_unknown, ..Self::default() };
         let own =
             KEYS.iter().map(|key| key.name).chain(FLAGS).map(|name| (name, format!("--{}", flag_name(name))));
         let short = SHORT.map(|(letter, path, ..)| (path, format!("-{letter}")));

@@ -99,10 +99,13 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
         errors.extend(wrong);
         layers.push(layer);
     }
+    let unknown = layers.iter().flat_map(|layer| &layer.unknown);
+    let is_said = pass_over(args.warns_of_unknown(variables), unknown, &mut errors, &mut warnings);
     let emptied = file.path.filter(|_| file.is_known && tables[0].0.is_empty());
     let is_configured = layers.iter().any(|layer| layer.is_configured)
         || emptied.is_some()
         || file.is_centrifugo
+        || is_said
         || args.is_program && variables.is_centrifugo();
     let mut effective = overlay(&layers, is_configured, Surroundings { args, variables }, &mut errors);
     effective.warnings.append(&mut warnings);
@@ -115,6 +118,29 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
     // As they stand in the file, and then those of variables and flags.
     errors.sort_by_key(|error| if let Place::File { line, .. } = error.place { line } else { usize::MAX });
     (effective, errors)
+}
+
+/// Warns of unknown keys where that is asked for, and says whether there are any: what nobody knows may have been meant to
+/// close the server, so it is not open then.
+fn pass_over<'a>(
+    warns: Result<bool, ConfigError>,
+    unknown: impl Iterator<Item = &'a ConfigError>,
+    errors: &mut Vec<ConfigError>,
+    warnings: &mut Vec<ConfigWarning>,
+) -> bool {
+    let before = warnings.len();
+    match warns {
+        Ok(false) => {}
+        Ok(true) => {
+            for unknown in unknown {
+                errors.retain(|error| error != unknown);
+                let text = format!("is passed over: {}", unknown.complaint);
+                warnings.push(ConfigWarning { key: unknown.key.clone(), text, place: unknown.place.clone() });
+            }
+        }
+        Err(error) => errors.push(error),
+    }
+    warnings.len() > before
 }
 
 /// What all sources say, the nearest last.
@@ -420,7 +446,8 @@ fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
         place: effective.place(key).clone(),
     };
     let mut errors: Vec<_> = found.into_iter().map(error).collect();
-    if tls.server.enabled && !tls.server.is_external && effective.is_typed("control") {
+    let is_named = effective.is_typed("control") && effective.config.control.is_some();
+    if tls.server.enabled && !tls.server.is_external && is_named {
         let complaint =
             "the control listener is plain: set http_server.tls_external = true, which says so".to_owned();
         errors.push(error(("http_server.tls.enabled", complaint)));

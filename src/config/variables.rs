@@ -24,6 +24,9 @@ const CUSTOM: &str = "VAR_";
 /// The variable that names a configuration file.
 pub(super) const FILE_VARIABLE: &str = "THRONG_CONFIG";
 
+/// The variable that says whether unknown keys are refused or warned of.
+pub(super) const UNKNOWN_VARIABLE: &str = "THRONG_UNKNOWN_KEYS";
+
 /// Variables of that prefix that are no keys: what the scripts and tests of this repository read, and how people name the
 /// binary to scripts of their own. The one list of them; `tests/docs.rs` compares it with what is read.
 pub const OUTSIDE_VARIABLES: [&str; 9] = [
@@ -134,7 +137,8 @@ pub(super) fn read(variables: &Variables, prefix: &str) -> Source {
     for (name, value) in &variables.set {
         let name = name.to_string_lossy();
         let Some(rest) = name.strip_prefix(prefix) else { continue };
-        let is_apart = name == FILE_VARIABLE || OUTSIDE_VARIABLES.contains(&name.as_ref());
+        let is_apart =
+            name == FILE_VARIABLE || name == UNKNOWN_VARIABLE || OUTSIDE_VARIABLES.contains(&name.as_ref());
         if is_apart || is_for_others(rest, &value.to_string_lossy()) {
             continue;
         }

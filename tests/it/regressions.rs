@@ -24,6 +24,7 @@ mod refusals;
 mod reload;
 mod spoiled;
 mod starting;
+mod switching;
 
 use std::fs;
 use std::time::{Duration, Instant};

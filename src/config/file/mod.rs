@@ -40,6 +40,8 @@ pub(super) struct Layer {
     pub(super) is_configured: bool,
     /// What of it has no effect.
     pub(super) warnings: Vec<ConfigWarning>,
+    /// Errors about unknown keys that may be warned of instead: none of them may be meant to say who may do what.
+    pub(super) unknown: Vec<ConfigError>,
 }
 
 /// Bytes of a file, at most; of one in YAML fewer, whose parser does more for each.

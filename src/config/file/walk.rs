@@ -260,6 +260,7 @@ impl Walk<'_> {
     fn unknown(&mut self, path: &str, entry: &Entry, near: Option<String>) {
         let what = if matches!(entry.value, Value::Table(_)) { "section" } else { "key" };
         let opposite = path.strip_suffix("enabled").map(|table| format!("{table}disabled"));
+        let decides = near.as_deref().is_some_and(decides);
         let complaint = match near {
             Some(near) if Some(&near) == opposite.as_ref() => {
                 format!("unknown {what}; it is on unless {near} = true")
@@ -268,6 +269,9 @@ impl Walk<'_> {
             None => format!("unknown {what}; `throng config` prints all of them"),
         };
         self.misplaced(path, entry, &complaint);
+        if !decides {
+            self.layer.unknown.extend(self.errors.last().cloned());
+        }
     }
 
     /// Something where it does not belong. Its value is not told: it may be a secret.
@@ -294,6 +298,28 @@ impl Walk<'_> {
     fn switch<'b>(&'b self, path: &str, here: Option<&'b Value>) -> Option<&'b Value> {
         self.nearer.iter().rev().find_map(|table| table.at(path)).or(here)
     }
+}
+
+/// Whether a key or a section says who may do what, so that a misspelt one is never passed over.
+fn decides(path: &str) -> bool {
+    const SECTIONS: [&str; 6] =
+        ["client", "channel", "http_api", "http_server", "development", "trusted_proxies"];
+    const WORDS: [&str; 12] = [
+        "token",
+        "key",
+        "secret",
+        "origins",
+        "allow",
+        "tls",
+        "insecure",
+        "anonymous",
+        "proxy",
+        "cookie",
+        "password",
+        "regex",
+    ];
+    let is_whole_section = !path.contains('.') && SECTIONS.contains(&path);
+    is_whole_section || path.split(['.', '_']).any(|word| WORDS.contains(&word))
 }
 
 /// The value: a word if it was typed where there are only words.

@@ -43,6 +43,40 @@ fn a_variable_that_means_nothing_ends_every_command_and_says_what_was_meant() {
     assert_eq!((code, said.as_str()), (0, ""));
 }
 
+/// Who has keys of a newer version in a file cannot always remove them. What may be meant to close the server is refused.
+#[test]
+fn unknown_keys_are_passed_over_where_that_is_asked_for_and_opens_nothing() {
+    let folder = Folder::new();
+    let file = folder.put("newer.toml", "zebra = \"hush\"\n[rates]\nzebras_max = 5\n");
+    let (code, _, said) = throng(&["config", "--config", &file], &[]);
+    assert!(code == 2 && said.lines().count() == 2 && !said.contains("hush"), "{said}");
+    for (args, variables) in
+        [(&["--unknown-keys", "warn"][..], &[][..]), (&[], &[("THRONG_UNKNOWN_KEYS", "warn")])]
+    {
+        let (code, _, said) = throng(&[&["config", "--check", "--config", &file], args].concat(), variables);
+        let wanted = format!(
+            "throng: WARNING: {file}:1: zebra is passed over: unknown key; `throng config` prints all of them"
+        );
+        assert!(code == 0 && said.lines().any(|line| line == wanted) && !said.contains("hush"), "{said}");
+    }
+    let only = folder.put("only.toml", "zebra = 1\n");
+    let (_, printed, _) = throng(&["config", "--json", "--unknown-keys", "warn", "--config", &only], &[]);
+    assert!(printed.contains("\"is_development\": false"), "{printed}");
+    for closing in [
+        "clientt = {}",
+        "[client]\nallowed_origin = []",
+        "[client.token]\nhmac_secret = 'hush'",
+        "[http_api]\nkeyy = 'hush'",
+    ] {
+        let file = folder.put("closing.toml", &format!("{closing}\n"));
+        let (code, _, said) =
+            throng(&["config", "--check", "--unknown-keys", "warn", "--config", &file], &[]);
+        assert!(code == 2 && said.contains("unknown") && !said.contains("hush"), "{closing}: {said}");
+    }
+    let (code, _, said) = throng(&["config"], &[("THRONG_UNKNOWN_KEYS", "loud")]);
+    assert_eq!((code, said.as_str()), (2, "throng: THRONG_UNKNOWN_KEYS=…: expected refuse or warn\n"));
+}
+
 /// `throng --listen 0.0.0.0:8000` let the whole world in.
 #[test]
 fn beyond_loopback_development_mode_is_asked_for_by_its_name() {
