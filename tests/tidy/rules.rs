@@ -265,6 +265,14 @@ pub(crate) const LAYERS: &[Layer] = &[
         never_words: &[],
     },
     Layer {
+        name: "names",
+        modules: &["bin/throng/names"],
+        may_import: &[],
+        crates: &[],
+        never_std: &[],
+        never_words: &[],
+    },
+    Layer {
         name: "convert",
         modules: &["bin/throng/convert"],
         may_import: &["throng::parts::config", "throng::parts::control::console"],

@@ -8,6 +8,7 @@
 mod bench;
 mod convert;
 mod doctor;
+mod names;
 mod token;
 
 use clap::{Parser, Subcommand};
@@ -93,7 +94,7 @@ impl ConfigArgs {
 }
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
+    let words = names::translated(std::env::args_os().collect());
     let has_keys = words.get(1).is_none_or(|command| !WITHOUT_KEYS.iter().any(|name| command == name));
     let cli = Cli::parse_from(if has_keys { config::spell_flags(words) } else { words });
     let code = run(cli);

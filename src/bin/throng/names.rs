@@ -1,0 +1,79 @@
+//! Names that Centrifugo has for commands: what they do is done by `throng config` and `throng token`.
+
+use std::ffi::OsString;
+
+/// The words of a command line with a command of ours in place of one of Centrifugo's. What its command does not know is
+/// left as it is, so that ours says what is wrong.
+pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
+    let name = words.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = name.as_str();
+    let (ours, is_check) = match name {
+        "checkconfig" => (&["config", "--check"][..], false),
+        "version" => (&["--version"][..], false),
+        "gentoken" | "gensubtoken" => (&["token"][..], false),
+        "checktoken" | "checksubtoken" => (&["token"][..], true),
+        _ => return words,
+    };
+    let is_subscription = name == "gensubtoken";
+    let makes_token = name.starts_with("gen");
+    let mut translated: Vec<OsString> = words.first().cloned().into_iter().collect();
+    translated.extend(ours.iter().map(OsString::from));
+    let mut rest = words.into_iter().skip(2);
+    let mut expires = makes_token.then(|| "604800s".to_owned());
+    while let Some(word) = rest.next() {
+        let said = word.to_string_lossy().into_owned();
+        let (flag, value) =
+            said.split_once('=').map_or((said.as_str(), None), |(flag, value)| (flag, Some(value)));
+        let mut value = || value.map(OsString::from).or_else(|| rest.next());
+        match flag {
+            // All that a strict check refuses is refused by ours.
+            "-s" | "--strict" if name == "checkconfig" => {}
+            "-q" | "--quiet" if makes_token => {}
+            "-s" | "--channel" if is_subscription => {
+                translated.push("--channel".into());
+                translated.extend(value());
+            }
+            "-t" | "--ttl" if makes_token => {
+                let seconds = value().unwrap_or_default().to_string_lossy().into_owned();
+                expires = Some(if seconds.starts_with('-') { "0".to_owned() } else { format!("{seconds}s") });
+            }
+            "-c" | "--config" | "-u" | "--user" => {
+                let flag = if flag.ends_with('u') || flag == "--user" { "--user" } else { "--config" };
+                translated.push(flag.into());
+                translated.extend(value());
+            }
+            _ if is_check && !said.starts_with('-') => translated.extend(["--check".into(), word]),
+            _ => translated.push(word),
+        }
+    }
+    translated.extend(expires.into_iter().flat_map(|expires| ["--expires".into(), OsString::from(expires)]));
+    translated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_centrifugo_are_ours() {
+        for (typed, ours) in [
+            ("checkconfig -c a.json -s", "config --check --config a.json"),
+            ("checkconfig --config=a.json", "config --check --config a.json"),
+            ("gentoken -u 42", "token --user 42 --expires 604800s"),
+            ("gentoken -u 42 -t 60 -q", "token --user 42 --expires 60s"),
+            ("gentoken --ttl=-1", "token --expires 0"),
+            ("gensubtoken -u 42 -s chat:1", "token --user 42 --channel chat:1 --expires 604800s"),
+            ("checktoken -c a.json x.y.z", "token --config a.json --check x.y.z"),
+            ("checksubtoken x.y.z", "token --check x.y.z"),
+            ("version", "--version"),
+            ("gentoken --zebra", "token --zebra --expires 604800s"),
+            ("serve --listen 127.0.0.1:0", "serve --listen 127.0.0.1:0"),
+            ("", ""),
+        ] {
+            let words = |text: &str| -> Vec<OsString> {
+                std::iter::once("throng").chain(text.split_whitespace()).map(OsString::from).collect()
+            };
+            assert_eq!(translated(words(typed)), words(ours), "{typed}");
+        }
+    }
+}
