@@ -1,7 +1,7 @@
 //! Options of channels: renamed ones, and the defaults of version 3, which allowed what has to be allowed since.
 
 use super::super::value::{Table, Value};
-use super::names::{KEPT, OF_VERSION_3, OPPOSITES, OPTIONS, option_today, second};
+use super::names::{KEPT, LATER, OF_VERSION_3, OPPOSITES, OPTIONS, option_today, second};
 use super::tree::{Branch, Tree, is_true};
 use super::{Converted, values};
 
@@ -15,8 +15,10 @@ pub(super) fn is_of_version_3(table: &Table) -> bool {
             }
         }
     }
-    let is_later =
-        |name: &&str| name.starts_with("allow_") && KEPT.contains(name) || name.starts_with("force_");
+    let is_later = |name: &&str| {
+        let may = name.starts_with("allow_") || name.starts_with("force_");
+        may && KEPT.contains(name) || LATER.contains(name)
+    };
     let is_of_3 = |name: &&str| OF_VERSION_3.contains(name) || *name == "client_anonymous";
     !names.iter().any(is_later) && names.iter().any(is_of_3)
 }

@@ -184,6 +184,9 @@ fn what_version_3_allowed_is_written_out() {
 fn leftovers_of_version_3_open_nothing() {
     let text = r#"{"token_hmac_secret_key": "a secret", "publish": true, "anonymous": true,
         "allow_subscribe_for_client": true, "namespaces": [{"name": "chat", "publish": true, "zebra": "hush"}]}"#;
+    // A key that came later says so as well.
+    let later = r#"{"token_hmac_secret_key": "a secret", "publish": true, "ping_interval": "10s"}"#;
+    assert_eq!(json(later).pointer("/channel"), None);
     let today = json(text);
     assert_eq!(
         today.pointer("/channel"),
