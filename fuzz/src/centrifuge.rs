@@ -88,7 +88,11 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
                 assert!(id != 0 && !detail.is_empty());
                 continue;
             }
-            other @ (Action::Wait { .. } | Action::SetTimer { .. } | Action::Forward { .. }) => {
+            other @ (Action::Wait { .. }
+            | Action::SetTimer { .. }
+            | Action::Forward { .. }
+            | Action::HandOver(_)
+            | Action::WrongKey) => {
                 panic!("{other:?} is not a client's to ask")
             }
         };

@@ -183,6 +183,18 @@ counters! {
     refused_lingering,
     /// Gauge: connections whose request is not complete.
     half_open,
+    /// Gauge: connections whose requests are answered outside the shards, and had a right key.
+    forwarding,
+    /// Requests handed over to be answered outside the shards.
+    forwarded_requests,
+    /// Gauge: of those, the ones without an answer.
+    forwarded_out,
+    /// Requests refused because too many were out (503).
+    forwarded_busy,
+    /// Requests with a wrong key (401).
+    wrong_keys,
+    /// Of those, the ones told so later, because too many came from one address.
+    wrong_keys_slowed,
     /// Turns that deferred new connections to the next turn because handshakes_per_turn_max was reached.
     newcomer_waits,
     /// Gauge: connections that a drain has still to close.

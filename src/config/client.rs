@@ -26,6 +26,11 @@ pub struct ApiOptions {
     pub enabled: bool,
     /// Whether errors are told by the status of HTTP as well, also to those who do not ask for it. Default false.
     pub errors_by_status: bool,
+    /// Threads that answer requests of the API, also those of the control listener. 0, the default: one up to four shards,
+    /// then one for each four.
+    pub threads: usize,
+    /// Requests by client listeners that may be answered at a time, per shard; beyond it, 503. Default 256.
+    pub requests_max: usize,
     /// The node's name in `info`. Empty, which is the default: the host's name and the port of the first listener.
     pub node_name: String,
 }
@@ -38,7 +43,53 @@ impl Default for ApiOptions {
             body_bytes_max: 1 << 20,
             enabled: true,
             errors_by_status: false,
+            threads: 0,
+            requests_max: 256,
             node_name: String::new(),
+        }
+    }
+}
+
+impl ApiOptions {
+    /// How many threads answer requests, beside so many shards.
+    pub fn thread_count(&self, shards: usize) -> usize {
+        if self.threads > 0 { self.threads } else { shards.div_ceil(SHARDS_PER_THREAD) }
+    }
+}
+
+/// Shards for each of which there is one thread more that answers requests.
+const SHARDS_PER_THREAD: usize = 4;
+
+/// What is served on the control listener, by its paths, and what of it client listeners serve as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
+pub struct ControlPaths {
+    /// Of the server API. Default `/api`.
+    pub api: String,
+    /// Of what tells whether the server lives. Default `/health`.
+    pub health: String,
+    /// Of the metrics. Default `/metrics`.
+    pub metrics: String,
+    /// Whether client listeners serve the server API, too, to whoever has a key of it; where the API asks for none
+    /// ([`ApiOptions::insecure`]), to programs of this machine if nobody else reaches the listeners. Default false; true
+    /// in development mode.
+    pub clients_have_api: bool,
+    /// Whether they serve `/health` and `/ready`, to everyone. Default false.
+    pub clients_have_health: bool,
+    /// Whether they serve the metrics: to whoever has the control listener's key, or, without one, to everyone. Default
+    /// false.
+    pub clients_have_metrics: bool,
+}
+
+impl Default for ControlPaths {
+    fn default() -> Self {
+        Self {
+            api: "/api".to_owned(),
+            health: "/health".to_owned(),
+            metrics: "/metrics".to_owned(),
+            clients_have_api: false,
+            clients_have_health: false,
+            clients_have_metrics: false,
         }
     }
 }
@@ -52,6 +103,8 @@ impl fmt::Debug for ApiOptions {
             .field("body_bytes_max", &self.body_bytes_max)
             .field("enabled", &self.enabled)
             .field("errors_by_status", &self.errors_by_status)
+            .field("threads", &self.threads)
+            .field("requests_max", &self.requests_max)
             .field("node_name", &self.node_name)
             .finish()
     }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Config;
+use super::{Config, is_loopback};
+use crate::net::Listen;
 use crate::outside::options::HookOptions;
 use crate::proto::ws::press;
+use crate::session::desk::{Access, Keys, Route, Routes};
 use crate::session::{Endpoint, Endpoints, Serves, Transport};
 use crate::shard::options::Options;
 
@@ -33,6 +35,19 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What client listeners serve beside clients: the paths of the control listener that they have, too.
+    pub fn forwarded_paths(&self) -> Vec<String> {
+        let table = routes(self).table.into_iter();
+        table.filter(|route| !matches!(route.access, Access::Elsewhere(_))).map(|route| route.path).collect()
+    }
+
+    /// Whether everyone who reaches a client listener may have the metrics.
+    pub fn has_open_metrics(&self) -> bool {
+        self.control_paths.clients_have_metrics && self.control_key.0.is_empty()
+    }
+}
+
 /// The endpoints of a configuration; `node` is this process's id.
 fn endpoints(config: &Config, node: &str) -> Endpoints {
     let outside = &config.outside;
@@ -48,6 +63,7 @@ fn endpoints(config: &Config, node: &str) -> Endpoints {
         lasting_emulated_headers: wanted(&later, |hook| &hook.emulated_headers),
         token_cookie: config.client.token_cookie.clone(),
         node: node.to_owned(),
+        routes: routes(config),
     }
 }
 
@@ -61,6 +77,57 @@ fn table(config: &Config) -> Vec<Endpoint> {
     let page = page.map(|page| Endpoint { path: "/".to_owned(), serves: Serves::Page(page) });
     websocket.chain(config.endpoints.iter().cloned()).chain(page).collect()
 }
+
+/// What client listeners serve of the control listener's paths, and for whom. Of the others a request is told where they
+/// are.
+fn routes(config: &Config) -> Routes {
+    let Config { api, control_paths: paths, .. } = config;
+    let is_there = config.control.is_some();
+    let place = if is_there { "on the control listener" } else { "nowhere: the control listener is off" };
+    let elsewhere = |what: &str, key: &str| {
+        Access::Elsewhere(format!("{what} {place} (control); {key} serves it here, unless control is set"))
+    };
+    let is_local = |listen: &Listen| listen.address().is_some_and(|address| is_loopback(address.ip()));
+    let keys = Keys::new(api.keys.iter().cloned());
+    let api_access = match () {
+        () if !api.enabled => Access::Elsewhere("the server API is off (http_api.disabled)".to_owned()),
+        () if !paths.clients_have_api => {
+            let hint = "http_api.external = true serves it here, too";
+            Access::Elsewhere(format!("the server API is {place} (control); {hint}"))
+        }
+        () if !keys.is_empty() => Access::ApiKey(keys),
+        () if api.insecure && config.listen.iter().all(is_local) => Access::ThisMachine,
+        () => elsewhere("the server API is", "http_api.key"),
+    };
+    let health_access = match paths.clients_have_health {
+        true => Access::Anyone,
+        false => elsewhere("the health check is", "health.enabled"),
+    };
+    let metrics_access = match (paths.clients_have_metrics, config.control_key.0.as_str()) {
+        (true, "") => Access::Anyone,
+        (true, key) => Access::Bearer(Keys::new([key.to_owned()])),
+        (false, _) => elsewhere("the metrics are", "prometheus.enabled"),
+    };
+    let route = |path: &str, access, body_bytes_max| Route {
+        path: path.to_owned(),
+        is_tree: body_bytes_max > 0,
+        access,
+        body_bytes_max,
+    };
+    let table = vec![
+        route(&paths.health, health_access.clone(), 0),
+        route(READY_PATH, health_access, 0),
+        route(&paths.metrics, metrics_access, 0),
+        route(&paths.api, api_access, api.body_bytes_max),
+    ];
+    Routes { table, requests_max: api.requests_max, headers: ROUTE_HEADERS.to_vec() }
+}
+
+/// Whether the server takes clients.
+const READY_PATH: &str = "/ready";
+
+/// Headers that the answers to such requests depend on.
+const ROUTE_HEADERS: [&str; 1] = ["x-centrifugo-error-mode"];
 
 /// The headers that these hooks want by one of their lists, each once.
 fn wanted(hooks: &[&Option<HookOptions>], list: fn(&HookOptions) -> &Vec<String>) -> Vec<String> {

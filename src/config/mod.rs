@@ -45,7 +45,7 @@ use crate::outside;
 
 pub use crate::shard::options::{ClientOptions, Limits, Rates, Timeouts};
 pub use args::Args;
-pub use client::{ApiOptions, ControlKey};
+pub use client::{ApiOptions, ControlKey, ControlPaths};
 pub use error::{ConfigError, ConfigWarning, Place};
 #[cfg(feature = "cli")]
 pub use flags::{listed as listed_flags, spell as spell_flags};
@@ -124,8 +124,10 @@ pub struct Config {
     pub namespaces: Arc<Namespaces>,
     /// Tokens and hooks.
     pub outside: Arc<outside::options::Options>,
-    /// The server's HTTP API, on the control listener.
+    /// The server's HTTP API.
     pub api: ApiOptions,
+    /// Where it is, and what else the control listener has; and what of that is on client listeners.
+    pub control_paths: ControlPaths,
 }
 
 /// What is logged, and how. Logs go to stderr, or to a file.
@@ -193,6 +195,7 @@ impl Default for Config {
             namespaces: Arc::default(),
             outside: Arc::default(),
             api: ApiOptions::default(),
+            control_paths: ControlPaths::default(),
             first_page: true,
             page: None,
         };

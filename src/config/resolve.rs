@@ -291,6 +291,9 @@ fn overlay(
         effective.sections.close_api();
     }
     follow(&mut effective);
+    if effective.is_typed("control") {
+        effective.sections.keep_inside();
+    }
     effective.sections.settle(&mut effective.config);
     let idle = sections::idle(&effective.sections).into_iter().map(|(key, text)| {
         let place = effective.place(&key).clone();

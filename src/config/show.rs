@@ -39,6 +39,7 @@ impl Effective {
             if group.replace(key.group) != Some(key.group) {
                 text.push_str(&format!("\n# {}\n", key.group));
             }
+            let line = if self.changes_by_name(key) { format!("# {line}") } else { line };
             text.push_str(&format!("{line:width$}  # {}\n", self.source(key)));
         }
         text.push_str(&self.tables(rows, width));
@@ -77,6 +78,7 @@ impl Effective {
         let mut scratch = self.config.clone();
         let mut values: serde_json::Map<_, _> = KEYS
             .iter()
+            .filter(|key| !self.changes_by_name(key))
             .map(|key| (key.name.to_owned(), (key.slot)(&mut scratch).json(shows_secrets)))
             .collect();
         let mut sources: serde_json::Map<_, _> =
@@ -99,6 +101,12 @@ impl Effective {
                 "kernel_sockets_bytes": capacity.saturating_mul(KERNEL_SOCKET_BYTES as u64),
             },
         })
+    }
+
+    /// Whether its default, once it is typed, means more than it did: a control listener that is named has for itself what
+    /// client listeners serve beside one that is not.
+    fn changes_by_name(&self, key: &Key) -> bool {
+        key.name == "control" && *self.place(key.name) == Place::Default
     }
 
     /// Where a key's value comes from; a variable and a flag by their names.

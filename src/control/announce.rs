@@ -19,6 +19,8 @@ pub struct Ready<'a> {
     pub shards: usize,
     /// How many connections the limits allow.
     pub capacity: u64,
+    /// What client listeners serve beside clients.
+    pub beside: Vec<String>,
     /// The control listener's address as bound.
     pub control: Option<SocketAddr>,
     /// Whether connections are encrypted.
@@ -39,6 +41,9 @@ impl fmt::Display for Ready<'_> {
         }
         let plural = if self.shards == 1 { "" } else { "s" };
         write!(f, "{} shard{plural}, capacity {} connections; ", self.shards, grouped(self.capacity))?;
+        if !self.beside.is_empty() {
+            write!(f, "also serves {}; ", self.beside.join(", "))?;
+        }
         match self.control {
             Some(address) => write!(f, "control http://{address}"),
             None => f.write_str("control off"),
@@ -48,7 +53,7 @@ impl fmt::Display for Ready<'_> {
 
 /// What an operator should know before anyone connects: what is open, and to whom.
 pub fn warnings(config: &Config) -> Vec<String> {
-    [clients(config), control(config), proxies(config)].into_iter().flatten().collect()
+    [clients(config), control(config), metrics(config), proxies(config)].into_iter().flatten().collect()
 }
 
 /// The [`warnings`] of a server that listens at the sockets that it inherited, if there are any.
@@ -123,6 +128,19 @@ fn control(config: &Config) -> Option<String> {
     })
 }
 
+/// That anyone may read the metrics.
+fn metrics(config: &Config) -> Option<String> {
+    let addresses = config.listen.iter().filter_map(Listen::address);
+    let open: Vec<_> = addresses.filter(is_outside).map(|address| address.to_string()).collect();
+    (config.has_open_metrics() && !open.is_empty()).then(|| {
+        format!(
+            "throng: WARNING: {} is open to anyone who reaches the server ({}): set control_key, or control",
+            config.control_paths.metrics,
+            open.join(", ")
+        )
+    })
+}
+
 /// Says that the server is ready.
 pub fn ready(format: LogFormat, ready: &Ready<'_>) {
     match format {
@@ -153,6 +171,7 @@ mod tests {
             websocket_path: Some("/connection/websocket"),
             shards: 2,
             capacity: 39_800,
+            beside: Vec::new(),
             control: Some("127.0.0.1:9000".parse().unwrap()),
             is_tls: false,
         };
@@ -165,11 +184,13 @@ mod tests {
             )
         );
         (ready.listen, ready.shards, ready.control, ready.is_tls) = (listen.to_vec(), 1, None, true);
+        ready.beside = vec!["/health".to_owned(), "/api".to_owned()];
         assert_eq!(
             ready.to_string(),
             format!(
                 "throng {version} ready: wss://127.0.0.1:8000/connection/websocket, \
-                 wss://[::1]:8000/connection/websocket, unix:/run/a, 1 shard, capacity 39,800 connections; control off"
+                 wss://[::1]:8000/connection/websocket, unix:/run/a, 1 shard, capacity 39,800 connections; \
+                 also serves /health, /api; control off"
             )
         );
     }
@@ -195,6 +216,10 @@ mod tests {
         assert!(warnings(&config)[1].contains("trusted_proxies is empty"));
         config.listen.push("unix:/run/a".parse().unwrap());
         assert_eq!(warnings(&config).len(), 1);
+        config.control_paths.clients_have_metrics = true;
+        assert!(!warnings(&config).iter().any(|line| line.contains("/metrics is open")), "it needs the key");
+        config.control_key.0.clear();
+        assert!(warnings(&config).iter().any(|line| line.contains("/metrics is open")));
         config.first_page = false;
         assert!(warnings(&config)[0].starts_with("throng: WARNING: client.insecure is on, reachable from"));
     }

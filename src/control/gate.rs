@@ -1,7 +1,7 @@
 //! Who may ask the control listener anything.
 //!
 //! Invariant: what it tells and does is for whoever has its key, or, while there is none, for programs on this machine. A
-//! page in a browser is neither, wherever it came from: one of another site says so by its `Origin`, and one whose name
+//! page in a browser that has no key is neither, wherever it came from: one of another site says so by its `Origin`, and one whose name
 //! was made to mean this machine (DNS rebinding) says so by its `Host`. Whether the server lives is told to everyone, since
 //! those who ask it seldom have a key: balancers and orchestrators.
 //!
@@ -14,7 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 use subtle::ConstantTimeEq as _;
 
+use crate::config::ControlPaths;
 use crate::proto::authority;
+
+/// Tells whether the server takes clients.
+pub(super) const READY: &str = "/ready";
 
 /// A status, and why.
 pub(super) type Refusal = (StatusCode, &'static str);
@@ -24,6 +28,7 @@ pub(super) struct Gate {
     known: RwLock<Known>,
     /// Whether only this machine reaches the listener.
     is_local: bool,
+    paths: ControlPaths,
     refused: AtomicU64,
     timeouts: AtomicU64,
     displaced: AtomicU64,
@@ -49,10 +54,32 @@ impl Gate {
         Self {
             known: RwLock::new(Known { key, api_has_keys }),
             is_local,
+            paths: ControlPaths::default(),
             refused: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
             displaced: AtomicU64::new(0),
         }
+    }
+
+    /// The same, of a listener with these paths.
+    pub(super) fn at(self, paths: ControlPaths) -> Self {
+        Self { paths, ..self }
+    }
+
+    /// The listener's paths.
+    pub(super) fn paths(&self) -> &ControlPaths {
+        &self.paths
+    }
+
+    /// Whether it is asked whether the server lives.
+    pub(super) fn is_probe(&self, path: &str) -> bool {
+        path == self.paths.health || path == READY
+    }
+
+    /// What follows the server API's own path, if it is one of its paths.
+    pub(super) fn of_api<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = path.strip_prefix(self.paths.api.as_str())?;
+        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
     }
 
     /// Asks for another key from now on.
@@ -97,19 +124,19 @@ impl Gate {
     }
 
     fn decide(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        check_origin(headers)?;
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let is_of_api = path == "/api" || path.starts_with("/api/");
-        if matches!(path, "/health" | "/ready") || is_of_api && known.api_has_keys {
+        let is_of_api = self.of_api(path).is_some();
+        // Who knows a key is no page that was made to ask, whatever its `Origin` says.
+        let is_right = bearer(headers).is_some_and(|key| key.ct_eq(known.key.as_bytes()).into());
+        if is_of_api && known.api_has_keys || !known.key.is_empty() && is_right {
+            return Ok(());
+        }
+        check_origin(headers)?;
+        if self.is_probe(path) {
             return Ok(());
         }
         if !known.key.is_empty() {
-            let is_right = bearer(headers).is_some_and(|key| key.ct_eq(known.key.as_bytes()).into());
-            return if is_right {
-                Ok(())
-            } else {
-                Err((StatusCode::UNAUTHORIZED, "a key is needed: Authorization: Bearer KEY\n"))
-            };
+            return Err((StatusCode::UNAUTHORIZED, "a key is needed: Authorization: Bearer KEY\n"));
         }
         if !self.is_local {
             return Err((
@@ -156,7 +183,16 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().as_bytes())
 }
 
-/// Refuses what pages of other origins ask, whatever they know.
+/// Marks a request that came by a client listener: a shard has found its key right, or that none is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admitted;
+
+/// Whether the request was found good before it came here.
+pub(super) fn is_admitted(request: &axum::extract::Request) -> bool {
+    request.extensions().get::<Admitted>().is_some()
+}
+
+/// Refuses what pages of other origins ask.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get_all(header::ORIGIN).iter().all(|origin| is_own(origin, headers)) {
         Ok(())
@@ -242,7 +278,8 @@ mod tests {
                 (&[HERE, ("authorization", "Bearer ")], 401),
                 (&[HERE, ("authorization", "secret")], 401),
                 (&[HERE, ("authorization", "apikey secret")], 401),
-                (&[HERE, KEY, ("origin", "https://evil.example")], 403),
+                (&[HERE, KEY, ("origin", "https://evil.example")], 200),
+                (&[HERE, ("origin", "https://evil.example")], 403),
             ] {
                 assert_eq!(status(&gate, "/metrics", lines), expected, "{lines:?}");
                 assert_eq!(status(&gate, "/", lines), expected, "{lines:?}");

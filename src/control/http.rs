@@ -5,9 +5,11 @@
 
 use super::State;
 use super::api::{self, Api};
-use super::gate::Gate;
+use super::desk::Server;
+use super::gate::{Gate, READY, is_admitted};
 use super::metrics::{self, View};
 use super::seats::{Seat, Seats};
+use crate::config::ControlPaths;
 use crate::node::Reloader;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -46,41 +48,40 @@ struct Patience {
     silence: Duration,
 }
 
-/// Answers until the runtime ends.
-pub(super) async fn serve(
-    door: Door,
-    view: View,
-    (api, reloader): (Option<Api>, Option<Reloader>),
+/// What is served to whom the gate lets through.
+pub(super) fn paths(
+    view: Arc<View>,
+    (api, reloader): (Option<Arc<Api>>, Option<Reloader>),
     gate: Arc<Gate>,
-) {
-    let view = match &api {
-        Some(api) => view.with_api(api.counts()),
-        None => view,
-    };
-    let paths = if api.is_some() { API_PATHS } else { "" };
-    let router = Router::new()
-        .route("/", get(move || async move { format!("{INDEX}{paths}") }))
-        .route("/metrics", get(metrics_text))
-        .route("/health", get(|| async { "alive\n" }))
-        .route("/ready", get(ready))
+) -> Router {
+    let paths = gate.paths().clone();
+    let index = index(&paths, api.is_some());
+    let (elsewhere, otherwise) = (Arc::clone(&gate), Arc::clone(&gate));
+    Router::new()
+        .route("/", get(move || async move { index }))
+        .route(&paths.metrics, get(metrics_text))
+        .route(&paths.health, get(|| async { "alive\n" }))
+        .route(READY, get(ready))
         .route("/debug/memory", get(memory_json))
-        .with_state(Arc::new(view))
-        .merge(api.map(|api| api::router(api, reloader)).unwrap_or_default())
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_allowed)
-        .layer(middleware::from_fn_with_state(gate, pass));
-    door.open(router).await;
+        .with_state(view)
+        .merge(api.map(|api| api::router(&paths.api, api, reloader)).unwrap_or_default())
+        .fallback(move |uri| async move { not_found(&elsewhere, &uri) })
+        .method_not_allowed_fallback(move |method, uri| async move { not_allowed(&otherwise, &method, &uri) })
+        .layer(middleware::from_fn_with_state(gate, pass))
 }
 
 /// Every request comes through here, also one for a path that there is not.
 async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, next: Next) -> Response {
+    if is_admitted(&request) {
+        return next.run(request).await;
+    }
     let (version, uri) = (request.version(), request.uri().clone());
     let path = uri.path();
     if let Err(refusal) = gate.check(version, &uri, request.headers_mut()) {
         return refusal.into_response();
     }
     // The API's requests wait when their bodies are read: a slow one must not keep a turn. Probes never wait.
-    let waits = !api::is_at(path) && !matches!(path, "/health" | "/ready");
+    let waits = gate.of_api(path).is_none() && !gate.is_probe(path);
     match seat_of(&request).filter(|_| waits) {
         None => next.run(request).await,
         Some(seat) => match seat.turn().await {
@@ -94,7 +95,7 @@ async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, ne
 }
 
 /// Names what there is not; a path with slashes too many leads to the one that is meant, as routers of other servers do.
-async fn not_found(uri: Uri) -> Response {
+fn not_found(gate: &Gate, uri: &Uri) -> Response {
     let path = uri.path();
     if path.contains("//") {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -102,7 +103,7 @@ async fn not_found(uri: Uri) -> Response {
         let meant = format!("/{}{query}", parts.join("/"));
         return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, meant)]).into_response();
     }
-    let text = match path.strip_prefix("/api/") {
+    let text = match gate.of_api(path).filter(|method| !method.is_empty()) {
         Some(method) => format!(
             "the server API has no method {method}, or is off; its methods are {}, {}, {}\n",
             api::METHODS.join(", "),
@@ -114,9 +115,10 @@ async fn not_found(uri: Uri) -> Response {
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
-async fn not_allowed(method: Method, uri: Uri) -> (StatusCode, String) {
+fn not_allowed(gate: &Gate, method: &Method, uri: &Uri) -> (StatusCode, String) {
     let path = uri.path();
-    let wanted = if api::is_at(path) && path != "/api/openapi.json" { "POST" } else { "GET" };
+    let is_method = gate.of_api(path).is_some_and(|method| method != api::DOCUMENT);
+    let wanted = if is_method { "POST" } else { "GET" };
     (StatusCode::METHOD_NOT_ALLOWED, format!("{path} takes {wanted}, not {method}\n"))
 }
 
@@ -131,12 +133,22 @@ pub(super) fn too_many() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, "too many requests are waiting\n").into_response()
 }
 
-const INDEX: &str =
-    concat!("throng ", env!("CARGO_PKG_VERSION"), "\n/metrics\n/health\n/ready\n/debug/memory\n");
-const API_PATHS: &str = "/api/openapi.json\n";
+/// The list of paths.
+fn index(paths: &ControlPaths, has_api: bool) -> String {
+    let ControlPaths { api, health, metrics, .. } = paths;
+    let mut index =
+        format!("throng {}\n{metrics}\n{health}\n{READY}\n/debug/memory\n", env!("CARGO_PKG_VERSION"));
+    if has_api {
+        index.extend([api.as_str(), "/", api::DOCUMENT, "\n"]);
+    }
+    index
+}
 
-async fn metrics_text(view: extract::State<Arc<View>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&view.snapshot()))
+async fn metrics_text(view: extract::State<Arc<View>>, request: extract::Request) -> impl IntoResponse {
+    // By a client listener many may ask, and each text is work.
+    let text =
+        if is_admitted(&request) { view.shared_text() } else { metrics::render(&view.snapshot()).into() };
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text.to_string())
 }
 
 async fn memory_json(view: extract::State<Arc<View>>) -> impl IntoResponse {
@@ -175,25 +187,42 @@ impl Door {
         Ok(Self { listener, seats: Seats::new(seats), patience, gate })
     }
 
-    /// Seats whoever comes.
-    async fn open(self, router: Router) {
-        loop {
-            let Ok((stream, _)) = self.listener.accept().await else {
-                sleep(ACCEPT_AGAIN).await;
-                continue;
-            };
-            // An answer goes out at once; a connection that refuses is about to end anyway.
-            stream.set_nodelay(true).ok();
+    /// Seats whoever comes, and has them served by one server after the other.
+    pub(super) async fn open(self, servers: Vec<Server>) {
+        for Server { handle, router } in servers.iter().cycle() {
+            let stream = self.next_stream().await;
             let seat = self.seats.take().await;
-            tokio::spawn(attend(stream, seat, router.clone(), self.patience, Arc::clone(&self.gate)));
+            handle.spawn(attend(stream, seat, router.clone(), self.patience, Arc::clone(&self.gate)));
             // Who has just come is heard before the next comes: a flood must not displace it unheard.
-            tokio::task::yield_now().await;
+            handle.spawn(tokio::task::yield_now()).await.ok();
+        }
+    }
+
+    /// The next who comes.
+    async fn next_stream(&self) -> std::net::TcpStream {
+        loop {
+            if let Ok((stream, _)) = self.listener.accept().await
+                && let Ok(stream) = stream.into_std()
+            {
+                // An answer goes out at once; a connection that refuses is about to end anyway.
+                stream.set_nodelay(true).ok();
+                return stream;
+            }
+            sleep(ACCEPT_AGAIN).await;
         }
     }
 }
 
 /// The life of a connection.
-async fn attend(stream: TcpStream, seat: Seat, router: Router, patience: Patience, gate: Arc<Gate>) {
+async fn attend(
+    stream: std::net::TcpStream,
+    seat: Seat,
+    router: Router,
+    patience: Patience,
+    gate: Arc<Gate>,
+) {
+    // Fails for want of memory or descriptors: then there is nobody to tell.
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
     let is_answered = Arc::new(AtomicBool::new(false));
     let io = Line {
         stream,
@@ -330,10 +359,15 @@ mod tests {
             let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
             runtime.block_on(async {
                 let door = Door::with_patience(listener, 2, Arc::clone(&gate), Patience { request, silence });
-                serve(door.unwrap(), view, (None, None), gate).await
+                door.unwrap().open(here(paths(Arc::new(view), (None, None), gate))).await
             });
         });
         (address, shown)
+    }
+
+    /// In the runtime that it is called in.
+    fn here(router: Router) -> Vec<Server> {
+        vec![Server { handle: tokio::runtime::Handle::current(), router }]
     }
 
     const LONG: Duration = Duration::from_secs(600);
@@ -440,7 +474,7 @@ mod tests {
                 let patience = Patience { request: LONG, silence: LONG };
                 let door = Door::with_patience(listener, 8, gate, patience).unwrap();
                 tell.send(door.seats.clone()).unwrap();
-                door.open(router).await
+                door.open(here(router)).await
             });
         });
         let seats = told.recv().unwrap();
@@ -487,7 +521,7 @@ mod tests {
             let router = Router::new().route("/large", get(|| async { vec![b'x'; 64 << 20] }));
             runtime.block_on(async {
                 let patience = Patience { request: SHORT, silence: LONG };
-                Door::with_patience(listener, 2, gate, patience).unwrap().open(router).await
+                Door::with_patience(listener, 2, gate, patience).unwrap().open(here(router)).await
             });
         });
         let mut stalled = connect(address);
@@ -522,7 +556,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let patience = Patience { request: LONG, silence: LONG };
-            tokio::spawn(Door::with_patience(listener, 8, gate, patience).unwrap().open(router));
+            tokio::spawn(Door::with_patience(listener, 8, gate, patience).unwrap().open(here(router)));
             let mut seen = 0;
             while seen < REQUESTS {
                 tokio::task::yield_now().await;

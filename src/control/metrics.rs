@@ -4,6 +4,7 @@
 //! way that matters are told per shard; all others are sums.
 
 mod families;
+mod rows;
 mod text;
 
 use super::api::ApiCounts;
@@ -18,14 +19,18 @@ use crate::outside::World;
 use crate::outside::counts::{Counts, HookCounts, Open};
 use crate::tls::Facts;
 use std::fmt;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 pub use families::FAMILIES;
 pub(super) use text::render;
 
 /// The media type of what [`render`] gives.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How long those who ask by client listeners share one text.
+const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// What a scrape looks at.
 pub(super) struct View {
@@ -39,6 +44,8 @@ pub(super) struct View {
     memory: Option<Memory>,
     outside: Option<Arc<World>>,
     start_seconds: f64,
+    /// The text that several may share, and when it was made.
+    shared: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
 impl View {
@@ -58,6 +65,7 @@ impl View {
             memory,
             outside,
             start_seconds,
+            shared: Mutex::default(),
         }
     }
 
@@ -95,6 +103,20 @@ impl View {
     pub(super) fn memory_json(&self) -> Option<serde_json::Value> {
         let connections = self.counters.iter().map(|shard| shard.connections.value()).sum();
         self.memory.as_ref().map(|memory| memory.debug(connections))
+    }
+
+    /// The values as text, of some moment of the last second.
+    pub(super) fn shared_text(&self) -> Arc<str> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match &*shared {
+            Some((made, text)) if now - *made < SHARED_FOR => Arc::clone(text),
+            _ => {
+                let text: Arc<str> = render(&self.snapshot()).into();
+                *shared = Some((now, Arc::clone(&text)));
+                text
+            }
+        }
     }
 
     /// All values now.

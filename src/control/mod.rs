@@ -23,6 +23,7 @@
 pub mod announce;
 pub mod api;
 pub mod console;
+pub mod desk;
 mod drain;
 mod endings;
 mod gate;
@@ -40,9 +41,11 @@ mod seats;
 mod shortage;
 
 use crate::base::counters::Counters;
+use crate::config::ControlPaths;
 use crate::node::{Certificates, Reloader};
 use crate::outside::World;
 use api::{Api, Guard};
+use desk::ApiThreads;
 use endings::Ending;
 use gate::Gate;
 use metrics::View;
@@ -75,6 +78,10 @@ pub struct ControlInputs {
     pub seats: usize,
     /// The server's API; `None` when it is off.
     pub api: Option<Api>,
+    /// What answers requests.
+    pub threads: ApiThreads,
+    /// Where they are made.
+    pub paths: ControlPaths,
     /// What those who ask must know; empty for nothing: then only this machine is answered.
     pub key: String,
     /// One per shard, in their order.
@@ -211,6 +218,8 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         listener,
         seats,
         api,
+        threads,
+        paths,
         key,
         counters,
         memory,
@@ -232,21 +241,20 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     tokio::spawn(shortage::watch(memory.clone(), counters.clone()));
     tokio::spawn(refusals::watch(counters.clone(), Arc::clone(&readiness)));
     tokio::spawn(drain::tell(counters.clone(), Arc::clone(&readiness), drain_delay));
+    let gate = gate_before(listener.as_ref(), key, paths, (api.as_ref(), reloader.as_ref()))?;
+    let view = View::new(counters, capacity, Arc::clone(&readiness))
+        .with_api(api.as_ref().map(Api::counts).unwrap_or_default())
+        .with_certificates(certificates.clone())
+        .with_memory(memory)
+        .with_outside(Arc::clone(&outside))
+        .with_reloader(reloader.clone())
+        .with_gate(Arc::clone(&gate));
+    let view = Arc::new(view);
+    let paths = |api| http::paths(Arc::clone(&view), (api, reloader.clone()), Arc::clone(&gate));
+    // Requests are answered until this is dropped.
+    let serving = threads.begin(api, &gate, paths)?;
     if let Some(listener) = listener {
-        let is_local = crate::config::is_loopback(listener.local_addr()?.ip());
-        let guard = api.as_ref().map(Api::guard);
-        let gate = Arc::new(Gate::new(key, is_local, guard.as_ref().is_none_or(|guard| !guard.is_open())));
-        if let Some(reloader) = &reloader {
-            follow_reloads(reloader, Arc::clone(&gate), guard);
-        }
-        let view = View::new(counters, capacity, Arc::clone(&readiness))
-            .with_certificates(certificates.clone())
-            .with_memory(memory)
-            .with_outside(Arc::clone(&outside))
-            .with_reloader(reloader.clone())
-            .with_gate(Arc::clone(&gate));
-        let door = http::Door::new(listener, seats, Arc::clone(&gate))?;
-        tokio::spawn(http::serve(door, view, (api, reloader.clone()), gate));
+        tokio::spawn(http::Door::new(listener, seats, gate)?.open(serving.servers()));
     }
     tokio::spawn(reload::reload(certificates, reloader.clone(), hangup));
     let mut drain = Some(drain);
@@ -274,6 +282,24 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         _ = next_signal(&mut signals) => return Ok(Outcome::Interrupted),
     }
     Ok(Outcome::Drained)
+}
+
+/// What stands before the paths of the control listener.
+fn gate_before(
+    listener: Option<&TcpListener>,
+    key: String,
+    paths: ControlPaths,
+    (api, reloader): (Option<&Api>, Option<&Reloader>),
+) -> io::Result<Arc<Gate>> {
+    let own = listener.map(TcpListener::local_addr).transpose()?;
+    let is_local = own.is_none_or(|address| crate::config::is_loopback(address.ip()));
+    let guard = api.map(Api::guard);
+    let api_has_keys = guard.as_ref().is_none_or(|guard| !guard.is_open());
+    let gate = Arc::new(Gate::new(key, is_local, api_has_keys).at(paths));
+    if let Some(reloader) = reloader {
+        follow_reloads(reloader, Arc::clone(&gate), guard);
+    }
+    Ok(gate)
 }
 
 /// The control listener asks for the keys of each configuration that is put in force.
@@ -368,6 +394,8 @@ mod tests {
             listener: Some(listener),
             seats: 8,
             api: None,
+            threads: ApiThreads::prepare(2, &(Arc::new([]) as _)).unwrap(),
+            paths: ControlPaths::default(),
             key: String::new(),
             counters: counters.to_vec(),
             memory: Memory { ledger: Ledger::new(counters, budget, publications), memory_max: 0 },

@@ -12,7 +12,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::options::{PublishOptions, is_what_it_should_be};
-use super::pending::{Failure, Pending, Read, Relay, reply};
+use super::pending::{Failure, Pending, Read, Way, reply};
 use super::shards::{Shards, Wiring};
 use crate::base::counters::Counters;
 use crate::base::payload::Payload;
@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, DataKind, Position, Publication, Rare};
-use crate::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Target};
+use crate::shard::mailbox::{Asker, Deed, Letter, Look, Order, Target};
 use crate::shard::outside::Grant;
 
 /// Publications of one broadcast that are on their way at a time.
@@ -50,8 +50,8 @@ pub(crate) const PATTERN_RESERVED: [char; 6] = ['?', '[', ']', '{', '}', '\\'];
 #[derive(Clone)]
 pub struct Node {
     parts: Arc<Parts>,
-    /// Who hands over answers; `None` where every table knows the asker's executor.
-    relay: Option<Relay>,
+    /// How it reaches the shards.
+    way: Way,
 }
 
 struct Parts {
@@ -106,7 +106,7 @@ impl Node {
         let began = Instant::now();
         let parts =
             Parts { shards: Shards::new(config, wiring), uid: uid.to_owned(), name: name.to_owned(), began };
-        Self { parts: Arc::new(parts), relay: None }
+        Self { parts: Arc::new(parts), way: Way::Straight }
     }
 
     /// This process's id.
@@ -119,9 +119,9 @@ impl Node {
         self.parts.shards.renew(config);
     }
 
-    /// A handle of this node for an executor whose descriptors are not in the shards' tables.
-    pub(crate) fn with_relay(&self, relay: Relay) -> Self {
-        Self { relay: Some(relay), ..self.clone() }
+    /// A handle of this node that goes another way to the shards.
+    pub(crate) fn by(&self, way: Way) -> Self {
+        Self { way, ..self.clone() }
     }
 
     /// Sends a message to every subscriber of a channel; tells its position, which is the default without history.
@@ -237,8 +237,8 @@ impl Node {
         let asked = if pattern.contains(PATTERN_RESERVED) {
             Err(Failure::BadRequest)
         } else {
-            let look = |mailbox: &Mailbox| self.look(mailbox, Look::Channels { pattern: pattern.to_owned() });
-            Ok(self.shards().wiring.mailboxes.iter().map(look).collect::<Vec<_>>())
+            let look = |shard| self.look(shard, Look::Channels { pattern: pattern.to_owned() });
+            Ok((0..self.shards().wiring.mailboxes.len()).map(look).collect::<Vec<_>>())
         };
         async move {
             let mut channels = Vec::new();
@@ -341,7 +341,7 @@ impl Node {
         let options = shards.options_of_any(channel);
         let letter =
             Letter::Publish { publication, options, terms: Terms::default(), from: None, asker: None };
-        shards.home(channel).put(&mut vec![letter]);
+        self.send(shards.home(channel), letter);
     }
 
     fn send_publication(&self, channel: &str, data: &Shared, options: &PublishOptions) -> Pending<Position> {
@@ -390,7 +390,7 @@ impl Node {
             }
             let home = self.shards().free_home(channel)?;
             let (asker, answer) = self.asker();
-            home.put(&mut vec![letter(options, asker)]);
+            self.send(home, letter(options, asker));
             Ok(answer)
         });
         match sent {
@@ -400,9 +400,9 @@ impl Node {
     }
 
     /// Asks one shard for the channels whose home it is.
-    fn look(&self, mailbox: &Mailbox, what: Look) -> Pending<Vec<(Arc<str>, usize)>> {
+    fn look(&self, shard: usize, what: Look) -> Pending<Vec<(Arc<str>, usize)>> {
         let (asker, answer) = self.asker();
-        mailbox.put(&mut vec![Letter::Look { what, asker }]);
+        self.send(shard, Letter::Look { what, asker });
         Pending::waiting(
             answer,
             |answer| if let Answer::Channels(channels) = answer { Some(channels) } else { None },
@@ -411,12 +411,22 @@ impl Node {
 
     /// Who asks in a letter, and where the answer comes out.
     fn asker(&self) -> (Asker, oneshot::Receiver<Answer>) {
-        let (reply, answer) = reply(self.relay.clone());
+        let (reply, answer) = reply(self.way.clone());
         (Asker::Outside(Box::new(move |answer| reply.send(answer))), answer)
     }
 
     fn order(&self, target: Target, deed: Deed) -> Result<(), Failure> {
-        self.shards().order(Order { target, deed })
+        let shard_count = self.shards().take_order()?;
+        let order = Arc::new(Order { target, deed });
+        for shard in 0..shard_count {
+            self.send(shard, Letter::Order(Arc::clone(&order)));
+        }
+        Ok(())
+    }
+
+    /// Sends a letter to one of the shards.
+    fn send(&self, shard: usize, letter: Letter) {
+        self.way.send(&self.shards().wiring.mailboxes, shard, letter);
     }
 }
 

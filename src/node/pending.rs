@@ -3,20 +3,23 @@
 //! Invariant: a waker of the asker's is called in a thread that shares the asker's descriptor table. A shard may have a
 //! table of its own, in which the number of an executor's wake-up descriptor, made later, can be a client's socket. So
 //! a shard hands an answer, or its drop, to the [`Relay`]'s thread by means that need no descriptor. Executors that
-//! every table knows, the control plane's, do without.
+//! every table knows, the control plane's, do without; their threads take answers by the handful ([`ThreadPost`]).
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::task::{Context, Poll};
 use std::thread;
 
 use tokio::sync::oneshot::{self, error::RecvError};
 
+use super::post::ThreadPost;
 use crate::hub::home::{self, Refused};
 use crate::proto::centrifuge::Error;
+use crate::shard::mailbox::{Letter, Mailbox};
 
 /// Why a call came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +156,8 @@ impl<T> fmt::Debug for State<T> {
     }
 }
 
-type Errand = Box<dyn FnOnce() + Send>;
+/// Something to do in another thread.
+pub(super) type Errand = Box<dyn FnOnce() + Send>;
 
 /// A thread that hands answers over in place of the shards; it ends with the last clone.
 #[derive(Clone, Debug)]
@@ -169,16 +173,37 @@ impl Relay {
     }
 }
 
+/// How letters go to the shards, and answers come back.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// At once. The answer must be awaited in an executor that all descriptor tables know.
+    Straight,
+    /// Answers come by a thread that has not parted, for any executor.
+    Relayed(Relay),
+    /// With all that one thread asks, for tasks of that thread.
+    Together(Arc<ThreadPost>),
+}
+
+impl Way {
+    /// Sends a letter to one of the shards.
+    pub(super) fn send(&self, mailboxes: &[Mailbox], shard: usize, letter: Letter) {
+        match self {
+            Self::Straight | Self::Relayed(_) => mailboxes[shard].put(&mut vec![letter]),
+            Self::Together(post) => post.send(shard, letter),
+        }
+    }
+}
+
 /// Where a shard leaves its answer, once. Dropped without one, it tells that there will be none.
 pub(super) struct Reply<T: Send + 'static> {
     receiver: Option<oneshot::Sender<T>>,
-    relay: Option<Relay>,
+    way: Way,
 }
 
-/// A way for one answer. Without a relay, the receiver must be awaited in an executor that all tables know.
-pub(super) fn reply<T: Send>(relay: Option<Relay>) -> (Reply<T>, oneshot::Receiver<T>) {
+/// A way for one answer.
+pub(super) fn reply<T: Send>(way: Way) -> (Reply<T>, oneshot::Receiver<T>) {
     let (sender, receiver) = oneshot::channel();
-    (Reply { receiver: Some(sender), relay }, receiver)
+    (Reply { receiver: Some(sender), way }, receiver)
 }
 
 impl<T: Send> Reply<T> {
@@ -192,12 +217,13 @@ impl<T: Send> Reply<T> {
     }
 
     fn run(&self, errand: impl FnOnce() + Send + 'static) {
-        match &self.relay {
-            Some(relay) => {
+        match &self.way {
+            Way::Relayed(relay) => {
                 // Refused only if the thread is gone, which it is not while this clone lives.
                 relay.0.send(Box::new(errand)).ok();
             }
-            None => errand(),
+            Way::Straight => errand(),
+            Way::Together(post) => post.leave(Box::new(errand)),
         }
     }
 }
@@ -206,6 +232,10 @@ impl<T: Send> Drop for Reply<T> {
     fn drop(&mut self) {
         if let Some(receiver) = self.receiver.take() {
             self.run(move || drop(receiver));
+            if let Way::Together(post) = &self.way {
+                // Perhaps there are no more turns, at the end of which it would be.
+                post.wake();
+            }
         }
     }
 }
@@ -213,7 +243,6 @@ impl<T: Send> Drop for Reply<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::mpsc::channel;
     use std::task::Wake;
 
@@ -230,7 +259,7 @@ mod tests {
     fn whoever_waits_is_woken_by_the_relay_also_when_there_is_no_answer() {
         for has_answer in [true, false] {
             let relay = Relay::start().unwrap();
-            let (reply, receiver) = reply::<home::Answer>(Some(relay));
+            let (reply, receiver) = reply::<home::Answer>(Way::Relayed(relay));
             let mut pending = Pending::waiting(receiver, |_| Some(()));
             let (told, woken) = channel();
             let waker = Arc::new(Told(told)).into();
@@ -247,7 +276,7 @@ mod tests {
 
     #[test]
     fn waiting_blocks_until_the_answer_is_there() {
-        let (reply, receiver) = reply(None);
+        let (reply, receiver) = reply(Way::Straight);
         let pending = Pending::waiting(receiver, |_| Some(7));
         let shard = thread::spawn(move || reply.send(home::Answer::Removed));
         assert_eq!(pending.wait(), Ok(7));

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Certificates, Node};
 use crate::config::{Changes, Config, ConfigError, Effective};
+use crate::net::Listen;
 use crate::outside::World;
 use crate::shard::Renewal;
 use crate::shard::mailbox::{Letter, Mailbox};
@@ -32,6 +33,8 @@ struct Shared {
     certificates: Option<Certificates>,
     /// An embedder's first page, which no key tells.
     page: Option<&'static str>,
+    /// Where it listens: what was inherited is in no file.
+    listen: Vec<Listen>,
     state: Mutex<State>,
     reload_count: AtomicU64,
     failure_count: AtomicU64,
@@ -79,13 +82,22 @@ impl fmt::Debug for Reloader {
 impl Reloader {
     pub(crate) fn new(
         (mailboxes, node, certificates): (Arc<[Mailbox]>, Node, Option<Certificates>),
-        page: Option<&'static str>,
+        (page, listen): (Option<&'static str>, Vec<Listen>),
         (effective, world): (Effective, Arc<World>),
         read: Read,
     ) -> Self {
         let state = Mutex::new(State { read, effective, world, on_reload: Vec::new() });
         let (reload_count, failure_count) = Default::default();
-        Self(Arc::new(Shared { mailboxes, node, certificates, page, state, reload_count, failure_count }))
+        Self(Arc::new(Shared {
+            mailboxes,
+            node,
+            certificates,
+            page,
+            listen,
+            state,
+            reload_count,
+            failure_count,
+        }))
     }
 
     /// Reads the configuration and the certificates again, and puts in force what can change without a restart. Blocks for as
@@ -141,7 +153,7 @@ impl Shared {
         }
         // From here on nothing fails.
         let world = world.begin();
-        let config = Config { page: self.page, ..effective.config.clone() };
+        let config = Config { page: self.page, listen: self.listen.clone(), ..effective.config.clone() };
         let renewal =
             Arc::new(Renewal { options: config.shard_options(self.node.uid()), outside: world.clone() });
         for mailbox in self.mailboxes.iter() {

@@ -14,7 +14,7 @@ use crate::base::shared::Shared;
 use crate::config::{Config, Limits};
 use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::hub::{DataKind, home_of};
-use crate::shard::mailbox::{Letter, Mailbox, Order};
+use crate::shard::mailbox::Mailbox;
 
 /// What connects a node to its shards.
 #[derive(Debug)]
@@ -80,34 +80,31 @@ impl Shards {
         Arc::clone(namespaces.resolve(channel).unwrap_or(&namespaces.without_namespace))
     }
 
-    /// Where letters to a channel's home go.
-    pub(super) fn home(&self, channel: &str) -> &Mailbox {
+    /// The shard to which letters to a channel's home go.
+    pub(super) fn home(&self, channel: &str) -> usize {
         let Wiring { mailboxes, seed, .. } = &self.wiring;
         let shard_count = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
-        &mailboxes[usize::from(home_of(channel, *seed, shard_count))]
+        usize::from(home_of(channel, *seed, shard_count))
     }
 
-    /// The mailbox of the channel's home, unless too many letters wait there already.
-    pub(super) fn free_home(&self, channel: &str) -> Result<&Mailbox, Failure> {
+    /// The shard of the channel's home, unless too many letters wait there already.
+    pub(super) fn free_home(&self, channel: &str) -> Result<usize, Failure> {
         let home = self.home(channel);
-        if self.is_full(home) { Err(Failure::Overloaded) } else { Ok(home) }
+        if self.is_full(&self.wiring.mailboxes[home]) { Err(Failure::Overloaded) } else { Ok(home) }
     }
 
     fn is_full(&self, mailbox: &Mailbox) -> bool {
         mailbox.len() > self.current().limits.mailbox_letters_max
     }
 
-    /// Sends an order to all shards: any of them may hold connections that are meant.
-    pub(super) fn order(&self, order: Order) -> Result<(), Failure> {
+    /// Whether an order can be taken: it goes to all shards, since any of them may hold connections that are meant. Returns
+    /// how many there are.
+    pub(super) fn take_order(&self) -> Result<usize, Failure> {
         let mailboxes = &self.wiring.mailboxes;
         if mailboxes.iter().any(|mailbox| self.is_full(mailbox)) {
             return Err(Failure::Overloaded);
         }
-        let order = Arc::new(order);
-        for mailbox in mailboxes.iter() {
-            mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);
-        }
-        Ok(())
+        Ok(mailboxes.len())
     }
 
     /// Charges a message to the budget, once for all the channels that it goes to.

@@ -34,6 +34,8 @@ pub enum Status {
     RequestTimeout,
     /// 413: the body is larger than allowed.
     ContentTooLarge,
+    /// 415: the body is of a kind that is not taken.
+    UnsupportedMediaType,
     /// 417: something is expected that no server here does.
     ExpectationFailed,
     /// 426: not a WebSocket upgrade, or another version than 13.
@@ -54,6 +56,7 @@ impl Status {
             Self::MethodNotAllowed | Self::PostNeeded => "405 Method Not Allowed",
             Self::RequestTimeout => "408 Request Timeout",
             Self::ContentTooLarge => "413 Content Too Large",
+            Self::UnsupportedMediaType => "415 Unsupported Media Type",
             Self::ExpectationFailed => "417 Expectation Failed",
             Self::UpgradeRequired => "426 Upgrade Required",
             Self::HeadTooLarge => "431 Request Header Fields Too Large",
@@ -73,6 +76,7 @@ impl Status {
             | Self::NotFound
             | Self::RequestTimeout
             | Self::ContentTooLarge
+            | Self::UnsupportedMediaType
             | Self::ExpectationFailed
             | Self::HeadTooLarge => "",
         }
@@ -109,16 +113,24 @@ impl Refusal {
         self.put("", retry_after_s, out);
     }
 
+    /// Writes the response with these words in place of its reason.
+    pub fn write_saying(&self, words: &str, out: &mut Vec<u8>) {
+        self.put_words(words, "", RETRY_AFTER_S, out);
+    }
+
     fn put(&self, more: &str, retry_after_s: u64, out: &mut Vec<u8>) {
-        let (line, headers, length) = (self.status.line(), self.status.headers(), self.reason.len() + 1);
+        self.put_words(self.reason, more, retry_after_s, out);
+    }
+
+    fn put_words(&self, words: &str, more: &str, retry_after_s: u64, out: &mut Vec<u8>) {
+        let (line, headers, length) = (self.status.line(), self.status.headers(), words.len() + 1);
         let is_for_want_of_room = self.status == Status::Unavailable;
         let retry =
             if is_for_want_of_room { format!("Retry-After: {retry_after_s}\r\n") } else { String::new() };
         out.extend_from_slice(
             format!(
                 "HTTP/1.1 {line}\r\n{headers}{retry}{more}Content-Type: text/plain\r\nContent-Length: {length}\r\n\
-                 Connection: close\r\n\r\n{}\n",
-                self.reason
+                 Connection: close\r\n\r\n{words}\n"
             )
             .as_bytes(),
         );

@@ -15,7 +15,6 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::budget::Budget;
@@ -24,18 +23,20 @@ use crate::base::seed::Seed;
 use crate::config::{Changes, Config, ConfigError, Effective, memory};
 use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
+use crate::control::desk::ApiThreads;
 use crate::control::{self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Signals};
 use crate::net::{Inherited, Listen, MioNet, Shared, sys};
-use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Wiring, startup_error};
+use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Way, Wiring, startup_error};
 use crate::outside::World;
 use crate::session::Handler;
+use crate::shard::desk::Desk;
 use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::options::Options;
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret};
 use places::Places;
-use threads::{await_bound, start_shards};
+use threads::{await_bound, can_unshare, start_shards};
 
 /// Connections of the control listener, scrapers and backends that use the API, at most, where the shards' connections take
 /// from the same descriptor table.
@@ -59,6 +60,7 @@ pub struct Server {
     outside: Arc<World>,
     readiness: Arc<Readiness>,
     runtime: ControlRuntime,
+    threads: ApiThreads,
     endings: Endings,
     node: Node,
     /// Hands answers to embedders' executors; started with the first handle that they ask for.
@@ -77,6 +79,7 @@ struct Common {
     publication_budget: Budget,
     ledger: Ledger,
     outside: Arc<dyn Outside>,
+    desk: Arc<dyn Desk>,
     secret: Secret,
     options: Options,
     seed: Seed,
@@ -89,7 +92,7 @@ impl Common {
     /// With counters and budgets that nobody has used.
     fn new(
         config: &Config,
-        (mailboxes, outside): (Arc<[Mailbox]>, Arc<dyn Outside>),
+        (mailboxes, outside, desk): (Arc<[Mailbox]>, Arc<dyn Outside>, Arc<dyn Desk>),
         (uid, seed): (&str, Seed),
     ) -> Self {
         let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
@@ -101,6 +104,7 @@ impl Common {
             budget,
             publication_budget,
             outside,
+            desk,
             secret: Secret::new(seed),
             options: config.shard_options(uid),
             mailboxes,
@@ -124,6 +128,7 @@ impl Common {
             ledger: self.ledger.clone(),
             seed: self.seed,
             outside: Arc::clone(&self.outside),
+            desk: Arc::clone(&self.desk),
             secret: self.secret.clone(),
             capacity: self.shard_capacity,
             tls: self.tls.clone(),
@@ -181,8 +186,8 @@ impl Server {
         inherited: Inherited,
         make_handler: impl FnMut(u16) -> H,
     ) -> io::Result<Self> {
-        let Places { addresses, shared, control, listeners } = Places::take(config, inherited)?;
-        let (config, descriptors) = settle(config)?;
+        let (config, descriptors) = settle(config, &inherited)?;
+        let Places { addresses, shared, control, listeners } = Places::take(&config, inherited)?;
         let capacity = memory::capacity(&config, descriptors);
         let shard_capacity =
             usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
@@ -191,14 +196,19 @@ impl Server {
         let tls = Certificates::load(&config, Arc::clone(&mailboxes)).map_err(startup_error)?;
         let (certificates, tls) = tls.unzip();
         let runtime = control::runtime()?;
+        let threads = ApiThreads::prepare(config.api.thread_count(config.shards), &mailboxes)?;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let uid = random::uid()?;
         let outside = World::start(Arc::clone(&config.outside), Arc::clone(&mailboxes), runtime.handle())?;
         let asked: Arc<dyn Outside> = Arc::clone(&outside) as _;
         let names = (uid.as_str(), random::seed()?);
-        let common =
-            Common { shard_capacity, tls, listeners, ..Common::new(&config, (mailboxes, asked), names) };
+        let common = Common {
+            shard_capacity,
+            tls,
+            listeners,
+            ..Common::new(&config, (mailboxes, asked, threads.desk()), names)
+        };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
             start_shards(&common, &config, places, nets.into_iter().zip(notices), &readiness, make_handler)?;
@@ -221,6 +231,7 @@ impl Server {
             outside,
             readiness,
             runtime,
+            threads,
             endings,
             node,
             relay: OnceLock::new(),
@@ -295,11 +306,11 @@ impl Server {
                 self.relay.get_or_init(|| relay)
             }
         };
-        Ok(self.node.with_relay(relay.clone()))
+        Ok(self.node.by(Way::Relayed(relay.clone())))
     }
 
     /// Has the API's method `rpc` call this when it is asked for `method`: with one JSON value, or nothing, it returns one
-    /// JSON value. It runs on the control plane's thread, so it must not block, and has five seconds.
+    /// JSON value. It runs on a thread that answers requests, so it must not block, and has five seconds.
     pub fn on_api_rpc<F>(&mut self, method: &str, call: impl Fn(Vec<u8>) -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<Vec<u8>, ApiError>> + Send + 'static,
@@ -323,7 +334,8 @@ impl Server {
     ) -> Reloader {
         let parts = (Arc::clone(&self.mailboxes), self.node.clone(), self.certificates.clone());
         let running = (effective, Arc::clone(&self.outside));
-        let reloader = Reloader::new(parts, self.config.page, running, Box::new(read));
+        let kept = (self.config.page, self.config.listen.clone());
+        let reloader = Reloader::new(parts, kept, running, Box::new(read));
         reloader.on_reload(warn_again);
         self.reloader = Some(reloader.clone());
         reloader
@@ -347,6 +359,7 @@ impl Server {
             websocket_path: self.config.websocket_path.as_deref(),
             shards: self.config.shards,
             capacity: self.capacity,
+            beside: self.config.forwarded_paths(),
             control: self.control_address(),
             is_tls: self.certificates.is_some(),
         }
@@ -389,6 +402,8 @@ impl Server {
                 false => self.config.control_connections_max.min(SEATS_SHARED),
             },
             api,
+            threads: self.threads,
+            paths: self.config.control_paths,
             key,
             counters: self.counters.to_vec(),
             memory: Memory { ledger: self.ledger, memory_max: self.config.limits.memory_max as u64 },
@@ -418,11 +433,13 @@ fn warn_again(config: &Config, changes: &Changes) {
     }
 }
 
-/// Raises the descriptor limit, and gives up private tables where they cannot be had. Returns what holds then.
-fn settle(config: &Config) -> io::Result<(Config, u64)> {
+/// Raises the descriptor limit, gives up private tables where they cannot be had, and listens at what was inherited.
+fn settle(config: &Config, inherited: &Inherited) -> io::Result<(Config, u64)> {
     let descriptors =
         sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
     let mut config = config.clone();
+    let taken: Vec<_> = inherited.listens().cloned().collect();
+    config.listen = if taken.is_empty() { config.listen } else { taken };
     if config.private_descriptors && !can_unshare() {
         tracing::warn!("descriptor tables cannot be private here: one limit applies to all shards together");
         config.private_descriptors = false;
@@ -476,9 +493,4 @@ fn name(configured: &str, listen: &[SocketAddr]) -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "throng" } else { host.trim() };
     listen.first().map_or_else(|| host.to_owned(), |address| format!("{host}_{}", address.port()))
-}
-
-/// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
-fn can_unshare() -> bool {
-    thread::spawn(|| sys::unshare_descriptors().is_ok()).join().unwrap_or(false)
 }

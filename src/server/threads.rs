@@ -125,3 +125,8 @@ fn run_shard<H: Handler>(start: Start<H>) {
     };
     notice.end(ended);
 }
+
+/// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
+pub(super) fn can_unshare() -> bool {
+    thread::spawn(|| sys::unshare_descriptors().is_ok()).join().unwrap_or(false)
+}

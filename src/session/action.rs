@@ -1,6 +1,7 @@
 //! What sessions ask of their shards.
 
 use super::centrifuge::Deferred;
+use super::desk::PlainRequest;
 use crate::base::slots::Key;
 use crate::hub::words::Ask;
 
@@ -41,4 +42,8 @@ pub enum Action {
         /// What its session takes ([`super::Session::emulated`]).
         data: Vec<u8>,
     },
+    /// Have this answered outside; the answer is told by [`super::Session::answered`].
+    HandOver(Box<PlainRequest>),
+    /// Say when the client may be told, by [`super::Session::answered`], that its key is wrong.
+    WrongKey,
 }

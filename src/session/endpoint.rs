@@ -4,7 +4,7 @@
 //! sessions are opened by [`super::head`].
 
 use super::centrifuge::{Centrifuge, Opening};
-use super::raw::Handler;
+use super::desk::Routes;
 use super::wire::{Framing, Transport, Wire};
 use super::{Action, Context};
 use crate::proto::centrifuge::message::Encoding;
@@ -40,6 +40,8 @@ pub struct Endpoints {
     pub token_cookie: String,
     /// The id of this node, as connect replies tell it.
     pub node: String,
+    /// What is answered outside the shards. An endpoint of the same path goes before it.
+    pub routes: Routes,
 }
 
 /// One endpoint of the HTTP listeners.
@@ -318,9 +320,4 @@ fn preflight(cors: &str, asked: Option<&str>, out: &mut Vec<u8>) {
          Access-Control-Allow-Headers: {names}\r\nAccess-Control-Max-Age: 300\r\n\r\n"
     );
     out.extend_from_slice(head.as_bytes());
-}
-
-/// Whether some endpoint, or the handler, serves this path.
-pub(super) fn is_served<H: Handler>(endpoints: &Endpoints, handler: &H, path: &str) -> bool {
-    endpoints.at(path).is_some() || handler.serves(path)
 }

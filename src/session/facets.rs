@@ -5,15 +5,18 @@
 
 use std::num::NonZeroU64;
 
-use super::head::Head;
+use super::desk::Wait;
+use super::head::{Head, Standing};
 use super::{ClientId, CloseReason, Format, Handler, Session, Transport, raw};
 use crate::proto::ws::Deflate;
 
 /// How far a session has come. It goes down this list, but for a client that is refused, which may say again who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The request that opens it is not complete.
+    /// The request that opens it is not complete, or is being answered.
     Opening,
+    /// Requests are answered one after the other, and one of them had a right key.
+    Asking,
     /// The client has yet to say who it is.
     Identifying,
     /// The client has said who it is, and waits for the answer.
@@ -28,6 +31,11 @@ impl Phase {
     /// Whether the session is open, and the client has not been let in.
     pub fn is_identifying(self) -> bool {
         matches!(self, Self::Identifying | Self::Admitting)
+    }
+
+    /// Whether what comes is a request.
+    pub fn is_request(self) -> bool {
+        matches!(self, Self::Opening | Self::Asking)
     }
 
     /// Whether the session has yet to become live.
@@ -47,6 +55,13 @@ pub enum Pings {
     Nobody,
 }
 
+fn phase_of(standing: Standing) -> Phase {
+    match standing {
+        Standing::New | Standing::Answered => Phase::Opening,
+        Standing::Trusted => Phase::Asking,
+    }
+}
+
 impl<S> Session<S> {
     /// A session that is over.
     pub fn over() -> Self {
@@ -57,7 +72,8 @@ impl<S> Session<S> {
     #[inline]
     pub fn phase(&self) -> Phase {
         match self {
-            Self::Head(_) => Phase::Opening,
+            Self::Head(head) => phase_of(head.standing()),
+            Self::Away(away) => phase_of(away.standing()),
             Self::Raw(_) => Phase::Live,
             Self::Centrifuge(centrifuge) => centrifuge.phase(),
             Self::Ended => Phase::Over,
@@ -72,7 +88,7 @@ impl<S> Session<S> {
                 Pings::Unanswered
             }
             Self::Centrifuge(_) | Self::Raw(_) => Pings::Answered,
-            Self::Head(_) | Self::Ended => Pings::Nobody,
+            Self::Head(_) | Self::Away(_) | Self::Ended => Pings::Nobody,
         }
     }
 
@@ -81,7 +97,7 @@ impl<S> Session<S> {
     pub fn deadline_ms(&self) -> Option<u64> {
         match self {
             Self::Raw(raw) => raw.timer_at_ms().map(NonZeroU64::get),
-            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => None,
         }
     }
 
@@ -89,7 +105,7 @@ impl<S> Session<S> {
     pub fn set_deadline_ms(&mut self, at_ms: Option<u64>) {
         match self {
             Self::Raw(raw) => raw.set_timer_at_ms(at_ms.and_then(NonZeroU64::new)),
-            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => {}
         }
     }
 
@@ -98,7 +114,7 @@ impl<S> Session<S> {
     pub fn is_trusted(&self) -> bool {
         match self {
             Self::Raw(_) => true,
-            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => false,
+            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => false,
         }
     }
 
@@ -106,7 +122,7 @@ impl<S> Session<S> {
     pub fn transport(&self) -> Option<Transport> {
         match self {
             Self::Centrifuge(session) => Some(session.transport()),
-            Self::Head(_) | Self::Raw(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::Ended => None,
         }
     }
 
@@ -114,7 +130,7 @@ impl<S> Session<S> {
     pub fn encoding_name(&self) -> &'static str {
         match self {
             Self::Centrifuge(session) => session.encoding().name(),
-            Self::Head(_) | Self::Raw(_) | Self::Ended => "",
+            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::Ended => "",
         }
     }
 
@@ -124,7 +140,7 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(session) => Some(Format::Centrifuge(session.form(takes_deltas, takes_numbers))),
             Self::Raw(raw) => Some(Format::Raw(raw::Form { deflate: raw.deflate() })),
-            Self::Head(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
     }
 
@@ -133,7 +149,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.deflate(),
             Self::Centrifuge(centrifuge) => centrifuge.deflate(),
-            Self::Head(_) | Self::Ended => Deflate::Off,
+            Self::Head(_) | Self::Away(_) | Self::Ended => Deflate::Off,
         }
     }
 
@@ -141,6 +157,7 @@ impl<S> Session<S> {
     pub fn held_bytes(&self) -> usize {
         match self {
             Self::Head(head) => head.held_bytes(),
+            Self::Away(away) => away.held_bytes(),
             Self::Raw(raw) => raw.held_bytes(),
             Self::Centrifuge(centrifuge) => centrifuge.held_bytes(),
             Self::Ended => 0,
@@ -152,7 +169,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => raw.decoder.partial_since_ms(),
             Self::Centrifuge(centrifuge) => centrifuge.decoder.partial_since_ms(),
-            Self::Head(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
     }
 
@@ -161,11 +178,30 @@ impl<S> Session<S> {
         matches!(self, Self::Head(head) if head.is_idle())
     }
 
+    /// What the session waits for that its client need not send.
+    pub fn waits_for(&self) -> Option<Wait> {
+        match self {
+            Self::Away(away) => Some(away.wait()),
+            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => None,
+        }
+    }
+
+    /// The connection is to end: whether it does so by itself, once the request that is out is answered.
+    pub fn ends_when_answered(&mut self) -> bool {
+        match self {
+            Self::Away(away) => {
+                away.end();
+                true
+            }
+            Self::Head(_) | Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => false,
+        }
+    }
+
     /// Header lines with which a page may read why its request is refused that has not arrived in whole; empty for none.
     pub fn cors(&self) -> &str {
         match self {
             Self::Head(head) => Head::cors(head),
-            Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => "",
+            Self::Raw(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => "",
         }
     }
 
@@ -173,7 +209,7 @@ impl<S> Session<S> {
     pub fn refused(&mut self) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.connect_refused(),
-            Self::Head(_) | Self::Raw(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::Raw(_) | Self::Ended => {}
         }
     }
 
@@ -181,7 +217,7 @@ impl<S> Session<S> {
     pub fn closed<H: Handler<State = S>>(self, handler: &mut H, client: ClientId, reason: &CloseReason) {
         match self {
             Self::Raw(raw) => handler.closed(raw.into_state(), client, reason),
-            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => {}
         }
     }
 }
@@ -212,9 +248,11 @@ mod tests {
         ] {
             assert_eq!((session.phase(), session.pings()), (phase, pings), "{session:?}");
         }
-        let new = [Phase::Opening, Phase::Identifying, Phase::Admitting, Phase::Live, Phase::Over];
-        assert_eq!(new.map(Phase::is_new), [true, true, true, false, false]);
-        assert_eq!(new.map(Phase::is_identifying), [false, true, true, false, false]);
+        let all =
+            [Phase::Opening, Phase::Asking, Phase::Identifying, Phase::Admitting, Phase::Live, Phase::Over];
+        assert_eq!(all.map(Phase::is_new), [true, false, true, true, false, false]);
+        assert_eq!(all.map(Phase::is_request), [true, true, false, false, false, false]);
+        assert_eq!(all.map(Phase::is_identifying), [false, false, true, true, false, false]);
     }
 
     #[test]

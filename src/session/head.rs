@@ -3,9 +3,10 @@
 //! A head that comes in one piece, the usual case, is parsed where it lies; only one in pieces is kept, and one whose
 //! body is still arriving. Then it is parsed once more when the body is whole, and not before.
 
-use super::endpoint::{self, Opened, Serves};
+use super::desk::{Away, Denied, Route};
+use super::endpoint::{Opened, Serves};
 use super::raw::{Handler, Peer, Raw};
-use super::{CloseReason, Context, Forwarded, Phase, Session};
+use super::{Action, CloseReason, Context, Forwarded, Phase, Session};
 use crate::proto::chunked::{Decoder, Flaw};
 use crate::proto::forwarded;
 use crate::proto::http::{Framing, Refusal, Request, Status};
@@ -15,8 +16,26 @@ use crate::proto::ws::handshake::Upgrade;
 #[derive(Debug, Default)]
 pub struct Head {
     held: Option<Box<Held>>,
-    /// A request was answered on this connection, and none has begun since.
-    is_kept: bool,
+    standing: Standing,
+}
+
+/// What a connection's earlier requests have shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// There were none.
+    #[default]
+    New,
+    /// One was answered.
+    Answered,
+    /// One had a right key.
+    Trusted,
+}
+
+impl Standing {
+    /// The one that says more.
+    pub(super) fn max_of(self, other: Self) -> Self {
+        if self as u8 >= other as u8 { self } else { other }
+    }
 }
 
 /// What has arrived of a request in pieces. In a box, so that a session without them is small.
@@ -104,12 +123,27 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 impl Head {
     /// That of a connection on which a request was answered: another may follow.
     pub(super) fn kept() -> Self {
-        Self { held: None, is_kept: true }
+        Self { held: None, standing: Standing::Answered }
+    }
+
+    /// That of a connection that may be followed by another request, with what is known of it.
+    pub(super) fn after(standing: Standing) -> Self {
+        Self { held: None, standing: standing.max_of(Standing::Answered) }
+    }
+
+    /// What earlier requests have shown.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// What an earlier request has shown goes on to hold.
+    pub(super) fn inherit(&mut self, standing: Standing) {
+        self.standing = self.standing.max_of(standing);
     }
 
     /// Whether nothing is awaited of the client: a request was answered, and none has begun since.
     pub(super) fn is_idle(&self) -> bool {
-        self.is_kept && self.held.is_none()
+        self.standing != Standing::New && self.held.is_none()
     }
 
     /// Header lines with which a page may read why its request is refused whose body is missing.
@@ -232,11 +266,15 @@ fn open<H: Handler>(
             Err(refusal) => return refuse(refusal, "", cx),
         }
     }
-    let endpoints = &cx.settings.endpoints;
-    if !endpoint::is_served(endpoints, handler, request.path) {
-        return refuse(NOT_FOUND, "", cx);
-    }
+    let settings = cx.settings;
+    let endpoints = &settings.endpoints;
     let kind = endpoints.at(request.path);
+    if kind.is_none() && !handler.serves(request.path) {
+        return match endpoints.routes.find(request.path) {
+            Some(route) => open_route(&request, (bytes, head_bytes), route, chunks, cx),
+            None => refuse(NOT_FOUND, "", cx),
+        };
+    }
     let cors = match endpoints.admit(kind, &request) {
         Ok(cors) => cors,
         Err(refusal) => return refuse(refusal, "", cx),
@@ -245,18 +283,78 @@ fn open<H: Handler>(
         Ok(body) => Awaited { body, cors },
         Err(refusal) => return refuse(refusal, &cors, cx),
     };
-    let (body, length) = match (&awaited.body, chunks) {
-        (AwaitedBody::Until(until), _) => (bytes.get(head_bytes..*until), *until),
-        (AwaitedBody::Chunks(_), chunks) => (chunks, head_bytes),
-    };
-    let Some(body) = body else {
-        // Who has begun to send it does not wait (RFC 9110 §10.1.1).
-        if bytes.len() == head_bytes && request.expects_continue().is_ok_and(|waits| waits) {
-            cx.out.extend_from_slice(CONTINUE);
-        }
-        return Ok(Progress::NoBody(awaited, head_bytes));
-    };
+    let (body, length) = awaited.body.within(bytes, head_bytes, chunks);
+    let Some(body) = body else { return Ok(wait_for_body(&request, awaited, (bytes, head_bytes), cx)) };
     answer(&request, kind, body, &awaited.cors, handler, cx).map(|opening| Progress::Done(opening, length))
+}
+
+impl AwaitedBody {
+    /// The body, if it is whole, and how many bytes are looked at then.
+    fn within<'b>(
+        &self,
+        bytes: &'b [u8],
+        head_bytes: usize,
+        chunks: Option<&'b [u8]>,
+    ) -> (Option<&'b [u8]>, usize) {
+        match self {
+            Self::Until(until) => (bytes.get(head_bytes..*until), *until),
+            Self::Chunks(_) => (chunks, head_bytes),
+        }
+    }
+}
+
+fn wait_for_body<S>(
+    request: &Request<'_>,
+    awaited: Awaited,
+    (bytes, head_bytes): (&[u8], usize),
+    cx: &mut Context<'_>,
+) -> Progress<S> {
+    // Who has begun to send it does not wait (RFC 9110 §10.1.1).
+    if bytes.len() == head_bytes && request.expects_continue().is_ok_and(|waits| waits) {
+        cx.out.extend_from_slice(CONTINUE);
+    }
+    Progress::NoBody(awaited, head_bytes)
+}
+
+/// A request that is answered outside the shards. Its key is looked at when its head is there: nobody sends a body for
+/// nothing.
+fn open_route<S>(
+    request: &Request<'_>,
+    (bytes, head_bytes): (&[u8], usize),
+    route: &Route,
+    chunks: Option<&[u8]>,
+    cx: &mut Context<'_>,
+) -> Result<Progress<S>, CloseReason> {
+    let denied = match route.admit(request) {
+        Ok(()) => None,
+        Err(Denied::Key(response)) => Some(response),
+        Err(Denied::Refused(refusal)) => return refuse(refusal, "", cx),
+        Err(Denied::Elsewhere(place)) => {
+            NOT_FOUND.write_saying(&place, cx.out);
+            return Err(CloseReason::Refused(NOT_FOUND));
+        }
+    };
+    let body = request.expects_continue().and_then(|_| body_of(request, head_bytes, route.body_bytes_max));
+    let awaited = match body {
+        Ok(body) => Awaited { body, cors: String::new() },
+        Err(refusal) => return refuse(refusal, "", cx),
+    };
+    let (body, length) = awaited.body.within(bytes, head_bytes, chunks);
+    let done = |away, length| Ok(Progress::Done(Opening::new(Session::Away(Box::new(away))), length));
+    match (denied, body) {
+        (Some(response), body) => {
+            let away = Away::denied(request, Standing::New, response, body.is_some());
+            cx.actions.push(Action::WrongKey);
+            done(away, if body.is_some() { length } else { bytes.len() })
+        }
+        (None, Some(body)) => {
+            let plain = route.plain(request, body, &cx.settings.endpoints.routes.headers);
+            cx.actions.push(Action::HandOver(Box::new(plain)));
+            let standing = if route.is_trusting() { Standing::Trusted } else { Standing::New };
+            done(Away::handed(request, standing), length)
+        }
+        (None, None) => Ok(wait_for_body(request, awaited, (bytes, head_bytes), cx)),
+    }
 }
 
 /// Whether the request may have the body that it says it has, and what is to come of that.
@@ -271,8 +369,12 @@ fn check_body(
     if framing != Framing::Length(0) && !(request.method == "POST" && kind.is_some_and(Serves::takes_post)) {
         return Err(if request.method == "POST" && kind.is_some() { USE_GET } else { NO_BODY });
     }
-    let bytes_max = cx.settings.ws.message_bytes_max;
-    match framing {
+    body_of(request, head_bytes, cx.settings.ws.message_bytes_max)
+}
+
+/// What is to come of a body that may have so many bytes.
+fn body_of(request: &Request<'_>, head_bytes: usize, bytes_max: usize) -> Result<AwaitedBody, Refusal> {
+    match request.framing() {
         Framing::Length(length) if length > bytes_max => Err(TOO_LARGE),
         Framing::Length(length) => Ok(AwaitedBody::Until(head_bytes + length)),
         Framing::Chunked => Ok(AwaitedBody::Chunks(Decoder::new(bytes_max))),

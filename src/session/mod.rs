@@ -7,6 +7,7 @@
 mod action;
 pub mod centrifuge;
 mod context;
+pub mod desk;
 mod ending;
 pub mod endpoint;
 mod facets;
@@ -24,6 +25,7 @@ use crate::proto::ws;
 pub use action::Action;
 pub use centrifuge::{Deferred, Telling};
 pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings, Splice};
+pub use desk::{PlainRequest, PlainResponse};
 pub use ending::CloseReason;
 pub use endpoint::{Endpoint, Endpoints, Serves};
 pub use facets::{Phase, Pings};
@@ -83,6 +85,8 @@ pub enum Session<S> {
     Head(head::Head),
     /// An embedder's endpoint.
     Raw(raw::Raw<S>),
+    /// A request is being answered outside the shards.
+    Away(Box<desk::Away>),
     /// The Centrifuge protocol in JSON.
     Centrifuge(centrifuge::Centrifuge),
     /// Over: whatever arrives is thrown away.
@@ -119,8 +123,10 @@ impl<S> Session<S> {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         while let Self::Head(head) = self {
+            let standing = head.standing();
             let Some(next) = head.receive(input, handler, cx)? else { return Ok(()) };
             *self = next.session;
+            self.inherit(standing);
             next.outcome?;
             if let (Self::Centrifuge(centrifuge), Some(first)) = (&mut *self, next.first) {
                 centrifuge.take(&first, handler, cx)?;
@@ -147,6 +153,10 @@ impl<S> Session<S> {
         let outcome = match self {
             Self::Raw(raw) => raw.receive(input, input_at, handler, &mut pongs, cx),
             Self::Centrifuge(centrifuge) => centrifuge.receive(input, handler, &mut pongs, cx),
+            Self::Away(away) => {
+                away.keep(input);
+                Ok(())
+            }
             Self::Head(_) | Self::Ended => Ok(()),
         };
         pongs.finish(cx);
@@ -160,8 +170,38 @@ impl<S> Session<S> {
         match self {
             Self::Raw(raw) => Some(&mut raw.decoder),
             Self::Centrifuge(centrifuge) => Some(&mut centrifuge.decoder),
-            Self::Head(_) | Self::Ended => None,
+            Self::Head(_) | Self::Away(_) | Self::Ended => None,
         }
+    }
+
+    /// What the connection's earlier requests have shown holds for the next ones.
+    fn inherit(&mut self, standing: head::Standing) {
+        match self {
+            Self::Head(head) => head.inherit(standing),
+            Self::Away(away) => away.inherit(standing),
+            Self::Raw(_) | Self::Centrifuge(_) | Self::Ended => {}
+        }
+    }
+
+    /// The request that is out is answered: with this, or, `None`, as is known already. What came behind it is looked at now.
+    ///
+    /// # Errors
+    /// Why the session ends.
+    pub fn answered<H: Handler<State = S>>(
+        &mut self,
+        response: Option<&PlainResponse>,
+        handler: &mut H,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let Self::Away(away) = self else { return Ok(()) };
+        let standing = away.standing();
+        let next = Self::Head(head::Head::after(standing));
+        let Self::Away(away) = std::mem::replace(self, next) else { return Ok(()) };
+        let (mut rest, goes_on) = away.answer(response, cx.out);
+        if !goes_on {
+            return Err(CloseReason::Answered);
+        }
+        self.receive_at(&mut rest, None, handler, cx)
     }
 
     /// Commands that came by POST.
@@ -178,7 +218,7 @@ impl<S> Session<S> {
             Self::Centrifuge(centrifuge) if centrifuge.transport().framing() != wire::Framing::WebSocket => {
                 centrifuge.take(data, handler, cx)
             }
-            Self::Centrifuge(_) | Self::Raw(_) | Self::Head(_) | Self::Ended => Ok(()),
+            Self::Centrifuge(_) | Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => Ok(()),
         }
     }
 
@@ -193,7 +233,7 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         match self {
             Self::Raw(raw) => raw.timer(handler, cx),
-            Self::Head(_) | Self::Centrifuge(_) | Self::Ended => Ok(()),
+            Self::Head(_) | Self::Away(_) | Self::Centrifuge(_) | Self::Ended => Ok(()),
         }
     }
 
@@ -212,7 +252,7 @@ impl<S> Session<S> {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.reply(id, reply, cx),
             Self::Raw(raw) => return raw.reply(reply, handler, cx),
-            Self::Head(_) | Self::Ended => {}
+            Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
         Ok(())
     }
@@ -221,7 +261,7 @@ impl<S> Session<S> {
     pub fn deny(&mut self, id: u32, denied: &Denied, cx: &mut Context<'_>) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.deny(id, denied, cx),
-            Self::Raw(_) | Self::Head(_) | Self::Ended => {}
+            Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
     }
 
@@ -236,7 +276,7 @@ impl<S> Session<S> {
     ) -> bool {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.call_late(id, method, data, handler, cx),
-            Self::Raw(_) | Self::Head(_) | Self::Ended => true,
+            Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => true,
         }
     }
 
@@ -253,7 +293,7 @@ impl<S> Session<S> {
     ) -> Result<(), CloseReason> {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.resume(id, deferred, handler, cx),
-            Self::Raw(_) | Self::Head(_) | Self::Ended => Ok(()),
+            Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => Ok(()),
         }
     }
 
@@ -261,7 +301,7 @@ impl<S> Session<S> {
     pub fn tell(&mut self, news: &News<'_>, cx: &mut Context<'_>) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.tell(news, cx),
-            Self::Raw(_) | Self::Head(_) | Self::Ended => {}
+            Self::Raw(_) | Self::Head(_) | Self::Away(_) | Self::Ended => {}
         }
     }
 
@@ -269,7 +309,7 @@ impl<S> Session<S> {
     pub fn telling(&self, takes_deltas: bool) -> Option<Telling> {
         match self {
             Self::Centrifuge(centrifuge) => Some(centrifuge.telling(takes_deltas)),
-            Self::Head(_) | Self::Raw(_) | Self::Ended => None,
+            Self::Head(_) | Self::Raw(_) | Self::Away(_) | Self::Ended => None,
         }
     }
 
@@ -278,7 +318,7 @@ impl<S> Session<S> {
         match self {
             Self::Raw(_) => ws::frame::put_ping(out),
             Self::Centrifuge(centrifuge) => centrifuge.ping(out),
-            Self::Head(_) | Self::Ended => return false,
+            Self::Head(_) | Self::Away(_) | Self::Ended => return false,
         }
         true
     }
@@ -303,7 +343,7 @@ impl<S> Session<S> {
             (Self::Centrifuge(centrifuge), _) => {
                 centrifuge.goodbye(code, text, registered.map(|_| retry_ms), out);
             }
-            (Self::Head(_) | Self::Ended, _) => {}
+            (Self::Head(_) | Self::Away(_) | Self::Ended, _) => {}
         }
     }
 }

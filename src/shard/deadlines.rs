@@ -3,7 +3,7 @@
 use super::carry::conn::Stage;
 use super::{Shard, World};
 use crate::base::slots::Key;
-use crate::session::{CloseReason, Phase, Session};
+use crate::session::{CloseReason, Session};
 
 /// Deadlines handled in one turn at most; the rest in the next.
 const EXPIRIES_PER_TURN_MAX: usize = 256;
@@ -77,7 +77,8 @@ impl<W: World> Shard<W> {
             Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.carry().grave(key),
             // Nobody asked for anything: an answer could be taken for that of the next request.
             Stage::Open if conn.session.is_idle() => self.channels().close(key, CloseReason::Answered),
-            Stage::Open if conn.session.phase() == Phase::Opening => {
+            Stage::Open if conn.session.waits_for().is_some() => self.expire_wait(key),
+            Stage::Open if conn.session.phase().is_request() => {
                 self.channels().close(key, CloseReason::HandshakeTimeout)
             }
             Stage::Open if conn.session.phase().is_identifying() => {

@@ -7,6 +7,7 @@ use super::carry::client::Waiting;
 use super::carry::conn::{Conn, CountedAs, Stage, SubState};
 use super::{Shard, World};
 use crate::base::slots::Key;
+use crate::session::desk::Wait;
 use crate::session::{Phase, Transport, kinds};
 
 /// What exists of all that gauges count.
@@ -14,6 +15,7 @@ use crate::session::{Phase, Transport, kinds};
 struct Gauges {
     connections: u64,
     half_open: u64,
+    forwarding: u64,
     sessions: u64,
     sessions_by_transport: BTreeMap<&'static str, u64>,
     clients: u64,
@@ -57,6 +59,17 @@ impl<W: World> Shard<W> {
         assert_eq!(channels.local.interest(), interest, "each interest in a channel is somebody's");
         assert_eq!(carry.wheel.len(), carry.conns.len(), "one deadline each, and none without a connection");
         assert_eq!(self.gauges(), self.existing(), "every gauge is what exists");
+        self.check_out();
+    }
+
+    /// Who waits for the desk's answer is counted among what is out, and what is out has a place.
+    fn check_out(&self) {
+        let is_out = |conn: &Conn<W::Socket, W::State>| conn.session.waits_for() == Some(Wait::Answer);
+        let carry = &self.door.clients.channels.carry;
+        let waiting = carry.conns.iter().filter(|(_, conn)| is_out(conn)).count();
+        let out = carry.counter.out();
+        assert!(waiting <= out, "{waiting} wait for answers, and {out} requests are out");
+        assert_eq!(carry.counters.forwarded_out.value(), out as u64, "requests that are out are counted");
     }
 
     fn check_stage(&self, key: Key, conn: &Conn<W::Socket, W::State>) {
@@ -67,11 +80,18 @@ impl<W: World> Shard<W> {
                 "queued means dirty, or waiting for room: {key:?}"
             );
         }
-        let place = match (conn.stage, conn.session.phase() == Phase::Opening) {
-            (Stage::Open, true) => CountedAs::HalfOpen,
-            (Stage::Open, false) => CountedAs::Session(conn.session.transport()),
+        let place = match (conn.stage, conn.session.phase()) {
+            (Stage::Open, Phase::Opening) => CountedAs::HalfOpen,
+            (Stage::Open, Phase::Asking) => CountedAs::Asking,
+            (Stage::Open, _) => CountedAs::Session(conn.session.transport()),
             _ => CountedAs::Nothing,
         };
+        if conn.stage == Stage::Open && conn.session.waits_for().is_some() {
+            assert!(
+                conn.is_read_paused || conn.is_unread,
+                "who waits for an answer is not read from: {key:?}"
+            );
+        }
         assert_eq!(conn.counted_as, place, "each counts where it is: {key:?}");
         assert_ne!(conn.stage, Stage::Buried, "the dead are freed at the end of the turn");
         assert!(conn.stage == Stage::Open || conn.subs.is_empty(), "who is closed has left its channels");
@@ -101,6 +121,7 @@ impl<W: World> Shard<W> {
         Gauges {
             connections: c.connections.value(),
             half_open: c.half_open.value(),
+            forwarding: c.forwarding.value(),
             sessions: c.sessions.value(),
             sessions_by_transport: kinds()
                 .map(|(kind, name)| (name, c.sessions_by_kind[kind].value()))
@@ -134,6 +155,7 @@ impl<W: World> Shard<W> {
         for (_, conn) in carry.conns.iter() {
             all.connections += 1;
             all.half_open += u64::from(conn.counted_as == CountedAs::HalfOpen);
+            all.forwarding += u64::from(conn.counted_as == CountedAs::Asking);
             if let CountedAs::Session(transport) = conn.counted_as {
                 all.sessions += 1;
                 *all.sessions_by_transport.entry(transport.map_or("raw", Transport::name)).or_default() += 1;

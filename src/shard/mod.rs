@@ -4,10 +4,12 @@
 //! time pass, delivers what was published, writes, and frees what ended. Nothing is shared with other shards;
 //! they speak by letters. The whole of it runs over any [`Net`], so tests drive it in a simulated world.
 
+mod answering;
 mod carry;
 mod channels;
 mod clients;
 mod deadlines;
+pub mod desk;
 mod door;
 mod invariants;
 mod letters;
@@ -37,6 +39,7 @@ use carry::conn::Conn;
 use carry::ledger::Ledger;
 use channels::Channels;
 use clients::Clients;
+use desk::Desk;
 use door::Door;
 use door::accept::Admission;
 use mailbox::Mailbox;
@@ -95,6 +98,8 @@ pub struct Parts<N, H> {
     pub seed: Seed,
     /// Answers what the shard cannot.
     pub outside: Arc<dyn Outside>,
+    /// Answers requests that the shard does not.
+    pub desk: Arc<dyn Desk>,
     /// Signs the ids by which posted commands find their connection.
     pub secret: Secret,
     /// Connections that this shard can hold: what its descriptor table allows.

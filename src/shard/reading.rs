@@ -47,6 +47,7 @@ impl<W: World> Shard<W> {
             let Some(conn) = self.carry().conns.entry_mut(key) else { continue };
             // What waits on goes before what is not read yet.
             conn.is_read_paused |= conn.client.as_ref().is_some_and(|client| !client.waiting.is_empty());
+            conn.is_read_paused |= conn.session.waits_for().is_some();
             if !conn.is_read_paused {
                 self.read(key);
             }
@@ -137,15 +138,15 @@ impl<W: World> Shard<W> {
         let heard = self.carry().beat_now();
         let Some(conn) = self.carry().conns.entry_mut(key) else { return };
         conn.heard = heard;
-        let was = conn.session.phase();
+        let (was, was_idle) = (conn.session.phase(), conn.session.is_idle());
         let was_head = was == Phase::Opening;
         if was_head && let Some(refusal) = self.door.refusal() {
             return self.channels().close(key, CloseReason::Refused(refusal));
         }
         let Some(outcome) = self.carry().hear(key, part.clone()) else { return };
         // Also of one that ends in the same read.
-        if was.is_new() {
-            self.carry().after_progress(key, was);
+        if was.is_new() || was == Phase::Asking {
+            self.carry().after_progress(key, was, was_idle);
         }
         if let Err(reason) = outcome {
             if was_head {

@@ -22,6 +22,7 @@ mod hostile_http;
 mod hostile_network;
 mod isolation;
 mod memory;
+mod one_port;
 mod peer;
 mod places;
 mod private_channels;

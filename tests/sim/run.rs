@@ -18,6 +18,7 @@ use throng::parts::base::counters::Counters;
 use throng::parts::base::shared::Shared;
 use throng::parts::hub::home::{Answer, Terms};
 use throng::parts::hub::{DataKind, Publication, home_of};
+use throng::parts::shard::desk::NoDesk;
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Target};
 use throng::parts::shard::outside::{Grant, Outside};
@@ -152,6 +153,7 @@ impl Run {
                     ledger: ledger.clone(),
                     seed: seed.into(),
                     outside: Arc::clone(&oracle) as Arc<dyn Outside>,
+                    desk: Arc::new(NoDesk),
                     secret: Secret::new(seed.into()),
                     capacity: plan.capacity,
                     listeners: Arc::new([Listener::http(tls_setup.is_some())]),

@@ -10,6 +10,7 @@ use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
 use throng::parts::config::Config;
 use throng::parts::hub::options::Namespaces;
+use throng::parts::shard::desk::NoDesk;
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::Mailbox;
 use throng::parts::shard::outside::{Nobody, Outside};
@@ -112,6 +113,7 @@ impl Small {
             ledger,
             seed: SEED.into(),
             outside: Arc::clone(&self.outside),
+            desk: Arc::new(NoDesk),
             secret: Secret::new(SEED.into()),
             capacity: 10,
             listeners: Arc::new([Listener::http(tls.is_some())]),

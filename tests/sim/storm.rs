@@ -9,6 +9,7 @@ use throng::parts::shard::options::Listener;
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
+use throng::parts::shard::desk::NoDesk;
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::{Letter, Mailbox};
 use throng::parts::shard::outside::Outside;
@@ -69,6 +70,7 @@ impl Stage {
             publication_budget,
             seed: 1.into(),
             outside: Arc::new(Oracle::new(&plan.history)) as Arc<dyn Outside>,
+            desk: Arc::new(NoDesk),
             secret: Secret::new(1.into()),
             capacity: plan.capacity,
             listeners: Arc::new([Listener::http(tls.is_some())]),

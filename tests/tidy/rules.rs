@@ -103,7 +103,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "session",
         modules: &["session"],
         may_import: &["base", "proto", "hub"],
-        crates: &["smallvec"],
+        crates: &["smallvec", "subtle"],
         never_std: WORLD,
         never_words: &[],
     },

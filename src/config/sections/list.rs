@@ -161,6 +161,46 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         |s| Slot::Either(&mut s.api.errors_by_status, ["", "transport"]),
     ),
     key("http_api.disabled", "Do not serve the server API", |s| Slot::Switch(&mut s.is_api_disabled)),
+    key(
+        "http_api.handler_prefix",
+        "Path of the server API, on the control listener and on client listeners",
+        |s| Slot::Text(&mut s.paths.api, Form::Path),
+    ),
+    key("http_api.external", "Serve the server API on client listeners also when `control` is set", |s| {
+        Slot::Switch(&mut s.is_api_external)
+    }),
+    key(
+        "http_api.threads",
+        "Threads that answer the server API. 0: one up to four shards, then one for each four (throng only)",
+        |s| Slot::Count(&mut s.api.threads, 0..=64),
+    ),
+    key(
+        "http_api.requests_max",
+        "Requests of the server API on client listeners that are answered at a time, per shard; beyond it, 503 (throng \
+        only)",
+        |s| Slot::Count(&mut s.api.requests_max, 1..=65_536),
+    ),
+    key(
+        "health.enabled",
+        "Serve /health and /ready on client listeners, unless `control` is set; the control listener always does",
+        |s| Slot::Switch(&mut s.paths.clients_have_health),
+    ),
+    key(
+        "health.handler_prefix",
+        "Path of the health check, on the control listener and on client listeners",
+        |s| Slot::Text(&mut s.paths.health, Form::Path),
+    ),
+    key(
+        "prometheus.enabled",
+        "Serve /metrics on client listeners, unless `control` is set: to everyone, or with `control_key` to those who \
+        send it; the control listener always does",
+        |s| Slot::Switch(&mut s.paths.clients_have_metrics),
+    ),
+    key(
+        "prometheus.handler_prefix",
+        "Path of the metrics, on the control listener and on client listeners",
+        |s| Slot::Text(&mut s.paths.metrics, Form::Path),
+    ),
     key("http_api.body_bytes_max", "Bytes of a request body; beyond it, 413 (throng only)", |s| {
         Slot::Bytes(&mut s.api.body_bytes_max, 1024..=1 << 30)
     }),

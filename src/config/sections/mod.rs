@@ -17,7 +17,7 @@ mod unsupported;
 
 use super::keys::Key;
 use super::slot::Raw;
-use super::{ApiOptions, ClientOptions, Config, Rates, ServerTls, Slot};
+use super::{ApiOptions, ClientOptions, Config, ControlPaths, Rates, ServerTls, Slot};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::{HookOptions, TokenOptions};
 use crate::session::Transport;
@@ -61,6 +61,8 @@ pub struct Sections {
     takes_unknown_namespaces: bool,
     api: ApiOptions,
     is_api_disabled: bool,
+    is_api_external: bool,
+    paths: ControlPaths,
     rates: Rates,
     /// By [`Transport::index`]; the first of them has flat keys.
     transports: [Carrier; Transport::COUNT],

@@ -194,7 +194,41 @@ fn paths(sections: &Sections, tell: Tell<'_>) {
             tell(key.clone(), format!("expected another path than {other}"));
         }
     }
+    control_paths(sections, tell);
 }
+
+/// Those of the control listener are its own, too.
+fn control_paths(sections: &Sections, tell: Tell<'_>) {
+    let own = [
+        ("http_api.handler_prefix", sections.paths.api.trim_end_matches('/')),
+        ("health.handler_prefix", sections.paths.health.trim_end_matches('/')),
+        ("prometheus.handler_prefix", sections.paths.metrics.trim_end_matches('/')),
+    ];
+    let served = sections.served();
+    let is_below = |path: &str, other: &str| {
+        path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    for (at, (key, path)) in own.into_iter().enumerate() {
+        let before = own[..at].iter().find(|(_, other)| is_below(path, other) || is_below(other, path));
+        let complaint = if path.is_empty() {
+            "expected a path of its own, not /".to_owned()
+        } else if path.contains(['{', '}', '*', ':']) {
+            "expected a path without {, }, * and :".to_owned()
+        } else if FIXED_PATHS.contains(&path) {
+            format!("expected another path than {path}, which the control listener has")
+        } else if let Some((other, _)) = before {
+            format!("expected a path apart from that of {other}")
+        } else if let Some((other, ..)) = served.iter().find(|(_, taken, _)| is_below(taken, path)) {
+            format!("expected another path than {other}")
+        } else {
+            continue;
+        };
+        tell(key.to_owned(), complaint);
+    }
+}
+
+/// Paths of the control listener that cannot be others.
+const FIXED_PATHS: [&str; 2] = ["/ready", "/debug/memory"];
 
 impl Sections {
     /// What is served beside what flat keys say: the key of its path, the path, and what is there.

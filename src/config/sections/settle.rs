@@ -1,6 +1,6 @@
 //! What the sections say when nobody types them, and what they mean for the server.
 
-use super::super::{ApiOptions, ClientOptions, Config, Rates, ServerTls};
+use super::super::{ApiOptions, ClientOptions, Config, ControlPaths, Rates, ServerTls};
 use super::{Carrier, Namespace, Sections};
 use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::outside::options::{HookOptions, TokenOptions};
@@ -40,6 +40,8 @@ impl Default for Sections {
             takes_unknown_namespaces: names.takes_unknown,
             api: ApiOptions::default(),
             is_api_disabled: false,
+            is_api_external: false,
+            paths: ControlPaths { clients_have_api: true, ..ControlPaths::default() },
             rates: Rates::default(),
             transports: Transport::ALL
                 .map(|transport| Carrier { enabled: false, path: transport.usual_path().to_owned() }),
@@ -72,6 +74,7 @@ impl Sections {
         config.tls.server = self.tls.clone();
         config.logs.file.clone_from(&self.log_file);
         config.api = ApiOptions { enabled: !self.is_api_disabled, ..self.api.clone() };
+        config.control_paths = self.control_paths();
         config.endpoints = self.endpoints();
         config.namespaces = Arc::new(self.names());
         // The rest of these options are flat keys.
@@ -100,6 +103,23 @@ impl Sections {
             let names = hook.http_headers.iter_mut().chain(&mut hook.emulated_headers);
             names.for_each(|name| name.make_ascii_lowercase());
         }
+    }
+
+    /// Where the server API, health and metrics are: `/api/` and `/api` are the same.
+    fn control_paths(&self) -> ControlPaths {
+        let mut paths = self.paths.clone();
+        for path in [&mut paths.api, &mut paths.health, &mut paths.metrics] {
+            path.truncate(path.trim_end_matches('/').len());
+        }
+        paths
+    }
+
+    /// What client listeners have when the control listener is one that was asked for: then it has all, and they the API
+    /// only if that is wanted.
+    pub(in super::super) fn keep_inside(&mut self) {
+        let paths = &mut self.paths;
+        paths.clients_have_api = self.is_api_external;
+        (paths.clients_have_health, paths.clients_have_metrics) = (false, false);
     }
 
     /// The endpoints that are served.

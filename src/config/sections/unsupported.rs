@@ -79,7 +79,6 @@ const OF_STREAMS: &str = "counts only with subscribe_stream_proxy_enabled";
 const OF_CLIENTS: &str = "is for who connects; a server does not look at it";
 const OF_GRPC: &str = "counts only for hooks over gRPC, and an endpoint grpc:// is refused";
 const SHARED_BUFFERS: &str = "connections of a shard share one buffer";
-const SCRAPE: &str = "metrics are at /metrics of the control listener";
 const FRONT: &str = "connections use HTTP/1.1; a proxy in front of throng may speak it";
 const STREAMS: &str = "map and shared-poll channels are not served: channels are streams of publications";
 const NO_POSITIONS: &str = "positions cannot diverge in one process";
@@ -180,15 +179,9 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("rpc.namespaces", "rpc.proxy is asked for every method"),
     only("rpc.namespace_boundary", &["\":\""], "rpc.proxy is asked for every method"),
     section("rpc.ping", "rpc.proxy can answer it"),
-    only("http_api.handler_prefix", &["\"/api\""], "a proxy in front can serve it elsewhere"),
-    no("http_api.external", "the server API is on the control listener"),
-    only("prometheus.enabled", YES, "metrics are always at /metrics of the control listener"),
-    only("prometheus.handler_prefix", &["\"/metrics\""], SCRAPE),
     no("prometheus.instrument_http_handlers", "there are no metrics of HTTP handlers").warned(),
     no("prometheus.recovered_publications_histogram", "there is no such histogram").warned(),
     no("prometheus.native_histograms", "histograms have fixed buckets").warned(),
-    only("health.enabled", YES, "it is always at /health of the control listener"),
-    only("health.handler_prefix", &["\"/health\""], "it is always at /health of the control listener"),
     only("usage_stats.disabled", YES, "nothing is ever sent"),
     only("node.info_metrics_aggregate_interval", &["\"60s\""], "info has no metrics; they are at /metrics")
         .warned(),

@@ -21,7 +21,7 @@ use crate::hub::home::HistoryFilter;
 use crate::hub::{ClientInfo, DataKind, Position};
 use crate::node::{
     Failure, History, IDEMPOTENCY_KEY_BYTES_MAX, Node, PATTERN_RESERVED, Pending, PresenceStats,
-    PublishOptions,
+    PublishOptions, Way,
 };
 use crate::proto::centrifuge::Error;
 use crate::shard::mailbox::Target;
@@ -71,7 +71,7 @@ const DISCONNECT_CODES: std::ops::Range<u16> = 3000..5000;
 #[derive(Debug)]
 pub(super) struct Calls {
     node: Node,
-    methods: Methods,
+    methods: Arc<Methods>,
     counts: Arc<ApiCounts>,
 }
 
@@ -105,7 +105,12 @@ impl From<Result<(), Wrong>> for Begun<'_> {
 
 impl Calls {
     pub(super) fn new(node: Node, methods: Methods, counts: Arc<ApiCounts>) -> Self {
-        Self { node, methods, counts }
+        Self { node, methods: Arc::new(methods), counts }
+    }
+
+    /// The same, for another thread.
+    pub(super) fn by(&self, way: Way) -> Self {
+        Self { node: self.node.by(way), methods: Arc::clone(&self.methods), counts: Arc::clone(&self.counts) }
     }
 
     /// Sends what a command asks for.

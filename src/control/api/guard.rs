@@ -1,6 +1,6 @@
 //! Whether a request may be looked at: who sent it, and whether a browser was made to.
 //!
-//! Invariant: a page of another site cannot cause anything, also where no key is asked for. Its requests carry an
+//! Invariant: a page of another site cannot cause anything without a key, also where none is asked for. Its requests carry an
 //! `Origin`, which is refused unless it is this listener by an address or by `localhost`: a name could be made to mean
 //! this machine by whoever owns it. What a form can send has no JSON content type.
 
@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use subtle::{Choice, ConstantTimeEq as _};
 
 use super::super::gate::{self, Refusal};
 use crate::config::ApiOptions;
 use crate::proto::http::query_value;
+use crate::session::desk::Keys;
 
 /// What is asked of requests. Clones ask the same, also after it has changed.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub(in super::super) struct Guard {
 }
 
 struct Access {
-    keys: Vec<String>,
+    keys: Keys,
     insecure: bool,
     errors_by_status: bool,
 }
@@ -61,8 +61,20 @@ impl Guard {
 
     /// `query`: of the request's target.
     pub(super) fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), Refusal> {
-        gate::check_origin(headers)?;
         let access = self.access();
+        // Whoever has a key is no page that was made to ask: nobody told it.
+        if let Some(key) = key(headers) {
+            if access.keys.has(key) {
+                return Ok(());
+            }
+        } else if query
+            .and_then(|query| query_value(query, "api_key"))
+            .is_some_and(|key| access.keys.has(key.as_bytes()))
+        {
+            self.note_key_in_query();
+            return Ok(());
+        }
+        gate::check_origin(headers)?;
         if access.insecure {
             // A key is a header that no form can send; without one, the content type must be such.
             return if is_json(headers) {
@@ -71,38 +83,26 @@ impl Guard {
                 Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json\n"))
             };
         }
-        if access.knows(key(headers).unwrap_or_default()) {
-            Ok(())
-        } else if query
-            .and_then(|query| query_value(query, "api_key"))
-            .is_some_and(|key| access.knows(key.as_bytes()))
-        {
-            // Libraries of earlier versions send it so.
-            if !self.is_warned.swap(true, Relaxed) {
-                tracing::warn!(
-                    "a request of the server API had its key in the query (api_key), where proxies may log it: send it as \
-                     X-API-Key"
-                );
-            }
-            Ok(())
-        } else {
-            Err((StatusCode::UNAUTHORIZED, "a key is needed: X-API-Key\n"))
+        Err((StatusCode::UNAUTHORIZED, "a key is needed: X-API-Key\n"))
+    }
+}
+
+impl Guard {
+    /// Says once that a key came in a query: libraries of earlier versions send it so.
+    pub(super) fn note_key_in_query(&self) {
+        if !self.is_warned.swap(true, Relaxed) {
+            tracing::warn!(
+                "a request of the server API had its key in the query (api_key), where proxies may log it: send it as \
+                 X-API-Key"
+            );
         }
     }
 }
 
 impl Access {
     fn of(options: ApiOptions) -> Self {
-        let ApiOptions { mut keys, insecure, errors_by_status, .. } = options;
-        // An empty key would be one that everyone has.
-        keys.retain(|key| !key.is_empty());
-        Self { keys, insecure, errors_by_status }
-    }
-
-    /// Compares with all keys, each in a time that tells nothing of it but its length.
-    fn knows(&self, key: &[u8]) -> bool {
-        let same = |known: &String| known.as_bytes().ct_eq(key);
-        self.keys.iter().map(same).fold(Choice::from(0), |found, same| found | same).into()
+        let ApiOptions { keys, insecure, errors_by_status, .. } = options;
+        Self { keys: Keys::new(keys), insecure, errors_by_status }
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_origins_are_refused_whatever_they_know() {
+    fn pages_of_other_origins_are_refused_unless_they_know_a_key() {
         let cases = [
             ("http://127.0.0.1:9000", "127.0.0.1:9000", 200),
             ("http://localhost:9000", "localhost:9000", 200),
@@ -218,7 +218,17 @@ mod tests {
             let lines = [("origin", origin), ("host", host), ("content-type", "application/json")];
             assert_eq!(check(&[], true, &lines), status, "{origin} {host}");
             let lines = [("origin", origin), ("host", host), ("x-api-key", "one")];
-            assert_eq!(check(&["one"], false, &lines), status, "{origin} {host} with a key");
+            assert_eq!(check(&["one"], false, &lines), 200, "{origin} {host} with a key");
+            assert_eq!(
+                check(&["one"], true, &lines),
+                200,
+                "{origin} {host} with a key that is not asked for"
+            );
+            assert_eq!(
+                check(&["two"], false, &lines),
+                if status == 200 { 401 } else { 403 },
+                "{origin} {host}"
+            );
         }
         assert_eq!(
             check(&[], true, &[("origin", "http://127.0.0.1"), ("content-type", "application/json")]),

@@ -29,9 +29,10 @@ use axum::routing::{get, post};
 use serde::de::Error as _;
 use tokio::time::Instant;
 
+use super::gate::is_admitted;
 use super::http;
 use crate::config::ApiOptions;
-use crate::node::{Failure, Node, Reloader};
+use crate::node::{Failure, Node, Reloader, Way};
 use crate::proto::centrifuge::Error;
 use body::{Batch, Command, Unknown};
 use calls::{Begun, Calls, Wrong};
@@ -49,6 +50,9 @@ pub(super) const COMMANDS: &str = "";
 
 /// The path of what is done to the server and not by its node.
 pub(super) const RELOAD: &str = "reload";
+
+/// The name of the API's description.
+pub(super) const DOCUMENT: &str = "openapi.json";
 
 /// The methods, each a path `/api/METHOD`, beside `/api/batch` and `/api/reload`.
 pub const METHODS: [&str; 13] = [
@@ -140,6 +144,16 @@ impl Api {
         Self { calls: Calls::new(node, methods, Arc::clone(&counts)), counts, guard, body_bytes_max }
     }
 
+    /// The same, for another thread, which has its own way to the shards.
+    pub(super) fn by(&self, way: Way) -> Self {
+        Self {
+            counts: Arc::clone(&self.counts),
+            calls: self.calls.by(way),
+            guard: self.guard.clone(),
+            body_bytes_max: self.body_bytes_max,
+        }
+    }
+
     /// What is asked of those who call it.
     pub(super) fn guard(&self) -> Guard {
         self.guard.clone()
@@ -164,6 +178,43 @@ impl Api {
         answer::put_warnings(&mut out, &unknown);
         out.push(b'}');
         Ok(out)
+    }
+
+    /// The answer to a request's body: its status, and JSON. Counted.
+    ///
+    /// # Errors
+    /// What is wrong with the body, for 400; nothing was done then.
+    pub(super) async fn answer(
+        &self,
+        method: &str,
+        asks_for_status: bool,
+        body: &[u8],
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        let tells_by_status = asks_for_status || self.guard.errors_by_status();
+        let (mut out, mut unknown) = (Vec::new(), Unknown::new());
+        let outcome = self.try_respond(method, body, &mut unknown, &mut out).await;
+        let count = if outcome.is_ok() { &self.counts.requests } else { &self.counts.refused };
+        count.fetch_add(1, Relaxed);
+        let status = match outcome.map_err(|broken| format!("{broken}\n"))? {
+            Err(wrong) if tells_by_status => {
+                answer::put_error(&mut out, &wrong);
+                status_of(wrong.error.code)
+            }
+            outcome => {
+                if let Err(wrong) = outcome {
+                    answer::begin_failed(&mut out, &wrong);
+                }
+                answer::put_warnings(&mut out, &unknown);
+                out.push(b'}');
+                StatusCode::OK
+            }
+        };
+        Ok((status, out))
+    }
+
+    /// A key came in a query.
+    pub(super) fn note_key_in_query(&self) {
+        self.guard.note_key_in_query();
     }
 
     /// As [`Api::respond`], into `out`, which is empty on an error and lacks its last brace else.
@@ -200,40 +251,47 @@ impl Api {
     }
 }
 
-/// Whether a path is the API's.
-pub(super) fn is_at(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/")
+/// The method that is called at a path, by what follows the API's own, unless it is [`RELOAD`].
+pub(super) fn method_named(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some(COMMANDS)
+    } else {
+        METHODS.into_iter().chain([BATCH]).find(|method| *method == name)
+    }
 }
 
-/// The API's paths.
-pub(super) fn router(api: Api, reloader: Option<Reloader>) -> Router {
+/// The API's paths, below this one.
+pub(super) fn router(prefix: &str, api: Arc<Api>, reloader: Option<Reloader>) -> Router {
     let limit = DefaultBodyLimit::max(api.body_bytes_max);
-    let api = Arc::new(api);
-    let mut router = Router::new().route("/api/openapi.json", get(openapi::document));
+    let mut router = Router::new().route(&format!("{prefix}/{DOCUMENT}"), get(openapi::document));
     for method in METHODS.into_iter().chain([BATCH]) {
         let api = Arc::clone(&api);
-        router = router.route(&format!("/api/{method}"), post(move |request| handle(api, method, request)));
+        router =
+            router.route(&format!("{prefix}/{method}"), post(move |request| handle(api, method, request)));
     }
     let commands = Arc::clone(&api);
-    router = router.route("/api", post(move |request| handle(commands, COMMANDS, request)));
+    router = router.route(prefix, post(move |request| handle(commands, COMMANDS, request)));
     let reload = post(move |request| reload::handle(api, reloader, request));
-    router.route(&format!("/api/{RELOAD}"), reload).layer(limit)
+    router.route(&format!("{prefix}/{RELOAD}"), reload).layer(limit)
 }
 
-/// The life of a request, counted.
+/// The life of a request.
 async fn handle(api: Arc<Api>, method: &'static str, request: Request) -> Response {
     let outcome = take(&api, method, request).await;
-    let count = if outcome.is_ok() { &api.counts.requests } else { &api.counts.refused };
-    count.fetch_add(1, Relaxed);
-    outcome.unwrap_or_else(|refusal| refusal)
+    outcome.unwrap_or_else(|refusal| {
+        api.counts.refused.fetch_add(1, Relaxed);
+        refusal
+    })
 }
 
-/// The answer to a request; or, when it was not taken, why.
+/// The answer to a request; or, when its body was not looked at, why.
 async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Response> {
-    if let Err(refusal) = api.guard.check(request.headers(), request.uri().query()) {
+    if !is_admitted(&request)
+        && let Err(refusal) = api.guard.check(request.headers(), request.uri().query())
+    {
         return Err(refusal.into_response());
     }
-    let tells_by_status = api.guard.errors_by_status() || asks_for_status(request.headers());
+    let asks_for_status = asks_for_status(request.headers());
     let seat = http::seat_of(&request);
     let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
@@ -246,29 +304,20 @@ async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Res
     if seat.is_some() && turn.is_none() {
         return Err(http::too_many());
     }
-    let (mut out, mut unknown) = (Vec::new(), Unknown::new());
-    let status = match api.try_respond(method, &body, &mut unknown, &mut out).await {
-        Ok(Err(wrong)) if tells_by_status => {
-            answer::put_error(&mut out, &wrong);
-            status_of(wrong.error.code)
-        }
-        Ok(outcome) => {
-            if let Err(wrong) = outcome {
-                answer::begin_failed(&mut out, &wrong);
-            }
-            answer::put_warnings(&mut out, &unknown);
-            out.push(b'}');
-            StatusCode::OK
-        }
-        Err(broken) => return Err((StatusCode::BAD_REQUEST, format!("{broken}\n")).into_response()),
-    };
-    Ok((status, [(header::CONTENT_TYPE, "application/json")], out).into_response())
+    Ok(match api.answer(method, asks_for_status, &body).await {
+        Ok((status, out)) => (status, [(header::CONTENT_TYPE, "application/json")], out).into_response(),
+        Err(broken) => (StatusCode::BAD_REQUEST, broken).into_response(),
+    })
 }
 
 /// Whether errors are to be told by the status of HTTP, too: the header asks for it as Centrifugo's clients do.
 fn asks_for_status(headers: &HeaderMap) -> bool {
-    headers.get("x-centrifugo-error-mode").is_some_and(|mode| mode == "transport")
+    headers.get(ERROR_MODE).is_some_and(|mode| mode == ERRORS_BY_STATUS)
 }
+
+/// The header by which it is asked for, and its value.
+pub(super) const ERROR_MODE: &str = "x-centrifugo-error-mode";
+pub(super) const ERRORS_BY_STATUS: &str = "transport";
 
 /// The status that tells of an error, as Centrifugo maps them.
 fn status_of(code: u32) -> StatusCode {

@@ -12,12 +12,15 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::{Api, ApiError, asks_for_status, status_of};
+use crate::control::gate::is_admitted;
 use crate::node::Reloader;
 use crate::proto::centrifuge::Error;
 
 /// The answer to a request; the body is not looked at.
 pub(super) async fn handle(api: Arc<Api>, reloader: Option<Reloader>, request: Request) -> Response {
-    if let Err(refusal) = api.guard.check(request.headers(), request.uri().query()) {
+    if !is_admitted(&request)
+        && let Err(refusal) = api.guard.check(request.headers(), request.uri().query())
+    {
         api.counts.refused.fetch_add(1, Relaxed);
         return refusal.into_response();
     }

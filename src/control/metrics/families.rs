@@ -2,37 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Family, KeySetSource, Kind, Snapshot, Source};
-use crate::base::counters::{Counters, Histogram};
-
-const fn total(name: &'static str, counter: &'static str, help: &'static str) -> Family {
-    Family { name, kind: Kind::Counter, help, source: Source::Sum(counter) }
-}
-
-const fn total_per_shard(name: &'static str, counter: &'static str, help: &'static str) -> Family {
-    Family { name, kind: Kind::Counter, help, source: Source::PerShard(counter) }
-}
-
-const fn gauge(name: &'static str, counter: &'static str, help: &'static str) -> Family {
-    Family { name, kind: Kind::Gauge, help, source: Source::Sum(counter) }
-}
-
-const fn gauge_per_shard(name: &'static str, counter: &'static str, help: &'static str) -> Family {
-    Family { name, kind: Kind::Gauge, help, source: Source::PerShard(counter) }
-}
-
-const fn one(
-    name: &'static str,
-    kind: Kind,
-    help: &'static str,
-    value: fn(&Snapshot<'_>) -> Option<f64>,
-) -> Family {
-    Family { name, kind, help, source: Source::One(value) }
-}
-
-const fn merged(name: &'static str, help: &'static str, histogram: fn(&Counters) -> &Histogram) -> Family {
-    Family { name, kind: Kind::Histogram, help, source: Source::Merged(histogram) }
-}
+use super::rows::{gauge, gauge_per_shard, merged, one, total, total_per_shard};
+use super::{Family, KeySetSource, Kind, Source};
 
 /// Every metric, in the order in which they are told.
 pub static FAMILIES: &[Family] = &[
@@ -99,6 +70,28 @@ pub static FAMILIES: &[Family] = &[
         "Connections refused at accept that may still read the reason.",
     ),
     gauge_per_shard("throng_half_open", "half_open", "Connections whose request is incomplete."),
+    gauge_per_shard(
+        "throng_forwarding",
+        "forwarding",
+        "Connections to client listeners that made a request of the server API or of another path with a key.",
+    ),
+    total(
+        "throng_forwarded_requests_total",
+        "forwarded_requests",
+        "Requests to client listeners for the server API, /health, /ready and /metrics.",
+    ),
+    gauge("throng_forwarded_in_progress", "forwarded_out", "Of these, the requests being answered."),
+    total(
+        "throng_forwarded_busy_total",
+        "forwarded_busy",
+        "Such requests refused because too many were in progress (503).",
+    ),
+    total("throng_wrong_keys_total", "wrong_keys", "Such requests with a wrong key, or without one (401)."),
+    total(
+        "throng_wrong_keys_slowed_total",
+        "wrong_keys_slowed",
+        "Of these, the ones answered with a delay because their address sent too many.",
+    ),
     total(
         "throng_newcomer_waits_total",
         "newcomer_waits",

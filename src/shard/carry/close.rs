@@ -11,7 +11,7 @@ use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
-use crate::session::{CloseReason, Phase, Session, Transport, kind_of};
+use crate::session::{CloseReason, Session, Transport, kind_of};
 use crate::shard::World;
 
 /// For clients that come while the server is full.
@@ -42,6 +42,9 @@ impl<W: World> Carry<W> {
             if reason == CloseReason::Transport {
                 self.grave(key);
             }
+            return;
+        }
+        if reason == CloseReason::Shutdown && conn.session.ends_when_answered() {
             return;
         }
         let peer_said_goodbye = matches!(reason, CloseReason::Peer(_));
@@ -90,7 +93,10 @@ impl<W: World> Carry<W> {
     }
 
     fn last_words(&mut self, key: Key, reason: &CloseReason, session: &Session<W::State>) {
-        match (session.phase() == Phase::Opening, reason) {
+        match (session.phase().is_request(), reason) {
+            // Nobody asked: what is said could be taken for the answer to the next request.
+            (true, CloseReason::Shutdown | CloseReason::Memory | CloseReason::Budget)
+                if session.is_idle() => {}
             // The session wrote its refusal itself, but for those that are refused unheard.
             (true, CloseReason::Refused(refusal)) if self.out.is_empty() => {
                 refusal.write_with(self.retry_after_s(key), &mut self.out);
@@ -131,6 +137,7 @@ impl<W: World> Carry<W> {
         let gauges = |counted_as| match counted_as {
             CountedAs::Nothing => [None, None],
             CountedAs::HalfOpen => [Some(&c.half_open), None],
+            CountedAs::Asking => [Some(&c.forwarding), None],
             CountedAs::Session(transport) => [Some(&c.sessions), Some(sessions_over(c, transport))],
         };
         let before = gauges(std::mem::replace(&mut conn.counted_as, now));
@@ -167,7 +174,9 @@ impl<W: World> Carry<W> {
             CloseReason::Slow => c.slow_consumers.add(1),
             CloseReason::Budget => c.budget_closes.add(1),
             CloseReason::Refused(refusal) => match refusal.status {
-                Status::BadRequest | Status::RequestTimeout | Status::ExpectationFailed => c.refused_bad_request.add(1),
+                Status::BadRequest | Status::RequestTimeout | Status::ExpectationFailed | Status::UnsupportedMediaType => {
+                    c.refused_bad_request.add(1);
+                }
                 Status::Forbidden => c.refused_forbidden.add(1),
                 Status::NotFound => c.refused_not_found.add(1),
                 Status::MethodNotAllowed | Status::PostNeeded => c.refused_method.add(1),

@@ -92,6 +92,8 @@ pub(in crate::shard) enum CountedAs {
     Nothing,
     /// Those whose request is not complete.
     HalfOpen,
+    /// Those whose requests are answered outside, one after the other.
+    Asking,
     /// Those past their handshake, and of these the ones over this transport; raw endpoints have none.
     Session(Option<Transport>),
 }

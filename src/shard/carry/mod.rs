@@ -6,6 +6,7 @@ pub(in crate::shard) mod account;
 pub(in crate::shard) mod client;
 pub(in crate::shard) mod close;
 pub(in crate::shard) mod conn;
+pub(in crate::shard) mod desk;
 pub(in crate::shard) mod flush;
 pub(in crate::shard) mod layers;
 pub mod ledger;
@@ -35,6 +36,7 @@ use crate::tls::Schedules;
 use account::Account;
 use close::Ended;
 use conn::Conn;
+use desk::Counter;
 use pressure::Pressure;
 use time::Wall;
 use unread::Newcomers;
@@ -47,6 +49,8 @@ pub(in crate::shard) struct Carry<W: World> {
     /// A deadline for each connection.
     pub(in crate::shard) wheel: Wheel,
     pub(in crate::shard) post: Post,
+    /// Requests that are answered outside.
+    pub(in crate::shard) counter: Counter,
     pub(in crate::shard) counters: Arc<Counters>,
     pub(in crate::shard) budget: Budget,
     pub(in crate::shard) pressure: Pressure,
@@ -100,6 +104,7 @@ impl<W: World> Carry<W> {
             budget,
             ledger,
             seed,
+            desk,
             secret,
             capacity,
             ..
@@ -109,6 +114,7 @@ impl<W: World> Carry<W> {
             conns: Slots::with_capacity(capacity),
             wheel: Wheel::new(now_us / 1000, capacity),
             post: Post::new(shard, mailboxes),
+            counter: Counter::new(desk),
             counters: Arc::clone(&counters[usize::from(shard)]),
             budget,
             pressure: Pressure::new(ledger),
@@ -142,6 +148,7 @@ impl<W: World> Carry<W> {
     /// Hands the letters of this turn over, and counts it.
     pub(in crate::shard) fn end_turn(&mut self) {
         self.counters.letters_out.add(self.post.hand_over());
+        self.counter.hand_over();
         self.counters.turns.add(1);
         self.counters.turn_us.record(self.net.now_us().saturating_sub(self.now_us));
     }

@@ -65,26 +65,22 @@ impl<W: World> Carry<W> {
         answer.map(|(outcome, _)| outcome)
     }
 
-    /// Deadlines and counters of a connection that may have left its first phases.
-    pub(in crate::shard) fn after_progress(&mut self, key: Key, was: Phase) {
+    /// Deadlines and counters of a connection that may have left its first phases. `was_idle`: no request had begun.
+    pub(in crate::shard) fn after_progress(&mut self, key: Key, was: Phase, was_idle: bool) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let phase = conn.session.phase();
-        if phase == Phase::Opening {
-            // A request that was answered may be followed by another, within the time that the first had.
-            if conn.session.held_bytes() == 0 {
-                self.set_due(key, self.timeouts.handshake_ms);
-            }
-            return;
+        if phase.is_request() {
+            return self.after_request(key, was, was_idle);
         }
         let (transport, deflates) = (conn.session.transport(), conn.session.deflate().is_on());
-        if was == Phase::Opening {
+        if was.is_request() {
             self.counters.handshakes.add(1);
             self.counters.deflate_handshakes.add(u64::from(deflates));
             self.count_as(key, CountedAs::Session(transport));
         }
         if !phase.is_identifying() {
             self.start_heartbeat(key);
-        } else if was == Phase::Opening {
+        } else if was.is_request() {
             self.set_due(key, self.timeouts.connect_ms);
         }
     }

@@ -6,7 +6,7 @@ use super::conn::{BEAT_MS, Conn, Stage, beat_at_or_after};
 use crate::base::slots::Key;
 use crate::hub::home::Now;
 use crate::net::Net;
-use crate::session::{CloseReason, Phase, Pings};
+use crate::session::{CloseReason, Pings};
 use crate::shard::World;
 use crate::shard::options::EndDelays;
 
@@ -99,7 +99,7 @@ impl<W: World> Carry<W> {
         let reads = !conn.is_read_paused && !conn.is_unread;
         let message_ms = Some(self.timeouts.message_ms).filter(|&ms| ms > 0 && reads)?;
         let record = conn.layers.as_ref().and_then(|layers| layers.record_since());
-        let is_live = conn.stage == Stage::Open && conn.session.phase() != Phase::Opening;
+        let is_live = conn.stage == Stage::Open && !conn.session.phase().is_request();
         let record = record.filter(|_| is_live).map(|beat| u64::from(beat) * BEAT_MS);
         let began_ms = conn.session.partial_since_ms().into_iter().chain(record).min()?;
         Some(began_ms + message_ms)

@@ -152,7 +152,10 @@ impl<W: World> Channels<W> {
             Waiter::Asker(Asker::Conn(reply_to)) | Waiter::Subscriber(reply_to, _) => {
                 self.carry.post.send(reply_to.shard, Letter::Answered { reply_to, answer: Box::new(answer) });
             }
-            Waiter::Asker(Asker::Outside(reply)) => reply(answer),
+            Waiter::Asker(Asker::Outside(reply)) => {
+                reply(answer);
+                self.carry.counter.note_told();
+            }
         }
     }
 

@@ -28,6 +28,8 @@ impl<W: World> Clients<W> {
                         }
                     }
                     Action::Forward { place, data } => self.emulate(place, data),
+                    Action::HandOver(request) => self.channels.carry.hand_over(key, request),
+                    Action::WrongKey => self.channels.carry.wrong_key(key),
                 }
             }
         }

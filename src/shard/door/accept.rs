@@ -82,6 +82,7 @@ impl<W: World> Door<W> {
         let Admitted { accepts_by_ip, accepts_by_network, .. } = &mut self.admitted;
         accepts_by_ip.ease(now_ms, accepts_per_ip_max);
         accepts_by_network.ease(now_ms, accepts_per_network_max);
+        carry.counter.ease(now_ms);
     }
 
     /// Whether the rates let one more connection in from this address. Counts it, and counts who is refused. For one that

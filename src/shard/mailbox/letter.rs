@@ -10,7 +10,9 @@ use crate::base::slots::Key;
 use crate::hub::memory::Brought;
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, Publication, home};
+use crate::session::PlainResponse;
 use crate::shard::Renewal;
+use crate::shard::desk::Receipt;
 use crate::shard::outside::Verdict;
 
 /// Where an answer goes: a connection's shard, its key, and the session's number for the request.
@@ -203,6 +205,13 @@ pub enum Letter {
         /// Encoded commands.
         data: Vec<u8>,
     },
+    /// From the desk: the answer to a request; `None` where its session knows it.
+    Served {
+        /// As it was handed over.
+        receipt: Receipt,
+        /// The answer.
+        response: Option<Box<PlainResponse>>,
+    },
     /// To a user's home: one more connection of the user wants to be let in; answered by [`Letter::UserCounted`].
     UserCame {
         /// The user.
@@ -254,6 +263,7 @@ impl fmt::Debug for Letter {
             Self::Order(_) => "Order",
             Self::Verdict { .. } => "Verdict",
             Self::Emulated { .. } => "Emulated",
+            Self::Served { .. } => "Served",
             Self::UserCame { .. } => "UserCame",
             Self::UserCounted { .. } => "UserCounted",
             Self::UserLeft { .. } => "UserLeft",

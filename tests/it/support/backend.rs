@@ -35,6 +35,11 @@ impl Running {
     }
 
     pub(crate) fn start_with(api: ApiOptions, namespaces: Namespaces) -> Self {
+        Self::configured(api, |config| config.namespaces = Arc::new(namespaces))
+    }
+
+    /// With whatever else the configuration is to say.
+    pub(crate) fn configured(api: ApiOptions, configure: impl FnOnce(&mut Config)) -> Self {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut config = Config {
             listen: vec![any.into()],
@@ -44,9 +49,9 @@ impl Running {
             // A shard's table would begin as a copy of this process's and keep the sockets of other tests open.
             private_descriptors: false,
             api,
-            namespaces: Arc::new(namespaces),
             ..Config::default()
         };
+        configure(&mut config);
         config.timeouts.ping_interval_ms = 0;
         config.timeouts.drain_ms = 50;
         let mut server = Server::start(&config, |_shard| NoHandler).unwrap();

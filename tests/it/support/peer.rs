@@ -147,6 +147,14 @@ impl Peer {
         std::mem::take(&mut self.arrived)
     }
 
+    /// So many bytes.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.arrived.len() < count {
+            assert!(self.receive_more(), "the end, {} bytes of {count} before", self.arrived.len());
+        }
+        self.arrived.drain(..count).collect()
+    }
+
     pub(crate) fn response_head(&mut self) -> Response {
         let end = loop {
             if let Some(end) = self.arrived.windows(4).position(|four| four == b"\r\n\r\n") {

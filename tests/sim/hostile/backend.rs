@@ -1,4 +1,4 @@
-//! The world outside of the shards under siege: tokens that say what is to become of them, and hooks that answer when the
+//! The world outside of the shards under siege: requests that it answers when the program says so, tokens that say what is to become of them, and hooks that answer when the
 //! program says so, with what it says.
 
 use std::sync::Mutex;
@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use throng::parts::hub::home::StateChange;
 use throng::parts::hub::words::Denied;
+use throng::parts::session::PlainResponse;
+use throng::parts::shard::desk::{Desk, Handed};
 use throng::parts::shard::mailbox::{Letter, ReplyTo};
 use throng::parts::shard::outside::{
     Busy, Credentials, Grant, Hook, Outside, Question, Rejected, Replaced, Token, Verdict,
@@ -13,6 +15,7 @@ use throng::parts::shard::outside::{
 
 use super::super::harness::rng::mix;
 use super::super::harness::world::fingerprint;
+use super::server::BODY_BYTES_MAX;
 
 /// Questions that wait, where few may.
 const FEW: usize = 2;
@@ -24,13 +27,20 @@ pub(super) struct Backend {
     /// Takes few questions at a time.
     is_narrow: bool,
     asked: Mutex<Vec<(ReplyTo, Question)>>,
+    handed: Mutex<Vec<Handed>>,
     /// Mixed from all that was asked: equal for equal programs.
     hash: AtomicU64,
 }
 
 impl Backend {
     pub(super) fn new(hooks_connect: bool, is_narrow: bool) -> Self {
-        Self { hooks_connect, is_narrow, asked: Mutex::default(), hash: AtomicU64::new(0) }
+        Self {
+            hooks_connect,
+            is_narrow,
+            asked: Mutex::default(),
+            handed: Mutex::default(),
+            hash: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn hash(&self) -> u64 {
@@ -52,10 +62,22 @@ impl Backend {
         self.hash.store(mix(self.hash().rotate_left(7) ^ word), Relaxed);
     }
 
-    /// Answers one of the questions, if there is one: to which shard, and the answer.
+    /// Requests that were handed over and are not answered.
+    pub(super) fn handed_count(&self) -> u64 {
+        self.handed.lock().unwrap().len() as u64
+    }
+
+    /// Answers one of the questions and requests, if there is one: to which shard, and the answer.
     pub(super) fn answer(&self, which: usize, kind: usize) -> Option<(u16, Letter)> {
         let mut asked = self.asked.lock().unwrap();
-        let at = which % asked.len().max(1);
+        let mut handed = self.handed.lock().unwrap();
+        let at = which % (asked.len() + handed.len()).max(1);
+        if let Some(at) = at.checked_sub(asked.len()).filter(|at| *at < handed.len()) {
+            let Handed { receipt, .. } = handed.remove(at);
+            let body = "x".repeat(kind % 10 * 4096);
+            let response = Some(Box::new(PlainResponse::text("200 OK", &body)));
+            return Some((receipt.shard, Letter::Served { receipt, response }));
+        }
         let (reply_to, question) = (at < asked.len()).then(|| asked.remove(at))?;
         let no = rejection(kind);
         let verdict = match question {
@@ -101,6 +123,18 @@ fn credentials(kind: usize) -> Credentials {
         0 => with("", &[]),
         1 => with("ann", &["h:2", "c1"]),
         _ => with("ann", &["nowhere:x"]),
+    }
+}
+
+impl Desk for Backend {
+    fn hand_over(&self, requests: &mut Vec<Handed>) {
+        for Handed { request, body, .. } in &*requests {
+            assert!(request.path.starts_with("/api") && request.is_trusted || request.path == "/health");
+            assert!(body.len() <= BODY_BYTES_MAX, "{} bytes of a body", body.len());
+            let word = fingerprint(request.path.as_bytes()) ^ mix(fingerprint(body));
+            self.hash.store(mix(self.hash().rotate_left(7) ^ word), Relaxed);
+        }
+        self.handed.lock().unwrap().append(requests);
     }
 }
 

@@ -81,6 +81,19 @@ fn scene(out: &mut Vec<u8>, rng: &mut Rng) {
         82..88 => out.extend([b'a', digit(rng, 9), digit(rng, 9)]),
         88..92 => out.extend([b'm', slot, digit(rng, 3), b'1', rng.pick(words::WORDS), digit(rng, 7)]),
         92..94 => out.extend([b'j', digit(rng, 7), b'r', slot]),
+        96..98 => {
+            // Fresh, or behind what is there; alone, or several in one read.
+            if rng.chance(50) {
+                out.extend([b'e', slot, b'l']);
+            }
+            for _ in 0..rng.range(1..=6) {
+                out.extend([b'k', slot, rng.pick(words::REQUESTS)]);
+            }
+            out.extend([b'd', slot, b't', digit(rng, 1)]);
+            if rng.chance(70) {
+                out.extend([b'a', digit(rng, 9), digit(rng, 9), b't', b'1']);
+            }
+        }
         94..96 => out.extend([b'V', digit(rng, 4)]),
         _ => out.extend(rng.bytes(12)),
     }
@@ -137,7 +150,7 @@ fn one_of(letters: &[u8], byte: u8) -> u8 {
 }
 
 /// Letters of steps.
-const STEPS: &[u8] = b"ocgfemdhrptaAOPjxXV";
+const STEPS: &[u8] = b"ocgfemdhrptaAOPjxXVk";
 /// How connections end: close frames right and wrong, bad frames, bad text, a bad command; the end of input, a reset, gone.
 const ENDS: &[u8] = b"cCbutjfRl";
 const SLOTS: usize = 8;
@@ -180,6 +193,7 @@ impl Siege {
     /// a which kind | A kind            answers one question that was asked outside, or all
     /// O kind user channel              an order of the server's
     /// P channel size count             publications of the server's, of 64 bytes times size
+    /// k slot request                   a request that is answered outside, behind what was said
     /// j n                              time passes
     /// V kind                           the configuration is read again, and is another
     /// x slot n bytes | X slot n bytes  a text frame, or bytes, as they stand in the program
@@ -191,6 +205,7 @@ impl Siege {
         match one_of(STEPS, letter) {
             b'o' => self.open(tape),
             b'm' => self.post(tape),
+            b'k' => self.request(tape),
             b't' => self.stage.turns(1 + tape.number() % 10),
             b'a' => {
                 let (which, kind) = (tape.number(), tape.number());
@@ -302,6 +317,16 @@ impl Siege {
             });
         }
         self.slots[at].out = words::request(path, &said.join("\n"));
+    }
+
+    /// A request that is answered outside.
+    fn request(&mut self, tape: &mut Tape<'_>) {
+        let (at, kind) = (tape.number() % SLOTS, tape.letter(words::REQUESTS));
+        let slot = &mut self.slots[at];
+        if slot.link.is_none() {
+            slot.link = self.stage.connect();
+        }
+        slot.out.extend(words::forwarded(kind));
     }
 
     /// Commands for another connection, posted.

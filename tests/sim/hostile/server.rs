@@ -12,6 +12,11 @@ use throng::parts::session::{ClientId, CloseReason, Endpoint, Handler, Message, 
 pub(super) const HEAD_BYTES_MAX: usize = 2 << 10;
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 pub(super) const OUTBOX_BYTES_MAX: usize = 32 << 10;
+/// Of a request that is answered outside.
+pub(super) const BODY_BYTES_MAX: usize = 4 << 10;
+/// The key of such requests, and how many of them may be out at a time.
+pub(super) const KEY: &str = "right";
+const REQUESTS_MAX: usize = 2;
 pub(super) const QUEUED_BYTES_MAX: usize = 1 << 20;
 pub(super) const HISTORY_BYTES_MAX: usize = 256 << 10;
 
@@ -97,6 +102,11 @@ pub(super) fn config(has: &dyn Fn(u8) -> bool) -> Config {
         ..Config::default()
     };
     config.client.insecure = false;
+    config.api.insecure = false;
+    config.api.keys = vec![KEY.to_owned()];
+    config.api.requests_max = REQUESTS_MAX;
+    config.api.body_bytes_max = BODY_BYTES_MAX;
+    config.control_paths.clients_have_health = true;
     config.client.allow_anonymous_connect_without_token = !has(b'n');
     config.client.user_connection_limit = usize::from(has(b'u'));
     config.namespaces = Arc::new(namespaces());
@@ -104,10 +114,10 @@ pub(super) fn config(has: &dyn Fn(u8) -> bool) -> Config {
 }
 
 /// The configuration with one kind of difference, of those that a server takes while it runs: none; less of everything; other
-/// channels; few are let in; other endpoints.
+/// channels; few are let in; other endpoints; other keys.
 pub(super) fn renewed(config: &Config, kind: usize) -> Config {
     let mut config = config.clone();
-    match kind % 5 {
+    match kind % 6 {
         0 => {}
         1 => {
             config.limits.message_bytes_max = MESSAGE_BYTES_MAX / 8;
@@ -134,7 +144,11 @@ pub(super) fn renewed(config: &Config, kind: usize) -> Config {
             config.client.allow_anonymous_connect_without_token = false;
             config.client.user_connection_limit = 1;
         }
-        _ => config.endpoints = Vec::new(),
+        4 => config.endpoints = Vec::new(),
+        _ => {
+            config.api.keys = vec!["another".to_owned()];
+            config.control_paths.clients_have_health = false;
+        }
     }
     config
 }

@@ -15,6 +15,7 @@ use throng::parts::config::Config;
 use throng::parts::hub::home::Terms;
 use throng::parts::hub::options::Namespaces;
 use throng::parts::hub::{DataKind, Publication, home_of};
+use throng::parts::shard::desk::Desk;
 use throng::parts::shard::ledger::Ledger;
 use throng::parts::shard::mailbox::{Deed, Letter, Mailbox, Order, Target};
 use throng::parts::shard::outside::{Grant, Outside};
@@ -124,6 +125,7 @@ impl Stage {
             ledger: self.ledger.clone(),
             seed: SEED.into(),
             outside: Arc::clone(&self.backend) as Arc<dyn Outside>,
+            desk: Arc::clone(&self.backend) as Arc<dyn Desk>,
             secret: Secret::new(SEED.into()),
             capacity: 64,
             tls: None,
@@ -271,10 +273,14 @@ impl Stage {
         let (sockets, connections) = (sockets.count() as u64, self.sum(|c| c.connections.value()));
         assert_eq!(connections, sockets, "connections are sockets");
         let (sessions, half_open) = (self.sum(|c| c.sessions.value()), self.sum(|c| c.half_open.value()));
+        let forwarding = self.sum(|c| c.forwarding.value());
         assert!(
-            sessions + half_open <= connections,
-            "{sessions} sessions and {half_open} half open of {connections}"
+            sessions + half_open + forwarding <= connections,
+            "{sessions} sessions, {half_open} half open and {forwarding} that ask of {connections}"
         );
+        let out = self.sum(|c| c.forwarded_out.value());
+        // Some answers may be on their way.
+        assert!(self.backend.handed_count() <= out, "what was handed over is out: {out}");
         assert!(self.inside.load(Relaxed) as u64 <= sessions, "guests are sessions");
         let each = OUTBOX_BYTES_MAX + ANSWER_BYTES_MAX;
         let reads = connections as usize * READ_BYTES_MAX;
@@ -397,6 +403,8 @@ impl Stage {
             "connections",
             "sessions",
             "half_open",
+            "forwarding",
+            "forwarded_out",
             "refused_lingering",
             "clients",
             "subscriptions",

@@ -2,6 +2,7 @@
 
 use super::super::harness::rng::Rng;
 use super::super::harness::wire::{self, CLOSE, PING, TEXT};
+use super::server::KEY;
 
 /// Requests: WebSocket, SSE, HTTP streaming, the same without commands, echo, the clock, the page, nowhere, and what is none.
 pub(super) const PATHS: &[u8] = b"wshWSHecpnbx";
@@ -114,6 +115,35 @@ pub(super) fn request(path: u8, said: &str) -> Vec<u8> {
         b'x' => b"GET /connection/websocket HTTP/1.1\r\nHost: si".to_vec(),
         _ => wire::upgrade("/connection/websocket"),
     }
+}
+
+/// Requests that are answered outside: with a right key, in chunks, the last, in a query, a wrong key, none, half of one, too
+/// large, a health check, its head alone, an upgrade behind one.
+pub(super) const REQUESTS: &[u8] = b"rclqwnhtHGu";
+
+/// One of them.
+pub(super) fn forwarded(kind: u8) -> Vec<u8> {
+    let post = |lines: &str, body: &str| {
+        let length = body.len();
+        format!("POST /api/publish HTTP/1.1\r\nHost: sim\r\nContent-Length: {length}\r\n{lines}\r\n{body}")
+    };
+    let key = format!("X-API-Key: {KEY}\r\n");
+    let text = match kind {
+        b'c' => format!(
+            "POST /api/publish HTTP/1.1\r\nHost: sim\r\n{key}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+        ),
+        b'l' => post(&format!("{key}Connection: close\r\n"), "{}"),
+        b'q' => format!("POST /api/publish?api_key={KEY} HTTP/1.1\r\nHost: sim\r\n\r\n"),
+        b'w' => post("X-API-Key: wrong\r\n", "{}"),
+        b'n' => format!("POST /api/publish HTTP/1.1\r\nHost: sim\r\nContent-Length: 9\r\n\r\n"),
+        b'h' => format!("POST /api/publish HTTP/1.1\r\nHost: sim\r\n{key}Content-Length: 9\r\n\r\n12"),
+        b't' => format!("POST /api/publish HTTP/1.1\r\nHost: sim\r\n{key}Content-Length: 99999\r\n\r\n{{}}"),
+        b'H' => "GET /health HTTP/1.1\r\nHost: sim\r\n\r\n".to_owned(),
+        b'G' => "HEAD /health HTTP/1.1\r\nHost: sim\r\n\r\n".to_owned(),
+        b'u' => return [post(&key, "{}").into_bytes(), wire::upgrade("/connection/websocket")].concat(),
+        _ => post(&key, "{}"),
+    };
+    text.into_bytes()
 }
 
 /// Commands posted for the connection with this session id.

@@ -1,0 +1,391 @@
+//! The server API, health and metrics on the listeners of clients: who is served there, how requests follow one another on
+//! one connection, and how little those without a key can do to those with one.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::{env, fs, process};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use serde_json::json;
+
+use crate::support::backend::{Running, options};
+use crate::support::centrifuge::PATH;
+use crate::support::peer::{PATIENCE, Response, TEXT, upgrade};
+use crate::support::tls::fixtures::Authority;
+use crate::support::tls::{Folder, trusting};
+use crate::support::{Client, Peer, Server};
+
+const PUBLISH: &str = r#"{"channel":"news","data":1}"#;
+
+/// A request to publish, with these header lines.
+fn publish(lines: &str) -> String {
+    post("/api/publish", lines, PUBLISH)
+}
+
+fn post(path: &str, lines: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}")
+}
+
+fn get(path: &str, lines: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
+}
+
+const KEY: &str = "X-API-Key: secret\r\n";
+const LAST: &str = "Connection: close\r\n";
+
+/// Sends a request on a connection that goes on, and takes the answer by its length.
+fn ask(peer: &mut Peer, request: &str) -> Response {
+    peer.send_bytes(request.as_bytes());
+    answer(peer)
+}
+
+fn answer(peer: &mut Peer) -> Response {
+    let mut response = peer.response_head();
+    let length = response.header("content-length").unwrap().parse().unwrap();
+    response.body = peer.bytes(length);
+    response
+}
+
+fn text(response: &Response) -> String {
+    String::from_utf8(response.body.clone()).unwrap()
+}
+
+#[test]
+fn requests_of_all_kinds_follow_one_another_on_one_connection() {
+    let server = Running::start(options());
+    let mut listener = Client::subscribed(server.address, &["news"]);
+    let mut peer = Peer::connect(server.address);
+    for n in 0..5 {
+        let body = json!({"channel": "news", "data": n}).to_string();
+        let response = ask(&mut peer, &post("/api/publish", KEY, &body));
+        assert_eq!(
+            (response.status, text(&response).as_str()),
+            (200, r#"{"result":{}}"#),
+            "{}",
+            response.head
+        );
+        assert_eq!(listener.publication().1, n);
+    }
+    // Another way to send the key, another kind of body, another method, an error, and what there is not.
+    let chunked = format!(
+        "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nAuthorization: apikey other\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{PUBLISH}\r\n0\r\n\r\n",
+        PUBLISH.len()
+    );
+    assert_eq!(ask(&mut peer, &chunked).status, 200);
+    assert_eq!(listener.publication().1, 1);
+    let response = ask(&mut peer, &post("/api/info?api_key=secret", "", "{}"));
+    assert!(text(&response).contains("num_clients"), "{response:?}");
+    let status = "X-Centrifugo-Error-Mode: transport\r\n";
+    assert_eq!(ask(&mut peer, &post("/api/publish", &format!("{KEY}{status}"), "{}")).status, 400);
+    assert_eq!(ask(&mut peer, &post("/api/publish", KEY, "not json")).status, 400);
+    assert_eq!(ask(&mut peer, &post("/api/unheard_of", KEY, "{}")).status, 404);
+    assert_eq!(ask(&mut peer, &get("/api/publish", KEY)).header("allow"), Some("POST"));
+    let document = ask(&mut peer, &get("/api/openapi.json", KEY));
+    assert!(text(&document).contains("openapi"));
+    let head =
+        ask_head(&mut peer, &format!("HEAD /api/openapi.json HTTP/1.1\r\nHost: localhost\r\n{KEY}\r\n"));
+    assert_eq!(head.header("content-length"), document.header("content-length"));
+    // A page of another origin that has the key is a program like others.
+    assert_eq!(ask(&mut peer, &publish(&format!("{KEY}Origin: https://evil.example\r\n"))).status, 200);
+    assert_eq!(listener.publication().1, 1);
+    let mut client = peer.upgraded(PATH, "");
+    client.send(TEXT, r#"{"id":1,"connect":{}}"#);
+    assert!(String::from_utf8(client.message().1).unwrap().contains(r#""client""#));
+    server.end();
+}
+
+fn ask_head(peer: &mut Peer, request: &str) -> Response {
+    peer.send_bytes(request.as_bytes());
+    peer.response_head()
+}
+
+#[test]
+fn requests_that_come_together_are_answered_in_their_order() {
+    let server = Running::configured(options(), |config| config.control_paths.clients_have_health = true);
+    let mut listener = Client::subscribed(server.address, &["news"]);
+    let mut peer = Peer::connect(server.address);
+    let mut all: String = (0..20)
+        .map(|n| post("/api/publish", KEY, &json!({"channel": "news", "data": n}).to_string()))
+        .collect();
+    all.push_str(&get("/health", ""));
+    all.push_str(&post("/api/rpc", KEY, r#"{"method":"add","params":[1,2]}"#));
+    all.push_str(&upgrade(PATH, ""));
+    peer.send_bytes(all.as_bytes());
+    for n in 0..20 {
+        assert_eq!(text(&answer(&mut peer)), r#"{"result":{}}"#);
+        assert_eq!(listener.publication().1, n);
+    }
+    assert_eq!(text(&answer(&mut peer)), "alive\n");
+    assert_eq!(text(&answer(&mut peer)), r#"{"result":{"data":3}}"#);
+    assert_eq!(peer.response_head().status, 101);
+    server.end();
+}
+
+#[test]
+fn who_ends_its_side_behind_a_request_gets_all_of_a_large_answer() {
+    let server = Running::configured(options(), |_| {});
+    let data = "x".repeat(100_000);
+    let mut peer = Peer::connect(server.address);
+    for _ in 0..40 {
+        let body = json!({"channel": "chat:long", "data": data}).to_string();
+        assert_eq!(ask(&mut peer, &post("/api/publish", KEY, &body)).status, 200);
+    }
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(post("/api/history", KEY, r#"{"channel":"chat:long","limit":-1}"#).as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{}", &answer[..200]);
+    assert!(answer.len() > 40 * data.len() && answer.ends_with("}}"), "{} bytes", answer.len());
+    server.end();
+}
+
+#[test]
+fn without_a_right_key_nothing_is_done_and_with_one_nothing_is_limited() {
+    let server = Running::start(options());
+    let mut peer = Peer::connect(server.address);
+    for lines in ["", "X-API-Key: \r\n", "X-API-Key: secre\r\n", "Authorization: Bearer secret\r\n"] {
+        let response = ask(&mut peer, &publish(lines));
+        assert_eq!((response.status, text(&response).as_str()), (401, "a key is needed: X-API-Key\n"));
+    }
+    // A wrong key in a header is not made good by a right one elsewhere.
+    let both = post("/api/publish?api_key=secret", "X-API-Key: wrong\r\n", PUBLISH);
+    assert_eq!(ask(&mut peer, &both).status, 401);
+    assert_eq!(ask(&mut peer, &publish(KEY)).status, 200, "on the same connection");
+    // Nobody has to send a body for nothing.
+    let half = "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
+    assert_eq!(Peer::request(server.address, half.as_bytes()).status, 401);
+    let large =
+        format!("POST /api/publish HTTP/1.1\r\nHost: localhost\r\n{KEY}Content-Length: 1048577\r\n\r\n");
+    assert_eq!(Peer::request(server.address, large.as_bytes()).status, 413);
+    // More than is told so at once: they wait, and a right key does not.
+    let mut wrong: Vec<_> = (0..60).map(|_| Peer::connect(server.address)).collect();
+    for peer in &mut wrong {
+        peer.send_bytes(publish("X-API-Key: wrong\r\n").as_bytes());
+    }
+    for _ in 0..100 {
+        assert_eq!(ask(&mut peer, &publish(KEY)).status, 200);
+    }
+    let fresh = Peer::request(server.address, publish(&format!("{KEY}{LAST}")).as_bytes());
+    assert_eq!(fresh.status, 200);
+    for peer in &mut wrong {
+        assert_eq!(answer(peer).status, 401, "in the end each is told");
+    }
+    let metrics = text(&Peer::request(server.control, get("/metrics", LAST).as_bytes()));
+    let value = |name: &str| -> u64 {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(value("throng_wrong_keys_total"), 66);
+    // Each of three shards tells ten per second so at once.
+    assert!(value("throng_wrong_keys_slowed_total") > 0, "{metrics}");
+    server.end();
+}
+
+#[test]
+fn what_client_listeners_do_not_serve_they_say_where_it_is() {
+    for (configure, expected) in [
+        (
+            (|config| config.control_paths.clients_have_api = false) as fn(&mut throng::Config),
+            [
+                ("/api/publish", 404, "http_api.external"),
+                ("/health", 404, "health.enabled"),
+                ("/ready", 404, "health.enabled"),
+                ("/metrics", 404, "prometheus.enabled"),
+            ],
+        ),
+        (
+            |config| config.api.enabled = false,
+            [
+                ("/api", 404, "http_api.disabled"),
+                ("/health", 404, "health.enabled"),
+                ("/nothing", 404, "no endpoint"),
+                ("/apis", 404, "no endpoint"),
+            ],
+        ),
+        (
+            |config| {
+                config.api.keys.clear();
+                config.control_paths.clients_have_health = true;
+                config.control_paths.clients_have_metrics = true;
+            },
+            [
+                ("/api/publish", 404, "http_api.key"),
+                ("/health", 200, "alive"),
+                ("/ready", 200, "ready"),
+                ("/metrics", 200, "throng_connections"),
+            ],
+        ),
+        (
+            |config| {
+                config.control_key.0 = "secret".to_owned();
+                config.control_paths.clients_have_metrics = true;
+                config.control_paths.metrics = "/own/metrics".to_owned();
+                config.control_paths.api = "/own/api".to_owned();
+            },
+            [
+                ("/own/metrics", 401, "Bearer"),
+                ("/own/api/info", 401, "X-API-Key"),
+                ("/metrics", 404, "no endpoint"),
+                ("/api/info", 404, "no endpoint"),
+            ],
+        ),
+    ] {
+        let server = Running::configured(options(), configure);
+        for (path, status, words) in expected {
+            let response = Peer::request(server.address, get(path, LAST).as_bytes());
+            assert_eq!(response.status, status, "{path}");
+            assert!(text(&response).contains(words), "{path}: {}", text(&response));
+        }
+        server.end();
+    }
+}
+
+#[test]
+fn paths_can_be_others_on_both_listeners() {
+    let server = Running::configured(options(), |config| {
+        config.control_paths.clients_have_health = true;
+        config.control_paths.clients_have_metrics = true;
+        config.control_paths.api = "/own/api".to_owned();
+        config.control_paths.health = "/own/health".to_owned();
+        config.control_paths.metrics = "/own/metrics".to_owned();
+    });
+    for address in [server.address, server.control] {
+        let mut peer = Peer::connect(address);
+        let response = ask(&mut peer, &post("/own/api/publish", KEY, PUBLISH));
+        assert_eq!((response.status, text(&response).as_str()), (200, r#"{"result":{}}"#));
+        assert_eq!(text(&ask(&mut peer, &get("/own/health", ""))), "alive\n");
+        assert!(text(&ask(&mut peer, &get("/own/metrics", LAST))).contains("throng_connections"));
+    }
+    server.end();
+}
+
+/// Without a key, only programs of this machine are served, as far as a request can tell.
+#[test]
+fn where_no_key_is_asked_for_pages_and_proxies_are_refused() {
+    let server = Running::configured(options(), |config| {
+        config.api.keys.clear();
+        config.api.insecure = true;
+    });
+    const JSON: &str = "Content-Type: application/json\r\n";
+    for (host, lines, status) in [
+        ("localhost", JSON, 200),
+        ("127.0.0.1:8000", JSON, 200),
+        (
+            "localhost:8000",
+            "Content-Type: application/json; charset=utf-8\r\nOrigin: http://localhost:8000\r\n",
+            200,
+        ),
+        ("localhost", "", 415),
+        ("localhost", "Content-Type: text/plain\r\n", 415),
+        ("example.com", JSON, 403),
+        ("localhost", "Content-Type: application/json\r\nOrigin: https://evil.example\r\n", 403),
+        ("localhost", "Content-Type: application/json\r\nOrigin: null\r\n", 403),
+        ("localhost", "Content-Type: application/json\r\nX-Forwarded-For: 10.0.0.1\r\n", 403),
+        ("localhost", "Content-Type: application/json\r\nForwarded: for=10.0.0.1\r\n", 403),
+    ] {
+        let length = PUBLISH.len();
+        let request = format!(
+            "POST /api/publish HTTP/1.1\r\nHost: {host}\r\n{lines}{LAST}Content-Length: {length}\r\n\r\n{PUBLISH}"
+        );
+        let response = Peer::request(server.address, request.as_bytes());
+        assert_eq!(response.status, status, "{host} {lines}: {}", text(&response));
+    }
+    server.end();
+}
+
+/// Whatever lies between a backend and the shard.
+#[test]
+fn tls_unix_sockets_and_proxies_carry_it_too() {
+    const CONFIG: &str = "http_api = { key = \"secret\", external = true }\nclient = { insecure = true }\n";
+    let (folder, ca) = (Folder::new(), Authority::new());
+    let pair = folder.pair("one", &ca.issue(&["localhost"]));
+    let path = env::temp_dir().join(format!("throng-one-port-{}.sock", process::id()));
+    let unix = format!("unix:{}", path.display());
+    let pair: Vec<&str> = pair.iter().map(String::as_str).collect();
+    let server = Server::configured(CONFIG, &[&pair[..], &["--listen", unix.as_str()]].concat());
+    let request = publish(&format!("{KEY}{LAST}"));
+    let converse = |stream: &mut dyn ReadWrite| {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        // A TLS client may end without a goodbye here: it asked for the end.
+        stream.read_to_string(&mut answer).ok();
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(r#"{"result":{}}"#), "{answer}");
+    };
+    let name = ServerName::try_from("localhost").unwrap();
+    let tls = ClientConnection::new(Arc::clone(&trusting(&ca, None)), name).unwrap();
+    converse(&mut StreamOwned::new(tls, connect(server.address)));
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    converse(&mut stream);
+    drop(server);
+    fs::remove_file(path).ok();
+
+    let flags = ["--trusted-proxies", "127.0.0.1/32", "--proxy-protocol"];
+    let server = Server::configured(CONFIG, &flags);
+    let mut stream = connect(server.address);
+    stream.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 12345 80\r\n").unwrap();
+    converse(&mut stream);
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Wrong keys are counted by the address that a trusted proxy tells: one client's do not slow another's.
+#[test]
+fn wrong_keys_are_counted_by_the_client_behind_a_proxy() {
+    const CONFIG: &str = "http_api = { key = \"secret\", external = true }\nclient = { insecure = true }\n";
+    let server = Server::configured(CONFIG, &["--trusted-proxies", "127.0.0.1/32", "--shards", "1"]);
+    let mut peers: Vec<_> = (0..40).map(|_| Peer::connect(server.address)).collect();
+    for (n, peer) in peers.iter_mut().enumerate() {
+        peer.send_bytes(publish(&format!("X-Forwarded-For: 192.0.2.{n}\r\n")).as_bytes());
+    }
+    for peer in &mut peers {
+        assert_eq!(answer(peer).status, 401);
+    }
+    assert_eq!(server.metric("throng_wrong_keys_slowed_total"), 0, "each has its own rate");
+    for peer in &mut peers {
+        peer.send_bytes(publish("X-Forwarded-For: 192.0.2.1\r\n").as_bytes());
+    }
+    for peer in &mut peers {
+        assert_eq!(answer(peer).status, 401);
+    }
+    assert!(server.metric("throng_wrong_keys_slowed_total") >= 10);
+    assert_eq!(server.metric("throng_wrong_keys_total"), 80);
+}
+
+/// A reload changes the keys of client listeners as well, and a drain answers what was asked before it.
+#[test]
+fn keys_follow_a_reload() {
+    let path = env::temp_dir().join(format!("throng-one-port-{}.toml", process::id()));
+    let write = |key: &str| {
+        let text =
+            format!("http_api = {{ key = \"{key}\", external = true }}\nclient = {{ insecure = true }}\n");
+        fs::write(&path, text).unwrap();
+    };
+    write("first");
+    let server = Server::start(&["--config", path.to_str().unwrap()]);
+    let mut peer = Peer::connect(server.address);
+    assert_eq!(ask(&mut peer, &publish("X-API-Key: first\r\n")).status, 200);
+    write("second");
+    let response = ask(&mut peer, &post("/api/reload", "X-API-Key: first\r\n", ""));
+    assert!(text(&response).contains("http_api.key"), "{}", text(&response));
+    // The shards are told by letters, which this connection's next request may overtake on another shard.
+    let is_second =
+        || ask(&mut Peer::connect(server.address), &publish("X-API-Key: second\r\n")).status == 200;
+    crate::support::until("the second key", || is_second().then_some(()));
+    assert_eq!(ask(&mut peer, &publish("X-API-Key: first\r\n")).status, 401);
+    fs::remove_file(path).unwrap();
+}
