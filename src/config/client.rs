@@ -62,7 +62,6 @@ const SHARDS_PER_THREAD: usize = 4;
 
 /// What is served on the control listener, by its paths, and what of it client listeners serve as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct ControlPaths {
     /// Of the server API. Default `/api`.
     pub api: String,

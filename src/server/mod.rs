@@ -29,7 +29,7 @@ use crate::net::{Inherited, Listen, MioNet, Shared, sys};
 use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Way, Wiring, startup_error};
 use crate::outside::World;
 use crate::session::Handler;
-use crate::shard::desk::Desk;
+use crate::shard::desk::{Desk, NoDesk};
 use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
 use crate::shard::options::Options;
@@ -92,7 +92,7 @@ impl Common {
     /// With counters and budgets that nobody has used.
     fn new(
         config: &Config,
-        (mailboxes, outside, desk): (Arc<[Mailbox]>, Arc<dyn Outside>, Arc<dyn Desk>),
+        (mailboxes, outside): (Arc<[Mailbox]>, Arc<dyn Outside>),
         (uid, seed): (&str, Seed),
     ) -> Self {
         let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
@@ -104,7 +104,7 @@ impl Common {
             budget,
             publication_budget,
             outside,
-            desk,
+            desk: Arc::new(NoDesk),
             secret: Secret::new(seed),
             options: config.shard_options(uid),
             mailboxes,
@@ -207,7 +207,8 @@ impl Server {
             shard_capacity,
             tls,
             listeners,
-            ..Common::new(&config, (mailboxes, asked, threads.desk()), names)
+            desk: threads.desk(),
+            ..Common::new(&config, (mailboxes, asked), names)
         };
         let places = (addresses, shared.clone());
         let (addresses, waiting) =
