@@ -135,7 +135,7 @@ pub(super) fn forwarded(kind: u8) -> Vec<u8> {
         b'l' => post(&format!("{key}Connection: close\r\n"), "{}"),
         b'q' => format!("POST /api/publish?api_key={KEY} HTTP/1.1\r\nHost: sim\r\n\r\n"),
         b'w' => post("X-API-Key: wrong\r\n", "{}"),
-        b'n' => format!("POST /api/publish HTTP/1.1\r\nHost: sim\r\nContent-Length: 9\r\n\r\n"),
+        b'n' => "POST /api/publish HTTP/1.1\r\nHost: sim\r\nContent-Length: 9\r\n\r\n".to_owned(),
         b'h' => format!("POST /api/publish HTTP/1.1\r\nHost: sim\r\n{key}Content-Length: 9\r\n\r\n12"),
         b't' => format!("POST /api/publish HTTP/1.1\r\nHost: sim\r\n{key}Content-Length: 99999\r\n\r\n{{}}"),
         b'H' => "GET /health HTTP/1.1\r\nHost: sim\r\n\r\n".to_owned(),
