@@ -333,7 +333,9 @@ fn lay(effective: &mut Effective, typed: &[&Typed], variables: &Variables, error
             };
             effective.places.insert(name.to_owned(), typed.place.clone());
         } else {
-            errors.push(typed.error(format!("expected {expected}{hint}")));
+            let is_of_grpc = typed.raw.said().trim_matches('"').starts_with("grpc://");
+            let reason = if is_of_grpc { "hooks over gRPC are not served; " } else { "" };
+            errors.push(typed.error(format!("{reason}expected {expected}{hint}")));
         }
     }
 }

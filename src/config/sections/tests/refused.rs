@@ -28,7 +28,8 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
         ),
         (
             "[client.proxy.refresh]\nendpoint = 'grpc://x'",
-            "t:2: client.proxy.refresh.endpoint = \"grpc://x\": expected an http:// or https:// URL",
+            "t:2: client.proxy.refresh.endpoint = \"grpc://x\": hooks over gRPC are not served; expected an http:// or \
+             https:// URL",
         ),
         (
             "[channel.without_namespace]\nchannel_regex = '['",
