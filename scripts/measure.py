@@ -123,7 +123,7 @@ class Server:
             if self.process.poll() is not None:
                 raise SystemExit(f"{self.name} ended at once:\n{self.output()}")
             # Its own words: another server may answer on the same port.
-            if " ready: " in self.output() or "ready on " in self.output():
+            if any(words in self.output() for words in (" ready: ", "ready on ", "serving websocket")):
                 return
             time.sleep(0.05)
         self.process.kill()
