@@ -17,7 +17,7 @@ use std::thread;
 use throng::parts::config::{Args, OUTSIDE_VARIABLES, examine};
 use throng::{Config, NoHandler, Outcome, Server};
 
-const DOCUMENTS: [&str; 20] = [
+const DOCUMENTS: [&str; 21] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -28,6 +28,7 @@ const DOCUMENTS: [&str; 20] = [
     "docs/CHANNELS.md",
     "docs/CONFIGURATION.md",
     "docs/EMBEDDING.md",
+    "docs/FROM_CENTRIFUGO.md",
     "docs/HISTORY.md",
     "docs/LEXICON.md",
     "docs/LIFE_OF_A_MESSAGE.md",
@@ -240,6 +241,21 @@ fn variables_of_scripts_and_tests_are_known() {
     let needless: Vec<_> = OUTSIDE_VARIABLES.iter().filter(|known| !names.contains(**known)).collect();
     // This one is read by a test of a library's own.
     assert_eq!(needless, [&"THRONG_TEST_PANICS"]);
+}
+
+/// What both servers answer differently on purpose stands in the page for those who switch, and nothing else does.
+#[test]
+fn every_known_difference_from_centrifugo_has_its_row() {
+    let known = read("tests/differential/known.py");
+    let rows_of_conversations: BTreeSet<_> = between(&known, "    (r\"", "\"),\n")
+        .map(|line| line.rsplit_once("\", \"").unwrap().1.to_owned())
+        .collect();
+    let rows: BTreeSet<_> = table(&read("docs/FROM_CENTRIFUGO.md"), "differences")
+        .iter()
+        .map(|row| row[0].trim_matches('`').to_owned())
+        .collect();
+    assert!(rows.len() > 5);
+    assert_eq!(rows, rows_of_conversations);
 }
 
 /// As a shell would send it, to a server without a configuration.
