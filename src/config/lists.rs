@@ -23,6 +23,22 @@ pub(super) fn is_of_list(path: &str) -> bool {
     LISTS.iter().any(|(list, _)| variable.starts_with(&format!("{}_", names::variable(list))))
 }
 
+/// The tables of a list that was typed as the names of its tables, with blanks between them, as Centrifugo has it beside
+/// JSON: their keys come with the variables of each. A name has at least two of the letters `-a-zA-Z0-9_.`.
+pub(super) fn named_tables(said: &Said, word: &str) -> Option<Value> {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_name = |name: &str| name.len() >= 2 && name.bytes().all(is_of_name);
+    if !LISTS.iter().any(|(list, _)| *list == said.path) || !word.split_whitespace().all(is_name) {
+        return None;
+    }
+    let table = |name: &str| {
+        let mut table = Table::default();
+        table.put("name", &said.place, Value::Text(name.to_owned()));
+        Value::Table(table)
+    };
+    Some(Value::List(word.split_whitespace().map(table).collect()))
+}
+
 /// Leaves each list with the nearest source that has it, and changes its tables as the variables and flags say that are
 /// left over. `sources` are in order, the nearest last. Returns what no table takes.
 pub(super) fn settle(sources: &mut [Source]) -> Vec<Said> {

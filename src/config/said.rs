@@ -61,7 +61,10 @@ pub(super) fn source(said: Vec<Said>) -> Source {
 pub(super) fn value(said: &Said, kind: ValueKind) -> Result<Value, ConfigError> {
     let text = |word: &String| Value::Text(word.clone());
     match (kind, said.words.as_slice()) {
-        (ValueKind::Json, [word]) => json(said, word),
+        (ValueKind::Json, [word]) => match lists::named_tables(said, word) {
+            Some(tables) => Ok(tables),
+            None => json(said, word),
+        },
         (_, [word]) => Ok(text(word)),
         (ValueKind::Switch, []) => Ok(Value::Switch(true)),
         (ValueKind::Word | ValueKind::Json, []) => Err(wrong(said, "expected a value")),
@@ -156,7 +159,7 @@ mod tests {
     fn what_is_no_json_is_told_without_its_value() {
         for (words, complaint) in [
             (&["[{\"name\": \"hush\""][..], "not valid JSON: EOF while parsing an object"),
-            (&["hush"], "not valid JSON: expected value"),
+            (&["hush!"], "not valid JSON: expected value"),
             (&["5"], "not valid JSON of a list or an object"),
         ] {
             let source = source(vec![said("channel.namespaces", words)]);

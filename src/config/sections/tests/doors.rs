@@ -166,6 +166,25 @@ fn namespaces_are_json_and_each_key_of_one_is_a_variable() {
 }
 
 #[test]
+fn a_list_of_names_is_a_list_of_tables() {
+    let set = [
+        ("CENTRIFUGO_CHANNEL_NAMESPACES", " chat  b.c "),
+        ("CENTRIFUGO_CHANNEL_NAMESPACES_CHAT_HISTORY_SIZE", "7"),
+        ("CENTRIFUGO_CHANNEL_NAMESPACES_CHAT_HISTORY_TTL", "1m"),
+        ("CENTRIFUGO_CHANNEL_NAMESPACES_B_C_PRESENCE", "true"),
+    ];
+    let effective = resolved(&[], &set).unwrap();
+    let named = &effective.config.namespaces.named;
+    assert_eq!((named.len(), named["chat"].history_size, named["b.c"].presence), (2, 7, true));
+    let none = resolved(&[], &[("CENTRIFUGO_CHANNEL_NAMESPACES", "")]).unwrap();
+    assert!(none.config.namespaces.named.is_empty());
+    for no_names in ["chat, news", "a", "[chat]", "chat;news"] {
+        let said = resolved(&[], &[("CENTRIFUGO_CHANNEL_NAMESPACES", no_names)]).unwrap_err();
+        assert!(said[0].starts_with("CENTRIFUGO_CHANNEL_NAMESPACES=…: not valid JSON"), "{said:?}");
+    }
+}
+
+#[test]
 fn what_is_not_supported_is_told_by_its_variable_or_flag() {
     let said = resolved(&[("grpc_api.enabled", "true")], &[("CENTRIFUGO_ENGINE_TYPE", "redis")]).unwrap_err();
     assert!(
