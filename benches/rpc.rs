@@ -75,6 +75,7 @@ impl Served {
             out: &mut self.out,
             apart: &mut Vec::new(),
             waiting_bytes: 0,
+            is_behind: false,
             in_place: None,
             actions: &mut self.actions,
             forwarded: Forwarded::default(),

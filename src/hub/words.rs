@@ -88,6 +88,25 @@ impl Ask {
         if let Self::Enter(enter) = self { Some(&enter.channel) } else { None }
     }
 
+    /// The channel that it is about, if it is about one.
+    pub fn channel(&self) -> Option<&str> {
+        match self {
+            Self::Enter(enter) => Some(&enter.channel),
+            Self::Leave { channel }
+            | Self::Publish { channel, .. }
+            | Self::Presence { channel }
+            | Self::PresenceStats { channel }
+            | Self::History { channel, .. }
+            | Self::RenewIn { channel, .. } => Some(channel),
+            Self::Identify(_) | Self::Call { .. } | Self::Renew { .. } => None,
+        }
+    }
+
+    /// Whether someone outside of the shards may have to be asked about it.
+    pub fn may_ask(&self) -> bool {
+        !matches!(self, Self::Leave { .. })
+    }
+
     /// Bytes that it holds beside its own size.
     pub fn owned_bytes(&self) -> usize {
         match self {

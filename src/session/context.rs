@@ -27,6 +27,8 @@ pub struct Context<'a> {
     pub apart: &'a mut Vec<Splice>,
     /// Bytes for this connection that were queued before, because it did not take them yet.
     pub waiting_bytes: usize,
+    /// Commands of the client are not done that go before what the session may answer at once.
+    pub is_behind: bool,
     /// A message of the input that goes back as it lies there, before `out`.
     pub in_place: Option<InPlace>,
     /// What the session asks for.

@@ -234,6 +234,9 @@ pub struct ClientOptions {
     pub personal_channel_single_connection: bool,
     /// Connections of one user, in the whole process; one more is closed (3504). 0 (default): no limit.
     pub user_connection_limit: usize,
+    /// Commands of one connection that hooks and token workers are asked about at a time; the next ones wait. At 0
+    /// (default) and 1 commands are carried out in their order, beyond that in the order of the answers.
+    pub concurrency: usize,
 }
 
 /// Rates, per second; 0 for no limit. Who exceeds one gets error 111, or disconnect 3013 where there is no reply.
@@ -325,6 +328,7 @@ impl Default for ClientOptions {
             personal_channel_namespace: String::new(),
             personal_channel_single_connection: false,
             user_connection_limit: 0,
+            concurrency: 0,
         }
     }
 }

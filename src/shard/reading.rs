@@ -12,7 +12,7 @@ use super::carry::tls::Arrived;
 use super::carry::unread::is_newcomer;
 use super::{Shard, World};
 use crate::base::slots::Key;
-use crate::session::{CloseReason, Phase};
+use crate::session::{CloseReason, Phase, Session};
 
 /// What a read counts for that is a part of a TLS handshake: a key exchange takes some 200 µs, a request 20.
 const TLS_COST: usize = 4;
@@ -45,10 +45,9 @@ impl<W: World> Shard<W> {
             conn.is_unread = false;
             self.clients().resume_waiting(key);
             let Some(conn) = self.carry().conns.entry_mut(key) else { continue };
-            // What waits on goes before what is not read yet.
-            conn.is_read_paused |= conn.client.as_ref().is_some_and(|client| !client.waiting.is_empty());
             conn.is_read_paused |= conn.session.waits_for().is_some();
             if !conn.is_read_paused {
+                self.clients().pause_reading_behind_commands(key);
                 self.read(key);
             }
         }
@@ -152,9 +151,15 @@ impl<W: World> Shard<W> {
             if was_head {
                 self.door.note_stray_header(key, part);
             }
-            // What the client asked before it ended is still carried out.
+            let is_client = |session: &Session<_>| session.phase() != Phase::Opening && !session.is_trusted();
+            if self.carry().conns.entry(key).is_some_and(|conn| is_client(&conn.session)) {
+                // What is said already goes before what is said of the rest.
+                self.carry().queue_out(key);
+                self.channels().finish_endings();
+            }
+            // What the client asked before it ended is still carried out, and answered.
             self.clients().act(key);
-            return self.channels().close(key, reason);
+            return self.clients().close_behind(key, reason);
         }
         self.carry().count_held(key);
         if self.carry().actions.is_empty() {

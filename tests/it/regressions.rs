@@ -25,6 +25,7 @@ mod reload;
 mod spoiled;
 mod starting;
 mod switching;
+mod turns;
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -51,9 +51,9 @@ fn who_leaves_while_it_is_counted_is_taken_back() {
     for _ in 0..50 {
         let mut peer = Peer::open(server.address, PATH);
         let connect = json!({"id": 1, "connect": {"token": token("ann")}});
-        // The second line ends the connection in the turn in which the first asks the home.
-        peer.send(TEXT, format!("{connect}\nno command"));
-        peer.expect_close(3501);
+        // The second frame ends the connection in the turn in which the first asks the home.
+        peer.send(TEXT, connect.to_string());
+        peer.send_close(1000);
     }
     server.await_metric("throng_connections", 0);
     let mut ann = user(&server, "ann");

@@ -37,6 +37,7 @@ mod small;
 mod stale;
 mod storm;
 mod streams;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use throng::parts::base::slots::Key;
 use throng::parts::hub::home::{Answer, Question};
 use throng::parts::hub::home_of;
-use throng::parts::shard::mailbox::{Asker, Letter, ReplyTo};
+use throng::parts::shard::mailbox::{Asker, Deed, Letter, Order, ReplyTo, Target};
 use throng::parts::shard::outside::Verdict;
 
 use crate::rng::Rng;
@@ -106,14 +106,20 @@ fn who_left_and_came_back_before_the_answer_goes_when_it_goes() {
     let listen = format!(r#"{{"id":2,"subscribe":{{"channel":"{name}","join_leave":true}}}}"#);
     guests[0].say(&mut small, 0, &listen);
     settle(&mut small);
-    for (id, what) in
-        [(2, "subscribe"), (3, "unsubscribe"), (4, "subscribe"), (5, "unsubscribe"), (6, "subscribe")]
-    {
-        guests[1].say(&mut small, 0, &command(id, what));
+    // A client's own unsubscribe command waits for the answer; an order does not.
+    for id in [2, 4, 6] {
+        guests[1].say(&mut small, 0, &command(id, "subscribe"));
+        if id < 6 {
+            let target = Target { client: clients[1].clone(), ..Target::default() };
+            let (channel, code, reason) = (name.as_str().into(), 2000, String::new());
+            let order = Order { target, deed: Deed::Unsubscribe { channel, code, reason } };
+            small.mailboxes[0].put(&mut vec![Letter::Order(Arc::new(order))]);
+            small.turn(0);
+        }
     }
     settle(&mut small);
     let answered: Vec<String> = guests[1].heard(&small).iter().map(|line| line[..7].to_owned()).collect();
-    assert_eq!(answered, [2, 3, 4, 5, 6].map(|id| format!(r#"{{"id":{id}"#)));
+    assert_eq!(answered, [r#"{"id":2"#, r#"{"push""#, r#"{"id":4"#, r#"{"push""#, r#"{"id":6"#]);
     let mut both = clients.to_vec();
     both.sort_unstable();
     assert_eq!(present(&mut small, 1, &name), both);

@@ -105,6 +105,12 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         limit",
         |s| Slot::Count(&mut s.client.user_connection_limit, 0..=1_000_000),
     ),
+    key(
+        "client.concurrency",
+        "Commands of one connection for which hooks and token workers are asked at the same time; further commands wait. \
+        0 and 1: one by one, in their order",
+        |s| Slot::Count(&mut s.client.concurrency, 0..=1024),
+    ),
     key("client.subscription_token.enabled", "Verify subscription tokens with keys of their own", |s| {
         Slot::Switch(&mut s.subscription_token_enabled)
     }),

@@ -140,7 +140,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     no("uni_websocket.join_push_messages", "each push is a message of its own").warned(),
     only("client.presence_update_interval", &["\"27s\""], "presence needs no updates in one process")
         .warned(),
-    only("client.concurrency", &["1"], "commands of a connection are handled in their order").warned(),
     only("client.channel_position_check_delay", &["\"40s\""], NO_POSITIONS).warned(),
     no("client.channel_position_max_time_lag", NO_POSITIONS).warned(),
     no("client.insecure_skip_token_signature_verify", "in development, client.insecure needs no tokens"),

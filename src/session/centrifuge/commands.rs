@@ -99,9 +99,57 @@ impl Deferred {
         if let Request::Subscribe(subscribe) = &self.0 { Some(&subscribe.channel) } else { None }
     }
 
+    /// The channel that it is about, if it is about one.
+    pub fn channel(&self) -> Option<&str> {
+        channel_of(&self.0)
+    }
+
+    /// Whether someone outside of the shards may have to be asked about it, as [`Ask::may_ask`] says.
+    pub fn may_ask(&self) -> bool {
+        match &self.0 {
+            Request::Unsubscribe { .. }
+            | Request::Pong
+            | Request::Ping
+            | Request::Send { .. }
+            | Request::Unknown
+            | Request::Malformed => false,
+            Request::Connect(_)
+            | Request::Subscribe(_)
+            | Request::Publish { .. }
+            | Request::Presence { .. }
+            | Request::PresenceStats { .. }
+            | Request::History(_)
+            | Request::Rpc { .. }
+            | Request::Refresh { .. }
+            | Request::SubRefresh { .. } => true,
+        }
+    }
+
     /// Bytes that it holds beside its own size.
     pub fn owned_bytes(&self) -> usize {
         self.0.owned_bytes()
+    }
+}
+
+/// Whether the session does what the request asks, or says why not, without its shard.
+pub(super) fn is_done_here(request: &Request<'_>, name_bytes_max: usize) -> bool {
+    let is_named = channel_of(request).is_none_or(|name| !name.is_empty() && name.len() <= name_bytes_max);
+    match request {
+        Request::Ping
+        | Request::Send { .. }
+        | Request::Rpc { .. }
+        | Request::Unknown
+        | Request::Malformed
+        | Request::Publish { data: None, .. } => true,
+        Request::Pong | Request::Connect(_) => false,
+        Request::Subscribe(_)
+        | Request::Unsubscribe { .. }
+        | Request::Publish { .. }
+        | Request::Presence { .. }
+        | Request::PresenceStats { .. }
+        | Request::History(_)
+        | Request::Refresh { .. }
+        | Request::SubRefresh { .. } => !is_named,
     }
 }
 
@@ -204,12 +252,35 @@ mod tests {
         }
     }
 
+    /// What the session answers by itself must not overtake what its shard was asked before.
+    #[test]
+    fn what_needs_no_shard_is_known_before_it_is_done() {
+        let named = |channel: &'static str| Request::Presence { channel: Cow::Borrowed(channel) };
+        for (request, expected) in [
+            (Request::Ping, true),
+            (Request::Unknown, true),
+            (Request::Malformed, true),
+            (Request::Publish { channel: Cow::Borrowed("a"), data: None }, true),
+            (Request::Publish { channel: Cow::Borrowed("a"), data: Some(Cow::Borrowed(b"1")) }, false),
+            (Request::Pong, false),
+            (named(""), true),
+            (named("aaa"), false),
+            (named("aaaa"), true),
+        ] {
+            assert_eq!(is_done_here(&request, 3), expected, "{request:?}");
+        }
+    }
+
     #[test]
     fn what_waits_tells_what_it_is_about() {
         let subscribe = Subscribe { channel: "a".to_owned(), ..Subscribe::default() };
-        assert_eq!(Deferred::new(Request::Subscribe(Box::new(subscribe))).enters(), Some("a"));
-        let history = Deferred::new(Request::History(HistoryRequest::default()));
-        assert!(history.is_whole() && history.enters().is_none());
-        assert!(!Deferred::new(Request::Ping).is_whole());
+        let subscribe = Deferred::new(Request::Subscribe(Box::new(subscribe)));
+        assert_eq!((subscribe.enters(), subscribe.channel()), (Some("a"), Some("a")));
+        let history = HistoryRequest { channel: Cow::Borrowed("b"), ..HistoryRequest::default() };
+        let history = Deferred::new(Request::History(history));
+        assert!(history.is_whole() && history.enters().is_none() && history.may_ask());
+        assert_eq!(history.channel(), Some("b"));
+        let ping = Deferred::new(Request::Ping);
+        assert!(!ping.is_whole() && !ping.may_ask() && ping.channel().is_none());
     }
 }

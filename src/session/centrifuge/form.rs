@@ -164,6 +164,7 @@ mod tests {
             certificate: None,
             out: &mut out,
             waiting_bytes: 0,
+            is_behind: false,
             apart: &mut Vec::new(),
             in_place: None,
             actions: &mut Vec::new(),

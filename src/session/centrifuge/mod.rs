@@ -134,6 +134,8 @@ impl Centrifuge {
             if outcome.is_err() {
                 break;
             }
+            // Whether the shard can do it at once is not known yet.
+            cx.is_behind |= matches!(cx.actions.last(), Some(Action::Ask { .. } | Action::Wait { .. }));
         }
         cx.counts.messages_out += u64::from(cx.out.len() > start);
         self.wire.end(cx.out, begun, cx.press);
@@ -171,7 +173,8 @@ impl Centrifuge {
         // Whether it may be carried out depends on the answer to connect, and what is answered here, whatever it is, waits like all
         // else while its client does not read; it comes back by `resume`.
         let is_full = cx.out.len() + cx.waiting_bytes > cx.settings.outbox_bytes_max / 2;
-        if self.phase == Phase::Admitting || (is_full && expects_reply) {
+        let overtakes = cx.is_behind && commands::is_done_here(&request, cx.settings.channel_name_bytes_max);
+        if self.phase == Phase::Admitting || (is_full && expects_reply) || overtakes {
             cx.actions.push(Action::Wait { id, deferred: Deferred::new(request) });
             return Ok(());
         }
@@ -441,6 +444,7 @@ mod tests {
                 out,
                 apart,
                 waiting_bytes: 0,
+                is_behind: false,
                 in_place,
                 actions,
                 press,

@@ -64,6 +64,13 @@ impl<W: World> Carry<W> {
         self.conns.entry(key)?.session.telling(takes_deltas)
     }
 
+    /// A home is asked for an answer to this command of the client's; 0 is none.
+    pub(in crate::shard) fn awaits_home(&mut self, key: Key, id: u32) {
+        if let Some(conn) = self.conns.entry_mut(key).filter(|_| id != 0) {
+            conn.awaited_count = conn.awaited_count.saturating_add(1);
+        }
+    }
+
     /// A home is asked for what may be much: others of the client's commands wait for the answer, all of them or those beyond
     /// so many.
     pub(in crate::shard) fn awaits(&mut self, key: Key, id: u32, weight: u8) {

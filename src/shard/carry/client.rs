@@ -14,13 +14,11 @@ use crate::hub::local::ChannelId;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Ask, Enter, Entered, Identify};
 use crate::hub::{ClientInfo, DataKind};
-use crate::session::Deferred;
+use crate::session::{CloseReason, Deferred};
 use crate::shard::mailbox::Cause;
 use crate::shard::outside::{Capability, Grant, Headers, Matching};
 
-/// Commands that wait for an answer from outside, per connection; beyond it, error 111.
-pub(in crate::shard) const QUESTIONS_MAX: usize = 32;
-/// Commands that a client may send before its connect command is answered.
+/// Commands of a connection that wait for answers of others; at it nothing more is read from the connection.
 pub(in crate::shard) const WAITING_COMMANDS_MAX: usize = 64;
 /// Sum of the weights of the commands for which homes gather what may be much; at it, those behind them wait.
 pub(in crate::shard) const AWAITED_MAX: usize = 8;
@@ -136,6 +134,10 @@ pub(in crate::shard) enum Pending {
     SubRefresh { id: u32, channel: Arc<str>, is_over: bool },
     /// To go on with the connection: a new token. `is_overtaken`: an order has since said when it ends.
     Refresh { id: u32, is_overtaken: bool },
+    /// A call of the application.
+    Call { id: u32 },
+    /// To subscribe, and that was answered otherwise meanwhile: nobody waits for the word, but outsiders are busy with it.
+    Answered,
 }
 
 impl Pending {
@@ -145,8 +147,9 @@ impl Pending {
             Self::Subscribe { id, .. }
             | Self::Publish { id, .. }
             | Self::SubRefresh { id, .. }
-            | Self::Refresh { id, .. } => *id,
-            Self::HookRefresh { .. } => 0,
+            | Self::Refresh { id, .. }
+            | Self::Call { id } => *id,
+            Self::HookRefresh { .. } | Self::Answered => 0,
         }
     }
 
@@ -161,7 +164,7 @@ impl Pending {
             Self::Subscribe { ask, .. } => heap::piece(size_of::<Enter>()) + ask.bytes(),
             Self::Publish { channel, data, .. } => heap::arc(channel.len()) + heap::piece(data.len()),
             Self::SubRefresh { channel, .. } => heap::arc(channel.len()),
-            Self::HookRefresh { .. } | Self::Refresh { .. } => 0,
+            Self::HookRefresh { .. } | Self::Refresh { .. } | Self::Call { .. } | Self::Answered => 0,
         }
     }
 }
@@ -195,6 +198,8 @@ pub(in crate::shard) enum What {
     Ask(Ask),
     /// It came before its client was let in: the session has not looked at it yet.
     Early(Deferred),
+    /// The end of the connection, for what the client said or asked last: what it asked before is answered first.
+    End(CloseReason),
 }
 
 impl What {
@@ -203,6 +208,25 @@ impl What {
         match self {
             Self::Ask(ask) => ask.is_whole(),
             Self::Early(deferred) => deferred.is_whole(),
+            Self::End(_) => false,
+        }
+    }
+
+    /// The channel that it is about, if it is about one.
+    pub(in crate::shard) fn channel(&self) -> Option<&str> {
+        match self {
+            Self::Ask(ask) => ask.channel(),
+            Self::Early(deferred) => deferred.channel(),
+            Self::End(_) => None,
+        }
+    }
+
+    /// Whether someone outside of the shards may have to be asked about it.
+    pub(in crate::shard) fn may_ask(&self) -> bool {
+        match self {
+            Self::Ask(ask) => ask.may_ask(),
+            Self::Early(deferred) => deferred.may_ask(),
+            Self::End(_) => false,
         }
     }
 }
@@ -214,6 +238,7 @@ impl Waiting {
             + match &self.what {
                 What::Ask(ask) => ask.owned_bytes(),
                 What::Early(deferred) => deferred.owned_bytes(),
+                What::End(_) => 0,
             }
     }
 
@@ -222,6 +247,7 @@ impl Waiting {
         let enters = match &self.what {
             What::Ask(ask) => ask.enters(),
             What::Early(deferred) => deferred.enters(),
+            What::End(_) => None,
         };
         enters == Some(channel)
     }
@@ -325,6 +351,16 @@ impl Client {
             + self.buckets.as_ref().map_or(0, |_| heap::piece(size_of::<Buckets>()))
     }
 
+    /// How many of its commands outsiders are asked about.
+    pub(in crate::shard) fn asked_outside(&self) -> usize {
+        self.pending.iter().filter(|(_, one)| !matches!(one, Pending::HookRefresh { .. })).count()
+    }
+
+    /// Whether commands of it that are not done may go before whatever comes next.
+    pub(in crate::shard) fn is_busy(&self) -> bool {
+        !self.waiting.is_empty() || self.asked_outside() > 0
+    }
+
     /// Who it is; empty when anonymous.
     pub(in crate::shard) fn user(&self) -> &str {
         self.info.as_ref().map_or("", |info| &info.user)
@@ -376,17 +412,20 @@ impl Client {
         }
     }
 
-    /// Takes out a command that outsiders were asked about.
-    pub(in crate::shard) fn take_pending(
-        &mut self,
-        is_it: impl Fn(u32, &Pending) -> bool,
-    ) -> Option<Pending> {
-        let at = self.pending.iter().position(|(number, one)| is_it(*number, one))?;
+    /// Takes out the command that outsiders were asked about by this question.
+    pub(in crate::shard) fn take_pending(&mut self, question: u32) -> Option<Pending> {
+        let at = self.pending.iter().position(|(number, _)| *number == question)?;
         let (_, pending) = self.pending.swap_remove(at);
         if self.pending.is_empty() {
             self.pending = Vec::new();
         }
         Some(pending)
+    }
+
+    /// Takes out a command to enter this channel that outsiders were asked about: it is answered without their word.
+    pub(in crate::shard) fn answer_otherwise(&mut self, channel: &str) -> Option<Pending> {
+        let (_, asked) = self.pending.iter_mut().find(|(_, one)| one.subscribes_to(channel))?;
+        Some(std::mem::replace(asked, Pending::Answered))
     }
 
     /// Unix time, in milliseconds, at which the first thing of it ends for good; `None` for nothing.

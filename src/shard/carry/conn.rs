@@ -125,6 +125,8 @@ pub(in crate::shard) struct Conn<K, S> {
     pub(in crate::shard) heard: u32,
     /// Bytes counted in the budget for a message that is still arriving.
     pub(in crate::shard) held_bytes: u32,
+    /// Commands of the client that homes have yet to answer.
+    pub(in crate::shard) awaited_count: u32,
     /// What lies between the socket and the session, where anything does.
     pub(in crate::shard) layers: Option<Box<Layers>>,
     pub(in crate::shard) outbox: Option<Box<Outbox>>,
@@ -150,6 +152,7 @@ impl<K, S> Conn<K, S> {
             due,
             heard,
             held_bytes: 0,
+            awaited_count: 0,
             layers: None,
             outbox: None,
             subs: SmallVec::new(),

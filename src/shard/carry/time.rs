@@ -139,8 +139,11 @@ impl<W: World> Carry<W> {
         let interval_ms = self.timeouts.ping_interval_ms;
         let Some(conn) = self.conns.entry_mut(key) else { return };
         let is_answered = conn.session.pings() == Pings::Answered;
+        // What it says is not read while its commands wait for others: that is no silence of its own.
+        let is_unheard =
+            conn.is_read_paused && conn.client.as_ref().is_some_and(|client| client.asked_outside() > 0);
         // Who cannot send is not idle for it.
-        if idle > 0 && is_answered && now.saturating_sub(conn.heard) >= idle {
+        if idle > 0 && is_answered && !is_unheard && now.saturating_sub(conn.heard) >= idle {
             return self.end(key, CloseReason::Idle);
         }
         if interval_ms == 0 {
@@ -149,7 +152,7 @@ impl<W: World> Carry<W> {
         }
         if conn.awaits_pong {
             let pong_timeout = beat_at_or_after(self.timeouts.pong_timeout_ms);
-            if conn.heard < conn.due.saturating_sub(pong_timeout) {
+            if !is_unheard && conn.heard < conn.due.saturating_sub(pong_timeout) {
                 return self.end(key, CloseReason::NoPong);
             }
             conn.awaits_pong = false;

@@ -59,6 +59,7 @@ impl<W: World> Channels<W> {
         let id = self.local.acquire(channel);
         self.carry.put_sub(key, Sub::pending(id, request));
         self.spend(cost_of(is_known, channel));
+        self.carry.awaits_home(key, request);
         if request != 0 && joining.recover.is_some() {
             self.carry.awaits(key, request, RECOVERY_WEIGHT);
         }

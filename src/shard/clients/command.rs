@@ -15,7 +15,7 @@ use crate::hub::words::{Ask, Denied, Reply};
 use crate::hub::{DataKind, Publication, home};
 use crate::session::CloseReason;
 use crate::shard::World;
-use crate::shard::carry::client::{Ability, Pending, QUESTIONS_MAX, WHOLE_WEIGHT};
+use crate::shard::carry::client::{Ability, Pending, WHOLE_WEIGHT};
 use crate::shard::mailbox::{Asker, Letter};
 use crate::shard::options::Rates;
 use crate::shard::outside::{Hook, Question, Token, Verdict};
@@ -98,26 +98,15 @@ impl<W: World> Clients<W> {
         is_within
     }
 
-    /// Asks outside about a command; when too much is asked already, the command fails.
-    pub(in crate::shard) fn ask_outside(
-        &mut self,
-        key: Key,
-        id: u32,
-        question: Question,
-        pending: Option<Pending>,
-    ) {
-        // What has no place of its own to wait in is answered by its number.
-        let number = if pending.is_some() { self.questions.next() } else { id };
+    /// Asks outside about a command; when too much is asked already, for all clients together, the command fails.
+    pub(in crate::shard) fn ask_outside(&mut self, key: Key, question: Question, pending: Pending) {
+        let number = self.questions.next();
         let carry = &mut self.channels.carry;
-        let reply_to = carry.reply_to(key, number);
-        let is_full = carry.client(key).is_some_and(|client| client.pending.len() >= QUESTIONS_MAX);
-        if is_full || self.outside.ask(reply_to, question).is_err() {
-            self.channels.carry.counters.rate_limited_questions.add(1);
-            return self.deny(key, id, &Denied::TooMany);
+        if self.outside.ask(carry.reply_to(key, number), question).is_err() {
+            carry.counters.rate_limited_questions.add(1);
+            return self.deny(key, pending.id(), &Denied::TooMany);
         }
-        if let Some(pending) = pending
-            && let Some(client) = self.channels.carry.client_or_new(key)
-        {
+        if let Some(client) = carry.client_or_new(key) {
             client.pending.push((number, pending));
         }
     }
@@ -158,7 +147,7 @@ impl<W: World> Clients<W> {
         }
         let question =
             Question::Publish { who: self.who(key), channel: channel.to_string(), data: data.clone() };
-        self.ask_outside(key, id, question, Some(Pending::Publish { id, channel, kind, data }));
+        self.ask_outside(key, question, Pending::Publish { id, channel, kind, data });
     }
 
     /// Publishes what a client said.
@@ -182,6 +171,7 @@ impl<W: World> Clients<W> {
         let publication =
             Box::new(Publication { info: Some(info), is_delta, ..Publication::new(channel, kind, data) });
         let carry = &mut self.channels.carry;
+        carry.awaits_home(key, id);
         let asker = (id != 0).then(|| Asker::Conn(carry.reply_to(key, id)));
         let from = Some(carry.member(key));
         carry.post.send(home, Letter::Publish { publication, options, terms, from, asker });
@@ -205,6 +195,7 @@ impl<W: World> Clients<W> {
             return self.deny(key, id, &Denied::NotPermitted);
         }
         let carry = &mut self.channels.carry;
+        carry.awaits_home(key, id);
         if !matches!(question, home::Question::PresenceStats) {
             carry.awaits(key, id, WHOLE_WEIGHT);
         }
@@ -223,20 +214,18 @@ impl<W: World> Clients<W> {
             return self.deny(key, id, &Denied::NotAvailable);
         }
         let question = Question::Rpc { who: self.who(key), method, data };
-        self.ask_outside(key, id, question, None);
+        self.ask_outside(key, question, Pending::Call { id });
     }
 
     fn refresh_command(&mut self, key: Key, id: u32, token: &str) {
         if token.is_empty() {
-            return self.channels.close(key, CloseReason::BadRequest);
+            return self.close_in_turn(key, CloseReason::BadRequest);
         }
         let now_s = self.channels.carry.now().unix_ms / 1000;
         let pending = Pending::Refresh { id, is_overtaken: false };
         match self.outside.verify_now(&Token::Connection(token), now_s) {
             Some(verdict) => self.judged_now(key, pending, verdict),
-            None => {
-                self.ask_outside(key, id, Question::ConnectionToken(token.to_owned()), Some(pending));
-            }
+            None => self.ask_outside(key, Question::ConnectionToken(token.to_owned()), pending),
         }
     }
 
@@ -251,9 +240,7 @@ impl<W: World> Clients<W> {
         let now_s = self.channels.carry.now().unix_ms / 1000;
         match self.outside.verify_now(&Token::Subscription(token), now_s) {
             Some(verdict) => self.judged_now(key, pending, verdict),
-            None => {
-                self.ask_outside(key, id, Question::SubscriptionToken(token.to_owned()), Some(pending));
-            }
+            None => self.ask_outside(key, Question::SubscriptionToken(token.to_owned()), pending),
         }
     }
 }

@@ -139,9 +139,9 @@ impl<W: World> Clients<W> {
         match rejected {
             Rejected::Denied(denied) => self.deny(key, id, &denied),
             Rejected::TokenExpired => self.deny(key, id, &Denied::TokenExpired),
-            Rejected::TokenInvalid => self.channels.dismiss(key, Dismissed::InvalidToken),
+            Rejected::TokenInvalid => self.dismiss_in_turn(key, Dismissed::InvalidToken),
             Rejected::Disconnect { code, reason } => {
-                self.channels.close(key, CloseReason::Ordered { code, reason })
+                self.close_in_turn(key, CloseReason::Ordered { code, reason });
             }
         }
     }

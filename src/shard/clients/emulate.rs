@@ -40,7 +40,7 @@ impl<W: World> Clients<W> {
         self.channels.finish_endings();
         self.act(key);
         if let Some(Err(reason)) = outcome {
-            self.channels.close(key, reason);
+            self.close_behind(key, reason);
         }
     }
 }

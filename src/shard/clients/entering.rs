@@ -28,7 +28,7 @@ impl<W: World> Clients<W> {
     ) {
         let (key, request) = (reply_to.conn, reply_to.request);
         self.enter_or_not(channel, key, request, outcome, ticket);
-        self.awaits_no_more(key, request);
+        self.home_has_answered(key, request);
     }
 
     pub(in crate::shard) fn enter_or_not(
@@ -168,7 +168,7 @@ impl<W: World> Clients<W> {
         let Some(conn) = self.channels.carry.conns.entry_mut(key) else { return false };
         // One that outsiders were asked about: nobody waits for what they say any more.
         let asked = conn.client.as_mut();
-        let asked = asked.and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
+        let asked = asked.and_then(|client| client.answer_otherwise(channel));
         let slot = self.channels.local.channel_id(channel).and_then(|id| conn.slot_of(id));
         let state = slot.map(|slot| conn.subs[slot].state());
         if let Some(slot) = slot {

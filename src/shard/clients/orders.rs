@@ -35,7 +35,11 @@ impl<W: World> Clients<W> {
         for key in targets {
             match self.orders_waiting(key).filter(|_| !ends_connections(&order.deed)) {
                 Some(waiting) => waiting.push(Arc::clone(order)),
-                None => self.carry_out(key, &order.deed),
+                None => {
+                    self.carry_out(key, &order.deed);
+                    // A subscription that they waited for may be over.
+                    self.resume_waiting(key);
+                }
             }
         }
     }
@@ -52,6 +56,7 @@ impl<W: World> Clients<W> {
                 self.carry_out(key, &order.deed);
             }
         }
+        self.resume_waiting(key);
     }
 
     fn is_meant(&self, key: Key, conn: &Conn<W::Socket, W::State>, target: &Target) -> bool {
@@ -116,11 +121,7 @@ impl<W: World> Clients<W> {
         options: &Arc<ChannelOptions>,
         grant: &Grant,
     ) {
-        let asked = self
-            .channels
-            .carry
-            .client_mut(key)
-            .and_then(|client| client.take_pending(|_, one| one.subscribes_to(channel)));
+        let asked = self.channels.carry.client_mut(key).and_then(|client| client.answer_otherwise(channel));
         if let Some(Pending::Subscribe { id, ask }) = asked {
             self.enter_asked(key, id, *ask, options, grant.clone());
         }

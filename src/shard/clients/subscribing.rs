@@ -47,7 +47,7 @@ impl<W: World> Clients<W> {
         let question = Question::SubscriptionToken(ask.token.clone());
         let pending = Pending::Subscribe { id, ask };
         match now {
-            None => self.ask_outside(key, id, question, Some(pending)),
+            None => self.ask_outside(key, question, pending),
             Some(verdict) => self.judged_now(key, pending, verdict),
         }
     }
@@ -62,14 +62,14 @@ impl<W: World> Clients<W> {
             channel: ask.channel.to_string(),
             data: ask.data.clone(),
         };
-        self.ask_outside(key, id, question, Some(Pending::Subscribe { id, ask }));
+        self.ask_outside(key, question, Pending::Subscribe { id, ask });
     }
 
     /// A subscription that a token or a hook allows.
     pub(in crate::shard) fn subscribe_granted(&mut self, key: Key, id: u32, ask: Enter, grant: Grant) {
         let is_token = !ask.token.is_empty();
         if is_token && !self.is_for(key, &ask.channel, &grant) {
-            return self.channels.dismiss(key, Dismissed::InvalidToken);
+            return self.dismiss_in_turn(key, Dismissed::InvalidToken);
         }
         match self.options(&ask.channel) {
             Ok(options) => self.enter_asked(key, id, ask, &options, grant),

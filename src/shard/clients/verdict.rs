@@ -14,8 +14,7 @@ use crate::shard::outside::{Credentials, Grant, Rejected, Replaced, Verdict};
 impl<W: World> Clients<W> {
     /// What outsiders say about the connection. What nobody waits for any more is dropped.
     ///
-    /// `id` is the number of the question, and that of the command where what is asked has none of its own: a connect command,
-    /// of which there is one at a time, and a call, for which nothing is kept.
+    /// `id` is the number of the question, and that of the command for a connect command, of which there is one at a time.
     pub(in crate::shard) fn verdict(&mut self, key: Key, id: u32, verdict: Verdict) {
         match verdict {
             Verdict::Connection(outcome) => {
@@ -28,18 +27,26 @@ impl<W: World> Clients<W> {
             }
             Verdict::Subscription(outcome) => self.subscription_verdict(key, id, outcome),
             Verdict::Publish(outcome) => self.publish_verdict(key, id, outcome),
-            Verdict::Rpc(Ok(result)) if !self.has_room_for_result(key, result.held_bytes()) => {
-                self.deny(key, id, &Denied::TooMany);
-            }
-            Verdict::Rpc(Ok(result)) => self.answer(key, id, &Reply::Called(result.get())),
-            Verdict::Rpc(Err(rejected)) => self.reject(key, id, rejected),
+            Verdict::Rpc(outcome) => self.call_verdict(key, id, outcome),
         }
+        self.resume_waiting(key);
         self.channels.carry.trim_client(key);
+    }
+
+    fn call_verdict(&mut self, key: Key, question: u32, outcome: Result<Payload, Rejected>) {
+        let Some(Pending::Call { id }) = self.asked(key, question) else { return };
+        match outcome {
+            Ok(result) if self.has_room_for_result(key, result.held_bytes()) => {
+                self.answer(key, id, &Reply::Called(result.get()));
+            }
+            Ok(_) => self.deny(key, id, &Denied::TooMany),
+            Err(rejected) => self.reject(key, id, rejected),
+        }
     }
 
     /// What was asked by the question of this number, if somebody still waits for it.
     fn asked(&mut self, key: Key, question: u32) -> Option<Pending> {
-        self.channels.carry.client_mut(key)?.take_pending(|number, _| number == question)
+        self.channels.carry.client_mut(key)?.take_pending(question)
     }
 
     fn refresh_verdict(&mut self, key: Key, question: u32, outcome: Result<Box<Credentials>, Rejected>) {
@@ -58,6 +65,7 @@ impl<W: World> Clients<W> {
             return self.hook_refreshed(key, channel, outcome);
         }
         let grant = match outcome {
+            _ if matches!(pending, Pending::Answered) => return,
             Ok(grant) => grant,
             Err(rejected) => return self.not_granted(key, id, &pending, rejected),
         };
@@ -66,7 +74,11 @@ impl<W: World> Clients<W> {
             Pending::SubRefresh { channel, is_over, .. } => {
                 self.sub_refreshed(key, id, &channel, &grant, is_over);
             }
-            Pending::Publish { .. } | Pending::HookRefresh { .. } | Pending::Refresh { .. } => {}
+            Pending::Publish { .. }
+            | Pending::HookRefresh { .. }
+            | Pending::Refresh { .. }
+            | Pending::Call { .. }
+            | Pending::Answered => {}
         }
     }
 

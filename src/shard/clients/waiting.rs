@@ -6,6 +6,12 @@
 //! And no answer is encoded before it is known that there is room for it; if there is none, the client that asked is told
 //! to ask again later, and nobody else is the worse for it.
 //!
+//! What outsiders are asked about a command (a hook, a token's worker) may change what the next one comes to. So the next one
+//! waits for their word, unless `client.concurrency` allows for more at a time; then the order is that of their answers. While
+//! a home is asked for a subscription, what is about the same channel waits for it, and what ends the connection waits for all
+//! answers. A few commands wait for others while more is read, so that a pong or the client's end is heard; beyond
+//! [`WAITING_COMMANDS_MAX`] nothing is read.
+//!
 //! Invariant: commands that wait, wait for something that comes: see `check_invariants`.
 
 use std::collections::VecDeque;
@@ -15,13 +21,14 @@ use std::sync::Arc;
 
 use super::Clients;
 use crate::base::slots::Key;
-use crate::hub::words::Ask;
+use crate::hub::words::{Ask, Dismissed};
 use crate::hub::{ClientInfo, Publication};
 use crate::session::Telling;
 use crate::session::{CloseReason, Deferred, Phase};
 use crate::shard::World;
 use crate::shard::carry::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting, What};
-use crate::shard::carry::conn::Conn;
+use crate::shard::carry::conn::{Conn, Sub, SubState};
+use crate::shard::options::Limits;
 
 /// What the protocol writes beside what a publication or an entry of presence holds, in bytes, at most: names of fields,
 /// numbers, escapes.
@@ -35,55 +42,81 @@ impl<W: World> Clients<W> {
     /// A command that the session has not looked at: behind a connect command, it waits until that is answered or refused, and
     /// any other for its turn.
     pub(in crate::shard) fn early(&mut self, key: Key, id: u32, deferred: Deferred) {
-        let waiting = Waiting { id, what: What::Early(deferred) };
-        if !self.is_connecting(key) {
-            return match self.has_turn(key, waiting.what.is_whole()) {
-                true => self.take_up(key, waiting),
-                false => self.wait_unread(key, waiting),
-            };
-        }
-        if self.channels.carry.client(key).is_some_and(|client| client.waiting.len() >= WAITING_COMMANDS_MAX)
-        {
-            return self.channels.close(key, CloseReason::BadRequest);
-        }
-        self.wait(key, waiting);
+        self.take_up_or_wait(key, Waiting { id, what: What::Early(deferred) });
     }
 
     /// What a client asks that is let in, or asks for that: it is carried out, or waits for its turn. What a handler asks for
     /// waits for nothing.
     pub(in crate::shard) fn ask_or_wait(&mut self, key: Key, id: u32, ask: Ask) {
-        let is_first = matches!(ask, Ask::Identify(_));
-        if is_first || self.has_turn(key, ask.is_whole()) || self.channels.carry.is_trusted(key) {
+        if matches!(ask, Ask::Identify(_)) || self.channels.carry.is_trusted(key) {
             return self.command(key, id, ask);
         }
-        self.wait_unread(key, Waiting { id, what: What::Ask(ask) });
+        self.take_up_or_wait(key, Waiting { id, what: What::Ask(ask) });
     }
 
-    fn has_turn(&self, key: Key, is_whole: bool) -> bool {
-        // The one whose turn it is goes before those that wait on.
-        let has_others = self
-            .channels
-            .carry
-            .client(key)
-            .is_some_and(|client| !client.waiting.is_empty() && !client.is_resuming);
-        !has_others && !self.must_wait(key, is_whole)
+    /// Ends a connection for what its client said, behind all that it asked before.
+    pub(in crate::shard) fn close_behind(&mut self, key: Key, reason: CloseReason) {
+        // Who is gone, or says goodbye, waits for no answers.
+        if matches!(reason, CloseReason::Peer(_) | CloseReason::Hangup | CloseReason::Transport) {
+            return self.channels.close(key, reason);
+        }
+        self.take_up_or_wait(key, Waiting { id: 0, what: What::End(reason) });
     }
 
-    /// The command waits, and what is behind it is not read meanwhile.
-    fn wait_unread(&mut self, key: Key, waiting: Waiting) {
-        self.wait(key, waiting);
-        if let Some(conn) = self.channels.carry.conns.entry_mut(key) {
-            conn.is_read_paused = true;
+    /// Ends a connection for the command whose turn it is, behind the answers to those before it.
+    pub(in crate::shard) fn close_in_turn(&mut self, key: Key, reason: CloseReason) {
+        let end = What::End(reason);
+        if self.must_wait(key, &end) {
+            self.wait(key, Waiting { id: 0, what: end }, true);
+        } else if let What::End(reason) = end {
+            self.channels.close(key, reason);
         }
     }
 
-    fn wait(&mut self, key: Key, waiting: Waiting) {
+    /// As [`Clients::close_in_turn`], for a reason of the house.
+    pub(in crate::shard) fn dismiss_in_turn(&mut self, key: Key, why: Dismissed) {
+        self.close_in_turn(key, CloseReason::Dismissed(why));
+    }
+
+    fn take_up_or_wait(&mut self, key: Key, waiting: Waiting) {
+        match self.has_turn(key, &waiting.what) {
+            true => self.take_up(key, waiting),
+            false => self.wait(key, waiting, false),
+        }
+    }
+
+    fn has_turn(&self, key: Key, what: &What) -> bool {
+        // The one whose turn it is goes before those that wait on.
+        let is_behind = |client: &Client| !client.waiting.is_empty() && !client.is_resuming;
+        !self.channels.carry.client(key).is_some_and(is_behind) && !self.must_wait(key, what)
+    }
+
+    /// The command waits, before those that do or behind them, and what is behind it may be left unread meanwhile.
+    fn wait(&mut self, key: Key, waiting: Waiting, is_first: bool) {
         let carry = &mut self.channels.carry;
         let Some(client) = carry.client_or_new(key) else { return };
         client.waiting_bytes += waiting.bytes();
-        client.waiting.push_back(waiting);
+        match is_first {
+            true => client.waiting.push_front(waiting),
+            false => client.waiting.push_back(waiting),
+        }
         carry.count_held(key);
         self.channels.finish_endings();
+        self.pause_reading_behind_commands(key);
+    }
+
+    /// Nothing more is read from a client while its commands wait for room, nor while many wait for the answers of others.
+    pub(in crate::shard) fn pause_reading_behind_commands(&mut self, key: Key) {
+        let carry = &mut self.channels.carry;
+        let Limits { message_bytes_max, outbox_bytes_max, .. } = carry.limits;
+        let Some(conn) = carry.conns.entry_mut(key) else { return };
+        let Some(client) = conn.client.as_ref().filter(|client| !client.waiting.is_empty()) else { return };
+        let waits_for_room = !client.awaited.is_empty() || conn.outbox_bytes() > outbox_bytes_max / 2;
+        let are_many =
+            client.waiting.len() >= WAITING_COMMANDS_MAX || client.waiting_bytes > message_bytes_max;
+        let is_end = |one: Option<&Waiting>| one.is_some_and(|one| matches!(one.what, What::End(_)));
+        let ends = is_end(client.waiting.front()) || is_end(client.waiting.back());
+        conn.is_read_paused |= waits_for_room || are_many || ends;
     }
 
     fn is_connecting(&self, key: Key) -> bool {
@@ -91,13 +124,30 @@ impl<W: World> Clients<W> {
     }
 
     /// Whether this command has to wait. A history and presence are asked for alone: there must be a place for the answer.
-    fn must_wait(&self, key: Key, is_whole: bool) -> bool {
+    fn must_wait(&self, key: Key, what: &What) -> bool {
         let carry = &self.channels.carry;
         let Some(conn) = carry.conns.entry(key) else { return false };
-        let awaited_max = if is_whole { 1 } else { AWAITED_MAX };
+        let asked = conn.client.as_ref().map_or(0, |client| client.asked_outside());
+        if matches!(what, What::End(_)) {
+            return self.is_connecting(key) || conn.awaited_count > 0 || asked > 0;
+        }
+        let awaited_max = if what.is_whole() { 1 } else { AWAITED_MAX };
+        let asked_max = self.policy.concurrency.max(1);
         self.is_connecting(key)
             || conn.outbox_bytes() > carry.limits.outbox_bytes_max / 2
             || conn.client.as_ref().is_some_and(|client| client.awaited_weight() >= awaited_max)
+            || asked >= asked_max && (asked_max == 1 || what.may_ask())
+            || self.is_entering(conn, what)
+    }
+
+    /// Whether the client has asked to enter the channel that this command is about, and its home has not answered.
+    fn is_entering(&self, conn: &Conn<W::Socket, W::State>, what: &What) -> bool {
+        let is_asked = |sub: &Sub| matches!(sub.state(), SubState::Pending(request) if request != 0);
+        if conn.awaited_count == 0 || !conn.subs.iter().any(is_asked) {
+            return false;
+        }
+        let id = what.channel().and_then(|channel| self.channels.local.channel_id(channel));
+        id.is_some_and(|id| conn.subs.iter().any(|sub| sub.channel() == id && is_asked(sub)))
     }
 
     /// Carries out the commands that waited, up to one that has to wait on, or that ends the connection.
@@ -125,7 +175,7 @@ impl<W: World> Clients<W> {
     /// Takes out the first of the commands that wait, if it has to wait no longer.
     fn next_waiting(&mut self, key: Key) -> Option<Waiting> {
         let first = self.channels.carry.client(key)?.waiting.front()?;
-        if self.must_wait(key, first.what.is_whole()) {
+        if self.must_wait(key, &first.what) {
             return None;
         }
         let client = self.channels.carry.client_mut(key)?;
@@ -141,6 +191,7 @@ impl<W: World> Clients<W> {
         let deferred = match what {
             What::Ask(ask) => return self.command(key, id, ask),
             What::Early(deferred) => deferred,
+            What::End(reason) => return self.channels.close(key, reason),
         };
         let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, deferred, handler, cx));
         if let Some(Err(reason)) = outcome {
@@ -184,13 +235,18 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// A home has answered this command of the client's, if it was one of those that others wait for.
-    pub(in crate::shard) fn awaits_no_more(&mut self, key: Key, id: u32) {
-        let Some(client) = self.channels.carry.client_mut(key) else { return };
-        let Some(at) = client.awaited.iter().position(|&(awaited, _)| awaited == id) else { return };
-        client.awaited.swap_remove(at);
-        if client.awaited.is_empty() {
-            client.awaited = Vec::new();
+    /// A home has answered this command of the client's: what waits for that goes on.
+    pub(in crate::shard) fn home_has_answered(&mut self, key: Key, id: u32) {
+        let carry = &mut self.channels.carry;
+        let Some(conn) = carry.conns.entry_mut(key).filter(|_| id != 0) else { return };
+        conn.awaited_count = conn.awaited_count.saturating_sub(1);
+        let Some(client) = conn.client.as_ref() else { return };
+        let awaited = client.awaited.iter().position(|&(awaited, _)| awaited == id);
+        if let (Some(at), Some(client)) = (awaited, carry.client_mut(key)) {
+            client.awaited.swap_remove(at);
+            if client.awaited.is_empty() {
+                client.awaited = Vec::new();
+            }
         }
         self.resume_waiting(key);
         self.channels.carry.trim_client(key);

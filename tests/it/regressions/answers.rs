@@ -286,7 +286,7 @@ fn results_of_calls_are_held_to_the_outbox_as_all_answers_are() {
     let application = Application::start();
     let server = application.server(|application| {
         json!({
-            "client": {"allow_anonymous_connect_without_token": true},
+            "client": {"allow_anonymous_connect_without_token": true, "concurrency": 1000},
             "rpc": {"proxy": hook(application, "rpc"), "without_namespace": {"proxy_enabled": true}},
             "outbox_bytes_max": 1 << 20,
         })

@@ -11,7 +11,7 @@ use crate::support::{Client, Server};
 fn server(application: &Application) -> Server {
     application.server(|application| {
         json!({
-            "client": {"token": {"hmac_secret_key": "between us"}},
+            "client": {"token": {"hmac_secret_key": "between us"}, "concurrency": 8},
             "channel": {
                 "proxy": {
                     "subscribe": hook(application, "subscribe"),

@@ -98,6 +98,8 @@ impl Story {
         let configure = |config: &mut Config| {
             config.client.user_connection_limit = 9;
             config.client.expired_close_delay_ms = 0;
+            // So that orders meet several that are asked.
+            config.client.concurrency = 4;
             config.timeouts.ping_interval_ms = 0;
             let namespaces = Arc::make_mut(&mut config.namespaces);
             let hooked = ChannelOptions { subscribe_proxy_enabled: true, ..ChannelOptions::default() };

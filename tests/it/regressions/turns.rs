@@ -1,0 +1,120 @@
+//! Commands in their turn. What a hook was asked about was overtaken by what came behind it, and beyond 32 questions the rest
+//! was refused with 111.
+
+use serde_json::json;
+use throng::parts::outside::mint;
+
+use crate::support::application::{Application, hook};
+use crate::support::{Client, Server};
+
+fn server(application: &Application, concurrency: u32) -> Server {
+    application.server(|application| {
+        json!({
+            "client": {"token": {"hmac_secret_key": "between us"}, "concurrency": concurrency},
+            "channel": {
+                "proxy": {"publish": hook(application, "publish"), "subscribe": hook(application, "subscribe")},
+                "without_namespace": {
+                    "publish_proxy_enabled": true,
+                    "subscribe_proxy_enabled": true,
+                    "allow_presence_for_subscriber": true,
+                    "presence": true,
+                    "history_size": 100,
+                    "history_ttl": "60s",
+                    "allow_history_for_subscriber": true,
+                },
+            },
+        })
+    })
+}
+
+fn ann(server: &Server) -> Client {
+    Client::with_token(server.address, &mint(b"between us", br#"{"sub":"ann"}"#))
+}
+
+fn allowed() -> serde_json::Value {
+    json!({"result": {}})
+}
+
+#[test]
+fn fifty_publications_in_a_frame_are_asked_about_one_by_one_and_arrive_in_order() {
+    let application = Application::start();
+    let server = server(&application, 0);
+    let mut client = ann(&server);
+    let frame = |first: u32, count: u32| {
+        let publish = |id| json!({"id": id, "publish": {"channel": "a", "data": id}}).to_string();
+        (first..first + count).map(publish).collect::<Vec<_>>().join("\n")
+    };
+    client.send(&format!("{}\n{}", json!({"id": 100, "subscribe": {"channel": "a"}}), frame(101, 50)));
+    // More than wait unread, in frames of their own.
+    (0..100).for_each(|n| client.send(&frame(151 + n, 1)));
+    application.answer("subscribe", allowed());
+    for id in 101..251 {
+        assert_eq!(application.answer("publish", allowed())["data"], id);
+    }
+    let expected: Vec<_> = (101..251).map(|id| json!(id)).collect();
+    assert_eq!(client.publications(150), expected);
+    for id in 100..251 {
+        let reply = client.reply(id);
+        assert!(reply["error"].is_null(), "{reply}");
+    }
+}
+
+#[test]
+fn what_follows_a_subscription_that_a_hook_decides_on_is_answered_as_it_decides() {
+    let application = Application::start();
+    let server = server(&application, 1);
+    let commands = [
+        json!({"id": 50, "subscribe": {"channel": "a"}}),
+        json!({"id": 51, "presence": {"channel": "a"}}),
+        json!({"id": 52, "history": {"channel": "a", "limit": 1}}),
+        json!({"id": 53, "unsubscribe": {"channel": "a"}}),
+        json!({"id": 54, "presence": {"channel": "a"}}),
+    ];
+    let frame = commands.map(|command| command.to_string()).join("\n");
+    for (word, code) in
+        [(allowed(), json!(null)), (json!({"error": {"code": 403, "message": "no"}}), json!(103))]
+    {
+        let mut client = ann(&server);
+        client.send(&frame);
+        application.answer("subscribe", word);
+        client.reply(50);
+        for id in [51, 52] {
+            assert_eq!(client.reply(id)["error"]["code"], code, "{id}");
+        }
+        client.reply(53);
+        assert_eq!(client.reply(54)["error"]["code"], json!(103));
+    }
+}
+
+/// Several may be asked about at a time, and no more than that.
+#[test]
+fn as_many_are_asked_about_at_a_time_as_may_be() {
+    let application = Application::start();
+    let server = server(&application, 2);
+    let mut client = ann(&server);
+    for id in 50..53 {
+        client.send(&json!({"id": id, "publish": {"channel": "a", "data": id}}).to_string());
+    }
+    let [first, second] = [application.any_question(), application.any_question()];
+    let mut ids = [&first, &second].map(|question| question.body["data"].as_u64().unwrap());
+    ids.sort_unstable();
+    assert_eq!(ids, [50, 51], "the third waits");
+    let (one, other) = if first.body["data"] == 51 { (first, second) } else { (second, first) };
+    one.answer(allowed());
+    assert!(client.reply(51)["error"].is_null());
+    assert_eq!(application.answer("publish", allowed())["data"], 52);
+    assert!(client.reply(52)["error"].is_null());
+    other.answer(allowed());
+    assert!(client.reply(50)["error"].is_null());
+}
+
+#[test]
+fn what_was_asked_before_the_end_is_answered_before_the_close() {
+    let application = Application::start();
+    let server = server(&application, 0);
+    let mut client = ann(&server);
+    client.send("{\"id\":50,\"publish\":{\"channel\":\"a\",\"data\":1}}\n{\"id\":51,\"connect\":{}}");
+    application.answer("publish", allowed());
+    assert!(client.reply(50)["publish"].is_object());
+    client.expect_close(3501);
+}
