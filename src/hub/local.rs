@@ -260,6 +260,16 @@ impl<B> Local<B> {
         true
     }
 
+    /// What waits for the next batch of a channel.
+    pub fn waiting(&self, id: ChannelId) -> &[Item] {
+        &self.channels[id as usize].waiting
+    }
+
+    /// Whether the batch under way has still to reach the subscriber at `position`.
+    pub fn is_to_serve(&self, id: ChannelId, position: u32) -> bool {
+        self.channels[id as usize].to_serve.contains(&position)
+    }
+
     /// Number of channels with something to deliver.
     pub fn queued_count(&self) -> usize {
         self.queue.len()

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
 use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, DataKind, Position, Publication, Rare};
-use crate::shard::mailbox::{Asker, Deed, Letter, Look, Order, Target};
+use crate::shard::mailbox::{Asker, Deed, Done, Letter, Look, Order, Target};
 use crate::shard::outside::Grant;
 
 /// Publications of one broadcast that are on their way at a time.
@@ -252,66 +252,60 @@ impl Node {
 
     /// Subscribes connections to a channel without their asking. Those that are subscribed stay so.
     ///
-    /// # Errors
-    /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]; [`Failure::TooManyRequests`] while memory
-    /// is short (`memory_max`). Whether there is any such connection is not told, here and in the other orders.
-    pub fn subscribe(&self, target: Target, channel: &str, grant: Grant) -> Result<(), Failure> {
-        let options = self.shards().options_of(channel)?;
-        if self.shards().is_memory_short() {
-            return Err(Failure::TooManyRequests);
-        }
-        let grant = Box::new(Grant { channel: channel.to_owned(), user: target.user.clone(), ..grant });
-        self.order(target, Deed::Subscribe { channel: channel.into(), options, grant })
+    /// The outcome is there when all shards have done it: what is published afterwards reaches the connections. It may be
+    /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]; [`Failure::TooManyRequests`] while memory is
+    /// short (`memory_max`). Whether there is any such connection is not told, here and in the other orders.
+    pub fn subscribe(&self, target: Target, channel: &str, grant: Grant) -> Pending<()> {
+        let deed = self.shards().options_of(channel).and_then(|options| {
+            if self.shards().is_memory_short() {
+                return Err(Failure::TooManyRequests);
+            }
+            let grant = Box::new(Grant { channel: channel.to_owned(), user: target.user.clone(), ..grant });
+            Ok(Deed::Subscribe { channel: channel.into(), options, grant })
+        });
+        self.order(target, deed)
     }
 
-    /// Ends connections' subscription to a channel. `code` is 2000–2999: below 2500 they do not subscribe again.
+    /// Ends connections' subscription to a channel. `code` is 2000–2999: below 2500 they do not subscribe again. What was
+    /// published before, and answered, still reaches them.
     ///
-    /// # Errors
-    /// As [`Node::subscribe`].
-    pub fn unsubscribe(&self, target: Target, channel: &str, code: u32, reason: &str) -> Result<(), Failure> {
-        if !(2000..3000).contains(&code) {
-            return Err(Failure::BadRequest);
-        }
-        self.shards().options_of(channel)?;
-        self.order(target, Deed::Unsubscribe { channel: channel.into(), code, reason: reason.to_owned() })
+    /// The outcome is as of [`Node::subscribe`].
+    pub fn unsubscribe(&self, target: Target, channel: &str, code: u32, reason: &str) -> Pending<()> {
+        let deed = if (2000..3000).contains(&code) {
+            let deed = Deed::Unsubscribe { channel: channel.into(), code, reason: reason.to_owned() };
+            self.shards().options_of(channel).map(|_| deed)
+        } else {
+            Err(Failure::BadRequest)
+        };
+        self.order(target, deed)
     }
 
     /// Tells connections something outside of all channels: a `message` push. It is in no history, so who is away just then
     /// never hears of it. `data` is JSON.
     ///
-    /// # Errors
-    /// [`Failure::BadRequest`] when it is not, [`Failure::Overloaded`].
-    pub fn message(&self, target: Target, data: Vec<u8>) -> Result<(), Failure> {
-        if !is_what_it_should_be(DataKind::Json, &data) {
-            return Err(Failure::BadRequest);
-        }
-        self.order(target, Deed::Message { data: Payload::from(data) })
+    /// The outcome is [`Failure::BadRequest`] when it is not, or [`Failure::Overloaded`].
+    pub fn message(&self, target: Target, mut data: Vec<u8>) -> Pending<()> {
+        let is_json = is_what_it_should_be(DataKind::Json, &data);
+        flatten_lines(&mut data);
+        let deed = is_json.then(|| Deed::Message { data: data.into() });
+        self.order(target, deed.ok_or(Failure::BadRequest))
     }
 
     /// Closes connections, but for those with an id in `spared`. `code` is 3000–4999: at 3000–3499 and 4000–4499 they
     /// connect again.
     ///
-    /// # Errors
-    /// [`Failure::BadRequest`], [`Failure::Overloaded`].
-    pub fn disconnect(
-        &self,
-        target: Target,
-        code: u16,
-        reason: &str,
-        spared: Vec<String>,
-    ) -> Result<(), Failure> {
-        if !(3000..5000).contains(&code) {
-            return Err(Failure::BadRequest);
-        }
-        self.order(target, Deed::Disconnect { code, reason: reason.to_owned(), spared })
+    /// The outcome may be [`Failure::BadRequest`] or [`Failure::Overloaded`].
+    pub fn disconnect(&self, target: Target, code: u16, reason: &str, spared: Vec<String>) -> Pending<()> {
+        let deed = (3000..5000).contains(&code);
+        let deed = deed.then(|| Deed::Disconnect { code, reason: reason.to_owned(), spared });
+        self.order(target, deed.ok_or(Failure::BadRequest))
     }
 
     /// Changes when connections expire: now, or at a Unix time in seconds, 0 for never.
     ///
-    /// # Errors
-    /// [`Failure::Overloaded`].
-    pub fn refresh(&self, target: Target, expired: bool, expire_at_s: u64) -> Result<(), Failure> {
-        self.order(target, Deed::Refresh { expired, expire_at_s })
+    /// The outcome may be [`Failure::Overloaded`].
+    pub fn refresh(&self, target: Target, expired: bool, expire_at_s: u64) -> Pending<()> {
+        self.order(target, Ok(Deed::Refresh { expired, expire_at_s }))
     }
 
     /// What the node is and holds.
@@ -415,13 +409,24 @@ impl Node {
         (Asker::Outside(Box::new(move |answer| reply.send(answer))), answer)
     }
 
-    fn order(&self, target: Target, deed: Deed) -> Result<(), Failure> {
-        let shard_count = self.shards().take_order()?;
-        let order = Arc::new(Order { target, deed });
+    /// Has all shards carry this out, unless it cannot be.
+    fn order(&self, target: Target, deed: Result<Deed, Failure>) -> Pending<()> {
+        let taken = deed.and_then(|deed| Ok((deed, self.shards().take_order()?)));
+        let (deed, shard_count) = match taken {
+            Ok(taken) => taken,
+            Err(failure) => return Pending::failed(failure),
+        };
+        let ((reply, is_done), way) = (reply(self.way.clone()), self.way.clone());
+        let done = Done::telling(move || {
+            reply.send(());
+            // The letters of the turn are handed over already.
+            way.wake();
+        });
+        let order = Arc::new(Order { target, deed, done });
         for shard in 0..shard_count {
             self.send(shard, Letter::Order(Arc::clone(&order)));
         }
-        Ok(())
+        Pending::ordered(is_done)
     }
 
     /// Sends a letter to one of the shards.

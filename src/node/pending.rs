@@ -110,6 +110,15 @@ pub struct Pending<T>(State<T>);
 enum State<T> {
     Failed(Failure),
     Waiting(oneshot::Receiver<home::Answer>, Read<T>),
+    /// An order that all shards carry out, and what comes of it then.
+    Ordered(oneshot::Receiver<()>, fn() -> T),
+}
+
+impl Pending<()> {
+    /// Of an order.
+    pub(super) fn ordered(done: oneshot::Receiver<()>) -> Self {
+        Self(State::Ordered(done, || ()))
+    }
 }
 
 impl<T> Pending<T> {
@@ -132,6 +141,9 @@ impl<T> Pending<T> {
         match self.0 {
             State::Failed(failure) => Err(failure),
             State::Waiting(answer, read) => outcome(answer.blocking_recv(), read),
+            State::Ordered(done, result) => {
+                done.blocking_recv().map(|()| result()).map_err(|_| Failure::NoAnswer)
+            }
         }
     }
 }
@@ -143,6 +155,9 @@ impl<T> Future for Pending<T> {
         match &mut self.get_mut().0 {
             State::Failed(failure) => Poll::Ready(Err(*failure)),
             State::Waiting(answer, read) => Pin::new(answer).poll(cx).map(|answer| outcome(answer, *read)),
+            State::Ordered(done, result) => {
+                Pin::new(done).poll(cx).map(|done| done.map(|()| result()).map_err(|_| Failure::NoAnswer))
+            }
         }
     }
 }
@@ -151,7 +166,7 @@ impl<T> fmt::Debug for State<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => write!(f, "Failed({failure:?})"),
-            Self::Waiting(..) => f.write_str("Waiting"),
+            Self::Waiting(..) | Self::Ordered(..) => f.write_str("Waiting"),
         }
     }
 }
@@ -190,6 +205,14 @@ impl Way {
         match self {
             Self::Straight | Self::Relayed(_) => mailboxes[shard].put(&mut vec![letter]),
             Self::Together(post) => post.send(shard, letter),
+        }
+    }
+
+    /// Wakes whoever has an answer that it was not woken for.
+    pub(super) fn wake(&self) {
+        match self {
+            Self::Straight | Self::Relayed(_) => {}
+            Self::Together(post) => post.wake(),
         }
     }
 }

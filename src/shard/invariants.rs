@@ -49,6 +49,7 @@ impl<W: World> Shard<W> {
             carry.actions.is_empty() && carry.out.is_empty() && carry.apart.is_empty(),
             "nothing of a connection waits beyond its turn"
         );
+        assert!(carry.post.has_told_all(), "what is done is told in its turn");
         let mut interest = 0;
         for (key, conn) in carry.conns.iter() {
             self.check_stage(key, conn);

@@ -6,6 +6,7 @@
 
 mod letter;
 mod order;
+mod outcomes;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,8 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::heap;
 use crate::hub::home;
 
-pub use letter::{Asker, Cause, Letter, Look, ReplyTo, Ticket};
-pub use order::{Deed, Order, Target};
+pub use letter::{Asker, Cause, Letter, Look, OutsideReply, ReplyTo, Ticket};
+pub use order::{Deed, Done, Order, Target};
+use outcomes::Outcomes;
 
 /// What a letter carries in boxes of its own, at most of the time: who joins, and on which terms.
 const CONTENT_BYTES: usize = heap::piece(size_of::<home::Joining>()) + heap::piece(size_of::<Ticket>());
@@ -106,13 +108,22 @@ pub struct Post {
     outgoing_count: u64,
     own: VecDeque<Letter>,
     taken: Vec<Letter>,
+    outcomes: Outcomes,
 }
 
 impl Post {
     /// The way of shard number `shard`; there is one mailbox per shard.
     pub fn new(shard: u16, mailboxes: Arc<[Mailbox]>) -> Self {
         let outgoing = mailboxes.iter().map(|_| Vec::new()).collect();
-        Self { shard, mailboxes, outgoing, outgoing_count: 0, own: VecDeque::new(), taken: Vec::new() }
+        Self {
+            shard,
+            mailboxes,
+            outgoing,
+            outgoing_count: 0,
+            own: VecDeque::new(),
+            taken: Vec::new(),
+            outcomes: Outcomes::default(),
+        }
     }
 
     /// Number of this shard.
@@ -153,7 +164,22 @@ impl Post {
         count
     }
 
-    /// Hands the letters of this turn to their receivers; returns how many.
+    /// Answers someone outside, behind the letters of this turn: what that one asks for next must not overtake them.
+    pub fn answer_outside(&mut self, reply: OutsideReply, answer: home::Answer) {
+        self.outcomes.answer(reply, answer);
+    }
+
+    /// Lets go of an order that this shard has carried out, behind the letters that it has led to.
+    pub fn carried_out(&mut self, order: Arc<Order>) {
+        self.outcomes.carried_out(order);
+    }
+
+    /// Whether nobody outside waits to be told what this turn came to.
+    pub fn has_told_all(&self) -> bool {
+        self.outcomes.is_empty()
+    }
+
+    /// Hands the letters of this turn to their receivers, then tells those outside what it came to; returns how many letters.
     pub fn hand_over(&mut self) -> u64 {
         let count = mem::take(&mut self.outgoing_count);
         if count > 0 {
@@ -163,6 +189,7 @@ impl Post {
                 }
             }
         }
+        self.outcomes.tell();
         count
     }
 
@@ -178,6 +205,7 @@ impl Post {
     pub fn ease(&mut self) {
         heap::ease_queue(&mut self.own);
         self.outgoing.iter_mut().for_each(heap::ease_list);
+        self.outcomes.ease();
     }
 
     /// Whether some other shard has more than `letters_max` letters waiting.

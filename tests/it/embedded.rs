@@ -173,12 +173,12 @@ fn a_message_outside_of_all_channels_reaches_those_it_is_for() {
     let running = thread::spawn(|| server.wait().unwrap());
     let mut clients = [Centrifuge::open(address), Centrifuge::open(address)];
     let someone_else = Target { user: "42".to_owned(), ..Target::default() };
-    node.message(someone_else, b"1".to_vec()).unwrap();
-    node.message(Target::default(), b"{\n\"n\": 2}".to_vec()).unwrap();
+    node.message(someone_else, b"1".to_vec()).wait().unwrap();
+    node.message(Target::default(), b"{\n\"n\": 2}".to_vec()).wait().unwrap();
     for client in &mut clients {
         assert_eq!(client.push("message")["message"]["data"], json!({ "n": 2 }));
     }
-    assert_eq!(node.message(Target::default(), b"no json".to_vec()), Err(Failure::BadRequest));
+    assert_eq!(node.message(Target::default(), b"no json".to_vec()).wait(), Err(Failure::BadRequest));
     drain();
     assert_eq!(running.join().unwrap(), Outcome::Drained);
 }

@@ -112,7 +112,7 @@ fn who_left_and_came_back_before_the_answer_goes_when_it_goes() {
         if id < 6 {
             let target = Target { client: clients[1].clone(), ..Target::default() };
             let (channel, code, reason) = (name.as_str().into(), 2000, String::new());
-            let order = Order { target, deed: Deed::Unsubscribe { channel, code, reason } };
+            let order = Order::new(target, Deed::Unsubscribe { channel, code, reason });
             small.mailboxes[0].put(&mut vec![Letter::Order(Arc::new(order))]);
             small.turn(0);
         }

@@ -81,8 +81,8 @@ type Names = Pin<Box<dyn Future<Output = Result<Vec<(Arc<str>, usize)>, Failure>
 /// A command whose letters are sent.
 pub(super) enum Begun<'a> {
     Failed(Wrong),
-    /// There is nothing to wait for, nor to tell.
-    Done,
+    /// There is nothing to tell but that it is done.
+    Ordered(Pending<()>),
     Published(Pending<Position>),
     Broadcast(Positions<'a>),
     Presence(Pending<Vec<Arc<ClientInfo>>>),
@@ -94,10 +94,10 @@ pub(super) enum Begun<'a> {
     Called(JoinHandle<Result<Vec<u8>, ApiError>>),
 }
 
-impl From<Result<(), Wrong>> for Begun<'_> {
-    fn from(outcome: Result<(), Wrong>) -> Self {
+impl From<Result<Pending<()>, Wrong>> for Begun<'_> {
+    fn from(outcome: Result<Pending<()>, Wrong>) -> Self {
         match outcome {
-            Ok(()) => Self::Done,
+            Ok(pending) => Self::Ordered(pending),
             Err(wrong) => Self::Failed(wrong),
         }
     }
@@ -166,7 +166,6 @@ impl Calls {
     async fn put_result(&self, begun: Begun<'_>, deadline: Instant, out: &mut Vec<u8>) -> Result<(), Wrong> {
         match begun {
             Begun::Failed(error) => return Err(error),
-            Begun::Done => answer::put_nothing(out),
             Begun::Published(pending) => answer::put_position(out, &answered(deadline, pending).await?),
             Begun::Broadcast(positions) => {
                 let positions = timeout_at(deadline, positions).await.map_err(|_| Failure::NoAnswer)?;
@@ -178,7 +177,7 @@ impl Calls {
                 answer::put_presence_stats(out, answered(deadline, pending).await?);
             }
             Begun::History(pending) => answer::put_history(out, &answered(deadline, pending).await?),
-            Begun::Removed(pending) => {
+            Begun::Removed(pending) | Begun::Ordered(pending) => {
                 answered(deadline, pending).await?;
                 answer::put_nothing(out);
             }
@@ -237,7 +236,7 @@ impl Calls {
         }
     }
 
-    fn subscribe(&self, body: &Connections<'_>) -> Result<(), Wrong> {
+    fn subscribe(&self, body: &Connections<'_>) -> Result<Pending<()>, Wrong> {
         let switch = |switch: &Option<Switch>| switch.as_ref().map(|switch| switch.value);
         let overrides = &body.overrides;
         let grant = Grant {
@@ -254,15 +253,15 @@ impl Calls {
             recover_since: body.recover_since.as_ref().map(|since| (since.offset, since.epoch.to_string())),
             ..Grant::default()
         };
-        Ok(self.node.subscribe(target(body)?, &body.channel, grant)?)
+        Ok(self.node.subscribe(target(body)?, &body.channel, grant))
     }
 
-    fn unsubscribe(&self, body: &Connections<'_>) -> Result<(), Wrong> {
+    fn unsubscribe(&self, body: &Connections<'_>) -> Result<Pending<()>, Wrong> {
         let (code, reason) = UNSUBSCRIBE;
-        Ok(self.node.unsubscribe(target(body)?, &body.channel, code, reason)?)
+        Ok(self.node.unsubscribe(target(body)?, &body.channel, code, reason))
     }
 
-    fn disconnect(&self, body: Connections<'_>) -> Result<(), Wrong> {
+    fn disconnect(&self, body: Connections<'_>) -> Result<Pending<()>, Wrong> {
         let target = target(&body)?;
         let (code, reason) = match &body.disconnect {
             Some(words) if words.code != 0 => (words.code, &*words.reason),
@@ -272,11 +271,11 @@ impl Calls {
         };
         let code = u16::try_from(code).ok().filter(|code| DISCONNECT_CODES.contains(code));
         let code = code.ok_or(Wrong::bad("disconnect.code: not in 3000–4999"))?;
-        Ok(self.node.disconnect(target, code, reason, body.whitelist)?)
+        Ok(self.node.disconnect(target, code, reason, body.whitelist))
     }
 
-    fn refresh(&self, body: &Connections<'_>) -> Result<(), Wrong> {
-        Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?)?)
+    fn refresh(&self, body: &Connections<'_>) -> Result<Pending<()>, Wrong> {
+        Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?))
     }
 
     /// Calls an embedder's method, in a task of its own: a panic there ends that task only.

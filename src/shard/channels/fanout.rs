@@ -8,16 +8,19 @@
 //! Not everyone gets all of a batch: filters, joins that were not asked for, and what a subscriber has already got with its
 //! recovery are left out. Those who get the same are encoded for once, too.
 
+use smallvec::SmallVec;
+
 use super::Channels;
 use super::batch::Batch;
 use crate::base::shared::Shared;
+use crate::base::slots::Key;
 use crate::hub::choice::Choice;
 use crate::hub::local;
 use crate::hub::local::{ChannelId, Subscriber};
 use crate::net::Net;
 use crate::shard::World;
 use crate::shard::carry::Carry;
-use crate::shard::carry::conn::Sub;
+use crate::shard::carry::conn::{Sub, SubState};
 
 impl<W: World> Channels<W> {
     /// Delivers what is queued, up to the turn's budget; the rest goes on in the next turn.
@@ -45,6 +48,40 @@ impl<W: World> Channels<W> {
                 self.carry.counters.fanout_us.record(self.carry.net.now_us().saturating_sub(began_us));
             }
             self.local.rotate();
+        }
+    }
+
+    /// Delivers to one connection what waits for it in a channel, or in all of its channels: an order that ends its subscription
+    /// holds for what is published later.
+    pub(in crate::shard) fn deliver_before_the_end(&mut self, key: Key, channel: Option<&str>) {
+        if self.local.queued_count() == 0 {
+            return;
+        }
+        let only = channel.map(|channel| self.local.channel_id(channel));
+        let Some(conn) = self.carry.conns.entry(key) else { return };
+        let is_meant = |sub: &&Sub| only.is_none_or(|id| id == Some(sub.channel()));
+        let subs: SmallVec<[Sub; 2]> = conn.subs.iter().filter(is_meant).copied().collect();
+        for sub in subs {
+            if let SubState::Active(position) = sub.state() {
+                self.serve_alone(sub.channel(), position);
+            }
+        }
+        self.finish_endings();
+    }
+
+    /// Delivers to one subscriber what its channel has to say.
+    fn serve_alone(&mut self, id: ChannelId, position: u32) {
+        if self.local.is_to_serve(id, position)
+            && let Some(subscriber) = self.local.subscriber(id, position)
+            && let Some(mut batch) = self.local.take_batch(id)
+        {
+            self.serve(id, position, subscriber, &mut batch, false);
+            self.local.put_batch(id, batch);
+        }
+        let items = self.local.waiting(id).to_vec();
+        if let Some(subscriber) = self.local.subscriber(id, position).filter(|_| !items.is_empty()) {
+            let mut batch = Batch::new(items, id, self.carry.now_us);
+            self.serve(id, position, subscriber, &mut batch, false);
         }
     }
 

@@ -153,7 +153,7 @@ impl<W: World> Channels<W> {
                 self.carry.post.send(reply_to.shard, Letter::Answered { reply_to, answer: Box::new(answer) });
             }
             Waiter::Asker(Asker::Outside(reply)) => {
-                reply(answer);
+                self.carry.post.answer_outside(reply, answer);
                 self.carry.counter.note_told();
             }
         }

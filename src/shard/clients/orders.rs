@@ -42,6 +42,7 @@ impl<W: World> Clients<W> {
                 }
             }
         }
+        self.channels.carry.post.carried_out(Arc::clone(order));
     }
 
     /// Where orders wait for the answer to a connect command, if its user is known and it is not answered.
@@ -55,6 +56,7 @@ impl<W: World> Clients<W> {
             if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
                 self.carry_out(key, &order.deed);
             }
+            self.channels.carry.post.carried_out(order);
         }
         self.resume_waiting(key);
     }
@@ -84,10 +86,14 @@ impl<W: World> Clients<W> {
             Deed::Message { data } => self.channels.tell(key, &News::Said(data.get())),
             Deed::Disconnect { code, reason, spared } => {
                 if !spared.contains(&self.channels.carry.client_id(key).to_string()) {
+                    self.channels.deliver_before_the_end(key, None);
                     self.channels.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });
                 }
             }
-            Deed::Refresh { expired: true, .. } => self.channels.dismiss(key, Dismissed::Expired),
+            Deed::Refresh { expired: true, .. } => {
+                self.channels.deliver_before_the_end(key, None);
+                self.channels.dismiss(key, Dismissed::Expired);
+            }
             Deed::Refresh { expired: false, expire_at_s } => {
                 let unix_ms = self.channels.carry.now().unix_ms;
                 let Some(client) = self.channels.carry.client_or_new(key) else { return };
@@ -102,6 +108,7 @@ impl<W: World> Clients<W> {
 
     /// Ends a subscription, or takes back what would become one, and tells the client if there was any.
     fn unsubscribe_by_order(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
+        self.channels.deliver_before_the_end(key, Some(channel));
         // Also the commands that wait for room for their answers.
         let waited = self.take_waiting_subscribes(key, channel);
         for &id in &waited {

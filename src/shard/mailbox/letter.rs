@@ -32,8 +32,11 @@ pub enum Asker {
     Conn(ReplyTo),
     /// Someone outside the shards. Called in the home's thread, so it must not block. It holds the place for the answer itself,
     /// and its drop tells that there is none: a number in a table of those who wait would need a lock that shards take.
-    Outside(Box<dyn FnOnce(home::Answer) + Send>),
+    Outside(OutsideReply),
 }
+
+/// Takes an answer for someone outside the shards.
+pub type OutsideReply = Box<dyn FnOnce(home::Answer) + Send>;
 
 impl fmt::Debug for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

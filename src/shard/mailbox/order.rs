@@ -1,5 +1,6 @@
 //! What the server's API does to connections, as letters carry it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::base::payload::Payload;
@@ -18,12 +19,48 @@ pub struct Target {
 }
 
 /// What the server's API does to connections.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Order {
     /// To which.
     pub target: Target,
     /// What.
     pub deed: Deed,
+    /// Who hears when all shards have done it.
+    pub done: Done,
+}
+
+impl Order {
+    /// One that nobody waits for.
+    pub fn new(target: Target, deed: Deed) -> Self {
+        Self { target, deed, done: Done::default() }
+    }
+}
+
+/// Calls someone when it is dropped: when the last shard lets go of the order that it belongs to. A shard does so when it has
+/// carried the order out, with all that follows from it for other shards on its way; one that has ended, too: it has no
+/// connections any more. Called in the shard's thread, so it must not block.
+#[derive(Default)]
+pub struct Done(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Done {
+    /// One that calls this.
+    pub fn telling(call: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(call)))
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call();
+        }
+    }
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Done(awaited: {})", self.0.is_some())
+    }
 }
 
 /// See [`Order`].

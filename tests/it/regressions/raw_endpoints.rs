@@ -165,7 +165,7 @@ fn what_nobody_asked_for_waits_within_the_limit_wherever_it_comes_from() {
     await_slow(3);
     let told = Centrifuge::open(address);
     for _ in 0..10_000 {
-        match node.message(Target::default(), json!("x".repeat(BYTES)).to_string().into_bytes()) {
+        match node.message(Target::default(), json!("x".repeat(BYTES)).to_string().into_bytes()).wait() {
             Ok(()) => {}
             Err(Failure::Overloaded) => thread::yield_now(),
             Err(other) => panic!("{other:?}"),

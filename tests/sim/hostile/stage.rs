@@ -187,7 +187,7 @@ impl Stage {
                 Deed::Subscribe { channel: name.into(), options, grant: Box::<Grant>::default() }
             }
         };
-        let order = Arc::new(Order { target: Target { user, ..Target::default() }, deed });
+        let order = Arc::new(Order::new(Target { user, ..Target::default() }, deed));
         for mailbox in self.mailboxes.iter() {
             mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);
         }

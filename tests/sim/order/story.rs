@@ -222,7 +222,7 @@ impl Story {
 
     pub(super) fn order(&mut self, deed: Deed) {
         let target = Target { user: self.user.clone(), ..Target::default() };
-        let letter = Letter::Order(Arc::new(Order { target, deed }));
+        let letter = Letter::Order(Arc::new(Order::new(target, deed)));
         self.small.mailboxes[HERE].put(&mut vec![letter]);
         self.small.turn(HERE);
     }

@@ -108,7 +108,7 @@ impl Run {
             }
         };
         self.model.streams.orders += 1;
-        let order = Arc::new(Order { target, deed });
+        let order = Arc::new(Order::new(target, deed));
         for mailbox in self.mailboxes.iter() {
             mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);
         }

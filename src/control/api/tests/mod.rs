@@ -160,7 +160,7 @@ fn take(shard: usize, letter: Letter, answer: fn(&Question) -> Answer) -> Option
             Some(pattern)
         }
         Letter::Order(order) => {
-            let Order { target, deed } = &*order;
+            let Order { target, deed, .. } = &*order;
             let told = match deed {
                 Deed::Subscribe { channel, grant, .. } => format!("subscribe {channel} {grant:?}"),
                 Deed::Unsubscribe { channel, code, reason } => {
