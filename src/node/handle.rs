@@ -284,10 +284,9 @@ impl Node {
     /// never hears of it. `data` is JSON.
     ///
     /// The outcome is [`Failure::BadRequest`] when it is not, or [`Failure::Overloaded`].
-    pub fn message(&self, target: Target, mut data: Vec<u8>) -> Pending<()> {
+    pub fn message(&self, target: Target, data: Vec<u8>) -> Pending<()> {
         let is_json = is_what_it_should_be(DataKind::Json, &data);
-        flatten_lines(&mut data);
-        let deed = is_json.then(|| Deed::Message { data: data.into() });
+        let deed = is_json.then(|| Deed::Message { data: Payload::from(data) });
         self.order(target, deed.ok_or(Failure::BadRequest))
     }
 

@@ -16,6 +16,7 @@ mod json_shapes;
 mod logs;
 mod numbers;
 mod orders;
+mod orders_done;
 mod payloads;
 mod questions;
 mod raw_endpoints;

@@ -5,11 +5,17 @@
 
 mod story;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use throng::Denied;
-use throng::parts::shard::mailbox::{Deed, Letter};
+use throng::parts::base::budget::Budget;
+use throng::parts::base::shared::Shared;
+use throng::parts::hub::{DataKind, Publication};
+use throng::parts::shard::mailbox::{Deed, Done, Letter, Order, Target};
 use throng::parts::shard::outside::{Credentials, Grant, Question, Rejected, Verdict};
 
-use story::{HERE, MUCH_LATER_S, PHASES, Phase, Story, name_there};
+use story::{HERE, MUCH_LATER_S, PHASES, Phase, Story, THERE, name_there};
 
 fn assert_begins(heard: &[String], expected: &[impl AsRef<str>], what: &str) {
     let begins = heard.len() == expected.len()
@@ -262,4 +268,64 @@ fn a_connection_that_is_over_at_once_is_answered_first() {
     story.settle();
     assert_begins(&story.heard(), &[r#"{"id":1,"connect":{"#], "");
     assert!(matches!(story.outside.asked.lock().unwrap()[..], [(_, Question::Refresh { .. })]));
+}
+
+/// Whoever gave an order hears that it is done when the last shard has carried it out, or is gone.
+#[test]
+fn an_order_is_done_when_all_shards_have_carried_it_out() {
+    let order_to = |story: &Story, deed| {
+        let told = Arc::<AtomicBool>::default();
+        let tell = Arc::clone(&told);
+        let target = Target { user: story.user.clone(), ..Target::default() };
+        let done = Done::telling(move || tell.store(true, Relaxed));
+        let order = Arc::new(Order { target, deed, done });
+        for mailbox in story.small.mailboxes.iter() {
+            mailbox.put(&mut vec![Letter::Order(Arc::clone(&order))]);
+        }
+        told
+    };
+    for ends_otherwise in [false, true] {
+        let mut story = Story::connected(Credentials::default());
+        let deed = story.subscribe(&story.channel);
+        let told = order_to(&story, deed);
+        story.small.turn(HERE);
+        assert!(!told.load(Relaxed), "the other shard has not heard of it");
+        match ends_otherwise {
+            true => story.small.mailboxes[THERE].close(),
+            false => story.small.turn(THERE),
+        }
+        assert!(told.load(Relaxed));
+    }
+    // While the answer to connect is awaited, the order waits for it, and so does whoever gave it.
+    let mut story = Story::at(Phase::Entered);
+    let deed = story.subscribe(&name_there("other"));
+    let told = order_to(&story, deed);
+    story.small.turn(HERE);
+    // The home answers what connect asks for; its answer is not read yet.
+    story.small.turn(THERE);
+    assert!(!told.load(Relaxed));
+    story.small.turn(HERE);
+    assert!(told.load(Relaxed));
+}
+
+/// What was published and answered before an order ends a subscription is for its subscriber, also if both are read in one turn.
+#[test]
+fn what_was_published_before_the_end_of_a_subscription_is_delivered() {
+    for (deed, end) in [
+        (None, r#"{"push":{"channel":"#),
+        (Some(Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() }), "closed 4500"),
+        (Some(Deed::Refresh { expired: true, expire_at_s: 0 }), "closed 3005"),
+    ] {
+        let mut story = Story::at(Phase::Active);
+        let data = Shared::new(b"7".to_vec(), &Budget::new(1 << 20));
+        let publication = Publication {
+            seq: 1000,
+            ..Publication::new(story.channel.as_str().into(), DataKind::Json, data)
+        };
+        story.small.mailboxes[HERE].put(&mut vec![Letter::Deliver(Arc::new(publication))]);
+        story.order(deed.unwrap_or_else(|| story.unsubscribe()));
+        let heard = story.heard();
+        assert!(heard.len() == 2 && heard[0].contains(r#""pub":{"data":7"#), "{heard:#?}");
+        assert!(heard[1].starts_with(end), "{heard:#?}");
+    }
 }
