@@ -1,6 +1,9 @@
 //! Answers of the server API that meant "sent" and were read as "done": what a backend asked for next overtook it.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use throng::parts::hub::options::Namespaces;
 
 use crate::support::Client;
 use crate::support::backend::{Backend, Running, options};
@@ -54,11 +57,13 @@ fn who_is_unsubscribed_has_heard_what_was_published_before_and_nothing_later() {
 
 #[test]
 fn who_is_subscribed_is_counted_by_what_is_asked_next() {
-    let server = Running::start(options());
+    let mut namespaces = Namespaces { takes_unknown: true, ..Namespaces::default() };
+    Arc::make_mut(&mut namespaces.without_namespace).presence = true;
+    let server = Running::start_with(options(), namespaces);
     let clients: Vec<_> = (0..6).map(|_| Client::open(server.address)).collect();
     let mut backend = Backend::new(&server);
     for n in 0..ROUNDS {
-        let channel = format!("chat:{n}");
+        let channel = format!("c{n}");
         let order = json!({"user": "", "channel": &channel});
         let count = |backend: &mut Backend| {
             backend.ask("presence_stats", json!({"channel": &channel}))["result"]["num_clients"].clone()
