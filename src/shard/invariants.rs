@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::carry::client::Waiting;
 use super::carry::conn::{Conn, CountedAs, Stage, SubState};
+use super::carry::queued::Waiting;
 use super::{Shard, World};
 use crate::base::slots::Key;
 use crate::session::desk::Wait;

@@ -11,6 +11,7 @@ pub(in crate::shard) mod flush;
 pub(in crate::shard) mod layers;
 pub mod ledger;
 pub(in crate::shard) mod pressure;
+pub(in crate::shard) mod queued;
 pub(in crate::shard) mod receive;
 pub(in crate::shard) mod speak;
 pub(in crate::shard) mod time;

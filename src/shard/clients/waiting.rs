@@ -26,8 +26,9 @@ use crate::hub::{ClientInfo, Publication};
 use crate::session::Telling;
 use crate::session::{CloseReason, Deferred, Phase};
 use crate::shard::World;
-use crate::shard::carry::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX, Waiting, What};
+use crate::shard::carry::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX};
 use crate::shard::carry::conn::{Conn, Sub, SubState};
+use crate::shard::carry::queued::{Waiting, What};
 use crate::shard::options::Limits;
 
 /// What the protocol writes beside what a publication or an entry of presence holds, in bytes, at most: names of fields,
