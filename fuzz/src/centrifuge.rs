@@ -1,5 +1,7 @@
 //! Commands of a Centrifuge client.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 use throng::parts::base::payload::PayloadRef;
@@ -80,7 +82,9 @@ fn replies(out: &[u8]) -> Vec<u64> {
 /// Answers what the session asked of its shard, half of it with an error; the ids of those replies.
 fn answer_all(driver: &mut Driver) -> Vec<u64> {
     driver.out.clear();
-    for (n, action) in std::mem::take(&mut driver.actions).into_iter().enumerate() {
+    let mut actions: VecDeque<Action> = std::mem::take(&mut driver.actions).into();
+    let mut count = 0;
+    while let Some(action) = actions.pop_front() {
         let (id, ask) = match action {
             Action::Ask { id, ask } => (id, ask),
             // Answered already; the shard writes down why.
@@ -88,8 +92,15 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
                 assert!(id != 0 && !detail.is_empty());
                 continue;
             }
-            other @ (Action::Wait { .. }
-            | Action::SetTimer { .. }
+            // Those before it are done: it is its turn.
+            Action::Wait { id, deferred } => {
+                driver.with(|session, handler, cx| {
+                    assert_eq!(session.resume(id, deferred, handler, cx), Ok(()));
+                });
+                std::mem::take(&mut driver.actions).into_iter().rev().for_each(|one| actions.push_front(one));
+                continue;
+            }
+            other @ (Action::SetTimer { .. }
             | Action::Forward { .. }
             | Action::HandOver(_)
             | Action::WrongKey) => {
@@ -121,10 +132,11 @@ fn answer_all(driver: &mut Driver) -> Vec<u64> {
             Ask::Renew { .. } => Reply::Renewed { ttl_s: 0 },
             Ask::RenewIn { .. } => Reply::RenewedIn { ttl_s: 0 },
         };
-        driver.with(|session, handler, cx| match n % 2 {
+        driver.with(|session, handler, cx| match count % 2 {
             0 => assert_eq!(session.reply(id, &reply, handler, cx), Ok(())),
             _ => session.deny(id, &Denied::Limit, cx),
         });
+        count += 1;
     }
     replies(&driver.out)
 }
