@@ -155,6 +155,14 @@ fn what_ends_is_asked_about_and_goes_on() {
     application.answer("refresh", json!({"result": {"expired": true}}));
     waiting.join().unwrap().expect_close(3005);
     client.sync();
+    // Who is given no other end has the old one.
+    for result in [json!({}), json!({"expire_at": 0}), json!({"info": {"a": 1}})] {
+        let waiting = thread::spawn(move || Client::open(address));
+        application.answer("connect", json!({"result": {"user": "44", "expire_at": 1_000_000_000}}));
+        application.answer("refresh", json!({"result": result}));
+        waiting.join().unwrap().expect_close(3005);
+    }
+    client.sync();
 }
 
 #[test]

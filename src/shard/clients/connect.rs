@@ -294,12 +294,42 @@ impl<W: World> Clients<W> {
 /// What a client to which no reply can be sent is told in place of an error.
 fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
     match rejected {
-        Rejected::Denied(denied) if denied.is_temporary() => Some(Dismissed::TooMany),
-        Rejected::TokenExpired => Some(Dismissed::Expired),
-        Rejected::Denied(Denied::Custom { .. }) => Some(Dismissed::NotPermitted),
-        // Its token names what is not configured: it comes back, as that may change.
-        Rejected::Denied(Denied::UnknownChannel) => Some(Dismissed::Internal),
+        Rejected::Denied(Denied::TooMany) => Some(Dismissed::TooMany),
+        Rejected::TokenExpired
+        | Rejected::Denied(Denied::TokenExpired | Denied::Custom { code: 109, .. }) => {
+            Some(Dismissed::Expired)
+        }
+        // The hook failed, or has an error of its own that cannot be told; or a token names what is not configured. The client
+        // comes back, as that may change.
+        Rejected::Denied(Denied::Internal | Denied::UnknownChannel | Denied::Custom { .. }) => {
+            Some(Dismissed::Internal)
+        }
         Rejected::Denied(_) => Some(Dismissed::BadRequest),
         Rejected::TokenInvalid | Rejected::Disconnect { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a client without replies is told: after all of these but the last it comes back.
+    #[test]
+    fn who_gets_no_reply_is_told_by_its_end() {
+        let custom = |code, temporary| Denied::Custom { code, message: "".into(), temporary };
+        for (denied, expected) in [
+            (custom(1000, false), Dismissed::Internal),
+            (custom(1000, true), Dismissed::Internal),
+            (custom(109, false), Dismissed::Expired),
+            (Denied::TokenExpired, Dismissed::Expired),
+            (Denied::Internal, Dismissed::Internal),
+            (Denied::UnknownChannel, Dismissed::Internal),
+            (Denied::TooMany, Dismissed::TooMany),
+            (Denied::BadRequest, Dismissed::BadRequest),
+        ] {
+            assert_eq!(without_reply(&Rejected::Denied(denied.clone())), Some(expected), "{denied:?}");
+        }
+        assert_eq!(without_reply(&Rejected::TokenExpired), Some(Dismissed::Expired));
+        assert_eq!(without_reply(&Rejected::TokenInvalid), None);
     }
 }

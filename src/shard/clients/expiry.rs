@@ -56,7 +56,9 @@ impl<W: World> Clients<W> {
         if !by_hook && credentials.user != client.user() {
             return self.dismiss_in_turn(key, Dismissed::InvalidToken);
         }
-        if is_over(credentials.expire_at_s, 0, unix_ms) {
+        // A hook that names no new end leaves the old one, which is now.
+        let has_no_end = id == 0 && by_hook && credentials.expire_at_s == 0;
+        if has_no_end || is_over(credentials.expire_at_s, 0, unix_ms) {
             return self.dismiss_in_turn(key, Dismissed::Expired);
         }
         if !by_hook && self.is_given_otherwise(key, &credentials.channels) {
