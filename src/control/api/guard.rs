@@ -63,11 +63,10 @@ impl Guard {
     pub(super) fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), Refusal> {
         let access = self.access();
         // Whoever has a key is no page that was made to ask: nobody told it.
-        if let Some(key) = key(headers) {
-            if access.keys.has(key) {
-                return Ok(());
-            }
-        } else if query
+        if access.keys.has(key(headers).unwrap_or_default()) {
+            return Ok(());
+        }
+        if query
             .and_then(|query| query_value(query, "api_key"))
             .is_some_and(|key| access.keys.has(key.as_bytes()))
         {
