@@ -53,7 +53,7 @@ pub struct Endpoint {
     pub serves: Serves,
 }
 
-/// What an endpoint is. What the embedder's handler serves is its own to say: see [`Handler::serves`].
+/// What an endpoint is. What the embedder's handler serves is its own to say: see [`Handler::serves`](super::Handler::serves).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serves {
     /// The Centrifuge protocol, over this transport.
