@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use throng::Transport;
 use throng::parts::config::sections::{
-    ALIASES, Alias, CHANNEL, Class, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
+    ALIASES, Alias, CALLS, CHANNEL, Class, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
 };
 use throng::parts::config::{KEYS, RELOAD, Reload, reload_of};
 use throng::parts::control::metrics::FAMILIES;
@@ -270,12 +270,19 @@ fn sections_table() -> String {
     for known in TABLES {
         writeln!(table, "| `{}` | {} |", known.path, known.help).unwrap();
     }
-    writeln!(table, "| `channel.namespaces` | A list: channels whose names begin with the `name` of one |")
-        .unwrap();
+    for (list, help) in [
+        ("channel.namespaces", "A list: channels whose names begin with the `name` of one"),
+        ("rpc.namespaces", "A list: methods whose names begin with the `name` of one"),
+        ("proxies", "A list: hooks that namespaces name"),
+    ] {
+        writeln!(table, "| `{list}` | {help} |").unwrap();
+    }
     writeln!(table, "\n| tables of tokens | {HEAD}").unwrap();
     settings(&mut table, TOKEN);
     writeln!(table, "\n| tables of hooks | {HEAD}").unwrap();
     settings(&mut table, HOOK);
+    writeln!(table, "\n| tables of calls | {HEAD}").unwrap();
+    settings(&mut table, CALLS);
     writeln!(table, "\n| tables of channels | {HEAD}").unwrap();
     settings(&mut table, CHANNEL);
     table

@@ -59,7 +59,7 @@ fn judged(token: Token<'_>) -> bool {
     };
     match rejected {
         Rejected::TokenExpired | Rejected::TokenInvalid => {}
-        Rejected::Denied(_) | Rejected::Disconnect { .. } => {
+        Rejected::Denied(_) | Rejected::NoCredentials | Rejected::Disconnect { .. } => {
             panic!("nobody else was asked")
         }
     }

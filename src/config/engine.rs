@@ -52,12 +52,20 @@ impl Config {
 fn endpoints(config: &Config, node: &str) -> Endpoints {
     let outside = &config.outside;
     let later = [&outside.refresh, &outside.rpc, &outside.subscribe, &outside.publish, &outside.sub_refresh];
-    let all = [&[&outside.connect][..], &later].concat();
+    let named = || outside.proxies.iter().map(|(_, hook)| hook);
+    let later: Vec<_> = later.into_iter().flatten().chain(named()).collect();
+    let all: Vec<_> = outside.connect.iter().chain(later.iter().copied()).collect();
+    let user = Some(config.client.user_id_http_header.to_ascii_lowercase()).filter(|name| !name.is_empty());
     Endpoints {
         table: table(config),
         allowed_origins: config.client.allowed_origins.clone(),
         allows_own_pages: config.client.allow_own_pages,
-        kept_headers: wanted(&all, |hook| &hook.http_headers),
+        kept_headers: kept(wanted(&all, |hook| &hook.http_headers), user),
+        connect_responses: config
+            .connect_responses
+            .iter()
+            .map(|(transport, rules)| (*transport, rules.clone().into()))
+            .collect(),
         lasting_headers: wanted(&later, |hook| &hook.http_headers),
         emulated_headers: wanted(&all, |hook| &hook.emulated_headers),
         lasting_emulated_headers: wanted(&later, |hook| &hook.emulated_headers),
@@ -129,10 +137,15 @@ const READY_PATH: &str = "/ready";
 /// Headers that the answers to such requests depend on.
 const ROUTE_HEADERS: [&str; 1] = ["x-centrifugo-error-mode"];
 
+/// The headers that hooks want, and the one that names the user.
+fn kept(mut names: Vec<String>, user: Option<String>) -> Vec<String> {
+    names.extend(user.filter(|user| !names.contains(user)));
+    names
+}
+
 /// The headers that these hooks want by one of their lists, each once.
-fn wanted(hooks: &[&Option<HookOptions>], list: fn(&HookOptions) -> &Vec<String>) -> Vec<String> {
-    let mut names: Vec<String> =
-        hooks.iter().copied().flatten().flat_map(|hook| list(hook).iter().cloned()).collect();
+fn wanted(hooks: &[&HookOptions], list: fn(&HookOptions) -> &Vec<String>) -> Vec<String> {
+    let mut names: Vec<String> = hooks.iter().flat_map(|hook| list(hook).iter().cloned()).collect();
     names.sort_unstable();
     names.dedup();
     names

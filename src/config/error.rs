@@ -6,6 +6,9 @@ use super::slot::HIDDEN;
 use std::fmt;
 use std::path::PathBuf;
 
+/// The variable that names a file with authorities, as in other programs that speak TLS.
+pub(super) const CA_VARIABLE: &str = "SSL_CERT_FILE";
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {

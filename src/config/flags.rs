@@ -144,7 +144,8 @@ fn sentence(target: &Target) -> String {
         Target::Flat(key) => key.help,
         Target::Once(setting) => setting.help,
         Target::Token(_, setting) => setting.help,
-        Target::Hook(_, setting) => setting.help,
+        Target::Hook(_, setting) | Target::Proxy(_, setting) => setting.help,
+        Target::Calls(setting) | Target::CallNamespace(_, setting) => setting.help,
         Target::WithoutNamespace(setting) | Target::Namespace(_, setting) => setting.help,
     };
     format!("{help}.")
@@ -256,6 +257,9 @@ fn value_name(slot: &Slot<'_>) -> &'static str {
         Slot::Text(..)
         | Slot::Texts(_)
         | Slot::Pattern(_)
+        | Slot::HookName(_)
+        | Slot::DataFormat(_)
+        | Slot::Rules(..)
         | Slot::Headers(_)
         | Slot::Either(..)
         | Slot::Listed(..) => "TEXT",

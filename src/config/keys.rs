@@ -370,8 +370,17 @@ mod tests {
     /// sections are for their own test.
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
-        const OF_SECTIONS: [&str; 8] =
-            ["client", "rates", "endpoints", "namespaces", "outside", "api", "control_paths", "page"];
+        const OF_SECTIONS: [&str; 9] = [
+            "client",
+            "rates",
+            "endpoints",
+            "connect_responses",
+            "namespaces",
+            "outside",
+            "api",
+            "control_paths",
+            "page",
+        ];
         const NESTED: [&str; 4] = ["limits", "timeouts", "logs", "tls"];
         // What an embedder has in memory.
         const NO_KEYS: [&str; 4] = ["pem", "client_ca_pem", "server", "file"];

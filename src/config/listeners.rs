@@ -167,3 +167,12 @@ fn everywhere(port: u16) -> Vec<Listen> {
     let count = if net::has_ipv6() { 2 } else { 1 };
     all[..count].iter().map(|address| SocketAddr::new(*address, port).into()).collect()
 }
+
+/// Whether two listeners would get the same connections. Port 0 is a new port each time.
+pub(super) fn overlap(a: &Listen, b: &Listen) -> bool {
+    let (Listen::Tcp(a), Listen::Tcp(b)) = (a, b) else { return a == b };
+    let [a_ip, b_ip] = [a, b].map(|address| address.ip().to_canonical());
+    let same_family = a_ip.is_ipv4() == b_ip.is_ipv4();
+    let same_ip = a_ip == b_ip || (same_family && (a_ip.is_unspecified() || b_ip.is_unspecified()));
+    a.port() == b.port() && a.port() != 0 && same_ip
+}

@@ -34,11 +34,12 @@ mod tls;
 mod value;
 mod variables;
 
-use crate::session::Endpoint;
+use crate::session::{Endpoint, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::networks::Networks;
+use crate::hub::codes::CodeRule;
 use crate::hub::options::Namespaces;
 use crate::net::Listen;
 use crate::outside;
@@ -116,6 +117,9 @@ pub struct Config {
     /// What is served beside the Centrifuge endpoint, and where: other transports, where their clients post commands, pages.
     /// Default none; see [`Endpoint::beside_websocket`].
     pub endpoints: Vec<Endpoint>,
+    /// The responses to unidirectional clients that are refused, by transport, for those whose response waits for the answer
+    /// to connect. Default none.
+    pub connect_responses: Vec<(Transport, Vec<CodeRule>)>,
     /// Whether `/` serves a page that shows that it works. Default true in development mode.
     pub first_page: bool,
     /// A page of an embedder's own, served at `/` in place of that one.
@@ -155,7 +159,21 @@ impl Config {
     /// Whether it holds keys that nobody else may see.
     pub fn keeps_secrets(&self) -> bool {
         let tokens = [Some(&self.outside.token), self.outside.subscription_token.as_ref()];
+        let outside = &self.outside;
+        let hooks = [
+            &outside.connect,
+            &outside.refresh,
+            &outside.rpc,
+            &outside.subscribe,
+            &outside.publish,
+            &outside.sub_refresh,
+            &outside.state,
+        ];
+        let hooks = hooks.into_iter().flatten().chain(outside.proxies.iter().map(|(_, hook)| hook));
         self.tls.is_on()
+            || hooks
+                .into_iter()
+                .any(|hook| !hook.tls.key_pem.is_empty() || !hook.static_http_headers.is_empty())
             || !self.control_key.0.is_empty()
             || !self.api.keys.is_empty()
             || tokens.into_iter().flatten().any(|token| !token.hmac_secret_key.is_empty())
@@ -192,6 +210,7 @@ impl Default for Config {
             client: ClientOptions::default(),
             rates: Rates::default(),
             endpoints: Vec::new(),
+            connect_responses: Vec::new(),
             namespaces: Arc::default(),
             outside: Arc::default(),
             api: ApiOptions::default(),

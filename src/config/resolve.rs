@@ -2,6 +2,7 @@
 //! rules that bind two keys are checked. All errors are collected, so that a person mends them in one go.
 
 use super::args::{Args, Typed};
+use super::error::CA_VARIABLE;
 use super::file::{self, Layer};
 use super::said::{self, Said, Source};
 use super::sections::{self, Target};
@@ -13,6 +14,7 @@ use crate::net::Listen;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A configuration, and for each key the place that its value came from.
 #[derive(Clone, Debug)]
@@ -110,6 +112,10 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
     let mut effective = overlay(&layers, is_configured, Surroundings { args, variables }, &mut errors);
     effective.warnings.append(&mut warnings);
     effective.emptied = emptied;
+    if let Some(file) = variables.get(CA_VARIABLE) {
+        Arc::make_mut(&mut effective.config.outside).ca_file = file.to_string_lossy().into_owned();
+        effective.places.insert(CA_VARIABLE.to_owned(), Place::Variable(CA_VARIABLE.to_owned()));
+    }
     if file.is_known {
         let mut found = conflicts(&effective);
         found.retain(|conflict| !errors.iter().any(|error| concerns(conflict, &error.key)));
@@ -279,10 +285,10 @@ fn overlay(
     if effective.is_development {
         effective.sections = Sections::development(is_local(effective.config.control));
     }
-    if let Some(names) = layers.iter().rev().find_map(|layer| layer.namespaces.as_ref()) {
-        effective.sections.name_namespaces(names.iter().map(|(name, _)| name.as_str()));
+    for (list, names) in layers.iter().flat_map(|layer| &layer.lists) {
+        effective.sections.name_tables(*list, names.iter().map(|(name, _)| name.as_str()));
         for (index, (_, place)) in names.iter().enumerate() {
-            effective.places.insert(sections::name_path(index), place.clone());
+            effective.places.insert(list.name_path(index), place.clone());
         }
     }
     lay(&mut effective, &of_sections, around.variables, errors);
@@ -318,7 +324,11 @@ fn lay(effective: &mut Effective, typed: &[&Typed], variables: &Variables, error
         }
         let slot = typed.target.slot(&mut effective.config, &mut effective.sections);
         let expected = slot.expected();
-        let hint = if slot.is_text() && raw.is_bare() { ": put it in quotes" } else { "" };
+        let hint = if slot.is_text() && raw.is_bare() {
+            ": put it in quotes".to_owned()
+        } else {
+            slot.reason(&raw).map_or_else(String::new, |reason| format!(": {reason}"))
+        };
         if typed.target.is_secret() && raw.has_placeholder() {
             errors.push(typed.error(PLACEHOLDER.to_owned()));
         } else if slot.set(&raw) {
@@ -329,7 +339,10 @@ fn lay(effective: &mut Effective, typed: &[&Typed], variables: &Variables, error
                 Target::Token(..)
                 | Target::Hook(..)
                 | Target::WithoutNamespace(_)
-                | Target::Namespace(..) => &typed.name,
+                | Target::Namespace(..)
+                | Target::Proxy(..)
+                | Target::Calls(_)
+                | Target::CallNamespace(..) => &typed.name,
             };
             effective.places.insert(name.to_owned(), typed.place.clone());
         } else {
@@ -403,9 +416,11 @@ fn flat_conflicts(effective: &Effective) -> Vec<ConfigError> {
         "outbox_bytes_max",
     );
     rule(echo.is_some() && echo == websocket_path, "echo", "another path than", "websocket_path");
-    let clash = control.is_some_and(|control| listen.iter().any(|one| overlap(one, &control.into())));
+    let clash =
+        control.is_some_and(|control| listen.iter().any(|one| listeners::overlap(one, &control.into())));
     rule(clash, "control", "another port than", "listen");
-    let twice = listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| overlap(a, b)));
+    let twice =
+        listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| listeners::overlap(a, b)));
     if let Some((_, address)) = twice {
         errors.push(ConfigError {
             key: "listen".to_owned(),
@@ -428,6 +443,10 @@ fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
     let mut found = sections::conflicts(&effective.sections);
     found.extend(sections::outside_conflicts(&effective.config.outside));
     let mut errors: Vec<_> = found.into_iter().map(|found| error(&found.path, found.complaint)).collect();
+    if effective.config.outside.skips_signatures && !effective.config.development {
+        let complaint = "expected development = true with it: anyone could be any user".to_owned();
+        errors.push(error("client.insecure_skip_token_signature_verify", complaint));
+    }
     for flat in ["websocket_path", "echo"] {
         let Config { websocket_path, echo, .. } = &effective.config;
         let taken = if flat == "echo" { echo } else { websocket_path };
@@ -460,15 +479,6 @@ fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
     errors
 }
 
-/// Whether two listeners would get the same connections. Port 0 is a new port each time.
-fn overlap(a: &Listen, b: &Listen) -> bool {
-    let (Listen::Tcp(a), Listen::Tcp(b)) = (a, b) else { return a == b };
-    let [a_ip, b_ip] = [a, b].map(|address| address.ip().to_canonical());
-    let same_family = a_ip.is_ipv4() == b_ip.is_ipv4();
-    let same_ip = a_ip == b_ip || (same_family && (a_ip.is_unspecified() || b_ip.is_unspecified()));
-    a.port() == b.port() && a.port() != 0 && same_ip
-}
-
 fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> ConfigError {
     let place = effective.place(other);
     ConfigError {
@@ -480,6 +490,9 @@ fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> Co
 }
 
 fn said(effective: &Effective, name: &str) -> String {
+    if name == CA_VARIABLE {
+        return effective.config.outside.ca_file.clone();
+    }
     let flat = || Key::named(name).map(|key| key.toml(&effective.config, false));
     flat().or_else(|| effective.sections.said(name)).unwrap_or_default()
 }

@@ -58,7 +58,7 @@ impl Effective {
             } else {
                 format!("{line:width$}  # {source}\n")
             };
-            let table = (row.table().to_owned(), row.namespace);
+            let table = (row.table().to_owned(), row.of.map(|(_, index)| index));
             match tables.iter_mut().find(|(known, _)| *known == table) {
                 Some((_, lines)) => lines.push_str(&line),
                 None => tables.push((table, line)),
@@ -135,23 +135,28 @@ impl Effective {
 /// Puts a value where its table stands.
 fn nest(values: &mut serde_json::Map<String, serde_json::Value>, row: Row) {
     let mut table = values;
-    for part in row.table().split('.') {
-        let of_namespaces = row.namespace.is_some() && part == "namespaces";
-        let empty = if of_namespaces { json!([]) } else { json!({}) };
+    let index = row.of.map(|(_, index)| index);
+    let (inner_tables, name) = row.name.rsplit_once('.').unwrap_or(("", &row.name));
+    let (head, list) = row.table().rsplit_once('.').unwrap_or(("", row.table()));
+    // Of the path, the last part is a list, where the row is of a list's table.
+    let parts = head.split('.').map(|part| (part, None)).chain([(list, index)]);
+    let parts = parts.chain(inner_tables.split('.').map(|part| (part, None)));
+    for (part, index) in parts.filter(|(part, _)| !part.is_empty()) {
+        let empty = if index.is_some() { json!([]) } else { json!({}) };
         let inner = table.entry(part.to_owned()).or_insert(empty);
-        if let (serde_json::Value::Array(list), Some(index)) = (&mut *inner, row.namespace)
+        if let (serde_json::Value::Array(list), Some(index)) = (&mut *inner, index)
             && list.len() <= index
         {
             list.push(json!({}));
         }
-        let inner = match (inner, row.namespace) {
+        let inner = match (inner, index) {
             (serde_json::Value::Array(list), Some(index)) => list.get_mut(index),
             (other, _) => Some(other),
         };
         let Some(serde_json::Value::Object(next)) = inner else { return };
         table = next;
     }
-    table.insert(row.name, row.json);
+    table.insert(name.to_owned(), row.json);
 }
 
 fn memory_comment(config: &Config, descriptors: u64) -> String {

@@ -4,6 +4,7 @@
 //! Every shard that has subscribers of the channel keeps their list in its [`local::Local`].
 
 pub mod choice;
+pub mod codes;
 #[cfg(test)]
 mod fixtures;
 mod footprint;
@@ -16,6 +17,7 @@ pub mod memory;
 mod once;
 pub mod options;
 mod order;
+mod pattern;
 pub mod permissions;
 mod presence;
 mod recovery;

@@ -5,10 +5,9 @@
 //! a channel is in [`super::permissions`].
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
-use regex_lite::Regex;
+pub use super::pattern::NamePattern;
 
 /// What holds for all channels of a namespace. Names and meanings are those of Centrifugo's configuration; durations
 /// are in milliseconds and 0 means none.
@@ -79,12 +78,34 @@ pub struct ChannelOptions {
     pub publish_proxy_enabled: bool,
     /// Whether the sub_refresh hook is asked.
     pub sub_refresh_proxy_enabled: bool,
+    /// The name of the subscribe hook; empty for the one that has none.
+    pub subscribe_proxy_name: String,
+    /// The name of the publish hook; empty for the one that has none.
+    pub publish_proxy_name: String,
+    /// The name of the sub_refresh hook; empty for the one that has none.
+    pub sub_refresh_proxy_name: String,
     /// Whether the state hook is told when a channel gets its first subscriber and loses its last.
     pub state_proxy_enabled: bool,
     /// What a channel's name must match.
     pub channel_regex: NamePattern,
     /// Publications per second that one channel takes from clients; 0 for no limit.
     pub publications_per_second_max: u32,
+    /// What may be published.
+    pub publication_data_format: DataFormat,
+}
+
+/// What publications must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DataFormat {
+    /// Anything but nothing.
+    #[default]
+    Any,
+    /// A value of JSON.
+    Json,
+    /// An object of JSON.
+    JsonObject,
+    /// Anything, also nothing.
+    Binary,
 }
 
 impl ChannelOptions {
@@ -93,48 +114,6 @@ impl ChannelOptions {
         self.history_size > 0 && self.history_ttl_ms > 0
     }
 }
-
-/// A regular expression for names, compiled once; the default is none, and a channel's name then must be ASCII. Two are
-/// equal when they are written the same.
-#[derive(Clone, Default)]
-pub struct NamePattern(Option<Regex>);
-
-impl NamePattern {
-    /// Compiles `pattern`; an empty one is the default.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words.
-    pub fn new(pattern: &str) -> Result<Self, String> {
-        if pattern.is_empty() {
-            return Ok(Self::default());
-        }
-        Regex::new(pattern).map(|regex| Self(Some(regex))).map_err(|error| error.to_string())
-    }
-
-    /// Whether it matches somewhere in `text`, as the default does in any.
-    pub fn matches(&self, text: &str) -> bool {
-        self.0.as_ref().is_none_or(|regex| regex.is_match(text))
-    }
-
-    /// The pattern as written; empty for the default.
-    pub fn as_str(&self) -> &str {
-        self.0.as_ref().map_or("", Regex::as_str)
-    }
-}
-
-impl fmt::Debug for NamePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.as_str())
-    }
-}
-
-impl PartialEq for NamePattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for NamePattern {}
 
 /// The channels of a node, and what their names mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,10 +170,10 @@ impl Namespaces {
     /// Whether a channel may have this name (else error 107): what follows the namespace matches the options' pattern,
     /// or the whole name is ASCII where there is none.
     pub fn takes_name(&self, channel: &str, options: &ChannelOptions) -> bool {
-        match &options.channel_regex.0 {
-            Some(regex) => regex.is_match(self.split(channel).1),
-            None => channel.is_ascii(),
+        if options.channel_regex.is_none() {
+            return channel.is_ascii();
         }
+        options.channel_regex.matches(self.split(channel).1)
     }
 
     /// Whether a subscription of the channel needs a token, whatever its options say.

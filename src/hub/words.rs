@@ -238,6 +238,8 @@ pub enum Denied {
     TooMany,
     /// A feature that is not turned on.
     NotAvailable,
+    /// A method that nobody serves.
+    UnknownMethod,
     /// The token was good once; the client should get another.
     TokenExpired,
     /// The term of what is asked for is over.
@@ -268,6 +270,7 @@ impl Denied {
             | Self::AlreadyIn
             | Self::Limit
             | Self::NotAvailable
+            | Self::UnknownMethod
             | Self::TokenExpired
             | Self::Expired
             | Self::Unrecoverable
@@ -286,6 +289,7 @@ impl fmt::Display for Denied {
             Self::Limit => "a limit is reached",
             Self::TooMany => "too many requests",
             Self::NotAvailable => "not available",
+            Self::UnknownMethod => "unknown method",
             Self::TokenExpired => "the token has expired",
             Self::Expired => "expired",
             Self::Unrecoverable => "the position is not in the stream",

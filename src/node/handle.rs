@@ -19,8 +19,9 @@ use crate::base::payload::Payload;
 use crate::base::shared::Shared;
 use crate::config::Config;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
-use crate::hub::options::ChannelOptions;
+use crate::hub::options::{ChannelOptions, DataFormat};
 use crate::hub::{ClientInfo, DataKind, Position, Publication, Rare};
+use crate::shard::formats;
 use crate::shard::mailbox::{Asker, Deed, Done, Letter, Look, Order, Target};
 use crate::shard::outside::Grant;
 
@@ -356,6 +357,10 @@ impl Node {
             asker: Some(asker),
         };
         let read = |answer| if let Answer::Published(position) = answer { Some(position) } else { None };
+        let format = self.shards().options_of_any(channel).publication_data_format;
+        if format != DataFormat::Any && !formats::fits(format, options.kind, data) {
+            return Pending::failed(Failure::BadRequest);
+        }
         self.send_asking(channel, |_| true, letter, read)
     }
 

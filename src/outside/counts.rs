@@ -54,6 +54,11 @@ impl Counts {
         for (counts, hook) in self.hooks.iter().zip(hooks) {
             counts.is_configured.store(hook.is_some(), Relaxed);
         }
+        for hook in [Hook::Rpc, Hook::Subscribe, Hook::Publish, Hook::SubRefresh] {
+            if !options.names(hook).is_empty() {
+                self.hooks[place(hook)].is_configured.store(true, Relaxed);
+            }
+        }
         for (counts, token) in
             self.key_sets.iter().zip([Some(&options.token), options.subscription_token.as_ref()])
         {

@@ -9,12 +9,14 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
+use rustls::RootCertStore;
 use tokio::sync::Semaphore;
 
 use super::counts::{Counts, HOOKS};
 use super::http::{self, Client, Failure};
 use super::options::HookOptions;
-use super::{USER_AGENT, now};
+use super::{USER_AGENT, now, trust};
+use crate::hub::codes::{CodeOutcome, rule_for};
 use crate::shard::outside::{ADDRESS_HEADERS, Headers};
 
 /// Headers that belong to a connection or a body, not to what a client says; never passed on (RFC 9110, 7.6.1).
@@ -30,10 +32,23 @@ const NOT_PASSED_ON: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
+/// What a hook says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Said<'a> {
+    /// The body of its answer.
+    Body(&'a [u8]),
+    /// By the answer's status, what the configuration makes of it.
+    Rule(&'a CodeOutcome),
+}
+
 /// The URL and headers of one hook, and its recent failures.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     place: usize,
+    /// Its name among hooks with names; empty for the one without.
+    name: String,
+    /// Makes connections as its own options say, if these say anything.
+    client: Option<Client>,
     pub(super) options: HookOptions,
     url: Uri,
     headers: HeaderMap,
@@ -53,7 +68,10 @@ pub(super) fn faults_of(name: &str, options: &HookOptions) -> Vec<String> {
         named.or_else(|| value.parse::<HeaderValue>().err().map(|why| fault("static header", &why)))
     });
     let names = name_faults(options).into_iter().map(|(list, why)| fault(list, &why));
-    url.into_iter().chain(names).chain(headers).collect()
+    let tls = Some(&options.tls).filter(|tls| tls.enabled);
+    let tls = tls.and_then(|tls| trust::of(tls, &RootCertStore::empty()).err());
+    let tls = tls.map(|(option, why)| fault(option, &why));
+    url.into_iter().chain(names).chain(headers).chain(tls).collect()
 }
 
 /// The lists of headers with a name that cannot be in them, and why.
@@ -89,9 +107,15 @@ fn passed(told: &[(String, String)], names: &[String]) -> HeaderMap {
 impl Endpoint {
     /// # Errors
     /// The option that does not make sense, and why.
-    pub(super) fn new(place: usize, options: &HookOptions, counts: Arc<Counts>) -> Result<Self, String> {
-        let name = HOOKS[place];
-        let fault = |what: &str, why: &dyn fmt::Display| format!("the {name} hook's {what}: {why}");
+    pub(super) fn new(
+        place: usize,
+        name: &str,
+        options: &HookOptions,
+        client: &Client,
+        counts: Arc<Counts>,
+    ) -> Result<Self, String> {
+        let told = if name.is_empty() { HOOKS[place].to_owned() } else { format!("proxies.{name}") };
+        let fault = |what: &str, why: &dyn fmt::Display| format!("the {told} hook's {what}: {why}");
         let url = http::parse_url(&options.endpoint).map_err(|why| fault("endpoint", &why))?;
         if let Some((list, why)) = name_faults(options).into_iter().next() {
             return Err(fault(list, &why));
@@ -102,8 +126,27 @@ impl Endpoint {
             let key: HeaderName = name.parse().map_err(|why| fault("static header", &why))?;
             headers.insert(key, value.parse().map_err(|why| fault("static header", &why))?);
         }
-        let is_failing = AtomicBool::new(false);
-        Ok(Self { place, options: options.clone(), url, headers, is_failing, counts })
+        let tls = Some(&options.tls).filter(|tls| tls.enabled);
+        let client = tls.map(|tls| client.with(tls)).transpose().map_err(|(what, why)| fault(what, &why))?;
+        if options.tls.enabled && options.tls.insecure_skip_verify {
+            tracing::warn!(
+                hook = told,
+                "the hook's certificate is not verified (http.tls.insecure_skip_verify): whoever is between can read \
+                 and answer its requests"
+            );
+        }
+        let (is_failing, name) = (AtomicBool::new(false), name.to_owned());
+        Ok(Self { place, name, client, options: options.clone(), url, headers, is_failing, counts })
+    }
+
+    /// Whether it is a hook of this kind.
+    pub(super) fn is_of(&self, place: usize) -> bool {
+        self.place == place
+    }
+
+    /// Whether it is the hook of this kind with this name.
+    pub(super) fn is(&self, place: usize, name: &str) -> bool {
+        self.place == place && self.name == name
     }
 
     /// A request with this body, as `told` says of a client; without one, the configuration's headers are all.
@@ -134,8 +177,9 @@ impl Endpoint {
         client: &Client,
         requests: &Semaphore,
         request: Request<Full<Bytes>>,
-        read: impl FnOnce(&[u8]) -> Result<T, String>,
+        read: impl FnOnce(Said<'_>) -> Result<T, String>,
     ) -> Result<T, Failure> {
+        let client = self.client.as_ref().unwrap_or(client);
         let began = now();
         let exchange = async {
             // Never closed, so there always is a permit in the end; the wait for it is part of the hook's time.
@@ -145,7 +189,16 @@ impl Endpoint {
         let answer = http::within(Duration::from_millis(self.options.timeout_ms), exchange).await;
         let counts = &self.counts.hooks[self.place];
         counts.retries.add(u64::from(answer.as_ref().is_ok_and(|answer| answer.is_second)));
-        let read = answer.and_then(|answer| read(&answer.body).map_err(Failure::Nonsense));
+        let rule = match &answer {
+            Err(Failure::Status(status)) => rule_for(&self.options.status_rules, status.as_u16().into()),
+            Ok(_) | Err(_) => None,
+        };
+        let read = match (rule, answer) {
+            (Some(rule), _) => read(Said::Rule(rule)).map_err(Failure::Nonsense),
+            (None, answer) => {
+                answer.and_then(|answer| read(Said::Body(&answer.body)).map_err(Failure::Nonsense))
+            }
+        };
         let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         counts.note(took_us, read.as_ref().err());
         self.note(read.as_ref().err());

@@ -4,6 +4,7 @@
 //! Left out: how it gets there (`hooks`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,10 @@ use serde_json::value::RawValue;
 use super::options::HookOptions;
 use super::terms::{self, CapabilityOptions, OverrideOptions, SubscribeOptions};
 use super::token::Purpose;
+use crate::hub::codes::CodeOutcome;
 use crate::hub::words::Denied;
 use crate::proto::centrifuge::Disconnect;
-use crate::proto::json::{self, NumericDate, or_default};
+use crate::proto::json::{self, NumericDate, or_default, present};
 use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
 use crate::tls::Identity;
 
@@ -25,8 +27,8 @@ pub(super) struct Asked {
     pub(super) who: Who,
     name: String,
     version: String,
-    channel: Option<String>,
-    method: Option<String>,
+    pub(super) channel: Option<String>,
+    pub(super) method: Option<String>,
     channels: Vec<String>,
     data: Vec<u8>,
 }
@@ -102,22 +104,52 @@ impl Asked {
         serde_json::to_vec(&body).map_err(|_| Rejected::Denied(Denied::Internal))
     }
 
+    /// What a status comes to that the configuration has a rule for. Of a refresh it says that there is no result, whatever
+    /// the rule.
+    pub(super) fn by_rule(&self, rule: &CodeOutcome) -> Verdict {
+        let rejected = match (self.hook, rule) {
+            (Hook::Refresh, _) => disconnect(Disconnect::CONNECTION_EXPIRED),
+            (Hook::SubRefresh, _) => Rejected::Denied(Denied::Expired),
+            (_, CodeOutcome::Error { code, message, temporary }) => {
+                let (code, message, temporary) = (*code, message.clone().into(), *temporary);
+                Rejected::Denied(Denied::Custom { code, message, temporary })
+            }
+            (_, CodeOutcome::Disconnect { code, reason }) => {
+                Rejected::Disconnect { code: *code, reason: reason.clone() }
+            }
+            (_, CodeOutcome::Response { .. }) => Rejected::Denied(Denied::Internal),
+        };
+        self.rejected(rejected)
+    }
+
+    /// What an answer comes to that cannot be used: who waits may try again, and who is being renewed is so later; but not by
+    /// a payload that can never be read.
+    pub(super) fn failed(&self, unusable: &Unusable) -> Rejected {
+        match (self.hook, unusable) {
+            (Hook::Refresh, Unusable::Payload(_)) => disconnect(Disconnect::INTERNAL),
+            (Hook::SubRefresh, Unusable::Payload(_)) => Rejected::Denied(Denied::Expired),
+            _ => Rejected::Denied(Denied::Internal),
+        }
+    }
+
     /// What the hook's answer comes to.
     ///
     /// # Errors
     /// What is wrong with the answer.
-    pub(super) fn verdict(&self, answer: &[u8]) -> Result<Verdict, String> {
-        let answer: Answer<'_> = json::from_slice(answer).map_err(|error| error.to_string())?;
+    pub(super) fn verdict(&self, answer: &[u8]) -> Result<Verdict, Unusable> {
+        let answer: Answer<'_> =
+            json::from_slice(answer).map_err(|error| Unusable::Answer(error.to_string()))?;
         let is_refresh = matches!(self.hook, Hook::Refresh | Hook::SubRefresh);
         if let Some(rejected) = answer.rejected().filter(|_| !is_refresh) {
-            return Ok(self.rejected(rejected?));
+            return Ok(self.rejected(rejected.map_err(Unusable::Answer)?));
         }
         let has_result = answer.result.is_some();
         let result = answer.result.unwrap_or_default();
         Ok(match self.hook {
-            Hook::Connect if !has_result => self.rejected(disconnect(Disconnect::BAD_REQUEST)),
+            Hook::Connect if !has_result => self.rejected(Rejected::NoCredentials),
             Hook::Connect => Verdict::Connection(Ok(Box::new(result.credentials()?))),
-            Hook::Refresh if !has_result || result.is_expired() => {
+            // One that names no time does not prolong the connection.
+            Hook::Refresh if !has_result || result.is_expired() || terms::seconds(result.expire_at) == 0 => {
                 self.rejected(disconnect(Disconnect::CONNECTION_EXPIRED))
             }
             Hook::Refresh => {
@@ -133,7 +165,9 @@ impl Asked {
                 Verdict::Subscription(Ok(Box::new(Grant { channel, user, ..result.grant()? })))
             }
             Hook::Publish => {
-                let data = terms::payload(result.data, result.b64data.as_deref())?;
+                // Here alone JSON goes before base64, as in Centrifugo.
+                let base64 = result.b64data.as_deref().filter(|_| result.data.is_none());
+                let data = terms::payload(result.data, base64)?;
                 let data = Some(data).filter(|data| !data.is_empty());
                 Verdict::Publish(Ok(Replaced { data, skip_history: result.skip_history.unwrap_or(false) }))
             }
@@ -148,6 +182,30 @@ impl Asked {
             Hook::Subscribe | Hook::SubRefresh => Verdict::Subscription(Err(rejected)),
             Hook::Publish => Verdict::Publish(Err(rejected)),
             Hook::Rpc => Verdict::Rpc(Err(rejected)),
+        }
+    }
+}
+
+/// Why an answer cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It is not what was asked for.
+    Answer(String),
+    /// A payload in it cannot be read.
+    Payload(&'static str),
+}
+
+impl From<&'static str> for Unusable {
+    fn from(why: &'static str) -> Self {
+        Self::Payload(why)
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(why) => f.write_str(why),
+            Self::Payload(why) => f.write_str(why),
         }
     }
 }
@@ -253,17 +311,17 @@ struct HookResult<'a> {
     user: Option<String>,
     expired: Option<bool>,
     expire_at: Option<NumericDate>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     info: Option<&'a RawValue>,
     b64info: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     b64data: Option<String>,
     channels: Option<Vec<String>>,
     #[serde(borrow)]
     subs: Option<BTreeMap<String, Option<SubscribeOptions<'a>>>>,
     caps: Option<Vec<Option<CapabilityOptions>>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     meta: Option<&'a RawValue>,
     #[serde(rename = "override")]
     overrides: Option<OverrideOptions>,
@@ -365,15 +423,7 @@ mod tests {
     ];
 
     fn options() -> HookOptions {
-        HookOptions {
-            endpoint: String::new(),
-            timeout_ms: 0,
-            http_headers: Vec::new(),
-            emulated_headers: Vec::new(),
-            static_http_headers: Vec::new(),
-            binary_encoding: false,
-            include_connection_meta: false,
-        }
+        HookOptions::default()
     }
 
     fn body(hook: Hook, options: &HookOptions) -> Value {
@@ -562,10 +612,15 @@ mod tests {
     #[test]
     fn what_is_not_prolonged_is_over() {
         let expired = Rejected::Denied(Denied::Expired);
+        let gone = disconnect(Disconnect::CONNECTION_EXPIRED);
         for answer in [r#"{"result":{"expired":true,"expire_at":4000000000}}"#, r#"{"result":null}"#, "{}"] {
-            let gone = disconnect(Disconnect::CONNECTION_EXPIRED);
-            assert_eq!(no(verdict(Hook::Refresh, answer)), ("connection", gone));
+            assert_eq!(no(verdict(Hook::Refresh, answer)), ("connection", gone.clone()));
             assert_eq!(no(verdict(Hook::SubRefresh, answer)), ("subscription", expired.clone()));
+        }
+        for answer in [r#"{"result":{}}"#, r#"{"result":{"expire_at":0}}"#, r#"{"result":{"expire_at":-1}}"#]
+        {
+            assert_eq!(no(verdict(Hook::Refresh, answer)), ("connection", gone.clone()), "{answer}");
+            assert_eq!(yes!(Subscription, Hook::SubRefresh, answer).expire_at_s, 0, "{answer}");
         }
         let both = r#"{"result":{"expire_at":5},"error":{"code":400},"disconnect":{"code":4501}}"#;
         assert_eq!(yes!(Connection, Hook::Refresh, both).expire_at_s, 5);
@@ -578,7 +633,9 @@ mod tests {
         {
             let answer = format!(r#"{{"result":{{"expire_at":{told}}}}}"#);
             assert_eq!(yes!(Connection, Hook::Connect, &answer).expire_at_s, meant, "{told}");
-            assert_eq!(yes!(Connection, Hook::Refresh, &answer).expire_at_s, meant, "{told}");
+            if meant > 0 {
+                assert_eq!(yes!(Connection, Hook::Refresh, &answer).expire_at_s, meant, "{told}");
+            }
             assert_eq!(yes!(Subscription, Hook::Subscribe, &answer).expire_at_s, meant, "{told}");
             assert_eq!(yes!(Subscription, Hook::SubRefresh, &answer).expire_at_s, meant, "{told}");
         }
@@ -591,15 +648,60 @@ mod tests {
     #[test]
     fn an_empty_answer_allows_all_but_to_connect() {
         for answer in ["{}", r#"{"result":null,"error":null,"disconnect":null}"#] {
-            let nobody = disconnect(Disconnect::BAD_REQUEST);
-            assert_eq!(no(verdict(Hook::Connect, answer)), ("connection", nobody));
+            assert_eq!(no(verdict(Hook::Connect, answer)), ("connection", Rejected::NoCredentials));
         }
-        for answer in ["{}", r#"{"result":{}}"#, r#"{"result":{"data":null,"info":null}}"#] {
+        for answer in ["{}", r#"{"result":{}}"#, r#"{"result":{"b64data":null,"b64info":""}}"#] {
             assert_eq!(yes!(Publish, Hook::Publish, answer), Replaced::default());
             assert_eq!(*yes!(Rpc, Hook::Rpc, answer), *b"");
             assert_eq!(yes!(Subscription, Hook::Subscribe, answer).user, "56");
         }
         assert_eq!(*yes!(Connection, Hook::Connect, r#"{"result":{}}"#), Credentials::default(), "anonymous");
+    }
+
+    #[test]
+    fn a_payload_that_is_null_is_the_json_null() {
+        let answer = r#"{"result":{"user":"u","data":null,"info":null,"meta":null,"b64data":""}}"#;
+        let connect = yes!(Connection, Hook::Connect, answer);
+        assert_eq!([&*connect.data, &*connect.info, &connect.meta], [b"null"; 3]);
+        let subscribe = yes!(Subscription, Hook::Subscribe, answer);
+        assert_eq!([&*subscribe.data, &*subscribe.info], [b"null"; 2]);
+        assert_eq!(yes!(Publish, Hook::Publish, answer).data.as_deref(), Some(&b"null"[..]));
+        assert_eq!(*yes!(Rpc, Hook::Rpc, answer), *b"null");
+        let both = r#"{"result":{"data":null,"b64data":"MQ=="}}"#;
+        assert_eq!(yes!(Publish, Hook::Publish, both).data.as_deref(), Some(&b"null"[..]));
+        assert_eq!(*yes!(Rpc, Hook::Rpc, both), *b"1");
+    }
+
+    #[test]
+    fn who_is_renewed_by_what_cannot_be_read_ends() {
+        let failed = |hook: Hook, answer: &str| {
+            let unusable = asked(hook).verdict(answer.as_bytes()).unwrap_err();
+            asked(hook).failed(&unusable)
+        };
+        let (payload, garbage) = (r#"{"result":{"expire_at":4000000000,"b64info":"*"}}"#, "{");
+        let later = Rejected::Denied(Denied::Internal);
+        assert_eq!(failed(Hook::Refresh, payload), disconnect(Disconnect::INTERNAL));
+        assert_eq!(failed(Hook::SubRefresh, payload), Rejected::Denied(Denied::Expired));
+        assert_eq!(failed(Hook::Subscribe, payload), later);
+        assert_eq!(failed(Hook::Refresh, garbage), later);
+        assert_eq!(failed(Hook::SubRefresh, garbage), later);
+    }
+
+    #[test]
+    fn a_status_says_what_its_rule_says() {
+        let error = CodeOutcome::Error { code: 103, message: "no".to_owned(), temporary: true };
+        let away = CodeOutcome::Disconnect { code: 4504, reason: "away".to_owned() };
+        for hook in [Hook::Connect, Hook::Subscribe, Hook::Publish, Hook::Rpc] {
+            let told = no(asked(hook).by_rule(&error)).1;
+            let denied = Denied::Custom { code: 103, message: "no".into(), temporary: true };
+            assert_eq!(told, Rejected::Denied(denied));
+            let told = no(asked(hook).by_rule(&away)).1;
+            assert_eq!(told, Rejected::Disconnect { code: 4504, reason: "away".to_owned() });
+        }
+        for rule in [error, away] {
+            assert_eq!(no(asked(Hook::Refresh).by_rule(&rule)).1, disconnect(Disconnect::CONNECTION_EXPIRED));
+            assert_eq!(no(asked(Hook::SubRefresh).by_rule(&rule)).1, Rejected::Denied(Denied::Expired));
+        }
     }
 
     /// .NET and Go programs name fields in their own case.

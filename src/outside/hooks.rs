@@ -11,18 +11,23 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::counts::{Counts, HOOKS, place};
-use super::endpoint::{self, Endpoint};
+use super::endpoint::{self, Endpoint, Said};
 use super::hook_wire::Asked;
 use super::http::Client;
-use super::options::{HookOptions, Options};
+use super::options::{Calls, HookOptions, Options};
+use crate::hub::options::Namespaces;
 use crate::hub::words::Denied;
 use crate::shard::mailbox::{Letter, Mailbox, ReplyTo};
-use crate::shard::outside::{Busy, Hook, Rejected, Verdict};
+use crate::shard::outside::{Busy, CallRoute, Hook, Rejected, Verdict};
 
 /// All hooks that are configured.
 #[derive(Debug)]
 pub(super) struct Hooks {
-    endpoints: [Option<Endpoint>; 6],
+    endpoints: Vec<Endpoint>,
+    /// Which of them are asked about which channels.
+    namespaces: Arc<Namespaces>,
+    /// And about which calls.
+    calls: Option<Calls>,
     client: Client,
     open: Arc<Open>,
     open_count_max: usize,
@@ -47,7 +52,22 @@ fn all(options: &Options) -> [&Option<HookOptions>; 6] {
 /// Every option of a hook that does not make sense, and why.
 pub(super) fn faults(options: &Options) -> Vec<String> {
     let configured = HOOKS.iter().zip(all(options)).filter_map(|(name, hook)| Some((name, hook.as_ref()?)));
-    configured.flat_map(|(name, options)| endpoint::faults_of(name, options)).collect()
+    let configured = configured.map(|(name, hook)| ((*name).to_owned(), hook));
+    let named = options.proxies.iter().map(|(name, hook)| (format!("proxies.{name}"), hook));
+    configured.chain(named).flat_map(|(name, options)| endpoint::faults_of(&name, options)).collect()
+}
+
+/// All hooks that are asked, each by its kind and its name, which is empty for the one without.
+fn asked(options: &Options) -> Vec<(usize, &str, &HookOptions)> {
+    let unnamed = all(options).into_iter().enumerate();
+    let unnamed = unnamed.filter_map(|(place, hook)| Some((place, "", hook.as_ref()?)));
+    let mut asked: Vec<_> = unnamed.collect();
+    for (name, hook) in &options.proxies {
+        let kinds = [Hook::Subscribe, Hook::Publish, Hook::SubRefresh, Hook::Rpc];
+        let kinds = kinds.into_iter().filter(|kind| options.names(*kind).contains(name.as_str()));
+        asked.extend(kinds.map(|kind| (place(kind), name.as_str(), hook)));
+    }
+    asked
 }
 
 impl Hooks {
@@ -81,13 +101,18 @@ impl Hooks {
         mailboxes: Arc<[Mailbox]>,
         counts: &Arc<Counts>,
     ) -> Result<Self, String> {
-        let mut endpoints: [Option<Endpoint>; 6] = Default::default();
-        for (place, (endpoint, hook)) in endpoints.iter_mut().zip(all(options)).enumerate() {
-            let options = hook.as_ref();
-            *endpoint =
-                options.map(|options| Endpoint::new(place, options, Arc::clone(counts))).transpose()?;
-        }
-        Ok(Self { endpoints, client, open, open_count_max: options.questions_max, mailboxes })
+        let endpoint = |(place, name, hook)| Endpoint::new(place, name, hook, &client, Arc::clone(counts));
+        let endpoints = asked(options).into_iter().map(endpoint).collect::<Result<_, _>>()?;
+        let (namespaces, calls) = (Arc::clone(&options.namespaces), options.calls.clone());
+        Ok(Self {
+            endpoints,
+            namespaces,
+            calls,
+            client,
+            open,
+            open_count_max: options.questions_max,
+            mailboxes,
+        })
     }
 
     /// Questions that are not answered, and those of them that are out as requests.
@@ -97,7 +122,32 @@ impl Hooks {
     }
 
     pub(super) fn has(&self, hook: Hook) -> bool {
-        self.endpoints[place(hook)].is_some()
+        self.endpoints.iter().any(|endpoint| endpoint.is_of(place(hook)))
+    }
+
+    /// Who answers calls of this method.
+    pub(super) fn route_call(&self, method: &str) -> CallRoute {
+        match &self.calls {
+            Some(calls) => calls.route(method).map_or_else(|route| route, |_| CallRoute::Hook),
+            None if self.has(Hook::Rpc) => CallRoute::Hook,
+            None => CallRoute::NotAvailable,
+        }
+    }
+
+    /// The hook that this is for.
+    fn endpoint(&self, asked: &Asked) -> Option<&Endpoint> {
+        let channel = || asked.channel.as_deref().and_then(|channel| self.namespaces.resolve(channel));
+        let name = match asked.hook {
+            Hook::Connect | Hook::Refresh => "",
+            Hook::Rpc => match &self.calls {
+                Some(calls) => calls.route(asked.method.as_deref().unwrap_or_default()).ok()?,
+                None => "",
+            },
+            Hook::Subscribe => channel().map_or("", |options| &options.subscribe_proxy_name),
+            Hook::Publish => channel().map_or("", |options| &options.publish_proxy_name),
+            Hook::SubRefresh => channel().map_or("", |options| &options.sub_refresh_proxy_name),
+        };
+        self.endpoints.iter().find(|endpoint| endpoint.is(place(asked.hook), name))
     }
 
     /// Asks; the answer goes into the asking shard's mailbox.
@@ -124,7 +174,7 @@ impl Hooks {
     }
 
     async fn verdict(&self, asked: &Asked) -> Verdict {
-        let Some(endpoint) = &self.endpoints[place(asked.hook)] else {
+        let Some(endpoint) = self.endpoint(asked) else {
             return asked.rejected(Rejected::Denied(Denied::Internal));
         };
         let body = match asked.body(&endpoint.options) {
@@ -138,8 +188,15 @@ impl Hooks {
             }
         };
         let request = endpoint.request(body, &asked.who.headers);
-        let read = |answer: &[u8]| asked.verdict(answer);
+        let mut failed = Rejected::Denied(Denied::Internal);
+        let read = |said: Said<'_>| match said {
+            Said::Rule(rule) => Ok(asked.by_rule(rule)),
+            Said::Body(answer) => asked.verdict(answer).map_err(|unusable| {
+                failed = asked.failed(&unusable);
+                unusable.to_string()
+            }),
+        };
         let verdict = endpoint.ask(&self.client, &self.open.requests, request, read).await;
-        verdict.unwrap_or_else(|_| asked.rejected(Rejected::Denied(Denied::Internal)))
+        verdict.unwrap_or_else(|_| asked.rejected(failed))
     }
 }

@@ -1,21 +1,27 @@
 //! The HTTP client of hooks and key sets: one request, one answer, both of limited size, within a limited time.
 //!
-//! Connections are kept alive and shared. Redirects are not followed: where a request goes is the configuration's
-//! word alone. TLS is rustls with the roots that browsers trust. A request that was certainly not answered, on a connection
-//! that may have been closed for having been idle, is sent once more ([`super::watched`]).
+//! Connections are kept alive and shared. A few redirects are followed, within the scheme of the URL. TLS is rustls, by default
+//! with the roots that browsers trust. A request that was certainly not answered, on a connection that may have been closed
+//! for having been idle, is sent once more ([`super::watched`]).
 
 use std::fmt;
+use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode, Uri};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, StatusCode, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 
+use super::options::HookTls;
+use super::redirect;
+use super::trust::{self, Trust};
 use super::watched::{self, Watched};
 
 /// An answer's body may have this many bytes.
@@ -27,9 +33,16 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 type Connections = legacy::Client<Watched<HttpsConnector<HttpConnector>>, Full<Bytes>>;
 
+/// Redirects that are followed.
+const REDIRECTS_MAX: usize = 3;
+/// Fields of an answer's head, at most.
+const FIELDS_MAX: usize = 1024;
+
 /// Asks over HTTP and HTTPS. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
+    /// Authorities that are trusted where nothing else is said.
+    roots: Arc<RootCertStore>,
     /// Keeps its connections for the next requests.
     kept: Connections,
     /// Makes a connection for each request.
@@ -71,49 +84,88 @@ impl fmt::Display for Failure {
 }
 
 impl Client {
-    /// A client that trusts the roots that browsers trust.
+    /// A client that trusts these roots.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub(super) fn new() -> Result<Self, rustls::Error> {
-        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    pub(super) fn trusting(roots: RootCertStore) -> Result<Self, rustls::Error> {
+        let trust = Trust { config: trust::plain(roots.clone())?, name: None };
+        Ok(Self::over(trust, Arc::new(roots)))
     }
 
-    pub(super) fn trusting(roots: RootCertStore) -> Result<Self, rustls::Error> {
-        let provider = rustls::crypto::ring::default_provider();
-        let tls = ClientConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+    /// A client with connections of its own, which are encrypted as these options say.
+    ///
+    /// # Errors
+    /// The option that cannot be used, and why.
+    pub(super) fn with(&self, tls: &HookTls) -> Result<Self, trust::Fault> {
+        Ok(Self::over(trust::of(tls, &self.roots)?, Arc::clone(&self.roots)))
+    }
+
+    fn over(trust: Trust, roots: Arc<RootCertStore>) -> Self {
+        let builder = HttpsConnectorBuilder::new().with_tls_config(trust.config).https_or_http();
+        let connector = match trust.name {
+            Some(name) => builder.with_server_name_resolver(name).enable_http1().build(),
+            None => builder.enable_http1().build(),
+        };
         let client = |idle_max| {
             legacy::Client::builder(TokioExecutor::new())
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .pool_max_idle_per_host(idle_max)
                 .pool_timer(TokioTimer::new())
+                .http1_max_headers(FIELDS_MAX)
                 .build(Watched(connector.clone()))
         };
-        Ok(Self { kept: client(IDLE_CONNECTIONS_MAX), fresh: client(0) })
+        Self { roots, kept: client(IDLE_CONNECTIONS_MAX), fresh: client(0) }
     }
 
     /// The body of the answer, which must have status 200. Must be awaited on a runtime with I/O.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Answered, Failure> {
-        let first = self.kept.request(request.clone()).await;
-        let is_second = first.as_ref().is_err_and(watched::is_unheard);
-        let response = if is_second { self.fresh.request(request).await } else { first };
-        let response = response.map_err(|error| Failure::Broken(chain(&error)))?;
+    pub(super) async fn ask(&self, mut request: Request<Full<Bytes>>) -> Result<Answered, Failure> {
+        let mut is_second = false;
+        let mut redirects = 0;
+        let response = loop {
+            let (response, again) = self.send(request.clone()).await?;
+            is_second |= again;
+            match redirect::follow(&request, &response) {
+                Some(next) if redirects < REDIRECTS_MAX => request = next,
+                Some(_) | None => break response,
+            }
+            redirects += 1;
+        };
         if response.status() != StatusCode::OK {
             return Err(Failure::Status(response.status()));
         }
+        let is_packed = response.headers().get(header::CONTENT_ENCODING).is_some_and(|value| {
+            value.as_bytes().eq_ignore_ascii_case(b"gzip") || value.as_bytes().eq_ignore_ascii_case(b"x-gzip")
+        });
         match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
+            Ok(body) if is_packed => Ok(Answered { body: unpacked(&body.to_bytes())?, is_second }),
             Ok(body) => Ok(Answered { body: body.to_bytes(), is_second }),
             Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
             Err(error) => Err(Failure::Broken(chain(&*error))),
         }
+    }
+
+    /// Sends one request; whether it had to be sent a second time.
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, bool), Failure> {
+        let first = self.kept.request(request.clone()).await;
+        let is_second = first.as_ref().is_err_and(watched::is_unheard);
+        let response = if is_second { self.fresh.request(request).await } else { first };
+        response.map(|response| (response, is_second)).map_err(|error| Failure::Broken(chain(&error)))
+    }
+}
+
+/// The body within a body in gzip (RFC 1952).
+fn unpacked(body: &[u8]) -> Result<Bytes, Failure> {
+    let mut unpacked = Vec::new();
+    let limit = u64::try_from(ANSWER_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+    let read = MultiGzDecoder::new(body).take(limit).read_to_end(&mut unpacked);
+    match read {
+        Ok(_) if unpacked.len() > ANSWER_BYTES_MAX => Err(Failure::TooLarge),
+        Ok(_) => Ok(unpacked.into()),
+        Err(error) => Err(Failure::Nonsense(format!("not gzip: {error}"))),
     }
 }
 

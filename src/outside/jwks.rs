@@ -1,4 +1,6 @@
-//! A JSON Web Key Set behind a URL, and the tokens that wait for it.
+//! JSON Web Key Sets behind URLs, and the tokens that wait for them.
+//!
+//! One set for each URL that a template becomes ([`KeySets`]); what follows holds for each.
 //!
 //! One fetch at a time, and at least [`PAUSE`] between two, however many tokens name keys that nobody knows. A set is
 //! fetched again once it is [`FRESH`] old; until that succeeds, the old keys go on being used, so that an endpoint that is down
@@ -35,11 +37,78 @@ pub(super) struct Jwks {
     state: Mutex<State<Job>>,
 }
 
+/// Sets at once; beyond it, the one that was not asked for the longest goes.
+const SETS_MAX: usize = 64;
+
+/// The key sets of a URL, in which parts of a token's claims may stand: `https://test/{{tenant}}/keys`.
+#[derive(Debug)]
+pub(super) struct KeySets {
+    template: String,
+    client: Client,
+    runtime: Handle,
+    counts: Arc<KeySetCounts>,
+    /// By their URLs, the one asked for last behind all others.
+    sets: Mutex<Vec<(String, Arc<Jwks>)>>,
+}
+
+/// The names that stand in a URL in double braces.
+pub(super) fn placeholders(template: &str) -> impl Iterator<Item = &str> {
+    template.split("{{").skip(1).filter_map(|rest| Some(rest.split_once("}}")?.0))
+}
+
+/// The template with `values` in the place of their names.
+fn filled(template: &str, values: &[(&str, String)]) -> String {
+    let mut url = template.to_owned();
+    for (name, value) in values {
+        url = url.replace(&format!("{{{{{name}}}}}"), value);
+    }
+    url
+}
+
+/// A URL that is asked: with a path that says where it leads.
+fn parse(url: &str) -> Option<Uri> {
+    let uri = http::parse_url(url).ok()?;
+    let path = uri.path().strip_prefix('/').unwrap_or_default();
+    let is_odd = |part: &str| part.is_empty() || part == "." || part == "..";
+    (path.is_empty() || !path.split('/').any(is_odd)).then_some(uri)
+}
+
+impl KeySets {
+    pub(super) fn new(template: &str, client: Client, runtime: Handle, counts: Arc<KeySetCounts>) -> Self {
+        Self { template: template.to_owned(), client, runtime, counts, sets: Mutex::default() }
+    }
+
+    /// Whether claims decide which set it is.
+    pub(super) fn is_template(&self) -> bool {
+        placeholders(&self.template).next().is_some()
+    }
+
+    /// The set for a token whose claims have these values; `None` when they make no URL.
+    pub(super) fn of(&self, values: &[(&str, String)]) -> Option<Arc<Jwks>> {
+        let url = filled(&self.template, values);
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = sets.iter().position(|(known, _)| *known == url);
+        let set = match known {
+            Some(at) => sets.remove(at).1,
+            None => {
+                let uri = if values.is_empty() { http::parse_url(&url).ok()? } else { parse(&url)? };
+                let (client, runtime) = (self.client.clone(), self.runtime.clone());
+                Arc::new(Jwks::new(uri, client, runtime, Arc::clone(&self.counts)))
+            }
+        };
+        if sets.len() >= SETS_MAX {
+            sets.remove(0);
+        }
+        sets.push((url, Arc::clone(&set)));
+        Some(set)
+    }
+}
+
 /// What became of the search for a key.
 #[derive(Debug)]
 pub(super) enum Found {
     Key(Arc<PublishedKey>),
-    /// The set was asked for after the token came, and does not hold the key.
+    /// The set was asked for after the token came, or a moment before, and does not hold the key.
     None,
     /// Nobody knows now.
     Unknowable,
@@ -140,7 +209,9 @@ impl<J: Waits> State<J> {
             return Some((if is_certain { Found::None } else { Found::Unknowable }, job));
         }
         if !self.is_fetching && !self.has_paused(now) {
-            return Some((Found::Unknowable, job));
+            // A set that has just come knows.
+            let is_certain = self.tried.is_some_and(|(_, brought_keys)| brought_keys);
+            return Some((if is_certain { Found::None } else { Found::Unknowable }, job));
         }
         job.waits();
         self.waiting.push(job);
@@ -184,6 +255,20 @@ impl<J: Waits> State<J> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn templates_are_filled_with_what_leads_somewhere() {
+        let template = "https://{{zone}}.test/{{tenant}}/keys";
+        assert_eq!(placeholders(template).collect::<Vec<_>>(), ["zone", "tenant"]);
+        assert_eq!(placeholders("https://a/{{b").count(), 0);
+        let url =
+            |tenant: &str| filled(template, &[("zone", "eu".to_owned()), ("tenant", tenant.to_owned())]);
+        assert_eq!(url("one"), "https://eu.test/one/keys");
+        assert!(parse(&url("one")).is_some());
+        for odd in ["..", ".", "", "a/../b"] {
+            assert!(parse(&url(odd)).is_none(), "{odd:?}");
+        }
+    }
 
     const RS256: Algorithm = Algorithm::RS256;
 
@@ -232,11 +317,13 @@ mod tests {
         assert_eq!(look(&mut state, "b", at(1)), ("waits", false), "for the fetch that is on its way");
         assert_eq!(state.fetched(Some(set(&["a"])), at(2)).len(), 2);
         assert_eq!(look(&mut state, "a", at(2)), ("key", false));
-        assert_eq!(look(&mut state, "b", at(4)), ("unknowable", false), "too early to ask again");
+        assert_eq!(look(&mut state, "b", at(4)), ("none", false), "the set has just come");
         assert_eq!(look(&mut state, "b", at(5)), ("waits", true), "keys change");
         assert_eq!(state.fetched(Some(set(&["b"])), at(5)).len(), 1);
         assert_eq!(look(&mut state, "b", at(6)), ("key", false));
-        assert_eq!(look(&mut state, "a", at(6)).0, "unknowable", "it is gone");
+        assert_eq!(look(&mut state, "a", at(6)).0, "none", "it is gone");
+        state.fetched(None, at(9));
+        assert_eq!(look(&mut state, "c", at(10)), ("unknowable", false), "too early to ask again");
     }
 
     #[test]
@@ -266,7 +353,7 @@ mod tests {
         assert_eq!(look(&mut state, "a", start + FRESH), ("key", false), "the endpoint is down");
         assert_eq!(look(&mut state, "a", start + FRESH + PAUSE), ("key", true));
         state.fetched(Some(set(&[])), start + FRESH + PAUSE);
-        assert_eq!(look(&mut state, "a", start + FRESH + PAUSE).0, "unknowable", "withdrawn");
+        assert_eq!(look(&mut state, "a", start + FRESH + PAUSE).0, "none", "withdrawn");
     }
 
     #[test]

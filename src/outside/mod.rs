@@ -16,9 +16,11 @@ mod jwks;
 mod keys;
 mod mint;
 pub mod options;
+mod redirect;
 mod states;
 mod terms;
 mod token;
+mod trust;
 mod verifier;
 mod watched;
 mod workers;
@@ -43,7 +45,7 @@ use self::verifier::Tokens;
 use self::workers::{Job, Queue};
 use crate::hub::home::StateChange;
 use crate::shard::mailbox::{Mailbox, ReplyTo};
-use crate::shard::outside::{Busy, Hook, Outside, Question, Token, Verdict};
+use crate::shard::outside::{Busy, CallRoute, Hook, Outside, Question, Token, Verdict};
 
 pub use self::mint::mint;
 pub use self::verifier::{refusal, verify};
@@ -124,7 +126,8 @@ impl World {
         mailboxes: Arc<[Mailbox]>,
         runtime: &Handle,
     ) -> io::Result<Arc<Self>> {
-        let client = Client::new().map_err(io::Error::other)?;
+        let roots = trust::roots(&options.ca_file).map_err(invalid)?;
+        let client = Client::trusting(roots).map_err(io::Error::other)?;
         Self::asking_by(client, &options, mailboxes, runtime)
     }
 
@@ -137,7 +140,7 @@ impl World {
         let counts: Arc<Counts> = Arc::default();
         counts.note_configured(options);
         let tokens = Arc::new(Tokens::new(options, &client, runtime, &counts).map_err(invalid)?);
-        let state = state_hook(options, &counts).map_err(invalid)?;
+        let state = state_hook(options, &client, &counts).map_err(invalid)?;
         let hooks = Hooks::new(options, client.clone(), Arc::clone(&mailboxes), &counts).map_err(invalid)?;
         let queue = Arc::new(Queue::new(options.questions_max, options.worker_count.clamp(1, 64)));
         workers::start(&queue, &mailboxes)?;
@@ -154,7 +157,9 @@ impl World {
     /// # Errors
     /// `InvalidInput` when the options do not make sense, with the option's name.
     pub fn renewed(&self, options: &Options) -> io::Result<Renewed> {
-        let tokens_of = |options: &Options| (options.token.clone(), options.subscription_token.clone());
+        let tokens_of = |options: &Options| {
+            (options.token.clone(), options.subscription_token.clone(), options.skips_signatures)
+        };
         let hooks_of = |options: &Options| Options {
             token: TokenOptions::default(),
             subscription_token: None,
@@ -172,7 +177,7 @@ impl World {
         } else {
             Arc::new(self.hooks.renewed(options, counts).map_err(invalid)?)
         };
-        let state = state_hook(options, counts).map_err(invalid)?;
+        let state = state_hook(options, client, counts).map_err(invalid)?;
         let mut world = Self {
             options: options.clone(),
             tokens,
@@ -208,12 +213,12 @@ impl World {
 }
 
 /// Where the state hook is told, if it is configured.
-fn state_hook(options: &Options, counts: &Arc<Counts>) -> Result<Option<Endpoint>, String> {
+fn state_hook(options: &Options, client: &Client, counts: &Arc<Counts>) -> Result<Option<Endpoint>, String> {
     let Some(options) = &options.state else { return Ok(None) };
     if let Some(fault) = states::faults(options).into_iter().next() {
         return Err(fault);
     }
-    Endpoint::new(counts::STATE, options, Arc::clone(counts)).map(Some)
+    Endpoint::new(counts::STATE, "", options, client, Arc::clone(counts)).map(Some)
 }
 
 impl Renewed {
@@ -266,6 +271,10 @@ impl Outside for World {
     fn has_hook(&self, hook: Hook) -> bool {
         self.hooks.has(hook)
     }
+
+    fn route_call(&self, method: &str) -> CallRoute {
+        self.hooks.route_call(method)
+    }
 }
 
 /// Checks what can be checked of options without asking anyone: keys, URLs, headers. Each option that does not make sense,
@@ -274,5 +283,6 @@ pub fn check(options: &Options) -> Vec<String> {
     let mut faults = verifier::faults(options);
     faults.extend(hooks::faults(options));
     faults.extend(options.state.iter().flat_map(states::faults));
+    faults.extend(trust::roots(&options.ca_file).err());
     faults
 }

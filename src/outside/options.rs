@@ -1,6 +1,12 @@
 //! What the configuration says of tokens and hooks.
 
-use crate::hub::options::NamePattern;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::hub::codes::CodeRule;
+use crate::hub::options::{NamePattern, Namespaces};
+use crate::shard::outside::{CallRoute, Hook};
 
 /// Which tokens are taken. Empty strings are things that are not configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,10 +51,46 @@ pub struct HookOptions {
     pub emulated_headers: Vec<String>,
     /// Headers that every request to the hook carries.
     pub static_http_headers: Vec<(String, String)>,
+    /// How an https endpoint is trusted.
+    pub tls: HookTls,
+    /// What clients are told for statuses other than 200; without a rule, error 100.
+    pub status_rules: Vec<CodeRule>,
     /// Whether the payload is sent as base64 (`b64data`) in place of JSON.
     pub binary_encoding: bool,
     /// Whether the hook is sent what connect hooks said to remember.
     pub include_connection_meta: bool,
+}
+
+/// How an https endpoint is trusted. Certificates and keys are PEM texts, base64 of such, or paths.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct HookTls {
+    /// Whether the rest counts.
+    pub enabled: bool,
+    /// Authorities that sign the endpoint's certificate; empty for those that browsers trust.
+    pub server_ca_pem: String,
+    /// The client's certificate; empty for none.
+    pub cert_pem: String,
+    /// Its key.
+    pub key_pem: String,
+    /// The name that the endpoint's certificate must have; empty for the host of the URL.
+    pub server_name: String,
+    /// Whether any certificate is taken.
+    pub insecure_skip_verify: bool,
+}
+
+/// Without the key.
+impl fmt::Debug for HookTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { enabled, server_ca_pem, cert_pem, key_pem, server_name, insecure_skip_verify } = self;
+        f.debug_struct("HookTls")
+            .field("enabled", enabled)
+            .field("server_ca_pem", server_ca_pem)
+            .field("cert_pem", cert_pem)
+            .field("key_pem", if key_pem.is_empty() { &"" } else { &"…" })
+            .field("server_name", server_name)
+            .field("insecure_skip_verify", insecure_skip_verify)
+            .finish()
+    }
 }
 
 impl Default for HookOptions {
@@ -59,9 +101,55 @@ impl Default for HookOptions {
             http_headers: Vec::new(),
             emulated_headers: Vec::new(),
             static_http_headers: Vec::new(),
+            tls: HookTls::default(),
+            status_rules: Vec::new(),
             binary_encoding: false,
             include_connection_meta: false,
         }
+    }
+}
+
+/// Who answers which calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Between the namespace of a method and the rest of its name; empty for none.
+    pub boundary: String,
+    /// The hook of methods without a namespace, if one is asked: its name, empty for the one that has none.
+    pub without_namespace: Option<String>,
+    /// The same by the names of namespaces.
+    pub named: Vec<(String, Option<String>)>,
+    /// The method that the server itself answers.
+    pub ping: Option<String>,
+}
+
+impl Calls {
+    /// The names of the hooks that are asked.
+    fn hooks(&self) -> impl Iterator<Item = &str> {
+        let all = std::iter::once(&self.without_namespace).chain(self.named.iter().map(|(_, hook)| hook));
+        all.flatten().map(String::as_str)
+    }
+
+    /// Who answers calls of this method: the hook, by its name; `Err` where nobody does.
+    pub(super) fn route(&self, method: &str) -> Result<&str, CallRoute> {
+        if self.ping.as_deref() == Some(method) {
+            return Err(CallRoute::Ping);
+        }
+        let namespace = match self.boundary.as_str() {
+            "" => None,
+            boundary => method.split_once(boundary).map(|(namespace, _)| namespace),
+        };
+        let hook = match namespace {
+            // Without any hook there are no calls at all, but for the server's own.
+            _ if self.hooks().next().is_none() => {
+                return Err(if self.ping.is_some() { CallRoute::NotFound } else { CallRoute::NotAvailable });
+            }
+            None | Some("") => &self.without_namespace,
+            Some(name) => {
+                let named = self.named.iter().find(|(known, _)| known == name);
+                &named.ok_or(CallRoute::NotFound)?.1
+            }
+        };
+        hook.as_deref().ok_or(CallRoute::NotAvailable)
     }
 }
 
@@ -86,12 +174,44 @@ pub struct Options {
     pub sub_refresh: Option<HookOptions>,
     /// Told of channels that get their first subscriber and lose their last.
     pub state: Option<HookOptions>,
+    /// Hooks with names, which namespaces name.
+    pub proxies: Vec<(String, HookOptions)>,
+    /// Which hooks are asked about which channels.
+    pub namespaces: Arc<Namespaces>,
+    /// Who answers which calls; `None`: the hook for calls answers all, if there is one.
+    pub calls: Option<Calls>,
+    /// Whether tokens are taken whatever their signature: for development.
+    pub skips_signatures: bool,
+    /// A file with certificates of authorities in PEM that are trusted beside those that browsers trust; empty for none.
+    pub ca_file: String,
     /// Threads that verify tokens, 1 to 64. Default 2.
     pub worker_count: usize,
     /// Questions that may wait for the workers, or be out at hooks, each; beyond it, error 111 (temporary). Default 20,000.
     pub questions_max: usize,
     /// Requests to hooks at a time. Default 512.
     pub hook_requests_max: usize,
+}
+
+impl Options {
+    /// The names of the hooks of a kind that are asked; the empty one is of the hook without a name.
+    pub(super) fn names(&self, hook: Hook) -> BTreeSet<&str> {
+        let Namespaces { without_namespace, named, .. } = &*self.namespaces;
+        let channels = || std::iter::once(without_namespace).chain(named.values());
+        match hook {
+            Hook::Connect | Hook::Refresh => BTreeSet::new(),
+            Hook::Rpc => self.calls.iter().flat_map(Calls::hooks).collect(),
+            Hook::Subscribe => {
+                channels().filter(|c| c.subscribe_proxy_enabled).map(|c| &*c.subscribe_proxy_name).collect()
+            }
+            Hook::Publish => {
+                channels().filter(|c| c.publish_proxy_enabled).map(|c| &*c.publish_proxy_name).collect()
+            }
+            Hook::SubRefresh => channels()
+                .filter(|c| c.sub_refresh_proxy_enabled)
+                .map(|c| &*c.sub_refresh_proxy_name)
+                .collect(),
+        }
+    }
 }
 
 impl Default for Options {
@@ -106,9 +226,51 @@ impl Default for Options {
             publish: None,
             sub_refresh: None,
             state: None,
+            proxies: Vec::new(),
+            namespaces: Arc::default(),
+            calls: None,
+            skips_signatures: false,
+            ca_file: String::new(),
             worker_count: 2,
             questions_max: 20_000,
             hook_requests_max: 512,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_go_by_their_namespaces() {
+        let hook = |name: &str| Some(name.to_owned());
+        let calls = Calls {
+            boundary: ":".to_owned(),
+            without_namespace: None,
+            named: vec![
+                ("one".to_owned(), hook("x")),
+                ("two".to_owned(), hook("")),
+                ("off".to_owned(), None),
+            ],
+            ping: hook("ping"),
+        };
+        for (method, route) in [
+            ("one:m", Ok("x")),
+            ("one:m:n", Ok("x")),
+            ("two:m", Ok("")),
+            ("off:m", Err(CallRoute::NotAvailable)),
+            ("m", Err(CallRoute::NotAvailable)),
+            (":m", Err(CallRoute::NotAvailable)),
+            ("none:m", Err(CallRoute::NotFound)),
+            ("ping", Err(CallRoute::Ping)),
+        ] {
+            assert_eq!(calls.route(method), route, "{method}");
+        }
+        let whole = Calls { boundary: String::new(), without_namespace: hook(""), ..calls };
+        assert_eq!(whole.route("none:m"), Ok(""), "no namespaces");
+        let none = Calls { without_namespace: None, named: Vec::new(), ..whole };
+        assert_eq!(none.route("m"), Err(CallRoute::NotFound), "but for the server's own method");
+        assert_eq!(Calls { ping: None, ..none }.route("m"), Err(CallRoute::NotAvailable));
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 
 use super::counts::{self, Counts, HOOKS};
-use super::endpoint::{self, Endpoint};
+use super::endpoint::{self, Endpoint, Said};
 use super::http::{Client, Failure};
 use super::options::HookOptions;
 use crate::hub::home::StateChange;
@@ -179,6 +179,7 @@ pub(super) fn faults(options: &HookOptions) -> Vec<String> {
         ("emulated_headers", !options.emulated_headers.is_empty()),
         ("include_connection_meta", options.include_connection_meta),
         ("binary_encoding", options.binary_encoding),
+        ("http.status_to_code_transforms", !options.status_rules.is_empty()),
     ];
     let name = HOOKS[counts::STATE];
     let told = of_clients.into_iter().filter(|(_, is_there)| *is_there);
@@ -189,7 +190,8 @@ pub(super) fn faults(options: &HookOptions) -> Vec<String> {
 }
 
 /// Whether the answer says that the application has taken the events.
-fn taken(answer: &[u8]) -> Result<(), String> {
+fn taken(said: Said<'_>) -> Result<(), String> {
+    let Said::Body(answer) = said else { return Err("a status".to_owned()) };
     let Answer { error } = json::from_slice(answer).map_err(|error| error.to_string())?;
     error.map_or(Ok(()), |error| Err(format!("an error: {error}")))
 }

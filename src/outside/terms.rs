@@ -1,6 +1,7 @@
 //! What tokens and hooks' answers have in common: on which terms someone is in a channel, and what they may do.
 //!
-//! Payloads are JSON, or any bytes in base64 (see [`Payload`]). `null` is the same as nothing, wherever it stands.
+//! Payloads are JSON, or any bytes in base64 (see [`Payload`]); a payload that is `null` is the JSON `null`. Elsewhere `null` is
+//! the same as nothing.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::base::payload::Payload;
-use crate::proto::json::{NumericDate, or_default};
+use crate::proto::json::{NumericDate, or_default, present};
 use crate::shard::outside::{Capability, Grant, Matching, Overrides};
 
 /// A payload that is told in one of two ways: as JSON, or as bytes in base64. The second wins, if it is not empty.
@@ -41,10 +42,10 @@ pub(super) fn seconds(time: Option<NumericDate>) -> u64 {
 /// What a channel of the map `subs` comes with.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct SubscribeOptions<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     info: Option<&'a RawValue>,
     b64info: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     b64data: Option<String>,
     #[serde(rename = "override")]

@@ -16,9 +16,9 @@ use serde::Deserialize;
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
-use super::World;
 use super::http::Client;
-use super::options::{HookOptions, Options, TokenOptions};
+use super::options::{HookOptions, HookTls, Options, TokenOptions};
+use super::{World, trust};
 use crate::base::slots::Key;
 use crate::shard::mailbox::{Letter, Mailbox, Post, ReplyTo};
 use crate::shard::outside::{Outside, Question, Verdict};
@@ -66,7 +66,7 @@ fn runtime() -> (Handle, oneshot::Sender<()>) {
 
 impl Stage {
     fn new(options: &Options) -> Self {
-        Self::asking_by(Client::new().unwrap(), options)
+        Self::asking_by(client(), options)
     }
 
     fn asking_by(client: Client, options: &Options) -> Self {
@@ -135,10 +135,11 @@ fn hook(endpoint: String) -> HookOptions {
         endpoint,
         // Only a test that fails, or one about it, takes so long.
         timeout_ms: 20_000,
-        http_headers: Vec::new(),
-        emulated_headers: Vec::new(),
-        static_http_headers: Vec::new(),
-        binary_encoding: false,
-        include_connection_meta: false,
+        ..HookOptions::default()
     }
+}
+
+/// A client that trusts whom browsers trust.
+fn client() -> Client {
+    Client::trusting(trust::roots("").unwrap()).unwrap()
 }

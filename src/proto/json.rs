@@ -35,6 +35,11 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
     }
 }
 
+/// Whether these bytes are one value, and nothing beside it.
+pub fn is_value(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<de::IgnoredAny>(text).is_ok())
+}
+
 /// What `inner` reads, with names of fields in any case, and no list for a struct: for readers around one of serde_json.
 pub fn in_any_case<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
     AnyCase(inner)
@@ -64,8 +69,8 @@ pub(super) fn of_last_keys<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> 
 }
 
 /// The number of seconds since 1970, perhaps with a fraction (RFC 7519, 2), which is cut off. Beyond all times it saturates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(from = "f64")]
+/// As text it is a number, too, as in Go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NumericDate(pub i64);
 
 impl From<f64> for NumericDate {
@@ -75,12 +80,66 @@ impl From<f64> for NumericDate {
     }
 }
 
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct OfNumber;
+
+        impl Visitor<'_> for OfNumber {
+            type Value = NumericDate;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number of seconds")
+            }
+
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a time that needs more than 53 bits is beyond all times"
+            )]
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<NumericDate, E> {
+                Ok((seconds as f64).into())
+            }
+
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a time that needs more than 53 bits is beyond all times"
+            )]
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<NumericDate, E> {
+                Ok((seconds as f64).into())
+            }
+
+            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<NumericDate, E> {
+                Ok(seconds.into())
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<NumericDate, E> {
+                let number = serde_json::from_str::<f64>(text);
+                let is_number = !text.is_empty() && text.trim() == text;
+                number
+                    .ok()
+                    .filter(|_| is_number)
+                    .map(Into::into)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+
+        from.deserialize_any(OfNumber)
+    }
+}
+
 /// Nothing and `null` are the default.
 ///
 /// # Errors
 /// When it is neither and not of the type.
 pub fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// A raw value that is there, be it `null`; a field that is missing has its default.
+///
+/// # Errors
+/// When it is not JSON.
+pub fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
 }
 
 /// A value whose objects are read key by key.

@@ -3,10 +3,13 @@
 //! A pure function from a request and its body to what becomes of them. Responses that are complete are written here;
 //! sessions are opened by [`super::head`].
 
-use super::centrifuge::{Centrifuge, Opening};
+use std::sync::Arc;
+
+use super::centrifuge::{Centrifuge, HeldHead, Opening};
 use super::desk::Routes;
 use super::wire::{Framing, Transport, Wire};
 use super::{Action, Context};
+use crate::hub::codes::CodeRule;
 use crate::proto::centrifuge::message::Encoding;
 use crate::proto::http::{Refusal, Request, Status};
 use crate::proto::origin::{is_own_page, origin_allowed};
@@ -38,6 +41,8 @@ pub struct Endpoints {
     pub lasting_emulated_headers: Vec<String>,
     /// Name of the cookie that may hold a token; empty for none.
     pub token_cookie: String,
+    /// The responses to clients that are refused, by transport, for those whose response waits for the answer to connect.
+    pub connect_responses: Vec<(Transport, Arc<[CodeRule]>)>,
     /// The id of this node, as connect replies tell it.
     pub node: String,
     /// What is answered outside the shards. An endpoint of the same path goes before it.
@@ -62,10 +67,15 @@ pub enum Serves {
     Emulation,
     /// A page of HTML.
     Page(&'static str),
+    /// An empty object: for clients that open their connection before they upgrade it, and for health checks from outside.
+    Init,
 }
 
 /// The path at which clients expect [`Serves::Emulation`].
 pub const EMULATION_PATH: &str = "/emulation";
+
+/// The path at which clients expect [`Serves::Init`].
+pub const INIT_PATH: &str = "/connection/init";
 
 impl Endpoint {
     /// A transport at the path at which clients expect it.
@@ -96,7 +106,7 @@ impl Serves {
         match self {
             Self::Emulation => true,
             Self::Centrifuge(transport) => transport.methods().contains(&"POST"),
-            Self::Page(_) => false,
+            Self::Page(_) | Self::Init => false,
         }
     }
 
@@ -133,7 +143,7 @@ impl Endpoints {
             ));
         }
         Ok(match serves {
-            Some(Serves::Centrifuge(_) | Serves::Emulation) => cors(origin.as_deref()),
+            Some(Serves::Centrifuge(_) | Serves::Emulation | Serves::Init) => cors(origin.as_deref()),
             Some(Serves::Page(_)) | None => String::new(),
         })
     }
@@ -160,6 +170,14 @@ impl Endpoints {
                 );
                 cx.out.extend_from_slice(head.as_bytes());
                 cx.out.extend_from_slice(page.as_bytes());
+                Ok(Opened::Answered)
+            }
+            Serves::Init => {
+                expect(request, &["GET"])?;
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\n{cors}\r\n{{}}"
+                );
+                cx.out.extend_from_slice(head.as_bytes());
                 Ok(Opened::Answered)
             }
             Serves::Emulation => self.emulate(request, body, cors, cx),
@@ -246,9 +264,15 @@ impl Endpoints {
             "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nCache-Control: no-cache, no-store, no-transform\r\n\
              X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n{cors}\r\n"
         );
-        cx.out.extend_from_slice(head.as_bytes());
+        let mut opening = self.opening(request);
+        match self.connect_responses.iter().find(|(of, _)| *of == transport) {
+            Some((_, rules)) => {
+                opening.held = Some(HeldHead { head, cors: cors.to_owned(), rules: Arc::clone(rules) });
+            }
+            None => cx.out.extend_from_slice(head.as_bytes()),
+        }
         let wire = Wire { transport, encoding, deflate: Deflate::Off };
-        Ok(Opened::Session(Centrifuge::new(wire, self.opening(request)), Some(first)))
+        Ok(Opened::Session(Centrifuge::new(wire, opening), Some(first)))
     }
 
     /// What of the request is kept until the connect command.
@@ -261,7 +285,7 @@ impl Endpoints {
             "" => None,
             name => request.cookie(name),
         };
-        Opening { headers, token: token.unwrap_or_default() }
+        Opening { headers, token: token.unwrap_or_default(), held: None }
     }
 }
 

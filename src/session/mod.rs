@@ -23,7 +23,7 @@ use crate::base::seed::{Purpose, Seed};
 use crate::hub::words::{Denied, News, Reply};
 use crate::proto::ws;
 pub use action::Action;
-pub use centrifuge::{Deferred, Telling};
+pub use centrifuge::{Deferred, Telling, code_of};
 pub use context::{ClientCertificate, Context, Counts, Forwarded, InPlace, Settings, Splice};
 pub use desk::{PlainRequest, PlainResponse};
 pub use ending::CloseReason;
@@ -321,6 +321,11 @@ impl<S> Session<S> {
             Self::Head(_) | Self::Away(_) | Self::Ended => return false,
         }
         true
+    }
+
+    /// Whether the head of its response waits for the answer to connect, and a refusal is a response of its own.
+    pub fn is_head_held(&self) -> bool {
+        matches!(self, Self::Centrifuge(centrifuge) if centrifuge.is_head_held())
     }
 
     /// The last words of a session that ends for this reason. Who is sent away without a fault of its own is told to

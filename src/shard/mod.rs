@@ -11,6 +11,7 @@ mod clients;
 mod deadlines;
 pub mod desk;
 mod door;
+pub mod formats;
 mod invariants;
 mod letters;
 pub mod mailbox;

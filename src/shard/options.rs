@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::base::networks::Networks;
+use crate::hub::codes::CodeRule;
 use crate::hub::home;
 use crate::hub::options::Namespaces;
 use crate::proto::ws;
@@ -237,6 +238,10 @@ pub struct ClientOptions {
     /// Commands of one connection that hooks and token workers are asked about at a time; the next ones wait. At 0
     /// (default) and 1 commands are carried out in their order, beyond that in the order of the answers.
     pub concurrency: usize,
+    /// The header of the request in which a proxy names the user; empty for none.
+    pub user_id_http_header: String,
+    /// What clients that cannot be told an error are disconnected with in its place. Where no rule fits, as ever.
+    pub uni_disconnects: Vec<CodeRule>,
 }
 
 /// Rates, per second; 0 for no limit. Who exceeds one gets error 111, or disconnect 3013 where there is no reply.
@@ -329,6 +334,8 @@ impl Default for ClientOptions {
             personal_channel_single_connection: false,
             user_connection_limit: 0,
             concurrency: 0,
+            user_id_http_header: String::new(),
+            uni_disconnects: Vec::new(),
         }
     }
 }

@@ -29,6 +29,24 @@ pub trait Outside: Debug + Send + Sync {
 
     /// Whether the application wants to be asked about this, in place of what the configuration says.
     fn has_hook(&self, hook: Hook) -> bool;
+
+    /// Who answers calls of this method.
+    fn route_call(&self, _method: &str) -> CallRoute {
+        if self.has_hook(Hook::Rpc) { CallRoute::Hook } else { CallRoute::NotAvailable }
+    }
+}
+
+/// Who answers a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallRoute {
+    /// The application's hook.
+    Hook,
+    /// The server, with an empty result.
+    Ping,
+    /// Nobody: the namespace of the method has no hook, or there are no calls at all (error 108).
+    NotAvailable,
+    /// Nobody: there is no such namespace, or none but the server's own method (error 104).
+    NotFound,
 }
 
 /// Too many questions wait.
@@ -178,6 +196,8 @@ pub struct Replaced {
 /// A no from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejected {
+    /// The connect hook says nothing of who the client is: it may come as who may come without a token.
+    NoCredentials,
     /// What is asked fails, and the connection lives on.
     Denied(Denied),
     /// The token was good once, or will be: another one may do. What that comes to depends on the command.

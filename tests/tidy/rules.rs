@@ -95,7 +95,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "hub",
         modules: &["hub"],
         may_import: &["base"],
-        crates: &["smallvec", "regex_lite"],
+        crates: &["smallvec", "regex"],
         never_std: WORLD,
         never_words: &[],
     },
@@ -130,6 +130,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         may_import: &["base", "proto", "tls", "hub", "net", "shard"],
         crates: &[
             "data_encoding",
+            "flate2",
             "http_body_util",
             "httparse",
             "hyper",

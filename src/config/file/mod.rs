@@ -13,7 +13,7 @@ mod walk;
 mod yaml;
 
 use super::args::Typed;
-use super::sections::Unsupported;
+use super::sections::{List, Unsupported};
 use super::value::Table;
 use super::{ConfigError, ConfigWarning, Place};
 use std::fs::File;
@@ -34,8 +34,8 @@ pub(super) struct Layer {
     pub(super) listen: Halves,
     /// What it says of where the control listener is.
     pub(super) control: Halves,
-    /// Names of its namespaces, if it has a list of them, each with its place.
-    pub(super) namespaces: Option<Vec<(String, Place)>>,
+    /// Its lists of tables: the names of those, each with its place.
+    pub(super) lists: Vec<(List, Vec<(String, Place)>)>,
     /// Whether it says more than flat keys, so that this is no development mode.
     pub(super) is_configured: bool,
     /// What of it has no effect.
@@ -240,31 +240,30 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_named_unless_it_is_off() {
-        let text = "pid_file = \"/run/x\"\n[client]\nuser_id_http_header = \"x\"\nconcurrency = 0\n[engine]\n\
+        let text = "pid_file = \"/run/x\"\n[client]\n\nconcurrency = 0\n[engine]\n\
                     type = \"redis\"\n[engine.redis]\naddress = \"x\"\n[admin]\nenabled = false\npassword = \"p\"\n\
                     [prometheus]\nenabled = true\n[client.token]\ninsecure_skip_jwks_endpoint_safety_check = true\n\
                     [broker]\ntype = \"memory\"\n[uni_grpc]\nenabled = true\n";
         assert_eq!(
             errors("t.toml", text),
             [
-                "t.toml:3: client.user_id_http_header is not supported: client.proxy.connect.http_headers can tell a hook",
                 "t.toml:6: engine.type is not supported as \"redis\", only as \"memory\": throng is one process, and \
                  keeps everything in memory",
-                "t.toml:15: client.token.insecure_skip_jwks_endpoint_safety_check is not supported: \
-                 jwks_public_endpoint is one URL, in which no part of a token stands",
+                "t.toml:15: client.token.insecure_skip_jwks_endpoint_safety_check is not supported: a group that \
+                 jwks_public_endpoint names must list its values, as in (?P<tenant>one|two)",
                 "t.toml:18: uni_grpc is not supported: gRPC is not served to clients; uni_websocket, uni_sse and \
                  uni_http_stream are",
             ]
         );
         let text = "{\"channel\": {\"namespaces\": [{\"name\": \"chat\",\n\"subscription_type\": \"map\",\n\
-                    \"subscribe_proxy_name\": \"other\"}]}}";
+                    \"state_proxy_name\": \"other\"}]}}";
         assert_eq!(
             errors("t.json", text),
             [
                 "t.json:2: channel.namespaces.chat.subscription_type is not supported as \"map\", only as \"stream\": \
                  map and shared-poll channels are not served: channels are streams of publications",
-                "t.json:3: channel.namespaces.chat.subscribe_proxy_name is not supported as \"other\", only as \
-                 \"default\": channel.proxy.subscribe is the only one",
+                "t.json:3: channel.namespaces.chat.state_proxy_name is not supported as \"other\", only as \"default\": \
+                 channel.proxy.state is the only one",
             ]
         );
     }
@@ -292,7 +291,7 @@ mod tests {
         }
         // What a disabled section says beside that counts once it is enabled by a variable, if it is a value at all.
         let disabled = r#"{"client": {"proxy": {"connect": {"enabled": false, "endpoint": "grpc://a",
-            "grpc": {"compression": true}, "http": {"tls": {"enabled": true}}, "timeout": "3s"}}}}"#;
+            "grpc": {"compression": true}, "http": {"tls": {"client_ca_pem": "x"}}, "timeout": "3s"}}}}"#;
         assert_eq!(typed(disabled), ["client.proxy.connect.enabled", "client.proxy.connect.timeout"]);
         let disabled =
             r#"{"websocket": {"disabled": true, "handler_prefix": "/ws", "message_size_limit": 9}}"#;

@@ -1,13 +1,14 @@
 //! What may have been meant by a key that is not known.
 
 use super::super::KEYS;
-use super::super::sections::{ALIASES, Target};
+use super::super::sections::{ALIASES, List, Target};
 
-/// Every path that can be typed, but for those of namespaces.
+/// Every path that can be typed, but for those of the tables of lists.
 pub(in super::super) fn paths() -> Vec<String> {
     let flat = KEYS.iter().map(|key| key.name.to_owned());
     let aliases = ALIASES.iter().map(|alias| alias.path.to_owned());
-    let lists = std::iter::once("channel.namespaces".to_owned());
+    // Who types `namespaces` at the top means those of channels.
+    let lists = [List::Namespaces, List::Proxies].map(|list| list.path().to_owned());
     flat.chain(Target::all().map(|(path, _)| path)).chain(aliases).chain(lists).collect()
 }
 

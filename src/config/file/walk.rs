@@ -2,7 +2,7 @@
 
 use super::super::args::Typed;
 use super::super::convert::{self, Today};
-use super::super::sections::{Alias, Class, NAMESPACES, Taken, Target, Unit, Unsupported};
+use super::super::sections::{Alias, Class, List, Taken, Target, Unit, Unsupported};
 use super::super::slot::{HIDDEN, Raw};
 use super::super::value::{Entry, Table, Value};
 use super::super::{ConfigError, ConfigWarning, Key, Place};
@@ -60,8 +60,8 @@ impl Walk<'_> {
             self.alias(alias, entry);
         } else if let Some(target) = Target::find(path) {
             self.typed(target, path, entry);
-        } else if path == NAMESPACES {
-            self.namespaces(entry);
+        } else if let Some(list) = List::ALL.into_iter().find(|list| list.path() == path) {
+            self.list(list, entry);
         } else if self.is_table(path) {
             self.table(path, entry);
         } else {
@@ -128,7 +128,7 @@ impl Walk<'_> {
         self.is_idle = was_idle;
     }
 
-    fn namespaces(&mut self, entry: &Entry) {
+    fn list(&mut self, list: List, entry: &Entry) {
         let tables: Option<Vec<&Table>> = match &entry.value {
             Value::Null => return,
             Value::List(items) => items
@@ -143,7 +143,7 @@ impl Walk<'_> {
             | Value::Table(_) => None,
         };
         let Some(tables) = tables else {
-            return self.misplaced(NAMESPACES, entry, "expected a list of tables");
+            return self.misplaced(list.path(), entry, "expected a list of tables");
         };
         let mut names = Vec::new();
         for (index, table) in tables.into_iter().enumerate() {
@@ -151,25 +151,36 @@ impl Walk<'_> {
             let Some((name, at)) = named.and_then(|inner| Some((inner.value.text()?, inner))) else {
                 let place = table.0.first().map_or(&entry.place, |first| &first.place).clone();
                 let unnamed = Entry { place, ..entry.clone() };
-                self.misplaced(&format!("{NAMESPACES}[{index}]"), &unnamed, "expected a name in it");
+                self.misplaced(&format!("{}[{index}]", list.path()), &unnamed, "expected a name in it");
                 continue;
             };
             for inner in table.0.iter().filter(|inner| inner.name != "name") {
-                self.in_namespace(names.len(), name, inner);
+                self.in_list((list, names.len(), name), &inner.name, inner);
             }
             names.push((name.to_owned(), at.place.clone()));
         }
-        self.layer.namespaces = Some(names);
+        self.layer.lists.push((list, names));
     }
 
-    fn in_namespace(&mut self, index: usize, namespace: &str, entry: &Entry) {
-        let path = format!("{NAMESPACES}.{namespace}.{}", entry.name);
-        // What holds for channels without a namespace holds here.
-        let twin = format!("channel.without_namespace.{}", entry.name);
+    /// The entry with this name in a table of a list, by the list, its index and its name.
+    fn in_list(&mut self, of: (List, usize, &str), name: &str, entry: &Entry) {
+        let (list, index, table) = of;
+        let path = format!("{}.{table}.{name}", list.path());
+        // What holds for the table that stands once holds here.
+        let twin = format!("{}.{name}", list.twin());
         if let Some(unsupported) = Unsupported::find(&twin) {
             self.unsupported(unsupported, &path, entry);
-        } else if let Some(target) = Target::in_namespace(index, &entry.name) {
+        } else if let Some(target) = list.target(index, name) {
             self.typed(target, &path, entry);
+        } else if let (true, Value::Table(inner)) = (list.has_table(name), &entry.value) {
+            let was_idle = self.is_idle;
+            self.is_idle |= self.is_disabled(&path, inner);
+            for entry in &inner.0 {
+                self.in_list(of, &format!("{name}.{}", entry.name), entry);
+            }
+            self.is_idle = was_idle;
+        } else if list.has_table(name) && entry.value == Value::Null {
+            // JSON generators write null for what is not there.
         } else {
             let of_old = convert::option_renamed(&entry.name).map(str::to_owned);
             let near = || suggest::meant(&twin).and_then(|near| near.rsplit('.').next().map(str::to_owned));

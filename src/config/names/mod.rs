@@ -75,7 +75,7 @@ fn centrifugo() -> impl Iterator<Item = (&'static str, ValueKind)> {
 
 fn kind_of(slot: &Slot<'_>) -> ValueKind {
     match () {
-        () if matches!(slot, Slot::Headers(_)) => ValueKind::Json,
+        () if matches!(slot, Slot::Headers(_) | Slot::Rules(..)) => ValueKind::Json,
         () if slot.is_switch() => ValueKind::Switch,
         () => ValueKind::Word,
     }

@@ -1,7 +1,7 @@
 //! What is configured and has no effect, since the switch or the feature that it belongs to is off. Nothing is wrong with
 //! it, but somebody may have meant it to work.
 
-use super::{NAMESPACES, Sections};
+use super::{List, Sections};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::TokenOptions;
 
@@ -15,7 +15,7 @@ pub(in super::super) fn idle(sections: &Sections) -> Vec<(String, String)> {
     }
     channels("channel.without_namespace", &sections.without_namespace, &mut tell);
     for namespace in &sections.namespaces {
-        channels(&format!("{NAMESPACES}.{}", namespace.name), &namespace.options, &mut tell);
+        channels(&format!("{}.{}", List::Namespaces.path(), namespace.name), &namespace.options, &mut tell);
     }
     found
 }
@@ -25,31 +25,26 @@ type Tell<'a> = &'a mut dyn FnMut(String, &str);
 /// Hooks that have an endpoint, and that nothing asks.
 fn hooks(sections: &Sections, tell: Tell<'_>) {
     const IN_A_NAMESPACE: &str = "in channel.without_namespace or a namespace";
+    let used = sections.used_proxies();
+    for proxy in sections.proxies.iter().filter(|proxy| !used.contains(proxy.name.as_str())) {
+        tell(format!("{}.{}", List::Proxies.path(), proxy.name), "a namespace that names it");
+    }
+    let asks = |kind| sections.asks_unnamed(kind);
     for (path, switch, is_asked, endpoint) in [
         ("client.proxy.connect", "", sections.connect_enabled, &sections.connect.endpoint),
         ("client.proxy.refresh", "", sections.refresh_enabled, &sections.refresh.endpoint),
-        (
-            "rpc.proxy",
-            "rpc.without_namespace.proxy_enabled = true",
-            sections.rpc_enabled,
-            &sections.rpc.endpoint,
-        ),
+        ("rpc.proxy", "rpc.without_namespace.proxy_enabled = true", asks("rpc"), &sections.rpc.endpoint),
         (
             "channel.proxy.subscribe",
             "subscribe_proxy_enabled",
-            sections.any(|c| c.subscribe_proxy_enabled),
+            asks("subscribe"),
             &sections.subscribe.endpoint,
         ),
-        (
-            "channel.proxy.publish",
-            "publish_proxy_enabled",
-            sections.any(|c| c.publish_proxy_enabled),
-            &sections.publish.endpoint,
-        ),
+        ("channel.proxy.publish", "publish_proxy_enabled", asks("publish"), &sections.publish.endpoint),
         (
             "channel.proxy.sub_refresh",
             "sub_refresh_proxy_enabled",
-            sections.any(|c| c.sub_refresh_proxy_enabled),
+            asks("sub_refresh"),
             &sections.sub_refresh.endpoint,
         ),
         (

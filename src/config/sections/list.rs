@@ -1,6 +1,6 @@
 //! The keys of sections that stand once.
 
-use super::super::slot::Form;
+use super::super::slot::{Form, RuleKind};
 use super::{Sections, Setting, Slot};
 use crate::session::Transport;
 
@@ -111,6 +111,26 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         0 and 1: one by one, in their order",
         |s| Slot::Count(&mut s.client.concurrency, 0..=1024),
     ),
+    key(
+        "client.user_id_http_header",
+        "Header in which a proxy names the user of a client without a token; only behind a proxy that sets or removes it",
+        |s| Slot::Text(&mut s.client.user_id_http_header, Form::HeaderName),
+    ),
+    key(
+        "client.insecure_skip_token_signature_verify",
+        "Take tokens whatever their signature. Only in development mode",
+        |s| Slot::Switch(&mut s.skips_signatures),
+    ),
+    key(
+        "client.connect_code_to_unidirectional_disconnect.enabled",
+        "Disconnect unidirectional clients that are refused by the codes of this section",
+        |s| Slot::Switch(&mut s.uni_disconnects.enabled),
+    ),
+    key(
+        "client.connect_code_to_unidirectional_disconnect.transforms",
+        "Codes of connect errors, each with the disconnect for it",
+        |s| Slot::Rules(&mut s.uni_disconnects.rules, RuleKind::Disconnect),
+    ),
     key("client.subscription_token.enabled", "Verify subscription tokens with keys of their own", |s| {
         Slot::Switch(&mut s.subscription_token_enabled)
     }),
@@ -148,9 +168,21 @@ pub static SETTINGS: &[Setting<Sections>] = &[
         "Treat a name with an unknown namespace as a name without a namespace, instead of error 102 (throng only)",
         |s| Slot::Switch(&mut s.takes_unknown_namespaces),
     ),
-    key("rpc.without_namespace.proxy_enabled", "Call the hook rpc.proxy to answer calls", |s| {
-        Slot::Switch(&mut s.rpc_enabled)
+    key(
+        "channel.publication_data_format",
+        "What publications must be, where their namespace does not say: \"json\", \"json_object\" or \"binary\". Empty: \
+        anything but nothing",
+        |s| Slot::DataFormat(&mut s.publication_data_format),
+    ),
+    key(
+        "rpc.namespace_boundary",
+        "Separator between a method's namespace and the rest of its name; empty: none",
+        |s| Slot::Text(&mut s.call_boundary, Form::Any),
+    ),
+    key("rpc.ping.enabled", "Answer calls of the method rpc.ping.method with an empty result", |s| {
+        Slot::Switch(&mut s.ping_enabled)
     }),
+    key("rpc.ping.method", "Name of that method", |s| Slot::Text(&mut s.ping_method, Form::Any)),
     key(
         "http_api.key",
         "Keys that callers of the server API send as X-API-Key; a list while a key is replaced",
@@ -230,12 +262,38 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     }),
     key("uni_sse.enabled", "Serve unidirectional server-sent events", |s| switch(s, Transport::UniSse)),
     key("uni_sse.handler_prefix", "Path of the unidirectional SSE endpoint", |s| path(s, Transport::UniSse)),
+    key(
+        "uni_sse.connect_code_to_http_response.enabled",
+        "Answer refused clients with an HTTP status instead of a disconnect",
+        |s| Slot::Switch(&mut s.sse_responses.enabled),
+    ),
+    key(
+        "uni_sse.connect_code_to_http_response.transforms",
+        "Codes of connect errors and disconnects, each with the response for it; others get 500",
+        |s| Slot::Rules(&mut s.sse_responses.rules, RuleKind::Response),
+    ),
     key("uni_http_stream.enabled", "Serve unidirectional HTTP streaming", |s| {
         switch(s, Transport::UniHttpStream)
     }),
     key("uni_http_stream.handler_prefix", "Path of the unidirectional HTTP streaming endpoint", |s| {
         path(s, Transport::UniHttpStream)
     }),
+    key(
+        "uni_http_stream.connect_code_to_http_response.enabled",
+        "Answer refused clients with an HTTP status instead of a disconnect",
+        |s| Slot::Switch(&mut s.http_stream_responses.enabled),
+    ),
+    key(
+        "uni_http_stream.connect_code_to_http_response.transforms",
+        "Codes of connect errors and disconnects, each with the response for it; others get 500",
+        |s| Slot::Rules(&mut s.http_stream_responses.rules, RuleKind::Response),
+    ),
+    key(
+        "init.enabled",
+        "Answer GET requests with an empty JSON object, for health checks from outside",
+        |s| Slot::Switch(&mut s.init.enabled),
+    ),
+    key("init.handler_prefix", "Path of that endpoint", |s| Slot::Text(&mut s.init.path, Form::Path)),
     key(
         "http_server.tls.enabled",
         "Encrypt the connections of clients; tls_cert and tls_key say the same for several certificates",

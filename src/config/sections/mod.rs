@@ -8,6 +8,7 @@
 mod aliases;
 mod idle;
 mod list;
+mod lists;
 mod origin;
 mod rows;
 mod rules;
@@ -18,20 +19,20 @@ mod unsupported;
 use super::keys::Key;
 use super::slot::Raw;
 use super::{ApiOptions, ClientOptions, Config, ControlPaths, Rates, ServerTls, Slot};
-use crate::hub::options::ChannelOptions;
+use crate::hub::codes::CodeRule;
+use crate::hub::options::{ChannelOptions, DataFormat};
 use crate::outside::options::{HookOptions, TokenOptions};
 use crate::session::Transport;
 
 pub use aliases::{ALIASES, Alias, Unit};
 pub(super) use idle::idle;
 pub use list::SETTINGS;
-pub(super) use rows::{Row, name_path, path_of};
+use lists::Named;
+pub use lists::{CallOptions, List};
+pub(super) use rows::{Row, path_of};
 pub(super) use rules::{conflicts, outside_conflicts};
-pub use tables::{CHANNEL, HOOK, TABLES, TOKEN};
+pub use tables::{CALLS, CHANNEL, HOOK, TABLES, TOKEN};
 pub use unsupported::{Class, Taken, UNSUPPORTED, Unsupported, class_of};
-
-/// The list of namespaces, the only list of tables.
-pub(super) const NAMESPACES: &str = "channel.namespaces";
 
 /// What the sections say, in the shape in which they say it.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,14 +46,20 @@ pub struct Sections {
     connect: HookOptions,
     refresh_enabled: bool,
     refresh: HookOptions,
-    rpc_enabled: bool,
     rpc: HookOptions,
+    calls: CallOptions,
+    call_namespaces: Vec<Named<CallOptions>>,
+    call_boundary: String,
+    ping_enabled: bool,
+    ping_method: String,
+    proxies: Vec<Named<HookOptions>>,
     subscribe: HookOptions,
     publish: HookOptions,
     sub_refresh: HookOptions,
     state: HookOptions,
     without_namespace: ChannelOptions,
-    namespaces: Vec<Namespace>,
+    namespaces: Vec<Named<ChannelOptions>>,
+    publication_data_format: DataFormat,
     namespace_boundary: String,
     private_prefix: String,
     user_boundary: String,
@@ -69,13 +76,25 @@ pub struct Sections {
     emulation_path: String,
     tls: ServerTls,
     log_file: String,
+    init: Carrier,
+    skips_signatures: bool,
+    uni_disconnects: Rules,
+    sse_responses: Rules,
+    http_stream_responses: Rules,
 }
 
-/// A namespace, by the place of its table in the file.
+/// What a section makes of codes, if it is enabled.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Namespace {
-    name: String,
-    options: ChannelOptions,
+struct Rules {
+    enabled: bool,
+    rules: Vec<CodeRule>,
+}
+
+impl Rules {
+    /// Those that hold; `None` where the section is not enabled.
+    fn in_force(&self) -> Option<&Vec<CodeRule>> {
+        self.enabled.then_some(&self.rules)
+    }
 }
 
 /// Whether a transport is served, and where.
@@ -114,6 +133,8 @@ pub enum Kind {
     Hook(fn(&mut Sections) -> &mut HookOptions),
     /// [`CHANNEL`], for channels without a namespace.
     Channel,
+    /// [`CALLS`], for methods without a namespace.
+    Calls,
 }
 
 /// The place that a key means, whatever it is called.
@@ -125,6 +146,9 @@ pub(super) enum Target {
     Hook(fn(&mut Sections) -> &mut HookOptions, &'static Setting<HookOptions>),
     WithoutNamespace(&'static Setting<ChannelOptions>),
     Namespace(usize, &'static Setting<ChannelOptions>),
+    Proxy(usize, &'static Setting<HookOptions>),
+    Calls(&'static Setting<CallOptions>),
+    CallNamespace(usize, &'static Setting<CallOptions>),
 }
 
 impl Target {
@@ -132,24 +156,11 @@ impl Target {
     pub(super) fn find(path: &str) -> Option<Self> {
         let flat = || Key::named(path).map(Target::Flat);
         let once = || SETTINGS.iter().find(|setting| setting.name == path).map(Target::Once);
-        flat()
-            .or_else(once)
-            .or_else(|| {
-                let (table, name) = path.rsplit_once('.')?;
-                TABLES.iter().find(|known| known.path == table).and_then(|known| known.kind.find(name))
-            })
-            .or_else(|| {
-                // Hooks have keys of two words: http.static_headers.
-                let (rest, last) = path.rsplit_once('.')?;
-                let (table, first) = rest.rsplit_once('.')?;
-                let known = TABLES.iter().find(|known| known.path == table)?;
-                known.kind.find(&format!("{first}.{last}"))
-            })
-    }
-
-    /// A key of a namespace.
-    pub(super) fn in_namespace(index: usize, name: &str) -> Option<Self> {
-        CHANNEL.iter().find(|setting| setting.name == name).map(|setting| Self::Namespace(index, setting))
+        let within = |table: &Table| {
+            let name = path.strip_prefix(table.path)?.strip_prefix('.')?;
+            table.kind.find(name)
+        };
+        flat().or_else(once).or_else(|| TABLES.iter().find_map(within))
     }
 
     /// Every key of a section that has one path, with it.
@@ -167,7 +178,8 @@ impl Target {
 
     /// Whether its texts may name variables: those of hooks.
     pub(super) fn names_variables(&self) -> bool {
-        matches!(self, Self::Hook(_, setting) if ["endpoint", "http.static_headers"].contains(&setting.name))
+        let (Self::Hook(_, setting) | Self::Proxy(_, setting)) = self else { return false };
+        ["endpoint", "http.static_headers"].contains(&setting.name)
     }
 
     /// Whether both are one place, for those that can be typed by two names.
@@ -183,7 +195,10 @@ impl Target {
     pub(super) fn is_secret(&self) -> bool {
         let mut sections = Sections::default();
         match *self {
-            Self::WithoutNamespace(_) | Self::Namespace(..) => false,
+            Self::WithoutNamespace(_) | Self::Namespace(..) | Self::Calls(_) | Self::CallNamespace(..) => {
+                false
+            }
+            Self::Proxy(_, setting) => (setting.slot)(&mut HookOptions::default()).is_secret(),
             Self::Flat(key) => (key.slot)(&mut Config::default()).is_secret(),
             Self::Once(setting) => (setting.slot)(&mut sections).is_secret(),
             Self::Token(table, setting) => (setting.slot)(table(&mut sections)).is_secret(),
@@ -193,7 +208,13 @@ impl Target {
 
     /// Whether the value is one that may be typed.
     pub(super) fn fits(&self, raw: &Raw) -> bool {
-        self.slot(&mut Config::default(), &mut Sections::default()).set(raw)
+        let mut sections = Sections::default();
+        if let Self::Namespace(index, _) | Self::Proxy(index, _) | Self::CallNamespace(index, _) = self {
+            List::ALL
+                .into_iter()
+                .for_each(|list| sections.name_tables(list, std::iter::repeat_n("", index + 1)));
+        }
+        self.slot(&mut Config::default(), &mut sections).set(raw)
     }
 
     pub(super) fn slot<'a>(&self, config: &'a mut Config, sections: &'a mut Sections) -> Slot<'a> {
@@ -204,6 +225,11 @@ impl Target {
             Self::Hook(table, setting) => (setting.slot)(table(sections)),
             Self::WithoutNamespace(setting) => (setting.slot)(&mut sections.without_namespace),
             Self::Namespace(index, setting) => (setting.slot)(&mut sections.namespaces[index].options),
+            Self::Proxy(index, setting) => (setting.slot)(&mut sections.proxies[index].options),
+            Self::Calls(setting) => (setting.slot)(&mut sections.calls),
+            Self::CallNamespace(index, setting) => {
+                (setting.slot)(&mut sections.call_namespaces[index].options)
+            }
         }
     }
 }
@@ -218,6 +244,7 @@ impl Kind {
             Self::Token(table) => TOKEN.iter().map(|key| (key.name, Target::Token(table, key))).collect(),
             Self::Hook(table) => HOOK.iter().map(|key| (key.name, Target::Hook(table, key))).collect(),
             Self::Channel => CHANNEL.iter().map(|key| (key.name, Target::WithoutNamespace(key))).collect(),
+            Self::Calls => CALLS.iter().map(|key| (key.name, Target::Calls(key))).collect(),
         }
     }
 }
@@ -226,12 +253,6 @@ impl Sections {
     /// Has the server API ask for its key.
     pub(super) fn close_api(&mut self) {
         self.api.insecure = false;
-    }
-
-    /// Makes room for the namespaces of a file, in place of those that are there.
-    pub(super) fn name_namespaces<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
-        let named = |name: &str| Namespace { name: name.to_owned(), options: ChannelOptions::default() };
-        self.namespaces = names.map(named).collect();
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::super::Config;
 use super::super::slot::quote;
-use super::{CHANNEL, Sections, Target};
+use super::{List, Sections, Target};
 
 /// One key with its value.
 pub(in super::super) struct Row {
     /// By which its place is known.
     pub(in super::super) path: String,
-    /// The namespace that it belongs to, by its index.
-    pub(in super::super) namespace: Option<usize>,
+    /// The table of a list that it belongs to, by its index.
+    pub(in super::super) of: Option<(List, usize)>,
     /// What follows the table that it stands in.
     pub(in super::super) name: String,
     pub(in super::super) toml: String,
@@ -21,22 +21,17 @@ pub(in super::super) struct Row {
 impl Row {
     /// The table that it stands in.
     pub(in super::super) fn table(&self) -> &str {
-        if self.namespace.is_some() {
-            return "channel.namespaces";
+        if let Some((list, _)) = self.of {
+            return list.path();
         }
         self.path.strip_suffix(&self.name).map_or("", |table| table.trim_end_matches('.'))
     }
 }
 
-/// The key under which the place of a namespace's name is known.
-pub(in super::super) fn name_path(index: usize) -> String {
-    format!("channel.namespaces[{index}].name")
-}
-
-/// The path of a row's key as a person would write it: that of a namespace's name is the namespace's.
+/// The path of a row's key as a person would write it: that of a table's name is the table's.
 pub(in super::super) fn path_of(row: &Row) -> String {
-    match (row.namespace, row.json.as_str()) {
-        (Some(_), Some(namespace)) if row.name == "name" => format!("channel.namespaces.{namespace}"),
+    match (row.of, row.json.as_str()) {
+        (Some((list, _)), Some(named)) if row.name == "name" => format!("{}.{named}", list.path()),
         _ => row.path.clone(),
     }
 }
@@ -56,34 +51,33 @@ impl Sections {
             }
             let name = path.rsplit('.').next().unwrap_or_default().to_owned();
             let (toml, json) = (slot.toml(shows_secrets), slot.json(shows_secrets));
-            rows.push(Row { path, namespace: None, name, toml, json, is_default });
+            rows.push(Row { path, of: None, name, toml, json, is_default });
         }
-        for index in 0..self.namespaces.len() {
-            rows.extend(self.namespace_rows(index));
+        for list in List::ALL {
+            for (index, table) in self.names(list).into_iter().enumerate() {
+                rows.extend(self.table_rows(list, index, table, shows_secrets));
+            }
         }
         rows
     }
 
-    fn namespace_rows(&self, index: usize) -> Vec<Row> {
-        let namespace = &self.namespaces[index];
+    fn table_rows(&self, list: List, index: usize, table: &str, shows_secrets: bool) -> Vec<Row> {
+        let of = Some((list, index));
         let mut rows = vec![Row {
-            path: name_path(index),
-            namespace: Some(index),
+            path: list.name_path(index),
+            of,
             name: "name".to_owned(),
-            toml: quote(&namespace.name),
-            json: namespace.name.as_str().into(),
+            toml: quote(table),
+            json: table.into(),
             is_default: false,
         }];
-        let (mut options, mut usual) = (namespace.options.clone(), Default::default());
-        for key in CHANNEL {
-            let slot = (key.slot)(&mut options);
-            let (toml, json) = (slot.toml(true), slot.json(true));
-            if toml != (key.slot)(&mut usual).toml(true) {
-                let path = format!("channel.namespaces.{}.{}", namespace.name, key.name);
-                let name = key.name.to_owned();
-                rows.push(Row { path, namespace: Some(index), name, toml, json, is_default: false });
+        self.each_of(list, index, |name, slot, is_usual| {
+            if !is_usual {
+                let path = format!("{}.{table}.{name}", list.path());
+                let (toml, json) = (slot.toml(shows_secrets), slot.json(shows_secrets));
+                rows.push(Row { path, of, name: name.to_owned(), toml, json, is_default: false });
             }
-        }
+        });
         rows
     }
 
@@ -93,16 +87,19 @@ impl Sections {
         if let Some(target) = Target::find(path) {
             return Some(target.slot(&mut Config::default(), &mut here).toml(false));
         }
-        if let Some(index) = (0..self.namespaces.len()).find(|index| name_path(*index) == path) {
-            return Some(quote(&self.namespaces[index].name));
+        for list in List::ALL {
+            for (index, table) in self.names(list).into_iter().enumerate() {
+                if list.name_path(index) == path {
+                    return Some(quote(table));
+                }
+                let key = path.strip_prefix(list.path()).and_then(|rest| rest.strip_prefix('.'));
+                let key =
+                    key.and_then(|rest| rest.strip_prefix(table)).and_then(|rest| rest.strip_prefix('.'));
+                if let Some(target) = key.and_then(|key| list.target(index, key)) {
+                    return Some(target.slot(&mut Config::default(), &mut here).toml(false));
+                }
+            }
         }
-        let rest = path.strip_prefix("channel.namespaces.")?;
-        let mut keys =
-            CHANNEL.iter().flat_map(|key| (0..self.namespaces.len()).map(move |index| (key, index)));
-        let (key, index) = keys.find(|(key, index)| {
-            let name = &self.namespaces[*index].name;
-            rest.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) == Some(key.name)
-        })?;
-        Some((key.slot)(&mut here.namespaces[index].options).toml(false))
+        None
     }
 }

@@ -1,7 +1,8 @@
 //! The rules that bind two keys of sections. Most are Centrifugo's: what it refuses, we refuse.
 
+use super::super::error::CA_VARIABLE;
 use super::super::slot::Form;
-use super::{Sections, origin};
+use super::{List, Sections, origin};
 use crate::hub::options::ChannelOptions;
 use crate::outside;
 use crate::outside::options::{HookOptions, Options};
@@ -36,7 +37,11 @@ pub(in super::super) fn outside_conflicts(options: &Options) -> Vec<Conflict> {
 
 fn outside_conflict(told: &str) -> Conflict {
     let (option, complaint) = told.split_once(": ").unwrap_or((told, "cannot be used"));
+    if option == CA_VARIABLE {
+        return Conflict { path: option.to_owned(), complaint: complaint.to_owned() };
+    }
     let hook = |name: &str| match name {
+        named if named.starts_with("proxies.") => named.to_owned(),
         "connect" | "refresh" => format!("client.proxy.{name}"),
         "rpc" => "rpc.proxy".to_owned(),
         _ => format!("channel.proxy.{name}"),
@@ -103,15 +108,65 @@ fn options(sections: &Sections, table: &str, options: &ChannelOptions, tell: Tel
     if options.history_ttl_ms > meta_ms {
         tell(path("history_ttl"), format!("expected at most {whose}: positions outlive publications"));
     }
-    for (wanted, hook, name) in [
-        (options.subscribe_proxy_enabled, &sections.subscribe, "subscribe"),
-        (options.publish_proxy_enabled, &sections.publish, "publish"),
-        (options.sub_refresh_proxy_enabled, &sections.sub_refresh, "sub_refresh"),
-        (options.state_proxy_enabled, &sections.state, "state"),
+    for (wanted, hook, name, named) in [
+        (options.subscribe_proxy_enabled, &sections.subscribe, "subscribe", &*options.subscribe_proxy_name),
+        (options.publish_proxy_enabled, &sections.publish, "publish", &options.publish_proxy_name),
+        (
+            options.sub_refresh_proxy_enabled,
+            &sections.sub_refresh,
+            "sub_refresh",
+            &options.sub_refresh_proxy_name,
+        ),
+        (options.state_proxy_enabled, &sections.state, "state", ""),
     ] {
-        if wanted && hook.endpoint.is_empty() {
+        if !named.is_empty() {
+            is_proxy(sections, &path(&format!("{name}_proxy_name")), named, tell);
+        } else if wanted && hook.endpoint.is_empty() {
             let complaint = format!("expected channel.proxy.{name}.endpoint with it");
             tell(path(&format!("{name}_proxy_enabled")), complaint);
+        }
+    }
+}
+
+/// A hook that is named must be there.
+fn is_proxy(sections: &Sections, path: &str, name: &str, tell: Tell<'_>) {
+    if !sections.names(List::Proxies).contains(&name) {
+        tell(path.to_owned(), "expected \"default\" or the name of one of proxies".to_owned());
+    }
+}
+
+/// Names of hooks and of namespaces of calls, and what these name.
+fn named(sections: &Sections, tell: Tell<'_>) {
+    for list in [List::Proxies, List::CallNamespaces] {
+        let names = sections.names(list);
+        for (index, name) in names.iter().enumerate() {
+            if !Form::Namespace.takes(name) {
+                let complaint = format!("expected {}, not {name:?}", Form::Namespace.expected());
+                tell(list.name_path(index), complaint);
+            }
+            if names[..index].contains(name) {
+                tell(list.name_path(index), format!("expected another name: {name} stands before it"));
+            }
+        }
+    }
+    for (index, proxy) in sections.proxies.iter().enumerate() {
+        if proxy.name == "default" {
+            let complaint = "expected another name: default is the hook that has none".to_owned();
+            tell(List::Proxies.name_path(index), complaint);
+        }
+        if proxy.options.endpoint.is_empty() {
+            tell(List::Proxies.name_path(index), "expected an endpoint in it".to_owned());
+        }
+    }
+    let with_names = sections.call_namespaces.iter();
+    let with_names = with_names.map(|table| (format!("rpc.namespaces.{}", table.name), &table.options));
+    for (table, calls) in
+        std::iter::once(("rpc.without_namespace".to_owned(), &sections.calls)).chain(with_names)
+    {
+        if !calls.proxy_name.is_empty() {
+            is_proxy(sections, &format!("{table}.proxy_name"), &calls.proxy_name, tell);
+        } else if calls.enabled && sections.rpc.endpoint.is_empty() {
+            tell(format!("{table}.proxy_enabled"), "expected rpc.proxy.endpoint with it".to_owned());
         }
     }
 }
@@ -125,7 +180,7 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
     rule(sections.connect_enabled, &sections.connect, "client.proxy.connect.enabled", CONNECT);
     let refresh = "client.proxy.refresh";
     rule(sections.refresh_enabled, &sections.refresh, "client.proxy.refresh.enabled", refresh);
-    rule(sections.rpc_enabled, &sections.rpc, "rpc.without_namespace.proxy_enabled", "rpc.proxy");
+    named(sections, tell);
 }
 
 /// A name that holds a blank or anything else that no name of a header has (RFC 9110 § 5.1) finds no header.
@@ -174,13 +229,21 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
     for (hook, is_asked, options) in [
         ("client.proxy.connect", sections.connect_enabled, &sections.connect),
         ("client.proxy.refresh", sections.refresh_enabled, &sections.refresh),
-        ("rpc.proxy", sections.rpc_enabled, &sections.rpc),
+        ("rpc.proxy", sections.calls.enabled || !sections.call_namespaces.is_empty(), &sections.rpc),
         ("channel.proxy.subscribe", sections.any(|c| c.subscribe_proxy_enabled), &sections.subscribe),
         ("channel.proxy.publish", sections.any(|c| c.publish_proxy_enabled), &sections.publish),
         ("channel.proxy.sub_refresh", sections.any(|c| c.sub_refresh_proxy_enabled), &sections.sub_refresh),
     ] {
         if is_asked && options.http_headers.iter().any(is_cookie) {
             let which = format!("* does not go together with a cookie in {hook}.http_headers");
+            tell(ORIGINS.to_owned(), format!("{which}: {why}"));
+        }
+    }
+    let used = sections.used_proxies();
+    for proxy in sections.proxies.iter().filter(|proxy| used.contains(proxy.name.as_str())) {
+        if proxy.options.http_headers.iter().any(is_cookie) {
+            let which =
+                format!("* does not go together with a cookie in proxies.{}.http_headers", proxy.name);
             tell(ORIGINS.to_owned(), format!("{which}: {why}"));
         }
     }
@@ -243,6 +306,9 @@ impl Sections {
         let mut served: Vec<_> = all.collect();
         if Transport::ALL.iter().any(|one| one.is_emulated() && enabled(one)) {
             served.push(("emulation.handler_prefix".to_owned(), &self.emulation_path, Serves::Emulation));
+        }
+        if self.init.enabled {
+            served.push(("init.handler_prefix".to_owned(), &self.init.path, Serves::Init));
         }
         served
     }

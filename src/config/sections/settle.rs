@@ -1,11 +1,12 @@
 //! What the sections say when nobody types them, and what they mean for the server.
 
 use super::super::{ApiOptions, ClientOptions, Config, ControlPaths, Rates, ServerTls};
-use super::{Carrier, Namespace, Sections};
-use crate::hub::options::{ChannelOptions, Namespaces};
-use crate::outside::options::{HookOptions, TokenOptions};
-use crate::session::endpoint::EMULATION_PATH;
+use super::{CallOptions, Carrier, Named, Rules, Sections};
+use crate::hub::options::{ChannelOptions, DataFormat, Namespaces};
+use crate::outside::options::{Calls, HookOptions, TokenOptions};
+use crate::session::endpoint::{EMULATION_PATH, INIT_PATH};
 use crate::session::{Endpoint, Transport};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The namespace that a fresh server has, to try what channels can do.
@@ -24,14 +25,20 @@ impl Default for Sections {
             connect: HookOptions::default(),
             refresh_enabled: false,
             refresh: HookOptions::default(),
-            rpc_enabled: false,
             rpc: HookOptions::default(),
+            calls: CallOptions::default(),
+            call_namespaces: Vec::new(),
+            call_boundary: ":".to_owned(),
+            ping_enabled: false,
+            ping_method: "ping".to_owned(),
+            proxies: Vec::new(),
             subscribe: HookOptions::default(),
             publish: HookOptions::default(),
             sub_refresh: HookOptions::default(),
             state: HookOptions::default(),
             without_namespace: ChannelOptions::default(),
             namespaces: Vec::new(),
+            publication_data_format: DataFormat::Any,
             namespace_boundary: names.namespace_boundary,
             private_prefix: names.private_prefix,
             user_boundary: names.user_boundary,
@@ -48,6 +55,11 @@ impl Default for Sections {
             emulation_path: EMULATION_PATH.to_owned(),
             tls: ServerTls::default(),
             log_file: String::new(),
+            init: Carrier { enabled: false, path: INIT_PATH.to_owned() },
+            skips_signatures: false,
+            uni_disconnects: Rules::default(),
+            sse_responses: Rules::default(),
+            http_stream_responses: Rules::default(),
         }
     }
 }
@@ -58,7 +70,7 @@ impl Sections {
     pub(in super::super) fn development(is_control_local: bool) -> Self {
         let mut sections = Self {
             client: ClientOptions { insecure: true, allow_own_pages: true, ..ClientOptions::default() },
-            namespaces: vec![Namespace { name: TRIAL.to_owned(), options: trial() }],
+            namespaces: vec![Named { name: TRIAL.to_owned(), options: trial() }],
             takes_unknown_namespaces: true,
             api: ApiOptions { insecure: is_control_local, ..ApiOptions::default() },
             ..Self::default()
@@ -69,14 +81,23 @@ impl Sections {
 
     /// Gives the server what the sections mean.
     pub(in super::super) fn settle(&self, config: &mut Config) {
-        config.client = self.client.clone();
+        config.client = ClientOptions {
+            uni_disconnects: self.uni_disconnects.in_force().cloned().unwrap_or_default(),
+            ..self.client.clone()
+        };
+        let responses = [
+            (Transport::UniSse, &self.sse_responses),
+            (Transport::UniHttpStream, &self.http_stream_responses),
+        ];
+        let in_force = |(transport, rules): (Transport, &Rules)| Some((transport, rules.in_force()?.clone()));
+        config.connect_responses = responses.into_iter().filter_map(in_force).collect();
         config.rates = self.rates.clone();
         config.tls.server = self.tls.clone();
         config.logs.file.clone_from(&self.log_file);
         config.api = ApiOptions { enabled: !self.is_api_disabled, ..self.api.clone() };
         config.control_paths = self.control_paths();
         config.endpoints = self.endpoints();
-        config.namespaces = Arc::new(self.names());
+        config.namespaces = Arc::new(self.namespaces());
         // The rest of these options are flat keys.
         let outside = Arc::make_mut(&mut config.outside);
         let asked = |enabled: bool, hook: &HookOptions| enabled.then(|| hook.clone());
@@ -84,10 +105,16 @@ impl Sections {
         outside.subscription_token = self.subscription_token_enabled.then(|| self.subscription_token.clone());
         outside.connect = asked(self.connect_enabled, &self.connect);
         outside.refresh = asked(self.refresh_enabled, &self.refresh);
-        outside.rpc = asked(self.rpc_enabled, &self.rpc);
-        outside.subscribe = asked(self.any(|c| c.subscribe_proxy_enabled), &self.subscribe);
-        outside.publish = asked(self.any(|c| c.publish_proxy_enabled), &self.publish);
-        outside.sub_refresh = asked(self.any(|c| c.sub_refresh_proxy_enabled), &self.sub_refresh);
+        outside.rpc = asked(self.asks_unnamed("rpc"), &self.rpc);
+        outside.subscribe = asked(self.asks_unnamed("subscribe"), &self.subscribe);
+        outside.publish = asked(self.asks_unnamed("publish"), &self.publish);
+        outside.sub_refresh = asked(self.asks_unnamed("sub_refresh"), &self.sub_refresh);
+        outside.calls = Some(self.calls());
+        outside.namespaces = Arc::clone(&config.namespaces);
+        outside.skips_signatures = self.skips_signatures;
+        let used = self.used_proxies();
+        let used = self.proxies.iter().filter(|proxy| used.contains(proxy.name.as_str()));
+        outside.proxies = used.map(|proxy| (proxy.name.clone(), proxy.options.clone())).collect();
         outside.state = asked(self.any(|c| c.state_proxy_enabled), &self.state);
         let hooks = [
             &mut outside.connect,
@@ -98,7 +125,8 @@ impl Sections {
             &mut outside.sub_refresh,
             &mut outside.state,
         ];
-        for hook in hooks.into_iter().flatten() {
+        let named = outside.proxies.iter_mut().map(|(_, hook)| hook);
+        for hook in hooks.into_iter().flatten().chain(named) {
             // Names of headers are compared in lower case.
             let names = hook.http_headers.iter_mut().chain(&mut hook.emulated_headers);
             names.for_each(|name| name.make_ascii_lowercase());
@@ -128,9 +156,48 @@ impl Sections {
         served.map(|(_, path, serves)| Endpoint { path: path.to_owned(), serves }).collect()
     }
 
-    fn names(&self) -> Namespaces {
+    /// Calls of all namespaces, and those without.
+    fn all_calls(&self) -> impl Iterator<Item = &CallOptions> {
+        std::iter::once(&self.calls).chain(self.call_namespaces.iter().map(|named| &named.options))
+    }
+
+    /// Which hooks answer which calls.
+    fn calls(&self) -> Calls {
+        let hook = |options: &CallOptions| options.enabled.then(|| options.proxy_name.clone());
+        let named = self.call_namespaces.iter().map(|table| (table.name.clone(), hook(&table.options)));
+        Calls {
+            boundary: self.call_boundary.clone(),
+            without_namespace: hook(&self.calls),
+            named: named.collect(),
+            ping: self.ping_enabled.then(|| self.ping_method.clone()),
+        }
+    }
+
+    /// Whether the hook of this kind is asked that has no name.
+    pub(super) fn asks_unnamed(&self, kind: &str) -> bool {
+        match kind {
+            "subscribe" => self.any(|c| subscribe_hook(c) == Some("")),
+            "publish" => self.any(|c| publish_hook(c) == Some("")),
+            "sub_refresh" => self.any(|c| sub_refresh_hook(c) == Some("")),
+            _ => self.all_calls().any(|c| c.enabled && c.proxy_name.is_empty()),
+        }
+    }
+
+    /// The names of the hooks that are asked.
+    pub(super) fn used_proxies(&self) -> BTreeSet<&str> {
+        let channels =
+            std::iter::once(&self.without_namespace).chain(self.namespaces.iter().map(|n| &n.options));
+        let of_channels = channels.flat_map(|c| [subscribe_hook(c), publish_hook(c), sub_refresh_hook(c)]);
+        let of_calls = self.all_calls().map(|c| c.enabled.then_some(c.proxy_name.as_str()));
+        of_channels.chain(of_calls).flatten().filter(|name| !name.is_empty()).collect()
+    }
+
+    fn namespaces(&self) -> Namespaces {
         let whole = |options: &ChannelOptions| {
             let mut options = options.clone();
+            if options.publication_data_format == DataFormat::Any {
+                options.publication_data_format = self.publication_data_format;
+            }
             if options.history_meta_ttl_ms == 0 {
                 options.history_meta_ttl_ms = self.history_meta_ttl_ms;
             }
@@ -152,6 +219,19 @@ impl Sections {
     pub(super) fn any(&self, holds: impl Fn(&ChannelOptions) -> bool) -> bool {
         holds(&self.without_namespace) || self.namespaces.iter().any(|n| holds(&n.options))
     }
+}
+
+/// The names of the hooks of channels, where they are asked.
+fn subscribe_hook(options: &ChannelOptions) -> Option<&str> {
+    options.subscribe_proxy_enabled.then_some(&options.subscribe_proxy_name)
+}
+
+fn publish_hook(options: &ChannelOptions) -> Option<&str> {
+    options.publish_proxy_enabled.then_some(&options.publish_proxy_name)
+}
+
+fn sub_refresh_hook(options: &ChannelOptions) -> Option<&str> {
+    options.sub_refresh_proxy_enabled.then_some(&options.sub_refresh_proxy_name)
 }
 
 /// Everything that a channel can do, within reason. Numbers for channels are left out: the JavaScript client of today offers

@@ -1,7 +1,8 @@
 //! The keys of tables that stand in several places: of tokens, of hooks, and of channels.
 
 use super::super::slot::Form;
-use super::{Kind, Setting, Slot, Table};
+use super::super::slot::RuleKind;
+use super::{CallOptions, Kind, Setting, Slot, Table};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::{HookOptions, TokenOptions};
 
@@ -56,10 +57,11 @@ pub static TABLES: &[Table] = &[
     },
     Table {
         path: "rpc.proxy",
-        help: "Answers calls, if `rpc.without_namespace.proxy_enabled`",
+        help: "Answers calls, where `proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.rpc),
     },
     Table { path: "channel.without_namespace", help: "Channels without a namespace", kind: Kind::Channel },
+    Table { path: "rpc.without_namespace", help: "Methods without a namespace", kind: Kind::Calls },
 ];
 
 /// Keys of `client.token` and `client.subscription_token`.
@@ -82,8 +84,9 @@ pub static TOKEN: &[Setting<TokenOptions>] = &[
     }),
     key(
         "jwks_public_endpoint",
-        "URL of a JSON Web Key Set (JWKS); the key id of a token selects the key",
-        |t| Slot::Text(&mut t.jwks_public_endpoint, Form::Url),
+        "URL of a JSON Web Key Set (JWKS); the key id of a token selects the key. {{name}} in it is the value of the group \
+        name of issuer_regex or audience_regex",
+        |t| Slot::Text(&mut t.jwks_public_endpoint, Form::KeySetUrl),
     ),
     key("audience", "Required value in the claim aud; empty: any", |t| {
         Slot::Text(&mut t.audience, Form::Any)
@@ -104,7 +107,7 @@ pub static TOKEN: &[Setting<TokenOptions>] = &[
 
 /// Keys of a hook, Centrifugo's proxies.
 pub static HOOK: &[Setting<HookOptions>] = &[
-    key("endpoint", "URL to which requests are posted", |h| Slot::Text(&mut h.endpoint, Form::Url)),
+    key("endpoint", "URL to which requests are posted", |h| Slot::Text(&mut h.endpoint, Form::HookUrl)),
     key("timeout", "Time that the hook has to answer; then error 100", |h| {
         Slot::Duration(&mut h.timeout_ms, 1..=HOUR_MS)
     }),
@@ -119,6 +122,37 @@ pub static HOOK: &[Setting<HookOptions>] = &[
     key("http.static_headers", "Headers to add to every request", |h| {
         Slot::Headers(&mut h.static_http_headers)
     }),
+    key(
+        "http.status_to_code_transforms",
+        "Statuses of the hook, each with the error or disconnect that the client gets for it",
+        |h| Slot::Rules(&mut h.status_rules, RuleKind::Status),
+    ),
+    key("http.tls.enabled", "Use the options of this table for https endpoints", |h| {
+        Slot::Switch(&mut h.tls.enabled)
+    }),
+    key(
+        "http.tls.server_ca_pem",
+        "Authorities that sign the hook's certificate, as PEM text, its base64 or a path; empty: public ones",
+        |h| Slot::Text(&mut h.tls.server_ca_pem, Form::Any),
+    ),
+    key(
+        "http.tls.cert_pem",
+        "Client certificate for the hook, as PEM text, its base64 or a path; empty: none",
+        |h| Slot::Text(&mut h.tls.cert_pem, Form::Any),
+    ),
+    key("http.tls.key_pem", "Key of the client certificate, as PEM text, its base64 or a path", |h| {
+        Slot::Secret(&mut h.tls.key_pem)
+    }),
+    key(
+        "http.tls.server_name",
+        "Name that the hook's certificate must have; empty: the host of the endpoint",
+        |h| Slot::Text(&mut h.tls.server_name, Form::Any),
+    ),
+    key(
+        "http.tls.insecure_skip_verify",
+        "Accept any certificate of the hook. Whoever is between can read and answer the requests",
+        |h| Slot::Switch(&mut h.tls.insecure_skip_verify),
+    ),
     key("binary_encoding", "Send payloads as base64 (b64data) instead of JSON", |h| {
         Slot::Switch(&mut h.binary_encoding)
     }),
@@ -127,6 +161,14 @@ pub static HOOK: &[Setting<HookOptions>] = &[
         "Send the meta that the connect hook or the token attached to the connection",
         |h| Slot::Switch(&mut h.include_connection_meta),
     ),
+];
+
+/// Keys of calls, with and without namespace.
+pub static CALLS: &[Setting<CallOptions>] = &[
+    key("proxy_enabled", "Call a hook to answer calls", |c| Slot::Switch(&mut c.enabled)),
+    key("proxy_name", "Name of that hook in `proxies`; default: rpc.proxy", |c| {
+        Slot::HookName(&mut c.proxy_name)
+    }),
 ];
 
 /// Keys of channels, with and without namespace.
@@ -229,15 +271,30 @@ pub static CHANNEL: &[Setting<ChannelOptions>] = &[
     key("channel_regex", "Regular expression for channel names, without their namespace; empty: any", |c| {
         Slot::Pattern(&mut c.channel_regex)
     }),
-    key("subscribe_proxy_enabled", "Call the hook channel.proxy.subscribe", |c| {
+    key("subscribe_proxy_enabled", "Call the subscribe hook", |c| {
         Slot::Switch(&mut c.subscribe_proxy_enabled)
     }),
-    key("publish_proxy_enabled", "Call the hook channel.proxy.publish", |c| {
-        Slot::Switch(&mut c.publish_proxy_enabled)
+    key("subscribe_proxy_name", "Name of that hook in `proxies`; default: channel.proxy.subscribe", |c| {
+        Slot::HookName(&mut c.subscribe_proxy_name)
     }),
-    key("sub_refresh_proxy_enabled", "Call the hook channel.proxy.sub_refresh", |c| {
+    key("publish_proxy_enabled", "Call the publish hook", |c| Slot::Switch(&mut c.publish_proxy_enabled)),
+    key("publish_proxy_name", "Name of that hook in `proxies`; default: channel.proxy.publish", |c| {
+        Slot::HookName(&mut c.publish_proxy_name)
+    }),
+    key("sub_refresh_proxy_enabled", "Call the sub_refresh hook", |c| {
         Slot::Switch(&mut c.sub_refresh_proxy_enabled)
     }),
+    key(
+        "sub_refresh_proxy_name",
+        "Name of that hook in `proxies`; default: channel.proxy.sub_refresh",
+        |c| Slot::HookName(&mut c.sub_refresh_proxy_name),
+    ),
+    key(
+        "publication_data_format",
+        "What publications must be, else error 107: \"json\", \"json_object\", or \"binary\" for anything, also empty. \
+        Empty: channel.publication_data_format",
+        |c| Slot::DataFormat(&mut c.publication_data_format),
+    ),
     key(
         "state_proxy_enabled",
         "Report a channel's first and last subscriber to the hook channel.proxy.state",

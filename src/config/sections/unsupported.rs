@@ -6,7 +6,7 @@
 
 use super::super::slot::duration_ms;
 use super::super::value::Value;
-use super::{Alias, Kind, NAMESPACES, TABLES, Target};
+use super::{Alias, Kind, List, TABLES, Target};
 
 /// What becomes of a key of Centrifugo's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +124,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     only("emulation.max_request_body_size", BODY_MAX, BODY).warned(),
     only("uni_sse.max_request_body_size", BODY_MAX, BODY).warned(),
     only("uni_http_stream.max_request_body_size", BODY_MAX, BODY).warned(),
-    section("uni_sse.connect_code_to_http_response", "the code is in what is answered"),
-    section("uni_http_stream.connect_code_to_http_response", "the code is in what is answered"),
     only("uni_websocket.message_size_limit", BODY_MAX, BODY).warned(),
     no("uni_websocket.compression", ONE_PRESS).warned(),
     no("uni_websocket.compression_min_size", ONE_PRESS).warned(),
@@ -142,25 +140,17 @@ pub static UNSUPPORTED: &[Unsupported] = &[
         .warned(),
     only("client.channel_position_check_delay", &["\"40s\""], NO_POSITIONS).warned(),
     no("client.channel_position_max_time_lag", NO_POSITIONS).warned(),
-    no("client.insecure_skip_token_signature_verify", "in development, client.insecure needs no tokens"),
-    no("client.user_id_http_header", "client.proxy.connect.http_headers can tell a hook"),
-    section("client.connect_code_to_unidirectional_disconnect", "the connect hook can say the code itself"),
     no(
         "<token>.insecure_skip_jwks_endpoint_safety_check",
-        "jwks_public_endpoint is one URL, in which no part of a token stands",
+        "a group that jwks_public_endpoint names must list its values, as in (?P<tenant>one|two)",
     ),
     moot("<hook>.grpc", OF_GRPC),
     moot("<hook>.grpc_metadata", OF_GRPC),
-    section("<hook>.http.tls", "the roots are those that browsers trust"),
-    no("<hook>.http.status_to_code_transforms", "let the hook say an error or a disconnect in its answer"),
+    moot("<hook>.http.tls.client_ca_pem", "it is for servers"),
     moot("channel.proxy.subscribe_stream", OF_STREAMS),
     moot("channel.proxy.map_publish", OF_TYPE),
     moot("channel.proxy.map_remove", OF_TYPE),
     moot("channel.proxy.shared_poll_refresh", OF_TYPE),
-    no("channel.publication_data_format", "the publish hook can look at what clients send"),
-    only("<channel>.subscribe_proxy_name", DEFAULT_HOOK, "channel.proxy.subscribe is the only one"),
-    only("<channel>.publish_proxy_name", DEFAULT_HOOK, "channel.proxy.publish is the only one"),
-    only("<channel>.sub_refresh_proxy_name", DEFAULT_HOOK, "channel.proxy.sub_refresh is the only one"),
     only("<channel>.state_proxy_name", DEFAULT_HOOK, "channel.proxy.state is the only one"),
     no(
         "<channel>.subscribe_stream_proxy_enabled",
@@ -168,16 +158,11 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     ),
     moot("<channel>.subscribe_stream_proxy_name", OF_STREAMS),
     moot("<channel>.subscribe_stream_proxy_bidirectional", OF_STREAMS),
-    no("<channel>.publication_data_format", "the publish hook can look at what clients send"),
     only("<channel>.subscription_type", &["\"stream\""], STREAMS),
     moot("<channel>.map", OF_TYPE),
     moot("<channel>.shared_poll", OF_TYPE),
     no("<channel>.map_clients_presence_channel_prefix", STREAMS),
     no("<channel>.map_users_presence_channel_prefix", STREAMS),
-    only("rpc.without_namespace.proxy_name", DEFAULT_HOOK, "rpc.proxy is the only one"),
-    no("rpc.namespaces", "rpc.proxy is asked for every method"),
-    only("rpc.namespace_boundary", &["\":\""], "rpc.proxy is asked for every method"),
-    section("rpc.ping", "rpc.proxy can answer it"),
     no("prometheus.instrument_http_handlers", "there are no metrics of HTTP handlers").warned(),
     no("prometheus.recovered_publications_histogram", "there is no such histogram").warned(),
     no("prometheus.native_histograms", "histograms have fixed buckets").warned(),
@@ -187,8 +172,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
     section("admin", "there are no admin pages; the server API and /metrics tell what goes on").warned(),
     section("swagger", "the control listener has the server API's OpenAPI description").warned(),
     section("debug", "the control listener has /debug/memory, and perf can look into the process").warned(),
-    section("init", "clients connect without it"),
-    no("proxies", "there is one hook of each kind"),
     section("consumers", "let your application read the queue and call the server API"),
     section("grpc_api", "the server API is not served over gRPC; call it over HTTP"),
     section("uni_grpc", "gRPC is not served to clients; uni_websocket, uni_sse and uni_http_stream are"),
@@ -253,7 +236,9 @@ pub fn class_of(path: &str) -> Option<Class> {
     if let Some(key) = Unsupported::find(path) {
         return Some(key.class);
     }
-    let is_served = Target::find(path).is_some() || Alias::find(path).is_some() || path == NAMESPACES;
+    let is_served = Target::find(path).is_some()
+        || Alias::find(path).is_some()
+        || List::ALL.iter().any(|list| list.path() == path);
     is_served.then_some(Class::Served).or_else(|| above.and_then(class_of))
 }
 
@@ -278,6 +263,7 @@ fn generic(path: &str) -> Option<String> {
         Kind::Token(_) => "<token>",
         Kind::Hook(_) => "<hook>",
         Kind::Channel => "<channel>",
+        Kind::Calls => "<calls>",
     };
     Some(format!("{kind}.{rest}"))
 }

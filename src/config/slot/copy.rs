@@ -22,7 +22,10 @@ impl Slot<'_> {
             (Self::PathOrOff(to), Self::PathOrOff(from)) => to.clone_from(from),
             (Self::Text(to, _), Self::Text(from, _))
             | (Self::Secret(to), Self::Secret(from))
+            | (Self::HookName(to), Self::HookName(from))
             | (Self::Filter(to), Self::Filter(from)) => to.clone_from(from),
+            (Self::DataFormat(to), Self::DataFormat(from)) => *to = **from,
+            (Self::Rules(to, _), Self::Rules(from, _)) => to.clone_from(from),
             (Self::Files(to), Self::Files(from))
             | (Self::Texts(to), Self::Texts(from))
             | (Self::Secrets(to), Self::Secrets(from)) => to.clone_from(from),

@@ -11,6 +11,12 @@ pub enum Form {
     Path,
     /// An http or https URL, or nothing.
     Url,
+    /// The URL of a hook: http or https, or nothing.
+    HookUrl,
+    /// The URL of a key set, in which names in double braces may stand, or nothing.
+    KeySetUrl,
+    /// The name of a header, or nothing.
+    HeaderName,
     /// A public RSA key in PEM, or nothing.
     RsaPem,
     /// A public key on a NIST curve in PEM, or nothing.
@@ -34,7 +40,9 @@ impl Form {
         match self {
             Self::Any => true,
             Self::Path => as_path(text).is_some(),
-            Self::Url => nothing || is_url(text),
+            Self::Url | Self::HookUrl => nothing || is_url(text),
+            Self::KeySetUrl => nothing || is_url(&text.replace("{{", "x").replace("}}", "x")),
+            Self::HeaderName => text.bytes().all(is_token_byte),
             Self::RsaPem => nothing || DecodingKey::from_rsa_pem(key).is_ok(),
             Self::EcPem => nothing || DecodingKey::from_ec_pem(key).is_ok(),
             Self::EdPem => nothing || DecodingKey::from_ed_pem(key).is_ok(),
@@ -51,7 +59,9 @@ impl Form {
         match self {
             Self::Any => "a text",
             Self::Path => "a path that starts with / and has no ?, # or blank",
-            Self::Url => "an http:// or https:// URL",
+            Self::Url | Self::HookUrl => "an http:// or https:// URL",
+            Self::KeySetUrl => "an http:// or https:// URL, perhaps with {{name}} for a group of a pattern",
+            Self::HeaderName => "the name of a header",
             Self::RsaPem => "a public RSA key in PEM",
             Self::EcPem => "a public P-256 or P-384 key in PEM",
             Self::EdPem => "a public Ed25519 key in PEM",
@@ -61,6 +71,11 @@ impl Form {
             Self::Boundary => "at least one character, no blanks",
         }
     }
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -101,6 +116,13 @@ mod tests {
             (Form::Url, "localhost:3000", false),
             (Form::Url, "http://", false),
             (Form::Url, "http://a b", false),
+            (Form::HookUrl, "http://a", true),
+            (Form::HookUrl, "grpc://a", false),
+            (Form::KeySetUrl, "https://{{zone}}.a/{{tenant}}/keys", true),
+            (Form::KeySetUrl, "https://a b", false),
+            (Form::HeaderName, "X-User-Id", true),
+            (Form::HeaderName, "", true),
+            (Form::HeaderName, "X User", false),
             (Form::RsaPem, "-----BEGIN PUBLIC KEY-----", false),
             (Form::EcPem, "x", false),
             (Form::EdPem, "", true),

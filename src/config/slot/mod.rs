@@ -4,6 +4,7 @@
 //! `show`), but for secrets that are kept. No rule about two keys stands here; those are in `resolve` and
 //! `sections::rules`.
 
+mod codes;
 mod copy;
 mod duration;
 mod form;
@@ -13,12 +14,14 @@ mod size;
 
 use super::LogFormat;
 use crate::base::networks::Networks;
-use crate::hub::options::NamePattern;
+use crate::hub::codes::CodeRule;
+use crate::hub::options::{DataFormat, NamePattern};
 use crate::net::Listen;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
 
+pub(super) use codes::RuleKind;
 pub use form::Form;
 pub(super) use placeholder::COMPLAINT as PLACEHOLDER;
 pub use placeholder::is_placeholder;
@@ -69,6 +72,12 @@ pub enum Slot<'a> {
     Either(&'a mut bool, [&'static str; 2]),
     /// A list that has a word or not.
     Listed(&'a mut bool, &'static str),
+    /// The name of a hook; empty for the one that has none, which is written as `default`.
+    HookName(&'a mut String),
+    /// What publications must be.
+    DataFormat(&'a mut DataFormat),
+    /// Codes and what is told in their place.
+    Rules(&'a mut Vec<CodeRule>, RuleKind),
     /// A log level or directives.
     Filter(&'a mut String),
     /// Text or JSON.
@@ -88,6 +97,8 @@ pub fn duration_text(ms: u64) -> String {
 /// What stands for a secret that is not shown.
 pub(super) const HIDDEN: &str = "…";
 const OFF: &str = "off";
+/// How the hook without a name is called.
+const DEFAULT_HOOK: &str = "default";
 
 impl Slot<'_> {
     /// Takes the value if it is allowed; says whether it was.
@@ -119,10 +130,21 @@ impl Slot<'_> {
             Self::Listed(slot, word) => {
                 raw.list().filter(|v| v.iter().all(|w| w == word)).map(|v| *slot = !v.is_empty())
             }
+            Self::HookName(slot) => raw.word().map(|word| {
+                *slot = if word == DEFAULT_HOOK { String::new() } else { word.to_owned() };
+            }),
+            Self::DataFormat(slot) => raw.word().and_then(data_format).map(|v| *slot = v),
+            Self::Rules(slot, kind) => codes::parse(raw, kind).map(|v| *slot = v),
             Self::Filter(slot) => raw.word().and_then(filter).map(|v| *slot = v),
             Self::Format(slot) => raw.word().and_then(format).map(|v| *slot = v),
         }
         .is_some()
+    }
+
+    /// What is wrong with a value that is not taken, where more is known than what is allowed.
+    pub(super) fn reason(&self, raw: &Raw) -> Option<String> {
+        let word = raw.word().filter(|_| matches!(self, Self::Pattern(_)))?;
+        NamePattern::new(word).err()
     }
 
     /// What is allowed here, for an error message and for the manual.
@@ -146,6 +168,9 @@ impl Slot<'_> {
             Self::Either(_, [without, with]) => return format!("{} or {}", quote(without), quote(with)),
             Self::Listed(_, word) => return format!("[] or [{}]", quote(word)),
             Self::Text(_, form) => form.expected(),
+            Self::HookName(_) => "\"default\" or the name of one of proxies",
+            Self::DataFormat(_) => "\"\", \"json\", \"json_object\" or \"binary\"",
+            Self::Rules(_, kind) => kind.expected(),
             Self::Listens(_) => {
                 "IP addresses with their ports, such as 127.0.0.1:8000 or [::1]:8000, and paths, such as \
                  unix:/run/throng/throng.sock"
@@ -189,6 +214,9 @@ impl Slot<'_> {
             Self::Duration(v, _) => quote(&duration::text(**v)),
             Self::Switch(v) => v.to_string(),
             Self::PathOrOff(v) => quote(v.as_deref().unwrap_or(OFF)),
+            Self::HookName(v) => quote(hook_name(v)),
+            Self::DataFormat(v) => quote(data_format_word(**v)),
+            Self::Rules(v, kind) => codes::toml(v, *kind),
             Self::Filter(v) | Self::Text(v, _) => quote(v),
             Self::Texts(v) | Self::Files(v) => list(v.iter().cloned()),
             Self::Pattern(v) => quote(v.as_str()),
@@ -225,6 +253,9 @@ impl Slot<'_> {
             Self::Duration(v, _) => duration::text(**v).into(),
             Self::Switch(v) => (**v).into(),
             Self::PathOrOff(v) => v.as_deref().into(),
+            Self::HookName(v) => hook_name(v).into(),
+            Self::DataFormat(v) => data_format_word(**v).into(),
+            Self::Rules(v, kind) => codes::json(v, *kind),
             Self::Filter(v) | Self::Text(v, _) => v.as_str().into(),
             Self::Texts(v) | Self::Files(v) => v.as_slice().into(),
             Self::Pattern(v) => v.as_str().into(),
@@ -282,7 +313,11 @@ impl Slot<'_> {
             Self::Rate(v) => std::ptr::from_mut(v).addr(),
             Self::Milliseconds(v, _) | Self::Duration(v, _) | Self::Time(v) => std::ptr::from_mut(v).addr(),
             Self::Switch(v) | Self::Either(v, _) | Self::Listed(v, _) => std::ptr::from_mut(v).addr(),
-            Self::Filter(v) | Self::Text(v, _) | Self::Secret(v) => std::ptr::from_mut(v).addr(),
+            Self::Filter(v) | Self::Text(v, _) | Self::Secret(v) | Self::HookName(v) => {
+                std::ptr::from_mut(v).addr()
+            }
+            Self::DataFormat(v) => std::ptr::from_mut(v).addr(),
+            Self::Rules(v, _) => std::ptr::from_mut(v).addr(),
             Self::Pattern(v) => std::ptr::from_mut(v).addr(),
             Self::Texts(v) | Self::Files(v) | Self::Secrets(v) => std::ptr::from_mut(v).addr(),
             Self::Headers(v) => std::ptr::from_mut(v).addr(),
@@ -296,6 +331,26 @@ impl Slot<'_> {
         // Headers carry keys of the application's.
         matches!(self, Self::Secret(_) | Self::Secrets(_) | Self::Headers(_))
     }
+}
+
+/// Every format with its word.
+const DATA_FORMATS: [(&str, DataFormat); 4] = [
+    ("", DataFormat::Any),
+    ("json", DataFormat::Json),
+    ("json_object", DataFormat::JsonObject),
+    ("binary", DataFormat::Binary),
+];
+
+fn data_format(word: &str) -> Option<DataFormat> {
+    DATA_FORMATS.into_iter().find(|(name, _)| *name == word).map(|(_, format)| format)
+}
+
+fn data_format_word(format: DataFormat) -> &'static str {
+    DATA_FORMATS.into_iter().find(|(_, known)| *known == format).map_or("", |(name, _)| name)
+}
+
+fn hook_name(name: &str) -> &str {
+    if name.is_empty() { DEFAULT_HOOK } else { name }
 }
 
 fn in_range(n: u64, range: &RangeInclusive<u64>) -> Option<usize> {

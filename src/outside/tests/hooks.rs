@@ -9,6 +9,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::backend::{Backend, Reply, json};
 use super::*;
+use crate::hub::codes::{CodeOutcome, CodeRule};
 use crate::hub::words::Denied;
 use crate::shard::outside::{Busy, Headers, Rejected, Who};
 
@@ -245,13 +246,66 @@ fn a_backend_that_is_not_there_is_a_temporary_error() {
 }
 
 #[test]
-fn redirects_are_not_followed() {
-    let other = Backend::start(|_| json(r#"{"result":{"data":1}}"#));
-    let answer = format!("HTTP/1.1 307 There\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", other.url("/"));
-    let backend = Backend::start(move |_| Reply::Raw(answer.clone().into_bytes()));
-    let mut stage = Stage::new(&rpc(backend.url("/")));
-    assert_eq!(result(stage.verdict(call("m"))), Err(Rejected::Denied(Denied::Internal)));
-    assert!(!other.has_seen_more());
+fn three_redirects_are_followed() {
+    let other = Backend::start(|seen| {
+        Reply::Json(format!(r#"{{"result":{{"data":"{}"}}}}"#, seen.line.split(' ').next().unwrap()))
+    });
+    for (count, status, outcome) in
+        [(1, 307, Ok("POST")), (3, 307, Ok("POST")), (3, 302, Ok("GET")), (4, 307, Err(()))]
+    {
+        let there = other.url("/there");
+        let backend = Backend::start(move |seen| {
+            let number: u32 = seen.line.rsplit('/').next().unwrap().parse().unwrap();
+            let next = if number == 1 { there.clone() } else { format!("/{}", number - 1) };
+            let head = format!("HTTP/1.1 {status} There\r\nlocation: {next}\r\ncontent-length: 0\r\n\r\n");
+            Reply::Raw(head.into_bytes())
+        });
+        let mut stage = Stage::new(&rpc(backend.url(&format!("/{count}"))));
+        let expected = match outcome {
+            Ok(method) => Ok(format!("\"{method}\"").into_bytes()),
+            Err(()) => Err(Rejected::Denied(Denied::Internal)),
+        };
+        assert_eq!(result(stage.verdict(call("m"))), expected, "{count} of {status}");
+    }
+}
+
+#[test]
+fn answers_may_be_packed_and_have_many_fields() {
+    use std::io::Write as _;
+    let packed = |text: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(text).unwrap();
+        packer.finish().unwrap()
+    };
+    let answer = |fields: &str, body: &[u8]| {
+        let head = format!("HTTP/1.1 200 OK\r\n{fields}content-length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    };
+    let text = br#"{"result":{"data":1}}"#;
+    let fields: String = (0..500).map(|number| format!("x-{number}: y\r\n")).collect();
+    let vast = packed(&[b' '; (1 << 20) + 1]);
+    for (bytes, is_taken) in [
+        (answer("content-encoding: gzip\r\n", &packed(text)), true),
+        (answer(&fields, text), true),
+        (answer("content-encoding: gzip\r\n", text), false),
+        (answer("content-encoding: gzip\r\n", &vast), false),
+    ] {
+        let backend = Backend::start(move |_| Reply::Raw(bytes.clone()));
+        let mut stage = Stage::new(&rpc(backend.url("/")));
+        let expected = if is_taken { Ok(b"1".to_vec()) } else { Err(Rejected::Denied(Denied::Internal)) };
+        assert_eq!(result(stage.verdict(call("m"))), expected);
+    }
+}
+
+#[test]
+fn a_status_with_a_rule_is_an_answer() {
+    let backend = Backend::start(|_| Reply::Raw(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n".to_vec()));
+    let to = CodeOutcome::Disconnect { code: 4504, reason: "away".to_owned() };
+    let status_rules = vec![CodeRule { from: 404, to }];
+    let rpc = Some(HookOptions { status_rules, ..hook(backend.url("/")) });
+    let mut stage = Stage::new(&Options { rpc, ..options() });
+    let away = Rejected::Disconnect { code: 4504, reason: "away".to_owned() };
+    assert_eq!(result(stage.verdict(call("m"))), Err(away));
 }
 
 #[test]
@@ -334,5 +388,51 @@ fn hooks_are_asked_over_tls_when_the_certificate_is_good() {
     let failed = Err(Rejected::Denied(Denied::Internal));
     assert_eq!(outcome(&trusting, &good), Ok(b"1".to_vec()));
     assert_eq!(outcome(&trusting, &misnamed), failed, "for another host");
-    assert_eq!(outcome(&Client::new().unwrap(), &good), failed, "by an issuer that nobody knows");
+    assert_eq!(outcome(&client(), &good), failed, "by an issuer that nobody knows");
+    let by = |backend: &Backend, tls: HookTls| {
+        let rpc = Some(HookOptions { tls: HookTls { enabled: true, ..tls }, ..hook(backend.url("/")) });
+        let mut stage = Stage::new(&Options { rpc, ..options() });
+        result(stage.verdict(call("m")))
+    };
+    let (server_ca_pem, server_name) = (root.pem(), "elsewhere.test".to_owned());
+    assert_eq!(
+        by(&good, HookTls { server_ca_pem: server_ca_pem.clone(), ..HookTls::default() }),
+        Ok(b"1".to_vec())
+    );
+    let named = HookTls { server_ca_pem, server_name, ..HookTls::default() };
+    assert_eq!(by(&misnamed, named.clone()), Ok(b"1".to_vec()), "by the name that is said");
+    assert_eq!(by(&good, named), failed);
+    let anyone = HookTls { insecure_skip_verify: true, ..HookTls::default() };
+    assert_eq!(by(&misnamed, anyone), Ok(b"1".to_vec()));
+    assert_eq!(by(&good, HookTls::default()), failed);
+}
+
+/// A backend that talks to those only whose certificate it knows.
+#[test]
+fn a_hook_is_asked_with_a_client_certificate() {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut known = RootCertStore::empty();
+    known.add(own.cert.der().clone()).unwrap();
+    let clients =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(known.into(), Arc::clone(&provider));
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_single_cert(
+            vec![own.cert.der().clone()],
+            PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into()),
+        )
+        .unwrap();
+    let backend = Backend::start_tls(Arc::new(config), |_| json(r#"{"result":{"data":1}}"#));
+    let (pem, key_pem) = (own.cert.pem(), own.signing_key.serialize_pem());
+    for (cert_pem, key_pem, is_taken) in [(pem.clone(), key_pem, true), (String::new(), String::new(), false)]
+    {
+        let tls =
+            HookTls { enabled: true, server_ca_pem: pem.clone(), cert_pem, key_pem, ..HookTls::default() };
+        let rpc = Some(HookOptions { tls, ..hook(backend.url("/")) });
+        let mut stage = Stage::new(&Options { rpc, ..options() });
+        assert_eq!(result(stage.verdict(call("m"))).is_ok(), is_taken);
+    }
 }

@@ -4,6 +4,7 @@ use super::backend::{Backend, Reply, json};
 use super::tokens::{connection, invalid};
 use super::*;
 use crate::base::counters::Counter;
+use crate::hub::options::NamePattern;
 use crate::hub::words::Denied;
 use crate::shard::outside::{Credentials, Rejected, Token};
 use std::sync::atomic::Ordering::Relaxed;
@@ -47,14 +48,54 @@ fn keys_are_found_by_their_names_and_fetched_once() {
     assert!(fetched_at.abs_diff(crate::outside::now_unix_s()) < 3600);
     let seen = backend.seen();
     assert_eq!((seen.line.as_str(), seen.header("accept")), ("GET /certs?v=1", Some("application/json")));
-    // One that nobody knows is not in the set that has just been fetched, but may be in the next.
+    // One that nobody knows is not in the set that has just been fetched.
     let unknown = VECTORS.named["RS256"].replacen(
         VECTORS.named["RS256"].split('.').next().unwrap(),
         &data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"RS256","kid":"nobody's"}"#),
         1,
     );
-    assert_eq!(verify(&mut stage, &unknown), Err(Rejected::Denied(Denied::Internal)));
+    assert_eq!(verify(&mut stage, &unknown), Err(invalid()));
     assert!(!backend.has_seen_more());
+}
+
+/// Which set it is, a token says before it is verified: by one of the values that the configuration lists.
+#[test]
+fn a_token_says_by_its_issuer_which_set_has_its_key() {
+    let [one, two] = ["one", "two"].map(|_| rcgen::KeyPair::generate().unwrap());
+    let set = |key: &rcgen::KeyPair| {
+        let point = key.public_key_raw();
+        let part = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
+        let (x, y) = (part(&point[1..33]), part(&point[33..65]));
+        serde_json::json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k", "x": x, "y": y}]}).to_string()
+    };
+    let sets = [set(&one), set(&two)];
+    let backend =
+        Backend::start(move |seen| Reply::Json(sets[usize::from(seen.line.contains("/two/"))].clone()));
+    let token = TokenOptions {
+        jwks_public_endpoint: backend.url("/{{tenant}}/keys"),
+        issuer_regex: NamePattern::new(r"^https://(?P<tenant>one|two)\.test$").unwrap(),
+        ..TokenOptions::default()
+    };
+    let mut stage = Stage::new(&Options { token, ..options() });
+    let signed = |key: &rcgen::KeyPair, issuer: &str| {
+        let part = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
+        let claims = format!(r#"{{"sub":"42","iss":"https://{issuer}.test"}}"#);
+        let text = format!("{}.{}", part(br#"{"alg":"ES256","kid":"k"}"#), part(claims.as_bytes()));
+        let random = ring::rand::SystemRandom::new();
+        let by = &ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+        let key = ring::signature::EcdsaKeyPair::from_pkcs8(by, &key.serialize_der(), &random).unwrap();
+        format!("{text}.{}", part(key.sign(&random, text.as_bytes()).unwrap().as_ref()))
+    };
+    for (key, issuer, is_taken) in
+        [(&one, "one", true), (&two, "two", true), (&two, "one", false), (&one, "three", false)]
+    {
+        let outcome = verify(&mut stage, &signed(key, issuer));
+        assert_eq!(outcome.is_ok(), is_taken, "{issuer}: {outcome:?}");
+    }
+    let mut asked = [backend.seen().line, backend.seen().line];
+    asked.sort_unstable();
+    assert_eq!(asked, ["GET /one/keys", "GET /two/keys"]);
+    assert!(!backend.has_seen_more(), "each set is fetched once");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod commands;
 mod form;
+mod held;
 mod pushes;
 mod replies;
 mod views;
@@ -14,6 +15,8 @@ use std::borrow::Cow;
 
 pub use commands::Deferred;
 pub use form::Form;
+pub use held::HeldHead;
+pub use replies::code_of;
 
 pub use views::Telling;
 
@@ -36,6 +39,8 @@ pub struct Opening {
     pub headers: Vec<(String, String)>,
     /// The token, where a cookie held one.
     pub token: String,
+    /// The head of the response, where it depends on that answer.
+    pub held: Option<HeldHead>,
 }
 
 /// The session of a connection that speaks the Centrifuge protocol.
@@ -216,7 +221,6 @@ impl Centrifuge {
             Request::Subscribe(subscribe) if subscribe.kind != 0 => {
                 put_error(cx, start, self.wire.encoding, id, &Error::NOT_AVAILABLE);
             }
-            Request::Publish { data: None, .. } => self.put_bad_request(id, "data: missing", start, cx),
             Request::Malformed => {
                 self.put_bad_request(id, "a field has the wrong type or an invalid value", start, cx);
             }
@@ -357,6 +361,9 @@ impl Centrifuge {
         if framing == Framing::WebSocket {
             return frame::put_close(out, code, reason);
         }
+        if let Some(held) = self.held() {
+            return held.refuse(code, reason, out);
+        }
         let Some(code) = code else { return };
         // HTML, 9.2.6: how long an EventSource waits before it comes back.
         if let (Framing::Events, Some(retry_ms)) = (framing, retry_ms) {
@@ -367,6 +374,15 @@ impl Centrifuge {
         let push = Push::Disconnect { code, reason, reconnect };
         wire::put_push(out, start, self.wire.encoding, self.wire.transport.is_uni(), ChannelRef::None, &push);
         self.wire.seal_plain(out, start);
+    }
+
+    fn held(&self) -> Option<&HeldHead> {
+        self.opening.as_ref()?.held.as_ref()
+    }
+
+    /// Whether the head of its response waits for the answer to connect.
+    pub(super) fn is_head_held(&self) -> bool {
+        self.held().is_some()
     }
 
     /// How it gets the publications of one channel.
@@ -588,7 +604,6 @@ mod tests {
         for (command, detail) in [
             (r#"{"id":2,"subscribe":{"channel":""}}"#, "channel: missing or empty"),
             (&long, "channel: longer than channel_name_bytes_max"),
-            (r#"{"id":2,"publish":{"channel":"a"}}"#, "data: missing"),
             (r#"{"id":2,"unsubscribe":{}}"#, "channel: missing or empty"),
             (
                 r#"{"id":2,"history":{"channel":"a","limit":"all"}}"#,

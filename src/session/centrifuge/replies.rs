@@ -23,12 +23,24 @@ fn error_of(denied: &Denied) -> Option<Error> {
         Denied::Limit => Error::LIMIT_EXCEEDED,
         Denied::TooMany => Error::TOO_MANY_REQUESTS,
         Denied::NotAvailable => Error::NOT_AVAILABLE,
+        Denied::UnknownMethod => Error::METHOD_NOT_FOUND,
         Denied::TokenExpired => Error::TOKEN_EXPIRED,
         Denied::Expired => Error::EXPIRED,
         Denied::Unrecoverable => Error::UNRECOVERABLE_POSITION,
         Denied::BadRequest => Error::BAD_REQUEST,
         Denied::Custom { .. } => return None,
     })
+}
+
+/// The number and the text of a no, as the protocol has them.
+pub fn code_of(denied: &Denied) -> (u32, &str) {
+    match (denied, error_of(denied)) {
+        (Denied::Custom { code, message, .. }, _) => (*code, message),
+        (_, error) => {
+            let Error { code, message, .. } = error.unwrap_or(Error::INTERNAL);
+            (code, message)
+        }
+    }
 }
 
 /// What is told of a subscription.
@@ -104,6 +116,9 @@ impl Centrifuge {
 
     /// The client is let in: writes all that it is told of that, as a reply, or as its first push.
     fn identified(&mut self, id: u32, told: &Identified<'_>, cx: &mut Context<'_>) {
+        if let Some(held) = self.opening.as_ref().and_then(|opening| opening.held.as_ref()) {
+            cx.out.extend_from_slice(held.head.as_bytes());
+        }
         (self.phase, self.opening) = (Phase::Live, None);
         let (transport, settings) = (self.transport(), cx.settings);
         let telling = |one: &Entered<'_>| self.telling(one.takes_deltas);
@@ -187,6 +202,7 @@ mod tests {
             (Denied::Limit, 106),
             (Denied::BadRequest, 107),
             (Denied::NotAvailable, 108),
+            (Denied::UnknownMethod, 104),
             (Denied::TokenExpired, 109),
             (Denied::Expired, 110),
             (Denied::TooMany, 111),

@@ -77,6 +77,8 @@ pub(in crate::shard) enum Witness {
     Token,
     /// Its certificate.
     Certificate,
+    /// A header of its request, in which a proxy names its user.
+    Header,
     /// The application's connect hook.
     Hook,
 }
@@ -90,6 +92,8 @@ pub(in crate::shard) struct Connecting {
     pub(in crate::shard) witness: Witness,
     /// The command.
     pub(in crate::shard) ask: Identify,
+    /// The user that a proxy names, for when the connect hook names none; empty for none.
+    pub(in crate::shard) header_user: String,
     /// Segments of the outbox that go before the reply: the answer to the handshake.
     pub(in crate::shard) queued_before: usize,
     /// Server-side subscriptions that homes have yet to answer.
@@ -422,6 +426,11 @@ fn ends_at_ms(expire_at_s: u64, delay_ms: u64) -> u64 {
 /// Whether a term is over, and the delay after it. 0 is no term.
 pub(in crate::shard) fn is_over(expire_at_s: u64, delay_ms: u64, unix_ms: u64) -> bool {
     expire_at_s > 0 && ends_at_ms(expire_at_s, delay_ms) <= unix_ms
+}
+
+/// Whether a term that is told is over already, by whole seconds.
+pub(in crate::shard) fn is_past(expire_at_s: u64, unix_ms: u64) -> bool {
+    expire_at_s > 0 && expire_at_s < unix_ms / 1000
 }
 
 /// What clients are told at most, a year: their timers take no more than some 24 days, or a few times that.

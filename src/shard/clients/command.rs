@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Clients;
 use crate::base::bucket::Bucket;
+use crate::base::payload::PayloadRef;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
 use crate::hub::home::HistoryFilter;
@@ -16,9 +17,10 @@ use crate::hub::{DataKind, Publication, home};
 use crate::session::CloseReason;
 use crate::shard::World;
 use crate::shard::carry::client::{Ability, Pending, WHOLE_WEIGHT};
+use crate::shard::formats;
 use crate::shard::mailbox::{Asker, Letter};
 use crate::shard::options::Rates;
-use crate::shard::outside::{Hook, Question, Token, Verdict};
+use crate::shard::outside::{CallRoute, Hook, Question, Token, Verdict};
 
 /// A message as a client says it.
 #[derive(Debug)]
@@ -128,6 +130,13 @@ impl<W: World> Clients<W> {
             Ok(options) => options,
             Err(denied) => return self.deny(key, id, &denied),
         };
+        if !is_trusted && !formats::fits(options.publication_data_format, kind, &data) {
+            return self.deny_bad_request(
+                key,
+                id,
+                "data: missing, or not in the channel's publication_data_format",
+            );
+        }
         if !is_trusted && options.publish_proxy_enabled {
             return self.ask_to_publish(key, id, channel, kind, data);
         }
@@ -210,8 +219,11 @@ impl<W: World> Clients<W> {
         if is_served != Some(false) {
             return;
         }
-        if !self.outside.has_hook(Hook::Rpc) {
-            return self.deny(key, id, &Denied::NotAvailable);
+        match self.outside.route_call(&method) {
+            CallRoute::Hook => {}
+            CallRoute::Ping => return self.answer(key, id, &Reply::Called(PayloadRef::default())),
+            CallRoute::NotAvailable => return self.deny(key, id, &Denied::NotAvailable),
+            CallRoute::NotFound => return self.deny(key, id, &Denied::UnknownMethod),
         }
         let question = Question::Rpc { who: self.who(key), method, data };
         self.ask_outside(key, question, Pending::Call { id });

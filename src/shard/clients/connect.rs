@@ -12,14 +12,15 @@ use crate::base::by_address::ByAddress;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
+use crate::hub::codes::{CodeOutcome, rule_for};
 use crate::hub::home::Joined;
 use crate::hub::words::{Denied, Dismissed, Entered, Identified, Identify, Reply};
-use crate::session::{CloseReason, Transport};
+use crate::session::{CloseReason, Transport, code_of};
 use crate::shard::World;
-use crate::shard::carry::client::{Connecting, JoinedAtConnect, Witness, entered, ttl_s};
+use crate::shard::carry::client::{Connecting, JoinedAtConnect, Witness, entered, is_past, ttl_s};
 use crate::shard::mailbox::Ticket;
 use crate::shard::options::Rates;
-use crate::shard::outside::{Credentials, Hook, Question, Rejected, Token, Who};
+use crate::shard::outside::{Credentials, Headers, Hook, Question, Rejected, Token, Who};
 
 /// Clients that connected lately, counted for the rates.
 #[derive(Debug, Default)]
@@ -51,12 +52,10 @@ impl<W: World> Clients<W> {
             let credentials = Credentials { user, ..Credentials::default() };
             return self.authorized(key, credentials, Witness::Certificate);
         }
+        let header_user = self.header_user(&headers);
         if ask.token.is_empty() && !asks_hook {
-            if !self.policy.insecure && !self.policy.allow_anonymous_connect_without_token {
-                return self.channels.close(key, CloseReason::BadRequest);
-            }
             self.begin_connecting(key, id, ask, Witness::Nobody);
-            return self.authorized(key, Credentials::default(), Witness::Nobody);
+            return self.without_credentials(key, header_user);
         }
         let hook = asks_hook.then(|| Question::Connect {
             who: Who { headers, certificate: self.channels.carry.identity(key).cloned(), ..self.who(key) },
@@ -68,6 +67,9 @@ impl<W: World> Clients<W> {
         let witness = if hook.is_some() { Witness::Hook } else { Witness::Token };
         let token = ask.token.clone();
         self.begin_connecting(key, id, ask, witness);
+        if let Some(connecting) = self.connecting_mut(key) {
+            connecting.header_user = header_user;
+        }
         let question = match hook {
             Some(question) => question,
             None => {
@@ -90,6 +92,27 @@ impl<W: World> Clients<W> {
         self.channels.carry.identity(key).filter(|_| is_enough).map(|identity| identity.name.to_string())
     }
 
+    /// The user that a proxy names in the request; empty for none.
+    fn header_user(&self, headers: &Headers) -> String {
+        let name = self.policy.user_id_http_header.as_str();
+        let named =
+            headers.request.iter().find(|(known, _)| !name.is_empty() && known.eq_ignore_ascii_case(name));
+        named.map_or_else(String::new, |(_, user)| user.clone())
+    }
+
+    /// A client about which neither a token nor the application says who it is. Whoever may come without is anonymous,
+    /// whatever a proxy says.
+    pub(in crate::shard) fn without_credentials(&mut self, key: Key, header_user: String) {
+        let (user, witness) = if self.policy.insecure || self.policy.allow_anonymous_connect_without_token {
+            (String::new(), Witness::Nobody)
+        } else if header_user.is_empty() {
+            return self.channels.close(key, CloseReason::BadRequest);
+        } else {
+            (header_user, Witness::Header)
+        };
+        self.authorized(key, Credentials { user, ..Credentials::default() }, witness);
+    }
+
     fn begin_connecting(&mut self, key: Key, id: u32, ask: Identify, witness: Witness) {
         let carry = &mut self.channels.carry;
         let Some(conn) = carry.conns.entry_mut(key) else { return };
@@ -99,6 +122,7 @@ impl<W: World> Clients<W> {
             id,
             witness,
             ask,
+            header_user: String::new(),
             queued_before,
             waiting_count: 0,
             joined: Vec::new(),
@@ -123,6 +147,9 @@ impl<W: World> Clients<W> {
         if let Some(client) = conn.client.as_mut() {
             client.connecting = None;
         }
+        if is_uni && let Some(reason) = self.uni_reason(key, &rejected) {
+            return self.channels.close(key, reason);
+        }
         if is_uni && let Some(reason) = without_reply(&rejected) {
             return self.channels.dismiss(key, reason);
         }
@@ -134,12 +161,35 @@ impl<W: World> Clients<W> {
         self.channels.carry.trim_client(key);
     }
 
+    /// How the configuration parts with a client that cannot be told this error: with a disconnect of its own, or, where
+    /// the error becomes an HTTP response, with the error itself, for the session to look at.
+    fn uni_reason(&self, key: Key, rejected: &Rejected) -> Option<CloseReason> {
+        let expired = Denied::TokenExpired;
+        let denied = match rejected {
+            Rejected::Denied(denied) => denied,
+            Rejected::TokenExpired => &expired,
+            Rejected::TokenInvalid | Rejected::NoCredentials | Rejected::Disconnect { .. } => return None,
+        };
+        let (code, message) = code_of(denied);
+        if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.session.is_head_held()) {
+            let code = u16::try_from(code).unwrap_or(u16::MAX);
+            return Some(CloseReason::Ordered { code, reason: message.to_owned() });
+        }
+        match rule_for(&self.policy.uni_disconnects, code) {
+            Some(CodeOutcome::Disconnect { code, reason }) => {
+                Some(CloseReason::Ordered { code: *code, reason: reason.clone() })
+            }
+            Some(CodeOutcome::Error { .. } | CodeOutcome::Response { .. }) | None => None,
+        }
+    }
+
     /// A command that outsiders do not want.
     pub(in crate::shard) fn reject(&mut self, key: Key, id: u32, rejected: Rejected) {
         match rejected {
             Rejected::Denied(denied) => self.deny(key, id, &denied),
             Rejected::TokenExpired => self.deny(key, id, &Denied::TokenExpired),
             Rejected::TokenInvalid => self.dismiss_in_turn(key, Dismissed::InvalidToken),
+            Rejected::NoCredentials => self.dismiss_in_turn(key, Dismissed::BadRequest),
             Rejected::Disconnect { code, reason } => {
                 self.close_in_turn(key, CloseReason::Ordered { code, reason });
             }
@@ -153,6 +203,12 @@ impl<W: World> Clients<W> {
             return self.channels.dismiss(key, Dismissed::NotPermitted);
         }
         let Some(id) = self.connecting_mut(key).map(|connecting| connecting.id) else { return };
+        if witness == Witness::Token && self.policy.insecure {
+            credentials.expire_at_s = 0;
+        }
+        if is_past(credentials.expire_at_s, self.channels.carry.now().unix_ms) {
+            return self.reject_connect(key, id, Rejected::Denied(Denied::Expired));
+        }
         let channels = std::mem::take(&mut credentials.channels);
         let given = match self.given_from_start(&credentials.user, channels, witness) {
             Ok(given) => given,
@@ -296,7 +352,7 @@ fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
     match rejected {
         Rejected::Denied(Denied::TooMany) => Some(Dismissed::TooMany),
         Rejected::TokenExpired
-        | Rejected::Denied(Denied::TokenExpired | Denied::Custom { code: 109, .. }) => {
+        | Rejected::Denied(Denied::TokenExpired | Denied::Expired | Denied::Custom { code: 109, .. }) => {
             Some(Dismissed::Expired)
         }
         // The hook failed, or has an error of its own that cannot be told; or a token names what is not configured. The client
@@ -305,7 +361,7 @@ fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
             Some(Dismissed::Internal)
         }
         Rejected::Denied(_) => Some(Dismissed::BadRequest),
-        Rejected::TokenInvalid | Rejected::Disconnect { .. } => None,
+        Rejected::TokenInvalid | Rejected::NoCredentials | Rejected::Disconnect { .. } => None,
     }
 }
 

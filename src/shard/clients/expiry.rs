@@ -8,7 +8,7 @@ use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
 use crate::hub::words::{Denied, Dismissed, Ended, Reply};
 use crate::shard::World;
-use crate::shard::carry::client::{Client, Pending, is_over, ttl_s};
+use crate::shard::carry::client::{Client, Pending, is_over, is_past, ttl_s};
 use crate::shard::options::EndDelays;
 use crate::shard::outside::{Credentials, Grant, Question, Rejected};
 
@@ -59,7 +59,10 @@ impl<W: World> Clients<W> {
         // A hook that names no new end leaves the old one, which is now.
         let has_no_end = id == 0 && by_hook && credentials.expire_at_s == 0;
         if has_no_end || is_over(credentials.expire_at_s, 0, unix_ms) {
-            return self.dismiss_in_turn(key, Dismissed::Expired);
+            return match id {
+                0 => self.dismiss_in_turn(key, Dismissed::Expired),
+                id => self.deny(key, id, &Denied::Expired),
+            };
         }
         if !by_hook && self.is_given_otherwise(key, &credentials.channels) {
             return self.dismiss_in_turn(key, Dismissed::OtherChannels);
@@ -150,6 +153,9 @@ impl<W: World> Clients<W> {
             return self.dismiss_in_turn(key, Dismissed::InvalidToken);
         }
         let unix_ms = self.channels.carry.now().unix_ms;
+        if is_past(grant.expire_at_s, unix_ms) {
+            return self.deny(key, id, &Denied::Expired);
+        }
         let at = self.channels.local.channel_id(channel).filter(|_| !is_over);
         let carry = &mut self.channels.carry;
         let client = carry.client_mut(key);
@@ -182,7 +188,13 @@ impl<W: World> Clients<W> {
                 detail.expire_at_s = now_s + REFRESH_AGAIN_S;
             }
             Err(rejected @ Rejected::Disconnect { .. }) => return self.reject(key, 0, rejected),
-            Ok(_) | Err(Rejected::Denied(_) | Rejected::TokenExpired | Rejected::TokenInvalid) => {
+            Ok(_)
+            | Err(
+                Rejected::Denied(_)
+                | Rejected::TokenExpired
+                | Rejected::TokenInvalid
+                | Rejected::NoCredentials,
+            ) => {
                 let name = Arc::clone(self.channels.local.name(channel));
                 return self.subscription_expired(key, &name);
             }

@@ -55,7 +55,7 @@ impl<W: World> Clients<W> {
         witness: Witness,
     ) -> Result<Vec<First>, Dismissed> {
         let carry = &self.channels.carry;
-        if witness == Witness::Hook {
+        if matches!(witness, Witness::Hook | Witness::Header) {
             return Ok(firsts);
         }
         for ask in self.asks(key) {

@@ -22,6 +22,10 @@ impl<W: World> Clients<W> {
                 match (witness, outcome) {
                     (None, outcome) => self.refresh_verdict(key, id, outcome),
                     (Some(witness), Ok(credentials)) => self.authorized(key, *credentials, witness),
+                    (Some(_), Err(Rejected::NoCredentials)) => {
+                        let user = self.connecting_mut(key).map(|one| std::mem::take(&mut one.header_user));
+                        self.without_credentials(key, user.unwrap_or_default());
+                    }
                     (Some(_), Err(rejected)) => self.reject_connect(key, id, rejected),
                 }
             }

@@ -1,7 +1,6 @@
 //! Sections that cannot be followed, and what is said of them.
 
-use super::toml;
-use crate::config::sections::Target;
+use super::{load, toml};
 
 #[test]
 fn values_that_are_not_allowed_are_told_with_their_lines() {
@@ -33,11 +32,11 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
         ),
         (
             "[channel.without_namespace]\nchannel_regex = '['",
-            "t:2: channel.without_namespace.channel_regex = \"[\": expected a regular expression",
+            "t:2: channel.without_namespace.channel_regex = \"[\": expected a regular expression: a class without its closing bracket",
         ),
         (
             "[client.token]\nissuer_regex = '('",
-            "t:2: client.token.issuer_regex = \"(\": expected a regular expression",
+            "t:2: client.token.issuer_regex = \"(\": expected a regular expression: unclosed group",
         ),
         (
             "[client.token]\nhmac_previous_secret_key_valid_until = -1",
@@ -187,22 +186,107 @@ fn keys_and_hooks_that_cannot_be_used_are_refused() {
     }
 }
 
-/// Whichever hook a namespace can turn on has a name in Centrifugo; here each has the one.
+/// Whichever hook a namespace can turn on may have a name, which must be there.
 #[test]
-fn hooks_of_namespaces_are_found_by_no_name_but_the_default() {
-    let is_hook =
-        |path: &str| path.starts_with("channel.without_namespace.") && path.ends_with("_proxy_enabled");
-    let switches: Vec<String> = Target::all().map(|(path, _)| path).filter(|path| is_hook(path)).collect();
-    assert_eq!(switches.len(), 4, "{switches:?}");
-    for switch in switches {
-        let name = switch.rsplit('.').next().unwrap().trim_end_matches("enabled").to_owned() + "name";
-        let hook = name.trim_end_matches("_proxy_name");
-        let table = |value| format!("[channel.without_namespace]\n{name} = '{value}'");
-        assert_eq!(toml(&table("default")).map(drop), Ok(()), "{name}");
+fn hooks_that_namespaces_name_must_be_there() {
+    for hook in ["subscribe", "publish", "sub_refresh"] {
+        let table = |value: &str| {
+            format!(
+                "[channel.without_namespace]\n{hook}_proxy_name = '{value}'\n{hook}_proxy_enabled = true\n\
+                 [[proxies]]\nname = 'mine'\nendpoint = 'http://a'\n"
+            )
+        };
+        let default = format!("{}[channel.proxy]\n{hook}.endpoint = 'http://b'", table("default"));
+        assert_eq!(toml(&default).map(drop), Ok(()), "{hook}");
+        assert_eq!(toml(&table("mine")).map(drop), Ok(()), "{hook}");
         let wanted = format!(
-            "t:2: channel.without_namespace.{name} is not supported as \"other\", only as \"default\": \
-             channel.proxy.{hook} is the only one"
+            "t:2: channel.without_namespace.{hook}_proxy_name = \"other\": expected \"default\" or the name of one of proxies"
         );
         assert_eq!(toml(&table("other")).map(drop).unwrap_err(), [wanted]);
     }
+}
+
+#[test]
+fn named_hooks_and_namespaces_of_calls_that_cannot_be_are_refused() {
+    let proxy = |name: &str| format!("[[proxies]]\nname = '{name}'\nendpoint = 'http://a'\n");
+    let name = "expected two or more letters, digits, -, _ and .";
+    for (text, wanted) in [
+        (proxy("a"), format!("t:2: proxies[0].name = \"a\": {name}, not \"a\"")),
+        (
+            proxy("default"),
+            "t:2: proxies[0].name = \"default\": expected another name: default is the hook that has none".to_owned(),
+        ),
+        (
+            proxy("ab") + &proxy("ab"),
+            "t:5: proxies[1].name = \"ab\": expected another name: ab stands before it".to_owned(),
+        ),
+        (
+            "[[proxies]]\nname = 'ab'".to_owned(),
+            "t:2: proxies[0].name = \"ab\": expected an endpoint in it".to_owned(),
+        ),
+        ("[[proxies]]\nendpoint = 'http://a'".to_owned(), "t:2: proxies[0] = …: expected a name in it".to_owned()),
+        (
+            "[[proxies]]\nname = 'ab'\nendpoint = 'grpc://a'".to_owned(),
+            "t:3: proxies.ab.endpoint = \"grpc://a\": hooks over gRPC are not served; expected an http:// or https:// URL"
+                .to_owned(),
+        ),
+        (
+            "[[proxies]]\nname = 'ab'\nendpoint = 'http://a'\nhttp.static_header = {}".to_owned(),
+            "t:4: proxies.ab.http.static_header = …: unknown section; is static_headers meant?".to_owned(),
+        ),
+        (
+            "[[rpc.namespaces]]\nname = 'ab'\nproxy_enabled = true".to_owned(),
+            "t:3: rpc.namespaces.ab.proxy_enabled = true: expected rpc.proxy.endpoint with it".to_owned(),
+        ),
+        (
+            "[[rpc.namespaces]]\nname = 'ab'\nproxy_name = 'cd'".to_owned(),
+            "t:3: rpc.namespaces.ab.proxy_name = \"cd\": expected \"default\" or the name of one of proxies".to_owned(),
+        ),
+        (
+            "[[rpc.namespaces]]\nname = 'ab'\n[[proxies]]\nname = 'x'".to_owned(),
+            format!("t:4: proxies[0].name = \"x\": {name}, not \"x\""),
+        ),
+    ] {
+        let refused = toml(&text).unwrap_err();
+        assert!(refused.contains(&wanted), "{text}: {refused:?}");
+    }
+}
+
+#[test]
+fn authorities_of_hooks_that_are_not_there_are_refused() {
+    for (table, path) in [
+        ("[client.proxy.connect]\nenabled = true", "client.proxy.connect"),
+        (
+            "[channel]\nwithout_namespace.publish_proxy_enabled = true\n[channel.proxy.publish]",
+            "channel.proxy.publish",
+        ),
+        (
+            "[channel]\nwithout_namespace = { publish_proxy_enabled = true, publish_proxy_name = 'ab' }\n\
+             [[proxies]]\nname = 'ab'",
+            "proxies.ab",
+        ),
+    ] {
+        let text = format!(
+            "{table}\nendpoint = 'https://a'\nhttp.tls = {{ enabled = true, server_ca_pem = '/nowhere/ca' }}"
+        );
+        let refused = toml(&text).unwrap_err();
+        let [refused] = &refused[..] else { panic!("{refused:?}") };
+        assert!(
+            refused.contains(&format!("{path}.http.tls.server_ca_pem = \"/nowhere/ca\": neither PEM")),
+            "{refused}"
+        );
+        assert!(toml(&text.replace("enabled = true, server", "server")).is_ok(), "{path}");
+    }
+    let refused = load("toml", "shards = 1", &[("SSL_CERT_FILE", "/nowhere/ca")]).unwrap_err();
+    let [refused] = &refused[..] else { panic!("{refused:?}") };
+    assert!(refused.starts_with("SSL_CERT_FILE=/nowhere/ca: No such file"), "{refused}");
+}
+
+#[test]
+fn tokens_of_anyone_are_for_development() {
+    let text = "[client]\ninsecure_skip_token_signature_verify = true";
+    let wanted = "t:2: client.insecure_skip_token_signature_verify = true: expected development = true with it: anyone \
+                  could be any user";
+    assert_eq!(toml(text).unwrap_err(), [wanted]);
+    assert!(toml(&format!("development = true\n{text}")).unwrap().config.outside.skips_signatures);
 }
