@@ -97,14 +97,14 @@ pub struct ChannelOptions {
 /// What publications must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataFormat {
-    /// Anything but nothing.
+    /// Anything: no format is configured.
     #[default]
     Any,
     /// A value of JSON.
     Json,
     /// An object of JSON.
     JsonObject,
-    /// Anything, also nothing.
+    /// Anything, as the configuration says.
     Binary,
 }
 

@@ -19,7 +19,7 @@ use crate::base::payload::Payload;
 use crate::base::shared::Shared;
 use crate::config::Config;
 use crate::hub::home::{Answer, HistoryFilter, Question, Terms};
-use crate::hub::options::{ChannelOptions, DataFormat};
+use crate::hub::options::ChannelOptions;
 use crate::hub::{ClientInfo, DataKind, Position, Publication, Rare};
 use crate::shard::formats;
 use crate::shard::mailbox::{Asker, Deed, Done, Letter, Look, Order, Target};
@@ -358,7 +358,7 @@ impl Node {
         };
         let read = |answer| if let Answer::Published(position) = answer { Some(position) } else { None };
         let format = self.shards().options_of_any(channel).publication_data_format;
-        if format != DataFormat::Any && !formats::fits(format, options.kind, data) {
+        if !formats::fits(format, options.kind, data) {
             return Pending::failed(Failure::BadRequest);
         }
         self.send_asking(channel, |_| true, letter, read)

@@ -170,8 +170,8 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     ),
     key(
         "channel.publication_data_format",
-        "What publications must be, where their namespace does not say: \"json\", \"json_object\" or \"binary\". Empty: \
-        anything but nothing",
+        "What publications must be, where their namespace does not say: \"json\", \"json_object\", or \
+        \"binary\" or empty for anything",
         |s| Slot::DataFormat(&mut s.publication_data_format),
     ),
     key(

@@ -291,8 +291,8 @@ pub static CHANNEL: &[Setting<ChannelOptions>] = &[
     ),
     key(
         "publication_data_format",
-        "What publications must be, else error 107: \"json\", \"json_object\", or \"binary\" for anything, also empty. \
-        Empty: channel.publication_data_format",
+        "What publications must be, else error 107: \"json\", \"json_object\", or \"binary\" for anything. Empty: \
+        channel.publication_data_format",
         |c| Slot::DataFormat(&mut c.publication_data_format),
     ),
     key(

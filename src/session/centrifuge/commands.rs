@@ -15,12 +15,12 @@ pub(super) fn ask_of(request: Request<'_>, encoding: Encoding) -> Option<Ask> {
     Some(match request {
         Request::Subscribe(subscribe) => Ask::Enter(Box::new(enter(*subscribe))),
         Request::Unsubscribe { channel } => Ask::Leave { channel: name(&channel) },
-        Request::Publish { channel, data } => {
-            let data = data.unwrap_or_default().into_owned();
-            // Nothing is no JSON, whatever the client speaks.
-            let is_json = encoding == Encoding::Json && !data.is_empty();
-            let kind = if is_json { DataKind::Json } else { DataKind::Binary };
-            Ask::Publish { channel: name(&channel), kind, data }
+        Request::Publish { channel, data: Some(data) } => {
+            let kind = match encoding {
+                Encoding::Json => DataKind::Json,
+                Encoding::Protobuf => DataKind::Binary,
+            };
+            Ask::Publish { channel: name(&channel), kind, data: data.into_owned() }
         }
         Request::Presence { channel } => Ask::Presence { channel: name(&channel) },
         Request::PresenceStats { channel } => Ask::PresenceStats { channel: name(&channel) },
@@ -32,7 +32,8 @@ pub(super) fn ask_of(request: Request<'_>, encoding: Encoding) -> Option<Ask> {
         Request::Rpc { method, data } => Ask::Call { method: method.into_owned(), data: data.into_owned() },
         Request::Refresh { token } => Ask::Renew { token },
         Request::SubRefresh { channel, token } => Ask::RenewIn { channel: channel.into(), token },
-        Request::Connect(_)
+        Request::Publish { data: None, .. }
+        | Request::Connect(_)
         | Request::Pong
         | Request::Ping
         | Request::Send { .. }

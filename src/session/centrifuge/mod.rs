@@ -221,6 +221,7 @@ impl Centrifuge {
             Request::Subscribe(subscribe) if subscribe.kind != 0 => {
                 put_error(cx, start, self.wire.encoding, id, &Error::NOT_AVAILABLE);
             }
+            Request::Publish { data: None, .. } => self.put_bad_request(id, "data: missing", start, cx),
             Request::Malformed => {
                 self.put_bad_request(id, "a field has the wrong type or an invalid value", start, cx);
             }
@@ -604,6 +605,7 @@ mod tests {
         for (command, detail) in [
             (r#"{"id":2,"subscribe":{"channel":""}}"#, "channel: missing or empty"),
             (&long, "channel: longer than channel_name_bytes_max"),
+            (r#"{"id":2,"publish":{"channel":"a"}}"#, "data: missing"),
             (r#"{"id":2,"unsubscribe":{}}"#, "channel: missing or empty"),
             (
                 r#"{"id":2,"history":{"channel":"a","limit":"all"}}"#,

@@ -131,11 +131,7 @@ impl<W: World> Clients<W> {
             Err(denied) => return self.deny(key, id, &denied),
         };
         if !is_trusted && !formats::fits(options.publication_data_format, kind, &data) {
-            return self.deny_bad_request(
-                key,
-                id,
-                "data: missing, or not in the channel's publication_data_format",
-            );
+            return self.deny_bad_request(key, id, "data: not in the channel's publication_data_format");
         }
         if !is_trusted && options.publish_proxy_enabled {
             return self.ask_to_publish(key, id, channel, kind, data);
