@@ -1,4 +1,4 @@
-//! HTTP/1.1 request heads, and the short responses that refuse them (RFC 9112).
+//! Request heads of HTTP/1.1 and HTTP/1.0, and the short responses that refuse them (RFC 9112).
 //!
 //! Only heads: how long a body is, or that it comes in chunks, is read here, and whether it is wanted is the endpoint's to
 //! say.
@@ -166,6 +166,17 @@ pub struct Request<'a> {
     /// That of the target, where it is a whole URI.
     authority: Option<&'a str>,
     framing: Framing,
+    is_http_1_0: bool,
+}
+
+/// The header line by which an answer says whether the connection goes on, where the protocol's version leaves it open
+/// (RFC 9112 §9.3, §C.2.2); empty where nothing has to be said.
+pub fn connection_line(is_last: bool, is_http_1_0: bool) -> &'static str {
+    match (is_last, is_http_1_0) {
+        (true, _) => "Connection: close\r\n",
+        (false, true) => "Connection: keep-alive\r\n",
+        (false, false) => "",
+    }
 }
 
 /// The first value of this name in a target's query.
@@ -177,7 +188,8 @@ impl<'a> Request<'a> {
     /// Parses a head from the start of `bytes`; `Ok(None)` when its end has not arrived. Returns it and its length.
     ///
     /// # Errors
-    /// 400 for what is not HTTP/1.1 or whose body has no clear length, 431 beyond `bytes_max` bytes or [`HEADER_COUNT_MAX`] headers.
+    /// 400 for what is not HTTP/1.1 or HTTP/1.0, or whose body has no clear length, 431 beyond `bytes_max` bytes or
+    /// [`HEADER_COUNT_MAX`] headers.
     pub fn parse(bytes: &'a [u8], bytes_max: usize) -> Result<Option<(Self, usize)>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; HEADER_COUNT_MAX];
         let mut parsed = httparse::Request::new(&mut headers);
@@ -194,16 +206,15 @@ impl<'a> Request<'a> {
         if memchr::memchr_iter(b'\n', &bytes[..length]).any(has_bare_end) {
             return Err(Refusal::new(Status::BadRequest, "lines end with CR LF"));
         }
-        if parsed.version != Some(1) {
-            return Err(Refusal::new(Status::BadRequest, "HTTP/1.1 is needed"));
-        }
+        let is_http_1_0 = parsed.version == Some(0);
         let method = parsed.method.unwrap_or("");
         let Some((authority, path, query)) = target_parts(parsed.path.unwrap_or("")) else {
             return Err(Refusal::new(Status::BadRequest, "the target must be a path, or a URL of HTTP"));
         };
         let header_count = parsed.headers.len();
         let framing = Framing::Length(0);
-        let mut request = Self { method, path, query, headers, header_count, authority, framing };
+        let mut request =
+            Self { method, path, query, headers, header_count, authority, framing, is_http_1_0 };
         request.framing = request.check_framing()?;
         Ok(Some((request, length)))
     }
@@ -211,10 +222,14 @@ impl<'a> Request<'a> {
     /// Refuses ambiguous framing (RFC 9112 §6.3: a disagreement here is how requests are smuggled), and returns how the
     /// body is framed.
     fn check_framing(&self) -> Result<Framing, Refusal> {
-        // RFC 9112 §3.2: exactly one Host, and a valid one.
+        // RFC 9112 §3.2: exactly one Host, and a valid one; before HTTP/1.1 there need be none.
         let mut hosts = self.values("host");
-        let host = hosts.next().filter(|host| authority::split(host).is_some() && hosts.next().is_none());
-        if host.is_none() {
+        let is_good = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => authority::split(&host).is_some(),
+            (None, _) => self.is_http_1_0,
+            (Some(_), Some(_)) => false,
+        };
+        if !is_good {
             return Err(Refusal::new(Status::BadRequest, "exactly one Host header is needed"));
         }
         let unclear = Refusal::new(Status::BadRequest, "the body's length is not clear");
@@ -222,8 +237,9 @@ impl<'a> Request<'a> {
         let mut codings = self.values("transfer-encoding");
         match (codings.next(), lengths.next()) {
             (None, None) => Ok(Framing::Length(0)),
-            // Both are what RFC 9112 §6.1 warns of.
+            // Both are what RFC 9112 §6.1 warns of, and chunks in HTTP/1.0, which a proxy before us may not know.
             (Some(_), Some(_)) => Err(unclear),
+            (Some(_), None) if self.is_http_1_0 => Err(unclear),
             // Of codings there is one, once: what came before it would have to be undone here, too.
             (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") && codings.next().is_none() => {
                 Ok(Framing::Chunked)
@@ -244,8 +260,20 @@ impl<'a> Request<'a> {
         self.framing
     }
 
+    /// Whether it is one of HTTP/1.0: it may have no `Host`, is the connection's last unless it says otherwise, and
+    /// cannot become a WebSocket.
+    pub fn is_http_1_0(&self) -> bool {
+        self.is_http_1_0
+    }
+
+    /// Whether the client wants no other request answered on this connection (RFC 9112 §9.3).
+    pub fn is_last(&self) -> bool {
+        self.has_token("connection", "close")
+            || self.is_http_1_0 && !self.has_token("connection", "keep-alive")
+    }
+
     /// To whom the request is made, with the port if one was written: what the target says, where it is a whole URL, goes
-    /// before `Host` (RFC 9112 §3.2.2).
+    /// before `Host` (RFC 9112 §3.2.2). Empty where neither says it.
     pub fn host(&self) -> &'a str {
         let host = || {
             let host = self.named("host").next()?;
@@ -254,7 +282,7 @@ impl<'a> Request<'a> {
         self.authority.or_else(host).unwrap_or("")
     }
 
-    /// Whether the client waits for leave to send the body (RFC 9110 §10.1.1).
+    /// Whether the client waits for leave to send the body (RFC 9110 §10.1.1). One of HTTP/1.0 does not know how.
     ///
     /// # Errors
     /// 417 when it expects something else.
@@ -262,7 +290,7 @@ impl<'a> Request<'a> {
         let mut expected = self.values("expect").peekable();
         let is_any = expected.peek().is_some();
         if expected.all(|one| one.eq_ignore_ascii_case("100-continue")) {
-            Ok(is_any)
+            Ok(is_any && !self.is_http_1_0)
         } else {
             Err(Refusal::new(Status::ExpectationFailed, "nothing can be expected here but 100-continue"))
         }
@@ -407,7 +435,13 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\nhello",
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\nhello",
-            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: a/b\r\n\r\n",
+            "GET / HTTP/0.9\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+            "POST / HTTP/1.0\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
@@ -452,6 +486,35 @@ mod tests {
         ] {
             assert_eq!(status(bad.as_bytes()), Some(Status::BadRequest), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn http_1_0_needs_no_host_and_ends_the_connection_unless_it_says_otherwise() {
+        let parsed = |version: &str, lines: &str| {
+            let head = format!("POST /a {version}\r\n{lines}Content-Length: 7\r\n\r\n");
+            let (request, _) = Request::parse(head.as_bytes(), 8192).unwrap().unwrap();
+            assert_eq!(request.framing(), Framing::Length(7));
+            let waits = request.expects_continue().map_err(|refusal| refusal.status);
+            (request.host().to_owned(), request.is_http_1_0(), request.is_last(), waits)
+        };
+        for (version, lines, host, is_last) in [
+            ("HTTP/1.0", "", "", true),
+            ("HTTP/1.0", "Host: b\r\n", "b", true),
+            ("HTTP/1.0", "Connection: Keep-Alive\r\n", "", false),
+            ("HTTP/1.0", "Connection: x, keep-alive\r\n", "", false),
+            ("HTTP/1.0", "Connection: keep-alive, close\r\n", "", true),
+            ("HTTP/1.0", "Connection: keep-alive\r\nConnection: close\r\n", "", true),
+            ("HTTP/1.0", "Keep-Alive: timeout=5\r\n", "", true),
+            ("HTTP/1.1", "Host: b\r\n", "b", false),
+            ("HTTP/1.1", "Host: b\r\nConnection: keep-alive, close\r\n", "b", true),
+        ] {
+            let is_http_1_0 = version == "HTTP/1.0";
+            let expected = (host.to_owned(), is_http_1_0, is_last, Ok(false));
+            assert_eq!(parsed(version, lines), expected, "{version} {lines}");
+        }
+        // RFC 9110 §10.1.1: no 100 for HTTP/1.0.
+        assert_eq!(parsed("HTTP/1.0", "Expect: 100-continue\r\n").3, Ok(false));
+        assert_eq!(parsed("HTTP/1.0", "Expect: more\r\n").3, Err(Status::ExpectationFailed));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::head::Standing;
 use crate::proto::authority;
-use crate::proto::http::{Refusal, Request, Status};
+use crate::proto::http::{Refusal, Request, Status, connection_line};
 
 /// What is answered outside, and how much of it at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,11 +123,10 @@ impl PlainResponse {
         response
     }
 
-    fn put(&self, is_last: bool, has_body: bool, out: &mut Vec<u8>) {
-        let close = if is_last { "Connection: close\r\n" } else { "" };
+    fn put(&self, connection: &str, has_body: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.head.as_bytes());
-        out.extend_from_slice(format!("Content-Length: {}\r\n{close}\r\n", self.body.len()).as_bytes());
+        out.extend_from_slice(format!("Content-Length: {}\r\n{connection}\r\n", self.body.len()).as_bytes());
         if has_body {
             out.extend_from_slice(&self.body);
         }
@@ -143,6 +142,7 @@ pub struct Away {
     is_last: bool,
     /// The answer has no body, whatever it says (RFC 9110 § 9.3.2).
     is_head: bool,
+    is_http_1_0: bool,
     standing: Standing,
     /// What is said when nobody answers: the key is wrong.
     denied: Option<PlainResponse>,
@@ -173,8 +173,9 @@ impl Away {
     pub(super) fn handed(request: &Request<'_>, standing: Standing) -> Self {
         Self {
             rest: Vec::new(),
-            is_last: request.has_token("connection", "close"),
+            is_last: request.is_last(),
             is_head: request.method == "HEAD",
+            is_http_1_0: request.is_http_1_0(),
             standing,
             denied: None,
         }
@@ -223,7 +224,7 @@ impl Away {
     /// is to be looked at.
     pub(super) fn answer(self, response: Option<&PlainResponse>, out: &mut Vec<u8>) -> (Vec<u8>, bool) {
         if let Some(response) = response.or(self.denied.as_ref()) {
-            response.put(self.is_last, !self.is_head, out);
+            response.put(connection_line(self.is_last, self.is_http_1_0), !self.is_head, out);
         }
         (self.rest, !self.is_last)
     }
@@ -440,6 +441,17 @@ mod tests {
         assert_eq!(status(Access::ThisMachine, "/api/a", ""), 415);
         assert_eq!(status(Access::ThisMachine, "http://evil.example/api/a", JSON), 403);
         assert_eq!(status(Access::Elsewhere(String::new()), "/api/a", ""), 404);
+    }
+
+    #[test]
+    fn who_does_not_say_to_whom_it_speaks_is_not_of_this_machine() {
+        for (host, expected) in
+            [("", Some(Status::Forbidden)), ("Host:\r\n", Some(Status::Forbidden)), ("Host: [::1]\r\n", None)]
+        {
+            let head = format!("POST /api HTTP/1.0\r\n{host}Content-Type: application/json\r\n\r\n");
+            let (request, _) = Request::parse(head.as_bytes(), 8192).unwrap().unwrap();
+            assert_eq!(check_machine(&request).err().map(|refusal| refusal.status), expected, "{host}");
+        }
     }
 
     #[test]

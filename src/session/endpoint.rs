@@ -11,7 +11,7 @@ use super::wire::{Framing, Transport, Wire};
 use super::{Action, Context};
 use crate::hub::codes::CodeRule;
 use crate::proto::centrifuge::message::Encoding;
-use crate::proto::http::{Refusal, Request, Status};
+use crate::proto::http::{Refusal, Request, Status, connection_line};
 use crate::proto::origin::{is_own_page, origin_allowed};
 use crate::proto::ws::Deflate;
 use crate::proto::ws::handshake::Upgrade;
@@ -158,15 +158,18 @@ impl Endpoints {
         cx: &mut Context<'_>,
     ) -> Result<Opened, Refusal> {
         if request.method == "OPTIONS" && !serves.is_page() {
-            preflight(cors, request.header("access-control-request-headers").as_deref(), cx.out);
+            let lines = format!("{cors}{}", connection_of(request));
+            preflight(&lines, request.header("access-control-request-headers").as_deref(), cx.out);
             return Ok(Opened::Answered);
         }
         match serves {
             Serves::Page(page) => {
                 expect(request, &["GET"])?;
                 let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\r\n",
-                    page.len()
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
+                     Cache-Control: no-store\r\n{}\r\n",
+                    page.len(),
+                    connection_of(request)
                 );
                 cx.out.extend_from_slice(head.as_bytes());
                 cx.out.extend_from_slice(page.as_bytes());
@@ -225,7 +228,8 @@ impl Endpoints {
         if let Some(place) = place {
             cx.actions.push(Action::Forward { place, data: emulation.data.into_owned() });
         }
-        cx.out.extend_from_slice(format!("HTTP/1.1 {status}\r\n{length}{cors}\r\n").as_bytes());
+        let connection = connection_of(request);
+        cx.out.extend_from_slice(format!("HTTP/1.1 {status}\r\n{length}{cors}{connection}\r\n").as_bytes());
         Ok(Opened::Answered)
     }
 
@@ -289,6 +293,11 @@ impl Endpoints {
     }
 }
 
+/// What the answer to a request says of the connection.
+fn connection_of(request: &Request<'_>) -> &'static str {
+    connection_line(request.is_last(), request.is_http_1_0())
+}
+
 /// What is wrong with a request to a stream that holds no connect command, or, of a client without commands, no connect
 /// request.
 fn no_connect(transport: Transport, method: &str, encoding: Encoding, first: &[u8]) -> Option<&'static str> {
@@ -332,15 +341,16 @@ fn cors(origin: Option<&str>) -> String {
     })
 }
 
-/// Answers a preflight request. Pages of allowed origins may send what headers they like: hooks may want them.
-fn preflight(cors: &str, asked: Option<&str>, out: &mut Vec<u8>) {
+/// Answers a preflight request, with these header lines. Pages of allowed origins may send what headers they like:
+/// hooks may want them.
+fn preflight(lines: &str, asked: Option<&str>, out: &mut Vec<u8>) {
     let is_list = |names: &&str| {
         let is_of_list = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&byte);
         !names.is_empty() && names.len() <= HEADER_NAMES_BYTES_MAX && names.bytes().all(is_of_list)
     };
     let names = asked.filter(is_list).unwrap_or("Content-Type, Authorization");
     let head = format!(
-        "HTTP/1.1 204 No Content\r\n{cors}Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n\
+        "HTTP/1.1 204 No Content\r\n{lines}Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n\
          Access-Control-Allow-Headers: {names}\r\nAccess-Control-Max-Age: 300\r\n\r\n"
     );
     out.extend_from_slice(head.as_bytes());

@@ -404,9 +404,7 @@ fn answer<H: Handler>(
         None => open_raw(request, handler, cx),
     };
     match opened {
-        Ok(opening)
-            if opening.session.phase() == Phase::Opening && request.has_token("connection", "close") =>
-        {
+        Ok(opening) if opening.session.phase() == Phase::Opening && request.is_last() => {
             Err(CloseReason::Answered)
         }
         Ok(opened) => Ok(opened),

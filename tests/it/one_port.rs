@@ -99,6 +99,77 @@ fn requests_of_all_kinds_follow_one_another_on_one_connection() {
     server.end();
 }
 
+/// nginx's `proxy_pass` and many health checks speak HTTP/1.0, without `Host` or with one.
+#[test]
+fn http_1_0_is_answered_and_ends_the_connection_unless_it_asks_to_keep_it() {
+    const KEEP: &str = "Connection: keep-alive\r\n";
+    let server = Running::configured(options(), |config| {
+        config.control_paths.clients_have_health = true;
+        config.control_paths.clients_have_metrics = true;
+        config.endpoints.extend(throng::Endpoint::beside_websocket());
+    });
+    let mut listener = Client::subscribed(server.address, &["news"]);
+    let old = |method: &str, path: &str, lines: &str, body: &str| {
+        let length = body.len();
+        format!("{method} {path} HTTP/1.0\r\n{lines}Content-Length: {length}\r\n\r\n{body}")
+    };
+    let publishing = |lines: &str| old("POST", "/api/publish", &format!("{KEY}{lines}"), PUBLISH);
+    for (request, status, words) in [
+        ("GET /health HTTP/1.0\r\n\r\n".to_owned(), 200, "alive\n"),
+        ("GET /health HTTP/1.0\r\nHost: backend\r\nConnection: close\r\n\r\n".to_owned(), 200, "alive\n"),
+        ("OPTIONS /ready HTTP/1.0\r\n\r\n".to_owned(), 405, ""),
+        (old("GET", "/ready", "", ""), 200, "ready"),
+        (old("GET", "/metrics", "", ""), 200, "throng_connections"),
+        (old("POST", "/api/publish", "", PUBLISH), 401, "a key is needed"),
+        (publishing(""), 200, r#"{"result":{}}"#),
+        (publishing("Host: backend\r\nExpect: 100-continue\r\n"), 200, r#"{"result":{}}"#),
+        (old("GET", "/nothing", "", ""), 404, "no endpoint"),
+        (
+            format!("POST /api/publish HTTP/1.0\r\n{KEY}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            400,
+            "length",
+        ),
+        ("GET /health HTTP/1.1\r\n\r\n".to_owned(), 400, "Host"),
+    ] {
+        // What comes behind it is not looked at.
+        let response = Peer::request(server.address, format!("{request}{}", get("/health", "")).as_bytes());
+        assert_eq!(response.status, status, "{request}");
+        assert_eq!(response.header("connection"), Some("close"), "{request}");
+        let length: usize = response.header("content-length").unwrap().parse().unwrap();
+        assert_eq!(length, response.body.len(), "{request}");
+        assert!(text(&response).contains(words), "{request}: {response:?}");
+    }
+    let mut peer = Peer::connect(server.address);
+    let both = format!("{}{}{}", publishing(KEEP), old("GET", "/health", KEEP, ""), publishing(""));
+    peer.send_bytes(both.as_bytes());
+    for (words, connection) in
+        [(r#"{"result":{}}"#, "keep-alive"), ("alive\n", "keep-alive"), (r#"{"result":{}}"#, "close")]
+    {
+        let response = answer(&mut peer);
+        assert_eq!((response.status, text(&response).as_str()), (200, words));
+        assert_eq!(response.header("connection"), Some(connection));
+    }
+    peer.expect_end();
+    for _ in 0..4 {
+        assert_eq!(listener.publication().1, 1);
+    }
+    let mut peer = Peer::connect(server.address);
+    for (lines, connection) in [(KEEP, "keep-alive"), ("", "close")] {
+        let preflight = ask_head(&mut peer, &format!("OPTIONS /emulation HTTP/1.0\r\n{lines}\r\n"));
+        assert_eq!((preflight.status, preflight.header("connection")), (204, Some(connection)));
+    }
+    peer.expect_end();
+    // A stream ends with its connection, which HTTP/1.0 knows; another protocol it cannot change to.
+    let mut peer = Peer::connect(server.address);
+    peer.send_bytes(b"GET /connection/uni_sse HTTP/1.0\r\n\r\n");
+    let head = peer.response_head();
+    assert_eq!((head.status, head.header("transfer-encoding")), (200, None));
+    let refused = upgrade(PATH, "").replace("HTTP/1.1", "HTTP/1.0");
+    let response = Peer::request(server.address, refused.as_bytes());
+    assert_eq!((response.status, text(&response).as_str()), (400, "a WebSocket needs HTTP/1.1\n"));
+    server.end();
+}
+
 fn ask_head(peer: &mut Peer, request: &str) -> Response {
     peer.send_bytes(request.as_bytes());
     peer.response_head()
@@ -297,6 +368,13 @@ fn where_no_key_is_asked_for_pages_and_proxies_are_refused() {
         let response = Peer::request(server.address, request.as_bytes());
         assert_eq!(response.status, status, "{host} {lines}: {}", text(&response));
     }
+    let length = PUBLISH.len();
+    let nameless = format!("POST /api/publish HTTP/1.0\r\n{JSON}Content-Length: {length}\r\n\r\n{PUBLISH}");
+    assert_eq!(
+        Peer::request(server.address, nameless.as_bytes()).status,
+        403,
+        "no Host is none of this machine"
+    );
     server.end();
 }
 

@@ -22,8 +22,8 @@ impl<'a> Upgrade<'a> {
     /// permessage-deflate is taken; if not, extensions are not looked at.
     ///
     /// # Errors
-    /// 405 for another method, 426 without an upgrade or with another version than 13, 400 for a missing or bad key and
-    /// for extensions that are no list of extensions (§9.1).
+    /// 405 for another method, 426 without an upgrade or with another version than 13, 400 for HTTP/1.0, for a missing or
+    /// bad key, and for extensions that are no list of extensions (§9.1).
     pub fn parse(
         request: &Request<'a>,
         subprotocols: &[&'static str],
@@ -31,6 +31,10 @@ impl<'a> Upgrade<'a> {
     ) -> Result<Self, Refusal> {
         if request.method != "GET" {
             return Err(Refusal::new(Status::MethodNotAllowed, "use GET"));
+        }
+        // RFC 6455 §4.2.1, RFC 9110 §7.8.
+        if request.is_http_1_0() {
+            return Err(Refusal::new(Status::BadRequest, "a WebSocket needs HTTP/1.1"));
         }
         if !request.has_token("upgrade", "websocket") || !request.has_token("connection", "upgrade") {
             return Err(Refusal::new(Status::UpgradeRequired, "this is a WebSocket endpoint"));
@@ -133,6 +137,7 @@ mod tests {
     fn each_rule_has_its_status() {
         for (from, to, status) in [
             ("GET", "POST", Status::MethodNotAllowed),
+            ("HTTP/1.1", "HTTP/1.0", Status::BadRequest),
             ("Upgrade: WebSocket", "Upgrade: h2c", Status::UpgradeRequired),
             ("keep-alive, upgrade", "keep-alive", Status::UpgradeRequired),
             ("Version: 13", "Version: 8", Status::UpgradeRequired),
