@@ -275,8 +275,8 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "convert",
-        modules: &["bin/throng/convert"],
-        may_import: &["throng::parts::config", "throng::parts::control::console"],
+        modules: &["bin/throng/beginning", "bin/throng/convert"],
+        may_import: &["throng::parts::config", "throng::parts::control::console", "throng::parts::net::sys"],
         crates: &[],
         never_std: &[],
         never_words: &[],

@@ -37,8 +37,7 @@ pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> Ex
             );
         }
     };
-    let is_json = output.and_then(Path::extension).is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    let form = if is_json && form == Form::Toml { Form::Json } else { form };
+    let form = if output.is_some_and(is_json) && form == Form::Toml { Form::Json } else { form };
     let hides = output.is_none() && std::io::stdout().is_terminal();
     let text = text(&converted, form, if hides { Secrets::Hidden } else { Secrets::Shown });
     if form == Form::Json {
@@ -55,8 +54,21 @@ pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> Ex
                 ExitCode::FAILURE
             }
         },
-        Some(path) => write(path, &text, converted.remarks().len()),
+        Some(path) => {
+            let count = converted.remarks().len();
+            let plural = if count == 1 { "" } else { "s" };
+            let done = format!(
+                "{} is written, with {count} remark{plural}; look through it before you use it",
+                path.display()
+            );
+            write(path, &text, &done)
+        }
     }
+}
+
+/// Whether a file of this name is written as JSON.
+pub(crate) fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"))
 }
 
 fn text(converted: &Converted, form: Form, secrets: Secrets) -> String {
@@ -67,23 +79,20 @@ fn text(converted: &Converted, form: Form, secrets: Secrets) -> String {
     }
 }
 
-/// Makes the file, for its owner alone.
-fn write(path: &Path, text: &str, remark_count: usize) -> ExitCode {
+/// Makes the file, which must not exist yet, for its owner alone, and says that it is done.
+pub(crate) fn write(path: &Path, text: &str, done: &str) -> ExitCode {
     let file = File::options().write(true).create_new(true).mode(0o600).open(path);
     match file.and_then(|mut file| file.write_all(text.as_bytes())) {
         Ok(()) => {
-            let plural = if remark_count == 1 { "" } else { "s" };
-            console::complain(&format!(
-                "throng: {} is written, with {remark_count} remark{plural}; look through it before you use it",
-                path.display()
-            ));
+            console::complain(&format!("throng: {done}"));
             ExitCode::SUCCESS
         }
         Err(error) => refused(&format!("throng: {} cannot be written: {error}", path.display())),
     }
 }
 
-fn refused(complaint: &str) -> ExitCode {
+/// Says what cannot be done.
+pub(crate) fn refused(complaint: &str) -> ExitCode {
     console::complain(&complaint);
     ExitCode::from(EXIT_USAGE)
 }

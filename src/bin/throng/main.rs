@@ -5,6 +5,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod beginning;
 mod bench;
 mod convert;
 mod doctor;
@@ -72,8 +73,14 @@ struct ConfigArgs {
     /// Write a file of Centrifugo 3, 4 or 5 anew in today's form, in TOML or with --json in JSON
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["check", "show_secrets"])]
     convert: Option<Option<PathBuf>>,
-    /// With --convert: write to this file, which must not exist yet, instead of standard output
-    #[arg(short = 'o', long, value_name = "FILE", requires = "convert")]
+    /// Write a configuration to begin with to this new file, with secrets of its own: JSON if its name ends so, else TOML
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "json", "show_secrets", "convert"])]
+    new: Option<PathBuf>,
+    /// Print every key with its default outside development mode, whatever is configured
+    #[arg(long, conflicts_with_all = ["check", "show_secrets", "convert", "new"])]
+    defaults: bool,
+    /// With --convert and --defaults: write to this file, which must not exist yet, instead of standard output
+    #[arg(short = 'o', long, value_name = "FILE", conflicts_with_all = ["check", "show_secrets", "new"])]
     output: Option<PathBuf>,
     /// With --convert: write variables; without a file, from those of the environment
     #[arg(long, requires = "convert", conflicts_with = "json")]
@@ -113,6 +120,14 @@ fn run(cli: Cli) -> ExitCode {
             let input = args.convert.as_ref().and_then(Option::as_deref);
             convert::run(input, args.output.as_deref(), args.form())
         }
+        Command::Config(ConfigArgs { new: Some(path), .. }) => beginning::write_new(&path),
+        Command::Config(ConfigArgs { defaults: true, json, output, .. }) => {
+            beginning::defaults(output.as_deref(), json)
+        }
+        Command::Config(ConfigArgs { output: Some(_), .. }) => {
+            failed(&"-o needs --convert or --defaults");
+            ExitCode::from(EXIT_CONFIG)
+        }
         Command::Config(ConfigArgs { check: true, typed, .. }) => check(&typed.of_program()),
         Command::Config(ConfigArgs { json, show_secrets, typed, .. }) => {
             resolved(&typed.of_program(), |effective| show(&effective, json, show_secrets))
@@ -129,13 +144,15 @@ fn run(cli: Cli) -> ExitCode {
 fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> ExitCode {
     match config::resolve(typed, &Variables::of_process()) {
         Ok(effective) => then(effective),
-        Err(errors) => {
-            for error in errors {
-                console::complain(&format!("throng: {error}"));
-            }
-            ExitCode::from(EXIT_CONFIG)
-        }
+        Err(errors) => refused(errors),
     }
+}
+
+fn refused(errors: Vec<ConfigError>) -> ExitCode {
+    for error in errors {
+        console::complain(&format!("throng: {error}"));
+    }
+    ExitCode::from(EXIT_CONFIG)
 }
 
 /// Says what is wrong, and what an operator should know, without a word when there is nothing.

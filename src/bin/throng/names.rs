@@ -9,6 +9,8 @@ pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
     let name = name.as_str();
     let (ours, is_check) = match name {
         "checkconfig" => (&["config", "--check"][..], false),
+        "genconfig" => return beginning(words, "--new", Some("config.json")),
+        "defaultconfig" => return beginning(words, "--defaults", None),
         "version" => (&["--version"][..], false),
         "gentoken" | "gensubtoken" => (&["token"][..], false),
         "checktoken" | "checksubtoken" => (&["token"][..], true),
@@ -50,6 +52,32 @@ pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
     translated
 }
 
+/// `genconfig` and `defaultconfig`: the file that `-c` names is written, and none where the dry run of the latter is asked
+/// for or no file is named.
+fn beginning(words: Vec<OsString>, ours: &str, default: Option<&str>) -> Vec<OsString> {
+    let mut words = words.into_iter();
+    let mut translated: Vec<OsString> = words.next().into_iter().collect();
+    translated.extend(["config".into(), ours.into()]);
+    let (mut file, mut left, mut is_dry) = (None, Vec::new(), false);
+    words.next();
+    while let Some(word) = words.next() {
+        let said = word.to_string_lossy().into_owned();
+        match said.split_once('=').map_or((said.as_str(), None), |(flag, value)| (flag, Some(value))) {
+            ("-c" | "--config", Some(value)) => file = Some(OsString::from(value)),
+            ("-c" | "--config", None) => file = words.next(),
+            ("-d" | "--dry-run", None) if default.is_none() => is_dry = true,
+            _ => left.push(word),
+        }
+    }
+    match (default, file) {
+        (Some(default), file) => translated.push(file.unwrap_or_else(|| default.into())),
+        (None, Some(file)) if !is_dry => translated.extend(["-o".into(), file]),
+        (None, _) => translated.push("--json".into()),
+    }
+    translated.extend(left);
+    translated
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +94,11 @@ mod tests {
             ("checktoken -c a.json x.y.z", "token --config a.json --check x.y.z"),
             ("checksubtoken x.y.z", "token --check x.y.z"),
             ("version", "--version"),
+            ("genconfig", "config --new config.json"),
+            ("genconfig -c a.toml", "config --new a.toml"),
+            ("defaultconfig -d", "config --defaults --json"),
+            ("defaultconfig --config=a.yaml", "config --defaults -o a.yaml"),
+            ("defaultconfig -c a.json --base b.json", "config --defaults -o a.json --base b.json"),
             ("gentoken --zebra", "token --zebra --expires 604800s"),
             ("serve --listen 127.0.0.1:0", "serve --listen 127.0.0.1:0"),
             ("", ""),

@@ -224,3 +224,30 @@ fn a_process_leaves_its_id_and_its_log_in_files() {
 fn server_port() -> std::net::TcpListener {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap()
 }
+
+/// What Centrifugo's users type first.
+#[test]
+fn a_configuration_to_begin_with_starts_a_closed_server() {
+    let folder = std::env::temp_dir().join(format!("throng-new-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let throng = |words: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_throng")).args(words).current_dir(&folder).output().unwrap()
+    };
+    for name in ["config.json", "other.toml"] {
+        let made = throng(&["genconfig", "-c", name]);
+        assert!(made.status.success(), "{made:?}");
+        assert!(throng(&["checkconfig", "-c", name]).status.success());
+        let again = throng(&["genconfig", "-c", name]);
+        assert_eq!(again.status.code(), Some(2), "nothing is overwritten: {again:?}");
+        let shown = String::from_utf8(throng(&["config", "-c", name, "--show-secrets"]).stdout).unwrap();
+        let secret = shown.split("hmac_secret_key = \"").nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!(secret.len(), 64, "{shown}");
+    }
+    let defaults = throng(&["defaultconfig", "-c", "all.json"]);
+    assert!(defaults.status.success(), "{defaults:?}");
+    let all: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("all.json")).unwrap()).unwrap();
+    assert_eq!(all["client"]["insecure"], false);
+    assert!(throng(&["checkconfig", "-c", "all.json"]).status.success());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
