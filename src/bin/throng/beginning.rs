@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use throng::parts::config::{self, Variables};
 use throng::parts::control::console;
-use throng::parts::net;
+use throng::parts::net::sys;
 
 use super::convert;
 
@@ -47,7 +47,7 @@ pub(crate) fn defaults(output: Option<&Path>, json: bool) -> ExitCode {
             return convert::refused(&lines.join("\n"));
         }
     };
-    let descriptors = match net::sys::descriptor_limit() {
+    let descriptors = match sys::descriptor_limit() {
         Ok((_, hard)) => hard,
         Err(error) => return convert::refused(&format!("throng: {error}")),
     };
