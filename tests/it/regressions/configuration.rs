@@ -124,7 +124,7 @@ fn the_placeholders_of_the_documents_are_no_keys() {
     for (text, key) in [
         ("[client.token]\nhmac_secret_key = 'replace it, or set X'", "client.token.hmac_secret_key"),
         ("[client.token]\nhmac_previous_secret_key = 'replace-me'", "client.token.hmac_previous_secret_key"),
-        ("[http_api]\nkey = ['good', 'CHANGEME']", "http_api.key"),
+        ("[http_api]\nkey = ['good', 'Replace-Me']", "http_api.key"),
         ("control_key = 'replace it'", "control_key"),
         (
             "[rpc.proxy]\nhttp.static_headers = { Authorization = 'apikey replace-it' }",
