@@ -196,7 +196,7 @@ impl<W: World> Clients<W> {
         };
         let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, deferred, handler, cx));
         if let Some(Err(reason)) = outcome {
-            self.channels.close(key, reason);
+            self.close_in_turn(key, reason);
         }
     }
 

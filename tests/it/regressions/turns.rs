@@ -1,11 +1,13 @@
 //! Commands in their turn. What a hook was asked about was overtaken by what came behind it, and beyond 32 questions the rest
 //! was refused with 111.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use throng::parts::outside::mint;
 
 use crate::support::application::{Application, hook};
-use crate::support::{Client, Server};
+use crate::support::centrifuge::PATH;
+use crate::support::peer::TEXT;
+use crate::support::{Client, Peer, Server};
 
 fn server(application: &Application, concurrency: u32) -> Server {
     application.server(|application| {
@@ -117,4 +119,24 @@ fn what_was_asked_before_the_end_is_answered_before_the_close() {
     application.answer("publish", allowed());
     assert!(client.reply(50)["publish"].is_object());
     client.expect_close(3501);
+}
+
+/// A second connect command, read before the first was answered, ended the connection before the answers to those between.
+#[test]
+fn what_stands_between_two_connect_commands_is_answered_before_the_close() {
+    let application = Application::start();
+    let server = server(&application, 0);
+    let mut peer = Peer::open(server.address, PATH);
+    let commands = [
+        json!({"id": 1, "connect": {"token": mint(b"between us", br#"{"sub":"ann"}"#)}}),
+        json!({"id": 2, "publish": {"channel": "a", "data": 1}}),
+        json!({"id": 3, "connect": {}}),
+    ];
+    peer.send(TEXT, commands.map(|command| command.to_string()).join("\n"));
+    application.answer("publish", allowed());
+    for id in [1, 2] {
+        let reply: Value = serde_json::from_slice(&peer.message().1).unwrap();
+        assert_eq!(reply["id"], id, "{reply}");
+    }
+    peer.expect_close(3501);
 }
