@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use throng::parts::base::shared::Shared;
 use throng::parts::hub::options::Namespaces;
+use throng::parts::hub::{DataKind, Publication};
+use throng::parts::shard::mailbox::{Deed, Letter, Order, Target};
 use throng::parts::shard::outside::Nobody;
 
 use crate::rng::Rng;
@@ -240,5 +243,34 @@ fn who_borrows_is_not_closed_for_those_who_hold_the_memory() {
             replies = stage.heard(n);
         }
         assert_is_history(&replies[0], "history");
+    }
+}
+
+/// What waits when an order ends many subscriptions is encoded for all of them at once, not for each.
+#[test]
+fn those_whose_subscriptions_an_order_ends_share_what_waited() {
+    const DATA_BYTES: usize = 100_000;
+    let unsubscribe = || Deed::Unsubscribe { channel: "wide".into(), code: 2000, reason: String::new() };
+    let disconnect = || Deed::Disconnect { code: 3000, reason: String::new(), spared: Vec::new() };
+    for deed in [unsubscribe(), disconnect()] {
+        let mut stage = Stage::new(false);
+        for n in 1..=CLIENT_COUNT {
+            stage.say(n, r#"{"id":2,"subscribe":{"channel":"wide"}}"#);
+            stage.read(n, 3);
+            assert_eq!(stage.heard(n).len(), 1);
+        }
+        let data = Shared::new(format!("\"{}\"", "x".repeat(DATA_BYTES)).into_bytes(), &stage.small.budget);
+        let publication = Arc::new(Publication::new("wide".into(), DataKind::Json, data));
+        let order = Arc::new(Order::new(Target::default(), deed));
+        stage.small.mailboxes[0].put(&mut vec![Letter::Deliver(publication), Letter::Order(order)]);
+        stage.small.turn(0);
+        let (used, queued) = (stage.small.budget.used(), stage.small.counters[0].outbox_bytes.value());
+        assert!(queued as usize > CLIENT_COUNT * DATA_BYTES / 2, "{queued}");
+        assert!(used < DATA_BYTES * 5 / 2 + CLIENT_COUNT * 1000, "{used}");
+        for n in 1..=CLIENT_COUNT {
+            stage.read(n, 20);
+            let frame = wire::take_frame(&mut stage.speakers[n].heard).unwrap();
+            assert!(frame.payload.len() > DATA_BYTES, "what was published goes before the end");
+        }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The bytes are written by sessions' encoders ([`encode`]); here they are kept, for whoever gets the same.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::base::budget::Budget;
@@ -39,6 +41,18 @@ impl Batch {
 
     pub(in crate::shard) fn began_us(&self) -> u64 {
         self.began_us
+    }
+
+    /// Whether it holds these very items, of which there may only have come more.
+    pub(in crate::shard) fn is_of(&self, items: &[Item]) -> bool {
+        let is_same = |pair: (&Item, &Item)| match pair {
+            (Item::Publication(one), Item::Publication(other)) => Arc::ptr_eq(one, other),
+            (Item::Membership(one), Item::Membership(other)) => Arc::ptr_eq(one, other),
+            (Item::Publication(_), Item::Membership(_)) | (Item::Membership(_), Item::Publication(_)) => {
+                false
+            }
+        };
+        self.items.len() == items.len() && self.items.last().zip(items.last()).is_none_or(is_same)
     }
 
     pub(in crate::shard) fn has_joins(&self) -> bool {
@@ -110,8 +124,6 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::hub::home::Membership;
     use crate::hub::{ClientInfo, DataKind, Publication, local};
@@ -138,6 +150,16 @@ mod tests {
         let encoded = batch.encoded(number, &Choice::All, &formats, &budget, &mut press).unwrap();
         assert_eq!(**encoded, *b"\x81\x02{}\x81\x02{}");
         assert!(batch.encoded(number + 1, &Choice::All, &formats, &budget, &mut press).is_none());
+    }
+
+    #[test]
+    fn what_was_encoded_stands_for_the_very_items_only() {
+        let budget = Budget::new(1 << 20);
+        let [batch, other] = [(); 2].map(|()| batch(&budget));
+        assert!(batch.is_of(&batch.items.clone()));
+        assert!(!batch.is_of(&batch.items[..2]));
+        assert!(!batch.is_of(&other.items));
+        assert!(!batch.is_of(&[]));
     }
 
     #[test]

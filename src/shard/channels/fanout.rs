@@ -8,6 +8,8 @@
 //! Not everyone gets all of a batch: filters, joins that were not asked for, and what a subscriber has already got with its
 //! recovery are left out. Those who get the same are encoded for once, too.
 
+use std::collections::HashMap;
+
 use smallvec::SmallVec;
 
 use super::Channels;
@@ -25,6 +27,7 @@ use crate::shard::carry::conn::{Sub, SubState};
 impl<W: World> Channels<W> {
     /// Delivers what is queued, up to the turn's budget; the rest goes on in the next turn.
     pub(in crate::shard) fn fan_out(&mut self) {
+        self.early = HashMap::new();
         let mut budget = self.carry.limits.deliveries_per_turn_max;
         while budget > 0 {
             let Some(id) = self.local.front() else { return };
@@ -78,11 +81,22 @@ impl<W: World> Channels<W> {
             self.serve(id, position, subscriber, &mut batch, false);
             self.local.put_batch(id, batch);
         }
-        let items = self.local.waiting(id).to_vec();
-        if let Some(subscriber) = self.local.subscriber(id, position).filter(|_| !items.is_empty()) {
-            let mut batch = Batch::new(items, id, self.carry.now_us);
-            self.serve(id, position, subscriber, &mut batch, false);
+        if self.local.waiting(id).is_empty() {
+            return;
         }
+        if let Some(subscriber) = self.local.subscriber(id, position) {
+            let mut batch = self.take_early(id);
+            self.serve(id, position, subscriber, &mut batch, false);
+            self.early.insert(id, batch);
+        }
+    }
+
+    /// What waits in a channel, encoded as it was for those served before in this turn: an order may end any number of
+    /// subscriptions.
+    fn take_early(&mut self, id: ChannelId) -> Batch {
+        let items = self.local.waiting(id);
+        let known = self.early.remove(&id).filter(|batch| batch.is_of(items));
+        known.unwrap_or_else(|| Batch::new(items.to_vec(), id, self.carry.now_us))
     }
 
     fn order_next(&mut self, id: ChannelId, count: usize) {

@@ -8,13 +8,14 @@ pub(in crate::shard) mod homes;
 pub(in crate::shard) mod memory;
 pub(in crate::shard) mod subscribe;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::budget::Budget;
 use crate::base::counters::Counters;
 use crate::base::numbered::Numbered;
 use crate::hub::home::{self, Home};
-use crate::hub::local::Local;
+use crate::hub::local::{ChannelId, Local};
 use crate::session::Format;
 use crate::shard::carry::Carry;
 use crate::shard::options::Options;
@@ -28,6 +29,8 @@ pub(in crate::shard) struct Channels<W: World> {
     pub(in crate::shard) carry: Carry<W>,
     pub(in crate::shard) home: Home<Waiter>,
     pub(in crate::shard) local: Local<Batch>,
+    /// What waits in channels for this turn's deliveries, as it was encoded for those whose end does not wait for them.
+    early: HashMap<ChannelId, Batch>,
     /// The formats in which connections here get what is published.
     pub(in crate::shard) formats: Numbered<Format>,
     pub(in crate::shard) publication_budget: Budget,
@@ -43,6 +46,7 @@ impl<W: World> Channels<W> {
         Self {
             home: new_home(&carry, options, make),
             local: new_local(options, &carry.counters),
+            early: HashMap::new(),
             formats: Numbered::default(),
             publication_budget,
             carry,
