@@ -100,8 +100,10 @@ impl<W: World> Carry<W> {
         self.budget.charge(held as usize);
         self.budget.release(conn.held_bytes as usize);
         let was_whole = std::mem::replace(&mut conn.held_bytes, held) == 0;
-        if was_whole {
-            // The rest of what has begun to arrive has a deadline.
+        // The rest of what has begun to arrive has a deadline. What waits is held, too, and may be before or behind it.
+        let is_partial =
+            waiting > 0 && self.conns.entry(key).is_some_and(|conn| self.message_due_ms(conn).is_some());
+        if was_whole || is_partial {
             self.arm(key);
         }
         if held > 0 && self.budget.is_exhausted() {

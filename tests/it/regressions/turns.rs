@@ -7,11 +7,16 @@ use throng::parts::outside::mint;
 use crate::support::application::{Application, hook};
 use crate::support::centrifuge::PATH;
 use crate::support::peer::TEXT;
-use crate::support::{Client, Peer, Server};
+use crate::support::{Client, Frame, Peer, Server};
 
 fn server(application: &Application, concurrency: u32) -> Server {
+    server_with(application, concurrency, 30_000)
+}
+
+fn server_with(application: &Application, concurrency: u32, message_ms: u64) -> Server {
     application.server(|application| {
         json!({
+            "message_ms": message_ms,
             "client": {"token": {"hmac_secret_key": "between us"}, "concurrency": concurrency},
             "channel": {
                 "proxy": {"publish": hook(application, "publish"), "subscribe": hook(application, "subscribe")},
@@ -139,4 +144,18 @@ fn what_stands_between_two_connect_commands_is_answered_before_the_close() {
         assert_eq!(reply["id"], id, "{reply}");
     }
     peer.expect_close(3501);
+}
+
+/// The deadline of a message that is arriving began only when nothing waited.
+#[test]
+fn a_message_that_does_not_come_to_its_end_has_a_deadline_while_commands_wait() {
+    let application = Application::start();
+    let server = server_with(&application, 0, 300);
+    let mut client = ann(&server);
+    let publish = |id| json!({"id": id, "publish": {"channel": "a", "data": id}}).to_string();
+    client.send(&format!("{}\n{}", publish(50), publish(51)));
+    let question = application.question("publish");
+    client.peer.send_bytes(&Frame::new(TEXT, "begun").bytes()[..8]);
+    client.peer.expect_close(1008);
+    question.answer(allowed());
 }
