@@ -104,7 +104,10 @@ fn routes(config: &Config) -> Routes {
             Access::Elsewhere(format!("the server API is {place} (control); {hint}"))
         }
         () if !keys.is_empty() => Access::ApiKey(keys),
-        () if api.insecure && config.listen.iter().all(is_local) => Access::ThisMachine,
+        // Behind a proxy nobody tells who is of this machine.
+        () if api.insecure && config.listen.iter().all(is_local) && !config.trusts_proxies() => {
+            Access::ThisMachine
+        }
         () => elsewhere("the server API is", "http_api.key"),
     };
     let health_access = match paths.clients_have_health {

@@ -13,6 +13,7 @@
 mod args;
 mod client;
 pub mod convert;
+mod development;
 mod engine;
 mod error;
 mod file;
@@ -156,6 +157,11 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// Whether others may come through proxies that are of this machine: an address tells nothing then.
+    pub fn trusts_proxies(&self) -> bool {
+        self.proxy_protocol || !self.trusted_proxies.is_empty()
+    }
+
     /// Whether it holds keys that nobody else may see.
     pub fn keeps_secrets(&self) -> bool {
         let tokens = [Some(&self.outside.token), self.outside.subscription_token.as_ref()];

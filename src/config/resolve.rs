@@ -2,6 +2,7 @@
 //! rules that bind two keys are checked. All errors are collected, so that a person mends them in one go.
 
 use super::args::{Args, Typed};
+use super::development::{OPEN_BEHIND_PROXIES, open_beyond_loopback};
 use super::error::CA_VARIABLE;
 use super::file::{self, Layer};
 use super::said::{self, Said, Source};
@@ -57,6 +58,13 @@ impl Effective {
     pub fn is_open_at(&self, addresses: &[SocketAddr]) -> Option<String> {
         let outside = addresses.iter().find(|address| !is_loopback(address.ip()))?;
         (self.is_development && !self.config.development).then(|| open_beyond_loopback(*outside))
+    }
+
+    /// The option by which clients come through proxies in development mode that nobody asked for.
+    fn is_open_behind(&self) -> Option<&'static str> {
+        let config = &self.config;
+        let key = if config.proxy_protocol { "proxy_protocol" } else { "trusted_proxies" };
+        (self.is_development && !config.development && config.trusts_proxies()).then_some(key)
     }
 
     fn is_typed(&self, name: &str) -> bool {
@@ -228,19 +236,12 @@ fn concerns(conflict: &ConfigError, wrong: &str) -> bool {
 /// Development mode lets anyone do anything: beyond this machine only when it is asked for by its name.
 fn development_conflict(effective: &Effective) -> Option<ConfigError> {
     let addresses: Vec<_> = effective.config.listen.iter().filter_map(Listen::address).collect();
-    Some(ConfigError {
-        key: "listen".to_owned(),
-        said: said(effective, "listen"),
-        complaint: effective.is_open_at(&addresses)?,
-        place: effective.place("listen").clone(),
-    })
-}
-
-/// What is wrong with development mode at an address that other machines reach, and the ways out.
-fn open_beyond_loopback(address: SocketAddr) -> String {
-    format!(
-        "{address} can be reached from other machines, but clients and channels are not configured (development mode): everyone could do everything. Configure client or channel (client.token, client.proxy.connect: docs/CONFIGURATION.md), listen on loopback only, or set development = true (--development)"
-    )
+    let (key, complaint) = match effective.is_open_at(&addresses) {
+        Some(complaint) => ("listen", complaint),
+        None => (effective.is_open_behind()?, OPEN_BEHIND_PROXIES.to_owned()),
+    };
+    let (said, place) = (said(effective, key), effective.place(key).clone());
+    Some(ConfigError { key: key.to_owned(), said, complaint, place })
 }
 
 /// Whether only this machine reaches an address, also one of IPv4 in IPv6's form.
@@ -619,10 +620,23 @@ mod tests {
     }
 
     #[test]
+    fn development_mode_is_not_for_who_comes_through_proxies() {
+        for (pair, start) in [
+            (("proxy_protocol", "true"), "--proxy-protocol true: through a proxy"),
+            (("trusted_proxies", "127.0.0.1"), "--trusted-proxies [\"127.0.0.1/32\"]: through a proxy"),
+        ] {
+            let told = errors(&[pair]);
+            assert!(told.len() == 1 && told[0].starts_with(start), "{told:?}");
+        }
+    }
+
+    #[test]
     fn what_only_looks_like_a_conflict_is_taken() {
         config(&[("ping_interval_ms", "0"), ("pong_timeout_ms", "90000")]);
         config(&[("listen", "127.0.0.1:0,127.0.0.1:0"), ("control", "127.0.0.1:0")]);
         config(&[("listen", "[::]:9000"), ("development", "true")]);
+        config(&[("proxy_protocol", "true"), ("trusted_proxies", "127.0.0.1"), ("development", "true")]);
+        config(&[("proxy_protocol", "true"), ("client.insecure", "true")]);
         assert_eq!(config(&[("control", "off"), ("listen", "127.0.0.1:9000")]).control, None);
     }
 

@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::config::ControlPaths;
 use crate::proto::authority;
+use crate::proto::http::is_of_proxy;
 
 /// Tells whether the server takes clients.
 pub(super) const READY: &str = "/ready";
@@ -118,12 +119,13 @@ impl Gate {
     /// # Errors
     /// 400 without one valid `Host`; 401 and 403 for who may not ask.
     pub(super) fn check(&self, version: Version, uri: &Uri, headers: &mut HeaderMap) -> Result<(), Refusal> {
-        let outcome = settle_host(version, uri, headers).and_then(|()| self.decide(uri.path(), headers));
+        let outcome =
+            settle_host(version, uri, headers).and_then(|()| self.decide(version, uri.path(), headers));
         self.refused.fetch_add(u64::from(outcome.is_err()), Relaxed);
         outcome
     }
 
-    fn decide(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn decide(&self, version: Version, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let is_of_api = self.of_api(path).is_some();
         // Who knows a key is no page that was made to ask, whatever its `Origin` says.
@@ -144,16 +146,25 @@ impl Gate {
                 "requests from other machines need a key: set control_key\n",
             ));
         }
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        if host.is_some_and(is_address) {
-            Ok(())
-        } else {
-            Err((
-                StatusCode::FORBIDDEN,
-                "the Host header must be an IP address or localhost, unless a key is sent\n",
-            ))
-        }
+        check_machine(version, headers)
     }
+}
+
+/// Refuses what did not come from this machine, as far as a request can tell: by proxies of it, others may.
+fn check_machine(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    let forbidden = |why| Err((StatusCode::FORBIDDEN, why));
+    // What nginx's `proxy_pass` sends if nobody tells it more: HTTP/1.0, and its own idea of the host.
+    if version < Version::HTTP_11 {
+        return forbidden("requests by HTTP/1.0 need a key: set control_key\n");
+    }
+    if headers.keys().any(|name| is_of_proxy(name.as_str())) {
+        return forbidden("requests through a proxy need a key: set control_key\n");
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if !host.is_some_and(authority::is_loopback) {
+        return forbidden("the Host header must be a loopback address or localhost, unless a key is sent\n");
+    }
+    Ok(())
 }
 
 /// RFC 9112 §3.2: exactly one `Host` that can be one; before HTTP/1.1 there need be none.
@@ -253,6 +264,13 @@ mod tests {
             (&[("host", "127.0.0.1.evil.example")], 403),
             (&[("host", "evil.example:9000"), ("origin", "http://evil.example:9000")], 403),
             (&[("host", "")], 403),
+            (&[("host", "93.184.216.34")], 403),
+            // Proxies speak for others.
+            (&[HERE, ("x-forwarded-for", "10.0.0.1")], 403),
+            (&[HERE, ("x-forwarded-server", "a")], 403),
+            (&[HERE, ("forwarded", "for=10.0.0.1")], 403),
+            (&[HERE, ("via", "1.1 a")], 403),
+            (&[HERE, ("cf-connecting-ip", "10.0.0.1")], 403),
             // Pages of other origins, the data plane's among them.
             (&[HERE, ("origin", "http://127.0.0.1:8000")], 403),
             (&[HERE, ("origin", "https://evil.example")], 403),
@@ -261,7 +279,10 @@ mod tests {
         ] {
             assert_eq!(status(&gate, "/metrics", lines), expected, "{lines:?}");
         }
-        assert_eq!(gate.refused_count(), 8);
+        assert_eq!(gate.refused_count(), 14);
+        let old = |path: &str| status_of(&gate, Version::HTTP_10, path, &[HERE]);
+        assert_eq!((old("/metrics"), old("/health")), (403, 200));
+        assert_eq!(status(&gate, "/health", &[HERE, ("via", "1.1 a")]), 200, "a balancer's check");
     }
 
     #[test]

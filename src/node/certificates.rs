@@ -39,9 +39,6 @@ const CERT_PEM: &str = "http_server.tls.cert_pem";
 const KEY_PEM: &str = "http_server.tls.key_pem";
 const CLIENT_CA_PEM: &str = "http_server.tls.client_ca_pem";
 
-/// No path of Linux is longer (limits.h, `PATH_MAX`).
-const PATH_BYTES_MAX: usize = 4096;
-
 const DAY_S: i64 = 24 * 60 * 60;
 
 /// A handle to the certificates of a running server. Cheap to clone; usable from any thread.
@@ -320,8 +317,8 @@ fn read_any<'a>(
     match Source::of(value) {
         Source::Text(text) => Ok((key, Zeroizing::new(text))),
         // A text that is meant to be a key, and is neither, is not repeated.
-        Source::File(path) if path.len() > PATH_BYTES_MAX => {
-            Err(Flaw::Refused("expected a text in PEM, its base64, or a path".to_owned()).of(key))
+        Source::File(path) if !Source::may_be_told(path) => {
+            Err(Flaw::Refused("is neither PEM, nor its base64, nor the path of a file".to_owned()).of(key))
         }
         Source::File(path) => Ok((path, read(path)?)),
     }

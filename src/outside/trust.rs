@@ -219,5 +219,11 @@ mod tests {
         ] {
             assert_eq!(fault(tls).unwrap().0, option);
         }
+        let (bare, cert_pem) = ("MIGHAgEAMBMGByqGSM49AgEG".to_owned(), pem);
+        let told = fault(HookTls { cert_pem, key_pem: bare.clone(), ..tls() }).unwrap();
+        assert!(
+            told.0 == "http.tls.key_pem" && !told.1.contains(&bare),
+            "what may be a key is not told: {told:?}"
+        );
     }
 }

@@ -4,7 +4,7 @@
 //! Stricter than the RFC in one thing: of the punctuation that a name may have, only what names of hosts do have is taken.
 //! A comma, say, is what joins two headers into one.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The host, an IPv6 address without its brackets, and the port as it was written, digits or nothing. `None` for anything
 /// else, user information (`user@host`) among it. A host may be empty: RFC 9112 §3.2 has a `Host` without a value.
@@ -22,6 +22,12 @@ pub fn split(authority: &str) -> Option<(&str, Option<&str>)> {
     };
     let is_port = port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     (is_port && (is_bracketed || host.bytes().all(is_of_name))).then_some((host, port))
+}
+
+/// Whether it is this machine and nothing else: a loopback address or `localhost`, with a port or without.
+pub fn is_loopback(authority: &str) -> bool {
+    let is_it = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    split(authority).is_some_and(|(host, _)| host.eq_ignore_ascii_case("localhost") || is_it(host))
 }
 
 #[cfg(test)]

@@ -169,6 +169,14 @@ pub struct Request<'a> {
     is_http_1_0: bool,
 }
 
+/// Whether a header (case-insensitive) is one by which proxies tell that they speak for another.
+pub fn is_of_proxy(name: &str) -> bool {
+    const NAMES: [&str; 5] = ["via", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"];
+    const PREFIX: &str = "x-forwarded";
+    let begins = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+    begins || NAMES.iter().any(|one| name.eq_ignore_ascii_case(one))
+}
+
 /// The header line by which an answer says whether the connection goes on, where the protocol's version leaves it open
 /// (RFC 9112 §9.3, §C.2.2); empty where nothing has to be said.
 pub fn connection_line(is_last: bool, is_http_1_0: bool) -> &'static str {
@@ -324,6 +332,11 @@ impl<'a> Request<'a> {
     /// The first header of that name (case-insensitive), read as [`Request::values`] does.
     pub fn header(&self, name: &str) -> Option<Cow<'a, str>> {
         self.values(name).next()
+    }
+
+    /// The names of all headers, as sent.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.headers[..self.header_count].iter().map(|header| header.name)
     }
 
     /// Whether a comma-separated header holds `token` (case-insensitive), over all its lines.

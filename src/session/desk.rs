@@ -7,13 +7,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
 
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::head::Standing;
 use crate::proto::authority;
-use crate::proto::http::{Refusal, Request, Status, connection_line};
+use crate::proto::http::{Refusal, Request, Status, connection_line, is_of_proxy};
 
 /// What is answered outside, and how much of it at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -311,23 +310,17 @@ fn credentials<'r>(request: &Request<'r>, wanted: &str) -> Option<Cow<'r, str>> 
     scheme.eq_ignore_ascii_case(wanted).then(|| key.trim().to_owned().into())
 }
 
-/// Headers by which proxies tell that they speak for another.
-const SPOKEN_FOR: [&str; 6] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-real-ip",
-];
-
 /// Whether a program of this machine asks, as far as a request can tell: a page of another site says so by its `Origin`,
 /// one whose name was made to mean this machine by its `Host`, and what a form sends is no JSON.
 fn check_machine(request: &Request<'_>) -> Result<(), Refusal> {
     let forbidden = |why| Err(Refusal::new(Status::Forbidden, why));
+    // What nginx's `proxy_pass` sends if nobody tells it more: HTTP/1.0, and its own idea of the host.
+    if request.is_http_1_0() {
+        return forbidden("requests by HTTP/1.0 need a key");
+    }
     let host = request.host();
-    if !is_address(host) {
-        return forbidden("without a key, the Host header must be an IP address or localhost");
+    if !authority::is_loopback(host) {
+        return forbidden("without a key, the Host header must be a loopback address or localhost");
     }
     let is_own = |origin: &str| {
         origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
@@ -335,19 +328,13 @@ fn check_machine(request: &Request<'_>) -> Result<(), Refusal> {
     if !request.values("origin").all(|origin| is_own(&origin)) {
         return forbidden("requests from pages of other origins are refused");
     }
-    if SPOKEN_FOR.iter().any(|name| request.header(name).is_some()) {
+    if request.names().any(is_of_proxy) {
         return forbidden("requests through a proxy need a key");
     }
     if request.method == "POST" && !is_json(request) {
         return Err(Refusal::new(Status::UnsupportedMediaType, "the content type must be application/json"));
     }
     Ok(())
-}
-
-/// Whether a host, with its port or without, is no name that someone else could own.
-fn is_address(host: &str) -> bool {
-    authority::split(host)
-        .is_some_and(|(name, _)| name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok())
 }
 
 fn is_json(request: &Request<'_>) -> bool {
@@ -435,6 +422,14 @@ mod tests {
             ("Origin: http://127.0.0.1:8000\r\nOrigin: https://evil.example\r\n", 403),
             ("X-Real-IP: 10.0.0.1\r\n", 403),
             ("X-Forwarded-Proto: https\r\n", 403),
+            ("X-Forwarded: a\r\n", 403),
+            ("X-Forwarded-Server: a\r\n", 403),
+            ("x-forwarded-scheme: http\r\n", 403),
+            ("Forwarded: for=10.0.0.1\r\n", 403),
+            ("Via: 1.1 a\r\n", 403),
+            ("CF-Connecting-IP: 10.0.0.1\r\n", 403),
+            ("True-Client-IP: 10.0.0.1\r\n", 403),
+            ("X-For: a\r\n", 200),
         ] {
             assert_eq!(status(Access::ThisMachine, "/api/a", &[JSON, lines].concat()), expected, "{lines}");
         }
@@ -445,12 +440,25 @@ mod tests {
 
     #[test]
     fn who_does_not_say_to_whom_it_speaks_is_not_of_this_machine() {
-        for (host, expected) in
-            [("", Some(Status::Forbidden)), ("Host:\r\n", Some(Status::Forbidden)), ("Host: [::1]\r\n", None)]
-        {
-            let head = format!("POST /api HTTP/1.0\r\n{host}Content-Type: application/json\r\n\r\n");
+        let forbidden = Some(Status::Forbidden);
+        for (version, host, expected) in [
+            ("1.0", "", forbidden),
+            ("1.0", "Host: 127.0.0.1\r\n", forbidden),
+            ("1.1", "Host:\r\n", forbidden),
+            ("1.1", "Host: 93.184.216.34\r\n", forbidden),
+            ("1.1", "Host: 0.0.0.0\r\n", forbidden),
+            ("1.1", "Host: example.com\r\n", forbidden),
+            ("1.1", "Host: [::1]\r\n", None),
+            ("1.1", "Host: [::ffff:127.0.0.1]:80\r\n", None),
+            ("1.1", "Host: LocalHost:80\r\n", None),
+        ] {
+            let head = format!("POST /api HTTP/{version}\r\n{host}Content-Type: application/json\r\n\r\n");
             let (request, _) = Request::parse(head.as_bytes(), 8192).unwrap().unwrap();
-            assert_eq!(check_machine(&request).err().map(|refusal| refusal.status), expected, "{host}");
+            assert_eq!(
+                check_machine(&request).err().map(|refusal| refusal.status),
+                expected,
+                "{version} {host}"
+            );
         }
     }
 

@@ -1,9 +1,17 @@
 //! Where a certificate or a key comes from, when one value says it: the text itself, the same in base64, or a file.
 
+use std::path::Path;
+
 use data_encoding::BASE64;
 
 /// What begins a text in PEM (RFC 7468, section 2).
 const BEGIN: &str = "-----BEGIN ";
+
+/// No name of a file is longer (limits.h, `NAME_MAX`).
+const NAME_BYTES_MAX: usize = 255;
+
+/// How names of files end that hold certificates or keys.
+const ENDINGS: [&str; 5] = [".pem", ".crt", ".cer", ".cert", ".key"];
 
 /// What such a value is.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +36,15 @@ impl<'a> Source<'a> {
             Ok(_) | Err(_) => Self::File(value),
         }
     }
+
+    /// Whether a value that is no text may be told in an error: one that is meant to be a key, and is cut or lacks its
+    /// frame, is taken for a path, too.
+    pub fn may_be_told(path: &str) -> bool {
+        let is_of_base64 = path.contains(['=', '+', '\n', '\r', '"', '\'']);
+        let ends_as_file = ENDINGS.iter().any(|ending| path.to_ascii_lowercase().ends_with(ending));
+        let looks_like_path = path.starts_with(['/', '.']) || path.len() <= NAME_BYTES_MAX && ends_as_file;
+        !is_of_base64 && looks_like_path || !path.is_empty() && Path::new(path).exists()
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +61,19 @@ mod tests {
         assert_eq!(Source::of(&format!("{first}\n{rest}\n")), Source::Text(pem.into()));
         for path in ["/etc/tls/cert.pem", "cert", "AAAA", ""] {
             assert_eq!(Source::of(path), Source::File(path));
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_key_is_not_told() {
+        for path in ["/etc/tls/cert.pem", "./cert", "../tls/a", "tls/server.KEY", "cert.crt", "Cargo.toml"] {
+            assert!(Source::may_be_told(path), "{path}");
+        }
+        let body = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";
+        let long = format!("{}.pem", "a".repeat(NAME_BYTES_MAX));
+        let quoted = format!("\"{body}\"");
+        for value in [body, &quoted, "/+AA", "/AAA=", "/AAA\nBBB", "a=b.pem", &long, "cert", ""] {
+            assert!(!Source::may_be_told(value), "{value}");
         }
     }
 }

@@ -360,6 +360,8 @@ fn where_no_key_is_asked_for_pages_and_proxies_are_refused() {
         ("localhost", "Content-Type: application/json\r\nOrigin: null\r\n", 403),
         ("localhost", "Content-Type: application/json\r\nX-Forwarded-For: 10.0.0.1\r\n", 403),
         ("localhost", "Content-Type: application/json\r\nForwarded: for=10.0.0.1\r\n", 403),
+        ("localhost", "Content-Type: application/json\r\nVia: 1.1 a\r\n", 403),
+        ("93.184.216.34", JSON, 403),
     ] {
         let length = PUBLISH.len();
         let request = format!(
@@ -369,13 +371,29 @@ fn where_no_key_is_asked_for_pages_and_proxies_are_refused() {
         assert_eq!(response.status, status, "{host} {lines}: {}", text(&response));
     }
     let length = PUBLISH.len();
-    let nameless = format!("POST /api/publish HTTP/1.0\r\n{JSON}Content-Length: {length}\r\n\r\n{PUBLISH}");
-    assert_eq!(
-        Peer::request(server.address, nameless.as_bytes()).status,
-        403,
-        "no Host is none of this machine"
-    );
+    for host in ["", "Host: 127.0.0.1\r\n"] {
+        let old =
+            format!("POST /api/publish HTTP/1.0\r\n{host}{JSON}Content-Length: {length}\r\n\r\n{PUBLISH}");
+        assert_eq!(Peer::request(server.address, old.as_bytes()).status, 403, "a proxy's: {host}");
+    }
     server.end();
+    // Where a proxy may tell another's address, nobody is known to be of this machine.
+    for (has_header, networks) in [(true, None), (false, Some("127.0.0.1"))] {
+        let server = Running::configured(options(), |config| {
+            config.api.keys.clear();
+            config.api.insecure = true;
+            config.proxy_protocol = has_header;
+            config.trusted_proxies = throng::parts::base::networks::Networks::parse(networks).unwrap();
+        });
+        let request = format!(
+            "POST /api/publish HTTP/1.1\r\nHost: localhost\r\n{JSON}{LAST}Content-Length: {length}\r\n\r\n{PUBLISH}"
+        );
+        let mut peer = Peer::connect(server.address);
+        peer.send_bytes(request.as_bytes());
+        let status = peer.response_head().status;
+        assert_eq!(status, 404, "{has_header} {networks:?}");
+        server.end();
+    }
 }
 
 /// Whatever lies between a backend and the shard.

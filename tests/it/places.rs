@@ -84,7 +84,8 @@ fn one_descriptor_table_for_all_or_one_each_is_the_same_to_a_unix_socket() {
         let path = folder.join(is_private);
         let listen = format!("unix:{}", path.display());
         let private = format!("--private-descriptors={is_private}");
-        let server = Server::start(&["--listen", &listen, &private, "--echo", "/echo", "--proxy-protocol"]);
+        let flags = ["--listen", &listen, &private, "--echo", "/echo", "--proxy-protocol", "--development"];
+        let server = Server::start(&flags);
         let mut peer = unix(&path);
         // Who comes this way is trusted, and must say for whom.
         peer.send_bytes(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");

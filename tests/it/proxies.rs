@@ -141,8 +141,14 @@ fn a_trusted_proxy_says_in_a_header_who_connects() {
 
 #[test]
 fn without_the_header_that_is_due_a_connection_is_closed_and_counted() {
-    let server =
-        Server::start(&["--proxy-protocol", "--trusted-proxies", "127.0.0.0/8", "--handshake-ms", "400"]);
+    let server = Server::start(&[
+        "--development",
+        "--proxy-protocol",
+        "--trusted-proxies",
+        "127.0.0.0/8",
+        "--handshake-ms",
+        "400",
+    ]);
     let whole = upgrade(PATH, "");
     let long = [b"PROXY UNKNOWN ".as_slice(), &[b'a'; 100]].concat();
     let oversized: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x02\x09";
@@ -161,7 +167,7 @@ fn without_the_header_that_is_due_a_connection_is_closed_and_counted() {
 
 #[test]
 fn connections_are_counted_for_the_address_that_the_proxy_names() {
-    let flags = ["--proxy-protocol", "--accepts-per-ip-max", "1", "--echo", "/echo"];
+    let flags = ["--proxy-protocol", "--accepts-per-ip-max", "1", "--echo", "/echo", "--development"];
     let server = Server::start(&[&TRUST[..], &flags].concat());
     let status = |header: &[u8]| {
         let mut peer = Peer::connect(server.address);
@@ -180,7 +186,7 @@ fn connections_are_counted_for_the_address_that_the_proxy_names() {
 #[test]
 fn a_header_of_who_is_not_trusted_is_a_bad_request() {
     for flags in [&["--proxy-protocol", "--trusted-proxies", "10.0.0.0/8"][..], &TRUST, &[]] {
-        let server = Server::start(flags);
+        let server = Server::start(&[flags, &["--development"]].concat());
         for header in [V1, V2] {
             let response = Peer::request(server.address, &[header, upgrade(PATH, "").as_bytes()].concat());
             assert_eq!(response.status, 400, "{flags:?}");

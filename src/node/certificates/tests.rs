@@ -202,6 +202,18 @@ fn a_self_signed_certificate_is_for_this_machine() {
     assert!(bytes(&[192, 0, 2, 7]) && bytes(&[127, 0, 0, 1]) && !bytes(&[0, 0, 0, 0]));
 }
 
+/// A key without its frame, cut, or in quotes was taken for a path, and told in the log.
+#[test]
+fn what_may_be_a_key_is_not_told() {
+    let body = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";
+    for value in [body, &body[7..], &format!("\"{body}\""), &format!("/{body}\n{body}=")] {
+        let error = read_any(KEY_PEM, value).err().unwrap().to_string();
+        assert!(error.starts_with(KEY_PEM) && !error.contains(&body[7..]), "{error}");
+    }
+    let error = read_any(KEY_PEM, "/nowhere/key.pem").err().unwrap().to_string();
+    assert!(error.starts_with("/nowhere/key.pem"), "{error}");
+}
+
 #[test]
 fn a_file_that_cannot_hold_pem_is_refused() {
     let folder = Folder::new();
