@@ -78,6 +78,9 @@ pub struct ControlPaths {
     /// Whether they serve the metrics: to whoever has the control listener's key, or, without one, to everyone. Default
     /// false.
     pub clients_have_metrics: bool,
+    /// Whether the control listener, while it has no key, serves the metrics to everyone who reaches it, too. Default
+    /// false.
+    pub has_open_metrics: bool,
 }
 
 impl Default for ControlPaths {
@@ -89,6 +92,7 @@ impl Default for ControlPaths {
             clients_have_api: false,
             clients_have_health: false,
             clients_have_metrics: false,
+            has_open_metrics: false,
         }
     }
 }

@@ -72,7 +72,11 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, said, complaint, place } = self;
         // An error is one line; keys in PEM are many.
-        let said = if said.contains('\n') { HIDDEN } else { &without_userinfo(said) };
+        let said = match said {
+            said if said.contains('\n') => HIDDEN,
+            said if is_url(key) => &shown_url(said),
+            said => &without_userinfo(said),
+        };
         let complaint = &without_userinfo(complaint);
         match place {
             Place::Default => write!(f, "{key} = {said} (default): {complaint}"),
@@ -97,6 +101,40 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Whether the value of a key is a URL, or several.
+fn is_url(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["endpoint", "address", "url", "dsn"].iter().any(|end| key.ends_with(end))
+}
+
+/// The value of a key for URLs as it may be shown: without anything before its last @, and without a query. What is
+/// typed there need not be a URL, and may hold a password nevertheless.
+fn shown_url(said: &str) -> String {
+    let text = said.trim_end_matches(['"', '\'', ']']);
+    let closing = &said[text.len()..];
+    let is_scheme = |scheme: &str| {
+        let scheme = scheme.trim_start_matches(['[', '"', '\'']);
+        scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    let scheme = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
+    let start = scheme.map_or_else(
+        || text.len() - text.trim_start_matches(['[', '"', '\'']).len(),
+        |(scheme, _)| scheme.len() + "://".len(),
+    );
+    let (before, rest) = text.split_at(start);
+    let (hidden, shown) = match rest.rfind('@') {
+        // Of a query, nothing is shown.
+        Some(at) if rest[..at].contains('?') => return format!("{before}{HIDDEN}{closing}"),
+        Some(at) => (HIDDEN, &rest[at..]),
+        None => ("", rest),
+    };
+    // A placeholder has neither sign.
+    match shown.find(['?', '#']) {
+        Some(end) => format!("{before}{hidden}{}{HIDDEN}{closing}", &shown[..=end]),
+        None => format!("{before}{hidden}{shown}{closing}"),
+    }
+}
 
 /// The text without user and password of the URLs in it: `redis://…@host`.
 pub(super) fn without_userinfo(text: &str) -> String {
@@ -176,6 +214,32 @@ mod tests {
             ("no url: a@b", "no url: a@b"),
         ] {
             assert_eq!(without_userinfo(text), told);
+        }
+    }
+
+    #[test]
+    fn of_a_url_no_password_and_no_query_is_told() {
+        for (said, told) in [
+            ("ftp://u:12/SECRET@h/", "ftp://…@h/"),
+            ("u:SECRET@h/", "…@h/"),
+            ("http://u:a SECRET@h/", "http://…@h/"),
+            ("\"http://u:a SECRET@h/\"", "\"http://…@h/\""),
+            ("[\"a://u:SECRET@h\", \"b://u:SECRET@i\"]", "[\"a://…@i\"]"),
+            ("grpc://h/?key=SECRET", "grpc://h/?…"),
+            ("\"http://h/${V}?key=SECRET\"", "\"http://h/${V}?…\""),
+            ("http://h/?a=SECRET@x&b=SECRET", "http://…"),
+            ("http://h/x", "http://h/x"),
+            ("12", "12"),
+            ("", ""),
+        ] {
+            let error = ConfigError {
+                key: "client.proxy.connect.endpoint".into(),
+                said: said.into(),
+                complaint: "expected a URL".into(),
+                place: Place::Default,
+            };
+            let wanted = format!("client.proxy.connect.endpoint = {told} (default): expected a URL");
+            assert_eq!(error.to_string(), wanted);
         }
     }
 

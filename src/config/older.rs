@@ -4,6 +4,7 @@
 //! name, not passed over. Left out: names that lead to the same variable as today's, `websocket_compression` and many more,
 //! which `names` knows.
 
+use super::Key;
 use super::names::names;
 
 /// Names and what they are called today; nothing for what is no more.
@@ -111,6 +112,23 @@ pub(super) fn today(name: &str) -> Option<String> {
     })
 }
 
+/// Whether Centrifugo has, or had in versions 3 to 5, a key at the top of a file. It reads names in any case of letters, and
+/// one with dots in it as a path.
+pub(super) fn is_of_any(name: &str) -> bool {
+    const GONE: [&str; 5] = ["sockjs", "tarantool", "history_disable", "presence_disable", "memory_history"];
+    let name = name.to_lowercase();
+    let top = name.split('.').next().unwrap_or_default();
+    let is_gone = GONE
+        .iter()
+        .any(|part| top.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')));
+    // Our own flat keys are none of Centrifugo's.
+    let is_variable = || {
+        let path = names().path_of(&top.to_ascii_uppercase(), false);
+        path.is_some_and(|path| Key::named(path).is_none())
+    };
+    is_gone || names().has_section(top) || today(top).is_some() || is_variable()
+}
+
 /// Whether a key at the top of a file says that the file is one for Centrifugo 3 to 5. Words that other programs use, too,
 /// do not.
 pub(super) fn is_telling(name: &str) -> bool {
@@ -152,6 +170,26 @@ mod tests {
             ("shards", None),
         ] {
             assert_eq!(today(older).as_deref(), path, "{older}");
+        }
+    }
+
+    #[test]
+    fn keys_of_any_version_are_known_in_any_case() {
+        for name in [
+            "client",
+            "Client",
+            "HTTP_API",
+            "secret",
+            "PORT",
+            "log_level",
+            "sockjs_url",
+            "proxies",
+            "client.x",
+        ] {
+            assert!(is_of_any(name), "{name}");
+        }
+        for name in ["", "$schema", "compilerOptions", "shards", "sockjson"] {
+            assert!(!is_of_any(name), "{name}");
         }
     }
 

@@ -122,8 +122,14 @@ fn lets_anyone_in(config: &Config) -> bool {
 fn control(config: &Config) -> Option<String> {
     let address = config.control.filter(is_outside)?;
     config.control_key.0.is_empty().then(|| {
+        let paths = &config.control_paths;
+        let serves = if paths.has_open_metrics {
+            format!("{}, /ready and, to anyone (prometheus.enabled), {}", paths.health, paths.metrics)
+        } else {
+            format!("{} and /ready", paths.health)
+        };
         format!(
-            "throng: WARNING: the control listener is reachable from other machines ({address}) and has no key (control_key): it serves only /health and /ready, and the server API to callers with an API key"
+            "throng: WARNING: the control listener is reachable from other machines ({address}) and has no key (control_key): it serves only {serves}, and the server API to callers with an API key"
         )
     })
 }
@@ -210,6 +216,12 @@ mod tests {
         config.control = Some("[::]:9000".parse().unwrap());
         let lines = warnings(&config);
         assert!(lines[1].contains("([::]:9000) and has no key (control_key)"), "{lines:?}");
+        assert!(!lines[1].contains("/metrics"), "{lines:?}");
+        config.control_paths.has_open_metrics = true;
+        let open = warnings(&config);
+        assert_eq!(open.len(), lines.len(), "{open:?}");
+        assert!(open[1].contains("to anyone (prometheus.enabled), /metrics"), "{open:?}");
+        config.control_paths.has_open_metrics = false;
         config.control_key.0 = "secret".to_owned();
         assert_eq!(warnings(&config).len(), 1);
         config.proxy_protocol = true;

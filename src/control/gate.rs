@@ -3,7 +3,8 @@
 //! Invariant: what it tells and does is for whoever has its key, or, while there is none, for programs on this machine. A
 //! page in a browser that has no key is neither, wherever it came from: one of another site says so by its `Origin`, and one whose name
 //! was made to mean this machine (DNS rebinding) says so by its `Host`. Whether the server lives is told to everyone, since
-//! those who ask it seldom have a key: balancers and orchestrators.
+//! those who ask it seldom have a key: balancers and orchestrators. So are the metrics, where there is no key and the
+//! configuration asks for them (`prometheus.enabled`).
 //!
 //! The server API has keys of its own ([`super::api`]); where it has, it is not asked for this one as well.
 
@@ -134,7 +135,8 @@ impl Gate {
             return Ok(());
         }
         check_origin(headers)?;
-        if self.is_probe(path) {
+        let is_open = self.paths.has_open_metrics && path == self.paths.metrics && known.key.is_empty();
+        if self.is_probe(path) || is_open {
             return Ok(());
         }
         if !known.key.is_empty() {
@@ -323,6 +325,24 @@ mod tests {
         assert_eq!(status(&Gate::new(String::new(), false, true), "/api/publish", &[HERE]), 200);
         assert_eq!(status(&Gate::new("secret".to_owned(), false, false), "/api/publish", &[HERE]), 401);
         assert_eq!(status(&Gate::new("secret".to_owned(), false, false), "/api/publish", &[HERE, KEY]), 200);
+    }
+
+    #[test]
+    fn metrics_that_were_asked_for_are_open_while_there_is_no_key() {
+        let paths = ControlPaths { has_open_metrics: true, ..ControlPaths::default() };
+        for is_local in [true, false] {
+            let gate = Gate::new(String::new(), is_local, false).at(paths.clone());
+            for host in ["10.0.0.1:9000", "throng.internal:9000", "127.0.0.1:9000"] {
+                assert_eq!(status(&gate, "/metrics", &[("host", host)]), 200, "{host}");
+            }
+            for path in ["/", "/metrics/x", "/api/publish"] {
+                assert_eq!(status(&gate, path, &[("host", "throng.internal:9000")]), 403, "{path}");
+            }
+            assert_eq!(status(&gate, "/metrics", &[HERE, ("origin", "https://evil.example")]), 403);
+            gate.renew("secret".to_owned(), false);
+            assert_eq!(status(&gate, "/metrics", &[HERE]), 401);
+            assert_eq!(status(&gate, "/metrics", &[HERE, KEY]), 200);
+        }
     }
 
     /// Whatever is asked, and whoever asks.

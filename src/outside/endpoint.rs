@@ -90,6 +90,12 @@ fn name_faults(options: &HookOptions) -> Vec<(&'static str, String)> {
     faults
 }
 
+/// A URL for the log: without its query, which may hold keys.
+pub(super) fn told(url: &Uri) -> String {
+    let host = url.authority().map_or("", |authority| authority.as_str());
+    format!("{}://{host}{}", url.scheme_str().unwrap_or_default(), url.path())
+}
+
 /// Those of the headers that are to be passed on and can be.
 fn passed(told: &[(String, String)], names: &[String]) -> HeaderMap {
     let mut passed = HeaderMap::new();
@@ -210,12 +216,28 @@ impl Endpoint {
         let was_failing = self.is_failing.swap(failure.is_some(), Relaxed);
         match failure {
             Some(failure) if !was_failing => {
-                tracing::warn!(hook = HOOKS[self.place], url = %self.url, %failure, "a hook fails");
+                tracing::warn!(hook = HOOKS[self.place], url = told(&self.url), %failure, "a hook fails");
             }
             None if was_failing => {
-                tracing::info!(hook = HOOKS[self.place], url = %self.url, "a hook answers again")
+                tracing::info!(hook = HOOKS[self.place], url = told(&self.url), "a hook answers again")
             }
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_no_query_of_a_url() {
+        for (url, wanted) in [
+            ("http://h:1/hook?key=SECRET", "http://h:1/hook"),
+            ("https://h?key=SECRET", "https://h/"),
+            ("https://h/a/b", "https://h/a/b"),
+        ] {
+            assert_eq!(told(&url.parse().unwrap()), wanted);
         }
     }
 }

@@ -16,6 +16,7 @@ use jsonwebtoken::Algorithm;
 use tokio::runtime::Handle;
 
 use super::counts::KeySetCounts;
+use super::endpoint::told;
 use super::http::{self, Client, Failure};
 use super::keys::{self, PublishedKey};
 use super::workers::{Job, Queue};
@@ -149,8 +150,8 @@ impl Jwks {
         let took_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.counts.note(took_us, answer.as_ref().err(), super::now_unix_s());
         match &answer {
-            Ok(set) => tracing::debug!(url = %self.url, keys = set.len(), "key set fetched"),
-            Err(failure) => tracing::warn!(url = %self.url, %failure, "key set not fetched"),
+            Ok(set) => tracing::debug!(url = told(&self.url), keys = set.len(), "key set fetched"),
+            Err(failure) => tracing::warn!(url = told(&self.url), %failure, "key set not fetched"),
         }
         let waiting = self.state().fetched(answer.ok(), super::now());
         queue.put_back(waiting);

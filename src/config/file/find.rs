@@ -4,7 +4,6 @@
 //! it is one for this server; one that others may write is refused, as is one that belongs to another user. Centrifugo
 //! reads `config.json` and looks no further; here the three other forms follow, in this order.
 
-use super::super::names::names;
 use super::super::older;
 use super::super::value::Table;
 use super::super::{ConfigError, ConfigWarning, Place};
@@ -37,7 +36,7 @@ pub(in super::super) struct Found {
 enum Looked {
     /// One for this server.
     Ours(Table),
-    /// One that says nothing of clients, but holds only what Centrifugo has, too.
+    /// One that says nothing of clients, but that Centrifugo would have read, or died of.
     Alike,
     /// One of another program.
     Other,
@@ -59,6 +58,7 @@ pub(in super::super) fn find(folder: &Path) -> Found {
             place: Place::File { path: path.clone(), line: 0 },
         };
         if !is_file {
+            found.is_closed = true;
             found.warnings.push(pass("it is not a regular file"));
         } else if let Some((first, _)) = &found.read {
             found.warnings.push(pass(&format!("{} is read", first.display())));
@@ -68,10 +68,13 @@ pub(in super::super) fn find(folder: &Path) -> Found {
             match file.and_then(|file| looked_at(&path, file)) {
                 Ok(Looked::Ours(table)) => found.read = Some((path, Ok(table))),
                 Ok(looked @ (Looked::Alike | Looked::Other)) => {
-                    found.is_closed |= matches!(looked, Looked::Alike);
+                    let is_alike = matches!(looked, Looked::Alike);
+                    found.is_closed |= is_alike;
+                    let mode =
+                        if is_alike { ", but may be Centrifugo's: this is no development mode" } else { "" };
                     let sections = SECTIONS.join(", ");
                     found.warnings.push(pass(&format!(
-                        "it has no section {sections}; --config names a file that is to be read"
+                        "it has no section {sections}{mode}; --config names a file that is to be read"
                     )));
                 }
                 Err(error) => found.read = Some((path, Err(error))),
@@ -89,12 +92,12 @@ fn looked_at(path: &Path, file: File) -> Result<Looked, ConfigError> {
             Ok(table) => table,
             // One that is broken and speaks of clients is more likely ours: passing it over would open the server.
             Err(error) if is_ours_by_word(&text) => return Err(error),
-            Err(_) => return Ok(Looked::Other),
+            Err(_) => return Ok(Looked::Alike),
         },
         Err(error) => return Err(error),
     };
     if !table.0.iter().any(|entry| is_ours(&entry.name)) {
-        let is_alike = table.0.iter().all(|entry| names().has_section(&entry.name));
+        let is_alike = table.0.is_empty() || table.0.iter().any(|entry| older::is_of_any(&entry.name));
         return Ok(if is_alike { Looked::Alike } else { Looked::Other });
     }
     if about.mode() & OTHERS_WRITE != 0 {
@@ -180,12 +183,29 @@ mod tests {
         for (text, is_closed) in [
             ("{}", true),
             ("{\"log\": {\"level\": \"info\"}, \"sse\": {\"enabled\": true}}", true),
-            ("{\"log\": {}, \"compilerOptions\": {}}", false),
-            ("[]", false),
+            ("{\"log\": {}, \"compilerOptions\": {}}", true),
+            ("[]", true),
+            ("{\"Client\":{\"token\":{\"hmac_secret_key\":\"s\"}},\"HTTP_API\":{\"key\":\"k\"}}", true),
+            ("{\"CLIENT.Insecure\":false}", true),
+            ("{\"token_hmac_secret_key\":\"s\",\"allowed_origins\":[\"*\"],}", true),
+            ("{\"admin\":{\"enabled\":true},}", true),
+            ("{\"secret\":\"x\",\"anonymous\":false,\"admin\":true}", true),
+            ("{\"port\":8000,\"publish\":false,\"health\":true}", true),
+            ("{\"Websocket_Compression\":true}", true),
+            ("{\"sockjs\":true}", true),
+            ("", true),
+            ("\u{feff}{\"x\":1}", true),
+            ("\u{feff}{\"admin\":{}}", true),
+            ("{\"log\":{\"level\":\"info\"},\"proxies\":[],\"$schema\":\"x\"}", true),
+            ("directory", true),
+            ("{\"compilerOptions\":{},\"$schema\":\"x\"}", false),
         ] {
             let folder = std::env::temp_dir().join(format!("throng-find-{}-alike", std::process::id()));
             fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("config.json"), text).unwrap();
+            match text {
+                "directory" => fs::create_dir(folder.join("config.json")).unwrap(),
+                text => fs::write(folder.join("config.json"), text).unwrap(),
+            }
             let found = find(&folder);
             fs::remove_dir_all(&folder).unwrap();
             assert!(found.read.is_none() && found.warnings.len() == 1, "{text}");

@@ -230,8 +230,8 @@ pub static SETTINGS: &[Setting<Sections>] = &[
     ),
     key(
         "prometheus.enabled",
-        "Serve /metrics on client listeners, unless `control` is set: to everyone, or with `control_key` to those who \
-        send it; the control listener always does",
+        "Serve /metrics to everyone, or with `control_key` to those who send it: on client listeners, or if `control` is \
+        set, there; without it, the control listener serves programs on this machine",
         |s| Slot::Switch(&mut s.paths.clients_have_metrics),
     ),
     key(

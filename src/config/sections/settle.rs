@@ -136,6 +136,7 @@ impl Sections {
     /// Where the server API, health and metrics are: `/api/` and `/api` are the same.
     fn control_paths(&self) -> ControlPaths {
         let mut paths = self.paths.clone();
+        paths.has_open_metrics |= paths.clients_have_metrics;
         for path in [&mut paths.api, &mut paths.health, &mut paths.metrics] {
             path.truncate(path.trim_end_matches('/').len());
         }
@@ -143,10 +144,11 @@ impl Sections {
     }
 
     /// What client listeners have when the control listener is one that was asked for: then it has all, and they the API
-    /// only if that is wanted.
+    /// only if that is wanted. Who asked for metrics has them there, open to everyone.
     pub(in super::super) fn keep_inside(&mut self) {
         let paths = &mut self.paths;
         paths.clients_have_api = self.is_api_external;
+        paths.has_open_metrics = paths.clients_have_metrics;
         (paths.clients_have_health, paths.clients_have_metrics) = (false, false);
     }
 

@@ -49,6 +49,41 @@ fn every_variable_of_centrifugo_is_taken_at_its_default() {
 }
 
 #[test]
+fn metrics_that_were_asked_for_are_open_where_they_are() {
+    let (port, enabled) = (("http_server.internal_port", "9000"), ("prometheus.enabled", "true"));
+    let address = ("http_server.internal_address", "127.0.0.1");
+    for (flags, on_control, on_clients) in [
+        (&[port, enabled][..], true, false),
+        (&[port, address, enabled], true, false),
+        (&[enabled], true, true),
+        (&[port], false, false),
+        (&[], false, false),
+    ] {
+        let paths = resolved(flags, &[]).unwrap().config.control_paths;
+        assert_eq!(
+            (paths.has_open_metrics, paths.clients_have_metrics),
+            (on_control, on_clients),
+            "{flags:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_url_repeats_no_query_and_no_password() {
+    for value in
+        ["http://h/${CENTRIFUGO_VAR_NO}?key=HUSH", "ftp://u:12/HUSH@h/", "u:HUSH@h/", "grpc://h?key=HUSH"]
+    {
+        let set = [
+            ("CENTRIFUGO_CLIENT_PROXY_CONNECT_ENABLED", "true"),
+            ("CENTRIFUGO_CLIENT_PROXY_CONNECT_ENDPOINT", value),
+        ];
+        let said = resolved(&[], &set).unwrap_err();
+        assert!(said[0].starts_with("CENTRIFUGO_CLIENT_PROXY_CONNECT_ENDPOINT="), "{said:?}");
+        assert!(!said.concat().contains("HUSH"), "{said:?}");
+    }
+}
+
+#[test]
 fn the_nearer_source_wins_whatever_it_is_called() {
     let file = "[client]\nping_interval = '1s'\nchannel_limit = 1\n[channel]\nmax_length = 1\n[rates]\nconnects_max = 1\n";
     let set = [
