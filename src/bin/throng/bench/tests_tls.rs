@@ -173,7 +173,7 @@ fn echoes_come_back_through_tls_of_both_versions_and_all_suites() {
         "--size 20 --in-flight 7 --tls-suite aes128",
         "--size 70000 --in-flight 8 --threads 2",
         "--size 70000 --in-flight 8 --tls-version 1.2",
-        "--size 300 --rate 500 --tls-suite chacha20",
+        "--size 300 --tls-suite chacha20",
     ] {
         let line = format!("echo --connections 3 --seconds 0.2 --warmup 0 {more} {}", veil.flags("/echo"));
         assert_eq!(run(&line), Ok(true), "{more}");
