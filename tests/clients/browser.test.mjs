@@ -23,7 +23,7 @@ before(async () => {
   await new Promise((done) => site.listen(0, "127.0.0.1", done));
   const stream = { history_size: 100, history_ttl: "60s", force_recovery: true, presence: true };
   const config = {
-    client: { insecure: true, allowed_origins: [`http://127.0.0.1:${site.address().port}`] },
+    client: { insecure: true, allowed_origins: [`http://127.0.0.1:${site.address().port}`], allow_own_pages: true },
     sse: { enabled: true },
     http_stream: { enabled: true },
     uni_sse: { enabled: true },
