@@ -8,7 +8,7 @@ import http from "node:http";
 import { after, before, describe, test } from "node:test";
 import { chromium } from "playwright-core";
 import { TRANSPORTS, numbers } from "./harness.mjs";
-import { Server } from "./server.mjs";
+import { Server, freePort } from "./server.mjs";
 
 const LIMIT = { timeout: 60_000 };
 const bundle = (name) => readFileSync(new URL(`node_modules/centrifuge/dist/${name}.js`, import.meta.url), "utf8");
@@ -22,8 +22,10 @@ before(async () => {
   site = http.createServer((_, answer) => answer.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>site</title>"));
   await new Promise((done) => site.listen(0, "127.0.0.1", done));
   const stream = { history_size: 100, history_ttl: "60s", force_recovery: true, presence: true };
+  // A list of origins is all that counts: the server's own page is named, too.
+  const port = await freePort();
   const config = {
-    client: { insecure: true, allowed_origins: [`http://127.0.0.1:${site.address().port}`], allow_own_pages: true },
+    client: { insecure: true, allowed_origins: [site.address().port, port].map((named) => `http://127.0.0.1:${named}`) },
     sse: { enabled: true },
     http_stream: { enabled: true },
     uni_sse: { enabled: true },
@@ -31,7 +33,7 @@ before(async () => {
     first_page: true,
     channel: { namespaces: [{ name: "stream", ...stream }] },
   };
-  server = await Server.start([], undefined, config);
+  server = await Server.start([], port, config);
   const executablePath = process.env.CHROMIUM || execFileSync("which", ["chromium"], { encoding: "utf8" }).trim();
   browser = await chromium.launch({ executablePath });
 });
