@@ -203,9 +203,6 @@ impl<W: World> Clients<W> {
             return self.channels.dismiss(key, Dismissed::NotPermitted);
         }
         let Some(id) = self.connecting_mut(key).map(|connecting| connecting.id) else { return };
-        if witness == Witness::Token && self.policy.insecure {
-            credentials.expire_at_s = 0;
-        }
         let channels = std::mem::take(&mut credentials.channels);
         let given = match self.given_from_start(&credentials.user, channels, witness) {
             Ok(given) => given,
