@@ -24,6 +24,7 @@ impl<A: Asker> Home<A> {
     }
 
     /// What the channels cost, with their streams, and what is remembered of publications; without histories and crowds.
+    #[inline]
     pub fn channel_bytes(&self) -> usize {
         self.channels.bytes()
             + self.name_bytes

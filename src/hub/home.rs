@@ -230,6 +230,7 @@ impl<A: Asker> Home<A> {
     /// Who came and went in one channel since the last call, and the shards that want to know; call it until `None` at
     /// the end of each turn. Who came and went, or went and came, between two calls is not told, nor is what exceeds
     /// [`Limits::join_leave_per_second_max`].
+    #[inline]
     pub fn take_membership(&mut self, now: Now) -> Option<(Arc<Membership>, Shards)> {
         while let Some(id) = self.spread.next_changed() {
             let Some(home) = self.channels.get_mut(id as usize) else { continue };

@@ -276,6 +276,7 @@ impl<B> Local<B> {
     }
 
     /// The channel to serve next; channels without anything to deliver leave the queue on the way.
+    #[inline]
     pub fn front(&mut self) -> Option<ChannelId> {
         while let Some(&id) = self.queue.front() {
             let channel = &mut self.channels[id as usize];
@@ -330,6 +331,7 @@ impl<B> Local<B> {
     /// Puts the next `count` subscribers that the batch under way has to reach into the order of their connections, if
     /// they are not in it: what the kernel keeps of each was mostly made in that order, too, and lies so in memory.
     /// `moved` hears of each of them, and its new position.
+    #[inline]
     pub fn order_next(&mut self, id: ChannelId, count: usize, mut moved: impl FnMut(Subscriber, u32)) {
         let Channel { subscribers, to_serve, .. } = &mut self.channels[id as usize];
         let start = to_serve.start as usize;
@@ -376,6 +378,7 @@ impl<B> Local<B> {
     }
 
     /// What the channels cost: their entries and names, without their subscribers and what waits for those.
+    #[inline]
     pub fn channel_bytes(&self) -> usize {
         self.channels.bytes()
             + self.name_bytes

@@ -72,6 +72,7 @@ impl Spread {
     }
 
     /// The number of the next channel that has changes to tell.
+    #[inline]
     pub(super) fn next_changed(&mut self) -> Option<u32> {
         let id = self.changed.pop_front()?;
         heap::ease_queue(&mut self.changed);

@@ -91,6 +91,7 @@ struct Within<V> {
 
 macro_rules! pass {
     ($($method:ident: $type:ty,)*) => {$(
+        #[inline]
         fn $method<E: de::Error>(self, value: $type) -> Result<V::Value, E> {
             self.visitor.$method(value)
         }
@@ -119,10 +120,12 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Within<V> {
         visit_byte_buf: Vec<u8>,
     }
 
+    #[inline]
     fn visit_none<E: de::Error>(self) -> Result<V::Value, E> {
         self.visitor.visit_none()
     }
 
+    #[inline]
     fn visit_unit<E: de::Error>(self) -> Result<V::Value, E> {
         self.visitor.visit_unit()
     }
@@ -160,6 +163,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<A> {
         self.0.next_element_seed(Seed(seed))
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         self.0.size_hint()
     }
@@ -184,6 +188,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
         self.map.next_value_seed(Seed(seed))
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         self.map.size_hint()
     }
@@ -244,6 +249,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for KeyVisitor<V> {
         self.visitor.expecting(f)
     }
 
+    #[inline]
     fn visit_str<E: de::Error>(self, key: &str) -> Result<V::Value, E> {
         match name(key, self.names) {
             Some(name) => self.visitor.visit_borrowed_str(name),
@@ -251,13 +257,23 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for KeyVisitor<V> {
         }
     }
 
+    #[inline]
     fn visit_borrowed_str<E: de::Error>(self, key: &'de str) -> Result<V::Value, E> {
         self.visitor.visit_borrowed_str(name(key, self.names).unwrap_or(key))
     }
 }
 
-/// The name of the field that a key means, if it means one.
+/// The name of the field that a key means where it is written in another case. Names of fields have no capital letters, so
+/// that a key without any means what is written.
 pub(super) fn name(key: &str, names: Names) -> Option<&'static str> {
-    let exact = names.iter().find(|name| **name == key);
-    exact.or_else(|| names.iter().find(|name| name.eq_ignore_ascii_case(key))).copied()
+    debug_assert!(!names.iter().any(|name| has_capital(name)), "names of fields are in lower case");
+    if !has_capital(key) {
+        return None;
+    }
+    names.iter().find(|name| name.eq_ignore_ascii_case(key)).copied()
+}
+
+#[inline]
+fn has_capital(key: &str) -> bool {
+    key.bytes().any(|byte| byte.is_ascii_uppercase())
 }

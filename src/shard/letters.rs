@@ -16,6 +16,7 @@ impl<W: World> Shard<W> {
     }
 
     /// Handles the letters that this shard wrote to itself.
+    #[inline]
     pub(super) fn handle_own_letters(&mut self) {
         while let Some(letter) = self.carry().post.next_own() {
             self.handle(letter);

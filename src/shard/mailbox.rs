@@ -148,14 +148,19 @@ impl Post {
     }
 
     /// The next letter to this shard from itself.
+    #[inline]
     pub fn next_own(&mut self) -> Option<Letter> {
         self.own.pop_front()
     }
 
     /// Queues all letters from the mailbox behind this shard's own; returns how many.
+    #[inline]
     pub fn collect(&mut self) -> usize {
         self.mailboxes[usize::from(self.shard)].take(&mut self.taken);
         let count = self.taken.len();
+        if count == 0 {
+            return 0;
+        }
         self.own.extend(self.taken.drain(..));
         // A burst must not keep its memory for ever.
         if self.taken.capacity() > 4096 {

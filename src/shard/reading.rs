@@ -80,6 +80,7 @@ impl<W: World> Shard<W> {
         carry.counters.newcomer_waits.add(u64::from(carry.newcomers.are_waiting()));
     }
 
+    #[inline]
     fn read(&mut self, key: Key) {
         let mut budget = self.carry().limits.read_bytes_per_turn_max;
         while let Some(Got { count, fresh_count, is_all }) = self.carry().read_once(key) {
@@ -133,6 +134,7 @@ impl<W: World> Shard<W> {
     }
 
     /// Gives a part of the input to the session.
+    #[inline]
     fn receive(&mut self, key: Key, part: Range<usize>) {
         let heard = self.carry().beat_now();
         let Some(conn) = self.carry().conns.entry_mut(key) else { return };

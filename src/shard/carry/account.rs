@@ -38,6 +38,7 @@ impl Account {
 }
 
 impl<W: World> Carry<W> {
+    #[inline]
     pub(in crate::shard) fn count_clients(&mut self) {
         let Self { conns, account, counters, .. } = self;
         for key in account.touched.drain(..) {
@@ -80,6 +81,7 @@ impl<W: World> Carry<W> {
     }
 
     /// Gives back what a crowd took that is gone; whether it was time for that.
+    #[inline]
     pub(in crate::shard) fn ease_tables(&mut self) -> bool {
         let now_ms = self.now_ms();
         if self.account.tidy_at_ms.is_none_or(|at_ms| at_ms > now_ms) {

@@ -209,7 +209,11 @@ impl<W: World> Carry<W> {
         }
     }
 
+    #[inline]
     pub(in crate::shard) fn bury(&mut self) {
+        if self.graves.is_empty() {
+            return;
+        }
         for key in std::mem::take(&mut self.graves) {
             if let Some(conn) = self.conns.remove(key) {
                 debug_assert!(conn.subs.is_empty(), "who is closed has left its channels");

@@ -20,6 +20,7 @@ use crate::shard::World;
 
 impl<W: World> Carry<W> {
     /// Writes what is in `out`, or queues it when something is queued before it.
+    #[inline]
     pub(in crate::shard) fn write_out(&mut self, key: Key) {
         if self.out.is_empty() {
             return;
@@ -161,6 +162,7 @@ impl<W: World> Carry<W> {
     }
 
     /// Queues an answer to the client, or what it did not ask for, of which so many bytes may wait.
+    #[inline]
     fn push(&mut self, key: Key, segment: Segment, bytes_max: Option<usize>) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         if conn.outbox.is_none() {
@@ -219,6 +221,7 @@ impl<W: World> Carry<W> {
     }
 
     /// What a write came to: the number of bytes, 0 when there was no room; `None` when the connection is over.
+    #[inline]
     pub(in crate::shard) fn written(&mut self, key: Key, result: io::Result<usize>) -> Option<usize> {
         match result {
             Ok(written) => {
@@ -261,7 +264,11 @@ impl<W: World> Carry<W> {
         }
     }
 
+    #[inline]
     pub(in crate::shard) fn flush_dirty(&mut self) {
+        if self.dirty.is_empty() {
+            return;
+        }
         let mut dirty = std::mem::take(&mut self.dirty);
         for key in dirty.drain(..) {
             let Some(conn) = self.conns.entry_mut(key) else { continue };
@@ -360,6 +367,7 @@ impl<W: World> Carry<W> {
         }
     }
 
+    #[inline]
     pub(in crate::shard) fn count_pressed(&mut self) {
         let tally = self.press.take_tally();
         if tally == Tally::default() {

@@ -147,6 +147,7 @@ impl<W: World> Carry<W> {
     }
 
     /// Hands the letters of this turn over, and counts it.
+    #[inline]
     pub(in crate::shard) fn end_turn(&mut self) {
         self.counters.letters_out.add(self.post.hand_over());
         self.counter.hand_over();

@@ -23,6 +23,7 @@ pub(in crate::shard) struct Got {
 
 impl<W: World> Carry<W> {
     /// Reads once into the input; `None` when there is nothing, or no reading on.
+    #[inline]
     pub(in crate::shard) fn read_once(&mut self, key: Key) -> Option<Got> {
         loop {
             let conn = self.conns.entry_mut(key)?;
@@ -53,6 +54,7 @@ impl<W: World> Carry<W> {
     }
 
     /// Has the session hear a part of the input; what it answers in place is written.
+    #[inline]
     pub(in crate::shard) fn hear(&mut self, key: Key, part: Range<usize>) -> Option<Result<(), CloseReason>> {
         let mut input = std::mem::take(&mut self.input);
         let answer = self.with_session(key, |session, handler, cx| {
@@ -87,6 +89,7 @@ impl<W: World> Carry<W> {
 
     /// Keeps the budget's count of messages that are still arriving. Who has ended has given its part back, and what was
     /// held of a record stays where it is until the connection is freed.
+    #[inline]
     pub(in crate::shard) fn count_held(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
         let below = conn.layers.as_ref().map_or(0, |layers| layers.held_bytes());

@@ -7,6 +7,7 @@ use crate::shard::World;
 
 impl<W: World> Carry<W> {
     /// Calls a method of the connection's session. What it sends is in `out` then, what it asks for in `actions`.
+    #[inline]
     pub(in crate::shard) fn with_session<R>(
         &mut self,
         key: Key,

@@ -52,12 +52,14 @@ fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
 impl<W: World> Carry<W> {
     /// The beat that it is now.
     #[expect(clippy::cast_possible_truncation, reason = "2^32 beats are 17 years")]
+    #[inline]
     pub(in crate::shard) fn beat_now(&self) -> u32 {
         (self.now_ms() / BEAT_MS) as u32
     }
 
     /// Reads both clocks, for the whole turn. Where the wall clock has moved (it was set, or the machine slept), what ends at a
     /// Unix time is looked at again.
+    #[inline]
     pub(in crate::shard) fn read_clocks(&mut self) {
         self.now_us = self.net.now_us();
         if self.wall.has_moved(self.net.unix_ms(), self.now_us / 1000) && self.wall.is_followed {

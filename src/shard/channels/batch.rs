@@ -101,6 +101,7 @@ impl Batch {
     }
 
     /// The bytes for subscribers of this format that get this choice; `None` when the number is of no format.
+    #[inline]
     pub(in crate::shard) fn encoded(
         &mut self,
         format: u8,
@@ -109,16 +110,32 @@ impl Batch {
         budget: &Budget,
         press: &mut Press,
     ) -> Option<&Shared> {
-        let known = self.encoded.iter().position(|(f, c, _)| *f == format && c == choice);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let bytes = encode(formats.get(format)?, &self.items, choice, number_of(self.id), press);
-                self.encoded.push((format, choice.clone(), Shared::new(bytes, budget)));
-                self.encoded.len() - 1
-            }
+        // Nearly all of a crowd get everything, in one format.
+        let is_first = matches!(self.encoded.first(), Some((first, Choice::All, _)) if *first == format);
+        let at = if is_first && matches!(choice, Choice::All) {
+            0
+        } else {
+            self.place(format, choice, formats, budget, press)?
         };
         Some(&self.encoded[at].2)
+    }
+
+    /// Where the bytes are, written now if nobody had them.
+    fn place(
+        &mut self,
+        format: u8,
+        choice: &Choice,
+        formats: &Numbered<Format>,
+        budget: &Budget,
+        press: &mut Press,
+    ) -> Option<usize> {
+        let known = self.encoded.iter().position(|(f, c, _)| *f == format && c == choice);
+        if known.is_some() {
+            return known;
+        }
+        let bytes = encode(formats.get(format)?, &self.items, choice, number_of(self.id), press);
+        self.encoded.push((format, choice.clone(), Shared::new(bytes, budget)));
+        Some(self.encoded.len() - 1)
     }
 }
 

@@ -27,7 +27,9 @@ use crate::shard::carry::conn::{Sub, SubState};
 impl<W: World> Channels<W> {
     /// Delivers what is queued, up to the turn's budget; the rest goes on in the next turn.
     pub(in crate::shard) fn fan_out(&mut self) {
-        self.early = HashMap::new();
+        if !self.early.is_empty() {
+            self.early = HashMap::new();
+        }
         let mut budget = self.carry.limits.deliveries_per_turn_max;
         while budget > 0 {
             let Some(id) = self.local.front() else { return };
@@ -109,7 +111,8 @@ impl<W: World> Channels<W> {
         });
     }
 
-    #[inline]
+    /// Delivers a batch to one subscriber. In line: it is done for every delivery.
+    #[inline(always)]
     fn serve(
         &mut self,
         id: ChannelId,
@@ -129,6 +132,20 @@ impl<W: World> Channels<W> {
             };
             return self.deliver(subscriber, shared, is_alone, count);
         }
+        self.serve_chosen(id, position, subscriber, batch, is_alone);
+    }
+
+    /// Delivers what a subscriber gets of a batch that not everyone gets all of.
+    #[inline(never)]
+    fn serve_chosen(
+        &mut self,
+        id: ChannelId,
+        position: u32,
+        subscriber: Subscriber,
+        batch: &mut Batch,
+        is_alone: bool,
+    ) {
+        let Subscriber { format, flags, .. } = subscriber;
         let choice = self.choice(id, subscriber, batch);
         let count = batch.count(&choice);
         if count == 0 {

@@ -160,6 +160,7 @@ impl<W: World> Channels<W> {
     }
 
     /// Sends out who came to this shard's channels, and who went, in this turn.
+    #[inline]
     pub(in crate::shard) fn tell_membership(&mut self) {
         while let Some((membership, shards)) = self.home.take_membership(self.carry.now()) {
             for shard in shards {

@@ -21,6 +21,7 @@ pub(in crate::shard) fn cost_of(is_known: bool, channel: &str) -> usize {
 
 impl<W: World> Channels<W> {
     /// Tells what the shard itself costs, and what its home has: at the end of the turn, whatever it was that changed it.
+    #[inline]
     pub(in crate::shard) fn account(&mut self) {
         self.carry.count_clients();
         if self.carry.post.bytes() > LETTER_BYTES_KEPT {

@@ -54,6 +54,7 @@ impl<W: World> Channels<W> {
     }
 
     /// Whether others do not keep up with what clients here send.
+    #[inline]
     pub(in crate::shard) fn is_congested(&self) -> bool {
         let Carry { post, limits, .. } = &self.carry;
         post.is_congested(limits.mailbox_letters_max) || self.publication_budget.is_exhausted()

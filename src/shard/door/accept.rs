@@ -136,6 +136,7 @@ impl<W: World> Door<W> {
         true
     }
 
+    #[inline]
     pub(in crate::shard) fn accept(&mut self) {
         if self.admission.paused_until_ms.is_some_and(|until| self.clients.channels.carry.now_ms() >= until) {
             self.admission.paused_until_ms = None;

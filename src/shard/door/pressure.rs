@@ -48,6 +48,7 @@ impl<W: World> Door<W> {
     }
 
     /// Looks how short memory is, and does what the ladder says.
+    #[inline]
     pub(in crate::shard) fn ease_memory(&mut self) {
         self.send_away();
         let carry = &mut self.clients.channels.carry;
@@ -99,16 +100,20 @@ impl<W: World> Door<W> {
         self.ladder.shed_until_ms = carry.now_ms() + carry.timeouts.linger_ms + LOOK_EVERY_MS;
     }
 
+    #[inline]
     fn send_away(&mut self) {
+        if !self.is_shedding() {
+            return;
+        }
         for _ in 0..SHED_PER_TURN_MAX {
-            let Some(key) = self.ladder.leaving.pop() else {
-                self.ladder.leaving = Vec::new();
-                return;
-            };
+            let Some(key) = self.ladder.leaving.pop() else { break };
             if self.clients.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
                 self.clients.channels.carry.counters.memory_shed_newest.add(1);
                 self.clients.channels.close(key, CloseReason::Memory);
             }
+        }
+        if self.ladder.leaving.is_empty() {
+            self.ladder.leaving = Vec::new();
         }
     }
 }
