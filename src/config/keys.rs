@@ -339,7 +339,8 @@ const GENERAL: &[Key] = &[
     ),
     deadline(
         "linger_ms",
-        "Time that a closing connection has to read what is queued and to close its side",
+        "Time that a closing connection has to read what is queued and to close its side; and that each command waiting \
+        for a hook may take after its client has closed the connection",
         |c| Slot::Milliseconds(&mut c.timeouts.linger_ms, 0..=HOUR_MS),
     ),
     deadline("drain_ms", "Time over which a drain spreads its closes", |c| {

@@ -75,6 +75,7 @@ impl<W: World> Shard<W> {
         match conn.stage {
             Stage::Buried => {}
             Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.carry().grave(key),
+            Stage::Open if conn.has_left => self.channels().close(key, CloseReason::Hangup),
             // Nobody asked for anything: an answer could be taken for that of the next request.
             Stage::Open if conn.session.is_idle() => self.channels().close(key, CloseReason::Answered),
             Stage::Open if conn.session.waits_for().is_some() => self.expire_wait(key),

@@ -98,6 +98,8 @@ impl<W: World> Shard<W> {
         assert!(conn.stage == Stage::Open || conn.subs.is_empty(), "who is closed has left its channels");
         assert!(conn.stage == Stage::Open || conn.client.is_none(), "who is closed is forgotten");
         assert!(carry.wheel.deadline(key.index()).is_some(), "each connection has a deadline");
+        let has_work = conn.stage == Stage::Open && (conn.has_work_left() || conn.is_unread);
+        assert!(!conn.has_left || has_work, "who has left stays for its commands: {key:?}");
     }
 
     fn check_subscriptions(&self, key: Key, conn: &Conn<W::Socket, W::State>) {
@@ -180,7 +182,8 @@ impl<W: World> Shard<W> {
 fn check_connecting<K, S>(key: Key, conn: &Conn<K, S>) {
     let client = conn.client.as_ref();
     let is_connecting = client.is_some_and(|client| client.connecting.is_some());
-    assert_eq!(conn.is_corked, is_connecting, "the cork waits for the connect reply: {key:?}");
+    let is_corked = is_connecting || conn.has_left;
+    assert_eq!(conn.is_corked, is_corked, "the cork waits for the connect reply, or stays: {key:?}");
     let asks = conn.session.phase() == Phase::Admitting;
     assert_eq!(asks, is_connecting, "a connect command that is asked is being answered: {key:?}");
     let Some(client) = client else { return };

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::carry::conn::Stage;
-use super::carry::receive::Got;
+use super::carry::receive::{Got, Read};
 use super::carry::tls::Arrived;
 use super::carry::unread::is_newcomer;
 use super::{Shard, World};
@@ -83,7 +83,11 @@ impl<W: World> Shard<W> {
     #[inline]
     fn read(&mut self, key: Key) {
         let mut budget = self.carry().limits.read_bytes_per_turn_max;
-        while let Some(Got { count, fresh_count, is_all }) = self.carry().read_once(key) {
+        while let Some(read) = self.carry().read_once(key) {
+            let Read::Bytes(Got { count, fresh_count, is_all }) = read else {
+                self.clients().on_end(key);
+                break;
+            };
             self.take(key, count);
             if is_all {
                 break;
@@ -121,7 +125,10 @@ impl<W: World> Shard<W> {
                 if !plain.is_empty() {
                     self.receive(key, plain);
                 }
-                self.carry().after_records(key, is_end);
+                self.carry().after_records();
+                if is_end {
+                    self.clients().on_last_record(key);
+                }
             }
             Some(Arrived::Broken { reason, was_fresh }) => {
                 if was_fresh {

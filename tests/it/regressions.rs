@@ -11,6 +11,7 @@ mod control_listener;
 mod conversion;
 mod doors;
 mod gauges;
+mod goodbyes;
 mod hooks;
 mod http_requests;
 mod json_shapes;

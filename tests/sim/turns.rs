@@ -4,14 +4,17 @@
 //! each run, drawn from a seed, everything is answered, nobody is told to come again later, and what a client publishes
 //! arrives in the order in which it was said.
 
+mod goodbyes;
+
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use throng::Denied;
 use throng::parts::config::Config;
 use throng::parts::hub::home::StateChange;
 use throng::parts::hub::options::ChannelOptions;
-use throng::parts::shard::mailbox::{Letter, ReplyTo};
+use throng::parts::shard::mailbox::{Deed, Letter, Order, ReplyTo, Target};
 use throng::parts::shard::outside::{
     Busy, Credentials, Grant, Hook, Outside, Question, Rejected, Replaced, Token, Verdict,
 };
@@ -24,17 +27,16 @@ use crate::world::LinkId;
 /// Answers in any order, when it is let to.
 #[derive(Debug, Default)]
 struct Slow {
+    /// Tokens of connections are verified later, too.
+    holds_connects: AtomicBool,
     asked: Mutex<Vec<(ReplyTo, Question)>>,
 }
 
 impl Outside for Slow {
     fn verify_now(&self, token: &Token<'_>, _: u64) -> Option<Verdict> {
         match token {
-            Token::Connection(_) => {
-                let credentials = Credentials { user: USER.to_owned(), ..Credentials::default() };
-                Some(Verdict::Connection(Ok(Box::new(credentials))))
-            }
-            Token::Subscription(_) => None,
+            Token::Connection(_) if !self.holds_connects.load(Relaxed) => Some(known()),
+            Token::Connection(_) | Token::Subscription(_) => None,
         }
     }
 
@@ -48,6 +50,12 @@ impl Outside for Slow {
     fn has_hook(&self, hook: Hook) -> bool {
         matches!(hook, Hook::Publish | Hook::Rpc | Hook::Subscribe)
     }
+}
+
+/// The answer to whoever connects.
+fn known() -> Verdict {
+    let credentials = Credentials { user: USER.to_owned(), ..Credentials::default() };
+    Verdict::Connection(Ok(Box::new(credentials)))
 }
 
 /// A client, what it has said, and what it has heard.
@@ -159,10 +167,10 @@ impl Scene {
                 let grant = Grant { user: USER.to_owned(), ..Grant::default() };
                 Verdict::Subscription(no.map_or_else(|| Ok(Box::new(grant)), Err))
             }
-            other @ (Question::ConnectionToken(_)
-            | Question::Connect { .. }
-            | Question::Refresh { .. }
-            | Question::SubRefresh { .. }) => panic!("nobody asks {other:?}"),
+            Question::ConnectionToken(_) => known(),
+            other @ (Question::Connect { .. } | Question::Refresh { .. } | Question::SubRefresh { .. }) => {
+                panic!("nobody asks {other:?}")
+            }
         };
         let letter = Letter::Verdict { reply_to, verdict: Box::new(verdict) };
         self.small.mailboxes[usize::from(reply_to.shard)].put(&mut vec![letter]);

@@ -47,7 +47,12 @@ impl<W: World> Carry<W> {
         if reason == CloseReason::Shutdown && conn.session.ends_when_answered() {
             return;
         }
-        let peer_said_goodbye = matches!(reason, CloseReason::Peer(_));
+        // Whatever ends it, who has left hears the answer to its own goodbye.
+        let goodbye = conn.goodbye(&reason);
+        let said = goodbye.as_ref().unwrap_or(&reason);
+        let is_secure_goodbye = std::mem::take(&mut conn.has_left) && conn.tls().is_some();
+        let is_gone = *said == CloseReason::Transport || *said == CloseReason::Hangup && !is_secure_goodbye;
+        let peer_said_goodbye = matches!(said, CloseReason::Peer(_) | CloseReason::Hangup);
         conn.stage = if peer_said_goodbye { Stage::LastWords } else { Stage::Linger };
         let session = std::mem::replace(&mut conn.session, Session::over());
         let kept_count = conn.client.as_ref().and_then(|client| client.connecting.as_ref());
@@ -62,7 +67,7 @@ impl<W: World> Carry<W> {
         self.count_ending(&reason);
         let client = self.forget_client(key);
         self.ended.push_back(Ended { key, client });
-        if matches!(reason, CloseReason::Hangup | CloseReason::Transport) {
+        if is_gone {
             self.clear_out();
             self.grave(key);
         } else {
@@ -72,7 +77,7 @@ impl<W: World> Carry<W> {
                 (CloseReason::Slow | CloseReason::Budget, None) => self.cut(key, 0),
                 _ => {}
             }
-            self.last_words(key, &reason, &session);
+            self.last_words(key, said, &session);
         }
         let client = self.client_id(key);
         session.closed(&mut self.handler, client, &reason);
@@ -80,7 +85,7 @@ impl<W: World> Carry<W> {
 
     /// Takes back what waits in the outbox, but for its first segments, and with it what is said behind that: a client
     /// must not get what comes after something that it does not get.
-    fn cut(&mut self, key: Key, kept_count: usize) {
+    pub(in crate::shard) fn cut(&mut self, key: Key, kept_count: usize) {
         let Some(outbox) = self.conns.entry_mut(key).and_then(|conn| conn.outbox.as_mut()) else { return };
         let before = outbox.bytes();
         outbox.cut(kept_count);

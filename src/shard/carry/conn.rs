@@ -111,8 +111,10 @@ pub(in crate::shard) struct Conn<K, S> {
     pub(in crate::shard) is_writable_armed: bool,
     /// The outbox is too full to read on; reading goes on when it has drained.
     pub(in crate::shard) is_read_paused: bool,
-    /// The connect reply must go before what is queued.
+    /// Nothing is written: the connect reply must go before what is queued, or the client has left.
     pub(in crate::shard) is_corked: bool,
+    /// The client said goodbye while commands of it wait: see [`leave`](super::Carry::leave).
+    pub(in crate::shard) has_left: bool,
     /// In the list of those with unread input.
     pub(in crate::shard) is_unread: bool,
     /// The peer's end was seen: read on to it even after short reads.
@@ -146,6 +148,7 @@ impl<K, S> Conn<K, S> {
             is_writable_armed: false,
             is_read_paused: false,
             is_corked: false,
+            has_left: false,
             is_unread: false,
             is_read_closed: false,
             awaits_pong: false,
@@ -187,6 +190,11 @@ impl<K, S> Conn<K, S> {
     /// Bytes that wait to be written.
     pub(in crate::shard) fn outbox_bytes(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
+    }
+
+    /// Whether so much waits to be written that nothing more is asked for. What waits for who has left is not written.
+    pub(in crate::shard) fn waits_for_room(&self, bytes_max: usize) -> bool {
+        self.outbox_bytes() > bytes_max / 2 && !self.has_left
     }
 
     /// When the connection's one entry in the wheel is due, in milliseconds.

@@ -164,7 +164,7 @@ impl<W: World> Carry<W> {
     /// Queues an answer to the client, or what it did not ask for, of which so many bytes may wait.
     #[inline]
     fn push(&mut self, key: Key, segment: Segment, bytes_max: Option<usize>) {
-        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let Some(conn) = self.conns.entry_mut(key).filter(|conn| !conn.has_left) else { return };
         if conn.outbox.is_none() {
             self.counters.outboxes.add(1);
         }
@@ -253,7 +253,7 @@ impl<W: World> Carry<W> {
     /// outbox ends the pause: it knows that there may be input which will not be told again.
     pub(in crate::shard) fn pause_reading_if_full(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
-        conn.is_read_paused |= conn.outbox_bytes() > self.limits.outbox_bytes_max / 2;
+        conn.is_read_paused |= conn.waits_for_room(self.limits.outbox_bytes_max);
     }
 
     pub(in crate::shard) fn on_writable(&mut self, key: Key) {

@@ -9,6 +9,7 @@ pub(in crate::shard) mod conn;
 pub(in crate::shard) mod desk;
 pub(in crate::shard) mod flush;
 pub(in crate::shard) mod layers;
+pub(in crate::shard) mod leaving;
 pub mod ledger;
 pub(in crate::shard) mod pressure;
 pub(in crate::shard) mod queued;

@@ -12,6 +12,14 @@ use crate::shard::World;
 
 /// What one read came to.
 #[derive(Debug)]
+pub(in crate::shard) enum Read {
+    Bytes(Got),
+    /// The client sends nothing more.
+    End,
+}
+
+/// Bytes that were read.
+#[derive(Debug)]
 pub(in crate::shard) struct Got {
     /// Bytes at the start of the input.
     pub(in crate::shard) count: usize,
@@ -24,7 +32,7 @@ pub(in crate::shard) struct Got {
 impl<W: World> Carry<W> {
     /// Reads once into the input; `None` when there is nothing, or no reading on.
     #[inline]
-    pub(in crate::shard) fn read_once(&mut self, key: Key) -> Option<Got> {
+    pub(in crate::shard) fn read_once(&mut self, key: Key) -> Option<Read> {
         loop {
             let conn = self.conns.entry_mut(key)?;
             if conn.stage == Stage::Buried || conn.is_read_paused {
@@ -39,11 +47,11 @@ impl<W: World> Carry<W> {
                 self.hold(key, held);
             }
             match result {
-                Ok(0) => self.on_end(key),
+                Ok(0) => return Some(Read::End),
                 Ok(fresh_count) => {
                     self.counters.bytes_in.add(fresh_count as u64);
                     let is_all = fresh_count < room && !is_read_closed;
-                    return Some(Got { count: held + fresh_count, fresh_count, is_all });
+                    return Some(Read::Bytes(Got { count: held + fresh_count, fresh_count, is_all }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -114,14 +122,13 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// The client sends nothing more.
+    /// The client of a connection that has ended sends nothing more.
     pub(in crate::shard) fn on_end(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key) else { return };
         match conn.stage {
-            Stage::Open => self.end(key, CloseReason::Hangup),
             Stage::LastWords | Stage::Linger if conn.outbox.is_some() => conn.stage = Stage::LastWords,
             Stage::LastWords | Stage::Linger | Stage::Discard | Stage::Shed => self.grave(key),
-            Stage::Buried => {}
+            Stage::Open | Stage::Buried => {}
         }
     }
 }

@@ -119,6 +119,9 @@ impl<W: World> Carry<W> {
     /// Begins to send heartbeats. The first comes after a part of the interval that differs from connection to
     /// connection by the golden ratio, so that those that came together are spread evenly.
     pub(in crate::shard) fn start_heartbeat(&mut self, key: Key) {
+        if self.conns.entry(key).is_some_and(|conn| conn.has_left) {
+            return self.await_commands(key);
+        }
         let interval_ms = self.timeouts.ping_interval_ms;
         if interval_ms == 0 {
             let idle_ms = self.timeouts.idle_ms;

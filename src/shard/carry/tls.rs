@@ -84,12 +84,8 @@ impl<W: World> Carry<W> {
     }
 
     /// The session has heard what the records brought.
-    pub(in crate::shard) fn after_records(&mut self, key: Key, is_end: bool) {
+    pub(in crate::shard) fn after_records(&mut self) {
         self.release_wire();
-        if is_end {
-            self.answer_goodbye(key);
-            self.on_end(key);
-        }
     }
 
     /// Before something is sealed for `key`: records of another connection that wait in `wire` are written, its own stay.
@@ -107,7 +103,7 @@ impl<W: World> Carry<W> {
     }
 
     /// Who says goodbye hears one, unless the connection goes on to say something.
-    fn answer_goodbye(&mut self, key: Key) {
+    pub(in crate::shard) fn answer_goodbye(&mut self, key: Key) {
         let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.stage == Stage::Open) else { return };
         if let Some(tls) = conn.tls_mut() {
             tls.say_goodbye(hot(&mut self.schedules, key), &mut self.wire);

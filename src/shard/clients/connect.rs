@@ -143,7 +143,7 @@ impl<W: World> Clients<W> {
         let Some(conn) = carry.conns.entry_mut(key) else { return };
         conn.session.refused();
         let is_uni = conn.session.transport().is_some_and(Transport::is_uni);
-        conn.is_corked = false;
+        conn.is_corked = conn.has_left;
         if let Some(client) = conn.client.as_mut() {
             client.connecting = None;
         }
@@ -307,8 +307,8 @@ impl<W: World> Clients<W> {
     fn uncork(&mut self, key: Key, queued_before: usize) {
         let carry = &mut self.channels.carry;
         let Some(conn) = carry.conns.entry_mut(key) else { return };
-        conn.is_corked = false;
-        if conn.outbox.is_none() {
+        conn.is_corked = conn.has_left;
+        if conn.outbox.is_none() || conn.has_left {
             carry.queue_out(key);
         } else {
             let reply = carry.take_out();

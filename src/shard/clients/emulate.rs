@@ -20,7 +20,8 @@ impl<W: World> Clients<W> {
     pub(in crate::shard) fn emulated(&mut self, key: Key, data: &[u8]) {
         let heard = self.channels.carry.beat_now();
         match self.channels.carry.conns.entry_mut(key) {
-            Some(conn) if conn.stage == Stage::Open => {
+            // Who has closed its stream says nothing more.
+            Some(conn) if conn.stage == Stage::Open && !conn.has_left => {
                 conn.heard = heard;
                 // It does not read its own posts, so it is not by pausing that they are held back.
                 let waiting = conn.client.as_ref().map_or(0, |client| client.waiting_bytes);

@@ -10,6 +10,7 @@ pub(in crate::shard) mod from_start;
 pub(in crate::shard) mod groups;
 pub(in crate::shard) mod headers;
 pub(in crate::shard) mod known;
+pub(in crate::shard) mod leaving;
 pub(in crate::shard) mod orders;
 pub(in crate::shard) mod permits;
 pub(in crate::shard) mod speak;

@@ -43,7 +43,7 @@ impl<W: World> Clients<W> {
     /// A command that the session has not looked at: behind a connect command, it waits until that is answered or refused, and
     /// any other for its turn.
     pub(in crate::shard) fn early(&mut self, key: Key, id: u32, deferred: Deferred) {
-        self.take_up_or_wait(key, Waiting { id, what: What::Early(deferred) });
+        self.take_up_or_wait(key, id, What::Early(deferred));
     }
 
     /// What a client asks that is let in, or asks for that: it is carried out, or waits for its turn. What a handler asks for
@@ -52,16 +52,15 @@ impl<W: World> Clients<W> {
         if matches!(ask, Ask::Identify(_)) || self.channels.carry.is_trusted(key) {
             return self.command(key, id, ask);
         }
-        self.take_up_or_wait(key, Waiting { id, what: What::Ask(ask) });
+        self.take_up_or_wait(key, id, What::Ask(ask));
     }
 
     /// Ends a connection for what its client said, behind all that it asked before.
     pub(in crate::shard) fn close_behind(&mut self, key: Key, reason: CloseReason) {
-        // Who is gone, or says goodbye, waits for no answers.
-        if matches!(reason, CloseReason::Peer(_) | CloseReason::Hangup | CloseReason::Transport) {
-            return self.channels.close(key, reason);
+        if matches!(reason, CloseReason::Peer(_) | CloseReason::Hangup) {
+            return self.part_with(key, reason);
         }
-        self.take_up_or_wait(key, Waiting { id: 0, what: What::End(reason) });
+        self.take_up_or_wait(key, 0, What::End(reason));
     }
 
     /// Ends a connection for the command whose turn it is, behind the answers to those before it.
@@ -79,7 +78,8 @@ impl<W: World> Clients<W> {
         self.close_in_turn(key, CloseReason::Dismissed(why));
     }
 
-    fn take_up_or_wait(&mut self, key: Key, waiting: Waiting) {
+    pub(in crate::shard) fn take_up_or_wait(&mut self, key: Key, id: u32, what: What) {
+        let waiting = Waiting { id, what };
         match self.has_turn(key, &waiting.what) {
             true => self.take_up(key, waiting),
             false => self.wait(key, waiting, false),
@@ -112,7 +112,7 @@ impl<W: World> Clients<W> {
         let Limits { message_bytes_max, outbox_bytes_max, .. } = carry.limits;
         let Some(conn) = carry.conns.entry_mut(key) else { return };
         let Some(client) = conn.client.as_ref().filter(|client| !client.waiting.is_empty()) else { return };
-        let waits_for_room = !client.awaited.is_empty() || conn.outbox_bytes() > outbox_bytes_max / 2;
+        let waits_for_room = !client.awaited.is_empty() || conn.waits_for_room(outbox_bytes_max);
         let are_many =
             client.waiting.len() >= WAITING_COMMANDS_MAX || client.waiting_bytes > message_bytes_max;
         let is_end = |one: Option<&Waiting>| one.is_some_and(|one| matches!(one.what, What::End(_)));
@@ -135,7 +135,7 @@ impl<W: World> Clients<W> {
         let awaited_max = if what.is_whole() { 1 } else { AWAITED_MAX };
         let asked_max = self.policy.concurrency.max(1);
         self.is_connecting(key)
-            || conn.outbox_bytes() > carry.limits.outbox_bytes_max / 2
+            || conn.waits_for_room(carry.limits.outbox_bytes_max)
             || conn.client.as_ref().is_some_and(|client| client.awaited_weight() >= awaited_max)
             || asked >= asked_max && (asked_max == 1 || what.may_ask())
             || self.is_entering(conn, what)
@@ -157,14 +157,19 @@ impl<W: World> Clients<W> {
         let is_idle = |client: &&mut Client| !client.waiting.is_empty() && !client.is_resuming;
         let Some(client) = self.channels.carry.client_mut(key).filter(is_idle) else { return };
         client.is_resuming = true;
+        let mut is_going_on = false;
         while let Some(one) = self.next_waiting(key) {
             self.take_up(key, one);
+            is_going_on = true;
         }
         let carry = &mut self.channels.carry;
         // Who has ended is forgotten, with what still waited: that is said by nobody.
         let Some(client) = carry.client_mut(key) else { return };
         client.is_resuming = false;
         let is_over = client.waiting.is_empty();
+        if is_going_on && carry.conns.entry(key).is_some_and(|conn| conn.has_left) {
+            carry.await_commands(key);
+        }
         carry.count_held(key);
         self.channels.finish_endings();
         if is_over {
@@ -228,9 +233,9 @@ impl<W: World> Clients<W> {
     /// No command waits any more: what was not read meanwhile is, unless the outbox is what reading waits for.
     fn resume_reading(&mut self, key: Key) {
         let carry = &mut self.channels.carry;
-        let half = carry.limits.outbox_bytes_max / 2;
+        let bytes_max = carry.limits.outbox_bytes_max;
         let Some(conn) = carry.conns.entry_mut(key) else { return };
-        if conn.is_read_paused && conn.outbox_bytes() <= half {
+        if conn.is_read_paused && !conn.waits_for_room(bytes_max) {
             conn.is_read_paused = false;
             carry.postpone(key);
         }

@@ -4,6 +4,7 @@
 pub(crate) mod fixtures;
 
 use std::fs;
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,7 +100,16 @@ impl Socket {
 
     /// What comes back for a text.
     pub(crate) fn ask(&mut self, text: &str) -> String {
+        self.say(text);
+        self.hear()
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
         self.0.send(Message::text(text)).unwrap();
+    }
+
+    /// The next text.
+    pub(crate) fn hear(&mut self) -> String {
         loop {
             match self.0.read().unwrap() {
                 Message::Text(text) => return text.as_str().to_owned(),
@@ -109,6 +119,18 @@ impl Socket {
                 }
             }
         }
+    }
+
+    /// Says that nothing more comes, by a record of TLS.
+    pub(crate) fn say_goodbye(&mut self) {
+        let StreamOwned { conn, sock } = self.0.get_mut();
+        conn.send_close_notify();
+        conn.write_tls(sock).unwrap();
+    }
+
+    /// Whether all that still comes is such a record, too.
+    pub(crate) fn is_answered(&mut self) -> bool {
+        matches!(self.0.get_mut().read(&mut [0; 1]), Ok(0))
     }
 
     /// The server's certificate.

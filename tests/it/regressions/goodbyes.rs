@@ -1,0 +1,171 @@
+//! Commands that wait for a hook when their client says goodbye, by whichever layer. They were not carried out.
+
+use std::net::Shutdown;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use socket2::SockRef;
+use throng::parts::outside::mint;
+
+use crate::support::application::{Application, hook};
+use crate::support::centrifuge::PATH;
+use crate::support::peer::CLOSE;
+use crate::support::tls::fixtures::Authority;
+use crate::support::tls::{Folder, Socket, trusting};
+use crate::support::{Client, Server};
+
+fn server(application: &Application, linger_ms: u32, more: &Value) -> Server {
+    application.server(|application| {
+        let open = json!({
+            "allow_subscribe_for_client": true,
+            "allow_publish_for_subscriber": true,
+            "presence": true,
+        });
+        let mut config = json!({
+            "linger_ms": linger_ms,
+            "client": {"token": {"hmac_secret_key": "between us"}},
+            "channel": {
+                "proxy": {"publish": hook(application, "publish")},
+                "without_namespace": open,
+                "namespaces": [{
+                    "name": "hooked",
+                    "allow_subscribe_for_client": true,
+                    "publish_proxy_enabled": true,
+                }],
+            },
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    })
+}
+
+fn token() -> String {
+    mint(b"between us", br#"{"sub":"ann"}"#)
+}
+
+fn allowed() -> Value {
+    json!({"result": {}})
+}
+
+/// Two publications that a hook is asked about, and one that only a subscriber may send.
+fn frame() -> String {
+    let publish = |id, channel| json!({"id": id, "publish": {"channel": channel, "data": id}}).to_string();
+    [publish(50, "hooked:a"), publish(51, "hooked:a"), publish(52, "plain")].join("\n")
+}
+
+fn witness(server: &Server) -> Client {
+    let mut witness = Client::with_token(server.address, &token());
+    for channel in ["hooked:a", "plain"] {
+        witness.subscribe(channel).unwrap();
+    }
+    witness
+}
+
+fn speaker(server: &Server) -> Client {
+    let mut client = Client::with_token(server.address, &token());
+    client.subscribe("plain").unwrap();
+    client.send(&frame());
+    client
+}
+
+/// How a client goes, in words, and the going itself.
+type Goodbye = (&'static str, fn(Client));
+
+#[test]
+fn what_waits_when_its_client_says_goodbye_is_carried_out() {
+    let application = Application::start();
+    let server = server(&application, 10_000, &json!({}));
+    let mut witness = witness(&server);
+    let goodbyes: [Goodbye; 3] = [
+        ("a close frame", |mut client| {
+            client.peer.send_close(1000);
+            // What it was told before its goodbye, and nothing behind it but the answer to that.
+            assert_eq!(client.peer.frame().close_code(), Some(1000));
+            client.peer.expect_end();
+        }),
+        ("the end of its side", |mut client| {
+            client.peer.stream.shutdown(Shutdown::Write).unwrap();
+            assert!(client.peer.rest().is_empty());
+        }),
+        ("the end of its socket", drop),
+    ];
+    for (name, goodbye) in goodbyes {
+        let client = speaker(&server);
+        let question = application.question("publish");
+        let gone = std::thread::spawn(move || goodbye(client));
+        // Its goodbye arrives meanwhile; its subscription holds.
+        witness.sync();
+        std::thread::sleep(Duration::from_millis(100));
+        question.answer(allowed());
+        application.answer("publish", allowed());
+        assert_eq!(witness.publications(3), [50, 51, 52].map(|id| json!(id)), "{name}");
+        gone.join().unwrap();
+        server.await_metric("throng_connections", 1);
+        server.await_metric("throng_subscriptions", 2);
+    }
+}
+
+#[test]
+fn what_waits_when_its_client_says_goodbye_by_a_record_is_carried_out() {
+    let (folder, ca) = (Folder::new(), Authority::new());
+    let [_, chain, _, key] = folder.pair("one", &ca.issue(&["one.test"]));
+    let application = Application::start();
+    let server = server(&application, 10_000, &json!({"tls_cert": chain, "tls_key": key}));
+    let client = trusting(&ca, None);
+    let connect = json!({"id": 1, "connect": {"token": token()}}).to_string();
+    let subscribe = |id, channel| json!({"id": id, "subscribe": {"channel": channel}}).to_string();
+    let open = || {
+        let mut socket = Socket::open(&client, server.address, "one.test", PATH).unwrap();
+        assert!(socket.ask(&connect).contains("\"connect\""));
+        assert!(socket.ask(&subscribe(2, "plain")).contains("\"subscribe\""));
+        socket
+    };
+    let mut witness = open();
+    assert!(witness.ask(&subscribe(3, "hooked:a")).contains("\"subscribe\""));
+    let mut speaker = open();
+    speaker.say(&frame());
+    let question = application.question("publish");
+    speaker.say_goodbye();
+    std::thread::sleep(Duration::from_millis(100));
+    question.answer(allowed());
+    application.answer("publish", allowed());
+    for id in 50..53 {
+        assert!(witness.hear().contains(&format!(r#""data":{id}"#)));
+    }
+    assert!(speaker.is_answered(), "a goodbye is answered by one");
+    server.await_metric("throng_connections", 1);
+}
+
+/// Who does not say goodbye is gone at once.
+#[test]
+fn what_waits_when_its_connection_is_reset_is_not_carried_out() {
+    let application = Application::start();
+    let server = server(&application, 10_000, &json!({}));
+    let mut witness = witness(&server);
+    let client = speaker(&server);
+    let question = application.question("publish");
+    SockRef::from(&client.peer.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    server.await_metric("throng_connections", 1);
+    question.answer(allowed());
+    let mut other = Client::with_token(server.address, &token());
+    other.subscribe("plain").unwrap();
+    other.publish("plain", json!("later")).unwrap();
+    assert_eq!(witness.publication().1, json!("later"));
+}
+
+/// A hook that does not answer keeps a client that has left no longer than what lingers.
+#[test]
+fn who_says_goodbye_is_gone_in_time_whatever_waits() {
+    let application = Application::start();
+    let server = server(&application, 300, &json!({}));
+    let mut witness = witness(&server);
+    let mut client = speaker(&server);
+    let _unanswered = application.question("publish");
+    client.peer.send_close(1000);
+    assert_eq!(client.peer.frame().opcode, CLOSE);
+    client.peer.expect_end();
+    server.await_metric("throng_connections", 1);
+    witness.publish("plain", json!("later")).unwrap();
+    assert_eq!(witness.publication().1, json!("later"));
+}
