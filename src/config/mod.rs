@@ -12,6 +12,7 @@
 
 mod args;
 mod client;
+mod conflicts;
 pub mod convert;
 mod development;
 mod engine;
@@ -177,9 +178,7 @@ impl Config {
         ];
         let hooks = hooks.into_iter().flatten().chain(outside.proxies.iter().map(|(_, hook)| hook));
         self.tls.is_on()
-            || hooks
-                .into_iter()
-                .any(|hook| !hook.tls.key_pem.is_empty() || !hook.static_http_headers.is_empty())
+            || hooks.into_iter().any(outside::options::HookOptions::keeps_secrets)
             || !self.control_key.0.is_empty()
             || !self.api.keys.is_empty()
             || tokens.into_iter().flatten().any(|token| !token.hmac_secret_key.is_empty())

@@ -4,7 +4,7 @@
 //! configuration with everything new that can be had, or nothing at all: what is new goes together with what stays, or
 //! it is refused.
 
-use super::resolve::conflicts;
+use super::conflicts::conflicts;
 use super::sections::{Target, path_of};
 use super::{ConfigError, Effective, KEYS, Place};
 use crate::session::Transport;

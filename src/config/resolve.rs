@@ -1,17 +1,19 @@
 //! From what was typed to what it means: layers are laid over one another, dependent defaults follow, and the
-//! rules that bind two keys are checked. All errors are collected, so that a person mends them in one go.
+//! rules that bind two keys are checked (`conflicts`). All errors are collected, so that a person mends them in one go.
 
 use super::args::{Args, Typed};
-use super::development::{OPEN_BEHIND_PROXIES, open_beyond_loopback};
+use super::conflicts::{concerns, conflicts};
+use super::development::open_beyond_loopback;
 use super::error::CA_VARIABLE;
 use super::file::{self, Layer};
 use super::said::{self, Said, Source};
 use super::sections::{self, Target};
-use super::slot::PLACEHOLDER;
+use super::slot::{PLACEHOLDER, Raw, WEAK_SECRET};
 use super::value::Table;
 use super::variables::{self, Variables};
-use super::{Config, ConfigError, ConfigWarning, Key, Place, Sections, Timeouts, listeners, lists};
-use crate::net::Listen;
+use super::{Config, ConfigError, ConfigWarning, Place, Sections, Timeouts, listeners, lists};
+use crate::outside::options::NamedVariables;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -61,13 +63,13 @@ impl Effective {
     }
 
     /// The option by which clients come through proxies in development mode that nobody asked for.
-    fn is_open_behind(&self) -> Option<&'static str> {
+    pub(super) fn is_open_behind(&self) -> Option<&'static str> {
         let config = &self.config;
         let key = if config.proxy_protocol { "proxy_protocol" } else { "trusted_proxies" };
         (self.is_development && !config.development && config.trusts_proxies()).then_some(key)
     }
 
-    fn is_typed(&self, name: &str) -> bool {
+    pub(super) fn is_typed(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
 }
@@ -212,38 +214,6 @@ fn sources(args: &Args, variables: &Variables) -> Sources {
     Sources { sources, file, left, warnings }
 }
 
-/// All that does not go together.
-pub(super) fn conflicts(effective: &Effective) -> Vec<ConfigError> {
-    let mut found = flat_conflicts(effective);
-    found.extend(development_conflict(effective));
-    found.extend(section_conflicts(effective));
-    found.extend(tls_conflicts(effective));
-    found
-}
-
-/// Whether a conflict may be there only because this key's value was wrong, so that its default stood in its place.
-fn concerns(conflict: &ConfigError, wrong: &str) -> bool {
-    let is_named = |name: &str| {
-        conflict.complaint.split(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)).any(|w| w == name)
-    };
-    // A conflict within a table names the other key without it.
-    let within = wrong
-        .rsplit_once('.')
-        .is_some_and(|(table, name)| conflict.key.starts_with(&format!("{table}.")) && is_named(name));
-    conflict.key == wrong || is_named(wrong) || within
-}
-
-/// Development mode lets anyone do anything: beyond this machine only when it is asked for by its name.
-fn development_conflict(effective: &Effective) -> Option<ConfigError> {
-    let addresses: Vec<_> = effective.config.listen.iter().filter_map(Listen::address).collect();
-    let (key, complaint) = match effective.is_open_at(&addresses) {
-        Some(complaint) => ("listen", complaint),
-        None => (effective.is_open_behind()?, OPEN_BEHIND_PROXIES.to_owned()),
-    };
-    let (said, place) = (said(effective, key), effective.place(key).clone());
-    Some(ConfigError { key: key.to_owned(), said, complaint, place })
-}
-
 /// Whether only this machine reaches an address, also one of IPv4 in IPv6's form.
 pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
@@ -275,7 +245,8 @@ fn overlay(
     let typed = layers.iter().flat_map(|layer| &layer.typed);
     let (flat, of_sections): (Vec<_>, Vec<_>) =
         typed.partition(|typed| matches!(typed.target, Target::Flat(_)));
-    lay(&mut effective, &flat, around.variables, errors);
+    let variables = around.variables.named();
+    lay(&mut effective, &flat, &variables, errors);
     if effective.is_typed("development") {
         effective.is_development = effective.config.development;
     }
@@ -292,7 +263,8 @@ fn overlay(
             effective.places.insert(list.name_path(index), place.clone());
         }
     }
-    lay(&mut effective, &of_sections, around.variables, errors);
+    lay(&mut effective, &of_sections, &variables, errors);
+    effective.sections.give_variables(&variables);
     if effective.is_typed("http_api.key") && !effective.is_typed("http_api.insecure") {
         // Who sets a key wants it to be asked for, in development mode, too.
         effective.sections.close_api();
@@ -311,12 +283,17 @@ fn overlay(
     effective
 }
 
-fn lay(effective: &mut Effective, typed: &[&Typed], variables: &Variables, errors: &mut Vec<ConfigError>) {
+fn lay(
+    effective: &mut Effective,
+    typed: &[&Typed],
+    variables: &NamedVariables,
+    errors: &mut Vec<ConfigError>,
+) {
     for typed in typed {
-        let mut raw = std::borrow::Cow::Borrowed(&typed.raw);
+        let mut raw = Cow::Borrowed(&typed.raw);
         if typed.target.names_variables() {
             match typed.raw.filled(variables) {
-                Ok(filled) => raw = std::borrow::Cow::Owned(filled),
+                Ok(filled) => raw = Cow::Owned(filled),
                 Err(missing) => {
                     errors.push(typed.error(format!("the variable {missing} is not set")));
                     continue;
@@ -333,6 +310,10 @@ fn lay(effective: &mut Effective, typed: &[&Typed], variables: &Variables, error
         if typed.target.is_secret() && raw.has_placeholder() {
             errors.push(typed.error(PLACEHOLDER.to_owned()));
         } else if slot.set(&raw) {
+            if matches!(raw, Cow::Owned(_)) {
+                // What is shown of it has the names of variables, not their values.
+                typed.target.slot(&mut effective.config, &mut effective.sections).keep(&typed.raw);
+            }
             // It is one thing, whatever it was called.
             let name = match typed.target {
                 Target::Flat(key) => key.name,
@@ -346,11 +327,24 @@ fn lay(effective: &mut Effective, typed: &[&Typed], variables: &Variables, error
                 | Target::CallNamespace(..) => &typed.name,
             };
             effective.places.insert(name.to_owned(), typed.place.clone());
+            warn_of_weak(&mut effective.warnings, typed, name, &raw);
         } else {
             let is_of_grpc = typed.raw.said().trim_matches('"').starts_with("grpc://");
             let reason = if is_of_grpc { "hooks over gRPC are not served; " } else { "" };
             errors.push(typed.error(format!("{reason}expected {expected}{hint}")));
         }
+    }
+}
+
+/// Warns of a secret that others can guess, unless a nearer source has another.
+fn warn_of_weak(warnings: &mut Vec<ConfigWarning>, typed: &Typed, name: &str, raw: &Raw) {
+    if !typed.target.is_secret() {
+        return;
+    }
+    warnings.retain(|warning| warning.key != name || warning.text != WEAK_SECRET);
+    if raw.is_weak_secret() {
+        let (key, text) = (name.to_owned(), WEAK_SECRET.to_owned());
+        warnings.push(ConfigWarning { key, text, place: typed.place.clone() });
     }
 }
 
@@ -380,122 +374,6 @@ fn follow(effective: &mut Effective) {
     if !pong && timeouts.ping_interval_ms > 0 {
         timeouts.pong_timeout_ms = timeouts.pong_timeout_ms.min((timeouts.ping_interval_ms / 3).max(1));
     }
-}
-
-/// The rules that bind two keys.
-fn flat_conflicts(effective: &Effective) -> Vec<ConfigError> {
-    let Config { listen, control, limits, timeouts, echo, websocket_path, .. } = &effective.config;
-    let interval = timeouts.ping_interval_ms;
-    let mut errors = Vec::new();
-    let mut rule = |broken: bool, key: &str, relation: &str, other: &str| {
-        if broken {
-            errors.push(conflict(effective, key, relation, other));
-        }
-    };
-    rule(
-        interval > 0 && timeouts.pong_timeout_ms >= interval,
-        "pong_timeout_ms",
-        "less than",
-        "ping_interval_ms",
-    );
-    rule(
-        limits.frame_bytes_max > limits.message_bytes_max,
-        "frame_bytes_max",
-        "at most",
-        "message_bytes_max",
-    );
-    rule(
-        limits.outbox_bytes_max < limits.message_bytes_max,
-        "outbox_bytes_max",
-        "at least",
-        "message_bytes_max",
-    );
-    rule(
-        limits.queued_bytes_max < limits.outbox_bytes_max,
-        "queued_bytes_max",
-        "at least",
-        "outbox_bytes_max",
-    );
-    rule(echo.is_some() && echo == websocket_path, "echo", "another path than", "websocket_path");
-    let clash =
-        control.is_some_and(|control| listen.iter().any(|one| listeners::overlap(one, &control.into())));
-    rule(clash, "control", "another port than", "listen");
-    let twice =
-        listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| listeners::overlap(a, b)));
-    if let Some((_, address)) = twice {
-        errors.push(ConfigError {
-            key: "listen".to_owned(),
-            said: said(effective, "listen"),
-            complaint: format!("{address} is covered by an earlier address"),
-            place: effective.place("listen").clone(),
-        });
-    }
-    errors
-}
-
-/// The rules of sections, and those that bind a section to a flat key.
-fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
-    let error = |path: &str, complaint: String| ConfigError {
-        key: path.to_owned(),
-        said: said(effective, path),
-        complaint,
-        place: effective.place(path).clone(),
-    };
-    let mut found = sections::conflicts(&effective.sections);
-    found.extend(sections::outside_conflicts(&effective.config.outside));
-    let mut errors: Vec<_> = found.into_iter().map(|found| error(&found.path, found.complaint)).collect();
-    if effective.config.outside.skips_signatures && !effective.config.development {
-        let complaint = "expected development = true with it: anyone could be any user".to_owned();
-        errors.push(error("client.insecure_skip_token_signature_verify", complaint));
-    }
-    for flat in ["websocket_path", "echo"] {
-        let Config { websocket_path, echo, .. } = &effective.config;
-        let taken = if flat == "echo" { echo } else { websocket_path };
-        for (key, path, _) in effective.sections.served() {
-            if taken.as_deref() == Some(path) {
-                errors.push(error(&key, format!("expected another path than {flat}")));
-            }
-        }
-    }
-    errors
-}
-
-/// The rules of TLS.
-fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
-    let Config { tls, client, .. } = &effective.config;
-    let found = tls.conflicts(client.allow_certificate_connect_without_token);
-    let error = |(key, complaint): (&str, String)| ConfigError {
-        key: key.to_owned(),
-        said: said(effective, key),
-        complaint,
-        place: effective.place(key).clone(),
-    };
-    let mut errors: Vec<_> = found.into_iter().map(error).collect();
-    let is_named = effective.is_typed("control") && effective.config.control.is_some();
-    if tls.server.enabled && !tls.server.is_external && is_named {
-        let complaint =
-            "the control listener is plain: set http_server.tls_external = true, which says so".to_owned();
-        errors.push(error(("http_server.tls.enabled", complaint)));
-    }
-    errors
-}
-
-fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> ConfigError {
-    let place = effective.place(other);
-    ConfigError {
-        key: key.to_owned(),
-        said: said(effective, key),
-        complaint: format!("expected {relation} {other}, which is {} ({place})", said(effective, other)),
-        place: effective.place(key).clone(),
-    }
-}
-
-fn said(effective: &Effective, name: &str) -> String {
-    if name == CA_VARIABLE {
-        return effective.config.outside.ca_file.clone();
-    }
-    let flat = || Key::named(name).map(|key| key.toml(&effective.config, false));
-    flat().or_else(|| effective.sections.said(name)).unwrap_or_default()
 }
 
 #[cfg(test)]

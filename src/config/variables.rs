@@ -8,6 +8,7 @@ use super::names::names;
 use super::said::{self, Said, Source};
 use super::slot::HIDDEN;
 use super::{ConfigError, Place};
+use crate::outside::options::NamedVariables;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -68,33 +69,10 @@ impl Variables {
         self.set.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
-    /// A text with every `${CENTRIFUGO_VAR_…}` and `${THRONG_VAR_…}` replaced by the variable of that name.
-    ///
-    /// # Errors
-    /// The name of one that is not set.
-    pub(super) fn fill(&self, text: &str) -> Result<String, String> {
-        let (mut filled, mut rest) = (String::new(), text);
-        while let Some((before, after)) = rest.split_once("${") {
-            let name = after.split_once('}').filter(|(name, _)| {
-                let custom = [CENTRIFUGO, OWN].iter().find_map(|prefix| name.strip_prefix(prefix));
-                custom.and_then(|rest| rest.strip_prefix(CUSTOM)).is_some_and(|rest| !rest.is_empty())
-            });
-            filled.push_str(before);
-            match name {
-                Some((name, after)) => {
-                    // Empty is a value here, which somebody chose.
-                    let value = self.set.get(OsStr::new(name)).ok_or_else(|| name.to_owned())?;
-                    filled.push_str(&value.to_string_lossy());
-                    rest = after;
-                }
-                None => {
-                    filled.push_str("${");
-                    rest = after;
-                }
-            }
-        }
-        filled.push_str(rest);
-        Ok(filled)
+    /// Those that texts of hooks may name.
+    pub(super) fn named(&self) -> NamedVariables {
+        let text = |word: &OsString| word.to_string_lossy().into_owned();
+        NamedVariables::of(self.set.iter().map(|(name, value)| (text(name), text(value))))
     }
 
     /// Whether a variable of Centrifugo's is set, be it empty or unknown: then the server is configured. Those that texts

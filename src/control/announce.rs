@@ -58,8 +58,17 @@ pub fn warnings(config: &Config) -> Vec<String> {
 
 /// The [`warnings`] of a server that listens at the sockets that it inherited, if there are any.
 pub fn warnings_at(config: &Config, inherited: &Inherited) -> Vec<String> {
-    let listen: Vec<_> = inherited.listens().cloned().collect();
-    if listen.is_empty() { warnings(config) } else { warnings(&Config { listen, ..config.clone() }) }
+    warnings(&at_inherited(config, inherited))
+}
+
+/// The configuration of a server that listens at the sockets that it inherited: they stand in place of its own addresses,
+/// so that whatever goes by who reaches the server goes by them.
+pub fn at_inherited(config: &Config, inherited: &Inherited) -> Config {
+    let mut config = config.clone();
+    let taken: Vec<_> = inherited.listens().cloned().collect();
+    config.listen = if taken.is_empty() { config.listen } else { taken };
+    config.control = inherited.control_address().or(config.control);
+    config
 }
 
 /// Headers that are asked of nobody.

@@ -18,6 +18,7 @@ use tower_service::Service as _;
 
 use super::api::{self, Api, ERROR_MODE, ERRORS_BY_STATUS};
 use super::gate::{Admitted, Gate};
+use super::http::redirected;
 use super::{ControlRuntime, runtime};
 use crate::node::{ThreadPost, Way};
 use crate::session::{PlainRequest, PlainResponse};
@@ -183,6 +184,11 @@ impl Clerk {
 
     /// Has the request answered as one of the control listener is.
     async fn route(&self, request: &PlainRequest, body: &[u8]) -> PlainResponse {
+        // No path of the router's has two slashes in a row; the query would not come so far.
+        if let Some(meant) = redirected(&request.path, request.query.as_deref()) {
+            let head = head(StatusCode::TEMPORARY_REDIRECT, &[("Location", &meant)]);
+            return PlainResponse { head: head.into(), body: Vec::new() };
+        }
         // The answer to HEAD is that to GET, whose body is left out where it is written.
         let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
         let mut plain = Request::builder().method(method).uri(request.path.as_str());

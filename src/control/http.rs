@@ -94,13 +94,21 @@ async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, ne
     }
 }
 
-/// Names what there is not; a path with slashes too many leads to the one that is meant, as routers of other servers do.
+/// Where a path with slashes too many leads, as routers of other servers have it: to the same target without them. Not one
+/// with a backslash, which browsers take for a slash: `/\\host` would lead to another server.
+pub(super) fn redirected(path: &str, query: Option<&str>) -> Option<String> {
+    if !path.contains("//") || path.contains('\\') {
+        return None;
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    Some(format!("/{}{query}", parts.join("/")))
+}
+
+/// Names what there is not, or leads to what is meant.
 fn not_found(gate: &Gate, uri: &Uri) -> Response {
     let path = uri.path();
-    if path.contains("//") {
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let meant = format!("/{}{query}", parts.join("/"));
+    if let Some(meant) = redirected(path, uri.query()) {
         return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, meant)]).into_response();
     }
     let text = match gate.of_api(path).filter(|method| !method.is_empty()) {
@@ -402,6 +410,19 @@ mod tests {
             answer.extend_from_slice(&bytes[..count]);
         }
         assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    }
+
+    #[test]
+    fn a_redirect_stays_on_this_server_and_keeps_the_query() {
+        for (path, query, meant) in [
+            ("//api//publish", Some("a=b&c"), Some("/api/publish?a=b&c")),
+            ("/api//", None, Some("/api")),
+            ("//evil.example/api", None, Some("/evil.example/api")),
+            ("/\\evil.example//", None, None),
+            ("/api/publish", Some("a=//"), None),
+        ] {
+            assert_eq!(redirected(path, query).as_deref(), meant, "{path}");
+        }
     }
 
     #[test]

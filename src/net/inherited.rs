@@ -51,6 +51,11 @@ impl Inherited {
         self.listens().filter_map(Listen::address).collect()
     }
 
+    /// The address of the one for the control listener.
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control.as_ref().and_then(|control| control.local_addr().ok())
+    }
+
     /// Where they listen for clients.
     pub fn listens(&self) -> impl Iterator<Item = &Listen> {
         self.data.iter().map(|shared| shared.listen())

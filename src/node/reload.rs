@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +36,8 @@ struct Shared {
     page: Option<&'static str>,
     /// Where it listens: what was inherited is in no file.
     listen: Vec<Listen>,
+    /// And the control listener.
+    control: Option<SocketAddr>,
     state: Mutex<State>,
     reload_count: AtomicU64,
     failure_count: AtomicU64,
@@ -82,7 +85,7 @@ impl fmt::Debug for Reloader {
 impl Reloader {
     pub(crate) fn new(
         (mailboxes, node, certificates): (Arc<[Mailbox]>, Node, Option<Certificates>),
-        (page, listen): (Option<&'static str>, Vec<Listen>),
+        (page, listen, control): (Option<&'static str>, Vec<Listen>, Option<SocketAddr>),
         (effective, world): (Effective, Arc<World>),
         read: Read,
     ) -> Self {
@@ -94,6 +97,7 @@ impl Reloader {
             certificates,
             page,
             listen,
+            control,
             state,
             reload_count,
             failure_count,
@@ -153,7 +157,8 @@ impl Shared {
         }
         // From here on nothing fails.
         let world = world.begin();
-        let config = Config { page: self.page, listen: self.listen.clone(), ..effective.config.clone() };
+        let (listen, control) = (self.listen.clone(), self.control);
+        let config = Config { page: self.page, listen, control, ..effective.config.clone() };
         let renewal =
             Arc::new(Renewal { options: config.shard_options(self.node.uid()), outside: world.clone() });
         for mailbox in self.mailboxes.iter() {

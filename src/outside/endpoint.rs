@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
 use hyper::{Method, Request, Uri};
 use rustls::RootCertStore;
 use tokio::sync::Semaphore;
@@ -61,17 +61,34 @@ pub(super) struct Endpoint {
 pub(super) fn faults_of(name: &str, options: &HookOptions) -> Vec<String> {
     let fault = |what: &str, why: &dyn fmt::Display| format!("the {name} hook's {what}: {why}");
     // That one is missing is told beside the key that asks for the hook.
-    let url = Some(options.endpoint.as_str()).filter(|url| !url.is_empty());
-    let url = url.and_then(|url| http::parse_url(url).err()).map(|why| fault("endpoint", &why));
-    let headers = options.static_http_headers.iter().filter_map(|(name, value)| {
-        let named = name.parse::<HeaderName>().err().map(|why| fault("static header", &why));
-        named.or_else(|| value.parse::<HeaderValue>().err().map(|why| fault("static header", &why)))
-    });
+    let url = url_of(options).err().filter(|_| !options.endpoint.is_empty());
+    let url = url.map(|why| fault("endpoint", &why));
+    let headers =
+        options.static_http_headers.iter().filter_map(|header| static_header(options, header).err());
+    let headers = headers.map(|why| fault("static header", &why));
     let names = name_faults(options).into_iter().map(|(list, why)| fault(list, &why));
     let tls = Some(&options.tls).filter(|tls| tls.enabled);
     let tls = tls.and_then(|tls| trust::of(tls, &RootCertStore::empty()).err());
     let tls = tls.map(|(option, why)| fault(option, &why));
     url.into_iter().chain(names).chain(headers).chain(tls).collect()
+}
+
+/// The URL that is asked.
+///
+/// # Errors
+/// Why there is none. It does not tell the URL, which may hold secrets.
+fn url_of(options: &HookOptions) -> Result<Uri, String> {
+    http::parse_url(&options.fill(&options.endpoint)?).map_err(str::to_owned)
+}
+
+/// A header of the hook's own, as it is sent.
+fn static_header(
+    options: &HookOptions,
+    (name, value): &(String, String),
+) -> Result<(HeaderName, HeaderValue), String> {
+    let name = name.parse().map_err(|why: InvalidHeaderName| why.to_string())?;
+    let value = options.fill(value)?.parse().map_err(|why: InvalidHeaderValue| why.to_string())?;
+    Ok((name, value))
 }
 
 /// The lists of headers with a name that cannot be in them, and why.
@@ -90,10 +107,10 @@ fn name_faults(options: &HookOptions) -> Vec<(&'static str, String)> {
     faults
 }
 
-/// A URL for the log: without its query, which may hold keys.
-pub(super) fn told(url: &Uri) -> String {
-    let host = url.authority().map_or("", |authority| authority.as_str());
-    format!("{}://{host}{}", url.scheme_str().unwrap_or_default(), url.path())
+/// A URL for the log: without its query, which may hold keys. One that names variables has their names.
+pub(super) fn told(url: &str) -> &str {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    &url[..end]
 }
 
 /// Those of the headers that are to be passed on and can be.
@@ -122,15 +139,15 @@ impl Endpoint {
     ) -> Result<Self, String> {
         let told = if name.is_empty() { HOOKS[place].to_owned() } else { format!("proxies.{name}") };
         let fault = |what: &str, why: &dyn fmt::Display| format!("the {told} hook's {what}: {why}");
-        let url = http::parse_url(&options.endpoint).map_err(|why| fault("endpoint", &why))?;
+        let url = url_of(options).map_err(|why| fault("endpoint", &why))?;
         if let Some((list, why)) = name_faults(options).into_iter().next() {
             return Err(fault(list, &why));
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        for (name, value) in &options.static_http_headers {
-            let key: HeaderName = name.parse().map_err(|why| fault("static header", &why))?;
-            headers.insert(key, value.parse().map_err(|why| fault("static header", &why))?);
+        for header in &options.static_http_headers {
+            let (name, value) = static_header(options, header).map_err(|why| fault("static header", &why))?;
+            headers.insert(name, value);
         }
         let tls = Some(&options.tls).filter(|tls| tls.enabled);
         let client = tls.map(|tls| client.with(tls)).transpose().map_err(|(what, why)| fault(what, &why))?;
@@ -216,10 +233,14 @@ impl Endpoint {
         let was_failing = self.is_failing.swap(failure.is_some(), Relaxed);
         match failure {
             Some(failure) if !was_failing => {
-                tracing::warn!(hook = HOOKS[self.place], url = told(&self.url), %failure, "a hook fails");
+                tracing::warn!(hook = HOOKS[self.place], url = told(&self.options.endpoint), %failure, "a hook fails");
             }
             None if was_failing => {
-                tracing::info!(hook = HOOKS[self.place], url = told(&self.url), "a hook answers again")
+                tracing::info!(
+                    hook = HOOKS[self.place],
+                    url = told(&self.options.endpoint),
+                    "a hook answers again"
+                )
             }
             _ => {}
         }
@@ -234,10 +255,11 @@ mod tests {
     fn the_log_has_no_query_of_a_url() {
         for (url, wanted) in [
             ("http://h:1/hook?key=SECRET", "http://h:1/hook"),
-            ("https://h?key=SECRET", "https://h/"),
+            ("https://h?key=SECRET", "https://h"),
             ("https://h/a/b", "https://h/a/b"),
+            ("https://h/${THRONG_VAR_A}/b", "https://h/${THRONG_VAR_A}/b"),
         ] {
-            assert_eq!(told(&url.parse().unwrap()), wanted);
+            assert_eq!(told(url), wanted);
         }
     }
 }

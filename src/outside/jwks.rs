@@ -149,9 +149,10 @@ impl Jwks {
         let answer = self.download().await;
         let took_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.counts.note(took_us, answer.as_ref().err(), super::now_unix_s());
+        let url = self.url.to_string();
         match &answer {
-            Ok(set) => tracing::debug!(url = told(&self.url), keys = set.len(), "key set fetched"),
-            Err(failure) => tracing::warn!(url = told(&self.url), %failure, "key set not fetched"),
+            Ok(set) => tracing::debug!(url = told(&url), keys = set.len(), "key set fetched"),
+            Err(failure) => tracing::warn!(url = told(&url), %failure, "key set not fetched"),
         }
         let waiting = self.state().fetched(answer.ok(), super::now());
         queue.put_back(waiting);

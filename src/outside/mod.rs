@@ -15,6 +15,7 @@ mod http;
 mod jwks;
 mod keys;
 mod mint;
+mod named;
 pub mod options;
 mod redirect;
 mod states;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+pub use super::named::NamedVariables;
 use crate::hub::codes::CodeRule;
 use crate::hub::options::{NamePattern, Namespaces};
 use crate::shard::outside::{CallRoute, Hook};
@@ -40,8 +41,10 @@ pub struct TokenOptions {
 /// How one of the application's hooks is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookOptions {
-    /// URL of the hook: http or https.
+    /// URL of the hook: http or https. It may name [`HookOptions::variables`], as may the values of `static_http_headers`.
     pub endpoint: String,
+    /// Variables that stand in texts as `${THRONG_VAR_NAME}`: what is shown of a hook has their names only.
+    pub variables: NamedVariables,
     /// How long an answer may take. Default 1,000.
     pub timeout_ms: u64,
     /// Headers of the client's HTTP request that the hook is sent, by names in lower case.
@@ -59,6 +62,22 @@ pub struct HookOptions {
     pub binary_encoding: bool,
     /// Whether the hook is sent what connect hooks said to remember.
     pub include_connection_meta: bool,
+}
+
+impl HookOptions {
+    /// Whether it holds what nobody else may see.
+    pub fn keeps_secrets(&self) -> bool {
+        let Self { tls, static_http_headers, variables, .. } = self;
+        !tls.key_pem.is_empty() || !static_http_headers.is_empty() || !variables.is_empty()
+    }
+
+    /// The text with the values of the variables that it names.
+    ///
+    /// # Errors
+    /// That one of them is not set.
+    pub(super) fn fill(&self, text: &str) -> Result<String, String> {
+        self.variables.fill(text).map_err(|name| format!("the variable {name} is not set"))
+    }
 }
 
 /// How an https endpoint is trusted. Certificates and keys are PEM texts, base64 of such, or paths.
@@ -97,6 +116,7 @@ impl Default for HookOptions {
     fn default() -> Self {
         Self {
             endpoint: String::new(),
+            variables: NamedVariables::default(),
             timeout_ms: 1000,
             http_headers: Vec::new(),
             emulated_headers: Vec::new(),

@@ -335,7 +335,7 @@ impl Server {
     ) -> Reloader {
         let parts = (Arc::clone(&self.mailboxes), self.node.clone(), self.certificates.clone());
         let running = (effective, Arc::clone(&self.outside));
-        let kept = (self.config.page, self.config.listen.clone());
+        let kept = (self.config.page, self.config.listen.clone(), self.config.control);
         let reloader = Reloader::new(parts, kept, running, Box::new(read));
         reloader.on_reload(warn_again);
         self.reloader = Some(reloader.clone());
@@ -438,9 +438,7 @@ fn warn_again(config: &Config, changes: &Changes) {
 fn settle(config: &Config, inherited: &Inherited) -> io::Result<(Config, u64)> {
     let descriptors =
         sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
-    let mut config = config.clone();
-    let taken: Vec<_> = inherited.listens().cloned().collect();
-    config.listen = if taken.is_empty() { config.listen } else { taken };
+    let mut config = announce::at_inherited(config, inherited);
     if config.private_descriptors && !can_unshare() {
         tracing::warn!("descriptor tables cannot be private here: one limit applies to all shards together");
         config.private_descriptors = false;

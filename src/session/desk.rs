@@ -82,13 +82,15 @@ impl Keys {
     }
 }
 
-/// A whole request, for whoever answers it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A whole request, for whoever answers it. `Debug` does not show the query, which may have a key.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct PlainRequest {
     /// `POST`, for example.
     pub method: String,
     /// The path, without a query.
     pub path: String,
+    /// The query, as it was written.
+    pub query: Option<String>,
     /// Those of [`Routes::headers`] that there are.
     pub headers: Vec<(&'static str, String)>,
     /// The body, without what is around chunks.
@@ -97,6 +99,13 @@ pub struct PlainRequest {
     pub is_trusted: bool,
     /// The key stood in the query, where logs of proxies may keep it.
     pub has_key_in_query: bool,
+}
+
+impl fmt::Debug for PlainRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, path, body, is_trusted, .. } = self;
+        write!(f, "{method} {path} ({} bytes, trusted: {is_trusted})", body.len())
+    }
 }
 
 /// The answer to a request.
@@ -290,6 +299,7 @@ impl Route {
         PlainRequest {
             method: request.method.to_owned(),
             path: request.path.to_owned(),
+            query: request.query.map(str::to_owned),
             headers: headers.iter().filter_map(kept).collect(),
             body: body.to_vec(),
             is_trusted: self.is_trusting(),

@@ -156,6 +156,38 @@ fn sockets_that_came_with_the_process_are_used_in_place_of_those_configured() {
     assert_eq!(&said, b"hello");
 }
 
+/// What goes by who reaches a server goes by the sockets that it inherited, not by the addresses that it has in their place:
+/// a server API without a key is on loopback only, on either listener.
+#[test]
+fn an_api_without_a_key_is_not_served_at_inherited_sockets_beyond_loopback() {
+    let body = r#"{"channel":"a","data":1}"#;
+    let length = body.len();
+    let lines = "Host: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    let request = format!("POST /api/publish HTTP/1.1\r\n{lines}Content-Length: {length}\r\n\r\n{body}");
+    for (data, control, statuses) in [
+        ("127.0.0.1", "127.0.0.1", [200, 200]),
+        ("0.0.0.0", "127.0.0.1", [404, 200]),
+        ("127.0.0.1", "0.0.0.0", [200, 403]),
+    ] {
+        let [data, control] = [data, control].map(|address| TcpListener::bind((address, 0)).unwrap());
+        let at = [&data, &control].map(|listener| {
+            std::net::SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()))
+        });
+        let is_open = control.local_addr().unwrap().ip().is_unspecified();
+        let mut command = with_sockets(data.into(), control.into(), "data:control");
+        // Where it would listen without them is loopback, and the control listener nowhere.
+        command.args(["--http_api.insecure", "--http_api.external", "--client.insecure"]);
+        command.args(["--listen", "127.0.0.1:0", "--control", "off"]);
+        let server = Server::spawn_inheriting(&mut command);
+        assert_eq!(at.map(|address| Peer::request(address, request.as_bytes()).status), statuses);
+        let is_told = server
+            .said
+            .iter()
+            .any(|line| line.contains("the control listener is reachable from other machines"));
+        assert_eq!(is_told, is_open, "{:?}", server.said);
+    }
+}
+
 #[test]
 fn an_inherited_unix_socket_keeps_its_file() {
     let folder = Folder::new();

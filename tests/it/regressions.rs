@@ -25,6 +25,7 @@ mod raw_endpoints;
 mod reference;
 mod refusals;
 mod reload;
+mod secrets;
 mod spoiled;
 mod starting;
 mod switching;

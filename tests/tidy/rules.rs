@@ -274,6 +274,14 @@ pub(crate) const LAYERS: &[Layer] = &[
         never_words: &[],
     },
     Layer {
+        name: "stray",
+        modules: &["bin/throng/stray"],
+        may_import: &[],
+        crates: &["clap"],
+        never_std: &[],
+        never_words: &[],
+    },
+    Layer {
         name: "convert",
         modules: &["bin/throng/beginning", "bin/throng/convert"],
         may_import: &["throng::parts::config", "throng::parts::control::console", "throng::parts::net::sys"],

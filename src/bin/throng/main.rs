@@ -10,9 +10,11 @@ mod bench;
 mod convert;
 mod doctor;
 mod names;
+mod stray;
 mod token;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -101,10 +103,19 @@ impl ConfigArgs {
 }
 
 fn main() -> ExitCode {
-    let words = names::translated(std::env::args_os().collect());
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let words = names::translated(typed.clone());
     let has_keys = words.get(1).is_none_or(|command| !WITHOUT_KEYS.iter().any(|name| command == name));
-    let cli = Cli::parse_from(if has_keys { config::spell_flags(words) } else { words });
-    let code = run(cli);
+    let code = match Cli::try_parse_from(if has_keys { config::spell_flags(words) } else { words }) {
+        Ok(cli) => run(cli),
+        Err(error) => match stray::told(&error, &typed) {
+            Some(told) => {
+                console::complain(&told);
+                ExitCode::from(EXIT_CONFIG)
+            }
+            None => error.exit(),
+        },
+    };
     logs::flush();
     code
 }

@@ -21,7 +21,7 @@ use super::slot::Raw;
 use super::{ApiOptions, ClientOptions, Config, ControlPaths, Rates, ServerTls, Slot};
 use crate::hub::codes::CodeRule;
 use crate::hub::options::{ChannelOptions, DataFormat};
-use crate::outside::options::{HookOptions, TokenOptions};
+use crate::outside::options::{HookOptions, NamedVariables, TokenOptions};
 use crate::session::Transport;
 
 pub use aliases::{ALIASES, Alias, Unit};
@@ -250,6 +250,15 @@ impl Kind {
 }
 
 impl Sections {
+    /// Gives all hooks the variables that their texts may name.
+    pub(super) fn give_variables(&mut self, variables: &NamedVariables) {
+        let Self { connect, refresh, rpc, subscribe, publish, sub_refresh, state, proxies, .. } = self;
+        let unnamed = [connect, refresh, rpc, subscribe, publish, sub_refresh, state].into_iter();
+        for hook in unnamed.chain(proxies.iter_mut().map(|named| &mut named.options)) {
+            hook.variables = variables.clone();
+        }
+    }
+
     /// Has the server API ask for its key.
     pub(super) fn close_api(&mut self) {
         self.api.insecure = false;

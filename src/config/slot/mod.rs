@@ -23,8 +23,8 @@ use tracing_subscriber::EnvFilter;
 
 pub(super) use codes::RuleKind;
 pub use form::Form;
-pub(super) use placeholder::COMPLAINT as PLACEHOLDER;
 pub use placeholder::is_placeholder;
+pub(super) use placeholder::{COMPLAINT as PLACEHOLDER, WARNING as WEAK_SECRET};
 pub(super) use raw::Raw;
 
 /// The place of one key's value, with its type and its range.
@@ -139,6 +139,16 @@ impl Slot<'_> {
             Self::Format(slot) => raw.word().and_then(format).map(|v| *slot = v),
         }
         .is_some()
+    }
+
+    /// Takes the text or the headers as they stand, whose form is known to be right once variables have replaced their names.
+    pub(super) fn keep(self, raw: &Raw) {
+        match (self, raw.word()) {
+            (Self::Text(slot, _), Some(word)) => word.clone_into(slot),
+            (other, _) => {
+                other.set(raw);
+            }
+        }
     }
 
     /// What is wrong with a value that is not taken, where more is known than what is allowed.

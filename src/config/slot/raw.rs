@@ -1,10 +1,11 @@
 //! A value as it was typed, not yet understood; and what can be made of it.
 
 use super::super::value::{Entry, Table, Value, switch_of};
-use super::super::variables::Variables;
+use super::placeholder::{Weakness, is_weak};
 use super::{duration, is_placeholder, size};
 use crate::base::networks::Networks;
 use crate::net::Listen;
+use crate::outside::options::NamedVariables;
 
 /// A value as it was typed.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +97,7 @@ impl Raw {
     ///
     /// # Errors
     /// The name of a variable that is not set.
-    pub(in super::super) fn filled(&self, variables: &Variables) -> Result<Self, String> {
+    pub(in super::super) fn filled(&self, variables: &NamedVariables) -> Result<Self, String> {
         Ok(match self {
             Self::Words(words) => {
                 Self::Words(words.iter().map(|word| variables.fill(word)).collect::<Result<_, _>>()?)
@@ -120,6 +121,15 @@ impl Raw {
         texts.iter().map(String::as_str).chain(self.word()).any(is_placeholder)
     }
 
+    /// Whether it is a secret, or headers with one, that others can guess.
+    pub(in super::super) fn is_weak_secret(&self) -> bool {
+        let (texts, weakness) = match self.headers() {
+            Some(pairs) => (pairs.into_iter().map(|(_, text)| text).collect(), Weakness::Plain),
+            None => (self.words().unwrap_or_default(), Weakness::Anywhere),
+        };
+        texts.iter().map(String::as_str).chain(self.word()).any(|text| is_weak(text, weakness))
+    }
+
     /// Names and texts of a table, as they stand; or of a list of tables with a `key` and a `value`, each key once.
     pub(super) fn headers(&self) -> Option<Vec<(String, String)>> {
         let pairs: Option<Vec<(String, String)>> = match self {
@@ -138,7 +148,7 @@ impl Raw {
     }
 }
 
-fn filled(value: &Value, variables: &Variables) -> Result<Value, String> {
+fn filled(value: &Value, variables: &NamedVariables) -> Result<Value, String> {
     Ok(match value {
         Value::Text(text) => Value::Text(variables.fill(text)?),
         Value::List(items) => {

@@ -4,11 +4,14 @@
 //! Invariant: of what is handed over each comes back once, and gives its place back then, whatever has become of its
 //! connection.
 
+use std::collections::HashMap;
 use std::mem;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Carry;
 use super::conn::{CountedAs, Stage};
+use crate::base::bucket::Bucket;
 use crate::base::by_address::ByAddress;
 use crate::base::shared::Shared;
 use crate::base::slots::Key;
@@ -24,7 +27,7 @@ const SILENCE_MS_MAX: u64 = 90_000;
 const ANSWER_MS_MAX: u64 = 15_000;
 /// Requests that need no key which may be out at a time, per shard.
 const OPEN_MAX: usize = 64;
-/// Wrong keys per second and address that are told so at once, per shard.
+/// Wrong keys per second that are told so at once, per shard and address; without an address, per listener.
 const WRONG_KEYS_PER_S: u32 = 10;
 /// How long it takes to be told so beyond that rate.
 const WRONG_KEY_MS: u64 = 1000;
@@ -39,12 +42,14 @@ pub(in crate::shard) struct Counter {
     /// Someone outside was answered in this turn.
     has_told: bool,
     wrong_keys: ByAddress,
+    /// Of those who come without an address, by Unix sockets: by listener.
+    wrong_keys_unnamed: HashMap<u16, Bucket>,
 }
 
 impl Counter {
     pub(in crate::shard) fn new(desk: Arc<dyn Desk>) -> Self {
-        let (gathered, wrong_keys) = Default::default();
-        Self { desk, gathered, trusted_out: 0, open_out: 0, has_told: false, wrong_keys }
+        let (gathered, wrong_keys, wrong_keys_unnamed) = Default::default();
+        Self { desk, gathered, trusted_out: 0, open_out: 0, has_told: false, wrong_keys, wrong_keys_unnamed }
     }
 
     /// Someone outside was answered.
@@ -62,6 +67,17 @@ impl Counter {
     /// Requests that are out.
     pub(in crate::shard) fn out(&self) -> usize {
         self.trusted_out + self.open_out
+    }
+
+    /// Whether the rate of this address, or without one of this listener, lets one more wrong key be told so at once.
+    fn admits_wrong_key(&mut self, now_ms: u64, address: Option<IpAddr>, listener: u16) -> bool {
+        match address {
+            Some(address) => self.wrong_keys.take(now_ms, address, WRONG_KEYS_PER_S),
+            None => {
+                let bucket = self.wrong_keys_unnamed.entry(listener).or_default();
+                bucket.take(now_ms, WRONG_KEYS_PER_S, WRONG_KEYS_PER_S)
+            }
+        }
     }
 
     /// Forgets addresses that have been quiet.
@@ -114,13 +130,13 @@ impl<W: World> Carry<W> {
     }
 
     /// A request has a wrong key. Within the rate of its address it is told so at once, beyond it later, and until then
-    /// nothing is read from it. A right key has no rate.
+    /// nothing is read from it. All who come by one Unix socket without an address share a rate. A right key has none.
     pub(in crate::shard) fn wrong_key(&mut self, key: Key) {
         self.pause_for_answer(key);
         self.counters.wrong_keys.add(1);
         let now_ms = self.now_ms();
-        let address = self.peer(key);
-        if address.is_none_or(|address| self.counter.wrong_keys.take(now_ms, address, WRONG_KEYS_PER_S)) {
+        let (address, listener) = (self.peer(key), self.listener(key));
+        if self.counter.admits_wrong_key(now_ms, address, listener) {
             let shard = self.post.shard();
             let receipt = Receipt { shard, conn: key, window: Window::Nothing };
             return self.post.send(shard, Letter::Served { receipt, response: None });

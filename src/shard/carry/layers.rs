@@ -25,6 +25,8 @@ pub(in crate::shard) struct Layers {
     /// The TLS of the connection.
     pub(in crate::shard) tls: Option<Box<Link>>,
     proxy: Proxy,
+    /// Which of the shard's listeners it came by.
+    listener: u16,
     /// Beat in which the record began whose rest has yet to come; 0 for none.
     record_since: u32,
 }
@@ -61,9 +63,10 @@ pub(in crate::shard) struct Held(Vec<u8>);
 
 impl Layers {
     /// Those of a connection that was just accepted; `None` where there are none.
-    pub(in crate::shard) fn new(tls: Option<Link>, proxy: Proxy) -> Option<Box<Self>> {
+    pub(in crate::shard) fn new(tls: Option<Link>, proxy: Proxy, listener: u16) -> Option<Box<Self>> {
         let is_bare = tls.is_none() && matches!(proxy, Proxy::Absent);
-        (!is_bare).then(|| Box::new(Self { origin: None, tls: tls.map(Box::new), proxy, record_since: 0 }))
+        let tls = tls.map(Box::new);
+        (!is_bare).then(|| Box::new(Self { origin: None, tls, proxy, listener, record_since: 0 }))
     }
 
     /// Whether the header of a proxy must come first.
@@ -154,6 +157,12 @@ impl<W: World> Carry<W> {
         let told =
             conn.layers.as_ref().and_then(|layers| layers.origin.as_ref()).and_then(|origin| origin.peer);
         told.or_else(|| self.net.peer(&conn.socket)).map(|address| address.to_canonical())
+    }
+
+    /// The listener by which a connection came whose other end has no address: that of a Unix socket, which has layers since
+    /// it is a proxy's. Any other one counts as one of the first.
+    pub(in crate::shard) fn listener(&self, key: Key) -> u16 {
+        self.conns.entry(key).and_then(|conn| conn.layers.as_ref()).map_or(0, |layers| layers.listener)
     }
 
     /// Headers in which hooks are told the client's address: they say what is known here, whatever the client, or a proxy

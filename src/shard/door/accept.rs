@@ -255,7 +255,7 @@ impl<W: World> Door<W> {
             (true, false) => Proxy::Trusted,
         };
         let acceptor = self.tls.as_ref().filter(|_| self.listener(accepted).tls);
-        Layers::new(acceptor.map(Acceptor::accept), proxy)
+        Layers::new(acceptor.map(Acceptor::accept), proxy, accepted.listener)
     }
 
     /// The listener that a connection came by.

@@ -146,9 +146,12 @@ fn words_are_lists_numbers_switches_and_json() {
     let hook = config.outside.connect.clone().unwrap();
     assert_eq!(
         (hook.endpoint.as_str(), hook.http_headers.join(" ")),
-        ("http://localhost:1/connect", "x-a x-b x-c".into())
+        ("http://localhost:1/${CENTRIFUGO_VAR_PATH}", "x-a x-b x-c".into())
     );
-    assert_eq!(hook.static_http_headers, [("A".to_owned(), "k ${CENTRIFUGO_VAR_PATH} $x ${x}".to_owned())]);
+    let filled = |text: &str| hook.variables.fill(text).unwrap();
+    assert_eq!(filled(&hook.endpoint), "http://localhost:1/connect");
+    let [(name, value)] = &hook.static_http_headers[..] else { panic!("{:?}", hook.static_http_headers) };
+    assert_eq!((name.as_str(), filled(value).as_str()), ("A", "k ${CENTRIFUGO_VAR_PATH} $x ${x}"));
     let said = resolved(&[], &set[3..5]).unwrap_err();
     let wanted = "CENTRIFUGO_CLIENT_PROXY_CONNECT_ENDPOINT=http://localhost:1/${CENTRIFUGO_VAR_PATH}: the variable \
                   CENTRIFUGO_VAR_PATH is not set";

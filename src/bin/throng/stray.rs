@@ -1,0 +1,77 @@
+//! What a command line's error may repeat.
+//!
+//! What matters: a word that stands behind a flag may be a secret, or a part of one: `--http_api.key` with a blank in its
+//! value, or a switch that takes none. Errors say where it stands, and not what it is.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+
+/// Parts of the names of flags whose values are secrets.
+const SECRETS: [&str; 5] = ["key", "secret", "token", "password", "pem"];
+
+/// What is to be told in place of an error that repeats a word which may be a secret. `typed` is the whole command line.
+pub(crate) fn told(error: &clap::Error, typed: &[OsString]) -> Option<String> {
+    let said = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    let kinds: &[ContextKind] = match error.kind() {
+        ErrorKind::UnknownArgument => &[ContextKind::InvalidArg],
+        ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => &[ContextKind::InvalidSubcommand],
+        ErrorKind::TooManyValues => &[ContextKind::InvalidValue],
+        _ => &[],
+    };
+    let word = kinds.iter().find_map(|kind| said(*kind))?;
+    let words: Vec<_> = typed.iter().map(|word| word.to_string_lossy()).collect();
+    let holds = |one: &str| one == word || one.split_once('=').is_some_and(|(_, value)| value == word);
+    let at = (1..words.len()).find(|at| holds(&words[*at]))?;
+    let flag =
+        words[1..=at].iter().rposition(|one| one.starts_with('-') && **one != *word).map(|at| at + 1)?;
+    let name = words[flag].split('=').next().unwrap_or_default();
+    // A flag that nobody knows is named, unless it may be the value of the one before.
+    let is_value =
+        || flag + 1 == at && !words[flag].contains('=') && SECRETS.iter().any(|part| name.contains(part));
+    if word.starts_with('-') && !is_value() {
+        return None;
+    }
+    let place = if flag == at { "its value".to_owned() } else { format!("word {at} of the command line") };
+    Some(format!("error: {name}: {place} is not expected; it is not shown, since it may be a secret"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cli;
+    use clap::Parser as _;
+    use throng::parts::config;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_repeated() {
+        for (typed, wanted) in [
+            ("--client.insecure HUSH", Some("error: --client.insecure: word 2")),
+            ("--http_api.key a HUSH", Some("error: --http_api.key: word 3")),
+            ("--http-api-key a HUSH", Some("error: --http-api-key: word 3")),
+            ("--http-api-key=a HUSH", Some("error: --http-api-key: word 2")),
+            ("--http-api-key --HUSH", Some("error: --http-api-key: word 2")),
+            ("serve --control-key --HUSH", Some("error: --control-key: word 3")),
+            ("serve --pin HUSH", Some("error: --pin: word 3")),
+            ("-p 1 HUSH", Some("error: -p: word 3")),
+            ("-- HUSH", Some("error: --: word 2")),
+            ("config --check HUSH", Some("error: --check: word 3")),
+            ("config --json=HUSH", Some("error: --json: its value")),
+            ("token --check a HUSH", Some("error: --check: word 4")),
+            ("serve --nobody --knows", None),
+            ("--htp-api-key=HUSH", None),
+            ("--htp-api-key HUSH", None),
+            ("srve", None),
+            ("config chek", None),
+        ] {
+            let words: Vec<OsString> = format!("throng {typed}").split(' ').map(OsString::from).collect();
+            let error = Cli::try_parse_from(config::spell_flags(words.clone())).err().unwrap();
+            let shown = told(&error, &words).unwrap_or_else(|| error.to_string());
+            assert!(!shown.contains("HUSH"), "{typed}: {shown}");
+            assert_eq!(told(&error, &words).is_some(), wanted.is_some(), "{typed}: {shown}");
+            assert!(shown.starts_with(wanted.unwrap_or_default()), "{typed}: {shown}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What does not go together: the rules that bind two keys, wherever each of them was typed.
+//!
+//! What matters: they are checked on what all sources come to, so a value that was wrong, and has its default in its place,
+//! may break a rule that nobody broke; [`concerns`] tells.
+
+use super::development::OPEN_BEHIND_PROXIES;
+use super::error::CA_VARIABLE;
+use super::resolve::Effective;
+use super::{Config, ConfigError, Key, listeners, sections};
+use crate::net::Listen;
+
+/// All that does not go together.
+pub(super) fn conflicts(effective: &Effective) -> Vec<ConfigError> {
+    let mut found = flat_conflicts(effective);
+    found.extend(development_conflict(effective));
+    found.extend(section_conflicts(effective));
+    found.extend(tls_conflicts(effective));
+    found
+}
+
+/// Whether a conflict may be there only because this key's value was wrong, so that its default stood in its place.
+pub(super) fn concerns(conflict: &ConfigError, wrong: &str) -> bool {
+    let is_named = |name: &str| {
+        conflict.complaint.split(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)).any(|w| w == name)
+    };
+    // A conflict within a table names the other key without it.
+    let within = wrong
+        .rsplit_once('.')
+        .is_some_and(|(table, name)| conflict.key.starts_with(&format!("{table}.")) && is_named(name));
+    conflict.key == wrong || is_named(wrong) || within
+}
+
+/// Development mode lets anyone do anything: beyond this machine only when it is asked for by its name.
+fn development_conflict(effective: &Effective) -> Option<ConfigError> {
+    let addresses: Vec<_> = effective.config.listen.iter().filter_map(Listen::address).collect();
+    let (key, complaint) = match effective.is_open_at(&addresses) {
+        Some(complaint) => ("listen", complaint),
+        None => (effective.is_open_behind()?, OPEN_BEHIND_PROXIES.to_owned()),
+    };
+    let (said, place) = (said(effective, key), effective.place(key).clone());
+    Some(ConfigError { key: key.to_owned(), said, complaint, place })
+}
+
+/// The rules that bind two keys.
+fn flat_conflicts(effective: &Effective) -> Vec<ConfigError> {
+    let Config { listen, control, limits, timeouts, echo, websocket_path, .. } = &effective.config;
+    let interval = timeouts.ping_interval_ms;
+    let mut errors = Vec::new();
+    let mut rule = |broken: bool, key: &str, relation: &str, other: &str| {
+        if broken {
+            errors.push(conflict(effective, key, relation, other));
+        }
+    };
+    rule(
+        interval > 0 && timeouts.pong_timeout_ms >= interval,
+        "pong_timeout_ms",
+        "less than",
+        "ping_interval_ms",
+    );
+    rule(
+        limits.frame_bytes_max > limits.message_bytes_max,
+        "frame_bytes_max",
+        "at most",
+        "message_bytes_max",
+    );
+    rule(
+        limits.outbox_bytes_max < limits.message_bytes_max,
+        "outbox_bytes_max",
+        "at least",
+        "message_bytes_max",
+    );
+    rule(
+        limits.queued_bytes_max < limits.outbox_bytes_max,
+        "queued_bytes_max",
+        "at least",
+        "outbox_bytes_max",
+    );
+    rule(echo.is_some() && echo == websocket_path, "echo", "another path than", "websocket_path");
+    let clash =
+        control.is_some_and(|control| listen.iter().any(|one| listeners::overlap(one, &control.into())));
+    rule(clash, "control", "another port than", "listen");
+    let twice =
+        listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| listeners::overlap(a, b)));
+    if let Some((_, address)) = twice {
+        errors.push(ConfigError {
+            key: "listen".to_owned(),
+            said: said(effective, "listen"),
+            complaint: format!("{address} is covered by an earlier address"),
+            place: effective.place("listen").clone(),
+        });
+    }
+    errors
+}
+
+/// The rules of sections, and those that bind a section to a flat key.
+fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
+    let error = |path: &str, complaint: String| ConfigError {
+        key: path.to_owned(),
+        said: said(effective, path),
+        complaint,
+        place: effective.place(path).clone(),
+    };
+    let mut found = sections::conflicts(&effective.sections);
+    found.extend(sections::outside_conflicts(&effective.config.outside));
+    let mut errors: Vec<_> = found.into_iter().map(|found| error(&found.path, found.complaint)).collect();
+    if effective.config.outside.skips_signatures && !effective.config.development {
+        let complaint = "expected development = true with it: anyone could be any user".to_owned();
+        errors.push(error("client.insecure_skip_token_signature_verify", complaint));
+    }
+    for flat in ["websocket_path", "echo"] {
+        let Config { websocket_path, echo, .. } = &effective.config;
+        let taken = if flat == "echo" { echo } else { websocket_path };
+        for (key, path, _) in effective.sections.served() {
+            if taken.as_deref() == Some(path) {
+                errors.push(error(&key, format!("expected another path than {flat}")));
+            }
+        }
+    }
+    errors
+}
+
+/// The rules of TLS.
+fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
+    let Config { tls, client, .. } = &effective.config;
+    let found = tls.conflicts(client.allow_certificate_connect_without_token);
+    let error = |(key, complaint): (&str, String)| ConfigError {
+        key: key.to_owned(),
+        said: said(effective, key),
+        complaint,
+        place: effective.place(key).clone(),
+    };
+    let mut errors: Vec<_> = found.into_iter().map(error).collect();
+    let is_named = effective.is_typed("control") && effective.config.control.is_some();
+    if tls.server.enabled && !tls.server.is_external && is_named {
+        let complaint =
+            "the control listener is plain: set http_server.tls_external = true, which says so".to_owned();
+        errors.push(error(("http_server.tls.enabled", complaint)));
+    }
+    errors
+}
+
+fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> ConfigError {
+    let place = effective.place(other);
+    ConfigError {
+        key: key.to_owned(),
+        said: said(effective, key),
+        complaint: format!("expected {relation} {other}, which is {} ({place})", said(effective, other)),
+        place: effective.place(key).clone(),
+    }
+}
+
+fn said(effective: &Effective, name: &str) -> String {
+    if name == CA_VARIABLE {
+        return effective.config.outside.ca_file.clone();
+    }
+    let flat = || Key::named(name).map(|key| key.toml(&effective.config, false));
+    flat().or_else(|| effective.sections.said(name)).unwrap_or_default()
+}
