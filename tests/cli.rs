@@ -397,7 +397,7 @@ fn the_examples_of_the_manual_are_taken() {
 /// Whatever becomes of stdout: a reader that has left is no fault, a full disk is one that is told.
 #[test]
 fn a_reader_that_has_left_ends_every_command_quietly_and_a_full_disk_is_told() {
-    let token = throng::parts::outside::mint(b"secret", b"{}");
+    let token = throng::parts::outside::mint(b"hush-8c1d", b"{}");
     let commands: [&[&str]; 7] = [
         &["config"],
         &["config", "--json"],
@@ -410,7 +410,7 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_a_full_disk_is_told() {
     for args in commands {
         let run = |stdout: Stdio| {
             let mut command = throng(args);
-            command.env("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "secret").stdout(stdout);
+            command.env("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "hush-8c1d").stdout(stdout);
             output(&mut command)
         };
         let (seen, _, said) = run(Stdio::piped());
@@ -423,7 +423,7 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_a_full_disk_is_told() {
         // And where nobody hears the complaint either, it is an exit code, not an abort.
         let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
         let status = throng(args)
-            .env("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "secret")
+            .env("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "hush-8c1d")
             .stdout(full())
             .stderr(full())
             .status()

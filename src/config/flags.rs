@@ -7,7 +7,7 @@ use super::error::flag_name;
 use super::names::{ValueKind, names};
 use super::said::Said;
 use super::sections::{ALIASES, Class, SETTINGS, Target, Unsupported};
-use super::{Config, Group, KEYS, Key, Place, Sections, Slot};
+use super::{Config, Group, KEYS, Key, Place, Sections, Slot, older};
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -118,14 +118,16 @@ impl FromArgMatches for Args {
         for said in matches.get_many::<String>(ANY).into_iter().flatten() {
             let (path, word) =
                 said.split_once('=').map_or((said.as_str(), None), |(path, word)| (path, Some(word)));
-            let before = args.flags.iter_mut().find(|one| one.place == Place::Flag(format!("--{path}")));
+            let flag = Place::Flag(format!("--{path}"));
+            let path = older::served(path).unwrap_or(path);
+            let before = args.flags.iter_mut().find(|one| one.place == flag);
             match (before, word) {
                 (Some(before), Some(word)) => before.words.push(word.to_owned()),
                 (Some(_), None) => {}
                 (None, word) => args.flags.push(Said {
                     path: path.to_owned(),
                     words: word.map(str::to_owned).into_iter().collect(),
-                    place: Place::Flag(format!("--{path}")),
+                    place: flag,
                 }),
             }
         }
@@ -161,12 +163,16 @@ fn unsupported(path: &str) -> String {
     if key.instead.is_empty() { what.to_owned() } else { format!("{what}: {}", key.instead) }
 }
 
-/// Writes flags that name a key by its path, `--client.channel_limit=5`, as clap knows them. A value may follow as a word of
-/// its own, but for a switch, which needs none.
+/// Writes flags that name a key by its path, `--client.channel_limit=5`, and those of older versions of Centrifugo, as clap
+/// knows them. A value may follow as a word of its own, but for a switch, which needs none.
 pub fn spell(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = words.into_iter().peekable();
     let mut spelt = Vec::new();
     while let Some(word) = words.next() {
+        let word = match older::SHORT.iter().find(|(short, _)| word == *short) {
+            Some((_, long)) => OsString::from(format!("--{long}")),
+            None => word,
+        };
         let Some(said) = word.to_str().and_then(path_flag).map(str::to_owned) else {
             let is_last = word == "--";
             spelt.push(word);
@@ -176,7 +182,8 @@ pub fn spell(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
             }
             continue;
         };
-        let is_switch = names().kind(&said) == Some(ValueKind::Switch);
+        let name = said.split('=').next().unwrap_or_default();
+        let is_switch = kind_of(name) == Some(ValueKind::Switch);
         let is_value = |next: &OsString| !is_switch || next == "true" || next == "false";
         let value = if said.contains('=') { None } else { words.next_if(is_value) };
         let mut flag = OsString::from(format!("--{ANY}={said}"));
@@ -189,12 +196,17 @@ pub fn spell(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     spelt
 }
 
-/// What follows the dashes, if it is a flag that names a key by its path.
+/// What follows the dashes, if it is a flag that names a key by its path, or one of an older version of Centrifugo.
 fn path_flag(word: &str) -> Option<&str> {
     let said = word.strip_prefix("--")?;
     let path = said.split('=').next()?;
     let is_path = path.contains('.') || path.contains('_') && names().kind(path).is_some();
-    is_path.then_some(said)
+    (is_path || older::is_flag(path)).then_some(said)
+}
+
+/// How the value of such a flag is typed.
+fn kind_of(name: &str) -> Option<ValueKind> {
+    names().kind(name).or_else(|| names().kind(&older::path_today(name)?))
 }
 
 /// Every key as a flag, a line each, with what it does.
@@ -290,6 +302,9 @@ mod tests {
             ("throng --pid_file x --shards 2", "throng --set=pid_file=x --shards 2"),
             ("throng --client.insecure", "throng --set=client.insecure"),
             ("throng --nobody.knows", "throng --set=nobody.knows"),
+            ("throng --port 9000 --health --pin", "throng --set=port=9000 --set=health --pin"),
+            ("throng -e redis --tls --tls_cert x", "throng --set=engine=redis --set=tls --set=tls_cert=x"),
+            ("throng --admin false -n a", "throng --set=admin=false --set=name=a"),
             ("throng serve -c x.json", "throng serve -c x.json"),
             ("throng -- --client.insecure", "throng -- --client.insecure"),
             ("throng --no_such --config a.b", "throng --no_such --config a.b"),

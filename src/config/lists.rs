@@ -10,11 +10,13 @@ use super::said::{Said, Source, value};
 use super::value::{Entry, Table, Value};
 use super::{ConfigError, Place};
 
-/// Lists whose tables can be changed by name, and the table that has the same keys and one path.
-const LISTS: [(&str, &str); 3] = [
+/// Lists whose tables can be changed by name, and the table that has the same keys and one path; of a list that is not
+/// supported there is none, and any key is one of its tables'.
+const LISTS: [(&str, &str); 4] = [
     ("channel.namespaces", "channel.without_namespace"),
     ("rpc.namespaces", "rpc.without_namespace"),
     ("proxies", "channel.proxy.subscribe"),
+    ("consumers", ""),
 ];
 
 /// Whether it could be a key of a table of a list.
@@ -92,6 +94,10 @@ fn spot_of(said: &Said, sources: &[Source]) -> Result<Option<Spot>, ConfigError>
             for (table, name) in
                 tables.iter().enumerate().filter_map(|(at, table)| Some((at, name_of(table)?)))
             {
+                if let Some(key) = any_key(said, &format!("{list}.{name}.")).filter(|_| twin.is_empty()) {
+                    let kind = if key == "enabled" { ValueKind::Switch } else { ValueKind::Word };
+                    found.push((name.to_owned(), Spot { source, list, table, key, kind }));
+                }
                 let fits = |(key, _): &&(String, ValueKind)| is_named(said, &format!("{list}.{name}.{key}"));
                 found.extend(keys.iter().filter(fits).map(|(key, kind)| {
                     (name.to_owned(), Spot { source, list, table, key: key.clone(), kind: *kind })
@@ -105,6 +111,15 @@ fn spot_of(said: &Said, sources: &[Source]) -> Result<Option<Spot>, ConfigError>
         return Err(ConfigError { key, said: String::new(), complaint, place: said.place.clone() });
     }
     Ok(found.pop().map(|(_, spot)| spot))
+}
+
+/// What a variable or a flag names within the table of this path, which ends with a dot, whatever keys it has.
+fn any_key(said: &Said, table: &str) -> Option<String> {
+    let key = match said.place {
+        Place::Variable(_) => said.path.strip_prefix(&names::variable(table))?.to_ascii_lowercase(),
+        Place::Default | Place::File { .. } | Place::Flag(_) => said.path.strip_prefix(table)?.to_owned(),
+    };
+    (!key.is_empty()).then_some(key)
 }
 
 /// Whether a variable or a flag names this path.

@@ -90,18 +90,20 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
         sources.iter_mut().flat_map(|source| source.errors.drain(..)).collect();
     for said in left {
         let unknown = said::unknown(&said);
-        match &said.place {
+        match (said::outdated(&said), &said.place) {
+            (Some(outdated), Place::Flag(_)) => errors.push(outdated),
             // As Centrifugo has it: other programs have variables of such names. Not what an older one took for who may do
             // what.
-            Place::Variable(name) if name.starts_with(variables::CENTRIFUGO) => {
-                if let Some(outdated) = said::outdated(&said) {
-                    errors.push(outdated);
-                    continue;
+            (outdated, Place::Variable(name)) if name.starts_with(variables::CENTRIFUGO) => match outdated {
+                Some(outdated) => errors.push(outdated),
+                None => {
+                    let text = format!("is an {}; it is ignored", unknown.complaint);
+                    warnings.push(ConfigWarning { key: said.path, text, place: said.place });
                 }
-                let text = format!("is an {}; it is ignored", unknown.complaint);
-                warnings.push(ConfigWarning { key: said.path, text, place: said.place });
+            },
+            (_, Place::Default | Place::File { .. } | Place::Variable(_) | Place::Flag(_)) => {
+                errors.push(unknown);
             }
-            Place::Default | Place::File { .. } | Place::Variable(_) | Place::Flag(_) => errors.push(unknown),
         }
     }
     let tables: Vec<&Table> = sources.iter().map(|source| &source.table).collect();
@@ -274,7 +276,8 @@ fn overlay(
         effective.sections.keep_inside();
     }
     effective.sections.settle(&mut effective.config);
-    let idle = sections::idle(&effective.sections).into_iter().map(|(key, text)| {
+    let told = sections::idle(&effective.sections).into_iter().chain(sections::risky(&effective.sections));
+    let idle = told.map(|(key, text)| {
         let place = effective.place(&key).clone();
         ConfigWarning { key, text, place }
     });

@@ -92,13 +92,23 @@ fn wrong(said: &Said, complaint: &str) -> ConfigError {
     }
 }
 
-/// What is wrong with a variable that only Centrifugo 5 or older knew.
+/// What is wrong with a variable or a flag that only Centrifugo 5 or older knew.
 pub(super) fn outdated(said: &Said) -> Option<ConfigError> {
-    let Place::Variable(name) = &said.place else { return None };
-    let (prefix, rest) = name.split_once('_')?;
-    let instead = match older::today(&rest.to_ascii_lowercase())?.as_str() {
-        "" => "there is nothing in its place".to_owned(),
-        path => format!("today it is {prefix}_{}", super::names::variable(path)),
+    let name = match &said.place {
+        Place::Variable(name) => name.split_once('_')?.1.to_ascii_lowercase(),
+        Place::Flag(_) if older::is_flag(&said.path) => said.path.clone(),
+        Place::Default | Place::File { .. } | Place::Flag(_) => return None,
+    };
+    let instead = match (older::path_today(&name)?, &said.place) {
+        (path, _) if path.is_empty() => match older::today(&name) {
+            Some(older::Today::Gone(why)) => format!("it has no counterpart: {why}"),
+            _ => "there is nothing in its place".to_owned(),
+        },
+        (path, Place::Variable(name)) => {
+            let (prefix, _) = name.split_once('_')?;
+            format!("today it is {prefix}_{}", super::names::variable(&path))
+        }
+        (path, _) => format!("today it is --{path}"),
     };
     Some(wrong(said, &format!("is of Centrifugo 5 or older; {instead}")))
 }
@@ -114,7 +124,7 @@ pub(super) fn unknown(said: &Said) -> ConfigError {
             match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => format!("unknown variable; is {near} meant?"),
                 None if lists::is_of_list(&said.path) => {
-                    "unknown variable; no namespace or hook has this name".to_owned()
+                    "unknown variable; no namespace, hook or consumer has this name".to_owned()
                 }
                 None => "unknown variable; `throng config` prints every key, of which variables are named"
                     .to_owned(),

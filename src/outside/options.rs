@@ -36,6 +36,9 @@ pub struct TokenOptions {
     pub issuer_regex: NamePattern,
     /// The claim that names the user; `sub` when empty.
     pub user_id_claim: String,
+    /// Whether a group that `jwks_public_endpoint` names may match anything, not only values that its pattern lists: then
+    /// a token says, before it is verified, which URL is asked for keys. Default false.
+    pub insecure_skip_jwks_endpoint_safety_check: bool,
 }
 
 /// How one of the application's hooks is asked.

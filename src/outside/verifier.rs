@@ -77,6 +77,7 @@ fn faults_of(name: &str, options: &TokenOptions) -> Vec<String> {
         faults.push(format!("jwks_public_endpoint: {why}"));
     }
     let patterns = [("issuer_regex", &options.issuer_regex), ("audience_regex", &options.audience_regex)];
+    let skips_check = options.insecure_skip_jwks_endpoint_safety_check;
     for name in jwks::placeholders(url) {
         let with_group = patterns.iter().find(|(_, pattern)| pattern.groups().any(|group| group == name));
         match with_group {
@@ -84,7 +85,7 @@ fn faults_of(name: &str, options: &TokenOptions) -> Vec<String> {
                 "jwks_public_endpoint: expected a group {name} in issuer_regex or audience_regex"
             )),
             // A token says it before anyone has verified it: nobody else may choose who is asked for keys.
-            Some((option, pattern)) if !pattern.lists_values(name) => faults.push(format!(
+            Some((option, pattern)) if !skips_check && !pattern.lists_values(name) => faults.push(format!(
                 "{option}: expected the values of the group {name} one by one, as in (?P<{name}>one|two), and no classes, \
                  since jwks_public_endpoint names it"
             )),

@@ -1,7 +1,7 @@
 //! Options of channels: renamed ones, and the defaults of version 3, which allowed what has to be allowed since.
 
+use super::super::older::names::{KEPT, LATER, OF_VERSION_3, OPPOSITES, OPTIONS, option_today, second};
 use super::super::value::{Table, Value};
-use super::names::{KEPT, LATER, OF_VERSION_3, OPPOSITES, OPTIONS, option_today, second};
 use super::tree::{Branch, Tree, is_true};
 use super::{Converted, values};
 

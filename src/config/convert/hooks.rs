@@ -1,7 +1,7 @@
 //! Hooks: what held for all of them holds for each, and named ones are a list.
 
+use super::super::older::names::{HOOKS, NAMED, OF_EACH_HOOK, OF_NAMED_HOOK, second};
 use super::super::value::{Table, Value};
-use super::names::{HOOKS, NAMED, OF_EACH_HOOK, OF_NAMED_HOOK, second};
 use super::tree::{Branch, Tree, is_true};
 use super::{Converted, values};
 

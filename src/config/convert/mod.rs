@@ -7,31 +7,22 @@
 
 mod channels;
 mod hooks;
-mod names;
 mod old_variables;
 mod tree;
 mod values;
 mod write;
 
 use super::file;
+use super::older::names::{self, GONE, HOOKS, MOVED, NAMED, OF_EACH_HOOK, option_today, second};
+use super::older::{at_top, is_section, today};
 use super::sections::Unsupported;
 use super::value::{Entry, Table, Value};
 use super::{ConfigError, Key, Place};
-use names::{GONE, HOOKS, MOVED, NAMED, OF_EACH_HOOK, option_today, second};
 use std::path::Path;
 use tree::{Branch, Tree};
 
 pub use old_variables::convert_variables;
 pub use write::Secrets;
-
-/// What a key of an older version is today.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Today {
-    /// A key of this path, or several.
-    Path(String),
-    /// Nothing, and why.
-    Gone(&'static str),
-}
 
 /// A configuration in today's form, with remarks.
 #[derive(Clone, Debug, Default)]
@@ -43,50 +34,16 @@ pub struct Converted {
     kept: Vec<(String, String)>,
 }
 
-/// What a key at the top of a file of an older version is today; `None` for a key that no older version has, or that is
-/// today's as it stands. `is_table`: a section of today may have the name of an old switch.
-pub(super) fn today(name: &str, is_table: bool) -> Option<Today> {
-    if is_table && is_section(name) || Key::named(name).is_some() {
-        return None;
-    }
-    of_old(name)
-}
-
-/// The same, whatever it is today.
-fn of_old(name: &str) -> Option<Today> {
-    let of_hooks = |key: &str| Today::Path(format!("{key} of each hook, such as client.proxy.connect.{key}"));
-    let of_option = || match names::second(names::OPPOSITES, name) {
-        Some(instead) => Some(Today::Path(format!("channel.without_namespace.{instead}"))),
-        None => option_today(name).map(|option| Today::Path(format!("channel.without_namespace.{option}"))),
-    };
-    second(MOVED, name)
-        .map(|path| Today::Path(path.to_owned()))
-        .or_else(|| second(OF_EACH_HOOK, name).map(of_hooks))
-        .or_else(|| second(NAMED, name).map(|path| Today::Path(path.to_owned())))
-        .or_else(|| second(GONE, name).map(Today::Gone))
-        .or_else(of_option)
-}
-
-/// What an option of channels is called today, when it was called otherwise.
-pub(super) fn option_renamed(name: &str) -> Option<&'static str> {
-    second(names::OPTIONS, name).or_else(|| second(names::OPPOSITES, name))
-}
-
-/// Whether a section of today has this name.
-fn is_section(name: &str) -> bool {
-    MOVED.iter().any(|(_, path)| path.split('.').next() == Some(name)) || Unsupported::has_table(name)
-}
-
 /// Whether the key shows that a file is of an older version.
 fn is_old(entry: &Entry) -> bool {
     let says_nothing = entry.value == Value::Null;
-    !says_nothing && today(&entry.name, matches!(entry.value, Value::Table(_))).is_some()
+    !says_nothing && at_top(&entry.name, matches!(entry.value, Value::Table(_))).is_some()
 }
 
 /// Whether the key is written anew in a file of an older version: also where a flat key of ours has the same name.
 fn is_moved(entry: &Entry) -> bool {
     let is_todays = matches!(entry.value, Value::Table(_)) && is_section(&entry.name);
-    entry.value != Value::Null && !is_todays && of_old(&entry.name).is_some()
+    entry.value != Value::Null && !is_todays && today(&entry.name).is_some()
 }
 
 /// Reads a file and writes it anew.

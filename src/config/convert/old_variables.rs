@@ -2,10 +2,10 @@
 
 use super::super::Place;
 use super::super::file;
+use super::super::older::names::{self, GONE, KEPT, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS};
 use super::super::sections::{Taken, UNSUPPORTED};
 use super::super::value::{Entry, Table, Value};
 use super::super::variables::Variables;
-use super::names::{self, GONE, KEPT, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS};
 use super::{Converted, convert};
 
 /// What the names of all of them begin with.

@@ -1,6 +1,6 @@
 //! Files and variables of older versions, and what becomes of them.
 
-use super::names::{HOOKS, KEPT, MOVED, OF_EACH_HOOK, OPTIONS};
+use super::super::older::names::{HOOKS, KEPT, MOVED, OF_EACH_HOOK, OPTIONS};
 use super::*;
 use crate::config::sections::class_of;
 use crate::config::{Args, Variables, resolve};

@@ -6,7 +6,7 @@ use super::super::args::Typed;
 use super::super::sections::Target;
 use super::super::slot::Raw;
 use super::super::value::Entry;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 
 /// One listener, as far as one source says it.
 #[derive(Debug, Default)]
@@ -36,11 +36,34 @@ impl Halves {
     }
 }
 
-/// The address of a half.
+/// The address of a half: an IP address, or the name of a host, of whose addresses one is taken, of IPv4 if it has any, as
+/// Go's listeners do.
 pub(in super::super) fn address(half: &Entry) -> Result<IpAddr, ConfigError> {
-    half.value.text().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-        half.error("expected an IP address; 0.0.0.0 stands for all of this machine".to_owned())
-    })
+    const EXPECTED: &str = "an IP address or the name of a host; 0.0.0.0 stands for all of this machine";
+    let text = half.value.text().map(str::trim).unwrap_or_default();
+    if let Ok(address) = text.trim_matches(['[', ']']).parse() {
+        return Ok(address);
+    }
+    if !is_host(text) {
+        return Err(half.error(format!("expected {EXPECTED}")));
+    }
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    let found = (text, 0).to_socket_addrs().map(Vec::from_iter);
+    let found =
+        found.map_err(|why| half.error(format!("this host is not found ({why}); expected {EXPECTED}")))?;
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first
+        .map(SocketAddr::ip)
+        .ok_or_else(|| half.error(format!("this host has no address; expected {EXPECTED}")))
+}
+
+/// Whether it can be the name of a host (RFC 1123, 2.1), and is no address that is mistyped.
+fn is_host(text: &str) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    text.bytes().all(is_name) && last.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// The port of a half.

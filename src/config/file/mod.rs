@@ -242,15 +242,15 @@ mod tests {
     fn what_is_not_supported_is_named_unless_it_is_off() {
         let text = "pid_file = \"/run/x\"\n[client]\n\nconcurrency = 0\n[engine]\n\
                     type = \"redis\"\n[engine.redis]\naddress = \"x\"\n[admin]\nenabled = false\npassword = \"p\"\n\
-                    [prometheus]\nenabled = true\n[client.token]\ninsecure_skip_jwks_endpoint_safety_check = true\n\
+                    [prometheus]\nenabled = true\n[channel.without_namespace]\nsubscribe_stream_proxy_enabled = true\n\
                     [broker]\ntype = \"memory\"\n[uni_grpc]\nenabled = true\n";
         assert_eq!(
             errors("t.toml", text),
             [
                 "t.toml:6: engine.type is not supported as \"redis\", only as \"memory\": throng is one process, and \
                  keeps everything in memory",
-                "t.toml:15: client.token.insecure_skip_jwks_endpoint_safety_check is not supported: a group that \
-                 jwks_public_endpoint names must list its values, as in (?P<tenant>one|two)",
+                "t.toml:15: channel.without_namespace.subscribe_stream_proxy_enabled is not supported: hooks over gRPC \
+                 are not served; the backend can publish by the server API",
                 "t.toml:18: uni_grpc is not supported: gRPC is not served to clients; uni_websocket, uni_sse and \
                  uni_http_stream are",
             ]

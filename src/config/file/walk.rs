@@ -1,7 +1,7 @@
 //! From the tables of a file to the keys that are typed in it.
 
 use super::super::args::Typed;
-use super::super::convert::{self, Today};
+use super::super::older::{self, Today};
 use super::super::sections::{Alias, Class, List, Taken, Target, Unit, Unsupported};
 use super::super::slot::{HIDDEN, Raw};
 use super::super::value::{Entry, Table, Value};
@@ -21,7 +21,7 @@ pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<Co
     };
     for entry in &table.0 {
         let is_table = matches!(entry.value, Value::Table(_));
-        match convert::today(&entry.name, is_table).filter(|_| matches!(entry.place, Place::File { .. })) {
+        match older::at_top(&entry.name, is_table).filter(|_| matches!(entry.place, Place::File { .. })) {
             Some(today) => walk.old(&today, entry),
             None => walk.entry(&entry.name, entry),
         }
@@ -65,8 +65,7 @@ impl Walk<'_> {
         } else if self.is_table(path) {
             self.table(path, entry);
         } else {
-            let of_channels =
-                path.strip_prefix("channel.without_namespace.").and_then(convert::option_renamed);
+            let of_channels = path.strip_prefix("channel.without_namespace.").and_then(older::option_renamed);
             self.unknown(path, entry, of_channels.map(str::to_owned).or_else(|| suggest::meant(path)));
         }
     }
@@ -89,7 +88,7 @@ impl Walk<'_> {
             let Value::Table(table) = item else { continue };
             let name = table.find("name").and_then(Value::text).unwrap_or_default();
             for inner in &table.0 {
-                if let Some(today) = convert::option_renamed(&inner.name) {
+                if let Some(today) = older::option_renamed(&inner.name) {
                     let path = format!("{}.{name}.{}", entry.name, inner.name);
                     self.renamed(&path, &Today::Path(today.to_owned()), inner);
                 }
@@ -182,7 +181,7 @@ impl Walk<'_> {
         } else if list.has_table(name) && entry.value == Value::Null {
             // JSON generators write null for what is not there.
         } else {
-            let of_old = convert::option_renamed(&entry.name).map(str::to_owned);
+            let of_old = older::option_renamed(&entry.name).map(str::to_owned);
             let near = || suggest::meant(&twin).and_then(|near| near.rsplit('.').next().map(str::to_owned));
             self.unknown(&path, entry, of_old.or_else(near));
         }

@@ -103,6 +103,11 @@ pub static TOKEN: &[Setting<TokenOptions>] = &[
     key("user_id_claim", "Claim that holds the user id; empty: sub", |t| {
         Slot::Text(&mut t.user_id_claim, Form::Claim)
     }),
+    key(
+        "insecure_skip_jwks_endpoint_safety_check",
+        "Whether a group that `jwks_public_endpoint` names may match anything, not only values that its pattern lists",
+        |t| Slot::Switch(&mut t.insecure_skip_jwks_endpoint_safety_check),
+    ),
 ];
 
 /// Keys of a hook, Centrifugo's proxies.

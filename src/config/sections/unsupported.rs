@@ -140,10 +140,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
         .warned(),
     only("client.channel_position_check_delay", &["\"40s\""], NO_POSITIONS).warned(),
     no("client.channel_position_max_time_lag", NO_POSITIONS).warned(),
-    no(
-        "<token>.insecure_skip_jwks_endpoint_safety_check",
-        "a group that jwks_public_endpoint names must list its values, as in (?P<tenant>one|two)",
-    ),
     moot("<hook>.grpc", OF_GRPC),
     moot("<hook>.grpc_metadata", OF_GRPC),
     moot("<hook>.http.tls.client_ca_pem", "it is for servers"),

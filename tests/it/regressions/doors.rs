@@ -229,3 +229,32 @@ fn every_command_reads_the_file_of_the_working_directory() {
     let Output { stdout, .. } = throng(&folder).args(["config", "--flags"]).output().unwrap();
     assert!(String::from_utf8(stdout).unwrap().contains("\n--client.channel_limit=VALUE\n"));
 }
+
+/// Flags that Centrifugo had until version 5, and an image that is only exchanged still passes.
+#[test]
+fn flags_of_older_versions_are_taken_or_told_what_they_are_today() {
+    let folder = Folder::new(&[]);
+    let config = |flags: &[&str]| {
+        let Output { status, stdout, stderr } = throng(&folder).arg("config").args(flags).output().unwrap();
+        let [printed, said] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+        (status.code(), printed, said)
+    };
+    let flags =
+        ["--port", "8123", "--address=localhost", "--health", "--admin", "--client_insecure", "-n", "here"];
+    let (code, printed, said) = config(&flags);
+    assert_eq!(code, Some(0), "{said}");
+    for line in ["listen = \"127.0.0.1:8123\"", "# --health", "# --client_insecure", "name = \"here\""] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    assert!(!printed.contains("Development mode") && said.contains("--admin: admin"), "{said}");
+    for (flags, wanted) in [
+        (&["--tls"][..], "--tls is of Centrifugo 5 or older; today it is --http_server.tls.enabled"),
+        (&["--sockjs"], "--sockjs is of Centrifugo 5 or older; it has no counterpart: clients use"),
+        (&["--nats_url=nats://u:HUSH@h"], "--nats_url=…: is of Centrifugo 5"),
+        (&["--redis_address", "HUSH"], "today it is --engine.redis.address"),
+        (&["-e", "redis"], "--engine: engine.type is not supported as \"redis\""),
+    ] {
+        let (code, _, said) = config(flags);
+        assert!(code == Some(2) && said.contains(wanted) && !said.contains("HUSH"), "{flags:?}: {said}");
+    }
+}

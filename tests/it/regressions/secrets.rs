@@ -95,7 +95,7 @@ fn a_word_too_many_is_not_repeated() {
         ("config --control-key=a SECRET", "--control-key: word 3"),
         ("checkconfig -c x.json SECRET", "-c: word 4"),
         ("gentoken -u 42 SECRET", "-u: word 4"),
-        ("bench fanout --api-key a SECRET", "--api-key: word 5"),
+        ("bench idle --connections 1 SECRET", "--connections: word 5"),
     ] {
         let (code, text) = said(throng(&[]).args(words.split(' ')));
         assert!(code == 2 && text.contains(place) && !text.contains("SECRET"), "{words}: {text}");

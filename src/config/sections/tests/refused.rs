@@ -49,8 +49,9 @@ fn values_that_are_not_allowed_are_told_with_their_lines() {
         ("[channel]\nnamespaces = 5", "t:2: channel.namespaces = …: expected a list of tables"),
         ("[[channel.namespaces]]\npresence = true", "t:2: channel.namespaces[0] = …: expected a name in it"),
         (
-            "[http_server]\naddress = 'localhost'",
-            "t:2: http_server.address = \"localhost\": expected an IP address; 0.0.0.0 stands for all of this machine",
+            "[http_server]\naddress = '1.2.3'",
+            "t:2: http_server.address = \"1.2.3\": expected an IP address or the name of a host; 0.0.0.0 stands for all of \
+             this machine",
         ),
         ("[websocket]\ndisabled = 2", "t:2: websocket.disabled = 2: expected true or false"),
     ] {

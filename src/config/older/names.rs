@@ -1,7 +1,7 @@
 //! Names of keys in versions 3 to 5 of Centrifugo, whose files are flat, and where each stands today.
 
 /// Keys that have another path today, each with it. A switch of a feature is the `enabled` of its section.
-pub(super) const MOVED: &[(&str, &str)] = &[
+pub(in super::super) const MOVED: &[(&str, &str)] = &[
     ("name", "node.name"),
     ("node_info_metrics_aggregate_interval", "node.info_metrics_aggregate_interval"),
     ("address", "http_server.address"),
@@ -153,6 +153,7 @@ pub(super) const MOVED: &[(&str, &str)] = &[
     ("api_error_mode", "http_api.error_mode"),
     ("api_external", "http_api.external"),
     ("api_disable", "http_api.disabled"),
+    ("disable_api", "http_api.disabled"),
     ("api_handler_prefix", "http_api.handler_prefix"),
     ("admin", "admin.enabled"),
     ("admin_password", "admin.password"),
@@ -268,7 +269,7 @@ pub(super) const MOVED: &[(&str, &str)] = &[
 ];
 
 /// Keys that held for all hooks, each with the key that each hook has today.
-pub(super) const OF_EACH_HOOK: &[(&str, &str)] = &[
+pub(in super::super) const OF_EACH_HOOK: &[(&str, &str)] = &[
     ("proxy_http_headers", "http_headers"),
     ("proxy_static_http_headers", "http.static_headers"),
     ("proxy_http_status_code_transforms", "http.status_to_code_transforms"),
@@ -282,7 +283,7 @@ pub(super) const OF_EACH_HOOK: &[(&str, &str)] = &[
 ];
 
 /// The same keys of a named hook, and those that have another name today.
-pub(super) const OF_NAMED_HOOK: &[(&str, &str)] = &[
+pub(in super::super) const OF_NAMED_HOOK: &[(&str, &str)] = &[
     ("static_http_headers", "http.static_headers"),
     ("http_status_to_code_transforms", "http.status_to_code_transforms"),
     ("grpc_tls", "grpc.tls"),
@@ -292,7 +293,7 @@ pub(super) const OF_NAMED_HOOK: &[(&str, &str)] = &[
 ];
 
 /// Hooks that have a path of their own; the last word says for which events.
-pub(super) const HOOKS: &[&str] = &[
+pub(in super::super) const HOOKS: &[&str] = &[
     "client.proxy.connect",
     "client.proxy.refresh",
     "rpc.proxy",
@@ -303,14 +304,14 @@ pub(super) const HOOKS: &[&str] = &[
 ];
 
 /// Names of a named hook that was used for all clients or calls, each with what it becomes.
-pub(super) const NAMED: &[(&str, &str)] = &[
+pub(in super::super) const NAMED: &[(&str, &str)] = &[
     ("connect_proxy_name", "client.proxy.connect"),
     ("refresh_proxy_name", "client.proxy.refresh"),
     ("rpc_proxy_name", "rpc.without_namespace.proxy_name"),
 ];
 
 /// Keys that have no counterpart, each with why or what to do.
-pub(super) const GONE: &[(&str, &str)] = &[
+pub(in super::super) const GONE: &[(&str, &str)] = &[
     ("granular_proxy_mode", "hooks with names are a list of their own, proxies"),
     ("proxy_grpc_cert_file", "hooks over gRPC are not served"),
     ("sockjs", "clients use http_stream or sse where there is no WebSocket"),
@@ -336,7 +337,7 @@ pub(super) const GONE: &[(&str, &str)] = &[
 ];
 
 /// Options of channels that have another name today.
-pub(super) const OPTIONS: &[(&str, &str)] = &[
+pub(in super::super) const OPTIONS: &[(&str, &str)] = &[
     ("history_lifetime", "history_ttl"),
     ("history_recover", "force_recovery"),
     ("recover", "force_recovery"),
@@ -352,7 +353,7 @@ pub(super) const OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// Options of channels whose meaning was the opposite, each with what says it today.
-pub(super) const OPPOSITES: &[(&str, &str)] = &[
+pub(in super::super) const OPPOSITES: &[(&str, &str)] = &[
     ("protected", "allow_subscribe_for_client, which is false unless it is set"),
     ("server_side", "allow_subscribe_for_client, which is false unless it is set"),
     ("presence_disable_for_client", "allow_presence_for_subscriber, which is false unless it is set"),
@@ -360,7 +361,7 @@ pub(super) const OPPOSITES: &[(&str, &str)] = &[
 ];
 
 /// Options of channels in version 3 and before: their defaults allowed what has to be allowed since.
-pub(super) const OF_VERSION_3: &[&str] = &[
+pub(in super::super) const OF_VERSION_3: &[&str] = &[
     "publish",
     "subscribe_to_publish",
     "anonymous",
@@ -374,7 +375,7 @@ pub(super) const OF_VERSION_3: &[&str] = &[
 ];
 
 /// Keys that came after version 3: a file that has one of them is of a later version.
-pub(super) const LATER: &[&str] = &[
+pub(in super::super) const LATER: &[&str] = &[
     "admin_web_proxy_address",
     "allow_anonymous_connect_without_token",
     "allowed_delta_types",
@@ -439,7 +440,7 @@ pub(super) const LATER: &[&str] = &[
 ];
 
 /// Options of channels that are written today as they were.
-pub(super) const KEPT: &[&str] = &[
+pub(in super::super) const KEPT: &[&str] = &[
     "presence",
     "join_leave",
     "force_push_join_leave",
@@ -473,11 +474,14 @@ pub(super) const KEPT: &[&str] = &[
 ];
 
 /// The second of the pair whose first is `name`.
-pub(super) fn second(pairs: &'static [(&'static str, &'static str)], name: &str) -> Option<&'static str> {
+pub(in super::super) fn second(
+    pairs: &'static [(&'static str, &'static str)],
+    name: &str,
+) -> Option<&'static str> {
     pairs.iter().find(|(old, _)| *old == name).map(|(_, new)| *new)
 }
 
 /// What an option of channels is called today.
-pub(super) fn option_today(name: &str) -> Option<&'static str> {
+pub(in super::super) fn option_today(name: &str) -> Option<&'static str> {
     second(OPTIONS, name).or_else(|| KEPT.iter().find(|kept| **kept == name).copied())
 }
