@@ -9,19 +9,22 @@ use std::ffi::OsString;
 /// Parts of the names of flags whose values are secrets.
 const SECRETS: [&str; 5] = ["key", "secret", "token", "password", "pem"];
 
+/// Errors that repeat a word, and where they have it.
+const REPEATING: [(ErrorKind, ContextKind); 4] = [
+    (ErrorKind::UnknownArgument, ContextKind::InvalidArg),
+    (ErrorKind::InvalidSubcommand, ContextKind::InvalidSubcommand),
+    (ErrorKind::ArgumentConflict, ContextKind::InvalidSubcommand),
+    (ErrorKind::TooManyValues, ContextKind::InvalidValue),
+];
+
 /// What is to be told in place of an error that repeats a word which may be a secret. `typed` is the whole command line.
 pub(crate) fn told(error: &clap::Error, typed: &[OsString]) -> Option<String> {
     let said = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
     };
-    let kinds: &[ContextKind] = match error.kind() {
-        ErrorKind::UnknownArgument => &[ContextKind::InvalidArg],
-        ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => &[ContextKind::InvalidSubcommand],
-        ErrorKind::TooManyValues => &[ContextKind::InvalidValue],
-        _ => &[],
-    };
-    let word = kinds.iter().find_map(|kind| said(*kind))?;
+    let (_, kind) = REPEATING.into_iter().find(|(kind, _)| *kind == error.kind())?;
+    let word = said(kind)?;
     let words: Vec<_> = typed.iter().map(|word| word.to_string_lossy()).collect();
     let holds = |one: &str| one == word || one.split_once('=').is_some_and(|(_, value)| value == word);
     let at = (1..words.len()).find(|at| holds(&words[*at]))?;
