@@ -17,6 +17,7 @@ mod http_requests;
 mod json_shapes;
 mod logs;
 mod numbers;
+mod one_port;
 mod orders;
 mod orders_done;
 mod payloads;

@@ -330,3 +330,38 @@ fn failed(error: &dyn Display) -> ExitCode {
     console::complain(&format!("throng: {error}"));
     ExitCode::FAILURE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_repeated() {
+        for (typed, wanted) in [
+            ("--client.insecure HUSH", Some("error: --client.insecure: word 2")),
+            ("--http_api.key a HUSH", Some("error: --http_api.key: word 3")),
+            ("--http-api-key a HUSH", Some("error: --http-api-key: word 3")),
+            ("--http-api-key=a HUSH", Some("error: --http-api-key: word 2")),
+            ("--http-api-key --HUSH", Some("error: --http-api-key: word 2")),
+            ("serve --control-key --HUSH", Some("error: --control-key: word 3")),
+            ("serve --pin HUSH", Some("error: --pin: word 3")),
+            ("-p 1 HUSH", Some("error: -p: word 3")),
+            ("-- HUSH", Some("error: --: word 2")),
+            ("config --check HUSH", Some("error: --check: word 3")),
+            ("config --json=HUSH", Some("error: --json: its value")),
+            ("token --check a HUSH", Some("error: --check: word 4")),
+            ("serve --nobody --knows", None),
+            ("--htp-api-key=HUSH", None),
+            ("--htp-api-key HUSH", None),
+            ("srve", None),
+            ("config chek", None),
+        ] {
+            let words: Vec<OsString> = format!("throng {typed}").split(' ').map(OsString::from).collect();
+            let error = Cli::try_parse_from(config::spell_flags(words.clone())).err().unwrap();
+            let shown = stray::told(&error, &words).unwrap_or_else(|| error.to_string());
+            assert!(!shown.contains("HUSH"), "{typed}: {shown}");
+            assert_eq!(stray::told(&error, &words).is_some(), wanted.is_some(), "{typed}: {shown}");
+            assert!(shown.starts_with(wanted.unwrap_or_default()), "{typed}: {shown}");
+        }
+    }
+}

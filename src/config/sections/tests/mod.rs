@@ -3,6 +3,7 @@
 
 mod complete;
 mod doors;
+mod newcomers;
 mod refused;
 mod whole;
 
