@@ -247,6 +247,7 @@
 //!     tells_join: false,
 //!     wants_position: true,
 //!     recover,
+//!     renews: false,
 //! };
 //! home.subscribe(now, &name, &options, &joining(0, None)).unwrap(); // a subscriber in shard 0
 //! let position = home.subscribe(now, &name, &options, &joining(3, None)).unwrap().position;

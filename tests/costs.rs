@@ -66,6 +66,7 @@ impl World {
                 tells_join: options.join_leave,
                 wants_position: options.keeps_history(),
                 recover: None,
+                renews: false,
             };
             home.subscribe(Now::default(), &name, options, &joining).unwrap();
             if has_publications {

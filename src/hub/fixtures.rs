@@ -47,6 +47,7 @@ pub(super) fn plain(shard: u16, conn: u64) -> Joining {
         tells_join: false,
         wants_position: false,
         recover: None,
+        renews: false,
     }
 }
 

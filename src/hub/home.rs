@@ -22,7 +22,7 @@ use super::order::{Line, Order};
 use super::spread::{Audience, Spread};
 use super::tally::Tally;
 use super::waiting::{Waiting, Work};
-use super::{Position, Publication};
+use super::{ClientInfo, Position, Publication};
 use crate::base::counters::NamespaceCounters;
 use crate::base::heap;
 use crate::base::pattern::matches;
@@ -120,6 +120,11 @@ impl<A: Asker> Home<A> {
         let from = Some(joining.member);
         match self.open(&channel) {
             Ok(id) => {
+                if joining.renews {
+                    // At once: it is counted now, and may not be when the memory has answered.
+                    let audience = &mut self.channels[id as usize].audience;
+                    self.spread.renew(id, audience, (&joining, &options));
+                }
                 if let Some(outcome) = self.subscribe_now(now, id, (&options, &joining), &asker) {
                     return Some(Done::Subscribed { channel, asker, outcome: outcome.map(Box::new) });
                 }
@@ -146,6 +151,14 @@ impl<A: Asker> Home<A> {
             self.let_go(now, id);
         }
         true
+    }
+
+    /// A subscriber is somebody else to others from now on, if they see it: [`ClientInfo::renewed`].
+    pub fn inform(&mut self, channel: &str, member: Member, info: &Arc<ClientInfo>, keeps_chan_info: bool) {
+        let Some(&id) = self.names.get(channel) else { return };
+        let audience = &mut self.channels[id as usize].audience;
+        audience.crowd.inform(member, info, keeps_chan_info);
+        self.waiting.inform(id, member, info, keeps_chan_info);
     }
 
     /// Numbers a publication, keeps it where the channel has a history, and says which shards have subscribers. `from` is

@@ -48,6 +48,16 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
+    /// What becomes of it when the client is known as `info` from now on. `keeps_chan_info`: but for what is said of the
+    /// subscription.
+    pub fn renewed(self: &Arc<Self>, info: &Arc<Self>, keeps_chan_info: bool) -> Arc<Self> {
+        if keeps_chan_info && self.chan_info != info.chan_info {
+            Arc::new(Self { chan_info: self.chan_info.clone(), ..Self::clone(info) })
+        } else {
+            Arc::clone(info)
+        }
+    }
+
     /// What it costs behind an `Arc`, in bytes.
     pub fn bytes(&self) -> usize {
         let Self { user, client, conn_info, chan_info } = self;

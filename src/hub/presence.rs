@@ -61,18 +61,37 @@ impl Seats {
         self.unusual.get(&conn).map_or(self.usual_flags, |unusual| unusual.flags)
     }
 
-    /// Takes a seat; returns who had it before, and its flags.
-    fn insert(&mut self, conn: u64, info: &Arc<ClientInfo>, flags: u8) -> Option<(Arc<ClientInfo>, u8)> {
+    /// Takes a seat; returns who had it before, and its flags. `renews`: who has it has it no second time.
+    fn insert(
+        &mut self,
+        conn: u64,
+        info: &Arc<ClientInfo>,
+        flags: u8,
+        renews: bool,
+    ) -> Option<(Arc<ClientInfo>, u8)> {
         let flags_before = self.flags(conn);
         let before = self.infos.insert(conn, Arc::clone(info));
         let again = match &before {
-            Some(_) => self.unusual.get(&conn).map_or(0, |unusual| unusual.again) + 1,
+            Some(_) => self.unusual.get(&conn).map_or(0, |unusual| unusual.again) + u16::from(!renews),
             None => 0,
         };
         if again > 0 || flags != self.usual_flags {
             self.unusual.insert(conn, Unusual { flags, again });
+        } else if renews {
+            self.unusual.remove(&conn);
         }
         before.map(|info| (info, flags_before))
+    }
+
+    /// Leaves a seat for good, however often it was taken; returns who is gone, and its flags.
+    fn vacate(&mut self, conn: u64) -> Option<(Arc<ClientInfo>, u8)> {
+        let flags = self.flags(conn);
+        let info = self.infos.remove(&conn)?;
+        self.unusual.remove(&conn);
+        // A crowd that is gone must not keep its seats for ever.
+        heap::ease_table(&mut self.infos);
+        heap::ease_table(&mut self.unusual);
+        Some((info, flags))
     }
 
     /// Leaves a seat; returns who is gone, and its flags.
@@ -83,13 +102,7 @@ impl Seats {
             unusual.again -= 1;
             return None;
         }
-        let flags = self.flags(conn);
-        let info = self.infos.remove(&conn)?;
-        self.unusual.remove(&conn);
-        // A crowd that is gone must not keep its seats for ever.
-        heap::ease_table(&mut self.infos);
-        heap::ease_table(&mut self.unusual);
-        Some((info, flags))
+        self.vacate(conn)
     }
 
     fn bytes(&self) -> usize {
@@ -173,13 +186,21 @@ impl PartialEq for ById {
 
 impl Eq for ById {}
 
+/// A client's change among those that wait to be told.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: usize,
+    /// It was told before that the client is there.
+    was_there: bool,
+}
+
 /// Who came and who went since it was last told.
 #[derive(Debug, Default)]
 struct Digest {
     /// Those that cancelled out are `None`.
     changes: Vec<Option<(bool, Arc<ClientInfo>)>>,
-    /// Place of each client's change.
-    places: HashMap<ById, usize>,
+    /// Each client's change.
+    places: HashMap<ById, Place>,
     rate: Bucket,
 }
 
@@ -201,21 +222,31 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Counts one more. True when that is the first change in the channel that waits to be told.
+    /// Counts one more, or knows one that is counted by other terms. True when that is the first change in the channel that
+    /// waits to be told.
     pub(super) fn add(&mut self, joining: &Joining, options: &ChannelOptions) -> bool {
         let Member { shard, conn } = joining.member;
-        let at = self.audiences.iter().position(|audience| audience.shard == shard).unwrap_or_else(|| {
-            self.audiences.push(Audience { shard, count: 0, seats: None });
-            self.audiences.len() - 1
-        });
+        let at = match self.audiences.iter().position(|audience| audience.shard == shard) {
+            Some(at) => at,
+            None if joining.renews => return false,
+            None => {
+                self.audiences.push(Audience { shard, count: 0, seats: None });
+                self.audiences.len() - 1
+            }
+        };
         let audience = &mut self.audiences[at];
-        audience.count += 1;
+        audience.count += u32::from(!joining.renews);
         let flags = flags_of(joining.in_presence, joining.tells_join);
-        let Some(info) = joining.info.as_ref().filter(|_| flags != 0) else { return false };
+        let Some(info) = joining.info.as_ref().filter(|_| flags != 0) else {
+            if joining.renews {
+                self.vacate(joining.member);
+            }
+            return false;
+        };
         let seats = audience
             .seats
             .get_or_insert_with(|| Box::new(Seats::new(flags_of(options.presence, options.join_leave))));
-        let before = seats.insert(conn, info, flags);
+        let before = seats.insert(conn, info, flags, joining.renews);
         let flags_before = before.as_ref().map_or(0, |(_, flags)| *flags);
         if let Some((before, _)) = before.filter(|(_, flags)| flags & PRESENT != 0) {
             self.change_present(&before, false);
@@ -223,8 +254,33 @@ impl Crowd {
         if flags & PRESENT != 0 {
             self.change_present(info, true);
         }
-        // Who was there all the time does not come.
-        flags & TELLS != 0 && flags_before & TELLS == 0 && self.tell(true, Arc::clone(info))
+        // Who was there all the time does not come, unless it is somebody else now.
+        let was_there = flags_before & TELLS != 0;
+        flags & TELLS != 0 && (joining.renews || !was_there) && self.tell(true, was_there, Arc::clone(info))
+    }
+
+    /// A member that is counted is not to be seen any more; nobody is told.
+    fn vacate(&mut self, Member { shard, conn }: Member) {
+        let Some(audience) = self.audiences.iter_mut().find(|audience| audience.shard == shard) else {
+            return;
+        };
+        let gone = audience.seats.as_mut().and_then(|seats| seats.vacate(conn));
+        if audience.seats.as_ref().is_some_and(|seats| seats.infos.is_empty()) {
+            audience.seats = None;
+        }
+        if let Some((info, _)) = gone.filter(|(_, flags)| flags & PRESENT != 0) {
+            self.change_present(&info, false);
+        }
+    }
+
+    /// A member is somebody else to others from now on, if they see it. `keeps_chan_info`: but for what is said of its
+    /// subscription.
+    pub(super) fn inform(&mut self, member: Member, info: &Arc<ClientInfo>, keeps_chan_info: bool) {
+        let audience = self.audiences.iter_mut().find(|audience| audience.shard == member.shard);
+        let seats = audience.and_then(|audience| audience.seats.as_mut());
+        if let Some(seat) = seats.and_then(|seats| seats.infos.get_mut(&member.conn)) {
+            *seat = seat.renewed(info, keeps_chan_info);
+        }
     }
 
     /// Counts one less: `None` when there was none, else whether that is the first change that waits to be told.
@@ -243,7 +299,7 @@ impl Crowd {
         if flags & PRESENT != 0 {
             self.change_present(&info, false);
         }
-        Some(flags & TELLS != 0 && self.tell(false, info))
+        Some(flags & TELLS != 0 && self.tell(false, true, info))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -322,18 +378,25 @@ impl Crowd {
         }
     }
 
-    /// Notes that someone came or went; true when it is the first who waits to be told.
-    fn tell(&mut self, came: bool, info: Arc<ClientInfo>) -> bool {
+    /// Notes that someone came or went; true when it is the first who waits to be told. `was_there`: whether it was told to be
+    /// there, unless it waits to be told.
+    fn tell(&mut self, came: bool, was_there: bool, info: Arc<ClientInfo>) -> bool {
         let digest = self.digest.get_or_insert_default();
         let is_first = digest.changes.is_empty();
-        match digest.places.remove(&*info.client) {
-            Some(place) if digest.changes[place].as_ref().is_some_and(|(before, _)| *before != came) => {
-                digest.changes[place] = None;
-            }
-            _ => {
-                digest.places.insert(ById(Arc::clone(&info)), digest.changes.len());
-                digest.changes.push(Some((came, info)));
-            }
+        let Some(place) = digest.places.remove(&*info.client) else {
+            let place = Place { at: digest.changes.len(), was_there };
+            digest.places.insert(ById(Arc::clone(&info)), place);
+            digest.changes.push(Some((came, info)));
+            return is_first;
+        };
+        let has_come = digest.changes[place.at].as_ref().is_some_and(|(came, _)| *came);
+        // Who came and went, or went and came, is where it was; who is renewed goes as whoever is there, or has come as somebody
+        // else.
+        if came != has_come && place.was_there == came {
+            digest.changes[place.at] = None;
+        } else {
+            digest.places.insert(ById(Arc::clone(&info)), place);
+            digest.changes[place.at] = Some((came, info));
         }
         is_first
     }

@@ -50,6 +50,18 @@ impl Spread {
         }
     }
 
+    /// Knows a subscriber that is counted by other terms.
+    pub(super) fn renew(
+        &mut self,
+        id: u32,
+        audience: &mut Audience,
+        (joining, options): (&Joining, &ChannelOptions),
+    ) {
+        if self.with_crowd(audience, |crowd| crowd.add(joining, options)) {
+            self.changed.push_back(id);
+        }
+    }
+
     /// Counts one subscriber less; false when there was none.
     pub(super) fn leave(
         &mut self,

@@ -87,6 +87,8 @@ pub struct Joining {
     pub wants_position: bool,
     /// What it has, if it wants what came after; it is told the position then, too.
     pub recover: Option<Position>,
+    /// It is counted already, and is not counted once more: what is said of it here is in place of what was said before.
+    pub renews: bool,
 }
 
 /// What a home has for a new subscriber.

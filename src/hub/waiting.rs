@@ -10,11 +10,11 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::Publication;
 use super::memory::Brought;
 use super::once::Digest;
 use super::options::ChannelOptions;
 use super::terms::{HistoryFilter, Joining, Member, Refused, Terms};
+use super::{ClientInfo, Publication};
 use crate::base::heap;
 
 /// What a home was asked, as far as its memory has to do with it.
@@ -161,6 +161,25 @@ impl<A> Waiting<A> {
             queue.digests.extend(entry.work.digest());
         }
         queue.entries.push_back(entry);
+    }
+
+    /// A subscriber that waits in the channel is somebody else to others.
+    pub(super) fn inform(
+        &mut self,
+        channel: u32,
+        member: Member,
+        info: &Arc<ClientInfo>,
+        keeps_chan_info: bool,
+    ) {
+        let Some(queue) = self.queues.get_mut(&channel) else { return };
+        for entry in &mut queue.entries {
+            if let Work::Subscribe { joining, .. } = &mut entry.work
+                && joining.member == member
+                && let Some(known) = &mut joining.info
+            {
+                *known = known.renewed(info, keeps_chan_info);
+            }
+        }
     }
 
     /// Notes that an entry that was taken out with its queue waits for a number.

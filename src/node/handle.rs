@@ -251,7 +251,8 @@ impl Node {
         }
     }
 
-    /// Subscribes connections to a channel without their asking. Those that are subscribed stay so.
+    /// Subscribes connections to a channel without their asking. Those that are subscribed stay so, on these terms in place of
+    /// what their token, a hook or an earlier call said, and are told so.
     ///
     /// The outcome is there when all shards have done it: what is published afterwards reaches the connections. It may be
     /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]; [`Failure::TooManyRequests`] while memory is
@@ -301,11 +302,12 @@ impl Node {
         self.order(target, deed.ok_or(Failure::BadRequest))
     }
 
-    /// Changes when connections expire: now, or at a Unix time in seconds, 0 for never.
+    /// Changes when connections expire: now, or at a Unix time in seconds, 0 for never. `info` is what others see of them from
+    /// now on; empty for what they see now.
     ///
     /// The outcome may be [`Failure::Overloaded`].
-    pub fn refresh(&self, target: Target, expired: bool, expire_at_s: u64) -> Pending<()> {
-        self.order(target, Ok(Deed::Refresh { expired, expire_at_s }))
+    pub fn refresh(&self, target: Target, expired: bool, expire_at_s: u64, info: Payload) -> Pending<()> {
+        self.order(target, Ok(Deed::Refresh { expired, expire_at_s, info }))
     }
 
     /// What the node is and holds.

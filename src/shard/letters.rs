@@ -37,6 +37,9 @@ impl<W: World> Shard<W> {
                 let was_counted = self.channels().home.unsubscribe(now, &channel, member);
                 debug_assert!(was_counted, "a home hears only of subscribers that it counted");
             }
+            Letter::Inform { channel, member, info, keeps_chan_info } => {
+                self.channels().home.inform(&channel, member, &info, keeps_chan_info);
+            }
             Letter::Publish { publication, options, terms, from, asker } => {
                 self.channels().asked_to_publish(publication, options, terms, (from, asker));
             }

@@ -27,6 +27,7 @@ mod reference;
 mod refusals;
 mod reload;
 mod secrets;
+mod renewed_terms;
 mod spoiled;
 mod starting;
 mod switching;

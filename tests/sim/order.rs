@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use throng::Denied;
 use throng::parts::base::budget::Budget;
+use throng::parts::base::payload::Payload;
 use throng::parts::base::shared::Shared;
 use throng::parts::hub::{DataKind, Publication};
 use throng::parts::shard::mailbox::{Deed, Done, Letter, Order, Target};
@@ -51,7 +52,7 @@ fn who_is_disconnected_in_whatever_phase_is_gone_with_all_that_was_asked() {
     for phase in PHASES {
         for (deed, code) in [
             (Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() }, 4500),
-            (Deed::Refresh { expired: true, expire_at_s: 0 }, 3005),
+            (Deed::Refresh { expired: true, expire_at_s: 0, info: Payload::default() }, 3005),
         ] {
             let mut story = Story::at(phase);
             story.order(deed);
@@ -81,7 +82,7 @@ fn what_is_told_or_prolonged_in_whatever_phase_is_heard_of() {
     for phase in PHASES {
         let mut story = Story::at(phase);
         story.order(Deed::Message { data: b"7".to_vec().into() });
-        story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S });
+        story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S, info: Payload::default() });
         let told = [r#"{"push":{"message":{"data":7}}}"#, r#"{"push":{"refresh":{"expires":true,"ttl":"#];
         story.grant();
         story.settle();
@@ -108,9 +109,79 @@ fn who_is_subscribed_in_whatever_phase_is_so_whatever_those_who_were_asked_say()
         story.order(story.subscribe(&story.channel));
         story.answer(|_| Verdict::Subscription(Err(Rejected::Denied(Denied::NotPermitted))));
         story.settle();
-        assert_begins(&story.heard(), &phase.begun(), &format!("{phase:?}"));
+        // Where a hook or a worker was asked, the command is answered by the order. Else the subscription is there, and goes on
+        // as the order says.
+        let push = format!(r#"{{"push":{{"channel":"{}","subscribe":{{"#, story.channel);
+        let mut expected: Vec<&str> = phase.begun();
+        if !matches!(phase, Phase::Hook | Phase::Worker) {
+            expected.push(&push);
+        }
+        assert_begins(&story.heard(), &expected, &format!("{phase:?}"));
         let subscriptions = if phase == Phase::Behind { 2 } else { 1 };
         assert_eq!(story.count(|c| c.subscriptions.value()), subscriptions, "{phase:?}");
+    }
+}
+
+/// The last order counts: it says when a subscription ends, whoever began it.
+#[test]
+fn an_order_to_subscribe_says_anew_when_a_subscription_ends() {
+    for phase in PHASES {
+        for (terms_s, ends) in [([60, 0], false), ([0, 60], true), ([600, 60], true), ([60, 600], false)] {
+            let mut story = Story::at(phase);
+            let now_s = story.unix_s();
+            for term_s in terms_s {
+                let expire_at_s = if term_s == 0 { 0 } else { now_s + term_s };
+                let Deed::Subscribe { channel, options, .. } = story.subscribe(&story.channel) else {
+                    unreachable!()
+                };
+                let grant = Box::new(Grant { expire_at_s, ..Grant::default() });
+                story.order(Deed::Subscribe { channel, options, grant });
+            }
+            story.settle();
+            story.heard();
+            story.small.world.borrow_mut().now_us += 120_000_000;
+            story.small.turn(HERE);
+            story.settle();
+            let expected: &[&str] = if ends { &["closed 3006"] } else { &[] };
+            assert_eq!(story.heard(), expected, "{phase:?} {terms_s:?}");
+        }
+    }
+}
+
+/// An order that waits for the answer of a home is not carried out for who has left meanwhile.
+#[test]
+fn who_leaves_before_the_home_has_answered_stays_away() {
+    let mut story = Story::at(Phase::Home);
+    story.order(story.subscribe(&story.channel));
+    story.say(&format!(r#"{{"id":3,"unsubscribe":{{"channel":"{}"}}}}"#, story.channel));
+    story.settle();
+    assert_begins(&story.heard(), &[r#"{"id":2,"subscribe":{"#, r#"{"id":3,"unsubscribe":{"#], "");
+    assert_eq!(story.left(), (0, 0));
+    // And where the server ends the subscription.
+    let mut story = Story::at(Phase::Home);
+    story.order(story.subscribe(&story.channel));
+    story.order(story.unsubscribe());
+    story.settle();
+    let heard = story.heard();
+    assert!(heard.len() == 2 && heard[1].contains("unsubscribe"), "{heard:#?}");
+    assert_eq!(story.left(), (0, 0));
+}
+
+/// What is said anew of a subscription on the way to its home finds one that has ended, or another.
+#[test]
+fn who_leaves_while_an_order_is_on_its_way_to_the_home_is_not_there_again() {
+    for comes_back in [false, true] {
+        let mut story = Story::at(Phase::Active);
+        story.order(story.subscribe(&story.channel));
+        story.say(&format!(r#"{{"id":3,"unsubscribe":{{"channel":"{}"}}}}"#, story.channel));
+        if comes_back {
+            story.say(&format!(r#"{{"id":4,"subscribe":{{"channel":"{}"}}}}"#, story.channel));
+        }
+        story.settle();
+        let heard = story.heard();
+        assert!(heard.iter().all(|line| !line.contains("push")), "{heard:#?}");
+        let left = u64::from(comes_back);
+        assert_eq!(story.left(), (left, left));
     }
 }
 
@@ -191,7 +262,7 @@ fn what_was_asked_about_the_end_of_a_connection_does_not_undo_a_later_order() {
     let mut story = Story::connected(Credentials { expire_at_s: 1, ..Credentials::default() });
     story.small.turn(HERE);
     assert!(matches!(story.outside.asked.lock().unwrap()[..], [(_, Question::Refresh { .. })]));
-    story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S });
+    story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S, info: Payload::default() });
     assert_begins(&story.heard(), &[r#"{"push":{"refresh":{"expires":true"#], "");
     let gone = Rejected::Disconnect { code: 3005, reason: "connection expired".to_owned() };
     story.answer(|_| Verdict::Connection(Err(gone.clone())));
@@ -210,7 +281,7 @@ fn a_token_that_a_worker_verifies_does_not_undo_a_later_order() {
     story.let_in(Credentials { expire_at_s: soon_s, ..Credentials::default() });
     story.settle();
     story.say(r#"{"id":2,"refresh":{"token":"y"}}"#);
-    story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S });
+    story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S, info: Payload::default() });
     story.let_in(Credentials { expire_at_s: soon_s, ..Credentials::default() });
     let heard = story.heard();
     // As long as clients are told at most.
@@ -314,7 +385,7 @@ fn what_was_published_before_the_end_of_a_subscription_is_delivered() {
     for (deed, end) in [
         (None, r#"{"push":{"channel":"#),
         (Some(Deed::Disconnect { code: 4500, reason: "go".to_owned(), spared: Vec::new() }), "closed 4500"),
-        (Some(Deed::Refresh { expired: true, expire_at_s: 0 }), "closed 3005"),
+        (Some(Deed::Refresh { expired: true, expire_at_s: 0, info: Payload::default() }), "closed 3005"),
     ] {
         let mut story = Story::at(Phase::Active);
         let data = Shared::new(b"7".to_vec(), &Budget::new(1 << 20));

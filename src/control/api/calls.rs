@@ -275,7 +275,8 @@ impl Calls {
     }
 
     fn refresh(&self, body: &Connections<'_>) -> Result<Pending<()>, Wrong> {
-        Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?))
+        let info = payload(body.info, &body.b64info, "b64info: not base64")?;
+        Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?, info))
     }
 
     /// Calls an embedder's method, in a task of its own: a panic there ends that task only.

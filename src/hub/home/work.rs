@@ -282,7 +282,7 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Counts a subscriber: what is sent out from here on is for it.
+    /// Counts a subscriber, unless it is: what is sent out from here on is for it.
     fn join(
         &mut self,
         now: Now,
@@ -298,6 +298,9 @@ impl<A: Asker> Home<A> {
                     recovered(&mut read, options, from, |one| asker.wants(one));
             }
             joined.position = Some(read.position);
+        }
+        if joining.renews {
+            return joined;
         }
         let home = &mut self.channels[id as usize];
         if let Some(stream) = home.line.stream {

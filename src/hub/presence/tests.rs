@@ -22,6 +22,7 @@ fn joining(shard: u16, conn: u64, in_presence: bool, tells_join: bool) -> Joinin
 #[derive(Clone, Debug)]
 enum Op {
     Enter { shard: u16, conn: u64, in_presence: bool, tells_join: bool },
+    Renew { which: usize, in_presence: bool },
     Leave { which: usize },
     Tell,
     Count,
@@ -32,6 +33,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         5 => enter.prop_map(|(shard, conn, in_presence, tells_join)| Op::Enter { shard, conn, in_presence, tells_join }),
         5 => any::<usize>().prop_map(|which| Op::Leave { which }),
+        3 => any::<(usize, bool)>().prop_map(|(which, in_presence)| Op::Renew { which, in_presence }),
         1 => Just(Op::Tell),
         1 => Just(Op::Count),
     ]
@@ -61,6 +63,7 @@ proptest! {
         let mut seats: BTreeMap<(u16, u64), (u32, bool, bool)> = BTreeMap::new();
         let client = |&(shard, conn): &(u16, u64)| format!("{shard}-{conn}");
         let mut known: BTreeSet<String> = BTreeSet::new(); // those that were told to be there
+        let mut renewed: BTreeSet<String> = BTreeSet::new(); // those that are told to come once more
         for op in ops {
             match op {
                 Op::Enter { shard, conn, in_presence, tells_join } => {
@@ -70,22 +73,45 @@ proptest! {
                     let joining = Joining { wants_position: has_stream, ..joining(shard, conn, seat.1, seat.2) };
                     home.subscribe(at(0), &name, &options, &joining).unwrap();
                 }
+                Op::Renew { which, in_presence } if !seats.is_empty() => {
+                    let key = *seats.keys().nth(which % seats.len()).unwrap();
+                    let seat = seats.get_mut(&key).unwrap();
+                    // Who is renewed is there once, as its shard knows.
+                    if seat.0 > 1 {
+                        continue;
+                    }
+                    seat.1 = in_presence;
+                    if seat.2 {
+                        renewed.insert(client(&key));
+                    }
+                    let joining = Joining {
+                        wants_position: has_stream,
+                        renews: true,
+                        ..joining(key.0, key.1, in_presence, seat.2)
+                    };
+                    home.subscribe(at(0), &name, &options, &joining).unwrap();
+                }
+                Op::Renew { .. } => {}
                 Op::Leave { which } if !seats.is_empty() => {
                     let key = *seats.keys().nth(which % seats.len()).unwrap();
                     seats.get_mut(&key).unwrap().0 -= 1;
                     seats.retain(|_, seat| seat.0 > 0);
+                    if !seats.contains_key(&key) {
+                        renewed.remove(&client(&key));
+                    }
                     assert!(home.unsubscribe(at(0), "c", Member { shard: key.0, conn: key.1 }));
                     if seats.is_empty() {
-                        known.clear(); // nobody is left to be told
+                        (known, renewed) = Default::default(); // nobody is left to be told
                     }
                 }
                 Op::Leave { .. } => assert!(!home.unsubscribe(at(0), "c", Member { shard: 0, conn: 0 })),
                 Op::Tell => {
                     let now: BTreeSet<_> = seats.iter().filter(|(_, s)| s.2).map(|(key, _)| client(key)).collect();
-                    let came = now.difference(&known).map(|client| (client.clone(), vec![true]));
+                    let came = now.iter().filter(|client| !known.contains(*client) || renewed.contains(*client));
+                    let came = came.map(|client| (client.clone(), vec![true]));
                     let went = known.difference(&now).map(|client| (client.clone(), vec![false]));
                     prop_assert_eq!(told(&mut home, 0), came.chain(went).collect());
-                    known = now;
+                    (known, renewed) = (now, BTreeSet::new());
                 }
                 Op::Count => {
                     let present: BTreeSet<_> = seats.iter().filter(|(_, s)| s.1).map(|(key, _)| client(key)).collect();
@@ -109,6 +135,41 @@ proptest! {
             prop_assert_eq!(home.len(), usize::from(all > 0).max(home.stream_count()));
         }
     }
+}
+
+#[test]
+fn who_is_renewed_is_known_by_the_last_word_and_goes_as_that() {
+    let (mut home, options, name) = (home(), options(), Arc::from("c"));
+    let named = |conn, n: u8| {
+        let known = info("u", "0-1");
+        let payload = |n: u8| vec![b'0' + n].into();
+        Arc::new(ClientInfo { conn_info: payload(conn), chan_info: payload(n), ..ClientInfo::clone(&known) })
+    };
+    let present = |home: &mut Home| {
+        let Answer::Presence(infos) = home.ask(at(0), &name, &options, &Question::Presence) else { panic!() };
+        infos
+    };
+    for conn in [1, 2] {
+        home.subscribe(at(0), &name, &options, &joining(0, conn, true, true)).unwrap();
+    }
+    told(&mut home, 0);
+    let anew = Joining { info: Some(named(1, 1)), renews: true, ..joining(0, 1, true, true) };
+    home.subscribe(at(0), &name, &options, &anew).unwrap();
+    assert!(present(&mut home).contains(&named(1, 1)));
+    let member = Member { shard: 0, conn: 1 };
+    home.inform("c", member, &named(2, 0), true);
+    assert!(present(&mut home).contains(&named(2, 1)), "but for its subscription");
+    home.inform("c", member, &named(2, 2), false);
+    assert!(present(&mut home).contains(&named(2, 2)));
+    // Who is not there, or has no seat, is nobody else.
+    home.inform("c", Member { shard: 1, conn: 1 }, &named(3, 3), false);
+    home.inform("another", member, &named(3, 3), false);
+    assert_eq!(present(&mut home).len(), 2);
+    // It came once more, and goes in the same turn: others know it.
+    assert!(home.unsubscribe(at(0), "c", member));
+    let (membership, _) = home.take_membership(at(0)).unwrap();
+    assert_eq!(membership.changes, [(false, named(2, 2))]);
+    home.check_invariants();
 }
 
 #[test]

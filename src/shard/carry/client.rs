@@ -15,7 +15,7 @@ use crate::hub::local::ChannelId;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Enter, Entered, Identify};
 use crate::hub::{ClientInfo, DataKind};
-use crate::shard::mailbox::Cause;
+use crate::shard::mailbox::{Cause, Order, Ticket};
 use crate::shard::outside::{Capability, Grant, Headers, Matching};
 
 /// Commands of a connection that wait for answers of others; at it nothing more is read from the connection.
@@ -58,6 +58,8 @@ pub(in crate::shard) struct Client {
     pub(in crate::shard) awaited: Vec<(u32, u8)>,
     /// Its commands that outsiders were asked about, each with the number of the question ([`Questions`]).
     pub(in crate::shard) pending: Vec<(u32, Pending)>,
+    /// Orders to subscribe it to what it is about to be subscribed to: they are carried out when homes have answered.
+    pub(in crate::shard) late_orders: Vec<Arc<Order>>,
     /// Its subscriptions that have more to them than a channel.
     pub(in crate::shard) details: Vec<Detail>,
     /// What its rates leave it.
@@ -105,7 +107,7 @@ pub(in crate::shard) struct Connecting {
     /// Subscriptions that it will have, while its user is counted.
     pub(in crate::shard) firsts: Vec<First>,
     /// Once its user is known, the orders for that user: they are carried out behind the reply.
-    pub(in crate::shard) orders: Option<Vec<Arc<crate::shard::mailbox::Order>>>,
+    pub(in crate::shard) orders: Option<Vec<Arc<Order>>>,
 }
 
 /// A subscription that a client has from the start, before its home is asked.
@@ -122,7 +124,7 @@ pub(in crate::shard) struct First {
 pub(in crate::shard) struct JoinedAtConnect {
     pub(in crate::shard) channel: Arc<str>,
     pub(in crate::shard) joined: Box<crate::hub::home::Joined>,
-    pub(in crate::shard) ticket: Box<crate::shard::mailbox::Ticket>,
+    pub(in crate::shard) ticket: Box<Ticket>,
 }
 
 /// A command that outsiders were asked about.
@@ -263,6 +265,7 @@ impl Client {
             && !self.is_resuming
             && self.awaited.is_empty()
             && self.pending.is_empty()
+            && self.late_orders.is_empty()
             && self.details.is_empty()
             && self.buckets.is_none()
     }
@@ -279,6 +282,7 @@ impl Client {
             + heap::list::<(u32, u8)>(self.awaited.capacity())
             + heap::list::<(u32, Pending)>(self.pending.capacity())
             + self.pending.iter().map(|(_, one)| one.bytes()).sum::<usize>()
+            + heap::list::<Arc<Order>>(self.late_orders.capacity())
             + heap::list::<Detail>(self.details.capacity())
             + self.details.iter().map(Detail::bytes).sum::<usize>()
             + self.buckets.as_ref().map_or(0, |_| heap::piece(size_of::<Buckets>()))
@@ -319,6 +323,36 @@ impl Client {
     /// What there is to the subscription to a channel.
     pub(in crate::shard) fn detail(&self, channel: ChannelId) -> Option<&Detail> {
         self.details.iter().find(|detail| detail.channel == channel)
+    }
+
+    /// What there is to the subscription to a channel, made if that is nothing: its client began it by a command.
+    pub(in crate::shard) fn detail_or_new(&mut self, channel: ChannelId) -> &mut Detail {
+        match self.details.iter().position(|detail| detail.channel == channel) {
+            Some(at) => &mut self.details[at],
+            None => self.add_detail(channel, &mut Ticket::default()),
+        }
+    }
+
+    /// Keeps what there is to a subscription that has begun.
+    pub(in crate::shard) fn add_detail(&mut self, channel: ChannelId, ticket: &mut Ticket) -> &mut Detail {
+        // It may be known as somebody else since its home was asked.
+        let other = |own: &ClientInfo| self.info.as_ref().filter(|info| info.conn_info != own.conn_info);
+        let info = ticket.info.take().map(|own| match other(&own) {
+            Some(info) => own.renewed(info, true),
+            None => own,
+        });
+        self.details.push(Detail {
+            channel,
+            info,
+            expire_at_s: ticket.expire_at_s,
+            refreshes_by_hook: ticket.refreshes_by_hook,
+            is_refreshing: false,
+            filter: ticket.filter.take(),
+            is_server_side: ticket.cause != Cause::Command,
+            is_by_token: ticket.cause == Cause::Token,
+        });
+        let last = self.details.len() - 1;
+        &mut self.details[last]
     }
 
     /// Forgets what there was to the subscription to a channel, which has ended: what outsiders say of it is not for a later
@@ -395,7 +429,7 @@ fn caps_bytes(caps: &[Capability]) -> usize {
 pub(in crate::shard) fn entered<'a>(
     channel: &'a str,
     joined: &'a crate::hub::home::Joined,
-    ticket: &'a crate::shard::mailbox::Ticket,
+    ticket: &'a Ticket,
     unix_ms: u64,
 ) -> Entered<'a> {
     let position = joined.position.as_ref();

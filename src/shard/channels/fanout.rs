@@ -57,8 +57,8 @@ impl<W: World> Channels<W> {
     }
 
     /// Delivers to one connection what waits for it in a channel, or in all of its channels: an order that ends its subscription
-    /// holds for what is published later.
-    pub(in crate::shard) fn deliver_before_the_end(&mut self, key: Key, channel: Option<&str>) {
+    /// or changes it holds for what is published later.
+    pub(in crate::shard) fn deliver_before(&mut self, key: Key, channel: Option<&str>) {
         if self.local.queued_count() == 0 {
             return;
         }

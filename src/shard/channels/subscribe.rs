@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Channels;
 use crate::base::slots::Key;
+use crate::hub::ClientInfo;
 use crate::hub::home::{Joined, Joining};
 use crate::hub::local;
 use crate::hub::local::{ChannelId, Subscriber};
@@ -15,7 +16,7 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::words::Denied;
 use crate::shard::World;
 use crate::shard::carry::Carry;
-use crate::shard::carry::client::{Client, Detail, RECOVERY_WEIGHT};
+use crate::shard::carry::client::{Client, RECOVERY_WEIGHT};
 use crate::shard::carry::conn::{Stage, Sub, SubState};
 use crate::shard::channels::memory::cost_of;
 use crate::shard::mailbox::{Cause, Letter, Ticket};
@@ -69,6 +70,32 @@ impl<W: World> Channels<W> {
         self.carry.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
     }
 
+    /// Has a channel's home know a subscriber of it by other terms.
+    pub(in crate::shard) fn ask_anew(
+        &mut self,
+        key: Key,
+        channel: &Arc<str>,
+        options: &Arc<ChannelOptions>,
+        joining: Box<Joining>,
+        ticket: Box<Ticket>,
+    ) {
+        let (channel, options) = (Arc::clone(channel), Arc::clone(options));
+        let (home, reply_to) = (self.home_of(&channel), self.carry.reply_to(key, 0));
+        let ticket = Some(ticket);
+        self.carry.post.send(home, Letter::Subscribe { channel, options, reply_to, joining, ticket });
+    }
+
+    /// The channel, the slot and the position of a subscription that has begun.
+    pub(in crate::shard) fn active_slot(&self, key: Key, channel: &str) -> Option<(ChannelId, usize, u32)> {
+        let id = self.local.channel_id(channel)?;
+        let conn = self.carry.conns.entry(key)?;
+        let slot = conn.slot_of(id)?;
+        match conn.subs[slot].state() {
+            SubState::Active(position) => Some((id, slot, position)),
+            SubState::Pending(_) => None,
+        }
+    }
+
     /// The channel and the slot of a subscription that was asked for by this request and is not answered yet.
     pub(in crate::shard) fn awaited_slot(
         &self,
@@ -86,6 +113,19 @@ impl<W: World> Channels<W> {
     pub(in crate::shard) fn tell_unsubscribed(&mut self, channel: &Arc<str>, key: Key) {
         let (channel, member) = (Arc::clone(channel), self.carry.member(key));
         self.carry.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
+    }
+
+    /// Tells a channel's home that one of its subscribers is somebody else to others.
+    pub(in crate::shard) fn tell_informed(
+        &mut self,
+        key: Key,
+        id: ChannelId,
+        info: &Arc<ClientInfo>,
+        keeps_chan_info: bool,
+    ) {
+        let (channel, member) = (Arc::clone(self.local.name(id)), self.carry.member(key));
+        let (home, info) = (self.home_of(&channel), Arc::clone(info));
+        self.carry.post.send(home, Letter::Inform { channel, member, info, keeps_chan_info });
     }
 
     /// Takes back a subscription that its home has counted.
@@ -128,16 +168,7 @@ impl<W: World> Channels<W> {
             let is_server_side = ticket.cause != Cause::Command;
             if is_server_side || ticket.filter.is_some() || ticket.info.is_some() || ticket.expire_at_s > 0 {
                 self.carry.counters.clients.add(u64::from(conn.client.is_none()));
-                conn.client.get_or_insert_default().details.push(Detail {
-                    channel: id,
-                    info: ticket.info.take(),
-                    expire_at_s: ticket.expire_at_s,
-                    refreshes_by_hook: ticket.refreshes_by_hook,
-                    is_refreshing: false,
-                    filter: ticket.filter.take(),
-                    is_server_side,
-                    is_by_token: ticket.cause == Cause::Token,
-                });
+                conn.client.get_or_insert_default().add_detail(id, ticket);
             }
         }
         let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
@@ -146,6 +177,44 @@ impl<W: World> Channels<W> {
         self.carry.counters.subscriptions.add(1);
         self.carry.touch_client(key);
         true
+    }
+
+    /// Has a subscription that there is go on as its ticket says; what came before `joined` was delivered. False when it cannot:
+    /// there are as many other formats as can be.
+    pub(in crate::shard) fn renew_subscription(
+        &mut self,
+        key: Key,
+        (id, slot, position): (ChannelId, usize, u32),
+        joined: &Joined,
+        ticket: &mut Ticket,
+    ) -> bool {
+        let Some((format, flags)) = self.format_of(key, Some(ticket)) else { return false };
+        let flags = flags | if ticket.hears_joins { local::JOINS } else { 0 };
+        self.unlist(id, position);
+        let slot_number = u16::try_from(slot).unwrap_or(u16::MAX);
+        let subscriber = Subscriber { conn: key.index(), slot: slot_number, format, flags };
+        let position = self.local.add(id, subscriber, joined.seq);
+        let name = Arc::clone(self.local.name(id));
+        if let Some(conn) = self.carry.conns.entry_mut(key) {
+            conn.subs[slot] = Sub::active(id, position);
+        }
+        if let Some(client) = self.carry.client_or_new(key) {
+            let is_by_token = client.detail(id).is_some_and(|detail| detail.is_by_token);
+            client.forget(id, &name);
+            client.add_detail(id, ticket).is_by_token = is_by_token;
+        }
+        true
+    }
+
+    /// Takes a subscriber out of its channel's list.
+    fn unlist(&mut self, id: ChannelId, position: u32) {
+        let Self { local, carry: Carry { conns, .. }, .. } = self;
+        local.remove(id, position, |moved, to| {
+            let other = conns.key_at(moved.conn).and_then(|key| conns.entry_mut(key));
+            if let Some(other) = other {
+                other.subs[usize::from(moved.slot)] = Sub::active(id, to);
+            }
+        });
     }
 
     /// The number of the format in which a connection gets what is published, and the flag of one that has none.
@@ -164,15 +233,10 @@ impl<W: World> Channels<W> {
         let name = Arc::clone(self.local.name(id));
         if let Some(client) = self.carry.client_mut(key) {
             client.forget(id, &name);
+            client.late_orders.retain(|order| !order.subscribes_to(&name));
         }
         if let SubState::Active(position) = sub.state() {
-            let Self { local, carry: Carry { conns, .. }, .. } = self;
-            local.remove(id, position, |moved, to| {
-                let other = conns.key_at(moved.conn).and_then(|key| conns.entry_mut(key));
-                if let Some(other) = other {
-                    other.subs[usize::from(moved.slot)] = Sub::active(id, to);
-                }
-            });
+            self.unlist(id, position);
             let (channel, member) = (Arc::clone(self.local.name(id)), self.carry.member(key));
             self.carry.post.send(self.home_of(&channel), Letter::Unsubscribe { channel, member });
             self.carry.counters.subscriptions.sub(1);

@@ -24,11 +24,58 @@ impl<W: World> Clients<W> {
         channel: &Arc<str>,
         reply_to: ReplyTo,
         outcome: Result<Box<Joined>, home::Refused>,
-        ticket: Option<Box<Ticket>>,
+        mut ticket: Option<Box<Ticket>>,
     ) {
         let (key, request) = (reply_to.conn, reply_to.request);
+        if let Some(ticket) = ticket.take_if(|ticket| ticket.renews) {
+            return self.renewed(channel, key, outcome, ticket);
+        }
         self.enter_or_not(channel, key, request, outcome, ticket);
+        if self.channels.carry.client(key).is_some_and(|client| !client.late_orders.is_empty()) {
+            self.carry_out_late(key, channel);
+        }
         self.home_has_answered(key, request);
+    }
+
+    /// A home's answer to an order for who is subscribed already.
+    fn renewed(
+        &mut self,
+        channel: &Arc<str>,
+        key: Key,
+        outcome: Result<Box<Joined>, home::Refused>,
+        mut ticket: Box<Ticket>,
+    ) {
+        // Nothing was counted: if it has ended meanwhile, its home has heard so, and if the home failed, it goes on as it was.
+        let Ok(joined) = outcome else { return };
+        if self.channels.active_slot(key, channel).is_none() {
+            return;
+        }
+        self.count_recovery(&joined, &ticket);
+        if !self.has_room_for_missed(key, &joined, &ticket) {
+            return self.channels.dismiss(key, Dismissed::TooMany);
+        }
+        // On the terms that it had until now.
+        self.channels.deliver_before(key, Some(channel));
+        let Some(at) = self.channels.active_slot(key, channel) else { return };
+        if !self.channels.renew_subscription(key, at, &joined, &mut ticket) {
+            return self.channels.dismiss(key, Dismissed::Internal);
+        }
+        self.welcome(key, at.0, 0, joined, ticket);
+    }
+
+    fn count_recovery(&self, joined: &Joined, ticket: &Ticket) {
+        if ticket.recoverable && ticket.was_recovering {
+            let c = &self.channels.carry.counters;
+            let counter = if joined.recovered { &c.recoveries } else { &c.recoveries_failed };
+            counter.add(1);
+        }
+    }
+
+    /// Whether what a subscriber missed may be queued for it, with what it is told beside.
+    fn has_room_for_missed(&self, key: Key, joined: &Joined, ticket: &Ticket) -> bool {
+        let missed = needs_of(self.channels.carry.telling(key, ticket.takes_deltas), &joined.publications);
+        let needs = missed + Needs::new(ticket.data.held_bytes());
+        needs.queued == 0 || self.has_room_for_answer(key, needs)
     }
 
     pub(in crate::shard) fn enter_or_not(
@@ -46,12 +93,8 @@ impl<W: World> Clients<W> {
             }
             return;
         };
-        if let (Ok(joined), Some(Ticket { recoverable: true, was_recovering: true, .. })) =
-            (&outcome, ticket.as_deref())
-        {
-            let c = &self.channels.carry.counters;
-            let counter = if joined.recovered { &c.recoveries } else { &c.recoveries_failed };
-            counter.add(1);
+        if let (Ok(joined), Some(ticket)) = (&outcome, ticket.as_deref()) {
+            self.count_recovery(joined, ticket);
         }
         let unrecovered = |joined: &Joined, ticket: &Ticket| {
             ticket.needs_recovery && ticket.was_recovering && !joined.recovered
@@ -74,10 +117,7 @@ impl<W: World> Clients<W> {
                 }
                 // Those from the start are told together: see `one_less_to_wait_for`.
                 let is_told_now = matches!(ticket.cause, Cause::Command | Cause::Order);
-                let missed =
-                    needs_of(self.channels.carry.telling(key, ticket.takes_deltas), &joined.publications);
-                let needs = missed + Needs::new(ticket.data.held_bytes());
-                if is_told_now && needs.queued > 0 && !self.has_room_for_answer(key, needs) {
+                if is_told_now && !self.has_room_for_missed(key, &joined, &ticket) {
                     self.channels.take_back(channel, key, id, slot);
                     return match ticket.cause {
                         Cause::Command => self.deny(key, request, &Denied::TooMany),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::Clients;
 use crate::base::slots::Key;
-use crate::hub::ClientInfo;
 use crate::hub::local::ChannelId;
 use crate::hub::words::{Denied, Dismissed, Ended, Reply};
 use crate::shard::World;
@@ -56,9 +55,7 @@ impl<W: World> Clients<W> {
         if !by_hook && credentials.user != client.user() {
             return self.dismiss_in_turn(key, Dismissed::InvalidToken);
         }
-        // A hook that names no new end leaves the old one, which is now.
-        let has_no_end = id == 0 && by_hook && credentials.expire_at_s == 0;
-        if has_no_end || is_over(credentials.expire_at_s, 0, unix_ms) {
+        if is_over(credentials.expire_at_s, 0, unix_ms) {
             return match id {
                 0 => self.dismiss_in_turn(key, Dismissed::Expired),
                 id => self.deny(key, id, &Denied::Expired),
@@ -79,14 +76,9 @@ impl<W: World> Clients<W> {
         if !credentials.meta.is_empty() {
             client.meta = credentials.meta.into_boxed_slice();
         }
-        if !credentials.info.is_empty()
-            && let Some(info) = &client.info
-        {
-            let conn_info = credentials.info.clone();
-            client.info = Some(Arc::new(ClientInfo { conn_info, ..ClientInfo::clone(info) }));
-        }
         let ttl_s = ttl_s(client.expire_at_s, unix_ms);
         carry.arm(key);
+        self.inform(key, credentials.info);
         if id != 0 {
             self.answer(key, id, &Reply::Renewed { ttl_s });
         }
@@ -146,25 +138,25 @@ impl<W: World> Clients<W> {
         key: Key,
         id: u32,
         channel: &str,
-        grant: &Grant,
+        grant: Grant,
         is_over: bool,
     ) {
-        if !self.is_for(key, channel, grant) {
+        if !self.is_for(key, channel, &grant) {
             return self.dismiss_in_turn(key, Dismissed::InvalidToken);
         }
         let unix_ms = self.channels.carry.now().unix_ms;
         if is_past(grant.expire_at_s, unix_ms) {
             return self.deny(key, id, &Denied::Expired);
         }
-        let at = self.channels.local.channel_id(channel).filter(|_| !is_over);
-        let carry = &mut self.channels.carry;
-        let client = carry.client_mut(key);
-        let detail = at.and_then(|at| client?.details.iter_mut().find(|detail| detail.channel == at));
         let expire_at_s = grant.expire_at_s;
-        if let Some(detail) = detail {
-            detail.expire_at_s = expire_at_s;
+        if let Some((at, ..)) = self.channels.active_slot(key, channel).filter(|_| !is_over) {
+            let carry = &mut self.channels.carry;
+            if let Some(client) = carry.client_or_new(key) {
+                client.detail_or_new(at).expire_at_s = expire_at_s;
+            }
+            carry.arm(key);
+            self.inform_in(key, at, grant.info);
         }
-        carry.arm(key);
         self.answer(key, id, &Reply::RenewedIn { ttl_s: ttl_s(expire_at_s, unix_ms) });
     }
 
@@ -183,6 +175,9 @@ impl<W: World> Clients<W> {
         match outcome {
             Ok(grant) if grant.expire_at_s == 0 || grant.expire_at_s > now_s => {
                 detail.expire_at_s = grant.expire_at_s;
+                if !grant.info.is_empty() {
+                    self.inform_in(key, channel, grant.info);
+                }
             }
             Err(Rejected::Denied(denied)) if may_be_asked_again(&denied) => {
                 detail.expire_at_s = now_s + REFRESH_AGAIN_S;

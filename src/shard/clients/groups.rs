@@ -23,6 +23,7 @@ impl<W: World> Clients<W> {
             tells_join: false,
             wants_position: false,
             recover: None,
+            renews: false,
         };
         self.channels.enter(key, channel, &options, 0, Box::new(joining), None);
     }

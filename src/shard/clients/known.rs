@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::Clients;
+use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
+use crate::hub::local::ChannelId;
 use crate::session::{Session, Transport};
 use crate::shard::World;
 use crate::shard::carry::client::Client;
@@ -23,6 +25,41 @@ impl<W: World> Clients<W> {
             client.info = Some(Arc::clone(&info));
         }
         info
+    }
+
+    /// Others see a client by other information from now on, in all of its channels; empty for what they see now.
+    pub(in crate::shard) fn inform(&mut self, key: Key, conn_info: Payload) {
+        if conn_info.is_empty() {
+            return;
+        }
+        let before = self.info_of(key, true);
+        if conn_info == before.conn_info {
+            return;
+        }
+        let info = Arc::new(ClientInfo { conn_info, ..ClientInfo::clone(&before) });
+        let Some(client) = self.channels.carry.client_mut(key) else { return };
+        client.info = Some(Arc::clone(&info));
+        for own in client.details.iter_mut().filter_map(|detail| detail.info.as_mut()) {
+            *own = own.renewed(&info, true);
+        }
+        let conn = self.channels.carry.conns.entry(key);
+        let ids: Vec<ChannelId> =
+            conn.into_iter().flat_map(|conn| &conn.subs).map(|sub| sub.channel()).collect();
+        for id in ids {
+            self.channels.tell_informed(key, id, &info, true);
+        }
+    }
+
+    /// Others in a channel see a client by other information of its subscription from now on; empty for none.
+    pub(in crate::shard) fn inform_in(&mut self, key: Key, channel: ChannelId, chan_info: Payload) {
+        let all = self.info_of(key, true);
+        let own =
+            (!chan_info.is_empty()).then(|| Arc::new(ClientInfo { chan_info, ..ClientInfo::clone(&all) }));
+        let client = self.channels.carry.client_mut(key);
+        let detail = client.and_then(|client| client.details.iter_mut().find(|one| one.channel == channel));
+        let Some(detail) = detail.filter(|detail| detail.info != own) else { return };
+        detail.info.clone_from(&own);
+        self.channels.tell_informed(key, channel, &own.unwrap_or(all), false);
     }
 
     /// Who asks, as hooks are told.

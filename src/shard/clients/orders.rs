@@ -36,7 +36,7 @@ impl<W: World> Clients<W> {
             match self.orders_waiting(key).filter(|_| !ends_connections(&order.deed)) {
                 Some(waiting) => waiting.push(Arc::clone(order)),
                 None => {
-                    self.carry_out(key, &order.deed);
+                    self.carry_out(key, order);
                     // A subscription that they waited for may be over.
                     self.resume_waiting(key);
                 }
@@ -54,7 +54,7 @@ impl<W: World> Clients<W> {
     pub(in crate::shard) fn carry_out_waiting(&mut self, key: Key, orders: Vec<Arc<Order>>) {
         for order in orders {
             if self.channels.carry.conns.entry(key).is_some_and(|conn| conn.stage == Stage::Open) {
-                self.carry_out(key, &order.deed);
+                self.carry_out(key, &order);
             }
             self.channels.carry.post.carried_out(order);
         }
@@ -75,10 +75,14 @@ impl<W: World> Clients<W> {
                 || target.session == carry.settings.secret.session(carry.post.shard(), key))
     }
 
-    fn carry_out(&mut self, key: Key, deed: &Deed) {
-        match deed {
+    fn carry_out(&mut self, key: Key, order: &Arc<Order>) {
+        match &order.deed {
             Deed::Subscribe { channel, options, grant } => {
-                self.subscribe_by_order(key, channel, options, grant);
+                if !self.subscribe_by_order(key, channel, options, grant)
+                    && let Some(client) = self.channels.carry.client_or_new(key)
+                {
+                    client.late_orders.push(Arc::clone(order));
+                }
             }
             Deed::Unsubscribe { channel, code, reason } => {
                 self.unsubscribe_by_order(key, channel, *code, reason);
@@ -86,19 +90,20 @@ impl<W: World> Clients<W> {
             Deed::Message { data } => self.channels.tell(key, &News::Said(data.get())),
             Deed::Disconnect { code, reason, spared } => {
                 if !spared.contains(&self.channels.carry.client_id(key).to_string()) {
-                    self.channels.deliver_before_the_end(key, None);
+                    self.channels.deliver_before(key, None);
                     self.channels.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });
                 }
             }
             Deed::Refresh { expired: true, .. } => {
-                self.channels.deliver_before_the_end(key, None);
+                self.channels.deliver_before(key, None);
                 self.channels.dismiss(key, Dismissed::Expired);
             }
-            Deed::Refresh { expired: false, expire_at_s } => {
+            Deed::Refresh { expired: false, expire_at_s, info } => {
                 let unix_ms = self.channels.carry.now().unix_ms;
                 let Some(client) = self.channels.carry.client_or_new(key) else { return };
                 client.expire_at_s = *expire_at_s;
                 client.overtake_refreshes();
+                self.inform(key, info.clone());
                 self.channels.carry.trim_client(key);
                 self.channels.carry.arm(key);
                 self.channels.tell(key, &News::Renewed { ttl_s: ttl_s(*expire_at_s, unix_ms) });
@@ -108,7 +113,7 @@ impl<W: World> Clients<W> {
 
     /// Ends a subscription, or takes back what would become one, and tells the client if there was any.
     fn unsubscribe_by_order(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
-        self.channels.deliver_before_the_end(key, Some(channel));
+        self.channels.deliver_before(key, Some(channel));
         // Also the commands that wait for room for their answers.
         let waited = self.take_waiting_subscribes(key, channel);
         for &id in &waited {
@@ -119,21 +124,40 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Subscribes a connection, unless it is subscribed. Where the client has asked for the same, the order stands in place
-    /// of the word of whoever was asked about that: the command is answered by it.
+    /// Subscribes a connection, or goes on with its subscription on other terms; false when the home has yet to say whether there
+    /// is one. Where the client has asked for the same, the order stands in place of the word of whoever was asked about that:
+    /// the command is answered by it.
     fn subscribe_by_order(
         &mut self,
         key: Key,
         channel: &Arc<str>,
         options: &Arc<ChannelOptions>,
         grant: &Grant,
-    ) {
+    ) -> bool {
         let asked = self.channels.carry.client_mut(key).and_then(|client| client.answer_otherwise(channel));
         if let Some(Pending::Subscribe { id, ask }) = asked {
             self.enter_asked(key, id, *ask, options, grant.clone());
+            if self.is_subscribed(key, channel) {
+                return true;
+            }
+            // The client has asked for what it cannot have.
+        } else if self.is_subscribed(key, channel) && self.channels.active_slot(key, channel).is_none() {
+            return false;
         }
-        // Also if the client has asked for what it cannot have.
         self.enter_granted(key, channel, options, grant.clone(), None, Cause::Order);
+        true
+    }
+
+    /// A home has answered whether a client is subscribed: the orders that waited for that are carried out.
+    pub(in crate::shard) fn carry_out_late(&mut self, key: Key, channel: &str) {
+        let Some(client) = self.channels.carry.client_mut(key) else { return };
+        let late = |order: &mut Arc<Order>| order.subscribes_to(channel);
+        let orders: Vec<Arc<Order>> = client.late_orders.extract_if(.., late).collect();
+        client.late_orders.shrink_to_fit();
+        for order in orders {
+            self.carry_out(key, &order);
+            self.channels.carry.post.carried_out(order);
+        }
     }
 }
 

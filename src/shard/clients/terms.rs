@@ -64,6 +64,7 @@ impl<W: World> Clients<W> {
             tells_join,
             wants_position: positioned,
             recover: since.filter(|_| recoverable),
+            renews: false,
         };
         let ticket = Ticket {
             cause,
@@ -83,6 +84,7 @@ impl<W: World> Clients<W> {
                 && options.sub_refresh_proxy_enabled
                 && self.outside.has_hook(Hook::SubRefresh),
             data,
+            renews: false,
         };
         (Box::new(joining), Box::new(ticket))
     }
@@ -112,7 +114,8 @@ impl<W: World> Clients<W> {
         transport.is_some_and(Transport::is_uni)
     }
 
-    /// Enters a client into a channel that the server subscribes it to; whether a home was asked.
+    /// Enters a client into a channel that the server subscribes it to; whether a home was asked. Of an order, also one that is
+    /// in the channel: it is so on these terms then.
     pub(in crate::shard) fn enter_granted(
         &mut self,
         key: Key,
@@ -122,8 +125,10 @@ impl<W: World> Clients<W> {
         since: Option<Position>,
         cause: Cause,
     ) -> bool {
+        let renews = cause == Cause::Order && self.is_subscribed(key, channel);
         match self.channels.has_room_for(key, channel) {
             Ok(()) => {}
+            Err(_) if renews => {}
             // Not without a word: the application takes it for subscribed.
             Err(Denied::Limit) if cause == Cause::Order => {
                 self.channels.dismiss(key, Dismissed::ChannelLimit);
@@ -133,8 +138,13 @@ impl<W: World> Clients<W> {
         }
         let granted = grant.recover_since.take();
         let since = since.or_else(|| granted.map(|(offset, epoch)| Position { offset, epoch: epoch.into() }));
-        let (joining, ticket) = self.terms(key, options, grant, since, None, cause);
-        self.channels.enter(key, channel, options, 0, joining, Some(ticket));
+        let (mut joining, mut ticket) = self.terms(key, options, grant, since, None, cause);
+        if renews {
+            (joining.renews, ticket.renews) = (true, true);
+            self.channels.ask_anew(key, channel, options, joining, ticket);
+        } else {
+            self.channels.enter(key, channel, options, 0, joining, Some(ticket));
+        }
         true
     }
 }

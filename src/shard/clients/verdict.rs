@@ -76,7 +76,7 @@ impl<W: World> Clients<W> {
         match pending {
             Pending::Subscribe { ask, .. } => self.subscribe_granted(key, id, *ask, *grant),
             Pending::SubRefresh { channel, is_over, .. } => {
-                self.sub_refreshed(key, id, &channel, &grant, is_over);
+                self.sub_refreshed(key, id, &channel, *grant, is_over);
             }
             Pending::Publish { .. }
             | Pending::HookRefresh { .. }

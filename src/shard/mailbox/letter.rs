@@ -78,6 +78,8 @@ pub struct Ticket {
     pub refreshes_by_hook: bool,
     /// For the reply.
     pub data: Payload,
+    /// It is in place of a subscription that there is: [`home::Joining::renews`].
+    pub renews: bool,
 }
 
 /// Who asked for a subscription.
@@ -140,6 +142,17 @@ pub enum Letter {
         channel: Arc<str>,
         /// Who it was.
         member: home::Member,
+    },
+    /// To a home: one of the subscribers is somebody else to others, if they see it.
+    Inform {
+        /// Name of the channel.
+        channel: Arc<str>,
+        /// Which it is.
+        member: home::Member,
+        /// Who it is from now on.
+        info: Arc<ClientInfo>,
+        /// But for what is said of its subscription.
+        keeps_chan_info: bool,
     },
     /// To a home: number this and send it to all subscribers; answered by [`Letter::Answered`] if wanted.
     Publish {
@@ -255,6 +268,7 @@ impl fmt::Debug for Letter {
             Self::Subscribe { .. } => "Subscribe",
             Self::Subscribed { .. } => "Subscribed",
             Self::Unsubscribe { .. } => "Unsubscribe",
+            Self::Inform { .. } => "Inform",
             Self::Publish { .. } => "Publish",
             Self::Ask { .. } => "Ask",
             Self::Memory { .. } => "Memory",

@@ -34,6 +34,11 @@ impl Order {
     pub fn new(target: Target, deed: Deed) -> Self {
         Self { target, deed, done: Done::default() }
     }
+
+    /// Whether it subscribes to this channel.
+    pub(in crate::shard) fn subscribes_to(&self, name: &str) -> bool {
+        matches!(&self.deed, Deed::Subscribe { channel, .. } if **channel == *name)
+    }
 }
 
 /// Calls someone when it is dropped: when the last shard lets go of the order that it belongs to. A shard does so when it has
@@ -66,7 +71,7 @@ impl fmt::Debug for Done {
 /// See [`Order`].
 #[derive(Clone, Debug)]
 pub enum Deed {
-    /// Subscribe them, without their asking.
+    /// Subscribe them, without their asking. Those that are subscribed are so on these terms from now on.
     Subscribe {
         /// Name of the channel.
         channel: Arc<str>,
@@ -98,11 +103,13 @@ pub enum Deed {
         /// But not these connections.
         spared: Vec<String>,
     },
-    /// Change when they expire.
+    /// Change when they expire, and what others see of them.
     Refresh {
         /// They have expired: close them.
         expired: bool,
         /// Unix time in seconds; 0: never.
         expire_at_s: u64,
+        /// What others see of them from now on; empty for what they see now.
+        info: Payload,
     },
 }

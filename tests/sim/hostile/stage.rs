@@ -10,6 +10,7 @@ use throng::parts::shard::options::Listener;
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
+use throng::parts::base::payload::Payload;
 use throng::parts::base::shared::Shared;
 use throng::parts::config::Config;
 use throng::parts::hub::home::Terms;
@@ -179,8 +180,8 @@ impl Stage {
         let deed = match kind {
             b'd' => Deed::Disconnect { code: 3503, reason: "out".to_owned(), spared: Vec::new() },
             b'u' => Deed::Unsubscribe { channel: name.into(), code: 2500, reason: "out".to_owned() },
-            b'r' => Deed::Refresh { expired: true, expire_at_s: 0 },
-            b'R' => Deed::Refresh { expired: false, expire_at_s: 1_700_000_060 },
+            b'r' => Deed::Refresh { expired: true, expire_at_s: 0, info: Payload::default() },
+            b'R' => Deed::Refresh { expired: false, expire_at_s: 1_700_000_060, info: Payload::default() },
             b'm' => Deed::Message { data: b"{}".to_vec().into() },
             _ => {
                 let Some(options) = self.namespaces.resolve(&name).map(Arc::clone) else { return };

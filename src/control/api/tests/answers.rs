@@ -133,11 +133,11 @@ fn orders_go_to_all_shards_as_they_were_given() {
             r#"{"user":"u","session":"s","whitelist":["a","b"],"disconnect":{"code":4999,"reason":"gone"}}"#,
             "u//s disconnect 4999 gone [\"a\", \"b\"]".to_owned(),
         ),
-        ("refresh", r#"{"user":"u","expired":true}"#, "u// refresh true 0".to_owned()),
+        ("refresh", r#"{"user":"u","expired":true}"#, "u// refresh true 0 ".to_owned()),
         (
             "refresh",
             r#"{"user":"u","client":"c","expire_at":1900000000}"#,
-            "u/c/ refresh false 1900000000".to_owned(),
+            "u/c/ refresh false 1900000000 ".to_owned(),
         ),
     ];
     for (method, body, letter) in rows {

@@ -168,7 +168,9 @@ fn take(shard: usize, letter: Letter, answer: fn(&Question) -> Answer) -> Option
                 }
                 Deed::Message { data } => format!("message {}", String::from_utf8_lossy(data)),
                 Deed::Disconnect { code, reason, spared } => format!("disconnect {code} {reason} {spared:?}"),
-                Deed::Refresh { expired, expire_at_s } => format!("refresh {expired} {expire_at_s}"),
+                Deed::Refresh { expired, expire_at_s, info } => {
+                    format!("refresh {expired} {expire_at_s} {info:?}")
+                }
             };
             let whom = format!("{}/{}/{}", target.user, target.client, target.session);
             (shard == 0).then(|| format!("{whom} {told}"))
