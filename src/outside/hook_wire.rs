@@ -140,7 +140,7 @@ impl Asked {
         let answer: Answer<'_> =
             json::from_slice(answer).map_err(|error| Unusable::Answer(error.to_string()))?;
         let is_refresh = matches!(self.hook, Hook::Refresh | Hook::SubRefresh);
-        if let Some(rejected) = answer.rejected().filter(|_| !is_refresh) {
+        if let Some(rejected) = answer.rejected(self.hook).filter(|_| !is_refresh) {
             return Ok(self.rejected(rejected.map_err(Unusable::Answer)?));
         }
         let has_result = answer.result.is_some();
@@ -286,8 +286,8 @@ struct ToldDisconnect {
 
 impl Answer<'_> {
     /// A no; an error when its number is none of the application's: those of the protocol mean something to clients that
-    /// only the server knows.
-    fn rejected(&self) -> Option<Result<Rejected, String>> {
+    /// only the server knows. But for one: what a client presented, beside a token, may have expired.
+    fn rejected(&self, hook: Hook) -> Option<Result<Rejected, String>> {
         if let Some(ToldDisconnect { code, reason }) = &self.disconnect {
             return Some(match code {
                 4000..=4999 => Ok(Rejected::Disconnect { code: *code, reason: reason.clone() }),
@@ -296,6 +296,7 @@ impl Answer<'_> {
         }
         let ToldError { code, message, temporary } = self.error.as_ref()?;
         Some(match code {
+            109 if matches!(hook, Hook::Connect | Hook::Subscribe) => Ok(Rejected::TokenExpired),
             400..=1999 => {
                 let (code, message, temporary) = (*code, message.clone().into(), *temporary);
                 Ok(Rejected::Denied(Denied::Custom { code, message, temporary }))
@@ -590,7 +591,8 @@ mod tests {
         }
     }
 
-    /// The others mean something to clients that only the server knows: 109 asks for a new token, 3012 tells of a ping.
+    /// The others mean something to clients that only the server knows: 3012 tells of a ping. 109 has them come with what is
+    /// good, which is the application's to say where it looks at what they came with.
     #[test]
     fn hooks_have_the_applications_numbers_and_no_others() {
         let error = |code: &str| format!(r#"{{"error":{{"code":{code},"message":"no"}}}}"#);
@@ -599,7 +601,12 @@ mod tests {
             for answer in ["400", "1999"].map(error).iter().chain(&["4000", "4499", "4999"].map(disconnect)) {
                 assert!(asked(hook).verdict(answer.as_bytes()).is_ok(), "{answer}");
             }
-            let errors = ["-1", "0", "1", "100", "103", "109", "399", "2000", "4000"].map(error);
+            let expired = asked(hook).verdict(error("109").as_bytes());
+            match hook {
+                Hook::Connect | Hook::Subscribe => assert_eq!(no(expired.unwrap()).1, Rejected::TokenExpired),
+                _ => assert!(expired.is_err()),
+            }
+            let errors = ["-1", "0", "1", "100", "103", "399", "2000", "4000"].map(error);
             let disconnects =
                 ["0", "99", "1000", "1005", "3000", "3503", "3999", "5000", "70000"].map(disconnect);
             let unnumbered = [r#"{"error":{}}"#, r#"{"disconnect":{}}"#].map(str::to_owned);

@@ -1,6 +1,7 @@
 //! The application's hooks, asked by a server about its clients: each answer has its effect, and what comes before it waits.
 
 use std::thread;
+use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
@@ -143,26 +144,33 @@ fn what_ends_is_asked_about_and_goes_on() {
     let application = Application::start();
     let server = application.server(everything);
     let address = server.address;
-    let waiting = thread::spawn(move || Client::open(address));
-    // Over at once: the application is asked, and the client knows nothing of it.
-    application.answer("connect", json!({"result": {"user": "42", "expire_at": 1_000_000_000}}));
-    application.answer("refresh", json!({"result": {"expire_at": 4_000_000_000_u64}}));
-    let mut client = waiting.join().unwrap();
-    assert_eq!(client.hello.get("expires"), None);
-    client.sync();
-    let waiting = thread::spawn(move || Client::open(address));
-    application.answer("connect", json!({"result": {"user": "43", "expire_at": 1_000_000_000}}));
-    application.answer("refresh", json!({"result": {"expired": true}}));
-    waiting.join().unwrap().expect_close(3005);
-    client.sync();
-    // Who is given no other end has the old one.
-    for result in [json!({}), json!({"expire_at": 0}), json!({"info": {"a": 1}})] {
+    let results = [
+        json!({"expire_at": 4_000_000_000_u64}),
+        json!({"expired": true}),
+        // Who is given no other end has the old one.
+        json!({}),
+        json!({"expire_at": 0}),
+        json!({"info": {"a": 1}}),
+    ];
+    // Soon over: the application is asked, and the clients know nothing of it.
+    let soon = UNIX_EPOCH.elapsed().unwrap().as_secs() + 4;
+    let mut clients = Vec::new();
+    for user in 0..results.len() {
         let waiting = thread::spawn(move || Client::open(address));
-        application.answer("connect", json!({"result": {"user": "44", "expire_at": 1_000_000_000}}));
-        application.answer("refresh", json!({"result": result}));
-        waiting.join().unwrap().expect_close(3005);
+        application.answer("connect", json!({"result": {"user": user.to_string(), "expire_at": soon}}));
+        clients.push(waiting.join().unwrap());
+        assert_eq!(clients[user].hello.get("expires"), None);
     }
-    client.sync();
+    for _ in &results {
+        let question = application.question("refresh");
+        let user: usize = question.body["user"].as_str().unwrap().parse().unwrap();
+        question.answer(json!({"result": results[user]}));
+    }
+    let mut goes_on = clients.remove(0);
+    for client in clients {
+        client.expect_close(3005);
+    }
+    goes_on.sync();
 }
 
 #[test]

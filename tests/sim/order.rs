@@ -258,8 +258,14 @@ fn a_connection_whose_user_is_not_known_yet_is_not_meant() {
 /// A hook that was asked before the order would end the connection that the order prolongs.
 #[test]
 fn what_was_asked_about_the_end_of_a_connection_does_not_undo_a_later_order() {
-    // Over at once, so that the hook is asked.
-    let mut story = Story::connected(Credentials { expire_at_s: 1, ..Credentials::default() });
+    // Over in a second, when the hook is asked.
+    let mut story = Story::new();
+    let expire_at_s = story.unix_s() + 1;
+    story.say(r#"{"id":1,"connect":{}}"#);
+    story.let_in(Credentials { expire_at_s, ..Credentials::default() });
+    story.settle();
+    assert_begins(&story.heard(), &[r#"{"id":1,"connect":{"#], "");
+    story.small.world.borrow_mut().now_us += 1_100_000;
     story.small.turn(HERE);
     assert!(matches!(story.outside.asked.lock().unwrap()[..], [(_, Question::Refresh { .. })]));
     story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S, info: Payload::default() });
@@ -329,7 +335,9 @@ fn what_was_asked_about_a_subscription_that_was_ended_is_not_for_the_next_one() 
 fn a_connection_that_is_over_at_once_is_answered_first() {
     let mut story = Story::new();
     story.say(r#"{"id":1,"connect":{}}"#);
-    story.let_in(Credentials { expire_at_s: 1, ..Credentials::default() });
+    // In this very second: a term that is over by the second is refused.
+    let expire_at_s = story.unix_s();
+    story.let_in(Credentials { expire_at_s, ..Credentials::default() });
     // The beginning of a message, which has a deadline: so all of them are looked at.
     story.small.send(story.link, &[0x81]);
     story.small.turn(HERE);

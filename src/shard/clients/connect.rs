@@ -17,7 +17,7 @@ use crate::hub::home::Joined;
 use crate::hub::words::{Denied, Dismissed, Entered, Identified, Identify, Reply};
 use crate::session::{CloseReason, Transport, code_of};
 use crate::shard::World;
-use crate::shard::carry::client::{Connecting, JoinedAtConnect, Witness, entered, ttl_s};
+use crate::shard::carry::client::{Connecting, JoinedAtConnect, Witness, entered, is_past, ttl_s};
 use crate::shard::mailbox::Ticket;
 use crate::shard::options::Rates;
 use crate::shard::outside::{Credentials, Headers, Hook, Question, Rejected, Token, Who};
@@ -203,6 +203,13 @@ impl<W: World> Clients<W> {
             return self.channels.dismiss(key, Dismissed::NotPermitted);
         }
         let Some(id) = self.connecting_mut(key).map(|connecting| connecting.id) else { return };
+        if witness == Witness::Token && self.policy.insecure {
+            // Without tokens it would have no end.
+            credentials.expire_at_s = 0;
+        }
+        if is_past(credentials.expire_at_s, self.channels.carry.now().unix_ms) {
+            return self.reject_connect(key, id, Rejected::Denied(Denied::Expired));
+        }
         let channels = std::mem::take(&mut credentials.channels);
         let given = match self.given_from_start(&credentials.user, channels, witness) {
             Ok(given) => given,

@@ -7,8 +7,7 @@ use crate::support::application::{Application, hook};
 use crate::support::centrifuge::PATH;
 use crate::support::peer::TEXT;
 
-/// A hook could send a client away with 3005, upon which it asks its program for a new token, or fail a command with 109.
-/// What is outside of the application's numbers is an answer that is not understood: error 100, and it is said in the log.
+/// A hook could send a client away with 3005, upon which it asks its program for a new token, or fail a command with 103. What is outside of the application's numbers is an answer that is not understood: error 100, and it is said in the log.
 #[test]
 fn a_hook_that_uses_the_protocols_numbers_has_failed() {
     let application = Application::start();
@@ -26,7 +25,7 @@ fn a_hook_that_uses_the_protocols_numbers_has_failed() {
     for no in [
         json!({"disconnect": {"code": 3005, "reason": "connection expired"}}),
         json!({"disconnect": {"code": 99, "reason": "no such code"}}),
-        json!({"error": {"code": 109, "message": "token expired"}}),
+        json!({"error": {"code": 108, "message": "not available"}}),
     ] {
         let mut peer = Peer::open(server.address, PATH);
         peer.send(TEXT, r#"{"id":1,"connect":{}}"#);
@@ -42,6 +41,7 @@ fn a_hook_that_uses_the_protocols_numbers_has_failed() {
         (json!({"error": {"code": 103, "message": "permission denied"}}), 100),
         (json!({"error": {"code": 399, "message": "no"}}), 100),
         (json!({"error": {"code": 400, "message": "no"}}), 400),
+        (json!({"error": {"code": 109, "message": "token expired"}}), 109),
     ] {
         peer.send(TEXT, r#"{"id":2,"subscribe":{"channel":"a"}}"#);
         application.answer("subscribe", no);
@@ -54,4 +54,27 @@ fn a_hook_that_uses_the_protocols_numbers_has_failed() {
         server.end()
     };
     assert!(said.contains("disconnect code 3005, which is not in 4000–4999"), "{said}");
+}
+
+/// What a client presents to the connect hook may have expired: it comes back with what is good, as after a token that has.
+#[test]
+fn a_connect_hook_may_say_that_what_it_looked_at_has_expired() {
+    let application = Application::start();
+    let server = application.server(|application| {
+        let mut connect = hook(application, "connect");
+        connect["enabled"] = true.into();
+        json!({"client": {"proxy": {"connect": connect}}, "uni_websocket": {"enabled": true}})
+    });
+    let expired = json!({"error": {"code": 109, "message": "token expired"}});
+    let mut peer = Peer::open(server.address, PATH);
+    peer.send(TEXT, r#"{"id":1,"connect":{}}"#);
+    application.answer("connect", expired.clone());
+    let reply: Value = serde_json::from_slice(&peer.message().1).unwrap();
+    assert_eq!(reply["error"], json!({"code": 109, "message": "token expired"}));
+    for (no, code) in [(expired, 3005), (json!({"error": {"code": 1000, "message": "no"}}), 3004)] {
+        let mut peer = Peer::open(server.address, "/connection/uni_websocket");
+        peer.send(TEXT, "{}");
+        application.answer("connect", no);
+        peer.expect_close(code);
+    }
 }

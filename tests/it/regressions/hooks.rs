@@ -120,13 +120,26 @@ fn a_connect_hook_that_names_nobody_leaves_it_to_what_those_without_a_token_may(
 }
 
 #[test]
-fn a_refresh_without_a_time_is_the_end() {
+fn a_time_in_the_past_is_an_error_and_a_refresh_without_one_the_end() {
     let application = Application::start();
     let server = application.server(|application| {
         let [mut connect, mut refresh] = ["connect", "refresh"].map(|name| hook(application, name));
         (connect["enabled"], refresh["enabled"]) = (true.into(), true.into());
-        json!({"client": {"proxy": {"connect": connect, "refresh": refresh}}})
+        json!({
+            "client": {"proxy": {"connect": connect, "refresh": refresh}},
+            "uni_websocket": {"enabled": true}
+        })
     });
+    let over = json!({"result": {"user": "a", "expire_at": 5}});
+    let mut peer = Peer::open(server.address, PATH);
+    peer.send(TEXT, r#"{"id":1,"connect":{}}"#);
+    application.answer("connect", over.clone());
+    let reply: Value = serde_json::from_slice(&peer.message().1).unwrap();
+    assert_eq!(reply["error"]["code"], 110, "{reply}");
+    let mut peer = Peer::open(server.address, "/connection/uni_websocket");
+    peer.send(TEXT, "{}");
+    application.answer("connect", over);
+    peer.expect_close(3005);
     for (result, code) in [
         (json!({}), 3005),
         (json!({"expire_at": 0}), 3005),
@@ -143,27 +156,32 @@ fn a_refresh_without_a_time_is_the_end() {
 }
 
 #[test]
-fn a_refresh_by_a_token_whose_time_is_over_is_error_110() {
+fn a_token_whose_time_is_over_is_error_110_and_an_open_server_has_no_times() {
     let application = Application::start();
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let token = |claims: Value| mint(b"secret", claims.to_string().as_bytes());
-    let server = application.server(|_| {
-        json!({
-            "client": {"token": {"hmac_secret_key": "secret"}},
-            "channel": {"without_namespace": {"allow_subscribe_for_client": true}}
-        })
-    });
-    let mut client =
-        Client::with_token(server.address, &token(json!({"sub": "a", "exp": (now + 60).to_string()})));
-    assert_eq!(client.hello["expires"], true, "{:?}", client.hello);
-    let over = json!({"sub": "a", "channel": "b", "expire_at": now - 60});
-    let subscribed = json!({"sub": "a", "channel": "b", "expire_at": now + 60});
-    client.request(json!({"subscribe": {"channel": "b", "token": token(subscribed)}}));
-    let reply = client.request(json!({"sub_refresh": {"channel": "b", "token": token(over)}}));
-    assert_eq!(reply["error"]["code"], 110, "{reply}");
-    let reply =
-        client.request(json!({"refresh": {"token": token(json!({"sub": "a", "expire_at": now - 60}))}}));
-    assert_eq!(reply["error"]["code"], 110, "{reply}");
+    for is_open in [false, true] {
+        let server = application.server(|_| {
+            json!({
+                "client": {"insecure": is_open, "token": {"hmac_secret_key": "secret"}},
+                "channel": {"without_namespace": {"allow_subscribe_for_client": true}}
+            })
+        });
+        let mut client =
+            Client::with_token(server.address, &token(json!({"sub": "a", "exp": (now + 60).to_string()})));
+        assert_eq!(client.hello["expires"].as_bool().unwrap_or(false), !is_open, "{:?}", client.hello);
+        let over = json!({"sub": "a", "channel": "b", "expire_at": now - 60});
+        let subscribed = json!({"sub": "a", "channel": "b", "expire_at": now + 60});
+        client.request(json!({"subscribe": {"channel": "b", "token": token(subscribed)}}));
+        let reply = client.request(json!({"sub_refresh": {"channel": "b", "token": token(over)}}));
+        assert_eq!(reply["error"]["code"], 110, "{reply}");
+        let reply =
+            client.request(json!({"refresh": {"token": token(json!({"sub": "a", "expire_at": now - 60}))}}));
+        assert_eq!(reply["error"]["code"], 110, "{reply}");
+        let connect = json!({"token": token(json!({"sub": "a", "expire_at": now - 60}))});
+        let refused = Client::try_over(Peer::open(server.address, PATH), connect);
+        assert_eq!(refused.err(), (!is_open).then_some(110));
+    }
 }
 
 #[test]
