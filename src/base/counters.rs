@@ -46,7 +46,7 @@ impl Counter {
 /// What a shard counts of the channels of one namespace: those that it is the home of, and what it delivers itself.
 #[derive(Debug, Default)]
 pub struct NamespaceCounters {
-    /// Gauge: channels, also those that only have a history.
+    /// Gauge: channels with subscribers.
     pub channels: Counter,
     /// Gauge: subscriptions, of clients in all shards.
     pub subscriptions: Counter,
@@ -293,8 +293,10 @@ counters! {
     letters_in,
     /// Turns in which reading was paused because another shard's mailbox was full.
     mailbox_pauses,
-    /// Gauge: channels whose home is this shard.
+    /// Gauge: channels with subscribers, in whatever shards, whose home is this shard.
     channels,
+    /// Gauge: streams of channels whose home is this shard, with subscribers or without: their positions and histories.
+    streams,
     /// Gauge: subscriptions held by connections of this shard.
     subscriptions,
     /// Connects refused (error 111, or disconnect 3013): too many in the process.

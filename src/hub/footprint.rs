@@ -52,7 +52,7 @@ impl<A: Asker> Home<A> {
         for id in self.waiting.channels() {
             assert!(self.channels.get(id as usize).is_some(), "something waits in a channel that has ended");
         }
-        let (mut present_count, mut stream_count) = (0, 0);
+        let (mut present_count, mut stream_count, mut occupied_count) = (0, 0, 0);
         let (mut crowd_bytes, mut name_bytes) = (0, 0);
         for (id, channel) in self.channels.iter() {
             assert_eq!(self.names.get(&channel.name).map(|&id| id as usize), Some(id));
@@ -63,6 +63,7 @@ impl<A: Asker> Home<A> {
             assert!(!channel.audience.is_told || !crowd.is_empty(), "occupied by nobody");
             crowd.check_invariants();
             crowd_bytes += crowd.bytes();
+            occupied_count += usize::from(!crowd.is_empty());
             name_bytes += if crowd.is_empty() { heap::arc(channel.name.len()) } else { 0 };
             present_count += crowd.present_count() as usize;
             if let Some(stream) = stream {
@@ -70,6 +71,7 @@ impl<A: Asker> Home<A> {
                 self.order.memory.check_owner(stream, id, !crowd.is_empty() || waits);
             }
         }
+        assert_eq!(self.occupied_count, occupied_count);
         assert_eq!(
             (self.spread.presence_count, self.order.memory.stream_count()),
             (present_count, stream_count)

@@ -50,9 +50,6 @@ impl Channel {
         heap::ease_table(names);
         // Nobody subscribes to it.
         *name_bytes -= heap::arc(self.name.len());
-        if let Some(counters) = self.counters {
-            counters.channels.sub(1);
-        }
     }
 }
 
@@ -67,6 +64,8 @@ pub struct Home<A = ()> {
     /// What came of that which waited.
     pub(super) done: VecDeque<Done<A>>,
     limits: Limits,
+    /// Channels with subscribers.
+    pub(super) occupied_count: usize,
     /// What the names of channels without subscribers cost; the others' are counted where those are.
     pub(super) name_bytes: usize,
     /// Memory is short: a new channel needs the place of one that nobody uses.
@@ -92,6 +91,7 @@ impl<A: Asker> Home<A> {
             waiting: Waiting::new(limits.waiting_max),
             done: VecDeque::new(),
             limits,
+            occupied_count: 0,
             name_bytes: 0,
             is_short: false,
             displaced_count: 0,
@@ -148,6 +148,10 @@ impl<A: Asker> Home<A> {
         }
         if home.audience.crowd.is_empty() {
             self.name_bytes += heap::arc(home.name.len());
+            self.occupied_count -= 1;
+            if let Some(counters) = &home.counters {
+                counters.channels.sub(1);
+            }
             self.let_go(now, id);
         }
         true
@@ -296,6 +300,11 @@ impl<A: Asker> Home<A> {
             .collect()
     }
 
+    /// Number of channels with subscribers.
+    pub fn occupied_count(&self) -> usize {
+        self.occupied_count
+    }
+
     /// Number of channels, also of those that only have a stream.
     pub fn len(&self) -> usize {
         self.channels.len()
@@ -357,9 +366,6 @@ impl<A: Asker> Home<A> {
             audience: Audience::default(),
             counters: self.tally.as_mut().map(|tally| tally.of(&name)),
         };
-        if let Some(counters) = &channel.counters {
-            counters.channels.add(1);
-        }
         let id = u32::try_from(self.channels.insert(channel)).unwrap_or(u32::MAX);
         self.names.insert(name, id);
         Ok(id)

@@ -110,7 +110,7 @@ mod tests {
         for (conn, name) in [(1, "chat:a"), (2, "chat:a"), (3, "$chat:b#1"), (4, "a"), (5, "whatever:a")] {
             assert!(home.unsubscribe(at(1), name, Member { shard: 0, conn }));
         }
-        assert_eq!(counted()[1], row("chat", [1, 0, 1]), "a history keeps its channel");
+        assert_eq!(counted()[1], row("chat", [0, 0, 1]), "a history is no channel that somebody hears");
         home.expire(at(1_000_000_000_000));
         assert_eq!(counted(), [row("", [0, 0, 0]), row("chat", [0, 0, 1]), row("news", [0, 0, 1])]);
     }

@@ -23,6 +23,7 @@ struct Gauges {
     plain_lines: u64,
     outbox_queue_bytes: u64,
     subscriptions: u64,
+    streams: u64,
     partial_bytes: u64,
     outboxes: u64,
     outbox_bytes: u64,
@@ -140,6 +141,7 @@ impl<W: World> Shard<W> {
             outbox_bytes: c.outbox_bytes.value(),
             refused_lingering: c.refused_lingering.value(),
             channels: c.channels.value(),
+            streams: c.streams.value(),
             history_bytes: c.history_bytes.value(),
             presences: c.presences.value(),
         }
@@ -150,7 +152,8 @@ impl<W: World> Shard<W> {
         let channels = &self.door.clients.channels;
         let carry = &self.door.clients.channels.carry;
         let mut all = Gauges {
-            channels: channels.home.len() as u64,
+            channels: channels.home.occupied_count() as u64,
+            streams: channels.home.stream_count() as u64,
             history_bytes: channels.home.history_bytes() as u64,
             presences: channels.home.presence_count() as u64,
             ..Gauges::default()

@@ -136,7 +136,12 @@ pub static FAMILIES: &[Family] = &[
         "inflated_bytes",
         "Bytes of clients' compressed messages after decompression.",
     ),
-    gauge_per_shard("throng_channels", "channels", "Channels whose home is the shard."),
+    gauge_per_shard("throng_channels", "channels", "Channels with subscribers whose home is the shard."),
+    gauge_per_shard(
+        "throng_streams",
+        "streams",
+        "Streams (positions, and histories) of channels whose home is the shard, with subscribers or without.",
+    ),
     gauge_per_shard("throng_subscriptions", "subscriptions", "Subscriptions of the shard's connections."),
     total("throng_publications_total", "publications", "Publications accepted by channels."),
     total(
@@ -262,7 +267,7 @@ pub static FAMILIES: &[Family] = &[
     Family {
         name: "throng_namespace_channels",
         kind: Kind::Gauge,
-        help: "Channels by namespace, where metrics_by_namespace is on; empty for those without.",
+        help: "Channels with subscribers by namespace, where metrics_by_namespace is on; empty for those without.",
         source: Source::ByNamespace(|c| &c.channels),
     },
     Family {

@@ -311,6 +311,10 @@ impl<A: Asker> Home<A> {
         }
         if home.audience.crowd.is_empty() {
             self.name_bytes -= heap::arc(home.name.len());
+            self.occupied_count += 1;
+            if let Some(counters) = &home.counters {
+                counters.channels.add(1);
+            }
         }
         self.spread.enter(now, (id, &home.name), &mut home.audience, (joining, options));
         joined

@@ -38,7 +38,8 @@ impl<W: World> Channels<W> {
         c.channel_bytes.set(
             (self.local.channel_bytes() + self.home.channel_bytes() + self.carry.account.user_bytes) as u64,
         );
-        c.channels.set(self.home.len() as u64);
+        c.channels.set(self.home.occupied_count() as u64);
+        c.streams.set(self.home.stream_count() as u64);
         c.presences.set(self.home.presence_count() as u64);
         c.presence_bytes.set(self.home.crowd_bytes() as u64);
         c.letter_bytes.set(self.carry.post.bytes() as u64);
