@@ -4,6 +4,11 @@
 //! is lost to rounding however often it is asked. What is kept is what is missing: a bucket that was never used is
 //! full, whatever its burst, and needs no setting up. Rate and burst are the caller's, who may change them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+const SECOND_NS: u64 = 1_000_000_000;
+
 /// Thousandths of a token in a token.
 const TOKEN: u64 = 1000;
 
@@ -39,6 +44,27 @@ impl Bucket {
     }
 }
 
+/// A token bucket that threads share, whose burst is one second's worth: one word, no lock. The tokens are for whoever comes
+/// first. [`Default`] is a full one; its clones are the same bucket.
+///
+/// It keeps when it would be full again, in nanoseconds of the clock that the threads have in common. Where one of them
+/// lags, it gets none until its clock has come so far: never more than there are.
+#[derive(Clone, Debug, Default)]
+pub struct SharedBucket(Arc<AtomicU64>);
+
+impl SharedBucket {
+    /// Takes one token; false when there is none, and nothing changes then. `rate_per_s` come back per second, none of 0.
+    pub fn take(&self, now_us: u64, rate_per_s: u32) -> bool {
+        let Some(each_ns) = SECOND_NS.checked_div(u64::from(rate_per_s)) else { return false };
+        let (now_ns, burst_ns) = (now_us.saturating_mul(1000), each_ns * u64::from(rate_per_s));
+        let take = |full_at_ns: u64| {
+            let full_at_ns = full_at_ns.max(now_ns).saturating_add(each_ns);
+            (full_at_ns - now_ns <= burst_ns).then_some(full_at_ns)
+        };
+        self.0.fetch_update(Relaxed, Relaxed, take).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +92,31 @@ mod tests {
         assert_eq!(bucket.take_up_to(0, u32::MAX, u32::MAX, u32::MAX), u32::MAX);
         assert!(bucket.take(u64::MAX, u32::MAX, 1));
         assert!(!Bucket::default().take(u64::MAX, u32::MAX, 0));
+    }
+
+    #[test]
+    fn a_shared_bucket_is_for_whoever_comes_first() {
+        let bucket = SharedBucket::default();
+        let other = bucket.clone();
+        assert!(bucket.take(5_000_000, 3) && other.take(5_000_000, 3) && bucket.take(5_000_000, 3));
+        assert!(![&bucket, &other].into_iter().any(|one| one.take(5_333_332, 3)));
+        assert!(other.take(5_333_333, 3) && !bucket.take(5_333_333, 3));
+        assert!(!bucket.take(4_000_000, 3), "a clock that lags gives nothing");
+        let again = (0..9).filter(|_| bucket.take(60_000_000, 3)).count();
+        assert_eq!(again, 3, "no more than one second's worth, however long nobody came");
+        assert!(!bucket.take(90_000_000, 0) && SharedBucket::default().take(u64::MAX, 1));
+        assert!((0..9).all(|_| bucket.take(90_000_000, u32::MAX)));
+    }
+
+    #[test]
+    fn threads_get_together_what_there_is() {
+        let bucket = SharedBucket::default();
+        let taken: usize = std::thread::scope(|scope| {
+            let take = || (0..1000).filter(|_| bucket.take(7, 500)).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(taken, 500);
     }
 
     /// Counts up, a millisecond at a time.

@@ -32,7 +32,7 @@ use crate::session::Handler;
 use crate::shard::desk::{Desk, NoDesk};
 use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
-use crate::shard::options::Options;
+use crate::shard::options::{Options, ProcessRates};
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret};
 use places::Places;
@@ -78,6 +78,7 @@ struct Common {
     budget: Budget,
     publication_budget: Budget,
     ledger: Ledger,
+    rates: ProcessRates,
     outside: Arc<dyn Outside>,
     desk: Arc<dyn Desk>,
     secret: Secret,
@@ -100,6 +101,7 @@ impl Common {
         let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
         Self {
             ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
+            rates: ProcessRates::default(),
             counters,
             budget,
             publication_budget,
@@ -126,6 +128,7 @@ impl Common {
             budget: self.budget.clone(),
             publication_budget: self.publication_budget.clone(),
             ledger: self.ledger.clone(),
+            rates: self.rates.clone(),
             seed: self.seed,
             outside: Arc::clone(&self.outside),
             desk: Arc::clone(&self.desk),

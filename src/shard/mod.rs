@@ -44,7 +44,7 @@ use desk::Desk;
 use door::Door;
 use door::accept::Admission;
 use mailbox::Mailbox;
-use options::{Listener, Options};
+use options::{Listener, Options, ProcessRates};
 use outside::Outside;
 
 /// Size of the one buffer into which a shard reads, in bytes. Larger than what a socket usually holds, so that one
@@ -95,6 +95,8 @@ pub struct Parts<N, H> {
     pub publication_budget: Budget,
     /// What memory is used for, and how much there may be.
     pub ledger: Ledger,
+    /// What the process's rates leave it.
+    pub rates: ProcessRates,
     /// Names of connections and homes of channels follow from it.
     pub seed: Seed,
     /// Answers what the shard cannot.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::base::bucket::SharedBucket;
 use crate::base::networks::Networks;
 use crate::hub::codes::CodeRule;
 use crate::hub::home;
@@ -142,14 +143,14 @@ pub struct Limits {
     /// Connections of the process whose request is not complete; beyond it, new connections are refused. Each shard has its
     /// part. Default 65,536; 0: no limit.
     pub half_open_max: usize,
-    /// Connections accepted per second in the process; each shard has its part. 0 (default): no limit.
+    /// Connections accepted per second in the process. 0 (default): no limit.
     pub accepts_per_second_max: u32,
     /// Connections accepted per second from one address, per shard. 0 (default): no limit.
     pub accepts_per_ip_max: u32,
     /// Connections accepted per second from one network, per shard: 24 bits of an IPv4 address, 64 of an IPv6 address. 0
     /// (default): no limit.
     pub accepts_per_network_max: u32,
-    /// TLS handshakes begun per second in the process; each shard has its part. 0 (default): no limit.
+    /// TLS handshakes begun per second in the process. 0 (default): no limit.
     pub tls_handshakes_per_second_max: u32,
     /// Bytes of the process's own memory (anonymous: heap and stacks); near it new connections are refused, then those that hold queued bytes are
     /// disconnected, then the newest. 0 (default): no limit.
@@ -244,10 +245,21 @@ pub struct ClientOptions {
     pub uni_disconnects: Vec<CodeRule>,
 }
 
+/// What the rates of the whole process leave it; all shards take of the same.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessRates {
+    /// Of [`Rates::connects_max`].
+    pub(super) connects: SharedBucket,
+    /// Of [`Limits::accepts_per_second_max`].
+    pub(super) accepts: SharedBucket,
+    /// Of [`Limits::tls_handshakes_per_second_max`].
+    pub(super) tls_handshakes: SharedBucket,
+}
+
 /// Rates, per second; 0 for no limit. Who exceeds one gets error 111, or disconnect 3013 where there is no reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
-    /// Connections that connect, in the whole process (each shard has its part).
+    /// Connections that connect, in the whole process.
     pub connects_max: u32,
     /// Connections that connect from one address, per shard.
     pub connects_per_ip_max: u32,

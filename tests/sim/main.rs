@@ -28,6 +28,7 @@ mod oracle;
 mod order;
 mod outcomes;
 mod plan;
+mod rates;
 mod raw;
 mod rogue;
 mod run;

@@ -11,7 +11,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use throng::parts::shard::options::Listener;
+use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
@@ -140,6 +140,7 @@ impl Run {
         let inside = Arc::new(AtomicI64::new(0));
         let oracle = Arc::new(Oracle::new(&plan.history));
         let tls_setup = plan.tls.as_ref().map(TlsSetup::new);
+        let rates = ProcessRates::default();
         let shards = (0..plan.shards)
             .map(|shard| {
                 let parts = Parts {
@@ -155,6 +156,7 @@ impl Run {
                     outside: Arc::clone(&oracle) as Arc<dyn Outside>,
                     desk: Arc::new(NoDesk),
                     secret: Secret::new(seed.into()),
+                    rates: rates.clone(),
                     capacity: plan.capacity,
                     listeners: Arc::new([Listener::http(tls_setup.is_some())]),
                     tls: tls_setup.as_ref().map(|tls_setup| Arc::clone(&tls_setup.server)),

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
-use throng::parts::shard::options::Listener;
+use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
@@ -34,6 +34,7 @@ pub(crate) struct Small {
     pub(crate) counters: Arc<[Arc<Counters>]>,
     pub(crate) namespaces: Arc<Namespaces>,
     outside: Arc<dyn Outside>,
+    rates: ProcessRates,
     shards: Vec<Shard<(SimNet, TestHandler)>>,
 }
 
@@ -87,6 +88,7 @@ impl Small {
             mailboxes,
             namespaces: Arc::clone(&plan.config.namespaces),
             outside,
+            rates: ProcessRates::default(),
             counters: (0..shard_count).map(|_| Arc::default()).collect(),
             shards: Vec::new(),
         };
@@ -115,6 +117,7 @@ impl Small {
             outside: Arc::clone(&self.outside),
             desk: Arc::new(NoDesk),
             secret: Secret::new(SEED.into()),
+            rates: self.rates.clone(),
             capacity: 10,
             listeners: Arc::new([Listener::http(tls.is_some())]),
             tls,

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use throng::parts::shard::options::Listener;
+use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
@@ -72,6 +72,7 @@ impl Stage {
             outside: Arc::new(Oracle::new(&plan.history)) as Arc<dyn Outside>,
             desk: Arc::new(NoDesk),
             secret: Secret::new(1.into()),
+            rates: ProcessRates::default(),
             capacity: plan.capacity,
             listeners: Arc::new([Listener::http(tls.is_some())]),
             tls,

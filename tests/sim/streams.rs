@@ -67,6 +67,8 @@ pub(crate) struct Streams {
     pub(crate) present: BTreeMap<u32, BTreeSet<String>>,
     /// Joins of who was there, and leaves of who was not.
     pub(crate) contradictions: Vec<String>,
+    /// How many orders there were to subscribe each client to each channel.
+    pub(crate) subscribe_orders: BTreeMap<(String, u32), u32>,
     /// Presence that homes told otherwise.
     pub(crate) differences: Vec<String>,
     pub(crate) recovered: u64,

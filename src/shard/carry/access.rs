@@ -87,9 +87,4 @@ impl<W: World> Carry<W> {
             account.touched.push(key);
         }
     }
-
-    /// Each shard has its part of what the process admits, at least one.
-    pub(in crate::shard) fn part_of(&self, all: u32) -> u32 {
-        all.div_ceil(u32::from(self.post.shard_count()))
-    }
 }

@@ -32,7 +32,7 @@ use crate::net::Net;
 use crate::proto::ws::press::Press;
 use crate::session::{Action, Settings, Splice};
 use crate::shard::mailbox::Post;
-use crate::shard::options::{EndDelays, Limits, Options, Timeouts};
+use crate::shard::options::{EndDelays, Limits, Options, ProcessRates, Timeouts};
 use crate::shard::{INPUT_BYTES, Parts, World};
 use crate::tls::Schedules;
 use account::Account;
@@ -62,6 +62,8 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) timeouts: Timeouts,
     pub(in crate::shard) end_delays: EndDelays,
     pub(in crate::shard) seed: Seed,
+    /// What the process's rates leave it.
+    pub(in crate::shard) rates: ProcessRates,
     /// A drain is under way: nobody's goodbye is waited for longer than it allows.
     pub(in crate::shard) is_draining: bool,
     /// The wall clock.
@@ -105,6 +107,7 @@ impl<W: World> Carry<W> {
             counters,
             budget,
             ledger,
+            rates,
             seed,
             desk,
             secret,
@@ -126,6 +129,7 @@ impl<W: World> Carry<W> {
             timeouts: options.timeouts.clone(),
             end_delays: options.end_delays(),
             seed,
+            rates,
             is_draining: false,
             wall: Wall::new(unix_ms, now_us / 1000),
             now_us,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::Clients;
 use super::waiting::{Needs, needs_of};
-use crate::base::bucket::Bucket;
 use crate::base::by_address::ByAddress;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
@@ -22,10 +21,9 @@ use crate::shard::mailbox::Ticket;
 use crate::shard::options::Rates;
 use crate::shard::outside::{Credentials, Headers, Hook, Question, Rejected, Token, Who};
 
-/// Clients that connected lately, counted for the rates.
+/// Clients that connected lately, counted for the rate by address.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Connects {
-    all: Bucket,
     by_ip: ByAddress,
 }
 
@@ -341,8 +339,7 @@ impl<W: World> Clients<W> {
             carry.counters.rate_limited_connects_per_ip.add(1);
             return false;
         }
-        let part = carry.part_of(connects_max);
-        let is_admitted = connects_max == 0 || self.connects.all.take(now_ms, part, part);
+        let is_admitted = connects_max == 0 || carry.rates.connects.take(carry.now_us, connects_max);
         carry.counters.rate_limited_connects.add(u64::from(!is_admitted));
         is_admitted
     }

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Door;
-use crate::base::bucket::Bucket;
 use crate::base::by_address::{ByAddress, network_of};
 use crate::base::counters::{Counter, Counters};
 use crate::net;
@@ -67,10 +66,8 @@ impl Admission {
 /// Who connected lately, counted for the rates.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Admitted {
-    accepts: Bucket,
     accepts_by_ip: ByAddress,
     accepts_by_network: ByAddress,
-    tls_handshakes: Bucket,
 }
 
 impl<W: World> Door<W> {
@@ -106,9 +103,8 @@ impl<W: World> Door<W> {
     /// Whether the rate lets one more client begin to shake hands. Counts it, and counts who is refused.
     pub(in crate::shard) fn admits_handshake(&mut self) -> bool {
         let carry = &mut self.clients.channels.carry;
-        let (now_ms, all) = (carry.now_ms(), carry.limits.tls_handshakes_per_second_max);
-        let part = carry.part_of(all);
-        let is_admitted = all == 0 || self.admitted.tls_handshakes.take(now_ms, part, part);
+        let rate = carry.limits.tls_handshakes_per_second_max;
+        let is_admitted = rate == 0 || carry.rates.tls_handshakes.take(carry.now_us, rate);
         carry.counters.refused_handshake_rate.add(u64::from(!is_admitted));
         is_admitted
     }
@@ -116,11 +112,9 @@ impl<W: World> Door<W> {
     /// Whether there is no place for one more connection, or it comes too soon after others. Counts why.
     fn refuses(&mut self, address: Option<IpAddr>) -> bool {
         let carry = &mut self.clients.channels.carry;
-        let now_ms = carry.now_ms();
         let (accepts_max, half_open_max) =
             (carry.limits.accepts_per_second_max, carry.limits.half_open_max as u64);
         let half_open_part = half_open_max.div_ceil(u64::from(carry.post.shard_count()));
-        let part = carry.part_of(accepts_max);
         let c = &carry.counters;
         if carry.pressure.refuses() {
             c.refused_memory.add(1);
@@ -128,7 +122,7 @@ impl<W: World> Door<W> {
             c.refused_unavailable.add(1);
         } else if half_open_max > 0 && c.half_open.value() >= half_open_part {
             c.refused_half_open.add(1);
-        } else if accepts_max > 0 && !self.admitted.accepts.take(now_ms, part, part) {
+        } else if accepts_max > 0 && !carry.rates.accepts.take(carry.now_us, accepts_max) {
             c.refused_node_rate.add(1);
         } else {
             return address.is_some_and(|address| !self.admits_address(address));

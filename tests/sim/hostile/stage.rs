@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use throng::parts::shard::options::Listener;
+use throng::parts::shard::options::{Listener, ProcessRates};
 
 use throng::parts::base::budget::Budget;
 use throng::parts::base::counters::Counters;
@@ -58,6 +58,7 @@ pub(super) struct Stage {
     budget: Budget,
     publication_budget: Budget,
     ledger: Ledger,
+    rates: ProcessRates,
     backend: Arc<Backend>,
     /// As it was at the start; and the channels as they are now.
     config: Config,
@@ -99,6 +100,7 @@ impl Stage {
             world,
             shards: Vec::new(),
             mailboxes: woken.into_iter().map(wake).collect(),
+            rates: ProcessRates::default(),
             ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
             counters,
             budget,
@@ -128,6 +130,7 @@ impl Stage {
             outside: Arc::clone(&self.backend) as Arc<dyn Outside>,
             desk: Arc::clone(&self.backend) as Arc<dyn Desk>,
             secret: Secret::new(SEED.into()),
+            rates: self.rates.clone(),
             capacity: 64,
             tls: None,
             listeners: Arc::new([Listener::http(false)]),

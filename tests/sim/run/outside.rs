@@ -98,11 +98,14 @@ impl Run {
         let device = self.devices[at].borrow();
         let Some(client) = device.client() else { return };
         let target = Target { client: client.to_owned(), ..Target::default() };
-        let channel: Arc<str> = name(self.rng.pick(&device.channels())).into();
+        let number = self.rng.pick(&device.channels());
+        let channel: Arc<str> = name(number).into();
         let deed = match self.rng.range(0..=2) {
             0 => Deed::Disconnect { code: 3011, reason: "again".to_owned(), spared: Vec::new() },
             1 => Deed::Unsubscribe { channel, code: 2500, reason: "again".to_owned() },
             _ => {
+                let ordered = &mut self.model.streams.subscribe_orders;
+                *ordered.entry((client.to_owned(), number)).or_default() += 1;
                 let options = Arc::clone(self.plan.config.namespaces.resolve(&channel).unwrap());
                 Deed::Subscribe { channel, options, grant: Box::<Grant>::default() }
             }

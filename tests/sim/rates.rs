@@ -1,0 +1,79 @@
+//! Directed stories of the rates that hold for the process: which shard a connection comes to makes no difference to it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use throng::parts::config::Config;
+use throng::parts::shard::outside::Nobody;
+
+use crate::rng::Rng;
+use crate::small::Small;
+use crate::wire::{self, TEXT};
+use crate::world::LinkId;
+
+const SHARDS: u16 = 3;
+
+fn small(configure: impl FnOnce(&mut Config)) -> Small {
+    Small::asking(Arc::new(Nobody), configure, None, SHARDS, 1 << 20, 1 << 20)
+}
+
+fn turn(small: &mut Small) {
+    for shard in 0..usize::from(SHARDS) {
+        small.turn(shard);
+    }
+}
+
+/// Connections that come in one moment, and the status that each gets.
+fn open(small: &mut Small, count: usize) -> Vec<(LinkId, u16)> {
+    let links: Vec<LinkId> = (0..count).map(|_| small.world.borrow_mut().connect().unwrap()).collect();
+    for &link in &links {
+        small.send(link, &wire::upgrade("/connection/websocket"));
+    }
+    (0..4).for_each(|_| turn(small));
+    let status = |link| {
+        let mut arrived = Vec::new();
+        small.receive(link, 1 << 20, &mut arrived);
+        (link, wire::take_response(&mut arrived).unwrap())
+    };
+    links.into_iter().map(status).collect()
+}
+
+fn wait_ms(small: &mut Small, ms: u64) {
+    small.world.borrow_mut().now_us += ms * 1000;
+    turn(small);
+}
+
+#[test]
+fn as_many_are_accepted_as_the_process_may() {
+    let mut small = small(|config| config.limits.accepts_per_second_max = 5);
+    for (ms, expected) in [(0, 5), (100, 0), (100, 1), (5000, 5)] {
+        wait_ms(&mut small, ms);
+        let statuses: Vec<u16> = open(&mut small, 9).into_iter().map(|(_, status)| status).collect();
+        assert!(statuses.iter().all(|status| [101, 503].contains(status)), "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 101).count(), expected, "{statuses:?}");
+    }
+}
+
+#[test]
+fn as_many_connect_as_the_process_may() {
+    let mut small = small(|config| config.rates.connects_max = 5);
+    for (ms, expected) in [(0, 5), (100, 0), (100, 1), (5000, 5)] {
+        wait_ms(&mut small, ms);
+        let links = open(&mut small, 9);
+        for &(link, _) in &links {
+            let mut out = Vec::new();
+            wire::put_frame(&mut out, true, TEXT, br#"{"id":1,"connect":{}}"#, &mut Rng::new(7));
+            small.send(link, &out);
+        }
+        (0..4).for_each(|_| turn(&mut small));
+        let is_in = |&(link, _): &(LinkId, u16)| {
+            let mut arrived = Vec::new();
+            small.receive(link, 1 << 20, &mut arrived);
+            let frame = wire::take_frame(&mut arrived).unwrap();
+            let reply: Value = serde_json::from_slice(&frame.payload).unwrap();
+            assert!(reply["connect"].is_object() || reply["error"]["code"] == 111, "{reply}");
+            reply["connect"].is_object()
+        };
+        assert_eq!(links.iter().filter(|link| is_in(link)).count(), expected);
+    }
+}
