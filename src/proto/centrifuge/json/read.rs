@@ -438,6 +438,22 @@ mod tests {
         assert!(all("").is_empty() && all(" \r\n").is_empty());
     }
 
+    /// As Go's decoders read them, of frames from .NET and Go programs.
+    #[test]
+    fn names_of_fields_are_taken_in_any_case_at_every_depth() {
+        let history = |id: &str, history: &str, since: &str| {
+            format!(r#"{{"{id}":1,"{history}":{{"channel":"c","{since}":{{"Offset":7,"EPOCH":"e"}}}}}}"#)
+        };
+        assert_eq!(all(&history("ID", "History", "Since")), all(&history("id", "history", "since")));
+        assert_eq!(all(r#"{"Id":2,"SUBSCRIBE":{"Channel":"C"}}"#), all(r#"{"id":2,"subscribe":{"channel":"C"}}"#));
+        assert_eq!(all(r#"{"ID":3,"Ping":{}}{"iD":4}"#), ["3 Ping", "4 Unknown"]);
+        // Also of one whose value cannot be read, and of one that stands twice.
+        assert_eq!(all(r#"{"ID":5,"Publish":{"Channel":7}}"#), ["5 Malformed"]);
+        assert_eq!(all(r#"{"id":6,"ID":7}"#), ["7 Unknown"]);
+        let connect = connect_request(br#"{"Token":"t","Subs":{"C":{"Recover":true,"OFFSET":5}}}"#).unwrap();
+        assert_eq!((&*connect.token, connect.subs[0].offset, &*connect.subs[0].channel), ("t", 5, "C"));
+    }
+
     #[test]
     fn what_is_not_utf_8_is_one_error_wherever_it_stands() {
         let frames: [&[u8]; 3] = [

@@ -148,7 +148,7 @@ impl<'de> Deserialize<'de> for IsId {
             }
 
             fn visit_bytes<E>(self, name: &[u8]) -> Result<Self::Value, E> {
-                Ok(IsId(name == b"id"))
+                Ok(IsId(name.eq_ignore_ascii_case(b"id")))
             }
         }
 
