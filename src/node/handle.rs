@@ -252,7 +252,7 @@ impl Node {
     }
 
     /// Subscribes connections to a channel without their asking. Those that are subscribed stay so, on these terms in place of
-    /// what their token, a hook or an earlier call said, and are told so.
+    /// what their token, a hook or an earlier call said, and are told so. Terms that are over already change nothing.
     ///
     /// The outcome is there when all shards have done it: what is published afterwards reaches the connections. It may be
     /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]; [`Failure::TooManyRequests`] while memory is
@@ -302,7 +302,7 @@ impl Node {
         self.order(target, deed.ok_or(Failure::BadRequest))
     }
 
-    /// Changes when connections expire: now, or at a Unix time in seconds, 0 for never. `info` is what others see of them from
+    /// Changes when connections expire: now, or at a Unix time in seconds, 0 for never; a time in the past is now. `info` is what others see of them from
     /// now on; empty for what they see now.
     ///
     /// The outcome may be [`Failure::Overloaded`].

@@ -148,6 +148,26 @@ fn an_order_to_subscribe_says_anew_when_a_subscription_ends() {
     }
 }
 
+/// What is over when it is ordered ends a connection, and begins or changes no subscription.
+#[test]
+fn a_time_in_the_past_ends_a_connection_and_leaves_subscriptions_alone() {
+    for phase in PHASES {
+        let mut story = Story::at(phase);
+        let Deed::Subscribe { channel, options, .. } = story.subscribe("another") else { unreachable!() };
+        let grant = Box::new(Grant { expire_at_s: 1, ..Grant::default() });
+        story.order(Deed::Subscribe { channel, options, grant: grant.clone() });
+        let Deed::Subscribe { channel, options, .. } = story.subscribe(&story.channel) else {
+            unreachable!()
+        };
+        story.order(Deed::Subscribe { channel, options, grant });
+        story.grant();
+        story.settle();
+        assert_begins(&story.heard(), &phase.begun(), &format!("{phase:?}"));
+        story.order(Deed::Refresh { expired: false, expire_at_s: 1, info: Payload::default() });
+        assert_eq!(story.heard(), ["closed 3005"], "{phase:?}");
+    }
+}
+
 /// An order that waits for the answer of a home is not carried out for who has left meanwhile.
 #[test]
 fn who_leaves_before_the_home_has_answered_stays_away() {

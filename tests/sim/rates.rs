@@ -38,6 +38,16 @@ fn open(small: &mut Small, count: usize) -> Vec<(LinkId, u16)> {
     links.into_iter().map(status).collect()
 }
 
+/// A shard of these has room for ten.
+fn reset(small: &mut Small, links: &[(LinkId, u16)]) {
+    for &(link, _) in links {
+        let mut world = small.world.borrow_mut();
+        world.reset(link);
+        world.carry(link);
+    }
+    (0..4).for_each(|_| turn(small));
+}
+
 fn wait_ms(small: &mut Small, ms: u64) {
     small.world.borrow_mut().now_us += ms * 1000;
     turn(small);
@@ -48,9 +58,11 @@ fn as_many_are_accepted_as_the_process_may() {
     let mut small = small(|config| config.limits.accepts_per_second_max = 5);
     for (ms, expected) in [(0, 5), (100, 0), (100, 1), (5000, 5)] {
         wait_ms(&mut small, ms);
-        let statuses: Vec<u16> = open(&mut small, 9).into_iter().map(|(_, status)| status).collect();
+        let links = open(&mut small, 9);
+        let statuses: Vec<u16> = links.iter().map(|&(_, status)| status).collect();
         assert!(statuses.iter().all(|status| [101, 503].contains(status)), "{statuses:?}");
         assert_eq!(statuses.iter().filter(|status| **status == 101).count(), expected, "{statuses:?}");
+        reset(&mut small, &links);
     }
 }
 
@@ -75,5 +87,6 @@ fn as_many_connect_as_the_process_may() {
             reply["connect"].is_object()
         };
         assert_eq!(links.iter().filter(|link| is_in(link)).count(), expected);
+        reset(&mut small, &links);
     }
 }

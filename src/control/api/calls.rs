@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64_MIME;
 use serde_json::value::RawValue;
@@ -242,7 +243,7 @@ impl Calls {
         let grant = Grant {
             info: payload(body.info, &body.b64info, "b64info: not base64")?,
             data: payload(body.data, &body.b64data, "b64data: not base64")?,
-            expire_at_s: unix_time(body.expire_at.0)?,
+            expire_at_s: future(unix_time(body.expire_at.0)?)?,
             overrides: Overrides {
                 presence: switch(&overrides.presence),
                 join_leave: switch(&overrides.join_leave),
@@ -394,6 +395,13 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// A time that is none of the past before 1970.
+/// When a subscription ends; 0 for never. It is not to begin when that is over.
+#[expect(clippy::disallowed_methods, reason = "the control thread reads the clock itself")]
+fn future(unix_s: u64) -> Result<u64, Wrong> {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    (unix_s == 0 || unix_s > now_s).then_some(unix_s).ok_or(Wrong::bad("expire_at: in the past"))
+}
+
 fn unix_time(seconds: i64) -> Result<u64, Wrong> {
     u64::try_from(seconds).map_err(|_| Wrong::bad("expire_at: before 1970"))
 }

@@ -17,7 +17,7 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Dismissed, Ended, Entered, News, Reply};
 use crate::session::{CloseReason, Phase};
 use crate::shard::World;
-use crate::shard::carry::client::{Pending, ttl_s};
+use crate::shard::carry::client::{Pending, is_over, ttl_s};
 use crate::shard::carry::conn::{Conn, Stage};
 use crate::shard::mailbox::{Cause, Deed, Order, Target};
 use crate::shard::outside::Grant;
@@ -76,7 +76,10 @@ impl<W: World> Clients<W> {
     }
 
     fn carry_out(&mut self, key: Key, order: &Arc<Order>) {
+        let unix_ms = self.channels.carry.now().unix_ms;
         match &order.deed {
+            // A subscription that would be over changes nothing.
+            Deed::Subscribe { grant, .. } if is_over(grant.expire_at_s, 0, unix_ms) => {}
             Deed::Subscribe { channel, options, grant } => {
                 if !self.subscribe_by_order(key, channel, options, grant)
                     && let Some(client) = self.channels.carry.client_or_new(key)
@@ -94,12 +97,11 @@ impl<W: World> Clients<W> {
                     self.channels.close(key, CloseReason::Ordered { code: *code, reason: reason.clone() });
                 }
             }
-            Deed::Refresh { expired: true, .. } => {
+            Deed::Refresh { expired, expire_at_s, .. } if *expired || is_over(*expire_at_s, 0, unix_ms) => {
                 self.channels.deliver_before(key, None);
                 self.channels.dismiss(key, Dismissed::Expired);
             }
-            Deed::Refresh { expired: false, expire_at_s, info } => {
-                let unix_ms = self.channels.carry.now().unix_ms;
+            Deed::Refresh { expire_at_s, info, .. } => {
                 let Some(client) = self.channels.carry.client_or_new(key) else { return };
                 client.expire_at_s = *expire_at_s;
                 client.overtake_refreshes();

@@ -98,14 +98,14 @@ fn orders_go_to_all_shards_as_they_were_given() {
     let grant = |more: &str| format!("Grant {{ channel: \"chat:1\", user: \"u\", client: \"\", {more} }}");
     let plain = "info: , expire_at_s: 0, data: , overrides: Overrides { presence: None, join_leave: None, \
                  force_push_join_leave: None, force_recovery: None, force_positioning: None }, recover_since: None";
-    let full = "info: 1, expire_at_s: 9, data: 2, overrides: Overrides { presence: Some(true), join_leave: \
+    let full = "info: 1, expire_at_s: 4000000000, data: 2, overrides: Overrides { presence: Some(true), join_leave: \
                 Some(false), force_push_join_leave: None, force_recovery: Some(true), force_positioning: Some(false) \
                 }, recover_since: Some((7, \"Zt1a\"))";
     let rows = [
         ("subscribe", r#"{"user":"u","channel":"chat:1"}"#, format!("u// subscribe chat:1 {}", grant(plain))),
         (
             "subscribe",
-            r#"{"user":"u","client":"c","session":"s","channel":"chat:1","info":1,"b64data":"Mg==","expire_at":9,
+            r#"{"user":"u","client":"c","session":"s","channel":"chat:1","info":1,"b64data":"Mg==","expire_at":4000000000,
                 "recover_since":{"offset":7,"epoch":"Zt1a"},"override":{"presence":{"value":true},
                 "join_leave":{"value":false},"force_push_join_leave":null,"force_recovery":{"value":true},
                 "force_positioning":{}}}"#,

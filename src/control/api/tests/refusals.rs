@@ -113,6 +113,7 @@ fn a_bad_request_tells_the_field() {
         ("subscribe", r#"{"channel":"a"}"#, "user: missing"),
         ("subscribe", r#"{"user":"u","channel":"a","b64info":"*"}"#, "b64info: not base64"),
         ("subscribe", r#"{"user":"u","channel":"a","expire_at":-1}"#, "expire_at: before 1970"),
+        ("subscribe", r#"{"user":"u","channel":"a","expire_at":1700000000}"#, "expire_at: in the past"),
         ("disconnect", r#"{"user":"u","disconnect":{"code":2999}}"#, "disconnect.code: not in 3000–4999"),
         ("channels", r#"{"pattern":"a?"}"#, "pattern: only * stands for other characters"),
         ("rpc", "{}", "method: missing"),

@@ -445,7 +445,10 @@ mod tests {
             format!(r#"{{"{id}":1,"{history}":{{"channel":"c","{since}":{{"Offset":7,"EPOCH":"e"}}}}}}"#)
         };
         assert_eq!(all(&history("ID", "History", "Since")), all(&history("id", "history", "since")));
-        assert_eq!(all(r#"{"Id":2,"SUBSCRIBE":{"Channel":"C"}}"#), all(r#"{"id":2,"subscribe":{"channel":"C"}}"#));
+        assert_eq!(
+            all(r#"{"Id":2,"SUBSCRIBE":{"Channel":"C"}}"#),
+            all(r#"{"id":2,"subscribe":{"channel":"C"}}"#)
+        );
         assert_eq!(all(r#"{"ID":3,"Ping":{}}{"iD":4}"#), ["3 Ping", "4 Unknown"]);
         // Also of one whose value cannot be read, and of one that stands twice.
         assert_eq!(all(r#"{"ID":5,"Publish":{"Channel":7}}"#), ["5 Malformed"]);
