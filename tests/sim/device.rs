@@ -44,8 +44,6 @@ struct Sub {
     told: BTreeMap<String, bool>,
     /// How often it was told that someone came or went.
     told_count: u64,
-    /// How often each of the others came who was there.
-    renewed: BTreeMap<String, u32>,
 }
 
 /// What a client remembers between connections: its channels, and how far it had come in each.
@@ -217,7 +215,6 @@ impl DeviceConduct {
         (sub.state, sub.began) = (State::On, model.streams.tick());
         model.streams.present.clear();
         sub.told_count = 0;
-        sub.renewed = BTreeMap::new();
         sub.told.clear();
     }
 
@@ -358,15 +355,8 @@ impl DeviceConduct {
             // A burst, and what has come back since; the home goes by whole milliseconds.
             let since_us = model.streams.now_us + 1000 - sub.asked_us;
             assert!(sub.told_count <= rate + rate * since_us / 1_000_000, "too many were told: {push}");
-            let is_again = sub.told.insert(client.clone(), is_join) == Some(is_join);
-            // An order to subscribe who is subscribed has it come once more.
-            let is_renewed = is_again && is_join && {
-                let count = sub.renewed.entry(client.clone()).or_default();
-                *count += 1;
-                *count <= model.streams.subscribe_orders.get(&(client, channel)).copied().unwrap_or(0)
-            };
-            if is_again && !is_renewed {
-                model.streams.contradictions.push(format!("device {}: {push}", device.id));
+            if sub.told.insert(client.clone(), is_join) == Some(is_join) {
+                model.streams.contradict(device.id, (client, channel), is_join, push);
             }
         }
     }

@@ -133,14 +133,12 @@ impl Run {
         let world = Rc::new(RefCell::new(World::new(plan.layout(), rng.fork())));
         let mailboxes = mailboxes(&world.borrow());
         let counters: Arc<[Arc<Counters>]> = (0..plan.shards).map(|_| Arc::default()).collect();
-        let budget = Budget::new(plan.config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(plan.config.limits.queued_bytes_max / 4);
+        let bytes_max = plan.config.limits.queued_bytes_max;
+        let (budget, publication_budget) = (Budget::new(bytes_max), Budget::new(bytes_max / 4));
         let ledger = Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone());
         ledger.allow(plan.memory_allowed);
-        let inside = Arc::new(AtomicI64::new(0));
-        let oracle = Arc::new(Oracle::new(&plan.history));
-        let tls_setup = plan.tls.as_ref().map(TlsSetup::new);
-        let rates = ProcessRates::default();
+        let (inside, rates) = (Arc::new(AtomicI64::new(0)), ProcessRates::default());
+        let (oracle, tls) = (Arc::new(Oracle::new(&plan.history)), plan.tls.as_ref().map(TlsSetup::new));
         let shards = (0..plan.shards)
             .map(|shard| {
                 let parts = Parts {
@@ -158,8 +156,8 @@ impl Run {
                     secret: Secret::new(seed.into()),
                     rates: rates.clone(),
                     capacity: plan.capacity,
-                    listeners: Arc::new([Listener::http(tls_setup.is_some())]),
-                    tls: tls_setup.as_ref().map(|tls_setup| Arc::clone(&tls_setup.server)),
+                    listeners: Arc::new([Listener::http(tls.is_some())]),
+                    tls: tls.as_ref().map(|tls| Arc::clone(&tls.server)),
                 };
                 let options = plan.config.shard_options("node");
                 let memory = |memory| memory_of(&memories, shard, memory);
@@ -183,7 +181,7 @@ impl Run {
             world,
             shards,
             mailboxes,
-            tls_setup,
+            tls_setup: tls,
             counters,
             budget,
             inside,

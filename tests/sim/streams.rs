@@ -69,6 +69,8 @@ pub(crate) struct Streams {
     pub(crate) contradictions: Vec<String>,
     /// How many orders there were to subscribe each client to each channel.
     pub(crate) subscribe_orders: BTreeMap<(String, u32), u32>,
+    /// How often each device was told that such a client came that it knew to be there.
+    came_again: BTreeMap<(u32, (String, u32)), u32>,
     /// Presence that homes told otherwise.
     pub(crate) differences: Vec<String>,
     pub(crate) recovered: u64,
@@ -83,6 +85,17 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
+    /// A device is told once more what it was told of a client and a channel. That one comes is right once for each order to
+    /// subscribe it that finds it subscribed.
+    pub(crate) fn contradict(&mut self, device: u32, who: (String, u32), is_join: bool, push: &Value) {
+        let ordered = self.subscribe_orders.get(&who).copied().unwrap_or(0);
+        let count = self.came_again.entry((device, who)).or_default();
+        *count += u32::from(is_join);
+        if !is_join || *count > ordered {
+            self.contradictions.push(format!("device {device}: {push}"));
+        }
+    }
+
     pub(crate) fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock

@@ -50,6 +50,28 @@ fn told(home: &mut Home, ms: u64) -> BTreeMap<String, Vec<bool>> {
     told
 }
 
+/// Presence, told and counted, is those.
+fn check_count(
+    home: &mut Home,
+    name: &Arc<str>,
+    options: &Arc<ChannelOptions>,
+    present: &BTreeSet<String>,
+) -> Result<(), TestCaseError> {
+    let Answer::Presence(infos) = home.ask(at(0), name, options, &Question::Presence) else {
+        panic!("the question was another")
+    };
+    prop_assert_eq!(infos.len(), present.len());
+    prop_assert_eq!(&infos.iter().map(|info| info.client.to_string()).collect::<BTreeSet<_>>(), present);
+    let users: BTreeSet<_> = infos.iter().map(|info| &info.user).collect();
+    let stats = home.ask(at(0), name, options, &Question::PresenceStats);
+    let Answer::PresenceStats { client_count, user_count } = stats else {
+        panic!("the question was another")
+    };
+    prop_assert_eq!((client_count as usize, user_count as usize), (infos.len(), users.len()));
+    prop_assert_eq!(home.presence_count(), infos.len());
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn it_is_what_sets_say(ops in prop::collection::vec(op(), 1..200), has_stream: bool) {
@@ -73,13 +95,10 @@ proptest! {
                     let joining = Joining { wants_position: has_stream, ..joining(shard, conn, seat.1, seat.2) };
                     home.subscribe(at(0), &name, &options, &joining).unwrap();
                 }
-                Op::Renew { which, in_presence } if !seats.is_empty() => {
-                    let key = *seats.keys().nth(which % seats.len()).unwrap();
-                    let seat = seats.get_mut(&key).unwrap();
+                Op::Renew { which, in_presence } => {
                     // Who is renewed is there once, as its shard knows.
-                    if seat.0 > 1 {
-                        continue;
-                    }
+                    let once = seats.iter_mut().filter(|(_, seat)| seat.0 == 1).nth(which % 4);
+                    let Some((&key, seat)) = once else { continue };
                     seat.1 = in_presence;
                     if seat.2 {
                         renewed.insert(client(&key));
@@ -91,7 +110,6 @@ proptest! {
                     };
                     home.subscribe(at(0), &name, &options, &joining).unwrap();
                 }
-                Op::Renew { .. } => {}
                 Op::Leave { which } if !seats.is_empty() => {
                     let key = *seats.keys().nth(which % seats.len()).unwrap();
                     seats.get_mut(&key).unwrap().0 -= 1;
@@ -115,18 +133,7 @@ proptest! {
                 }
                 Op::Count => {
                     let present: BTreeSet<_> = seats.iter().filter(|(_, s)| s.1).map(|(key, _)| client(key)).collect();
-                    let Answer::Presence(infos) = home.ask(at(0), &name, &options, &Question::Presence) else {
-                        panic!("the question was another")
-                    };
-                    prop_assert_eq!(infos.len(), present.len());
-                    prop_assert_eq!(infos.iter().map(|info| info.client.to_string()).collect::<BTreeSet<_>>(), present);
-                    let users: BTreeSet<_> = infos.iter().map(|info| &info.user).collect();
-                    let stats = home.ask(at(0), &name, &options, &Question::PresenceStats);
-                    let Answer::PresenceStats { client_count, user_count } = stats else {
-                        panic!("the question was another")
-                    };
-                    prop_assert_eq!((client_count as usize, user_count as usize), (infos.len(), users.len()));
-                    prop_assert_eq!(home.presence_count(), infos.len());
+                    check_count(&mut home, &name, &options, &present)?;
                 }
             }
             home.check_invariants();
