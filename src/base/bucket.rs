@@ -1,8 +1,8 @@
 //! A token bucket: so many events per second, with a burst, and no clock inside.
 //!
-//! Counts thousandths of tokens, of which a rate of `n` per second gives back exactly `n` per millisecond, so nothing
-//! is lost to rounding however often it is asked. What is kept is what is missing: a bucket that was never used is
-//! full, whatever its burst, and needs no setting up. Rate and burst are the caller's, who may change them.
+//! Counts thousandths of tokens. A rate of `n` per second returns exactly `n` of them per millisecond, so no call
+//! loses anything to rounding. The bucket stores the missing part: a bucket that was never used is full, for any
+//! burst, and needs no setup. The caller supplies rate and burst and may change them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,24 +15,24 @@ const TOKEN: u64 = 1000;
 /// A token bucket of one rate. [`Default`] is a full one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
-    /// Thousandths of tokens that were missing at `at_ms`.
+    /// Thousandths of tokens missing at `at_ms`.
     missing: u64,
     at_ms: u64,
 }
 
 impl Bucket {
-    /// Takes one token; false when there is none, and nothing changes then. `rate_per_s` come back per second, up to
-    /// `burst`. Time that goes backwards counts as none.
+    /// Takes one token; returns false, without any change, when there is none. `rate_per_s` tokens return per second,
+    /// up to `burst`. Time that goes backwards counts as no time.
     pub fn take(&mut self, now_ms: u64, rate_per_s: u32, burst: u32) -> bool {
         self.take_up_to(now_ms, rate_per_s, burst, 1) == 1
     }
 
-    /// Whether nothing is missing.
+    /// Whether the bucket is full.
     pub fn is_full(&self, now_ms: u64, rate_per_s: u32) -> bool {
         now_ms.saturating_sub(self.at_ms).saturating_mul(u64::from(rate_per_s)) >= self.missing
     }
 
-    /// Takes as many of `wanted` tokens as there are and returns how many that was.
+    /// Takes up to `wanted` tokens, as far as available, and returns how many it took.
     pub fn take_up_to(&mut self, now_ms: u64, rate_per_s: u32, burst: u32, wanted: u32) -> u32 {
         let back = now_ms.saturating_sub(self.at_ms).saturating_mul(u64::from(rate_per_s));
         self.missing = self.missing.saturating_sub(back);
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(taken, 500);
     }
 
-    /// Counts up, a millisecond at a time.
+    /// A reference implementation that counts up, one millisecond at a time.
     struct Naive {
         thousandths: u64,
         now_ms: u64,

@@ -1,7 +1,7 @@
 //! The process-wide count of queued bytes, and its limit.
 //!
-//! Charged when bytes come into being and released when they are freed, so what a thousand outboxes share is
-//! counted once. The limit is soft: a charge never fails; whoever holds queued bytes is asked to let go while
+//! Bytes are charged when they are allocated and released when they are freed, so bytes shared by a thousand outboxes
+//! are counted once. The limit is soft: a charge never fails; holders of queued bytes are asked to free some while
 //! [`Budget::is_exhausted`].
 
 use std::sync::Arc;
@@ -30,25 +30,25 @@ impl Budget {
         self.0.used.fetch_add(bytes, Relaxed);
     }
 
-    /// Gives back what was charged.
+    /// Releases charged bytes.
     #[inline]
     pub fn release(&self, bytes: usize) {
         self.0.used.fetch_sub(bytes, Relaxed);
     }
 
-    /// Counts bytes as in use that belong to someone else, who counts them as well.
+    /// Counts bytes as in use that another owner keeps and counts as well.
     pub fn charge_lent(&self, bytes: usize) {
         self.charge(bytes);
         self.0.lent.fetch_add(bytes, Relaxed);
     }
 
-    /// Gives back what was charged as lent.
+    /// Releases bytes that were charged as lent.
     pub fn release_lent(&self, bytes: usize) {
         self.0.lent.fetch_sub(bytes, Relaxed);
         self.release(bytes);
     }
 
-    /// Bytes in use that their owner counts as well, unless it has let them go since.
+    /// Bytes in use that their owner counts as well, unless it has dropped them since.
     pub fn lent(&self) -> usize {
         self.0.lent.load(Relaxed)
     }
@@ -59,7 +59,7 @@ impl Budget {
         self.0.used.load(Relaxed)
     }
 
-    /// Whether these bytes, too, leave a quarter of the limit free.
+    /// Whether a quarter of the limit stays free with these bytes added.
     pub fn has_room_for(&self, bytes: usize) -> bool {
         self.used().saturating_add(bytes) <= self.0.max - self.0.max / 4
     }

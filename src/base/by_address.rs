@@ -1,8 +1,8 @@
-//! How often is too often: token buckets for the whole process, for addresses and for networks.
+//! Connection rates: token buckets for the whole process, for addresses and for networks.
 //!
-//! Invariant: the table of addresses is bounded, and so is what looking after it costs: it is swept at most once per
-//! `SWEEP_MS`, however many strangers come. Each shard has its own; the kernel spreads the connections of one address
-//! over all of them.
+//! Invariant: the table of addresses is bounded, and so is the cost of its upkeep: it is swept at most once per
+//! `SWEEP_MS`, however many new addresses arrive. Each shard has its own table; the kernel spreads the connections of
+//! one address over all shards.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,14 +10,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::base::bucket::Bucket;
 use crate::base::heap;
 
-/// Addresses whose connections are counted, per shard and rate; beyond it, those that have been quiet are forgotten.
+/// Limit of addresses in the table, per shard and rate; when it is full, addresses without recent connections are
+/// removed.
 const ADDRESSES_MAX: usize = 65_536;
-/// Addresses that are not worth a look.
+/// Table size below which no sweep is worthwhile.
 const HANDFUL: usize = 1024;
-/// Least time between two sweeps.
+/// Minimum time between two sweeps.
 const SWEEP_MS: u64 = 250;
 
-/// What connected lately, address by address.
+/// Token buckets of recently connected addresses.
 #[derive(Debug, Default)]
 pub struct ByAddress {
     buckets: HashMap<IpAddr, Bucket>,
@@ -25,15 +26,15 @@ pub struct ByAddress {
 }
 
 impl ByAddress {
-    /// Takes one of the address's `rate_per_s`; false when there is none left. With more addresses at once than are
-    /// counted, those that are not are let pass: the rate of all together is what is left to hold on to.
+    /// Takes one token of the address's `rate_per_s`; returns false when there is none. Addresses that do not fit the
+    /// full table are admitted: then only the rate of the whole process limits them.
     pub fn take(&mut self, now_ms: u64, address: IpAddr, rate_per_s: u32) -> bool {
         if rate_per_s == 0 {
             return true;
         }
         if self.buckets.len() >= ADDRESSES_MAX && now_ms >= self.swept_ms + SWEEP_MS {
             self.swept_ms = now_ms;
-            // Who has been silent for a second has a full bucket again, which is that of a newcomer.
+            // After a second without connections a bucket is full again, like that of a new address.
             self.buckets.retain(|_, bucket| !bucket.is_full(now_ms, rate_per_s));
             heap::ease_table(&mut self.buckets);
         }
@@ -43,7 +44,8 @@ impl ByAddress {
         self.buckets.entry(address).or_default().take(now_ms, rate_per_s, rate_per_s)
     }
 
-    /// Forgets those that have been quiet, if there is more than a handful, and gives back the room of a crowd.
+    /// Removes addresses without recent connections, if the table is larger than [`HANDFUL`], and frees the room of a
+    /// crowd.
     pub fn ease(&mut self, now_ms: u64, rate_per_s: u32) {
         if self.buckets.len() > HANDFUL {
             self.buckets.retain(|_, bucket| !bucket.is_full(now_ms, rate_per_s));
@@ -52,7 +54,7 @@ impl ByAddress {
     }
 }
 
-/// The network that an address is in: 24 bits of IPv4, 64 of IPv6, of which one customer usually has all.
+/// The network of an address: the first 24 bits of IPv4, 64 of IPv6; usually one customer has all of it.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
@@ -74,8 +76,8 @@ mod tests {
         let (a, b) = (address("10.0.0.1"), address("10.0.0.2"));
         assert!((0..3).all(|_| rates.take(1000, a, 3)));
         assert!(!rates.take(1000, a, 3) && rates.take(1000, b, 3));
-        assert!(rates.take(1400, a, 3), "a third of a second brings one back");
-        assert!((0..100).all(|_| rates.take(1000, a, 0)), "0 is no limit");
+        assert!(rates.take(1400, a, 3), "a third of a second returns one token");
+        assert!((0..100).all(|_| rates.take(1000, a, 0)), "0 means no limit");
     }
 
     #[test]
@@ -89,7 +91,7 @@ mod tests {
         }
     }
 
-    /// However many strangers come, the table stays bounded, and a sweep is not asked for by each of them.
+    /// The table stays bounded for any number of new addresses, and not every one of them causes a sweep.
     #[test]
     fn strangers_without_number_cost_no_memory_without_bound() {
         let mut rates = ByAddress::default();
@@ -98,12 +100,12 @@ mod tests {
             assert!(rates.take(1000, stranger(n), 1), "{n}");
         }
         assert_eq!(rates.buckets.len(), ADDRESSES_MAX);
-        assert!(!rates.take(1100, stranger(5), 1), "who is known stays known");
-        assert!(rates.take(1200, stranger(70_001), 1), "who is not is let pass");
+        assert!(!rates.take(1100, stranger(5), 1), "an address in the table stays limited");
+        assert!(rates.take(1200, stranger(70_001), 1), "an address beyond the table is admitted");
         assert_eq!(rates.swept_ms, 1000);
         assert!(rates.take(3000, stranger(70_002), 1));
         assert_eq!((rates.buckets.len(), rates.swept_ms), (1, 3000));
-        assert!(rates.buckets.capacity() < 1000, "and the room of the others is given back");
+        assert!(rates.buckets.capacity() < 1000, "the room of the others is freed");
     }
 
     #[test]
@@ -113,7 +115,7 @@ mod tests {
             rates.take(1000, IpAddr::from(Ipv4Addr::from_bits(n)), 1);
         }
         rates.ease(1500, 1);
-        assert_eq!(rates.buckets.len(), 5000, "half a second is not quiet");
+        assert_eq!(rates.buckets.len(), 5000, "half a second is too short to be removed");
         rates.ease(2000, 1);
         assert_eq!(rates.buckets.len(), 0);
         assert!(rates.buckets.capacity() < 1000);

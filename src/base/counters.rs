@@ -1,7 +1,7 @@
-//! What a shard counts, and histograms with fixed buckets, readable from other threads.
+//! Counters of a shard, and histograms with fixed buckets, readable from other threads.
 //!
-//! One thread writes (its shard), anyone reads. So a count is a relaxed load and a relaxed store, never a
-//! locked instruction; readers see each counter at some recent value, not all of them at one instant.
+//! One thread writes (the counter's shard), any thread reads. So an increment is a relaxed load and a relaxed store,
+//! never a locked instruction; readers see each counter at some recent value, not all of them at one instant.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,7 +18,7 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// Adds `n`, whoever else does so at the same time.
+    /// Adds `n`; any number of threads may do so at the same time.
     #[inline]
     pub fn add_shared(&self, n: u64) {
         self.0.fetch_add(n, Relaxed);
@@ -43,31 +43,31 @@ impl Counter {
     }
 }
 
-/// What a shard counts of the channels of one namespace: those that it is the home of, and what it delivers itself.
+/// Counters of one namespace in one shard: of the channels whose home the shard is, and of its own deliveries.
 #[derive(Debug, Default)]
 pub struct NamespaceCounters {
     /// Gauge: channels with subscribers.
     pub channels: Counter,
-    /// Gauge: subscriptions, of clients in all shards.
+    /// Gauge: subscriptions of clients in all shards.
     pub subscriptions: Counter,
     /// Publications accepted.
     pub publications: Counter,
-    /// Deliveries to clients of this shard, wherever the channel's home is.
+    /// Deliveries to clients of this shard, for channels of any home.
     pub deliveries: Counter,
 }
 
-/// Namespaces that are counted. There are as many as are configured; the lock is held to add one, and to read them.
+/// Counters by namespace. There are as many as configured namespaces; the lock is held to add one and to read them.
 #[derive(Debug, Default)]
 pub struct ByNamespace(Mutex<BTreeMap<Box<str>, Arc<NamespaceCounters>>>);
 
 impl ByNamespace {
-    /// Where this namespace is counted.
+    /// The counters of this namespace.
     pub fn of(&self, namespace: &str) -> Arc<NamespaceCounters> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(namespace.into()).or_default())
     }
 
-    /// All that were counted, in the order of their names.
+    /// All namespaces with counters, in the order of their names.
     pub fn all(&self) -> Vec<(Box<str>, Arc<NamespaceCounters>)> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|(name, counters)| (name.clone(), Arc::clone(counters))).collect()
@@ -114,20 +114,20 @@ impl Histogram {
     }
 }
 
-/// Kinds of sessions that can be told apart.
+/// Limit of session kinds.
 pub const SESSION_KINDS_MAX: usize = 16;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// Everything that one shard counts.
+        /// All counters of one shard.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)+
-            /// Gauges: of the sessions, those of each kind. Whoever counts gives the kinds their numbers.
+            /// Gauges: sessions of each kind. The user of the counters numbers the kinds.
             pub sessions_by_kind: [Counter; SESSION_KINDS_MAX],
             /// Duration of a turn, from the return of the poll to the next poll, in microseconds.
             pub turn_us: Histogram,
-            /// What is counted by namespace, where that is configured.
+            /// Counters by namespace, where that is configured.
             pub by_namespace: Arc<ByNamespace>,
             /// Time from the first delivery of a channel's batch to its last, in microseconds.
             pub fanout_us: Histogram,
@@ -167,33 +167,33 @@ counters! {
     refused_unavailable,
     /// Handshakes refused by the endpoint's own handler (403).
     refused_forbidden,
-    /// Connections refused unheard: too many per second in the process.
+    /// Connections refused before their request was read: too many per second in the process.
     refused_node_rate,
-    /// Connections refused unheard: too many per second from one address.
+    /// Connections refused before their request was read: too many per second from one address.
     refused_ip_rate,
-    /// Connections refused unheard: too many per second from one network.
+    /// Connections refused before their request was read: too many per second from one network.
     refused_network_rate,
-    /// Connections refused unheard: too many requests are not complete.
+    /// Connections refused before their request was read: too many requests are incomplete.
     refused_half_open,
     /// Connections refused before the key exchange: too many TLS handshakes per second in the process.
     refused_handshake_rate,
-    /// Connections refused unheard: memory is short.
+    /// Connections refused before their request was read: memory is short.
     refused_memory,
-    /// Gauge: of the connections, those that were refused unheard and may still read the answer.
+    /// Gauge: connections refused before their request was read that may still read the answer.
     refused_lingering,
-    /// Gauge: connections whose request is not complete.
+    /// Gauge: connections with an incomplete request.
     half_open,
-    /// Gauge: connections whose requests are answered outside the shards, and had a right key.
+    /// Gauge: connections whose requests are answered outside the shards and carried a valid key.
     forwarding,
-    /// Requests handed over to be answered outside the shards.
+    /// Requests forwarded for an answer from outside the shards.
     forwarded_requests,
-    /// Gauge: of those, the ones without an answer.
+    /// Gauge: forwarded requests without an answer yet.
     forwarded_out,
-    /// Requests refused because too many were out (503).
+    /// Requests refused because too many forwarded requests had no answer (503).
     forwarded_busy,
     /// Requests with a wrong key (401).
     wrong_keys,
-    /// Of those, the ones told so later, because too many came from one address.
+    /// Answers to wrong keys that were delayed, because one address sent too many.
     wrong_keys_slowed,
     /// Turns that deferred new connections to the next turn because handshakes_per_turn_max was reached.
     newcomer_waits,
@@ -207,27 +207,28 @@ counters! {
     memory_shed_newest,
     /// Publications dropped from history early because memory was short.
     memory_shed_publications,
-    /// Gauge: how far the memory's ladder has been climbed, 0 to 3.
+    /// Gauge: current step of the responses to short memory, 0 to 3.
     memory_step,
     /// Gauge: bytes of connections themselves.
     connection_bytes,
-    /// Gauge: bytes of places of connections that are gone, kept for the next ones.
+    /// Gauge: bytes of the places of former connections, kept for the next ones.
     vacant_bytes,
     /// Gauge: bytes of the lists of subscriptions, at connections and at channels.
     subscription_bytes,
-    /// Gauge: bytes of channels and their names, here and at their home, of positions, and of who is whose.
+    /// Gauge: bytes of channels and their names, here and at their home, of positions, and of the indexes of users
+    /// and groups.
     channel_bytes,
     /// Gauge: bytes of presence.
     presence_bytes,
-    /// Gauge: bytes of what is known of clients.
+    /// Gauge: bytes of the clients' data.
     client_bytes,
-    /// Gauge: bytes of letters that wait for this shard, and of the queues that carry them.
+    /// Gauge: bytes of letters waiting for this shard, and of their queues.
     letter_bytes,
-    /// Gauge: connections of which more is known than their socket and session.
+    /// Gauge: connections with client data beside their socket and session.
     clients,
     /// Gauge: connections over TLS.
     tls_links,
-    /// Gauge: open sockets of clients for whom a proxy speaks, or that come by a Unix socket, not over TLS.
+    /// Gauge: open sockets of clients behind a proxy or on a Unix socket, without TLS.
     plain_lines,
     /// Gauge: bytes of the shard's own buffers.
     buffer_bytes,
@@ -243,13 +244,13 @@ counters! {
     bytes_out,
     /// Publications accepted by channels whose home is this shard.
     publications,
-    /// Publications that channels whose home is this shard did not take: too many in a second, or one channel too many.
+    /// Publications refused by channels whose home is this shard: too many in a second, or one channel too many.
     publications_refused,
     /// Publications handed to subscribers of this shard, one per subscriber.
     deliveries,
     /// Gauge: bytes waiting in outboxes.
     outbox_bytes,
-    /// Gauge: bytes of the queues of outboxes, without what is queued.
+    /// Gauge: bytes of the queues of outboxes, without the queued bytes.
     outbox_queue_bytes,
     /// Gauge: connections with a non-empty outbox.
     outboxes,
@@ -263,9 +264,9 @@ counters! {
     heartbeats_sent,
     /// Handshakes that did not complete in time.
     handshake_timeouts,
-    /// Connections closed because a message that had begun did not become whole in time.
+    /// Connections closed because a message that had begun was not complete in time.
     message_timeouts,
-    /// Pings of floods that were not answered, because a later one was.
+    /// Pings of floods that got no pong, because a later ping did.
     pings_unanswered,
     /// Connections closed for breaking a protocol rule.
     violations,
@@ -273,15 +274,15 @@ counters! {
     transport_errors,
     /// TLS handshakes completed.
     tls_handshakes,
-    /// Of those: gone on from a session of before.
+    /// TLS handshakes that resumed an earlier session.
     tls_resumptions,
-    /// Connections closed because TLS failed: a handshake, or a record that was not what it should be.
+    /// Connections closed because TLS failed: in the handshake, or by an invalid record.
     tls_faults,
     /// PROXY headers accepted from trusted proxies.
     proxy_headers,
     /// Connections of trusted proxies closed because they did not begin with a PROXY header.
     proxy_headers_refused,
-    /// PROXY headers that came where none was awaited, and were refused.
+    /// PROXY headers refused because none was expected.
     proxy_headers_unexpected,
     /// Connections closed, for any reason.
     closes,
@@ -317,32 +318,33 @@ counters! {
     rate_limited_histories,
     /// Commands refused: too many of another kind from one connection.
     rate_limited_others,
-    /// Connects and commands refused: too many tokens and hooks wait for an answer.
+    /// Connects and commands refused: too many tokens and hook calls are pending.
     rate_limited_questions,
-    /// Subscriptions refused (error 106, or disconnect 3505): the connection has as many as it may.
+    /// Subscriptions refused (error 106, or disconnect 3505): the connection is at its limit.
     limited_subscriptions,
-    /// Subscriptions and publications refused (error 106): their home has as many channels as it may.
+    /// Subscriptions and publications refused (error 106): their home is at its limit of channels.
     limited_channels,
-    /// Answers to a client's own commands that were not given (error 111, or disconnect 3013): there is no room for so many bytes.
+    /// Replies to a client's own commands that were refused (error 111, or disconnect 3013): their bytes exceed the
+    /// limit.
     limited_answers,
     /// Subscriptions refused (error 111, or disconnect 3011), and publications and questions that would have made a new
     /// channel: memory is short.
     limited_memory,
-    /// Connections closed (3504): their user has as many as it may.
+    /// Connections closed (3504): their user is at the limit of connections.
     limited_user_connections,
-    /// Connections closed (1009) and requests refused (413): what they sent is longer than a message may be.
+    /// Connections closed (1009) and requests refused (413): their message is longer than the limit.
     limited_message_bytes,
-    /// Recoveries asked for that gave all that was missed.
+    /// Requested recoveries that returned all missed publications.
     recoveries,
-    /// Recoveries asked for that could not.
+    /// Requested recoveries that failed.
     recoveries_failed,
     /// Gauge: bytes of the histories of channels whose home is this shard.
     history_bytes,
     /// Gauge: entries in the presence of channels whose home is this shard.
     presences,
-    /// Positions in streams that were forgotten before their time: there were too many channels, or memory was short.
+    /// Positions in streams that were removed early: there were too many channels, or memory was short.
     positions_displaced,
-    /// Joins and leaves that were not told, because a channel had too many.
+    /// Joins and leaves that were not announced, because a channel had too many.
     joins_suppressed,
     /// HTTP requests answered without a session: posted commands, preflights, the first page.
     requests,

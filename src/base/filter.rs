@@ -1,7 +1,7 @@
-//! Conditions on names and values: a tree of comparisons, held against a list of pairs.
+//! Conditions on names and values: a tree of comparisons, evaluated against a list of pairs.
 //!
-//! To hold one against a list never allocates, and costs no more than the tree has nodes. Left out: how a tree is written,
-//! and how large one may be, which is for whoever reads it.
+//! An evaluation never allocates, and visits each node of the tree at most once. Left out: the syntax of a tree and
+//! its maximum size, which its parser decides.
 
 use std::cmp::Ordering;
 
@@ -10,17 +10,17 @@ use super::heap;
 /// A node of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// All of them hold.
+    /// All conditions hold.
     And(Vec<Self>),
-    /// One of them holds.
+    /// One of the conditions holds.
     Or(Vec<Self>),
-    /// It does not hold.
+    /// The condition does not hold.
     Not(Box<Self>),
-    /// A tag compared.
+    /// A comparison of a tag.
     Compare {
         /// Name of the tag.
         key: Box<str>,
-        /// How.
+        /// The comparison.
         test: Test,
     },
 }
@@ -57,8 +57,8 @@ pub enum Test {
 }
 
 impl Filter {
-    /// Whether a publication with these tags is wanted. A tag that is not there is unequal to everything, is in a list
-    /// as the empty text is, and fails all other comparisons; so do those of numbers with what is none.
+    /// Whether a publication with these tags passes. A missing tag differs from every value, equals the empty text in
+    /// a list, and fails all other comparisons; a numeric comparison fails when one of its sides is not a number.
     pub fn matches(&self, tags: &[(Box<str>, Box<str>)]) -> bool {
         match self {
             Self::And(nodes) => nodes.iter().all(|node| node.matches(tags)),
@@ -70,7 +70,7 @@ impl Filter {
         }
     }
 
-    /// What it costs, with its box, in bytes.
+    /// Memory with its box, in bytes.
     pub fn bytes(&self) -> usize {
         heap::piece(size_of::<Self>()) + self.owned_bytes()
     }
@@ -128,17 +128,17 @@ impl Test {
     }
 }
 
-/// A decimal number, taken apart so that numbers of any length are compared exactly.
+/// A decimal number, split so that numbers of any length are compared exactly.
 struct Decimal<'a> {
     is_negative: bool,
-    /// Digits before the point, without zeros in front.
+    /// Digits before the point, without leading zeros.
     whole: &'a str,
-    /// Digits after the point, without zeros at the end.
+    /// Digits after the point, without trailing zeros.
     fraction: &'a str,
 }
 
 impl<'a> Decimal<'a> {
-    /// A sign or none, digits, and perhaps a point and digits.
+    /// Parses an optional sign, digits, and optionally a point and digits.
     fn parse(text: &'a str) -> Option<Self> {
         let (is_negative, digits) = match text.as_bytes().first()? {
             b'-' => (true, &text[1..]),
@@ -156,7 +156,7 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// How two decimal numbers compare; `None` when one of them is none.
+/// Compares two decimal numbers; `None` when one of them is not a number.
 fn compare_numbers(a: &str, b: &str) -> Option<Ordering> {
     let (a, b) = (Decimal::parse(a)?, Decimal::parse(b)?);
     let size = |n: &Decimal<'_>| n.whole.len();

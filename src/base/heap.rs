@@ -1,23 +1,23 @@
-//! What pieces of memory cost where the allocator gives them out, and tables that give back what they no longer need.
+//! Memory costs of allocations, and tables that shrink.
 //!
-//! Costs are those of glibc's malloc: a header and a grain of 16 bytes. Others differ by a few bytes per piece. What is
-//! mapped by itself (from 128 KiB on) is rounded up to pages, which is left out here.
+//! Costs are those of glibc's malloc: a header and a grain of 16 bytes. Other allocators differ by a few bytes per
+//! piece. Pieces with a mapping of their own (from 128 KiB on) are rounded up to pages, which is left out here.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
 use smallvec::{Array, SmallVec};
 
-/// What the allocator keeps in front of each piece.
+/// The allocator's header of each piece.
 const HEADER_BYTES: usize = 8;
 const GRAIN_BYTES: usize = 16;
 const PIECE_BYTES_MIN: usize = 32;
-/// The two counts in front of what an `Arc` holds.
+/// The two counts of an `Arc` in front of its value.
 const COUNTS_BYTES: usize = 2 * size_of::<usize>();
-/// A table of fewer entries than this keeps what it has.
+/// A table with fewer entries never shrinks.
 const KEPT_COUNT: usize = 64;
 
-/// What a piece of `bytes` costs; nothing for nothing.
+/// Cost of a piece of `bytes`; 0 bytes cost nothing.
 #[inline]
 pub const fn piece(bytes: usize) -> usize {
     if bytes == 0 {
@@ -27,25 +27,25 @@ pub const fn piece(bytes: usize) -> usize {
     if whole < PIECE_BYTES_MIN { PIECE_BYTES_MIN } else { whole }
 }
 
-/// What an `Arc` costs that holds so many bytes.
+/// Cost of an `Arc` of so many bytes.
 #[inline]
 pub const fn arc(bytes: usize) -> usize {
     piece(COUNTS_BYTES + bytes)
 }
 
-/// What a list costs that has room for so many.
+/// Cost of a list with room for `capacity` entries.
 #[inline]
 pub const fn list<T>(capacity: usize) -> usize {
     piece(capacity * size_of::<T>())
 }
 
-/// What a list costs beyond its place, where it has outgrown that.
+/// Heap cost of a list that has outgrown its inline room.
 #[inline]
 pub fn spilled<A: Array>(list: &SmallVec<A>) -> usize {
     if list.spilled() { piece(list.capacity() * size_of::<A::Item>()) } else { 0 }
 }
 
-/// What a hash table costs: at most 7 of 8 places are taken, each has a byte of its own, and 16 are added to those.
+/// Cost of a hash table: at most 7 of 8 places are taken, each has a control byte, and 16 more follow those.
 #[inline]
 pub fn table<K, V, S>(table: &HashMap<K, V, S>) -> usize {
     match table.capacity() {
@@ -57,14 +57,14 @@ pub fn table<K, V, S>(table: &HashMap<K, V, S>) -> usize {
     }
 }
 
-/// Whether so few are left that keeping the room for all the others would be a waste. Room is given back when seven of
-/// eight are gone, and half of it kept: so giving it back costs no more than what the removals before it did.
+/// Whether a table with `count` entries should shrink. It shrinks once seven of eight places are vacant, to half of
+/// its room: so shrinking costs no more than the removals before it did.
 #[inline]
 const fn is_wasteful(count: usize, capacity: usize) -> bool {
     capacity > KEPT_COUNT && count < capacity / 8
 }
 
-/// Gives back what a hash table no longer needs. To be called when something was removed.
+/// Shrinks a hash table that is mostly empty. To be called after a removal.
 #[inline]
 pub fn ease_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     if is_wasteful(table.len(), table.capacity()) {
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn pieces_are_what_malloc_makes_of_them() {
-        // As `malloc_usable_size(3)` tells on a 64-bit glibc, and the header.
+        // The result of `malloc_usable_size(3)` on a 64-bit glibc, plus the header.
         for (bytes, cost) in [(0, 0), (1, 32), (24, 32), (25, 48), (40, 48), (41, 64), (1000, 1008)] {
             assert_eq!(piece(bytes), cost, "{bytes}");
         }

@@ -1,7 +1,7 @@
-//! A list of networks of IP, as they are typed: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+//! A list of IP networks in their usual notation: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 //!
-//! An IPv4 address that was mapped into IPv6 (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) counts as what it is, in a network
-//! and in a question: a mapped network is the IPv4 network that it stands for.
+//! An IPv4 address mapped into IPv6 (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2) counts as the IPv4 address, and a mapped
+//! network as the IPv4 network, in the list and in a lookup.
 
 use std::fmt;
 use std::net::{AddrParseError, IpAddr};
@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// Bits of an IPv6 address before the IPv4 address that is mapped into it.
+/// Bits of an IPv6 address before a mapped IPv4 address.
 const MAPPED_PREFIX_BITS: u8 = 96;
 
 /// A list of IP networks.
@@ -17,32 +17,31 @@ const MAPPED_PREFIX_BITS: u8 = 96;
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Whether an address is in one of them.
+    /// Whether an address is in one of the networks.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each as it would be typed, by its first address.
+    /// The networks in their usual notation, by their first address.
     pub fn texts(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(ToString::to_string)
     }
 
-    /// Those of a list, in its order.
+    /// Parses a list of networks, in its order.
     ///
-    /// # Errors
-    /// When one of them is none.
+    /// # Errors When one of them is not a network.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, NoNetwork> {
         texts.into_iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 }
 
-/// What was typed is no network, or a mapped one that reaches beyond IPv4 addresses.
+/// The text is not a network, or is a mapped network that reaches beyond IPv4 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoNetwork;
 
@@ -64,8 +63,8 @@ fn network(text: &str) -> Result<IpNet, NoNetwork> {
     }
 }
 
-/// A network of mapped addresses as the one of IPv4 that it stands for: addresses are compared as what they are, so that
-/// the mapped one would never hold any.
+/// Converts a network of mapped addresses to its IPv4 network: addresses are compared in their IPv4 form, so a mapped
+/// network would never contain any.
 fn canonical(network: IpNet) -> Result<IpNet, NoNetwork> {
     let IpNet::V6(mapped) = network else { return Ok(network) };
     let Some(address) = mapped.addr().to_ipv4_mapped() else { return Ok(network) };

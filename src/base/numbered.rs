@@ -1,11 +1,11 @@
-//! Values by small numbers: each different one once, at most 256 of them.
+//! Small numbers for distinct values, at most 256 of them.
 //!
-//! Invariant: a number means the same value for ever, and one that was not given out means none.
+//! Invariant: a number means the same value for ever; an unassigned number means none.
 
-/// Values that there can be.
+/// Maximum number of values.
 const VALUES_MAX: usize = 1 << 8;
 
-/// A list of different values, each of which is known by its place.
+/// A list of distinct values; the index of a value is its number.
 #[derive(Clone, Debug)]
 pub struct Numbered<T>(Vec<T>);
 
@@ -16,7 +16,7 @@ impl<T> Default for Numbered<T> {
 }
 
 impl<T: PartialEq> Numbered<T> {
-    /// The value's number; `None` when there are as many other values as can be.
+    /// Returns the number of a value, a new one if it has none; `None` when all numbers are taken.
     pub fn number(&mut self, value: T) -> Option<u8> {
         let at = self.0.iter().position(|known| *known == value).unwrap_or(self.0.len());
         if at == self.0.len() && at < VALUES_MAX {
@@ -25,7 +25,7 @@ impl<T: PartialEq> Numbered<T> {
         u8::try_from(at).ok()
     }
 
-    /// The value of this number; `None` when it was not given out.
+    /// The value of this number; `None` when the number is unassigned.
     #[inline]
     pub fn get(&self, number: u8) -> Option<&T> {
         self.0.get(usize::from(number))
@@ -45,6 +45,6 @@ mod tests {
         }
         assert_eq!((numbered.number(7), numbered.number(256)), (Some(7), None));
         assert_eq!((numbered.get(7), numbered.get(255)), (Some(&7), Some(&255)));
-        assert_eq!(numbered.number(255), Some(255), "also when it is full");
+        assert_eq!(numbered.number(255), Some(255), "also when the list is full");
     }
 }

@@ -1,5 +1,5 @@
-//! What waits to be written to one connection: a queue of [`Segment`]s, one or more messages each, and how far the first has gone, and before
-//! it what was sealed already and must go as it is.
+//! Output waiting for one connection: a queue of [`Segment`]s of one or more messages each, the written length of the
+//! first segment, and before them TLS records that are already sealed and must be written unchanged.
 //!
 //! An idle connection owns none: the shard makes an outbox when a write cannot finish and frees it when it is empty.
 
@@ -14,9 +14,9 @@ use super::shared::Shared;
 /// Outcome of [`Outbox::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Push {
-    /// It waits behind what was there.
+    /// The segment waits behind the earlier ones.
     Queued,
-    /// It would exceed the limit and was not taken.
+    /// The segment would exceed the limit and was not taken.
     Full,
 }
 
@@ -24,19 +24,19 @@ pub enum Push {
 #[derive(Debug, Default)]
 pub struct Outbox {
     segments: VecDeque<Segment>,
-    /// Bytes of the first segment that are already written, or sealed.
+    /// Bytes of the first segment that are already written or sealed.
     head_written: usize,
     bytes: usize,
-    /// Records that go before all else.
+    /// Sealed records, written before all else.
     sealed: VecDeque<Segment>,
-    /// Bytes of the first of them that are already written.
+    /// Bytes of the first sealed record that are already written.
     sealed_written: usize,
     sealed_bytes: usize,
-    /// Where the largest answer that waits begins and ends, counted in bytes that are not sealed yet.
+    /// Range of the largest waiting answer, counted in bytes that are not sealed yet.
     answer: Range<usize>,
-    /// Bytes of it that are sealed and wait.
+    /// Bytes of that answer that are sealed and wait.
     answer_sealed: usize,
-    /// What its owner has counted of [`Outbox::queue_bytes`].
+    /// The part of [`Outbox::queue_bytes`] that the owner has counted.
     pub counted_bytes: usize,
 }
 
@@ -44,20 +44,20 @@ impl Outbox {
     /// Number of segments handed to one vectored write at most (the kernel's own limit is 1,024).
     pub const SLICES_MAX: usize = 32;
 
-    /// Segments that [`Outbox::freed`] looks at; the others are taken to be shared as these are.
+    /// Segments that [`Outbox::freed`] inspects; the others are assumed to be shared alike.
     const LOOKED_AT_MAX: usize = 256;
 
-    /// Bytes that wait, sealed and not.
+    /// Waiting bytes, sealed or not.
     pub fn bytes(&self) -> usize {
         self.bytes + self.sealed_bytes
     }
 
-    /// What its two queues cost, without what is in them.
+    /// Memory of the two queues, without their contents.
     pub fn queue_bytes(&self) -> usize {
         heap::list::<Segment>(self.segments.capacity()) + heap::list::<Segment>(self.sealed.capacity())
     }
 
-    /// About what dropping it gives back.
+    /// Approximate memory that dropping the outbox frees.
     pub fn freed(&self) -> Freed {
         let first = self.segments.iter().take(Self::LOOKED_AT_MAX);
         let looked_at_bytes = first.clone().map(Segment::len).sum();
@@ -66,8 +66,8 @@ impl Outbox {
         freed.scaled(self.bytes + self.head_written, looked_at_bytes) + Freed::memory(own)
     }
 
-    /// Whether `length` bytes more are too much: what waits counts without the largest answer, which its client asked for
-    /// and was allowed to. An empty outbox takes anything: one message always fits.
+    /// Whether `length` more bytes exceed the limit. Waiting bytes count without the largest answer, which the client
+    /// was allowed to request. An empty outbox takes any length: one message always fits.
     pub fn is_full_for(&self, length: usize, bytes_max: usize) -> bool {
         !self.is_empty() && (self.bytes() - self.answer_bytes()).saturating_add(length) > bytes_max
     }
@@ -76,12 +76,12 @@ impl Outbox {
         self.answer.len() + self.answer_sealed.min(self.sealed_bytes)
     }
 
-    /// Whether nothing waits.
+    /// Whether the outbox is empty.
     pub fn is_empty(&self) -> bool {
         self.bytes() == 0
     }
 
-    /// Appends to what is sealed: it goes before all that is not, whatever the limit.
+    /// Appends sealed records: they precede all unsealed bytes, whatever the limit.
     pub fn push_sealed(&mut self, records: Shared) {
         if !records.is_empty() {
             self.sealed_bytes += records.len();
@@ -89,20 +89,19 @@ impl Outbox {
         }
     }
 
-    /// Whether something sealed waits.
+    /// Whether sealed records wait.
     pub fn has_sealed(&self) -> bool {
         self.sealed_bytes > 0
     }
 
-    /// As [`Outbox::fill`], of what is sealed.
+    /// As [`Outbox::fill`], for sealed records.
     pub fn fill_sealed<'a>(&'a self, slices: &mut [IoSlice<'a>; Self::SLICES_MAX]) -> usize {
         fill(&self.sealed, self.sealed_written, slices)
     }
 
-    /// As [`Outbox::consume`], of what is sealed.
+    /// As [`Outbox::consume`], for sealed records.
     ///
-    /// # Panics
-    /// When that is more than waits.
+    /// # Panics When `written` exceeds the waiting bytes.
     pub fn consume_sealed(&mut self, written: usize) {
         assert!(written <= self.sealed_bytes, "wrote more than was queued");
         self.sealed_bytes -= written;
@@ -123,17 +122,18 @@ impl Outbox {
         Push::Queued
     }
 
-    /// Appends what the client asked for, whatever the limit.
+    /// Appends an answer to the client, whatever the limit.
     pub fn push_answer(&mut self, answer: Segment) {
         self.insert(self.segments.len(), answer);
     }
 
-    /// Number of segments that wait.
+    /// Number of waiting segments.
     pub fn segment_count(&self) -> usize {
         self.segments.len()
     }
 
-    /// Puts an answer before the segment number `at`, whatever the limit. Nothing of those behind may have been written.
+    /// Inserts an answer before segment number `at`, whatever the limit. No byte of that segment or a later one may
+    /// have been written.
     pub fn insert(&mut self, at: usize, answer: Segment) {
         debug_assert!(at > 0 || self.head_written == 0, "a segment that is partly written stays the first");
         if answer.is_empty() {
@@ -156,22 +156,21 @@ impl Outbox {
         fill(&self.segments, self.head_written, slices)
     }
 
-    /// Notes that the first `written` bytes are gone; frees the segments that went with them.
+    /// Removes the first `written` bytes, and frees the segments that are written.
     ///
-    /// # Panics
-    /// When that is more than waits.
+    /// # Panics When `written` exceeds the waiting bytes.
     pub fn consume(&mut self, written: usize) {
         assert!(written <= self.bytes, "wrote more than was queued");
         self.bytes -= written;
         let before = self.answer.len();
         self.answer = self.answer.start.saturating_sub(written)..self.answer.end.saturating_sub(written);
-        // What is not written is sealed now, and waits next.
+        // The unwritten part is sealed now, and waits next.
         self.answer_sealed = self.answer_sealed.min(self.sealed_bytes) + before - self.answer.len();
         consume(&mut self.segments, &mut self.head_written, written);
     }
 
-    /// Drops everything behind the first `kept_count` segments, but never one that is partly written: the peer would
-    /// take the rest of it for something else.
+    /// Drops everything behind the first `kept_count` segments, but never a partly written one: the peer would take
+    /// other bytes for the rest of it.
     pub fn cut(&mut self, kept_count: usize) {
         self.segments.truncate(kept_count.max(usize::from(self.head_written > 0)));
         self.segments.shrink_to_fit();
@@ -250,7 +249,7 @@ mod tests {
                 naive.drain(..consume);
                 total += consume;
                 if cut && fresh.is_multiple_of(7) {
-                    // What is left is the rest of the segment that is partly written, if any.
+                    // The rest of a partly written segment is left, if there is one.
                     let mut edges = vec![0];
                     edges.extend(&boundaries);
                     let left = if edges.contains(&total) { 0 } else {
@@ -301,7 +300,7 @@ mod tests {
         let mut slices = [IoSlice::new(&[]); Outbox::SLICES_MAX];
         assert_eq!((outbox.fill_sealed(&mut slices), &*slices[0]), (1, &b"d"[..]));
         outbox.cut(0);
-        // What was begun stays whole.
+        // A partly written segment stays whole.
         assert_eq!((gather(&outbox), outbox.bytes()), (b"ain".to_vec(), 4));
         outbox.consume_sealed(1);
         outbox.consume(3);
@@ -329,22 +328,26 @@ mod tests {
         outbox.push_answer(bytes(1000));
         outbox.push_answer(bytes(9));
         assert_eq!((outbox.push(bytes(57), 100), outbox.push(bytes(56), 100)), (Push::Full, Push::Queued));
-        // What goes before it makes room, and the answer itself none.
+        // Writing the bytes before the answer makes room, writing the answer does not.
         outbox.consume(35);
         assert_eq!(outbox.push(bytes(36), 100), Push::Full);
         outbox.consume(600);
         assert_eq!((outbox.push(bytes(36), 100), outbox.push(bytes(35), 100)), (Push::Full, Push::Queued));
-        // A part of it is sealed and waits: it is an answer still.
+        // A sealed part that waits still counts as an answer.
         outbox.consume(300);
         outbox.push_sealed(Shared::new(vec![0; 320], &budget));
-        assert_eq!(outbox.push(bytes(1), 80), Push::Full, "what sealing adds is none");
+        assert_eq!(
+            outbox.push(bytes(1), 80),
+            Push::Full,
+            "the bytes that sealing adds are not part of the answer"
+        );
         outbox.consume_sealed(20);
         assert!(!outbox.is_full_for(0, 100) && outbox.is_full_for(1, 100));
         outbox.consume_sealed(300);
         outbox.consume(100);
         assert_eq!((outbox.bytes(), outbox.push(bytes(1), 100)), (100, Push::Full));
         outbox.consume(100);
-        assert_eq!(outbox.push(bytes(200), 100), Push::Queued, "and after it all is as before");
+        assert_eq!(outbox.push(bytes(200), 100), Push::Queued, "after the answer the limit holds again");
         assert_eq!(outbox.push(bytes(1), 100), Push::Full);
     }
 

@@ -1,19 +1,19 @@
-//! Patterns in which `*` stands for any run of characters, the empty one too.
+//! Patterns in which `*` stands for any run of characters, including an empty one.
 
-/// Whether the whole of `text` matches. Takes time in proportion to both lengths multiplied, at worst.
+/// Whether the pattern matches the whole of `text`. Worst-case time is proportional to the product of both lengths.
 pub fn matches(pattern: &str, text: &str) -> bool {
     matches_by(pattern.as_bytes(), text.as_bytes(), |one, other| one == other)
 }
 
-/// As [`matches()`], whatever the case of ASCII letters.
+/// As [`matches()`], ignoring the case of ASCII letters.
 pub fn matches_ignoring_case(pattern: &str, text: &str) -> bool {
     matches_by(pattern.as_bytes(), text.as_bytes(), |one, other| one.eq_ignore_ascii_case(&other))
 }
 
-/// Without recursion: after a mismatch, the last `*` takes one byte more.
+/// Matches without recursion: after a mismatch, the last `*` takes one byte more.
 fn matches_by(pattern: &[u8], text: &[u8], is_same: impl Fn(u8, u8) -> bool) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Behind the last `*`, and the first byte that it has not taken.
+    // The index behind the last `*`, and the first byte that it has not taken.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         if pattern.get(p) == Some(&b'*') {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, tried out.
+    /// A reference implementation: the definition itself.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),

@@ -1,9 +1,9 @@
-//! What an application says in bytes of its own: one JSON value, or other bytes.
+//! Payloads of the application: one JSON value, or other bytes.
 //!
-//! Invariant: what counts as JSON is JSON, and on one line. Which of the two it is, is decided once, where the bytes come
-//! in, from whatever side: a token, a hook, the server API, a handler. Writers ask and never look. Readers of JSON see
-//! other bytes as a string in base64, readers of Protobuf see them as they are. Left out: what is published, which is
-//! shared and has a kind of its own (`hub::DataKind`).
+//! Invariant: a payload that counts as JSON is JSON on one line. The bytes are classified once, at their source: a
+//! token, a hook, the server API, a handler. Writers read the classification and never the bytes. Clients of the JSON
+//! protocol receive other bytes as a base64 string, clients of the Protobuf protocol receive them unchanged. Left
+//! out: the data of publications, which is shared and has a kind of its own (`hub::DataKind`).
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,20 +11,20 @@ use std::ops::Deref;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-/// What stands before bytes that are no JSON. No JSON begins with it.
+/// Prefix of bytes that are not JSON. No JSON begins with it.
 const OTHER: u8 = 0;
 
-/// A payload: one JSON value on one line, or other bytes; without bytes it is nothing.
+/// A payload: one JSON value on one line, or other bytes; an empty payload is none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Payload(Box<[u8]>);
 
 impl Payload {
-    /// The JSON, with blanks in place of line ends: those stand between its tokens only.
+    /// A JSON payload, with blanks in place of line ends: those occur only between its tokens.
     pub fn of_json(json: &RawValue) -> Self {
         Self(one_line(json.get().as_bytes().to_vec()).into_boxed_slice())
     }
 
-    /// What the payload is.
+    /// The payload with its classification.
     pub fn get(&self) -> PayloadRef<'_> {
         match self.0.split_first() {
             Some((&OTHER, bytes)) => PayloadRef { bytes, is_json: false },
@@ -32,13 +32,13 @@ impl Payload {
         }
     }
 
-    /// Number of bytes that it holds beside its own size.
+    /// Heap bytes, without its own size.
     pub fn held_bytes(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Its bytes, whatever they are.
+/// The bytes of either kind.
 impl Deref for Payload {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
@@ -47,7 +47,7 @@ impl Deref for Payload {
 }
 
 impl From<Vec<u8>> for Payload {
-    /// Any bytes, among them JSON.
+    /// Classifies bytes: JSON, or other bytes.
     fn from(bytes: Vec<u8>) -> Self {
         if bytes.is_empty() || is_json(&bytes) {
             return Self(one_line(bytes).into_boxed_slice());
@@ -65,7 +65,7 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// A payload that lies elsewhere.
+/// A borrowed payload.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct PayloadRef<'a> {
     bytes: &'a [u8],
@@ -73,17 +73,17 @@ pub struct PayloadRef<'a> {
 }
 
 impl<'a> PayloadRef<'a> {
-    /// Any bytes, among them JSON.
+    /// Classifies bytes: JSON, or other bytes.
     pub fn of(bytes: &'a [u8]) -> Self {
         Self { bytes, is_json: is_json(bytes) }
     }
 
-    /// Its bytes, whatever they are.
+    /// The bytes of either kind.
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The JSON that it is; `None` when it is none.
+    /// The JSON; `None` for other bytes.
     pub fn json(self) -> Option<&'a [u8]> {
         self.is_json.then_some(self.bytes)
     }
@@ -95,7 +95,7 @@ impl fmt::Debug for PayloadRef<'_> {
     }
 }
 
-/// Whether bytes are one JSON value, with blanks around it at most.
+/// Whether the bytes are one JSON value, at most with blanks around it.
 pub fn is_json(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }

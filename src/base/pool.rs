@@ -1,30 +1,30 @@
-//! A slab that gives back what it no longer needs: numbers that are reused, in chunks that are freed with their last entry.
+//! A slab that frees unused memory: numbers are reused, and a chunk is freed with its last entry.
 //!
-//! A new entry takes the lowest number that is free. So after a crowd has gone, those who stay and those who come fill the
+//! A new entry takes the lowest free number. So after a crowd has gone, the remaining and the new entries fill the
 //! chunks in front, and the ones behind become empty. An entry never moves, and keeps its number.
 //!
-//! Left out on purpose: generations. Whoever keeps a number beyond its entry wants [`super::slots`].
+//! Left out on purpose: generations. A user that keeps numbers beyond their entries needs [`super::slots`].
 
 use std::ops::{Index, IndexMut};
 
 use super::heap;
 
-/// Entries of a chunk: as many as a word has bits.
+/// Entries of a chunk: the number of bits of a word.
 const CHUNK_COUNT: usize = 64;
 
-/// Entries with neighbouring numbers. Without any, it owns nothing. Places that were never taken are not filled: a chunk
-/// that comes and goes with one entry costs no more than that.
+/// Entries with neighbouring numbers. An empty chunk owns no memory. Places that were never taken are not
+/// initialised: a chunk that is allocated and freed with one entry costs no more than that.
 #[derive(Debug)]
 struct Chunk<T> {
     count: usize,
     entries: Vec<Option<T>>,
 }
 
-/// A set of numbers that tells its lowest.
+/// A set of numbers with access to the lowest.
 #[derive(Debug, Default)]
 pub(super) struct Lowest {
     words: Vec<u64>,
-    /// No word before this one has a bit.
+    /// All words before this one are empty.
     hand: usize,
 }
 
@@ -44,7 +44,7 @@ impl Lowest {
         }
     }
 
-    /// The lowest. What it passes over it does not look at again, until something lower is inserted.
+    /// The lowest number. The search does not repeat the words that it has skipped, until a lower number is inserted.
     pub(super) fn lowest(&mut self) -> Option<usize> {
         while let Some(&word) = self.words.get(self.hand) {
             if word != 0 {
@@ -55,7 +55,7 @@ impl Lowest {
         None
     }
 
-    /// Removes the last of the numbers that there may be: there is no higher one from now on.
+    /// Shrinks the range of possible numbers by `last`, its highest.
     pub(super) fn remove_last(&mut self, last: usize) {
         self.remove(last);
         self.words.truncate(last / 64 + usize::from(!last.is_multiple_of(64)));
@@ -72,10 +72,10 @@ impl Lowest {
 #[derive(Debug)]
 pub struct Pool<T> {
     chunks: Vec<Chunk<T>>,
-    /// Chunks that have room, also those that own nothing.
+    /// Chunks with room, including those without memory.
     open: Lowest,
     count: usize,
-    /// Chunks that own something.
+    /// Number of chunks with memory.
     chunk_count: usize,
 }
 
@@ -86,7 +86,7 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// Takes the value and returns its number, the lowest that is free.
+    /// Inserts the value and returns its number, the lowest free one.
     pub fn insert(&mut self, value: T) -> usize {
         let at = self.chunk_with_room();
         let chunk = &mut self.chunks[at];
@@ -109,8 +109,7 @@ impl<T> Pool<T> {
 
     /// Removes an entry.
     ///
-    /// # Panics
-    /// When there is none of this number.
+    /// # Panics When there is no entry of this number.
     pub fn remove(&mut self, number: usize) -> T {
         let at = number / CHUNK_COUNT;
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.count > 0);
@@ -150,19 +149,19 @@ impl<T> Pool<T> {
         self.count == 0
     }
 
-    /// No entry has this number or a higher one.
+    /// Upper bound of the numbers: no entry has this number or a higher one.
     pub fn end(&self) -> usize {
         self.chunks.len() * CHUNK_COUNT
     }
 
-    /// What it costs, without what entries own.
+    /// Memory, without memory owned by the entries.
     pub fn bytes(&self) -> usize {
         self.chunk_count * heap::list::<Option<T>>(CHUNK_COUNT)
             + heap::list::<Chunk<T>>(self.chunks.capacity())
             + self.open.bytes()
     }
 
-    /// All entries with their numbers, in that order.
+    /// All entries with their numbers, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.chunks.iter().enumerate().flat_map(|(at, chunk)| {
             let entries = chunk.entries.iter().enumerate();
@@ -170,7 +169,7 @@ impl<T> Pool<T> {
         })
     }
 
-    /// The first chunk with room; a new one behind all others if there is none.
+    /// The first chunk with room; a new one at the end if there is none.
     fn chunk_with_room(&mut self) -> usize {
         self.open.lowest().unwrap_or_else(|| {
             self.chunks.push(Chunk { count: 0, entries: Vec::new() });
@@ -179,7 +178,7 @@ impl<T> Pool<T> {
         })
     }
 
-    /// Forgets the chunks at the end that own nothing.
+    /// Removes the empty chunks at the end.
     fn drop_last(&mut self) {
         while self.chunks.last().is_some_and(|chunk| chunk.count == 0) {
             self.chunks.pop();
@@ -253,7 +252,7 @@ mod tests {
             pool.remove(number);
         }
         assert!(pool.bytes() < full / 20, "{} of {full}", pool.bytes());
-        assert_eq!(pool.insert(7), 0, "who comes goes to the front");
+        assert_eq!(pool.insert(7), 0, "a new entry goes to the front");
         pool.remove(99_999);
         assert_eq!((pool.end(), pool[0]), (CHUNK_COUNT, 7));
         pool.remove(0);

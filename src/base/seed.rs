@@ -1,19 +1,18 @@
-//! The key from which names follow: of connections, streams and session ids, and which shard is home of a channel.
+//! The secret key of hashes: for names of connections, streams and session ids, and for the home shard of a channel.
 //!
-//! The hashes are SipHash-1-3 for 64 bits and SipHash-2-4 for 128 (Aumasson, Bernstein: "SipHash: a fast short-input PRF",
-//! 2012), whose results are the same in every release, on every machine: what was named by one process can be told by
-//! another that has its seed. The standard library's hashers promise neither.
+//! The hashes are SipHash-1-3 for 64 bits and SipHash-2-4 for 128 (Aumasson, Bernstein: "SipHash: a fast short-input
+//! PRF", 2012), whose results are the same in every release, on every machine: another process with the same seed can
+//! verify a name that this process made. The standard library's hashers promise neither.
 
 use std::fmt;
 
 use siphasher::{sip, sip128};
 
-/// What a hash is for. Hashes for different purposes have nothing to do with each other, whatever they are of. The numbers
-/// never change.
+/// Purpose of a hash. Hashes for different purposes are independent, even of equal bytes. The numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Purpose {
-    /// Which shard is home of a channel.
+    /// The home shard of a channel.
     Home = 1,
     /// The id of a connection.
     Client = 2,
@@ -23,22 +22,22 @@ pub enum Purpose {
     Epoch = 4,
     /// A publication's idempotency key.
     Once = 5,
-    /// When a client should come back.
+    /// The retry delay of a client.
     Retry = 6,
 }
 
-/// A key of 128 bits. It is the process's secret: whoever knows it can make up session ids, and choose channels that all
+/// A key of 128 bits. It is the process's secret: anyone with it can forge session ids, and choose channels that all
 /// have the same home.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Seed([u8; 16]);
 
 impl Seed {
-    /// From bytes that were drawn at random, or stored.
+    /// Makes a seed from random or stored bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// To store it.
+    /// The bytes of the seed, for storage.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
     }
@@ -52,8 +51,8 @@ impl Seed {
         hasher.finish()
     }
 
-    /// SipHash-2-4 with 128 bits of the purpose's number and the parts, each behind its length in eight bytes, little end
-    /// first.
+    /// SipHash-2-4 with 128 bits of the purpose's number and the parts, each preceded by its length in eight bytes,
+    /// little-endian.
     pub fn hash_128(&self, purpose: Purpose, parts: &[&[u8]]) -> u128 {
         use std::hash::Hasher as _;
 
@@ -69,14 +68,14 @@ impl Seed {
 }
 
 impl From<u64> for Seed {
-    /// For tests and examples: a seed that is no secret.
+    /// Makes a seed that is not secret, for tests and examples.
     fn from(number: u64) -> Self {
         Self(u128::from(number).to_le_bytes())
     }
 }
 
 impl fmt::Debug for Seed {
-    /// Without the bytes: logs are no place for a secret.
+    /// Writes no bytes: a secret does not belong into logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seed(..)")
     }
@@ -86,7 +85,8 @@ impl fmt::Debug for Seed {
 mod tests {
     use super::*;
 
-    /// What is stored today must be found by every later release: these values, made by another implementation, never change.
+    /// Every later release must find today's stored names: these values, made by another implementation, never
+    /// change.
     #[test]
     fn hashes_are_the_same_for_ever() {
         let seed = Seed::from_bytes(*b"0123456789abcdef");
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(format!("{seed:?}"), "Seed(..)");
     }
 
-    /// The algorithms are those that their authors published: their test vectors (SipHash reference code, `vectors.h`).
+    /// The algorithms equal the published ones: test vectors of their authors (SipHash reference code, `vectors.h`).
     #[test]
     fn the_algorithms_are_the_published_ones() {
         use std::hash::Hasher as _;

@@ -1,5 +1,5 @@
-//! One message that waits in an outbox: bytes of its own, or those gathered from several places, where what is large is
-//! not copied but lent by whoever keeps it.
+//! One message waiting in an outbox: in bytes of its own, or gathered from several places, where large parts are not
+//! copied but lent by their owner.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -7,55 +7,54 @@ use std::ops::Add;
 use super::heap;
 use super::shared::{Lent, Shared};
 
-/// One message, or several, as an outbox keeps it.
+/// One or several messages, in the form that an outbox keeps.
 #[derive(Debug)]
 pub enum Segment {
-    /// In one piece.
+    /// Contiguous bytes.
     Whole(Shared),
-    /// In several.
+    /// Bytes in several places.
     Gathered(Box<Gathered>),
 }
 
-/// Bytes of a message with those of others between them. The account of its own bytes counts the list of the others,
-/// too.
+/// Bytes of a message with lent bytes between them. The budget of its own bytes also counts the list of lent pieces.
 #[derive(Debug)]
 pub struct Gathered {
     own: Shared,
-    /// In the order of the message.
+    /// The lent pieces, in the order of the message.
     pieces: Box<[Piece]>,
 }
 
 #[derive(Debug)]
 struct Piece {
-    /// How many of the message's own bytes stand before it.
+    /// Number of the message's own bytes before the piece.
     at: usize,
-    /// Where it ends, in the message.
+    /// End of the piece, as an offset in the message.
     end: usize,
     lent: Lent,
 }
 
-/// What closing a connection would give back of what waits for it, in bytes. What several hold counts in equal parts for
-/// each of them: it goes with the last.
+/// Memory and queued bytes that closing a connection would free, in bytes. Shared bytes count in equal parts for each
+/// holder, because they are freed with the last one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Freed {
     /// Memory.
     pub memory: usize,
-    /// What is counted as queued and is no memory, since its owner keeps it.
+    /// Bytes counted as queued that are not freed, since their owner keeps them.
     pub lent: usize,
 }
 
 impl Freed {
-    /// Memory of one holder.
+    /// The memory of one holder.
     pub fn memory(bytes: usize) -> Self {
         Self { memory: bytes, lent: 0 }
     }
 
-    /// By how much what is counted as queued falls.
+    /// Decrease of the count of queued bytes.
     pub fn counted(self) -> usize {
         self.memory + self.lent
     }
 
-    /// As much of it as `part` is of `whole`.
+    /// The fraction `part / whole` of both values.
     pub(super) fn scaled(self, part: usize, whole: usize) -> Self {
         let scale = |bytes: usize| {
             let scaled = bytes as u128 * part as u128 / (whole as u128).max(1);
@@ -94,7 +93,7 @@ impl Drop for Gathered {
 }
 
 impl Gathered {
-    /// The message of its `own` bytes and of others, each with the place in `own` before which it stands.
+    /// Makes a message of its `own` bytes and lent ones, each with the offset in `own` before which it is inserted.
     pub fn new(own: Shared, lent: impl Iterator<Item = (usize, Lent)>) -> Self {
         let mut lent_bytes = 0;
         let pieces = lent.map(|(at, lent)| {
@@ -109,7 +108,7 @@ impl Gathered {
         gathered
     }
 
-    /// What its list costs, and its box.
+    /// Memory of the list and its box.
     fn list_bytes(&self) -> usize {
         heap::list::<Piece>(self.pieces.len()) + heap::piece(size_of::<Self>())
     }
@@ -118,7 +117,7 @@ impl Gathered {
         self.own.len() + self.pieces.last().map_or(0, |last| last.end - last.at)
     }
 
-    /// Its bytes from `start` on, in slices that are not empty.
+    /// The bytes from `start` on, in slices that are not empty.
     fn slices(&self, start: usize) -> impl Iterator<Item = &[u8]> {
         let first = self.pieces.partition_point(|piece| piece.end <= start);
         let (mut at, begin) =
@@ -156,12 +155,12 @@ impl Segment {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What dropping it gives back.
+    /// Memory and queued bytes that dropping the segment frees.
     pub(super) fn freed(&self) -> Freed {
         match self {
             Self::Whole(whole) => Freed::memory(whole.freed()),
@@ -172,7 +171,7 @@ impl Segment {
         }
     }
 
-    /// Gives the bytes from `start` on to `take`, slice by slice, for as long as it says that it has room.
+    /// Passes the bytes from `start` on to `take`, slice by slice, until `take` returns false.
     #[inline]
     pub(super) fn each_slice<'a>(&'a self, start: usize, mut take: impl FnMut(&'a [u8]) -> bool) {
         match self {
@@ -238,7 +237,7 @@ mod tests {
         assert!(budget.used() >= before + bytes + 100 * size_of::<Piece>(), "{}", budget.used());
         assert_eq!(gathered.freed(), Freed { memory: budget.used() - bytes, lent: bytes });
         drop(payloads);
-        assert_eq!(gathered.freed(), Freed::memory(budget.used()), "their owner is gone");
+        assert_eq!(gathered.freed(), Freed::memory(budget.used()), "the owner has dropped the bytes");
         drop(gathered);
         assert_eq!(budget.used(), 0);
     }

@@ -1,5 +1,5 @@
-//! Encoded wire bytes, immutable and reference counted: written once, sent to any number of connections. And such bytes
-//! lent to those who send them from where they lie.
+//! Encoded wire bytes, immutable and reference counted: written once, sent to any number of connections. And loans of
+//! such bytes, which are sent without a copy.
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,7 +12,7 @@ use super::heap;
 struct Inner {
     bytes: Vec<u8>,
     budget: Budget,
-    /// How many [`Lent`] there are.
+    /// Number of [`Lent`] handles.
     lent_count: AtomicUsize,
 }
 
@@ -23,25 +23,25 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    /// What it costs: the bytes, and what stands around them, which small ones consist of for the most part.
+    /// Memory of the bytes and of the structures around them, which dominate for small ones.
     fn cost(&self) -> usize {
         Shared::bytes(self.bytes.capacity())
     }
 }
 
-/// Immutable bytes that many outboxes may hold; counted once in the [`Budget`] as long as anyone does.
+/// Immutable bytes that many outboxes may hold; counted once in the [`Budget`] until the last holder drops them.
 #[derive(Clone)]
 pub struct Shared(Arc<Inner>);
 
 impl Shared {
-    /// Takes over `bytes` without copying.
+    /// Makes shared bytes without a copy.
     pub fn new(bytes: Vec<u8>, budget: &Budget) -> Self {
         budget.charge(Self::bytes(bytes.capacity()));
         Self(Arc::new(Inner { bytes, budget: budget.clone(), lent_count: AtomicUsize::new(0) }))
     }
 
-    /// Lends the bytes to someone who may keep them longer than their owner does: `budget` counts them, too, as long as
-    /// anyone has borrowed them, and once, however many have. It is the same budget for all who borrow.
+    /// Lends the bytes to a holder that may outlive their owner: `budget` counts them as well, once, until the last
+    /// borrower has dropped them. All borrowers use the same budget.
     pub fn lend(&self, budget: &Budget) -> Lent {
         if self.0.lent_count.fetch_add(1, Relaxed) == 0 {
             budget.charge_lent(self.0.cost());
@@ -49,22 +49,23 @@ impl Shared {
         Lent { shared: self.clone(), budget: budget.clone() }
     }
 
-    /// Whether someone has borrowed the bytes, so that lending them once more costs nothing.
+    /// Whether the bytes are lent already, so that another loan costs nothing.
     pub fn is_lent(&self) -> bool {
         self.0.lent_count.load(Relaxed) > 0
     }
 
-    /// What letting go of this handle gives back, in bytes: all of it goes with the last, so each has an equal part.
+    /// Memory that dropping this handle frees, in bytes: all of it is freed with the last handle, so each has an
+    /// equal part.
     pub(super) fn freed(&self) -> usize {
         self.0.cost() / Arc::strong_count(&self.0)
     }
 
-    /// The account that counts the bytes.
+    /// The budget that counts the bytes.
     pub(super) fn budget(&self) -> &Budget {
         &self.0.budget
     }
 
-    /// What so many bytes cost when they are shared.
+    /// Memory of so many bytes once they are shared.
     pub const fn bytes(length: usize) -> usize {
         heap::arc(size_of::<Inner>()) + heap::piece(length)
     }
@@ -84,7 +85,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Bytes that belong to someone else, see [`Shared::lend`].
+/// Bytes of another owner, see [`Shared::lend`].
 #[derive(Debug)]
 pub struct Lent {
     shared: Shared,
@@ -92,8 +93,8 @@ pub struct Lent {
 }
 
 impl Lent {
-    /// What giving it back lets the borrowers' account fall by, in bytes, in equal parts for each of them; and whether
-    /// that is memory, since its owner has let it go.
+    /// Decrease of the borrowers' budget when this loan is dropped, in bytes, in equal parts for each borrower; and
+    /// whether that frees memory, since the owner has dropped the bytes.
     pub(super) fn freed(&self) -> (usize, bool) {
         let lent_count = self.shared.0.lent_count.load(Relaxed);
         let is_orphan = Arc::strong_count(&self.shared.0) <= lent_count;
@@ -103,7 +104,7 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        // Each charge has its release, whatever the order in which several threads come to them.
+        // Each charge has its release, in any order of several threads.
         if self.shared.0.lent_count.fetch_sub(1, Relaxed) == 1 {
             self.budget.release_lent(self.shared.0.cost());
         }
@@ -155,8 +156,8 @@ mod tests {
         assert_eq!((owner.used(), borrowers.used(), shared.is_lent()), (cost, cost, true));
         assert_eq!((borrowers.lent(), two.freed()), (cost, (cost / 2, false)));
         drop(one);
-        assert_eq!(two.freed(), (cost, false), "that is what is counted, and no memory");
-        // Its owner lets it go, and somebody still has it.
+        assert_eq!(two.freed(), (cost, false), "a loan is counted, but frees no memory");
+        // The owner drops the bytes while a borrower still has them.
         drop(shared);
         assert_eq!((&*two, owner.used(), borrowers.used()), (&[7u8; 40][..], cost, cost));
         assert_eq!(two.freed(), (cost, true));

@@ -3,16 +3,15 @@
 //! Invariant: a key taken from a removed entry never finds the entry that took its place, because each
 //! insertion draws a new generation. Events and letters may therefore arrive late without harm.
 //!
-//! Entries lie side by side, in room that is reserved at the start. The slab gives the place that became free last to the
-//! entry that comes next. So that the few entries that stay after a crowd do not hand places at the end to each other for
-//! ever, places that become free while most are free are kept back. [`Slots::ease`] frees them, and gives the memory of the
-//! vacant ones at the end back.
+//! Entries lie side by side, in room that is reserved at the start. A new entry takes the place that became free
+//! last. Places that become free while most are free are kept back, so that the few entries left after a crowd do not
+//! keep reusing places at the end. [`Slots::ease`] frees those places, and the memory of the vacant ones at the end.
 
 use std::collections::BinaryHeap;
 
 use slab::Slab;
 
-/// Index of an entry and the generation that it was inserted with.
+/// Index of an entry and the generation of its insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     index: u32,
@@ -33,7 +32,7 @@ impl Key {
         Self { index: token as u32, generation: (token >> 32) as u32 }
     }
 
-    /// The reusable part: dense, below the largest number of entries that ever lived at once.
+    /// The reusable part: dense, below the largest number of entries that ever existed at once.
     #[inline]
     pub fn index(self) -> u32 {
         self.index
@@ -43,22 +42,22 @@ impl Key {
 #[derive(Debug)]
 struct Entry<T> {
     generation: u32,
-    /// None in a place that is kept back.
+    /// `None` in a place that is kept back.
     value: Option<T>,
 }
 
-/// Places that are not worth giving back.
+/// Number of places below which freeing is not worthwhile.
 const KEPT_COUNT: usize = 1024;
 
 /// A slab with generations. At most `capacity_max` entries, all reserved (not touched) at start.
 #[derive(Debug)]
 pub struct Slots<T> {
     entries: Slab<Entry<T>>,
-    /// Places that are free and kept back.
+    /// Free places that are kept back.
     kept_back: Vec<u32>,
-    /// Places were freed in another order than that in which they are to be taken while most are free.
+    /// Whether places were freed in another order than that of their reuse while most are free.
     is_scrambled: bool,
-    /// Places that are taken, or were since the memory of those at the end was given back.
+    /// Places that are taken, or were taken since the memory at the end was last freed.
     place_count: usize,
     next_generation: u32,
     capacity_max: usize,
@@ -100,7 +99,7 @@ impl<T> Slots<T> {
         Some(key)
     }
 
-    /// Whether most places are free when `len` are taken, and there are enough of them to be worth something.
+    /// Whether most places would be free with `len` taken, and their number makes freeing worthwhile.
     fn is_sparse(&self, len: usize) -> bool {
         self.place_count > KEPT_COUNT && len <= self.place_count / 4
     }
@@ -144,18 +143,18 @@ impl<T> Slots<T> {
         self.entries.len() - self.kept_back.len()
     }
 
-    /// Whether no entry lives.
+    /// Whether there is no live entry.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The largest number of entries.
+    /// The maximum number of entries.
     pub fn capacity_max(&self) -> usize {
         self.capacity_max
     }
 
-    /// The keys of the entries that were inserted last among those that `is_meant`, the newest first; at most `count_max`.
-    /// Looks at every entry, and needs memory for the result only.
+    /// The keys of the most recently inserted entries that satisfy `is_meant`, the newest first; at most `count_max`.
+    /// Looks at every entry, and allocates only the result.
     pub fn newest(&self, count_max: usize, is_meant: impl Fn(&T) -> bool) -> Vec<Key> {
         let mut newest = BinaryHeap::new();
         for (key, _) in self.iter().filter(|(_, value)| is_meant(value)) {
@@ -167,13 +166,13 @@ impl<T> Slots<T> {
         newest.into_sorted_vec().into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Places that are taken or were: memory for as many is resident.
+    /// Number of places that are taken or were: their memory is resident.
     pub fn place_count(&self) -> usize {
         self.place_count
     }
 
-    /// Gives the memory of the vacant places at the end back once most places are vacant; room for them stays reserved. To
-    /// be called now and then.
+    /// Frees the memory of the vacant places at the end once most places are vacant; the address space stays
+    /// reserved. To be called from time to time.
     pub fn ease(&mut self) {
         if !self.is_sparse(self.len()) {
             return;
@@ -181,7 +180,7 @@ impl<T> Slots<T> {
         let is_last_taken = self.entries.get(self.place_count - 1).is_some_and(|entry| entry.value.is_some());
         let is_scrambled = std::mem::take(&mut self.is_scrambled);
         let is_stuck = is_last_taken && !is_scrambled;
-        // While nothing can be given back, entries that come are to find places in front, and none behind.
+        // While nothing can be freed, new entries must find places in front, and none behind.
         let end = if is_stuck { KEPT_COUNT.max(2 * self.len()) } else { self.place_count };
         let Self { entries, kept_back, .. } = self;
         kept_back.retain(|&place| {
@@ -195,7 +194,7 @@ impl<T> Slots<T> {
             return;
         }
         self.kept_back = Vec::new();
-        // A slab that is collected ends with its last entry; collected from there, it lists what is vacant lowest first.
+        // A collected slab ends with its last entry; collected in reverse, it lists the lowest vacant place first.
         self.entries = std::mem::take(&mut self.entries).into_iter().rev().collect();
         self.entries.reserve_exact(self.capacity_max - self.entries.len());
         self.place_count = self.entries.iter().next_back().map_or(0, |(last, _)| last + 1);
@@ -203,7 +202,7 @@ impl<T> Slots<T> {
 
     /// Bytes of one entry.
     pub fn entry_bytes() -> usize {
-        // The slab's own word tells live entries from vacant ones.
+        // One word of the slab distinguishes live entries from vacant ones.
         size_of::<Entry<T>>() + size_of::<usize>()
     }
 
@@ -250,7 +249,7 @@ mod tests {
         let mut keys: Vec<_> = (0..6).map(|n| slots.insert_with(|_| n).unwrap()).collect();
         slots.remove(keys[1]);
         keys[1] = slots.insert_with(|_| 6).unwrap();
-        assert_eq!(keys[1].index(), 1, "its place says nothing of its age");
+        assert_eq!(keys[1].index(), 1, "an entry's place is independent of its age");
         assert_eq!(slots.newest(3, |_| true), [keys[1], keys[5], keys[4]]);
         assert_eq!(slots.newest(3, |&n| n < 5), [keys[4], keys[3], keys[2]]);
         assert_eq!((slots.newest(0, |_| true).len(), slots.newest(9, |_| true).len()), (0, 6));
@@ -280,14 +279,14 @@ mod tests {
         slots.remove(keys[3003]);
         slots.ease();
         assert_eq!((slots.place_count(), slots.len()), (2004, 3));
-        // Who comes goes to the front, and fills what is vacant before anything new is taken.
+        // New entries go to the front, and fill vacant places before new ones.
         let fresh: Vec<_> = (0..2002).map(|n| slots.insert_with(|_| Box::new(n)).unwrap()).collect();
         assert_eq!((fresh[0].index(), fresh[2000].index(), fresh[2001].index()), (0, 2002, 2004));
         assert!(slots.entries.capacity() >= 10_000, "room stays reserved");
         assert_eq!(slots.iter().count(), slots.len());
     }
 
-    /// Crowds come and go, and a few stay: every key finds its own entry or none, whatever is kept back or given back.
+    /// Crowds come and go, and a few stay: every key finds its own entry or none, with places kept back or freed.
     #[test]
     fn agrees_with_a_map_through_crowds() {
         let mut slots: Slots<Box<i32>> = Slots::with_capacity(6000);
@@ -309,7 +308,7 @@ mod tests {
                 } else if twin.len() < wanted + 10 {
                     let value = round * 100_000 + step;
                     let key = slots.insert_with(|_| Box::new(value)).unwrap();
-                    assert_eq!(twin.insert(key, value), None, "a key is never given twice");
+                    assert_eq!(twin.insert(key, value), None, "a key is never assigned twice");
                 }
                 if step % 1000 == 0 {
                     slots.ease();

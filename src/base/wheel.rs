@@ -2,22 +2,22 @@
 //!
 //! Eleven levels of 64 slots cover all 64 bits of a tick. A deadline lives at the level of the highest
 //! six-bit group in which it differs from the present, so within a level only slots ahead of the present are
-//! occupied, and everything at a lower level is due before anything at a higher one: the next thing to do is
+//! occupied, and everything at a lower level is due before anything at a higher one: the next slot to handle is
 //! the first occupied slot of the lowest occupied level. When the present reaches a slot of a higher level,
 //! its entries move down (each at most once per level).
 //!
 //! Entries are links in a vector indexed by key, 16 bytes each; slots are circular lists around sentinels, so
-//! removal needs no search. Left out on purpose: callbacks (the caller pops what is due, as much as it likes).
+//! removal needs no search. Left out on purpose: callbacks (the caller pops due keys, at its own pace).
 
 use super::heap;
 
 const LEVEL_BITS: u32 = 6;
 const SLOT_COUNT: u32 = 1 << LEVEL_BITS;
 const LEVEL_COUNT: u32 = 11;
-/// The list of what is due and not yet popped.
+/// The list of due keys that are not popped yet.
 const DUE: u32 = LEVEL_COUNT * SLOT_COUNT;
 const SENTINEL_COUNT: u32 = DUE + 1;
-/// Keys that are not worth giving back.
+/// Number of keys below which freeing is not worthwhile.
 const KEPT_COUNT: usize = 1024;
 /// `next` of a link that is in no list.
 const UNLINKED: u32 = u32::MAX;
@@ -33,9 +33,9 @@ struct Link {
 #[derive(Debug)]
 pub struct Wheel {
     links: Vec<Link>,
-    /// Links that there is room for, whatever happens.
+    /// Links whose room is reserved permanently.
     reserved: usize,
-    /// The most links since memory was last given back.
+    /// Maximum number of links since memory was last freed.
     most: usize,
     occupied: [u64; LEVEL_COUNT as usize],
     now: u64,
@@ -93,8 +93,8 @@ impl Wheel {
         (link.next != UNLINKED).then_some(link.deadline)
     }
 
-    /// Gives back what was needed for keys that are gone, once few are left; to be called when some were removed. Only
-    /// what lies behind the last that has a deadline can be given back. Room that was reserved stays so.
+    /// Frees the memory of removed keys, once few are left; to be called after removals. Only links behind the last
+    /// key with a deadline can be freed. Reserved room stays reserved.
     pub fn ease(&mut self) {
         let key_count = self.links.len() - SENTINEL_COUNT as usize;
         if key_count <= KEPT_COUNT || self.len > key_count / 4 {
@@ -112,7 +112,7 @@ impl Wheel {
         }
     }
 
-    /// What it costs, without what is reserved and was never used.
+    /// Memory, without reserved room that was never used.
     pub fn bytes(&self) -> usize {
         heap::list::<Link>(self.links.len())
     }
@@ -127,12 +127,12 @@ impl Wheel {
         self.len == 0
     }
 
-    /// The present: the latest tick that [`Wheel::pop_due`] was told.
+    /// The present: the latest tick passed to [`Wheel::pop_due`].
     pub fn now(&self) -> u64 {
         self.now
     }
 
-    /// The tick at which the wheel has something to do: never after the earliest deadline, exactly it when that is
+    /// The next tick at which the wheel has work: never after the earliest deadline, exactly that deadline if it is
     /// within the present's run of 64 ticks, else perhaps earlier (entries then only move down).
     pub fn next(&self) -> Option<u64> {
         if self.links[DUE as usize].next != DUE {
@@ -174,7 +174,7 @@ impl Wheel {
         Some((level * SLOT_COUNT + slot, above | u64::from(slot) << shift))
     }
 
-    /// Moves every entry of a slot that the present has reached to where it belongs now.
+    /// Moves every entry of a slot that the present has reached to its new slot.
     fn cascade(&mut self, sentinel: u32) {
         let mut link = self.links[sentinel as usize].next;
         self.links[sentinel as usize] = Link { next: sentinel, prev: sentinel, deadline: 0 };
@@ -205,7 +205,7 @@ impl Wheel {
         self.links[sentinel as usize].prev = link;
     }
 
-    /// Takes an entry out of its list; clears the slot's bit when it was the last.
+    /// Removes an entry from its list; clears the slot's bit when it was the last.
     fn unlink(&mut self, link: u32) {
         let Link { next, prev, .. } = self.links[link as usize];
         self.links[prev as usize].next = next;
@@ -222,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// A reference for the wheel: a map of deadlines that is searched whole.
+    /// A reference for the wheel: a map of deadlines, searched linearly.
     #[derive(Default)]
     struct Naive {
         deadlines: BTreeMap<u32, u64>,
