@@ -44,16 +44,17 @@ impl Bucket {
     }
 }
 
-/// A token bucket that threads share, whose burst is one second's worth: one word, no lock. The tokens are for whoever comes
-/// first. [`Default`] is a full one; its clones are the same bucket.
+/// A token bucket shared by threads, with a burst of one second's tokens: one word, no lock. [`Default`] is a full
+/// one; its clones are the same bucket.
 ///
-/// It keeps when it would be full again, in nanoseconds of the clock that the threads have in common. Where one of them
-/// lags, it gets none until its clock has come so far: never more than there are.
+/// It stores the time at which it is full again, in nanoseconds of the threads' common clock. A thread whose clock
+/// lags gets no token until its clock has caught up: never more tokens than the rate permits.
 #[derive(Clone, Debug, Default)]
 pub struct SharedBucket(Arc<AtomicU64>);
 
 impl SharedBucket {
-    /// Takes one token; false when there is none, and nothing changes then. `rate_per_s` come back per second, none of 0.
+    /// Takes one token; returns false, without any change, when there is none. `rate_per_s` tokens return per second,
+    /// none for 0.
     pub fn take(&self, now_us: u64, rate_per_s: u32) -> bool {
         let Some(each_ns) = SECOND_NS.checked_div(u64::from(rate_per_s)) else { return false };
         let (now_ns, burst_ns) = (now_us.saturating_mul(1000), each_ns * u64::from(rate_per_s));
@@ -103,7 +104,7 @@ mod tests {
         assert!(other.take(5_333_334, 3) && !bucket.take(5_333_334, 3));
         assert!(!bucket.take(4_000_000, 3), "a clock that lags gives nothing");
         let again = (0..9).filter(|_| bucket.take(60_000_000, 3)).count();
-        assert_eq!(again, 3, "no more than one second's worth, however long nobody came");
+        assert_eq!(again, 3, "no more than one second's worth after any idle time");
         assert!(!bucket.take(90_000_000, 0) && SharedBucket::default().take(u64::MAX, 1));
         assert!((0..9).all(|_| bucket.take(90_000_000, u32::MAX)));
     }

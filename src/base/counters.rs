@@ -294,7 +294,7 @@ counters! {
     letters_in,
     /// Turns in which reading was paused because another shard's mailbox was full.
     mailbox_pauses,
-    /// Gauge: channels with subscribers, in whatever shards, whose home is this shard.
+    /// Gauge: channels with subscribers in any shard whose home is this shard.
     channels,
     /// Gauge: streams of channels whose home is this shard, with subscribers or without: their positions and histories.
     streams,

@@ -35,7 +35,8 @@ impl Networks {
 
     /// Parses a list of networks, in its order.
     ///
-    /// # Errors When one of them is not a network.
+    /// # Errors
+    /// When one of them is not a network.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, NoNetwork> {
         texts.into_iter().map(network).collect::<Result<_, _>>().map(Self)
     }

@@ -101,7 +101,8 @@ impl Outbox {
 
     /// As [`Outbox::consume`], for sealed records.
     ///
-    /// # Panics When `written` exceeds the waiting bytes.
+    /// # Panics
+    /// When `written` exceeds the waiting bytes.
     pub fn consume_sealed(&mut self, written: usize) {
         assert!(written <= self.sealed_bytes, "wrote more than was queued");
         self.sealed_bytes -= written;
@@ -158,7 +159,8 @@ impl Outbox {
 
     /// Removes the first `written` bytes, and frees the segments that are written.
     ///
-    /// # Panics When `written` exceeds the waiting bytes.
+    /// # Panics
+    /// When `written` exceeds the waiting bytes.
     pub fn consume(&mut self, written: usize) {
         assert!(written <= self.bytes, "wrote more than was queued");
         self.bytes -= written;

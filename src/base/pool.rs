@@ -109,7 +109,8 @@ impl<T> Pool<T> {
 
     /// Removes an entry.
     ///
-    /// # Panics When there is no entry of this number.
+    /// # Panics
+    /// When there is no entry of this number.
     pub fn remove(&mut self, number: usize) -> T {
         let at = number / CHUNK_COUNT;
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.count > 0);

@@ -1,29 +1,30 @@
-//! Which of a batch's items a subscriber gets.
+//! The selection of a batch's items for one subscriber.
 //!
-//! Nearly everyone gets all, and is not asked. Whoever gets less has a bit per item, so that two that get the same get the
-//! same bytes.
+//! Nearly every subscriber receives all items and needs no selection. Otherwise the selection is one bit per item, so
+//! subscribers with equal selections receive the same encoded bytes.
 
 use smallvec::SmallVec;
 
 use super::{Item, local};
 use crate::base::filter::Filter;
 
-/// Which items of a batch one subscriber gets.
+/// The selection of items for one subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// All.
+    /// All items.
     All,
-    /// Those with their bit set, lowest first in each word.
+    /// The items whose bit is set, lowest first in each word.
     Some {
         /// One bit per item.
         bits: SmallVec<[u64; 2]>,
-        /// Whether the first publication may be a delta: the one before it has been got.
+        /// Whether the first publication may be a delta: the subscriber has the one before it.
         is_delta_ready: bool,
     },
 }
 
 impl Choice {
-    /// What a subscriber with these flags ([`local::Subscriber`]) gets, of what came after `after_seq` and passes the filter.
+    /// Selects items for a subscriber with these flags ([`local::Subscriber`]): those after `after_seq` that pass the
+    /// filter.
     pub fn of(items: &[Item], flags: u8, after_seq: u64, filter: Option<&Filter>) -> Self {
         let mut bits = SmallVec::from_elem(0, items.len().div_ceil(64));
         for (at, item) in items.iter().enumerate() {
@@ -47,7 +48,7 @@ impl Choice {
         }
     }
 
-    /// Those of the items that are chosen, in their order.
+    /// The selected items, in their order.
     pub fn chosen<'i>(&'i self, items: &'i [Item]) -> impl Iterator<Item = &'i Item> + Clone {
         items.iter().enumerate().filter(|(at, _)| self.has(*at)).map(|(_, item)| item)
     }

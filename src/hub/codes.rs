@@ -1,43 +1,43 @@
-//! What the configuration makes of a code: of a hook's HTTP status, of the error that refuses a client.
+//! Configured replacements of codes: of a hook's HTTP status, and of a client's error.
 
-/// One line of such a list.
+/// One rule of such a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeRule {
-    /// The status or code that it is for.
+    /// The replaced status or code.
     pub from: u32,
-    /// What is told in its place.
+    /// The replacement.
     pub to: CodeOutcome,
 }
 
-/// What is told in place of a code.
+/// The replacement of a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodeOutcome {
     /// An error.
     Error {
-        /// Its number.
+        /// Code of the error.
         code: u32,
-        /// Its text.
+        /// Text of the error.
         message: String,
-        /// Whether the same may succeed later.
+        /// Whether a retry may succeed.
         temporary: bool,
     },
-    /// The connection ends.
+    /// A disconnect.
     Disconnect {
         /// 3000–4999.
         code: u16,
         /// At most 123 bytes of ASCII.
         reason: String,
     },
-    /// A response of HTTP.
+    /// An HTTP response.
     Response {
         /// 100–599.
         status: u16,
-        /// Its text; empty for that of the code.
+        /// Body of the response; empty for the default text of the status.
         body: String,
     },
 }
 
-/// The rule for a code, if there is one: the first.
+/// The first rule for a code, if there is one.
 pub fn rule_for(rules: &[CodeRule], code: u32) -> Option<&CodeOutcome> {
     rules.iter().find(|rule| rule.from == code).map(|rule| &rule.to)
 }

@@ -1,4 +1,4 @@
-//! What the tests of the hub have in common: a home, members and publications as plain as can be.
+//! Fixtures of the hub's tests: a home, members and publications with minimal settings.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) fn home() -> Home {
     Home::new(LIMITS, (7.into(), 0))
 }
 
-/// Unix time is far away from the shard's, so that nobody takes the one for the other.
+/// A time whose Unix time is far from the shard's time, so that a test notices when one is used for the other.
 pub(super) fn at(ms: u64) -> Now {
     Now { ms, unix_ms: ms + 1_700_000_000_000 }
 }
@@ -38,7 +38,7 @@ pub(super) fn info(user: &str, client: &str) -> Arc<ClientInfo> {
     Arc::new(ClientInfo { user: user.into(), client: client.into(), ..ClientInfo::default() })
 }
 
-/// A member that wants nothing and of whom nothing is told.
+/// A member without options, whose join and leave are not announced.
 pub(super) fn plain(shard: u16, conn: u64) -> Joining {
     Joining {
         member: Member { shard, conn },

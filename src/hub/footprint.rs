@@ -1,19 +1,19 @@
-//! What a home costs, counted as it changes, and how it gives way when memory is short.
+//! Memory of a home, counted on every change, and how it is freed when memory is short.
 //!
-//! Invariant: each name is counted once: where its subscribers are, or here when it has none.
+//! Invariant: each name is counted once: with its subscribers, or here when it has none.
 
 use super::home::{Asker, Home};
 use crate::base::heap;
 
 impl<A: Asker> Home<A> {
-    /// Says whether memory is short. A channel that would be new is refused then, unless the position of one that nobody
-    /// uses can be forgotten for it.
+    /// Sets whether memory is short. A new channel is refused then, unless the position of an unused channel can be
+    /// forgotten for it.
     pub fn set_short(&mut self, is_short: bool) {
         self.is_short = is_short;
     }
 
-    /// Gives memory back: forgets positions that nobody uses, and the oldest publications beyond `history_bytes` of all
-    /// histories together; at most `count_max` of each. Returns how many publications went.
+    /// Frees memory: forgets unused positions, and the oldest publications beyond `history_bytes` of all histories
+    /// together; at most `count_max` of each. Returns the number of freed publications.
     pub fn relieve(&mut self, history_bytes: usize, count_max: usize) -> usize {
         for _ in 0..count_max {
             let Some(idle) = self.order.memory.forget_idle() else { break };
@@ -23,7 +23,7 @@ impl<A: Asker> Home<A> {
         self.order.memory.cut(history_bytes, count_max)
     }
 
-    /// What the channels cost, with their streams, and what is remembered of publications; without histories and crowds.
+    /// Memory of the channels, with their streams and the idempotency keys; without histories and crowds.
     #[inline]
     pub fn channel_bytes(&self) -> usize {
         self.channels.bytes()
@@ -35,22 +35,22 @@ impl<A: Asker> Home<A> {
             + self.waiting.bytes()
     }
 
-    /// What presence costs, and counting who subscribes from which shard, without what is told of members.
+    /// Memory of presence and of the subscriber counts by shard, without the members' infos.
     pub fn crowd_bytes(&self) -> usize {
         self.spread.crowd_bytes
     }
 
-    /// Checks what must hold between any two calls, in time proportional to all that there is. For tests.
+    /// Checks the invariants that hold between any two calls, in time proportional to the whole state. For tests.
     ///
     /// # Panics
-    /// When it does not.
+    /// When one is violated.
     pub fn check_invariants(&self) {
         assert_eq!(self.names.len(), self.channels.len());
         self.order.memory.check_invariants();
         self.waiting.check_invariants();
-        assert!(self.done.is_empty(), "what is done is told at once");
+        assert!(self.done.is_empty(), "a result is reported at once");
         for id in self.waiting.channels() {
-            assert!(self.channels.get(id as usize).is_some(), "something waits in a channel that has ended");
+            assert!(self.channels.get(id as usize).is_some(), "an entry waits in a channel that has ended");
         }
         let (mut present_count, mut stream_count, mut occupied_count) = (0, 0, 0);
         let (mut crowd_bytes, mut name_bytes) = (0, 0);
@@ -59,8 +59,14 @@ impl<A: Asker> Home<A> {
             let (crowd, waits) =
                 (&channel.audience.crowd, self.waiting.holds(u32::try_from(id).unwrap_or(0)));
             let stream = channel.line.stream;
-            assert!(!crowd.is_empty() || stream.is_some() || waits, "a channel without a reason");
-            assert!(!channel.audience.is_told || !crowd.is_empty(), "occupied by nobody");
+            assert!(
+                !crowd.is_empty() || stream.is_some() || waits,
+                "a channel without subscribers, stream or waiting entries"
+            );
+            assert!(
+                !channel.audience.is_told || !crowd.is_empty(),
+                "an occupied channel without subscribers"
+            );
             crowd.check_invariants();
             crowd_bytes += crowd.bytes();
             occupied_count += usize::from(!crowd.is_empty());

@@ -1,15 +1,16 @@
-//! Streams: what was published in the channels of one home, as long as it is kept, and the positions that outlive it.
+//! Streams: the kept publications of the channels of one home, and the positions that outlive them.
 //!
-//! Kept is bounded four ways: by count in each stream, by the time since its last publication, with which all of it goes,
-//! by age, and by bytes over all streams, where the oldest of any stream goes first. What is kept is a copy: the bytes of a publication under way are counted elsewhere and must be
-//! given back once it is delivered.
+//! The kept publications are bounded four ways: by count in each stream, by the time since the stream's last
+//! publication, after which all of them expire, by age, and by bytes over all streams, where the oldest of any stream
+//! goes first. A stream keeps copies: the bytes of a publication in delivery are counted elsewhere and must be freed
+//! once it is delivered.
 //!
-//! Invariant: what a stream keeps is an unbroken run that ends with its last publication. Recovery rests on that: the
-//! number of what is missed is compared with the number of what is there, and nothing else. So publications leave at
-//! the old end only, or all at once. A stream's epoch changes only when its position was forgotten.
+//! Invariant: a stream keeps an unbroken run of publications that ends with its last one. Recovery depends on that:
+//! it compares the number of missed publications with the number of kept ones, and nothing else. So publications
+//! leave at the old end only, or all at once. A stream's epoch changes only after its position was forgotten.
 //!
-//! Every stream has one deadline in the wheel, at or before the time at which it has something to let go; it is not
-//! moved by activity but looked at anew when it comes. Reading from streams is in [`super::recovery`].
+//! Every stream has one deadline in the wheel, at or before the time at which something in it expires; activity does
+//! not move the deadline, which is computed anew when it comes. Reading from streams is in [`super::recovery`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,21 +26,21 @@ use crate::base::seed::{Purpose, Seed};
 use crate::base::shared::Shared;
 use crate::base::wheel::Wheel;
 
-/// The wheel's unit. What has expired is never told; its memory is given back up to this much later.
+/// The wheel's unit. Expired publications are never returned; their memory is freed up to this much later.
 const TICK_MS: u64 = 1000;
-/// Streams and publications that one call of [`History::expire`] looks at.
+/// Maximum of streams and publications that one call of [`History::expire`] inspects.
 const EXPIRED_PER_CALL_MAX: usize = 1024;
-/// Streams that are looked at to find the idlest.
+/// Number of streams that are inspected to find the idlest.
 const SAMPLE_COUNT: usize = 32;
-/// What a kept publication costs beside what it holds: itself and its entry.
+/// Memory of a kept publication beside its contents: itself and its entry.
 const ENTRY_BYTES: usize = heap::arc(size_of::<Publication>()) + size_of::<Option<Entry>>();
-/// The name of a stream; see [`History::new_epoch`].
+/// Memory of a stream's name; see [`History::new_epoch`].
 const EPOCH_BYTES: usize = heap::arc(EPOCH_LENGTH);
 const EPOCH_LENGTH: usize = 8;
 /// No entry.
 const NONE: u32 = u32::MAX;
 
-/// A publication that is kept, linked to its neighbours in age among all that the home keeps.
+/// A kept publication, linked to its neighbours in age among all publications of the home.
 #[derive(Debug)]
 struct Entry {
     publication: Arc<Publication>,
@@ -51,9 +52,9 @@ struct Entry {
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// Number of the channel that it is of.
+    /// Number of the stream's channel.
     channel: u32,
-    /// Whether the last publication of the channel is the last of the stream.
+    /// Whether the channel's last publication is the stream's last.
     is_latest: bool,
     /// Whether the channel has subscribers; the position is not forgotten then.
     is_attended: bool,
@@ -62,7 +63,7 @@ pub(super) struct Stream {
     pub(super) top: u64,
     /// Entries, oldest first.
     pub(super) kept: VecDeque<u32>,
-    /// When all that is kept has expired, unless something is published before.
+    /// Time at which all kept publications have expired, unless another one is published before.
     expires_ms: u64,
     meta_ttl_ms: u64,
     forget_at_ms: u64,
@@ -79,13 +80,13 @@ pub(super) struct History {
     newest: u32,
     bytes: usize,
     bytes_max: usize,
-    /// Counts the copies, also those that are being sent to someone.
+    /// The count of the copies' bytes, including copies in delivery.
     budget: Budget,
     meta_ttl_ms: u64,
     wheel: Wheel,
-    /// Where the search for idle streams goes on.
+    /// Place at which the search for idle streams continues.
     hand: usize,
-    /// What streams own beside what they keep.
+    /// Memory of streams beside the kept publications.
     stream_bytes: usize,
     seed: Seed,
     /// The home's number among those of the process.
@@ -94,7 +95,7 @@ pub(super) struct History {
 }
 
 impl Stream {
-    /// What it owns beside its place.
+    /// Memory beside its own size.
     fn bytes(&self) -> usize {
         EPOCH_BYTES
             + heap::list::<u32>(self.kept.capacity())
@@ -122,7 +123,7 @@ impl History {
         }
     }
 
-    /// A new stream, for channel number `channel`.
+    /// Opens a new stream, for channel number `channel`.
     pub(super) fn open(&mut self, now: Now, channel: u32, options: &ChannelOptions) -> StreamId {
         let stream = Stream {
             channel,
@@ -144,11 +145,11 @@ impl History {
         id
     }
 
-    /// Notes that the stream is used, and lets go what has expired. To be called before anything else is done with it.
+    /// Marks the stream as used, and drops expired publications. To be called before any other access to the stream.
     pub(super) fn touch(&mut self, id: StreamId, now: Now, options: &ChannelOptions) {
         let stream = &mut self.streams[id as usize];
         if !stream.is_attended && stream.forget_at_ms != 0 && stream.forget_at_ms <= now.ms {
-            // It should have been forgotten by now: what begins is another.
+            // The position is past its lifetime: a new stream begins.
             self.clear(id);
             let epoch = self.new_epoch();
             let stream = &mut self.streams[id as usize];
@@ -159,20 +160,20 @@ impl History {
         let meta_ttl_ms =
             if options.history_meta_ttl_ms > 0 { options.history_meta_ttl_ms } else { self.meta_ttl_ms };
         let stream = &mut self.streams[id as usize];
-        // A position outlives what it is a position in, whatever the configuration says.
+        // A position outlives the publications of its stream, for any configuration.
         stream.meta_ttl_ms = meta_ttl_ms.max(options.history_ttl_ms);
         stream.forget_at_ms = stream.forget_at_ms.max(now.ms.saturating_add(stream.meta_ttl_ms));
         self.drop_expired(id, now.ms, usize::MAX);
     }
 
-    /// Notes whether the channel has subscribers. Its position lives as long, and then its time.
+    /// Sets whether the channel has subscribers. The position is kept as long, and for its lifetime afterwards.
     pub(super) fn attend(&mut self, id: StreamId, now: Now, is_attended: bool) {
         let stream = &mut self.streams[id as usize];
         stream.is_attended = is_attended;
         stream.forget_at_ms = stream.forget_at_ms.max(now.ms.saturating_add(stream.meta_ttl_ms));
     }
 
-    /// Keeps a copy of a publication at the next place and, where a delta is wished, says what came before it.
+    /// Appends a copy of a publication, and sets the previous publication where a delta is wanted.
     pub(super) fn append(
         &mut self,
         id: StreamId,
@@ -189,7 +190,7 @@ impl History {
         let copy = self.copy(publication, &position, now.unix_ms);
         let bytes = bytes_of(&copy);
         if bytes > self.bytes_max {
-            // Nothing before it helps anyone who misses it; other streams need not suffer for it.
+            // Older publications do not help a client that misses this one; other streams need not shrink for it.
             self.clear(id);
             return previous;
         }
@@ -221,13 +222,13 @@ impl History {
         previous
     }
 
-    /// Notes that something was published that is not in the stream: the next is no delta to what is.
+    /// Notes a publication outside the stream: the next one is no delta to the stream's last one.
     pub(super) fn bypass(&mut self, id: StreamId) {
         self.streams[id as usize].is_latest = false;
     }
 
-    /// Whether `version` is higher than all that the stream had of its series; it is then the highest. 0 is no version.
-    /// Without a series it is compared with the latest, whichever series that is of.
+    /// Whether `version` is higher than all versions of its series in the stream; it is then stored as the highest. 0
+    /// is no version. Without a series it is compared with the latest version of any series.
     pub(super) fn takes_version(&mut self, id: StreamId, version: u64, series: Option<&str>) -> bool {
         if version == 0 {
             return true;
@@ -251,12 +252,13 @@ impl History {
         Position { offset: stream.top, epoch: Arc::clone(&stream.epoch) }
     }
 
-    /// Lets go all that the stream keeps; its position stays.
+    /// Drops all publications of the stream; its position stays.
     pub(super) fn clear(&mut self, id: StreamId) {
         while self.drop_front(id) {}
     }
 
-    /// Lets go the oldest publications of all until they take at most `bytes`, or `count_max` have gone; returns how many.
+    /// Drops the oldest publications of all streams until they take at most `bytes`, or `count_max` are dropped;
+    /// returns the count.
     pub(super) fn cut(&mut self, bytes: usize, count_max: usize) -> usize {
         let mut count = 0;
         while self.bytes > bytes && count < count_max {
@@ -267,7 +269,8 @@ impl History {
         count
     }
 
-    /// Lets go what has expired, a bounded part of it per call. `forgotten` hears of the channels whose streams are gone.
+    /// Drops expired publications and streams, a bounded number per call. Calls `forgotten` with the channels of
+    /// dropped streams.
     pub(super) fn expire(&mut self, now: Now, mut forgotten: impl FnMut(u32)) {
         let mut budget = EXPIRED_PER_CALL_MAX;
         while budget > 0
@@ -286,8 +289,8 @@ impl History {
         }
     }
 
-    /// Forgets a stream that nobody attends and that keeps nothing, the one of a sample that has been idle for longest;
-    /// returns the number of its channel.
+    /// Forgets a stream without subscribers and publications, the longest idle one of a sample; returns the number of
+    /// its channel.
     pub(super) fn forget_idle(&mut self) -> Option<u32> {
         let mut idlest: Option<(u64, usize)> = None;
         let end = self.streams.end();
@@ -306,7 +309,7 @@ impl History {
         Some(self.remove(id))
     }
 
-    /// Forgets a stream that keeps nothing; returns the number of its channel.
+    /// Forgets a stream without publications; returns the number of its channel.
     fn remove(&mut self, id: StreamId) -> u32 {
         let stream = self.streams.remove(id as usize);
         self.stream_bytes -= stream.bytes();
@@ -314,17 +317,17 @@ impl History {
         stream.channel
     }
 
-    /// When [`History::expire`] has something to do.
+    /// The next time at which [`History::expire`] has work.
     pub(super) fn next_expiry_ms(&self) -> Option<u64> {
         self.wheel.next().map(|tick| tick.saturating_mul(TICK_MS))
     }
 
-    /// What is kept, with what that costs.
+    /// Memory of the kept publications.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What the streams cost, without what they keep.
+    /// Memory of the streams, without their publications.
     pub(super) fn stream_bytes(&self) -> usize {
         self.streams.bytes() + self.stream_bytes + self.wheel.bytes()
     }
@@ -397,7 +400,7 @@ impl History {
         })
     }
 
-    /// Drops at most `count_max` expired publications of a stream and returns how many.
+    /// Drops at most `count_max` expired publications of a stream and returns how many it dropped.
     fn drop_expired(&mut self, id: StreamId, now_ms: u64, count_max: usize) -> usize {
         let mut count = 0;
         while count < count_max
@@ -410,13 +413,13 @@ impl History {
         count
     }
 
-    /// Drops the oldest publication of a stream; whether there was one.
+    /// Drops the oldest publication of a stream; returns false when there is none.
     fn drop_front(&mut self, id: StreamId) -> bool {
         let stream = &mut self.streams[id as usize];
         let Some(&key) = stream.kept.front() else { return false };
         self.stream_bytes -= stream.bytes();
         stream.kept.pop_front();
-        // A burst must not keep its memory for ever.
+        // The memory of a burst must not be kept for ever.
         if stream.kept.len() < stream.kept.capacity() / 4 {
             stream.kept.shrink_to(stream.kept.len() * 2);
         }
@@ -434,7 +437,7 @@ impl History {
         true
     }
 
-    /// When the stream has something to let go: its oldest publication, or itself.
+    /// The next time at which the stream's oldest publication or the stream itself expires.
     fn deadline_ms(&self, stream: &Stream) -> u64 {
         match stream.kept.front() {
             Some(&key) => stream.expires_ms.min(self.entries[key as usize].expires_ms),
@@ -442,7 +445,7 @@ impl History {
         }
     }
 
-    /// Sees to it that the wheel comes back to the stream in time.
+    /// Sets the wheel's deadline so that the stream is inspected in time.
     fn arm(&mut self, id: StreamId) {
         let stream = &self.streams[id as usize];
         let tick = self.deadline_ms(stream).div_ceil(TICK_MS);
@@ -467,12 +470,12 @@ impl History {
     }
 }
 
-/// A place in a slab as a number of 32 bits: memory ends long before the numbers do.
+/// An index of a slab as a number of 32 bits: memory ends long before the numbers do.
 fn number(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(NONE)
 }
 
-/// What keeping a publication costs.
+/// Memory of a kept publication.
 fn bytes_of(publication: &Publication) -> usize {
     let Publication { data, tags, info, rare, .. } = publication;
     let rare = rare.as_ref().map_or(0, |_| heap::piece(size_of::<Rare>()));

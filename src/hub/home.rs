@@ -1,11 +1,12 @@
-//! The channels whose home is this shard: who subscribes from which shard, what was published, and in which order.
+//! The channels whose home is this shard: their subscribers by shard, their publications, and the order of these.
 //!
 //! Invariant: a channel exists as long as some shard has subscribers of it or its stream has a position that is not
-//! forgotten. Its counts are those of the subscribe and unsubscribe letters that arrived. What is published is numbered
-//! here and nowhere else; the number `seq` runs through all channels of the home, so it still orders what waits
-//! somewhere when a channel ends and begins anew.
+//! forgotten. Its counts are those of the subscribe and unsubscribe letters that have arrived. Publications are
+//! numbered here and nowhere else; the number `seq` runs through all channels of the home, so it still orders waiting
+//! items when a channel ends and begins anew.
 //!
-//! Left out on purpose: who may do what (the caller asks [`super::options`] first), delivery, and time, which is told.
+//! Left out on purpose: permissions (the caller checks [`super::options`] first), delivery, and the clock, which the
+//! caller reads.
 
 mod late;
 mod prompt;
@@ -39,21 +40,21 @@ pub(super) struct Channel {
     pub(super) name: Arc<str>,
     pub(super) line: Line,
     pub(super) audience: Audience,
-    /// Where it is counted with others of its namespace, if that is wanted.
+    /// Counters of its namespace, where they are configured.
     counters: Option<Arc<NamespaceCounters>>,
 }
 
 impl Channel {
-    /// Takes back what is known of it beside it.
+    /// Removes the channel's entries in other tables.
     fn forget(self, names: &mut HashMap<Arc<str>, u32>, name_bytes: &mut usize) {
         names.remove(&self.name);
         heap::ease_table(names);
-        // Nobody subscribes to it.
+        // The channel has no subscribers.
         *name_bytes -= heap::arc(self.name.len());
     }
 }
 
-/// The channels whose home is one shard. `A` is who asks; it is kept with what waits for the memory.
+/// The channels whose home is one shard. `A` identifies an asker; it is kept with requests that wait for the memory.
 #[derive(Debug)]
 pub struct Home<A = ()> {
     pub(super) names: HashMap<Arc<str>, u32>,
@@ -61,27 +62,28 @@ pub struct Home<A = ()> {
     pub(super) order: Order,
     pub(super) spread: Spread,
     pub(super) waiting: Waiting<A>,
-    /// What came of that which waited.
+    /// Results of requests that waited.
     pub(super) done: VecDeque<Done<A>>,
     limits: Limits,
     /// Channels with subscribers.
     pub(super) occupied_count: usize,
-    /// What the names of channels without subscribers cost; the others' are counted where those are.
+    /// Memory of the names of channels without subscribers; other names are counted with their subscribers.
     pub(super) name_bytes: usize,
-    /// Memory is short: a new channel needs the place of one that nobody uses.
+    /// Memory is short: a new channel needs the place of an unused one.
     pub(super) is_short: bool,
     pub(super) displaced_count: u64,
     pub(super) tally: Option<Tally>,
 }
 
-/// The memory that a home has by default: the shard's own, which answers at once. The process's seed and the home's number
-/// among that process's homes tell its streams' epochs from those of other homes and of other runs.
+/// The default memory of a home: the shard's own, which answers at once. The process's seed and the home's number in
+/// that process make its streams' epochs differ from those of other homes and of other runs.
 pub fn in_memory(limits: &Limits, (seed, number): (Seed, u16)) -> Box<dyn Memory> {
     Box::new(History::new(limits.history_bytes_max, limits.history_meta_ttl_ms, (seed, number)))
 }
 
 impl<A: Asker> Home<A> {
-    /// A home without channels, whose streams are kept by `memory`. Keys of publications are hashed with the process's seed.
+    /// A home without channels, whose streams are kept in `memory`. Keys of publications are hashed with the
+    /// process's seed.
     pub fn with_memory(limits: Limits, seed: Seed, memory: Box<dyn Memory>) -> Self {
         Self {
             names: HashMap::new(),
@@ -99,7 +101,7 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Goes by other limits, and other names, from now on; what histories may take stays.
+    /// Applies other limits and namespaces from now on; the limit of history bytes stays.
     pub fn renew(&mut self, limits: Limits, namespaces: &Arc<Namespaces>) {
         self.limits = limits;
         if let Some(tally) = &mut self.tally {
@@ -107,8 +109,8 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Counts one more subscriber, and says what it has for it; `None` when that has to wait for the memory, and comes by
-    /// [`Home::take_done`] then.
+    /// Counts one more subscriber and returns the home's answer to it; `None` when that has to wait for the memory:
+    /// then [`Home::take_done`] returns it.
     pub fn handle_subscribe(
         &mut self,
         now: Now,
@@ -121,7 +123,7 @@ impl<A: Asker> Home<A> {
         match self.open(&channel) {
             Ok(id) => {
                 if joining.renews {
-                    // At once: it is counted now, and may not be when the memory has answered.
+                    // Executed at once: the member is counted now, and may not be when the memory has answered.
                     let audience = &mut self.channels[id as usize].audience;
                     self.spread.renew(id, audience, (&joining, &options));
                 }
@@ -135,8 +137,8 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Counts one subscriber less; a channel without a stream ends with its last. False when there was none: a letter
-    /// was lost or came twice, which must not happen.
+    /// Counts one subscriber less; a channel without a stream ends with its last one. Returns false when there was
+    /// none: a letter was lost or came twice, which must not happen.
     pub fn unsubscribe(&mut self, now: Now, channel: &str, member: Member) -> bool {
         let Some(&id) = self.names.get(channel) else { return false };
         let home = &mut self.channels[id as usize];
@@ -157,7 +159,7 @@ impl<A: Asker> Home<A> {
         true
     }
 
-    /// A subscriber is somebody else to others from now on, if they see it: [`ClientInfo::renewed`].
+    /// Changes a member's info in presence, if it has any: [`ClientInfo::renewed`].
     pub fn inform(&mut self, channel: &str, member: Member, info: &Arc<ClientInfo>, keeps_chan_info: bool) {
         let Some(&id) = self.names.get(channel) else { return };
         let audience = &mut self.channels[id as usize].audience;
@@ -165,8 +167,8 @@ impl<A: Asker> Home<A> {
         self.waiting.inform(id, member, info, keeps_chan_info);
     }
 
-    /// Numbers a publication, keeps it where the channel has a history, and says which shards have subscribers. `from` is
-    /// the member that publishes, none when the server does. `None` as for [`Home::handle_subscribe`].
+    /// Numbers a publication, keeps it where the channel has a history, and returns the shards with subscribers.
+    /// `from` is the publishing member, `None` for the server. Returns `None` as [`Home::handle_subscribe`] does.
     pub fn handle_publish(
         &mut self,
         now: Now,
@@ -188,7 +190,7 @@ impl<A: Asker> Home<A> {
                 Err(refused) => return Some(Done::Published { asker, outcome: Err(refused) }),
             },
             None => {
-                // Nobody hears it, and nothing keeps it.
+                // There are no subscribers and no history.
                 self.count_publication(&publication.channel);
                 self.order.remember(now, digest, &Position::default());
                 return Some(Done::Published { asker, outcome: Ok(Published::default()) });
@@ -204,8 +206,8 @@ impl<A: Asker> Home<A> {
         self.take_up(now, id, work, from, asker)
     }
 
-    /// Answers a question about a channel. `from` is the member that asks, none when the server does. `None` as for
-    /// [`Home::handle_subscribe`]; who is present is answered at once.
+    /// Answers a question about a channel. `from` is the asking member, `None` for the server. Returns `None` as
+    /// [`Home::handle_subscribe`] does; presence is answered at once.
     pub fn handle_ask(
         &mut self,
         now: Now,
@@ -244,9 +246,9 @@ impl<A: Asker> Home<A> {
         Some(Done::Answered { asker, answer })
     }
 
-    /// Who came and went in one channel since the last call, and the shards that want to know; call it until `None` at
-    /// the end of each turn. Who came and went, or went and came, between two calls is not told, nor is what exceeds
-    /// [`Limits::join_leave_per_second_max`].
+    /// The joins and leaves in one channel since the last call, and the shards that want them; to be called until
+    /// `None` at the end of each turn. A join and a leave of one member between two calls cancel each other out;
+    /// those that exceed [`Limits::join_leave_per_second_max`] are dropped.
     #[inline]
     pub fn take_membership(&mut self, now: Now) -> Option<(Arc<Membership>, Shards)> {
         while let Some(id) = self.spread.next_changed() {
@@ -262,18 +264,18 @@ impl<A: Asker> Home<A> {
         None
     }
 
-    /// Which channels that tell it have got their first subscriber or lost their last since the last call, in that order; one that
-    /// has done both is there twice.
+    /// Channels that got their first subscriber or lost their last one since the last call, in order of time, where
+    /// the options ask for that; a channel that did both is listed twice.
     pub fn take_states(&mut self) -> Vec<StateChange> {
         self.spread.take_states()
     }
 
-    /// Whether [`Home::take_membership`] may have something.
+    /// Whether [`Home::take_membership`] may have joins or leaves.
     pub fn has_membership(&self) -> bool {
         self.spread.has_changes()
     }
 
-    /// Lets time pass: forgets what has outlived its time, a bounded part of it per call.
+    /// Forgets expired state, a bounded part of it per call.
     pub fn expire(&mut self, now: Now) {
         let Self { order, channels, names, name_bytes, .. } = self;
         order.once.expire(now.ms);
@@ -282,13 +284,13 @@ impl<A: Asker> Home<A> {
         });
     }
 
-    /// When [`Home::expire`] has something to do, in milliseconds of the shard's clock; perhaps earlier.
+    /// The next time at which [`Home::expire`] has work, in milliseconds of the shard's clock; it may be early.
     pub fn next_expiry_ms(&self) -> Option<u64> {
         [self.order.memory.next_expiry_ms(), self.order.once.next_expiry_ms()].into_iter().flatten().min()
     }
 
-    /// Names and numbers of subscribers of the channels that have some and match: `*` stands for any run of characters,
-    /// an empty pattern for all. Takes time in proportion to all channels.
+    /// Names and subscriber counts of the channels with subscribers that match: `*` stands for any run of characters,
+    /// an empty pattern for all. Takes time proportional to the number of channels.
     pub fn channels(&self, pattern: &str) -> Vec<(Arc<str>, usize)> {
         let live = self
             .channels
@@ -305,7 +307,7 @@ impl<A: Asker> Home<A> {
         self.occupied_count
     }
 
-    /// Number of channels, also of those that only have a stream.
+    /// Number of channels, including those with only a stream.
     pub fn len(&self) -> usize {
         self.channels.len()
     }
@@ -320,32 +322,32 @@ impl<A: Asker> Home<A> {
         self.names.get(channel).map_or(0, |&id| self.channels[id as usize].audience.crowd.count())
     }
 
-    /// Bytes that the histories of all channels take, at most [`Limits::history_bytes_max`].
+    /// Bytes of the histories of all channels, at most [`Limits::history_bytes_max`].
     pub fn history_bytes(&self) -> usize {
         self.order.memory.bytes()
     }
 
-    /// Members of all channels that count in their presence.
+    /// Number of members in the presence of all channels.
     pub fn presence_count(&self) -> usize {
         self.spread.presence_count
     }
 
-    /// Channels that have a stream.
+    /// Number of channels with a stream.
     pub fn stream_count(&self) -> usize {
         self.order.memory.stream_count()
     }
 
-    /// Joins and leaves that were not told because there were too many, since the home began.
+    /// Number of joins and leaves dropped because there were too many, since the home began.
     pub fn suppressed_count(&self) -> u64 {
         self.spread.suppressed_count
     }
 
-    /// Positions that were forgotten before their time because there were too many channels, since the home began.
+    /// Number of positions forgotten early because there were too many channels, since the home began.
     pub fn displaced_count(&self) -> u64 {
         self.displaced_count
     }
 
-    /// The channel's number; a new channel if there is none of the name.
+    /// The channel's number; opens a new channel if there is none of the name.
     fn open(&mut self, name: &Arc<str>) -> Result<u32, Refused> {
         if let Some(&id) = self.names.get(name) {
             return Ok(id);
@@ -353,7 +355,7 @@ impl<A: Asker> Home<A> {
         let is_full = self.channels.len() >= self.limits.channels_max;
         if is_full || self.is_short {
             let refused = if is_full { Refused::TooManyChannels } else { Refused::MemoryShort };
-            // Who comes back to a forgotten position is told so; who is refused has nothing.
+            // A subscriber that returns to a forgotten position learns so; a refused one gets nothing.
             let idle = self.order.memory.forget_idle().ok_or(refused)?;
             self.close(idle);
             self.displaced_count += 1;

@@ -1,5 +1,5 @@
-//! Homes and locals together, with letters between them that take their time: clients come, go and recover while
-//! publications never stop, and each ends with every publication once and in order, or was told that it has not.
+//! Homes and locals together, with delayed letters between them: clients subscribe, leave and recover while
+//! publications never stop, and each client has every publication once and in order, or was told that it has not.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const SHARDS: u16 = 2;
 #[derive(Clone, Debug)]
 enum Op {
     Publish,
-    /// In another channel of the same home.
+    /// Publishes in another channel of the same home.
     PublishElsewhere,
     Enter(u32),
     Leave(u32),
@@ -59,7 +59,7 @@ enum State {
     Active { place: u32 },
 }
 
-/// A connection, the shard of which its number says, and what its client has.
+/// A connection, whose shard follows from its number, and the publications of its client.
 struct Client {
     state: State,
     position: Option<Position>,
@@ -198,7 +198,7 @@ impl Run {
         true
     }
 
-    /// Delivers to one subscriber; false when there is nothing to deliver.
+    /// Delivers to one subscriber; returns false when there is nothing to deliver.
     fn serve(&mut self, shard: u16) -> bool {
         let local = &mut self.locals[usize::from(shard)];
         let Some(id) = local.front() else { return false };
@@ -210,7 +210,7 @@ impl Run {
             assert_eq!(after.is_some(), subscriber.flags & LATE != 0);
             for publication in batch.iter().filter(|p| p.seq > after.unwrap_or(0)) {
                 let position = client.position.as_mut().unwrap();
-                assert_eq!(publication.offset, position.offset + 1, "a gap, or the same again");
+                assert_eq!(publication.offset, position.offset + 1, "a gap or a repetition");
                 position.offset += 1;
             }
         }
@@ -291,7 +291,7 @@ proptest! {
     }
 }
 
-/// The publications among items; nothing else is sent here.
+/// The publications among the items; this test sends no others.
 fn publications(items: Vec<Item>) -> Vec<Arc<Publication>> {
     let publication = |item| match item {
         Item::Publication(publication) => publication,

@@ -1,14 +1,15 @@
-//! The subscribers of this shard, channel by channel, and what waits to be delivered to them.
+//! The subscribers of this shard, channel by channel, and the items waiting for delivery to them.
 //!
-//! Publications that arrive while a channel's batch is being delivered wait and make the next batch, so a crowd
-//! that takes many turns to reach gets joined messages instead of a queue of single ones.
+//! Publications that arrive while a channel's batch is being delivered wait for the next batch, so a crowd whose
+//! delivery takes many turns receives combined messages instead of a queue of single ones.
 //!
-//! Invariant: a batch goes to those, and only those, who were subscribed when it began. The list of subscribers
-//! is therefore kept in three runs while a delivery is under way: served, to serve, came later. Removing a
-//! subscriber swaps at most three entries and tells its caller where each went.
+//! Invariant: a batch goes exactly to the subscribers at its beginning. The list of subscribers is therefore kept in
+//! three runs during a delivery: served, to serve, subscribed later. Removing a subscriber swaps at most three
+//! entries and reports the new place of each.
 //!
-//! A subscriber has got from its home all up to a certain number. If some of that still waits here, the subscriber is
-//! marked as late and the number is remembered, until the batch with it is over: the next one has only newer ones.
+//! A new subscriber has all items up to a certain number from its home. If some of these still wait here, the
+//! subscriber is marked as late and the number is stored until their batch is over: the next batch has only newer
+//! items.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -24,65 +25,66 @@ use crate::base::pool::Pool;
 /// One subscription of one connection, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscriber {
-    /// Slot index of the connection. Live as long as the entry: a connection takes its subscriptions with it.
+    /// Slot index of the connection, which exists as long as the entry: a connection removes its subscriptions when
+    /// it closes.
     pub conn: u32,
-    /// Which of the connection's subscriptions this is.
+    /// Index of the subscription at the connection.
     pub slot: u16,
-    /// Format in which the connection gets what is published; a number of the caller's.
+    /// Format of deliveries to the connection; a number of the caller's.
     pub format: u8,
     /// Any of [`LATE`], [`FILTERED`], [`JOINS`], [`DELTA`], [`DELTA_READY`] and [`PERSONAL`].
     pub flags: u8,
 }
 
-/// In [`Subscriber::flags`]: part of what is delivered is not for it; see [`Local::late_after`]. Set and cleared here.
+/// In [`Subscriber::flags`]: some waiting items are not for it; see [`Local::late_after`]. Set and cleared here.
 pub const LATE: u8 = 1;
-/// In [`Subscriber::flags`]: it wants only publications that its filter lets through.
+/// In [`Subscriber::flags`]: it receives only publications that pass its filter.
 pub const FILTERED: u8 = 1 << 1;
-/// In [`Subscriber::flags`]: it wants to know who comes and goes.
+/// In [`Subscriber::flags`]: it receives joins and leaves.
 pub const JOINS: u8 = 1 << 2;
-/// In [`Subscriber::flags`]: it takes deltas.
+/// In [`Subscriber::flags`]: it accepts deltas.
 pub const DELTA: u8 = 1 << 3;
-/// In [`Subscriber::flags`]: it has a publication to which the next can be a delta.
+/// In [`Subscriber::flags`]: it has the publication that the next one can be a delta to.
 pub const DELTA_READY: u8 = 1 << 4;
-/// In [`Subscriber::flags`]: its session has to see each delivery, so it shares the bytes of no format.
+/// In [`Subscriber::flags`]: its session must see each delivery, so it shares no encoded bytes.
 pub const PERSONAL: u8 = 1 << 5;
 
-/// Number of a channel in this shard; reused once nobody is interested.
+/// Number of a channel in this shard; reused once no connection is interested.
 pub type ChannelId = u32;
 
 #[derive(Debug)]
 struct Channel<B> {
     name: Arc<str>,
     subscribers: Vec<Subscriber>,
-    /// Subscriptions that exist or were asked for; at zero the channel goes.
+    /// Existing and requested subscriptions; at zero the channel is removed.
     interest: u32,
-    /// Published, not yet part of a batch.
+    /// Published items that are not part of a batch yet.
     waiting: Vec<Item>,
-    /// The run of subscribers that the batch under way has still to reach.
+    /// The run of subscribers that the current batch has still to reach.
     to_serve: Range<u32>,
-    /// Of late subscribers, by connection: what they have got already. Mostly none.
+    /// Late subscribers, by connection: the number up to which each has all items. Usually empty.
     #[expect(clippy::box_collection, reason = "there are many channels and hardly ever a table")]
     late: Option<Box<HashMap<u32, u64>>>,
-    /// What the caller made of the batch under way.
+    /// The caller's form of the current batch.
     batch: Option<B>,
-    /// Whether the channel stands in the queue of those with something to deliver.
+    /// Whether the channel is in the queue of channels with items to deliver.
     is_queued: bool,
-    /// Where deliveries are counted, if they are by namespace.
+    /// Counters of deliveries by namespace, where they are configured.
     counters: Option<Arc<NamespaceCounters>>,
 }
 
-/// The subscribers of one shard, by channel. `B` is what the caller makes of a batch, the encoded bytes.
+/// The subscribers of one shard, by channel. `B` is the caller's form of a batch: the encoded bytes.
 #[derive(Debug)]
 pub struct Local<B> {
     names: HashMap<Arc<str>, ChannelId>,
     channels: Pool<Channel<B>>,
-    /// Channels with something to deliver, in the order in which they got it.
+    /// Channels with items to deliver, in order of arrival.
     queue: VecDeque<ChannelId>,
-    /// What the names of channels cost.
+    /// Memory of the channels' names.
     name_bytes: usize,
-    /// What the lists of subscribers cost.
+    /// Memory of the lists of subscribers.
     list_bytes: usize,
-    /// Where deliveries are counted by namespace, if they are.
+    /// Counters of deliveries by namespace, where they are configured.
     pub(super) tally: Option<Tally>,
 }
 
@@ -105,21 +107,21 @@ impl<B> Local<B> {
         }
     }
 
-    /// Goes by other namespaces from now on; channels that there are stay counted where they are.
+    /// Applies other namespaces from now on; existing channels keep their counters.
     pub fn renew(&mut self, namespaces: &Arc<Namespaces>) {
         if let Some(tally) = &mut self.tally {
             tally.renew(Arc::clone(namespaces));
         }
     }
 
-    /// Counts deliveries of a channel by its namespace, where that is configured.
+    /// Counts deliveries of a channel in its namespace, where that is configured.
     pub fn count_deliveries(&self, id: ChannelId, count: u64) {
         if let Some(counters) = &self.channels[id as usize].counters {
             counters.deliveries.add(count);
         }
     }
 
-    /// The channel's number, if anyone here is interested in it.
+    /// The channel's number, if some connection of this shard is interested.
     pub fn channel_id(&self, name: &str) -> Option<ChannelId> {
         self.names.get(name).copied()
     }
@@ -127,12 +129,13 @@ impl<B> Local<B> {
     /// The channel's name.
     ///
     /// # Panics
-    /// When nobody is interested in it.
+    /// When no connection is interested.
     pub fn name(&self, id: ChannelId) -> &Arc<str> {
         &self.channels[id as usize].name
     }
 
-    /// Notes that one more connection wants the channel, and returns its number. Every call needs its [`Local::release`].
+    /// Adds one connection's interest in the channel, and returns its number. Every call needs its
+    /// [`Local::release`].
     pub fn acquire(&mut self, name: &Arc<str>) -> ChannelId {
         if let Some(&id) = self.names.get(name) {
             self.channels[id as usize].interest += 1;
@@ -155,26 +158,26 @@ impl<B> Local<B> {
         id
     }
 
-    /// Notes that one connection no longer wants the channel.
+    /// Removes one connection's interest in the channel.
     pub fn release(&mut self, id: ChannelId) {
         let channel = &mut self.channels[id as usize];
         channel.interest -= 1;
         if channel.interest == 0 {
-            debug_assert!(channel.subscribers.is_empty(), "a subscriber is an interest");
+            debug_assert!(channel.subscribers.is_empty(), "a subscriber counts as interest");
             self.names.remove(&channel.name);
             heap::ease_table(&mut self.names);
             self.name_bytes -= heap::arc(channel.name.len());
             self.list_bytes -= list_bytes(&channel.subscribers);
             channel.subscribers = Vec::new();
-            // A queued number must not be given to another channel: it goes when its turn comes.
+            // A queued number must not be reused yet: it is freed at its turn.
             if !channel.is_queued {
                 self.channels.remove(id as usize);
             }
         }
     }
 
-    /// Adds a subscriber that has got everything up to [`Item::seq`] `after_seq`, and returns its position. A batch
-    /// under way does not reach it.
+    /// Adds a subscriber that has all items up to [`Item::seq`] `after_seq`, and returns its position. The current
+    /// batch does not reach it.
     pub fn add(&mut self, id: ChannelId, mut subscriber: Subscriber, after_seq: u64) -> u32 {
         let Channel { subscribers, waiting, late, .. } = &mut self.channels[id as usize];
         subscriber.flags &= !LATE;
@@ -188,12 +191,13 @@ impl<B> Local<B> {
         u32::try_from(subscribers.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// Of a subscriber that is [`LATE`]: only publications with a higher `seq` than this are for it.
+    /// For a [`LATE`] subscriber: only items with a higher `seq` than this are for it.
     pub fn late_after(&self, id: ChannelId, conn: u32) -> Option<u64> {
         self.channels[id as usize].late.as_ref()?.get(&conn).copied()
     }
 
-    /// Removes the subscriber at `position`. `moved` hears of each subscriber that changes place, and its new position.
+    /// Removes the subscriber at `position`. Calls `moved` with each subscriber whose position changes, and the new
+    /// position.
     pub fn remove(&mut self, id: ChannelId, position: u32, mut moved: impl FnMut(Subscriber, u32)) {
         let Channel { subscribers, to_serve, late, .. } = &mut self.channels[id as usize];
         let Subscriber { conn, flags, .. } = subscribers[position as usize];
@@ -229,12 +233,12 @@ impl<B> Local<B> {
         self.list_bytes += list_bytes(subscribers);
     }
 
-    /// Tells the subscriber at `position` that its connection now keeps it in another slot.
+    /// Updates the connection's slot of the subscription at `position`.
     pub fn set_slot(&mut self, id: ChannelId, position: u32, slot: u16) {
         self.channels[id as usize].subscribers[position as usize].slot = slot;
     }
 
-    /// Sets the flags of the subscriber at `position`, all but [`LATE`].
+    /// Sets the flags of the subscriber at `position`, except [`LATE`].
     pub fn set_flags(&mut self, id: ChannelId, position: u32, flags: u8) {
         let subscriber = &mut self.channels[id as usize].subscribers[position as usize];
         subscriber.flags = (subscriber.flags & LATE) | (flags & !LATE);
@@ -245,7 +249,7 @@ impl<B> Local<B> {
         &self.channels[id as usize].subscribers
     }
 
-    /// Queues an item for the subscribers of its channel; false when there are none here.
+    /// Queues an item for the subscribers of its channel; returns false when there are none here.
     pub fn deliver(&mut self, item: Item) -> bool {
         let Some(&id) = self.names.get(item.channel()) else { return false };
         let channel = &mut self.channels[id as usize];
@@ -260,22 +264,22 @@ impl<B> Local<B> {
         true
     }
 
-    /// What waits for the next batch of a channel.
+    /// The items waiting for the next batch of a channel.
     pub fn waiting(&self, id: ChannelId) -> &[Item] {
         &self.channels[id as usize].waiting
     }
 
-    /// Whether the batch under way has still to reach the subscriber at `position`.
+    /// Whether the current batch has still to reach the subscriber at `position`.
     pub fn is_to_serve(&self, id: ChannelId, position: u32) -> bool {
         self.channels[id as usize].to_serve.contains(&position)
     }
 
-    /// Number of channels with something to deliver.
+    /// Number of channels with items to deliver.
     pub fn queued_count(&self) -> usize {
         self.queue.len()
     }
 
-    /// The channel to serve next; channels without anything to deliver leave the queue on the way.
+    /// The channel to serve next; removes channels without items from the queue on the way.
     #[inline]
     pub fn front(&mut self) -> Option<ChannelId> {
         while let Some(&id) = self.queue.front() {
@@ -298,13 +302,13 @@ impl<B> Local<B> {
         None
     }
 
-    /// The batch under way, taken out; `None` when the one before has reached everyone and the next may begin.
+    /// Takes the current batch out; `None` when it has reached every subscriber and the next may begin.
     pub fn take_batch(&mut self, id: ChannelId) -> Option<B> {
         let channel = &mut self.channels[id as usize];
         channel.batch.take().filter(|_| !channel.to_serve.is_empty())
     }
 
-    /// Puts the batch under way back, if there is someone left to reach; whether there is.
+    /// Puts the current batch back if it has subscribers left to reach; returns whether it has.
     pub fn put_batch(&mut self, id: ChannelId, batch: B) -> bool {
         let channel = &mut self.channels[id as usize];
         let is_unfinished = !channel.to_serve.is_empty();
@@ -312,14 +316,14 @@ impl<B> Local<B> {
         is_unfinished
     }
 
-    /// Begins the next batch: takes what waits; it goes to everyone who is subscribed now.
+    /// Begins the next batch with the waiting items; it goes to every current subscriber.
     pub fn begin_batch(&mut self, id: ChannelId) -> Vec<Item> {
         let channel = &mut self.channels[id as usize];
-        debug_assert!(channel.to_serve.is_empty(), "the batch before has not reached everyone");
+        debug_assert!(channel.to_serve.is_empty(), "the current batch has not reached every subscriber");
         channel.to_serve = 0..u32::try_from(channel.subscribers.len()).unwrap_or(u32::MAX);
         let batch = std::mem::take(&mut channel.waiting);
         if let (Some(late), Some(oldest)) = (&mut channel.late, batch.first()) {
-            // Each entry is looked at for the batch that it is about and for the one behind.
+            // An entry is needed for the batch that it refers to and for the one behind.
             late.retain(|_, after_seq| *after_seq >= oldest.seq());
             if late.is_empty() {
                 channel.late = None;
@@ -328,9 +332,9 @@ impl<B> Local<B> {
         batch
     }
 
-    /// Puts the next `count` subscribers that the batch under way has to reach into the order of their connections, if
-    /// they are not in it: what the kernel keeps of each was mostly made in that order, too, and lies so in memory.
-    /// `moved` hears of each of them, and its new position.
+    /// Sorts the next `count` subscribers of the current batch by connection, if they are not sorted: the kernel's
+    /// data of each was mostly allocated in that order, too, and lies so in memory. Calls `moved` with each of them,
+    /// and its new position.
     #[inline]
     pub fn order_next(&mut self, id: ChannelId, count: usize, mut moved: impl FnMut(Subscriber, u32)) {
         let Channel { subscribers, to_serve, .. } = &mut self.channels[id as usize];
@@ -346,7 +350,7 @@ impl<B> Local<B> {
         }
     }
 
-    /// The next subscriber that the batch under way has to reach, and its position.
+    /// The next subscriber of the current batch, and its position.
     #[inline]
     pub fn next_to_serve(&mut self, id: ChannelId) -> Option<(u32, Subscriber)> {
         let Channel { subscribers, to_serve, late, .. } = &mut self.channels[id as usize];
@@ -360,7 +364,7 @@ impl<B> Local<B> {
         Some((position, *subscriber))
     }
 
-    /// Puts the channel that was served behind the others, so that one with a large crowd does not hold them up.
+    /// Puts the served channel behind the others, so that one with a large crowd does not delay them.
     pub fn rotate(&mut self) {
         if self.queue.len() > 1 {
             self.queue.rotate_left(1);
@@ -377,7 +381,7 @@ impl<B> Local<B> {
         self.names.is_empty()
     }
 
-    /// What the channels cost: their entries and names, without their subscribers and what waits for those.
+    /// Memory of the channels: their entries and names, without their subscribers and waiting items.
     #[inline]
     pub fn channel_bytes(&self) -> usize {
         self.channels.bytes()
@@ -386,22 +390,22 @@ impl<B> Local<B> {
             + heap::list::<ChannelId>(self.queue.capacity())
     }
 
-    /// What the lists of subscribers cost.
+    /// Memory of the lists of subscribers.
     pub fn subscriber_bytes(&self) -> usize {
         self.list_bytes
     }
 
-    /// Checks what must hold between any two calls, in time proportional to all that there is. For tests.
+    /// Checks the invariants that hold between any two calls, in time proportional to the whole state. For tests.
     ///
     /// # Panics
-    /// When it does not.
+    /// When one is violated.
     pub fn check_invariants(&self) {
         let lists = self.channels.iter().map(|(_, channel)| list_bytes(&channel.subscribers));
         assert_eq!(lists.sum::<usize>(), self.list_bytes);
         assert_eq!(self.names.keys().map(|name| heap::arc(name.len())).sum::<usize>(), self.name_bytes);
     }
 
-    /// Subscriptions that exist or were asked for, in all channels, for checks.
+    /// Existing and requested subscriptions in all channels, for checks.
     pub fn interest(&self) -> usize {
         self.channels.iter().map(|(_, channel)| channel.interest as usize).sum()
     }
@@ -412,7 +416,7 @@ impl<B> Local<B> {
     }
 }
 
-/// What a list of subscribers costs.
+/// Memory of a list of subscribers.
 fn list_bytes(list: &Vec<Subscriber>) -> usize {
     heap::list::<Subscriber>(list.capacity())
 }
@@ -486,7 +490,7 @@ mod tests {
         assert_eq!(local.subscribers(id)[1].flags, DELTA | LATE);
         assert_eq!(local.begin_batch(id).len(), 3);
         assert_eq!((local.late_after(id, 1), local.late_after(id, 2)), (None, Some(2)));
-        // Behind the batch under way: it has nothing that is not for it.
+        // Added behind the current batch: no waiting item is excluded for it.
         let position = local.add(id, Subscriber { flags: LATE, ..subscriber(3) }, 3);
         assert_eq!(local.subscribers(id)[position as usize].flags, 0);
         assert_eq!(local.next_to_serve(id), Some((0, subscriber(1))));
@@ -507,7 +511,7 @@ mod tests {
         local.deliver(publication("a", 1));
         let position = local.add(id, subscriber(2), 1);
         local.remove(id, position, |_, _| {});
-        // Another connection in the same place of the table of connections, and without anything in common.
+        // Another, unrelated connection in the same slot.
         local.add(id, subscriber(2), 0);
         assert_eq!(local.late_after(id, 2), None);
         assert!(local.channels[id as usize].late.is_none());
@@ -515,7 +519,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Op {
-        /// A subscriber that has got what was published up to so many before the last.
+        /// Adds a subscriber that has all publications but the last so many.
         Add(u64),
         Remove(usize),
         Publish,
@@ -537,7 +541,7 @@ mod tests {
         local.take_batch(id).unwrap_or_else(|| local.begin_batch(id).iter().map(Item::seq).collect())
     }
 
-    /// What a shard does: gives the subscriber what is for it.
+    /// The shard's part: delivers to the subscriber the items that are for it.
     fn serve(
         local: &Local<Batch>,
         id: ChannelId,
@@ -553,20 +557,20 @@ mod tests {
     }
 
     proptest! {
-        /// Each subscriber gets all that came after what it had, once and in order, as long as it stays.
+        /// Each subscriber receives all items after its start, once and in order, as long as it stays.
         #[test]
         fn everyone_gets_what_it_has_not(ops in proptest::collection::vec(op(), 1..150)) {
             let mut local = Local::<Batch>::new();
             let name: Arc<str> = "x".into();
             let keep = local.acquire(&name);
             let mut positions: BTreeMap<u32, u32> = BTreeMap::new(); // conn -> position
-            let mut owed: BTreeMap<u32, VecDeque<u64>> = BTreeMap::new(); // conn -> what it has yet to get
+            let mut owed: BTreeMap<u32, VecDeque<u64>> = BTreeMap::new(); // conn -> items still to be delivered
             let mut arrived = 0; // seq of the last that was delivered here
             let mut fresh = 0;
             for op in ops {
                 match op {
                     Op::Add(ahead) => {
-                        // The home may be ahead of what has arrived here by publications of other channels only.
+                        // The home may be ahead of this shard only by publications of other channels.
                         let conn = fresh % 8;
                         if positions.contains_key(&conn) {
                             continue;
@@ -582,7 +586,7 @@ mod tests {
                         let position = positions.remove(&conn).unwrap();
                         owed.remove(&conn);
                         local.remove(keep, position, |moved, to| {
-                            assert!(positions.insert(moved.conn, to).is_some(), "only those who stay are moved");
+                            assert!(positions.insert(moved.conn, to).is_some(), "only remaining subscribers are moved");
                         });
                         local.release(keep);
                     }
@@ -622,7 +626,7 @@ mod tests {
                 }
                 local.put_batch(id, batch);
             }
-            prop_assert!(owed.values().all(VecDeque::is_empty), "in the end everyone has everything: {owed:?}");
+            prop_assert!(owed.values().all(VecDeque::is_empty), "in the end every subscriber has every item: {owed:?}");
             prop_assert!(local.channels[keep as usize].late.is_none());
         }
     }

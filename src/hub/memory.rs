@@ -1,10 +1,10 @@
-//! The port behind which a home's streams are kept: what it asks of its memory, and what that answers.
+//! The port to the store of a home's streams: requests to its memory, and their answers.
 //!
-//! A memory answers at once ([`Response::Now`]) or by a number ([`Response::Later`]); [`super::home::Home::handle_memory`] takes
-//! the answer to a number. What is kept in the shard's own memory answers at once. A disk, or a broker that several
-//! processes share, may answer later.
+//! A memory answers at once ([`Response::Now`]) or by a number ([`Response::Later`]);
+//! [`super::home::Home::handle_memory`] takes the answer to a number. The shard's own memory answers at once. A disk,
+//! or a broker that several processes share, may answer later.
 //!
-//! Invariant: what is asked about one stream is carried out in the order in which it was asked, whatever the order of the
+//! Invariant: requests about one stream are executed in the order in which they were made, for any order of the
 //! answers. A publication whose answer is an error is not in the stream. Every number gets one answer.
 
 use std::fmt;
@@ -28,43 +28,43 @@ pub type StreamId = u32;
 pub enum Response<T> {
     /// The answer.
     Now(Result<T, Refused>),
-    /// The answer comes under this number, which no other one has that is awaited.
+    /// The answer comes under this number, which no other pending answer has.
     Later(u64),
 }
 
-/// What comes of a publication.
+/// Result of an append.
 #[derive(Debug)]
 pub enum Appended {
-    /// It is in the stream.
+    /// The publication is in the stream.
     Kept {
         /// Its place: the next one of the stream, or a later one where places are given elsewhere.
         position: Position,
         /// Unix time in milliseconds at which it was taken.
         time_ms: u64,
-        /// What stands before it, where a delta is wished for and that was the last publication of the channel.
+        /// The publication before it, where a delta is wanted and that one was the last of the channel.
         previous: Option<Arc<Publication>>,
     },
-    /// It is not published: it, or a later version of it, was published before. With the position that tells so.
+    /// Not published: it, or a later version of it, was published before. With the current position.
     Known(Position),
 }
 
-/// What is to be read from a stream, together with its position.
+/// The requested part of a stream, beside its position.
 pub enum Wanted<'a> {
-    /// Nothing else.
+    /// The position only.
     Position,
-    /// All that came after a position, oldest first, if that is known and not more than so many.
+    /// All publications after a position, oldest first, if the position is known and they are at most `count_max`.
     Missed {
         /// The position. Without an epoch it is one of this stream.
         from: &'a Position,
-        /// How many there may be.
+        /// Maximum of publications.
         count_max: usize,
     },
-    /// The last publication that passes. An answer that comes later may have others before and behind it, newest first.
+    /// The last publication that passes. A later answer may contain others before and after it, newest first.
     Latest {
         /// Whether a publication is wanted.
         passes: &'a dyn Fn(&Publication) -> bool,
     },
-    /// What the filter asks for; an error when it asks for what came after a position of another stream.
+    /// The publications of the filter; an error when it asks for those after a position of another stream.
     Filtered(&'a HistoryFilter),
 }
 
@@ -79,14 +79,14 @@ impl fmt::Debug for Wanted<'_> {
     }
 }
 
-/// What was read.
+/// Result of a read.
 #[derive(Clone, Debug, Default)]
 pub struct Read {
-    /// The stream's position, behind all that was appended before.
+    /// The stream's position, after all earlier appends.
     pub position: Position,
-    /// In the order that was asked for.
+    /// The publications, in the requested order.
     pub publications: Vec<Arc<Publication>>,
-    /// To [`Wanted::Missed`]: nothing is missing.
+    /// For [`Wanted::Missed`]: whether no publication is missing.
     pub is_complete: bool,
 }
 
@@ -103,12 +103,12 @@ pub enum Brought {
     Cleared,
 }
 
-/// Keeps the streams of one home. A home calls it from one thread, and never waits for it.
+/// Stores the streams of one home. A home calls it from one thread, and never waits for it.
 pub trait Memory: fmt::Debug + Send {
     /// Whether every answer is [`Response::Now`].
     fn is_prompt(&self) -> bool;
 
-    /// The stream of channel number `channel`, which has none here yet.
+    /// Opens the stream of channel number `channel`, which has none here yet.
     fn open(
         &mut self,
         now: Now,
@@ -117,13 +117,14 @@ pub trait Memory: fmt::Debug + Send {
         options: &ChannelOptions,
     ) -> Response<StreamId>;
 
-    /// Notes that the stream is used, and lets go what has expired. Reading and appending do the same.
+    /// Marks the stream as used, and drops expired publications. Reading and appending do the same.
     fn touch(&mut self, stream: StreamId, now: Now, options: &ChannelOptions);
 
-    /// Notes whether the channel has subscribers, or someone who waits for its stream: it is not forgotten then.
+    /// Sets whether the channel has subscribers or requests that wait for its stream: then the stream is not
+    /// forgotten.
     fn attend(&mut self, stream: StreamId, now: Now, is_attended: bool);
 
-    /// Adds a publication to the stream.
+    /// Appends a publication to the stream.
     fn append(
         &mut self,
         stream: StreamId,
@@ -133,7 +134,7 @@ pub trait Memory: fmt::Debug + Send {
         terms: &Terms,
     ) -> Response<Appended>;
 
-    /// Notes that something was published that is not in the stream: the next one is no delta to what is.
+    /// Notes a publication outside the stream: the next one is no delta to the stream's last one.
     fn bypass(&mut self, stream: StreamId);
 
     /// Reads from the stream.
@@ -145,41 +146,41 @@ pub trait Memory: fmt::Debug + Send {
         wanted: &Wanted<'_>,
     ) -> Response<Read>;
 
-    /// Lets go all that the stream keeps; its position stays.
+    /// Drops all publications of the stream; its position stays.
     fn clear(&mut self, stream: StreamId) -> Response<()>;
 
-    /// Lets go what has outlived its time, a bounded part of it per call. `forgotten` hears of each channel whose stream is
-    /// gone.
+    /// Drops expired publications and streams, a bounded number per call. Calls `forgotten` with each channel whose
+    /// stream is dropped.
     fn expire(&mut self, now: Now, forgotten: &mut dyn FnMut(u32));
 
-    /// When [`Memory::expire`] has something to do, in milliseconds of the shard's clock; perhaps earlier.
+    /// The next time at which [`Memory::expire`] has work, in milliseconds of the shard's clock; it may be early.
     fn next_expiry_ms(&self) -> Option<u64>;
 
-    /// Forgets a stream that nobody attends and that keeps nothing; returns the number of its channel.
+    /// Forgets a stream without subscribers and publications; returns the number of its channel.
     fn forget_idle(&mut self) -> Option<u32>;
 
-    /// Lets go the oldest publications of all until they take at most `bytes` here, or `count_max` have gone; returns how
-    /// many.
+    /// Drops the oldest publications of all streams until they take at most `bytes` here, or `count_max` are dropped;
+    /// returns the count.
     fn cut(&mut self, bytes: usize, count_max: usize) -> usize;
 
-    /// Streams that are known here.
+    /// Number of streams known here.
     fn stream_count(&self) -> usize;
 
-    /// Bytes that publications take here.
+    /// Memory of the publications here.
     fn bytes(&self) -> usize;
 
-    /// Bytes that streams take here, without their publications.
+    /// Memory of the streams here, without their publications.
     fn stream_bytes(&self) -> usize;
 
-    /// Checks what must hold between any two calls. For tests.
+    /// Checks the invariants that hold between any two calls. For tests.
     ///
     /// # Panics
-    /// When it does not.
+    /// When one is violated.
     fn check_invariants(&self);
 
-    /// Checks whose the stream is, and whether it is attended. For tests.
+    /// Checks the owner of a stream, and whether it is attended. For tests.
     ///
     /// # Panics
-    /// When it is not so.
+    /// When they differ.
     fn check_owner(&self, stream: StreamId, channel: usize, is_attended: bool);
 }

@@ -1,6 +1,6 @@
 //! Layer 2: channels, without protocols, sockets or a clock.
 //!
-//! Every channel has one [`home::Home`], in the shard that its name hashes to: it orders what is published.
+//! Every channel has one [`home::Home`], in the shard that its name hashes to: it orders the publications.
 //! Every shard that has subscribers of the channel keeps their list in its [`local::Local`].
 
 pub mod choice;
@@ -34,22 +34,21 @@ use crate::base::payload::{Payload, PayloadRef};
 use crate::base::seed::{Purpose, Seed};
 use crate::base::shared::Shared;
 
-/// Who a client is, as others in its channels see it.
+/// A client's identity, as other clients in its channels see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientInfo {
     /// The user; empty when anonymous.
     pub user: Box<str>,
     /// The connection's id.
     pub client: Box<str>,
-    /// What the connection's token or hook says of it; empty for nothing.
+    /// Info of the connection from its token or hook; empty for none.
     pub conn_info: Payload,
-    /// What the subscription's token or hook says of it; empty for nothing.
+    /// Info of the subscription from its token or hook; empty for none.
     pub chan_info: Payload,
 }
 
 impl ClientInfo {
-    /// What becomes of it when the client is known as `info` from now on. `keeps_chan_info`: but for what is said of the
-    /// subscription.
+    /// The info after the connection's changed to `info`. `keeps_chan_info` keeps the subscription's own part.
     pub fn renewed(self: &Arc<Self>, info: &Arc<Self>, keeps_chan_info: bool) -> Arc<Self> {
         if keeps_chan_info && self.chan_info != info.chan_info {
             Arc::new(Self { chan_info: self.chan_info.clone(), ..Self::clone(info) })
@@ -58,7 +57,7 @@ impl ClientInfo {
         }
     }
 
-    /// What it costs behind an `Arc`, in bytes.
+    /// Memory behind an `Arc`, in bytes.
     pub fn bytes(&self) -> usize {
         let Self { user, client, conn_info, chan_info } = self;
         let lengths = [user.len(), client.len(), conn_info.held_bytes(), chan_info.held_bytes()];
@@ -66,7 +65,7 @@ impl ClientInfo {
     }
 }
 
-/// What is known of a message's bytes.
+/// Classification of a message's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataKind {
     /// One JSON value, checked.
@@ -78,13 +77,13 @@ pub enum DataKind {
 }
 
 impl DataKind {
-    /// What a payload is.
+    /// The classification of a payload.
     pub fn of(payload: PayloadRef<'_>) -> Self {
         if payload.json().is_some() { Self::Json } else { Self::Binary }
     }
 }
 
-/// Names and values that filters look at.
+/// Names and values that filters evaluate.
 pub type Tags = Box<[(Box<str>, Box<str>)]>;
 
 /// A message in a channel, as published. Immutable once its home has numbered it; shared by all shards that deliver it.
@@ -92,41 +91,41 @@ pub type Tags = Box<[(Box<str>, Box<str>)]>;
 pub struct Publication {
     /// Name of the channel.
     pub channel: Arc<str>,
-    /// What `data` is.
+    /// Classification of `data`.
     pub kind: DataKind,
-    /// The message. Counted as long as someone has yet to deliver it, or in the history's budget.
+    /// The message. Counted until the last delivery, or in the history's budget.
     pub data: Shared,
-    /// Whether no line ends in it; known of what a history keeps, `false` of all else.
+    /// Whether it contains no line end; known of publications in a history, `false` for all others.
     pub is_one_line: bool,
-    /// Who published it; none when the server did.
+    /// The publisher; `None` for the server.
     pub info: Option<Arc<ClientInfo>>,
-    /// What filters look at.
+    /// Names and values that filters evaluate.
     pub tags: Tags,
-    /// Its place among all that its home ever published, in any channel; set by the home, from 1.
+    /// Its number among all items that its home ever sent, in any channel; set by the home, from 1.
     pub seq: u64,
-    /// Its place in the channel's stream, set by the home; 0 without history.
+    /// Its offset in the channel's stream, set by the home; 0 without history.
     pub offset: u64,
-    /// Unix time in milliseconds at which the home took it; 0 without history.
+    /// Unix time in milliseconds at which the home accepted it; 0 without history.
     pub time_ms: u64,
-    /// Whether it may go out as a delta to `previous`. As published: whether that is wished.
+    /// Whether it may be sent as a delta to `previous`. As published: whether the publisher wants that.
     pub is_delta: bool,
-    /// The publication before it in the stream, kept by the history; set by the home where a delta is wished.
+    /// The previous publication in the stream, kept by the history; set by the home where a delta is wanted.
     pub previous: Option<Arc<Self>>,
-    /// What few publications have; none for those that have nothing of it.
+    /// Rarely used properties; `None` without any.
     pub rare: Option<Box<Rare>>,
 }
 
-/// What few publications have.
+/// Rarely used properties of a publication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rare {
     /// The publisher's version; 0 for none.
     pub version: u64,
-    /// The stream; set by the home where a publication is the first of one.
+    /// The stream's epoch; set by the home for the first publication of a stream.
     pub epoch: Option<Arc<str>>,
 }
 
 impl Publication {
-    /// A message that no home has taken yet, without anything that is not needed.
+    /// Makes a message that no home has numbered yet, without optional properties.
     pub fn new(channel: Arc<str>, kind: DataKind, data: Shared) -> Self {
         Self {
             channel,
@@ -145,12 +144,12 @@ impl Publication {
     }
 }
 
-/// What a home sends to the shards that have subscribers.
+/// An item sent by a home to the shards with subscribers.
 #[derive(Clone, Debug)]
 pub enum Item {
     /// A message.
     Publication(Arc<Publication>),
-    /// Who came and who went.
+    /// Joins and leaves.
     Membership(Arc<home::Membership>),
 }
 
@@ -163,7 +162,7 @@ impl Item {
         }
     }
 
-    /// Its place among all that its home ever sent out, in any channel.
+    /// Its number among all items that its home ever sent, in any channel.
     pub fn seq(&self) -> u64 {
         match self {
             Self::Publication(publication) => publication.seq,
@@ -172,16 +171,16 @@ impl Item {
     }
 }
 
-/// A place in a channel's stream: the number of a publication, and the stream that the number is in.
+/// A position in a channel's stream: the number of a publication, and the stream of that number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The last publication's number; 0 before the first.
     pub offset: u64,
-    /// Name of the stream. Another name is another stream: offsets of one mean nothing in the other.
+    /// Name of the stream. Offsets of different streams are not comparable.
     pub epoch: Arc<str>,
 }
 
-/// The shard that is home of the channel, of `shard_count`. `seed` is the process's: it keeps clients from choosing
+/// The shard, of `shard_count`, that is home of the channel. `seed` is the process's: it keeps clients from choosing
 /// names that all live in one shard.
 pub fn home_of(channel: &str, seed: Seed, shard_count: u16) -> u16 {
     if shard_count <= 1 {

@@ -1,4 +1,4 @@
-//! Publications that may be asked for again, and must then not be published again.
+//! Idempotency keys: a publication with a known key is not published again.
 //!
 //! A key holds within its channel and for [`REMEMBERED_MS`]. It is kept as a keyed digest of 128 bits, so that long
 //! keys cost no more than short ones and nobody can choose two that collide. Bounded: the oldest go first.
@@ -11,9 +11,9 @@ use crate::base::seed::{Purpose, Seed};
 
 /// How long a key is remembered.
 pub(super) const REMEMBERED_MS: u64 = 5 * 60_000;
-/// Keys that are remembered at once.
+/// Maximum number of stored keys.
 const KEYS_MAX: usize = 100_000;
-/// Keys that one call of [`Once::expire`] forgets.
+/// Maximum of keys that one call of [`Once::expire`] forgets.
 const EXPIRED_PER_CALL_MAX: usize = 1024;
 
 /// A channel and a key in it.
@@ -23,9 +23,9 @@ pub(super) struct Digest(u128);
 /// Idempotency keys of recent publications, with their results.
 #[derive(Debug)]
 pub(super) struct Once {
-    /// When each is forgotten, and what it came to.
+    /// Expiry time of each key, and the publication's position.
     positions: HashMap<Digest, (u64, Position)>,
-    /// When each of `positions` is forgotten, in the order of time.
+    /// Expiry time of each key of `positions`, in the order of time.
     order: VecDeque<(u64, Digest)>,
     seed: Seed,
 }
@@ -39,10 +39,10 @@ impl Once {
         Digest(self.seed.hash_128(Purpose::Once, &[channel.as_bytes(), key.as_bytes()]))
     }
 
-    /// What the publication came to, if it was asked for before.
+    /// The position of the earlier publication with this key, if there was one.
     pub(super) fn position(&mut self, now_ms: u64, digest: Digest) -> Option<Position> {
         self.expire(now_ms);
-        // A backlog may keep it from having been forgotten in time.
+        // A backlog may have kept an expired key.
         let (_, position) = self.positions.get(&digest).filter(|(at_ms, _)| *at_ms > now_ms)?;
         Some(position.clone())
     }
@@ -56,7 +56,7 @@ impl Once {
         self.order.push_back((at_ms, digest));
     }
 
-    /// Forgets what is old enough, a bounded number per call.
+    /// Forgets expired keys, a bounded number per call.
     pub(super) fn expire(&mut self, now_ms: u64) {
         for _ in 0..EXPIRED_PER_CALL_MAX {
             if self.next_expiry_ms().is_none_or(|at_ms| at_ms > now_ms) {
@@ -70,7 +70,7 @@ impl Once {
         self.order.front().map(|&(at_ms, _)| at_ms)
     }
 
-    /// What all of it costs.
+    /// Memory of all keys.
     pub(super) fn bytes(&self) -> usize {
         heap::table(&self.positions) + heap::list::<(u64, Digest)>(self.order.capacity())
     }
@@ -126,6 +126,6 @@ mod tests {
         while once.len() > 1 {
             once.forget_oldest();
         }
-        assert!(once.bytes() < bytes / 100, "who has one key left needs no room for all");
+        assert!(once.bytes() < bytes / 100, "one remaining key needs no room for all");
     }
 }

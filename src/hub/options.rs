@@ -1,44 +1,43 @@
-//! What channels are like: the options of each namespace, which namespace a channel's name is in, and what else the
-//! name says.
+//! Options of channels: those of each namespace, the namespace of a channel's name, and the other parts of a name.
 //!
-//! The rules of names are Centrifugo's: `$namespace:name#user,user`, each part but the name optional. Who may do what in
-//! a channel is in [`super::permissions`].
+//! The rules of names are Centrifugo's: `$namespace:name#user,user`, each part but the name optional. Permissions are
+//! in [`super::permissions`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use super::pattern::NamePattern;
 
-/// What holds for all channels of a namespace. Names and meanings are those of Centrifugo's configuration; durations
-/// are in milliseconds and 0 means none.
+/// Options of all channels of a namespace. Names and meanings are those of Centrifugo's configuration; durations are
+/// in milliseconds and 0 means none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct ChannelOptions {
-    /// Whether homes remember who is subscribed.
+    /// Whether homes keep presence.
     pub presence: bool,
-    /// Whether homes tell subscribers who comes and goes.
+    /// Whether homes send joins and leaves to subscribers.
     pub join_leave: bool,
-    /// Whether they tell those who did not ask to be told.
+    /// Whether they send joins and leaves to subscribers that did not ask for them.
     pub force_push_join_leave: bool,
-    /// Publications that a channel keeps; 0 for no history.
+    /// Maximum of kept publications per channel; 0 for no history.
     pub history_size: usize,
-    /// How long it keeps them after the last of them: then all have expired.
+    /// Lifetime of a channel's history after its last publication: then all publications have expired.
     pub history_ttl_ms: u64,
-    /// How long it keeps each of them; 0 for as long as the others.
+    /// Lifetime of each publication; 0 for that of the history.
     pub history_age_ms: u64,
-    /// How long a channel's position outlives its last publication; 0 for the node's default.
+    /// Lifetime of a channel's position after its last publication; 0 for the node's default.
     pub history_meta_ttl_ms: u64,
-    /// Whether subscribers know the position although they did not ask.
+    /// Whether subscribers receive the position although they did not ask for it.
     pub force_positioning: bool,
-    /// Whether subscribers who ask for it know the position.
+    /// Whether subscribers that ask for it receive the position.
     pub allow_positioning: bool,
-    /// Whether subscribers can recover although they did not ask.
+    /// Whether subscribers can recover although they did not ask for it.
     pub force_recovery: bool,
-    /// Whether subscribers who ask for it can recover.
+    /// Whether subscribers that ask for it can recover.
     pub allow_recovery: bool,
-    /// Recovery gives the last publication only.
+    /// Whether recovery returns the last publication only.
     pub is_cache_recovery: bool,
-    /// Whether subscribers are given it although they did not ask; only with `is_cache_recovery`.
+    /// Whether subscribers receive it although they did not ask; only with `is_cache_recovery`.
     pub auto_cache_recover: bool,
     /// Whether subscribers may ask for deltas.
     pub allows_fossil_delta: bool,
@@ -46,7 +45,7 @@ pub struct ChannelOptions {
     pub delta_publish: bool,
     /// Whether subscribers may filter by tags.
     pub allow_tags_filter: bool,
-    /// Clients that offer it are pushed a channel's number in place of its name.
+    /// Whether clients that offer it receive a channel's number in place of its name.
     pub allow_channel_compaction: bool,
     /// Whether clients with a user may subscribe without a token.
     pub allow_subscribe_for_client: bool,
@@ -60,79 +59,80 @@ pub struct ChannelOptions {
     pub allow_publish_for_anonymous: bool,
     /// Whether subscribers may ask for history.
     pub allow_history_for_subscriber: bool,
-    /// Whether clients with a user may.
+    /// Whether clients with a user may ask for history.
     pub allow_history_for_client: bool,
     /// Whether clients without a user may, too.
     pub allow_history_for_anonymous: bool,
     /// Whether subscribers may ask for presence.
     pub allow_presence_for_subscriber: bool,
-    /// Whether clients with a user may.
+    /// Whether clients with a user may ask for presence.
     pub allow_presence_for_client: bool,
     /// Whether clients without a user may, too.
     pub allow_presence_for_anonymous: bool,
-    /// Whether names of users behind `#` limit who may subscribe.
+    /// Whether user names behind `#` limit the subscribers.
     pub allow_user_limited_channels: bool,
-    /// Whether the subscribe hook is asked.
+    /// Whether the subscribe hook is called.
     pub subscribe_proxy_enabled: bool,
-    /// Whether the publish hook is asked.
+    /// Whether the publish hook is called.
     pub publish_proxy_enabled: bool,
-    /// Whether the sub_refresh hook is asked.
+    /// Whether the sub_refresh hook is called.
     pub sub_refresh_proxy_enabled: bool,
-    /// The name of the subscribe hook; empty for the one that has none.
+    /// Name of the subscribe hook; empty for the unnamed one.
     pub subscribe_proxy_name: String,
-    /// The name of the publish hook; empty for the one that has none.
+    /// Name of the publish hook; empty for the unnamed one.
     pub publish_proxy_name: String,
-    /// The name of the sub_refresh hook; empty for the one that has none.
+    /// Name of the sub_refresh hook; empty for the unnamed one.
     pub sub_refresh_proxy_name: String,
-    /// Whether the state hook is told when a channel gets its first subscriber and loses its last.
+    /// Whether the state hook is called when a channel gets its first subscriber and loses its last.
     pub state_proxy_enabled: bool,
-    /// What a channel's name must match.
+    /// Pattern of a channel's name.
     pub channel_regex: NamePattern,
-    /// Publications per second that one channel takes from clients; 0 for no limit.
+    /// Maximum of publications per second from clients in one channel; 0 for no limit.
     pub publications_per_second_max: u32,
-    /// What may be published.
+    /// Permitted format of publications.
     pub publication_data_format: DataFormat,
 }
 
-/// What publications must be.
+/// Permitted format of publications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataFormat {
     /// Anything: no format is configured.
     #[default]
     Any,
-    /// A value of JSON.
+    /// A JSON value.
     Json,
-    /// An object of JSON.
+    /// A JSON object.
     JsonObject,
-    /// Anything, as the configuration says.
+    /// Anything: the configured format.
     Binary,
 }
 
 impl ChannelOptions {
-    /// Whether channels keep what is published in them.
+    /// Whether channels keep a history.
     pub fn keeps_history(&self) -> bool {
         self.history_size > 0 && self.history_ttl_ms > 0
     }
 }
 
-/// The channels of a node, and what their names mean.
+/// The namespaces of a node, and the syntax of channel names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespaces {
-    /// Of channels without a namespace; `None` when there are none such.
+    /// Options of channels without a namespace; `None` when there are none such.
     pub without_namespace: Arc<ChannelOptions>,
-    /// By name.
+    /// Options by the namespace's name.
     pub named: HashMap<String, Arc<ChannelOptions>>,
-    /// Between namespace and the rest of the name. Default `:`.
+    /// Separator between namespace and the rest of the name. Default `:`.
     pub namespace_boundary: String,
-    /// What a channel that needs a token begins with. Default `$`; empty for none.
+    /// Prefix of a channel that needs a token. Default `$`; empty for none.
     pub private_prefix: String,
-    /// Before the users that a channel is for. Default `#`.
+    /// Separator before the users of a channel. Default `#`.
     pub user_boundary: String,
-    /// Between those users. Default `,`.
+    /// Separator between those users. Default `,`.
     pub user_separator: String,
-    /// How long a channel's position outlives its last publication, where its options do not say: the node's default. 30 days.
+    /// The node's default lifetime of a channel's position after its last publication, for channels whose options
+    /// have none. 30 days.
     pub history_meta_ttl_ms: u64,
-    /// Whether a name with an unknown namespace is taken as one without (development mode), in place of error 102.
+    /// Whether a name with an unknown namespace counts as one without (development mode), instead of error 102.
     pub takes_unknown: bool,
 }
 
@@ -162,13 +162,13 @@ impl Namespaces {
         }
     }
 
-    /// The namespace that a channel is in; empty when it is in none, and when that of its name is none.
+    /// The namespace of a channel; empty when it has none, and when the namespace of its name is unknown.
     pub fn namespace<'a>(&self, channel: &'a str) -> &'a str {
         self.split(channel).0.filter(|namespace| self.named.contains_key(*namespace)).unwrap_or_default()
     }
 
-    /// Whether a channel may have this name (else error 107): what follows the namespace matches the options' pattern,
-    /// or the whole name is ASCII where there is none.
+    /// Whether a channel may have this name (else error 107): the part after the namespace matches the options'
+    /// pattern, or the whole name is ASCII where there is none.
     pub fn takes_name(&self, channel: &str, options: &ChannelOptions) -> bool {
         if options.channel_regex.is_none() {
             return channel.is_ascii();
@@ -176,14 +176,14 @@ impl Namespaces {
         options.channel_regex.matches(self.split(channel).1)
     }
 
-    /// Whether a subscription of the channel needs a token, whatever its options say.
+    /// Whether a subscription of the channel needs a token, for any options.
     pub fn is_private(&self, channel: &str) -> bool {
         !self.private_prefix.is_empty() && channel.starts_with(&self.private_prefix)
     }
 
-    /// Whether a channel that is for certain users is for this one; `None` when it is for anyone, because its name
-    /// tells no users or its options do not allow such names. A user without a name is one like others: a channel whose
-    /// name ends with nothing behind the boundary is for the anonymous.
+    /// Whether a channel limited to certain users permits this one; `None` when it is for any user, because its name
+    /// lists no users or its options do not allow such names. An empty user is one like others: a channel whose name
+    /// ends with the boundary is for anonymous clients.
     pub fn allows_user(&self, channel: &str, user: &str) -> Option<bool> {
         if self.user_boundary.is_empty() {
             return None;
@@ -200,7 +200,7 @@ impl Namespaces {
         Some(is_named)
     }
 
-    /// The namespace, if the name has one, and what comes behind it; the whole name if not.
+    /// The namespace, if the name has one, and the rest of the name; else the whole name.
     fn split<'a>(&self, channel: &'a str) -> (Option<&'a str>, &'a str) {
         let open = channel.strip_prefix(&self.private_prefix).unwrap_or(channel);
         let parts = match &*self.namespace_boundary {

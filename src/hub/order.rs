@@ -1,10 +1,10 @@
-//! The order of what a home sends out: places in streams, the number `seq`, and what must not be published twice.
+//! The order of a home's items: positions in streams, the number `seq`, and idempotency.
 //!
-//! A place (offset and epoch) is the memory's to give: the shard's own, a disk's or a broker's. `seq` is given here, when
-//! something is sent out, and runs through all channels of the home: it still orders what waits somewhere when a channel
-//! ends and begins anew.
+//! The memory assigns a position (offset and epoch): the shard's own memory, a disk or a broker. `seq` is assigned
+//! here, when an item is sent, and runs through all channels of the home: it still orders waiting items when a
+//! channel ends and begins anew.
 //!
-//! Left out: what waits for the memory, which is [`super::waiting`]'s.
+//! Left out: requests that wait for the memory, see [`super::waiting`].
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use super::terms::{Joining, Now, Refused, Terms};
 use super::{Position, Publication};
 use crate::base::bucket::Bucket;
 
-/// What the order of one channel rests on.
+/// The ordering state of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     pub(super) stream: Option<StreamId>,
-    /// Publications of clients.
+    /// Rate of clients' publications.
     rate: Bucket,
 }
 
 impl Line {
-    /// Whether the channel takes one more publication in this second.
+    /// Whether the channel accepts one more publication in this second.
     pub(super) fn admit(
         &mut self,
         now: Now,
@@ -40,12 +40,12 @@ impl Line {
     }
 }
 
-/// What a home goes by to give places and numbers.
+/// The home's state for positions and numbers.
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) memory: Box<dyn Memory>,
     pub(super) once: Once,
-    /// Number of the last that was sent out.
+    /// Number of the last sent item.
     pub(super) seq: u64,
 }
 
@@ -55,24 +55,24 @@ impl Order {
         self.seq
     }
 
-    /// What a publication is remembered by, where that is wished for.
+    /// Digest of a publication's idempotency key, if it has one.
     pub(super) fn digest(&self, channel: &str, terms: &Terms) -> Option<Digest> {
         terms.idempotency_key.as_ref().map(|key| self.once.digest(channel, key))
     }
 
-    /// The position that a publication came to when it was asked for before.
+    /// The position of an earlier publication with the same key.
     pub(super) fn known(&mut self, now: Now, digest: Option<Digest>) -> Option<Position> {
         self.once.position(now.ms, digest?)
     }
 
-    /// Remembers what a publication came to.
+    /// Stores the position of a publication under its key.
     pub(super) fn remember(&mut self, now: Now, digest: Option<Digest>, position: &Position) {
         if let Some(digest) = digest {
             self.once.remember(now.ms, digest, position.clone());
         }
     }
 
-    /// Asks the memory for what a subscriber wants to know.
+    /// Reads the data that a subscriber asks for from the memory.
     pub(super) fn read_for(
         &mut self,
         stream: StreamId,
@@ -89,7 +89,7 @@ impl Order {
         self.memory.read(stream, now, options, &wanted)
     }
 
-    /// Gives a publication its number, and the place that the memory has for it; none when it is not kept.
+    /// Sets a publication's number, and the position from the memory; the default position when it is not kept.
     pub(super) fn number(&mut self, publication: &mut Publication, kept: Option<Appended>) -> Position {
         publication.seq = self.next_seq();
         (publication.offset, publication.time_ms, publication.previous) = (0, 0, None);
@@ -97,7 +97,7 @@ impl Order {
             Some(Appended::Kept { position, time_ms, previous }) => {
                 (publication.offset, publication.time_ms) = (position.offset, time_ms);
                 publication.previous = previous;
-                // Who hears of it has been told another stream's name, or none.
+                // Its subscribers know another stream's name, or none.
                 if position.offset == 1 {
                     publication.rare.get_or_insert_default().epoch = Some(Arc::clone(&position.epoch));
                 }
@@ -111,7 +111,7 @@ impl Order {
     }
 }
 
-/// What a subscriber missed, of what was read for it.
+/// The publications that a subscriber missed, from the result of its read.
 pub(super) fn recovered(
     read: &mut Read,
     options: &ChannelOptions,

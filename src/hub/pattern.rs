@@ -1,8 +1,8 @@
-//! Regular expressions of the configuration, in the syntax of RE2, which Go has and Centrifugo takes.
+//! Regular expressions of the configuration, in the syntax of RE2, which Go and Centrifugo use.
 //!
-//! What matters: a pattern means here what it means there. The syntaxes of RE2 and of the crate `regex` differ in places:
-//! in RE2 `\d`, `\w`, `\s` and `\b` are about ASCII alone, `\Q…\E` quotes, a class holds no classes or operators, and a
-//! brace that repeats nothing is a brace. So patterns are translated, piece by piece, before they are compiled.
+//! A pattern must mean the same here as in RE2. The syntaxes of RE2 and of the crate `regex` differ in places: in RE2
+//! `\d`, `\w`, `\s` and `\b` match ASCII only, `\Q…\E` quotes, a class contains no classes or operators, and a brace
+//! without a repetition is a literal brace. So patterns are translated, piece by piece, before they are compiled.
 
 use std::fmt;
 use std::iter::Peekable;
@@ -10,17 +10,17 @@ use std::str::Chars;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-/// What RE2 repeats at most.
+/// RE2's maximum of repetitions.
 const REPEATS_MAX: u32 = 1000;
 
-/// A regular expression for names, compiled once; the default is none, and a channel's name then must be ASCII. Two are
-/// equal when they are written the same.
+/// A regular expression for names, compiled once; the default is no pattern: then a channel's name must be ASCII. Two
+/// patterns are equal when their texts are.
 #[derive(Clone, Default)]
 pub struct NamePattern(Option<Compiled>);
 
 #[derive(Clone)]
 struct Compiled {
-    /// As it is written.
+    /// The configured text.
     text: Box<str>,
     regex: Regex,
 }
@@ -29,7 +29,7 @@ impl NamePattern {
     /// Compiles `pattern`; an empty one is the default.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A description of the syntax error.
     pub fn new(pattern: &str) -> Result<Self, String> {
         if pattern.is_empty() {
             return Ok(Self::default());
@@ -39,17 +39,17 @@ impl NamePattern {
         Ok(Self(Some(Compiled { text: pattern.into(), regex })))
     }
 
-    /// Whether there is none.
+    /// Whether this is the default.
     pub fn is_none(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Whether it matches somewhere in `text`, as the default does in any.
+    /// Whether it matches somewhere in `text`; the default matches any text.
     pub fn matches(&self, text: &str) -> bool {
         self.0.as_ref().is_none_or(|compiled| compiled.regex.is_match(text.as_bytes()))
     }
 
-    /// What its named groups match in `text`, by their names; `None` where it does not match.
+    /// The matches of its named groups in `text`, by name; `None` where the pattern does not match.
     pub fn captures<'p>(&'p self, text: &str) -> Option<Vec<(&'p str, String)>> {
         let Some(Compiled { regex, .. }) = &self.0 else { return Some(Vec::new()) };
         let captured = regex.captures(text.as_bytes())?;
@@ -70,8 +70,8 @@ impl NamePattern {
         self.0.as_ref().map_or("", |compiled| &compiled.text)
     }
 
-    /// Whether the group of this name lists what it matches, as in `(?P<name>one|two)`: no class, no repetition, nothing
-    /// that stands for something else.
+    /// Whether the group of this name is a choice of fixed texts, as in `(?P<name>one|two)`: no class, no repetition,
+    /// no other special construct.
     pub fn lists_values(&self, name: &str) -> bool {
         let text = self.as_str();
         let has_class =
@@ -122,7 +122,7 @@ impl PartialEq for NamePattern {
 
 impl Eq for NamePattern {}
 
-/// The crate draws the place of a mistake over several lines; the last says what it is.
+/// The last line of the crate's error, which spans several lines and ends with the cause.
 fn last_line(error: &str) -> String {
     let last = error.lines().last().unwrap_or(error).trim();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
@@ -130,10 +130,10 @@ fn last_line(error: &str) -> String {
 
 type Source<'a> = Peekable<Chars<'a>>;
 
-/// The pattern in the syntax of the crate.
+/// Translates a pattern into the syntax of the crate.
 ///
 /// # Errors
-/// What RE2 does not take, where the crate would.
+/// For constructs that RE2 rejects and the crate would accept.
 fn translate(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut source = pattern.chars().peekable();
@@ -149,7 +149,7 @@ fn translate(pattern: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// What follows a backslash outside of a class.
+/// Translates an escape sequence outside of a class, behind its backslash.
 fn escape(source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     match source.next() {
         Some('Q') => {
@@ -169,7 +169,7 @@ fn escape(source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     }
 }
 
-/// The text up to `\E`, or to the end, each character for itself.
+/// Translates the quoted text up to `\E`, or to the end, as literal characters.
 fn quoted(source: &mut Source<'_>, out: &mut String) {
     while let Some(c) = source.next() {
         if c == '\\' && source.peek() == Some(&'E') {
@@ -180,12 +180,12 @@ fn quoted(source: &mut Source<'_>, out: &mut String) {
     }
 }
 
-/// A character that means itself.
+/// Writes a literal character.
 fn literal(c: char, out: &mut String) {
     out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
 }
 
-/// What a letter behind a backslash stands for, as the inside of a class.
+/// The inside of the class that a letter behind a backslash stands for.
 fn shorthand(letter: char) -> Option<&'static str> {
     Some(match letter {
         'd' => "0-9",
@@ -198,12 +198,12 @@ fn shorthand(letter: char) -> Option<&'static str> {
     })
 }
 
-/// What follows a backslash and means the same within a class and outside.
+/// Translates an escape sequence that means the same within a class and outside.
 fn plain_escape(c: Option<char>, source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     match c {
         None => Err("a backslash stands at the end".to_owned()),
         Some(kind @ ('p' | 'P')) => property(kind, source, out),
-        // A single digit would be a back reference, which RE2 has not.
+        // A single digit would be a back reference, which RE2 lacks.
         Some('1'..='7') if !source.peek().is_some_and(|next| ('0'..='7').contains(next)) => {
             Err("back references are not supported".to_owned())
         }
@@ -219,7 +219,7 @@ fn plain_escape(c: Option<char>, source: &mut Source<'_>, out: &mut String) -> R
     }
 }
 
-/// A property of Unicode: `\pL`, `\p{Greek}`, `\p{^Greek}`.
+/// Translates a Unicode property: `\pL`, `\p{Greek}`, `\p{^Greek}`.
 fn property(kind: char, source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     let (mut is_negated, mut name) = (kind == 'P', String::new());
     match source.next() {
@@ -234,7 +234,7 @@ fn property(kind: char, source: &mut Source<'_>, out: &mut String) -> Result<(),
         Some(letter) => name.push(letter),
         None => return Err("a property without a name".to_owned()),
     }
-    // The crate has a syntax of its own behind these.
+    // The crate has other syntax with these characters.
     if name.contains(['=', ':', '!']) {
         return Err(format!("{name:?} is no property of Unicode"));
     }
@@ -242,7 +242,7 @@ fn property(kind: char, source: &mut Source<'_>, out: &mut String) -> Result<(),
     Ok(())
 }
 
-/// What follows an opening bracket. Within, a bracket, `&&`, `--` and `~~` mean themselves.
+/// Translates a class behind its opening bracket. Within, a bracket, `&&`, `--` and `~~` are literal.
 fn class(source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     out.push('[');
     if source.next_if_eq(&'^').is_some() {
@@ -269,7 +269,7 @@ fn class(source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     Ok(())
 }
 
-/// A class by its name, such as `[:alpha:]`, or a bracket and a colon.
+/// Translates a named class such as `[:alpha:]`, or a literal bracket and colon.
 fn posix(source: &mut Source<'_>, out: &mut String) {
     let rest: String = source.clone().collect();
     let Some((name, _)) = rest.split_once(":]") else { return literal('[', out) };
@@ -286,7 +286,7 @@ fn posix(source: &mut Source<'_>, out: &mut String) {
     out.push_str(":]");
 }
 
-/// What follows an opening parenthesis: a group's name and flags.
+/// Translates a group's name and flags behind its opening parenthesis.
 fn group(source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     out.push('(');
     if source.next_if_eq(&'?').is_none() {
@@ -305,7 +305,7 @@ fn group(source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     }
 }
 
-/// An opening brace: a repetition, or itself.
+/// Translates an opening brace: a repetition, or a literal brace.
 fn brace(source: &mut Source<'_>, out: &mut String) -> Result<(), String> {
     let rest: String = source.clone().take_while(|c| *c != '}').collect();
     let is_closed = source.clone().any(|c| c == '}');
@@ -335,7 +335,7 @@ mod tests {
         }
     }
 
-    /// Asked of Go's `regexp`.
+    /// The expected results are those of Go's `regexp`.
     #[test]
     fn patterns_mean_what_they_mean_in_re2() {
         matches(r"^\p{L}+$", &[("Grüße", true), ("жук", true), ("a1", false)]);

@@ -1,35 +1,36 @@
-//! Who may do what in a channel, as its options say.
+//! Permissions in a channel, by its options.
 //!
-//! The model is Centrifugo's. Asked for what a client wants on its own account only: the server may do anything, and a
-//! subscription's token or an application's hook decides in place of the options. Whether the name of a channel is in
-//! order, and whether it has a presence or a history at all, is asked before.
+//! The model is Centrifugo's. It applies only to a client's own requests: the server may do anything, and a
+//! subscription's token or an application's hook decides instead of the options. The validity of the channel's name,
+//! and whether the channel has presence or history at all, are checked before.
 
 use super::options::ChannelOptions;
 
-/// What is known of the client that asks.
+/// Properties of the asking client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Standing {
-    /// Whether it has a user: it is not anonymous.
+    /// Whether the client has a user: it is not anonymous.
     pub has_user: bool,
     /// Whether it is subscribed to the channel.
     pub is_subscribed: bool,
-    /// Whether a capability of its connection or subscription says that it may do this here.
+    /// Whether a capability of its connection or subscription permits the request in this channel.
     pub is_capable: bool,
-    /// Whether the server takes every client for entitled (insecure mode).
+    /// Whether the server grants every client all permissions (insecure mode).
     pub is_insecure: bool,
 }
 
 impl Standing {
-    /// Whether the options for all clients, for subscribers and for the anonymous among them let it.
+    /// Whether the options for all clients, for subscribers and for anonymous clients permit it.
     fn is_let(self, for_client: bool, for_subscriber: bool, for_anonymous: bool) -> bool {
         let is_one_of_them = for_client || for_subscriber && self.is_subscribed;
         self.is_capable || self.is_insecure || is_one_of_them && (self.has_user || for_anonymous)
     }
 }
 
-/// Whether it may subscribe without a token. `is_private` and `is_allowed_user` as [`super::options::Namespaces`] says:
-/// a private channel always needs a token, and a channel for certain users is for those.
+/// Whether the client may subscribe without a token. `is_private` and `is_allowed_user` are the results of
+/// [`super::options::Namespaces`]: a private channel always needs a token, and a channel limited to users is for
+/// those only.
 pub fn permits_subscribe(
     options: &ChannelOptions,
     standing: Standing,
@@ -41,7 +42,7 @@ pub fn permits_subscribe(
     !is_private && (is_allowed_user == Some(true) || is_let)
 }
 
-/// Whether it may publish.
+/// Whether the client may publish.
 pub fn permits_publish(options: &ChannelOptions, standing: Standing) -> bool {
     standing.is_let(
         options.allow_publish_for_client,
@@ -50,8 +51,8 @@ pub fn permits_publish(options: &ChannelOptions, standing: Standing) -> bool {
     )
 }
 
-/// Whether it may ask for history; when subscribing, whether it may ask for positions and recovery (it counts as
-/// subscribed then).
+/// Whether the client may ask for history; for a subscribe request (the client then counts as subscribed), whether it
+/// may ask for positions and recovery.
 pub fn permits_history(options: &ChannelOptions, standing: Standing) -> bool {
     standing.is_let(
         options.allow_history_for_client,
@@ -60,8 +61,8 @@ pub fn permits_history(options: &ChannelOptions, standing: Standing) -> bool {
     )
 }
 
-/// Whether it may ask for presence; when subscribing, whether it may ask for joins and leaves (it counts as subscribed
-/// then).
+/// Whether the client may ask for presence; for a subscribe request (the client then counts as subscribed), whether
+/// it may ask for joins and leaves.
 pub fn permits_presence(options: &ChannelOptions, standing: Standing) -> bool {
     standing.is_let(
         options.allow_presence_for_client,
@@ -98,7 +99,7 @@ mod tests {
             (&only_anonymous, ANONYMOUS, false, None, false),
             (&none, capable, false, None, true),
             (&none, insecure, false, None, true),
-            // For certain users: those, whatever else holds for all.
+            // Limited to users: those are permitted, whatever the other options.
             (&none, USER, false, Some(true), true),
             (&anyone, USER, false, Some(false), false),
             (&none, insecure, false, Some(false), true),

@@ -1,15 +1,15 @@
-//! Who is in a channel: how many subscribers each shard has, who of them is present, and who came and went.
+//! Members of a channel: the subscriber count of each shard, the members in presence, joins and leaves.
 //!
-//! Presence is the truth, joins and leaves are hints. Those of one turn are told together: who came and went within it
-//! is not told at all, and beyond a rate per channel the rest is dropped and counted. Whoever needs to be certain asks
-//! for presence.
+//! Presence is exact, joins and leaves are hints. The joins and leaves of one turn are sent together: a member that
+//! came and went within it is omitted, and beyond a rate per channel the rest is dropped and counted. A client that
+//! needs certainty asks for presence.
 //!
-//! Invariant: a member counts from its subscribe letter to its unsubscribe letter. A connection that leaves and enters
-//! again while its first letters are still under way is there twice for a moment: its seat is kept until the second
-//! time it goes.
+//! Invariant: a member counts from its subscribe letter to its unsubscribe letter. A connection that leaves and
+//! enters again while its first letters are still in flight is counted twice for a moment: its seat is kept until it
+//! leaves the second time.
 //!
-//! A seat costs 17 bytes in a table that is between 7/16 and 7/8 full: at most 39 beside the info. Flags are therefore
-//! kept for those only whose flags are not the usual ones.
+//! A seat takes 17 bytes in a table that is between 7/16 and 7/8 full: at most 39 beside the info. Flags are
+//! therefore stored only for members whose flags are not the usual ones.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -24,27 +24,27 @@ use super::terms::{Joining, Member, Shards};
 use crate::base::bucket::Bucket;
 use crate::base::heap;
 
-/// Its keys are not chosen by clients, and the order of a run must not depend on chance.
+/// A hasher without randomness: clients do not choose the keys, and the order of a run must not depend on chance.
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
-/// Counts in presence.
+/// The member counts in presence.
 const PRESENT: u8 = 1;
-/// Its coming and going is told.
+/// The member's join and leave are sent.
 const TELLS: u8 = 2;
 
 fn flags_of(is_present: bool, tells: bool) -> u8 {
     (u8::from(is_present) * PRESENT) | (u8::from(tells) * TELLS)
 }
 
-/// What is not as usual about a seat.
+/// Unusual properties of a seat.
 #[derive(Clone, Copy, Debug)]
 struct Unusual {
     flags: u8,
-    /// Times that it has to go before it is gone, beside the first.
+    /// Number of leaves before the member is gone, beside the first.
     again: u16,
 }
 
-/// The members of one shard that others may hear of.
+/// The members of one shard that others may see.
 #[derive(Debug)]
 struct Seats {
     infos: HashMap<u64, Arc<ClientInfo>, Fixed>,
@@ -61,7 +61,7 @@ impl Seats {
         self.unusual.get(&conn).map_or(self.usual_flags, |unusual| unusual.flags)
     }
 
-    /// Takes a seat; returns who had it before, and its flags. `renews`: who has it has it no second time.
+    /// Adds a member; returns its previous entry and flags. With `renews` a present member is not counted once more.
     fn insert(
         &mut self,
         conn: u64,
@@ -83,18 +83,18 @@ impl Seats {
         before.map(|info| (info, flags_before))
     }
 
-    /// Leaves a seat for good, however often it was taken; returns who is gone, and its flags.
+    /// Removes a member, however often it is counted; returns its entry and flags.
     fn vacate(&mut self, conn: u64) -> Option<(Arc<ClientInfo>, u8)> {
         let flags = self.flags(conn);
         let info = self.infos.remove(&conn)?;
         self.unusual.remove(&conn);
-        // A crowd that is gone must not keep its seats for ever.
+        // The seats of a crowd that has left must not be kept for ever.
         heap::ease_table(&mut self.infos);
         heap::ease_table(&mut self.unusual);
         Some((info, flags))
     }
 
-    /// Leaves a seat; returns who is gone, and its flags.
+    /// Removes a member; returns its entry and flags if it is gone.
     fn remove(&mut self, conn: u64) -> Option<(Arc<ClientInfo>, u8)> {
         if let Some(unusual) = self.unusual.get_mut(&conn)
             && unusual.again > 0
@@ -123,12 +123,13 @@ struct Audience {
     seats: Option<Box<Seats>>,
 }
 
-/// How many of those present each user is: counted once when someone asks, and then kept up to date as long as it pays.
+/// Number of present connections of each user: counted on the first request, and then updated for as long as that is
+/// cheaper.
 #[derive(Debug)]
 struct Users {
     counts: HashMap<u64, u32, Fixed>,
     hasher: RandomState,
-    /// Changes since someone asked.
+    /// Changes since the last request.
     changes: usize,
 }
 
@@ -156,13 +157,13 @@ impl Users {
         heap::piece(size_of::<Self>()) + heap::table(&self.counts)
     }
 
-    /// Whether counting anew would by now have been cheaper.
+    /// Whether a new count would have been cheaper by now.
     fn is_idle(&self) -> bool {
         self.changes > 4 * self.counts.len() + 1024
     }
 }
 
-/// A client by its id.
+/// A client, compared by its id.
 #[derive(Debug)]
 struct ById(Arc<ClientInfo>);
 
@@ -186,20 +187,20 @@ impl PartialEq for ById {
 
 impl Eq for ById {}
 
-/// A client's change among those that wait to be told.
+/// A client's unsent change.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     at: usize,
-    /// It was told before that the client is there.
+    /// Whether a join of the client was sent before.
     was_there: bool,
 }
 
-/// Who came and who went since it was last told.
+/// Joins and leaves since the last report.
 #[derive(Debug, Default)]
 struct Digest {
-    /// Those that cancelled out are `None`.
+    /// Changes; cancelled ones are `None`.
     changes: Vec<Option<(bool, Arc<ClientInfo>)>>,
-    /// Each client's change.
+    /// Each client's unsent change.
     places: HashMap<ById, Place>,
     rate: Bucket,
 }
@@ -212,7 +213,7 @@ impl Digest {
     }
 }
 
-/// The crowd of one channel.
+/// The members of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
     audiences: SmallVec<[Audience; 2]>,
@@ -222,8 +223,8 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Counts one more, or knows one that is counted by other terms. True when that is the first change in the channel that
-    /// waits to be told.
+    /// Counts one more member, or changes the options of a counted one. Returns true when that is the channel's first
+    /// unsent change.
     pub(super) fn add(&mut self, joining: &Joining, options: &ChannelOptions) -> bool {
         let Member { shard, conn } = joining.member;
         let at = match self.audiences.iter().position(|audience| audience.shard == shard) {
@@ -254,12 +255,12 @@ impl Crowd {
         if flags & PRESENT != 0 {
             self.change_present(info, true);
         }
-        // Who was there all the time does not come, unless it is somebody else now.
+        // A member that was present all the time does not join, unless its info has changed.
         let was_there = flags_before & TELLS != 0;
         flags & TELLS != 0 && (joining.renews || !was_there) && self.tell(true, was_there, Arc::clone(info))
     }
 
-    /// A member that is counted is not to be seen any more; nobody is told.
+    /// Hides a counted member, without a leave.
     fn vacate(&mut self, Member { shard, conn }: Member) {
         let Some(audience) = self.audiences.iter_mut().find(|audience| audience.shard == shard) else {
             return;
@@ -273,8 +274,7 @@ impl Crowd {
         }
     }
 
-    /// A member is somebody else to others from now on, if they see it. `keeps_chan_info`: but for what is said of its
-    /// subscription.
+    /// Changes a member's info, if it has any. `keeps_chan_info` keeps the subscription's own part.
     pub(super) fn inform(&mut self, member: Member, info: &Arc<ClientInfo>, keeps_chan_info: bool) {
         let audience = self.audiences.iter_mut().find(|audience| audience.shard == member.shard);
         let seats = audience.and_then(|audience| audience.seats.as_mut());
@@ -283,7 +283,7 @@ impl Crowd {
         }
     }
 
-    /// Counts one less: `None` when there was none, else whether that is the first change that waits to be told.
+    /// Counts one member less: `None` when there was none, else whether that is the channel's first unsent change.
     pub(super) fn remove(&mut self, member: Member) -> Option<bool> {
         let at = self.audiences.iter().position(|audience| audience.shard == member.shard)?;
         let audience = &mut self.audiences[at];
@@ -314,7 +314,7 @@ impl Crowd {
         self.present_count
     }
 
-    /// The shards that have subscribers.
+    /// The shards with subscribers.
     pub(super) fn shards(&self) -> Shards {
         self.audiences.iter().map(|audience| audience.shard).collect()
     }
@@ -323,7 +323,7 @@ impl Crowd {
         self.audiences.iter().filter_map(|audience| audience.seats.as_deref()).flat_map(Seats::present)
     }
 
-    /// What the crowd costs beside its place, without what is told of its members.
+    /// Memory of the crowd beside its own size, without the members' infos.
     pub(super) fn bytes(&self) -> usize {
         let seats = self.audiences.iter().filter_map(|audience| audience.seats.as_ref());
         heap::spilled(&self.audiences)
@@ -332,7 +332,7 @@ impl Crowd {
             + self.digest.as_ref().map_or(0, |digest| digest.bytes())
     }
 
-    /// Different users among those present. The first call takes time in proportion to their number.
+    /// Number of different users in presence. The first call takes time proportional to the number of members.
     pub(super) fn user_count(&mut self) -> u32 {
         if self.users.is_none() {
             self.users = Some(Box::new(Users::of(self.present())));
@@ -342,7 +342,7 @@ impl Crowd {
         u32::try_from(users.counts.len()).unwrap_or(u32::MAX)
     }
 
-    /// Takes the changes that wait, at most as many as `rate_per_s` allows; and how many were dropped.
+    /// Takes the unsent changes, at most as many as `rate_per_s` permits; and the number of dropped ones.
     pub(super) fn take_changes(
         &mut self,
         now_ms: u64,
@@ -378,8 +378,8 @@ impl Crowd {
         }
     }
 
-    /// Notes that someone came or went; true when it is the first who waits to be told. `was_there`: whether it was told to be
-    /// there, unless it waits to be told.
+    /// Records a join or leave; returns true when it is the first unsent one. `was_there`: whether a join was sent
+    /// before, if there is no unsent change.
     fn tell(&mut self, came: bool, was_there: bool, info: Arc<ClientInfo>) -> bool {
         let digest = self.digest.get_or_insert_default();
         let is_first = digest.changes.is_empty();
@@ -390,8 +390,8 @@ impl Crowd {
             return is_first;
         };
         let has_come = digest.changes[place.at].as_ref().is_some_and(|(came, _)| *came);
-        // Who came and went, or went and came, is where it was; who is renewed goes as whoever is there, or has come as somebody
-        // else.
+        // A join and a leave cancel each other out; a renewed member leaves with the info that was sent, or joins
+        // with its new one.
         if came != has_come && place.was_there == came {
             digest.changes[place.at] = None;
         } else {

@@ -1,7 +1,7 @@
-//! Reading from streams: what someone missed, and what anyone asks for.
+//! Reading from streams: missed publications, and requested histories.
 //!
-//! Invariant: who is told that it recovered has, with what it is given, every publication of the stream up to the
-//! position, once and in order. What cannot be proved is denied.
+//! Invariant: a client that is told that it recovered has, with the returned publications, every publication of the
+//! stream up to the position, once and in order. Without proof of that, recovery fails.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::memory::{Read, StreamId};
 use super::terms::{HistoryFilter, Refused};
 use super::{Position, Publication};
 
-/// What was missed: whether that is all of it, and the publications, oldest first.
+/// The result of a recovery: whether it is complete, and the missed publications, oldest first.
 pub(super) type Recovered = (bool, Vec<Arc<Publication>>);
 
-/// What a subscriber gets of a stream that is read as a cache, where all before the last publication is history: the last
-/// one that `passes`, unless `from` is its place or a later one. `read` has that one, with others or without.
+/// The recovery of a subscriber from a stream in cache mode, where only the last publication counts: the last one
+/// that `passes`, unless `from` is its offset or a later one. `read` contains that one, with others or without.
 pub(super) fn latest_after(read: &Read, from: &Position, passes: impl Fn(&Publication) -> bool) -> Recovered {
     let Read { position, publications, .. } = read;
-    // Beyond the top nobody can have been: whoever says so has another stream, or has lost count.
+    // An offset beyond the top belongs to another stream, or is wrong.
     let is_mine = from.offset > 0 && from.offset <= position.offset && from.epoch == position.epoch;
     match publications.iter().find(|publication| passes(publication)) {
         _ if is_mine && from.offset == position.offset => (true, Vec::new()),
@@ -28,13 +28,13 @@ pub(super) fn latest_after(read: &Read, from: &Position, passes: impl Fn(&Public
 }
 
 impl Stream {
-    /// Whether `position` is one of this stream. Without an epoch it is taken for one: that is how a client asks that
-    /// never saw the stream.
+    /// Whether `position` belongs to this stream. Without an epoch it does: a client that never saw the stream sends
+    /// none.
     fn is_mine(&self, position: &Position) -> bool {
         position.epoch.is_empty() || position.epoch == self.epoch
     }
 
-    /// How many of the kept publications have an offset of at most `offset`.
+    /// Number of kept publications with an offset of at most `offset`.
     fn count_up_to(&self, offset: u64) -> usize {
         let newer = usize::try_from(self.top.saturating_sub(offset)).unwrap_or(usize::MAX);
         self.kept.len().saturating_sub(newer)
@@ -42,7 +42,7 @@ impl Stream {
 }
 
 impl History {
-    /// All that came after `from`, if it is there and not more than `count_max`.
+    /// All publications after `from`, if they are kept and at most `count_max`.
     pub(super) fn missed(&self, id: StreamId, from: &Position, count_max: usize) -> Recovered {
         let stream = &self.streams[id as usize];
         let missed = stream.top.checked_sub(from.offset).and_then(|missed| usize::try_from(missed).ok());
@@ -64,10 +64,10 @@ impl History {
         kept.map(|&key| self.publication(key)).find(|publication| passes(publication))
     }
 
-    /// What the filter asks for.
+    /// The publications that the filter asks for.
     ///
     /// # Errors
-    /// When it asks for what came after a position of another stream.
+    /// When it asks for those after a position of another stream.
     pub(super) fn filtered(
         &self,
         id: StreamId,
@@ -80,7 +80,7 @@ impl History {
         }
         Ok(if filter.reverse {
             let end = match &filter.since {
-                // Nothing leads back from a place that the stream has not come to.
+                // There is nothing before an offset that the stream has not reached.
                 Some(since) if since.offset > stream.top.saturating_add(1) => 0,
                 Some(since) => since.offset.checked_sub(1).map_or(0, |before| stream.count_up_to(before)),
                 None => stream.kept.len(),

@@ -1,6 +1,6 @@
-//! Whom a home sends to: who subscribes from which shard, and what is told of who came and went.
+//! The receivers of a home's items: its subscribers by shard, and their unsent joins and leaves.
 //!
-//! Invariant: a crowd changes here only, and what all crowds cost and how many are present is counted as they do.
+//! Invariant: a crowd changes here only, and the memory and members of all crowds are counted with each change.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use crate::base::heap;
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     pub(super) crowd: Crowd,
-    /// It was told that the channel is occupied.
+    /// Whether the channel was reported as occupied.
     pub(super) is_told: bool,
 }
 
-/// Whom a home sends to, and what it has yet to tell of them.
+/// The receivers of a home's items, and unsent changes among them.
 #[derive(Debug, Default)]
 pub(super) struct Spread {
-    /// Channels with changes to tell. One that has ended since, or whose number is another's by now, is passed over.
+    /// Channels with unsent changes. One that has ended since, or whose number was reused, is skipped.
     changed: VecDeque<u32>,
-    /// First and last subscribers to tell, in their order.
+    /// First and last subscribers to report, in order.
     states: Vec<StateChange>,
     pub(super) presence_count: usize,
-    /// What crowds cost.
+    /// Memory of the crowds.
     pub(super) crowd_bytes: usize,
     pub(super) suppressed_count: u64,
 }
@@ -50,7 +50,7 @@ impl Spread {
         }
     }
 
-    /// Knows a subscriber that is counted by other terms.
+    /// Changes the options of a counted subscriber.
     pub(super) fn renew(
         &mut self,
         id: u32,
@@ -62,7 +62,7 @@ impl Spread {
         }
     }
 
-    /// Counts one subscriber less; false when there was none.
+    /// Counts one subscriber less; returns false when there was none.
     pub(super) fn leave(
         &mut self,
         now: Now,
@@ -75,7 +75,7 @@ impl Spread {
             if std::mem::take(&mut audience.is_told) {
                 self.states.push(StateChange::new(name, false, now));
             }
-            // Nobody is left to hear who went.
+            // There is no subscriber left to receive the leaves.
             self.with_crowd(audience, |crowd| *crowd = Crowd::default());
         } else if has_news {
             self.changed.push_back(id);
@@ -83,7 +83,7 @@ impl Spread {
         true
     }
 
-    /// The number of the next channel that has changes to tell.
+    /// The number of the next channel with unsent changes.
     #[inline]
     pub(super) fn next_changed(&mut self) -> Option<u32> {
         let id = self.changed.pop_front()?;
@@ -91,12 +91,12 @@ impl Spread {
         Some(id)
     }
 
-    /// Whether some channel has changes to tell.
+    /// Whether some channel has unsent changes.
     pub(super) fn has_changes(&self) -> bool {
         !self.changed.is_empty()
     }
 
-    /// Takes what is to be told of a channel's members, at most so many per second.
+    /// Takes the unsent changes of a channel, at most so many per second.
     pub(super) fn take_changes(
         &mut self,
         now: Now,
@@ -112,12 +112,12 @@ impl Spread {
         std::mem::take(&mut self.states)
     }
 
-    /// What is kept here of channels, without their crowds.
+    /// Memory of the queues here, without crowds.
     pub(super) fn bytes(&self) -> usize {
         heap::list::<u32>(self.changed.capacity())
     }
 
-    /// Changes a crowd, and counts what that changes.
+    /// Changes a crowd, and updates the counts.
     pub(super) fn with_crowd<R>(
         &mut self,
         audience: &mut Audience,

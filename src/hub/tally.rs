@@ -1,4 +1,4 @@
-//! What a shard counts by namespace, as a home and for its own subscribers, where that is configured.
+//! Counts by namespace, of a shard's homes and of its own subscribers, where that is configured.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::local::Local;
 use super::options::Namespaces;
 use crate::base::counters::{ByNamespace, NamespaceCounters};
 
-/// Finds where the channels of a namespace are counted.
+/// Finds the counters of a channel's namespace.
 #[derive(Debug)]
 pub(super) struct Tally {
     namespaces: Arc<Namespaces>,
@@ -35,12 +35,12 @@ impl Tally {
         Self { namespaces, counters, known: HashMap::new() }
     }
 
-    /// Goes by other namespaces from now on; channels that there are stay counted where they are.
+    /// Applies other namespaces from now on; existing channels keep their counters.
     pub(super) fn renew(&mut self, namespaces: Arc<Namespaces>) {
         self.namespaces = namespaces;
     }
 
-    /// Where a channel is counted. As many are known as there are namespaces.
+    /// The counters of a channel's namespace. There are as many as namespaces.
     pub(super) fn of(&mut self, channel: &str) -> Arc<NamespaceCounters> {
         let namespace = self.namespaces.namespace(channel);
         if let Some(counters) = self.known.get(namespace) {
@@ -110,7 +110,7 @@ mod tests {
         for (conn, name) in [(1, "chat:a"), (2, "chat:a"), (3, "$chat:b#1"), (4, "a"), (5, "whatever:a")] {
             assert!(home.unsubscribe(at(1), name, Member { shard: 0, conn }));
         }
-        assert_eq!(counted()[1], row("chat", [0, 0, 1]), "a history is no channel that somebody hears");
+        assert_eq!(counted()[1], row("chat", [0, 0, 1]), "a channel with only a history is not counted");
         home.expire(at(1_000_000_000_000));
         assert_eq!(counted(), [row("", [0, 0, 0]), row("chat", [0, 0, 1]), row("news", [0, 0, 1])]);
     }

@@ -1,4 +1,4 @@
-//! What homes are asked and what they answer: the words of a [`super::home::Home`], without anything that acts.
+//! Requests to homes and their answers: plain values of a [`super::home::Home`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use smallvec::SmallVec;
 
 use super::{ClientInfo, Position, Publication};
 
-/// Why a home does not do what it was asked.
+/// The reason for which a home refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The shard is home of as many channels as its limit allows.
+    /// The shard's limit of channels is reached.
     TooManyChannels,
     /// Memory is short, and the channel would be new.
     MemoryShort,
-    /// The channel takes no more publications in this second.
+    /// The channel accepts no more publications in this second.
     TooManyPublications,
-    /// The position that was asked for is not in the stream.
+    /// The requested position is not in the stream.
     Unrecoverable,
-    /// The memory failed, or cannot be reached.
+    /// The memory failed, or is unreachable.
     Unavailable,
-    /// Too much waits for the memory already.
+    /// Too many requests wait for the memory.
     TooManyWaiting,
 }
 
-/// Who asks a home, as its caller knows it; the home keeps it as long as it has no answer.
+/// The caller's identification of a request; the home keeps it until it has an answer.
 pub trait Asker: fmt::Debug {
-    /// Whether a subscriber wants a publication that it missed in a stream that is read as a cache. Who recovers all that
-    /// it missed sorts out by itself what it does not want.
+    /// Whether a subscriber wants a publication that it missed in a stream in cache mode. A subscriber that recovers
+    /// all missed publications filters them itself.
     fn wants(&self, _publication: &Publication) -> bool {
         true
     }
@@ -35,28 +35,28 @@ pub trait Asker: fmt::Debug {
 
 impl Asker for () {}
 
-/// What came of something that a home was asked, and who asked.
+/// The result of a request to a home, and its asker.
 #[derive(Debug)]
 pub enum Done<A> {
-    /// To a subscriber: it is counted from here on, or refused.
+    /// Of a subscribe request: it counts from here on, or is refused.
     Subscribed {
         /// Name of the channel.
         channel: Arc<str>,
-        /// Who asked.
+        /// The asker.
         asker: A,
-        /// What the home has for it.
+        /// The home's answer.
         outcome: Result<Box<Joined>, Refused>,
     },
-    /// To a publication.
+    /// Of a publication.
     Published {
-        /// Who asked, if an answer is wanted.
+        /// The asker, if it wants an answer.
         asker: Option<A>,
-        /// What it came to.
+        /// The result.
         outcome: Result<Published, Refused>,
     },
-    /// To a question.
+    /// Of a question.
     Answered {
-        /// Who asked.
+        /// The asker.
         asker: A,
         /// The answer.
         answer: Answer,
@@ -66,82 +66,82 @@ pub enum Done<A> {
 /// A subscriber, as its home knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Member {
-    /// Its shard.
+    /// Shard of the subscriber.
     pub shard: u16,
-    /// Its connection there.
+    /// Connection in that shard.
     pub conn: u64,
 }
 
-/// What a home has to know of a subscriber.
+/// A home's view of a new subscriber.
 #[derive(Clone, Debug)]
 pub struct Joining {
-    /// Who it is, in this process.
+    /// Its place in this process.
     pub member: Member,
-    /// Who it is, as others see it; `None` where neither presence nor joins are told.
+    /// Its identity for other clients; `None` where neither presence nor joins need it.
     pub info: Option<Arc<ClientInfo>>,
     /// Whether it counts in the channel's presence.
     pub in_presence: bool,
-    /// Whether its coming and going is told.
+    /// Whether its join and leave are sent.
     pub tells_join: bool,
-    /// Whether it wants to know the position.
+    /// Whether it wants the position.
     pub wants_position: bool,
-    /// What it has, if it wants what came after; it is told the position then, too.
+    /// The position that it recovers from, if it wants recovery; it is told the new position then, too.
     pub recover: Option<Position>,
-    /// It is counted already, and is not counted once more: what is said of it here is in place of what was said before.
+    /// Whether it is counted already and is not counted once more: these values replace the earlier ones.
     pub renews: bool,
 }
 
-/// What a home has for a new subscriber.
+/// A home's answer to a new subscriber.
 #[derive(Clone, Debug, Default)]
 pub struct Joined {
-    /// [`Publication::seq`] of the last publication that is not for it.
+    /// [`Publication::seq`] of the last item that is not for it.
     pub seq: u64,
-    /// The stream's position, if it was wanted and the channel has a history.
+    /// The stream's position, if it was requested and the channel has a history.
     pub position: Option<Position>,
-    /// Whether `publications` are all that came after what it had.
+    /// Whether `publications` are all that the subscriber missed.
     pub recovered: bool,
-    /// Oldest first.
+    /// The recovered publications, oldest first.
     pub publications: Vec<Arc<Publication>>,
 }
 
-/// What a publisher may wish.
+/// A publisher's options.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
-    /// Publish once, however often it is asked for with this key within five minutes.
+    /// Idempotency key: a publication with the same key is not published again within five minutes.
     pub idempotency_key: Option<Box<str>>,
-    /// Keep it out of the history.
+    /// Whether to keep it out of the history.
     pub skip_history: bool,
-    /// Drop it if the channel has a version that is as high; 0 for no version.
+    /// Version: the publication is dropped if the channel has an equal or higher one; 0 for none.
     pub version: u64,
-    /// What `version` is a version of; another is another series.
+    /// Series of `version`; a new name begins a new series.
     pub version_epoch: Option<Box<str>>,
 }
 
-/// What a home can be asked.
+/// A question to a home.
 #[derive(Clone, Debug)]
 pub enum Question {
-    /// Who is here.
+    /// The members in presence.
     Presence,
-    /// How many are here.
+    /// The numbers of members.
     PresenceStats,
-    /// What was published.
+    /// The history.
     History(HistoryFilter),
-    /// To forget what was published.
+    /// The removal of the history.
     RemoveHistory,
 }
 
-/// Which publications are wanted.
+/// The requested part of a history.
 #[derive(Clone, Debug, Default)]
 pub struct HistoryFilter {
-    /// How many at most; `None` for all that there are.
+    /// Maximum of publications; `None` for all.
     pub limit: Option<usize>,
-    /// Only what came after this (before, when reversed).
+    /// Only publications after this position (before it, when reversed).
     pub since: Option<Position>,
     /// Newest first.
     pub reverse: bool,
 }
 
-/// What a home answers.
+/// A home's answer.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// To a publication: its position; default without history.
@@ -157,27 +157,27 @@ pub enum Answer {
     },
     /// To [`Question::History`].
     History {
-        /// What was asked for.
+        /// The requested publications.
         publications: Vec<Arc<Publication>>,
         /// The stream's position.
         position: Position,
     },
     /// To [`Question::RemoveHistory`].
     Removed,
-    /// Names and numbers of subscribers, of the channels that were asked for: see [`super::home::Home::channels`].
+    /// Names and subscriber counts of channels: see [`super::home::Home::channels`].
     Channels(Vec<(Arc<str>, usize)>),
-    /// No.
+    /// A refusal.
     Refused(Refused),
 }
 
-/// A channel has got its first subscriber, or lost its last.
+/// A channel got its first subscriber, or lost its last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateChange {
     /// Name of the channel.
     pub channel: Arc<str>,
-    /// The first came (true), or the last went.
+    /// Whether the first subscriber came (true), or the last went.
     pub is_occupied: bool,
-    /// When, as Unix time in milliseconds.
+    /// Time of the change, as Unix time in milliseconds.
     pub time_ms: u64,
 }
 
@@ -187,51 +187,51 @@ impl StateChange {
     }
 }
 
-/// Who came to a channel and who went, in that order, since the last time it was told.
+/// Joins and leaves of a channel, in order, since the last report.
 #[derive(Clone, Debug)]
 pub struct Membership {
     /// Name of the channel.
     pub channel: Arc<str>,
-    /// Its place among all that its home ever sent out, in any channel.
+    /// Its number among all items that its home ever sent, in any channel.
     pub seq: u64,
-    /// Who, and whether it came (true) or went.
+    /// Each client, and whether it joined (true) or left.
     pub changes: Vec<(bool, Arc<ClientInfo>)>,
 }
 
-/// The present, as two clocks tell it.
+/// The present time, of two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds of the shard's clock, which never jumps.
     pub ms: u64,
-    /// Unix time in milliseconds, for what people and other machines read.
+    /// Unix time in milliseconds, for output.
     pub unix_ms: u64,
 }
 
 /// Numbers of shards.
 pub type Shards = SmallVec<[u16; 4]>;
 
-/// Bounds of a home.
+/// Limits of a home.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Channels. Where it is reached, positions without subscribers and publications give way before their time.
+    /// Channels. At the limit, unattended positions and publications are dropped early.
     pub channels_max: usize,
-    /// Bytes of all histories together; the oldest publications go first.
+    /// Bytes of all histories together; the oldest publications are dropped first.
     pub history_bytes_max: usize,
-    /// Joins and leaves told per channel and second; beyond it, they are not told.
+    /// Joins and leaves sent per channel and second; the rest is dropped.
     pub join_leave_per_second_max: u32,
-    /// How long a position outlives its last publication where the channel does not say.
+    /// Lifetime of a position after the last publication, for channels without one of their own.
     pub history_meta_ttl_ms: u64,
     /// Publications that a subscriber may have missed and still recovers.
     pub recovery_max: usize,
-    /// Subscriptions, publications and questions that wait for a memory that answers later.
+    /// Subscriptions, publications and questions that wait for a slow memory.
     pub waiting_max: usize,
 }
 
-/// What a publication came to.
+/// The result of a publication.
 #[derive(Debug, Default)]
 pub struct Published {
     /// Its position; default without history.
     pub position: Position,
-    /// What to deliver, and to which shards; none when nobody subscribes or when it was published before.
+    /// The delivery and its shards; `None` without subscribers or when it was published before.
     pub delivery: Option<(Arc<Publication>, Shards)>,
 }

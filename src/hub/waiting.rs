@@ -1,11 +1,12 @@
-//! What waits for a home's memory: who asks and for what, by channel, in the order in which it was asked.
+//! Requests that wait for a home's memory, by channel, in the order in which they were made.
 //!
-//! Everything of a channel that asks the memory or is sent out stands in one queue as soon as one of it waits, and is
-//! carried out from its front. What can be asked of the memory is asked at once, so answers may be there before their turn.
+//! Once one request of a channel waits, all its requests that need the memory or send items are queued, and are
+//! completed from the front. Requests to the memory are sent at once where possible, so answers may arrive before
+//! their turn.
 //!
-//! Invariant: a queue has something in it or waits for its stream; its first entry has no answer yet; and behind an entry that
-//! was not asked nothing was. Each number that is awaited is one entry's, or one queue's for its stream. Bounded: who would
-//! be too many is refused.
+//! Invariant: a queue has entries or waits for its stream; its first entry has no answer yet; and no entry behind an
+//! unasked one was asked. Each awaited number belongs to one entry, or to one queue for its stream. Bounded: requests
+//! beyond the limit are refused.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,28 +18,28 @@ use super::terms::{HistoryFilter, Joining, Member, Refused, Terms};
 use super::{ClientInfo, Publication};
 use crate::base::heap;
 
-/// What a home was asked, as far as its memory has to do with it.
+/// A request to a home, as far as it concerns the memory.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// To count a subscriber.
+    /// A new subscriber.
     Subscribe { channel: Arc<str>, options: Arc<ChannelOptions>, joining: Box<Joining> },
-    /// To publish.
+    /// A publication.
     Publish {
         publication: Box<Publication>,
         options: Arc<ChannelOptions>,
         terms: Terms,
         digest: Option<Digest>,
-        /// It goes to the stream.
+        /// Whether it goes to the stream.
         keeps: bool,
     },
-    /// To read the history.
+    /// A read of the history.
     Read { options: Arc<ChannelOptions>, filter: HistoryFilter },
-    /// To forget the history.
+    /// The removal of the history.
     Clear,
 }
 
 impl Work {
-    /// What a publication is remembered by.
+    /// Digest of the publication's idempotency key.
     pub(super) fn digest(&self) -> Option<Digest> {
         match self {
             Self::Publish { digest, .. } => *digest,
@@ -49,7 +50,7 @@ impl Work {
     fn bytes(&self) -> usize {
         match self {
             Self::Subscribe { joining, .. } => heap::piece(size_of_val(&**joining)),
-            // Its data is counted with all that is under way.
+            // Its data is counted with all publications in delivery.
             Self::Publish { publication, terms, .. } => {
                 let texts = [&terms.idempotency_key, &terms.version_epoch].into_iter().flatten();
                 heap::piece(size_of_val(&**publication))
@@ -60,13 +61,13 @@ impl Work {
     }
 }
 
-/// The memory's answer; `None` where it had nothing to say.
+/// The memory's answer; `None` where it was not needed.
 pub(super) type FromMemory = Option<Result<Brought, Refused>>;
 
-/// How far the memory is with something.
+/// Progress of the memory's part of a request.
 #[derive(Debug)]
 pub(super) enum State {
-    /// It was not asked: the stream is not open, or something before it has to be over first.
+    /// Not asked: the stream is not open, or an earlier entry must complete first.
     Idle,
     /// Its answer comes under this number.
     Asked(u64),
@@ -74,13 +75,13 @@ pub(super) enum State {
     Answered(FromMemory),
 }
 
-/// One that waits.
+/// A waiting request.
 #[derive(Debug)]
 pub(super) struct Entry<A> {
     pub(super) work: Work,
-    /// Whose it is; none when the server's.
+    /// The member that made it; `None` for the server.
     pub(super) from: Option<Member>,
-    /// Who is told what comes of it.
+    /// The receiver of the result.
     pub(super) asker: Option<A>,
     pub(super) state: State,
 }
@@ -91,13 +92,13 @@ impl<A> Entry<A> {
     }
 }
 
-/// What waits in one channel.
+/// The waiting requests of one channel.
 #[derive(Debug)]
 pub(super) struct Queue<A> {
     /// The number under which the stream comes.
     pub(super) opening: Option<u64>,
     pub(super) entries: VecDeque<Entry<A>>,
-    /// Publications that were asked of the memory, by their keys: the same once more has to wait for them.
+    /// Digests of publications that the memory was asked to append: a publication with the same key waits for them.
     pub(super) digests: HashSet<Digest>,
 }
 
@@ -107,13 +108,13 @@ impl<A> Default for Queue<A> {
     }
 }
 
-/// All that waits for the memory of one home. `A` is who asks.
+/// All requests that wait for the memory of one home. `A` identifies an asker.
 #[derive(Debug)]
 pub(super) struct Waiting<A> {
     queues: BTreeMap<u32, Queue<A>>,
-    /// The channel that waits for each number.
+    /// The channel of each awaited number.
     numbers: BTreeMap<u64, u32>,
-    /// Entries in all queues.
+    /// Number of entries in all queues.
     count: usize,
     count_max: usize,
     bytes: usize,
@@ -124,34 +125,34 @@ impl<A> Waiting<A> {
         Self { queues: BTreeMap::new(), numbers: BTreeMap::new(), count: 0, count_max, bytes: 0 }
     }
 
-    /// Whether anything waits in the channel.
+    /// Whether requests wait in the channel.
     #[inline]
     pub(super) fn holds(&self, channel: u32) -> bool {
         !self.queues.is_empty() && self.queues.contains_key(&channel)
     }
 
-    /// Whether there is no room for one more.
+    /// Whether the limit is reached.
     pub(super) fn is_full(&self) -> bool {
         self.count.max(self.numbers.len()) >= self.count_max
     }
 
-    /// Number of those that wait.
+    /// Number of waiting requests.
     pub(super) fn len(&self) -> usize {
         self.count
     }
 
-    /// What they cost.
+    /// Memory of the waiting requests.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Notes that the channel's stream comes under a number.
+    /// Notes the number under which the channel's stream comes.
     pub(super) fn open(&mut self, channel: u32, number: u64) {
         self.queues.entry(channel).or_default().opening = Some(number);
         self.numbers.insert(number, channel);
     }
 
-    /// Puts one behind those that wait in the channel.
+    /// Appends a request to the channel's queue.
     pub(super) fn push(&mut self, channel: u32, entry: Entry<A>) {
         self.count += 1;
         self.bytes += entry.bytes();
@@ -163,7 +164,7 @@ impl<A> Waiting<A> {
         queue.entries.push_back(entry);
     }
 
-    /// A subscriber that waits in the channel is somebody else to others.
+    /// Changes the info of a subscriber that waits in the channel.
     pub(super) fn inform(
         &mut self,
         channel: u32,
@@ -182,13 +183,13 @@ impl<A> Waiting<A> {
         }
     }
 
-    /// Notes that an entry that was taken out with its queue waits for a number.
+    /// Notes the number awaited by an entry whose queue was taken out.
     pub(super) fn await_number(&mut self, channel: u32, number: u64) {
         self.numbers.insert(number, channel);
     }
 
-    /// Takes note of an answer: the channel that it is for, and the answer itself when it is about the channel's stream.
-    /// `None` when nobody waits for it any more.
+    /// Accepts an answer: returns its channel, and the answer itself when it is about the channel's stream. `None`
+    /// when no request waits for it any more.
     pub(super) fn answered(
         &mut self,
         number: u64,
@@ -207,7 +208,7 @@ impl<A> Waiting<A> {
         Some((channel, None))
     }
 
-    /// The stream does not come: the one that waits for it first is told so.
+    /// Fails the first entry that waits for a stream that could not be opened.
     pub(super) fn fail_first(&mut self, channel: u32, refused: Refused) {
         let first = self.queues.get_mut(&channel).and_then(|queue| queue.entries.front_mut());
         if let Some(first) = first {
@@ -215,18 +216,18 @@ impl<A> Waiting<A> {
         }
     }
 
-    /// Takes a queue out, to carry out what can be; [`Waiting::put`] puts it back.
+    /// Takes a queue out, to complete entries; [`Waiting::put`] puts it back.
     pub(super) fn take(&mut self, channel: u32) -> Queue<A> {
         self.queues.remove(&channel).unwrap_or_default()
     }
 
-    /// Notes that an entry was taken out of its queue.
+    /// Notes the removal of an entry from its queue.
     pub(super) fn note_gone(&mut self, entry: &Entry<A>) {
         self.count -= 1;
         self.bytes -= entry.bytes();
     }
 
-    /// Puts a queue back, if it waits for something; whether it does.
+    /// Puts a queue back, if it still waits for something; returns whether it does.
     pub(super) fn put(&mut self, channel: u32, queue: Queue<A>) -> bool {
         let waits = queue.opening.is_some() || !queue.entries.is_empty();
         if waits {
@@ -235,8 +236,8 @@ impl<A> Waiting<A> {
         waits
     }
 
-    /// Forgets what a member waits for, in all channels; what it publishes is published all the same. Returns the channels
-    /// in which something was forgotten. Takes time in proportion to all that waits.
+    /// Removes the waiting requests of a member, in all channels, except its publications. Returns the affected
+    /// channels. Takes time proportional to the number of waiting requests.
     pub(super) fn forget(&mut self, member: Member) -> Vec<u32> {
         let mut channels = Vec::new();
         for (&channel, queue) in &mut self.queues {
@@ -268,14 +269,17 @@ impl<A> Waiting<A> {
     pub(super) fn check_invariants(&self) {
         let (mut count, mut bytes, mut numbers) = (0, 0, BTreeMap::new());
         for (&channel, queue) in &self.queues {
-            assert!(queue.opening.is_some() || !queue.entries.is_empty(), "a queue without a reason");
+            assert!(
+                queue.opening.is_some() || !queue.entries.is_empty(),
+                "a queue without entries and not waiting for its stream"
+            );
             let first = queue.entries.front().map(|entry| &entry.state);
-            assert!(!matches!(first, Some(State::Answered(_))), "nobody carries it out");
+            assert!(!matches!(first, Some(State::Answered(_))), "an answered entry was not completed");
             let was_asked = |entry: &Entry<A>| !matches!(entry.state, State::Idle);
             let idle = queue.entries.iter().position(|entry| !was_asked(entry));
             let behind = idle.map_or(queue.entries.len(), |at| at + 1);
-            assert!(!queue.entries.iter().skip(behind).any(was_asked), "one was asked before its turn");
-            assert!(queue.opening.is_none() || idle.unwrap_or(0) == 0, "one was asked without a stream");
+            assert!(!queue.entries.iter().skip(behind).any(was_asked), "an entry was asked before its turn");
+            assert!(queue.opening.is_none() || idle.unwrap_or(0) == 0, "an entry was asked without a stream");
             numbers.extend(queue.opening.map(|number| (number, channel)));
             for entry in &queue.entries {
                 (count, bytes) = (count + 1, bytes + entry.bytes());
@@ -284,12 +288,12 @@ impl<A> Waiting<A> {
                 }
             }
         }
-        assert_eq!((count, bytes), (self.count, self.bytes), "what waits is counted");
-        assert_eq!(numbers, self.numbers, "who waits for a number, and who is told of it");
+        assert_eq!((count, bytes), (self.count, self.bytes), "waiting entries are counted");
+        assert_eq!(numbers, self.numbers, "the entries that await a number");
         assert!(self.count <= self.count_max);
     }
 
-    /// The channels in which something waits, for checks.
+    /// The channels with waiting requests, for checks.
     pub(super) fn channels(&self) -> impl Iterator<Item = u32> {
         self.queues.keys().copied()
     }

@@ -1,9 +1,9 @@
-//! The language of the house: what clients ask, what they are answered, and what they are told. Plain values, the same for
-//! every protocol.
+//! The protocol-independent language of sessions and shards: clients' requests, their replies, and pushes. Plain
+//! values, the same for every protocol.
 //!
-//! A session translates between these and the bytes of its protocol, in both directions; a shard decides by them and knows
-//! no protocol. Left out: numbers and names that a protocol has for any of it (its session's), who asks (the shard's), and
-//! what homes are asked and answer ([`super::home`]).
+//! A session translates between these and the bytes of its protocol, in both directions; a shard decides by them and
+//! knows no protocol. Left out: a protocol's numbers and names (in its session), the asking client (known to the
+//! shard), and the requests and answers of homes ([`super::home`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,61 +14,61 @@ use crate::base::filter::Filter;
 use crate::base::heap;
 use crate::base::payload::PayloadRef;
 
-/// What a client asks. It owns what it holds: it may have to wait.
+/// A client's request. It owns its contents, because it may have to wait.
 #[derive(Debug, PartialEq)]
 pub enum Ask {
-    /// To be let in.
+    /// A connect request.
     Identify(Box<Identify>),
-    /// To get what is published in a channel.
+    /// A subscribe request.
     Enter(Box<Enter>),
-    /// To get no more of it.
+    /// An unsubscribe request.
     Leave {
         /// Name of the channel.
         channel: Arc<str>,
     },
-    /// To put a message into a channel.
+    /// A publish request.
     Publish {
         /// Name of the channel.
         channel: Arc<str>,
-        /// What `data` is.
+        /// Classification of `data`.
         kind: DataKind,
         /// The message.
         data: Vec<u8>,
     },
-    /// Who is in a channel.
+    /// A presence request.
     Presence {
         /// Name of the channel.
         channel: Arc<str>,
     },
-    /// How many are in a channel.
+    /// A request for the member counts of a channel.
     PresenceStats {
         /// Name of the channel.
         channel: Arc<str>,
     },
-    /// What was published in a channel.
+    /// A history request.
     History {
         /// Name of the channel.
         channel: Arc<str>,
-        /// How many at most; `None` for as many as the server gives, 0 for the position only.
+        /// Maximum of publications; `None` for the server's maximum, 0 for the position only.
         limit: Option<usize>,
-        /// Only what came after this (before, when reversed).
+        /// Only publications after this position (before it, when reversed).
         since: Option<Position>,
         /// Newest first.
         reverse: bool,
     },
-    /// A call of the application.
+    /// A call of the application (RPC).
     Call {
-        /// What is called; may be empty.
+        /// Name of the method; may be empty.
         method: String,
         /// The argument.
         data: Vec<u8>,
     },
-    /// To go on with the connection.
+    /// A request to prolong the connection, with a new token.
     Renew {
         /// The new token.
         token: String,
     },
-    /// To go on with a subscription.
+    /// A request to prolong a subscription, with a new token.
     RenewIn {
         /// Name of the channel.
         channel: Arc<str>,
@@ -78,17 +78,17 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// Whether the answer may be large, and is gathered at once: history and presence.
+    /// Whether the reply may be large, and is gathered at once: history and presence.
     pub fn is_whole(&self) -> bool {
         matches!(self, Self::History { .. } | Self::Presence { .. })
     }
 
-    /// The channel that it would enter, if it is to enter one.
+    /// The channel to subscribe to, for a subscribe request.
     pub fn enters(&self) -> Option<&str> {
         if let Self::Enter(enter) = self { Some(&enter.channel) } else { None }
     }
 
-    /// The channel that it is about, if it is about one.
+    /// The channel of the request, if it has one.
     pub fn channel(&self) -> Option<&str> {
         match self {
             Self::Enter(enter) => Some(&enter.channel),
@@ -102,12 +102,12 @@ impl Ask {
         }
     }
 
-    /// Whether someone outside of the shards may have to be asked about it.
+    /// Whether the request may have to be answered outside the shards.
     pub fn may_ask(&self) -> bool {
         !matches!(self, Self::Leave { .. })
     }
 
-    /// Bytes that it holds beside its own size.
+    /// Heap bytes, beside its own size.
     pub fn owned_bytes(&self) -> usize {
         match self {
             Self::Identify(identify) => identify.owned_bytes(),
@@ -126,22 +126,22 @@ impl Ask {
     }
 }
 
-/// Who a client is, by its own word, and what it wants from the start.
+/// A connect request: the client's claimed identity, and its initial subscriptions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Identify {
-    /// That it is who it says; empty for none.
+    /// Token that proves the identity; empty for none.
     pub token: String,
-    /// Whatever the application wants to say.
+    /// Data of the application.
     pub data: Vec<u8>,
     /// Name of the client's kind.
     pub name: String,
     /// Version of the client's software.
     pub version: String,
-    /// Headers that it could not set itself, names and values: its own word.
+    /// Headers that the client could not set itself, names and values: unverified.
     pub headers: Vec<(String, String)>,
-    /// Headers of the request that opened the connection, those that are kept: names in lower case, and values.
+    /// The kept headers of the request that opened the connection: names in lower case, and values.
     pub request_headers: Vec<(String, String)>,
-    /// Channels that it wants from the start, or had.
+    /// Initial subscriptions, or those to recover.
     pub enters: Vec<Enter>,
 }
 
@@ -155,7 +155,7 @@ impl Identify {
         size_of::<Self>() + token.len() + data.len() + name.len() + version.len() + headers + enters
     }
 
-    /// What it costs beside its place, in bytes.
+    /// Memory beside its own size, in bytes.
     pub fn bytes(&self) -> usize {
         let Self { token, data, name, version, headers, request_headers, enters } = self;
         let texts = [token.len(), data.len(), name.len(), version.len()].map(heap::piece);
@@ -170,36 +170,36 @@ impl Identify {
     }
 }
 
-/// A channel, and how a client wants to get what is published there.
+/// A subscribe request: a channel, and the client's options for it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is asked for by itself")]
 pub struct Enter {
     /// Name of the channel.
     pub channel: Arc<str>,
-    /// That it may; empty for none.
+    /// Token that proves the permission; empty for none.
     pub token: String,
-    /// Whatever the application wants to say.
+    /// Data of the application.
     pub data: Vec<u8>,
-    /// What it has, if it wants what came after.
+    /// Position to recover from, if the client wants recovery.
     pub since: Option<Position>,
-    /// To know its place in the stream.
+    /// Whether the client wants the position.
     pub wants_position: bool,
-    /// To get what it missed when it comes back.
+    /// Whether it wants recovery after a reconnect.
     pub wants_recovery: bool,
-    /// Not to enter at all without what it missed: [`Denied::Unrecoverable`].
+    /// Whether to refuse the subscription when recovery fails: [`Denied::Unrecoverable`].
     pub needs_recovery: bool,
-    /// To know who comes and goes.
+    /// Whether it wants joins and leaves.
     pub wants_joins: bool,
-    /// Publications may come as deltas.
+    /// Whether publications may be sent as deltas.
     pub takes_deltas: bool,
-    /// The channel may have a number in place of its name.
+    /// Whether a number may replace the channel's name.
     pub takes_numbers: bool,
-    /// Which publications it wants, by their tags.
+    /// Filter of publications, by their tags.
     pub filter: Option<Box<Filter>>,
 }
 
 impl Enter {
-    /// What enters this channel, and asks for nothing else.
+    /// A subscribe request to this channel, without options.
     pub fn new(channel: Arc<str>) -> Self {
         Self { channel, ..Self::default() }
     }
@@ -210,7 +210,7 @@ impl Enter {
         size_of::<Self>() + channel.len() + token.len() + data.len() + epoch_bytes
     }
 
-    /// What it costs beside its place, in bytes.
+    /// Memory beside its own size, in bytes.
     pub fn bytes(&self) -> usize {
         let Self { channel, token, data, since, filter, .. } = self;
         heap::arc(channel.len())
@@ -221,46 +221,46 @@ impl Enter {
     }
 }
 
-/// Why a client does not get what it asks. Its connection lives on.
+/// The reason for which a request is refused. The connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// The server's own fault. It may succeed later.
+    /// An error of the server. A retry may succeed.
     Internal,
-    /// The channel's name is in no namespace that there is.
+    /// The namespace of the channel's name does not exist.
     UnknownChannel,
-    /// It is not allowed to do that.
+    /// The client lacks the permission.
     NotPermitted,
-    /// It is in the channel, or about to be.
+    /// The client is subscribed, or about to be.
     AlreadyIn,
     /// A limit of the connection, the channel or the server is reached.
     Limit,
-    /// Too much is asked at once. It may succeed later.
+    /// Too many requests at once. A retry may succeed.
     TooMany,
     /// A feature that is not turned on.
     NotAvailable,
-    /// A method that nobody serves.
+    /// A method that no handler serves.
     UnknownMethod,
-    /// The token was good once; the client should get another.
+    /// The token has expired; the client should get a new one.
     TokenExpired,
-    /// The term of what is asked for is over.
+    /// The requested subscription has expired.
     Expired,
-    /// The position that is asked for is not in the stream, or no longer.
+    /// The requested position is not in the stream, or no longer.
     Unrecoverable,
-    /// What is asked lacks what it needs, or names what cannot be.
+    /// The request is incomplete or invalid.
     BadRequest,
-    /// The application says so.
+    /// An error of the application.
     Custom {
-        /// The application's number: 400–1999.
+        /// The application's code: 400–1999.
         code: u32,
-        /// What it says.
+        /// The application's message.
         message: Cow<'static, str>,
-        /// Whether the same may succeed later.
+        /// Whether a retry may succeed.
         temporary: bool,
     },
 }
 
 impl Denied {
-    /// Whether the same may succeed later.
+    /// Whether a retry may succeed.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Internal | Self::TooMany => true,
@@ -301,57 +301,57 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-/// Why the server ends a connection, where the reason is what the client asked, or its term.
+/// The reason for which the server closes a connection because of a client's request, or its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dismissed {
-    /// The server's own fault.
+    /// An error of the server.
     Internal,
-    /// Its token does not prove what it says.
+    /// The token is invalid.
     InvalidToken,
-    /// It is not allowed to connect.
+    /// The client is not permitted to connect.
     NotPermitted,
-    /// It asks for what cannot be.
+    /// The request is invalid.
     BadRequest,
-    /// Its term is over.
+    /// The connection has expired.
     Expired,
-    /// The term of a subscription is over that nothing else would bring back.
+    /// A subscription that cannot be prolonged has expired.
     SubscriptionExpired,
-    /// What it is subscribed to is not what its new token says: it has to connect anew.
+    /// Its subscriptions differ from those of its new token: the client has to reconnect.
     OtherChannels,
-    /// It asks for too much at once.
+    /// Too many requests at once.
     TooMany,
-    /// Its user has too many connections.
+    /// The user's limit of connections is reached.
     ConnectionLimit,
-    /// It is in too many channels.
+    /// The connection's limit of subscriptions is reached.
     ChannelLimit,
 }
 
-/// Why the server ends a subscription.
+/// The reason for which the server ends a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended<'a> {
-    /// Its term is over.
+    /// The subscription has expired.
     Expired,
-    /// The application says so.
+    /// An order of the application.
     Ordered {
-        /// The application's number: 2000–2999.
+        /// The application's code: 2000–2999.
         code: u32,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
 }
 
-/// What an ask came to. Borrowed: it is written once, at once.
+/// The reply to a request. Borrowed: it is encoded once, at once.
 #[derive(Clone, Copy, Debug)]
 pub enum Reply<'a> {
-    /// To [`Ask::Identify`]: the client is let in.
+    /// To [`Ask::Identify`]: the client is connected.
     Identified(Identified<'a>),
     /// To [`Ask::Enter`].
     Entered(Entered<'a>),
-    /// To [`Ask::Enter`]: it is not to be.
+    /// To [`Ask::Enter`]: the subscription is refused.
     NotEntered {
         /// Name of the channel.
         channel: &'a str,
-        /// Why.
+        /// The cause.
         denied: &'a Denied,
     },
     /// To [`Ask::Leave`].
@@ -369,7 +369,7 @@ pub enum Reply<'a> {
     },
     /// To [`Ask::History`].
     History {
-        /// What was published.
+        /// The publications.
         publications: &'a [Arc<Publication>],
         /// The stream's position.
         position: &'a Position,
@@ -378,99 +378,99 @@ pub enum Reply<'a> {
     Called(PayloadRef<'a>),
     /// To [`Ask::Renew`].
     Renewed {
-        /// In how many seconds the connection ends; 0 for no end.
+        /// Seconds until the connection expires; 0 for never.
         ttl_s: u32,
     },
     /// To [`Ask::RenewIn`].
     RenewedIn {
-        /// In how many seconds the subscription ends; 0 for no end.
+        /// Seconds until the subscription expires; 0 for never.
         ttl_s: u32,
     },
 }
 
-/// What a client is told when it is let in.
+/// The reply to a successful connect request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Identified<'a> {
-    /// In how many seconds the connection ends, if it is for the client to go on; 0 for no end.
+    /// Seconds until the connection expires, if the client has to prolong it; 0 for never.
     pub ttl_s: u32,
-    /// Whatever the application wants to say.
+    /// Data of the application.
     pub data: PayloadRef<'a>,
-    /// Subscriptions that it has from the start.
+    /// Initial subscriptions.
     pub entered: &'a [Entered<'a>],
-    /// Seconds between the server's pings; 0 when it sends none.
+    /// Seconds between the server's pings; 0 without pings.
     pub ping_s: u32,
-    /// Unix time in milliseconds; 0 when it is not told.
+    /// Unix time in milliseconds; 0 when it is not sent.
     pub time_ms: i64,
 }
 
-/// What a client is told of a subscription that has begun.
+/// The description of a new subscription.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each was asked for or granted by itself")]
 pub struct Entered<'a> {
     /// Name of the channel.
     pub channel: &'a str,
-    /// In how many seconds it ends, if it is for the client to go on; 0 for no end.
+    /// Seconds until it expires, if the client has to prolong it; 0 for never.
     pub ttl_s: u32,
     /// Whether recovery will be possible.
     pub is_recoverable: bool,
-    /// Whether the position is kept.
+    /// Whether the client tracks its position.
     pub is_positioned: bool,
-    /// Name of the stream; empty when it is not told.
+    /// Name of the stream; empty when it is not sent.
     pub epoch: &'a str,
-    /// The place in the stream from which `publications` lead on.
+    /// The offset after which `publications` continue.
     pub offset: u64,
-    /// Whether recovery was asked for.
+    /// Whether recovery was requested.
     pub was_recovering: bool,
-    /// Whether `publications` are all that was missed.
+    /// Whether `publications` are all missed ones.
     pub is_recovered: bool,
-    /// What was missed, oldest first.
+    /// The missed publications, oldest first.
     pub publications: &'a [Arc<Publication>],
-    /// Whatever the application wants to say.
+    /// Data of the application.
     pub data: PayloadRef<'a>,
     /// Whether publications may come as deltas.
     pub takes_deltas: bool,
-    /// The number that stands for the channel's name; `None` when the name does.
+    /// The number that replaces the channel's name; `None` for the name itself.
     pub number: Option<u32>,
 }
 
-/// What a client is told without asking.
+/// A push: a message to a client that is no reply.
 #[derive(Clone, Copy, Debug)]
 pub enum News<'a> {
-    /// It is in a channel, since the server says so. What it missed there follows, each by itself.
+    /// A subscription made by the server. Its missed publications follow, each in a push of its own.
     Entered(Entered<'a>),
-    /// Something was published.
+    /// A publication.
     Published {
         /// The message.
         publication: &'a Publication,
         /// Whether the subscriber takes deltas.
         takes_deltas: bool,
     },
-    /// Somebody came to a channel.
+    /// A join.
     Came {
         /// Name of the channel.
         channel: &'a str,
-        /// Who.
+        /// The client.
         info: &'a ClientInfo,
     },
-    /// Somebody went.
+    /// A leave.
     Went {
         /// Name of the channel.
         channel: &'a str,
-        /// Who.
+        /// The client.
         info: &'a ClientInfo,
     },
-    /// It is no longer in a channel, since the server says so.
+    /// The server ended a subscription.
     Ended {
         /// Name of the channel.
         channel: &'a str,
-        /// Why.
+        /// The reason.
         why: Ended<'a>,
     },
-    /// The application says something to it, outside of all channels.
+    /// A message of the application outside of all channels.
     Said(PayloadRef<'a>),
-    /// Its connection ends at another time.
+    /// The connection's expiry changed.
     Renewed {
-        /// In how many seconds; 0 for no end.
+        /// Seconds until then; 0 for never.
         ttl_s: u32,
     },
 }

@@ -1,49 +1,49 @@
-//! What sessions ask of their shards.
+//! Requests of sessions to their shards.
 
 use super::centrifuge::Deferred;
 use super::desk::PlainRequest;
 use crate::base::slots::Key;
 use crate::hub::words::Ask;
 
-/// What a session asks its shard to do: all that a client can cause.
+/// A request of a session to its shard: the complete list of what a client can cause.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Do what the client asks; what comes of it is told by [`super::Session::reply`] or [`super::Session::deny`].
+    /// Execute a client's request; [`super::Session::reply`] or [`super::Session::deny`] takes the result.
     Ask {
-        /// The session's number for it; 0 where no reply is wanted.
+        /// The session's number of the request; 0 where no reply is wanted.
         id: u32,
-        /// What is asked.
+        /// The request.
         ask: Ask,
     },
-    /// Give this back, by [`super::Session::resume`], once it is known whether the client is let in, and there is room for the
-    /// answer.
+    /// Return this by [`super::Session::resume`] once the connect command is answered and there is room for the
+    /// reply.
     Wait {
-        /// The session's number for it.
+        /// The session's number of the command.
         id: u32,
-        /// What came.
+        /// The command.
         deferred: Deferred,
     },
-    /// Log what is wrong with a command that was answered as a bad request: the answer has no room for that.
+    /// Log the fault of a command that was answered as a bad request: the reply has no room for it.
     Misused {
-        /// The session's number for it.
+        /// The session's number of the command.
         id: u32,
-        /// Which field is wrong, and how.
+        /// The invalid field and its fault.
         detail: &'static str,
     },
-    /// Call the session's timer at this time, in milliseconds of the shard's clock; replaces an earlier one.
+    /// Call the session's timer at this time, in milliseconds of the shard's clock; replaces an earlier timer.
     SetTimer {
-        /// When.
+        /// The time.
         at_ms: u64,
     },
-    /// Hand what came by POST to the connection that it is for.
+    /// Forward the body of a POST to the connection that it is for.
     Forward {
-        /// The shard of that connection, and its key there.
+        /// Shard of that connection, and its key there.
         place: (u16, Key),
-        /// What its session takes ([`super::Session::emulated`]).
+        /// The commands, for [`super::Session::emulated`].
         data: Vec<u8>,
     },
-    /// Have this answered outside; the answer is told by [`super::Session::answered`].
+    /// Forward this request for an answer from outside; [`super::Session::answered`] takes the answer.
     HandOver(Box<PlainRequest>),
-    /// Say when the client may be told, by [`super::Session::answered`], that its key is wrong.
+    /// Schedule the answer to a wrong key, by [`super::Session::answered`].
     WrongKey,
 }

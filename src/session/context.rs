@@ -1,4 +1,4 @@
-//! What a session is given with each input, and what it leaves there for its shard.
+//! The context of a session's input, and the session's results for its shard.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -8,60 +8,60 @@ use crate::base::networks::Networks;
 use crate::base::shared::Shared;
 use crate::proto::ws::{self, Kind, Press};
 
-/// What a session is given with each input.
+/// The context of a session's input.
 #[derive(Debug)]
 pub struct Context<'a> {
     /// Milliseconds of the shard's clock.
     pub now_ms: u64,
-    /// What the endpoint needs to know of the configuration.
+    /// The endpoint's part of the configuration.
     pub settings: &'a Settings,
-    /// Identifies the connection in this process, for as long as it lives.
+    /// The id of the connection.
     pub client: ClientId,
-    /// Who the client is; empty when anonymous.
+    /// The client's user; empty when anonymous.
     pub user: &'a str,
-    /// What the client's verified certificate says; `None` when it was asked for none, or gave none.
+    /// Identity of the client's verified certificate; `None` when none was requested or sent.
     pub certificate: Option<ClientCertificate<'a>>,
     /// Bytes for this connection, ready for the wire.
     pub out: &'a mut Vec<u8>,
-    /// What belongs between the bytes of `out` and is sent from where it lies, in the order of its places.
+    /// Payloads to insert between the bytes of `out` without a copy, in the order of their places.
     pub apart: &'a mut Vec<Splice>,
-    /// Bytes for this connection that were queued before, because it did not take them yet.
+    /// Output of this connection that is queued from earlier, because the client has not read it yet.
     pub waiting_bytes: usize,
-    /// Commands of the client are not done that go before what the session may answer at once.
+    /// Whether earlier commands of the client are still pending, so that the session must not reply ahead of them.
     pub is_behind: bool,
-    /// A message of the input that goes back as it lies there, before `out`.
+    /// A message of the input that is sent back from its place in the input, before `out`.
     pub in_place: Option<InPlace>,
-    /// What the session asks for.
+    /// The session's requests to its shard.
     pub actions: &'a mut Vec<Action>,
-    /// Whether it counts what a request says of whom it was forwarded for, and what the last one said.
+    /// Whether forwarding headers of requests are trusted, and the address in the last ones.
     pub forwarded: Forwarded,
-    /// Compresses and inflates.
+    /// Compression and decompression.
     pub press: &'a mut Press,
-    /// Data messages received and sent, for the counters.
+    /// Counts of data messages received and sent.
     pub counts: Counts,
 }
 
 /// A client's certificate, verified against the authorities of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientCertificate<'a> {
-    /// Its first alternative name that is a URI, a DNS name or an email address, else the subject's common name. Not empty,
-    /// no control characters.
+    /// The first alternative name that is a URI, a DNS name or an email address, else the subject's common name. Not
+    /// empty, no control characters.
     pub name: &'a str,
     /// SHA-256 of the certificate.
     pub sha256: &'a [u8; 32],
 }
 
 impl Context<'_> {
-    /// Whether nothing waits to be sent.
+    /// Whether there is no output.
     pub(super) fn is_silent(&self) -> bool {
         self.out.is_empty() && self.in_place.is_none()
     }
 }
 
-/// A payload that is not copied into a message.
+/// A payload that is not copied into its message.
 #[derive(Clone, Debug)]
 pub struct Splice {
-    /// How many bytes of `out` stand before it.
+    /// Number of bytes of `out` before it.
     pub at: usize,
     /// The payload.
     pub data: Shared,
@@ -73,52 +73,52 @@ pub struct Splice {
 pub struct InPlace {
     /// Text or binary.
     pub kind: Kind,
-    /// Where the payload lies in the input.
+    /// Range of the payload in the input.
     pub payload: Range<usize>,
 }
 
-/// What requests say of whom they were forwarded for.
+/// Trust in the forwarding headers of requests, and their result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Forwarded {
-    /// It does not count: who sends them may be anybody.
+    /// Not trusted: any client may send them.
     #[default]
     Ignored,
-    /// A trusted proxy sends them; none has come yet.
+    /// Trusted, because a trusted proxy sends them; no request has come yet.
     Trusted,
-    /// A request of a trusted proxy came, for the client at this address, or without a word on that.
+    /// A request of a trusted proxy came, with this client address, or without one.
     For(Option<IpAddr>),
 }
 
-/// What a session counts while it works.
+/// Counts of one session's work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// Data messages received.
     pub messages_in: u64,
     /// Data messages sent.
     pub messages_out: u64,
-    /// Pings of a flood that only the last of was answered.
+    /// Pings of a flood that got no pong, because only the last one is answered.
     pub pings_unanswered: u64,
-    /// Requests answered that opened no session.
+    /// Answered requests that opened no session.
     pub requests: u64,
 }
 
-/// The part of the configuration that sessions need.
+/// The sessions' part of the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Which endpoints there are, and who may come to them.
+    /// The endpoints and their access rules.
     pub endpoints: Endpoints,
-    /// Bytes of a request head.
+    /// Maximum of bytes of a request head.
     pub head_bytes_max: usize,
-    /// Sizes of frames and messages.
+    /// Maximum sizes of frames and messages.
     pub ws: ws::Limits,
-    /// Bytes of a channel's name.
+    /// Maximum of bytes of a channel's name.
     pub channel_name_bytes_max: usize,
-    /// Bytes that may wait for one connection.
+    /// Maximum of queued bytes per connection.
     pub outbox_bytes_max: usize,
-    /// Whether calls are counted, so that the shard must be asked before the handler.
+    /// Whether calls are rate-limited, so that the shard must be asked before the handler.
     pub limits_calls: bool,
-    /// Signs the ids by which posted commands find their connection.
+    /// Signs the session ids of posted commands.
     pub secret: Secret,
-    /// Proxies that may stand between the client and the one that connected here.
+    /// Proxies whose PROXY and forwarding headers are trusted.
     pub trusted_proxies: Networks,
 }

@@ -1,9 +1,9 @@
-//! Requests that are answered outside the shards: where they are made, who may make them, and the wait for the answer.
+//! Requests answered outside the shards: their paths, their access rules, and the wait for the answer.
 //!
-//! A shard knows paths, keys, and that there is a desk; what a request means is known there alone. One request of a
-//! connection is out at a time: what comes behind it waits, here and in the kernel.
+//! A shard knows only paths and keys; the control thread's desk interprets the requests. One request of a connection
+//! is pending at a time: later input waits, here and in the kernel.
 //!
-//! Invariant: a request with a wrong key, or without one, is not handed over.
+//! Invariant: a request with a wrong or missing key is not forwarded.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,47 +14,47 @@ use super::head::Standing;
 use crate::proto::authority;
 use crate::proto::http::{Refusal, Request, Status, connection_line, is_of_proxy};
 
-/// What is answered outside, and how much of it at a time.
+/// Paths answered outside, and the limit of pending requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
-    /// Where. The first that has a path counts.
+    /// The routes. The first match counts.
     pub table: Vec<Route>,
-    /// Requests with a right key that may be out at a time, per shard; beyond it, 503.
+    /// Pending requests with a valid key, per shard; beyond it, 503.
     pub requests_max: usize,
-    /// Headers that are handed over with a request, in lower case.
+    /// Headers that are forwarded with a request, in lower case.
     pub headers: Vec<&'static str>,
 }
 
-/// Where requests are made that are answered outside.
+/// A route of requests that are answered outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// A path, without a slash at its end.
     pub path: String,
-    /// Whether it is for all below that path as well.
+    /// Whether it includes all paths below.
     pub is_tree: bool,
-    /// Who may make them.
+    /// Access rule.
     pub access: Access,
-    /// Bytes of a request's body; beyond it, 413.
+    /// Maximum of bytes of a request's body; beyond it, 413.
     pub body_bytes_max: usize,
 }
 
-/// Who may make a request.
+/// Access rule of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Anyone.
     Anyone,
-    /// Whoever has one of these keys: `X-API-Key: KEY`, `Authorization: apikey KEY`, or `?api_key=KEY`.
+    /// Clients with one of these keys: `X-API-Key: KEY`, `Authorization: apikey KEY`, or `?api_key=KEY`.
     ApiKey(Keys),
-    /// Whoever has one of these keys: `Authorization: Bearer KEY` (RFC 6750 § 2.1).
+    /// Clients with one of these keys: `Authorization: Bearer KEY` (RFC 6750 § 2.1).
     Bearer(Keys),
-    /// Programs of this machine, where nobody else reaches the listeners; no page of a browser, and nobody for whom a
-    /// proxy speaks.
+    /// Programs of this machine, where the listeners are not reachable from elsewhere; no web pages, and no clients
+    /// behind a proxy.
     ThisMachine,
-    /// Nobody: the answer is 404, and says this.
+    /// Nobody: the answer is 404 with this text.
     Elsewhere(String),
 }
 
-/// Keys, of which any is right. `Debug` does not show them.
+/// A list of valid keys. `Debug` does not show them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Keys(Vec<String>);
 
@@ -65,39 +65,39 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// These keys. An empty one would be one that everybody has, and is none.
+    /// Makes a list of keys, without empty ones: those would admit everybody.
     pub fn new(keys: impl IntoIterator<Item = String>) -> Self {
         Self(keys.into_iter().filter(|key| !key.is_empty()).collect())
     }
 
-    /// Whether there is no key.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Compares with all keys, each in a time that tells nothing of it but its length.
+    /// Compares with all keys; the time of each comparison depends on the key's length only.
     pub fn has(&self, key: &[u8]) -> bool {
         let same = |known: &String| known.as_bytes().ct_eq(key);
         self.0.iter().map(same).fold(Choice::from(0), |found, same| found | same).into()
     }
 }
 
-/// A whole request, for whoever answers it. `Debug` does not show the query, which may have a key.
+/// A whole request in its forwarded form. `Debug` does not show the query, which may contain a key.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PlainRequest {
     /// `POST`, for example.
     pub method: String,
     /// The path, without a query.
     pub path: String,
-    /// The query, as it was written.
+    /// The query, undecoded.
     pub query: Option<String>,
-    /// Those of [`Routes::headers`] that there are.
+    /// The headers of [`Routes::headers`] in the request.
     pub headers: Vec<(&'static str, String)>,
-    /// The body, without what is around chunks.
+    /// The body, without chunk framing.
     pub body: Vec<u8>,
-    /// It came with a right key, or from a program of this machine where none is asked for.
+    /// Whether it came with a valid key, or from a program of this machine where no key is needed.
     pub is_trusted: bool,
-    /// The key stood in the query, where logs of proxies may keep it.
+    /// Whether the key was in the query, where logs of proxies may keep it.
     pub has_key_in_query: bool,
 }
 
@@ -111,20 +111,20 @@ impl fmt::Debug for PlainRequest {
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainResponse {
-    /// The status, and the header lines but for those on length and connection: `200 OK\r\nContent-Type: …\r\n`.
+    /// Status and header lines except for length and connection: `200 OK\r\nContent-Type: …\r\n`.
     pub head: Cow<'static, str>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl PlainResponse {
-    /// A short text.
+    /// A response with a short text.
     pub fn text(status: &'static str, text: &str) -> Self {
         let head = format!("{status}\r\nContent-Type: text/plain; charset=utf-8\r\n");
         Self { head: head.into(), body: text.as_bytes().to_vec() }
     }
 
-    /// For who comes while too many requests are out.
+    /// The response while too many requests are pending.
     pub fn busy(retry_after_s: u64) -> Self {
         let mut response = Self::text("503 Service Unavailable", "too many requests are waiting\n");
         response.head.to_mut().push_str(&format!("Retry-After: {retry_after_s}\r\n"));
@@ -141,43 +141,43 @@ impl PlainResponse {
     }
 }
 
-/// A request that is out, and what waits behind it.
+/// A pending request, and the input behind it.
 #[derive(Debug)]
 pub struct Away {
-    /// What came behind the request.
+    /// The input behind the request.
     rest: Vec<u8>,
-    /// No other request is taken after it.
+    /// Whether no other request is read after it.
     is_last: bool,
-    /// The answer has no body, whatever it says (RFC 9110 § 9.3.2).
+    /// Whether the answer is sent without its body (RFC 9110 § 9.3.2).
     is_head: bool,
     is_http_1_0: bool,
     standing: Standing,
-    /// What is said when nobody answers: the key is wrong.
+    /// The answer to a wrong key, which is only delayed.
     denied: Option<PlainResponse>,
 }
 
-/// What a connection waits for that is not its client's to send.
+/// The event that a session waits for without input from its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// The answer of the desk.
+    /// The desk's answer.
     Answer,
-    /// The moment at which it is told that its key is wrong.
+    /// The scheduled answer to a wrong key.
     Moment,
 }
 
-/// Why a request is not handed over.
+/// The reason for which a request is not forwarded.
 #[derive(Debug)]
 pub(super) enum Denied {
-    /// Its key is wrong, or missing.
+    /// Its key is wrong or missing.
     Key(PlainResponse),
-    /// Nobody is served there.
+    /// The path is served elsewhere.
     Elsewhere(String),
     /// Another reason.
     Refused(Refusal),
 }
 
 impl Away {
-    /// A request that is handed over.
+    /// A forwarded request.
     pub(super) fn handed(request: &Request<'_>, standing: Standing) -> Self {
         Self {
             rest: Vec::new(),
@@ -189,7 +189,7 @@ impl Away {
         }
     }
 
-    /// A request with a wrong key. Where its body is not whole it is the connection's last.
+    /// A request with a wrong key. If its body is incomplete it is the connection's last.
     pub(super) fn denied(
         request: &Request<'_>,
         standing: Standing,
@@ -200,17 +200,17 @@ impl Away {
         Self { is_last: handed.is_last || !is_whole, denied: Some(response), ..handed }
     }
 
-    /// Whose connection it is, as far as its requests have shown.
+    /// The standing of the connection after its requests.
     pub(super) fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// What earlier requests have shown goes on to hold.
+    /// Keeps the standing of earlier requests.
     pub(super) fn inherit(&mut self, standing: Standing) {
         self.standing = self.standing.max_of(standing);
     }
 
-    /// Keeps what comes behind the request.
+    /// Keeps input behind the request.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
     }
@@ -223,13 +223,13 @@ impl Away {
         if self.denied.is_some() { Wait::Moment } else { Wait::Answer }
     }
 
-    /// No request is taken after this one.
+    /// Makes this the last request of the connection.
     pub(super) fn end(&mut self) {
         self.is_last = true;
     }
 
-    /// Writes the answer; `None` for the one that is known already. Returns what came behind the request, and whether it
-    /// is to be looked at.
+    /// Writes the answer; `None` for the delayed one. Returns the input behind the request, and whether to read
+    /// another request.
     pub(super) fn answer(self, response: Option<&PlainResponse>, out: &mut Vec<u8>) -> (Vec<u8>, bool) {
         if let Some(response) = response.or(self.denied.as_ref()) {
             response.put(connection_line(self.is_last, self.is_http_1_0), !self.is_head, out);
@@ -239,8 +239,8 @@ impl Away {
 }
 
 impl Routes {
-    /// Where a request to this path is made, if it is answered outside. Slashes that stand twice count once: the answer is
-    /// for whoever answers.
+    /// The route of this path, if it is answered outside. Repeated slashes count as one: the desk decides about
+    /// those.
     pub fn find(&self, path: &str) -> Option<&Route> {
         if !path.contains("//") {
             return self.table.iter().find(|route| route.has(path));
@@ -257,7 +257,7 @@ impl Route {
             .is_some_and(|rest| rest.is_empty() || self.is_tree && rest.starts_with('/'))
     }
 
-    /// Whether a request may be handed over.
+    /// Whether a request may be forwarded.
     pub(super) fn admit(&self, request: &Request<'_>) -> Result<(), Denied> {
         match &self.access {
             Access::Anyone => Ok(()),
@@ -280,12 +280,12 @@ impl Route {
         }
     }
 
-    /// Whether whoever is admitted here has shown that it may ask.
+    /// Whether a request admitted here is authenticated.
     pub(super) fn is_trusting(&self) -> bool {
         matches!(self.access, Access::ApiKey(_) | Access::Bearer(_) | Access::ThisMachine)
     }
 
-    /// Whether it is not for a header that the request is admitted.
+    /// Whether the request is admitted by the key in its query, not by a header.
     fn has_key_in_query(&self, request: &Request<'_>) -> bool {
         match &self.access {
             Access::ApiKey(keys) => !api_key(request).is_some_and(|key| keys.has(key.as_bytes())),
@@ -293,7 +293,7 @@ impl Route {
         }
     }
 
-    /// The request as it is handed over.
+    /// The request in its forwarded form.
     pub(super) fn plain(&self, request: &Request<'_>, body: &[u8], headers: &[&'static str]) -> PlainRequest {
         let kept = |name: &&'static str| Some((*name, request.header(name)?.into_owned()));
         PlainRequest {
@@ -308,23 +308,23 @@ impl Route {
     }
 }
 
-/// The key in a header.
+/// The API key in a header.
 fn api_key<'r>(request: &Request<'r>) -> Option<Cow<'r, str>> {
     request.header("x-api-key").or_else(|| credentials(request, "apikey"))
 }
 
-/// `Authorization: SCHEME KEY`.
+/// The credentials of `Authorization: SCHEME KEY`.
 fn credentials<'r>(request: &Request<'r>, wanted: &str) -> Option<Cow<'r, str>> {
     let value = request.header("authorization")?;
     let (scheme, key) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case(wanted).then(|| key.trim().to_owned().into())
 }
 
-/// Whether a program of this machine asks, as far as a request can tell: a page of another site says so by its `Origin`,
-/// one whose name was made to mean this machine by its `Host`, and what a form sends is no JSON.
+/// Whether a program of this machine asks, as far as a request shows: a page of another site has an `Origin`, a page
+/// with a rebound DNS name has its `Host`, and a form sends no JSON.
 fn check_machine(request: &Request<'_>) -> Result<(), Refusal> {
     let forbidden = |why| Err(Refusal::new(Status::Forbidden, why));
-    // What nginx's `proxy_pass` sends if nobody tells it more: HTTP/1.0, and its own idea of the host.
+    // The default of nginx's `proxy_pass`: HTTP/1.0, and its own host name.
     if request.is_http_1_0() {
         return forbidden("requests by HTTP/1.0 need a key");
     }
@@ -364,7 +364,7 @@ mod tests {
         Keys::new(keys.iter().map(|&key| key.to_owned()))
     }
 
-    /// The status with which a request is refused, or 200.
+    /// The status of a refused request, or 200.
     fn status(access: Access, target: &str, lines: &str) -> u16 {
         let head = format!("POST {target} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n{lines}\r\n");
         let (request, _) = Request::parse(head.as_bytes(), 8192).unwrap().unwrap();

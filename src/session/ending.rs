@@ -1,11 +1,11 @@
-//! The one list of endings: why a connection ends, and the close frame that says so.
+//! The one list of endings: reasons for which a connection ends, and their close frames.
 
 use crate::hub::words::Dismissed;
 use crate::proto::centrifuge::codes::Disconnect;
 use crate::proto::http::Refusal;
 use crate::proto::ws::{Violation, is_close_code};
 
-/// How a connection ends.
+/// The reason for which a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// The client sent a close frame with this code (1005 for none).
@@ -14,36 +14,36 @@ pub enum CloseReason {
     Hangup,
     /// The transport failed.
     Transport,
-    /// The handshake of TLS failed, or a record was not what it should be.
+    /// The TLS handshake failed, or a record was invalid.
     Tls,
-    /// The keys of TLS 1.2 have sealed as much as they may; a new connection has new ones (3005).
+    /// The TLS 1.2 keys have reached their limit of records; a new connection has new ones (3005).
     Worn,
     /// A trusted proxy did not begin with a PROXY header.
     NoProxyHeader,
-    /// Too many connections come from the address that a proxy names, or too many TLS handshakes begin.
+    /// Too many connections come from the address in a PROXY header, or too many TLS handshakes begin.
     Crowded,
     /// The client broke a rule of the WebSocket protocol.
     Violation(Violation),
-    /// The request was refused before it became a session.
+    /// The request was refused before a session began.
     Refused(Refusal),
-    /// No complete request head in time.
+    /// The request head was not complete in time.
     HandshakeTimeout,
-    /// No connect command in time (3502).
+    /// The connect command did not arrive in time (3502).
     Stale,
-    /// A command that is not one (3501).
+    /// An invalid command (3501).
     BadRequest,
-    /// What it asked for, or its term, leaves no other way.
+    /// A client's request, or its expiry, requires it.
     Dismissed(Dismissed),
-    /// The application said so, by its API or a hook.
+    /// The application ordered it, by its API or a hook.
     Ordered {
         /// 3000–4999.
         code: u16,
         /// At most 123 bytes are sent.
         reason: String,
     },
-    /// The response to a request without a session is complete, and the client asked for no other.
+    /// The response to a request without a session is complete, and the client wants no other.
     Answered,
-    /// A message began and was not whole in time (1008).
+    /// A message was not complete in time (1008).
     MessageTimeout,
     /// A heartbeat was not answered in time (3012).
     NoPong,
@@ -51,7 +51,7 @@ pub enum CloseReason {
     Idle,
     /// The outbox reached its limit (3008).
     Slow,
-    /// The process-wide budget of queued bytes is exhausted and this connection held some (3008).
+    /// The process-wide budget of queued bytes is exhausted and this connection held some of them (3008).
     Budget,
     /// Memory is short, and this connection is one of the newest (3011).
     Memory,
@@ -59,19 +59,19 @@ pub enum CloseReason {
     Shutdown,
     /// The endpoint's handler closed it.
     Handler {
-        /// The close frame's code, if it is one that may be sent: see [`CloseReason::frame`].
+        /// The close frame's code, if that may be sent: see [`CloseReason::frame`].
         code: u16,
-        /// The close frame's reason, at most 123 bytes are sent.
+        /// The close frame's reason; at most 123 bytes are sent.
         reason: String,
     },
 }
 
 impl CloseReason {
-    /// Code and text of the close frame to send; `None` where no frame can or need be sent.
+    /// Code and text of the close frame; `None` where no frame can or need be sent.
     ///
-    /// Some codes must not be sent (RFC 6455 § 7.4: below 1000, 1004 to 1006, from 1014 to 2999, from 5000 on): a client
-    /// takes the frame for a fault of the protocol and says nothing of code and text to its program. In place of such a
-    /// one, whoever chose it, goes 1011, the code for a server's own fault; the text stays.
+    /// Some codes must not be sent (RFC 6455 § 7.4: below 1000, 1004 to 1006, from 1014 to 2999, from 5000 on): a
+    /// client treats the frame as a protocol error and passes neither code nor text to its program. Such a code, from
+    /// any source, is replaced by 1011, the code of a server error; the text stays.
     pub fn frame(&self) -> Option<(Option<u16>, &str)> {
         let (code, text) = self.words()?;
         let is_sent = |code: u16| if is_close_code(code) { code } else { INTERNAL_ERROR };
@@ -81,7 +81,7 @@ impl CloseReason {
     fn words(&self) -> Option<(Option<u16>, &str)> {
         let disconnect = |disconnect: Disconnect| Some((Some(disconnect.code), disconnect.reason));
         match self {
-            // RFC 6455 §5.5.1: the answer repeats the code that was received.
+            // RFC 6455 §5.5.1: the answer repeats the received code.
             Self::Peer(1005) => Some((None, "")),
             Self::Peer(code) => Some((Some(*code), "")),
             Self::Violation(violation) => Some((Some(violation.close_code()), violation.reason())),
@@ -107,7 +107,7 @@ impl CloseReason {
     }
 }
 
-/// The protocol's code and words; raw clients are told the same.
+/// The protocol's code and text; raw clients get the same.
 fn code_of(why: Dismissed) -> Disconnect {
     match why {
         Dismissed::Internal => Disconnect::INTERNAL,
@@ -123,10 +123,9 @@ fn code_of(why: Dismissed) -> Disconnect {
     }
 }
 
-/// Close code for who breaks a rule that has no code of its own (RFC 6455 §7.4.1). Centrifuge's clients take it as a
-/// reason to come back.
+/// Close code for violations without a code of their own (RFC 6455 §7.4.1). Centrifuge's clients reconnect after it.
 const POLICY_VIOLATION: u16 = 1008;
-/// Close code for a fault of the server's own (RFC 6455 §7.4.1).
+/// Close code of a server error (RFC 6455 §7.4.1).
 const INTERNAL_ERROR: u16 = 1011;
 
 #[cfg(test)]
@@ -151,7 +150,7 @@ mod tests {
         }
     }
 
-    /// Whoever chose the code, and for whatever reason it stands here.
+    /// This holds for codes of any source and reason.
     #[test]
     fn no_code_goes_on_the_wire_that_must_not() {
         let may_be_sent = |code: u16| matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999);

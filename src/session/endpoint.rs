@@ -1,7 +1,7 @@
-//! What a request asks for: which endpoint, and whether its sender may come there.
+//! The endpoint of a request, and its access check.
 //!
-//! A pure function from a request and its body to what becomes of them. Responses that are complete are written here;
-//! sessions are opened by [`super::head`].
+//! A pure function from a request and its body to its result. Complete responses are written here; [`super::head`]
+//! opens sessions.
 
 use std::sync::Arc;
 
@@ -19,33 +19,33 @@ use crate::proto::ws::handshake::Upgrade;
 /// Subprotocols of the Centrifuge endpoints.
 const SUBPROTOCOLS: &[&str] = &["centrifuge-json", "centrifuge-protobuf"];
 const PROTOBUF: &str = "centrifuge-protobuf";
-/// Of a body in Protobuf.
+/// Media type of a body in Protobuf.
 const OCTETS: &str = "application/octet-stream";
 
-/// Which endpoints there are, and who may come to them.
+/// The endpoints and their access rules.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
-    /// Which there are. No two have the same path.
+    /// The endpoints. No two have the same path.
     pub table: Vec<Endpoint>,
-    /// Origins that browsers may come from, as patterns.
+    /// Allowed origins of browsers, as patterns.
     pub allowed_origins: Vec<String>,
-    /// Whether pages that this server itself has sent may come where there are no patterns, see [`is_own_page`].
+    /// Whether pages of this server itself are allowed where there are no patterns, see [`is_own_page`].
     pub allows_own_pages: bool,
-    /// Headers of the request that are kept for hooks until a connection is let in or not, in lower case.
+    /// Headers of the request that are kept for hooks until the connect command is answered, in lower case.
     pub kept_headers: Vec<String>,
-    /// Of those, the ones that are kept as long as the connection: hooks that are asked later want them.
+    /// Those of the kept headers that later hooks need, so that they are kept as long as the connection.
     pub lasting_headers: Vec<String>,
     /// Headers that hooks take from the connect command, in lower case.
     pub emulated_headers: Vec<String>,
-    /// Of those, the ones that are kept as long as the connection.
+    /// Those of the emulated headers that are kept as long as the connection.
     pub lasting_emulated_headers: Vec<String>,
     /// Name of the cookie that may hold a token; empty for none.
     pub token_cookie: String,
-    /// The responses to clients that are refused, by transport, for those whose response waits for the answer to connect.
+    /// The responses to refused clients, by transport, for transports whose response waits for the reply to connect.
     pub connect_responses: Vec<(Transport, Arc<[CodeRule]>)>,
-    /// The id of this node, as connect replies tell it.
+    /// The id of this node in connect replies.
     pub node: String,
-    /// What is answered outside the shards. An endpoint of the same path goes before it.
+    /// Routes answered outside the shards. An endpoint of the same path takes precedence.
     pub routes: Routes,
 }
 
@@ -54,36 +54,38 @@ pub struct Endpoints {
 pub struct Endpoint {
     /// Its path, without a query.
     pub path: String,
-    /// What is there.
+    /// The service at the path.
     pub serves: Serves,
 }
 
-/// What an endpoint is. What the embedder's handler serves is its own to say: see [`Handler::serves`](super::Handler::serves).
+/// The service of an endpoint. An embedder's handler names its own paths: see
+/// [`Handler::serves`](super::Handler::serves).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serves {
     /// The Centrifuge protocol, over this transport.
     Centrifuge(Transport),
-    /// Commands of clients that cannot send any over their own connection, posted.
+    /// Posted commands of clients that cannot send any over their own connection.
     Emulation,
-    /// A page of HTML.
+    /// An HTML page.
     Page(&'static str),
-    /// An empty object: for clients that open their connection before they upgrade it, and for health checks from outside.
+    /// An empty object: for clients that open their connection before they upgrade it, and for external health
+    /// checks.
     Init,
 }
 
-/// The path at which clients expect [`Serves::Emulation`].
+/// The default path of [`Serves::Emulation`].
 pub const EMULATION_PATH: &str = "/emulation";
 
-/// The path at which clients expect [`Serves::Init`].
+/// The default path of [`Serves::Init`].
 pub const INIT_PATH: &str = "/connection/init";
 
 impl Endpoint {
-    /// A transport at the path at which clients expect it.
+    /// A transport at its default path.
     pub fn usual(transport: Transport) -> Self {
         Self { path: transport.usual_path().to_owned(), serves: Serves::Centrifuge(transport) }
     }
 
-    /// All transports beside the WebSocket, each at the path at which clients expect it, and where they post their commands.
+    /// All transports except the WebSocket, and the emulation endpoint, at their default paths.
     pub fn beside_websocket() -> Vec<Self> {
         let emulation = Self { path: EMULATION_PATH.to_owned(), serves: Serves::Emulation };
         let others = Transport::ALL.into_iter().filter(|transport| *transport != Transport::WebSocket);
@@ -91,17 +93,17 @@ impl Endpoint {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub(super) enum Opened {
-    /// A session, and what it was told with the request.
+    /// A session, and the messages in its request.
     Session(Centrifuge, Option<Vec<u8>>),
-    /// It is answered; another request may follow on the same connection.
+    /// The request is answered; another one may follow on the same connection.
     Answered,
 }
 
 impl Serves {
-    /// Whether a request with a body may come here.
+    /// Whether a request with a body is accepted.
     pub(super) fn takes_post(self) -> bool {
         match self {
             Self::Emulation => true,
@@ -121,12 +123,13 @@ impl Endpoints {
         self.table.iter().find(|endpoint| endpoint.path == path).map(|endpoint| endpoint.serves)
     }
 
-    /// Whether the page that sent a request, if one did, may come here. Asked of every request that leads to a session,
-    /// whatever it speaks: a page of elsewhere comes with its user's cookies and from within its user's network (RFC 6455
-    /// § 10.2). Returns the header lines that let the page read what is answered, also a refusal; none where nothing but a
-    /// page of the server's own would.
+    /// Checks the origin of the page that sent a request, if one did, for every request that leads to a session of
+    /// any kind: a page of another site comes with its user's cookies and from within its user's network (RFC 6455 §
+    /// 10.2). Returns the header lines that allow the page to read the answer, also a refusal; none where only a page
+    /// of the server itself would.
     ///
     /// # Errors
+    /// 403 for a foreign origin, one that is not text, and several: no browser sends such.
     /// 403 for another origin, one that is no text, and several: no browser sends such.
     pub(super) fn admit(&self, serves: Option<Serves>, request: &Request<'_>) -> Result<String, Refusal> {
         let mut origins = request.values("origin");
@@ -148,7 +151,7 @@ impl Endpoints {
         })
     }
 
-    /// What a request to what `serves` comes to that was admitted. Its answer, or the head of it, is appended to `cx.out`.
+    /// Handles an admitted request to an endpoint. Its answer, or the head of it, is appended to `cx.out`.
     pub(super) fn open(
         &self,
         serves: Serves,
@@ -193,7 +196,7 @@ impl Endpoints {
                 let is_protobuf = is_asked || upgrade.subprotocol == Some(PROTOBUF);
                 let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };
                 let wire = Wire { transport, encoding, deflate: upgrade.deflate() };
-                // A client that sends no commands may have its connect command in the request.
+                // The request of a client without commands may contain its connect command.
                 let asks = transport.is_uni() && encoding == Encoding::Json;
                 let first = request.query_value("cf_connect").filter(|first| asks && !first.is_empty());
                 let first = first.map(|first| first.into_owned().into_bytes());
@@ -207,7 +210,7 @@ impl Endpoints {
         }
     }
 
-    /// Commands for another connection.
+    /// Handles commands for another connection.
     fn emulate(
         &self,
         request: &Request<'_>,
@@ -218,7 +221,7 @@ impl Endpoints {
         expect(request, &["POST"])?;
         let emulation = crate::proto::centrifuge::emulation_request(encoding_of(request), body)
             .map_err(|_| Refusal::new(Status::BadRequest, "this is not an emulation request"))?;
-        // Another node's, or that of this one before it started anew: its client must connect anew.
+        // The session belongs to another node, or to an earlier run of this one: its client must reconnect.
         let is_ours = emulation.node == self.node;
         let place = cx.settings.secret.place(&emulation.session).filter(|_| is_ours);
         let (status, length) = match place {
@@ -233,7 +236,7 @@ impl Endpoints {
         Ok(Opened::Answered)
     }
 
-    /// A response without an end.
+    /// Opens a streaming response.
     fn stream(
         &self,
         transport: Transport,
@@ -244,13 +247,13 @@ impl Endpoints {
     ) -> Result<Opened, Refusal> {
         let is_sse = transport.framing() == Framing::Events;
         expect(request, transport.methods())?;
-        // Events are text, so what they carry is JSON.
+        // Events are text, so their content is JSON.
         let encoding = if is_sse { Encoding::Json } else { encoding_of(request) };
         let first = match request.method {
             "GET" => request.query_value("cf_connect").unwrap_or_default().into_owned().into_bytes(),
             _ => body.to_vec(),
         };
-        // Before anything is answered: an EventSource comes back for ever after a response that ends, and not after 400.
+        // Checked before any answer: an EventSource reconnects for ever after a response that ends, but not after 400.
         if let Some(why) = no_connect(transport, request.method, encoding, &first) {
             return Err(Refusal::new(Status::BadRequest, why));
         }
@@ -279,7 +282,7 @@ impl Endpoints {
         Ok(Opened::Session(Centrifuge::new(wire, opening), Some(first)))
     }
 
-    /// What of the request is kept until the connect command.
+    /// The part of the request that is kept until the connect command.
     fn opening(&self, request: &Request<'_>) -> Opening {
         let mut headers = Vec::new();
         for name in &self.kept_headers {
@@ -293,17 +296,17 @@ impl Endpoints {
     }
 }
 
-/// What the answer to a request says of the connection.
+/// The value of the answer's `Connection` header.
 fn connection_of(request: &Request<'_>) -> &'static str {
     connection_line(request.is_last(), request.is_http_1_0())
 }
 
-/// What is wrong with a request to a stream that holds no connect command, or, of a client without commands, no connect
+/// The fault of a request to a stream without a connect command, or, for clients without commands, without a connect
 /// request.
 fn no_connect(transport: Transport, method: &str, encoding: Encoding, first: &[u8]) -> Option<&'static str> {
     let is_read = || crate::proto::centrifuge::connect_request(encoding, first).is_ok();
     match (transport.is_uni(), method) {
-        // Nothing is a request that leaves everything open.
+        // An absent parameter is a connect request without options.
         (true, "GET") => (!is_read()).then_some("cf_connect is not a connect request"),
         (true, _) if encoding == Encoding::Json && first.trim_ascii().is_empty() => {
             Some("the body is empty: send {}")
@@ -316,7 +319,7 @@ fn no_connect(transport: Transport, method: &str, encoding: Encoding, first: &[u
 
 /// The encoding of a body, by its type.
 fn encoding_of(request: &Request<'_>) -> Encoding {
-    // RFC 9110 §8.3.1: whatever the case, and without parameters.
+    // RFC 9110 §8.3.1: compared without case and parameters.
     let is_octets = request.header("content-type").is_some_and(|value| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(OCTETS))
     });
@@ -331,18 +334,19 @@ fn expect(request: &Request<'_>, methods: &[&str]) -> Result<(), Refusal> {
     }
 }
 
-/// Names of headers in a preflight that are repeated in its answer, in bytes; a longer list is answered with the usual ones.
+/// Maximum of bytes of header names that a preflight's answer repeats; a longer list is answered with the usual
+/// names.
 const HEADER_NAMES_BYTES_MAX: usize = 512;
 
-/// Header lines that let the page of an allowed origin read the answer (Fetch, "CORS protocol").
+/// Header lines that allow the page of a permitted origin to read the answer (Fetch, "CORS protocol").
 fn cors(origin: Option<&str>) -> String {
     origin.map_or_else(String::new, |origin| {
         format!("Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n")
     })
 }
 
-/// Answers a preflight request, with these header lines. Pages of allowed origins may send what headers they like:
-/// hooks may want them.
+/// Answers a preflight request, with these header lines. Pages of allowed origins may send any headers: hooks may
+/// need them.
 fn preflight(lines: &str, asked: Option<&str>, out: &mut Vec<u8>) {
     let is_list = |names: &&str| {
         let is_of_list = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&byte);

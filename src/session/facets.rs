@@ -1,7 +1,7 @@
-//! What a shard knows of a session without knowing its protocol: how far it is, when it has to be called, who pings, and
-//! how its messages travel.
+//! A shard's protocol-independent view of a session: its phase, its deadline, its pings, and the format of its
+//! messages.
 //!
-//! Whatever a protocol adds, it shows here. No shard looks at the variants of [`Session`].
+//! Every difference between protocols that a shard needs appears here. No shard matches the variants of [`Session`].
 
 use std::num::NonZeroU64;
 
@@ -10,48 +10,48 @@ use super::head::{Head, Standing};
 use super::{ClientId, CloseReason, Format, Handler, Session, Transport, raw};
 use crate::proto::ws::Deflate;
 
-/// How far a session has come. It goes down this list, but for a client that is refused, which may say again who it is.
+/// The phase of a session. Phases follow this order, except that a refused client may identify itself again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The request that opens it is not complete, or is being answered.
+    /// The request that opens it is incomplete, or is being answered.
     Opening,
-    /// Requests are answered one after the other, and one of them had a right key.
+    /// Requests are answered one after the other, and one of them had a valid key.
     Asking,
-    /// The client has yet to say who it is.
+    /// The client has not identified itself yet.
     Identifying,
-    /// The client has said who it is, and waits for the answer.
+    /// The client has sent its connect command, and waits for the reply.
     Admitting,
-    /// It is open for everything.
+    /// All commands are permitted.
     Live,
-    /// Over: whatever arrives is thrown away.
+    /// Over: input is discarded.
     Over,
 }
 
 impl Phase {
-    /// Whether the session is open, and the client has not been let in.
+    /// Whether the session is open but the client not connected.
     pub fn is_identifying(self) -> bool {
         matches!(self, Self::Identifying | Self::Admitting)
     }
 
-    /// Whether what comes is a request.
+    /// Whether input is an HTTP request.
     pub fn is_request(self) -> bool {
         matches!(self, Self::Opening | Self::Asking)
     }
 
-    /// Whether the session has yet to become live.
+    /// Whether the session is not live yet.
     pub fn is_new(self) -> bool {
         self == Self::Opening || self.is_identifying()
     }
 }
 
-/// Who shows by pings that the connection works.
+/// The direction of pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pings {
     /// The server pings, and the client answers.
     Answered,
     /// The server pings; the client has no way to answer.
     Unanswered,
-    /// Nobody: the session is not open.
+    /// No pings: the session is not open.
     Nobody,
 }
 
@@ -68,7 +68,7 @@ impl<S> Session<S> {
         Self::Ended
     }
 
-    /// How far it has come.
+    /// The phase of the session.
     #[inline]
     pub fn phase(&self) -> Phase {
         match self {
@@ -80,10 +80,10 @@ impl<S> Session<S> {
         }
     }
 
-    /// Who pings whom.
+    /// The direction of pings.
     pub fn pings(&self) -> Pings {
         match self {
-            // A client takes a ping of the protocol for a request where it would have to answer by one of its own.
+            // Where the client would have to post its pong, the server does not wait for one.
             Self::Centrifuge(centrifuge) if centrifuge.transport() != Transport::WebSocket => {
                 Pings::Unanswered
             }
@@ -92,7 +92,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// When the session wants to be called ([`Session::timer`]), in milliseconds of the shard's clock.
+    /// The time of the next call of [`Session::timer`], in milliseconds of the shard's clock.
     #[inline]
     pub fn deadline_ms(&self) -> Option<u64> {
         match self {
@@ -101,7 +101,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Sets, or takes back, that deadline.
+    /// Sets or clears that deadline.
     pub fn set_deadline_ms(&mut self, at_ms: Option<u64>) {
         match self {
             Self::Raw(raw) => raw.set_timer_at_ms(at_ms.and_then(NonZeroU64::new)),
@@ -109,7 +109,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Whether it is the server's own code that asks, by a handler. It may do everything, at any rate.
+    /// Whether the server's own code, a handler, makes the requests. It has all permissions.
     #[inline]
     pub fn is_trusted(&self) -> bool {
         match self {
@@ -118,7 +118,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// What carries the connection; `None` of an embedder's endpoint, and of a session that is not open.
+    /// The transport of the connection; `None` for an embedder's endpoint, and for a session that is not open.
     pub fn transport(&self) -> Option<Transport> {
         match self {
             Self::Centrifuge(session) => Some(session.transport()),
@@ -126,7 +126,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// The name of the encoding, as hooks are told it; empty where there is none.
+    /// The name of the encoding for hooks; empty where there is none.
     pub fn encoding_name(&self) -> &'static str {
         match self {
             Self::Centrifuge(session) => session.encoding().name(),
@@ -134,8 +134,8 @@ impl<S> Session<S> {
         }
     }
 
-    /// The format in which it gets what is published in one channel, by what the subscription says. `None`: it shares its bytes
-    /// with nobody, and is told each delivery by itself ([`Session::tell`]).
+    /// The format of one channel's publications for this session and subscription. `None`: it shares no encoded
+    /// bytes, and receives each delivery by [`Session::tell`].
     pub fn format(&self, takes_deltas: bool, takes_numbers: bool) -> Option<Format> {
         match self {
             Self::Centrifuge(session) => Some(Format::Centrifuge(session.form(takes_deltas, takes_numbers))),
@@ -144,7 +144,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// How messages may be compressed.
+    /// Permitted compression of messages.
     pub fn deflate(&self) -> Deflate {
         match self {
             Self::Raw(raw) => raw.deflate(),
@@ -153,7 +153,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Bytes held for a head or a message that is still arriving.
+    /// Bytes of an incomplete head or message.
     pub fn held_bytes(&self) -> usize {
         match self {
             Self::Head(head) => head.held_bytes(),
@@ -164,7 +164,8 @@ impl<S> Session<S> {
         }
     }
 
-    /// Since when a message is arriving, in milliseconds of the shard's clock. (A head has a deadline of its own.)
+    /// The time at which an incomplete message began, in milliseconds of the shard's clock. (A head has a deadline of
+    /// its own.)
     pub fn partial_since_ms(&self) -> Option<u64> {
         match self {
             Self::Raw(raw) => raw.decoder.partial_since_ms(),
@@ -173,12 +174,12 @@ impl<S> Session<S> {
         }
     }
 
-    /// Whether a request was answered, and no other has begun since: nothing is awaited of the client.
+    /// Whether a request was answered and no other has begun: no input is expected.
     pub fn is_idle(&self) -> bool {
         matches!(self, Self::Head(head) if head.is_idle())
     }
 
-    /// What the session waits for that its client need not send.
+    /// The reason for which the session waits without any input from its client.
     pub fn waits_for(&self) -> Option<Wait> {
         match self {
             Self::Away(away) => Some(away.wait()),
@@ -186,7 +187,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// The connection is to end: whether it does so by itself, once the request that is out is answered.
+    /// Ends the connection; returns whether it ends by itself, once the pending request is answered.
     pub fn ends_when_answered(&mut self) -> bool {
         match self {
             Self::Away(away) => {
@@ -197,7 +198,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Header lines with which a page may read why its request is refused that has not arrived in whole; empty for none.
+    /// Header lines with which a page may read the refusal of its incomplete request; empty for none.
     pub fn cors(&self) -> &str {
         match self {
             Self::Head(head) => Head::cors(head),
@@ -205,7 +206,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// The client was not let in: it may say again who it is, and nothing else.
+    /// Handles a refused connect: the client may identify itself again, and nothing else.
     pub fn refused(&mut self) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.connect_refused(),
@@ -213,7 +214,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Hands back what the session holds of others: to a handler, its state.
+    /// Returns the state that the session holds for a handler.
     pub fn closed<H: Handler<State = S>>(self, handler: &mut H, client: ClientId, reason: &CloseReason) {
         match self {
             Self::Raw(raw) => handler.closed(raw.into_state(), client, reason),

@@ -1,7 +1,7 @@
-//! The first phase of every connection: a request arrives, and says what the connection becomes.
+//! The first phase of every connection: an HTTP request arrives and determines the kind of session.
 //!
-//! A head that comes in one piece, the usual case, is parsed where it lies; only one in pieces is kept, and one whose
-//! body is still arriving. Then it is parsed once more when the body is whole, and not before.
+//! A head in one piece, the usual case, is parsed in place; only an incomplete head is kept, or one whose body is
+//! still arriving. Such a request is parsed once more when the body is complete.
 
 use super::desk::{Away, Denied, Route};
 use super::endpoint::{Opened, Serves};
@@ -12,81 +12,81 @@ use crate::proto::forwarded;
 use crate::proto::http::{Framing, Refusal, Request, Status};
 use crate::proto::ws::handshake::Upgrade;
 
-/// A connection whose HTTP request is not complete.
+/// A connection with an incomplete HTTP request.
 #[derive(Debug, Default)]
 pub struct Head {
     held: Option<Box<Held>>,
     standing: Standing,
 }
 
-/// What a connection's earlier requests have shown.
+/// The standing of a connection after its earlier requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// There were none.
+    /// There was no request yet.
     #[default]
     New,
-    /// One was answered.
+    /// A request was answered.
     Answered,
-    /// One had a right key.
+    /// A request had a valid key.
     Trusted,
 }
 
 impl Standing {
-    /// The one that says more.
+    /// The higher of two standings.
     pub(super) fn max_of(self, other: Self) -> Self {
         if self as u8 >= other as u8 { self } else { other }
     }
 }
 
-/// What has arrived of a request in pieces. In a box, so that a session without them is small.
+/// The received part of an incomplete request. Boxed, so that a session without one is small.
 #[derive(Debug)]
 struct Held {
-    /// The head, and of a body that says its length, as much as has arrived.
+    /// The head, and the received part of a body with a length.
     bytes: Vec<u8>,
-    /// Of a whole head, the body that is missing.
+    /// The missing body, if the head is complete.
     awaited: Option<Awaited>,
 }
 
-/// A body that is missing.
+/// A missing body.
 #[derive(Debug)]
 struct Awaited {
     body: AwaitedBody,
-    /// Header lines for what may still be said of the request.
+    /// Header lines for a later refusal of the request.
     cors: String,
 }
 
 #[derive(Debug)]
 enum AwaitedBody {
-    /// It is whole when so many bytes are there, those of the head included.
+    /// The body is complete at this number of bytes, including the head's.
     Until(usize),
-    /// It comes in chunks.
+    /// The body comes in chunks.
     Chunks(Decoder),
 }
 
-/// What the head led to.
+/// The result of a head.
 #[derive(Debug)]
 pub(super) struct Next<S> {
     pub(super) session: Session<S>,
-    /// Whether the session goes on.
+    /// Whether the session continues.
     pub(super) outcome: Result<(), CloseReason>,
-    /// What the session was told with the request.
+    /// The messages in the request.
     pub(super) first: Option<Vec<u8>>,
     pub(super) rest: Rest,
 }
 
-/// Where the bytes behind the request are.
+/// The place of the bytes behind the request.
 #[derive(Debug)]
 pub(super) enum Rest {
     /// In the input, from this position.
     Input(usize),
-    /// Taken out of what was kept.
+    /// In these bytes, taken from the kept ones.
     Held(Vec<u8>),
 }
 
-/// A session, and what it was told with the request.
+/// A session, and the messages in its request.
 struct Opening<S> {
     session: Session<S>,
-    /// Whether it goes on: a handler may have sent more than may wait.
+    /// Whether it continues: a handler may have sent more than the limit of queued bytes.
     outcome: Result<(), CloseReason>,
     first: Option<Vec<u8>>,
 }
@@ -102,13 +102,13 @@ impl<S> Opening<S> {
     }
 }
 
-/// How far a request has come.
+/// The progress of a request.
 enum Progress<S> {
-    /// The end of its head is missing.
+    /// The head is incomplete.
     NoHead,
-    /// This is missing behind the head, which has so many bytes.
+    /// This part of the body is missing; the head has so many bytes.
     NoBody(Awaited, usize),
-    /// It is whole and answered; so many bytes were looked at.
+    /// The request is complete and answered; so many bytes were consumed.
     Done(Opening<S>, usize),
 }
 
@@ -117,36 +117,36 @@ const NO_BODY: Refusal = Refusal::new(Status::BadRequest, "a request body is not
 const USE_GET: Refusal = Refusal::new(Status::MethodNotAllowed, "use GET");
 const TOO_LARGE: Refusal = Refusal::new(Status::ContentTooLarge, "the request body is too large");
 const NO_CHUNKS: Refusal = Refusal::new(Status::BadRequest, "the chunks of the body cannot be read");
-/// RFC 9110 §15.2.1.
+/// The interim response 100 (RFC 9110 §15.2.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Head {
-    /// That of a connection on which a request was answered: another may follow.
+    /// The head of a connection after an answered request: another one may follow.
     pub(super) fn kept() -> Self {
         Self { held: None, standing: Standing::Answered }
     }
 
-    /// That of a connection that may be followed by another request, with what is known of it.
+    /// The head of a connection that may send another request, with its standing.
     pub(super) fn after(standing: Standing) -> Self {
         Self { held: None, standing: standing.max_of(Standing::Answered) }
     }
 
-    /// What earlier requests have shown.
+    /// The standing of earlier requests.
     pub(super) fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// What an earlier request has shown goes on to hold.
+    /// Keeps the standing of earlier requests.
     pub(super) fn inherit(&mut self, standing: Standing) {
         self.standing = self.standing.max_of(standing);
     }
 
-    /// Whether nothing is awaited of the client: a request was answered, and none has begun since.
+    /// Whether no input is expected: a request was answered, and none has begun since.
     pub(super) fn is_idle(&self) -> bool {
         self.standing != Standing::New && self.held.is_none()
     }
 
-    /// Header lines with which a page may read why its request is refused whose body is missing.
+    /// Header lines with which a page may read the refusal of its incomplete request.
     pub(super) fn cors(&self) -> &str {
         self.held.as_ref().and_then(|held| held.awaited.as_ref()).map_or("", |awaited| &awaited.cors)
     }
@@ -164,7 +164,7 @@ impl Head {
                 Progress::NoHead => (None, input.len()),
                 Progress::NoBody(awaited, head_bytes) => (Some(awaited), head_bytes),
             };
-            // Chunks are kept without what is around them, the rest as it is.
+            // Chunks are kept without their framing, other bodies unchanged.
             let kept_bytes = if is_chunked(awaited.as_ref()) { head_bytes } else { input.len() };
             self.held = Some(Box::new(Held { bytes: input[..kept_bytes].to_vec(), awaited }));
             return self.receive_body(&input[kept_bytes..], kept_bytes, handler, cx);
@@ -184,7 +184,7 @@ impl Head {
                 if !is_chunked {
                     return Ok(None);
                 }
-                // What came of the chunks with the end of the head is a part of this input.
+                // The chunks behind the head's end are a part of this input.
                 let behind = held.bytes.len() - head_bytes;
                 held.bytes.truncate(head_bytes);
                 let at = input.len() - behind;
@@ -193,7 +193,7 @@ impl Head {
         }
     }
 
-    /// More of the body that is missing, if one is. `at`: where these bytes begin in the input.
+    /// Takes more of a missing body. `at` is the offset of these bytes in the input.
     fn receive_body<H: Handler>(
         &mut self,
         bytes: &[u8],
@@ -247,8 +247,8 @@ fn is_chunked(awaited: Option<&Awaited>) -> bool {
     awaited.is_some_and(|awaited| matches!(awaited.body, AwaitedBody::Chunks(_)))
 }
 
-/// Parses the request; when it is whole, answers it and returns the session that it opens. `chunks`: what those said that
-/// followed the head.
+/// Parses the request; when it is complete, answers it and returns the session that it opens. `chunks` is the decoded
+/// content of the chunks behind the head.
 fn open<H: Handler>(
     bytes: &[u8],
     chunks: Option<&[u8]>,
@@ -289,7 +289,7 @@ fn open<H: Handler>(
 }
 
 impl AwaitedBody {
-    /// The body, if it is whole, and how many bytes are looked at then.
+    /// The body, if it is complete, and the number of bytes consumed with it.
     fn within<'b>(
         &self,
         bytes: &'b [u8],
@@ -309,15 +309,15 @@ fn wait_for_body<S>(
     (bytes, head_bytes): (&[u8], usize),
     cx: &mut Context<'_>,
 ) -> Progress<S> {
-    // Who has begun to send it does not wait (RFC 9110 §10.1.1).
+    // A client that has begun to send the body does not wait for 100 (RFC 9110 §10.1.1).
     if bytes.len() == head_bytes && request.expects_continue().is_ok_and(|waits| waits) {
         cx.out.extend_from_slice(CONTINUE);
     }
     Progress::NoBody(awaited, head_bytes)
 }
 
-/// A request that is answered outside the shards. Its key is looked at when its head is there: nobody sends a body for
-/// nothing.
+/// Handles a request that is answered outside the shards. Its key is checked once the head is complete, before the
+/// body.
 fn open_route<S>(
     request: &Request<'_>,
     (bytes, head_bytes): (&[u8], usize),
@@ -357,7 +357,7 @@ fn open_route<S>(
     }
 }
 
-/// Whether the request may have the body that it says it has, and what is to come of that.
+/// Checks the declared body of a request against the limits, and returns how it ends.
 fn check_body(
     request: &Request<'_>,
     kind: Option<Serves>,
@@ -372,7 +372,7 @@ fn check_body(
     body_of(request, head_bytes, cx.settings.ws.message_bytes_max)
 }
 
-/// What is to come of a body that may have so many bytes.
+/// How a body of at most so many bytes ends.
 fn body_of(request: &Request<'_>, head_bytes: usize, bytes_max: usize) -> Result<AwaitedBody, Refusal> {
     match request.framing() {
         Framing::Length(length) if length > bytes_max => Err(TOO_LARGE),
@@ -381,7 +381,7 @@ fn body_of(request: &Request<'_>, head_bytes: usize, bytes_max: usize) -> Result
     }
 }
 
-/// Answers a whole request.
+/// Answers a complete request.
 fn answer<H: Handler>(
     request: &Request<'_>,
     kind: Option<Serves>,

@@ -1,8 +1,8 @@
-//! Layer 3: what one connection speaks. A [`Session`] takes bytes and asks its shard for things by [`Action`]s;
+//! Layer 3: the protocol of one connection. A [`Session`] takes bytes and sends requests to its shard by [`Action`]s;
 //! it owns no socket, reads no clock and knows no other connection.
 //!
-//! A connection begins as [`head::Head`] (the HTTP request) and becomes one of the others, or ends there.
-//! Each session says by [`CloseReason`] why it ends; that enum is the one list of endings.
+//! A connection begins as [`head::Head`] (the HTTP request) and becomes one of the others, or ends there. Each
+//! session ends with a [`CloseReason`]; that enum is the one list of endings.
 
 mod action;
 pub mod centrifuge;
@@ -35,14 +35,14 @@ pub use raw::{Call, Handler, Message, NoHandler, Outcome, Peer};
 pub use secret::Secret;
 pub use transport::{Transport, kind_of, kinds};
 
-/// Close codes for raw clients of a server that drains, or that has no room (IANA's registry of WebSocket close codes).
+/// Close codes for raw clients of a draining or overloaded server (IANA's registry of WebSocket close codes).
 const SERVICE_RESTART: u16 = 1012;
 const TRY_AGAIN_LATER: u16 = 1013;
 
-/// Names a connection, in this process and among others, for as long as it lives; shown in the form of a UUID.
+/// The id of a connection, unique among processes for as long as it lives; printed in the form of a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientId {
-    /// The process's random number.
+    /// The process's random seed.
     pub seed: Seed,
     /// The connection's shard.
     pub shard: u16,
@@ -51,10 +51,10 @@ pub struct ClientId {
 }
 
 impl std::fmt::Display for ClientId {
-    /// Computed when it is asked for: an idle connection need not store it.
+    /// Computes the id on demand: an idle connection need not store it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        /// Hyphens of a UUID stand before these bytes (RFC 9562 §4).
+        /// Bytes that a hyphen of the UUID precedes (RFC 9562 §4).
         const GROUPS: [usize; 4] = [4, 6, 8, 10];
         let (shard, token) = (self.shard.to_le_bytes(), self.token.to_le_bytes());
         let hash = self.seed.hash_128(Purpose::Client, &[&shard, &token]);
@@ -71,10 +71,10 @@ impl std::fmt::Display for ClientId {
     }
 }
 
-/// What the connections of a listener begin with.
+/// The first protocol of a listener's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
-    /// A request of HTTP/1.1, which says what the connection becomes.
+    /// HTTP/1.1: the first request determines the kind of session.
     Http,
 }
 
@@ -89,12 +89,12 @@ pub enum Session<S> {
     Away(Box<desk::Away>),
     /// The Centrifuge protocol in JSON.
     Centrifuge(centrifuge::Centrifuge),
-    /// Over: whatever arrives is thrown away.
+    /// Over: input is discarded.
     Ended,
 }
 
 impl<S> Session<S> {
-    /// A session that waits for the first bytes of what a listener speaks.
+    /// A session that waits for the first bytes of a listener's protocol.
     pub fn begin(speaks: Speaks) -> Self {
         match speaks {
             Speaks::Http => Self::Head(head::Head::default()),
@@ -104,7 +104,7 @@ impl<S> Session<S> {
     /// Takes bytes from the client.
     ///
     /// # Errors
-    /// Why the session ends; `cx.out` then holds what to send before the close frame.
+    /// The reason for which the session ends; `cx.out` then holds the output to send before the close frame.
     pub fn receive<H: Handler<State = S>>(
         &mut self,
         input: &mut [u8],
@@ -114,7 +114,7 @@ impl<S> Session<S> {
         self.receive_at(input, Some(0), handler, cx)
     }
 
-    /// `input_at`: where the input begins in the shard's buffer, if it is a part of that.
+    /// `input_at` is the offset of the input in the shard's buffer, if it is a part of that.
     fn receive_at<H: Handler<State = S>>(
         &mut self,
         mut input: &mut [u8],
@@ -174,7 +174,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// What the connection's earlier requests have shown holds for the next ones.
+    /// Keeps the standing of the connection's earlier requests.
     fn inherit(&mut self, standing: head::Standing) {
         match self {
             Self::Head(head) => head.inherit(standing),
@@ -183,10 +183,11 @@ impl<S> Session<S> {
         }
     }
 
-    /// The request that is out is answered: with this, or, `None`, as is known already. What came behind it is looked at now.
+    /// Answers the pending request: with this response, or, for `None`, with the delayed one. Then handles the input
+    /// behind it.
     ///
     /// # Errors
-    /// Why the session ends.
+    /// The reason for which the session ends.
     pub fn answered<H: Handler<State = S>>(
         &mut self,
         response: Option<&PlainResponse>,
@@ -204,10 +205,10 @@ impl<S> Session<S> {
         self.receive_at(&mut rest, None, handler, cx)
     }
 
-    /// Commands that came by POST.
+    /// Takes commands that came by POST.
     ///
     /// # Errors
-    /// Why the session ends.
+    /// The reason for which the session ends.
     pub fn emulated<H: Handler<State = S>>(
         &mut self,
         data: &[u8],
@@ -222,10 +223,10 @@ impl<S> Session<S> {
         }
     }
 
-    /// The time that a handler has set has come.
+    /// Handles the expiry of the handler's timer.
     ///
     /// # Errors
-    /// Why the session ends.
+    /// The reason for which the session ends.
     pub fn timer<H: Handler<State = S>>(
         &mut self,
         handler: &mut H,
@@ -237,10 +238,10 @@ impl<S> Session<S> {
         }
     }
 
-    /// What [`Action::Ask`] number `id` came to.
+    /// Takes the reply to [`Action::Ask`] number `id`.
     ///
     /// # Errors
-    /// Why the session ends.
+    /// The reason for which the session ends.
     #[inline]
     pub fn reply<H: Handler<State = S>>(
         &mut self,
@@ -257,7 +258,7 @@ impl<S> Session<S> {
         Ok(())
     }
 
-    /// [`Action::Ask`] number `id` failed. Nobody awaits that of what a handler asks for, but for [`Reply::NotEntered`].
+    /// Takes the error of [`Action::Ask`] number `id`. Handlers are told of [`Reply::NotEntered`] only.
     pub fn deny(&mut self, id: u32, denied: &Denied, cx: &mut Context<'_>) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.deny(id, denied, cx),
@@ -265,7 +266,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Asks the handler about a call that was counted first; false when it serves no such call.
+    /// Asks the handler about a call that was rate-limited first; returns false when it serves no such call.
     pub fn call_late<H: Handler<State = S>>(
         &mut self,
         id: u32,
@@ -280,10 +281,10 @@ impl<S> Session<S> {
         }
     }
 
-    /// What came before it was known whether the client is let in, in its turn now. It does not become [`Action::Wait`] again.
+    /// Executes a deferred command, in its turn. It does not become [`Action::Wait`] again.
     ///
     /// # Errors
-    /// Why the session ends.
+    /// The reason for which the session ends.
     pub fn resume<H: Handler<State = S>>(
         &mut self,
         id: u32,
@@ -297,7 +298,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// What the client did not ask for. Handlers are not told any of it.
+    /// Sends a push to the client. Handlers receive none.
     pub fn tell(&mut self, news: &News<'_>, cx: &mut Context<'_>) {
         match self {
             Self::Centrifuge(centrifuge) => centrifuge.tell(news, cx),
@@ -305,7 +306,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// How the client is told what a history keeps; `None` where it is not told of it.
+    /// The form in which the client receives publications of a history; `None` where it receives none.
     pub fn telling(&self, takes_deltas: bool) -> Option<Telling> {
         match self {
             Self::Centrifuge(centrifuge) => Some(centrifuge.telling(takes_deltas)),
@@ -313,7 +314,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// A heartbeat for the client, if the session is past its handshake.
+    /// Writes a heartbeat for the client, if the session is past its handshake.
     pub fn ping(&self, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Raw(_) => ws::frame::put_ping(out),
@@ -323,16 +324,16 @@ impl<S> Session<S> {
         true
     }
 
-    /// Whether the head of its response waits for the answer to connect, and a refusal is a response of its own.
+    /// Whether the head of the response waits for the reply to connect, so that a refusal is a response of its own.
     pub fn is_head_held(&self) -> bool {
         matches!(self, Self::Centrifuge(centrifuge) if centrifuge.is_head_held())
     }
 
-    /// The last words of a session that ends for this reason. Who is sent away without a fault of its own is told to
-    /// come back after `retry_ms`, where there is a way to say so.
+    /// Writes the last output of a session that ends for this reason. A client that is disconnected without a fault
+    /// of its own is told to reconnect after `retry_ms`, where the protocol permits that.
     pub fn goodbye(&self, reason: &CloseReason, retry_ms: u64, out: &mut Vec<u8>) {
         let Some((code, text)) = reason.frame() else { return };
-        // The registered codes for it; 3001 and 3011 are the Centrifuge protocol's own.
+        // The registered codes; 3001 and 3011 belong to the Centrifuge protocol.
         let registered = if *reason == CloseReason::Shutdown {
             Some((SERVICE_RESTART, "service restart"))
         } else if *reason == CloseReason::Memory {
@@ -404,7 +405,7 @@ pub(crate) mod tests {
         assert_eq!(said(CloseReason::Slow), (3008, "slow".to_owned()));
     }
 
-    /// A connection's name for tests.
+    /// A connection's id for tests.
     pub(crate) fn client(token: u64) -> ClientId {
         ClientId { seed: Seed::from(7), shard: 0, token }
     }

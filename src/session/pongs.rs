@@ -1,24 +1,24 @@
-//! Answers to a client's pings, a bounded number of them for each read.
+//! Pongs to a client's pings, a bounded number of them for each read.
 //!
-//! RFC 6455 §5.5.3 lets an endpoint answer the most recent of several pings only. Each is answered, until so many have come
-//! at once that nobody can be waiting for them; of the rest, the last. So a flood of pings makes no flood of pongs.
+//! RFC 6455 §5.5.3 lets an endpoint answer only the most recent of several pings. Each ping is answered, up to a
+//! limit per read; of the rest, the last. So a flood of pings causes no flood of pongs.
 
 use super::Context;
 use crate::proto::ws::frame;
 
-/// Pings of one read that are answered each.
+/// Maximum of pings of one read that are answered each.
 pub(super) const PONGS_PER_READ_MAX: usize = 32;
 
-/// How many client pings are answered. One per read.
+/// The count of answered pings. One per read.
 #[derive(Debug, Default)]
 pub(super) struct Pongs {
     count: usize,
-    /// The payload of the last ping that was not answered yet.
+    /// The payload of the last unanswered ping.
     last: Option<Vec<u8>>,
 }
 
 impl Pongs {
-    /// A ping came, with this payload.
+    /// Handles a ping with this payload.
     pub(super) fn answer(&mut self, payload: &[u8], cx: &mut Context<'_>) {
         self.count += 1;
         if self.count <= PONGS_PER_READ_MAX {
@@ -29,7 +29,7 @@ impl Pongs {
         last.extend_from_slice(payload);
     }
 
-    /// The read is over.
+    /// Answers the last ping, at the end of the read.
     pub(super) fn finish(self, cx: &mut Context<'_>) {
         let Some(last) = self.last else { return };
         frame::put_pong(cx.out, &last);

@@ -1,8 +1,8 @@
 //! Endpoints for embedders: plain WebSocket messages to and from a [`Handler`].
 //!
-//! One handler per shard serves all its connections; what it remembers of each is its `State`, kept inside the
-//! connection. Nothing is allocated per message and nothing is boxed per connection: the handler is a type, not
-//! an object. Groups are channels, so a raw client and a Centrifuge client of one channel hear each other.
+//! One handler per shard serves all its connections; its data of each connection is its `State`, kept inside the
+//! connection. Nothing is allocated per message and nothing is boxed per connection: the handler is a type, not an
+//! object. Groups are channels, so a raw client and a Centrifuge client of one channel receive each other's messages.
 
 mod form;
 mod handlers;
@@ -21,23 +21,23 @@ use crate::proto::ws::{Decoder, Deflate, Event, Kind, Payload, frame};
 pub use form::Form;
 pub use handlers::{Echo, NoHandler};
 
-/// From this size on, in bytes, a message that is sent back is written from where it lies: a system call's worth of
-/// copying.
+/// Size from which a returned message is written from the input buffer, in bytes: the copy would cost as much as a
+/// system call.
 const IN_PLACE_BYTES_MIN: usize = 2 << 10;
 
-/// What arrived: a whole message, already unmasked, text already checked. The handler may change it in place.
+/// A received message: whole, unmasked, text validated. The handler may change it in place.
 #[derive(Debug)]
 pub struct Message<'a> {
     /// Text or binary.
     pub kind: Kind,
     /// The payload.
     pub data: &'a mut [u8],
-    /// Where the payload lies in the shard's input, if it arrived there in one piece.
+    /// Range of the payload in the shard's input, if it arrived there in one piece.
     at: Option<Range<usize>>,
 }
 
 impl Message<'_> {
-    /// The payload as text; `None` when it is binary.
+    /// The payload as text; `None` for a binary message.
     pub fn text(&self) -> Option<&str> {
         match self.kind {
             Kind::Text => std::str::from_utf8(self.data).ok(),
@@ -50,21 +50,21 @@ impl Message<'_> {
 ///
 /// A method must not block: all connections of the shard wait for it.
 pub trait Handler: Send + 'static {
-    /// What the handler remembers of each connection, stored inside it. Its size counts for every idle connection.
+    /// The handler's data of each connection, stored inside it. Its size counts for every idle connection.
     type State: Send + 'static;
 
     /// Whether this handler serves a request's path (without the query).
     fn serves(&self, path: &str) -> bool;
 
-    /// Subprotocols that it speaks (RFC 6455 §1.9); the client's order of preference decides.
+    /// Supported subprotocols (RFC 6455 §1.9); the client's order of preference decides.
     fn subprotocols(&self) -> &[&'static str] {
         &[]
     }
 
-    /// A client asks to connect. What is sent from here arrives after the handshake's answer.
+    /// Called when a client asks to connect. Messages sent from here follow the handshake's answer.
     ///
     /// # Errors
-    /// A refusal is sent instead, and the connection closed; whatever was asked of `peer` is undone.
+    /// A refusal is sent instead, and the connection closed; all requests to `peer` are undone.
     fn open(
         &mut self,
         request: &Request<'_>,
@@ -72,10 +72,10 @@ pub trait Handler: Send + 'static {
         peer: &mut Peer<'_, '_>,
     ) -> Result<Self::State, Refusal>;
 
-    /// A message arrived. An `Err` from [`Peer::close`] ends the connection: `return peer.close(4000, "why")`.
+    /// Called for a message. An `Err` from [`Peer::close`] ends the connection: `return peer.close(4000, "why")`.
     ///
     /// # Errors
-    /// How to end the connection.
+    /// The reason for which the connection ends.
     fn message(
         &mut self,
         state: &mut Self::State,
@@ -83,15 +83,15 @@ pub trait Handler: Send + 'static {
         peer: &mut Peer<'_, '_>,
     ) -> Result<(), CloseReason>;
 
-    /// The time set by [`Peer::set_timer`] has come.
+    /// Called at the time set by [`Peer::set_timer`].
     ///
     /// # Errors
-    /// How to end the connection.
+    /// The reason for which the connection ends.
     fn timer(&mut self, _state: &mut Self::State, _peer: &mut Peer<'_, '_>) -> Result<(), CloseReason> {
         Ok(())
     }
 
-    /// [`Peer::join`] was carried out, or refused because a limit is reached.
+    /// Called when [`Peer::join`] was executed, or refused because a limit is reached.
     fn joined(
         &mut self,
         _state: &mut Self::State,
@@ -101,50 +101,50 @@ pub trait Handler: Send + 'static {
     ) {
     }
 
-    /// A Centrifuge client of this shard calls. Called before the application's hook for calls, which is asked about what
-    /// is not served here. With neither, the client gets error 108.
+    /// Called for a call of a Centrifuge client of this shard, before the application's hook for calls, which gets
+    /// the calls that are not served here. With neither, the client gets error 108.
     fn call<'c>(&mut self, _call: &Call<'c>) -> Outcome<'c> {
         Outcome::NotServed
     }
 
-    /// A Centrifuge client of this shard sent a message to the server itself, which has no method and no reply.
+    /// Called for a message of a Centrifuge client of this shard to the server itself, without method and reply.
     fn sent(&mut self, _call: &Call<'_>) {}
 
-    /// The connection is over; its state is handed back. Groups were left already.
+    /// Called when the connection is over; its state is returned. It has left its groups already.
     fn closed(&mut self, _state: Self::State, _client: ClientId, _reason: &CloseReason) {}
 }
 
-/// A call of a Centrifuge client's.
+/// A call of a Centrifuge client.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'c> {
     /// The connection.
     pub client: ClientId,
-    /// Who it is; empty when anonymous.
+    /// The client's user; empty when anonymous.
     pub user: &'c str,
-    /// What is called; may be empty.
+    /// Name of the method; may be empty.
     pub method: &'c str,
-    /// The argument: JSON from clients that speak JSON, any bytes from those that speak Protobuf.
+    /// The argument: JSON from clients of the JSON protocol, any bytes from those of the Protobuf protocol.
     pub data: &'c [u8],
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Clone, Debug)]
 pub enum Outcome<'c> {
     /// The handler serves no such call.
     NotServed,
-    /// The result: JSON for clients that speak JSON.
+    /// The result: JSON for clients of the JSON protocol.
     Result(Cow<'c, [u8]>),
-    /// An error of the application's own.
+    /// An error of the application.
     Error {
-        /// 400–1999 are the application's, 100–399 the protocol's. With any other the client gets error 100.
+        /// 400–1999 for the application's errors, 100–399 for the protocol's. Any other code becomes error 100.
         code: u32,
-        /// What it says.
+        /// The error's message.
         message: Cow<'static, str>,
     },
 }
 
 impl<'c> Outcome<'c> {
-    /// What a handler makes of a call; an error with a number that is none of an error's is the server's own fault.
+    /// The handler's result of a call; an error with an invalid code becomes an internal error.
     pub(super) fn of<H: Handler>(handler: &mut H, call: &Call<'c>) -> Self {
         match handler.call(call) {
             Self::Error { code, .. } if !(100..2000).contains(&code) => {
@@ -155,7 +155,7 @@ impl<'c> Outcome<'c> {
     }
 }
 
-/// The connection that a handler is called for, and what can be asked of it.
+/// The connection of a handler's call, and the requests to it.
 #[derive(Debug)]
 pub struct Peer<'a, 'b> {
     cx: &'a mut Context<'b>,
@@ -163,30 +163,30 @@ pub struct Peer<'a, 'b> {
     bound: Bound,
 }
 
-/// How much a handler may send in one call.
+/// Limit of a handler's output in one call.
 #[derive(Clone, Copy, Debug)]
 enum Bound {
-    /// What it likes: it answers a message, and while the answers to a client wait, no more is read from it.
+    /// None: it answers a message, and while the answers to a client wait, no more is read from it.
     Answer,
-    /// Until more would wait than may. `from`: where what it sends begins in the bytes that are to be written.
+    /// The limit of queued bytes. `from` is the start of its output in the bytes to write.
     Unasked { from: usize },
-    /// It has sent more, and what it sends is lost: the connection ends.
+    /// Exceeded: the rest of its output is dropped, and the connection ends.
     Exceeded,
 }
 
 impl<'a, 'b> Peer<'a, 'b> {
-    /// Of a message's handler.
+    /// The peer of a handler that answers a message.
     fn answering(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
         Self { cx, deflate, bound: Bound::Answer }
     }
 
-    /// Of a handler that sends what no message of the client asks for, so that no pause in reading from the client bounds it.
+    /// The peer of a handler that sends unrequested messages, which no pause in reading from the client bounds.
     pub(super) fn bounded(cx: &'a mut Context<'b>, deflate: Deflate) -> Self {
         let from = cx.out.len();
         Self { cx, deflate, bound: Bound::Unasked { from } }
     }
 
-    /// Whether the connection goes on after what was sent to it.
+    /// Whether the connection continues after the output.
     pub(super) fn outcome(&self) -> Result<(), CloseReason> {
         match self.bound {
             Bound::Answer | Bound::Unasked { .. } => Ok(()),
@@ -211,35 +211,36 @@ impl<'a, 'b> Peer<'a, 'b> {
         }
     }
 
-    /// Identifies the connection in this process for as long as it lives.
+    /// The id of the connection, unique for as long as it lives.
     pub fn client(&self) -> ClientId {
         self.cx.client
     }
 
-    /// What the client's certificate says, where TLS asks clients for one (`tls_client_ca`): already in
-    /// [`Handler::open`], which may refuse whom it does not know.
+    /// Identity of the client's certificate, where TLS requests one (`tls_client_ca`): available from
+    /// [`Handler::open`] on, which may refuse unknown clients.
     pub fn certificate(&self) -> Option<ClientCertificate<'_>> {
         self.cx.certificate
     }
 
-    /// Milliseconds of the shard's monotonic clock, the same during a whole turn.
+    /// Milliseconds of the shard's monotonic clock, constant during a turn.
     pub fn now_ms(&self) -> u64 {
         self.cx.now_ms
     }
 
-    /// Bytes that wait for this connection: queued because its client has not taken them yet, or sent in this turn. Who sends
-    /// of its own accord (from [`Handler::timer`], say) can leave out what is stale by the time that it arrives, and stay
-    /// below `outbox_bytes_max`.
+    /// Bytes waiting for this connection: queued because its client has not read them yet, or sent in this turn. A
+    /// handler that sends unrequested messages (from [`Handler::timer`], say) can omit stale ones, and stay below
+    /// `outbox_bytes_max`.
     pub fn waiting_bytes(&self) -> usize {
         let in_place = self.cx.in_place.as_ref().map_or(0, |in_place| in_place.payload.len());
         self.cx.waiting_bytes + self.cx.out.len() + in_place
     }
 
-    /// Sends a message to this connection. All that one call of the handler sends leaves in one write.
+    /// Sends a message to this connection. All messages of one call of the handler leave in one write.
     ///
-    /// In [`Handler::open`], [`Handler::joined`] and [`Handler::timer`], no more may wait than `outbox_bytes_max`, but for one
-    /// message of any size: with what would be more the connection ends as that of a slow consumer (3008). While the
-    /// answers that [`Handler::message`] sends wait, no more messages are read from the client.
+    /// In [`Handler::open`], [`Handler::joined`] and [`Handler::timer`], the waiting bytes are limited to
+    /// `outbox_bytes_max`, but one message of any size always fits: a message beyond the limit ends the connection as
+    /// a slow consumer (3008). While the answers of [`Handler::message`] wait, no more messages are read from the
+    /// client.
     #[inline]
     pub fn send(&mut self, kind: Kind, data: &[u8]) {
         if !self.may_send(data.len()) {
@@ -253,8 +254,8 @@ impl<'a, 'b> Peer<'a, 'b> {
         }
     }
 
-    /// Sends a message back to where it came from, as the handler left it. Like [`Peer::send`], but a large one is
-    /// written from the buffer that it arrived in, if the client takes it as it is: it is not copied.
+    /// Sends a message back to its sender, as the handler left it. Like [`Peer::send`], but a large one is written
+    /// from the input buffer, without a copy, if the client accepts it unchanged.
     #[inline]
     pub fn send_back(&mut self, message: Message<'_>) {
         match message.at {
@@ -268,18 +269,18 @@ impl<'a, 'b> Peer<'a, 'b> {
         }
     }
 
-    /// Adds the connection to a group; [`Handler::joined`] tells the outcome.
+    /// Adds the connection to a group; [`Handler::joined`] receives the outcome.
     pub fn join(&mut self, channel: &str) {
         self.ask(Ask::Enter(Box::new(Enter::new(channel.into()))));
     }
 
-    /// Takes the connection out of a group. If [`Handler::joined`] was not called yet for it, it will not be.
+    /// Removes the connection from a group. If [`Handler::joined`] was not called yet for it, it will not be.
     pub fn leave(&mut self, channel: &str) {
         self.ask(Ask::Leave { channel: channel.into() });
     }
 
     /// Sends a message to every member of a group, in all shards, in one order for all; the connection itself
-    /// gets it too if it is a member. The data is copied once, however many members there are.
+    /// receives it too if it is a member. The data is copied once for any number of members.
     pub fn broadcast(&mut self, channel: &str, kind: Kind, data: &[u8]) {
         let kind = match kind {
             Kind::Text => DataKind::Text,
@@ -292,15 +293,15 @@ impl<'a, 'b> Peer<'a, 'b> {
         self.cx.actions.push(Action::Ask { id: 0, ask });
     }
 
-    /// Asks for [`Handler::timer`] after `after_ms` milliseconds, replacing an earlier request.
+    /// Schedules [`Handler::timer`] after `after_ms` milliseconds, replacing an earlier request.
     pub fn set_timer(&mut self, after_ms: u64) {
         self.cx.actions.push(Action::SetTimer { at_ms: self.cx.now_ms.saturating_add(after_ms) });
     }
 
-    /// Ends the connection, once returned from the handler's method: 3000–3999 for libraries, 4000–4999 for
-    /// applications (RFC 6455 §7.4.2). At most 123 bytes of the reason are sent. In place of a code that must not be sent
-    /// (below 1000, 1004–1006, 1014–2999, 5000 and above) the client gets 1011; [`Handler::closed`] hears what was
-    /// given here.
+    /// Ends the connection once the handler's method returns: 3000–3999 for libraries, 4000–4999 for applications
+    /// (RFC 6455 §7.4.2). At most 123 bytes of the reason are sent. In place of a code that must not be sent (below
+    /// 1000, 1004–1006, 1014–2999, 5000 and above) the client gets 1011; [`Handler::closed`] receives the given code
+    /// and reason.
     ///
     /// # Errors
     /// Always: the reason to return.
@@ -317,9 +318,9 @@ pub struct Raw<S> {
     state: S,
 }
 
-/// When the handler wants to be called, and how messages may be compressed: in one word, because two would make every
-/// connection larger, whatever it speaks. The form in the lowest two bits, above them milliseconds of the shard's clock,
-/// 0 for never.
+/// The time of the handler's timer, and the permitted compression: in one word, because two would enlarge every
+/// connection of any protocol. The form is in the lowest two bits, above them milliseconds of the shard's clock, 0
+/// for never.
 #[derive(Clone, Copy, Debug)]
 struct Word(u64);
 
@@ -346,7 +347,7 @@ impl<S> Raw<S> {
         Self { decoder: Decoder::default(), word: Word::new(None, deflate), state }
     }
 
-    /// When the handler wants to be called, in milliseconds of the shard's clock.
+    /// The time of the handler's timer, in milliseconds of the shard's clock.
     pub(crate) fn timer_at_ms(&self) -> Option<NonZeroU64> {
         self.word.timer_at_ms()
     }
@@ -359,7 +360,7 @@ impl<S> Raw<S> {
         self.word.deflate()
     }
 
-    /// `input_at`: where the input begins in the shard's buffer, if it is a part of that.
+    /// `input_at` is the offset of the input in the shard's buffer, if it is a part of that.
     pub(super) fn receive<H: Handler<State = S>>(
         &mut self,
         mut input: &mut [u8],
@@ -396,7 +397,7 @@ impl<S> Raw<S> {
         Ok(())
     }
 
-    /// Tells the handler which group was entered, or was not; of what else it asks for it hears nothing.
+    /// Tells the handler the outcome of a join; it receives no other replies.
     pub(super) fn reply<H: Handler<State = S>>(
         &mut self,
         reply: &Reply<'_>,
@@ -432,7 +433,7 @@ impl<S> Raw<S> {
         peer.outcome().and(outcome)
     }
 
-    /// Gives the state back.
+    /// Returns the handler's state.
     pub(crate) fn into_state(self) -> S {
         self.state
     }
@@ -483,7 +484,7 @@ mod tests {
         (out, actions, outcome)
     }
 
-    /// Answers each call with an error of this number.
+    /// Answers each call with an error of this code.
     struct Refuser(u32);
 
     impl Handler for Refuser {
@@ -511,7 +512,7 @@ mod tests {
         }
     }
 
-    /// Sends messages of 300 bytes, of which three fit, wherever it can send any; or one of any size.
+    /// Sends messages of 300 bytes, of which three fit, from every method that can send; or one message of any size.
     struct Talker {
         count: usize,
         length: usize,
@@ -564,7 +565,7 @@ mod tests {
         }
     }
 
-    /// What a talker sends in one call, behind what waits already: its frames, and how the session goes on.
+    /// Output of a talker's call, with earlier output waiting: its frames, and whether the session continues.
     fn talk(
         at: &str,
         count: usize,
@@ -606,7 +607,7 @@ mod tests {
         assert_eq!(head > 0, at == "open");
         let frame = length + if length < 126 { 2 } else { 4 };
         assert_eq!((out.len() - head) % frame, 0, "whole frames");
-        // Its state is there to be handed back, however the session ends.
+        // The state can be returned, for any end of the session.
         assert!(matches!(session, Session::Raw(_)));
         ((out.len() - head) / frame, outcome, talker.waiting_bytes)
     }
@@ -622,7 +623,7 @@ mod tests {
                 (1, Err(CloseReason::Slow)),
                 "{at}"
             );
-            // One message fits if nothing waits, whatever its size.
+            // One message of any size fits if nothing waits.
             assert_eq!((talk(at, 1, 5000, 0).0, talk(at, 1, 5000, 0).1), (1, goes_on), "{at}");
             assert_eq!((talk(at, 1, 5000, 1).0, talk(at, 1, 5000, 1).1), (0, Err(CloseReason::Slow)), "{at}");
         }
@@ -689,7 +690,7 @@ mod tests {
         }
     }
 
-    /// A page of elsewhere is refused before the handler hears of it, by the rule of all other endpoints.
+    /// A page of another site is refused before the handler is called, by the rule of all other endpoints.
     #[test]
     fn pages_come_from_here_or_from_where_the_configuration_says() {
         let origin = |origin: &str| HEAD.replace("\r\n\r\n", &format!("\r\nOrigin: {origin}\r\n\r\n"));

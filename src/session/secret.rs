@@ -1,17 +1,17 @@
-//! Session ids: how a POST that may reach any shard names the connection that its commands are for.
+//! Session ids: a POST that reaches any shard names the connection of its commands by one.
 //!
-//! An id tells the connection's place and proves, by the process's [`Seed`], that its sender was told it. That
-//! the connection still lives it does not say.
+//! An id contains the connection's place and proves, by the process's [`Seed`], that this process issued it. It does
+//! not prove that the connection still exists.
 
 use crate::base::seed::{Purpose, Seed};
 use crate::base::slots::Key;
 
-/// Signs session ids, and knows those that it signed.
+/// Signs session ids, and verifies them.
 #[derive(Clone, Debug)]
 pub struct Secret(Seed);
 
 impl Secret {
-    /// Ids that follow from this seed.
+    /// Makes a signer from this seed.
     pub const fn new(seed: Seed) -> Self {
         Self(seed)
     }
@@ -23,12 +23,12 @@ impl Secret {
         format!("{shard:04x}{token:016x}{proof:032x}")
     }
 
-    /// The place that a session id names; `None` for what this process never gave out.
+    /// The place of a session id; `None` for one that this process never issued.
     pub fn place(&self, session: &str) -> Option<(u16, Key)> {
         let shard = u16::from_str_radix(session.get(..4)?, 16).ok()?;
         let token = u64::from_str_radix(session.get(4..20)?, 16).ok()?;
         let conn = Key::from_token(token);
-        // Not in constant time: a guess would have to be right in 128 bits of a connection's life.
+        // Not in constant time: a guess must match 128 bits during the life of one connection.
         (self.session(shard, conn) == session).then_some((shard, conn))
     }
 }

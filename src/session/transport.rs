@@ -1,46 +1,46 @@
-//! What carries connections of the Centrifuge protocol: one table, which configuration, endpoints, hooks and metrics go by.
+//! Transports of the Centrifuge protocol: one table for configuration, endpoints, hooks and metrics.
 
-/// What carries a connection.
+/// The transport of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
-    /// WebSocket, both ways.
+    /// WebSocket, in both directions.
     WebSocket,
     /// Server-sent events; commands come by POST.
     Sse,
-    /// A response without an end; commands come by POST.
+    /// A streaming response; commands come by POST.
     HttpStream,
     /// WebSocket without commands.
     UniWebSocket,
     /// Server-sent events without commands.
     UniSse,
-    /// A response without an end, and without commands.
+    /// A streaming response without commands.
     UniHttpStream,
 }
 
-/// What stands around messages.
+/// The framing of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// A WebSocket frame around those that go together.
+    /// A WebSocket frame around a group of messages.
     WebSocket,
-    /// An event (`data:` lines and an empty one) around those that go together.
+    /// An event (`data:` lines and an empty one) around a group of messages.
     Events,
-    /// Nothing: in JSON each is a line, in Protobuf each has its length.
+    /// None: in JSON each message is a line, in Protobuf each has its length.
     Stream,
 }
 
-/// What is known of a transport.
+/// The properties of a transport.
 struct Row {
     transport: Transport,
-    /// Its name for hooks and metrics, and its section in a configuration.
+    /// Name for hooks and metrics, and section of a configuration.
     name: &'static str,
     path: &'static str,
     framing: Framing,
     is_uni: bool,
-    /// Methods that open it.
+    /// Request methods that open it.
     methods: &'static [&'static str],
 }
 
-/// In the order of the variants.
+/// The transports, in the order of the variants.
 const TABLE: [Row; Transport::COUNT] = [
     Row {
         transport: Transport::WebSocket,
@@ -93,9 +93,9 @@ const TABLE: [Row; Transport::COUNT] = [
 ];
 
 impl Transport {
-    /// How many there are.
+    /// Number of transports.
     pub const COUNT: usize = 6;
-    /// All of them, each at the place of its [`Transport::index`].
+    /// All transports, each at its [`Transport::index`].
     pub const ALL: [Self; Self::COUNT] = {
         let mut all = [Self::WebSocket; Self::COUNT];
         let mut at = 0;
@@ -106,7 +106,7 @@ impl Transport {
         all
     };
 
-    /// Its place in [`Transport::ALL`].
+    /// Index in [`Transport::ALL`].
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -116,22 +116,22 @@ impl Transport {
         &ROWS[self.index()]
     }
 
-    /// Its name for hooks and metrics, and its section in a configuration.
+    /// Name for hooks and metrics, and section of a configuration.
     pub const fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// The path at which clients expect it.
+    /// The default path.
     pub const fn usual_path(self) -> &'static str {
         self.row().path
     }
 
-    /// Whether the client sends nothing but its first message.
+    /// Whether the client sends only its first message.
     pub const fn is_uni(self) -> bool {
         self.row().is_uni
     }
 
-    /// What stands around messages.
+    /// The framing of messages.
     pub const fn framing(self) -> Framing {
         self.row().framing
     }
@@ -141,13 +141,13 @@ impl Transport {
         !self.is_uni() && self.framing() != Framing::WebSocket
     }
 
-    /// Methods of requests that open it.
+    /// Request methods that open it.
     pub(super) const fn methods(self) -> &'static [&'static str] {
         self.row().methods
     }
 }
 
-/// The number by which sessions are counted: the transport's, and the next one for raw endpoints, which have none.
+/// The number of a kind of session in counters: the transport's, and the next one for raw endpoints, which have none.
 pub const fn kind_of(transport: Option<Transport>) -> usize {
     match transport {
         Some(transport) => transport.index(),

@@ -1,4 +1,4 @@
-//! How a connection's messages travel: the transport, and the bytes around them.
+//! Transport, encoding and compression of a connection's messages.
 
 pub use super::transport::{Framing, Transport};
 use crate::proto::centrifuge::message::Encoding;
@@ -6,7 +6,8 @@ use crate::proto::ws::frame::{self, Begun};
 use crate::proto::ws::{Deflate, Kind, Press};
 
 impl Framing {
-    /// Ends what was begun at `start`: messages in `encoding`, joined as the protocol says. Nothing stays nothing.
+    /// Ends the frame begun at `start`: messages in `encoding`, joined as the protocol requires. Empty input stays
+    /// empty.
     pub fn seal(self, encoding: Encoding, out: &mut Vec<u8>, start: usize) {
         if out.len() == start {
             return;
@@ -20,7 +21,7 @@ impl Framing {
     }
 }
 
-/// The kind of a frame with messages in this encoding.
+/// The kind of a WebSocket frame with messages in this encoding.
 pub fn kind(encoding: Encoding) -> Kind {
     match encoding {
         Encoding::Json => Kind::Text,
@@ -28,19 +29,19 @@ pub fn kind(encoding: Encoding) -> Kind {
     }
 }
 
-/// How a Centrifuge connection's messages travel.
+/// Transport, encoding and compression of a Centrifuge connection's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire {
-    /// What carries them.
+    /// Transport of the messages.
     pub transport: Transport,
-    /// How they are written.
+    /// Encoding of the messages.
     pub encoding: Encoding,
-    /// How they may be compressed.
+    /// Permitted compression of the messages.
     pub deflate: Deflate,
 }
 
 impl Wire {
-    /// Begins what is likely to have `likely` bytes: its frame, if its size tells of what kind the header is.
+    /// Begins a frame of probably `likely` bytes, with its header if the size determines the header's length.
     pub fn begin(self, out: &mut Vec<u8>, likely: usize) -> Begun {
         if self.transport.framing() == Framing::WebSocket && !self.deflate.is_on() {
             return frame::begin(out, likely);
@@ -49,7 +50,7 @@ impl Wire {
         Begun { at: start, start }
     }
 
-    /// Ends what was begun, as [`Wire::seal`] does.
+    /// Ends the frame begun before, as [`Wire::seal`] does.
     pub fn end(self, out: &mut Vec<u8>, begun: Begun, press: &mut Press) {
         if begun.at < begun.start {
             frame::end(out, begun, kind(self.encoding));
@@ -58,7 +59,7 @@ impl Wire {
         }
     }
 
-    /// As [`Framing::seal`], compressed where that was negotiated and helps.
+    /// As [`Framing::seal`], compressed where that was negotiated and makes it shorter.
     pub fn seal(self, out: &mut Vec<u8>, start: usize, press: &mut Press) {
         if self.deflate.is_on() {
             press.wrap(out, start, kind(self.encoding), self.deflate);
@@ -67,22 +68,22 @@ impl Wire {
         }
     }
 
-    /// The encoding in which payloads may stand apart from a message; `None` where its bytes are made into others: by
-    /// compression.
+    /// The encoding in which payloads may be sent apart from their message; `None` where compression transforms its
+    /// bytes.
     pub fn apart(self) -> Option<Encoding> {
         (!self.deflate.is_on()).then_some(self.encoding)
     }
 
-    /// As [`Wire::seal`], of one message to which `apart_bytes` more belong than are in `out`. Returns by how much that
-    /// moves what was written since `start`.
+    /// As [`Wire::seal`], for one message with `apart_bytes` more bytes outside of `out`. Returns the distance by
+    /// which the bytes since `start` move.
     pub fn seal_around(self, out: &mut Vec<u8>, start: usize, apart_bytes: usize) -> usize {
-        debug_assert!(self.apart().is_some(), "what is compressed has all of its bytes at hand");
+        debug_assert!(self.apart().is_some(), "compression needs all bytes of a message");
         let end = out.len();
         match (self.transport.framing(), self.encoding) {
             (Framing::WebSocket, encoding) => {
                 frame::put_data_header(out, kind(encoding), end - start + apart_bytes);
             }
-            // What stands apart is on one line, and a message is.
+            // The payload apart is on one line, and so is the message.
             (Framing::Events, _) => out.extend_from_slice(EVENT_DATA),
             (Framing::Stream, _) => {}
         }
@@ -96,16 +97,16 @@ impl Wire {
         moved
     }
 
-    /// As [`Framing::seal`]: for what is too short to be compressed.
+    /// As [`Framing::seal`], for messages too short to be compressed.
     pub fn seal_plain(self, out: &mut Vec<u8>, start: usize) {
         self.transport.framing().seal(self.encoding, out, start);
     }
 }
 
-/// What stands before each message of an event (HTML, 9.2.6).
+/// Prefix of each message of an event (HTML, 9.2.6).
 const EVENT_DATA: &[u8] = b"data: ";
 
-/// An event of as many `data:` lines as there are messages: the client joins them by newlines again (HTML, 9.2.6).
+/// Ends an event with as many `data:` lines as messages: the client joins them by newlines again (HTML, 9.2.6).
 fn seal_event(out: &mut Vec<u8>, start: usize) {
     let messages = out.split_off(start);
     for message in messages.split(|&byte| byte == b'\n') {

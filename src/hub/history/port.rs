@@ -1,4 +1,4 @@
-//! The history as a home's memory: what is kept in the shard's own memory answers at once.
+//! The history as a home's memory: in the shard's own memory, so it answers at once.
 
 use std::sync::Arc;
 

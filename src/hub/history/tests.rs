@@ -1,4 +1,4 @@
-//! History and recovery against a model that keeps everything and looks for what is left of it.
+//! History and recovery against a model that keeps everything and computes the part that must be left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A publication as the model keeps it.
+/// A publication in the model.
 #[derive(Clone, Debug)]
 struct Kept {
     channel: usize,
@@ -66,15 +66,15 @@ struct Kept {
 struct ModelStream {
     exists: bool,
     top: u64,
-    /// Streams of this channel that were begun; the epochs that were seen are one for each.
+    /// Number of streams that this channel has begun; each has one epoch.
     generation: u32,
     forget_at_ms: u64,
-    /// When all that is kept has expired.
+    /// Time at which all kept publications have expired.
     expires_ms: u64,
     clients: BTreeSet<u64>,
 }
 
-/// A client and what it has of its channel, the one that its number says.
+/// A client and the publications that it has of its channel, which follows from its number.
 #[derive(Default)]
 struct Client {
     is_positioned: bool,
@@ -84,14 +84,14 @@ struct Client {
 struct Run {
     home: Home,
     now_ms: u64,
-    /// All that is kept, oldest first.
+    /// All kept publications, oldest first.
     kept: Vec<Kept>,
     streams: [ModelStream; 3],
     epochs: BTreeMap<(usize, u32), Arc<str>>,
     clients: BTreeMap<u64, Client>,
     bytes_max: usize,
     entry_bytes: usize,
-    /// As the first of its stream, of which it tells the name.
+    /// Bytes of the first publication of a stream, which carries the stream's name.
     first_bytes: usize,
 }
 
@@ -120,7 +120,7 @@ impl Run {
         kept.retain(|kept| kept.expires_ms > *now_ms && streams[kept.channel].expires_ms > *now_ms);
     }
 
-    /// What the model does at the beginning of whatever is done with a channel.
+    /// The model's part of every access to a channel.
     fn touch(&mut self, channel: usize) {
         self.forget_expired();
         let stream = &mut self.streams[channel];
@@ -147,7 +147,7 @@ impl Run {
         stream.forget_at_ms = stream.forget_at_ms.max(self.now_ms + ttl_ms);
     }
 
-    /// Whether the home's position is the model's, and its epoch that of this stream and of no other.
+    /// Whether the home's position equals the model's, and its epoch belongs to this stream and to no other.
     fn check_position(&mut self, channel: usize, position: &Position) {
         let stream = &self.streams[channel];
         assert_eq!(position.offset, stream.top);
@@ -187,7 +187,7 @@ impl Run {
         for client in self.streams[channel].clients.iter().filter(|_| !skip_history) {
             let client = self.clients.get_mut(client).unwrap();
             if let Some(position) = client.position.as_mut().filter(|_| client.is_positioned) {
-                assert_eq!(publication.offset, position.offset + 1, "a gap, or the same again");
+                assert_eq!(publication.offset, position.offset + 1, "a gap or a repetition");
                 position.offset += 1;
             } else {
                 client.position = None;
@@ -317,7 +317,8 @@ impl Run {
 }
 
 proptest! {
-    /// Whatever is done when, each client ends with every offset once and in order, or is told that it does not.
+    /// After any sequence of operations, each client has every offset once and in order, or was told that recovery
+    /// failed.
     #[test]
     fn histories_are_what_is_left_of_everything(
         ops in prop::collection::vec(op(), 1..150),
@@ -329,8 +330,8 @@ proptest! {
         }
     }
 
-    /// History and its model agree where bytes are short. What has expired counts as long as it is there, so it is made to
-    /// go at once.
+    /// History and its model agree when bytes are short. Expired publications count until they are dropped, so the
+    /// test drops them at once.
     #[test]
     fn the_oldest_of_all_go_when_bytes_are_short(
         ops in prop::collection::vec(op(), 1..150),
@@ -381,7 +382,7 @@ fn one_call_does_a_bounded_part() {
     home.check_invariants();
 }
 
-/// What is busy keeps what it has; what nobody published into for as long has nothing any more.
+/// An active channel keeps its publications; an idle one loses all of them after the same time.
 #[test]
 fn a_stream_lives_from_its_last_publication_on() {
     let mut home = home();
@@ -397,7 +398,7 @@ fn a_stream_lives_from_its_last_publication_on() {
     };
     assert_eq!(kept(&mut home, 19 * 1200 + 1999, &busy), 20);
     assert_eq!(kept(&mut home, 19 * 1200 + 2000, &busy), 0);
-    // Unless each of them has an age of its own.
+    // An age limit of each publication changes that.
     let mut home = self::home();
     let aging = Arc::new(ChannelOptions { history_age_ms: 1500, ..ChannelOptions::clone(&busy) });
     for i in 0..20 {

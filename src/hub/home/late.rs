@@ -1,7 +1,7 @@
-//! A memory that answers later: what waits for it, carried out when its answers come.
+//! A memory that answers later: requests wait for it, and are carried out when its answers come.
 //!
-//! Invariant: between two calls, the first that waits in a channel has no answer yet, and the stream of a channel in which
-//! something waits is attended: it is not forgotten. So is the channel.
+//! Invariant: between two calls, the first entry that waits in a channel has no answer yet, and the stream of a
+//! channel with waiting entries is attended: it is not forgotten. Neither is the channel.
 
 use super::work::Start;
 use super::{Asker, Done, Home, Member, Now, Refused};
@@ -9,8 +9,8 @@ use crate::hub::memory::{Appended, Brought};
 use crate::hub::waiting::{Entry, Queue, State};
 
 impl<A: Asker> Home<A> {
-    /// Takes the memory's answer to what it gave a number to, and does what waited for it; [`Home::take_done`] tells what
-    /// came of that. An answer that nobody waits for any more is passed over.
+    /// Takes the memory's answer to a numbered request, and completes the requests that waited for it;
+    /// [`Home::take_done`] returns their results. An answer that no request waits for any more is ignored.
     pub fn handle_memory(&mut self, now: Now, number: u64, answer: Result<Brought, Refused>) {
         let Some((id, opened)) = self.waiting.answered(number, answer) else { return };
         match opened {
@@ -26,30 +26,30 @@ impl<A: Asker> Home<A> {
         self.settle(now, id);
     }
 
-    /// Forgets that a connection waits, because it is gone. What it publishes is published all the same.
+    /// Removes the waiting requests of a closed connection. Its publications are published all the same.
     pub fn handle_gone(&mut self, now: Now, member: Member) {
         for id in self.waiting.forget(member) {
             self.settle(now, id);
         }
     }
 
-    /// What came of something that had to wait, in the order in which it was done; call it until `None` after each
+    /// The result of a request that had to wait, in the order of completion; to be called until `None` after each
     /// [`Home::handle_memory`] and [`Home::handle_gone`].
     pub fn take_done(&mut self) -> Option<Done<A>> {
         self.done.pop_front()
     }
 
-    /// Whether the memory answers everything at once, so that nothing ever waits.
+    /// Whether the memory answers everything at once, so that no request ever waits.
     pub fn is_prompt(&self) -> bool {
         self.order.memory.is_prompt()
     }
 
-    /// Subscriptions, publications and questions that wait.
+    /// Number of waiting subscriptions, publications and questions.
     pub fn waiting_count(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Puts the first that waits in a channel.
+    /// Adds the first entry that waits in a channel.
     pub(super) fn put_first(&mut self, now: Now, id: u32, entry: Entry<A>) {
         if let Some(stream) = self.channels[id as usize].line.stream {
             self.order.memory.attend(stream, now, true);
@@ -57,13 +57,13 @@ impl<A: Asker> Home<A> {
         self.waiting.push(id, entry);
     }
 
-    /// Puts one behind those that wait in its channel; what it needs of the memory is asked at once, if it can be.
+    /// Appends an entry to its channel's queue; asks the memory at once for the data that it needs, if possible.
     pub(super) fn put_behind(&mut self, now: Now, id: u32, entry: Entry<A>) {
         self.waiting.push(id, entry);
         self.settle(now, id);
     }
 
-    /// Does what can be done in a channel.
+    /// Completes the entries of a channel that have their answers.
     fn settle(&mut self, now: Now, id: u32) {
         let mut queue = self.waiting.take(id);
         self.start_waiting(now, id, &mut queue);
@@ -86,7 +86,7 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Asks the memory for what it has not been asked for yet, in order.
+    /// Asks the memory on behalf of the entries that have not asked yet, in order.
     fn start_waiting(&mut self, now: Now, id: u32, queue: &mut Queue<A>) {
         if queue.opening.is_some() {
             return;

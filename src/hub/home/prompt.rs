@@ -1,4 +1,4 @@
-//! A home whose memory answers at once, for those who need no more: each call returns what came of it.
+//! A home whose memory answers at once: each call returns its result.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ impl Home {
         Self::with_memory(limits, seed, memory)
     }
 
-    /// [`Home::handle_subscribe`], at once.
+    /// [`Home::handle_subscribe`], answered at once.
     ///
     /// # Errors
-    /// When the channel would be one too many, or memory is short and it would be new.
+    /// When the limit of channels is reached, or memory is short and the channel would be new.
     pub fn subscribe(
         &mut self,
         now: Now,
@@ -33,10 +33,10 @@ impl Home {
         outcome.map(|joined| *joined)
     }
 
-    /// [`Home::handle_publish`], at once.
+    /// [`Home::handle_publish`], answered at once.
     ///
     /// # Errors
-    /// When the channel takes no more, or would be one too many.
+    /// When the channel accepts no more publications, or the limit of channels is reached.
     pub fn publish(
         &mut self,
         now: Now,
@@ -49,7 +49,7 @@ impl Home {
         outcome
     }
 
-    /// [`Home::handle_ask`], at once.
+    /// [`Home::handle_ask`], answered at once.
     pub fn ask(
         &mut self,
         now: Now,

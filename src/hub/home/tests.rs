@@ -1,4 +1,4 @@
-//! What a home answers, case by case. Histories and crowds are held against models beside their code.
+//! Answers of a home, case by case. Histories and crowds are tested against models beside their code.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ fn the_first_subscriber_and_the_last_are_told_where_the_channel_says_so() {
     }
     let time = |ms| at(ms).unix_ms;
     assert_eq!(states(&mut home), [("a".to_owned(), true, time(1)), ("b".to_owned(), true, time(3))]);
-    // A publication in a channel without subscribers occupies nothing, and its stream outlives them.
+    // A publication does not make a channel occupied, and a stream outlives the subscribers.
     publish(&mut home, 5, "d", &told);
     assert!(home.unsubscribe(at(6), "a", member(1)));
     assert_eq!(states(&mut home), []);
@@ -68,7 +68,7 @@ fn the_first_subscriber_and_the_last_are_told_where_the_channel_says_so() {
     assert!(home.unsubscribe(at(9), "c", member(4)));
     let a = |is_occupied, ms| ("a".to_owned(), is_occupied, time(ms));
     assert_eq!(states(&mut home), [a(false, 7), a(true, 8), a(false, 9)]);
-    // What was not told as occupied is not told as vacated, and the other way round, whatever the options say meanwhile.
+    // A channel is reported as vacated only after it was reported as occupied, even if options change meanwhile.
     home.subscribe(at(10), &"e".into(), &no_history(), &plain(0, 6)).unwrap();
     home.subscribe(at(11), &"e".into(), &told, &plain(0, 7)).unwrap();
     assert_eq!(states(&mut home), [("e".to_owned(), true, time(11))]);
@@ -133,7 +133,7 @@ fn idle_positions_give_way_when_channels_are_too_many() {
     home.subscribe(at(500), &"idler".into(), &kept, &plain(0, 0)).unwrap();
     publish(&mut home, 600, "full", &kept);
     let refused = |home: &mut Home, ms| home.subscribe(at(ms), &"new".into(), &kept, &plain(0, 1)).is_err();
-    assert!(refused(&mut home, 999), "all keep something or are attended");
+    assert!(refused(&mut home, 999), "all channels have publications or subscribers");
     home.expire(at(1000));
     assert!(!refused(&mut home, 1000));
     home.check_invariants();
@@ -175,14 +175,14 @@ fn a_cache_gives_its_last_publication_to_whoever_has_it_not() {
     assert_eq!(recover(&mut home, &options, 1, 0, ""), (true, vec![6]));
     assert_eq!(recover(&mut home, &options, 2, 1, "another"), (true, vec![6]));
     assert_eq!(recover(&mut home, &options, 3, 6, &epoch), (true, vec![]));
-    assert_eq!(recover(&mut home, &options, 6, 7, &epoch), (true, vec![6]), "nobody can have that one");
+    assert_eq!(recover(&mut home, &options, 6, 7, &epoch), (true, vec![6]), "that offset does not exist yet");
     home.ask(at(0), &"c".into(), &options, &Question::RemoveHistory);
     assert_eq!(recover(&mut home, &options, 4, 5, &epoch), (false, vec![]));
     assert_eq!(recover(&mut home, &options, 5, 6, &epoch), (true, vec![]));
     assert_eq!(recover(&mut home, &options, 7, 7, &epoch), (false, vec![]));
 }
 
-/// A subscriber that wants publications by their places.
+/// A subscriber that filters publications by their offset.
 #[derive(Debug)]
 struct Picky(fn(u64) -> bool);
 
@@ -222,11 +222,11 @@ fn a_cache_gives_the_last_publication_that_passes() {
     assert_eq!(ask(1, |offset| offset < 6), (true, vec![5]));
     assert_eq!(ask(1, |offset| offset == 3), (true, vec![3]));
     assert_eq!(ask(4, |offset| offset < 6), (true, vec![5]));
-    assert_eq!(ask(5, |offset| offset < 6), (true, vec![]), "it has that one");
+    assert_eq!(ask(5, |offset| offset < 6), (true, vec![]), "the client has that one");
     assert_eq!(ask(5, |offset| offset < 4), (true, vec![]), "or a later one");
-    assert_eq!(ask(6, |_| false), (true, vec![]), "it has all");
-    assert_eq!(ask(7, |offset| offset < 6), (true, vec![5]), "nobody can have that one");
-    // What would have passed may have been forgotten.
+    assert_eq!(ask(6, |_| false), (true, vec![]), "the client has all");
+    assert_eq!(ask(7, |offset| offset < 6), (true, vec![5]), "that offset does not exist yet");
+    // A publication that would have passed may have been forgotten.
     assert_eq!(ask(5, |offset| offset < 3), (false, vec![]));
 }
 
@@ -242,7 +242,7 @@ fn asked_for_twice_is_published_once() {
     assert!(again.delivery.is_none() && again.position == first.position);
     assert_eq!(ask(299_999, "d").position.offset, 1);
     assert_eq!(ask(300_000, "c").position.offset, 2);
-    // Also where nothing is kept.
+    // The same without history.
     let mut ask = |ms| home.publish(at(ms), publication("plain", b"1"), &no_history(), &terms).unwrap();
     ask(0);
     home.subscribe(at(0), &"plain".into(), &no_history(), &plain(0, 0)).unwrap();
@@ -266,7 +266,7 @@ fn old_versions_are_dropped() {
     assert_eq!(offer(6, None), (3, true));
     assert_eq!(offer(1, Some("b")), (4, true));
     assert_eq!(offer(1, Some("b")), (4, false));
-    assert_eq!(offer(1, None), (4, false), "without a series it is compared with what there is");
+    assert_eq!(offer(1, None), (4, false), "without a series the version is compared with the latest one");
     assert_eq!(offer(2, None), (5, true));
     assert_eq!(offer(2, Some("b")), (5, false));
     assert_eq!(offer(1, Some("c")), (6, true));
@@ -302,7 +302,7 @@ fn a_delta_is_to_what_subscribers_had_last() {
     assert_eq!(offer(0, true, false, &options), None);
     assert_eq!(offer(0, true, false, &options), Some(1));
     assert_eq!(offer(0, false, false, &options), None);
-    // What is not in the history comes between: the next is no delta to what is.
+    // A publication outside the history came between: the next is no delta to the kept one.
     assert_eq!(offer(0, true, true, &options), None);
     assert_eq!(offer(0, true, false, &options), None);
     assert_eq!(offer(0, true, false, &options), Some(4));

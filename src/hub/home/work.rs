@@ -1,6 +1,7 @@
-//! What a home was asked, carried out: the memory is asked, and with its answer the rest is done.
+//! Execution of a home's requests: the memory is asked, and its answer completes the request.
 //!
-//! Invariant: what is done in one channel is done in the order in which it was asked; see [`super::super::waiting`].
+//! Invariant: requests to one channel are executed in the order in which they were made; see
+//! [`super::super::waiting`].
 
 use std::sync::Arc;
 
@@ -13,22 +14,22 @@ use crate::hub::options::ChannelOptions;
 use crate::hub::order::recovered;
 use crate::hub::waiting::{self, Entry, State, Work};
 
-/// How far the memory is with what it was asked.
+/// Progress of the memory's part of a request.
 pub(super) enum Start {
-    /// Done.
+    /// It is done.
     Answered(waiting::FromMemory),
-    /// The answer comes under this number.
+    /// Its answer comes under this number.
     Asked(u64),
-    /// The channel's stream comes under this number; nothing was asked yet.
+    /// The channel's stream comes under this number; the memory was not asked yet.
     Opening(u64),
 }
 
-/// Whether a subscriber wants something of the stream.
+/// Whether a subscriber needs data of the stream.
 fn asks(joining: &Joining) -> bool {
     joining.wants_position || joining.recover.is_some()
 }
 
-/// A delta is made where that is wished for and allowed.
+/// Allows a delta where it is wanted and the options permit it.
 fn set_delta(publication: &mut Publication, options: &ChannelOptions) {
     publication.is_delta = (publication.is_delta || options.delta_publish) && options.allows_fossil_delta;
 }
@@ -43,7 +44,7 @@ impl Start {
 }
 
 impl<A: Asker> Home<A> {
-    /// Closes a channel that has no reason to be any more, or notes that its stream has none but its time.
+    /// Closes a channel without subscribers, waiting entries or a stream; a remaining stream becomes unattended.
     pub(super) fn let_go(&mut self, now: Now, id: u32) {
         let home = &self.channels[id as usize];
         if !home.audience.crowd.is_empty() || self.waiting.holds(id) {
@@ -61,7 +62,7 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Does what a channel's home was asked: at once, or in its turn behind what waits there.
+    /// Executes a request: at once, or in its turn behind waiting ones.
     pub(super) fn take_up(
         &mut self,
         now: Now,
@@ -98,8 +99,8 @@ impl<A: Asker> Home<A> {
         None
     }
 
-    /// The way of nearly all publications: nothing waits, the stream is there and the memory answers at once. Gives the
-    /// publication back when it is not that simple.
+    /// The common path of publications: no request waits, the stream exists and the memory answers at once. Returns
+    /// the publication in any other case.
     #[inline]
     pub(super) fn publish_now(
         &mut self,
@@ -119,7 +120,7 @@ impl<A: Asker> Home<A> {
                 match self.order.memory.append(stream, now, &publication, options, terms) {
                     Response::Now(Ok(appended)) => Some(appended),
                     Response::Now(Err(refused)) => return Ok(Err(refused)),
-                    // What is not prompt was sorted out.
+                    // A memory that answers later was excluded above.
                     Response::Later(_) => return Ok(Err(Refused::Unavailable)),
                 }
             }
@@ -133,7 +134,7 @@ impl<A: Asker> Home<A> {
         Ok(Ok(self.send_out(now, id, publication, digest, appended)))
     }
 
-    /// The way of nearly all subscribers, as that of publications. `None` when it is not that simple.
+    /// The common path of subscribers, as for publications. `None` in any other case.
     #[inline]
     pub(super) fn subscribe_now(
         &mut self,
@@ -152,7 +153,7 @@ impl<A: Asker> Home<A> {
             match self.order.read_for(stream, now, options, (joining, self.limits.recovery_max), &passes) {
                 Response::Now(Ok(found)) => read = Some(found),
                 Response::Now(Err(refused)) => return Some(Err(refused)),
-                // What is not prompt was sorted out.
+                // A memory that answers later was excluded above.
                 Response::Later(_) => return Some(Err(Refused::Unavailable)),
             }
         } else {
@@ -161,7 +162,7 @@ impl<A: Asker> Home<A> {
         Some(Ok(self.join(now, id, (options, joining), read, asker)))
     }
 
-    /// Notes that a channel's stream is used, if it has one.
+    /// Marks a channel's stream as used, if it has one.
     fn touch(&mut self, now: Now, id: u32, options: &ChannelOptions) {
         if let Some(stream) = self.channels[id as usize].line.stream
             && options.keeps_history()
@@ -170,7 +171,7 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// The channel's stream, or when it comes.
+    /// The channel's stream, or the number under which it comes.
     fn stream(&mut self, now: Now, id: u32, options: &ChannelOptions) -> Result<u32, Start> {
         let home = &mut self.channels[id as usize];
         if let Some(stream) = home.line.stream {
@@ -187,7 +188,7 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Asks the memory for what is needed to do something.
+    /// Asks the memory for the data that a request needs.
     pub(super) fn start(&mut self, now: Now, id: u32, work: &mut Work, asker: Option<&A>) -> Start {
         let stream = self.channels[id as usize].line.stream;
         match work {
@@ -234,7 +235,7 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Does what was asked, with what the memory has answered.
+    /// Completes a request with the memory's answer.
     pub(super) fn finish(
         &mut self,
         now: Now,
@@ -282,7 +283,7 @@ impl<A: Asker> Home<A> {
         }
     }
 
-    /// Counts a subscriber, unless it is: what is sent out from here on is for it.
+    /// Counts a subscriber, unless it is counted already: it receives every item sent from here on.
     fn join(
         &mut self,
         now: Now,
@@ -320,7 +321,7 @@ impl<A: Asker> Home<A> {
         joined
     }
 
-    /// Numbers a publication that the memory has, or that is not for it.
+    /// Numbers a publication that the memory has kept, or that is not to be kept.
     fn send_out(
         &mut self,
         now: Now,
@@ -330,7 +331,7 @@ impl<A: Asker> Home<A> {
         appended: Option<Appended>,
     ) -> Published {
         self.count_publication(&publication.channel);
-        // A version that is not newer is no publication that anyone must remember.
+        // A version that is not newer is not published, so its key is not stored.
         if let Some(Appended::Known(position)) = appended {
             return Published { position, delivery: None };
         }

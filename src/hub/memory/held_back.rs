@@ -1,43 +1,45 @@
-//! A memory for tests, whose answers come later: what the shard's own memory says is held back until somebody lets it go.
+//! A memory for tests, whose answers come later: the answers of the shard's own memory are held back until the test
+//! releases them.
 //!
-//! What is asked of it is carried out at once, in the order in which it was asked. A file of its own, because the simulator
-//! takes it as well as the tests of homes.
+//! Requests are executed at once, in the order in which they are made. It is a file of its own, because both the
+//! simulator and the tests of homes use it.
 
 use super::{
     Appended, Arc, Brought, ChannelOptions, HistoryFilter, Memory, Mutex, MutexGuard, Now, Publication, Read,
     Refused, Response, StreamId, Terms, Wanted,
 };
 
-/// What the holder of answers decides.
+/// The policy of the holder of answers.
 pub(crate) trait Hold: std::fmt::Debug + Send {
-    /// Whether the next question fails, before the memory hears of it.
+    /// Whether the next request fails before the memory gets it.
     fn fails(&mut self) -> bool;
 
-    /// Whether answers are given at once for now.
+    /// Whether answers are returned at once for now.
     fn is_prompt(&self) -> bool {
         false
     }
 
-    /// By how much the places of publications are apart; 1 where the memory counts them itself.
+    /// Distance between the places of publications; 1 where the memory counts them itself.
     fn stride(&self) -> u64 {
         1
     }
 
-    /// Keeps an answer about a stream, or about a channel that has none yet, and says under which number it comes.
+    /// Holds back an answer about a stream, or about a channel without a stream, and returns the number under which
+    /// it comes.
     fn hold(&mut self, about: About, answer: Result<Brought, Refused>) -> u64;
 
-    /// Streams among what is held, whose numbers the home does not know yet.
+    /// Number of held streams whose numbers the home does not know yet.
     fn opening(&self) -> usize;
 }
 
-/// What a question is about.
+/// The subject of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum About {
     Channel(u32),
     Stream(StreamId),
 }
 
-/// The memory, and who holds back what it says.
+/// The memory, and the holder of its answers.
 #[derive(Debug)]
 pub(crate) struct HeldBack<H> {
     inner: Box<dyn Memory>,
@@ -53,7 +55,7 @@ impl<H: Hold> HeldBack<H> {
         self.holder.lock().unwrap()
     }
 
-    /// Holds back what the inner memory says, unless the question fails before that one hears of it.
+    /// Holds back the inner memory's answer, unless the request fails before that memory gets it.
     fn later<T>(
         &mut self,
         about: About,
@@ -136,7 +138,7 @@ impl<H: Hold> Memory for HeldBack<H> {
         options: &ChannelOptions,
         wanted: &Wanted<'_>,
     ) -> Response<Read> {
-        // Whoever wants the last that passes gets all, newest first, and looks for it.
+        // A request for the last publication that passes gets all, newest first, and selects it.
         let all = HistoryFilter { reverse: true, ..HistoryFilter::default() };
         let wanted = if let Wanted::Latest { .. } = wanted { &Wanted::Filtered(&all) } else { wanted };
         let read = |inner: &mut dyn Memory| inner.read(stream, now, options, wanted);

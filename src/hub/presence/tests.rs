@@ -1,4 +1,4 @@
-//! Presence, and what is told of it, against sets.
+//! Presence, joins and leaves, against sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What came and went, by client.
+/// Joins (true) and leaves, by client.
 fn told(home: &mut Home, ms: u64) -> BTreeMap<String, Vec<bool>> {
     let mut told = BTreeMap::<String, Vec<bool>>::new();
     let Some((membership, _)) = home.take_membership(at(ms)) else { return told };
@@ -50,7 +50,7 @@ fn told(home: &mut Home, ms: u64) -> BTreeMap<String, Vec<bool>> {
     told
 }
 
-/// Presence, told and counted, is those.
+/// Checks the presence and its counts against this set.
 fn check_count(
     home: &mut Home,
     name: &Arc<str>,
@@ -81,22 +81,22 @@ proptest! {
             true => Arc::new(ChannelOptions { history_size: 1, history_ttl_ms: 1000, ..(*options()).clone() }),
             false => options(),
         };
-        // How often each is there, and its last flags.
+        // How many times each member is counted, and its last flags.
         let mut seats: BTreeMap<(u16, u64), (u32, bool, bool)> = BTreeMap::new();
         let client = |&(shard, conn): &(u16, u64)| format!("{shard}-{conn}");
-        let mut known: BTreeSet<String> = BTreeSet::new(); // those that were told to be there
-        let mut renewed: BTreeSet<String> = BTreeSet::new(); // those that are told to come once more
+        let mut known: BTreeSet<String> = BTreeSet::new(); // members whose join was sent
+        let mut renewed: BTreeSet<String> = BTreeSet::new(); // members whose join is sent once more
         for op in ops {
             match op {
                 Op::Enter { shard, conn, in_presence, tells_join } => {
-                    // Who enters before its leaving has arrived is as it was: same channel, same options.
+                    // A member that enters before its leave has arrived keeps its flags: same channel, same options.
                     let seat = seats.entry((shard, conn)).or_insert((0, in_presence, tells_join));
                     seat.0 += 1;
                     let joining = Joining { wants_position: has_stream, ..joining(shard, conn, seat.1, seat.2) };
                     home.subscribe(at(0), &name, &options, &joining).unwrap();
                 }
                 Op::Renew { which, in_presence } => {
-                    // Who is renewed is there once, as its shard knows.
+                    // A renewed member is counted once, as its shard knows.
                     let once = seats.iter_mut().filter(|(_, seat)| seat.0 == 1).nth(which % 4);
                     let Some((&key, seat)) = once else { continue };
                     seat.1 = in_presence;
@@ -119,7 +119,7 @@ proptest! {
                     }
                     assert!(home.unsubscribe(at(0), "c", Member { shard: key.0, conn: key.1 }));
                     if seats.is_empty() {
-                        (known, renewed) = Default::default(); // nobody is left to be told
+                        (known, renewed) = Default::default(); // there is no subscriber left to receive it
                     }
                 }
                 Op::Leave { .. } => assert!(!home.unsubscribe(at(0), "c", Member { shard: 0, conn: 0 })),
@@ -165,14 +165,14 @@ fn who_is_renewed_is_known_by_the_last_word_and_goes_as_that() {
     assert!(present(&mut home).contains(&named(1, 1)));
     let member = Member { shard: 0, conn: 1 };
     home.inform("c", member, &named(2, 0), true);
-    assert!(present(&mut home).contains(&named(2, 1)), "but for its subscription");
+    assert!(present(&mut home).contains(&named(2, 1)), "the subscription's part is kept");
     home.inform("c", member, &named(2, 2), false);
     assert!(present(&mut home).contains(&named(2, 2)));
-    // Who is not there, or has no seat, is nobody else.
+    // A member that is absent or has no seat does not change.
     home.inform("c", Member { shard: 1, conn: 1 }, &named(3, 3), false);
     home.inform("another", member, &named(3, 3), false);
     assert_eq!(present(&mut home).len(), 2);
-    // It came once more, and goes in the same turn: others know it.
+    // It joined once more, and leaves in the same turn: others know it.
     assert!(home.unsubscribe(at(0), "c", member));
     let (membership, _) = home.take_membership(at(0)).unwrap();
     assert_eq!(membership.changes, [(false, named(2, 2))]);
@@ -190,7 +190,7 @@ fn a_storm_is_cut_and_counted() {
     assert_eq!((membership.changes.len(), &shards[..], &*membership.channel), (100, &[0][..], "c"));
     assert!(membership.changes.iter().all(|(came, _)| *came));
     assert_eq!((home.suppressed_count(), home.presence_count()), (9900, 10_000));
-    // Half a second brings back half of the rate; who cancels out needs none of it.
+    // Half a second restores half of the rate; changes that cancel out need none of it.
     for conn in 0..200 {
         home.unsubscribe(at(5500), "c", Member { shard: 0, conn });
         if conn >= 40 {
@@ -247,11 +247,14 @@ fn seats_are_dense() {
         crowd.add(&joining(0, conn, true, true), &options);
     }
     let seats = crowd.audiences[0].seats.as_ref().unwrap();
-    assert!(seats.unusual.is_empty(), "nobody is unusual");
+    assert!(seats.unusual.is_empty(), "no seat has unusual flags");
     assert!(seats.infos.capacity() <= 20_000);
     for conn in 0..9_990 {
         crowd.remove(Member { shard: 0, conn });
     }
-    assert!(crowd.audiences[0].seats.as_ref().unwrap().infos.capacity() < 200, "gone is gone");
+    assert!(
+        crowd.audiences[0].seats.as_ref().unwrap().infos.capacity() < 200,
+        "the seats of former members are freed"
+    );
     assert!(size_of::<Crowd>() <= 72);
 }

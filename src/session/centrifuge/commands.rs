@@ -1,4 +1,4 @@
-//! Commands of the protocol, as what they ask in the words of the house; and commands that wait.
+//! Translation of the protocol's commands into [`Ask`]s; and deferred commands.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::proto::centrifuge::message::{
     Connect, Encoding, FLAG_COMPACTION, FLAG_UNRECOVERABLE_ERROR, HistoryRequest, Request, Subscribe,
 };
 
-/// What a command asks of the shard; `None` for what needs no shard.
+/// The request of a command to the shard; `None` for a command that needs no shard.
 pub(super) fn ask_of(request: Request<'_>, encoding: Encoding) -> Option<Ask> {
     Some(match request {
         Request::Subscribe(subscribe) => Ask::Enter(Box::new(enter(*subscribe))),
@@ -26,7 +26,7 @@ pub(super) fn ask_of(request: Request<'_>, encoding: Encoding) -> Option<Ask> {
         Request::PresenceStats { channel } => Ask::PresenceStats { channel: name(&channel) },
         Request::History(HistoryRequest { channel, limit, since, reverse }) => {
             let since = since.map(|(offset, epoch)| Position { offset, epoch: epoch.into() });
-            // Negative is for as many as there are.
+            // A negative limit means all.
             Ask::History { channel: name(&channel), limit: usize::try_from(limit).ok(), since, reverse }
         }
         Request::Rpc { method, data } => Ask::Call { method: method.into_owned(), data: data.into_owned() },
@@ -46,8 +46,8 @@ fn name(channel: &str) -> Arc<str> {
     Arc::from(channel)
 }
 
-/// What a connect command asks, where the request that opened the connection said this. The command's token goes before a
-/// cookie's.
+/// The request of a connect command, with the data of the HTTP request that opened the connection. The command's
+/// token takes precedence over a cookie's.
 pub(super) fn identify(connect: Connect, opening: Option<&Opening>) -> Ask {
     let Connect { mut token, data, name, version, headers, subs } = connect;
     let mut request_headers = Vec::new();
@@ -79,32 +79,32 @@ fn enter(subscribe: Subscribe) -> Enter {
     }
 }
 
-/// A command that has not been looked at, because others go before it.
+/// A command that is not executed yet, because others precede it.
 #[derive(Debug, PartialEq)]
 pub struct Deferred(pub(super) Request<'static>);
 
 impl Deferred {
-    /// A copy of the command, free of the frame that it arrived in.
+    /// A copy of the command that does not borrow its frame.
     pub(super) fn new(request: Request<'_>) -> Self {
         Self(owned(request))
     }
 
-    /// Whether the answer may be large, as [`Ask::is_whole`] says.
+    /// Whether the reply may be large, as for [`Ask::is_whole`].
     pub fn is_whole(&self) -> bool {
         matches!(self.0, Request::History(_) | Request::Presence { .. })
     }
 
-    /// The channel that it would enter, if it is to enter one.
+    /// The channel to subscribe to, for a subscribe command.
     pub fn enters(&self) -> Option<&str> {
         if let Request::Subscribe(subscribe) = &self.0 { Some(&subscribe.channel) } else { None }
     }
 
-    /// The channel that it is about, if it is about one.
+    /// The channel of the command, if it has one.
     pub fn channel(&self) -> Option<&str> {
         channel_of(&self.0)
     }
 
-    /// Whether someone outside of the shards may have to be asked about it, as [`Ask::may_ask`] says.
+    /// Whether the command may have to be answered outside the shards, as for [`Ask::may_ask`].
     pub fn may_ask(&self) -> bool {
         match &self.0 {
             Request::Unsubscribe { .. }
@@ -125,13 +125,13 @@ impl Deferred {
         }
     }
 
-    /// Bytes that it holds beside its own size.
+    /// Heap bytes, beside its own size.
     pub fn owned_bytes(&self) -> usize {
         self.0.owned_bytes()
     }
 }
 
-/// Whether the session does what the request asks, or says why not, without its shard.
+/// Whether the session executes or refuses the request without its shard.
 pub(super) fn is_done_here(request: &Request<'_>, name_bytes_max: usize) -> bool {
     let is_named = channel_of(request).is_none_or(|name| !name.is_empty() && name.len() <= name_bytes_max);
     match request {
@@ -153,7 +153,7 @@ pub(super) fn is_done_here(request: &Request<'_>, name_bytes_max: usize) -> bool
     }
 }
 
-/// The channel that a request is about.
+/// The channel of a request.
 pub(super) fn channel_of<'r>(request: &'r Request<'_>) -> Option<&'r str> {
     match request {
         Request::Subscribe(subscribe) => Some(&subscribe.channel),
@@ -174,7 +174,7 @@ pub(super) fn channel_of<'r>(request: &'r Request<'_>) -> Option<&'r str> {
     }
 }
 
-/// A copy of the request, free of the frame that it arrived in.
+/// A copy of the request that does not borrow its frame.
 fn owned(request: Request<'_>) -> Request<'static> {
     let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
     let bytes = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
@@ -205,7 +205,7 @@ fn owned(request: Request<'_>) -> Request<'static> {
 mod tests {
     use super::*;
 
-    /// What each command asks, in the encoding that it comes in.
+    /// The request of each command, in the encoding of the connection.
     #[test]
     fn commands_become_asks() {
         let channel = || Cow::Borrowed("a");
@@ -236,7 +236,7 @@ mod tests {
         let all = enter(Subscribe { recover: true, offset: 3, epoch, delta, flag, ..plain.clone() });
         assert_eq!(all.since, Some(Position { offset: 3, epoch: "e".into() }));
         assert!(all.takes_deltas && all.takes_numbers && all.needs_recovery);
-        // A position counts only with the wish to recover, and a kind of delta only if it is one that there is.
+        // A position counts only with `recover`, and a kind of delta only if it is known.
         let none = enter(Subscribe { offset: 3, delta: "other".to_owned(), ..plain });
         assert_eq!((none.since, none.takes_deltas), (None, false));
     }
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    /// What the session answers by itself must not overtake what its shard was asked before.
+    /// A reply of the session itself must not overtake the shard's replies to earlier commands.
     #[test]
     fn what_needs_no_shard_is_known_before_it_is_done() {
         let named = |channel: &'static str| Request::Presence { channel: Cow::Borrowed(channel) };

@@ -1,4 +1,4 @@
-//! What is published, as pushes: written once for all subscribers of one form.
+//! Publications as pushes: encoded once for all subscribers of one form.
 
 use std::sync::Arc;
 
@@ -11,31 +11,32 @@ use crate::proto::fossil;
 use crate::proto::ws::{Deflate, Press};
 use crate::session::wire::{Framing, kind};
 
-/// A frame that joins several messages is ended beyond this many bytes: clients limit what they take at once.
+/// Size at which a frame that joins several messages ends: clients limit the size of frames.
 const JOINED_BYTES_MAX: usize = 16 << 10;
 
-/// What a push takes beside its data and its channel's name: offset, publisher, and the frame's header.
+/// Bytes of a push beside its data and its channel's name: offset, publisher, and the frame's header.
 const PUSH_BYTES: usize = 128;
 
-/// How a connection gets the publications of one channel.
+/// The form in which a connection receives the publications of one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// What stands around pushes.
+    /// Framing of the pushes.
     pub framing: Framing,
-    /// How they are written.
+    /// Encoding of the pushes.
     pub encoding: Encoding,
-    /// Pushes alone, without replies around them.
+    /// Whether pushes are written alone, without the envelope of replies.
     pub is_uni: bool,
-    /// The subscriber takes deltas.
+    /// Whether the subscriber accepts deltas.
     pub takes_deltas: bool,
-    /// Channels by number, not by name.
+    /// Whether channels are identified by number, not by name.
     pub is_compact: bool,
-    /// How frames may be compressed.
+    /// Permitted compression of frames.
     pub deflate: Deflate,
 }
 
 impl Form {
-    /// Pushes, joined in frames of bounded size; for clients without commands, each on its own. `number`: the channel's.
+    /// Encodes pushes, joined in frames of bounded size; for clients without commands, each in its own frame.
+    /// `number` is the channel's.
     pub(in crate::session) fn encode(
         &self,
         items: &[Item],
@@ -45,7 +46,7 @@ impl Form {
     ) -> Vec<u8> {
         let Self { encoding, is_uni, takes_deltas, is_compact, .. } = *self;
         let mut start = 0;
-        // Room is charged to the budget whether it is used or not, so it is made once, about as much as is needed.
+        // Capacity is charged to the budget even if unused, so about the needed capacity is reserved once.
         let bytes = |item: &Item| match item {
             Item::Publication(publication) => publication.data.len() + publication.channel.len() + PUSH_BYTES,
             Item::Membership(membership) => {
@@ -53,7 +54,7 @@ impl Form {
             }
         };
         let mut out = Vec::with_capacity(choice.chosen(items).map(bytes).sum());
-        // What the subscriber has of the stream, if deltas may be made to it.
+        // The last offset that the subscriber has, if deltas to it are permitted.
         let mut has = choice.is_delta_ready().then_some(None);
         for item in choice.chosen(items) {
             let channel = match is_compact {
@@ -62,7 +63,7 @@ impl Form {
             };
             let mut put = |push: &Push<'_>| {
                 wire::put_push(&mut out, start, encoding, is_uni, channel, push);
-                // Clients without a library take an event, or a frame, for one push.
+                // Clients without a library treat an event, or a frame, as one push.
                 if is_uni || out.len() - start > JOINED_BYTES_MAX {
                     self.seal(&mut out, start, press);
                     start = out.len();
@@ -93,7 +94,7 @@ impl Form {
         out
     }
 
-    /// Ends what was begun at `start`.
+    /// Ends the frame that begins at `start`.
     fn seal(&self, out: &mut Vec<u8>, start: usize, press: &mut Press) {
         let Self { framing, encoding, deflate, .. } = *self;
         if deflate.is_on() {
@@ -104,9 +105,9 @@ impl Form {
     }
 }
 
-/// The publication as a delta to the one before it, if the subscriber has that one, and if it is shorter. `has`: none when the
-/// subscriber has nothing that a delta could be made to, else the last that it got in this batch. A delta leads from what the
-/// subscriber was sent to what it would be sent: in JSON, from text to text.
+/// The publication as a delta to the previous one, if the subscriber has that one and the delta is shorter. `has` is
+/// `None` when the subscriber has nothing to apply a delta to, else the offset of its last publication in this batch.
+/// A delta leads from the bytes sent before to the bytes that would be sent now: in JSON, from text to text.
 fn delta_to(
     publication: &Arc<Publication>,
     encoding: Encoding,
@@ -117,7 +118,7 @@ fn delta_to(
         return None;
     }
     let previous = publication.previous.as_ref()?;
-    // The first of the batch follows on what the subscriber got before it, if it got all.
+    // The first publication of the batch follows the subscriber's last one, if it received all.
     let is_base = has?.is_none_or(|offset| offset == previous.offset);
     if !is_base || previous.offset + 1 != publication.offset {
         return None;
@@ -153,7 +154,7 @@ mod tests {
         vec![Item::Publication(Arc::new(published)), Item::Membership(Arc::new(membership))]
     }
 
-    /// What a session writes of the same, told one by one.
+    /// A session's encoding of the same publications, in single pushes.
     fn told(wire: Wire) -> Vec<u8> {
         let (mut out, settings) = (Vec::new(), settings());
         let mut cx = Context {
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_delivered_together_is_what_is_told_one_by_one() {
         for encoding in [Encoding::Json, Encoding::Protobuf] {
-            // Where each push stands alone, the bytes are the same.
+            // Where each push has its own frame, the bytes are equal.
             for transport in [Transport::UniWebSocket, Transport::UniHttpStream] {
                 let wire = Wire { transport, encoding, deflate: Deflate::Off };
                 let form = Centrifuge::new(wire, Opening::default()).form(false, false);

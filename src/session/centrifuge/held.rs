@@ -1,26 +1,26 @@
-//! The head of a response without an end that waits until the client is let in: one that is refused gets a response with
-//! a status (`connect_code_to_http_response`).
+//! The head of a streaming response, held back until the connect command is answered: a refused client gets a
+//! response with an error status (`connect_code_to_http_response`).
 
 use std::sync::Arc;
 
 use crate::hub::codes::{CodeOutcome, CodeRule, rule_for};
 
-/// A status for what no rule is about, with its text.
+/// Status and text where no rule matches.
 const OTHERWISE: (u16, &str) = (500, "Internal Server Error");
 
-/// The head of a response, and what is answered in its place.
+/// The head of a response, and the responses to refused clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldHead {
-    /// All of it.
+    /// The whole head.
     pub head: String,
-    /// Those of its lines that let a page read it.
+    /// The lines of the head that allow a page to read the response (CORS).
     pub cors: String,
     /// The responses, by the codes of errors and disconnects.
     pub rules: Arc<[CodeRule]>,
 }
 
 impl HeldHead {
-    /// Answers a client that is refused with this code and text.
+    /// Writes the response to a client that is refused with this code and text.
     pub(super) fn refuse(&self, code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
         let rule = code.and_then(|code| rule_for(&self.rules, u32::from(code)));
         let (status, body) = match rule {

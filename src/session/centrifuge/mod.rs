@@ -1,8 +1,8 @@
-//! A connection that speaks the Centrifuge protocol, over whatever carries it.
+//! A connection of the Centrifuge protocol, over any transport.
 //!
-//! The session checks the form of what a client says and answers what needs neither channel nor permission; the rest
-//! it asks of its shard by [`Action::Ask`], in the words of the house, and writes the replies that the shard gives it. Replies
-//! to one frame's commands are joined in one frame. Who the client is, and what it may do, is the shard's to know.
+//! The session validates commands and answers those that need neither channel nor permission; it passes the rest to
+//! its shard by [`Action::Ask`], and encodes the shard's replies. Replies to the commands of one frame are joined in
+//! one frame. The client's identity and permissions belong to the shard.
 
 mod commands;
 mod form;
@@ -32,14 +32,14 @@ use crate::proto::centrifuge::message::{
 use crate::proto::centrifuge::{self as wire};
 use crate::proto::ws::{Decoder, Deflate, Event, frame};
 
-/// What the request that opened the connection said, kept until the connect command is answered.
+/// Data of the HTTP request that opened the connection, kept until the connect command is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Opening {
-    /// Headers that hooks are sent: names in lower case, and values.
+    /// Headers for hooks: names in lower case, and values.
     pub headers: Vec<(String, String)>,
-    /// The token, where a cookie held one.
+    /// The token of the cookie, if there is one.
     pub token: String,
-    /// The head of the response, where it depends on that answer.
+    /// The head of the response, where it depends on the reply to connect.
     pub held: Option<HeldHead>,
 }
 
@@ -50,28 +50,29 @@ pub struct Centrifuge {
     opening: Option<Box<Opening>>,
     wire: Wire,
     phase: Phase,
-    /// Its client is pinged by frames of the WebSocket, which its library answers, not by the protocol's messages.
+    /// Whether the client is pinged by WebSocket frames, which its library answers, instead of the protocol's
+    /// messages.
     pings_by_frame: bool,
 }
 
 impl Centrifuge {
-    /// A connection whose client has said nothing yet.
+    /// A connection whose client has sent no command yet.
     pub fn new(wire: Wire, opening: Opening) -> Self {
         let opening = (opening != Opening::default()).then(|| Box::new(opening));
         Self { decoder: Decoder::default(), opening, wire, phase: Phase::Identifying, pings_by_frame: false }
     }
 
-    /// Pings the client, which is one of a WebSocket, by frames.
+    /// Pings the client of a WebSocket by frames from now on.
     pub(super) fn ping_by_frame(&mut self) {
         self.pings_by_frame = true;
     }
 
-    /// What carries the connection.
+    /// The transport of the connection.
     pub fn transport(&self) -> Transport {
         self.wire.transport
     }
 
-    /// How its messages are written.
+    /// The encoding of its messages.
     pub fn encoding(&self) -> Encoding {
         self.wire.encoding
     }
@@ -80,7 +81,7 @@ impl Centrifuge {
         self.wire.deflate
     }
 
-    /// Takes bytes of a WebSocket.
+    /// Takes bytes of a WebSocket connection.
     pub(super) fn receive<H: Handler>(
         &mut self,
         mut input: &mut [u8],
@@ -89,7 +90,7 @@ impl Centrifuge {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         if self.wire.transport.framing() != Framing::WebSocket {
-            // Behind the request of a response without an end there is nothing to be said.
+            // After the request of a streaming response no input is expected.
             return Ok(());
         }
         let is_packed = self.wire.deflate.is_on();
@@ -115,7 +116,7 @@ impl Centrifuge {
     /// Takes the commands of one frame, or of one POST; their immediate replies are appended to `cx.out`.
     ///
     /// # Errors
-    /// Why the connection ends.
+    /// The reason for which the connection ends.
     pub(super) fn take<H: Handler>(
         &mut self,
         payload: &[u8],
@@ -125,7 +126,7 @@ impl Centrifuge {
         if self.wire.transport.is_uni() {
             return self.take_uni(payload, cx);
         }
-        // Most replies are about as long as what they answer.
+        // Most replies are about as long as their commands.
         let begun = self.wire.begin(cx.out, payload.len());
         let start = begun.start;
         let mut count = 0;
@@ -139,16 +140,16 @@ impl Centrifuge {
             if outcome.is_err() {
                 break;
             }
-            // Whether the shard can do it at once is not known yet.
+            // It is not known yet whether the shard can reply at once.
             cx.is_behind |= matches!(cx.actions.last(), Some(Action::Ask { .. } | Action::Wait { .. }));
         }
         cx.counts.messages_out += u64::from(cx.out.len() > start);
         self.wire.end(cx.out, begun, cx.press);
-        // A frame without any command is no answer to anything.
+        // A frame without commands is invalid.
         if count == 0 { Err(CloseReason::BadRequest) } else { outcome }
     }
 
-    /// What a client without commands says: who it is, and then nothing but pongs.
+    /// Takes the messages of a client without commands: its connect request, then nothing but pongs.
     fn take_uni(&mut self, payload: &[u8], cx: &mut Context<'_>) -> Result<(), CloseReason> {
         if self.phase != Phase::Identifying {
             return Ok(());
@@ -168,15 +169,15 @@ impl Centrifuge {
     ) -> Result<(), CloseReason> {
         let Command { id, request } = command;
         let expects_reply = !matches!(request, Request::Pong | Request::Send { .. });
-        // What wants a reply needs an id.
+        // A command with a reply needs an id.
         if expects_reply == (id == 0) {
             return Err(CloseReason::BadRequest);
         }
         if self.phase == Phase::Admitting && request == Request::Pong {
             return Ok(());
         }
-        // Whether it may be carried out depends on the answer to connect, and what is answered here, whatever it is, waits like all
-        // else while its client does not read; it comes back by `resume`.
+        // The permission to execute it depends on the reply to connect; and a command that the session answers itself
+        // is deferred like all others while its client does not read. `resume` executes it.
         let is_full = cx.out.len() + cx.waiting_bytes > cx.settings.outbox_bytes_max / 2;
         let overtakes = cx.is_behind && commands::is_done_here(&request, cx.settings.channel_name_bytes_max);
         if self.phase == Phase::Admitting || (is_full && expects_reply) || overtakes {
@@ -186,7 +187,7 @@ impl Centrifuge {
         self.carry_out(id, request, start, handler, cx)
     }
 
-    /// Carries out a command that waits for none before it.
+    /// Executes a command that need not wait for an earlier one.
     fn carry_out<H: Handler>(
         &mut self,
         id: u32,
@@ -196,7 +197,7 @@ impl Centrifuge {
         cx: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         debug_assert_ne!(self.phase, Phase::Admitting, "commands behind connect wait for its answer");
-        // A client that is not connected may do nothing but connect, and one that is may not connect again.
+        // A client must connect before any other command, and only once.
         let is_connect = matches!(request, Request::Connect(_));
         if is_connect == (self.phase == Phase::Live) {
             return Err(CloseReason::BadRequest);
@@ -217,7 +218,7 @@ impl Centrifuge {
             }
             Request::Ping => wire::put_answer(cx.out, start, self.wire.encoding, id, &Answer::Ping),
             Request::Unknown => put_error(cx, start, self.wire.encoding, id, &Error::METHOD_NOT_FOUND),
-            // Not the stream of the same name in its place.
+            // An unsupported kind must not subscribe to the stream of the same name.
             Request::Subscribe(subscribe) if subscribe.kind != 0 => {
                 put_error(cx, start, self.wire.encoding, id, &Error::NOT_AVAILABLE);
             }
@@ -245,19 +246,19 @@ impl Centrifuge {
         Ok(())
     }
 
-    /// Answers a command that cannot be carried out, and has the shard log what is wrong with it.
+    /// Replies to a command that cannot be executed, and has the shard log its fault.
     fn put_bad_request(&self, id: u32, detail: &'static str, start: usize, cx: &mut Context<'_>) {
         put_error(cx, start, self.wire.encoding, id, &Error::BAD_REQUEST);
         cx.actions.push(Action::Misused { id, detail });
     }
 
-    /// Says who the client is, and has it wait for the answer.
+    /// Passes the connect command to the shard, and waits for the reply.
     fn identify(&mut self, id: u32, connect: Connect, cx: &mut Context<'_>) {
         self.phase = Phase::Admitting;
         cx.actions.push(Action::Ask { id, ask: commands::identify(connect, self.opening.as_deref()) });
     }
 
-    /// A call: the embedder's handler is asked first, then, by the shard, the application's hook.
+    /// Executes a call: the embedder's handler is asked first, then, by the shard, the application's hook.
     fn call<H: Handler>(
         &mut self,
         id: u32,
@@ -267,7 +268,7 @@ impl Centrifuge {
         handler: &mut H,
         cx: &mut Context<'_>,
     ) {
-        // Who calls too often is told so by the shard.
+        // The shard refuses a client that calls too often.
         if !cx.settings.limits_calls {
             let call = Call { client: cx.client, user: cx.user, method: &method, data: &data };
             match Outcome::of(handler, &call) {
@@ -290,7 +291,7 @@ impl Centrifuge {
         cx.actions.extend(ask.map(|ask| Action::Ask { id, ask }));
     }
 
-    /// A command that waited for connect to be answered.
+    /// Executes a command that was deferred until connect was answered.
     pub(super) fn resume<H: Handler>(
         &mut self,
         id: u32,
@@ -305,7 +306,7 @@ impl Centrifuge {
         outcome
     }
 
-    /// Asks the handler about a call that the shard let through.
+    /// Asks the handler about a call that the shard has admitted.
     pub(super) fn call_late<H: Handler>(
         &mut self,
         id: u32,
@@ -323,13 +324,13 @@ impl Centrifuge {
         true
     }
 
-    /// The connect command was refused: the client may send another one, and nothing else.
+    /// Handles the refusal of the connect command: the client may send another one, and nothing else.
     pub fn connect_refused(&mut self) {
         debug_assert_eq!(self.phase, Phase::Admitting);
         self.phase = Phase::Identifying;
     }
 
-    /// A message was written since `start`, and what stands apart from it is that from number `first` on.
+    /// Seals the message written since `start`, with the payloads apart from number `first` on.
     fn sent(&self, start: usize, first: usize, cx: &mut Context<'_>) {
         cx.counts.messages_out += 1;
         let apart = &mut cx.apart[first..];
@@ -341,12 +342,12 @@ impl Centrifuge {
         apart.iter_mut().for_each(|one| one.at += moved);
     }
 
-    /// How the client is told what a history keeps.
+    /// The form in which the client receives publications of a history.
     pub(super) fn telling(&self, takes_deltas: bool) -> Telling {
         Telling { apart: self.wire.apart(), takes_deltas }
     }
 
-    /// The server's ping: an empty message, or a frame.
+    /// Writes the server's ping: an empty message, or a frame.
     pub(super) fn ping(&self, out: &mut Vec<u8>) {
         if self.pings_by_frame {
             return frame::put_ping(out);
@@ -356,7 +357,7 @@ impl Centrifuge {
         self.wire.seal_plain(out, start);
     }
 
-    /// The last words where there is no close frame: the reason as a push, and no more bytes.
+    /// Writes the last message where there is no close frame: the reason as a push.
     pub(super) fn goodbye(&self, code: Option<u16>, reason: &str, retry_ms: Option<u64>, out: &mut Vec<u8>) {
         let framing = self.wire.transport.framing();
         if framing == Framing::WebSocket {
@@ -366,7 +367,7 @@ impl Centrifuge {
             return held.refuse(code, reason, out);
         }
         let Some(code) = code else { return };
-        // HTML, 9.2.6: how long an EventSource waits before it comes back.
+        // HTML, 9.2.6: the delay after which an EventSource reconnects.
         if let (Framing::Events, Some(retry_ms)) = (framing, retry_ms) {
             out.extend_from_slice(format!("retry: {retry_ms}\n").as_bytes());
         }
@@ -381,19 +382,19 @@ impl Centrifuge {
         self.opening.as_ref()?.held.as_ref()
     }
 
-    /// Whether the head of its response waits for the answer to connect.
+    /// Whether the head of the response waits for the reply to connect.
     pub(super) fn is_head_held(&self) -> bool {
         self.held().is_some()
     }
 
-    /// How it gets the publications of one channel.
+    /// The form in which the connection receives the publications of one channel.
     pub(super) fn form(&self, takes_deltas: bool, is_compact: bool) -> Form {
         let Wire { transport, encoding, deflate } = self.wire;
         let (framing, is_uni) = (transport.framing(), transport.is_uni());
         Form { framing, encoding, is_uni, takes_deltas, is_compact, deflate }
     }
 
-    /// How far it has come: it is live once its connect command was answered.
+    /// The phase: live once the connect command is answered.
     pub(super) fn phase(&self) -> Phase {
         self.phase
     }
@@ -422,7 +423,7 @@ mod tests {
 
     const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
 
-    /// A session, what it wrote and what it asked for.
+    /// A session, its output and its actions.
     struct Talk {
         session: Centrifuge,
         settings: Settings,
@@ -438,7 +439,7 @@ mod tests {
             Self { session, settings: settings(), out: Vec::new(), apart: Vec::new(), actions: Vec::new() }
         }
 
-        /// One that is connected.
+        /// A connected session.
         fn connected(transport: Transport) -> Self {
             let mut talk = Self::over(transport);
             talk.take(CONNECT).unwrap();
@@ -475,7 +476,7 @@ mod tests {
             self.with(|session, cx| session.take(text.as_bytes(), &mut NoHandler, cx))
         }
 
-        /// What was written since the last look.
+        /// The output since the last call.
         fn text(&mut self) -> String {
             String::from_utf8_lossy(&std::mem::take(&mut self.out)).into_owned()
         }
@@ -628,7 +629,7 @@ mod tests {
         assert!(talk.text().contains(r#"{"id":2,"rpc":{"data":{"a" : 1}}}"#));
         talk.settings.limits_calls = true;
         talk.with(|session, cx| session.take(call, &mut Echo::new("/echo"), cx)).unwrap();
-        assert_eq!((talk.actions.len(), talk.out.len()), (1, 0), "counted calls go by the shard");
+        assert_eq!((talk.actions.len(), talk.out.len()), (1, 0), "rate-limited calls go to the shard");
     }
 
     #[test]

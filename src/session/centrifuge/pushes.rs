@@ -1,4 +1,4 @@
-//! What clients are told without asking, as pushes of the protocol, with its numbers.
+//! Pushes of the protocol, with its codes.
 
 use super::{Centrifuge, put_apart, replies, views};
 use crate::hub::words::{Ended, News};
@@ -7,7 +7,7 @@ use crate::proto::centrifuge::codes::Unsubscribed;
 use crate::proto::centrifuge::message::{ChannelRef, Push};
 use crate::session::Context;
 
-/// The protocol's number and words for the end of a subscription.
+/// The protocol's code and reason for the end of a subscription.
 fn code_of<'a>(why: &Ended<'a>) -> (u32, &'a str) {
     match why {
         Ended::Expired => {
@@ -19,7 +19,7 @@ fn code_of<'a>(why: &Ended<'a>) -> (u32, &'a str) {
 }
 
 impl Centrifuge {
-    /// Writes what the client did not ask for.
+    /// Writes a push.
     pub(in crate::session) fn tell(&self, news: &News<'_>, cx: &mut Context<'_>) {
         match news {
             News::Entered(told) => {

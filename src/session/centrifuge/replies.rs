@@ -1,4 +1,4 @@
-//! Replies of the house, as the protocol writes them, with its numbers.
+//! Replies of the protocol, with its codes.
 
 use super::{Centrifuge, put_apart, views};
 use crate::base::slots::Key;
@@ -10,10 +10,10 @@ use crate::proto::centrifuge::message::{
 };
 use crate::session::{Context, Phase, Transport};
 
-/// What connect replies tell of the server.
+/// The server's version in connect replies.
 const VERSION: &str = concat!("throng ", env!("CARGO_PKG_VERSION"));
 
-/// The protocol's error for a no, unless the application has chosen one.
+/// The protocol's error for a refusal; `None` if the application has chosen one.
 fn error_of(denied: &Denied) -> Option<Error> {
     Some(match denied {
         Denied::Internal => Error::INTERNAL,
@@ -32,7 +32,7 @@ fn error_of(denied: &Denied) -> Option<Error> {
     })
 }
 
-/// The number and the text of a no, as the protocol has them.
+/// Code and text of a refusal in the protocol.
 pub fn code_of(denied: &Denied) -> (u32, &str) {
     match (denied, error_of(denied)) {
         (Denied::Custom { code, message, .. }, _) => (*code, message),
@@ -43,7 +43,7 @@ pub fn code_of(denied: &Denied) -> (u32, &str) {
     }
 }
 
-/// What is told of a subscription.
+/// The protocol's description of a subscription.
 pub(super) fn entered<'a>(told: &Entered<'a>, publications: &'a [Publication<'a>]) -> SubscribeResult<'a> {
     SubscribeResult {
         expires: told.ttl_s > 0,
@@ -62,7 +62,7 @@ pub(super) fn entered<'a>(told: &Entered<'a>, publications: &'a [Publication<'a>
 }
 
 impl Centrifuge {
-    /// Writes what ask `id` came to.
+    /// Writes the reply to request `id`.
     pub(in crate::session) fn reply(&mut self, id: u32, reply: &Reply<'_>, cx: &mut Context<'_>) {
         match reply {
             Reply::Identified(identified) => self.identified(id, identified, cx),
@@ -101,7 +101,7 @@ impl Centrifuge {
         }
     }
 
-    /// Writes that ask `id` failed.
+    /// Writes the error of request `id`.
     pub(in crate::session) fn deny(&self, id: u32, denied: &Denied, cx: &mut Context<'_>) {
         match (denied, error_of(denied)) {
             (Denied::Custom { code, message, temporary }, _) => {
@@ -114,7 +114,7 @@ impl Centrifuge {
         }
     }
 
-    /// The client is let in: writes all that it is told of that, as a reply, or as its first push.
+    /// Writes the reply to a successful connect, as a reply, or as the first push.
     fn identified(&mut self, id: u32, told: &Identified<'_>, cx: &mut Context<'_>) {
         if let Some(held) = self.opening.as_ref().and_then(|opening| opening.held.as_ref()) {
             cx.out.extend_from_slice(held.head.as_bytes());
@@ -136,7 +136,7 @@ impl Centrifuge {
             .map(|(one, publications)| (one.channel, entered(one, publications)))
             .collect();
         let is_emulated = matches!(transport, Transport::Sse | Transport::HttpStream);
-        // With it the server's API names a client that sends no commands.
+        // The server API identifies a client without commands by it.
         let has_session = is_emulated || transport.is_uni();
         let session = || settings.secret.session(cx.client.shard, Key::from_token(cx.client.token));
         let result = ConnectResult {
@@ -158,7 +158,7 @@ impl Centrifuge {
         self.put_answer(id, &Answer::Connect(result), cx);
     }
 
-    /// Writes the answer to command `id`. A client without commands waits for none.
+    /// Writes the reply to command `id`. A client without commands expects none.
     pub(super) fn put_answer(&self, id: u32, answer: &Answer<'_>, cx: &mut Context<'_>) {
         if self.wire.transport.is_uni() {
             return;
@@ -169,7 +169,7 @@ impl Centrifuge {
         self.sent(start, first, cx);
     }
 
-    /// Writes that command `id` failed.
+    /// Writes the error of command `id`.
     pub(super) fn put_failure(
         &self,
         id: u32,
@@ -191,7 +191,7 @@ impl Centrifuge {
 mod tests {
     use super::*;
 
-    /// The number of each no, and that both sides agree on whether to ask again.
+    /// The code of each refusal, and its `temporary` flag on both sides.
     #[test]
     fn each_no_has_its_number() {
         for (denied, code) in [

@@ -1,21 +1,21 @@
-//! What homes know, as the protocol writes it: borrowed, for as long as one message is written.
+//! The hub's values in the protocol's types: borrowed while one message is encoded.
 
 use std::sync::Arc;
 
 use crate::hub::{ClientInfo, DataKind, Publication};
 use crate::proto::centrifuge::message::{self, Apart, Data, Encoding};
 
-/// Payloads of fewer bytes are copied into an answer: what it takes to send one from where it lies is some 100 bytes and
-/// a slice of its own in each write.
+/// Payloads of fewer bytes are copied into a reply: sending a payload without a copy costs some 100 bytes and a slice
+/// of its own in each write.
 const APART_BYTES_MIN: usize = 4 << 10;
 
-/// A client, as others see it.
+/// A client's info for other clients.
 pub(super) fn info(info: &ClientInfo) -> message::ClientInfo<'_> {
     let ClientInfo { user, client, conn_info, chan_info } = info;
     message::ClientInfo { user, client, conn_info: conn_info.get(), chan_info: chan_info.get() }
 }
 
-/// A publication, whole.
+/// A whole publication.
 pub(super) fn publication(publication: &Publication, takes_deltas: bool) -> message::Publication<'_> {
     message::Publication {
         data: data(publication),
@@ -30,17 +30,17 @@ pub(super) fn publication(publication: &Publication, takes_deltas: bool) -> mess
     }
 }
 
-/// How a client is told what a history keeps.
+/// The form in which a client receives publications of a history.
 #[derive(Clone, Copy, Debug)]
 pub struct Telling {
-    /// The encoding in which large payloads are sent from where they lie; `None` where all are copied.
+    /// The encoding in which large payloads are sent without a copy; `None` where all are copied.
     pub(super) apart: Option<Encoding>,
     pub(super) takes_deltas: bool,
 }
 
 impl Telling {
-    /// Whether the payload is not copied: it is large, and sent byte by byte as it is kept. In JSON that is JSON on one line,
-    /// and not where deltas are taken, which are to a string.
+    /// Whether the payload is not copied: it is large, and sent byte by byte as it is stored. For JSON it must be
+    /// JSON on one line, and the subscriber must not accept deltas, which encode the payload as a string.
     pub(crate) fn leaves_out(self, publication: &Publication) -> bool {
         publication.data.len() >= APART_BYTES_MIN
             && match self.apart {
@@ -57,7 +57,7 @@ impl Telling {
         self.leaves_out(publication).then(|| Apart::new(publication.data.clone()))
     }
 
-    /// The publication, whole, with its payload if that is `apart`.
+    /// The whole publication, with its payload if that is `apart`.
     pub(super) fn whole<'a>(
         self,
         publication: &'a Publication,
@@ -72,7 +72,7 @@ impl Telling {
         all.iter().filter_map(|one| self.apart_of(one)).collect()
     }
 
-    /// Publications, whole, with those of their payloads that are `apart`.
+    /// Whole publications, with those of their payloads that are `apart`.
     pub(super) fn publications<'a>(
         self,
         all: &'a [Arc<Publication>],
@@ -83,7 +83,7 @@ impl Telling {
     }
 }
 
-/// A publication's message, and what is known of it.
+/// A publication's data with its classification.
 pub(super) fn data(publication: &Publication) -> Data<'_> {
     match publication.kind {
         DataKind::Json => Data::Json(&publication.data),

@@ -1,18 +1,18 @@
-//! What is published, as messages of a raw endpoint: one frame each, since its clients take frames for messages.
+//! Publications as messages of a raw endpoint: one frame each, since its clients treat frames as messages.
 
 use crate::hub::choice::Choice;
 use crate::hub::{DataKind, Item};
 use crate::proto::ws::{Deflate, Kind, Press, frame};
 
-/// How a connection gets what is published.
+/// The form in which a connection receives publications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// How frames may be compressed.
+    /// Permitted compression of frames.
     pub deflate: Deflate,
 }
 
 impl Form {
-    /// The data alone; who comes and goes is not told.
+    /// Encodes the data alone; joins and leaves are omitted.
     pub(in crate::session) fn encode(&self, items: &[Item], choice: &Choice, press: &mut Press) -> Vec<u8> {
         let publications = || {
             choice.chosen(items).filter_map(|item| match item {

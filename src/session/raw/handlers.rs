@@ -1,4 +1,4 @@
-//! Handlers that the library has: none, one that echoes, and one that may be absent.
+//! Handlers of the library: none, an echo, and an optional one.
 
 use std::borrow::Cow;
 
@@ -32,7 +32,7 @@ impl Handler for NoHandler {
     }
 }
 
-/// Sends every message back to where it came from, at one path.
+/// Sends every message back to its sender, at one path.
 #[derive(Clone, Debug)]
 pub struct Echo {
     path: String,
@@ -72,13 +72,13 @@ impl Handler for Echo {
         Ok(())
     }
 
-    /// Any call's argument is its result.
+    /// The argument of any call is its result.
     fn call<'c>(&mut self, call: &Call<'c>) -> Outcome<'c> {
         Outcome::Result(Cow::Borrowed(call.data))
     }
 }
 
-/// A handler that may be absent: then no path is served.
+/// An optional handler: `None` serves no path.
 impl<A: Handler> Handler for Option<A> {
     type State = A::State;
 

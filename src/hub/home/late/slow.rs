@@ -1,4 +1,4 @@
-//! A memory that answers when it is told to: what it would answer at once it keeps, and gives out one by one.
+//! A memory whose answers the test releases one by one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -7,22 +7,22 @@ use crate::hub::home::{Limits, Refused, in_memory};
 use crate::hub::memory::held_back::{About, HeldBack, Hold};
 use crate::hub::memory::{Brought, Memory};
 
-/// What it holds back, and whether it works.
+/// The answers held back, and how the memory behaves.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pub(super) answers: VecDeque<(u64, Result<Brought, Refused>)>,
-    /// Fails from now on.
+    /// Whether it fails from now on.
     pub(super) is_broken: bool,
-    /// Answers at once from now on.
+    /// Whether it answers at once from now on.
     pub(super) is_prompt: bool,
-    /// A broker that gives places of its own: by how much the next one is ahead of the last.
+    /// Distance between two places, as with a broker that assigns places of its own.
     pub(super) stride: u64,
     number: u64,
-    /// Streams whose numbers are not known yet.
+    /// Streams with unknown numbers.
     opening: usize,
 }
 
-/// One, and what it holds back.
+/// Makes such a memory, with the answers that it holds back.
 pub(super) fn slow(limits: &Limits) -> (Box<dyn Memory>, Arc<Mutex<Held>>) {
     let held = Arc::new(Mutex::new(Held { stride: 1, ..Held::default() }));
     (Box::new(HeldBack::new(in_memory(limits, (7.into(), 0)), &held)), held)
@@ -54,7 +54,7 @@ impl Hold for Held {
 }
 
 impl Held {
-    /// Takes the answer that is so many behind the oldest.
+    /// Takes the answer at this index, counted from the oldest.
     pub(super) fn take(&mut self, at: usize) -> Option<(u64, Result<Brought, Refused>)> {
         let taken = self.answers.remove(at)?;
         self.opening -= usize::from(matches!(taken.1, Ok(Brought::Opened(_))));

@@ -1,4 +1,4 @@
-//! Homes whose memory answers later, step by step and against whatever order its answers come in.
+//! Homes whose memory answers later, step by step and with answers in any order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use crate::hub::{Position, Publication};
 
 mod renewed;
 
-/// Who asks, by a name; and which offsets it wants.
+/// An asker: its name, and the offsets that it wants.
 #[derive(Debug)]
 struct Who(u64, fn(u64) -> bool);
 
@@ -27,7 +27,7 @@ struct Stage {
     home: Home<Who>,
     held: Arc<Mutex<Held>>,
     options: Arc<ChannelOptions>,
-    /// What came of all that was asked, in order.
+    /// The results of all requests, in order.
     told: Vec<String>,
     now_ms: u64,
 }
@@ -119,7 +119,7 @@ impl Stage {
         self.tell_done();
     }
 
-    /// Brings the answer that is so many behind the oldest; whether there is one.
+    /// Releases the answer at this index, counted from the oldest; returns false when there is none.
     fn bring(&mut self, index: usize) -> bool {
         let Some((number, answer)) = self.held.lock().unwrap().take(index) else { return false };
         self.home.handle_memory(at(self.now_ms), number, answer);
@@ -149,10 +149,10 @@ fn what_is_published_behind_one_that_waits_does_not_overtake_it() {
     for who in 2..5 {
         stage.publish(who, "c", Terms::default());
     }
-    // Not kept: it could go at once.
+    // Not kept: it could be published at once.
     stage.publish(5, "c", Terms { skip_history: true, ..Terms::default() });
     assert_eq!(stage.home.waiting_count(), 4);
-    assert_eq!(stage.held.lock().unwrap().answers.len(), 3, "nobody waits for another to be asked");
+    assert_eq!(stage.held.lock().unwrap().answers.len(), 3, "every entry asks the memory without waiting");
     assert!(stage.bring(2) && stage.bring(1) && stage.told().is_empty());
     stage.publish(6, "elsewhere", Terms { skip_history: true, ..Terms::default() });
     assert_eq!(stage.told(), ["6 published at 0 seq 0"], "other channels do not wait");
@@ -172,7 +172,7 @@ fn who_subscribes_meanwhile_gets_each_publication_once() {
     assert_eq!(stage.held.lock().unwrap().answers.len(), 1, "all wait for the stream");
     stage.bring(0);
     assert_eq!(stage.held.lock().unwrap().answers.len(), 4);
-    // The answers come the other way round.
+    // The answers come in reverse order.
     assert!(stage.bring(3) && stage.bring(2) && stage.bring(1) && stage.told().is_empty());
     stage.bring(0);
     let expected = [
@@ -198,7 +198,7 @@ fn who_is_gone_is_not_counted_and_what_it_published_is() {
     stage.bring_all();
     assert_eq!(stage.told(), ["0 published at 1 seq 0", "2 history at 1 [1]"]);
     assert_eq!((stage.home.subscriber_count("c"), stage.home.waiting_count()), (0, 0));
-    // Gone while the memory reads for it.
+    // The connection closes while the memory reads for it.
     stage.subscribe(1, "c", None);
     stage.publish(2, "c", Terms::default());
     stage.gone(1);
@@ -233,7 +233,7 @@ fn each_hears_of_a_memory_that_fails_and_the_next_may_succeed() {
     stage.bring_all();
     let failed = ["7 Refused(Unavailable)", "8 Refused(Unavailable)", "9 Unavailable"];
     assert_eq!(stage.told(), [&["5 published at 1 seq 0", "6 Unavailable"], &failed[..]].concat());
-    // A channel that came to nothing is no channel.
+    // A channel whose only request failed does not exist.
     stage.subscribe(1, "new", None);
     stage.bring_all();
     assert_eq!((stage.home.len(), stage.home.stream_count()), (1, 1));
@@ -257,7 +257,7 @@ fn a_key_that_is_under_way_is_not_published_again() {
     stage.bring_all();
     let expected = ["2 published at 1 seq 0", "3 published at 1 seq 0", "4 published at 2 seq 0"];
     assert_eq!(stage.told(), expected);
-    // Unless the first fails.
+    // The first of them may fail.
     let terms = || Terms { idempotency_key: Some("l".into()), ..Terms::default() };
     stage.held.lock().unwrap().is_broken = true;
     stage.publish(5, "c", terms());
@@ -265,7 +265,7 @@ fn a_key_that_is_under_way_is_not_published_again() {
     stage.publish(6, "c", terms());
     stage.bring_all();
     assert_eq!(stage.told(), ["5 Unavailable", "6 published at 3 seq 0"]);
-    // And where nothing is kept, behind one that waits.
+    // The same without history, behind an entry that waits.
     let terms = || Terms { idempotency_key: Some("m".into()), skip_history: true, ..Terms::default() };
     stage.publish(7, "c", Terms::default());
     stage.publish(8, "c", terms());
@@ -285,7 +285,7 @@ fn a_channel_in_which_something_waits_stays() {
     stage.publish(2, "c", Terms::default());
     assert!(stage.home.unsubscribe(at(0), "c", Member { shard: 0, conn: 1 }));
     stage.told();
-    // Neither its time, nor another channel, nor short memory ends it.
+    // Neither expiry, nor another channel, nor short memory ends the channel.
     stage.now_ms = 60_000;
     stage.home.expire(at(stage.now_ms));
     stage.home.set_short(true);
@@ -296,7 +296,7 @@ fn a_channel_in_which_something_waits_stays() {
     assert!(stage.home.channel_bytes() > 0);
     stage.bring_all();
     assert_eq!(stage.told(), ["2 published at 1 seq 0"]);
-    // The memory looks at a part of its places each time.
+    // The memory inspects a part of its streams each time.
     for _ in 0..4 {
         stage.home.relieve(0, 100);
     }
@@ -307,7 +307,7 @@ fn a_channel_in_which_something_waits_stays() {
     stage.now_ms = 120_000;
     stage.home.expire(at(stage.now_ms));
     stage.gone(4);
-    assert_eq!(stage.home.len(), 1, "its stream is on its way");
+    assert_eq!(stage.home.len(), 1, "its stream is being opened");
     stage.bring_all();
     stage.home.check_invariants();
     assert_eq!((stage.told(), stage.home.stream_count()), (vec![], 1));
@@ -387,7 +387,7 @@ fn who_is_there_is_told_at_once() {
     assert_eq!(stage.told(), ["2 PresenceStats { client_count: 0, user_count: 0 }"]);
     stage.options = no_history();
     stage.history(3, "plain");
-    assert_eq!(stage.told(), ["3 history at 0 []"], "where nothing is kept nothing is asked");
+    assert_eq!(stage.told(), ["3 history at 0 []"], "without a history the memory is not asked");
 }
 
 #[derive(Clone, Debug)]
@@ -413,7 +413,8 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    /// Whatever comes when: each asker that stays hears once, in the order of its channel, and nothing is left.
+    /// For any order of events, each remaining asker gets one answer, in the order of its channel, and no entry is
+    /// left.
     #[test]
     fn everyone_is_answered_once_and_in_order(ops in prop::collection::vec(op(), 1..120)) {
         const NAMES: [&str; 2] = ["a", "b"];
@@ -430,7 +431,7 @@ proptest! {
                 Op::Publish(channel, is_keyed, skip_history) => {
                     who += 1;
                     asked[channel].push(who);
-                    // Few keys, so that they come again; those that are known are answered at once.
+                    // Few keys, so that they repeat; known keys are answered at once.
                     let idempotency_key = is_keyed.then(|| format!("{}", who % 3).into());
                     stage.publish(who, NAMES[channel], Terms { idempotency_key, skip_history, ..Terms::default() });
                 }
@@ -465,7 +466,7 @@ proptest! {
             let joined: Vec<_> = answered.iter().filter(|one| !is_known(one)).map(|one| places[one]).collect();
             prop_assert!(joined.is_sorted(), "{:?}", told);
         }
-        // What is delivered has numbers that only grow.
+        // Delivered items have increasing numbers.
         let seqs: Vec<u64> = told
             .iter()
             .filter(|line| line.contains("published"))

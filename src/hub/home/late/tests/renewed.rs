@@ -1,4 +1,4 @@
-//! Subscribers that are known by other terms, or as somebody else, while their home waits for its memory.
+//! Changes of subscribers' options and infos while their home waits for its memory.
 
 use super::*;
 use crate::hub::ClientInfo;
@@ -17,7 +17,7 @@ impl Stage {
     }
 }
 
-/// A subscription goes on by other terms once its home's memory has answered, and may have ended by then.
+/// A subscription's options change once its home's memory has answered; the subscription may have ended by then.
 #[test]
 fn who_is_renewed_and_leaves_before_the_memory_answers_is_not_there_again() {
     let mut stage = Stage::new(LIMITS);
@@ -27,11 +27,11 @@ fn who_is_renewed_and_leaves_before_the_memory_answers_is_not_there_again() {
     stage.bring_all();
     let info = Arc::new(ClientInfo { chan_info: b"1".to_vec().into(), ..ClientInfo::default() });
     stage.renew(1, "c", &info);
-    assert_eq!((stage.home.presence_count(), stage.home.subscriber_count("c")), (1, 2), "known at once");
+    assert_eq!((stage.home.presence_count(), stage.home.subscriber_count("c")), (1, 2), "changed at once");
     assert!(stage.home.unsubscribe(at(0), "c", Member { shard: 0, conn: 1 }));
     stage.bring_all();
     assert_eq!((stage.home.presence_count(), stage.home.subscriber_count("c")), (0, 1));
-    // And when nobody else is there, so is the channel not kept.
+    // Without other subscribers the channel is not kept either.
     stage.renew(2, "c", &info);
     assert!(stage.home.unsubscribe(at(0), "c", Member { shard: 0, conn: 2 }));
     stage.bring_all();
@@ -39,7 +39,7 @@ fn who_is_renewed_and_leaves_before_the_memory_answers_is_not_there_again() {
     stage.home.check_invariants();
 }
 
-/// Who waits for the memory is asked as whom it is known by then.
+/// A subscriber that waits for the memory enters presence with its newest info.
 #[test]
 fn who_is_somebody_else_before_the_memory_answers_is_known_as_that() {
     let mut stage = Stage::new(LIMITS);
