@@ -292,7 +292,7 @@ pub(crate) struct Storm {
     /// Shortest delay of an SDK
     #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     pub(crate) back_off_min_ms: u64,
-    /// The longest
+    /// Longest delay of an SDK
     #[arg(long, value_name = "MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     pub(crate) back_off_max_ms: u64,
     /// Attempts per client, the first included; then it counts as failed
@@ -307,7 +307,7 @@ pub(crate) struct Storm {
     /// Echoes per second of these connections together, on a fixed schedule (open loop)
     #[arg(long, value_name = "PER_SECOND", default_value_t = 1000.0, value_parser = positive)]
     pub(crate) live_rate: f64,
-    /// Their path
+    /// Path of the echo endpoint
     #[arg(long, value_name = "PATH", default_value = "/echo")]
     pub(crate) echo_path: String,
     /// Seconds before the storm
