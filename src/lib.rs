@@ -1,7 +1,8 @@
-//! throng holds very many real-time connections on one Linux box and moves messages between them.
+//! throng is a real-time messaging server for Linux: it holds very many WebSocket, server-sent-event and HTTP-streaming
+//! connections and delivers publish/subscribe messages to them.
 //!
-//! This page is the library in reading order: first what an embedder needs, then how the engine is put together,
-//! from the outside in. The same crate is the `throng` binary; a program that embeds it gets the whole server.
+//! This page describes the library in reading order: first the API for embedding, then the structure of the engine, from
+//! the outside in. The same crate is the `throng` binary; a program that embeds it gets the whole server.
 //!
 //! # A server
 //!
@@ -22,14 +23,14 @@
 //! ```
 //!
 //! It speaks the Centrifuge protocol at [`Config::websocket_path`], and over the other transports of [`Config::endpoints`].
-//! [`NoHandler`] adds nothing to that. A default configuration is development mode, in which everyone may do everything;
-//! [`Config::client`] says who may come, [`Config::namespaces`] what channels are like, [`Config::outside`] which tokens
-//! and hooks there are. `docs/EMBEDDING.md` has an example, `docs/CONFIGURATION.md` the meanings.
+//! [`NoHandler`] adds nothing to that. A default configuration is development mode, in which every client may do
+//! everything; [`Config::client`] restricts clients, [`Config::namespaces`] sets the options of channels,
+//! [`Config::outside`] tokens and hooks. `docs/EMBEDDING.md` has an example, `docs/CONFIGURATION.md` explains the fields.
 //!
 //! # A backend in the same process
 //!
-//! [`Server::node`] gives any thread a handle that publishes, asks channels, and orders connections about. What it
-//! returns is a [`Pending`] outcome, for whatever executor there is, or none.
+//! [`Server::node`] gives any thread a handle that publishes, queries channels, and subscribes or disconnects clients. Its
+//! methods return a [`Pending`] outcome, which works with any executor or with none.
 //!
 //! ```
 //! use throng::{Config, HistoryFilter, NoHandler, PublishOptions, Server};
@@ -52,10 +53,9 @@
 //!
 //! # Endpoints of your own
 //!
-//! A [`Handler`] serves plain WebSocket connections at paths of its choice. There is one per shard, called in that
-//! shard's thread and never concurrently, so it needs no lock. What it remembers of a connection is its
-//! [`Handler::State`], kept inside the connection. What it can ask for, it asks of the [`Peer`]: send, join and leave a
-//! group, broadcast to one, set a timer, close.
+//! A [`Handler`] serves plain WebSocket connections at paths of its choice. Each shard has one and calls it in the shard's
+//! thread, never concurrently, so it needs no lock. Its state of a connection, [`Handler::State`], is stored inside the
+//! connection. It acts through the [`Peer`]: send, join and leave a group, broadcast to one, set a timer, close.
 //!
 //! ```
 //! use throng::{CloseReason, Handler, Kind, Message, Peer, Refusal, Request};
@@ -121,36 +121,37 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! A group is a channel: a raw client and a Centrifuge client of one channel hear each other, whatever shards they are
-//! in, and all of them see its messages in one order. [`Handler::call`] answers the calls of Centrifuge clients.
-//! `examples/chat.rs` is a chat with presence and history in which no code handles a message, `examples/room.rs` a chat
-//! room of raw clients, `examples/game.rs` a world that ticks; `docs/EMBEDDING.md` tells what to expect of the calls and
-//! their costs.
+//! A group is a channel: raw clients and Centrifuge clients of one channel receive the same messages in one order, on all
+//! shards. [`Handler::call`] answers the calls of Centrifuge clients. `examples/chat.rs` is a chat with presence and
+//! history that needs no code for messages, `examples/room.rs` a chat room of raw clients, `examples/game.rs` a game with
+//! a timer; `docs/EMBEDDING.md` describes the order and the cost of the calls.
 //!
 //! # How it works, from the outside in
 //!
 //! 1. [`parts::config`]: every limit and deadline, decided at start. [`parts::server`]: shards in their threads, the mailboxes
 //!    between them, and [`parts::control`] beside them: the server API, metrics, health, signals. It is never on the path of a
-//!    message between clients. [`parts::outside`]: tokens verified by workers, and the application's hooks.
+//!    message between clients. [`parts::node`]: handles by which any thread publishes, queries homes, disconnects clients and
+//!    reloads. [`parts::outside`]: tokens verified by workers, and the application's hooks.
 //! 2. [`parts::shard`]: one thread, its sockets, its connections, its part of the channels. [`parts::shard::Shard::turn`] is the data
-//!    path on one screen: what is ready, read and act, letters, time, deliveries, writes, burials. Shards share nothing
+//!    path on one screen: what is ready, read and act, letters, time, deliveries, writes, frees. Shards share nothing
 //!    and speak by the letters of [`parts::shard::mailbox`]. A shard never waits: what it asks of others ([`parts::shard::outside`]) is
 //!    answered by a letter as well.
 //! 3. [`parts::net`]: the one seam to the world. A shard knows sockets, readiness and time through [`parts::net::Net`] only, so a
 //!    whole shard runs in a simulated world as well.
-//! 4. [`parts::session`]: what one connection speaks. It takes bytes and returns an [`parts::session::Action`] for whatever needs more
-//!    than the connection itself. That closed enum is all that a client can cause; [`CloseReason`] is the one list of
+//! 4. [`parts::session`]: the protocol state of one connection. It takes bytes and returns an [`parts::session::Action`] for
+//!    each request to its shard. That closed enum is everything that a client can cause; [`CloseReason`] is the one list of
 //!    endings.
 //! 5. [`parts::hub`]: channels. Every channel has one [`parts::hub::home::Home`], which orders it and keeps its history and presence;
-//!    every shard with subscribers keeps them in its [`parts::hub::local::Local`]. [`parts::hub::options`] says what a channel is like,
-//!    [`parts::hub::permissions`] who may do what there.
+//!    every shard with subscribers keeps them in its [`parts::hub::local::Local`]. [`parts::hub::options`] finds the options of
+//!    a channel, [`parts::hub::permissions`] decides what a client may do there.
 //! 6. [`parts::proto`]: protocols without I/O, HTTP heads, WebSocket, and the Centrifuge protocol in both of its encodings; next
 //!    section.
-//! 7. [`parts::base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
+//! 7. [`parts::tls`]: TLS without buffers: rustls performs the handshake, then two pairs of keys open and seal records.
+//! 8. [`parts::base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
 //!    bytes, outbox, budget, bucket, counters.
 //!
-//! The tools `throng bench`, `throng doctor` and `throng token` belong to the binary. Who may import whom is a table in
-//! `docs/ARCHITECTURE.md`, and `tests/tidy.rs` refuses what is not in it.
+//! The tools `throng bench`, `throng doctor` and `throng token` belong to the binary. A table in `docs/ARCHITECTURE.md`
+//! lists the imports that each layer may make, and `tests/tidy.rs` refuses all others.
 //!
 //! # The parts by themselves
 //!
@@ -180,7 +181,7 @@
 //! # Ok::<(), Violation>(())
 //! ```
 //!
-//! What a command of the Centrifuge protocol means does not depend on how it is written:
+//! Both encodings give a command of the Centrifuge protocol the same meaning:
 //!
 //! ```
 //! use throng::parts::proto::centrifuge::message::{Encoding, Request};
@@ -260,7 +261,7 @@
 //! let (_, shards) = published.delivery.unwrap();
 //! assert_eq!(&shards[..], [0]);
 //!
-//! // The one from shard 3 was away, and gets what it missed.
+//! // The subscriber of shard 3 was away, and gets the publication that it missed.
 //! let joined = home.subscribe(now, &name, &options, &joining(3, position)).unwrap();
 //! assert_eq!((joined.recovered, joined.publications.len()), (true, 1));
 //!
@@ -309,7 +310,7 @@ pub use session::{
 pub use shard::mailbox::Target;
 pub use tls::CertificateError;
 
-/// The engine's parts by themselves, which the benches, tests and fuzz targets use, and the binary.
+/// The engine's parts, for the binary, benches, tests and fuzz targets.
 ///
 /// They change with the engine: a program that embeds a server needs the names of the crate's root only.
 pub mod parts {
@@ -318,7 +319,7 @@ pub mod parts {
         pub use crate::base::*;
     }
 
-    /// Every limit and deadline: its keys, its file, and what they come to.
+    /// Every limit and deadline: keys, file, and the resulting configuration.
     pub mod config {
         pub use crate::config::*;
     }
@@ -358,7 +359,7 @@ pub mod parts {
         pub use crate::server::*;
     }
 
-    /// What one connection speaks.
+    /// The protocol state of one connection.
     pub mod session {
         pub use crate::session::*;
     }

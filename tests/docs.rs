@@ -155,6 +155,65 @@ fn every_invariant_has_its_test() {
     }
 }
 
+/// The folders of the code map: those under `src/`, and the wings of a shard.
+fn mapped_folders() -> Vec<String> {
+    let mut folders = Vec::new();
+    for parent in ["src", "src/shard"] {
+        let entries = fs::read_dir(root().join(parent)).unwrap().map(|entry| entry.unwrap());
+        let names =
+            entries.filter(|entry| entry.path().join("mod.rs").exists()).map(|entry| entry.file_name());
+        folders.extend(names.map(|name| format!("{parent}/{}", name.display())));
+    }
+    folders.sort();
+    folders
+}
+
+#[test]
+fn the_code_map_has_every_folder_and_fits_one_screen() {
+    let map = table(&read("docs/ARCHITECTURE.md"), "map");
+    assert!(map.len() <= 30, "{} rows do not fit one screen: list files in the head of a mod.rs", map.len());
+    let rows: BTreeSet<_> = map.iter().flat_map(|row| quoted(&row[0], "`")).collect();
+    let folders = mapped_folders();
+    assert!(folders.len() > 12, "only {folders:?} seen: the walk is broken");
+    let missing: Vec<_> = folders.iter().filter(|folder| !rows.contains(&*format!("{folder}/"))).collect();
+    assert!(missing.is_empty(), "folders without a row in the code map: {missing:?}");
+}
+
+/// The modules that this text declares, each in a file of its own, but for those of tests.
+fn declared(module: &str) -> Vec<&str> {
+    let mut before = "";
+    let mut found = Vec::new();
+    for line in module.lines() {
+        let name = line.strip_suffix(';').and_then(|line| line.rsplit_once("mod ")).map(|(_, name)| name);
+        if let Some(name) = name.filter(|_| !line.starts_with([' ', '/']) && before != "#[cfg(test)]") {
+            found.push(name);
+        }
+        before = line;
+    }
+    found
+}
+
+#[test]
+fn the_head_of_a_folder_names_its_files() {
+    let (mut checked, mut missing) = (0, Vec::new());
+    for folder in mapped_folders() {
+        let module = read(&format!("{folder}/mod.rs"));
+        let head: String = module.lines().take_while(|line| line.starts_with("//!")).collect();
+        for name in declared(&module) {
+            checked += 1;
+            if !["`]", "`", "()`]", "/"].iter().any(|end| head.contains(&format!("`{name}{end}"))) {
+                missing.push(format!("{folder}/mod.rs: {name}"));
+            }
+        }
+    }
+    assert!(checked > 100, "only {checked} modules seen: the search is broken");
+    assert!(missing.is_empty(), "modules that the head of their folder does not name: {missing:#?}");
+    assert_eq!(
+        declared("mod a;\n#[cfg(test)]\nmod b;\npub(in crate::a) mod c;\nmod d {\n    mod e;\n}"),
+        ["a", "c"]
+    );
+}
+
 /// Strings of a field of one layer in `tests/tidy/rules.rs`.
 fn field(layer: &str, name: &str) -> String {
     let (_, rest) = layer.split_once(&format!("{name}: ")).unwrap();

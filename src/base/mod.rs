@@ -1,4 +1,10 @@
-//! Layer 0: data structures without I/O, clock or domain words.
+//! Data structures without I/O, clock or domain words.
+//!
+//! * Connections and time: `slots` (a slab with generations), `pool`, `wheel` (deadlines), `numbered`.
+//! * Bytes: `shared` (reference-counted messages), `segment`, `outbox`, `budget`, `payload` (JSON or other bytes).
+//! * Rates: `bucket`, `by_address`.
+//! * Matching: `pattern` (`*`), `filter`, `networks`.
+//! * Accounts: `counters`, `heap` (sizes of allocations). Names: `seed`, the key of all hashes.
 
 pub mod bucket;
 pub mod budget;

@@ -9,6 +9,13 @@
 //! The server takes any [`Config`]; only what was typed is checked against the ranges in [`KEYS`]. Without the feature
 //! `cli` there are no flags and nothing reads the process's variables: a file is read by `resolve(&Args::of_file(path),
 //! &Variables::default())`.
+//!
+//! * Input: `args`; `file` (TOML, JSON, YAML), `variables`, `flags`; `said` and `lists` give all of them the form of a
+//!   file, `value` remembers the place of each value; `error` reports it.
+//! * Keys: `keys` (flat), `sections` (Centrifugo's), `names` (paths of all), `slot` (values), `older` and `convert` (names
+//!   of earlier versions of Centrifugo).
+//! * Result: `resolve`, `conflicts` (rules for two keys), `engine` (for shards and requests), `listeners`, `client`, `tls`,
+//!   `development`, `reload`, `show`.
 
 mod args;
 mod client;

@@ -19,6 +19,12 @@
 //! the process.
 //!
 //! Left out on purpose: starting shards (the server's), and any state of channels or connections.
+//!
+//! * HTTP: `http` (paths), `gate` (access), `seats` (which connection is closed for another), `desk` (threads that answer);
+//!   `api` is the server API.
+//! * Metrics: `metrics`, `memory`, `process`, `readiness`.
+//! * Log and terminal: `logs`, `log_writer` (its thread), `refusals`, `drain`, `shortage`, `announce`, `console`.
+//! * The process: `endings` (of shards), `notify` (service manager), `reload`.
 
 pub mod announce;
 pub mod api;

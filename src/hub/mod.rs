@@ -1,7 +1,15 @@
-//! Layer 2: channels, without protocols, sockets or a clock.
+//! Channels, without protocols, sockets or a clock.
 //!
 //! Every channel has one [`home::Home`], in the shard that its name hashes to: it orders the publications.
 //! Every shard that has subscribers of the channel keeps their list in its [`local::Local`].
+//!
+//! * A home: `home`, with `order` (numbers, places in streams, `once` for idempotency keys), `spread` (shards with
+//!   subscribers), `presence`; `terms` has its questions and answers, `footprint` its memory.
+//! * Streams: `memory` is the trait, `history` the one implementation, `recovery` reads; `waiting` and `home/late` serve
+//!   a memory that answers later.
+//! * Subscribers of a shard: `local`; `choice` selects the items of a batch for each.
+//! * `words`: requests, replies and pushes between sessions and shards.
+//! * Rules: `options` (by channel name), `permissions`, `pattern` (RE2), `codes`. Counts by namespace: `tally`.
 
 pub mod choice;
 pub mod codes;

@@ -1,7 +1,10 @@
-//! Layer 4: sockets, readiness and time, behind one seam.
+//! Sockets, readiness and time, behind one seam.
 //!
 //! A shard reaches the world through [`Net`] alone: [`MioNet`] in production, a simulator in tests. Readiness is
 //! edge-triggered: it is told once, when it changes, so whoever stops before `WouldBlock` must remember to go on.
+//!
+//! `mio` implements [`Net`] over epoll, `listen` parses addresses, `listeners` opens sockets, `inherited` takes those of
+//! systemd, and `sys` has the system calls: it is the one file with `unsafe`.
 
 mod inherited;
 mod listen;

@@ -2,6 +2,9 @@
 //!
 //! Invariant: nothing here knows how shards are started or who serves HTTP. What comes in from outside the shards
 //! (the server API, an embedder, the control thread) goes through these handles, and from here in letters.
+//!
+//! `handle` has [`Node`], `publisher` [`Publisher`], `options` the parameters of a publication; `pending` returns answers,
+//! `shards` finds a channel's home, `post` collects the letters of a thread. `certificates` and `reload` serve reloads.
 
 mod certificates;
 mod handle;

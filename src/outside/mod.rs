@@ -3,6 +3,11 @@
 //!
 //! What matters: nothing here makes a shard wait. What is cheap is answered at once, everything else is queued, within
 //! bounds, and answered by a letter. `docs/AUTH.md` tells the same from outside.
+//!
+//! * Tokens: `token` (claims), `keys`, `jwks` (key sets), `verifier`, `workers` (threads), `complaints` (the log), `mint`.
+//! * Hooks: `hooks`, `hook_wire` (requests and answers), `endpoint`, `named` (variables in its URL and headers), `http`
+//!   (the client), `redirect`, `watched`, `trust` (certificates). `states` reports channels with their first and last subscriber.
+//! * `terms` is common to tokens and hooks; `options` and `counts` are the settings and the metrics of both.
 
 #![expect(clippy::disallowed_methods, reason = "outside the data plane, where time is what a clock says")]
 

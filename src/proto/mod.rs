@@ -1,4 +1,9 @@
-//! Layer 1: protocols without I/O. Bytes in, values out; time is never read, sockets are never seen.
+//! Protocols without I/O. Bytes in, values out; nothing here reads a clock or knows a socket.
+//!
+//! * HTTP: `http` (request heads), `chunked` (bodies), `authority`, `origin`, `forwarded`; `proxy` (PROXY protocol).
+//! * `ws`: WebSocket frames, handshake, compression.
+//! * `centrifuge`: messages of the Centrifuge protocol in JSON and Protobuf, codes, filters.
+//! * JSON: `json` (repeated keys), `any_case` (names in any case), `last`. Deltas: `fossil`.
 
 mod any_case;
 pub mod authority;

@@ -4,6 +4,8 @@
 //! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
 //! of all, since one that another table still held would take connections that nobody accepts. Unix sockets cannot be
 //! had one per shard, so they are made before, and all shards accept from each.
+//!
+//! `threads` runs a shard from start to end, `places` decides on the listening addresses, `random` draws the seeds.
 
 mod places;
 mod random;

@@ -1,8 +1,15 @@
-//! Layer 3: the protocol of one connection. A [`Session`] takes bytes and sends requests to its shard by [`Action`]s;
+//! The protocol of one connection. A [`Session`] takes bytes and sends requests to its shard by [`Action`]s;
 //! it owns no socket, reads no clock and knows no other connection.
 //!
 //! A connection begins as [`head::Head`] (the HTTP request) and becomes one of the others, or ends there. Each
 //! session ends with a [`CloseReason`]; that enum is the one list of endings.
+//!
+//! * `head` reads the request, `endpoint` decides where it leads; `transport` and `wire`: how messages travel.
+//! * `centrifuge`: its commands become asks (`commands`); `replies` and `pushes` write the results with the protocol's
+//!   numbers. `raw`: endpoints of a [`Handler`]. `desk`: requests that are answered outside the shards.
+//! * `context` is the input and output of each call, `action` the list of everything that a client can cause.
+//! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of deliveries.
+//! * `ending` has [`CloseReason`]; `secret` signs session ids; `pongs` bounds answers to pings.
 
 mod action;
 pub mod centrifuge;

@@ -1,8 +1,16 @@
-//! Layer 5: one thread, its sockets, its connections, its part of the channels.
+//! One thread, its sockets, its connections, its part of the channels.
 //!
 //! A [`Shard`] is a loop of turns. In one turn it learns what is ready, reads and acts, answers letters, lets
 //! time pass, delivers what was published, writes, and frees what ended. Nothing is shared with other shards;
 //! they speak by letters. The whole of it runs over any [`Net`], so tests drive it in a simulated world.
+//!
+//! * The turn: `reading` (from readable to done), `deadlines`, `letters` (reading them), `answering` (answers to forwarded
+//!   requests).
+//! * Letters: `mailbox` has the queues, `mailbox/letter` and `mailbox/order` the contents.
+//! * Ports: `outside` (tokens, hooks) and `desk` (forwarded requests) are traits that other threads serve.
+//! * Settings: `options`, and `renew`, which replaces them while the shard runs; `formats` checks
+//!   `publication_data_format`.
+//! * Wings, each owning the next: `door`, `clients`, `channels`, `carry`. `invariants` checks all of it between turns.
 
 mod answering;
 mod carry;

@@ -1,5 +1,11 @@
-//! Bytes between sockets and sessions: reading, records, writing, deadlines and endings; and the connections themselves, with
-//! all that belongs to one.
+//! Bytes between sockets and sessions: reading, records, writing, deadlines and endings; and the connections themselves,
+//! with all that belongs to one.
+//!
+//! * A connection: `conn`, `client` (user, permissions), `queued` (its waiting commands), `layers` (TLS, proxy), `access`.
+//! * Input: `receive`, `unread` (input left in sockets), `tls` (records), `speak` (calls of sessions).
+//! * Output: `flush` (outboxes, backpressure). Requests for other threads: `desk`.
+//! * Endings: `time` (deadlines, heartbeats), `leaving` (clients that close while commands wait), `close`.
+//! * Memory: `account` and `ledger` count, `pressure` says how short it is.
 
 pub(in crate::shard) mod access;
 pub(in crate::shard) mod account;

@@ -1,5 +1,7 @@
-//! This shard as home of channels and as host of subscribers: subscriptions of its connections, what is delivered to them,
-//! and what a connection leaves when it ends.
+//! This shard as home of channels and as host of subscribers.
+//!
+//! `homes` answers the letters to a home; `subscribe` keeps the subscriptions of connections; `fanout` delivers, with the
+//! encoded bytes of a `batch`; `endings` removes an ended connection from channels and homes; `memory` reports costs.
 
 pub(in crate::shard) mod batch;
 pub(in crate::shard) mod endings;

@@ -1,4 +1,11 @@
-//! Who clients are, what they ask for, what they may, and what the server orders about them.
+//! Clients: their identity, commands and permissions, and the server's orders about them.
+//!
+//! * In and out of sessions: `speak`; `emulate` brings commands that came by POST.
+//! * Commands: `command`, `connect`, `from_start` (subscriptions that come with the connection), `subscribing`, `waiting`;
+//!   `leaving` completes them when a client closes; `groups` serves handlers of raw endpoints.
+//! * Permissions: `permits` (in a channel), `terms` (of a subscription), `expiry`.
+//! * Properties of a client: `known`, `headers` (for hooks), `users` (connections per user).
+//! * Answers: `answers` and `entering` (from homes), `verdict` (from tokens and hooks). `orders`: the server API.
 
 pub(in crate::shard) mod answers;
 pub(in crate::shard) mod command;

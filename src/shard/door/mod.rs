@@ -1,4 +1,7 @@
-//! Who comes in, how many and at which rate; who goes when memory is short; and how everybody is let go.
+//! Accepting connections, their number and rate; evictions when memory is short; the drain.
+//!
+//! * Coming: `accept`, `newcomers` (reasons to refuse a newcomer), `proxy_header`.
+//! * Going: `pressure` (the ladder of responses to short memory), `evict` (too many queued bytes), `drain`.
 
 pub(in crate::shard) mod accept;
 pub(in crate::shard) mod drain;
