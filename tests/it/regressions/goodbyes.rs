@@ -98,7 +98,11 @@ fn what_waits_when_its_client_says_goodbye_is_carried_out() {
         std::thread::sleep(Duration::from_millis(100));
         question.answer(allowed());
         application.answer("publish", allowed());
-        assert_eq!(witness.publications(3), [50, 51, 52].map(|id| json!(id)), "{name}");
+        // Two channels may have homes in two shards: what comes by them comes in no order.
+        let mut heard: Vec<(String, Value)> = (0..3).map(|_| witness.publication()).collect();
+        heard.sort_by_key(|(channel, _)| channel == "plain");
+        let heard: Vec<Value> = heard.into_iter().map(|(_, data)| data).collect();
+        assert_eq!(heard, [50, 51, 52].map(|id| json!(id)), "{name}");
         gone.join().unwrap();
         server.await_metric("throng_connections", 1);
         server.await_metric("throng_subscriptions", 2);
@@ -129,8 +133,10 @@ fn what_waits_when_its_client_says_goodbye_by_a_record_is_carried_out() {
     std::thread::sleep(Duration::from_millis(100));
     question.answer(allowed());
     application.answer("publish", allowed());
+    // Two channels may have homes in two shards: what comes by them comes in no order.
+    let heard: Vec<String> = (0..3).map(|_| witness.hear()).collect();
     for id in 50..53 {
-        assert!(witness.hear().contains(&format!(r#""data":{id}"#)));
+        assert!(heard.iter().any(|text| text.contains(&format!(r#""data":{id}"#))), "{heard:?}");
     }
     assert!(speaker.is_answered(), "a goodbye is answered by one");
     server.await_metric("throng_connections", 1);
