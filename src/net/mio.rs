@@ -71,6 +71,7 @@ impl Net for MioNet {
                 readable: event.is_readable() || event.is_error(),
                 writable: event.is_writable(),
                 closed: event.is_read_closed() || event.is_error(),
+                failed: event.is_error(),
             },
         }));
         Ok(())

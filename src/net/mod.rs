@@ -38,6 +38,8 @@ pub enum Ready {
         writable: bool,
         /// The peer will send nothing more: read on to the end even after a short read.
         closed: bool,
+        /// The connection has failed, by a reset for example: nobody is there to be heard or told anything.
+        failed: bool,
     },
 }
 

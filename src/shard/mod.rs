@@ -216,13 +216,13 @@ impl<W: World> Shard<W> {
             match event {
                 Ready::Accept => self.door.admission.is_pending = true,
                 Ready::Mail => {}
-                Ready::Socket { token, readable, writable, closed } => {
+                Ready::Socket { token, readable, writable, closed, failed } => {
                     let key = Key::from_token(token);
                     if writable {
                         self.carry().on_writable(key);
                     }
                     if readable || closed {
-                        self.on_readable(key, closed);
+                        self.on_readable(key, closed, failed);
                     }
                     self.channels().finish_endings();
                 }

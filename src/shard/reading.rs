@@ -18,18 +18,25 @@ use crate::session::{CloseReason, Phase, Session};
 const TLS_COST: usize = 4;
 
 impl<W: World> Shard<W> {
-    pub(super) fn on_readable(&mut self, key: Key, closed: bool) {
+    pub(super) fn on_readable(&mut self, key: Key, closed: bool, failed: bool) {
         let is_congested = self.is_congested;
         let carry = self.carry();
         let Some(conn) = carry.conns.entry_mut(key) else { return carry.counters.stale_ids.add(1) };
         conn.is_read_closed |= closed;
+        let had_left = conn.has_left;
         if conn.is_read_paused || conn.is_unread {
-            return;
-        }
-        if is_congested || is_newcomer(conn) {
+            if closed {
+                self.clients().pause_reading_behind_commands(key);
+            }
+        } else if is_congested || is_newcomer(conn) {
             return carry.postpone(key);
+        } else {
+            self.read(key);
         }
-        self.read(key);
+        // Who has said goodbye before may be gone.
+        if failed && !had_left {
+            self.clients().on_failure(key);
+        }
     }
 
     /// Takes up the connections that an earlier turn left with unread input. They wait on while others are congested.

@@ -55,6 +55,8 @@ impl<W: World> Carry<W> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Who has left may have closed its socket before all of it was read.
+                Err(_) if self.conns.entry(key).is_some_and(|conn| conn.has_left) => return Some(Read::End),
                 Err(_) => self.end(key, CloseReason::Transport),
             }
             return None;

@@ -27,6 +27,14 @@ impl<W: World> Clients<W> {
         self.on_end(key);
     }
 
+    /// The connection has failed, which is not found by reading where nothing is read.
+    pub(in crate::shard) fn on_failure(&mut self, key: Key) {
+        let is_unread = |conn: &Conn<_, _>| conn.stage == Stage::Open && conn.is_read_paused;
+        if self.channels.carry.conns.entry(key).is_some_and(is_unread) {
+            self.channels.close(key, CloseReason::Transport);
+        }
+    }
+
     /// Ends the connection of a client that says goodbye, behind the commands of it that wait.
     pub(in crate::shard) fn part_with(&mut self, key: Key, goodbye: CloseReason) {
         if !self.channels.carry.conns.entry(key).is_some_and(Conn::has_work_left) {
@@ -43,8 +51,9 @@ impl<W: World> Clients<W> {
         self.resume_waiting(key);
     }
 
-    /// A client with commands that wait is gone, or as good as that.
-    fn leave(&mut self, key: Key) {
+    /// A client with commands that wait is gone, or as good as that. What it has sent and is not read yet is read when there is
+    /// room for it.
+    pub(in crate::shard) fn leave(&mut self, key: Key) {
         let carry = &mut self.channels.carry;
         let is_here = |conn: &Conn<_, _>| conn.stage == Stage::Open && !conn.has_left;
         if !carry.conns.entry(key).is_some_and(is_here) {

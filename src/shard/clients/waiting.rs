@@ -118,6 +118,10 @@ impl<W: World> Clients<W> {
         let is_end = |one: Option<&Waiting>| one.is_some_and(|one| matches!(one.what, What::End(_)));
         let ends = is_end(client.waiting.front()) || is_end(client.waiting.back());
         conn.is_read_paused |= waits_for_room || are_many || ends;
+        // Its end is there, and would not be found before all of them are done.
+        if conn.is_read_paused && conn.is_read_closed && !conn.waits_for_room(outbox_bytes_max) {
+            self.leave(key);
+        }
     }
 
     fn is_connecting(&self, key: Key) -> bool {

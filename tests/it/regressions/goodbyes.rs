@@ -142,6 +142,27 @@ fn what_waits_when_its_client_says_goodbye_by_a_record_is_carried_out() {
     server.await_metric("throng_connections", 1);
 }
 
+/// More than may wait, so that the end is not read before the first of them are answered.
+#[test]
+fn what_waits_unread_when_its_client_is_gone_is_carried_out() {
+    let application = Application::start();
+    let server = server(&application, 10_000, &json!({}));
+    let mut witness = witness(&server);
+    let mut client = Client::with_token(server.address, &token());
+    // What it would be told of its own publications would find nobody.
+    client.subscribe("hooked:a").unwrap();
+    for id in 50..200 {
+        client.send(&json!({"id": id, "publish": {"channel": "hooked:a", "data": id}}).to_string());
+    }
+    let question = application.question("publish");
+    drop(client);
+    std::thread::sleep(Duration::from_millis(100));
+    question.answer(allowed());
+    (51..200).for_each(|_| drop(application.answer("publish", allowed())));
+    assert_eq!(witness.publications(150), (50..200).map(|id| json!(id)).collect::<Vec<_>>());
+    server.await_metric("throng_connections", 1);
+}
+
 /// Who does not say goodbye is gone at once.
 #[test]
 fn what_waits_when_its_connection_is_reset_is_not_carried_out() {

@@ -21,6 +21,7 @@ struct Edge {
     readable: bool,
     writable: bool,
     closed: bool,
+    failed: bool,
 }
 
 /// What a client finds when it reads.
@@ -35,7 +36,7 @@ pub(crate) enum Received {
 /// One connection, from both sides.
 #[derive(Debug)]
 pub(crate) struct Link {
-    shard: usize,
+    pub(crate) shard: usize,
     token: Option<u64>,
     pub(crate) accepted_us: Option<u64>,
     is_armed: bool,
@@ -147,6 +148,7 @@ impl World {
         }
         link.edge.readable |= edge.readable;
         link.edge.closed |= edge.closed;
+        link.edge.failed |= edge.failed;
         link.edge.writable |= edge.writable && link.is_armed;
         if !link.is_queued && (link.edge.readable || link.edge.writable || link.edge.closed) {
             link.is_queued = true;
@@ -175,9 +177,9 @@ impl World {
         for id in ready {
             let link = &mut self.links[id];
             link.is_queued = false;
-            let Edge { readable, writable, closed } = std::mem::take(&mut link.edge);
+            let Edge { readable, writable, closed, failed } = std::mem::take(&mut link.edge);
             if let (Some(token), false) = (link.token, link.is_dropped) {
-                events.push(Ready::Socket { token, readable, writable, closed });
+                events.push(Ready::Socket { token, readable, writable, closed, failed });
             }
         }
         if events.len() == before {
@@ -185,13 +187,15 @@ impl World {
         }
         if self.rng.chance(self.faults.stale) && !self.stations[shard].gone.is_empty() {
             let token = self.rng.pick(&self.stations[shard].gone);
-            events.push(Ready::Socket { token, readable: true, writable: true, closed: self.rng.chance(50) });
+            let closed = self.rng.chance(50);
+            events.push(Ready::Socket { token, readable: true, writable: true, closed, failed: closed });
         }
         if self.rng.chance(self.faults.spurious) {
             let mut live = self.links.iter().filter(|link| link.shard == shard && !link.is_dropped);
             let skipped = self.rng.size(0..=5);
             if let Some(token) = live.nth(skipped).and_then(|link| link.token) {
-                events.push(Ready::Socket { token, readable: true, writable: true, closed: false });
+                let (closed, failed) = (false, false);
+                events.push(Ready::Socket { token, readable: true, writable: true, closed, failed });
             }
         }
         self.rng.shuffle(&mut events[before..]);
@@ -217,8 +221,8 @@ impl World {
         let link = &mut self.links[id];
         link.token = Some(token);
         let readable = !link.inbox.is_empty() || link.inbox_end || link.is_reset;
-        let closed = link.inbox_end || link.is_reset;
-        self.tell(id, Edge { readable, writable: false, closed });
+        let (failed, closed) = (link.is_reset, link.inbox_end || link.is_reset);
+        self.tell(id, Edge { readable, writable: false, closed, failed });
     }
 
     pub(crate) fn arm(&mut self, id: LinkId, token: u64) {
@@ -405,7 +409,7 @@ impl World {
         if !keeps_inbox {
             link.inbox.clear();
         }
-        self.tell(id, Edge { readable: true, writable: true, closed: true });
+        self.tell(id, Edge { readable: true, writable: true, closed: true, failed: true });
     }
 
     /// Moves some of what is under way to the server; whether there was anything.
@@ -430,7 +434,7 @@ impl World {
         link.inbox_end |= ends;
         if count > 0 || ends {
             self.note("arrive", id, count as u64);
-            self.tell(id, Edge { readable: true, writable: false, closed: ends });
+            self.tell(id, Edge { readable: true, closed: ends, ..Edge::default() });
         }
         count > 0 || ends
     }
