@@ -107,6 +107,23 @@ impl Ask {
         !matches!(self, Self::Leave { .. })
     }
 
+    /// Whether the home of its channel carries it out, in the order in which it is asked: to publish, to look and to enter, if
+    /// nobody else has to be asked.
+    pub fn is_for_home(&self) -> bool {
+        match self {
+            Self::Enter(_)
+            | Self::Publish { .. }
+            | Self::Presence { .. }
+            | Self::PresenceStats { .. }
+            | Self::History { .. } => true,
+            Self::Identify(_)
+            | Self::Leave { .. }
+            | Self::Call { .. }
+            | Self::Renew { .. }
+            | Self::RenewIn { .. } => false,
+        }
+    }
+
     /// Heap bytes, beside its own size.
     pub fn owned_bytes(&self) -> usize {
         match self {
@@ -509,6 +526,8 @@ mod tests {
         assert!(!Ask::PresenceStats { channel: channel() }.is_whole());
         assert_eq!(Ask::Enter(Box::new(Enter::new(channel()))).enters(), Some("a"));
         assert_eq!(Ask::Leave { channel: channel() }.enters(), None);
+        assert!(Ask::Presence { channel: channel() }.is_for_home());
+        assert!(!Ask::Leave { channel: channel() }.is_for_home());
     }
 
     #[test]

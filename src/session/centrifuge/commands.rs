@@ -125,6 +125,28 @@ impl Deferred {
         }
     }
 
+    /// Whether the home of its channel carries it out, as [`Ask::is_for_home`] says.
+    pub fn is_for_home(&self) -> bool {
+        match &self.0 {
+            Request::Subscribe(_)
+            | Request::Publish { data: Some(_), .. }
+            | Request::Presence { .. }
+            | Request::PresenceStats { .. }
+            | Request::History(_) => true,
+            Request::Publish { data: None, .. }
+            | Request::Connect(_)
+            | Request::Unsubscribe { .. }
+            | Request::Rpc { .. }
+            | Request::Refresh { .. }
+            | Request::SubRefresh { .. }
+            | Request::Pong
+            | Request::Ping
+            | Request::Send { .. }
+            | Request::Unknown
+            | Request::Malformed => false,
+        }
+    }
+
     /// Heap bytes, beside its own size.
     pub fn owned_bytes(&self) -> usize {
         self.0.owned_bytes()
@@ -279,8 +301,9 @@ mod tests {
         let history = HistoryRequest { channel: Cow::Borrowed("b"), ..HistoryRequest::default() };
         let history = Deferred::new(Request::History(history));
         assert!(history.is_whole() && history.enters().is_none() && history.may_ask());
+        assert!(history.is_for_home() && subscribe.is_for_home());
         assert_eq!(history.channel(), Some("b"));
         let ping = Deferred::new(Request::Ping);
-        assert!(!ping.is_whole() && !ping.may_ask() && ping.channel().is_none());
+        assert!(!ping.is_whole() && !ping.may_ask() && !ping.is_for_home() && ping.channel().is_none());
     }
 }

@@ -38,7 +38,16 @@ impl What {
         match self {
             Self::Ask(ask) => ask.channel(),
             Self::Early(deferred) => deferred.channel(),
-            Self::End(_) => None,
+            Self::Withdrawn { .. } | Self::End(_) => None,
+        }
+    }
+
+    /// Whether the home of its channel carries it out, behind what that was asked before.
+    pub(in crate::shard) fn is_for_home(&self) -> bool {
+        match self {
+            Self::Ask(ask) => ask.is_for_home(),
+            Self::Early(deferred) => deferred.is_for_home(),
+            Self::Withdrawn { .. } | Self::End(_) => false,
         }
     }
 

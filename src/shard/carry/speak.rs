@@ -27,7 +27,7 @@ impl<W: World> Carry<W> {
             out: &mut self.out,
             apart: &mut self.apart,
             waiting_bytes: conn.outbox_bytes(),
-            is_behind: conn.client.as_ref().is_some_and(|client| client.is_busy()),
+            is_behind: conn.awaited_count > 0 || conn.client.as_ref().is_some_and(|client| client.is_busy()),
             in_place: None,
             actions: &mut self.actions,
             forwarded: conn.forwarded(),

@@ -44,6 +44,11 @@ impl<W: World> Clients<W> {
         match ask {
             Ask::Enter(ask) => self.subscribe_command(key, id, ask),
             Ask::Leave { channel } => {
+                // What was published before is for it, too: its own publications, for example. A handler has said already that its
+                // client leaves.
+                if id != 0 {
+                    self.channels.deliver_before(key, Some(&channel));
+                }
                 self.unsubscribe(key, &channel);
                 if id != 0 {
                     self.answer(key, id, &Reply::Left);

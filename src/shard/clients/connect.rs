@@ -186,10 +186,10 @@ impl<W: World> Clients<W> {
         match rejected {
             Rejected::Denied(denied) => self.deny(key, id, &denied),
             Rejected::TokenExpired => self.deny(key, id, &Denied::TokenExpired),
-            Rejected::TokenInvalid => self.dismiss_in_turn(key, Dismissed::InvalidToken),
-            Rejected::NoCredentials => self.dismiss_in_turn(key, Dismissed::BadRequest),
+            Rejected::TokenInvalid => self.dismiss_by_word(key, Dismissed::InvalidToken),
+            Rejected::NoCredentials => self.dismiss_by_word(key, Dismissed::BadRequest),
             Rejected::Disconnect { code, reason } => {
-                self.close_in_turn(key, CloseReason::Ordered { code, reason });
+                self.close_by_word(key, CloseReason::Ordered { code, reason });
             }
         }
     }

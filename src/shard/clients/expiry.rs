@@ -46,23 +46,23 @@ impl<W: World> Clients<W> {
                 return self.channels.carry.arm(key);
             }
             Err(Rejected::Denied(denied)) if id == 0 && !matches!(denied, Denied::Custom { .. }) => {
-                return self.dismiss_in_turn(key, Dismissed::Expired);
+                return self.dismiss_by_word(key, Dismissed::Expired);
             }
             // It may come back with a new token; an error would have the official clients give up.
-            Err(Rejected::TokenExpired) => return self.dismiss_in_turn(key, Dismissed::Expired),
+            Err(Rejected::TokenExpired) => return self.dismiss_by_word(key, Dismissed::Expired),
             Err(rejected) => return self.reject(key, id, rejected),
         };
         if !by_hook && credentials.user != client.user() {
-            return self.dismiss_in_turn(key, Dismissed::InvalidToken);
+            return self.dismiss_by_word(key, Dismissed::InvalidToken);
         }
         if is_over(credentials.expire_at_s, 0, unix_ms) {
             return match id {
-                0 => self.dismiss_in_turn(key, Dismissed::Expired),
+                0 => self.dismiss_by_word(key, Dismissed::Expired),
                 id => self.deny(key, id, &Denied::Expired),
             };
         }
         if !by_hook && self.is_given_otherwise(key, &credentials.channels) {
-            return self.dismiss_in_turn(key, Dismissed::OtherChannels);
+            return self.dismiss_by_word(key, Dismissed::OtherChannels);
         }
         let carry = &mut self.channels.carry;
         let Some(client) = carry.client_mut(key) else { return };
@@ -142,7 +142,7 @@ impl<W: World> Clients<W> {
         is_over: bool,
     ) {
         if !self.is_for(key, channel, &grant) {
-            return self.dismiss_in_turn(key, Dismissed::InvalidToken);
+            return self.dismiss_by_word(key, Dismissed::InvalidToken);
         }
         let unix_ms = self.channels.carry.now().unix_ms;
         if is_past(grant.expire_at_s, unix_ms) {
@@ -203,7 +203,7 @@ impl<W: World> Clients<W> {
         let detail = at.and_then(|at| self.channels.carry.client(key)?.detail(at));
         if detail.is_some_and(|detail| detail.is_server_side) {
             // Nothing else brings it back: the client cannot subscribe to it.
-            return self.dismiss_in_turn(key, Dismissed::SubscriptionExpired);
+            return self.dismiss_by_word(key, Dismissed::SubscriptionExpired);
         }
         self.end_by_server(key, channel, Ended::Expired);
     }

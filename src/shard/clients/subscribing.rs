@@ -69,7 +69,7 @@ impl<W: World> Clients<W> {
     pub(in crate::shard) fn subscribe_granted(&mut self, key: Key, id: u32, ask: Enter, grant: Grant) {
         let is_token = !ask.token.is_empty();
         if is_token && !self.is_for(key, &ask.channel, &grant) {
-            return self.dismiss_in_turn(key, Dismissed::InvalidToken);
+            return self.dismiss_by_word(key, Dismissed::InvalidToken);
         }
         match self.options(&ask.channel) {
             Ok(options) => self.enter_asked(key, id, ask, &options, grant),

@@ -7,10 +7,11 @@
 //! to ask again later, and nobody else is the worse for it.
 //!
 //! What outsiders are asked about a command (a hook, a token's worker) may change what the next one comes to. So the next one
-//! waits for their word, unless `client.concurrency` allows for more at a time; then the order is that of their answers. While
-//! a home is asked for a subscription, what is about the same channel waits for it, and what ends the connection waits for all
-//! answers. A few commands wait for others while more is read, so that a pong or the client's end is heard; beyond
-//! [`WAITING_COMMANDS_MAX`] nothing is read.
+//! waits for their word, unless `client.concurrency` allows for more at a time; then the order is that of their answers. So does
+//! what no home carries out while homes are asked: an unsubscription must not go before the publication that was said first. (A
+//! home does in order what it is asked.) While a home is asked for a subscription, what is about the same channel waits for it,
+//! and what ends the connection waits for all answers. A few commands wait for others while more is read, so that a pong or the
+//! client's end is heard; beyond [`WAITING_COMMANDS_MAX`] nothing is read.
 //!
 //! Invariant: commands that wait, wait for something that comes: see `check_invariants`.
 
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use super::Clients;
 use crate::base::slots::Key;
-use crate::hub::words::{Ask, Dismissed};
+use crate::hub::words::{Ask, Dismissed, Ended, Entered, News, Reply};
 use crate::hub::{ClientInfo, Publication};
 use crate::session::Telling;
 use crate::session::{CloseReason, Deferred, Phase};
@@ -69,13 +70,28 @@ impl<W: World> Clients<W> {
         if self.must_wait(key, &end) {
             self.wait(key, Waiting { id: 0, what: end }, true);
         } else if let What::End(reason) = end {
-            self.channels.close(key, reason);
+            self.end_in_turn(key, reason);
         }
     }
 
-    /// As [`Clients::close_in_turn`], for a reason of the house.
-    pub(in crate::shard) fn dismiss_in_turn(&mut self, key: Key, why: Dismissed) {
-        self.close_in_turn(key, CloseReason::Dismissed(why));
+    /// Ends a connection whose commands are done: what they published is delivered to it, too.
+    fn end_in_turn(&mut self, key: Key, reason: CloseReason) {
+        self.channels.deliver_before(key, None);
+        self.channels.close(key, reason);
+    }
+
+    /// Ends a connection for what outsiders say about one of its commands: in its turn, or, where several are asked about at a
+    /// time, at once, as all answers are.
+    pub(in crate::shard) fn close_by_word(&mut self, key: Key, reason: CloseReason) {
+        match self.policy.concurrency {
+            0 | 1 => self.close_in_turn(key, reason),
+            _ => self.end_in_turn(key, reason),
+        }
+    }
+
+    /// As [`Clients::close_by_word`], for a reason of the house.
+    pub(in crate::shard) fn dismiss_by_word(&mut self, key: Key, why: Dismissed) {
+        self.close_by_word(key, CloseReason::Dismissed(why));
     }
 
     pub(in crate::shard) fn take_up_or_wait(&mut self, key: Key, id: u32, what: What) {
@@ -142,6 +158,7 @@ impl<W: World> Clients<W> {
             || conn.waits_for_room(carry.limits.outbox_bytes_max)
             || conn.client.as_ref().is_some_and(|client| client.awaited_weight() >= awaited_max)
             || asked >= asked_max && (asked_max == 1 || what.may_ask())
+            || asked_max == 1 && conn.awaited_count > 0 && !what.is_for_home()
             || self.is_entering(conn, what)
     }
 
@@ -228,10 +245,6 @@ impl<W: World> Clients<W> {
         let is_over = client.waiting.is_empty();
         carry.count_held(key);
         self.channels.finish_endings();
-        if is_over {
-            self.resume_reading(key);
-        }
-        ids
     }
 
     /// No command waits any more: what was not read meanwhile is, unless the outbox is what reading waits for.
@@ -248,7 +261,7 @@ impl<W: World> Clients<W> {
     /// A home has answered this command of the client's: what waits for that goes on.
     pub(in crate::shard) fn home_has_answered(&mut self, key: Key, id: u32) {
         let carry = &mut self.channels.carry;
-        let Some(conn) = carry.conns.entry_mut(key).filter(|_| id != 0) else { return };
+        let Some(conn) = carry.conns.entry_mut(key).filter(|_| request != 0) else { return };
         conn.awaited_count = conn.awaited_count.saturating_sub(1);
         let Some(client) = conn.client.as_ref() else { return };
         let awaited = client.awaited.iter().position(|&(awaited, _)| awaited == id);

@@ -159,3 +159,35 @@ fn a_message_that_does_not_come_to_its_end_has_a_deadline_while_commands_wait() 
     client.peer.expect_close(1008);
     question.answer(allowed());
 }
+
+/// Where several are asked about at a time, nobody waits for the others: the end came behind their answers.
+#[test]
+fn a_hooks_disconnect_waits_for_no_other_hook_where_several_are_asked() {
+    let application = Application::start();
+    let server = server(&application, 2);
+    let mut client = ann(&server);
+    client.send(&json!({"id": 50, "publish": {"channel": "a", "data": 50}}).to_string());
+    let _unanswered = application.question("publish");
+    client.send(&json!({"id": 51, "publish": {"channel": "a", "data": 51}}).to_string());
+    application.answer("publish", json!({"disconnect": {"code": 4444, "reason": "go"}}));
+    client.expect_close(4444);
+    server.await_metric("throng_connections", 0);
+}
+
+/// The subscription ended before what the client had published first was delivered to it, and was answered first.
+#[test]
+fn who_publishes_and_unsubscribes_gets_its_own_publication_and_the_answers_in_order() {
+    let server = Server::start(&[]);
+    for n in 0..20 {
+        let channel = format!("c{n}");
+        let mut client = Client::subscribed(server.address, &[&channel]);
+        let commands = [
+            json!({"id": 50, "publish": {"channel": channel, "data": n}}),
+            json!({"id": 51, "unsubscribe": {"channel": channel}}),
+            json!({"id": 52, "ping": {}}),
+        ];
+        client.send(&commands.map(|command| command.to_string()).join("\n"));
+        assert_eq!([50, 51, 52].map(|_| client.next_reply()["id"].take()), [50, 51, 52]);
+        assert_eq!(client.publication(), (channel, json!(n)));
+    }
+}
