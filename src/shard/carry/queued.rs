@@ -1,5 +1,7 @@
 //! Commands of a client that wait for their turn, as its connection keeps them.
 
+use std::sync::Arc;
+
 use crate::hub::words::Ask;
 use crate::session::{CloseReason, Deferred};
 
@@ -19,6 +21,9 @@ pub(in crate::shard) enum What {
     Ask(Ask),
     /// It came before its client was let in: the session has not looked at it yet.
     Early(Deferred),
+    /// To enter a channel, which an order of the server has since ended: it is answered as if it had begun, and that it ended is
+    /// told behind that.
+    Withdrawn { channel: Arc<str>, code: u32, reason: Box<str> },
     /// The end of the connection, for what the client said or asked last: what it asked before is answered first.
     End(CloseReason),
 }
@@ -29,7 +34,7 @@ impl What {
         match self {
             Self::Ask(ask) => ask.is_whole(),
             Self::Early(deferred) => deferred.is_whole(),
-            Self::End(_) => false,
+            Self::Withdrawn { .. } | Self::End(_) => false,
         }
     }
 
@@ -56,7 +61,7 @@ impl What {
         match self {
             Self::Ask(ask) => ask.may_ask(),
             Self::Early(deferred) => deferred.may_ask(),
-            Self::End(_) => false,
+            Self::Withdrawn { .. } | Self::End(_) => false,
         }
     }
 }
@@ -68,6 +73,7 @@ impl Waiting {
             + match &self.what {
                 What::Ask(ask) => ask.owned_bytes(),
                 What::Early(deferred) => deferred.owned_bytes(),
+                What::Withdrawn { channel, reason, .. } => channel.len() + reason.len(),
                 What::End(_) => 0,
             }
     }
@@ -77,7 +83,7 @@ impl Waiting {
         let enters = match &self.what {
             What::Ask(ask) => ask.enters(),
             What::Early(deferred) => deferred.enters(),
-            What::End(_) => None,
+            What::Withdrawn { .. } | What::End(_) => None,
         };
         enters == Some(channel)
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::Clients;
 use crate::base::slots::Key;
 use crate::hub::options::ChannelOptions;
-use crate::hub::words::{Dismissed, Ended, Entered, News, Reply};
+use crate::hub::words::{Dismissed, Ended, News};
 use crate::session::{CloseReason, Phase};
 use crate::shard::World;
 use crate::shard::carry::client::{Pending, is_over, ttl_s};
@@ -116,12 +116,9 @@ impl<W: World> Clients<W> {
     /// Ends a subscription, or takes back what would become one, and tells the client if there was any.
     fn unsubscribe_by_order(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         self.channels.deliver_before(key, Some(channel));
-        // Also the commands that wait for room for their answers.
-        let waited = self.take_waiting_subscribes(key, channel);
-        for &id in &waited {
-            self.answer(key, id, &Reply::Entered(Entered { channel, ..Entered::default() }));
-        }
-        if self.withdraw(key, channel) || !waited.is_empty() {
+        // Also the commands that wait: their client hears of it in their turn.
+        self.withdraw_waiting(key, channel, code, reason);
+        if self.withdraw(key, channel) {
             self.channels.tell(key, &News::Ended { channel, why: Ended::Ordered { code, reason } });
         }
     }

@@ -218,7 +218,12 @@ impl<W: World> Clients<W> {
         let deferred = match what {
             What::Ask(ask) => return self.command(key, id, ask),
             What::Early(deferred) => deferred,
-            What::End(reason) => return self.channels.close(key, reason),
+            What::Withdrawn { channel, code, reason } => {
+                self.answer(key, id, &Reply::Entered(Entered { channel: &channel, ..Entered::default() }));
+                let why = Ended::Ordered { code, reason: &reason };
+                return self.channels.tell(key, &News::Ended { channel: &channel, why });
+            }
+            What::End(reason) => return self.end_in_turn(key, reason),
         };
         let outcome = self.with_answer(key, |session, handler, cx| session.resume(id, deferred, handler, cx));
         if let Some(Err(reason)) = outcome {
@@ -226,23 +231,16 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// Takes out the commands that wait and would subscribe to this channel: their numbers.
-    pub(in crate::shard) fn take_waiting_subscribes(&mut self, key: Key, channel: &str) -> Vec<u32> {
+    /// Commands that wait and would subscribe to this channel do so no more: in their turn, they are answered as if they had, and
+    /// it is told that this has ended.
+    pub(in crate::shard) fn withdraw_waiting(&mut self, key: Key, channel: &str, code: u32, reason: &str) {
         let carry = &mut self.channels.carry;
-        let Some(client) = carry.client_mut(key).filter(|client| !client.waiting.is_empty()) else {
-            return Vec::new();
-        };
-        let (mut ids, mut bytes) = (Vec::new(), 0);
-        client.waiting.retain(|one| {
-            let is_it = one.enters(channel);
-            if is_it {
-                ids.push(one.id);
-                bytes += one.bytes();
-            }
-            !is_it
-        });
-        client.waiting_bytes -= bytes;
-        let is_over = client.waiting.is_empty();
+        let Some(client) = carry.client_mut(key) else { return };
+        for one in client.waiting.iter_mut().filter(|one| one.enters(channel)) {
+            client.waiting_bytes -= one.bytes();
+            one.what = What::Withdrawn { channel: channel.into(), code, reason: reason.into() };
+            client.waiting_bytes += one.bytes();
+        }
         carry.count_held(key);
         self.channels.finish_endings();
     }
