@@ -112,7 +112,7 @@ impl Stage {
 }
 
 fn reply_to(request: u32) -> ReplyTo {
-    ReplyTo { shard: u16::from(request % 2 == 1), conn: Key::from_token(7), request }
+    ReplyTo { shard: u16::from(request % 2 == 1), weight: 0, conn: Key::from_token(7), request }
 }
 
 fn options() -> Options {

@@ -184,7 +184,7 @@ mod tests {
     use crate::base::slots::Key;
 
     fn job(request: u32) -> Job {
-        let reply_to = ReplyTo { shard: 0, conn: Key::from_token(0), request };
+        let reply_to = ReplyTo { shard: 0, weight: 0, conn: Key::from_token(0), request };
         Job::new(reply_to, Purpose::Connection, String::new(), Arc::new(Tokens::without_keys()))
     }
 

@@ -77,7 +77,7 @@ fn who_gets_the_slot_does_not_get_the_answers() {
     assert!(key != next_key && key.index() == next_key.index(), "the story is about one slot");
     next.say(&mut small, here, r#"{"id":1,"connect":{}}"#);
     next.say(&mut small, here, &subscribe);
-    let reply_to = ReplyTo { shard: 0, conn: key, request: 3 };
+    let reply_to = ReplyTo { shard: 0, weight: 0, conn: key, request: 3 };
     let verdict = Box::new(Verdict::Rpc(Ok(b"{}".to_vec().into())));
     small.mailboxes[here].put(&mut vec![Letter::Verdict { reply_to, verdict }]);
 

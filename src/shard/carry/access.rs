@@ -47,7 +47,7 @@ impl<W: World> Carry<W> {
     }
 
     pub(in crate::shard) fn reply_to(&self, key: Key, request: u32) -> ReplyTo {
-        ReplyTo { shard: self.post.shard(), conn: key, request }
+        ReplyTo { shard: self.post.shard(), weight: 0, conn: key, request }
     }
 
     pub(in crate::shard) fn member(&self, key: Key) -> Member {
@@ -71,12 +71,13 @@ impl<W: World> Carry<W> {
         }
     }
 
-    /// A home is asked for what may be much: others of the client's commands wait for the answer, all of them or those beyond
-    /// so many.
-    pub(in crate::shard) fn awaits(&mut self, key: Key, id: u32, weight: u8) {
+    /// As [`Carry::reply_to`], for what may be much: others of the client's commands wait for the answer, all of them or those
+    /// beyond so many.
+    pub(in crate::shard) fn reply_to_much(&mut self, key: Key, request: u32, weight: u8) -> ReplyTo {
         if let Some(client) = self.client_or_new(key) {
-            client.awaited.push((id, weight));
+            client.awaited_weight += usize::from(weight);
         }
+        ReplyTo { weight, ..self.reply_to(key, request) }
     }
 
     /// Remembers that something of a client may have changed.

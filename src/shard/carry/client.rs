@@ -54,8 +54,8 @@ pub(in crate::shard) struct Client {
     pub(in crate::shard) waiting_bytes: usize,
     /// Those that waited are being carried out; what is known of the client is needed for what is left of them.
     pub(in crate::shard) is_resuming: bool,
-    /// Its commands for which homes gather what may be much, with the weight of each.
-    pub(in crate::shard) awaited: Vec<(u32, u8)>,
+    /// Weight of its commands for which homes gather what may be much.
+    pub(in crate::shard) awaited_weight: usize,
     /// Its commands that outsiders were asked about, each with the number of the question ([`Questions`]).
     pub(in crate::shard) pending: Vec<(u32, Pending)>,
     /// Orders to subscribe it to what it is about to be subscribed to: they are carried out when homes have answered.
@@ -263,7 +263,7 @@ impl Client {
             && self.connecting.is_none()
             && self.waiting.is_empty()
             && !self.is_resuming
-            && self.awaited.is_empty()
+            && self.awaited_weight == 0
             && self.pending.is_empty()
             && self.late_orders.is_empty()
             && self.details.is_empty()
@@ -279,7 +279,6 @@ impl Client {
             + self.headers.as_ref().map_or(0, |headers| headers_bytes(headers))
             + self.connecting.as_ref().map_or(0, |connecting| connecting.bytes())
             + heap::list::<Waiting>(self.waiting.capacity())
-            + heap::list::<(u32, u8)>(self.awaited.capacity())
             + heap::list::<(u32, Pending)>(self.pending.capacity())
             + self.pending.iter().map(|(_, one)| one.bytes()).sum::<usize>()
             + heap::list::<Arc<Order>>(self.late_orders.capacity())

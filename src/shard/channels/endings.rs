@@ -50,7 +50,7 @@ impl<W: World> Channels<W> {
     fn tell_gone(&mut self, key: Key, client: Option<&Client>) {
         let Some(conn) = self.carry.conns.entry(key) else { return };
         let is_pending = |sub: &Sub| matches!(sub.state(), SubState::Pending(_));
-        let awaits = client.is_some_and(|client| !client.awaited.is_empty());
+        let awaits = client.is_some_and(|client| client.awaited_weight > 0);
         if self.home.is_prompt() || !(awaits || conn.subs.iter().any(is_pending)) {
             return;
         }

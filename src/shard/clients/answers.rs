@@ -31,7 +31,7 @@ impl<W: World> Clients<W> {
         } else {
             self.tell_answer(key, id, answer);
         }
-        self.home_has_answered(key, id);
+        self.home_has_answered(reply_to);
     }
 
     fn tell_answer(&mut self, key: Key, id: u32, answer: &home::Answer) {

@@ -206,10 +206,12 @@ impl<W: World> Clients<W> {
         }
         let carry = &mut self.channels.carry;
         carry.awaits_home(key, id);
-        if !matches!(question, home::Question::PresenceStats) {
-            carry.awaits(key, id, WHOLE_WEIGHT);
-        }
-        let asker = Asker::Conn(carry.reply_to(key, id));
+        let asker = Asker::Conn(match question {
+            home::Question::PresenceStats | home::Question::RemoveHistory => carry.reply_to(key, id),
+            home::Question::Presence | home::Question::History(_) => {
+                carry.reply_to_much(key, id, WHOLE_WEIGHT)
+            }
+        });
         let home = self.channels.home_of(&channel);
         self.channels.carry.post.send(home, Letter::Ask { channel, options, question, asker });
     }

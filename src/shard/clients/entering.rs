@@ -34,7 +34,7 @@ impl<W: World> Clients<W> {
         if self.channels.carry.client(key).is_some_and(|client| !client.late_orders.is_empty()) {
             self.carry_out_late(key, channel);
         }
-        self.home_has_answered(key, request);
+        self.home_has_answered(reply_to);
     }
 
     /// A home's answer to an order for who is subscribed already.

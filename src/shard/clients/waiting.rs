@@ -30,6 +30,7 @@ use crate::shard::World;
 use crate::shard::carry::client::{AWAITED_MAX, Client, WAITING_COMMANDS_MAX};
 use crate::shard::carry::conn::{Conn, Sub, SubState};
 use crate::shard::carry::queued::{Waiting, What};
+use crate::shard::mailbox::ReplyTo;
 use crate::shard::options::Limits;
 
 /// What the protocol writes beside what a publication or an entry of presence holds, in bytes, at most: names of fields,
@@ -128,7 +129,7 @@ impl<W: World> Clients<W> {
         let Limits { message_bytes_max, outbox_bytes_max, .. } = carry.limits;
         let Some(conn) = carry.conns.entry_mut(key) else { return };
         let Some(client) = conn.client.as_ref().filter(|client| !client.waiting.is_empty()) else { return };
-        let waits_for_room = !client.awaited.is_empty() || conn.waits_for_room(outbox_bytes_max);
+        let waits_for_room = client.awaited_weight > 0 || conn.waits_for_room(outbox_bytes_max);
         let are_many =
             client.waiting.len() >= WAITING_COMMANDS_MAX || client.waiting_bytes > message_bytes_max;
         let is_end = |one: Option<&Waiting>| one.is_some_and(|one| matches!(one.what, What::End(_)));
@@ -156,7 +157,7 @@ impl<W: World> Clients<W> {
         let asked_max = self.policy.concurrency.max(1);
         self.is_connecting(key)
             || conn.waits_for_room(carry.limits.outbox_bytes_max)
-            || conn.client.as_ref().is_some_and(|client| client.awaited_weight() >= awaited_max)
+            || conn.client.as_ref().is_some_and(|client| client.awaited_weight >= awaited_max)
             || asked >= asked_max && (asked_max == 1 || what.may_ask())
             || asked_max == 1 && conn.awaited_count > 0 && !what.is_for_home()
             || self.is_entering(conn, what)
@@ -256,18 +257,19 @@ impl<W: World> Clients<W> {
         }
     }
 
-    /// A home has answered this command of the client's: what waits for that goes on.
-    pub(in crate::shard) fn home_has_answered(&mut self, key: Key, id: u32) {
+    /// A home has answered a command of the client's: what waits for that goes on.
+    pub(in crate::shard) fn home_has_answered(&mut self, reply_to: ReplyTo) {
+        let ReplyTo { conn: key, weight, request, .. } = reply_to;
         let carry = &mut self.channels.carry;
         let Some(conn) = carry.conns.entry_mut(key).filter(|_| request != 0) else { return };
         conn.awaited_count = conn.awaited_count.saturating_sub(1);
-        let Some(client) = conn.client.as_ref() else { return };
-        let awaited = client.awaited.iter().position(|&(awaited, _)| awaited == id);
-        if let (Some(at), Some(client)) = (awaited, carry.client_mut(key)) {
-            client.awaited.swap_remove(at);
-            if client.awaited.is_empty() {
-                client.awaited = Vec::new();
-            }
+        if conn.client.is_none() {
+            return;
+        }
+        if weight > 0
+            && let Some(client) = carry.client_mut(key)
+        {
+            client.awaited_weight = client.awaited_weight.saturating_sub(weight.into());
         }
         self.resume_waiting(key);
         self.channels.carry.trim_client(key);
@@ -304,13 +306,6 @@ impl<W: World> Clients<W> {
             return false;
         }
         self.has_room_for_answer(key, Needs::new(bytes))
-    }
-}
-
-impl Client {
-    /// How much homes gather for the client.
-    fn awaited_weight(&self) -> usize {
-        self.awaited.iter().map(|&(_, weight)| usize::from(weight)).sum()
     }
 }
 

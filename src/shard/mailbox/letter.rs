@@ -20,6 +20,9 @@ use crate::shard::outside::Verdict;
 pub struct ReplyTo {
     /// Number of the shard.
     pub shard: u16,
+    /// How much others of the connection's commands wait for this answer, which may be large; 0 for not at all. It goes by the
+    /// answer, since clients may give several commands one number.
+    pub weight: u8,
     /// The connection there.
     pub conn: Key,
     /// The session's number.
