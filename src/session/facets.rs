@@ -174,6 +174,15 @@ impl<S> Session<S> {
         }
     }
 
+    /// Counts the time of a message that is arriving from now on.
+    pub fn restart_partial(&mut self, now_ms: u64) {
+        match self {
+            Self::Raw(raw) => raw.decoder.restart(now_ms),
+            Self::Centrifuge(centrifuge) => centrifuge.decoder.restart(now_ms),
+            Self::Head(_) | Self::Away(_) | Self::Ended => {}
+        }
+    }
+
     /// Whether a request was answered and no other has begun: no input is expected.
     pub fn is_idle(&self) -> bool {
         matches!(self, Self::Head(head) if head.is_idle())

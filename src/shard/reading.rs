@@ -56,6 +56,7 @@ impl<W: World> Shard<W> {
             if !conn.is_read_paused {
                 self.clients().pause_reading_behind_commands(key);
                 self.read(key);
+                self.carry().arm_message(key);
             }
         }
     }
@@ -81,6 +82,7 @@ impl<W: World> Shard<W> {
             } else if !is_paused {
                 left = left.saturating_sub(if shakes_hands { TLS_COST } else { 1 });
                 self.read(key);
+                self.carry().arm_message(key);
             }
         }
         let carry = self.carry();

@@ -5,6 +5,7 @@
 //! arrives in the order in which it was said.
 
 mod goodbyes;
+mod order;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -58,11 +59,17 @@ fn known() -> Verdict {
     Verdict::Connection(Ok(Box::new(credentials)))
 }
 
+fn publish(channel: &str, number: u32) -> String {
+    format!(r#""publish":{{"channel":"{channel}","data":{number}}}"#)
+}
+
 /// A client, what it has said, and what it has heard.
 struct Speaker {
     link: LinkId,
     arrived: Vec<u8>,
     said: Vec<String>,
+    /// All lines, in their order.
+    heard: Vec<String>,
     replies: HashMap<u32, String>,
     publications: HashMap<String, Vec<u32>>,
     closed: bool,
@@ -83,6 +90,10 @@ const CHANNELS: [&str; 5] = ["plain:1", "plain:2", "hooked:1", "hooked:2", "hook
 
 impl Scene {
     fn new(seed: u64, concurrency: usize) -> Self {
+        Self::configured(seed, concurrency, |_| ())
+    }
+
+    fn configured(seed: u64, concurrency: usize, more: impl FnOnce(&mut Config)) -> Self {
         let outside = Arc::<Slow>::default();
         let configure = |config: &mut Config| {
             config.client.insecure = false;
@@ -106,6 +117,7 @@ impl Scene {
             let namespaces = Arc::make_mut(&mut config.namespaces);
             let named = [("plain", plain), ("hooked", hooked)];
             namespaces.named = named.map(|(name, options)| (name.to_owned(), Arc::new(options))).into();
+            more(config);
         };
         let small = Small::asking(outside.clone(), configure, None, 2, 1 << 20, 1 << 24);
         let mut scene = Self { small, outside, speakers: Vec::new(), concurrency, rng: Rng::new(seed) };
@@ -116,8 +128,8 @@ impl Scene {
             let mut arrived = Vec::new();
             scene.small.receive(link, usize::MAX, &mut arrived);
             assert_eq!(wire::take_response(&mut arrived), Some(101));
-            let (said, replies, publications) = Default::default();
-            scene.speakers.push(Speaker { link, arrived, said, replies, publications, closed: false });
+            let (said, heard, replies, publications) = Default::default();
+            scene.speakers.push(Speaker { link, arrived, said, heard, replies, publications, closed: false });
             scene.say(scene.speakers.len() - 1, &[r#""connect":{"token":"x"}"#.to_owned()]);
         }
         scene
@@ -221,6 +233,7 @@ impl Speaker {
             Some(rest.split_once(end)?.0.to_owned())
         };
         assert!(!line.contains(r#""code":111"#), "nobody is told to come again later: {line}");
+        self.heard.push(line.to_owned());
         if let Some(id) = between(r#"{"id":"#, ",") {
             let before = self.replies.insert(id.parse().unwrap(), line.to_owned());
             assert!(before.is_none(), "{line}: answered before by {before:?}");

@@ -181,6 +181,13 @@ impl Decoder {
         }
     }
 
+    /// Counts the time of whatever is in progress from now on.
+    pub fn restart(&mut self, now_ms: u64) {
+        if let Some(partial) = self.0.as_deref_mut() {
+            partial.began_ms = now_ms;
+        }
+    }
+
     /// Since when a frame or message is arriving, as [`Decoder::note_time`] was told.
     pub fn partial_since_ms(&self) -> Option<u64> {
         self.0.as_deref().map(|partial| partial.began_ms)
@@ -511,6 +518,8 @@ mod tests {
         decoder.note_time(7);
         decoder.note_time(9);
         assert_eq!(decoder.partial_since_ms(), Some(7));
+        decoder.restart(11);
+        assert_eq!(decoder.partial_since_ms(), Some(11));
     }
 
     #[test]

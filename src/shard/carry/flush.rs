@@ -343,10 +343,13 @@ impl<W: World> Carry<W> {
         let waits = conn.client.as_ref().is_some_and(|client| !client.waiting.is_empty());
         match conn.stage {
             Stage::Open if conn.is_read_paused || waits => {
-                conn.is_read_paused = false;
+                let was_paused = std::mem::take(&mut conn.is_read_paused);
                 if !conn.is_unread {
                     conn.is_unread = true;
                     self.unread.push(key);
+                }
+                if was_paused && waits {
+                    self.restart_message(key);
                 }
             }
             Stage::LastWords => self.grave(key),

@@ -118,6 +118,13 @@ impl Layers {
         }
     }
 
+    /// Counts the time of a record that is not whole yet from now on.
+    pub(in crate::shard) fn restart_record(&mut self, now: u32) {
+        if self.record_since > 0 {
+            self.record_since = now.max(1);
+        }
+    }
+
     /// The beat in which a record began that is not whole yet.
     pub(in crate::shard) fn record_since(&self) -> Option<u32> {
         (self.record_since > 0).then_some(self.record_since)

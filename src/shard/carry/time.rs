@@ -107,6 +107,23 @@ impl<W: World> Carry<W> {
         Some(began_ms + message_ms)
     }
 
+    /// What has begun to arrive has a deadline again, now that the connection is read from.
+    pub(in crate::shard) fn arm_message(&mut self, key: Key) {
+        if self.conns.entry(key).is_some_and(|conn| self.message_due_ms(conn).is_some()) {
+            self.arm(key);
+        }
+    }
+
+    /// What has begun to arrive has all of its time again, since it was not its client that let it wait, but commands before it.
+    pub(in crate::shard) fn restart_message(&mut self, key: Key) {
+        let (now_ms, now) = (self.now_ms(), self.beat_now());
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        conn.session.restart_partial(now_ms);
+        if let Some(layers) = &mut conn.layers {
+            layers.restart_record(now);
+        }
+    }
+
     /// Sets the deadline of the connection's phase, counted from now.
     pub(in crate::shard) fn set_due(&mut self, key: Key, after_ms: u64) {
         let due = beat_at_or_after(self.now_ms() + after_ms);
@@ -125,7 +142,10 @@ impl<W: World> Carry<W> {
         let interval_ms = self.timeouts.ping_interval_ms;
         if interval_ms == 0 {
             let idle_ms = self.timeouts.idle_ms;
-            return if idle_ms > 0 { self.set_due(key, idle_ms) } else { self.no_due(key) };
+            // Who cannot send is never idle.
+            let is_answered = |conn: &Conn<_, _>| conn.session.pings() == Pings::Answered;
+            let may_be_idle = idle_ms > 0 && self.conns.entry(key).is_some_and(is_answered);
+            return if may_be_idle { self.set_due(key, idle_ms) } else { self.no_due(key) };
         }
         self.set_due(key, first_heartbeat_ms(key.index(), interval_ms));
     }
@@ -152,7 +172,12 @@ impl<W: World> Carry<W> {
             return self.end(key, CloseReason::Idle);
         }
         if interval_ms == 0 {
-            let due = u64::from(conn.heard.saturating_add(idle)) * BEAT_MS;
+            if idle == 0 || !is_answered {
+                return self.no_due(key);
+            }
+            // Whose silence does not count is looked at again when as much time has gone by, not at once.
+            let from = if is_unheard { now } else { conn.heard };
+            let due = u64::from(from.saturating_add(idle)) * BEAT_MS;
             return self.set_due(key, due.saturating_sub(self.now_ms()));
         }
         if conn.awaits_pong {

@@ -253,6 +253,7 @@ impl<W: World> Clients<W> {
         let Some(conn) = carry.conns.entry_mut(key) else { return };
         if conn.is_read_paused && !conn.waits_for_room(bytes_max) {
             conn.is_read_paused = false;
+            carry.restart_message(key);
             carry.postpone(key);
         }
     }

@@ -56,10 +56,6 @@ impl Scene {
     }
 }
 
-fn publish(channel: &str, number: u32) -> String {
-    format!(r#""publish":{{"channel":"{channel}","data":{number}}}"#)
-}
-
 #[test]
 fn what_was_said_before_a_goodbye_is_carried_out() {
     const PLAIN: &str = "plain:1";
@@ -171,6 +167,51 @@ fn who_has_left_is_gone_in_time_and_at_once_where_that_is_ordered() {
             let closed = [0, 1].map(|at| scene.speakers[at].closed);
             assert_eq!(closed, [goodbye == Goodbye::Close, is_ordered], "{goodbye:?}");
             assert!(scene.small.world.borrow().links[scene.speakers[0].link].is_dropped);
+        }
+    }
+}
+
+/// Beyond what may wait the end is not read, and is heard of all the same.
+#[test]
+fn who_goes_behind_more_than_may_wait_is_not_written_to() {
+    const COUNT: u32 = 200;
+    for goodbye in GOODBYES {
+        for is_late in [false, true] {
+            let mut scene = Scene::new(0, 1);
+            scene.subscribe(1, &["hooked:1"]);
+            // One that hears itself, and has more to be told than answers.
+            scene.subscribe(0, &["hooked:1"]);
+            for number in 0..COUNT {
+                scene.say(0, &[publish("hooked:1", number)]);
+            }
+            if is_late {
+                scene.turn();
+            }
+            scene.say_goodbye(0, goodbye);
+            scene.settle_without(0);
+            let heard = &scene.speakers[1].publications["hooked:1"];
+            assert_eq!(*heard, (0..COUNT).collect::<Vec<_>>(), "{goodbye:?} {is_late}");
+            assert_eq!(scene.connections(), 2, "{goodbye:?} {is_late}");
+        }
+    }
+}
+
+#[test]
+fn who_is_reset_is_gone_at_once_whether_it_is_read_from_or_not() {
+    for count in [2, 200] {
+        for is_late in [false, true] {
+            let mut scene = Scene::new(0, 1);
+            for number in 0..count {
+                scene.say(0, &[publish("hooked:1", number)]);
+            }
+            if is_late {
+                scene.turn();
+            }
+            let link = scene.speakers[0].link;
+            scene.small.world.borrow_mut().reset(link);
+            scene.turn();
+            assert_eq!(scene.connections(), 2, "{count} {is_late}");
+            scene.settle(false);
         }
     }
 }
