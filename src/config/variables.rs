@@ -136,7 +136,7 @@ pub(super) fn read(variables: &Variables, prefix: &str) -> Source {
 }
 
 /// Whether a variable, whose name is without its prefix, is for somebody else: for texts of hooks, or set by Kubernetes.
-fn is_for_others(rest: &str, value: &str) -> bool {
+pub(super) fn is_for_others(rest: &str, value: &str) -> bool {
     rest.starts_with(CUSTOM) || is_of_kubernetes(rest, value)
 }
 

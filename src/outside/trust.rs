@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use data_encoding::BASE64;
 use hyper_rustls::FixedServerNameResolver;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -16,9 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::options::HookTls;
-
-/// What a text in PEM begins with, wherever it stands.
-const PEM: &str = "-----BEGIN ";
+use crate::tls::Source;
 
 /// The option that is at fault, and why.
 pub(super) type Fault = (&'static str, String);
@@ -110,19 +107,15 @@ fn own(tls: &HookTls) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKey
     Ok(Some((chain, own)))
 }
 
-/// The text in PEM that a value is, or leads to.
+/// The text in PEM that a value is, or leads to. The value is not told: it may be a key.
 fn text(value: &str) -> Result<Vec<u8>, String> {
-    if value.contains(PEM) {
-        return Ok(value.as_bytes().to_vec());
-    }
-    let has_pem = |bytes: &Vec<u8>| bytes.windows(PEM.len()).any(|part| part == PEM.as_bytes());
-    let packed: Vec<u8> = value.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if let Some(bytes) = BASE64.decode(&packed).ok().filter(has_pem) {
-        return Ok(bytes);
-    }
-    let read = std::fs::read(value)
+    let path = match Source::of(value) {
+        Source::Text(text) => return Ok(text),
+        Source::File(path) => path,
+    };
+    let read = std::fs::read(path)
         .map_err(|error| format!("neither PEM, nor base64 of it, nor a file that can be read ({error})"))?;
-    if has_pem(&read) { Ok(read) } else { Err("the file holds no PEM".to_owned()) }
+    if Source::holds_pem(&read) { Ok(read) } else { Err("the file holds no PEM".to_owned()) }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -178,6 +171,7 @@ impl ServerCertVerifier for Anyone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data_encoding::BASE64;
 
     fn fault(tls: HookTls) -> Option<Fault> {
         of(&HookTls { enabled: true, ..tls }, &RootCertStore::empty()).err()

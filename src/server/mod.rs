@@ -8,44 +8,37 @@
 //! `threads` runs a shard from start to end, `places` decides on the listening addresses, `random` draws the seeds.
 
 mod places;
+mod prepared;
 mod random;
 mod threads;
 
-use crate::shard::options::Listener;
 use std::fs;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::base::budget::Budget;
 use crate::base::counters::Counters;
-use crate::base::seed::Seed;
-use crate::config::{Changes, Config, ConfigError, Effective, memory};
+use crate::config::{Changes, Config, ConfigError, Effective};
 use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
 use crate::control::desk::ApiThreads;
 use crate::control::{self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Signals};
-use crate::net::{Inherited, Listen, MioNet, Shared, sys};
-use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Way, Wiring, startup_error};
+use crate::net::{Inherited, Listen, Shared};
+use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Way};
 use crate::outside::World;
 use crate::session::Handler;
-use crate::shard::desk::{Desk, NoDesk};
 use crate::shard::ledger::Ledger;
 use crate::shard::mailbox::{Letter, Mailbox};
-use crate::shard::options::{Options, ProcessRates};
 use crate::shard::outside::Outside;
-use crate::shard::{Parts, Secret};
 use places::Places;
-use threads::{await_bound, can_unshare, start_shards};
+use prepared::{Common, Prepared, prepare};
+use threads::{await_bound, start_shards};
 
 /// Connections of the control listener, scrapers and backends that use the API, at most, where the shards' connections take
 /// from the same descriptor table.
 const SEATS_SHARED: usize = 64;
-
-/// Publications on their way may take this part of `queued_bytes_max`, beside what is queued for connections.
-const PUBLICATION_SHARE: usize = 4;
 
 /// A server whose shards are listening. Dropping it leaves them running; see [`Server::drain`] and [`Server::wait`].
 #[derive(Debug)]
@@ -71,85 +64,6 @@ pub struct Server {
     signals: Option<Signals>,
     certificates: Option<Certificates>,
     reloader: Option<Reloader>,
-}
-
-/// What all shards have in common.
-struct Common {
-    mailboxes: Arc<[Mailbox]>,
-    counters: Arc<[Arc<Counters>]>,
-    budget: Budget,
-    publication_budget: Budget,
-    ledger: Ledger,
-    rates: ProcessRates,
-    outside: Arc<dyn Outside>,
-    desk: Arc<dyn Desk>,
-    secret: Secret,
-    options: Options,
-    seed: Seed,
-    shard_capacity: usize,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    listeners: Arc<[Listener]>,
-}
-
-impl Common {
-    /// With counters and budgets that nobody has used.
-    fn new(
-        config: &Config,
-        (mailboxes, outside): (Arc<[Mailbox]>, Arc<dyn Outside>),
-        (uid, seed): (&str, Seed),
-    ) -> Self {
-        let counters: Arc<[Arc<Counters>]> = (0..config.shards).map(|_| Arc::default()).collect();
-        let budget = Budget::new(config.limits.queued_bytes_max);
-        let publication_budget = Budget::new(config.limits.queued_bytes_max / PUBLICATION_SHARE);
-        Self {
-            ledger: Ledger::new(Arc::clone(&counters), budget.clone(), publication_budget.clone()),
-            rates: ProcessRates::default(),
-            counters,
-            budget,
-            publication_budget,
-            outside,
-            desk: Arc::new(NoDesk),
-            secret: Secret::new(seed),
-            options: config.shard_options(uid),
-            mailboxes,
-            seed,
-            shard_capacity: 0,
-            tls: None,
-            listeners: Arc::default(),
-        }
-    }
-
-    /// What one shard is given.
-    fn parts<H>(&self, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
-        Parts {
-            net,
-            handler,
-            shard,
-            mailboxes: Arc::clone(&self.mailboxes),
-            counters: Arc::clone(&self.counters),
-            budget: self.budget.clone(),
-            publication_budget: self.publication_budget.clone(),
-            ledger: self.ledger.clone(),
-            rates: self.rates.clone(),
-            seed: self.seed,
-            outside: Arc::clone(&self.outside),
-            desk: Arc::clone(&self.desk),
-            secret: self.secret.clone(),
-            capacity: self.shard_capacity,
-            tls: self.tls.clone(),
-            listeners: Arc::clone(&self.listeners),
-        }
-    }
-
-    /// What connects a node to the shards.
-    fn wiring(&self) -> Wiring {
-        Wiring {
-            mailboxes: Arc::clone(&self.mailboxes),
-            counters: Arc::clone(&self.counters),
-            publication_budget: self.publication_budget.clone(),
-            seed: self.seed,
-        }
-    }
 }
 
 impl Server {
@@ -191,17 +105,19 @@ impl Server {
         inherited: Inherited,
         make_handler: impl FnMut(u16) -> H,
     ) -> io::Result<Self> {
-        let (config, descriptors) = settle(config, &inherited)?;
-        let Places { addresses, shared, control, listeners } = Places::take(&config, inherited)?;
-        let capacity = memory::capacity(&config, descriptors);
-        let shard_capacity =
-            usize::try_from(memory::shard_capacity(&config, descriptors)).unwrap_or(usize::MAX);
-        has_room(&config, descriptors, shard_capacity)?;
-        let (nets, mailboxes) = worlds(config.shards)?;
-        let tls = Certificates::load(&config, Arc::clone(&mailboxes)).map_err(startup_error)?;
-        let (certificates, tls) = tls.unzip();
-        let runtime = control::runtime()?;
-        let threads = ApiThreads::prepare(config.api.thread_count(config.shards), &mailboxes)?;
+        let Prepared {
+            config,
+            places,
+            capacity,
+            shard_capacity,
+            nets,
+            mailboxes,
+            certificates,
+            tls,
+            runtime,
+            threads,
+        } = prepare(config, inherited)?;
+        let Places { addresses, shared, control, listeners } = places;
         let readiness = Arc::new(Readiness::new(config.shards));
         let (notices, endings) = control::endings(config.shards);
         let uid = random::uid()?;
@@ -439,54 +355,10 @@ fn warn_again(config: &Config, changes: &Changes) {
     }
 }
 
-/// Raises the descriptor limit, gives up private tables where they cannot be had, and listens at what was inherited.
-fn settle(config: &Config, inherited: &Inherited) -> io::Result<(Config, u64)> {
-    let descriptors =
-        sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
-    let mut config = announce::at_inherited(config, inherited);
-    if config.private_descriptors && !can_unshare() {
-        tracing::warn!("descriptor tables cannot be private here: one limit applies to all shards together");
-        config.private_descriptors = false;
-    }
-    Ok((config, descriptors))
-}
-
-/// # Errors
-/// When a shard could hold no connection. A server that says it is ready and lets nobody in would be sent clients.
-fn has_room(config: &Config, descriptors: u64, shard_capacity: usize) -> io::Result<()> {
-    if shard_capacity > 0 {
-        return Ok(());
-    }
-    let shared = if config.private_descriptors { 1 } else { config.shards as u64 };
-    let needed = memory::descriptors_reserved(config.shards) + shared;
-    Err(io::Error::other(format!(
-        "no room for a single connection: {} shards need {needed} descriptors and more, one for each connection, and the \
-         limit is {descriptors} (ulimit -n, LimitNOFILE=); raise it, or start fewer shards",
-        config.shards
-    )))
-}
-
 fn send_drain(mailboxes: &[Mailbox]) {
     for mailbox in mailboxes {
         mailbox.put(&mut vec![Letter::Drain]);
     }
-}
-
-/// Pollers, and the mailboxes that wake them.
-fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
-    #[expect(clippy::disallowed_methods, reason = "the shards' common clock begins here")]
-    let epoch = Instant::now();
-    let mut nets = Vec::new();
-    let mut mailboxes = Vec::new();
-    for _ in 0..shards {
-        let (net, waker) = MioNet::new(epoch)?;
-        nets.push(net);
-        mailboxes.push(Mailbox::new(Box::new(move || {
-            // A full eventfd is a shard that is awake already.
-            waker.wake().ok();
-        })));
-    }
-    Ok((nets, mailboxes.into()))
 }
 
 /// A name for people: the one that is configured, else the host's, and the port of the first listener if there is one.

@@ -30,11 +30,14 @@ impl<'a> Source<'a> {
         }
         let packed: Vec<u8> = value.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         match BASE64.decode(&packed) {
-            Ok(text) if text.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes()) => {
-                Self::Text(text)
-            }
+            Ok(text) if Self::holds_pem(&text) => Self::Text(text),
             Ok(_) | Err(_) => Self::File(value),
         }
+    }
+
+    /// Whether a text in PEM stands somewhere in it.
+    pub fn holds_pem(text: &[u8]) -> bool {
+        text.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
     }
 
     /// Whether a value that is no text may be told in an error: one that is meant to be a key, and is cut or lacks its

@@ -9,7 +9,6 @@ use crate::source::tokens;
 
 /// Module, name, and why it may stand twice. It only ever gets shorter.
 pub(crate) const TWICE: &[(&str, &str, &str)] = &[
-    ("config", "Table", "a TOML table as it was read, and the place of a key among tables; not renamed yet"),
     ("proto", "Commands", "of a frame in JSON, in Protobuf, and in either"),
     ("proto", "Decoder", "of HTTP chunks, and of WebSocket frames: each protocol has its own"),
     ("proto", "Invalid", "a Centrifuge filter, and UTF-8 of a WebSocket message"),

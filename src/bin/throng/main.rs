@@ -237,21 +237,8 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
         tracing::error!("an inherited socket: {complaint}");
         return ExitCode::from(EXIT_CONFIG);
     }
-    for warning in effective.warnings() {
-        announce::warning(config.logs.format, &format!("throng: WARNING: {warning}"));
-    }
-    for line in announce::warnings_at(config, &inherited) {
-        announce::warning(config.logs.format, &line);
-    }
-    if let Some(line) = announce::root(net::sys::is_root()) {
-        announce::warning(config.logs.format, line);
-    }
-    let hidden = if config.keeps_secrets() { net::sys::hide_memory() } else { Ok(()) };
-    if let Err(error) = net::sys::gain_no_privileges().and(hidden) {
-        tracing::warn!(%error, "the process could not disable privilege gains or hide its memory");
-    }
-    // One for each shard, one for the control thread, one for all others.
-    net::sys::tune_allocator(config.shards + 2);
+    warn(&effective, &inherited);
+    settle_process(config);
     let started = Server::start_warned(config, inherited, |_| config.echo.as_deref().map(Echo::new));
     let mut server = match started.and_then(|mut server| server.handle_signals().map(|()| server)) {
         Ok(server) => server,
@@ -285,6 +272,25 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what an operator should know before anyone connects.
+fn warn(effective: &Effective, inherited: &net::Inherited) {
+    let config = &effective.config;
+    let say = |line: &str| announce::warning(config.logs.format, line);
+    effective.warnings().iter().for_each(|warning| say(&format!("throng: WARNING: {warning}")));
+    announce::warnings_at(config, inherited).iter().for_each(|line| say(line));
+    announce::root(net::sys::is_root()).into_iter().for_each(say);
+}
+
+/// Gives up what the process does not need, hides its keys from others, and fits the allocator to its threads.
+fn settle_process(config: &config::Config) {
+    let hidden = if config.keeps_secrets() { net::sys::hide_memory() } else { Ok(()) };
+    if let Err(error) = net::sys::gain_no_privileges().and(hidden) {
+        tracing::warn!(%error, "the process could not disable privilege gains or hide its memory");
+    }
+    // One for each shard, one for the control thread, one for all others.
+    net::sys::tune_allocator(config.shards + 2);
 }
 
 /// A file with the id of this process, which goes when the process does.

@@ -5,7 +5,7 @@ use super::super::file;
 use super::super::older::names::{self, GONE, KEPT, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS};
 use super::super::sections::{Taken, UNSUPPORTED};
 use super::super::value::{Entry, Table, Value};
-use super::super::variables::Variables;
+use super::super::variables::{Variables, is_for_others};
 use super::{Converted, convert};
 
 /// What the names of all of them begin with.
@@ -22,7 +22,7 @@ pub fn convert_variables(variables: &Variables) -> Converted {
     let names: Vec<_> = names.collect();
     for (variable, value) in variables.texts(PREFIX) {
         let flat = variable[PREFIX.len()..].to_ascii_lowercase();
-        let is_ours = !flat.starts_with("var_") && !is_of_kubernetes(&flat, &value);
+        let is_ours = !is_for_others(&variable[PREFIX.len()..], &value);
         match names.iter().find(|name| **name == flat) {
             _ if !is_ours => {}
             Some(_) if is_of_today(&flat) => kept.push((variable, value)),
@@ -52,14 +52,6 @@ fn is_of_today(flat: &str) -> bool {
             let is_section = key.taken == Taken::Disabled;
             plain(key.path) == flat && !is_section || of_section(key.path)
         })
-}
-
-/// Whether Kubernetes sets it beside a Service called `centrifugo`, or `centrifugo-x`.
-fn is_of_kubernetes(flat: &str, value: &str) -> bool {
-    let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
-    let ends =
-        flat.ends_with("_service_host") || flat.contains("_service_port") || flat.starts_with("service_");
-    ends || flat.starts_with("port_") || flat.contains("_port_") || is_url && flat.ends_with("port")
 }
 
 /// A variable's value: lists of tables and tables are JSON.

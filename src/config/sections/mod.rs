@@ -117,7 +117,7 @@ pub struct Setting<T: 'static> {
 }
 
 /// A table whose keys stand elsewhere, too.
-pub struct Table {
+pub struct KeyTable {
     /// Where it stands.
     pub path: &'static str,
     /// What it is about.
@@ -126,7 +126,7 @@ pub struct Table {
     pub kind: Kind,
 }
 
-/// Which keys a [`Table`] has, and its place in [`Sections`].
+/// Which keys a [`KeyTable`] has, and its place in [`Sections`].
 #[derive(Clone, Copy)]
 pub enum Kind {
     /// [`TOKEN`].
@@ -158,7 +158,7 @@ impl Target {
     pub(super) fn find(path: &str) -> Option<Self> {
         let flat = || Key::named(path).map(Target::Flat);
         let once = || SETTINGS.iter().find(|setting| setting.name == path).map(Target::Once);
-        let within = |table: &Table| {
+        let within = |table: &KeyTable| {
             let name = path.strip_prefix(table.path)?.strip_prefix('.')?;
             table.kind.find(name)
         };

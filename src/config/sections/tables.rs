@@ -2,7 +2,7 @@
 
 use super::super::slot::Form;
 use super::super::slot::RuleKind;
-use super::{CallOptions, Kind, Setting, Slot, Table};
+use super::{CallOptions, KeyTable, Kind, Setting, Slot};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::{HookOptions, TokenOptions};
 
@@ -14,54 +14,54 @@ const HOUR_MS: u64 = 3_600_000;
 const YEAR_MS: u64 = 366 * 24 * HOUR_MS;
 
 /// Where the tables stand that have one path. Those of namespaces follow `channel.namespaces`, with [`CHANNEL`] and `name`.
-pub static TABLES: &[Table] = &[
-    Table {
+pub static TABLES: &[KeyTable] = &[
+    KeyTable {
         path: "client.token",
         help: "Verification of connection tokens, and of subscription tokens unless these have keys of their own",
         kind: Kind::Token(|s| &mut s.token),
     },
-    Table {
+    KeyTable {
         path: "client.subscription_token",
         help: "Verification of subscription tokens, if `enabled`",
         kind: Kind::Token(|s| &mut s.subscription_token),
     },
-    Table {
+    KeyTable {
         path: "client.proxy.connect",
         help: "Called for connections without a token, if `enabled`",
         kind: Kind::Hook(|s| &mut s.connect),
     },
-    Table {
+    KeyTable {
         path: "client.proxy.refresh",
         help: "Called for connections that are about to expire, if `enabled`",
         kind: Kind::Hook(|s| &mut s.refresh),
     },
-    Table {
+    KeyTable {
         path: "channel.proxy.subscribe",
         help: "Called for subscriptions, where `subscribe_proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.subscribe),
     },
-    Table {
+    KeyTable {
         path: "channel.proxy.publish",
         help: "Called for publications, where `publish_proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.publish),
     },
-    Table {
+    KeyTable {
         path: "channel.proxy.sub_refresh",
         help: "Called for subscriptions that are about to expire, where `sub_refresh_proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.sub_refresh),
     },
-    Table {
+    KeyTable {
         path: "channel.proxy.state",
         help: "Told of first and last subscribers, where `state_proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.state),
     },
-    Table {
+    KeyTable {
         path: "rpc.proxy",
         help: "Answers calls, where `proxy_enabled`",
         kind: Kind::Hook(|s| &mut s.rpc),
     },
-    Table { path: "channel.without_namespace", help: "Channels without a namespace", kind: Kind::Channel },
-    Table { path: "rpc.without_namespace", help: "Methods without a namespace", kind: Kind::Calls },
+    KeyTable { path: "channel.without_namespace", help: "Channels without a namespace", kind: Kind::Channel },
+    KeyTable { path: "rpc.without_namespace", help: "Methods without a namespace", kind: Kind::Calls },
 ];
 
 /// Keys of `client.token` and `client.subscription_token`.

@@ -12,23 +12,6 @@ use super::calls::{self, Begun, Calls, Wrong};
 use super::{METHODS, answer};
 use crate::proto::json::{self, or_default};
 
-/// The methods by the numbers that they may have in place of their names.
-const BY_NUMBER: [&str; 13] = [
-    "publish",
-    "broadcast",
-    "unsubscribe",
-    "disconnect",
-    "presence",
-    "presence_stats",
-    "history",
-    "history_remove",
-    "channels",
-    "info",
-    "rpc",
-    "subscribe",
-    "refresh",
-];
-
 /// One of them, as it is sent.
 #[derive(Debug, Deserialize)]
 pub(super) struct Envelope<'a> {
@@ -59,12 +42,12 @@ impl<'a> Envelope<'a> {
     /// The method's name, in lower case. Without one it is the first of them, as its number says.
     fn method(&self) -> String {
         let Some(told) = self.method.map(RawValue::get).filter(|told| *told != "null") else {
-            return BY_NUMBER[0].to_owned();
+            return METHODS[0].to_owned();
         };
         match serde_json::from_str::<String>(told) {
             Ok(name) => name.to_ascii_lowercase(),
             Err(_) => {
-                let number = told.parse().ok().and_then(|number: usize| BY_NUMBER.get(number));
+                let number = told.parse().ok().and_then(|number: usize| METHODS.get(number));
                 number.map_or_else(|| told.to_owned(), |name| (*name).to_owned())
             }
         }

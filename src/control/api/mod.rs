@@ -54,14 +54,13 @@ pub(super) const RELOAD: &str = "reload";
 /// The name of the API's description.
 pub(super) const DOCUMENT: &str = "openapi.json";
 
-/// The methods, each a path `/api/METHOD`, beside `/api/batch` and `/api/reload`.
+/// The methods, each a path `/api/METHOD`, beside `/api/batch` and `/api/reload`. In the order of the numbers by which commands
+/// of `/api` may name them.
 pub const METHODS: [&str; 13] = [
     "publish",
     "broadcast",
-    "subscribe",
     "unsubscribe",
     "disconnect",
-    "refresh",
     "presence",
     "presence_stats",
     "history",
@@ -69,6 +68,8 @@ pub const METHODS: [&str; 13] = [
     "channels",
     "info",
     "rpc",
+    "subscribe",
+    "refresh",
 ];
 
 /// An error in an answer of the API.

@@ -258,3 +258,31 @@ fn flags_of_older_versions_are_taken_or_told_what_they_are_today() {
         assert!(code == Some(2) && said.contains(wanted) && !said.contains("HUSH"), "{flags:?}: {said}");
     }
 }
+
+/// The doctor judges the server that would start here: with Centrifugo's variables and the working directory's file.
+#[test]
+fn the_doctor_looks_at_what_would_start() {
+    let folder = Folder::new(&[
+        ("config.json", r#"{"http_server": {"port": 8123}, "client": {}}"#),
+        ("other.toml", "[http_server]\nport = 8125\n"),
+    ]);
+    let ports = |arguments: &[&str], variables: Pairs<'_>| {
+        let mut command = throng(&folder);
+        command
+            .args(["doctor", "--json", "--connections", "10"])
+            .args(arguments)
+            .envs(variables.iter().copied());
+        let Output { stdout, stderr, .. } = command.output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&stderr)));
+        report["ports"].clone()
+    };
+    let port = ("CENTRIFUGO_HTTP_SERVER_PORT", "8124");
+    assert_eq!(ports(&[], &[]), serde_json::json!([8123, 9000]));
+    assert_eq!(ports(&[], &[port]), serde_json::json!([8124, 9000]));
+    assert_eq!(ports(&["-c", "other.toml"], &[]), serde_json::json!([8125, 9000]));
+    fs::write(folder.0.join("config.json"), r#"{"client": {"insecur": true}}"#).unwrap();
+    let Output { status, stderr, .. } = throng(&folder).arg("doctor").output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(status.code() == Some(2) && said.contains("is client.insecure meant?"), "{said}");
+}

@@ -69,8 +69,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) control_port: Option<u16>,
 
-    /// Configuration file with shards, ports and certificates; default: THRONG_CONFIG, THRONG_LISTEN and so on
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file with shards, ports and certificates; default: what throng would start with here, from variables and the working directory
+    #[arg(long, short = 'c', value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
     /// Inspect limits, control group and descriptors of this running throng process instead of the doctor's own
@@ -109,8 +109,9 @@ pub(crate) enum Emit {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && colour_wanted(|name| std::env::var_os(name));
-    let config = match config::resolve(&config::Args::of_file(args.config.clone()), &Variables::of_process())
-    {
+    // The configuration with which `throng` would start here: its variables, Centrifugo's, and the working directory's file.
+    let typed = config::Args::of_file(args.config.clone()).of_program();
+    let config = match config::resolve(&typed, &Variables::of_process()) {
         Ok(effective) => effective.config,
         Err(errors) => {
             for error in errors {
