@@ -316,7 +316,7 @@ pub use tls::CertificateError;
 pub mod parts {
     /// Data structures without I/O, clock or words of the domain.
     pub mod base {
-        pub use crate::base::*;
+        pub use crate::base::{budget, counters, networks, outbox, payload, seed, shared, slots, wheel};
     }
 
     /// Every limit and deadline: keys, file, and the resulting configuration.
@@ -326,52 +326,65 @@ pub mod parts {
 
     /// The control thread: server API, metrics, health, signals, logs.
     pub mod control {
-        pub use crate::control::*;
+        pub use crate::control::{Outcome, announce, api, console, logs, metrics, notify};
     }
 
     /// Channels: their homes, histories, presence, options and permissions.
     pub mod hub {
-        pub use crate::hub::*;
+        pub use crate::hub::{
+            ClientInfo, DataKind, Position, Publication, home, home_of, local, memory, options, permissions,
+            words,
+        };
     }
 
     /// The seam to the world: sockets, readiness, time, system calls.
     pub mod net {
-        pub use crate::net::*;
+        pub use crate::net::{Accepted, Inherited, Listen, MioNet, Net, Ready, has_ipv6, sys};
     }
 
     /// Handles to a running server.
     pub mod node {
-        pub use crate::node::*;
+        pub use crate::node::{Node, Wiring, check_certificates, is_certificate_error, now_s, read_pem};
     }
 
     /// Tokens, and the application's hooks.
     pub mod outside {
-        pub use crate::outside::*;
+        pub use crate::outside::{mint, options, refusal, verify};
     }
 
     /// Protocols without I/O: bytes in, values out.
     pub mod proto {
-        pub use crate::proto::*;
+        pub use crate::proto::{centrifuge, fossil, http, proxy, ws};
     }
 
     /// Starting a whole server, and ending it.
     pub mod server {
-        pub use crate::server::*;
+        pub use crate::server::Server;
     }
 
     /// The protocol state of one connection.
     pub mod session {
-        pub use crate::session::*;
+        pub use crate::session::{
+            Action, ClientId, CloseReason, Context, Counts, Endpoint, Endpoints, Forwarded, Handler, InPlace,
+            Message, NoHandler, Peer, Phase, PlainRequest, PlainResponse, Secret, Serves, Session, Settings,
+            Speaks, Transport, centrifuge, raw, wire,
+        };
     }
 
     /// One thread with its sockets, connections and part of the channels.
     pub mod shard {
-        pub use crate::shard::*;
+        pub use crate::shard::{
+            INPUT_BYTES, MakeMemory, Parts, Renewal, Secret, Shard, Turn, desk, ledger, mailbox, options,
+            outside,
+        };
     }
 
     /// TLS without buffers.
     pub mod tls {
-        pub use crate::tls::*;
+        pub use crate::tls::{
+            Acceptor, CertificateError, Facts, Fault, Hot, Link, Pem, PemPair, Schedules, Terms,
+            certificates, ticketer,
+        };
     }
 }
 

@@ -14,7 +14,7 @@ const TOKEN: u64 = 1000;
 
 /// A token bucket of one rate. [`Default`] is a full one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     /// Thousandths of tokens missing at `at_ms`.
     missing: u64,
     at_ms: u64,
@@ -23,17 +23,17 @@ pub struct Bucket {
 impl Bucket {
     /// Takes one token; returns false, without any change, when there is none. `rate_per_s` tokens return per second,
     /// up to `burst`. Time that goes backwards counts as no time.
-    pub fn take(&mut self, now_ms: u64, rate_per_s: u32, burst: u32) -> bool {
+    pub(crate) fn take(&mut self, now_ms: u64, rate_per_s: u32, burst: u32) -> bool {
         self.take_up_to(now_ms, rate_per_s, burst, 1) == 1
     }
 
     /// Whether the bucket is full.
-    pub fn is_full(&self, now_ms: u64, rate_per_s: u32) -> bool {
+    pub(crate) fn is_full(&self, now_ms: u64, rate_per_s: u32) -> bool {
         now_ms.saturating_sub(self.at_ms).saturating_mul(u64::from(rate_per_s)) >= self.missing
     }
 
     /// Takes up to `wanted` tokens, as far as available, and returns how many it took.
-    pub fn take_up_to(&mut self, now_ms: u64, rate_per_s: u32, burst: u32, wanted: u32) -> u32 {
+    pub(crate) fn take_up_to(&mut self, now_ms: u64, rate_per_s: u32, burst: u32, wanted: u32) -> u32 {
         let back = now_ms.saturating_sub(self.at_ms).saturating_mul(u64::from(rate_per_s));
         self.missing = self.missing.saturating_sub(back);
         self.at_ms = self.at_ms.max(now_ms);

@@ -20,7 +20,7 @@ const SWEEP_MS: u64 = 250;
 
 /// Token buckets of recently connected addresses.
 #[derive(Debug, Default)]
-pub struct ByAddress {
+pub(crate) struct ByAddress {
     buckets: HashMap<IpAddr, Bucket>,
     swept_ms: u64,
 }
@@ -28,7 +28,7 @@ pub struct ByAddress {
 impl ByAddress {
     /// Takes one token of the address's `rate_per_s`; returns false when there is none. Addresses that do not fit the
     /// full table are admitted: then only the rate of the whole process limits them.
-    pub fn take(&mut self, now_ms: u64, address: IpAddr, rate_per_s: u32) -> bool {
+    pub(crate) fn take(&mut self, now_ms: u64, address: IpAddr, rate_per_s: u32) -> bool {
         if rate_per_s == 0 {
             return true;
         }
@@ -46,7 +46,7 @@ impl ByAddress {
 
     /// Removes addresses without recent connections, if the table is larger than [`HANDFUL`], and frees the room of a
     /// crowd.
-    pub fn ease(&mut self, now_ms: u64, rate_per_s: u32) {
+    pub(crate) fn ease(&mut self, now_ms: u64, rate_per_s: u32) {
         if self.buckets.len() > HANDFUL {
             self.buckets.retain(|_, bucket| !bucket.is_full(now_ms, rate_per_s));
             heap::ease_table(&mut self.buckets);
@@ -55,7 +55,7 @@ impl ByAddress {
 }
 
 /// The network of an address: the first 24 bits of IPv4, 64 of IPv6; usually one customer has all of it.
-pub fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),

@@ -19,7 +19,7 @@ const KEPT_COUNT: usize = 64;
 
 /// Cost of a piece of `bytes`; 0 bytes cost nothing.
 #[inline]
-pub const fn piece(bytes: usize) -> usize {
+pub(crate) const fn piece(bytes: usize) -> usize {
     if bytes == 0 {
         return 0;
     }
@@ -29,25 +29,25 @@ pub const fn piece(bytes: usize) -> usize {
 
 /// Cost of an `Arc` of so many bytes.
 #[inline]
-pub const fn arc(bytes: usize) -> usize {
+pub(crate) const fn arc(bytes: usize) -> usize {
     piece(COUNTS_BYTES + bytes)
 }
 
 /// Cost of a list with room for `capacity` entries.
 #[inline]
-pub const fn list<T>(capacity: usize) -> usize {
+pub(crate) const fn list<T>(capacity: usize) -> usize {
     piece(capacity * size_of::<T>())
 }
 
 /// Heap cost of a list that has outgrown its inline room.
 #[inline]
-pub fn spilled<A: Array>(list: &SmallVec<A>) -> usize {
+pub(crate) fn spilled<A: Array>(list: &SmallVec<A>) -> usize {
     if list.spilled() { piece(list.capacity() * size_of::<A::Item>()) } else { 0 }
 }
 
 /// Cost of a hash table: at most 7 of 8 places are taken, each has a control byte, and 16 more follow those.
 #[inline]
-pub fn table<K, V, S>(table: &HashMap<K, V, S>) -> usize {
+pub(crate) fn table<K, V, S>(table: &HashMap<K, V, S>) -> usize {
     match table.capacity() {
         0 => 0,
         capacity => {
@@ -66,7 +66,7 @@ const fn is_wasteful(count: usize, capacity: usize) -> bool {
 
 /// Shrinks a hash table that is mostly empty. To be called after a removal.
 #[inline]
-pub fn ease_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
+pub(crate) fn ease_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     if is_wasteful(table.len(), table.capacity()) {
         table.shrink_to(table.len() * 2);
     }
@@ -74,7 +74,7 @@ pub fn ease_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>)
 
 /// Shrinks a list, as [`ease_table`] does a table.
 #[inline]
-pub fn ease_list<T>(list: &mut Vec<T>) {
+pub(crate) fn ease_list<T>(list: &mut Vec<T>) {
     if is_wasteful(list.len(), list.capacity()) {
         list.shrink_to(list.len() * 2);
     }
@@ -82,7 +82,7 @@ pub fn ease_list<T>(list: &mut Vec<T>) {
 
 /// Shrinks a queue, as [`ease_table`] does a table.
 #[inline]
-pub fn ease_queue<T>(queue: &mut VecDeque<T>) {
+pub(crate) fn ease_queue<T>(queue: &mut VecDeque<T>) {
     if is_wasteful(queue.len(), queue.capacity()) {
         queue.shrink_to(queue.len() * 2);
     }

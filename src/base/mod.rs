@@ -6,20 +6,20 @@
 //! * Matching: `pattern` (`*`), `filter`, `networks`.
 //! * Accounts: `counters`, `heap` (sizes of allocations). Names: `seed`, the key of all hashes.
 
-pub mod bucket;
+pub(crate) mod bucket;
 pub mod budget;
-pub mod by_address;
+pub(crate) mod by_address;
 pub mod counters;
-pub mod filter;
-pub mod heap;
+pub(crate) mod filter;
+pub(crate) mod heap;
 pub mod networks;
-pub mod numbered;
+pub(crate) mod numbered;
 pub mod outbox;
-pub mod pattern;
+pub(crate) mod pattern;
 pub mod payload;
-pub mod pool;
+pub(crate) mod pool;
 pub mod seed;
-pub mod segment;
+pub(crate) mod segment;
 pub mod shared;
 pub mod slots;
 pub mod wheel;

@@ -7,7 +7,7 @@ const VALUES_MAX: usize = 1 << 8;
 
 /// A list of distinct values; the index of a value is its number.
 #[derive(Clone, Debug)]
-pub struct Numbered<T>(Vec<T>);
+pub(crate) struct Numbered<T>(Vec<T>);
 
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
@@ -17,7 +17,7 @@ impl<T> Default for Numbered<T> {
 
 impl<T: PartialEq> Numbered<T> {
     /// Returns the number of a value, a new one if it has none; `None` when all numbers are taken.
-    pub fn number(&mut self, value: T) -> Option<u8> {
+    pub(crate) fn number(&mut self, value: T) -> Option<u8> {
         let at = self.0.iter().position(|known| *known == value).unwrap_or(self.0.len());
         if at == self.0.len() && at < VALUES_MAX {
             self.0.push(value);
@@ -27,7 +27,7 @@ impl<T: PartialEq> Numbered<T> {
 
     /// The value of this number; `None` when the number is unassigned.
     #[inline]
-    pub fn get(&self, number: u8) -> Option<&T> {
+    pub(crate) fn get(&self, number: u8) -> Option<&T> {
         self.0.get(usize::from(number))
     }
 }

@@ -1,12 +1,12 @@
 //! Patterns in which `*` stands for any run of characters, including an empty one.
 
 /// Whether the pattern matches the whole of `text`. Worst-case time is proportional to the product of both lengths.
-pub fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     matches_by(pattern.as_bytes(), text.as_bytes(), |one, other| one == other)
 }
 
 /// As [`matches()`], ignoring the case of ASCII letters.
-pub fn matches_ignoring_case(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches_ignoring_case(pattern: &str, text: &str) -> bool {
     matches_by(pattern.as_bytes(), text.as_bytes(), |one, other| one.eq_ignore_ascii_case(&other))
 }
 

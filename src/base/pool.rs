@@ -70,7 +70,7 @@ impl Lowest {
 
 /// A slab of values with reused numbers.
 #[derive(Debug)]
-pub struct Pool<T> {
+pub(crate) struct Pool<T> {
     chunks: Vec<Chunk<T>>,
     /// Chunks with room, including those without memory.
     open: Lowest,
@@ -87,7 +87,7 @@ impl<T> Default for Pool<T> {
 
 impl<T> Pool<T> {
     /// Inserts the value and returns its number, the lowest free one.
-    pub fn insert(&mut self, value: T) -> usize {
+    pub(crate) fn insert(&mut self, value: T) -> usize {
         let at = self.chunk_with_room();
         let chunk = &mut self.chunks[at];
         if chunk.count == 0 {
@@ -111,7 +111,7 @@ impl<T> Pool<T> {
     ///
     /// # Panics
     /// When there is no entry of this number.
-    pub fn remove(&mut self, number: usize) -> T {
+    pub(crate) fn remove(&mut self, number: usize) -> T {
         let at = number / CHUNK_COUNT;
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.count > 0);
         let chunk = chunk.unwrap_or_else(|| absent(number));
@@ -130,40 +130,40 @@ impl<T> Pool<T> {
 
     /// The entry of this number.
     #[inline]
-    pub fn get(&self, number: usize) -> Option<&T> {
+    pub(crate) fn get(&self, number: usize) -> Option<&T> {
         self.chunks.get(number / CHUNK_COUNT)?.entries.get(number % CHUNK_COUNT)?.as_ref()
     }
 
     /// The entry of this number.
     #[inline]
-    pub fn get_mut(&mut self, number: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, number: usize) -> Option<&mut T> {
         self.chunks.get_mut(number / CHUNK_COUNT)?.entries.get_mut(number % CHUNK_COUNT)?.as_mut()
     }
 
     /// Number of entries.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count
     }
 
     /// Whether there is no entry.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Upper bound of the numbers: no entry has this number or a higher one.
-    pub fn end(&self) -> usize {
+    pub(crate) fn end(&self) -> usize {
         self.chunks.len() * CHUNK_COUNT
     }
 
     /// Memory, without memory owned by the entries.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.chunk_count * heap::list::<Option<T>>(CHUNK_COUNT)
             + heap::list::<Chunk<T>>(self.chunks.capacity())
             + self.open.bytes()
     }
 
     /// All entries with their numbers, in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.chunks.iter().enumerate().flat_map(|(at, chunk)| {
             let entries = chunk.entries.iter().enumerate();
             entries.filter_map(move |(within, entry)| Some((at * CHUNK_COUNT + within, entry.as_ref()?)))

@@ -27,7 +27,7 @@ use crate::shard::mailbox::{Letter, Mailbox};
 
 /// Threads that have yet to begin.
 #[derive(Debug)]
-pub struct ApiThreads(Vec<Prepared>);
+pub(crate) struct ApiThreads(Vec<Prepared>);
 
 #[derive(Debug)]
 struct Prepared {
@@ -54,7 +54,7 @@ impl ApiThreads {
     ///
     /// # Errors
     /// When the kernel gives no more descriptors.
-    pub fn prepare(count: usize, mailboxes: &Arc<[Mailbox]>) -> io::Result<Self> {
+    pub(crate) fn prepare(count: usize, mailboxes: &Arc<[Mailbox]>) -> io::Result<Self> {
         let one = |_| {
             let post = Arc::new(ThreadPost::new(Arc::clone(mailboxes)));
             Ok(Prepared { runtime: runtime()?, post })
@@ -63,7 +63,7 @@ impl ApiThreads {
     }
 
     /// The desk for shards. What is handed over before the threads have begun waits for that.
-    pub fn desk(&self) -> Arc<dyn Desk> {
+    pub(crate) fn desk(&self) -> Arc<dyn Desk> {
         Arc::new(Front(self.0.iter().map(|one| Arc::clone(&one.post)).collect()))
     }
 

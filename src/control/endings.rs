@@ -14,7 +14,7 @@ pub(super) struct Ending {
 
 /// One shard's word that it has ended.
 #[derive(Debug)]
-pub struct EndNotice {
+pub(crate) struct EndNotice {
     shard: usize,
     /// Gone once the word is given.
     sender: Option<mpsc::Sender<Ending>>,
@@ -22,10 +22,10 @@ pub struct EndNotice {
 
 /// The receiving half.
 #[derive(Debug)]
-pub struct Endings(mpsc::Receiver<Ending>);
+pub(crate) struct Endings(mpsc::Receiver<Ending>);
 
 /// One notice per shard, in their order, and the half that receives them.
-pub fn endings(shard_count: usize) -> (Vec<EndNotice>, Endings) {
+pub(crate) fn endings(shard_count: usize) -> (Vec<EndNotice>, Endings) {
     // One place per shard, and each tells once: sending never finds it full.
     let (sender, receiver) = mpsc::channel(shard_count.max(1));
     let notice = |shard| EndNotice { shard, sender: Some(sender.clone()) };
@@ -34,7 +34,7 @@ pub fn endings(shard_count: usize) -> (Vec<EndNotice>, Endings) {
 
 impl EndNotice {
     /// The shard has ended, with this result.
-    pub fn end(mut self, result: io::Result<()>) {
+    pub(crate) fn end(mut self, result: io::Result<()>) {
         self.tell(result.map_err(|error| error.to_string()));
     }
 

@@ -37,7 +37,7 @@ const SOCKET_CACHES: [&str; 8] =
 
 /// What there is to look at.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// What shards count, and what they may.
     pub ledger: Ledger,
     /// Bytes that the process may allocate for itself; 0: no limit.

@@ -29,7 +29,7 @@
 pub mod announce;
 pub mod api;
 pub mod console;
-pub mod desk;
+pub(crate) mod desk;
 mod drain;
 mod endings;
 mod gate;
@@ -68,15 +68,15 @@ use tokio::runtime::{self, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-pub use endings::{EndNotice, Endings, endings};
-pub use memory::Memory;
-pub use readiness::{Readiness, State};
+pub(crate) use endings::{EndNotice, Endings, endings};
+pub(crate) use memory::Memory;
+pub(crate) use readiness::{Readiness, State};
 
 /// Of the thread that the control plane runs on, where that is its own.
 const THREAD_NAME: &str = "control";
 
 /// What the control plane needs of the server.
-pub struct ControlInputs {
+pub(crate) struct ControlInputs {
     /// The bound control listener; `None` when control is off. Signals are handled without it, too.
     pub listener: Option<TcpListener>,
     /// How many connections the listener holds at a time, at least two; when another comes, the one that was silent for
@@ -156,14 +156,14 @@ impl fmt::Display for Outcome {
 ///
 /// # Errors
 /// When the kernel gives no more descriptors.
-pub fn runtime() -> io::Result<ControlRuntime> {
+pub(crate) fn runtime() -> io::Result<ControlRuntime> {
     runtime::Builder::new_current_thread().enable_all().build().map(|runtime| ControlRuntime(Some(runtime)))
 }
 
 /// A runtime that may be dropped anywhere. tokio's own panics when it is dropped where tasks run, as in an embedder's
 /// `async fn` in which a server could not be started.
 #[derive(Debug)]
-pub struct ControlRuntime(Option<Runtime>);
+pub(crate) struct ControlRuntime(Option<Runtime>);
 
 impl Deref for ControlRuntime {
     type Target = Runtime;
@@ -191,7 +191,7 @@ impl Drop for ControlRuntime {
 ///
 /// # Errors
 /// When the listener cannot be set up; no shard has been told anything then.
-pub fn run(runtime: &ControlRuntime, inputs: ControlInputs) -> io::Result<Outcome> {
+pub(crate) fn run(runtime: &ControlRuntime, inputs: ControlInputs) -> io::Result<Outcome> {
     if Handle::try_current().is_err() {
         return runtime.block_on(supervise(inputs));
     }
@@ -207,7 +207,7 @@ pub fn run(runtime: &ControlRuntime, inputs: ControlInputs) -> io::Result<Outcom
 ///
 /// # Errors
 /// When there can be no more threads; no shard has been told anything then. The future tells those of [`run`].
-pub fn spawn(
+pub(crate) fn spawn(
     runtime: ControlRuntime,
     inputs: ControlInputs,
 ) -> io::Result<impl Future<Output = io::Result<Outcome>> + Send + 'static> {
@@ -333,7 +333,7 @@ fn tell_signal(name: &str, drain_delay: Duration) {
 
 /// The signals that are handled. They are noted from the moment this exists.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     ends: Ends,
     hangup: Signal,
 }
@@ -350,7 +350,7 @@ impl Signals {
     ///
     /// # Errors
     /// As `sigaction(2)`.
-    pub fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         let ends =
             Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
         Ok(Self { ends, hangup: signal(SignalKind::hangup())? })

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Shared between the shards and the control plane.
 #[derive(Debug)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     shard_count: usize,
     listening_count: AtomicUsize,
     draining: AtomicBool,
@@ -14,7 +14,7 @@ pub struct Readiness {
 
 /// What [`Readiness`] amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Not all shards listen yet.
     Starting {
         /// How many do.
@@ -30,22 +30,22 @@ pub enum State {
 
 impl Readiness {
     /// Of a server whose shards do not listen yet.
-    pub fn new(shard_count: usize) -> Self {
+    pub(crate) fn new(shard_count: usize) -> Self {
         Self { shard_count, listening_count: AtomicUsize::new(0), draining: AtomicBool::new(false) }
     }
 
     /// One more shard listens on all its addresses. Each shard says it once.
-    pub fn shard_listens(&self) {
+    pub(crate) fn shard_listens(&self) {
         self.listening_count.fetch_add(1, Relaxed);
     }
 
     /// The drain has begun; there is no way back.
-    pub fn drain_begins(&self) {
+    pub(crate) fn drain_begins(&self) {
         self.draining.store(true, Relaxed);
     }
 
     /// What it amounts to now.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         let listening = self.listening_count.load(Relaxed);
         if self.draining.load(Relaxed) {
             State::Draining

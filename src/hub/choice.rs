@@ -10,7 +10,7 @@ use crate::base::filter::Filter;
 
 /// The selection of items for one subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// All items.
     All,
     /// The items whose bit is set, lowest first in each word.
@@ -25,7 +25,7 @@ pub enum Choice {
 impl Choice {
     /// Selects items for a subscriber with these flags ([`local::Subscriber`]): those after `after_seq` that pass the
     /// filter.
-    pub fn of(items: &[Item], flags: u8, after_seq: u64, filter: Option<&Filter>) -> Self {
+    pub(crate) fn of(items: &[Item], flags: u8, after_seq: u64, filter: Option<&Filter>) -> Self {
         let mut bits = SmallVec::from_elem(0, items.len().div_ceil(64));
         for (at, item) in items.iter().enumerate() {
             let wants = match item {
@@ -49,12 +49,12 @@ impl Choice {
     }
 
     /// The selected items, in their order.
-    pub fn chosen<'i>(&'i self, items: &'i [Item]) -> impl Iterator<Item = &'i Item> + Clone {
+    pub(crate) fn chosen<'i>(&'i self, items: &'i [Item]) -> impl Iterator<Item = &'i Item> + Clone {
         items.iter().enumerate().filter(|(at, _)| self.has(*at)).map(|(_, item)| item)
     }
 
     /// Whether the first publication may be a delta.
-    pub fn is_delta_ready(&self) -> bool {
+    pub(crate) fn is_delta_ready(&self) -> bool {
         matches!(self, Self::Some { is_delta_ready: true, .. })
     }
 }

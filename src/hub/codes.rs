@@ -38,6 +38,6 @@ pub enum CodeOutcome {
 }
 
 /// The first rule for a code, if there is one.
-pub fn rule_for(rules: &[CodeRule], code: u32) -> Option<&CodeOutcome> {
+pub(crate) fn rule_for(rules: &[CodeRule], code: u32) -> Option<&CodeOutcome> {
     rules.iter().find(|rule| rule.from == code).map(|rule| &rule.to)
 }

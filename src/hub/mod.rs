@@ -11,8 +11,8 @@
 //! * `words`: requests, replies and pushes between sessions and shards.
 //! * Rules: `options` (by channel name), `permissions`, `pattern` (RE2), `codes`. Counts by namespace: `tally`.
 
-pub mod choice;
-pub mod codes;
+pub(crate) mod choice;
+pub(crate) mod codes;
 #[cfg(test)]
 mod fixtures;
 mod footprint;
@@ -92,7 +92,7 @@ impl DataKind {
 }
 
 /// Names and values that filters evaluate.
-pub type Tags = Box<[(Box<str>, Box<str>)]>;
+pub(crate) type Tags = Box<[(Box<str>, Box<str>)]>;
 
 /// A message in a channel, as published. Immutable once its home has numbered it; shared by all shards that deliver it.
 #[derive(Debug)]

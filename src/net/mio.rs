@@ -20,7 +20,7 @@ const FIRST_LISTENER: usize = usize::MAX - 4096;
 const EVENTS_PER_POLL_MAX: usize = 1024;
 
 /// Wakes the poller of a [`MioNet`] from any thread.
-pub type PollWaker = Waker;
+pub(crate) type PollWaker = Waker;
 
 /// The production world of one shard.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ mod listeners;
 mod mio;
 pub mod sys;
 
-pub use self::mio::{MioNet, PollWaker};
+pub use self::mio::MioNet;
 pub use inherited::Inherited;
-pub use listen::{Listen, NoListen};
-pub use listeners::{Listeners, Shared};
+pub use listen::Listen;
+pub(crate) use listeners::{Listeners, Shared};
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
@@ -129,6 +129,6 @@ pub fn has_ipv6() -> bool {
 }
 
 /// Whether an error of `accept` means that descriptors or memory ran out, and may come back (accept(2)).
-pub fn is_exhaustion(error: &io::Error) -> bool {
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }

@@ -19,8 +19,9 @@ pub(crate) use certificates::startup_error;
 pub use certificates::{
     Certificates, check as check_certificates, is_certificate_error, now_s, read as read_pem,
 };
+pub use handle::Node;
 pub(crate) use handle::PATTERN_RESERVED;
-pub use handle::{History, Info, Node, PresenceStats};
+pub(crate) use handle::{History, Info, PresenceStats};
 pub(crate) use options::IDEMPOTENCY_KEY_BYTES_MAX;
 pub use options::PublishOptions;
 pub use pending::{Failure, Pending};

@@ -12,14 +12,15 @@ use crate::base::counters::{Counter, Histogram};
 use crate::shard::outside::Hook;
 
 /// The names of hooks, in the order of their counts.
-pub const HOOKS: [&str; 7] = ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "state"];
+pub(crate) const HOOKS: [&str; 7] =
+    ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "state"];
 /// Why hooks and key sets fail, in the order of their counts.
-pub const FAILURES: [&str; 5] = ["timeout", "broken", "status", "too_large", "nonsense"];
+pub(crate) const FAILURES: [&str; 5] = ["timeout", "broken", "status", "too_large", "nonsense"];
 /// The place of the state hook.
 pub(super) const STATE: usize = 6;
 
 /// Whose keys a key set has, in the order of their counts.
-pub const KEY_SETS: [&str; 2] = ["connection", "subscription"];
+pub(crate) const KEY_SETS: [&str; 2] = ["connection", "subscription"];
 
 /// The place of a hook that is asked.
 pub(super) fn place(hook: Hook) -> usize {
@@ -35,7 +36,7 @@ pub(super) fn place(hook: Hook) -> usize {
 
 /// All of it.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// By hook.
     pub hooks: [HookCounts; HOOKS.len()],
     /// Of tokens.
@@ -68,14 +69,14 @@ impl Counts {
     }
 
     /// Notes that no key set that was fetched until now is in use.
-    pub fn forget_key_sets(&self) {
+    pub(crate) fn forget_key_sets(&self) {
         self.key_sets.iter().for_each(|counts| counts.fetched_unix_s.store(0, Relaxed));
     }
 }
 
 /// Of one hook.
 #[derive(Debug, Default)]
-pub struct HookCounts {
+pub(crate) struct HookCounts {
     /// From the question to the answer or the failure, in microseconds; waiting for a place among the requests is part of it.
     pub took_us: Histogram,
     /// There is such a hook.
@@ -108,7 +109,7 @@ fn reason(failure: &Failure) -> usize {
 
 /// Of one key set.
 #[derive(Debug, Default)]
-pub struct KeySetCounts {
+pub(crate) struct KeySetCounts {
     /// From the begin of a fetch to its end, whether it brought keys or not, in microseconds.
     pub took_us: Histogram,
     /// There is such a set.
@@ -131,7 +132,7 @@ impl KeySetCounts {
 
 /// Of tokens, of connections and of subscriptions together.
 #[derive(Debug, Default)]
-pub struct TokenCounts {
+pub(crate) struct TokenCounts {
     /// Taken.
     pub taken: AtomicU64,
     /// Refused: over, or not begun.
@@ -146,7 +147,7 @@ pub struct TokenCounts {
 
 /// Of what is told to the state hook.
 #[derive(Debug, Default)]
-pub struct StateCounts {
+pub(crate) struct StateCounts {
     /// Events that shards told.
     pub told: AtomicU64,
     /// Of those, what the application has taken.
@@ -157,7 +158,7 @@ pub struct StateCounts {
 
 impl StateCounts {
     /// Events that wait, or are under way.
-    pub fn waiting(&self) -> u64 {
+    pub(crate) fn waiting(&self) -> u64 {
         let gone = self.sent.load(Relaxed) + self.dropped.load(Relaxed);
         self.told.load(Relaxed).saturating_sub(gone)
     }
@@ -165,7 +166,7 @@ impl StateCounts {
 
 /// What waits outside at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Open {
+pub(crate) struct Open {
     /// Hook calls without an answer yet.
     pub hooks: usize,
     /// Of those, the ones that are out as requests.

@@ -12,7 +12,7 @@
 #![expect(clippy::disallowed_methods, reason = "outside the data plane, where time is what a clock says")]
 
 mod complaints;
-pub mod counts;
+pub(crate) mod counts;
 mod endpoint;
 mod hook_wire;
 mod hooks;
@@ -70,7 +70,7 @@ fn now_unix_s() -> u64 {
 /// Answers what shards ask, by options that do not change: [`World::renewed`] is one with others. When the last of them is
 /// dropped, the threads end, once they have answered what is open.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     options: Options,
     tokens: Arc<Tokens>,
     hooks: Arc<Hooks>,
@@ -107,7 +107,7 @@ impl Drop for Telling {
 
 /// A world that has not begun.
 #[derive(Debug)]
-pub struct Renewed {
+pub(crate) struct Renewed {
     world: World,
     /// Where its state hook is.
     state: Option<Endpoint>,
@@ -127,7 +127,7 @@ impl World {
     ///
     /// # Errors
     /// `InvalidInput` when the options do not make sense, with the option's name; else what keeps threads from starting.
-    pub fn start(
+    pub(crate) fn start(
         options: Arc<Options>,
         mailboxes: Arc<[Mailbox]>,
         runtime: &Handle,
@@ -162,7 +162,7 @@ impl World {
     ///
     /// # Errors
     /// `InvalidInput` when the options do not make sense, with the option's name.
-    pub fn renewed(&self, options: &Options) -> io::Result<Renewed> {
+    pub(crate) fn renewed(&self, options: &Options) -> io::Result<Renewed> {
         let tokens_of = |options: &Options| {
             (options.token.clone(), options.subscription_token.clone(), options.skips_signatures)
         };
@@ -200,18 +200,18 @@ impl World {
     }
 
     /// What is counted of it.
-    pub fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
     /// What waits now.
-    pub fn open(&self) -> Open {
+    pub(crate) fn open(&self) -> Open {
         let (hooks, hook_requests) = self.hooks.open();
         Open { hooks, hook_requests, tokens: self.workers.0.open_count() }
     }
 
     /// Resolves once the application has taken all that was told to the state hook until now; it may never do so.
-    pub async fn all_told(&self) {
+    pub(crate) async fn all_told(&self) {
         if let Some(Telling(states)) = self.states.as_deref() {
             states.all_sent().await;
         }
@@ -229,7 +229,7 @@ fn state_hook(options: &Options, client: &Client, counts: &Arc<Counts>) -> Resul
 
 impl Renewed {
     /// Puts it in force for what is asked from now on.
-    pub fn begin(self) -> Arc<World> {
+    pub(crate) fn begin(self) -> Arc<World> {
         let Self { mut world, state, has_new_keys } = self;
         world.workers.0.set_open_count_max(world.options.questions_max);
         world.counts.note_configured(&world.options);
@@ -285,7 +285,7 @@ impl Outside for World {
 
 /// Checks what can be checked of options without asking anyone: keys, URLs, headers. Each option that does not make sense,
 /// and why; nothing when all do.
-pub fn check(options: &Options) -> Vec<String> {
+pub(crate) fn check(options: &Options) -> Vec<String> {
     let mut faults = verifier::faults(options);
     faults.extend(hooks::faults(options));
     faults.extend(options.state.iter().flat_map(states::faults));

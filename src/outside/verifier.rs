@@ -108,7 +108,7 @@ fn configured<'a>(name: &str, options: &'a TokenOptions) -> Result<(Keys, Option
 }
 
 /// Verifies one token in the caller's thread, with the keys that `options` hold. For tools: who has many tokens starts a
-/// [`World`](super::World).
+/// `World`.
 ///
 /// # Errors
 /// When the options make no sense, or leave the keys to a URL, which is not asked here.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// The host, an IPv6 address without its brackets, and the port as it was written, digits or nothing. `None` for anything
 /// else, user information (`user@host`) among it. A host may be empty: RFC 9112 §3.2 has a `Host` without a value.
-pub fn split(authority: &str) -> Option<(&str, Option<&str>)> {
+pub(crate) fn split(authority: &str) -> Option<(&str, Option<&str>)> {
     let (host, rest) = match authority.strip_prefix('[') {
         Some(rest) => rest.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?,
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
@@ -25,7 +25,7 @@ pub fn split(authority: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// Whether it is this machine and nothing else: a loopback address or `localhost`, with a port or without.
-pub fn is_loopback(authority: &str) -> bool {
+pub(crate) fn is_loopback(authority: &str) -> bool {
     let is_it = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
     split(authority).is_some_and(|(host, _)| host.eq_ignore_ascii_case("localhost") || is_it(host))
 }

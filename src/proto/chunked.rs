@@ -13,7 +13,7 @@ const EXTRA_BYTES_MAX: usize = 4096;
 
 /// Why a body cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// These are no chunks, or such that others might read otherwise.
     Syntax,
     /// There is more data than allowed, by the size of a chunk that has not arrived yet.
@@ -33,7 +33,7 @@ impl std::error::Error for Flaw {}
 
 /// Reads the chunks of one body, however they are cut.
 #[derive(Debug)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     state: State,
     /// Bytes that are missing of the chunk at hand.
     missing: usize,
@@ -64,7 +64,7 @@ enum State {
 
 impl Decoder {
     /// For a body with at most so many bytes of data.
-    pub fn new(data_bytes_max: usize) -> Self {
+    pub(crate) fn new(data_bytes_max: usize) -> Self {
         Self { state: State::Size, missing: 0, digits: 0, extra_bytes: 0, data: Vec::new(), data_bytes_max }
     }
 
@@ -72,7 +72,7 @@ impl Decoder {
     ///
     /// # Errors
     /// See [`Flaw`]; no more bytes make the body good.
-    pub fn receive(&mut self, input: &[u8]) -> Result<usize, Flaw> {
+    pub(crate) fn receive(&mut self, input: &[u8]) -> Result<usize, Flaw> {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
             if self.state == State::Data {
@@ -141,17 +141,17 @@ impl Decoder {
     }
 
     /// Whether the body is whole.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
     /// What the chunks that have arrived say.
-    pub fn data(&self) -> &[u8] {
+    pub(crate) fn data(&self) -> &[u8] {
         &self.data
     }
 
     /// Bytes that are held for it.
-    pub fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.data.capacity()
     }
 }

@@ -23,7 +23,7 @@ const OPEN_QUOTE: Refusal = Refusal::new(Status::BadRequest, "Forwarded has a qu
 ///
 /// # Errors
 /// 400 where `X-Forwarded-For` and `Forwarded` name different clients, or an open quote hides what the proxy says.
-pub fn client(request: &Request<'_>, trusted: &Networks) -> Result<Option<IpAddr>, Refusal> {
+pub(crate) fn client(request: &Request<'_>, trusted: &Networks) -> Result<Option<IpAddr>, Refusal> {
     let mut lists = [true, false].into_iter().filter_map(|is_list| {
         let mut hops = Hops::default();
         if is_list {

@@ -148,7 +148,7 @@ impl fmt::Display for Refusal {
 pub enum Framing {
     /// It has so many bytes, or none.
     Length(usize),
-    /// It comes in chunks: see [`super::chunked`].
+    /// It comes in chunks: see `chunked.rs`.
     Chunked,
 }
 

@@ -27,7 +27,7 @@ const DEPTH_MAX: u8 = 128;
 ///
 /// # Errors
 /// When it is not JSON, or not of the shape.
-pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
+pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
     match serde_json::from_str::<InAnyCase<T>>(text) {
         // What it says names the line and the column in the whole text.
         Err(error) if error.is_data() => of_last_keys(text).map_err(|_| error),
@@ -36,12 +36,12 @@ pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
 }
 
 /// Whether these bytes are one value, and nothing beside it.
-pub fn is_value(bytes: &[u8]) -> bool {
+pub(crate) fn is_value(bytes: &[u8]) -> bool {
     simdutf8::basic::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<de::IgnoredAny>(text).is_ok())
 }
 
 /// What `inner` reads, with names of fields in any case, and no list for a struct: for readers around one of serde_json.
-pub fn in_any_case<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
+pub(crate) fn in_any_case<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
     AnyCase(inner)
 }
 
@@ -59,7 +59,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for InAnyCase<T> {
 ///
 /// # Errors
 /// As [`from_str`].
-pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Read<T> {
+pub(crate) fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Read<T> {
     from_str(simdutf8::basic::from_utf8(bytes).map_err(de::Error::custom)?)
 }
 
@@ -71,7 +71,7 @@ pub(super) fn of_last_keys<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> 
 /// The number of seconds since 1970, perhaps with a fraction (RFC 7519, 2), which is cut off. Beyond all times it saturates.
 /// As text it is a number, too, as in Go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NumericDate(pub i64);
+pub(crate) struct NumericDate(pub i64);
 
 impl From<f64> for NumericDate {
     fn from(seconds: f64) -> Self {
@@ -130,7 +130,9 @@ impl<'de> Deserialize<'de> for NumericDate {
 ///
 /// # Errors
 /// When it is neither and not of the type.
-pub fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
@@ -138,7 +140,7 @@ pub fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from
 ///
 /// # Errors
 /// When it is not JSON.
-pub fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
 }
 

@@ -6,14 +6,14 @@
 //! * JSON: `json` (repeated keys), `any_case` (names in any case), `last`. Deltas: `fossil`.
 
 mod any_case;
-pub mod authority;
+pub(crate) mod authority;
 pub mod centrifuge;
-pub mod chunked;
-pub mod forwarded;
+pub(crate) mod chunked;
+pub(crate) mod forwarded;
 pub mod fossil;
 pub mod http;
-pub mod json;
+pub(crate) mod json;
 mod last;
-pub mod origin;
+pub(crate) mod origin;
 pub mod proxy;
 pub mod ws;

@@ -74,10 +74,10 @@ pub enum Serves {
 }
 
 /// The default path of [`Serves::Emulation`].
-pub const EMULATION_PATH: &str = "/emulation";
+pub(crate) const EMULATION_PATH: &str = "/emulation";
 
 /// The default path of [`Serves::Init`].
-pub const INIT_PATH: &str = "/connection/init";
+pub(crate) const INIT_PATH: &str = "/connection/init";
 
 impl Endpoint {
     /// A transport at its default path.

@@ -148,7 +148,7 @@ impl Transport {
 }
 
 /// The number of a kind of session in counters: the transport's, and the next one for raw endpoints, which have none.
-pub const fn kind_of(transport: Option<Transport>) -> usize {
+pub(crate) const fn kind_of(transport: Option<Transport>) -> usize {
     match transport {
         Some(transport) => transport.index(),
         None => Transport::COUNT,
@@ -156,7 +156,7 @@ pub const fn kind_of(transport: Option<Transport>) -> usize {
 }
 
 /// Every number of [`kind_of`] with its name in metrics.
-pub fn kinds() -> impl Iterator<Item = (usize, &'static str)> {
+pub(crate) fn kinds() -> impl Iterator<Item = (usize, &'static str)> {
     let transports = Transport::ALL.into_iter().map(|transport| (transport.index(), transport.name()));
     transports.chain([(kind_of(None), "raw")])
 }

@@ -5,7 +5,7 @@ use crate::hub::options::DataFormat;
 use crate::proto::json;
 
 /// Whether a message of this kind may be published in a channel of this format (else error 107).
-pub fn fits(format: DataFormat, kind: DataKind, data: &[u8]) -> bool {
+pub(crate) fn fits(format: DataFormat, kind: DataKind, data: &[u8]) -> bool {
     let is_json = || kind == DataKind::Json || json::is_value(data);
     match format {
         DataFormat::Any | DataFormat::Binary => true,

@@ -19,7 +19,7 @@ mod clients;
 mod deadlines;
 pub mod desk;
 mod door;
-pub mod formats;
+pub(crate) mod formats;
 mod invariants;
 mod letters;
 pub mod mailbox;

@@ -23,7 +23,7 @@ pub struct Identity {
 }
 
 /// Whom a verified certificate names; `None` when it names nobody in a form that can be passed on.
-pub fn identity(certificate: &CertificateDer<'_>) -> Option<Identity> {
+pub(crate) fn identity(certificate: &CertificateDer<'_>) -> Option<Identity> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let alternatives = parsed.subject_alternative_name().ok()?;
     let mut names = alternatives.into_iter().flat_map(|extension| &extension.value.general_names);

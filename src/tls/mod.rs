@@ -33,15 +33,18 @@ use rustls::ServerConfig;
 
 pub use certificates::{CertificateError, Facts, Pem, PemPair};
 use handshake::{Catch, Ground};
-pub use identity::{Identity, identity};
-pub use link::{Hot, Link, Opened, Received};
+pub(crate) use identity::{Identity, identity};
+pub use link::{Hot, Link};
+pub(crate) use link::{Opened, Received};
 pub use schedules::Schedules;
-pub use source::Source;
-pub use terms::{Serving, Terms};
-pub use tickets::{ROTATION_S_MAX, ticketer};
+pub(crate) use source::Source;
+pub(crate) use terms::Serving;
+pub use terms::Terms;
+pub(crate) use tickets::ROTATION_S_MAX;
+pub use tickets::ticketer;
 
 /// Bytes that the TLS of an idle connection needs.
-pub const LINK_BYTES: usize = size_of::<Link>();
+pub(crate) const LINK_BYTES: usize = size_of::<Link>();
 
 /// Why a link is over.
 #[derive(Debug, PartialEq)]

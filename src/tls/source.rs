@@ -15,7 +15,7 @@ const ENDINGS: [&str; 5] = [".pem", ".crt", ".cer", ".cert", ".key"];
 
 /// What such a value is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Source<'a> {
+pub(crate) enum Source<'a> {
     /// A text in PEM.
     Text(Vec<u8>),
     /// The path of a file that holds one.
@@ -24,7 +24,7 @@ pub enum Source<'a> {
 
 impl<'a> Source<'a> {
     /// What a value is: a text in PEM, base64 of one with or without line breaks, or else a path.
-    pub fn of(value: &'a str) -> Self {
+    pub(crate) fn of(value: &'a str) -> Self {
         if value.contains(BEGIN) {
             return Self::Text(value.as_bytes().to_vec());
         }
@@ -36,13 +36,13 @@ impl<'a> Source<'a> {
     }
 
     /// Whether a text in PEM stands somewhere in it.
-    pub fn holds_pem(text: &[u8]) -> bool {
+    pub(crate) fn holds_pem(text: &[u8]) -> bool {
         text.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
     }
 
     /// Whether a value that is no text may be told in an error: one that is meant to be a key, and is cut or lacks its
     /// frame, is taken for a path, too.
-    pub fn may_be_told(path: &str) -> bool {
+    pub(crate) fn may_be_told(path: &str) -> bool {
         let is_of_base64 = path.contains(['=', '+', '\n', '\r', '"', '\'']);
         let ends_as_file = ENDINGS.iter().any(|ending| path.to_ascii_lowercase().ends_with(ending));
         let looks_like_path = path.starts_with(['/', '.']) || path.len() <= NAME_BYTES_MAX && ends_as_file;

@@ -11,7 +11,7 @@ use rustls::server::ProducesTickets;
 use rustls::ticketer::TicketRotator;
 
 /// The longest time between two keys, in seconds: rustls' own, which rotates underneath.
-pub const ROTATION_S_MAX: u32 = 6 * 60 * 60;
+pub(crate) const ROTATION_S_MAX: u32 = 6 * 60 * 60;
 
 /// Seals tickets with a key that is changed every `rotation_s` seconds, and opens those of this key and the one before:
 /// a ticket is good for at least that long and at most twice as long.
