@@ -50,6 +50,7 @@ const REFUSED: [&str; 14] = [
 ];
 
 /// The same by a letter, each with its name.
+#[cfg(feature = "cli")]
 pub(in super::super) const SHORT: [(&str, &str); 2] = [("-e", "engine"), ("-n", "name")];
 
 /// Whether a flag of this name is one of an older version, and none of ours.

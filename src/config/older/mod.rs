@@ -10,7 +10,9 @@ pub(super) mod names;
 use super::Key;
 use super::names::names as todays;
 use super::sections::Unsupported;
-pub(super) use flags::{SHORT, is_flag, served};
+pub(super) use flags::is_flag;
+#[cfg(feature = "cli")]
+pub(super) use flags::{SHORT, served};
 use names::{GONE, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS, option_today, second};
 
 /// What a key of an older version is today.
