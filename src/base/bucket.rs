@@ -50,12 +50,12 @@ impl Bucket {
 /// It stores the time at which it is full again, in nanoseconds of the threads' common clock. A thread whose clock
 /// lags gets no token until its clock has caught up: never more tokens than the rate permits.
 #[derive(Clone, Debug, Default)]
-pub struct SharedBucket(Arc<AtomicU64>);
+pub(crate) struct SharedBucket(Arc<AtomicU64>);
 
 impl SharedBucket {
     /// Takes one token; returns false, without any change, when there is none. `rate_per_s` tokens return per second,
     /// none for 0.
-    pub fn take(&self, now_us: u64, rate_per_s: u32) -> bool {
+    pub(crate) fn take(&self, now_us: u64, rate_per_s: u32) -> bool {
         let Some(each_ns) = SECOND_NS.checked_div(u64::from(rate_per_s)) else { return false };
         let (now_ns, burst_ns) = (now_us.saturating_mul(1000), each_ns * u64::from(rate_per_s));
         let take = |full_at_ns: u64| {

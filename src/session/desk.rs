@@ -91,7 +91,7 @@ pub struct PlainRequest {
     pub path: String,
     /// The query, undecoded.
     pub query: Option<String>,
-    /// The headers of [`Routes::headers`] in the request.
+    /// The headers of the request that its route hands over.
     pub headers: Vec<(&'static str, String)>,
     /// The body, without chunk framing.
     pub body: Vec<u8>,

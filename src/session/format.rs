@@ -19,7 +19,13 @@ pub enum Format {
 
 /// Encodes the selected items of one channel for all subscribers of this format, framed for the transport. `number`
 /// replaces the channel's name, from 1 ([`crate::hub::words::Entered::number`]).
-pub fn encode(format: &Format, items: &[Item], choice: &Choice, number: u32, press: &mut Press) -> Vec<u8> {
+pub(crate) fn encode(
+    format: &Format,
+    items: &[Item],
+    choice: &Choice,
+    number: u32,
+    press: &mut Press,
+) -> Vec<u8> {
     match format {
         Format::Raw(form) => form.encode(items, choice, press),
         Format::Centrifuge(form) => form.encode(items, choice, number, press),
