@@ -5,7 +5,7 @@
 //! of all, since one that another table still held would take connections that nobody accepts. Unix sockets cannot be
 //! had one per shard, so they are made before, and all shards accept from each.
 //!
-//! `threads` runs a shard from start to end, `places` decides on the listening addresses, `random` draws the seeds.
+//! `prepared` makes what must exist before, `threads` runs a shard from start to end, `places` decides on the listening addresses, `random` draws the seeds.
 
 mod places;
 mod prepared;

@@ -2,7 +2,7 @@
 //!
 //! [`Sections`] has the shape of the file, so that each key has one place; `Sections::settle` gives the server's
 //! [`Config`] what they mean. `list` has the keys that stand once, `tables` those that stand in several
-//! tables, `aliases` what means one of our flat keys, `unsupported` what has no effect, and `Target` finds any of them by
+//! tables, `aliases` what means one of our flat keys, `unsupported` what has no effect, `idle` and `risky` what is warned of, and `Target` finds any of them by
 //! its path.
 
 mod aliases;
