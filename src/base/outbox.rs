@@ -1,4 +1,4 @@
-//! Output waiting for one connection: a queue of [`Segment`]s of one or more messages each, the written length of the
+//! Output waiting for one connection: a queue of `Segment`s of one or more messages each, the written length of the
 //! first segment, and before them TLS records that are already sealed and must be written unchanged.
 //!
 //! An idle connection owns none: the shard makes an outbox when a write cannot finish and frees it when it is empty.

@@ -176,7 +176,7 @@ impl<B> Local<B> {
         }
     }
 
-    /// Adds a subscriber that has all items up to [`Item::seq`] `after_seq`, and returns its position. The current
+    /// Adds a subscriber that has all items up to `Item::seq` `after_seq`, and returns its position. The current
     /// batch does not reach it.
     pub fn add(&mut self, id: ChannelId, mut subscriber: Subscriber, after_seq: u64) -> u32 {
         let Channel { subscribers, waiting, late, .. } = &mut self.channels[id as usize];

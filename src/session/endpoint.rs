@@ -29,7 +29,7 @@ pub struct Endpoints {
     pub table: Vec<Endpoint>,
     /// Allowed origins of browsers, as patterns.
     pub allowed_origins: Vec<String>,
-    /// Whether pages of this server itself are allowed where there are no patterns, see [`is_own_page`].
+    /// Whether pages of this server itself are allowed where there are no patterns, see `is_own_page`.
     pub allows_own_pages: bool,
     /// Headers of the request that are kept for hooks until the connect command is answered, in lower case.
     pub kept_headers: Vec<String>,
