@@ -354,7 +354,7 @@ pub mod parts {
 
     /// Protocols without I/O: bytes in, values out.
     pub mod proto {
-        pub use crate::proto::{centrifuge, fossil, http, proxy, ws};
+        pub use crate::proto::{centrifuge, engine, fossil, http, proxy, socketio, ws};
     }
 
     /// Starting a whole server, and ending it.

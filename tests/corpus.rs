@@ -196,3 +196,18 @@ fn token() {
 fn conversation() {
     run("conversation", targets::conversation);
 }
+
+#[test]
+fn engine_packets() {
+    run("engine_packets", targets::engine_packets);
+}
+
+#[test]
+fn socketio_packets() {
+    run("socketio_packets", targets::socketio_packets);
+}
+
+#[test]
+fn socketio_msgpack() {
+    run("socketio_msgpack", targets::socketio_msgpack);
+}

@@ -75,6 +75,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "serde_json",
             "prost",
             "proxy_header",
+            "rmp",
             "flate2",
             "simdutf8",
             "smallvec",
