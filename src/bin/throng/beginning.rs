@@ -1,4 +1,4 @@
-//! `throng config --new` and `--defaults`: a configuration to begin with, and every key at its default.
+//! `throng config --new` and `--defaults`: a new configuration, and every key at its default.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,11 +11,11 @@ use throng::parts::net::sys;
 
 use super::convert;
 
-/// Bytes of chance in each secret that is made.
+/// Random bytes in each new secret.
 const SECRET_BYTES: usize = 32;
 
-/// Writes a configuration with a secret for tokens and a key for the server API, both drawn at random, to a new file:
-/// JSON where its name ends so, else TOML.
+/// Writes a configuration with a secret for tokens and a key for the server API, both drawn at random, to a new
+/// file: JSON if its name ends in `.json`, else TOML.
 pub(crate) fn write_new(path: &Path) -> ExitCode {
     let (token, key) = match (secret(), secret()) {
         (Ok(token), Ok(key)) => (token, key),
@@ -37,7 +37,7 @@ pub(crate) fn write_new(path: &Path) -> ExitCode {
     convert::write(path, &text, &format!("{} is written, with secrets of its own", path.display()))
 }
 
-/// What holds where nothing is configured and this is no development mode, to a new file or to standard output.
+/// Writes the defaults outside development mode to a new file or to standard output.
 pub(crate) fn defaults(output: Option<&Path>, json: bool) -> ExitCode {
     let closed = [("THRONG_DEVELOPMENT", "false")];
     let effective = match config::resolve(&config::Args::default(), &Variables::from_iter(closed)) {
@@ -65,7 +65,7 @@ pub(crate) fn defaults(output: Option<&Path>, json: bool) -> ExitCode {
     }
 }
 
-/// Letters and digits that nobody can guess.
+/// A random text of letters and digits.
 fn secret() -> io::Result<String> {
     let mut bytes = [0; SECRET_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

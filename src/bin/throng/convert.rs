@@ -1,6 +1,6 @@
-//! `throng config --convert`: writes a configuration of Centrifugo 3 to 5 anew.
+//! `throng config --convert`: converts a configuration of Centrifugo 3 to 5.
 //!
-//! What matters: nothing is overwritten, a file with secrets is for its owner alone, and a terminal shows none.
+//! Invariants: no file is overwritten, only its owner can read a file with secrets, and a terminal shows none.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
@@ -12,10 +12,10 @@ use throng::parts::config::Variables;
 use throng::parts::config::convert::{Converted, Secrets, convert_file, convert_variables};
 use throng::parts::control::console;
 
-/// Exit code of what cannot be done with this command line or file.
+/// Exit code for an invalid command line or file.
 const EXIT_USAGE: u8 = 2;
 
-/// What is written.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Toml,
@@ -23,7 +23,7 @@ pub(crate) enum Form {
     Variables,
 }
 
-/// Converts a file, or the variables of the environment where none is named, to a file or to standard output.
+/// Converts a file, or without one the variables of the environment, to a file or to standard output.
 pub(crate) fn run(input: Option<&Path>, output: Option<&Path>, form: Form) -> ExitCode {
     let converted = match input {
         Some(path) => match convert_file(path) {
@@ -79,7 +79,7 @@ fn text(converted: &Converted, form: Form, secrets: Secrets) -> String {
     }
 }
 
-/// Makes the file, which must not exist yet, for its owner alone, and says that it is done.
+/// Creates the file, which must not exist yet, readable by its owner only, and reports it.
 pub(crate) fn write(path: &Path, text: &str, done: &str) -> ExitCode {
     let file = File::options().write(true).create_new(true).mode(0o600).open(path);
     match file.and_then(|mut file| file.write_all(text.as_bytes())) {
@@ -91,7 +91,7 @@ pub(crate) fn write(path: &Path, text: &str, done: &str) -> ExitCode {
     }
 }
 
-/// Says what cannot be done.
+/// Reports the error.
 pub(crate) fn refused(complaint: &str) -> ExitCode {
     console::complain(&complaint);
     ExitCode::from(EXIT_USAGE)

@@ -1,7 +1,7 @@
-//! The `throng` binary: what was typed becomes a call into the library, and its result an exit code.
+//! The `throng` binary: it turns the command line into a call of the library, and the result into an exit code.
 //!
-//! Exit codes: 0 when all went well (serve: after a clean drain), 2 for a bad configuration or command line,
-//! 1 for everything else.
+//! Exit codes: 0 for success (serve: after a clean drain), 2 for a bad configuration or command line, 1 for any
+//! other error.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -92,7 +92,7 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// What a conversion writes.
+    /// The form of a conversion's output.
     fn form(&self) -> convert::Form {
         match (self.env, self.json) {
             (true, _) => convert::Form::Variables,
@@ -151,7 +151,7 @@ fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// Resolves what was typed and goes on with it, or says all that is wrong.
+/// Resolves the command line and continues with it, or prints all errors.
 fn resolved(typed: &config::Args, then: impl FnOnce(Effective) -> ExitCode) -> ExitCode {
     match config::resolve(typed, &Variables::of_process()) {
         Ok(effective) => then(effective),
@@ -166,7 +166,7 @@ fn refused(errors: Vec<ConfigError>) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
-/// Says what is wrong, and what an operator should know, without a word when there is nothing.
+/// Prints errors and warnings; without any it prints nothing.
 fn check(typed: &config::Args) -> ExitCode {
     let (effective, errors) = config::examine(typed, &Variables::of_process());
     let (unusable, expiring) = node::check_certificates(&effective.config.tls);
@@ -192,7 +192,7 @@ fn check(typed: &config::Args) -> ExitCode {
 }
 
 fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
-    // The server raises its soft limit to the hard one, so the hard one counts.
+    // The server raises its soft limit to the hard one, so the hard one applies.
     let descriptors = match net::sys::descriptor_limit() {
         Ok((_, hard)) => hard,
         Err(error) => return failed(&error),
@@ -208,7 +208,7 @@ fn show(effective: &Effective, json: bool, secrets: bool) -> ExitCode {
     print(&text, "the configuration")
 }
 
-/// Prints a result, which is called so when it cannot be.
+/// Prints a result; an error names it `what`.
 fn print(text: &str, what: &str) -> ExitCode {
     match console::print(text) {
         Ok(()) => ExitCode::SUCCESS,
@@ -220,7 +220,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     let config = &effective.config;
     if let Err(error) = logs::init(&config.logs) {
         failed(&error);
-        // What was typed is at fault, and not the machine.
+        // The configuration is at fault, not the machine.
         return if config.logs.file.is_empty() { ExitCode::FAILURE } else { ExitCode::from(EXIT_CONFIG) };
     }
     logs::end_process_on_panic();
@@ -231,7 +231,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Those of the configuration were looked at when it was resolved.
+    // Resolving the configuration has checked those in it.
     let addresses = inherited.addresses();
     if let Some(complaint) = effective.is_open_at(&addresses) {
         tracing::error!("an inherited socket: {complaint}");
@@ -263,7 +263,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     drop(pid_file);
     match ended {
         Ok(outcome) => {
-            // Shards may still run when it was not a drain: the process ends with them.
+            // Without a drain, shards may still run: the end of the process ends them.
             tracing::info!("{outcome}");
             ExitCode::from(outcome.exit_code())
         }
@@ -274,7 +274,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     }
 }
 
-/// Says what an operator should know before anyone connects.
+/// Prints the warnings for the operator before the listeners open.
 fn warn(effective: &Effective, inherited: &net::Inherited) {
     let config = &effective.config;
     let say = |line: &str| announce::warning(config.logs.format, line);
@@ -283,7 +283,7 @@ fn warn(effective: &Effective, inherited: &net::Inherited) {
     announce::root(net::sys::is_root()).into_iter().for_each(say);
 }
 
-/// Gives up what the process does not need, hides its keys from others, and fits the allocator to its threads.
+/// Drops privileges, hides keys in memory from other processes, and sets the allocator for the number of threads.
 fn settle_process(config: &config::Config) {
     let hidden = if config.keeps_secrets() { net::sys::hide_memory() } else { Ok(()) };
     if let Err(error) = net::sys::gain_no_privileges().and(hidden) {
@@ -293,7 +293,7 @@ fn settle_process(config: &config::Config) {
     net::sys::tune_allocator(config.shards + 2);
 }
 
-/// A file with the id of this process, which goes when the process does.
+/// A file with the id of this process, removed at its end.
 struct PidFile(Option<PathBuf>);
 
 impl PidFile {
@@ -316,7 +316,7 @@ impl Drop for PidFile {
     }
 }
 
-/// The configuration as it is now, in the file and by the flags and variables of the start.
+/// Reads the configuration again: the present file, with the flags and variables of the start.
 fn read_again(typed: &config::Args, inherited: &[SocketAddr]) -> Result<Effective, Vec<ConfigError>> {
     let effective = config::resolve(typed, &Variables::of_process())?;
     if let Some(complaint) = effective.is_open_at(inherited) {
@@ -331,7 +331,7 @@ fn read_again(typed: &config::Args, inherited: &[SocketAddr]) -> Result<Effectiv
     Ok(effective)
 }
 
-/// For what goes wrong while there are no logs.
+/// Prints an error before logs are set up.
 fn failed(error: &dyn Display) -> ExitCode {
     console::complain(&format!("throng: {error}"));
     ExitCode::FAILURE

@@ -1,9 +1,8 @@
-//! Names that Centrifugo has for commands: what they do is done by `throng config` and `throng token`.
+//! Centrifugo's names for commands, which `throng config` and `throng token` carry out.
 
 use std::ffi::OsString;
 
-/// The words of a command line with a command of ours in place of one of Centrifugo's. What its command does not know is
-/// left as it is, so that ours says what is wrong.
+/// Replaces a command of Centrifugo's by one of ours. Unknown words stay, so that our command reports them.
 pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
     let name = words.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.as_str();
@@ -28,7 +27,7 @@ pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
             said.split_once('=').map_or((said.as_str(), None), |(flag, value)| (flag, Some(value)));
         let mut value = || value.map(OsString::from).or_else(|| rest.next());
         match flag {
-            // All that a strict check refuses is refused by ours.
+            // Our check refuses everything that a strict one does.
             "-s" | "--strict" if name == "checkconfig" => {}
             "-q" | "--quiet" if makes_token => {}
             "-s" | "--channel" if is_subscription => {
@@ -52,8 +51,8 @@ pub(crate) fn translated(words: Vec<OsString>) -> Vec<OsString> {
     translated
 }
 
-/// `genconfig` and `defaultconfig`: the file that `-c` names is written, and none where the dry run of the latter is asked
-/// for or no file is named.
+/// `genconfig` and `defaultconfig`: write the file of `-c`; without it, or with the dry run of the latter, no
+/// file.
 fn beginning(words: Vec<OsString>, ours: &str, default: Option<&str>) -> Vec<OsString> {
     let mut words = words.into_iter();
     let mut translated: Vec<OsString> = words.next().into_iter().collect();

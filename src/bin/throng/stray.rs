@@ -1,7 +1,7 @@
-//! What a command line's error may repeat.
+//! Errors of the command line, without secrets.
 //!
-//! What matters: a word that stands behind a flag may be a secret, or a part of one: `--http_api.key` with a blank in its
-//! value, or a switch that takes none. Errors say where it stands, and not what it is.
+//! Invariant: a stray word behind a flag may be a secret, or a part of one: `--http_api.key` with a blank in its
+//! value, or a value behind a switch. Errors name its place and not the word.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use std::ffi::OsString;
 /// Parts of the names of flags whose values are secrets.
 const SECRETS: [&str; 5] = ["key", "secret", "token", "password", "pem"];
 
-/// Errors that repeat a word, and where they have it.
+/// Errors that repeat a word, and the word's place in them.
 const REPEATING: [(ErrorKind, ContextKind); 4] = [
     (ErrorKind::UnknownArgument, ContextKind::InvalidArg),
     (ErrorKind::InvalidSubcommand, ContextKind::InvalidSubcommand),
@@ -17,7 +17,7 @@ const REPEATING: [(ErrorKind, ContextKind); 4] = [
     (ErrorKind::TooManyValues, ContextKind::InvalidValue),
 ];
 
-/// What is to be told in place of an error that repeats a word which may be a secret. `typed` is the whole command line.
+/// The message in place of an error that repeats a possible secret. `typed` is the whole command line.
 pub(crate) fn told(error: &clap::Error, typed: &[OsString]) -> Option<String> {
     let said = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
@@ -31,7 +31,7 @@ pub(crate) fn told(error: &clap::Error, typed: &[OsString]) -> Option<String> {
     let flag =
         words[1..=at].iter().rposition(|one| one.starts_with('-') && **one != *word).map(|at| at + 1)?;
     let name = words[flag].split('=').next().unwrap_or_default();
-    // A flag that nobody knows is named, unless it may be the value of the one before.
+    // An unknown flag is named, unless it may be the value of the previous one.
     let is_value =
         || flag + 1 == at && !words[flag].contains('=') && SECRETS.iter().any(|part| name.contains(part));
     if word.starts_with('-') && !is_value() {

@@ -1,7 +1,7 @@
-//! `throng token`: makes tokens for development with the configured secret, and looks into tokens.
+//! `throng token`: creates tokens for development with the configured secret, and inspects tokens.
 //!
-//! What matters: what it makes, the server that reads the same configuration takes; it is verified before it is printed.
-//! Left out: any algorithm but HS256, and any key that is not configured. In production a backend signs.
+//! Invariant: a server with the same configuration accepts the token, which is verified before it is printed. Left
+//! out: algorithms other than HS256, and keys that are not configured. In production a backend signs.
 
 #![expect(clippy::disallowed_methods, reason = "a token tells when it was made, in the time of day")]
 
@@ -20,10 +20,10 @@ use throng::parts::outside::options::{Options, TokenOptions};
 use throng::parts::outside::refusal;
 use throng::parts::shard::outside::Token;
 
-/// Exit code of what cannot be done with this configuration or command line.
+/// Exit code for an unsuitable configuration or command line.
 const EXIT_USAGE: u8 = 2;
 
-/// What to create, or what to inspect.
+/// The flags of `throng token`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Args {
     /// User id; without it, the token is for an anonymous user
@@ -53,13 +53,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The configuration that tokens are made and verified with.
+    /// The configuration with which tokens are created and verified.
     pub(crate) fn configuration(&self) -> config::Args {
         config::Args::of_file(self.config.clone()).of_program()
     }
 }
 
-/// Prints the token alone, or all about one.
+/// Prints a new token, or the contents of the given one.
 pub(crate) fn run(args: &Args, options: &Options) -> ExitCode {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if let Some(token) = &args.check {
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, options: &Options) -> ExitCode {
     }
 }
 
-/// The keys that a token is verified with, and the section that they stand in.
+/// The keys that verify a token, and their section.
 fn keys(options: &Options, is_subscription: bool) -> (&TokenOptions, &'static str) {
     match &options.subscription_token {
         Some(own) if is_subscription => (own, "client.subscription_token"),
@@ -112,7 +112,7 @@ fn claims(args: &Args, keys: &TokenOptions, now_s: u64) -> Result<Value, String>
     let ms = expires
         .ok_or_else(|| format!("--expires {}: expected a duration, such as 30m or 24h", args.expires))?;
     if ms > 0 {
-        // A part of a second is a whole one: a token is not over at once.
+        // Fractions of a second are rounded up, so that a token does not expire at once.
         claims.insert("exp".to_owned(), (now_s + ms.div_ceil(1000)).into());
     }
     if let Some(info) = &args.info {
@@ -157,7 +157,7 @@ fn look_into(token: &str, options: &Options, now_s: u64) -> ExitCode {
     print(&format!("{seen}\n{judgement}"), code)
 }
 
-/// Prints a result, of one line or more, and ends with this code, if it can be printed.
+/// Prints a result; returns `code`, if it can be printed.
 fn print(result: &str, code: ExitCode) -> ExitCode {
     match console::print(&format!("{result}\n")) {
         Ok(()) => code,
@@ -168,7 +168,7 @@ fn print(result: &str, code: ExitCode) -> ExitCode {
     }
 }
 
-/// What stands in a token, believed or not.
+/// The contents of a token, valid or not.
 #[derive(Debug, PartialEq)]
 struct Seen {
     algorithm: String,
@@ -193,7 +193,7 @@ impl Seen {
         Some(Self { algorithm, claims, is_subscription, now_s })
     }
 
-    /// When it ends, as far from now.
+    /// Its expiry, relative to now.
     fn end(&self) -> String {
         let Some(exp) = self.claims.get("exp") else { return "never".to_owned() };
         let Some(at_s) = exp.as_u64() else { return format!("at {exp}, which is no whole second") };

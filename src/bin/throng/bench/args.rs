@@ -1,5 +1,5 @@
-//! What a person types after `throng bench`. Owns the flags and their checks; what they mean is decided by the
-//! scenarios. Invariant: what passes `Common::target` and clap can be run; everything else ends with exit code 2.
+//! The command line of `throng bench`: flags and their checks. The scenarios give them their effect. Invariant: a
+//! command line that passes clap and `Common::target` can be run; any other one ends with exit code 2.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -83,7 +83,7 @@ pub(crate) struct Opening {
     pub(crate) connect_rate: Option<f64>,
 }
 
-/// How long something is measured.
+/// The period of a measurement.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Period {
     /// Seconds to measure
@@ -94,7 +94,7 @@ pub(crate) struct Period {
     pub(crate) warmup: f64,
 }
 
-/// The data of publications that subscribers tell apart.
+/// The data of publications with numbers.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Data {
     /// Bytes of data per publication, as JSON
@@ -326,7 +326,7 @@ pub(crate) enum Patience {
     None,
 }
 
-/// How a connection ends that only came to shake hands.
+/// The end of a connection that only performs a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Ending {
     /// The client closes its socket
@@ -347,14 +347,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     (0.0..=1e6).contains(&value).then_some(value).ok_or_else(|| "not in 0..=1000000".to_owned())
 }
 
-/// Where to connect and what to ask for.
+/// Address and path of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
     pub(crate) host: String,
     pub(crate) path: String,
-    /// How to shake hands, where that is to be done.
+    /// TLS settings, for `wss://`.
     pub(crate) tls: Option<Tls>,
 }
 
@@ -381,10 +381,10 @@ impl Target {
 }
 
 impl Common {
-    /// The server, `default_path` on the development address when no URL was given.
+    /// The server of the URL; without one, `default_path` on the development address.
     ///
     /// # Errors
-    /// What makes no sense: the URL, a core that may not be used, a process that cannot be read.
+    /// An invalid URL, a core that may not be used, a process that cannot be read.
     pub(crate) fn target(&self, default_path: &str) -> Result<Target, String> {
         let cores = sys::allowed_cores().unwrap_or_default();
         if let Some(core) = self.pin.iter().find(|core| !cores.contains(core)) {

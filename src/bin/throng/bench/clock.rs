@@ -6,13 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-/// Nanoseconds of so many seconds; negative and absurd values saturate.
+/// Seconds as nanoseconds; out of range, the value saturates.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
 pub(crate) fn ns(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-/// Seconds of so many nanoseconds.
+/// Nanoseconds as seconds.
 pub(crate) fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
@@ -32,7 +32,7 @@ impl Clock {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Sleeps until `at_ns`, at once when it is past.
+    /// Sleeps until `at_ns`; returns at once if that is past.
     pub(crate) fn sleep_until(&self, at_ns: u64) {
         self.sleep_for(Duration::from_nanos(at_ns.saturating_sub(self.now_ns())));
     }

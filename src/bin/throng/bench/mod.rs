@@ -4,21 +4,21 @@
 //! A scenario (`idle`, `echo`, `rpc`, `publish`, `recover`, `fanout`, `handshakes`, `storm`) is a director on the main thread and worker threads
 //! with connections. In reading order:
 //!
-//! * what is asked: `args`; the clock of the run: `clock`;
+//! * `args`: the command line; `clock`: the clock of the run;
 //! * `messages`: `script`, `frames`, `publication` and its `publisher`, `replies`, `responses`, `unpack`;
-//! * `connections`: how they are divided among threads, descriptor tables and source addresses (`plan`), how one begins (`dial`,
-//!   `tokens`, `retry`) and what carries it (`wire`, with `tls` and `secure`); the threads (`workers`, and `state`, which is what they
-//!   tell each other): subscribers (`audience` with `receiver`), `senders`, `reconnects`;
+//! * `connections`: their division among threads, descriptor tables and source addresses (`plan`), their start
+//!   (`dial`, `tokens`, `retry`) and their sockets (`wire`, with `tls` and `secure`); the threads (`workers`, with
+//!   the shared `state`): subscribers (`audience` with `receiver`), `senders`, `reconnects`;
 //! * `scenarios`: `idle`, `fanout`, `recover` (with `subscribing`), `echo` (with calls and publish commands), `handshakes`, `storm`;
 //! * `report`: `probe` and `usage` (CPU, memory), `findings`, `held`, `progress`.
 //!
-//! The invariants: the generator knows nothing of the server's code, only of protocols, so that it measures others
-//! as well; latency counts from the moment something was due, not from when there was time for it, and where nothing is
-//! ever due, because each message waits for the one before it, it has another name, service time; order, gaps and
-//! content are checked while measuring; and every report says whether the generator itself was the limit. With
-//! `--tcp` the same bytes go to the bare programs of `benches/bare.rs`, which are the limit that a server can reach.
+//! The invariants: the generator uses protocols and none of the server's code, so it measures other servers as
+//! well. Latency counts from the scheduled time of a message, not from its sending; without a schedule, when each
+//! message waits for the previous one, the figure is called service time. Order, gaps and content are checked
+//! while measuring, and every report says whether the generator itself was the limit. With `--tcp` the same bytes
+//! go to the bare programs of `benches/bare.rs`, which are the limit that a server can reach.
 //!
-//! The keys of the JSON object are listed by `throng bench SCENARIO --help`.
+//! `throng bench SCENARIO --help` lists the keys of the JSON object.
 
 mod args;
 mod clock;

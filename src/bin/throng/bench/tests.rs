@@ -1,4 +1,4 @@
-//! Whole scenarios against a small server on loopback that can misbehave: what the generator must notice.
+//! Whole scenarios against a small server on loopback that can misbehave; the generator must detect it.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ use crate::bench::scenarios::subscribing;
 const SUBSCRIBERS: u64 = 5;
 const PUBLICATIONS: u32 = 30;
 
-/// What the server does wrong, or in an unusual way, towards each subscriber.
+/// The server's misbehaviour, or unusual behaviour, towards each subscriber.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manners {
     Good,
@@ -105,7 +105,7 @@ impl Small {
         raw.write_all(&frame).unwrap();
     }
 
-    /// What a subscribe reply says of the stream, with what was missed.
+    /// The stream in a subscribe reply, with the missed publications.
     fn stream(&self, subscribe: &serde_json::Value) -> String {
         let mut fields =
             serde_json::json!({"recoverable": true, "epoch": "e", "offset": *self.published.lock().unwrap()});
@@ -147,7 +147,7 @@ impl Small {
             }
             let piece = if self.manners == Manners::Piecemeal { 3 } else { frame.len() };
             for bytes in frame.chunks(piece) {
-                // Who has left hears nothing.
+                // A disconnected subscriber gets nothing.
                 drop(subscriber.set_nodelay(true).and_then(|()| subscriber.write_all(bytes)));
             }
         }
@@ -161,8 +161,8 @@ pub(crate) fn args(line: &str) -> Scenario {
         .scenario
 }
 
-/// Publishes to subscribers of a server with these manners; what the state says in the end, what the threads found,
-/// and how many deliveries are missing.
+/// Publishes to subscribers of a server with this behaviour; returns the final state, the results of the threads,
+/// and the number of missing deliveries.
 fn watch(manners: Manners) -> (RunState, Findings, u64, Arc<Small>) {
     let (small, target) = Small::start(manners);
     let Scenario::Fanout(args) = args(&format!("fanout --connections {SUBSCRIBERS} --threads 2 --timeout 1"))

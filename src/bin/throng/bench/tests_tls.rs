@@ -1,5 +1,5 @@
-//! Scenarios over TLS, and storms: the servers of the other tests behind a veil of rustls' own making, and servers that
-//! refuse.
+//! Scenarios over TLS, and storms: the servers of the other tests behind a TLS terminator that uses rustls, and
+//! servers that refuse.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -23,14 +23,14 @@ use crate::bench::scenarios::storm;
 
 /// Terminates TLS for a server on loopback: one connection, two threads, as plain as can be.
 struct Veil {
-    /// Where it listens.
+    /// Its address.
     address: SocketAddr,
     /// Its certificate, in PEM.
     ca: tempfile::Path,
 }
 
 mod tempfile {
-    //! A file that is gone when its test is.
+    //! A file that is removed at the end of its test.
     pub(crate) struct Path(std::path::PathBuf);
 
     impl Path {
@@ -80,7 +80,7 @@ impl Veil {
         Self { address, ca: tempfile::Path::new(&made.cert.pem()) }
     }
 
-    /// What a scenario needs to reach `path` through it.
+    /// The flags with which a scenario reaches `path` through it.
     fn flags(&self, path: &str) -> String {
         format!("--json --url wss://{}{path} --tls-ca {}", self.address, self.ca.display())
     }
@@ -296,7 +296,7 @@ fn a_storm_over_tls_resumes_the_sessions_of_those_who_were_here_before() {
         unreachable!()
     };
     let (ok, target) = storm::run_at(&args).unwrap();
-    // The live ones present tickets, too, and get others.
+    // The live connections present tickets, too, and get others.
     let (full, resumed) = target.tls.unwrap().tally.counts();
     assert_eq!((ok, full, resumed), (true, 0, 20 + 3));
 }

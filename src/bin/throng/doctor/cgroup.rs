@@ -1,15 +1,15 @@
 //! The memory that the control group leaves: versions 1 and 2.
 //!
-//! A limit of any group above counts, so the walk goes from the process' own group to the root and keeps the
-//! smallest room. File pages that the kernel can drop at once are not counted as used, as kubelet counts.
+//! The limit of any parent group applies, so the walk goes from the process' own group to the root and keeps the
+//! smallest free amount. File pages that the kernel can drop at once do not count as used, as in kubelet.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the control groups allow.
+/// The memory that the control groups allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Allowance {
-    /// `/proc/self/cgroup` could not be read, or no group's files are where they usually are.
+    /// `/proc/self/cgroup` could not be read, or the groups' files are not at their usual place.
     #[default]
     Unknown,
     /// No group sets a limit.
@@ -18,14 +18,14 @@ pub(super) enum Allowance {
     Limited {
         /// The limit.
         limit_bytes: u64,
-        /// What it still leaves.
+        /// The free part of it.
         left_bytes: u64,
     },
 }
 
 /// One of the two ways the kernel presents memory groups.
 struct Version {
-    /// Where its hierarchy is mounted.
+    /// Mount point of its hierarchy.
     mount: &'static str,
     limit: &'static str,
     usage: &'static str,
@@ -46,7 +46,7 @@ const VERSION_2: Version = Version {
     droppable: "inactive_file",
 };
 
-/// Version 1 says "no limit" with the largest multiple of a page; no box has 4 EiB.
+/// Version 1 writes "no limit" as the largest multiple of a page; no machine has 4 EiB.
 const UNLIMITED_BYTES: u64 = 1 << 62;
 
 /// Reads the groups of a process (`self`, or its number) below `root`.
@@ -70,11 +70,11 @@ pub(super) fn read(root: &Path, process: &str) -> Allowance {
     found
 }
 
-/// From the group up to its root. A container may see a path of the host that it has no files for; the root
-/// of the mount is its own group then.
+/// From the group up to its root. A container may see a path of the host without files; the root of the mount is
+/// its own group then.
 fn walk(root: &Path, version: &Version, path: &str) -> Allowance {
     let mount = root.join(version.mount);
-    // Without the mount nothing is known; the root group of version 2 has no limit file, which is no limit.
+    // Without the mount the limit is unknown; the root group of version 2 has no limit file, which means no limit.
     if !mount.is_dir() {
         return Allowance::Unknown;
     }
@@ -91,7 +91,7 @@ fn walk(root: &Path, version: &Version, path: &str) -> Allowance {
 fn allowance(group: &Path, version: &Version) -> Allowance {
     let number =
         |name: &str| -> Option<u64> { fs::read_to_string(group.join(name)).ok()?.trim().parse().ok() };
-    // `max` is no number: no limit.
+    // `max` is not a number: no limit.
     let Some(limit_bytes) = number(version.limit).filter(|&bytes| bytes < UNLIMITED_BYTES) else {
         return Allowance::Unlimited;
     };
@@ -101,7 +101,7 @@ fn allowance(group: &Path, version: &Version) -> Allowance {
     Allowance::Limited { limit_bytes, left_bytes: limit_bytes.saturating_sub(used) }
 }
 
-/// The one that leaves less; a limit says more than none, and none more than not knowing.
+/// The one with less free memory; a limit takes precedence over none, and none over unknown.
 fn tighter(one: Allowance, other: Allowance) -> Allowance {
     use Allowance::{Limited, Unknown, Unlimited};
     match (one, other) {

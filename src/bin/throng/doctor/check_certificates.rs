@@ -1,4 +1,4 @@
-//! Certificates of the configuration: whether they can be served, for how long they still hold, and who can read their keys.
+//! Certificates of the configuration: validity, remaining lifetime, and permissions of the files of their keys.
 
 use std::fmt::Display;
 use std::fs;
@@ -10,7 +10,7 @@ use throng::parts::node::read_pem;
 use throng::parts::tls::certificates::{date_text, facts};
 use throng::parts::tls::{CertificateError, Facts, Pem, PemPair};
 
-/// Others may read.
+/// Permission bits for other users to read.
 const OTHERS_READ: u32 = 0o004;
 
 /// All files that the configuration names, at `now_s` (Unix time).
@@ -60,7 +60,7 @@ fn line(name: &'static str, found: Result<Facts, CertificateError>, now_s: i64) 
     Line::new(name, status, Value::Text(left), needed, why)
 }
 
-/// Nothing when there is no file: that is told of the certificate.
+/// `None` without a file: the certificate's line reports that.
 fn key_line(key: &str) -> Option<Line> {
     let mode = fs::metadata(key).ok()?.permissions().mode() & 0o7777;
     let status = if mode & OTHERS_READ == 0 { Status::Ok } else { Status::Advice };

@@ -1,7 +1,7 @@
 //! Descriptors: per table, per process, per box.
 //!
-//! A connection is a descriptor. With private tables the limit holds for each shard alone, so there are two
-//! ways out of a low limit, and both are named: more shards, or a higher limit.
+//! A connection is a descriptor. With private tables the limit applies to each shard, so two changes help against
+//! a low limit, and the report names both: more shards, or a higher limit.
 
 use super::facts::{Facts, Probe};
 use super::needs::{self, Plan};

@@ -1,7 +1,7 @@
-//! Memory: what is left of it, and what TCP may queue.
+//! Free memory, and the limits of TCP queues.
 //!
-//! Two kinds that are often confused. An idle socket is slab, which no TCP setting bounds and which control
-//! groups count; queued data is pages, which `tcp_mem` bounds. Both are told, each where it belongs.
+//! Two kinds of memory are often confused. An idle socket takes slab, which no TCP setting bounds and which
+//! control groups count; queued data takes pages, which `tcp_mem` bounds. The report has both separately.
 
 use super::cgroup::Allowance;
 use super::facts::Facts;
@@ -9,7 +9,7 @@ use super::needs::{self, Plan};
 use super::report::{Line, Status, Value, at_least, sysctl};
 use super::text::{bytes, grouped};
 
-/// What the kernel gives a new socket by default, bytes: (`tcp_rmem`, `tcp_wmem`).
+/// The kernel's default buffers of a new socket, bytes: (`tcp_rmem`, `tcp_wmem`).
 const BUFFER_DEFAULTS: (u64, u64) = (131_072, 16_384);
 
 pub(super) fn lines(plan: &Plan, facts: &Facts) -> Vec<Line> {
@@ -87,7 +87,7 @@ fn tcp_mem(plan: &Plan, facts: &Facts) -> Line {
         why += &format!(" Under pressure {} times since boot.", grouped(count));
     }
     let status = facts.tcp_mem.map_or(Status::Unknown, |have| {
-        // The low mark only says when pressure ends; a box may keep its own.
+        // The low mark only ends the pressure; a machine may keep its own value.
         if have[1] >= need[1] && have[2] >= need[2] { Status::Ok } else { Status::Short }
     });
     let mut merged = need;

@@ -1,6 +1,6 @@
-//! Accepting, ports, and the queues and tables that packets pass.
+//! Accepting, ports, and the queues and tables for packets.
 //!
-//! Says of each setting when it matters at all: half of what tuning guides raise does nothing for a server
+//! Each line states when its setting matters: half of the settings in tuning guides have no effect on a server
 //! that only accepts.
 
 use std::ops::RangeInclusive;
@@ -45,7 +45,7 @@ fn somaxconn(plan: &Plan, facts: &Facts) -> Line {
 
 fn syn_backlog(plan: &Plan, facts: &Facts) -> Line {
     let need = needs::accept_queue(plan.connections);
-    // With cookies the kernel does not look at this at all: the listener's own backlog bounds half-open ones.
+    // With cookies the kernel ignores this setting: the listener's own backlog bounds half-open connections.
     let (failing, cookies) = match facts.syncookies {
         Some(0) => (Status::Short, "SYN cookies are off, so this counts"),
         Some(_) => (Status::Advice, "SYN cookies are on, so somaxconn counts instead of this"),
@@ -78,7 +78,7 @@ fn listed(reserved: &[RangeInclusive<u16>]) -> Vec<String> {
         .collect()
 }
 
-/// Listening ports that an outgoing connection may be given when ports come from `range`.
+/// Listening ports that an outgoing connection may get if ports come from `range`.
 fn exposed(plan: &Plan, reserved: &[RangeInclusive<u16>], range: RangeInclusive<u16>) -> Vec<String> {
     let is_reserved = |port: &u16| reserved.iter().any(|range| range.contains(port));
     let exposed = plan.ports().into_iter().filter(|port| range.contains(port) && !is_reserved(port));
@@ -124,7 +124,7 @@ fn port_range(plan: &Plan, facts: &Facts) -> Line {
     let status = at_least(Some(count), wanted, Status::Advice);
     let (first_wide, last_wide) = (first.min(PORT_RANGE.0), last.max(PORT_RANGE.1));
     let mut mend = sysctl(NAME, format!("{first_wide} {last_wide}"));
-    // A wider range must not expose a listening port that was outside of it: the reservation comes first.
+    // A wider range must not include a listening port that was outside of it: reserve ports first.
     let reserved = facts.reserved_ports.as_deref().unwrap_or_default();
     let exposed = exposed(plan, reserved, first_wide..=last_wide);
     if !exposed.is_empty() {
@@ -168,7 +168,7 @@ fn conntrack(plan: &Plan, facts: &Facts) -> Line {
     const WHY: &str = "Where a firewall or NAT tracks connections, each takes an entry, closed ones for two minutes more; a \
         full table drops new connections without a word to throng.";
     let Some(most) = facts.conntrack_max else {
-        // Another setting of the same tree can be read: then this one is not there because the module is not.
+        // Another setting of the same tree can be read, so this one is missing because the module is not loaded.
         return if facts.somaxconn.is_some() {
             let value = Value::Text("not loaded".to_owned());
             Line::new(NAME, Status::Ok, value, Value::Unknown, format!("{WHY} Nothing tracks here."))
@@ -177,7 +177,7 @@ fn conntrack(plan: &Plan, facts: &Facts) -> Line {
         };
     };
     let count = facts.conntrack_count.unwrap_or(0);
-    // A loaded module without a rule tracks nothing; its small table is then no obstacle yet.
+    // A loaded module without a rule tracks nothing; its small table is not yet a limit then.
     let (failing, here) = if count == 0 && facts.conntrack_count.is_some() {
         (Status::Advice, "The module is there but tracks nothing now.".to_owned())
     } else {
@@ -190,7 +190,7 @@ fn conntrack(plan: &Plan, facts: &Facts) -> Line {
 
 fn ehash(plan: &Plan, facts: &Facts) -> Line {
     const NAME: &str = "net.ipv4.tcp_ehash_entries";
-    // Four sockets to a bucket: a lookup per packet still touches a handful of cache lines.
+    // Four sockets per bucket: a lookup per packet still touches only a few cache lines.
     let need = (plan.connections / 4).next_power_of_two();
     let why = "Buckets of the kernel's table of connections, looked up for every packet; fixed at boot from the size of \
         memory. More than four connections to a bucket cost time, not connections.";

@@ -1,8 +1,8 @@
 //! Profiles as files: sysctl.d, limits.d, a systemd unit (Kubernetes has its own file).
 //!
-//! What is printed depends on the plan alone, never on the box, so that the files under `tuning/` are exactly
-//! what this prints; a test holds them together. Change a profile here, then print the files again
-//! (`docs/TUNING.md` has the commands).
+//! The output depends on the plan alone, never on the machine, so the files under `tuning/` are exactly this
+//! output; a test compares them. Change a profile here, then print the files again (`docs/TUNING.md` has the
+//! commands).
 
 use super::Emit;
 use super::needs::{self, Plan};
@@ -19,7 +19,7 @@ pub(super) fn emit(kind: Emit, plan: &Plan) -> String {
     }
 }
 
-/// A sysctl.d file: a comment with the reason, then the line. A leading `-` lets a missing key pass.
+/// A sysctl.d file: a comment with the reason, then the line. A leading `-` permits a missing key.
 fn sysctl(plan: &Plan) -> String {
     let mut file = format!(
         "# Kernel settings for {} connections on one box.\n\

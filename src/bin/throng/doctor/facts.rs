@@ -1,7 +1,7 @@
-//! What the box says about itself: plain values read from `/proc` and `/sys`.
+//! The state of the machine: plain values read from `/proc` and `/sys`.
 //!
 //! Every fact is optional: a file that is missing, unreadable or in an unexpected form leaves `None`, and the
-//! report says `unknown`. Nothing is judged here, and nothing outside the given root is read.
+//! report says `unknown`. This file evaluates nothing, and reads nothing outside the given root.
 
 use std::fs;
 use std::ops::RangeInclusive;
@@ -13,11 +13,11 @@ use super::cgroup::{self, Allowance};
 /// Whether shards can have descriptor tables of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Probe {
-    /// Not tried, or the thread that tries could not be made.
+    /// Not tried, or the thread for the test could not be created.
     #[default]
     Untested,
     Works,
-    /// What the kernel said.
+    /// The kernel's error.
     Refused(String),
 }
 
@@ -28,7 +28,7 @@ pub(super) struct DescriptorLimit {
     pub(super) hard: u64,
 }
 
-/// Everything the doctor knows of the box.
+/// All facts about the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) kernel: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Facts {
     pub(super) descriptor_limit: Option<DescriptorLimit>,
     pub(super) nr_open: Option<u64>,
     pub(super) file_max: Option<u64>,
-    /// Open files of the whole box.
+    /// Open files of the whole machine.
     pub(super) files_open_count: Option<u64>,
     pub(super) somaxconn: Option<u64>,
     pub(super) syn_backlog: Option<u64>,
@@ -61,16 +61,16 @@ pub(super) struct Facts {
     pub(super) map_count_max: Option<u64>,
     /// The chosen mode: `always`, `madvise` or `never`.
     pub(super) huge_pages: Option<String>,
-    /// Connections that a full accept queue turned away since boot.
+    /// Connections that a full accept queue refused since boot.
     pub(super) listen_overflow_count: Option<u64>,
-    /// How often TCP came under memory pressure since boot.
+    /// Number of times that TCP came under memory pressure since boot.
     pub(super) memory_pressure_count: Option<u64>,
     /// Packets that a full per-CPU input queue dropped since boot.
     pub(super) backlog_drop_count: Option<u64>,
 }
 
 impl Facts {
-    /// Reads `proc` and `sys` below `root` (`/` for this box). Descriptor tables are not tried: see `probe`.
+    /// Reads `proc` and `sys` below `root` (`/` for this machine). It does not try descriptor tables: see `probe`.
     #[cfg(test)]
     pub(super) fn read(root: &Path) -> Self {
         Self::of(root, None)
@@ -174,7 +174,7 @@ fn descriptor_limit(limits: &str) -> Option<DescriptorLimit> {
     Some(DescriptorLimit { soft: fields.next()??, hard: fields.next()?? })
 }
 
-/// `8000,9000-9010` as ranges; an empty list is one.
+/// `8000,9000-9010` as ranges; an empty list is valid.
 fn ports(list: &str) -> Option<Vec<RangeInclusive<u16>>> {
     let items = list.trim().split(',').filter(|item| !item.is_empty());
     items

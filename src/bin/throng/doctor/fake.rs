@@ -14,7 +14,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Nothing in it.
+    /// An empty root.
     pub(super) fn empty() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("throng-doctor-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -23,7 +23,7 @@ impl Tree {
         Self { root }
     }
 
-    /// A box of 24 GB with the settings of a stock kernel, without conntrack.
+    /// A machine of 24 GB with the settings of a stock kernel, without conntrack.
     pub(super) fn roomy() -> Self {
         let tree = Self::empty();
         tree.write(
@@ -66,7 +66,7 @@ impl Tree {
         tree
     }
 
-    /// A box of 1 GB with everything set low, a full firewall table and ports in the ephemeral range.
+    /// A machine of 1 GB with all settings low, a full firewall table and ports in the ephemeral range.
     pub(super) fn small() -> Self {
         let tree = Self::roomy();
         tree.write("proc/self/limits", "Max open files            1024       4096      files\n");
@@ -110,7 +110,7 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        // A directory left behind in the place for temporary files harms nobody.
+        // A directory that is left in the temporary folder does no harm.
         fs::remove_dir_all(&self.root).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! The report for programs: one JSON object, whose form is stable.
+//! The report as JSON: one object with a stable form.
 //!
 //! ```json
 //! {

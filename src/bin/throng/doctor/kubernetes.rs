@@ -1,14 +1,14 @@
-//! A Pod spec fragment: what a cluster lets a Pod set, and what remains for the node.
+//! A Pod spec fragment: the settings that a Pod may make, and those of the node.
 //!
-//! Three kinds of setting (see `Scope`): those every Pod may ask for, those kubelet must allow first, and those
-//! that no Pod has. The fragment is valid YAML that works on a stock cluster; what needs a cluster's consent
-//! stands in it as comments.
+//! Three kinds of setting (see `Scope`): allowed for every Pod, allowed if kubelet permits it, and settings of the
+//! node. The fragment is valid YAML that works on a stock cluster; settings that the cluster must permit are
+//! comments.
 
 use super::needs::{self, Plan};
 use super::settings::{Scope, Setting, settings};
 use super::text::{bytes, grouped};
 
-/// Under this common limit of container runtimes the fragment says how many shards it takes.
+/// A common limit of container runtimes, for which the fragment names the number of shards.
 const COMMON_NOFILE: u64 = 65_536;
 
 /// The fragment for `plan`.
@@ -115,7 +115,7 @@ fn descriptors(plan: &Plan) -> String {
 fn container(plan: &Plan) -> String {
     let need = plan.memory_bytes();
     let request = need.div_ceil(1 << 20);
-    // A quarter more: a page of queued data for a part of the sockets, and what the need cannot know.
+    // A quarter more: a page of queued data for some of the sockets, and unknown needs.
     let limit = (need + need / 4).div_ceil(1 << 20);
     let (control, data) = (plan.control_port, &plan.data_ports);
     let listen: String = data.iter().map(|port| format!(", --listen, \"0.0.0.0:{port}\"")).collect();

@@ -1,13 +1,13 @@
-//! What this box still lacks: `throng doctor`.
+//! `throng doctor`: the limits of this machine that are too low.
 //!
-//! Reads limits and kernel settings, compares them with what N connections need, and prints one line for each,
-//! with the value, the need, the reason and the command that mends it; or prints a profile for N, ready to
-//! install. In reading order: `facts` (what is), `needs` (what must be), `settings` (the kernel settings
-//! of a profile), the `check_*` files (the two compared), `report`, `json` and `emit` (how it is said).
+//! It reads limits and kernel settings, compares them with the needs of N connections, and prints one line for
+//! each, with the value, the need, the reason and the command that changes it; or prints a profile for N, ready to
+//! install. In reading order: `facts` (values of the machine), `needs` (required values), `settings` (the kernel
+//! settings of a profile), the `check_*` files (comparison), `report`, `json` and `emit` (output).
 //!
-//! What matters: a profile depends on N and the ports alone, never on the box that prints it, and a box on
-//! which a profile is in force gets no complaint about it. A fact that cannot be read is `unknown`, never a
-//! panic. The doctor changes nothing; `tuning/apply` does.
+//! The invariants: a profile depends on N and the ports alone, never on the machine that prints it, and a machine
+//! with the profile in force passes all of its checks. A value that cannot be read is `unknown`, never a panic.
+//! The doctor changes nothing; `tuning/apply` does.
 
 mod cgroup;
 mod check_certificates;
@@ -138,7 +138,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 /// falls short.
 ///
 /// # Errors
-/// What `out` says, except that a reader who has left (`BrokenPipe`) is none.
+/// The result of `out`; a reader that has closed its end (`BrokenPipe`) is not an error.
 pub(crate) fn execute(args: &Args, config: &Config, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
     let service = args.pid.and_then(|pid| Service::read(&args.root, pid));
     let running = service.as_ref().map(|service| service.shards).filter(|&shards| shards > 0);

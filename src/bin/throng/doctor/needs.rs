@@ -1,14 +1,14 @@
-//! What N connections need: arithmetic only.
+//! The needs of N connections: arithmetic only.
 //!
-//! Every number that a profile or a check names is made here, so that they cannot disagree. Nothing depends on
-//! the box. Sizes per connection are measured (see the constants); where a need is a choice and no law, its
-//! reason stands beside it.
+//! Every number of a profile or a check is computed here, so that they cannot disagree. Nothing depends on the
+//! machine. Sizes per connection are measured (see the constants); a need that is a choice has its reason beside
+//! it.
 
 use super::Args;
 use throng::parts::config::Config;
 use throng::parts::net::Listen;
 
-/// Where throng listens when nobody says otherwise.
+/// The default ports.
 const DATA_PORT: u16 = 8000;
 const CONTROL_PORT: u16 = 9000;
 
@@ -18,28 +18,28 @@ pub(super) const OWN_BYTES_PER_CONNECTION: u64 = 300;
 /// Kernel slab of one idle TCP socket with its file and epoll item, bytes. Measured on Linux 6.18: 4.0 to 4.95 KB.
 pub(super) const KERNEL_BYTES_PER_SOCKET: u64 = 5_000;
 
-/// Binary, stacks, input buffers, histograms: what throng takes with no connection at all, bytes.
+/// Memory without connections: binary, stacks, input buffers, histograms, bytes.
 pub(super) const BASE_BYTES: u64 = 32 << 20;
 
 /// Blocks from this size on are mapped one by one (see `net::sys::tune_allocator`), bytes.
 const MAPPED_BLOCK_BYTES: u64 = 128 << 10;
 
-/// Descriptors that are no connections: standard streams, logs, the control listener and its clients.
+/// Descriptors other than connections: standard streams, logs, the control listener and its clients.
 const DESCRIPTORS_OF_PROCESS: u64 = 64;
 
-/// Poller, waker and listeners of one shard. Every table starts with a copy of those made before it.
+/// Poller, waker and listeners of one shard. Every table starts with a copy of earlier ones.
 const DESCRIPTORS_OF_SHARD: u64 = 8;
 
-/// Most shards that throng runs.
+/// Maximum number of shards.
 pub(super) const SHARDS_MAX: u64 = 1024;
 
-/// The kernel's default of `fs.nr_open`: as high a limit as every box allows without a setting.
+/// The kernel's default of `fs.nr_open`: the highest limit that every machine allows without a setting.
 const NR_OPEN_DEFAULT: u64 = 1 << 20;
 
-/// The range of ephemeral ports in a profile. Above 10,240 lie few services; below it nearly all of them.
+/// The range of ephemeral ports in a profile. Nearly all services use ports below 10,240.
 pub(super) const PORT_RANGE: (u16, u16) = (10_240, 65_535);
 
-/// What the box shall hold.
+/// The target load of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) connections: u64,
@@ -48,13 +48,13 @@ pub(super) struct Plan {
     /// Ports of the data listeners, ascending, each once.
     pub(super) data_ports: Vec<u16>,
     pub(super) control_port: u16,
-    /// Bytes that may wait in throng's own queues.
+    /// Maximum of bytes in throng's own queues.
     pub(super) queued_bytes_max: u64,
 }
 
 impl Plan {
-    /// Fills in what was not said from a service that runs, with so many shards, and from the configuration. Where that
-    /// has no port of TCP, or leaves it to the kernel, the default's stands for it.
+    /// Takes missing values from a running service with `running` shards, and from the configuration. If that has
+    /// no TCP port, or lets the kernel choose, the default port is used.
     pub(super) fn new(args: &Args, config: &Config, running: Option<u64>) -> Self {
         let mut data_ports = args.data_port.clone();
         if data_ports.is_empty() {
@@ -87,7 +87,7 @@ impl Plan {
         ports
     }
 
-    /// User and kernel memory of N connections with full queues, bytes.
+    /// Process and kernel memory of N connections with full queues, bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
         BASE_BYTES + self.own_bytes() + self.kernel_bytes() + self.queued_bytes_max
     }
@@ -100,38 +100,38 @@ impl Plan {
         self.connections * KERNEL_BYTES_PER_SOCKET
     }
 
-    /// Mappings: one per large block that may wait in a queue, and some for libraries, stacks and arenas.
+    /// Mappings: one per large block in a queue, and some for libraries, stacks and arenas.
     pub(super) fn map_count(&self) -> u64 {
         self.queued_bytes_max / MAPPED_BLOCK_BYTES + 4 * self.shards + 512
     }
 }
 
-/// Descriptors that are not for connections in one table.
+/// Descriptors other than connections in one table.
 pub(super) fn descriptors_reserved(shards: u64) -> u64 {
     DESCRIPTORS_OF_PROCESS + DESCRIPTORS_OF_SHARD * shards
 }
 
-/// Descriptors that the fullest table must hold when `shards` tables share the connections.
+/// Descriptors of the fullest table if `shards` tables share the connections.
 ///
-/// `SO_REUSEPORT` picks a listener by a hash of the addresses, so a shard's part varies like a binomial: five
-/// standard deviations above the mean are left for it.
+/// `SO_REUSEPORT` selects a listener by a hash of the addresses, so a shard's share has a binomial distribution:
+/// this adds five standard deviations to the mean.
 pub(super) fn descriptors_per_private_table(connections: u64, shards: u64) -> u64 {
     let mean = connections.div_ceil(shards);
     let spread = if shards > 1 { 5 * (mean.isqrt() + 1) } else { 0 };
     connections.min(mean + spread) + descriptors_reserved(shards)
 }
 
-/// Descriptors of the one table that all shards share.
+/// Descriptors of one table for all shards.
 pub(super) fn descriptors_of_process(connections: u64, shards: u64) -> u64 {
     connections + descriptors_reserved(shards)
 }
 
-/// Fewest shards whose private tables hold the connections under `limit`; `None` when 1024 do not.
+/// Minimum number of shards whose private tables hold the connections under `limit`; `None` if 1024 do not.
 pub(super) fn shards_needed(connections: u64, limit: u64) -> Option<u64> {
     (1..=SHARDS_MAX).find(|&shards| descriptors_per_private_table(connections, shards) <= limit)
 }
 
-/// Most connections that `shards` private tables hold under `limit`.
+/// Maximum of connections in `shards` private tables under `limit`.
 pub(super) fn capacity(limit: u64, shards: u64) -> u64 {
     let fits = |connections| descriptors_per_private_table(connections, shards) <= limit;
     let (mut held, mut beyond) = (0, limit.saturating_mul(shards).min(1 << 40) + 1);
@@ -142,20 +142,21 @@ pub(super) fn capacity(limit: u64, shards: u64) -> u64 {
     held
 }
 
-/// `RLIMIT_NOFILE` of a profile: enough for all connections in one table, so that it holds where private tables
-/// are refused, and never less than what every kernel allows anyway.
+/// `RLIMIT_NOFILE` of a profile: enough for all connections in one table, so that it suffices if private tables
+/// are refused, and never below the limit that every kernel allows.
 pub(super) fn nofile(connections: u64) -> u64 {
     descriptors_of_process(connections, SHARDS_MAX).next_multiple_of(65_536).max(NR_OPEN_DEFAULT)
 }
 
-/// `fs.file-max` of a profile: both ends of each connection when the load runs here too, and the rest of the box.
+/// `fs.file-max` of a profile: both ends of each connection, if the load runs on the same machine, and other
+/// programs.
 pub(super) fn file_max(connections: u64) -> u64 {
     2 * connections + 65_536
 }
 
-/// `net.core.somaxconn`: one in 16 clients may wait to be accepted when all come back at once. A shard accepts
-/// some 25,000 a second, and a refused client comes again after 1, then 3 seconds. The kernel keeps 16 bits of
-/// some of these counts, and its default since 5.4 is the floor.
+/// `net.core.somaxconn`: one in 16 clients may wait for accept when all reconnect at once. A shard accepts some
+/// 25,000 a second, and the kernel of a refused client retries after 1, then 3 seconds. The kernel keeps 16 bits
+/// of some of these counts, and its default since 5.4 is the floor.
 pub(super) fn accept_queue(connections: u64) -> u64 {
     (connections / 16).next_power_of_two().clamp(4_096, 65_535)
 }
@@ -165,8 +166,8 @@ pub(super) fn packet_queue(connections: u64) -> u64 {
     (connections / 64).next_power_of_two().clamp(4_096, 16_384)
 }
 
-/// `net.ipv4.tcp_mem`, pages. One queued message costs its socket a whole page, so a publication to everyone
-/// charges one page for each: that much before pressure begins, twice that before data is refused.
+/// `net.ipv4.tcp_mem`, pages. One queued message takes a whole page, so a publication to all clients takes one
+/// page each: pressure begins at that amount, and data is refused at twice that.
 pub(super) fn tcp_mem(connections: u64) -> [u64; 3] {
     let pressure = connections.max(16_384);
     [pressure / 4 * 3, pressure, 2 * pressure]

@@ -1,7 +1,7 @@
-//! Whether a thread may have a descriptor table of its own here: tried, not guessed.
+//! Tests whether a thread can have a private descriptor table.
 //!
-//! A sandbox may filter the call, and no file says so. It is tried in a thread that ends at once, so that the
-//! doctor's own table is untouched.
+//! A sandbox may filter the call, and no file shows that. The call is made in a thread that ends at once, so that
+//! the doctor's own table does not change.
 
 use super::facts::Probe;
 

@@ -1,26 +1,26 @@
-//! The report: lines, each with a verdict; how they are shown is the business of `text` and `json`.
+//! The report: lines, each with a status; `text` and `json` print them.
 //!
-//! A line that is `short` has a reason and, where one exists, the command that mends it. Only `short` makes the
-//! doctor fail: advice and ignorance do not.
+//! A line with status `short` has a reason and, if there is one, the command that changes it. Only `short` makes
+//! the doctor fail, not `advice` or `unknown`.
 
 use super::facts::Facts;
 use super::needs::Plan;
 use super::{check_descriptors, check_memory, check_network};
 
-/// Verdict of a line.
+/// Status of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     Ok,
-    /// The box will not hold N connections, or drop some.
+    /// The machine cannot hold N connections, or will drop some.
     Short,
-    /// Works, but better otherwise, or matters only in some uses.
+    /// Works, but could be better, or matters only in some uses.
     Advice,
-    /// The fact could not be read.
+    /// The value could not be read.
     Unknown,
 }
 
-/// What was found or is needed.
+/// A value that was found or is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Unknown,
@@ -42,14 +42,14 @@ impl From<Option<[u64; 3]>> for Value {
     }
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     /// Stable name; a sysctl's key where there is one.
     pub(super) name: &'static str,
     pub(super) status: Status,
     pub(super) value: Value,
-    /// What N connections need; `Unknown` when any value will do.
+    /// The value that N connections need; `Unknown` if any value will do.
     pub(super) needed: Value,
     pub(super) why: String,
     /// A command line for a shell.
@@ -57,7 +57,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// A line without a mend.
+    /// A line without a command.
     pub(super) fn new(
         name: &'static str,
         status: Status,
@@ -68,7 +68,7 @@ impl Line {
         Self { name, status, value, needed, why: why.into(), mend: None }
     }
 
-    /// Adds the command, unless all is well or nothing is known.
+    /// Adds the command, unless the status is `ok` or `unknown`.
     pub(super) fn mended_by(mut self, command: impl Into<String>) -> Self {
         if matches!(self.status, Status::Short | Status::Advice) {
             self.mend = Some(command.into());
@@ -77,7 +77,7 @@ impl Line {
     }
 }
 
-/// `Ok` when a fact is at least what is needed, else `failing`; `Unknown` without the fact.
+/// `Ok` if `have` is at least `need`, else `failing`; `Unknown` without a value.
 pub(super) fn at_least(have: Option<u64>, need: u64, failing: Status) -> Status {
     match have {
         None => Status::Unknown,
@@ -103,7 +103,7 @@ pub(super) struct Section {
     pub(super) lines: Vec<Line>,
 }
 
-/// Everything that was looked at.
+/// All checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Report {
     pub(super) kernel: Option<String>,
@@ -111,7 +111,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Compares what is with what `plan` needs.
+    /// Compares `facts` with the needs of `plan`.
     pub(super) fn new(plan: &Plan, facts: &Facts) -> Self {
         Self {
             kernel: facts.kernel.clone(),
@@ -125,7 +125,7 @@ impl Report {
         }
     }
 
-    /// With what was found of a service that runs, if one was named.
+    /// Adds the lines about a running service, if one was named.
     pub(super) fn with_service(mut self, lines: Vec<Line>) -> Self {
         if !lines.is_empty() {
             self.sections.insert(0, Section { title: "Service", lines });
@@ -133,7 +133,7 @@ impl Report {
         self
     }
 
-    /// With what was found of certificates, if there are any.
+    /// Adds the lines about certificates, if there are any.
     pub(super) fn with_certificates(mut self, lines: Vec<Line>) -> Self {
         if !lines.is_empty() {
             self.sections.push(Section { title: "Certificates", lines });
@@ -149,7 +149,7 @@ impl Report {
         self.lines().filter(|line| line.status == status).count()
     }
 
-    /// Nothing falls short.
+    /// No line is `short`.
     pub(super) fn is_sound(&self) -> bool {
         self.count(Status::Short) == 0
     }

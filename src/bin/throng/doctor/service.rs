@@ -1,6 +1,6 @@
-//! A service that runs: its threads, its descriptor tables, what it holds. For `--pid`.
+//! A running service: its threads, descriptor tables, and resources. For `--pid`.
 //!
-//! What cannot be read of another's process (its descriptors, without being its user or root) is unknown.
+//! Values that cannot be read of another user's process (its descriptors) are unknown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 use super::facts::{Facts, Probe};
 use super::report::{Line, Status, Value};
 
-/// How shards' threads are called.
+/// Names of shards' threads.
 const SHARD: &str = "shard-";
 
-/// One process, as its folder in /proc tells of it.
+/// One process, as its folder in /proc describes it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Service {
     pid: u32,
     pub(super) shards: u64,
-    /// Bytes that are resident, and of those its own (anonymous).
+    /// Resident bytes, and the anonymous ones of them.
     resident_bytes: Option<u64>,
     anonymous_bytes: Option<u64>,
-    /// Open descriptors of each shard's table, where they can be seen.
+    /// Open descriptors of each shard's table, if they can be read.
     tables: Vec<Vec<PathBuf>>,
 }
 
 impl Service {
-    /// Reads the process below `root`; `None` when there is none of this number.
+    /// Reads the process below `root`; `None` if there is no such process.
     pub(super) fn read(root: &Path, pid: u32) -> Option<Self> {
         let folder = root.join(format!("proc/{pid}"));
         let status = fs::read_to_string(folder.join("status")).ok()?;
@@ -41,20 +41,20 @@ impl Service {
         Some(service)
     }
 
-    /// Whether its shards have descriptor tables of their own: of one that they share, all see the same.
+    /// Whether its shards have private descriptor tables: threads that share one see the same files.
     pub(super) fn private_descriptors(&self) -> Probe {
         match &self.tables[..] {
             [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|table| table == first) => {
                 Probe::Refused("its shards share one".to_owned())
             }
             [_, _, ..] => Probe::Works,
-            // One shard has a table to itself in any case.
+            // A single shard has its own table in any case.
             [_] => Probe::Works,
             [] => Probe::Untested,
         }
     }
 
-    /// What it is and holds now.
+    /// Lines about its present state.
     pub(super) fn lines(&self, facts: &Facts) -> Vec<Line> {
         let bytes = |value: Option<u64>| value.map_or(Value::Unknown, Value::Bytes);
         let pid = self.pid;
@@ -101,7 +101,7 @@ impl Service {
     }
 }
 
-/// What the descriptors of a table lead to, in order; none where that may not be seen.
+/// The files of a table's descriptors, in order; `None` without permission.
 fn open_files(folder: &Path) -> Option<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).ok()?;
     let mut files: Vec<_> = entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect();

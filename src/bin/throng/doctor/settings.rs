@@ -1,18 +1,18 @@
-//! The kernel settings of a profile: key, value, reason, and who may set it in a cluster.
+//! The kernel settings of a profile: key, value, reason, and scope in a cluster.
 //!
-//! The one list that the checks, `--emit sysctl`, `--emit kubernetes` and the files under `tuning/` are made
-//! from. A profile is a floor: `tuning/apply` keeps whatever a box already has more of.
+//! The one list for the checks, `--emit sysctl`, `--emit kubernetes` and the files under `tuning/`. A profile is a
+//! minimum: `tuning/apply` keeps higher values of the machine.
 
 use super::needs::{self, PORT_RANGE, Plan};
 
-/// Who may set a key for a Pod.
+/// The scope of a key for a Pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Kubernetes allows it to every Pod.
+    /// Every Pod may set it.
     Safe,
-    /// Belongs to the network namespace, but kubelet must be told to allow it.
+    /// Belongs to the network namespace, but kubelet must permit it.
     Unsafe,
-    /// Belongs to the node: no Pod has one of its own.
+    /// Belongs to the node: a Pod cannot have its own value.
     Node,
 }
 
@@ -21,7 +21,7 @@ pub(super) enum Scope {
 pub(super) struct Setting {
     pub(super) key: &'static str,
     pub(super) value: String,
-    /// Some kernels lack the key (module not loaded, older kernel); that is no error then.
+    /// Some kernels lack the key (module not loaded, older kernel), which is not an error.
     pub(super) optional: bool,
     pub(super) scope: Scope,
     /// One line of comment.

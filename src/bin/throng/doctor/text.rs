@@ -1,14 +1,14 @@
-//! The report for people: aligned, at most 100 columns but for commands, which stay whole to be copied.
+//! The report as text: aligned, at most 100 columns, except commands, which are not broken.
 //!
-//! Colour is decoration only: without it nothing is lost.
+//! Colour carries no information of its own.
 
 use super::needs::Plan;
 use super::report::{Line, Report, Status, Value};
 
-/// Columns of the page.
+/// Width of the page.
 const WIDTH: usize = 100;
 
-/// Columns of the verdict and of the name; reasons stand under the name.
+/// Width of the status and of the name; reasons are printed under the name.
 const STATUS_COLUMNS: usize = 8;
 const NAME_COLUMNS: usize = 33;
 const VALUE_COLUMNS: usize = 28;
@@ -102,7 +102,7 @@ fn shown(value: &Value, unknown: &str) -> String {
     }
 }
 
-/// `1,048,576`; the largest values, which mean "no bound", as such.
+/// `1,048,576`; the largest values, which mean "no bound", as text.
 pub(super) fn grouped(count: u64) -> String {
     if count >= 1 << 62 {
         return "no limit".to_owned();
@@ -133,7 +133,7 @@ pub(super) fn shards_text(count: u64) -> String {
     if count == 1 { "1 shard".to_owned() } else { format!("{} shards", grouped(count)) }
 }
 
-/// Breaks at spaces so that no line is wider than `width`, unless a word is.
+/// Breaks at spaces, so that no line is wider than `width`, unless a single word is.
 fn wrapped(text: &str, width: usize) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -172,7 +172,7 @@ impl Paint {
         self.wrap("2", text)
     }
 
-    /// The verdict, padded before it is painted: escapes have no width.
+    /// The status, padded before it is coloured: escapes have no width.
     fn status(self, status: Status) -> String {
         let code = match status {
             Status::Ok => "32",

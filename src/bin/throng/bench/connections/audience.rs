@@ -1,10 +1,9 @@
 //! One thread's subscribers: opens its share of the connections, answers heartbeats, and checks every
 //! publication that arrives.
 //!
-//! The invariants: a connection that waits owns its entry in the slab and nothing else (bytes of a
-//! frame that is still arriving are the one exception), and an arrival costs no allocation, because the
-//! generator must hold hundreds of thousands of connections and be faster than the server. Left out:
-//! publishing, and every decision about when a run begins or ends.
+//! The invariants: a waiting connection owns only its entry in the slab (and the bytes of a partial frame), and an
+//! arrival allocates nothing, because the generator must hold hundreds of thousands of connections and be faster
+//! than the server. Left out: publishing, and the start and the end of a run.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -25,22 +24,22 @@ use crate::bench::report::findings::{Failures, Latency};
 const EVENTS_PER_WAIT: usize = 512;
 /// Bytes read at a time. A frame must fit.
 const BUFFER_BYTES: usize = 1 << 20;
-/// How long a thread waits for events before it looks at the state again.
+/// Maximum wait for events before a thread checks the state again.
 const WAIT_OPENING: Duration = Duration::from_millis(2);
 const WAIT_HOLDING: Duration = Duration::from_millis(100);
 const SWEEP_NS: u64 = 500_000_000;
 
-/// How far a connection is.
+/// The progress of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// It was refused, and tries again later.
+    /// Refused; it will retry.
     Away,
     Connecting,
     /// The upgrade request is sent.
     Upgrading,
     /// The commands are sent.
     Joining,
-    /// Connected; the others are not yet.
+    /// Connected; others are not.
     Waiting,
     Live,
     Gone,
@@ -51,10 +50,10 @@ pub(crate) enum Phase {
 pub(crate) struct Client {
     wire: Option<Wire<TcpStream>>,
     pub(crate) phase: Phase,
-    /// How often it was dialled.
+    /// Attempts to connect.
     attempts: u16,
-    /// Until it is live, when it was dialled, in units of [`Client::TICK_NS`]; afterwards, the number of the
-    /// publication that must come next.
+    /// Before the connection is live: time of its dial, in units of [`Client::TICK_NS`]; afterwards: number of the
+    /// next expected publication.
     pub(crate) word: u32,
     partial: Option<Box<Partial>>,
 }
@@ -64,7 +63,7 @@ pub(crate) struct Client {
 struct Partial(Vec<u8>);
 
 impl Client {
-    /// 65 µs: a u32 of them lasts three days, and latencies of handshakes need no more.
+    /// 65 µs: a u32 of them lasts three days, and latencies of handshakes need no finer unit.
     pub(crate) const TICK_NS: u64 = 1 << 16;
 
     /// Sends a small message; a socket that has no room for it counts as failed.
@@ -81,7 +80,7 @@ impl Client {
     }
 }
 
-/// How a thread is to open its connections.
+/// A thread's settings for opening connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
     pub(crate) share: Share,
@@ -90,22 +89,22 @@ pub(crate) struct Opening {
     /// Connections per second.
     pub(crate) rate: Option<f64>,
     pub(crate) timeout_ns: u64,
-    /// How long to let events gather before the next look, so that a server's every message does not wake a
-    /// thread: with many threads per core the box would do little else.
+    /// Pause between two polls, so that not every message wakes a thread: with many threads per core, wake-ups
+    /// would take most of the CPU.
     pub(crate) pause: Duration,
-    /// They dial when they are released, all in one moment, and again when they were refused.
+    /// Dial all at once when released, and again after a refusal.
     pub(crate) comeback: Option<BackOff>,
 }
 
-/// What one thread brings home.
+/// The results of one thread.
 #[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) failures: Failures,
-    /// Attempts that failed and were repeated.
+    /// Attempts that failed and were retried.
     pub(crate) refusals: Failures,
-    /// From dialling, or from the release of all, to being live.
+    /// From the dial, or from the release, to the live state.
     pub(crate) opening: Latency,
-    /// From the intended moment of a publication to its arrival: all, the first quarter, the last quarter.
+    /// From the scheduled time of a publication to its arrival: all, first quarter, last quarter.
     pub(crate) arrivals: [Latency; 3],
 }
 
@@ -149,7 +148,7 @@ pub(crate) struct Audience<'a> {
 
 impl<'a> Audience<'a> {
     /// # Errors
-    /// What making the poller says.
+    /// The poller cannot be created.
     pub(crate) fn new(
         script: &'a Script,
         state: &'a RunState,
@@ -173,10 +172,10 @@ impl<'a> Audience<'a> {
         })
     }
 
-    /// Runs until the state says stop.
+    /// Runs until `state` says stop.
     ///
     /// # Errors
-    /// What the poller says.
+    /// The poller fails.
     pub(crate) fn run(mut self) -> io::Result<Findings> {
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
         let started_at_ns = self.state.clock.now_ns();
@@ -201,8 +200,8 @@ impl<'a> Audience<'a> {
                 if was_connecting {
                     self.connected(index);
                 }
-                // A server that is full says so unasked, and the event of the connection may be the only one that
-                // tells of it.
+                // A full server answers before it is asked, and the connection's event may be the only one that
+                // reports the answer.
                 if !was_connecting || event.is_readable() {
                     self.read(index, event.is_read_closed() || event.is_error());
                 }
@@ -218,7 +217,7 @@ impl<'a> Audience<'a> {
         Ok(self.receiver.findings)
     }
 
-    /// Dials as many as may be in progress.
+    /// Dials, up to the allowed number of concurrent handshakes.
     fn open(&mut self, started_at_ns: u64) {
         let Opening { share, concurrency, rate, .. } = self.opening;
         let now_ns = self.state.clock.now_ns();
@@ -242,7 +241,7 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// Everybody is connected: those who waited go on.
+    /// All are connected: the waiting connections continue.
     fn release(&mut self) {
         self.is_released = true;
         let ticks = self.receiver.ticks();
@@ -258,7 +257,7 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// Those who were refused and have waited long enough dial again.
+    /// Dials again for refused connections whose delay has passed.
     fn come_again(&mut self) {
         let now_ns = self.state.clock.now_ns();
         while let Some(index) = self.retries.due(now_ns) {
@@ -284,7 +283,7 @@ impl<'a> Audience<'a> {
         let (attempts, address) = (self.clients[index].attempts, self.script.target.address);
         let source = plan::source_of_attempt(number, attempts, address);
         let mut wire = dial::dial(&self.script.target, source)?;
-        // Edge-triggered: asked once, nothing to change when the connection is there.
+        // Edge-triggered: one registration is enough.
         self.poll.registry().register(
             &mut wire.socket,
             Token(index),
@@ -294,7 +293,7 @@ impl<'a> Audience<'a> {
         Ok(())
     }
 
-    /// The first event of a connection: it is there, or the first write says why it is not.
+    /// The first event of a connection: it is established, or the first write returns the error.
     fn connected(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let outcome = if self.script.manner == Manner::Tcp {
@@ -312,8 +311,8 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// Reads what there is. A read that leaves room has emptied the socket (epoll(7), question 9), which saves the
-    /// second call, unless the end of the stream was announced with the data. What could not be sent goes first.
+    /// Sends what is left, then reads. A read that does not fill the buffer has emptied the socket (epoll(7),
+    /// question 9) and needs no second call, unless the end of the stream was reported with the data.
     fn read(&mut self, index: usize, to_the_end: bool) {
         let client = &mut self.clients[index];
         if let Some(Err(e)) = client.wire.as_mut().map(Wire::flush) {
@@ -355,7 +354,7 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// Gives up handshakes that take too long.
+    /// Ends handshakes that exceed the timeout.
     fn sweep(&mut self) {
         while self.clients.get(self.settled).is_some_and(|c| matches!(c.phase, Phase::Live | Phase::Gone)) {
             self.settled += 1;
@@ -380,7 +379,7 @@ impl<'a> Audience<'a> {
         }
     }
 
-    /// Closes a connection that failed, or was lost. Who was refused may come again.
+    /// Closes a connection that failed or was lost. After a refusal it may retry.
     fn end(&mut self, index: usize, cause: String) {
         let client = &mut self.clients[index];
         client.wire = None;

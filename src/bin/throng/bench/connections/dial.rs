@@ -1,6 +1,6 @@
 //! Opening one connection: the socket, the upgrade request and the check of its answer.
 //!
-//! The invariant: nothing here waits. Left out: when to dial, and what happens once the connection is open.
+//! The invariant: nothing here blocks. Left out: the time of a dial, and the use of the open connection.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,13 +14,13 @@ use crate::bench::args::Target;
 use crate::bench::connections::wire::Wire;
 use throng::parts::net::sys;
 
-/// One key for all connections: its purpose is to defeat caches, of which there are none here.
+/// One key for all connections: it defeats caches, and there are none here.
 const KEY: &str = "dGhyb25nIGJlbmNoIGtleQ==";
 
-/// Starts a connection from `source` (or wherever the kernel likes) and returns before it is there.
+/// Starts a connection from `source` (`None`: the kernel chooses) and returns before it is established.
 ///
 /// # Errors
-/// What the system calls say, but never that the connection is still in progress.
+/// Errors of the system calls, except that the connection is still in progress.
 pub(crate) fn dial(target: &Target, source: Option<Ipv4Addr>) -> io::Result<Wire<TcpStream>> {
     let address = target.address;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
@@ -35,7 +35,7 @@ pub(crate) fn dial(target: &Target, source: Option<Ipv4Addr>) -> io::Result<Wire
     }
 }
 
-/// The request that asks `target` for a WebSocket; with `deflate`, one whose messages may be compressed, as browsers ask.
+/// The upgrade request for `target`; with `deflate`, it offers compression as browsers do.
 pub(crate) fn request(target: &Target, deflate: bool) -> Vec<u8> {
     let offer = if deflate {
         "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_max_window_bits\r\n"
@@ -50,12 +50,12 @@ pub(crate) fn request(target: &Target, deflate: bool) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Why there is no WebSocket.
+/// A refused upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     /// The kind under which the failure is counted.
     pub(crate) cause: String,
-    /// When to come back (RFC 9110, 10.2.3).
+    /// `Retry-After`, in seconds (RFC 9110, 10.2.3).
     pub(crate) retry_after_s: Option<u64>,
 }
 
@@ -81,10 +81,10 @@ impl Upgrade {
         Self { accept: derive_accept_key(KEY.as_bytes()), deflate }
     }
 
-    /// The length of the answer's head once all of it is there.
+    /// The length of the answer's head; `None` while it is incomplete.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The answer refuses the upgrade or is invalid.
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<Option<usize>, Refused> {
         const HEAD_BYTES_MAX: usize = 16 << 10;
         let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
@@ -108,7 +108,7 @@ impl Upgrade {
                 extensions = value;
             }
         }
-        // With a window that outlives the message, no two clients would get the same bytes.
+        // With a window that outlives the message, each client would get different bytes.
         let deflates =
             extensions.contains("permessage-deflate") && extensions.contains("server_no_context_takeover");
         match () {
@@ -119,10 +119,10 @@ impl Upgrade {
     }
 }
 
-/// The kind under which an error of the transport is counted, `doing` what.
+/// The kind under which a transport error during `doing` is counted.
 pub(crate) fn cause(doing: &str, error: &io::Error) -> String {
     if let Some(broken) = error.get_ref() {
-        // Ours or rustls': it says all, and there are few of them.
+        // Our own or rustls': few kinds, with a full message.
         return format!("{doing}: {broken}");
     }
     match error.raw_os_error() {

@@ -1,12 +1,11 @@
-//! Who opens which connection from which address: the division of a run among threads, descriptor tables and
-//! source addresses.
+//! The division of a run's connections among threads, descriptor tables and source addresses.
 //!
 //! Invariants: no thread holds more descriptors than its table allows, and no pair of source address and
 //! destination gets more than [`PORTS_PER_SOURCE`] connections. Left out: opening them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Descriptors of a table that are not for connections: standard streams, poller, libraries, /proc files.
+/// Descriptors of a table that connections cannot use: standard streams, poller, libraries, /proc files.
 const SPARE_DESCRIPTORS: u64 = 64;
 
 /// Connections per source address. `connect(2)` looks for a free port among those of one parity first, about
@@ -17,10 +16,10 @@ const PORTS_PER_SOURCE: usize = 12_000;
 /// First source address towards a loopback server, away from 127.0.0.1, which everything else uses.
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 
-/// Source addresses from one attempt of all connections to the next: enough for 3 million.
+/// Number of source addresses between two attempts of all connections: enough for 3 million.
 const ATTEMPT_STRIDE: usize = 256;
 
-/// Source addresses in rotation where connections are short: their ports linger after the close (TIME_WAIT).
+/// Source addresses in rotation for short connections: their ports linger after the close (TIME_WAIT).
 const CHURN_SOURCES: usize = 64;
 
 /// One thread's part: connections `first..first + count` of the run.
@@ -30,10 +29,10 @@ pub(crate) struct Share {
     pub(crate) count: usize,
 }
 
-/// Divides `connections` among at least `threads` threads, more when the descriptor limit asks for it.
+/// Divides `connections` among at least `threads` threads, more if the descriptor limit requires it.
 ///
 /// # Errors
-/// A sentence, when the limit leaves no descriptor at all.
+/// A sentence, if the limit leaves no descriptor at all.
 pub(crate) fn shares(
     connections: usize,
     threads: usize,
@@ -55,12 +54,12 @@ pub(crate) fn source_of_held(n: usize, target: SocketAddr) -> Option<Ipv4Addr> {
     source(n / PORTS_PER_SOURCE, target)
 }
 
-/// The source address of a connection that comes again after so many attempts: another one, because its old port may linger.
+/// The source address of a retry after `attempts`: another one, because the old port may linger.
 pub(crate) fn source_of_attempt(n: usize, attempts: u16, target: SocketAddr) -> Option<Ipv4Addr> {
     source(n / PORTS_PER_SOURCE + usize::from(attempts) * ATTEMPT_STRIDE, target)
 }
 
-/// The number at which connections begin when `count` were held before, so that none has an address and port that linger.
+/// The first number for new connections after `count` held ones, so that no lingering address and port is reused.
 pub(crate) fn after_held(count: usize) -> usize {
     count.next_multiple_of(PORTS_PER_SOURCE)
 }

@@ -1,8 +1,7 @@
-//! What a subscriber makes of the bytes that arrive: the handshake's answer, frames, messages, and the check of
-//! each publication's number.
+//! Parses the input of a subscriber: the handshake's answer, frames, messages; checks each publication's number.
 //!
-//! The invariant: any split of the stream leads to the same counts, since only whole frames are consumed. Left
-//! out: reading them from a socket, and keeping what is not yet whole.
+//! The invariant: any split of the stream gives the same counts, since only whole frames are consumed. Left out:
+//! reading from a socket, and storing partial frames.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -13,15 +12,15 @@ use crate::bench::messages::publication::{self, Arrival, Message, Scanner};
 use crate::bench::messages::script::{self, Manner, Script};
 use crate::bench::messages::unpack::Unpack;
 
-/// What became of the bytes.
+/// The result of parsing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Consumed(usize),
-    /// The connection is to be ended, for this reason.
+    /// The connection must be closed, for this reason.
     Broken(String),
 }
 
-/// The part of an audience that is not about sockets.
+/// The part of an audience without sockets.
 pub(crate) struct Receiver<'a> {
     script: &'a Script,
     state: &'a RunState,
@@ -29,18 +28,18 @@ pub(crate) struct Receiver<'a> {
     scanner: Scanner,
     /// Connections dialled and not yet live.
     pub(crate) pending: usize,
-    /// The connection that is heard: its place in this thread, and its number in the run.
+    /// The current connection: its index in this thread, and its number in the run.
     index: usize,
     number: usize,
-    /// Where subscriptions are several: which publication of each channel must come next.
+    /// With several subscriptions: number of the next expected publication of each channel.
     rounds: Vec<u32>,
     /// Publications that arrived since the last flush.
     arrived: u64,
     pong: Vec<u8>,
     unpack: Unpack,
-    /// When all were allowed to dial, where they waited for it.
+    /// Time of the release, if connections waited for it.
     pub(crate) released_at_ticks: Option<u32>,
-    /// What the server asked of the one that it refused last.
+    /// `Retry-After` of the last refusal, in seconds.
     pub(crate) retry_after_s: Option<u64>,
     pub(crate) findings: Findings,
 }
@@ -74,7 +73,8 @@ impl<'a> Receiver<'a> {
         (self.state.clock.now_ns() / Client::TICK_NS) as u32
     }
 
-    /// Consumes whole frames at the start of `bytes`, which connection `index` of this thread, `number` of the run, got.
+    /// Consumes whole frames at the start of `bytes`, received by connection `index` of this thread, `number` of
+    /// the run.
     pub(crate) fn hear(&mut self, index: usize, number: usize, client: &mut Client, bytes: &[u8]) -> Heard {
         (self.index, self.number) = (index, number);
         let outcome = match client.phase {
@@ -144,7 +144,7 @@ impl<'a> Receiver<'a> {
                 Message::Publication(number) if client.phase == Phase::Live => {
                     self.arrival(client, number, now_ns)
                 }
-                // A publication from before it subscribed is nobody's.
+                // A publication from before the subscription is ignored.
                 Message::Publication(_) => {}
                 Message::Heartbeat => {
                     self.lane.heartbeats.add(1);
@@ -162,7 +162,7 @@ impl<'a> Receiver<'a> {
             None => (&mut client.word, number),
             Some(spread) => {
                 let Some((nth, round)) = spread.place(self.number, number) else {
-                    // Not one of its channels.
+                    // Of another channel.
                     return self.lane.behind.add(1);
                 };
                 let each = spread.each as usize;
@@ -194,7 +194,7 @@ impl<'a> Receiver<'a> {
 
     #[cold]
     fn reply(&mut self, client: &mut Client, line: &[u8]) -> Result<(), String> {
-        // A raw endpoint may say what it likes.
+        // A raw endpoint may send anything.
         let Manner::Centrifuge { last_id } = self.script.manner else { return Ok(()) };
         let (id, subscribed) = script::subscribed(line)?;
         if client.phase != Phase::Joining {
@@ -224,7 +224,7 @@ impl<'a> Receiver<'a> {
         client.say(&self.pong)
     }
 
-    /// A connection that waited for the others goes on.
+    /// Continues a connection that waited for the others.
     pub(crate) fn encore(&mut self, client: &mut Client) -> Result<(), String> {
         if client.phase != Phase::Waiting {
             return Ok(());
@@ -234,7 +234,7 @@ impl<'a> Receiver<'a> {
         self.script.encore.as_ref().map_or(Ok(()), |encore| client.say(encore))
     }
 
-    /// The connection is where the scenario wants it, and `next` is the publication that must come next.
+    /// The connection has reached the state of the scenario; `next` is the next expected publication.
     pub(crate) fn live(&mut self, client: &mut Client, next: u32) {
         let ticks = self.ticks().wrapping_sub(self.released_at_ticks.unwrap_or(client.word));
         self.findings.opening.record(u64::from(ticks) * Client::TICK_NS);
@@ -246,7 +246,7 @@ impl<'a> Receiver<'a> {
         self.lane.ready_at_ns.set(self.state.clock.now_ns());
     }
 
-    /// Counts an attempt that is to be repeated.
+    /// Counts an attempt that will be retried.
     pub(crate) fn refused(&mut self, client: &mut Client, cause: String) {
         self.pending -= 1;
         self.lane.refused.add(1);
@@ -273,7 +273,7 @@ impl<'a> Receiver<'a> {
         client.phase = Phase::Gone;
     }
 
-    /// Tells the state what arrived.
+    /// Adds the arrivals to the state.
     #[inline]
     pub(crate) fn flush(&mut self) {
         if self.arrived > 0 {

@@ -1,8 +1,8 @@
-//! One thread's callers: open a connection, close it, open the next.
+//! One thread's handshakes: open a connection, close it, open the next.
 //!
-//! The invariant: a slot has at most one connection, and a new one starts as soon as the last has ended, so the
-//! asked number is always under way. Source addresses rotate, because a closed connection keeps its port for a
-//! while (TIME_WAIT). Left out: connections that stay.
+//! The invariant: a slot has at most one connection, and the next one starts as soon as it has ended, so that the
+//! requested number is always in progress. Source addresses rotate, because a closed connection keeps its port for
+//! a while (TIME_WAIT). Left out: connections that stay open.
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,12 +39,12 @@ struct Slot {
     wire: Option<Wire<TcpStream>>,
     phase: Phase,
     dialled_at_ns: u64,
-    /// When it was to be dialled: latency counts from then.
+    /// Scheduled time of the dial: latency counts from it.
     due_at_ns: u64,
     head: Vec<u8>,
 }
 
-/// What one thread brings home.
+/// The results of one thread.
 #[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) failures: Failures,
@@ -64,7 +64,7 @@ pub(crate) struct Reconnects<'a> {
     poll: Poll,
     slots: Vec<Slot>,
     dialled: usize,
-    /// When the schedule began.
+    /// Start of the schedule.
     started_at_ns: u64,
     buffer: Vec<u8>,
     scratch: Scratch,
@@ -73,7 +73,7 @@ pub(crate) struct Reconnects<'a> {
 
 impl<'a> Reconnects<'a> {
     /// # Errors
-    /// What making the poller says.
+    /// The poller cannot be created.
     pub(crate) fn new(
         script: &'a Script,
         state: &'a RunState,
@@ -102,10 +102,10 @@ impl<'a> Reconnects<'a> {
         })
     }
 
-    /// Keeps `count` connections under way until the state says stop.
+    /// Keeps `count` connections in progress until `state` says stop.
     ///
     /// # Errors
-    /// What the poller says.
+    /// The poller fails.
     pub(crate) fn run(mut self, count: usize) -> io::Result<Findings> {
         let mut events = Events::with_capacity(EVENTS_PER_WAIT);
         let empty = || Slot {
@@ -184,7 +184,8 @@ impl<'a> Reconnects<'a> {
         } else {
             wire.flush().map(drop).map_err(|e| dial::cause("send", &e))
         };
-        // Also where nothing could be sent: a server that is full says so unasked, and may be gone by now.
+        // Read even if nothing could be sent: a full server answers before it is asked, and may have closed
+        // already.
         loop {
             match wire.read(&mut self.scratch, &mut self.buffer) {
                 Ok(Got::End) if slot.phase == Phase::Leaving => {
@@ -216,11 +217,11 @@ impl<'a> Reconnects<'a> {
         }
     }
 
-    /// One more: closed, and the next begins, unless there is a rate.
+    /// Counts one, closes it, and starts the next one, unless there is a rate.
     fn done(&mut self, index: usize) {
         let slot = &mut self.slots[index];
         if let (Ending::Reset, Some(wire)) = (self.ending, &slot.wire) {
-            // Should it be refused, the connection is closed, which is only slower.
+            // If this fails, the connection is closed normally, which is slower.
             drop(SockRef::from(&wire.socket).set_linger(Some(Duration::ZERO)));
         }
         slot.wire = None;
@@ -233,7 +234,7 @@ impl<'a> Reconnects<'a> {
         }
     }
 
-    /// The slot stays empty until the next pass, so that a server that refuses is not stormed.
+    /// Leaves the slot empty until the next pass, so that a refusing server is not flooded.
     fn fail(&mut self, index: usize, cause: String) {
         self.slots[index].wire = None;
         self.lane.failed.add(1);

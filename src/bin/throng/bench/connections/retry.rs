@@ -1,25 +1,26 @@
-//! When a client that was refused tries again.
+//! The delays of refused clients before a retry.
 //!
-//! The invariant: delays are those of the official SDKs (exponential with full jitter), or longer where the server asks for
-//! it; and they follow from the connection's number, so that a run can be repeated. Left out: what counts as a refusal.
+//! The invariant: delays are those of the official SDKs (exponential with full jitter), or longer if the server
+//! asks for it; they depend on the connection's number only, so that a run can be repeated. Left out: which
+//! answers are refusals.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The most doublings that make a difference.
+/// Doublings beyond this number change nothing.
 const DOUBLINGS_MAX: u32 = 31;
 
 /// Behaviour of a client that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BackOff {
-    /// The least delay and the longest; `None`: it tries again at once.
+    /// Shortest and longest delay; `None`: retry at once.
     pub(crate) delay_ms: Option<(u64, u64)>,
     /// Attempts of one client, the first included.
     pub(crate) attempts_max: u16,
 }
 
 impl BackOff {
-    /// How long connection `number` waits after so many attempts, if it tries again.
+    /// The delay of connection `number` after `attempts`; `None`: it gives up.
     pub(crate) fn delay_ns(&self, number: usize, attempts: u16, retry_after_s: Option<u64>) -> Option<u64> {
         if attempts >= self.attempts_max {
             return None;
@@ -30,13 +31,13 @@ impl BackOff {
         let jitter_ms = mixed((number as u64) << 16 | u64::from(attempts)) % reach_ms.max(1);
         let own_ms = (least_ms + jitter_ms).min(most_ms);
         let asked_ms = retry_after_s.unwrap_or(0).saturating_mul(1000);
-        // All that were refused in one second are asked to come back in one second, too.
+        // All clients refused in one second get the same second for their retry.
         let asked_ms = if asked_ms > 0 { asked_ms + jitter_ms % 1000 } else { 0 };
         Some(own_ms.max(asked_ms).saturating_mul(1_000_000))
     }
 }
 
-/// A number that looks random (the finalizer of SplitMix64).
+/// A pseudo-random number (the finalizer of SplitMix64).
 fn mixed(number: u64) -> u64 {
     let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -44,7 +45,7 @@ fn mixed(number: u64) -> u64 {
     bits ^ bits >> 31
 }
 
-/// Who tries again when.
+/// Connections to retry, by time.
 #[derive(Debug, Default)]
 pub(crate) struct Retries(BinaryHeap<Reverse<(u64, usize)>>);
 
@@ -53,7 +54,7 @@ impl Retries {
         self.0.push(Reverse((at_ns, index)));
     }
 
-    /// The next one whose moment has come.
+    /// The next connection whose time has come.
     pub(crate) fn due(&mut self, now_ns: u64) -> Option<usize> {
         let Reverse((at_ns, index)) = *self.0.peek()?;
         (at_ns <= now_ns).then(|| {

@@ -1,7 +1,8 @@
-//! The TLS of one connection, without its socket: records in, plaintext out, and the other way round.
+//! TLS of one connection, without its socket: records in, plaintext out, and the reverse.
 //!
-//! The invariants: what is said before the handshake is over is kept and sent behind its last flight, so that a caller
-//! need not know how far it is; and between two records nothing is buffered. Left out: when to read and write.
+//! The invariants: plaintext written during the handshake is kept and sent after its last flight, so that a caller
+//! need not know the progress of the handshake; and nothing is buffered between two records. Left out: when to
+//! read and write.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,18 +17,18 @@ use crate::bench::connections::tls::{Tally, Tls};
 
 /// Plaintext of the longest record (RFC 8446, 5.1).
 const RECORD_BYTES_MAX: usize = 1 << 14;
-/// What a record adds to its plaintext in the suites that there are, with room to spare.
+/// Upper bound for the bytes that a record adds to its plaintext in any suite.
 const RECORD_OVERHEAD: usize = 64;
 
 pub(crate) struct Secure {
     session: UnbufferedClientConnection,
     tally: Arc<Tally>,
     is_open: bool,
-    /// The peer said that nothing follows.
+    /// The peer has announced the end.
     pub(crate) is_ended: bool,
     /// Plaintext that waits for the handshake.
     waiting: Vec<u8>,
-    /// The beginning of a record.
+    /// A partial record.
     pub(crate) kept: Vec<u8>,
     /// Records to be sent.
     pub(crate) outgoing: Vec<u8>,
@@ -43,12 +44,12 @@ impl fmt::Debug for Secure {
     }
 }
 
-/// What [`Secure::hear`] made of its bytes.
+/// The result of [`Secure::hear`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
-    /// Of the records, so many bytes are done with; the rest must be shown again, with more.
+    /// Consumed bytes of records; the rest must be passed again, with more.
     pub(crate) consumed: usize,
-    /// So many bytes of plaintext.
+    /// Bytes of plaintext.
     pub(crate) plain: usize,
 }
 
@@ -65,18 +66,18 @@ impl Secure {
         })
     }
 
-    /// Adds `bytes` to `outgoing`, or keeps them until the handshake is over, which begins now if it has not.
+    /// Appends `bytes` to `outgoing`, or keeps them until the end of the handshake, which it starts if necessary.
     ///
     /// # Errors
-    /// What is wrong with the session.
+    /// An error of the session.
     pub(crate) fn say(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.advance(&mut [], &mut [], bytes).map(drop)
     }
 
-    /// Takes records, and puts their plaintext at the start of `plain`, which is at least as long.
+    /// Decrypts records to the start of `plain`, which is at least as long.
     ///
     /// # Errors
-    /// What is wrong with the records.
+    /// Invalid records.
     pub(crate) fn hear(&mut self, records: &mut [u8], plain: &mut [u8]) -> Result<Heard, Error> {
         self.advance(records, plain, &[])
     }
@@ -116,7 +117,7 @@ impl Secure {
                     self.is_ended = true;
                     true
                 }
-                // Also what does not exist yet: it will do something once there are more records.
+                // This includes future variants: they continue with more records.
                 ConnectionState::ReadEarlyData(_) | ConnectionState::BlockedHandshake | _ => true,
             };
             heard.consumed += discard;
@@ -136,7 +137,7 @@ impl Secure {
     }
 }
 
-/// Version, and cipher suite by the name that IANA has for it.
+/// Version and cipher suite, by its IANA name.
 fn agreed(session: &UnbufferedClientConnection) -> String {
     let version = session.protocol_version().and_then(|version| version.as_str());
     let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());

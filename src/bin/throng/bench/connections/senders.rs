@@ -1,8 +1,8 @@
 //! One thread's senders: connections that send messages, wait for their echoes, and send as many again.
 //!
-//! The invariant: each has exactly the asked number of messages under way, so the load is closed: a slow server
-//! is asked less. On a schedule it is open: messages are sent when they are due, one connection after the other, and
-//! latency counts from then. Left out: what an echo must look like.
+//! The invariant: without a schedule each connection has exactly the requested number of messages in flight
+//! (closed loop: a slow server gets fewer). On a schedule (open loop) messages are sent at their times, one
+//! connection after the other, and latency counts from the scheduled time. Left out: the form of an echo.
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,11 +21,11 @@ use crate::bench::report::findings::{Failures, Latency};
 
 const EVENTS_PER_WAIT: usize = 1024;
 const BUFFER_BYTES: usize = 256 << 10;
-/// Times whose echoes are told apart.
+/// Separate histograms of echoes.
 const ACTS: usize = 2;
 const WAIT: Duration = Duration::from_millis(20);
-/// On schedule it naps: waiting for events has milliseconds for a unit, and spinning would take the core from others. With
-/// the kernel's slack, what is due may be sent, and what arrived be seen, about 0.1 ms late.
+/// Sleep between two looks on a schedule: waiting for events has a unit of milliseconds, and spinning would take
+/// the core from others. With the kernel's slack, messages may be sent and seen about 0.1 ms late.
 const NAP: Duration = Duration::from_micros(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,28 +42,28 @@ struct Sender {
     wire: Wire<TcpStream>,
     phase: Phase,
     dialled_at_ns: u64,
-    /// The handshake's answer, or the first replies, while they are incomplete.
+    /// The incomplete answer to the handshake, or the first replies.
     head: Vec<u8>,
     sent_bytes: u64,
     due_bytes: usize,
     replies: Replies,
 }
 
-/// When messages are sent.
+/// The pace of messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// Messages in flight per connection: exactly so many, or at most where there is a rate.
+    /// Messages in flight per connection: the exact number, or the maximum if there is a rate.
     pub(crate) in_flight: usize,
     /// Messages per second of this thread.
     pub(crate) rate: Option<f64>,
 }
 
-/// What one thread brings home.
+/// The results of one thread.
 #[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) failures: Failures,
     pub(crate) opening: Latency,
-    /// By the state's act.
+    /// By `act` of the state.
     pub(crate) echoes: [Latency; ACTS],
 }
 
@@ -88,13 +88,13 @@ pub(crate) struct Senders<'a> {
     lane: &'a Lane,
     ring: &'a Ring,
     pace: Pace,
-    /// Since when messages are due on schedule, and how many were.
+    /// Start of the schedule, and messages due so far.
     scheduled: (Option<u64>, u64),
-    /// Number of its first connection.
+    /// Number of the first connection.
     first: usize,
     poll: Poll,
     senders: Vec<Sender>,
-    /// When each message under way was sent: `in_flight` moments per sender.
+    /// Send times of the messages in flight: `in_flight` per sender.
     sent_at_ns: Vec<u64>,
     buffer: Vec<u8>,
     scratch: Scratch,
@@ -103,7 +103,7 @@ pub(crate) struct Senders<'a> {
 
 impl<'a> Senders<'a> {
     /// # Errors
-    /// What making the poller says.
+    /// The poller cannot be created.
     pub(crate) fn new(
         script: &'a Script,
         state: &'a RunState,
@@ -128,10 +128,10 @@ impl<'a> Senders<'a> {
         })
     }
 
-    /// Opens its share of the connections and plays until the state says stop.
+    /// Opens its share of the connections and sends until `state` says stop.
     ///
     /// # Errors
-    /// What the poller says.
+    /// The poller fails.
     pub(crate) fn run(mut self, share: Share, timeout_ns: u64) -> io::Result<Findings> {
         self.first = share.first;
         for n in share.first..share.first + share.count {
@@ -171,7 +171,7 @@ impl<'a> Senders<'a> {
         Ok(self.findings)
     }
 
-    /// Sends what is due by now, once all are there.
+    /// Sends the messages that are due, once all are connected.
     fn keep_schedule(&mut self, count: usize) {
         let Some(rate) = self.pace.rate else { return };
         if self.lane.ready.value() + self.lane.failed.value() < count as u64 {
@@ -193,7 +193,7 @@ impl<'a> Senders<'a> {
             let in_flight = self.pace.in_flight as u64;
             let begun = (sender.sent_bytes + sender.due_bytes as u64) / self.ring.frame_bytes() as u64;
             if begun - sender.replies.count >= in_flight {
-                // As much as may be is under way; it stays due.
+                // The maximum is in flight; the message stays due.
                 return;
             }
             let slot = usize::try_from(begun % in_flight).unwrap_or(0);
@@ -233,7 +233,7 @@ impl<'a> Senders<'a> {
         Ok(())
     }
 
-    /// What one event asks for.
+    /// Handles one event.
     fn turn(&mut self, index: usize, readable: bool, to_the_end: bool) -> Result<(), String> {
         let sender = &mut self.senders[index];
         match sender.phase {
@@ -247,7 +247,8 @@ impl<'a> Senders<'a> {
             Phase::Connecting => {
                 sender.phase = Phase::Upgrading;
                 let sent = sender.wire.write(&self.script.request);
-                // A server that is full says so unasked, and this event may be the only one that tells of it.
+                // A full server answers before it is asked, and this event may be the only one that reports the
+                // answer.
                 if readable {
                     self.read(index, to_the_end)?;
                 }
@@ -261,7 +262,7 @@ impl<'a> Senders<'a> {
         self.send(index)
     }
 
-    /// The connection is open: the first messages go out.
+    /// The connection is open: sends the first messages.
     fn ready(&mut self, index: usize) -> Result<(), String> {
         let now_ns = self.state.clock.now_ns();
         let sender = &mut self.senders[index];
@@ -326,7 +327,7 @@ impl<'a> Senders<'a> {
         Ok(())
     }
 
-    /// Bytes that come before the first answer.
+    /// Handles input before the first answer.
     fn shake_hands(&mut self, index: usize, bytes: &[u8]) -> Result<(), String> {
         let sender = &mut self.senders[index];
         sender.head.extend_from_slice(bytes);
@@ -349,7 +350,8 @@ impl<'a> Senders<'a> {
         Ok(())
     }
 
-    /// Sends what is due, in one call when the socket takes it; answers to pings go between two messages.
+    /// Sends the messages that are due, in one call if the socket accepts it; answers to pings go between two
+    /// messages.
     fn send(&mut self, index: usize) -> Result<(), String> {
         let sender = &mut self.senders[index];
         sender.wire.flush().map_err(|e| dial::cause("send", &e))?;
@@ -386,7 +388,7 @@ impl<'a> Senders<'a> {
             }
         }
         sender.phase = Phase::Gone;
-        // The socket stays in its place until the run ends, but has no more events.
+        // The socket keeps its place until the end of the run, without further events.
         drop(self.poll.registry().deregister(&mut sender.wire.socket));
     }
 }

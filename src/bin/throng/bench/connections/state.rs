@@ -1,8 +1,7 @@
-//! What the threads of a run tell each other while it lasts: counts per thread, the stop sign, and the state
-//! of the publications.
+//! State that the threads of a run share: counts per thread, the stop flag, and the state of the publications.
 //!
-//! The invariant: each lane has one writer, its thread; everybody reads. The few locked counters are touched once
-//! per batch of events, never per message. Left out: results that are needed only at the end.
+//! The invariant: each lane has one writer, its thread, and all threads read it. The few shared counters are
+//! updated once per batch of events, never per message. Left out: results that are needed only at the end.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -14,27 +13,27 @@ use crate::bench::messages::script::Position;
 use throng::parts::base::counters::Counter;
 use throng::parts::net::sys;
 
-/// Publications whose moment of sending is remembered; older ones are overwritten. More than can be under way.
+/// Publications whose send time is kept; older ones are overwritten. More than can be in flight.
 const MOMENTS: usize = 1 << 16;
 
-/// What one thread counts.
+/// The counts of one thread.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Lane {
     thread: AtomicI32,
     /// Connections dialled.
     pub(crate) started: Counter,
-    /// Connections that got as far as the scenario wants them.
+    /// Connections that reached the state of the scenario.
     pub(crate) ready: Counter,
-    /// Connections that wait for the others before they go on.
+    /// Connections that wait for the others.
     pub(crate) waiting: Counter,
-    /// Moment of the last of those that got ready.
+    /// Time at which the last of them did.
     pub(crate) ready_at_ns: Counter,
-    /// Connections that did not get there.
+    /// Connections that failed before.
     pub(crate) failed: Counter,
-    /// Attempts that failed and are to be repeated.
+    /// Attempts that failed and will be retried.
     pub(crate) refused: Counter,
-    /// Connections that ended afterwards.
+    /// Connections that ended after it.
     pub(crate) lost: Counter,
     /// Messages echoed, or publications that arrived.
     pub(crate) messages: Counter,
@@ -42,18 +41,17 @@ pub(crate) struct Lane {
     pub(crate) bytes: Counter,
     /// Heartbeats answered.
     pub(crate) heartbeats: Counter,
-    /// Publications that never came, known by the number of a later one.
+    /// Missing publications, detected by the number of a later one.
     pub(crate) gaps: Counter,
-    /// Publications that came twice or too late.
+    /// Publications that arrived twice or too late.
     pub(crate) behind: Counter,
 }
 
 impl Lane {
-    /// Makes the calling thread the one that this lane is about: pins it, and gives it a descriptor table of
-    /// its own when `private`.
+    /// Assigns this lane to the calling thread: pins it, and gives it a private descriptor table if `private`.
     ///
     /// # Errors
-    /// A sentence naming the core or the system call that was refused.
+    /// A sentence with the core or the system call that was refused.
     pub(crate) fn enter(&self, core: Option<usize>, private: bool) -> Result<(), String> {
         self.thread.store(sys::thread_id(), Relaxed);
         if let Some(core) = core {
@@ -65,7 +63,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Its id in /proc/self/task; `None` before it has started.
+    /// The thread's id in /proc/self/task; `None` before it has started.
     pub(crate) fn thread(&self) -> Option<i32> {
         Some(self.thread.load(Relaxed)).filter(|&id| id != 0)
     }
@@ -76,27 +74,27 @@ impl Lane {
 pub(crate) struct RunState {
     pub(crate) clock: Clock,
     pub(crate) lanes: Vec<Lane>,
-    /// The lane of the thread that directs and publishes.
+    /// The lane of the director's thread, which publishes.
     pub(crate) director: Lane,
     pub(crate) stop: AtomicBool,
-    /// Whether echoes and handshakes that end now are recorded.
+    /// Whether echoes and handshakes are recorded at present.
     pub(crate) recording: AtomicBool,
-    /// Under which of its histograms a thread records echoes: 0, and 1 in a storm.
+    /// Index of the histogram for echoes: 0, and 1 in a storm.
     pub(crate) act: AtomicUsize,
     /// First publication whose latency is recorded.
     pub(crate) measured_from: AtomicU32,
-    /// How many of them there will be; 0 when nobody knows.
+    /// Number of publications to record; 0 if unknown.
     pub(crate) measured_count: AtomicU32,
-    /// Subscribers that are connected.
+    /// Connected subscribers.
     audience: AtomicU64,
-    /// Publications that those subscribers have received, all together.
+    /// Publications received by these subscribers, in total.
     delivered: AtomicU64,
-    /// The publisher wants to be woken when `delivered` reaches this.
+    /// Value of `delivered` at which the publisher is woken.
     wake_at: AtomicU64,
     publisher: OnceLock<Thread>,
-    /// When those who wait for each other may go on; 0 while they may not.
+    /// Time of the release of waiting connections; 0 before it.
     released_at_ns: AtomicU64,
-    /// Where a stream was when the first subscriber came.
+    /// The stream's position at the first subscription.
     pub(crate) position: OnceLock<Position>,
     moments: Box<[AtomicU64]>,
 }
@@ -131,17 +129,17 @@ impl RunState {
         self.stop.load(Relaxed)
     }
 
-    /// Lets those go on who wait for each other.
+    /// Releases the connections that wait for each other.
     pub(crate) fn release(&self) {
         self.released_at_ns.store(self.clock.now_ns().max(1), SeqCst);
     }
 
-    /// When that was, once it was.
+    /// Time of the release; `None` before it.
     pub(crate) fn released_at_ns(&self) -> Option<u64> {
         Some(self.released_at_ns.load(Relaxed)).filter(|&at_ns| at_ns > 0)
     }
 
-    /// When publication `number` was due.
+    /// The scheduled time of publication `number`.
     #[inline]
     pub(crate) fn moment_ns(&self, number: u32) -> u64 {
         self.moments[number as usize % MOMENTS].load(Relaxed)
@@ -155,7 +153,7 @@ impl RunState {
         self.audience.fetch_add(1, SeqCst);
     }
 
-    /// A subscriber left that had received so many: what it got counts no more, and nothing is waited for.
+    /// A subscriber left after `received` publications: they no longer count, and none is expected for it.
     pub(crate) fn leave(&self, received: u32) {
         self.audience.fetch_sub(1, SeqCst);
         self.delivered.fetch_sub(u64::from(received), SeqCst);
@@ -170,7 +168,7 @@ impl RunState {
         self.delivered.load(SeqCst)
     }
 
-    /// Counts arrivals of one batch of events and wakes the publisher when it waits for these.
+    /// Counts the arrivals of a batch of events, and wakes the publisher if it waits for them.
     #[inline]
     pub(crate) fn deliver(&self, count: u64) {
         let before = self.delivered.fetch_add(count, SeqCst);
@@ -180,12 +178,12 @@ impl RunState {
         }
     }
 
-    /// The calling thread is the publisher from now on.
+    /// Makes the calling thread the publisher.
     pub(crate) fn publish_from_here(&self) {
         self.publisher.get_or_init(std::thread::current);
     }
 
-    /// Asks for a wake-up once `delivered` reaches `count`; check again before parking.
+    /// Requests a wake-up when `delivered` reaches `count`; check again before parking.
     pub(crate) fn ask_wake(&self, count: u64) {
         self.wake_at.store(count, SeqCst);
     }

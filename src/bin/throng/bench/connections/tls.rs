@@ -1,8 +1,8 @@
-//! How the generator's clients speak TLS: the flags, what they mean to rustls, and the sessions that can be resumed.
+//! TLS of the generator's clients: the flags, their meaning for rustls, and the sessions that can be resumed.
 //!
-//! The clients are rustls' own, record for record, and share no code with the server: what a server seals wrongly is
-//! noticed here. The invariant: a ticket is presented once, as by every client that follows RFC 8446, C.4, so a storm of
-//! resumptions needs as many tickets as clients. Left out: records, which stand in `secure`.
+//! The clients are rustls' own and share no code with the server, so they detect records that the server seals
+//! wrongly. The invariant: a ticket is presented once, as RFC 8446, C.4 requires, so a storm of resumptions needs
+//! as many tickets as clients. Left out: records, see `secure`.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, Error, HandshakeKind, NamedGroup, RootCertStore, SignatureScheme,
 };
 
-/// Sessions that are kept to be resumed; beyond it, the oldest is forgotten.
+/// Maximum number of sessions kept for resumption; the oldest is dropped.
 const TICKETS_MAX: usize = 1 << 17;
 
-/// How connections are encrypted.
+/// The flags for encryption.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct TlsArgs {
     /// Use TLS, as with wss:// in --url
@@ -63,7 +63,7 @@ pub(crate) enum Suite {
     Chacha20,
 }
 
-/// What a connection needs to shake hands.
+/// The settings for a handshake.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<ClientConfig>,
@@ -72,20 +72,20 @@ pub(crate) struct Tls {
     tickets: Arc<Tickets>,
 }
 
-/// Handshakes that were completed, all threads together.
+/// Completed handshakes of all threads.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     full: AtomicU64,
     resumed: AtomicU64,
-    /// What was agreed on the first time.
+    /// Version and suite of the first handshake.
     agreed: OnceLock<String>,
 }
 
 impl Tls {
-    /// For connections to the server with this name, or address.
+    /// Settings for connections to the server with this name or address.
     ///
     /// # Errors
-    /// What is wrong with the name or with a flag.
+    /// An invalid name or flag.
     pub(crate) fn new(args: &TlsArgs, host: &str) -> Result<Self, String> {
         let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(name).map_err(|e| format!("{host}: no name of a TLS server: {e}"))?;
@@ -115,8 +115,8 @@ impl Tls {
         Ok(Self { config: Arc::new(config), name, tally: Arc::default(), tickets })
     }
 
-    /// Whether tickets are kept for later and none is presented: who resumes gets one for the one that it gave, so that only
-    /// full handshakes make more of them.
+    /// Whether to keep tickets and present none: a resumption returns one ticket for the one presented, so only
+    /// full handshakes add to them.
     pub(crate) fn save_tickets(&self, save: bool) {
         self.tickets.is_saving.store(save, Relaxed);
     }
@@ -146,20 +146,20 @@ fn roots(args: &TlsArgs) -> Result<RootCertStore, String> {
 }
 
 impl Tally {
-    /// Counts a handshake that is complete.
+    /// Counts a completed handshake.
     pub(crate) fn count(&self, kind: Option<HandshakeKind>, agreed: impl FnOnce() -> String) {
         let count = if kind == Some(HandshakeKind::Resumed) { &self.resumed } else { &self.full };
         count.fetch_add(1, Relaxed);
         self.agreed.get_or_init(agreed);
     }
 
-    /// Counts from zero again.
+    /// Resets the counts to zero.
     pub(crate) fn reset(&self) {
         self.full.store(0, Relaxed);
         self.resumed.store(0, Relaxed);
     }
 
-    /// Full handshakes and resumed ones, so far.
+    /// Full and resumed handshakes so far.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.full.load(Relaxed), self.resumed.load(Relaxed))
     }
@@ -170,12 +170,12 @@ impl Tally {
     }
 }
 
-/// Sessions of one server that can be resumed.
+/// Resumable sessions of one server.
 #[derive(Debug, Default)]
 struct Tickets {
     is_saving: AtomicBool,
     tls13: Mutex<VecDeque<Tls13ClientSessionValue>>,
-    /// One for all: what RFC 8446 asks of tickets, RFC 5077 does not.
+    /// One for all connections: RFC 5077 allows that, unlike RFC 8446.
     tls12: Mutex<Option<Tls12ClientSessionValue>>,
 }
 
@@ -221,7 +221,7 @@ impl ClientSessionStore for Tickets {
     }
 }
 
-/// Checks nothing, not even that the server has the key of its certificate.
+/// Verifies nothing, not even that the server has the key of its certificate.
 #[derive(Debug)]
 struct Credulous(Arc<CryptoProvider>);
 

@@ -1,7 +1,7 @@
-//! The tokens that clients present: one per connection, each of a user of its own.
+//! The clients' tokens: one per connection, each with its own user.
 //!
-//! Invariant: minting one while the run lasts costs microseconds, so asymmetric signatures, which cost a hundred times
-//! that, are made before it begins, [`SIGNED_COUNT`] of them, and taken in turn. Left out: what the server makes of them.
+//! Invariant: signing a token during the run costs microseconds. Asymmetric signatures cost a hundred times as
+//! much, so [`SIGNED_COUNT`] of them are made before the run and used in turn. Left out: verification.
 
 #![expect(clippy::disallowed_methods, reason = "a token says until when it is good")]
 
@@ -17,10 +17,10 @@ use rustls::pki_types::pem::PemObject;
 use throng::parts::outside::mint;
 
 const SIGNED_COUNT: usize = 64;
-/// How long a token is good: longer than any run.
+/// Lifetime of a token: longer than any run.
 const TTL_S: u64 = 24 * 3600;
 
-/// Who the clients are.
+/// The flags for the clients' identities.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Identity {
     /// Give each client its own user and token, signed with this secret (HS256)
@@ -31,20 +31,20 @@ pub(crate) struct Identity {
     pub(crate) token_key: Option<PathBuf>,
 }
 
-/// Where tokens come from.
+/// The source of tokens.
 #[derive(Clone, Debug)]
 pub(crate) enum Tokens {
-    /// Clients have none.
+    /// No tokens.
     None,
-    /// Signed when they are needed.
+    /// Signed on demand.
     Secret { secret: String, expire_at_s: u64 },
-    /// Signed before.
+    /// Signed in advance.
     Signed(Vec<String>),
 }
 
 impl Tokens {
     /// # Errors
-    /// What is wrong with the key.
+    /// An invalid key.
     pub(crate) fn new(identity: &Identity) -> Result<Self, String> {
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let expire_at_s = now_s + TTL_S;

@@ -1,43 +1,43 @@
-//! A socket with or without TLS: what the generator's connections read and write by.
+//! The socket of a generator's connection, with or without TLS.
 //!
-//! The invariants: whoever is told that a write took all of its bytes need not repeat them, though TLS may still have
-//! records of them, which [`Wire::flush`] sends when there is room; and a plain connection costs a null pointer more than its
-//! socket. Left out: readiness, and what the bytes mean.
+//! The invariants: bytes that a write has accepted need not be repeated, though TLS may still hold records of
+//! them, which [`Wire::flush`] sends when the socket has room; and a plain connection takes a null pointer more
+//! than its socket. Left out: readiness, and the meaning of the bytes.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use crate::bench::connections::secure::Secure;
 use crate::bench::connections::tls::Tls;
 
-/// Records read at a time: eight of the longest.
+/// Size of a read of records: eight of maximum length.
 const SCRATCH_BYTES: usize = 128 << 10;
-/// Plaintext sealed at a time: what waits for room in a socket is bounded by it.
+/// Plaintext sealed at a time: it bounds the bytes that wait for room in a socket.
 const SEALED_BYTES_MAX: usize = 64 << 10;
 
-/// Where a thread receives records.
+/// A thread's buffer for records.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Vec<u8>);
 
 impl Scratch {
-    /// For connections that shake hands like this, if they do.
+    /// The buffer for connections with these settings; empty without TLS.
     pub(crate) fn new(tls: Option<&Tls>) -> Self {
         Self(if tls.is_some() { vec![0; SCRATCH_BYTES] } else { Vec::new() })
     }
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Got {
-    /// So many bytes: none where records had other things to say. `is_short`: a read that leaves room has emptied the
-    /// socket (epoll(7), question 9).
+    /// Bytes read; zero if the records contained no data. `is_short`: a read that does not fill the buffer has
+    /// emptied the socket (epoll(7), question 9).
     Bytes { count: usize, is_short: bool },
-    /// Nothing has arrived.
+    /// Nothing has arrived yet.
     Nothing,
-    /// Nothing will.
+    /// The end of the stream.
     End,
 }
 
-/// The wire of one connection of the load generator.
+/// A connection of the load generator, plain or with TLS.
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     pub(crate) socket: S,
@@ -46,13 +46,13 @@ pub(crate) struct Wire<S> {
 
 impl<S> Wire<S> {
     /// # Errors
-    /// That rustls cannot begin a session.
+    /// rustls cannot start a session.
     pub(crate) fn new(socket: S, tls: Option<&Tls>) -> io::Result<Self> {
         let secure = tls.map(|tls| Secure::new(tls).map(Box::new)).transpose();
         Ok(Self { socket, secure: secure.map_err(broken)? })
     }
 
-    /// Changes the form of the connection's socket and keeps its TLS state.
+    /// Converts the socket and keeps the TLS state.
     pub(crate) fn map<T>(self, change: impl FnOnce(S) -> T) -> Wire<T> {
         Wire { socket: change(self.socket), secure: self.secure }
     }
@@ -62,13 +62,14 @@ impl<S: Read + Write> Wire<S> {
     /// Reads into `buffer`, which must not be empty.
     ///
     /// # Errors
-    /// As `recv(2)` and `send(2)`; what is wrong with a record, as an error with rustls' in it; that a record may not fit.
+    /// Those of `recv(2)` and `send(2)`; an invalid record, as an error that wraps rustls'; a buffer that may be
+    /// too small for a record.
     pub(crate) fn read(&mut self, scratch: &mut Scratch, buffer: &mut [u8]) -> io::Result<Got> {
         let Some(secure) = &mut self.secure else { return receive(&mut self.socket, buffer) };
         if secure.is_ended {
             return Ok(Got::End);
         }
-        // Plaintext is shorter than its records, so that what fits the one fits the other.
+        // Plaintext is shorter than its records, so it fits a buffer of the same size.
         let (kept, end) = (secure.kept.len(), scratch.0.len().min(buffer.len()));
         if end <= kept {
             return Err(io::Error::new(ErrorKind::OutOfMemory, "frame larger than the buffer"));
@@ -85,16 +86,16 @@ impl<S: Read + Write> Wire<S> {
         if secure.kept.is_empty() {
             secure.kept = Vec::new();
         }
-        // The end is told by the next read.
+        // The next read reports the end.
         let got = Got::Bytes { count: heard.plain, is_short: is_short && !secure.is_ended };
         self.flush()?;
         Ok(got)
     }
 
-    /// Writes some of `bytes`; with TLS, begins the handshake with the first of them.
+    /// Writes some of `bytes`; with TLS, the first write starts the handshake.
     ///
     /// # Errors
-    /// As `send(2)`; an error with rustls' in it.
+    /// Those of `send(2)`; an error that wraps rustls'.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.secure.is_none() {
             return self.socket.write(bytes);
@@ -114,7 +115,7 @@ impl<S: Read + Write> Wire<S> {
     /// Writes all of `bytes`.
     ///
     /// # Errors
-    /// As [`Wire::write`], also that there is no room.
+    /// Those of [`Wire::write`], and a socket without room.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -128,7 +129,7 @@ impl<S: Read + Write> Wire<S> {
         Ok(())
     }
 
-    /// Begins the handshake, if there is one and it has not begun.
+    /// Starts the handshake, if there is one and it has not started.
     ///
     /// # Errors
     /// As [`Wire::write`].
@@ -139,10 +140,10 @@ impl<S: Read + Write> Wire<S> {
         self.flush()
     }
 
-    /// Sends records that are left, as far as there is room.
+    /// Sends remaining records, as far as the socket has room.
     ///
     /// # Errors
-    /// As `send(2)`.
+    /// Those of `send(2)`.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let Some(secure) = &mut self.secure else { return Ok(()) };
         let mut sent = 0;

@@ -1,8 +1,8 @@
 //! The threads of a run: started together, each with its lane, core and descriptor table, stopped together.
 //!
-//! The invariant: when the director returns, or a thread fails, every thread is told to stop and is waited for.
-//! Descriptors are opened by the thread that uses them, since a private table hides them from all others.
-//! Left out: what the threads do.
+//! The invariant: when the director returns, or a thread fails, every thread is stopped and joined. Each thread
+//! opens the descriptors that it uses, since a private table hides them from all others. Left out: the work of the
+//! threads.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -15,13 +15,13 @@ const STACK_BYTES: usize = 512 << 10;
 /// Why a run ended without a report.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// It makes no sense as asked: exit code 2.
+    /// Invalid arguments: exit code 2.
     Arguments(String),
-    /// It could not be carried out: exit code 1.
+    /// A failed run: exit code 1.
     Failure(String),
 }
 
-/// Runs `work` on one thread per lane while `direct` runs on this one, and brings home what each returned.
+/// Runs `work` on one thread per lane while `direct` runs on this one, and returns the results of all.
 ///
 /// # Errors
 /// The first thread's error, or the director's.
@@ -52,7 +52,7 @@ pub(crate) fn run<T: Send, R>(
         let outcomes = threads.into_iter().flatten().map(|thread| {
             thread.join().unwrap_or_else(|_| Err("a thread of the generator panicked".to_owned()))
         });
-        // A thread's own error says more than what the director made of it.
+        // A thread's own error is more precise than the director's.
         let found = outcomes.collect::<Result<Vec<T>, String>>().map_err(Refusal::Failure)?;
         Ok((directed.map_err(Refusal::Failure)?, found))
     })

@@ -1,8 +1,8 @@
-//! WebSocket frames as a client meets them: headers of a server's frames, and masked frames to send.
+//! WebSocket frames of a client: parsing headers of a server's frames, and writing masked frames.
 //!
-//! The invariant: a header is reported only when all of it is there, and `Ok(None)` consumes nothing, so any
-//! split of the stream gives the same frames. Left out: payloads, fragments and what they mean, which differ per
-//! scenario, and UTF-8, which is the server's promise.
+//! The invariant: a header is returned only when it is complete, and `Ok(None)` consumes nothing, so any split of
+//! the stream gives the same frames. Left out: payloads and fragments, which differ per scenario, and UTF-8, which
+//! the server guarantees.
 
 /// Opcodes (RFC 6455, 5.2).
 pub(crate) const CONTINUATION: u8 = 0;
@@ -15,8 +15,8 @@ pub(crate) const PONG: u8 = 10;
 /// Bytes that masking adds to a frame (RFC 6455, 5.2: Masking-key).
 pub(crate) const MASK_BYTES: usize = 4;
 
-/// The mask of every frame that the generator sends. A real client draws one per frame; what the server has
-/// to do is the same for any value but zero, and a constant costs the generator nothing.
+/// The mask of every frame that the generator sends. A real client draws one per frame; the server's work is the
+/// same for any value except zero, and a constant costs the generator nothing.
 pub(crate) const MASK: [u8; MASK_BYTES] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The header of one server frame.
@@ -28,7 +28,7 @@ pub(crate) struct Header {
     pub(crate) payload_bytes: usize,
 }
 
-/// Why bytes of the server are no frame that it may send.
+/// An invalid frame of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// RFC 6455, 5.1: a server must not mask.
@@ -75,7 +75,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Option<Header>, Broken> {
     Ok(Some(Header { finished: first & 0x80 != 0, opcode: first & 0x0f, head_bytes, payload_bytes }))
 }
 
-/// As [`header`], where permessage-deflate was negotiated: RSV1 says that the payload is compressed (RFC 7692, 6).
+/// As [`header`], with permessage-deflate: RSV1 marks a compressed payload (RFC 7692, 6).
 #[inline]
 pub(crate) fn packed_header(bytes: &[u8]) -> Result<Option<(Header, bool)>, Broken> {
     const RSV1: u8 = 0x40;
@@ -112,7 +112,7 @@ pub(crate) fn push_masked(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-/// Appends one final frame as a server writes it: what the bare send loop is given to pass on.
+/// Appends one final frame as a server writes it, for the bare send loop.
 pub(crate) fn push_unmasked(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     push_head(out, opcode, payload.len(), false);
     out.extend_from_slice(payload);

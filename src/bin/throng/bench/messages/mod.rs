@@ -1,6 +1,7 @@
-//! What is said: frames, publications, commands and their replies, prepared before the run and checked while it lasts.
+//! The messages of a run: frames, publications, commands and replies, prepared before the run and checked during
+//! it.
 //!
-//! Invariant: nothing here owns a socket, but for the publisher, which is one connection on the director's thread.
+//! Invariant: nothing here owns a socket, except the publisher, which is one connection on the director's thread.
 
 pub(crate) mod frames;
 pub(crate) mod publication;

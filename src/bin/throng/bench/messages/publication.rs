@@ -1,10 +1,10 @@
-//! The publications of a run: what they look like on the wire, how a subscriber finds their number, and
-//! whether they arrive in order and without gaps.
+//! The publications of a run: their form on the wire, how a subscriber finds their number, and the check for order
+//! and gaps.
 //!
-//! The data of publication `n` is a JSON string of exactly the asked size: a marker, `n` as eight hex digits,
-//! and padding. The invariant: finding the number costs a subscriber a few nanoseconds and no allocation,
-//! because the generator is often the limit. The moment of sending is not in it: all threads share a table.
-//! Left out: other publications of the channel, which have no marker and are passed over.
+//! The data of publication `n` is a JSON string of exactly the requested size: a marker, `n` as eight hex digits,
+//! and padding. The invariant: finding the number costs a subscriber a few nanoseconds and no allocation, because
+//! the generator is often the limit. The data has no send time: all threads share a table. Left out: other
+//! publications of the channel, which have no marker and are ignored.
 
 use std::io::Write as _;
 
@@ -13,13 +13,13 @@ use crate::bench::messages::frames;
 /// Opens the data of every publication of the generator; the quote makes it improbable elsewhere.
 const MARKER: &[u8; 3] = b"\"~#";
 const DIGIT_COUNT: usize = 8;
-/// The least `--size`: marker, digits and the closing quote.
+/// The minimum of `--size`: marker, digits and the closing quote.
 pub(crate) const DATA_BYTES_MIN: usize = MARKER.len() + DIGIT_COUNT + 1;
 
-/// Publications that go to one of several channels in turn, and connections that each subscribe to some of them.
+/// Publications to several channels in turn, and connections that each subscribe to some of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spread {
-    /// What the names of all begin with.
+    /// The common prefix of the names.
     pub(crate) prefix: String,
     pub(crate) channel_count: u32,
     /// Channels that one connection subscribes to; divides `channel_count`.
@@ -27,7 +27,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// The name of a channel: all are equally long.
+    /// The name of a channel; all names have the same length.
     pub(crate) fn name(&self, channel: u32) -> String {
         format!("{}{channel:07}", self.prefix)
     }
@@ -47,8 +47,8 @@ impl Spread {
         (0..self.each).map(move |nth| (first + nth * stride) % count)
     }
 
-    /// Which of a connection's channels publication `number` is in, and which one of that channel it is; `None` when it
-    /// is in none of them.
+    /// Position of publication `number`: index of its channel among the connection's, and its number within that
+    /// channel; `None` if the channel is not one of them.
     #[inline]
     pub(crate) fn place(&self, connection: usize, number: u32) -> Option<(u32, u32)> {
         let count = self.channel_count;
@@ -64,7 +64,7 @@ pub(crate) struct Template {
     channel: String,
     spread: Option<Spread>,
     data: Vec<u8>,
-    /// What [`Template::push_delivery`] adds, to be as long as what a server sends.
+    /// Padding of [`Template::push_delivery`], for the length of a server's delivery.
     padding: String,
     scratch: Vec<u8>,
 }
@@ -79,8 +79,7 @@ impl Template {
         Self { channel, spread: None, data, padding: String::new(), scratch: Vec::new() }
     }
 
-    /// With data that can be compressed in part: records whose names repeat and whose digits
-    /// do not.
+    /// Uses data that is partly compressible: records with repeating names and random digits.
     pub(crate) fn of_records(mut self) -> Self {
         let (mut records, mut random) = (String::new(), 1u32);
         while records.len() < self.data.len() {
@@ -95,14 +94,14 @@ impl Template {
         self
     }
 
-    /// With publications that go to several channels in turn.
+    /// Publishes to several channels in turn.
     pub(crate) fn spread_over(mut self, spread: Option<&Spread>) -> Self {
         self.spread = spread.cloned();
         self
     }
 
-    /// Makes deliveries `wire_bytes` long, framing included, where they would be shorter: a server adds who
-    /// published, for example.
+    /// Pads deliveries to `wire_bytes`, framing included: a server adds the publisher's client information, for
+    /// example.
     pub(crate) fn pad_deliveries(&mut self, wire_bytes: usize) {
         let mut length = |padding: usize| {
             self.padding = " ".repeat(padding);
@@ -138,7 +137,7 @@ impl Template {
         frames::push_masked(out, frames::TEXT, &self.scratch);
     }
 
-    /// Appends the frame that a server would send to each subscriber: the bare send loop passes it on as it is.
+    /// Appends the frame that a server would send to each subscriber, for the bare send loop.
     pub(crate) fn push_delivery(&mut self, out: &mut Vec<u8>, number: u32) {
         self.number(number);
         self.scratch.clear();
@@ -160,19 +159,19 @@ pub(crate) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// One message of a server, as far as a subscriber cares.
+/// One message of a server, as a subscriber distinguishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
     /// A publication of this run.
     Publication(u32),
-    /// `{}`, to be answered with the same.
+    /// `{}`, a heartbeat, answered with the same.
     Heartbeat,
     /// A reply to a command, or a push without the marker.
     Other(&'a [u8]),
 }
 
-/// Finds messages in the payload of a frame; remembers where the last publication's number stood, because the
-/// next one most likely has it there too.
+/// Finds messages in the payload of a frame; remembers the position of the last publication's number, because the
+/// next one most likely has the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
     marker_at: usize,
@@ -180,7 +179,7 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// For publications whose data has this size.
+    /// A scanner for publications with this size of data.
     pub(crate) fn new(data_bytes: usize) -> Self {
         Self { marker_at: 0, data_bytes: data_bytes.max(DATA_BYTES_MIN) }
     }
@@ -221,7 +220,7 @@ fn split_line(payload: &[u8], from: usize) -> (&[u8], &[u8]) {
     }
 }
 
-/// The number after a marker that stands at `at`.
+/// The number behind the marker at `at`.
 #[inline]
 fn number_at(payload: &[u8], at: usize) -> Option<u32> {
     let tail = payload.get(at..)?.strip_prefix(MARKER)?;
@@ -233,10 +232,10 @@ fn number_at(payload: &[u8], at: usize) -> Option<u32> {
 #[inline]
 fn hex(digits: u64) -> Option<u32> {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // Bit 6 is set in a..f and clear in 0..9; letters have 9 more in value than their low nibble says.
+    // Bit 6 is set in a..f and clear in 0..9; the value of a letter is its low nibble plus 9.
     let letters = digits >> 6 & ONES;
     let nibbles = (digits & (0x0f * ONES)) + 9 * letters;
-    // Rebuilding the text from the value refuses everything that is no digit.
+    // Rebuilding the text from the value detects anything that is not a digit.
     let text = nibbles + 0x30 * ONES + 39 * letters;
     let above_nine = (nibbles + 6 * ONES) >> 4 & ONES;
     if text != digits || above_nine != letters || (nibbles + 0x70 * ONES) & (0x80 * ONES) != 0 {
@@ -247,17 +246,17 @@ fn hex(digits: u64) -> Option<u32> {
     u32::try_from((quads | quads >> 16) & 0xffff_ffff).ok()
 }
 
-/// What the number of an arrival says about the stream of one subscriber.
+/// The place of an arrival in the stream of one subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     InOrder,
-    /// So many publications were left out before this one.
+    /// This many publications are missing before this one.
     Gap(u32),
-    /// It came before: a duplicate, or out of order.
+    /// A duplicate, or out of order.
     Behind,
 }
 
-/// Checks one arrival and moves `expected`, the number that must come next, behind it.
+/// Checks one arrival and moves `expected`, the next expected number, behind it.
 #[inline]
 pub(crate) fn check(expected: &mut u32, number: u32) -> Arrival {
     let arrival = match number.checked_sub(*expected) {

@@ -1,11 +1,11 @@
-//! The publisher of a run: one connection, on the director's thread, that publishes on a schedule or keeps so
-//! many publications in flight.
+//! The publisher of a run: one connection, on the director's thread, that publishes on a schedule or keeps a
+//! number of publications in flight.
 //!
-//! Invariants: latency counts from when a publication was *due*, whether or not the server, or the publisher
-//! itself, was late (no coordinated omission); replies are read while waiting to write, so that two full sockets
-//! cannot wait for each other. A publication is in flight until all subscribers have it: the next one goes out when
-//! fewer than in_flight × subscribers deliveries are outstanding by at least one publication's worth.
-//! Left out: measuring; the director puts its marks around these calls.
+//! Invariants: latency counts from the *scheduled* time of a publication, even if the server or the publisher was
+//! late (no coordinated omission); replies are read while waiting to write, so that two full sockets cannot block
+//! each other. A publication is in flight until all subscribers have it: the next one is sent when the outstanding
+//! deliveries are at least one publication's worth below in_flight × subscribers. Left out: measuring; the
+//! director sets its marks around these calls.
 
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
@@ -21,12 +21,12 @@ use crate::bench::messages::publication::{Message, Scanner, Template};
 use crate::bench::messages::script::{self, Manner, Script};
 use crate::bench::report::progress::Progress;
 
-/// Publications written at once when the publisher has fallen behind.
+/// Maximum of publications in one write when the publisher is late.
 const BURST_MAX: u32 = 256;
-/// How long it waits before it looks whether something else is to be done.
+/// Maximum wait before it checks for other work.
 const NAP_NS: u64 = 20_000_000;
 const NAP_FULL: Duration = Duration::from_micros(100);
-/// Larger than anything a publisher is told.
+/// Larger than any message to a publisher.
 const INBOX_BYTES: usize = 64 << 10;
 
 pub(crate) struct Publisher<'a> {
@@ -39,9 +39,9 @@ pub(crate) struct Publisher<'a> {
     scanner: Scanner,
     out: Vec<u8>,
     inbox: Vec<u8>,
-    /// Publications sent so far, which is the number of the next.
+    /// Publications sent so far, and the number of the next one.
     published: u32,
-    /// Of so many channels, each subscriber has so many.
+    /// Number of channels, and of channels per subscriber.
     channels: (u64, u64),
     timeout_ns: u64,
 }
@@ -50,7 +50,7 @@ impl<'a> Publisher<'a> {
     /// Connects and waits until it may publish; the calling thread is the publisher from now on.
     ///
     /// # Errors
-    /// A sentence saying what failed.
+    /// A sentence with the failure.
     pub(crate) fn connect(
         script: &Script,
         state: &'a RunState,
@@ -113,8 +113,8 @@ impl<'a> Publisher<'a> {
         self.template.pad_deliveries(wire_bytes);
     }
 
-    /// Latencies are recorded from the next publication on; `count` is how many there will be, 0 if unknown.
-    /// Returns its number.
+    /// Starts recording latencies with the next publication and returns its number; `count`: publications to come,
+    /// 0 if unknown.
     pub(crate) fn measure_from_here(&self, count: u32) -> u32 {
         self.state.measured_count.store(count, SeqCst);
         self.state.measured_from.store(self.published, SeqCst);
@@ -127,12 +127,12 @@ impl<'a> Publisher<'a> {
         self.state.audience() * each / channels
     }
 
-    /// So many publications of this run were sent before, and those who are here have them.
+    /// Continues after `published` earlier publications of this run, which all present subscribers have.
     pub(crate) fn go_on_from(&mut self, published: u32) {
         self.published = published;
     }
 
-    /// Publishes so many, one after the other, and waits until the server has answered the last.
+    /// Publishes `count` times, one after the other, and waits for the answer to the last.
     ///
     /// # Errors
     /// As [`Publisher::on_schedule`].
@@ -151,7 +151,7 @@ impl<'a> Publisher<'a> {
         self.published
     }
 
-    /// Deliveries that are still to come, as far as all subscribers stay.
+    /// Outstanding deliveries, if all subscribers stay.
     pub(crate) fn outstanding(&self) -> u64 {
         (u64::from(self.published) * self.reach()).saturating_sub(self.state.delivered())
     }
@@ -159,7 +159,7 @@ impl<'a> Publisher<'a> {
     /// Publishes `count` times, `rate` per second.
     ///
     /// # Errors
-    /// What the server answered, or what became of the connection.
+    /// The server's error, or the failure of the connection.
     pub(crate) fn on_schedule(
         &mut self,
         rate: f64,
@@ -184,10 +184,10 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Keeps `in_flight` publications under way until `until_ns`, or until `count_max` are sent.
+    /// Keeps `in_flight` publications in flight until `until_ns`, or until `count_max` are sent.
     ///
     /// # Errors
-    /// As [`Publisher::on_schedule`], and that nobody is subscribed.
+    /// Those of [`Publisher::on_schedule`], and no subscribers.
     pub(crate) fn saturate(
         &mut self,
         in_flight: u32,
@@ -218,7 +218,7 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// Waits until everything has arrived everywhere; false when nothing has moved for the timeout.
+    /// Waits until all deliveries have arrived; false if nothing arrives during the timeout.
     ///
     /// # Errors
     /// As [`Publisher::on_schedule`].
@@ -240,7 +240,7 @@ impl<'a> Publisher<'a> {
         Ok(true)
     }
 
-    /// Sleeps until so many deliveries are counted, or a nap is over.
+    /// Sleeps until `delivered` deliveries are counted, or for a short time.
     fn wait_for(&self, delivered: u64) {
         self.state.ask_wake(delivered);
         if self.state.delivered() < delivered {
@@ -254,7 +254,7 @@ impl<'a> Publisher<'a> {
         });
     }
 
-    /// Sends the next `count` publications, `due` at these moments, in one write.
+    /// Sends the next `count` publications, with their scheduled times `due`, in one write.
     fn publish(&mut self, count: u32, due: impl Fn(u32) -> u64) -> Result<(), String> {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
@@ -288,7 +288,7 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Reads what the server has to say, without waiting.
+    /// Reads the server's messages, without waiting.
     fn listen(&mut self) -> Result<(), String> {
         self.wire.flush().map_err(|e| dial::cause("publish", &e))?;
         loop {
@@ -313,7 +313,7 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// Consumes whole frames; the id of the last reply among them.
+    /// Consumes whole frames; returns the id of the last reply among them.
     fn digest(&mut self) -> Result<Option<u32>, String> {
         let (mut at, mut last_id, mut answers) = (0, None, Vec::new());
         while let Some(head) =

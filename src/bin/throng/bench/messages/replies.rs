@@ -1,44 +1,44 @@
-//! Echoes: the messages that go out, and the check that what they are answered with is whole and in order.
+//! Echoes: the messages to send, and the check that the answers are complete and in order.
 //!
-//! An echo is the message itself, or the one answer that a command can have. The messages are prepared once, in a ring that repeats, so that any number of them in a row is one slice of
-//! memory: sending costs one system call and no copy. The invariants: the length of every echo is checked, the
-//! content of every short one and of each [`SAMPLED`]th long one, and any split of the stream gives the same
-//! counts. Left out: sockets and time.
+//! An echo is the message itself, or the one valid answer to a command. The messages are prepared once, in a
+//! repeating ring, so that any number of successive ones is one slice of memory: sending costs one system call and
+//! no copy. The invariants: the length of every echo is checked, the content of every short one and of each
+//! [`SAMPLED`]th long one, and any split of the stream gives the same counts. Left out: sockets and time.
 
 use crate::bench::messages::frames;
 use crate::bench::messages::publication::json_string;
 use crate::bench::messages::responses::Responses;
 
-/// Id of the first command; all have two digits, so that all messages are as long.
+/// Id of the first command; all ids have two digits, so that all messages have the same length.
 const FIRST_ID: usize = 10;
-/// Different messages in the ring; their contents differ, so that a mix-up is noticed.
+/// Different messages in the ring; their contents differ, so that a wrong order is detected.
 const VARIANTS: usize = 4;
 /// Payloads up to this size are always compared.
 const SHORT_BYTES: usize = 128;
 /// The Centrifuge protocol's ping and pong.
 const HEARTBEAT: &[u8] = b"{}";
-/// What such a frame's opcode is taken for: one that is no opcode.
+/// Pseudo-opcode for a heartbeat of the protocol; not an opcode of WebSocket.
 const HEARTBEAT_OPCODE: u8 = 0xff;
-/// Of longer ones, one in so many is.
+/// One in this many longer payloads is compared.
 const SAMPLED: u64 = 16;
 
-/// What is said, and with it what must come back.
+/// The kind of message, and thereby its echo.
 #[derive(Clone, Debug)]
 pub(crate) enum Talk {
-    /// A WebSocket message, and the same again.
+    /// A WebSocket message; the echo is the same.
     Echo { is_text: bool },
-    /// Bytes without frames, and the same again.
+    /// Bytes without frames; the echo is the same.
     Tcp,
-    /// A call over the Centrifuge protocol in JSON whose result is its argument.
+    /// A call over the Centrifuge protocol in JSON; its result is its argument.
     Call,
-    /// A publish command over the same.
+    /// A publish command over the same protocol.
     Publish { channel: String },
-    /// A request of the server API that publishes, over HTTP.
+    /// A publish request of the server API, over HTTP.
     Post { host: String, path: String, key: Option<String>, channel: String },
 }
 
 impl Talk {
-    /// One message with `data` in it, and its answer.
+    /// One message with `data`, and its answer.
     fn message(&self, variant: usize, data: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let text = String::from_utf8_lossy(data);
         let id = FIRST_ID + variant;
@@ -81,15 +81,15 @@ impl Talk {
         }
     }
 
-    /// `size` bytes of payload: of a JSON string where it is JSON, its quotes included.
+    /// `size` bytes of payload; for JSON, a string with its quotes.
     fn data(&self, variant: usize, size: usize) -> Vec<u8> {
         match self {
             Self::Echo { .. } | Self::Tcp => {
-                // ASCII, so that it is text too; 61 is prime to the sizes that people choose.
+                // ASCII, so that it is also valid text; 61 is coprime to common sizes.
                 (b'A'..b'A' + 61).cycle().skip(7 * variant).take(size).collect()
             }
             Self::Call | Self::Publish { .. } | Self::Post { .. } => {
-                // Nothing that JSON would escape.
+                // No character that JSON escapes.
                 let letters = (b'A'..=b'Z').chain(b'a'..=b'w').cycle().skip(7 * variant);
                 [b'"'].into_iter().chain(letters.take(size.saturating_sub(2))).chain([b'"']).collect()
             }
@@ -106,10 +106,10 @@ impl Talk {
     }
 }
 
-/// What stands around answers.
+/// The framing of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Carrier {
-    /// `has_heartbeats`: an empty JSON object is one, to be answered with the same.
+    /// `has_heartbeats`: an empty JSON object is a heartbeat, answered with the same.
     Frames {
         has_heartbeats: bool,
     },
@@ -121,14 +121,14 @@ enum Carrier {
 #[derive(Clone, Debug)]
 pub(crate) struct Ring {
     bytes: Vec<u8>,
-    /// What is expected back, one per variant.
+    /// Expected echoes, one per variant.
     echoes: Vec<Vec<u8>>,
     frame_bytes: usize,
     carrier: Carrier,
 }
 
 impl Ring {
-    /// For messages with `size` bytes of payload, at most `in_flight` sent in a row.
+    /// A ring of messages with `size` bytes of payload, at most `in_flight` sent in a row.
     pub(crate) fn new(size: usize, in_flight: usize, talk: &Talk) -> Self {
         let (mut bytes, mut echoes, mut frame_bytes) = (Vec::new(), Vec::new(), 0);
         for variant in 0..VARIANTS + in_flight {
@@ -147,7 +147,7 @@ impl Ring {
         self.frame_bytes
     }
 
-    /// The bytes to send next, when so many have been sent and so many are due.
+    /// The next bytes to send after `sent` messages, with `due` messages.
     pub(crate) fn due(&self, sent: u64, due: usize) -> &[u8] {
         let cycle = (VARIANTS * self.frame_bytes) as u64;
         let at = usize::try_from(sent % cycle).unwrap_or(0);
@@ -159,7 +159,7 @@ impl Ring {
     }
 }
 
-/// A frame whose payload is arriving.
+/// A frame with an incomplete payload.
 #[derive(Clone, Copy, Debug)]
 struct Current {
     opcode: u8,
@@ -167,28 +167,28 @@ struct Current {
     left: usize,
 }
 
-/// What one connection has heard.
+/// The received echoes of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replies {
-    /// Echoes that are complete.
+    /// Complete echoes.
     pub(crate) count: u64,
-    /// Bytes of the next one that have arrived.
+    /// Received bytes of the next one.
     at: usize,
     frame: Option<Current>,
-    /// A header that has not arrived completely.
+    /// An incomplete header.
     head: Vec<u8>,
     /// Payload of a control frame.
     control: Vec<u8>,
     responses: Responses,
-    /// Masked answers to pings; to be sent between two messages.
+    /// Masked answers to pings, sent between two messages.
     pub(crate) pongs: Vec<u8>,
 }
 
 impl Replies {
-    /// Takes bytes of the server; how many echoes they complete.
+    /// Parses bytes of the server; returns the number of echoes that they complete.
     ///
     /// # Errors
-    /// What is wrong with them, as the kind under which the failure is counted.
+    /// Invalid bytes, as the kind under which the failure is counted.
     pub(crate) fn hear(&mut self, ring: &Ring, bytes: &[u8]) -> Result<u64, String> {
         let (before, mut rest) = (self.count, bytes);
         if ring.carrier == Carrier::Http {
@@ -206,7 +206,7 @@ impl Replies {
         Ok(self.count - before)
     }
 
-    /// Without frames an echo ends where its length says.
+    /// Without frames an echo ends at its length.
     fn bytes<'b>(&mut self, ring: &Ring, bytes: &'b [u8]) -> Result<&'b [u8], String> {
         let taken = self.compare(ring, bytes)?;
         if self.at == ring.echo(self.count).len() {
@@ -230,11 +230,11 @@ impl Replies {
         let mut frame = Current { opcode: head.opcode, finished: head.finished, left: head.payload_bytes };
         let is_heartbeat = frame.opcode == frames::TEXT && frame.finished && frame.left == HEARTBEAT.len();
         if is_heartbeat && ring.carrier == (Carrier::Frames { has_heartbeats: true }) {
-            // No answer is as short.
+            // No answer is this short.
             frame.opcode = HEARTBEAT_OPCODE;
         }
         self.frame = Some(frame);
-        // An empty frame ends here: there may be no more bytes to end it.
+        // An empty frame ends here, since more bytes may not follow.
         if frame.left == 0 { self.frame_payload(ring, rest, frame) } else { Ok(rest) }
     }
 
@@ -277,7 +277,7 @@ impl Replies {
         Ok(())
     }
 
-    /// Compares bytes with what the current echo still lacks, and returns how many of them belong to it.
+    /// Compares bytes with the rest of the current echo, and returns the number that belong to it.
     fn compare(&mut self, ring: &Ring, bytes: &[u8]) -> Result<usize, String> {
         let echo = ring.echo(self.count);
         let expected = &echo[self.at..];
@@ -350,7 +350,7 @@ mod tests {
         assert!(Replies::default().hear(&ring, &error).unwrap_err().contains("content"));
     }
 
-    /// What an echo server sends for the first `count` messages of the ring, with pings and fragments between.
+    /// The output of an echo server for the first `count` messages of the ring, with pings and fragments between.
     fn stream(ring: &Ring, count: u64) -> Vec<u8> {
         let mut out = Vec::new();
         for n in 0..count {

@@ -1,24 +1,24 @@
-//! Answers of the server API over HTTP/1.1: counted, and held to be good ones.
+//! Answers of the server API over HTTP/1.1: counted and checked.
 //!
-//! The invariants: any split of the stream counts the same, and an answer that is no result ends the connection. Left
-//! out: bodies without a length, which the API does not send.
+//! The invariants: any split of the stream gives the same counts, and an answer without a result ends the
+//! connection. Left out: bodies without a length, which the API does not send.
 
 /// Longer than any answer to a publication.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 32;
 
-/// What one connection has heard of its answers.
+/// The received answers of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Responses {
-    /// An answer that has not arrived completely.
+    /// An incomplete answer.
     kept: Vec<u8>,
 }
 
 impl Responses {
-    /// Takes bytes of the server; how many answers they complete.
+    /// Parses bytes of the server; returns the number of answers that they complete.
     ///
     /// # Errors
-    /// What is wrong with one, as the kind under which the failure is counted.
+    /// An invalid answer, as the kind under which the failure is counted.
     pub(crate) fn hear(&mut self, bytes: &[u8]) -> Result<u64, String> {
         self.kept.extend_from_slice(bytes);
         let (mut at, mut count) = (0, 0);

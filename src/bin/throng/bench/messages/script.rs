@@ -1,6 +1,7 @@
-//! What every subscriber of a run says and expects: the manner of speaking, and the bytes prepared for it once.
+//! The commands and expected replies of a run's subscribers: the protocol, and the bytes prepared once.
 //!
-//! Invariant: immutable and shared by all threads; a connection keeps nothing of it. Left out: the conversation.
+//! Invariant: immutable and shared by all threads; a connection stores nothing of it. Left out: the sequence of
+//! messages.
 
 use std::borrow::Cow;
 
@@ -10,33 +11,33 @@ use crate::bench::connections::tokens::Tokens;
 use crate::bench::messages::frames;
 use crate::bench::messages::publication::{DATA_BYTES_MIN, Spread, json_string};
 
-/// The path under which a Centrifuge server is expected.
+/// The default path of a Centrifuge server.
 pub(crate) const CENTRIFUGE_PATH: &str = "/connection/websocket";
 
-/// What is spoken.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// Nothing: open when connected, and what arrives is frames all the same.
+    /// No handshake: open when connected; the input still consists of frames.
     Tcp,
     /// WebSocket: open after the handshake.
     Raw,
-    /// Centrifuge JSON: open when the reply with this id has come.
+    /// Centrifuge JSON: open after the reply with this id.
     Centrifuge { last_id: u32 },
 }
 
-/// What a connection subscribes to.
+/// The subscriptions of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subscriptions {
     None,
     One {
         channel: String,
-        /// Whether it says that it can recover.
+        /// Whether it subscribes as recoverable.
         recoverable: bool,
     },
     Several(Spread),
 }
 
-/// Where a stream was when somebody subscribed to it.
+/// The position of a stream at a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) offset: u64,
@@ -49,15 +50,15 @@ pub(crate) struct Script {
     pub(crate) manner: Manner,
     pub(crate) request: Vec<u8>,
     pub(crate) upgrade: Upgrade,
-    /// Whether the server's messages may be compressed.
+    /// Whether the connection offers compression.
     pub(crate) deflate: bool,
-    /// Sent after the handshake by everyone, where all say the same.
+    /// Sent after the handshake, if it is the same for all connections.
     greeting: Vec<u8>,
     subscriptions: Subscriptions,
     tokens: Tokens,
-    /// With which number connections begin: their source addresses follow from it.
+    /// The first number of connections, which determines their source addresses.
     pub(crate) first: usize,
-    /// The masked frame that is sent when everybody is connected; its reply opens the connection.
+    /// The masked frame to send when all are connected; its reply opens the connection.
     pub(crate) encore: Option<Vec<u8>>,
     /// The masked frame that answers a heartbeat.
     pub(crate) heartbeat: Vec<u8>,
@@ -65,7 +66,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// For connections to `target`; with a channel they subscribe to it.
+    /// A script for connections to `target`; they subscribe to `channel`, if there is one.
     pub(crate) fn new(target: Target, tcp: bool, channel: Option<&str>, data_bytes: usize) -> Self {
         let subscriptions = channel.map_or(Subscriptions::None, |channel| Subscriptions::One {
             channel: channel.to_owned(),
@@ -111,7 +112,7 @@ impl Script {
         script
     }
 
-    /// This script for connections whose messages may be compressed.
+    /// This script for connections that offer compression.
     pub(crate) fn deflating(self) -> Self {
         let (request, upgrade) = (dial::request(&self.target, true), Upgrade::new(true));
         Self { request, upgrade, deflate: true, ..self }
@@ -149,7 +150,7 @@ impl Script {
         out
     }
 
-    /// The spread of publications over channels, if there are several.
+    /// The distribution of publications over channels, if there are several.
     pub(crate) fn spread(&self) -> Option<&Spread> {
         match &self.subscriptions {
             Subscriptions::Several(spread) => Some(spread),
@@ -157,7 +158,7 @@ impl Script {
         }
     }
 
-    /// This script for connections that come back, with numbers from `first` on: they wait for each other, and then
+    /// This script for reconnecting clients, with numbers from `first` on: they wait for each other, and then
     /// recover the channel from position `from`.
     pub(crate) fn returning(&self, channel: &str, from: &Position, first: usize) -> Self {
         let (channel, epoch) = (json_string(channel), json_string(&from.epoch));
@@ -172,10 +173,10 @@ impl Script {
         Self { manner: Manner::Centrifuge { last_id: 2 }, first, encore: Some(encore), ..script }
     }
 
-    /// Whether these bytes, which follow the handshake, hold the reply that opens the connection.
+    /// Whether these bytes behind the handshake contain the reply that opens the connection.
     ///
     /// # Errors
-    /// What else they hold, as the kind under which the failure is counted.
+    /// Any other content, as the kind under which the failure is counted.
     pub(crate) fn is_opened_by(&self, bytes: &[u8]) -> Result<bool, String> {
         let Manner::Centrifuge { last_id } = self.manner else { return Ok(true) };
         let mut rest = bytes;
@@ -197,7 +198,7 @@ impl Script {
         Ok(false)
     }
 
-    /// This script without a channel: how the publisher connects.
+    /// This script without a channel, for the publisher.
     pub(crate) fn of_publisher(&self) -> Self {
         let tcp = self.manner == Manner::Tcp;
         let (none, tokens) = (Subscriptions::None, self.tokens.clone());
@@ -215,12 +216,12 @@ impl Subscriptions {
     }
 }
 
-/// A subscribe command behind others.
+/// A further subscribe command.
 fn subscribe(id: u32, channel: &str, more: &str) -> String {
     format!("\n{{\"id\":{id},\"subscribe\":{{\"channel\":{}{more}}}}}", json_string(channel))
 }
 
-/// A reply, as far as it matters whether it is one and good.
+/// A reply, with the fields that tell success from failure.
 #[derive(Debug, serde::Deserialize)]
 struct Reply {
     #[serde(default)]
@@ -229,7 +230,7 @@ struct Reply {
     subscribe: Option<Subscribed>,
 }
 
-/// What a subscribe reply says of the stream.
+/// The stream in a subscribe reply.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub(crate) struct Subscribed {
@@ -247,15 +248,15 @@ struct Recovered {
 }
 
 impl Subscribed {
-    /// Where the stream was.
+    /// The position of the stream.
     pub(crate) fn position(&self) -> Option<Position> {
         (!self.epoch.is_empty()).then(|| Position { offset: self.offset, epoch: self.epoch.clone() })
     }
 
-    /// How many publications were recovered: all of this run, from the first on, each once and in order.
+    /// The number of recovered publications: all of this run, from the first on, each once and in order.
     ///
     /// # Errors
-    /// What is wrong with them, as the kind under which the failure is counted.
+    /// Missing, repeated or unordered publications, as the kind under which the failure is counted.
     pub(crate) fn recovered(&self) -> Result<u32, String> {
         if !self.recovered {
             return Err("recovery: refused".to_owned());
@@ -281,7 +282,7 @@ struct ReplyError {
     message: String,
 }
 
-/// What a reply says of a subscription, with its id.
+/// The id of a reply, and its subscription.
 ///
 /// # Errors
 /// As [`reply_id`].
@@ -296,12 +297,12 @@ pub(crate) fn subscribed(line: &[u8]) -> Result<(u32, Subscribed), String> {
 /// The id of a reply, 0 for a push.
 ///
 /// # Errors
-/// The server's error, or that the line is no reply, as the kind under which the failure is counted.
+/// The server's error, or an invalid line, as the kind under which the failure is counted.
 pub(crate) fn reply_id(line: &[u8]) -> Result<u32, String> {
     subscribed(line).map(|(id, _)| id)
 }
 
-/// The kind under which a connection is counted that the server ended with a close frame.
+/// The kind under which a close frame of the server is counted.
 pub(crate) fn close_cause(payload: &[u8]) -> String {
     match payload.split_first_chunk() {
         Some((code, reason)) => {

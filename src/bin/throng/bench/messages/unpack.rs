@@ -1,12 +1,12 @@
-//! Compressed messages of a server (RFC 7692, 7.2.2), as very many subscribers get them: all the same.
+//! Compressed messages of a server (RFC 7692, 7.2.2), identical for very many subscribers.
 //!
-//! The invariant: what is read is what the bytes stand for; only who gets the very bytes that somebody got before is
-//! spared the work, because a generator that inflates for ten thousand clients on one core would measure itself. Left
-//! out: context takeover, which a server that shares what it sends cannot have.
+//! The invariant: the result is always the inflated input. Bytes equal to those of the previous message are not
+//! inflated again, because a generator that inflates for ten thousand clients on one core would measure itself.
+//! Left out: context takeover, which a server that shares messages cannot use.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What a compressed message ends with, and what is not sent.
+/// The end of a compressed message, which is not sent.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 const CHUNK_BYTES: usize = 16 << 10;
 
@@ -23,10 +23,10 @@ impl Unpack {
         Self { inflate: Decompress::new(false), packed: Vec::new(), text: Vec::new() }
     }
 
-    /// What `packed` stands for; to be given back by [`Unpack::keep`].
+    /// Inflates `packed`; return the result by [`Unpack::keep`].
     ///
     /// # Errors
-    /// That it is no compressed message, as the kind under which the failure is counted.
+    /// An invalid compressed message, as the kind under which the failure is counted.
     pub(crate) fn take(&mut self, packed: &[u8]) -> Result<Vec<u8>, String> {
         let mut text = std::mem::take(&mut self.text);
         if packed == self.packed && !packed.is_empty() {
@@ -53,7 +53,7 @@ impl Unpack {
         Ok(text)
     }
 
-    /// Takes back what [`Unpack::take`] gave.
+    /// Takes back the result of [`Unpack::take`].
     pub(crate) fn keep(&mut self, text: Vec<u8>) {
         self.text = text;
     }

@@ -1,16 +1,16 @@
-//! What the threads of a run bring home: failures by kind, and latencies.
+//! The results of the threads of a run: failures by kind, and latencies.
 //!
-//! Invariant: both merge, so a thread keeps its own and nothing is shared while the load runs. Left out: how
-//! they are printed.
+//! Invariant: both can be merged, so each thread keeps its own and nothing is shared during the run. Left out:
+//! printing.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// The longest latency told apart from longer ones.
+/// The maximum of the histogram; longer latencies count as this.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
-/// Kinds of failure told apart; a server that answers each connection differently must not fill memory.
+/// Maximum number of kinds of failure; a server that answers each connection differently must not fill memory.
 const KINDS_MAX: usize = 64;
 
 /// Failures, counted by kind.
@@ -61,7 +61,7 @@ impl Latency {
         self.0.add(&other.0).unwrap_or_else(|_| unreachable!("all histograms have the same bounds"));
     }
 
-    /// The figures that are reported; `None` when nothing was recorded.
+    /// The reported figures; `None` if nothing was recorded.
     pub(crate) fn summary(&self) -> Option<Summary> {
         let us = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e3;
         (!self.0.is_empty()).then(|| Summary {

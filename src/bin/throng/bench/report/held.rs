@@ -1,40 +1,41 @@
-//! Whether a rate that was asked for was held.
+//! Checks whether a requested rate was reached.
 //!
-//! The invariant: a run is told that it was held only when as much came back as was asked for, no later at the end than at
-//! the beginning, and without a stall. A median alone does not notice a server that stood still for a second, nor does a
-//! mean notice that it made up for that later. Left out: the figures themselves.
+//! The invariant: a rate counts as reached only if the requested number came back, with the same latency at the
+//! end as at the beginning, and without a stall. A median alone does not detect a server that stopped for a
+//! second, and a mean does not detect that it caught up later. Left out: the figures themselves.
 
 use crate::bench::report::findings::Summary;
 
-/// So much of what is asked for must come, less what may be under way at either edge of the measured time.
+/// The required share of the requested number, less the messages that may be in flight at either end of the
+/// measured time.
 const SHARE_MIN: f64 = 0.99;
 const EDGE: f64 = 2.0;
-/// The median of the last quarter is at most this much above that of the first…
+/// The median of the last quarter is at most this factor above that of the first …
 const GROWTH_MAX: f64 = 1.25;
 /// … plus this, since short latencies vary by more than a quarter.
 const GROWTH_SLACK_US: f64 = 5_000.0;
-/// How far the slowest in a thousand may be behind the median: this, or the time from one to the next where that is longer,
-/// as with publications that take their time to reach very many.
+/// Maximum of p99.9 above the median: this, or the interval between two messages if it is longer, as for
+/// publications to very many subscribers.
 const STALL_US_MAX: f64 = 500_000.0;
 
-/// What came of a schedule.
+/// The result of a schedule.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Schedule {
-    /// Asked for, per second.
+    /// Requested rate per second.
     pub(crate) rate: f64,
-    /// How many came, and in how many seconds; where that is counted.
+    /// Number received, and seconds, if counted.
     pub(crate) came: Option<(u64, f64)>,
-    /// From the moment when each was due.
+    /// Latency from the scheduled time.
     pub(crate) latency: Option<Summary>,
-    /// Of the first quarter and of the last, where they are told apart.
+    /// Latency of the first and of the last quarter, if they are separate.
     pub(crate) quarters: Option<(Summary, Summary)>,
-    /// Deliveries that never came.
+    /// Missing deliveries.
     pub(crate) missing: u64,
 }
 
 impl Schedule {
     /// # Errors
-    /// Why it was not held.
+    /// The reason why it was not reached.
     pub(crate) fn verdict(&self) -> Result<(), String> {
         let Some(latency) = self.latency else { return Err("nothing came".to_owned()) };
         if self.missing > 0 {

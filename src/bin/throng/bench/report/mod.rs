@@ -1,7 +1,7 @@
 //! The result of a run: a list of figures, printed as an aligned table or as one JSON object.
 //!
-//! The invariant: one list feeds both, and a figure's key must stand in [`KEYS`], which is also what `--help`
-//! prints, so the JSON is documented by construction. Left out: computing the figures.
+//! The invariant: both use one list, and each key must be in [`KEYS`], which `--help` prints, so all of the JSON
+//! is documented. Left out: computing the figures.
 
 pub(crate) mod findings;
 pub(crate) mod held;
@@ -17,8 +17,8 @@ use crate::bench::report::held::Schedule;
 use crate::bench::report::usage::Usage;
 use throng::parts::control::console;
 
-/// Every key of the JSON object, and what it means. A figure that was not asked for, or that cannot be read,
-/// is null.
+/// Every key of the JSON object, with its meaning. A figure that was not requested, or that cannot be read, is
+/// null.
 pub(crate) const KEYS: &[(&str, &str)] = &[
     ("scenario", "name of the scenario"),
     ("url", "the server"),
@@ -90,7 +90,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("ok", "nothing failed: exit code 0"),
 ];
 
-/// How a number is shown in the table; JSON has it as it is.
+/// The form of a number in the table; JSON has the plain number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
     Count,
@@ -114,7 +114,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     json: Map<String, Value>,
     remarks: Vec<String>,
-    /// Of a rate, if one was asked for.
+    /// Whether a requested rate was reached.
     is_held: bool,
 }
 
@@ -145,7 +145,7 @@ impl Report {
         self.json.insert(key.to_owned(), value);
     }
 
-    /// Adds a figure; without a value it is null in JSON and no row.
+    /// Adds a figure; without a value it is null in JSON and has no row.
     pub(crate) fn figure(
         &mut self,
         key: &'static str,
@@ -181,8 +181,8 @@ impl Report {
         self.rows.push(Row { label: format!("{label}, median"), value: us(s.p50_us), note });
     }
 
-    /// Adds how long each took: as latency from the moment when it was due, where there was a schedule, else as service
-    /// time, since a server that stands still is not asked for anything then.
+    /// Adds durations: on a schedule as latency from the scheduled time, else as service time, since a stopped
+    /// server gets no further requests then.
     pub(crate) fn durations(&mut self, is_scheduled: bool, summary: Option<Summary>) {
         match is_scheduled {
             true => self.latency("latency", "latency, from when it was due", summary),
@@ -190,7 +190,7 @@ impl Report {
         }
     }
 
-    /// Adds whether the rate that was asked for was held. A run in which it was not fails.
+    /// Adds whether the requested rate was reached. Otherwise the run fails.
     pub(crate) fn schedule(&mut self, schedule: &Schedule) {
         let verdict = schedule.verdict();
         self.is_held = verdict.is_ok();
@@ -206,7 +206,7 @@ impl Report {
         self.remarks.push(text);
     }
 
-    /// Adds how busy everybody was.
+    /// Adds the CPU use of server and generator.
     pub(crate) fn usage(&mut self, usage: &Usage) {
         self.figure("measured_seconds", "measured for", Unit::Seconds, Some(usage.seconds), "");
         let share = Unit::Share;
@@ -226,7 +226,7 @@ impl Report {
         }
     }
 
-    /// Adds what failed, by kind.
+    /// Adds the failures by kind.
     pub(crate) fn failures(&mut self, failures: &Failures) {
         self.kinds("failures", failures);
     }
@@ -240,7 +240,7 @@ impl Report {
         }
     }
 
-    /// Prints it to stdout. Returns whether the run was one in which nothing failed, its report included.
+    /// Prints the report to stdout. Returns whether nothing failed, printing included.
     #[must_use]
     pub(crate) fn print(mut self, common: &Common, ok: bool) -> bool {
         let ok = ok && self.is_held;
@@ -272,7 +272,7 @@ impl Report {
     }
 }
 
-/// What `--help` says about `--json`.
+/// The help text about `--json`.
 pub(crate) fn json_help() -> String {
     let width = KEYS.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut out = String::from(
@@ -302,7 +302,7 @@ fn json_number(unit: Unit, value: f64) -> Value {
     }
 }
 
-/// A number for a person: at most four significant digits where it is not a count.
+/// A number for the table: at most four significant digits, unless it is a count.
 fn show(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Count => grouped(value),
@@ -333,7 +333,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with separators between thousands.
 fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut out = if value <= -0.5 { "-".to_owned() } else { String::new() };

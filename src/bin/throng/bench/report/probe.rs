@@ -1,8 +1,8 @@
-//! What /proc says about the server, the kernel and the generator's own threads.
+//! Figures from /proc about the server, the kernel and the generator's own threads.
 //!
-//! CPU is read from `schedstat` in nanoseconds; `stat` counts in hundredths of a second, too coarse for what is
-//! measured here. Memory is `Rss` of `smaps_rollup`, which is exact; `VmRSS` is counted lazily per core. The
-//! invariant: a figure that cannot be read is absent, never zero. Left out: arithmetic on the figures.
+//! CPU is read from `schedstat` in nanoseconds; `stat` counts in hundredths of a second, which is too coarse.
+//! Memory is `Rss` of `smaps_rollup`, which is exact; `VmRSS` is counted lazily per core. The invariant: a figure
+//! that cannot be read is absent, never zero. Left out: arithmetic on the figures.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,13 +16,13 @@ impl Cpu {
     /// Reads all threads of `pids`; `None` without processes to watch.
     ///
     /// # Errors
-    /// What opening their files says: most likely the process is gone.
+    /// Their files cannot be opened: most likely the process has ended.
     pub(crate) fn read(pids: &[u32]) -> io::Result<Option<Self>> {
         let mut threads = BTreeMap::new();
         for pid in pids {
             for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
                 let entry = entry?;
-                // A thread may end between the listing and the reading.
+                // A thread may end between listing and reading.
                 let Ok(text) = fs::read_to_string(entry.path().join("schedstat")) else { continue };
                 if let (Some(id), Some(ns)) =
                     (entry.file_name().to_str().and_then(first_number), first_number(&text))
@@ -39,7 +39,7 @@ impl Cpu {
         self.each_since(earlier).sum()
     }
 
-    /// Nanoseconds used since `earlier` by the thread that used most.
+    /// Nanoseconds used since `earlier` by the busiest thread.
     pub(crate) fn busiest_since(&self, earlier: &Self) -> u64 {
         self.each_since(earlier).max().unwrap_or(0)
     }
@@ -59,7 +59,7 @@ pub(crate) fn own_thread_cpu_ns(thread: i32) -> Option<u64> {
 pub(crate) struct Memory {
     /// Resident memory of the watched processes.
     pub(crate) server: Option<u64>,
-    /// Slab of the kernel, all of it.
+    /// Total slab of the kernel.
     pub(crate) slab: Option<u64>,
     /// Resident memory of this process.
     pub(crate) own: Option<u64>,

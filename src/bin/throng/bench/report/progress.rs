@@ -1,6 +1,6 @@
-//! The line on stderr that says how far a run is: one that rewrites itself on a terminal, a few plain ones in a log.
+//! The progress of a run on stderr: one line that is rewritten on a terminal, a few plain lines in a log.
 //!
-//! Invariant: it costs nothing between two of its moments. Left out: results, which go to stdout.
+//! Invariant: it costs nothing between two updates. Left out: results, which go to stdout.
 
 use std::io::{IsTerminal, Write};
 
@@ -21,12 +21,12 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(clock: Clock, name: &'static str) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        // A short run says nothing in a log.
+        // A short run writes nothing to a log.
         let next_at_ns = if terminal { 0 } else { clock.now_ns() + LOG_EVERY_NS };
         Self { clock, name, terminal, next_at_ns, dirty: false }
     }
 
-    /// Shows `text` if it is time to.
+    /// Shows `text` if an update is due.
     #[inline]
     pub(crate) fn tick(&mut self, text: impl FnOnce() -> String) {
         let now_ns = self.clock.now_ns();
@@ -39,7 +39,7 @@ impl Progress {
     fn show(&mut self, text: &str) {
         let (name, seconds) = (self.name, self.clock.now_ns() / 1_000_000_000);
         let line = format!("throng bench {name} · {seconds} s · {text}");
-        // Nobody is there to be told that stderr is closed.
+        // An error of stderr cannot be reported anywhere.
         let told = if self.terminal {
             self.dirty = true;
             write!(std::io::stderr(), "\r\x1b[K{line}")

@@ -1,7 +1,7 @@
-//! How much CPU the server and the generator used between two moments, and whether the generator was the limit.
+//! CPU use of the server and the generator between two times, and whether the generator was the limit.
 //!
-//! Invariant: a figure per message is only as good as the thread that drove it, so every report says how busy the
-//! generator was. Left out: reading /proc.
+//! Invariant: a figure per message is valid only if the generator had CPU left, so every report has its CPU use.
+//! Left out: reading /proc.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,10 +15,10 @@ use throng::parts::net::sys;
 /// Above this share of a core a thread counts as saturated: the rest is lost to the kernel and to other threads.
 const SATURATED: f64 = 0.9;
 
-/// Where nothing was measured, because nothing could be opened, the share of a core is that of so long at least.
+/// The minimum period for the share of a core, if no connection could be opened and nothing was measured.
 const SHORTEST_NS: u64 = 50_000_000;
 
-/// CPU times at one moment.
+/// CPU times at one time.
 #[derive(Clone, Debug)]
 pub(crate) struct Mark {
     at_ns: u64,
@@ -28,19 +28,19 @@ pub(crate) struct Mark {
     messages: u64,
     /// Bytes received by all lanes so far.
     bytes: u64,
-    /// Connections that got ready so far.
+    /// Connections ready so far.
     ready: u64,
 }
 
 impl Mark {
-    /// The beginning of the run of `state`, when the server had used so much.
+    /// The start of the run of `state`, with the server's CPU time until then.
     pub(crate) fn beginning(server: Option<Cpu>, state: &RunState) -> Self {
         let generator = vec![0; state.lanes.len()];
         Self { at_ns: 0, server, generator, messages: 0, bytes: 0, ready: 0 }
     }
 
     /// # Errors
-    /// A sentence, when the server's process cannot be read.
+    /// A sentence, if the server's process cannot be read.
     pub(crate) fn take(state: &RunState, pids: &[u32]) -> Result<Self, String> {
         let server = Cpu::read(pids).map_err(|e: io::Error| format!("--pid: {e}"))?;
         let threads = state.lanes.iter().chain([&state.director]);
@@ -57,7 +57,7 @@ impl Mark {
     }
 }
 
-/// What happened between two marks.
+/// The difference of two marks.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Usage {
     pub(crate) seconds: f64,
@@ -66,11 +66,11 @@ pub(crate) struct Usage {
     pub(crate) ready: u64,
     /// CPU time of the server, all threads.
     pub(crate) server_ns: Option<u64>,
-    /// Share of a core that its busiest thread used.
+    /// Share of a core that the server's busiest thread used.
     pub(crate) server_busiest: Option<f64>,
     /// Share of a core that the generator's busiest thread used.
     pub(crate) generator_busiest: f64,
-    /// Share of all cores that the generator may use.
+    /// Share that the generator used of all cores available to it.
     pub(crate) generator_total: f64,
 }
 
@@ -99,12 +99,12 @@ impl Usage {
         }
     }
 
-    /// Whether the generator could not have driven more.
+    /// Whether the generator had no CPU left.
     pub(crate) fn generator_was_the_limit(&self) -> bool {
         self.generator_busiest > SATURATED || self.generator_total > SATURATED
     }
 
-    /// What to say when it was.
+    /// The remark in that case.
     pub(crate) fn remark(&self) -> &'static str {
         match self.server_busiest {
             Some(share) if share > SATURATED => "The load generator was at its limit, and so was the server.",
@@ -112,12 +112,12 @@ impl Usage {
         }
     }
 
-    /// CPU time of the server per one of `count`, in microseconds.
+    /// CPU time of the server, divided by `count`, in microseconds.
     pub(crate) fn server_us_per(&self, count: u64) -> Option<f64> {
         self.server_ns.filter(|_| count > 0).map(|ns| ns as f64 / 1e3 / count as f64)
     }
 
-    /// So many per second.
+    /// `count` per second.
     pub(crate) fn per_second(&self, count: u64) -> f64 {
         count as f64 / self.seconds
     }

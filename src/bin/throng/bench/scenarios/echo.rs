@@ -1,8 +1,8 @@
-//! `throng bench echo`, `rpc` and `publish`: what one message in and one message out cost.
+//! `throng bench echo`, `rpc` and `publish`: the cost of one message in and one message out.
 //!
-//! Over `--tcp` the client sends as many bytes as a masked frame has (6 to 14 more than the payload), and the bare
-//! program returns all of them, 4 more than a WebSocket server, whose frames have no mask: the difference is
-//! to the bare program's disadvantage and below what can be measured. Left out: connections and checks.
+//! With `--tcp` the client sends as many bytes as a masked frame has (6 to 14 more than the payload), and the bare
+//! program returns all of them, 4 more than a WebSocket server, whose frames have no mask: the difference is to
+//! the bare program's disadvantage and too small to be measured. Left out: connections and checks.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -25,10 +25,10 @@ use throng::parts::net::sys;
 const TICK: Duration = Duration::from_millis(10);
 /// No channel, no publications.
 const NO_DATA: usize = 0;
-/// Messages that a connection may have under way while they are sent on schedule.
+/// Maximum of messages in flight per connection on a schedule.
 const SCHEDULED_MAX: usize = 256;
 
-/// What the three have in common.
+/// The common parameters of the three.
 struct Play<'a> {
     name: &'static str,
     connections: u32,
@@ -39,7 +39,7 @@ struct Play<'a> {
     common: &'a Common,
 }
 
-/// Runs the scenario and prints its report; whether nothing failed.
+/// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Echo) -> Result<bool, Refusal> {
     let target = args.common.target("/echo").map_err(Refusal::Arguments)?;
     let script = Script::new(target, args.tcp, None, NO_DATA);
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &args::Echo) -> Result<bool, Refusal> {
     perform(&play, &script, &talk)
 }
 
-/// Measures calls (RPC): each is sent when the one before is answered.
+/// Measures calls (RPC): each is sent after the previous answer.
 pub(crate) fn call(args: &args::Rpc) -> Result<bool, Refusal> {
     let script = client(&args.common, &args.identity)?;
     let play = Play {
@@ -72,7 +72,7 @@ pub(crate) fn call(args: &args::Rpc) -> Result<bool, Refusal> {
     perform(&play, &script, &Talk::Call)
 }
 
-/// Measures publications: each is sent when the one before is answered.
+/// Measures publications: each is sent after the previous answer.
 pub(crate) fn publish(args: &args::Publish) -> Result<bool, Refusal> {
     let channel = args.channel.clone();
     let (script, talk) = if args.api {

@@ -1,8 +1,9 @@
-//! `throng bench fanout`: publications to very many subscribers of one channel, or to the few of very many channels.
+//! `throng bench fanout`: publications to very many subscribers of one channel, or to few subscribers of very many
+//! channels.
 //!
-//! The invariant: on a schedule, marks are set while nothing is under way, so every delivery is paid for within
-//! them; in saturation they are set while everything runs, so no idle time is in the figures. Left out:
-//! everything it shares with `idle`, which stands in `subscribing`.
+//! The invariant: on a schedule, marks are set while nothing is in flight, so the CPU of every delivery is between
+//! them; in saturation they are set under load, so the figures contain no idle time. Left out: the parts shared
+//! with `idle`, see `subscribing`.
 
 use crate::bench::args;
 use crate::bench::clock;
@@ -24,7 +25,7 @@ struct Played {
     missing: u64,
 }
 
-/// Runs the scenario and prints its report; whether nothing failed.
+/// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Fanout) -> Result<bool, Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let subscriptions = subscriptions(args).map_err(Refusal::Arguments)?;
@@ -90,7 +91,7 @@ fn latencies(report: &mut Report, played: &Played, findings: &Findings, rate: Op
     let (first, last) = (first.summary(), last.summary());
     report.latency("latency_first_quarter", "latency, first quarter", first);
     report.latency("latency_last_quarter", "latency, last quarter", last);
-    // The measured time ends with the last arrival, so it is no measure of the rate.
+    // The measured time ends with the last arrival, so the rate cannot be derived from it.
     let (came, latency, missing) = (None, all.summary(), played.missing);
     report.schedule(&Schedule { rate, came, latency, quarters: first.zip(last), missing });
 }

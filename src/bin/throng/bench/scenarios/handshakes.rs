@@ -1,4 +1,4 @@
-//! `throng bench handshakes`: what it costs to open a connection and close it.
+//! `throng bench handshakes`: the cost of opening and closing a connection.
 //!
 //! Left out: connections.
 
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// No channel, no publications.
 const NO_DATA: usize = 0;
 
-/// Runs the scenario and prints its report; whether nothing failed.
+/// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Handshakes) -> Result<bool, Refusal> {
     run_at(args).map(|(ok, _)| ok)
 }

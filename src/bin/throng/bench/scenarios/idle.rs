@@ -1,6 +1,6 @@
-//! `throng bench idle`: what connections cost that say nothing.
+//! `throng bench idle`: the cost of silent connections.
 //!
-//! Left out: everything it shares with `fanout`, which stands in `subscribing`.
+//! Left out: the parts shared with `fanout`, see `subscribing`.
 
 use crate::bench::args;
 use crate::bench::connections::tokens::Tokens;
@@ -22,7 +22,7 @@ struct Played {
     missing: u64,
 }
 
-/// Runs the scenario and prints its report; whether nothing failed.
+/// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Idle) -> Result<bool, Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;

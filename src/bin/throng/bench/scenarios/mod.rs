@@ -1,7 +1,7 @@
-//! The scenarios of `throng bench`, one file each: what is opened, what is sent, what is measured.
+//! The scenarios of `throng bench`, one file each: connections, messages, measurement.
 //!
-//! Invariant: a scenario directs and reads; connections belong to the threads of `connections`. `subscribing` is what those
-//! with subscribers have in common.
+//! Invariant: a scenario directs and reads; connections belong to the threads of `connections`. `subscribing` is
+//! common to the scenarios with subscribers.
 
 pub(crate) mod echo;
 pub(crate) mod fanout;

@@ -1,9 +1,9 @@
-//! `throng bench recover`: connections that were away come back all at once, and get what they missed.
+//! `throng bench recover`: clients reconnect all at once and recover missed publications.
 //!
-//! Three acts: all subscribe and leave; publications go out that nobody hears; all come back, wait until the last of
-//! them is connected, and then recover in the same moment. The invariant: a connection counts as recovered only when it has
-//! every publication that it missed once and in order, and those that are published afterwards must follow on them. Left
-//! out: opening and counting, which stand in `subscribing`.
+//! Three steps: all clients subscribe and disconnect; publications are sent without subscribers; all clients
+//! reconnect, wait for the last of them, and then recover at the same time. The invariant: a client counts as
+//! recovered only if it has every missed publication once and in order, and later publications must continue the
+//! sequence. Left out: opening and counting, see `subscribing`.
 
 use crate::bench::args;
 use crate::bench::connections::audience::Findings;
@@ -25,7 +25,7 @@ struct Played {
     missing: u64,
 }
 
-/// Runs the scenario and prints its report; whether nothing failed.
+/// Runs the scenario and prints its report; returns whether nothing failed.
 pub(crate) fn run(args: &args::Recover) -> Result<bool, Refusal> {
     let target = args.common.target(CENTRIFUGE_PATH).map_err(Refusal::Arguments)?;
     let tokens = Tokens::new(&args.identity).map_err(Refusal::Arguments)?;
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &args::Recover) -> Result<bool, Refusal> {
     Ok(report(args, &script, first_seconds, &played, &findings, &state))
 }
 
-/// The first act; how long it took until all were subscribed, and where the stream was.
+/// The first step; returns the seconds until all were subscribed, and the stream's position.
 fn leave(args: &args::Recover, script: &Script) -> Result<(f64, Position), Refusal> {
     let (opened, findings, state) =
         subscribing::perform("subscribe", &args.common, &args.opening, script, |scene| Ok(scene.opened))?;
@@ -53,14 +53,14 @@ fn leave(args: &args::Recover, script: &Script) -> Result<(f64, Position), Refus
     Ok((opened.seconds(), position))
 }
 
-/// The second act.
+/// The second step.
 fn publish_unheard(args: &args::Recover, script: &Script) -> Result<(), String> {
     let state = RunState::new(1);
     let mut publisher = Publisher::connect(script, &state, &args.channel, args.common.timeout_ns())?;
     publisher.publish_surely(args.missed)
 }
 
-/// The third act.
+/// The third step.
 fn come_back(args: &args::Recover, script: &Script) -> Result<(Played, Findings, RunState), Refusal> {
     let before = Cpu::read(&args.common.pid).map_err(|e| Refusal::Failure(format!("--pid: {e}")))?;
     subscribing::perform("recover", &args.common, &args.opening, script, |scene| {

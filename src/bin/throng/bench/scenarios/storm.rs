@@ -1,9 +1,10 @@
-//! `throng bench storm`: very many clients come back in the same moment, while others go on with what they do.
+//! `throng bench storm`: very many clients reconnect at once, while others send echoes.
 //!
-//! Two kinds of threads: one whose connections echo on schedule, before the storm and during it, which the kernel lets go
-//! first, and those of the crowd, which give way to all others, because in earnest both are other machines. The invariant: time is counted
-//! from the moment when all may dial until the last is back, whatever was refused on the way; a refusal is no failure, but
-//! who is not back in time is. Left out: opening and echoing, which stand in `audience` and `senders`.
+//! Two kinds of threads: one with live connections that echo on a schedule, before and during the storm, at a high
+//! priority; and those of the reconnecting clients, at a low priority, because in production both are other
+//! machines. The invariant: the time runs from the release of all clients to the last reconnect, refusals
+//! included; a refusal is not a failure, but a client that has not reconnected in time is. Left out: opening and
+//! echoing, see `audience` and `senders`.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -26,26 +27,26 @@ use crate::bench::scenarios::subscribing;
 use throng::parts::net::sys;
 
 const TICK: Duration = Duration::from_millis(5);
-/// Live connections echo so many bytes.
+/// Bytes of a live connection's echo.
 const ECHO_BYTES: usize = 100;
-/// Echoes that one live connection may have under way.
+/// Maximum of echoes in flight per live connection.
 const IN_FLIGHT_MAX: usize = 256;
-/// Before the quiet time is measured, and after the storm, when who came back may still be lost.
+/// Time before the quiet period is measured, and after the storm, when reconnected clients may still be lost.
 const SETTLE_NS: u64 = 500_000_000;
-/// How much less important the crowd is than everything else.
+/// The nice value of the threads of reconnecting clients.
 const CROWD_NICENESS: i32 = 10;
 /// Without a channel there are no publications.
 const NO_DATA: usize = 0;
-/// How many connect at a time when there is no storm.
+/// Concurrent connects outside of the storm.
 const CALM: u32 = 64;
 
-/// What one thread brings home.
+/// The results of one thread.
 enum Found {
     Live(senders::Findings),
     Crowd(audience::Findings),
 }
 
-/// From the director's place.
+/// The director's figures.
 struct Played {
     quiet: Usage,
     storm: Usage,
@@ -53,7 +54,7 @@ struct Played {
     back: u64,
 }
 
-/// Runs the scenario and prints its report; whether all came back and nothing was lost.
+/// Runs the scenario and prints its report; returns whether all reconnected and none was lost.
 pub(crate) fn run(args: &args::Storm) -> Result<bool, Refusal> {
     run_at(args).map(|(ok, _)| ok)
 }
@@ -93,16 +94,16 @@ pub(crate) fn run_at(args: &args::Storm) -> Result<(bool, Target), Refusal> {
         &args.common.pin,
         |index, lane| {
             if index == 0 {
-                // Where that is not allowed, what is measured is also how long the kernel lets this thread wait.
+                // Without the permission, latencies include the time that this thread waits for a core.
                 drop(sys::go_first());
                 let pace = Pace { in_flight: IN_FLIGHT_MAX, rate: Some(args.live_rate) };
                 let senders = Senders::new(&live, &state, lane, &ring, pace).map_err(failed)?;
-                // Their numbers, and so their source addresses, are behind those of the crowd.
+                // Their numbers, and so their source addresses, follow those of the reconnecting clients.
                 let first = plan::after_held(crowd.first + args.connections as usize);
                 let share = Share { first, count: args.live as usize };
                 return senders.run(share, timeout_ns).map(Found::Live).map_err(failed);
             }
-            // Refused only where a sandbox filters it: then the crowd is as important as all others.
+            // Refused only if a sandbox filters it: then all threads have the same priority.
             drop(sys::be_nice(CROWD_NICENESS));
             let opening = opening(args, shares[index - 1]);
             let audience = Audience::new(&crowd, &state, lane, opening).map_err(failed)?;
@@ -129,7 +130,7 @@ fn opening(args: &args::Storm, share: Share) -> audience::Opening {
     }
 }
 
-/// All connect once, in calm, and leave: now they have something to resume.
+/// Connects all clients once, outside of the storm, for sessions that they can resume.
 fn come_once(args: &args::Storm, crowd: &Script) -> Result<(), Refusal> {
     let opening =
         args::Opening { connections: args.connections, concurrency: CALM, pause: None, connect_rate: None };
@@ -213,7 +214,7 @@ fn report(args: &args::Storm, script: &Script, state: &RunState, played: &Played
     report.latency("latency_storm", "latency meanwhile", storm);
     let factor = quiet.zip(storm).map(|(quiet, storm)| storm.p99_us / quiet.p99_us);
     report.figure("p99_factor", "p99, meanwhile to before", Unit::Factor, factor, "");
-    // What the echoes cost is known from before.
+    // The CPU of the echoes is known from the quiet period.
     let echoes_ns = played.quiet.server_ns.map(|ns| ns as f64 / played.quiet.seconds * played.storm.seconds);
     let cpu = played.storm.server_ns.zip(echoes_ns).filter(|_| played.back > 0);
     let cpu = cpu.map(|(all, echoes)| (all as f64 - echoes).max(0.0) / 1e3 / played.back as f64);

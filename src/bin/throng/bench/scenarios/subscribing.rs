@@ -1,8 +1,8 @@
-//! An audience and its director: what `idle` and `fanout` have in common, from the first connection to the
-//! figures about opening them.
+//! An audience and its director, common to `idle` and `fanout`: from the first connection to the figures about
+//! opening.
 //!
 //! The invariant: memory is read before the first connection and after the last, with nothing else in between.
-//! Left out: what is done with the audience once it is there.
+//! Left out: the use of the open connections.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use crate::bench::report::usage::Mark;
 use crate::bench::report::{Report, Unit};
 use throng::parts::net::sys;
 
-/// With more threads than this per core they let events gather for so long.
+/// With more threads than this per core, threads pause between two polls, for this long.
 const CROWDED: usize = 4;
 const PAUSE_MS: u16 = 10;
 const TICK: Duration = Duration::from_millis(20);
-/// After the last connection, what its server still does for it (replies, timers) takes a moment.
+/// Time for the server's work (replies, timers) after the last connection.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// The opened audience, from the director's place.
+/// The open audience, as the director uses it.
 pub(crate) struct Scene<'a> {
     pub(crate) script: &'a Script,
     pub(crate) state: &'a RunState,
@@ -35,7 +35,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) opened: Opened,
 }
 
-/// How opening the connections went.
+/// The results of opening the connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Opened {
     pub(crate) threads: usize,
@@ -44,16 +44,17 @@ pub(crate) struct Opened {
     pub(crate) count: u64,
     failed: u64,
     seconds: f64,
-    /// Of those, from the moment when all were connected.
+    /// Of these, the time after all were connected.
     pub(crate) encore_seconds: Option<f64>,
     before: Memory,
     after: Memory,
 }
 
-/// Opens the connections of `opening`, lets `play` direct, and returns what it and the threads found.
+/// Opens the connections of `opening`, runs `play` as the director, and returns its result and those of the
+/// threads.
 ///
 /// # Errors
-/// That it cannot be done as asked, or what went wrong.
+/// Invalid arguments, or the failure of the run.
 pub(crate) fn perform<R>(
     name: &'static str,
     common: &Common,
@@ -105,8 +106,8 @@ pub(crate) fn perform<R>(
     Ok((played, merged, state))
 }
 
-/// Adds what was missed (`missing`: if anything was published) and what failed, and prints the report. Whether nothing
-/// was and nothing did.
+/// Adds missing deliveries (`missing`: if anything was published) and failures, and prints the report. Returns
+/// whether there were none.
 pub(crate) fn conclude(
     mut report: Report,
     common: &Common,
@@ -155,7 +156,7 @@ impl Scene<'_> {
         self.opened.after = Memory::read(&common.pid);
     }
 
-    /// Holds the connections for so long.
+    /// Holds the connections for `seconds`.
     pub(crate) fn hold(&mut self, seconds: f64) {
         let until_ns = self.state.clock.now_ns() + clock::ns(seconds);
         while self.state.clock.now_ns() < until_ns && !self.state.stopped() {
@@ -169,22 +170,22 @@ impl Scene<'_> {
         }
     }
 
-    /// The CPU times of everybody, now.
+    /// The present CPU times of server and generator.
     ///
     /// # Errors
-    /// That the server is gone.
+    /// The server's process has ended.
     pub(crate) fn mark(&self) -> Result<Mark, String> {
         Mark::take(self.state, &self.common.pid)
     }
 }
 
 impl Opened {
-    /// From the first dial to the last connection ready.
+    /// Seconds from the first dial to the last ready connection.
     pub(crate) fn seconds(&self) -> f64 {
         self.seconds
     }
 
-    /// Puts what is known about opening into the report.
+    /// Adds the figures about opening to the report.
     pub(crate) fn report(&self, report: &mut Report, findings: &Findings) {
         let per_connection = |before: Option<u64>, after: Option<u64>| {
             let growth = after? as f64 - before? as f64;
