@@ -1,5 +1,5 @@
-//! The load generator, `throng bench`: opens very many connections from one process and measures what a server does
-//! with them.
+//! The load generator, `throng bench`: opens very many connections from one process and measures the server's
+//! performance.
 //!
 //! A scenario (`idle`, `echo`, `rpc`, `publish`, `recover`, `fanout`, `handshakes`, `storm`) is a director on the main thread and worker threads
 //! with connections. In reading order:

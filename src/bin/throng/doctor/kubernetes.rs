@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    /// Without a word of who may connect, it would let in anyone, or not start at all.
+    /// Without settings for clients, the server would accept anyone, or not start at all.
     #[test]
     fn the_configuration_comes_from_a_secret() {
         let text = pod(&plan(50_000));

@@ -134,8 +134,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Writes what `args` ask for to `out`, with what they leave open, and the certificates, from `config`; false when something
-/// falls short.
+/// Writes the output that `args` request to `out`, with missing values and the certificates from `config`; false
+/// if something falls short.
 ///
 /// # Errors
 /// The result of `out`; a reader that has closed its end (`BrokenPipe`) is not an error.
@@ -164,7 +164,7 @@ pub(crate) fn execute(args: &Args, config: &Config, colour: bool, out: &mut dyn 
     }
 }
 
-/// Colours are for people at a terminal who have not said no (no-color.org).
+/// Colours only on a terminal, and not if NO_COLOR is set (no-color.org).
 fn colour_wanted(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
     let refused = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = variable("TERM").is_some_and(|value| value == "dumb");

@@ -184,7 +184,7 @@ impl Scanner {
         Self { marker_at: 0, data_bytes: data_bytes.max(DATA_BYTES_MIN) }
     }
 
-    /// The first of the newline-joined messages in `payload`, and what follows it.
+    /// The first of the newline-joined messages in `payload`, and the rest.
     #[inline]
     pub(crate) fn next<'a>(&mut self, payload: &'a [u8]) -> (Message<'a>, &'a [u8]) {
         if let Some(number) = number_at(payload, self.marker_at) {

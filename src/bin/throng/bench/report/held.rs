@@ -100,7 +100,7 @@ mod tests {
         // One publication in five seconds takes one second to reach a million.
         let wide = Schedule { rate: 0.2, came: None, latency: Some(latency(600_000.0, 1.6e6)), ..steady };
         assert_eq!(wide.verdict(), Ok(()));
-        // A short run of a low rate: what is under way at its edges is not missed.
+        // A short run at a low rate: messages in flight at its ends do not count as missing.
         assert_eq!(Schedule { rate: 5.0, came: Some((3, 1.0)), ..steady }.verdict(), Ok(()));
     }
 }
