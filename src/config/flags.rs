@@ -24,13 +24,8 @@ const FLAGS: [&str; 5] = [
 
 /// Short flags of Centrifugo's, each with its key.
 const SHORT: [(char, &str, &str, &str); 2] = [
-    ('p', "http_server.port", "PORT", "Port for clients, as Centrifugo has it: sets the port of listen"),
-    (
-        'a',
-        "http_server.address",
-        "ADDR",
-        "Address for clients, as Centrifugo has it: sets the address of listen",
-    ),
+    ('p', "http_server.port", "PORT", "Port for clients, as in Centrifugo: sets the port of listen"),
+    ('a', "http_server.address", "ADDR", "Address for clients, as in Centrifugo: sets the address of listen"),
 ];
 
 /// The file's name as Centrifugo has it.
@@ -66,7 +61,7 @@ impl clap::Args for Args {
             .value_name("refuse|warn")
             .value_parser(["refuse", "warn"])
             .help_heading("Server")
-            .help("What becomes of unknown keys of the file. warn passes them over with a warning, but for those that may be meant to say who may do what [default: refuse]");
+            .help("Treatment of unknown keys of the file. warn ignores them with a warning, except keys that look like permissions [default: refuse]");
         let short_file = Arg::new(SHORT_FILE)
             .short('c')
             .value_name("FILE")
@@ -209,7 +204,7 @@ fn kind_of(name: &str) -> Option<ValueKind> {
     names().kind(name).or_else(|| names().kind(&older::path_today(name)?))
 }
 
-/// Every key as a flag, a line each, with what it does.
+/// Every key as a flag, a line each, with its description.
 pub fn listed() -> String {
     let mut text = String::new();
     let (mut config, mut sections) = (Config::default(), Sections::default());

@@ -63,7 +63,7 @@ struct ConfigArgs {
     /// Print only errors and warnings, also for the configured certificates and keys; exit code 2 if there are errors
     #[arg(long, conflicts_with_all = ["json", "show_secrets"])]
     check: bool,
-    /// Print every key as a flag of the form --section.key=VALUE, with what it does
+    /// Print every key as a flag of the form --section.key=VALUE, with its description
     #[arg(long, conflicts_with_all = ["check", "json", "show_secrets"])]
     flags: bool,
     /// Print JSON instead of TOML
@@ -72,13 +72,13 @@ struct ConfigArgs {
     /// Print secrets in plain text; otherwise the output does not load back
     #[arg(long)]
     show_secrets: bool,
-    /// Write a file of Centrifugo 3, 4 or 5 anew in today's form, in TOML or with --json in JSON
+    /// Convert a file of Centrifugo 3, 4 or 5 to the present form, in TOML or with --json in JSON
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["check", "show_secrets"])]
     convert: Option<Option<PathBuf>>,
-    /// Write a configuration to begin with to this new file, with secrets of its own: JSON if its name ends so, else TOML
+    /// Write an initial configuration with new secrets to this new file: JSON if its name ends in .json, else TOML
     #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "json", "show_secrets", "convert"])]
     new: Option<PathBuf>,
-    /// Print every key with its default outside development mode, whatever is configured
+    /// Print every key with its default outside development mode; ignores the configuration
     #[arg(long, conflicts_with_all = ["check", "show_secrets", "convert", "new"])]
     defaults: bool,
     /// With --convert and --defaults: write to this file, which must not exist yet, instead of standard output
@@ -274,7 +274,7 @@ fn serve(effective: Effective, typed: &config::Args) -> ExitCode {
     }
 }
 
-/// Prints the warnings for the operator before the listeners open.
+/// Prints the warnings for the operator.
 fn warn(effective: &Effective, inherited: &net::Inherited) {
     let config = &effective.config;
     let say = |line: &str| announce::warning(config.logs.format, line);

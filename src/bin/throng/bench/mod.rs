@@ -42,7 +42,7 @@ use throng::parts::control::console;
 
 /// Runs the scenario, with its progress on stderr and its report on stdout.
 ///
-/// The exit code is 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder, or when a rate that
+/// The exit code is 0 when nothing failed; 1 after a failed or lost connection, a gap or a wrong order, or when a rate that
 /// was asked for was not held; and 2 when it cannot be done as asked.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let outcome = match &args.scenario {

@@ -72,22 +72,22 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("gaps", "publications that a subscriber did not get"),
     ("out_of_order", "publications that arrived twice or too late"),
     ("missing", "deliveries still missing after the timeout"),
-    ("in_flight", "publications, or messages per connection, under way"),
-    ("rate", "publications, messages or handshakes per second asked for"),
-    ("channels", "channels that publications went to in turn"),
+    ("in_flight", "publications, or messages per connection, in flight"),
+    ("rate", "requested publications, messages or handshakes per second"),
+    ("channels", "number of channels for publications, in turn"),
     ("size_bytes", "bytes of payload, or of a publication's data"),
     ("messages", "messages echoed, or answered, while measuring"),
-    ("messages_per_second", "the same per second"),
+    ("messages_per_second", "messages per second"),
     ("server_cpu_us_per_message", "server CPU per message echoed, or answered"),
     ("handshakes", "handshakes completed while measuring"),
-    ("handshakes_per_second", "the same per second"),
+    ("handshakes_per_second", "handshakes per second"),
     ("server_cpu_us_per_handshake", "server CPU per handshake, its close included"),
-    ("measured_seconds", "how long was measured"),
+    ("measured_seconds", "duration of the measurement"),
     ("server_busiest_thread", "share of a core used by the server's busiest thread"),
-    ("generator_busiest_thread", "the same for the generator"),
+    ("generator_busiest_thread", "share of a core used by the generator's busiest thread"),
     ("generator_cores", "share that the generator used of the cores it may use"),
     ("generator_was_the_limit", "whether one of the two was above 0.9"),
-    ("ok", "nothing failed: exit code 0"),
+    ("ok", "true if nothing failed: exit code 0"),
 ];
 
 /// The form of a number in the table; JSON has the plain number.
@@ -276,9 +276,9 @@ impl Report {
 pub(crate) fn json_help() -> String {
     let width = KEYS.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let mut out = String::from(
-        "Exit code: 0 when nothing failed; 1 after a failed or lost connection, a gap or a disorder,\n\
+        "Exit code: 0 when nothing failed; 1 after a failed or lost connection, a gap or a wrong order,\n\
          or when --rate was not held; 2 for bad arguments.\n\n\
-         --json prints an object. Each scenario has the keys that apply; what is not known is null.\n\
+         --json prints an object. Each scenario has the keys that apply; unknown values are null.\n\
          Shares are 0 to 1; latencies are objects with count, mean_us, p50_us, p90_us, p99_us, p999_us\n\
          and max_us.\n\n",
     );
