@@ -6,6 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use throng::parts::base::counters::Told;
 use throng::parts::base::networks::Networks;
 use throng::parts::hub::words::{Identified, Reply};
 use throng::parts::proto::centrifuge::message::Encoding;
@@ -81,6 +82,7 @@ impl Served {
             forwarded: Forwarded::default(),
             press: &mut self.press,
             counts: Counts::default(),
+            told: &Told::default(),
         };
         call(&mut self.session, &mut self.handler, &mut cx)
     }

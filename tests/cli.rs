@@ -12,7 +12,7 @@ use throng::parts::config::sections::{
     ALIASES, Alias, CALLS, CHANNEL, Class, HOOK, SETTINGS, Setting, TABLES, TOKEN, Taken, UNSUPPORTED, Unit,
 };
 use throng::parts::config::{KEYS, RELOAD, Reload, reload_of};
-use throng::parts::control::metrics::FAMILIES;
+use throng::parts::control::metrics::families;
 
 /// The binary, without variables that someone may have set for another throng.
 fn throng(args: &[&str]) -> Command {
@@ -237,7 +237,7 @@ fn keys_table() -> String {
 
 fn metrics_table() -> String {
     let mut table = "\n| metric | type | label | |\n|---|---|---|---|\n".to_owned();
-    for family in FAMILIES {
+    for family in families() {
         writeln!(table, "| `{}` | {} | {} | {} |", family.name, family.kind, family.labels(), family.help)
             .unwrap();
     }

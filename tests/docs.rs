@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use throng::parts::config::{Args, OUTSIDE_VARIABLES, examine};
+use throng::parts::control::metrics::families;
 use throng::{Config, NoHandler, Outcome, Server};
 
 const DOCUMENTS: [&str; 21] = [
@@ -235,6 +236,9 @@ fn the_table_of_layers_is_the_one_that_is_enforced() {
     assert_eq!(table(&read("docs/ARCHITECTURE.md"), "layers"), enforced);
 }
 
+/// Metrics that Centrifugo 6.9.1 registers under its own name.
+const OF_CENTRIFUGO: usize = 74;
+
 /// Numbers of the code that the documents repeat: where, as it is written there, and in which words it is told.
 const REPEATED: [(&str, &str, &str, &str); 11] = [
     ("src/shard/carry/conn.rs", "BEAT_MS: u64 = 128;", "docs/LEXICON.md", "| **beat** | 128 ms,"),
@@ -315,6 +319,38 @@ fn every_known_difference_from_centrifugo_has_its_row() {
         .collect();
     assert!(rows.len() > 5);
     assert_eq!(rows, rows_of_conversations);
+}
+
+/// Whoever looks for a metric of Centrifugo finds one that is exported, or reads why there is none.
+#[test]
+fn every_metric_of_centrifugo_has_its_like_or_a_reason() {
+    let exported: BTreeSet<_> = families().map(|family| family.name).collect();
+    let rows = table(&read("docs/OPERATING.md"), "metrics-there");
+    let mut there = BTreeSet::new();
+    for row in &rows {
+        let [names, here, note] = &row[..] else { panic!("{row:?}") };
+        for name in quoted(names, "`") {
+            assert!(there.insert(name.to_owned()), "{name} stands there twice");
+            assert!(here != "the same" || exported.contains(name), "{name} is not exported");
+        }
+        match here.as_str() {
+            "the same" => {}
+            "not here" => assert!(!note.is_empty(), "no reason is told for {names}"),
+            named => {
+                let named: Vec<_> = quoted(named, "`").collect();
+                assert!(!named.is_empty(), "{row:?}");
+                for name in named {
+                    assert!(exported.contains(name), "{name}, named for {names}, is not exported");
+                }
+            }
+        }
+        let metrics = quoted(note, "`").filter(|word| word.starts_with("throng_"));
+        metrics
+            .for_each(|name| assert!(exported.contains(name), "{name}, named for {names}, is not exported"));
+    }
+    // What version 6.9.1 registers, one-off families of Go and of the process apart.
+    let own = there.iter().filter(|name| name.starts_with("centrifugo_")).count();
+    assert_eq!(own, OF_CENTRIFUGO, "metrics of Centrifugo");
 }
 
 /// As a shell would send it, to a server without a configuration.

@@ -33,6 +33,7 @@ pub use token::token;
 pub use wheel::wheel_ops;
 pub use ws::ws_stream;
 
+use throng::parts::base::counters::Told;
 use throng::parts::base::networks::Networks;
 use throng::parts::proto::ws::{Limits, Press, put_frame};
 use throng::parts::session::raw::Echo;
@@ -97,6 +98,7 @@ impl Driver {
             forwarded: Forwarded::default(),
             press: &mut self.press,
             counts: self.counts,
+            told: &Told::default(),
         };
         let result = call(&mut self.session, &mut self.handler, &mut cx);
         self.counts = cx.counts;

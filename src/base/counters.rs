@@ -77,7 +77,7 @@ impl ByNamespace {
 /// Number of buckets of a [`Histogram`]: powers of two from 1 µs to 2^26 µs (67 s), and one beyond.
 pub const BUCKET_COUNT: usize = 28;
 
-/// Durations in microseconds, in buckets that double: bucket `i` holds values up to and including `1 << i`.
+/// Durations in microseconds, or other numbers, in buckets that double: bucket `i` holds values up to and including `1 << i`.
 #[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [Counter; BUCKET_COUNT],
@@ -116,6 +116,31 @@ impl Histogram {
 
 /// Limit of session kinds.
 pub const SESSION_KINDS_MAX: usize = 16;
+/// Names of clients' programs that can be told apart, with the place of those without a name and the place of all others.
+pub const CLIENT_NAMES_MAX: usize = 16;
+/// Places for one kind of label.
+pub const PLACES_MAX: usize = 32;
+
+/// What is counted by a label of few values, each of which has its place. Whoever counts gives the values their places.
+pub type ByPlace = [Counter; PLACES_MAX];
+
+/// Clients that connected over one transport, by the place of the name that their program gave.
+#[derive(Debug, Default)]
+pub struct ByName {
+    /// Gauge: those that are connected.
+    pub connected: [Counter; CLIENT_NAMES_MAX],
+    /// Those that were let in.
+    pub connects: [Counter; CLIENT_NAMES_MAX],
+}
+
+/// What sessions count themselves while they write.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Errors in replies to clients, by their code.
+    pub errors: ByPlace,
+    /// Ends of subscriptions that clients were told without asking, by their code.
+    pub unsubscribes: ByPlace,
+}
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -125,6 +150,18 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)+
             /// Gauges: sessions of each kind. The user of the counters numbers the kinds.
             pub sessions_by_kind: [Counter; SESSION_KINDS_MAX],
+            /// Clients by the kind of their session and by their program.
+            pub clients_by_kind: [ByName; SESSION_KINDS_MAX],
+            /// Commands carried out, by what they ask.
+            pub commands: ByPlace,
+            /// What clients were told.
+            pub told: Told,
+            /// Sessions that the server ended, by the code of the close frame.
+            pub disconnects: ByPlace,
+            /// Publications that a client missed and got by recovery, for each recovery.
+            pub recovered: Histogram,
+            /// Time from a heartbeat to its answer, in microseconds.
+            pub pong_us: Histogram,
             /// Duration of a turn, from the return of the poll to the next poll, in microseconds.
             pub turn_us: Histogram,
             /// Counters by namespace, where that is configured.
@@ -342,6 +379,8 @@ counters! {
     history_bytes,
     /// Gauge: entries in the presence of channels whose home is this shard.
     presences,
+    /// Gauge: users whose home is this shard, where users are counted.
+    users,
     /// Positions in streams that were removed early: there were too many channels, or memory was short.
     positions_displaced,
     /// Joins and leaves that were not announced, because a channel had too many.

@@ -3,6 +3,7 @@
 //! What matters: they are checked on what all sources come to, so a value that was wrong, and has its default in its place,
 //! may break a rule that nobody broke; [`concerns`] tells.
 
+use super::client_names;
 use super::development::OPEN_BEHIND_PROXIES;
 use super::error::CA_VARIABLE;
 use super::resolve::Effective;
@@ -82,24 +83,16 @@ fn flat_conflicts(effective: &Effective) -> Vec<ConfigError> {
     let twice =
         listen.iter().enumerate().find(|(i, a)| listen[..*i].iter().any(|b| listeners::overlap(a, b)));
     if let Some((_, address)) = twice {
-        errors.push(ConfigError {
-            key: "listen".to_owned(),
-            said: said(effective, "listen"),
-            complaint: format!("{address} is covered by an earlier address"),
-            place: effective.place("listen").clone(),
-        });
+        errors.push(error_at(effective, "listen", format!("{address} is covered by an earlier address")));
     }
+    let wrong = client_names::wrong(&effective.config.metrics_client_names);
+    errors.extend(wrong.map(|complaint| error_at(effective, "metrics_client_names", complaint)));
     errors
 }
 
 /// The rules of sections, and those that bind a section to a flat key.
 fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
-    let error = |path: &str, complaint: String| ConfigError {
-        key: path.to_owned(),
-        said: said(effective, path),
-        complaint,
-        place: effective.place(path).clone(),
-    };
+    let error = |path: &str, complaint: String| error_at(effective, path, complaint);
     let mut found = sections::conflicts(&effective.sections);
     found.extend(sections::outside_conflicts(&effective.config.outside));
     let mut errors: Vec<_> = found.into_iter().map(|found| error(&found.path, found.complaint)).collect();
@@ -123,12 +116,7 @@ fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
 fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
     let Config { tls, client, .. } = &effective.config;
     let found = tls.conflicts(client.allow_certificate_connect_without_token);
-    let error = |(key, complaint): (&str, String)| ConfigError {
-        key: key.to_owned(),
-        said: said(effective, key),
-        complaint,
-        place: effective.place(key).clone(),
-    };
+    let error = |(key, complaint): (&str, String)| error_at(effective, key, complaint);
     let mut errors: Vec<_> = found.into_iter().map(error).collect();
     let is_named = effective.is_typed("control") && effective.config.control.is_some();
     if tls.server.enabled && !tls.server.is_external && is_named {
@@ -141,12 +129,14 @@ fn tls_conflicts(effective: &Effective) -> Vec<ConfigError> {
 
 fn conflict(effective: &Effective, key: &str, relation: &str, other: &str) -> ConfigError {
     let place = effective.place(other);
-    ConfigError {
-        key: key.to_owned(),
-        said: said(effective, key),
-        complaint: format!("expected {relation} {other}, which is {} ({place})", said(effective, other)),
-        place: effective.place(key).clone(),
-    }
+    let complaint = format!("expected {relation} {other}, which is {} ({place})", said(effective, other));
+    error_at(effective, key, complaint)
+}
+
+/// What is wrong with the value of a key, where it was typed.
+fn error_at(effective: &Effective, key: &str, complaint: String) -> ConfigError {
+    let place = effective.place(key).clone();
+    ConfigError { key: key.to_owned(), said: said(effective, key), complaint, place }
 }
 
 fn said(effective: &Effective, name: &str) -> String {

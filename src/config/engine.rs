@@ -8,7 +8,7 @@ use crate::outside::options::HookOptions;
 use crate::proto::ws::press;
 use crate::session::desk::{Access, Keys, Route, Routes};
 use crate::session::{Endpoint, Endpoints, Serves, Transport};
-use crate::shard::options::Options;
+use crate::shard::options::{MetricsOptions, Options};
 
 /// The first page: connects, joins a channel, shows who is there, sends and receives.
 const PAGE: &str = include_str!("page.html");
@@ -30,7 +30,11 @@ impl Config {
             trusted_proxies: self.trusted_proxies.clone(),
             proxy_protocol: self.proxy_protocol,
             compression: self.compression.then_some(compression),
-            metrics_by_namespace: self.metrics_by_namespace,
+            metrics: MetricsOptions {
+                by_namespace: self.metrics_by_namespace,
+                users: self.metrics_users,
+                client_names: self.metrics_client_names.clone().into(),
+            },
         }
     }
 }

@@ -190,6 +190,18 @@ const GENERAL: &[Key] = &[
         series per namespace",
         |c| Slot::Switch(&mut c.metrics_by_namespace),
     ),
+    server(
+        "metrics_users",
+        "Count the users that have connections; this costs the memory of their names, and a question to another shard at \
+        connect. Where client.user_connection_limit is set, they are counted anyway",
+        |c| Slot::Switch(&mut c.metrics_users),
+    ),
+    server(
+        "metrics_client_names",
+        "Names of clients' programs (name of the connect command) that metrics tell apart, at most 14; all others are \
+        counted as other",
+        |c| Slot::Texts(&mut c.metrics_client_names),
+    ),
     server("shards", "Number of shards (threads); may exceed the number of cores", |c| {
         Slot::Count(&mut c.shards, 1..=1024)
     })

@@ -14,11 +14,12 @@
 //!   file, `value` remembers the place of each value; `error` reports it.
 //! * Keys: `keys` (flat), `sections` (Centrifugo's), `names` (paths of all), `slot` (values), `older` and `convert` (names
 //!   of earlier versions of Centrifugo).
-//! * Result: `resolve`, `conflicts` (rules for two keys), `engine` (for shards and requests), `listeners`, `client`, `tls`,
+//! * Result: `resolve`, `conflicts` (rules for two keys), `engine` (for shards and requests), `listeners`, `client`, `client_names`, `tls`,
 //!   `development`, `reload`, `show`.
 
 mod args;
 mod client;
+mod client_names;
 mod conflicts;
 pub mod convert;
 mod development;
@@ -91,6 +92,10 @@ pub struct Config {
     pub control_connections_max: usize,
     /// Whether metrics tell channels, subscriptions and publications by namespace. Default false.
     pub metrics_by_namespace: bool,
+    /// Whether metrics tell how many users have connections. Default false.
+    pub metrics_users: bool,
+    /// Names of clients' programs that metrics tell apart, at most 14. Default: those that the official SDKs of Centrifugo say.
+    pub metrics_client_names: Vec<String>,
     /// Number of shards (threads), 1 to 1024. Default: one per core available to the process.
     pub shards: usize,
     /// Pin each shard to a core. Default true.
@@ -208,6 +213,8 @@ impl Default for Config {
             pin: true,
             private_descriptors: true,
             metrics_by_namespace: false,
+            metrics_users: false,
+            metrics_client_names: ["js", "go", "python", "dart", "swift", "java"].map(str::to_owned).into(),
             echo: None,
             websocket_path: Some("/connection/websocket".to_owned()),
             tls: TlsOptions::default(),

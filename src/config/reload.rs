@@ -60,6 +60,8 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("memory_max", BUDGETS),
     ("hook_requests_max", BUDGETS),
     ("metrics_by_namespace", BUDGETS),
+    ("metrics_users", BUDGETS),
+    ("metrics_client_names", BUDGETS),
     ("compression", COMPRESSED),
     ("compression_min_bytes", COMPRESSED),
     ("compression_level", COMPRESSED),

@@ -217,6 +217,8 @@ mod tests {
         ("control_connections_max", "99"),
         ("development", "true"),
         ("metrics_by_namespace", "true"),
+        ("metrics_users", "true"),
+        ("metrics_client_names", "a,b"),
         ("shards", "7"),
         ("pin", "false"),
         ("private_descriptors", "false"),

@@ -78,7 +78,11 @@ impl ApiThreads {
         for (number, Prepared { runtime, post }) in self.0.into_iter().enumerate() {
             let api = api.as_ref().map(|api| Arc::new(api.by(Way::Together(Arc::clone(&post)))));
             let router = paths(api.clone());
-            serving.servers.push(Server { handle: runtime.handle().clone(), router: router.clone() });
+            serving.servers.push(Server {
+                handle: runtime.handle().clone(),
+                router: router.clone(),
+                api: api.clone(),
+            });
             let (end, ended) = oneshot::channel();
             serving.ends.push(end);
             let clerk = Arc::new(Clerk { api, router, gate: Arc::clone(gate), post: Arc::clone(&post) });
@@ -110,11 +114,12 @@ impl Serving {
     }
 }
 
-/// What serves connections of the control listener: a thread's runtime, and its paths.
+/// What serves connections of the control listener: a thread's runtime, its paths, and the API among them.
 #[derive(Clone)]
 pub(super) struct Server {
     pub(super) handle: Handle,
     pub(super) router: Router,
+    pub(super) api: Option<Arc<Api>>,
 }
 
 /// Answers what shards hand over to one thread.

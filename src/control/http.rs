@@ -11,14 +11,17 @@ use super::metrics::{self, View};
 use super::seats::{Seat, Seats};
 use crate::config::ControlPaths;
 use crate::node::Reloader;
+use axum::body::Body;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, extract};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -197,10 +200,11 @@ impl Door {
 
     /// Seats whoever comes, and has them served by one server after the other.
     pub(super) async fn open(self, servers: Vec<Server>) {
-        for Server { handle, router } in servers.iter().cycle() {
+        for server in servers.iter().cycle() {
+            let Server { handle, .. } = server;
             let stream = self.next_stream().await;
             let seat = self.seats.take().await;
-            handle.spawn(attend(stream, seat, router.clone(), self.patience, Arc::clone(&self.gate)));
+            handle.spawn(attend(stream, seat, server.clone(), self.patience, Arc::clone(&self.gate)));
             // Who has just come is heard before the next comes: a flood must not displace it unheard.
             handle.spawn(tokio::task::yield_now()).await.ok();
         }
@@ -225,7 +229,7 @@ impl Door {
 async fn attend(
     stream: std::net::TcpStream,
     seat: Seat,
-    router: Router,
+    server: Server,
     patience: Patience,
     gate: Arc<Gate>,
 ) {
@@ -242,20 +246,21 @@ async fn attend(
         gate: Arc::clone(&gate),
         seat: seat.clone(),
     };
-    let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
         is_answered.store(false, Relaxed);
         request.extensions_mut().insert(seat.clone());
-        let (answering, is_answered) = (router.clone().call(request), &is_answered);
+        let (server, gate, is_answered) = (&server, &gate, &is_answered);
         async move {
-            let answer = answering.await;
+            let answer = answer(request, server, gate).await;
             is_answered.store(true, Relaxed);
-            answer
+            Ok::<_, Infallible>(answer)
         }
     });
     // Who has sent all that it has to say may end its side: it is answered all the same.
     let mut connection =
         pin!(http1::Builder::new().half_close(true).serve_connection(TokioIo::new(io), service));
     tokio::select! {
+        biased;
         // How a connection ends is nobody's concern here.
         _ = connection.as_mut() => {}
         () = seat.displaced() => {
@@ -266,6 +271,20 @@ async fn attend(
             }
         }
     }
+}
+
+/// The answer to a request. Most by far call the API, for which there is a shorter way than by the table of paths.
+async fn answer(mut request: hyper::Request<Incoming>, server: &Server, gate: &Gate) -> Response {
+    let method = gate.of_api(request.uri().path()).and_then(api::method_named);
+    if let (Some(api), Some(method), &Method::POST) = (&server.api, method, request.method()) {
+        let (version, uri) = (request.version(), request.uri().clone());
+        if let Err(refusal) = gate.check(version, &uri, request.headers_mut()) {
+            return refusal.into_response();
+        }
+        return api::call(Arc::clone(api), method, request.map(Body::new)).await;
+    }
+    let Ok(answer) = server.router.clone().call(request).await;
+    answer
 }
 
 /// One connection's bytes. Only the first byte of a request moves its deadline, and the last of an answer: or a client
@@ -364,7 +383,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let view = View::new(Vec::new(), 0, Arc::new(Readiness::new(0)));
+            let view = View::new(Vec::new(), metrics::Scrape::default(), Arc::new(Readiness::new(0)));
             runtime.block_on(async {
                 let door = Door::with_patience(listener, 2, Arc::clone(&gate), Patience { request, silence });
                 door.unwrap().open(here(paths(Arc::new(view), (None, None), gate))).await
@@ -375,7 +394,7 @@ mod tests {
 
     /// In the runtime that it is called in.
     fn here(router: Router) -> Vec<Server> {
-        vec![Server { handle: tokio::runtime::Handle::current(), router }]
+        vec![Server { handle: tokio::runtime::Handle::current(), router, api: None }]
     }
 
     const LONG: Duration = Duration::from_secs(600);

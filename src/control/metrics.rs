@@ -13,7 +13,7 @@ use super::logs;
 use super::memory::Memory;
 use super::process;
 use super::{Readiness, State};
-use crate::base::counters::{Counter, Counters, Histogram, NamespaceCounters};
+use crate::base::counters::{ByName, ByPlace, Counter, Counters, Histogram, NamespaceCounters};
 use crate::node::{Certificates, Reloader};
 use crate::outside::World;
 use crate::outside::counts::{Counts, HookCounts, Open};
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-pub use families::FAMILIES;
+pub use families::families;
 pub(super) use text::render;
 
 /// The media type of what [`render`] gives.
@@ -32,10 +32,27 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// How long those who ask by client listeners share one text.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
+/// What of the configuration metrics go by.
+#[derive(Debug, Default)]
+pub struct Scrape {
+    /// How many connections the limits allow.
+    pub capacity: u64,
+    /// Names of clients' programs by which shards count clients.
+    pub client_names: Vec<String>,
+    /// Whether each shard has a descriptor table of its own, to be counted as well.
+    pub private_descriptors: bool,
+}
+
+impl Scrape {
+    /// For so many connections, by these names, with a descriptor table for each shard or one for all.
+    pub fn new(capacity: u64, client_names: Vec<String>, private_descriptors: bool) -> Self {
+        Self { capacity, client_names, private_descriptors }
+    }
+}
+
 /// What a scrape looks at.
 pub(super) struct View {
     counters: Vec<Arc<Counters>>,
-    capacity: u64,
     pub(super) readiness: Arc<Readiness>,
     api: Arc<ApiCounts>,
     gate: Option<Arc<Gate>>,
@@ -43,6 +60,7 @@ pub(super) struct View {
     reloader: Option<Reloader>,
     memory: Option<Memory>,
     outside: Option<Arc<World>>,
+    scrape: Scrape,
     start_seconds: f64,
     /// The text that several may share, and when it was made.
     shared: Mutex<Option<(Instant, Arc<str>)>>,
@@ -50,13 +68,13 @@ pub(super) struct View {
 
 impl View {
     #[expect(clippy::disallowed_methods, reason = "the start of the process, read once, far from any shard")]
-    pub(super) fn new(counters: Vec<Arc<Counters>>, capacity: u64, readiness: Arc<Readiness>) -> Self {
+    pub(super) fn new(counters: Vec<Arc<Counters>>, scrape: Scrape, readiness: Arc<Readiness>) -> Self {
         let start_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let api = Arc::default();
         let (certificates, reloader, memory, gate, outside) = (None, None, None, None, None);
         Self {
             counters,
-            capacity,
+            scrape,
             readiness,
             api,
             gate,
@@ -124,7 +142,7 @@ impl View {
         Snapshot {
             shards: &self.counters,
             values: self.counters.iter().map(|shard| shard.each().collect()).collect(),
-            capacity: self.capacity,
+            capacity: self.scrape.capacity,
             ready: self.readiness.state() == State::Ready,
             api: &self.api,
             control_refused: self.gate.as_ref().map_or(0, |gate| gate.refused_count()),
@@ -136,6 +154,9 @@ impl View {
             config_reloads: self.reloader.as_ref().map_or((0, 0), Reloader::counts),
             reloads: self.certificates.as_ref().map_or((0, 0), Certificates::counts),
             log_lines_lost: logs::lost_lines(),
+            client_names: &self.scrape.client_names,
+            open_descriptors: process::open_descriptors(self.scrape.private_descriptors),
+            descriptors_max: process::descriptors_max(),
             start_seconds: self.start_seconds,
             resident_bytes: process::resident_and_anonymous_bytes().map(|(resident, _)| resident),
             cpu_seconds: process::cpu_seconds(),
@@ -162,6 +183,9 @@ pub(super) struct Snapshot<'a> {
     /// Of the configuration: the same.
     config_reloads: (u64, u64),
     log_lines_lost: u64,
+    client_names: &'a [String],
+    open_descriptors: Option<u64>,
+    descriptors_max: Option<u64>,
     start_seconds: f64,
     resident_bytes: Option<u64>,
     cpu_seconds: Option<f64>,
@@ -227,8 +251,16 @@ enum Source {
     PerShard(&'static str),
     /// Counters summed over shards, told apart by a label: its name, and (its value, the counter).
     By(&'static str, &'static [(&'static str, &'static str)]),
+    /// Counters of shards by a label of their own: its name, and its values, each at its place.
+    ByPlace(&'static str, fn(&Counters) -> &ByPlace, Values),
     /// Sessions, told apart by the label `transport`.
     Sessions,
+    /// Clients, told apart by the labels `transport` and `client_name`.
+    Clients(fn(&ByName) -> &[Counter]),
+    /// Errors in answers of the server API, told apart by the label `code`.
+    ApiErrors,
+    /// Durations of requests to the server API, told apart by the label `method`.
+    ApiSeconds,
     /// Bytes, told apart by the label `kind`.
     Memory,
     /// What homes count, told apart by the label `namespace`, where that is configured.
@@ -247,12 +279,23 @@ enum Source {
     Tokens,
     /// A histogram, merged over shards.
     Merged(fn(&Counters) -> &Histogram),
+    /// A histogram of numbers that are no durations, merged over shards.
+    MergedNumbers(fn(&Counters) -> &Histogram),
     /// One value that is not a shard's; `None`: not known here.
     One(fn(&Snapshot<'_>) -> Option<f64>),
     /// A moment in the life of each certificate in use, in seconds since 1970.
     Certificates(fn(&Facts) -> i64),
     /// Always 1; the labels are what it says.
     Build,
+}
+
+/// Values of a label, in the order of their places.
+#[derive(Debug)]
+enum Values {
+    /// The protocol's codes, and one for all others.
+    Codes(&'static [u32]),
+    /// Names.
+    Names(&'static [&'static str]),
 }
 
 /// What is told of key sets.
@@ -271,8 +314,11 @@ impl Family {
     pub fn labels(&self) -> &'static str {
         match self.source {
             Source::PerShard(_) => "shard",
-            Source::By(label, _) => label,
+            Source::By(label, _) | Source::ByPlace(label, _, _) => label,
             Source::Sessions => "transport",
+            Source::Clients(_) => "transport, client_name",
+            Source::ApiErrors => "code",
+            Source::ApiSeconds => "method, le",
             Source::Memory => "kind",
             Source::ByNamespace(_) => "namespace",
             Source::ByHook(_) => "hook",
@@ -282,7 +328,7 @@ impl Family {
             Source::KeySets(KeySetSource::Failures) => "tokens, reason",
             Source::KeySets(KeySetSource::Fetched) => "tokens",
             Source::Tokens => "result",
-            Source::Merged(_) | Source::TokenSeconds => "le",
+            Source::Merged(_) | Source::MergedNumbers(_) | Source::TokenSeconds => "le",
             Source::Certificates(_) => "name",
             Source::Build => "version",
             Source::Sum(_) | Source::One(_) => "",

@@ -70,6 +70,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use endings::{EndNotice, Endings, endings};
 pub(crate) use memory::Memory;
+pub(crate) use metrics::Scrape;
 pub(crate) use readiness::{Readiness, State};
 
 /// Of the thread that the control plane runs on, where that is its own.
@@ -96,8 +97,8 @@ pub(crate) struct ControlInputs {
     pub memory: Memory,
     /// Hooks and tokens.
     pub outside: Arc<World>,
-    /// How many connections the limits allow.
-    pub capacity: u64,
+    /// What of the configuration metrics go by.
+    pub scrape: Scrape,
     /// Set by shards as they begin to listen; `drain` is noted in it here.
     pub readiness: Arc<Readiness>,
     /// Begins the drain: tells every shard to stop accepting and to close its connections. Must not block.
@@ -230,7 +231,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
         counters,
         memory,
         outside,
-        capacity,
+        scrape,
         readiness,
         drain,
         drain_delay,
@@ -248,7 +249,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     tokio::spawn(refusals::watch(counters.clone(), Arc::clone(&readiness)));
     tokio::spawn(drain::tell(counters.clone(), Arc::clone(&readiness), drain_delay));
     let gate = gate_before(listener.as_ref(), key, paths, (api.as_ref(), reloader.as_ref()))?;
-    let view = View::new(counters, capacity, Arc::clone(&readiness))
+    let view = View::new(counters, scrape, Arc::clone(&readiness))
         .with_api(api.as_ref().map(Api::counts).unwrap_or_default())
         .with_certificates(certificates.clone())
         .with_memory(memory)
@@ -406,7 +407,7 @@ mod tests {
             counters: counters.to_vec(),
             memory: Memory { ledger: Ledger::new(counters, budget, publications), memory_max: 0 },
             outside,
-            capacity: 1000,
+            scrape: Scrape::default(),
             readiness: Arc::clone(&readiness),
             drain: Box::new(move || note.store(true, SeqCst)),
             drain_delay: Duration::ZERO,

@@ -1,6 +1,11 @@
-//! What the kernel says about this process: resident memory and CPU time, from `/proc/self`.
+//! What the kernel says about this process: resident memory, CPU time and descriptors, from `/proc/self`.
 //!
 //! Absent where `/proc` is: a metric that is not there is better than one that is wrong.
+
+use std::path::Path;
+
+/// How the names of shards' threads begin.
+const SHARD_THREADS: &str = "shard-";
 
 /// Clock ticks per second in `/proc/self/stat`: `USER_HZ`, fixed at 100 in the kernel's interface.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -14,6 +19,39 @@ pub(super) fn resident_and_anonymous_bytes() -> Option<(u64, u64)> {
 /// User and system CPU time of all threads, in seconds.
 pub(super) fn cpu_seconds() -> Option<f64> {
     cpu_seconds_of(&std::fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// Open descriptors of the process: of the table that its threads share, or, where each shard has one of its own, of all.
+pub(super) fn open_descriptors(has_private_tables: bool) -> Option<u64> {
+    let mut count = count_in("/proc/self/fd".as_ref())?;
+    if has_private_tables {
+        for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+            let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            if name.starts_with(SHARD_THREADS) {
+                // It may have ended meanwhile.
+                count += count_in(&task.path().join("fd")).unwrap_or(0);
+            }
+        }
+    }
+    Some(count)
+}
+
+/// Entries of a folder of descriptors: its size since Linux 6.2, else they are counted.
+fn count_in(folder: &Path) -> Option<u64> {
+    match std::fs::metadata(folder).ok()?.len() {
+        0 => Some(std::fs::read_dir(folder).ok()?.count() as u64),
+        count => Some(count),
+    }
+}
+
+/// Descriptors that one table may have now (soft limit); none where there is no limit.
+pub(super) fn descriptors_max() -> Option<u64> {
+    descriptors_max_of(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn descriptors_max_of(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The bytes of a line such as `VmRSS:  2048 kB`.
@@ -41,6 +79,23 @@ mod tests {
         let stat = "42 (a ) b) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 7 7 20 0 3 0 123 456 78";
         assert_eq!(cpu_seconds_of(stat), Some(2.0));
         assert_eq!(cpu_seconds_of("42 (a"), None);
+    }
+
+    #[test]
+    fn descriptors_are_counted_in_each_table() {
+        let before = open_descriptors(false).unwrap();
+        let files: Vec<_> = (0..500).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
+        // Tests beside this one open and close some, too.
+        assert!(open_descriptors(false).unwrap() > before + 250);
+        drop(files);
+        assert!(open_descriptors(true) >= open_descriptors(false).map(|count| count / 2));
+        assert!(descriptors_max().is_none_or(|max| max > before));
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 4096                 files\n";
+        assert_eq!(descriptors_max_of(limits), Some(1024));
+        assert_eq!(
+            descriptors_max_of("Max open files            unlimited            unlimited            files\n"),
+            None
+        );
     }
 
     #[test]

@@ -158,6 +158,13 @@ impl Seat {
     /// Waits until the request may be worked on; `None` when another has the seat.
     pub(super) async fn turn(&self) -> Option<Turn> {
         let Held { room, place } = &*self.0;
+        // Mostly there is one, and nobody has to be woken for it.
+        if !*place.is_displaced.borrow()
+            && let Ok(permit) = Arc::clone(&room.work).try_acquire_owned()
+        {
+            place.set(Phase::Working);
+            return Some(Turn { seat: self.clone(), _permit: Some(permit) });
+        }
         place.set(Phase::Waiting);
         tokio::select! {
             biased;

@@ -24,7 +24,9 @@ use crate::config::{Changes, Config, ConfigError, Effective};
 use crate::control::announce::{self, Ready};
 use crate::control::api::{Api, ApiError, Methods};
 use crate::control::desk::ApiThreads;
-use crate::control::{self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Signals};
+use crate::control::{
+    self, ControlInputs, ControlRuntime, Endings, Memory, Outcome, Readiness, Scrape, Signals,
+};
 use crate::net::{Inherited, Listen, Shared};
 use crate::node::{Certificates, Node, Publisher, Relay, Reloader, Way};
 use crate::outside::World;
@@ -314,27 +316,24 @@ impl Server {
 
     /// What the control plane takes over.
     fn into_control(self) -> (ControlRuntime, ControlInputs) {
-        let mailboxes = Arc::clone(&self.mailboxes);
-        let (key, options) = (self.config.control_key.0, self.config.api);
-        let api = options.enabled.then(|| Api::new(self.node, options, self.methods));
+        let (config, mailboxes) = (self.config, Arc::clone(&self.mailboxes));
+        let (is_private, seats) = (config.private_descriptors, config.control_connections_max);
+        let api = config.api.enabled.then(|| Api::new(self.node, config.api, self.methods));
         let inputs = ControlInputs {
             listener: self.control_listener,
-            seats: match self.config.private_descriptors {
-                true => self.config.control_connections_max,
-                false => self.config.control_connections_max.min(SEATS_SHARED),
-            },
+            seats: if is_private { seats } else { seats.min(SEATS_SHARED) },
             api,
             threads: self.threads,
-            paths: self.config.control_paths,
-            key,
+            paths: config.control_paths,
+            key: config.control_key.0,
             counters: self.counters.to_vec(),
-            memory: Memory { ledger: self.ledger, memory_max: self.config.limits.memory_max as u64 },
+            memory: Memory { ledger: self.ledger, memory_max: config.limits.memory_max as u64 },
             outside: self.outside,
-            capacity: self.capacity,
+            scrape: Scrape::new(self.capacity, config.metrics_client_names, is_private),
             readiness: self.readiness,
             drain: Box::new(move || send_drain(&mailboxes)),
-            drain_delay: Duration::from_millis(self.config.timeouts.drain_delay_ms),
-            drain_time: Duration::from_millis(self.config.timeouts.drain_ms),
+            drain_delay: Duration::from_millis(config.timeouts.drain_delay_ms),
+            drain_time: Duration::from_millis(config.timeouts.drain_ms),
             endings: self.endings,
             signals: self.signals,
             certificates: self.certificates,

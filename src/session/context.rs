@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
+use super::labels;
 use super::{Action, ClientId, Endpoints, Secret};
+use crate::base::counters::Told;
 use crate::base::networks::Networks;
 use crate::base::shared::Shared;
 use crate::proto::ws::{self, Kind, Press};
@@ -39,6 +41,8 @@ pub struct Context<'a> {
     pub press: &'a mut Press,
     /// Counts of data messages received and sent.
     pub counts: Counts,
+    /// Where what clients are told is counted.
+    pub told: &'a Told,
 }
 
 /// A client's certificate, verified against the authorities of the configuration.
@@ -52,6 +56,16 @@ pub struct ClientCertificate<'a> {
 }
 
 impl Context<'_> {
+    /// Counts an error in a reply.
+    pub(super) fn count_error(&self, code: u32) {
+        self.told.errors[labels::code_place(labels::ERRORS, code)].add(1);
+    }
+
+    /// Counts the end of a subscription that the client did not ask for.
+    pub(super) fn count_unsubscribe(&self, code: u32) {
+        self.told.unsubscribes[labels::code_place(labels::UNSUBSCRIBES, code)].add(1);
+    }
+
     /// Whether there is no output.
     pub(super) fn is_silent(&self) -> bool {
         self.out.is_empty() && self.in_place.is_none()
@@ -100,6 +114,8 @@ pub struct Counts {
     pub pings_unanswered: u64,
     /// Answered requests that opened no session.
     pub requests: u64,
+    /// Answers to heartbeats.
+    pub pongs: u64,
 }
 
 /// The sessions' part of the configuration.

@@ -9,7 +9,7 @@
 //!   numbers. `raw`: endpoints of a [`Handler`]. `desk`: requests that are answered outside the shards.
 //! * `context` is the input and output of each call, `action` the list of everything that a client can cause.
 //! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of deliveries.
-//! * `ending` has [`CloseReason`]; `secret` signs session ids; `pongs` bounds answers to pings.
+//! * `ending` has [`CloseReason`]; `secret` signs session ids; `pongs` bounds answers to pings; `labels`: values of labels in metrics.
 
 mod action;
 pub mod centrifuge;
@@ -20,6 +20,7 @@ pub(crate) mod endpoint;
 mod facets;
 mod format;
 pub(crate) mod head;
+pub(crate) mod labels;
 mod pongs;
 pub mod raw;
 mod secret;

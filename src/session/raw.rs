@@ -390,7 +390,7 @@ impl<S> Raw<S> {
                     cx.press.reclaim(payload);
                 }
                 Event::Ping(payload) => pongs.answer(&payload, cx),
-                Event::Pong => {}
+                Event::Pong => cx.counts.pongs += 1,
                 Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
             }
         }
@@ -479,6 +479,7 @@ mod tests {
                 press: &mut Press::new(None),
                 in_place: None,
                 counts: Counts::default(),
+                told: &crate::base::counters::Told::default(),
             },
         );
         (out, actions, outcome)
@@ -590,6 +591,7 @@ mod tests {
             press: &mut Press::new(None),
             in_place: None,
             counts: Counts::default(),
+            told: &crate::base::counters::Told::default(),
         };
         let outcome = match at {
             "open" => {

@@ -18,6 +18,9 @@ struct Gauges {
     forwarding: u64,
     sessions: u64,
     sessions_by_transport: BTreeMap<&'static str, u64>,
+    /// By transport, and by the place of the program's name.
+    clients_by_name: BTreeMap<(&'static str, usize), u64>,
+    users: u64,
     clients: u64,
     tls_links: u64,
     plain_lines: u64,
@@ -131,6 +134,14 @@ impl<W: World> Shard<W> {
                 .map(|(kind, name)| (name, c.sessions_by_kind[kind].value()))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            clients_by_name: kinds()
+                .flat_map(|(kind, name)| {
+                    let connected = c.clients_by_kind[kind].connected.iter().enumerate();
+                    connected.map(move |(place, count)| ((name, place), count.value()))
+                })
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            users: c.users.value(),
             clients: c.clients.value(),
             tls_links: c.tls_links.value(),
             plain_lines: c.plain_lines.value(),
@@ -156,6 +167,7 @@ impl<W: World> Shard<W> {
             streams: channels.home.stream_count() as u64,
             history_bytes: channels.home.history_bytes() as u64,
             presences: channels.home.presence_count() as u64,
+            users: self.door.clients.users.count() as u64,
             ..Gauges::default()
         };
         for (_, conn) in carry.conns.iter() {
@@ -164,7 +176,13 @@ impl<W: World> Shard<W> {
             all.forwarding += u64::from(conn.counted_as == CountedAs::Asking);
             if let CountedAs::Session(transport) = conn.counted_as {
                 all.sessions += 1;
-                *all.sessions_by_transport.entry(transport.map_or("raw", Transport::name)).or_default() += 1;
+                let name = transport.map_or("raw", Transport::name);
+                *all.sessions_by_transport.entry(name).or_default() += 1;
+                let is_client = transport.is_some() && conn.session.phase() == Phase::Live;
+                assert_eq!(conn.named > 0, is_client, "who is let in is counted by its program's name");
+                if let Some(place) = conn.named.checked_sub(1) {
+                    *all.clients_by_name.entry((name, place.into())).or_default() += 1;
+                }
             }
             all.clients += u64::from(conn.client.is_some());
             all.tls_links += u64::from(conn.tls().is_some());

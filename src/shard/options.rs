@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::base::bucket::SharedBucket;
+use crate::base::counters::CLIENT_NAMES_MAX;
 use crate::base::networks::Networks;
 use crate::hub::codes::CodeRule;
 use crate::hub::home;
@@ -55,9 +56,23 @@ pub struct Options {
     pub proxy_protocol: bool,
     /// How messages are compressed; `None`: offers of permessage-deflate are not taken.
     pub compression: Option<press::Options>,
-    /// Whether channels, subscriptions and publications are counted by namespace.
-    pub metrics_by_namespace: bool,
+    /// What is counted beside what always is.
+    pub metrics: MetricsOptions,
 }
+
+/// What is counted beside what always is. Changes with a restart only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsOptions {
+    /// Whether channels, subscriptions and publications are counted by namespace.
+    pub by_namespace: bool,
+    /// Whether users are counted, which keeps their names; where users have a limit, they are counted anyway.
+    pub users: bool,
+    /// Names of clients' programs by which clients are counted; those beyond [`CLIENT_NAMES_LISTED_MAX`] are as if not there.
+    pub client_names: Arc<[String]>,
+}
+
+/// How many names of programs there may be.
+pub const CLIENT_NAMES_LISTED_MAX: usize = CLIENT_NAMES_MAX - 2;
 
 /// How long clients have for a new token when a term is over.
 #[derive(Clone, Copy, Debug)]

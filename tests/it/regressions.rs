@@ -15,6 +15,7 @@ mod goodbyes;
 mod hooks;
 mod http_requests;
 mod json_shapes;
+mod labels;
 mod logs;
 mod numbers;
 mod one_port;

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64_MIME;
@@ -156,12 +155,10 @@ impl Calls {
         out: &mut Vec<u8>,
     ) -> Result<(), Wrong> {
         let outcome = self.put_result(begun, deadline, out).await;
-        self.count_errors(u64::from(outcome.is_err()));
+        if let Err(wrong) = &outcome {
+            self.counts.count_error(wrong.error.code);
+        }
         outcome
-    }
-
-    fn count_errors(&self, count: u64) {
-        self.counts.errors.fetch_add(count, Relaxed);
     }
 
     async fn put_result(&self, begun: Begun<'_>, deadline: Instant, out: &mut Vec<u8>) -> Result<(), Wrong> {
@@ -170,7 +167,8 @@ impl Calls {
             Begun::Published(pending) => answer::put_position(out, &answered(deadline, pending).await?),
             Begun::Broadcast(positions) => {
                 let positions = timeout_at(deadline, positions).await.map_err(|_| Failure::NoAnswer)?;
-                self.count_errors(positions.iter().filter(|one| one.is_err()).count() as u64);
+                let failures = positions.iter().filter_map(|one| one.as_ref().err());
+                failures.for_each(|failure| self.counts.count_error(failure.error().code));
                 answer::put_responses(out, &positions);
             }
             Begun::Presence(pending) => answer::put_presence(out, &answered(deadline, pending).await?),

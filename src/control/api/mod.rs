@@ -31,9 +31,11 @@ use tokio::time::Instant;
 
 use super::gate::is_admitted;
 use super::http;
+use crate::base::counters::{ByPlace, Histogram};
 use crate::config::ApiOptions;
 use crate::node::{Failure, Node, Reloader, Way};
 use crate::proto::centrifuge::Error;
+use crate::session::labels;
 use body::{Batch, Command, Unknown};
 use calls::{Begun, Calls, Wrong};
 pub(super) use guard::Guard;
@@ -124,7 +126,40 @@ impl fmt::Debug for Methods {
 pub(super) struct ApiCounts {
     pub(super) requests: AtomicU64,
     pub(super) refused: AtomicU64,
-    pub(super) errors: AtomicU64,
+    /// Errors in answers, by their code.
+    pub(super) errors: ByPlace,
+    /// From the body of a request to its answer, in microseconds, by method.
+    pub(super) took_us: [Histogram; TIMED.len()],
+}
+
+/// The methods by which durations are told, each at its place in [`ApiCounts`].
+pub(super) const TIMED: [&str; METHODS.len() + 2] = {
+    let mut names = [""; METHODS.len() + 2];
+    let mut at = 0;
+    while at < METHODS.len() {
+        names[at] = METHODS[at];
+        at += 1;
+    }
+    names[at] = BATCH;
+    names[at + 1] = COMMANDS_LABEL;
+    names
+};
+
+/// How [`COMMANDS`] is called in metrics.
+const COMMANDS_LABEL: &str = "commands";
+
+impl ApiCounts {
+    /// Counts an error in an answer.
+    fn count_error(&self, code: u32) {
+        self.errors[labels::code_place(labels::ERRORS, code)].add_shared(1);
+    }
+
+    fn count_time(&self, method: &str, took: Duration) {
+        let name = if method == COMMANDS { COMMANDS_LABEL } else { method };
+        if let Some(at) = TIMED.iter().position(|timed| *timed == name) {
+            self.took_us[at].record_shared(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
 }
 
 /// The API over a node.
@@ -173,7 +208,8 @@ impl Api {
     pub async fn respond(&self, method: &str, body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = Vec::new();
         let mut unknown = Unknown::new();
-        if let Err(wrong) = self.try_respond(method, body, &mut unknown, &mut out).await? {
+        let begun = Instant::now();
+        if let Err(wrong) = self.try_respond(method, body, begun, &mut unknown, &mut out).await? {
             answer::begin_failed(&mut out, &wrong);
         }
         answer::put_warnings(&mut out, &unknown);
@@ -193,7 +229,11 @@ impl Api {
     ) -> Result<(StatusCode, Vec<u8>), String> {
         let tells_by_status = asks_for_status || self.guard.errors_by_status();
         let (mut out, mut unknown) = (Vec::new(), Unknown::new());
-        let outcome = self.try_respond(method, body, &mut unknown, &mut out).await;
+        let begun = Instant::now();
+        let outcome = self.try_respond(method, body, begun, &mut unknown, &mut out).await;
+        if outcome.is_ok() {
+            self.counts.count_time(method, begun.elapsed());
+        }
         let count = if outcome.is_ok() { &self.counts.requests } else { &self.counts.refused };
         count.fetch_add(1, Relaxed);
         let status = match outcome.map_err(|broken| format!("{broken}\n"))? {
@@ -223,10 +263,11 @@ impl Api {
         &self,
         method: &str,
         body: &[u8],
+        begun: Instant,
         unknown: &mut Unknown,
         out: &mut Vec<u8>,
     ) -> Result<Result<(), Wrong>, serde_json::Error> {
-        let deadline = Instant::now() + ANSWER_MAX;
+        let deadline = begun + ANSWER_MAX;
         let body = body::text(body)?;
         if method == COMMANDS {
             self.calls.run_commands(commands::read(body)?, deadline, out).await;
@@ -274,6 +315,12 @@ pub(super) fn router(prefix: &str, api: Arc<Api>, reloader: Option<Reloader>) ->
     router = router.route(prefix, post(move |request| handle(commands, COMMANDS, request)));
     let reload = post(move |request| reload::handle(api, reloader, request));
     router.route(&format!("{prefix}/{RELOAD}"), reload).layer(limit)
+}
+
+/// A request to a method, as it came to the listener.
+pub(super) async fn call(api: Arc<Api>, method: &'static str, mut request: Request) -> Response {
+    DefaultBodyLimit::max(api.body_bytes_max).apply(&mut request);
+    handle(api, method, request).await
 }
 
 /// The life of a request.

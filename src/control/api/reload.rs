@@ -38,7 +38,7 @@ pub(super) async fn handle(api: Arc<Api>, reloader: Option<Reloader>, request: R
             answer(StatusCode::OK, &json!({ "result": result }))
         }
         Err(ApiError { code, message }) => {
-            api.counts.errors.fetch_add(1, Relaxed);
+            api.counts.count_error(code);
             let error = json!({ "code": code, "message": message });
             if tells_by_status {
                 answer(status_of(code), &error)

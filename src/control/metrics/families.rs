@@ -1,12 +1,19 @@
-//! The table of metrics.
+//! The table of metrics: those of shards here, all others in `beside`.
 
-use std::sync::atomic::Ordering::Relaxed;
+mod beside;
 
 use super::rows::{gauge, gauge_per_shard, merged, one, total, total_per_shard};
-use super::{Family, KeySetSource, Kind, Source};
+use super::{Family, Kind, Source, Values};
+use crate::session::labels::{COMMANDS, DISCONNECTS, ERRORS, UNSUBSCRIBES};
+use beside::BESIDE;
 
 /// Every metric, in the order in which they are told.
-pub static FAMILIES: &[Family] = &[
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    FAMILIES.iter().chain(BESIDE)
+}
+
+/// Those of shards.
+static FAMILIES: &[Family] = &[
     Family {
         name: "throng_build_info",
         kind: Kind::Gauge,
@@ -28,6 +35,23 @@ pub static FAMILIES: &[Family] = &[
         help: "Connections past their handshake, by transport; raw for raw endpoints.",
         source: Source::Sessions,
     },
+    Family {
+        name: "throng_clients",
+        kind: Kind::Gauge,
+        help: "Clients past their connect command, by transport and by the name that their program gives (metrics_client_names).",
+        source: Source::Clients(|by_name| &by_name.connected),
+    },
+    Family {
+        name: "throng_connects_total",
+        kind: Kind::Counter,
+        help: "Connect commands that succeeded, by transport and by the name that the client's program gives.",
+        source: Source::Clients(|by_name| &by_name.connects),
+    },
+    gauge(
+        "throng_users",
+        "users",
+        "Users with connections, without the anonymous one; counted with metrics_users or client.user_connection_limit.",
+    ),
     one(
         "throng_shard_skew_ratio",
         Kind::Gauge,
@@ -166,6 +190,7 @@ pub static FAMILIES: &[Family] = &[
         "Connections closed because queued_bytes_max was reached.",
     ),
     total("throng_heartbeats_sent_total", "heartbeats_sent", "Heartbeats sent."),
+    merged("throng_pong_seconds", "Time from a heartbeat to the client's answer.", |c| &c.pong_us),
     total("throng_heartbeats_missed_total", "heartbeats_missed", "Heartbeats not answered in time."),
     total("throng_violations_total", "violations", "Connections closed for breaking a protocol rule."),
     total(
@@ -194,6 +219,12 @@ pub static FAMILIES: &[Family] = &[
         "Connections refused because of an unexpected PROXY header.",
     ),
     total("throng_closes_total", "closes", "Connections closed, for any reason."),
+    Family {
+        name: "throng_disconnects_total",
+        kind: Kind::Counter,
+        help: "Sessions that the server closed, by code; other for codes of the application.",
+        source: Source::ByPlace("code", |c| &c.disconnects, Values::Codes(DISCONNECTS)),
+    },
     total_per_shard("throng_turns_total", "turns", "Turns of the shard's loop."),
     merged("throng_turn_seconds", "Duration of a turn, from the return of the poll to the next.", |c| {
         &c.turn_us
@@ -205,6 +236,24 @@ pub static FAMILIES: &[Family] = &[
         "mailbox_pauses",
         "Turns in which reading paused because another shard's mailbox was full.",
     ),
+    Family {
+        name: "throng_commands_total",
+        kind: Kind::Counter,
+        help: "Commands of clients, by method, without those that the session refuses itself (error 107).",
+        source: Source::ByPlace("method", |c| &c.commands, Values::Names(&COMMANDS)),
+    },
+    Family {
+        name: "throng_reply_errors_total",
+        kind: Kind::Counter,
+        help: "Errors in replies to commands of clients, by code; other for codes of the application.",
+        source: Source::ByPlace("code", |c| &c.told.errors, Values::Codes(ERRORS)),
+    },
+    Family {
+        name: "throng_unsubscribes_total",
+        kind: Kind::Counter,
+        help: "Subscriptions that the server ended, by code; other for codes of the application.",
+        source: Source::ByPlace("code", |c| &c.told.unsubscribes, Values::Codes(UNSUBSCRIBES)),
+    },
     Family {
         name: "throng_rate_limited_total",
         kind: Kind::Counter,
@@ -247,6 +296,12 @@ pub static FAMILIES: &[Family] = &[
         "recoveries_failed",
         "Recoveries that could not deliver all missed publications.",
     ),
+    Family {
+        name: "throng_recovered_publications",
+        kind: Kind::Histogram,
+        help: "Publications that a recovery delivered.",
+        source: Source::MergedNumbers(|c| &c.recovered),
+    },
     gauge("throng_history_bytes", "history_bytes", "Bytes of all channel histories."),
     gauge("throng_presences", "presences", "Entries in the presence of all channels."),
     total(
@@ -288,194 +343,4 @@ pub static FAMILIES: &[Family] = &[
         help: "Deliveries to subscribers by namespace, as in throng_deliveries_total, where metrics_by_namespace is on.",
         source: Source::ByNamespace(|c| &c.deliveries),
     },
-    Family {
-        name: "throng_hook_seconds",
-        kind: Kind::Histogram,
-        help: "Time from a hook call to its answer or failure, including the wait for a request slot.",
-        source: Source::HookSeconds,
-    },
-    Family {
-        name: "throng_hook_failures_total",
-        kind: Kind::Counter,
-        help: "Failed hook requests, by reason.",
-        source: Source::HookFailures,
-    },
-    Family {
-        name: "throng_hook_retries_total",
-        kind: Kind::Counter,
-        help: "Hook requests repeated because a kept-alive connection ended before the first byte of an answer.",
-        source: Source::ByHook(|c| &c.retries),
-    },
-    one("throng_hooks_open", Kind::Gauge, "Hook calls without an answer yet.", |s| {
-        s.outside.map(|(_, open)| open.hooks as f64)
-    }),
-    one(
-        "throng_hook_requests",
-        Kind::Gauge,
-        "Hook requests in flight; further calls wait for a slot.",
-        |s| s.outside.map(|(_, open)| open.hook_requests as f64),
-    ),
-    Family {
-        name: "throng_tokens_total",
-        kind: Kind::Counter,
-        help: "Connection and subscription tokens verified, by result; unknowable: the key set could not be fetched.",
-        source: Source::Tokens,
-    },
-    Family {
-        name: "throng_token_seconds",
-        kind: Kind::Histogram,
-        help: "Time from the arrival of a token to its result, for tokens that workers verify; HMAC tokens are verified in the shard.",
-        source: Source::TokenSeconds,
-    },
-    one(
-        "throng_tokens_open",
-        Kind::Gauge,
-        "Tokens that wait for a worker or a key set, or are being verified.",
-        |s| s.outside.map(|(_, open)| open.tokens as f64),
-    ),
-    Family {
-        name: "throng_key_set_seconds",
-        kind: Kind::Histogram,
-        help: "From the begin of a fetch of a key set to its end, whether it brought keys or not.",
-        source: Source::KeySets(KeySetSource::Seconds),
-    },
-    Family {
-        name: "throng_key_set_failures_total",
-        kind: Kind::Counter,
-        help: "Fetches of a key set that brought no keys, by reason; those fetched before stay in use.",
-        source: Source::KeySets(KeySetSource::Failures),
-    },
-    Family {
-        name: "throng_key_set_fetched_seconds",
-        kind: Kind::Gauge,
-        help: "When the key set in use was fetched, in seconds since 1970; no sample until one was.",
-        source: Source::KeySets(KeySetSource::Fetched),
-    },
-    one(
-        "throng_channel_states_total",
-        Kind::Counter,
-        "Events for the state hook: channels occupied and vacated.",
-        |s| s.outside.map(|(counts, _)| counts.states.told.load(Relaxed) as f64),
-    ),
-    one(
-        "throng_channel_states_dropped_total",
-        Kind::Counter,
-        "Events for the state hook dropped because too many were waiting.",
-        |s| s.outside.map(|(counts, _)| counts.states.dropped.load(Relaxed) as f64),
-    ),
-    one(
-        "throng_channel_states_waiting",
-        Kind::Gauge,
-        "Events that the state hook has not accepted yet.",
-        |s| s.outside.map(|(counts, _)| counts.states.waiting() as f64),
-    ),
-    one(
-        "throng_control_refused_total",
-        Kind::Counter,
-        "Requests to the control listener that were refused: no key, another origin or host.",
-        |s| Some(s.control_refused as f64),
-    ),
-    one(
-        "throng_control_timeouts_total",
-        Kind::Counter,
-        "Connections to the control listener that were closed because their request was not answered in time.",
-        |s| Some(s.control_timeouts as f64),
-    ),
-    one(
-        "throng_control_displaced_total",
-        Kind::Counter,
-        "Connections to the control listener closed to make room for others.",
-        |s| Some(s.control_displaced as f64),
-    ),
-    one("throng_api_requests_total", Kind::Counter, "Requests that the server API accepted.", |s| {
-        Some(s.api.requests.load(Relaxed) as f64)
-    }),
-    one(
-        "throng_api_refused_total",
-        Kind::Counter,
-        "Requests that the server API refused: no key, another origin, no valid body.",
-        |s| Some(s.api.refused.load(Relaxed) as f64),
-    ),
-    one(
-        "throng_api_errors_total",
-        Kind::Counter,
-        "Errors in replies of the server API, including parts of batches and broadcasts.",
-        |s| Some(s.api.errors.load(Relaxed) as f64),
-    ),
-    one("throng_config_reloads_total", Kind::Counter, "Configuration reloads.", |s| {
-        Some(s.config_reloads.0 as f64)
-    }),
-    one(
-        "throng_config_reload_errors_total",
-        Kind::Counter,
-        "Configuration reloads that failed; the old configuration stayed in force.",
-        |s| Some(s.config_reloads.1 as f64),
-    ),
-    one("throng_tls_reloads_total", Kind::Counter, "Certificate reloads.", |s| Some(s.reloads.0 as f64)),
-    one(
-        "throng_tls_reload_errors_total",
-        Kind::Counter,
-        "Certificate reloads that failed; the old certificates stayed in use.",
-        |s| Some(s.reloads.1 as f64),
-    ),
-    Family {
-        name: "throng_tls_certificate_not_before_seconds",
-        kind: Kind::Gauge,
-        help: "Start of validity of the certificate in use, in seconds since 1970, by file.",
-        source: Source::Certificates(|facts| facts.not_before_s),
-    },
-    Family {
-        name: "throng_tls_certificate_not_after_seconds",
-        kind: Kind::Gauge,
-        help: "End of validity of the certificate in use, in seconds since 1970, by file.",
-        source: Source::Certificates(|facts| facts.not_after_s),
-    },
-    total(
-        "throng_stale_ids_total",
-        "stale_ids",
-        "Events and letters for a connection that no longer exists.",
-    ),
-    Family {
-        name: "throng_memory_bytes",
-        kind: Kind::Gauge,
-        help: "Memory by use; kernel kinds count the whole machine or network namespace.",
-        source: Source::Memory,
-    },
-    one(
-        "throng_memory_max_bytes",
-        Kind::Gauge,
-        "Limit on the process's own memory (memory_max); 0: no limit.",
-        |s| s.memory.map(|memory| memory.memory_max as f64),
-    ),
-    gauge_per_shard(
-        "throng_memory_step",
-        "memory_step",
-        "Response to short memory: 1 refuse new connections, 2 close slow consumers, 3 close the newest connections.",
-    ),
-    Family {
-        name: "throng_memory_shed_total",
-        kind: Kind::Counter,
-        help: "Connections closed because memory was short: with queued bytes (slow), or the newest.",
-        source: Source::By("reason", &[("slow", "memory_shed_slow"), ("newest", "memory_shed_newest")]),
-    },
-    total(
-        "throng_memory_shed_publications_total",
-        "memory_shed_publications",
-        "Publications dropped from history early because memory was short.",
-    ),
-    one(
-        "throng_log_lines_lost_total",
-        Kind::Counter,
-        "Log lines that could not be written: a full disk, a pipe that nobody reads.",
-        |s| Some(s.log_lines_lost as f64),
-    ),
-    one("process_resident_memory_bytes", Kind::Gauge, "Resident memory of the process.", |s| {
-        s.resident_bytes.map(|bytes| bytes as f64)
-    }),
-    one("process_cpu_seconds_total", Kind::Counter, "User and system CPU time of the process.", |s| {
-        s.cpu_seconds
-    }),
-    one("process_start_time_seconds", Kind::Gauge, "Start of the process, in seconds since 1970.", |s| {
-        Some(s.start_seconds)
-    }),
 ];

@@ -74,21 +74,27 @@ fn sample(line: &str) -> (String, Labels, f64) {
     (name.to_owned(), labels.collect(), value)
 }
 
-fn check_histogram(name: &str, family: &Scraped) {
-    let value = |suffix: &str| {
-        let wanted = format!("{name}{suffix}");
-        family.samples.iter().find(|(n, _, _)| *n == wanted).map(|(_, _, v)| *v).expect("_sum and _count")
-    };
-    let mut last = (f64::NEG_INFINITY, 0.0);
-    for (_, labels, count) in family.samples.iter().filter(|(n, _, _)| n.ends_with("_bucket")) {
-        let Some((label, bound)) = labels.last() else { panic!("{name}: a bucket has a label") };
-        assert_eq!(label, "le");
-        let bound: f64 = if bound == "+Inf" { f64::INFINITY } else { bound.parse().unwrap() };
-        assert!(bound > last.0 && *count >= last.1, "{name}: bounds ascend, counts are cumulative");
-        last = (bound, *count);
+/// Each of a family's histograms: those with labels of their own stand there for each of their values.
+fn check_histograms(name: &str, family: &Scraped) {
+    let own = |labels: &Labels| labels.iter().filter(|(label, _)| label != "le").cloned().collect::<Labels>();
+    let all: BTreeSet<Labels> = family.samples.iter().map(|(_, labels, _)| own(labels)).collect();
+    for one in all {
+        let samples: Vec<_> = family.samples.iter().filter(|(_, labels, _)| own(labels) == one).collect();
+        let value = |suffix: &str| {
+            let wanted = format!("{name}{suffix}");
+            samples.iter().find(|(n, _, _)| *n == wanted).map(|(_, _, v)| *v).expect("_sum and _count")
+        };
+        let mut last = (f64::NEG_INFINITY, 0.0);
+        for (_, labels, count) in samples.iter().filter(|(n, _, _)| n.ends_with("_bucket")) {
+            let Some((label, bound)) = labels.last() else { panic!("{name}: a bucket has a label") };
+            assert_eq!(label, "le");
+            let bound: f64 = if bound == "+Inf" { f64::INFINITY } else { bound.parse().unwrap() };
+            assert!(bound > last.0 && *count >= last.1, "{name}: bounds ascend, counts are cumulative");
+            last = (bound, *count);
+        }
+        assert_eq!(last, (f64::INFINITY, value("_count")), "{name}: the last bucket holds all");
+        assert!(value("_sum") >= 0.0);
     }
-    assert_eq!(last, (f64::INFINITY, value("_count")), "{name}: the last bucket holds all");
-    assert!(value("_sum") >= 0.0);
 }
 
 /// Counters that are told in kinds of memory only.
@@ -111,7 +117,8 @@ const IN_MEMORY: [&str; 13] = [
 fn view(shards: Vec<Arc<Counters>>) -> View {
     let readiness = Arc::new(Readiness::new(shards.len()));
     let ledger = Ledger::new(shards.clone().into(), Budget::new(1), Budget::new(1));
-    View::new(shards, 39_800, readiness).with_memory(Memory { ledger, memory_max: 0 })
+    View::new(shards, Scrape { capacity: 39_800, ..Scrape::default() }, readiness)
+        .with_memory(Memory { ledger, memory_max: 0 })
 }
 
 fn value(families: &BTreeMap<String, Scraped>, name: &str, label: Option<(&str, &str)>) -> f64 {
@@ -190,6 +197,52 @@ fn hooks_tokens_and_namespaces_are_told() {
 }
 
 #[test]
+fn labels_have_the_values_that_are_known() {
+    let shards: Vec<Arc<Counters>> = (0..2).map(|_| Arc::default()).collect();
+    for shard in &shards {
+        shard.commands[3].add(2);
+        shard.told.errors[7].add(1);
+        shard.told.errors[14].add(4);
+        shard.told.unsubscribes[2].add(1);
+        shard.disconnects[9].add(3);
+        shard.disconnects[30].add(1);
+        for (place, count) in [(0, 5), (1, 6), (2, 7)] {
+            shard.clients_by_kind[0].connected[place].add(count);
+            shard.clients_by_kind[0].connects[place].add(10);
+        }
+        shard.recovered.record(3);
+        shard.pong_us.record(2000);
+    }
+    let mut view = view(shards);
+    view.scrape.client_names = vec!["js".to_owned(), "go".to_owned()];
+    view.api.took_us[0].record_shared(1000);
+    view.api.errors[2].add_shared(8);
+    let text = render(&view.snapshot());
+    for line in [
+        "throng_commands_total{method=\"publish\"} 4",
+        "throng_reply_errors_total{code=\"107\"} 2",
+        "throng_reply_errors_total{code=\"other\"} 8",
+        "throng_unsubscribes_total{code=\"2501\"} 2",
+        "throng_disconnects_total{code=\"3001\"} 6",
+        "throng_disconnects_total{code=\"other\"} 2",
+        "throng_clients{transport=\"websocket\",client_name=\"\"} 10",
+        "throng_clients{transport=\"websocket\",client_name=\"other\"} 12",
+        "throng_clients{transport=\"websocket\",client_name=\"js\"} 14",
+        "throng_connects_total{transport=\"websocket\",client_name=\"js\"} 20",
+        "throng_clients{transport=\"uni_sse\",client_name=\"\"} 0",
+        "throng_recovered_publications_bucket{le=\"4\"} 2",
+        "throng_recovered_publications_sum 6",
+        "throng_pong_seconds_sum 0.004",
+        "throng_api_seconds_sum{method=\"publish\"} 0.001",
+        "throng_api_seconds_count{method=\"commands\"} 0",
+        "throng_api_errors_total{code=\"102\"} 8",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} in {text}");
+    }
+    assert!(!text.contains("client_name=\"go\""), "nobody has come with it");
+}
+
+#[test]
 fn names_of_files_are_escaped() {
     let mut text = String::new();
     write_certificates("m", &[certificate("a\"b\\c\nd", 1)], |facts| facts.not_after_s, &mut text).unwrap();
@@ -208,7 +261,7 @@ fn the_text_keeps_the_format() {
     snapshot.certificates =
         ["a.pem", "b.pem", "a.pem"].map(|source| certificate(source, 1_800_000_000)).to_vec();
     let families = scrape(&render(&snapshot));
-    assert_eq!(families.len(), FAMILIES.len());
+    assert_eq!(families.len(), families::families().count());
     let ends = &families["throng_tls_certificate_not_after_seconds"].samples;
     assert_eq!(ends.len(), 2, "one sample for a name: {ends:?}");
     assert_eq!(ends[1].2, 1.8e9);
@@ -216,7 +269,7 @@ fn the_text_keeps_the_format() {
         assert!(!family.samples.is_empty(), "{name} has no sample");
         assert_eq!(family.kind == "counter", name.ends_with("_total"), "{name} is a {}", family.kind);
         if family.kind == "histogram" {
-            check_histogram(name, family);
+            check_histograms(name, family);
         }
     }
 }
@@ -224,12 +277,17 @@ fn the_text_keeps_the_format() {
 #[test]
 fn every_counter_stands_in_exactly_one_family() {
     let mut told: Vec<&str> = Vec::new();
-    for family in FAMILIES {
+    for family in families::families() {
         match family.source {
             Source::Sum(counter) | Source::PerShard(counter) => told.push(counter),
             Source::Memory => told.extend(IN_MEMORY),
             Source::By(_, reasons) => told.extend(reasons.iter().map(|(_, counter)| *counter)),
             Source::Merged(_)
+            | Source::MergedNumbers(_)
+            | Source::ByPlace(..)
+            | Source::Clients(_)
+            | Source::ApiErrors
+            | Source::ApiSeconds
             | Source::Sessions
             | Source::One(_)
             | Source::ByNamespace(_)

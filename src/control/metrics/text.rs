@@ -1,10 +1,15 @@
 //! A scrape as text: families with their samples, in the Prometheus text format (0.0.4).
 
+use super::super::api::TIMED;
 use super::super::memory::Memory;
-use super::{FAMILIES, Family, KeySetSource, Snapshot, Source};
-use crate::base::counters::{Counter, Counters, Histogram, NamespaceCounters};
+use super::families::families;
+use super::{Family, KeySetSource, Snapshot, Source, Values};
+use crate::base::counters::{
+    ByName, ByPlace, CLIENT_NAMES_MAX, Counter, Counters, Histogram, NamespaceCounters,
+};
 use crate::outside::counts::{FAILURES, HOOKS, HookCounts, KEY_SETS, KeySetCounts, TokenCounts};
-use crate::session::kinds;
+use crate::session::labels::{ERRORS, OTHER, code_labels};
+use crate::session::{Transport, kind_of, kinds};
 use crate::tls::Facts;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -29,7 +34,7 @@ impl Snapshot<'_> {
 /// The text of one scrape.
 pub(in crate::control) fn render(snapshot: &Snapshot<'_>) -> String {
     let mut text = String::with_capacity(16 << 10);
-    for family in FAMILIES {
+    for family in families() {
         // Writing to a String cannot fail.
         family.write(snapshot, &mut text).ok();
     }
@@ -49,6 +54,16 @@ impl Family {
             Source::By(label, values) => values.iter().try_for_each(|(value, counter)| {
                 writeln!(out, "{name}{{{label}=\"{value}\"}} {}", snapshot.sum(counter))
             }),
+            Source::ByPlace(label, counts, values) => {
+                write_by_place((name, label), snapshot.shards, *counts, values, out)
+            }
+            Source::Clients(counts) => write_clients(name, snapshot, *counts, out),
+            Source::ApiErrors => write_api_errors(name, snapshot, out),
+            Source::ApiSeconds => {
+                TIMED.iter().zip(&snapshot.api.took_us).try_for_each(|(method, took_us)| {
+                    write_histogram(name, &format!("method=\"{method}\""), &[took_us], seconds, out)
+                })
+            }
             Source::Sessions => kinds().try_for_each(|(kind, transport)| {
                 let count: u64 =
                     snapshot.shards.iter().map(|shard| shard.sessions_by_kind[kind].value()).sum();
@@ -72,20 +87,24 @@ impl Family {
                 })
             }),
             Source::HookSeconds => snapshot.hooks().try_for_each(|(hook, counts)| {
-                write_histogram(name, &format!("hook=\"{hook}\""), &[&counts.took_us], out)
+                write_histogram(name, &format!("hook=\"{hook}\""), &[&counts.took_us], seconds, out)
             }),
             Source::KeySets(source) => {
                 snapshot.key_sets().try_for_each(|(tokens, counts)| source.write(name, tokens, counts, out))
             }
-            Source::TokenSeconds => snapshot
-                .outside
-                .map_or(Ok(()), |(counts, _)| write_histogram(name, "", &[&counts.tokens.took_us], out)),
+            Source::TokenSeconds => snapshot.outside.map_or(Ok(()), |(counts, _)| {
+                write_histogram(name, "", &[&counts.tokens.took_us], seconds, out)
+            }),
             Source::Tokens => {
                 snapshot.outside.map_or(Ok(()), |(counts, _)| write_tokens(name, &counts.tokens, out))
             }
             Source::Merged(histogram) => {
                 let all: Vec<&Histogram> = snapshot.shards.iter().map(|shard| histogram(shard)).collect();
-                write_histogram(name, "", &all, out)
+                write_histogram(name, "", &all, seconds, out)
+            }
+            Source::MergedNumbers(histogram) => {
+                let all: Vec<&Histogram> = snapshot.shards.iter().map(|shard| histogram(shard)).collect();
+                write_histogram(name, "", &all, |number| number.to_string(), out)
             }
             Source::One(value) => value(snapshot).map_or(Ok(()), |value| writeln!(out, "{name} {value}")),
             Source::Certificates(moment) => write_certificates(name, &snapshot.certificates, *moment, out),
@@ -94,10 +113,21 @@ impl Family {
     }
 }
 
+impl Values {
+    fn all(&self) -> Vec<String> {
+        match self {
+            Self::Codes(codes) => code_labels(codes).collect(),
+            Self::Names(names) => names.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+}
+
 impl KeySetSource {
     fn write(&self, name: &str, tokens: &str, counts: &KeySetCounts, out: &mut String) -> fmt::Result {
         match self {
-            Self::Seconds => write_histogram(name, &format!("tokens=\"{tokens}\""), &[&counts.took_us], out),
+            Self::Seconds => {
+                write_histogram(name, &format!("tokens=\"{tokens}\""), &[&counts.took_us], seconds, out)
+            }
             Self::Failures => FAILURES.iter().zip(&counts.failures).try_for_each(|(reason, count)| {
                 writeln!(out, "{name}{{tokens=\"{tokens}\",reason=\"{reason}\"}} {}", count.value())
             }),
@@ -151,8 +181,59 @@ fn write_tokens(name: &str, tokens: &TokenCounts, out: &mut String) -> fmt::Resu
         })
 }
 
-/// Writes the sum of histograms; `labels` are those that all samples have.
-fn write_histogram(name: &str, labels: &str, histograms: &[&Histogram], out: &mut String) -> fmt::Result {
+fn write_by_place(
+    (name, label): (&str, &str),
+    shards: &[Arc<Counters>],
+    counts: fn(&Counters) -> &ByPlace,
+    values: &Values,
+    out: &mut String,
+) -> fmt::Result {
+    values.all().into_iter().enumerate().try_for_each(|(at, value)| {
+        let count = shards.iter().map(|shard| counts(shard)[at].value()).fold(0, u64::wrapping_add);
+        writeln!(out, "{name}{{{label}=\"{value}\"}} {count}")
+    })
+}
+
+fn write_api_errors(name: &str, snapshot: &Snapshot<'_>, out: &mut String) -> fmt::Result {
+    let mut errors = code_labels(ERRORS).zip(&snapshot.api.errors);
+    errors.try_for_each(|(code, count)| writeln!(out, "{name}{{code=\"{code}\"}} {}", count.value()))
+}
+
+/// Clients by transport and by the name of their program. Without a name always, for others once there was one.
+fn write_clients(
+    name: &str,
+    snapshot: &Snapshot<'_>,
+    counts: fn(&ByName) -> &[Counter],
+    out: &mut String,
+) -> fmt::Result {
+    let names = ["", OTHER].into_iter().chain(snapshot.client_names.iter().map(String::as_str));
+    let names: Vec<_> = names.take(CLIENT_NAMES_MAX).enumerate().collect();
+    for (kind, transport) in Transport::ALL.map(|transport| (kind_of(Some(transport)), transport.name())) {
+        let sum = |counts: &dyn Fn(&ByName) -> u64| -> u64 {
+            snapshot
+                .shards
+                .iter()
+                .map(|shard| counts(&shard.clients_by_kind[kind]))
+                .fold(0, u64::wrapping_add)
+        };
+        for &(place, client) in &names {
+            if place == 0 || sum(&|by_name| by_name.connects[place].value()) > 0 {
+                let count = sum(&|by_name| counts(by_name)[place].value());
+                writeln!(out, "{name}{{transport=\"{transport}\",client_name=\"{client}\"}} {count}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the sum of histograms; `labels` are those that all samples have, `show` writes a bound or the sum.
+fn write_histogram(
+    name: &str,
+    labels: &str,
+    histograms: &[&Histogram],
+    show: fn(u64) -> String,
+    out: &mut String,
+) -> fmt::Result {
     let mut merged: Vec<(Option<u64>, u64)> = Histogram::default().buckets().collect();
     let mut sum_us = 0u64;
     for histogram in histograms {
@@ -169,11 +250,11 @@ fn write_histogram(name: &str, labels: &str, histograms: &[&Histogram], out: &mu
     for (bound_us, more_of_it) in merged {
         count += more_of_it;
         match bound_us {
-            Some(us) => writeln!(out, "{name}_bucket{{{more}le=\"{}\"}} {count}", seconds(us))?,
+            Some(us) => writeln!(out, "{name}_bucket{{{more}le=\"{}\"}} {count}", show(us))?,
             None => writeln!(out, "{name}_bucket{{{more}le=\"+Inf\"}} {count}")?,
         }
     }
-    writeln!(out, "{name}_sum{own} {}\n{name}_count{own} {count}", seconds(sum_us))
+    writeln!(out, "{name}_sum{own} {}\n{name}_count{own} {count}", show(sum_us))
 }
 
 /// Microseconds as seconds, exactly: no floating point, so that a bound has the same name in every scrape.

@@ -136,6 +136,7 @@ fn delta_to(
 mod tests {
     use super::*;
     use crate::base::budget::Budget;
+    use crate::base::counters::Told;
     use crate::base::shared::Shared;
     use crate::hub::home::Membership;
     use crate::hub::words::News;
@@ -172,6 +173,7 @@ mod tests {
             forwarded: Forwarded::default(),
             press: &mut Press::new(None),
             counts: Counts::default(),
+            told: &Told::default(),
         };
         let session = Centrifuge::new(wire, Opening::default());
         for item in items() {

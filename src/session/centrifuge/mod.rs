@@ -27,7 +27,7 @@ use super::{Action, CloseReason, Context, Phase, Splice};
 use crate::base::payload::PayloadRef;
 use crate::proto::centrifuge::codes::{Disconnect, Error};
 use crate::proto::centrifuge::message::{
-    Answer, Apart, ChannelRef, Command, Connect, Encoding, HistoryRequest, Push, Request,
+    Answer, Apart, ChannelRef, Command, Connect, Encoding, Push, Request,
 };
 use crate::proto::centrifuge::{self as wire};
 use crate::proto::ws::{Decoder, Deflate, Event, frame};
@@ -106,7 +106,7 @@ impl Centrifuge {
                     cx.press.reclaim(payload);
                 }
                 Event::Ping(payload) => pongs.answer(&payload, cx),
-                Event::Pong => {}
+                Event::Pong => cx.counts.pongs += 1,
                 Event::Close(code) => return Err(CloseReason::Peer(code.unwrap_or(1005))),
             }
         }
@@ -212,7 +212,7 @@ impl Centrifuge {
             return Ok(());
         }
         match request {
-            Request::Pong => {}
+            Request::Pong => cx.counts.pongs += 1,
             Request::Send { data } => {
                 handler.sent(&Call { client: cx.client, user: cx.user, method: "", data: &data });
             }
@@ -225,9 +225,6 @@ impl Centrifuge {
             Request::Publish { data: None, .. } => self.put_bad_request(id, "data: missing", start, cx),
             Request::Malformed => {
                 self.put_bad_request(id, "a field has the wrong type or an invalid value", start, cx);
-            }
-            Request::History(HistoryRequest { since: Some((0, _)), reverse: true, .. }) => {
-                self.put_bad_request(id, "since: nothing came before offset 0", start, cx);
             }
             Request::Rpc { method, data } => self.call(id, method, data, start, handler, cx),
             Request::Connect(connect) => self.identify(id, *connect, cx),
@@ -283,6 +280,7 @@ impl Centrifuge {
                     );
                 }
                 Outcome::Error { code, message } => {
+                    cx.count_error(code);
                     return wire::put_error(cx.out, start, self.wire.encoding, id, code, &message, false);
                 }
             }
@@ -409,6 +407,7 @@ fn put_apart(apart: &Apart, cx: &mut Context<'_>) {
 }
 
 fn put_error(cx: &mut Context<'_>, start: usize, encoding: Encoding, id: u32, error: &Error) {
+    cx.count_error(error.code);
     wire::put_error(cx.out, start, encoding, id, error.code, error.message, error.temporary);
 }
 
@@ -418,6 +417,7 @@ mod tests {
     use super::super::tests::{client, settings};
     use super::super::{Counts, Settings};
     use super::*;
+    use crate::base::counters::Told;
     use crate::hub::words::{Ask, Denied, Entered, Identified, Reply};
     use crate::proto::ws::Press;
 
@@ -468,6 +468,7 @@ mod tests {
                 press,
                 forwarded: crate::session::Forwarded::default(),
                 counts,
+                told: &Told::default(),
             };
             call(session, &mut cx)
         }

@@ -40,6 +40,7 @@ impl Centrifuge {
             }
             News::Ended { channel, why } => {
                 let (code, reason) = code_of(why);
+                cx.count_unsubscribe(code);
                 self.push(ChannelRef::Name(channel), &Push::Unsubscribe { code, reason }, cx);
             }
             News::Said(data) => self.push(ChannelRef::None, &Push::Message(*data), cx),

@@ -181,6 +181,7 @@ impl Centrifuge {
         if self.wire.transport.is_uni() {
             return;
         }
+        cx.count_error(code);
         let start = cx.out.len();
         wire::put_error(cx.out, start, self.wire.encoding, id, code, message, temporary);
         self.sent(start, cx.apart.len(), cx);

@@ -11,7 +11,7 @@ use crate::base::seed::Purpose;
 use crate::base::slots::Key;
 use crate::proto::http::{Refusal, Status};
 use crate::proto::ws::Violation;
-use crate::session::{CloseReason, Session, Transport, kind_of};
+use crate::session::{CloseReason, Session, Transport, kind_of, labels};
 use crate::shard::World;
 
 /// For clients that come while the server is full.
@@ -63,6 +63,9 @@ impl<W: World> Carry<W> {
         let held_bytes = std::mem::take(&mut conn.held_bytes);
         self.budget.release(held_bytes as usize);
         self.counters.partial_bytes.sub(u64::from(held_bytes));
+        if let CountedAs::Session(_) = self.conns.entry(key).map(|conn| conn.counted_as).unwrap_or_default() {
+            self.count_code(&reason);
+        }
         self.count_as(key, CountedAs::Nothing);
         self.count_ending(&reason);
         let client = self.forget_client(key);
@@ -145,9 +148,33 @@ impl<W: World> Carry<W> {
             CountedAs::Asking => [Some(&c.forwarding), None],
             CountedAs::Session(transport) => [Some(&c.sessions), Some(sessions_over(c, transport))],
         };
-        let before = gauges(std::mem::replace(&mut conn.counted_as, now));
+        let counted_as = std::mem::replace(&mut conn.counted_as, now);
+        if let (Some(place), CountedAs::Session(transport)) = (conn.named.checked_sub(1), counted_as) {
+            conn.named = 0;
+            c.clients_by_kind[kind_of(transport)].connected[usize::from(place)].sub(1);
+        }
+        let before = gauges(counted_as);
         before.into_iter().flatten().for_each(|gauge| gauge.sub(1));
         gauges(now).into_iter().flatten().for_each(|gauge| gauge.add(1));
+    }
+
+    /// A client is let in whose program has the name of this place.
+    pub(in crate::shard) fn count_client(&mut self, key: Key, place: u8) {
+        let Some(conn) = self.conns.entry_mut(key) else { return };
+        let CountedAs::Session(transport) = conn.counted_as else { return };
+        conn.named = place + 1;
+        let by_name = &self.counters.clients_by_kind[kind_of(transport)];
+        by_name.connected[usize::from(place)].add(1);
+        by_name.connects[usize::from(place)].add(1);
+    }
+
+    /// Counts a session's end by its code, if it was not the client that ended it.
+    fn count_code(&self, reason: &CloseReason) {
+        if let (CloseReason::Peer(_), _) | (_, None) = (reason, reason.frame()) {
+            return;
+        }
+        let code = reason.frame().and_then(|(code, _)| code).unwrap_or_default();
+        self.counters.disconnects[labels::code_place(labels::DISCONNECTS, code.into())].add(1);
     }
 
     fn count_ending(&self, reason: &CloseReason) {

@@ -121,6 +121,10 @@ pub(in crate::shard) struct Conn<K, S> {
     pub(in crate::shard) is_read_closed: bool,
     /// A heartbeat was sent and its answer is due.
     pub(in crate::shard) awaits_pong: bool,
+    /// The answer has come, and its time is noted.
+    pub(in crate::shard) has_pong: bool,
+    /// One more than the place by which the client's program is counted; 0 while the client is not connected.
+    pub(in crate::shard) named: u8,
     /// Beat of the current phase's deadline: handshake, connect, next heartbeat or its answer, linger.
     pub(in crate::shard) due: u32,
     /// Beat in which something was heard last.
@@ -152,6 +156,8 @@ impl<K, S> Conn<K, S> {
             is_unread: false,
             is_read_closed: false,
             awaits_pong: false,
+            has_pong: false,
+            named: 0,
             due,
             heard,
             held_bytes: 0,

@@ -46,7 +46,7 @@ use close::Ended;
 use conn::Conn;
 use desk::Counter;
 use pressure::Pressure;
-use time::Wall;
+use time::{Pinged, Wall};
 use unread::Newcomers;
 
 /// The lowest wing. It knows of no other.
@@ -74,6 +74,8 @@ pub(in crate::shard) struct Carry<W: World> {
     pub(in crate::shard) is_draining: bool,
     /// The wall clock.
     pub(in crate::shard) wall: Wall,
+    /// When the last heartbeats were sent.
+    pub(in crate::shard) pinged: Pinged,
     /// The present of this turn, in microseconds: read once, after the poll.
     pub(in crate::shard) now_us: u64,
     pub(in crate::shard) input: Box<[u8]>,
@@ -138,6 +140,7 @@ impl<W: World> Carry<W> {
             rates,
             is_draining: false,
             wall: Wall::new(unix_ms, now_us / 1000),
+            pinged: Pinged::default(),
             now_us,
             input: vec![0; INPUT_BYTES].into(),
             out: Vec::new(),

@@ -33,6 +33,7 @@ impl<W: World> Carry<W> {
             forwarded: conn.forwarded(),
             press: &mut self.press,
             counts: Counts::default(),
+            told: &self.counters.told,
         };
         let result = call(&mut conn.session, &mut self.handler, &mut cx);
         let (counts, forwarded) = (cx.counts, cx.forwarded);
@@ -44,6 +45,9 @@ impl<W: World> Carry<W> {
         self.counters.messages_out.add(counts.messages_out);
         self.counters.pings_unanswered.add(counts.pings_unanswered);
         self.counters.requests.add(counts.requests);
+        if counts.pongs > 0 {
+            self.pong_came(key);
+        }
         Some(result)
     }
 

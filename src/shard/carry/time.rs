@@ -41,6 +41,33 @@ impl Wall {
     }
 }
 
+/// When heartbeats were sent, by their beat: those of one beat leave together, so a connection need not keep its own time.
+#[derive(Debug)]
+pub(in crate::shard) struct Pinged([(u32, u64); Self::BEATS]);
+
+impl Default for Pinged {
+    fn default() -> Self {
+        Self([(0, 0); Self::BEATS])
+    }
+}
+
+impl Pinged {
+    /// Beats that are remembered, eight seconds.
+    const BEATS: usize = 64;
+
+    fn note(&mut self, beat: u32, now_us: u64) {
+        self.0[beat as usize % Self::BEATS] = (beat, now_us);
+    }
+
+    /// The time of a beat's heartbeats, in microseconds; the beginning of the beat, where that is long ago.
+    fn at_us(&self, beat: u32) -> u64 {
+        match self.0[beat as usize % Self::BEATS] {
+            (known, at_us) if known == beat => at_us,
+            _ => u64::from(beat) * BEAT_MS * 1000,
+        }
+    }
+}
+
 /// When the first heartbeat of the connection at `index` comes, after its handshake. Not at once for the first of all
 /// connections, which a quiet server gives its place again and again.
 fn first_heartbeat_ms(index: u32, interval_ms: u64) -> u64 {
@@ -198,11 +225,24 @@ impl<W: World> Carry<W> {
         // Something heard in this very beat, but before, is no answer.
         conn.heard = conn.heard.min(now.saturating_sub(1));
         conn.awaits_pong = true;
+        conn.has_pong = false;
+        self.pinged.note(now, self.now_us);
         conn.session.ping(&mut self.out);
         self.counters.heartbeats_sent.add(1);
         conn.due = now.saturating_add(beat_at_or_after(self.timeouts.pong_timeout_ms));
         self.arm(key);
         self.write_out(key);
+    }
+
+    /// A heartbeat may have been answered: notes how long that took, once for each.
+    pub(in crate::shard) fn pong_came(&mut self, key: Key) {
+        let pong_timeout = beat_at_or_after(self.timeouts.pong_timeout_ms);
+        let Some(conn) = self.conns.entry_mut(key).filter(|conn| conn.awaits_pong && !conn.has_pong) else {
+            return;
+        };
+        conn.has_pong = true;
+        let pinged_us = self.pinged.at_us(conn.due.saturating_sub(pong_timeout));
+        self.counters.pong_us.record(self.now_us.saturating_sub(pinged_us));
     }
 
     pub(in crate::shard) fn now(&self) -> Now {
@@ -217,6 +257,16 @@ impl<W: World> Carry<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heartbeat_has_the_time_of_its_beat() {
+        let mut pinged = Pinged::default();
+        pinged.note(7, 1_000_123);
+        assert_eq!(pinged.at_us(7), 1_000_123);
+        assert_eq!(pinged.at_us(8), 8 * BEAT_MS * 1000, "never noted");
+        pinged.note(7 + 64, 9_300_000);
+        assert_eq!((pinged.at_us(7 + 64), pinged.at_us(7)), (9_300_000, 7 * BEAT_MS * 1000));
+    }
 
     #[test]
     fn first_heartbeats_are_spread_evenly_and_none_comes_at_once() {

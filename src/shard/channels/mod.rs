@@ -81,7 +81,7 @@ fn new_home<W: World>(carry: &Carry<W>, options: &Options, make: MakeMemory<'_>)
     let limits = options.home_limits(usize::from(post.shard_count()));
     let memory = make(home::in_memory(&limits, (seed, post.shard())));
     let mut home = Home::with_memory(limits, seed, memory);
-    if options.metrics_by_namespace {
+    if options.metrics.by_namespace {
         let counts = Arc::clone(&carry.counters.by_namespace);
         home.count_by_namespace(Arc::clone(&options.namespaces), counts);
     }
@@ -91,7 +91,7 @@ fn new_home<W: World>(carry: &Carry<W>, options: &Options, make: MakeMemory<'_>)
 /// What delivers to this shard's subscribers.
 fn new_local(options: &Options, counters: &Counters) -> Local<Batch> {
     let mut local = Local::new();
-    if options.metrics_by_namespace {
+    if options.metrics.by_namespace {
         local.count_by_namespace(Arc::clone(&options.namespaces), Arc::clone(&counters.by_namespace));
     }
     local

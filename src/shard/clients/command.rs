@@ -14,7 +14,7 @@ use crate::hub::home::HistoryFilter;
 use crate::hub::options::ChannelOptions;
 use crate::hub::words::{Ask, Denied, Reply};
 use crate::hub::{DataKind, Publication, home};
-use crate::session::CloseReason;
+use crate::session::{CloseReason, labels};
 use crate::shard::World;
 use crate::shard::carry::client::{Ability, Pending, WHOLE_WEIGHT};
 use crate::shard::formats;
@@ -35,6 +35,7 @@ pub(in crate::shard) struct Spoken {
 impl<W: World> Clients<W> {
     /// Carries out what a client asks.
     pub(in crate::shard) fn command(&mut self, key: Key, id: u32, ask: Ask) {
+        self.channels.carry.counters.commands[labels::command_place(&ask)].add(1);
         if let Ask::Identify(ask) = ask {
             return self.connect(key, id, *ask);
         }
@@ -203,6 +204,11 @@ impl<W: World> Clients<W> {
         }
         if !self.may(key, &channel, &options, ability) {
             return self.deny(key, id, &Denied::NotPermitted);
+        }
+        if let home::Question::History(HistoryFilter { since: Some(since), reverse: true, .. }) = &question
+            && since.offset == 0
+        {
+            return self.deny_bad_request(key, id, "since: nothing came before offset 0");
         }
         let carry = &mut self.channels.carry;
         carry.awaits_home(key, id);

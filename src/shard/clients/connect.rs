@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Clients;
 use super::waiting::{Needs, needs_of};
 use crate::base::by_address::ByAddress;
+use crate::base::counters::CLIENT_NAMES_MAX;
 use crate::base::payload::Payload;
 use crate::base::slots::Key;
 use crate::hub::ClientInfo;
@@ -277,10 +278,12 @@ impl<W: World> Clients<W> {
         else {
             return;
         };
-        let Connecting { id, joined, data, queued_before, orders, .. } = *connecting;
+        let Connecting { id, joined, data, queued_before, orders, ask, .. } = *connecting;
         self.reply_to_identify(key, id, &joined, &data);
         self.uncork(key, queued_before);
+        let place = place_of(&ask.name, &self.client_names);
         let carry = &mut self.channels.carry;
+        carry.count_client(key, place);
         carry.start_heartbeat(key);
         carry.becomes_live(key);
         carry.arm(key);
@@ -345,6 +348,21 @@ impl<W: World> Clients<W> {
     }
 }
 
+/// The places of clients whose program says no name, and one that is not configured.
+const NAMELESS: u8 = 0;
+const OTHER_NAME: u8 = 1;
+/// The place of the first name that is.
+const FIRST_NAME: u8 = 2;
+
+/// The place by which clients with this name are counted.
+fn place_of(name: &str, known: &[String]) -> u8 {
+    if name.is_empty() {
+        return NAMELESS;
+    }
+    let places = FIRST_NAME..u8::try_from(CLIENT_NAMES_MAX).unwrap_or(u8::MAX);
+    known.iter().zip(places).find(|(one, _)| *one == name).map_or(OTHER_NAME, |(_, place)| place)
+}
+
 /// What a client to which no reply can be sent is told in place of an error.
 fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
     match rejected {
@@ -366,6 +384,16 @@ fn without_reply(rejected: &Rejected) -> Option<Dismissed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_clients_call_themselves_there_are_as_many_places_as_names() {
+        let known: Vec<String> = (0..20).map(|n| format!("p{n}")).collect();
+        assert_eq!(place_of("", &known), NAMELESS);
+        assert_eq!((place_of("p0", &known), place_of("p13", &known)), (2, 15));
+        for stranger in ["p14", "p", "P0", "\u{0}", &"x".repeat(10_000)] {
+            assert_eq!(place_of(stranger, &known), OTHER_NAME, "{stranger}");
+        }
+    }
 
     /// What a client without replies is told: after all of these but the last it comes back.
     #[test]

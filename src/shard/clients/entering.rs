@@ -68,6 +68,9 @@ impl<W: World> Clients<W> {
             let c = &self.channels.carry.counters;
             let counter = if joined.recovered { &c.recoveries } else { &c.recoveries_failed };
             counter.add(1);
+            if joined.recovered {
+                c.recovered.record(joined.publications.len() as u64);
+            }
         }
     }
 

@@ -48,6 +48,10 @@ pub(in crate::shard) struct Clients<W: World> {
     pub(in crate::shard) namespaces: Arc<Namespaces>,
     pub(in crate::shard) policy: ClientOptions,
     pub(in crate::shard) rates: Rates,
+    /// Names of programs by which clients are counted.
+    pub(in crate::shard) client_names: Arc<[String]>,
+    /// Whether users are counted though they have no limit.
+    pub(in crate::shard) counts_users: bool,
     /// Clients that connect: in this shard, and from each address.
     pub(in crate::shard) connects: Connects,
     /// The users whose home is here.
@@ -70,6 +74,8 @@ impl<W: World> Clients<W> {
             namespaces: options.namespaces,
             policy: options.client,
             rates: options.rates,
+            client_names: options.metrics.client_names,
+            counts_users: options.metrics.users,
             connects: Connects::default(),
             users: Users::default(),
             questions: Questions::default(),

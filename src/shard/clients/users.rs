@@ -4,7 +4,7 @@
 //! in is told to the home and waits for its answer; one that ends is told when it had been counted. So a late answer to a
 //! connection that is gone is taken back, as with subscriptions.
 //!
-//! Nothing of this costs anything where users have no limit.
+//! Nothing of this costs anything where users have no limit and metrics do not count them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,6 +63,11 @@ impl Users {
         heap::table(&self.members) + self.bytes
     }
 
+    /// Number of users.
+    pub(in crate::shard) fn count(&self) -> usize {
+        self.members.len()
+    }
+
     /// Number of connections.
     pub(in crate::shard) fn len(&self) -> usize {
         self.members.values().map(SmallVec::len).sum()
@@ -77,7 +82,7 @@ impl Users {
 impl<W: World> Clients<W> {
     /// Whether the home of a user is asked before one of its connections is let in.
     fn counts_users(&self) -> bool {
-        self.policy.user_connection_limit > 0 || self.is_single_connection()
+        self.counts_users || self.policy.user_connection_limit > 0 || self.is_single_connection()
     }
 
     fn is_single_connection(&self) -> bool {
@@ -108,6 +113,7 @@ impl<W: World> Clients<W> {
         let is_admitted = self.users.add(&user, member, count_max);
         let carry = &mut self.channels.carry;
         carry.account.user_bytes = self.users.bytes();
+        carry.counters.users.set(self.users.count() as u64);
         if is_single {
             for other in self.users.others(&user, member) {
                 carry.post.send(other.shard, Letter::Displaced { conn: Key::from_token(other.conn) });
@@ -140,7 +146,9 @@ impl<W: World> Clients<W> {
     /// To a home: one of this user's connections is gone.
     pub(in crate::shard) fn user_left(&mut self, user: &str, member: Member) {
         self.users.remove(user, member);
-        self.channels.carry.account.user_bytes = self.users.bytes();
+        let carry = &mut self.channels.carry;
+        carry.account.user_bytes = self.users.bytes();
+        carry.counters.users.set(self.users.count() as u64);
     }
 
     /// The user connected anew, and may have one connection.

@@ -332,3 +332,16 @@ fn publications_tell_their_version_and_the_first_one_its_stream() {
         (&told["epoch"], &json!(7), &json!(8))
     );
 }
+
+/// What may not be read is refused for that, whatever is asked of it.
+#[test]
+fn a_history_is_refused_for_want_of_permission_before_its_position_is_looked_at() {
+    let server = server();
+    let mut client = Client::with_token(server.address, &token(&json!({"sub": "ann"})));
+    let mut code = |channel: &str| {
+        let since = json!({"offset": 0, "epoch": ""});
+        let ask = json!({"channel": channel, "limit": 1, "since": since, "reverse": true});
+        client.request(json!({"history": ask}))["error"]["code"].as_u64()
+    };
+    assert_eq!(["hist:a", "cache:a", "a"].map(&mut code), [Some(107), Some(103), Some(108)]);
+}

@@ -1,0 +1,98 @@
+//! Labels of what is counted by kind: commands, and codes that clients are told.
+//!
+//! Invariant: there are as many values as stand here, whatever clients send and applications choose; a code that the protocol
+//! does not have is counted as [`OTHER`].
+
+use crate::base::counters::PLACES_MAX;
+use crate::hub::words::Ask;
+
+/// The value for codes that are not in a list.
+pub(crate) const OTHER: &str = "other";
+
+/// The protocol's codes of errors in replies, in ascending order.
+pub(crate) const ERRORS: &[u32] = &[100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113];
+
+/// The protocol's codes of ends of subscriptions, in ascending order.
+pub(crate) const UNSUBSCRIBES: &[u32] = &[2000, 2500, 2501, 2502];
+
+/// Codes of close frames: those of RFC 6455 (§ 7.4.1) and IANA's registry that the server sends, and the protocol's, in
+/// ascending order.
+pub(crate) const DISCONNECTS: &[u32] = &[
+    1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 3000, 3001, 3004, 3005, 3006, 3008, 3009, 3010, 3011,
+    3012, 3013, 3014, 3500, 3501, 3502, 3503, 3504, 3505, 3506, 3507, 3508, 3509,
+];
+
+/// Commands, each at the place of [`command_place`], as Centrifugo calls them.
+pub(crate) const COMMANDS: [&str; 10] = [
+    "connect",
+    "subscribe",
+    "unsubscribe",
+    "publish",
+    "presence",
+    "presence_stats",
+    "history",
+    "rpc",
+    "refresh",
+    "sub_refresh",
+];
+
+const _: () = assert!(ERRORS.len() < PLACES_MAX && UNSUBSCRIBES.len() < PLACES_MAX);
+const _: () = assert!(DISCONNECTS.len() < PLACES_MAX && COMMANDS.len() <= PLACES_MAX);
+
+/// The place at which a code of one of the lists is counted; behind them is the place of all others.
+pub(crate) fn code_place(codes: &[u32], code: u32) -> usize {
+    codes.binary_search(&code).unwrap_or(codes.len())
+}
+
+/// The values of the label of a list, each at its place.
+pub(crate) fn code_labels(codes: &[u32]) -> impl Iterator<Item = String> {
+    codes.iter().map(u32::to_string).chain([OTHER.to_owned()])
+}
+
+/// The place at which a command is counted.
+#[inline]
+pub(crate) fn command_place(ask: &Ask) -> usize {
+    match ask {
+        Ask::Identify(_) => 0,
+        Ask::Enter(_) => 1,
+        Ask::Leave { .. } => 2,
+        Ask::Publish { .. } => 3,
+        Ask::Presence { .. } => 4,
+        Ask::PresenceStats { .. } => 5,
+        Ask::History { .. } => 6,
+        Ask::Call { .. } => 7,
+        Ask::Renew { .. } => 8,
+        Ask::RenewIn { .. } => 9,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_has_a_place_of_its_own_and_strangers_share_one() {
+        for codes in [ERRORS, UNSUBSCRIBES, DISCONNECTS] {
+            assert!(codes.is_sorted());
+            for (at, code) in codes.iter().enumerate() {
+                assert_eq!(code_place(codes, *code), at);
+            }
+            let labels: Vec<_> = code_labels(codes).collect();
+            assert_eq!((labels.len(), labels[0].clone()), (codes.len() + 1, codes[0].to_string()));
+            for stranger in [0, 99, 1234, 2999, 4000, 4999, u32::MAX] {
+                assert_eq!(labels[code_place(codes, stranger)], OTHER);
+            }
+        }
+    }
+
+    #[test]
+    fn commands_are_counted_by_their_names() {
+        let channel = || "a".into();
+        let label = |ask: &Ask| COMMANDS[command_place(ask)];
+        assert_eq!(label(&Ask::Leave { channel: channel() }), "unsubscribe");
+        assert_eq!(label(&Ask::PresenceStats { channel: channel() }), "presence_stats");
+        assert_eq!(label(&Ask::Call { method: String::new(), data: Vec::new() }), "rpc");
+        assert_eq!(label(&Ask::Renew { token: String::new() }), "refresh");
+        assert_eq!(label(&Ask::RenewIn { channel: channel(), token: String::new() }), "sub_refresh");
+    }
+}
