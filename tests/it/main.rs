@@ -16,6 +16,7 @@ mod deflate;
 mod descriptors;
 mod drain;
 mod embedded;
+mod forwarding;
 mod from_centrifugo;
 mod hooks;
 mod hostile_frames;

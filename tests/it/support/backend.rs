@@ -12,6 +12,7 @@ use throng::parts::control::api::ApiError;
 use throng::parts::hub::options::Namespaces;
 use throng::parts::session::NoHandler;
 use throng::{Node, Server};
+use tokio::sync::Semaphore;
 
 use super::peer::PATIENCE;
 
@@ -20,6 +21,8 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) control: SocketAddr,
     pub(crate) node: Node,
+    /// The API's method `wait` is answered by one of its permits.
+    pub(crate) gate: Arc<Semaphore>,
     drain: Box<dyn Fn() + Send>,
     thread: JoinHandle<Outcome>,
 }
@@ -60,7 +63,17 @@ impl Running {
                 .map_err(|error| ApiError { code: 400, message: error.to_string().into() })?;
             Ok(numbers.iter().sum::<i64>().to_string().into_bytes())
         });
+        let gate = Arc::new(Semaphore::new(0));
+        let permits = Arc::clone(&gate);
+        server.on_api_rpc("wait", move |_| {
+            let permits = Arc::clone(&permits);
+            async move {
+                permits.acquire().await.unwrap().forget();
+                Ok(b"1".to_vec())
+            }
+        });
         Self {
+            gate,
             address: server.addresses()[0],
             control: server.control_address().unwrap(),
             node: server.node().unwrap(),
