@@ -6,6 +6,8 @@
 //! * `echo`: one `recv` into one 64 KiB buffer and one `send` of what was read, per readable event.
 //! * `fanout`: whoever sends something is the publisher; what one `recv` returned (one publication or several)
 //!   goes to every other connection with one `send` each.
+//! * `reply`: as `echo`, but what it sends are the bytes of a file, whatever was read: an HTTP server whose answer is known
+//!   before the request. Each request must come in one piece, and none before the answer to the one before.
 //! * `accept`: accepts, reads once, sends one short reply, and closes when the peer closes.
 //! * `tls-echo`: as `echo`, over rustls' ordinary connections; needs the files of a certificate and its key.
 //!
@@ -41,6 +43,7 @@ enum Program {
     Echo,
     Fanout,
     Accept,
+    Reply,
 }
 
 /// One connection; `subscribed` until it sends something. Found by its descriptor number.
@@ -55,10 +58,12 @@ struct Bare {
     listener: TcpListener,
     peers: Vec<Option<Peer>>,
     buffer: Vec<u8>,
+    /// What `reply` sends.
+    reply: Vec<u8>,
 }
 
 impl Bare {
-    fn new(program: Program, address: SocketAddr) -> io::Result<Self> {
+    fn new(program: Program, address: SocketAddr, reply: Vec<u8>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
@@ -67,7 +72,7 @@ impl Bare {
         let listener = TcpListener::from(socket);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
-        Ok(Self { program, epoll, listener, peers: Vec::new(), buffer: vec![0; BUFFER_BYTES] })
+        Ok(Self { program, epoll, listener, peers: Vec::new(), buffer: vec![0; BUFFER_BYTES], reply })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -116,6 +121,7 @@ impl Bare {
         let sent = match self.program {
             Program::Echo => send(peer, &self.buffer[..read]),
             Program::Accept => send(peer, REPLY),
+            Program::Reply => send(peer, &self.reply),
             Program::Fanout => {
                 peer.subscribed = false;
                 for slot in &mut self.peers {
@@ -155,15 +161,16 @@ fn alone(words: &[&str]) -> Option<Result<String, String>> {
     Some(outcome.map(|figures| figures.to_string()).map_err(|e| e.to_string()))
 }
 
-fn parse(words: &[&str]) -> Option<(Program, SocketAddr)> {
-    let [program, address] = *words else { return None };
-    let program = match program {
-        "echo" => Program::Echo,
-        "fanout" => Program::Fanout,
-        "accept" => Program::Accept,
+/// The program, where it listens, and the file that it sends.
+fn parse<'w>(words: &[&'w str]) -> Option<(Program, SocketAddr, Option<&'w str>)> {
+    let (program, address, file) = match *words {
+        ["echo", address] => (Program::Echo, address, None),
+        ["fanout", address] => (Program::Fanout, address, None),
+        ["accept", address] => (Program::Accept, address, None),
+        ["reply", address, file] => (Program::Reply, address, Some(file)),
         _ => return None,
     };
-    Some((program, address.parse().ok()?))
+    Some((program, address.parse().ok()?, file))
 }
 
 fn main() -> ExitCode {
@@ -181,14 +188,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let Some((program, address)) = parse(&words) else {
+    let Some((program, address, file)) = parse(&words) else {
         eprintln!(
             "usage: bare echo|fanout|accept ADDRESS, tls-echo ADDRESS CERT KEY (driven by `throng bench --tcp`, see \
-             scripts/bench-pairs), handshakes SECONDS, aead BYTES SECONDS (see scripts/bench-tls)"
+             scripts/bench-pairs), reply ADDRESS FILE (see scripts/bench-api), handshakes SECONDS, aead BYTES SECONDS (see scripts/bench-tls)"
         );
         return ExitCode::SUCCESS;
     };
-    let outcome = Bare::new(program, address).and_then(|mut bare| {
+    let reply = file.map_or_else(|| Ok(Vec::new()), std::fs::read);
+    let outcome = reply.and_then(|reply| Bare::new(program, address, reply)).and_then(|mut bare| {
         eprintln!("ready on {}", bare.listener.local_addr()?);
         bare.run()
     });
