@@ -44,7 +44,7 @@ impl ByAddress {
         self.buckets.entry(address).or_default().take(now_ms, rate_per_s, rate_per_s)
     }
 
-    /// Removes addresses without recent connections, if the table is larger than [`HANDFUL`], and frees the room of a
+    /// Removes addresses without recent connections, if the table is larger than `HANDFUL`, and frees the room of a
     /// crowd.
     pub(crate) fn ease(&mut self, now_ms: u64, rate_per_s: u32) {
         if self.buckets.len() > HANDFUL {

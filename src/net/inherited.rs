@@ -1,7 +1,7 @@
-//! Listening sockets that came with the process: systemd's socket activation (`sd_listen_fds(3)`).
+//! Inherited listening sockets: systemd's socket activation (`sd_listen_fds(3)`).
 //!
-//! Whoever starts the process makes the sockets and says by variables how many there are and what they are called. So
-//! a port below 1024 needs no right here, and whoever comes during a restart waits instead of being refused.
+//! The parent process makes the sockets and passes their number and names in environment variables. So a port below
+//! 1024 needs no privilege here, and clients that connect during a restart wait instead of being refused.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,23 +9,23 @@ use std::sync::Arc;
 
 use super::{Listen, Shared, sys};
 
-/// The name of the one that is for the control listener (`FileDescriptorName=` of a socket unit).
+/// Name of the socket of the control listener (`FileDescriptorName=` of a socket unit).
 const CONTROL: &str = "control";
 
-/// What was inherited.
+/// The inherited sockets.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    /// For clients, in place of the addresses of the configuration.
+    /// Listeners for clients, instead of the configured addresses.
     pub data: Vec<Arc<Shared>>,
-    /// In place of the control address.
+    /// Listener that replaces the control address.
     pub control: Option<TcpListener>,
 }
 
 impl Inherited {
-    /// Takes what the environment tells of. Nothing, the second time. Children of this process inherit none of it.
+    /// Takes the sockets named in the environment; a second call returns none. Child processes inherit none of them.
     ///
     /// # Errors
-    /// When what is told is not there, or is no listening socket of TCP or (for clients) of a Unix path.
+    /// When a named socket does not exist, or is not a listening socket of TCP or (for clients) of a Unix path.
     pub fn take() -> io::Result<Self> {
         let mut inherited = Self::default();
         for (at, (descriptor, name)) in sys::inherited_descriptors()?.into_iter().enumerate() {
@@ -46,7 +46,7 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// The addresses of TCP at which they listen for clients.
+    /// The TCP addresses of the clients' listeners.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listens().filter_map(Listen::address).collect()
     }
@@ -56,7 +56,7 @@ impl Inherited {
         self.control.as_ref().and_then(|control| control.local_addr().ok())
     }
 
-    /// Where they listen for clients.
+    /// The addresses and paths of the clients' listeners.
     pub fn listens(&self) -> impl Iterator<Item = &Listen> {
         self.data.iter().map(|shared| shared.listen())
     }

@@ -1,28 +1,28 @@
-//! Where a server listens: an address of IP, or a path in the file system.
+//! Addresses to listen at: an IP address and port, or a path in the file system.
 //!
-//! Reading and writing are inverse: what is printed is what is typed.
+//! Parsing and printing are inverse.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What stands before a path.
+/// Prefix of a path.
 const UNIX: &str = "unix:";
-/// Bytes that a path may have: `sun_path` holds 108, the last of them zero (unix(7)).
+/// Maximum length of a path, in bytes: `sun_path` has 108, the last of them zero (unix(7)).
 const PATH_BYTES_MAX: usize = 107;
 
-/// One place to listen at. Typed as `127.0.0.1:8000`, `[::1]:8000` or `unix:/run/throng/throng.sock`.
+/// A listen address. Written as `127.0.0.1:8000`, `[::1]:8000` or `unix:/run/throng/throng.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// TCP. Port 0: whichever the kernel chooses.
+    /// TCP. Port 0: the kernel chooses the port.
     Tcp(SocketAddr),
-    /// A Unix socket at this absolute path of at most 107 bytes. Connections to it are never TLS.
+    /// A Unix socket at this absolute path of at most 107 bytes. Its connections never use TLS.
     Unix(PathBuf),
 }
 
 impl Listen {
-    /// The address, if it is one of IP.
+    /// The IP address and port, unless it is a path.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -30,7 +30,7 @@ impl Listen {
         }
     }
 
-    /// The path, if it is one.
+    /// The path, unless it is an IP address.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Tcp(_) => None,
@@ -60,7 +60,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// What was typed is no place to listen at.
+/// The text is not a listen address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoListen;
 

@@ -1,14 +1,14 @@
-//! Listening sockets. Each shard has its own for each address of TCP, and the kernel spreads connections over them
-//! (SO_REUSEPORT); a Unix socket, and one that came from whoever started the process, is shared by all shards, and
-//! whoever is awake first accepts.
+//! Listening sockets. Each shard has its own for each TCP address, and the kernel spreads connections over them
+//! (SO_REUSEPORT); a Unix socket, and an inherited one, is shared by all shards, and the first shard to wake accepts.
 //!
-//! A shared socket is made before the shards part, so every descriptor table has it, under one number. No table can
-//! close it for the others: it is shut down in place, which refuses newcomers at once, and its file is removed.
+//! A shared socket is made before the shards' descriptor tables are separated, so every table has it, under one
+//! number. No table can close it for the others: it is shut down in place, which refuses new connections at once, and
+//! its file is removed.
 //!
-//! SO_REUSEPORT would also let a second server of the same user share an address in silence, and take a part of the
-//! clients. To look whether an address is free and then to bind it leaves a moment in which another does the same. So the
-//! first shard of a server listens twice ([`Listeners::bind_first`]): once without the option, which the kernel grants to
-//! one socket alone, and while that one stands, with it.
+//! SO_REUSEPORT would also let a second server of the same user share an address unnoticed, and take a part of the
+//! clients. Checking an address before binding it leaves a moment in which another process does the same. So the
+//! first shard of a server listens twice ([`Listeners::bind_first`]): once without the option, which the kernel
+//! grants to one socket only, and while that one exists, with it.
 
 use std::fs::{self, Permissions};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -30,11 +30,11 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::{Accepted, Listen};
 
-/// Times that an address is asked for before it counts as taken, and the longest pause between two of them.
+/// Attempts before an address counts as taken, and the longest pause between two of them.
 const LISTEN_ATTEMPTS: usize = 4;
 const LISTEN_AGAIN_US_MAX: u64 = 10_000;
 
-/// The listening sockets of one shard, and the one to ask next.
+/// The listening sockets of one shard, and the index of the next to accept from.
 #[derive(Debug, Default)]
 pub struct Listeners {
     own: Vec<TcpListener>,
@@ -42,12 +42,12 @@ pub struct Listeners {
     next: usize,
 }
 
-/// A listening socket of all shards.
+/// A listening socket shared by all shards.
 #[derive(Debug)]
 pub struct Shared {
     socket: SharedSocket,
     listen: Listen,
-    /// `None` for one that somebody else made and perhaps still holds.
+    /// `None` for an inherited one, which another process may still hold.
     file: Option<SocketFile>,
 }
 
@@ -57,8 +57,8 @@ enum SharedSocket {
     Unix(UnixListener),
 }
 
-/// The file of a Unix socket. It is removed once, and only while it is still the one that was made here: another server
-/// may make its own, perhaps under the same inode, as soon as this one is gone.
+/// The file of a Unix socket. It is removed once, and only while it is still the one that this server made: another
+/// server may make its own, perhaps with the same inode, as soon as this one is gone.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
@@ -72,7 +72,7 @@ impl Listeners {
     /// connections over them.
     ///
     /// # Errors
-    /// The first address that cannot be bound, and why.
+    /// The first address that cannot be bound, and the reason.
     pub fn bind(addresses: &[SocketAddr], backlog: i32) -> io::Result<Self> {
         let bound = addresses.iter().map(|address| {
             bind_tcp(*address, backlog).map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
@@ -80,33 +80,34 @@ impl Listeners {
         Ok(Self { own: bound.collect::<io::Result<_>>()?, ..Self::default() })
     }
 
-    /// With sockets of all shards besides.
+    /// Adds shared sockets.
     #[must_use]
     pub fn with_shared(self, shared: Vec<Arc<Shared>>) -> Self {
         Self { shared, ..self }
     }
 
-    /// Binds the listeners of the first shard of a server: nobody else may listen on these addresses, also
-    /// not from this moment on.
+    /// Binds the listeners of the first shard of a server: no other server may listen on these addresses, from this
+    /// moment on.
     ///
     /// # Errors
     /// The first address that is taken or cannot be bound.
     pub fn bind_first(addresses: &[SocketAddr], backlog: i32) -> io::Result<Self> {
-        // In the same order by all servers: of two that want several addresses, one gets the first of them and then all.
+        // All servers use the same order: of two that want several addresses, one gets the first and then all.
         let mut sorted: Vec<_> = addresses.iter().copied().filter(|address| address.port() != 0).collect();
         sorted.sort_unstable();
         let alone = |address: &SocketAddr| {
             listen_alone(*address).map_err(|error| cannot_listen(&Listen::Tcp(*address), &error))
         };
         let guards: Vec<Socket> = sorted.iter().map(alone).collect::<io::Result<_>>()?;
-        // The guards listen: who looks for an address without the option finds it taken, before this and after. With the
-        // option set on both, the sockets that stay may stand beside them; from then on those keep others out.
+        // The guards listen: a bind without the option fails, before this and after. With the option set on both, the
+        // remaining sockets may be bound beside the guards; from then on they exclude other servers.
         guards.iter().try_for_each(|guard| guard.set_reuse_port(true))?;
         Self::bind(addresses, backlog)
     }
 
-    /// Has the kernel give up a connection whose peer acknowledges nothing, or whose window stays shut, for this long
-    /// (`TCP_USER_TIMEOUT`, RFC 5482). Accepted sockets inherit it from their listener. Unix sockets have no such thing.
+    /// Sets the time after which the kernel gives up a connection whose peer acknowledges nothing, or whose window
+    /// stays closed (`TCP_USER_TIMEOUT`, RFC 5482). Accepted sockets inherit it from their listener. Unix sockets
+    /// have no such option.
     ///
     /// # Errors
     /// As `setsockopt(2)`.
@@ -129,7 +130,7 @@ impl Listeners {
         self.own.iter().map(TcpListener::local_addr).collect()
     }
 
-    /// Has a poller tell of connections, under tokens from `first` on.
+    /// Registers the sockets with a poller, under tokens from `first` on.
     pub(super) fn register(&mut self, registry: &Registry, first: usize) -> io::Result<()> {
         let mut tokens = (first..).map(Token);
         for (socket, token) in self.own.iter_mut().zip(&mut tokens) {
@@ -141,7 +142,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// Takes a waiting connection from whichever socket has one; each is asked in its turn.
+    /// Accepts a waiting connection from any socket; the sockets take turns.
     pub(super) fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
         let count = self.own.len() + self.shared.len();
         for _ in 0..count {
@@ -165,7 +166,7 @@ impl Listeners {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// No more connections: own sockets close, shared ones end for everybody, unless somebody else made them.
+    /// Stops accepting: own sockets close, shared ones end for all shards, except inherited ones.
     pub(super) fn stop(&mut self, registry: &Registry) {
         let Self { own, shared, .. } = std::mem::take(self);
         drop(own);
@@ -177,10 +178,10 @@ impl Listeners {
 }
 
 impl Shared {
-    /// Listens at a path, with these permissions of the file. A file that a server left which is no more is replaced.
+    /// Listens at a path, with these permissions of the file. The file of a server that no longer runs is replaced.
     ///
     /// # Errors
-    /// When another server listens there, when something else than a socket is there, and as `bind(2)`.
+    /// When another server listens there, when the path is not a socket, and as `bind(2)`.
     pub fn at_path(path: &Path, mode: u32, backlog: i32) -> io::Result<Self> {
         let listen = Listen::Unix(path.to_owned());
         let bind = || -> io::Result<Self> {
@@ -195,7 +196,7 @@ impl Shared {
                 inode: made.ino(),
                 is_removed: AtomicBool::new(false),
             };
-            // Before it listens, nobody gets in whatever the umask said.
+            // Set before it listens: the umask does not matter.
             fs::set_permissions(path, Permissions::from_mode(mode))?;
             socket.listen(backlog)?;
             let socket = SharedSocket::Unix(UnixListener::from_std(OwnedFd::from(socket).into()));
@@ -204,10 +205,10 @@ impl Shared {
         bind().map_err(|error| cannot_listen(&listen, &error))
     }
 
-    /// A listening socket that somebody else made: of TCP, or of a Unix path.
+    /// An inherited listening socket: of TCP, or of a Unix path.
     ///
     /// # Errors
-    /// When it is no listening stream socket of these families.
+    /// When it is not a listening stream socket of these families.
     pub fn inherited(socket: OwnedFd) -> io::Result<Self> {
         let view = SockRef::from(&socket);
         let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -217,7 +218,7 @@ impl Shared {
         view.set_nonblocking(true)?;
         let address = view.local_addr()?;
         let (socket, listen) = if let Some(address) = address.as_socket() {
-            // Accepted sockets inherit it: one system call less for each.
+            // Accepted sockets inherit the option: one system call less for each.
             view.set_tcp_nodelay(true)?;
             (SharedSocket::Tcp(TcpListener::from_std(socket.into())), Listen::Tcp(address))
         } else if let Some(path) = address.as_pathname() {
@@ -229,15 +230,15 @@ impl Shared {
         Ok(Self { socket, listen, file: None })
     }
 
-    /// Where it listens.
+    /// The address or path of the socket.
     pub fn listen(&self) -> &Listen {
         &self.listen
     }
 
-    /// The socket itself, for whoever wants it alone.
+    /// The socket itself, for a user other than the shards.
     ///
     /// # Errors
-    /// When it is not of TCP.
+    /// When it is not a TCP socket.
     pub(super) fn into_tcp(self) -> io::Result<std::net::TcpListener> {
         match self.socket {
             SharedSocket::Tcp(socket) => Ok(OwnedFd::from(socket).into()),
@@ -251,7 +252,7 @@ impl Shared {
     fn accept(&self) -> io::Result<Accepted<TcpStream>> {
         let accepted = match &self.socket {
             SharedSocket::Tcp(socket) => accept_tcp(socket),
-            // Reads, writes and ends of a stream are the same whatever carries it.
+            // Reads, writes and ends of a stream are the same for both kinds.
             SharedSocket::Unix(socket) => {
                 socket.accept().map(|(stream, _)| accepted(TcpStream::from(OwnedFd::from(stream)), None))
             }
@@ -263,12 +264,12 @@ impl Shared {
         }
     }
 
-    /// Refuses newcomers from now on and closes those who wait, in all shards; the file goes. Does nothing to a socket
-    /// that somebody else made: who comes meanwhile waits there for the next server.
+    /// Refuses new connections from now on and closes the waiting ones, in all shards; removes the file. An inherited
+    /// socket is left alone: its new connections wait for the next server.
     pub fn end(&self) {
         let Some(file) = &self.file else { return };
         file.remove();
-        // Fails only where it has been shut down already.
+        // Fails only when it is already shut down.
         SockRef::from(self).shutdown(Shutdown::Both).ok();
         while self.accept().is_ok() {}
     }
@@ -290,7 +291,7 @@ impl SocketFile {
         }
         let now = fs::symlink_metadata(&self.path);
         if now.is_ok_and(|now| (now.dev(), now.ino()) == (self.device, self.inode)) {
-            // Where that fails, the next server replaces it.
+            // If that fails, the next server replaces it.
             fs::remove_file(&self.path).ok();
         }
     }
@@ -302,7 +303,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Removes the socket of a server that is no more.
+/// Removes the socket file of a server that no longer runs.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let there = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -314,15 +315,17 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match StdUnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Also one that is too busy, or not ours to connect to.
+        // Also when it is too busy, or this user may not connect to it.
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 
-/// Listens on an address that nobody else listens on. Without SO_REUSEPORT that is for the kernel to decide: `bind(2)` only
-/// looks at sockets that listen, so that an address is free again right after a restart, and `listen(2)` looks once more.
+/// Listens on an address that no other socket listens on. Without SO_REUSEPORT the kernel decides: `bind(2)` only
+/// considers listening sockets, so that an address is free again right after a restart, and `listen(2)` checks once
+/// more.
 ///
-/// Two that call `listen` in one instant can refuse each other; each then tries again after a moment of its own.
+/// Two processes that call `listen` at the same instant can refuse each other; each then retries after a delay of its
+/// own.
 #[expect(clippy::disallowed_methods, reason = "a shard that has not begun keeps nobody waiting")]
 fn listen_alone(address: SocketAddr) -> io::Result<Socket> {
     let listen = || -> io::Result<Socket> {
@@ -352,7 +355,7 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    // Accepted sockets inherit it: one system call less for each.
+    // Accepted sockets inherit the option: one system call less for each.
     socket.set_tcp_nodelay(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -362,12 +365,12 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// From a listener whose number its list knows.
+/// A connection from a listener whose number the caller sets.
 fn accepted(socket: TcpStream, peer: Option<IpAddr>) -> Accepted<TcpStream> {
     Accepted { socket, peer, listener: 0 }
 }
 
-/// The place of a listener as its number: descriptors end long before the numbers do.
+/// The index of a listener as its number: descriptors end long before the numbers do.
 fn number(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }
@@ -380,7 +383,7 @@ fn cannot_listen(listen: &Listen, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
 }
 
-/// Errors of `accept` that concern the connection that was to be accepted, not the listener (accept(2)).
+/// Whether an error of `accept` concerns the accepted connection, not the listener (accept(2)).
 fn is_connections_own(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -412,7 +415,7 @@ mod tests {
         folder
     }
 
-    /// The kernel chose the ports, and may have given one to somebody else for a moment.
+    /// The kernel chose the ports, and may have given one to another process for a moment.
     #[expect(clippy::disallowed_methods, reason = "a test waits for others on this machine")]
     fn assert_is_free(addresses: &[SocketAddr]) {
         let is_free = (0..200).any(|_| {
@@ -433,7 +436,7 @@ mod tests {
         let kind = |addresses: &[SocketAddr]| Listeners::bind_first(addresses, 16).unwrap_err().kind();
         assert_eq!(kind(&addresses), io::ErrorKind::AddrInUse);
         assert_eq!(kind(&[SocketAddr::from(([0, 0, 0, 0], addresses[0].port()))]), io::ErrorKind::AddrInUse);
-        // The other shards of the same server share it, and keep it when the first has ended.
+        // The other shards of the server share the address, and keep it when the first has ended.
         let others = Listeners::bind(&addresses, 16).unwrap();
         drop(taken);
         assert_eq!(kind(&addresses[1..]), io::ErrorKind::AddrInUse);
@@ -441,7 +444,7 @@ mod tests {
         assert_is_free(&addresses);
     }
 
-    /// A client that was there leaves the address in TIME_WAIT, which is no listener.
+    /// A former client leaves the address in TIME_WAIT, which is not a listener.
     #[test]
     fn an_address_is_free_again_after_a_restart() {
         let mut first = Listeners::bind_first(&["127.0.0.1:0".parse().unwrap()], 16).unwrap();
@@ -490,7 +493,7 @@ mod tests {
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse, "{taken}");
         let mut shards = [(); 2].map(|()| Listeners::default().with_shared(vec![Arc::clone(&shared)]));
         let waiting = |shard: &mut Listeners| shard.accept().unwrap_err().kind() == io::ErrorKind::WouldBlock;
-        // One was that of the second server, which only looked.
+        // One connection was the second server's check.
         assert_eq!(shards[0].accept().unwrap().peer, None);
         let client = StdUnixStream::connect(&path).unwrap();
         assert_eq!(shards[1].accept().unwrap().peer, None);
@@ -500,8 +503,8 @@ mod tests {
         shards[0].stop(mio::Poll::new().unwrap().registry());
         assert!(!path.exists());
         assert_eq!(unheard.read(&mut [0]).unwrap_or(0), 0, "it ends, it does not wait");
-        assert!(waiting(&mut shards[1]), "not an error for those who hear of it later");
-        // What another has made since stays.
+        assert!(waiting(&mut shards[1]), "not an error for shards that notice it later");
+        // A file that another server has made since stays.
         let next = Shared::at_path(&path, 0o600, 16).unwrap();
         drop((shards, shared));
         assert!(path.exists());
@@ -533,7 +536,10 @@ mod tests {
         let _client = std::net::TcpStream::connect(address).unwrap();
         assert_eq!(shard.accept().unwrap().peer, Some(address.ip()));
         shard.stop(mio::Poll::new().unwrap().registry());
-        assert!(std::net::TcpStream::connect(address).is_ok(), "whoever made it decides when it ends");
+        assert!(
+            std::net::TcpStream::connect(address).is_ok(),
+            "the process that made it decides when it ends"
+        );
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         assert_eq!(Shared::inherited(socket.into()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }

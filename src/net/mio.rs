@@ -1,8 +1,8 @@
 //! [`Net`] over mio's epoll.
 //!
 //! Poller and wakers are made by the main thread before any shard has its own descriptor table; a shard's own
-//! listeners and all that follows by the shard itself, afterwards. A listener that another table still held would
-//! stay in the SO_REUSEPORT group and swallow connections that nobody accepts.
+//! listeners and all later descriptors by the shard itself, afterwards. A listener that another table still held
+//! would stay in the SO_REUSEPORT group and receive connections that no shard accepts.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown};
@@ -16,13 +16,13 @@ use super::{Accepted, Listeners, Net, Ready};
 /// Tokens from here on are not sockets of clients: a client's token is a slot index (below 2^32 − 2^20) and a generation.
 const MAIL: Token = Token(usize::MAX);
 const FIRST_LISTENER: usize = usize::MAX - 4096;
-/// Events taken from the kernel at once; more wait for the next turn.
+/// Maximum of events taken from the kernel at once; more wait for the next turn.
 const EVENTS_PER_POLL_MAX: usize = 1024;
 
 /// Wakes the poller of a [`MioNet`] from any thread.
 pub(crate) type PollWaker = Waker;
 
-/// The production world of one shard.
+/// The [`Net`] of one shard in production.
 #[derive(Debug)]
 pub struct MioNet {
     poll: Poll,
@@ -32,7 +32,7 @@ pub struct MioNet {
 }
 
 impl MioNet {
-    /// A poller and its waker. `epoch` is where the clock begins; shards that compare times share it.
+    /// Makes a poller and its waker. `epoch` is the zero of the clock; shards that compare times share it.
     ///
     /// # Errors
     /// When the kernel gives no more descriptors.
@@ -43,7 +43,7 @@ impl MioNet {
         Ok((Self { poll, events, listeners: Listeners::default(), epoch }, waker))
     }
 
-    /// Starts to accept from these listeners.
+    /// Starts accepting from these listeners.
     ///
     /// # Errors
     /// As `epoll_ctl(2)`.

@@ -1,7 +1,8 @@
 //! Sockets, readiness and time, behind one seam.
 //!
-//! A shard reaches the world through [`Net`] alone: [`MioNet`] in production, a simulator in tests. Readiness is
-//! edge-triggered: it is told once, when it changes, so whoever stops before `WouldBlock` must remember to go on.
+//! A shard accesses the system through [`Net`] alone: [`MioNet`] in production, a simulator in tests. Readiness is
+//! edge-triggered: it is reported once, when it changes, so a reader that stops before `WouldBlock` must remember to
+//! continue.
 //!
 //! `mio` implements [`Net`] over epoll, `listen` parses addresses, `listeners` opens sockets, `inherited` takes those of
 //! systemd, and `sys` has the system calls: it is the one file with `unsafe`.
@@ -21,7 +22,7 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::sync::OnceLock;
 
-/// What became ready.
+/// A readiness event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// Connections may be waiting to be accepted.
@@ -36,30 +37,30 @@ pub enum Ready {
         readable: bool,
         /// There is room to write again.
         writable: bool,
-        /// The peer will send nothing more: read on to the end even after a short read.
+        /// The peer sends nothing more: read to the end even after a short read.
         closed: bool,
         /// The connection has failed, by a reset for example: nobody is there to be heard or told anything.
         failed: bool,
     },
 }
 
-/// A connection that was taken from a listener.
+/// A connection accepted from a listener.
 #[derive(Debug)]
 pub struct Accepted<S> {
     /// Its socket.
     pub socket: S,
     /// Address of its other end; `None` for one that came by a Unix socket.
     pub peer: Option<IpAddr>,
-    /// Which of the shard's listeners it came by, counted from 0: its own, then those of all shards.
+    /// Index of the shard's listener, counted from 0: its own, then the shared ones.
     pub listener: u16,
 }
 
-/// The world, as a shard sees it. Never blocks but in [`Net::poll`].
+/// The system as a shard uses it. Blocks only in [`Net::poll`].
 pub trait Net {
     /// A connected socket. Dropping it closes it.
     type Socket: std::fmt::Debug;
 
-    /// Waits for readiness, at most `timeout_ms` (forever if `None`), and appends what became ready to `events`.
+    /// Waits for readiness, at most `timeout_ms` (forever if `None`), and appends the events to `events`.
     ///
     /// # Errors
     /// When the poller itself fails; an interruption by a signal is not an error.
@@ -68,26 +69,26 @@ pub trait Net {
     /// A monotonic clock, in microseconds from some fixed time in this process.
     fn now_us(&mut self) -> u64;
 
-    /// The system's wall clock: Unix time, in milliseconds; 0 before 1970. It may jump either way: when it is set, or when the
-    /// machine has slept, which the monotonic clock does not notice.
+    /// The system's wall clock: Unix time, in milliseconds; 0 before 1970. It may jump in both directions: when it is
+    /// set, or when the machine has slept, which does not affect the monotonic clock.
     fn unix_ms(&mut self) -> u64;
 
-    /// Takes a waiting connection; `WouldBlock` when there is none on any listener.
+    /// Accepts a waiting connection; `WouldBlock` when there is none on any listener.
     ///
     /// # Errors
-    /// As `accept(2)`; those that concern one connection only are passed over inside.
+    /// As `accept(2)`; errors that concern one connection only are skipped.
     fn accept(&mut self) -> io::Result<Accepted<Self::Socket>>;
 
-    /// The address that a socket's other end has; `None` where that means nothing.
+    /// The address of a socket's peer; `None` where there is none.
     fn peer(&self, socket: &Self::Socket) -> Option<IpAddr>;
 
-    /// Asks to be told, under `token`, of what becomes readable, and of what already is.
+    /// Requests events, under `token`, for reading: future ones, and one now if the socket is readable.
     ///
     /// # Errors
     /// As `epoll_ctl(2)`.
     fn register(&mut self, socket: &mut Self::Socket, token: u64) -> io::Result<()>;
 
-    /// Asks to be told of room to write, too.
+    /// Requests events for writing, too.
     ///
     /// # Errors
     /// As `epoll_ctl(2)`.
@@ -111,7 +112,7 @@ pub trait Net {
     /// As `sendmsg(2)`.
     fn write_vectored(&mut self, socket: &mut Self::Socket, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Says that nothing more will be written; reading goes on.
+    /// Shuts down writing; reading continues.
     ///
     /// # Errors
     /// As `shutdown(2)`.
@@ -124,7 +125,7 @@ pub trait Net {
 /// Whether this machine has IPv6, so that a socket can be bound to all of its addresses.
 pub fn has_ipv6() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
-    // Of UDP: nobody is let in meanwhile.
+    // A UDP socket: it accepts no connections meanwhile.
     *HAS.get_or_init(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok())
 }
 

@@ -1,6 +1,6 @@
-//! The system calls that no well-kept safe wrapper offers. The only file that may contain `unsafe`.
+//! System calls without a well-kept safe wrapper. The only file that may contain `unsafe`.
 //!
-//! Each function is safe to call with any argument: what the kernel refuses comes back as `io::Error`.
+//! Each function is safe to call with any argument: errors of the kernel are returned as `io::Error`.
 
 #![expect(unsafe_code, reason = "system calls; each block says why it is sound")]
 
@@ -15,20 +15,20 @@ fn check(result: libc::c_int) -> io::Result<()> {
 
 /// Gives the calling thread a descriptor table of its own (`unshare(2)`, `CLONE_FILES`).
 ///
-/// The new table starts as a copy. `RLIMIT_NOFILE` then holds for this table alone, and accept and close no
-/// longer contend with other threads. A descriptor number that another thread opens afterwards means nothing here.
+/// The new table starts as a copy. `RLIMIT_NOFILE` then applies to this table alone, and accept and close no longer
+/// contend with other threads. A descriptor number that another thread opens afterwards is invalid in this table.
 ///
 /// # Errors
-/// What the kernel says, for example when a sandbox filters the call.
+/// As `unshare(2)`, for example when a sandbox filters the call.
 pub fn unshare_descriptors() -> io::Result<()> {
     // SAFETY: takes a flag by value, touches no memory of ours; std keeps no global descriptor state.
     check(unsafe { libc::unshare(libc::CLONE_FILES) })
 }
 
-/// Cores that the calling thread may run on, ascending.
+/// Cores on which the calling thread may run, ascending.
 ///
 /// # Errors
-/// What `sched_getaffinity(2)` says.
+/// As `sched_getaffinity(2)`.
 pub fn allowed_cores() -> io::Result<Vec<usize>> {
     // SAFETY: cpu_set_t is a plain bit set, valid when all bits are zero.
     let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
@@ -42,7 +42,7 @@ pub fn allowed_cores() -> io::Result<Vec<usize>> {
 /// Pins the calling thread to one core.
 ///
 /// # Errors
-/// `InvalidInput` when the number is no core, else what `sched_setaffinity(2)` says.
+/// `InvalidInput` when the number is not a core, else as `sched_setaffinity(2)`.
 pub fn pin_to_core(core: usize) -> io::Result<()> {
     if core >= usize::try_from(libc::CPU_SETSIZE).unwrap_or(0) {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -55,12 +55,12 @@ pub fn pin_to_core(core: usize) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw const set) })
 }
 
-/// Keeps signals that are sent to the process from being handled in the calling thread. A handler that wakes someone
-/// writes to a descriptor by its number, which in a private table is nobody's, or a client's. Faults of the thread's
-/// own are still reported where they happen.
+/// Keeps signals to the process from being handled in the calling thread. A handler that wakes another thread writes
+/// to a descriptor by its number, which in a private table is invalid, or a client's. Faults of the thread itself are
+/// still reported in it.
 ///
 /// # Errors
-/// What `pthread_sigmask(3)` says.
+/// As `pthread_sigmask(3)`.
 pub fn block_signals() -> io::Result<()> {
     // SAFETY: sigset_t is plain memory; sigfillset gives it its value.
     let mut set: libc::sigset_t = unsafe { mem::zeroed() };
@@ -77,10 +77,10 @@ pub fn block_signals() -> io::Result<()> {
     }
 }
 
-/// `RLIMIT_NOFILE`: (soft, hard), the number of descriptors one table may hold.
+/// `RLIMIT_NOFILE`: (soft, hard), the maximum of descriptors in one table.
 ///
 /// # Errors
-/// What `getrlimit(2)` says.
+/// As `getrlimit(2)`.
 pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live rlimit.
@@ -88,27 +88,27 @@ pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     Ok((limit.rlim_cur, limit.rlim_max))
 }
 
-/// Descriptors that whoever started this process left open for it, with their names (`sd_listen_fds(3)`). Each is given
-/// out once: a second call finds none. Children of this process do not inherit them.
+/// Descriptors that the parent process left open for this one, with their names (`sd_listen_fds(3)`). Each is
+/// returned once: a second call finds none. Child processes do not inherit them.
 ///
 /// # Errors
-/// When the variables make no sense, or tell of descriptors that are not open.
+/// When the variables are invalid, or name descriptors that are not open.
 pub fn inherited_descriptors() -> io::Result<Vec<(OwnedFd, String)>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Ok(Vec::new());
     }
-    // Looks that each is open, too, and sets close-on-exec.
+    // Also checks that each is open, and sets close-on-exec.
     let told = sd_notify::listen_fds_with_names()?;
-    // SAFETY: each is open, and by the protocol meant for this process and for nobody in it but who asks here; that is
-    // once, by the flag above.
+    // SAFETY: each is open, and by the protocol owned by this process and by no other code in it; the flag above
+    // makes sure that each is taken once.
     Ok(told.map(|(descriptor, name)| (unsafe { OwnedFd::from_raw_fd(descriptor) }, name)).collect())
 }
 
 /// Raises the soft descriptor limit to the hard one and returns it.
 ///
 /// # Errors
-/// What `setrlimit(2)` says.
+/// As `setrlimit(2)`.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let (_, hard) = descriptor_limit()?;
     let limit = libc::rlimit { rlim_cur: hard, rlim_max: hard };
@@ -117,11 +117,11 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(hard)
 }
 
-/// `IP_BIND_ADDRESS_NO_PORT`: binding to port 0 chooses no port until `connect`, so that the four-tuple, not
-/// the source port alone, must be unique (ip(7)).
+/// `IP_BIND_ADDRESS_NO_PORT`: binding to port 0 chooses no port until `connect`, so that the four-tuple, not the
+/// source port alone, must be unique (ip(7)).
 ///
 /// # Errors
-/// What `setsockopt(2)` says.
+/// As `setsockopt(2)`.
 pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
     let on: libc::c_int = 1;
     const SIZE: libc::socklen_t = 4;
@@ -138,41 +138,42 @@ pub fn bind_address_no_port(socket: BorrowedFd<'_>) -> io::Result<()> {
     })
 }
 
-/// Makes the calling thread less important than others when they compete for a core: `niceness` from 0 to 19, as in
-/// `nice(1)`, but for this thread alone. Threads that it starts are born with it.
+/// Lowers the priority of the calling thread: `niceness` from 0 to 19, as in `nice(1)`, but for this thread alone.
+/// Threads that it starts inherit it.
 ///
 /// # Errors
-/// What `setpriority(2)` says.
+/// As `setpriority(2)`.
 pub fn be_nice(niceness: i32) -> io::Result<()> {
     // SAFETY: three integers by value; the kernel takes the number 0 for the calling thread.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) })
 }
 
-/// Lets the calling thread go before all ordinary threads (`SCHED_FIFO`, see `sched(7)`): for one that waits most of the
-/// time. Threads that it starts are born with it.
+/// Schedules the calling thread before all ordinary threads (`SCHED_FIFO`, see `sched(7)`): for a thread that waits
+/// most of the time. Threads that it starts inherit it.
 ///
 /// # Errors
-/// What `sched_setscheduler(2)` says: it takes a right.
+/// As `sched_setscheduler(2)`: it needs a privilege.
 pub fn go_first() -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: the kernel takes the number 0 for the calling thread, and reads the parameters during the call.
     check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) })
 }
 
-/// Neither the process nor what it starts gains rights by starting something (`PR_SET_NO_NEW_PRIVS`).
+/// Keeps the process and its child processes from gaining privileges through programs that they start
+/// (`PR_SET_NO_NEW_PRIVS`).
 ///
 /// # Errors
-/// What `prctl(2)` says.
+/// As `prctl(2)`.
 pub fn gain_no_privileges() -> io::Result<()> {
     let (on, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
     // SAFETY: integers by value; the kernel wants the unused ones to be zero.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, on, unused, unused, unused) })
 }
 
-/// The process's memory can be read neither by other processes of the same user nor from a core dump (`PR_SET_DUMPABLE`).
+/// Protects the process's memory from other processes of the same user and from core dumps (`PR_SET_DUMPABLE`).
 ///
 /// # Errors
-/// What `prctl(2)` says.
+/// As `prctl(2)`.
 pub fn hide_memory() -> io::Result<()> {
     let off: libc::c_ulong = 0;
     // SAFETY: integers by value.
@@ -184,7 +185,7 @@ pub fn is_root() -> bool {
     user_id() == 0
 }
 
-/// The user whose rights the process has.
+/// The user whose privileges the process has.
 pub fn user_id() -> u32 {
     // SAFETY: no arguments, always succeeds.
     unsafe { libc::geteuid() }
@@ -196,9 +197,9 @@ pub fn thread_id() -> i32 {
     unsafe { libc::gettid() }
 }
 
-/// Fixes glibc's thresholds so that large blocks are mapped and returned one by one, and that there are at most
-/// `arena_max` arenas (0: as many as glibc likes, 8 per core): without it, freed outboxes of a burst stay resident in
-/// per-thread heaps. Before the threads that it is for have started.
+/// Fixes glibc's thresholds so that large blocks are mapped and freed one by one, and limits the number of arenas to
+/// `arena_max` (0: glibc's default, 8 per core): without it, freed outboxes of a burst stay resident in per-thread
+/// heaps. To be called before the threads concerned start.
 pub fn tune_allocator(arena_max: usize) {
     #[cfg(target_env = "gnu")]
     for (option, value) in [
@@ -212,21 +213,21 @@ pub fn tune_allocator(arena_max: usize) {
     }
 }
 
-/// What glibc's malloc keeps at the end of its heap, bytes.
+/// Free memory that glibc's malloc keeps at the end of its heap, in bytes.
 const TOP_PAD_BYTES: libc::c_int = 64 * 1024;
 
-/// Has glibc's malloc give back whole pages that are free, in all arenas; true if it gave back any. Who allocates
-/// meanwhile may have to wait for it, for some milliseconds when very much is free. Other allocators are not asked.
+/// Makes glibc's malloc free unused pages, in all arenas; returns true if it freed any. Threads that allocate
+/// meanwhile may have to wait, for some milliseconds when very much is free. No effect with other allocators.
 pub fn trim_allocator() -> bool {
     #[cfg(target_env = "gnu")]
-    // SAFETY: takes a number and gives back memory that nobody has.
+    // SAFETY: takes a number and frees unused memory.
     return unsafe { libc::malloc_trim(usize::try_from(TOP_PAD_BYTES).unwrap_or(0)) } != 0;
     #[cfg(not(target_env = "gnu"))]
     false
 }
 
-/// Bytes that have been allocated and not freed, with the allocator's headers, as glibc's malloc knows it; `None` for
-/// others. Looks at every free piece: for tests and benches.
+/// Allocated bytes, including the allocator's headers, as counted by glibc's malloc; `None` for others. Inspects
+/// every free piece: for tests and benches.
 pub fn allocated_bytes() -> Option<usize> {
     #[cfg(target_env = "gnu")]
     {
@@ -290,15 +291,15 @@ mod tests {
         let policy = || unsafe { libc::sched_getscheduler(0) };
         let before = policy();
         let inside = std::thread::spawn(move || go_first().map(|()| policy()));
-        // Who has no right to it is told so.
+        // Without the privilege it returns an error.
         let is_first = inside.join().unwrap().is_ok_and(|inside| inside == libc::SCHED_FIFO);
         assert!(is_first || thread_niceness_is_bound());
         assert_eq!(policy(), before);
     }
 
-    /// Whether this process may not ask for more than others.
+    /// Whether this process may not raise its priority.
     fn thread_niceness_is_bound() -> bool {
-        // SAFETY: two integers by value; it is put back to what it was by the end of the thread.
+        // SAFETY: two integers by value; the priority ends with the thread.
         std::thread::spawn(|| unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -1) } != 0).join().unwrap()
     }
 

@@ -1,9 +1,9 @@
-//! Names of fields in any case, as Go's `encoding/json` takes them: `{"Result":…}` is read as `{"result":…}`.
+//! Field names in any case, as Go's `encoding/json` accepts them: `{"Result":…}` is read as `{"result":…}`.
 //!
-//! A deserializer around another one, which changes two things about structs and nothing else. A key that is no name of
-//! a field as it is written is taken for the field whose name differs by the case of ASCII letters alone. And a list is
-//! no struct, although serde reads one as the values of the fields. Names of maps, and what is within raw values, pass
-//! as they are written. Nothing is copied.
+//! A deserializer around another one, which changes two things about structs and nothing else. A key that is not the
+//! exact name of a field is matched with the field whose name differs only by the case of ASCII letters. And a list
+//! is not a struct, although serde would read one as the values of the fields. Keys of maps and the contents of raw
+//! values are not changed. Nothing is copied.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde::forward_to_deserialize_any;
 
 type Names = &'static [&'static str];
 
-/// Reads what `inner` reads, and names of fields in any case.
+/// A deserializer like `inner`, with field names in any case.
 pub(super) struct AnyCase<D>(pub(super) D);
 
 macro_rules! forward {
@@ -82,10 +82,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for AnyCase<D> {
     }
 }
 
-/// A visitor that sees what is within a value by [`AnyCase`], too.
+/// A visitor that reads nested values by [`AnyCase`], too.
 struct Within<V> {
     visitor: V,
-    /// The fields' names, where the value is to be a struct.
+    /// The field names, where the value is to be a struct.
     names: Option<Names>,
 }
 
@@ -194,7 +194,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<A> {
     }
 }
 
-/// A value within another.
+/// A nested value.
 struct Seed<S>(S);
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Seed<S> {
@@ -263,8 +263,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for KeyVisitor<V> {
     }
 }
 
-/// The name of the field that a key means where it is written in another case. Names of fields have no capital letters, so
-/// that a key without any means what is written.
+/// The field name that a key stands for in another case. Field names have no capital letters, so a key without any is
+/// exact.
 pub(super) fn name(key: &str, names: Names) -> Option<&'static str> {
     debug_assert!(!names.iter().any(|name| has_capital(name)), "names of fields are in lower case");
     if !has_capital(key) {

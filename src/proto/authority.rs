@@ -1,8 +1,8 @@
-//! To whom a request is made: `host` or `host:port`, as it stands in `Host` and in a target that is a whole URI
-//! (RFC 3986 §3.2, RFC 9110 §7.2).
+//! The host of a request: `host` or `host:port`, as in the `Host` header and in an absolute target (RFC 3986 §3.2,
+//! RFC 9110 §7.2).
 //!
-//! Stricter than the RFC in one thing: of the punctuation that a name may have, only what names of hosts do have is taken.
-//! A comma, say, is what joins two headers into one.
+//! Stricter than the RFC in one point: of the permitted punctuation, only that of real host names is accepted. A
+//! comma, for example, may join two headers.
 
 use std::net::{IpAddr, Ipv6Addr};
 

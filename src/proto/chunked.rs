@@ -1,22 +1,23 @@
-//! Bodies of requests that come in chunks (RFC 9112 §7.1): what they say, without what stands around it.
+//! Chunked request bodies (RFC 9112 §7.1), decoded.
 //!
-//! Whoever reads chunks otherwise than the proxy before it sees other requests than that one. So every byte around the
-//! data has one meaning here, or the body is refused: lines end with CR LF, sizes are up to eight hexadecimal digits with
-//! nothing before or behind them, extensions and trailers are looked at byte by byte, and then dropped.
+//! A server that reads chunks differently from the proxy before it sees other requests than the proxy. So every byte
+//! around the data has one meaning here, or the body is refused: lines end with CR LF, sizes are up to eight
+//! hexadecimal digits with nothing before or behind them, extensions and trailers are checked byte by byte, and then
+//! dropped.
 
 use std::fmt;
 
-/// Digits of a chunk's size.
+/// Maximum of digits of a chunk's size.
 const DIGITS_MAX: u8 = 8;
-/// Bytes of all extensions and trailers of one body: nobody needs them here.
+/// Maximum of bytes of all extensions and trailers of one body: this server needs none.
 const EXTRA_BYTES_MAX: usize = 4096;
 
-/// Why a body cannot be taken.
+/// The fault of a refused body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     /// These are no chunks, or such that others might read otherwise.
     Syntax,
-    /// There is more data than allowed, by the size of a chunk that has not arrived yet.
+    /// More data than permitted, by the size of a chunk that has not arrived yet.
     TooLarge,
 }
 
@@ -31,20 +32,20 @@ impl fmt::Display for Flaw {
 
 impl std::error::Error for Flaw {}
 
-/// Reads the chunks of one body, however they are cut.
+/// Decodes the chunks of one body, from pieces of any size.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     state: State,
-    /// Bytes that are missing of the chunk at hand.
+    /// Missing bytes of the current chunk.
     missing: usize,
-    /// Digits of its size.
+    /// Digits of its size so far.
     digits: u8,
     extra_bytes: usize,
     data: Vec<u8>,
     data_bytes_max: usize,
 }
 
-/// What comes next.
+/// The expected part of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Size,
@@ -53,7 +54,7 @@ enum State {
     Data,
     DataCr,
     DataLf,
-    /// A trailer, or the empty line behind which the body ends.
+    /// A trailer, or the empty line that ends the body.
     Trailer,
     TrailerName,
     TrailerValue,
@@ -68,7 +69,7 @@ impl Decoder {
         Self { state: State::Size, missing: 0, digits: 0, extra_bytes: 0, data: Vec::new(), data_bytes_max }
     }
 
-    /// Takes what arrived. Returns how much of it is of this body: all of it, unless the body is whole.
+    /// Takes input. Returns how many of its bytes belong to this body: all of them, unless the body is complete.
     ///
     /// # Errors
     /// See [`Flaw`]; no more bytes make the body good.
@@ -91,7 +92,7 @@ impl Decoder {
         Ok(at)
     }
 
-    /// What comes behind this byte, which is none of the data.
+    /// The state after this byte, which is not part of the data.
     fn step(&mut self, byte: u8) -> Result<State, Flaw> {
         let is_text = matches!(byte, b'\t' | b' '..=b'~');
         match (self.state, byte) {
@@ -132,7 +133,7 @@ impl Decoder {
         if self.extra_bytes > EXTRA_BYTES_MAX { Err(Flaw::TooLarge) } else { Ok(state) }
     }
 
-    /// The size of the chunk is known; none means that it was the last.
+    /// Begins a chunk of known size; size 0 means the last one.
     fn begin_chunk(&mut self) -> Result<State, Flaw> {
         if self.missing > self.data_bytes_max - self.data.len() {
             return Err(Flaw::TooLarge);
@@ -156,7 +157,7 @@ impl Decoder {
     }
 }
 
-/// RFC 9110 §5.6.2.
+/// Whether the byte may occur in a token (RFC 9110 §5.6.2).
 fn is_of_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The data of a body, and how many bytes it is long; `None` while it is not whole.
+    /// The data of a body, and the body's length; `None` while it is incomplete.
     fn decode(bytes: &[u8], data_bytes_max: usize) -> Result<Option<(Vec<u8>, usize)>, Flaw> {
         let mut decoder = Decoder::new(data_bytes_max);
         let length = decoder.receive(bytes)?;
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn what_could_be_read_in_two_ways_is_refused() {
         for bad in [
-            // Sizes that are no plain hexadecimal number.
+            // Sizes that are not plain hexadecimal numbers.
             "\r\n",
             ";\r\n",
             " 5\r\nhello\r\n",
@@ -214,7 +215,7 @@ mod tests {
             "000000005\r\nhello\r\n",
             "fffffffffffffffff\r\n",
             "\u{ff15}\r\n",
-            // Lines that end otherwise than with CR LF.
+            // Lines that do not end with CR LF.
             "5\nhello\r\n",
             "5\rhello",
             "5\r\r\nhello\r\n",
@@ -227,11 +228,11 @@ mod tests {
             "0\n\r\n",
             "0\r\n\n",
             "0\r\n\r\r\n",
-            // More or less data than was said.
+            // More or less data than declared.
             "5\r\nhell\r\n0\r\n\r\n",
             "5\r\nhellos\r\n0\r\n\r\n",
             "5\r\nhello0\r\n\r\n",
-            // Trailers that are none.
+            // Invalid trailers.
             "0\r\nX\r\n\r\n",
             "0\r\n: a\r\n\r\n",
             "0\r\nX : a\r\n\r\n",

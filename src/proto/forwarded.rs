@@ -1,14 +1,14 @@
-//! What a request says of whom it was forwarded for: `X-Forwarded-For`, a list of addresses, and `Forwarded`
-//! (RFC 7239), which says the same with more words.
+//! The client's address in forwarding headers: `X-Forwarded-For`, a list of addresses, and `Forwarded` (RFC 7239), a
+//! list of parameters.
 //!
-//! Each proxy adds at the end the address that came to it. So the list is read from its end, as long as it names
-//! proxies that are trusted; the first other address is the client's, and whatever stands before it is the client's own
-//! talk. A client can send either header itself, and a proxy that writes one may let the other pass: where both are
-//! there and do not agree, nobody knows which is whose.
+//! Each proxy appends the address of its peer. So the list is read from its end, as long as it names trusted proxies;
+//! the first other address is the client's, and the entries before it come from the client itself. A client can send
+//! either header itself, and a proxy that writes one may pass on the other: where both are present and differ, it is
+//! unknown which of them the proxy wrote.
 //!
-//! Invariant: nothing that a client writes takes its address away. Who could do that would be the proxy, or nobody, for
-//! every limit by address; so what a client may have spoiled is refused, and only a proxy's own word (`unknown`) counts as
-//! none.
+//! Invariant: nothing that a client writes removes its address. Otherwise every limit by address would count the
+//! client as the proxy, or as nobody; so headers that a client may have spoiled are refused, and only a proxy's own
+//! `unknown` counts as no address.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +19,7 @@ const DISAGREE: Refusal =
     Refusal::new(Status::BadRequest, "X-Forwarded-For and Forwarded do not name the same client");
 const OPEN_QUOTE: Refusal = Refusal::new(Status::BadRequest, "Forwarded has a quote that is not closed");
 
-/// The client's address, by what proxies in `trusted` networks say; `None` when they say nothing, or none.
+/// The client's address, from the headers of proxies in `trusted` networks; `None` when they name none.
 ///
 /// # Errors
 /// 400 where `X-Forwarded-For` and `Forwarded` name different clients, or an open quote hides what the proxy says.
@@ -40,22 +40,23 @@ pub(crate) fn client(request: &Request<'_>, trusted: &Networks) -> Result<Option
     }
 }
 
-/// Who stands at one place of the list.
+/// One entry of the list.
 #[derive(Clone, Copy, Debug)]
 enum Hop {
     At(IpAddr),
-    /// What is no address, such as `unknown`.
+    /// Not an address, such as `unknown`.
     Unnamed,
-    /// A line whose last quoted string has no end.
+    /// A line with an unterminated quoted string.
     Open,
 }
 
-/// In the order in which they were added.
+/// Entries in the order in which they were added.
 #[derive(Debug, Default)]
 struct Hops(Vec<Hop>);
 
 impl Hops {
-    /// The last that is not trusted; the first of all if all of them are. What is unreadable hides what stands before.
+    /// The last entry that is not trusted; the first of all if all are trusted. An unreadable entry hides the entries
+    /// before it.
     fn client(&self, trusted: &Networks) -> Result<Option<IpAddr>, Refusal> {
         let mut nearest_known = None;
         for hop in self.0.iter().rev() {
@@ -77,9 +78,10 @@ impl Hops {
         line.split(',').for_each(|node| self.add(address(node.trim())));
     }
 
-    /// RFC 7239 §4: elements with commas between them, pairs with semicolons, values that may be quoted.
+    /// Adds the elements of a `Forwarded` line (RFC 7239 §4): separated by commas, their pairs by semicolons, with
+    /// optionally quoted values.
     fn add_elements(&mut self, line: &str) {
-        // A quote that a client left open would swallow what the proxy said behind it.
+        // A quote that a client left open would hide the proxy's part behind it.
         if !closes_quotes(line) {
             return self.0.push(Hop::Open);
         }
@@ -91,7 +93,7 @@ impl Hops {
     }
 }
 
-/// Follows quoted strings through a text: says of each character whether it stands in one.
+/// Follows quoted strings through a text: returns for each character whether it is inside one.
 fn quotes() -> impl FnMut(char) -> bool {
     let (mut is_quoted, mut is_escaped) = (false, false);
     move |char| {
@@ -110,19 +112,19 @@ fn closes_quotes(text: &str) -> bool {
     !text.chars().fold(false, |_, char| is_quoted(char))
 }
 
-/// The parts of `text` between `separator`s that do not stand in a quoted string.
+/// The parts of `text` between `separator`s outside of quoted strings.
 fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut in_quotes = quotes();
     text.split(move |char| !in_quotes(char) && char == separator)
 }
 
-/// A value without its quotes; `None` for one that is not closed, or has an escape, which no address needs.
+/// A value without its quotes; `None` for an unterminated one, or one with an escape, which no address needs.
 fn unquoted(value: &str) -> Option<&str> {
     let Some(rest) = value.strip_prefix('"') else { return Some(value) };
     rest.strip_suffix('"').filter(|inner| !inner.contains(['"', '\\']))
 }
 
-/// An address, perhaps with a port, an IPv6 one perhaps in brackets.
+/// Parses an address, optionally with a port, an IPv6 address optionally in brackets.
 fn address(node: &str) -> Option<IpAddr> {
     let bracketed = || node.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     let with_port = || node.parse().ok().map(|address: SocketAddr| address.ip());
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The client's address; "refused" when the request is.
+    /// The client's address; "refused" for a refused request.
     fn seen(headers: &str) -> Option<String> {
         seen_of_bytes(headers.as_bytes())
     }
@@ -203,7 +205,7 @@ mod tests {
         let both =
             |list: &str, words: &str| seen(&format!("X-Forwarded-For: {list}\r\nForwarded: {words}\r\n"));
         assert_eq!(both("1.1.1.1, 192.0.2.1", "for=192.0.2.1").as_deref(), Some("192.0.2.1"));
-        // Whichever is the proxy's, the client has written the other, and may not become the proxy by that.
+        // One header is the proxy's, the other the client's; the client must not take the proxy's address by that.
         for (list, words) in [
             ("192.0.2.1", "for=192.0.2.2"),
             ("192.0.2.1", "for=unknown"),
@@ -215,10 +217,10 @@ mod tests {
         ] {
             assert_eq!(both(list, words).as_deref(), Some("refused"), "{list:?} {words:?}");
         }
-        assert_eq!(both("unknown", "for=_hidden"), None, "no client is named by either");
+        assert_eq!(both("unknown", "for=_hidden"), None, "neither header names a client");
     }
 
-    /// A client that writes what is no text must not become the proxy behind which it stands.
+    /// A client that writes bytes other than UTF-8 must not take the address of the proxy before it.
     #[test]
     fn bytes_that_are_no_text_hide_nothing_behind_them() {
         let table: [(&[u8], Option<&str>); 7] = [
@@ -227,7 +229,7 @@ mod tests {
             (b"X-Forwarded-For: 6.6.6.6\xff, 192.0.2.1, 10.1.1.1\r\n", Some("192.0.2.1")),
             (b"Forwarded: for=\xff;x=\"\xfe\", for=192.0.2.1\r\n", Some("192.0.2.1")),
             (b"Forwarded: \xff\r\nForwarded: for=192.0.2.1\r\n", Some("192.0.2.1")),
-            // Nor does what is behind the client: no proxy writes such a thing.
+            // Nor do such bytes behind the client's address: no proxy writes them.
             (b"X-Forwarded-For: 192.0.2.1, \xff\r\n", None),
             (b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: \xff\r\n", None),
         ];

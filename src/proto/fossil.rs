@@ -1,21 +1,21 @@
-//! Deltas in Fossil's format: what to copy and what to insert to make one text from another.
+//! Deltas in Fossil's format: the copies and inserts that make one text from another.
 //!
 //! A delta is `SIZE\n`, then copies (`COUNT@OFFSET,`) and inserts (`COUNT:BYTES`), then `CHECKSUM;`; numbers are in
-//! base 64 with digits of their own. Invariant: inserts hold whole characters, so a delta to a text in UTF-8 is itself
-//! one and can travel as a JSON string. The work is linear in both lengths, whatever they hold. Left out: deciding
-//! whether a delta is worth its while; it can be a little longer than what it makes.
+//! base 64 with an alphabet of their own. Invariant: inserts contain whole characters, so a delta to a text in UTF-8
+//! is itself UTF-8 and can be a JSON string. The work is linear in both lengths, for any contents. Left out: the
+//! decision whether a delta is shorter than its target; it can be a little longer.
 
-/// Bytes of the source that are looked up at once: shorter matches are found only where both texts begin or end.
+/// Block size of the source's index, in bytes: shorter matches are found only at the beginning and end of both texts.
 const BLOCK_BYTES: usize = 16;
-/// Blocks of the source with the same hash that are tried at one place of the target.
+/// Maximum of blocks with the same hash that are compared at one place of the target.
 const CANDIDATES_MAX: usize = 16;
-/// What a copy may cost beside its own numbers: it cuts an insert in two.
+/// Cost of a copy beside its numbers, in bytes: it cuts an insert in two.
 const CUT_BYTES: usize = 4;
-/// Bytes that a character has at most after its first.
+/// Maximum of bytes of a character after its first.
 const CHARACTER_REST_MAX: usize = 3;
 const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
 
-/// What makes `to` from `from`.
+/// The delta that makes `to` from `from`.
 pub fn delta(from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut delta = Delta::new(to);
     let head = common_head(from, to);
@@ -30,7 +30,8 @@ pub fn delta(from: &[u8], to: &[u8]) -> Vec<u8> {
     delta.finish()
 }
 
-/// What a delta makes from `from`: at most `bytes_max` bytes. `None` when it is broken, or was made from something else.
+/// The result of a delta to `from`, at most `bytes_max` bytes. `None` when the delta is invalid, or belongs to
+/// another source.
 pub fn apply(from: &[u8], delta: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
     let mut rest = delta;
     let size = number(&mut rest)?;
@@ -66,7 +67,7 @@ pub fn apply(from: &[u8], delta: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// Takes a number of at least one digit.
+/// Reads a number of at least one digit.
 fn number(bytes: &mut &[u8]) -> Option<usize> {
     let mut number: usize = 0;
     let mut is_empty = true;
@@ -79,7 +80,7 @@ fn number(bytes: &mut &[u8]) -> Option<usize> {
     (!is_empty).then_some(number)
 }
 
-/// The sum of the text's 32-bit words, most significant byte first, the last one filled with zeros.
+/// The sum of the text's 32-bit words, most significant byte first, the last one padded with zeros.
 fn checksum(bytes: &[u8]) -> u32 {
     let (words, rest) = bytes.as_chunks::<4>();
     let mut last = [0; 4];
@@ -88,14 +89,14 @@ fn checksum(bytes: &[u8]) -> u32 {
     sum(words.iter().fold(0, sum), &last)
 }
 
-/// Number of bytes that are the same from the start.
+/// Length of the common prefix.
 fn common_head(a: &[u8], b: &[u8]) -> usize {
     let (a_chunks, b_chunks) = (a.as_chunks::<32>().0, b.as_chunks::<32>().0);
     let same = a_chunks.iter().zip(b_chunks).take_while(|(a, b)| a == b).count() * 32;
     same + a[same..].iter().zip(&b[same..]).take_while(|(a, b)| a == b).count()
 }
 
-/// Number of bytes that are the same up to the end.
+/// Length of the common suffix.
 fn common_tail(a: &[u8], b: &[u8]) -> usize {
     let (a_chunks, b_chunks) = (a.as_rchunks::<32>().1, b.as_rchunks::<32>().1);
     let same = a_chunks.iter().rev().zip(b_chunks.iter().rev()).take_while(|(a, b)| a == b).count() * 32;
@@ -103,7 +104,7 @@ fn common_tail(a: &[u8], b: &[u8]) -> usize {
     same + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
 }
 
-/// A part of the target that stands in the source at an offset.
+/// A part of the target that occurs in the source at an offset.
 #[derive(Clone, Copy, Debug)]
 struct Match {
     start: usize,
@@ -111,10 +112,10 @@ struct Match {
     offset: usize,
 }
 
-/// A delta that is being written.
+/// A delta under construction.
 struct Delta<'a> {
     to: &'a [u8],
-    /// Bytes of `to` that `out` makes.
+    /// Number of bytes of `to` that `out` produces.
     made: usize,
     out: Vec<u8>,
 }
@@ -133,7 +134,7 @@ impl<'a> Delta<'a> {
         self.out.push(mark);
     }
 
-    /// Copies what matches, as far as it is whole characters, and inserts what is before it, if that is shorter than
+    /// Copies a match, trimmed to whole characters, and inserts the bytes before it, if that is shorter than
     /// inserting all of it. The match must not start before `made`.
     fn copy(&mut self, found: &Match) -> bool {
         let Some((start, end)) = self.whole_characters(found.start, found.end) else { return false };
@@ -149,7 +150,7 @@ impl<'a> Delta<'a> {
         true
     }
 
-    /// The part that starts and ends where characters do. In what is not text, ends may stay where they are.
+    /// The part between character boundaries. In bytes that are not text, ends may stay where they are.
     fn whole_characters(&self, start: usize, end: usize) -> Option<(usize, usize)> {
         let is_inside = |at: &usize| self.to.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
         let forward = (start..end).take(CHARACTER_REST_MAX).take_while(is_inside).count();
@@ -165,7 +166,7 @@ impl<'a> Delta<'a> {
         }
     }
 
-    /// Copies all that is worth it among what starts before `search_end`.
+    /// Copies all worthwhile matches that start before `search_end`.
     fn search(&mut self, blocks: &Blocks<'_>, search_end: usize) {
         let mut at = self.made;
         while at + BLOCK_BYTES <= search_end {
@@ -187,7 +188,7 @@ fn digit_count(number: usize) -> usize {
     (number.max(1).ilog2() / 6 + 1) as usize
 }
 
-/// Where the blocks of a source are, by a hash of what they hold.
+/// The index of a source's blocks, by hash of their contents.
 struct Blocks<'a> {
     from: &'a [u8],
     /// Number of the first block of each hash.
@@ -206,7 +207,7 @@ impl<'a> Blocks<'a> {
             first: vec![Self::NONE; blocks.len().next_power_of_two()],
             next: vec![Self::NONE; blocks.len()],
         };
-        // From the last to the first, so that the first is found first.
+        // Inserted from the last to the first, so that the first is found first.
         for (number, block) in (0..Self::NONE).zip(blocks).collect::<Vec<_>>().into_iter().rev() {
             let first = index.slot(block);
             index.next[number as usize] = std::mem::replace(&mut index.first[first], number);
@@ -215,14 +216,15 @@ impl<'a> Blocks<'a> {
     }
 
     fn slot(&self, block: &[u8; BLOCK_BYTES]) -> usize {
-        // Any odd number with a good mix of bits does; whoever finds collisions gains CANDIDATES_MAX comparisons.
+        // Any odd number with well mixed bits; collisions cost at most CANDIDATES_MAX comparisons.
         const MIX: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
         #[expect(clippy::cast_possible_truncation, reason = "some of the bits are enough")]
         let mixed = (u128::from_le_bytes(*block).wrapping_mul(MIX) >> 64) as usize;
         mixed & (self.first.len() - 1)
     }
 
-    /// The longest match among the candidates for the block at `at`, extended to both sides, but not before `made`.
+    /// The longest match among the candidates for the block at `at`, extended in both directions, but not before
+    /// `made`.
     fn longest(&self, to: &[u8], made: usize, at: usize) -> Option<Match> {
         let block = to[at..].first_chunk()?;
         let mut best: Option<Match> = None;
@@ -294,7 +296,7 @@ mod tests {
         let good = delta(from, &from[..31]);
         assert_eq!(apply(from, &good, 31).as_deref(), Some(&from[..31]));
         assert_eq!(apply(from, &good, 30), None, "too large");
-        assert_eq!(apply(b"other", &good, 31), None, "made from something else");
+        assert_eq!(apply(b"other", &good, 31), None, "made from another source");
         for bad in [
             "",
             "\n",
@@ -314,7 +316,7 @@ mod tests {
         assert_eq!(apply(from, b"2\n2:ab1XOW00;", 2).as_deref(), Some(&b"ab"[..]));
     }
 
-    /// A text, and what some cuts, repeats and insertions made of it.
+    /// A text, and a variant of it after some cuts, repeats and insertions.
     fn related() -> impl Strategy<Value = (String, String)> {
         let word = prop_oneof!["[a-c]{1,20}", "[а-в]{1,10}", "[\u{1f600}-\u{1f602}]{1,5}", "[ -~]{0,40}"];
         let words = proptest::collection::vec(word, 0..12);

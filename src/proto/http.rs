@@ -1,28 +1,28 @@
 //! Request heads of HTTP/1.1 and HTTP/1.0, and the short responses that refuse them (RFC 9112).
 //!
-//! Only heads: how long a body is, or that it comes in chunks, is read here, and whether it is wanted is the endpoint's to
-//! say.
+//! Only heads: the length or chunked framing of a body is read here; whether a body is permitted is decided by the
+//! endpoint.
 //!
-//! Invariant: a header that is there is never taken for one that is not. Values may hold any bytes above 0x7f (`obs-text`,
-//! RFC 9110 §5.5); those that are not UTF-8 are read as U+FFFD, which is equal to nothing that anyone asks for.
+//! Invariant: a present header is never treated as absent. Values may contain any bytes above 0x7f (`obs-text`, RFC
+//! 9110 §5.5); those that are not UTF-8 are read as U+FFFD, which equals no expected value.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::authority;
 
-/// Most headers that a request may carry; beyond it, 431.
+/// Maximum of headers of a request; beyond it, 431.
 pub const HEADER_COUNT_MAX: usize = 64;
 
-/// When to come back, where nobody says otherwise.
+/// Default of `Retry-After`, in seconds.
 const RETRY_AFTER_S: u64 = 5;
 
-/// The statuses with which a request is refused.
+/// The statuses of refused requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// 400: not HTTP, or a rule of the handshake is broken.
     BadRequest,
-    /// 403: the endpoint does not want this client.
+    /// 403: the endpoint refuses this client.
     Forbidden,
     /// 404: no such path.
     NotFound,
@@ -34,9 +34,9 @@ pub enum Status {
     RequestTimeout,
     /// 413: the body is larger than allowed.
     ContentTooLarge,
-    /// 415: the body is of a kind that is not taken.
+    /// 415: the body has an unsupported type.
     UnsupportedMediaType,
-    /// 417: something is expected that no server here does.
+    /// 417: an unsupported expectation.
     ExpectationFailed,
     /// 426: not a WebSocket upgrade, or another version than 13.
     UpgradeRequired,
@@ -64,7 +64,7 @@ impl Status {
         }
     }
 
-    /// Header lines that this status must carry (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
+    /// Header lines required for this status (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
     fn headers(self) -> &'static str {
         match self {
             Self::MethodNotAllowed => "Allow: GET\r\n",
@@ -83,7 +83,7 @@ impl Status {
     }
 }
 
-/// Why a request is refused: a status, and one sentence for the person who looks at the response.
+/// The reason for which a request is refused: a status, and one sentence for the reader of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The response's status.
@@ -103,17 +103,17 @@ impl Refusal {
         self.put("", RETRY_AFTER_S, out);
     }
 
-    /// Writes the response with these header lines that let a page read it; empty for none.
+    /// Writes the response with these header lines that allow a page to read it; empty for none.
     pub fn write_for_page(&self, cors: &str, out: &mut Vec<u8>) {
         self.put(cors, RETRY_AFTER_S, out);
     }
 
-    /// Writes the response; one for want of room says after how many seconds to try again (RFC 9110 §10.2.3).
+    /// Writes the response; a 503 includes the number of seconds before a retry (RFC 9110 §10.2.3).
     pub fn write_with(&self, retry_after_s: u64, out: &mut Vec<u8>) {
         self.put("", retry_after_s, out);
     }
 
-    /// Writes the response with these words in place of its reason.
+    /// Writes the response with this text in place of its reason.
     pub fn write_saying(&self, words: &str, out: &mut Vec<u8>) {
         self.put_words(words, "", RETRY_AFTER_S, out);
     }
@@ -143,33 +143,33 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// How the body behind a head is told from what follows it.
+/// The framing of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// It has so many bytes, or none.
+    /// A length in bytes; 0 without a body.
     Length(usize),
     /// It comes in chunks: see `chunked.rs`.
     Chunked,
 }
 
-/// A request head, borrowed from the bytes it was parsed from.
+/// A request head, borrowed from the parsed bytes.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// As sent; methods are case-sensitive.
     pub method: &'a str,
-    /// The target's path, up to the question mark.
+    /// The target's path, before the question mark.
     pub path: &'a str,
-    /// The target behind the question mark.
+    /// The target's part behind the question mark.
     pub query: Option<&'a str>,
     headers: [httparse::Header<'a>; HEADER_COUNT_MAX],
     header_count: usize,
-    /// That of the target, where it is a whole URI.
+    /// The authority of an absolute target.
     authority: Option<&'a str>,
     framing: Framing,
     is_http_1_0: bool,
 }
 
-/// Whether a header (case-insensitive) is one by which proxies tell that they speak for another.
+/// Whether a header (case-insensitive) is one that proxies add to forwarded requests.
 pub fn is_of_proxy(name: &str) -> bool {
     const NAMES: [&str; 5] = ["via", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"];
     const PREFIX: &str = "x-forwarded";
@@ -177,8 +177,8 @@ pub fn is_of_proxy(name: &str) -> bool {
     begins || NAMES.iter().any(|one| name.eq_ignore_ascii_case(one))
 }
 
-/// The header line by which an answer says whether the connection goes on, where the protocol's version leaves it open
-/// (RFC 9112 §9.3, §C.2.2); empty where nothing has to be said.
+/// The `Connection` header line of an answer, where the protocol's version requires it (RFC 9112 §9.3, §C.2.2); else
+/// empty.
 pub fn connection_line(is_last: bool, is_http_1_0: bool) -> &'static str {
     match (is_last, is_http_1_0) {
         (true, _) => "Connection: close\r\n",
@@ -193,11 +193,11 @@ pub fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 }
 
 impl<'a> Request<'a> {
-    /// Parses a head from the start of `bytes`; `Ok(None)` when its end has not arrived. Returns it and its length.
+    /// Parses a head from the start of `bytes`; `Ok(None)` when it is incomplete. Returns it and its length.
     ///
     /// # Errors
-    /// 400 for what is not HTTP/1.1 or HTTP/1.0, or whose body has no clear length, 431 beyond `bytes_max` bytes or
-    /// [`HEADER_COUNT_MAX`] headers.
+    /// 400 for input that is not HTTP/1.1 or HTTP/1.0, or whose body has no clear length, 431 beyond `bytes_max`
+    /// bytes or [`HEADER_COUNT_MAX`] headers.
     pub fn parse(bytes: &'a [u8], bytes_max: usize) -> Result<Option<(Self, usize)>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; HEADER_COUNT_MAX];
         let mut parsed = httparse::Request::new(&mut headers);
@@ -227,8 +227,8 @@ impl<'a> Request<'a> {
         Ok(Some((request, length)))
     }
 
-    /// Refuses ambiguous framing (RFC 9112 §6.3: a disagreement here is how requests are smuggled), and returns how the
-    /// body is framed.
+    /// Refuses ambiguous framing (RFC 9112 §6.3: a disagreement enables request smuggling), and returns the body's
+    /// framing.
     fn check_framing(&self) -> Result<Framing, Refusal> {
         // RFC 9112 §3.2: exactly one Host, and a valid one; before HTTP/1.1 there need be none.
         let mut hosts = self.values("host");
@@ -245,10 +245,10 @@ impl<'a> Request<'a> {
         let mut codings = self.values("transfer-encoding");
         match (codings.next(), lengths.next()) {
             (None, None) => Ok(Framing::Length(0)),
-            // Both are what RFC 9112 §6.1 warns of, and chunks in HTTP/1.0, which a proxy before us may not know.
+            // RFC 9112 §6.1 warns of both together, and of chunks in HTTP/1.0, which a proxy may not know.
             (Some(_), Some(_)) => Err(unclear),
             (Some(_), None) if self.is_http_1_0 => Err(unclear),
-            // Of codings there is one, once: what came before it would have to be undone here, too.
+            // Only one coding, once, is accepted: others would have to be decoded here, too.
             (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") && codings.next().is_none() => {
                 Ok(Framing::Chunked)
             }
@@ -263,25 +263,25 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// How the body behind the head is framed.
+    /// The framing of the body.
     pub fn framing(&self) -> Framing {
         self.framing
     }
 
-    /// Whether it is one of HTTP/1.0: it may have no `Host`, is the connection's last unless it says otherwise, and
-    /// cannot become a WebSocket.
+    /// Whether the request has version HTTP/1.0: it may have no `Host`, is the connection's last unless it states
+    /// otherwise, and cannot become a WebSocket.
     pub fn is_http_1_0(&self) -> bool {
         self.is_http_1_0
     }
 
-    /// Whether the client wants no other request answered on this connection (RFC 9112 §9.3).
+    /// Whether the client sends no other request on this connection (RFC 9112 §9.3).
     pub fn is_last(&self) -> bool {
         self.has_token("connection", "close")
             || self.is_http_1_0 && !self.has_token("connection", "keep-alive")
     }
 
-    /// To whom the request is made, with the port if one was written: what the target says, where it is a whole URL, goes
-    /// before `Host` (RFC 9112 §3.2.2). Empty where neither says it.
+    /// The host of the request, with the port if one was written: an absolute target takes precedence over `Host`
+    /// (RFC 9112 §3.2.2). Empty where neither names one.
     pub fn host(&self) -> &'a str {
         let host = || {
             let host = self.named("host").next()?;
@@ -290,10 +290,11 @@ impl<'a> Request<'a> {
         self.authority.or_else(host).unwrap_or("")
     }
 
-    /// Whether the client waits for leave to send the body (RFC 9110 §10.1.1). One of HTTP/1.0 does not know how.
+    /// Whether the client waits for an interim response 100 before it sends the body (RFC 9110 §10.1.1); false for
+    /// HTTP/1.0, which has no such response.
     ///
     /// # Errors
-    /// 417 when it expects something else.
+    /// 417 for any other expectation.
     pub fn expects_continue(&self) -> Result<bool, Refusal> {
         let mut expected = self.values("expect").peekable();
         let is_any = expected.peek().is_some();
@@ -304,12 +305,12 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The value of a field of the query, decoded (URL standard, `application/x-www-form-urlencoded`).
+    /// The value of a query field, decoded (URL standard, `application/x-www-form-urlencoded`).
     pub fn query_value(&self, name: &str) -> Option<Cow<'a, str>> {
         query_value(self.query?, name)
     }
 
-    /// The value of a cookie, without the quotes that may stand around it (RFC 6265 §4.1.1, §4.2.1).
+    /// The value of a cookie, without optional quotes around it (RFC 6265 §4.1.1, §4.2.1).
     pub fn cookie(&self, name: &str) -> Option<String> {
         self.values("cookie").find_map(|line| {
             let pairs = line.split(';').filter_map(|pair| pair.trim_matches(BLANK).split_once('='));
@@ -323,13 +324,13 @@ impl<'a> Request<'a> {
         self.headers[..self.header_count].iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
     }
 
-    /// Values of every header of that name (case-insensitive), without blanks around them. None is passed over: bytes that
-    /// are not UTF-8 are read as U+FFFD.
+    /// Values of every header of that name (case-insensitive), without blanks around them. None is skipped: bytes
+    /// that are not UTF-8 are read as U+FFFD.
     pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = Cow<'a, str>> + 's {
         self.named(name).map(|header| String::from_utf8_lossy(trim(header.value)))
     }
 
-    /// The first header of that name (case-insensitive), read as [`Request::values`] does.
+    /// The first header of that name (case-insensitive), decoded as [`Request::values`] does.
     pub fn header(&self, name: &str) -> Option<Cow<'a, str>> {
         self.values(name).next()
     }
@@ -339,14 +340,14 @@ impl<'a> Request<'a> {
         self.headers[..self.header_count].iter().map(|header| header.name)
     }
 
-    /// Whether a comma-separated header holds `token` (case-insensitive), over all its lines.
+    /// Whether a comma-separated header contains `token` (case-insensitive), in any of its lines.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         let is_it = |one: &str| one.trim_matches(BLANK).eq_ignore_ascii_case(token);
         self.values(name).any(|value| value.split(',').any(is_it))
     }
 }
 
-/// What may stand around a value (RFC 9110 §5.6.3): other blanks are a part of it.
+/// Optional whitespace around a value (RFC 9110 §5.6.3): other blanks belong to the value.
 const BLANK: [char; 2] = [' ', '\t'];
 
 fn trim(value: &[u8]) -> &[u8] {
@@ -356,8 +357,8 @@ fn trim(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
-/// Authority, path and query of a target that is a path, or a whole URL as proxies are sent it and servers must take it
-/// (RFC 9112 §3.2.1, §3.2.2). `None` for the forms that only proxies are for, and for URLs without a host or with a user.
+/// Authority, path and query of a target that is a path, or an absolute URL, which servers must accept (RFC 9112
+/// §3.2.1, §3.2.2). `None` for the forms of requests to proxies, and for URLs without a host or with a user.
 fn target_parts(target: &str) -> Option<(Option<&str>, &str, Option<&str>)> {
     let (authority, rest) = if target.starts_with('/') {
         (None, target)
@@ -470,7 +471,7 @@ mod tests {
         ] {
             assert_eq!(status(bad.as_bytes()), Some(Status::BadRequest), "{bad:?}");
         }
-        // Bytes that are no text.
+        // Bytes that are not UTF-8.
         for name in ["Transfer-Encoding", "Host", "Content-Length"] {
             let head =
                 [format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: ").as_bytes(), b"\xff\r\n\r\n"].concat();
@@ -550,7 +551,7 @@ mod tests {
         assert_eq!(cookies.each_ref().map(Option::as_deref), [Some("b"), Some("t=1"), None, Some("e")]);
     }
 
-    /// A request with these header lines behind its `Host`, and what a test asks of it.
+    /// Calls `ask` with a request that has these header lines behind its `Host`.
     fn asked<R>(lines: &[u8], ask: impl FnOnce(&Request<'_>) -> R) -> R {
         let head = [b"POST /a HTTP/1.1\r\nHost: own\r\n", lines, b"\r\n"].concat();
         ask(&Request::parse(&head, 8192).unwrap().unwrap().0)
@@ -568,7 +569,7 @@ mod tests {
                 assert_eq!(request.header("x-c"), None);
             },
         );
-        // Where one is asked for, one that cannot be read is one too many.
+        // An unreadable value counts as another value of the same header.
         let count = asked(b"A: \xff\r\nA: 1\r\n", |request| request.values("a").count());
         assert_eq!(count, 2);
     }
@@ -580,7 +581,7 @@ mod tests {
             (b"x=\"1\"; token=\"a\" ; y=2", Some("a")),
             (b"token=\"\"", Some("")),
             (b"token=", Some("")),
-            // Quotes that are not around it are a part of it.
+            // Quotes that do not enclose the value belong to it.
             (b"token=\"a", Some("\"a")),
             (b"token=a\"", Some("a\"")),
             (b"token=\"", Some("\"")),

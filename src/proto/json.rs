@@ -1,11 +1,11 @@
-//! JSON that others wrote: names of fields are taken in any case, and of a key that stands twice in one object, the last
+//! JSON from other programs: field names are accepted in any case, and of a repeated key in an object, the last
 //! counts.
 //!
-//! That is what most readers do, Centrifugo's among them, and one of the two ways that RFC 7515 (section 4) and RFC 7519
-//! (section 4) allow for tokens. serde's own readers of structs refuse such an object, at a price of nothing; so they read first, and
-//! only what they refuse is read once more, object by object. Raw values pass as they were written, with whatever is in them.
+//! Most readers behave so, Centrifugo's among them; it is one of the two ways that RFC 7515 (section 4) and RFC 7519
+//! (section 4) permit for tokens. serde's own readers of structs refuse such an object, at no cost; so they read
+//! first, and a refused text is read once more, object by object. Raw values are passed on unchanged.
 //!
-//! Left out: the configuration's file, where a key that stands twice is a mistake.
+//! Left out: the configuration file, where a repeated key is a mistake.
 
 use std::borrow::Cow;
 
@@ -17,10 +17,10 @@ use serde_json::value::RawValue;
 use super::any_case::{self, AnyCase};
 use super::last::keep_last;
 
-/// What reading comes to.
+/// The result of a read.
 type Read<T> = serde_json::Result<T>;
 
-/// Objects and lists within each other, as deep as serde_json goes by itself.
+/// Maximum depth of nested objects and lists, the default of serde_json.
 const DEPTH_MAX: u8 = 128;
 
 /// Reads a text that is one value.
@@ -29,7 +29,7 @@ const DEPTH_MAX: u8 = 128;
 /// When it is not JSON, or not of the shape.
 pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
     match serde_json::from_str::<InAnyCase<T>>(text) {
-        // What it says names the line and the column in the whole text.
+        // Its text names the line and the column in the whole text.
         Err(error) if error.is_data() => of_last_keys(text).map_err(|_| error),
         read => read.map(|InAnyCase(value)| value),
     }
@@ -45,7 +45,7 @@ pub(crate) fn in_any_case<'de, D: Deserializer<'de>>(inner: D) -> impl Deseriali
     AnyCase(inner)
 }
 
-/// A value that is read with names of fields in any case.
+/// A value with field names in any case.
 #[derive(Debug)]
 pub(super) struct InAnyCase<T>(pub(super) T);
 
@@ -63,13 +63,13 @@ pub(crate) fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Read<T> 
     from_str(simdutf8::basic::from_utf8(bytes).map_err(de::Error::custom)?)
 }
 
-/// Reads a value in which keys may stand twice.
+/// Reads a value in which keys may repeat.
 pub(super) fn of_last_keys<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
     T::deserialize(Value { raw: serde_json::from_str(text)?, depth: 0 })
 }
 
-/// The number of seconds since 1970, perhaps with a fraction (RFC 7519, 2), which is cut off. Beyond all times it saturates.
-/// As text it is a number, too, as in Go.
+/// Seconds since 1970, optionally with a fraction (RFC 7519, 2), which is dropped; saturating. A string that contains
+/// a number is accepted, as in Go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NumericDate(pub i64);
 
@@ -126,7 +126,7 @@ impl<'de> Deserialize<'de> for NumericDate {
     }
 }
 
-/// Nothing and `null` are the default.
+/// Reads a value; a missing one and `null` are the default.
 ///
 /// # Errors
 /// When it is neither and not of the type.
@@ -136,7 +136,7 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// A raw value that is there, be it `null`; a field that is missing has its default.
+/// Reads a raw value, including `null`; a missing field has its default.
 ///
 /// # Errors
 /// When it is not JSON.
@@ -151,7 +151,7 @@ struct Value<'de> {
 }
 
 impl<'de> Value<'de> {
-    /// serde_json's reader, for what has no keys.
+    /// serde_json's reader, for values without keys.
     fn plain(&self) -> serde_json::Deserializer<serde_json::de::StrRead<'de>> {
         serde_json::Deserializer::from_str(self.raw.get())
     }
@@ -160,12 +160,12 @@ impl<'de> Value<'de> {
         Self { raw, depth: self.depth + 1 }
     }
 
-    /// Refuses what is too deep: each level is a call within a call.
+    /// Refuses values that are nested too deeply: each level is a recursive call.
     fn check_depth(&self) -> Read<()> {
         if self.depth < DEPTH_MAX { Ok(()) } else { Err(de::Error::custom("recursion limit exceeded")) }
     }
 
-    /// Has `visitor` visit the fields of an object, each key once; those of a struct by its `names`, in any case.
+    /// Calls `visitor` with the fields of an object, each key once; for a struct by its `names`, in any case.
     fn visit_fields<V: Visitor<'de>>(self, names: &'static [&'static str], visitor: V) -> Read<V::Value> {
         self.check_depth()?;
         let Fields(mut fields) = serde_json::from_str(self.raw.get())?;
@@ -196,7 +196,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Read<V::Value> {
-        // Raw values are asked for by a name that only serde_json knows; no other type here is one of another's.
+        // Raw values are requested by a name that only serde_json knows; there are no other newtypes here.
         self.plain().deserialize_newtype_struct(name, visitor)
     }
 
@@ -245,7 +245,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 }
 
-/// The fields of an object, in the order in which they stand.
+/// The fields of an object, in their order.
 struct Fields<'de>(Vec<(Cow<'de, str>, &'de RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -272,14 +272,14 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// A key, borrowed where nothing in it is escaped.
+/// A key, borrowed where it contains no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 struct Entries<'de> {
     of: Value<'de>,
-    /// The first last.
+    /// The remaining fields, the first one last.
     left: Vec<(Cow<'de, str>, &'de RawValue)>,
     value: Option<&'de RawValue>,
 }
@@ -448,7 +448,7 @@ mod tests {
     }
 
     proptest! {
-        /// Both ways of reading agree where no key stands twice, and no text makes either panic.
+        /// Both readers agree where no key repeats, and neither panics on any text.
         #[test]
         fn reads_as_serde_json_does(
             text in r#"[{}\[\]",:nulltrueNO0-9a-e. ]{0,40}"#,

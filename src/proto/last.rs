@@ -1,8 +1,8 @@
-//! Names that stand twice: the last counts, in JSON and in maps of Protobuf alike.
+//! Repeated names: the last one counts, in JSON and in maps of Protobuf alike.
 
 use std::collections::HashSet;
 
-/// Lets go of each item behind which another of its name comes. Takes time in proportion to the items.
+/// Removes each item that is followed by another of the same name. Takes time proportional to the number of items.
 pub(super) fn keep_last<T>(items: &mut Vec<T>, name: impl Fn(&T) -> &str) {
     let mut names = HashSet::with_capacity(items.len());
     let is_last: Vec<bool> = items.iter().rev().map(|item| names.insert(name(item))).collect();

@@ -1,17 +1,17 @@
-//! Which origins a browser's request may come from.
+//! The permitted origins of browsers' requests.
 //!
-//! A browser says in `Origin` (RFC 6454) which site's script asked for the connection, and sends the user's cookies
-//! along whatever site that is; the check keeps other sites from acting in the user's name. Whoever is not a browser
-//! can write anything there, so it protects users, never the server.
+//! A browser names in `Origin` (RFC 6454) the site of the script that opened the connection, and sends the user's
+//! cookies for any site; the check keeps other sites from acting in the user's name. Other clients can send any
+//! value, so the check protects users, never the server.
 
 use std::net::IpAddr;
 
 use super::authority;
 use crate::base::pattern::matches_ignoring_case;
 
-/// Whether a request with this `Origin` may be served. An empty `origin` is a request without one: not a browser's, and
-/// allowed. Others are allowed by `patterns`, in which `*` stands for any run of characters (dots and slashes included)
-/// and the rest for itself, whatever the case.
+/// Whether a request with this `Origin` may be served. An empty `origin` is a request without one: not a browser's,
+/// and permitted. Others are permitted by `patterns`, in which `*` stands for any run of characters (dots and slashes
+/// included) and other characters for themselves, ignoring case.
 ///
 /// Takes time in proportion to the lengths of pattern and origin multiplied, however many `*` there are.
 pub(crate) fn origin_allowed(patterns: &[String], origin: &str) -> bool {
@@ -25,7 +25,7 @@ pub(crate) fn is_own_page(origin: &str, host: &str) -> bool {
     is_same_host(origin, host) && authority::split(host).is_some_and(|(name, _)| is_fixed(name))
 }
 
-/// Whether the origin is the host that was asked, with the scheme's own port left out or not.
+/// Whether the origin is the requested host, with or without the scheme's default port.
 fn is_same_host(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let own_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
@@ -42,7 +42,7 @@ mod tests {
         let table: &[(&[&str], &str, bool)] = &[
             // Not a browser.
             (&[], "", true),
-            // No page at all, unless it is named.
+            // No page, unless a pattern permits it.
             (&[], "https://example.com", false),
             (&[], "null", false),
             (&["https://other.com"], "https://example.com", false),
@@ -64,7 +64,7 @@ mod tests {
             (&["http://localhost:*"], "http://localhost:3000", true),
             (&["http*://*site.com*"], "https://my.site.com:1", true),
             (&["**a**"], "bab", true),
-            // A dot is itself.
+            // A dot stands for itself.
             (&["https://a.com"], "https://abcom", false),
             (&[""], "https://a.com", false),
         ];

@@ -1,42 +1,42 @@
-//! The header with which a proxy begins a connection that it makes for somebody else: the PROXY protocol, version 1 (a
-//! line of text) and version 2 (binary), as HAProxy's `proxy-protocol.txt` describes them.
+//! The header that a proxy sends at the start of a forwarded connection: the PROXY protocol, version 1 (a line of
+//! text) and version 2 (binary), as HAProxy's `proxy-protocol.txt` describes them.
 //!
-//! The `proxy-header` crate reads the fields. Here are the bounds, and the rules that it leaves to others: what cannot
-//! become a header is refused at the first byte that shows it. Left out: extensions (TLVs), which are skipped, their
-//! checksum with them.
+//! The `proxy-header` crate reads the fields. This module adds the bounds, and the rules that the crate leaves to its
+//! users: input that cannot become a header is refused at the first byte that shows it. Left out: extensions (TLVs),
+//! which are skipped with their checksum.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use proxy_header::{ParseConfig, Protocol, ProxyHeader};
 
-/// Bytes of the longest header of version 1, its line end included.
+/// Length of the longest header of version 1 with its line end, in bytes.
 const LINE_BYTES_MAX: usize = 107;
-/// Bytes of the longest header that is taken here, extensions included. The protocol asks senders to stay within this:
-/// it is what one packet holds on any path.
+/// Length of the longest accepted header with extensions, in bytes. The protocol asks senders to stay within this
+/// length: it fits into one packet on any path.
 pub const HEADER_BYTES_MAX: usize = 536;
 
-/// How a header of version 1 begins.
+/// Start of a header of version 1.
 const LINE_START: &[u8] = b"PROXY ";
-/// What follows.
+/// The words behind it.
 const FAMILIES: [&[u8]; 3] = [b"TCP4 ", b"TCP6 ", b"UNKNOWN"];
-/// How a header of version 2 begins.
+/// Start of a header of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Signature, version with command, family with transport, and length.
+/// Length of signature, version with command, family with transport, and length.
 const FIXED_BYTES: usize = 16;
-/// Version 2, and the command by which a proxy says that it speaks for itself: a health check.
+/// Version 2 with the command LOCAL: the proxy's own connection, for a health check.
 const LOCAL: u8 = 0x20;
 
-/// A whole header.
+/// A complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Its length: what the client itself sends begins behind it.
+    /// Its length: the client's own bytes begin behind it.
     pub length: usize,
-    /// The client's address. `None`: the proxy speaks for itself (a health check), or does not know.
+    /// The client's address. `None` for the proxy's own connection (a health check), or when it does not know.
     pub client: Option<IpAddr>,
 }
 
-/// What came is no header.
+/// The input is not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoHeader;
 
@@ -49,10 +49,10 @@ impl fmt::Display for NoHeader {
 impl std::error::Error for NoHeader {}
 
 impl Header {
-    /// Reads a header from the start of `bytes`; `Ok(None)` when its end has not arrived.
+    /// Reads a header from the start of `bytes`; `Ok(None)` when it is incomplete.
     ///
     /// # Errors
-    /// When it is none, or longer than [`HEADER_BYTES_MAX`]: then no more bytes make it one.
+    /// When it is not a header, or longer than [`HEADER_BYTES_MAX`]: then no more bytes make it one.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, NoHeader> {
         let whole = match bytes.first() {
             None => return Ok(None),
@@ -60,7 +60,7 @@ impl Header {
             Some(_) => binary(bytes)?,
         };
         let Some(whole) = whole else { return Ok(None) };
-        // Section 2.2: the block behind such a header is discarded, its family and whatever stands for addresses included.
+        // Section 2.2: the block behind such a header is discarded, with its family and addresses.
         if whole.starts_with(SIGNATURE) && whole[SIGNATURE.len()] == LOCAL {
             return Ok(Some(Self { length: whole.len(), client: None }));
         }
@@ -79,13 +79,13 @@ impl Header {
     }
 }
 
-/// Whether `bytes` begin as a header of either version does, and nothing else that a client may say: for whoever has to
-/// tell that none was awaited.
+/// Whether `bytes` begin as a header of either version does, and no client's input can: to recognise an unexpected
+/// header.
 pub fn looks_like_header(bytes: &[u8]) -> bool {
     bytes.starts_with(SIGNATURE) || bytes.starts_with(b"PROXY TCP") || bytes.starts_with(b"PROXY UNKNOWN")
 }
 
-/// A whole header of version 1, if `bytes` begin with one.
+/// A complete header of version 1, if `bytes` begin with one.
 fn line(bytes: &[u8]) -> Result<Option<&[u8]>, NoHeader> {
     let behind = behind(bytes, LINE_START)?;
     if !FAMILIES.iter().any(|family| agrees(behind, family)) {
@@ -94,7 +94,7 @@ fn line(bytes: &[u8]) -> Result<Option<&[u8]>, NoHeader> {
     let end = bytes.iter().take(LINE_BYTES_MAX).position(|byte| *byte == b'\n');
     match end {
         Some(end) if behind.starts_with(b"UNKNOWN") => is_unknown(&bytes[..=end]).map(Some),
-        // Digits, and nothing that a parser of numbers takes besides.
+        // Digits only: a parser of numbers would accept a sign.
         Some(end) if bytes[..end].contains(&b'+') => Err(NoHeader),
         Some(end) => Ok(Some(&bytes[..=end])),
         None if bytes.len() < LINE_BYTES_MAX => Ok(None),
@@ -102,13 +102,13 @@ fn line(bytes: &[u8]) -> Result<Option<&[u8]>, NoHeader> {
     }
 }
 
-/// Whatever stands behind the word must be skipped, but it is a word.
+/// Skips the rest of an UNKNOWN line, but only behind the whole word.
 fn is_unknown(line: &[u8]) -> Result<&[u8], NoHeader> {
     let behind = &line[LINE_START.len() + "UNKNOWN".len()..];
     if behind.ends_with(b"\r\n") && matches!(behind[0], b' ' | b'\r') { Ok(line) } else { Err(NoHeader) }
 }
 
-/// A whole header of version 2, if `bytes` begin with one.
+/// A complete header of version 2, if `bytes` begin with one.
 fn binary(bytes: &[u8]) -> Result<Option<&[u8]>, NoHeader> {
     let behind = behind(bytes, SIGNATURE)?;
     if behind.first().is_some_and(|version_and_command| !matches!(version_and_command, 0x20 | 0x21)) {
@@ -119,12 +119,12 @@ fn binary(bytes: &[u8]) -> Result<Option<&[u8]>, NoHeader> {
     if length > HEADER_BYTES_MAX { Err(NoHeader) } else { Ok(bytes.get(..length)) }
 }
 
-/// What follows `start`, as far as it has arrived.
+/// The bytes behind `start`, as far as they have arrived.
 fn behind<'a>(bytes: &'a [u8], start: &[u8]) -> Result<&'a [u8], NoHeader> {
     if agrees(bytes, start) { Ok(bytes.get(start.len()..).unwrap_or_default()) } else { Err(NoHeader) }
 }
 
-/// Whether what has arrived is a start of `wanted`, or begins with it.
+/// Whether the bytes so far are a prefix of `wanted`, or begin with it.
 fn agrees(bytes: &[u8], wanted: &[u8]) -> bool {
     let common = bytes.len().min(wanted.len());
     bytes[..common] == wanted[..common]
@@ -137,7 +137,7 @@ mod tests {
     use proxy_header::ProxiedAddress;
     use std::net::SocketAddr;
 
-    /// Version, command and family of a header of version 2, then addresses and extensions.
+    /// A header of version 2 with this command and family, and a body of addresses and extensions.
     fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
         let length = u16::try_from(body.len()).unwrap().to_be_bytes();
         [SIGNATURE, &[command, family], &length, body].concat()
@@ -160,7 +160,7 @@ mod tests {
         let v6 = [[0x20; 16].as_slice(), &[1; 16], &[0, 1, 0, 2]].concat();
         assert_eq!(client(&v2(0x21, 0x21, &v6)), address("2020:2020:2020:2020:2020:2020:2020:2020"));
         let mapped = "PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n";
-        assert_eq!(client(mapped.as_bytes()), address("192.0.2.1"), "it is what it is");
+        assert_eq!(client(mapped.as_bytes()), address("192.0.2.1"), "a mapped address is the IPv4 address");
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         }
         assert_eq!(client(&v2(0x20, 0x00, &[])), Ok(None));
         assert_eq!(client(&v2(0x20, 0x11, &V4)), Ok(None), "LOCAL: addresses are to be ignored");
-        // LOCAL with a family, and addresses that are not there, too short, or of a kind that there is not.
+        // LOCAL with any family, and addresses that are missing, too short, or of an unknown kind.
         for family in 0..=u8::MAX {
             for body in [&[][..], &[0], &V4[..11], &V4, &[0xff; 36]] {
                 assert_eq!(client(&v2(0x20, family, body)), Ok(None), "{family:#x} {body:?}");

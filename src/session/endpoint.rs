@@ -130,7 +130,6 @@ impl Endpoints {
     ///
     /// # Errors
     /// 403 for a foreign origin, one that is not text, and several: no browser sends such.
-    /// 403 for another origin, one that is no text, and several: no browser sends such.
     pub(super) fn admit(&self, serves: Option<Serves>, request: &Request<'_>) -> Result<String, Refusal> {
         let mut origins = request.values("origin");
         let origin = origins.next();

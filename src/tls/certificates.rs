@@ -1,7 +1,7 @@
-//! PEM in, certificates out: a chain with the key that fits it, as rustls serves it, and what there is to know of it.
+//! PEM in, certificates out: a chain with its key in rustls' form, and the facts about it.
 //!
-//! What is returned is whole: the key is the certificate's, the certificate holds now, its names are known. Left out:
-//! where the bytes come from, and which client is given which certificate (`names`).
+//! A returned certificate is complete: the key belongs to it, it is valid now, its names are known. Left out: the
+//! source of the bytes, and the selection of a client's certificate (`names`).
 
 use std::error::Error;
 use std::fmt;
@@ -16,23 +16,23 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-/// Bytes in PEM, and the name under which errors tell of them: a path, most often.
+/// PEM bytes, and their name in error messages: usually a path.
 #[derive(Clone, Copy)]
 pub struct Pem<'a> {
-    /// What errors, logs and metrics call it.
+    /// Name in errors, logs and metrics.
     pub name: &'a str,
     /// The text.
     pub bytes: &'a [u8],
 }
 
-/// Without the bytes, which may be a key.
+/// Omits the bytes, which may be a key.
 impl fmt::Debug for Pem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pem({}, {} bytes)", self.name, self.bytes.len())
     }
 }
 
-/// A chain of certificates, the server's own first, and the key of that one. Both may stand in one text.
+/// A chain of certificates, the server's own first, and the key of that one. One text may contain both.
 #[derive(Clone, Copy, Debug)]
 pub struct PemPair<'a> {
     /// The chain.
@@ -41,41 +41,41 @@ pub struct PemPair<'a> {
     pub key: Pem<'a>,
 }
 
-/// What there is to know of a certificate.
+/// Facts about a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Where it came from.
+    /// Its source.
     pub source: String,
-    /// The DNS names that it is for, in lower case; one may begin with `*.`.
+    /// Its DNS names, in lower case; one may begin with `*.`.
     pub names: Vec<String>,
-    /// When it begins to hold, in seconds since 1970.
+    /// Begin of its validity, in seconds since 1970.
     pub not_before_s: i64,
-    /// When it ceases to hold, in seconds since 1970.
+    /// End of its validity, in seconds since 1970.
     pub not_after_s: i64,
     /// SHA-256 of the certificate.
     pub sha256: [u8; 32],
 }
 
-/// A certificate is to be renewed when less than a third of its life is left, and of a long life not sooner than this:
-/// 30 days of 90, two of six.
+/// A certificate is due for renewal when less than a third of its lifetime is left, and at most this long before its
+/// end: 30 days of 90, two of six.
 const RENEWAL_S_MAX: i64 = 90 * DAY_S;
-/// Less than a tenth, and not sooner than this, is late.
+/// Renewal is late when less than a tenth is left, and at most this long before the end.
 const LATE_S_MAX: i64 = 7 * DAY_S;
 const DAY_S: i64 = 24 * 60 * 60;
 const HOUR_S: i64 = 60 * 60;
 
 impl Facts {
-    /// Whether it is to be renewed at `now_s` (seconds since 1970): so little of its life is left.
+    /// Whether it is due for renewal at `now_s` (seconds since 1970).
     pub fn is_due(&self, now_s: i64) -> bool {
         self.left_s(now_s) < (self.life_s() / 3).min(RENEWAL_S_MAX)
     }
 
-    /// Whether it should have been renewed by then.
+    /// Whether its renewal is late by then.
     pub fn is_late(&self, now_s: i64) -> bool {
         self.left_s(now_s) < (self.life_s() / 10).min(LATE_S_MAX)
     }
 
-    /// How long it still holds, for people: in days, and in hours when there are few. Negative when it is over.
+    /// The remaining validity as text: in days, or in hours when there are few. Negative after the end.
     pub fn left_text(&self, now_s: i64) -> String {
         match self.left_s(now_s) {
             left_s if left_s.abs() < 3 * DAY_S => format!("{} hours", left_s.div_euclid(HOUR_S)),
@@ -91,7 +91,7 @@ impl Facts {
         self.not_after_s.saturating_sub(self.not_before_s)
     }
 
-    /// As `openssl x509 -fingerprint -sha256` prints it.
+    /// SHA-256 in the form of `openssl x509 -fingerprint -sha256`.
     pub fn fingerprint(&self) -> String {
         let pairs: Vec<_> = self.sha256.iter().map(|byte| format!("{byte:02X}")).collect();
         pairs.join(":")
@@ -105,46 +105,46 @@ pub(super) struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
 }
 
-/// What is wrong with certificates or keys, and with which.
+/// A fault of a certificate or key, with the name of its PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateError {
     /// The name of the PEM.
     pub name: String,
-    /// What is wrong with it.
+    /// The fault.
     pub flaw: Flaw,
 }
 
-/// What is wrong with a certificate or a key.
+/// A fault of a certificate or a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// The file cannot be read.
     Unreadable(String),
-    /// There is nothing in it.
+    /// The file is empty.
     Empty,
     /// It is not PEM.
     NotPem(String),
-    /// It holds no certificate.
+    /// It contains no certificate.
     NoCertificate,
-    /// It holds no private key.
+    /// It contains no private key.
     NoKey,
     /// Its key is encrypted.
     EncryptedKey,
-    /// Its key is of a kind that is not supported, or broken.
+    /// The kind of its key is not supported, or the key is invalid.
     BadKey(String),
-    /// A certificate in it is broken, or not of version 3.
+    /// A certificate in it is invalid, or not of version 3.
     BadCertificate(String),
-    /// The key in it belongs to another certificate than the first one of this chain.
+    /// Its key belongs to another certificate than the first one of this chain.
     KeyOfAnother {
         /// The chain's name.
         chain: String,
     },
-    /// Its certificate has ceased to hold, at this time.
+    /// Its certificate expired at this time.
     Expired(String),
-    /// Its certificate does not hold before this time.
+    /// Its certificate is not valid before this time.
     NotYetValid(String),
-    /// No client could be given it: it names no host, and it is not the first.
+    /// It would never be selected: it names no host, and is not the first certificate.
     Nameless,
-    /// rustls refuses the whole.
+    /// rustls refuses the chain and key.
     Refused(String),
 }
 
@@ -188,31 +188,32 @@ impl fmt::Display for CertificateError {
 
 impl Error for CertificateError {}
 
-/// A time in seconds since 1970, for people.
+/// A time in seconds since 1970 as text.
 pub fn date_text(unix_s: i64) -> String {
     ASN1Time::from_timestamp(unix_s)
         .map_or_else(|_| format!("{unix_s} s since 1970"), |time| time.to_string())
 }
 
-/// What there is to know of the first certificate of a chain, whether it holds or not.
+/// The facts about the first certificate of a chain, valid or not.
 ///
 /// # Errors
-/// When there is none, or it cannot be read.
+/// When there is none, or it cannot be parsed.
 pub fn facts(chain: &Pem<'_>) -> Result<Facts, CertificateError> {
     facts_of(chain.name, &certificates(chain)?[0])
 }
 
 impl PemPair<'_> {
-    /// What there is to know of it, if it can be served at `now_s` (Unix time).
+    /// The facts about the certificate, if it can be served at `now_s` (Unix time).
     ///
     /// # Errors
-    /// When the chain or its key are broken, do not belong together, or do not hold then.
+    /// When the chain or its key is invalid, they do not belong together, or the certificate is not valid then.
     pub fn check(&self, now_s: i64) -> Result<Facts, CertificateError> {
         self.load(now_s).map(|certificate| certificate.facts)
     }
 
     /// # Errors
-    /// When the chain or its key are broken, do not belong together, or do not hold at `now_s` (Unix time).
+    /// When the chain or its key is invalid, they do not belong together, or the certificate is not valid at `now_s`
+    /// (Unix time).
     pub(super) fn load(&self, now_s: i64) -> Result<Certificate, CertificateError> {
         let Self { chain, key } = self;
         let certificates = certificates(chain)?;
@@ -230,7 +231,7 @@ impl PemPair<'_> {
         Ok(Certificate { facts, key: Arc::new(certified) })
     }
 
-    /// Which of the two is to blame, when rustls does not take them together.
+    /// The fault of the chain or of the key, when rustls does not accept them together.
     fn refused(&self, error: &rustls::Error) -> CertificateError {
         let Self { chain, key } = self;
         if let rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) = error {
@@ -254,7 +255,7 @@ pub(crate) fn certificates(pem: &Pem<'_>) -> Result<Vec<CertificateDer<'static>>
 fn private_key(pem: &Pem<'_>) -> Result<PrivateKeyDer<'static>, CertificateError> {
     check_not_empty(pem)?;
     PrivateKeyDer::from_pem_slice(pem.bytes).map_err(|error| {
-        // One form is no item that is looked for, the older one no base64: its section has headers.
+        // The parser skips one form as an unknown item, and fails at the headers of the older one.
         if is_encrypted(pem.bytes) {
             Flaw::EncryptedKey.of(pem.name)
         } else if matches!(error, pem::Error::NoItemsFound) {
@@ -275,7 +276,7 @@ fn check_not_empty(pem: &Pem<'_>) -> Result<(), CertificateError> {
     if pem.bytes.trim_ascii().is_empty() { Err(Flaw::Empty.of(pem.name)) } else { Ok(()) }
 }
 
-/// Which rule is broken, but not the bytes that break it: they may be a key's.
+/// The violated rule, without the bytes that violate it: they may be a key's.
 fn not_pem(pem: &Pem<'_>, error: &pem::Error) -> CertificateError {
     let why = match error {
         pem::Error::MissingSectionEnd { .. } => "a section has no END line",
@@ -333,7 +334,7 @@ mod tests {
             not_after_s: 1_000_000_000 + life_s,
             sha256: [0; 32],
         };
-        // Of so many days, so many hours before the end: due, and late.
+        // Lifetime in days; hours before the end when renewal is due, and when it is late.
         for (life_days, due_hours, late_hours) in [
             (6, 48, 14),
             (47, 376, 112),

@@ -1,10 +1,10 @@
-//! Certificates for tests, made when they are needed: an authority, and what it issues.
+//! Certificates for tests, generated on demand: an authority, and certificates issued by it.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
 
-/// An authority of the tests' own.
+/// An authority of the tests.
 pub(crate) struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -29,7 +29,7 @@ impl Authority {
         self.issue_from(params(names))
     }
 
-    /// A client's certificate with this common name and these alternative ones.
+    /// A client's certificate with this common name and these alternative names.
     pub(crate) fn issue_client(&self, common_name: &str, alternatives: Vec<SanType>) -> (String, String) {
         let mut params = params(&[]);
         params.distinguished_name.push(DnType::CommonName, common_name);

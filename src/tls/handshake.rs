@@ -1,7 +1,7 @@
-//! The handshake: rustls' own, over bytes that the caller holds. It exists only until keys are agreed on.
+//! The handshake: that of rustls, over the caller's buffers. It exists only until the keys are agreed on.
 //!
-//! rustls is given one record at a time, so that it opens none of those behind the handshake: what was agreed on is
-//! taken from it at that very record, and the rest is for [`super::Link`].
+//! rustls is given one record at a time, so that it opens none of the records behind the handshake: the agreed keys
+//! are taken from it at that very record, and [`super::Link`] handles the rest.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,12 +15,12 @@ use super::Fault;
 use super::keys::{Keys, Secret};
 use super::record::{self, ContentType};
 
-/// Takes the traffic secrets of a handshake when rustls derives them: it hands out keys, but not what the next keys
-/// follow from. One per shard, so that its lock is always free.
+/// Receives the traffic secrets of a handshake when rustls derives them: it exports keys, but not the secrets of
+/// later keys. One per shard, so that its lock is always free.
 #[derive(Default)]
 pub(super) struct Catch(Mutex<Caught>);
 
-/// Secrets of TLS 1.3: what the client seals with, and the server.
+/// Secrets of TLS 1.3, of the client's and of the server's direction.
 #[derive(Default)]
 struct Caught {
     client: Option<Secret>,
@@ -33,15 +33,16 @@ impl fmt::Debug for Catch {
     }
 }
 
-/// Bytes of a message that is not whole yet: more than rustls takes of one, 65,535, with the heads of its records.
+/// Maximum of bytes of an incomplete message: more than rustls accepts for one, 65,535, with the headers of its
+/// records.
 const UNFINISHED_BYTES_MAX: usize = 80 << 10;
-/// What a peer is told for which there is nothing better (RFC 8446, section 6.2).
+/// Default alert (RFC 8446, section 6.2).
 const DECODE_ERROR: u8 = 50;
-/// What a peer is told of a record or message that does not belong there.
+/// Alert for an unexpected record or message.
 const UNEXPECTED_MESSAGE: u8 = 10;
-/// What a peer is told of a fault of ours.
+/// Alert for an error of this server.
 pub(super) const INTERNAL_ERROR: u8 = 80;
-/// No record begins so: when rustls is shown it, it says an alert of its own, protected as it must be.
+/// An invalid first byte of a record: rustls answers it with an alert of its own, protected as required.
 const NO_RECORD: u8 = 0xff;
 
 const CLIENT_LABEL: &str = "CLIENT_TRAFFIC_SECRET_0";
@@ -62,7 +63,7 @@ impl KeyLog for Catch {
     }
 }
 
-/// What all handshakes of a shard have in common.
+/// Common state of a shard's handshakes.
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) config: Arc<ServerConfig>,
@@ -74,29 +75,29 @@ pub(super) struct Handshake {
     rustls: UnbufferedServerConnection,
     ground: Arc<Ground>,
     caught: Caught,
-    /// Bytes at the start of the input that rustls has seen and wants to see again.
+    /// Bytes at the start of the input that rustls has seen and needs again.
     seen_bytes: usize,
-    /// Something was sent: what comes next may have to be protected.
+    /// Whether something was sent: later output may have to be protected.
     has_spoken: bool,
-    /// The peer was told that it has failed.
+    /// Whether the peer was told of the failure.
     is_told: bool,
 }
 
-/// What a handshake agreed on.
+/// The result of a handshake.
 pub(super) struct Agreed {
-    /// What the peer seals with.
+    /// The peer's sealing keys.
     pub(super) receiving: Keys,
-    /// What we seal with.
+    /// This server's sealing keys.
     pub(super) sending: Keys,
-    /// The client's certificate, if it was asked for one and gave it.
+    /// The client's certificate, if it was requested and sent.
     pub(super) certificate: Option<CertificateDer<'static>>,
-    /// Whether it went on from a session of before.
+    /// Whether an earlier session was resumed.
     pub(super) is_resumed: bool,
 }
 
 impl Handshake {
     /// # Errors
-    /// [`Fault::Handshake`] when the configuration is none that rustls can work with.
+    /// [`Fault::Handshake`] when rustls cannot use the configuration.
     pub(super) fn new(ground: Arc<Ground>) -> Result<Self, Fault> {
         let rustls = UnbufferedServerConnection::new(Arc::clone(&ground.config))
             .map_err(|error| Fault::Handshake(Box::new(error)))?;
@@ -110,17 +111,17 @@ impl Handshake {
         })
     }
 
-    /// Goes on with the handshake. What is to be sent is appended to `out`, an alert too when it fails. Returns how many
-    /// bytes of the input are done with, and whether the handshake is: then what is behind them is protected.
+    /// Continues the handshake. Output is appended to `out`, including an alert when it fails. Returns the number of
+    /// consumed bytes of the input, and whether the handshake is complete: then the bytes behind them are protected.
     ///
     /// # Errors
-    /// [`Fault::Handshake`] and what [`record::first`] finds; [`Fault::TooLong`] when a message would be longer than any may
-    /// be.
+    /// [`Fault::Handshake`] and the faults of [`record::first`]; [`Fault::TooLong`] when a message exceeds the
+    /// maximum.
     pub(super) fn advance(&mut self, input: &mut [u8], out: &mut Vec<u8>) -> Result<(usize, bool), Fault> {
         let mut used = 0;
         loop {
             match record::first(&input[used + self.seen_bytes..]) {
-                // A message may go on in the next record: rustls looks at both then.
+                // A message may continue in the next record: rustls needs both then.
                 Ok(Some((_, bytes))) => self.seen_bytes += bytes,
                 Ok(None) if input.len() - used > UNFINISHED_BYTES_MAX => {
                     return Err(self.give_up(Fault::TooLong, out));
@@ -137,7 +138,7 @@ impl Handshake {
         }
     }
 
-    /// Lets rustls see these records. Returns how many bytes it is done with.
+    /// Passes these records to rustls. Returns the number of consumed bytes.
     fn step(&mut self, records: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Fault> {
         let mut used = 0;
         loop {
@@ -161,7 +162,7 @@ impl Handshake {
                     self.take_secrets();
                     return Ok(used);
                 }
-                // The peer says goodbye before it has said anything.
+                // The peer closes before the handshake is complete.
                 ConnectionState::PeerClosed | ConnectionState::Closed => return Err(Fault::Closed),
                 ConnectionState::ReadTraffic(_) | ConnectionState::ReadEarlyData(_) | _ => {
                     return Err(self.give_up(Fault::Unexpected, out));
@@ -172,7 +173,7 @@ impl Handshake {
         }
     }
 
-    /// Whatever rustls caught in this call belongs to this connection.
+    /// Takes the secrets that rustls exported in this call: they belong to this connection.
     fn take_secrets(&mut self) {
         let mut caught = self.ground.catch.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = caught.client.take() {
@@ -183,7 +184,8 @@ impl Handshake {
         }
     }
 
-    /// After an error rustls has an alert to send, or none: not for each fault that it finds. Returns whether it had one.
+    /// Sends the alert that rustls has after an error, if there is one: not every fault has one. Returns whether
+    /// there was one.
     fn put_alert(&mut self, records: &mut [u8], out: &mut Vec<u8>) -> bool {
         let before = out.len();
         while self.rustls.wants_write() {
@@ -196,7 +198,7 @@ impl Handshake {
         out.len() > before
     }
 
-    /// The handshake has failed. The peer is told why, once, if it is not the one that gave up.
+    /// Handles the failure of the handshake. The peer is told the reason, once, unless it gave up itself.
     fn give_up(&mut self, fault: Fault, out: &mut Vec<u8>) -> Fault {
         let is_peers =
             matches!(&fault, Fault::Handshake(error) if matches!(**error, Error::AlertReceived(_)));
@@ -209,7 +211,7 @@ impl Handshake {
         if !self.has_spoken {
             put_alert_in_the_clear(alert, out);
         } else if !self.seal_alert(alert, out) {
-            // rustls knows how far it has come; what it says then is that it cannot read this.
+            // rustls knows its state; its alert is the one for unreadable input.
             let mut no_record = vec![NO_RECORD; self.seen_bytes + record::HEADER_BYTES];
             if self.rustls.process_tls_records(&mut no_record).state.is_err() {
                 self.put_alert(&mut no_record, out);
@@ -218,8 +220,9 @@ impl Handshake {
         fault
     }
 
-    /// Behind the server's flight of TLS 1.3 the client reads what is sealed with the server's first traffic keys, and
-    /// nothing was sealed with them yet. Returns whether it is so, and the alert is said.
+    /// Sends an alert behind the server's flight of TLS 1.3: the client then expects records sealed with the server's
+    /// first traffic keys, which have sealed nothing yet. Returns whether that state applies and the alert is
+    /// written.
     fn seal_alert(&mut self, alert: u8, out: &mut Vec<u8>) -> bool {
         let (Some(suite), Some(secret)) = (self.rustls.negotiated_cipher_suite(), self.caught.server.take())
         else {
@@ -231,10 +234,10 @@ impl Handshake {
         keys.schedule().and_then(|schedule| keys.seal(ContentType::Alert, &schedule, body, out)).is_ok()
     }
 
-    /// What it agreed on, once it is over.
+    /// The result of a completed handshake.
     ///
     /// # Errors
-    /// [`Fault::Handshake`] when it is not, [`Fault::Broken`] when rustls gave no keys that we know.
+    /// [`Fault::Handshake`] when it is not complete, [`Fault::Broken`] when rustls exports unknown keys.
     pub(super) fn agree(self) -> Result<Agreed, Fault> {
         let Self { rustls, caught, .. } = self;
         let is_resumed = rustls.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -247,12 +250,12 @@ impl Handshake {
     }
 }
 
-/// A fatal alert that nothing protects: before any keys are agreed on.
+/// Writes an unprotected fatal alert: before any keys are agreed on.
 pub(super) fn put_alert_in_the_clear(alert: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[ContentType::Alert as u8, 3, 3, 0, 2, 2, alert]);
 }
 
-/// Has rustls write to the end of `out`.
+/// Lets rustls write to the end of `out`.
 fn put(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
     let start = out.len();
     out.resize(start + 4096, 0);

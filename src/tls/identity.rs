@@ -1,7 +1,7 @@
-//! Whom a client's certificate names.
+//! The identity in a client's certificate.
 //!
-//! Nothing is verified here: rustls has done that, against the authorities of the configuration, before a certificate
-//! comes this far. What a certificate says is passed on to applications, so it must be one plain line.
+//! Nothing is verified here: rustls has verified the certificate before, against the authorities of the
+//! configuration. The name is passed on to applications, so it must be one line without control characters.
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
@@ -9,10 +9,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::certificates::sha256;
 
-/// Longer names are taken for none: an identity is kept with every connection.
+/// Longer names are ignored: an identity is kept with every connection.
 const NAME_BYTES_MAX: usize = 256;
 
-/// The client of a verified certificate.
+/// The identity in a verified certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The certificate's first alternative name that is a URI, a DNS name or an email address, else the subject's common

@@ -1,8 +1,8 @@
-//! Keys of one direction of a connection, and how records are sealed and opened with them.
+//! Keys of one direction of a connection, and the sealing and opening of records with them.
 //!
-//! What is kept is the key itself, not what a cipher computes from it, which is five times as large: see
-//! [`super::Schedules`]. Invariant: a sequence number
-//! is never used twice with one key, and no key seals more records than its cipher may.
+//! The key itself is kept, not the cipher's schedule of it, which is five times as large: see [`super::Schedules`].
+//! Invariant: a sequence number is never used twice with one key, and no key seals more records than its cipher
+//! permits.
 
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
@@ -12,18 +12,18 @@ use zeroize::Zeroize;
 use super::Fault;
 use super::record::{ContentType, HEADER_BYTES, PLAINTEXT_BYTES_MAX};
 
-/// Bytes that every cipher adds to prove that nobody changed the record.
+/// Length of the authentication tag of every cipher, in bytes.
 pub(super) const TAG_BYTES: usize = 16;
-/// Bytes of a nonce, and of what it is made from.
+/// Length of a nonce, and of its base value, in bytes.
 const IV_BYTES: usize = 12;
-/// Of a nonce in TLS 1.2 with AES-GCM: the part that both sides know, the rest travels (RFC 5288, section 3).
+/// Length of the implicit part of a nonce of AES-GCM in TLS 1.2; the rest is transmitted (RFC 5288, section 3).
 const SALT_BYTES: usize = 4;
-/// Records that AES-GCM seals with one key at most (RFC 8446, section 5.5, rounded down).
+/// Maximum of records that AES-GCM seals with one key (RFC 8446, section 5.5, rounded down).
 const RECORDS_MAX: u64 = 1 << 23;
-/// Bytes of the longest secret, of SHA-384.
+/// Length of the longest secret, of SHA-384, in bytes.
 const SECRET_BYTES_MAX: usize = 48;
 
-/// A cipher, and the hash that goes with it in TLS 1.3.
+/// A cipher, and its hash in TLS 1.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cipher {
     Aes128Gcm,
@@ -54,7 +54,7 @@ impl Cipher {
         }
     }
 
-    /// Records that one key may seal.
+    /// Maximum of records for one key.
     fn records_max(self) -> u64 {
         match self {
             Self::Aes128Gcm | Self::Aes256Gcm => RECORDS_MAX,
@@ -70,12 +70,12 @@ pub(super) enum Version {
     Tls13,
 }
 
-/// A traffic secret of TLS 1.3, from which keys and the next secret follow (RFC 8446, section 7.2).
+/// A traffic secret of TLS 1.3, from which keys and the next secret are derived (RFC 8446, section 7.2).
 #[derive(Clone)]
 pub(super) struct Secret([u8; SECRET_BYTES_MAX]);
 
 impl Secret {
-    /// `None` when it is longer than any can be.
+    /// Makes a secret; `None` when it is too long.
     pub(super) fn new(bytes: &[u8]) -> Option<Self> {
         let mut secret = [0; SECRET_BYTES_MAX];
         secret.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -107,7 +107,7 @@ impl Drop for Keys {
 }
 
 impl Keys {
-    /// From what a handshake agreed on; `secret` is that of this direction in TLS 1.3.
+    /// Makes keys from the result of a handshake; `secret` is that of this direction in TLS 1.3.
     pub(super) fn new(
         sequence: u64,
         agreed: &ConnectionTrafficSecrets,
@@ -132,8 +132,8 @@ impl Keys {
         Some(keys)
     }
 
-    /// Those that follow from a traffic secret of TLS 1.3, before anything was sealed with them. `None` when the suite is
-    /// unknown.
+    /// The keys derived from a traffic secret of TLS 1.3, before any record was sealed with them. `None` when the
+    /// suite is unknown.
     pub(super) fn of_secret(suite: CipherSuite, secret: Secret) -> Option<Self> {
         let cipher = if suite == CipherSuite::TLS13_AES_128_GCM_SHA256 {
             Cipher::Aes128Gcm
@@ -154,24 +154,24 @@ impl Keys {
         self.version
     }
 
-    /// Whether the next batch of records should be sealed with other keys, and cannot in TLS 1.2.
+    /// Whether the next batch of records needs other keys, which TLS 1.2 cannot provide.
     pub(super) fn is_worn(&self) -> bool {
-        // Far more than one batch below the limit.
+        // The margin below the limit is far more than one batch.
         self.sequence >= self.cipher.records_max() - (RECORDS_MAX >> 3)
     }
 
-    /// What the cipher computes from the key.
+    /// The cipher's key schedule.
     ///
     /// # Errors
-    /// [`Fault::Broken`] when the key is none: a bug.
+    /// [`Fault::Broken`] when the key is invalid: a bug.
     pub(super) fn schedule(&self) -> Result<LessSafeKey, Fault> {
         let algorithm = self.cipher.algorithm();
         let key = UnboundKey::new(algorithm, &self.key[..algorithm.key_len()]).map_err(|_| Fault::Broken)?;
         Ok(LessSafeKey::new(key))
     }
 
-    /// Nonce of the record at hand (RFC 8446, section 5.3; RFC 7905, section 2; the same for AES-GCM in TLS 1.2, where
-    /// any nonce will do that is used once).
+    /// Nonce of the current record (RFC 8446, section 5.3; RFC 7905, section 2; the same for AES-GCM in TLS 1.2,
+    /// where any nonce is permitted that is used once).
     fn nonce(&self) -> [u8; IV_BYTES] {
         let mut nonce = self.iv;
         for (byte, part) in nonce[IV_BYTES - 8..].iter_mut().zip(self.sequence.to_be_bytes()) {
@@ -189,7 +189,8 @@ impl Keys {
         if self.has_explicit_nonce() { IV_BYTES - SALT_BYTES } else { 0 }
     }
 
-    /// What a record's header stands for: itself in TLS 1.3, more in TLS 1.2 (RFC 5246, section 6.2.3.3).
+    /// The authenticated data of a record's header: the header itself in TLS 1.3, more in TLS 1.2 (RFC 5246, section
+    /// 6.2.3.3).
     fn authenticated(&self, kind: ContentType, length: usize) -> ([u8; 13], usize) {
         let mut bytes = [0; 13];
         match self.version {
@@ -205,10 +206,10 @@ impl Keys {
         }
     }
 
-    /// Appends `plain` to `out` as records. Nothing makes no record.
+    /// Appends `plain` to `out` as records; no record without any bytes.
     ///
     /// # Errors
-    /// [`Fault::Worn`] when the key has sealed as much as it may; nothing is appended then.
+    /// [`Fault::Worn`] when the key has reached its limit of records; nothing is appended then.
     pub(super) fn seal<'a>(
         &mut self,
         kind: ContentType,
@@ -236,7 +237,7 @@ impl Keys {
         start.map_or(Ok(()), |begun| self.end(schedule, kind, begun, out))
     }
 
-    /// Makes room for the head of a record and says where its plaintext begins.
+    /// Makes room for the header of a record and returns the start of its plaintext.
     fn begin(&self, out: &mut Vec<u8>) -> usize {
         out.resize(out.len() + HEADER_BYTES + self.prefix_bytes(), 0);
         out.len()
@@ -278,13 +279,13 @@ impl Keys {
         Ok(())
     }
 
-    /// As if many records had gone by.
+    /// Simulates the sealing of many records.
     #[cfg(test)]
     pub(super) fn wear(&mut self) {
         self.sequence = self.cipher.records_max() - (RECORDS_MAX >> 3) - 50;
     }
 
-    /// Appends a record of TLS 1.3 that says nothing, not even what it is: so many zeros (RFC 8446, section 5.4).
+    /// Appends a record of TLS 1.3 that consists of so many zeros, without a content type (RFC 8446, section 5.4).
     #[cfg(test)]
     pub(super) fn seal_zeros(&mut self, count: usize, out: &mut Vec<u8>) {
         let head = header(ContentType::ApplicationData, count + TAG_BYTES);
@@ -302,11 +303,11 @@ impl Keys {
         &mut self.sequence
     }
 
-    /// Opens the record of `kind` whose body is `body[from..]`, and puts its plaintext at the start of `body`. Returns
-    /// what it really is, and its length.
+    /// Opens the record of `kind` whose body is `body[from..]`, and puts its plaintext at the start of `body`.
+    /// Returns its real content type, and its length.
     ///
     /// # Errors
-    /// As RFC 8446, section 5.2 demands: [`Fault::BadRecord`] and [`Fault::TooLong`], [`Fault::Unexpected`].
+    /// As RFC 8446, section 5.2 requires: [`Fault::BadRecord`] and [`Fault::TooLong`], [`Fault::Unexpected`].
     pub(super) fn open(
         &mut self,
         schedule: &LessSafeKey,
@@ -345,7 +346,7 @@ impl Keys {
         }
     }
 
-    /// Takes the next keys of the connection, in TLS 1.3 (RFC 8446, section 7.2).
+    /// Changes to the next keys of the connection, in TLS 1.3 (RFC 8446, section 7.2).
     ///
     /// # Errors
     /// [`Fault::Broken`] when the hash fails: a bug.
@@ -357,7 +358,7 @@ impl Keys {
         self.derive()
     }
 
-    /// Key and nonces from the secret (RFC 8446, section 7.3).
+    /// Derives key and nonces from the secret (RFC 8446, section 7.3).
     fn derive(&mut self) -> Result<(), Fault> {
         let secret = &self.secret.0[..self.cipher.secret_bytes()];
         let next = hkdf::Prk::new_less_safe(self.cipher.hash(), secret);

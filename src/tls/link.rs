@@ -1,7 +1,7 @@
-//! The TLS of one connection: a handshake, then two pairs of keys, then nothing.
+//! The TLS state of one connection: a handshake, then two pairs of keys, then nothing.
 //!
-//! Invariant: whatever was sealed is sent in the order in which it was sealed, and nothing is delivered of a record
-//! that was changed on its way. A link holds no plaintext ever, and ciphertext only of a record that has begun.
+//! Invariant: sealed records are sent in the order in which they were sealed, and no plaintext is delivered of a
+//! modified record. A link never holds plaintext, and ciphertext only of an incomplete record.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,26 +19,26 @@ use super::schedules::Schedules;
 /// The TLS state of one connection.
 pub struct Link {
     state: State,
-    /// The beginning of a record whose rest has yet to come.
+    /// The beginning of an incomplete record.
     held: Box<[u8]>,
-    /// The message behind the handshake whose rest has yet to come.
+    /// The incomplete message behind the handshake.
     unfinished: Unfinished,
     is_client: bool,
-    /// The peer was told that nothing more comes.
+    /// Whether the peer was told that no more data follows.
     said_goodbye: bool,
-    /// The keys are worn, and there are no others: what is sealed now are the last words.
+    /// Whether the keys are worn out and there are no others: only the last output is sealed now.
     is_parting: bool,
 }
 
 enum State {
-    /// The client has not said anything yet.
+    /// The client has not sent anything yet.
     Fresh(Arc<Ground>),
     Handshake(Box<Handshake>),
     Open {
         receiving: Keys,
         sending: Keys,
     },
-    /// Nothing more is sealed or opened.
+    /// Over: nothing more is sealed or opened.
     Over,
 }
 
@@ -53,12 +53,12 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Where a link finds its key schedules.
+/// The source of a link's key schedules.
 #[derive(Debug)]
 pub struct Hot<'a> {
-    /// Those of the shard.
+    /// The schedules of the shard.
     pub schedules: &'a mut Schedules,
-    /// The link's number, which no other has that uses the same, ever.
+    /// The link's number, unique for ever among the links that share these schedules.
     pub id: u64,
 }
 
@@ -75,25 +75,25 @@ impl Hot<'_> {
     }
 }
 
-/// What came of received bytes.
+/// The result of received bytes.
 #[derive(Debug, Default)]
 pub struct Received {
-    /// Bytes of the input that are done with. What is behind them is to be given again, with more.
+    /// Consumed bytes of the input. The rest is to be passed in again, with more bytes.
     pub consumed: usize,
-    /// Where in the input the plaintext is.
+    /// Range of the plaintext in the input.
     pub plain: Range<usize>,
-    /// The handshake is over, just now.
+    /// The result of the handshake, if these bytes completed it.
     pub opened: Option<Opened>,
-    /// The peer will send nothing more, and said so.
+    /// Whether the peer has announced that it sends nothing more.
     pub is_end: bool,
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 #[derive(Debug)]
 pub struct Opened {
-    /// The client's certificate, if it was asked for one and gave it.
+    /// The client's certificate, if it was requested and sent.
     pub certificate: Option<CertificateDer<'static>>,
-    /// Whether it went on from a session of before.
+    /// Whether an earlier session was resumed.
     pub is_resumed: bool,
 }
 
@@ -113,8 +113,8 @@ impl Link {
         }
     }
 
-    /// A client's end, from what its handshake agreed on and, in TLS 1.3, the secrets of both sides. `None` when the
-    /// cipher is unknown.
+    /// Makes a client's link, from the result of its handshake and, in TLS 1.3, the secrets of both directions.
+    /// `None` when the cipher is unknown.
     pub fn of_client(
         secrets: &rustls::ExtractedSecrets,
         client_and_server: Option<(&[u8], &[u8])>,
@@ -128,22 +128,22 @@ impl Link {
         Some(Self::with(State::Open { receiving, sending }, true))
     }
 
-    /// Whether the handshake is over and nothing has gone wrong since.
+    /// Whether the handshake is complete and no fault has occurred since.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })
     }
 
-    /// Whether the client has not said anything yet.
+    /// Whether the client has not sent anything yet.
     pub fn is_fresh(&self) -> bool {
         matches!(self.state, State::Fresh(_))
     }
 
-    /// Bytes kept of a record that has begun.
+    /// Bytes of an incomplete record.
     pub fn held_bytes(&self) -> usize {
         self.held.len()
     }
 
-    /// Forgets a handshake that nobody waits for any more, and what is kept of it.
+    /// Drops an abandoned handshake and its kept bytes.
     pub fn give_up(&mut self) {
         if !self.is_open() {
             self.state = State::Over;
@@ -151,25 +151,25 @@ impl Link {
         }
     }
 
-    /// Gives back what is kept of a record that has begun, at the start of `input`; returns how much it is.
+    /// Returns the kept bytes of an incomplete record to the start of `input`; returns their number.
     pub fn unhold(&mut self, input: &mut [u8]) -> usize {
         let held = std::mem::take(&mut self.held);
         input[..held.len()].copy_from_slice(&held);
         held.len()
     }
 
-    /// Keeps the beginning of a record.
+    /// Keeps the beginning of an incomplete record.
     pub fn hold(&mut self, rest: &[u8]) {
         if !rest.is_empty() && !matches!(self.state, State::Over) {
             self.held = rest.into();
         }
     }
 
-    /// Takes what arrived. Plaintext replaces it in place; what TLS itself has to send is appended to `out`, ready to go
-    /// on the wire before anything that is sealed later.
+    /// Takes input. Plaintext replaces it in place; output of TLS itself is appended to `out`, to be sent before
+    /// anything that is sealed later.
     ///
     /// # Errors
-    /// When the peer breaks the rules; the alert that tells it so is in `out`, and the link is over.
+    /// When the peer violates the protocol; the alert for it is in `out`, and the link is over.
     pub fn receive(
         &mut self,
         mut hot: Hot<'_>,
@@ -233,7 +233,7 @@ impl Link {
                 return Err(Fault::Unexpected);
             }
             let schedule = hot.schedules.opener(hot.id, receiving)?;
-            // The first stays where it is; the others close up to it.
+            // The first record's plaintext stays in place; the others are moved behind it.
             let from = start + HEADER_BYTES;
             let to = if received.plain.is_empty() { from } else { received.plain.end };
             let (kind, length) = receiving.open(schedule, kind, &mut input[to..end], from - to)?;
@@ -271,24 +271,25 @@ impl Link {
         }
     }
 
-    /// Tells the peer that what follows is sealed with the next keys, and takes them.
+    /// Announces the next sealing keys to the peer, and changes to them.
     fn update_sending(&mut self, hot: &mut Hot<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
         let State::Open { sending, .. } = &mut self.state else { return Ok(()) };
         if sending.version() == Version::Tls12 {
             return Err(Fault::Worn);
         }
-        // The peer need not follow (RFC 8446, section 4.6.3).
+        // The peer need not update its keys (RFC 8446, section 4.6.3).
         const NOT_REQUESTED: [u8; 5] = [KEY_UPDATE, 0, 0, 1, 0];
         hot.seal(sending, ContentType::Handshake, &NOT_REQUESTED, out)?;
         hot.schedules.forget(hot.id);
         sending.update()
     }
 
-    /// Appends `plain` to `out` as records, many pieces in one if they fit.
+    /// Appends `plain` to `out` as records, many pieces in one record if they fit.
     ///
     /// # Errors
-    /// [`Fault::Worn`], once, when the keys of TLS 1.2 have sealed as much as they may: the connection must end, for which
-    /// there is room. Before the handshake is over, or after the link is, nothing can be sealed: [`Fault::Closed`].
+    /// [`Fault::Worn`], once, when the keys of TLS 1.2 have reached their limit: the connection must end, for which
+    /// there is a reserve. Before the handshake is complete, and after the link is over, nothing can be sealed:
+    /// [`Fault::Closed`].
     pub fn seal<'a>(
         &mut self,
         mut hot: Hot<'_>,
@@ -309,17 +310,17 @@ impl Link {
         }
     }
 
-    /// Tells the peer that nothing more comes (RFC 8446, section 6.1), once.
+    /// Tells the peer, once, that no more data follows (RFC 8446, section 6.1).
     pub fn say_goodbye(&mut self, mut hot: Hot<'_>, out: &mut Vec<u8>) {
         if let State::Open { sending, .. } = &mut self.state
             && !std::mem::replace(&mut self.said_goodbye, true)
         {
-            // Keys that are worn have nothing to say.
+            // Worn-out keys seal no alert.
             hot.seal(sending, ContentType::Alert, &[1, CLOSE_NOTIFY], out).ok();
         }
     }
 
-    /// As if many records had gone by.
+    /// Simulates the sealing of many records.
     #[cfg(test)]
     pub(super) fn wear(&mut self) {
         if let State::Open { receiving, sending } = &mut self.state {
@@ -347,7 +348,7 @@ impl Link {
         matches!(&self.state, State::Open { sending, .. } if sending.is_worn())
     }
 
-    /// Asks the peer for its next keys, by a message in two records.
+    /// Requests the peer's next keys, by a message in two records.
     #[cfg(test)]
     pub(super) fn update_in_pieces(&mut self, mut hot: Hot<'_>, cut: usize, out: &mut Vec<u8>) {
         let State::Open { sending, .. } = &mut self.state else { return };
@@ -358,7 +359,7 @@ impl Link {
         sending.update().unwrap();
     }
 
-    /// Says so many zeros, and not what they are.
+    /// Sends so many zeros, without a content type.
     #[cfg(test)]
     pub(super) fn say_zeros(&mut self, count: usize, out: &mut Vec<u8>) {
         if let State::Open { sending, .. } = &mut self.state {
@@ -371,7 +372,7 @@ impl Link {
         self.update_sending(&mut hot, out).unwrap();
     }
 
-    /// Ends it all; an alert tells the peer why, if there is one for it and keys to seal it.
+    /// Ends the link; an alert tells the peer the reason, if there is one and keys to seal it.
     fn fail(&mut self, hot: &mut Hot<'_>, fault: &Fault, out: &mut Vec<u8>) {
         let state = std::mem::replace(&mut self.state, State::Over);
         self.held = Box::default();
@@ -380,9 +381,9 @@ impl Link {
                 let Some(alert) = fault.alert() else { return };
                 hot.seal(&mut sending, ContentType::Alert, &[2, alert], out).ok();
             }
-            // A handshake that could not even begin.
+            // A handshake that could not begin.
             State::Fresh(_) => put_alert_in_the_clear(INTERNAL_ERROR, out),
-            // What a handshake fails of, it has told itself.
+            // A handshake sends the alert for its own failure.
             State::Open { .. } | State::Handshake(_) | State::Over => {}
         }
     }

@@ -46,31 +46,31 @@ pub use tickets::ticketer;
 /// Bytes that the TLS of an idle connection needs.
 pub(crate) const LINK_BYTES: usize = size_of::<Link>();
 
-/// Why a link is over.
+/// The fault that ended a link.
 #[derive(Debug, PartialEq)]
 pub enum Fault {
     /// The handshake failed.
     Handshake(Box<rustls::Error>),
-    /// A record was not what was sealed.
+    /// A record does not match its authentication tag.
     BadRecord,
-    /// A record is longer than any may be.
+    /// A record exceeds the maximum length.
     TooLong,
-    /// A record or message that does not belong here.
+    /// An unexpected record or message.
     Unexpected,
-    /// A message that says what cannot be.
+    /// A message with an invalid value.
     Illegal,
-    /// The peer gave up, with this alert.
+    /// The peer sent this alert.
     Alert(u8),
-    /// The keys have sealed as much as they may, and this version has no others.
+    /// The keys have reached their limit, and this version has no others.
     Worn,
-    /// Nothing can be sealed: the link is not open, or no more.
+    /// Nothing can be sealed: the link is not open, or no longer.
     Closed,
-    /// A bug of ours.
+    /// A bug of this server.
     Broken,
 }
 
 impl Fault {
-    /// The alert that tells a peer of it (RFC 8446, section 6.2).
+    /// The alert for this fault (RFC 8446, section 6.2).
     fn alert(&self) -> Option<u8> {
         match self {
             Self::BadRecord => Some(20),
@@ -99,12 +99,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a shard's handshakes go by.
+/// The configuration of a shard's handshakes.
 #[derive(Debug)]
 pub struct Acceptor(Arc<Ground>);
 
 impl Acceptor {
-    /// From a configuration that says which certificates, clients and tickets there are.
+    /// Makes an acceptor from a configuration of certificates, clients and tickets.
     pub fn new(config: &ServerConfig) -> Self {
         let catch = Arc::new(Catch::default());
         let mut config = config.clone();
@@ -114,7 +114,7 @@ impl Acceptor {
         Self(Arc::new(Ground { config: Arc::new(config), catch }))
     }
 
-    /// A link for a connection that was just accepted. Its handshake, 3 KB, is made when the client says something.
+    /// A link for a newly accepted connection. Its handshake, 3 KB, is allocated when the client sends something.
     pub fn accept(&self) -> Link {
         Link::new(Arc::clone(&self.0))
     }

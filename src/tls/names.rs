@@ -1,6 +1,6 @@
-//! Which certificate a client is given: the one for the name that it asks for (SNI, RFC 6066, 3), else the first.
+//! Selection of a client's certificate: the one for the requested name (SNI, RFC 6066, 3), else the first.
 //!
-//! Of several certificates for one name (RSA beside ECDSA), it is the first that the client can verify.
+//! Of several certificates for one name (RSA beside ECDSA), the first that the client can verify is selected.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::certificates::{Certificate, CertificateError, Flaw};
 /// Certificates by server name.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// By names as they stand in certificates, in lower case.
+    /// By the names of the certificates, in lower case.
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// By what follows `*.`.
+    /// By the part behind `*.`.
     wildcard: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// In the order of the configuration.
     all: Vec<Arc<CertifiedKey>>,
@@ -24,7 +24,7 @@ pub(super) struct Names {
 
 impl Names {
     /// # Errors
-    /// When a certificate has no name by which a client could ask for it; the first needs none.
+    /// When a certificate has no name by which a client could request it; the first needs none.
     pub(super) fn new(certificates: &[Certificate]) -> Result<Self, CertificateError> {
         let mut names = Self { exact: HashMap::new(), wildcard: HashMap::new(), all: Vec::new() };
         for (at, Certificate { facts, key }) in certificates.iter().enumerate() {
@@ -48,7 +48,7 @@ impl Names {
         let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let of_name = name.as_deref().and_then(|name| {
             let exact = || self.exact.get(name)?.iter().find(fits);
-            // RFC 6125, 6.4.3: the star stands for one label, the leftmost.
+            // RFC 6125, 6.4.3: the star matches one label, the leftmost.
             let wildcard = || self.wildcard.get(name.split_once('.')?.1)?.iter().find(fits);
             exact().or_else(wildcard)
         });

@@ -1,22 +1,22 @@
-//! What records say that carry no data of the application: alerts, and the messages that may follow a handshake.
+//! Records without application data: alerts, and the messages that may follow a handshake.
 //!
-//! A message may be cut anywhere, and lie in several records (RFC 8446 §5.1). What is kept of one between two records is
-//! its head and how much is missing: [`Unfinished`], a few bytes of the link. Left out: what a ticket says, which is of no
-//! use here.
+//! A message may be cut anywhere, and span several records (RFC 8446 §5.1). Between two records only its head and the
+//! number of missing bytes are kept: [`Unfinished`], a few bytes of the link. Left out: the contents of tickets,
+//! which are not used here.
 
 use super::Fault;
 use super::record::ContentType;
 
-/// Updates of its keys that a peer may ask for in the records that arrive at once. Each costs what ten small records do.
+/// Maximum of key updates in the records of one read. Each costs as much as ten small records.
 const KEY_UPDATES_MAX: usize = 8;
 pub(super) const CLOSE_NOTIFY: u8 = 0;
 const USER_CANCELED: u8 = 90;
 pub(super) const KEY_UPDATE: u8 = 24;
 const NEW_SESSION_TICKET: u8 = 4;
-/// Bytes of a message's type and length (RFC 8446 §4).
+/// Length of a message's type and length (RFC 8446 §4), in bytes.
 const HEAD_BYTES: usize = 4;
 
-/// A message that has begun: its type, the bytes of it that are missing, and how much of these four has arrived.
+/// An incomplete message: its type, its number of missing bytes, and the received part of these four bytes.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
     head: [u8; HEAD_BYTES],
@@ -33,7 +33,7 @@ impl Unfinished {
         usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)
     }
 
-    /// Notes that so many bytes more have arrived, no more than were missing. The message is over with the last.
+    /// Counts so many received bytes, at most the missing ones. The message ends with the last.
     fn advance(&mut self, bytes: usize) {
         let missing = self.missing() - bytes;
         let [kind, ..] = self.head;
@@ -45,7 +45,7 @@ impl Unfinished {
     }
 }
 
-/// What the peer may say, and what it said in the records that arrived at once.
+/// The permitted messages of the peer, and the messages in the records of one read.
 pub(super) struct News {
     pub(super) is_end: bool,
     pub(super) wants_update: bool,
@@ -55,17 +55,17 @@ pub(super) struct News {
 }
 
 impl News {
-    /// For a link that is a client's, or a server's.
+    /// For a link of a client, or of a server.
     pub(super) fn new(is_client: bool, is_tls13: bool) -> Self {
         Self { is_end: false, wants_update: false, update_count: 0, is_client, is_tls13 }
     }
 
-    /// Takes one record, of data of the application too: it must not come within a message (RFC 8446 §5.1). Returns whether
-    /// what follows is sealed with the peer's next keys.
+    /// Takes one record, including records of application data: those must not come within a message (RFC 8446 §5.1).
+    /// Returns whether later records are sealed with the peer's next keys.
     ///
     /// # Errors
-    /// [`Fault::Unexpected`] for what does not belong there, [`Fault::Illegal`] for what a message must not say,
-    /// [`Fault::Alert`] when the peer gives up.
+    /// [`Fault::Unexpected`] for an unexpected record or message, [`Fault::Illegal`] for an invalid value in a
+    /// message, [`Fault::Alert`] for an alert of the peer.
     pub(super) fn take(
         &mut self,
         kind: ContentType,
@@ -87,7 +87,7 @@ impl News {
         Ok(false)
     }
 
-    /// Takes a piece of a message, or several messages; nothing is no piece (RFC 8446 §5.1).
+    /// Takes a part of a message, or several messages; an empty part is invalid (RFC 8446 §5.1).
     fn take_message(&mut self, body: &[u8], unfinished: &mut Unfinished) -> Result<bool, Fault> {
         if body.is_empty() {
             return Err(Fault::Unexpected);
@@ -114,7 +114,7 @@ impl News {
         Ok(false)
     }
 
-    /// Whether the peer may send what has begun, as far as its head tells.
+    /// Checks whether the peer may send the message that has begun, as far as its head shows.
     fn check(&self, unfinished: &mut Unfinished) -> Result<(), Fault> {
         let is_whole = usize::from(unfinished.count) == HEAD_BYTES;
         match unfinished.head[0] {
@@ -126,7 +126,7 @@ impl News {
         Ok(())
     }
 
-    /// A key update, with its one byte (RFC 8446 §4.6.3).
+    /// Handles a key update, with its one byte (RFC 8446 §4.6.3).
     fn update(&mut self, wish: u8) -> Result<bool, Fault> {
         if wish > 1 {
             return Err(Fault::Illegal);
@@ -141,7 +141,7 @@ impl News {
 mod tests {
     use super::*;
 
-    /// What comes of records of handshake messages: for each whether the keys change, or the first fault.
+    /// The result of records of handshake messages: for each whether the keys change, or the first fault.
     fn heard(is_client: bool, records: &[&[u8]]) -> Result<Vec<bool>, Fault> {
         let (mut news, mut unfinished) = (News::new(is_client, true), Unfinished::default());
         records.iter().map(|record| news.take(ContentType::Handshake, record, &mut unfinished)).collect()

@@ -1,15 +1,15 @@
-//! The head of a record: what kind of content follows, and how long it is (RFC 8446, section 5.1).
+//! The header of a record: content type and length (RFC 8446, section 5.1).
 
 use super::Fault;
 
-/// Bytes of a record's head.
+/// Length of a record's header, in bytes.
 pub(super) const HEADER_BYTES: usize = 5;
-/// Bytes of plaintext that a record may carry (RFC 8446, section 5.1).
+/// Maximum length of a record's plaintext, in bytes (RFC 8446, section 5.1).
 pub(super) const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
-/// Bytes of a protected record's body (RFC 5246, section 6.2.3; TLS 1.3 allows fewer).
+/// Maximum length of a protected record's body, in bytes (RFC 5246, section 6.2.3; TLS 1.3 permits fewer).
 const BODY_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 2048;
 
-/// What a record carries.
+/// The content type of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum ContentType {
@@ -31,13 +31,13 @@ impl ContentType {
     }
 }
 
-/// The first record of `input`: what it says it carries, and its length with its head. `None` while it is not all there.
+/// The first record of `input`: its content type, and its length with its header. `None` while it is incomplete.
 ///
 /// # Errors
-/// [`Fault::Unexpected`] when no record begins so, [`Fault::TooLong`] when it is longer than any may be.
+/// [`Fault::Unexpected`] when the bytes cannot begin a record, [`Fault::TooLong`] when it exceeds the maximum.
 pub(super) fn first(input: &[u8]) -> Result<Option<(ContentType, usize)>, Fault> {
     let Some(head) = input.first_chunk::<HEADER_BYTES>() else {
-        // What is no record is told before it is waited for.
+        // An invalid first byte is reported without waiting for more.
         return match input.first().map(|&byte| ContentType::from_byte(byte)) {
             Some(None) => Err(Fault::Unexpected),
             None | Some(Some(_)) => Ok(None),

@@ -1,24 +1,24 @@
-//! Key schedules of the connections that talk. A cipher computes from its key a schedule of half a kilobyte, which costs
-//! as much as half a small record does: too much to do it for each message, too large to be kept for each connection.
-//! So a shard keeps those of the connections that it heard from last.
+//! Key schedules of active connections. A cipher computes a schedule of half a kilobyte from its key, which costs
+//! half as much as a small record: too much for each message, too large to be kept for each connection. So a shard
+//! keeps those of the connections that sent most recently.
 //!
-//! Only who is heard gets a place: a broadcast to very many, each of whom gets one record, must not push out those that
-//! speak.
+//! Only a connection that sends gets a place: a broadcast to very many connections, each of which gets one record,
+//! must not displace the active ones.
 
 use ring::aead::LessSafeKey;
 
 use super::Fault;
 use super::keys::Keys;
 
-/// Connections whose schedules are kept, a power of two: 1.1 KiB each.
+/// Number of places, a power of two: 1.1 KiB each.
 const PLACES: usize = 512;
 
-/// The cipher schedules of the connections that talk. One per shard.
+/// The cipher schedules of active connections. One per shard.
 #[derive(Default)]
 pub struct Schedules {
-    /// Made when the first connection speaks; the place of a connection follows from its number.
+    /// Allocated when the first connection sends; the place of a connection follows from its number.
     places: Vec<Option<Box<Place>>>,
-    /// The schedule for whoever has no place.
+    /// The schedule for connections without a place.
     spare: Option<LessSafeKey>,
 }
 
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Schedules {
 }
 
 impl Schedules {
-    /// The place of a connection, whoever has it now.
+    /// The place of a connection, whichever connection occupies it.
     fn place(&mut self, id: u64) -> &mut Option<Box<Place>> {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
@@ -45,7 +45,7 @@ impl Schedules {
         &mut self.places[place]
     }
 
-    /// What opens the records of the connection number `id`; from here on it has a place.
+    /// The schedule that opens the records of connection number `id`; from here on it has a place.
     pub(super) fn opener(&mut self, id: u64, keys: &Keys) -> Result<&LessSafeKey, Fault> {
         let place = self.place(id);
         if place.as_ref().is_none_or(|place| place.id != id) {
@@ -54,7 +54,7 @@ impl Schedules {
         place.as_ref().map(|place| &place.receiving).ok_or(Fault::Broken)
     }
 
-    /// What seals the records of the connection number `id`.
+    /// The schedule that seals the records of connection number `id`.
     pub(super) fn sealer(&mut self, id: u64, keys: &Keys) -> Result<&LessSafeKey, Fault> {
         let is_known = self.place(id).as_ref().is_some_and(|place| place.id == id);
         if !is_known {
@@ -67,7 +67,7 @@ impl Schedules {
         }
     }
 
-    /// The keys of a connection changed, or it is over.
+    /// Drops the schedules of a connection whose keys changed, or that is over.
     pub fn forget(&mut self, id: u64) {
         let place = self.place(id);
         if place.as_ref().is_some_and(|place| place.id == id) {

@@ -1,24 +1,24 @@
-//! Where a certificate or a key comes from, when one value says it: the text itself, the same in base64, or a file.
+//! The source of a certificate or key in one value: the PEM text itself, the same in base64, or a file.
 
 use std::path::Path;
 
 use data_encoding::BASE64;
 
-/// What begins a text in PEM (RFC 7468, section 2).
+/// Start of a PEM text (RFC 7468, section 2).
 const BEGIN: &str = "-----BEGIN ";
 
-/// No name of a file is longer (limits.h, `NAME_MAX`).
+/// Maximum length of a file name, in bytes (limits.h, `NAME_MAX`).
 const NAME_BYTES_MAX: usize = 255;
 
-/// How names of files end that hold certificates or keys.
+/// Suffixes of files with certificates or keys.
 const ENDINGS: [&str; 5] = [".pem", ".crt", ".cer", ".cert", ".key"];
 
-/// What such a value is.
+/// The source in such a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Source<'a> {
     /// A text in PEM.
     Text(Vec<u8>),
-    /// The path of a file that holds one.
+    /// The path of a file with one.
     File(&'a str),
 }
 

@@ -1,8 +1,8 @@
-//! What the server's side of a handshake goes by: certificates, clients, versions and tickets become one rustls
+//! The server's configuration of handshakes: converts certificates, clients, versions and tickets into one rustls
 //! configuration.
 //!
-//! Off on purpose: 0-RTT, which lets an attacker replay a client's first request; sessions kept in memory, which cost some
-//! for every client that will never come back; any protocol but HTTP/1.1.
+//! Disabled on purpose: 0-RTT, which lets an attacker replay a client's first request; sessions in memory, which cost
+//! memory for every client that never returns; any protocol but HTTP/1.1.
 
 use std::sync::Arc;
 
@@ -15,31 +15,31 @@ use rustls::{RootCertStore, ServerConfig, crypto};
 use super::certificates::{CertificateError, Facts, Flaw, Pem, PemPair, certificates};
 use super::names::Names;
 
-/// The one protocol that is negotiated (RFC 7301): a WebSocket begins as HTTP/1.1 (RFC 6455, 4.1).
+/// The only negotiated protocol (RFC 7301): a WebSocket begins as HTTP/1.1 (RFC 6455, 4.1).
 const ALPN: &[u8] = b"http/1.1";
 
-/// Tickets sent after a full handshake: a client comes back with one connection, and gets the next ticket there.
+/// Tickets sent after a full handshake: a client reconnects with one connection, and gets the next ticket there.
 const TICKETS_PER_HANDSHAKE: usize = 1;
 
-/// What a configuration is made of.
+/// The input of a configuration.
 #[derive(Debug)]
 pub struct Terms<'a> {
-    /// Certificates and keys. The first is for clients that ask for no name, or for one that no certificate has.
+    /// Certificates and keys. The first is for clients that request no name, or an unknown one.
     pub pairs: &'a [PemPair<'a>],
-    /// Authorities whose clients are known; none: clients are not asked for certificates.
+    /// Authorities of client certificates; empty: clients are not asked for certificates.
     pub client_cas: &'a [Pem<'a>],
     /// Whether a client without a certificate is refused.
     pub requires_client: bool,
-    /// Whether TLS 1.2 is spoken beside TLS 1.3.
+    /// Whether TLS 1.2 is supported beside TLS 1.3.
     pub takes_tls12: bool,
-    /// Seals session tickets. A ticket holds whom the client's certificate named, and is not verified again: it must not be
-    /// one that was used with other authorities.
+    /// Seals session tickets. A ticket contains the identity in the client's certificate, which is not verified
+    /// again: the ticketer must not have been used with other authorities.
     pub ticketer: Arc<dyn ProducesTickets>,
     /// Unix time, in seconds.
     pub now_s: i64,
 }
 
-/// A configuration, and what there is to know of its certificates.
+/// A configuration, and the facts about its certificates.
 #[derive(Clone, Debug)]
 pub struct Serving {
     /// For the shards.
@@ -49,10 +49,10 @@ pub struct Serving {
 }
 
 impl Terms<'_> {
-    /// The configuration.
+    /// Makes the configuration.
     ///
     /// # Errors
-    /// Which PEM is wrong, and what is wrong with it. There must be at least one pair.
+    /// The name of the invalid PEM, and its fault. There must be at least one pair.
     pub fn serve(&self) -> Result<Serving, CertificateError> {
         let refused = |error: rustls::Error| Flaw::Refused(error.to_string()).of("TLS");
         let loaded: Result<Vec<_>, _> = self.pairs.iter().map(|pair| pair.load(self.now_s)).collect();
@@ -76,7 +76,7 @@ impl Terms<'_> {
         Ok(Serving { config: Arc::new(config), facts })
     }
 
-    /// Who verifies clients.
+    /// The verifier of clients.
     fn verifier(
         &self,
         provider: Arc<CryptoProvider>,
@@ -110,7 +110,7 @@ mod tests {
 
     const NOW_S: i64 = 1_800_000_000;
 
-    /// A server's certificates, and the clients that it knows.
+    /// A server's certificates, and its clients' authorities.
     struct Server {
         authority: Authority,
         chains: Vec<(String, String)>,
@@ -171,7 +171,7 @@ mod tests {
         Pem { name, bytes: text.as_bytes() }
     }
 
-    /// Moves all that one side has to say to the other.
+    /// Passes all output of one side to the other.
     fn tell(from: &mut Connection, to: &mut Connection) -> Result<(), rustls::Error> {
         while from.wants_write() {
             let mut wire = Vec::new();
@@ -228,7 +228,7 @@ mod tests {
             let sha256 = super::super::certificates::sha256(&client.peer_certificates().unwrap()[0]);
             assert_eq!(sha256, serving.facts[at].sha256, "{name}");
         }
-        // rustls' client would not take the first certificate for this name; that it is given is told by the refusal.
+        // rustls' client refuses the first certificate for this name; the refusal shows that it was sent.
         let error = shake(&serving.config, &client, "four.test").map(drop).unwrap_err();
         assert!(format!("{error:?}").contains("NotValidForName"), "{error:?}");
     }
@@ -241,7 +241,7 @@ mod tests {
         let outcome = |serving: Serving| {
             format!("{:?}", shake(&serving.config, &old, "one.test").map(drop).unwrap_err())
         };
-        // The old client trusts nobody: it comes as far as the certificate.
+        // The old client trusts no authority: it fails at the certificate.
         assert!(outcome(server.serve().unwrap()).contains("UnknownIssuer"));
         server.takes_tls12 = false;
         let refused = outcome(server.serve().unwrap());
@@ -284,7 +284,7 @@ mod tests {
         let (served, _) = shake(&optional, &with(&server, None), "one.test").unwrap();
         assert!(served.peer_certificates().is_none());
         shake(&optional, &with(&server, Some(stranger)), "one.test").map(drop).unwrap_err();
-        // Who resumes is who came first.
+        // A resumed session keeps the identity of the first one.
         let client = with(&server, Some(ann));
         let (_, first) = shake(&optional, &client, "one.test").unwrap();
         drop(first);

@@ -1,4 +1,4 @@
-//! Links against rustls' own clients, and against each other where a test needs keys that a handshake would not give.
+//! Links against rustls' own clients, and against each other where a test needs keys that no handshake would produce.
 
 use std::io::{Read, Write};
 
@@ -51,7 +51,7 @@ fn client_config(authority: &Authority, suites: Vec<SupportedCipherSuite>) -> Ar
     Arc::new(config)
 }
 
-/// A client of rustls', and what it received of plaintext.
+/// A client of rustls, and its received plaintext.
 struct Client {
     tls: ClientConnection,
     heard: Vec<u8>,
@@ -66,13 +66,13 @@ fn hot(schedules: &mut Schedules) -> Hot<'_> {
     Hot { schedules, id: 7 }
 }
 
-/// A link, and what goes to and from it.
+/// A link with its input and output.
 struct Server {
     link: Link,
     schedules: Schedules,
-    /// What it received of plaintext.
+    /// Received plaintext.
     heard: Vec<u8>,
-    /// What it has to send.
+    /// Output to send.
     wire: Vec<u8>,
     opened: Option<Opened>,
     is_end: bool,
@@ -90,7 +90,7 @@ impl Server {
         }
     }
 
-    /// As a shard does it: what is kept, then what came.
+    /// Receives as a shard does: kept bytes first, then new ones.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut input = vec![0; self.link.held_bytes() + bytes.len()];
         let held = self.link.unhold(&mut input);
@@ -108,7 +108,7 @@ impl Server {
     }
 }
 
-/// Lets both sides talk until neither has anything to say. Bytes to the server come in pieces of `piece` bytes.
+/// Exchanges data until neither side has more. Bytes to the server come in pieces of `piece` bytes.
 fn converse(client: &mut Client, server: &mut Server, piece: usize) -> Result<(), Fault> {
     loop {
         let mut sent = Vec::new();
@@ -234,7 +234,7 @@ fn a_record_that_was_changed_delivers_nothing_and_is_told() {
     let acceptor = acceptor(&authority);
     for suite in suites() {
         let config = client_config(&authority, vec![suite]);
-        // The version in a record's head means nothing, but for its first byte (RFC 8446, section 5.1).
+        // The version in a record's header is ignored, except for its first byte (RFC 8446, section 5.1).
         for at in (0..50).filter(|&at| at != 2) {
             let (mut client, mut server) = (client(&config), Server::new(&acceptor));
             converse(&mut client, &mut server, usize::MAX >> 1).unwrap();
@@ -246,7 +246,7 @@ fn a_record_that_was_changed_delivers_nothing_and_is_told() {
             let outcome = server.take(&sent);
             assert!(server.heard.is_empty(), "{suite:?} {at}");
             match outcome {
-                // A longer record than was sent is waited for.
+                // The link waits for a record longer than the sent one.
                 Ok(()) => assert!((3..=4).contains(&at), "{suite:?} {at}"),
                 Err(fault) => {
                     assert!(!server.link.is_open());
@@ -308,7 +308,7 @@ fn rubbish_behind_the_first_flight_is_told_in_a_record_that_the_client_can_read(
             if let Err(told) = client.tls.process_new_packets() {
                 break told;
             }
-            assert!(!wire.is_empty(), "nothing is told, {suite:?}");
+            assert!(!wire.is_empty(), "no alert is sent, {suite:?}");
         };
         assert!(matches!(told, rustls::Error::AlertReceived(_)), "{suite:?} {told:?}");
     }
@@ -318,11 +318,11 @@ fn rubbish_behind_the_first_flight_is_told_in_a_record_that_the_client_can_read(
 fn a_hello_that_is_too_long_is_told_so_and_not_kept() {
     let authority = authority();
     let acceptor = acceptor(&authority);
-    // It says that it is longer than rustls takes any.
+    // A declared length above rustls' maximum.
     let mut server = Server::new(&acceptor);
     assert!(matches!(server.take(&[22, 3, 1, 0, 4, 1, 2, 0, 0]), Err(Fault::Handshake(_))));
     assert_eq!((server.wire[0], server.wire.len()), (21, 7));
-    // It comes in records of one byte each.
+    // The message comes in records of one byte each.
     let mut server = Server::new(&acceptor);
     let mut said = vec![22, 3, 1, 0, 4, 1, 0, 0xff, 0];
     let mut most = 0;
@@ -355,7 +355,7 @@ fn a_second_connection_goes_on_from_the_first() {
     }
 }
 
-/// Two links that trust each other without a handshake.
+/// Two links with agreed keys, without a handshake.
 fn linked() -> [(Link, Schedules); 2] {
     let secrets = |tx: u8, rx: u8| {
         let keys = |byte| {
@@ -371,7 +371,7 @@ fn linked() -> [(Link, Schedules); 2] {
     };
     let (client, server) = ([1; 48], [2; 48]);
     let a = Link::of_client(&secrets(1, 2), Some((&client, &server))).unwrap();
-    // The other end of a client is a client whose sides are swapped.
+    // The peer of a client is a client with swapped directions.
     let b = Link::of_client(&secrets(2, 1), Some((&server, &client))).unwrap();
     [(a, Schedules::default()), (b, Schedules::default())]
 }
@@ -419,7 +419,7 @@ fn worn_keys_of_tls_1_2_have_room_for_last_words() {
         }
         assert_eq!(seal(b"too much", &mut server), Err(Fault::Worn), "{suite:?}");
         server.wire.clear();
-        // As the client counts, which saw nothing of it.
+        // The client's count, which the simulation did not change.
         server.link.set_sequences(real);
         assert_eq!(seal(b"last words", &mut server), Ok(()));
         server.link.say_goodbye(hot(&mut server.schedules), &mut server.wire);
@@ -445,7 +445,7 @@ fn an_idle_link_is_small() {
 }
 
 proptest! {
-    /// Any messages, sealed in any batches, arrive as they were, in pieces of any size.
+    /// Any messages, sealed in any batches, arrive unchanged, in pieces of any size.
     #[test]
     fn sealed_and_opened_is_the_same(
         messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20_000), 1..6),

@@ -1,36 +1,36 @@
-//! Filters by tags, as a subscriber sends them: nodes of either encoding, read into a [`Filter`].
+//! Filters by tags from subscribers: nodes of either encoding, converted into a [`Filter`].
 //!
-//! Every filter that a client sent is bounded in depth, nodes and values. What is not a filter is refused before it becomes
-//! one ([`Invalid`]). Left out: the two encodings' own shapes, which become a `Node` first, and what a filter means.
+//! Every filter of a client is bounded in depth, nodes and values. Invalid input is refused during the conversion
+//! ([`Invalid`]). Left out: the parsing of the two encodings, which produces `Node`s, and the evaluation of a filter.
 
 use std::borrow::Cow;
 use std::fmt;
 
 pub use crate::base::filter::{Filter, Test};
 
-/// Levels of the tree.
+/// Maximum of levels of the tree.
 pub const DEPTH_MAX: usize = 16;
-/// Nodes of the tree, leaves included.
+/// Maximum of nodes of the tree, leaves included.
 pub const NODES_MAX: usize = 256;
-/// Values of one `in` or `nin`.
+/// Maximum of values of one `in` or `nin`.
 pub const VALUES_MAX: usize = 256;
-/// Bytes of an encoded filter: reading one takes some fifty times as much memory for a moment.
+/// Maximum of bytes of an encoded filter: reading one takes some fifty times as much memory for a moment.
 pub const BYTES_MAX: usize = 16 << 10;
 
-/// Why what a client sent is not a filter: to be answered with error 107.
+/// The fault of an invalid filter, to be answered with error 107.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalid {
-    /// Not of a filter's shape.
+    /// It does not have the structure of a filter.
     Shape,
     /// More than [`BYTES_MAX`] bytes, [`DEPTH_MAX`] levels, [`NODES_MAX`] nodes or [`VALUES_MAX`] values.
     TooLarge,
-    /// An `op` that the protocol does not know.
+    /// An unknown `op`.
     Operation,
-    /// A `cmp` that the protocol does not know, or none.
+    /// A missing or unknown `cmp`.
     Comparison,
     /// A comparison without a key.
     Key,
-    /// `val` or `vals` missing, or not for this comparison.
+    /// `val` or `vals` is missing, or does not fit the comparison.
     Values,
     /// `and` and `or` without nodes, or `not` with none or several.
     Nodes,
@@ -54,7 +54,7 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// A node as it is sent, in either encoding.
+/// A node of either encoding.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node<'a> {
     /// `and`, `or`, `not`; empty for a comparison.
@@ -66,10 +66,10 @@ pub(super) struct Node<'a> {
     pub(super) nodes: Vec<Self>,
 }
 
-/// The filter that a tree of nodes means.
+/// Converts a tree of nodes into a filter.
 ///
 /// # Errors
-/// When it means none, or is too large.
+/// When the tree is invalid or too large.
 pub(super) fn read(root: &Node<'_>) -> Result<Filter, Invalid> {
     let mut nodes_left = NODES_MAX;
     of(root, DEPTH_MAX, &mut nodes_left)

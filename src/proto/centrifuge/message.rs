@@ -1,8 +1,8 @@
-//! The protocol's messages, apart from how they are written: [`super::json`] and [`super::protobuf`] read and write them.
+//! The protocol's messages, independent of the encoding: [`super::json`] and [`super::protobuf`] read and write them.
 //!
-//! What clients send owns what it holds, but for payloads and names on the hot path, which are borrowed where the
-//! encoding allows it. What clients get is borrowed throughout: it is written once, at once. A payload is the bytes of
-//! one JSON value in the JSON encoding and any bytes in Protobuf; an empty one is none.
+//! Messages from clients own their contents, except payloads and names on the hot path, which are borrowed where the
+//! encoding permits it. Messages to clients are borrowed throughout: they are encoded once, at once. A payload is one
+//! JSON value in the JSON encoding and any bytes in Protobuf; an empty one is none.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,7 +11,7 @@ use super::filter::Filter;
 use crate::base::payload::PayloadRef;
 use crate::base::shared::Shared;
 
-/// How messages are written.
+/// The encoding of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Encoding {
@@ -23,7 +23,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The name that hooks are told.
+    /// Name of the encoding for hooks.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -35,45 +35,45 @@ impl Encoding {
 /// One command: an id and a request.
 #[derive(Debug, PartialEq)]
 pub struct Command<'a> {
-    /// Chosen by the client and repeated in the reply; 0 when none is expected.
+    /// Chosen by the client and repeated in the reply; 0 when no reply is expected.
     pub id: u32,
-    /// What is asked for.
+    /// The request.
     pub request: Request<'a>,
 }
 
-/// What a command asks for.
+/// The request of a command.
 #[derive(Debug, PartialEq)]
 pub enum Request<'a> {
     /// An empty command: the answer to the server's ping.
     Pong,
-    /// First command of a connection.
+    /// Connect: the first command of a connection.
     Connect(Box<Connect>),
-    /// Asks for the publications of a channel.
+    /// Subscribe to a channel.
     Subscribe(Box<Subscribe>),
-    /// Ends a subscription.
+    /// Unsubscribe from a channel.
     Unsubscribe {
         /// Name of the channel.
         channel: Cow<'a, str>,
     },
-    /// Puts a message into a channel.
+    /// Publish a message in a channel.
     Publish {
         /// Name of the channel.
         channel: Cow<'a, str>,
-        /// The message; `None` when it is missing. JSON `null` is a message, and in Protobuf, where empty bytes are not sent at
-        /// all, so is nothing.
+        /// The message; `None` when it is missing. JSON `null` is a message, and so are empty bytes in Protobuf,
+        /// which are not transmitted at all.
         data: Option<Cow<'a, [u8]>>,
     },
-    /// Who is in a channel.
+    /// Presence of a channel.
     Presence {
         /// Name of the channel.
         channel: Cow<'a, str>,
     },
-    /// How many are in a channel.
+    /// Member counts of a channel.
     PresenceStats {
         /// Name of the channel.
         channel: Cow<'a, str>,
     },
-    /// What was published in a channel.
+    /// History of a channel.
     History(HistoryRequest<'a>),
     /// The client's own ping.
     Ping,
@@ -82,7 +82,7 @@ pub enum Request<'a> {
         /// The message.
         data: Cow<'a, [u8]>,
     },
-    /// A call of the server's.
+    /// A call (RPC).
     Rpc {
         /// Name of the method; may be empty.
         method: Cow<'a, str>,
@@ -101,15 +101,15 @@ pub enum Request<'a> {
         /// The token.
         token: String,
     },
-    /// An id without any request that the protocol knows.
+    /// A command without a known request.
     Unknown,
-    /// A request that cannot be read: a value in it is of another type or no text, or its filter is none. Where the
-    /// command ends is known all the same, so it fails alone.
+    /// An unreadable request: a value in it has another type or is not Unicode, or its filter is invalid. The end of
+    /// the command is known all the same, so it fails alone.
     Malformed,
 }
 
 impl Request<'_> {
-    /// Bytes that it holds beside its own size, when it borrows none.
+    /// Heap bytes beside its own size, when it borrows none.
     pub fn owned_bytes(&self) -> usize {
         match self {
             Self::Pong | Self::Ping | Self::Unknown | Self::Malformed => 0,
@@ -138,12 +138,12 @@ impl Request<'_> {
     }
 }
 
-/// First command of a connection.
+/// A connect request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connect {
-    /// Who the client is; empty for none.
+    /// Token that identifies the client; empty for none.
     pub token: String,
-    /// Whatever the application wants to say.
+    /// Data of the application.
     pub data: Vec<u8>,
     /// Name of the client's kind.
     pub name: String,
@@ -155,64 +155,64 @@ pub struct Connect {
     pub subs: Vec<Subscribe>,
 }
 
-/// Asks for the publications of a channel.
+/// A subscribe request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Subscribe {
     /// Name of the channel.
     pub channel: String,
-    /// That the client may; empty for none.
+    /// Token that proves the permission; empty for none.
     pub token: String,
-    /// Whatever the application wants to say.
+    /// Data of the application.
     pub data: Vec<u8>,
-    /// Whether to send what came after `offset` and `epoch`.
+    /// Whether to recover from `offset` and `epoch`.
     pub recover: bool,
-    /// The stream that `offset` is in.
+    /// The stream of `offset`.
     pub epoch: String,
-    /// The last publication that the client has.
+    /// The client's last publication.
     pub offset: u64,
-    /// Asks to know the position.
+    /// Whether the client wants the position.
     pub positioned: bool,
-    /// Asks for recovery.
+    /// Whether it wants recovery.
     pub recoverable: bool,
-    /// Asks for joins and leaves.
+    /// Whether it wants joins and leaves.
     pub join_leave: bool,
     /// Kind of deltas that the client can apply (`fossil`); empty for none.
     pub delta: String,
-    /// Which publications it wants, by their tags.
+    /// Filter of publications, by their tags.
     pub filter: Option<Box<Filter>>,
     /// Bits: see [`FLAG_COMPACTION`] and [`FLAG_UNRECOVERABLE_ERROR`].
     pub flag: i64,
-    /// What kind of subscription: 0 of a stream, others of maps and of shared polls, which there are not here.
+    /// Kind of subscription: 0 of a stream, others of maps and of shared polls, which are not supported.
     pub kind: i32,
 }
 
 impl Subscribe {
-    /// Bytes of it and of what it holds.
+    /// Bytes of its own size and contents.
     fn owned_bytes(&self) -> usize {
         let Self { channel, token, data, epoch, delta, .. } = self;
         size_of::<Self>() + channel.len() + token.len() + data.len() + epoch.len() + delta.len()
     }
 }
 
-/// In [`Subscribe::flag`]: pushes may carry a number in place of the channel's name.
+/// In [`Subscribe::flag`]: pushes may contain a number in place of the channel's name.
 pub const FLAG_COMPACTION: i64 = 1;
-/// In [`Subscribe::flag`]: answer 112 in place of `recovered: false`.
+/// In [`Subscribe::flag`]: reply with error 112 instead of `recovered: false`.
 pub const FLAG_UNRECOVERABLE_ERROR: i64 = 2;
 
-/// What was published in a channel.
+/// A history request.
 #[derive(Debug, Default, PartialEq)]
 pub struct HistoryRequest<'a> {
     /// Name of the channel.
     pub channel: Cow<'a, str>,
-    /// How many at most: negative for as many as the server gives, 0 for the position only.
+    /// Maximum of publications: negative for the server's maximum, 0 for the position only.
     pub limit: i32,
-    /// Only what came after this position (before, when reversed): offset and epoch.
+    /// Only publications after this position (before it, when reversed): offset and epoch.
     pub since: Option<(u64, String)>,
     /// Newest first.
     pub reverse: bool,
 }
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub enum Answer<'a> {
     /// To connect.
@@ -234,7 +234,7 @@ pub enum Answer<'a> {
     },
     /// To history.
     History {
-        /// What was published.
+        /// The publications.
         publications: &'a [Publication<'a>],
         /// The stream's position.
         position: (u64, &'a str),
@@ -251,20 +251,20 @@ pub enum Answer<'a> {
         version: &'a str,
         /// Whether the connection expires.
         expires: bool,
-        /// In how many seconds.
+        /// Seconds until then.
         ttl_s: u32,
     },
     /// To sub_refresh.
     SubRefresh {
         /// Whether the subscription expires.
         expires: bool,
-        /// In how many seconds.
+        /// Seconds until then.
         ttl_s: u32,
     },
 }
 
 impl Answer<'_> {
-    /// The payloads that stand apart, in their order.
+    /// Passes the payloads apart to `each`, in their order.
     pub fn each_apart(&self, each: impl FnMut(&Apart)) {
         match self {
             Self::Connect(result) => result.each_apart(each),
@@ -283,7 +283,7 @@ impl Answer<'_> {
 }
 
 impl Push<'_> {
-    /// The payloads that stand apart, in their order.
+    /// Passes the payloads apart to `each`, in their order.
     pub fn each_apart(&self, each: impl FnMut(&Apart)) {
         match self {
             Self::Connect(result) => result.each_apart(each),
@@ -312,7 +312,7 @@ fn apart_of<'a>(publications: &'a [Publication<'a>]) -> impl Iterator<Item = &'a
     })
 }
 
-/// What a connect reply, or the first push of a unidirectional connection, tells.
+/// The result of a connect request, in a reply or in the first push of a unidirectional connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConnectResult<'a> {
     /// The connection's id.
@@ -321,46 +321,46 @@ pub struct ConnectResult<'a> {
     pub version: &'a str,
     /// Whether the connection expires.
     pub expires: bool,
-    /// In how many seconds.
+    /// Seconds until then.
     pub ttl_s: u32,
-    /// Whatever the application wants to say.
+    /// Data of the application.
     pub data: PayloadRef<'a>,
     /// Server-side subscriptions, by channel.
     pub subs: &'a [(&'a str, SubscribeResult<'a>)],
-    /// Seconds between the server's pings; 0 when it sends none.
+    /// Seconds between the server's pings; 0 without pings.
     pub ping_s: u32,
     /// Whether the client must answer pings.
     pub pong: bool,
-    /// What the emulation endpoint knows the connection by; secret.
+    /// Identification of the connection at the emulation endpoint; secret.
     pub session: &'a str,
     /// The node's id.
     pub node: &'a str,
-    /// Unix time in milliseconds; 0 leaves it out.
+    /// Unix time in milliseconds; 0 omits it.
     pub time_ms: i64,
 }
 
-/// What a subscribe reply tells.
+/// The result of a subscribe request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SubscribeResult<'a> {
     /// Whether the subscription expires.
     pub expires: bool,
-    /// In how many seconds.
+    /// Seconds until then.
     pub ttl_s: u32,
     /// Whether recovery will be possible.
     pub recoverable: bool,
-    /// Whether the position is kept.
+    /// Whether the client tracks its position.
     pub positioned: bool,
     /// The stream.
     pub epoch: &'a str,
-    /// The last publication's number.
+    /// The last publication's offset.
     pub offset: u64,
-    /// Whether `publications` are all that was missed.
+    /// Whether `publications` are all missed ones.
     pub recovered: bool,
-    /// Whether recovery was asked for.
+    /// Whether recovery was requested.
     pub was_recovering: bool,
-    /// What was missed.
+    /// The missed publications.
     pub publications: &'a [Publication<'a>],
-    /// Whatever the application wants to say.
+    /// Data of the application.
     pub data: PayloadRef<'a>,
     /// Whether publications may come as deltas.
     pub delta: bool,
@@ -368,8 +368,8 @@ pub struct SubscribeResult<'a> {
     pub id: i64,
 }
 
-/// A payload that is sent from where it lies: its bytes are not written, but count where lengths are told, and it is
-/// noted where they belong. It stands in one place of one message.
+/// A payload that is sent without a copy: its bytes are not written, but count in lengths, and their place in the
+/// output is noted. It occurs in one place of one message.
 #[derive(Clone, Debug)]
 pub struct Apart {
     data: Shared,
@@ -377,7 +377,7 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// Of a payload that is not empty. For JSON, one JSON value on one line.
+    /// Makes one of a payload that is not empty. For JSON, of one JSON value on one line.
     pub fn new(data: Shared) -> Self {
         debug_assert!(!data.is_empty(), "an empty payload is written in its own way");
         Self { data, at: Cell::new(0) }
@@ -388,23 +388,23 @@ impl Apart {
         &self.data
     }
 
-    /// Number of bytes before it in the bytes that it was left out of, before they were framed.
+    /// Number of bytes before it in the output, before that was framed.
     pub fn at(&self) -> usize {
         self.at.get()
     }
 
-    /// Leaves it out at the end of what is written so far.
+    /// Notes its place at the end of the output so far.
     pub(super) fn leave_out(&self, out: &[u8]) {
         self.at.set(out.len());
     }
 }
 
-/// A payload, and what is known of it.
+/// A payload with its classification.
 #[derive(Clone, Copy, Debug)]
 pub enum Data<'a> {
-    /// One that is not copied.
+    /// A payload that is not copied.
     Apart(&'a Apart),
-    /// One JSON value, checked.
+    /// One JSON value, validated.
     Json(&'a [u8]),
     /// Text that may be JSON.
     Text(&'a [u8]),
@@ -412,89 +412,89 @@ pub enum Data<'a> {
     Binary(&'a [u8]),
 }
 
-/// A publication as clients get it.
+/// A publication for clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Publication<'a> {
-    /// The message; a delta, when `delta` says so.
+    /// The message; a delta if `delta` is set.
     pub data: Data<'a>,
-    /// Who published it, if a client did.
+    /// The publisher, if it is a client.
     pub info: Option<ClientInfo<'a>>,
-    /// Its number in the stream; 0 for none.
+    /// Its offset in the stream; 0 for none.
     pub offset: u64,
     /// Names and values.
     pub tags: &'a [(Box<str>, Box<str>)],
-    /// Whether `data` is a delta to the publication before.
+    /// Whether `data` is a delta to the previous publication.
     pub delta: bool,
-    /// Whether the subscriber takes deltas: in JSON, data is then a string with the JSON in it.
+    /// Whether the subscriber accepts deltas: in JSON, data is then a string that contains the JSON.
     pub takes_deltas: bool,
-    /// Unix time of the publication in milliseconds; 0 leaves it out.
+    /// Unix time of the publication in milliseconds; 0 omits it.
     pub time_ms: i64,
-    /// The stream, where it is told with a publication; empty leaves it out.
+    /// The stream's epoch, where it is sent with a publication; empty omits it.
     pub epoch: &'a str,
-    /// Its version; 0 leaves it out.
+    /// Its version; 0 omits it.
     pub version: u64,
 }
 
-/// Who a client is.
+/// A client's identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientInfo<'a> {
     /// The user; empty when anonymous.
     pub user: &'a str,
     /// The connection's id.
     pub client: &'a str,
-    /// What the connection's token or hook says of it.
+    /// Info of the connection from its token or hook.
     pub conn_info: PayloadRef<'a>,
-    /// What the subscription's token or hook says of it.
+    /// Info of the subscription from its token or hook.
     pub chan_info: PayloadRef<'a>,
 }
 
-/// How a push names its channel.
+/// The channel of a push.
 #[derive(Clone, Copy, Debug)]
 pub enum ChannelRef<'a> {
     /// None: the push is about the connection.
     None,
     /// By its name.
     Name(&'a str),
-    /// By the number that the subscribe reply told.
+    /// By its number from the subscribe reply.
     Id(i64),
 }
 
-/// What the server sends unasked.
+/// A message of the server that is no reply.
 #[derive(Clone, Copy, Debug)]
 pub enum Push<'a> {
     /// A publication.
     Publication(Publication<'a>),
-    /// Someone subscribed.
+    /// A client subscribed.
     Join(ClientInfo<'a>),
-    /// Someone is gone.
+    /// A client unsubscribed.
     Leave(ClientInfo<'a>),
     /// The server ended a subscription.
     Unsubscribe {
-        /// 2000–2499: do not subscribe again; 2500–2999: do.
+        /// 2000–2499: the client does not subscribe again; 2500–2999: it does.
         code: u32,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
-    /// The server subscribed the client. Of the result: recoverable, positioned, epoch, offset and data.
+    /// The server subscribed the client. Of the result, recoverable, positioned, epoch, offset and data are sent.
     Subscribe(SubscribeResult<'a>),
     /// A message to the connection.
     Message(PayloadRef<'a>),
     /// First push of a unidirectional connection.
     Connect(ConnectResult<'a>),
-    /// The last word, where there is no close frame.
+    /// The last message, where there is no close frame.
     Disconnect {
-        /// 3000–3499 and 4000–4499: connect again; else do not.
+        /// 3000–3499 and 4000–4499: the client reconnects; else it does not.
         code: u16,
-        /// Why.
+        /// The reason.
         reason: &'a str,
-        /// What `code` says of connecting again, in one bit.
+        /// Whether `code` tells the client to reconnect.
         reconnect: bool,
     },
     /// The connection's expiry changed.
     Refresh {
         /// Whether it expires.
         expires: bool,
-        /// In how many seconds.
+        /// Seconds until then.
         ttl_s: u32,
     },
 }

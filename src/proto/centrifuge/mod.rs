@@ -1,9 +1,8 @@
 //! The Centrifuge client protocol, version 2, in both of its encodings.
 //!
-//! [`message`] says what there is to say, [`json`] and [`protobuf`] how it is written, [`codes`] lists the numbers that
-//! both sides know, [`filter`] is what subscribers ask of tags. The functions here are the same for both encodings:
-//! what is read in one means what it means in the other. Payloads (`data`) pass through as the bytes that they
-//! arrived as.
+//! [`message`] has the messages, [`json`] and [`protobuf`] their encodings, [`codes`] the codes that both sides know,
+//! [`filter`] the subscribers' filters by tags. The functions here are the same for both encodings: equal messages
+//! mean the same in both. Payloads (`data`) are passed on unchanged.
 
 pub mod codes;
 pub mod filter;
@@ -20,18 +19,18 @@ pub use message::Encoding;
 
 use message::{Answer, ChannelRef, Connect, Push};
 
-/// Channels of a connect command that have a position to recover from.
+/// Maximum of channels with a position in a connect command.
 pub const CONNECT_SUBS_MAX: usize = 4096;
-/// Headers of a connect command.
+/// Maximum of headers in a connect command.
 pub const CONNECT_HEADERS_MAX: usize = 256;
 
-/// Why a frame cannot be read, or not further. What is wrong with one command only is a command all the same:
-/// [`message::Request::Malformed`].
+/// The reason for which the rest of a frame cannot be read. An invalid command in a readable frame is a command all
+/// the same: [`message::Request::Malformed`].
 #[derive(Debug)]
 pub enum Malformed {
-    /// Not JSON, or not of the protocol's shape.
+    /// Not JSON, or not of the protocol's structure.
     Json(serde_json::Error),
-    /// Not Protobuf, or not of the protocol's shape: what is wrong.
+    /// Not Protobuf, or not of the protocol's structure: the fault.
     Protobuf(&'static str),
 }
 
@@ -53,18 +52,18 @@ impl std::error::Error for Malformed {
     }
 }
 
-/// What a client without a connection of its own to write to sends to the emulation endpoint.
+/// The request to the emulation endpoint of a client that cannot send on its own connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Emulation<'a> {
-    /// The node that the connect reply named.
+    /// The node of the connect reply.
     pub node: Cow<'a, str>,
-    /// The session that the connect reply named.
+    /// The session of the connect reply.
     pub session: Cow<'a, str>,
-    /// Commands, in the encoding of the connection that they are for.
+    /// Commands, in the encoding of their connection.
     pub data: Cow<'a, [u8]>,
 }
 
-/// All commands of a frame, in order. An `Err` ends them: from there on the frame is not a sequence of commands.
+/// The commands of a frame, in order. An `Err` is the last item: the rest of the frame is not a sequence of commands.
 pub fn commands(encoding: Encoding, frame: &[u8]) -> Commands<'_> {
     Commands(match encoding {
         Encoding::Json => Reader::Json(json::Commands::new(frame)),
@@ -91,11 +90,11 @@ impl<'a> Iterator for Commands<'a> {
     }
 }
 
-/// What a unidirectional client sends first: a request to connect, with no command around it. Nothing at all is a
-/// request that leaves everything open.
+/// Parses the first message of a unidirectional client: a connect request without the envelope of a command. Empty
+/// input is a request without options.
 ///
 /// # Errors
-/// When it is not one.
+/// When it is not a connect request.
 pub fn connect_request(encoding: Encoding, frame: &[u8]) -> Result<Connect, Malformed> {
     match encoding {
         Encoding::Json => json::connect_request(frame),
@@ -103,10 +102,10 @@ pub fn connect_request(encoding: Encoding, frame: &[u8]) -> Result<Connect, Malf
     }
 }
 
-/// The body of a request to the emulation endpoint.
+/// Parses the body of a request to the emulation endpoint.
 ///
 /// # Errors
-/// When it is not one.
+/// When it is invalid.
 pub fn emulation_request(encoding: Encoding, body: &[u8]) -> Result<Emulation<'_>, Malformed> {
     match encoding {
         Encoding::Json => json::emulation_request(body),
@@ -114,7 +113,7 @@ pub fn emulation_request(encoding: Encoding, body: &[u8]) -> Result<Emulation<'_
     }
 }
 
-/// Appends the reply to a command. `start`: where the frame's payload begins in `out` (so in all of these).
+/// Appends the reply to a command. `start` is the start of the frame's payload in `out` (so in all these functions).
 pub fn put_answer(out: &mut Vec<u8>, start: usize, encoding: Encoding, id: u32, answer: &Answer<'_>) {
     match encoding {
         Encoding::Json => json::put_answer(out, start, id, answer),
@@ -122,7 +121,7 @@ pub fn put_answer(out: &mut Vec<u8>, start: usize, encoding: Encoding, id: u32, 
     }
 }
 
-/// Appends the reply to a command that failed. `temporary`: whether it may succeed later.
+/// Appends the error reply to a command. `temporary`: whether a retry may succeed.
 pub fn put_error(
     out: &mut Vec<u8>,
     start: usize,
@@ -138,7 +137,7 @@ pub fn put_error(
     }
 }
 
-/// Appends a push; for a unidirectional client (`is_uni`) without a reply around it.
+/// Appends a push; for a unidirectional client (`is_uni`) without the envelope of a reply.
 pub fn put_push(
     out: &mut Vec<u8>,
     start: usize,

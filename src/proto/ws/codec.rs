@@ -1,12 +1,12 @@
-//! Client frames in, messages out.
+//! The decoder of client frames into messages.
 //!
-//! Between two messages a [`Decoder`] is a null pointer. What does not fit one read (a header cut in two, a
-//! frame still arriving, a message in fragments) lives in a box that exists only that long. Whole messages are
-//! unmasked where they lie and handed out without a copy.
+//! Between two messages a [`Decoder`] is a null pointer. Input that spans several reads (a header cut in two, a frame
+//! still arriving, a fragmented message) is kept in a box that exists only that long. Whole messages are unmasked in
+//! place and returned without a copy.
 //!
-//! Every rule is checked at the first byte that breaks it: a header's as soon as the header is there, UTF-8
-//! inside a frame that is still arriving; of a compressed message, when it is whole and inflated. Left out: what a
-//! message means, and the closing handshake's states.
+//! Every rule is checked at the first byte that violates it: a header's rules once it is complete, UTF-8 inside a
+//! frame that is still arriving; a compressed message's once it is complete and inflated. Left out: the contents of
+//! messages, and the states of the closing handshake.
 
 use std::ops::{Deref, DerefMut};
 
@@ -22,41 +22,41 @@ use super::{Violation, mask};
 const HEADER_BYTES_MAX: usize = 14;
 /// Largest payload of a control frame, in bytes (RFC 6455 §5.5).
 const CONTROL_BYTES_MAX: u64 = 125;
-/// A frame whose bytes have yet to arrive reserves no more than this: its length is only a claim. Of one that has begun to
-/// arrive, as much again as is there.
+/// Capacity reserved for a frame without any payload bytes yet: its length is only a claim. For a frame that has
+/// begun to arrive, as much again as is there.
 const RESERVE_BYTES_MIN: usize = 1 << 10;
-/// Fragments that a message may have whatever its size. Beyond it, one for every [`FRAGMENT_BYTES_MIN`] bytes: whoever
-/// sends a byte at a time, or none, makes a header's work of each.
+/// Fragments permitted for a message of any size. Beyond it, one for every [`FRAGMENT_BYTES_MIN`] bytes: a client
+/// that sends one byte or none per fragment costs the work of a header for each.
 const FRAGMENTS_FREE: usize = 1024;
-/// See [`FRAGMENTS_FREE`]. Smaller than any fragment that someone sends for a reason.
+/// See [`FRAGMENTS_FREE`]. Smaller than any reasonable fragment.
 const FRAGMENT_BYTES_MIN: usize = 16;
 
 /// Text or binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// UTF-8 text, checked.
+    /// UTF-8 text, validated.
     Text,
     /// Any bytes.
     Binary,
 }
 
-/// Sizes beyond which a connection is failed with 1009, in bytes.
+/// Maximum sizes, beyond which a connection fails with 1009, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Payload of one frame.
     pub frame_bytes_max: usize,
-    /// All fragments of a message together; of a compressed one, as it comes and inflated.
+    /// All fragments of a message together; of a compressed message, both compressed and inflated.
     pub message_bytes_max: usize,
 }
 
-/// Unmasked payload: in the input where it arrived, or put together from pieces.
+/// Unmasked payload: in the input, or assembled from pieces.
 #[derive(Debug)]
 pub enum Payload<'a> {
     /// A part of the input.
     Slice(&'a mut [u8]),
-    /// Put together from several reads or fragments.
+    /// Assembled from several reads or fragments.
     Assembled(Vec<u8>),
-    /// It came compressed. The bytes are a press's, which takes them back: [`Press::reclaim`].
+    /// Inflated. The bytes belong to a press, to be returned by [`Press::reclaim`].
     Inflated(Vec<u8>),
 }
 
@@ -81,20 +81,20 @@ impl DerefMut for Payload<'_> {
     }
 }
 
-/// What a client said.
+/// A client's message.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A whole data message; text is UTF-8.
     Message(Kind, Payload<'a>),
-    /// To be answered by a pong with the same payload.
+    /// A ping, to be answered by a pong with the same payload.
     Ping(Payload<'a>),
     /// An answer to a ping, or unsolicited.
     Pong,
-    /// The client's close frame, with its code if it had one; nothing that follows counts.
+    /// The client's close frame, with its code if it had one; input after it is ignored.
     Close(Option<u16>),
 }
 
-/// A frame whose payload is arriving.
+/// A partly received frame.
 #[derive(Debug)]
 struct Frame {
     header: FrameHeader,
@@ -105,21 +105,21 @@ struct Frame {
     control: Vec<u8>,
 }
 
-/// What a decoder remembers in the middle of something.
+/// A decoder's state within a message or frame.
 #[derive(Debug, Default)]
 struct Partial {
     head: [u8; HEADER_BYTES_MAX],
     head_len: u8,
     frame: Option<Frame>,
-    /// Kind of the message in progress, between its first frame and its last.
+    /// Kind of the current message, between its first frame and its last.
     kind: Option<Kind>,
     /// Whether that message is compressed.
     is_packed: bool,
     message: Vec<u8>,
     utf8: Utf8,
-    /// Frames of the message in progress.
+    /// Number of frames of the current message.
     fragment_count: usize,
-    /// When it began, as [`Decoder::note_time`] was told; 0 for not yet.
+    /// The time at which it began, by [`Decoder::note_time`]; 0 for not yet known.
     began_ms: u64,
 }
 
@@ -128,11 +128,11 @@ struct Partial {
 pub struct Decoder(Option<Box<Partial>>);
 
 impl Decoder {
-    /// Takes the next event from the front of `input`; `Ok(None)` once all of it is consumed without one. `press`: inflates
-    /// compressed messages, where they were negotiated.
+    /// Takes the next event from the front of `input`; `Ok(None)` once all of it is consumed without one. `press`
+    /// inflates compressed messages, where they were negotiated.
     ///
     /// # Errors
-    /// The rule that was broken; the connection must then be failed with [`Violation::close_code`].
+    /// The violated rule; the connection must then be failed with [`Violation::close_code`].
     #[inline]
     pub fn next<'a>(
         &mut self,
@@ -166,12 +166,12 @@ impl Decoder {
         }
     }
 
-    /// Bytes held for a message that is still arriving.
+    /// Bytes of an incomplete message.
     pub fn held_bytes(&self) -> usize {
         self.0.as_deref().map_or(0, |partial| size_of::<Partial>() + partial.message.capacity())
     }
 
-    /// Tells the time to whatever is in progress and does not know when it began; called when all input is consumed.
+    /// Sets the starting time of a message or frame that has none; called when all input is consumed.
     #[inline]
     pub fn note_time(&mut self, now_ms: u64) {
         if let Some(partial) = self.0.as_deref_mut()
@@ -181,19 +181,19 @@ impl Decoder {
         }
     }
 
-    /// Counts the time of whatever is in progress from now on.
+    /// Restarts the time of a message or frame in progress.
     pub fn restart(&mut self, now_ms: u64) {
         if let Some(partial) = self.0.as_deref_mut() {
             partial.began_ms = now_ms;
         }
     }
 
-    /// Since when a frame or message is arriving, as [`Decoder::note_time`] was told.
+    /// The time at which the incomplete frame or message began, by [`Decoder::note_time`].
     pub fn partial_since_ms(&self) -> Option<u64> {
         self.0.as_deref().map(|partial| partial.began_ms)
     }
 
-    /// Nothing is in progress, and perhaps a whole unfragmented frame lies in the input.
+    /// Takes an event while no message is in progress, possibly a whole unfragmented frame in the input.
     fn next_whole<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -232,7 +232,7 @@ impl Decoder {
     }
 }
 
-/// The usual case, and therefore the fast one: a whole data message in one frame with a short header.
+/// The common case, on the fast path: a whole data message in one frame with a short header.
 #[inline]
 fn next_usual<'a>(input: &mut &'a mut [u8], limits: &Limits) -> Result<Option<Event<'a>>, Violation> {
     let Some((kind, key, length, header_len)) = read_usual_header(input) else { return Ok(None) };
@@ -278,7 +278,7 @@ enum Whole<'a> {
 }
 
 impl Partial {
-    /// Takes a header's bytes; false when it is still incomplete.
+    /// Takes the bytes of a header; returns false while it is incomplete.
     fn take_header(
         &mut self,
         input: &mut &mut [u8],
@@ -317,7 +317,7 @@ impl Partial {
         Ok(true)
     }
 
-    /// Takes payload of the frame in progress; returns the frame when all of it has arrived.
+    /// Takes payload of the current frame; returns the frame when it is complete.
     fn take_payload(&mut self, input: &mut &mut [u8]) -> Result<Option<Frame>, Violation> {
         let Some(frame) = self.frame.as_mut() else { return Ok(None) };
         let missing = usize::try_from(frame.length - frame.taken).unwrap_or(usize::MAX);
@@ -337,7 +337,7 @@ impl Partial {
         if frame.taken < frame.length { Ok(None) } else { Ok(self.frame.take()) }
     }
 
-    /// What a whole frame completes.
+    /// The event of a complete frame, if there is one.
     fn complete(
         &mut self,
         frame: Frame,
@@ -370,8 +370,8 @@ fn skip(input: &mut &mut [u8], count: usize) {
     *input = &mut std::mem::take(input)[count..];
 }
 
-/// The rules that a header can break by itself or by where it stands. `kind`: of the message in progress, of which
-/// `held` bytes have arrived.
+/// Checks the rules about a header by itself or by its place. `kind` is that of the current message, of which `held`
+/// bytes have arrived.
 #[inline]
 fn check_header(
     header: &FrameHeader,
@@ -381,7 +381,7 @@ fn check_header(
     limits: &Limits,
     takes_packed: bool,
 ) -> Result<(), Violation> {
-    // RFC 7692 §6: RSV1 stands on the first frame of a compressed message, and on no other.
+    // RFC 7692 §6: RSV1 is set on the first frame of a compressed message, and on no other.
     let may_be_packed = takes_packed && matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
     if header.rsv1 && !may_be_packed || header.rsv2 || header.rsv3 {
         return Err(Violation::ReservedBit);
@@ -435,7 +435,7 @@ mod tests {
 
     const LIMITS: Limits = Limits { frame_bytes_max: 1000, message_bytes_max: 2000 };
 
-    /// A client's frame: first byte as given, masked.
+    /// A client's masked frame with this first byte.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let key = [0x12, 0x34, 0x56, 0x78];
         let mut out = vec![first];
@@ -455,7 +455,7 @@ mod tests {
         out
     }
 
-    /// Everything that the pieces say, as text, and the violation that ended it.
+    /// The events of the pieces, as text, and the violation that ended them.
     fn run(pieces: &[&[u8]]) -> (Vec<String>, Option<Violation>) {
         let (mut decoder, mut events) = (Decoder::default(), Vec::new());
         for piece in pieces {
@@ -493,7 +493,7 @@ mod tests {
         assert_eq!(flood(b"", FRAGMENTS_FREE), None);
         assert_eq!(flood(b"", FRAGMENTS_FREE + 1), Some(Violation::FragmentsTooMany));
         assert_eq!(flood(b"x", 1200), Some(Violation::FragmentsTooMany));
-        // Control frames between them are none, and a new message begins to count anew.
+        // Control frames between fragments do not count, and a new message starts a new count.
         let parts = [frame(0x02, b""), frame(0x89, b"")].concat();
         let ended = [parts, frame(0x00, b"").repeat(FRAGMENTS_FREE - 2), frame(0x80, b"x")].concat();
         assert_eq!(violation(&ended.repeat(3)), None);

@@ -1,53 +1,53 @@
-//! The extension permessage-deflate, negotiated: `Sec-WebSocket-Extensions` (RFC 6455 §9.1, RFC 7692 §5 and §7.1).
+//! Negotiation of the extension permessage-deflate: `Sec-WebSocket-Extensions` (RFC 6455 §9.1, RFC 7692 §5 and §7.1).
 //!
-//! Whatever a client offers, both sides forget their window after each message: an accepted offer is always answered
-//! with `server_no_context_takeover` and `client_no_context_takeover`. So a connection owns no window, and one
-//! compressed frame is the same for everyone. Left out: the compression itself, see [`super::press`].
+//! For any offer, both sides drop their window after each message: an accepted offer is always answered with
+//! `server_no_context_takeover` and `client_no_context_takeover`. So a connection owns no window, and one compressed
+//! frame is the same for all clients. Left out: the compression itself, see [`super::press`].
 
 use std::borrow::Cow;
 
 /// The extension's name (RFC 7692 §7).
 const NAME: &str = "permessage-deflate";
 
-/// How a connection's messages may be compressed, as it was negotiated.
+/// The negotiated compression of a connection's messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deflate {
-    /// Not at all.
+    /// None.
     #[default]
     Off,
     /// With a window of 32 KiB.
     Wide,
-    /// With a window of 512 bytes towards a client that bounded it: whatever it asked for, the smallest serves it, so that
+    /// With a window of 512 bytes towards a client that bounded it: the smallest window satisfies any bound, so that
     /// there are two forms of a frame and not seven.
     Narrow,
 }
 
 impl Deflate {
-    /// Whether anything may be compressed.
+    /// Whether messages may be compressed.
     pub fn is_on(self) -> bool {
         self != Self::Off
     }
 }
 
-/// An offer that was taken.
+/// An accepted offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// What it comes to.
+    /// The negotiated compression.
     pub deflate: Deflate,
     /// The value of the response's `Sec-WebSocket-Extensions`.
     pub answer: &'static str,
 }
 
-/// The header is not in the form of RFC 6455 §9.1; the handshake must fail.
+/// The header violates the syntax of RFC 6455 §9.1; the handshake must fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Takes the first offer of permessage-deflate that can be met, of the values of all `Sec-WebSocket-Extensions` headers
-/// of a request. Extensions that are not known and offers that are not valid are declined, as if they were not there
-/// (RFC 6455 §9.1, RFC 7692 §5.1 and §7.1).
+/// Accepts the first acceptable offer of permessage-deflate in the values of all `Sec-WebSocket-Extensions` headers
+/// of a request. Unknown extensions and invalid offers are declined, as if they were absent (RFC 6455 §9.1, RFC 7692
+/// §5.1 and §7.1).
 ///
 /// # Errors
-/// [`Malformed`] when a value is no list of extensions, wherever in it.
+/// [`Malformed`] when any part of a value is not a list of extensions.
 pub fn negotiate(values: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Option<Accepted>, Malformed> {
     let mut accepted = None;
     for value in values {
@@ -68,8 +68,8 @@ struct Extension<'a> {
 }
 
 impl Extension<'_> {
-    /// What the offer comes to; `None` when it must be declined (RFC 7692 §7.1): a parameter that is not defined, one
-    /// with a value that is not allowed, one twice, or a window that cannot be had.
+    /// The result of the offer; `None` when it must be declined (RFC 7692 §7.1): an undefined parameter, one with an
+    /// invalid value, a repeated one, or an impossible window.
     fn accept(&self) -> Option<Accepted> {
         let (mut window_bits, mut seen) = (None, Vec::with_capacity(4));
         for (name, value) in &self.params {
@@ -78,16 +78,16 @@ impl Extension<'_> {
             }
             seen.push(*name);
             match (*name, value) {
-                // §7.1.1: no values. Asked for or not, both are what we do.
+                // §7.1.1: no values. Both hold for every connection, requested or not.
                 ("server_no_context_takeover" | "client_no_context_takeover", None) => {}
                 ("server_max_window_bits", Some(value)) => window_bits = Some(bits(value)?),
-                // §7.1.2.2: a hint that a window may be asked for. Ours takes any, so none is.
+                // §7.1.2.2: a hint that the server may request a window. It accepts any, so it requests none.
                 ("client_max_window_bits", None) => {}
                 ("client_max_window_bits", Some(value)) => _ = bits(value)?,
                 _ => return None,
             }
         }
-        // §7.1.2.1: the answer names the same window or a smaller one. DEFLATE as zlib writes it has none of 8 bits.
+        // §7.1.2.1: the answer names the same window or a smaller one. zlib cannot write a window of 8 bits.
         let (deflate, answer) = match window_bits {
             None => {
                 (Deflate::Wide, "permessage-deflate; server_no_context_takeover; client_no_context_takeover")
@@ -112,11 +112,11 @@ fn bits(value: &str) -> Option<u8> {
     value.parse().ok().filter(|bits| is_form && (8..=15).contains(bits))
 }
 
-/// What is left of a header's value.
+/// The rest of a header's value.
 struct Scanner<'a>(&'a str);
 
 impl<'a> Scanner<'a> {
-    /// The next of `1#extension`; empty elements of the list are nothing (RFC 9110 §5.6.1).
+    /// The next element of `1#extension`; empty elements of the list are skipped (RFC 9110 §5.6.1).
     fn extension(&mut self) -> Result<Option<Extension<'a>>, Malformed> {
         while self.eat(',') {}
         if self.0.is_empty() {
@@ -135,7 +135,7 @@ impl<'a> Scanner<'a> {
         Ok(Some(Extension { name, params }))
     }
 
-    /// Takes a separator with the white space around it.
+    /// Skips a separator with the white space around it.
     fn eat(&mut self, separator: char) -> bool {
         const BLANKS: [char; 2] = [' ', '\t'];
         self.0 = self.0.trim_start_matches(BLANKS);
@@ -151,7 +151,7 @@ impl<'a> Scanner<'a> {
         (!token.is_empty()).then_some(token)
     }
 
-    /// A token, or a quoted string that is one when it is not quoted (RFC 6455 §9.1).
+    /// A token, or a quoted string whose content is a token (RFC 6455 §9.1).
     fn value(&mut self) -> Option<Cow<'a, str>> {
         let Some(quoted) = self.0.strip_prefix('"') else { return self.token().map(Cow::Borrowed) };
         let (mut value, mut chars) = (String::new(), quoted.chars());
@@ -167,7 +167,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// RFC 9110 §5.6.2.
+/// Whether the character may occur in a token (RFC 9110 §5.6.2).
 fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
@@ -176,7 +176,7 @@ fn is_token(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// What an offer comes to: the form, and what is answered beside what always is.
+    /// The result of an offer: the form, and the answer without its constant part.
     fn outcome(value: &str) -> Option<(Deflate, &'static str)> {
         let Accepted { deflate, answer } = negotiate([value]).unwrap()?;
         let always = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
@@ -198,7 +198,7 @@ mod tests {
             ),
             ("permessage-deflate; server_no_context_takeover; client_max_window_bits=12", WIDE),
             ("permessage-deflate; client_no_context_takeover", WIDE),
-            // What browsers say, and what the conformance suite does.
+            // The offers of browsers, and of the conformance suite.
             ("permessage-deflate; client_max_window_bits", WIDE),
             (
                 "permessage-deflate; server_max_window_bits=15",

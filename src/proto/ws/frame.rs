@@ -1,8 +1,8 @@
 //! Frame headers, read and written (RFC 6455 §5.2), and the frames that a server writes: unmasked, unfragmented.
 //!
-//! tungstenite's [`FrameHeader`] says what a header is, and its own reader and writer are the twins that the tests
-//! hold these against; the ones here read the usual short header without a cursor, ten instructions in place of a
-//! hundred for each of the millions of small messages.
+//! tungstenite's [`FrameHeader`] defines a header, and its own reader and writer are the reference in the tests; the
+//! ones here read the usual short header without a cursor, in ten instructions instead of a hundred for each small
+//! message.
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -12,7 +12,7 @@ use super::{Kind, Violation};
 /// Longest header of a frame that a server writes, in bytes (RFC 6455 §5.2, without the mask).
 pub const HEADER_BYTES_MAX: usize = 10;
 
-/// A client's header, as it was read.
+/// A client's header.
 #[derive(Debug)]
 pub(super) struct ClientHeader {
     pub(super) header: FrameHeader,
@@ -23,8 +23,8 @@ pub(super) struct ClientHeader {
     pub(super) header_len: usize,
 }
 
-/// The front of most of what clients send: an unfragmented data frame with a short header in its shortest form.
-/// Returns its kind, mask, payload length and header length; `None` for everything else, which [`read_header`] reads.
+/// Reads the header of most client frames: an unfragmented data frame with a short header in its shortest form.
+/// Returns its kind, mask, payload length and header length; `None` for all others, which [`read_header`] reads.
 #[inline]
 pub(super) fn read_usual_header(bytes: &[u8]) -> Option<(Kind, [u8; 4], usize, usize)> {
     let (kind, rest) = match bytes {
@@ -45,7 +45,7 @@ pub(super) fn read_usual_header(bytes: &[u8]) -> Option<(Kind, [u8; 4], usize, u
 #[inline]
 pub(super) fn read_header(bytes: &[u8]) -> Result<Option<ClientHeader>, Violation> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
-    // A client that does not mask is told so at its second byte, not after a length that may never come.
+    // A missing mask is reported at the second byte, not after a length that may never arrive.
     if second & 0x80 == 0 {
         return Err(Violation::Unmasked);
     }
@@ -112,31 +112,31 @@ pub fn put_frame(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Appends one data message as a single frame, of a payload that is compressed: RSV1 says so (RFC 7692 §6).
+/// Appends one data message as a single frame with a compressed payload, marked by RSV1 (RFC 7692 §6).
 pub(super) fn put_packed_frame(out: &mut Vec<u8>, kind: Kind, packed: &[u8]) {
     let start = out.len();
     put_frame(out, kind, packed);
     out[start] |= 0x40;
 }
 
-/// Where a message begins that is being written: what lies between the two is room for its header.
+/// The start of a message under construction: the bytes between the two offsets are room for its header.
 #[derive(Clone, Copy, Debug)]
 pub struct Begun {
-    /// Where its frame begins.
+    /// Start of its frame.
     pub at: usize,
-    /// Where its payload begins.
+    /// Start of its payload.
     pub start: usize,
 }
 
 /// Begins a message: makes room for the header of about `likely` bytes of payload, which are then appended to `out`.
 pub fn begin(out: &mut Vec<u8>, likely: usize) -> Begun {
     let at = out.len();
-    // Of any kind: what counts is how long it is.
+    // The kind does not matter, only the length.
     put_data_header(out, Kind::Text, likely);
     Begun { at, start: out.len() }
 }
 
-/// Ends a message with what was appended to `out` since it began; nothing when nothing was.
+/// Ends a message with the bytes appended to `out` since it began; writes nothing without any.
 pub fn end(out: &mut Vec<u8>, begun: Begun, kind: Kind) {
     let Begun { at, start } = begun;
     let end = out.len();
@@ -148,13 +148,13 @@ pub fn end(out: &mut Vec<u8>, begun: Begun, kind: Kind) {
         out.copy_within(end.., at);
         out.truncate(end);
     } else {
-        // Its size is known only now: turn it to the front.
+        // The header's size is known only now: rotate it to the front.
         out[start..].rotate_left(end - start);
         out.drain(at..start);
     }
 }
 
-/// Makes one message of what was appended to `out` since `start`; nothing when nothing was.
+/// Makes one message of the bytes appended to `out` since `start`; writes nothing without any.
 pub fn wrap(out: &mut Vec<u8>, start: usize, kind: Kind) {
     end(out, Begun { at: start, start }, kind);
 }

@@ -7,23 +7,23 @@ use tungstenite::handshake::derive_accept_key;
 use super::extension::{self, Accepted, Deflate};
 use crate::proto::http::{Refusal, Request, Status};
 
-/// What an acceptable upgrade request asked for.
+/// The result of an acceptable upgrade request.
 #[derive(Debug)]
 pub struct Upgrade<'a> {
     key: Cow<'a, str>,
-    /// The server's subprotocol that the client offered first, if any.
+    /// The first subprotocol offered by the client that the server supports, if any.
     pub subprotocol: Option<&'static str>,
     extension: Option<Accepted>,
 }
 
 impl<'a> Upgrade<'a> {
-    /// Checks an upgrade request against RFC 6455 §4.2.1. `subprotocols`: what the endpoint speaks; the client's
-    /// order of preference decides, and none in common means none (§4.2.2). `may_deflate`: whether an offer of
-    /// permessage-deflate is taken; if not, extensions are not looked at.
+    /// Checks an upgrade request against RFC 6455 §4.2.1. `subprotocols` are the endpoint's; the client's order of
+    /// preference decides, and without a common one there is none (§4.2.2). `may_deflate`: whether an offer of
+    /// permessage-deflate is accepted; if not, extensions are not parsed.
     ///
     /// # Errors
-    /// 405 for another method, 426 without an upgrade or with another version than 13, 400 for HTTP/1.0, for a missing or
-    /// bad key, and for extensions that are no list of extensions (§9.1).
+    /// 405 for another method, 426 without an upgrade or with another version than 13, 400 for HTTP/1.0, for a
+    /// missing or invalid key, and for an invalid list of extensions (§9.1).
     pub fn parse(
         request: &Request<'a>,
         subprotocols: &[&'static str],
@@ -39,7 +39,7 @@ impl<'a> Upgrade<'a> {
         if !request.has_token("upgrade", "websocket") || !request.has_token("connection", "upgrade") {
             return Err(Refusal::new(Status::UpgradeRequired, "this is a WebSocket endpoint"));
         }
-        // RFC 6455 §4.1 has one version there; clients that list several speak each of them.
+        // RFC 6455 §4.1 permits one version; clients that list several support each of them.
         if !request.has_token("sec-websocket-version", "13") {
             return Err(Refusal::new(Status::UpgradeRequired, "WebSocket version 13 is needed"));
         }
@@ -62,7 +62,7 @@ impl<'a> Upgrade<'a> {
         Ok(Self { key, subprotocol, extension })
     }
 
-    /// How messages may be compressed.
+    /// The negotiated compression.
     pub fn deflate(&self) -> Deflate {
         self.extension.map_or(Deflate::Off, |accepted| accepted.deflate)
     }

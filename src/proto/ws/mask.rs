@@ -1,6 +1,6 @@
 //! Masking of client frames (RFC 6455 §5.3), by words.
 
-/// Applies the mask to `bytes`, of which the first is byte `offset` of the frame's payload. Its own inverse.
+/// Applies the mask to `bytes`, the first of which is byte `offset` of the frame's payload. Its own inverse.
 #[inline]
 pub fn apply(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     let rotated: [u8; 4] = std::array::from_fn(|i| key[(i + offset) % 4]);

@@ -1,9 +1,9 @@
 //! WebSocket (RFC 6455) as seen by a server.
 //!
 //! The [`codec`] turns bytes into messages, [`frame`] writes frames, [`handshake`] answers the upgrade request,
-//! [`extension`] negotiates permessage-deflate (RFC 7692), and a [`press`] compresses and inflates.
-//! Header layout, opcodes, close codes and the accept key are tungstenite's; the state of a connection is ours,
-//! because it must be nothing at all between two messages.
+//! [`extension`] negotiates permessage-deflate (RFC 7692), and a [`press`] compresses and inflates. Header layout,
+//! opcodes, close codes and the accept key come from tungstenite; the state of a connection is this module's, because
+//! it must be empty between two messages.
 
 pub mod codec;
 pub mod extension;
@@ -22,16 +22,17 @@ use std::fmt;
 
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// Whether a close frame may hold this code (RFC 6455 § 7.4): 1000–1003, 1007–1013 and 3000–4999. The others are not
-/// used (below 1000), reserved (up to 2999), or mean that there was no code or no close frame at all (1005, 1006, 1015).
+/// Whether a close frame may contain this code (RFC 6455 § 7.4): 1000–1003, 1007–1013 and 3000–4999. The others are
+/// not used (below 1000), reserved (up to 2999), or mean that there was no code or no close frame at all (1005, 1006,
+/// 1015).
 pub fn is_close_code(code: u16) -> bool {
     CloseCode::from(code).is_allowed()
 }
 
-/// The rule of RFC 6455 that a peer broke; one variant per rule.
+/// A rule of RFC 6455 that a peer violated; one variant per rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// §5.2: a reserved bit is set, and no extension was negotiated that defines it.
+    /// §5.2: a reserved bit is set without a negotiated extension that defines it.
     ReservedBit,
     /// §5.2: the opcode is reserved.
     ReservedOpcode,
@@ -43,30 +44,30 @@ pub enum Violation {
     ControlFragmented,
     /// §5.5: a control frame is longer than 125 bytes.
     ControlTooLong,
-    /// §5.4: a continuation without a message to continue.
+    /// §5.4: a continuation without a message.
     ContinuationUnexpected,
     /// §5.4: a new message inside a fragmented one.
     ContinuationExpected,
-    /// §8.1: text that is not UTF-8.
+    /// §8.1: text is not UTF-8.
     Utf8,
     /// §5.5.1: a close frame with a body of one byte.
     CloseBody,
-    /// §7.4: a close code that may not be sent.
+    /// §7.4: a close code that must not be sent.
     CloseCode,
-    /// §5.5.1: a close reason that is not UTF-8.
+    /// §5.5.1: a close reason is not UTF-8.
     CloseReasonUtf8,
-    /// RFC 7692 §7.2.2: a compressed message that is none.
+    /// RFC 7692 §7.2.2: an invalid compressed message.
     Deflate,
-    /// §10.4: the frame is larger than this server takes.
+    /// §10.4: the frame exceeds this server's limit.
     FrameTooBig,
-    /// §10.4: the message is larger than this server takes.
+    /// §10.4: the message exceeds this server's limit.
     MessageTooBig,
-    /// §10.4: the message comes in more, and smaller, fragments than this server takes.
+    /// §10.4: the message has too many too small fragments.
     FragmentsTooMany,
 }
 
 impl Violation {
-    /// The code of the close frame that answers it (RFC 6455 §7.4.1).
+    /// The code of the answering close frame (RFC 6455 §7.4.1).
     pub fn close_code(self) -> u16 {
         match self {
             Self::ReservedBit
@@ -85,7 +86,7 @@ impl Violation {
         }
     }
 
-    /// What the close frame says.
+    /// The reason of the close frame.
     pub fn reason(self) -> &'static str {
         match self {
             Self::ReservedBit => "reserved bit set",

@@ -1,53 +1,52 @@
-//! Compressed messages (RFC 7692 §7.2): a compressor and an inflater that all connections of a shard share.
+//! Compression of messages (RFC 7692 §7.2): a compressor and a decompressor shared by all connections of a shard.
 //!
-//! A window of 32 KiB per connection would be more than all else that a connection costs. So nothing is remembered
-//! from one message to the next: a [`Press`] is used by whoever has a message at hand, and forgets it. What is held of a
-//! message that is still arriving is compressed and counted as such; it is inflated when it is whole, and no further
-//! than a message may be long. Left out: who may compress, see [`super::extension`]; the bit in the frame's header,
-//! see [`super::frame`].
+//! A window of 32 KiB per connection would exceed all other memory of a connection. So no state is kept between
+//! messages: a [`Press`] serves one message at a time, and forgets it. An incomplete message is kept and counted in
+//! compressed form; it is inflated when it is complete, up to the maximum length of a message. Left out: the
+//! permission to compress, see [`super::extension`]; the bit in the frame's header, see [`super::frame`].
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::extension::Deflate;
 use super::{Kind, Payload, Violation, frame};
 
-/// What a compressed message ends with, and what is not sent (§7.2.1).
+/// End of a compressed message, which is not transmitted (§7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// [`TAIL`] and a last empty block. A stream ends behind it exactly if the message ended where a block did: so one
-/// that was cut is noticed.
+/// [`TAIL`] and a last empty block. A stream ends behind it exactly if the message ended at a block boundary: so a
+/// truncated message is detected.
 const PROBE: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
-/// Room for what is inflated grows by at least this much, in bytes, up to what a message may have.
+/// Minimum growth of the output buffer of an inflation, in bytes, up to the maximum length of a message.
 const CHUNK_BYTES: usize = 16 << 10;
-/// Buffers give their memory back beyond this size, in bytes.
+/// Size beyond which buffers are freed after use, in bytes.
 const KEPT_BYTES_MAX: usize = 256 << 10;
-/// How far back a stream refers at most, in bytes (RFC 1951 §2).
+/// Maximum distance of a reference in a stream, in bytes (RFC 1951 §2).
 const WINDOW_BYTES: usize = 32 << 10;
-/// Blocks of a message that claim to be its last (§7.2.3.4). Each costs a window's worth of copying, so a message of
-/// nothing else would cost a lot of CPU time.
+/// Maximum of blocks of a message that are marked as the last (§7.2.3.4). Each costs the copy of a window, so a
+/// message of many such blocks would cost a lot of CPU time.
 const ENDS_MAX: usize = 64;
 
-/// What to compress, and how hard to try.
+/// Compression settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// 1 (fast) to 9 (small).
     pub level: u32,
-    /// Messages of fewer bytes are sent as they are.
+    /// Messages of fewer bytes are sent uncompressed.
     pub bytes_min: usize,
 }
 
-/// What was done, for the counters; in bytes.
+/// Byte counts of the work, for the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Payloads before they were compressed.
+    /// Payloads before compression.
     pub plain_bytes: u64,
-    /// Those payloads after they were compressed.
+    /// Those payloads after compression.
     pub packed_bytes: u64,
-    /// Payloads of clients, after they were inflated.
+    /// Payloads of clients after decompression.
     pub inflated_bytes: u64,
 }
 
-/// The compressor and decompressor of one shard. What it needs (some 40 KiB to inflate, some 300 KiB to compress) is made when it is
-/// first used, and for as long as there is one.
+/// The compressor and decompressor of one shard. Their memory (some 40 KiB to inflate, some 300 KiB to compress) is
+/// allocated at first use, and kept.
 #[derive(Debug)]
 pub struct Press {
     options: Option<Options>,
@@ -60,23 +59,23 @@ pub struct Press {
 }
 
 impl Press {
-    /// With `None`, nothing is negotiated.
+    /// Makes a press; with `None`, compression is never negotiated.
     pub fn new(options: Option<Options>) -> Self {
         let (inflated, packed, tally) = (Vec::new(), Vec::new(), Tally::default());
         Self { options, inflate: None, wide: None, narrow: None, inflated, packed, tally }
     }
 
-    /// Whether offers of compression are taken.
+    /// Whether offers of compression are accepted.
     pub fn is_on(&self) -> bool {
         self.options.is_some()
     }
 
-    /// What was done since the last call.
+    /// The byte counts since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
     }
 
-    /// Appends one data message as a single frame, compressed where that was negotiated and helps.
+    /// Appends one data message as a single frame, compressed where that was negotiated and makes it shorter.
     pub fn put_frame(&mut self, out: &mut Vec<u8>, kind: Kind, payload: &[u8], deflate: Deflate) {
         match self.pack(payload, deflate) {
             Some(packed) => frame::put_packed_frame(out, kind, packed),
@@ -84,8 +83,8 @@ impl Press {
         }
     }
 
-    /// Makes one message of what was appended to `out` since `start`, as [`frame::wrap`] does, compressed where that was
-    /// negotiated and helps.
+    /// Makes one message of the bytes appended to `out` since `start`, as [`frame::wrap`] does, compressed where that
+    /// was negotiated and makes it shorter.
     pub fn wrap(&mut self, out: &mut Vec<u8>, start: usize, kind: Kind, deflate: Deflate) {
         match self.pack(&out[start..], deflate) {
             Some(packed) => {
@@ -96,7 +95,8 @@ impl Press {
         }
     }
 
-    /// The payload compressed (§7.2.1); `None` where it may not be, is not worth it, or would not be smaller.
+    /// The compressed payload (§7.2.1); `None` where compression is not permitted, not worthwhile, or would not make
+    /// it shorter.
     fn pack(&mut self, payload: &[u8], deflate: Deflate) -> Option<&[u8]> {
         let Options { level, bytes_min } = self.options?;
         if payload.len() < bytes_min.max(1) {
@@ -114,12 +114,12 @@ impl Press {
         self.packed.shrink_to(KEPT_BYTES_MAX);
         self.packed.reserve(packed_bytes_max(payload.len()));
         let status = compress.compress_vec(payload, &mut self.packed, FlushCompress::Sync);
-        // With all of the room used there may be more to come.
+        // A full buffer may mean more output.
         let has_room = self.packed.len() < self.packed.capacity();
         let is_whole =
             matches!(status, Ok(Status::Ok)) && compress.total_in() == payload.len() as u64 && has_room;
         if !is_whole {
-            // zlib-rs 0.6.8 keeps something of a stream that was cut short beyond its reset, so there is none.
+            // zlib-rs 0.6.8 keeps state of an aborted stream beyond its reset, so it is dropped instead.
             *slot = None;
             return None;
         }
@@ -129,12 +129,12 @@ impl Press {
         Some(packed)
     }
 
-    /// The message that a whole compressed payload stands for (§7.2.2), of at most `bytes_max`. The bytes are to be given
-    /// back by [`Press::reclaim`].
+    /// Inflates a complete compressed payload (§7.2.2) into a message of at most `bytes_max`. The bytes are to be
+    /// returned by [`Press::reclaim`].
     ///
     /// # Errors
-    /// [`Violation::Deflate`] when it is no message compressed by the rules; [`Violation::MessageTooBig`] as soon as more
-    /// than `bytes_max` came out.
+    /// [`Violation::Deflate`] when it is not a valid compressed message; [`Violation::MessageTooBig`] as soon as more
+    /// than `bytes_max` bytes came out.
     pub(super) fn inflate(&mut self, payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, Violation> {
         let mut out = std::mem::take(&mut self.inflated);
         out.clear();
@@ -150,7 +150,7 @@ impl Press {
         }
     }
 
-    /// Takes the bytes of a message that is done with, for the next.
+    /// Takes back the bytes of a processed message, for the next one.
     pub fn reclaim(&mut self, payload: Payload<'_>) {
         if let Payload::Inflated(bytes) = payload
             && bytes.capacity() <= KEPT_BYTES_MAX
@@ -160,13 +160,13 @@ impl Press {
     }
 }
 
-/// What a payload can become at most: in fixed codes, nine bits for each byte, beside what begins and ends blocks. Always
-/// having so much room means that every stream is written to its end.
+/// Maximum size of a compressed payload: in fixed codes, nine bits for each byte, beside the beginnings and ends of
+/// blocks. With that much room every stream is written to its end.
 fn packed_bytes_max(payload_bytes: usize) -> usize {
     payload_bytes + payload_bytes / 7 + 64
 }
 
-/// Appends what `payload` stands for to an empty `out`.
+/// Appends the inflated `payload` to an empty `out`.
 fn inflate_message(
     inflate: &mut Decompress,
     payload: &[u8],
@@ -177,12 +177,12 @@ fn inflate_message(
     let mut rest = payload;
     for _ in 0..ENDS_MAX {
         if !run(inflate, &mut rest, bytes_max, out)? {
-            // An empty payload is what compressors make of nothing that do not begin anew with each message.
+            // Compressors with context takeover turn an empty message into an empty payload.
             let mut probe = &PROBE[..];
             let is_end = payload.is_empty() || run(inflate, &mut probe, bytes_max, out)? && probe.is_empty();
             return if is_end { Ok(()) } else { Err(Violation::Deflate) };
         }
-        // A block said that it is the last (§7.2.3.4). What follows it begins anew, but may refer to what was there.
+        // A block was marked as the last (§7.2.3.4). The rest is a new stream, which may refer to earlier output.
         if rest.is_empty() {
             return Ok(());
         }
@@ -195,7 +195,7 @@ fn inflate_message(
     Err(Violation::Deflate)
 }
 
-/// Inflates until `input` is used up; true when the stream ended before or there.
+/// Inflates until `input` is consumed; returns true when the stream ended before or there.
 fn run(
     inflate: &mut Decompress,
     input: &mut &[u8],
@@ -207,7 +207,7 @@ fn run(
             return Err(Violation::MessageTooBig);
         }
         if out.len() == out.capacity() {
-            // One byte more than is allowed shows that there is more than is allowed.
+            // One byte beyond the limit shows that the limit is exceeded.
             out.reserve_exact(CHUNK_BYTES.max(out.len()).min(bytes_max.saturating_add(1) - out.len()));
         }
         let before = inflate.total_in();
@@ -218,7 +218,7 @@ fn run(
         match status {
             Status::StreamEnd if out.len() > bytes_max => return Err(Violation::MessageTooBig),
             Status::StreamEnd => return Ok(true),
-            // There was room to the end: it stopped for want of input.
+            // The buffer was not full: the input is consumed.
             Status::Ok | Status::BufError if out.len() < out.capacity() => {
                 return if input.is_empty() { Ok(false) } else { Err(Violation::Deflate) };
             }

@@ -1,10 +1,10 @@
-//! UTF-8 that arrives in pieces: invalid as soon as no continuation could make it valid (RFC 6455 §8.1).
+//! UTF-8 in pieces: invalid as soon as no continuation could make it valid (RFC 6455 §8.1).
 
-/// The bytes were not, and cannot become, UTF-8.
+/// The bytes are not UTF-8, for any continuation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid;
 
-/// A validator that remembers at most three bytes of a character that is still arriving.
+/// A validator that keeps at most three bytes of an incomplete character.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Utf8 {
     pending: [u8; 4],
@@ -39,7 +39,7 @@ impl Utf8 {
         Ok(())
     }
 
-    /// Says that nothing follows.
+    /// Ends the text.
     ///
     /// # Errors
     /// [`Invalid`] when a character is incomplete.
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Feeds `bytes` in pieces; the position of the piece that was refused, `len` for the end.
+    /// Feeds `bytes` in pieces cut at `cuts`, and ends the text.
     fn run(bytes: &[u8], cuts: &[usize]) -> Result<(), Invalid> {
         let mut utf8 = Utf8::default();
         let mut rest = bytes;

@@ -1,5 +1,5 @@
-//! Whatever ends a link that a peer can cause, the peer is told in an alert that it can read (RFC 8446 §6.2), also behind
-//! the server's flight, where only what is sealed can be.
+//! For any end of a link that a peer can cause, the peer receives an alert that it can read (RFC 8446 §6.2),
+//! including behind the server's flight, where output must be sealed.
 
 use std::sync::Mutex;
 
@@ -9,7 +9,7 @@ use super::super::keys::{Keys, Secret};
 use super::super::record::ContentType;
 use super::*;
 
-/// What the client seals its part of the handshake with, in TLS 1.3.
+/// The client's handshake secret in TLS 1.3.
 #[derive(Debug, Default)]
 struct Catch(Mutex<Vec<u8>>);
 
@@ -21,7 +21,8 @@ impl KeyLog for Catch {
     }
 }
 
-/// A client that has heard the server's first flight and does not go on, the server, and the client's keys in TLS 1.3.
+/// A client that has received the server's first flight and does not continue, the server, and the client's keys in
+/// TLS 1.3.
 fn behind_the_flight(suite: SupportedCipherSuite) -> (Client, Server, Option<Keys>) {
     let authority = authority();
     let acceptor = acceptor(&authority);
@@ -38,7 +39,7 @@ fn behind_the_flight(suite: SupportedCipherSuite) -> (Client, Server, Option<Key
     (client, server, keys)
 }
 
-/// What the server says, heard by the client: the alert that it is told, if any.
+/// Passes the server's output to the client: returns the alert, if there is one.
 fn tell(client: &mut Client, server: &mut Server) -> Option<AlertDescription> {
     let mut wire = &std::mem::take(&mut server.wire)[..];
     while !wire.is_empty() {
@@ -52,7 +53,7 @@ fn tell(client: &mut Client, server: &mut Server) -> Option<AlertDescription> {
     None
 }
 
-/// A piece of a handshake, as the client would send it.
+/// A piece of a handshake in the form that the client would send.
 fn piece(keys: &mut Option<Keys>, body: &[u8], wire: &mut Vec<u8>) {
     let Some(keys) = keys else {
         let [high, low] = u16::try_from(body.len()).unwrap().to_be_bytes();
@@ -70,22 +71,22 @@ fn who_does_not_speak_tls_is_told_so() {
     assert_eq!(server.take(b"GET / HTTP/1.1\r\n\r\n"), Err(Fault::Unexpected));
     assert_eq!(server.wire, [21, 3, 3, 0, 2, 2, 10]);
     let mut server = Server::new(&acceptor);
-    // A client hello of rubbish: rustls finds it out and says so.
+    // An invalid client hello: rustls detects it and sends the alert.
     assert!(matches!(server.take(&[22, 3, 1, 0, 4, 1, 0, 0, 0]), Err(Fault::Handshake(_))));
     assert_eq!(server.wire[0], 21);
-    assert!(server.take(b"anything").is_ok() && server.heard.is_empty(), "what is over stays over");
+    assert!(server.take(b"anything").is_ok() && server.heard.is_empty(), "a link that is over stays over");
 }
 
 #[test]
 fn a_message_without_end_behind_the_flight_is_told() {
     for suite in suites() {
-        // It says that it has 128 KiB.
+        // A declared length of 128 KiB.
         let (mut client, mut server, mut keys) = behind_the_flight(suite);
         let mut wire = Vec::new();
         piece(&mut keys, &[&[11, 2, 0, 0][..], &[0; 9000]].concat(), &mut wire);
         assert!(matches!(server.take(&wire), Err(Fault::Handshake(_))), "{suite:?}");
         assert_eq!(tell(&mut client, &mut server), Some(AlertDescription::DecodeError), "{suite:?}");
-        // It comes in records of one byte each, which are longer together than any may be.
+        // Records of one byte each, which exceed the maximum together.
         let (mut client, mut server, mut keys) = behind_the_flight(suite);
         let mut wire = Vec::new();
         piece(&mut keys, &[11, 0, 0xff, 0], &mut wire);
@@ -97,7 +98,7 @@ fn a_message_without_end_behind_the_flight_is_told() {
         let wanted = if suite.tls13().is_some() {
             AlertDescription::RecordOverflow
         } else {
-            // What rustls says when it is shown what it cannot read.
+            // The alert of rustls for unreadable input.
             AlertDescription::DecodeError
         };
         assert_eq!(tell(&mut client, &mut server), Some(wanted), "{suite:?}");
@@ -119,7 +120,7 @@ fn a_record_that_does_not_say_what_it_is_is_told() {
             );
         }
     }
-    // And behind the handshake.
+    // The same after the handshake.
     let [mut a, mut b] = linked();
     let mut wire = Vec::new();
     a.0.say_zeros(3, &mut wire);
@@ -132,7 +133,7 @@ fn a_record_that_does_not_say_what_it_is_is_told() {
 #[test]
 fn other_faults_behind_the_flight_for_which_rustls_has_no_alert_are_told() {
     for suite in suites() {
-        // Another record within a message, and empty ones without end.
+        // Another record within a message, and endless empty ones.
         let (mut client, mut server, mut keys) = behind_the_flight(suite);
         let mut wire = Vec::new();
         piece(&mut keys, &[11, 0, 1, 0], &mut wire);
@@ -171,7 +172,7 @@ fn a_key_update_may_lie_in_two_records() {
         let mut wire = Vec::new();
         a.0.update_in_pieces(hot(&mut a.1), cut, &mut wire);
         a.0.seal(hot(&mut a.1), [&b"on"[..]].into_iter(), &mut wire).unwrap();
-        // Each record by itself, so that nothing is remembered but by the link.
+        // Each record in a call of its own, so that only the link keeps state.
         let mut answer = Vec::new();
         let mut heard: Vec<u8> = Vec::new();
         while !wire.is_empty() {
@@ -181,7 +182,7 @@ fn a_key_update_may_lie_in_two_records() {
             heard.extend(&record[received.plain]);
         }
         assert_eq!(heard, b"on", "{cut}");
-        assert!(!answer.is_empty(), "it asked for the other's next keys");
+        assert!(!answer.is_empty(), "it requested the other side's next keys");
         b.0.seal(hot(&mut b.1), [&b"and on"[..]].into_iter(), &mut answer).unwrap();
         let received = a.0.receive(hot(&mut a.1), &mut answer, &mut Vec::new()).unwrap();
         assert_eq!(&answer[received.plain], b"and on", "{cut}");

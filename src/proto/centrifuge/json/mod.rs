@@ -1,5 +1,5 @@
-//! The JSON encoding: one object per line, several in a frame. Payloads are raw JSON within the object that carries
-//! them, so what is written has no line ends but those between messages.
+//! The JSON encoding: one object per line, several in a frame. Payloads are raw JSON within the object around them,
+//! so the output has no line ends except those between messages.
 
 mod read;
 mod values;

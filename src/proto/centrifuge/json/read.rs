@@ -1,12 +1,12 @@
-//! What clients send, read from JSON.
+//! Parsing of clients' JSON messages.
 //!
-//! Strings are borrowed from the frame where they hold no escapes, payloads are kept as they came. Unknown fields are
-//! passed over: newer clients offer what older servers do not know. `null` is the same as leaving a field out, but for
-//! payloads, where it is a message like any other. Of a field that stands twice the last counts. Names of fields are taken
-//! in any case, and a list is no object.
+//! Strings are borrowed from the frame where they contain no escapes, payloads are kept unchanged. Unknown fields are
+//! skipped: newer clients use fields that older servers do not know. `null` equals a missing field, except for
+//! payloads, where it is a message like any other. Of a repeated field the last counts. Field names are accepted in
+//! any case, and a list is not an object.
 //!
-//! Invariant: a value that cannot be read spoils its command only, as long as the frame is JSON and the command's id a
-//! number. JSON can hold text that is none: half of a surrogate pair, left over where text was cut inside an emoji.
+//! Invariant: an invalid value fails its command only, as long as the frame is JSON and the command's id a number.
+//! JSON can contain strings that are not Unicode: half of a surrogate pair, from text that was cut inside an emoji.
 
 use std::borrow::Cow;
 
@@ -30,9 +30,9 @@ pub struct Commands<'a> {
 }
 
 impl<'a> Commands<'a> {
-    /// None read yet.
+    /// A reader at the frame's first command.
     pub fn new(frame: &'a [u8]) -> Self {
-        // Once for all of it, and fast; from bytes, each payload would be checked by itself, and slowly.
+        // One fast check of the whole frame; from bytes, each payload would be checked separately, and slowly.
         let text = simdutf8::basic::from_utf8(frame);
         let frame = text.unwrap_or_default();
         let objects = serde_json::Deserializer::from_str(frame).into_iter();
@@ -65,7 +65,7 @@ impl<'a> Iterator for Commands<'a> {
 }
 
 impl<'a> Commands<'a> {
-    /// The object that was refused for `error`, where a field stands twice; and the place behind it.
+    /// Reads the object that was refused for `error` once more, if it repeats a field; and moves behind it.
     fn again(&mut self, error: &serde_json::Error) -> Option<Command<'a>> {
         let rest = self.frame.get(self.objects.byte_offset()..).filter(|_| error.is_data())?;
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&'a RawValue>();
@@ -76,8 +76,7 @@ impl<'a> Commands<'a> {
         Some(command)
     }
 
-    /// The id of the object that could not be read, and the place behind it; `None` when it is no object or has no id
-    /// that can be read.
+    /// The id of an unreadable object, after moving behind it; `None` when it is not an object or has no readable id.
     fn unreadable(&mut self) -> Option<Command<'a>> {
         let rest = self.frame.get(self.objects.byte_offset()..)?;
         let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<IdAlone>();
@@ -92,10 +91,10 @@ fn not_an_object() -> Malformed {
     Malformed::Json(serde_json::Error::custom("a message is a JSON object"))
 }
 
-/// What a unidirectional client sends first.
+/// Parses the first message of a unidirectional client.
 ///
 /// # Errors
-/// When it is not an object of the right shape, or not alone.
+/// When it is not one object of the right structure.
 pub fn connect_request(frame: &[u8]) -> Result<Connect, Malformed> {
     match frame.trim_ascii_start().first() {
         None => Ok(Connect::default()),
@@ -107,10 +106,11 @@ pub fn connect_request(frame: &[u8]) -> Result<Connect, Malformed> {
     }
 }
 
-/// The body of a request to the emulation endpoint: clients send the commands as a string; raw JSON is taken as well.
+/// Parses the body of a request to the emulation endpoint: clients send the commands as a string; raw JSON is
+/// accepted as well.
 ///
 /// # Errors
-/// When it is not an object of the right shape, or not alone.
+/// When it is not one object of the right structure.
 pub fn emulation_request(body: &[u8]) -> Result<Emulation<'_>, Malformed> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(not_an_object());
@@ -160,7 +160,7 @@ struct RawCommand<'a> {
 }
 
 impl<'a> RawCommand<'a> {
-    /// What it means: the first of the protocol's requests, should a client send several.
+    /// The command of these fields: the first of the protocol's requests, if a client sends several.
     fn command(self) -> Command<'a> {
         let id = self.id;
         let request = if let Some(connect) = self.connect {
@@ -619,7 +619,7 @@ mod tests {
             }
             assert_eq!(all(&format!("{{{bad}}}{{}}")), ["0 Malformed", "0 Pong"], "{bad}");
         }
-        // A payload is the application's, whatever text it holds.
+        // A payload belongs to the application and may contain any string.
         let seen = all(r#"{"id":1,"publish":{"channel":"a","data":"\ud83d"}}"#);
         assert!(seen[0].starts_with("1 Publish"), "{seen:?}");
     }

@@ -1,4 +1,4 @@
-//! What fields of clients' messages are read as: lenient where clients differ, bounded where they could grow.
+//! Types of the fields of clients' messages: lenient where clients differ, bounded where they could grow.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::proto::last::keep_last;
 
-/// A string, borrowed where it can be; `null` is the empty one.
+/// A string, borrowed where possible; `null` is the empty string.
 #[derive(Debug, Default)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
@@ -50,8 +50,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// The pairs of an object, at most `MAX`; `null` is the empty one, and as a value the default. Of a name that stands twice the last
-/// counts.
+/// The pairs of an object, at most `MAX`; `null` is an empty object, and as a value the default. Of a repeated key
+/// the last counts.
 #[derive(Debug)]
 pub(super) struct Pairs<V, const MAX: usize>(pub(super) Vec<(String, V)>);
 
@@ -101,7 +101,7 @@ impl<'de, V: Deserialize<'de> + Default, const MAX: usize> Deserialize<'de> for 
     }
 }
 
-/// The id of a command that cannot be read, whatever its other fields are called and hold; 0 for none.
+/// The id of an unreadable command, which ignores all other fields; 0 for none.
 #[derive(Debug)]
 pub(super) struct IdAlone(pub(super) u32);
 
@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for IdAlone {
     }
 }
 
-/// Whether a field's name is that of the id. Read as bytes: a name may be text that is none.
+/// Whether a field's name is that of the id. Read as bytes: a name need not be Unicode.
 struct IsId(bool);
 
 impl<'de> Deserialize<'de> for IsId {
@@ -156,14 +156,14 @@ impl<'de> Deserialize<'de> for IsId {
     }
 }
 
-/// Keeps `null`, a message like any other, apart from no message at all.
+/// Distinguishes `null`, a message like any other, from a missing message.
 pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// A payload's text; empty for none.
+/// The text of a payload; empty for none.
 pub(super) fn bytes(raw: Option<&RawValue>) -> Cow<'_, [u8]> {
     Cow::Borrowed(raw.map_or(&[], |raw| raw.get().as_bytes()))
 }

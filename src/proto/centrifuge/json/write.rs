@@ -1,7 +1,7 @@
-//! What clients get, written as JSON.
+//! Serialisation of server messages as JSON.
 //!
-//! Written by hand into the outgoing bytes: payloads go in as raw JSON. Fields with nothing to say are left out, but
-//! for those that clients read without asking whether they are there.
+//! Written by hand into the outgoing bytes: payloads are inserted as raw JSON. Empty fields are omitted, except for
+//! those that clients read without checking their presence.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::super::message::{
 };
 use crate::base::payload::{self, PayloadRef};
 
-/// Appends the reply to a command. `start`: where the frame's payload begins in `out` (so in all of these).
+/// Appends the reply to a command. `start` is the start of the frame's payload in `out` (so in all these functions).
 pub fn put_answer(out: &mut Vec<u8>, start: usize, id: u32, answer: &Answer<'_>) {
     let mut reply = begin(out, start);
     reply.number("id", id.into());
@@ -61,7 +61,7 @@ pub fn put_answer(out: &mut Vec<u8>, start: usize, id: u32, answer: &Answer<'_>)
     reply.close();
 }
 
-/// Appends the reply to a command that failed.
+/// Appends the error reply to a command.
 pub fn put_error(out: &mut Vec<u8>, start: usize, id: u32, code: u32, message: &str, temporary: bool) {
     let mut reply = begin(out, start);
     reply.number("id", id.into());
@@ -73,7 +73,7 @@ pub fn put_error(out: &mut Vec<u8>, start: usize, id: u32, code: u32, message: &
     reply.close();
 }
 
-/// Appends a push; for a unidirectional client (`is_uni`) without a reply around it.
+/// Appends a push; for a unidirectional client (`is_uni`) without the envelope of a reply.
 pub fn put_push(out: &mut Vec<u8>, start: usize, is_uni: bool, channel: ChannelRef<'_>, push: &Push<'_>) {
     let mut reply = begin(out, start);
     if is_uni {
@@ -208,8 +208,8 @@ fn put_publication(mut object: Object<'_>, publication: &Publication<'_>) {
     object.close();
 }
 
-/// The JSON text that a payload is in this encoding: text that is no JSON becomes a string, other bytes a string in
-/// base64. Where deltas are taken, they lead from one such text to the next.
+/// The JSON text of a payload in this encoding: text that is not JSON becomes a string, other bytes a base64 string.
+/// Deltas lead from one such text to the next.
 pub fn json_text(data: Data<'_>) -> Cow<'_, [u8]> {
     let string = |text: &str| {
         let mut string = Vec::with_capacity(text.len() + 2);
@@ -226,12 +226,13 @@ pub fn json_text(data: Data<'_>) -> Cow<'_, [u8]> {
     }
 }
 
-/// Appends a payload as JSON that stands alone on its line, see [`json_text`].
+/// Appends a payload as JSON on a line of its own, see [`json_text`].
 pub fn put_data(out: &mut Vec<u8>, data: Data<'_>) {
     put_raw(out, &json_text(data));
 }
 
-/// Appends what an application says as JSON that stands alone on its line: other bytes become a string in base64, none `null`.
+/// Appends a payload of the application as JSON on a line of its own: other bytes become a base64 string, an empty
+/// payload `null`.
 pub fn put_payload(out: &mut Vec<u8>, payload: PayloadRef<'_>) {
     match payload.json() {
         _ if payload.bytes().is_empty() => out.extend_from_slice(b"null"),
@@ -240,8 +241,8 @@ pub fn put_payload(out: &mut Vec<u8>, payload: PayloadRef<'_>) {
     }
 }
 
-/// Appends JSON that stands alone on its line: line ends, which JSON allows between tokens but the framing does not,
-/// become spaces.
+/// Appends JSON on a line of its own: line ends, which JSON allows between tokens but the framing does not, become
+/// spaces.
 fn put_raw(out: &mut Vec<u8>, json: &[u8]) {
     let start = out.len();
     out.extend_from_slice(json);
@@ -256,7 +257,7 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string is always JSON");
 }
 
-/// Opens a message, and separates it from one before it in the same frame, which began at `start`.
+/// Begins a message, and separates it from the previous one of the same frame, which began at `start`.
 fn begin(out: &mut Vec<u8>, start: usize) -> Object<'_> {
     if out.len() > start {
         out.push(b'\n');
@@ -264,7 +265,7 @@ fn begin(out: &mut Vec<u8>, start: usize) -> Object<'_> {
     Object::open(out)
 }
 
-/// A JSON object that is being written. Numbers, texts, flags and payloads with nothing to say are left out.
+/// A JSON object under construction. Empty numbers, texts, flags and payloads are omitted.
 struct Object<'o> {
     out: &'o mut Vec<u8>,
     is_empty: bool,
@@ -280,7 +281,7 @@ impl<'o> Object<'o> {
         self.out.push(b'}');
     }
 
-    /// Begins a field of the protocol's, whose value has to follow.
+    /// Begins a field of the protocol; its value must follow.
     fn name(&mut self, name: &'static str) -> &mut Vec<u8> {
         self.separate();
         self.out.push(b'"');
@@ -289,7 +290,7 @@ impl<'o> Object<'o> {
         self.out
     }
 
-    /// Begins a field with any name, whose value has to follow.
+    /// Begins a field of any name; its value must follow.
     fn key(&mut self, name: &str) -> &mut Vec<u8> {
         self.separate();
         put_string(self.out, name);
@@ -472,7 +473,7 @@ mod tests {
             let wanted = format!("{{\"pub\":{{\"data\":{wanted}}}}}");
             assert_eq!(push(&Push::Publication(publication)), wanted, "{data:?}");
         }
-        // Longer than what is looked at in one piece.
+        // Longer than one block of the scan.
         let long = format!("[{}0\n]", "0,".repeat(100));
         assert_eq!(
             answer(&Answer::Rpc(PayloadRef::of(long.as_bytes()))),

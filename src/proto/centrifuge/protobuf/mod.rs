@@ -1,5 +1,5 @@
-//! The Protobuf encoding: each message preceded by its length as a varint, several in a frame. Field numbers are those
-//! of the protocol's public definition, written at the one place that reads or writes each; nothing is generated.
+//! The Protobuf encoding: each message preceded by its length as a varint, several in a frame. Field numbers are
+//! those of the protocol's public definition, written where the field is read or written; no code is generated.
 
 mod read;
 mod sink;

@@ -1,10 +1,10 @@
-//! What clients send, read from Protobuf.
+//! Parsing of clients' Protobuf messages.
 //!
-//! Texts and payloads are borrowed from the frame. A field that is not known, or not of the type that it should have,
-//! is passed over, as Protobuf wants it; of one that comes twice the last counts (messages are not merged: no client
-//! splits one). Every list that grows has a bound.
+//! Texts and payloads are borrowed from the frame. A field that is unknown, or has another type, is skipped, as
+//! Protobuf requires; of a repeated field the last counts (messages are not merged: no client splits one). Every list
+//! that grows is bounded.
 //!
-//! Invariant: what cannot be read inside a request spoils its command only.
+//! Invariant: an unreadable part of a request fails its command only.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ pub struct Commands<'a> {
 }
 
 impl<'a> Commands<'a> {
-    /// None read yet.
+    /// A reader at the frame's first command.
     pub fn new(frame: &'a [u8]) -> Self {
         Self { rest: frame }
     }
@@ -47,18 +47,18 @@ impl<'a> Iterator for Commands<'a> {
     }
 }
 
-/// What a unidirectional client sends first: a message without its length.
+/// Parses the first message of a unidirectional client: a message without its length.
 ///
 /// # Errors
-/// When it is not one.
+/// When it is not a connect request.
 pub fn connect_request(frame: &[u8]) -> Result<Connect> {
     connect(frame)
 }
 
-/// The body of a request to the emulation endpoint: a message without its length.
+/// Parses the body of a request to the emulation endpoint: a message without its length.
 ///
 /// # Errors
-/// When it is not one.
+/// When it is invalid.
 pub fn emulation_request(body: &[u8]) -> Result<Emulation<'_>> {
     let mut emulation = Emulation::default();
     for field in Fields(body) {
@@ -119,7 +119,7 @@ fn varint(bytes: &mut &[u8]) -> Result<u64> {
     decode_varint(bytes).map_err(|_| Malformed::Protobuf("a number that is none"))
 }
 
-/// Takes a length and as many bytes.
+/// Reads a length and as many bytes.
 fn delimited<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
     let length = usize::try_from(varint(bytes)?).map_err(|_| TRUNCATED)?;
     let (taken, rest) = bytes.split_at_checked(length).ok_or(TRUNCATED)?;
@@ -138,13 +138,13 @@ fn string(bytes: &[u8]) -> Result<String> {
     text(bytes).map(Cow::into_owned)
 }
 
-/// A number of 32 bits: higher ones are dropped, as Protobuf wants it.
+/// The lower 32 bits of a number, as Protobuf requires.
 #[expect(clippy::cast_possible_truncation, reason = "said so")]
 fn low(number: u64) -> u32 {
     number as u32
 }
 
-/// What a command means: the first of the protocol's requests, should a client send several.
+/// The command of these bytes: the first of the protocol's requests, if a client sends several.
 fn command(bytes: &[u8]) -> Result<Command<'_>> {
     const REQUESTS: std::ops::RangeInclusive<u32> = 4..=15;
     let mut id = 0;
@@ -163,13 +163,13 @@ fn command(bytes: &[u8]) -> Result<Command<'_>> {
     let request = match request {
         None if id == 0 => Request::Pong,
         None => Request::Unknown,
-        // Its length says where it ends, whatever is in it.
+        // Its end follows from its length, for any contents.
         Some((number, message)) => request_of(number, message).unwrap_or(Request::Malformed),
     };
     Ok(Command { id, request })
 }
 
-/// A request by the number of its field, of those that there are.
+/// The request of a known field number.
 fn request_of(number: u32, message: &[u8]) -> Result<Request<'_>> {
     Ok(match number {
         4 => Request::Connect(Box::new(connect(message)?)),
@@ -178,7 +178,7 @@ fn request_of(number: u32, message: &[u8]) -> Result<Request<'_>> {
             Err(_) => Request::Malformed,
         },
         6 => Request::Unsubscribe { channel: channel(message)? },
-        // Empty bytes are not sent at all: no data is an empty message.
+        // Empty bytes are not transmitted: missing data is an empty message.
         7 => {
             Request::Publish { channel: channel(message)?, data: Some(Cow::Borrowed(bytes_of(message, 2)?)) }
         }
@@ -210,7 +210,7 @@ fn bytes_of(message: &[u8], number: u32) -> Result<&[u8]> {
     Ok(found)
 }
 
-/// The channel of a message whose first field is one.
+/// The channel of a message that has it in its first field.
 fn channel(message: &[u8]) -> Result<Cow<'_, str>> {
     text(bytes_of(message, 1)?)
 }
@@ -265,20 +265,20 @@ fn connect(message: &[u8]) -> Result<Connect> {
             _ => {}
         }
     }
-    // Both are maps, in which the last of a key counts.
+    // Both are maps: the last entry of a key counts.
     keep_last(&mut connect.subs, |sub| &sub.channel);
     keep_last(&mut connect.headers, |(name, _)| name);
     Ok(connect)
 }
 
-/// A subscribe request with its filter, or what is wrong with that.
+/// A subscribe request with its filter, or the fault of the filter.
 fn filtered(message: &[u8]) -> Result<std::result::Result<Subscribe, filter::Invalid>> {
     let (subscribe, filter) = subscribe(message)?;
     let filter = filter.map(read_filter).transpose();
     Ok(filter.map(|filter| Subscribe { filter: filter.map(Box::new), ..subscribe }))
 }
 
-/// A subscribe request, and its filter as it came.
+/// A subscribe request, and its encoded filter.
 fn subscribe(message: &[u8]) -> Result<(Subscribe, Option<&[u8]>)> {
     let mut subscribe = Subscribe::default();
     let mut filter = None;
@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_in_a_request_spoils_its_command_only() {
         for bad in [
-            // A channel, a method and a token that are no text, a channel that is cut off, and a request of half a field.
+            // A channel, a method and a token that are not UTF-8, a truncated channel, and a request of half a field.
             &b"\x32\x03\x0a\x01\xff"[..],
             b"\x3a\x06\x0a\x01\xff\x12\x01x",
             b"\x6a\x03\x12\x01\xff",

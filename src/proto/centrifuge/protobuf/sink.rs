@@ -1,24 +1,24 @@
-//! Where the fields of outgoing messages go.
+//! Destinations of the fields of outgoing messages.
 //!
-//! A message's length stands before it, so each is put twice: once where bytes are only counted, once into the outgoing
-//! bytes. Fields with nothing to say are left out, but for messages, whose presence says something.
+//! A message's length precedes it, so each message is put twice: into a counter, and into the outgoing bytes. Empty
+//! fields are omitted, except for messages, whose presence has a meaning.
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::super::message::Apart;
 
-/// Appends a message with its length before it.
+/// Appends a message preceded by its length.
 pub(super) fn put_delimited(out: &mut Vec<u8>, message: &impl Message) {
     encode_varint(message.length() as u64, out);
     message.put(out);
 }
 
-/// Takes fields by their numbers.
+/// A destination of numbered fields.
 pub(super) trait Sink: Sized {
     fn put_varint(&mut self, number: u64);
     fn put_key(&mut self, number: u32, wire_type: WireType);
     fn put_bytes(&mut self, bytes: &[u8]);
-    /// Leaves the bytes out that belong here.
+    /// Notes a payload apart at this place.
     fn leave_out(&mut self, apart: &Apart);
     fn message(&mut self, number: u32, message: &impl Message);
 
@@ -75,7 +75,7 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// Counts the bytes only.
+/// A sink that only counts bytes.
 struct Length(usize);
 
 impl Sink for Length {
@@ -103,7 +103,7 @@ impl Sink for Length {
     }
 }
 
-/// A message, which puts its fields the same way each time.
+/// A message, which must put the same fields each time.
 pub(super) trait Message {
     fn put(&self, to: &mut impl Sink);
 
@@ -114,7 +114,7 @@ pub(super) trait Message {
     }
 }
 
-/// What some messages are made of.
+/// A message without fields.
 pub(super) struct Empty;
 
 impl Message for Empty {

@@ -1,7 +1,7 @@
-//! What clients get, written as Protobuf.
+//! Serialisation of server messages as Protobuf.
 //!
-//! One [`Message`] per message of the protocol, with its field numbers. Payloads are copied once and never held in
-//! between.
+//! One [`Message`] per message of the protocol, with its field numbers. Payloads are copied once, without
+//! intermediate buffers.
 
 use super::super::message::{
     Answer, ChannelRef, ClientInfo, ConnectResult, Data, Publication, Push, SubscribeResult,
@@ -13,12 +13,12 @@ pub fn put_answer(out: &mut Vec<u8>, id: u32, answer: &Answer<'_>) {
     put_delimited(out, &Reply { id, answer });
 }
 
-/// Appends the reply to a command that failed.
+/// Appends the error reply to a command.
 pub fn put_error(out: &mut Vec<u8>, id: u32, code: u32, message: &str, temporary: bool) {
     put_delimited(out, &ErrorReply { id, error: Error { code, message, temporary } });
 }
 
-/// Appends a push; for a unidirectional client (`is_uni`) without a reply around it.
+/// Appends a push; for a unidirectional client (`is_uni`) without the envelope of a reply.
 pub fn put_push(out: &mut Vec<u8>, is_uni: bool, channel: ChannelRef<'_>, push: &Push<'_>) {
     let push = ChannelPush { channel, push };
     match is_uni {
@@ -139,7 +139,7 @@ impl Message for ConnectResult<'_> {
     }
 }
 
-/// A connect result as a push, where the fields have other numbers.
+/// A connect result as a push, with other field numbers.
 struct Connect<'a>(&'a ConnectResult<'a>);
 
 impl Message for Connect<'_> {
@@ -176,7 +176,7 @@ impl Message for SubscribeResult<'_> {
     }
 }
 
-/// A part of the same as a push, where the fields have other numbers.
+/// A part of the subscribe result as a push, with other field numbers.
 struct Subscribe<'a>(&'a SubscribeResult<'a>);
 
 impl Message for Subscribe<'_> {

@@ -1,4 +1,4 @@
-//! The press against streams of zlib's, whole, cut, broken and made to burst.
+//! The press against streams of zlib: whole, truncated, damaged and too large.
 
 use std::io::Read;
 
@@ -13,16 +13,16 @@ fn press(bytes_min: usize) -> Press {
     Press::new(Some(Options { level: 6, bytes_min }))
 }
 
-/// What the payload stands for.
+/// The inflated payload.
 fn inflated(payload: &[u8]) -> Result<Vec<u8>, Violation> {
     press(0).inflate(payload, LIMITS.message_bytes_max)
 }
 
-/// What a reader of streams that knows nothing of messages makes of a payload, with what was not sent put back.
+/// A payload inflated by a stream reader without knowledge of messages, with the omitted tail appended.
 fn read_by_flate2(payload: &[u8]) -> Vec<u8> {
     let stream = [payload, &TAIL[..]].concat();
     let (mut out, mut reader) = (Vec::new(), flate2::read::DeflateDecoder::new(&stream[..]));
-    // Such a reader expects a last block, which messages need not have.
+    // Such a reader expects a last block, which is optional in messages.
     if let Err(error) = reader.read_to_end(&mut out) {
         assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
     }
@@ -38,7 +38,7 @@ fn written_by_flate2(pieces: &[&[u8]], level: u32) -> Vec<u8> {
         writer.flush().unwrap();
     }
     let mut out = writer.get_ref().clone();
-    // Of nothing, and of what was flushed already, it makes nothing.
+    // It writes nothing for an empty piece, and for flushed input.
     if out.ends_with(&TAIL) {
         out.truncate(out.len() - TAIL.len());
     }
@@ -57,7 +57,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What the decoder makes of these pieces.
+/// The messages decoded from these pieces.
 fn decoded(pieces: &[&[u8]]) -> Result<Vec<(Kind, Vec<u8>)>, Violation> {
     let (mut decoder, mut press, mut messages) = (Decoder::default(), press(0), Vec::new());
     for piece in pieces {
@@ -83,12 +83,12 @@ fn the_examples_of_the_rfc() {
         &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
         &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
         &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
-        // A last block, and nothing behind it.
+        // A last block without anything behind it.
         &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
     ] {
         assert_eq!(inflated(payload).unwrap(), b"Hello", "{payload:x?}");
     }
-    // §7.2.3.6, and what compressors make of nothing that do not begin anew with each message.
+    // §7.2.3.6, and the empty message of compressors with context takeover.
     assert_eq!(inflated(&[0x00]).unwrap(), b"");
     assert_eq!(inflated(&[]).unwrap(), b"");
     // §7.2.3.1: as one frame and as two.
@@ -98,14 +98,14 @@ fn the_examples_of_the_rfc() {
     assert_eq!(decoded(&[&frame(0x41, &whole[..3]), &frame(0x80, &whole[3..])]), Ok(hello));
 }
 
-/// §7.2.3.2 repeats "Hello" by a reference to the message before it, which a client was asked not to do.
+/// §7.2.3.2 repeats "Hello" by a reference to the previous message, which the negotiation forbids.
 #[test]
 fn nothing_is_remembered_of_the_message_before() {
     let mut press = press(0);
     let first = press.inflate(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], 100).unwrap();
     press.reclaim(Payload::Inflated(first));
     assert_eq!(press.inflate(&[0xf2, 0x00, 0x11, 0x00, 0x00], 100), Err(Violation::Deflate));
-    // Nor is it when the one before has failed.
+    // The same after a previous message has failed.
     assert_eq!(inflated(&[0xf2, 0x00, 0x11, 0x00, 0x00]), Err(Violation::Deflate));
     for _ in 0..2 {
         let (mut one, mut two) = (Vec::new(), Vec::new());
@@ -121,7 +121,7 @@ fn a_last_block_may_be_followed_by_others_that_refer_to_it() {
     // A last block with "Hello", then §7.2.3.2: the five bytes before, again.
     let payload = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf2, 0x00, 0x11, 0x00, 0x00];
     assert_eq!(inflated(&payload).unwrap(), b"HelloHello");
-    // But not by any number of them.
+    // The number of last blocks is limited.
     let ends = [0x03, 0x00].repeat(ENDS_MAX - 1);
     assert_eq!(inflated(&[&ends[..], &[0x00]].concat()).unwrap(), b"");
     assert_eq!(inflated(&[0x03, 0x00].repeat(ENDS_MAX + 1)), Err(Violation::Deflate));
@@ -136,18 +136,18 @@ fn what_is_no_whole_message_is_refused() {
         assert_eq!(inflated(&payload[..end]), Err(Violation::Deflate), "cut at {end}");
     }
     for broken in [
-        // A kind of block that is none, a stored block whose length is not what its complement says, a reference to nothing.
+        // An invalid block type, a stored block whose length contradicts its complement, an invalid reference.
         &[0x07][..],
         &[0x00, 0x05, 0x00, 0xfa, 0xfe, 0x48],
         &[0xf2, 0x00, 0x11, 0x00, 0x00],
-        // The four bytes that are not sent, sent.
+        // The four omitted bytes, transmitted.
         &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00, 0x00],
     ] {
         assert_eq!(inflated(broken), Err(Violation::Deflate), "{broken:x?}");
     }
 }
 
-/// A message that is a thousand times what arrived: no more of it comes out than is allowed, and nothing of it stays.
+/// A message that expands a thousandfold: no more than the limit is inflated, and no memory of it is kept.
 #[test]
 fn a_bomb_stops_while_it_goes_off() {
     let zeros = vec![0; 32 << 20];
@@ -159,7 +159,7 @@ fn a_bomb_stops_while_it_goes_off() {
         let came_out = press.take_tally().inflated_bytes;
         assert!(came_out <= bytes_max as u64 + 1, "{came_out} of {bytes_max}");
         assert!(press.inflated.capacity() <= KEPT_BYTES_MAX.min(bytes_max + CHUNK_BYTES));
-        // And the next message is what it was.
+        // The next message is inflated correctly.
         assert_eq!(press.inflate(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], 5).unwrap(), b"Hello");
     }
     assert_eq!(decoded(&[&frame(0xc2, &bomb)]), Err(Violation::MessageTooBig));
@@ -190,7 +190,7 @@ fn text_is_checked_when_it_is_inflated() {
     }
 }
 
-/// RFC 7692 §6: where the bit may stand, and what is refused without the extension.
+/// RFC 7692 §6: the permitted place of the bit, and refusals without the extension.
 #[test]
 fn the_bit_stands_on_the_first_frame_alone() {
     let whole = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
@@ -207,7 +207,7 @@ fn the_bit_stands_on_the_first_frame_alone() {
         let each: Vec<&[u8]> = bytes.chunks(1).collect();
         assert_eq!(decoded(&each), Err(Violation::ReservedBit), "{bytes:x?}");
     }
-    // A message that is not compressed between such that are, and a ping inside of one.
+    // An uncompressed message between compressed ones, and a ping inside of one.
     let frames = [
         frame(0x41, &whole[..3]),
         frame(0x89, b"?"),
@@ -242,10 +242,10 @@ fn what_is_short_or_does_not_shrink_is_sent_as_it_is() {
     }
     let (mut press, mut out) = (press(0), b"before".to_vec());
     press.wrap(&mut out, 6, Kind::Text, Deflate::Wide);
-    assert_eq!(out, b"before", "nothing stays nothing");
+    assert_eq!(out, b"before", "an empty message writes nothing");
 }
 
-/// Whatever went through it before, a press does to a message what a new one does.
+/// After any earlier message, a press compresses a message exactly as a new press does.
 #[test]
 fn what_does_not_shrink_leaves_no_trace() {
     let text = "something to compress, and to compress again".repeat(40);
@@ -270,7 +270,7 @@ fn what_does_not_shrink_leaves_no_trace() {
     }
 }
 
-/// A client that has 512 bytes of window can read what it is sent.
+/// A client with a window of 512 bytes can read all messages.
 #[test]
 fn a_narrow_window_is_kept_to() {
     let words: Vec<String> = (0..200).map(|i| format!("word {} and ", i * 7919 % 1000)).collect();
@@ -282,7 +282,7 @@ fn a_narrow_window_is_kept_to() {
     let payload = &narrow[4..];
     let (mut small, mut out) =
         (Decompress::new_with_window_bits(false, 9), Vec::with_capacity(text.len() + 1));
-    // In small pieces, so that the reader has nothing but its window to look back to.
+    // In small pieces, so that the reader can refer back only to its window.
     let (mut rest, mut pieces) = (payload, Vec::new());
     while !rest.is_empty() {
         let before = small.total_in();
