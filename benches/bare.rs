@@ -146,7 +146,7 @@ fn send(peer: &mut Peer, bytes: &[u8]) -> bool {
     peer.socket.write(bytes).is_ok_and(|n| n == bytes.len())
 }
 
-/// What is printed by the programs that need no load; `None` where the words name none of them.
+/// The output of the programs without load; `None` for other arguments.
 fn alone(words: &[&str]) -> Option<Result<String, String>> {
     let time = |text: &str| text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let outcome = match *words {

@@ -58,7 +58,7 @@ fn records(bytes: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// What a compressed frame costs, once for all its subscribers, or for the one client that it answers.
+/// Cost of a compressed frame, once for all its subscribers, or for one reply to a client.
 fn deflate(c: &mut Criterion) {
     let mut group = c.benchmark_group("deflate");
     for level in [1, 6] {

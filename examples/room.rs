@@ -8,7 +8,7 @@ use throng::{CloseReason, Config, Handler, Kind, Message, Peer, Refusal, Request
 /// The endpoint. Each shard has one of its own, so there is nothing to lock.
 pub struct Rooms;
 
-/// What is remembered of each connection, inside the connection.
+/// State of each connection, stored inside the connection.
 pub struct Member {
     room: Box<str>,
     name: Box<str>,

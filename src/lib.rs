@@ -132,12 +132,13 @@
 //!    between them, and [`parts::control`] beside them: the server API, metrics, health, signals. It is never on the path of a
 //!    message between clients. [`parts::node`]: handles by which any thread publishes, queries homes, disconnects clients and
 //!    reloads. [`parts::outside`]: tokens verified by workers, and the application's hooks.
-//! 2. [`parts::shard`]: one thread, its sockets, its connections, its part of the channels. [`parts::shard::Shard::turn`] is the data
-//!    path on one screen: what is ready, read and act, letters, time, deliveries, writes, frees. Shards share nothing
-//!    and speak by the letters of [`parts::shard::mailbox`]. A shard never waits: what it asks of others ([`parts::shard::outside`]) is
-//!    answered by a letter as well.
-//! 3. [`parts::net`]: the one seam to the world. A shard knows sockets, readiness and time through [`parts::net::Net`] only, so a
-//!    whole shard runs in a simulated world as well.
+//! 2. [`parts::shard`]: one thread, its sockets, its connections, its part of the channels.
+//!    [`parts::shard::Shard::turn`] is the data path on one screen: readiness events, reads and actions, letters,
+//!    time, deliveries, writes, freed connections. Shards share nothing and communicate by the letters of
+//!    [`parts::shard::mailbox`]. A shard never waits: its questions to other threads ([`parts::shard::outside`]) are
+//!    answered by letters as well.
+//! 3. [`parts::net`]: the one trait for system access. A shard uses sockets, readiness and time through
+//!    [`parts::net::Net`] only, so a whole shard runs in a simulation as well.
 //! 4. [`parts::session`]: the protocol state of one connection. It takes bytes and returns an [`parts::session::Action`] for
 //!    each request to its shard. That closed enum is everything that a client can cause; [`CloseReason`] is the one list of
 //!    endings.
@@ -147,7 +148,7 @@
 //! 6. [`parts::proto`]: protocols without I/O, HTTP heads, WebSocket, and the Centrifuge protocol in both of its encodings; next
 //!    section.
 //! 7. [`parts::tls`]: TLS without buffers: rustls performs the handshake, then two pairs of keys open and seal records.
-//! 8. [`parts::base`]: data structures without I/O, clock or words of the domain: slab with generations, timer wheel, shared
+//! 8. [`parts::base`]: data structures without I/O, clock or domain terms: slab with generations, timer wheel, shared
 //!    bytes, outbox, budget, bucket, counters.
 //!
 //! The tools `throng bench`, `throng doctor` and `throng token` belong to the binary. A table in `docs/ARCHITECTURE.md`
@@ -155,8 +156,8 @@
 //!
 //! # The parts by themselves
 //!
-//! Protocols own no socket and read no clock: bytes go in, values come out. The WebSocket decoder owns nothing at all
-//! between two messages, and hands out a whole message where it lies, unmasked in place:
+//! Protocols own no socket and read no clock: bytes go in, values come out. The WebSocket decoder holds no memory
+//! between two messages, and returns a whole message in place, unmasked:
 //!
 //! ```
 //! use throng::Kind;
@@ -215,7 +216,7 @@
 //! assert_eq!(wheel.deadline(7), Some(25_000));
 //! ```
 //!
-//! Channels know subscribers by number and publications by reference, and no protocol:
+//! Channels identify subscribers by number and publications by reference, and know no protocol:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -265,7 +266,7 @@
 //! let joined = home.subscribe(now, &name, &options, &joining(3, position)).unwrap();
 //! assert_eq!((joined.recovered, joined.publications.len()), (true, 1));
 //!
-//! // The same home for everyone who knows the process's seed.
+//! // The home follows from the name and the process's seed.
 //! assert_eq!(home_of(&name, seed, 4), home_of("news", seed, 4));
 //! ```
 
@@ -314,7 +315,7 @@ pub use tls::CertificateError;
 ///
 /// They change with the engine: a program that embeds a server needs the names of the crate's root only.
 pub mod parts {
-    /// Data structures without I/O, clock or words of the domain.
+    /// Data structures without I/O, clock or domain terms.
     pub mod base {
         pub use crate::base::{budget, counters, networks, outbox, payload, seed, shared, slots, wheel};
     }
@@ -337,7 +338,7 @@ pub mod parts {
         };
     }
 
-    /// The seam to the world: sockets, readiness, time, system calls.
+    /// System access: sockets, readiness, time, system calls.
     pub mod net {
         pub use crate::net::{Accepted, Inherited, Listen, MioNet, Net, Ready, has_ipv6, sys};
     }

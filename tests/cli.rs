@@ -1,5 +1,5 @@
-//! The binary as a person meets it: configuration from all its sources, its errors and exit codes; and the manual,
-//! whose tables must be those of the program.
+//! The binary's user interface: configuration from all its sources, its errors and exit codes; and the manual, whose
+//! tables must be those of the program.
 
 #![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
 
@@ -14,7 +14,7 @@ use throng::parts::config::sections::{
 use throng::parts::config::{KEYS, RELOAD, Reload, reload_of};
 use throng::parts::control::metrics::families;
 
-/// The binary, without variables that someone may have set for another throng.
+/// The binary, without variables set for another throng.
 fn throng(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
     command.args(args);
@@ -244,7 +244,7 @@ fn metrics_table() -> String {
     table
 }
 
-/// Rows of keys, each with its default and what it takes.
+/// Rows of keys, each with its default and its type.
 fn settings<T: Default>(table: &mut String, keys: &[Setting<T>]) {
     for key in keys {
         let mut usual = T::default();
@@ -303,7 +303,7 @@ fn aliases_table() -> String {
     table
 }
 
-/// Keys by what a reload does with them; those that share it stand in one row.
+/// Keys by their behaviour in a reload; those with the same share a row.
 fn reload_table() -> String {
     let mut table = "\n| keys | a new value is |\n|---|---|\n".to_owned();
     for rows in RELOAD.chunk_by(|a, b| a.1 == b.1) {
@@ -311,7 +311,7 @@ fn reload_table() -> String {
             if row.0.ends_with('.') { format!("`{}*`", row.0) } else { format!("`{}`", row.0) }
         };
         let mut names: Vec<_> = rows.iter().map(name).collect();
-        // Those of transports stand in a table of their own.
+        // Those of transports have a table of their own.
         if let Some(at) = rows.iter().position(|row| row.0 == "emulation.") {
             let transports = Transport::ALL.iter().map(|transport| format!("`{}.*`", transport.name()));
             names.splice(at..at, transports.filter(|name| name != "`websocket.*`"));
@@ -345,7 +345,7 @@ fn unsupported_table() -> String {
     table
 }
 
-/// Compares what stands between two marks with `wanted`, or puts it there when asked to by `UPDATE_DOCS`.
+/// Compares the text between two marks with `wanted`, or replaces it if `UPDATE_DOCS` is set.
 fn check_section(document: &str, name: &str, wanted: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
     let text = std::fs::read_to_string(&path).unwrap();
@@ -382,7 +382,7 @@ fn the_examples_of_the_manual_are_taken() {
         let (_, rest) = text.split_once(&format!("\n```{kind}\n")).unwrap();
         let (example, rest) = rest.split_once("\n```").unwrap();
         assert!(!rest.contains(&format!("\n```{kind}\n")), "check the others, too");
-        // Copied as it is, it would have a key that everybody knows.
+        // An unchanged copy would have a publicly known key.
         let file = TempFile::new(&format!("placeholders.{kind}"), example);
         let (code, _, said) = output(&mut throng(&["config", "--config", file.path()]));
         assert!(code == 2 && said.contains("is a placeholder from the documentation"), "{said}");
@@ -394,7 +394,7 @@ fn the_examples_of_the_manual_are_taken() {
     }
 }
 
-/// Whatever becomes of stdout: a reader that has left is no fault, a full disk is one that is told.
+/// A closed stdout is no error, a full disk is one that is reported.
 #[test]
 fn a_reader_that_has_left_ends_every_command_quietly_and_a_full_disk_is_told() {
     let token = throng::parts::outside::mint(b"hush-8c1d", b"{}");
@@ -420,7 +420,7 @@ fn a_reader_that_has_left_ends_every_command_quietly_and_a_full_disk_is_told() {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let (code, _, said) = run(full.into());
         assert!(code == 1 && said.contains("cannot write the "), "{args:?}: {code} {said}");
-        // And where nobody hears the complaint either, it is an exit code, not an abort.
+        // If stderr is full, too, there is an exit code, not an abort.
         let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
         let status = throng(args)
             .env("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "hush-8c1d")

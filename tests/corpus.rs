@@ -6,7 +6,7 @@
 //! THRONG_MUTATIONS=1000000 THRONG_SEED=7 cargo test --release --test corpus conversation
 //! ```
 //!
-//! An input that overflows the stack cannot be told by a panic: its thread is named by the input's number, and with
+//! An input that overflows the stack is not reported by a panic: its thread is named by the input's number, and with
 //! `THRONG_TRACE=1` and `--nocapture` each input is printed before it is tried.
 
 #![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
@@ -18,9 +18,9 @@ use std::thread;
 #[path = "../fuzz/src/lib.rs"]
 pub mod targets;
 
-/// Unless THRONG_MUTATIONS says otherwise.
+/// Default of THRONG_MUTATIONS.
 const MUTATIONS: u64 = 2000;
-/// Unless THRONG_SEED says otherwise.
+/// Default of THRONG_SEED.
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Larger inputs show nothing that these do not.
 const BYTES_MAX: usize = 1 << 12;

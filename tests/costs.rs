@@ -1,5 +1,5 @@
-//! What is counted of channels, subscriptions, presence, positions and histories is what the allocator has given out for
-//! them. One test in a process of its own: nobody else allocates meanwhile.
+//! The counted memory of channels, subscriptions, presence, positions and histories matches the allocator's. One test
+//! in a process of its own: no other code allocates meanwhile.
 
 #![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
 
@@ -27,7 +27,7 @@ fn home() -> Home {
     Home::new(limits, (7.into(), 0))
 }
 
-/// A home and a shard with the same channels, and who they are of.
+/// A home and a shard with the same channels.
 struct World {
     home: Home,
     local: Local<()>,
@@ -93,7 +93,7 @@ impl World {
     }
 }
 
-/// What is counted and what was allocated since `before`, which must agree within a twentieth.
+/// Compares the counted memory with the allocations since `before`: they must agree within a twentieth.
 fn assert_agrees(what: &str, counted: usize, before: usize) {
     let real = sys::allocated_bytes().unwrap() - before;
     let each = CHANNEL_COUNT as usize;

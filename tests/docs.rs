@@ -1,6 +1,5 @@
-//! What the documents promise and a machine can check: links lead somewhere, files and tests that are named exist,
-//! the table of layers is the one that `tests/tidy.rs` enforces, the README's first command does what it says, and the
-//! short example is short.
+//! Statements of the documents that a machine can check: links have targets, named files and tests exist, the table
+//! of layers is that of `tests/tidy.rs`, the README's first command works, and the short example is short.
 //!
 //! Whether a sentence is true is for its reader; the tables of the manual are checked by `tests/cli.rs`, the Rust in
 //! the documents by the doctests.
@@ -50,17 +49,17 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The documents that exist, with their text; that the others do not is told by the links to them.
+/// The existing documents, with their text; links to missing ones are found elsewhere.
 fn documents() -> impl Iterator<Item = (&'static str, String)> {
     DOCUMENTS.into_iter().filter(|path| root().join(path).exists()).map(|path| (path, read(path)))
 }
 
-/// What stands between two marks, again and again.
+/// The texts between two marks.
 fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(open).skip(1).filter_map(move |rest| Some(rest.split_once(close)?.0))
 }
 
-/// What stands in quotes of this kind: those that open look like those that close.
+/// The texts in quotes of this kind, whose opening and closing marks are equal.
 fn quoted<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(mark).skip(1).step_by(2)
 }
@@ -126,7 +125,7 @@ fn files_that_are_named_exist() {
         let is_file = |named: &&str| FOLDERS.iter().any(|folder| named.starts_with(folder));
         for named in quoted(&prose(&text), "`").filter(is_file) {
             checked += 1;
-            // A command is named by its first word, a part of a file by what stands before the colon.
+            // A command is named by its first word, a part of a file by the text before the colon.
             let file = named.split([' ', '\n', ':']).next().unwrap();
             if !root().join(file).exists() {
                 missing.push(format!("{document}: {named}"));
@@ -276,7 +275,7 @@ fn numbers_that_are_repeated_are_those_of_the_code() {
     }
 }
 
-/// Every variable that scripts and tests name, whoever reads it, can stand in the environment of a throng that they start.
+/// Every variable in scripts and tests must be known, because it may be set for a throng that they start.
 #[test]
 fn variables_of_scripts_and_tests_are_known() {
     let mut files: Vec<_> = ["scripts", "tests/clients", "tuning"]
@@ -306,7 +305,8 @@ fn variables_of_scripts_and_tests_are_known() {
     assert_eq!(needless, [&"THRONG_TEST_PANICS"]);
 }
 
-/// What both servers answer differently on purpose stands in the page for those who switch, and nothing else does.
+/// Every intended difference between both servers' answers has a row in the page for users who switch, and no other
+/// has.
 #[test]
 fn every_known_difference_from_centrifugo_has_its_row() {
     let known = read("tests/differential/known.py");

@@ -110,7 +110,7 @@ fn done(output: &Output) -> String {
     text
 }
 
-/// `throng doctor` without variables that someone may have set for a server.
+/// `throng doctor` without variables set for a server.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
     command.arg("doctor").args(arguments);
@@ -122,7 +122,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether nothing falls short, and what was printed.
+/// Whether all checks pass, and the output.
 fn doctor(arguments: &[&str]) -> (bool, String) {
     let output = command(arguments).output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -317,7 +317,7 @@ fn a_reader_who_leaves_is_no_error() {
     assert_eq!(status.code(), Some(0));
 }
 
-/// What was not typed is what the server would run with.
+/// Missing arguments have the values of the server's configuration.
 #[test]
 fn shards_and_ports_are_those_of_the_configuration() {
     let tree = Tree::stock();
@@ -338,7 +338,7 @@ fn shards_and_ports_are_those_of_the_configuration() {
     assert_eq!((&report["shards"], &report["ports"]), (&2.into(), &serde_json::json!([80, 81])));
 }
 
-/// A service that runs has limits and shards of its own, whatever those of the doctor's shell are.
+/// A running service has limits and shards of its own, independent of the doctor's shell.
 #[test]
 fn a_service_that_runs_is_looked_at_by_its_process() {
     let script = r#"ulimit -n 500; exec "$0" serve --shards 3 --listen 127.0.0.1:0 --control off"#;

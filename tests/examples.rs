@@ -1,7 +1,6 @@
-//! The examples, run: what their comments promise is what a client written elsewhere sees.
+//! The examples, run: an independent client sees the behaviour that their comments describe.
 //!
-//! Each is included as a module and served on a free port; what is left out is its `main`, which listens on the
-//! usual one.
+//! Each is included as a module and served on a free port; their `main`, which listens on the usual one, is left out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot talk to its server has failed")]
 

@@ -1,5 +1,5 @@
-//! A node in an executor that the shards' descriptor tables do not know: a process of its own, since each shard's table
-//! begins as a copy of the process's.
+//! A node in an executor outside the shards' descriptor tables: a process of its own, since each shard's table begins
+//! as a copy of the process's.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;

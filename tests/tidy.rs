@@ -1,4 +1,5 @@
-//! Style as an ordinary test: layers, no circles among them, sizes, one thing to a name, where `unsafe` may stand, no unfinished work.
+//! Style as an ordinary test: layers, circles of imports, sizes, unique names, the place of `unsafe`, unfinished
+//! work, words of comments.
 //!
 //! Every rule has a test that plants a violation and sees it caught, so that a rule cannot die silently.
 
@@ -8,6 +9,8 @@
 mod circles;
 #[path = "tidy/rules.rs"]
 mod rules;
+#[path = "tidy/sentences.rs"]
+mod sentences;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/width.rs"]
@@ -20,10 +23,11 @@ use std::path::{Path, PathBuf};
 
 use circles::Imports;
 use rules::{FILE_LINES_MAX, FUNCTION_LINES_MAX, LAYERS, Layer, check, dependencies};
+use sentences::{NOT_YET, Sentences};
 use width::{PROSE_WIDTH_MAX, wide_lines};
 use words::{TWICE, Types};
 
-/// Folders with Rust files of ours. Those that do not exist (yet) hold nothing.
+/// Folders with this project's Rust files. Missing ones count as empty.
 const FOLDERS: [&str; 5] = ["src", "tests", "benches", "examples", "fuzz"];
 const NOT_OURS: [&str; 5] = ["target", "node_modules", "artifacts", "coverage", "corpus"];
 
@@ -58,20 +62,23 @@ fn every_file_keeps_the_rules() {
     files.sort();
     let dependencies = manifest_dependencies();
     let (mut findings, mut imports, mut types) = (Vec::new(), Imports::default(), Types::default());
+    let mut sentences = Sentences::new(NOT_YET);
     for file in files {
         let path = file.strip_prefix(root()).unwrap().to_str().unwrap();
         let text = fs::read_to_string(&file).unwrap();
         findings.extend(check(path, &text, &dependencies).iter().map(ToString::to_string));
         imports.add(path, &text);
         types.add(path, &text);
+        sentences.add(path, &text);
     }
     findings.extend(imports.circles());
     findings.extend(types.twice(TWICE));
+    findings.extend(sentences.findings());
     let list: String = findings.iter().map(|finding| format!("  {finding}\n")).collect();
     assert!(findings.is_empty(), "{} rules broken:\n{list}", findings.len());
 }
 
-/// Findings of a file with a proper head and this body, as `line: what`. The body starts on line 2.
+/// Findings of a file with a proper head and this body, as `line: finding`. The body starts on line 2.
 fn found(path: &str, body: &str) -> Vec<String> {
     let text = format!("//! A planted file.\n{body}");
     check(path, &text, &manifest_dependencies())
@@ -191,7 +198,23 @@ fn an_import_against_the_layers_is_found() {
     }
 }
 
-/// The circles that these files make, each a path and what it says.
+#[test]
+fn a_comment_that_begins_with_a_clause_is_found() {
+    let mut sentences = Sentences::new(&["src/a/", "src/b/"]);
+    sentences.add("src/a/c.rs", "//! What is exempt.\n");
+    sentences.add("src/b/c.rs", "//! A head.\n");
+    let planted = "//! Whoever reads this.\n\n/// A noun.\n/// What goes on is no beginning.\nfn f() {}\n\n";
+    sentences
+        .add("src/d.rs", &[planted, "    /// What, then?\nfn g() {}\n// Who may.\n/// Whole.\n"].concat());
+    let expected = [
+        "src/d.rs:1: a doc comment begins with \"Whoever\"",
+        "src/d.rs:7: a doc comment begins with \"What\"",
+        "src/b/ is done: its row in tests/tidy/sentences.rs can go",
+    ];
+    assert_eq!(sentences.findings(), expected);
+}
+
+/// The circles among these files, each a path and its text.
 fn circles(files: &[(&str, &str)]) -> Vec<String> {
     let mut imports = Imports::default();
     files.iter().for_each(|(path, text)| imports.add(path, text));
@@ -207,7 +230,7 @@ fn a_circle_among_modules_is_found_however_long_it_is() {
             "node and server import each other: node → server (src/node/a.rs:2); server → node (src/server/mod.rs:1)"
         ]
     );
-    // What the table would let through, were each of the three allowed the next: no two of them import each other.
+    // The table alone would permit this circle of three modules, no two of which import each other.
     let outside = ("src/outside/a.rs", "use crate::{base::X, shard::mailbox::A};");
     let config = ("src/config/mod.rs", "fn f(a: crate::outside::A) {}");
     let shard = ("src/shard/door/accept.rs", "use super::super::super::config::A;");
@@ -232,7 +255,7 @@ fn what_tests_import_and_what_the_binary_names_its_modules_make_no_circle() {
     }
 }
 
-/// Protocols have their place in sessions, and shards speak by the words of the house.
+/// Protocols belong to sessions; shards use the protocol-independent words.
 #[test]
 fn a_protocol_that_a_shard_names_is_found() {
     for (path, part, allowed) in [
@@ -291,7 +314,7 @@ fn a_wing_that_names_one_above_it_is_found() {
     assert_eq!(found("src/shard/letters.rs", root), [""; 0], "the shard joins them");
 }
 
-/// The tools of the binary: what each may know of the library, and that none knows another.
+/// The binary's tools: their permitted parts of the library, and none of another tool.
 #[test]
 fn an_import_that_a_tool_may_not_make_is_found() {
     for (tool, allowed, forbidden) in [

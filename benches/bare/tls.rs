@@ -1,4 +1,4 @@
-//! What TLS costs by itself: handshakes in memory, the AEAD alone, and an echo server over rustls' ordinary connections.
+//! Cost of TLS alone: handshakes in memory, the AEAD alone, and an echo server over rustls' ordinary connections.
 //!
 //! The invariant: only the server's side is timed, by the CPU clock of its thread, so that neither clients nor other
 //! programs are in the figures. Sessions are configured as those of `throng`: P-256, one ticket, nothing kept in memory.
@@ -197,7 +197,7 @@ pub(crate) fn handshakes(time: Duration) -> Outcome<serde_json::Value> {
     }))
 }
 
-/// What sealing and opening so many bytes takes, in nanoseconds, by algorithm.
+/// Time to seal and open so many bytes, in nanoseconds, by algorithm.
 pub(crate) fn aead(bytes: usize, time: Duration) -> Outcome<serde_json::Value> {
     let cost = |algorithm: &'static Algorithm| -> Outcome<serde_json::Value> {
         let key = UnboundKey::new(algorithm, &vec![7; algorithm.key_len()]).map_err(|_| "no key")?;

@@ -36,7 +36,7 @@ pub(super) fn press() -> Press {
     Press::new(Some(Options { level: 1, bytes_min: 0 }))
 }
 
-/// What the payload of one compressed message stands for.
+/// The inflated payload of one compressed message.
 fn inflated(press: &mut Press, payload: &[u8]) -> Result<Vec<u8>, Violation> {
     const LIMITS: Limits = Limits { frame_bytes_max: 1 << 20, message_bytes_max: 10_000 };
     // Unfragmented, binary, compressed, and masked with zeros, in the shortest form.

@@ -13,7 +13,7 @@ const HANDSHAKE: u8 = 22;
 const DATA: u8 = 23;
 const ILLEGAL_PARAMETER: u8 = 47;
 
-/// What a client is told.
+/// A client's view of a handshake's result.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     fault: Option<Fault>,

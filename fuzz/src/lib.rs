@@ -1,8 +1,8 @@
-//! What the fuzz targets check: any bytes in, and what must hold for all of them.
+//! The checks of the fuzz targets: arbitrary bytes in, and the properties that hold for all of them.
 //!
 //! One function per target, without libFuzzer: `tests/corpus.rs` runs the same functions in plain `cargo test`.
-//! The main property is the same for all that reads from a network: however the bytes are cut into pieces, the
-//! outcome is the one of the whole. Left out: anything that needs a socket or a clock.
+//! The main property is the same for every parser of network input: for any cuts of the bytes into pieces, the
+//! outcome is that of the whole. Left out: anything that needs a socket or a clock.
 
 mod api;
 mod centrifuge;

@@ -22,7 +22,7 @@ const SUITES: [SupportedCipherSuite; 6] = [
     provider::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 ];
 
-/// What a handshake came to.
+/// The result of a handshake.
 pub(crate) struct Agreed {
     pub(crate) client: ExtractedSecrets,
     pub(crate) server: ExtractedSecrets,

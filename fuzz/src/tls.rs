@@ -100,7 +100,7 @@ fn said_by_a_link(agreed: &Agreed, payload: &[u8], at: u8, bit: u8, size: u8, pl
     }
 }
 
-/// What is to come of some records.
+/// The expected result of some records.
 #[derive(Default)]
 struct Meaning {
     heard: Vec<u8>,

@@ -5,7 +5,7 @@ use throng::parts::proto::ws::{Decoder, Event, Kind, Limits, Violation};
 use super::{cut, deflate};
 
 const LIMITS: Limits = Limits { frame_bytes_max: 1000, message_bytes_max: 2000 };
-/// What a decoder may hold at most: a message, twice for the way a vector grows, and its own few fields.
+/// Limit of a decoder's memory: a message, twice because of a vector's growth, and its own few fields.
 const HELD_BYTES_MAX: usize = 2 * 2000 + 1000 + 512;
 
 /// The first four bytes are a plan for cutting the rest, which is what a client sends.
@@ -19,7 +19,7 @@ pub fn ws_stream(data: &[u8]) {
     assert_eq!(decode(&cut(bytes, &[1]), false), whole);
 }
 
-/// What was said, as values of our own, and the rule that was broken. `may_deflate`: compressed messages were negotiated.
+/// The events, as values of this target, and the violated rule. `may_deflate`: compressed messages were negotiated.
 pub(super) fn decode(pieces: &[&[u8]], may_deflate: bool) -> (Vec<(u8, Vec<u8>)>, Option<Violation>) {
     let (mut decoder, mut events, mut press) = (Decoder::default(), Vec::new(), deflate::press());
     for piece in pieces {

@@ -1,4 +1,4 @@
-//! Sockets, readiness and time, behind one seam.
+//! Sockets, readiness and time, behind one trait.
 //!
 //! A shard accesses the system through [`Net`] alone: [`MioNet`] in production, a simulator in tests. Readiness is
 //! edge-triggered: it is reported once, when it changes, so a reader that stops before `WouldBlock` must remember to

@@ -1,5 +1,5 @@
-//! Payloads that stand apart from a message: put back where they belong, all is as if they had been written there, in each
-//! encoding, in each framing, whatever stands around.
+//! Payloads apart from a message: inserted at their places, the result equals an ordinary message, in each encoding,
+//! in each framing, with any surroundings.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,10 +25,10 @@ const TRANSPORTS: [Transport; 6] = [
     Transport::UniHttpStream,
 ];
 
-/// What stands apart from a message: where, and what.
+/// The payloads apart of a message: their places and bytes.
 type Left = Vec<(usize, Shared)>;
 
-/// One message as it goes over this wire, in one piece. `put` writes it, and says what it left out.
+/// One message in the format of this wire, in one piece. `put` writes it, and returns the payloads that it left out.
 fn sent(wire: Wire, put: impl FnOnce(&mut Vec<u8>, usize) -> Left) -> (Vec<u8>, usize) {
     let mut out = b"before".to_vec();
     let start = out.len();
@@ -67,7 +67,7 @@ fn sent_push(wire: Wire, push: &Push<'_>) -> (Vec<u8>, usize) {
     })
 }
 
-/// All that is said of publications, each in a message of its own.
+/// Publications in all kinds of messages, each in a message of its own.
 fn all_sent(wire: Wire, publications: &[Publication<'_>]) -> Vec<(Vec<u8>, usize)> {
     let sub = SubscribeResult {
         publications,

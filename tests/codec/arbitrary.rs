@@ -1,4 +1,4 @@
-//! Any message of the protocol, as a mirror, and what the codecs have to be told so that they write it.
+//! Arbitrary messages of the protocol, as a mirror, and the codecs' input that must produce them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use throng::parts::proto::centrifuge::message::{
 
 use crate::mirror;
 
-/// With nothing to say.
+/// An empty publication.
 pub(crate) const PUBLICATION: Publication<'static> = Publication {
     data: Data::Json(b"null"),
     info: None,
@@ -144,10 +144,10 @@ fn history() -> BoxedStrategy<mirror::HistoryRequest> {
         .boxed()
 }
 
-/// Most with one request, some with several or none.
+/// Mostly with one request, some with several or none.
 pub(crate) fn command() -> BoxedStrategy<mirror::Command> {
     let of_channel = || word().prop_map(|channel| mirror::OfChannel { channel });
-    // Nothing is a message in Protobuf only, where it cannot be told from an empty one.
+    // Missing data is a message in Protobuf only, where it equals an empty one.
     let publish = (word(), json()).prop_map(|(channel, data)| mirror::PublishRequest { channel, data });
     let rpc = (payload(), word()).prop_map(|(data, method)| mirror::RpcRequest { data, method });
     let refresh = word().prop_map(|token| mirror::RefreshRequest { token });

@@ -1,4 +1,4 @@
-//! Both encodings against each other, and against the protocol's messages as other code reads and writes them.
+//! Both encodings against each other, and against other implementations of the protocol's messages.
 
 #![expect(clippy::unwrap_used, reason = "test code, also in its own small functions")]
 
@@ -23,7 +23,7 @@ use throng::parts::proto::centrifuge::{
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
 
-/// What the commands of a frame mean, in words; of an error only that it ends them.
+/// A description of the commands of a frame; an error only ends them.
 fn meaning(encoding: Encoding, frame: &[u8]) -> Vec<String> {
     commands(encoding, frame)
         .map(|command| match command {
@@ -60,7 +60,7 @@ fn messages<M: prost::Message + Default + for<'a> serde::Deserialize<'a>>(
     }
 }
 
-/// Writes what the mirror says.
+/// Writes the reply of the mirror.
 fn put_reply(out: &mut Vec<u8>, start: usize, encoding: Encoding, reply: &mirror::Reply) {
     if let Some(error) = &reply.error {
         put_error(out, start, encoding, reply.id, error.code, &error.message, error.temporary);
@@ -205,8 +205,8 @@ proptest! {
 }
 
 proptest! {
-    /// Whatever bytes an application says, a message in JSON stays one line of JSON, with the JSON that they are or base64, and
-    /// in Protobuf they are told as they are.
+    /// For any bytes of an application, a message in JSON stays one line of JSON, with those bytes as JSON or in
+    /// base64, and in Protobuf the bytes are unchanged.
     #[test]
     fn any_payload_leaves_a_message_whole(
         bytes in prop_oneof![

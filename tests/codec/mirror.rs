@@ -1,5 +1,5 @@
-//! The protocol's messages once more, as its public definition has them: read and written by prost's and serde's
-//! derives, which know nothing of the codecs that they check. Names that the codecs must not use are refused.
+//! A second definition of the protocol's messages, from its public definition: read and written by prost's and
+//! serde's derives, independent of the codecs under test. Names that the codecs must not use are refused.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ macro_rules! messages {
     )*};
 }
 
-// What clients send.
+// Messages of clients.
 messages! {
     (Clone, PartialEq, prost::Message, Serialize);
 
@@ -118,7 +118,7 @@ messages! {
     }
 }
 
-// What clients get.
+// Messages to clients.
 messages! {
     (Clone, PartialEq, prost::Message, Deserialize);
 
@@ -256,7 +256,7 @@ messages! {
     }
 }
 
-// What goes both ways.
+// Messages in both directions.
 messages! {
     (Clone, PartialEq, prost::Message, Serialize, Deserialize);
 

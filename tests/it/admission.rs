@@ -1,5 +1,5 @@
-//! Who is let in, and what the others are told. How a crowd is kept from those who are inside is tested turn by turn in
-//! `tests/sim/storm.rs`; here it is that the answers reach real clients.
+//! Admission of connections, and the answers to refused ones. The protection of connected clients from a crowd is
+//! tested turn by turn in `tests/sim/storm.rs`; this file tests that the answers reach real clients.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -23,7 +23,7 @@ fn beyond_the_bound_of_half_open_ones_others_are_refused_unheard() {
     let mut first = Peer::connect(server.address);
     let _second = Peer::connect(server.address);
     server.await_metric("throng_half_open", 2);
-    // It has said nothing, and is answered all the same.
+    // It has sent nothing, and gets an answer all the same.
     expect_refusal(&Peer::connect(server.address).response());
     assert_eq!(refused(&server, "half_open"), 1);
     first.send_bytes(upgrade("/echo", "").as_bytes());
@@ -46,11 +46,11 @@ fn who_is_refused_unheard_can_read_why_whatever_it_sends_meanwhile() {
         expect_refusal(&peer.response());
     }
     assert_eq!(refused(&server, "half_open"), 50);
-    // All of them have gone: nobody waits for the end of its linger.
+    // All of them have gone, without waiting for the end of the linger.
     server.await_metric("throng_connections", 1);
 }
 
-/// Connects again and again; how many were let in must be what a rate of `per_s` allows in the time that it took.
+/// Connects again and again; the number of admitted connections must match a rate of `per_s` over the elapsed time.
 fn crowd(per_s: u32, from: &dyn Fn() -> Peer) -> usize {
     let began = Instant::now();
     let mut refused = 0;

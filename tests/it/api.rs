@@ -1,4 +1,4 @@
-//! The server's HTTP API over loopback, and the handle behind it, with subscribers to hear what it does.
+//! The server's HTTP API over loopback, and the handle behind it, with subscribers that receive the effects.
 
 use serde_json::json;
 use throng::parts::config::ApiOptions;
@@ -108,7 +108,7 @@ fn requests_that_must_not_be_heard_are_refused_by_their_status() {
         let answer = Backend::with_headers(&server, headers).request(line, body);
         assert_eq!(answer.0, status, "{headers:?} {line} {body}: {}", answer.1);
     }
-    // What there is not is named.
+    // The error names the unknown method or parameter.
     for (line, words) in [
         (
             "POST /api/nothing",
@@ -125,9 +125,9 @@ fn requests_that_must_not_be_heard_are_refused_by_their_status() {
     for count in ["requests_total 5", "refused_total 8", "errors_total{code=\"107\"} 0"] {
         assert!(metrics.contains(&format!("\nthrong_api_{count}\n")), "{count}: {metrics}");
     }
-    // Where the API has keys of its own, it is the API that refuses pages.
+    // Where the API has keys of its own, the API itself refuses pages.
     assert!(metrics.contains("\nthrong_control_refused_total 0\n"), "{metrics}");
-    // Errors by the status as well, for those who ask for it.
+    // Errors by status as well, on request.
     let mode = "X-API-Key: secret\r\nX-Centrifugo-Error-Mode: transport\r\n";
     let answer = Backend::with_headers(&server, mode).request("POST /api/publish", r#"{"channel":"news"}"#);
     assert_eq!(answer, (400, r#"{"code":107,"message":"bad request","detail":"data: missing"}"#.to_owned()));

@@ -1,4 +1,4 @@
-//! What the API tells of channels, and does to those who are in them.
+//! The API's information about channels, and its effects on their subscribers.
 
 use std::sync::Arc;
 
@@ -151,7 +151,7 @@ fn a_backend_subscribes_and_unsubscribes_connections() {
     server.end();
 }
 
-/// The push that tells of the subscription cannot hold what was missed: it comes behind, once and in order.
+/// The push about the subscription cannot contain the missed publications: they follow, once and in order.
 #[test]
 fn who_is_subscribed_since_a_position_gets_what_came_after() {
     let server = start();
@@ -163,7 +163,7 @@ fn who_is_subscribed_since_a_position_gets_what_came_after() {
     let first = publish(&mut backend, 1);
     publish(&mut backend, 2);
     publish(&mut backend, 3);
-    // The user is nobody, which need not be said of a connection that is named.
+    // The user is anonymous, which a request that names the connection may omit.
     let body = json!({"client": client.hello["client"], "channel": "chat:1", "recover_since": first});
     assert_eq!(backend.ask("subscribe", body), json!({"result": {}}));
     publish(&mut backend, 4);
@@ -178,7 +178,7 @@ fn who_is_subscribed_since_a_position_gets_what_came_after() {
     server.end();
 }
 
-/// In a channel that does none of it by itself.
+/// In a channel whose options permit none of it.
 #[test]
 fn a_subscription_may_tell_and_hear_what_its_channel_does_not() {
     let server = start();

@@ -34,7 +34,7 @@ fn replies_to_one_frame_come_in_one_frame() {
         });
         frames.collect()
     };
-    // What comes behind connect waits for its answer, which goes alone.
+    // Commands behind connect wait for its reply, which is sent alone.
     let connected = replies("{\"id\":1,\"connect\":{}}\n{\"id\":2,\"ping\":{}}", 2);
     assert_eq!(connected, [r#"{"id":1,"#, r#"{"id":2,"#]);
     let rest = "{\"id\":3,\"ping\":{}}\n{\"id\":4,\"dance\":{}}\n{\"id\":5,\"publish\":{}}\n";
@@ -165,7 +165,7 @@ fn a_frame_may_be_binary_or_in_parts() {
     client.reply(51);
 }
 
-/// The promise of a home: one order for all, whatever shard a subscriber or a publisher is on.
+/// The promise of a home: one order for all, for subscribers and publishers of any shard.
 #[test]
 fn all_subscribers_of_four_shards_see_one_order() {
     const PUBLISHERS: usize = 4;

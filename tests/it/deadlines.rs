@@ -1,4 +1,4 @@
-//! Heartbeats and deadlines: who is silent, who is slow to begin, who does not answer.
+//! Heartbeats and deadlines: silent clients, slow requests, missing answers.
 
 use std::time::{Duration, Instant};
 

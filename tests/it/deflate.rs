@@ -1,4 +1,4 @@
-//! permessage-deflate (RFC 7692) over real connections: what is negotiated, what is sent to whom, and what is refused.
+//! permessage-deflate (RFC 7692) over real connections: negotiation, compressed output, and refusals.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use crate::support::{Client, Frame, Peer, Server, centrifuge};
 /// "Hello", compressed (RFC 7692, 7.2.3.1).
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
-/// A WebSocket of which these extensions were asked, and what was answered.
+/// A WebSocket whose upgrade requests these extensions, and the answer.
 fn open(address: SocketAddr, path: &str, extensions: &str) -> (Peer, Option<String>) {
     let mut peer = Peer::connect(address);
     peer.send_bytes(upgrade(path, &format!("Sec-WebSocket-Extensions: {extensions}\r\n")).as_bytes());
@@ -50,7 +50,7 @@ fn an_echo_comes_back_compressed_where_that_is_shorter() {
     assert_eq!(peer.message(), (TEXT, "Hello".into()));
     peer.send(TEXT, "Hello");
     assert_eq!(peer.message(), (TEXT, "Hello".into()));
-    // Long enough to be worth it, whether it came compressed or not, and large enough to be sent back from where it lies.
+    // Long enough to be compressed, from either kind of input, and large enough to be returned from the input buffer.
     for text in ["to be repeated ".repeat(30), "and so on, ".repeat(5000)] {
         for (opcode, payload) in
             [(BINARY, text.clone().into_bytes()), (BINARY | RSV1, packed(text.as_bytes()))]
@@ -88,7 +88,7 @@ fn offers_that_cannot_be_met_are_declined_and_nonsense_is_refused() {
     assert_eq!(Peer::request(server.address, refused.as_bytes()).status, 400);
 }
 
-/// A thousand times as much as arrived, as text that is none, cut off, and with its bit where it may not stand.
+/// A thousandfold expansion, invalid text, a truncated message, and the compression bit on a wrong frame.
 #[test]
 fn what_clients_compress_has_its_limits() {
     let server = Server::start(&["--echo", "/echo", "--compression"]);
@@ -105,7 +105,7 @@ fn what_clients_compress_has_its_limits() {
     }
 }
 
-/// A subscriber whose upgrade asked for these extensions.
+/// A subscriber whose upgrade requests these extensions.
 fn subscriber(server: &Server, extensions: &str) -> Peer {
     let (peer, _) = open(server.address, centrifuge::PATH, extensions);
     let mut client = Client::over(peer);
@@ -136,7 +136,7 @@ fn a_publication_is_compressed_once_for_all_who_take_it() {
     assert_eq!(short.opcode, TEXT | RSV1);
     assert_eq!(unpacked(&short.payload, 9), payload);
 
-    // What is short is the same for everyone.
+    // A short message is sent uncompressed to all.
     assert_eq!(publisher.publish("news", json!("short")), Ok(()));
     let frame = plain.frame();
     assert_eq!(frame.opcode, TEXT);

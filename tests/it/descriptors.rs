@@ -1,4 +1,4 @@
-//! Descriptors that run out: nobody is lost, nothing spins, and there is room again when someone leaves.
+//! Exhausted descriptors: no client is lost, no shard spins, and there is room again when a client leaves.
 
 use std::thread;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn fill(server: &Server) -> (Vec<Peer>, Peer) {
 fn the_full_house(server: &Server) {
     let (mut held, mut waiting) = fill(server);
     assert!(held.len() > 3, "only {} were let in", held.len());
-    // Those that it takes out of the listener's queue now and then are scrapes of the control listener.
+    // The few turns are scrapes of the control listener.
     let before = server.metric("throng_turns_total");
     thread::sleep(Duration::from_secs(1));
     let turns = server.metric("throng_turns_total") - before;
@@ -57,7 +57,7 @@ fn at_its_capacity_a_shard_leaves_the_rest_at_the_door() {
 
 #[test]
 fn when_the_kernel_has_no_more_descriptors_it_pauses() {
-    // The table is nearly full of what the server does not know of, so its own count of capacity is of no use.
+    // The table is nearly full of unknown descriptors, so the server's own count of capacity is wrong.
     for private in ["true", "false"] {
         let server = Server::start_with_descriptors(
             160,

@@ -1,4 +1,4 @@
-//! The end of a server: everyone is told, what is queued is sent, and the exit code says how it went.
+//! The end of a server: clients are told, queued bytes are sent, and the exit code reports the result.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ fn an_interrupt_is_the_same_and_an_idle_server_ends_at_once() {
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-/// They took the whole of `drain_ms`, and then of `linger_ms`, for one client that says nothing.
+/// The drain took the whole of `drain_ms`, and then of `linger_ms`, for one silent client.
 #[test]
 fn who_waits_for_one_silent_client_waits_a_moment() {
     let patient = ["--drain-ms", "60000", "--linger-ms", "60000"];
@@ -88,7 +88,7 @@ fn during_a_drain_nobody_is_let_in_and_those_inside_are_served() {
     server.await_metric("throng_connections", 11);
     server.signal("TERM");
     draining(&server);
-    // Each shard hears of it in its own time.
+    // Each shard learns of the drain at its own time.
     until("it listens no more", || TcpStream::connect(server.address).is_err().then_some(()));
     late.send_bytes(upgrade("/echo", "").as_bytes());
     let refused = late.response();

@@ -23,7 +23,7 @@ use crate::support::centrifuge::Client as Centrifuge;
 use crate::support::peer::{BINARY, TEXT, upgrade};
 use crate::support::{Peer, until};
 
-/// What a connection of [`Room`] has done.
+/// State of a connection of [`Room`].
 #[derive(Debug, Default)]
 struct Guest {
     name: String,
@@ -31,7 +31,7 @@ struct Guest {
     tick_count: u32,
 }
 
-/// Understands one word and its argument per message; binary goes to the group `bytes`.
+/// Accepts one word and its argument per message; binary messages go to the group `bytes`.
 struct Room {
     /// Endings of all connections: name and reason.
     book: Arc<Mutex<Vec<(String, CloseReason)>>>,
@@ -147,7 +147,7 @@ impl Running {
         Self { address, book, drain, thread: thread::spawn(|| server.wait().unwrap()) }
     }
 
-    /// A guest who is in the lobby.
+    /// A guest in the lobby.
     fn guest(&self, name: &str) -> Peer {
         let mut peer = Peer::open(self.address, &format!("/room?{name}"));
         hears(&mut peer, "welcome over nothing");
@@ -213,7 +213,7 @@ impl Handler for Stubborn {
     }
 }
 
-/// A refusal was told at once, from within the call that asked: the stack of the shard ended before such a handler did.
+/// A refusal was reported at once, from within the call that asked: such a handler overflowed the stack of the shard.
 #[test]
 fn a_handler_that_joins_again_whenever_it_may_not_does_not_keep_others_waiting() {
     let config = Config { shards: 1, ..config() };
@@ -237,7 +237,7 @@ fn a_handler_greets_refuses_and_remembers() {
         peer.send(TEXT, "count");
         hears(&mut peer, &count.to_string());
     }
-    // What an open that ends in a refusal has sent and asked for is undone.
+    // The output and requests of a refused open are undone.
     let refused = Peer::request(server.address, upgrade("/room", "").as_bytes());
     assert_eq!((refused.status, refused.body.as_slice()), (403, &b"who are you?\n"[..]));
     let mut other = Peer::connect(server.address);
@@ -384,7 +384,7 @@ fn a_server_is_awaited_in_an_executor_that_goes_on() {
     assert_eq!(outcome.unwrap(), Outcome::Drained);
 }
 
-/// The control plane does not wait until somebody asks how it ended.
+/// The control plane does not wait until the result is requested.
 #[test]
 fn an_awaited_server_runs_before_it_is_asked_for() {
     let config = Config { control: Some("127.0.0.1:0".parse().unwrap()), ..config() };
@@ -397,7 +397,7 @@ fn an_awaited_server_runs_before_it_is_asked_for() {
     assert_eq!(executor().block_on(outcome).unwrap(), Outcome::Drained);
 }
 
-/// As the binary has it: in development mode nobody waits for a spread.
+/// As in the binary: in development mode a drain is not spread.
 #[test]
 fn an_embedded_server_in_development_mode_ends_at_once() {
     let drain_ms = Config::default().timeouts.drain_ms;

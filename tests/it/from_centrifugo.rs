@@ -1,7 +1,7 @@
-//! The page for those who switch: every command that it shows is typed, in its order, with the files that it shows.
+//! The page for users who switch: every command in it is executed, in its order, with its files.
 //!
-//! The control listener stays at its default, port 9000, since naming it would take the API from the clients' port: the one
-//! test here that needs a port of the machine's own.
+//! The control listener stays at its default, port 9000, since naming it would remove the API from the clients' port:
+//! the one test here that needs a fixed port.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ const PAGE: &str = include_str!("../../docs/FROM_CENTRIFUGO.md");
 /// The port in the page, of which a test cannot know that it is free.
 const PORT: &str = "8000";
 
-/// What stands between two marks, again and again.
+/// The texts between two marks.
 fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(open).skip(1).filter_map(move |rest| Some(rest.split_once(close)?.0))
 }

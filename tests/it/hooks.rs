@@ -1,4 +1,4 @@
-//! The application's hooks, asked by a server about its clients: each answer has its effect, and what comes before it waits.
+//! The application's hooks for clients: each answer has its effect, and later commands wait for it.
 
 use std::thread;
 use std::time::UNIX_EPOCH;
@@ -41,7 +41,7 @@ fn let_in(application: &Application, server: &Server, user: &str) -> Client {
     waiting.join().unwrap()
 }
 
-/// Sends a command whose hook is answered so, and returns its reply and what the hook was asked.
+/// Sends a command whose hook gets this answer, and returns its reply and the hook's request.
 fn ask(
     application: &Application,
     client: &mut Client,
@@ -147,7 +147,7 @@ fn what_ends_is_asked_about_and_goes_on() {
     let results = [
         json!({"expire_at": 4_000_000_000_u64}),
         json!({"expired": true}),
-        // Who is given no other end has the old one.
+        // Without a new expiry the old one stays.
         json!({}),
         json!({"expire_at": 0}),
         json!({"info": {"a": 1}}),
@@ -188,7 +188,7 @@ fn who_is_gone_before_the_answer_is_missed_by_nobody() {
     server.await_metric("throng_subscriptions", 0);
 }
 
-/// Whom a name keeps out, no application lets in; and whom it names, none is asked about.
+/// A channel's name that excludes a user takes precedence over the application, which is not asked about a named one.
 #[test]
 fn a_channels_name_goes_before_the_application() {
     let application = Application::start();
@@ -204,7 +204,7 @@ fn a_channels_name_goes_before_the_application() {
     assert_eq!(question["channel"], "open");
 }
 
-/// What may be done without the application, may not where it is asked.
+/// Where the application is asked, its answer takes precedence over permissive options.
 #[test]
 fn the_application_goes_before_the_options() {
     let application = Application::start();

@@ -1,5 +1,5 @@
-//! Frames of those who mean harm: floods of pings and of fragments, messages that never end, lengths that are only
-//! claimed. What simply breaks a rule stands in `websocket`.
+//! Frames of hostile clients: floods of pings and of fragments, messages that never end, false lengths. Plain
+//! violations are tested in `websocket`.
 
 use std::io::Write as _;
 use std::thread;
@@ -113,7 +113,8 @@ fn a_message_that_does_not_end_in_time_ends_the_connection() {
                         _ => assert!(matches!(frame.opcode, PING | TEXT), "{frame:?}"),
                     }
                 };
-                // Deadlines are kept in beats of 128 ms. The third says nothing more, and is let go by the heartbeat, which comes first.
+                // Deadlines have a granularity of 128 ms. The third client sends nothing more: the heartbeat closes
+                // it first.
                 assert_eq!(code, Some(if start.len() == 3 { 3012 } else { 1008 }));
                 assert!(start.len() == 3 || began.elapsed() >= Duration::from_millis(2300));
                 peer.expect_end();
@@ -128,7 +129,7 @@ fn a_message_that_does_not_end_in_time_ends_the_connection() {
     server.await_metric("throng_outbox_bytes", 0);
 }
 
-/// Ends what a clone of the socket would keep open.
+/// Shuts down the socket that a clone would keep open.
 fn drop_quietly(peer: &Peer) {
     peer.stream.shutdown(std::net::Shutdown::Both).ok();
 }
@@ -158,7 +159,7 @@ fn a_length_that_is_only_claimed_costs_next_to_nothing() {
     let flags =
         ["--echo", "/echo", "--shards", "1", "--message-bytes-max", "1MiB", "--queued-bytes-max", "2MiB"];
     let server = Server::start(&flags);
-    // A hundred claims of a mebibyte each would be fifty times what the process may hold.
+    // A hundred claimed lengths of 1 MiB each would be fifty times the limit of the process.
     let mut claim = vec![0x82, 0xff];
     claim.extend((1u64 << 20).to_be_bytes());
     claim.extend([0; 4]);
@@ -185,7 +186,7 @@ fn a_client_that_floods_does_not_starve_its_neighbours() {
     let mut writer = flooder.stream.try_clone().unwrap();
     writer.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     let flood = Frame::new(BINARY, "x").bytes().repeat(10_000);
-    // It never reads: what it is owed must not grow without bound, and it is not read from for ever.
+    // It never reads: its output must not grow without bound, and the server stops reading from it.
     let sender = thread::spawn(move || (0..1000).take_while(|_| writer.write_all(&flood).is_ok()).count());
     for n in 0..200 {
         neighbour.publish("quiet", json!(n)).unwrap();

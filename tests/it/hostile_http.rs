@@ -1,5 +1,5 @@
-//! Requests of those who mean harm: that never end, that are too much, that others could read in another way. Each
-//! meets its limit, is counted, and disturbs nobody else.
+//! Requests of hostile clients: endless ones, too large ones, ambiguous ones. Each meets its limit, is counted, and
+//! does not disturb other clients.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::support::centrifuge::PATH;
 use crate::support::peer::{BINARY, CLOSE, PATIENCE, TEXT, upgrade};
 use crate::support::{Client, Frame, Peer, Server};
 
-/// Sends these bytes one by one, with a breath between them, until the connection ends; what came back.
+/// Sends these bytes one by one, with pauses between them, until the connection ends; returns the answer's status.
 fn trickle(address: SocketAddr, first: &str, drop: &[u8]) -> u16 {
     let mut peer = Peer::connect(address);
     peer.send_bytes(first.as_bytes());
@@ -62,7 +62,7 @@ fn who_shakes_hands_drop_by_drop_is_let_go_at_the_deadline() {
                     while peer.is_silent_for(Duration::from_millis(20)) && Instant::now() < end {
                         peer.stream.write_all(drop).ok();
                     }
-                    // An alert, perhaps, and the end; what is no TLS is not answered in HTTP.
+                    // An alert, perhaps, and the end; input other than TLS gets no HTTP answer.
                     let rest = peer.rest();
                     assert!(rest.len() < 10, "{rest:?}");
                 })
@@ -116,7 +116,7 @@ fn floods_of_headers_are_cut_off() {
     assert_eq!(ask(&format!("GET /{}", "y".repeat(4096))), 431);
     assert_eq!(ask(&"\r\n".repeat(2048)), 431, "lines without a request");
     assert_eq!(server.metric_with("throng_refused_total", "head_too_large"), 5);
-    // One that keeps sending whatever it is told is not listened to for longer than a goodbye takes.
+    // A client that keeps sending after its refusal is read only as long as a linger takes.
     let mut peer = Peer::connect(server.address);
     peer.send_bytes(start.as_bytes());
     let flood = "a: b\r\n".repeat(1000);
@@ -199,7 +199,7 @@ fn an_upgrade_is_one_or_it_is_nothing() {
     ] {
         assert_eq!(Peer::request(server.address, request.as_bytes()).status, status, "{request}");
     }
-    // Behind an upgrade there are frames. What a proxy that knows nothing of it takes for a request is none.
+    // Behind an upgrade there are frames, no requests, even if a proxy parses one there.
     let mut peer = Peer::connect(server.address).upgraded(PATH, "");
     peer.send_bytes(b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\n\r\n");
     peer.expect_close(1002);
@@ -238,7 +238,7 @@ fn a_crowd_of_the_hostile_leaves_the_others_served() {
     let mut echo = Peer::open(server.address, "/echo");
     echo.send(BINARY, "served");
     assert_eq!(echo.message(), (BINARY, b"served".to_vec()));
-    // What they make the server hold is what they sent, and counted.
+    // The server holds only their bytes, and counts them.
     assert!(server.metric("throng_connections") >= 602);
     drop(crowd);
     server.await_metric("throng_connections", 2);

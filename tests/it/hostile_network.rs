@@ -1,8 +1,8 @@
-//! Peers that are cut off without a word, as by a pulled cable: a network namespace whose one link goes down. The server is
-//! told nothing by anybody, and has to notice.
+//! Peers that disappear without a close, as by a pulled cable: a network namespace whose one link goes down. The
+//! server gets no notice, and has to detect it.
 //!
-//! Needs the right to make namespaces (`CAP_NET_ADMIN`, `CAP_SYS_ADMIN`) and `ip`; where they are missing it says so and
-//! proves nothing.
+//! Needs the privilege to make namespaces (`CAP_NET_ADMIN`, `CAP_SYS_ADMIN`) and `ip`; without them the test prints
+//! that and proves nothing.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// `Err`: why there can be none.
+    /// `Err`: the reason for which there can be none.
     fn new(number: u32) -> Result<Self, String> {
         let name = format!("throng-{}-{number}", process::id());
         // The range for tests of equipment (RFC 2544): nobody's addresses. Four of them for each.
@@ -77,7 +77,7 @@ fn ip(words: &str) -> Result<(), String> {
     }
 }
 
-/// Such a machine, and a server that it reaches; `None`, and the reason printed, where there can be none.
+/// Such a machine, and a server that it reaches; `None`, with the reason printed, where there can be none.
 fn reached(number: u32, flags: &[&str]) -> Option<(Elsewhere, Server)> {
     match Elsewhere::new(number) {
         Ok(elsewhere) => {
@@ -111,7 +111,7 @@ fn who_is_cut_off_silently_is_missed_by_the_heartbeat() {
     elsewhere.pull_the_cable();
     let cut = Instant::now();
     server.await_metric("throng_heartbeats_missed_total", 1);
-    // Two beats of rounding, and what a busy machine takes to tell.
+    // Two beats of rounding, and the delay of a busy machine.
     let deadline = Duration::from_millis(ping_ms + pong_ms + 2 * 128) + Duration::from_secs(3);
     assert!(cut.elapsed() < deadline, "{:?}", cut.elapsed());
     server.await_metric("throng_sessions", 0);

@@ -1,4 +1,4 @@
-//! The control listener, and what of the process others could use: who may ask, and what is left to whoever gets in.
+//! The control listener's access rules, and the privileges that the process gives up.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -99,7 +99,7 @@ fn beyond_loopback_nothing_is_told_without_a_key() {
 fn it_needs_no_root_and_what_gets_into_it_gains_nothing() {
     const NOBODY: u32 = 65_534;
     let is_root = sys::is_root();
-    // Where it was built may be closed to others.
+    // The build folder may be closed to other users.
     let (built, open) = (env!("CARGO_BIN_EXE_throng"), format!("throng-it-open-{}", process::id()));
     let open = env::temp_dir().join(open);
     fs::hard_link(built, &open).or_else(|_| fs::copy(built, &open).map(drop)).unwrap();
@@ -119,8 +119,8 @@ fn it_needs_no_root_and_what_gets_into_it_gains_nothing() {
             (Some("1"), Some("0000000000000000")),
             "{status}"
         );
-        // Where there are keys, a process of the same user can neither look into its memory nor have it dumped: what tells of
-        // it is root's (proc(5)).
+        // With keys, another process of the same user can neither read its memory nor dump it: the files about it
+        // belong to root (proc(5)).
         assert_eq!(fs::metadata(file("environ")).unwrap().uid() == 0, keeps_secrets);
     }
     fs::remove_file(&open).unwrap();

@@ -1,8 +1,8 @@
 //! The built server over loopback: real sockets, real signals, real limits, one test binary.
 //!
 //! Each test starts its own server on ports of its own, so that tests run side by side and none sees another's
-//! connections. What a client written elsewhere can judge better stands in `tests/clients`; what must not depend on
-//! a kernel stands in `tests/sim`.
+//! connections. Tests that need an independent client are in `tests/clients`; those that must not depend on a kernel
+//! are in `tests/sim`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot talk to its server has failed")]
 #![expect(clippy::disallowed_methods, reason = "these tests wait for another process, in real time")]

@@ -1,4 +1,4 @@
-//! Memory by what it is used for, and the ladder that keeps it below `memory_max`.
+//! Memory by use, and the responses to short memory that keep it below `memory_max`.
 
 use std::cell::Cell;
 use std::net::TcpListener;
@@ -65,7 +65,7 @@ fn what_is_used_is_told_by_kind_and_adds_up() {
     });
 }
 
-/// A server that may have so many bytes beyond those with which such a server begins.
+/// A server whose limit is so many bytes above the memory of an idle one.
 fn server_with(bytes_more: u64, flags: &[&str]) -> Server {
     configured_with(bytes_more, "shards = 1\n", flags)
 }
@@ -124,7 +124,7 @@ fn newcomers_are_refused_first_then_those_that_hold_most_are_let_go() {
     }
     hoarder.expect_close(3008);
     assert_eq!(server.metric_with("throng_memory_shed_total", "newest"), 0);
-    // What is left is enough: it comes down again, and others come in.
+    // The remaining memory suffices: the step falls again, and new clients are admitted.
     drop((hoarder, hoarders));
     server.await_metric("throng_memory_step", 0);
     Peer::open(server.address, "/echo");
@@ -132,7 +132,7 @@ fn newcomers_are_refused_first_then_those_that_hold_most_are_let_go() {
 
 #[test]
 fn when_nothing_else_helps_the_newest_are_sent_away() {
-    // Its publish hook never answers, and what waits for that is nothing that a slow consumer could give back.
+    // Its publish hook never answers; closing slow consumers would not free the waiting publications.
     let hook = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = hook.local_addr().unwrap();
     let toml = format!(
@@ -166,17 +166,17 @@ fn when_nothing_else_helps_the_newest_are_sent_away() {
         add();
     }
     others.pop().unwrap().expect_close(3011);
-    // Who was there before goes on.
+    // Earlier clients continue.
     first.send(TEXT, "served");
     assert_eq!(first.message(), (TEXT, b"served".to_vec()));
     until("there is room again", || (server.metric("throng_memory_step") < 3).then_some(()));
 }
 
-/// What a server may have beyond `memory_max` for a moment: the allocator's pages, tables that are copied as they grow, and
-/// what one turn of each shard reads before it looks again.
+/// Memory that a server may use beyond `memory_max` for a moment: the allocator's pages, tables that are copied as
+/// they grow, and the input of one turn of each shard between two checks.
 const SLACK: u64 = 8 * MIB;
 
-/// Waits for what may take half a minute.
+/// Waits for a condition that may take half a minute.
 fn patiently(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..600 {
         if is_so() {
@@ -193,8 +193,8 @@ fn anonymous(server: &Server) -> u64 {
     bytes(&told, "resident_bytes") - bytes(&told["kinds"], "program")
 }
 
-/// Subscribes to as many channels as a connection may have, with long names, as fast as it goes; returns how many it got,
-/// and how many were refused for want of memory.
+/// Subscribes to as many channels with long names as a connection may have; returns the number of subscriptions, and
+/// of those refused because memory was short.
 fn fill(client: &mut Client, from: usize, count: usize) -> (usize, usize) {
     let name = "x".repeat(3000);
     let ids: Vec<u32> = (0..count).map(|n| u32::try_from(1000 + n).unwrap()).collect();
@@ -233,7 +233,7 @@ fn a_flood_of_subscriptions_stays_within_the_limit_and_leaves_nothing_behind() {
     let held = anonymous(&server).saturating_sub(base);
     assert!(known > held / 10 * 7, "what it costs is known: {known} of {held}: {told:#}");
     assert!(server.metric_with("throng_limit_exceeded_total", "limit=\"memory\"") >= refused as u64);
-    // Who is in stays in, and goes on: what they have they keep.
+    // Connected clients stay and keep their subscriptions.
     assert_eq!(server.metric_with("throng_memory_shed_total", "newest"), 0);
     assert!(server.metric("throng_memory_step") > 0);
     let mut first = clients.remove(0);
@@ -242,14 +242,13 @@ fn a_flood_of_subscriptions_stays_within_the_limit_and_leaves_nothing_behind() {
     first.publish(&own, 7.into()).unwrap();
     assert_eq!(first.publication().1, 7);
     first.unsubscribe(&own).unwrap();
-    // Those that leave make room again, for channels as well as for newcomers.
+    // Leaving clients make room again, for channels as well as for new clients.
     drop(clients);
     server.await_metric("throng_memory_step", 0);
     assert_eq!(first.subscribe(&own), Ok(()));
     drop(first);
     server.await_metric("throng_connections", 0);
-    // What was freed is given back, and what is allowed is what it was.
-    // That is done seldom, and not before it is quiet.
+    // Freed memory is returned, and the limit is restored. That happens seldom, and only once the server is quiet.
     patiently("freed memory is given back", || anonymous(&server) < base + 6 * MIB);
     patiently("as much is allowed as before", || {
         bytes(&memory(&server), "allowed_known_bytes") >= allowed / 10 * 9
@@ -270,7 +269,7 @@ fn a_history_gives_way_before_newcomers_are_refused_for_good() {
         match client.publish_if_let("log", data.clone()) {
             Some(Ok(())) => kept += 1,
             Some(Err(code)) => assert_eq!(code, 111),
-            // On a busy machine it gets short faster than what is allowed is found: then the newest has to go.
+            // On a busy machine memory gets short faster than the limit is adjusted: then the newest is closed.
             None => {
                 patiently("newcomers get in", || server.metric("throng_memory_step") == 0);
                 client = Client::open(server.address);
@@ -279,7 +278,7 @@ fn a_history_gives_way_before_newcomers_are_refused_for_good() {
     }
     assert!(kept > 300, "{kept}");
     drop(client);
-    // What is allowed is found anew once a second: it may get short once more, but not for good.
+    // The limit is computed once a second: memory may get short once more, but not permanently.
     let calm = Cell::new(0);
     patiently("histories give way", || {
         calm.set(if server.metric("throng_memory_step") == 0 { calm.get() + 1 } else { 0 });

@@ -1,5 +1,5 @@
-//! The server API, health and metrics on the listeners of clients: who is served there, how requests follow one another on
-//! one connection, and how little those without a key can do to those with one.
+//! The server API, health and metrics on the listeners of clients: access rules, successive requests on one
+//! connection, and the limited influence of clients without a key on those with one.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -37,7 +37,7 @@ fn get(path: &str, lines: &str) -> String {
 pub(crate) const KEY: &str = "X-API-Key: secret\r\n";
 const LAST: &str = "Connection: close\r\n";
 
-/// Sends a request on a connection that goes on, and takes the answer by its length.
+/// Sends a request on a persistent connection, and reads the answer by its length.
 pub(crate) fn ask(peer: &mut Peer, request: &str) -> Response {
     peer.send_bytes(request.as_bytes());
     answer(peer)
@@ -70,7 +70,7 @@ fn requests_of_all_kinds_follow_one_another_on_one_connection() {
         );
         assert_eq!(listener.publication().1, n);
     }
-    // Another way to send the key, another kind of body, another method, an error, and what there is not.
+    // Another place of the key, another kind of body, another method, an error, and an unknown path.
     let chunked = format!(
         "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nAuthorization: apikey other\r\n\
          Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{PUBLISH}\r\n0\r\n\r\n",
@@ -131,7 +131,7 @@ fn http_1_0_is_answered_and_ends_the_connection_unless_it_asks_to_keep_it() {
         ),
         ("GET /health HTTP/1.1\r\n\r\n".to_owned(), 400, "Host"),
     ] {
-        // What comes behind it is not looked at.
+        // Later input is not parsed.
         let response = Peer::request(server.address, format!("{request}{}", get("/health", "")).as_bytes());
         assert_eq!(response.status, status, "{request}");
         assert_eq!(response.header("connection"), Some("close"), "{request}");
@@ -229,13 +229,13 @@ fn without_a_right_key_nothing_is_done_and_with_one_nothing_is_limited() {
     let both = post("/api/publish?api_key=secret", "X-API-Key: wrong\r\n", PUBLISH);
     assert_eq!(ask(&mut peer, &both).status, 200);
     assert_eq!(ask(&mut peer, &publish(KEY)).status, 200, "on the same connection");
-    // Nobody has to send a body for nothing.
+    // A refusal does not wait for the body.
     let half = "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n";
     assert_eq!(Peer::request(server.address, half.as_bytes()).status, 401);
     let large =
         format!("POST /api/publish HTTP/1.1\r\nHost: localhost\r\n{KEY}Content-Length: 1048577\r\n\r\n");
     assert_eq!(Peer::request(server.address, large.as_bytes()).status, 413);
-    // More than is told so at once: they wait, and a right key does not.
+    // More than the rate of immediate answers: they wait, and a valid key does not.
     let mut wrong: Vec<_> = (0..60).map(|_| Peer::connect(server.address)).collect();
     for peer in &mut wrong {
         peer.send_bytes(publish("X-API-Key: wrong\r\n").as_bytes());
@@ -254,7 +254,7 @@ fn without_a_right_key_nothing_is_done_and_with_one_nothing_is_limited() {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
     assert_eq!(value("throng_wrong_keys_total"), 65);
-    // Each of three shards tells ten per second so at once.
+    // Each of three shards answers ten per second at once.
     assert!(value("throng_wrong_keys_slowed_total") > 0, "{metrics}");
     server.end();
 }
@@ -377,7 +377,7 @@ fn where_no_key_is_asked_for_pages_and_proxies_are_refused() {
         assert_eq!(Peer::request(server.address, old.as_bytes()).status, 403, "a proxy's: {host}");
     }
     server.end();
-    // Where a proxy may tell another's address, nobody is known to be of this machine.
+    // Where a proxy may forward requests, no request is known to come from this machine.
     for (has_header, networks) in [(true, None), (false, Some("127.0.0.1"))] {
         let server = Running::configured(options(), |config| {
             config.api.keys.clear();
@@ -396,7 +396,7 @@ fn where_no_key_is_asked_for_pages_and_proxies_are_refused() {
     }
 }
 
-/// Whatever lies between a backend and the shard.
+/// The same over every layer between a backend and the shard.
 #[test]
 fn tls_unix_sockets_and_proxies_carry_it_too() {
     const CONFIG: &str = "http_api = { key = \"secret\", external = true }\nclient = { insecure = true }\n";
@@ -439,7 +439,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Wrong keys are counted by the address that a trusted proxy tells: one client's do not slow another's.
+/// Wrong keys are counted by the address from a trusted proxy: those of one client do not slow another.
 #[test]
 fn wrong_keys_are_counted_by_the_client_behind_a_proxy() {
     const CONFIG: &str = "http_api = { key = \"secret\", external = true }\nclient = { insecure = true }\n";
@@ -462,7 +462,7 @@ fn wrong_keys_are_counted_by_the_client_behind_a_proxy() {
     assert_eq!(server.metric("throng_wrong_keys_total"), 80);
 }
 
-/// A reload changes the keys of client listeners as well, and a drain answers what was asked before it.
+/// A reload changes the keys of client listeners as well, and a drain answers earlier requests.
 #[test]
 fn keys_follow_a_reload() {
     let path = env::temp_dir().join(format!("throng-one-port-{}.toml", process::id()));
@@ -478,7 +478,7 @@ fn keys_follow_a_reload() {
     write("second");
     let response = ask(&mut peer, &post("/api/reload", "X-API-Key: first\r\n", ""));
     assert!(text(&response).contains("http_api.key"), "{}", text(&response));
-    // The shards are told by letters, which this connection's next request may overtake on another shard.
+    // The shards learn of it by letters, which this connection's next request may overtake on another shard.
     let is_second =
         || ask(&mut Peer::connect(server.address), &publish("X-API-Key: second\r\n")).status == 200;
     crate::support::until("the second key", || is_second().then_some(()));

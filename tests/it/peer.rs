@@ -1,4 +1,4 @@
-//! The test client itself, judged by tungstenite's server: what it says must be understood by someone else.
+//! The test client itself, verified by tungstenite's server: another implementation must understand its messages.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

@@ -1,4 +1,4 @@
-//! Where a server listens besides TCP of its own: Unix sockets, and sockets that came with the process.
+//! Listeners other than TCP listeners of the server's own: Unix sockets, and inherited sockets.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -87,7 +87,7 @@ fn one_descriptor_table_for_all_or_one_each_is_the_same_to_a_unix_socket() {
         let flags = ["--listen", &listen, &private, "--echo", "/echo", "--proxy-protocol", "--development"];
         let server = Server::start(&flags);
         let mut peer = unix(&path);
-        // Who comes this way is trusted, and must say for whom.
+        // This peer is trusted, and must name its client.
         peer.send_bytes(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
         let mut peer = peer.upgraded("/echo", "");
         peer.send(TEXT, "hello");
@@ -147,7 +147,7 @@ fn sockets_that_came_with_the_process_are_used_in_place_of_those_configured() {
     peers.iter_mut().for_each(|peer| peer.expect_close(1012));
     drop(peers);
     assert_eq!(server.end().0, Some(0));
-    // It is not throng's to end: whoever comes now waits for the next server.
+    // throng must not end the socket: a client that connects now waits for the next server.
     let mut early = TcpStream::connect(address).unwrap();
     early.write_all(b"hello").unwrap();
     let (mut accepted, _) = kept.accept().unwrap();
@@ -156,8 +156,8 @@ fn sockets_that_came_with_the_process_are_used_in_place_of_those_configured() {
     assert_eq!(&said, b"hello");
 }
 
-/// What goes by who reaches a server goes by the sockets that it inherited, not by the addresses that it has in their place:
-/// a server API without a key is on loopback only, on either listener.
+/// Decisions by reachability consider the inherited sockets, not the addresses that they replace: a server API
+/// without a key is on loopback only, on either listener.
 #[test]
 fn an_api_without_a_key_is_not_served_at_inherited_sockets_beyond_loopback() {
     let body = r#"{"channel":"a","data":1}"#;
@@ -175,7 +175,7 @@ fn an_api_without_a_key_is_not_served_at_inherited_sockets_beyond_loopback() {
         });
         let is_open = control.local_addr().unwrap().ip().is_unspecified();
         let mut command = with_sockets(data.into(), control.into(), "data:control");
-        // Where it would listen without them is loopback, and the control listener nowhere.
+        // Without them it would listen on loopback, and have no control listener.
         command.args(["--http_api.insecure", "--http_api.external", "--client.insecure"]);
         command.args(["--listen", "127.0.0.1:0", "--control", "off"]);
         let server = Server::spawn_inheriting(&mut command);

@@ -1,5 +1,5 @@
-//! Channels that are not for everyone, and who a client is: tokens of connections and subscriptions, users in names,
-//! names that are none, and subscribers that ask for less than everything.
+//! Channels with restricted access, and clients' identities: tokens of connections and subscriptions, users in names,
+//! invalid names, and subscribers with filters.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -48,7 +48,7 @@ fn a_private_channel_needs_a_token_for_this_channel_and_this_user() {
     let mut ann = user(&server, "ann");
     assert_eq!(ann.subscribe("open"), Ok(()));
     assert_eq!(ann.subscribe("$private"), Err(PERMISSION_DENIED));
-    // A token for something else, or for someone else, is no mistake that a client makes.
+    // A token for another channel, or for another user, is not a client's mistake.
     for claims in [json!({"sub": "ann", "channel": "$other"}), json!({"sub": "ben", "channel": "$private"})] {
         let mut other = user(&server, "ann");
         let ask = json!({"id": 7, "subscribe": {"channel": "$private", "token": token(&claims)}});
@@ -142,7 +142,7 @@ fn a_channel_for_certain_users_is_for_them() {
             if for_ann { Ok(()) } else { Err(PERMISSION_DENIED) },
             "{channel}"
         );
-        // Who has no name is one of those that the name with nothing behind its boundary is for.
+        // An anonymous client may use the name with nothing behind its boundary.
         let is_for_nobody = channel.ends_with('#');
         let expected = if is_for_nobody { Ok(()) } else { Err(PERMISSION_DENIED) };
         assert_eq!(anonymous.subscribe(channel), expected, "{channel}");
@@ -176,11 +176,11 @@ fn a_cookie_may_hold_the_token_where_the_origin_is_the_applications() {
     let peer = Peer::connect(server.address).upgraded(PATH, &headers("https://app.example"));
     let mut ann = Client::try_over(peer, json!({})).unwrap();
     assert_eq!(ann.subscribe("#ann"), Ok(()), "the cookie says who it is");
-    // What the command says goes before the cookie.
+    // The command's token takes precedence over the cookie.
     let peer = Peer::connect(server.address).upgraded(PATH, &headers("https://app.example"));
     let mut ben = Client::try_over(peer, json!({"token": token(&json!({"sub": "ben"}))})).unwrap();
     assert_eq!((ben.subscribe("#ben"), ben.subscribe("#ann")), (Ok(()), Err(PERMISSION_DENIED)));
-    // A browser would send the cookie whatever page it shows.
+    // A browser would send the cookie for any page.
     let request = upgrade(PATH, &headers("https://evil.example"));
     assert_eq!(Peer::request(server.address, request.as_bytes()).status, 403);
 }
@@ -207,7 +207,7 @@ fn a_cookies_token_is_found_beside_whatever_else_is_there() {
             assert_eq!(ann.subscribe("#ann"), Ok(()), "{}", cookies.escape_ascii());
         }
     }
-    // A token that cannot be read is a bad one, and not none.
+    // An unreadable token is an invalid one, not a missing one.
     for bad in [&b"session=\xff"[..], &[b"session=", token.as_bytes(), b"\xff"].concat()] {
         let mut peer = open(bad);
         peer.send(TEXT, r#"{"id":1,"connect":{}}"#);
@@ -226,7 +226,7 @@ fn asymmetric_tokens_are_verified_on_workers_and_their_clients_wait() {
     let server = Server::configured(&config, &[]);
     let good = vectors["tokens"]["RS256"].as_str().unwrap();
     let mut peer = Peer::open(server.address, PATH);
-    // What comes behind connect waits for the worker.
+    // Commands behind connect wait for the worker.
     let commands = [
         json!({"id": 1, "connect": {"token": good}}),
         json!({"id": 2, "subscribe": {"channel": "#42"}}),
@@ -241,7 +241,7 @@ fn asymmetric_tokens_are_verified_on_workers_and_their_clients_wait() {
     let expired = vectors["expired"]["RS256"].as_str().unwrap();
     let outcome = Client::try_over(Peer::open(server.address, PATH), json!({"token": expired}));
     assert_eq!(outcome.err(), Some(109));
-    // The public key as if it were a secret: a token that anyone can make.
+    // The public key used as a secret: a token that anyone can forge.
     for wrong in
         [vectors["confused"]["HS256"].as_str().unwrap(), &format!("{}A", &good[..good.len() - 1]), "x.y.z"]
     {
@@ -268,7 +268,7 @@ fn pushes_name_a_channel_by_its_number_for_those_who_offer_it() {
     assert_eq!((&push["id"], push.get("channel")), (&json!(numbers[1]), None), "{push}");
     let push = plain.push("pub");
     assert_eq!((&push["channel"], push.get("id")), (&json!("second"), None), "{push}");
-    // Where the namespace does not say so, an offer is passed over.
+    // Without the namespace's option, an offer is ignored.
     let server = Server::start(&[]);
     let mut client = Client::open(server.address);
     let reply = client.request(json!({"subscribe": {"channel": "first", "flag": 1}}));
@@ -304,7 +304,7 @@ fn a_cache_with_a_filter_gives_the_last_that_passes() {
             .collect();
         (result["recovered"] == true, data)
     };
-    // Who asks for no recovery is given nothing, unless the namespace says otherwise.
+    // Without a recovery request there are no publications, except by the namespace's option.
     let mut client = Client::open(server.address);
     let result = client.request(json!({"subscribe": {"channel": "match"}}))["subscribe"].take();
     assert_eq!(result.get("publications"), None, "{result}");
@@ -339,7 +339,7 @@ fn a_cache_that_is_given_to_all_is_given_to_who_does_not_ask() {
     let told = (&given["was_recovering"], &given["recovered"], &given["publications"][0]["data"]);
     assert_eq!(told, (&json!(true), &json!(true), &json!(2)), "{given}");
     assert_eq!(given["publications"].as_array().map(Vec::len), Some(1), "{given}");
-    // Who has the latest already is not given it again.
+    // A client with the latest publication does not get it again.
     let has = json!({"channel": "match", "recover": true, "epoch": given["epoch"], "offset": 2});
     let again = ask(has);
     assert_eq!((&again["recovered"], again.get("publications")), (&json!(true), None), "{again}");

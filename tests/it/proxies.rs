@@ -1,5 +1,5 @@
-//! Who stands in front: PROXY headers and what requests say of whom they are for, from proxies that are trusted and
-//! from others. What the server takes for the client's address is what it tells the connect hook.
+//! Proxies in front: PROXY headers and forwarding headers, from trusted proxies and from others. The server passes
+//! the client's address to the connect hook.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::support::centrifuge::PATH;
 use crate::support::peer::{PATIENCE, TEXT, upgrade};
 use crate::support::{Client, Peer, Server};
 
-/// An application that lets everybody in, and knows from which address each came.
+/// An application that admits every client, and records its address.
 struct Application {
     address: SocketAddr,
     seen: Receiver<Vec<(String, String)>>,
@@ -88,7 +88,7 @@ const V2: &[u8] =
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 /// With a family, and no addresses of it.
 const LOCAL_TCP4: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x11\0\0";
-/// With a family that there is not, and two bytes of who knows what.
+/// With an unknown family, and two bytes of arbitrary data.
 const LOCAL_UNKNOWN: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\xff\0\x02ab";
 /// A proxy on this machine is trusted, and one at an address of its own.
 const TRUST: [&str; 2] = ["--trusted-proxies", "127.0.0.1,10.0.0.0/8"];
@@ -129,7 +129,7 @@ fn a_trusted_proxy_says_in_a_header_who_connects() {
         drop((Client::over(whole), Client::over(slow)));
         assert_eq!(application.address(), application.address());
     }
-    // What a client behind says of itself does not count; what another trusted proxy says, does.
+    // The header of a client behind it is ignored; that of another trusted proxy counts.
     let _client = with_header(&server, V1, "X-Forwarded-For: 6.6.6.6\r\n");
     assert_eq!(application.address(), "192.0.2.1");
     let second = b"PROXY TCP4 10.1.1.1 192.0.2.2 12345 80\r\n";
@@ -158,7 +158,7 @@ fn without_the_header_that_is_due_a_connection_is_closed_and_counted() {
         assert_eq!(peer.try_frame(), None, "it is closed without a word: {bytes:?}");
     }
     assert_eq!(server.metric("throng_proxy_headers_refused_total"), 5);
-    // Who never gets to the end of one has as long as for a request.
+    // An incomplete PROXY header has the deadline of a request.
     let mut slow = Peer::connect(server.address);
     slow.send_bytes(&V1[..10]);
     assert_eq!(slow.response_head().status, 408);
@@ -207,7 +207,7 @@ fn a_header_of_who_is_not_trusted_is_a_bad_request() {
     }
 }
 
-/// A client whose own word is no text was taken for the proxy: its limits were not its own, and the proxy's were.
+/// A client whose header was not UTF-8 was treated as the proxy: its limits were the proxy's, and vice versa.
 #[test]
 fn bytes_that_are_no_text_hide_nobody() {
     let application = Application::start();
@@ -226,7 +226,8 @@ fn bytes_that_are_no_text_hide_nobody() {
     }
 }
 
-/// A client that wrote the header that its proxy lets pass was taken for the proxy, and on a Unix socket for nobody.
+/// A client that wrote the header that its proxy passes on was treated as the proxy, and on a Unix socket as a client
+/// without an address.
 #[test]
 fn what_a_client_adds_takes_nobody_s_address_away() {
     let application = Application::start();
@@ -241,13 +242,13 @@ fn what_a_client_adds_takes_nobody_s_address_away() {
         peer.send_bytes(upgrade(PATH, lines).as_bytes());
         assert_eq!(peer.response_head().status, 400, "{lines}");
     }
-    // From who is not trusted, neither counts, nor do both.
+    // From an untrusted peer, neither header counts, nor do both.
     let server = application.server(&[]);
     let _client = with_header(&server, b"", "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=6.6.6.6\r\n");
     assert_eq!(application.address(), "127.0.0.1");
 }
 
-/// Addresses that are compared are compared as what they are.
+/// Addresses are compared in their canonical form.
 #[test]
 fn a_network_of_mapped_addresses_is_that_of_ipv4() {
     let application = Application::start();

@@ -1,7 +1,7 @@
-//! Rates: what is within them is done, what exceeds them is answered with error 111 and counted.
+//! Rates: commands within them are executed, those beyond them are answered with error 111 and counted.
 //!
-//! Commands of one frame are taken up in one turn, which has one present, so that of a burst exactly the rate passes.
-//! Where connections must come one after the other, only bounds are held to: what a slow machine lets pass in between.
+//! Commands of one frame are handled in one turn, which has one present, so that of a burst exactly the rate passes.
+//! Where connections must come one after the other, only bounds are checked: a slow machine admits more in between.
 
 use std::net::Ipv4Addr;
 
@@ -12,7 +12,7 @@ use crate::support::{Client, Peer, Server};
 
 const TOO_MANY: u64 = 111;
 
-/// Sends all of these commands in one frame; the codes of their errors, 0 for none, in their order.
+/// Sends all of these commands in one frame; returns the codes of their errors, 0 for none, in their order.
 fn at_once(client: &mut Client, commands: &[Value]) -> Vec<u64> {
     let numbered: Vec<String> = (1000..)
         .zip(commands)
@@ -134,7 +134,7 @@ fn who_cannot_be_told_an_error_is_disconnected() {
     assert!(closed.iter().all(|frame| frame.close_code() == Some(3013)), "{closed:?}");
 }
 
-/// What exceeds a limit is counted by the limit.
+/// Refusals are counted by their limit.
 #[test]
 fn limits_are_told_apart() {
     let config = "channels_per_connection_max = 2\nchannels_per_shard_max = 3\nmessage_bytes_max = 1000";

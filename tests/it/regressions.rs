@@ -1,4 +1,4 @@
-//! What once went wrong, one test each, with how it showed.
+//! Former bugs, one test each, with their symptoms.
 
 mod after_the_end;
 mod answers;
@@ -42,8 +42,8 @@ use serde_json::json;
 use crate::support::centrifuge::PATH;
 use crate::support::{Client, Peer, Server};
 
-/// The control plane's own descriptors were made after the shards' tables had parted. A shard that ended woke it
-/// through a number that was nobody's in its table, panicked, and a clean drain exited with 1.
+/// The control plane's own descriptors were made after the shards' tables had been separated. A shard that ended woke
+/// it through a number that was invalid in its table, panicked, and a clean drain exited with 1.
 #[test]
 fn a_drain_with_private_descriptor_tables_ends_in_order() {
     for private in ["true", "false"] {
@@ -56,8 +56,8 @@ fn a_drain_with_private_descriptor_tables_ends_in_order() {
     }
 }
 
-/// A signal's handler writes to a descriptor by its number, in whatever thread the kernel picks: in a shard, that
-/// number was nobody's, or a client's socket. Shards leave signals to others.
+/// A signal's handler writes to a descriptor by its number, in any thread that the kernel chooses: in a shard, that
+/// number was invalid, or a client's socket. Shards leave signals to others.
 #[test]
 fn no_shard_handles_a_signal() {
     let server = Server::start(&["--shards", "2"]);

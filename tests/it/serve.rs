@@ -1,4 +1,4 @@
-//! Starting, refusing, and what the control listener tells.
+//! Starting, refusing, and the control listener's endpoints.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::support::{Client, Peer, Server};
 #[test]
 fn without_a_config_it_says_where_it_is_and_warns_once() {
     let server = Server::spawn(Command::new(env!("CARGO_BIN_EXE_throng")).arg("serve"));
-    // Whoever runs the tests may be root, and is told so.
+    // The tests may run as root, which causes a warning.
     let said: Vec<_> = server.said.iter().filter(|line| !line.contains("running as root")).collect();
     let [warning, ready] = said[..] else { panic!("{said:#?}") };
     assert!(warning.contains("development mode"), "{warning}");

@@ -1,4 +1,4 @@
-//! Slow consumers and the budget of queued bytes: who does not read is let go, and nobody else notices.
+//! Slow consumers and the budget of queued bytes: a client that does not read is closed, without an effect on others.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::tls::fixtures::Authority;
 use crate::support::tls::{Folder, Socket, trusting};
 use crate::support::{Client, Frame, Peer, Server, until};
 
-/// Publications of this many bytes: a few hundred fill what the kernel buffers for a client that does not read.
+/// Size of publications, in bytes: a few hundred fill the kernel's buffers of a client that does not read.
 const BYTES: usize = 20_000;
 const PUBLICATIONS_MAX: usize = 2000;
 
@@ -42,7 +42,7 @@ fn a_slow_consumer_is_told_so_when_it_reads_again_and_its_memory_is_returned() {
     let slow = Client::subscribed(server.address, &["crowd"]);
     let mut others: Vec<_> = (0..3).map(|_| Client::subscribed(server.address, &["crowd"])).collect();
     publish_until(&server, "throng_slow_consumers_total", &["crowd"], &mut others);
-    // What was queued is thrown away at once, but for the rest of a frame that is half sent.
+    // Queued bytes are dropped at once, except for the rest of a partly sent frame.
     assert!(server.metric("throng_outbox_bytes") < 2 * BYTES as u64);
     assert_eq!(server.metric("throng_subscriptions"), 3);
     let seen = numbers(&slow.expect_close(3008));
@@ -144,7 +144,7 @@ fn messages_that_never_end_count_in_the_same_budget() {
     }
     bystander.send(TEXT, "served");
     assert_eq!(bystander.message(), (TEXT, b"served".to_vec()));
-    // The one that asked for too much hears of it; the others may finish.
+    // The client that requested too much gets an error; the others may finish.
     let refused =
         hoarders.iter_mut().position(|peer| !peer.is_silent_for(Duration::from_millis(50))).unwrap();
     hoarders.swap_remove(refused).expect_close(3008);

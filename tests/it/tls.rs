@@ -50,7 +50,7 @@ fn who_does_not_end_its_handshake_in_time_keeps_no_place() {
         })
         .collect();
     server.await_metric("throng_handshake_timeouts_total", 3);
-    // Long before they would be gone who have something to read yet.
+    // Long before the deadline of clients with unread output.
     server.await_metric("throng_connections", 0);
     drop(crowd);
     Socket::open(&trusting(&ca, None), server.address, "one.test", "/echo").unwrap();
@@ -74,7 +74,7 @@ fn certificates_are_chosen_by_name_and_reloaded_under_live_connections() {
     server.signal("HUP");
     server.await_metric("throng_tls_reloads_total", 1);
     assert_eq!(live.ask("still here"), "still here");
-    // Who was there before resumes: tickets outlive certificates.
+    // An earlier client resumes its session: tickets outlive certificates.
     assert!(open("one.test").is_resumed());
     await_certificate(&ca, &server, &renewed);
 
@@ -105,7 +105,7 @@ fn it_says_wss_and_whose_certificate_it_shows() {
     let told = server.said.iter().find(|line| line.contains("self-signed certificate")).unwrap();
     let fingerprint = told.rsplit(' ').next().unwrap();
     assert_eq!((fingerprint.len(), fingerprint.matches(':').count()), (95, 31), "{told}");
-    // Nobody trusts it who was not told to.
+    // A client without the authority does not trust it.
     let refused = Socket::open(&trusting(&Authority::new(), None), server.address, "localhost", "/echo");
     assert!(refused.err().unwrap().contains("UnknownIssuer"));
 }
@@ -198,7 +198,7 @@ fn a_client_with_a_certificate_is_the_user_that_it_names() {
     let server = asking(&folder, &ca, &clients, "required", client);
     let ann = clients.issue_client("Ann", vec![SanType::Rfc822Name("ann@example.com".try_into().unwrap())]);
     let known = trusting(&ca, Some(&ann));
-    // Once in full, once resumed: a ticket says whom the certificate named.
+    // Once in full, once resumed: a ticket contains the certificate's identity.
     for is_resumed in [false, true] {
         let mut socket = Socket::open(&known, server.address, "localhost", PATH).unwrap();
         assert_eq!(socket.is_resumed(), is_resumed);
@@ -239,7 +239,7 @@ fn a_connect_hook_is_told_of_the_certificate_and_who_has_none_may_be_let_in() {
     }
 }
 
-/// Says who a client is; who is nobody does not come in.
+/// Sends a client its identity; a client without one is refused.
 struct WhoAmI;
 
 impl Handler for WhoAmI {

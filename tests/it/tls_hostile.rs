@@ -1,4 +1,4 @@
-//! What comes over TLS that should not, and certificates that change under those who are busy.
+//! Invalid input over TLS, and certificates that change under busy connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ fn start(folder: &Folder, ca: &Authority, more: &[&str]) -> Server {
     Server::start(&flags.collect::<Vec<_>>())
 }
 
-/// A WebSocket whose records can be seen, and changed, on their way.
+/// A WebSocket whose records can be inspected and modified in transit.
 struct Wire {
     tls: ClientConnection,
     stream: TcpStream,
@@ -48,7 +48,7 @@ impl Wire {
         wire
     }
 
-    /// The records of these bytes, and of whatever else is to be sent.
+    /// The records of these bytes, and of all other pending output.
     fn seal(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.tls.writer().write_all(bytes).unwrap();
         let mut records = Vec::new();
@@ -179,7 +179,7 @@ fn certificates_are_renewed_again_and_again_while_clients_are_busy() {
             folder.pair("one", &pair);
             server.signal("HUP");
             until("they are read", || (server.metric("throng_tls_reloads_total") >= renewal).then_some(()));
-            // Who comes now is served, too, by the one before or by this one.
+            // New connections are served, too, with the old or the new certificate.
             assert_eq!(open().ask("new"), "new");
         }
         is_over.store(true, Ordering::Relaxed);
@@ -189,7 +189,7 @@ fn certificates_are_renewed_again_and_again_while_clients_are_busy() {
             let fresh = Socket::open(&trusting(&ca, None), server.address, NAME, "/echo").unwrap();
             (fresh.certificate() == first(&pair)).then_some(())
         });
-        // All the while nobody was dropped.
+        // No connection was dropped.
         assert!(server.metric("throng_connections") >= CLIENTS as u64);
         done.len()
     });

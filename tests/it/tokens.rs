@@ -1,4 +1,4 @@
-//! What tokens give to their connections, from the start and anew, and what connections may ask for beside it.
+//! Subscriptions and capabilities from tokens, at connect and at refresh, and the client's own requests beside them.
 
 use serde_json::{Value, json};
 use throng::parts::outside::mint;
@@ -60,7 +60,7 @@ fn ann(server: &Server, mut claims: Value) -> Client {
     Client::with_token(server.address, &token(&claims))
 }
 
-/// The channels that a connect reply tells.
+/// The channels in a connect reply.
 fn subs(hello: &Value) -> Vec<&str> {
     hello["subs"].as_object().into_iter().flatten().map(|(channel, _)| channel.as_str()).collect()
 }
@@ -117,7 +117,7 @@ fn a_new_token_with_other_channels_has_its_client_connect_anew() {
     let mut client = ann(&server, json!({"channels": ["a", "b"]}));
     assert_eq!(subs(&client.hello), ["a", "b"]);
     assert_eq!(client.subscribe("open:c"), Ok(()));
-    // The same ones, in whatever form; what the client subscribed to itself is its own affair.
+    // The same ones, in either form; the client's own subscriptions do not count.
     refresh(&mut client, json!({"subs": {"b": {}, "a": {}}}));
     refresh(&mut client, json!({"channels": ["a", "b", "open:c"]}));
     for channels in [json!(["a"]), json!(["a", "b", "c"]), json!([])] {
@@ -174,7 +174,7 @@ fn who_asks_for_channels_gets_those_that_it_could_subscribe_to() {
     let many: serde_json::Map<String, Value> = (0..1000).map(|n| (format!("open:{n}"), json!({}))).collect();
     refused(&server, &json!({"subs": many}), 3505);
     assert_eq!(server.metric_with("throng_limit_exceeded_total", "limit=\"subscriptions\""), 1);
-    // What its token gives is not given twice, and its capabilities hold for what it asks.
+    // Subscriptions of its token are not repeated, and its capabilities apply to its own requests.
     let claims =
         json!({"sub": "ann", "channels": ["open:a"], "caps": [{"channels": ["plain"], "allow": ["sub"]}]});
     let connect = json!({"token": token(&claims), "subs": {"open:a": {}, "plain": {}}});
@@ -216,7 +216,7 @@ fn who_sends_no_commands_asks_for_channels_in_its_request() {
     assert_eq!(subs(&hello(event.trim_start_matches("data: ").as_bytes())), ["open:a"]);
 }
 
-/// It has heard what its client asks for, and its answer is all that there is.
+/// The hook has seen the client's request, and its answer is complete.
 #[test]
 fn where_the_application_lets_clients_in_it_alone_gives_channels() {
     let application = Application::start();
@@ -236,7 +236,7 @@ fn where_the_application_lets_clients_in_it_alone_gives_channels() {
     assert_eq!(subs(&hello["connect"]), ["b", "c"]);
 }
 
-/// To know one's place in a stream is to have its history, and to hear who comes is to know who is there.
+/// A position gives access to the history, and joins show the presence.
 #[test]
 fn what_a_subscriber_may_ask_for_beside_is_what_it_may_know() {
     let server = Server::configured(CONFIG, &["--shards", "1"]);
@@ -253,7 +253,7 @@ fn what_a_subscriber_may_ask_for_beside_is_what_it_may_know() {
         if is_let {
             assert_eq!(client.push("join")["channel"], channel);
         } else {
-            // One shard tells joins in the turn in which they happen: this comes behind.
+            // One shard sends joins in the turn in which they happen: this comes later.
             client.send("no command");
             let lines = client.expect_close(3501);
             assert!(lines.iter().all(|line| line["push"]["join"].is_null()), "{lines:?}");

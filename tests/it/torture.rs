@@ -1,4 +1,4 @@
-//! Nothing is lost: clients that drop at any time and come back have all that was published, once and in order.
+//! Nothing is lost: clients that drop at any time and reconnect have all publications, once and in order.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -34,12 +34,12 @@ recovery_max_publication_limit = 100000
 allow_anonymous_connect_without_token = true
 "#;
 
-/// A client, whatever connection it has at the moment.
+/// A client with changing connections.
 struct Device {
     client: Option<Client>,
     epoch: String,
     offset: u64,
-    /// Of each publisher, the last number heard.
+    /// The last received number of each publisher.
     heard: [u64; PUBLISHERS],
     random: u64,
     drops: usize,
@@ -67,7 +67,7 @@ impl Device {
         self.heard[by] += 1;
     }
 
-    /// Connects, to whichever shard the kernel chooses, and says how far it had come.
+    /// Connects, to any shard that the kernel chooses, and recovers from its position.
     fn come(&mut self, address: SocketAddr) {
         let mut client = Client::open(address);
         let mut command = json!({"channel": CHANNEL});
@@ -91,7 +91,7 @@ impl Device {
         self.client = Some(client);
     }
 
-    /// Hears the next publication, or drops the connection before it.
+    /// Receives the next publication, or drops the connection before it.
     fn live(&mut self, address: SocketAddr) {
         if self.chance(60) {
             self.client = None;
@@ -105,7 +105,7 @@ impl Device {
     }
 }
 
-/// Says all that it has to say, many at a time, and reads the answers.
+/// Sends all its publications, many at a time, and reads the replies.
 fn publish(address: SocketAddr, by: usize) {
     let mut peer = Client::open(address);
     for n in 1..=EACH {

@@ -1,4 +1,4 @@
-//! The examples of the documents, run against a server each, and the notation that they are written in.
+//! The examples of the documents, run against a server each, and the notation of these examples.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ fn the_configuration_on_the_page_of_channels_is_one() {
     let toml = configurations[0].expect("it stands above the examples");
     assert!(configurations.iter().all(|config| *config == Some(toml)), "one configuration stands there");
     let server = Server::configured(&with_keys(toml), &[]);
-    // It asks for tokens: who has none is not let in.
+    // It requires tokens: a client without one is refused.
     let mut peer = Peer::open(server.address, PATH);
     peer.send(TEXT, r#"{"id":1,"connect":{}}"#);
     peer.expect_close(3501);
@@ -145,7 +145,7 @@ fn a_name_means_what_it_stood_for_at_first() {
         ("{…}", "{…", false),
         ("…a…b", "xaxbab", true),
         ("…a…b", "xaxba", false),
-        // What fails teaches nothing, also when it fails late.
+        // A failed match assigns no values, also when it fails late.
         (r#""«epoch»",1"#, r#""one",2"#, false),
         (r#""«epoch»""#, r#""""#, false),
         (r#""«epoch»""#, r#""on"e""#, false),

@@ -1,16 +1,17 @@
 //! Server-sent events, HTTP streaming and the POSTs that go with them: bytes in, bytes out, over several shards.
 //!
-//! Official clients speak them in `tests/clients`; here stands what those never do, and what must be seen byte by byte.
+//! Official clients of these transports are in `tests/clients`; here are tests of their unusual uses, and of exact
+//! bytes.
 
 use serde_json::{Value, json};
 
 use crate::support::peer::Response;
 use crate::support::{Peer, Server};
 
-/// A client whose messages come as a response without an end.
+/// A client whose messages come as a streaming response.
 struct Stream {
     peer: Peer,
-    /// What stands before a message.
+    /// The prefix of a message.
     prefix: &'static str,
     node: String,
     session: String,
@@ -120,7 +121,7 @@ fn a_session_that_was_never_given_out_is_not_found() {
     }
     assert_eq!(stream.post(&server, &ping).status, 204);
     assert_eq!(stream.message(), json!({"id": 2, "ping": {}}));
-    // One that has ended was given out: what is posted for it is for nobody.
+    // The session has ended: its posted commands find no connection.
     let gone = Stream { peer: Peer::connect(server.address), prefix: "", node, session };
     drop(stream);
     server.await_metric("throng_sessions", 0);
@@ -157,7 +158,7 @@ fn other_pages_ask_first_and_are_let_in_by_their_origin() {
             );
         }
     }
-    // And the answer itself says that the page may read it.
+    // The answer itself permits the page to read it.
     let stream = Stream::http(&server);
     let headers = "Connection: close\r\nOrigin: https://app.example\r\n";
     let answer = Peer::request(server.address, post("/emulation", headers, &stream.body(&[])).as_bytes());
@@ -200,10 +201,10 @@ fn bodies_of_unclear_or_too_great_a_length_are_refused_before_they_come() {
         assert_eq!(ask("Content-Length: 1001\r\n"), 413, "{path}");
         assert_eq!(ask("Content-Length: 18446744073709551615\r\n"), 413, "{path}");
     }
-    // Where no body is wanted, none is taken.
+    // Where no body is permitted, none is read.
     let request = "GET /connection/sse HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(Peer::request(server.address, request.as_bytes()).status, 400);
-    // What is not for a transport's method is told which one is.
+    // A wrong method is answered with the right one.
     for (request, status, allow) in [
         ("GET /emulation HTTP/1.1\r\nHost: x\r\n\r\n", 405, Some("POST, OPTIONS")),
         ("GET /connection/http_stream HTTP/1.1\r\nHost: x\r\n\r\n", 405, Some("POST, OPTIONS")),

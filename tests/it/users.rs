@@ -1,4 +1,4 @@
-//! How many connections a user may have, whichever shards they are in.
+//! The limit of connections per user, in any shards.
 
 use serde_json::json;
 use throng::parts::outside::mint;
@@ -31,7 +31,7 @@ fn a_user_has_so_many_connections_and_no_more() {
     (0..4).for_each(|_| refused(&server, "ann"));
     assert_eq!(server.metric_with("throng_limit_exceeded_total", "limit=\"user_connections\""), 4);
     assert_eq!(server.metric("throng_subscriptions"), 3, "who is refused is not in its channels");
-    // Others are others, and nobody is nobody's.
+    // Other users have limits of their own, and anonymous clients have none.
     let _ben = user(&server, "ben");
     let anonymous: Vec<Client> = (0..5).map(|_| Client::open(server.address)).collect();
     // However it ends, the next may come: of its own accord, or closed by the server.
@@ -44,7 +44,7 @@ fn a_user_has_so_many_connections_and_no_more() {
     drop(anonymous);
 }
 
-/// Who is gone before its user's home has answered is not counted for ever.
+/// A client that leaves before its user's home has answered is not counted for ever.
 #[test]
 fn who_leaves_while_it_is_counted_is_taken_back() {
     let server = Server::configured(&format!("{CONFIG}user_connection_limit = 1"), &["--shards", "2"]);

@@ -1,4 +1,4 @@
-//! RFC 6455 over the echo endpoint: what comes back, and how a connection ends.
+//! RFC 6455 over the echo endpoint: returned messages, and ends of connections.
 
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ fn many_messages_in_one_write_come_back_in_order() {
     }
 }
 
-/// Large ones go back from where they arrived, others by a copy: their order must not change, whichever comes first.
+/// Large messages are returned from the input buffer, others by a copy: their order must not change, for any order of
+/// sizes.
 #[test]
 fn large_and_small_messages_in_one_write_come_back_in_order() {
     let (_server, mut peer) = echo();

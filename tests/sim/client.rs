@@ -1,5 +1,5 @@
-//! What all simulated clients have in common: sending and receiving over a link, the handshake, pings and closes,
-//! stalls, and the judgement of how the connection ended. What they say is their [`Conduct`].
+//! Common part of all simulated clients: sending and receiving over a link, the handshake, pings and closes, stalls,
+//! and the check of the connection's end. A client's messages come from its [`Conduct`].
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use crate::sealed::Pipe;
 use crate::wire::{self, Frame};
 use crate::world::{Link, LinkId, Received, World};
 
-/// What a client has at hand to speak.
+/// A client's output.
 #[derive(Debug)]
 pub(crate) struct Io {
     pub(crate) who: u32,
@@ -18,7 +18,7 @@ pub(crate) struct Io {
     pub(crate) rng: Rng,
     /// Bytes to send.
     pub(crate) out: Vec<u8>,
-    /// Payloads of pings whose pongs are due.
+    /// Payloads of pings without a pong yet.
     pings: VecDeque<Vec<u8>>,
 }
 
@@ -39,11 +39,11 @@ pub(crate) enum Expect {
     Code(u16),
 }
 
-/// What a client says, and what it makes of the answers.
+/// A client's messages, and its handling of the answers.
 pub(crate) trait Conduct: std::fmt::Debug {
-    /// The first bytes, said as soon as there is a connection.
+    /// Sends the first bytes, as soon as the connection exists.
     fn hello(&mut self, io: &mut Io);
-    /// The handshake is done.
+    /// Called when the handshake is complete.
     fn opened(&mut self, io: &mut Io, model: &mut Model);
     /// A data message arrived.
     fn message(&mut self, frame: Frame, io: &mut Io, model: &mut Model);
@@ -57,13 +57,13 @@ pub(crate) trait Conduct: std::fmt::Debug {
     fn expect(&self) -> (Expect, Option<u64>) {
         (Expect::Life, None)
     }
-    /// Everything has settled: ask for what can be compared now.
+    /// Called when the run has settled: sends requests whose results can be compared now.
     fn audit(&mut self, _: &mut Io) {}
-    /// Whether it seldom stays for long.
+    /// Whether it usually leaves soon.
     fn is_restless(&self) -> bool {
         false
     }
-    /// Whether the server may be told to close it with this code.
+    /// Whether the server may be ordered to close it with this code.
     fn obeys(&self, _code: u16) -> bool {
         false
     }
@@ -86,11 +86,11 @@ pub(crate) enum Exit {
     Close(u16),
     /// An end of input, still reading.
     HalfClose,
-    /// Gone without a word.
+    /// Closes the socket without a close frame.
     Leave,
-    /// A reset.
+    /// Resets the connection.
     Reset,
-    /// What it says is changed on its way, which only TLS can tell.
+    /// Its bytes are modified in transit, which only TLS can detect.
     Changed,
 }
 
@@ -125,7 +125,7 @@ pub(crate) struct Client {
     last_said_us: u64,
 }
 
-/// What is true of the run at the time of an ending.
+/// The state of the run at the time of a connection's end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances<'a> {
     pub(crate) plan: &'a Plan,
@@ -195,7 +195,7 @@ impl Client {
         due
     }
 
-    /// Does what there is to do now; whether there was anything.
+    /// Does the work that is possible now; returns whether there was any.
     pub(crate) fn step(&mut self, world: &mut World, model: &mut Model, now: Circumstances<'_>) -> bool {
         if self.is_over() {
             return false;
@@ -258,7 +258,7 @@ impl Client {
             return false;
         }
         self.act_at_us = world.now_us + 1 + self.io.rng.range(0..=2 * plan.pace_us);
-        // Who has much to say that is not taken waits, or it would say ever more.
+        // A client with much unsent output waits, or its output would grow without bound.
         let is_open = self.phase == Phase::Open && !self.said_close && self.did_exit.is_none();
         if is_open && self.io.out.len() - self.sent < 200_000 {
             self.conduct.act(&mut self.io, model);
@@ -279,7 +279,7 @@ impl Client {
             }
             Exit::HalfClose => {
                 let (rng, tls) = (&mut self.io.rng, &plan.tls);
-                // What is behind a goodbye is not heard.
+                // Data behind a close_notify is ignored.
                 if self.io.out.is_empty() && tls.as_ref().is_some_and(|tls| rng.chance(tls.goodbyes)) {
                     self.pipe.say_goodbye();
                 }
@@ -381,10 +381,10 @@ impl Client {
             (Phase::Refused(status), _) => {
                 expect == Expect::Status(status)
                     || (status == 503 && (drained || plan.may_refuse()))
-                    // Who shakes hands has to read before it can ask.
+                    // A TLS client has to read before it can send its request.
                     || (status == 408 && (plan.jumps_far() || self.pipe.is_tls() && self.has_stalled))
             }
-            // Over TLS, who is refused may be so unheard: any word would cost a handshake.
+            // Over TLS, a refused client may get no answer: an answer would cost a handshake.
             (Phase::Head, _) if self.pipe.is_tls() && (drained || plan.may_refuse()) => true,
             (Phase::Head, _) => is_excused || drained && end == Received::Reset && link.accepted_us.is_none(),
             (_, Some(code)) => expect == Expect::Code(code) || self.may_close(code, world, now),
@@ -422,8 +422,8 @@ impl Client {
         }
     }
 
-    /// Whether the server had more to say than there was room for. Who seals takes a short write for what it is, and does not
-    /// ask again.
+    /// Whether the server had more output than room for it. A TLS connection treats a short write as a full socket,
+    /// and does not retry.
     fn was_full(&self, link: &Link) -> bool {
         link.refused_writes > 0 || self.pipe.is_tls() && link.short_writes > 0
     }
@@ -443,7 +443,7 @@ impl Client {
             3004 if plan.may_refuse_channels() => true,
             3504 if plan.history.counts_users => true,
             3012 => self.has_stalled || plan.jumps_far() || is_idle,
-            // Some of a message was under way for that long, whoever kept it.
+            // A part of a message was in transit for that long, on either side.
             1008 => timeouts.message_ms > 0 && (self.has_stalled || plan.jumps_far()),
             3502 => self.has_stalled || plan.jumps_far(),
             _ if code == self.conduct.drain_code() => now.is_draining,

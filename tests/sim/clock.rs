@@ -1,5 +1,5 @@
-//! Directed stories of the wall clock: it is set, or the machine sleeps, while the shards' own clock goes on as ever. What
-//! ends at a Unix time ends by the wall clock as it is; what waits for a while waits for that while.
+//! Directed stories of the wall clock: it is set, or the machine sleeps, while the shards' monotonic clock continues.
+//! Deadlines at a Unix time follow the wall clock; durations follow the monotonic clock.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::world::LinkId;
 const SECRET: &str = "secret";
 const HOUR_S: u64 = 3600;
 
-/// Verifies tokens by the clock that it is told.
+/// Verifies tokens by a given clock.
 #[derive(Debug)]
 struct Signed(TokenOptions);
 
@@ -47,7 +47,7 @@ impl Stage {
     fn new() -> Self {
         let options = TokenOptions { hmac_secret_key: SECRET.to_owned(), ..TokenOptions::default() };
         let configure = |config: &mut Config| {
-            // An open server does not heed the times of tokens.
+            // An open server ignores the times of tokens.
             config.client.insecure = false;
             config.client.connect_include_server_time = true;
             config.client.expired_close_delay_ms = 0;
@@ -68,7 +68,7 @@ impl Stage {
         (world.unix_ahead_ms + world.now_us / 1000) / 1000
     }
 
-    /// Sets the wall clock so many seconds on, or back.
+    /// Moves the wall clock by so many seconds.
     fn set_wall(&self, by_s: i64) {
         let mut world = self.small.world.borrow_mut();
         world.unix_ahead_ms = world.unix_ahead_ms.checked_add_signed(by_s * 1000).unwrap();
@@ -90,7 +90,7 @@ impl Stage {
         link
     }
 
-    /// What has come: replies and pushes, or the code of a close.
+    /// The received replies and pushes, or the code of a close.
     fn heard(&mut self, link: LinkId) -> Result<Vec<Value>, u16> {
         let (mut arrived, mut heard) = (Vec::new(), Vec::new());
         self.small.receive(link, 1 << 20, &mut arrived);
@@ -128,7 +128,8 @@ impl Stage {
     }
 }
 
-/// The machine slept, or its clock was behind: what has expired meanwhile is over, soon after the shard's next look.
+/// The machine slept, or its clock was slow: everything that has expired meanwhile ends soon after the shard's next
+/// check.
 #[test]
 fn what_has_expired_when_the_wall_clock_goes_forward_is_over() {
     let mut stage = Stage::new();
@@ -160,7 +161,8 @@ fn what_has_expired_when_the_wall_clock_goes_forward_is_over() {
     assert_eq!(stage.publish_and_tell_time(cid), now_s);
 }
 
-/// The clock is set back: what had expired by it has not, and what holds already ends by the clock as it is now.
+/// The clock is set back: a deadline that only the wrong clock had passed is open again, and later deadlines follow
+/// the new clock.
 #[test]
 fn what_has_expired_only_by_a_clock_that_was_wrong_is_good() {
     let mut stage = Stage::new();
@@ -187,7 +189,7 @@ fn what_has_expired_only_by_a_clock_that_was_wrong_is_good() {
     assert_eq!(stage.heard(ann), Err(3005));
 }
 
-/// History and deadlines count what passes, not what the wall clock says.
+/// History and timeouts count elapsed time, not the wall clock.
 #[test]
 fn what_waits_for_a_while_does_not_follow_the_wall_clock() {
     let mut stage = Stage::new();

@@ -1,4 +1,5 @@
-//! A directed story: a client that is let go for want of memory while some of its answers wait gets no later one.
+//! A directed story: a client that is closed because memory is short, while some of its answers wait, gets no later
+//! one.
 
 use crate::rng::Rng;
 use crate::small::Small;
@@ -21,7 +22,7 @@ fn who_is_let_go_gets_no_answer_behind_one_that_it_does_not_get() {
         wire::put_frame(&mut out, true, BINARY, &vec![length as u8; length], &mut rng);
         out
     };
-    // The first answer begins, the second waits; the third comes with the beginning of what is too much to hold.
+    // The first answer begins, the second waits; the third arrives with the beginning of a too large input.
     say(&mut small, &message(1000), &mut arrived);
     say(&mut small, &message(1001), &mut arrived);
     assert!(!small.budget.is_exhausted());

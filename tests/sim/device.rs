@@ -1,7 +1,7 @@
-//! Clients that outlive their connections: they drop at any time, come back, perhaps to another shard, and say how far
-//! they had come in each of their channels.
+//! Clients that outlive their connections: they drop at any time, reconnect, possibly to another shard, and recover
+//! from their positions in each of their channels.
 //!
-//! A [`Device`] is what such a client remembers; a [`DeviceConduct`] is its conduct on one connection.
+//! A [`Device`] is the state of such a client; a [`DeviceConduct`] is its conduct on one connection.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use crate::rng::Rng;
 use crate::streams::{FIRST, Held, Place, channel_of, name};
 use crate::wire::{self, Frame, TEXT};
 
-/// Commands that wait at most when one more is said before the connect reply.
+/// Maximum of waiting commands when another one is sent before the connect reply.
 const EARLY_MAX: usize = 30;
 
 /// How far a subscription has come.
@@ -25,7 +25,7 @@ const EARLY_MAX: usize = 30;
 enum State {
     #[default]
     Off,
-    /// Asked for; the server's word is awaited.
+    /// Requested; the reply is pending.
     Asked,
     On,
 }
@@ -36,17 +36,17 @@ struct Sub {
     /// Ended, but that is not answered yet.
     is_leaving: bool,
     place: Option<Place>,
-    /// What it asked to recover from.
+    /// The position that it asked to recover from.
     from: Option<Place>,
-    /// When it asked, and when it was known to hold.
+    /// Time of the request, and time at which the subscription was known to exist.
     asked_us: u64,
     began: u64,
     told: BTreeMap<String, bool>,
-    /// How often it was told that someone came or went.
+    /// Number of joins and leaves that it received.
     told_count: u64,
 }
 
-/// What a client remembers between connections: its channels, and how far it had come in each.
+/// A client's state between connections: its channels, and its position in each.
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) id: u32,
@@ -165,7 +165,7 @@ impl DeviceConduct {
         json!({"id": self.id(Pending::Subscribe(channel)), "subscribe": command})
     }
 
-    /// The connect command: with the positions of what the server is to subscribe it to.
+    /// The connect command, with the positions of its server-side subscriptions.
     fn connect(&mut self) -> Value {
         let channels = self.device.borrow().channels();
         let names: Vec<String> = channels.iter().map(|&channel| name(channel)).collect();
@@ -181,7 +181,7 @@ impl DeviceConduct {
         json!({"id": id, "connect": {"name": format!("subs {}", names.join(",")), "subs": subs}})
     }
 
-    /// A subscription holds, as the server tells it.
+    /// A subscription began, with this result.
     fn begin(&mut self, channel: u32, result: &Value, model: &mut Model) {
         let device = &mut *self.device.borrow_mut();
         let sub = device.subs.get_mut(&channel).unwrap();
@@ -231,7 +231,7 @@ impl DeviceConduct {
                 for (name, result) in subs {
                     self.begin(channel_of(name), result, model);
                 }
-                // What a full home did not take.
+                // Subscriptions that a full home refused.
                 if self.plan.history.hooks_connect {
                     for sub in self.device.borrow_mut().subs.values_mut() {
                         let is_on = sub.state == State::On;
@@ -323,11 +323,11 @@ impl DeviceConduct {
         }
         let channel = channel_of(push["channel"].as_str().unwrap());
         if let Some(result) = push.get("subscribe") {
-            // A command of its own may still be on the way, and will be answered from where that one asked.
+            // A command of its own may still be in transit, and will be answered from its own position.
             let asked = {
                 let sub = &mut *self.device.borrow_mut();
                 let sub = sub.subs.get_mut(&channel).unwrap();
-                // Nobody here knows when the server was asked.
+                // The time of the server's request is not known here.
                 sub.asked_us = self.opened_us;
                 sub.from.take()
             };
@@ -352,7 +352,7 @@ impl DeviceConduct {
             model.streams.memberships += 1;
             sub.told_count += 1;
             let rate = self.plan.config.limits.join_leave_per_second_max as u64;
-            // A burst, and what has come back since; the home goes by whole milliseconds.
+            // A burst, and the tokens returned since; the home counts whole milliseconds.
             let since_us = model.streams.now_us + 1000 - sub.asked_us;
             assert!(sub.told_count <= rate + rate * since_us / 1_000_000, "too many were told: {push}");
             if sub.told.insert(client.clone(), is_join) == Some(is_join) {

@@ -1,4 +1,4 @@
-//! A client of the Centrifuge protocol: connects, subscribes, publishes, and keeps account of every answer.
+//! A client of the Centrifuge protocol: connects, subscribes, publishes, and checks every reply.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::wire::{self, Frame, TEXT};
 
 pub(crate) const PATH: &str = "/connection/websocket";
 
-/// What a command's answer must be.
+/// The expected reply of a command.
 #[derive(Debug)]
 enum Pending {
     Connect,
@@ -57,7 +57,7 @@ pub(crate) struct Fan {
     expect: (Expect, Option<u64>),
     next_id: u32,
     pending: BTreeMap<u32, Pending>,
-    /// What the server holds this client to be subscribed to, once it has read all that was said.
+    /// The client's subscriptions from the server's view, once it has read all commands.
     held: BTreeSet<u32>,
     runs: BTreeMap<u32, RunId>,
 }
@@ -282,12 +282,12 @@ impl Conduct for Fan {
     }
 
     fn reads(&self) -> bool {
-        // The first answers are read: it is deaf to what comes then.
+        // It reads the first answers, and nothing after them.
         self.manner != Manner::Deaf || self.next_id % 100_000 == 1 || !self.pending.is_empty()
     }
 }
 
-/// The data of a publication: what the model has to know of it, and padding.
+/// The data of a publication: the model's fields, and padding.
 pub(crate) fn publication(channel: u32, by: u32, number: u32, pad_bytes_max: usize, io: &mut Io) -> String {
     let pad = "x".repeat(io.rng.size(0..=pad_bytes_max));
     format!(r#"{{"in":{channel},"by":{by},"number":{number},"pad":"{pad}"}}"#)

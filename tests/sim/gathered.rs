@@ -1,5 +1,6 @@
-//! A directed story: many clients ask for the same large history and read slowly, or not at all. Whatever pieces it is
-//! written in, each gets every byte of it in its place; and what waits for all of them is one history, not one each.
+//! A directed story: many clients request the same large history and read slowly, or not at all. Written in any
+//! pieces, each client receives every byte in order; and the waiting bytes of all of them are one history, not one
+//! each.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ const PUBLICATION_COUNT: usize = 50;
 const PUBLICATION_BYTES: usize = 9_000;
 const HISTORY_BYTES: usize = PUBLICATION_COUNT * PUBLICATION_BYTES;
 const CLIENT_COUNT: usize = 8;
-/// Beside the payloads, for each who asks: what stands around them, what is sealed.
+/// Bytes per client beside the payloads: message envelopes and sealed records.
 const EACH_BYTES: usize = 64 << 10;
 
 const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
@@ -39,7 +40,7 @@ impl Stage {
         Self::within(is_secure, 2 * HISTORY_BYTES, 4 * HISTORY_BYTES)
     }
 
-    /// With so many bytes for each, and for all.
+    /// A stage with these limits per connection and for all.
     fn within(is_secure: bool, outbox_bytes_max: usize, queued_bytes_max: usize) -> Self {
         let (config, certificate) = server_config();
         let configure = |config: &mut throng::parts::config::Config| {
@@ -85,7 +86,7 @@ impl Stage {
         (0..count).for_each(|_| self.speakers[n].exchange(&mut self.small, usize::MAX));
     }
 
-    /// Has the first client publish one of those of the history, once more.
+    /// Lets the first client publish one of the history's publications once more.
     fn publish(&mut self) {
         let data = "x".repeat(PUBLICATION_BYTES - 10);
         self.say(0, &format!(r#"{{"id":1000,"publish":{{"channel":"much","data":[0,"{data}"]}}}}"#));
@@ -126,7 +127,7 @@ fn those_who_ask_for_the_same_history_share_it() {
                 assert!(queued as usize > n * (HISTORY_BYTES - 2 * EACH_BYTES), "{queued} for {n}");
                 assert!(used < HISTORY_BYTES + n * EACH_BYTES, "{used} for {n}");
             }
-            // The history lets go of what they wait for: it stays theirs, and is counted.
+            // The history drops the publications that they wait for: their bytes stay, and are counted.
             for _ in 0..PUBLICATION_COUNT {
                 stage.say(0, r#"{"id":1000,"publish":{"channel":"much","data":1}}"#);
                 stage.read(0, 2);
@@ -158,7 +159,7 @@ fn those_who_ask_for_the_same_history_share_it() {
 #[test]
 fn who_reads_is_not_closed_for_an_answer_that_it_was_allowed_to_ask_for() {
     const OUTBOX_BYTES_MAX: usize = HISTORY_BYTES / 4;
-    // What the kernel takes, a batch that is sealed, and what stands around it all.
+    // The kernel's buffer, a sealed batch, and all envelopes.
     const BESIDE_BYTES: usize = 64 << 10;
     for is_secure in [false, true] {
         let mut stage = Stage::within(is_secure, OUTBOX_BYTES_MAX, 4 * HISTORY_BYTES);
@@ -185,7 +186,7 @@ fn who_reads_is_not_closed_for_an_answer_that_it_was_allowed_to_ask_for() {
         }
         assert_is_history(&replies[0], "subscribe");
         assert!(replies[1..].iter().all(|reply| reply.contains("\"pub\"")));
-        // Who reads nothing is closed when there is too much behind the answer.
+        // A client that reads nothing is closed when too much waits behind the answer.
         assert_eq!(slow(&stage), 1);
         let bytes = published_before_the_end.unwrap() * PUBLICATION_BYTES;
         assert!((OUTBOX_BYTES_MAX..OUTBOX_BYTES_MAX + BESIDE_BYTES).contains(&bytes), "{bytes}");
@@ -203,7 +204,7 @@ fn who_borrows_is_not_closed_for_those_who_hold_the_memory() {
         stage.speakers[n].exchange(&mut stage.small, 0);
     }
     let each = stage.small.counters[0].outbox_bytes.value() / (hogs[0] as u64 - 1);
-    // They have less waiting for each of them than those who borrow, and all of it is their own.
+    // Each of them has fewer waiting bytes than the borrowers, but all of them are its own.
     let mut rng = Rng::new(7);
     for n in hogs {
         stage.small.world.borrow_mut().reset(stage.speakers[n].link);
@@ -228,7 +229,7 @@ fn who_borrows_is_not_closed_for_those_who_hold_the_memory() {
     }
     let hoarded = stage.small.counters[0].outbox_bytes.value() - before;
     assert!(closed(&stage) == 0 && hoarded < 2 * each, "{hoarded} bytes of their own");
-    // Another shard takes what is left: at the beginning of the next turn there is no room.
+    // Another shard uses up the budget: at the beginning of the next turn there is no room.
     let others = 60_000;
     stage.small.budget.charge(others);
     stage.say(0, r#"{"id":1000,"ping":{}}"#);
@@ -246,7 +247,7 @@ fn who_borrows_is_not_closed_for_those_who_hold_the_memory() {
     }
 }
 
-/// What waits when an order ends many subscriptions is encoded for all of them at once, not for each.
+/// The waiting output of subscriptions that an order ends is encoded once for all of them.
 #[test]
 fn those_whose_subscriptions_an_order_ends_share_what_waited() {
     const DATA_BYTES: usize = 100_000;

@@ -1,7 +1,7 @@
-//! Homes whose memory answers later: an order of its own among channels, failures, and shards that wait meanwhile.
+//! Homes whose memory answers later: another order among channels, failures, and shards that wait meanwhile.
 //!
-//! What such a memory says is that of the shard's own, held back. Its answers come in any order, in a channel as well: what
-//! was asked there was done in its order all the same.
+//! Such a memory holds back the answers of the shard's own memory. They are released in any order, within a channel
+//! as well: requests of a channel were executed in their order all the same.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,14 +18,14 @@ use held_back::{About, HeldBack, Hold};
 #[path = "../../src/hub/memory/held_back.rs"]
 mod held_back;
 
-/// A number, and what was answered to it.
+/// The answer to a numbered request.
 type Answer = (u64, Result<Brought, Refused>);
 
-/// What one shard's memory holds back, by channel.
+/// The answers that one shard's memory holds back, by channel.
 #[derive(Debug, Default)]
 struct Held {
     answers: BTreeMap<About, Vec<Answer>>,
-    /// Whose streams have not come yet.
+    /// Number of streams that are not open yet.
     opening: usize,
     number: u64,
     /// How many of a hundred questions fail.
@@ -78,7 +78,7 @@ impl Memories {
     }
 }
 
-/// The memory of a shard where memories answer later, or the one that it has.
+/// The memory of a shard: one that answers later, or the default.
 pub(crate) fn memory_of(
     memories: &Option<(Memories, Rng)>,
     shard: u16,

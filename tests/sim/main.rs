@@ -1,4 +1,4 @@
-//! Whole shards in a simulated world: virtual time, links that stall, cut, reset and refuse, clients of all manners.
+//! Whole shards in a simulated world: virtual time, links that stall, cut, reset and refuse, clients of all kinds.
 //!
 //! Everything in a run follows from its seed, so a failure can be run again:
 //!
@@ -8,8 +8,8 @@
 //! THRONG_PROGRAM=tests/corpus/conversation/streams cargo test --test sim hostile   # one hostile program
 //! ```
 //!
-//! The world is no kinder than a kernel: readiness is told once, when it changes; peers stall and come back; events
-//! come for connections that are gone. What only a kernel can show is tested in `tests/it`.
+//! The world is no more helpful than a kernel: readiness is reported once, when it changes; peers stall and continue;
+//! events arrive for closed connections. Properties that only a kernel can show are tested in `tests/it`.
 
 #![expect(clippy::unwrap_used, reason = "in a test, what must not fail may panic")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of a simulated world are small")]
@@ -51,10 +51,10 @@ use rng::Rng;
 use run::{Outcome, Run};
 
 const SEED_COUNT: u64 = 200;
-/// Seeds whose homes have memories that answer later.
+/// Number of seeds whose homes have memories that answer later.
 const LATE_SEED_COUNT: u64 = 60;
 
-/// The first seed and how many: one that is named, so many, so many from that one on.
+/// The first seed and their number: one given seed, so many from the first, or so many from a given one.
 fn seeds() -> (u64, u64) {
     match (number("THRONG_SEED"), number("THRONG_SEEDS")) {
         (Some(seed), count) => (seed, count.unwrap_or(1)),
@@ -67,7 +67,7 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number, not {value:?}")))
 }
 
-/// Runs a seed; on failure says how to run it again.
+/// Runs a seed; prints the command that repeats it on failure.
 fn simulate(begin: fn(u64) -> Run, seed: u64) -> Option<Outcome> {
     let outcome = catch_unwind(AssertUnwindSafe(|| begin(seed).run())).ok();
     if outcome.is_none() {
@@ -76,7 +76,7 @@ fn simulate(begin: fn(u64) -> Run, seed: u64) -> Option<Outcome> {
     outcome
 }
 
-/// Runs seeds on all cores; the outcomes in the order of the seeds, `None` for those that failed.
+/// Runs seeds on all cores; returns the outcomes in the order of the seeds, `None` for failed ones.
 fn simulate_all(begin: fn(u64) -> Run, first: u64, count: u64) -> Vec<Option<Outcome>> {
     let next = AtomicU64::new(0);
     let worker = || {
@@ -113,7 +113,7 @@ fn whole_shards_keep_their_promises() {
     assert!(total.values().all(|&count| count > 0), "something never happened: {total:?}");
 }
 
-/// All promises hold where the memory of the histories answers later, in any order among channels, and fails.
+/// All invariants hold where the histories' memory answers later, in any order among channels, and fails.
 #[test]
 fn whole_shards_keep_their_promises_when_memories_answer_later() {
     let (first, count) = match number("THRONG_SEEDS") {
@@ -144,7 +144,7 @@ fn a_seed_tells_the_whole_story() {
     }
 }
 
-/// A name of its own for the thread of each program: who overflows the stack is told of by that name only.
+/// Each program's thread has a name of its own: a stack overflow is reported by that name only.
 #[test]
 fn whatever_hostile_clients_say_everybody_else_is_served_and_nothing_is_left() {
     let play = |name: String, program: Vec<u8>| {

@@ -1,9 +1,9 @@
-//! What is known of the channels, and what must therefore hold.
+//! The model of channels without history, and the checks that follow from it.
 //!
-//! A publication says who published it and how many of its publisher's in that channel came before. So every
-//! subscriber's run tells of a gap by itself; and all runs together must be parts of one order, the home's: what
-//! comes right after a publication for one must come right after it for all. And what was known to anyone when a
-//! publication was said stands before it: a home has ordered whatever it answers or sends out.
+//! A publication contains its publisher and its number among that publisher's publications in the channel. So every
+//! subscriber's run shows a gap by itself; and all runs together must be parts of one order, the home's: a
+//! publication's successor must be the same in every run. And publications known to any client when another one was
+//! sent precede it: a home has ordered everything that it answers or sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub(crate) type PublicationId = (u32, u32);
 /// Number of a run.
 pub(crate) type RunId = usize;
 
-/// What one subscription saw, in its order.
+/// The publications of one subscription, in order.
 #[derive(Debug)]
 struct Run {
     who: u32,
@@ -30,21 +30,22 @@ struct Run {
 /// Publications of one publisher to one channel.
 #[derive(Debug, Default)]
 struct Sent {
-    /// When each was said, on the model's own clock.
+    /// Time of each publication, on the model's own clock.
     at: Vec<u64>,
-    /// How many of them were answered.
+    /// Number of answered ones.
     answered: u32,
 }
 
-/// All that clients said and heard in a run.
+/// All publications that clients sent and received in a run.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     clock: u64,
     runs: Vec<Run>,
     sent: BTreeMap<(u32, u32), Sent>,
-    /// Everything that a client has seen in a channel, in whatever subscription.
+    /// All publications that a client has received in a channel, in any subscription.
     seen: BTreeSet<(u32, u32, PublicationId)>,
-    /// By channel: when a publication was heard, or answered by its home, for the first time, on the model's own clock.
+    /// By channel: the time at which a publication was first received, or answered by its home, on the model's own
+    /// clock.
     known: BTreeMap<(u32, PublicationId), u64>,
     pub(crate) deliveries: u64,
     pub(crate) streams: Streams,
@@ -56,7 +57,7 @@ impl Model {
         self.clock
     }
 
-    /// A client is about to say a publication; returns its number.
+    /// A client is about to publish; returns the publication's number.
     pub(crate) fn publish(&mut self, who: u32, channel: u32) -> u32 {
         let now = self.tick();
         let sent = self.sent.entry((channel, who)).or_default();
@@ -120,11 +121,12 @@ impl Model {
         self.runs[run].is_open = false;
     }
 
-    /// Checks, once everything has settled, that who still subscribes has all that was answered since it began.
+    /// Checks, once everything has settled, that every subscriber has all publications answered since its
+    /// subscription began.
     pub(crate) fn check_complete(&self) {
         for run in self.runs.iter().filter(|run| run.is_open) {
             for ((_, by), sent) in self.sent.range((run.channel, 0)..(run.channel + 1, 0)) {
-                // Answers come in the order of what was said.
+                // Answers come in the order of the commands.
                 let answered = &sent.at[..sent.answered as usize];
                 let must = answered.iter().rposition(|&at| at > run.began).map_or(0, |last| last + 1);
                 let has = run.last.get(by).copied().unwrap_or(0) as usize;
@@ -139,7 +141,7 @@ impl Model {
         self.runs.iter().filter(|run| run.is_open).map(|run| run.channel)
     }
 
-    /// Checks that nobody heard a publication before one that was known when it was said.
+    /// Checks that no client received a publication before one that was known when it was sent.
     fn check_causes(&self) {
         for Run { who, channel, seen, .. } in &self.runs {
             let mut latest = 0;
@@ -172,7 +174,7 @@ impl Model {
                 );
             }
         }
-        // Each has one successor and one predecessor: whatever no beginning leads to runs in a circle.
+        // Each has one successor and one predecessor: publications unreachable from a beginning form a circle.
         let mut reached = 0;
         for start in next.keys().filter(|id| !before.contains_key(id)) {
             let mut at = *start;

@@ -1,4 +1,4 @@
-//! The outside world of the shards: hooks that answer late and in any order, if at all in time.
+//! The outside of the shards: hooks that answer late, in any order, or not at all.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,7 +22,7 @@ pub(crate) struct Oracle {
     hooks_publish: bool,
     counts_users: bool,
     asked: Mutex<Vec<(ReplyTo, Question)>>,
-    /// Mixed from all that was said to it: equal for equal runs.
+    /// A hash of all questions: equal for equal runs.
     hash: AtomicU64,
 }
 
@@ -59,7 +59,7 @@ impl Oracle {
         let denied = Rejected::Denied(Denied::NotPermitted);
         let verdict = match question {
             Question::Connect { name, .. } => {
-                // A few users, some of whom have no name and are not counted.
+                // A few users, some of them anonymous and not counted.
                 let users = if self.counts_users { &["", "ann", "ben"][..] } else { &[""] };
                 let user = rng.pick(users).to_owned();
                 Verdict::Connection(Ok(Box::new(Credentials { user, ..credentials(&name) })))
@@ -78,7 +78,7 @@ impl Oracle {
     }
 }
 
-/// A client says in its name what it is to be subscribed to.
+/// A client's name contains its server-side subscriptions.
 fn credentials(name: &str) -> Credentials {
     let channels = name.strip_prefix("subs ").unwrap_or("").split(',').filter(|name| !name.is_empty());
     let channels = channels.map(|name| (name.to_owned(), Grant::default())).collect();
@@ -87,7 +87,7 @@ fn credentials(name: &str) -> Credentials {
 
 impl Outside for Oracle {
     fn verify_now(&self, token: &Token<'_>, now_unix_s: u64) -> Option<Verdict> {
-        // Some say what is to become of them.
+        // Some tokens name their verdict.
         match token {
             Token::Connection("expired") => Some(Verdict::Connection(Err(Rejected::TokenExpired))),
             Token::Connection("denied") => {
@@ -113,7 +113,7 @@ impl Outside for Oracle {
                 self.note(&[b"publish"]);
                 self.note(&said);
             }
-            // Nobody has a hook for these, and `answer` says so.
+            // There is no hook for these; `answer` returns that.
             Question::ConnectionToken(_)
             | Question::SubscriptionToken(_)
             | Question::Refresh { .. }

@@ -1,7 +1,7 @@
-//! Directed stories: orders of the server API against what is still being asked for.
+//! Directed stories: orders of the server API against pending requests.
 //!
-//! Each order meets a subscription and a connection in each phase that they have. It must overtake what was asked of a hook,
-//! a token's worker or another shard, which in a run drawn from a seed it does too seldom to rely on.
+//! Each order meets a subscription and a connection in each of their phases. It must overtake questions to a hook, a
+//! token worker or another shard, which happens too seldom in runs drawn from a seed.
 
 mod story;
 
@@ -38,7 +38,7 @@ fn who_is_unsubscribed_in_whatever_phase_is_not_subscribed_and_hears_so() {
             story.settle();
         }
         assert_begins(&story.heard(), &expected, &format!("{phase:?}"));
-        // Whoever was asked answers, and nobody waits for it.
+        // The pending questions are answered, without an effect.
         story.grant();
         story.settle();
         assert_eq!(story.heard(), [""; 0], "{phase:?}");
@@ -91,7 +91,7 @@ fn what_is_told_or_prolonged_in_whatever_phase_is_heard_of() {
             true => [&begun[..], &told].concat(),
             false => [&told[..], &begun].concat(),
         };
-        // What the home of a channel says comes when it comes: a client asks for things in no order.
+        // The home's answers come at any time: a client's requests have no order.
         let mut heard = story.heard();
         if phase == Phase::Behind {
             heard.sort_by_key(|line| expected.iter().position(|begin| line.starts_with(begin)));
@@ -122,7 +122,7 @@ fn who_is_subscribed_in_whatever_phase_is_so_whatever_those_who_were_asked_say()
     }
 }
 
-/// The last order counts: it says when a subscription ends, whoever began it.
+/// The last order counts: it sets the end of a subscription, whoever made it.
 #[test]
 fn an_order_to_subscribe_says_anew_when_a_subscription_ends() {
     for phase in PHASES {
@@ -148,7 +148,7 @@ fn an_order_to_subscribe_says_anew_when_a_subscription_ends() {
     }
 }
 
-/// What is over when it is ordered ends a connection, and begins or changes no subscription.
+/// An order with a past expiry ends a connection, and neither begins nor changes a subscription.
 #[test]
 fn a_time_in_the_past_ends_a_connection_and_leaves_subscriptions_alone() {
     for phase in PHASES {
@@ -168,7 +168,7 @@ fn a_time_in_the_past_ends_a_connection_and_leaves_subscriptions_alone() {
     }
 }
 
-/// An order that waits for the answer of a home is not carried out for who has left meanwhile.
+/// An order that waits for the answer of a home is not executed for a client that has left meanwhile.
 #[test]
 fn who_leaves_before_the_home_has_answered_stays_away() {
     let mut story = Story::at(Phase::Home);
@@ -177,7 +177,7 @@ fn who_leaves_before_the_home_has_answered_stays_away() {
     story.settle();
     assert_begins(&story.heard(), &[r#"{"id":2,"subscribe":{"#, r#"{"id":3,"unsubscribe":{"#], "");
     assert_eq!(story.left(), (0, 0));
-    // And where the server ends the subscription.
+    // The same when the server ends the subscription.
     let mut story = Story::at(Phase::Home);
     story.order(story.subscribe(&story.channel));
     story.order(story.unsubscribe());
@@ -187,7 +187,7 @@ fn who_leaves_before_the_home_has_answered_stays_away() {
     assert_eq!(story.left(), (0, 0));
 }
 
-/// What is said anew of a subscription on the way to its home finds one that has ended, or another.
+/// A change of a subscription's options that is in transit to its home finds the subscription ended, or another one.
 #[test]
 fn who_leaves_while_an_order_is_on_its_way_to_the_home_is_not_there_again() {
     for comes_back in [false, true] {
@@ -218,7 +218,7 @@ fn another_channel_is_entered_behind_the_reply_to_connect() {
     }
 }
 
-/// A command that waits for room for its answer is one that is asked, too; those behind it go on.
+/// A command that waits for room for its answer counts as a pending one, too; those behind it continue.
 #[test]
 fn a_command_that_waits_for_its_turn_does_not_outlive_an_order() {
     let mut story = Story::connected(Credentials::default());
@@ -253,7 +253,7 @@ fn a_command_that_waits_for_its_turn_does_not_outlive_an_order() {
     assert_eq!(story.heard(), [r#"{"id":19,"ping":{}}"#], "it is read from");
 }
 
-/// A client that asks for more than it may have is told so, and has what the server wants it to have.
+/// A client that exceeds a limit gets an error, and keeps the subscriptions that the server ordered.
 #[test]
 fn an_order_outlives_a_command_that_fails() {
     let mut story = Story::connected(Credentials::default());
@@ -267,7 +267,7 @@ fn an_order_outlives_a_command_that_fails() {
     assert_eq!(story.left(), (1, 1));
 }
 
-/// While nobody has said whose a connection is, orders for users pass it by: who lets it in knows better.
+/// While a connection's user is unknown, orders for users skip it: its verdict is newer than the order.
 #[test]
 fn a_connection_whose_user_is_not_known_yet_is_not_meant() {
     let mut story = Story::new();
@@ -313,7 +313,7 @@ fn a_token_that_a_worker_verifies_does_not_undo_a_later_order() {
     story.order(Deed::Refresh { expired: false, expire_at_s: MUCH_LATER_S, info: Payload::default() });
     story.let_in(Credentials { expire_at_s: soon_s, ..Credentials::default() });
     let heard = story.heard();
-    // As long as clients are told at most.
+    // The longest lifetime that clients are told.
     let ttl = r#""ttl":31536000"#;
     assert_begins(&heard[1..], &[r#"{"push":{"refresh":{"#, r#"{"id":2,"refresh":{"#], "");
     assert!(heard[1..].iter().all(|line| line.contains(ttl)), "{heard:#?}");
@@ -372,7 +372,7 @@ fn a_connection_that_is_over_at_once_is_answered_first() {
     assert!(matches!(story.outside.asked.lock().unwrap()[..], [(_, Question::Refresh { .. })]));
 }
 
-/// Whoever gave an order hears that it is done when the last shard has carried it out, or is gone.
+/// The sender of an order learns that it is done when the last shard has executed it, or is gone.
 #[test]
 fn an_order_is_done_when_all_shards_have_carried_it_out() {
     let order_to = |story: &Story, deed| {
@@ -398,19 +398,20 @@ fn an_order_is_done_when_all_shards_have_carried_it_out() {
         }
         assert!(told.load(Relaxed));
     }
-    // While the answer to connect is awaited, the order waits for it, and so does whoever gave it.
+    // While the reply to connect is pending, the order waits for it, and so does its sender.
     let mut story = Story::at(Phase::Entered);
     let deed = story.subscribe(&name_there("other"));
     let told = order_to(&story, deed);
     story.small.turn(HERE);
-    // The home answers what connect asks for; its answer is not read yet.
+    // The home answers connect's request; its answer is not read yet.
     story.small.turn(THERE);
     assert!(!told.load(Relaxed));
     story.small.turn(HERE);
     assert!(told.load(Relaxed));
 }
 
-/// What was published and answered before an order ends a subscription is for its subscriber, also if both are read in one turn.
+/// Publications answered before an order ends a subscription are delivered to its subscriber, also if both are read
+/// in one turn.
 #[test]
 fn what_was_published_before_the_end_of_a_subscription_is_delivered() {
     for (deed, end) in [

@@ -1,8 +1,9 @@
 //! Outcomes of seeds as lines of a file, which `scripts/same-outcomes` compares with those of another revision.
 //!
-//! That script builds revisions of years to come against those of today, so this stays as it is: with `THRONG_OUTCOMES` in the
-//! environment the runs and the hostile programs each write a file of that folder. A line is the seed, the hash of all that
-//! happened, and counters as `name=value`, where all had settled and at the end, between tabs; or the seed and `failed`.
+//! That script builds later revisions against this one, so this file does not change: with `THRONG_OUTCOMES` in the
+//! environment the runs and the hostile programs each write a file in that folder. A line is the seed, the hash of
+//! all events, and counters as `name=value`, where all had settled and at the end, between tabs; or the seed and
+//! `failed`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 /// Counters and gauges that are not 0, by their names.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
-/// Writes the outcomes of seeds to the file of this name, if somebody wants them.
+/// Writes the outcomes of seeds to the file of this name, if the variable is set.
 pub(crate) fn tell<'a>(file: &str, outcomes: impl Iterator<Item = (u64, Option<(u64, &'a [Counts])>)>) {
     let Some(folder) = std::env::var_os("THRONG_OUTCOMES") else { return };
     let mut lines = String::new();

@@ -1,4 +1,4 @@
-//! All parameters of one run, drawn from its seed: limits as small as they go, deadlines, buffers and faults.
+//! All parameters of one run, drawn from its seed: very small limits, deadlines, buffers and faults.
 
 use std::sync::Arc;
 
@@ -33,20 +33,20 @@ pub(crate) struct Plan {
     pub(crate) pad_bytes_max: usize,
     /// Largest message of an echo client.
     pub(crate) echo_bytes_max: usize,
-    /// The process-wide budget is small: anyone may be closed for it, or wait unheard while it is exhausted.
+    /// The process-wide budget is small: any connection may be closed for it, or wait unread while it is exhausted.
     pub(crate) has_small_budget: bool,
-    /// Counted bytes that are allowed; `u64::MAX` for no limit.
+    /// Limit of counted bytes; `u64::MAX` for none.
     pub(crate) memory_allowed: u64,
     /// Homes take few channels.
     pub(crate) has_small_homes: bool,
     pub(crate) history: HistoryPlan,
-    /// What keeps histories may fail.
+    /// The memories of histories may fail.
     pub(crate) memories_fail: bool,
     /// `None` when connections are plain.
     pub(crate) tls: Option<TlsPlan>,
 }
 
-/// What the channels with history are like, who lives in them, and what goes on outside.
+/// The channels with history, their clients, and the events outside.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 pub(crate) struct HistoryPlan {
@@ -66,7 +66,7 @@ pub(crate) struct HistoryPlan {
     pub(crate) hooks_publish: bool,
     pub(crate) has_orders: bool,
     pub(crate) pad_bytes_max: usize,
-    /// A user has so many connections and no more; the connect hook says who is who.
+    /// Users have a limit of connections; the connect hook names the users.
     pub(crate) counts_users: bool,
 }
 
@@ -75,7 +75,7 @@ const HOUR_MS: u64 = 3_600_000;
 impl HistoryPlan {
     fn new(rng: &mut Rng, config: &mut Config, is_roomy: bool, has_small_homes: bool) -> Self {
         let is_generous = rng.chance(50);
-        // Each by itself: what has one reason to be gone must not always have another.
+        // Drawn independently: one reason for a loss must not always come with another.
         let draw = |rng: &mut Rng, most: u64, others: &[u64]| {
             if is_generous || rng.chance(40) { most } else { rng.pick(others) }
         };
@@ -108,7 +108,7 @@ impl HistoryPlan {
             pad_bytes_max: if is_roomy { rng.pick(&[0, 40, 1000]) } else { 0 },
             counts_users: rng.chance(50),
         };
-        // Orders name no user, so that they would be for nobody.
+        // Orders name no user, so they would match no connection.
         plan.counts_users &= plan.hooks_connect && !plan.has_orders;
         if plan.counts_users {
             config.client.user_connection_limit = rng.size(1..=2);
@@ -138,7 +138,7 @@ impl HistoryPlan {
     }
 }
 
-/// What a shard counts that has nothing to do: its input buffer, and the slots of its wheel of positions.
+/// Counted bytes of an idle shard: its input buffer, and the slots of its wheel of positions.
 const IDLE_BYTES: u64 = INPUT_BYTES as u64 + (12 << 10);
 
 impl Plan {
@@ -149,13 +149,13 @@ impl Plan {
         let has_small_budget = rng.chance(10);
         let has_small_homes = rng.chance(15);
         let memory_allowed = match rng.chance(10) {
-            // What the shards' own buffers take is counted, too.
+            // The shards' own buffers are counted, too.
             true => (u64::from(shards) * IDLE_BYTES + rng.range(2 << 10..=60 << 10)) * 10 / 9,
             false => u64::MAX,
         };
         let limits = limits(rng, clients, has_small_budget, has_small_homes);
         let timeouts = timeouts(rng);
-        // Messages larger than what is read at once, and sockets that hold several of them.
+        // Messages larger than one read, and sockets that hold several of them.
         let is_bulky = rng.chance(6);
         let echo_bytes_max = match is_bulky || rng.chance(20) {
             true => limits.frame_bytes_max,

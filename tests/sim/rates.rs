@@ -1,4 +1,4 @@
-//! Directed stories of the rates that hold for the process: which shard a connection comes to makes no difference to it.
+//! Directed stories of process-wide rates: they are the same for a connection to any shard.
 
 use std::sync::Arc;
 

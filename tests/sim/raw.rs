@@ -1,5 +1,5 @@
-//! The endpoint for raw clients, and its two kinds of clients: one wants back what it sends, the other lives in
-//! rooms, which are the channels of the others.
+//! The endpoint for raw clients, and two kinds of clients: one checks its echoes, the other lives in rooms, which are
+//! channels shared with the other clients.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Handler for TestHandler {
     }
 }
 
-/// Wants back what it sends.
+/// A client that checks its echoes.
 #[derive(Debug)]
 pub(crate) struct Caller {
     bytes_max: usize,

@@ -1,4 +1,4 @@
-//! Clients that break rules, each with the status or close code that it must get.
+//! Clients that violate the protocol, each with the status or close code that it must get.
 
 use crate::client::{Conduct, Expect, Io};
 use crate::fan::PATH;
@@ -7,11 +7,11 @@ use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::wire::{self, BINARY, CONTINUATION, Frame, PING, TEXT};
 
-/// Says something wrong, and listens for what becomes of it.
+/// Sends an invalid message, and checks the answer.
 #[derive(Debug)]
 pub(crate) struct Rogue {
     hello: Vec<u8>,
-    /// Said after the handshake.
+    /// Sent after the handshake.
     wrong: Vec<u8>,
     expect: Expect,
     drain_code: u16,
@@ -23,7 +23,7 @@ impl Rogue {
             return Self::refused(rng, plan);
         }
         let mut rogue = Self::failed(rng, plan);
-        // Nobody has to wait for an answer: the end may come in one read with the request.
+        // A client need not wait for an answer: its end may arrive in one read with the request.
         if rng.chance(50) {
             rogue.hello.append(&mut rogue.wrong);
         }
@@ -140,7 +140,7 @@ impl Conduct for Rogue {
         io.out.append(&mut self.wrong);
     }
 
-    /// What came before the wrong is still answered.
+    /// Messages before the invalid one are still answered.
     fn message(&mut self, _: Frame, _: &mut Io, _: &mut Model) {}
 
     fn act(&mut self, _: &mut Io, _: &mut Model) {}

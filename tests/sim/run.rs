@@ -1,5 +1,5 @@
-//! One run: shards, clients and links take turns in an order drawn from the seed; then the storm ends, everything
-//! settles and is checked; then the shards drain, and nothing may be left.
+//! One run: shards, clients and links take turns in an order drawn from the seed; then faults end, everything settles
+//! and is checked; then the shards drain, and nothing may be left.
 
 mod coming;
 mod outside;
@@ -39,14 +39,14 @@ use crate::sealed::TlsSetup;
 use crate::streams::{FIRST, Held, SERVER, name};
 use crate::world::World;
 
-/// What a run came to: a word mixed from all that happened, and how much of what.
+/// The outcome of a run: a hash of all events, and counts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// Of what clients, hooks and callers of the API were told, byte by byte and in its order, of how connections ended, and
-    /// of when each of it happened.
+    /// Hash of the data received by clients, hooks and callers of the API, byte by byte and in order, of the ends of
+    /// connections, and of the time of each event.
     pub(crate) hash: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-    /// What every counter and gauge said when all had settled, and at the end.
+    /// All counters and gauges, when all had settled and at the end.
     pub(crate) counters: [Counts; 2],
 }
 
@@ -87,7 +87,7 @@ const TELLING: [&str; 24] = [
     "tls_faults",
 ];
 
-/// Shards, clients and the world between them, with all that is known of what happened.
+/// Shards, clients and the world between them, with the models of the run.
 pub(crate) struct Run {
     plan: Rc<Plan>,
     rng: Rng,
@@ -96,7 +96,7 @@ pub(crate) struct Run {
     /// Ended shards are gone.
     shards: Vec<Option<Shard<(SimNet, TestHandler)>>>,
     mailboxes: Arc<[Mailbox]>,
-    /// What handshakes go by, where there are any.
+    /// The setup of handshakes, if there are any.
     tls_setup: Option<TlsSetup>,
     counters: Arc<[Arc<Counters>]>,
     budget: Budget,
@@ -106,11 +106,11 @@ pub(crate) struct Run {
     arrivals_us: Vec<u64>,
     devices: Vec<SharedDevice>,
     oracle: Arc<Oracle>,
-    /// Where homes answer later: what their memories hold back, and chance.
+    /// Where homes answer later: the answers held back by their memories, and chance.
     memories: Option<(Memories, Rng)>,
-    /// When the server's API is used next.
+    /// The next time at which the server API is used.
     api_us: u64,
-    /// What homes answered to it: channel, number, answer.
+    /// The homes' answers to it: channel, number, answer.
     api_answers: Arc<Mutex<Vec<(u32, u32, Answer)>>>,
     renewals: Option<Renewals>,
     model: Model,
@@ -236,7 +236,7 @@ impl Run {
         self.check_the_end(settled)
     }
 
-    /// Checks what those who come back have against what was published.
+    /// Checks the state of reconnecting clients against the publications.
     fn check_streams(&mut self) {
         let hears_all = self.sum("joins_suppressed") == 0;
         let devices: Vec<_> = self.devices.iter().map(|device| device.borrow()).collect();
@@ -256,7 +256,8 @@ impl Run {
         })
     }
 
-    /// Asks the homes how many subscribers each channel has: who goes unheard, or is counted twice, stays for ever.
+    /// Asks the homes for the subscriber counts of channels: a subscriber that is lost, or counted twice, stays so
+    /// for ever.
     fn check_homes(&mut self) {
         let crowds = self.crowds();
         let subscriptions = crowds.values().sum::<usize>() as u64;
@@ -275,13 +276,13 @@ impl Run {
         let counts = self.shards.iter().flatten().map(Shard::user_connection_counts);
         let (there, here) = counts.fold((0, 0), |(a, b), (there, here)| (a + there, b + here));
         assert_eq!(there, here, "users' connections, as their homes and their shards see it");
-        // Who goes meanwhile is counted by some and not by others.
+        // A client that leaves meanwhile is counted by some and not by others.
         if self.crowds() == crowds {
             assert_eq!(*told.lock().unwrap(), crowds, "subscribers, as the homes and as the clients see it");
         }
     }
 
-    /// Asks the homes what they think, and compares.
+    /// Asks the homes for their state, and compares.
     fn audit(&mut self) {
         self.clients.iter_mut().for_each(Client::audit);
         self.run_until_idle();
@@ -289,7 +290,7 @@ impl Run {
             client.check_settled(&self.world.borrow(), self.plan.has_room());
         }
         let streams = &mut self.model.streams;
-        // Who comes or goes meanwhile is missed by some and not by others.
+        // A client that comes or goes meanwhile is missed by some and not by others.
         assert!(streams.present.is_empty() || streams.differences.is_empty(), "{:#?}", streams.differences);
         streams.present.clear();
     }
@@ -306,7 +307,8 @@ impl Run {
         }
     }
 
-    /// Until nobody has done anything for a while: who waits for congestion to pass looks idle for a millisecond.
+    /// Runs until nothing has happened for a while: a client that waits for congestion to end looks idle for a
+    /// millisecond.
     fn run_until_idle(&mut self) {
         let end_us = self.now_us() + 120_000_000;
         let mut quiet_us = self.now_us() + QUIET_US;
@@ -320,7 +322,7 @@ impl Run {
         }
     }
 
-    /// Lets everyone do something, in any order; whether anyone did, or could have and was passed over.
+    /// Lets each part do something, in any order; returns whether any did, or could have and was skipped.
     fn round(&mut self) -> bool {
         self.rounds += 1;
         assert!(self.rounds < ROUNDS_MAX, "a shard spins");
@@ -369,14 +371,14 @@ impl Run {
         }
     }
 
-    /// What is queued, and what has arrived of messages, is no more than the limits of each connection allow, one answer
-    /// that is never too large, and one read.
+    /// Queued bytes and incomplete messages are within the limits of each connection, plus one answer, which is never
+    /// too large, and one read.
     fn check_memory(&self) {
         let limits = &self.plan.config.limits;
         let (mut connections, mut answer) = (0, 0);
         for counters in self.counters.iter() {
             connections += counters.connections.value() as usize;
-            // No answer tells more than all that is kept, nor than who is there.
+            // No answer contains more than all histories and all presence.
             answer += 2 * counters.history_bytes.value() as usize + 512 * counters.presences.value() as usize;
         }
         let read = INPUT_BYTES + limits.message_bytes_max + limits.head_bytes_max;
@@ -396,7 +398,7 @@ impl Run {
         client.step(&mut world, &mut self.model, now) || has_carried
     }
 
-    /// Nobody has anything to do now: on to the time when someone does.
+    /// Nothing can happen now: skips to the time when something can.
     fn skip_to_next(&mut self, end_us: u64) {
         let mut world = self.world.borrow_mut();
         let shards = self.shards.iter().zip(&world.stations).filter(|(shard, _)| shard.is_some());
@@ -426,7 +428,7 @@ impl Run {
                 self.skip_to_next(end_us);
             }
         }
-        // What the last turns wrote still reaches the clients.
+        // The output of the last turns still reaches the clients.
         self.run_until_idle();
     }
 

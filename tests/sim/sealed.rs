@@ -1,8 +1,9 @@
-//! TLS in a run: what its shards shake hands by, and the ends of its clients, drawn from the seed.
+//! TLS in a run: the shards' setup of handshakes, and the clients' ends, drawn from the seed.
 //!
-//! A client's end is rustls', which takes no record that is written twice, left out, changed, or overtaken by another,
-//! so whatever is wrong on the wire ends the run. No length on the wire depends on random bytes: signatures are Ed25519,
-//! and there is one certificate. So a run over TLS follows from its seed as any other, but for the bytes themselves.
+//! A client's end is that of rustls, which accepts no record that is repeated, omitted, modified, or overtaken by
+//! another, so any fault on the wire ends the run. No length on the wire depends on random bytes: signatures are
+//! Ed25519, and there is one certificate. So a run over TLS follows from its seed as any other, except for the bytes
+//! themselves.
 
 use std::io::{Read, Write};
 use std::sync::{Arc, OnceLock};
@@ -22,18 +23,18 @@ use crate::world::{LinkId, Received, World, fingerprint};
 /// Updates of its keys by one client: a server takes no more of them at once.
 const KEY_CHANGES_MAX: u32 = 8;
 
-/// What TLS is like in a run.
+/// The parameters of TLS in a run.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsPlan {
     /// Bytes of a client's record.
     record_bytes_max: Option<usize>,
     /// Clients that come back with tickets.
     resumes: bool,
-    /// Per mille: a client changes its keys when it says something.
+    /// Per mille: a client updates its keys before it sends.
     key_changes: u64,
-    /// Percent: a client says goodbye before the end of what it sends.
+    /// Percent: a client sends close_notify before the end of its output.
     pub(crate) goodbyes: u64,
-    /// Percent: what a client says is changed on its way, once.
+    /// Percent: a client's output is modified in transit, once.
     pub(crate) changed: u64,
 }
 
@@ -63,7 +64,7 @@ fn pems() -> &'static (String, String) {
     })
 }
 
-/// What a run's handshakes go by.
+/// The setup of a run's handshakes.
 #[derive(Debug)]
 pub(crate) struct TlsSetup {
     plan: TlsPlan,
@@ -87,7 +88,7 @@ impl TlsSetup {
         let mut clients = Vec::new();
         for version in [&TLS13, &TLS12] {
             let suites = ring::DEFAULT_CIPHER_SUITES.iter().filter(|suite| suite.version() == version);
-            // Those for certificates of other kinds have no one to speak to.
+            // The server has no certificate for the suites of other kinds.
             let suites = suites.filter(|suite| !format!("{:?}", suite.suite()).contains("RSA"));
             clients.extend(suites.map(|&suite| {
                 let provider = CryptoProvider { cipher_suites: vec![suite], ..ring::default_provider() };
@@ -143,7 +144,7 @@ fn client(
     Arc::new(config)
 }
 
-/// What lies between a client and its link.
+/// The layer between a client and its link.
 #[derive(Debug)]
 pub(crate) enum Pipe {
     Plain,
@@ -151,7 +152,7 @@ pub(crate) enum Pipe {
 }
 
 impl Pipe {
-    /// Sends what there is room for; returns how much is on its way or will be, and whether anything moved.
+    /// Sends as many bytes as there is room for; returns the number of bytes accepted, and whether anything moved.
     pub(crate) fn send(&mut self, world: &mut World, link: LinkId, bytes: &[u8]) -> (usize, bool) {
         match self {
             Self::Plain => {
@@ -183,7 +184,7 @@ impl Pipe {
         }
     }
 
-    /// The last that is said: that no more comes, if there is a way to say that.
+    /// Sends the last message: close_notify, if the layer has one.
     pub(crate) fn say_goodbye(&mut self) {
         if let Self::Tls(tls) = self {
             tls.rustls.send_close_notify();
@@ -191,7 +192,7 @@ impl Pipe {
         }
     }
 
-    /// Whether the server said that no more comes, where it can.
+    /// Whether the server sent close_notify, where it can.
     pub(crate) fn heard_goodbye(&self) -> bool {
         match self {
             Self::Plain => true,
@@ -199,7 +200,7 @@ impl Pipe {
         }
     }
 
-    /// Whether the client said so, and heard nothing of the kind.
+    /// Whether the client sent close_notify, and has received none.
     pub(crate) fn awaits_goodbye(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.said_goodbye && !tls.heard_goodbye)
     }
@@ -208,14 +209,14 @@ impl Pipe {
         matches!(self, Self::Tls(_))
     }
 
-    /// What is said next is changed on its way.
+    /// Modifies the next output in transit.
     pub(crate) fn change_next(&mut self) {
         if let Self::Tls(tls) = self {
             tls.is_next_changed = true;
         }
     }
 
-    /// Whether something was changed on its way, and the server said that it knows.
+    /// Whether output was modified in transit, and the server sent the alert for it.
     pub(crate) fn is_change_told(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.was_changed && tls.alert == Some(AlertDescription::BadRecordMac))
     }
@@ -249,10 +250,10 @@ impl Tls {
         self.alert.is_some() || self.sent == self.wire.len() && !self.rustls.wants_write()
     }
 
-    /// Seals no more than what is sent at once and one batch behind it: the rest waits where it can be counted.
+    /// Seals at most the bytes sent at once and one batch behind them: the rest waits where it can be counted.
     fn send(&mut self, world: &mut World, link: LinkId, plain: &[u8]) -> (usize, bool) {
         if self.alert.is_some() {
-            // Nobody listens any more.
+            // The server does not read any more.
             return (plain.len(), false);
         }
         let mut taken = 0;
@@ -267,7 +268,7 @@ impl Tls {
                 self.rustls.write_tls(&mut self.wire).unwrap();
             }
             if taken > 0 && std::mem::take(&mut self.is_next_changed) {
-                // The end of a record's body, whatever its cipher.
+                // The end of a record's body, for any cipher.
                 *self.wire.last_mut().unwrap() ^= 1;
                 self.was_changed = true;
             }

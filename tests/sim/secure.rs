@@ -1,7 +1,7 @@
-//! A directed story: over TLS, through a narrow pipe that takes less than it is offered, every byte arrives once.
+//! A directed story: over TLS, through a narrow pipe that accepts less than offered, every byte arrives once.
 //!
-//! What was sealed must be written as it is, from where the last write stopped: a record that is written anew, left
-//! out, or overtaken by another is one that the client cannot open.
+//! Sealed bytes must be written unchanged, from where the last write stopped: the client cannot open a record that is
+//! repeated, omitted, or overtaken by another.
 
 use std::io::{ErrorKind, Read};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::small::Small;
 use crate::wire::{self, BINARY, TEXT};
 use crate::world::LinkId;
 
-/// What handshakes go by, and the certificate in it, for `localhost`.
+/// The setup of handshakes, and its certificate for `localhost`.
 pub(crate) fn server_config() -> (Arc<ServerConfig>, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -47,7 +47,7 @@ fn handshake(certificate: &CertificateDer<'static>) -> ClientConnection {
 }
 
 impl Speaker {
-    /// One that trusts this certificate; `None`: without TLS.
+    /// A client that trusts this certificate; `None`: without TLS.
     pub(crate) fn new(small: &Small, certificate: Option<&CertificateDer<'static>>) -> Self {
         let link = small.world.borrow_mut().connect().unwrap();
         Self { link, tls: certificate.map(handshake), plain: Vec::new(), heard: Vec::new() }
@@ -60,7 +60,7 @@ impl Speaker {
         }
     }
 
-    /// Sends what there is to send, lets the shard turn, and takes some of what came back.
+    /// Sends pending output, lets the shard turn, and takes some of its output.
     pub(crate) fn exchange(&mut self, small: &mut Small, bytes_max: usize) {
         let mut sealed = std::mem::take(&mut self.plain);
         while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
@@ -98,7 +98,7 @@ fn over_tls_what_found_no_room_goes_on_where_it_stopped() {
         }
         assert_eq!(wire::take_response(&mut speaker.heard), Some(101));
     }
-    // One hears itself, answer by answer; the other what is published, which waits as one copy for all.
+    // One client gets echoes; the other publications, which wait as one copy for all.
     let mut join = Vec::new();
     wire::put_frame(&mut join, true, TEXT, b"join r", &mut rng);
     speakers[1].say(&join);
@@ -126,7 +126,7 @@ fn over_tls_what_found_no_room_goes_on_where_it_stopped() {
         while let Some(frame) = wire::take_frame(&mut speaker.heard) {
             heard.push((frame.opcode, frame.payload));
         }
-        // "said" is answered at once, what was said comes with the room's next batch.
+        // "said" is answered at once, the message comes with the room's next batch.
         let is_data = |(_, data): &(u8, Vec<u8>)| data != b"said r";
         heard.retain(is_data);
         said.retain(is_data);

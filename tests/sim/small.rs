@@ -1,4 +1,4 @@
-//! A few shards without a plan of their own, for stories that are told step by step.
+//! A few shards without a plan of their own, for stories step by step.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ use crate::world::{LinkId, World};
 /// The process's random number.
 pub(crate) const SEED: u64 = 0;
 
-/// Shards, the world that they are simulated over, and what they count.
+/// Shards, their simulated world, and their counters.
 pub(crate) struct Small {
     pub(crate) world: Rc<RefCell<World>>,
     pub(crate) budget: Budget,
@@ -39,12 +39,13 @@ pub(crate) struct Small {
 }
 
 impl Small {
-    /// So many shards, whose channels have presence, without faults, in a world that carries `down_bytes_max` bytes at a time to a client.
+    /// So many shards without faults, whose channels have presence, in a world that carries `down_bytes_max` bytes at
+    /// a time to a client.
     pub(crate) fn new(shard_count: u16, down_bytes_max: usize, queued_bytes_max: usize) -> Self {
         Self::over(None, shard_count, down_bytes_max, queued_bytes_max)
     }
 
-    /// A world whose connections use TLS, if there is a configuration for it.
+    /// A world whose connections use TLS, if a configuration is given.
     pub(crate) fn over(
         tls: Option<Arc<rustls::ServerConfig>>,
         shard_count: u16,
@@ -63,7 +64,7 @@ impl Small {
         down_bytes_max: usize,
         queued_bytes_max: usize,
     ) -> Self {
-        // A seed like any other: what matters of its plan is set here.
+        // Any seed: the relevant parts of its plan are set here.
         let mut plan = Plan::new(0);
         plan.shards = shard_count;
         plan.down_bytes_max = down_bytes_max;
@@ -125,7 +126,7 @@ impl Small {
         Shard::new(parts, config.shard_options("node"))
     }
 
-    /// Sends bytes and carries what is on its way.
+    /// Sends bytes and delivers data in transit.
     pub(crate) fn send(&self, link: LinkId, bytes: &[u8]) {
         let mut world = self.world.borrow_mut();
         world.send(link, bytes);
@@ -139,7 +140,7 @@ impl Small {
         }
     }
 
-    /// Takes what has come back, up to so many bytes.
+    /// Takes received bytes, up to so many.
     pub(crate) fn receive(&self, link: LinkId, bytes_max: usize, arrived: &mut Vec<u8>) {
         self.world.borrow_mut().receive(link, bytes_max, arrived);
     }

@@ -1,8 +1,8 @@
-//! Directed stories: answers that come when who asked for them has gone.
+//! Directed stories: answers that arrive after their asker has gone.
 //!
-//! Another gets its slot, and asks for the same, under the same numbers, before any of the answers is there: as real
-//! clients do, who all count from one. Or it is the same one, which has left the channel and is back. In a run drawn from
-//! a seed they would have to be quicker than a turn of the home.
+//! Another client gets its slot, and makes the same requests, with the same numbers, before any of the answers has
+//! arrived: as real clients do, which all count from one. Or it is the same client, which has left the channel and is
+//! back. In a run drawn from a seed this would have to happen within a turn of the home.
 
 use std::sync::{Arc, Mutex};
 
@@ -81,7 +81,7 @@ fn who_gets_the_slot_does_not_get_the_answers() {
     let verdict = Box::new(Verdict::Rpc(Ok(b"{}".to_vec().into())));
     small.mailboxes[here].put(&mut vec![Letter::Verdict { reply_to, verdict }]);
 
-    // The home answers both; one of the answers is for nobody, and it hears so.
+    // The home answers both; one of the answers finds no asker, and the home learns so.
     for shard in [1, 0, 1, 0] {
         small.turn(shard);
     }
@@ -143,7 +143,7 @@ fn client_of(line: &str) -> String {
     line.split(r#""client":""#).nth(1).unwrap()[..36].to_owned()
 }
 
-/// Who is present, as the channel's home tells it, in order.
+/// The members in the channel's presence, in order.
 fn present(small: &mut Small, home: usize, name: &str) -> Vec<String> {
     let present = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&present);

@@ -1,5 +1,5 @@
-//! A crowd at the door, turn by turn: whatever comes in, those who are inside are served in the turn in which they spoke,
-//! and no turn takes more newcomers than its budget.
+//! A crowd of new connections, turn by turn: connected clients are served in the turn in which they sent, and no turn
+//! accepts more new connections than its budget.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ const CROWD: usize = 300;
 const HANDSHAKES: usize = 3;
 const ACCEPTS: usize = 5;
 
-/// One shard in a world in which nothing goes wrong.
+/// One shard in a world without faults.
 struct Stage {
     world: SharedWorld,
     shard: Shard<(SimNet, TestHandler)>,
@@ -186,7 +186,7 @@ fn beyond_the_bound_of_half_open_ones_a_newcomer_is_told_to_come_back() {
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         let wait = answer.split("Retry-After: ").nth(1).unwrap().split("\r\n").next().unwrap();
         waits.push(wait.parse::<u64>().unwrap());
-        // The end is told in order, and what the client had sent was read: there is no reset.
+        // The connection ends in order, and the client's bytes were read: there is no reset.
         let end = stage.world.borrow_mut().receive(refused, usize::MAX, &mut Vec::new());
         assert_eq!(end, Received::End);
         stage.world.borrow_mut().leave(refused);
@@ -208,7 +208,7 @@ fn beyond_the_bound_of_half_open_ones_a_newcomer_is_told_to_come_back() {
     assert!(stage.counts().newcomer_waits.value() == 0 && stage.counts().accepts.value() > 0);
 }
 
-/// What a shard over TLS begins with.
+/// The TLS setup of a shard.
 fn certified() -> Option<Arc<rustls::ServerConfig>> {
     Some(secure::server_config().0)
 }
@@ -260,7 +260,7 @@ fn beyond_the_rate_a_newcomer_waits_for_a_time_and_not_for_ever() {
         (0..3).for_each(|_| stage.turn());
         String::from_utf8(stage.heard(link)).unwrap()[9..12].to_owned()
     };
-    // Two at once, then two per second, and what nobody took in a long time is two again.
+    // Two at once, then two per second, and after a long pause two at once again.
     let answers = [0, 0, 0, 400_000, 100_000, 0, 490_000, 10_000, 5_000_000, 0, 0].map(&mut ask);
     assert_eq!(
         answers.each_ref().map(String::as_str),

@@ -1,9 +1,9 @@
-//! What is known of the channels with history, and what must therefore hold.
+//! The model of channels with history, and the checks that follow from it.
 //!
-//! A stream is a channel and an epoch. Whatever anyone hears at a position of a stream is what everyone hears there;
-//! who is told that it recovered hears each position once, in order; who is told that it did not has lost something
-//! that may be lost. What a publisher was answered is in the stream. What has outlived its time is told to nobody, nor
-//! more at once than is kept.
+//! A stream is a channel and an epoch. Every subscriber receives the same publication at a position of a stream; a
+//! client that is told that it recovered receives each position once, in order; one that is told that it did not has
+//! lost publications that may be lost. Answered publications are in the stream. Expired publications are never
+//! returned, nor more at once than the history keeps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::fan::publication_id;
 use crate::model::PublicationId;
 use crate::plan::Plan;
 
-/// Channels from this number on have history; those below have none.
+/// Channels from this number on have history; lower ones have none.
 pub(crate) const FIRST: u32 = 100;
 
 /// The publisher outside of all connections.
@@ -47,31 +47,31 @@ pub(crate) struct Held<'a> {
     /// When the connection was opened, and when the subscription was known to hold.
     pub(crate) came: u64,
     pub(crate) began: u64,
-    /// Of each client, whether it was said to have come or gone last.
+    /// For each client, whether its last announced change was a join.
     pub(crate) told: &'a BTreeMap<String, bool>,
 }
 
-/// What was published into streams and heard of them, and who is present in their channels.
+/// Publications sent to streams and received from them, and the members in the presence of their channels.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     clock: u64,
     /// The world's time.
     pub(crate) now_us: u64,
-    /// By channel and publisher: how many were said.
+    /// By channel and publisher: number of publications sent.
     said: BTreeMap<(u32, u32), u32>,
-    /// By channel: how many were answered, and are in the stream.
+    /// By channel: number of answered publications, which are in the stream.
     answered: BTreeMap<u32, u64>,
-    /// What is at each position, and when anyone heard of it for the first time.
+    /// The publication at each position, and the time at which it was first seen.
     placed: BTreeMap<(u32, String), BTreeMap<u64, (PublicationId, u64)>>,
-    /// Who must be present in each channel, once that is known and as long as nobody comes or goes.
+    /// The expected members of each channel, once known and as long as no client comes or goes.
     pub(crate) present: BTreeMap<u32, BTreeSet<String>>,
-    /// Joins of who was there, and leaves of who was not.
+    /// Joins of present members, and leaves of absent ones.
     pub(crate) contradictions: Vec<String>,
     /// How many orders there were to subscribe each client to each channel.
     pub(crate) subscribe_orders: BTreeMap<(String, u32), u32>,
-    /// How often each device was told that such a client came that it knew to be there.
+    /// How often each device received another join of a client that it knew to be present.
     came_again: BTreeMap<(u32, (String, u32)), u32>,
-    /// Presence that homes told otherwise.
+    /// Differences of the homes' presence.
     pub(crate) differences: Vec<String>,
     pub(crate) recovered: u64,
     pub(crate) unrecovered: u64,
@@ -79,14 +79,14 @@ pub(crate) struct Streams {
     pub(crate) memberships: u64,
     pub(crate) orders: u64,
     pub(crate) verdicts: u64,
-    /// Answers of memories that answer later, and those among them that tell of a failure.
+    /// Answers of memories that answer later, and failures among them.
     pub(crate) late: u64,
     pub(crate) late_failures: u64,
 }
 
 impl Streams {
-    /// A device is told once more what it was told of a client and a channel. That one comes is right once for each order to
-    /// subscribe it that finds it subscribed.
+    /// A device received the same change of a client and a channel again. A repeated join is right once for each
+    /// order to subscribe a subscribed client.
     pub(crate) fn contradict(&mut self, device: u32, who: (String, u32), is_join: bool, push: &Value) {
         let ordered = self.subscribe_orders.get(&who).copied().unwrap_or(0);
         let count = self.came_again.entry((device, who)).or_default();
@@ -101,7 +101,7 @@ impl Streams {
         self.clock
     }
 
-    /// A publisher is about to say something; returns its number.
+    /// A publisher is about to publish; returns the publication's number.
     pub(crate) fn publish(&mut self, by: u32, channel: u32) -> u32 {
         let said = self.said.entry((channel, by)).or_default();
         *said += 1;
@@ -113,7 +113,7 @@ impl Streams {
         *self.answered.entry(channel).or_default() += 1;
     }
 
-    /// A publication arrived at who has come to this place: it must be the next.
+    /// A publication arrived at a client at this position: it must be the next one.
     pub(crate) fn hear(&mut self, (epoch, place): &mut Place, channel: u32, publication: &Value) {
         let (in_channel, id) = publication_id(&publication["data"]);
         assert_eq!(in_channel, channel, "{publication}");
@@ -123,7 +123,7 @@ impl Streams {
         self.place(channel, epoch, offset, id);
     }
 
-    /// Someone heard a publication at this position, or was told that it has it.
+    /// A client received a publication at this position, or was told that it has it.
     pub(crate) fn place(&mut self, channel: u32, epoch: &str, offset: u64, id: PublicationId) {
         let said = self.said.get(&(channel, id.0)).copied().unwrap_or(0);
         assert!((1..=said).contains(&id.1), "nobody said {id:?} in {channel}");
@@ -132,7 +132,7 @@ impl Streams {
         assert_eq!(known, id, "two publications at {offset} of {channel} {epoch}");
     }
 
-    /// Checks what a home told of the past: `count` publications from `first` on, to who asked at `asked_us`.
+    /// Checks a home's answer about the past: `count` publications from `first` on, for a request at `asked_us`.
     pub(crate) fn check_kept(
         &self,
         plan: &Plan,
@@ -143,7 +143,7 @@ impl Streams {
     ) {
         let history = &plan.history;
         assert!(count <= history.size, "{count} of {} publications of {channel} are kept", history.size);
-        // The home goes by whole milliseconds.
+        // The home counts whole milliseconds.
         let expired_us = (asked_us / 1000).saturating_sub(history.ttl_ms) * 1000;
         let stream = self.placed.get(&(channel, epoch.to_owned())).filter(|_| count > 0);
         let heard_us = stream.and_then(|stream| stream.get(&first)).map(|&(_, heard_us)| heard_us);
@@ -153,7 +153,7 @@ impl Streams {
         );
     }
 
-    /// Checks a refusal to recover: `from` is what the client has, `to` where the stream is.
+    /// Checks a failed recovery: `from` is the client's position, `to` the stream's.
     pub(crate) fn check_unrecovered(&mut self, plan: &Plan, from: &Place, to: &Place) {
         self.unrecovered += 1;
         let history = &plan.history;
@@ -165,12 +165,12 @@ impl Streams {
                 || missed > history.recovery_max as u64;
             assert!(is_lost, "not recovered from {from:?} to {to:?}, which loses nothing");
         } else {
-            // An empty epoch is what a channel without history has.
+            // A channel without history has an empty epoch.
             assert!(history.forgets, "another stream, from {from:?} to {to:?}, although none is forgotten");
         }
     }
 
-    /// Checks all subscriptions to channels with history against each other and against what was published.
+    /// Checks all subscriptions to channels with history against each other and against the publications.
     pub(crate) fn check_settled(&mut self, plan: &Plan, held: &[Held<'_>], hears_all: bool) {
         for ((channel, epoch), stream) in &self.placed {
             let ids: BTreeSet<_> = stream.values().map(|(id, _)| id).collect();
@@ -208,7 +208,7 @@ impl Streams {
     }
 }
 
-/// Checks what a client was told of who came and went.
+/// Checks the joins and leaves that a client received.
 fn check_told(one: &Held<'_>, held: &[Held<'_>]) {
     let others = || held.iter().filter(|other| other.channel == one.channel);
     for other in others().filter(|other| other.client != one.client && other.came > one.began) {

@@ -1,8 +1,8 @@
-//! Commands in their turn: what outsiders are asked about a command may change what the next one comes to.
+//! Commands in turn: the answer to a question about one command may change the result of the next.
 //!
-//! Clients say commands of all kinds, some in one frame, to hooks and token workers that answer late and in any order. In
-//! each run, drawn from a seed, everything is answered, nobody is told to come again later, and what a client publishes
-//! arrives in the order in which it was said.
+//! Clients send commands of all kinds, some in one frame, with hooks and token workers that answer late and in any
+//! order. In each run, drawn from a seed, every command is answered, no client is told to retry later, and a client's
+//! publications arrive in the order in which they were sent.
 
 mod goodbyes;
 mod order;
@@ -53,7 +53,7 @@ impl Outside for Slow {
     }
 }
 
-/// The answer to whoever connects.
+/// The answer to a connecting client.
 fn known() -> Verdict {
     let credentials = Credentials { user: USER.to_owned(), ..Credentials::default() };
     Verdict::Connection(Ok(Box::new(credentials)))
@@ -63,7 +63,7 @@ fn publish(channel: &str, number: u32) -> String {
     format!(r#""publish":{{"channel":"{channel}","data":{number}}}"#)
 }
 
-/// A client, what it has said, and what it has heard.
+/// A client, its sent commands, and its received replies.
 struct Speaker {
     link: LinkId,
     arrived: Vec<u8>,
@@ -83,7 +83,7 @@ struct Scene {
     rng: Rng,
 }
 
-/// Who all of them are.
+/// The user of all clients.
 const USER: &str = "ann";
 
 const CHANNELS: [&str; 5] = ["plain:1", "plain:2", "hooked:1", "hooked:2", "hooked:3"];
@@ -273,7 +273,7 @@ fn commands_keep_their_order_while_others_are_asked() {
             scene.settle(true);
             for speaker in &scene.speakers {
                 assert_eq!(speaker.replies.len(), speaker.said.len(), "seed {seed}: all are answered");
-                // Each speaker's numbers rise, so what it hears of one of them does as well, where one is asked at a time.
+                // Each client's numbers rise, so received numbers of one client rise as well, if one question is pending at a time.
                 for (channel, numbers) in speaker.publications.iter().filter(|_| concurrency == 1) {
                     for other in &scene.speakers {
                         let own = |number: &&u32| {
@@ -288,7 +288,7 @@ fn commands_keep_their_order_while_others_are_asked() {
     }
 }
 
-/// What follows a subscription finds it there, or not there if it was refused.
+/// Commands behind a subscription find it, or not if it was refused.
 #[test]
 fn what_follows_a_subscription_in_a_frame_knows_what_came_of_it() {
     let frame = |subscribe: &str| {
@@ -316,7 +316,7 @@ fn what_follows_a_subscription_in_a_frame_knows_what_came_of_it() {
             scene.settle(false);
             let replies = &scene.speakers[0].replies;
             let has_error = |id: u32| replies[&id].contains(r#""code":103"#);
-            // The publish hook is asked whoever publishes.
+            // The publish hook is called for every publisher.
             assert_eq!([2, 3, 4, 5, 6].map(has_error), [!is_allowed, false, !is_allowed, !is_allowed, false]);
             let heard = scene.speakers[0].publications.get("hooked:1").cloned().unwrap_or_default();
             assert_eq!(heard, if is_allowed { vec![1] } else { vec![] });
@@ -324,7 +324,7 @@ fn what_follows_a_subscription_in_a_frame_knows_what_came_of_it() {
     }
 }
 
-/// A subscription that fails at its home is none for what follows.
+/// Commands behind a subscription that fails at its home do not find it.
 #[test]
 fn what_follows_a_subscription_that_its_home_refuses_finds_none() {
     let mut scene = Scene::new(0, 1);
@@ -340,7 +340,7 @@ fn what_follows_a_subscription_that_its_home_refuses_finds_none() {
     assert_eq!([2, 3, 4, 5].map(code), [Some("112".to_owned()), Some("103".to_owned()), None, None]);
 }
 
-/// What a client asked before it says something that ends its connection is answered before the end.
+/// Commands before one that ends the connection are answered before the end.
 #[test]
 fn what_was_asked_before_the_end_is_answered_first() {
     let publish = |channel: &str| format!(r#""publish":{{"channel":"{channel}","data":1}}"#);
@@ -377,7 +377,7 @@ fn many_commands_wait_in_the_socket_and_a_few_do_not_stop_the_reading() {
     let speaker = &scene.speakers[0];
     assert_eq!(speaker.publications["hooked:1"], (0..500).collect::<Vec<u32>>());
     assert_eq!(speaker.replies.len(), 502);
-    // A client that goes while a few of its commands wait is gone at once.
+    // A client that disconnects while a few of its commands wait is removed at once.
     scene.say(1, &[publish(1), publish(2)]);
     scene.turn();
     let link = scene.speakers[1].link;

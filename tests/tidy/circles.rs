@@ -1,20 +1,20 @@
-//! Circles among the modules directly under `src/`: two of them that reach each other by imports are one module in two
-//! places.
+//! Circles among the modules directly under `src/`: two modules that reach each other by imports are one module in
+//! two places.
 //!
-//! The invariant: every pair is looked at, over any number of modules between them. Tests may import what they like, and
-//! the binary is a crate of its own.
+//! The invariant: every pair is checked, over any number of modules between them. Tests may import anything, and the
+//! binary is a crate of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::rules::module_path;
 use crate::source::{paths, tokens};
 
-/// Which module imports which, each with the first place where it does.
+/// The imports of each module, each with its first place.
 #[derive(Debug, Default)]
 pub(crate) struct Imports(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Imports {
-    /// Adds what the file at `path`, relative to the crate's root, imports outside of its tests.
+    /// Adds the imports of the file at `path`, relative to the crate's root, outside of its tests.
     pub(crate) fn add(&mut self, path: &str, text: &str) {
         let Some(file) = path.strip_prefix("src/").filter(|file| !file.starts_with("bin/")) else { return };
         if file.ends_with("/tests.rs") || file.contains("/tests/") {

@@ -1,7 +1,7 @@
-//! The rules that hold for every file, and the table of layers that ARCHITECTURE promises.
+//! The rules for every file, and the table of layers in ARCHITECTURE.
 //!
-//! The table is the truth: a module that is not in it fails the test until someone decides where it belongs.
-//! What a compiler or clippy already checks is not repeated here.
+//! The table is authoritative: a module that is not in it fails the test until it is added. Rules of the compiler or
+//! clippy are not repeated here.
 
 use std::fmt;
 
@@ -13,18 +13,19 @@ pub(crate) const FILE_LINES_MAX: usize = 500;
 pub(crate) const FUNCTION_LINES_MAX: usize = 70;
 /// The one file that may contain `unsafe`: the system calls.
 const UNSAFE_FILE: &str = "src/net/sys.rs";
-/// Hashers whose results differ from process to process, or may from release to release.
+/// Hashers whose results differ between processes, or may differ between releases.
 const PASSING_HASHERS: [&str; 2] = ["DefaultHasher", "RandomState"];
-/// Where they do no harm: in tables that nothing outlives, and for a moment drawn at random.
+/// Files in which they do no harm: in temporary tables, and for a random delay.
 const PASSING_HASHES: [&str; 2] = ["src/hub/presence.rs", "src/net/listeners.rs"];
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
-/// What one layer may do. Absence is the architecture.
+/// The permissions of one layer. Everything else is refused.
 pub(crate) struct Layer {
     pub(crate) name: &'static str,
     /// Folders and files directly under `src/`, and those of the binary by their path from there.
     pub(crate) modules: &'static [&'static str],
-    /// Modules of other layers that it may import; `*` for all. For the binary: names of the library, with all below them.
+    /// Modules of other layers that it may import; `*` for all. For the binary: names of the library, with all below
+    /// them.
     may_import: &'static [&'static str],
     /// Outside crates that it may use; `*` for all.
     crates: &'static [&'static str],
@@ -47,7 +48,7 @@ const WORLD: &[&str] = &[
     "io::stdout",
     "io::stderr",
 ];
-/// Addresses are values: who knows one has no socket yet.
+/// Addresses are values: they give no access to sockets.
 const VALUES: &[&str] =
     &["net::IpAddr", "net::Ipv4Addr", "net::Ipv6Addr", "net::SocketAddr", "net::AddrParseError"];
 const CLOCK: &[&str] = &["fs", "env", "process", "time::Instant", "time::SystemTime"];
@@ -87,7 +88,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "tls",
         modules: &["tls"],
         may_import: &["base"],
-        // rcgen makes what the tests of certificates are about.
+        // rcgen makes the certificates of the tests.
         crates: &["data_encoding", "rcgen", "ring", "rustls", "x509_parser", "zeroize"],
         never_std: WORLD,
         never_words: &["TcpStream"],
@@ -124,7 +125,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         never_std: CLOCK,
         never_words: &[],
     },
-    // What answers shards from threads of its own. The backplane is to come.
+    // Answers shards from threads of its own. The backplane is to come.
     Layer {
         name: "outside",
         modules: &["outside", "backplane"],
@@ -207,7 +208,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         never_std: &[],
         never_words: &[],
     },
-    // The root names the modules and says what others see of them. None of them imports from it.
+    // The root lists the modules and their public names. None of them imports from it.
     Layer {
         name: "lib",
         modules: &["lib"],
@@ -219,7 +220,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         never_std: &[],
         never_words: &[],
     },
-    // The binary: programs over the library, which know of it what is listed and nothing of each other.
+    // The binary: tools over the library, which may use the listed parts of it and none of each other.
     Layer {
         name: "bench",
         modules: &["bin/throng/bench"],
@@ -313,12 +314,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
 ];
 
-/// Parts of a layer that another one must not name although it may import the layer. A shard knows the words of the house, and no
-/// protocol; a session knows those, and not who is subscribed.
+/// Parts of a layer that another one must not name although it may import the layer. A shard uses the
+/// protocol-independent words, and no protocol; a session uses those, and not the lists of subscribers.
 const HIDDEN: [(&str, &str); 3] =
     [("shard", "proto::centrifuge"), ("shard", "session::centrifuge"), ("session", "hub::local")];
 
-/// The wings of a shard, the lowest first. What lies below a wing is its own to call; what lies above is nothing to it.
+/// The wings of a shard, the lowest first. A wing may call those below it, and none above.
 const WINGS: [&str; 4] = ["carry", "channels", "clients", "door"];
 
 /// One broken rule at one place.
@@ -403,7 +404,7 @@ pub(crate) fn module_path(file: &str) -> Vec<String> {
     if matches!(stem, "lib" | "main") { Vec::new() } else { stem.split('/').map(str::to_owned).collect() }
 }
 
-/// Where the binary's own modules stand, a crate of its own over the library.
+/// Folder of the binary's own modules, a crate of its own over the library.
 const BINARY: &str = "bin/throng/";
 
 fn layer(file: &str, tokens: &[Token<'_>], dependencies: &[String]) -> Found {
@@ -438,7 +439,7 @@ fn refuse_import(layer: &Layer, path: &Path) -> Option<String> {
     (!allowed).then(|| format!("the layer {} must not import `{}`", layer.name, path.segments.join("::")))
 }
 
-/// Also what holds the part: by it, the part could be named in other words.
+/// Refuses also the module that contains a hidden part, because the part could be reached through it.
 fn refuse_hidden(layer: &Layer, path: &Path) -> Option<String> {
     let segments = path.segments[1..].iter().filter(|segment| !["*", "self"].contains(&segment.as_str()));
     let written = segments.map(String::as_str).collect::<Vec<_>>().join("::");
@@ -452,7 +453,7 @@ fn refuse_hidden(layer: &Layer, path: &Path) -> Option<String> {
     Some(format!("the layer {} must not name `{part}`", layer.name))
 }
 
-/// A wing names none that is above it, nor the shard that joins them, nor all of what holds them, by which it could.
+/// Refuses a wing's imports of the wings above it, of the shard that joins them, and of a module that contains them.
 fn refuse_wing(file: &str, path: &Path) -> Option<String> {
     let own = WINGS.iter().position(|wing| file.starts_with(&format!("shard/{wing}/")))?;
     let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
@@ -465,7 +466,7 @@ fn refuse_wing(file: &str, path: &Path) -> Option<String> {
     is_above.then(|| format!("the wing {} must not name `{}`", WINGS[own], segments.join("::")))
 }
 
-/// What the binary's tools may know of the library.
+/// Refuses a tool's imports of other parts of the library.
 fn refuse_library(layer: &Layer, path: &Path) -> Option<String> {
     let written = path.segments.join("::");
     let leads = |name: &str| {

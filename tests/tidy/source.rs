@@ -17,11 +17,11 @@ pub(crate) struct Path {
     pub(crate) segments: Vec<String>,
     pub(crate) line: usize,
     pub(crate) in_tests: bool,
-    /// It says who may see what follows.
+    /// Whether it is a visibility, which precedes an item.
     pub(crate) is_visibility: bool,
 }
 
-/// A function: where it starts and how many lines it takes, signature and braces included.
+/// A function: its first line and its number of lines, signature and braces included.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Function {
     pub(crate) name: String,
@@ -164,7 +164,7 @@ pub(crate) fn paths(tokens: &[Token<'_>], module: &[String]) -> Vec<Path> {
         let continues = previous == "." || previous == "::" && at >= 2 && continues_path(word(at - 2));
         let used = previous == "use" || previous == "::" && at >= 2 && word(at - 2) == "use";
         let alone = used && matches!(word(at + 1), ";" | "as");
-        // `pub(in …)` says who may see, and needs nobody.
+        // `pub(in …)` is a visibility, not an import.
         let is_visibility = previous == "in" && at >= 3 && word(at - 2) == "(" && word(at - 3) == "pub";
         if at < flattened_to || continues || !is_segment(word(at)) || !(word(at + 1) == "::" || alone) {
             continue;

@@ -1,5 +1,5 @@
-//! How wide the prose of a document may be. Tables, blocks of code, comments and what cannot be broken (a long link)
-//! are as wide as they are.
+//! Maximum width of prose in documents. Tables, code blocks, comments and unbreakable text (a long link) may be
+//! wider.
 
 /// Characters that a line of prose may have.
 pub(crate) const PROSE_WIDTH_MAX: usize = 120;
@@ -19,7 +19,7 @@ pub(crate) fn wide_lines(text: &str) -> Vec<usize> {
     text.lines().map(is_wide).enumerate().filter(|(_, is_wide)| *is_wide).map(|(at, _)| at + 1).collect()
 }
 
-/// Whether a blank, other than that behind the mark of a list, stands where a line may still end.
+/// Whether the line contains a blank, other than that of a list's mark, at which it could be broken.
 fn can_be_broken(line: &str) -> bool {
     let words = line.trim_start().trim_start_matches(['-', '*']).trim_start();
     let before = line.chars().count() - words.chars().count();

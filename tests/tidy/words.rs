@@ -1,13 +1,13 @@
 //! Names of types: within one module under `src/` a name stands for one thing.
 //!
-//! The invariant: a name that two files of a module give to types that others see is found, unless it is in
-//! [`TWICE`] with its reason; and a row of [`TWICE`] that is not needed any more is found, too. Types of tests do not count.
+//! The invariant: a public type name in two files of a module is found, unless it is in [`TWICE`] with its reason;
+//! and an unneeded row of [`TWICE`] is found, too. Types of tests do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::tokens;
 
-/// Module, name, and why it may stand twice. It only ever gets shorter.
+/// Module, name, and the reason for which it may occur twice. The list only ever gets shorter.
 pub(crate) const TWICE: &[(&str, &str, &str)] = &[
     ("proto", "Commands", "of a frame in JSON, in Protobuf, and in either"),
     ("proto", "Decoder", "of HTTP chunks, and of WebSocket frames: each protocol has its own"),
@@ -40,7 +40,7 @@ impl Types {
                 }
                 _ => {}
             }
-            // `pub(in crate::shard) struct`: what stands in brackets belongs to `pub`.
+            // `pub(in crate::shard) struct`: the text in brackets belongs to `pub`.
             is_shown = match pair[0] {
                 "pub" => true,
                 "(" | ")" | "in" | "crate" | "self" | "super" | "::" => is_shown,

@@ -1,5 +1,5 @@
-//! Commands behind one that ends the connection, in the same frame. They were still carried out, and by then the client had
-//! been forgotten: they were those of a nobody, who published, asked hooks, and was counted as a client for ever.
+//! Commands behind one that ends the connection, in the same frame. They were still executed, and by then the client
+//! had been removed: they ran for an unknown client, which published, called hooks, and was counted for ever.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Clients that ask for much and read nothing: one frame of commands asked for gigabytes of answers, all of them encoded
-//! at once. Commands wait while what was answered before waits to be read.
+//! Clients that request much and read nothing: one frame of commands requested gigabytes of answers, all of them
+//! encoded at once. Commands wait while earlier answers are unread.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::support::{Client, Peer, Server, until};
 /// 40 publications of 50 KB in a channel: 2 MB for each that asks for them.
 const COUNT: usize = 40;
 const EACH: usize = 50_000;
-/// Of what it would take to answer all at once, some hundreds of megabytes.
+/// A fraction of all answers at once, some hundreds of megabytes.
 const SLACK_BYTES: u64 = 48 << 20;
 
 const CONFIG: &str = r#"
@@ -68,7 +68,7 @@ fn ask_and_do_not_read(server: &Server, witness: &mut Client, frame: &str) -> Cl
     let before = resident_bytes(server);
     let mut client = Client::open(server.address);
     client.send(frame);
-    // What it asks is on its way, or waits.
+    // Its answers are in transit, or wait.
     until("bytes in its outbox", || (server.metric("throng_outbox_bytes") > 0).then_some(()));
     for _ in 0..5 {
         witness.sync();
@@ -82,7 +82,7 @@ fn ask_and_do_not_read(server: &Server, witness: &mut Client, frame: &str) -> Cl
 fn commands_wait_while_their_client_does_not_read() {
     let server = server(&["--shards", "2"]);
     let mut witness = Client::open(server.address);
-    // Limits that are over when they are reached would show themselves in what is told later.
+    // A limit that drops answers would show in later ones.
     let history = |id: usize| json!({"id": id, "history": {"channel": "much", "limit": -1}});
     let (_, frame) = frame_of(history);
     let client = ask_and_do_not_read(&server, &mut witness, &frame);
@@ -116,7 +116,7 @@ fn those_who_do_not_read_the_same_history_hold_it_once() {
     assert!(queued < 8 << 20, "{queued} bytes queued");
     let now = resident_bytes(&server);
     assert!(now < before + SLACK_BYTES, "{before} bytes before, {now} now");
-    // Nobody was told to come again, or sent away, for what costs nothing.
+    // No client was refused or disconnected for answers that cost nothing.
     assert_eq!(server.metric_with("throng_limit_exceeded_total", "limit=\"answers\""), 0);
     assert_eq!(server.metric("throng_budget_closes_total"), 0);
     drop(clients);
@@ -142,7 +142,7 @@ fn who_reads_gets_every_answer_in_its_order() {
     for _ in 0..3 * count {
         let reply = client.next_reply();
         assert!(reply["error"].is_null(), "{}: {}", reply["id"], reply["error"]);
-        // What is published has its home's time; what homes gather comes one after the other.
+        // Publications have their home's timing; gathered answers come one after the other.
         if reply["publish"].is_null() {
             assert_eq!(reply["id"], json!(gathered.next()));
         }
@@ -151,7 +151,7 @@ fn who_reads_gets_every_answer_in_its_order() {
         }
     }
     assert_eq!(gathered.next(), None);
-    // And what it had not read of the client's is, after all.
+    // The server reads the client's remaining input after all.
     client.sync();
     assert_eq!(server.metric_with("throng_limit_exceeded_total", "limit=\"answers\""), 0);
 }
@@ -165,7 +165,7 @@ fn subscriptions_that_recover_wait_or_come_again() {
         2 => {
             json!({"id": id, "subscribe": {"channel": "much", "recover": true, "epoch": epoch, "offset": 0}})
         }
-        // What is behind it waits until it is answered, and so until the subscription is.
+        // Commands behind it wait until it is answered, and so until the subscription is.
         0 => json!({"id": id, "presence": {"channel": "much"}}),
         _ => json!({"id": id, "unsubscribe": {"channel": "much"}}),
     };
@@ -252,7 +252,7 @@ fn posted_commands_that_are_answered_at_once_wait_too() {
     ] {
         let slow_before = server.metric("throng_slow_consumers_total");
         let mut stream = Peer::connect(server.address);
-        // Little room in the kernel, so that it is the server that has to hold the answers.
+        // Little room in the kernel, so that the server has to hold the answers.
         socket2::SockRef::from(&stream.stream).set_recv_buffer_size(4096).unwrap();
         let connect = "%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D";
         stream.send_bytes(
@@ -268,7 +268,7 @@ fn posted_commands_that_are_answered_at_once_wait_too() {
             "POST /emulation HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        // Up to 4 MB in the kernel, and then what the server may hold: the last of them are too much.
+        // Up to 4 MB in the kernel, and then the server's limit: the last of them exceed it.
         let mut posts = 0;
         while server.metric("throng_slow_consumers_total") == slow_before {
             assert_eq!(Peer::request(server.address, post.as_bytes()).status, 204);

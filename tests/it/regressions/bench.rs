@@ -1,4 +1,4 @@
-//! The load generator told of time-outs where it was refused, and of a rate that was held while the server stood still.
+//! The load generator reported time-outs where it was refused, and a steady rate while the server stood still.
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -34,7 +34,7 @@ fn who_is_refused_unheard_is_told_by_the_status() {
     }
 }
 
-/// The median of all, and the last quarter, were as good as ever.
+/// The median of all, and the last quarter, were as good as before.
 #[test]
 fn a_rate_is_not_held_by_a_server_that_stands_still() {
     let server = Server::start(&["--echo", "/echo"]);
@@ -57,7 +57,7 @@ fn a_rate_is_not_held_by_a_server_that_stands_still() {
     }
 }
 
-/// What waits for the one before it does not know what it was spared: it has another name.
+/// A closed loop measures service times, which omit waiting: they have another name.
 #[test]
 fn a_closed_loop_tells_service_times_and_no_latencies() {
     let server = Server::start(&["--echo", "/echo"]);

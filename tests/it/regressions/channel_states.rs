@@ -1,4 +1,4 @@
-//! The application hears of channels that get their first subscriber and lose their last.
+//! The application is told of channels that get their first subscriber and lose their last.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The client's own word where only the request's is expected.
+//! A client's own headers where only those of the request are expected.
 
 use std::thread;
 
@@ -58,7 +58,7 @@ fn headers_of_the_connect_command_are_no_headers_of_the_request() {
     assert_eq!(told, ["7", "127.0.0.1", "Bearer request", ""]);
 }
 
-/// What a connect command said that was refused is forgotten with it; what the request said is not.
+/// The headers of a refused connect command are dropped with it; those of the request are not.
 #[test]
 fn a_connect_command_that_is_refused_leaves_no_headers() {
     let application = Application::start();

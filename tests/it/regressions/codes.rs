@@ -1,4 +1,4 @@
-//! Numbers that are not the application's to choose.
+//! Codes that the application must not choose.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,8 @@ use crate::support::application::{Application, hook};
 use crate::support::centrifuge::PATH;
 use crate::support::peer::TEXT;
 
-/// A hook could send a client away with 3005, upon which it asks its program for a new token, or fail a command with 103. What is outside of the application's numbers is an answer that is not understood: error 100, and it is said in the log.
+/// A hook could disconnect a client with 3005, after which the client requests a new token, or fail a command with
+/// 103. A code outside of the application's range makes the answer invalid: error 100, and a log line.
 #[test]
 fn a_hook_that_uses_the_protocols_numbers_has_failed() {
     let application = Application::start();
@@ -56,7 +57,8 @@ fn a_hook_that_uses_the_protocols_numbers_has_failed() {
     assert!(said.contains("disconnect code 3005, which is not in 4000–4999"), "{said}");
 }
 
-/// What a client presents to the connect hook may have expired: it comes back with what is good, as after a token that has.
+/// The credentials of a client may have expired for the connect hook: the client reconnects with new ones, as after an
+/// expired token.
 #[test]
 fn a_connect_hook_may_say_that_what_it_looked_at_has_expired() {
     let application = Application::start();

@@ -1,4 +1,4 @@
-//! Configuration that was accepted and did nothing, or the opposite of what it said.
+//! Configuration that was accepted without effect, or had the opposite effect.
 
 use std::process::{Command, Output};
 use std::{env, fs};
@@ -9,7 +9,7 @@ use crate::support::Server;
 use crate::support::tls::Folder;
 use crate::support::tls::fixtures::Authority;
 
-/// The binary's exit code, what it prints and what it says, without variables that were meant for the tests.
+/// The binary's exit code, stdout and stderr, without variables meant for the tests.
 fn throng(args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
     let of_others = env::vars_os().map(|(name, _)| name);
@@ -43,7 +43,8 @@ fn a_variable_that_means_nothing_ends_every_command_and_says_what_was_meant() {
     assert_eq!((code, said.as_str()), (0, ""));
 }
 
-/// Who has keys of a newer version in a file cannot always remove them. What may be meant to close the server is refused.
+/// Users with keys of a newer version in a file cannot always remove them. A key that may be meant to restrict access
+/// is refused.
 #[test]
 fn unknown_keys_are_passed_over_where_that_is_asked_for_and_opens_nothing() {
     let folder = Folder::new();
@@ -105,7 +106,7 @@ fn beyond_loopback_development_mode_is_asked_for_by_its_name() {
     assert!(server.said[0].starts_with("throng: development mode: any client on this machine"));
 }
 
-/// What is printed in development mode that was asked for loads back to the same.
+/// The printed configuration of an explicit development mode loads back to the same.
 #[test]
 fn development_mode_is_printed_so_that_it_loads_back() {
     let flags = ["config", "--listen", "0.0.0.0:8000", "--development"];
@@ -144,7 +145,7 @@ fn the_placeholders_of_the_documents_are_no_keys() {
     assert!(code == 2 && said.starts_with("throng: THRONG_HTTP_API_KEY=…: is a placeholder"), "{said}");
 }
 
-/// Wherever the documents write a key that someone could copy, it is refused as one.
+/// Every key in the documents' examples is refused as a placeholder.
 #[test]
 fn every_key_in_the_documents_is_a_placeholder() {
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
@@ -164,7 +165,7 @@ fn every_key_in_the_documents_is_a_placeholder() {
     assert!(seen >= 6, "only {seen} keys seen: the search is broken");
 }
 
-/// Patterns that no browser's origin matches were taken, and let nobody in.
+/// Patterns that match no browser's origin were accepted, and admitted nobody.
 #[test]
 fn origins_that_no_browser_sends_are_refused_with_what_to_write() {
     let origins = "https://chat.example.com/,example.com,https://example.com:443,https://Example.com";
@@ -181,7 +182,7 @@ fn origins_that_no_browser_sends_are_refused_with_what_to_write() {
     assert_eq!(said.lines().count(), 4, "{said}");
 }
 
-/// Unknown keys hid wrong values, and those hid what does not go together.
+/// Unknown keys hid invalid values, and those hid contradictions.
 #[test]
 fn errors_of_every_kind_are_told_at_once() {
     let text = "unknwon = 1\nshards = 'two'\nlisten = '0.0.0.0:8000'\ncontrol = '127.0.0.1:8000'\n\
@@ -208,11 +209,11 @@ fn errors_of_every_kind_are_told_at_once() {
     ] {
         assert!(said.contains(wanted), "{wanted} in {said}");
     }
-    // That `history_ttl` is wrong is told once, and not as a conflict with the default in its place as well.
+    // The invalid `history_ttl` is reported once, and not also as a conflict with its default.
     assert_eq!(said.lines().count(), 11, "{said}");
 }
 
-/// Wrong flags and variables were told only after the file could be read.
+/// Invalid flags and variables were reported only after the file could be read.
 #[test]
 fn a_file_that_cannot_be_read_hides_no_other_error() {
     let (code, _, said) =
@@ -220,7 +221,7 @@ fn a_file_that_cannot_be_read_hides_no_other_error() {
     assert_eq!((code, said.lines().count()), (2, 3), "{said}");
 }
 
-/// `throng config --check` says what is wrong, with certificates too, and nothing else.
+/// `throng config --check` prints errors, including those of certificates, and nothing else.
 #[test]
 fn a_check_prints_errors_and_warnings_alone() {
     let tokens = [("THRONG_CLIENT_TOKEN_HMAC_SECRET_KEY", "between us")];

@@ -1,4 +1,4 @@
-//! The control listener under those who hold its seats, and those who end their side early.
+//! The control listener under clients that occupy its connections, and clients that shut down their side early.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -29,8 +29,8 @@ fn publish(address: SocketAddr) -> String {
     )
 }
 
-/// Hundreds of connections that said nothing, or half of a request, kept `/health` and `/ready` from everybody until
-/// their time was up, 90 seconds later at the most, and then again.
+/// Hundreds of connections that sent nothing, or half of a request, blocked `/health` and `/ready` for all until
+/// their deadline, 90 seconds later at most, and then again.
 #[test]
 fn silent_and_slow_connections_keep_nobody_from_asking() {
     let server = Running::start(options());
@@ -56,7 +56,7 @@ fn silent_and_slow_connections_keep_nobody_from_asking() {
     server.end();
 }
 
-/// A request whose sender ended its side behind it was neither answered nor carried out.
+/// A request whose sender shut down its side behind it was neither answered nor executed.
 #[test]
 fn a_request_behind_which_its_sender_ends_its_side_is_carried_out() {
     let server = Running::start(options());
@@ -66,7 +66,7 @@ fn a_request_behind_which_its_sender_ends_its_side_is_carried_out() {
         assert!(answer.ends_with(r#"{"result":{}}"#), "{answer}");
         assert_eq!(listener.publication(), ("news".to_owned(), json!(1)));
     }
-    // Who ends it in the middle of a request has asked for nothing.
+    // An incomplete request is not executed.
     let whole = publish(server.control);
     let answer = converse(server.control, &whole[..whole.len() - 1], true);
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");

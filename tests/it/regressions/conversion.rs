@@ -8,7 +8,7 @@ use std::{env, fs};
 use crate::support::Server;
 use crate::support::tls::Folder;
 
-/// The binary's exit code, what it prints and what it says, without variables of others.
+/// The binary's exit code, stdout and stderr, without other variables.
 fn throng(args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
     let names = env::vars_os().map(|(name, _)| name);
@@ -225,7 +225,7 @@ fn server_port() -> std::net::TcpListener {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// What Centrifugo's users type first.
+/// The first command of Centrifugo's users.
 #[test]
 fn a_configuration_to_begin_with_starts_a_closed_server() {
     let folder = std::env::temp_dir().join(format!("throng-new-{}", std::process::id()));

@@ -1,5 +1,5 @@
-//! The ways in of a Centrifugo deployment: variables, flags, files of the working directory. A server that Centrifugo would
-//! have closed was open, because none of them was read or noticed.
+//! The configuration sources of a Centrifugo deployment: variables, flags, files of the working directory. A server
+//! that Centrifugo would have closed was open, because none of them was read or noticed.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -10,7 +10,7 @@ use crate::support::centrifuge::PATH;
 use crate::support::peer::{CLOSE, TEXT};
 use crate::support::{Peer, Server};
 
-/// What stands on the command line.
+/// The arguments of the command line.
 type Flags<'a> = &'a [&'a str];
 /// Variables, each with its value.
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -46,7 +46,7 @@ fn throng(folder: &Folder) -> Command {
     command
 }
 
-/// Whether whoever comes may connect without a token, and call the server API without a key.
+/// Whether any client may connect without a token, and call the server API without a key.
 fn is_open(server: &Server) -> bool {
     let mut peer = Peer::open(server.address, PATH);
     peer.send(TEXT, r#"{"id": 1, "connect": {}}"#);
@@ -129,7 +129,7 @@ fn no_way_in_leaves_a_server_open_that_centrifugo_would_close() {
     assert!(run(&nothing, &local, &[]));
 }
 
-/// Outside development mode it listened on loopback, where nobody could reach it.
+/// Outside development mode it listened on loopback, which other machines cannot reach.
 #[test]
 fn a_server_of_its_own_listens_on_all_addresses_and_says_so() {
     let folder = Folder::new(&[]);
@@ -214,7 +214,7 @@ fn what_cannot_be_read_is_told_in_one_line() {
     }
 }
 
-/// Whatever the working directory holds is read by the commands that need it, and only by those.
+/// A file in the working directory is read by the commands that need it, and only by those.
 #[test]
 fn every_command_reads_the_file_of_the_working_directory() {
     let text = "{\"client\": {\"token\": {\"hmac_secret_key\": \"a secret of the tests\"}}}";

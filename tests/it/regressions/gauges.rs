@@ -1,5 +1,5 @@
-//! Connections whose request and end arrive in one read. They kept the place of one whose request is not complete, for
-//! good: when all places were taken, every newcomer was refused, with nobody connected.
+//! Connections whose request and end arrive in one read. They counted as incomplete requests permanently: when the
+//! limit was reached, every new connection was refused, although none was open.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ use crate::support::{Client, Frame, Peer, Server};
 const COUNT: usize = 12;
 const FLAGS: [&str; 6] = ["--shards", "1", "--half-open-max", "4", "--echo", "/echo"];
 
-/// Requests with what ends their connection behind them.
+/// Requests followed by the end of their connection.
 fn lives() -> Vec<(&'static str, Vec<u8>)> {
     let close = Frame::new(CLOSE, 1000u16.to_be_bytes()).bytes();
     // An unmasked frame, and a reserved opcode.
@@ -46,7 +46,7 @@ fn lives() -> Vec<(&'static str, Vec<u8>)> {
     lives
 }
 
-/// Nobody is there, and the gauges say so, whatever came before.
+/// No client is connected, and the gauges show that, after any history.
 fn expect_nobody(server: &Server, what: &str) {
     server.await_metric("throng_connections", 0);
     for gauge in ["throng_half_open", "throng_sessions"] {
@@ -88,7 +88,7 @@ fn a_request_and_its_end_in_one_record_leave_nothing() {
                 tls.write_tls(&mut stream).unwrap();
             }
             if bytes.len() > 16_000 {
-                // Of what is too long, the header was enough.
+                // For a too long message, the header was enough.
                 stream.shutdown(std::net::Shutdown::Write).unwrap();
             }
             // An end without a goodbye, or with a reset, is one too.

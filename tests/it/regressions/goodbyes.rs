@@ -1,4 +1,4 @@
-//! Commands that wait for a hook when their client says goodbye, by whichever layer. They were not carried out.
+//! Commands that wait for a hook when their client closes the connection, at any layer. They were not executed.
 
 use std::net::Shutdown;
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn speaker(server: &Server) -> Client {
     client
 }
 
-/// How a client goes, in words, and the going itself.
+/// The way in which a client closes: its name and its function.
 type Goodbye = (&'static str, fn(Client));
 
 #[test]
@@ -79,7 +79,7 @@ fn what_waits_when_its_client_says_goodbye_is_carried_out() {
     let goodbyes: [Goodbye; 3] = [
         ("a close frame", |mut client| {
             client.peer.send_close(1000);
-            // What it was told before its goodbye, and nothing behind it but the answer to that.
+            // The replies before its close frame, and nothing after them but the answering close frame.
             assert_eq!(client.peer.frame().close_code(), Some(1000));
             client.peer.expect_end();
         }),
@@ -163,7 +163,7 @@ fn what_waits_unread_when_its_client_is_gone_is_carried_out() {
     server.await_metric("throng_connections", 1);
 }
 
-/// Who does not say goodbye is gone at once.
+/// A client that resets its connection is removed at once.
 #[test]
 fn what_waits_when_its_connection_is_reset_is_not_carried_out() {
     let application = Application::start();
@@ -181,7 +181,7 @@ fn what_waits_when_its_connection_is_reset_is_not_carried_out() {
     assert_eq!(witness.publication().1, json!("later"));
 }
 
-/// A hook that does not answer keeps a client that has left no longer than what lingers.
+/// A hook that does not answer keeps a client that has left no longer than the linger.
 #[test]
 fn who_says_goodbye_is_gone_in_time_whatever_waits() {
     let application = Application::start();

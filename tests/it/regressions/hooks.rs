@@ -1,5 +1,5 @@
-//! Hooks and tokens as Centrifugo has them: several of a kind, statuses with a meaning, who is named by a proxy, and what
-//! those are told who are refused.
+//! Hooks and tokens as in Centrifugo: several of a kind, statuses with a meaning, clients' addresses from proxies,
+//! and the answers to refused clients.
 
 use serde_json::{Value, json};
 use throng::parts::outside::mint;
@@ -92,7 +92,7 @@ fn a_proxy_names_the_user_of_who_has_no_token() {
     let mut peer = Peer::open(server.address, PATH);
     peer.send(TEXT, r#"{"id":1,"connect":{"headers":{"X-User":"ann"}}}"#);
     peer.expect_close(3501);
-    // As in Centrifugo: whoever may come without a word is anonymous.
+    // As in Centrifugo: a client without a token is anonymous.
     let open_to_all = json!({"allow_anonymous_connect_without_token": true});
     let server = application.server(|application| config(application, open_to_all.clone()));
     assert_eq!(asked(&server, "X-User: ann\r\n"), "");

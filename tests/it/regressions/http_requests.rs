@@ -1,4 +1,4 @@
-//! Requests of clients that are allowed to write them so, and of those who hide something in what others cannot read.
+//! Unusual but valid requests, and requests with hidden parts in unreadable bytes.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn an_origin_that_is_no_text_is_another_one() {
         let answer = Peer::request(server.address, &[&host, name, b"\r\n\r\n"].concat());
         assert_eq!(answer.status, 400, "{}", name.escape_ascii());
     }
-    // Where it decides nothing, it may be anything.
+    // An irrelevant header may have any value.
     assert_eq!(upgrade_status(&server, b"X-Name: J\xfcrgen\r\nCookie: a=\xff\r\n"), 101);
 }
 
@@ -89,7 +89,7 @@ fn who_asks_for_leave_to_send_a_body_is_given_it_or_told_why_not() {
     assert!(String::from_utf8(peer.frame().payload).unwrap().contains("\"connect\""));
 }
 
-/// Whole URLs as targets got 400; the host in one goes before `Host`, also where that decides.
+/// Absolute targets got 400; their host takes precedence over `Host`, also in decisions.
 #[test]
 fn a_target_may_be_a_whole_url() {
     // In development mode, where a page of the server's own may come by an address.
@@ -156,24 +156,24 @@ fn bodies_may_come_in_chunks() {
         assert_eq!(peer.response_head().status, 200);
         assert!(peer.line().contains("\"connect\""), "{piece}");
     }
-    // What follows the body is the next request.
+    // The bytes behind the body are the next request.
     let emulation = r#"{"session":"s","node":"n","data":"x"}"#;
     let one = format!("{}{:x}\r\n{emulation}\r\n0\r\n\r\n", request("/emulation"), emulation.len());
     let mut peer = Peer::connect(server.address);
     peer.send_bytes(format!("{one}{one}").as_bytes());
     assert_eq!([peer.response_head().status, peer.response_head().status], [404, 404]);
-    // A limit is one, whatever the client says of its length and however small its chunks are.
+    // The limit holds for any declared length and any chunk size.
     let (thousand, many) = ("a".repeat(1000), "1\r\na\r\n".repeat(1000));
     for chunks in ["3e9\r\n", "ffffffff\r\n", &format!("3e8\r\n{thousand}\r\n1\r\n"), &format!("{many}1\r\n")]
     {
         assert_eq!(ask(&server, &request("/emulation"), chunks.as_bytes()).status, 413, "{chunks:.20}");
     }
-    // Where no body is wanted, none is taken.
+    // Where no body is permitted, none is read.
     let get = "GET /connection/sse HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     assert_eq!(ask(&server, get, b"").status, 400);
 }
 
-/// A proxy that takes such a request for another one could be made to pass on what nobody sent.
+/// A proxy that parses such a request differently could be made to forward a request that its client did not send.
 #[test]
 fn nothing_behind_chunks_that_could_be_read_in_two_ways_is_taken_for_a_request() {
     let server = Server::start(&["--linger-ms", "300"]);
@@ -253,7 +253,7 @@ fn a_kept_connection_that_asks_nothing_is_closed_without_a_word() {
     assert_eq!(kept.rest(), b"");
     server.await_metric("throng_connections", 0);
     assert_eq!(server.metric("throng_handshake_timeouts_total"), 0, "nobody was too slow");
-    // Who has begun to ask is told.
+    // A client with an incomplete request gets an answer.
     let mut begun = Peer::connect(server.address);
     begun.send_bytes(b"OPTIONS /emulation HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(begun.response_head().status, 204);
@@ -262,7 +262,7 @@ fn a_kept_connection_that_asks_nothing_is_closed_without_a_word() {
     assert_eq!(server.metric("throng_handshake_timeouts_total"), 1);
 }
 
-/// Clients that list the versions that they speak were told to speak 13.
+/// Clients that list several versions were told to use 13.
 #[test]
 fn one_of_several_versions_will_do() {
     let server = Server::start(&[]);

@@ -1,5 +1,5 @@
-//! JSON of others that is unusual and sensible all the same: `null` in the place of an object, times with a fraction, keys that
-//! stand twice. Whoever reads it, it means the same.
+//! Unusual but sensible JSON: `null` instead of an object, times with a fraction, repeated keys. It means the same to
+//! every reader.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,7 +52,7 @@ fn of_a_key_that_stands_twice_the_last_counts_for_every_reader() {
     let reply = replies.next().unwrap_or_else(|| serde_json::from_slice(&peer.message().1).unwrap());
     assert_eq!(reply, json!({"id": 2, "ping": {}}));
     peer.send(1, r#"{"id":3,"rpc":{"method":"no","method":"yes"},"rpc":{"method":"x","method":"m"}}"#);
-    // What the hook answers.
+    // The hook's answer.
     let question = application.question("rpc");
     assert_eq!((&question.body["method"], &question.body["user"]), (&json!("m"), &json!("ann")));
     question.answer_text(r#"{"result":{"data":1},"result":{"data":2,"data":{"a":1,"a":2}}}"#);
@@ -84,7 +84,7 @@ fn the_server_api_takes_the_last_of_a_key() {
     server.end();
 }
 
-/// Backends write times as they have them, and `null` for what they have not.
+/// Backends write times in their own precision, and `null` for missing ones.
 #[test]
 fn times_may_have_a_fraction_and_null_is_nothing() {
     let application = Application::start();

@@ -1,5 +1,5 @@
-//! A log line that could not be written aborted the process, also in a drain; one that nobody read stopped the control
-//! thread. Whatever becomes of its lines, a server serves, drains and ends with 0.
+//! A log line that could not be written aborted the process, also in a drain; an unread one stopped the control
+//! thread. A server serves, drains and exits with 0, even if its log lines are lost.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -14,7 +14,7 @@ use crate::support::centrifuge::PATH;
 use crate::support::peer::TEXT;
 use crate::support::{Client, Peer, Server, until};
 
-/// What nothing can be written to: the disk is full.
+/// An output that accepts nothing: the disk is full.
 fn full_disk() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
@@ -24,7 +24,7 @@ fn closed_pipe() -> Stdio {
     io::pipe().unwrap().1.into()
 }
 
-/// A stream that takes nothing more, and the one who does not read it.
+/// A full stream, and its reader, which does not read.
 fn full_stream() -> (Stdio, UnixStream) {
     let (mut writer, reader) = UnixStream::pair().unwrap();
     writer.set_nonblocking(true).unwrap();
@@ -33,7 +33,7 @@ fn full_stream() -> (Stdio, UnixStream) {
     (OwnedFd::from(writer).into(), reader)
 }
 
-/// Serves, says something now and then, drains and ends with 0. Returns how many lines it had lost before the drain.
+/// Serves, logs now and then, drains and exits with 0. Returns the number of lines lost before the drain.
 fn serves_and_ends(stdout: Stdio, stderr: Stdio) -> u64 {
     let server = Server::start_unheard(stdout, stderr, &["--log-level", "debug", "--drain-ms", "200"]);
     let mut client = Client::subscribed(server.address, &["a"]);
@@ -63,7 +63,7 @@ fn a_pipe_whose_reader_has_gone_costs_lines_and_nothing_else() {
     assert!(serves_and_ends(closed_pipe(), closed_pipe()) > 1);
 }
 
-/// Lines wait in the server until someone reads; none is lost of as few as here.
+/// Lines wait in the server until they are read; so few as here are not lost.
 #[test]
 fn a_pipe_that_nobody_reads_holds_nobody_up() {
     let (stderr, mut reader) = full_stream();
@@ -73,7 +73,7 @@ fn a_pipe_that_nobody_reads_holds_nobody_up() {
     assert!(said.iter().all(|&byte| byte == b'x'), "{}", String::from_utf8_lossy(&said));
 }
 
-/// Who reads late reads everything, the last line included.
+/// A late reader reads everything, the last line included.
 #[test]
 fn what_waited_for_its_reader_is_written_in_the_end() {
     let (stderr, mut reader) = full_stream();
@@ -104,7 +104,7 @@ fn a_full_server_says_so_once_in_a_while() {
     assert!(said.contains("connection limit reached (connections_max)"), "{said}");
 }
 
-/// Why a token was refused was told at level debug alone.
+/// The reason of a token's refusal was logged at level debug only.
 #[test]
 fn why_a_token_is_refused_is_told_at_info_and_not_for_each() {
     let server = Server::configured("[client.token]\nhmac_secret_key = \"a secret of this test\"\n", &[]);

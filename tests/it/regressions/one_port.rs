@@ -1,4 +1,4 @@
-//! Wrong keys that came by Unix sockets had no rate, and a redirect dropped the query, where client listeners serve the API.
+//! Wrong keys by Unix sockets had no rate, and a redirect dropped the query, where client listeners serve the API.
 
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
@@ -8,8 +8,8 @@ use crate::one_port::{KEY, PUBLISH, answer, ask, post, publish};
 use crate::support::tls::Folder;
 use crate::support::{Peer, Server};
 
-/// Who comes by a Unix socket has no address: all of one socket share a rate, those of another have their own, and a
-/// backend that comes by the same socket with its right key is not slowed.
+/// A peer on a Unix socket has no address: all peers of one socket share a rate, those of another have their own, and
+/// a backend on the same socket with its valid key is not slowed.
 #[test]
 fn wrong_keys_by_a_unix_socket_are_counted_by_listener() {
     const CONFIG: &str = "http_api = { key = \"secret\", external = true }\nclient = { insecure = true }\n";
@@ -32,7 +32,7 @@ fn wrong_keys_by_a_unix_socket_are_counted_by_listener() {
     assert!(slowed > 0, "ten per second are told so at once");
     assert_eq!(ask(&mut by(1), &publish("X-API-Key: wrong\r\n")).status, 401);
     assert_eq!(server.metric("throng_wrong_keys_slowed_total"), slowed, "the other socket has its own rate");
-    // A proxy that tells for whom it speaks is not slowed for others.
+    // A proxy that names its client is not slowed for others.
     let told = publish("X-API-Key: wrong\r\nX-Forwarded-For: 192.0.2.1\r\n");
     assert_eq!(ask(&mut by(0), &told).status, 401);
     assert_eq!(server.metric("throng_wrong_keys_slowed_total"), slowed);

@@ -1,4 +1,4 @@
-//! Orders of the server API, given while a hook is asked.
+//! Orders of the server API, given while a hook call is pending.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! Answers of the server API that meant "sent" and were read as "done": what a backend asked for next overtook it.
+//! Answers of the server API that meant "sent" and were read as "done": a backend's next request overtook the order.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Bytes of the application's that are no JSON, by every way in and every way out: readers of JSON see a string in base64,
-//! readers of Protobuf the bytes; no payload ends a message or begins another one.
+//! The application's bytes that are not JSON, by every input and every output: clients of the JSON protocol see a
+//! base64 string, clients of the Protobuf protocol the bytes; no payload ends a message or begins another one.
 
 use std::thread;
 
@@ -14,7 +14,7 @@ use crate::support::{Client, Peer, Server};
 
 const SECRET: &str = "a secret between us, of thirty-two characters";
 
-/// Bytes, and what readers of JSON see of them: the JSON that they are, or nothing.
+/// Bytes, and their JSON for readers of JSON, if they are JSON.
 const PAYLOADS: [(&[u8], Option<&str>); 9] = [
     (b"hello", None),
     (b"\xff\xfe", None),
@@ -80,7 +80,7 @@ fn call(server: &Server, method: &str, body: &Value) -> Value {
     answer
 }
 
-/// A client with this token, which ought to be told this at once.
+/// A client with this token, whose claims are expected in its messages.
 fn ann(server: &Server, claims: &Value) -> Client {
     Client::with_token(server.address, &mint(SECRET.as_bytes(), claims.to_string().as_bytes()))
 }
@@ -113,7 +113,7 @@ fn what_tokens_say() {
         for info in presence(&mut client, &server, &channel) {
             assert_eq!(info["chan_info"], seen, "{seen}");
         }
-        // What others hear of it, also from what it publishes.
+        // Its info for other clients, also in its publications.
         assert_eq!(client.publish(&channel, json!(1)), Ok(()));
         assert_eq!(client.push("pub")["pub"]["info"]["chan_info"], seen);
         let history = client.request(json!({"history": {"channel": channel, "limit": -1}}));
@@ -159,7 +159,7 @@ fn what_hooks_say() {
     }
 }
 
-/// A publication of `client`'s channel, as it is pushed, recovered, and told of history.
+/// A publication of `client`'s channel, in a push, in a recovery, and in the history.
 fn told_everywhere(server: &Server, client: &mut Client, channel: &str, seen: &Value) {
     assert_eq!(client.publication(), (channel.to_owned(), seen.clone()));
     let mut history = client.request(json!({"history": {"channel": channel, "limit": 1, "reverse": true}}));
@@ -170,7 +170,7 @@ fn told_everywhere(server: &Server, client: &mut Client, channel: &str, seen: &V
     let since = told["offset"].as_u64().unwrap() - 1;
     let token = json!({"sub": "ann", "channel": channel}).to_string();
     let token = mint(SECRET.as_bytes(), token.as_bytes());
-    // Where deltas are taken, all data are texts.
+    // With deltas, all data are texts.
     for (delta, seen_of) in [("", None), ("fossil", Some(seen))] {
         let mut other = ann(server, &json!({"sub": "ann"}));
         let reply = other.request(json!({"subscribe": {

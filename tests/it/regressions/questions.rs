@@ -1,6 +1,6 @@
-//! Which answer of the application is for which command of a client's. They were told apart by the command's id, which the
-//! client chooses: of two with one id, the first got whatever came first, so that a channel could be entered on the word for
-//! another one, and a command of another kind got no answer at all.
+//! The assignment of the application's answers to a client's commands. They were matched by the command's id, which
+//! the client chooses: of two with one id, the first got any answer that came first, so that a channel could be
+//! entered with the answer for another one, and a command of another kind got no answer at all.
 
 use serde_json::{Value, json};
 use throng::parts::outside::mint;
@@ -114,12 +114,12 @@ fn a_clients_id_is_never_that_of_a_question_of_the_servers_own() {
     let server = server(&application);
     let mut client = ann(&server);
     client.send(r#"{"id":50,"subscribe":{"channel":"ends"}}"#);
-    // It ends at once, so the application is asked whether it goes on.
+    // It expires at once, so the application is asked to prolong it.
     let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 1;
     application.answer("subscribe", json!({"result": {"expire_at": soon}}));
     client.reply(50);
     let goes_on = application.question("sub_refresh");
-    // What the server counts its channels by begins at 0, so one of these would be its own.
+    // The server's own numbers begin at 0, so one of these would collide.
     let ids: Vec<u32> = (0..8).map(|number| u32::MAX - number).collect();
     for &id in &ids {
         client.send(&json!({"id": id, "subscribe": {"channel": format!("c{id}")}}).to_string());

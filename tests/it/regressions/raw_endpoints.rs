@@ -1,4 +1,4 @@
-//! Endpoints without the Centrifuge protocol, which once had weaker rules than those with it.
+//! Endpoints without the Centrifuge protocol, which had weaker rules than those with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -50,7 +50,7 @@ fn pages_of_other_sites_may_not_open_a_raw_endpoint() {
 
 /// Of one message of a [`Fountain`].
 const BYTES: usize = 100_000;
-/// Of what may wait for its clients.
+/// Limit of queued bytes of its clients.
 const WAITING_BYTES_MAX: usize = 256 << 10;
 
 /// Sends without being asked, in the way that the path names.
@@ -65,7 +65,7 @@ impl Fountain {
 }
 
 impl Handler for Fountain {
-    /// Whether it looks at what waits, and how often it was called.
+    /// Whether it checks the waiting bytes, and how often it was called.
     type State = (bool, u8);
 
     fn serves(&self, path: &str) -> bool {
@@ -124,8 +124,8 @@ impl Handler for Fountain {
     }
 }
 
-/// What a handler sent from `timer`, `joined` or `open` had no limit: 87 MB waited for one client that did not read. The
-/// same was so for what a backend tells a client outside of all channels.
+/// The output of a handler's `timer`, `joined` or `open` had no limit: 87 MB waited for one client that did not read.
+/// The same held for a backend's messages to a client outside of all channels.
 #[test]
 fn what_nobody_asked_for_waits_within_the_limit_wherever_it_comes_from() {
     let mut config = Config {
@@ -175,11 +175,11 @@ fn what_nobody_asked_for_waits_within_the_limit_wherever_it_comes_from() {
         }
     }
     await_slow(4);
-    // What is left of them is the rest of one write each.
+    // The rest of one write each is left.
     let left = || (count(|c| c.outbox_bytes.value()) <= 4 * 2 * BYTES as u64).then_some(());
     until("what was queued is thrown away", left);
 
-    // Who looks at what waits skips what would be stale, and goes on when its client does.
+    // A handler that checks the waiting bytes skips stale messages, and continues when its client reads.
     let mut careful = Peer::open(address, "/careful");
     until("a hundred skipped frames", || (skipped.load(Relaxed) > 100).then_some(()));
     let mut last = 0;

@@ -104,7 +104,7 @@ fn commands_that_name_their_method_are_taken_at_one_path() {
     assert!(lines[5]["result"]["nodes"].is_array());
     assert_eq!(lines[6], json!({"result": {}, "warnings": ["unknown field: tag"]}));
     assert_eq!(lines.len(), 7);
-    // What cannot be read is refused whole, and nothing of it is done.
+    // An unreadable body is refused as a whole, and no part of it is executed.
     for body in
         ["", "{", "[]", r#"{"method":"publish","params":{"channel":"news","data":4}} x"#, r#"{"id":"1"}"#]
     {
@@ -242,7 +242,7 @@ fn a_websocket_may_say_in_its_query_what_it_speaks() {
     }
 }
 
-/// An `EventSource` that gets a response which ends comes back at once, for ever.
+/// An `EventSource` reconnects at once, for ever, after a response that ends.
 #[test]
 fn requests_that_are_no_connect_are_refused_by_their_status() {
     let server = server();
@@ -282,8 +282,8 @@ fn requests_that_are_no_connect_are_refused_by_their_status() {
     }
 }
 
-/// Without a list, no page may connect; with one, only those that it names. The server's own host was let in, whatever its name:
-/// a page whose name is made to mean this server has such an origin.
+/// Without a list, no page may connect; with one, only the listed ones. The server's own host was permitted under any
+/// name: a page whose name resolves to this server has such an origin.
 #[test]
 fn pages_come_from_where_the_list_says_and_from_nowhere_else() {
     let status = |server: &Server, host: &str, origin: &str| {
@@ -309,7 +309,7 @@ fn pages_come_from_where_the_list_says_and_from_nowhere_else() {
     }
 }
 
-/// Who was told no position, or another stream's, learns from the first publication which stream it is of.
+/// A client without a position, or with another stream's, learns the stream from the first publication.
 #[test]
 fn publications_tell_their_version_and_the_first_one_its_stream() {
     let server = server();

@@ -1,7 +1,7 @@
 //! Commands behind a connect command that is refused, for every kind of refusal, frame and transport.
 //!
-//! The session believed to be connecting while the shard did not: each command behind the refusal was queued for the
-//! answer that had been given, taken up at once, and queued again, until the stack of the shard was used up.
+//! The session was still connecting while the shard was not: each command behind the refusal was queued for an answer
+//! that had been given, executed at once, and queued again, until the stack of the shard overflowed.
 
 use serde_json::{Value, json};
 use throng::parts::outside::mint;
@@ -102,7 +102,7 @@ fn commands_behind_a_refused_token_end_the_connection() {
 
 #[test]
 fn commands_behind_a_key_set_that_cannot_be_reached_end_the_connection() {
-    // Nobody listens there.
+    // There is no listener at that address.
     let config = "[client]\nallow_anonymous_connect_without_token = true\n[client.token]\n\
          jwks_public_endpoint = \"http://127.0.0.1:1/jwks\"\n";
     let server = Server::configured(config, &[]);

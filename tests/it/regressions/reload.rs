@@ -1,4 +1,4 @@
-//! A configuration that changed had no effect until a restart, but for certificates.
+//! A changed configuration had no effect until a restart, except for certificates.
 
 use serde_json::{Value, json};
 use throng::parts::config::ApiOptions;
@@ -43,7 +43,7 @@ allow_subscribe_for_client = true
 presences_max = 1
 "#;
 
-/// A server whose configuration can be written anew.
+/// A server with a replaceable configuration.
 struct Stage {
     server: Server,
     folder: Folder,
@@ -235,7 +235,7 @@ fn hooks_are_asked_where_the_new_configuration_says() {
     stage.reload(&config(&second));
     let asked_after = connect();
     second.answer("connect", json!({"result": {"user": "after"}}));
-    // Who was asked already is the one who answers.
+    // The endpoint that got the request answers it.
     question.answer(json!({"result": {"user": "before"}}));
     for mut peer in [asked_before, asked_after] {
         let (_, reply) = peer.message();
@@ -243,7 +243,7 @@ fn hooks_are_asked_where_the_new_configuration_says() {
     }
 }
 
-/// An embedder that has not said how its configuration is read again is told so, and a signal ends nothing.
+/// An embedder without a configuration source gets an error, and a signal ends nothing.
 #[test]
 fn without_a_configuration_to_read_there_is_nothing_to_reload() {
     let running = Running::start(ApiOptions { insecure: true, ..ApiOptions::default() });

@@ -1,5 +1,5 @@
-//! What is said anew of a connection or of a subscription that there is, by whoever may say it: it was heeded only where it
-//! was said first.
+//! Changes of the options of an existing connection or subscription, from any source: they were applied only when
+//! they were first set.
 
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -67,7 +67,7 @@ fn client(server: &Server, user: &str, info: &Value) -> Client {
     Client::with_token(server.address, &token(&json!({"sub": user, "info": info})))
 }
 
-/// What others see of the connection and of its subscription, as presence has it.
+/// The info of the connection and of its subscription for other clients, from presence.
 fn seen(server: &Server, channel: &str, user: &str) -> [Value; 2] {
     let present = ask(server, "presence", &json!({"channel": channel}))["presence"].clone();
     let of_user = |info: &&Value| info["user"] == user;
@@ -78,7 +78,7 @@ fn told(info: &Value) -> [Value; 2] {
     [info["conn_info"].clone(), info["chan_info"].clone()]
 }
 
-/// Publishes, and says as whom.
+/// Publishes, and returns the publication's info.
 fn published(client: &mut Client) -> [Value; 2] {
     client.publish(ROOM, json!(1)).unwrap();
     told(&client.push("pub")["pub"]["info"])
@@ -88,7 +88,7 @@ fn in_a_second() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 1
 }
 
-/// Such an order was passed over, whoever had subscribed the client.
+/// Such an order was ignored for every existing subscription.
 #[test]
 fn an_order_to_subscribe_changes_the_subscription_that_there_is() {
     let application = Application::start();
@@ -175,7 +175,7 @@ fn information_of_a_connection_that_is_renewed_is_used_from_then_on() {
     let expected = [json!("newer"), json!("chan")];
     assert_eq!(published(&mut ann), expected);
     assert_eq!(seen(&server, ROOM, "ann"), expected);
-    // One that says nothing of it changes nothing of it.
+    // A refresh without the field does not change it.
     ask(&server, "refresh", &json!({"user": "ann"}));
     assert_eq!(seen(&server, ROOM, "ann"), expected);
     ask(&server, "unsubscribe", &json!({"user": "ann", "channel": ROOM}));
@@ -194,7 +194,7 @@ fn information_of_a_subscription_that_is_renewed_is_used_from_then_on() {
         }
         token(&claims)
     };
-    // A subscription of which there was nothing to keep, with some information, with other, and with none.
+    // A subscription without earlier info, with some info, with other info, and with none.
     let token = grant(&Value::Null);
     assert!(ann.request(json!({"subscribe": {"channel": ROOM, "token": token}}))["subscribe"].is_object());
     for info in [json!("one"), json!("two"), Value::Null] {

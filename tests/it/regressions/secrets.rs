@@ -1,4 +1,4 @@
-//! Secrets that were printed: in the log, in an error, as a part of what was configured.
+//! Secrets that were printed: in the log, in an error, in the printed configuration.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use crate::support::peer::TEXT;
 use crate::support::tls::Folder;
 use crate::support::{Peer, Server};
 
-/// The binary with these variables, without those that were meant for the tests.
+/// The binary with these variables, without those meant for the tests.
 fn throng(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
     let is_ours = |name: &str| name.starts_with("THRONG_") || name.starts_with("CENTRIFUGO_");
@@ -21,14 +21,14 @@ fn throng(variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Its exit code, and all that it prints and says.
+/// Its exit code, stdout and stderr.
 fn said(command: &mut Command) -> (i32, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
     (status.code().unwrap(), stdout + &stderr)
 }
 
-/// A hook that fails, and tells the paths that it is asked by.
+/// A hook that fails, and records the requested paths.
 fn failing_hook() -> (u16, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -44,8 +44,8 @@ fn failing_hook() -> (u16, std::sync::mpsc::Receiver<String>) {
     (port, paths)
 }
 
-/// What a variable puts into the path of a hook, or into a header, is the backend's to see and nobody else's: logs, errors
-/// and the printed configuration have the variable's name.
+/// The value of a variable in the path of a hook, or in a header, is visible to the backend only: logs, errors and
+/// the printed configuration show the variable's name.
 #[test]
 fn variables_in_texts_of_hooks_are_told_by_name() {
     let folder = Folder::new();
@@ -86,7 +86,7 @@ fn variables_in_texts_of_hooks_are_told_by_name() {
     }
 }
 
-/// A value with a blank that is not in quotes ends up as a word that nothing expects.
+/// A value with an unquoted blank ends up as an unexpected argument.
 #[test]
 fn a_word_too_many_is_not_repeated() {
     for (words, place) in [

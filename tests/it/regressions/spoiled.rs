@@ -1,4 +1,4 @@
-//! What a value that cannot be read does to whatever travels with it.
+//! Effects of an unreadable value on the rest of its message.
 
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
-//! Servers that started, and should not have.
+//! Servers that started and should not have.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// Starts a server; its first line that says it is ready, or all that it said instead until it ended.
+/// Starts a server; returns its ready line, or all its output if it ended instead.
 fn start(command: &mut Command) -> (Child, Result<String, String>) {
     let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
     let mut said = String::new();
@@ -24,7 +24,7 @@ fn end(mut child: Child) -> Option<i32> {
     child.wait().unwrap().code()
 }
 
-/// Each looked whether the port was free before either had bound it, and both said that they were ready.
+/// Both checked whether the port was free before either had bound it, and both reported that they were ready.
 #[test]
 fn of_two_servers_that_start_in_one_moment_one_gets_the_port() {
     for _ in 0..6 {
@@ -52,7 +52,7 @@ fn of_two_servers_that_start_in_one_moment_one_gets_the_port() {
     }
 }
 
-/// With too few descriptors the capacity was 0, and yet the server was ready and refused everyone.
+/// With too few descriptors the capacity was 0, but the server was ready and refused every client.
 #[test]
 fn a_server_without_room_for_a_connection_does_not_start() {
     for flags in

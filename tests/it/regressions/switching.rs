@@ -1,5 +1,5 @@
-//! Configurations of deployments that switch from Centrifugo: each starts and does what it says, or is refused in one pass
-//! with the right keys named.
+//! Configurations of deployments that switch from Centrifugo: each starts with its configured behaviour, or is
+//! refused in one pass with the right keys named.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::support::tls::Folder;
 
-/// What comes of a configuration.
+/// The result of a configuration.
 enum Then {
-    /// It is taken; these paths have these values, and these warnings are told.
+    /// It is accepted; these paths have these values, and these warnings are printed.
     Taken(&'static [(&'static str, &'static str)], &'static [&'static str]),
-    /// It is refused, and each of these is told.
+    /// It is refused, with each of these texts.
     Refused(&'static [&'static str]),
 }
 
@@ -242,7 +242,7 @@ fn each_configuration_does_what_it_says_or_is_refused_in_one_pass() {
         let path = if name.is_empty() { String::new() } else { folder.put(name, file) };
         let file: &[&str] = if name.is_empty() { &[] } else { &["--config", &path] };
         let (code, _, said) = throng(&[&["config", "--check"], file].concat(), variables);
-        // What is a secret, or may be one under a wrong name, is never told.
+        // A secret, or a possible one under a wrong name, is never printed.
         assert!(!said.contains("hush"), "{name}: {said}");
         match then {
             Refused(wanted) => {

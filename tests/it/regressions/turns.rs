@@ -1,4 +1,4 @@
-//! Commands in their turn. What a hook was asked about was overtaken by what came behind it, and beyond 32 questions the rest
+//! Commands in turn. A command that waited for a hook was overtaken by later ones, and beyond 32 questions the rest
 //! was refused with 111.
 
 use serde_json::{Value, json};
@@ -126,7 +126,8 @@ fn what_was_asked_before_the_end_is_answered_before_the_close() {
     client.expect_close(3501);
 }
 
-/// A second connect command, read before the first was answered, ended the connection before the answers to those between.
+/// A second connect command, read before the first was answered, ended the connection before the answers to the
+/// commands between.
 #[test]
 fn what_stands_between_two_connect_commands_is_answered_before_the_close() {
     let application = Application::start();

@@ -1,4 +1,4 @@
-//! An application that is asked by hooks: tells the test what it is asked, and answers what it is told to.
+//! An application with hooks: passes the hooks' requests to the test, and sends the test's answers.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use super::Server;
 use super::peer::PATIENCE;
 
-/// A backend on a port of its own, and what it is asked.
+/// A backend on a port of its own, and its received requests.
 pub(crate) struct Application {
     address: SocketAddr,
     asked: Receiver<Question>,
 }
 
-/// What it is asked, waiting for an answer.
+/// A hook request that waits for an answer.
 pub(crate) struct Question {
     pub(crate) path: String,
     /// Names in lower case, and values.
@@ -35,13 +35,13 @@ impl Question {
         self.answer_text(&answer.to_string());
     }
 
-    /// Answers what no value can hold.
+    /// Answers with text that is not JSON.
     pub(crate) fn answer_text(self, answer: &str) {
         self.reply.send(answer.to_owned()).unwrap();
     }
 }
 
-/// The options of a hook whose questions come to the application, with time enough to answer.
+/// The options of a hook that calls the application, with a long timeout.
 pub(crate) fn hook(application: &Application, name: &str) -> Value {
     json!({"endpoint": format!("http://{}/{name}", application.address), "timeout": "20s"})
 }
@@ -91,7 +91,7 @@ impl Application {
     }
 }
 
-/// One connection of the server's, for as many requests as it likes.
+/// Serves one connection of the server, for any number of requests.
 fn converse(stream: TcpStream, tell: &Sender<Question>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;

@@ -41,7 +41,7 @@ impl Running {
         Self::configured(api, |config| config.namespaces = Arc::new(namespaces))
     }
 
-    /// With whatever else the configuration is to say.
+    /// Starts a server with further configuration.
     pub(crate) fn configured(api: ApiOptions, configure: impl FnOnce(&mut Config)) -> Self {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut config = Config {

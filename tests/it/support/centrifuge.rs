@@ -1,4 +1,4 @@
-//! A Centrifuge client in JSON, just able enough for tests: commands as given, replies by their id, pings answered.
+//! A minimal Centrifuge client in JSON for tests: sends given commands, matches replies by id, answers pings.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,9 +14,9 @@ pub(crate) const PATH: &str = "/connection/websocket";
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) peer: Peer,
-    /// What the connect reply told.
+    /// The connect reply.
     pub(crate) hello: Value,
-    /// Lines that arrived and were not asked for yet.
+    /// Lines that arrived and were not requested yet.
     lines: VecDeque<Value>,
     next_id: u32,
 }
@@ -26,7 +26,7 @@ impl Client {
         Self::over(Peer::open(address, PATH))
     }
 
-    /// Says connect on a fresh WebSocket.
+    /// Sends connect on a new WebSocket.
     pub(crate) fn over(peer: Peer) -> Self {
         Self::try_over(peer, json!({})).unwrap()
     }
@@ -36,7 +36,7 @@ impl Client {
         Self::try_over(Peer::open(address, PATH), json!({"token": token})).unwrap()
     }
 
-    /// Says connect, with these fields, on a fresh WebSocket. `Err`: the error's code.
+    /// Sends connect, with these fields, on a new WebSocket. `Err`: the error's code.
     pub(crate) fn try_over(peer: Peer, connect: Value) -> Result<Self, u64> {
         let mut client = Self { peer, hello: Value::Null, lines: VecDeque::new(), next_id: 1 };
         let mut reply = client.request(json!({"connect": connect}));
@@ -68,7 +68,7 @@ impl Client {
         self.peer.send(TEXT, text);
     }
 
-    /// Sends a command and returns its reply; what else arrives meanwhile is kept.
+    /// Sends a command and returns its reply; other lines that arrive meanwhile are kept.
     pub(crate) fn request(&mut self, mut command: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
@@ -77,12 +77,12 @@ impl Client {
         self.reply(id)
     }
 
-    /// The reply with this id; what else arrives meanwhile is kept.
+    /// The reply with this id; other lines that arrive meanwhile are kept.
     pub(crate) fn reply(&mut self, id: u32) -> Value {
         self.take(|line| line["id"] == id)
     }
 
-    /// The next reply, whatever its id; what else arrives meanwhile is kept.
+    /// The next reply, with any id; other lines that arrive meanwhile are kept.
     pub(crate) fn next_reply(&mut self) -> Value {
         self.take(|line| line["id"].is_number())
     }
@@ -102,7 +102,7 @@ impl Client {
         outcome(&self.request(json!({"publish": {"channel": channel, "data": data}})), "publish")
     }
 
-    /// As [`Client::publish`], by a client that the server may send away; `None` if it did.
+    /// As [`Client::publish`], by a client that the server may disconnect; `None` if it did.
     pub(crate) fn publish_if_let(&mut self, channel: &str, data: Value) -> Option<Result<(), u64>> {
         let id = self.next_id;
         self.next_id += 1;
@@ -126,12 +126,12 @@ impl Client {
         (channel, push["push"]["pub"]["data"].take())
     }
 
-    /// The next push of a kind (`subscribe`, `unsubscribe`, `join` …); what else arrives meanwhile is kept.
+    /// The next push of a kind (`subscribe`, `unsubscribe`, `join` …); other lines that arrive meanwhile are kept.
     pub(crate) fn push(&mut self, kind: &str) -> Value {
         self.take(|line| line["push"][kind].is_object())["push"].take()
     }
 
-    /// The data of the next publications, whatever their channels.
+    /// The data of the next publications, of any channel.
     pub(crate) fn publications(&mut self, count: usize) -> Vec<Value> {
         (0..count).map(|_| self.publication().1).collect()
     }
@@ -161,7 +161,7 @@ impl Client {
         }
     }
 
-    /// A round trip: whatever the server had to say before has arrived.
+    /// A round trip: all earlier output of the server has arrived.
     pub(crate) fn sync(&mut self) {
         self.request(json!({"ping": {}}));
     }

@@ -1,4 +1,4 @@
-//! What the tests stand on: a server of their own, and clients that speak bytes.
+//! Support of the tests: a server of their own, and clients that send bytes.
 
 pub(crate) mod application;
 pub(crate) mod backend;

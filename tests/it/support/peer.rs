@@ -1,7 +1,7 @@
 //! A WebSocket client of plain bytes, blocking, with a deadline on every read.
 //!
-//! It shares no code with the server: it is written from RFC 6455 and able to break every rule of it on purpose.
-//! It leaves out what a polite client does by itself: it never answers a ping or a close unless told to.
+//! It shares no code with the server: it is written from RFC 6455 and can violate every rule of it on purpose. It
+//! omits the automatic answers of a polite client: it never answers a ping or a close by itself.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -73,7 +73,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// The value of a header, whatever the case of its name.
+    /// The value of a header, by its name in any case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -82,7 +82,7 @@ impl Response {
     }
 }
 
-/// One connection to a server, and what has arrived but was not asked for yet.
+/// One connection to a server, and received bytes that were not requested yet.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
@@ -90,7 +90,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// A TCP connection, nothing said yet.
+    /// A TCP connection, without output yet.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -147,7 +147,7 @@ impl Peer {
         std::mem::take(&mut self.arrived)
     }
 
-    /// So many bytes.
+    /// The next `count` bytes.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.arrived.len() < count {
             assert!(self.receive_more(), "the end, {} bytes of {count} before", self.arrived.len());
@@ -268,7 +268,7 @@ pub(crate) fn upgrade(path: &str, more: &str) -> String {
     )
 }
 
-/// The first frame in `bytes` and its length there; `None` when it is not complete.
+/// The first frame in `bytes` and its length there; `None` while it is incomplete.
 fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let [first, second] = *bytes.first_chunk()?;
     assert_eq!(first & 0x30, 0, "a reserved bit is set");

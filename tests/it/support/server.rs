@@ -1,5 +1,5 @@
-//! A server of the tests' own: the built binary, started on ports that the kernel chooses, and ended by its process id
-//! whatever happened.
+//! A server of the tests' own: the built binary, started on ports that the kernel chooses, and ended by its process
+//! id in any case.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -17,19 +17,19 @@ use super::peer::{PATIENCE, Peer, Response};
 pub(crate) struct Server {
     child: Child,
     lines: Receiver<String>,
-    /// All that it said until it was ready.
+    /// Its log lines until it was ready.
     pub(crate) said: Vec<String>,
     pub(crate) address: SocketAddr,
     pub(crate) control: SocketAddr,
 }
 
 impl Server {
-    /// With these flags; if they do not say otherwise, with two shards and without heartbeats, which nobody asked for.
+    /// Starts with these flags; by default with two shards and without heartbeats.
     pub(crate) fn start(flags: &[&str]) -> Self {
         Self::spawn(quiet(&mut Command::new(env!("CARGO_BIN_EXE_throng"))).arg("serve").args(flags))
     }
 
-    /// With a configuration file that says this, and these flags.
+    /// Starts with a configuration file of this text, and these flags.
     pub(crate) fn configured(toml: &str, flags: &[&str]) -> Self {
         static FILES: AtomicUsize = AtomicUsize::new(0);
         let name = format!("throng-it-{}-{}.toml", process::id(), FILES.fetch_add(1, Relaxed));
@@ -58,7 +58,7 @@ impl Server {
         server
     }
 
-    /// Any command that becomes a server. Its addresses are told by the ready line.
+    /// Starts any command that becomes a server. Its addresses are in the ready line.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         Self::spawn_with_control(command, "127.0.0.1:0")
     }
@@ -69,7 +69,7 @@ impl Server {
         )
     }
 
-    /// Any command that becomes a server and finds its sockets in what it inherits.
+    /// Starts any command that becomes a server and inherits its sockets.
     pub(crate) fn spawn_inheriting(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -90,8 +90,8 @@ impl Server {
         Self { child, lines, said, address, control }
     }
 
-    /// With these flags, and with whatever takes its lines. Where it listens is told to a service manager: nobody reads
-    /// what it says.
+    /// Starts with these flags, and these streams for its output. Its addresses are reported to a service manager:
+    /// its output is not read.
     pub(crate) fn start_unheard(stdout: Stdio, stderr: Stdio, flags: &[&str]) -> Self {
         static SOCKETS: AtomicUsize = AtomicUsize::new(0);
         let name = format!("throng-it-{}-{}.sock", process::id(), SOCKETS.fetch_add(1, Relaxed));
@@ -125,7 +125,7 @@ impl Server {
         assert!(status.success());
     }
 
-    /// Waits for the end of the process; returns its exit code and what it said since it was ready.
+    /// Waits for the end of the process; returns its exit code and its output since it was ready.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let status = until("the end of the process", || self.child.try_wait().unwrap());
         let said: Vec<String> = self.lines.iter().collect();
@@ -138,7 +138,7 @@ impl Server {
         Peer::request(self.control, request.as_bytes())
     }
 
-    /// A metric, summed over its labels. `labels`: what the line must contain besides, or nothing.
+    /// A metric, summed over its labels. `labels` is a further part of its line, or empty.
     pub(crate) fn metric_with(&self, name: &str, labels: &str) -> u64 {
         let text = String::from_utf8(self.ask("/metrics").body).unwrap();
         let samples: Vec<f64> = text
@@ -163,7 +163,7 @@ impl Server {
         self.await_metric_with(name, "", wanted);
     }
 
-    /// Waits until the samples with these labels come to this value.
+    /// Waits until the samples with these labels reach this value.
     pub(crate) fn await_metric_with(&self, name: &str, labels: &str, wanted: u64) {
         let mut seen = 0;
         let end = Instant::now() + PATIENCE;
@@ -186,7 +186,7 @@ impl Drop for Server {
     }
 }
 
-/// Defaults for tests. Variables: any flag goes before them.
+/// Defaults for tests, as variables: any flag takes precedence.
 fn quiet(command: &mut Command) -> &mut Command {
     command.env("THRONG_SHARDS", "2").env("THRONG_PING_INTERVAL_MS", "0")
 }

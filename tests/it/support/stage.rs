@@ -1,7 +1,7 @@
-//! Plays a transcript: a server of its own, clients by their names, and what they are told held against what is written.
+//! Plays a transcript: a server of its own, clients by name, and a comparison of their input with the text.
 //!
-//! Frames that stand together may come in any order; nothing may come besides. Each step is printed, so that a failure
-//! shows the conversation up to it.
+//! Frames of one group may arrive in any order; no others may arrive. Each step is printed, so that a failure shows
+//! the conversation up to it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::peer::{CLOSE, TEXT};
 use super::transcript::{Act, Transcript};
 use super::{Peer, Server};
 
-/// What documents write where a key belongs, and throng refuses as one; and what stands in its place here.
+/// The documents' placeholder of a key, which throng refuses; and its replacement here.
 const PLACEHOLDER: &str = "replace it";
 const KEY: &str = "key of the tests";
 
@@ -25,10 +25,10 @@ pub(crate) fn with_keys(toml: &str) -> String {
 /// Between messages of one frame.
 const NEWLINE: char = '⏎';
 
-/// Values that frames told, by the names that the transcript gives them.
+/// Values from frames, by their names in the transcript.
 pub(crate) type Names = BTreeMap<String, String>;
 
-/// A server, its clients, and what they still have to be told.
+/// A server, its clients, and the frames that they still expect.
 struct Stage<'t> {
     server: Server,
     config: Table,
@@ -38,7 +38,7 @@ struct Stage<'t> {
     names: Names,
 }
 
-/// Panics at the first thing that is not as the transcript says.
+/// Panics at the first difference from the transcript.
 pub(crate) fn play(transcript: &Transcript) {
     let flags = ["--ping-interval-ms", "25000"];
     let config = transcript.config.map(with_keys);
@@ -101,14 +101,14 @@ impl<'t> Stage<'t> {
         answer
     }
 
-    /// What the server's configuration says in a table; nothing where it is silent.
+    /// The value of the server's configuration at this path; empty when it is missing.
     fn setting(&self, path: &[&str]) -> &str {
         let (last, tables) = path.split_last().unwrap();
         let table = tables.iter().try_fold(&self.config, |table, name| table.get(*name)?.as_table());
         table.and_then(|table| table.get(*last)?.as_str()).unwrap_or_default()
     }
 
-    /// What a client or a backend sends, with the values and tokens that it stands for.
+    /// The text that a client or a backend sends, with values and tokens inserted.
     fn written(&self, text: &str) -> String {
         let mut parts = text.split('«');
         let mut written = parts.next().unwrap().to_owned();
@@ -127,7 +127,7 @@ impl<'t> Stage<'t> {
         written
     }
 
-    /// Receives what is expected by now: each client as many frames as there are patterns.
+    /// Receives the expected frames: each client as many as there are patterns.
     fn settle(&mut self) {
         let expected = std::mem::take(&mut self.expected);
         let mut frames: Vec<(&str, String)> =
@@ -160,7 +160,8 @@ impl<'t> Stage<'t> {
         text
     }
 
-    /// Whoever is still there has been told all that was written: a ping is answered, with nothing before it.
+    /// Checks that every connected client has received all expected frames: a ping is answered, with nothing before
+    /// it.
     fn end(mut self) {
         for who in self.peers.keys().copied().collect::<Vec<_>>() {
             self.peers.get_mut(who).unwrap().send(TEXT, r#"{"id":4000000000,"ping":{}}"#);
@@ -174,8 +175,8 @@ impl<'t> Stage<'t> {
     }
 }
 
-/// Whether `text` is the pattern, in which `…` stands for anything and `«name»` for what the name means; a name that means
-/// nothing yet stands for anything without quotes, and means that from then on.
+/// Whether `text` matches the pattern, in which `…` stands for anything and `«name»` for the name's value; a name
+/// without a value matches anything without quotes, and gets that value.
 pub(crate) fn is_like(pattern: &str, text: &str, names: &mut Names) -> bool {
     let Some(at) = pattern.find(['…', '«']) else { return pattern == text };
     let Some(rest) = text.strip_prefix(&pattern[..at]) else { return false };

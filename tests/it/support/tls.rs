@@ -45,7 +45,7 @@ impl Folder {
         path
     }
 
-    /// The flags that name a certificate and its key, whose files are written.
+    /// Writes a certificate and its key, and returns the flags that name them.
     pub(crate) fn pair(&self, name: &str, (chain, key): &Pair) -> [String; 4] {
         let (chain, key) = (self.put(&format!("{name}.pem"), chain), self.put(&format!("{name}.key"), key));
         ["--tls-cert".to_owned(), chain, "--tls-key".to_owned(), key]
@@ -80,7 +80,7 @@ pub(crate) fn trusting(ca: &Authority, own: Option<&Pair>) -> Arc<ClientConfig> 
 pub(crate) struct Socket(WebSocket<StreamOwned<ClientConnection, TcpStream>>);
 
 impl Socket {
-    /// As a client that asks for `name`; an error tells at which step it was refused, and how.
+    /// Connects as a client that requests `name`; an error names the step of the refusal.
     pub(crate) fn open(
         config: &Arc<ClientConfig>,
         address: SocketAddr,
@@ -98,7 +98,7 @@ impl Socket {
         opened.map(|(socket, _)| Self(socket)).map_err(|error| format!("WebSocket: {error}"))
     }
 
-    /// What comes back for a text.
+    /// The answer to a text.
     pub(crate) fn ask(&mut self, text: &str) -> String {
         self.say(text);
         self.hear()
@@ -121,14 +121,14 @@ impl Socket {
         }
     }
 
-    /// Says that nothing more comes, by a record of TLS.
+    /// Sends close_notify.
     pub(crate) fn say_goodbye(&mut self) {
         let StreamOwned { conn, sock } = self.0.get_mut();
         conn.send_close_notify();
         conn.write_tls(sock).unwrap();
     }
 
-    /// Whether all that still comes is such a record, too.
+    /// Whether the rest of the input is a close_notify, too.
     pub(crate) fn is_answered(&mut self) -> bool {
         matches!(self.0.get_mut().read(&mut [0; 1]), Ok(0))
     }

@@ -1,7 +1,7 @@
-//! What the examples in the documents say: blocks fenced as `transcript`, read into steps.
+//! Parser of the examples in the documents: blocks fenced as `transcript`, read into steps.
 //!
-//! Invariant: a line that means nothing is an error, and so is a page without an example. docs/PROTOCOL.md tells readers
-//! the notation. What plays the steps is [`super::stage`].
+//! Invariant: an invalid line is an error, and so is a page without an example. docs/PROTOCOL.md describes the
+//! notation. [`super::stage`] plays the steps.
 
 /// One example.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,17 +14,17 @@ pub(crate) struct Transcript<'t> {
 /// One line of it, or two.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Step<'t> {
-    /// Where it stands in the document, from 1.
+    /// Its line in the document, from 1.
     pub(crate) line: usize,
     pub(crate) act: Act<'t>,
 }
 
-/// `who`: a client's name; empty where there is only one.
+/// `who` is a client's name; empty where there is only one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Act<'t> {
     /// `who> frame`: the client sends it, over a connection that it opens if it has none.
     Send { who: &'t str, frame: &'t str },
-    /// `who< pattern`: such a frame comes to the client.
+    /// `who< pattern`: the client receives such a frame.
     Expect { who: &'t str, pattern: &'t str },
     /// `who-- connection lost`.
     Lose { who: &'t str },
@@ -32,13 +32,13 @@ pub(crate) enum Act<'t> {
     Call { path: &'t str, body: &'t str, answer: &'t str },
 }
 
-/// A fenced block: the line of its fence, the word there, and what it holds.
+/// A fenced block: the line of its fence, its language, and its lines.
 type Block<'t> = (usize, &'t str, Vec<&'t str>);
 
 /// All transcripts of a document.
 ///
 /// # Errors
-/// When there are none, or when one holds what is no line of a transcript.
+/// When there are none, or when one contains an invalid line.
 pub(crate) fn transcripts(document: &str) -> Result<Vec<Transcript<'_>>, String> {
     let (mut config, mut found) = (None, Vec::new());
     for (line, word, lines) in blocks(document)? {

@@ -1,19 +1,19 @@
-//! What a world is made by: its buffers, and what goes wrong in it.
+//! Parameters of a simulated world: its buffers, and its faults.
 
-/// What goes wrong, and how often, in percent unless named otherwise.
+/// The faults and their frequency, in percent unless named otherwise.
 #[derive(Clone, Debug)]
 pub(crate) struct Faults {
     /// A write takes less than there is room for.
     pub(crate) short_write: u64,
-    /// What is under way arrives in pieces.
+    /// Data in transit arrives in pieces.
     pub(crate) cut_arrival: u64,
-    /// Events for healthy sockets that nothing happened to. Rare: they heal what a lost edge breaks.
+    /// Events for healthy sockets without a cause. Rare: they heal a lost edge.
     pub(crate) spurious: u64,
-    /// Events for sockets that are gone.
+    /// Events for closed sockets.
     pub(crate) stale: u64,
-    /// A poll tells only some of what is ready.
+    /// A poll reports only some of the ready sockets.
     pub(crate) partial_poll: u64,
-    /// `accept` fails for want of descriptors.
+    /// `accept` fails because descriptors ran out.
     pub(crate) exhausted_accept: u64,
     /// Per mille: the network resets a connection that a client steps with.
     pub(crate) reset: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// A world in which nothing goes wrong, whatever it was made by.
+    /// No faults at all.
     pub(crate) fn never() -> Self {
         Self {
             short_write: 0,
@@ -47,14 +47,14 @@ impl Faults {
         }
     }
 
-    /// Only what goes wrong all the time.
+    /// Only the faults that always occur.
     pub(crate) fn calmed(&self) -> Self {
         let &Self { short_write, cut_arrival, partial_poll, stale, .. } = self;
         Self { short_write, cut_arrival, partial_poll, stale, ..Self::never() }
     }
 }
 
-/// What a world is made by.
+/// Parameters of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) shards: u16,
@@ -63,6 +63,6 @@ pub(crate) struct Layout {
     pub(crate) down_bytes_max: usize,
     /// Bytes that a server's socket holds unread.
     pub(crate) inbox_bytes_max: usize,
-    /// What goes over links is sealed, and different each time.
+    /// Data on links is sealed, and different in each run.
     pub(crate) is_sealed: bool,
 }

@@ -1,7 +1,7 @@
 //! [`Net`] over the simulated world.
 //!
-//! A poll that would sleep returns `WouldBlock` instead, before the shard's turn has done anything, and the
-//! driver asks again once the world has moved on: one thread can so drive any number of shards.
+//! A poll that would sleep returns `WouldBlock` instead, before the shard's turn has done anything, and the driver
+//! retries once the world has progressed: so one thread can drive any number of shards.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};

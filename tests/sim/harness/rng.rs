@@ -1,4 +1,4 @@
-//! Random numbers from one seed: the same on every machine, and independent of what any crate thinks random is.
+//! Random numbers from one seed: the same on every machine, and independent of any crate's generator.
 
 use std::ops::RangeInclusive;
 
@@ -16,7 +16,7 @@ impl Rng {
         mix(self.0)
     }
 
-    /// A generator of its own for a part of the world: what happens there does not move the others' numbers.
+    /// A separate generator for a part of the world: its draws do not affect the others' numbers.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -50,7 +50,7 @@ impl Rng {
     }
 }
 
-/// Spreads the bits of a word over all of it.
+/// Mixes the bits of a word.
 pub(crate) fn mix(word: u64) -> u64 {
     let z = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,4 +1,4 @@
-//! What clients say and hear, byte by byte: upgrade requests, masked frames out, plain frames in (RFC 6455).
+//! The clients' wire format, byte by byte: upgrade requests, masked frames out, plain frames in (RFC 6455).
 
 use super::rng::Rng;
 
@@ -67,7 +67,7 @@ pub(crate) fn put_message(out: &mut Vec<u8>, opcode: u8, payload: &[u8], rng: &m
     pings
 }
 
-/// Takes the first frame out of what arrived; `None` when it is not complete.
+/// Takes the first frame out of the received bytes; `None` while it is incomplete.
 pub(crate) fn take_frame(arrived: &mut Vec<u8>) -> Option<Frame> {
     let [first, second] = *arrived.first_chunk()?;
     assert_eq!(first & 0x70, 0, "a reserved bit is set");
@@ -83,7 +83,7 @@ pub(crate) fn take_frame(arrived: &mut Vec<u8>) -> Option<Frame> {
     Some(Frame { opcode: first & 0x0f, payload })
 }
 
-/// Takes a response head out of what arrived and returns its status.
+/// Takes a response head out of the received bytes and returns its status.
 pub(crate) fn take_response(arrived: &mut Vec<u8>) -> Option<u16> {
     let end = arrived.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8(arrived.drain(..end).collect()).unwrap();

@@ -1,8 +1,8 @@
-//! The world that the shards live in: virtual time, links between clients and servers, and what is told of them.
+//! The world of the shards: virtual time, links between clients and servers, and their readiness.
 //!
-//! Readiness is told as the kernel tells it at its least kind: once, when something changes. Bytes that arrive
-//! make an edge, and so do an end, a reset, and room after a write found too little; nothing else does. What was told
-//! and not acted upon is not told again.
+//! Readiness is reported as by the least helpful kernel: once, when something changes. Arriving bytes make an edge,
+//! and so do an end, a reset, and room after a write found too little; nothing else does. An event that a shard
+//! ignored is not reported again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::rng::{Rng, mix};
 
 pub(crate) type LinkId = usize;
 
-/// Changes that a poll has not told yet.
+/// Changes that no poll has reported yet.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edge {
     readable: bool,
@@ -24,7 +24,7 @@ struct Edge {
     failed: bool,
 }
 
-/// What a client finds when it reads.
+/// The result of a client's read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Bytes(usize),
@@ -40,7 +40,7 @@ pub(crate) struct Link {
     token: Option<u64>,
     pub(crate) accepted_us: Option<u64>,
     is_armed: bool,
-    /// A write found no room for all of it: the next room is told.
+    /// A write found too little room: the next room is reported.
     wants_room: bool,
     edge: Edge,
     is_queued: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Link {
     down_end: bool,
     /// The server let go of its socket.
     pub(crate) is_dropped: bool,
-    /// The client let go of its own: who writes to it gets a reset.
+    /// The client has closed its end: a write to it causes a reset.
     is_client_gone: bool,
     was_written_to_nobody: bool,
     /// The server is to see a reset; the client is.
@@ -66,7 +66,7 @@ pub(crate) struct Link {
     pub(crate) short_writes: u64,
 }
 
-/// What one shard sees.
+/// One shard's view of the world.
 #[derive(Debug)]
 pub(crate) struct Station {
     backlog: VecDeque<LinkId>,
@@ -93,7 +93,7 @@ pub(crate) struct World {
     /// Mixed from all that happened: equal for equal runs.
     pub(crate) hash: u64,
     is_told: bool,
-    /// What goes over links is different each time, all but its length.
+    /// Data on links differs in each run, except for its length.
     is_sealed: bool,
 }
 
@@ -136,7 +136,7 @@ impl World {
         if self.is_sealed { bytes.len() as u64 } else { fingerprint(bytes) }
     }
 
-    /// The calm after the storm: nothing goes wrong any more.
+    /// Ends all temporary faults.
     pub(crate) fn calm(&mut self) {
         self.faults = self.faults.calmed();
     }
@@ -156,9 +156,9 @@ impl World {
         }
     }
 
-    // What a shard does.
+    // The shard's side.
 
-    /// What became ready, if anything did.
+    /// Reports readiness events, if there are any.
     pub(crate) fn collect(&mut self, shard: usize, events: &mut Vec<Ready>) {
         let before = events.len();
         let station = &mut self.stations[shard];
@@ -208,7 +208,7 @@ impl World {
         Some(id)
     }
 
-    /// What the server registered its end of the link with.
+    /// The server's token for its end of the link.
     pub(crate) fn token(&self, id: LinkId) -> Option<u64> {
         self.links[id].token
     }
@@ -253,7 +253,7 @@ impl World {
         Some(count)
     }
 
-    /// Takes what there is room for; `None` when there is none.
+    /// Accepts as many bytes as there is room for; `None` when there is no room.
     pub(crate) fn write(&mut self, id: LinkId, bytes: &[u8]) -> Option<usize> {
         let room = self.room(id);
         if self.links[id].is_client_gone {
@@ -270,12 +270,12 @@ impl World {
             return None;
         }
         self.links[id].wants_room |= count < bytes.len();
-        // For no reason, and no room is told of afterwards: whoever stops at it waits for ever.
+        // A short write without a cause and without a later event: a writer that stops at it waits for ever.
         if count > 1 && self.rng.chance(self.faults.short_write) {
             count = self.rng.size(1..=count);
         }
         self.links[id].short_writes += u64::from(count < bytes.len());
-        // As epoll(7) says, a write of less than all has found no more room: who seals relies on it, others need not.
+        // By epoll(7), a short write means a full socket: TLS connections rely on it, others need not.
         self.links[id].wants_room |= count < bytes.len() && self.is_sealed;
         self.links[id].down.extend(&bytes[..count]);
         let fingerprint = self.fingerprint(&bytes[..count]);
@@ -288,7 +288,7 @@ impl World {
         self.links[id].down_end = true;
     }
 
-    /// The server closes its socket. With unread input, TCP resets, and what was on the way may be lost.
+    /// The server closes its socket. With unread input, TCP resets, and data in transit may be lost.
     pub(crate) fn drop_socket(&mut self, id: LinkId) {
         self.note("drop", id, 0);
         let is_lost = self.rng.chance(50);
@@ -316,9 +316,9 @@ impl World {
         }
     }
 
-    // What a client does.
+    // The clients' side.
 
-    /// Connects to a shard that still listens.
+    /// Connects to a shard that is still listening.
     pub(crate) fn connect(&mut self) -> Option<LinkId> {
         let open: Vec<usize> =
             (0..self.stations.len()).filter(|&shard| self.stations[shard].is_listening).collect();
@@ -373,7 +373,7 @@ impl World {
             };
         }
         into.extend(link.down.drain(..count));
-        // As Linux: room is told when a third of the buffer is free, not at the first byte.
+        // As Linux: room is reported when a third of the buffer is free, not at the first byte.
         if link.wants_room && link.down.len() <= self.down_bytes_max * 2 / 3 {
             link.wants_room = false;
             self.tell(id, Edge { writable: true, ..Edge::default() });
@@ -381,7 +381,7 @@ impl World {
         Received::Bytes(count)
     }
 
-    /// The client says that it sends nothing more.
+    /// The client shuts down its sending side.
     pub(crate) fn finish(&mut self, id: LinkId) {
         self.links[id].up_end = true;
     }
@@ -412,7 +412,7 @@ impl World {
         self.tell(id, Edge { readable: true, writable: true, closed: true, failed: true });
     }
 
-    /// Moves some of what is under way to the server; whether there was anything.
+    /// Moves some data in transit to the server; returns whether there was any.
     pub(crate) fn carry(&mut self, id: LinkId) -> bool {
         let link = &mut self.links[id];
         if link.is_dropped {
@@ -440,7 +440,7 @@ impl World {
     }
 }
 
-/// A word that stands for some bytes.
+/// A hash of some bytes.
 pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.chunks(8).fold(bytes.len() as u64, |sum, chunk| {
         let mut word = [0; 8];

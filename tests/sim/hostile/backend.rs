@@ -1,5 +1,5 @@
-//! The world outside of the shards under siege: requests that it answers when the program says so, tokens that say what is to become of them, and hooks that answer when the
-//! program says so, with what it says.
+//! The outside of the shards under siege: requests that are answered when the program demands it, tokens whose text
+//! is the verdict, and hooks that answer when the program demands it, with the program's verdict.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,10 +17,10 @@ use super::super::harness::rng::mix;
 use super::super::harness::world::fingerprint;
 use super::server::BODY_BYTES_MAX;
 
-/// Questions that wait, where few may.
+/// Limit of pending questions for programs that want few.
 const FEW: usize = 2;
 
-/// The questions that wait for an answer, and what is taken of them.
+/// The pending questions, and the limit of accepted ones.
 #[derive(Debug)]
 pub(super) struct Backend {
     hooks_connect: bool,
@@ -98,7 +98,7 @@ impl Backend {
     }
 }
 
-/// The kinds of no; `None` is a yes.
+/// The kinds of refusal; `None` is an acceptance.
 fn rejection(kind: usize) -> Option<Rejected> {
     Some(match kind % 10 {
         3 => Rejected::Denied(Denied::NotPermitted),
@@ -112,7 +112,7 @@ fn rejection(kind: usize) -> Option<Rejected> {
     })
 }
 
-/// Nobody, a user, or someone with a channel that does not exist.
+/// An anonymous client, a user, or one with a channel that does not exist.
 fn credentials(kind: usize) -> Credentials {
     let with = |user: &str, channels: &[&str]| Credentials {
         user: user.to_owned(),

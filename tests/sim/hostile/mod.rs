@@ -1,14 +1,14 @@
-//! Hostile conversations with whole shards: any program of any bytes, and what must hold after every turn of it.
+//! Hostile conversations with whole shards: programs of arbitrary bytes, and the invariants after every turn.
 //!
 //! A program is played against one or two shards over the simulated network. It opens connections of every transport,
-//! says any command in any phase, several in one read and behind the request itself, ends connections in every way,
-//! asks for much and reads nothing, and lets orders of the server, answers from outside and time come in between. After
-//! each turn every gauge is what exists and memory is within its limits (`stage.rs`); an innocent client is there all the
-//! time and is answered; and when all have gone, nothing is left.
+//! sends any command in any phase, several in one read and behind the request itself, ends connections in every way,
+//! requests much and reads nothing, with orders of the server, answers from outside and passing time in between.
+//! After each turn every gauge matches the real state and memory is within its limits (`stage.rs`); an innocent
+//! client is connected all the time and gets its answers; and when all clients have gone, nothing is left.
 //!
-//! Seeds are written by hand, so a program is letters: the first line chooses what the server is like (`stage.rs`), then
-//! each step is a letter with its arguments, as listed at [`Siege::step`]. Any other byte stands for one of the letters, so
-//! that no input is wasted.
+//! Seeds are written by hand, so a program consists of letters: the first line chooses the server's configuration
+//! (`stage.rs`), then each step is a letter with its arguments, listed at [`Siege::step`]. Any other byte counts as
+//! one of the letters, so that no input is wasted.
 
 mod backend;
 mod server;
@@ -19,10 +19,10 @@ use super::harness::rng::Rng;
 use super::harness::wire;
 use stage::{Stage, Timing};
 
-/// Plays a program; returns a word mixed from all that happened.
+/// Plays a program; returns a hash of all events.
 ///
 /// # Panics
-/// When something does not hold that must.
+/// When an invariant is violated.
 pub(crate) fn play(program: &[u8]) -> u64 {
     let mut tape = Tape(program);
     let stage = Stage::new(&tape.line());
@@ -82,7 +82,7 @@ fn scene(out: &mut Vec<u8>, rng: &mut Rng) {
         88..92 => out.extend([b'm', slot, digit(rng, 3), b'1', rng.pick(words::WORDS), digit(rng, 7)]),
         92..94 => out.extend([b'j', digit(rng, 7), b'r', slot]),
         96..98 => {
-            // Fresh, or behind what is there; alone, or several in one read.
+            // On a new connection, or behind earlier input; alone, or several in one read.
             if rng.chance(50) {
                 out.extend([b'e', slot, b'l']);
             }
@@ -110,7 +110,7 @@ fn scene(out: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
-/// What of a program is still to be played.
+/// The rest of a program.
 struct Tape<'a>(&'a [u8]);
 
 impl Tape<'_> {
@@ -133,7 +133,7 @@ impl Tape<'_> {
         one_of(letters, self.next().unwrap_or(0))
     }
 
-    /// The rest of the line, at most so many bytes of it.
+    /// The rest of the line, at most eight bytes of it.
     fn line(&mut self) -> Vec<u8> {
         std::iter::from_fn(|| self.next().filter(|&byte| byte != b'\n')).take(8).collect()
     }
@@ -160,14 +160,14 @@ const SLOTS: usize = 8;
 struct Slot {
     link: Option<usize>,
     is_websocket: bool,
-    /// Said, and not on its way yet.
+    /// Output that is not in transit yet.
     out: Vec<u8>,
-    /// Commands of the message that is being made.
+    /// Commands of the message under construction.
     gathered: Vec<String>,
-    /// Its input ends behind what is said.
+    /// Its input ends behind the current output.
     ends: bool,
     next_id: u32,
-    /// The beginning of what it heard: its session's id is in there.
+    /// The beginning of its received bytes, which contains its session's id.
     heard: Vec<u8>,
 }
 
@@ -181,21 +181,21 @@ impl Siege {
     /// One step. Slots and counts are digits, words are letters of `words.rs`:
     ///
     /// ```text
-    /// o slot path n (word channel)*n   a connection; the words go along in its request, or behind it
+    /// o slot path n (word channel)*n   a connection; the commands are in its request, or behind it
     /// c slot word channel              a command, which ends the message
     /// g slot word channel              a command; more will follow in the same message
     /// f slot word channel count        16 times so many commands in one message
     /// e slot end                       an end of the connection
     /// m slot target n (word channel)*n commands posted for another connection
-    /// d slot | h slot n                what was said arrives, all or n sixteenths of it
+    /// d slot | h slot n                pending output arrives, all or n sixteenths of it
     /// r slot | p slot n                reads all, or 64 n bytes
     /// t n                              turns
-    /// a which kind | A kind            answers one question that was asked outside, or all
+    /// a which kind | A kind            answers one pending outside question, or all
     /// O kind user channel              an order of the server's
     /// P channel size count             publications of the server's, of 64 bytes times size
-    /// k slot request                   a request that is answered outside, behind what was said
+    /// k slot request                   a request that is answered outside, behind earlier output
     /// j n                              time passes
-    /// V kind                           the configuration is read again, and is another
+    /// V kind                           another configuration is loaded
     /// x slot n bytes | X slot n bytes  a text frame, or bytes, as they stand in the program
     /// ```
     fn step(&mut self, letter: u8, tape: &mut Tape<'_>) {
@@ -232,7 +232,7 @@ impl Siege {
         }
     }
 
-    /// What one connection says or hears.
+    /// Handles a step of one connection's output or input.
     fn speak(&mut self, letter: u8, at: usize, tape: &mut Tape<'_>) {
         match letter {
             b'c' | b'g' => {
@@ -290,7 +290,7 @@ impl Siege {
         }
     }
 
-    /// A new connection in this slot; what was there before is gone.
+    /// A new connection in this slot; an earlier one is dropped.
     fn open(&mut self, tape: &mut Tape<'_>) {
         let (at, path, count) = (tape.number() % SLOTS, tape.letter(words::PATHS), tape.number() % 5);
         if let Some(link) = self.slots[at].link {
@@ -306,7 +306,7 @@ impl Siege {
             }
             return;
         }
-        // The request says them itself.
+        // The request contains them.
         let mut said = Vec::new();
         for _ in 0..count {
             let (word, channel) = (tape.letter(words::WORDS), tape.number());

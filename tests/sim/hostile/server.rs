@@ -1,4 +1,4 @@
-//! What servers under siege are like: small limits, channels of all sorts, raw endpoints.
+//! Configurations of servers under siege: small limits, channels of all kinds, raw endpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -14,17 +14,18 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 pub(super) const OUTBOX_BYTES_MAX: usize = 32 << 10;
 /// Of a request that is answered outside.
 pub(super) const BODY_BYTES_MAX: usize = 4 << 10;
-/// The key of such requests, and how many of them may be out at a time.
+/// The key of such requests, and the limit of pending ones.
 pub(super) const KEY: &str = "right";
 const REQUESTS_MAX: usize = 2;
 pub(super) const QUEUED_BYTES_MAX: usize = 1 << 20;
 pub(super) const HISTORY_BYTES_MAX: usize = 256 << 10;
 
-/// What a server is like: with a connect hook; that takes one connection per second; few half-open ones; one connection per
-/// user; no strangers; few questions; small sockets; two shards; ten commands per second.
+/// Variants of a server: with a connect hook; with one connection per second; few half-open ones; one connection per
+/// user; no anonymous clients; few questions; small sockets; two shards; ten commands per second.
 pub(super) const MANNERS: &[u8] = b"crhunqs2l";
 
-/// Raw endpoints: `/echo`, and `/clock`, which tells the time often and at length to whoever spoke once.
+/// Raw endpoints: `/echo`, and `/clock`, which sends the time often and at length to each client that has sent
+/// something.
 #[derive(Debug)]
 pub(super) struct TestHandler {
     inside: Arc<AtomicI64>,
@@ -113,8 +114,8 @@ pub(super) fn config(has: &dyn Fn(u8) -> bool) -> Config {
     config
 }
 
-/// The configuration with one kind of difference, of those that a server takes while it runs: none; less of everything; other
-/// channels; few are let in; other endpoints; other keys.
+/// The configuration with one kind of difference that a running server accepts: none; lower limits; other channels;
+/// fewer permissions; other endpoints; other keys.
 pub(super) fn renewed(config: &Config, kind: usize) -> Config {
     let mut config = config.clone();
     match kind % 6 {
@@ -130,7 +131,7 @@ pub(super) fn renewed(config: &Config, kind: usize) -> Config {
         2 => {
             let Namespaces { without_namespace, named, .. } = &*config.namespaces;
             let (plain, locked) = (Arc::clone(without_namespace), Arc::clone(&named["l"]));
-            // What had a history has none, what was free is locked, and one is no more.
+            // The channel with history has none, the free one is locked, and one does not exist any more.
             let named = [("h".to_owned(), plain), ("l".to_owned(), Arc::clone(&locked))];
             config.namespaces = Arc::new(Namespaces {
                 without_namespace: locked,

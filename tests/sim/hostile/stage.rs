@@ -1,4 +1,4 @@
-//! The shards under siege, what goes on around them, and what must hold after each of their turns.
+//! The shards under siege, their surroundings, and the invariants after each of their turns.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -37,9 +37,9 @@ use super::{one_of, words};
 const SEED: u64 = 5;
 /// The largest single answer: a connect reply with two whole histories. One answer always fits.
 const ANSWER_BYTES_MAX: usize = 48 << 10;
-/// What one read may bring, and what is kept until it is whole.
+/// Bytes of one read, and of an incomplete request or message.
 const READ_BYTES_MAX: usize = INPUT_BYTES + MESSAGE_BYTES_MAX + HEAD_BYTES_MAX;
-/// Turns until everything has settled.
+/// Maximum of turns until everything has settled.
 const ROUNDS_MAX: u32 = 5000;
 
 /// How a client lets go of its connection.
@@ -67,7 +67,7 @@ pub(super) struct Stage {
     innocent: Innocent,
 }
 
-/// Is there from the start, says little, and reads everything.
+/// A client that is connected from the start, sends little, and reads everything.
 struct Innocent {
     link: LinkId,
     arrived: Vec<u8>,
@@ -138,7 +138,7 @@ impl Stage {
         Shard::new(parts, self.config.shard_options("node"))
     }
 
-    // What happens.
+    // Events.
 
     pub(super) fn connect(&mut self) -> Option<LinkId> {
         self.world.borrow_mut().connect()
@@ -241,7 +241,7 @@ impl Stage {
         }
     }
 
-    /// Lets each shard turn, and the innocent hear; whether a shard had something to do.
+    /// Lets each shard turn, and the innocent client read; returns whether a shard had work.
     fn round(&mut self) -> bool {
         let progress = self.turn();
         self.hear_innocent();
@@ -264,13 +264,13 @@ impl Stage {
         progress
     }
 
-    // What must hold.
+    // Invariants.
 
     fn sum(&self, count: impl Fn(&Counters) -> u64) -> u64 {
         self.counters.iter().map(|counters| count(counters)).sum()
     }
 
-    /// After every turn: gauges are what exists, and memory is within its limits.
+    /// After every turn: gauges match the real state, and memory is within its limits.
     fn check(&self) {
         let world = self.world.borrow();
         let sockets = world.links.iter().filter(|link| link.accepted_us.is_some() && !link.is_dropped);
@@ -322,7 +322,7 @@ impl Stage {
         assert!(self.innocent.answered > 0, "the innocent is let in");
     }
 
-    /// What the innocent heard; it asks once more when it has its answer.
+    /// Reads the innocent client's input; it sends another request when it has its answer.
     fn hear_innocent(&mut self) {
         let Innocent { link, .. } = self.innocent;
         let heard = self.receive(link, usize::MAX);
@@ -345,7 +345,7 @@ impl Stage {
         }
     }
 
-    /// Mixed from all that happened, what was asked outside, and what was counted.
+    /// A hash of all events, outside questions, and counters.
     fn hash(&self) -> u64 {
         let counted = self.counters.iter().flat_map(|counters| counters.each());
         let counted = counted.filter(|(_, value)| *value > 0);
@@ -354,7 +354,7 @@ impl Stage {
         })
     }
 
-    /// Everyone but the innocent goes: the innocent is answered, and nothing is left.
+    /// All clients but the innocent one leave: it gets its answer, and nothing is left.
     pub(super) fn check_the_end(mut self) -> u64 {
         let innocent = self.innocent.link;
         let links = self.world.borrow().links.len();
@@ -389,7 +389,7 @@ impl Stage {
             let carried = (0..links).filter(|&link| self.world.borrow_mut().carry(link)).count();
             let progress = self.round() || carried > 0;
             while self.answer(0, 0) {}
-            // The innocent always has something to say; so nobody rests until the others have gone.
+            // The innocent client always sends something; so shards are idle only after the others have gone.
             let is_done =
                 self.sum(|c| c.connections.value()) == 1 && self.mailboxes.iter().all(Mailbox::is_empty);
             quiet = if is_done || !progress { quiet + 1 } else { 0 };

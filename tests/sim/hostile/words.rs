@@ -1,19 +1,20 @@
-//! What hostile clients say: requests, commands, ends and orders, each by a letter.
+//! Messages of hostile clients: requests, commands, ends and orders, each by a letter.
 
 use super::super::harness::rng::Rng;
 use super::super::harness::wire::{self, CLOSE, PING, TEXT};
 use super::server::KEY;
 
-/// Requests: WebSocket, SSE, HTTP streaming, the same without commands, echo, the clock, the page, nowhere, and what is none.
+/// Requests: WebSocket, SSE, HTTP streaming, the same without commands, echo, the clock, the page, an unknown path,
+/// and an invalid request.
 pub(super) const PATHS: &[u8] = b"wshWSHecpnbx";
-/// How many of the commands are connects.
+/// Number of connect commands among them.
 pub(super) const CONNECTS: usize = 11;
 /// Commands: connects first, then all others, right and wrong.
 pub(super) const WORDS: &[u8] = b"CEINUTSBDKMposrkdvnuPqyzhHlfFgtxb1";
 /// Orders: disconnect, unsubscribe, subscribe, expired, refresh, message.
 pub(super) const ORDERS: &[u8] = b"dusrRm";
 
-/// Channels: two plain ones, two with history, two that hooks decide on, one that nobody may enter, one of no namespace.
+/// Channels: two plain ones, two with history, two with hooks, one without permissions, one of an unknown namespace.
 pub(super) fn channel(number: usize) -> String {
     match number % 8 {
         n @ 0..2 => format!("c{n}"),
@@ -37,7 +38,7 @@ pub(super) fn is_uni(path: u8) -> bool {
     matches!(path, b'W' | b'S' | b'H')
 }
 
-/// What a connect command says. The token's first word is what becomes of it, see `backend.rs`.
+/// The contents of a connect command. The token's first word is the verdict, see `backend.rs`.
 pub(super) fn connect(word: u8, number: usize) -> String {
     let token = match word {
         b'E' => "expired",
@@ -93,7 +94,7 @@ pub(super) fn command(word: u8, id: u32, number: usize) -> String {
     format!(r#"{{"id":{id},"{method}":{request}}}"#)
 }
 
-/// The request for a path, which says `said`, if it can.
+/// The request for a path, with `said` in it, if possible.
 pub(super) fn request(path: u8, said: &str) -> Vec<u8> {
     let escaped: String = said.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: sim\r\n\r\n").into_bytes();
@@ -117,8 +118,8 @@ pub(super) fn request(path: u8, said: &str) -> Vec<u8> {
     }
 }
 
-/// Requests that are answered outside: with a right key, in chunks, the last, in a query, a wrong key, none, half of one, too
-/// large, a health check, its head alone, an upgrade behind one.
+/// Requests that are answered outside: with a valid key, in chunks, the last one, a key in the query, a wrong key,
+/// none, half of one, too large, a health check, its head alone, an upgrade behind one.
 pub(super) const REQUESTS: &[u8] = b"rclqwnhtHGu";
 
 /// One of them.
@@ -154,7 +155,7 @@ pub(super) fn emulation(session: &str, data: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The session id in what a client heard.
+/// The session id in a client's received bytes.
 pub(super) fn session_in(heard: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(heard);
     let (_, rest) = text.split_once(r#""session":""#)?;

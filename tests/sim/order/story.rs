@@ -1,4 +1,4 @@
-//! A client of two shards, step by step, and whoever is asked about it: nobody answers before the story says so.
+//! A client of two shards, step by step, with hooks and workers that answer only when the story demands it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ impl Outside for Patience {
     }
 }
 
-/// A client, step by step, and who is asked about it.
+/// A client, step by step, and the pending questions about it.
 pub(super) struct Story {
     pub(super) small: Small,
     pub(super) outside: Arc<Patience>,
@@ -55,7 +55,7 @@ pub(super) struct Story {
     pub(super) channel: String,
 }
 
-/// Where the channel's subscription, or the whole connection, is when the order comes.
+/// The phase of the channel's subscription, or of the whole connection, when the order arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// A hook is asked about the subscription.
@@ -81,7 +81,7 @@ impl Phase {
         matches!(self, Self::Counted | Self::Entered | Self::Behind)
     }
 
-    /// What the client hears of a subscription that comes about, as the beginnings of lines.
+    /// The client's messages for a new subscription, as the beginnings of lines.
     pub(super) fn begun(self) -> Vec<&'static str> {
         match self {
             Self::Hook | Self::Worker | Self::Home => vec![r#"{"id":2,"subscribe":{"#],
@@ -182,7 +182,7 @@ impl Story {
         self.small.turn(HERE);
     }
 
-    /// What the client hears: lines, and the code of a close frame.
+    /// The client's received lines, and the code of a close frame.
     pub(super) fn heard(&mut self) -> Vec<String> {
         self.small.receive(self.link, usize::MAX, &mut self.arrived);
         let mut lines = Vec::new();
@@ -197,7 +197,7 @@ impl Story {
         lines
     }
 
-    /// Those who were asked answer.
+    /// Answers the pending questions.
     pub(super) fn answer(&mut self, verdict: impl Fn(&Question) -> Verdict) {
         let asked = std::mem::take(&mut *self.outside.asked.lock().unwrap());
         for (reply_to, question) in asked {
@@ -207,13 +207,13 @@ impl Story {
         self.small.turn(HERE);
     }
 
-    /// The connect hook says who the client is.
+    /// The connect hook answers with these credentials.
     pub(super) fn let_in(&mut self, credentials: Credentials) {
         let credentials = Credentials { user: self.user.clone(), ..credentials };
         self.answer(|_| Verdict::Connection(Ok(Box::new(credentials.clone()))));
     }
 
-    /// What was asked outside about the subscription is answered.
+    /// Answers the pending outside question about the subscription.
     pub(super) fn grant(&mut self) {
         let (channel, user) = (self.channel.clone(), self.user.clone());
         let grant = Grant { channel, user, expire_at_s: MUCH_LATER_S, ..Grant::default() };
@@ -237,7 +237,7 @@ impl Story {
         Deed::Subscribe { channel: channel.into(), options, grant: Box::default() }
     }
 
-    /// What is on its way between the shards arrives.
+    /// Delivers the letters between the shards.
     pub(super) fn settle(&mut self) {
         for _ in 0..4 {
             self.small.turn(THERE);

@@ -1,4 +1,4 @@
-//! Who comes, when, and what it is like; and those who come back.
+//! Arrivals of clients, their kinds, and reconnects.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use crate::rng::Rng;
 use crate::rogue::Rogue;
 use crate::sealed::Pipe;
 
-/// Connections in a row that come to nothing once the storm is over, until one stays away.
+/// Failed connections in a row after the faults have ended, before a client stays away.
 const CALM_FAILURES_MAX: u32 = 4;
 
 impl Run {
@@ -32,7 +32,7 @@ impl Run {
         progress
     }
 
-    /// Those who dropped come again, to any shard.
+    /// Reconnects dropped clients, to any shard.
     pub(super) fn come_back(&mut self) -> bool {
         let mut progress = false;
         for device in &self.devices {
@@ -56,7 +56,7 @@ impl Run {
             let mut world = self.world.borrow_mut();
             let Some(link) = world.connect() else { continue };
             let who = self.clients.len() as u32;
-            // In the calm, who fails again and again, for want of memory or room, stays away.
+            // After the faults have ended, a client that fails repeatedly, because memory or room is short, stays away.
             device.borrow_mut().failures += u32::from(self.is_calm);
             let body = DeviceConduct::new(Rc::clone(device), Rc::clone(&self.plan), who);
             let mut rng = self.rng.fork();
@@ -67,7 +67,7 @@ impl Run {
         progress
     }
 
-    /// What a newcomer's connection goes through.
+    /// The pipe of a new connection.
     fn pipe(&self, rng: &mut Rng) -> Pipe {
         self.tls_setup.as_ref().map_or(Pipe::Plain, |tls_setup| tls_setup.pipe(rng))
     }

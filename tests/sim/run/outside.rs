@@ -1,11 +1,11 @@
-//! What comes from outside the shards: the server API's publications and orders, by letters.
+//! Events from outside the shards: the server API's publications and orders, by letters.
 
 use super::*;
 use crate::rng::mix;
 use crate::world::fingerprint;
 
 impl Run {
-    /// A run where the memories of homes answer later, if at all.
+    /// A run in which the memories of homes may answer later.
     pub(crate) fn late(seed: u64) -> Self {
         let mut plan = Plan::new(seed);
         let mut rng = Rng::new(seed ^ 0x006c_6174_6572);
@@ -58,7 +58,7 @@ impl Run {
         progress
     }
 
-    /// Memories that answer later do, for some of what they were asked.
+    /// Releases some answers of memories that answer later.
     fn memories_answer(&mut self) -> bool {
         let Some((memories, rng)) = &mut self.memories else { return false };
         let is_busy = !memories.is_idle();

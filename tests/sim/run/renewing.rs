@@ -1,5 +1,5 @@
-//! The configuration is read again in the middle of a run: clients see nothing of it, so all that must hold holds as before,
-//! while everything that a shard goes by is replaced, and what a turn may do is another.
+//! The configuration is reloaded during a run: clients see no difference, so all checks hold as before, while every
+//! setting of a shard is replaced, and the budgets of a turn differ.
 
 use throng::parts::config::Config;
 use throng::parts::hub::options::{ChannelOptions, Namespaces};
@@ -7,7 +7,7 @@ use throng::parts::shard::Renewal;
 
 use super::*;
 
-/// When it happens, by random numbers of its own: what happens around it is as without it.
+/// The times of reloads, by separate random numbers: the rest of the run is as without them.
 #[derive(Debug)]
 pub(super) struct Renewals {
     rng: Rng,
@@ -48,8 +48,8 @@ impl Run {
     }
 }
 
-/// A configuration that is equal for clients: what a turn may do is drawn anew, and the channels' options are new values
-/// that are equal to the old ones.
+/// A configuration that is equal for clients: the budgets of a turn are drawn anew, and the channels' options are new
+/// values that are equal to the old ones.
 fn another(config: &Config, rng: &mut Rng) -> Config {
     let mut config = config.clone();
     config.limits.accepts_per_turn_max = rng.pick(&[1, 2, 64]);

@@ -1,16 +1,16 @@
-//! Clients that say goodbye while commands of them wait: all that they said before is carried out, nothing is written to them,
-//! and they are gone when it is done.
+//! Clients that close while commands of them wait: all earlier commands are executed, nothing is written to them, and
+//! they are removed when that is done.
 
 use super::*;
 
-/// How a client goes.
+/// The way in which a client closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goodbye {
     /// By a close frame.
     Close,
     /// It ends its side.
     End,
-    /// It closes its socket: whoever writes to it gets a reset.
+    /// It closes its socket: a write to it causes a reset.
     Leave,
 }
 
@@ -38,7 +38,7 @@ impl Scene {
         self.small.send(link, &[]);
     }
 
-    /// As [`Scene::settle`], with what the network does of a client that is gone.
+    /// As [`Scene::settle`], with the network's behaviour for a closed client.
     fn settle_without(&mut self, at: usize) {
         let mut idle_count = 0;
         while idle_count < 50 {
@@ -65,7 +65,7 @@ fn what_was_said_before_a_goodbye_is_carried_out() {
             for concurrency in [1, 3] {
                 let mut scene = Scene::new(seed, concurrency);
                 scene.subscribe(1, &[PLAIN, HOOKED]);
-                // Only who is subscribed may publish in the one without a hook.
+                // Only subscribers may publish in the channel without a hook.
                 scene.subscribe(0, &[PLAIN]);
                 let mut said = HashMap::from([(PLAIN.to_owned(), vec![]), (HOOKED.to_owned(), vec![])]);
                 let mut number = 0;
@@ -110,7 +110,7 @@ fn what_was_said_before_a_goodbye_is_carried_out() {
     }
 }
 
-/// What is asked about the connect command goes before.
+/// The question about the connect command comes first.
 #[test]
 fn what_was_said_behind_connect_and_before_a_goodbye_is_carried_out() {
     for goodbye in GOODBYES {
@@ -141,7 +141,7 @@ fn what_was_said_behind_connect_and_before_a_goodbye_is_carried_out() {
     }
 }
 
-/// A hook that does not answer keeps nobody for ever, and what ends others ends who has left.
+/// A hook that does not answer keeps no client for ever, and orders end clients that have left.
 #[test]
 fn who_has_left_is_gone_in_time_and_at_once_where_that_is_ordered() {
     for goodbye in GOODBYES {
