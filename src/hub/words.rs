@@ -107,8 +107,8 @@ impl Ask {
         !matches!(self, Self::Leave { .. })
     }
 
-    /// Whether the home of its channel carries it out, in the order in which it is asked: to publish, to look and to enter, if
-    /// nobody else has to be asked.
+    /// Whether the channel's home executes it, in the order of its requests: publish, reads and subscribe, unless
+    /// something outside must be asked.
     pub fn is_for_home(&self) -> bool {
         match self {
             Self::Enter(_)

@@ -39,7 +39,7 @@ pub enum Ready {
         writable: bool,
         /// The peer sends nothing more: read to the end even after a short read.
         closed: bool,
-        /// The connection has failed, by a reset for example: nobody is there to be heard or told anything.
+        /// The connection has failed, by a reset for example: nothing can be received or sent any more.
         failed: bool,
     },
 }
@@ -129,7 +129,7 @@ pub fn has_ipv6() -> bool {
     *HAS.get_or_init(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok())
 }
 
-/// Whether an error of `accept` means that descriptors or memory ran out, and may come back (accept(2)).
+/// Whether an error of `accept` means a temporary lack of descriptors or memory (accept(2)).
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }

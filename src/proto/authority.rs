@@ -6,8 +6,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The host, an IPv6 address without its brackets, and the port as it was written, digits or nothing. `None` for anything
-/// else, user information (`user@host`) among it. A host may be empty: RFC 9112 §3.2 has a `Host` without a value.
+/// Splits off the host, an IPv6 address without its brackets, and the port as written: digits or nothing. `None` for
+/// anything else, including user information (`user@host`). A host may be empty: RFC 9112 §3.2 permits a `Host`
+/// without a value.
 pub(crate) fn split(authority: &str) -> Option<(&str, Option<&str>)> {
     let (host, rest) = match authority.strip_prefix('[') {
         Some(rest) => rest.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?,
@@ -24,7 +25,7 @@ pub(crate) fn split(authority: &str) -> Option<(&str, Option<&str>)> {
     (is_port && (is_bracketed || host.bytes().all(is_of_name))).then_some((host, port))
 }
 
-/// Whether it is this machine and nothing else: a loopback address or `localhost`, with a port or without.
+/// Whether it is a loopback address or `localhost`, with or without a port.
 pub(crate) fn is_loopback(authority: &str) -> bool {
     let is_it = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
     split(authority).is_some_and(|(host, _)| host.eq_ignore_ascii_case("localhost") || is_it(host))

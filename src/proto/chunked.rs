@@ -15,7 +15,7 @@ const EXTRA_BYTES_MAX: usize = 4096;
 /// The fault of a refused body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// These are no chunks, or such that others might read otherwise.
+    /// Not chunked, or ambiguous.
     Syntax,
     /// More data than permitted, by the size of a chunk that has not arrived yet.
     TooLarge,
@@ -64,7 +64,7 @@ enum State {
 }
 
 impl Decoder {
-    /// For a body with at most so many bytes of data.
+    /// A decoder for a body with at most so many bytes of data.
     pub(crate) fn new(data_bytes_max: usize) -> Self {
         Self { state: State::Size, missing: 0, digits: 0, extra_bytes: 0, data: Vec::new(), data_bytes_max }
     }
@@ -141,17 +141,17 @@ impl Decoder {
         Ok(if self.missing == 0 { State::Trailer } else { State::Data })
     }
 
-    /// Whether the body is whole.
+    /// Whether the body is complete.
     pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// What the chunks that have arrived say.
+    /// The decoded data so far.
     pub(crate) fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// Bytes that are held for it.
+    /// Memory of the decoded data.
     pub(crate) fn held_bytes(&self) -> usize {
         self.data.capacity()
     }

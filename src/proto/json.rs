@@ -26,7 +26,7 @@ const DEPTH_MAX: u8 = 128;
 /// Reads a text that is one value.
 ///
 /// # Errors
-/// When it is not JSON, or not of the shape.
+/// When it is not JSON, or not of the type's structure.
 pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
     match serde_json::from_str::<InAnyCase<T>>(text) {
         // Its text names the line and the column in the whole text.
@@ -35,12 +35,12 @@ pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Read<T> {
     }
 }
 
-/// Whether these bytes are one value, and nothing beside it.
+/// Whether the bytes are exactly one value.
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
     simdutf8::basic::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<de::IgnoredAny>(text).is_ok())
 }
 
-/// What `inner` reads, with names of fields in any case, and no list for a struct: for readers around one of serde_json.
+/// Wraps a reader of serde_json: field names in any case, and no list for a struct.
 pub(crate) fn in_any_case<'de, D: Deserializer<'de>>(inner: D) -> impl Deserializer<'de, Error = D::Error> {
     AnyCase(inner)
 }

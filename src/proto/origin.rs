@@ -18,8 +18,8 @@ pub(crate) fn origin_allowed(patterns: &[String], origin: &str) -> bool {
     origin.is_empty() || patterns.iter().any(|pattern| matches_ignoring_case(pattern, origin))
 }
 
-/// Whether a request with this `Origin` is of a page that this server itself has sent, by an address or as `localhost`:
-/// any other name could be made to mean this server by whoever owns it (DNS rebinding).
+/// Whether this `Origin` belongs to a page of this server itself, by an address or as `localhost`: the owner of any
+/// other name could make it resolve to this server (DNS rebinding).
 pub(crate) fn is_own_page(origin: &str, host: &str) -> bool {
     let is_fixed = |name: &str| name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok();
     is_same_host(origin, host) && authority::split(host).is_some_and(|(name, _)| is_fixed(name))

@@ -174,7 +174,7 @@ impl<S> Session<S> {
         }
     }
 
-    /// Counts the time of a message that is arriving from now on.
+    /// Restarts the time of an incomplete message.
     pub fn restart_partial(&mut self, now_ms: u64) {
         match self {
             Self::Raw(raw) => raw.decoder.restart(now_ms),

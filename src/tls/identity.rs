@@ -22,7 +22,7 @@ pub struct Identity {
     pub sha256: [u8; 32],
 }
 
-/// Whom a verified certificate names; `None` when it names nobody in a form that can be passed on.
+/// The identity in a verified certificate; `None` when it contains no usable name.
 pub(crate) fn identity(certificate: &CertificateDer<'_>) -> Option<Identity> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let alternatives = parsed.subject_alternative_name().ok()?;

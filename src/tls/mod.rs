@@ -43,7 +43,7 @@ pub use terms::Terms;
 pub(crate) use tickets::ROTATION_S_MAX;
 pub use tickets::ticketer;
 
-/// Bytes that the TLS of an idle connection needs.
+/// Memory of an idle connection's TLS, in bytes.
 pub(crate) const LINK_BYTES: usize = size_of::<Link>();
 
 /// The fault that ended a link.

@@ -16,14 +16,14 @@ const ENDINGS: [&str; 5] = [".pem", ".crt", ".cer", ".cert", ".key"];
 /// The source in such a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Source<'a> {
-    /// A text in PEM.
+    /// A PEM text.
     Text(Vec<u8>),
     /// The path of a file with one.
     File(&'a str),
 }
 
 impl<'a> Source<'a> {
-    /// What a value is: a text in PEM, base64 of one with or without line breaks, or else a path.
+    /// The source in a value: a PEM text, base64 of one with or without line breaks, or else a path.
     pub(crate) fn of(value: &'a str) -> Self {
         if value.contains(BEGIN) {
             return Self::Text(value.as_bytes().to_vec());
@@ -40,8 +40,8 @@ impl<'a> Source<'a> {
         text.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
     }
 
-    /// Whether a value that is no text may be told in an error: one that is meant to be a key, and is cut or lacks its
-    /// frame, is taken for a path, too.
+    /// Whether an error may show a value that is not PEM: a key that is truncated or lacks its frame is treated as a
+    /// path, too.
     pub(crate) fn may_be_told(path: &str) -> bool {
         let is_of_base64 = path.contains(['=', '+', '\n', '\r', '"', '\'']);
         let ends_as_file = ENDINGS.iter().any(|ending| path.to_ascii_lowercase().ends_with(ending));

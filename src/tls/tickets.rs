@@ -10,7 +10,7 @@ use rustls::crypto::ring::Ticketer;
 use rustls::server::ProducesTickets;
 use rustls::ticketer::TicketRotator;
 
-/// The longest time between two keys, in seconds: rustls' own, which rotates underneath.
+/// Maximum interval between two keys, in seconds: that of rustls' own rotation underneath.
 pub(crate) const ROTATION_S_MAX: u32 = 6 * 60 * 60;
 
 /// Seals tickets with a key that changes every `rotation_s` seconds, and opens tickets of this key and the previous

@@ -273,7 +273,7 @@ fn commands_keep_their_order_while_others_are_asked() {
             scene.settle(true);
             for speaker in &scene.speakers {
                 assert_eq!(speaker.replies.len(), speaker.said.len(), "seed {seed}: all are answered");
-                // Each client's numbers rise, so received numbers of one client rise as well, if one question is pending at a time.
+                // Each client's numbers rise, and so do its received numbers, if one question is pending at a time.
                 for (channel, numbers) in speaker.publications.iter().filter(|_| concurrency == 1) {
                     for other in &scene.speakers {
                         let own = |number: &&u32| {

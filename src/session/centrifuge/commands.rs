@@ -125,7 +125,7 @@ impl Deferred {
         }
     }
 
-    /// Whether the home of its channel carries it out, as [`Ask::is_for_home`] says.
+    /// Whether the channel's home executes it, as for [`Ask::is_for_home`].
     pub fn is_for_home(&self) -> bool {
         match &self.0 {
             Request::Subscribe(_)

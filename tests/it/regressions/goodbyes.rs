@@ -98,7 +98,7 @@ fn what_waits_when_its_client_says_goodbye_is_carried_out() {
         std::thread::sleep(Duration::from_millis(100));
         question.answer(allowed());
         application.answer("publish", allowed());
-        // Two channels may have homes in two shards: what comes by them comes in no order.
+        // Two channels may have homes in two shards: their publications arrive in any order.
         let mut heard: Vec<(String, Value)> = (0..3).map(|_| witness.publication()).collect();
         heard.sort_by_key(|(channel, _)| channel == "plain");
         let heard: Vec<Value> = heard.into_iter().map(|(_, data)| data).collect();
@@ -133,7 +133,7 @@ fn what_waits_when_its_client_says_goodbye_by_a_record_is_carried_out() {
     std::thread::sleep(Duration::from_millis(100));
     question.answer(allowed());
     application.answer("publish", allowed());
-    // Two channels may have homes in two shards: what comes by them comes in no order.
+    // Two channels may have homes in two shards: their publications arrive in any order.
     let heard: Vec<String> = (0..3).map(|_| witness.hear()).collect();
     for id in 50..53 {
         assert!(heard.iter().any(|text| text.contains(&format!(r#""data":{id}"#))), "{heard:?}");
@@ -142,14 +142,14 @@ fn what_waits_when_its_client_says_goodbye_by_a_record_is_carried_out() {
     server.await_metric("throng_connections", 1);
 }
 
-/// More than may wait, so that the end is not read before the first of them are answered.
+/// More than the limit of waiting commands, so that the end is not read before the first of them are answered.
 #[test]
 fn what_waits_unread_when_its_client_is_gone_is_carried_out() {
     let application = Application::start();
     let server = server(&application, 10_000, &json!({}));
     let mut witness = witness(&server);
     let mut client = Client::with_token(server.address, &token());
-    // What it would be told of its own publications would find nobody.
+    // Pushes of its own publications would find no reader.
     client.subscribe("hooked:a").unwrap();
     for id in 50..200 {
         client.send(&json!({"id": id, "publish": {"channel": "hooked:a", "data": id}}).to_string());

@@ -161,7 +161,7 @@ fn a_message_that_does_not_come_to_its_end_has_a_deadline_while_commands_wait() 
     question.answer(allowed());
 }
 
-/// Where several are asked about at a time, nobody waits for the others: the end came behind their answers.
+/// With several questions at a time, none waits for the others: the end came behind their answers.
 #[test]
 fn a_hooks_disconnect_waits_for_no_other_hook_where_several_are_asked() {
     let application = Application::start();
@@ -175,7 +175,7 @@ fn a_hooks_disconnect_waits_for_no_other_hook_where_several_are_asked() {
     server.await_metric("throng_connections", 0);
 }
 
-/// The subscription ended before what the client had published first was delivered to it, and was answered first.
+/// The subscription ended before the client's earlier publication was delivered to it, and its reply came first.
 #[test]
 fn who_publishes_and_unsubscribes_gets_its_own_publication_and_the_answers_in_order() {
     let server = Server::start(&[]);

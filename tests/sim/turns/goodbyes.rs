@@ -171,7 +171,7 @@ fn who_has_left_is_gone_in_time_and_at_once_where_that_is_ordered() {
     }
 }
 
-/// Beyond what may wait the end is not read, and is heard of all the same.
+/// Beyond the limit of waiting commands the end is not read, but noticed all the same.
 #[test]
 fn who_goes_behind_more_than_may_wait_is_not_written_to() {
     const COUNT: u32 = 200;
@@ -179,7 +179,7 @@ fn who_goes_behind_more_than_may_wait_is_not_written_to() {
         for is_late in [false, true] {
             let mut scene = Scene::new(0, 1);
             scene.subscribe(1, &["hooked:1"]);
-            // One that hears itself, and has more to be told than answers.
+            // A client that receives its own publications, more than the replies.
             scene.subscribe(0, &["hooked:1"]);
             for number in 0..COUNT {
                 scene.say(0, &[publish("hooked:1", number)]);

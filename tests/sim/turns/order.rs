@@ -1,4 +1,4 @@
-//! What is said in one frame is done in its order, whoever does it: homes, here or elsewhere, this shard, outsiders.
+//! Commands of one frame are executed in order, by any of homes, here or elsewhere, this shard, and the outside.
 
 use throng::parts::hub::home_of;
 
@@ -15,7 +15,7 @@ fn begins(heard: &[String]) -> Vec<&str> {
     heard.iter().map(|line| &line[..line.len().min(18)]).collect()
 }
 
-/// The unsubscription went before the publication that was said first, and the client did not get its own.
+/// The unsubscription overtook the earlier publication, and the client did not get its own.
 #[test]
 fn what_this_shard_does_waits_for_what_homes_were_asked_before() {
     for shard in [0, 1] {
@@ -47,11 +47,11 @@ fn what_this_shard_does_waits_for_what_homes_were_asked_before() {
     }
 }
 
-/// An outsider may look for what was said before.
+/// A hook may look for an earlier publication.
 #[test]
 fn outsiders_are_asked_when_homes_have_done_what_was_said_before() {
     let mut scene = Scene::new(0, 1);
-    // On another shard than the one that the client is connected to, whichever that is.
+    // On another shard than the client's, whichever that is.
     let publish = [0, 1].map(|shard| format!(r#""publish":{{"channel":"{}","data":7}}"#, plain_at(shard)));
     for channel in [0, 1].map(plain_at) {
         scene.say(0, &[format!(r#""subscribe":{{"channel":"{channel}"}}"#)]);
@@ -71,7 +71,8 @@ fn outsiders_are_asked_when_homes_have_done_what_was_said_before() {
     assert_eq!(scene.outside.asked.lock().unwrap().len(), 1);
 }
 
-/// The answer to a small command was taken for that of a large one with the same number, and the next large one was asked for.
+/// The reply to a small command was treated as that to a large one with the same number, and the next large one was
+/// requested.
 #[test]
 fn commands_with_one_number_are_not_taken_for_one_another() {
     let mut scene = Scene::new(0, 1);
@@ -102,7 +103,7 @@ fn commands_with_one_number_are_not_taken_for_one_another() {
     assert_eq!(String::from_utf8_lossy(&arrived).matches(r#"{"id":7,"#).count(), 6, "all are answered");
 }
 
-/// Nobody was closed for a pause of the server's, but each was looked at in every beat.
+/// No client was closed for a pause of the server, but each was checked in every beat.
 #[test]
 fn who_is_not_read_from_is_not_idle_and_not_looked_at_again_and_again() {
     let mut scene = Scene::configured(0, 1, |config| config.timeouts.idle_ms = 1000);
@@ -129,7 +130,7 @@ fn who_is_not_read_from_is_not_idle_and_not_looked_at_again_and_again() {
     assert!(scene.speakers[0].closed, "silent since it is read from again");
 }
 
-/// The deadline of a message that is arriving was forgotten while nothing was read, and began at its first byte.
+/// The deadline of an incomplete message was dropped during a pause in reading, and began at its first byte.
 #[test]
 fn a_message_that_is_arriving_has_its_whole_time_when_reading_goes_on() {
     let mut scene = Scene::configured(0, 1, |config| config.timeouts.message_ms = 1000);
