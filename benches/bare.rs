@@ -58,7 +58,7 @@ struct Bare {
     listener: TcpListener,
     peers: Vec<Option<Peer>>,
     buffer: Vec<u8>,
-    /// What `reply` sends.
+    /// The response of `reply`.
     reply: Vec<u8>,
 }
 

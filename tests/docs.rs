@@ -321,7 +321,7 @@ fn every_known_difference_from_centrifugo_has_its_row() {
     assert_eq!(rows, rows_of_conversations);
 }
 
-/// Whoever looks for a metric of Centrifugo finds one that is exported, or reads why there is none.
+/// Every metric of Centrifugo has an exported counterpart, or a reason for having none.
 #[test]
 fn every_metric_of_centrifugo_has_its_like_or_a_reason() {
     let exported: BTreeSet<_> = families().map(|family| family.name).collect();
@@ -348,7 +348,7 @@ fn every_metric_of_centrifugo_has_its_like_or_a_reason() {
         metrics
             .for_each(|name| assert!(exported.contains(name), "{name}, named for {names}, is not exported"));
     }
-    // What version 6.9.1 registers, one-off families of Go and of the process apart.
+    // The metrics of version 6.9.1, without the families of Go and of the process.
     let own = there.iter().filter(|name| name.starts_with("centrifugo_")).count();
     assert_eq!(own, OF_CENTRIFUGO, "metrics of Centrifugo");
 }

@@ -121,24 +121,24 @@ pub const CLIENT_NAMES_MAX: usize = 16;
 /// Places for one kind of label.
 pub const PLACES_MAX: usize = 32;
 
-/// What is counted by a label of few values, each of which has its place. Whoever counts gives the values their places.
+/// Counters by a label of few values, each of which has its place. The user of the counters assigns the places.
 pub type ByPlace = [Counter; PLACES_MAX];
 
-/// Clients that connected over one transport, by the place of the name that their program gave.
+/// Clients of one transport, by the place of their program's name.
 #[derive(Debug, Default)]
 pub struct ByName {
-    /// Gauge: those that are connected.
+    /// Gauge: connected clients.
     pub connected: [Counter; CLIENT_NAMES_MAX],
-    /// Those that were let in.
+    /// Clients whose connect command was accepted.
     pub connects: [Counter; CLIENT_NAMES_MAX],
 }
 
-/// What sessions count themselves while they write.
+/// Counters that sessions update themselves while they write.
 #[derive(Debug, Default)]
 pub struct Told {
     /// Errors in replies to clients, by their code.
     pub errors: ByPlace,
-    /// Ends of subscriptions that clients were told without asking, by their code.
+    /// Unsubscribe pushes, by their code.
     pub unsubscribes: ByPlace,
 }
 
@@ -152,13 +152,13 @@ macro_rules! counters {
             pub sessions_by_kind: [Counter; SESSION_KINDS_MAX],
             /// Clients by the kind of their session and by their program.
             pub clients_by_kind: [ByName; SESSION_KINDS_MAX],
-            /// Commands carried out, by what they ask.
+            /// Commands executed, by their request.
             pub commands: ByPlace,
-            /// What clients were told.
+            /// Errors and unsubscribe pushes to clients.
             pub told: Told,
-            /// Sessions that the server ended, by the code of the close frame.
+            /// Sessions ended by the server, by the code of the close frame.
             pub disconnects: ByPlace,
-            /// Publications that a client missed and got by recovery, for each recovery.
+            /// Recovered publications, for each recovery.
             pub recovered: Histogram,
             /// Time from a heartbeat to its answer, in microseconds.
             pub pong_us: Histogram,
@@ -333,7 +333,8 @@ counters! {
     mailbox_pauses,
     /// Gauge: channels with subscribers in any shard whose home is this shard.
     channels,
-    /// Gauge: streams of channels whose home is this shard, with subscribers or without: their positions and histories.
+    /// Gauge: streams of channels whose home is this shard, with or without subscribers: their positions and
+    /// histories.
     streams,
     /// Gauge: subscriptions held by connections of this shard.
     subscriptions,

@@ -22,7 +22,7 @@ const OPEN_QUOTE: Refusal = Refusal::new(Status::BadRequest, "Forwarded has a qu
 /// The client's address, from the headers of proxies in `trusted` networks; `None` when they name none.
 ///
 /// # Errors
-/// 400 where `X-Forwarded-For` and `Forwarded` name different clients, or an open quote hides what the proxy says.
+/// 400 where `X-Forwarded-For` and `Forwarded` name different clients, or an open quote hides the proxy's part.
 pub(crate) fn client(request: &Request<'_>, trusted: &Networks) -> Result<Option<IpAddr>, Refusal> {
     let mut lists = [true, false].into_iter().filter_map(|is_list| {
         let mut hops = Hops::default();

@@ -13,7 +13,7 @@ use crate::base::pattern::matches_ignoring_case;
 /// and permitted. Others are permitted by `patterns`, in which `*` stands for any run of characters (dots and slashes
 /// included) and other characters for themselves, ignoring case.
 ///
-/// Takes time in proportion to the lengths of pattern and origin multiplied, however many `*` there are.
+/// Takes time proportional to the product of the lengths of pattern and origin, for any number of `*`.
 pub(crate) fn origin_allowed(patterns: &[String], origin: &str) -> bool {
     origin.is_empty() || patterns.iter().any(|pattern| matches_ignoring_case(pattern, origin))
 }

@@ -41,7 +41,7 @@ pub struct Context<'a> {
     pub press: &'a mut Press,
     /// Counts of data messages received and sent.
     pub counts: Counts,
-    /// Where what clients are told is counted.
+    /// Counters of errors and unsubscribe pushes.
     pub told: &'a Told,
 }
 

@@ -1,7 +1,7 @@
-//! Labels of what is counted by kind: commands, and codes that clients are told.
+//! Labels of counters by kind: commands, and codes in messages to clients.
 //!
-//! Invariant: there are as many values as stand here, whatever clients send and applications choose; a code that the protocol
-//! does not have is counted as [`OTHER`].
+//! Invariant: the values are those listed here, for any input of clients and codes of applications; a code unknown to
+//! the protocol is counted as [`OTHER`].
 
 use crate::base::counters::PLACES_MAX;
 use crate::hub::words::Ask;

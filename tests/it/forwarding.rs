@@ -11,7 +11,7 @@ use crate::support::peer::Response;
 use crate::support::server::until;
 
 const KEY: &str = "X-API-Key: secret\r\n";
-/// What may be queued in the whole process: few of the large bodies here.
+/// Limit of queued bytes of the whole process: few of the large bodies here.
 const QUEUED_BYTES_MAX: usize = 4 << 20;
 /// A large body, below the limit of the API's.
 const LARGE: usize = 400_000;
@@ -66,7 +66,7 @@ fn small() -> Running {
     })
 }
 
-/// Nothing is left of those who have gone, and who comes is served.
+/// Nothing is left of former clients, and new ones are served.
 fn expect_nothing_left(server: &Running) {
     await_metric(server, "throng_connections", 0);
     for gauge in
@@ -177,7 +177,7 @@ fn what_is_beyond_the_limit_is_refused_and_leaves_nothing() {
             limit + 1
         );
         assert_eq!(Peer::request(server.address, announced.as_bytes()).status, 413);
-        // In chunks nobody announces the whole.
+        // A chunked body has no declared length.
         let head = format!(
             "POST /api/publish HTTP/1.1\r\nHost: localhost\r\n{KEY}Transfer-Encoding: chunked\r\n\r\n"
         );

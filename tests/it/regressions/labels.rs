@@ -1,4 +1,5 @@
-//! Metrics with labels: they have the values that are known, whatever clients send, and are given back with what they count.
+//! Metrics with labels: only known values, for any input of clients, and their memory is freed with the counted
+//! objects.
 
 use serde_json::json;
 

@@ -333,7 +333,7 @@ fn publications_tell_their_version_and_the_first_one_its_stream() {
     );
 }
 
-/// What may not be read is refused for that, whatever is asked of it.
+/// A history without permission is refused for that reason, for any request.
 #[test]
 fn a_history_is_refused_for_want_of_permission_before_its_position_is_looked_at() {
     let server = server();
