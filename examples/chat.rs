@@ -1,9 +1,9 @@
-//! A chat that remembers: rooms with presence, a history, and recovery of what a client missed, over the Centrifuge
-//! protocol. There is no code for messages here, since channels and their options are all that it takes.
+//! A chat with presence, history, and recovery of missed messages, over the Centrifuge protocol. It needs no code
+//! for messages: channels and their options are enough.
 //!
-//! `cargo run --example chat`, then open `http://127.0.0.1:8000/` twice. `examples/chat.html` is what is served there;
-//! any Centrifuge client may come, too. Anyone who reaches the server may read and write every room: where it matters
-//! who comes, give clients tokens (`Config::outside`) and take the word `anonymous` out.
+//! `cargo run --example chat`, then open `http://127.0.0.1:8000/` twice. The server serves `examples/chat.html`
+//! there; any Centrifuge client can connect, too. Every client that reaches the server may read and write every
+//! room: to restrict that, give clients tokens (`Config::outside`) and remove the word `anonymous`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

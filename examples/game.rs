@@ -1,10 +1,11 @@
-//! A small authoritative game: clients say where they want to go, and only the server moves them.
+//! A small authoritative game: clients send a direction, and only the server moves them.
 //!
 //! `cargo run --example game`, then connect to `ws://127.0.0.1:8000/arena` and send `n`, `e`, `s`, `w` or `stop`.
-//! The first message tells a client its number; then the positions of all come 20 times a second, in one order.
+//! The first message contains the client's number; then the positions of all players follow 20 times a second, in
+//! one order.
 //!
-//! One shard, so that one handler holds the whole world. A timer belongs to a connection; the players' timers together
-//! are the clock: whichever fires first in a tick moves the world, the others find it moved.
+//! It runs one shard, so that one handler has the whole world. A timer belongs to a connection; the players'
+//! timers together are the clock: the first one in a tick moves the world, and the others see that it has moved.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +17,14 @@ const TICK_MS: u64 = 50;
 /// Fields per side of the arena.
 const SIDE: i32 = 100;
 
-/// A place, and the step that it changes by in each tick.
+/// A position, and its change per tick.
 #[derive(Default)]
 struct Player {
     place: [i32; 2],
     step: [i32; 2],
 }
 
-/// The world, and when it moves next.
+/// The world, and the time of its next move.
 #[derive(Default)]
 pub struct Arena {
     tick: u64,
@@ -75,7 +76,7 @@ impl Handler for Arena {
         Ok(self.last_number)
     }
 
-    /// A wish. It moves nobody; the next tick does.
+    /// Stores the direction; the next tick moves the player.
     fn message(
         &mut self,
         number: &mut u32,

@@ -1,14 +1,14 @@
-//! Rooms over plain WebSocket: what one client says, everyone in the room hears, in one order for all.
+//! Chat rooms over plain WebSocket: every client in a room receives every message, in one order.
 //!
 //! `cargo run --example room`, then connect any WebSocket clients to `ws://127.0.0.1:8000/room/lobby?name=ada`.
-//! The room may hold clients of every shard; no code here knows how many there are.
+//! The clients of a room may be on any shard; the code does not depend on the number of shards.
 
 use throng::{CloseReason, Config, Handler, Kind, Message, Peer, Refusal, Request, Server, Status};
 
-/// The endpoint. Each shard has one of its own, so there is nothing to lock.
+/// The endpoint. Each shard has its own, so it needs no lock.
 pub struct Rooms;
 
-/// State of each connection, stored inside the connection.
+/// The state of a connection, stored inside the connection.
 pub struct Member {
     room: Box<str>,
     name: Box<str>,
@@ -21,7 +21,7 @@ impl Handler for Rooms {
         path.starts_with("/room/")
     }
 
-    /// Comes in, or is refused with a status and one sentence before any WebSocket exists.
+    /// Accepts the client, or refuses it with a status and one sentence before the WebSocket handshake.
     fn open(
         &mut self,
         request: &Request<'_>,
@@ -36,7 +36,7 @@ impl Handler for Rooms {
         Ok(Member { room: request.path.into(), name: name.into() })
     }
 
-    /// Copied once, encoded once, however many members there are.
+    /// Copied once and encoded once, for any number of members.
     fn message(
         &mut self,
         who: &mut Member,

@@ -189,7 +189,8 @@ fn every_scenario_of_the_centrifuge_protocol_goes_through_tls() {
         for line in [
             "rpc --connections 2 --bytes 5000 --seconds 0.1 --warmup 0",
             "publish --connections 2 --seconds 0.1 --warmup 0",
-            "fanout --connections 5 --threads 2 --rate 200 --seconds 0.2 --warmup 0",
+            // Without a schedule: whether a rate is reached in so short a time depends on the machine.
+            "fanout --connections 5 --threads 2 --in-flight 2 --seconds 0.05 --warmup 0",
         ] {
             assert_eq!(run(&format!("{line} {flags}")), Ok(true), "{line}");
         }
