@@ -1,8 +1,8 @@
 //! throng is a real-time messaging server for Linux: it holds very many WebSocket, server-sent-event and HTTP-streaming
 //! connections and delivers publish/subscribe messages to them.
 //!
-//! This page describes the library in reading order: first the API for embedding, then the structure of the engine, from
-//! the outside in. The same crate is the `throng` binary; a program that embeds it gets the whole server.
+//! This page describes the library in reading order: first the API for embedding, then the structure of the engine,
+//! from the outside in. The same crate is the `throng` binary; a program that embeds it gets the whole server.
 //!
 //! # A server
 //!
@@ -22,15 +22,16 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! It speaks the Centrifuge protocol at [`Config::websocket_path`], and over the other transports of [`Config::endpoints`].
-//! [`NoHandler`] adds nothing to that. A default configuration is development mode, in which every client may do
-//! everything; [`Config::client`] restricts clients, [`Config::namespaces`] sets the options of channels,
-//! [`Config::outside`] tokens and hooks. `docs/EMBEDDING.md` has an example, `docs/CONFIGURATION.md` explains the fields.
+//! It speaks the Centrifuge protocol at [`Config::websocket_path`], and over the other transports of
+//! [`Config::endpoints`]. [`NoHandler`] adds nothing to that. A default configuration is development mode, in which
+//! every client may do everything; [`Config::client`] restricts clients, [`Config::namespaces`] sets the options of
+//! channels, [`Config::outside`] tokens and hooks. `docs/EMBEDDING.md` has an example, `docs/CONFIGURATION.md`
+//! explains the fields.
 //!
 //! # A backend in the same process
 //!
-//! [`Server::node`] gives any thread a handle that publishes, queries channels, and subscribes or disconnects clients. Its
-//! methods return a [`Pending`] outcome, which works with any executor or with none.
+//! [`Server::node`] gives any thread a handle that publishes, queries channels, and subscribes or disconnects
+//! clients. Its methods return a [`Pending`] outcome, which works with any executor or with none.
 //!
 //! ```
 //! use throng::{Config, HistoryFilter, NoHandler, PublishOptions, Server};
@@ -53,9 +54,10 @@
 //!
 //! # Endpoints of your own
 //!
-//! A [`Handler`] serves plain WebSocket connections at paths of its choice. Each shard has one and calls it in the shard's
-//! thread, never concurrently, so it needs no lock. Its state of a connection, [`Handler::State`], is stored inside the
-//! connection. It acts through the [`Peer`]: send, join and leave a group, broadcast to one, set a timer, close.
+//! A [`Handler`] serves plain WebSocket connections at paths of its choice. Each shard has one and calls it in the
+//! shard's thread, never concurrently, so it needs no lock. Its state of a connection, [`Handler::State`], is stored
+//! inside the connection. It acts through the [`Peer`]: send, join and leave a group, broadcast to one, set a timer,
+//! close.
 //!
 //! ```
 //! use throng::{CloseReason, Handler, Kind, Message, Peer, Refusal, Request};
@@ -121,17 +123,18 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! A group is a channel: raw clients and Centrifuge clients of one channel receive the same messages in one order, on all
-//! shards. [`Handler::call`] answers the calls of Centrifuge clients. `examples/chat.rs` is a chat with presence and
-//! history that needs no code for messages, `examples/room.rs` a chat room of raw clients, `examples/game.rs` a game with
-//! a timer; `docs/EMBEDDING.md` describes the order and the cost of the calls.
+//! A group is a channel: raw clients and Centrifuge clients of one channel receive the same messages in one order, on
+//! all shards. [`Handler::call`] answers the calls of Centrifuge clients. `examples/chat.rs` is a chat with presence
+//! and history that needs no code for messages, `examples/room.rs` a chat room of raw clients, `examples/game.rs` a
+//! game with a timer; `docs/EMBEDDING.md` describes the order and the cost of the calls.
 //!
 //! # How it works, from the outside in
 //!
-//! 1. [`parts::config`]: every limit and deadline, decided at start. [`parts::server`]: shards in their threads, the mailboxes
-//!    between them, and [`parts::control`] beside them: the server API, metrics, health, signals. It is never on the path of a
-//!    message between clients. [`parts::node`]: handles by which any thread publishes, queries homes, disconnects clients and
-//!    reloads. [`parts::outside`]: tokens verified by workers, and the application's hooks.
+//! 1. [`parts::config`]: every limit and deadline, decided at start. [`parts::server`]: shards in their threads, the
+//!    mailboxes between them, and [`parts::control`] beside them: the server API, metrics, health, signals. It is
+//!    never on the path of a message between clients. [`parts::node`]: handles by which any thread publishes, queries
+//!    homes, disconnects clients and reloads. [`parts::outside`]: tokens verified by workers, and the application's
+//!    hooks.
 //! 2. [`parts::shard`]: one thread, its sockets, its connections, its part of the channels.
 //!    [`parts::shard::Shard::turn`] is the data path on one screen: readiness events, reads and actions, letters,
 //!    time, deliveries, writes, freed connections. Shards share nothing and communicate by the letters of
@@ -139,14 +142,15 @@
 //!    answered by letters as well.
 //! 3. [`parts::net`]: the one trait for system access. A shard uses sockets, readiness and time through
 //!    [`parts::net::Net`] only, so a whole shard runs in a simulation as well.
-//! 4. [`parts::session`]: the protocol state of one connection. It takes bytes and returns an [`parts::session::Action`] for
-//!    each request to its shard. That closed enum is everything that a client can cause; [`CloseReason`] is the one list of
-//!    endings.
-//! 5. [`parts::hub`]: channels. Every channel has one [`parts::hub::home::Home`], which orders it and keeps its history and presence;
-//!    every shard with subscribers keeps them in its [`parts::hub::local::Local`]. [`parts::hub::options`] finds the options of
-//!    a channel, [`parts::hub::permissions`] decides what a client may do there.
-//! 6. [`parts::proto`]: protocols without I/O, HTTP heads, WebSocket, and the Centrifuge protocol in both of its encodings; next
-//!    section.
+//! 4. [`parts::session`]: the protocol state of one connection. It takes bytes and returns an
+//!    [`parts::session::Action`] for each request to its shard. That closed enum is everything that a client can
+//!    cause; [`CloseReason`] is the one list of endings.
+//! 5. [`parts::hub`]: channels. Every channel has one [`parts::hub::home::Home`], which orders it and keeps its
+//!    history and presence; every shard with subscribers keeps them in its [`parts::hub::local::Local`].
+//!    [`parts::hub::options`] finds the options of a channel, [`parts::hub::permissions`] decides what a client may
+//!    do there.
+//! 6. [`parts::proto`]: protocols without I/O, HTTP heads, WebSocket, and the Centrifuge protocol in both of its
+//!    encodings; next section.
 //! 7. [`parts::tls`]: TLS without buffers: rustls performs the handshake, then two pairs of keys open and seal records.
 //! 8. [`parts::base`]: data structures without I/O, clock or domain terms: slab with generations, timer wheel, shared
 //!    bytes, outbox, budget, bucket, counters.

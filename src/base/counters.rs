@@ -77,7 +77,8 @@ impl ByNamespace {
 /// Number of buckets of a [`Histogram`]: powers of two from 1 µs to 2^26 µs (67 s), and one beyond.
 pub const BUCKET_COUNT: usize = 28;
 
-/// Durations in microseconds, or other numbers, in buckets that double: bucket `i` holds values up to and including `1 << i`.
+/// Durations in microseconds, or other numbers, in buckets that double: bucket `i` holds values up to and including
+/// `1 << i`.
 #[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [Counter; BUCKET_COUNT],
@@ -116,7 +117,7 @@ impl Histogram {
 
 /// Limit of session kinds.
 pub const SESSION_KINDS_MAX: usize = 16;
-/// Names of clients' programs that can be told apart, with the place of those without a name and the place of all others.
+/// Maximum of distinguished names of clients' programs, with one place for an empty name and one for all others.
 pub const CLIENT_NAMES_MAX: usize = 16;
 /// Places for one kind of label.
 pub const PLACES_MAX: usize = 32;

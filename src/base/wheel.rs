@@ -141,8 +141,8 @@ impl Wheel {
         self.next_slot().map(|(_, tick)| tick)
     }
 
-    /// Removes one key whose deadline is at or before `now` and returns it; `None` once there is no more,
-    /// and the present is then `now`. Earlier deadlines come first. A caller with a budget may stop early and go on later.
+    /// Removes one key whose deadline is at or before `now` and returns it; `None` once there is no more, and the
+    /// present is then `now`. Earlier deadlines come first. A caller with a budget may stop early and go on later.
     pub fn pop_due(&mut self, now: u64) -> Option<u32> {
         loop {
             let first = self.links[DUE as usize].next;

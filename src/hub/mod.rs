@@ -5,8 +5,8 @@
 //!
 //! * A home: `home`, with `order` (numbers, places in streams, `once` for idempotency keys), `spread` (shards with
 //!   subscribers), `presence`; `terms` has its questions and answers, `footprint` its memory.
-//! * Streams: `memory` is the trait, `history` the one implementation, `recovery` reads; `waiting` and `home/late` serve
-//!   a memory that answers later.
+//! * Streams: `memory` is the trait, `history` the one implementation, `recovery` reads; `waiting` and `home/late`
+//!   serve a memory that answers later.
 //! * Subscribers of a shard: `local`; `choice` selects the items of a batch for each.
 //! * `words`: requests, replies and pushes between sessions and shards.
 //! * Rules: `options` (by channel name), `permissions`, `pattern` (RE2), `codes`. Counts by namespace: `tally`.

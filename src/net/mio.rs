@@ -13,7 +13,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::{Accepted, Listeners, Net, Ready};
 
-/// Tokens from here on are not sockets of clients: a client's token is a slot index (below 2^32 − 2^20) and a generation.
+/// Tokens from here on are not sockets of clients: a client's token is a slot index (below 2^32 − 2^20) and a
+/// generation.
 const MAIL: Token = Token(usize::MAX);
 const FIRST_LISTENER: usize = usize::MAX - 4096;
 /// Maximum of events taken from the kernel at once; more wait for the next turn.

@@ -4,8 +4,8 @@
 //! edge-triggered: it is reported once, when it changes, so a reader that stops before `WouldBlock` must remember to
 //! continue.
 //!
-//! `mio` implements [`Net`] over epoll, `listen` parses addresses, `listeners` opens sockets, `inherited` takes those of
-//! systemd, and `sys` has the system calls: it is the one file with `unsafe`.
+//! `mio` implements [`Net`] over epoll, `listen` parses addresses, `listeners` opens sockets, `inherited` takes those
+//! of systemd, and `sys` has the system calls: it is the one file with `unsafe`.
 
 mod inherited;
 mod listen;

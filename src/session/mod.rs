@@ -8,8 +8,10 @@
 //! * `centrifuge`: its commands become asks (`commands`); `replies` and `pushes` write the results with the protocol's
 //!   numbers. `raw`: endpoints of a [`Handler`]. `desk`: requests that are answered outside the shards.
 //! * `context` is the input and output of each call, `action` the list of everything that a client can cause.
-//! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of deliveries.
-//! * `ending` has [`CloseReason`]; `secret` signs session ids; `pongs` bounds answers to pings; `labels`: values of labels in metrics.
+//! * `facets`: the state of any session, as its shard sees it. `format` and each protocol's `form`: encoding of
+//!   deliveries.
+//! * `ending` has [`CloseReason`]; `secret` signs session ids; `pongs` bounds answers to pings; `labels`: values of
+//!   labels in metrics.
 
 mod action;
 pub mod centrifuge;

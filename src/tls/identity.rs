@@ -15,8 +15,8 @@ const NAME_BYTES_MAX: usize = 256;
 /// The identity in a verified certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The certificate's first alternative name that is a URI, a DNS name or an email address, else the subject's common
-    /// name. Not empty, at most 256 bytes, no control characters.
+    /// The certificate's first alternative name that is a URI, a DNS name or an email address, else the subject's
+    /// common name. Not empty, at most 256 bytes, no control characters.
     pub name: Box<str>,
     /// SHA-256 of the certificate.
     pub sha256: [u8; 32],

@@ -1,13 +1,13 @@
 //! TLS without buffers.
 //!
 //! Bytes in, bytes out: an [`Acceptor`] makes a [`Link`] for each connection, which turns records into plaintext in
-//! place and plaintext into records. rustls performs the handshake; afterwards a connection keeps a pair of keys for each
-//! direction, [`LINK_BYTES`] in all, and no buffer.
+//! place and plaintext into records. rustls performs the handshake; afterwards a connection keeps a pair of keys for
+//! each direction, [`LINK_BYTES`] in all, and no buffer.
 //!
-//! * A connection: `handshake`, then `link`; `keys` and `record` open and seal, `schedules` caches key schedules, `news`
-//!   reads alerts and messages after the handshake.
-//! * Settings of handshakes: `certificates`, `names` (SNI), `identity` (client certificates), `tickets`, joined in `terms`;
-//!   `source` reads PEM from a file or a value.
+//! * A connection: `handshake`, then `link`; `keys` and `record` open and seal, `schedules` caches key schedules,
+//!   `news` reads alerts and messages after the handshake.
+//! * Settings of handshakes: `certificates`, `names` (SNI), `identity` (client certificates), `tickets`, joined in
+//!   `terms`; `source` reads PEM from a file or a value.
 
 pub mod certificates;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Requests that client listeners hand over and whose clients behave badly: too many at a time, halves, too much, bytes of
-//! another request behind one, and clients that leave before the answer. Places, counts and bytes are given back.
+//! Forwarded requests of misbehaving clients: too many at a time, halves, too large ones, bytes of another request
+//! behind one, and clients that leave before the answer. Their places, counts and bytes are freed.
 
 use std::time::Duration;
 

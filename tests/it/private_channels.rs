@@ -185,7 +185,7 @@ fn a_cookie_may_hold_the_token_where_the_origin_is_the_applications() {
     assert_eq!(Peer::request(server.address, request.as_bytes()).status, 403);
 }
 
-/// Cookies of others stand in the same header, and they may hold any bytes; a cookie may stand in quotes (RFC 6265 § 4.1.1).
+/// Cookies of others are in the same header, and may contain any bytes; a cookie may be quoted (RFC 6265 §4.1.1).
 #[test]
 fn a_cookies_token_is_found_beside_whatever_else_is_there() {
     let server = Server::configured(CONFIG, &[]);

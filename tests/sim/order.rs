@@ -109,8 +109,8 @@ fn who_is_subscribed_in_whatever_phase_is_so_whatever_those_who_were_asked_say()
         story.order(story.subscribe(&story.channel));
         story.answer(|_| Verdict::Subscription(Err(Rejected::Denied(Denied::NotPermitted))));
         story.settle();
-        // Where a hook or a worker was asked, the command is answered by the order. Else the subscription is there, and goes on
-        // as the order says.
+        // Where a hook or a worker was asked, the order answers the command. Else the subscription exists, and
+        // continues by the order.
         let push = format!(r#"{{"push":{{"channel":"{}","subscribe":{{"#, story.channel);
         let mut expected: Vec<&str> = phase.begun();
         if !matches!(phase, Phase::Hook | Phase::Worker) {

@@ -240,7 +240,8 @@ fn refusals_can_be_read_by_pages_that_may_come() {
     }
 }
 
-/// A connection that had been answered and was kept got a 408 that a client could take for the answer to its next request.
+/// An idle connection after an answered request got a 408, which a client could treat as the answer to its next
+/// request.
 #[test]
 fn a_kept_connection_that_asks_nothing_is_closed_without_a_word() {
     let server = Server::start(&["--handshake-ms", "300"]);

@@ -72,7 +72,8 @@ fn expect_refusal(peer: &mut Peer, code: u64, what: &str) {
     peer.expect_end();
 }
 
-/// Sends `refused` and each command behind it, in one frame, in two, and with much behind it, and expects the same of all.
+/// Sends `refused` and each command behind it, in one frame, in two, and with much behind it, and expects the same of
+/// all.
 fn commands_behind(server: &Server, refused: &Value, code: u64) {
     let mut witness = Client::open(server.address);
     for command in commands() {

@@ -195,7 +195,8 @@ impl Peer {
         self.send(CLOSE, code.to_be_bytes());
     }
 
-    /// The next frame, with [`RSV1`] in its opcode if it is set; panics at the end of the connection and when none comes in time.
+    /// The next frame, with [`RSV1`] in its opcode if it is set; panics at the end of the connection and when none
+    /// comes in time.
     pub(crate) fn frame(&mut self) -> Frame {
         self.try_frame().expect("the server closed the connection")
     }

@@ -151,7 +151,8 @@ fn one_of(letters: &[u8], byte: u8) -> u8 {
 
 /// Letters of steps.
 const STEPS: &[u8] = b"ocgfemdhrptaAOPjxXVk";
-/// How connections end: close frames right and wrong, bad frames, bad text, a bad command; the end of input, a reset, gone.
+/// Ends of connections: valid and invalid close frames, invalid frames, invalid text, an invalid command; the end of
+/// input, a reset, a closed socket.
 const ENDS: &[u8] = b"cCbutjfRl";
 const SLOTS: usize = 8;
 
