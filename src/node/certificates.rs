@@ -1,8 +1,8 @@
-//! The server's certificates while it runs: read when it starts, and anew when their files change or someone says so.
+//! The server's certificates at run time: read at start, and again when their files change or on request.
 //!
-//! What shards are given is whole, or they keep what they have: a reload that fails changes nothing. Connections that live
-//! go on with the keys that they have agreed on; what is new holds for handshakes that begin afterwards. Left out: when to
-//! look at the files (`control`), and what is made of their bytes (`tls`).
+//! Invariant: shards receive a complete set of certificates or keep the old one; a reload that fails changes nothing.
+//! Open connections keep the keys that they have negotiated; new certificates hold for later handshakes. Left out:
+//! when to check the files (`control`), and the parsing of their content (`tls`).
 
 #![expect(clippy::disallowed_methods, reason = "certificates hold for a time of day")]
 
@@ -25,16 +25,16 @@ use crate::shard::mailbox::{Letter, Mailbox};
 use crate::tls::certificates::{Flaw, date_text};
 use crate::tls::{CertificateError, Facts, Pem, PemPair, Serving, Source, Terms, ticketer};
 
-/// The name of the certificate that is made at the start.
+/// Name of the certificate that is generated at start.
 const SELF_SIGNED: &str = "self-signed";
 
-/// How long that one holds. Whoever runs a server for longer is not developing.
+/// Validity of that certificate, in days. A server that runs longer is not a development server.
 const SELF_SIGNED_DAYS: u64 = 365;
 
-/// No certificate or key is longer; what is named by mistake may be.
+/// Maximum size of a certificate or key file, in bytes; a file named by mistake may be larger.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What values of `http_server.tls` are called that hold their text.
+/// Names of values of `http_server.tls` that may contain the text itself.
 const CERT_PEM: &str = "http_server.tls.cert_pem";
 const KEY_PEM: &str = "http_server.tls.key_pem";
 const CLIENT_CA_PEM: &str = "http_server.tls.client_ca_pem";
@@ -57,14 +57,14 @@ struct Shared {
 struct State {
     options: TlsOptions,
     ticketer: Arc<dyn ProducesTickets>,
-    /// The authorities that the ticketer's tickets go by.
+    /// The authorities that the clients of the ticketer's tickets were verified with.
     authorities: Vec<Vec<u8>>,
-    /// Of the certificates in use.
+    /// Facts about the certificates in use.
     facts: Vec<Facts>,
     watch: Watch,
 }
 
-/// What a file looks like from outside. A link is followed, so that a swap of directories (Kubernetes) shows.
+/// The metadata of a file. Links are followed, so that a swap of directories (Kubernetes) is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -74,12 +74,12 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// Whether files have changed, and have come to rest since: a certificate and its key are seldom written in one instant.
+/// Detects files that have changed and are stable since: a certificate and its key are seldom written in one instant.
 #[derive(Debug, Default)]
 struct Watch {
-    /// As they were when they were last read.
+    /// The state of the files when they were last read.
     taken: Vec<Option<Stamp>>,
-    /// As they were when they were last looked at.
+    /// The state of the files when they were last checked.
     seen: Vec<Option<Stamp>>,
 }
 
@@ -91,8 +91,8 @@ impl Watch {
     }
 }
 
-/// Reads all certificates, keys and authorities that the options name, as a server would when it starts. What is wrong with
-/// them, each told; and what of them will expire soon.
+/// Reads all certificates, keys and authorities in the options, as at start. Returns all errors, and warnings about
+/// certificates that expire soon.
 pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
     let bare = TlsOptions {
         cert: Vec::new(),
@@ -116,7 +116,7 @@ pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
         parts.push(Ok(TlsOptions { server, ..bare.clone() }));
     }
     if options.asks_clients() {
-        // With a certificate that is surely good, so that nothing but the authorities is judged.
+        // With a valid certificate, so that only the authorities are checked.
         let (client_ca, client_ca_pem) = (options.client_ca.clone(), options.client_ca_pem.clone());
         let pem = self_signed(std::iter::empty()).map(|pem| vec![pem]);
         let server = ServerTls { client_ca: options.server.client_ca.clone(), ..ServerTls::default() };
@@ -135,10 +135,10 @@ pub fn check(options: &TlsOptions) -> (Vec<CertificateError>, Vec<String>) {
 }
 
 impl Certificates {
-    /// Reads what the configuration names; with it, what shards begin with. `None` when connections are plain.
+    /// Reads the configured certificates; also returns those that shards begin with. `None` for plain connections.
     ///
     /// # Errors
-    /// Which file, or text, is wrong, and what is wrong with it.
+    /// The file or text that is wrong, and the reason.
     pub(crate) fn load(
         config: &Config,
         mailboxes: Arc<[Mailbox]>,
@@ -159,23 +159,24 @@ impl Certificates {
         Ok(Some((Self(Arc::new(shared)), serving.config)))
     }
 
-    /// Reads all files anew, and hands what they hold to the shards. Blocks for as long as the file system does.
+    /// Reads all files again, and sends the result to the shards. Blocks as long as the file system does.
     ///
     /// # Errors
-    /// Which file is wrong; then everything stays as it is. It is logged and counted here.
+    /// The file that is wrong; then nothing changes. The error is logged and counted here.
     pub fn reload(&self) -> Result<(), CertificateError> {
         self.0.reload(None)
     }
 
-    /// Reloads, with these certificates in memory in place of those of [`TlsOptions::pem`] and of the self-signed one.
+    /// Reloads, with these in-memory certificates in place of those of [`TlsOptions::pem`] and of the self-signed
+    /// one.
     ///
     /// # Errors
-    /// As [`Certificates::reload`].
+    /// Like [`Certificates::reload`].
     pub fn reload_with(&self, pem: Vec<PemText>) -> Result<(), CertificateError> {
         self.0.reload(Some(pem))
     }
 
-    /// Looks at the files, and reloads when they have changed and rest. Errors are logged and counted.
+    /// Checks the files, and reloads when they have changed and are stable. Errors are logged and counted.
     pub(crate) fn look(&self) {
         let is_due = {
             let mut state = self.0.state();
@@ -187,12 +188,12 @@ impl Certificates {
         }
     }
 
-    /// What there is to know of the certificates in use, in their order.
+    /// Facts about the certificates in use, in their order.
     pub fn facts(&self) -> Vec<Facts> {
         self.0.state().facts.clone()
     }
 
-    /// How many reloads there were, and how many that failed.
+    /// The number of successful reloads, and the number of failed ones.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.0.reload_count.load(Relaxed), self.0.failure_count.load(Relaxed))
     }
@@ -203,9 +204,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// With other texts in memory, if there are any.
+    /// Reloads, with other in-memory certificates if `pem` is given.
     fn reload(&self, pem: Option<Vec<PemText>>) -> Result<(), CertificateError> {
-        // Held until the letters are sent: whoever reloads last is heard last.
+        // Locked until the letters are sent: the last reload is the last that shards receive.
         let mut state = self.state();
         let before = pem.map(|pem| mem::replace(&mut state.options.pem, pem));
         match state.load() {
@@ -231,7 +232,7 @@ impl Shared {
 }
 
 impl State {
-    /// What the options name, read for the first time.
+    /// Reads the files in the options for the first time.
     fn load_new(options: TlsOptions) -> Result<(Self, Serving), CertificateError> {
         let ticketer = new_ticketer(&options)?;
         let (authorities, facts, watch) = Default::default();
@@ -240,9 +241,9 @@ impl State {
         Ok((state, serving))
     }
 
-    /// Reads everything, and keeps what is known of it. Nothing but the watch changes when it fails.
+    /// Reads everything, and stores the facts. On failure only the watch changes.
     fn load(&mut self) -> Result<Serving, CertificateError> {
-        // Before they are read: what changes meanwhile shows next time.
+        // Before the files are read: later changes are seen at the next check.
         self.watch.taken = stamps(&self.options);
         let options = &self.options;
         if options.cert.len() != options.key.len() {
@@ -274,7 +275,8 @@ impl State {
         let (names, authorities) = authorities(options)?;
         let client_cas: Vec<_> =
             names.iter().zip(&authorities).map(|(name, bytes)| Pem { name, bytes }).collect();
-        // A ticket says whom a client's certificate named, and is believed: not by those who trust others.
+        // A ticket contains the name of a client's certificate, which is trusted: not after the authorities have
+        // changed.
         let ticketer =
             if authorities == self.authorities { Arc::clone(&self.ticketer) } else { new_ticketer(options)? };
         let terms = Terms {
@@ -292,7 +294,7 @@ impl State {
     }
 }
 
-/// The authorities whose clients are known: names, and texts in PEM.
+/// The authorities for client certificates: names, and PEM texts.
 fn authorities(options: &TlsOptions) -> Result<(Vec<&str>, Vec<Vec<u8>>), CertificateError> {
     let mut names: Vec<&str> = options.client_ca.iter().map(String::as_str).collect();
     let texts: Result<Vec<_>, _> = names.iter().map(|path| read(path).map(|bytes| bytes.to_vec())).collect();
@@ -309,14 +311,14 @@ fn authorities(options: &TlsOptions) -> Result<(Vec<&str>, Vec<Vec<u8>>), Certif
     Ok((names, texts))
 }
 
-/// What a value of `http_server.tls` holds or names, with its name for errors.
+/// The content of a value of `http_server.tls`, or of the file that it names; with its name for errors.
 fn read_any<'a>(
     key: &'static str,
     value: &'a str,
 ) -> Result<(&'a str, Zeroizing<Vec<u8>>), CertificateError> {
     match Source::of(value) {
         Source::Text(text) => Ok((key, Zeroizing::new(text))),
-        // A text that is meant to be a key, and is neither, is not repeated.
+        // A text that was meant as a key must not appear in an error.
         Source::File(path) if !Source::may_be_told(path) => {
             Err(Flaw::Refused("is neither PEM, nor its base64, nor the path of a file".to_owned()).of(key))
         }
@@ -324,13 +326,13 @@ fn read_any<'a>(
     }
 }
 
-/// Reads a file that holds PEM. What it held is wiped from memory after use: it may be a key.
+/// Reads a PEM file. The content is wiped from memory after use: it may be a key.
 ///
 /// # Errors
-/// When it cannot be read, or is too large to be PEM.
+/// When the file cannot be read, or is too large to be PEM.
 pub fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     let unreadable = |error: &dyn ToString| Flaw::Unreadable(error.to_string()).of(path);
-    // Its whole room at once: growing would leave copies behind.
+    // Allocated at once: growing would leave copies in memory.
     let length = fs::metadata(path).map_err(|error| unreadable(&error))?.len();
     let mut bytes =
         Zeroizing::new(Vec::with_capacity(usize::try_from(length.min(FILE_BYTES_MAX)).unwrap_or(0) + 1));
@@ -339,7 +341,7 @@ pub fn read(path: &str) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     if bytes.len() as u64 > FILE_BYTES_MAX { Err(unreadable(&"it is larger than 1 MiB")) } else { Ok(bytes) }
 }
 
-/// All files of the configuration, as they look now; `None` for one that is not there.
+/// The current state of all configured files; `None` for a missing one.
 fn stamps(options: &TlsOptions) -> Vec<Option<Stamp>> {
     let ServerTls { enabled, cert, key, client_ca, .. } = &options.server;
     let of_server = [cert, key, client_ca].into_iter().filter_map(|value| match Source::of(value) {
@@ -367,7 +369,7 @@ fn new_ticketer(options: &TlsOptions) -> Result<Arc<dyn ProducesTickets>, Certif
     ticketer(rotation_s).map_err(|error| Flaw::Refused(error.to_string()).of("session tickets"))
 }
 
-/// A certificate for this machine, for as long as the process lives.
+/// A certificate for this machine, for the life of the process.
 fn self_signed(listen: impl Iterator<Item = SocketAddr>) -> Result<PemText, CertificateError> {
     let refused = |error: rcgen::Error| Flaw::Refused(error.to_string()).of(SELF_SIGNED);
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
@@ -380,7 +382,7 @@ fn self_signed(listen: impl Iterator<Item = SocketAddr>) -> Result<PemText, Cert
     let mut params = CertificateParams::new(names).map_err(refused)?;
     params.distinguished_name.push(DnType::CommonName, "throng, self-signed for development");
     let (now, day) = (SystemTime::now(), Duration::from_secs(DAY_S.unsigned_abs()));
-    // Clocks of other machines may be behind.
+    // The clocks of other machines may be behind.
     params.not_before = (now - day).into();
     params.not_after = (now + day * u32::try_from(SELF_SIGNED_DAYS).unwrap_or(1)).into();
     let key = KeyPair::generate().map_err(refused)?;
@@ -388,7 +390,7 @@ fn self_signed(listen: impl Iterator<Item = SocketAddr>) -> Result<PemText, Cert
     Ok(PemText { name: SELF_SIGNED.to_owned(), chain, key: key.serialize_pem() })
 }
 
-/// Says in the log what is served.
+/// Logs a certificate in use.
 fn tell(facts: &Facts) {
     let Facts { source, names, not_after_s, .. } = facts;
     let (names, end, fingerprint) = (names.join(", "), date_text(*not_after_s), facts.fingerprint());
@@ -404,7 +406,7 @@ fn tell(facts: &Facts) {
     }
 }
 
-/// What to say of a certificate that ends soon. The one that is made at the start is not watched.
+/// A warning about a certificate that expires soon. The self-signed one is not checked.
 fn expiry(facts: &Facts, now_s: i64) -> Option<String> {
     let Facts { source, names, not_after_s, .. } = facts;
     let (names, end, left) = (names.join(", "), date_text(*not_after_s), facts.left_text(now_s));
@@ -412,18 +414,18 @@ fn expiry(facts: &Facts, now_s: i64) -> Option<String> {
         .then(|| format!("certificate {source} for {names} expires in {left}, at {end}: renew it"))
 }
 
-/// Unix time in seconds.
+/// The Unix time in seconds.
 pub fn now_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     i64::try_from(since).unwrap_or(i64::MAX)
 }
 
-/// The error with which a server does not start. [`is_certificate_error`] knows it again.
+/// The error that prevents a server from starting; [`is_certificate_error`] recognises it.
 pub(crate) fn startup_error(error: CertificateError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
-/// Whether a server did not start because of a certificate or a key: a matter of configuration.
+/// Whether a server did not start because of a certificate or a key, which is an error in the configuration.
 pub fn is_certificate_error(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<CertificateError>())
 }

@@ -1,8 +1,8 @@
-//! The handle with which any thread does what the server's API does: publish, ask homes, order connections about.
+//! A handle for any thread with the functions of the server API: publish, query homes, send orders to connections.
 //!
-//! Invariant: a call has written its letters when it returns, in the calling thread's order; what it returns only waits
-//! for the answer. Nothing here blocks but for a mailbox's lock. What a client may is not asked: whoever has a node may
-//! everything. Left out: bodies, keys and HTTP, which are the control plane's.
+//! Invariant: when a call returns, its letters are written, in the calling thread's order; only the answer is
+//! pending. Calls block only for a mailbox's lock. Permissions of clients do not apply. Left out: bodies, keys and
+//! HTTP, which belong to the control plane.
 
 use std::fmt;
 use std::future::Future;
@@ -25,9 +25,10 @@ use crate::shard::formats;
 use crate::shard::mailbox::{Asker, Deed, Done, Letter, Look, Order, Target};
 use crate::shard::outside::Grant;
 
-/// Publications of one broadcast that are on their way at a time.
+/// Maximum number of publications of one broadcast without an answer.
 const BROADCAST_AT_ONCE: usize = 1024;
-/// What patterns of other servers mean by these is not known here; a channel with one in its name is found by `*`.
+/// Characters with a meaning in the patterns of other servers, which is not supported here; `*` matches them in
+/// channel names.
 pub(crate) const PATTERN_RESERVED: [char; 6] = ['?', '[', ']', '{', '}', '\\'];
 
 /// A handle to a running server, for any thread. Clones are cheap.
@@ -51,7 +52,7 @@ pub(crate) const PATTERN_RESERVED: [char; 6] = ['?', '[', ']', '{', '}', '\\'];
 #[derive(Clone)]
 pub struct Node {
     parts: Arc<Parts>,
-    /// How it reaches the shards.
+    /// Way of its letters and answers.
     way: Way,
 }
 
@@ -62,46 +63,46 @@ struct Parts {
     began: Instant,
 }
 
-/// What a channel's history holds.
+/// Publications of a channel's history.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// What was asked for.
+    /// The requested publications.
     pub publications: Vec<Arc<Publication>>,
     /// The stream's position.
     pub position: Position,
 }
 
-/// How many are in a channel.
+/// Numbers of connections and users in a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PresenceStats {
-    /// Connections.
+    /// Number of connections.
     pub client_count: u32,
-    /// Different users.
+    /// Number of different users.
     pub user_count: u32,
 }
 
-/// What a node is and holds. Counts are those of the shards, each at some recent moment.
+/// Properties and counts of a node. Counts are sums of the shards' counts, each read at a recent moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// Tells this process from others and from its own earlier lives; clients are told it as well.
+    /// Unique id of this process; a restart changes it. Clients receive it as well.
     pub uid: String,
-    /// The host's name and the port of the first listener.
+    /// The host name and the port of the first listener.
     pub name: String,
     /// The server's version.
     pub version: &'static str,
-    /// Connections past their handshake.
+    /// Number of connections past their handshake.
     pub client_count: u64,
-    /// Channels.
+    /// Number of channels.
     pub channel_count: u64,
-    /// Subscriptions of all connections.
+    /// Number of subscriptions of all connections.
     pub subscription_count: u64,
-    /// Seconds since the start.
+    /// Time since the start, in seconds.
     pub uptime_s: u64,
 }
 
 impl Node {
-    /// A node over shards that someone else drives; a server's own comes from `Server::node`. Answers wake
-    /// whoever waits for them in the shard's thread. `uid` tells the process from others, `name` is for people.
+    /// A node over shards that the caller runs; `Server::node` returns a server's own. A shard's thread wakes the
+    /// tasks that wait for its answers. `uid` identifies the process, `name` is for people.
     pub fn over(config: &Config, wiring: Wiring, uid: &str, name: &str) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the start, from which uptime counts")]
         let began = Instant::now();
@@ -110,26 +111,26 @@ impl Node {
         Self { parts: Arc::new(parts), way: Way::Straight }
     }
 
-    /// This process's id.
+    /// The id of this process.
     pub(super) fn uid(&self) -> &str {
         &self.parts.uid
     }
 
-    /// Goes by another configuration from now on, as the shards do.
+    /// Replaces the configuration, as in the shards.
     pub(super) fn renew(&self, config: &Config) {
         self.parts.shards.renew(config);
     }
 
-    /// A handle of this node that goes another way to the shards.
+    /// A handle of this node with another way to the shards.
     pub(crate) fn by(&self, way: Way) -> Self {
         Self { way, ..self.clone() }
     }
 
-    /// Sends a message to every subscriber of a channel; tells its position, which is the default without history.
+    /// Sends a message to every subscriber of a channel; returns its position, which is the default without history.
     ///
-    /// The outcome is [`Failure::BadRequest`] when data is not what `options.kind` says or the channel's name is empty,
-    /// [`Failure::LimitExceeded`] when data takes more than half of `outbox_bytes_max`. Names that clients may not ask for
-    /// (`channel_name_bytes_max`, `channel_regex`) are taken, here and in the other calls.
+    /// The outcome is [`Failure::BadRequest`] when data is not of the kind `options.kind` or the channel's name is
+    /// empty, [`Failure::LimitExceeded`] when data is larger than half of `outbox_bytes_max`. Names that clients may
+    /// not use (`channel_name_bytes_max`, `channel_regex`) are accepted, here and in the other calls.
     pub fn publish(&self, channel: &str, data: Vec<u8>, options: &PublishOptions) -> Pending<Position> {
         if !is_what_it_should_be(options.kind, &data) {
             return Pending::failed(Failure::BadRequest);
@@ -137,9 +138,10 @@ impl Node {
         self.publish_checked(channel, data, options)
     }
 
-    /// Sends one message to many channels; the outcomes are in their order. The data is held once.
+    /// Sends one message to many channels; the outcomes are in the order of the channels. The data is stored once.
     ///
-    /// The first thousand publications are on their way when this returns; the others go as those are answered.
+    /// Publications are sent in chunks of 1,024; a chunk follows when all publications of the previous one are
+    /// answered.
     pub async fn broadcast(
         &self,
         channels: &[impl AsRef<str>],
@@ -153,7 +155,7 @@ impl Node {
         }
     }
 
-    /// As [`Node::publish`], of data that is known to be what `options.kind` says.
+    /// Publishes like [`Node::publish`] data that is known to be of the kind `options.kind`.
     pub(crate) fn publish_checked(
         &self,
         channel: &str,
@@ -166,7 +168,7 @@ impl Node {
         }
     }
 
-    /// As [`Node::broadcast`], of data that is known to be what `options.kind` says.
+    /// Broadcasts like [`Node::broadcast`] data that is known to be of the kind `options.kind`.
     pub(crate) async fn broadcast_checked(
         &self,
         channels: &[impl AsRef<str>],
@@ -188,10 +190,10 @@ impl Node {
         outcomes
     }
 
-    /// What was published in a channel.
+    /// Returns publications of a channel's history.
     ///
-    /// The outcome is [`Failure::NotAvailable`] without history, [`Failure::Unrecoverable`] when `filter.since` is not
-    /// in the stream, [`Failure::BadRequest`] when what came before the first publication is asked for.
+    /// The outcome is [`Failure::NotAvailable`] without history, [`Failure::Unrecoverable`] when `filter.since` is
+    /// not in the stream, [`Failure::BadRequest`] for a reverse query that starts at offset 0.
     pub fn history(&self, channel: &str, filter: HistoryFilter) -> Pending<History> {
         if filter.reverse && filter.since.as_ref().is_some_and(|since| since.offset == 0) {
             return Pending::failed(Failure::BadRequest);
@@ -202,23 +204,23 @@ impl Node {
         })
     }
 
-    /// Forgets what was published in a channel; its position stays.
+    /// Removes the publications of a channel's history; the stream's position stays.
     pub fn history_remove(&self, channel: &str) -> Pending<()> {
         self.ask(channel, Question::RemoveHistory, ChannelOptions::keeps_history, |answer| {
             matches!(answer, Answer::Removed).then_some(())
         })
     }
 
-    /// Who is in a channel.
+    /// Returns the clients in a channel.
     ///
-    /// The outcome is [`Failure::NotAvailable`] where presence is off.
+    /// The outcome is [`Failure::NotAvailable`] without presence.
     pub fn presence(&self, channel: &str) -> Pending<Vec<Arc<ClientInfo>>> {
         self.ask(channel, Question::Presence, has_presence, |answer| {
             if let Answer::Presence(clients) = answer { Some(clients) } else { None }
         })
     }
 
-    /// How many are in a channel.
+    /// Returns the numbers of connections and users in a channel.
     pub fn presence_stats(&self, channel: &str) -> Pending<PresenceStats> {
         self.ask(channel, Question::PresenceStats, has_presence, |answer| {
             let Answer::PresenceStats { client_count, user_count } = answer else { return None };
@@ -226,11 +228,13 @@ impl Node {
         })
     }
 
-    /// Names and subscribers of the channels that match, by name: `*` stands for any run of characters, an empty pattern
-    /// for all. Every home looks at all of its channels for this: it is for people, not for each request of theirs.
+    /// Returns names and subscriber counts of the matching channels, sorted by name. `*` matches any run of
+    /// characters, an empty pattern all channels. Every home searches all of its channels: for operators, not for
+    /// requests of users.
     ///
     /// # Errors
-    /// [`Failure::BadRequest`] for a pattern with `?`, `[`, `]`, `{`, `}` or `\`, which would mean something elsewhere.
+    /// [`Failure::BadRequest`] for a pattern with `?`, `[`, `]`, `{`, `}` or `\`, which have a meaning in other
+    /// servers.
     pub fn channels(
         &self,
         pattern: &str,
@@ -251,12 +255,13 @@ impl Node {
         }
     }
 
-    /// Subscribes connections to a channel without their asking. Those that are subscribed stay so, on these terms in place of
-    /// what their token, a hook or an earlier call said, and are told so. Terms that are over already change nothing.
+    /// Subscribes connections to a channel. Existing subscriptions stay; the grant replaces the terms from their
+    /// token, a hook or an earlier call, and their clients are notified. A grant that has expired changes nothing.
     ///
-    /// The outcome is there when all shards have done it: what is published afterwards reaches the connections. It may be
-    /// [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`]; [`Failure::TooManyRequests`] while memory is
-    /// short (`memory_max`). Whether there is any such connection is not told, here and in the other orders.
+    /// The outcome is available when all shards have carried this out: later publications reach the connections.
+    /// Failures: [`Failure::UnknownChannel`], [`Failure::BadRequest`], [`Failure::Overloaded`], and
+    /// [`Failure::TooManyRequests`] while memory is short (`memory_max`). The outcome does not say whether there is
+    /// such a connection, here and in the other orders.
     pub fn subscribe(&self, target: Target, channel: &str, grant: Grant) -> Pending<()> {
         let deed = self.shards().options_of(channel).and_then(|options| {
             if self.shards().is_memory_short() {
@@ -268,10 +273,10 @@ impl Node {
         self.order(target, deed)
     }
 
-    /// Ends connections' subscription to a channel. `code` is 2000–2999: below 2500 they do not subscribe again. What was
-    /// published before, and answered, still reaches them.
+    /// Ends the subscriptions of connections to a channel. `code` is 2000–2999: below 2500 clients do not subscribe
+    /// again. Earlier publications that were answered still reach them.
     ///
-    /// The outcome is as of [`Node::subscribe`].
+    /// Failures are those of [`Node::subscribe`].
     pub fn unsubscribe(&self, target: Target, channel: &str, code: u32, reason: &str) -> Pending<()> {
         let deed = if (2000..3000).contains(&code) {
             let deed = Deed::Unsubscribe { channel: channel.into(), code, reason: reason.to_owned() };
@@ -282,18 +287,18 @@ impl Node {
         self.order(target, deed)
     }
 
-    /// Tells connections something outside of all channels: a `message` push. It is in no history, so who is away just then
-    /// never hears of it. `data` is JSON.
+    /// Sends a `message` push to connections. It is not stored; disconnected clients do not receive it. `data` is
+    /// JSON.
     ///
-    /// The outcome is [`Failure::BadRequest`] when it is not, or [`Failure::Overloaded`].
+    /// The outcome is [`Failure::BadRequest`] when `data` is not JSON, or [`Failure::Overloaded`].
     pub fn message(&self, target: Target, data: Vec<u8>) -> Pending<()> {
         let is_json = is_what_it_should_be(DataKind::Json, &data);
         let deed = is_json.then(|| Deed::Message { data: Payload::from(data) });
         self.order(target, deed.ok_or(Failure::BadRequest))
     }
 
-    /// Closes connections, but for those with an id in `spared`. `code` is 3000–4999: at 3000–3499 and 4000–4499 they
-    /// connect again.
+    /// Closes connections, except for those with an id in `spared`. `code` is 3000–4999: at 3000–3499 and 4000–4499
+    /// clients connect again.
     ///
     /// The outcome may be [`Failure::BadRequest`] or [`Failure::Overloaded`].
     pub fn disconnect(&self, target: Target, code: u16, reason: &str, spared: Vec<String>) -> Pending<()> {
@@ -302,15 +307,15 @@ impl Node {
         self.order(target, deed.ok_or(Failure::BadRequest))
     }
 
-    /// Changes when connections expire: now, or at a Unix time in seconds, 0 for never; a time in the past is now. `info` is what others see of them from
-    /// now on; empty for what they see now.
+    /// Changes the expiry of connections: now, or at a Unix time in seconds, 0 for never; a time in the past means
+    /// now. `info` replaces the information that other clients see; empty for no change.
     ///
     /// The outcome may be [`Failure::Overloaded`].
     pub fn refresh(&self, target: Target, expired: bool, expire_at_s: u64, info: Payload) -> Pending<()> {
         self.order(target, Ok(Deed::Refresh { expired, expire_at_s, info }))
     }
 
-    /// What the node is and holds.
+    /// Returns properties and counts of the node.
     pub fn info(&self) -> Info {
         let Parts { shards, uid, name, began } = &*self.parts;
         let sum = |read: fn(&Counters) -> u64| shards.wiring.counters.iter().map(|shard| read(shard)).sum();
@@ -325,12 +330,12 @@ impl Node {
         }
     }
 
-    /// The shards behind it.
+    /// The shards of this node.
     pub(super) fn shards(&self) -> &Shards {
         &self.parts.shards
     }
 
-    /// Sends a publication that nobody waits for, whatever its channel's namespace.
+    /// Publishes without an answer, with any namespace.
     pub(super) fn publish_unanswered(&self, channel: &str, kind: DataKind, data: &[u8]) {
         let shards = self.shards();
         let publication = Box::new(Publication::new(channel.into(), kind, shards.charge(data.to_vec())));
@@ -399,7 +404,7 @@ impl Node {
         }
     }
 
-    /// Asks one shard for the channels whose home it is.
+    /// Asks one shard for the channels that it is home of.
     fn look(&self, shard: usize, what: Look) -> Pending<Vec<(Arc<str>, usize)>> {
         let (asker, answer) = self.asker();
         self.send(shard, Letter::Look { what, asker });
@@ -409,13 +414,13 @@ impl Node {
         )
     }
 
-    /// Who asks in a letter, and where the answer comes out.
+    /// The return address for a letter, and the receiver of its answer.
     fn asker(&self) -> (Asker, oneshot::Receiver<Answer>) {
         let (reply, answer) = reply(self.way.clone());
         (Asker::Outside(Box::new(move |answer| reply.send(answer))), answer)
     }
 
-    /// Has all shards carry this out, unless it cannot be.
+    /// Sends an order to all shards, unless it is refused.
     fn order(&self, target: Target, deed: Result<Deed, Failure>) -> Pending<()> {
         let taken = deed.and_then(|deed| Ok((deed, self.shards().take_order()?)));
         let (deed, shard_count) = match taken {
@@ -425,7 +430,7 @@ impl Node {
         let ((reply, is_done), way) = (reply(self.way.clone()), self.way.clone());
         let done = Done::telling(move || {
             reply.send(());
-            // The letters of the turn are handed over already.
+            // The letters of this turn have been handed over by now.
             way.wake();
         });
         let order = Arc::new(Order { target, deed, done });
@@ -435,14 +440,14 @@ impl Node {
         Pending::ordered(is_done)
     }
 
-    /// Sends a letter to one of the shards.
+    /// Sends a letter to a shard.
     fn send(&self, shard: usize, letter: Letter) {
         self.way.send(&self.shards().wiring.mailboxes, shard, letter);
     }
 }
 
 impl fmt::Debug for Node {
-    /// Without the seed, which nobody outside must know.
+    /// Does not print the seed, which is a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("name", &self.parts.name).finish_non_exhaustive()
     }

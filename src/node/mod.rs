@@ -1,10 +1,10 @@
-//! Handles to a running server, for any thread: publish and ask, certificates, the configuration read again.
+//! Handles to a running server, for any thread: publications and queries, certificates, reloads of the configuration.
 //!
-//! Invariant: nothing here knows how shards are started or who serves HTTP. What comes in from outside the shards
-//! (the server API, an embedder, the control thread) goes through these handles, and from here in letters.
+//! Invariant: nothing here knows how shards are started or what serves HTTP. Requests from outside the shards (the
+//! server API, an embedder, the control thread) go through these handles, and on in letters.
 //!
-//! `handle` has [`Node`], `publisher` [`Publisher`], `options` the parameters of a publication; `pending` returns answers,
-//! `shards` finds a channel's home, `post` collects the letters of a thread. `certificates` and `reload` serve reloads.
+//! `handle` has [`Node`], `publisher` [`Publisher`], `options` the parameters of a publication; `pending` returns
+//! answers, `shards` finds a channel's home, `post` collects the letters of a thread. `certificates` and `reload` serve reloads.
 
 mod certificates;
 mod handle;

@@ -1,27 +1,27 @@
-//! What a publisher may wish, and what a message of each kind must be.
+//! Options of a publication, and the check of its data.
 
 use crate::base::payload;
 use crate::hub::{DataKind, Tags};
 
-/// Bytes of an idempotency key: homes keep keys for minutes.
+/// Maximum size of an idempotency key, in bytes: homes keep keys for minutes.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 512;
 
-/// What a publisher may wish.
+/// Options of a publication.
 #[derive(Clone, Debug)]
 pub struct PublishOptions {
-    /// What the message is. Default: one JSON value.
+    /// The kind of the data. Default: one JSON value.
     pub kind: DataKind,
-    /// Names and values that are delivered with it, and that filters look at.
+    /// Names and values that are delivered with the publication, and that filters can test.
     pub tags: Tags,
-    /// Keep it out of the history.
+    /// Leaves the publication out of the history.
     pub skip_history: bool,
-    /// Publish once, however often it is asked for with this key within five minutes, per channel. At most 512 bytes.
+    /// Publishes once, however often this key is used within five minutes in a channel. At most 512 bytes.
     pub idempotency_key: Option<Box<str>>,
-    /// Send it as a delta to the publication before, to those who can apply one.
+    /// Sends a delta to the previous publication to clients that support it.
     pub delta: bool,
-    /// Drop it if the channel has a version that is as high; 0 for no version. Only with history.
+    /// Drops the publication if the channel has this version or a higher one; 0 for no version. Only with history.
     pub version: u64,
-    /// What `version` is a version of; another is another series.
+    /// The series of `version`: versions of different series are not compared.
     pub version_epoch: Option<Box<str>>,
 }
 
@@ -39,7 +39,7 @@ impl Default for PublishOptions {
     }
 }
 
-/// Whether data is what its kind says.
+/// Whether data is of its kind.
 pub(super) fn is_what_it_should_be(kind: DataKind, data: &[u8]) -> bool {
     match kind {
         DataKind::Json => payload::is_json(data),

@@ -1,9 +1,10 @@
-//! Answers on their way from a shard to whoever asked, in whatever executor or none.
+//! Answers from a shard to its caller, in any executor or none.
 //!
-//! Invariant: a waker of the asker's is called in a thread that shares the asker's descriptor table. A shard may have a
-//! table of its own, in which the number of an executor's wake-up descriptor, made later, can be a client's socket. So
-//! a shard hands an answer, or its drop, to the [`Relay`]'s thread by means that need no descriptor. Executors that
-//! every table knows, the control plane's, do without; their threads take answers by the handful ([`ThreadPost`]).
+//! Invariant: the caller's waker is called in a thread that shares the caller's descriptor table. A shard may have a
+//! table of its own, in which the number of an executor's wake-up descriptor, made later, can be a client's socket.
+//! So a shard passes an answer, or its drop, to the [`Relay`]'s thread by means that need no descriptor. Executors
+//! whose descriptors are in every table, as the control plane's, need no relay; their threads receive answers in
+//! batches ([`ThreadPost`]).
 
 use std::fmt;
 use std::future::Future;
@@ -21,31 +22,31 @@ use crate::hub::home::{self, Refused};
 use crate::proto::centrifuge::Error;
 use crate::shard::mailbox::{Letter, Mailbox};
 
-/// Why a call came to nothing.
+/// The reason why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The request lacks what it needs, or something in it is not what it should be.
+    /// A field of the request is missing or invalid.
     BadRequest,
-    /// The channel's namespace is not one.
+    /// The channel's namespace does not exist.
     UnknownChannel,
     /// The channel has no history, or no presence.
     NotAvailable,
-    /// The message is too large, or there would be one channel too many.
+    /// The message is too large, or the maximum number of channels is reached.
     LimitExceeded,
-    /// The channel takes no more publications in this second, or memory is short: nothing was done. Try again later.
+    /// The channel's rate of publications is exceeded, or memory is short: nothing was done. Try again later.
     TooManyRequests,
-    /// The position that was asked for is not in the stream.
+    /// The requested position is not in the stream.
     Unrecoverable,
-    /// The shards hold as many published bytes, or letters, as they may: nothing was done. Try again later.
+    /// The limit of published bytes, or of letters, in the shards is reached: nothing was done. Try again later.
     Overloaded,
-    /// The history of the channel cannot be reached: nothing was done. Try again later.
+    /// The storage of the channel's history cannot be reached: nothing was done. Try again later.
     Unavailable,
-    /// The shard has ended, or gave no answer in time: whether it was done is not known.
+    /// The shard has ended, or gave no answer in time: the result is not known.
     NoAnswer,
 }
 
 impl Failure {
-    /// The protocol's error for it.
+    /// The protocol's error for this failure.
     pub fn error(self) -> Error {
         match self {
             Self::BadRequest => Error::BAD_REQUEST,
@@ -89,7 +90,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Reads a home's answer as what was asked for; `None` when it is not that.
+/// Converts a home's answer to the expected type; `None` for an answer of another kind.
 pub(super) type Read<T> = fn(home::Answer) -> Option<T>;
 
 fn outcome<T>(answer: Result<home::Answer, RecvError>, read: Read<T>) -> Result<T, Failure> {
@@ -100,9 +101,9 @@ fn outcome<T>(answer: Result<home::Answer, RecvError>, read: Read<T>) -> Result<
     }
 }
 
-/// What will come of a call. The call is on its way already: awaiting this, or [`Pending::wait`], only tells its outcome,
-/// and dropping it gives up nothing but that. It works in any executor, and has no time limit of its own; a server that
-/// has ended answers with [`Failure::NoAnswer`] at once.
+/// The outcome of a call. The call has been sent: awaiting this, or [`Pending::wait`], only returns its outcome, and
+/// dropping it cancels nothing. It works in any executor, and has no timeout; a server that has ended answers with
+/// [`Failure::NoAnswer`] at once.
 #[must_use = "it tells whether the call succeeded"]
 #[derive(Debug)]
 pub struct Pending<T>(State<T>);
@@ -110,12 +111,12 @@ pub struct Pending<T>(State<T>);
 enum State<T> {
     Failed(Failure),
     Waiting(oneshot::Receiver<home::Answer>, Read<T>),
-    /// An order that all shards carry out, and what comes of it then.
+    /// An order to all shards, and the function that makes its outcome.
     Ordered(oneshot::Receiver<()>, fn() -> T),
 }
 
 impl Pending<()> {
-    /// Of an order.
+    /// The outcome of an order.
     pub(super) fn ordered(done: oneshot::Receiver<()>) -> Self {
         Self(State::Ordered(done, || ()))
     }
@@ -130,13 +131,13 @@ impl<T> Pending<T> {
         Self(State::Waiting(answer, read))
     }
 
-    /// Blocks the calling thread until the answer is there.
+    /// Blocks the calling thread until the answer arrives.
     ///
     /// # Errors
-    /// As the call's.
+    /// The failures of the call.
     ///
     /// # Panics
-    /// In a thread that drives an asynchronous runtime: await it there.
+    /// In a thread that runs an asynchronous runtime: await it there.
     pub fn wait(self) -> Result<T, Failure> {
         match self.0 {
             State::Failed(failure) => Err(failure),
@@ -171,15 +172,15 @@ impl<T> fmt::Debug for State<T> {
     }
 }
 
-/// Something to do in another thread.
+/// A function to be called in another thread.
 pub(super) type Errand = Box<dyn FnOnce() + Send>;
 
-/// A thread that hands answers over in place of the shards; it ends with the last clone.
+/// A thread that delivers answers in place of the shards; it ends with the last clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Relay(Sender<Errand>);
 
 impl Relay {
-    /// Starts the thread, with the descriptor table of the calling one.
+    /// Starts the thread, with the descriptor table of the calling thread.
     pub(crate) fn start() -> io::Result<Self> {
         let (sender, errands) = mpsc::channel::<Errand>();
         let run = move || errands.into_iter().for_each(|errand| errand());
@@ -188,19 +189,19 @@ impl Relay {
     }
 }
 
-/// How letters go to the shards, and answers come back.
+/// The way of letters to the shards, and of answers back.
 #[derive(Clone, Debug)]
 pub(crate) enum Way {
-    /// At once. The answer must be awaited in an executor that all descriptor tables know.
+    /// Directly. The answer must be awaited in an executor whose descriptors are in every table.
     Straight,
-    /// Answers come by a thread that has not parted, for any executor.
+    /// Answers are delivered by a thread with the original descriptor table, for any executor.
     Relayed(Relay),
-    /// With all that one thread asks, for tasks of that thread.
+    /// In batches with all letters of one thread, for tasks of that thread.
     Together(Arc<ThreadPost>),
 }
 
 impl Way {
-    /// Sends a letter to one of the shards.
+    /// Sends a letter to a shard.
     pub(super) fn send(&self, mailboxes: &[Mailbox], shard: usize, letter: Letter) {
         match self {
             Self::Straight | Self::Relayed(_) => mailboxes[shard].put(&mut vec![letter]),
@@ -208,7 +209,7 @@ impl Way {
         }
     }
 
-    /// Wakes whoever has an answer that it was not woken for.
+    /// Wakes the thread if it has answers that it was not woken for.
     pub(super) fn wake(&self) {
         match self {
             Self::Straight | Self::Relayed(_) => {}
@@ -217,13 +218,13 @@ impl Way {
     }
 }
 
-/// Where a shard leaves its answer, once. Dropped without one, it tells that there will be none.
+/// The sender of one answer. Dropped without an answer, it reports that there will be none.
 pub(super) struct Reply<T: Send + 'static> {
     receiver: Option<oneshot::Sender<T>>,
     way: Way,
 }
 
-/// A way for one answer.
+/// A sender and a receiver of one answer.
 pub(super) fn reply<T: Send>(way: Way) -> (Reply<T>, oneshot::Receiver<T>) {
     let (sender, receiver) = oneshot::channel();
     (Reply { receiver: Some(sender), way }, receiver)
@@ -233,7 +234,7 @@ impl<T: Send> Reply<T> {
     pub(super) fn send(mut self, answer: T) {
         if let Some(receiver) = self.receiver.take() {
             self.run(move || {
-                // Nobody waits any more: then nobody needs the answer.
+                // The receiver was dropped: the answer is not needed.
                 receiver.send(answer).ok();
             });
         }
@@ -242,7 +243,7 @@ impl<T: Send> Reply<T> {
     fn run(&self, errand: impl FnOnce() + Send + 'static) {
         match &self.way {
             Way::Relayed(relay) => {
-                // Refused only if the thread is gone, which it is not while this clone lives.
+                // Fails only if the thread has ended, which it has not while this clone exists.
                 relay.0.send(Box::new(errand)).ok();
             }
             Way::Straight => errand(),
@@ -256,7 +257,7 @@ impl<T: Send> Drop for Reply<T> {
         if let Some(receiver) = self.receiver.take() {
             self.run(move || drop(receiver));
             if let Way::Together(post) = &self.way {
-                // Perhaps there are no more turns, at the end of which it would be.
+                // There may be no later turn, at whose end it would be woken.
                 post.wake();
             }
         }
@@ -269,7 +270,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::task::Wake;
 
-    /// Tells in which thread it was called.
+    /// Reports the thread in which it was called.
     struct Told(Sender<Option<String>>);
 
     impl Wake for Told {

@@ -1,8 +1,8 @@
-//! The way between the shards and one thread that asks them for many: what it asks in one go leaves together, and answers
-//! come together, so that neither side is woken for each.
+//! The way between the shards and one thread with many requests: letters written together leave together, and answers
+//! arrive together, so that neither side is woken for each.
 //!
-//! Invariant: letters leave in the order in which they were written, all that one thread writes by this way alone. What
-//! has arrived wakes the thread once, at the end of the shard's turn, or at once where no turn ends any more.
+//! Invariant: the letters of a thread leave in the order in which they were written, if it uses this way alone.
+//! Arrivals wake the thread once, at the end of the shard's turn, or at once where there is no later turn.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,20 +17,20 @@ use super::pending::Errand;
 use crate::shard::desk::Handed;
 use crate::shard::mailbox::{Letter, Mailbox};
 
-/// One thread's way to the shards and back.
+/// The way of one thread to the shards and back.
 pub(crate) struct ThreadPost {
     mailboxes: Arc<[Mailbox]>,
-    /// By shard.
+    /// Letters, by shard.
     outgoing: Mutex<Vec<Vec<Letter>>>,
     arrived: Mutex<Vec<Arrival>>,
-    /// Something arrived that the thread was not woken for.
+    /// Whether there are arrivals that the thread was not woken for.
     is_unnoticed: AtomicBool,
     notify: Notify,
 }
 
-/// What comes from shards.
+/// An arrival from a shard.
 enum Arrival {
-    /// An answer, to be handed on in the thread.
+    /// An answer, to be delivered in the thread.
     Answer(Errand),
     /// A request of a client listener.
     Request(Handed),
@@ -47,14 +47,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ThreadPost {
-    /// The way to these shards.
+    /// A way to these shards.
     pub(crate) fn new(mailboxes: Arc<[Mailbox]>) -> Self {
         let outgoing = Mutex::new(mailboxes.iter().map(|_| Vec::new()).collect());
         let (arrived, is_unnoticed, notify) = Default::default();
         Self { mailboxes, outgoing, arrived, is_unnoticed, notify }
     }
 
-    /// Sends a letter, with what else the thread writes in this go.
+    /// Sends a letter, together with the others that the thread writes now.
     pub(crate) fn send(&self, shard: usize, letter: Letter) {
         let mut outgoing = lock(&self.outgoing);
         let is_first = outgoing.iter().all(Vec::is_empty);
@@ -65,28 +65,28 @@ impl ThreadPost {
         }
     }
 
-    /// Leaves an answer; the thread is woken by [`ThreadPost::wake`].
+    /// Adds an answer; [`ThreadPost::wake`] wakes the thread.
     pub(super) fn leave(&self, errand: Errand) {
         lock(&self.arrived).push(Arrival::Answer(errand));
         self.is_unnoticed.store(true, Relaxed);
     }
 
-    /// Leaves requests; the thread is woken by [`ThreadPost::wake`].
+    /// Adds a request; [`ThreadPost::wake`] wakes the thread.
     pub(crate) fn leave_request(&self, request: Handed) {
         lock(&self.arrived).push(Arrival::Request(request));
         self.is_unnoticed.store(true, Relaxed);
     }
 
-    /// Wakes the thread if something was left for it.
+    /// Wakes the thread if there are new arrivals.
     pub(crate) fn wake(&self) {
-        // Whoever left it did so before, in this thread.
+        // The arrival was added before, in this thread.
         if self.is_unnoticed.load(Relaxed) && self.is_unnoticed.swap(false, Relaxed) {
             self.notify.notify_one();
         }
     }
 
-    /// Hands on what arrives, and sends what is written, until the thread's runtime ends. `take` is called with each request,
-    /// and must not block.
+    /// Delivers arrivals and sends letters until the thread's runtime ends. `take` is called with each request, and
+    /// must not block.
     pub(crate) async fn run(&self, take: impl Fn(Handed)) {
         let mut arrived = Vec::new();
         loop {
@@ -115,10 +115,10 @@ impl ThreadPost {
     }
 }
 
-/// Places for what arrives that are kept: those of a burst are not.
+/// Maximum capacity that is kept for arrivals after a burst.
 const ARRIVED_KEPT: usize = 4096;
 
-/// Ends when all tasks have been run that can be just now. (The runtime's own way to do so looks for events first.)
+/// Resolves when all tasks that are ready have run. (The runtime's own function polls for events first.)
 async fn let_others_go_first() {
     let mut was_polled = false;
     poll_fn(|cx| {

@@ -1,20 +1,20 @@
-//! Publishing from outside the shards without waiting: a letter to the channel's home, from whatever thread.
+//! Publishing from any thread without waiting: a letter to the channel's home.
 
 use super::handle::Node;
 use crate::hub::DataKind;
 use crate::proto::ws::Kind;
 
-/// Publishes into channels from outside the shards: a game's loop, a feed from elsewhere. Clones are cheap.
-/// [`Node::publish`] does more, tells the outcome, and costs a little more.
+/// A handle for publishing from outside the shards: a game's loop, a feed. Clones are cheap.
+/// [`Node::publish`] has more options, returns the outcome, and costs a little more.
 #[derive(Clone, Debug)]
 pub struct Publisher(pub(crate) Node);
 
 impl Publisher {
-    /// Sends a message to every subscriber of a channel, behind what this handle published into it before. The data
-    /// is copied once. Without history, what is published into a channel that nobody subscribes to is gone.
+    /// Sends a message to every subscriber of a channel, after earlier messages of this handle to that channel. The
+    /// data is copied once. Without history, a message to a channel without subscribers is lost.
     ///
     /// # Errors
-    /// [`Overloaded`] when the shards have yet to deliver as much as they may hold: the message was not taken.
+    /// [`Overloaded`] when the limit of published bytes in the shards is reached: the message was not accepted.
     pub fn publish(&self, channel: &str, kind: Kind, data: &[u8]) -> Result<(), Overloaded> {
         if self.0.shards().is_overloaded() {
             return Err(Overloaded);
@@ -25,7 +25,7 @@ impl Publisher {
     }
 }
 
-/// The shards hold as many published bytes as they may: a quarter of `queued_bytes_max`. Try again later.
+/// The limit of published bytes in the shards is reached: a quarter of `queued_bytes_max`. Try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overloaded;
 

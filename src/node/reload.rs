@@ -1,9 +1,9 @@
-//! The configuration of a running server, read again.
+//! Reload of the configuration in a running server.
 //!
-//! Invariant: a reload is whole or nothing. All that can fail is done first: what is typed is resolved, merged with what
-//! stays as it is, and made into hooks and keys, and certificates are read. Only then is anything handed over: one letter to
-//! each shard, as with certificates, and a value for those who publish and for the control listener. Left out: which keys
-//! can change (`config::reload`), and when to reload (`control`).
+//! Invariant: a reload takes effect completely or not at all. All steps that can fail come first: the text is
+//! resolved, merged with the values that cannot change, and made into hooks and keys, and certificates are read. Then
+//! one letter goes to each shard, as with certificates, and a value to publishers and to the control listener. Left
+//! out: the keys that can change (`config::reload`), and when to reload (`control`).
 
 use std::fmt;
 use std::io;
@@ -21,10 +21,10 @@ use crate::tls::CertificateError;
 
 /// Reads the configuration again.
 type Read = Box<dyn Fn() -> Result<Effective, Vec<ConfigError>> + Send>;
-/// A function that gets each configuration that is put in force, and what changed in it.
+/// A function that receives each new configuration in force and its changes.
 type OnReload = Box<dyn Fn(&Config, &Changes) + Send>;
 
-/// A handle with which any thread has a running server read its configuration again. Cheap to clone.
+/// A handle with which any thread can reload the configuration of a running server. Cheap to clone.
 #[derive(Clone)]
 pub struct Reloader(Arc<Shared>);
 
@@ -32,11 +32,11 @@ struct Shared {
     mailboxes: Arc<[Mailbox]>,
     node: Node,
     certificates: Option<Certificates>,
-    /// An embedder's first page, which no key tells.
+    /// An embedder's start page, for which there is no key.
     page: Option<&'static str>,
-    /// Where it listens: what was inherited is in no file.
+    /// Listeners of clients: inherited ones are in no file.
     listen: Vec<Listen>,
-    /// And the control listener.
+    /// Address of the control listener.
     control: Option<SocketAddr>,
     state: Mutex<State>,
     reload_count: AtomicU64,
@@ -50,12 +50,12 @@ struct State {
     on_reload: Vec<OnReload>,
 }
 
-/// Why everything stays as it was.
+/// The reason why a reload changed nothing.
 #[derive(Debug)]
 pub enum NotReloaded {
-    /// What is wrong with the configuration, or does not go together with what cannot change.
+    /// The configuration is invalid, or does not fit values that cannot change.
     Config(Vec<ConfigError>),
-    /// Tokens cannot be verified, or hooks not be asked, as it says.
+    /// The options of tokens or hooks cannot be used.
     Outside(io::Error),
     /// A certificate or a key cannot be used.
     Certificates(CertificateError),
@@ -104,13 +104,13 @@ impl Reloader {
         }))
     }
 
-    /// Reads the configuration and the certificates again, and puts in force what can change without a restart. Blocks for as
+    /// Reads the configuration and the certificates again, and applies the changes that need no restart. Blocks as
     /// long as the file system does. The outcome is logged and counted here.
     ///
     /// # Errors
-    /// What is wrong; then everything stays as it is.
+    /// The reason; then nothing changes.
     pub fn reload(&self) -> Result<Changes, NotReloaded> {
-        // Held until the letters are sent: whoever reloads last is heard last.
+        // Locked until the letters are sent: the last reload is the last that shards receive.
         let outcome = self.0.reload(&mut self.0.state());
         match &outcome {
             Ok(changes) => {
@@ -127,17 +127,17 @@ impl Reloader {
         outcome
     }
 
-    /// Calls this function with each configuration that is put in force.
+    /// Registers a function that is called with each new configuration in force.
     pub(crate) fn on_reload(&self, call: impl Fn(&Config, &Changes) + Send + 'static) {
         self.0.state().on_reload.push(Box::new(call));
     }
 
-    /// What answers the shards' questions now.
+    /// The current world, which answers the shards' questions.
     pub(crate) fn world(&self) -> Arc<World> {
         Arc::clone(&self.0.state().world)
     }
 
-    /// How many reloads there were, and how many that changed nothing because something was wrong.
+    /// The number of successful reloads, and the number of failed ones.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.0.reload_count.load(Relaxed), self.0.failure_count.load(Relaxed))
     }
@@ -155,7 +155,7 @@ impl Shared {
         if let Some(certificates) = &self.certificates {
             certificates.reload().map_err(NotReloaded::Certificates)?;
         }
-        // From here on nothing fails.
+        // From here on nothing can fail.
         let world = world.begin();
         let (listen, control) = (self.listen.clone(), self.control);
         let config = Config { page: self.page, listen, control, ..effective.config.clone() };
@@ -171,7 +171,7 @@ impl Shared {
     }
 }
 
-/// Says in the log what became of it.
+/// Logs the changes.
 fn tell(changes: &Changes) {
     let Changes { taken, needs_restart } = changes;
     if taken.is_empty() {

@@ -1,6 +1,6 @@
-//! The shards as a node reaches them: which mailbox is a channel's home, what the channel is like, how much is on its way.
+//! The shards from a node's view: the mailbox of a channel's home, the options of a channel, the load.
 //!
-//! Invariant: what is refused here has sent no letter and holds no byte.
+//! Invariant: a refused request has sent no letter and holds no byte.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -16,28 +16,28 @@ use crate::hub::options::{ChannelOptions, Namespaces};
 use crate::hub::{DataKind, home_of};
 use crate::shard::mailbox::Mailbox;
 
-/// What connects a node to its shards.
+/// The connection of a node to its shards.
 #[derive(Debug)]
 pub struct Wiring {
-    /// One per shard, in their order.
+    /// Mailboxes, by shard.
     pub mailboxes: Arc<[Mailbox]>,
-    /// One per shard, in their order.
+    /// Counters, by shard.
     pub counters: Arc<[Arc<Counters>]>,
-    /// What publications on their way are charged to, as in all shards.
+    /// Budget of publications on their way, the same as in all shards.
     pub publication_budget: Budget,
-    /// The seed of homes, as in all shards. Nobody outside must know it.
+    /// The seed of homes, the same as in all shards. It is a secret.
     pub seed: Seed,
 }
 
-/// The shards of a server, as a node reaches them.
+/// The shards of a server from a node's view.
 #[derive(Debug)]
 pub(super) struct Shards {
     pub(super) wiring: Wiring,
-    /// As the shards have them. Locked for as long as it takes to look one up.
+    /// The same options as in the shards. Locked only for a look-up.
     current: RwLock<Current>,
 }
 
-/// What of the configuration matters here.
+/// The parts of the configuration that are used here.
 #[derive(Debug)]
 struct Current {
     namespaces: Arc<Namespaces>,
@@ -55,7 +55,7 @@ impl Shards {
         Self { wiring, current: RwLock::new(Current::of(config)) }
     }
 
-    /// Goes by another configuration from now on.
+    /// Replaces the configuration.
     pub(super) fn renew(&self, config: &Config) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current::of(config);
     }
@@ -64,8 +64,8 @@ impl Shards {
         self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a channel is like, if it has a name. What names clients may ask for is not looked at: tokens and hooks give them
-    /// others, too.
+    /// The options of a channel with a name. Rules for names from clients are not checked: tokens and hooks may name
+    /// other channels.
     pub(super) fn options_of(&self, channel: &str) -> Result<Arc<ChannelOptions>, Failure> {
         if channel.is_empty() {
             return Err(Failure::BadRequest);
@@ -74,20 +74,20 @@ impl Shards {
         namespaces.resolve(channel).map(Arc::clone).ok_or(Failure::UnknownChannel)
     }
 
-    /// What a channel is like, taken as one without a namespace if its own is unknown.
+    /// The options of a channel; if its namespace is unknown, those without a namespace.
     pub(super) fn options_of_any(&self, channel: &str) -> Arc<ChannelOptions> {
         let namespaces = &self.current().namespaces;
         Arc::clone(namespaces.resolve(channel).unwrap_or(&namespaces.without_namespace))
     }
 
-    /// The shard to which letters to a channel's home go.
+    /// The shard of a channel's home.
     pub(super) fn home(&self, channel: &str) -> usize {
         let Wiring { mailboxes, seed, .. } = &self.wiring;
         let shard_count = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
         usize::from(home_of(channel, *seed, shard_count))
     }
 
-    /// The shard of the channel's home, unless too many letters wait there already.
+    /// The shard of a channel's home, unless too many letters are queued there.
     pub(super) fn free_home(&self, channel: &str) -> Result<usize, Failure> {
         let home = self.home(channel);
         if self.is_full(&self.wiring.mailboxes[home]) { Err(Failure::Overloaded) } else { Ok(home) }
@@ -97,8 +97,8 @@ impl Shards {
         mailbox.len() > self.current().limits.mailbox_letters_max
     }
 
-    /// Whether an order can be taken: it goes to all shards, since any of them may hold connections that are meant. Returns
-    /// how many there are.
+    /// Whether an order can be accepted. It goes to all shards, since any of them may have the connections; returns
+    /// the number of shards.
     pub(super) fn take_order(&self) -> Result<usize, Failure> {
         let mailboxes = &self.wiring.mailboxes;
         if mailboxes.iter().any(|mailbox| self.is_full(mailbox)) {
@@ -107,12 +107,12 @@ impl Shards {
         Ok(mailboxes.len())
     }
 
-    /// Charges a message to the budget, once for all the channels that it goes to.
+    /// Charges a message to the budget, once for all its channels.
     pub(super) fn share(&self, mut data: Vec<u8>, options: &PublishOptions) -> Result<Shared, Failure> {
         if options.idempotency_key.as_ref().is_some_and(|key| key.len() > IDEMPOTENCY_KEY_BYTES_MAX) {
             return Err(Failure::BadRequest);
         }
-        // A message that fills an outbox would disconnect whoever has anything else in it.
+        // A message that fills an outbox would disconnect clients with any other queued data.
         if data.len() > self.current().limits.outbox_bytes_max / 2 {
             return Err(Failure::LimitExceeded);
         }
@@ -130,12 +130,12 @@ impl Shards {
         self.wiring.counters.iter().any(|shard| shard.memory_step.value() > 0)
     }
 
-    /// Whether as many published bytes are on their way as may be.
+    /// Whether the limit of published bytes on their way is reached.
     pub(super) fn is_overloaded(&self) -> bool {
         self.wiring.publication_budget.is_exhausted()
     }
 
-    /// Charges a message to the budget, whatever that says.
+    /// Charges a message to the budget, also beyond its limit.
     pub(super) fn charge(&self, data: Vec<u8>) -> Shared {
         Shared::new(data, &self.wiring.publication_budget)
     }

@@ -1,7 +1,7 @@
-//! Why tokens are refused, for the log: each reason now and then, however many tokens are refused for it.
+//! The log of refused tokens: each reason is logged at intervals, however many tokens are refused for it.
 //!
-//! A flood of bad tokens must not become one of lines, nor may a shard wait here: who finds the list in use is counted by
-//! nobody.
+//! A flood of bad tokens must not become a flood of log lines, and a shard must not wait here: if the list is locked,
+//! the refusal is not counted.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -9,25 +9,25 @@ use std::time::{Duration, Instant};
 use super::now;
 use super::token::{Purpose, Refused};
 
-/// A reason is not told again sooner.
+/// Minimum time between two log lines for the same reason.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// A reason that was told.
+/// A reason that was logged.
 #[derive(Debug)]
 struct Told {
     purpose: Purpose,
     why: &'static str,
     at: Instant,
-    /// Tokens that were refused for it since.
+    /// Tokens refused for this reason since then.
     untold: u64,
 }
 
-/// Reasons that were told. There are as many as there are texts in the code.
+/// Reasons that were logged: at most as many as there are texts in the code.
 #[derive(Debug, Default)]
 pub(super) struct Complaints(Mutex<Vec<Told>>);
 
 impl Complaints {
-    /// Tells the reason at level info, if it is time to, else at debug.
+    /// Logs the reason at level info at most once per [`QUIET`], otherwise at debug.
     pub(super) fn tell(&self, purpose: Purpose, refused: Refused) {
         let (what, why) = (purpose.name(), refused.why());
         match self.note(purpose, why, now()) {
@@ -39,7 +39,7 @@ impl Complaints {
         }
     }
 
-    /// How many tokens were refused for this reason since it was last told, if it is to be told now.
+    /// The number of tokens refused for this reason since it was last logged, if it should be logged now.
     fn note(&self, purpose: Purpose, why: &'static str, now: Instant) -> Option<u64> {
         let mut list = self.0.try_lock().ok()?;
         let known = list.iter_mut().find(|told| told.purpose == purpose && told.why == why);

@@ -1,7 +1,7 @@
-//! What is counted of hooks, tokens and key sets, for the metrics.
+//! Counts of hooks, tokens and key sets, for the metrics.
 //!
-//! Those of a hook or a key set are written by the control thread alone, where both are asked. Those of tokens have several writers, shards
-//! and workers.
+//! Only the control thread, which calls both, writes the counts of hooks and key sets. The counts of tokens have
+//! several writers: shards and workers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -14,15 +14,15 @@ use crate::shard::outside::Hook;
 /// The names of hooks, in the order of their counts.
 pub(crate) const HOOKS: [&str; 7] =
     ["connect", "refresh", "rpc", "subscribe", "publish", "sub_refresh", "state"];
-/// Why hooks and key sets fail, in the order of their counts.
+/// Reasons for which hooks and key sets fail, in the order of their counts.
 pub(crate) const FAILURES: [&str; 5] = ["timeout", "broken", "status", "too_large", "nonsense"];
-/// The place of the state hook.
+/// The index of the state hook.
 pub(super) const STATE: usize = 6;
 
-/// Whose keys a key set has, in the order of their counts.
+/// The kinds of tokens whose key sets are counted, in the order of their counts.
 pub(crate) const KEY_SETS: [&str; 2] = ["connection", "subscription"];
 
-/// The place of a hook that is asked.
+/// The index of a hook.
 pub(super) fn place(hook: Hook) -> usize {
     match hook {
         Hook::Connect => 0,
@@ -34,21 +34,21 @@ pub(super) fn place(hook: Hook) -> usize {
     }
 }
 
-/// All of it.
+/// All counts of this folder.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// By hook.
+    /// Counts of hooks, in the order of [`HOOKS`].
     pub hooks: [HookCounts; HOOKS.len()],
-    /// Of tokens.
+    /// Counts of tokens.
     pub tokens: TokenCounts,
-    /// By whose keys they are.
+    /// Counts of key sets, in the order of [`KEY_SETS`].
     pub key_sets: [Arc<KeySetCounts>; KEY_SETS.len()],
-    /// Of what is told to the state hook.
+    /// Counts of events for the state hook.
     pub states: StateCounts,
 }
 
 impl Counts {
-    /// Notes which hooks and key sets there are.
+    /// Records which hooks and key sets are configured.
     pub(super) fn note_configured(&self, options: &Options) {
         let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, state, .. } = options;
         let hooks = [connect, refresh, rpc, subscribe, publish, sub_refresh, state];
@@ -68,22 +68,22 @@ impl Counts {
         }
     }
 
-    /// Notes that no key set that was fetched until now is in use.
+    /// Records that no key set fetched so far is in use.
     pub(crate) fn forget_key_sets(&self) {
         self.key_sets.iter().for_each(|counts| counts.fetched_unix_s.store(0, Relaxed));
     }
 }
 
-/// Of one hook.
+/// Counts of one hook.
 #[derive(Debug, Default)]
 pub(crate) struct HookCounts {
-    /// From the question to the answer or the failure, in microseconds; waiting for a place among the requests is part of it.
+    /// Time from the question to the answer or the failure, in microseconds, including the wait for a request permit.
     pub took_us: Histogram,
-    /// There is such a hook.
+    /// Whether the hook is configured.
     pub is_configured: AtomicBool,
-    /// By reason.
+    /// Failures, in the order of [`FAILURES`].
     pub failures: [Counter; FAILURES.len()],
-    /// Requests sent once more, because a kept connection had swallowed them.
+    /// Requests sent a second time because a kept-alive connection closed without an answer.
     pub retries: Counter,
 }
 
@@ -96,7 +96,7 @@ impl HookCounts {
     }
 }
 
-/// The place of a failure among [`FAILURES`].
+/// The index of a failure in [`FAILURES`].
 fn reason(failure: &Failure) -> usize {
     match failure {
         Failure::Timeout => 0,
@@ -107,16 +107,16 @@ fn reason(failure: &Failure) -> usize {
     }
 }
 
-/// Of one key set.
+/// Counts of one key set.
 #[derive(Debug, Default)]
 pub(crate) struct KeySetCounts {
-    /// From the begin of a fetch to its end, whether it brought keys or not, in microseconds.
+    /// Duration of a fetch, successful or not, in microseconds.
     pub took_us: Histogram,
-    /// There is such a set.
+    /// Whether the key set is configured.
     pub is_configured: AtomicBool,
-    /// By reason.
+    /// Failures, in the order of [`FAILURES`].
     pub failures: [Counter; FAILURES.len()],
-    /// When the set in use was fetched, in seconds since 1970; 0: none was.
+    /// Time at which the set in use was fetched, in seconds since 1970; 0 if none was.
     pub fetched_unix_s: AtomicU64,
 }
 
@@ -130,47 +130,48 @@ impl KeySetCounts {
     }
 }
 
-/// Of tokens, of connections and of subscriptions together.
+/// Counts of tokens of connections and subscriptions together.
 #[derive(Debug, Default)]
 pub(crate) struct TokenCounts {
-    /// Taken.
+    /// Accepted.
     pub taken: AtomicU64,
-    /// Refused: over, or not begun.
+    /// Refused: expired, or not valid yet.
     pub expired: AtomicU64,
-    /// Refused: none, or not ours.
+    /// Refused: not a token, or not signed by a known key.
     pub invalid: AtomicU64,
     /// Not judged: the key set could not be fetched.
     pub unknowable: AtomicU64,
-    /// Of those that workers verify: from the question to the answer, in microseconds; waiting for a worker and for keys is part of it.
+    /// Time from the question to the answer of tokens verified by workers, in microseconds, including the wait for a
+    /// worker and for keys.
     pub took_us: Histogram,
 }
 
-/// Of what is told to the state hook.
+/// Counts of events for the state hook.
 #[derive(Debug, Default)]
 pub(crate) struct StateCounts {
-    /// Events that shards told.
+    /// Events that shards reported.
     pub told: AtomicU64,
-    /// Of those, what the application has taken.
+    /// Events that the application accepted.
     pub sent: AtomicU64,
-    /// Of those, what was dropped because too many waited.
+    /// Events dropped because the queue was full.
     pub dropped: AtomicU64,
 }
 
 impl StateCounts {
-    /// Events that wait, or are under way.
+    /// The number of events that are queued or being sent.
     pub(crate) fn waiting(&self) -> u64 {
         let gone = self.sent.load(Relaxed) + self.dropped.load(Relaxed);
         self.told.load(Relaxed).saturating_sub(gone)
     }
 }
 
-/// What waits outside at one moment.
+/// Questions without an answer at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Open {
     /// Hook calls without an answer yet.
     pub hooks: usize,
-    /// Of those, the ones that are out as requests.
+    /// Hook calls whose request is being sent or waits for its answer.
     pub hook_requests: usize,
-    /// Tokens that wait for a worker or for keys, or are at work.
+    /// Tokens that wait for a worker or for keys, or are being verified.
     pub tokens: usize,
 }

@@ -1,4 +1,4 @@
-//! Where one hook is asked: its URL, its headers, and how it has been.
+//! The endpoint of one hook: its URL, its headers, and whether its last request failed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::{USER_AGENT, now, trust};
 use crate::hub::codes::{CodeOutcome, rule_for};
 use crate::shard::outside::{ADDRESS_HEADERS, Headers};
 
-/// Headers that belong to a connection or a body, not to what a client says; never passed on (RFC 9110, 7.6.1).
+/// Headers that describe a connection or a body and are never passed on (RFC 9110, 7.6.1).
 const NOT_PASSED_ON: [HeaderName; 9] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -32,35 +32,35 @@ const NOT_PASSED_ON: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
-/// What a hook says.
+/// The answer of a hook.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Said<'a> {
-    /// The body of its answer.
+    /// Body of an answer with status 200.
     Body(&'a [u8]),
-    /// By the answer's status, what the configuration makes of it.
+    /// The configured outcome for the answer's status.
     Rule(&'a CodeOutcome),
 }
 
-/// The URL and headers of one hook, and its recent failures.
+/// The URL and headers of one hook, and whether its last request failed.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     place: usize,
-    /// Its name among hooks with names; empty for the one without.
+    /// Name of a named hook; empty for the hook without a name.
     name: String,
-    /// Makes connections as its own options say, if these say anything.
+    /// A client with the hook's own TLS options; `None` if it has none.
     client: Option<Client>,
     pub(super) options: HookOptions,
     url: Uri,
     headers: HeaderMap,
-    /// Whether the last request failed: a hook that is down is told once, not once per client.
+    /// Whether the last request failed: a failing hook is logged once, not once per client.
     is_failing: AtomicBool,
     counts: Arc<Counts>,
 }
 
-/// Every option of a hook that does not make sense, and why.
+/// The errors in a hook's options.
 pub(super) fn faults_of(name: &str, options: &HookOptions) -> Vec<String> {
     let fault = |what: &str, why: &dyn fmt::Display| format!("the {name} hook's {what}: {why}");
-    // That one is missing is told beside the key that asks for the hook.
+    // A missing endpoint is reported with the key that enables the hook.
     let url = url_of(options).err().filter(|_| !options.endpoint.is_empty());
     let url = url.map(|why| fault("endpoint", &why));
     let headers =
@@ -73,15 +73,15 @@ pub(super) fn faults_of(name: &str, options: &HookOptions) -> Vec<String> {
     url.into_iter().chain(names).chain(headers).chain(tls).collect()
 }
 
-/// The URL that is asked.
+/// The URL of the hook.
 ///
 /// # Errors
-/// Why there is none. It does not tell the URL, which may hold secrets.
+/// The reason why there is none. The text does not contain the URL, which may hold secrets.
 fn url_of(options: &HookOptions) -> Result<Uri, String> {
     http::parse_url(&options.fill(&options.endpoint)?).map_err(str::to_owned)
 }
 
-/// A header of the hook's own, as it is sent.
+/// A configured header of the hook, as it is sent.
 fn static_header(
     options: &HookOptions,
     (name, value): &(String, String),
@@ -91,7 +91,7 @@ fn static_header(
     Ok((name, value))
 }
 
-/// The lists of headers with a name that cannot be in them, and why.
+/// The lists of headers that contain an invalid name, each with the reason.
 fn name_faults(options: &HookOptions) -> Vec<(&'static str, String)> {
     let lists = [("http_headers", &options.http_headers), ("emulated_headers", &options.emulated_headers)];
     let mut faults = Vec::new();
@@ -107,17 +107,17 @@ fn name_faults(options: &HookOptions) -> Vec<(&'static str, String)> {
     faults
 }
 
-/// A URL for the log: without its query, which may hold keys. One that names variables has their names.
+/// A URL for the log: without its query, which may hold keys. Variables appear by their names.
 pub(super) fn told(url: &str) -> &str {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     &url[..end]
 }
 
-/// Those of the headers that are to be passed on and can be.
+/// The headers that are configured to be passed on, and may be.
 fn passed(told: &[(String, String)], names: &[String]) -> HeaderMap {
     let mut passed = HeaderMap::new();
     for (name, value) in told.iter().filter(|(name, _)| names.contains(name)) {
-        // From its bytes: parsed as a text, a value may only have those of ASCII.
+        // From bytes: parsed as text, a value may contain ASCII only.
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
             && !NOT_PASSED_ON.contains(&name)
         {
@@ -129,7 +129,7 @@ fn passed(told: &[(String, String)], names: &[String]) -> HeaderMap {
 
 impl Endpoint {
     /// # Errors
-    /// The option that does not make sense, and why.
+    /// The invalid option, and the reason.
     pub(super) fn new(
         place: usize,
         name: &str,
@@ -162,17 +162,18 @@ impl Endpoint {
         Ok(Self { place, name, client, options: options.clone(), url, headers, is_failing, counts })
     }
 
-    /// Whether it is a hook of this kind.
+    /// Whether this is a hook of the given kind.
     pub(super) fn is_of(&self, place: usize) -> bool {
         self.place == place
     }
 
-    /// Whether it is the hook of this kind with this name.
+    /// Whether this is the hook of the given kind and name.
     pub(super) fn is(&self, place: usize, name: &str) -> bool {
         self.place == place && self.name == name
     }
 
-    /// A request with this body, as `told` says of a client; without one, the configuration's headers are all.
+    /// A request with this body and with the client's headers from `told`; if that is empty, with the configured
+    /// headers only.
     pub(super) fn request(&self, body: Vec<u8>, told: &Headers) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::from(body));
         *request.method_mut() = Method::POST;
@@ -181,7 +182,8 @@ impl Endpoint {
         request
     }
 
-    /// The hook's own headers, in their place the client's own that it takes, and in the place of both those of the request.
+    /// The headers of a request: the configured ones, replaced by the accepted emulated headers of the client,
+    /// replaced by those of the client's HTTP request.
     fn headers_for(&self, told: &Headers) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.extend(passed(&told.emulated, &self.options.emulated_headers));
@@ -190,8 +192,8 @@ impl Endpoint {
         headers
     }
 
-    /// Sends a request, when there is a permit for it, and reads its answer, all within the hook's time. Called on one thread only, which
-    /// counts.
+    /// Waits for a permit, sends a request and reads its answer, all within the hook's timeout. Must be called on one
+    /// thread only, since it writes counts.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -205,7 +207,7 @@ impl Endpoint {
         let client = self.client.as_ref().unwrap_or(client);
         let began = now();
         let exchange = async {
-            // Never closed, so there always is a permit in the end; the wait for it is part of the hook's time.
+            // The semaphore is never closed, so a permit comes at last; the wait counts towards the timeout.
             let _permit = requests.acquire().await;
             client.ask(request).await
         };
@@ -228,7 +230,7 @@ impl Endpoint {
         read
     }
 
-    /// Tells the log when a hook begins to fail and when it has recovered.
+    /// Logs when a hook begins to fail and when it has recovered.
     fn note(&self, failure: Option<&Failure>) {
         let was_failing = self.is_failing.swap(failure.is_some(), Relaxed);
         match failure {

@@ -1,7 +1,7 @@
-//! What is said to the application's hooks and what they answer: Centrifugo's proxy protocol, its JSON form.
+//! The bodies of requests to the application's hooks and of their answers: Centrifugo's proxy protocol in JSON.
 //!
-//! A pure translation. Payloads pass as the JSON text that they are, or as base64 where the configuration says so.
-//! Left out: how it gets there (`hooks`).
+//! Translation only, without I/O. Payloads are passed as the JSON text that they are, or as base64 where configured.
+//! Left out: the transport (`hooks`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::proto::json::{self, NumericDate, or_default, present};
 use crate::shard::outside::{Credentials, Grant, Hook, Question, Rejected, Replaced, Verdict, Who};
 use crate::tls::Identity;
 
-/// A question to a hook, in its parts.
+/// A question to a hook, taken apart.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) hook: Hook,
@@ -34,10 +34,10 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// The question's parts.
+    /// Takes a question apart.
     ///
     /// # Errors
-    /// When it is not for a hook but about a token: that, and what it is for.
+    /// For a question about a token: the token's purpose and its text.
     pub(super) fn new(question: Question) -> Result<Self, (Purpose, String)> {
         let asked = |hook, who| Self {
             hook,
@@ -74,7 +74,7 @@ impl Asked {
     /// The body of the request.
     ///
     /// # Errors
-    /// When the client's payload is no JSON, and the hook is not asked with base64.
+    /// When the client's payload is not JSON and the hook is not configured for base64.
     pub(super) fn body(&self, options: &HookOptions) -> Result<Vec<u8>, Rejected> {
         let raw = |bytes: &'_ [u8]| -> Result<Option<Box<RawValue>>, Rejected> {
             if bytes.is_empty() {
@@ -104,8 +104,7 @@ impl Asked {
         serde_json::to_vec(&body).map_err(|_| Rejected::Denied(Denied::Internal))
     }
 
-    /// What a status comes to that the configuration has a rule for. Of a refresh it says that there is no result, whatever
-    /// the rule.
+    /// The verdict for a status with a configured rule. For a refresh, any rule means that there is no result.
     pub(super) fn by_rule(&self, rule: &CodeOutcome) -> Verdict {
         let rejected = match (self.hook, rule) {
             (Hook::Refresh, _) => disconnect(Disconnect::CONNECTION_EXPIRED),
@@ -122,8 +121,8 @@ impl Asked {
         self.rejected(rejected)
     }
 
-    /// What an answer comes to that cannot be used: who waits may try again, and who is being renewed is so later; but not by
-    /// a payload that can never be read.
+    /// The rejection for an answer that cannot be used. A client may try again later, except that a payload that
+    /// cannot be decoded ends a renewal.
     pub(super) fn failed(&self, unusable: &Unusable) -> Rejected {
         match (self.hook, unusable) {
             (Hook::Refresh, Unusable::Payload(_)) => disconnect(Disconnect::INTERNAL),
@@ -132,10 +131,10 @@ impl Asked {
         }
     }
 
-    /// What the hook's answer comes to.
+    /// The verdict for the hook's answer.
     ///
     /// # Errors
-    /// What is wrong with the answer.
+    /// The defect of the answer.
     pub(super) fn verdict(&self, answer: &[u8]) -> Result<Verdict, Unusable> {
         let answer: Answer<'_> =
             json::from_slice(answer).map_err(|error| Unusable::Answer(error.to_string()))?;
@@ -148,7 +147,7 @@ impl Asked {
         Ok(match self.hook {
             Hook::Connect if !has_result => self.rejected(Rejected::NoCredentials),
             Hook::Connect => Verdict::Connection(Ok(Box::new(result.credentials()?))),
-            // One that names no time does not prolong the connection.
+            // An answer without a time does not extend the connection.
             Hook::Refresh if !has_result || result.is_expired() || terms::seconds(result.expire_at) == 0 => {
                 self.rejected(disconnect(Disconnect::CONNECTION_EXPIRED))
             }
@@ -165,7 +164,7 @@ impl Asked {
                 Verdict::Subscription(Ok(Box::new(Grant { channel, user, ..result.grant()? })))
             }
             Hook::Publish => {
-                // Here alone JSON goes before base64, as in Centrifugo.
+                // Only here JSON has precedence over base64, as in Centrifugo.
                 let base64 = result.b64data.as_deref().filter(|_| result.data.is_none());
                 let data = terms::payload(result.data, base64)?;
                 let data = Some(data).filter(|data| !data.is_empty());
@@ -175,7 +174,7 @@ impl Asked {
         })
     }
 
-    /// The hook's no, or ours in its place.
+    /// A verdict that rejects the question.
     pub(super) fn rejected(&self, rejected: Rejected) -> Verdict {
         match self.hook {
             Hook::Connect | Hook::Refresh => Verdict::Connection(Err(rejected)),
@@ -186,12 +185,12 @@ impl Asked {
     }
 }
 
-/// Why an answer cannot be used.
+/// The reason why an answer cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
-    /// It is not what was asked for.
+    /// The body does not have the expected form.
     Answer(String),
-    /// A payload in it cannot be read.
+    /// A payload in it cannot be decoded.
     Payload(&'static str),
 }
 
@@ -214,7 +213,7 @@ fn disconnect(disconnect: Disconnect) -> Rejected {
     Rejected::Disconnect { code: disconnect.code, reason: disconnect.reason.to_owned() }
 }
 
-/// A request: what every hook is told, and what only some are.
+/// The body of a request: fields that every hook receives, and fields of some hooks only.
 #[derive(Debug, Serialize)]
 struct Body<'a> {
     client: &'a str,
@@ -243,7 +242,8 @@ struct Body<'a> {
     certificate: Option<ToldCertificate<'a>>,
 }
 
-/// A client's verified certificate; not of Centrifugo's protocol. It is in the body, where no client can put it.
+/// A client's verified certificate; not part of Centrifugo's protocol. It is in the body, where no client can forge
+/// it.
 #[derive(Debug, Serialize)]
 struct ToldCertificate<'a> {
     name: &'a str,
@@ -285,8 +285,9 @@ struct ToldDisconnect {
 }
 
 impl Answer<'_> {
-    /// A no; an error when its number is none of the application's: those of the protocol mean something to clients that
-    /// only the server knows. But for one: what a client presented, beside a token, may have expired.
+    /// The rejection in the answer; an error when its code is outside the application's range, since clients react to
+    /// codes of the protocol in ways that only the server may cause. Code 109 is an exception: data that a client
+    /// presented, other than a token, may have expired.
     fn rejected(&self, hook: Hook) -> Option<Result<Rejected, String>> {
         if let Some(ToldDisconnect { code, reason }) = &self.disconnect {
             return Some(match code {
@@ -306,7 +307,7 @@ impl Answer<'_> {
     }
 }
 
-/// The fields of all six hooks' results: their names mean the same in each.
+/// The fields of the results of all six hooks; a name means the same in each.
 #[derive(Debug, Default, Deserialize)]
 struct HookResult<'a> {
     user: Option<String>,
@@ -371,7 +372,7 @@ mod tests {
     use crate::base::payload::Payload;
     use crate::shard::outside::{Capability, Headers, Overrides};
 
-    /// The JSON in the document, by the words behind its fence.
+    /// The JSON blocks of the document, by the text behind their fences.
     fn documented() -> HashMap<&'static str, &'static str> {
         let text = include_str!("../../docs/AUTH.md");
         let blocks = text.split("\n```json ").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
@@ -491,7 +492,7 @@ mod tests {
         asked(hook).verdict(answer.as_bytes()).unwrap()
     }
 
-    /// The yes that the document's answer comes to.
+    /// The acceptance that the document's answer gives.
     macro_rules! yes {
         ($kind:ident, $hook:expr, $answer:expr) => {
             match verdict($hook, $answer) {
@@ -558,7 +559,7 @@ mod tests {
         assert_eq!(*yes!(Rpc, Hook::Rpc, documented["rpc answer"]), *br#"{"answer": 2019}"#);
     }
 
-    /// What a verdict says no with, and for what.
+    /// The rejection in a verdict, with the verdict's kind.
     fn no(verdict: Verdict) -> (&'static str, Rejected) {
         match verdict {
             Verdict::Connection(Err(rejected)) => ("connection", rejected),
@@ -591,8 +592,8 @@ mod tests {
         }
     }
 
-    /// The others mean something to clients that only the server knows: 3012 tells of a ping. 109 has them come with what is
-    /// good, which is the application's to say where it looks at what they came with.
+    /// Clients react to other codes in ways that only the server may cause: 3012 reports a missing ping. 109 is
+    /// allowed where the application checks the credentials that clients present.
     #[test]
     fn hooks_have_the_applications_numbers_and_no_others() {
         let error = |code: &str| format!(r#"{{"error":{{"code":{code},"message":"no"}}}}"#);
@@ -712,7 +713,7 @@ mod tests {
         }
     }
 
-    /// .NET and Go programs name fields in their own case.
+    /// Programs in .NET and Go write field names in a case of their own.
     #[test]
     fn fields_of_answers_are_named_in_any_case() {
         assert_eq!(*yes!(Rpc, Hook::Rpc, r#"{"Result":{"Data":{"Answer":1}}}"#), *br#"{"Answer":1}"#);

@@ -1,8 +1,8 @@
-//! Asks the application's hooks: one HTTP request per question, on the control thread's runtime.
+//! Calls the application's hooks: one HTTP request per question, on the control thread's runtime.
 //!
-//! What matters: so many questions are open at most, so many of them are out as requests at most, each is answered within its
-//! hook's time or as a failure, and each is answered once. A failure of whatever kind is error 100, which tells the
-//! client to try again. Left out: what the bodies say (`hook_wire`).
+//! Invariant: the number of open questions is limited, and so is the number of concurrent requests; each question
+//! gets one answer or failure within its hook's timeout. Every failure is error 100, which tells the client to try
+//! again. Left out: the bodies (`hook_wire`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -20,13 +20,13 @@ use crate::hub::words::Denied;
 use crate::shard::mailbox::{Letter, Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, CallRoute, Hook, Rejected, Verdict};
 
-/// All hooks that are configured.
+/// All configured hooks.
 #[derive(Debug)]
 pub(super) struct Hooks {
     endpoints: Vec<Endpoint>,
-    /// Which of them are asked about which channels.
+    /// Selects the hook for a channel.
     namespaces: Arc<Namespaces>,
-    /// And about which calls.
+    /// Selects the hook for a call.
     calls: Option<Calls>,
     client: Client,
     open: Arc<Open>,
@@ -34,22 +34,22 @@ pub(super) struct Hooks {
     mailboxes: Arc<[Mailbox]>,
 }
 
-/// What is open, whichever options it was asked by.
+/// Open questions and requests, across changes of options.
 #[derive(Debug)]
 struct Open {
-    /// Questions taken and not answered.
+    /// Questions accepted and not answered.
     count: AtomicUsize,
     requests: Semaphore,
     requests_max: usize,
 }
 
-/// All hooks that are asked, in the order of [`place`].
+/// All unnamed hooks, in the order of [`place`].
 fn all(options: &Options) -> [&Option<HookOptions>; 6] {
     let Options { connect, refresh, rpc, subscribe, publish, sub_refresh, .. } = options;
     [connect, refresh, rpc, subscribe, publish, sub_refresh]
 }
 
-/// Every option of a hook that does not make sense, and why.
+/// The errors in the options of all hooks.
 pub(super) fn faults(options: &Options) -> Vec<String> {
     let configured = HOOKS.iter().zip(all(options)).filter_map(|(name, hook)| Some((name, hook.as_ref()?)));
     let configured = configured.map(|(name, hook)| ((*name).to_owned(), hook));
@@ -57,7 +57,7 @@ pub(super) fn faults(options: &Options) -> Vec<String> {
     configured.chain(named).flat_map(|(name, options)| endpoint::faults_of(&name, options)).collect()
 }
 
-/// All hooks that are asked, each by its kind and its name, which is empty for the one without.
+/// All hooks in use, each by its kind and its name; the name is empty for the unnamed hook.
 fn asked(options: &Options) -> Vec<(usize, &str, &HookOptions)> {
     let unnamed = all(options).into_iter().enumerate();
     let unnamed = unnamed.filter_map(|(place, hook)| Some((place, "", hook.as_ref()?)));
@@ -72,7 +72,7 @@ fn asked(options: &Options) -> Vec<(usize, &str, &HookOptions)> {
 
 impl Hooks {
     /// # Errors
-    /// The hook whose options do not make sense, and why.
+    /// The first invalid option with its hook, and the reason.
     pub(super) fn new(
         options: &Options,
         client: Client,
@@ -85,7 +85,7 @@ impl Hooks {
         Self::over(open, options, client, mailboxes, counts)
     }
 
-    /// Those of other options, beside which as many may be out as requests as before.
+    /// Hooks with other options; they share the limit of concurrent requests with the previous ones.
     ///
     /// # Errors
     /// As [`Hooks::new`].
@@ -115,7 +115,7 @@ impl Hooks {
         })
     }
 
-    /// Questions that are not answered, and those of them that are out as requests.
+    /// The number of unanswered questions, and the number of requests among them.
     pub(super) fn open(&self) -> (usize, usize) {
         let Open { count, requests, requests_max } = &*self.open;
         (count.load(Relaxed), requests_max - requests.available_permits())
@@ -125,7 +125,7 @@ impl Hooks {
         self.endpoints.iter().any(|endpoint| endpoint.is_of(place(hook)))
     }
 
-    /// Who answers calls of this method.
+    /// The destination of calls of this method.
     pub(super) fn route_call(&self, method: &str) -> CallRoute {
         match &self.calls {
             Some(calls) => calls.route(method).map_or_else(|route| route, |_| CallRoute::Hook),
@@ -134,7 +134,7 @@ impl Hooks {
         }
     }
 
-    /// The hook that this is for.
+    /// The hook for this question.
     fn endpoint(&self, asked: &Asked) -> Option<&Endpoint> {
         let channel = || asked.channel.as_deref().and_then(|channel| self.namespaces.resolve(channel));
         let name = match asked.hook {
@@ -150,7 +150,7 @@ impl Hooks {
         self.endpoints.iter().find(|endpoint| endpoint.is(place(asked.hook), name))
     }
 
-    /// Asks; the answer goes into the asking shard's mailbox.
+    /// Asks the hook; the answer goes to the asking shard's mailbox.
     ///
     /// # Errors
     /// When too many questions are open.

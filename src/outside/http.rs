@@ -1,8 +1,8 @@
-//! The HTTP client of hooks and key sets: one request, one answer, both of limited size, within a limited time.
+//! The HTTP client of hooks and key sets: one request and one answer, both of limited size, within a timeout.
 //!
-//! Connections are kept alive and shared. A few redirects are followed, within the scheme of the URL. TLS is rustls, by default
-//! with the roots that browsers trust. A request that was certainly not answered, on a connection that may have been closed
-//! for having been idle, is sent once more ([`super::watched`]).
+//! Connections are kept alive and shared. A few redirects are followed, within the scheme of the URL. TLS is rustls,
+//! by default with the roots that browsers trust. A request that was certainly not answered, on a connection that the
+//! other side may have closed for being idle, is sent once more ([`super::watched`]).
 
 use std::fmt;
 use std::io::Read as _;
@@ -24,50 +24,50 @@ use super::redirect;
 use super::trust::{self, Trust};
 use super::watched::{self, Watched};
 
-/// An answer's body may have this many bytes.
+/// Maximum size of an answer's body, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Connections kept alive to one host while nothing is asked.
+/// Maximum number of idle connections kept alive to one host.
 const IDLE_CONNECTIONS_MAX: usize = 255;
-/// How long they are kept.
+/// Time after which an idle connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 type Connections = legacy::Client<Watched<HttpsConnector<HttpConnector>>, Full<Bytes>>;
 
-/// Redirects that are followed.
+/// Maximum number of redirects followed.
 const REDIRECTS_MAX: usize = 3;
-/// Fields of an answer's head, at most.
+/// Maximum number of fields in an answer's head.
 const FIELDS_MAX: usize = 1024;
 
-/// Asks over HTTP and HTTPS. Cheap to clone; clones share their connections.
+/// A client for HTTP and HTTPS. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Authorities that are trusted where nothing else is said.
+    /// Certificate authorities that are trusted unless a hook has its own.
     roots: Arc<RootCertStore>,
-    /// Keeps its connections for the next requests.
+    /// Keeps connections alive for the next requests.
     kept: Connections,
-    /// Makes a connection for each request.
+    /// Opens a connection for each request.
     fresh: Connections,
 }
 
-/// An answer's body, and whether the request had to be sent a second time for it.
+/// An answer's body, and whether its request had to be sent a second time.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) body: Bytes,
     pub(super) is_second: bool,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Not in time.
+    /// The timeout has passed.
     Timeout,
-    /// No connection, or it broke.
+    /// No connection, or the connection failed.
     Broken(String),
-    /// Another status than 200.
+    /// A status other than 200.
     Status(StatusCode),
-    /// A body of more than a mebibyte.
+    /// A body larger than 1 MiB.
     TooLarge,
-    /// 200, but not what was asked for.
+    /// Status 200, but not the expected content.
     Nonsense(String),
 }
 
@@ -93,10 +93,10 @@ impl Client {
         Ok(Self::over(trust, Arc::new(roots)))
     }
 
-    /// A client with connections of its own, which are encrypted as these options say.
+    /// A client with connections of its own and these TLS options.
     ///
     /// # Errors
-    /// The option that cannot be used, and why.
+    /// The invalid option, and the reason.
     pub(super) fn with(&self, tls: &HookTls) -> Result<Self, trust::Fault> {
         Ok(Self::over(trust::of(tls, &self.roots)?, Arc::clone(&self.roots)))
     }
@@ -118,7 +118,7 @@ impl Client {
         Self { roots, kept: client(IDLE_CONNECTIONS_MAX), fresh: client(0) }
     }
 
-    /// The body of the answer, which must have status 200. Must be awaited on a runtime with I/O.
+    /// Returns the body of the answer, which must have status 200. Must be awaited on a runtime with I/O.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -148,7 +148,7 @@ impl Client {
         }
     }
 
-    /// Sends one request; whether it had to be sent a second time.
+    /// Sends one request; also returns whether it had to be sent a second time.
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, bool), Failure> {
         let first = self.kept.request(request.clone()).await;
         let is_second = first.as_ref().is_err_and(watched::is_unheard);
@@ -157,7 +157,7 @@ impl Client {
     }
 }
 
-/// The body within a body in gzip (RFC 1952).
+/// Decompresses a gzip body (RFC 1952).
 fn unpacked(body: &[u8]) -> Result<Bytes, Failure> {
     let mut unpacked = Vec::new();
     let limit = u64::try_from(ANSWER_BYTES_MAX).unwrap_or(u64::MAX) + 1;
@@ -169,7 +169,7 @@ fn unpacked(body: &[u8]) -> Result<Bytes, Failure> {
     }
 }
 
-/// What `answer` comes to, or [`Failure::Timeout`]. Must be awaited on a runtime with time.
+/// The result of `answer`, or [`Failure::Timeout`]. Must be awaited on a runtime with time.
 pub(super) async fn within<T>(
     timeout: Duration,
     answer: impl Future<Output = Result<T, Failure>>,
@@ -177,16 +177,16 @@ pub(super) async fn within<T>(
     tokio::time::timeout(timeout, answer).await.unwrap_or(Err(Failure::Timeout))
 }
 
-/// An error with its causes: hyper's own words only say which step failed.
+/// An error with its causes: hyper's own text only names the step that failed.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// A URL as the configuration says it.
+/// Parses a URL of the configuration.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The defect of the URL.
 pub(super) fn parse_url(url: &str) -> Result<Uri, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "not a URL")?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {

@@ -1,10 +1,10 @@
 //! JSON Web Key Sets behind URLs, and the tokens that wait for them.
 //!
-//! One set for each URL that a template becomes ([`KeySets`]); what follows holds for each.
+//! There is one set for each URL that a template yields ([`KeySets`]); the following holds for each.
 //!
-//! One fetch at a time, and at least [`PAUSE`] between two, however many tokens name keys that nobody knows. A set is
-//! fetched again once it is [`FRESH`] old; until that succeeds, the old keys go on being used, so that an endpoint that is down
-//! stops nobody whose key is known. Verification itself is the workers'.
+//! One fetch at a time, and at least [`PAUSE`] between two, however many tokens name unknown keys. A set is fetched
+//! again once it is [`FRESH`] old; until that succeeds, the old keys stay in use, so an endpoint that is down affects
+//! no client whose key is known. Left out: verification (`workers`).
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,11 +21,11 @@ use super::http::{self, Client, Failure};
 use super::keys::{self, PublishedKey};
 use super::workers::{Job, Queue};
 
-/// How long a set is used before it is fetched again.
+/// Age at which a set is fetched again.
 const FRESH: Duration = Duration::from_secs(3600);
-/// From the end of one fetch to the begin of the next.
+/// Minimum time from the end of one fetch to the start of the next.
 const PAUSE: Duration = Duration::from_secs(3);
-/// How long the endpoint may take.
+/// Timeout of a fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The keys of one endpoint.
@@ -38,26 +38,26 @@ pub(super) struct Jwks {
     state: Mutex<State<Job>>,
 }
 
-/// Sets at once; beyond it, the one that was not asked for the longest goes.
+/// Maximum number of sets; beyond it, the least recently used set is dropped.
 const SETS_MAX: usize = 64;
 
-/// The key sets of a URL, in which parts of a token's claims may stand: `https://test/{{tenant}}/keys`.
+/// The key sets of a URL template with claims of the token as placeholders: `https://test/{{tenant}}/keys`.
 #[derive(Debug)]
 pub(super) struct KeySets {
     template: String,
     client: Client,
     runtime: Handle,
     counts: Arc<KeySetCounts>,
-    /// By their URLs, the one asked for last behind all others.
+    /// Sets by URL, the most recently used last.
     sets: Mutex<Vec<(String, Arc<Jwks>)>>,
 }
 
-/// The names that stand in a URL in double braces.
+/// The placeholder names in a URL, written in double braces.
 pub(super) fn placeholders(template: &str) -> impl Iterator<Item = &str> {
     template.split("{{").skip(1).filter_map(|rest| Some(rest.split_once("}}")?.0))
 }
 
-/// The template with `values` in the place of their names.
+/// The template with its placeholders replaced by `values`.
 fn filled(template: &str, values: &[(&str, String)]) -> String {
     let mut url = template.to_owned();
     for (name, value) in values {
@@ -66,7 +66,7 @@ fn filled(template: &str, values: &[(&str, String)]) -> String {
     url
 }
 
-/// A URL that is asked: with a path that says where it leads.
+/// Parses a URL. Its path must not have segments that are empty, `.` or `..`.
 fn parse(url: &str) -> Option<Uri> {
     let uri = http::parse_url(url).ok()?;
     let path = uri.path().strip_prefix('/').unwrap_or_default();
@@ -79,12 +79,12 @@ impl KeySets {
         Self { template: template.to_owned(), client, runtime, counts, sets: Mutex::default() }
     }
 
-    /// Whether claims decide which set it is.
+    /// Whether the URL depends on claims.
     pub(super) fn is_template(&self) -> bool {
         placeholders(&self.template).next().is_some()
     }
 
-    /// The set for a token whose claims have these values; `None` when they make no URL.
+    /// The set for a token whose claims have these values; `None` when they make no valid URL.
     pub(super) fn of(&self, values: &[(&str, String)]) -> Option<Arc<Jwks>> {
         let url = filled(&self.template, values);
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,13 +105,13 @@ impl KeySets {
     }
 }
 
-/// What became of the search for a key.
+/// The outcome of the search for a key.
 #[derive(Debug)]
 pub(super) enum Found {
     Key(Arc<PublishedKey>),
-    /// The set was asked for after the token came, or a moment before, and does not hold the key.
+    /// The set was fetched after the token came, or a moment before, and does not contain the key.
     None,
-    /// Nobody knows now.
+    /// The set could not be fetched.
     Unknowable,
 }
 
@@ -124,8 +124,8 @@ impl Jwks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for the key of `job`. The job is kept, and `None` returned, when a fetch may bring it: then it goes back
-    /// into the queue afterwards.
+    /// Looks up the key for `job`. Returns `None` and keeps the job when a fetch may bring the key; the job then goes
+    /// back into the queue.
     pub(super) fn find(
         self: &Arc<Self>,
         key_id: Option<&str>,
@@ -169,13 +169,13 @@ impl Jwks {
     }
 }
 
-/// Which tokens wait, and when to fetch; without a clock or a network. `J` is who waits.
+/// Waiting tokens and the schedule of fetches, without a clock or a network. `J` is a waiting job.
 #[derive(Debug)]
 struct State<J> {
     keys: Vec<Arc<PublishedKey>>,
-    /// When `keys` came.
+    /// Time at which `keys` arrived.
     fetched_at: Option<Instant>,
-    /// When the last fetch ended, and whether it brought keys.
+    /// Time at which the last fetch ended, and whether it returned keys.
     tried: Option<(Instant, bool)>,
     is_fetching: bool,
     waiting: Vec<J>,
@@ -187,11 +187,11 @@ impl<J> Default for State<J> {
     }
 }
 
-/// Whoever looks for a key, and may wait once for a fetch.
+/// A job that looks for a key, and may wait once for a fetch.
 pub(super) trait Waits {
-    /// Notes that it has waited; whether it had before.
+    /// Records that the job has waited; returns whether it had before.
     fn waits(&mut self) -> bool;
-    /// Whether it has waited.
+    /// Whether the job has waited.
     fn has_waited(&self) -> bool;
 }
 
@@ -211,7 +211,7 @@ impl<J: Waits> State<J> {
             return Some((if is_certain { Found::None } else { Found::Unknowable }, job));
         }
         if !self.is_fetching && !self.has_paused(now) {
-            // A set that has just come knows.
+            // A set that was just fetched is current.
             let is_certain = self.tried.is_some_and(|(_, brought_keys)| brought_keys);
             return Some((if is_certain { Found::None } else { Found::Unknowable }, job));
         }
@@ -220,7 +220,7 @@ impl<J: Waits> State<J> {
         None
     }
 
-    /// The key with this id; for a token that names none, the only key that suits it.
+    /// The key with this id; for a token without a key id, the only suitable key.
     fn key(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<&Arc<PublishedKey>> {
         let mut suitable = self
             .keys
@@ -234,7 +234,7 @@ impl<J: Waits> State<J> {
         self.tried.is_none_or(|(ended, _)| now.saturating_duration_since(ended) >= PAUSE)
     }
 
-    /// Whether the caller must begin a fetch; it counts as begun then.
+    /// Whether the caller must start a fetch; it counts as started then.
     fn wants_fetch(&mut self, now: Instant) -> bool {
         let is_old = self.fetched_at.is_none_or(|at| now.saturating_duration_since(at) >= FRESH);
         let begins = !self.is_fetching && self.has_paused(now) && (is_old || !self.waiting.is_empty());
@@ -242,7 +242,7 @@ impl<J: Waits> State<J> {
         begins
     }
 
-    /// A fetch has ended, with keys or without; returns who waited for it.
+    /// Records the end of a fetch, with keys or without; returns the jobs that waited for it.
     fn fetched(&mut self, keys: Option<Vec<PublishedKey>>, now: Instant) -> Vec<J> {
         self.is_fetching = false;
         self.tried = Some((now, keys.is_some()));
@@ -299,7 +299,7 @@ mod tests {
         set
     }
 
-    /// What looking for `name` says: a letter for each outcome, and whether a fetch begins.
+    /// Looks up `name`: a letter for the outcome, and whether a fetch starts.
     fn look(state: &mut State<Waiter>, name: &str, now: Instant) -> (&'static str, bool) {
         let found = state.find(Some(name), RS256, Waiter::default(), now);
         let outcome = match found {

@@ -1,8 +1,8 @@
-//! Keys, and the one question that is asked of them: whether a signature is a text's.
+//! Keys, and the check whether a signature of a text was made with one.
 //!
-//! What matters: a key answers for the algorithms of its own kind and no others, whatever a token's header says. So a public
-//! key can never be taken for an HMAC's secret, and `none` is no algorithm at all. Left out: where keys come from at run
-//! time (`jwks`), and what is signed (`token`).
+//! Invariant: a key verifies only the algorithms of its own kind, whatever a token's header says. So a public key can
+//! never be taken for an HMAC secret, and `none` is not an algorithm. Left out: the source of keys at run time
+//! (`jwks`), and the content of the signed text (`token`).
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use super::options::TokenOptions;
 use crate::proto::json;
 
-/// The modulus of the smallest RSA key that is taken has 2,048 bits, the largest 8,192 (`ring`'s bounds).
+/// Sizes of an RSA modulus that are accepted: 2,048 to 8,192 bits (`ring`'s bounds).
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
-/// A point that is not compressed begins with this (SEC 1, 2.3.3).
+/// First byte of an uncompressed point (SEC 1, 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
 const HMAC: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
@@ -26,7 +26,7 @@ const RSA: [(Algorithm, &RsaParameters); 3] = [
     (Algorithm::RS512, &signature::RSA_PKCS1_2048_8192_SHA512),
 ];
 
-/// Whether this is an algorithm of public keys that is supported.
+/// Whether this is a supported algorithm with public keys.
 pub(super) fn is_public(algorithm: Algorithm) -> bool {
     rsa_parameters(algorithm).is_some()
         || [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA].contains(&algorithm)
@@ -35,7 +35,7 @@ pub(super) fn is_public(algorithm: Algorithm) -> bool {
 /// A key for verification.
 #[derive(Debug)]
 pub(super) enum Key {
-    /// For each algorithm of [`HMAC`], in its order.
+    /// One key for each algorithm of [`HMAC`], in its order.
     Hmac(Box<[hmac::Key; 3]>),
     /// For RS256, RS384 and RS512: `RSAPublicKey` in DER (RFC 8017, A.1.1).
     RsaDer(Vec<u8>),
@@ -58,7 +58,7 @@ impl Key {
     fn rsa_pem(pem: &str) -> Result<Self, &'static str> {
         let key = DecodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| "not an RSA public key in PEM")?;
         let der = key.try_get_as_bytes().map_err(|_| "not an RSA public key in PEM")?;
-        // The exponent and the lengths take a few bytes more than the modulus.
+        // The exponent and the lengths add a few bytes to the modulus.
         if der.len() < *RSA_BYTES.start() {
             return Err("an RSA key of less than 2,048 bits is not taken");
         }
@@ -85,7 +85,7 @@ impl Key {
         }
     }
 
-    /// A public key for signatures out of a JSON Web Key; `None` for what is none, or not supported.
+    /// The public signature key in a JSON Web Key; `None` if it is another kind of key, or not supported.
     fn jwk(jwk: &Jwk) -> Option<Self> {
         let decode = |text: &str| BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok();
         match &jwk.algorithm {
@@ -105,7 +105,7 @@ impl Key {
                 let x = decode(&pair.x)?;
                 (pair.curve == EllipticCurve::Ed25519 && x.len() == 32).then_some(Self::Ed25519(x))
             }
-            // A secret has no place among public keys.
+            // A secret must not be among public keys.
             AlgorithmParameters::OctetKey(_) | AlgorithmParameters::Other(_) | _ => None,
         }
     }
@@ -121,7 +121,7 @@ impl Key {
         }
     }
 
-    /// Whether this is the signature of `message` by the owner of this key, made with `algorithm`.
+    /// Whether `signature` is the signature of `message` by this key with `algorithm`.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         if !self.suits(algorithm) {
             return false;
@@ -149,33 +149,33 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     RSA.iter().find(|(name, _)| *name == algorithm).map(|(_, parameters)| *parameters)
 }
 
-/// Some write a number's sign byte; `ring` wants none.
+/// Removes leading zeros: some writers add a sign byte, which `ring` rejects.
 fn without_zeros(mut number: Vec<u8>) -> Vec<u8> {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.drain(..zeros);
     number
 }
 
-/// The keys that the configuration names.
+/// The keys in the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    /// At most one for an algorithm.
+    /// At most one key per algorithm.
     own: Vec<Key>,
-    /// The HMAC key before the one of today.
+    /// The previous HMAC key.
     previous: Option<Previous>,
 }
 
-/// A key that another has taken the place of.
+/// A key that was replaced by another.
 #[derive(Debug)]
 struct Previous {
     key: Key,
-    /// In seconds since 1970; 0: for ever.
+    /// End of its use, in seconds since 1970; 0 for no end.
     until_unix_s: u64,
 }
 
 impl Keys {
     /// # Errors
-    /// The option that holds no key, and why.
+    /// The option with the invalid key, and the reason.
     pub(super) fn new(options: &TokenOptions) -> Result<Self, String> {
         let mut keys = Vec::new();
         if !options.hmac_secret_key.is_empty() {
@@ -191,12 +191,12 @@ impl Keys {
         Ok(Self { own: keys, previous })
     }
 
-    /// The options that hold no key, and why.
+    /// The options with an invalid key, each with the reason.
     pub(super) fn faults(options: &TokenOptions) -> Vec<String> {
         Self::public(options).filter_map(Result::err).collect()
     }
 
-    /// The public keys that options hold, or the option that holds none, and why.
+    /// The public keys in the options, or the option with an invalid key and the reason.
     fn public(options: &TokenOptions) -> impl Iterator<Item = Result<Key, String>> {
         let read = [
             ("rsa_public_key", &options.rsa_public_key, Key::rsa_pem as fn(&str) -> _),
@@ -211,7 +211,8 @@ impl Keys {
         self.own.is_empty() && self.previous.is_none()
     }
 
-    /// The keys for this algorithm, in the order in which they are to be tried: one, or two while a secret is being replaced.
+    /// The keys for this algorithm, in the order in which they are tried: one, or two while a secret is being
+    /// replaced.
     pub(super) fn of(&self, algorithm: Algorithm, now_unix_s: u64) -> impl Iterator<Item = &Key> {
         let is_valid =
             |previous: &&Previous| previous.until_unix_s == 0 || now_unix_s <= previous.until_unix_s;
@@ -220,11 +221,11 @@ impl Keys {
     }
 }
 
-/// A key that others published.
+/// A key from a key set.
 #[derive(Debug)]
 pub(super) struct PublishedKey {
     pub(super) id: Option<String>,
-    /// The one algorithm that it is for, if that is told.
+    /// The algorithm that the set names for the key, if any.
     algorithm: Option<Algorithm>,
     pub(super) key: Key,
 }
@@ -235,10 +236,11 @@ impl PublishedKey {
     }
 }
 
-/// The keys of a JSON Web Key Set (RFC 7517, 5) that can verify signatures. Others are left out, as the RFC asks.
+/// The keys of a JSON Web Key Set (RFC 7517, 5) that can verify signatures. Other keys are ignored, as the RFC
+/// requires.
 ///
 /// # Errors
-/// When it is no set at all.
+/// When the text is not a key set.
 pub(super) fn parse_set(text: &[u8]) -> Result<Vec<PublishedKey>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     struct Set<'a> {

@@ -1,12 +1,14 @@
-//! What shards ask of the world outside the data plane ([`crate::shard::outside`]) is answered here: tokens are verified by worker
-//! threads, the application's hooks are asked from the control thread's runtime.
+//! Answers to the questions that shards ask outside the data plane ([`crate::shard::outside`]): worker threads verify
+//! tokens, and the control thread's runtime calls the application's hooks.
 //!
-//! What matters: nothing here makes a shard wait. What is cheap is answered at once, everything else is queued, within
-//! bounds, and answered by a letter. `docs/AUTH.md` tells the same from outside.
+//! Invariant: nothing here makes a shard wait. Cheap questions are answered at once; all others are queued, within
+//! limits, and answered by a letter. `docs/AUTH.md` describes the same for users.
 //!
-//! * Tokens: `token` (claims), `keys`, `jwks` (key sets), `verifier`, `workers` (threads), `complaints` (the log), `mint`.
-//! * Hooks: `hooks`, `hook_wire` (requests and answers), `endpoint`, `named` (variables in its URL and headers), `http`
-//!   (the client), `redirect`, `watched`, `trust` (certificates). `states` reports channels with their first and last subscriber.
+//! * Tokens: `token` (claims), `keys`, `jwks` (key sets), `verifier`, `workers` (threads), `complaints` (the log),
+//!   `mint`.
+//! * Hooks: `hooks`, `hook_wire` (requests and answers), `endpoint`, `named` (variables in its URL and headers),
+//!   `http` (the client), `redirect`, `watched`, `trust` (certificates). `states` reports channels with their first
+//!   and last subscriber.
 //! * `terms` is common to tokens and hooks; `options` and `counts` are the settings and the metrics of both.
 
 #![expect(clippy::disallowed_methods, reason = "outside the data plane, where time is what a clock says")]
@@ -56,7 +58,7 @@ use crate::shard::outside::{Busy, CallRoute, Hook, Outside, Question, Token, Ver
 pub use self::mint::mint;
 pub use self::verifier::{refusal, verify};
 
-/// How requests to hooks and key sets name their sender.
+/// User agent of requests to hooks and key sets.
 const USER_AGENT: &str = concat!("throng/", env!("CARGO_PKG_VERSION"));
 
 fn now() -> Instant {
@@ -67,14 +69,14 @@ fn now_unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Answers what shards ask, by options that do not change: [`World::renewed`] is one with others. When the last of them is
-/// dropped, the threads end, once they have answered what is open.
+/// Answers the questions of shards, with fixed options; [`World::renewed`] makes a world with others. When the last
+/// world is dropped, the threads answer what is open and end.
 #[derive(Debug)]
 pub(crate) struct World {
     options: Options,
     tokens: Arc<Tokens>,
     hooks: Arc<Hooks>,
-    /// Where there is a state hook.
+    /// Queue of the state hook, if one is configured.
     states: Option<Arc<Telling>>,
     counts: Arc<Counts>,
     workers: Arc<Workers>,
@@ -87,7 +89,7 @@ pub(crate) struct World {
 #[derive(Debug)]
 struct Workers(Arc<Queue>);
 
-/// What is told to the state hook, by all worlds that have one.
+/// The events for the state hook, shared by all worlds that have one.
 #[derive(Debug)]
 struct Telling(Arc<States>);
 
@@ -105,13 +107,13 @@ impl Drop for Telling {
     }
 }
 
-/// A world that has not begun.
+/// A world that is not in use yet.
 #[derive(Debug)]
 pub(crate) struct Renewed {
     world: World,
-    /// Where its state hook is.
+    /// Endpoint of its state hook.
     state: Option<Endpoint>,
-    /// Tokens are verified by other keys than before.
+    /// Whether the keys for tokens differ from the previous ones.
     has_new_keys: bool,
 }
 
@@ -122,11 +124,12 @@ impl Drop for Workers {
 }
 
 impl World {
-    /// Starts the workers. Hooks and key sets are asked on `runtime`, which must have I/O and time, and whose wakers must be
-    /// older than the shards' own descriptor tables.
+    /// Starts the workers. Hooks and key sets are called on `runtime`, which must have I/O and time, and whose wakers
+    /// must be older than the shards' private descriptor tables.
     ///
     /// # Errors
-    /// `InvalidInput` when the options do not make sense, with the option's name; else what keeps threads from starting.
+    /// `InvalidInput` when an option is invalid, with its name; otherwise the error that prevented a thread from
+    /// starting.
     pub(crate) fn start(
         options: Arc<Options>,
         mailboxes: Arc<[Mailbox]>,
@@ -156,12 +159,13 @@ impl World {
         Ok(Arc::new(Self { options, tokens, hooks, states, counts, workers, client, mailboxes, runtime }))
     }
 
-    /// A world with other options, but for the number of its threads and of requests at a time, which are the same. Nothing
-    /// goes by it before it begins. What was asked of this one is answered by this one's keys and hooks; fetched key sets are
-    /// kept where nothing new is said of tokens, and events that wait for the state hook go where it is then.
+    /// A world with other options, except for the number of threads and of concurrent requests, which stay. It takes
+    /// effect with [`Renewed::begin`]. Questions to the old world are answered with its keys and hooks. Fetched key
+    /// sets are kept if the options of tokens are unchanged; queued events go to the state hook that is configured
+    /// when they are sent.
     ///
     /// # Errors
-    /// `InvalidInput` when the options do not make sense, with the option's name.
+    /// `InvalidInput` when an option is invalid, with its name.
     pub(crate) fn renewed(&self, options: &Options) -> io::Result<Renewed> {
         let tokens_of = |options: &Options| {
             (options.token.clone(), options.subscription_token.clone(), options.skips_signatures)
@@ -199,18 +203,18 @@ impl World {
         Ok(Renewed { world, state, has_new_keys })
     }
 
-    /// What is counted of it.
+    /// The counts for the metrics.
     pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// What waits now.
+    /// The questions without an answer.
     pub(crate) fn open(&self) -> Open {
         let (hooks, hook_requests) = self.hooks.open();
         Open { hooks, hook_requests, tokens: self.workers.0.open_count() }
     }
 
-    /// Resolves once the application has taken all that was told to the state hook until now; it may never do so.
+    /// Resolves once the application has accepted all events reported so far; that may never happen.
     pub(crate) async fn all_told(&self) {
         if let Some(Telling(states)) = self.states.as_deref() {
             states.all_sent().await;
@@ -218,7 +222,7 @@ impl World {
     }
 }
 
-/// Where the state hook is told, if it is configured.
+/// The endpoint of the state hook, if one is configured.
 fn state_hook(options: &Options, client: &Client, counts: &Arc<Counts>) -> Result<Option<Endpoint>, String> {
     let Some(options) = &options.state else { return Ok(None) };
     if let Some(fault) = states::faults(options).into_iter().next() {
@@ -228,7 +232,7 @@ fn state_hook(options: &Options, client: &Client, counts: &Arc<Counts>) -> Resul
 }
 
 impl Renewed {
-    /// Puts it in force for what is asked from now on.
+    /// Puts the world in force for all later questions.
     pub(crate) fn begin(self) -> Arc<World> {
         let Self { mut world, state, has_new_keys } = self;
         world.workers.0.set_open_count_max(world.options.questions_max);
@@ -283,8 +287,8 @@ impl Outside for World {
     }
 }
 
-/// Checks what can be checked of options without asking anyone: keys, URLs, headers. Each option that does not make sense,
-/// and why; nothing when all do.
+/// Checks options as far as possible without network access: keys, URLs, headers. Returns the invalid options, each
+/// with the reason.
 pub(crate) fn check(options: &Options) -> Vec<String> {
     let mut faults = verifier::faults(options);
     faults.extend(hooks::faults(options));

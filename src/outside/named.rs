@@ -1,41 +1,41 @@
-//! Variables that texts of hooks name: `https://backend/${THRONG_VAR_PATH}`.
+//! Variables that texts in the options of hooks may name: `https://backend/${THRONG_VAR_PATH}`.
 //!
-//! Invariant: a text with their values is made where a request is, and nowhere else. What is printed, logged or told in an
-//! error has their names: the values may be secrets.
+//! Invariant: values are inserted only where a request is made. Text that is printed, logged or part of an error
+//! contains the names only: the values may be secrets.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// What the names of such variables begin with.
+/// Prefixes of the names of such variables.
 const PREFIXES: [&str; 2] = ["CENTRIFUGO_VAR_", "THRONG_VAR_"];
 
-/// Variables by their names, and their values, of which `Debug` shows none. Cheap to clone.
+/// Variables and their values; `Debug` does not show the values. Cheap to clone.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct NamedVariables(Arc<BTreeMap<String, String>>);
 
 impl NamedVariables {
-    /// Those of an environment that texts may name, also the empty ones.
+    /// Selects the variables of an environment that texts may name, empty ones included.
     pub fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(Arc::new(environment.into_iter().filter(|(name, _)| is_named(name)).collect()))
     }
 
-    /// Whether there is none.
+    /// Whether there are no variables.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The text with every `${CENTRIFUGO_VAR_…}` and `${THRONG_VAR_…}` replaced by the variable of that name.
+    /// Replaces every `${CENTRIFUGO_VAR_…}` and `${THRONG_VAR_…}` in a text by the variable of that name.
     ///
     /// # Errors
-    /// The name of one that is not set.
+    /// The name of a variable that is not set.
     pub fn fill(&self, text: &str) -> Result<String, String> {
         let (mut filled, mut rest) = (String::new(), text);
         while let Some((before, after)) = rest.split_once("${") {
             filled.push_str(before);
             match after.split_once('}').filter(|(name, _)| is_named(name)) {
                 Some((name, after)) => {
-                    // Empty is a value here, which somebody chose.
+                    // An empty value is valid: it was set explicitly.
                     filled.push_str(self.0.get(name).ok_or_else(|| name.to_owned())?);
                     rest = after;
                 }
@@ -56,7 +56,7 @@ impl fmt::Debug for NamedVariables {
     }
 }
 
-/// Whether texts may name a variable that is called so.
+/// Whether texts may name a variable of this name.
 fn is_named(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()))
 }

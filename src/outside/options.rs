@@ -1,4 +1,4 @@
-//! What the configuration says of tokens and hooks.
+//! Options of tokens and hooks.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,98 +9,100 @@ use crate::hub::codes::CodeRule;
 use crate::hub::options::{NamePattern, Namespaces};
 use crate::shard::outside::{CallRoute, Hook};
 
-/// Which tokens are taken. Empty strings are things that are not configured.
+/// Rules by which tokens are accepted. An empty string means that the option is not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenOptions {
-    /// For HS256, HS384 and HS512.
+    /// Secret for HS256, HS384 and HS512.
     pub hmac_secret_key: String,
-    /// The key that `hmac_secret_key` takes the place of: tokens that were signed with it are taken, too.
+    /// The previous value of `hmac_secret_key`: tokens signed with it are still accepted.
     pub hmac_previous_secret_key: String,
-    /// Until when they are, in seconds since 1970. Default 0: without end.
+    /// End of the period in which tokens signed with the previous key are accepted, in seconds since 1970. Default 0:
+    /// no end.
     pub hmac_previous_secret_key_valid_until_s: u64,
-    /// For RS256, RS384 and RS512: a public key in PEM.
+    /// Public key in PEM for RS256, RS384 and RS512.
     pub rsa_public_key: String,
-    /// For ES256 and ES384: a public key in PEM.
+    /// Public key in PEM for ES256 and ES384.
     pub ecdsa_public_key: String,
-    /// For EdDSA (Ed25519): a public key in PEM.
+    /// Public key in PEM for EdDSA (Ed25519).
     pub eddsa_public_key: String,
-    /// URL of a JSON Web Key Set (RFC 7517), asked for keys by their id.
+    /// URL of a JSON Web Key Set (RFC 7517), in which keys are looked up by their id.
     pub jwks_public_endpoint: String,
-    /// What the claim `aud` must hold.
+    /// Value that the claim `aud` must contain.
     pub audience: String,
-    /// What the claim `aud` must match somewhere, or one of its several values must.
+    /// Pattern that a part of the claim `aud` must match; one of several values is enough.
     pub audience_regex: NamePattern,
-    /// What the claim `iss` must be.
+    /// Value that the claim `iss` must have.
     pub issuer: String,
-    /// What the claim `iss` must match somewhere.
+    /// Pattern that a part of the claim `iss` must match.
     pub issuer_regex: NamePattern,
-    /// The claim that names the user; `sub` when empty.
+    /// The claim with the user id; `sub` when empty.
     pub user_id_claim: String,
-    /// Whether a group that `jwks_public_endpoint` names may match anything, not only values that its pattern lists: then
-    /// a token says, before it is verified, which URL is asked for keys. Default false.
+    /// Whether a group that `jwks_public_endpoint` names may match any value, not only values listed in its pattern:
+    /// then a token that is not verified yet determines the URL from which keys are fetched. Default false.
     pub insecure_skip_jwks_endpoint_safety_check: bool,
 }
 
-/// How one of the application's hooks is asked.
+/// Options of one of the application's hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookOptions {
-    /// URL of the hook: http or https. It may name [`HookOptions::variables`], as may the values of `static_http_headers`.
+    /// URL of the hook: http or https. It may name [`HookOptions::variables`], and so may the values of
+    /// `static_http_headers`.
     pub endpoint: String,
-    /// Variables that stand in texts as `${THRONG_VAR_NAME}`: what is shown of a hook has their names only.
+    /// Variables that appear in texts as `${THRONG_VAR_NAME}`; printed options show their names only.
     pub variables: NamedVariables,
-    /// How long an answer may take. Default 1,000.
+    /// Timeout of an answer. Default 1,000.
     pub timeout_ms: u64,
-    /// Headers of the client's HTTP request that the hook is sent, by names in lower case.
+    /// Headers of the client's HTTP request that are passed to the hook; lower case.
     pub http_headers: Vec<String>,
-    /// Headers that the hook is sent as the client's connect command says them, by names in lower case: the client's own word. One that
-    /// is in `http_headers`, too, is the request's, if the request has it.
+    /// Headers from the connect command that are passed to the hook, set by the client and not verified; lower case.
+    /// If a header is also in `http_headers` and in the request, the value of the request is passed.
     pub emulated_headers: Vec<String>,
     /// Headers that every request to the hook carries.
     pub static_http_headers: Vec<(String, String)>,
-    /// How an https endpoint is trusted.
+    /// TLS options for an https endpoint.
     pub tls: HookTls,
-    /// What clients are told for statuses other than 200; without a rule, error 100.
+    /// Replies to clients for statuses other than 200; without a matching rule, error 100.
     pub status_rules: Vec<CodeRule>,
     /// Whether the payload is sent as base64 (`b64data`) in place of JSON.
     pub binary_encoding: bool,
-    /// Whether the hook is sent what connect hooks said to remember.
+    /// Whether the hook receives the metadata that connect hooks have attached to the connection.
     pub include_connection_meta: bool,
 }
 
 impl HookOptions {
-    /// Whether it holds what nobody else may see.
+    /// Whether the options contain secrets.
     pub fn keeps_secrets(&self) -> bool {
         let Self { tls, static_http_headers, variables, .. } = self;
         !tls.key_pem.is_empty() || !static_http_headers.is_empty() || !variables.is_empty()
     }
 
-    /// The text with the values of the variables that it names.
+    /// The text with the values of its variables.
     ///
     /// # Errors
-    /// That one of them is not set.
+    /// The name of a variable that is not set.
     pub(super) fn fill(&self, text: &str) -> Result<String, String> {
         self.variables.fill(text).map_err(|name| format!("the variable {name} is not set"))
     }
 }
 
-/// How an https endpoint is trusted. Certificates and keys are PEM texts, base64 of such, or paths.
+/// TLS options for an https endpoint. Certificates and keys are PEM texts, their base64, or paths.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HookTls {
-    /// Whether the rest counts.
+    /// Enables the other fields.
     pub enabled: bool,
-    /// Authorities that sign the endpoint's certificate; empty for those that browsers trust.
+    /// Certificate authorities for the endpoint's certificate; empty for those that browsers trust.
     pub server_ca_pem: String,
     /// The client's certificate; empty for none.
     pub cert_pem: String,
-    /// Its key.
+    /// The client's private key.
     pub key_pem: String,
-    /// The name that the endpoint's certificate must have; empty for the host of the URL.
+    /// The name that the endpoint's certificate must contain; empty for the host of the URL.
     pub server_name: String,
-    /// Whether any certificate is taken.
+    /// Whether any certificate is accepted.
     pub insecure_skip_verify: bool,
 }
 
-/// Without the key.
+/// Does not print the private key.
 impl fmt::Debug for HookTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { enabled, server_ca_pem, cert_pem, key_pem, server_name, insecure_skip_verify } = self;
@@ -132,27 +134,27 @@ impl Default for HookOptions {
     }
 }
 
-/// Who answers which calls.
+/// Destinations of calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
-    /// Between the namespace of a method and the rest of its name; empty for none.
+    /// Separator between the namespace of a method and the rest of its name; empty for none.
     pub boundary: String,
-    /// The hook of methods without a namespace, if one is asked: its name, empty for the one that has none.
+    /// Name of the hook for methods without a namespace, empty for the unnamed hook; `None` for no hook.
     pub without_namespace: Option<String>,
-    /// The same by the names of namespaces.
+    /// Hooks of namespaces: the name of the namespace, and the hook as in `without_namespace`.
     pub named: Vec<(String, Option<String>)>,
-    /// The method that the server itself answers.
+    /// The method that the server itself answers, if any.
     pub ping: Option<String>,
 }
 
 impl Calls {
-    /// The names of the hooks that are asked.
+    /// The names of the hooks in use.
     fn hooks(&self) -> impl Iterator<Item = &str> {
         let all = std::iter::once(&self.without_namespace).chain(self.named.iter().map(|(_, hook)| hook));
         all.flatten().map(String::as_str)
     }
 
-    /// Who answers calls of this method: the hook, by its name; `Err` where nobody does.
+    /// The name of the hook for calls of this method; `Err` for calls that go to no hook.
     pub(super) fn route(&self, method: &str) -> Result<&str, CallRoute> {
         if self.ping.as_deref() == Some(method) {
             return Err(CallRoute::Ping);
@@ -162,7 +164,7 @@ impl Calls {
             boundary => method.split_once(boundary).map(|(namespace, _)| namespace),
         };
         let hook = match namespace {
-            // Without any hook there are no calls at all, but for the server's own.
+            // Without any hook there are no calls, except for the server's own.
             _ if self.hooks().next().is_none() => {
                 return Err(if self.ping.is_some() { CallRoute::NotFound } else { CallRoute::NotAvailable });
             }
@@ -176,47 +178,48 @@ impl Calls {
     }
 }
 
-/// All that is asked outside.
+/// Options of everything that shards ask outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Tokens of connections.
     pub token: TokenOptions,
-    /// Tokens of subscriptions; `None`: as those of connections.
+    /// Tokens of subscriptions; `None` for the options of connection tokens.
     pub subscription_token: Option<TokenOptions>,
-    /// Asked about connections without a token.
+    /// Hook for connections without a token.
     pub connect: Option<HookOptions>,
-    /// Asked about connections about to expire.
+    /// Hook for connections that are about to expire.
     pub refresh: Option<HookOptions>,
-    /// Asked about calls.
+    /// Hook for calls.
     pub rpc: Option<HookOptions>,
-    /// Asked about subscriptions.
+    /// Hook for subscriptions.
     pub subscribe: Option<HookOptions>,
-    /// Asked about publications.
+    /// Hook for publications.
     pub publish: Option<HookOptions>,
-    /// Asked about subscriptions about to expire.
+    /// Hook for subscriptions that are about to expire.
     pub sub_refresh: Option<HookOptions>,
-    /// Told of channels that get their first subscriber and lose their last.
+    /// Hook that receives an event when a channel gets its first subscriber or loses its last.
     pub state: Option<HookOptions>,
-    /// Hooks with names, which namespaces name.
+    /// Named hooks, to which namespaces refer.
     pub proxies: Vec<(String, HookOptions)>,
-    /// Which hooks are asked about which channels.
+    /// Selects the hook for a channel.
     pub namespaces: Arc<Namespaces>,
-    /// Who answers which calls; `None`: the hook for calls answers all, if there is one.
+    /// Destinations of calls; `None`: the hook for calls, if there is one, answers all.
     pub calls: Option<Calls>,
-    /// Whether tokens are taken whatever their signature: for development.
+    /// Whether tokens are accepted with any signature: for development.
     pub skips_signatures: bool,
-    /// A file with certificates of authorities in PEM that are trusted beside those that browsers trust; empty for none.
+    /// PEM file with certificate authorities that are trusted in addition to those of browsers; empty for none.
     pub ca_file: String,
-    /// Threads that verify tokens, 1 to 64. Default 2.
+    /// Number of threads that verify tokens, 1 to 64. Default 2.
     pub worker_count: usize,
-    /// Questions that may wait for the workers, or be out at hooks, each; beyond it, error 111 (temporary). Default 20,000.
+    /// Maximum number of open questions, for workers and for hooks each; beyond it, error 111 (temporary). Default
+    /// 20,000.
     pub questions_max: usize,
-    /// Requests to hooks at a time. Default 512.
+    /// Maximum number of concurrent requests to hooks. Default 512.
     pub hook_requests_max: usize,
 }
 
 impl Options {
-    /// The names of the hooks of a kind that are asked; the empty one is of the hook without a name.
+    /// The names of the hooks of a kind in use; empty for the unnamed hook.
     pub(super) fn names(&self, hook: Hook) -> BTreeSet<&str> {
         let Namespaces { without_namespace, named, .. } = &*self.namespaces;
         let channels = || std::iter::once(without_namespace).chain(named.values());

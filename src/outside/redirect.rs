@@ -1,7 +1,7 @@
-//! Where a redirected request goes next (RFC 9110, 15.4), as Go's client does it.
+//! The next request after a redirect (RFC 9110, 15.4), as Go's client makes it.
 //!
-//! What matters: it stays within its scheme, so that what was encrypted stays so. To another host it takes none of its headers
-//! but those of its body: they may prove who asks to the host that they are for.
+//! Invariant: the scheme stays, so an encrypted request stays encrypted. A request to another host carries only the
+//! headers of its body: the others may be credentials for the first host.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -9,7 +9,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::uri::{Parts, PathAndQuery};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
-/// The request that follows an answer, if it is a redirect that can be followed.
+/// The request that follows an answer; `None` unless that is a redirect that can be followed.
 pub(super) fn follow<B>(asked: &Request<Full<Bytes>>, answer: &Response<B>) -> Option<Request<Full<Bytes>>> {
     let keeps_method = match answer.status() {
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => false,
@@ -39,7 +39,7 @@ pub(super) fn follow<B>(asked: &Request<Full<Bytes>>, answer: &Response<B>) -> O
     Some(next)
 }
 
-/// The URL that a reference means, if it is of the same scheme.
+/// Resolves a reference to a URL; `None` if its scheme differs.
 fn resolve(base: &Uri, location: &str) -> Option<Uri> {
     let location = location.split('#').next().unwrap_or_default();
     if location.contains("://") {

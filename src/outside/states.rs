@@ -1,9 +1,9 @@
-//! Tells the application which channels have got their first subscriber and which have lost their last: Centrifugo's channel
-//! state proxy, whose requests are no questions.
+//! Reports to the application which channels have got their first subscriber and which have lost their last:
+//! Centrifugo's channel state proxy. Its requests are notifications, not questions.
 //!
-//! What matters: what is told of one channel arrives in its order, since there is one queue and one request at a time; what is
-//! told is told again until the application has taken it; and the queue is bounded: beyond it the oldest events go, and are
-//! counted. Nothing is joined or left out otherwise: who comes and goes within a moment is told twice.
+//! Invariant: the events of a channel arrive in order, since there is one queue and one request at a time. Events are
+//! sent again until the application accepts them. The queue is bounded: beyond the limit the oldest events are
+//! dropped and counted. Events are not merged: a subscriber that comes and leaves within a moment causes two.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -23,25 +23,25 @@ use crate::hub::home::StateChange;
 use crate::proto::json;
 use crate::shard::outside::Headers;
 
-/// Events that may wait for the application.
+/// Maximum number of queued events.
 pub(super) const EVENTS_MAX: usize = 65_536;
-/// Events in one request.
+/// Maximum number of events in one request.
 const EVENTS_PER_REQUEST_MAX: usize = 512;
-/// The pauses before a request that failed is sent again: the first, and the longest, between which each is twice the one before.
+/// Pauses before a failed request is sent again: the first and the longest; each is twice the previous one.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
 
 /// Channel events on their way to the state hook.
 #[derive(Debug)]
 pub(super) struct States {
-    /// Where they are told now.
+    /// The current endpoint.
     endpoint: Mutex<Arc<Endpoint>>,
     client: Client,
     waiting: Mutex<VecDeque<StateChange>>,
     is_closed: AtomicBool,
-    /// There is something to send, or the end has come.
+    /// Notified when there is an event to send, or at the end.
     news: Notify,
-    /// Nothing is left to send.
+    /// Notified when the queue is empty.
     is_empty: Notify,
     requests: Semaphore,
     counts: Arc<Counts>,
@@ -68,7 +68,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// The part of an answer that counts.
+/// The relevant part of an answer.
 #[derive(Debug, Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
@@ -90,12 +90,12 @@ impl States {
         }
     }
 
-    /// Tells another endpoint from the next request on, also what waits already.
+    /// Replaces the endpoint for all later requests, also for queued events.
     pub(super) fn renew(&self, endpoint: Endpoint) {
         *self.endpoint.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoint);
     }
 
-    /// Takes events, in any thread.
+    /// Adds events to the queue; may be called on any thread.
     pub(super) fn tell(&self, states: Vec<StateChange>) {
         self.counts.states.told.fetch_add(states.len() as u64, Relaxed);
         let mut waiting = self.lock();
@@ -111,13 +111,13 @@ impl States {
         self.news.notify_one();
     }
 
-    /// Has [`States::send`] end.
+    /// Ends [`States::send`].
     pub(super) fn close(&self) {
         self.is_closed.store(true, Relaxed);
         self.news.notify_one();
     }
 
-    /// Resolves once the application has taken all that was told until now.
+    /// Resolves once the application has accepted all events reported so far.
     pub(super) async fn all_sent(&self) {
         loop {
             let is_empty = self.is_empty.notified();
@@ -128,7 +128,7 @@ impl States {
         }
     }
 
-    /// Sends what is told, until [`States::close`]. To be run once, on a runtime with I/O and time.
+    /// Sends events until [`States::close`]. To be run once, on a runtime with I/O and time.
     pub(super) async fn send(self: Arc<Self>) {
         let mut batch = Vec::new();
         while !self.is_closed.load(Relaxed) {
@@ -150,7 +150,7 @@ impl States {
         batch.extend(waiting.drain(..count));
     }
 
-    /// Sends one batch until it is taken.
+    /// Sends one batch until it is accepted.
     async fn deliver(&self, batch: &[StateChange]) {
         let mut pause = PAUSE_MIN;
         while self.ask(batch).await.is_err() && !self.is_closed.load(Relaxed) {
@@ -172,7 +172,7 @@ impl States {
     }
 }
 
-/// Every option that does not make sense, and why. No client is behind what is told, so that options about one would do nothing.
+/// The errors in the options of the state hook. Its events have no client, so options about clients are errors.
 pub(super) fn faults(options: &HookOptions) -> Vec<String> {
     let of_clients = [
         ("http_headers", !options.http_headers.is_empty()),
@@ -189,7 +189,7 @@ pub(super) fn faults(options: &HookOptions) -> Vec<String> {
     endpoint::faults_of(name, options).into_iter().chain(told).collect()
 }
 
-/// Whether the answer says that the application has taken the events.
+/// Whether the application has accepted the events.
 fn taken(said: Said<'_>) -> Result<(), String> {
     let Said::Body(answer) = said else { return Err("a status".to_owned()) };
     let Answer { error } = json::from_slice(answer).map_err(|error| error.to_string())?;

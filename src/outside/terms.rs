@@ -1,7 +1,7 @@
-//! What tokens and hooks' answers have in common: on which terms someone is in a channel, and what they may do.
+//! Common parts of tokens and hooks' answers: the properties and permissions of subscriptions.
 //!
-//! Payloads are JSON, or any bytes in base64 (see [`Payload`]); a payload that is `null` is the JSON `null`. Elsewhere `null` is
-//! the same as nothing.
+//! Payloads are JSON, or any bytes in base64 (see [`Payload`]); a payload `null` is the JSON `null`. Elsewhere `null`
+//! is the same as a missing field.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::base::payload::Payload;
 use crate::proto::json::{NumericDate, or_default, present};
 use crate::shard::outside::{Capability, Grant, Matching, Overrides};
 
-/// A payload that is told in one of two ways: as JSON, or as bytes in base64. The second wins, if it is not empty.
+/// A payload given as JSON or as bytes in base64. The base64 has precedence, unless it is empty.
 ///
 /// # Errors
-/// When it is no base64.
+/// When the text is not base64.
 pub(super) fn payload(json: Option<&RawValue>, base64: Option<&str>) -> Result<Payload, &'static str> {
     match base64 {
         Some(text) if !text.is_empty() => {
@@ -26,20 +26,21 @@ pub(super) fn payload(json: Option<&RawValue>, base64: Option<&str>) -> Result<P
     }
 }
 
-/// The JSON's text on one line.
+/// The text of the JSON on one line.
 pub(super) fn one_line(json: &RawValue) -> Vec<u8> {
     Payload::of_json(json).to_vec()
 }
 
-/// Times after the year 9999 are that: whoever says so means never, and whoever reckons with it must not overflow.
+/// Last second of the year 9999. Later times are reduced to it: they mean "never", and calculations must not
+/// overflow.
 const SECONDS_MAX: u64 = 253_402_300_799;
 
-/// A time in seconds since 1970; what is not after that is none.
+/// A time in seconds since 1970; 0 for a missing or negative time.
 pub(super) fn seconds(time: Option<NumericDate>) -> u64 {
     time.and_then(|NumericDate(time)| u64::try_from(time).ok()).unwrap_or(0).min(SECONDS_MAX)
 }
 
-/// What a channel of the map `subs` comes with.
+/// The options of a channel in the map `subs`.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct SubscribeOptions<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
@@ -52,7 +53,7 @@ pub(super) struct SubscribeOptions<'a> {
     overrides: Option<OverrideOptions>,
 }
 
-/// What a subscription has otherwise than its channel's options say.
+/// Options in which a subscription differs from its channel.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OverrideOptions {
@@ -95,10 +96,10 @@ pub(super) struct CapabilityOptions {
     allow: Vec<String>,
 }
 
-/// Capabilities, in the order that they were told in: the first that names a channel decides.
+/// Converts capabilities, in the given order: the first that names a channel decides.
 ///
 /// # Errors
-/// When channels are to be matched in a way that is not supported.
+/// When the match mode is not supported.
 pub(super) fn capabilities(told: Vec<Option<CapabilityOptions>>) -> Result<Vec<Capability>, &'static str> {
     let capability = |told: CapabilityOptions| {
         let matching = match told.matching.as_str() {
@@ -124,10 +125,10 @@ pub(super) fn capabilities(told: Vec<Option<CapabilityOptions>>) -> Result<Vec<C
     told.into_iter().map(Option::unwrap_or_default).map(capability).collect()
 }
 
-/// Server-side subscriptions of `user`: the names of `channels`, and those of `subs` with what they come with.
+/// Server-side subscriptions of `user`: the names in `channels`, and the channels of `subs` with their options.
 ///
 /// # Errors
-/// When a payload is not base64.
+/// When a payload is not valid base64.
 pub(super) fn grants(
     user: &str,
     channels: Vec<String>,

@@ -1,4 +1,4 @@
-//! The world asked as a shard asks it, with an application's backend on the other side that can misbehave.
+//! Tests of the world through a shard's interface, with a backend that can misbehave.
 
 mod backend;
 mod hooks;
@@ -23,7 +23,7 @@ use crate::base::slots::Key;
 use crate::shard::mailbox::{Letter, Mailbox, Post, ReplyTo};
 use crate::shard::outside::{Outside, Question, Verdict};
 
-/// Until here something that comes is awaited; only a test that fails takes so long.
+/// Timeout for events that must come; only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// See `vectors.py`.
@@ -42,10 +42,10 @@ struct Vectors {
 static VECTORS: LazyLock<Vectors> =
     LazyLock::new(|| serde_json::from_str(include_str!("tests/vectors.json")).unwrap());
 
-/// When the vectors' tokens are valid.
+/// Time at which the vectors' tokens are valid.
 const NOW_UNIX_S: u64 = 1_800_000_000;
 
-/// A world, the runtime that it asks on in a thread of its own, and two shards' mailboxes.
+/// A world, its runtime in a thread of its own, and the mailboxes of two shards.
 struct Stage {
     world: Arc<World>,
     posts: [(Post, Receiver<()>); 2],
@@ -104,7 +104,7 @@ impl Stage {
         }
     }
 
-    /// What a question comes to.
+    /// The verdict for a question.
     fn verdict(&mut self, question: Question) -> Verdict {
         self.ask(0, question);
         self.answer(0).1
@@ -119,7 +119,7 @@ fn options() -> Options {
     Options { worker_count: 2, questions_max: 1000, hook_requests_max: 16, ..Options::default() }
 }
 
-/// All keys of the vectors, with one curve of the two.
+/// All keys of the vectors, with one of the two curves.
 fn all_keys(curve: &str) -> TokenOptions {
     TokenOptions {
         hmac_secret_key: VECTORS.secret.clone(),
@@ -133,13 +133,13 @@ fn all_keys(curve: &str) -> TokenOptions {
 fn hook(endpoint: String) -> HookOptions {
     HookOptions {
         endpoint,
-        // Only a test that fails, or one about it, takes so long.
+        // Only a failing test, or a test of timeouts, waits this long.
         timeout_ms: 20_000,
         ..HookOptions::default()
     }
 }
 
-/// A client that trusts whom browsers trust.
+/// A client that trusts the authorities that browsers trust.
 fn client() -> Client {
     Client::trusting(trust::roots("").unwrap()).unwrap()
 }

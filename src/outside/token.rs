@@ -1,8 +1,8 @@
 //! JSON Web Tokens (RFC 7515, 7519) of connections and subscriptions, with the claims that Centrifugo documents.
 //!
-//! What matters: nothing of a token is believed before its signature is verified, but for the algorithm's and the key's
-//! name, which only choose among our own keys. Time is an argument. Left out: where keys are asked for (`jwks`) and in
-//! which thread this runs (`workers`).
+//! Invariant: no part of a token is used before its signature is verified, except for the algorithm and the key id,
+//! which only select one of our keys. Time is an argument. Left out: the source of keys (`jwks`) and the thread
+//! (`workers`).
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -21,21 +21,21 @@ use crate::hub::words::Denied;
 use crate::proto::json::{self, NumericDate, present};
 use crate::shard::outside::{Credentials, Grant, Rejected, Verdict};
 
-/// What a token is for.
+/// The use of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Connection,
     Subscription,
 }
 
-/// Why a token is not taken. The text is for the log of whoever looks for the fault, not for the client.
+/// The reason why a token is refused. The text is for the server's log, not for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It is over, or has not begun.
+    /// Expired, or not valid yet.
     Expired,
-    /// It is none, or not ours.
+    /// Not a token, or not signed by a known key.
     Invalid(&'static str),
-    /// Its key could not be asked for.
+    /// Its key could not be fetched.
     Unknowable,
 }
 
@@ -50,7 +50,7 @@ impl From<Refused> for Rejected {
 }
 
 impl Refused {
-    /// In words for whoever looks for the fault.
+    /// The reason as a text for the log.
     pub(super) fn why(self) -> &'static str {
         match self {
             Self::Expired => "expired, or not valid yet",
@@ -61,7 +61,7 @@ impl Refused {
 }
 
 impl Purpose {
-    /// For the log.
+    /// The name for the log.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
@@ -77,12 +77,12 @@ impl Purpose {
     }
 }
 
-/// A token, taken apart and not believed.
+/// A token taken apart and not verified.
 #[derive(Debug)]
 pub(super) struct Unverified<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
-    /// What is signed: head and claims.
+    /// The signed part: head and claims.
     signed: &'a str,
     claims: &'a str,
     signature: &'a str,
@@ -94,7 +94,7 @@ impl<'a> Unverified<'a> {
         struct Head {
             alg: String,
             kid: Option<String>,
-            /// Extensions that must be understood (RFC 7515, 4.1.11). We understand none.
+            /// Extensions that must be understood (RFC 7515, 4.1.11). None is supported.
             crit: Option<serde::de::IgnoredAny>,
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Invalid("not three parts"))?;
@@ -110,7 +110,7 @@ impl<'a> Unverified<'a> {
         Ok(Self { algorithm, key_id: head.kid, signed, claims, signature })
     }
 
-    /// The claims' JSON, if the signature is the key's.
+    /// The JSON of the claims, if `key` made the signature.
     pub(super) fn verify(&self, key: &Key) -> Result<Vec<u8>, Refused> {
         let signature = decode(self.signature)?;
         if !key.verifies(self.algorithm, self.signed.as_bytes(), &signature) {
@@ -119,7 +119,7 @@ impl<'a> Unverified<'a> {
         decode(self.claims)
     }
 
-    /// The claims' JSON, whoever signed them.
+    /// The JSON of the claims, with any signature.
     pub(super) fn unsigned(&self) -> Result<Vec<u8>, Refused> {
         decode(self.claims)
     }
@@ -129,7 +129,7 @@ fn decode(part: &str) -> Result<Vec<u8>, Refused> {
     BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| Refused::Invalid("not base64url"))
 }
 
-/// What a token must say beside who it is for.
+/// Requirements for the claims of a token.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     audience: Wanted,
@@ -137,17 +137,17 @@ pub(super) struct Rules {
     user_id_claim: String,
 }
 
-/// What a claim must be.
+/// Requirements for a claim.
 #[derive(Debug, Default)]
 struct Wanted {
-    /// Empty for anything.
+    /// Required value; empty for any.
     whole: String,
-    /// The default for anything.
+    /// Required pattern; the default matches anything.
     pattern: NamePattern,
 }
 
 impl Wanted {
-    /// `values` are those that the claim has, one of which will do.
+    /// Whether one of the claim's `values` is accepted.
     fn accepts<'a>(&self, mut values: impl Iterator<Item = &'a str>) -> bool {
         let is_any = self.whole.is_empty() && self.pattern.as_str().is_empty();
         let accepts = |value| (self.whole.is_empty() || self.whole == value) && self.pattern.matches(value);
@@ -155,7 +155,7 @@ impl Wanted {
     }
 }
 
-/// The claims that both kinds have, RFC 7519's and Centrifugo's. Others are ignored.
+/// The claims of both kinds of tokens, from RFC 7519 and Centrifugo. Other claims are ignored.
 #[derive(Debug, Deserialize)]
 struct Claims<'a> {
     sub: Option<String>,
@@ -211,8 +211,8 @@ impl Rules {
         }
     }
 
-    /// The values of the named groups of both patterns, by which a token's key set is found: of claims that nobody has
-    /// verified yet. Without any, when a pattern does not match.
+    /// The values of the named groups of both patterns, which select a token's key set; the claims are not verified
+    /// yet.
     pub(super) fn values(&self, text: &[u8]) -> Result<Vec<(&str, String)>, Refused> {
         #[derive(Deserialize)]
         struct Origin {
@@ -233,7 +233,7 @@ impl Rules {
         Ok(values)
     }
 
-    /// What claims that are verified come to.
+    /// The verdict for verified claims.
     pub(super) fn judge(&self, purpose: Purpose, text: &[u8], now_unix_s: u64) -> Result<Verdict, Refused> {
         let mut claims: Claims<'_> = json::from_slice(text).map_err(|_| Refused::Invalid("claims"))?;
         if !self.audience.accepts(claims.aud.iter().flat_map(Audience::values)) {
@@ -243,7 +243,7 @@ impl Rules {
             return Err(Refused::Invalid("issuer"));
         }
         let now = i64::try_from(now_unix_s).unwrap_or(i64::MAX);
-        // A token that has not begun is answered as one that is over: in both cases another one may do.
+        // A token that is not valid yet is answered like an expired one: in both cases another token may be valid.
         if claims.exp.is_some_and(|exp| exp.0 <= now) || claims.nbf.is_some_and(|nbf| nbf.0 > now) {
             return Err(Refused::Expired);
         }
@@ -261,7 +261,7 @@ impl Rules {
 }
 
 impl Claims<'_> {
-    /// `expire_at` decides alone when it is there; 0 is never.
+    /// Time of expiry: `expire_at`, if it is present, otherwise `exp`; 0 for never.
     fn expire_at_s(&self) -> u64 {
         terms::seconds(self.expire_at.or(self.exp))
     }
@@ -301,7 +301,7 @@ impl Claims<'_> {
     }
 }
 
-/// The claim with this name as text: a string's content, anything else as it is written; empty when there is none.
+/// The claim with this name as text: the content of a string, the JSON of any other value; empty if it is missing.
 fn named_claim(json: &[u8], name: &str) -> String {
     let all: BTreeMap<String, &RawValue> = serde_json::from_slice(json).unwrap_or_default();
     let Some(value) = all.get(name).map(|value| value.get()) else { return String::new() };
@@ -668,7 +668,7 @@ mod tests {
             }
         }
 
-        /// What is said in the claims is what comes out of them.
+        /// The credentials contain what the claims contain.
         #[test]
         fn claims_come_out_as_they_went_in(user in ".{0,20}", channels in prop::collection::btree_set(".{1,10}", 0..5)) {
             let claims = serde_json::json!({"sub": user, "channels": channels, "info": user}).to_string();

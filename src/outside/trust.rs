@@ -1,7 +1,7 @@
-//! Whom hooks behind https are trusted by, and as whom they are asked: authorities, client certificates, names.
+//! TLS of hooks behind https: certificate authorities, client certificates, server names.
 //!
-//! A certificate or key is given as a text in PEM, as base64 of such a text, or as the path of a file with one. Files are
-//! read when a hook is set up: at the start, and when the configuration is read again.
+//! A certificate or key is given as a PEM text, as base64 of such a text, or as the path of a file. Files are read
+//! when a hook is set up: at start and at each reload.
 
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use super::options::HookTls;
 use crate::tls::Source;
 
-/// The option that is at fault, and why.
+/// The invalid option, and the reason.
 pub(super) type Fault = (&'static str, String);
 
-/// How connections to a hook are encrypted.
+/// TLS configuration of connections to a hook.
 pub(super) struct Trust {
     pub(super) config: ClientConfig,
-    /// Of the name that the certificate must have, where that is not the URL's host.
+    /// Resolver of the name that the certificate must contain, if that differs from the URL's host.
     pub(super) name: Option<FixedServerNameResolver>,
 }
 
-/// The authorities that browsers trust, and those of a file in PEM, if one is named.
+/// The certificate authorities that browsers trust, and those of a PEM file, if one is named.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The defect of the file.
 pub(super) fn roots(ca_file: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if !ca_file.is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn roots(ca_file: &str) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// How a hook is trusted whose options say nothing of it.
+/// The TLS configuration for hooks without TLS options.
 ///
 /// # Errors
 /// When TLS cannot be set up.
@@ -50,7 +50,7 @@ pub(super) fn plain(roots: RootCertStore) -> Result<ClientConfig, rustls::Error>
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// How a hook is trusted by its options, or by `roots` where these name no authorities.
+/// The TLS configuration for a hook's options, with `roots` if these name no authorities.
 ///
 /// # Errors
 /// See [`Fault`].
@@ -91,7 +91,7 @@ fn provider() -> Arc<CryptoProvider> {
     rustls::crypto::ring::default_provider().into()
 }
 
-/// The client's own certificate and key, if it has them.
+/// The client's certificate and key, if configured.
 fn own(tls: &HookTls) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, Fault> {
     let (cert, key) = ("http.tls.cert_pem", "http.tls.key_pem");
     match (tls.cert_pem.is_empty(), tls.key_pem.is_empty()) {
@@ -107,7 +107,7 @@ fn own(tls: &HookTls) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKey
     Ok(Some((chain, own)))
 }
 
-/// The text in PEM that a value is, or leads to. The value is not told: it may be a key.
+/// The PEM text in a value, or in the file that it names. Errors do not show the value: it may be a key.
 fn text(value: &str) -> Result<Vec<u8>, String> {
     let path = match Source::of(value) {
         Source::Text(text) => return Ok(text),
@@ -129,7 +129,7 @@ fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
     if added == 0 { Err("holds no certificate of an authority".to_owned()) } else { Ok(()) }
 }
 
-/// Takes any certificate, of whoever has its key.
+/// Accepts any certificate whose key the server has.
 #[derive(Debug)]
 struct Anyone(WebPkiSupportedAlgorithms);
 

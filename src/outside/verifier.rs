@@ -1,7 +1,7 @@
-//! Tokens of both kinds meet the keys that verify them: what can be told in a shard's thread, and what is told in a worker's.
+//! Verification of both kinds of tokens with their keys: cheap cases in a shard's thread, all others in a worker's.
 //!
-//! What matters: a shard's thread only does what costs microseconds, whatever a client sends. Where keys are published behind
-//! a URL, these alone are taken, as in Centrifugo.
+//! Invariant: a shard's thread spends only microseconds, whatever a client sends. If keys come from a URL, only these
+//! are used, as in Centrifugo.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,38 +21,38 @@ use super::{now, now_unix_s};
 use crate::shard::mailbox::ReplyTo;
 use crate::shard::outside::{Token, Verdict};
 
-/// A longer token is not verified in a shard's thread, however cheap its algorithm.
+/// Maximum size of a token that is verified in a shard's thread, even with a cheap algorithm.
 const TOKEN_BYTES_AT_ONCE_MAX: usize = 4096;
 
 const NO_KEY: Refused = Refused::Invalid("no key for its algorithm");
 
-/// How tokens of both kinds are verified.
+/// The verifiers of both kinds of tokens.
 #[derive(Debug)]
 pub(super) struct Tokens {
     counts: Arc<Counts>,
     connection: Verifier,
-    /// `None`: as those of connections.
+    /// `None`: the same as for connections.
     subscription: Option<Verifier>,
     complaints: Complaints,
 }
 
-/// How tokens of one kind are verified.
+/// The verifier of one kind of tokens.
 #[derive(Debug)]
 struct Verifier {
     source: Source,
     rules: Rules,
-    /// Whether tokens are taken whoever signed them: for development.
+    /// Whether tokens are accepted with any signature: for development.
     skips_signatures: bool,
 }
 
-/// Where keys come from.
+/// The source of keys.
 #[derive(Debug)]
 enum Source {
     Configured(Keys),
     Published(Box<KeySets>),
 }
 
-/// Every option that does not make sense, and why.
+/// The errors in the options of tokens.
 pub(super) fn faults(options: &Options) -> Vec<String> {
     let subscription = options.subscription_token.as_ref().map(|token| ("subscription_token", token));
     let tables = std::iter::once(("token", &options.token)).chain(subscription);
@@ -84,7 +84,8 @@ fn faults_of(name: &str, options: &TokenOptions) -> Vec<String> {
             None => faults.push(format!(
                 "jwks_public_endpoint: expected a group {name} in issuer_regex or audience_regex"
             )),
-            // A token says it before anyone has verified it: nobody else may choose who is asked for keys.
+            // The claim is read before the token is verified, so a client could choose the server from which keys are
+            // fetched.
             Some((option, pattern)) if !skips_check && !pattern.lists_values(name) => faults.push(format!(
                 "{option}: expected the values of the group {name} one by one, as in (?P<{name}>one|two), and no classes, \
                  since jwks_public_endpoint names it"
@@ -95,7 +96,7 @@ fn faults_of(name: &str, options: &TokenOptions) -> Vec<String> {
     faults.into_iter().map(|fault| format!("{name}.{fault}")).collect()
 }
 
-/// The keys that the options hold, and the URL that stands in their place.
+/// The keys in the options, and the URL that replaces them, if any.
 fn configured<'a>(name: &str, options: &'a TokenOptions) -> Result<(Keys, Option<&'a str>), String> {
     if let Some(fault) = faults_of(name, options).into_iter().next() {
         return Err(fault);
@@ -107,11 +108,11 @@ fn configured<'a>(name: &str, options: &'a TokenOptions) -> Result<(Keys, Option
     Ok((Keys::new(options)?, url))
 }
 
-/// Verifies one token in the caller's thread, with the keys that `options` hold. For tools: who has many tokens starts a
-/// `World`.
+/// Verifies one token in the caller's thread, with the keys in `options`. For tools; a program with many tokens starts
+/// a `World`.
 ///
 /// # Errors
-/// When the options make no sense, or leave the keys to a URL, which is not asked here.
+/// When the options are invalid, or refer to a URL for keys, which is not fetched here.
 pub fn verify(options: &TokenOptions, token: &Token<'_>, now_unix_s: u64) -> Result<Verdict, String> {
     let (purpose, text) = parts(token);
     let (keys, None) = configured("token", options)? else {
@@ -121,7 +122,7 @@ pub fn verify(options: &TokenOptions, token: &Token<'_>, now_unix_s: u64) -> Res
     Ok(judged.unwrap_or_else(|refused| purpose.refused(refused)))
 }
 
-/// What is wrong with a token, in words for whoever looks for the fault; `None` when it is taken. As [`verify`].
+/// The reason why a token is refused, as a text; `None` when it is accepted. Verifies like [`verify`].
 ///
 /// # Errors
 /// As [`verify`].
@@ -158,7 +159,7 @@ fn with_own_keys(
     rules.judge(purpose, &claims(&token, keys, now_unix_s)?, now_unix_s)
 }
 
-/// The claims, if the signature is that of one of our keys.
+/// The claims, if one of the keys made the signature.
 fn claims(token: &Unverified<'_>, keys: &Keys, now_unix_s: u64) -> Result<Vec<u8>, Refused> {
     let mut refused = NO_KEY;
     for key in keys.of(token.algorithm, now_unix_s) {
@@ -171,7 +172,7 @@ fn claims(token: &Unverified<'_>, keys: &Keys, now_unix_s: u64) -> Result<Vec<u8
 }
 
 impl Tokens {
-    /// Those that take no token.
+    /// A verifier without keys, which accepts no token.
     #[cfg(test)]
     pub(super) fn without_keys() -> Self {
         let verifier = Verifier {
@@ -235,7 +236,7 @@ impl Tokens {
         purpose.refused(refused)
     }
 
-    /// In a shard's thread: what is cheap, which is a refusal that needs no signature, or an HMAC. `None` for the rest.
+    /// Verifies cheap cases in a shard's thread: refusals that need no signature, and HMAC. `None` for all others.
     pub(super) fn verify_now(&self, token: &Token<'_>, now_unix_s: u64) -> Option<Verdict> {
         let (purpose, text) = parts(token);
         if text.len() > TOKEN_BYTES_AT_ONCE_MAX {
@@ -246,7 +247,7 @@ impl Tokens {
         Some(judged.unwrap_or_else(|refused| self.refused(purpose, refused)))
     }
 
-    /// In a worker's thread: any token. `None` when it waits for its key, and will come back.
+    /// Verifies any token in a worker's thread. `None` when the token waits for its key; it comes back then.
     pub(super) fn verify(&self, job: Job, queue: &Arc<Queue>) -> Option<(ReplyTo, Verdict)> {
         let (reply_to, purpose, since) = (job.reply_to, job.purpose, job.since);
         let judged = self.of(purpose).verify(job, queue)?;
@@ -303,7 +304,7 @@ impl Verifier {
         })
     }
 
-    /// What a token says of its key, and the set that should have it.
+    /// The algorithm and key id that a token names, and the set that should contain the key.
     fn set_of(&self, sets: &KeySets, token: &str) -> Result<(Algorithm, Option<String>, Arc<Jwks>), Refused> {
         let token = Unverified::parse(token)?;
         if !keys::is_public(token.algorithm) {

@@ -1,8 +1,9 @@
-//! Connections that know whether they are answered.
+//! Connections that record whether requests were answered.
 //!
-//! A connection that is kept alive may end without a word, while a request is on its way: the other side took it for idle, or has
-//! started anew. A request that so got not one byte back is asked once more, over a new connection (`http`). A connection on
-//! which nothing was ever answered says nothing of the kind, and a request of which something was answered was heard.
+//! A kept-alive connection may close while a request is on its way: the other side considers it idle, or has
+//! restarted. A request that got not one byte of an answer this way is sent once more, over a new connection
+//! (`http`). A connection without any earlier answer gives no such hint, and a request with a partial answer was
+//! received.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -18,21 +19,21 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower_service::Service;
 
-/// Bytes that are taken from the connection at once.
+/// Size of a read from the connection, in bytes.
 const READ_BYTES: usize = 8 << 10;
 
-/// What a connection knows of its requests and their answers, which come in turns (HTTP/1.1 without pipelining).
+/// The state of a connection's requests and answers, which alternate (HTTP/1.1 without pipelining).
 #[derive(Clone, Debug, Default)]
 struct Talk(Arc<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
     has_answered: AtomicBool,
-    /// Something was written, and nothing has come since.
+    /// Whether data was written and nothing received since.
     is_waiting: AtomicBool,
 }
 
-/// Whether the request failed on a connection that had answered others, before one byte of an answer to this one came.
+/// Whether the request failed on a connection with earlier answers, before the first byte of its own answer.
 pub(super) fn is_unheard(error: &legacy::Error) -> bool {
     let mut extensions = Extensions::new();
     if let Some(connection) = error.connect_info() {
@@ -43,7 +44,7 @@ pub(super) fn is_unheard(error: &legacy::Error) -> bool {
         .is_some_and(|Talk(known)| known.has_answered.load(Relaxed) && known.is_waiting.load(Relaxed))
 }
 
-/// Makes connections that know it.
+/// Makes connections that record whether requests were answered.
 #[derive(Clone, Debug)]
 pub(super) struct Watched<C>(pub(super) C);
 
@@ -66,7 +67,7 @@ where
     }
 }
 
-/// A connection that knows whether it is answered.
+/// A connection that records whether requests were answered.
 #[derive(Debug)]
 pub(super) struct WatchedStream<S> {
     stream: S,

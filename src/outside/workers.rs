@@ -1,8 +1,8 @@
-//! The threads that verify tokens, and the queue before them.
+//! The threads that verify tokens, and their queue.
 //!
-//! What matters: `queue` never blocks a shard for longer than it takes to append, is bounded, and everything that it took is
-//! answered once. The workers are a little less important to the kernel than shards are, so that a storm of tokens
-//! takes what live connections leave. Left out: what a verdict is (`token`).
+//! Invariant: `queue` blocks a shard only for the time of an append, is bounded, and every job in it is answered
+//! once. Workers have a slightly lower priority than shards, so a storm of tokens uses only the CPU time that live
+//! connections leave. Left out: the content of a verdict (`token`).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -18,9 +18,10 @@ use crate::net::sys;
 use crate::shard::mailbox::{Letter, Mailbox, ReplyTo};
 use crate::shard::outside::{Busy, Verdict};
 
-/// A worker takes at most this many tokens at a time. Their answers go out together, and the first waits for the last.
+/// Maximum number of tokens that a worker takes at a time. Their answers are sent together, so the first waits for
+/// the last.
 const BATCH_MAX: usize = 8;
-/// How much less important than the rest of the process a worker is, in steps of `nice(1)`.
+/// Priority of a worker below the rest of the process, in steps of `nice(1)`.
 const NICENESS: i32 = 5;
 
 /// A token to verify.
@@ -29,10 +30,10 @@ pub(super) struct Job {
     pub(super) reply_to: ReplyTo,
     pub(super) purpose: Purpose,
     pub(super) token: String,
-    /// By which it is judged, whatever the options are when its turn comes.
+    /// Verifier of the job, even if the options change while it is queued.
     tokens: Arc<Tokens>,
     has_waited: bool,
-    /// When it was asked.
+    /// Time of the question.
     pub(super) since: Instant,
 }
 
@@ -52,12 +53,12 @@ impl Waits for Job {
     }
 }
 
-/// Tokens that wait.
+/// The queue of tokens.
 #[derive(Debug)]
 pub(super) struct Queue {
     jobs: Mutex<Jobs>,
     is_not_empty: Condvar,
-    /// Taken and not answered, be it that they wait here, for a key, or are at work.
+    /// Jobs accepted and not answered: queued, waiting for a key, or being verified.
     open_count: AtomicUsize,
     open_count_max: AtomicUsize,
     worker_count: usize,
@@ -80,20 +81,20 @@ impl Queue {
         }
     }
 
-    /// Jobs that are open.
+    /// The number of open jobs.
     pub(super) fn open_count(&self) -> usize {
         self.open_count.load(Relaxed)
     }
 
-    /// From now on so many may be open.
+    /// Sets the maximum number of open jobs.
     pub(super) fn set_open_count_max(&self, open_count_max: usize) {
         self.open_count_max.store(open_count_max, Relaxed);
     }
 
-    /// Takes a job.
+    /// Adds a job.
     ///
     /// # Errors
-    /// When too many are open.
+    /// When too many jobs are open.
     pub(super) fn put(&self, job: Job) -> Result<(), Busy> {
         let open_count_max = self.open_count_max.load(Relaxed);
         let take = |count: usize| (count < open_count_max).then_some(count + 1);
@@ -103,7 +104,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes jobs back that were taken before: they have waited enough and go first.
+    /// Puts jobs back at the front of the queue: they have waited before.
     pub(super) fn put_back(&self, jobs: Vec<Job>) {
         let mut queue = self.lock();
         jobs.into_iter().rev().for_each(|job| queue.waiting.push_front(job));
@@ -111,13 +112,14 @@ impl Queue {
         self.is_not_empty.notify_all();
     }
 
-    /// Tells the workers to end once nothing waits any more.
+    /// Tells the workers to end once the queue is empty.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.is_not_empty.notify_all();
     }
 
-    /// Waits for jobs and moves a worker's share of them into `batch`; false when the queue is closed and empty.
+    /// Waits for jobs and moves a worker's share of them into `batch`; returns false when the queue is closed and
+    /// empty.
     fn take(&self, batch: &mut Vec<Job>) -> bool {
         let mut jobs = self.lock();
         while jobs.waiting.is_empty() && !jobs.is_closed {
@@ -136,7 +138,7 @@ impl Queue {
 /// Starts the threads. They end once the queue is closed.
 ///
 /// # Errors
-/// When a thread cannot be made; those that could end again.
+/// When a thread cannot be started; threads started before end again.
 pub(super) fn start(queue: &Arc<Queue>, mailboxes: &Arc<[Mailbox]>) -> io::Result<()> {
     for number in 0..queue.worker_count {
         let (for_it, mailboxes) = (Arc::clone(queue), Arc::clone(mailboxes));

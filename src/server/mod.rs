@@ -1,11 +1,13 @@
 //! A whole server: shards in their threads, the mailboxes between them, the control plane beside them.
 //!
-//! What must exist before the shards part is made here, in the calling thread: pollers and wakers, the control
-//! plane's among them, whose descriptors every table holds. What a shard must have to itself it makes after it has parted: listeners first
-//! of all, since one that another table still held would take connections that nobody accepts. Unix sockets cannot be
-//! had one per shard, so they are made before, and all shards accept from each.
+//! The calling thread makes what must exist before the shards part (unshare their descriptor tables): pollers and
+//! wakers, the control plane's included, whose descriptors are in every table. A shard makes its private descriptors
+//! after it has parted: first its listeners, since a listener that another table still held would receive connections
+//! that nobody accepts. There cannot be one Unix socket per shard, so Unix sockets are made before, and all shards
+//! accept from each.
 //!
-//! `prepared` makes what must exist before, `threads` runs a shard from start to end, `places` decides on the listening addresses, `random` draws the seeds.
+//! `prepared` makes what must exist before, `threads` runs a shard from start to end, `places` determines the listening
+//! addresses, `random` draws the seeds.
 
 mod places;
 mod prepared;
@@ -38,8 +40,8 @@ use places::Places;
 use prepared::{Common, Prepared, prepare};
 use threads::{await_bound, start_shards};
 
-/// Connections of the control listener, scrapers and backends that use the API, at most, where the shards' connections take
-/// from the same descriptor table.
+/// Maximum number of connections of the control listener (scrapers, backends that use the API) when the shards'
+/// connections use the same descriptor table.
 const SEATS_SHARED: usize = 64;
 
 /// A server whose shards are listening. Dropping it leaves them running; see [`Server::drain`] and [`Server::wait`].
@@ -47,7 +49,7 @@ const SEATS_SHARED: usize = 64;
 pub struct Server {
     config: Config,
     addresses: Vec<SocketAddr>,
-    /// Held until all shards have ended, so that this thread's table gives them up, too.
+    /// Kept until all shards have ended, so that this thread's table closes them, too.
     shared: Vec<Arc<Shared>>,
     control_listener: Option<TcpListener>,
     capacity: u64,
@@ -60,7 +62,7 @@ pub struct Server {
     threads: ApiThreads,
     endings: Endings,
     node: Node,
-    /// Hands answers to embedders' executors; started with the first handle that they ask for.
+    /// Delivers answers to embedders' executors; started with the first handle that needs it.
     relay: OnceLock<Relay>,
     methods: Methods,
     signals: Option<Signals>,
@@ -69,23 +71,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts all shards and returns once each of them listens. `make_handler` is called once per shard, with its number. What
-    /// is open to anyone, as everything is with [`Config::default`], is logged as a warning.
+    /// Starts all shards and returns when each of them listens. `make_handler` is called once per shard, with its
+    /// number. Features that are open to any client, as all are with [`Config::default`], are logged as a warning.
     ///
-    /// With `private_descriptors`, each shard's table begins as a copy of the caller's: what is open now stays open in
-    /// the shards, also after the caller has closed it. Start the server before opening what must be closed for good.
+    /// With `private_descriptors`, each shard's table begins as a copy of the caller's: descriptors that are open now
+    /// stay open in the shards, even after the caller has closed them. Start the server before opening descriptors
+    /// that must be closed for good.
     ///
     /// # Errors
-    /// When an address cannot be bound, descriptors for pollers run out, or a certificate cannot be used
-    /// ([`crate::node::is_certificate_error`] tells). Shards that had started then end again.
+    /// When an address cannot be bound, descriptors for pollers run out, or a certificate cannot be used (see
+    /// [`crate::node::is_certificate_error`]). Shards that had started then end again.
     pub fn start<H: Handler>(config: &Config, make_handler: impl FnMut(u16) -> H) -> io::Result<Self> {
         Self::start_with(config, Inherited::default(), make_handler)
     }
 
-    /// Starts with listening sockets that the process inherited, in place of those that the configuration names.
+    /// Starts with listening sockets that the process inherited, in place of the configured ones.
     ///
     /// # Errors
-    /// As [`Server::start`].
+    /// Like [`Server::start`].
     pub fn start_with<H: Handler>(
         config: &Config,
         inherited: Inherited,
@@ -97,11 +100,11 @@ impl Server {
         Self::start_warned(config, inherited, make_handler)
     }
 
-    /// Starts as [`Server::start_with`] does, for a program that has logged [`announce::warnings`] itself: they are not
+    /// Starts like [`Server::start_with`], for a program that has logged [`announce::warnings`] itself: they are not
     /// logged again.
     ///
     /// # Errors
-    /// As [`Server::start`].
+    /// Like [`Server::start`].
     pub fn start_warned<H: Handler>(
         config: &Config,
         inherited: Inherited,
@@ -173,12 +176,12 @@ impl Server {
         }
     }
 
-    /// The addresses of TCP that it listens on, with the ports that the kernel chose where 0 was asked for.
+    /// The TCP addresses of the listeners, with the ports that the kernel chose for port 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// All places that it listens at: those addresses, then Unix sockets and what came with the process.
+    /// All listeners: the TCP addresses, then Unix sockets and inherited sockets.
     pub fn listens(&self) -> Vec<Listen> {
         let own = self.addresses.iter().copied().map(Listen::from);
         own.chain(self.shared.iter().map(|shared| shared.listen().clone())).collect()
@@ -189,18 +192,18 @@ impl Server {
         self.control_listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Where shard after shard counts.
+    /// The counters, by shard.
     pub fn counters(&self) -> &[Arc<Counters>] {
         &self.counters
     }
 
-    /// Begins the drain: no more connections, and those that live are closed over `drain_ms`. Returns at once.
+    /// Starts the drain: new connections are refused, and open ones are closed over `drain_ms`. Returns at once.
     pub fn drain(&self) {
         self.readiness.drain_begins();
         send_drain(&self.mailboxes);
     }
 
-    /// A handle with which another thread can begin the drain.
+    /// A handle with which another thread can start the drain.
     pub fn drainer(&self) -> impl Fn() + Send + Sync + 'static {
         let (mailboxes, readiness) = (Arc::clone(&self.mailboxes), Arc::clone(&self.readiness));
         move || {
@@ -214,11 +217,11 @@ impl Server {
         Publisher(self.node.clone())
     }
 
-    /// A handle with which any thread can do what the server's API does. With `private_descriptors`, the first call starts
-    /// a thread that hands over answers.
+    /// A handle with which any thread can use the functions of the server API. With `private_descriptors`, the first
+    /// call starts a thread that delivers answers.
     ///
     /// # Errors
-    /// When there can be no more threads.
+    /// When no thread can be started.
     pub fn node(&self) -> io::Result<Node> {
         if !self.config.private_descriptors {
             return Ok(self.node.clone());
@@ -233,8 +236,8 @@ impl Server {
         Ok(self.node.by(Way::Relayed(relay.clone())))
     }
 
-    /// Has the API's method `rpc` call this when it is asked for `method`: with one JSON value, or nothing, it returns one
-    /// JSON value. It runs on a thread that answers requests, so it must not block, and has five seconds.
+    /// Registers a function for a method of the API's `rpc`. It receives one JSON value, or nothing, and returns one
+    /// JSON value. It runs on a thread that answers requests, so it must not block; its timeout is five seconds.
     pub fn on_api_rpc<F>(&mut self, method: &str, call: impl Fn(Vec<u8>) -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<Vec<u8>, ApiError>> + Send + 'static,
@@ -242,15 +245,15 @@ impl Server {
         self.methods.insert(method, call);
     }
 
-    /// A handle to the certificates, `None` when connections are plain. [`Server::wait`] reloads those of files when they
-    /// change; with the handle, any thread can do so at once, or put others in place of those in memory.
+    /// A handle to the certificates; `None` for plain connections. [`Server::wait`] reloads certificate files when
+    /// they change; with the handle, any thread can do so at once, or replace those in memory.
     pub fn certificates(&self) -> Option<Certificates> {
         self.certificates.clone()
     }
 
-    /// Says what the configuration is that the server was started with, and how it is read again. From here on SIGHUP (if
-    /// signals are handled), `POST /api/reload` and the handle that this returns have it read, and put in force what can change
-    /// without a restart.
+    /// Sets the configuration that the server was started with, and the function that reads it again. Then SIGHUP (if
+    /// signals are handled), `POST /api/reload` and the returned handle reload it, and apply the changes that need no
+    /// restart.
     pub fn reload_by(
         &mut self,
         effective: Effective,
@@ -265,18 +268,18 @@ impl Server {
         reloader
     }
 
-    /// From here on SIGTERM, SIGINT and SIGHUP are noted; [`Server::wait`] acts on them. Call it before saying that the server is
-    /// ready: until then, a signal ends the process.
+    /// Registers handlers for SIGTERM, SIGINT and SIGHUP; [`Server::wait`] acts on the signals. Call it before
+    /// reporting that the server is ready: until then, a signal ends the process.
     ///
     /// # Errors
-    /// As `sigaction(2)`.
+    /// The errors of `sigaction(2)`.
     pub fn handle_signals(&mut self) -> io::Result<()> {
         let _context = self.runtime.enter();
         self.signals = Some(Signals::install()?);
         Ok(())
     }
 
-    /// What to tell whoever started it.
+    /// The ready line.
     pub fn ready(&self) -> Ready<'_> {
         Ready {
             listen: self.listens(),
@@ -289,11 +292,12 @@ impl Server {
         }
     }
 
-    /// Runs the control plane in the calling thread until all shards have ended after a drain. If signals are handled,
-    /// the first begins the drain, and a second one returns at once, with shards still running: end the process then.
+    /// Runs the control plane in the calling thread until all shards have ended after a drain. If signals are
+    /// handled, the first starts the drain, and a second one makes this return at once, with shards still running:
+    /// end the process then.
     ///
-    /// It blocks. In an `async fn` it works, too, but nothing else runs on that thread meanwhile: use
-    /// [`Server::wait_async`] there.
+    /// This blocks the thread. In an `async fn` use [`Server::wait_async`]: otherwise nothing else runs on that
+    /// thread.
     ///
     /// # Errors
     /// When the control plane cannot be set up.
@@ -302,19 +306,19 @@ impl Server {
         control::run(&runtime, inputs)
     }
 
-    /// Waits as [`Server::wait`] does, for programs that have an executor, of whatever kind: the control plane runs on a
-    /// thread of its own from now on, and the future's value is how it ended. Dropping the future stops nothing: only the
-    /// outcome is lost.
+    /// Waits like [`Server::wait`], for programs with an executor of any kind: the control plane runs on a thread of
+    /// its own from now on, and the future returns its outcome. Dropping the future stops nothing; only the outcome
+    /// is lost.
     ///
     /// # Errors
-    /// The future's: as [`Server::wait`], or when there can be no more threads.
+    /// Of the future: like [`Server::wait`], or when no thread can be started.
     pub fn wait_async(self) -> impl Future<Output = io::Result<Outcome>> + Send + 'static {
         let (runtime, inputs) = self.into_control();
         let outcome = control::spawn(runtime, inputs);
         async { outcome?.await }
     }
 
-    /// What the control plane takes over.
+    /// The runtime and the inputs of the control plane.
     fn into_control(self) -> (ControlRuntime, ControlInputs) {
         let (config, mailboxes) = (self.config, Arc::clone(&self.mailboxes));
         let (is_private, seats) = (config.private_descriptors, config.control_connections_max);
@@ -343,13 +347,13 @@ impl Server {
     }
 }
 
-/// Logs what is open after a reload that changed something.
+/// Logs warnings about open features after a reload that changed something.
 fn warn_again(config: &Config, changes: &Changes) {
     if changes.taken.is_empty() {
         return;
     }
     for line in announce::warnings(config) {
-        // The log has its own way of saying who speaks.
+        // Log lines show level and sender themselves.
         tracing::warn!("{}", line.trim_start_matches("throng: ").trim_start_matches("WARNING: "));
     }
 }
@@ -360,7 +364,7 @@ fn send_drain(mailboxes: &[Mailbox]) {
     }
 }
 
-/// A name for people: the one that is configured, else the host's, and the port of the first listener if there is one.
+/// A name for people: the configured one, or the host's name with the port of the first listener, if there is one.
 fn name(configured: &str, listen: &[SocketAddr]) -> String {
     if !configured.is_empty() {
         return configured.to_owned();

@@ -1,4 +1,4 @@
-//! Where a server listens: what the configuration says, or what came with the process in its place.
+//! The listeners of a server: the configured ones, or inherited ones in their place.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,22 +8,23 @@ use crate::config::Config;
 use crate::net::{Inherited, Listen, Shared};
 use crate::shard::options::Listener;
 
-/// Connections that may wait to be accepted, per listener; the kernel lowers it to `net.core.somaxconn`.
+/// Maximum number of connections that wait to be accepted, per listener; the kernel reduces it to
+/// `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 65_535;
 
-/// Where clients are taken in, and where the control listener is, when it was inherited.
+/// The listeners for clients, and the control listener, if it was inherited.
 pub(super) struct Places {
-    /// Bound by each shard for itself.
+    /// Addresses that each shard binds for itself.
     pub(super) addresses: Vec<SocketAddr>,
-    /// Made before the shards part.
+    /// Listeners that are made before the shards part.
     pub(super) shared: Vec<Arc<Shared>>,
     pub(super) control: Option<TcpListener>,
-    /// What is known of them, by their numbers: the addresses, then what is shared.
+    /// Properties of the listeners, by number: the addresses, then the shared ones.
     pub(super) listeners: Arc<[Listener]>,
 }
 
 impl Places {
-    /// Makes what all shards share. What was inherited stands in place of what the configuration says.
+    /// Makes the listeners that all shards share. Inherited ones replace the configured ones.
     pub(super) fn take(config: &Config, inherited: Inherited) -> io::Result<Self> {
         let Inherited { data, control } = inherited;
         if !data.is_empty() {
@@ -42,7 +43,7 @@ impl Places {
     }
 }
 
-/// What is known of the listeners of each shard: whoever comes by a Unix socket is on this machine, and is not encrypted.
+/// Properties of each shard's listeners: a client of a Unix socket is on this machine, and not encrypted.
 fn table(config: &Config, addresses: &[SocketAddr], shared: &[Arc<Shared>]) -> Arc<[Listener]> {
     let is_tls = config.tls.is_on();
     let own = addresses.iter().map(|_| Listener::http(is_tls));

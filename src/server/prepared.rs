@@ -1,5 +1,5 @@
-//! What a server is made of before its first shard runs: what all shards have in common, and what must exist before they
-//! part.
+//! The parts of a server before its first shard runs: those that all shards share, and those that must exist before
+//! the shards part.
 
 use std::io;
 use std::sync::Arc;
@@ -22,10 +22,11 @@ use crate::shard::options::{Listener, Options, ProcessRates};
 use crate::shard::outside::Outside;
 use crate::shard::{Parts, Secret};
 
-/// Publications on their way may take this part of `queued_bytes_max`, beside what is queued for connections.
+/// Publications on their way may use one part in this many of `queued_bytes_max`, in addition to data queued for
+/// connections.
 const PUBLICATION_SHARE: usize = 4;
 
-/// What all shards have in common.
+/// The parts that all shards share.
 pub(super) struct Common {
     pub(super) mailboxes: Arc<[Mailbox]>,
     pub(super) counters: Arc<[Arc<Counters>]>,
@@ -44,7 +45,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// With counters and budgets that nobody has used.
+    /// New counters and budgets.
     pub(super) fn new(
         config: &Config,
         (mailboxes, outside): (Arc<[Mailbox]>, Arc<dyn Outside>),
@@ -71,7 +72,7 @@ impl Common {
         }
     }
 
-    /// What one shard is given.
+    /// The parts of one shard.
     pub(super) fn parts<H>(&self, net: MioNet, handler: H, shard: u16) -> Parts<MioNet, H> {
         Parts {
             net,
@@ -93,7 +94,7 @@ impl Common {
         }
     }
 
-    /// What connects a node to the shards.
+    /// The connection of a node to the shards.
     pub(super) fn wiring(&self) -> Wiring {
         Wiring {
             mailboxes: Arc::clone(&self.mailboxes),
@@ -104,9 +105,9 @@ impl Common {
     }
 }
 
-/// What exists before the shards part.
+/// The parts that exist before the shards part.
 pub(super) struct Prepared {
-    /// As it can be followed here.
+    /// The configuration, adapted to this system.
     pub(super) config: Config,
     pub(super) places: Places,
     pub(super) capacity: u64,
@@ -119,10 +120,10 @@ pub(super) struct Prepared {
     pub(super) threads: ApiThreads,
 }
 
-/// Makes what must exist before the shards part.
+/// Makes the parts that must exist before the shards part.
 ///
 /// # Errors
-/// When descriptors or room run out, an address cannot be had, or a certificate cannot be used.
+/// When descriptors or room for connections run out, an address cannot be bound, or a certificate cannot be used.
 pub(super) fn prepare(config: &Config, inherited: Inherited) -> io::Result<Prepared> {
     let (config, descriptors) = settle(config, &inherited)?;
     let places = Places::take(&config, inherited)?;
@@ -148,7 +149,8 @@ pub(super) fn prepare(config: &Config, inherited: Inherited) -> io::Result<Prepa
     })
 }
 
-/// Raises the descriptor limit, gives up private tables where they cannot be had, and listens at what was inherited.
+/// Raises the descriptor limit, disables private tables where they are not available, and applies inherited
+/// listeners.
 fn settle(config: &Config, inherited: &Inherited) -> io::Result<(Config, u64)> {
     let descriptors =
         sys::raise_descriptor_limit().or_else(|_| sys::descriptor_limit().map(|(soft, _)| soft))?;
@@ -161,7 +163,7 @@ fn settle(config: &Config, inherited: &Inherited) -> io::Result<(Config, u64)> {
 }
 
 /// # Errors
-/// When a shard could hold no connection. A server that says it is ready and lets nobody in would be sent clients.
+/// When a shard could hold no connection. Such a server would report that it is ready, and refuse every client.
 fn has_room(config: &Config, descriptors: u64, shard_capacity: usize) -> io::Result<()> {
     if shard_capacity > 0 {
         return Ok(());
@@ -175,7 +177,7 @@ fn has_room(config: &Config, descriptors: u64, shard_capacity: usize) -> io::Res
     )))
 }
 
-/// Pollers, and the mailboxes that wake them.
+/// Makes pollers, and the mailboxes that wake them.
 fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
     #[expect(clippy::disallowed_methods, reason = "the shards' common clock begins here")]
     let epoch = Instant::now();
@@ -185,7 +187,7 @@ fn worlds(shards: usize) -> io::Result<(Vec<MioNet>, Arc<[Mailbox]>)> {
         let (net, waker) = MioNet::new(epoch)?;
         nets.push(net);
         mailboxes.push(Mailbox::new(Box::new(move || {
-            // A full eventfd is a shard that is awake already.
+            // If the eventfd is full, the shard is awake.
             waker.wake().ok();
         })));
     }

@@ -1,4 +1,4 @@
-//! What a process draws at random when it starts: the seed of its names, and its own.
+//! Random values of a process: the seed of its names, and its id.
 
 use std::io;
 
@@ -13,18 +13,18 @@ fn draw() -> io::Result<[u8; 16]> {
     Ok(bytes)
 }
 
-/// The seed from which this process's names follow.
+/// Draws the seed of this process's names.
 ///
 /// # Errors
-/// When the system gives no random numbers.
+/// When the system returns no random numbers.
 pub(super) fn seed() -> io::Result<Seed> {
     draw().map(Seed::from_bytes)
 }
 
-/// A name that no other process has: a UUID of version 4 (RFC 9562 §5.4).
+/// Draws a unique id of the process: a UUID of version 4 (RFC 9562 §5.4).
 ///
 /// # Errors
-/// When the system gives no random numbers.
+/// When the system returns no random numbers.
 pub(super) fn uid() -> io::Result<String> {
     let bits = u128::from_le_bytes(draw()?) & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let hex = format!("{bits:032x}");

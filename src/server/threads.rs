@@ -1,7 +1,7 @@
-//! A shard's thread: from its start, through the order of things that private descriptor tables ask for, to its end.
+//! The thread of a shard: from start to end, in the order that private descriptor tables require.
 //!
-//! What a shard must have to itself it makes after it has parted: listeners first of all, since one that another table
-//! still held would take connections that nobody accepts.
+//! A shard makes its private descriptors after it has parted: first its listeners, since a listener that another
+//! table still held would receive connections that nobody accepts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::shard::mailbox::Mailbox;
 use crate::shard::options::Options;
 use crate::shard::{Parts, Shard, Turn};
 
-/// What a shard's thread needs to become a shard.
+/// The inputs of a shard's thread.
 struct Start<H> {
     config: Config,
     listen: Vec<SocketAddr>,
@@ -27,7 +27,7 @@ struct Start<H> {
     parts: Parts<MioNet, H>,
     options: Options,
     core: Option<usize>,
-    /// Told once it listens: the addresses as bound, or why not.
+    /// Receives the addresses as bound, or the error, once.
     bound: Sender<io::Result<Vec<SocketAddr>>>,
     readiness: Arc<Readiness>,
     notice: EndNotice,
@@ -37,10 +37,10 @@ pub(super) fn await_bound(is_bound: &Receiver<io::Result<Vec<SocketAddr>>>) -> i
     is_bound.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's thread ended before it listened")))
 }
 
-/// Where a shard tells once of the addresses that it listens on, or why it does not.
+/// Receiver of the addresses that a shard listens on, or of the error.
 pub(super) type IsBound = Receiver<io::Result<Vec<SocketAddr>>>;
 
-/// Starts each shard in its thread. Returns the addresses of the first, and where the others tell of theirs.
+/// Starts each shard in its thread. Returns the addresses of the first, and the receivers of the others' addresses.
 pub(super) fn start_shards<H: Handler>(
     common: &Common,
     config: &Config,
@@ -61,7 +61,7 @@ pub(super) fn start_shards<H: Handler>(
         let start = Start { config, listen, shared, parts, options, core, bound, readiness, notice };
         thread::Builder::new().name(format!("shard-{shard}")).spawn(move || run_shard(start))?;
         if shard == 0 {
-            // A port of 0 becomes a real one here, the same for all shards.
+            // A port of 0 becomes a real port here, the same for all shards.
             addresses = await_bound(&is_bound)?;
         } else {
             waiting.push(is_bound);
@@ -70,7 +70,8 @@ pub(super) fn start_shards<H: Handler>(
     Ok((addresses, waiting))
 }
 
-/// Closes a mailbox when its shard has ended, however it did: whoever waits for an answer is told that there is none.
+/// Closes a mailbox when its shard has ended, for any reason: callers that wait for an answer are told that there is
+/// none.
 struct Closing {
     mailboxes: Arc<[Mailbox]>,
     shard: u16,
@@ -82,7 +83,7 @@ impl Drop for Closing {
     }
 }
 
-/// The life of a shard's thread.
+/// The main function of a shard's thread.
 fn run_shard<H: Handler>(start: Start<H>) {
     let Start { config, listen, shared, mut parts, options, core, bound, readiness, notice } = start;
     // Declared before the shard, so dropped after it.
@@ -97,7 +98,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
         if config.private_descriptors {
             sys::unshare_descriptors()?;
         }
-        // The first shard takes the addresses for this server, before any other has begun.
+        // The first shard takes the addresses for this server, before another shard binds them.
         let bind = if parts.shard == 0 { Listeners::bind_first } else { Listeners::bind };
         let listeners = bind(&listen, places::BACKLOG)?.with_shared(shared);
         if config.timeouts.tcp_user_timeout_ms > 0 {
@@ -109,7 +110,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
     })();
     let is_listening = listening.is_ok();
     if is_listening {
-        // Before it is told: who reads that the server is ready may ask `/ready` at once.
+        // Before it is reported: a program that reads the ready line may request `/ready` at once.
         readiness.shard_listens();
     }
     if bound.send(listening).is_err() || !is_listening {
@@ -126,7 +127,7 @@ fn run_shard<H: Handler>(start: Start<H>) {
     notice.end(ended);
 }
 
-/// Whether a thread may have a descriptor table of its own: tried in one that ends at once.
+/// Whether a thread can have a descriptor table of its own: tried in a thread that ends at once.
 pub(super) fn can_unshare() -> bool {
     thread::spawn(|| sys::unshare_descriptors().is_ok()).join().unwrap_or(false)
 }

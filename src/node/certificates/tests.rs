@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::*;
 use crate::tls::fixtures::{Authority, leaf};
 
-/// A folder that is gone at the end of the test.
+/// A folder that is removed at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -57,7 +57,7 @@ fn load(config: &Config) -> Certificates {
     Certificates::load(config, mailboxes()).unwrap().unwrap().0
 }
 
-/// How many letters wait for each shard.
+/// The number of letters queued for each shard.
 fn sent(certificates: &Certificates) -> Vec<usize> {
     certificates.0.mailboxes.iter().map(Mailbox::len).collect()
 }
@@ -195,14 +195,14 @@ fn a_self_signed_certificate_is_for_this_machine() {
     let der = crate::tls::certificates::certificates(&pem).unwrap().remove(0);
     let bytes = |octets: &[u8]| {
         der.windows(octets.len() + 2).any(|part| {
-            // A name of kind 7, an address, and its length.
+            // A name of kind 7 (an address), and its length.
             part[0] == 0x87 && usize::from(part[1]) == octets.len() && part[2..] == *octets
         })
     };
     assert!(bytes(&[192, 0, 2, 7]) && bytes(&[127, 0, 0, 1]) && !bytes(&[0, 0, 0, 0]));
 }
 
-/// A key without its frame, cut, or in quotes was taken for a path, and told in the log.
+/// A key without its frame, cut off, or in quotes must not be logged as a path.
 #[test]
 fn what_may_be_a_key_is_not_told() {
     let body = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";

@@ -1,5 +1,5 @@
-//! An HTTP server that answers as a test tells it to, rightly or wrongly. One thread per connection, no framework: it must be
-//! able to say what no framework lets one say.
+//! An HTTP server whose answers, valid or invalid, are set by a test. One thread per connection and no framework:
+//! frameworks prevent some of these answers.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ pub(super) struct Backend {
     seen: Mutex<Receiver<Seen>>,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug)]
 pub(super) struct Seen {
     /// Number of the connection, from 0.
@@ -41,9 +41,9 @@ impl Seen {
 }
 
 pub(super) enum Reply {
-    /// Status 200 and this.
+    /// Status 200 with this body.
     Json(String),
-    /// These bytes, and the end of the connection.
+    /// These bytes; then the connection is closed.
     Raw(Vec<u8>),
     /// Nothing, for as long as the client waits.
     Silence,
@@ -119,14 +119,14 @@ fn serve(
                     return;
                 }
             }
-            // The client may have enough before all is written.
+            // The client may close before all is written.
             Reply::Raw(bytes) => return drop(stream.write_all(&bytes)),
             Reply::Silence => return drop(stream.read_to_end(&mut Vec::new())),
         }
     }
 }
 
-/// `None` at the end of the connection.
+/// Reads a request; `None` at the end of the connection.
 fn read_request(stream: &mut impl Read, bytes: &mut Vec<u8>, connection: usize) -> Option<Seen> {
     loop {
         let mut headers = [httparse::EMPTY_HEADER; 32];

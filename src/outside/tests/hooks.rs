@@ -1,4 +1,4 @@
-//! Hooks: that they are asked and answered, and what becomes of backends that misbehave.
+//! Hooks: requests, answers, and backends that misbehave.
 
 use std::net::TcpListener;
 use std::sync::Barrier;
@@ -105,7 +105,7 @@ fn headers_are_passed_on_as_configured() {
     assert_eq!(seen.header("content-length"), Some(seen.body.len().to_string().as_str()));
 }
 
-/// The client's own word goes only where it is asked for, and never in the place of the request's.
+/// A header set by the client is passed only where configured, and never replaces a header of the request.
 #[test]
 fn what_clients_say_stays_apart_from_what_requests_say() {
     let pairs =
@@ -198,11 +198,12 @@ fn a_backend_that_fails_is_a_temporary_error() {
     }
 }
 
-/// A connection kept alive that ends without a word: the request was not answered at all, and is sent once more over a new one.
+/// A kept-alive connection closes without an answer: the request is sent once more over a new connection.
 #[test]
 fn a_request_that_a_kept_connection_swallowed_is_sent_once_more() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-le".to_vec();
-    // What the second request on a connection gets, what the first one gets on the second, and how many come.
+    // Reply to the second request on a connection, reply to the first request on the second connection, number of
+    // requests.
     for (name, swallowed, anew, outcome, count) in [
         ("nothing", Vec::new(), None, true, 3),
         ("nothing, twice", Vec::new(), Some(Vec::new()), false, 3),
@@ -312,7 +313,7 @@ fn a_status_with_a_rule_is_an_answer() {
 fn a_silent_backend_costs_no_more_than_its_time() {
     let backend = Backend::start(|_| Reply::Silence);
     let silent = HookOptions { timeout_ms: 50, ..hook(backend.url("/")) };
-    // Those that wait for others to be answered are not answered later.
+    // Questions that wait for a permit have the same timeout.
     let mut stage = Stage::new(&Options { rpc: Some(silent), hook_requests_max: 1, ..options() });
     for request in 0..8 {
         stage.ask(request * 2, call("m"));
@@ -338,7 +339,7 @@ fn requests_and_questions_are_bounded() {
     });
     let bounds = Options { questions_max: 6, hook_requests_max: 2, ..rpc(backend.url("/")) };
     let mut stage = Stage::new(&bounds);
-    // One is held; the others find the second place, one after the other.
+    // One request is held; the others use the second permit, one after the other.
     stage.ask(0, call("gate"));
     for request in 1..6 {
         stage.ask(request * 2, call("m"));
@@ -407,7 +408,7 @@ fn hooks_are_asked_over_tls_when_the_certificate_is_good() {
     assert_eq!(by(&good, HookTls::default()), failed);
 }
 
-/// A backend that talks to those only whose certificate it knows.
+/// A backend that accepts only clients with a known certificate.
 #[test]
 fn a_hook_is_asked_with_a_client_certificate() {
     let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();

@@ -1,4 +1,4 @@
-//! Keys that are published behind a URL.
+//! Keys from key sets behind a URL.
 
 use super::backend::{Backend, Reply, json};
 use super::tokens::{connection, invalid};
@@ -15,7 +15,7 @@ fn published_at(url: String) -> Options {
     Options { token, ..options() }
 }
 
-/// Of the set for connections: how many fetches, how many failures by reason, and when the set in use came.
+/// Counts of the set for connections: fetches, failures by reason, and the time at which the set in use was fetched.
 fn counted(stage: &Stage) -> (u64, Vec<u64>, u64) {
     let counts = &stage.world.counts().key_sets[0];
     assert!(counts.is_configured.load(Relaxed));
@@ -48,7 +48,7 @@ fn keys_are_found_by_their_names_and_fetched_once() {
     assert!(fetched_at.abs_diff(crate::outside::now_unix_s()) < 3600);
     let seen = backend.seen();
     assert_eq!((seen.line.as_str(), seen.header("accept")), ("GET /certs?v=1", Some("application/json")));
-    // One that nobody knows is not in the set that has just been fetched.
+    // An unknown key is not in the set that was just fetched.
     let unknown = VECTORS.named["RS256"].replacen(
         VECTORS.named["RS256"].split('.').next().unwrap(),
         &data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"RS256","kid":"nobody's"}"#),
@@ -58,7 +58,7 @@ fn keys_are_found_by_their_names_and_fetched_once() {
     assert!(!backend.has_seen_more());
 }
 
-/// Which set it is, a token says before it is verified: by one of the values that the configuration lists.
+/// The token determines its key set before it is verified, by one of the values that the configuration lists.
 #[test]
 fn a_token_says_by_its_issuer_which_set_has_its_key() {
     let [one, two] = ["one", "two"].map(|_| rcgen::KeyPair::generate().unwrap());

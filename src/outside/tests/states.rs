@@ -1,4 +1,4 @@
-//! What is told to the state hook: everything, once, in its order, however the backend behaves.
+//! Events for the state hook: all arrive, once and in order, however the backend behaves.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -25,7 +25,7 @@ fn events(seen: &Seen) -> Vec<String> {
     events.map(|e| format!("{} {}", e["channel"].as_str().unwrap(), e["type"].as_str().unwrap())).collect()
 }
 
-/// Waits until all is told.
+/// Waits until all events are accepted.
 fn all_told(stage: &Stage) {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async { timeout(PATIENCE, stage.world.all_told()).await }).unwrap();
@@ -61,7 +61,7 @@ fn what_fails_is_told_again_in_its_order() {
     let stage = stage(&backend);
     stage.world.tell_states(vec![state("a", true, 1)]);
     assert_eq!(events(&backend.seen()), ["a occupied"]);
-    // These come while the first is told again.
+    // These events come while the first is sent again.
     stage.world.tell_states(vec![state("a", false, 2), state("b", true, 3)]);
     stage.world.tell_states(vec![state("a", true, 4)]);
     all_told(&stage);
@@ -81,7 +81,7 @@ fn beyond_what_may_wait_the_oldest_are_dropped_and_counted() {
     let backend = Backend::start(|_| Reply::Silence);
     let stage = stage(&backend);
     stage.world.tell_states(vec![state("first", true, 0)]);
-    // That one is under way, and does not wait any more.
+    // That event is being sent and is no longer queued.
     assert_eq!(events(&backend.seen()), ["first occupied"]);
     stage.world.tell_states((0..EVENTS_MAX as u64 + 7).map(|n| state("a", n % 2 == 0, n)).collect());
     let states = &stage.world.counts().states;
@@ -108,7 +108,7 @@ fn what_waits_is_told_where_the_hook_is_after_a_renewal() {
     all_told(&stage);
     assert_eq!(events(&second.seen()), ["a occupied"]);
     assert_eq!(events(&second.seen()), ["a vacated"]);
-    // Without the hook nothing is told or waits, and with it again what comes from then on.
+    // Without the hook, events are not queued; with it again, only new events are.
     stage.world = stage.world.renewed(&options()).unwrap().begin();
     stage.world.tell_states(vec![state("b", true, 3)]);
     assert_eq!(stage.world.counts().states.waiting(), 0);

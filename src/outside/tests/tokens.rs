@@ -1,4 +1,4 @@
-//! Tokens: what is answered at once, what by workers, and what is refused.
+//! Tokens: immediate answers, answers of workers, and refusals.
 
 use super::*;
 use crate::outside::check;
@@ -79,7 +79,7 @@ fn a_signature_is_of_every_byte() {
 
 #[test]
 fn a_key_is_used_with_its_own_algorithms_only() {
-    // The well-known trick: sign with HMAC, the secret being the public key that everyone has.
+    // A well-known attack: signing with HMAC and the public key, which everyone has, as the secret.
     let rsa_only = TokenOptions { rsa_public_key: VECTORS.pem["rsa"].clone(), ..TokenOptions::default() };
     let hmac_only = TokenOptions { hmac_secret_key: VECTORS.secret.clone(), ..TokenOptions::default() };
     for token in [rsa_only, hmac_only.clone(), all_keys("p256")] {
@@ -279,7 +279,8 @@ fn hooks_are_there_when_they_are_configured() {
     assert!(hooks.iter().all(|&hook| one.world.has_hook(hook) == (hook == Hook::SubRefresh)));
 }
 
-/// Whoever was asked answers, also where nothing is left that would: keys, hooks, the world that was.
+/// Questions are answered by the world that was asked, even if its keys, hooks or the world itself have been
+/// replaced.
 #[test]
 fn what_was_asked_before_a_renewal_is_answered_by_whom_was_asked() {
     let mut stage = Stage::new(&Options { token: all_keys("p256"), ..options() });
