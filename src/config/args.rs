@@ -1,6 +1,6 @@
-//! What was typed: raw values of known keys, each with the place it came from. Nothing here is checked or
-//! merged; that is `resolve`. The flags are in `flags`; variables are read by `variables` and not by clap, which
-//! would not say in an error that a variable was at fault.
+//! Raw values of known keys as they were typed, each with its place. This file checks and merges nothing; `resolve`
+//! does. The flags are in `flags`; `variables` reads variables instead of clap, whose errors would not name the
+//! variable.
 
 use super::said::Said;
 use super::sections::Target;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[derive(Clone)]
 pub(super) struct Typed {
     pub(super) target: Target,
-    /// The key as it was typed, its path if it is one of a section.
+    /// The key as it was typed; for a key of a section, its path.
     pub(super) name: String,
     /// The value as it was typed.
     pub(super) said: String,
@@ -27,57 +27,58 @@ impl Typed {
         Self { target, name: name.to_owned(), said: raw.said(), raw, place }
     }
 
-    /// The line in the file; 0 elsewhere.
+    /// The line in the file; 0 for other places.
     pub(super) fn line(&self) -> usize {
         if let Place::File { line, .. } = self.place { line } else { 0 }
     }
 
-    /// What is wrong with it; a secret is not told.
+    /// An error about this value; it does not show a secret.
     pub(super) fn error(&self, complaint: String) -> ConfigError {
         let said = if self.target.is_secret() { HIDDEN.to_owned() } else { self.said.clone() };
         ConfigError { key: self.name.clone(), said, complaint, place: self.place.clone() }
     }
 }
 
-/// Without the value, which may be a secret.
+/// Does not print the value, which may be a secret.
 impl fmt::Debug for Typed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.place)
     }
 }
 
-/// The flags of the configuration, as they were typed. With the feature `cli` it is a part of a command line of clap's: use
-/// it with `#[command(flatten)]`.
+/// The flags of the configuration, as they were typed. With the feature `cli` they can be part of a clap command
+/// line: use `#[command(flatten)]`.
 #[derive(Clone, Debug, Default)]
 pub struct Args {
     pub(super) file: Option<PathBuf>,
-    /// Whether the file was named as Centrifugo has it, by `-c`, so that this is no development mode.
+    /// Whether `-c`, as in Centrifugo, named the file, which rules out development mode.
     pub(super) is_centrifugo_file: bool,
-    /// What was typed for `--unknown-keys`, if it was.
+    /// The value of `--unknown-keys`, if given.
     pub(super) warns_of_unknown: Option<bool>,
     pub(super) flags: Vec<Said>,
-    /// Whether this is a server of its own, not a part of another program.
+    /// Whether this is a server of its own, not part of another program.
     pub(super) is_program: bool,
 }
 
 impl Args {
-    /// No flags but, perhaps, the file's name: for commands that need some of the configuration.
+    /// No flags except, optionally, the file's name: for commands that need a part of the configuration.
     pub fn of_file(file: Option<PathBuf>) -> Self {
         Self { file, ..Self::default() }
     }
 
-    /// For a server of its own, which does as Centrifugo does: it reads Centrifugo's variables and, without a file that is
-    /// named, that of the working directory; and outside development mode it listens on all addresses of the machine unless one is named. What a
-    /// program embeds listens on loopback then, and reads nothing that is not meant for it.
+    /// Makes these the flags of a standalone server, which behaves like Centrifugo: it reads Centrifugo's variables
+    /// and, if no file is named, the file of the working directory; outside development mode it listens on all
+    /// addresses of the machine unless one is named. An embedded server listens on loopback in that case, and reads
+    /// only what is meant for it.
     #[must_use]
     pub fn of_program(self) -> Self {
         Self { is_program: true, ..self }
     }
 
-    /// Whether unknown keys are warned of instead of refused, by the flag or else the variable.
+    /// Whether unknown keys cause warnings instead of errors, by the flag or else the variable.
     ///
     /// # Errors
-    /// When the variable says neither.
+    /// When the variable has another value.
     pub(super) fn warns_of_unknown(&self, variables: &Variables) -> Result<bool, ConfigError> {
         let said = variables.get(UNKNOWN_VARIABLE).map(|word| word.to_string_lossy().into_owned());
         match (self.warns_of_unknown, said.as_deref()) {
@@ -93,7 +94,7 @@ impl Args {
         }
     }
 
-    /// The configuration file that a flag names, else the variable.
+    /// The configuration file named by a flag, or else by the variable.
     pub(super) fn file(&self, variables: &Variables) -> Option<PathBuf> {
         let named = || variables.get(FILE_VARIABLE).map(PathBuf::from);
         self.file.clone().or_else(named)

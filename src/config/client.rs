@@ -1,4 +1,4 @@
-//! Where clients are served, and what holds for the control listener and the server API.
+//! Options of the control listener and the server API, and the paths that client listeners also serve.
 
 use std::fmt;
 
@@ -15,23 +15,23 @@ impl fmt::Debug for ControlKey {
 /// The server API: HTTP on the control listener.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiOptions {
-    /// Keys that are accepted, any of them, as header `X-API-Key`. None: nobody may call, unless `insecure`.
+    /// Keys, each accepted in the header `X-API-Key`. Without any, all calls are refused unless `insecure` is set.
     pub keys: Vec<String>,
-    /// Whether everyone who reaches the control listener may call without a key. Default false; true in development mode
-    /// when the control listener is on loopback.
+    /// Whether clients that reach the control listener may call without a key. Default false; true in development
+    /// mode when the control listener is on loopback.
     pub insecure: bool,
-    /// Bytes of a request's body; beyond it, 413. Default 1 MiB.
+    /// Maximum size of a request's body, in bytes; beyond it, status 413. Default 1 MiB.
     pub body_bytes_max: usize,
-    /// Whether there is a server API at all. Default true.
+    /// Whether the server API is served. Default true.
     pub enabled: bool,
-    /// Whether errors are told by the status of HTTP as well, also to those who do not ask for it. Default false.
+    /// Whether errors also set the HTTP status, for every client. Default false.
     pub errors_by_status: bool,
-    /// Threads that answer requests of the API, also those of the control listener. 0, the default: one up to four shards,
-    /// then one for each four.
+    /// Number of threads that answer requests of the API and of the control listener. Default 0: one for up to four
+    /// shards, then one per four shards.
     pub threads: usize,
-    /// Requests by client listeners that may be answered at a time, per shard; beyond it, 503. Default 256.
+    /// Maximum number of concurrent requests by client listeners, per shard; beyond it, status 503. Default 256.
     pub requests_max: usize,
-    /// The node's name in `info`. Empty, which is the default: the host's name and the port of the first listener.
+    /// The node's name in `info`. Default empty: the host's name and the port of the first listener.
     pub node_name: String,
 }
 
@@ -51,35 +51,34 @@ impl Default for ApiOptions {
 }
 
 impl ApiOptions {
-    /// How many threads answer requests, beside so many shards.
+    /// The number of threads that answer requests, for a number of shards.
     pub fn thread_count(&self, shards: usize) -> usize {
         if self.threads > 0 { self.threads } else { shards.div_ceil(SHARDS_PER_THREAD) }
     }
 }
 
-/// Shards for each of which there is one thread more that answers requests.
+/// Number of shards per thread that answers requests.
 const SHARDS_PER_THREAD: usize = 4;
 
-/// What is served on the control listener, by its paths, and what of it client listeners serve as well.
+/// Paths of the control listener, and which of them client listeners serve as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPaths {
-    /// Of the server API. Default `/api`.
+    /// Path of the server API. Default `/api`.
     pub api: String,
-    /// Of what tells whether the server lives. Default `/health`.
+    /// Path of the health check. Default `/health`.
     pub health: String,
-    /// Of the metrics. Default `/metrics`.
+    /// Path of the metrics. Default `/metrics`.
     pub metrics: String,
-    /// Whether client listeners serve the server API, too, to whoever has a key of it; where the API asks for none
-    /// ([`ApiOptions::insecure`]), to programs of this machine if nobody else reaches the listeners. Default false; true
-    /// in development mode.
+    /// Whether client listeners serve the server API, too, for requests with a key; with [`ApiOptions::insecure`]
+    /// only for programs of this machine, if no other machine reaches the listeners. Default false; true in
+    /// development mode.
     pub clients_have_api: bool,
-    /// Whether they serve `/health` and `/ready`, to everyone. Default false.
+    /// Whether client listeners serve `/health` and `/ready`, without a key. Default false.
     pub clients_have_health: bool,
-    /// Whether they serve the metrics: to whoever has the control listener's key, or, without one, to everyone. Default
-    /// false.
+    /// Whether client listeners serve the metrics: for requests with the control listener's key, or, if there is
+    /// none, for all. Default false.
     pub clients_have_metrics: bool,
-    /// Whether the control listener, while it has no key, serves the metrics to everyone who reaches it, too. Default
-    /// false.
+    /// Whether a control listener without a key serves the metrics to other machines, too. Default false.
     pub has_open_metrics: bool,
 }
 
@@ -97,7 +96,7 @@ impl Default for ControlPaths {
     }
 }
 
-/// Says how many keys there are, not which: a configuration may end up in a log.
+/// Prints the number of keys, not the keys: a configuration may be logged.
 impl fmt::Debug for ApiOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiOptions")

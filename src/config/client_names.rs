@@ -1,12 +1,12 @@
-//! Names of clients' programs by which metrics tell clients apart: values of a label, which a scraper reads as they are.
+//! Names of client programs that metrics use as values of a label, without escapes.
 
 use crate::session::labels::OTHER;
 use crate::shard::options::CLIENT_NAMES_LISTED_MAX;
 
-/// Bytes of a name.
+/// Maximum size of a name, in bytes.
 const BYTES_MAX: usize = 32;
 
-/// What is wrong with these names.
+/// The error in a list of names, if any.
 pub(super) fn wrong(names: &[String]) -> Option<String> {
     let is_plain = |name: &String| {
         name.len() <= BYTES_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))

@@ -1,7 +1,7 @@
-//! What does not go together: the rules that bind two keys, wherever each of them was typed.
+//! Conflicts: rules between two keys, wherever each was typed.
 //!
-//! What matters: they are checked on what all sources come to, so a value that was wrong, and has its default in its place,
-//! may break a rule that nobody broke; [`concerns`] tells.
+//! The rules are checked on the merged values of all sources. A wrong value is replaced by its default, which may
+//! then break a rule; [`concerns`] detects that.
 
 use super::client_names;
 use super::development::OPEN_BEHIND_PROXIES;
@@ -10,7 +10,7 @@ use super::resolve::Effective;
 use super::{Config, ConfigError, Key, listeners, sections};
 use crate::net::Listen;
 
-/// All that does not go together.
+/// All conflicts of a configuration.
 pub(super) fn conflicts(effective: &Effective) -> Vec<ConfigError> {
     let mut found = flat_conflicts(effective);
     found.extend(development_conflict(effective));
@@ -19,19 +19,19 @@ pub(super) fn conflicts(effective: &Effective) -> Vec<ConfigError> {
     found
 }
 
-/// Whether a conflict may be there only because this key's value was wrong, so that its default stood in its place.
+/// Whether a conflict may exist only because this key's value was wrong and its default is used.
 pub(super) fn concerns(conflict: &ConfigError, wrong: &str) -> bool {
     let is_named = |name: &str| {
         conflict.complaint.split(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)).any(|w| w == name)
     };
-    // A conflict within a table names the other key without it.
+    // A conflict within a table names the other key without the table.
     let within = wrong
         .rsplit_once('.')
         .is_some_and(|(table, name)| conflict.key.starts_with(&format!("{table}.")) && is_named(name));
     conflict.key == wrong || is_named(wrong) || within
 }
 
-/// Development mode lets anyone do anything: beyond this machine only when it is asked for by its name.
+/// Development mode lets every client do everything; other machines may reach it only if it was set explicitly.
 fn development_conflict(effective: &Effective) -> Option<ConfigError> {
     let addresses: Vec<_> = effective.config.listen.iter().filter_map(Listen::address).collect();
     let (key, complaint) = match effective.is_open_at(&addresses) {
@@ -42,7 +42,7 @@ fn development_conflict(effective: &Effective) -> Option<ConfigError> {
     Some(ConfigError { key: key.to_owned(), said, complaint, place })
 }
 
-/// The rules that bind two keys.
+/// Rules between two flat keys.
 fn flat_conflicts(effective: &Effective) -> Vec<ConfigError> {
     let Config { listen, control, limits, timeouts, echo, websocket_path, .. } = &effective.config;
     let interval = timeouts.ping_interval_ms;
@@ -90,7 +90,7 @@ fn flat_conflicts(effective: &Effective) -> Vec<ConfigError> {
     errors
 }
 
-/// The rules of sections, and those that bind a section to a flat key.
+/// Rules of sections, and rules between a section and a flat key.
 fn section_conflicts(effective: &Effective) -> Vec<ConfigError> {
     let error = |path: &str, complaint: String| error_at(effective, path, complaint);
     let mut found = sections::conflicts(&effective.sections);

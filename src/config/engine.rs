@@ -1,4 +1,4 @@
-//! The configuration, as shards and requests find it.
+//! Views of the configuration for shards and requests.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::session::desk::{Access, Keys, Route, Routes};
 use crate::session::{Endpoint, Endpoints, Serves, Transport};
 use crate::shard::options::{MetricsOptions, Options};
 
-/// The first page: connects, joins a channel, shows who is there, sends and receives.
+/// The start page: connects, joins a channel, shows its clients, sends and receives.
 const PAGE: &str = include_str!("page.html");
 
 impl Config {
-    /// What shards go by; `node` is this process's id.
+    /// Options of all shards. `node` is the id of this process.
     pub fn shard_options(&self, node: &str) -> Options {
         let compression = press::Options {
             level: u32::try_from(self.compression_level).unwrap_or(1),
@@ -40,19 +40,19 @@ impl Config {
 }
 
 impl Config {
-    /// What client listeners serve beside clients: the paths of the control listener that they have, too.
+    /// Paths of the control listener that client listeners serve as well.
     pub fn forwarded_paths(&self) -> Vec<String> {
         let table = routes(self).table.into_iter();
         table.filter(|route| !matches!(route.access, Access::Elsewhere(_))).map(|route| route.path).collect()
     }
 
-    /// Whether everyone who reaches a client listener may have the metrics.
+    /// Whether client listeners serve the metrics without a key.
     pub fn has_open_metrics(&self) -> bool {
         self.control_paths.clients_have_metrics && self.control_key.0.is_empty()
     }
 }
 
-/// The endpoints of a configuration; `node` is this process's id.
+/// The endpoints of a configuration. `node` is the id of this process.
 fn endpoints(config: &Config, node: &str) -> Endpoints {
     let outside = &config.outside;
     let later = [&outside.refresh, &outside.rpc, &outside.subscribe, &outside.publish, &outside.sub_refresh];
@@ -79,7 +79,7 @@ fn endpoints(config: &Config, node: &str) -> Endpoints {
     }
 }
 
-/// What is served, and where.
+/// The table of endpoints and their paths.
 fn table(config: &Config) -> Vec<Endpoint> {
     let websocket = config
         .websocket_path
@@ -90,8 +90,8 @@ fn table(config: &Config) -> Vec<Endpoint> {
     websocket.chain(config.endpoints.iter().cloned()).chain(page).collect()
 }
 
-/// What client listeners serve of the control listener's paths, and for whom. Of the others a request is told where they
-/// are.
+/// The paths of the control listener that client listeners serve, each with its access rule. Requests for the others
+/// are told where to find them.
 fn routes(config: &Config) -> Routes {
     let Config { api, control_paths: paths, .. } = config;
     let is_there = config.control.is_some();
@@ -108,7 +108,7 @@ fn routes(config: &Config) -> Routes {
             Access::Elsewhere(format!("the server API is {place} (control); {hint}"))
         }
         () if !keys.is_empty() => Access::ApiKey(keys),
-        // Behind a proxy nobody tells who is of this machine.
+        // Behind a proxy, the address of a client does not show whether it is of this machine.
         () if api.insecure && config.listen.iter().all(is_local) && !config.trusts_proxies() => {
             Access::ThisMachine
         }
@@ -138,19 +138,19 @@ fn routes(config: &Config) -> Routes {
     Routes { table, requests_max: api.requests_max, headers: ROUTE_HEADERS.to_vec() }
 }
 
-/// Whether the server takes clients.
+/// Path of the readiness check.
 const READY_PATH: &str = "/ready";
 
-/// Headers that the answers to such requests depend on.
+/// Request headers that affect the answers of these routes.
 const ROUTE_HEADERS: [&str; 1] = ["x-centrifugo-error-mode"];
 
-/// The headers that hooks want, and the one that names the user.
+/// The headers that hooks need, and the one with the user id.
 fn kept(mut names: Vec<String>, user: Option<String>) -> Vec<String> {
     names.extend(user.filter(|user| !names.contains(user)));
     names
 }
 
-/// The headers that these hooks want by one of their lists, each once.
+/// The headers that these hooks need by one of their lists, without duplicates.
 fn wanted(hooks: &[&HookOptions], list: fn(&HookOptions) -> &Vec<String>) -> Vec<String> {
     let mut names: Vec<String> = hooks.iter().flat_map(|hook| list(hook).iter().cloned()).collect();
     names.sort_unstable();

@@ -1,4 +1,4 @@
-//! What is wrong with what was typed: which key, what it said, what is allowed, and where it stands.
+//! Errors in the configuration: the key, its value, the allowed values, and the place.
 //!
 //! Every error is one line that a person can act on without reading a manual.
 
@@ -6,13 +6,13 @@ use super::slot::HIDDEN;
 use std::fmt;
 use std::path::PathBuf;
 
-/// The variable that names a file with authorities, as in other programs that speak TLS.
+/// The variable that names a file with certificate authorities, as in other programs with TLS.
 pub(super) const CA_VARIABLE: &str = "SSL_CERT_FILE";
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Nobody typed it.
+    /// The default.
     Default,
     /// A line of the configuration file; 0 stands for the file as a whole.
     File {
@@ -21,7 +21,7 @@ pub enum Place {
         /// Counted from 1.
         line: usize,
     },
-    /// An environment variable, by its name.
+    /// An environment variable.
     Variable(String),
     /// A command line flag, as it is typed: `--listen`.
     Flag(String),
@@ -39,7 +39,8 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// Whether this place names the key: a variable or a flag of its own does, a variable that holds a list does not.
+    /// Whether this place shows the key: a variable or a flag of its own does, a variable that contains a list does
+    /// not.
     fn names(&self, key: &str) -> bool {
         let same = |name: &str, key: &str| {
             let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
@@ -55,23 +56,23 @@ impl Place {
     }
 }
 
-/// Something in the configuration that cannot be followed. The process ends with exit code 2.
+/// An error in the configuration. The process ends with exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The key; empty when the file as a whole is the matter.
+    /// The key; empty for an error about the whole file.
     pub key: String,
-    /// Its value as it was typed, or a mark for a secret; empty when the value is not the matter.
+    /// Its value as it was typed, or a mark for a secret; empty if the value does not matter.
     pub said: String,
-    /// What is allowed instead.
+    /// The reason, or the allowed values.
     pub complaint: String,
-    /// Where it was typed.
+    /// The place of the value.
     pub place: Place,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, said, complaint, place } = self;
-        // An error is one line; keys in PEM are many.
+        // An error is one line; keys in PEM have several.
         let said = match said {
             said if said.contains('\n') => HIDDEN,
             said if is_url(key) => &shown_url(said),
@@ -102,14 +103,14 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Whether the value of a key is a URL, or several.
+/// Whether the value of a key is a URL or a list of URLs.
 fn is_url(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["endpoint", "address", "url", "dsn"].iter().any(|end| key.ends_with(end))
 }
 
-/// The value of a key for URLs as it may be shown: without anything before its last @, and without a query. What is
-/// typed there need not be a URL, and may hold a password nevertheless.
+/// A URL value in the form in which it may be shown: without all text before its last @, and without a query. The
+/// value may be no valid URL, and contain a password all the same.
 fn shown_url(said: &str) -> String {
     let text = said.trim_end_matches(['"', '\'', ']']);
     let closing = &said[text.len()..];
@@ -124,28 +125,28 @@ fn shown_url(said: &str) -> String {
     );
     let (before, rest) = text.split_at(start);
     let (hidden, shown) = match rest.rfind('@') {
-        // Of a query, nothing is shown.
+        // Queries are not shown.
         Some(at) if rest[..at].contains('?') => return format!("{before}{HIDDEN}{closing}"),
         Some(at) => (HIDDEN, &rest[at..]),
         None => ("", rest),
     };
-    // A placeholder has neither sign.
+    // A placeholder contains neither sign.
     match shown.find(['?', '#']) {
         Some(end) => format!("{before}{hidden}{}{HIDDEN}{closing}", &shown[..=end]),
         None => format!("{before}{hidden}{shown}{closing}"),
     }
 }
 
-/// The text without user and password of the URLs in it: `redis://…@host`.
+/// A text with user and password removed from its URLs: `redis://…@host`.
 pub(super) fn without_userinfo(text: &str) -> String {
     let mut told = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
         told.push_str(before);
         told.push_str("://");
-        // An authority ends where a path begins, or the text that the URL stands in goes on.
+        // An authority ends at a path, or where the text after the URL begins.
         let end = after.find(|c: char| "/?#\"', ".contains(c) || c.is_whitespace()).unwrap_or(after.len());
-        // A password may hold any of these, as long as an @ follows; what stands behind a colon is else a port.
+        // A password may contain any of these if an @ follows; otherwise a port follows the colon.
         let at = after[..end].rfind('@').or_else(|| {
             let whole = after.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(after.len());
             let (_, behind) = after[..end].split_once(':')?;
@@ -164,14 +165,14 @@ pub(super) fn without_userinfo(text: &str) -> String {
     told
 }
 
-/// Something in the configuration that is followed in part, or not at all, although the server starts.
+/// A warning: a value has no effect, or not the full effect, but the server starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigWarning {
     /// The key.
     pub key: String,
-    /// What happens in its place, or what to do.
+    /// The effect, or the remedy.
     pub text: String,
-    /// Where it was typed.
+    /// The place of the value.
     pub place: Place,
 }
 
@@ -189,12 +190,12 @@ impl fmt::Display for ConfigWarning {
     }
 }
 
-/// `ping_interval_ms` as a flag, without the dashes before it: `ping-interval-ms`.
+/// The flag of a key without its dashes: `ping-interval-ms` for `ping_interval_ms`.
 pub(super) fn flag_name(key: &str) -> String {
     key.replace(['_', '.'], "-")
 }
 
-/// `ping_interval_ms` as a variable: `THRONG_PING_INTERVAL_MS`.
+/// The variable of a key: `THRONG_PING_INTERVAL_MS` for `ping_interval_ms`.
 pub(super) fn variable_name(key: &str) -> String {
     format!("THRONG_{}", key.to_ascii_uppercase().replace('.', "_"))
 }

@@ -1,6 +1,6 @@
-//! The flags of the configuration on a command line of clap's, made of the list of keys.
+//! The flags of the configuration on a clap command line, generated from the list of keys.
 //!
-//! Invariant: values stay text, which `resolve` reads wherever it comes from; clap gives the flags their names and help.
+//! Invariant: values stay text, which `resolve` parses as from any source; clap adds only names and help.
 
 use super::args::Args;
 use super::error::flag_name;
@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// Keys of sections that are flags, too.
+/// Keys of sections that are also flags.
 const FLAGS: [&str; 5] = [
     "client.insecure",
     "client.allowed_origins",
@@ -22,30 +22,30 @@ const FLAGS: [&str; 5] = [
     "http_api.insecure",
 ];
 
-/// Short flags of Centrifugo's, each with its key.
+/// Short flags of Centrifugo, each with its key.
 const SHORT: [(char, &str, &str, &str); 2] = [
     ('p', "http_server.port", "PORT", "Port for clients, as in Centrifugo: sets the port of listen"),
     ('a', "http_server.address", "ADDR", "Address for clients, as in Centrifugo: sets the address of listen"),
 ];
 
-/// The file's name as Centrifugo has it.
+/// The long name of the file flag in Centrifugo.
 const SHORT_FILE: &str = "centrifugo-config";
 
-/// The flag that [`spell`] writes for any key by its path.
+/// The flag to which [`spell`] converts keys given by path.
 const ANY: &str = "set";
 
-/// Keys of sections that are flags, each with what it means and its help.
+/// Keys of sections that are flags, each with its target and help.
 fn flags() -> impl Iterator<Item = (&'static str, Target, &'static str)> {
     FLAGS.iter().filter_map(|name| {
         let target = Target::find(name)?;
         let once = SETTINGS.iter().find(|setting| setting.name == *name).map(|setting| setting.help);
-        // Flags stand in a process list; the variable does not.
+        // Flags appear in the process list; variables do not.
         let help = once.unwrap_or("Secret that verifies HS256, HS384 and HS512 tokens; better set as a variable, since flags show in process lists");
         Some((*name, target, help))
     })
 }
 
-/// The id of the flag that says what becomes of unknown keys.
+/// The id of the flag for the treatment of unknown keys.
 const UNKNOWN: &str = "unknown_keys";
 
 impl clap::Args for Args {
@@ -135,7 +135,7 @@ impl FromArgMatches for Args {
     }
 }
 
-/// What a key of a section does.
+/// The help of a key of a section.
 fn sentence(target: &Target) -> String {
     let help = match target {
         Target::Flat(key) => key.help,
@@ -148,7 +148,7 @@ fn sentence(target: &Target) -> String {
     format!("{help}.")
 }
 
-/// What becomes of a key that is not supported.
+/// The help of an unsupported key.
 fn unsupported(path: &str) -> String {
     let tables = path.match_indices('.').map(|(at, _)| &path[..at]).chain([path]);
     let Some(key) = tables.filter_map(Unsupported::find).next_back() else {
@@ -158,8 +158,8 @@ fn unsupported(path: &str) -> String {
     if key.instead.is_empty() { what.to_owned() } else { format!("{what}: {}", key.instead) }
 }
 
-/// Writes flags that name a key by its path, `--client.channel_limit=5`, and those of older versions of Centrifugo, as clap
-/// knows them. A value may follow as a word of its own, but for a switch, which needs none.
+/// Converts flags that name a key by its path, `--client.channel_limit=5`, and flags of older Centrifugo versions to
+/// flags that clap knows. The value may follow as a separate argument, except for a switch, which needs none.
 pub fn spell(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = words.into_iter().peekable();
     let mut spelt = Vec::new();
@@ -191,7 +191,7 @@ pub fn spell(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     spelt
 }
 
-/// What follows the dashes, if it is a flag that names a key by its path, or one of an older version of Centrifugo.
+/// The text after the dashes, if this is a flag that names a key by its path, or one of an older Centrifugo version.
 fn path_flag(word: &str) -> Option<&str> {
     let said = word.strip_prefix("--")?;
     let path = said.split('=').next()?;
@@ -199,12 +199,12 @@ fn path_flag(word: &str) -> Option<&str> {
     (is_path || older::is_flag(path)).then_some(said)
 }
 
-/// How the value of such a flag is typed.
+/// The type of the value of such a flag.
 fn kind_of(name: &str) -> Option<ValueKind> {
     names().kind(name).or_else(|| names().kind(&older::path_today(name)?))
 }
 
-/// Every key as a flag, a line each, with its description.
+/// All keys as flags with their help, one per line.
 pub fn listed() -> String {
     let mut text = String::new();
     let (mut config, mut sections) = (Config::default(), Sections::default());

@@ -1,5 +1,5 @@
-//! The one list of keys. A key is a line of the file, a flag and a variable; its name, meaning, range and place
-//! in [`Config`] are told here and nowhere else: flags, help, errors, `throng config` and the manual are made of it.
+//! The one list of flat keys. A key is a line of the file, a flag and a variable. Its name, help, range and place in
+//! [`Config`] are defined here only: flags, help, errors, `throng config` and the manual are made from this list.
 
 mod admission;
 mod tls;
@@ -9,20 +9,20 @@ use super::{Config, Slot, error};
 use std::fmt;
 use std::sync::Arc;
 
-/// Under which heading a key is told.
+/// The heading of a key in help and manual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Where the server listens and on which threads.
+    /// Listeners and threads.
     Server,
-    /// Certificates, and whose clients are known.
+    /// Certificates, and authorities for client certificates.
     Tls,
-    /// What is bounded.
+    /// Limits.
     Limits,
-    /// What has a deadline.
+    /// Deadlines.
     Deadlines,
-    /// What is logged.
+    /// Logs.
     Logs,
-    /// Who may use it: a few keys of sections.
+    /// Permissions: a few keys of sections.
     Access,
 }
 
@@ -42,46 +42,46 @@ impl fmt::Display for Group {
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// As in the file: `ping_interval_ms`.
+    /// The name as in the file: `ping_interval_ms`.
     pub name: &'static str,
-    /// The heading it stands under.
+    /// The heading of the key.
     pub group: Group,
-    /// What it does, and what happens when it is reached. One or two sentences.
+    /// The effect of the key, and of reaching a limit. One or two sentences.
     pub help: &'static str,
-    /// What holds when nobody types it, where that is more than one fixed value.
+    /// The default as a text, unless it is a fixed value.
     pub otherwise: Option<&'static str>,
     /// Its place in the configuration.
     pub slot: fn(&mut Config) -> Slot<'_>,
 }
 
 impl Key {
-    /// The key of this name.
+    /// The key with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.name == name)
     }
 
-    /// As a flag: `--ping-interval-ms`.
+    /// The name as a flag: `--ping-interval-ms`.
     pub fn flag(&self) -> String {
         format!("--{}", error::flag_name(self.name))
     }
 
-    /// As an environment variable: `THRONG_PING_INTERVAL_MS`.
+    /// The name as an environment variable: `THRONG_PING_INTERVAL_MS`.
     pub fn variable(&self) -> String {
         error::variable_name(self.name)
     }
 
-    /// Its value in `config`, as TOML; a secret as it is only if `shows_secrets`.
+    /// The value in `config`, as TOML; secrets are hidden unless `shows_secrets`.
     pub fn toml(&self, config: &Config, shows_secrets: bool) -> String {
         (self.slot)(&mut config.clone()).toml(shows_secrets)
     }
 
-    /// What holds when nobody types it, as it would be typed at a prompt.
+    /// The default as it would be typed at a prompt.
     pub fn default_text(&self) -> String {
         let typed = || self.toml(&Config::default(), true).replace(['"', '[', ']'], "");
         self.otherwise.map_or_else(typed, str::to_owned)
     }
 
-    /// What may be typed.
+    /// The allowed values.
     pub fn expected(&self) -> String {
         (self.slot)(&mut Config::default()).expected()
     }
@@ -114,14 +114,14 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
 
-/// Every key, in the order in which they are told: group after group, so that each has its heading once.
+/// All keys in the order of help and manual: group after group, so that each has one heading.
 pub static KEYS: &[Key] = &joined::<{ GENERAL.len() + admission::KEYS.len() }>(&[GENERAL, admission::KEYS]);
 
 /// The order of groups.
 const GROUPS: [Group; 6] =
     [Group::Server, Group::Tls, Group::Limits, Group::Deadlines, Group::Logs, Group::Access];
 
-/// Several lists as one, by groups, and in a group in their order.
+/// Joins several lists, sorted by group; within a group the order stays.
 const fn joined<const COUNT: usize>(lists: &[&[Key]]) -> [Key; COUNT] {
     let mut all = [lists[0][0]; COUNT];
     let (mut group, mut list, mut at, mut count) = (0, 0, 0, 0);
@@ -379,8 +379,8 @@ mod tests {
         assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')), "{names:?}");
     }
 
-    /// A field without a key would be a limit that nobody can set. `Debug` of the whole prints every field. Those of the
-    /// sections are for their own test.
+    /// A field without a key would be a limit that cannot be set. `Debug` prints every field. The fields of sections
+    /// have a test of their own.
     #[test]
     fn every_field_of_the_configuration_has_a_key() {
         const OF_SECTIONS: [&str; 9] = [
@@ -395,9 +395,9 @@ mod tests {
             "page",
         ];
         const NESTED: [&str; 4] = ["limits", "timeouts", "logs", "tls"];
-        // What an embedder has in memory.
+        // Fields that only an embedder sets.
         const NO_KEYS: [&str; 4] = ["pem", "client_ca_pem", "server", "file"];
-        // Of `outside`, which has sections, too.
+        // Fields of `outside` with flat keys; its others have keys in sections.
         const OUTSIDE: [&str; 3] = ["token_workers", "questions_max", "hook_requests_max"];
         let printed = format!("{:#?}", Config::default());
         let (mut wanted, mut part) = (BTreeSet::new(), "");

@@ -1,9 +1,10 @@
-//! Where clients and the control listener are served, of what all sources say: our keys `listen` and `control`, and
-//! Centrifugo's addresses and ports, which are halves of one.
+//! The listeners of clients and of the control plane, merged from all sources: the flat keys `listen` and `control`,
+//! and Centrifugo's separate addresses and ports.
 //!
-//! What matters: the nearer source wins, half by half. A half that is nearer than a whole replaces that half of it: with
-//! `listen = "127.0.0.1:8000"` in the file, `-p 9000` is 127.0.0.1:9000, not all addresses. A program of its own that is
-//! not in development mode listens on all addresses unless one is named; everything else on loopback.
+//! Invariant: the nearer source wins, for address and port separately. A part from a nearer source replaces that part
+//! of a whole listener: with `listen = "127.0.0.1:8000"` in the file, `-p 9000` means 127.0.0.1:9000, not all
+//! addresses. A standalone server that is not in development mode listens on all addresses unless one is named, and
+//! otherwise on loopback.
 
 use super::file::{Halves, Layer, address, port};
 use super::value::Entry;
@@ -11,10 +12,10 @@ use super::{Config, ConfigError};
 use crate::net::{self, Listen};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where Centrifugo serves clients unless a port is named.
+/// Centrifugo's default port for clients.
 const PORT: u16 = 8000;
 
-/// The halves that hold, each with the key that said it.
+/// The parts in force, each with its key.
 #[derive(Default)]
 struct Nearest<'a> {
     address: Option<(IpAddr, &'a Entry)>,
@@ -22,8 +23,8 @@ struct Nearest<'a> {
 }
 
 impl<'a> Nearest<'a> {
-    /// Of all sources, the nearest last; a whole listener in a nearer source takes the place of both halves. What is wrong
-    /// with a half is told wherever it stands.
+    /// Merges all sources, the nearest last; a whole listener in a nearer source replaces both parts. Errors in parts
+    /// of any source are reported.
     fn of(
         layers: &'a [Layer],
         flat: &str,
@@ -50,20 +51,20 @@ impl<'a> Nearest<'a> {
         nearest
     }
 
-    /// The key to tell of: that of the port, which is typed more often.
+    /// The entry for error messages: the port, which is typed more often, or else the address.
     fn entry(&self) -> Option<&'a Entry> {
         self.port.map(|(_, entry)| entry).or(self.address.map(|(_, entry)| entry))
     }
 }
 
-/// What was said of a listener by halves: the flat key, and the key whose place counts.
+/// A listener that was set by parts: its flat key, and the entry that gives its place.
 pub(super) struct Settled<'a> {
     pub(super) flat: &'static str,
     pub(super) by: &'a Entry,
 }
 
-/// Gives `config` the listeners that the layers say, the nearest last, over what flat keys have given it already.
-/// `is_open_to_all`: without a name for an address, all addresses are meant.
+/// Sets the listeners in `config` from the layers, the nearest last, over the values of flat keys. `is_open_to_all`:
+/// without an address, listen on all addresses.
 pub(super) fn settle<'a>(
     config: &mut Config,
     layers: &'a [Layer],
@@ -97,21 +98,21 @@ pub(super) fn settle<'a>(
     settled
 }
 
-/// The default of the control listener, beside clients that have taken its port.
+/// The default control listener, moved if its port is a port of client listeners.
 fn beside(listen: &[Listen], control: SocketAddr) -> SocketAddr {
     let is_taken = |port: u16| listen.iter().filter_map(Listen::address).any(|one| one.port() == port);
     let port = (control.port()..=u16::MAX).find(|port| !is_taken(*port)).unwrap_or(control.port());
     SocketAddr::new(control.ip(), port)
 }
 
-/// Where clients are served. `known` is what flat keys say, if `is_whole`, or else the default.
+/// The listeners for clients. `known` is the value of the flat key, if `is_whole`, or else the default.
 fn listen(known: &[Listen], is_whole: bool, halves: &Nearest<'_>, is_open_to_all: bool) -> Vec<Listen> {
     let address = halves.address.map(|(address, _)| address);
     let first = known.iter().find_map(Listen::address);
     let otherwise = first.map_or(PORT, |one| one.port());
     let port = halves.port.map(|(port, _)| port);
     match address {
-        // Of Centrifugo it takes all addresses, those of IPv4, too.
+        // In Centrifugo, this means all addresses, those of IPv4 included.
         Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => everywhere(port.unwrap_or(otherwise)),
         Some(address) => vec![SocketAddr::new(address, port.unwrap_or(otherwise)).into()],
         None if !is_whole && is_open_to_all => everywhere(port.unwrap_or(otherwise)),
@@ -125,8 +126,8 @@ fn listen(known: &[Listen], is_whole: bool, halves: &Nearest<'_>, is_open_to_all
     }
 }
 
-/// Where the control listener is; `None` where the halves name the listener of clients itself. `whole` is what the flat key
-/// says, if it says something.
+/// The control listener; `None` where the parts name the client listener itself. `whole` is the value of the flat
+/// key, if it is set.
 fn control(
     listen: &[Listen],
     whole: Option<SocketAddr>,
@@ -161,7 +162,7 @@ fn control(
     Ok(Some(SocketAddr::new(address, port)))
 }
 
-/// All addresses of the machine: a socket each for IPv4 and IPv6, since one of IPv6 takes no other here.
+/// All addresses of the machine: one socket for IPv4 and one for IPv6, since an IPv6 socket accepts no IPv4 here.
 fn everywhere(port: u16) -> Vec<Listen> {
     let all: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     let count = if net::has_ipv6() { 2 } else { 1 };

@@ -1,17 +1,17 @@
-//! Lists of tables, which each have a name: which source's list holds, and keys of one of its tables that variables and
-//! flags change.
+//! Lists of named tables: the source whose list is used, and changes to single keys of its tables by variables and
+//! flags.
 //!
-//! The nearest source that has a list gives all of it: `THRONG_CHANNEL_NAMESPACES` takes the place of the namespaces of a
-//! file. `…_CHANNEL_NAMESPACES_<NAME>_<KEY>`, in capitals and with `_` for `-` and `.`, changes one key of a table that
-//! is there, wherever it was typed, unless a nearer source has said that key.
+//! The nearest source with a list provides all of it: `THRONG_CHANNEL_NAMESPACES` replaces the namespaces of a file.
+//! `…_CHANNEL_NAMESPACES_<NAME>_<KEY>`, in capitals and with `_` for `-` and `.`, changes one key of an existing
+//! table from any source, unless a nearer source has set that key.
 
 use super::names::{self, ValueKind};
 use super::said::{Said, Source, value};
 use super::value::{Entry, Table, Value};
 use super::{ConfigError, Place};
 
-/// Lists whose tables can be changed by name, and the table that has the same keys and one path; of a list that is not
-/// supported there is none, and any key is one of its tables'.
+/// Lists whose tables can be changed by name, each with the table that has the same keys and a fixed path. For
+/// unsupported lists there is none, and any key is accepted.
 const LISTS: [(&str, &str); 4] = [
     ("channel.namespaces", "channel.without_namespace"),
     ("rpc.namespaces", "rpc.without_namespace"),
@@ -19,14 +19,14 @@ const LISTS: [(&str, &str); 4] = [
     ("consumers", ""),
 ];
 
-/// Whether it could be a key of a table of a list.
+/// Whether the path could be a key of a table in a list.
 pub(super) fn is_of_list(path: &str) -> bool {
     let variable = names::variable(path);
     LISTS.iter().any(|(list, _)| variable.starts_with(&format!("{}_", names::variable(list))))
 }
 
-/// The tables of a list that was typed as the names of its tables, with blanks between them, as Centrifugo has it beside
-/// JSON: their keys come with the variables of each. A name has at least two of the letters `-a-zA-Z0-9_.`.
+/// The tables of a list that was typed as the names of its tables, separated by blanks, which Centrifugo accepts
+/// beside JSON; their keys come from the variables of each. A name has at least two of the characters `-a-zA-Z0-9_.`.
 pub(super) fn named_tables(said: &Said, word: &str) -> Option<Value> {
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let is_name = |name: &str| name.len() >= 2 && name.bytes().all(is_of_name);
@@ -41,8 +41,8 @@ pub(super) fn named_tables(said: &Said, word: &str) -> Option<Value> {
     Some(Value::List(word.split_whitespace().map(table).collect()))
 }
 
-/// Leaves each list with the nearest source that has it, and changes its tables as the variables and flags say that are
-/// left over. `sources` are in order, the nearest last. Returns what no table takes.
+/// Keeps each list only in the nearest source that has it, and applies the remaining variables and flags to its
+/// tables. `sources` are in order, the nearest last. Returns values that fit no table.
 pub(super) fn settle(sources: &mut [Source]) -> Vec<Said> {
     for (list, _) in LISTS {
         if let Some(nearest) = sources.iter().rposition(|source| source.table.at(list).is_some()) {
@@ -66,19 +66,19 @@ pub(super) fn settle(sources: &mut [Source]) -> Vec<Said> {
     left
 }
 
-/// Where a value belongs.
+/// The target of a value.
 struct Spot {
-    /// The source that has the list.
+    /// The index of the source with the list.
     source: usize,
     list: &'static str,
-    /// The table's place in it.
+    /// The index of the table in it.
     table: usize,
-    /// What follows the table in the key's path.
+    /// The part of the key's path below the table.
     key: String,
     kind: ValueKind,
 }
 
-/// The table and the key that this names.
+/// The table and key that a variable or flag names.
 fn spot_of(said: &Said, sources: &[Source]) -> Result<Option<Spot>, ConfigError> {
     let mut found: Vec<(String, Spot)> = Vec::new();
     for (list, twin) in LISTS {
@@ -113,7 +113,7 @@ fn spot_of(said: &Said, sources: &[Source]) -> Result<Option<Spot>, ConfigError>
     Ok(found.pop().map(|(_, spot)| spot))
 }
 
-/// What a variable or a flag names within the table of this path, which ends with a dot, whatever keys it has.
+/// The key that a variable or a flag names below this path, which ends with a dot; any key is accepted.
 fn any_key(said: &Said, table: &str) -> Option<String> {
     let key = match said.place {
         Place::Variable(_) => said.path.strip_prefix(&names::variable(table))?.to_ascii_lowercase(),
@@ -135,7 +135,7 @@ fn name_of(table: &Value) -> Option<&str> {
     table.find("name").and_then(Value::text)
 }
 
-/// Sets the key in the table, unless a source that is nearer than `from` has said it.
+/// Sets the key in the table, unless a source nearer than `from` has set it.
 fn change(said: &Said, spot: &Spot, from: usize, sources: &mut [Source]) -> Result<(), ConfigError> {
     let value = value(said, spot.kind)?;
     let Some(Entry { value: Value::List(tables), .. }) = find(&mut sources[spot.source].table, spot.list)

@@ -1,42 +1,43 @@
-//! How many connections the limits allow, and the process memory that they imply at worst: what the process allocates for
-//! itself, without the kernel's part for its sockets. Pure arithmetic on a
-//! [`Config`]; it measures nothing.
+//! The number of connections that the limits allow, and the maximum process memory that they imply: memory allocated
+//! by the process, without the kernel's memory for its sockets. Calculation on a [`Config`] only; nothing is
+//! measured.
 //!
-//! Every limit is an upper bound that the engine enforces, so their sum is one too; a server in ordinary use
+//! The engine enforces every limit as an upper bound, so their sum is an upper bound too; a server in ordinary use
 //! stays far below it.
 
 use super::Config;
 use crate::shard::mailbox::Letter;
 use crate::shard::{INPUT_BYTES, ledger};
 
-/// Process memory of an idle connection that is subscribed to one channel, all included.
+/// Process memory of an idle connection with a subscription to one channel.
 pub const IDLE_CONNECTION_BYTES: usize = 256;
-/// Process memory of each subscription beyond the first: its entry at the connection and at the channel.
+/// Process memory of each further subscription: its entries at the connection and at the channel.
 pub const SUBSCRIPTION_BYTES: usize = ledger::SUBSCRIPTION_BYTES;
 /// Process memory of a channel, at its home and at one shard with subscribers, without its name.
 pub const CHANNEL_BYTES: usize = ledger::CHANNEL_BYTES;
-/// Process memory of one letter in a mailbox; what it carries counts as queued bytes.
+/// Process memory of one letter in a mailbox; its content counts as queued bytes.
 pub const LETTER_BYTES: usize = size_of::<Letter>();
-/// Kernel memory of one idle socket with its file and its place in the poller: 4.0 to 4.95 KB on Linux 6.18. Not
-/// part of the sum.
+/// Kernel memory of one idle socket with its file and its place in the poller: 4.0 to 4.95 KB on Linux 6.18. Not part
+/// of the sum.
 pub const KERNEL_SOCKET_BYTES: usize = 5000;
-/// What a shard's press needs to inflate and to compress in both forms, as allocated by zlib-rs 0.6, and the buffers that
-/// it keeps.
+/// Memory of a shard's compressor, which inflates and compresses in both forms, as allocated by zlib-rs 0.6, with the
+/// buffers that it keeps.
 pub const PRESS_BYTES: usize = 1536 << 10;
-/// Descriptors of the process that are no connections: standard streams, the control listener and its clients.
+/// Descriptors of the process that are not client connections: standard streams, the control listener and its
+/// connections.
 const DESCRIPTORS_OF_PROCESS: u64 = 64;
 /// Poller, waker and listeners of one shard. Every table starts with a copy of those made before it.
 const DESCRIPTORS_OF_SHARD: u64 = 8;
 
-/// Descriptors of one table that are kept back from connections.
+/// Descriptors of one table that are reserved, not used for connections.
 pub fn descriptors_reserved(shards: usize) -> u64 {
     DESCRIPTORS_OF_PROCESS + DESCRIPTORS_OF_SHARD * shards as u64
 }
 
-/// How many connections the limits allow.
+/// The number of connections that the limits allow.
 ///
-/// `descriptors` is the descriptor limit (`RLIMIT_NOFILE`), which holds for each shard when descriptors are
-/// private, else for the process.
+/// `descriptors` is the descriptor limit (`RLIMIT_NOFILE`), which applies to each shard when descriptor tables are
+/// private, otherwise to the process.
 pub fn capacity(config: &Config, descriptors: u64) -> u64 {
     let tables = if config.private_descriptors { config.shards as u64 } else { 1 };
     let by_descriptors =
@@ -47,25 +48,25 @@ pub fn capacity(config: &Config, descriptors: u64) -> u64 {
     }
 }
 
-/// How many connections one shard can hold: its share of the descriptors, not of `connections_max`, since the
-/// kernel does not spread connections evenly.
+/// The number of connections of one shard: its share of the descriptors, not of `connections_max`, since the kernel
+/// does not spread connections evenly.
 pub fn shard_capacity(config: &Config, descriptors: u64) -> u64 {
     let free = descriptors.saturating_sub(descriptors_reserved(config.shards));
     if config.private_descriptors { free } else { free / config.shards as u64 }
 }
 
-/// One line of the sum.
+/// One line of the calculation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// What the memory is for.
+    /// The use of the memory.
     pub what: &'static str,
-    /// How the number comes about.
+    /// The formula of the number.
     pub how: String,
-    /// Bytes at worst.
+    /// Maximum size in bytes.
     pub bytes: u64,
 }
 
-/// The process memory that the limits imply at worst, itemised, for `connections` connections.
+/// The maximum process memory that the limits imply for `connections` connections, itemised.
 pub fn worst_case(config: &Config, connections: u64) -> Vec<Item> {
     let limits = &config.limits;
     let shards = config.shards as u64;
@@ -126,7 +127,7 @@ pub fn total(items: &[Item]) -> u64 {
     items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.bytes))
 }
 
-/// A number with its thousands set apart: `39,800`.
+/// A number with separated thousands: `39,800`.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -139,7 +140,7 @@ pub fn grouped(n: u64) -> String {
     text
 }
 
-/// A number of bytes for people, with one decimal: `9.7 MiB`.
+/// A size for people, with one decimal: `9.7 MiB`.
 pub fn readable(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

@@ -1,21 +1,22 @@
-//! The effective configuration: what every limit and deadline is, decided at start.
+//! The effective configuration: the values of all limits, deadlines and other options. A reload may replace it.
 //!
-//! Two types, so that nobody reads a half-decided value: [`Args`] is what a person typed, [`Config`] what it
-//! means. The way from one to the other: [`KEYS`] is the one list of flat keys, `sections` has the keys that Centrifugo
-//! has, too. Files, variables and flags become tables of the same form, which `file::walk` understands; [`resolve()`] puts a
-//! flag before a variable before the file before the default, refuses what is not allowed, and remembers for each key
-//! where its value came from ([`Effective`]). [`memory`] says what the limits cost at worst, `show` prints all of it.
+//! Two types prevent the use of incomplete values: [`Args`] holds the text that was typed, [`Config`] its meaning.
+//! [`KEYS`] is the one list of flat keys, `sections` has the keys that Centrifugo has, too. Files, variables and
+//! flags become tables of the same form, which `file::walk` reads. [`resolve()`] gives flags precedence over
+//! variables, variables over the file, and the file over defaults; it refuses invalid values, and records the source
+//! of each value ([`Effective`]). [`memory`] computes the maximum memory that the limits imply, `show` prints all of
+//! it.
 //!
-//! The server takes any [`Config`]; only what was typed is checked against the ranges in [`KEYS`]. Without the feature
-//! `cli` there are no flags and nothing reads the process's variables: a file is read by `resolve(&Args::of_file(path),
-//! &Variables::default())`.
+//! The server accepts any [`Config`]; only typed values are checked against the ranges in [`KEYS`]. Without the
+//! feature `cli` there are no flags, and the process's variables are not read: `resolve(&Args::of_file(path),
+//! &Variables::default())` reads a file.
 //!
 //! * Input: `args`; `file` (TOML, JSON, YAML), `variables`, `flags`; `said` and `lists` give all of them the form of a
 //!   file, `value` remembers the place of each value; `error` reports it.
-//! * Keys: `keys` (flat), `sections` (Centrifugo's), `names` (paths of all), `slot` (values), `older` and `convert` (names
-//!   of earlier versions of Centrifugo).
-//! * Result: `resolve`, `conflicts` (rules for two keys), `engine` (for shards and requests), `listeners`, `client`, `client_names`, `tls`,
-//!   `development`, `reload`, `show`.
+//! * Keys: `keys` (flat), `sections` (Centrifugo's), `names` (paths of all), `slot` (values), `older` and `convert`
+//!   (names of earlier versions of Centrifugo).
+//! * Result: `resolve`, `conflicts` (rules for two keys), `engine` (for shards and requests), `listeners`, `client`,
+//!   `client_names`, `tls`, `development`, `reload`, `show`.
 
 mod args;
 mod client;
@@ -68,95 +69,97 @@ pub use slot::{Form, Slot, duration_ms, duration_text, is_placeholder};
 pub use tls::{PemText, ServerTls, TlsOptions};
 pub use variables::{OUTSIDE_VARIABLES, Variables};
 
-/// Everything a server needs to know before it starts.
+/// The configuration of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Development mode was asked for by its name, so that it may be reachable from other machines. Default false: what was
-    /// typed without a word of who may connect is development mode on loopback only.
+    /// Development mode was set explicitly and may be reachable from other machines. Default false: a configuration
+    /// without client settings is in development mode on loopback only.
     pub development: bool,
-    /// Where the data plane listens. Default `127.0.0.1:8000`.
+    /// Addresses of the client listeners. Default `127.0.0.1:8000`.
     pub listen: Vec<Listen>,
     /// Permissions of the files of Unix sockets. Default `0660`: the server's user and its group.
     pub unix_mode: u32,
-    /// Whose word counts, on whom a connection (PROXY header) or a request (`X-Forwarded-For`, `Forwarded`) is for. Who
-    /// comes by a Unix socket is trusted always. Default none.
+    /// Networks of proxies whose PROXY, `X-Forwarded-For` and `Forwarded` headers are trusted. Connections of Unix
+    /// sockets are always trusted. Default none.
     pub trusted_proxies: Networks,
     /// Whether connections of trusted proxies begin with a PROXY header. Default false.
     pub proxy_protocol: bool,
     /// Address of the control listener (metrics, health). Default `127.0.0.1:9000`; `None` turns it off.
     pub control: Option<SocketAddr>,
-    /// What those who ask the control listener must know, as `Authorization: Bearer`. Default none: then only this machine
-    /// is answered, and others learn no more than that the server lives.
+    /// Key that requests to the control listener must carry as `Authorization: Bearer`. Default none: then only
+    /// requests from this machine are answered, and others learn only that the server is alive.
     pub control_key: ControlKey,
-    /// Connections of the control listener, 8 to 65,536; at most 64 where descriptor tables are shared. Default 256.
+    /// Maximum number of connections of the control listener, 8 to 65,536; at most 64 with shared descriptor tables.
+    /// Default 256.
     pub control_connections_max: usize,
-    /// Whether metrics tell channels, subscriptions and publications by namespace. Default false.
+    /// Whether metrics count channels, subscriptions and publications by namespace. Default false.
     pub metrics_by_namespace: bool,
-    /// Whether metrics tell how many users have connections. Default false.
+    /// Whether metrics show the number of users with connections. Default false.
     pub metrics_users: bool,
-    /// Names of clients' programs that metrics tell apart, at most 14. Default: those that the official SDKs of Centrifugo say.
+    /// Names of client programs that are values of a metrics label, at most 14. Default: the names that the official
+    /// SDKs of Centrifugo send.
     pub metrics_client_names: Vec<String>,
     /// Number of shards (threads), 1 to 1024. Default: one per core available to the process.
     pub shards: usize,
-    /// Pin each shard to a core. Default true.
+    /// Whether each shard is pinned to a core. Default true.
     pub pin: bool,
-    /// Give each shard a descriptor table of its own (`unshare(CLONE_FILES)`). Default true.
+    /// Whether each shard has a descriptor table of its own (`unshare(CLONE_FILES)`). Default true.
     pub private_descriptors: bool,
-    /// Path of a raw endpoint that echoes every message, for benchmarks and conformance tests. Default none.
+    /// Path of a raw endpoint that returns every message, for benchmarks and conformance tests. Default none.
     pub echo: Option<String>,
-    /// Path of the Centrifuge endpoint. Default `/connection/websocket`; `None` leaves it out, for an embedder whose own
-    /// endpoints are all there is.
+    /// Path of the Centrifuge endpoint. Default `/connection/websocket`; `None` for no such endpoint, for an embedder
+    /// with endpoints of its own only.
     pub websocket_path: Option<String>,
-    /// Certificates, if connections are to be encrypted.
+    /// Certificates and options of TLS.
     pub tls: TlsOptions,
-    /// Take clients' offers of permessage-deflate (RFC 7692). Default false.
+    /// Whether clients' offers of permessage-deflate (RFC 7692) are accepted. Default false.
     pub compression: bool,
-    /// Bytes of a message below which it is sent as it is, 0 to 1 MiB. Default 256.
+    /// Size from which a message is compressed, in bytes, 0 to 1 MiB. Default 256.
     pub compression_min_bytes: usize,
-    /// How hard to try, 1 (fast) to 9 (small). Default 1.
+    /// Compression level, 1 (fast) to 9 (small). Default 1.
     pub compression_level: usize,
-    /// Everything that is bounded.
+    /// Limits.
     pub limits: Limits,
-    /// Everything that has a deadline.
+    /// Deadlines.
     pub timeouts: Timeouts,
-    /// What is logged, and how.
+    /// Log options.
     pub logs: Logs,
-    /// A file that has the id of the process while it serves. Default none. It is the binary's: a server that is embedded
-    /// does not write it.
+    /// File to which the binary writes its process id while it serves; empty for none. Default none. An embedded
+    /// server does not write it.
     pub pid_file: String,
-    /// Who may connect, and how much each may do.
+    /// Rules and limits for clients.
     pub client: ClientOptions,
-    /// How often.
+    /// Rates.
     pub rates: Rates,
-    /// What is served beside the Centrifuge endpoint, and where: other transports, where their clients post commands, pages.
-    /// Default none; see [`Endpoint::beside_websocket`].
+    /// Endpoints beside the Centrifuge endpoint: other transports, emulation of bidirectional clients, pages. Default
+    /// none; see [`Endpoint::beside_websocket`].
     pub endpoints: Vec<Endpoint>,
-    /// The responses to unidirectional clients that are refused, by transport, for those whose response waits for the answer
-    /// to connect. Default none.
+    /// Responses to refused unidirectional clients, by transport, for those whose response waits for the answer to
+    /// connect. Default none.
     pub connect_responses: Vec<(Transport, Vec<CodeRule>)>,
-    /// Whether `/` serves a page that shows that it works. Default true in development mode.
+    /// Whether `/` serves the start page. Default true in development mode.
     pub first_page: bool,
-    /// A page of an embedder's own, served at `/` in place of that one.
+    /// An embedder's page, served at `/` instead of the start page.
     pub page: Option<&'static str>,
-    /// What channels are like.
+    /// Options of channels.
     pub namespaces: Arc<Namespaces>,
-    /// Tokens and hooks.
+    /// Options of tokens and hooks.
     pub outside: Arc<outside::options::Options>,
-    /// The server's HTTP API.
+    /// Options of the server API.
     pub api: ApiOptions,
-    /// Where it is, and what else the control listener has; and what of that is on client listeners.
+    /// Paths of the control listener, and which of them client listeners serve.
     pub control_paths: ControlPaths,
 }
 
-/// What is logged, and how. Logs go to stderr, or to a file.
+/// Log options. Logs go to stderr, or to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logs {
     /// A level (`error`, `warn`, `info`, `debug`, `trace`, `off`) or directives such as `info,throng::shard=debug`.
     /// Default `info`.
     pub level: String,
-    /// Default text.
+    /// The form of a log line. Default text.
     pub format: LogFormat,
-    /// A file that lines are added to, in place of stderr. Default none.
+    /// A file to which lines are appended instead of stderr. Default none.
     pub file: String,
 }
 
@@ -170,12 +173,13 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// Whether others may come through proxies that are of this machine: an address tells nothing then.
+    /// Whether clients may come through proxies on this machine: then a loopback address does not show that a client
+    /// is local.
     pub fn trusts_proxies(&self) -> bool {
         self.proxy_protocol || !self.trusted_proxies.is_empty()
     }
 
-    /// Whether it holds keys that nobody else may see.
+    /// Whether the configuration contains secrets.
     pub fn keeps_secrets(&self) -> bool {
         let tokens = [Some(&self.outside.token), self.outside.subscription_token.as_ref()];
         let outside = &self.outside;
@@ -197,7 +201,7 @@ impl Config {
     }
 }
 
-/// Development mode: everything is open, to everyone who reaches the server.
+/// The configuration of development mode: all features are open to every client that reaches the server.
 impl Default for Config {
     fn default() -> Self {
         let mut config = Self {
@@ -222,7 +226,7 @@ impl Default for Config {
             compression_min_bytes: 256,
             compression_level: 1,
             limits: Limits::default(),
-            // Whoever develops waits for the end more often than clients come back in a crowd.
+            // In development, a fast end matters more than a gradual return of clients.
             timeouts: Timeouts { drain_ms: 0, ..Timeouts::default() },
             logs: Logs::default(),
             pid_file: String::new(),

@@ -1,8 +1,8 @@
-//! What a running server takes from a configuration that is read again, and what keeps its value until a restart.
+//! The changes that a running server applies at a reload, and those that need a restart.
 //!
-//! One table says which is which ([`RELOAD`]); docs/CONFIGURATION.md shows it. [`Effective::reloaded`] is the running
-//! configuration with everything new that can be had, or nothing at all: what is new goes together with what stays, or
-//! it is refused.
+//! One table classifies all keys ([`RELOAD`]); docs/CONFIGURATION.md shows it. [`Effective::reloaded`] returns the
+//! running configuration with all applicable changes, or an error: values that conflict with values that stay are
+//! refused.
 
 use super::conflicts::conflicts;
 use super::sections::{Target, path_of};
@@ -10,12 +10,12 @@ use super::{ConfigError, Effective, KEYS, Place};
 use crate::session::Transport;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether a key changes when the configuration is read again.
+/// The effect of a reload on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// It does; for whom, or from when on.
+    /// The new value is applied; the text says to what, or when.
     Taken(&'static str),
-    /// It does not, and why.
+    /// The value changes at a restart only, with the reason.
     Restart(&'static str),
 }
 
@@ -33,7 +33,7 @@ const COMPRESSED: Reload = Reload::Restart("connections have negotiated it");
 const LOGS: Reload = Reload::Restart("logging is set up at start");
 const CONTROL: Reload = Reload::Restart("the control listener is set up at start");
 
-/// Every key, by its name or by what its path begins with up to a dot; the first row that fits holds.
+/// All keys, by name or by a prefix of the path up to a dot; the first matching row applies.
 pub static RELOAD: &[(&str, Reload)] = &[
     ("listen", SOCKETS),
     ("unix_mode", SOCKETS),
@@ -128,7 +128,7 @@ pub static RELOAD: &[(&str, Reload)] = &[
     ("tls_handshakes_per_second_max", AT_ONCE),
 ];
 
-/// Whether this key, flat or of a section, changes when the configuration is read again.
+/// The effect of a reload on this key, flat or of a section.
 pub fn reload_of(path: &str) -> Reload {
     let is_of =
         |transport: &Transport| path.strip_prefix(transport.name()).is_some_and(|rest| rest.starts_with('.'));
@@ -136,25 +136,25 @@ pub fn reload_of(path: &str) -> Reload {
         return REQUESTS;
     }
     let fits = |row: &&(&str, Reload)| row.0 == path || row.0.ends_with('.') && path.starts_with(row.0);
-    // A key that the table does not have would be a mistake of ours; a test looks for one.
+    // A missing key would be a bug; a test checks for it.
     RELOAD.iter().find(fits).map_or(Reload::Restart("unknown effect"), |row| row.1)
 }
 
-/// What became of a configuration that was read again. Keys by their paths, in their order.
+/// The outcome of a reload: keys by path, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Keys whose new value holds.
+    /// Keys whose new value is in force.
     pub taken: Vec<String>,
-    /// Keys whose new value would hold after a restart; the old one holds.
+    /// Keys whose old value stays in force until a restart.
     pub needs_restart: Vec<String>,
 }
 
 impl Effective {
-    /// This configuration, which is running, with all that `new` says and can be had without a restart; and which keys that
-    /// are.
+    /// Merges this running configuration with all changes in `new` that need no restart; returns the result, and the
+    /// changed keys.
     ///
     /// # Errors
-    /// What of it does not go together with what stays as it is.
+    /// The conflicts between new values and values that stay.
     pub fn reloaded(&self, new: &Self) -> Result<(Self, Changes), Vec<ConfigError>> {
         let (taken, needs_restart): (BTreeSet<_>, BTreeSet<_>) =
             self.differences(new).into_iter().partition(|path| matches!(reload_of(path), Reload::Taken(_)));
@@ -178,7 +178,7 @@ impl Effective {
         Ok((merged, Changes { taken, needs_restart }))
     }
 
-    /// What is wrong when the file says nothing any more: one that is being written is empty for a moment.
+    /// The error for a file that has become empty: a file that is being written is empty for a moment.
     fn emptied_by(&self, new: &Self) -> Option<ConfigError> {
         let path = new.emptied.clone().filter(|_| self.emptied.is_none())?;
         let place = Place::File { path, line: 0 };
@@ -186,7 +186,7 @@ impl Effective {
         Some(ConfigError { key: String::new(), said: String::new(), complaint, place })
     }
 
-    /// What is wrong when `new` would open a server that is not open, and nobody asked for that.
+    /// The error for a change that would open a closed server without an explicit setting.
     fn opened_by(&self, new: &Self) -> Option<ConfigError> {
         let is_opened = new.is_development && !new.config.development && !self.is_development;
         is_opened.then(|| ConfigError {
@@ -198,14 +198,14 @@ impl Effective {
         })
     }
 
-    /// The paths of all keys that have another value in `other`.
+    /// The paths of all keys whose value differs in `other`.
     fn differences(&self, other: &Self) -> BTreeSet<String> {
         let (mine, others) = (self.values(), other.values());
         let paths = mine.keys().chain(others.keys());
         paths.filter(|path| mine.get(*path) != others.get(*path)).cloned().collect()
     }
 
-    /// Every key that can have another value than its default, with its value.
+    /// All keys that can differ from their default, with their values.
     fn values(&self) -> BTreeMap<String, String> {
         let flat = KEYS.iter().map(|key| (key.name.to_owned(), key.toml(&self.config, true)));
         let rows = self.sections.rows(true).into_iter();
@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// A key that is copied from one configuration to another takes its value with it.
+    /// Copying a key to another configuration copies its value.
     #[test]
     fn every_kind_of_value_is_copied() {
         let (mut config, mut sections) = (Config::default(), Sections::development(true));
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!((*shards, *pin, limits.message_bytes_max, rates.commands_max), (1, true, 2048, 5));
         assert_eq!((outside.token.hmac_secret_key.as_str(), api.node_name.as_str()), ("two", "n"));
         assert!(namespaces.named.contains_key("bb") && !namespaces.named["aa"].presence);
-        // The same once more changes nothing, and still names what it could not take.
+        // A repeated reload changes nothing, and still names the changes that need a restart.
         let (_, again) = merged.reloaded(&new).unwrap();
         assert_eq!((again.taken, again.needs_restart), (Vec::new(), changes.needs_restart));
     }

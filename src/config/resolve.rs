@@ -1,5 +1,5 @@
-//! From what was typed to what it means: layers are laid over one another, dependent defaults follow, and the
-//! rules that bind two keys are checked (`conflicts`). All errors are collected, so that a person mends them in one go.
+//! Resolves typed text to a configuration: merges the layers, sets dependent defaults, and checks the rules between
+//! keys (`conflicts`). All errors are collected, so that they can be corrected together.
 
 use super::args::{Args, Typed};
 use super::conflicts::{concerns, conflicts};
@@ -19,35 +19,35 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A configuration, and for each key the place that its value came from.
+/// A configuration, with the source of each value.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    /// What the server runs with.
+    /// The configuration that the server uses.
     pub config: Config,
-    /// What the sections say, in their shape.
+    /// The values of the sections, in their form.
     pub(super) sections: Sections,
-    /// Whether nothing was typed about clients and channels, so that everything is open.
+    /// Whether nothing was typed about clients and channels, so that all features are open.
     pub(super) is_development: bool,
-    /// Of the keys that were typed.
+    /// Sources of the typed keys.
     places: BTreeMap<String, Place>,
-    /// What was typed and has no effect.
+    /// Warnings about values without effect.
     pub(super) warnings: Vec<ConfigWarning>,
-    /// The file, if there is one that says nothing.
+    /// The file, if it exists and is empty.
     pub(super) emptied: Option<PathBuf>,
 }
 
 impl Effective {
-    /// What was typed and has no effect, or not the one that was meant: in the order of the file, then of the keys.
+    /// Warnings about values with no effect or an unexpected one: in the order of the file, then of the keys.
     pub fn warnings(&self) -> &[ConfigWarning] {
         &self.warnings
     }
 
-    /// Where the value of `name` came from.
+    /// The source of the value of `name`.
     pub fn place(&self, name: &str) -> &Place {
         self.places.get(name).unwrap_or(&Place::Default)
     }
 
-    /// The value of `name` is the one that `other` has, so it came from where that came from.
+    /// Copies the source of `name` from `other`, since its value was copied.
     pub(super) fn keep_place(&mut self, name: &str, other: &Self) {
         match other.places.get(name) {
             Some(place) => self.places.insert(name.to_owned(), place.clone()),
@@ -55,14 +55,13 @@ impl Effective {
         };
     }
 
-    /// What is wrong with listening at these addresses: in development mode that nobody asked for, that one of them can be
-    /// reached from other machines.
+    /// The error if one of these addresses can be reached from other machines in implicit development mode.
     pub fn is_open_at(&self, addresses: &[SocketAddr]) -> Option<String> {
         let outside = addresses.iter().find(|address| !is_loopback(address.ip()))?;
         (self.is_development && !self.config.development).then(|| open_beyond_loopback(*outside))
     }
 
-    /// The option by which clients come through proxies in development mode that nobody asked for.
+    /// The option by which clients come through proxies in implicit development mode.
     pub(super) fn is_open_behind(&self) -> Option<&'static str> {
         let config = &self.config;
         let key = if config.proxy_protocol { "proxy_protocol" } else { "trusted_proxies" };
@@ -77,13 +76,13 @@ impl Effective {
 /// Resolves flags, variables (`Variables::of_process` in production) and the file that one of them names.
 ///
 /// # Errors
-/// Everything that is wrong, told at once: in the order of the file, then variables and flags; exit code 2 is meant for it.
+/// All errors: in the order of the file, then of variables and flags. The program should end with exit code 2.
 pub fn resolve(args: &Args, variables: &Variables) -> Result<Effective, Vec<ConfigError>> {
     let (effective, errors) = examine(args, variables);
     if errors.is_empty() { Ok(effective) } else { Err(errors) }
 }
 
-/// As [`resolve()`], for whoever looks further whatever is wrong: what is wrong has its default in what comes of it.
+/// Like [`resolve()`], but continues after errors; a key with an error has its default value in the result.
 pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigError>) {
     let Sources { mut sources, file, left, mut warnings } = sources(args, variables);
     let mut errors: Vec<ConfigError> =
@@ -92,8 +91,7 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
         let unknown = said::unknown(&said);
         match (said::outdated(&said), &said.place) {
             (Some(outdated), Place::Flag(_)) => errors.push(outdated),
-            // As Centrifugo has it: other programs have variables of such names. Not what an older one took for who may do
-            // what.
+            // Like Centrifugo: other programs may have such variables. Older variables about permissions are errors.
             (outdated, Place::Variable(name)) if name.starts_with(variables::CENTRIFUGO) => match outdated {
                 Some(outdated) => errors.push(outdated),
                 None => {
@@ -133,13 +131,13 @@ pub fn examine(args: &Args, variables: &Variables) -> (Effective, Vec<ConfigErro
         found.retain(|conflict| !errors.iter().any(|error| concerns(conflict, &error.key)));
         errors.append(&mut found);
     }
-    // As they stand in the file, and then those of variables and flags.
+    // In the order of the file, then those of variables and flags.
     errors.sort_by_key(|error| if let Place::File { line, .. } = error.place { line } else { usize::MAX });
     (effective, errors)
 }
 
-/// Warns of unknown keys where that is asked for, and says whether there are any: what nobody knows may have been meant to
-/// close the server, so it is not open then.
+/// Turns errors about unknown keys into warnings where configured; returns whether there are any. An unknown key may
+/// have been meant to close the server, so the server is not open then.
 fn pass_over<'a>(
     warns: Result<bool, ConfigError>,
     unknown: impl Iterator<Item = &'a ConfigError>,
@@ -161,23 +159,23 @@ fn pass_over<'a>(
     warnings.len() > before
 }
 
-/// What all sources say, the nearest last.
+/// The values of all sources, the nearest last.
 struct Sources {
     sources: Vec<Source>,
     file: File,
-    /// What means nothing.
+    /// Values that fit no key.
     left: Vec<Said>,
     warnings: Vec<ConfigWarning>,
 }
 
-/// What is known of the file.
+/// Facts about the file.
 #[derive(Default)]
 struct File {
     path: Option<PathBuf>,
-    /// Whether there is none or it could be taken apart: otherwise what it says is not known, so neither is what goes
-    /// together with it.
+    /// Whether there is no file or it could be parsed: otherwise its values are unknown, and conflicts cannot be
+    /// checked.
     is_known: bool,
-    /// Whether it was named or found as Centrifugo has it, so that this is no development mode.
+    /// Whether it was named or found in the way of Centrifugo, which rules out development mode.
     is_centrifugo: bool,
 }
 
@@ -207,7 +205,7 @@ fn sources(args: &Args, variables: &Variables) -> Sources {
         }
         None => {}
     }
-    // A program that embeds the server may have such variables as a client of one.
+    // A program that embeds the server may have such variables as a client of a Centrifugo server.
     let centrifugo =
         if args.is_program { variables::read(variables, variables::CENTRIFUGO) } else { Source::default() };
     let own = variables::read(variables, variables::OWN);
@@ -216,20 +214,20 @@ fn sources(args: &Args, variables: &Variables) -> Sources {
     Sources { sources, file, left, warnings }
 }
 
-/// Whether only this machine reaches an address, also one of IPv4 in IPv6's form.
+/// Whether only this machine reaches an address; includes IPv4 addresses mapped to IPv6.
 pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// What else counts beside what was typed.
+/// Inputs beside the typed values.
 #[derive(Clone, Copy)]
 struct Surroundings<'a> {
     args: &'a Args,
     variables: &'a Variables,
 }
 
-/// Lays values over the defaults, later ones over earlier ones. A wrong value is told even where a later one
-/// would hide it: it would come to light on another day.
+/// Merges values over the defaults, later ones over earlier ones. An error in a value is reported even if a later
+/// value replaces it: it would appear another day.
 fn overlay(
     layers: &[Layer],
     is_configured: bool,
@@ -268,7 +266,7 @@ fn overlay(
     lay(&mut effective, &of_sections, &variables, errors);
     effective.sections.give_variables(&variables);
     if effective.is_typed("http_api.key") && !effective.is_typed("http_api.insecure") {
-        // Who sets a key wants it to be asked for, in development mode, too.
+        // A key that was set is required, in development mode, too.
         effective.sections.close_api();
     }
     follow(&mut effective);
@@ -314,10 +312,10 @@ fn lay(
             errors.push(typed.error(PLACEHOLDER.to_owned()));
         } else if slot.set(&raw) {
             if matches!(raw, Cow::Owned(_)) {
-                // What is shown of it has the names of variables, not their values.
+                // The printed value has the names of variables, not their values.
                 typed.target.slot(&mut effective.config, &mut effective.sections).keep(&typed.raw);
             }
-            // It is one thing, whatever it was called.
+            // A place has one name, whichever name was typed.
             let name = match typed.target {
                 Target::Flat(key) => key.name,
                 Target::Once(setting) => setting.name,
@@ -339,7 +337,7 @@ fn lay(
     }
 }
 
-/// Warns of a secret that others can guess, unless a nearer source has another.
+/// Warns of a secret that can be guessed, unless a nearer source has another.
 fn warn_of_weak(warnings: &mut Vec<ConfigWarning>, typed: &Typed, name: &str, raw: &Raw) {
     if !typed.target.is_secret() {
         return;
@@ -355,7 +353,7 @@ fn is_local(control: Option<SocketAddr>) -> bool {
     control.is_some_and(|address| is_loopback(address.ip()))
 }
 
-/// Defaults that depend on another key, so that raising one limit does not need three flags.
+/// Sets defaults that depend on another key, so that raising one limit does not need three flags.
 fn follow(effective: &mut Effective) {
     let typed = |name| effective.is_typed(name);
     let (frame, outbox, pong) =

@@ -1,4 +1,4 @@
-//! What was typed outside a file, in variables and flags, as the tables of a file: so that one walk understands both.
+//! Converts variables and flags to tables like those of a file, so that one function reads all sources.
 
 use super::error::ConfigError;
 use super::file::{self, nearest};
@@ -7,34 +7,34 @@ use super::slot::HIDDEN;
 use super::value::{Table, Value};
 use super::{Place, lists, older};
 
-/// One value that was typed outside a file.
+/// A value from a variable or a flag.
 #[derive(Clone)]
 pub(super) struct Said {
     /// The key's path.
     pub(super) path: String,
-    /// As it was typed; several words where a flag was repeated.
+    /// The value as typed; several words for a repeated flag.
     pub(super) words: Vec<String>,
     pub(super) place: Place,
 }
 
 #[cfg(test)]
 impl Said {
-    /// As a flag says it.
+    /// A value from a flag.
     pub(super) fn flag(path: &str, word: &str) -> Self {
         let place = Place::Flag(format!("--{}", super::error::flag_name(path)));
         Self { path: path.to_owned(), words: vec![word.to_owned()], place }
     }
 }
 
-/// Without the words, which may be secrets.
+/// Does not print the words, which may be secrets.
 impl std::fmt::Debug for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.path, self.place)
     }
 }
 
-/// What one source says, all variables of a prefix or all flags: its tables, what is left for the lists of tables, and
-/// everything that is wrong with it.
+/// The values of one source (all variables with a prefix, or all flags): its table, the remaining values for lists of
+/// tables, and the errors.
 #[derive(Default)]
 pub(super) struct Source {
     pub(super) table: Table,
@@ -42,7 +42,7 @@ pub(super) struct Source {
     pub(super) errors: Vec<ConfigError>,
 }
 
-/// Makes a source of what was typed.
+/// Converts typed values to a source.
 pub(super) fn source(said: Vec<Said>) -> Source {
     let mut source = Source::default();
     for one in said {
@@ -57,7 +57,7 @@ pub(super) fn source(said: Vec<Said>) -> Source {
     source
 }
 
-/// The value that the words are.
+/// The value of the words.
 pub(super) fn value(said: &Said, kind: ValueKind) -> Result<Value, ConfigError> {
     let text = |word: &String| Value::Text(word.clone());
     match (kind, said.words.as_slice()) {
@@ -72,7 +72,7 @@ pub(super) fn value(said: &Said, kind: ValueKind) -> Result<Value, ConfigError> 
     }
 }
 
-/// The value is not told: whatever is a list or a table may hold secrets.
+/// Parses JSON. Errors do not show the value: lists and tables may contain secrets.
 fn json(said: &Said, word: &str) -> Result<Value, ConfigError> {
     let (_, complaint) = match file::json_value(word, &|_| said.place.clone()) {
         Ok(value @ (Value::List(_) | Value::Table(_) | Value::Null)) => return Ok(value),
@@ -92,7 +92,7 @@ fn wrong(said: &Said, complaint: &str) -> ConfigError {
     }
 }
 
-/// What is wrong with a variable or a flag that only Centrifugo 5 or older knew.
+/// The error for a variable or a flag that only Centrifugo 5 or older had.
 pub(super) fn outdated(said: &Said) -> Option<ConfigError> {
     let name = match &said.place {
         Place::Variable(name) => name.split_once('_')?.1.to_ascii_lowercase(),
@@ -113,7 +113,7 @@ pub(super) fn outdated(said: &Said) -> Option<ConfigError> {
     Some(wrong(said, &format!("is of Centrifugo 5 or older; {instead}")))
 }
 
-/// What is wrong with a name that means nothing. Its value is not told: it may be a secret under a misspelt name.
+/// The error for an unknown name. It does not show the value: that may be a secret under a misspelt name.
 pub(super) fn unknown(said: &Said) -> ConfigError {
     let complaint = match &said.place {
         Place::Variable(name) => {

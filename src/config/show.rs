@@ -1,4 +1,4 @@
-//! Prints an [`Effective`] configuration: as TOML that loads back to the same, and as JSON for machines.
+//! Prints an [`Effective`] configuration: as TOML that can be loaded again, and as JSON for machines.
 
 use super::memory::{self, KERNEL_SOCKET_BYTES, grouped, readable};
 use super::sections::Row;
@@ -6,13 +6,13 @@ use super::{Config, Effective, KEYS, Key, Place};
 use serde_json::json;
 use std::fmt::Write as _;
 
-/// Longer lines do not push the comments of all others to the right.
+/// Column limit for the alignment of comments: longer lines are not aligned.
 const ALIGNED_COLUMNS: usize = 48;
 
 impl Effective {
-    /// The configuration as a TOML file: per key a comment with its source, at the end the capacity and the
-    /// worst-case memory under a limit of `descriptors` per table, as comments. Secrets are hidden unless
-    /// `shows_secrets`; what hides them does not load back.
+    /// The configuration as a TOML file: each key with its source as a comment, at the end the capacity and the
+    /// maximum memory for `descriptors` descriptors per table. Secrets are hidden unless `shows_secrets`; a file with
+    /// hidden secrets cannot be loaded.
     pub fn toml(&self, descriptors: u64, shows_secrets: bool) -> String {
         let version = env!("CARGO_PKG_VERSION");
         let mut text =
@@ -47,7 +47,7 @@ impl Effective {
         text
     }
 
-    /// The sections, table by table; a table is headed once.
+    /// The sections, table by table; each table has one heading.
     fn tables(&self, rows: Vec<Row>, width: usize) -> String {
         let mut tables: Vec<((String, Option<usize>), String)> = Vec::new();
         for row in rows {
@@ -103,16 +103,16 @@ impl Effective {
         })
     }
 
-    /// Whether its default, once it is typed, means more than it did: a control listener that is named has for itself what
-    /// client listeners serve beside one that is not.
+    /// Whether typing the default of a key changes more than its value: an explicit control listener takes over what
+    /// client listeners otherwise serve beside it.
     fn changes_by_name(&self, key: &Key) -> bool {
         key.name == "control" && *self.place(key.name) == Place::Default
     }
 
-    /// Where a key's value comes from; a variable and a flag by their names.
+    /// The source of a key's value; for variables and flags, their names.
     fn source(&self, key: &Key) -> String {
         match self.place(key.name) {
-            // A default that follows another key is not the value of the manual.
+            // A default that depends on another key differs from the value in the manual.
             Place::Default if key.toml(&self.config, true) != key.toml(&Config::default(), true) => {
                 format!("default: {}", key.default_text())
             }
@@ -132,13 +132,13 @@ impl Effective {
     }
 }
 
-/// Puts a value where its table stands.
+/// Adds a value to the table of its path.
 fn nest(values: &mut serde_json::Map<String, serde_json::Value>, row: Row) {
     let mut table = values;
     let index = row.of.map(|(_, index)| index);
     let (inner_tables, name) = row.name.rsplit_once('.').unwrap_or(("", &row.name));
     let (head, list) = row.table().rsplit_once('.').unwrap_or(("", row.table()));
-    // Of the path, the last part is a list, where the row is of a list's table.
+    // The last part of the path is a list, if the row belongs to a list's table.
     let parts = head.split('.').map(|part| (part, None)).chain([(list, index)]);
     let parts = parts.chain(inner_tables.split('.').map(|part| (part, None)));
     for (part, index) in parts.filter(|(part, _)| !part.is_empty()) {
@@ -209,7 +209,7 @@ mod tests {
         effective.unwrap()
     }
 
-    /// Every flat key with a value that is not its default.
+    /// All flat keys, each with a value that is not its default.
     const UNLIKE_DEFAULT: &[(&str, &str)] = &[
         ("listen", "0.0.0.0:80,[::1]:8080"),
         ("control", "off"),

@@ -1,53 +1,54 @@
-//! TLS as it is configured: which certificates, whose clients, which versions.
+//! The configuration of TLS: certificates, authorities for client certificates, versions.
 //!
-//! Only what was typed stands here; the files are read by the server, when it starts and whenever they change.
+//! Only typed values are stored here; the server reads the files, at start and whenever they change.
 
 use std::fmt;
 
-/// What TLS goes by. Without any certificate, connections are plain.
+/// Options of TLS. Without any certificate, connections are plain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// Files with certificates in PEM, each the server's own first and then those of its issuers. A client is given the
-    /// one for the name that it asks for, else the first. They are read anew when they change.
+    /// PEM files with certificate chains, the server's own certificate first. A client receives the certificate for
+    /// the name that it requests, or else the first. The files are read again when they change.
     pub cert: Vec<String>,
-    /// Files with their keys in PEM, in the same order.
+    /// PEM files with the private keys, in the same order.
     pub key: Vec<String>,
-    /// Certificates and keys that are in memory, behind those of files.
+    /// Certificates and keys in memory, after those of files.
     pub pem: Vec<PemText>,
-    /// What `http_server.tls` says, between both.
+    /// The options of `http_server.tls`, between files and memory.
     pub server: ServerTls,
-    /// Whether to make a certificate at the start, for development, behind all others. Default false.
+    /// Whether a certificate is generated at start, for development, after all others. Default false.
     pub self_signed: bool,
-    /// Files with the authorities, in PEM, whose clients are known. None: clients are not asked for certificates.
+    /// PEM files with the authorities for client certificates. None: clients are not asked for certificates.
     pub client_ca: Vec<String>,
-    /// Authorities in memory beside those in files, one text in PEM; empty for none.
+    /// Authorities in memory in addition to those in files, one PEM text; empty for none.
     pub client_ca_pem: String,
-    /// Whether a client without a certificate is refused, where there are authorities. Default true.
+    /// Whether a client without a certificate is refused, if there are authorities. Default true.
     pub requires_client_cert: bool,
     /// Whether TLS 1.2 is refused. Default false: 1.2 and 1.3.
     pub only_tls13: bool,
-    /// How long session tickets are sealed with one key, in milliseconds; a ticket is good for at most twice as long.
-    /// Default 6 hours, which is also the most.
+    /// Time for which session tickets are encrypted with one key, in milliseconds; a ticket is valid for at most
+    /// twice as long. Default 6 hours, which is also the maximum.
     pub ticket_rotation_ms: u64,
 }
 
-/// TLS as `http_server.tls` says it. Each value is a text in PEM, its base64, or the path of a file, which is then read
-/// anew when it changes.
+/// The options of `http_server.tls`. Each value is a PEM text, its base64, or the path of a file, which is read again
+/// when it changes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ServerTls {
-    /// Whether it holds.
+    /// Whether the section is enabled.
     pub enabled: bool,
-    /// The server's certificate, then those of its issuers.
+    /// The server's certificate, followed by those of its issuers.
     pub cert: String,
-    /// Its key.
+    /// The private key.
     pub key: String,
-    /// The authorities whose clients are known; every client then needs a certificate. Empty: none is asked for.
+    /// The authorities for client certificates, which are then required; empty: clients are not asked for
+    /// certificates.
     pub client_ca: String,
-    /// Whether only the listeners of clients are meant, and not the control listener.
+    /// Whether TLS is for the client listeners only, not for the control listener.
     pub is_external: bool,
 }
 
-/// Without the key.
+/// Does not print the private key.
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerTls").field("enabled", &self.enabled).finish_non_exhaustive()
@@ -64,15 +65,15 @@ impl ServerTls {
 /// A certificate and its key in memory.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PemText {
-    /// What errors, logs and metrics call it.
+    /// The name in errors, logs and metrics.
     pub name: String,
     /// The chain in PEM, the server's own certificate first.
     pub chain: String,
-    /// The key in PEM.
+    /// The private key in PEM.
     pub key: String,
 }
 
-/// Without the key: a configuration may end up in a log.
+/// Does not print the private key: a configuration may be logged.
 impl fmt::Debug for PemText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PemText").field("name", &self.name).finish_non_exhaustive()
@@ -109,7 +110,7 @@ impl TlsOptions {
         self.is_on() && (is_known || self.server.asks_clients())
     }
 
-    /// What of it does not go together: the key at fault, and what is expected of it.
+    /// Conflicts between options: the key at fault, and the expected value.
     pub(super) fn conflicts(&self, allows_certificate_users: bool) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let (certs, keys) = (self.cert.len(), self.key.len());

@@ -1,27 +1,27 @@
-//! A configuration taken apart: values that know where they were typed, whatever that was.
+//! A parsed configuration: values that know their place, in any format.
 //!
-//! It prints as TOML, which is how a value is told in errors.
+//! A value prints as TOML, which is its form in errors.
 
 use super::{ConfigError, Place};
 use std::fmt;
 
-/// One value of a file.
+/// A value of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     /// JSON only.
     Null,
     Switch(bool),
     Integer(i64),
-    /// As it was typed: no key takes a fraction, so nobody needs its number.
+    /// A fraction, as typed: no key takes one, so the number is not needed.
     Fraction(String),
     Text(String),
-    /// A date or a time, as it was typed; TOML only.
+    /// A date or a time, as typed; TOML only.
     Date(String),
     List(Vec<Self>),
     Table(Table),
 }
 
-/// A table's entries in the order in which they stand in the file.
+/// The entries of a table in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Table(pub(super) Vec<Entry>);
 
@@ -29,13 +29,13 @@ pub(super) struct Table(pub(super) Vec<Entry>);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) name: String,
-    /// Of the name.
+    /// The place of the name.
     pub(super) place: Place,
     pub(super) value: Value,
 }
 
 impl Entry {
-    /// Its value as text if it was typed as a word, in a variable or a flag.
+    /// The value as text if it is a word from a variable or a flag.
     pub(super) fn word(&self) -> Option<&str> {
         match self.place {
             Place::Variable(_) | Place::Flag(_) => self.value.text(),
@@ -43,17 +43,17 @@ impl Entry {
         }
     }
 
-    /// The line in its file; 0 elsewhere.
+    /// The line in its file; 0 for other places.
     pub(super) fn line(&self) -> usize {
         if let Place::File { line, .. } = self.place { line } else { 0 }
     }
 
-    /// What is wrong with it.
+    /// An error about this entry.
     pub(super) fn error(&self, complaint: String) -> ConfigError {
         ConfigError { key: self.name.clone(), said: self.said(), complaint, place: self.place.clone() }
     }
 
-    /// The value as it was typed, for an error message.
+    /// The value as typed, for an error message.
     pub(super) fn said(&self) -> String {
         self.word().map_or_else(|| self.value.to_string(), str::to_owned)
     }
@@ -64,7 +64,7 @@ impl Value {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// A whole number, also as text.
+    /// An integer, also from text.
     pub(super) fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
@@ -78,7 +78,7 @@ impl Value {
         }
     }
 
-    /// True or false, also as text or as 1 and 0.
+    /// A boolean, also from text or from 1 and 0.
     pub(super) fn switch(&self) -> Option<bool> {
         match self {
             Self::Switch(on) => Some(*on),
@@ -94,7 +94,7 @@ impl Value {
         }
     }
 
-    /// A list of texts; one text stands for a list of one.
+    /// A list of texts; one text counts as a list of one.
     pub(super) fn texts(&self) -> Option<Vec<String>> {
         match self {
             Self::Text(text) => Some(vec![text.clone()]),
@@ -108,8 +108,8 @@ impl Value {
         }
     }
 
-    /// Whether it says that something is not wanted: `false`, 0, nothing, or a table whose `enabled` is false or in
-    /// which everything says so.
+    /// Whether the value means "off": `false`, 0, empty, or a table whose `enabled` is false or whose values all mean
+    /// "off".
     pub(super) fn is_off(&self) -> bool {
         match self {
             Self::Null | Self::Switch(false) | Self::Integer(0) => true,
@@ -123,7 +123,7 @@ impl Value {
         }
     }
 
-    /// Whether it is a section that is not enabled, or a list of such, whatever else they hold.
+    /// Whether this is a section that is not enabled, or a list of such, with any other keys.
     pub(super) fn is_disabled(&self) -> bool {
         match self {
             Self::Table(table) => table.find("enabled").is_none_or(Self::is_off),
@@ -138,7 +138,7 @@ impl Value {
     }
 }
 
-/// True or false as Go reads it (`strconv.ParseBool`), which is how people write it in a variable.
+/// A boolean in the forms that Go accepts (`strconv.ParseBool`), which users type in variables.
 pub(super) fn switch_of(text: &str) -> Option<bool> {
     match text.trim() {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -152,7 +152,7 @@ impl Table {
         self.0.iter().find(|entry| entry.name == name).map(|entry| &entry.value)
     }
 
-    /// The value at a path of names.
+    /// The value at a path.
     pub(super) fn at(&self, path: &str) -> Option<&Value> {
         match path.split_once('.') {
             None => self.find(path),
@@ -166,7 +166,7 @@ impl Table {
         }
     }
 
-    /// Puts a value at a path of names, in tables that are made for it; behind what is there under this path.
+    /// Adds a value at a path, with the tables that it needs, after existing entries of this path.
     pub(super) fn put(&mut self, path: &str, place: &Place, value: Value) {
         let Some((name, rest)) = path.split_once('.') else {
             self.0.push(Entry { name: path.to_owned(), place: place.clone(), value });

@@ -1,8 +1,8 @@
-//! The variables of the environment: those that are keys, and those that only look like one.
+//! The environment variables: those that are keys, and others with the same prefixes.
 //!
-//! What matters: a variable that begins with `THRONG_` and means nothing is refused, as an unknown key of the file is. A
-//! misspelt one that is passed over would leave its default in force, and some defaults are open. One that begins with
-//! `CENTRIFUGO_` is told of in a warning, as Centrifugo does; it closes the server as any other variable of Centrifugo's.
+//! An unknown variable with the prefix `THRONG_` is refused, like an unknown key in the file: ignoring a misspelt one
+//! would leave its default in force, and some defaults are open. An unknown one with `CENTRIFUGO_` causes a warning,
+//! as in Centrifugo; it rules out development mode like any other variable of Centrifugo.
 
 use super::names::names;
 use super::said::{self, Said, Source};
@@ -13,23 +13,23 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-/// What our own begin with.
+/// The prefix of throng's variables.
 pub(super) const OWN: &str = "THRONG_";
 
-/// What Centrifugo's begin with.
+/// The prefix of Centrifugo's variables.
 pub(super) const CENTRIFUGO: &str = "CENTRIFUGO_";
 
-/// What follows the prefix of variables that texts of hooks name.
+/// The part after the prefix in variables for texts of hooks.
 const CUSTOM: &str = "VAR_";
 
-/// The variable that names a configuration file.
+/// The variable that names the configuration file.
 pub(super) const FILE_VARIABLE: &str = "THRONG_CONFIG";
 
-/// The variable that says whether unknown keys are refused or warned of.
+/// The variable that sets whether unknown keys are refused or cause warnings.
 pub(super) const UNKNOWN_VARIABLE: &str = "THRONG_UNKNOWN_KEYS";
 
-/// Variables of that prefix that are no keys: what the scripts and tests of this repository read, and how people name the
-/// binary to scripts of their own. The one list of them; `tests/docs.rs` compares it with what is read.
+/// Variables with that prefix that are not keys: the ones that scripts and tests of this repository read, and common
+/// names of the binary in scripts. The one list of them; `tests/docs.rs` compares it with the code.
 pub const OUTSIDE_VARIABLES: [&str; 9] = [
     "THRONG_BIN",
     "THRONG_MUTATIONS",
@@ -42,23 +42,23 @@ pub const OUTSIDE_VARIABLES: [&str; 9] = [
     "THRONG_TUNING_ROOT",
 ];
 
-/// An environment, by names. A variable that is empty counts as absent, since many tools that start processes cannot unset
-/// one. `Debug` shows no values: some are secrets.
+/// The variables of an environment. An empty variable counts as absent, since many tools that start processes cannot
+/// unset one. `Debug` shows no values: some are secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Variables {
     set: BTreeMap<OsString, OsString>,
-    /// Whether one of Centrifugo's is there, be it empty.
+    /// Whether one of Centrifugo's variables is set, even to an empty value.
     is_centrifugo: bool,
 }
 
 impl Variables {
-    /// Those of this process, as they are now.
+    /// The variables of this process, as they are now.
     #[cfg(feature = "cli")]
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
     }
 
-    /// Those whose names begin with `prefix` and whose values are texts.
+    /// The variables whose names begin with `prefix` and whose values are texts.
     pub(super) fn texts(&self, prefix: &str) -> Vec<(String, String)> {
         let text = |word: &OsString| word.to_str().map(str::to_owned);
         let pairs = self.set.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
@@ -69,14 +69,14 @@ impl Variables {
         self.set.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
-    /// Those that texts of hooks may name.
+    /// The variables that texts of hooks may name.
     pub(super) fn named(&self) -> NamedVariables {
         let text = |word: &OsString| word.to_string_lossy().into_owned();
         NamedVariables::of(self.set.iter().map(|(name, value)| (text(name), text(value))))
     }
 
-    /// Whether a variable of Centrifugo's is set, be it empty or unknown: then the server is configured. Those that texts
-    /// name, and those that Kubernetes sets, say nothing.
+    /// Whether a variable of Centrifugo is set, even if empty or unknown: then the server counts as configured.
+    /// Variables for texts, and those that Kubernetes sets, do not count.
     pub(super) fn is_centrifugo(&self) -> bool {
         self.is_centrifugo
     }
@@ -91,7 +91,7 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Variables {
             name.strip_prefix(CENTRIFUGO).is_some_and(|rest| !is_for_others(rest, &value))
         };
         let is_centrifugo = all.iter().any(is_said);
-        // Texts may name a variable that is empty on purpose.
+        // An empty variable for texts is valid.
         let is_custom = |name: &OsString| {
             let name = name.to_string_lossy();
             [CENTRIFUGO, OWN]
@@ -109,7 +109,7 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// What those say whose names begin with `prefix`, and what is wrong with them.
+/// The values of variables whose names begin with `prefix`, and their errors.
 pub(super) fn read(variables: &Variables, prefix: &str) -> Source {
     let (mut all, mut errors) = (Vec::new(), Vec::new());
     for (name, value) in &variables.set {
@@ -135,14 +135,15 @@ pub(super) fn read(variables: &Variables, prefix: &str) -> Source {
     source
 }
 
-/// Whether a variable, whose name is without its prefix, is for somebody else: for texts of hooks, or set by Kubernetes.
+/// Whether a variable, without its prefix, is not a key: for texts of hooks, or set by Kubernetes.
 pub(super) fn is_for_others(rest: &str, value: &str) -> bool {
     rest.starts_with(CUSTOM) || is_of_kubernetes(rest, value)
 }
 
-/// Whether Kubernetes sets it in every container beside a Service called `throng` or `centrifugo`, or by a longer name:
-/// `THRONG_SERVICE_HOST`, `THRONG_SERVICE_PORT_HTTP`, `THRONG_PORT`, `THRONG_X_PORT_8000_TCP_ADDR` (kubernetes.io/docs:
-/// "Accessing the Service", environment variables). A port that is an address is such a variable whatever key it is.
+/// Whether Kubernetes sets the variable in every container because of a Service called `throng` or `centrifugo`, or
+/// with a longer name: `THRONG_SERVICE_HOST`, `THRONG_SERVICE_PORT_HTTP`, `THRONG_PORT`,
+/// `THRONG_X_PORT_8000_TCP_ADDR` (kubernetes.io/docs: "Accessing the Service", environment variables). A port whose
+/// value is an address is such a variable, even if it is a key.
 fn is_of_kubernetes(rest: &str, value: &str) -> bool {
     const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
     let is_address = PROTOCOLS.iter().any(|protocol| {
@@ -152,7 +153,7 @@ fn is_of_kubernetes(rest: &str, value: &str) -> bool {
         return is_address;
     }
     let is_service = |name: &str| name == "HOST" || name == "PORT" || name.starts_with("PORT_");
-    // Wherever the words stand: the Service may be called anything.
+    // At any position: the Service may have any name.
     let after = |word: &str| {
         rest.match_indices(word)
             .filter(|(at, _)| *at == 0 || rest[..*at].ends_with('_'))

@@ -1,5 +1,5 @@
-//! The lines that a person sees at the start: what this server is, where, and how large; and warnings of
-//! what is open. Said whatever the log level; as JSON only when all logs are JSON.
+//! The lines that the server prints at start: its version, addresses and capacity, and warnings about open features.
+//! Printed at any log level; as JSON only when all logs are JSON.
 
 use super::logs::{self, ANNOUNCE_TARGET};
 use crate::config::memory::grouped;
@@ -8,18 +8,18 @@ use crate::net::{Inherited, Listen};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// What the ready line tells. Its `Display` is the line.
+/// The content of the ready line. Its `Display` is the line.
 #[derive(Clone, Debug)]
 pub struct Ready<'a> {
-    /// Places as bound: a port 0 of the configuration has become a real one.
+    /// The listeners as bound: a port 0 of the configuration has become a real one.
     pub listen: Vec<Listen>,
     /// Path of the Centrifuge endpoint, if there is one.
     pub websocket_path: Option<&'a str>,
     /// Number of shards.
     pub shards: usize,
-    /// How many connections the limits allow.
+    /// The number of connections that the limits allow.
     pub capacity: u64,
-    /// What client listeners serve beside clients.
+    /// Paths that client listeners serve beside the endpoints of clients.
     pub beside: Vec<String>,
     /// The control listener's address as bound.
     pub control: Option<SocketAddr>,
@@ -51,18 +51,18 @@ impl fmt::Display for Ready<'_> {
     }
 }
 
-/// What an operator should know before anyone connects: what is open, and to whom.
+/// Warnings for an operator: the features that are open, and to whom.
 pub fn warnings(config: &Config) -> Vec<String> {
     [clients(config), control(config), metrics(config), proxies(config)].into_iter().flatten().collect()
 }
 
-/// The [`warnings`] of a server that listens at the sockets that it inherited, if there are any.
+/// The [`warnings`] of a server with its inherited listeners, if there are any.
 pub fn warnings_at(config: &Config, inherited: &Inherited) -> Vec<String> {
     warnings(&at_inherited(config, inherited))
 }
 
-/// The configuration of a server that listens at the sockets that it inherited: they stand in place of its own addresses,
-/// so that whatever goes by who reaches the server goes by them.
+/// The configuration of a server with its inherited listeners in place of the configured addresses, so that all rules
+/// about reachability use them.
 pub fn at_inherited(config: &Config, inherited: &Inherited) -> Config {
     let mut config = config.clone();
     let taken: Vec<_> = inherited.listens().cloned().collect();
@@ -71,7 +71,7 @@ pub fn at_inherited(config: &Config, inherited: &Inherited) -> Config {
     config
 }
 
-/// Headers that are asked of nobody.
+/// A warning about headers that have no effect, since no proxy is trusted.
 fn proxies(config: &Config) -> Option<String> {
     let is_moot = config.proxy_protocol
         && config.trusted_proxies.is_empty()
@@ -82,7 +82,7 @@ fn proxies(config: &Config) -> Option<String> {
     })
 }
 
-/// What running as root would let through.
+/// A warning about running as root.
 pub fn root(is_root: bool) -> Option<&'static str> {
     is_root.then_some(
         "throng: WARNING: running as root, which throng does not need: use a separate user (docs/OPERATING.md)",
@@ -93,7 +93,7 @@ fn is_outside(address: &SocketAddr) -> bool {
     !is_loopback(address.ip())
 }
 
-/// Who may connect, when that is anyone or nobody.
+/// A warning if every client may connect, or none.
 fn clients(config: &Config) -> Option<String> {
     let may = "may connect, subscribe and publish without a token";
     let mode = if config.first_page { "development mode" } else { "client.insecure is on" };
@@ -110,7 +110,7 @@ fn clients(config: &Config) -> Option<String> {
     })
 }
 
-/// Whether there is a way to connect at all.
+/// Whether there is any way to connect.
 fn lets_anyone_in(config: &Config) -> bool {
     let token = &config.outside.token;
     let keys = [
@@ -127,7 +127,7 @@ fn lets_anyone_in(config: &Config) -> bool {
         || config.client.allow_certificate_connect_without_token
 }
 
-/// What the control listener lets others do, when they reach it.
+/// A warning about what other machines may do on the control listener.
 fn control(config: &Config) -> Option<String> {
     let address = config.control.filter(is_outside)?;
     config.control_key.0.is_empty().then(|| {
@@ -143,7 +143,7 @@ fn control(config: &Config) -> Option<String> {
     })
 }
 
-/// That anyone may read the metrics.
+/// A warning if the metrics are open to all.
 fn metrics(config: &Config) -> Option<String> {
     let addresses = config.listen.iter().filter_map(Listen::address);
     let open: Vec<_> = addresses.filter(is_outside).map(|address| address.to_string()).collect();
@@ -156,7 +156,7 @@ fn metrics(config: &Config) -> Option<String> {
     })
 }
 
-/// Says that the server is ready.
+/// Prints the ready line.
 pub fn ready(format: LogFormat, ready: &Ready<'_>) {
     match format {
         LogFormat::Text => logs::line(&ready.to_string()),
@@ -164,7 +164,7 @@ pub fn ready(format: LogFormat, ready: &Ready<'_>) {
     }
 }
 
-/// Says something that an operator must see once.
+/// Prints a warning.
 pub fn warning(format: LogFormat, line: &str) {
     match format {
         LogFormat::Text => logs::line(line),

@@ -1,15 +1,15 @@
-//! What commands print: results on stdout, complaints on stderr.
+//! Output of commands: results on stdout, errors on stderr.
 //!
-//! The macros of the standard library panic when a line cannot be written. Here a reader that has left is no fault, and
-//! a disk that is full is one that is told.
+//! The macros of the standard library panic when a line cannot be written. Here a closed pipe is not an error, and a
+//! full disk is reported.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 
-/// Writes a result to stdout, whole. A reader that has left (`| head`) has seen what it wanted.
+/// Writes a result to stdout, completely. A closed pipe (`| head`) is not an error.
 ///
 /// # Errors
-/// When it cannot be written for another reason.
+/// When writing fails for another reason.
 pub fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -18,8 +18,8 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Writes a line to stderr. When that cannot be done, there is nobody left to tell.
+/// Writes a line to stderr. A failure is ignored: it could not be reported.
 pub fn complain(line: &dyn Display) {
-    // One write: half a line tells nothing.
+    // One write, so that no other output splits the line.
     drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
 }

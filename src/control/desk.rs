@@ -1,9 +1,9 @@
-//! The threads that answer requests: those of the control listener, and those that shards hand over.
+//! The threads that answer requests of the control listener and requests handed over by shards.
 //!
-//! Invariant: their runtimes are made before any shard has a descriptor table of its own, since shards wake them; and each
-//! request that is handed over is answered once, also when what answers it ends.
+//! Invariant: their runtimes are made before any shard has a descriptor table of its own, since shards wake them; and
+//! each request that is handed over is answered once, even if its task ends early.
 //!
-//! A connection's requests are answered by one thread, so that what it asks for one after the other is done in that order.
+//! One thread answers all requests of a connection, so that they are executed in order.
 
 use std::io;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::session::{PlainRequest, PlainResponse};
 use crate::shard::desk::{Desk, Handed, Receipt};
 use crate::shard::mailbox::{Letter, Mailbox};
 
-/// Threads that have yet to begin.
+/// Threads that have not started.
 #[derive(Debug)]
 pub(crate) struct ApiThreads(Vec<Prepared>);
 
@@ -35,7 +35,7 @@ struct Prepared {
     post: Arc<ThreadPost>,
 }
 
-/// Where shards hand requests over.
+/// Takes requests from shards.
 #[derive(Debug)]
 struct Front(Vec<Arc<ThreadPost>>);
 
@@ -50,10 +50,10 @@ impl Desk for Front {
 }
 
 impl ApiThreads {
-    /// Makes what `count` of them need, at least one.
+    /// Prepares `count` threads, at least one.
     ///
     /// # Errors
-    /// When the kernel gives no more descriptors.
+    /// When no descriptors are left.
     pub(crate) fn prepare(count: usize, mailboxes: &Arc<[Mailbox]>) -> io::Result<Self> {
         let one = |_| {
             let post = Arc::new(ThreadPost::new(Arc::clone(mailboxes)));
@@ -62,12 +62,12 @@ impl ApiThreads {
         (0..count.max(1)).map(one).collect::<io::Result<_>>().map(Self)
     }
 
-    /// The desk for shards. What is handed over before the threads have begun waits for that.
+    /// The desk for shards. Requests that are handed over before the threads start are queued.
     pub(crate) fn desk(&self) -> Arc<dyn Desk> {
         Arc::new(Front(self.0.iter().map(|one| Arc::clone(&one.post)).collect()))
     }
 
-    /// Begins to answer, each thread by paths of its own: `paths` makes them of the API as that thread has it.
+    /// Starts the threads. `paths` makes the routes of a thread, from the API for that thread.
     pub(super) fn begin(
         self,
         api: Option<Api>,
@@ -90,7 +90,7 @@ impl ApiThreads {
                 runtime.block_on(async {
                     tokio::select! {
                         () = post.run(|request| clerk.take(request)) => {}
-                        // Its sender is dropped.
+                        // The sender was dropped.
                         _ = ended => {}
                     }
                 });
@@ -101,20 +101,20 @@ impl ApiThreads {
     }
 }
 
-/// Threads that answer, until this is dropped.
+/// Running threads; they end when this is dropped.
 pub(super) struct Serving {
     servers: Vec<Server>,
     ends: Vec<oneshot::Sender<()>>,
 }
 
 impl Serving {
-    /// What connections of the control listener are served by.
+    /// The servers for connections of the control listener.
     pub(super) fn servers(&self) -> Vec<Server> {
         self.servers.clone()
     }
 }
 
-/// What serves connections of the control listener: a thread's runtime, its paths, and the API among them.
+/// A thread's runtime, its routes and its API, for connections of the control listener.
 #[derive(Clone)]
 pub(super) struct Server {
     pub(super) handle: Handle,
@@ -122,7 +122,7 @@ pub(super) struct Server {
     pub(super) api: Option<Arc<Api>>,
 }
 
-/// Answers what shards hand over to one thread.
+/// Answers the requests that shards hand over to one thread.
 struct Clerk {
     api: Option<Arc<Api>>,
     router: Router,
@@ -130,7 +130,7 @@ struct Clerk {
     post: Arc<ThreadPost>,
 }
 
-/// An answer that is owed.
+/// A pending answer; when dropped, an error is sent.
 struct Debt {
     receipt: Option<Receipt>,
     post: Arc<ThreadPost>,
@@ -158,7 +158,7 @@ impl Drop for Debt {
 const JSON: &str = "200 OK\r\nContent-Type: application/json\r\n";
 
 impl Clerk {
-    /// Begins to answer.
+    /// Starts to answer a request.
     fn take(self: &Arc<Self>, Handed { receipt, request, body }: Handed) {
         let debt = Debt { receipt: Some(receipt), post: Arc::clone(&self.post) };
         let clerk = Arc::clone(self);
@@ -168,7 +168,7 @@ impl Clerk {
     async fn answer(&self, request: &PlainRequest, body: &[u8]) -> PlainResponse {
         let method = self.gate.of_api(&request.path).and_then(api::method_named);
         match (&self.api, method) {
-            // Most requests by far, for which there is a shorter way.
+            // A shorter way for most requests.
             (Some(api), Some(method)) if request.method == "POST" => {
                 if request.has_key_in_query {
                     api.note_key_in_query();
@@ -187,14 +187,14 @@ impl Clerk {
         }
     }
 
-    /// Has the request answered as one of the control listener is.
+    /// Answers a request like one of the control listener.
     async fn route(&self, request: &PlainRequest, body: &[u8]) -> PlainResponse {
-        // No path of the router's has two slashes in a row; the query would not come so far.
+        // No route has two slashes in a row; the redirect keeps the query, which the router would drop.
         if let Some(meant) = redirected(&request.path, request.query.as_deref()) {
             let head = head(StatusCode::TEMPORARY_REDIRECT, &[("Location", &meant)]);
             return PlainResponse { head: head.into(), body: Vec::new() };
         }
-        // The answer to HEAD is that to GET, whose body is left out where it is written.
+        // A HEAD request has the answer of GET, without the body, which is left out on writing.
         let method = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
         let mut plain = Request::builder().method(method).uri(request.path.as_str());
         for (name, value) in &request.headers {
@@ -208,7 +208,7 @@ impl Clerk {
     }
 }
 
-/// Status and header lines.
+/// The status line and the header lines.
 fn head(status: StatusCode, lines: &[(&str, &str)]) -> String {
     let mut head = format!("{} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default());
     for (name, value) in lines {
@@ -225,7 +225,7 @@ async fn plain_response(response: Response<Body>) -> PlainResponse {
         Some((name.as_str(), value.to_str().ok()?))
     });
     let head = head(parts.status, &lines.collect::<Vec<_>>());
-    // What the paths answer is whole, and in memory.
+    // Answers of routes are complete and in memory.
     let body = axum::body::to_bytes(body, usize::MAX).await.map_or_else(|_| Vec::new(), Into::into);
     PlainResponse { head: head.into(), body }
 }

@@ -1,5 +1,5 @@
-//! The control plane's part in a drain: the log has a line per second for the whole process, as long as somebody is
-//! connected; and once all shards have ended, the application is told what it has not heard yet of channels.
+//! The control plane's part in a drain: it logs one line per second for the whole process while clients are
+//! connected; and when all shards have ended, it sends the remaining channel events to the application.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use super::{Readiness, State};
 use crate::base::counters::Counters;
 use crate::outside::World;
 
-/// How often it is told.
+/// Interval of log lines.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
-/// How long the last events of channels may take to reach the application: of a drain that closed someone at most, and of
-/// one that found nobody.
+/// Timeout for sending the last channel events to the application: after a drain that closed connections, and after
+/// one that found none.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 const LONELY_FAREWELL_MAX: Duration = Duration::from_millis(500);
 
-/// Tells of a drain, from whomever it was begun by, until the runtime ends. Nothing before `delay` is over: until then
-/// nobody is closed.
+/// Logs the progress of a drain, however it was started, until the runtime ends. Nothing is logged before `delay` is
+/// over: until then no connection is closed.
 pub(super) async fn tell(counters: Vec<Arc<Counters>>, readiness: Arc<Readiness>, delay: Duration) {
     let mut ticks = interval(TOLD_EVERY);
     let mut since = Duration::ZERO;
@@ -35,13 +35,13 @@ pub(super) async fn tell(counters: Vec<Arc<Counters>>, readiness: Arc<Readiness>
     }
 }
 
-/// Connections that are left, those of them that are still to be closed, and those that were.
+/// Numbers of open connections, of connections still to be closed, and of closed ones.
 pub(super) fn progress(counters: &[Arc<Counters>]) -> (u64, u64, u64) {
     let sum = |value: fn(&Counters) -> u64| counters.iter().map(|shard| value(shard)).sum();
     (sum(|c| c.connections.value()), sum(|c| c.drain_left.value()), sum(|c| c.drain_closes.value()))
 }
 
-/// Waits until the application has taken the last events of channels, or for as long as that may take.
+/// Waits until the application has accepted the last channel events, or until the timeout.
 pub(super) async fn farewell(outside: &World, counters: &[Arc<Counters>], drain_time: Duration) {
     let (_, _, closed) = progress(counters);
     if timeout(farewell_max(closed, drain_time), outside.all_told()).await.is_err() {
@@ -49,8 +49,8 @@ pub(super) async fn farewell(outside: &World, counters: &[Arc<Counters>], drain_
     }
 }
 
-/// How long that may take. Who stops a server that nobody is connected to, or whose drain is to take no time, does not wait
-/// for an application that does not answer.
+/// That timeout. A stop without connections, or with a drain time of zero, does not wait long for an application that
+/// does not answer.
 fn farewell_max(closed: u64, drain_time: Duration) -> Duration {
     match closed {
         0 => LONELY_FAREWELL_MAX,

@@ -1,22 +1,22 @@
-//! How a shard's end reaches the control plane. Each shard holds one [`EndNotice`] and cannot end without telling:
-//! a notice that is dropped unsaid, by a panic or an early return, tells that.
+//! Reports of shards' ends to the control plane. Each shard holds one [`EndNotice`] and cannot end without a report:
+//! a notice that is dropped unused, by a panic or an early return, reports that.
 
 use std::io;
 use std::thread;
 use tokio::sync::mpsc;
 
-/// What a shard told.
+/// The report of a shard.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) shard: usize,
     pub(super) result: Result<(), String>,
 }
 
-/// One shard's word that it has ended.
+/// The means of a shard to report its end.
 #[derive(Debug)]
 pub(crate) struct EndNotice {
     shard: usize,
-    /// Gone once the word is given.
+    /// `None` after the report.
     sender: Option<mpsc::Sender<Ending>>,
 }
 
@@ -24,23 +24,23 @@ pub(crate) struct EndNotice {
 #[derive(Debug)]
 pub(crate) struct Endings(mpsc::Receiver<Ending>);
 
-/// One notice per shard, in their order, and the half that receives them.
+/// One notice per shard, in order, and the receiver.
 pub(crate) fn endings(shard_count: usize) -> (Vec<EndNotice>, Endings) {
-    // One place per shard, and each tells once: sending never finds it full.
+    // One place per shard, and each reports once: the channel is never full.
     let (sender, receiver) = mpsc::channel(shard_count.max(1));
     let notice = |shard| EndNotice { shard, sender: Some(sender.clone()) };
     ((0..shard_count).map(notice).collect(), Endings(receiver))
 }
 
 impl EndNotice {
-    /// The shard has ended, with this result.
+    /// Reports the end of the shard with its result.
     pub(crate) fn end(mut self, result: io::Result<()>) {
         self.tell(result.map_err(|error| error.to_string()));
     }
 
     fn tell(&mut self, result: Result<(), String>) {
         if let Some(sender) = self.sender.take() {
-            // Nobody listens any more when the process is already ending.
+            // The receiver is gone when the process is already ending.
             sender.try_send(Ending { shard: self.shard, result }).ok();
         }
     }
@@ -54,7 +54,7 @@ impl Drop for EndNotice {
 }
 
 impl Endings {
-    /// The next ending. Waits for ever once every shard has told: the caller counts them.
+    /// The next report. Waits forever after the last one: the caller counts them.
     pub(super) async fn next(&mut self) -> Ending {
         match self.0.recv().await {
             Some(ending) => ending,

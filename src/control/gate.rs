@@ -1,12 +1,12 @@
-//! Who may ask the control listener anything.
+//! Access to the control listener.
 //!
-//! Invariant: what it tells and does is for whoever has its key, or, while there is none, for programs on this machine. A
-//! page in a browser that has no key is neither, wherever it came from: one of another site says so by its `Origin`, and one whose name
-//! was made to mean this machine (DNS rebinding) says so by its `Host`. Whether the server lives is told to everyone, since
-//! those who ask it seldom have a key: balancers and orchestrators. So are the metrics, where there is no key and the
-//! configuration asks for them (`prometheus.enabled`).
+//! Invariant: requests need the listener's key, or, if there is none, must come from programs on this machine. A web
+//! page without the key is refused, wherever it is from: a page of another site is detected by its `Origin`, and one
+//! whose name was made to resolve to this machine (DNS rebinding) by its `Host`. The health check is open to all,
+//! since load balancers and orchestrators seldom have a key. The metrics are open to all if there is no key and the
+//! configuration enables them (`prometheus.enabled`).
 //!
-//! The server API has keys of its own ([`super::api`]); where it has, it is not asked for this one as well.
+//! The server API has keys of its own ([`super::api`]); if any is set, requests to it do not need this key as well.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use std::fmt;
@@ -19,16 +19,16 @@ use crate::config::ControlPaths;
 use crate::proto::authority;
 use crate::proto::http::is_of_proxy;
 
-/// Tells whether the server takes clients.
+/// Path of the readiness check.
 pub(super) const READY: &str = "/ready";
 
-/// A status, and why.
+/// A status with its reason.
 pub(super) type Refusal = (StatusCode, &'static str);
 
-/// What is asked of requests.
+/// The access rules for requests.
 pub(super) struct Gate {
     known: RwLock<Known>,
-    /// Whether only this machine reaches the listener.
+    /// Whether only this machine can reach the listener.
     is_local: bool,
     paths: ControlPaths,
     refused: AtomicU64,
@@ -36,16 +36,16 @@ pub(super) struct Gate {
     displaced: AtomicU64,
 }
 
-/// What may change while the server runs.
+/// The rules that may change at run time.
 struct Known {
-    /// Empty for none.
+    /// The key; empty for none.
     key: String,
-    /// Whether the server API asks for keys of its own.
+    /// Whether the server API has keys of its own.
     api_has_keys: bool,
 }
 
 impl fmt::Debug for Gate {
-    /// Without the key.
+    /// Does not print the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("is_local", &self.is_local).finish_non_exhaustive()
     }
@@ -63,62 +63,61 @@ impl Gate {
         }
     }
 
-    /// The same, of a listener with these paths.
+    /// A gate for a listener with these paths.
     pub(super) fn at(self, paths: ControlPaths) -> Self {
         Self { paths, ..self }
     }
 
-    /// The listener's paths.
+    /// The paths of the listener.
     pub(super) fn paths(&self) -> &ControlPaths {
         &self.paths
     }
 
-    /// Whether it is asked whether the server lives.
+    /// Whether this is the path of the health check or the readiness check.
     pub(super) fn is_probe(&self, path: &str) -> bool {
         path == self.paths.health || path == READY
     }
 
-    /// What follows the server API's own path, if it is one of its paths.
+    /// The part of a path below the path of the server API; `None` for other paths.
     pub(super) fn of_api<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = path.strip_prefix(self.paths.api.as_str())?;
         if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
     }
 
-    /// Asks for another key from now on.
+    /// Replaces the key.
     pub(super) fn renew(&self, key: String, api_has_keys: bool) {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known { key, api_has_keys };
     }
 
-    /// Requests that were refused here.
+    /// The number of refused requests.
     pub(super) fn refused_count(&self) -> u64 {
         self.refused.load(Relaxed)
     }
 
-    /// Connections whose request did not come in time.
+    /// The number of connections whose request did not arrive in time.
     pub(super) fn timeout_count(&self) -> u64 {
         self.timeouts.load(Relaxed)
     }
 
-    /// One more.
+    /// Counts a timeout.
     pub(super) fn note_timeout(&self) {
         self.timeouts.fetch_add(1, Relaxed);
     }
 
-    /// Connections that went because others needed their seats.
+    /// The number of connections that were closed for new ones.
     pub(super) fn displaced_count(&self) -> u64 {
         self.displaced.load(Relaxed)
     }
 
-    /// One more.
+    /// Counts a connection that was closed for a new one.
     pub(super) fn note_displaced(&self) {
         self.displaced.fetch_add(1, Relaxed);
     }
 
-    /// Whether a request may be looked at. To whom it is made, as its `Host` says, becomes what its target says where that is
-    /// a whole URL (RFC 9112 §3.2.2).
+    /// Checks a request. If the target is a whole URL, its authority replaces the `Host` (RFC 9112 §3.2.2).
     ///
     /// # Errors
-    /// 400 without one valid `Host`; 401 and 403 for who may not ask.
+    /// 400 without exactly one valid `Host`; 401 and 403 for requests without access.
     pub(super) fn check(&self, version: Version, uri: &Uri, headers: &mut HeaderMap) -> Result<(), Refusal> {
         let outcome =
             settle_host(version, uri, headers).and_then(|()| self.decide(version, uri.path(), headers));
@@ -129,7 +128,7 @@ impl Gate {
     fn decide(&self, version: Version, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let is_of_api = self.of_api(path).is_some();
-        // Who knows a key is no page that was made to ask, whatever its `Origin` says.
+        // A client with the key is not a page that was made to send the request, whatever its `Origin` says.
         let is_right = bearer(headers).is_some_and(|key| key.ct_eq(known.key.as_bytes()).into());
         if is_of_api && known.api_has_keys || !known.key.is_empty() && is_right {
             return Ok(());
@@ -152,10 +151,10 @@ impl Gate {
     }
 }
 
-/// Refuses what did not come from this machine, as far as a request can tell: by proxies of it, others may.
+/// Refuses requests from other machines, as far as headers show it: proxies on this machine forward such requests.
 fn check_machine(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
     let forbidden = |why| Err((StatusCode::FORBIDDEN, why));
-    // What nginx's `proxy_pass` sends if nobody tells it more: HTTP/1.0, and its own idea of the host.
+    // nginx's `proxy_pass` without further settings sends HTTP/1.0 with its own `Host`.
     if version < Version::HTTP_11 {
         return forbidden("requests by HTTP/1.0 need a key: set control_key\n");
     }
@@ -169,7 +168,7 @@ fn check_machine(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9112 §3.2: exactly one `Host` that can be one; before HTTP/1.1 there need be none.
+/// RFC 9112 §3.2: exactly one valid `Host`; before HTTP/1.1 it may be missing.
 fn settle_host(version: Version, uri: &Uri, headers: &mut HeaderMap) -> Result<(), Refusal> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let is_good = match (hosts.next(), hosts.next()) {
@@ -196,16 +195,16 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().as_bytes())
 }
 
-/// Marks a request that came by a client listener: a shard has found its key right, or that none is asked for.
+/// Marks a request of a client listener, whose access a shard has checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Admitted;
 
-/// Whether the request was found good before it came here.
+/// Whether the request's access was checked before.
 pub(super) fn is_admitted(request: &axum::extract::Request) -> bool {
     request.extensions().get::<Admitted>().is_some()
 }
 
-/// Refuses what pages of other origins ask.
+/// Refuses requests of pages of other origins.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get_all(header::ORIGIN).iter().all(|origin| is_own(origin, headers)) {
         Ok(())
@@ -214,7 +213,7 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Whether an origin is what the request was sent to, by an address or by `localhost`.
+/// Whether an origin names the host that received the request, by an address or by `localhost`.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -224,7 +223,7 @@ fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether a host, with its port or without, is no name that someone else could own.
+/// Whether a host, with a port or without, is an address or `localhost`, which nobody else can own.
 fn is_address(host: &str) -> bool {
     authority::split(host)
         .is_some_and(|(name, _)| name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok())
@@ -261,19 +260,19 @@ mod tests {
             (&[("host", "[::1]:9000")], 200),
             (&[HERE, ("origin", "http://127.0.0.1:9000")], 200),
             (&[HERE, KEY], 200),
-            // A name that means this machine, but is another's.
+            // A foreign name that resolves to this machine.
             (&[("host", "evil.example:9000")], 403),
             (&[("host", "127.0.0.1.evil.example")], 403),
             (&[("host", "evil.example:9000"), ("origin", "http://evil.example:9000")], 403),
             (&[("host", "")], 403),
             (&[("host", "93.184.216.34")], 403),
-            // Proxies speak for others.
+            // A proxy forwards requests of others.
             (&[HERE, ("x-forwarded-for", "10.0.0.1")], 403),
             (&[HERE, ("x-forwarded-server", "a")], 403),
             (&[HERE, ("forwarded", "for=10.0.0.1")], 403),
             (&[HERE, ("via", "1.1 a")], 403),
             (&[HERE, ("cf-connecting-ip", "10.0.0.1")], 403),
-            // Pages of other origins, the data plane's among them.
+            // Pages of other origins, including those of client listeners.
             (&[HERE, ("origin", "http://127.0.0.1:8000")], 403),
             (&[HERE, ("origin", "https://evil.example")], 403),
             (&[HERE, ("origin", "null")], 403),
@@ -345,7 +344,7 @@ mod tests {
         }
     }
 
-    /// Whatever is asked, and whoever asks.
+    /// For all paths and all clients.
     #[test]
     fn exactly_one_host_that_can_be_one_is_needed() {
         let open = Gate::new(String::new(), true, true);
@@ -371,7 +370,7 @@ mod tests {
                 ] {
                     assert_eq!(asked(Version::HTTP_11, hosts), 400, "{path} {hosts:?}");
                 }
-                // HTTP/1.0 has no Host, as balancers' checks still show.
+                // HTTP/1.0 needs no Host: checks of load balancers send none.
                 assert_eq!(asked(Version::HTTP_10, &["127.0.0.1", "127.0.0.1"]), 400, "{path}");
                 let needs_none = key.is_some() || path != "/metrics" && path != "/nothing";
                 assert_eq!(asked(Version::HTTP_10, &[]), if needs_none { 200 } else { 403 }, "{path}");

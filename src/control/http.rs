@@ -1,7 +1,7 @@
-//! The control listener's HTTP side: `/metrics`, `/health`, `/ready`, the API, and a door that keeps it small.
+//! The HTTP server of the control listener: `/metrics`, `/health`, `/ready`, the API, and limits on connections.
 //!
-//! Nothing here is logged per request. A bounded number of connections is held ([`super::seats`]): none of them for longer
-//! than [`REQUEST_MAX`] from the first byte of a request to the last of its answer, nor than [`SILENCE_MAX`] between two.
+//! Requests are not logged. The number of connections is limited ([`super::seats`]); a connection has at most
+//! [`REQUEST_MAX`] from the first byte of a request to the last of its answer, and [`SILENCE_MAX`] between requests.
 
 use super::State;
 use super::api::{self, Api};
@@ -33,25 +33,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service as _;
 
-/// How long a request may take, from its first byte, or from accept, until its answer is written. Longer than any answer
-/// of the API takes to come.
+/// Timeout of a request, from its first byte, or from accept, until its answer is written. Longer than any answer of
+/// the API takes.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
-/// How long a connection may ask nothing. Longer than the usual interval between scrapes, so that a scraper keeps its
+/// Timeout of an idle connection. Longer than the usual interval between scrapes, so that a scraper keeps its
 /// connection.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
-/// How long who is displaced may take to read why.
+/// Time for a client whose connection is closed for another to read the answer.
 const LAST_WORD_MAX: Duration = Duration::from_secs(1);
-/// How long nobody is accepted when the kernel gives no connection, for lack of descriptors most likely.
+/// Pause after a failed accept, probably for lack of descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// How long the control listener waits for its clients.
+/// The timeouts of connections.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
     request: Duration,
     silence: Duration,
 }
 
-/// What is served to whom the gate lets through.
+/// The routes behind the gate.
 pub(super) fn paths(
     view: Arc<View>,
     (api, reloader): (Option<Arc<Api>>, Option<Reloader>),
@@ -73,7 +73,7 @@ pub(super) fn paths(
         .layer(middleware::from_fn_with_state(gate, pass))
 }
 
-/// Every request comes through here, also one for a path that there is not.
+/// Checks every request, including those for unknown paths.
 async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, next: Next) -> Response {
     if is_admitted(&request) {
         return next.run(request).await;
@@ -83,7 +83,8 @@ async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, ne
     if let Err(refusal) = gate.check(version, &uri, request.headers_mut()) {
         return refusal.into_response();
     }
-    // The API's requests wait when their bodies are read: a slow one must not keep a turn. Probes never wait.
+    // Requests of the API wait in their handlers, after their bodies have arrived: a slow body must not occupy a
+    // turn. Health checks never wait.
     let waits = gate.of_api(path).is_none() && !gate.is_probe(path);
     match seat_of(&request).filter(|_| waits) {
         None => next.run(request).await,
@@ -97,8 +98,8 @@ async fn pass(gate: extract::State<Arc<Gate>>, mut request: extract::Request, ne
     }
 }
 
-/// Where a path with slashes too many leads, as routers of other servers have it: to the same target without them. Not one
-/// with a backslash, which browsers take for a slash: `/\\host` would lead to another server.
+/// The target without repeated slashes, to which routers of other servers redirect. Targets with a backslash are
+/// excluded: browsers treat it as a slash, so `/\\host` would lead to another server.
 pub(super) fn redirected(path: &str, query: Option<&str>) -> Option<String> {
     if !path.contains("//") || path.contains('\\') {
         return None;
@@ -108,7 +109,7 @@ pub(super) fn redirected(path: &str, query: Option<&str>) -> Option<String> {
     Some(format!("/{}{query}", parts.join("/")))
 }
 
-/// Names what there is not, or leads to what is meant.
+/// The answer for an unknown path: status 404, or a redirect.
 fn not_found(gate: &Gate, uri: &Uri) -> Response {
     let path = uri.path();
     if let Some(meant) = redirected(path, uri.query()) {
@@ -138,7 +139,7 @@ pub(super) fn seat_of(request: &extract::Request) -> Option<Seat> {
     request.extensions().get().cloned()
 }
 
-/// What is said to who waits for its turn when another needs its seat.
+/// The answer to a waiting request whose connection is closed for another.
 pub(super) fn too_many() -> Response {
     let headers = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
     (StatusCode::SERVICE_UNAVAILABLE, headers, "too many requests are waiting\n").into_response()
@@ -156,7 +157,7 @@ fn index(paths: &ControlPaths, has_api: bool) -> String {
 }
 
 async fn metrics_text(view: extract::State<Arc<View>>, request: extract::Request) -> impl IntoResponse {
-    // By a client listener many may ask, and each text is work.
+    // Many clients may use client listeners, and each text costs work.
     let text =
         if is_admitted(&request) { view.shared_text() } else { metrics::render(&view.snapshot()).into() };
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text.to_string())
@@ -173,7 +174,7 @@ async fn ready(view: extract::State<Arc<View>>) -> (StatusCode, String) {
     (status, format!("{state}\n"))
 }
 
-/// The listener, with a bounded number of seats.
+/// The listener with its limited number of connections.
 pub(super) struct Door {
     listener: TcpListener,
     seats: Seats,
@@ -198,25 +199,25 @@ impl Door {
         Ok(Self { listener, seats: Seats::new(seats), patience, gate })
     }
 
-    /// Seats whoever comes, and has them served by one server after the other.
+    /// Accepts connections and distributes them over the servers in turn.
     pub(super) async fn open(self, servers: Vec<Server>) {
         for server in servers.iter().cycle() {
             let Server { handle, .. } = server;
             let stream = self.next_stream().await;
             let seat = self.seats.take().await;
             handle.spawn(attend(stream, seat, server.clone(), self.patience, Arc::clone(&self.gate)));
-            // Who has just come is heard before the next comes: a flood must not displace it unheard.
+            // A new connection is read before the next is accepted: a flood must not close it unread.
             handle.spawn(tokio::task::yield_now()).await.ok();
         }
     }
 
-    /// The next who comes.
+    /// Accepts the next connection.
     async fn next_stream(&self) -> std::net::TcpStream {
         loop {
             if let Ok((stream, _)) = self.listener.accept().await
                 && let Ok(stream) = stream.into_std()
             {
-                // An answer goes out at once; a connection that refuses is about to end anyway.
+                // Without delay, answers are sent at once; on failure the connection is about to end.
                 stream.set_nodelay(true).ok();
                 return stream;
             }
@@ -225,7 +226,7 @@ impl Door {
     }
 }
 
-/// The life of a connection.
+/// Serves a connection until its end.
 async fn attend(
     stream: std::net::TcpStream,
     seat: Seat,
@@ -233,7 +234,7 @@ async fn attend(
     patience: Patience,
     gate: Arc<Gate>,
 ) {
-    // Fails for want of memory or descriptors: then there is nobody to tell.
+    // Fails for lack of memory or descriptors: no answer is possible.
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let is_answered = Arc::new(AtomicBool::new(false));
     let io = Line {
@@ -256,12 +257,12 @@ async fn attend(
             Ok::<_, Infallible>(answer)
         }
     });
-    // Who has sent all that it has to say may end its side: it is answered all the same.
+    // A client may close its sending side after its last request: it is answered all the same.
     let mut connection =
         pin!(http1::Builder::new().half_close(true).serve_connection(TokioIo::new(io), service));
     tokio::select! {
         biased;
-        // How a connection ends is nobody's concern here.
+        // How the connection ends does not matter here.
         _ = connection.as_mut() => {}
         () = seat.displaced() => {
             gate.note_displaced();
@@ -273,7 +274,7 @@ async fn attend(
     }
 }
 
-/// The answer to a request. Most by far call the API, for which there is a shorter way than by the table of paths.
+/// The answer to a request. Most requests call the API, without a look-up in the router.
 async fn answer(mut request: hyper::Request<Incoming>, server: &Server, gate: &Gate) -> Response {
     let method = gate.of_api(request.uri().path()).and_then(api::method_named);
     if let (Some(api), Some(method), &Method::POST) = (&server.api, method, request.method()) {
@@ -287,15 +288,15 @@ async fn answer(mut request: hyper::Request<Incoming>, server: &Server, gate: &G
     answer
 }
 
-/// One connection's bytes. Only the first byte of a request moves its deadline, and the last of an answer: or a client
-/// could feed a head, or take an answer, byte by byte for ever.
+/// The stream of a connection with its deadline. Only the first byte of a request and the last byte of an answer move
+/// the deadline; otherwise a client could send a head, or read an answer, byte by byte without end.
 struct Line {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
-    /// A request has begun, or is awaited of one who has just come, and its answer is not written whole.
+    /// A request has begun (or a new connection's first is awaited), and its answer is not written completely.
     is_asking: bool,
     has_written: bool,
-    /// The answer is known: what is written is not a word on the way to it (100, RFC 9110 § 15.2.1).
+    /// The answer is known: written bytes are not an interim response (100, RFC 9110 § 15.2.1).
     is_answered: Arc<AtomicBool>,
     patience: Patience,
     gate: Arc<Gate>,
@@ -303,7 +304,7 @@ struct Line {
 }
 
 impl Line {
-    /// What to say instead of "not yet": that it took too long, if it did.
+    /// The result for a pending operation: an error if the deadline has passed.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let is_asking = self.is_asking;
         self.deadline.as_mut().poll(cx).map(|()| {
@@ -351,7 +352,7 @@ impl AsyncWrite for Line {
         }
     }
 
-    /// Comes when nothing is left to write.
+    /// Called when nothing is left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_answered.load(Relaxed) && std::mem::take(&mut self.has_written) {
             self.is_asking = false;
@@ -375,7 +376,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
-    /// A listener with two seats, served until the test process ends.
+    /// A listener with two connections, served until the test process ends.
     fn listen(request: Duration, silence: Duration) -> (SocketAddr, Arc<Gate>) {
         let gate = Arc::new(Gate::new(String::new(), true, true));
         let shown = Arc::clone(&gate);
@@ -392,7 +393,7 @@ mod tests {
         (address, shown)
     }
 
-    /// In the runtime that it is called in.
+    /// A server in the current runtime.
     fn here(router: Router) -> Vec<Server> {
         vec![Server { handle: tokio::runtime::Handle::current(), router, api: None }]
     }
@@ -408,7 +409,7 @@ mod tests {
         stream
     }
 
-    /// That the server closes it, by an end or a reset, and not after the client's own patience.
+    /// Expects that the server closes the connection, by an end or a reset, before the client's timeout.
     fn expect_end(stream: &mut TcpStream) {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut rest = Vec::new();
@@ -418,7 +419,7 @@ mod tests {
         assert!(rest.is_empty(), "{rest:?}");
     }
 
-    /// Asks whether the server lives, and takes the answer.
+    /// Requests the health check, and reads the answer.
     fn ask(stream: &mut TcpStream) {
         stream.write_all(HEALTH).unwrap();
         let mut answer = Vec::new();
@@ -451,7 +452,7 @@ mod tests {
         let mut slow = connect(address);
         slow.write_all(half).unwrap();
         expect_end(&mut slow);
-        // Also when the request is not the first.
+        // Also if the request is not the first.
         let mut slow = connect(address);
         ask(&mut slow);
         // Between two requests there is more time.
@@ -459,7 +460,7 @@ mod tests {
         assert_eq!(slow.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         slow.write_all(half).unwrap();
         expect_end(&mut slow);
-        // And who says nothing at all.
+        // And a connection without any data.
         expect_end(&mut connect(address));
         assert_eq!(gate.timeout_count(), 3);
     }
@@ -484,7 +485,7 @@ mod tests {
         assert_eq!(first.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         first.set_read_timeout(Some(PATIENCE)).unwrap();
         ask(&mut first);
-        // The second has been silent for longer now, and each newcomer for less than those before it.
+        // The second connection has been idle for longest, and each new one for less time than those before it.
         let mut others: Vec<_> = (0..50).map(|_| connect(address)).collect();
         ask(&mut connect(address));
         expect_end(&mut second);
@@ -574,7 +575,7 @@ mod tests {
         assert!(taken.len() < 64 << 20, "what the kernel had taken, and no more");
     }
 
-    /// A probe that came meanwhile was heard when all of it was done.
+    /// A health check that arrives meanwhile must be answered before all of the pipelined requests.
     #[test]
     fn of_requests_that_come_in_one_packet_each_lets_everybody_else_be_looked_at() {
         const REQUESTS: usize = 100;

@@ -1,8 +1,8 @@
-//! Where log lines go: a bounded queue, and a thread of its own that writes it out.
+//! The output of log lines: a bounded queue, and a thread that writes it.
 //!
-//! The invariant: who logs never waits for whoever reads, and never fails. A full disk, a pipe that nobody reads and one
-//! whose reader has gone cost lines, which are counted, and nothing else. Once lines can be written again, one of them
-//! tells how many were lost. Left out on purpose: what a line looks like, and which there are (`logs`).
+//! Invariant: logging never blocks on a reader, and never fails. A full disk, a pipe without a reader and a closed
+//! pipe only lose lines, which are counted. When lines can be written again, one of them gives the number of lost
+//! lines. Left out: the form and the selection of lines (`logs`).
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use super::logs::ANNOUNCE_TARGET;
 
-/// Bytes of lines that may wait: thousands of them, and little beside a process that serves.
+/// Maximum size of the queue in bytes: thousands of lines, and small for a server.
 const QUEUED_BYTES_MAX: usize = 1 << 20;
-/// When to try again where a write would block: somebody has made the descriptor so, and it can only be asked.
+/// Interval of retries when a write would block: another program has made the descriptor non-blocking.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// A handle to the queue.
@@ -24,16 +24,16 @@ pub(super) struct LogWriter(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// A line has come, or everything is written.
+    /// Notified when a line arrives, and when all are written.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     lines: VecDeque<Box<[u8]>>,
-    /// Of `lines`.
+    /// Size of `lines` in bytes.
     bytes: usize,
-    /// A line is out of the queue, and not yet written.
+    /// A line was taken from the queue and is not written yet.
     is_writing: bool,
     lost: u64,
 }
@@ -42,7 +42,7 @@ impl LogWriter {
     /// Starts the thread that writes to `sink`.
     ///
     /// # Errors
-    /// When there can be no more threads.
+    /// When no thread can be started.
     pub(super) fn start(sink: impl Write + Send + 'static) -> io::Result<Self> {
         let writer = Self(Arc::default());
         let shared = Arc::clone(&writer.0);
@@ -50,7 +50,7 @@ impl LogWriter {
         Ok(writer)
     }
 
-    /// Queues a line, its end included, or counts it as lost. Never waits for its reader.
+    /// Queues a line, including its line end, or counts it as lost. Never blocks.
     pub(super) fn put(&self, line: &[u8]) {
         let mut queue = self.0.lock();
         if queue.bytes + line.len() > QUEUED_BYTES_MAX {
@@ -63,20 +63,20 @@ impl LogWriter {
         self.0.changed.notify_all();
     }
 
-    /// How many lines were lost.
+    /// The number of lost lines.
     pub(super) fn lost(&self) -> u64 {
         self.0.lock().lost
     }
 
-    /// Waits until everything is written, or lost, but no longer than this.
+    /// Waits until all lines are written or lost, up to a timeout.
     pub(super) fn flush(&self, patience: Duration) {
         let queue = self.0.lock();
-        // How it ended makes no difference to whoever is about to go.
+        // The result does not matter: the process is about to end.
         drop(self.0.changed.wait_timeout_while(queue, patience, |queue| !queue.is_done()));
     }
 }
 
-/// For the subscriber, which makes one write of each event.
+/// For the subscriber, which makes one write per event.
 impl Write for &LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
@@ -95,12 +95,12 @@ impl Queue {
 }
 
 impl Shared {
-    /// Nothing that is done under the lock leaves half of itself behind, so a panic elsewhere spoils nothing.
+    /// Code under the lock leaves no partial state, so the lock is usable after a panic elsewhere.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next line, as soon as there is one.
+    /// Waits for the next line.
     fn take(&self) -> Box<[u8]> {
         let mut queue = self.lock();
         loop {
@@ -113,13 +113,13 @@ impl Shared {
         }
     }
 
-    /// How many lines have been lost, once there is room again to tell it.
+    /// The number of lost lines, once the queue has room to report it.
     fn loss(&self) -> Option<u64> {
         let queue = self.lock();
         (queue.bytes <= QUEUED_BYTES_MAX / 2).then_some(queue.lost)
     }
 
-    /// The line that was taken is written, or lost.
+    /// Records that the line was written or lost.
     fn done(&self, is_lost: bool) {
         let mut queue = self.lock();
         queue.lost += u64::from(is_lost);
@@ -129,7 +129,7 @@ impl Shared {
     }
 }
 
-/// The life of the thread.
+/// The main function of the thread.
 fn write_all(shared: &Shared, sink: impl Write) {
     let mut page = Page { sink, is_torn: false };
     let (mut told, mut why) = (0, None);
@@ -146,22 +146,22 @@ fn write_all(shared: &Shared, sink: impl Write) {
                 }
             }
         }
-        // Only now: whoever flushes waits for what was told just above, too.
+        // Not earlier: a flush also waits for the report just above.
         shared.done(is_lost);
     }
 }
 
-/// Tells of losses, as a line like others.
+/// Logs the loss of lines.
 fn tell(lost: u64, why: Option<io::Error>) {
     let why = why
         .map_or_else(|| "they were written faster than they were read".to_owned(), |error| error.to_string());
     tracing::warn!(target: ANNOUNCE_TARGET, "{lost} log lines were lost: {why}");
 }
 
-/// What lines are written on.
+/// The output with its state.
 struct Page<S> {
     sink: S,
-    /// A line has been begun and could not be ended: the next one begins on a line of its own.
+    /// Whether an incomplete line was written: the next one needs a new line first.
     is_torn: bool,
 }
 
@@ -180,7 +180,7 @@ impl<S: Write> Page<S> {
         Ok(())
     }
 
-    /// At least one byte.
+    /// Writes at least one byte.
     #[expect(clippy::disallowed_methods, reason = "a thread that does nothing but write waits until it can")]
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
@@ -203,7 +203,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A sink that does with each write as it is told, and shows what it took.
+    /// A sink whose writes have prepared results, and that returns what it accepted.
     struct Told {
         orders: Receiver<io::Result<usize>>,
         taken: Sender<String>,
@@ -211,7 +211,7 @@ mod tests {
 
     impl Write for Told {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Nobody orders any more: all is taken.
+            // Without further results, everything is accepted.
             let count = self.orders.recv().unwrap_or(Ok(usize::MAX))?.min(bytes.len());
             self.taken.send(String::from_utf8(bytes[..count].to_vec()).unwrap()).ok();
             Ok(count)
@@ -227,7 +227,7 @@ mod tests {
         (LogWriter::start(Told { orders: taken_orders, taken }).unwrap(), orders, shown)
     }
 
-    /// Subscribed lines go to the writer itself, as in the binary.
+    /// Gives the subscriber's lines to the writer, as in the binary.
     struct To(LogWriter);
 
     impl<'a> MakeWriter<'a> for To {
@@ -270,7 +270,7 @@ mod tests {
     fn who_logs_never_waits_and_a_flush_not_for_ever() {
         let (writer, orders, shown) = told();
         let line = [b'x'; 1 << 10];
-        // The writer has one of them in its hands, and nobody takes it.
+        // The writer thread holds one line that it cannot write.
         for _ in 0..3000 {
             writer.put(&line);
         }
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(shown.try_iter().collect::<String>().len(), kept * line.len());
     }
 
-    /// The subscriber is the thread's own, so that other tests keep theirs.
+    /// The subscriber is set for this thread only, so that other tests keep theirs.
     #[test]
     fn losses_are_told_once_when_lines_can_be_written_again() {
         let ((orders, taken_orders), (taken, shown)) = (mpsc::channel(), mpsc::channel());

@@ -1,7 +1,7 @@
-//! Logs: events of the process on stderr or in a file, as text or JSON. None per message, none per request.
+//! Logs: events of the process on stderr or in a file, as text or JSON. No line per message or per request.
 //!
-//! Lines of the whole process go to one writer (`log_writer`), which is its only global: what tells of a panic must
-//! find it from anywhere.
+//! All lines go to one writer (`log_writer`), which is the process's only global: the panic hook must find it from
+//! any thread.
 
 use super::console;
 use super::log_writer::LogWriter;
@@ -18,24 +18,25 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The process's own, from [`init`] on.
+/// The writer of the process, set by [`init`].
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
-/// How long the end of the process waits for the last lines, if nobody takes them.
+/// Timeout for writing the last lines at the end of the process.
 const FLUSH_MAX: Duration = Duration::from_millis(500);
 
-/// The target of what must be said whatever the level: see [`super::announce`].
+/// The target of lines that are written at any level: see [`super::announce`].
 pub(super) const ANNOUNCE_TARGET: &str = "throng::announce";
 
-/// Sets up logging for the process. Call it once, in `main`.
+/// Initialises logging for the process. Call it once, in `main`.
 ///
 /// # Errors
-/// When the level is no filter (a configuration that was checked has none such), logging is set up already, the file
-/// cannot be opened, or there can be no more threads or descriptors.
+/// When the level is not a valid filter (a checked configuration has a valid one), logging is initialised already,
+/// the file cannot be opened, or no threads or descriptors are left.
 pub fn init(logs: &Logs) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(&logs.level)?.add_directive(format!("{ANNOUNCE_TARGET}=info").parse()?);
     let sink = if logs.file.is_empty() {
-        // A descriptor of its own: who writes to `io::stderr` would wait for the lock of whoever waits for a reader.
+        // A separate descriptor: users of `io::stderr` share a lock, which another thread may hold while it waits for
+        // a reader.
         File::from(io::stderr().as_fd().try_clone_to_owned()?)
     } else {
         let opened = File::options().append(true).create(true).open(&logs.file);
@@ -44,7 +45,7 @@ pub fn init(logs: &Logs) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     let is_terminal = logs.file.is_empty() && io::stderr().is_terminal();
     let writer = LogWriter::start(sink)?;
     WRITER.set(writer.clone()).map_err(|_| "logging is set up already")?;
-    // What the subscriber would say of itself, it would say by a macro that panics when it cannot.
+    // The subscriber would report its own errors with a macro that panics when it cannot write.
     let builder = tracing_subscriber::fmt()
         .with_writer(MakeLine(writer))
         .with_env_filter(filter)
@@ -69,7 +70,7 @@ impl<'a> MakeWriter<'a> for MakeLine {
     }
 }
 
-/// Writes a line as it is, behind the events before it.
+/// Writes a line unchanged, after earlier events.
 pub(super) fn line(text: &str) {
     match WRITER.get() {
         Some(writer) => writer.put(format!("{text}\n").as_bytes()),
@@ -77,22 +78,22 @@ pub(super) fn line(text: &str) {
     }
 }
 
-/// How many lines could not be written.
+/// The number of lines that could not be written.
 pub(super) fn lost_lines() -> u64 {
     WRITER.get().map_or(0, LogWriter::lost)
 }
 
-/// Waits until all lines are written, for half a second at most. Call it before the process ends.
+/// Waits until all lines are written, for at most half a second. Call it before the process ends.
 pub fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.flush(FLUSH_MAX);
     }
 }
 
-/// Makes a panic in any thread end the process with exit code 1 and one clear line. A shard that is gone takes
-/// its connections and the order of its channels with it: going on without it would be lying to clients.
+/// Makes a panic in any thread end the process with exit code 1 and one line on stderr. A shard that has ended takes
+/// its connections and the order of its channels with it: continuing without it would break guarantees to clients.
 ///
-/// For the binary only; inside another program the caller decides.
+/// For the binary only; in another program the caller decides.
 pub fn end_process_on_panic() {
     panic::set_hook(Box::new(|info| {
         let thread = thread::current();
@@ -113,7 +114,7 @@ mod tests {
     use super::*;
     use std::process::{Command, Stdio};
 
-    /// This test runs itself once more, in a process of its own that is meant to die.
+    /// This test runs itself again in a separate process that panics.
     #[test]
     fn a_panic_in_a_thread_ends_the_process_with_one_line() {
         const CHILD: &str = "THRONG_TEST_PANICS";
@@ -138,7 +139,8 @@ mod tests {
         let message = line["message"].as_str().unwrap();
         assert!(message.starts_with("thread shard-3 panicked at src/control/logs.rs:"), "{message}");
         assert!(message.ends_with(": planted"), "{message}");
-        // Where the line cannot be written, it is the same without the line: no second panic, which would abort.
+        // If the line cannot be written, the exit is the same without it: there is no second panic, which would
+        // abort.
         let full = File::options().write(true).open("/dev/full").unwrap();
         assert_eq!(child().stderr(full).stdout(Stdio::null()).status().unwrap().code(), Some(1));
         let gone = io::pipe().unwrap().1;

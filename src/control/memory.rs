@@ -1,16 +1,17 @@
-//! What memory is used for: what shards count, what the kernel says of the process, and what it keeps for sockets. And
-//! the watch that makes `memory_max` a number of bytes that shards can compare with.
+//! Memory use: the bytes that shards count, the process memory that the kernel reports, and the kernel's memory for
+//! sockets. Also the watch that converts `memory_max` to a limit that shards can compare with their counts.
 //!
-//! Resident memory does not fall when something is freed: the allocator keeps it for the next. A ladder that looked at
-//! it would never come down again. So shards look at what they count themselves, and resident memory tells what a counted
-//! byte costs: at its highest when more of them are counted than ever since memory was last given back, because then
-//! none of it is kept for later; and never more than it would seem to at any other time. What is allowed is `memory_max`,
-//! less what the process has before the first client, divided by that.
+//! Resident memory does not fall when memory is freed: the allocator keeps it for later use. A limit on resident
+//! memory would never be met again. So shards compare counted bytes, and resident memory gives the cost of a counted
+//! byte: it is measured when more bytes are counted than ever since memory was last returned, since then the
+//! allocator keeps none; at other times a measured cost can only lower it. The limit for counted bytes is
+//! `memory_max`, less the process's memory before the first client, divided by that cost.
 //!
-//! When much has been freed and nothing more happens, the allocator is asked to give it back, seldom: it holds up whoever
-//! allocates meanwhile.
+//! When much memory has been freed and use is stable, the allocator is told to return it to the kernel. This is done
+//! seldom, since it blocks threads that allocate.
 //!
-//! What the kernel keeps is not in `memory_max`, and some of it is not told per process; it is told all the same.
+//! Kernel memory is not part of `memory_max`, and some of it is not available per process; it is reported all the
+//! same.
 
 use super::process;
 use crate::net::sys;
@@ -19,38 +20,38 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::time::Duration;
 
-/// How often resident memory is compared with what is counted.
+/// Interval at which resident memory is compared with counted bytes.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// Counted bytes below which nothing is learned about their cost.
+/// Counted bytes below which their cost is not measured.
 const TELLING_BYTES: u64 = 8 << 20;
-/// A counted byte never costs less than itself, nor more than twice that: what things cost is counted by their pieces, so
-/// more would be something else.
+/// Upper limit of the cost of a counted byte, in thousandths; the lower limit is one byte. Counts include the parts
+/// of things, so a higher cost has another cause.
 const COST_MAX_THOUSANDTHS: u64 = 2 * THOUSAND;
-/// Freed bytes that are worth being given back, and the least time between two times, in looks.
+/// Freed bytes that are worth returning, and the minimum number of looks between two returns.
 const SPARE_BYTES_MIN: u64 = 12 << 20;
 const LOOKS_BETWEEN_TRIMS: u32 = 10;
 const THOUSAND: u64 = 1000;
 const PAGE_BYTES: u64 = 4096;
-/// Caches of the kernel's slab of which every connection has an object or more.
+/// Slab caches of the kernel with one or more objects per connection.
 const SOCKET_CACHES: [&str; 8] =
     ["TCP", "TCPv6", "sock_inode_cache", "filp", "eventpoll_epi", "eventpoll_pwq", "tw_sock_TCP", "dentry"];
 
-/// What there is to look at.
+/// The inputs of the watch.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    /// What shards count, and what they may.
+    /// The counts of shards, and their limit.
     pub ledger: Ledger,
-    /// Bytes that the process may allocate for itself; 0: no limit.
+    /// Maximum size of the process's own memory, in bytes; 0 for no limit.
     pub memory_max: u64,
 }
 
-/// Of resident memory and of counted bytes, what is learned about each other.
+/// The measured relation of resident memory and counted bytes.
 #[derive(Debug)]
 struct Calibration {
     memory_max: u64,
-    /// Bytes before the first client; none until the first look.
+    /// Process memory before the first client, in bytes; `None` until the first look.
     base: Option<u64>,
-    /// The most that was counted since memory was last given back.
+    /// The highest number of counted bytes since memory was last returned.
     known_most: u64,
     cost_thousandths: u64,
 }
@@ -64,7 +65,7 @@ impl Calibration {
         *self.base.get_or_insert(anonymous.saturating_sub(known))
     }
 
-    /// How many counted bytes make `memory_max`, going by what is counted now and what the process has.
+    /// The limit of counted bytes for `memory_max`, from the current counts and process memory.
     fn look(&mut self, known: u64, anonymous: u64) -> u64 {
         let base = self.base(known, anonymous);
         if known >= TELLING_BYTES {
@@ -72,13 +73,13 @@ impl Calibration {
             let cost = cost.clamp(THOUSAND, COST_MAX_THOUSANDTHS);
             let is_highest = known > self.known_most;
             self.known_most = self.known_most.max(known);
-            // Below the highest some of it may be kept for later: it tells what a byte costs at most.
+            // Below the highest count the allocator may keep memory: then the measured cost is an upper limit.
             self.cost_thousandths = if is_highest { cost } else { cost.min(self.cost_thousandths) };
         }
         self.memory_max.saturating_sub(base).saturating_mul(THOUSAND) / self.cost_thousandths
     }
 
-    /// Nothing is kept for later any more: what comes now tells its cost anew.
+    /// The allocator has returned its memory: the cost is measured anew.
     fn begin_anew(&mut self, known: u64) {
         self.known_most = known.max(TELLING_BYTES);
         if known < TELLING_BYTES {
@@ -87,17 +88,17 @@ impl Calibration {
     }
 }
 
-/// Whether freed memory is given back.
+/// Decides when freed memory is returned.
 #[derive(Debug, Default)]
 struct Thrift {
     known_before: u64,
-    /// What could not be given back the last time, because it lies between what is still used.
+    /// Bytes that could not be returned the last time, because they lie between used ones.
     stuck: u64,
     looks_left: u32,
 }
 
 impl Thrift {
-    /// Whether the allocator is to give back what it keeps: much, and nothing happens.
+    /// Whether the allocator should return memory: it keeps much, and use is stable.
     fn wants_trim(&mut self, known: u64, spare: u64) -> bool {
         let is_quiet = known.abs_diff(self.known_before) <= known / 16 + (1 << 20);
         self.known_before = known;
@@ -111,7 +112,7 @@ impl Thrift {
     }
 }
 
-/// Watches until the runtime ends: says what is allowed, if there is a limit, and has freed memory given back.
+/// Updates the limit, if there is one, and has freed memory returned, until the runtime ends.
 pub(super) async fn watch(memory: Memory) {
     let mut calibration = Calibration::new(memory.memory_max);
     let mut thrift = Thrift::default();
@@ -119,7 +120,7 @@ pub(super) async fn watch(memory: Memory) {
     loop {
         ticks.tick().await;
         let known = memory.distinct_bytes();
-        // Without /proc, what is counted is all that is known.
+        // Without /proc, only the counted bytes are known.
         let anonymous = || process::resident_and_anonymous_bytes().map_or(known, |(_, anonymous)| anonymous);
         let mut resident = anonymous();
         let base = calibration.base(known, resident);
@@ -139,13 +140,13 @@ pub(super) async fn watch(memory: Memory) {
 }
 
 impl Memory {
-    /// What shards count, each byte once: the process has what is lent only one time.
+    /// The bytes that shards count, without lent ones, which are counted twice.
     fn distinct_bytes(&self) -> u64 {
         self.ledger.known_bytes().saturating_sub(self.ledger.lent_bytes())
     }
 
-    /// Resident memory by what it is used for: what answers borrow from a history counts there alone. Its sum is the
-    /// process's resident memory, as far as that is known.
+    /// Resident memory by use: bytes that answers borrow from a history count for the history only. The sum is the
+    /// process's resident memory, if that is known.
     pub(super) fn resident_kinds(&self) -> Vec<Kind> {
         let mut kinds = self.ledger.kinds().to_vec();
         let lent_bytes = self.ledger.lent_bytes();
@@ -161,7 +162,7 @@ impl Memory {
         kinds
     }
 
-    /// What the kernel keeps, of the whole machine or network namespace.
+    /// Kernel memory of the whole machine or network namespace, by use.
     pub(super) fn kernel_kinds() -> Vec<Kind> {
         let tcp = fs::read_to_string("/proc/net/sockstat").ok().and_then(|text| tcp_bytes(&text));
         let slab = slab_bytes();
@@ -202,7 +203,7 @@ fn named(kinds: &[Kind]) -> Map<String, Value> {
     kinds.iter().map(|kind| (kind.name.to_owned(), kind.bytes.into())).collect()
 }
 
-/// A field of the line on TCP in `/proc/net/sockstat`: `TCP: inuse 5 orphan 0 tw 2 alloc 7 mem 1`.
+/// A field of the TCP line in `/proc/net/sockstat`: `TCP: inuse 5 orphan 0 tw 2 alloc 7 mem 1`.
 fn tcp_field(sockstat: &str, field: &str) -> Option<u64> {
     let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
     let mut words = line.split_ascii_whitespace();
@@ -210,19 +211,20 @@ fn tcp_field(sockstat: &str, field: &str) -> Option<u64> {
     words.next()?.parse().ok()
 }
 
-/// Bytes that wait in sockets; the kernel counts pages.
+/// Bytes buffered in sockets; the kernel counts pages.
 fn tcp_bytes(sockstat: &str) -> Option<u64> {
     Some(tcp_field(sockstat, "mem")? * PAGE_BYTES)
 }
 
-/// Bytes of the slab, and whose they are: of the caches that sockets need where they may be read, else of all of it.
+/// Bytes of the slab with their description: of the caches for sockets if they can be read, otherwise of the whole
+/// slab.
 fn slab_bytes() -> Option<(u64, &'static str)> {
     let caches = fs::read_to_string("/proc/slabinfo").ok().and_then(|text| socket_slab_bytes(&text));
     let all = || slab_bytes_of(&fs::read_to_string("/proc/meminfo").ok()?);
     caches.map(|bytes| (bytes, "slabinfo")).or_else(|| Some((all()?, "meminfo")))
 }
 
-/// slabinfo(5): name, active objects, objects, bytes per object.
+/// Sums caches from slabinfo(5): name, active objects, objects, bytes per object.
 fn socket_slab_bytes(slabinfo: &str) -> Option<u64> {
     let mut total = None;
     for line in slabinfo.lines() {
@@ -256,7 +258,7 @@ mod tests {
         assert_eq!(calibration.look(0, 20 * MIB), 80 * MIB, "before the first client");
         assert_eq!(calibration.look(MIB, 24 * MIB), 80 * MIB, "a little of it tells nothing");
         assert_eq!(calibration.look(40 * MIB, 80 * MIB), 80 * MIB * 1000 / 1500, "60 for 40");
-        // Half of them have gone, and the allocator has kept everything: nothing is learned of that.
+        // Half of it is freed, and the allocator keeps all: the cost is not measured.
         assert_eq!(calibration.look(20 * MIB, 80 * MIB), 80 * MIB * 1000 / 1500);
         assert_eq!(calibration.look(50 * MIB, 80 * MIB), 80 * MIB * 1000 / 1200, "a new height, a new cost");
         assert_eq!(calibration.look(60 * MIB, 30 * MIB), 80 * MIB, "a byte costs one at least");
@@ -269,12 +271,13 @@ mod tests {
         let mut calibration = Calibration::new(100 * MIB);
         calibration.look(0, 20 * MIB);
         assert_eq!(calibration.look(40 * MIB, 100 * MIB), 40 * MIB, "two for each");
-        // A history stays, all else has gone, and the allocator keeps what it had.
+        // A history stays, the rest is freed, and the allocator keeps its memory.
         assert_eq!(calibration.look(30 * MIB, 100 * MIB), 40 * MIB);
-        // It gives it back: what is left tells what a byte costs at most, though less is counted than before.
+        // The allocator returns memory: the rest gives an upper limit of the cost, though less is counted than
+        // before.
         assert_eq!(calibration.look(30 * MIB, 56 * MIB), 80 * MIB * 1000 / 1200);
         assert_eq!(calibration.look(30 * MIB, 80 * MIB), 80 * MIB * 1000 / 1200, "and is not forgotten");
-        // What comes then tells its cost as if it were the first.
+        // After a return, the cost is measured as at the beginning.
         calibration.begin_anew(30 * MIB);
         assert_eq!(calibration.look(40 * MIB, 80 * MIB), 80 * MIB * 1000 / 1500);
         calibration.begin_anew(MIB);
@@ -321,7 +324,7 @@ mod tests {
         let mut calibration = Calibration::new(120 * MIB);
         let mut allowed = |anonymous| calibration.look(memory.distinct_bytes(), anonymous) / MIB;
         assert_eq!(allowed(20 * MIB), 100, "before the first client");
-        // A history, of which each byte costs 1.3.
+        // A history whose bytes cost 1.3 each.
         counters[0].history_bytes.set(40 * MIB);
         assert_eq!(allowed(72 * MIB), 76);
         budget.charge_lent(40 << 20);
@@ -331,7 +334,7 @@ mod tests {
         assert_eq!(kinds.iter().find(|kind| kind.name == "queued").unwrap().bytes, 0);
         budget.release_lent(40 << 20);
         assert_eq!(allowed(72 * MIB), 76);
-        // What the history lets go while it is lent is no longer there twice.
+        // Bytes that the history drops while they are lent are no longer counted twice.
         budget.charge_lent(40 << 20);
         counters[0].history_bytes.set(10 * MIB);
         assert_eq!(memory.distinct_bytes(), 40 * MIB);

@@ -1,7 +1,7 @@
 //! Metrics in the Prometheus text format (0.0.4): a table of families, and a pure function from a snapshot to text.
 //!
-//! Every counter of [`Counters`] stands in exactly one family (tested). Values that differ between shards in a
-//! way that matters are told per shard; all others are sums.
+//! Every counter of [`Counters`] belongs to exactly one family (tested). Values whose difference between shards
+//! matters have one sample per shard; all others are sums.
 
 mod families;
 mod rows;
@@ -26,31 +26,31 @@ use tokio::time::Instant;
 pub use families::families;
 pub(super) use text::render;
 
-/// The media type of what [`render`] gives.
+/// The media type of the text from [`render`].
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// How long those who ask by client listeners share one text.
+/// Time for which clients of client listeners receive the same text.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
-/// What of the configuration metrics go by.
+/// The part of the configuration that metrics depend on.
 #[derive(Debug, Default)]
 pub struct Scrape {
-    /// How many connections the limits allow.
+    /// The number of connections that the limits allow.
     pub capacity: u64,
-    /// Names of clients' programs by which shards count clients.
+    /// Names of client programs by which shards count clients.
     pub client_names: Vec<String>,
-    /// Whether each shard has a descriptor table of its own, to be counted as well.
+    /// Whether each shard has a descriptor table of its own, which is counted as well.
     pub private_descriptors: bool,
 }
 
 impl Scrape {
-    /// For so many connections, by these names, with a descriptor table for each shard or one for all.
+    /// The configuration with these values.
     pub fn new(capacity: u64, client_names: Vec<String>, private_descriptors: bool) -> Self {
         Self { capacity, client_names, private_descriptors }
     }
 }
 
-/// What a scrape looks at.
+/// The sources of a scrape.
 pub(super) struct View {
     counters: Vec<Arc<Counters>>,
     pub(super) readiness: Arc<Readiness>,
@@ -62,7 +62,7 @@ pub(super) struct View {
     outside: Option<Arc<World>>,
     scrape: Scrape,
     start_seconds: f64,
-    /// The text that several may share, and when it was made.
+    /// The shared text, and the time at which it was made.
     shared: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
@@ -87,43 +87,43 @@ impl View {
         }
     }
 
-    /// Looks at an API's counts as well.
+    /// Adds the counts of an API.
     pub(super) fn with_api(self, api: Arc<ApiCounts>) -> Self {
         Self { api, ..self }
     }
 
-    /// Looks at what a gate refused as well.
+    /// Adds the counts of a gate.
     pub(super) fn with_gate(self, gate: Arc<Gate>) -> Self {
         Self { gate: Some(gate), ..self }
     }
 
-    /// Looks at certificates as well.
+    /// Adds the certificates.
     pub(super) fn with_certificates(self, certificates: Option<Certificates>) -> Self {
         Self { certificates, ..self }
     }
 
-    /// Counts the reloads of the configuration as well.
+    /// Adds the reloads of the configuration.
     pub(super) fn with_reloader(self, reloader: Option<Reloader>) -> Self {
         Self { reloader, ..self }
     }
 
-    /// Looks at what memory is used for as well.
+    /// Adds the use of memory.
     pub(super) fn with_memory(self, memory: Memory) -> Self {
         Self { memory: Some(memory), ..self }
     }
 
-    /// Looks at hooks and tokens as well.
+    /// Adds hooks and tokens.
     pub(super) fn with_outside(self, outside: Arc<World>) -> Self {
         Self { outside: Some(outside), ..self }
     }
 
-    /// What memory is used for, if that is looked at.
+    /// The use of memory, if it was added.
     pub(super) fn memory_json(&self) -> Option<serde_json::Value> {
         let connections = self.counters.iter().map(|shard| shard.connections.value()).sum();
         self.memory.as_ref().map(|memory| memory.debug(connections))
     }
 
-    /// The values as text, of some moment of the last second.
+    /// The values as text, at most one second old.
     pub(super) fn shared_text(&self) -> Arc<str> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -137,7 +137,7 @@ impl View {
         }
     }
 
-    /// All values now.
+    /// The current values.
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             shards: &self.counters,
@@ -164,7 +164,7 @@ impl View {
     }
 }
 
-/// The values of one scrape. Each counter is read once, so that no two families disagree.
+/// The values of one scrape. Each counter is read once, so that families are consistent.
 #[derive(Debug)]
 pub(super) struct Snapshot<'a> {
     shards: &'a [Arc<Counters>],
@@ -176,11 +176,11 @@ pub(super) struct Snapshot<'a> {
     control_timeouts: u64,
     control_displaced: u64,
     certificates: Vec<Facts>,
-    /// Of certificates: how many, and how many failed.
+    /// Reloads of certificates: their number, and the number of failed ones.
     memory: Option<&'a Memory>,
     outside: Option<(&'a Counts, Open)>,
     reloads: (u64, u64),
-    /// Of the configuration: the same.
+    /// Reloads of the configuration, in the same form.
     config_reloads: (u64, u64),
     log_lines_lost: u64,
     client_names: &'a [String],
@@ -202,7 +202,7 @@ impl Snapshot<'_> {
         self.per_shard(counter).fold(0, u64::wrapping_add)
     }
 
-    /// The fullest shard over the mean; 1 is even. Without connections nothing is uneven.
+    /// The connections of the fullest shard divided by the mean; 1 is even, also without connections.
     fn skew(&self) -> f64 {
         let max = self.per_shard("connections").max().unwrap_or(0);
         let sum = self.sum("connections");
@@ -213,9 +213,9 @@ impl Snapshot<'_> {
 /// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows, until the process ends.
+    /// A value that grows until the process ends.
     Counter,
-    /// Goes up and down.
+    /// A value that grows and falls.
     Gauge,
     /// Durations in buckets.
     Histogram,
@@ -234,11 +234,11 @@ impl fmt::Display for Kind {
 /// A metric: one name with its samples.
 #[derive(Debug)]
 pub struct Family {
-    /// As it is scraped.
+    /// The name in the scrape.
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// What it says, in one sentence.
+    /// The meaning, in one sentence.
     pub help: &'static str,
     source: Source,
 }
@@ -249,63 +249,63 @@ enum Source {
     Sum(&'static str),
     /// A counter, one sample per shard.
     PerShard(&'static str),
-    /// Counters summed over shards, told apart by a label: its name, and (its value, the counter).
+    /// Counters summed over shards, with a label: its name, and pairs of its value and the counter.
     By(&'static str, &'static [(&'static str, &'static str)]),
-    /// Counters of shards by a label of their own: its name, and its values, each at its place.
+    /// Counters of shards with a label: its name, the counters, and its values in their order.
     ByPlace(&'static str, fn(&Counters) -> &ByPlace, Values),
-    /// Sessions, told apart by the label `transport`.
+    /// Sessions, with the label `transport`.
     Sessions,
-    /// Clients, told apart by the labels `transport` and `client_name`.
+    /// Clients, with the labels `transport` and `client_name`.
     Clients(fn(&ByName) -> &[Counter]),
-    /// Errors in answers of the server API, told apart by the label `code`.
+    /// Errors in answers of the server API, with the label `code`.
     ApiErrors,
-    /// Durations of requests to the server API, told apart by the label `method`.
+    /// Durations of requests to the server API, with the label `method`.
     ApiSeconds,
-    /// Bytes, told apart by the label `kind`.
+    /// Bytes, with the label `kind`.
     Memory,
-    /// What homes count, told apart by the label `namespace`, where that is configured.
+    /// Counts of homes, with the label `namespace`, if configured.
     ByNamespace(fn(&NamespaceCounters) -> &Counter),
-    /// Of hooks that are configured, told apart by the label `hook`.
+    /// A counter of each configured hook, with the label `hook`.
     ByHook(fn(&HookCounts) -> &Counter),
-    /// Failures of hooks that are configured, told apart by the labels `hook` and `reason`.
+    /// Failures of configured hooks, with the labels `hook` and `reason`.
     HookFailures,
-    /// Durations, told apart by the label `hook`.
+    /// Durations, with the label `hook`.
     HookSeconds,
-    /// Of key sets that are configured: what there is to tell of each, by the label `tokens`.
+    /// Values of configured key sets, with the label `tokens`.
     KeySets(KeySetSource),
     /// A histogram of tokens.
     TokenSeconds,
-    /// Tokens, told apart by the label `result`.
+    /// Tokens, with the label `result`.
     Tokens,
     /// A histogram, merged over shards.
     Merged(fn(&Counters) -> &Histogram),
-    /// A histogram of numbers that are no durations, merged over shards.
+    /// A histogram of numbers other than durations, merged over shards.
     MergedNumbers(fn(&Counters) -> &Histogram),
-    /// One value that is not a shard's; `None`: not known here.
+    /// One value that does not belong to a shard; `None` if it is not known.
     One(fn(&Snapshot<'_>) -> Option<f64>),
-    /// A moment in the life of each certificate in use, in seconds since 1970.
+    /// A time of each certificate in use, in seconds since 1970.
     Certificates(fn(&Facts) -> i64),
-    /// Always 1; the labels are what it says.
+    /// Always 1; the labels have the content.
     Build,
 }
 
-/// Values of a label, in the order of their places.
+/// The values of a label, in the order of the counters.
 #[derive(Debug)]
 enum Values {
-    /// The protocol's codes, and one for all others.
+    /// The codes of the protocol, and one value for all others.
     Codes(&'static [u32]),
     /// Names.
     Names(&'static [&'static str]),
 }
 
-/// What is told of key sets.
+/// A value of key sets.
 #[derive(Debug)]
 enum KeySetSource {
     /// Durations of fetches.
     Seconds,
-    /// Fetches that failed, by the label `reason`, too.
+    /// Failed fetches, with the label `reason`, too.
     Failures,
-    /// When the set in use was fetched, if one is.
+    /// The time at which the set in use was fetched, if there is one.
     Fetched,
 }
 

@@ -1,5 +1,5 @@
-//! The control plane: one thread, a tokio current-thread runtime, and what stands beside the data path: metrics,
-//! health, signals, the end of shards. It is never on the path of a message.
+//! The control plane: one thread with a tokio current-thread runtime, for everything beside the data path: metrics,
+//! health, signals, the end of shards. No message passes through it.
 //!
 //! # How the server uses it
 //!
@@ -13,15 +13,14 @@
 //! let outcome = control::run(&runtime, ControlInputs { … })?;   // on the main thread, until all shards have ended
 //! ```
 //!
-//! The first SIGTERM or SIGINT calls `drain`, once; the control listener goes on answering (`/ready` with 503)
-//! until the last shard has ended, and [`run`] returns [`Outcome::Drained`]. A second signal, or a shard that
-//! fails, makes it return at once; shards may still be running then, so the caller must not join them but end
-//! the process.
+//! The first SIGTERM or SIGINT calls `drain`, once; the control listener continues to answer (`/ready` with 503)
+//! until the last shard has ended, and [`run`] returns [`Outcome::Drained`]. After a second signal, or when a shard
+//! fails, it returns at once; shards may still be running then, so the caller must not join them but end the process.
 //!
-//! Left out on purpose: starting shards (the server's), and any state of channels or connections.
+//! Left out: starting shards (`server`), and any state of channels or connections.
 //!
-//! * HTTP: `http` (paths), `gate` (access), `seats` (which connection is closed for another), `desk` (threads that answer);
-//!   `api` is the server API.
+//! * HTTP: `http` (paths), `gate` (access), `seats` (which connection is closed for another), `desk` (threads that
+//!   answer); `api` is the server API.
 //! * Metrics: `metrics`, `memory`, `process`, `readiness`.
 //! * Log and terminal: `logs`, `log_writer` (its thread), `refusals`, `drain`, `shortage`, `announce`, `console`.
 //! * The process: `endings` (of shards), `notify` (service manager), `reload`.
@@ -73,64 +72,64 @@ pub(crate) use memory::Memory;
 pub(crate) use metrics::Scrape;
 pub(crate) use readiness::{Readiness, State};
 
-/// Of the thread that the control plane runs on, where that is its own.
+/// Name of the control plane's thread, if it has one of its own.
 const THREAD_NAME: &str = "control";
 
-/// What the control plane needs of the server.
+/// The inputs of the control plane.
 pub(crate) struct ControlInputs {
     /// The bound control listener; `None` when control is off. Signals are handled without it, too.
     pub listener: Option<TcpListener>,
-    /// How many connections the listener holds at a time, at least two; when another comes, the one that was silent for
-    /// longest goes.
+    /// Maximum number of connections of the listener, at least two; when another comes, the one that was idle for
+    /// longest is closed.
     pub seats: usize,
     /// The server's API; `None` when it is off.
     pub api: Option<Api>,
-    /// What answers requests.
+    /// The threads that answer requests.
     pub threads: ApiThreads,
-    /// Where they are made.
+    /// Paths of the listener.
     pub paths: ControlPaths,
-    /// What those who ask must know; empty for nothing: then only this machine is answered.
+    /// The key that requests must carry; empty for none: then only requests from this machine are answered.
     pub key: String,
-    /// One per shard, in their order.
+    /// Counters, by shard.
     pub counters: Vec<Arc<Counters>>,
-    /// What memory is used for, and how much there may be.
+    /// The use of memory, and its limit.
     pub memory: Memory,
     /// Hooks and tokens.
     pub outside: Arc<World>,
-    /// What of the configuration metrics go by.
+    /// The part of the configuration that metrics depend on.
     pub scrape: Scrape,
-    /// Set by shards as they begin to listen; `drain` is noted in it here.
+    /// Set by shards as they begin to listen; the start of the drain is recorded in it here.
     pub readiness: Arc<Readiness>,
-    /// Begins the drain: tells every shard to stop accepting and to close its connections. Must not block.
+    /// Starts the drain: tells every shard to stop accepting and to close its connections. Must not block.
     pub drain: Box<dyn FnOnce() + Send>,
-    /// How long after that nobody is closed.
+    /// Time from the start of the drain to the first closed connection.
     pub drain_delay: Duration,
-    /// How long the drain takes at most to close everybody.
+    /// Maximum time for closing all connections.
     pub drain_time: Duration,
-    /// Where shards tell their end.
+    /// Receiver of the shards' reports of their ends.
     pub endings: Endings,
-    /// Whether, and since when, SIGTERM, SIGINT and SIGHUP are handled. `None` for a server inside another program, which has its
-    /// own way to drain.
+    /// Signals that are recorded from its creation on: SIGTERM, SIGINT and SIGHUP. `None` for an embedded server,
+    /// whose program starts the drain.
     pub signals: Option<Signals>,
-    /// The certificates, if connections are encrypted: reloaded when their files change, and on SIGHUP.
+    /// The certificates, if TLS is on: reloaded when their files change, and on SIGHUP.
     pub certificates: Option<Certificates>,
-    /// Reads the configuration again, on SIGHUP and when the server API asks for it. `None` for a server that has nothing to
-    /// read: then SIGHUP is for its certificates alone.
+    /// Reloads the configuration, on SIGHUP and by the server API. `None` for a server without a function for that:
+    /// then SIGHUP reloads certificates only.
     pub reloader: Option<Reloader>,
 }
 
-/// How it ended.
+/// How the control plane ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every shard has ended in order.
+    /// All shards have ended after a drain.
     Drained,
-    /// A second signal asked for an end at once.
+    /// A second signal ended the drain.
     Interrupted,
-    /// A shard ended by an error or a panic.
+    /// A shard ended with an error or a panic.
     ShardFailed {
-        /// Which.
+        /// The number of the shard.
         shard: usize,
-        /// What it said.
+        /// The text of its error.
         reason: String,
     },
 }
@@ -152,17 +151,17 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What the control plane runs on. A shard that ends wakes it through a descriptor, so it must be made before any shard
-/// has a descriptor table of its own: there the same number would mean nothing, or a client's socket.
+/// Makes the runtime of the control plane. A shard that ends wakes it through a descriptor, so it must be made before
+/// any shard has a descriptor table of its own: there the same number would be invalid, or a client's socket.
 ///
 /// # Errors
-/// When the kernel gives no more descriptors.
+/// When no descriptors are left.
 pub(crate) fn runtime() -> io::Result<ControlRuntime> {
     runtime::Builder::new_current_thread().enable_all().build().map(|runtime| ControlRuntime(Some(runtime)))
 }
 
 /// A runtime that may be dropped anywhere. tokio's own panics when it is dropped where tasks run, as in an embedder's
-/// `async fn` in which a server could not be started.
+/// `async fn` after a failed start of a server.
 #[derive(Debug)]
 pub(crate) struct ControlRuntime(Option<Runtime>);
 
@@ -180,18 +179,18 @@ impl Deref for ControlRuntime {
 impl Drop for ControlRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Waits for nothing, and so may be done anywhere.
+            // This does not wait, so it may be called anywhere.
             runtime.shutdown_background();
         }
     }
 }
 
-/// Runs the control plane on the calling thread until all shards have ended, one has failed, or a second signal
-/// came. Where tasks of another runtime run, a second one cannot: there it runs on a thread of its own, and the calling
-/// one waits for it.
+/// Runs the control plane on the calling thread until all shards have ended, one has failed, or a second signal came.
+/// Inside another runtime it runs on a thread of its own, since runtimes cannot be nested, and the calling thread
+/// waits for it.
 ///
 /// # Errors
-/// When the listener cannot be set up; no shard has been told anything then.
+/// When the listener cannot be set up; then no shard has been told anything.
 pub(crate) fn run(runtime: &ControlRuntime, inputs: ControlInputs) -> io::Result<Outcome> {
     if Handle::try_current().is_err() {
         return runtime.block_on(supervise(inputs));
@@ -203,18 +202,18 @@ pub(crate) fn run(runtime: &ControlRuntime, inputs: ControlInputs) -> io::Result
     })
 }
 
-/// Runs the control plane, as [`run`] does, on a thread of its own, begun at once. It returns a future that any executor
-/// can await; dropping the future changes nothing.
+/// Runs the control plane like [`run`], on a thread of its own that starts at once. Returns a future that any
+/// executor can await; dropping the future changes nothing.
 ///
 /// # Errors
-/// When there can be no more threads; no shard has been told anything then. The future tells those of [`run`].
+/// When no thread can be started; then no shard has been told anything. The future returns the errors of [`run`].
 pub(crate) fn spawn(
     runtime: ControlRuntime,
     inputs: ControlInputs,
 ) -> io::Result<impl Future<Output = io::Result<Outcome>> + Send + 'static> {
     let (sender, outcome) = oneshot::channel();
     thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
-        // Whoever would hear it may have gone.
+        // The receiver may be gone.
         sender.send(run(&runtime, inputs)).ok();
     })?;
     Ok(async { outcome.await.unwrap_or_else(|_| Err(io::Error::other("the control plane panicked"))) })
@@ -282,7 +281,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
             },
         }
     }
-    // The state hook may be another by now.
+    // The state hook may have been replaced by a reload.
     let outside = reloader.map_or(outside, |reloader| reloader.world());
     tokio::select! {
         () = drain::farewell(&outside, &shards, drain_time) => {}
@@ -291,7 +290,7 @@ async fn supervise(inputs: ControlInputs) -> io::Result<Outcome> {
     Ok(Outcome::Drained)
 }
 
-/// What stands before the paths of the control listener.
+/// The gate of the control listener.
 fn gate_before(
     listener: Option<&TcpListener>,
     key: String,
@@ -309,7 +308,7 @@ fn gate_before(
     Ok(gate)
 }
 
-/// The control listener asks for the keys of each configuration that is put in force.
+/// Updates the keys of the control listener after each reload.
 fn follow_reloads(reloader: &Reloader, gate: Arc<Gate>, guard: Option<Guard>) {
     reloader.on_reload(move |config, _| {
         if let Some(guard) = &guard {
@@ -320,7 +319,7 @@ fn follow_reloads(reloader: &Reloader, gate: Arc<Gate>, guard: Option<Guard>) {
     });
 }
 
-/// Says that a drain was asked for, and what comes of it.
+/// Logs that a signal started a drain.
 fn tell_signal(name: &str, drain_delay: Duration) {
     if drain_delay.is_zero() {
         tracing::info!("{name}: draining; a second signal ends at once");
@@ -332,14 +331,14 @@ fn tell_signal(name: &str, drain_delay: Duration) {
     }
 }
 
-/// The signals that are handled. They are noted from the moment this exists.
+/// The handled signals. They are recorded from its creation on.
 #[derive(Debug)]
 pub(crate) struct Signals {
     ends: Ends,
     hangup: Signal,
 }
 
-/// Those that ask for an end.
+/// The signals that end the server.
 #[derive(Debug)]
 struct Ends {
     terminate: Signal,
@@ -347,10 +346,10 @@ struct Ends {
 }
 
 impl Signals {
-    /// Handles SIGTERM, SIGINT and SIGHUP from now on, in the context of a [`runtime()`].
+    /// Installs handlers for SIGTERM, SIGINT and SIGHUP, in the context of a [`runtime()`].
     ///
     /// # Errors
-    /// As `sigaction(2)`.
+    /// The errors of `sigaction(2)`.
     pub(crate) fn install() -> io::Result<Self> {
         let ends =
             Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
@@ -358,7 +357,7 @@ impl Signals {
     }
 }
 
-/// The name of the next signal that asks for an end; never, when signals are not handled.
+/// The name of the next signal that ends the server; never resolves if signals are not handled.
 async fn next_signal(signals: &mut Option<Ends>) -> &'static str {
     let Some(Ends { terminate, interrupt }) = signals else { return future::pending().await };
     tokio::select! {
@@ -482,7 +481,7 @@ mod tests {
         assert_eq!(server.thread.join().unwrap(), Outcome::ShardFailed { shard: 0, reason });
     }
 
-    /// The one test here that sends signals: they reach the whole process.
+    /// The only test here that sends signals: they reach the whole process.
     #[test]
     fn the_first_signal_drains_and_the_second_ends() {
         let server = start(1, true);

@@ -1,6 +1,6 @@
-//! What a service manager is told (`sd_notify(3)`): that the server is ready, reloads, ends. Without a manager that asks
-//! (`NOTIFY_SOCKET`), nothing. It is never needed for serving, so what goes wrong here is logged and no more; a manager
-//! that does not read is waited for no longer than `PATIENCE`.
+//! Messages to a service manager (`sd_notify(3)`): the server is ready, reloads, ends. Without a manager
+//! (`NOTIFY_SOCKET`) nothing is sent. Serving does not depend on it, so errors are only logged; a manager that does
+//! not read delays the server by at most `PATIENCE`.
 
 use std::env;
 use std::io;
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Telling is one write to a socket, which blocks while the manager's queue is full.
+/// Timeout of a message: a write to a socket blocks while the manager's queue is full.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// All listeners are bound. `status` is what `systemctl status` shows.
+/// Reports that all listeners are bound. `systemctl status` shows `status`.
 pub fn ready(status: &str) {
     let status = status.to_owned();
     tell(move || sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]));
 }
 
-/// The drain has begun.
+/// Reports the start of the drain.
 pub fn stopping() {
     tell(|| sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("draining")]));
 }
@@ -30,7 +30,7 @@ fn tell(write: impl FnOnce() -> io::Result<()> + Send + 'static) {
     }
     let (sender, told) = mpsc::channel();
     let spawned = thread::Builder::new().name("notify".to_owned()).spawn(move || {
-        // Nobody hears it any more when it took too long.
+        // The receiver is gone after the timeout.
         sender.send(write()).ok();
     });
     let result = spawned.and_then(|_| {

@@ -1,16 +1,16 @@
-//! What the kernel says about this process: resident memory, CPU time and descriptors, from `/proc/self`.
+//! Resident memory, CPU time and descriptors of this process, from `/proc/self`.
 //!
-//! Absent where `/proc` is: a metric that is not there is better than one that is wrong.
+//! Missing without `/proc`: no metric is better than a wrong one.
 
 use std::path::Path;
 
-/// How the names of shards' threads begin.
+/// Prefix of the names of shards' threads.
 const SHARD_THREADS: &str = "shard-";
 
 /// Clock ticks per second in `/proc/self/stat`: `USER_HZ`, fixed at 100 in the kernel's interface.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Resident memory of the process, in bytes, and of that what belongs to no file: heap and stacks.
+/// Resident memory of the process in bytes, and the part that belongs to no file: heap and stacks.
 pub(super) fn resident_and_anonymous_bytes() -> Option<(u64, u64)> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     Some((kib_of("VmRSS:", &status)?, kib_of("RssAnon:", &status)?))
@@ -21,14 +21,14 @@ pub(super) fn cpu_seconds() -> Option<f64> {
     cpu_seconds_of(&std::fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-/// Open descriptors of the process: of the table that its threads share, or, where each shard has one of its own, of all.
+/// Number of open descriptors of the process: in the shared table, and in those of shards if these are private.
 pub(super) fn open_descriptors(has_private_tables: bool) -> Option<u64> {
     let mut count = count_in("/proc/self/fd".as_ref())?;
     if has_private_tables {
         for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
             let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
             if name.starts_with(SHARD_THREADS) {
-                // It may have ended meanwhile.
+                // The thread may have ended meanwhile.
                 count += count_in(&task.path().join("fd")).unwrap_or(0);
             }
         }
@@ -36,7 +36,7 @@ pub(super) fn open_descriptors(has_private_tables: bool) -> Option<u64> {
     Some(count)
 }
 
-/// Entries of a folder of descriptors: its size since Linux 6.2, else they are counted.
+/// Number of entries in a folder of descriptors: its size since Linux 6.2, otherwise they are counted.
 fn count_in(folder: &Path) -> Option<u64> {
     match std::fs::metadata(folder).ok()?.len() {
         0 => Some(std::fs::read_dir(folder).ok()?.count() as u64),
@@ -44,7 +44,7 @@ fn count_in(folder: &Path) -> Option<u64> {
     }
 }
 
-/// Descriptors that one table may have now (soft limit); none where there is no limit.
+/// Maximum number of descriptors in one table (soft limit); `None` without a limit.
 pub(super) fn descriptors_max() -> Option<u64> {
     descriptors_max_of(&std::fs::read_to_string("/proc/self/limits").ok()?)
 }
@@ -61,7 +61,7 @@ fn kib_of(name: &str, status: &str) -> Option<u64> {
 }
 
 fn cpu_seconds_of(stat: &str) -> Option<f64> {
-    // The name in parentheses may hold blanks and parentheses; fields are counted after the last one (proc(5)).
+    // The name in parentheses may contain blanks and parentheses; fields are counted after the last one (proc(5)).
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
@@ -85,7 +85,7 @@ mod tests {
     fn descriptors_are_counted_in_each_table() {
         let before = open_descriptors(false).unwrap();
         let files: Vec<_> = (0..500).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
-        // Tests beside this one open and close some, too.
+        // Concurrent tests open and close some, too.
         assert!(open_descriptors(false).unwrap() > before + 250);
         drop(files);
         assert!(open_descriptors(true) >= open_descriptors(false).map(|count| count / 2));

@@ -1,10 +1,10 @@
-//! Whether the server takes new connections. Shards write it, the control listener reads it; it orders nothing
-//! else, so relaxed operations suffice.
+//! Whether the server accepts new connections. Shards write it, the control listener reads it; no other memory
+//! depends on it, so relaxed operations suffice.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// Shared between the shards and the control plane.
+/// The state, shared between the shards and the control plane.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     shard_count: usize,
@@ -12,39 +12,39 @@ pub(crate) struct Readiness {
     draining: AtomicBool,
 }
 
-/// What [`Readiness`] amounts to.
+/// The value of [`Readiness`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Not all shards listen yet.
     Starting {
-        /// How many do.
+        /// Number of shards that listen.
         listening: usize,
-        /// Of how many.
+        /// Number of all shards.
         of: usize,
     },
     /// All shards listen.
     Ready,
-    /// No new connections are taken; the process is about to end.
+    /// New connections are refused; the process is about to end.
     Draining,
 }
 
 impl Readiness {
-    /// Of a server whose shards do not listen yet.
+    /// The readiness of a server whose shards do not listen yet.
     pub(crate) fn new(shard_count: usize) -> Self {
         Self { shard_count, listening_count: AtomicUsize::new(0), draining: AtomicBool::new(false) }
     }
 
-    /// One more shard listens on all its addresses. Each shard says it once.
+    /// Records that one more shard listens on all its addresses. Each shard calls it once.
     pub(crate) fn shard_listens(&self) {
         self.listening_count.fetch_add(1, Relaxed);
     }
 
-    /// The drain has begun; there is no way back.
+    /// Records the start of the drain, which is final.
     pub(crate) fn drain_begins(&self) {
         self.draining.store(true, Relaxed);
     }
 
-    /// What it amounts to now.
+    /// The current state.
     pub(crate) fn state(&self) -> State {
         let listening = self.listening_count.load(Relaxed);
         if self.draining.load(Relaxed) {

@@ -1,5 +1,5 @@
-//! What the log tells of newcomers that are refused: that it happens, why, and how many, in one line for the whole process
-//! and no more than one in ten seconds, however many come.
+//! Log lines about refused connections: the reasons and numbers, in one line for the whole process, at most every ten
+//! seconds.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tokio::time::interval;
 use super::{Readiness, State};
 use crate::base::counters::Counters;
 
-/// How often it is looked at.
+/// Interval at which the counters are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After a line there is none for so many looks.
+/// Number of looks without another line after one.
 const QUIET_LOOKS: u32 = 10;
 
-/// What refuses newcomers: its counter, and how it is told.
+/// Reasons for refusals: the counter, and the text.
 const REASONS: [(&str, &str); 8] = [
     ("refused_unavailable", "connection limit reached (connections_max)"),
     ("accept_pauses", "times accepting paused for lack of descriptors (`throng doctor` says what to raise)"),
@@ -29,7 +29,7 @@ const REASONS: [(&str, &str); 8] = [
 
 type Counts = [u64; REASONS.len()];
 
-/// What was told of, and when there may be another line.
+/// The counts at the last line, and the time until another is allowed.
 #[derive(Debug, Default)]
 struct Watch {
     told: Counts,
@@ -37,7 +37,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// The line for what has been refused since the last one, if there is to be one.
+    /// The line for refusals since the last one, if one is due.
     fn look(&mut self, now: Counts) -> Option<String> {
         self.quiet_looks = self.quiet_looks.saturating_sub(1);
         if self.quiet_looks > 0 || now == self.told {
@@ -54,7 +54,7 @@ impl Watch {
     }
 }
 
-/// Watches until the runtime ends. In a drain everybody is refused, and that is told otherwise.
+/// Watches until the runtime ends. During a drain all connections are refused, which is logged separately.
 pub(super) async fn watch(counters: Vec<Arc<Counters>>, readiness: Arc<Readiness>) {
     let mut ticks = interval(LOOK_EVERY);
     let mut watch = Watch::default();

@@ -1,7 +1,7 @@
-//! When the configuration and certificates are read again: on SIGHUP, and certificates when their files change, too.
+//! Triggers of reloads: SIGHUP for the configuration and certificates, changed files for certificates.
 //!
-//! Files are looked at, not watched: it costs a few system calls every other second, and holds on every file system and
-//! through every kind of link.
+//! Files are polled, not watched: polling costs a few system calls every two seconds, and works on every file system
+//! and through every kind of link.
 
 use crate::node::{Certificates, Reloader};
 use std::future;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often files are looked at. They are read at the second look that finds them changed.
+/// Interval at which files are checked. They are read at the second check that finds them changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reloads for as long as the runtime lives. SIGHUP is handled without certificates, too: by default it would end the process.
+/// Reloads until the runtime ends. SIGHUP is handled without certificates, too: by default it would end the process.
 pub(super) async fn reload(
     certificates: Option<Certificates>,
     reloader: Option<Reloader>,
@@ -22,7 +22,7 @@ pub(super) async fn reload(
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // Its outcome is in the log and in the metrics.
+            // The outcome is logged and counted.
             () = next(&mut hangup) => match (&reloader, &certificates) {
                 (Some(reloader), _) => drop(reloader.reload()),
                 (None, Some(certificates)) => drop(certificates.reload()),
@@ -35,7 +35,7 @@ pub(super) async fn reload(
     }
 }
 
-/// The next SIGHUP; never, when signals are not handled.
+/// The next SIGHUP; never resolves if signals are not handled.
 async fn next(hangup: &mut Option<Signal>) {
     match hangup {
         Some(signal) => drop(signal.recv().await),

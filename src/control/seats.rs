@@ -1,8 +1,9 @@
-//! Who holds a connection to the control listener, who goes when another comes, and whose request is worked on.
+//! The connections of the control listener: which one is closed for a new one, and whose request is processed.
 //!
-//! Invariant: who comes finds a seat. When all are taken, of those on whom no work is spent the one that was silent for
-//! longest goes; and work is spent on fewer at a time than there are seats, so that there always is one. What asks whether
-//! the server lives is no such work: however much else is asked, a probe finds a seat, and its answer.
+//! Invariant: a new connection always finds a seat. When all are taken, the connection is closed that was idle for
+//! longest among those whose request is not being processed; and fewer requests are processed at a time than there
+//! are seats, so there is always one. Health checks do not count as such requests: they are answered under any other
+//! load.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,22 +12,22 @@ use tokio::sync::{Mutex as Turnstile, Notify, OwnedSemaphorePermit, Semaphore, w
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-/// One in so many seats is for those on whom no work is spent.
+/// One in this many seats is reserved for connections without a request in processing.
 const SPARE_PART: usize = 8;
 
-/// What a connection is about.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
-    /// It sends a request, takes an answer, or does neither.
+    /// It sends a request, reads an answer, or is idle.
     Open = 0,
-    /// Its whole request waits for those before it.
+    /// Its complete request waits for others.
     Waiting = 1,
-    /// Its request is worked on.
+    /// Its request is being processed.
     Working = 2,
 }
 
-/// The connection slots of the control listener. Clones are the same seats.
+/// The connection slots of the control listener. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Seats(Arc<Room>);
 
@@ -43,7 +44,7 @@ struct Room {
 #[derive(Debug)]
 struct Place {
     phase: AtomicU8,
-    /// When its client was last heard, or took something, in milliseconds since the room began.
+    /// Time of the client's last activity, in milliseconds since the start.
     heard_ms: AtomicU64,
     is_displaced: watch::Sender<bool>,
 }
@@ -59,7 +60,7 @@ impl Place {
 }
 
 impl Seats {
-    /// So many seats, at least two.
+    /// Makes a number of seats, at least two.
     pub(super) fn new(seat_count: usize) -> Self {
         let seat_count = seat_count.max(2);
         let work = seat_count - (seat_count / SPARE_PART).max(1);
@@ -73,7 +74,7 @@ impl Seats {
         }))
     }
 
-    /// Takes a seat, if need be another's.
+    /// Takes a seat, if necessary that of another connection.
     pub(super) async fn take(&self) -> Seat {
         loop {
             if let Some(seat) = self.try_take() {
@@ -83,12 +84,12 @@ impl Seats {
         }
     }
 
-    /// `None` only while work is spent on all, which there are too few turns for.
+    /// `None` only while all seats have a request in processing, which the number of turns prevents.
     fn try_take(&self) -> Option<Seat> {
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.len() >= self.0.seat_count {
             let idle = taken.iter().enumerate().filter(|(_, place)| !place.is(Phase::Working));
-            // Who waits for its turn has said all that it has to say, and goes last.
+            // A connection that waits for its turn has sent its whole request, and is closed last.
             let of = |place: &Place| (place.is(Phase::Waiting), place.heard_ms.load(Relaxed));
             let (longest, _) = idle.min_by_key(|(_, place)| of(place))?;
             taken.remove(longest).is_displaced.send_replace(true);
@@ -105,7 +106,7 @@ impl Seats {
 
 #[cfg(test)]
 impl Seats {
-    /// How many are worked for, and how many wait for that.
+    /// The numbers of requests in processing, and of requests that wait.
     pub(super) fn busy(&self) -> (usize, usize) {
         let taken = self.0.taken.lock().unwrap();
         let count = |phase| taken.iter().filter(|place| place.is(phase)).count();
@@ -119,7 +120,7 @@ impl Room {
     }
 }
 
-/// One connection's seat, free again when its last clone is gone.
+/// The seat of a connection; free again when its last clone is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Seat(Arc<Held>);
 
@@ -139,26 +140,26 @@ impl Drop for Held {
 }
 
 impl Seat {
-    /// Its client was heard, or took a part of its answer.
+    /// Records that the client sent data, or read a part of its answer.
     pub(super) fn note_life(&self) {
         self.0.place.heard_ms.store(self.0.room.now_ms(), Relaxed);
     }
 
-    /// Ends when another has the seat.
+    /// Resolves when another connection has taken the seat.
     pub(super) async fn displaced(&self) {
-        // Fails only without its sender, which the place holds.
+        // Fails only without the sender, which the place holds.
         self.0.place.is_displaced.subscribe().wait_for(|is_displaced| *is_displaced).await.ok();
     }
 
-    /// Whether its whole request waits for its turn: who is displaced then is told so.
+    /// Whether the connection's complete request waits for its turn: then its client gets an answer before the end.
     pub(super) fn is_waiting(&self) -> bool {
         self.0.place.is(Phase::Waiting)
     }
 
-    /// Waits until the request may be worked on; `None` when another has the seat.
+    /// Waits until the request may be processed; `None` when another connection has taken the seat.
     pub(super) async fn turn(&self) -> Option<Turn> {
         let Held { room, place } = &*self.0;
-        // Mostly there is one, and nobody has to be woken for it.
+        // Usually a permit is free, and no wait is needed.
         if !*place.is_displaced.borrow()
             && let Ok(permit) = Arc::clone(&room.work).try_acquire_owned()
         {
@@ -171,7 +172,7 @@ impl Seat {
             () = self.displaced() => None,
             permit = Arc::clone(&room.work).acquire_owned() => {
                 place.set(Phase::Working);
-                // Fails only on a closed semaphore, and nobody closes it.
+                // Fails only if the semaphore is closed, which never happens.
                 Some(Turn { seat: self.clone(), _permit: permit.ok() })
             }
         }
@@ -179,15 +180,15 @@ impl Seat {
 }
 
 impl Turn {
-    /// Waits until everybody was looked at since the last request came through here. Work that does not wait for anything
-    /// holds the only thread, and one packet may ask for hundreds of pages of metrics.
+    /// Waits until all connections were polled since the last request came through here. Processing that never waits
+    /// occupies the only thread, and one packet may contain hundreds of requests for metrics.
     pub(super) async fn pace(&self) {
         let _alone = self.seat.0.room.turnstile.lock().await;
         yield_now().await;
     }
 }
 
-/// Work on a request, until it is dropped.
+/// The permission to process a request, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     seat: Seat,
@@ -198,7 +199,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         self.seat.0.place.set(Phase::Open);
         self.seat.note_life();
-        // Who waits for a seat may have this one now.
+        // A connection that waits for a seat may take this one now.
         self.seat.0.room.left.notify_one();
     }
 }
@@ -218,7 +219,7 @@ mod tests {
         *seat.0.place.is_displaced.borrow()
     }
 
-    /// So many seats, whose clients were heard one after the other.
+    /// Seats that are all taken, by clients that were active one after the other.
     async fn full(count: usize) -> (Seats, Vec<Seat>) {
         let seats = Seats::new(count);
         let mut taken = Vec::new();
@@ -238,7 +239,7 @@ mod tests {
             let newcomer = seats.take().await;
             assert_eq!(taken.iter().map(is_displaced).collect::<Vec<_>>(), [false, true, false]);
             taken[1].displaced().await;
-            // Who is displaced gives nothing back: its seat is another's.
+            // The guard of a lost seat frees nothing: the seat belongs to another.
             drop(taken);
             assert_eq!(seats.0.taken.lock().unwrap().len(), 1);
             drop(newcomer);

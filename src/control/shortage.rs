@@ -1,5 +1,5 @@
-//! What the log tells while memory is short: how far the ladder of the shards has been climbed, in one line for the whole
-//! process when a further step is reached, and else no more than one in ten seconds, with what was done since the last.
+//! Log lines while memory is short: the step that the shards have reached, and the actions since the last line. One
+//! line for the whole process when a further step is reached, otherwise at most every ten seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::base::counters::Counters;
 use crate::config::memory::{grouped, readable};
 use crate::shard::ledger::Kind;
 
-/// How often it is looked at.
+/// Interval at which the counters are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After a line there is none for so many looks, unless a further step is reached.
+/// Number of looks without another line after one, unless a further step is reached.
 const QUIET_LOOKS: u32 = 10;
-/// Kinds of memory that are told, the largest first.
+/// Number of kinds of memory in a line, the largest first.
 const KINDS_TOLD: usize = 3;
 
-/// What is done at each step of the ladder; see `shard::door::pressure`.
+/// The effect of each step; see `shard::door::pressure`.
 const STEPS: [&str; 4] = [
     "new connections and subscriptions are accepted",
     "new connections and subscriptions are refused, histories give up what is oldest",
@@ -28,7 +28,7 @@ const STEPS: [&str; 4] = [
 
 type Count = fn(&Counters) -> u64;
 
-/// What is done for want of memory, and how it is counted.
+/// Actions for lack of memory, and their counters.
 const DONE: [(&str, Count); 5] = [
     ("connections refused", |c| c.refused_memory.value()),
     ("subscriptions and channels refused, those by the server API included", |c| c.limited_memory.value()),
@@ -37,10 +37,10 @@ const DONE: [(&str, Count); 5] = [
     ("publications given up", |c| c.memory_shed_publications.value()),
 ];
 
-/// What memory is like now.
+/// The current state of memory.
 #[derive(Clone, Debug)]
 struct Sight {
-    /// The furthest step of any shard.
+    /// The highest step of any shard.
     step: usize,
     done: [u64; DONE.len()],
     known: u64,
@@ -62,7 +62,7 @@ impl Sight {
         }
     }
 
-    /// What most of it is used for.
+    /// The largest uses of memory.
     fn largest(&self) -> String {
         let mut kinds: Vec<_> = self.kinds.iter().filter(|kind| kind.bytes > 0).collect();
         kinds.sort_by_key(|kind| std::cmp::Reverse(kind.bytes));
@@ -71,7 +71,7 @@ impl Sight {
         told.collect::<Vec<_>>().join(", ")
     }
 
-    /// The line, with what was done since `before`.
+    /// The line, with the actions since `before`.
     fn told(&self, before: &[u64; DONE.len()]) -> String {
         let since = DONE.iter().zip(self.done.iter().zip(before));
         let done: Vec<_> = since
@@ -97,7 +97,7 @@ impl Sight {
     }
 }
 
-/// What was told, and when there may be another line.
+/// The step and counts at the last line, and the time until another is allowed.
 #[derive(Debug, Default)]
 struct Watch {
     step: usize,
@@ -106,10 +106,10 @@ struct Watch {
 }
 
 impl Watch {
-    /// The line for what is seen, if there is to be one.
+    /// The line for the current state, if one is due.
     fn look(&mut self, now: &Sight) -> Option<String> {
         self.quiet_looks = self.quiet_looks.saturating_sub(1);
-        // What came and went between two looks has left its counts.
+        // A shortage between two looks shows in the counts only.
         let has_news = now.step > 0 || self.step > 0 || now.done != self.done;
         if !has_news || (now.step <= self.step && self.quiet_looks > 0) {
             return None;

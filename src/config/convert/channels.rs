@@ -1,11 +1,12 @@
-//! Options of channels: renamed ones, and the defaults of version 3, which allowed what has to be allowed since.
+//! Options of channels: renamed ones, and the defaults of version 3, whose permissions must be given explicitly
+//! today.
 
 use super::super::older::names::{KEPT, LATER, OF_VERSION_3, OPPOSITES, OPTIONS, option_today, second};
 use super::super::value::{Table, Value};
 use super::tree::{Branch, Tree, is_true};
 use super::{Converted, values};
 
-/// Whether keys of version 3 and none of later versions decide what clients may do in channels.
+/// Whether keys of version 3, and none of later versions, set the permissions of clients in channels.
 pub(super) fn is_of_version_3(table: &Table) -> bool {
     let mut names: Vec<&str> = table.0.iter().map(|entry| entry.name.as_str()).collect();
     if let Some(Value::List(items)) = table.find("namespaces") {
@@ -89,7 +90,7 @@ fn rpc_namespaces(converted: &mut Converted, items: &[Value]) {
     }
 }
 
-/// The options of one namespace, or of none where `namespace` is empty; and what is to be said of them.
+/// The options of a namespace, or of channels without one if `namespace` is empty; with remarks.
 fn options(table: &Table, namespace: &str, is_of_3: bool) -> (Tree, Vec<String>) {
     let (mut tree, mut remarks) = (Tree::default(), Vec::new());
     if is_of_3 {
@@ -130,12 +131,12 @@ fn options(table: &Table, namespace: &str, is_of_3: bool) -> (Tree, Vec<String>)
     (tree, remarks)
 }
 
-/// Whether a hook's name says that there is none.
+/// Whether a value means that there is no hook.
 fn is_empty_name(option: &str, value: &Value) -> bool {
     option.ends_with("_proxy_name") && value.text() == Some("")
 }
 
-/// What version 3 allowed, in the options that say so today.
+/// Adds today's options for permissions that version 3 gave by default.
 fn as_in_version_3(table: &Table, tree: &mut Tree) {
     let is_on = |names: &[&str]| names.iter().any(|name| table.find(name).is_some_and(is_true));
     let mut allow = |name: &str, is_allowed: bool| {

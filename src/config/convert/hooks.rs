@@ -1,4 +1,4 @@
-//! Hooks: what held for all of them holds for each, and named ones are a list.
+//! Hooks: keys for all hooks become keys of each, and named hooks become a list.
 
 use super::super::older::names::{HOOKS, NAMED, OF_EACH_HOOK, OF_NAMED_HOOK, second};
 use super::super::value::{Table, Value};
@@ -46,7 +46,7 @@ pub(super) fn convert(converted: &mut Converted, table: &Table) {
     }
 }
 
-/// The list of hooks that have a name.
+/// The list of named hooks.
 fn named(table: &Table) -> Vec<Tree> {
     let Some(Value::List(items)) = table.find("proxies") else { return Vec::new() };
     let tables =

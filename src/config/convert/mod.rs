@@ -1,9 +1,9 @@
-//! Files and variables of versions 3 to 5 of Centrifugo, written anew in today's form.
+//! Converts files and variables of Centrifugo 3 to 5 to today's form.
 //!
-//! What matters: nothing gets lost. Each key becomes one of today, or a remark says that it has no counterpart, and why.
-//! Nobody may do more afterwards than before: version 3 allowed what has to be allowed since, so its defaults are written
-//! out where its own keys show that a file is of that version, and nowhere else. Left out: whether the values are allowed,
-//! which the start says; the values of unknown keys, which are not repeated.
+//! Invariant: nothing is lost. Each key becomes a key of today, or a remark says why it has no counterpart. Clients
+//! get no permission that they did not have: version 3 gave permissions by default that must be given explicitly
+//! today, so its defaults are written out, but only where its own keys show that a file is of that version. Left out:
+//! checks of values, which happen at start. The values of unknown keys do not appear in messages.
 
 mod channels;
 mod hooks;
@@ -28,28 +28,28 @@ pub use write::Secrets;
 #[derive(Clone, Debug, Default)]
 pub struct Converted {
     tree: Tree,
-    /// What stands above all keys.
+    /// Remarks on the configuration as a whole.
     remarks: Vec<String>,
-    /// Variables that are today's already, as they are.
+    /// Variables that are in today's form already.
     kept: Vec<(String, String)>,
 }
 
-/// Whether the key shows that a file is of an older version.
+/// Whether the key shows that the file is of an older version.
 fn is_old(entry: &Entry) -> bool {
     let says_nothing = entry.value == Value::Null;
     !says_nothing && at_top(&entry.name, matches!(entry.value, Value::Table(_))).is_some()
 }
 
-/// Whether the key is written anew in a file of an older version: also where a flat key of ours has the same name.
+/// Whether the key is converted in a file of an older version, even if a flat key of throng has the same name.
 fn is_moved(entry: &Entry) -> bool {
     let is_todays = matches!(entry.value, Value::Table(_)) && is_section(&entry.name);
     entry.value != Value::Null && !is_todays && today(&entry.name).is_some()
 }
 
-/// Reads a file and writes it anew.
+/// Reads a file and converts it.
 ///
 /// # Errors
-/// When it cannot be read, or has no key of an older version.
+/// When the file cannot be read, or has no key of an older version.
 pub fn convert_file(path: &Path) -> Result<Converted, ConfigError> {
     let table = file::read(path)?;
     if !table.0.iter().any(is_old) {
@@ -63,7 +63,7 @@ pub fn convert_file(path: &Path) -> Result<Converted, ConfigError> {
 fn convert(table: &Table) -> Converted {
     let mut converted = Converted::default();
     let is_of_3 = channels::is_of_version_3(table);
-    // What is of today comes first: it is what counts where both stand.
+    // Today's keys come first: they have precedence over older ones.
     let (old, kept): (Vec<_>, Vec<_>) = table.0.iter().partition(|entry| is_moved(entry));
     kept.into_iter().for_each(|entry| converted.keep(entry));
     old.into_iter().for_each(|entry| converted.top(entry, is_of_3));
@@ -75,7 +75,7 @@ fn convert(table: &Table) -> Converted {
 }
 
 impl Converted {
-    /// What is in today's form already, and what nobody knows.
+    /// Keeps a key in today's form, or an unknown one.
     fn keep(&mut self, entry: &Entry) {
         let name = &entry.name;
         let is_known = Key::named(name).is_some() || file::is_known(name);
@@ -91,7 +91,7 @@ impl Converted {
         }
     }
 
-    /// A key of an older version that stands by itself.
+    /// Converts a single key of an older version.
     fn top(&mut self, entry: &Entry, is_of_3: bool) {
         let name = entry.name.as_str();
         let handled_elsewhere = ["namespaces", "rpc_namespaces"].contains(&name)
@@ -130,7 +130,7 @@ impl Converted {
         }
     }
 
-    /// Consumers were on unless they were disabled.
+    /// Consumers were enabled unless they were disabled.
     fn consumers(&mut self, list: &Value) {
         let Branch::Tables(mut tables) = Branch::of(list) else { return };
         for table in &mut tables {
@@ -141,7 +141,7 @@ impl Converted {
         self.tree.put("consumers", Branch::Tables(tables));
     }
 
-    /// What was on as soon as something was said of it.
+    /// Enables features that were enabled by any of their options.
     fn switches(&mut self) {
         for hook in HOOKS.iter().filter(|hook| hook.starts_with("client.")) {
             if self.tree.get(&format!("{hook}.endpoint")).is_some() {
@@ -155,7 +155,7 @@ impl Converted {
         }
     }
 
-    /// Says above each key that throng refuses or passes over what becomes of it.
+    /// Adds a remark to each key that throng refuses or ignores.
     fn judge(&mut self) {
         let remark = |(path, node): (String, &tree::Node)| match &node.branch {
             Branch::Leaf(value) => Unsupported::remark(&path, value).map(|remark| (path, remark)),

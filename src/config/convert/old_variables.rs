@@ -1,4 +1,4 @@
-//! Variables of versions 3 to 5: keys in upper case behind a prefix.
+//! Variables of versions 3 to 5: keys in upper case with a prefix.
 
 use super::super::Place;
 use super::super::file;
@@ -8,12 +8,12 @@ use super::super::value::{Entry, Table, Value};
 use super::super::variables::{Variables, is_for_others};
 use super::{Converted, convert};
 
-/// What the names of all of them begin with.
+/// The prefix of all of them.
 pub(super) const PREFIX: &str = "CENTRIFUGO_";
 /// Lists, which are JSON in a variable.
 const LISTS: [&str; 4] = ["namespaces", "rpc_namespaces", "proxies", "consumers"];
 
-/// Writes the variables of an older version anew; those of today stay as they are.
+/// Converts the variables of an older version; those of today stay as they are.
 pub fn convert_variables(variables: &Variables) -> Converted {
     let mut table = Table::default();
     let (mut kept, mut unknown) = (Vec::new(), Vec::new());
@@ -42,7 +42,7 @@ pub fn convert_variables(variables: &Variables) -> Converted {
     converted
 }
 
-/// Whether a variable without its prefix, in lower case, is one of today.
+/// Whether a variable, without its prefix and in lower case, is one of today.
 fn is_of_today(flat: &str) -> bool {
     let plain = |path: &str| path.replace('.', "_");
     let of_section = |path: &str| flat.strip_prefix(&plain(path)).is_some_and(|rest| rest.starts_with('_'));
@@ -54,7 +54,7 @@ fn is_of_today(flat: &str) -> bool {
         })
 }
 
-/// A variable's value: lists of tables and tables are JSON.
+/// Parses a variable's value: lists of tables and tables are JSON.
 fn typed(name: &str, value: &str) -> Value {
     let holds_json = LISTS.contains(&name) || name.ends_with("_headers") || name.ends_with("_transforms");
     let parsed = (holds_json && value.trim_start().starts_with(['[', '{']))

@@ -1,4 +1,4 @@
-//! Files and variables of older versions, and what becomes of them.
+//! Tests of converted files and variables of older versions.
 
 use super::super::older::names::{HOOKS, KEPT, MOVED, OF_EACH_HOOK, OPTIONS};
 use super::*;
@@ -18,7 +18,7 @@ fn folder() -> std::path::PathBuf {
     std::env::temp_dir()
 }
 
-/// The converted file is read back, which it must be.
+/// Reads the converted file back, which must succeed.
 fn resolved(ending: &str, text: &str) -> crate::config::Effective {
     let name = std::thread::current().name().unwrap().replace("::", "-");
     let path = folder().join(format!("new-{name}.{ending}"));
@@ -49,7 +49,7 @@ fn every_path_of_today_is_a_key() {
     }
 }
 
-/// A file of version 5 as companies have it.
+/// A realistic file of version 5.
 const CHAT: &str = r#"{
   "token_hmac_secret_key": "hush",
   "api_key": "hush too",
@@ -95,7 +95,7 @@ fn a_file_of_version_5_becomes_one_of_today() {
     ] {
         assert_eq!(today.pointer(pointer), Some(&wanted), "{pointer}: {today:#}");
     }
-    // Nothing but sections is left, and clients may do no more than before.
+    // Only sections are left, and clients have no new permissions.
     assert!(today.as_object().unwrap().values().all(serde_json::Value::is_object), "{today:#}");
     let namespace = today.pointer("/channel/namespaces/1").unwrap();
     assert_eq!(namespace.as_object().unwrap().len(), 2, "{namespace}");
@@ -181,12 +181,12 @@ fn what_version_3_allowed_is_written_out() {
     assert!(remarks[0].starts_with("The file is of Centrifugo 3, where clients could do"), "{remarks:?}");
 }
 
-/// Later versions passed over what version 3 had: nobody may do more because it is still there.
+/// Later versions ignored keys of version 3: these must not give permissions.
 #[test]
 fn leftovers_of_version_3_open_nothing() {
     let text = r#"{"token_hmac_secret_key": "a secret", "publish": true, "anonymous": true,
         "allow_subscribe_for_client": true, "namespaces": [{"name": "chat", "publish": true, "zebra": "hush"}]}"#;
-    // A key that came later says so as well.
+    // A key of a later version shows the version, too.
     let later = r#"{"token_hmac_secret_key": "a secret", "publish": true, "ping_interval": "10s"}"#;
     assert_eq!(json(later).pointer("/channel"), None);
     let today = json(text);

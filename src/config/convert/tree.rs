@@ -1,21 +1,21 @@
-//! What is written: values in tables, by their paths, each with what is to be said of it.
+//! The output of a conversion: values in tables, by path, each with remarks.
 
 use super::super::value::{Table, Value};
 
-/// A table in the order in which it is written.
+/// A table with its entries in the order of the output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tree(pub(super) Vec<Node>);
 
-/// One entry of it.
+/// An entry of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) branch: Branch,
-    /// What stands above it.
+    /// Remarks above the entry.
     pub(super) remarks: Vec<String>,
 }
 
-/// What an entry is.
+/// The value of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Branch {
     Leaf(Value),
@@ -35,12 +35,12 @@ impl Tree {
         }
     }
 
-    /// Whether a switch is on, also one that is written as a text.
+    /// Whether a switch is on, even if written as text.
     pub(super) fn is_on(&self, path: &str) -> bool {
         matches!(self.get(path), Some(Branch::Leaf(value)) if is_true(value))
     }
 
-    /// Puts it there unless something is there already; says whether it did. A table joins one that is there.
+    /// Adds an entry unless the path is taken; returns whether it did. A table is merged with an existing table.
     pub(super) fn put(&mut self, path: &str, branch: Branch) -> bool {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
         let at = self.0.iter().position(|node| node.name == first);
@@ -70,7 +70,7 @@ impl Tree {
         self.put(path, Branch::Leaf(value))
     }
 
-    /// Says something of what stands at this path.
+    /// Adds a remark to the entry at this path.
     pub(super) fn remark(&mut self, path: &str, text: String) {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
         let Some(node) = self.0.iter_mut().find(|node| node.name == first) else { return };
@@ -80,7 +80,7 @@ impl Tree {
         }
     }
 
-    /// A table as it is.
+    /// Copies a table.
     pub(super) fn of(table: &Table) -> Self {
         let mut tree = Self::default();
         for entry in &table.0 {
@@ -110,7 +110,7 @@ impl Branch {
     }
 }
 
-/// Whether it says yes: programs wrote words for switches, too.
+/// Whether a value means true; programs also accepted words for switches.
 pub(super) fn is_true(value: &Value) -> bool {
     match value {
         Value::Switch(on) => *on,

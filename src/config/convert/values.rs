@@ -1,13 +1,13 @@
-//! Values in today's form: durations have units, lists are lists.
+//! Conversion of values to today's form: durations get units, lists are lists.
 
 use super::super::sections::{CHANNEL, Unsupported};
 use super::super::value::Value;
 use super::tree::Branch;
 
-/// The last words of paths that are durations.
+/// Last words of paths whose values are durations.
 const DURATIONS: [&str; 6] = ["delay", "ttl", "interval", "timeout", "lag", "history_meta_ttl"];
 
-/// Paths, or their last words, that are lists; programs took a text with blanks for one.
+/// Paths, or their last words, whose values are lists; programs also accepted a text with blanks as a list.
 const LISTS: [&str; 8] = [
     "allowed_origins",
     "address",
@@ -19,7 +19,7 @@ const LISTS: [&str; 8] = [
     "grpc_metadata",
 ];
 
-/// A value as it is written today at this path, and what is to be said of it.
+/// A value in today's form for this path, with a remark if it changed.
 pub(super) fn in_todays_form(path: &str, value: &Value) -> (Value, Option<String>) {
     let last = path.rsplit('.').next().unwrap_or(path);
     let is_duration = last.rsplit('_').next().is_some_and(|word| DURATIONS.contains(&word));
@@ -54,7 +54,7 @@ pub(super) fn of_hook(path: &str, value: &Value) -> Branch {
     Branch::of(&in_todays_form(path, value).0)
 }
 
-/// Whether an option of a namespace is known today, be it served or not.
+/// Whether an option of a namespace exists today, supported or not.
 pub(super) fn is_option(name: &str) -> bool {
     CHANNEL.iter().any(|key| key.name == name)
         || Unsupported::find(&format!("channel.without_namespace.{name}")).is_some()

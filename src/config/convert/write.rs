@@ -1,4 +1,4 @@
-//! What was converted, as a file or as variables.
+//! Writes a converted configuration as a file or as variables.
 
 use super::super::error;
 use super::super::slot::{HIDDEN, quote};
@@ -9,17 +9,17 @@ use super::tree::{Branch, Node, Tree};
 use serde_json::Map;
 use std::fmt::Write as _;
 
-/// Whether secrets are written as they are, or as a mark.
+/// How secrets are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
-    /// As they are.
+    /// In full.
     Shown,
-    /// As `…`, which is refused when it is read.
+    /// As `…`, which is refused when the file is read.
     Hidden,
 }
 
 impl Converted {
-    /// As a file in TOML, with what is to be said as comments.
+    /// The configuration as a TOML file, with remarks as comments.
     pub fn toml(&self, secrets: Secrets) -> String {
         let mut text =
             "# Written by `throng config --convert` from a configuration of Centrifugo 3 to 5.\n".to_owned();
@@ -30,12 +30,12 @@ impl Converted {
         text
     }
 
-    /// As a file in JSON, which has no comments: see [`Converted::remarks`].
+    /// The configuration as a JSON file, which has no comments: see [`Converted::remarks`].
     pub fn json(&self, secrets: Secrets) -> String {
         format!("{:#}\n", json_of_tree("", &self.tree, secrets))
     }
 
-    /// As variables, one in a line, quoted as a shell reads them.
+    /// The configuration as variables, one per line, quoted for a shell.
     pub fn env(&self, secrets: Secrets) -> String {
         let mut text = String::new();
         for remark in &self.remarks {
@@ -63,7 +63,7 @@ impl Converted {
         text
     }
 
-    /// What is to be said of it: of all of it, then of its keys.
+    /// The remarks: on the whole configuration, then on its keys.
     pub fn remarks(&self) -> Vec<String> {
         let of_keys = values(&self.tree).into_iter();
         let of_keys = of_keys.flat_map(|(path, node)| {
@@ -74,7 +74,7 @@ impl Converted {
     }
 }
 
-/// Whether the value at a path, or of a variable in lower case, is for nobody else.
+/// Whether the value at a path, or of a variable in lower case, is a secret.
 fn is_secret(path: &str) -> bool {
     let last = path.rsplit('.').next().unwrap_or(path);
     let is_public = last.ends_with("public_key");
@@ -83,12 +83,12 @@ fn is_secret(path: &str) -> bool {
         || path.contains("static_headers.")
 }
 
-/// A text without user and password of a URL in it.
+/// Hides user and password of a URL in a text, if `hides` is set.
 fn without_userinfo(text: &str, hides: bool) -> String {
     if hides { error::without_userinfo(text) } else { text.to_owned() }
 }
 
-/// Every value with its path. A table whose keys an application names is one value.
+/// All values with their paths. A table whose keys an application chooses is one value.
 pub(super) fn values(tree: &Tree) -> Vec<(String, &Node)> {
     let mut found = Vec::new();
     for node in &tree.0 {
@@ -103,7 +103,7 @@ pub(super) fn values(tree: &Tree) -> Vec<(String, &Node)> {
     found
 }
 
-/// The table of headers that a hook is sent, whose keys are theirs.
+/// The table of a hook's static headers, whose keys are names of headers.
 const HEADERS: &str = "static_headers";
 
 fn write_table(text: &mut String, path: &str, tree: &Tree, secrets: Secrets) {
@@ -149,7 +149,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// A key as TOML takes it.
+/// A key in TOML, in quotes if needed.
 fn name(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { quote(name) }
@@ -214,7 +214,7 @@ fn json_of_list(path: &str, list: &[Tree], secrets: Secrets) -> serde_json::Valu
     list.iter().map(|tree| json_of_tree(path, tree, secrets)).collect()
 }
 
-/// A value as a variable holds it: a list with blanks between its words.
+/// A value as the text of a variable: the words of a list are separated by blanks.
 fn word(value: &Value) -> String {
     match value {
         Value::Text(text) => text.clone(),
@@ -227,7 +227,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// As a shell and files of variables read it.
+/// A text quoted for a shell and for files of variables.
 fn shell(value: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@,+=-".contains(c);
     if value.chars().all(is_plain) { value.to_owned() } else { format!("'{}'", value.replace('\'', "'\\''")) }

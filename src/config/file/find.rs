@@ -1,8 +1,8 @@
-//! The configuration of the working directory, which Centrifugo reads when no file is named.
+//! Finds the configuration file of the working directory, which Centrifugo reads when no file is named.
 //!
-//! What matters: the server is not opened and not changed by a file that somebody else left there. A file counts only if
-//! it is one for this server; one that others may write is refused, as is one that belongs to another user. Centrifugo
-//! reads `config.json` and looks no further; here the three other forms follow, in this order.
+//! Invariant: a file that someone else left there neither opens nor changes the server. A file is used only if it is
+//! for this server; one that others may write, or that belongs to another user, is refused. Centrifugo reads
+//! `config.json` only; here the other three formats follow, in this order.
 
 use super::super::older;
 use super::super::value::Table;
@@ -15,30 +15,31 @@ use std::path::{Path, PathBuf};
 
 const NAMES: [&str; 4] = ["config.json", "config.toml", "config.yaml", "config.yml"];
 
-/// Sections that say that a file is for this server.
+/// Sections that show that a file is for this server.
 const SECTIONS: [&str; 5] = ["client", "channel", "http_api", "http_server", "engine"];
 
-/// The permission of others to write.
+/// The write permission of others.
 const OTHERS_WRITE: u32 = 0o002;
 
-/// What was found.
+/// The result of the search.
 #[derive(Default)]
 pub(in super::super) struct Found {
-    /// The file that counts, and what it says.
+    /// The file in use, and its content.
     pub(in super::super) read: Option<(PathBuf, Result<Table, ConfigError>)>,
-    /// Of files that are passed over.
+    /// Warnings about files that were ignored.
     pub(in super::super) warnings: Vec<ConfigWarning>,
-    /// Whether one of those could be meant for Centrifugo, which would have read it: then this is no development mode.
+    /// Whether an ignored file could be meant for Centrifugo, which would have read it: this rules out development
+    /// mode.
     pub(in super::super) is_closed: bool,
 }
 
-/// What a file is.
+/// The kind of a file.
 enum Looked {
-    /// One for this server.
+    /// A file for this server.
     Ours(Table),
-    /// One that says nothing of clients, but that Centrifugo would have read, or died of.
+    /// A file without sections for this server, which Centrifugo would have read, or failed on.
     Alike,
-    /// One of another program.
+    /// A file of another program.
     Other,
 }
 
@@ -47,7 +48,7 @@ pub(in super::super) fn find(folder: &Path) -> Found {
     let mut found = Found::default();
     for name in NAMES {
         let path = folder.join(name);
-        // Looked at before it is opened: a pipe would be waited for.
+        // Checked before the file is opened: opening a pipe would block.
         let is_file = match std::fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             about => about.map_or(true, |about| about.is_file()),
@@ -63,7 +64,8 @@ pub(in super::super) fn find(folder: &Path) -> Found {
         } else if let Some((first, _)) = &found.read {
             found.warnings.push(pass(&format!("{} is read", first.display())));
         } else {
-            // Whoever may not read it cannot know what it is for: it is told, as one that cannot be taken apart.
+            // The purpose of a file that cannot be read is unknown: this is an error, as for a file that cannot be
+            // parsed.
             let file = File::open(&path).map_err(|error| whole(&path, 0, format!("cannot be read: {error}")));
             match file.and_then(|file| looked_at(&path, file)) {
                 Ok(Looked::Ours(table)) => found.read = Some((path, Ok(table))),
@@ -84,13 +86,13 @@ pub(in super::super) fn find(folder: &Path) -> Found {
     found
 }
 
-/// What an open file is.
+/// Determines the kind of an open file.
 fn looked_at(path: &Path, file: File) -> Result<Looked, ConfigError> {
     let about = file.metadata().map_err(|error| whole(path, 0, format!("cannot be read: {error}")))?;
     let table = match text_of(path, file) {
         Ok(text) => match parse(path, &text) {
             Ok(table) => table,
-            // One that is broken and speaks of clients is more likely ours: passing it over would open the server.
+            // A broken file that mentions clients is more likely ours: ignoring it would open the server.
             Err(error) if is_ours_by_word(&text) => return Err(error),
             Err(_) => return Ok(Looked::Alike),
         },
@@ -111,13 +113,13 @@ fn looked_at(path: &Path, file: File) -> Result<Looked, ConfigError> {
     Ok(Looked::Ours(table))
 }
 
-/// Whether a key at the top says that a file is for this server, or was for an older Centrifugo: then it is told how to
-/// mend it.
+/// Whether a key at the top shows that a file is for this server, or for an older Centrifugo, which leads to an error
+/// with the remedy.
 fn is_ours(name: &str) -> bool {
     SECTIONS.contains(&name) || older::is_telling(name)
 }
 
-/// As [`is_ours`], in a text that cannot be taken apart.
+/// Like [`is_ours`], for a text that cannot be parsed.
 fn is_ours_by_word(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| SECTIONS.contains(&word))
 }
@@ -128,7 +130,7 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
 
-    /// What is found in a folder with these files: the name of the one that counts, what is wrong with it, warnings.
+    /// Searches a folder with these files: returns the name of the file in use, its error, and the warnings.
     fn found(test: &str, files: &[(&str, &str)]) -> (Option<String>, Option<String>, Vec<String>) {
         let folder = std::env::temp_dir().join(format!("throng-find-{}-{test}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
@@ -232,7 +234,7 @@ mod tests {
             assert_eq!(read.is_ok(), is_taken, "{mode:o}");
         }
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        // Only root can give a file away.
+        // Only root can change the owner of a file.
         if sys::is_root() {
             std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
             let error = find(&folder).read.unwrap().1.unwrap_err().to_string();

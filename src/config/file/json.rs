@@ -1,7 +1,7 @@
-//! Takes a JSON file apart.
+//! Parses a JSON file.
 //!
-//! serde_json does not say where a value stands. It reads from a reader byte by byte, though, and never beyond the
-//! quote that ends a key: the line breaks that it has read until then are the key's line.
+//! serde_json does not report the position of a value. It reads byte by byte, however, and never beyond the quote
+//! that ends a key: the line breaks read so far give the key's line.
 
 use super::super::Place;
 use super::super::value::{Entry, Table, Value};
@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
 
-/// The file's table, or the line and the matter of what is wrong. `place` tells where a line is.
+/// The file's table, or the line and text of an error. `place` converts a line to a place.
 pub(super) fn parse(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Table, (usize, String)> {
     if let Value::Table(table) = value(text, place)? {
         Ok(table)
@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Table,
     }
 }
 
-/// Any value of JSON, as [`parse`].
+/// Parses any JSON value, like [`parse`].
 pub(in super::super) fn value(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Value, (usize, String)> {
     let line = Cell::new(1);
     let mut deserializer =
@@ -30,13 +30,13 @@ pub(in super::super) fn value(text: &str, place: &dyn Fn(usize) -> Place) -> Res
     });
     parsed.map_err(|error| {
         let said = error.to_string();
-        // The position follows the matter; it is told before it, as in all our errors.
+        // serde_json puts the position after the text; our errors put it before.
         let matter = said.rsplit_once(" at line ").map_or(said.as_str(), |(matter, _)| matter);
         (error.line(), format!("not valid JSON: {matter}"))
     })
 }
 
-/// Counts the lines that are read.
+/// A reader that counts lines.
 struct Counting<'a> {
     rest: &'a [u8],
     line: &'a Cell<usize>,
@@ -51,7 +51,7 @@ impl Read for Counting<'_> {
     }
 }
 
-/// Makes values of whatever comes.
+/// Builds values of any type.
 #[derive(Clone, Copy)]
 struct Seed<'a> {
     line: &'a Cell<usize>,
@@ -86,7 +86,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
-        // Too large for any key, which then says what it takes.
+        // Too large for any key, whose error then shows the allowed range.
         Ok(i64::try_from(number).map_or_else(|_| Value::Fraction(number.to_string()), Value::Integer))
     }
 

@@ -1,5 +1,5 @@
-//! Centrifugo's listeners: an address and a port apart, where we have both in one key. How the halves of several sources
-//! become a listener is in `listeners` of the configuration.
+//! Centrifugo's listeners: address and port are separate keys, which are one key in throng. `config::listeners`
+//! combines the parts from several sources.
 
 use super::super::ConfigError;
 use super::super::args::Typed;
@@ -8,16 +8,16 @@ use super::super::slot::Raw;
 use super::super::value::Entry;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 
-/// One listener, as far as one source says it.
+/// The parts of one listener in one source.
 #[derive(Debug, Default)]
 pub(in super::super) struct Halves {
-    /// The keys as they are written.
+    /// The entries as they were typed.
     pub(in super::super) address: Option<Entry>,
     pub(in super::super) port: Option<Entry>,
 }
 
 impl Halves {
-    /// The halves as values of the flat key, for who looks whether a key is typed twice.
+    /// The parts as values of the flat key, to detect keys that were typed twice.
     pub(super) fn typed(&self, flat: &str) -> Option<Typed> {
         let half = self.first()?;
         let raw = Raw::Value(half.value.clone());
@@ -27,7 +27,7 @@ impl Halves {
         })
     }
 
-    /// The half that stands first.
+    /// The part that was typed first.
     pub(in super::super) fn first(&self) -> Option<&Entry> {
         match (&self.address, &self.port) {
             (Some(a), Some(b)) => Some(if a.line() <= b.line() { a } else { b }),
@@ -36,8 +36,8 @@ impl Halves {
     }
 }
 
-/// The address of a half: an IP address, or the name of a host, of whose addresses one is taken, of IPv4 if it has any, as
-/// Go's listeners do.
+/// The address of a part: an IP address, or a host name, which is resolved to one address, IPv4 if there is one, as
+/// in Go's listeners.
 pub(in super::super) fn address(half: &Entry) -> Result<IpAddr, ConfigError> {
     const EXPECTED: &str = "an IP address or the name of a host; 0.0.0.0 stands for all of this machine";
     let text = half.value.text().map(str::trim).unwrap_or_default();
@@ -59,14 +59,14 @@ pub(in super::super) fn address(half: &Entry) -> Result<IpAddr, ConfigError> {
         .ok_or_else(|| half.error(format!("this host has no address; expected {EXPECTED}")))
 }
 
-/// Whether it can be the name of a host (RFC 1123, 2.1), and is no address that is mistyped.
+/// Whether the text can be a host name (RFC 1123, 2.1), and is not a mistyped address.
 fn is_host(text: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     text.bytes().all(is_name) && last.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// The port of a half.
+/// The port of a part.
 pub(in super::super) fn port(half: &Entry) -> Result<u16, ConfigError> {
     let port = half.value.integer().and_then(|port| u16::try_from(port).ok());
     port.ok_or_else(|| half.error("expected a port, 0 to 65535".to_owned()))

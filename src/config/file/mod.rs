@@ -1,8 +1,8 @@
-//! The configuration file: TOML, JSON or YAML, our flat keys at the top and Centrifugo's sections. What variables and flags say
-//! has the same form, and is understood by the same [`walk()`].
+//! The configuration file: TOML, JSON or YAML, with flat keys at the top and Centrifugo's sections. Variables and
+//! flags are converted to the same form, for the same [`walk()`].
 //!
-//! A key that is not known is refused: a misspelt limit that is silently ignored would be no limit. Every error tells
-//! the line of its key.
+//! Unknown keys are refused: a misspelt limit that is silently ignored would leave the server without it. Every error
+//! shows the line of its key.
 
 mod find;
 mod json;
@@ -26,32 +26,32 @@ pub(super) use listeners::{Halves, address, port};
 pub(super) use suggest::{meant, nearest, paths};
 pub(super) use walk::walk;
 
-/// What one source says: a file, the variables of a prefix, or the flags.
+/// The values of one source: a file, the variables with one prefix, or the flags.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     pub(super) typed: Vec<Typed>,
-    /// What it says of where clients are served.
+    /// The parts of client listeners.
     pub(super) listen: Halves,
-    /// What it says of where the control listener is.
+    /// The parts of the control listener.
     pub(super) control: Halves,
-    /// Its lists of tables: the names of those, each with its place.
+    /// Its lists of tables: the names of the tables, each with its place.
     pub(super) lists: Vec<(List, Vec<(String, Place)>)>,
-    /// Whether it says more than flat keys, so that this is no development mode.
+    /// Whether it has more than flat keys, which rules out development mode.
     pub(super) is_configured: bool,
-    /// What of it has no effect.
+    /// Warnings about values without effect.
     pub(super) warnings: Vec<ConfigWarning>,
-    /// Errors about unknown keys that may be warned of instead: none of them may be meant to say who may do what.
+    /// Errors about unknown keys that may become warnings: keys about permissions are not among them.
     pub(super) unknown: Vec<ConfigError>,
 }
 
-/// Bytes of a file, at most; of one in YAML fewer, whose parser does more for each.
+/// Maximum size of a file, in bytes; less for YAML, whose parser needs more time per byte.
 const BYTES_MAX: usize = 4 << 20;
 const YAML_BYTES_MAX: usize = 1 << 20;
 
-/// Reads a file: JSON or YAML if it is called so, else TOML.
+/// Reads a file as JSON or YAML if its name says so, otherwise as TOML.
 ///
 /// # Errors
-/// When it cannot be read or taken apart; then nothing of it is known.
+/// When the file cannot be read or parsed; then none of its values is known.
 pub(super) fn read(path: &Path) -> Result<Table, ConfigError> {
     let file = File::open(path).map_err(|error| whole(path, 0, format!("cannot be read: {error}")))?;
     parse(path, &text_of(path, file)?)
@@ -77,7 +77,7 @@ fn text_of(path: &Path, file: File) -> Result<String, ConfigError> {
     })
 }
 
-/// What a file is written in.
+/// The format of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Toml,
@@ -86,7 +86,7 @@ enum Format {
 }
 
 impl Format {
-    /// By the ending of its name.
+    /// The format by the ending of the file's name.
     fn of(path: &Path) -> Self {
         let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
         match ending.as_deref().and_then(std::ffi::OsStr::to_str) {
@@ -97,7 +97,7 @@ impl Format {
     }
 }
 
-/// Takes a file apart; `path` is told in errors, and its ending says what the file is.
+/// Parses a file. `path` appears in errors, and its ending gives the format.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     let place = |line| Place::File { path: path.to_owned(), line };
     let parsed = match Format::of(path) {
@@ -108,7 +108,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     parsed.map_err(|(line, complaint)| whole(path, line, complaint))
 }
 
-/// Whether a section, or a key at the top, has this name.
+/// Whether this is the name of a section, or of a key at the top.
 pub(super) fn is_known(name: &str) -> bool {
     let inside =
         |path: &String| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.') || rest.is_empty());
@@ -128,7 +128,7 @@ mod tests {
         parse(Path::new(name), text).err().unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 
-    /// What a file says that is good.
+    /// The valid values of a file.
     fn parse(path: &Path, text: &str) -> Result<Layer, Vec<ConfigError>> {
         let table = super::parse(path, text).map_err(|error| vec![error])?;
         let (layer, errors) = walk(&table, &[]);
@@ -222,7 +222,7 @@ mod tests {
                 "t.json:11: shards = \"hush\": expected a whole number from 1 to 1024",
             ][..11]
         );
-        // In a file of today, an old option of a namespace is told with its name of today.
+        // In a file of today, the error for an old option of a namespace shows its new name.
         let text = "[[channel.namespaces]]\nname = \"chat\"\npublish = true\n[channel.without_namespace]\nrecover = true\n";
         assert_eq!(
             errors("t.toml", text),
@@ -231,7 +231,7 @@ mod tests {
                 "t.toml:5: channel.without_namespace.recover = …: unknown key; is force_recovery meant?",
             ]
         );
-        // Opposites are not each other's misspelling.
+        // A word is not a misspelling of its opposite.
         assert_eq!(
             errors("t.toml", "[http_api]\nenabled = true"),
             ["t.toml:2: http_api.enabled = …: unknown key; it is on unless http_api.disabled = true"]
@@ -289,7 +289,7 @@ mod tests {
         ] {
             assert_eq!(typed(nothing), [""; 0], "{nothing}");
         }
-        // What a disabled section says beside that counts once it is enabled by a variable, if it is a value at all.
+        // Other keys of a disabled section take effect once a variable enables it, if their values are valid.
         let disabled = r#"{"client": {"proxy": {"connect": {"enabled": false, "endpoint": "grpc://a",
             "grpc": {"compression": true}, "http": {"tls": {"client_ca_pem": "x"}}, "timeout": "3s"}}}}"#;
         assert_eq!(typed(disabled), ["client.proxy.connect.enabled", "client.proxy.connect.timeout"]);

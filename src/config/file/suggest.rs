@@ -1,18 +1,18 @@
-//! What may have been meant by a key that is not known.
+//! Suggestions for unknown keys.
 
 use super::super::KEYS;
 use super::super::sections::{ALIASES, List, Target};
 
-/// Every path that can be typed, but for those of the tables of lists.
+/// All paths that can be typed, except those in tables of lists.
 pub(in super::super) fn paths() -> Vec<String> {
     let flat = KEYS.iter().map(|key| key.name.to_owned());
     let aliases = ALIASES.iter().map(|alias| alias.path.to_owned());
-    // Who types `namespaces` at the top means those of channels.
+    // `namespaces` at the top means the namespaces of channels.
     let lists = [List::Namespaces, List::Proxies].map(|list| list.path().to_owned());
     flat.chain(Target::all().map(|(path, _)| path)).chain(aliases).chain(lists).collect()
 }
 
-/// The path that was meant by the unknown `path`, if there is one that is near.
+/// The known path that is close to the unknown `path`, if any.
 pub(in super::super) fn meant(path: &str) -> Option<String> {
     let paths = paths();
     let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
@@ -25,7 +25,7 @@ pub(in super::super) fn meant(path: &str) -> Option<String> {
     })
 }
 
-/// The one of `known` that was meant by `name`: the one that `name` is the end of, or else the nearest, if it is near.
+/// The name in `known` that `name` stands for: the one that ends with `name`, or else the nearest, if it is near.
 pub(in super::super) fn nearest<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str> + Clone,
@@ -42,13 +42,13 @@ pub(in super::super) fn nearest<'a>(
     }
 }
 
-/// The first word of `path` behind `table`.
+/// The first part of `path` below `table`.
 fn child_of<'a>(table: &str, path: &'a str) -> Option<&'a str> {
     let rest = if table.is_empty() { path } else { path.strip_prefix(table)?.strip_prefix('.')? };
     rest.split('.').next()
 }
 
-/// A key at the top that stands in a section today: `allowed_origins`, `token_hmac_secret_key`.
+/// The section with a key of this name, for a key at the top: `allowed_origins`, `token_hmac_secret_key`.
 fn same_name_elsewhere(name: &str, table: &str, paths: &[String]) -> Option<String> {
     if !table.is_empty() {
         return None;
@@ -58,11 +58,11 @@ fn same_name_elsewhere(name: &str, table: &str, paths: &[String]) -> Option<Stri
         flat.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('_'))
             && path.contains('.')
     };
-    // The shortest is the least far-fetched.
+    // The shortest is the most likely.
     paths.iter().filter(is_end).min_by_key(|path| path.len()).cloned()
 }
 
-/// Levenshtein's distance, in bytes, by one row.
+/// The Levenshtein distance in bytes, computed with one row.
 fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

@@ -1,12 +1,11 @@
-//! Takes a TOML file apart.
+//! Parses a TOML file.
 
 use super::super::Place;
 use super::super::value::{Entry, Table, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The file's table, or the line and the matter of what is wrong; line 0 for the file as a whole. `place` tells where a
-/// line is.
+/// The file's table, or the line and text of an error; line 0 for the whole file. `place` converts a line to a place.
 pub(super) fn parse(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Table, (usize, String)> {
     let line_of = |offset: usize| 1 + text.bytes().take(offset).filter(|&b| b == b'\n').count();
     match DeTable::parse(text) {
@@ -18,7 +17,7 @@ pub(super) fn parse(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Table,
     }
 }
 
-/// `place` tells where an offset is.
+/// Converts a table. `place` converts an offset to a place.
 fn table(parsed: &DeTable<'_>, place: &dyn Fn(usize) -> Place) -> Table {
     let mut entries: Vec<_> = parsed.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
@@ -35,7 +34,7 @@ fn value(parsed: &DeValue<'_>, place: &dyn Fn(usize) -> Place) -> Value {
         DeValue::String(text) => Value::Text(text.as_ref().to_owned()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),
-            // Too large for any key, which then says what it takes.
+            // Too large for any key, whose error then shows the allowed range.
             Err(_) => Value::Fraction(number.to_string()),
         },
         DeValue::Float(number) => Value::Fraction(number.to_string()),

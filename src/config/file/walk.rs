@@ -1,4 +1,4 @@
-//! From the tables of a file to the keys that are typed in it.
+//! Converts the tables of a file to typed keys.
 
 use super::super::args::Typed;
 use super::super::older::{self, Today};
@@ -8,8 +8,7 @@ use super::super::value::{Entry, Table, Value};
 use super::super::{ConfigError, ConfigWarning, Key, Place};
 use super::{Layer, suggest};
 
-/// Everything that a source says, and everything that is wrong with it. What the `nearer` sources say of what is enabled
-/// counts in its place.
+/// All values of a source, and all errors in it. Switches in the `nearer` sources have precedence.
 pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<ConfigError>) {
     let mut walk = Walk {
         nearer,
@@ -34,25 +33,25 @@ pub(in super::super) fn walk(table: &Table, nearer: &[&Table]) -> (Layer, Vec<Co
     (walk.layer, walk.errors)
 }
 
-/// Whether a key at the top is one of ours.
+/// Whether an entry at the top is a flat key.
 fn is_flat(entry: &Entry) -> bool {
     Key::named(&entry.name).is_some()
 }
 
 struct Walk<'a> {
     nearer: &'a [&'a Table],
-    /// Every path that can be typed.
+    /// All paths that can be typed.
     paths: Vec<String>,
     layer: Layer,
     errors: Vec<ConfigError>,
-    /// Whether this is in a section that is disabled, where what is not supported changes nothing.
+    /// Whether this is in a disabled section, where unsupported keys have no effect.
     is_idle: bool,
     /// Whether a key of an older version of Centrifugo was seen.
     is_old: bool,
 }
 
 impl Walk<'_> {
-    /// One entry, `path` being its own.
+    /// Handles one entry at `path`.
     fn entry(&mut self, path: &str, entry: &Entry) {
         if let Some(unsupported) = Unsupported::find(path) {
             self.unsupported(unsupported, path, entry);
@@ -70,7 +69,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A key of an older version; the first one says so of the whole file.
+    /// Handles a key of an older version; the error for the first one concerns the whole file.
     fn old(&mut self, today: &Today, entry: &Entry) {
         if let Place::File { path, .. } = &entry.place
             && !std::mem::replace(&mut self.is_old, true)
@@ -113,7 +112,7 @@ impl Walk<'_> {
 
     fn table(&mut self, path: &str, entry: &Entry) {
         let Value::Table(table) = &entry.value else {
-            // JSON generators write null for what is not there.
+            // JSON generators write null for a missing value.
             if entry.value != Value::Null {
                 self.misplaced(path, entry, "expected a table");
             }
@@ -161,11 +160,11 @@ impl Walk<'_> {
         self.layer.lists.push((list, names));
     }
 
-    /// The entry with this name in a table of a list, by the list, its index and its name.
+    /// Handles the entry with this name in a table of a list, given by list, index and name.
     fn in_list(&mut self, of: (List, usize, &str), name: &str, entry: &Entry) {
         let (list, index, table) = of;
         let path = format!("{}.{table}.{name}", list.path());
-        // What holds for the table that stands once holds here.
+        // The key has the same meaning as in the table that is not in a list.
         let twin = format!("{}.{name}", list.twin());
         if let Some(unsupported) = Unsupported::find(&twin) {
             self.unsupported(unsupported, &path, entry);
@@ -179,7 +178,7 @@ impl Walk<'_> {
             }
             self.is_idle = was_idle;
         } else if list.has_table(name) && entry.value == Value::Null {
-            // JSON generators write null for what is not there.
+            // JSON generators write null for a missing value.
         } else {
             let of_old = older::option_renamed(&entry.name).map(str::to_owned);
             let near = || suggest::meant(&twin).and_then(|near| near.rsplit('.').next().map(str::to_owned));
@@ -189,7 +188,7 @@ impl Walk<'_> {
 
     fn typed(&mut self, target: Target, path: &str, entry: &Entry) {
         let raw = raw(entry);
-        // JSON generators write null for what is not there; of our flat keys it says that something is off.
+        // JSON generators write null for a missing value; for flat keys, null means "off".
         let says_nothing = entry.value == Value::Null && !matches!(target, Target::Flat(_));
         if says_nothing || self.is_idle && !target.fits(&raw) {
             return;
@@ -203,7 +202,7 @@ impl Walk<'_> {
 
     fn alias(&mut self, alias: &'static Alias, entry: &Entry) {
         let is_empty = alias.unit == Unit::Listener && entry.value.text() == Some("");
-        // The path of a WebSocket that is disabled is not another word for where it is.
+        // The path of a disabled WebSocket is not a second value for its location.
         let is_idle = self.is_idle && alias.unit != Unit::Disabled;
         if is_empty || is_idle || entry.value == Value::Null {
             return;
@@ -217,7 +216,7 @@ impl Walk<'_> {
         }
         match alias.unit.convert(&entry.value) {
             Ok(Some(converted)) => {
-                // A word stays one, for which more forms are allowed.
+                // A text stays a word, for which more forms are allowed.
                 let raw = if converted == Raw::Value(entry.value.clone()) { raw(entry) } else { converted };
                 if let Some(target) = Target::find(alias.flat) {
                     let (said, place) = (entry.said(), entry.place.clone());
@@ -230,7 +229,7 @@ impl Walk<'_> {
         }
     }
 
-    /// One thing may have two names, but only one value.
+    /// Reports keys that were typed under two names with different values.
     fn twice(&mut self) {
         let mut errors = Vec::new();
         let halves = self.layer.listen.typed("listen").into_iter().chain(self.layer.control.typed("control"));
@@ -284,7 +283,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Something where it does not belong. Its value is not told: it may be a secret.
+    /// Reports a value in the wrong place. The value is not shown: it may be a secret.
     fn misplaced(&mut self, path: &str, entry: &Entry, complaint: &str) {
         let (place, said) = (entry.place.clone(), HIDDEN.to_owned());
         self.errors.push(ConfigError { key: path.to_owned(), said, complaint: complaint.to_owned(), place });
@@ -295,7 +294,7 @@ impl Walk<'_> {
         self.errors.push(ConfigError { key: path.to_owned(), said, complaint: complaint.to_owned(), place });
     }
 
-    /// Whether the section says that it is disabled, or does not say that it is enabled although we do not have it at all.
+    /// Whether the section is disabled, or is unsupported and not enabled.
     fn is_disabled(&self, path: &str, table: &Table) -> bool {
         let enabled = self.switch(&format!("{path}.enabled"), table.find("enabled"));
         let is_not_ours = || Unsupported::find(&format!("{path}.enabled")).is_some();
@@ -304,13 +303,13 @@ impl Walk<'_> {
         is_off || disabled.and_then(Value::switch) == Some(true)
     }
 
-    /// A switch as the nearest source has it.
+    /// A switch as set by the nearest source.
     fn switch<'b>(&'b self, path: &str, here: Option<&'b Value>) -> Option<&'b Value> {
         self.nearer.iter().rev().find_map(|table| table.at(path)).or(here)
     }
 }
 
-/// Whether a key or a section says who may do what, so that a misspelt one is never passed over.
+/// Whether a key or section concerns permissions, so that misspelt ones are never ignored.
 fn decides(path: &str) -> bool {
     const SECTIONS: [&str; 6] =
         ["client", "channel", "http_api", "http_server", "development", "trusted_proxies"];
@@ -332,7 +331,7 @@ fn decides(path: &str) -> bool {
     is_whole_section || path.split(['.', '_']).any(|word| WORDS.contains(&word))
 }
 
-/// The value: a word if it was typed where there are only words.
+/// The value: a word if it came from a variable or a flag.
 fn raw(entry: &Entry) -> Raw {
     match entry.word() {
         Some(word) => Raw::Words(vec![word.to_owned()]),

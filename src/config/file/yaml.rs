@@ -1,19 +1,18 @@
-//! Takes a YAML file apart: one document of plain mappings, lists and values.
+//! Parses a YAML file: one document of plain mappings, lists and values.
 //!
-//! What matters: nothing in a file makes it larger than it is written. Aliases, merges (`<<`) and tags are refused with
-//! their lines, and so is what is nested deeper than any configuration. A value without quotes is what YAML 1.2 says it
-//! is (<https://yaml.org/spec/1.2.2/>, 10.3), as Centrifugo reads it: `yes` and `on` are texts; a date is one, which a
-//! key that takes a text does not take.
+//! Invariant: a file cannot expand beyond its size. Aliases, merges (`<<`) and tags are refused with their lines, and
+//! so is nesting deeper than any configuration needs. The type of a value without quotes is that of YAML 1.2
+//! (<https://yaml.org/spec/1.2.2/>, 10.3), as in Centrifugo: `yes` and `on` are texts. A date is a type of its own,
+//! which keys for texts refuse.
 
 use super::super::Place;
 use super::super::value::{Entry, Table, Value};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-/// Mappings and lists within one another, at most.
+/// Maximum depth of nested mappings and lists.
 const DEPTH_MAX: usize = 32;
 
-/// The file's table, or the line and the matter of what is wrong; line 0 for the file as a whole. `place` tells where a
-/// line is.
+/// The file's table, or the line and text of an error; line 0 for the whole file. `place` converts a line to a place.
 pub(super) fn parse(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Table, (usize, String)> {
     let mut builder = Builder { place, open: Vec::new(), root: None, document_count: 0 };
     for event in Parser::new_from_str(text) {
@@ -29,10 +28,10 @@ pub(super) fn parse(text: &str, place: &dyn Fn(usize) -> Place) -> Result<Table,
     }
 }
 
-/// What is open, the innermost last.
+/// Open mappings and lists, the innermost last.
 enum Open {
     List(Vec<Value>),
-    /// A mapping, and the key whose value comes next, with its line.
+    /// A mapping, and the key of the next value with its line.
     Table(Table, Option<(String, usize)>),
 }
 
@@ -87,7 +86,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// A value, or the key of one.
+    /// Handles a value or a key.
     fn scalar(&mut self, text: &str, style: ScalarStyle, line: usize) -> Result<(), (usize, String)> {
         if let Some(Open::Table(table, key @ None)) = self.open.last_mut() {
             if text == "<<" && style == ScalarStyle::Plain {
@@ -116,7 +115,7 @@ impl Builder<'_> {
     }
 }
 
-/// What a value without quotes is.
+/// The value of a text without quotes.
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -133,13 +132,13 @@ fn plain(text: &str) -> Value {
     let digits = text.replace('_', "");
     let has_leading_zero = digits.trim_start_matches(['+', '-']).starts_with('0') && digits.len() > 1;
     match digits.parse() {
-        // A leading zero is octal to one program and decimal to the next.
+        // Some programs read a number with a leading zero as octal, others as decimal.
         Ok(number) if !has_leading_zero => Value::Integer(number),
         _ => Value::Fraction(text.to_owned()),
     }
 }
 
-/// Whether some program reads it as a number: 10.3.2 of YAML 1.2, and what older versions had besides.
+/// Whether some program reads the text as a number: 10.3.2 of YAML 1.2, and older versions.
 fn is_number(text: &str) -> bool {
     let bare = text.strip_prefix(['+', '-']).unwrap_or(text);
     let of_base = |prefix: &str, is_digit: fn(u8) -> bool| {
@@ -163,7 +162,7 @@ fn is_number(text: &str) -> bool {
     is_special || is_based || is_mantissa && is_exponent
 }
 
-/// Whether it begins as a date does: `2026-11-30`, also with a time behind it.
+/// Whether the text begins with a date: `2026-11-30`, also with a time after it.
 fn is_date(text: &str) -> bool {
     let (date, rest) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
     let parts: Vec<&str> = date.split('-').collect();

@@ -1,4 +1,4 @@
-//! Keys about who is let in, and what happens when there is no more room: admission, drain, memory.
+//! Flat keys about admission, the drain and memory.
 
 use super::{GIB, HOUR_MS, Key, Slot, deadline, limit};
 

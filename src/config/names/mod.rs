@@ -1,24 +1,24 @@
-//! Every key that has one path, ours and Centrifugo's: what variables and flags can name.
+//! All keys with a fixed path, throng's and Centrifugo's: the names for variables and flags.
 //!
-//! What matters: each path has one variable, and each variable one path. Centrifugo's keys are a list that
-//! `scripts/centrifugo-keys` makes of what that program prints. Left out: keys of a namespace, whose paths hold its name;
-//! see `lists`.
+//! Invariant: each path has one variable, and each variable one path. `scripts/centrifugo-keys` makes the list of
+//! Centrifugo's keys from that program's output. Left out: keys of namespaces, whose paths contain a name (see
+//! `lists`).
 
 use super::sections::{ALIASES, Target};
 use super::{Config, KEYS, Key, Sections, Slot};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// Lines of path and default.
+/// Centrifugo's keys: lines with path and default.
 const CENTRIFUGO: &str = include_str!("centrifugo.txt");
 
-/// Keys whose values are lists of tables. Centrifugo prints their defaults as it prints that of a text.
+/// Keys whose values are lists of tables. Centrifugo prints their defaults like that of a text.
 const LISTS: [&str; 4] = ["channel.namespaces", "rpc.namespaces", "proxies", "consumers"];
 
-/// How the value of a key is typed where there are only words.
+/// The form of a key's value in variables and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueKind {
-    /// A word, or several.
+    /// One or more words.
     Word,
     /// True or false.
     Switch,
@@ -26,15 +26,15 @@ pub(super) enum ValueKind {
     Json,
 }
 
-/// All keys, in the order of their paths.
+/// All keys, sorted by path.
 pub(super) struct Names {
     kinds: BTreeMap<String, ValueKind>,
-    /// Paths of flat keys, and of all others: `log_level` and `log.level` are one variable, and mean the same.
+    /// Paths of flat keys, and of all others: `log_level` and `log.level` have one variable, and the same meaning.
     flat: BTreeMap<String, String>,
     others: BTreeMap<String, String>,
 }
 
-/// The list, which is made once.
+/// The list, made at first use.
 pub(super) fn names() -> &'static Names {
     static NAMES: OnceLock<Names> = OnceLock::new();
     NAMES.get_or_init(|| {
@@ -60,7 +60,7 @@ pub(super) fn names() -> &'static Names {
     })
 }
 
-/// Centrifugo's keys, each with the kind that its default tells.
+/// Centrifugo's keys, each with the kind that follows from its default.
 fn centrifugo() -> impl Iterator<Item = (&'static str, ValueKind)> {
     CENTRIFUGO.lines().filter_map(|line| {
         let (path, default) = line.split_once('=')?;
@@ -81,25 +81,25 @@ fn kind_of(slot: &Slot<'_>) -> ValueKind {
     }
 }
 
-/// The path as a variable, without what the names of all begin with: `CLIENT_ALLOWED_ORIGINS`.
+/// The variable of a path, without its prefix: `CLIENT_ALLOWED_ORIGINS`.
 pub(super) fn variable(path: &str) -> String {
     path.to_ascii_uppercase().replace(['.', '-'], "_")
 }
 
 impl Names {
-    /// How the value of the key at this path is typed; `None` for what is no key.
+    /// The form of the value of the key at this path; `None` if there is no such key.
     pub(super) fn kind(&self, path: &str) -> Option<ValueKind> {
         self.kinds.get(path).copied()
     }
 
-    /// The path of a variable, whose name is without its prefix; of one of ours a flat key first, of one of Centrifugo's the
-    /// key that it has itself.
+    /// The path of a variable without its prefix. For `THRONG_` variables, flat keys have precedence; for
+    /// Centrifugo's, its own keys.
     pub(super) fn path_of(&self, variable: &str, is_ours: bool) -> Option<&str> {
         let (first, second) = if is_ours { (&self.flat, &self.others) } else { (&self.others, &self.flat) };
         first.get(variable).or_else(|| second.get(variable)).map(String::as_str)
     }
 
-    /// Whether a section at the top, or a key there that is not a flat one, has this name.
+    /// Whether this is the name of a section at the top, or of a key there that is not flat.
     pub(super) fn has_section(&self, name: &str) -> bool {
         let is_within = |path: &String| {
             path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -107,7 +107,7 @@ impl Names {
         self.others.values().any(is_within)
     }
 
-    /// Every path.
+    /// All paths.
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.kinds.keys().map(String::as_str)
     }

@@ -1,9 +1,9 @@
-//! Flags of Centrifugo 3 to 5 that version 6 does not have any more. Most of them mean what a key of today means, and are
-//! taken for it; the others are refused with what to write today.
+//! Flags of Centrifugo 3 to 5 that version 6 no longer has. Most are equivalent to a key of today and are accepted;
+//! the others are refused with a hint.
 
 use super::names::{MOVED, second};
 
-/// Flags that are taken, by their names without dashes; what each is today stands in the list of names.
+/// Accepted flags without dashes; the list of names has their keys of today.
 const SERVED: [&str; 24] = [
     "address",
     "admin",
@@ -31,7 +31,7 @@ const SERVED: [&str; 24] = [
     "uni_websocket",
 ];
 
-/// Flags that are refused: TLS needs more than one key, and the others are about what is not there.
+/// Refused flags: TLS needs more than one key, and the others concern features that do not exist.
 const REFUSED: [&str; 14] = [
     "broker",
     "grpc_api_port",
@@ -49,16 +49,16 @@ const REFUSED: [&str; 14] = [
     "uni_grpc_port",
 ];
 
-/// The same by a letter, each with its name.
+/// Refused short flags, each with its long name.
 #[cfg(feature = "cli")]
 pub(in super::super) const SHORT: [(&str, &str); 2] = [("-e", "engine"), ("-n", "name")];
 
-/// Whether a flag of this name is one of an older version, and none of ours.
+/// Whether a flag of an older version has this name, and none of throng.
 pub(in super::super) fn is_flag(name: &str) -> bool {
     served(name).is_some() || REFUSED.contains(&name)
 }
 
-/// The key of today that a flag of an older version means.
+/// The key of today for a flag of an older version.
 pub(in super::super) fn served(name: &str) -> Option<&'static str> {
     SERVED.contains(&name).then(|| second(MOVED, name)).flatten()
 }

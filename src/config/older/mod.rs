@@ -1,8 +1,8 @@
-//! Names that Centrifugo's keys had in versions 3 to 5, when all of them stood at the top of the file, and what each is today.
-//! The one list of them (`names`): for files, variables and flags, whether they are refused, understood or written anew.
+//! Names of Centrifugo's keys in versions 3 to 5, which stood at the top of the file, and their names of today. The
+//! one list of them (`names`) is used for files, variables and flags, to refuse, accept or convert them.
 //!
-//! What matters: whoever typed such a name meant something by it, most often who may do what. It is refused with today's
-//! name, not passed over.
+//! An older name was typed with an intention, most often about permissions. So it is refused with today's name, and
+//! never ignored.
 
 mod flags;
 pub(super) mod names;
@@ -15,22 +15,22 @@ pub(super) use flags::is_flag;
 pub(super) use flags::{SHORT, served};
 use names::{GONE, MOVED, NAMED, OF_EACH_HOOK, OPPOSITES, OPTIONS, option_today, second};
 
-/// What a key of an older version is today.
+/// Today's equivalent of a key of an older version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Today {
-    /// A key of this path, or several.
+    /// A key with this path, or several.
     Path(String),
-    /// Nothing, and why.
+    /// None, with the reason.
     Gone(&'static str),
 }
 
-/// Where options of channels stood that a file had at its top.
+/// The table of today for channel options at the top of a file.
 const OPTION_TABLE: &str = "channel.without_namespace";
 
-/// The hook to name for a key that each of them has today.
+/// The hook named in hints for a key that every hook has today.
 const FIRST_HOOK: &str = "client.proxy.connect";
 
-/// What names began with, and the table that holds these keys today: for those that the list does not have.
+/// Prefixes of names that are not in the list, and the tables that contain these keys today.
 const PREFIXES: [(&str, &str); 13] = [
     ("token_", "client.token"),
     ("subscription_token_", "client.subscription_token"),
@@ -47,8 +47,8 @@ const PREFIXES: [(&str, &str); 13] = [
     ("api_", "http_api"),
 ];
 
-/// What a key at the top of a file of an older version is today; `None` for a key that no older version has, or that is
-/// today's as it stands. `is_table`: a section of today may have the name of an old switch.
+/// Today's equivalent of a key at the top of an older version's file; `None` for a key that no older version has, or
+/// that is unchanged. `is_table`: a section of today may have the name of an old switch.
 pub(super) fn at_top(name: &str, is_table: bool) -> Option<Today> {
     if is_table && is_section(name) || Key::named(name).is_some() {
         return None;
@@ -56,7 +56,7 @@ pub(super) fn at_top(name: &str, is_table: bool) -> Option<Today> {
     today(name)
 }
 
-/// The same, whatever it is today.
+/// Today's equivalent of an older name.
 pub(super) fn today(name: &str) -> Option<Today> {
     let of_hooks = |key: &str| Today::Path(format!("{key} of each hook, such as {FIRST_HOOK}.{key}"));
     let of_option = || match second(OPPOSITES, name) {
@@ -71,8 +71,8 @@ pub(super) fn today(name: &str) -> Option<Today> {
         .or_else(of_option)
 }
 
-/// Today's path of an older name, for variables and flags: an empty one for what has no single key, or none at all, today.
-/// `None` for what was no key.
+/// Today's path of an older name, for variables and flags; empty if there is no single key today. `None` for an
+/// unknown name.
 pub(super) fn path_today(name: &str) -> Option<String> {
     let is_key = |path: &String| todays().kind(path).is_some();
     let of_table = || {
@@ -89,7 +89,7 @@ pub(super) fn path_today(name: &str) -> Option<String> {
     of_each.or(path).map(|path| if is_key(&path) { path } else { String::new() })
 }
 
-/// What an option of channels is called today, when it was called otherwise.
+/// Today's name of a channel option, if it has changed.
 pub(super) fn option_renamed(name: &str) -> Option<&'static str> {
     second(OPTIONS, name).or_else(|| second(OPPOSITES, name))
 }
@@ -99,8 +99,8 @@ pub(super) fn is_section(name: &str) -> bool {
     MOVED.iter().any(|(_, path)| path.split('.').next() == Some(name)) || Unsupported::has_table(name)
 }
 
-/// Whether Centrifugo has, or had in versions 3 to 5, a key at the top of a file. It reads names in any case of letters, and
-/// one with dots in it as a path.
+/// Whether Centrifugo has, or had in versions 3 to 5, a key at the top of a file with this name. It ignores case, and
+/// reads a name with dots as a path.
 pub(super) fn is_of_any(name: &str) -> bool {
     const GONE: [&str; 5] = ["sockjs", "tarantool", "history_disable", "presence_disable", "memory_history"];
     let name = name.to_lowercase();
@@ -108,7 +108,7 @@ pub(super) fn is_of_any(name: &str) -> bool {
     let is_gone = GONE
         .iter()
         .any(|part| top.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')));
-    // Our own flat keys are none of Centrifugo's.
+    // Flat keys of throng are not Centrifugo's.
     let is_variable = || {
         let path = todays().path_of(&top.to_ascii_uppercase(), false);
         path.is_some_and(|path| Key::named(path).is_none())
@@ -116,8 +116,7 @@ pub(super) fn is_of_any(name: &str) -> bool {
     is_gone || todays().has_section(top) || path_today(top).is_some() || is_variable()
 }
 
-/// Whether a key at the top of a file says that the file is one for Centrifugo 3 to 5. Words that other programs use, too,
-/// do not.
+/// Whether a key at the top shows that a file is for Centrifugo 3 to 5. Names that other programs use, too, do not.
 pub(super) fn is_telling(name: &str) -> bool {
     const PARTS: [&str; 8] = [
         "token_",
@@ -129,7 +128,7 @@ pub(super) fn is_telling(name: &str) -> bool {
         "admin_",
         "channel_",
     ];
-    // What Heroku and its like set is a variable, which others may copy into files of theirs.
+    // Platforms like Heroku set it as a variable, which users may copy into files of other programs.
     if name == "redis_url" {
         return false;
     }

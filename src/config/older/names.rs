@@ -1,6 +1,6 @@
-//! Names of keys in versions 3 to 5 of Centrifugo, whose files are flat, and where each stands today.
+//! Names of keys in Centrifugo 3 to 5, whose files are flat, and their places of today.
 
-/// Keys that have another path today, each with it. A switch of a feature is the `enabled` of its section.
+/// Keys with another path today. A switch of a feature is the `enabled` of its section.
 pub(in super::super) const MOVED: &[(&str, &str)] = &[
     ("name", "node.name"),
     ("node_info_metrics_aggregate_interval", "node.info_metrics_aggregate_interval"),
@@ -268,7 +268,7 @@ pub(in super::super) const MOVED: &[(&str, &str)] = &[
     ("proxy_subscribe_stream_timeout", "channel.proxy.subscribe_stream.timeout"),
 ];
 
-/// Keys that held for all hooks, each with the key that each hook has today.
+/// Keys for all hooks, each with the key that every hook has today.
 pub(in super::super) const OF_EACH_HOOK: &[(&str, &str)] = &[
     ("proxy_http_headers", "http_headers"),
     ("proxy_static_http_headers", "http.static_headers"),
@@ -282,7 +282,7 @@ pub(in super::super) const OF_EACH_HOOK: &[(&str, &str)] = &[
     ("proxy_grpc_credentials_value", "grpc.credentials_value"),
 ];
 
-/// The same keys of a named hook, and those that have another name today.
+/// Keys of a named hook, each with its name of today.
 pub(in super::super) const OF_NAMED_HOOK: &[(&str, &str)] = &[
     ("static_http_headers", "http.static_headers"),
     ("http_status_to_code_transforms", "http.status_to_code_transforms"),
@@ -292,7 +292,7 @@ pub(in super::super) const OF_NAMED_HOOK: &[(&str, &str)] = &[
     ("grpc_credentials_value", "grpc.credentials_value"),
 ];
 
-/// Hooks that have a path of their own; the last word says for which events.
+/// Hooks with a path of their own; the last word names their events.
 pub(in super::super) const HOOKS: &[&str] = &[
     "client.proxy.connect",
     "client.proxy.refresh",
@@ -303,14 +303,14 @@ pub(in super::super) const HOOKS: &[&str] = &[
     "channel.proxy.subscribe_stream",
 ];
 
-/// Names of a named hook that was used for all clients or calls, each with what it becomes.
+/// Keys that selected a named hook for all clients or calls, each with its equivalent.
 pub(in super::super) const NAMED: &[(&str, &str)] = &[
     ("connect_proxy_name", "client.proxy.connect"),
     ("refresh_proxy_name", "client.proxy.refresh"),
     ("rpc_proxy_name", "rpc.without_namespace.proxy_name"),
 ];
 
-/// Keys that have no counterpart, each with why or what to do.
+/// Keys without an equivalent, each with the reason or a hint.
 pub(in super::super) const GONE: &[(&str, &str)] = &[
     ("granular_proxy_mode", "hooks with names are a list of their own, proxies"),
     ("proxy_grpc_cert_file", "hooks over gRPC are not served"),
@@ -336,7 +336,7 @@ pub(in super::super) const GONE: &[(&str, &str)] = &[
     ("uni_grpc_tls_disable", "uni_grpc.tls.enabled says it"),
 ];
 
-/// Options of channels that have another name today.
+/// Channel options with another name today.
 pub(in super::super) const OPTIONS: &[(&str, &str)] = &[
     ("history_lifetime", "history_ttl"),
     ("history_recover", "force_recovery"),
@@ -352,7 +352,7 @@ pub(in super::super) const OPTIONS: &[(&str, &str)] = &[
     ("proxy_subscribe_stream_bidirectional", "subscribe_stream_proxy_bidirectional"),
 ];
 
-/// Options of channels whose meaning was the opposite, each with what says it today.
+/// Channel options with the opposite meaning, each with its equivalent.
 pub(in super::super) const OPPOSITES: &[(&str, &str)] = &[
     ("protected", "allow_subscribe_for_client, which is false unless it is set"),
     ("server_side", "allow_subscribe_for_client, which is false unless it is set"),
@@ -360,7 +360,7 @@ pub(in super::super) const OPPOSITES: &[(&str, &str)] = &[
     ("history_disable_for_client", "allow_history_for_subscriber, which is false unless it is set"),
 ];
 
-/// Options of channels in version 3 and before: their defaults allowed what has to be allowed since.
+/// Channel options up to version 3, whose defaults gave permissions that must be given explicitly today.
 pub(in super::super) const OF_VERSION_3: &[&str] = &[
     "publish",
     "subscribe_to_publish",
@@ -374,7 +374,7 @@ pub(in super::super) const OF_VERSION_3: &[&str] = &[
     "history_disable_for_client",
 ];
 
-/// Keys that came after version 3: a file that has one of them is of a later version.
+/// Keys that are newer than version 3: a file with one of them is of a later version.
 pub(in super::super) const LATER: &[&str] = &[
     "admin_web_proxy_address",
     "allow_anonymous_connect_without_token",
@@ -439,7 +439,7 @@ pub(in super::super) const LATER: &[&str] = &[
     "webtransport_handler_prefix",
 ];
 
-/// Options of channels that are written today as they were.
+/// Channel options with the same name today.
 pub(in super::super) const KEPT: &[&str] = &[
     "presence",
     "join_leave",
@@ -473,7 +473,7 @@ pub(in super::super) const KEPT: &[&str] = &[
     "subscribe_stream_proxy_name",
 ];
 
-/// The second of the pair whose first is `name`.
+/// The second element of the pair whose first is `name`.
 pub(in super::super) fn second(
     pairs: &'static [(&'static str, &'static str)],
     name: &str,
@@ -481,7 +481,7 @@ pub(in super::super) fn second(
     pairs.iter().find(|(old, _)| *old == name).map(|(_, new)| *new)
 }
 
-/// What an option of channels is called today.
+/// Today's name of a channel option.
 pub(in super::super) fn option_today(name: &str) -> Option<&'static str> {
     second(OPTIONS, name).or_else(|| KEPT.iter().find(|kept| **kept == name).copied())
 }

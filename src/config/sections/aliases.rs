@@ -1,30 +1,30 @@
-//! Keys of Centrifugo that mean one of our flat keys.
+//! Keys of Centrifugo that are equivalent to flat keys.
 
 use super::super::slot::Raw;
 use super::super::value::Value;
 
-/// A key that means the same as one of our flat keys.
+/// A key that is equivalent to a flat key.
 pub struct Alias {
-    /// As in the file.
+    /// The path as in the file.
     pub path: &'static str,
-    /// The flat key's name.
+    /// The name of the flat key.
     pub flat: &'static str,
-    /// How its value is written.
+    /// The form of its value.
     pub unit: Unit,
 }
 
-/// How Centrifugo writes a value.
+/// The form of a value in Centrifugo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// As we do.
+    /// The same as in the flat key.
     Same,
-    /// A duration, where we have milliseconds.
+    /// A duration instead of milliseconds.
     Duration,
-    /// A duration; what is negative is off.
+    /// A duration; negative values mean off.
     DurationOrOff,
-    /// A log level, with its own word for none.
+    /// A log level, with Centrifugo's word for none.
     Level,
-    /// True where we have `off`; false says nothing.
+    /// True for `off`; false has no effect.
     Disabled,
     /// An address or a port; the two together are a listener.
     Listener,
@@ -34,7 +34,7 @@ const fn alias(path: &'static str, flat: &'static str, unit: Unit) -> Alias {
     Alias { path, flat, unit }
 }
 
-/// Every key that means one of ours.
+/// All such keys.
 pub static ALIASES: &[Alias] = &[
     alias("http_server.address", "listen", Unit::Listener),
     alias("http_server.port", "listen", Unit::Listener),
@@ -65,7 +65,7 @@ impl Alias {
 }
 
 impl Unit {
-    /// The value as our key takes it; `None` when it says nothing; an error tells what is expected.
+    /// Converts the value to the form of the flat key; `None` if it has no effect. An error names the expected form.
     pub(in super::super) fn convert(self, value: &Value) -> Result<Option<Raw>, &'static str> {
         const DURATION: &str = "expected a duration, such as \"30s\" or \"500ms\"";
         let raw = Raw::Value(value.clone());
@@ -81,7 +81,7 @@ impl Unit {
             Self::Level if value.text() == Some("none") => {
                 Ok(Some(Raw::Value(Value::Text("off".to_owned()))))
             }
-            // Its next level above error; nothing is between them here.
+            // The next level above error; nothing is between them here.
             Self::Level if value.text() == Some("fatal") => {
                 Ok(Some(Raw::Value(Value::Text("error".to_owned()))))
             }

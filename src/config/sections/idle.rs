@@ -1,11 +1,11 @@
-//! What is configured and has no effect, since the switch or the feature that it belongs to is off. Nothing is wrong with
-//! it, but somebody may have meant it to work.
+//! Values without effect, since their switch or feature is off. They are not errors, but the author may have expected
+//! an effect.
 
 use super::{List, Sections};
 use crate::hub::options::ChannelOptions;
 use crate::outside::options::TokenOptions;
 
-/// Each such key by its path, and why it has no effect.
+/// All such keys by path, each with the reason.
 pub(in super::super) fn idle(sections: &Sections) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut tell = |path: String, lacks: &str| found.push((path, format!("has no effect without {lacks}")));
@@ -22,7 +22,7 @@ pub(in super::super) fn idle(sections: &Sections) -> Vec<(String, String)> {
 
 type Tell<'a> = &'a mut dyn FnMut(String, &str);
 
-/// Hooks that have an endpoint, and that nothing asks.
+/// Hooks with an endpoint that are not in use.
 fn hooks(sections: &Sections, tell: Tell<'_>) {
     const IN_A_NAMESPACE: &str = "in channel.without_namespace or a namespace";
     let used = sections.used_proxies();
@@ -66,7 +66,7 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// Options of channels whose feature is off.
+/// Channel options whose feature is off.
 fn channels(table: &str, options: &ChannelOptions, tell: Tell<'_>) {
     let recovers = options.force_recovery || options.allow_recovery;
     let history = ("history_size and history_ttl", options.keeps_history());

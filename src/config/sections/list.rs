@@ -1,4 +1,4 @@
-//! The keys of sections that stand once.
+//! The keys of sections that have a fixed path.
 
 use super::super::slot::{Form, RuleKind};
 use super::{Sections, Setting, Slot};
@@ -23,7 +23,7 @@ fn path(sections: &mut Sections, transport: Transport) -> Slot<'_> {
 const HOUR_MS: u64 = 3_600_000;
 const YEAR_MS: u64 = 366 * 24 * HOUR_MS;
 
-/// Every key of a section that stands once, in the order in which they are told.
+/// All keys of sections with a fixed path, in the order of the manual.
 pub static SETTINGS: &[Setting<Sections>] = &[
     key(
         "client.insecure",

@@ -10,18 +10,18 @@ use crate::outside::options::HookOptions;
 pub enum List {
     /// Namespaces of channels.
     Namespaces,
-    /// Hooks that namespaces name.
+    /// Named hooks, to which namespaces refer.
     Proxies,
     /// Namespaces of calls.
     CallNamespaces,
 }
 
-/// Calls of a namespace, or of none.
+/// Options of the calls of a namespace, or of those without one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallOptions {
-    /// Whether a hook answers them.
+    /// Whether a hook answers the calls.
     pub(super) enabled: bool,
-    /// Its name; empty for the one that has none.
+    /// The name of the hook; empty for the unnamed hook.
     pub(super) proxy_name: String,
 }
 
@@ -40,7 +40,7 @@ impl List {
     /// All lists.
     pub const ALL: [Self; 3] = [Self::Namespaces, Self::Proxies, Self::CallNamespaces];
 
-    /// Its path in the file.
+    /// The path of the list in the file.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Namespaces => "channel.namespaces",
@@ -49,7 +49,7 @@ impl List {
         }
     }
 
-    /// A table of the file that has the same keys, and stands once.
+    /// The table with a fixed path that has the same keys.
     pub(in super::super) const fn twin(self) -> &'static str {
         match self {
             Self::Namespaces => "channel.without_namespace",
@@ -58,12 +58,12 @@ impl List {
         }
     }
 
-    /// The key under which the place of a table's name is known.
+    /// The key under which the place of a table's name is stored.
     pub(in super::super) fn name_path(self, index: usize) -> String {
         format!("{}[{index}].name", self.path())
     }
 
-    /// The names of its keys, in their order, beside `name`.
+    /// The names of its keys, in order, without `name`.
     fn keys(self) -> Vec<&'static str> {
         match self {
             Self::Namespaces => CHANNEL.iter().map(|key| key.name).collect(),
@@ -72,7 +72,7 @@ impl List {
         }
     }
 
-    /// A key of the table at this index.
+    /// The target of a key in the table at this index.
     pub(in super::super) fn target(self, index: usize, name: &str) -> Option<Target> {
         match self {
             Self::Namespaces => {
@@ -85,14 +85,14 @@ impl List {
         }
     }
 
-    /// Whether some of its keys stand in a table of this name within its tables.
+    /// Whether its tables contain a table of this name with some of its keys.
     pub(in super::super) fn has_table(self, name: &str) -> bool {
         self.keys().iter().any(|key| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
     }
 }
 
 impl Sections {
-    /// Makes room for the tables of a file's list, in place of those that are there.
+    /// Creates the tables of a file's list, in place of the existing ones.
     pub(in super::super) fn name_tables<'a>(&mut self, list: List, names: impl Iterator<Item = &'a str>) {
         match list {
             List::Namespaces => self.namespaces = named::<ChannelOptions>(names),
@@ -113,7 +113,7 @@ impl Sections {
         }
     }
 
-    /// Calls `tell` with the keys of one table of a list: name and value, and whether that is the usual one.
+    /// Calls `tell` with the keys of one table of a list: name, value, and whether the value is the default.
     pub(super) fn each_of(
         &self,
         list: List,

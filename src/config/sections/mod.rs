@@ -1,9 +1,9 @@
-//! The sections of the file: Centrifugo's keys with Centrifugo's names, meanings and defaults, and a few of our own.
+//! The sections of the file: Centrifugo's keys with their names, meanings and defaults, and a few keys of throng.
 //!
-//! [`Sections`] has the shape of the file, so that each key has one place; `Sections::settle` gives the server's
-//! [`Config`] what they mean. `list` has the keys that stand once, `tables` those that stand in several
-//! tables, `aliases` what means one of our flat keys, `unsupported` what has no effect, `idle` and `risky` what is warned of, and `Target` finds any of them by
-//! its path.
+//! [`Sections`] has the structure of the file, so that each key has one place; `Sections::settle` applies it to the
+//! server's [`Config`]. `list` has the keys with a fixed path, `tables` those that appear in several tables, `aliases`
+//! those equivalent to flat keys, `unsupported` those without effect; `idle` and `risky` have the values that cause
+//! warnings. `Target` finds any key by its path.
 
 mod aliases;
 mod idle;
@@ -36,7 +36,7 @@ pub(super) use rules::{conflicts, outside_conflicts};
 pub use tables::{CALLS, CHANNEL, HOOK, TABLES, TOKEN};
 pub use unsupported::{Class, Taken, UNSUPPORTED, Unsupported, class_of};
 
-/// What the sections say, in the shape in which they say it.
+/// The values of the sections, in the structure of the file.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct Sections {
@@ -73,7 +73,7 @@ pub struct Sections {
     is_api_external: bool,
     paths: ControlPaths,
     rates: Rates,
-    /// By [`Transport::index`]; the first of them has flat keys.
+    /// Transports by [`Transport::index`]; the first has flat keys.
     transports: [Carrier; Transport::COUNT],
     emulation_path: String,
     tls: ServerTls,
@@ -85,7 +85,7 @@ pub struct Sections {
     http_stream_responses: Rules,
 }
 
-/// What a section makes of codes, if it is enabled.
+/// The code rules of a section, with its switch.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rules {
     enabled: bool,
@@ -93,40 +93,40 @@ struct Rules {
 }
 
 impl Rules {
-    /// Those that hold; `None` where the section is not enabled.
+    /// The rules in force; `None` if the section is not enabled.
     fn in_force(&self) -> Option<&Vec<CodeRule>> {
         self.enabled.then_some(&self.rules)
     }
 }
 
-/// Whether a transport is served, and where.
+/// Whether a transport is served, and its path.
 #[derive(Clone, Debug, PartialEq)]
 struct Carrier {
     enabled: bool,
     path: String,
 }
 
-/// A key of a section, or of a table that stands in several sections.
+/// A key of a section, or of a table that appears in several sections.
 pub struct Setting<T: 'static> {
-    /// Its path, or what follows the path of its table.
+    /// The path, or the part of it below its table.
     pub name: &'static str,
-    /// What it does. One or two sentences.
+    /// The effect of the key. One or two sentences.
     pub help: &'static str,
-    /// Its place.
+    /// The place of the value.
     pub slot: fn(&mut T) -> Slot<'_>,
 }
 
-/// A table whose keys stand elsewhere, too.
+/// A table whose keys appear in other tables, too.
 pub struct KeyTable {
-    /// Where it stands.
+    /// The path of the table.
     pub path: &'static str,
-    /// What it is about.
+    /// The subject of the table.
     pub help: &'static str,
     /// Its keys.
     pub kind: Kind,
 }
 
-/// Which keys a [`KeyTable`] has, and its place in [`Sections`].
+/// The kind of keys in a [`KeyTable`], and its place in [`Sections`].
 #[derive(Clone, Copy)]
 pub enum Kind {
     /// [`TOKEN`].
@@ -139,7 +139,7 @@ pub enum Kind {
     Calls,
 }
 
-/// The place that a key means, whatever it is called.
+/// The place of a key's value, under any of its names.
 #[derive(Clone, Copy)]
 pub(super) enum Target {
     Flat(&'static Key),
@@ -154,7 +154,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// By its path in the file. Keys of namespaces have none that is the same in every file.
+    /// The target of a path in the file. Keys of namespaces have no fixed path.
     pub(super) fn find(path: &str) -> Option<Self> {
         let flat = || Key::named(path).map(Target::Flat);
         let once = || SETTINGS.iter().find(|setting| setting.name == path).map(Target::Once);
@@ -165,7 +165,7 @@ impl Target {
         flat().or_else(once).or_else(|| TABLES.iter().find_map(within))
     }
 
-    /// Every key of a section that has one path, with it.
+    /// All keys of sections with a fixed path, each with its path.
     pub(super) fn all() -> impl Iterator<Item = (String, Self)> {
         let once = SETTINGS.iter().map(|setting| (setting.name.to_owned(), Self::Once(setting)));
         once.chain(TABLES.iter().flat_map(|table| {
@@ -173,7 +173,7 @@ impl Target {
         }))
     }
 
-    /// Whether it is the flat key of this name.
+    /// Whether this is the flat key of this name.
     pub(super) fn is_flat(&self, name: &str) -> bool {
         matches!(self, Self::Flat(key) if key.name == name)
     }
@@ -184,7 +184,7 @@ impl Target {
         ["endpoint", "http.static_headers"].contains(&setting.name)
     }
 
-    /// Whether both are one place, for those that can be typed by two names.
+    /// Whether both are the same place, for keys with two names.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Flat(a), Self::Flat(b)) => std::ptr::eq(*a, *b),
@@ -193,7 +193,7 @@ impl Target {
         }
     }
 
-    /// Whether no message may repeat its value.
+    /// Whether messages must not show its value.
     pub(super) fn is_secret(&self) -> bool {
         let mut sections = Sections::default();
         match *self {
@@ -208,7 +208,7 @@ impl Target {
         }
     }
 
-    /// Whether the value is one that may be typed.
+    /// Whether the value is allowed.
     pub(super) fn fits(&self, raw: &Raw) -> bool {
         let mut sections = Sections::default();
         if let Self::Namespace(index, _) | Self::Proxy(index, _) | Self::CallNamespace(index, _) = self {
@@ -261,7 +261,7 @@ impl Sections {
         }
     }
 
-    /// Has the server API ask for its key.
+    /// Makes the server API require its key.
     pub(super) fn close_api(&mut self) {
         self.api.insecure = false;
     }

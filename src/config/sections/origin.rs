@@ -1,19 +1,19 @@
-//! The form of a pattern of origins: whether some browser could send what it matches.
+//! The syntax of origin patterns: whether some browser could send an origin that matches.
 //!
-//! An `Origin` is a scheme, a host and perhaps a port, as browsers write them: in lower case, in ASCII, without the
-//! scheme's own port, with nothing behind it (RFC 6454 § 6.2, the URL standard's "serializing hosts"). A pattern that
-//! says anything else lets nobody in, and nothing would tell its author why. Left out: how patterns match, which is
-//! [`crate::proto::origin`]'s.
+//! An `Origin` is a scheme, a host and an optional port, as browsers write them: in lower case, in ASCII, without the
+//! scheme's default port, with nothing after it (RFC 6454 § 6.2, the URL standard's "serializing hosts"). Any other
+//! pattern would match nothing, without any hint to its author. Left out: the matching of patterns (see
+//! [`crate::proto::origin`]).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// What a browser sends in place of an origin that it keeps to itself: of files, of frames in a sandbox.
+/// The value that browsers send for an opaque origin: of files, of frames in a sandbox.
 const OPAQUE: &str = "null";
 
-/// What to write in place of several origins in one text.
+/// The hint for several origins in one text.
 const ONE_EACH: &str = "one origin in each text of the list";
 
-/// What to write in place of a pattern of which this much is mended: the text itself, or what is better still.
+/// The correction of a pattern: the text after this one step, or a better one.
 fn better(text: &str) -> String {
     match check(text) {
         Ok(()) => format!("{text:?}"),
@@ -21,10 +21,10 @@ fn better(text: &str) -> String {
     }
 }
 
-/// Checks one pattern.
+/// Checks a pattern.
 ///
 /// # Errors
-/// What is wrong with it, and what to write in its place.
+/// The defect, and the correction.
 pub(super) fn check(pattern: &str) -> Result<(), String> {
     let wrong = |why: &str, instead: &str| Err(format!("{pattern:?} {why}: write {instead}"));
     if pattern == "*" || pattern == OPAQUE {
@@ -81,14 +81,14 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
     check_authority(pattern, Some(scheme), authority)
 }
 
-/// Checks host and port; `scheme` is `None` where a `*` may stand for it.
+/// Checks host and port; `scheme` is `None` for a `*`.
 fn check_authority(pattern: &str, scheme: Option<&str>, authority: &str) -> Result<(), String> {
     let wrong = |why: &str, instead: &str| Err(format!("{pattern:?} {why}: write {instead}"));
     if let Some((_, host)) = authority.rsplit_once('@') {
         return wrong("names a user, which browsers leave out", &better(&with(scheme, host)));
     }
     let (host, port) = match authority.rsplit_once(':') {
-        // Within the brackets of an IPv6 address, it is no port.
+        // Within the brackets of an IPv6 address, a colon does not start a port.
         Some((host, port)) if !port.contains(']') && scheme.is_some() => (host, Some(port)),
         _ => (authority, None),
     };
@@ -119,17 +119,17 @@ fn with(scheme: Option<&str>, host: &str) -> String {
     scheme.map_or_else(|| host.to_owned(), |scheme| format!("{scheme}://{host}"))
 }
 
-/// What is wrong with a host, and what to write.
+/// The defect of a host, and the correction.
 fn host_fault(host: &str, scheme: Option<&str>) -> Option<(&'static str, String)> {
     if host.is_empty() {
-        // Apps and files have schemes of their own, and some of them send no host.
+        // Apps and files have schemes of their own, some without a host.
         let needs_host = matches!(scheme, Some("http" | "https"));
         return needs_host
             .then(|| ("has no host", "\"https://example.com\", with the name of your site".to_owned()));
     }
     if host.contains('*') {
         let is_odd = |c: char| !c.is_ascii_alphanumeric() && !"-._*:/[]".contains(c);
-        // In brackets stands an address of IPv6 and nothing else: no set of characters.
+        // Brackets contain an IPv6 address, not a set of characters.
         let inside =
             host.split_once('[').map(|(_, rest)| rest.split_once(']').map_or(rest, |(inside, _)| inside));
         let is_set = inside.is_some_and(|inside| !inside.contains([':', '*']));
@@ -152,7 +152,7 @@ fn host_fault(host: &str, scheme: Option<&str>) -> Option<(&'static str, String)
     if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
         return Some(("has no host that could be one", "letters, digits, - and . in it".to_owned()));
     }
-    // The last part decides: a browser takes such a host for an address of IPv4 (the URL standard's "ends in a number").
+    // A numeric last part makes browsers parse the host as an IPv4 address (the URL standard's "ends in a number").
     let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next().unwrap_or(host);
     let is_number = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
     let is_address = host.parse::<Ipv4Addr>().is_ok();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is refused is not the pattern of an origin that a browser sends.
+        /// A refused pattern matches no origin that a browser sends.
         #[test]
         fn no_pattern_that_is_refused_lets_a_browser_in(
             scheme in "http|https", host in "[a-z]{1,8}(\\.[a-z]{2,5}){0,2}", port in prop::option::of(1024_u16..),

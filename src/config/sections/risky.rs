@@ -1,8 +1,8 @@
-//! What is configured and done, although others could do more by it than somebody may have meant.
+//! Values that are applied, but may give clients more permissions than intended.
 
 use super::Sections;
 
-/// Each such key by its path, and what it lets others do.
+/// All such keys by path, each with its effect.
 pub(in super::super) fn risky(sections: &Sections) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (path, options) in

@@ -1,25 +1,25 @@
-//! The sections as rows of key and value, to be printed; and the value of one key, to be told in an error.
+//! The sections as rows of key and value, for printing; and the value of one key, for errors.
 
 use super::super::Config;
 use super::super::slot::quote;
 use super::{List, Sections, Target};
 
-/// One key with its value.
+/// A key with its value.
 pub(in super::super) struct Row {
-    /// By which its place is known.
+    /// The key under which its place is stored.
     pub(in super::super) path: String,
-    /// The table of a list that it belongs to, by its index.
+    /// The table of a list that it belongs to, by index.
     pub(in super::super) of: Option<(List, usize)>,
-    /// What follows the table that it stands in.
+    /// The part of the path below its table.
     pub(in super::super) name: String,
     pub(in super::super) toml: String,
     pub(in super::super) json: serde_json::Value,
-    /// Whether nobody needs to type it for this value, but in development mode.
+    /// Whether this is the default outside development mode.
     pub(in super::super) is_default: bool,
 }
 
 impl Row {
-    /// The table that it stands in.
+    /// The path of its table.
     pub(in super::super) fn table(&self) -> &str {
         if let Some((list, _)) = self.of {
             return list.path();
@@ -28,7 +28,7 @@ impl Row {
     }
 }
 
-/// The path of a row's key as a person would write it: that of a table's name is the table's.
+/// The path of a row's key as a user would write it; for a table's name, the path of the table.
 pub(in super::super) fn path_of(row: &Row) -> String {
     match (row.of, row.json.as_str()) {
         (Some((list, _)), Some(named)) if row.name == "name" => format!("{}.{named}", list.path()),
@@ -37,7 +37,7 @@ pub(in super::super) fn path_of(row: &Row) -> String {
 }
 
 impl Sections {
-    /// Every key that stands once, and of the tables those keys that differ from what holds anyway.
+    /// All keys with a fixed path, and those keys of tables that differ from their defaults.
     pub(in super::super) fn rows(&self, shows_secrets: bool) -> Vec<Row> {
         let (mut here, mut otherwise) = (self.clone(), Self::default());
         let mut config = Config::default();
@@ -81,7 +81,7 @@ impl Sections {
         rows
     }
 
-    /// The value of a key of a section, as it is told in an error.
+    /// The value of a key of a section, for an error.
     pub(in super::super) fn said(&self, path: &str) -> Option<String> {
         let mut here = self.clone();
         if let Some(target) = Target::find(path) {

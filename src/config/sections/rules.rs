@@ -1,4 +1,4 @@
-//! The rules that bind two keys of sections. Most are Centrifugo's: what it refuses, we refuse.
+//! Rules between two keys of sections. Most are Centrifugo's: the values that it refuses are refused here.
 
 use super::super::error::CA_VARIABLE;
 use super::super::slot::Form;
@@ -9,7 +9,7 @@ use crate::outside::options::{HookOptions, Options};
 use crate::session::{Serves, Transport};
 use std::collections::BTreeSet;
 
-/// A key that does not go together with another: its path, and what is wrong.
+/// A conflict: the path of a key, and the reason.
 pub(in super::super) struct Conflict {
     pub(in super::super) path: String,
     pub(in super::super) complaint: String,
@@ -18,7 +18,7 @@ pub(in super::super) struct Conflict {
 const CONNECT: &str = "client.proxy.connect";
 const ORIGINS: &str = "client.allowed_origins";
 
-/// All that does not go together.
+/// All conflicts of the sections.
 pub(in super::super) fn conflicts(sections: &Sections) -> Vec<Conflict> {
     let mut found = Vec::new();
     let mut tell = |path: String, complaint: String| found.push(Conflict { path, complaint });
@@ -30,7 +30,7 @@ pub(in super::super) fn conflicts(sections: &Sections) -> Vec<Conflict> {
     found
 }
 
-/// What those who verify tokens and ask hooks find wrong with their options.
+/// The errors that the code of tokens and hooks finds in their options.
 pub(in super::super) fn outside_conflicts(options: &Options) -> Vec<Conflict> {
     outside::check(options).iter().map(|told| outside_conflict(told)).collect()
 }
@@ -128,14 +128,14 @@ fn options(sections: &Sections, table: &str, options: &ChannelOptions, tell: Tel
     }
 }
 
-/// A hook that is named must be there.
+/// Reports a named hook that does not exist.
 fn is_proxy(sections: &Sections, path: &str, name: &str, tell: Tell<'_>) {
     if !sections.names(List::Proxies).contains(&name) {
         tell(path.to_owned(), "expected \"default\" or the name of one of proxies".to_owned());
     }
 }
 
-/// Names of hooks and of namespaces of calls, and what these name.
+/// Checks the names of hooks and of namespaces of calls, and the hooks that these name.
 fn named(sections: &Sections, tell: Tell<'_>) {
     for list in [List::Proxies, List::CallNamespaces] {
         let names = sections.names(list);
@@ -183,7 +183,7 @@ fn hooks(sections: &Sections, tell: Tell<'_>) {
     named(sections, tell);
 }
 
-/// A name that holds a blank or anything else that no name of a header has (RFC 9110 § 5.1) finds no header.
+/// Reports names that no header can have (RFC 9110 § 5.1), as with a blank.
 fn header_names(sections: &Sections, tell: Tell<'_>) {
     let is_name =
         |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
@@ -209,8 +209,8 @@ fn header_names(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// A pattern that no browser's origin matches lets nobody in, though whoever wrote it meant to. And what a browser adds by
-/// itself, whoever wrote the page, is no proof when any page may connect.
+/// Reports patterns that match no browser's origin, so that no client could connect. Also reports authentication by
+/// data that browsers send by themselves (cookies) when pages of any origin may connect.
 fn origins(sections: &Sections, tell: Tell<'_>) {
     for pattern in &sections.client.allowed_origins {
         if let Err(complaint) = origin::check(pattern) {
@@ -249,7 +249,7 @@ fn origins(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// Each endpoint needs a path of its own. Flat keys are compared in `resolve`.
+/// Checks that each endpoint has a path of its own. Flat keys are compared in `resolve`.
 fn paths(sections: &Sections, tell: Tell<'_>) {
     let served = sections.served();
     for (index, (key, path, _)) in served.iter().enumerate() {
@@ -260,7 +260,7 @@ fn paths(sections: &Sections, tell: Tell<'_>) {
     control_paths(sections, tell);
 }
 
-/// Those of the control listener are its own, too.
+/// Checks that the paths of the control listener differ from each other.
 fn control_paths(sections: &Sections, tell: Tell<'_>) {
     let own = [
         ("http_api.handler_prefix", sections.paths.api.trim_end_matches('/')),
@@ -290,11 +290,11 @@ fn control_paths(sections: &Sections, tell: Tell<'_>) {
     }
 }
 
-/// Paths of the control listener that cannot be others.
+/// Fixed paths of the control listener.
 const FIXED_PATHS: [&str; 2] = ["/ready", "/debug/memory"];
 
 impl Sections {
-    /// What is served beside what flat keys say: the key of its path, the path, and what is there.
+    /// The endpoints in addition to those of flat keys: the key of the path, the path, and the content.
     pub(in super::super) fn served(&self) -> Vec<(String, &str, Serves)> {
         let enabled = |transport: &Transport| {
             *transport != Transport::WebSocket && self.transports[transport.index()].enabled

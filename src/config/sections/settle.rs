@@ -1,4 +1,4 @@
-//! What the sections say when nobody types them, and what they mean for the server.
+//! The defaults of the sections, and their application to the server's configuration.
 
 use super::super::{ApiOptions, ClientOptions, Config, ControlPaths, Rates, ServerTls};
 use super::{CallOptions, Carrier, Named, Rules, Sections};
@@ -9,7 +9,7 @@ use crate::session::{Endpoint, Transport};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The namespace that a fresh server has, to try what channels can do.
+/// The namespace of a server in development mode, for trying all features of channels.
 const TRIAL: &str = "chat";
 
 /// Centrifugo's defaults.
@@ -65,8 +65,8 @@ impl Default for Sections {
 }
 
 impl Sections {
-    /// What holds in development mode: everything can be tried at once, by anyone who reaches the server. The server API
-    /// is open only if `is_control_local`.
+    /// The sections in development mode: all features are open to every client that reaches the server. The server
+    /// API is open only if `is_control_local`.
     pub(in super::super) fn development(is_control_local: bool) -> Self {
         let mut sections = Self {
             client: ClientOptions { insecure: true, allow_own_pages: true, ..ClientOptions::default() },
@@ -79,7 +79,7 @@ impl Sections {
         sections
     }
 
-    /// Gives the server what the sections mean.
+    /// Applies the sections to the server's configuration.
     pub(in super::super) fn settle(&self, config: &mut Config) {
         config.client = ClientOptions {
             uni_disconnects: self.uni_disconnects.in_force().cloned().unwrap_or_default(),
@@ -98,7 +98,7 @@ impl Sections {
         config.control_paths = self.control_paths();
         config.endpoints = self.endpoints();
         config.namespaces = Arc::new(self.namespaces());
-        // The rest of these options are flat keys.
+        // The rest of these options have flat keys.
         let outside = Arc::make_mut(&mut config.outside);
         let asked = |enabled: bool, hook: &HookOptions| enabled.then(|| hook.clone());
         outside.token = self.token.clone();
@@ -133,7 +133,7 @@ impl Sections {
         }
     }
 
-    /// Where the server API, health and metrics are: `/api/` and `/api` are the same.
+    /// The paths of the server API, health and metrics; a slash at the end is removed.
     fn control_paths(&self) -> ControlPaths {
         let mut paths = self.paths.clone();
         paths.has_open_metrics |= paths.clients_have_metrics;
@@ -143,8 +143,9 @@ impl Sections {
         paths
     }
 
-    /// What client listeners have when the control listener is one that was asked for: then it has all, and they the API
-    /// only if that is wanted. Who asked for metrics has them there, open to everyone.
+    /// Adapts the paths of client listeners when the control listener was set explicitly: the control listener serves
+    /// all, and client listeners the API only if that is set. Metrics that were enabled are open on the control
+    /// listener.
     pub(in super::super) fn keep_inside(&mut self) {
         let paths = &mut self.paths;
         paths.clients_have_api = self.is_api_external;
@@ -158,12 +159,12 @@ impl Sections {
         served.map(|(_, path, serves)| Endpoint { path: path.to_owned(), serves }).collect()
     }
 
-    /// Calls of all namespaces, and those without.
+    /// Options of calls in all namespaces, and without one.
     fn all_calls(&self) -> impl Iterator<Item = &CallOptions> {
         std::iter::once(&self.calls).chain(self.call_namespaces.iter().map(|named| &named.options))
     }
 
-    /// Which hooks answer which calls.
+    /// The destinations of calls.
     fn calls(&self) -> Calls {
         let hook = |options: &CallOptions| options.enabled.then(|| options.proxy_name.clone());
         let named = self.call_namespaces.iter().map(|table| (table.name.clone(), hook(&table.options)));
@@ -175,7 +176,7 @@ impl Sections {
         }
     }
 
-    /// Whether the hook of this kind is asked that has no name.
+    /// Whether the unnamed hook of this kind is in use.
     pub(super) fn asks_unnamed(&self, kind: &str) -> bool {
         match kind {
             "subscribe" => self.any(|c| subscribe_hook(c) == Some("")),
@@ -185,7 +186,7 @@ impl Sections {
         }
     }
 
-    /// The names of the hooks that are asked.
+    /// The names of the hooks in use.
     pub(super) fn used_proxies(&self) -> BTreeSet<&str> {
         let channels =
             std::iter::once(&self.without_namespace).chain(self.namespaces.iter().map(|n| &n.options));
@@ -217,13 +218,13 @@ impl Sections {
         }
     }
 
-    /// Whether it holds for the channels of some namespace, or of none.
+    /// Whether a predicate holds for the channels of any namespace, or without one.
     pub(super) fn any(&self, holds: impl Fn(&ChannelOptions) -> bool) -> bool {
         holds(&self.without_namespace) || self.namespaces.iter().any(|n| holds(&n.options))
     }
 }
 
-/// The names of the hooks of channels, where they are asked.
+/// The name of a hook of channels, if it is in use.
 fn subscribe_hook(options: &ChannelOptions) -> Option<&str> {
     options.subscribe_proxy_enabled.then_some(&options.subscribe_proxy_name)
 }
@@ -236,8 +237,8 @@ fn sub_refresh_hook(options: &ChannelOptions) -> Option<&str> {
     options.sub_refresh_proxy_enabled.then_some(&options.sub_refresh_proxy_name)
 }
 
-/// Everything that a channel can do, within reason. Numbers for channels are left out: the JavaScript client of today offers
-/// them over Protobuf, too, but then does not find the channel of a push.
+/// All features of a channel, within reason. Channel numbers are left out: current JavaScript clients offer them over
+/// Protobuf, too, but then do not find the channel of a push.
 fn trial() -> ChannelOptions {
     ChannelOptions {
         presence: true,

@@ -1,4 +1,4 @@
-//! The keys of tables that stand in several places: of tokens, of hooks, and of channels.
+//! The keys of tables that appear in several places: of tokens, of hooks, and of channels.
 
 use super::super::slot::Form;
 use super::super::slot::RuleKind;
@@ -13,7 +13,7 @@ const fn key<T>(name: &'static str, help: &'static str, slot: fn(&mut T) -> Slot
 const HOUR_MS: u64 = 3_600_000;
 const YEAR_MS: u64 = 366 * 24 * HOUR_MS;
 
-/// Where the tables stand that have one path. Those of namespaces follow `channel.namespaces`, with [`CHANNEL`] and `name`.
+/// The tables with a fixed path. Those of namespaces are in `channel.namespaces`, with [`CHANNEL`] and `name`.
 pub static TABLES: &[KeyTable] = &[
     KeyTable {
         path: "client.token",
@@ -110,7 +110,7 @@ pub static TOKEN: &[Setting<TokenOptions>] = &[
     ),
 ];
 
-/// Keys of a hook, Centrifugo's proxies.
+/// Keys of a hook (a proxy in Centrifugo).
 pub static HOOK: &[Setting<HookOptions>] = &[
     key("endpoint", "URL to which requests are posted", |h| Slot::Text(&mut h.endpoint, Form::HookUrl)),
     key("timeout", "Time that the hook has to answer; then error 100", |h| {

@@ -1,46 +1,46 @@
-//! Keys of Centrifugo that are no keys of ours, and what becomes of each: its class.
+//! Keys of Centrifugo that throng does not have, and their treatment: the class.
 //!
-//! What would change who may do what, what is delivered or what is kept is refused; what is comfort or tuning is warned
-//! of, with what happens in its place. A path may begin with `<token>`, `<hook>` or `<channel>`, which stand for every
-//! table of that kind.
+//! A key that affects permissions, delivery or storage is refused; a key for comfort or tuning causes a warning that
+//! describes the effect. A path may begin with `<token>`, `<hook>` or `<channel>`, which stand for every table of
+//! that kind.
 
 use super::super::slot::duration_ms;
 use super::super::value::Value;
 use super::{Alias, Kind, List, TABLES, Target};
 
-/// What becomes of a key of Centrifugo's.
+/// The treatment of a key of Centrifugo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// It works, or there is nothing to do for it.
+    /// The key works, or needs no support.
     Served,
-    /// It has no effect, which a line at the start says: it is comfort or tuning.
+    /// The key has no effect, which a warning at start says: comfort or tuning.
     Warned,
-    /// It stops the start: without it others could do more, or less is delivered or kept.
+    /// The key prevents the start: without it clients could do more, or less is delivered or stored.
     Refused,
 }
 
-/// A key that has no effect here; its class says what becomes of a value that would change something.
+/// A key without effect here; its class is the treatment of values that would matter.
 pub struct Unsupported {
-    /// As in the file; for a table, the whole of it.
+    /// The path as in the file; for a table, the whole table.
     pub path: &'static str,
-    /// Which values change nothing.
+    /// Values that are accepted.
     pub taken: Taken,
-    /// What becomes of any other value.
+    /// The treatment of any other value.
     pub class: Class,
-    /// What to do or what happens in place of it, or why it changes nothing; empty when there is nothing to say.
+    /// A hint, the effect, or the reason why there is none; may be empty.
     pub instead: &'static str,
 }
 
-/// Values that change nothing here. That something is off is always taken.
+/// Values that are accepted without a message. "Off" is always accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// No others.
+    /// No other values.
     Off,
-    /// These, as they are told: Centrifugo's default, or what we do anyway. A duration may be written otherwise.
+    /// These values: Centrifugo's default, or the fixed behaviour here. Durations may be written differently.
     Values(&'static [&'static str]),
-    /// A section, or a list of sections, whose `enabled` is not true, whatever else is in it.
+    /// A section, or a list of sections, whose `enabled` is not true, with any other keys.
     Disabled,
-    /// All: it counts only together with another key, which is refused itself, or is about how work is done and not what.
+    /// All values: the key matters only together with another key, which is refused, or concerns performance only.
     Anything,
 }
 
@@ -83,7 +83,7 @@ const FRONT: &str = "connections use HTTP/1.1; a proxy in front of throng may sp
 const STREAMS: &str = "map and shared-poll channels are not served: channels are streams of publications";
 const NO_POSITIONS: &str = "positions cannot diverge in one process";
 
-/// Every key that has no effect.
+/// All keys without effect.
 pub static UNSUPPORTED: &[Unsupported] = &[
     moot("http_server.tls.server_ca_pem", OF_CLIENTS),
     moot("http_server.tls.server_name", OF_CLIENTS),
@@ -179,7 +179,7 @@ pub static UNSUPPORTED: &[Unsupported] = &[
 ];
 
 impl Unsupported {
-    /// The same, but warned of where it would be refused.
+    /// The same key with a warning in place of an error.
     const fn warned(self) -> Self {
         Self { class: Class::Warned, ..self }
     }
@@ -189,13 +189,13 @@ impl Unsupported {
         UNSUPPORTED.iter().find(|key| key.path == path || Some(key.path) == of_kind.as_deref())
     }
 
-    /// Whether keys of this table stand in the list.
+    /// Whether the list has keys of this table.
     pub(in super::super) fn has_table(path: &str) -> bool {
         let inside = |key: &Self| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
         UNSUPPORTED.iter().any(inside)
     }
 
-    /// What to say of a value at this path that has no effect here; `None` when there is nothing to say.
+    /// The message for a value without effect at this path; `None` if there is none.
     pub(in super::super) fn remark(path: &str, value: &Value) -> Option<String> {
         let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
         let of_switch = || Self::find(table).filter(|key| key.taken == Taken::Disabled && name == "enabled");
@@ -211,7 +211,7 @@ impl Unsupported {
         }
     }
 
-    /// Whether the value changes nothing here.
+    /// Whether the value is accepted.
     pub(in super::super) fn takes(&self, value: &Value) -> bool {
         match self.taken {
             _ if value.is_off() => true,
@@ -225,8 +225,8 @@ impl Unsupported {
     }
 }
 
-/// What becomes of the key of this path, or of the table that it stands in, when its value changes something; `None` when
-/// nobody knows it. A key of a namespace has the class of its twin in `channel.without_namespace`.
+/// The treatment of the key at this path, or of its table, when its value matters; `None` for an unknown key. A key
+/// of a namespace has the class of the same key in `channel.without_namespace`.
 pub fn class_of(path: &str) -> Option<Class> {
     let above = path.rsplit_once('.').map(|(table, _)| table);
     if let Some(key) = Unsupported::find(path) {
@@ -238,12 +238,12 @@ pub fn class_of(path: &str) -> Option<Class> {
     is_served.then_some(Class::Served).or_else(|| above.and_then(class_of))
 }
 
-/// Milliseconds, when it is a duration with a unit.
+/// The milliseconds of a duration with a unit.
 fn duration(value: &Value) -> Option<u64> {
     value.text().and_then(duration_ms)
 }
 
-/// Whether the value is what is told, durations however they are written.
+/// Whether the value equals `told`; durations may be written differently.
 fn says(value: &Value, told: &str) -> bool {
     value.to_string() == told
         || value.text() == Some(told)
@@ -251,7 +251,7 @@ fn says(value: &Value, told: &str) -> bool {
         || duration(value).is_some_and(|ms| duration_ms(told.trim_matches('"')) == Some(ms))
 }
 
-/// The path with the kind of its table in place of the table.
+/// The path with its table replaced by the table's kind.
 fn generic(path: &str) -> Option<String> {
     let (table, rest) =
         TABLES.iter().find_map(|table| Some((table, path.strip_prefix(table.path)?.strip_prefix('.')?)))?;

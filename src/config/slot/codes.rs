@@ -1,5 +1,4 @@
-//! Lists of codes and what is told in their place, as Centrifugo's configuration writes them: a list of tables in a
-//! file, its JSON in a variable.
+//! Rules for codes, in the form of Centrifugo's configuration: a list of tables in a file, JSON in a variable.
 
 use super::super::value::{Table, Value};
 use super::super::{Place, file};
@@ -7,17 +6,17 @@ use super::{Raw, quote};
 use crate::hub::codes::{CodeOutcome, CodeRule};
 use serde_json::json;
 
-/// What a close frame has room for.
+/// Maximum size of a close frame's text, in bytes.
 const TEXT_BYTES_MAX: usize = 123;
 
-/// What the list is about.
+/// The kind of rules in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleKind {
-    /// Statuses of a hook, which become errors or disconnects.
+    /// Rules that map statuses of a hook to errors or disconnects.
     Status,
-    /// Codes of connect errors, which become disconnects.
+    /// Rules that map codes of connect errors to disconnects.
     Disconnect,
-    /// Codes of connect errors and disconnects, which become responses.
+    /// Rules that map codes of connect errors and disconnects to responses.
     Response,
 }
 
@@ -36,7 +35,7 @@ impl RuleKind {
     }
 }
 
-/// The rules that were typed; `None` for what is none.
+/// Parses rules; `None` for an invalid value.
 pub(super) fn parse(raw: &Raw, kind: RuleKind) -> Option<Vec<CodeRule>> {
     let parsed;
     let list = match raw {
@@ -72,7 +71,7 @@ fn rule(table: &Table, kind: RuleKind) -> Option<CodeRule> {
     }
 }
 
-/// A table that says a code; one whose code is 0 says nothing.
+/// A table with a code; a code of 0 means that there is none.
 fn outcome<'a>(table: &'a Table, name: &str) -> Option<&'a Table> {
     let Some(Value::Table(told)) = table.find(name) else { return None };
     (number(told, "code") != Some(0) && told.find("code").is_some()).then_some(told)
@@ -101,7 +100,7 @@ fn response(told: &Table) -> Option<CodeOutcome> {
     Some(CodeOutcome::Response { status, body: text(told, "body", false)? })
 }
 
-/// Whether a table has no other keys than these.
+/// Checks that a table has no other keys.
 fn knows(table: &Table, names: &[&str]) -> Option<()> {
     table.0.iter().all(|entry| names.contains(&entry.name.as_str())).then_some(())
 }
@@ -119,7 +118,7 @@ fn number(table: &Table, name: &str) -> Option<u32> {
     }
 }
 
-/// A text that may be missing.
+/// An optional text.
 fn text(table: &Table, name: &str, is_short: bool) -> Option<String> {
     let told = match table.find(name) {
         None | Some(Value::Null) => "",
@@ -128,7 +127,7 @@ fn text(table: &Table, name: &str, is_short: bool) -> Option<String> {
     (!is_short || told.is_ascii() && told.len() <= TEXT_BYTES_MAX).then(|| told.to_owned())
 }
 
-/// As they stand in a file of TOML.
+/// The rules in TOML.
 pub(super) fn toml(rules: &[CodeRule], kind: RuleKind) -> String {
     let key = if kind == RuleKind::Status { "status_code" } else { "code" };
     let one = |rule: &CodeRule| {
@@ -153,7 +152,7 @@ pub(super) fn toml(rules: &[CodeRule], kind: RuleKind) -> String {
     format!("[{}]", rules.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
-/// As they stand in a file of JSON.
+/// The rules in JSON.
 pub(super) fn json(rules: &[CodeRule], kind: RuleKind) -> serde_json::Value {
     let key = if kind == RuleKind::Status { "status_code" } else { "code" };
     let one = |rule: &CodeRule| match &rule.to {

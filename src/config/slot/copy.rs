@@ -1,9 +1,9 @@
-//! A value from one configuration put into the same key's place in another.
+//! Copies a value from one configuration to the same key in another.
 
 use super::Slot;
 
 impl Slot<'_> {
-    /// Takes the value of another configuration's slot of the same key.
+    /// Copies the value from another configuration's slot of the same key.
     pub(in super::super) fn copy(self, from: &Self) {
         match (self, from) {
             (Self::Listens(to), Self::Listens(from)) => to.clone_from(from),

@@ -1,6 +1,6 @@
-//! Durations as Centrifugo's configuration writes them: `30s`, `1h30m`, `500ms`, `1.5h`.
+//! Durations in the form of Centrifugo's configuration: `30s`, `1h30m`, `500ms`, `1.5h`.
 
-/// Units and how many nanoseconds they have; the longer name first where one is the beginning of another.
+/// Units in nanoseconds; a longer name stands before its own prefix.
 const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
     ("us", 1_000),
@@ -12,7 +12,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 const NANOS_OF_MS: u64 = 1_000_000;
 
-/// Milliseconds; `None` for what is no duration, negative, or no whole number of milliseconds.
+/// Parses a duration to milliseconds; `None` if it is invalid, negative, or not a whole number of milliseconds.
 pub(super) fn parse(text: &str) -> Option<u64> {
     if text == "0" {
         return Some(0);
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     nanos.is_multiple_of(NANOS_OF_MS).then_some(nanos / NANOS_OF_MS)
 }
 
-/// A decimal number times `unit`, without rounding through a float.
+/// Multiplies a decimal number by `unit`, without rounding through a float.
 fn scaled(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
@@ -51,7 +51,7 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
     Some(nanos)
 }
 
-/// The duration as it is typed; the inverse of [`parse`].
+/// Formats a duration; the inverse of [`parse`].
 pub(super) fn text(ms: u64) -> String {
     if ms == 0 {
         return "0s".to_owned();

@@ -1,33 +1,33 @@
-//! What a text may be: the form of its value, checked when it is typed.
+//! The forms of text values, checked when the text is read.
 
 use jsonwebtoken::DecodingKey;
 
 /// The form of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Anything.
+    /// Any text.
     Any,
     /// The path of an endpoint.
     Path,
-    /// An http or https URL, or nothing.
+    /// An http or https URL, or empty.
     Url,
-    /// The URL of a hook: http or https, or nothing.
+    /// The URL of a hook: http or https, or empty.
     HookUrl,
-    /// The URL of a key set, in which names in double braces may stand, or nothing.
+    /// The URL of a key set, which may contain names in double braces, or empty.
     KeySetUrl,
-    /// The name of a header, or nothing.
+    /// The name of a header, or empty.
     HeaderName,
-    /// A public RSA key in PEM, or nothing.
+    /// A public RSA key in PEM, or empty.
     RsaPem,
-    /// A public key on a NIST curve in PEM, or nothing.
+    /// A public key on a NIST curve in PEM, or empty.
     EcPem,
-    /// A public Ed25519 key in PEM, or nothing.
+    /// A public Ed25519 key in PEM, or empty.
     EdPem,
-    /// A claim of a token, or nothing.
+    /// The name of a token's claim, or empty.
     Claim,
-    /// A namespace's name.
+    /// The name of a namespace.
     Namespace,
-    /// The name of a cookie, or nothing.
+    /// The name of a cookie, or empty.
     Cookie,
     /// One or more characters that separate parts of a channel's name.
     Boundary,
@@ -73,7 +73,7 @@ impl Form {
     }
 }
 
-/// RFC 9110, 5.6.2.
+/// Whether this byte may be in a token (RFC 9110, 5.6.2).
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -82,7 +82,7 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
-/// The path of an endpoint that it says, if it can be one: without a `/` at its end, and nothing is `/`.
+/// The text as the path of an endpoint, if it can be one: without a `/` at its end; empty for `/`.
 pub(super) fn as_path(text: &str) -> Option<String> {
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'"' | b'\\');
     let is_path = text.is_empty() || text.starts_with('/') && text.bytes().all(plain);

@@ -1,8 +1,7 @@
-//! A typed place in a configuration: what a key's value may be, how it is read, how it is written out.
+//! A typed slot for a key's value: its range, how it is parsed, and how it is printed.
 //!
-//! Reading and writing are inverse: what a slot prints as TOML, it accepts again (tested over all keys in
-//! `show`), but for secrets that are kept. No rule about two keys stands here; those are in `resolve` and
-//! `sections::rules`.
+//! Invariant: parsing and printing are inverse: a slot accepts the TOML that it prints (tested over all keys in
+//! `show`), except for hidden secrets. Left out: rules between two keys (`conflicts`, `sections::rules`).
 
 mod codes;
 mod copy;
@@ -27,12 +26,12 @@ pub use placeholder::is_placeholder;
 pub(super) use placeholder::{COMPLAINT as PLACEHOLDER, WARNING as WEAK_SECRET};
 pub(super) use raw::Raw;
 
-/// The place of one key's value, with its type and its range.
+/// The slot of one key's value, with its type and its range.
 #[derive(Debug)]
 pub enum Slot<'a> {
-    /// One or more places to listen at.
+    /// One or more listeners.
     Listens(&'a mut Vec<Listen>),
-    /// Networks, or none.
+    /// A list of networks, possibly empty.
     Networks(&'a mut Networks),
     /// Permissions of a file, in octal.
     Mode(&'a mut u32),
@@ -40,13 +39,13 @@ pub enum Slot<'a> {
     AddressOrOff(&'a mut Option<SocketAddr>),
     /// A whole number.
     Count(&'a mut usize, RangeInclusive<u64>),
-    /// Something per second; 0 for no limit.
+    /// A rate per second; 0 for no limit.
     Rate(&'a mut u32),
-    /// A number of bytes, also with a unit.
+    /// A size in bytes; a unit is allowed.
     Bytes(&'a mut usize, RangeInclusive<u64>),
     /// A number of milliseconds.
     Milliseconds(&'a mut u64, RangeInclusive<u64>),
-    /// A duration such as `30s`, in milliseconds.
+    /// A duration with a unit, such as `30s`, in milliseconds.
     Duration(&'a mut u64, RangeInclusive<u64>),
     /// Seconds since 1970; 0 for no time.
     Time(&'a mut u64),
@@ -54,29 +53,29 @@ pub enum Slot<'a> {
     Switch(&'a mut bool),
     /// The path of an endpoint, or `"off"`.
     PathOrOff(&'a mut Option<String>),
-    /// A text of some form.
+    /// A text of a certain form.
     Text(&'a mut String, Form),
     /// Paths of files.
     Files(&'a mut Vec<String>),
     /// Several texts.
     Texts(&'a mut Vec<String>),
-    /// A regular expression, or nothing.
+    /// A regular expression, or empty.
     Pattern(&'a mut NamePattern),
-    /// A text that is not shown.
+    /// A secret text.
     Secret(&'a mut String),
-    /// Several texts that are not shown.
+    /// Several secret texts.
     Secrets(&'a mut Vec<String>),
-    /// Names and texts.
+    /// Names and values of headers.
     Headers(&'a mut Vec<(String, String)>),
-    /// One of two words: the one for false, the one for true.
+    /// One of two words: the first for false, the second for true.
     Either(&'a mut bool, [&'static str; 2]),
-    /// A list that has a word or not.
+    /// Whether a list contains a word.
     Listed(&'a mut bool, &'static str),
-    /// The name of a hook; empty for the one that has none, which is written as `default`.
+    /// The name of a hook; empty for the unnamed one, which is written as `default`.
     HookName(&'a mut String),
-    /// What publications must be.
+    /// The format of publications.
     DataFormat(&'a mut DataFormat),
-    /// Codes and what is told in their place.
+    /// Rules for codes.
     Rules(&'a mut Vec<CodeRule>, RuleKind),
     /// A log level or directives.
     Filter(&'a mut String),
@@ -84,24 +83,24 @@ pub enum Slot<'a> {
     Format(&'a mut LogFormat),
 }
 
-/// A duration such as `30s` or `1h30m` in milliseconds; `None` for what is none.
+/// The milliseconds of a duration such as `30s` or `1h30m`; `None` if it is invalid.
 pub fn duration_ms(text: &str) -> Option<u64> {
     duration::parse(text)
 }
 
-/// A duration as people write it: `1h30m`.
+/// A duration in readable form: `1h30m`.
 pub fn duration_text(ms: u64) -> String {
     duration::text(ms)
 }
 
-/// What stands for a secret that is not shown.
+/// The mark for a hidden secret.
 pub(super) const HIDDEN: &str = "…";
 const OFF: &str = "off";
-/// How the hook without a name is called.
+/// The name of the unnamed hook.
 const DEFAULT_HOOK: &str = "default";
 
 impl Slot<'_> {
-    /// Takes the value if it is allowed; says whether it was.
+    /// Sets the value if it is allowed; returns whether it was.
     pub(super) fn set(self, raw: &Raw) -> bool {
         match self {
             Self::Listens(slot) => raw.listens().map(|v| *slot = v),
@@ -141,7 +140,7 @@ impl Slot<'_> {
         .is_some()
     }
 
-    /// Takes the text or the headers as they stand, whose form is known to be right once variables have replaced their names.
+    /// Sets the text or the headers without a check: the value with its variables inserted has been checked.
     pub(super) fn keep(self, raw: &Raw) {
         match (self, raw.word()) {
             (Self::Text(slot, _), Some(word)) => word.clone_into(slot),
@@ -151,13 +150,13 @@ impl Slot<'_> {
         }
     }
 
-    /// What is wrong with a value that is not taken, where more is known than what is allowed.
+    /// The reason why a value is refused, if it says more than the allowed values do.
     pub(super) fn reason(&self, raw: &Raw) -> Option<String> {
         let word = raw.word().filter(|_| matches!(self, Self::Pattern(_)))?;
         NamePattern::new(word).err()
     }
 
-    /// What is allowed here, for an error message and for the manual.
+    /// The allowed values, for an error message and for the manual.
     pub fn expected(&self) -> String {
         let fixed = match self {
             Self::Count(_, range) => {
@@ -209,7 +208,7 @@ impl Slot<'_> {
         fixed.to_owned()
     }
 
-    /// The value in TOML; secrets as they are only if `shows_secrets`.
+    /// The value in TOML; secrets are hidden unless `shows_secrets`.
     pub fn toml(&self, shows_secrets: bool) -> String {
         match self {
             Self::Listens(v) => list(v.iter().map(ToString::to_string)),
@@ -249,8 +248,7 @@ impl Slot<'_> {
         }
     }
 
-    /// The value in JSON: sizes are numbers of bytes, what is off is `null`; secrets as they are only if
-    /// `shows_secrets`.
+    /// The value in JSON: sizes are numbers of bytes, "off" is `null`; secrets are hidden unless `shows_secrets`.
     pub fn json(&self, shows_secrets: bool) -> serde_json::Value {
         match self {
             Self::Listens(v) => v.iter().map(ToString::to_string).collect(),
@@ -283,12 +281,12 @@ impl Slot<'_> {
         }
     }
 
-    /// True for a key whose flag may stand without a value.
+    /// Whether the key's flag may be given without a value.
     pub(super) fn is_switch(&self) -> bool {
         matches!(self, Self::Switch(_))
     }
 
-    /// True for a key whose value stands in quotes in a file.
+    /// Whether the value is written in quotes in a file.
     pub(super) fn is_text(&self) -> bool {
         !matches!(
             self,
@@ -302,7 +300,7 @@ impl Slot<'_> {
         )
     }
 
-    /// True for a key whose flag may be repeated.
+    /// Whether the key's flag may be repeated.
     #[cfg(feature = "cli")]
     pub(super) fn is_list(&self) -> bool {
         matches!(
@@ -311,7 +309,7 @@ impl Slot<'_> {
         )
     }
 
-    /// Where the value is.
+    /// The address of the value.
     #[cfg(test)]
     pub(super) fn address(self) -> usize {
         match self {
@@ -336,14 +334,14 @@ impl Slot<'_> {
         }
     }
 
-    /// True for a value that no message may repeat.
+    /// Whether messages must not show the value.
     pub(super) fn is_secret(&self) -> bool {
-        // Headers carry keys of the application's.
+        // Headers may contain keys of the application.
         matches!(self, Self::Secret(_) | Self::Secrets(_) | Self::Headers(_))
     }
 }
 
-/// Every format with its word.
+/// All formats with their words.
 const DATA_FORMATS: [(&str, DataFormat); 4] = [
     ("", DataFormat::Any),
     ("json", DataFormat::Json),
@@ -376,13 +374,13 @@ fn or_off<T>(raw: &Raw, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T
     }
 }
 
-/// At a prompt, one: a secret may hold a comma.
+/// Parses secrets. At a prompt there is only one: a secret may contain a comma.
 fn secrets(raw: &Raw) -> Option<Vec<String>> {
     let list = match raw {
         Raw::Words(words) => words.clone(),
         Raw::Value(_) => raw.words()?,
     };
-    // What is empty is none: so a file can say that there is no key.
+    // An empty text means no secret, so that a file can set none.
     let list: Vec<_> = if list == [""] { Vec::new() } else { list };
     list.iter().all(|word| !word.is_empty() && word != HIDDEN).then_some(list)
 }
@@ -397,7 +395,7 @@ fn either(word: Option<&str>, [without, with]: [&str; 2]) -> Option<bool> {
 }
 
 fn filter(word: &str) -> Option<String> {
-    // The filter alone would take any word for the name of a module, `inof` too.
+    // The filter alone would accept any word as the name of a module, even `inof`.
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let known =
         |part: &str| part.contains(['=', '[', ':']) || LEVELS.contains(&part.to_ascii_lowercase().as_str());

@@ -1,20 +1,19 @@
-//! What the documents write where a key belongs. Who copies a file whole and forgets to replace it would have a key that
-//! everybody can read.
+//! Placeholders of the documentation for secrets. A copied file with one of them would have a key that is public.
 
-/// Parts of secrets that are none, in lower case with blanks for `-` and `_`: those of our documents. Weak secrets of others
-/// are theirs: a deployment that switches has them already.
+/// Parts of placeholders in our documents, in lower case with blanks for `-` and `_`. Weak secrets from other sources
+/// only cause warnings: an existing deployment may have them.
 const PARTS: [&str; 2] = ["replace it", "replace me"];
 
-/// What is wrong with such a secret, and what to do.
+/// The error for such a secret.
 pub(in super::super) const COMPLAINT: &str = "is a placeholder from the documentation: use a secret of your own, such as the output of `openssl rand -hex 32`";
 
-/// Whether a secret is only a place for one.
+/// Whether a secret is a placeholder.
 pub fn is_placeholder(secret: &str) -> bool {
     let plain = secret.to_lowercase().replace(['-', '_'], " ");
     PARTS.iter().any(|part| plain.contains(part))
 }
 
-/// What people write in place of a secret until they have one, alone, without the blanks, `-` and `_` in it.
+/// Words that people type as a preliminary secret, without blanks, `-` and `_`.
 const WORDS: [&str; 26] = [
     "admin",
     "apikey",
@@ -44,23 +43,23 @@ const WORDS: [&str; 26] = [
     "verysecret",
 ];
 
-/// The same within a longer text: `change-me-in-production`, `your_api_key_here`.
+/// The same as parts of a longer text: `change-me-in-production`, `your_api_key_here`.
 const WORD_PARTS: [&str; 7] =
     ["changeme", "changeit", "changethis", "yoursecret", "yourapikey", "yourkey", "yourtoken"];
 
-/// What is said of such a secret, which is taken: a deployment may have it already.
+/// The warning for such a secret, which is accepted: an existing deployment may have it.
 pub(in super::super) const WARNING: &str = "is a placeholder that others can guess: use a secret of your own, such as the output of `openssl rand -hex 32`";
 
-/// How much of a text counts.
+/// The placeholders to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weakness {
-    /// Also single words, which are none in a header that is no secret.
+    /// Single words, too, which are harmless in a header that is not a secret.
     Anywhere,
-    /// What is a placeholder wherever it stands.
+    /// Only texts that are always placeholders.
     Plain,
 }
 
-/// Whether a secret is one that others can guess since people write it until they have another.
+/// Whether a secret can be guessed because people type it as a placeholder.
 pub(super) fn is_weak(secret: &str, weakness: Weakness) -> bool {
     let is_said = |c: &char| !c.is_whitespace() && !matches!(c, '-' | '_' | '.' | '<' | '>' | '!');
     let plain: String = secret.to_lowercase().chars().filter(is_said).collect();

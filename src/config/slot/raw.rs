@@ -1,4 +1,4 @@
-//! A value as it was typed, not yet understood; and what can be made of it.
+//! A typed value before its interpretation, and its conversions.
 
 use super::super::value::{Entry, Table, Value, switch_of};
 use super::placeholder::{Weakness, is_weak};
@@ -10,14 +10,14 @@ use crate::outside::options::NamedVariables;
 /// A value as it was typed.
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) enum Raw {
-    /// From a flag (one per repetition) or a variable.
+    /// Words of a flag (one per repetition) or a variable.
     Words(Vec<String>),
-    /// From a file.
+    /// A value of a file.
     Value(Value),
 }
 
 impl Raw {
-    /// As it was typed, for an error message.
+    /// The value as typed, for an error message.
     pub(in super::super) fn said(&self) -> String {
         match self {
             Self::Words(words) => words.join(","),
@@ -32,7 +32,7 @@ impl Raw {
         }
     }
 
-    /// True for the way in which JSON says that something is off.
+    /// Whether this is `null`, which means "off" in JSON.
     pub(super) fn is_null(&self) -> bool {
         self == &Self::Value(Value::Null)
     }
@@ -46,7 +46,7 @@ impl Raw {
         Networks::parse(self.list()?.iter().map(String::as_str)).ok()
     }
 
-    /// Several words: repeated or with commas where typed at a prompt, a list in a file.
+    /// Several words: repeated or separated by commas at a prompt, a list in a file.
     pub(super) fn words(&self) -> Option<Vec<String>> {
         match self {
             Self::Words(words) => {
@@ -57,7 +57,7 @@ impl Raw {
         }
     }
 
-    /// As [`Raw::words`], of words that hold no blanks: those part them, too.
+    /// Like [`Raw::words`], for words without blanks: blanks separate them, too.
     pub(super) fn list(&self) -> Option<Vec<String>> {
         let words = self.words()?;
         Some(match self {
@@ -79,7 +79,7 @@ impl Raw {
         self.number().or_else(|| self.word().and_then(parse_size))
     }
 
-    /// Milliseconds of a duration such as `30s`. A bare number would not say of what, but for 0.
+    /// The milliseconds of a duration such as `30s`. A number without a unit is invalid, except for 0.
     pub(in super::super) fn duration_ms(&self) -> Option<u64> {
         let zero = || self.number().filter(|number| *number == 0);
         self.word().and_then(duration::parse).or_else(zero)
@@ -92,8 +92,8 @@ impl Raw {
         }
     }
 
-    /// With every `${CENTRIFUGO_VAR_…}` and `${THRONG_VAR_…}` replaced by the variable of that name, in its own text and in
-    /// those of a table.
+    /// Replaces every `${CENTRIFUGO_VAR_…}` and `${THRONG_VAR_…}` by the variable of that name, in a text and in the
+    /// texts of a table.
     ///
     /// # Errors
     /// The name of a variable that is not set.
@@ -106,7 +106,7 @@ impl Raw {
         })
     }
 
-    /// Whether it is a number, a switch or a date, where a text would stand in quotes.
+    /// Whether this is a number, a switch or a date, where a text would be in quotes.
     pub(in super::super) fn is_bare(&self) -> bool {
         matches!(
             self,
@@ -114,14 +114,14 @@ impl Raw {
         )
     }
 
-    /// Whether one of its texts, wherever it stands in it, is only a place for a secret.
+    /// Whether one of its texts, at any depth, is a placeholder for a secret.
     pub(in super::super) fn has_placeholder(&self) -> bool {
         let texts = || self.headers().map(|pairs| pairs.into_iter().map(|(_, text)| text).collect());
         let texts = self.words().or_else(texts).unwrap_or_default();
         texts.iter().map(String::as_str).chain(self.word()).any(is_placeholder)
     }
 
-    /// Whether it is a secret, or headers with one, that others can guess.
+    /// Whether this is a secret, or contains headers with one, that can be guessed.
     pub(in super::super) fn is_weak_secret(&self) -> bool {
         let (texts, weakness) = match self.headers() {
             Some(pairs) => (pairs.into_iter().map(|(_, text)| text).collect(), Weakness::Plain),
@@ -130,7 +130,7 @@ impl Raw {
         texts.iter().map(String::as_str).chain(self.word()).any(|text| is_weak(text, weakness))
     }
 
-    /// Names and texts of a table, as they stand; or of a list of tables with a `key` and a `value`, each key once.
+    /// Names and texts of a table, or of a list of tables with `key` and `value`, each key once.
     pub(super) fn headers(&self) -> Option<Vec<(String, String)>> {
         let pairs: Option<Vec<(String, String)>> = match self {
             Self::Value(Value::Table(table)) => table
@@ -166,19 +166,19 @@ fn filled(value: &Value, variables: &NamedVariables) -> Result<Value, String> {
     })
 }
 
-/// A table of a `key` and a `value`, and nothing else.
+/// A table with exactly `key` and `value`.
 fn pair(item: &Value) -> Option<(String, String)> {
     let Value::Table(table) = item else { return None };
     let text = |name| table.find(name).and_then(Value::text).map(str::to_owned);
     (table.0.len() == 2).then(|| Some((text("key")?, text("value")?))).flatten()
 }
 
-/// Digits and nothing else: `u64::from_str` would let a sign pass.
+/// Parses digits only: `u64::from_str` would accept a sign.
 fn digits(word: &str) -> Option<u64> {
     word.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse().ok()).flatten()
 }
 
-/// `64KiB` or `64 KiB`. Units of 1000 are not taken: too many people write KB and mean KiB.
+/// Parses `64KiB` or `64 KiB`. Units of 1000 are refused: KB is too often used for KiB.
 fn parse_size(word: &str) -> Option<u64> {
     let (number, unit) =
         size::UNITS.iter().find_map(|(name, unit)| Some((word.strip_suffix(name)?, *unit)))?;

@@ -1,4 +1,4 @@
-//! Results as JSON, written straight into the answer. Fields that say nothing are left out, as Centrifugo does.
+//! Results as JSON, written into the answer. Fields with default values are left out, as in Centrifugo.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl<'a> Fields<'a> {
         Self { out, is_first: true }
     }
 
-    /// Begins a field: its value follows in what is returned.
+    /// Begins a field; the caller writes its value to the returned buffer.
     fn field(&mut self, name: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_first) {
             self.out.push(b',');
@@ -67,7 +67,7 @@ fn put_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(number.to_string().as_bytes());
 }
 
-/// Writes what stands in an array or between the braces of an object, with commas between.
+/// Writes the items of an array, or of an object without its braces, separated by commas.
 fn put_each<T>(out: &mut Vec<u8>, all: impl IntoIterator<Item = T>, mut put: impl FnMut(&mut Vec<u8>, T)) {
     for (at, one) in all.into_iter().enumerate() {
         if at > 0 {
@@ -77,7 +77,7 @@ fn put_each<T>(out: &mut Vec<u8>, all: impl IntoIterator<Item = T>, mut put: imp
     }
 }
 
-/// An error by itself.
+/// Writes an error object.
 pub(super) fn put_error(out: &mut Vec<u8>, wrong: &Wrong) {
     let mut fields = Fields::begin(out);
     fields.number("code", wrong.error.code.into());
@@ -86,13 +86,13 @@ pub(super) fn put_error(out: &mut Vec<u8>, wrong: &Wrong) {
     fields.end();
 }
 
-/// An answer that tells an error; its last brace is left out, for what else there is to tell.
+/// Begins an answer with an error, without its last brace, so that fields can follow.
 pub(super) fn begin_failed(out: &mut Vec<u8>, wrong: &Wrong) {
     out.push(b'{');
     put_error_field(out, wrong);
 }
 
-/// Begins a line that answers command `id`; 0 is none. The field `result` or `error` has to follow.
+/// Begins a line that answers command `id`; 0 for no id. The field `result` or `error` must follow.
 pub(super) fn begin_line(out: &mut Vec<u8>, id: u32) {
     out.push(b'{');
     if id != 0 {
@@ -102,13 +102,13 @@ pub(super) fn begin_line(out: &mut Vec<u8>, id: u32) {
     }
 }
 
-/// The field that tells an error.
+/// Writes the field `error`.
 pub(super) fn put_error_field(out: &mut Vec<u8>, wrong: &Wrong) {
     out.extend_from_slice(b"\"error\":");
     put_error(out, wrong);
 }
 
-/// The fields that were passed over, behind other fields, if there were any.
+/// Writes the names of ignored fields, after other fields, if there are any.
 pub(super) fn put_warnings(out: &mut Vec<u8>, unknown: &[String]) {
     if unknown.is_empty() {
         return;
@@ -209,7 +209,7 @@ pub(super) fn put_history(out: &mut Vec<u8>, history: &History) {
     publications.push(b'[');
     put_each(publications, &history.publications, |out, publication| put_publication(out, publication));
     publications.push(b']');
-    // Always, as clients are told: who reads on from a position needs one, also before the first publication.
+    // Always, as for clients: a reader that continues from a position needs one, also before the first publication.
     fields.number("offset", history.position.offset);
     fields.text("epoch", &history.position.epoch);
     fields.end();
@@ -226,7 +226,7 @@ pub(super) fn put_channels(out: &mut Vec<u8>, channels: &[(Arc<str>, usize)]) {
     out.extend_from_slice(b"}}");
 }
 
-/// Users are not counted: a number that is wrong would be worse than none.
+/// Users are not counted: a wrong number would be worse than none.
 pub(super) fn put_info(out: &mut Vec<u8>, info: &Info) {
     out.extend_from_slice(b"{\"nodes\":[");
     let mut fields = Fields::begin(out);

@@ -1,7 +1,7 @@
-//! Bodies of requests, read once and borrowed throughout: what is published stays where it lies until it is shared.
+//! Bodies of requests, parsed once and borrowed: published data is not copied until it is shared.
 //!
-//! Fields that are not known are passed over, `null` is the same as nothing, as it is for Centrifugo; but `"data": null`
-//! is a message. Of a field that stands twice the last counts.
+//! Unknown fields are ignored and `null` is the same as a missing field, as in Centrifugo; but `"data": null` is a
+//! message. Of a repeated field the last counts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::METHODS;
 use crate::proto::json::{self, NumericDate, or_default};
 
-/// A string, borrowed where nothing in it is escaped.
+/// A string, borrowed if nothing in it is escaped.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -33,7 +33,7 @@ impl AsRef<str> for Text<'_> {
     }
 }
 
-/// The name of a channel among others. One that cannot be read is the empty one, which no channel has.
+/// The name of a channel in a list. An invalid name becomes the empty one, which no channel has.
 #[derive(Debug, Default)]
 pub(super) struct Name<'a>(Text<'a>);
 
@@ -50,18 +50,18 @@ impl AsRef<str> for Name<'_> {
     }
 }
 
-/// Whatever is there, also `null`.
+/// Any value, `null` included.
 pub(super) fn any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     Deserialize::deserialize(from).map(Some)
 }
 
-/// Tags, of which one that is `null` is empty.
+/// Tags; a tag with the value `null` is empty.
 fn tags<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Box<str>, Box<str>>, D::Error> {
     let told: BTreeMap<Box<str>, Option<Box<str>>> = or_default(from)?;
     Ok(told.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect())
 }
 
-/// Of publish, and of broadcast.
+/// The body of publish and broadcast.
 #[derive(Debug, Deserialize)]
 pub(super) struct Publish<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
@@ -86,7 +86,8 @@ pub(super) struct Publish<'a> {
     pub(super) version_epoch: Text<'a>,
 }
 
-/// Of all that is about connections. A user must be named, unless one connection is: an empty one is the anonymous user.
+/// The body of methods about connections. A user must be given, unless a connection is: the empty user is the
+/// anonymous one.
 #[derive(Debug, Deserialize)]
 pub(super) struct Connections<'a> {
     #[serde(borrow, default)]
@@ -95,10 +96,10 @@ pub(super) struct Connections<'a> {
     pub(super) client: Text<'a>,
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) session: Text<'a>,
-    /// Of subscribe and unsubscribe.
+    /// For subscribe and unsubscribe.
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) channel: Text<'a>,
-    /// Of subscribe, as the next ones.
+    /// For subscribe, with the next fields.
     #[serde(borrow, default, deserialize_with = "any")]
     pub(super) info: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "or_default")]
@@ -111,20 +112,20 @@ pub(super) struct Connections<'a> {
     pub(super) recover_since: Option<StreamPosition<'a>>,
     #[serde(default, rename = "override", deserialize_with = "or_default")]
     pub(super) overrides: Overrides,
-    /// Of subscribe and refresh.
+    /// For subscribe and refresh.
     #[serde(default, deserialize_with = "or_default")]
     pub(super) expire_at: NumericDate,
-    /// Of refresh.
+    /// For refresh.
     #[serde(default, deserialize_with = "or_default")]
     pub(super) expired: bool,
-    /// Of disconnect, as the next one.
+    /// For disconnect, with the next field.
     #[serde(default, deserialize_with = "or_default")]
     pub(super) whitelist: Vec<String>,
     #[serde(borrow, default)]
     pub(super) disconnect: Option<Disconnect<'a>>,
 }
 
-/// With which words connections are closed.
+/// The code and reason with which connections are closed.
 #[derive(Debug, Deserialize)]
 pub(super) struct Disconnect<'a> {
     #[serde(default, deserialize_with = "or_default")]
@@ -133,7 +134,7 @@ pub(super) struct Disconnect<'a> {
     pub(super) reason: Text<'a>,
 }
 
-/// What a subscription has otherwise than its channel.
+/// Options in which a subscription differs from its channel.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Overrides {
     pub(super) presence: Option<Switch>,
@@ -143,14 +144,14 @@ pub(super) struct Overrides {
     pub(super) force_recovery: Option<Switch>,
 }
 
-/// A boolean that can be missing, as Protobuf writes it.
+/// A boolean that can be missing, in the form of Protobuf.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Switch {
     #[serde(default, deserialize_with = "or_default")]
     pub(super) value: bool,
 }
 
-/// A place in a stream.
+/// A position in a stream.
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamPosition<'a> {
     #[serde(default, deserialize_with = "or_default")]
@@ -159,12 +160,12 @@ pub(super) struct StreamPosition<'a> {
     pub(super) epoch: Text<'a>,
 }
 
-/// Of all that asks a channel.
+/// The body of methods about one channel.
 #[derive(Debug, Deserialize)]
 pub(super) struct Channel<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) channel: Text<'a>,
-    /// Of history, as the next ones.
+    /// For history, with the next fields.
     #[serde(default, deserialize_with = "or_default")]
     pub(super) limit: i32,
     #[serde(borrow, default)]
@@ -173,18 +174,18 @@ pub(super) struct Channel<'a> {
     pub(super) reverse: bool,
 }
 
-/// Of channels.
+/// The body of channels.
 #[derive(Debug, Deserialize)]
 pub(super) struct Channels<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub(super) pattern: Text<'a>,
 }
 
-/// Of info.
+/// The body of info.
 #[derive(Debug, Deserialize)]
 pub(super) struct Empty {}
 
-/// Of rpc.
+/// The body of rpc.
 #[derive(Debug, Deserialize)]
 pub(super) struct Rpc<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
@@ -193,7 +194,7 @@ pub(super) struct Rpc<'a> {
     pub(super) params: Option<&'a RawValue>,
 }
 
-/// A body, by its method.
+/// A parsed body, by its method.
 #[derive(Debug)]
 pub(super) enum Command<'a> {
     Publish(Box<Publish<'a>>),
@@ -209,21 +210,21 @@ pub(super) enum Command<'a> {
     Channels(Channels<'a>),
     Info,
     Rpc(Rpc<'a>),
-    /// A method that there is not: its name.
+    /// An unknown method, with its name.
     Unknown(String),
 }
 
-/// Fields that are told of one body, of those that are not known.
+/// Maximum number of unknown fields that are reported for one body.
 const UNKNOWN_MAX: usize = 16;
 
-/// The names of fields that are not known, by where they stand.
+/// The paths of unknown fields.
 pub(super) type Unknown = Vec<String>;
 
-/// The text of a body. All of it is UTF-8, also what is passed over, and it begins as an object does; `null` is one without
-/// fields.
+/// Checks the text of a body: all of it must be UTF-8, ignored parts included, and it must begin like an object;
+/// `null` is an object without fields.
 ///
 /// # Errors
-/// When it is not.
+/// When the check fails.
 pub(super) fn text(body: &[u8]) -> Result<&str, serde_json::Error> {
     let text = simdutf8::basic::from_utf8(body).map_err(serde_json::Error::custom)?;
     if text.trim_ascii() == "null" {
@@ -236,19 +237,19 @@ pub(super) fn text(body: &[u8]) -> Result<&str, serde_json::Error> {
     }
 }
 
-/// Whether it is JSON that could not be read as a method's body.
+/// Checks whether a body that could not be read is JSON.
 ///
 /// # Errors
-/// When it is not even that.
+/// When it is not JSON.
 pub(super) fn check(text: &str) -> Result<(), serde_json::Error> {
     serde_json::from_str::<IgnoredAny>(text).map(|_| ())
 }
 
-/// Reads a value. What cannot be read is told by its place; so are fields that are not known.
+/// Parses a value. Errors and unknown fields are reported with their paths.
 fn read<'de, T: Deserialize<'de>>(text: &'de str, unknown: &mut Unknown) -> Result<T, String> {
     let note = |path: serde_ignored::Path<'_>| {
         if unknown.len() < UNKNOWN_MAX {
-            // A value that may be missing is a place of its own there.
+            // For an optional value, the path contains an extra `?`.
             unknown.push(path.to_string().replace(".?", ""));
         }
     };
@@ -258,9 +259,9 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str, unknown: &mut Unknown) -> Resu
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_ignored::deserialize(json::in_any_case(&mut json), note);
     let value = value.and_then(|value| json.end().map(|()| value));
-    // What a key that stands twice stops is read all the same.
+    // A repeated key makes the first parser fail, but not the second.
     value.or_else(|_| json::from_str(text)).map_err(|error| {
-        // The place costs more to know, so it is looked for when it is asked for.
+        // Finding the path of an error costs more, so it happens only after one.
         let mut json = serde_json::Deserializer::from_str(text);
         match serde_path_to_error::deserialize::<_, T>(json::in_any_case(&mut json)) {
             Err(told) if told.path().iter().next().is_some() => {
@@ -271,17 +272,17 @@ fn read<'de, T: Deserialize<'de>>(text: &'de str, unknown: &mut Unknown) -> Resu
     })
 }
 
-/// What an error says, without line and column: in a batch they would be those of a part.
+/// The text of an error, without line and column: in a batch they would be those of a part.
 fn words(error: &serde_json::Error) -> String {
     let told = error.to_string();
     told.rsplit_once(" at line ").map_or(told.as_str(), |(words, _)| words).to_owned()
 }
 
 impl<'a> Command<'a> {
-    /// The body of a request to `/api/METHOD`, or of a command in a batch.
+    /// Parses the body of a request to `/api/METHOD`, or of a command in a batch.
     ///
     /// # Errors
-    /// What cannot be read.
+    /// The defect of the body.
     pub(super) fn parse(method: &str, body: &'a str, unknown: &mut Unknown) -> Result<Self, String> {
         Ok(match method {
             "publish" => Self::Publish(read(body, unknown)?),
@@ -304,10 +305,10 @@ impl<'a> Command<'a> {
         })
     }
 
-    /// A command of a batch: an object with the method's name and its body. The first method that there is counts.
+    /// Parses a command of a batch: an object with the method's name and its body. The first known method counts.
     ///
     /// # Errors
-    /// What cannot be read.
+    /// The defect of the command.
     pub(super) fn parse_entry(entry: &'a RawValue, unknown: &mut Unknown) -> Result<Self, String> {
         let Entry(fields) = read(entry.get(), unknown)?;
         let known = |name: &str| METHODS.into_iter().find(|method| method.eq_ignore_ascii_case(name));
@@ -316,13 +317,13 @@ impl<'a> Command<'a> {
             let none = fields.first().map(|(name, _)| name.to_string());
             return Ok(Self::Unknown(none.unwrap_or_default()));
         };
-        // Of a method that stands twice, the last body counts.
+        // Of a repeated method, the last body counts.
         let body =
             fields.iter().rfind(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, body)| body.get());
         Self::parse(known(name).unwrap_or_default(), body.unwrap_or_default(), unknown)
     }
 
-    /// Its name, as replies in a batch repeat it; empty for a method that there is not.
+    /// The method's name, as repeated in the replies of a batch; empty for an unknown method.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Publish(_) => "publish",
@@ -343,7 +344,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// The fields of an object, in their order.
+/// The fields of an object, in order.
 struct Entry<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
@@ -370,7 +371,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
     }
 }
 
-/// Of batch.
+/// The body of batch.
 #[derive(Debug, Deserialize)]
 pub(super) struct Batch<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
@@ -381,7 +382,7 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// # Errors
-    /// What cannot be read, but for the commands: they fail by themselves.
+    /// The defect of the body; errors in a command fail only that command.
     pub(super) fn parse(body: &'a str, unknown: &mut Unknown) -> Result<Self, String> {
         read(body, unknown)
     }

@@ -1,7 +1,7 @@
-//! What each method does: a body becomes a call of the node's, its outcome the result in the answer.
+//! The methods of the API: a body becomes a call of the node, whose outcome becomes the result in the answer.
 //!
-//! Invariant: [`Calls::begin`] sends all letters of a command, [`Calls::finish`] only waits; so a batch may begin all of
-//! its commands before it waits for the first. A broadcast alone goes on sending while it waits.
+//! Invariant: [`Calls::begin`] sends all letters of a command, [`Calls::finish`] only waits; so a batch may begin all
+//! of its commands before it waits for the first. Only a broadcast continues to send while it waits.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -27,16 +27,16 @@ use crate::proto::centrifuge::Error;
 use crate::shard::mailbox::Target;
 use crate::shard::outside::{Grant, Overrides};
 
-/// What a node refuses of a channel's name.
+/// The detail for a channel name that a node refuses.
 const BAD_CHANNEL: &str = "channel: missing or empty";
-/// Commands of a parallel batch that are on their way at a time.
+/// Maximum number of commands of a parallel batch without an answer.
 const AT_ONCE_MAX: usize = 1024;
 /// 2000: the server unsubscribed the client, which does not subscribe again.
 const UNSUBSCRIBE: (u32, &str) = (2000, "server unsubscribe");
 /// 3503: the server disconnected the client, which does not connect again.
 const DISCONNECT: (u32, &str) = (3503, "force disconnect");
 
-/// An error, and what it is about; empty where the error says it all.
+/// An error with its detail; empty if the error says it all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) error: ApiError,
@@ -44,7 +44,7 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
-    /// A bad request: the field, and what is wrong with it.
+    /// A bad request: the field, and its defect.
     pub(super) fn bad(detail: impl Into<Cow<'static, str>>) -> Self {
         Self { error: Error::BAD_REQUEST.into(), detail: detail.into() }
     }
@@ -58,7 +58,7 @@ impl From<ApiError> for Wrong {
 
 impl From<Failure> for Wrong {
     fn from(failure: Failure) -> Self {
-        // All else was looked at before a node was asked.
+        // All other fields were checked before.
         let detail = if failure == Failure::BadRequest { BAD_CHANNEL } else { "" };
         Self { error: failure.into(), detail: detail.into() }
     }
@@ -67,7 +67,7 @@ impl From<Failure> for Wrong {
 /// Codes of disconnects.
 const DISCONNECT_CODES: std::ops::Range<u16> = 3000..5000;
 
-/// The methods.
+/// The methods of the API.
 #[derive(Debug)]
 pub(super) struct Calls {
     node: Node,
@@ -78,10 +78,10 @@ pub(super) struct Calls {
 type Positions<'a> = Pin<Box<dyn Future<Output = Vec<Result<Position, Failure>>> + Send + 'a>>;
 type Names = Pin<Box<dyn Future<Output = Result<Vec<(Arc<str>, usize)>, Failure>> + Send>>;
 
-/// A command whose letters are sent.
+/// A command whose letters have been sent.
 pub(super) enum Begun<'a> {
     Failed(Wrong),
-    /// There is nothing to tell but that it is done.
+    /// The answer has no content except success.
     Ordered(Pending<()>),
     Published(Pending<Position>),
     Broadcast(Positions<'a>),
@@ -108,12 +108,12 @@ impl Calls {
         Self { node, methods: Arc::new(methods), counts }
     }
 
-    /// The same, for another thread.
+    /// The methods for another thread.
     pub(super) fn by(&self, way: Way) -> Self {
         Self { node: self.node.by(way), methods: Arc::clone(&self.methods), counts: Arc::clone(&self.counts) }
     }
 
-    /// Sends what a command asks for.
+    /// Sends the letters of a command.
     pub(super) fn begin<'a>(&'a self, command: Command<'a>) -> Begun<'a> {
         let node = &self.node;
         match command {
@@ -147,7 +147,8 @@ impl Calls {
         }
     }
 
-    /// Waits for a command's outcome, at most until the deadline, and appends its result. On failure nothing is appended.
+    /// Waits for a command's outcome, at most until the deadline, and appends its result. On failure nothing is
+    /// appended.
     pub(super) async fn finish(
         &self,
         begun: Begun<'_>,
@@ -187,7 +188,8 @@ impl Calls {
         Ok(())
     }
 
-    /// Does the commands of a batch one after the other, or side by side, and appends the answer but for its last brace.
+    /// Executes the commands of a batch, one after another or in parallel, and appends the answer without its last
+    /// brace.
     pub(super) async fn run_batch(&self, batch: Batch<'_>, deadline: Instant, out: &mut Vec<u8>) {
         if batch.commands.is_empty() {
             return out.push(b'{');
@@ -264,7 +266,7 @@ impl Calls {
         let target = target(&body)?;
         let (code, reason) = match &body.disconnect {
             Some(words) if words.code != 0 => (words.code, &*words.reason),
-            // Who says why need not say with which code.
+            // A reason without a code is allowed.
             Some(words) if !words.reason.is_empty() => (DISCONNECT.0, &*words.reason),
             Some(_) | None => DISCONNECT,
         };
@@ -278,7 +280,7 @@ impl Calls {
         Ok(self.node.refresh(target(body)?, body.expired, unix_time(body.expire_at.0)?, info))
     }
 
-    /// Calls an embedder's method, in a task of its own: a panic there ends that task only.
+    /// Calls an embedder's method in a task of its own: a panic ends that task only.
     fn call(&self, body: &Rpc<'_>) -> Begun<'static> {
         if body.method.is_empty() {
             return Begun::Failed(Wrong::bad("method: missing"));
@@ -299,7 +301,7 @@ fn no_method(name: &str) -> Wrong {
     Wrong { error: ApiError { message, ..Error::METHOD_NOT_FOUND.into() }, detail }
 }
 
-/// Logs what a backend's author may want to know.
+/// Logs errors and ignored fields for the author of a backend.
 pub(super) fn note(method: &str, outcome: &Result<(), Wrong>, unknown: &[String]) {
     if let Err(Wrong { error, detail }) = outcome {
         tracing::debug!(method, code = error.code, detail = &**detail, "server API: {}", error.message);
@@ -309,7 +311,7 @@ pub(super) fn note(method: &str, outcome: &Result<(), Wrong>, unknown: &[String]
     }
 }
 
-/// An answer, if it is there in time.
+/// The answer, if it arrives before the deadline.
 async fn answered<T>(
     deadline: Instant,
     answer: impl Future<Output = Result<T, Failure>>,
@@ -317,7 +319,7 @@ async fn answered<T>(
     timeout_at(deadline, answer).await.unwrap_or(Err(Failure::NoAnswer))
 }
 
-/// What an embedder's method says, if it is JSON and there in time.
+/// The answer of an embedder's method, if it is JSON and arrives before the deadline.
 async fn called(
     deadline: Instant,
     mut call: JoinHandle<Result<Vec<u8>, ApiError>>,
@@ -334,14 +336,14 @@ async fn called(
     Ok(result)
 }
 
-/// What is to be published, and how.
+/// The data and options of a publication.
 fn message(body: &Publish<'_>) -> Result<(Vec<u8>, PublishOptions), Wrong> {
     let (data, kind) = match (&body.b64data, body.data) {
         (Some(text), _) if !text.is_empty() => {
             (base64(text).ok_or(Wrong::bad("b64data: not base64"))?, DataKind::Binary)
         }
         (_, Some(json)) => (json.get().as_bytes().to_vec(), DataKind::Json),
-        // No bytes are bytes as well.
+        // Empty binary data is valid.
         (Some(_), None) => (Vec::new(), DataKind::Binary),
         (None, None) => return Err(Wrong::bad("data: missing")),
     };
@@ -364,7 +366,7 @@ fn message(body: &Publish<'_>) -> Result<(Vec<u8>, PublishOptions), Wrong> {
 fn filter(body: &Channel<'_>) -> HistoryFilter {
     let since = |since: &StreamPosition<'_>| Position { offset: since.offset, epoch: (*since.epoch).into() };
     HistoryFilter {
-        // Negative: all that there are.
+        // A negative limit means no limit.
         limit: usize::try_from(body.limit).ok(),
         since: body.since.as_ref().map(since),
         reverse: body.reverse,
@@ -372,14 +374,14 @@ fn filter(body: &Channel<'_>) -> HistoryFilter {
 }
 
 fn target(body: &Connections<'_>) -> Result<Target, Wrong> {
-    // Who names one connection need not name its user, if that is none: some clients leave out what is empty.
+    // A connection can be given without a user if the user is empty: some clients leave out empty fields.
     let is_named = !body.client.is_empty() || !body.session.is_empty();
     let user = body.user.as_ref().map(|user| user.to_string());
     let user = user.or_else(|| is_named.then(String::new)).ok_or(Wrong::bad("user: missing"))?;
     Ok(Target { user, client: body.client.to_string(), session: body.session.to_string() })
 }
 
-/// JSON, or bytes in base64, if those are there; nothing when neither is.
+/// A payload: bytes in base64 if given, otherwise JSON; empty when neither is.
 fn payload(json: Option<&RawValue>, base64_of_it: &str, otherwise: &'static str) -> Result<Payload, Wrong> {
     if base64_of_it.is_empty() {
         return Ok(json.map(Payload::of_json).unwrap_or_default());
@@ -387,13 +389,12 @@ fn payload(json: Option<&RawValue>, base64_of_it: &str, otherwise: &'static str)
     base64(base64_of_it).map(Payload::from).ok_or(Wrong::bad(otherwise))
 }
 
-/// As encoders write it, with line ends or without.
+/// Decodes base64, with line ends or without.
 fn base64(text: &str) -> Option<Vec<u8>> {
     BASE64_MIME.decode(text.as_bytes()).ok()
 }
 
-/// A time that is none of the past before 1970.
-/// When a subscription ends; 0 for never. It is not to begin when that is over.
+/// The end of a subscription in seconds since 1970; 0 for never. A time in the past is an error.
 #[expect(clippy::disallowed_methods, reason = "the control thread reads the clock itself")]
 fn future(unix_s: u64) -> Result<u64, Wrong> {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

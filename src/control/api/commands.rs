@@ -1,7 +1,8 @@
-//! `POST /api`: commands one after another, `{"id", "method", "params"}` each, as libraries for earlier versions of Centrifugo
-//! send them. Answered by as many lines, in their order.
+//! `POST /api`: a series of commands `{"id", "method", "params"}`, as sent by libraries for earlier versions of
+//! Centrifugo. Each is answered by one line, in order.
 //!
-//! Invariant: a body is read whole before anything of it is done. What is wrong with one command is told in its line.
+//! Invariant: a body is parsed completely before the first command is executed. An error in a command is reported in
+//! its line.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,10 +13,10 @@ use super::calls::{self, Begun, Calls, Wrong};
 use super::{METHODS, answer};
 use crate::proto::json::{self, or_default};
 
-/// One of them, as it is sent.
+/// A command as sent.
 #[derive(Debug, Deserialize)]
 pub(super) struct Envelope<'a> {
-    /// Repeated in the answer; 0 is none.
+    /// Repeated in the answer; 0 for none.
     #[serde(default, deserialize_with = "or_default")]
     id: u32,
     #[serde(borrow, default)]
@@ -24,10 +25,10 @@ pub(super) struct Envelope<'a> {
     params: Option<&'a RawValue>,
 }
 
-/// All commands of a body.
+/// Parses all commands of a body.
 ///
 /// # Errors
-/// When it is not objects, one or more, with blanks between them at most.
+/// When the body is not one or more objects, separated by blanks only.
 pub(super) fn read(body: &str) -> Result<Vec<Envelope<'_>>, serde_json::Error> {
     let objects = serde_json::Deserializer::from_str(body).into_iter::<&RawValue>();
     objects
@@ -39,7 +40,7 @@ pub(super) fn read(body: &str) -> Result<Vec<Envelope<'_>>, serde_json::Error> {
 }
 
 impl<'a> Envelope<'a> {
-    /// The method's name, in lower case. Without one it is the first of them, as its number says.
+    /// The method's name, in lower case; without one, the first method, whose number is 0.
     fn method(&self) -> String {
         let Some(told) = self.method.map(RawValue::get).filter(|told| *told != "null") else {
             return METHODS[0].to_owned();
@@ -54,7 +55,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// # Errors
-    /// What cannot be read.
+    /// The defect of the command.
     fn command(&self, method: &str, unknown: &mut Unknown) -> Result<Command<'a>, String> {
         let params = match self.params.map(RawValue::get) {
             Some("null") => "{}",
@@ -67,7 +68,7 @@ impl<'a> Envelope<'a> {
 }
 
 impl Calls {
-    /// Does the commands one after the other, and appends the answers but for the last brace.
+    /// Executes the commands one after another, and appends the answers without the last brace.
     pub(super) async fn run_commands(&self, all: Vec<Envelope<'_>>, deadline: Instant, out: &mut Vec<u8>) {
         for (at, envelope) in all.iter().enumerate() {
             if at > 0 {

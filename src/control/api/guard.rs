@@ -1,8 +1,8 @@
-//! Whether a request may be looked at: who sent it, and whether a browser was made to.
+//! Access to the server API: keys, and protection against requests of foreign web pages.
 //!
-//! Invariant: a page of another site cannot cause anything without a key, also where none is asked for. Its requests carry an
-//! `Origin`, which is refused unless it is this listener by an address or by `localhost`: a name could be made to mean
-//! this machine by whoever owns it. What a form can send has no JSON content type.
+//! Invariant: a page of another site cannot cause anything without a key, even if no key is required. Its requests
+//! carry an `Origin`, which is refused unless it names this listener by an address or by `localhost`: the owner of
+//! any other name could make it resolve to this machine. A form cannot send a JSON content type.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::config::ApiOptions;
 use crate::proto::http::query_value;
 use crate::session::desk::Keys;
 
-/// What is asked of requests. Clones ask the same, also after it has changed.
+/// The access rules for requests. Clones share them, also after a change.
 #[derive(Clone)]
 pub(in super::super) struct Guard {
     access: Arc<RwLock<Access>>,
-    /// Whether it was said that a key came in a query.
+    /// Whether the warning about a key in a query was logged.
     is_warned: Arc<AtomicBool>,
 }
 
@@ -29,7 +29,7 @@ struct Access {
 }
 
 impl fmt::Debug for Guard {
-    /// Without the keys.
+    /// Does not print the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard").field("insecure", &self.access().insecure).finish_non_exhaustive()
     }
@@ -40,7 +40,7 @@ impl Guard {
         Self { access: Arc::new(RwLock::new(Access::of(options))), is_warned: Arc::default() }
     }
 
-    /// Asks for what other options say from now on.
+    /// Replaces the rules by those of other options.
     pub(in super::super) fn renew(&self, options: ApiOptions) {
         *self.access.write().unwrap_or_else(PoisonError::into_inner) = Access::of(options);
     }
@@ -49,20 +49,20 @@ impl Guard {
         self.access.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether errors are told by the status of HTTP to everyone.
+    /// Whether errors set the HTTP status for every client.
     pub(super) fn errors_by_status(&self) -> bool {
         self.access().errors_by_status
     }
 
-    /// Whether no key is asked for.
+    /// Whether no key is required.
     pub(in super::super) fn is_open(&self) -> bool {
         self.access().insecure
     }
 
-    /// `query`: of the request's target.
+    /// Checks a request. `query` is that of the request's target.
     pub(super) fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), Refusal> {
         let access = self.access();
-        // Whoever has a key is no page that was made to ask: nobody told it.
+        // A page that was made to send the request does not know a key.
         if access.keys.has(key(headers).unwrap_or_default()) {
             return Ok(());
         }
@@ -75,7 +75,8 @@ impl Guard {
         }
         gate::check_origin(headers)?;
         if access.insecure {
-            // A key is a header that no form can send; without one, the content type must be such.
+            // A form cannot send the header of a key; without a key, the content type must be one that it cannot
+            // send.
             return if is_json(headers) {
                 Ok(())
             } else {
@@ -87,7 +88,7 @@ impl Guard {
 }
 
 impl Guard {
-    /// Says once that a key came in a query: libraries of earlier versions send it so.
+    /// Logs a warning, once, about a key in a query, as libraries of earlier versions send it.
     pub(super) fn note_key_in_query(&self) {
         if !self.is_warned.swap(true, Relaxed) {
             tracing::warn!(
@@ -207,7 +208,7 @@ mod tests {
             ("http://127.0.0.1:8000", "127.0.0.1:9000", 403),
             ("http://localhost:9000", "127.0.0.1:9000", 403),
             ("http://evil.example", "127.0.0.1:9000", 403),
-            // A name of someone else's that was made to mean this machine.
+            // A foreign name that resolves to this machine.
             ("http://evil.example:9000", "evil.example:9000", 403),
             ("http://localhost.evil.example:9000", "localhost.evil.example:9000", 403),
             ("null", "127.0.0.1:9000", 403),

@@ -1,7 +1,7 @@
-//! The server's HTTP API, for an application's backend: the same paths, bodies and errors as Centrifugo's.
+//! The HTTP API for an application's backend, with the same paths, bodies and errors as Centrifugo's.
 //!
-//! Invariant: nothing is done for a request before its headers were found good, see `guard`. A publication costs one
-//! parse of its body, one letter and one answer. Left out: what the methods do, which is [`Node`]'s.
+//! Invariant: no request has an effect before its headers are checked (`guard`). A publication costs one parse of its
+//! body, one letter and one answer. Left out: the methods' effects ([`Node`]).
 
 mod answer;
 mod body;
@@ -40,24 +40,24 @@ use body::{Batch, Command, Unknown};
 use calls::{Begun, Calls, Wrong};
 pub(super) use guard::Guard;
 
-/// How long a request may wait for shards, all of its commands together; what is not answered then has failed with
-/// error 100.
+/// Timeout for the answers of shards, for all commands of a request together; commands without an answer then fail
+/// with error 100.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// The path of what is made of other methods.
+/// The path of batches of commands.
 pub(super) const BATCH: &str = "batch";
 
-/// The method of `/api` itself: commands that name theirs.
+/// The method of `/api` itself: commands that name their methods.
 pub(super) const COMMANDS: &str = "";
 
-/// The path of what is done to the server and not by its node.
+/// The path of the reload, which the server executes, not its node.
 pub(super) const RELOAD: &str = "reload";
 
-/// The name of the API's description.
+/// The path of the API's description.
 pub(super) const DOCUMENT: &str = "openapi.json";
 
-/// The methods, each a path `/api/METHOD`, beside `/api/batch` and `/api/reload`. In the order of the numbers by which commands
-/// of `/api` may name them.
+/// The methods, each with a path `/api/METHOD`, beside `/api/batch` and `/api/reload`; in the order of the numbers by
+/// which commands of `/api` may name them.
 pub const METHODS: [&str; 13] = [
     "publish",
     "broadcast",
@@ -77,9 +77,9 @@ pub const METHODS: [&str; 13] = [
 /// An error in an answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
-    /// 100–113 are the protocol's; an embedder's own begin at 400.
+    /// Code: 100–113 are the protocol's; an embedder's own begin at 400.
     pub code: u32,
-    /// What it says.
+    /// Text of the error.
     pub message: Cow<'static, str>,
 }
 
@@ -95,18 +95,18 @@ impl From<Failure> for ApiError {
     }
 }
 
-/// What an embedder's method returns: one JSON value.
+/// The result of an embedder's method: one JSON value.
 type Called = Pin<Box<dyn Future<Output = Result<Vec<u8>, ApiError>> + Send>>;
 
 /// An embedder's method. Its argument is one JSON value, or nothing.
 type Method = Box<dyn Fn(Vec<u8>) -> Called + Send + Sync>;
 
-/// What the method `rpc` calls, by name.
+/// Embedders' methods for `rpc`, by name.
 #[derive(Default)]
 pub struct Methods(HashMap<String, Method>);
 
 impl Methods {
-    /// Adds one, in place of one by the same name.
+    /// Adds a method, in place of one with the same name.
     pub fn insert<F>(&mut self, name: &str, call: impl Fn(Vec<u8>) -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<Vec<u8>, ApiError>> + Send + 'static,
@@ -121,18 +121,18 @@ impl fmt::Debug for Methods {
     }
 }
 
-/// What the API did, for metrics.
+/// Counts of the API, for metrics.
 #[derive(Debug, Default)]
 pub(super) struct ApiCounts {
     pub(super) requests: AtomicU64,
     pub(super) refused: AtomicU64,
-    /// Errors in answers, by their code.
+    /// Errors in answers, by code.
     pub(super) errors: ByPlace,
-    /// From the body of a request to its answer, in microseconds, by method.
+    /// Time from the body of a request to its answer, in microseconds, by method.
     pub(super) took_us: [Histogram; TIMED.len()],
 }
 
-/// The methods by which durations are told, each at its place in [`ApiCounts`].
+/// The methods whose durations are counted, in the order of [`ApiCounts`].
 pub(super) const TIMED: [&str; METHODS.len() + 2] = {
     let mut names = [""; METHODS.len() + 2];
     let mut at = 0;
@@ -145,7 +145,7 @@ pub(super) const TIMED: [&str; METHODS.len() + 2] = {
     names
 };
 
-/// How [`COMMANDS`] is called in metrics.
+/// The name of [`COMMANDS`] in metrics.
 const COMMANDS_LABEL: &str = "commands";
 
 impl ApiCounts {
@@ -162,7 +162,7 @@ impl ApiCounts {
     }
 }
 
-/// The API over a node.
+/// The API of a node.
 #[derive(Debug)]
 pub struct Api {
     counts: Arc<ApiCounts>,
@@ -172,7 +172,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// An API for those whom the options name. The node's answers must come to the executor that it runs in.
+    /// An API with these access rules. The node's answers must come to the executor in which the API runs.
     pub fn new(node: Node, options: ApiOptions, methods: Methods) -> Self {
         let body_bytes_max = options.body_bytes_max;
         let guard = Guard::new(options);
@@ -180,7 +180,7 @@ impl Api {
         Self { calls: Calls::new(node, methods, Arc::clone(&counts)), counts, guard, body_bytes_max }
     }
 
-    /// The same, for another thread, which has its own way to the shards.
+    /// The API for another thread, which has its own way to the shards.
     pub(super) fn by(&self, way: Way) -> Self {
         Self {
             counts: Arc::clone(&self.counts),
@@ -190,21 +190,21 @@ impl Api {
         }
     }
 
-    /// What is asked of those who call it.
+    /// The access rules.
     pub(super) fn guard(&self) -> Guard {
         self.guard.clone()
     }
 
-    /// Where it counts.
+    /// The counts.
     pub(super) fn counts(&self) -> Arc<ApiCounts> {
         Arc::clone(&self.counts)
     }
 
-    /// Does what a body of `/api/METHOD` asks for; gives the answer, which may tell an error. Runs in the context of a
+    /// Executes the body of `/api/METHOD` and returns the answer, which may be an error. Must run in the context of a
     /// tokio runtime with time.
     ///
     /// # Errors
-    /// When the body is no JSON object, no batch or no commands; nothing was done then.
+    /// When the body is not a JSON object, a batch or commands; then nothing was executed.
     pub async fn respond(&self, method: &str, body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         let mut out = Vec::new();
         let mut unknown = Unknown::new();
@@ -217,10 +217,10 @@ impl Api {
         Ok(out)
     }
 
-    /// The answer to a request's body: its status, and JSON. Counted.
+    /// The answer to a request's body: its status, and JSON. Updates the counts.
     ///
     /// # Errors
-    /// What is wrong with the body, for 400; nothing was done then.
+    /// The defect of the body, for status 400; then nothing was executed.
     pub(super) async fn answer(
         &self,
         method: &str,
@@ -253,12 +253,12 @@ impl Api {
         Ok((status, out))
     }
 
-    /// A key came in a query.
+    /// Records that a key came in a query.
     pub(super) fn note_key_in_query(&self) {
         self.guard.note_key_in_query();
     }
 
-    /// As [`Api::respond`], into `out`, which is empty on an error and lacks its last brace else.
+    /// Like [`Api::respond`], but writes to `out`, which stays empty on an error and otherwise lacks its last brace.
     async fn try_respond(
         &self,
         method: &str,
@@ -293,7 +293,7 @@ impl Api {
     }
 }
 
-/// The method that is called at a path, by what follows the API's own, unless it is [`RELOAD`].
+/// The method of a path below the API's own, except [`RELOAD`].
 pub(super) fn method_named(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some(COMMANDS)
@@ -302,7 +302,7 @@ pub(super) fn method_named(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The API's paths, below this one.
+/// The routes of the API, below `prefix`.
 pub(super) fn router(prefix: &str, api: Arc<Api>, reloader: Option<Reloader>) -> Router {
     let limit = DefaultBodyLimit::max(api.body_bytes_max);
     let mut router = Router::new().route(&format!("{prefix}/{DOCUMENT}"), get(openapi::document));
@@ -317,13 +317,13 @@ pub(super) fn router(prefix: &str, api: Arc<Api>, reloader: Option<Reloader>) ->
     router.route(&format!("{prefix}/{RELOAD}"), reload).layer(limit)
 }
 
-/// A request to a method, as it came to the listener.
+/// Handles a request to a method that came to the listener.
 pub(super) async fn call(api: Arc<Api>, method: &'static str, mut request: Request) -> Response {
     DefaultBodyLimit::max(api.body_bytes_max).apply(&mut request);
     handle(api, method, request).await
 }
 
-/// The life of a request.
+/// Handles a request.
 async fn handle(api: Arc<Api>, method: &'static str, request: Request) -> Response {
     let outcome = take(&api, method, request).await;
     outcome.unwrap_or_else(|refusal| {
@@ -332,7 +332,7 @@ async fn handle(api: Arc<Api>, method: &'static str, request: Request) -> Respon
     })
 }
 
-/// The answer to a request; or, when its body was not looked at, why.
+/// The answer to a request; `Err` if its body was not read.
 async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Response> {
     if !is_admitted(&request)
         && let Err(refusal) = api.guard.check(request.headers(), request.uri().query())
@@ -358,16 +358,16 @@ async fn take(api: &Api, method: &str, request: Request) -> Result<Response, Res
     })
 }
 
-/// Whether errors are to be told by the status of HTTP, too: the header asks for it as Centrifugo's clients do.
+/// Whether the request's header asks for the HTTP status of errors, as Centrifugo's clients do.
 fn asks_for_status(headers: &HeaderMap) -> bool {
     headers.get(ERROR_MODE).is_some_and(|mode| mode == ERRORS_BY_STATUS)
 }
 
-/// The header by which it is asked for, and its value.
+/// That header, and its value.
 pub(super) const ERROR_MODE: &str = "x-centrifugo-error-mode";
 pub(super) const ERRORS_BY_STATUS: &str = "transport";
 
-/// The status that tells of an error, as Centrifugo maps them.
+/// The HTTP status of an error, as in Centrifugo.
 fn status_of(code: u32) -> StatusCode {
     match code {
         102 | 104 => StatusCode::NOT_FOUND,

@@ -1,6 +1,6 @@
-//! `POST /api/reload`: the configuration is read again, and the answer tells what changed and what could not.
+//! `POST /api/reload`: reloads the configuration; the answer names the changes, and those that need a restart.
 //!
-//! It is a request of the API by its keys and its errors, but none of a batch: it changes who may ask.
+//! It has the keys and errors of the API, but is not allowed in a batch: it changes the access rules.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::control::gate::is_admitted;
 use crate::node::Reloader;
 use crate::proto::centrifuge::Error;
 
-/// The answer to a request; the body is not looked at.
+/// The answer to a request; its body is ignored.
 pub(super) async fn handle(api: Arc<Api>, reloader: Option<Reloader>, request: Request) -> Response {
     if !is_admitted(&request)
         && let Err(refusal) = api.guard.check(request.headers(), request.uri().query())
@@ -27,7 +27,7 @@ pub(super) async fn handle(api: Arc<Api>, reloader: Option<Reloader>, request: R
     api.counts.requests.fetch_add(1, Relaxed);
     let tells_by_status = api.guard.errors_by_status() || asks_for_status(request.headers());
     let outcome = match reloader.map(|reloader| reloader.reload()) {
-        // An embedder has not said where to read it again.
+        // An embedder has set no function for reading the configuration.
         None => Err(Error::NOT_AVAILABLE.into()),
         Some(Ok(changes)) => Ok(changes),
         Some(Err(why)) => Err(ApiError { message: Cow::Owned(why.to_string()), ..Error::BAD_REQUEST.into() }),

@@ -7,12 +7,12 @@ use super::{Family, Kind, Source, Values};
 use crate::session::labels::{COMMANDS, DISCONNECTS, ERRORS, UNSUBSCRIBES};
 use beside::BESIDE;
 
-/// Every metric, in the order in which they are told.
+/// All metrics, in the order of the scrape.
 pub fn families() -> impl Iterator<Item = &'static Family> {
     FAMILIES.iter().chain(BESIDE)
 }
 
-/// Those of shards.
+/// The metrics of shards.
 static FAMILIES: &[Family] = &[
     Family {
         name: "throng_build_info",

@@ -1,4 +1,4 @@
-//! Rows of the table of metrics, by what they show.
+//! Constructors for rows of the table of metrics.
 
 use super::{Family, Kind, Snapshot, Source};
 use crate::base::counters::{Counters, Histogram};

@@ -1,4 +1,4 @@
-//! Tests of the metrics: a strict reader of the exposition format, and what it must find.
+//! Tests of the metrics with a strict parser of the exposition format.
 
 use super::text::write_certificates;
 use super::*;
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// A sample's labels, each with its value.
 type Labels = Vec<(String, String)>;
 
-/// One family as a scraper would see it.
+/// A family as parsed by a scraper.
 #[derive(Debug, Default)]
 struct Scraped {
     kind: String,
@@ -23,7 +23,7 @@ fn is_name(text: &str) -> bool {
     text.bytes().next().is_some_and(letter) && text.bytes().all(|b| letter(b) || b.is_ascii_digit())
 }
 
-/// Reads the text as the format's description has it, and panics at the first thing that is not so.
+/// Parses the text by the description of the format, and panics at the first error.
 fn scrape(text: &str) -> BTreeMap<String, Scraped> {
     let mut families: BTreeMap<String, Scraped> = BTreeMap::new();
     let mut current = String::new();
@@ -74,7 +74,7 @@ fn sample(line: &str) -> (String, Labels, f64) {
     (name.to_owned(), labels.collect(), value)
 }
 
-/// Each of a family's histograms: those with labels of their own stand there for each of their values.
+/// Checks all histograms of a family: one for each combination of its own labels.
 fn check_histograms(name: &str, family: &Scraped) {
     let own = |labels: &Labels| labels.iter().filter(|(label, _)| label != "le").cloned().collect::<Labels>();
     let all: BTreeSet<Labels> = family.samples.iter().map(|(_, labels, _)| own(labels)).collect();
@@ -97,7 +97,7 @@ fn check_histograms(name: &str, family: &Scraped) {
     }
 }
 
-/// Counters that are told in kinds of memory only.
+/// Counters that appear only as kinds of memory.
 const IN_MEMORY: [&str; 13] = [
     "connection_bytes",
     "vacant_bytes",
@@ -132,7 +132,7 @@ fn certificate(source: &str, not_after_s: i64) -> Facts {
     Facts { source: source.to_owned(), names: Vec::new(), not_before_s: 0, not_after_s, sha256: [0; 32] }
 }
 
-/// One hook is configured, and was asked.
+/// Counts of one configured hook that was called.
 fn counts() -> Counts {
     let counts = Counts::default();
     let rpc = &counts.hooks[2];

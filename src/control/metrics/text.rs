@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Snapshot<'_> {
-    /// Hooks that are configured, by their names.
+    /// Configured hooks with their names.
     fn hooks(&self) -> impl Iterator<Item = (&'static str, &HookCounts)> {
         let all = self.outside.into_iter().flat_map(|(counts, _)| HOOKS.into_iter().zip(&counts.hooks));
         all.filter(|(_, counts)| counts.is_configured.load(Relaxed))
     }
 
-    /// Key sets that are configured, by whose keys they are.
+    /// Configured key sets, by the kind of tokens.
     fn key_sets(&self) -> impl Iterator<Item = (&'static str, &KeySetCounts)> {
         let all = self.outside.into_iter().flat_map(|(counts, _)| KEY_SETS.into_iter().zip(&counts.key_sets));
         all.map(|(tokens, counts)| (tokens, &**counts))
@@ -132,7 +132,7 @@ impl KeySetSource {
                 writeln!(out, "{name}{{tokens=\"{tokens}\",reason=\"{reason}\"}} {}", count.value())
             }),
             Self::Fetched => match counts.fetched_unix_s.load(Relaxed) {
-                // There is none: a moment long ago would be told for a very old one.
+                // There is no set: a time long ago would mean a very old one.
                 0 => Ok(()),
                 at => writeln!(out, "{name}{{tokens=\"{tokens}\"}} {at}"),
             },
@@ -167,7 +167,7 @@ fn write_by_namespace(
         let sum = sums.entry(namespace).or_default();
         *sum = sum.wrapping_add(counter(&counters).value());
     }
-    // Names of namespaces are letters, digits, `_`, `-` and `.`: nothing to escape.
+    // Names of namespaces consist of letters, digits, `_`, `-` and `.`: no escapes are needed.
     sums.into_iter()
         .try_for_each(|(namespace, sum)| writeln!(out, "{name}{{namespace=\"{namespace}\"}} {sum}"))
 }
@@ -199,7 +199,7 @@ fn write_api_errors(name: &str, snapshot: &Snapshot<'_>, out: &mut String) -> fm
     errors.try_for_each(|(code, count)| writeln!(out, "{name}{{code=\"{code}\"}} {}", count.value()))
 }
 
-/// Clients by transport and by the name of their program. Without a name always, for others once there was one.
+/// Writes the clients by transport and name of the program: always those without a name, others once there was one.
 fn write_clients(
     name: &str,
     snapshot: &Snapshot<'_>,
@@ -226,7 +226,7 @@ fn write_clients(
     Ok(())
 }
 
-/// Writes the sum of histograms; `labels` are those that all samples have, `show` writes a bound or the sum.
+/// Writes the sum of histograms; all samples have `labels`; `show` formats a bound or the sum.
 fn write_histogram(
     name: &str,
     labels: &str,
@@ -257,7 +257,7 @@ fn write_histogram(
     writeln!(out, "{name}_sum{own} {}\n{name}_count{own} {count}", show(sum_us))
 }
 
-/// Microseconds as seconds, exactly: no floating point, so that a bound has the same name in every scrape.
+/// Converts microseconds to seconds exactly: without floating point, a bound has the same text in every scrape.
 fn seconds(us: u64) -> String {
     let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -1,4 +1,4 @@
-//! Every option has a key, and every key a place of its own.
+//! Completeness: every option has a key, and every key a place of its own.
 
 use super::super::*;
 use crate::config::Config;
@@ -7,7 +7,7 @@ use crate::hub::options::{DataFormat, NamePattern};
 use crate::session::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A value that is allowed and not the one that is there.
+/// Sets an allowed value that differs from the current one.
 fn alter(slot: Slot<'_>) {
     match slot {
         Slot::Count(v, _) | Slot::Bytes(v, _) => *v += 1,
@@ -15,7 +15,7 @@ fn alter(slot: Slot<'_>) {
         Slot::Milliseconds(v, _) | Slot::Duration(v, _) | Slot::Time(v) => *v += 1,
         Slot::Switch(v) | Slot::Either(v, _) | Slot::Listed(v, _) => *v = !*v,
         Slot::Text(v, _) | Slot::Secret(v) | Slot::Filter(v) => v.push_str("-x"),
-        // A hook with a name would be asked in place of the one without.
+        // A named hook would replace the unnamed one.
         Slot::HookName(_) => {}
         Slot::DataFormat(v) => *v = DataFormat::Json,
         Slot::Rules(v, _) => {
@@ -35,7 +35,7 @@ fn alter(slot: Slot<'_>) {
     }
 }
 
-/// Names and values of a struct's fields, as `Debug` prints them.
+/// Names and values of a struct's fields, as printed by `Debug`.
 fn fields(value: &dyn std::fmt::Debug) -> BTreeMap<String, String> {
     let (mut fields, mut last) = (BTreeMap::<String, String>::new(), String::new());
     let printed = format!("{value:#?}");
@@ -52,7 +52,7 @@ fn fields(value: &dyn std::fmt::Debug) -> BTreeMap<String, String> {
     fields
 }
 
-/// Whatever is in the server's options can be typed: altering every key alters every field.
+/// All server options can be set: altering every key alters every field.
 #[test]
 fn every_field_of_the_options_has_a_key() {
     let (mut plain, mut altered) = (Config::default(), Config::default());
@@ -93,7 +93,7 @@ fn every_field_of_the_options_has_a_key() {
         let (before, after) = (fields(before), fields(after));
         assert!(!before.is_empty());
         for (name, value) in &before {
-            // Namespaces are a list; there is none in the altered sections. Variables are the environment's.
+            // Namespaces are a list, which is empty in the altered sections. Variables come from the environment.
             let is_passed_over =
                 ["named", "variables"].contains(&name.as_str()) || name.ends_with("_proxy_name");
             assert!(is_passed_over || *value != after[name], "{name} = {value} has no key");

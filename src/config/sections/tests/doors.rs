@@ -1,9 +1,9 @@
-//! The ways in beside a file: Centrifugo's variables and flags, and what each does to development mode.
+//! Sources beside a file: Centrifugo's variables and flags, and their effect on development mode.
 
 use super::super::super::names;
 use super::*;
 
-/// Every key of Centrifugo's that is a variable, with its default.
+/// All keys of Centrifugo that are variables, with their defaults.
 const DEFAULTS: &str = include_str!("../../names/centrifugo.txt");
 
 pub(super) fn resolved(flags: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Effective, Vec<String>> {
@@ -17,7 +17,7 @@ pub(super) fn resolved(flags: &[(&str, &str)], variables: &[(&str, &str)]) -> Re
         .map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
-/// As a program of its own reads a file.
+/// Reads a file like a standalone server.
 pub(super) fn program(text: &str, variables: &[(&str, &str)]) -> Result<Effective, Vec<String>> {
     let id = std::thread::current().name().unwrap_or_default().replace("::", "-");
     let path = std::env::temp_dir().join(format!("throng-doors-{}-{id}.toml", std::process::id()));
@@ -41,7 +41,7 @@ fn every_variable_of_centrifugo_is_taken_at_its_default() {
     let pairs: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let effective = resolved(&[], &pairs).unwrap();
     assert_eq!(effective.warnings(), []);
-    // There is one default of our own.
+    // One default of throng differs.
     assert_eq!(
         effective.config,
         program("compression_min_bytes = 0\ndrain_ms = 30000\n[client]", &[]).unwrap().config
@@ -185,7 +185,7 @@ fn namespaces_are_json_and_each_key_of_one_is_a_variable() {
         warned.starts_with("CENTRIFUGO_CHANNEL_NAMESPACES_OLD_PRESENCE is an unknown variable"),
         "{warned}"
     );
-    // What a nearer list says of a key is nearer than a variable of that key.
+    // A key in a nearer list has precedence over a variable for that key.
     let nearer =
         [("THRONG_CHANNEL_NAMESPACES", list), ("CENTRIFUGO_CHANNEL_NAMESPACES_CHAT_A_PRESENCE", "false")];
     assert!(program(file, &nearer).unwrap().config.namespaces.named["chat-a"].presence);
@@ -263,7 +263,7 @@ fn variables_of_older_versions_are_refused_with_today_s_name() {
     }
 }
 
-/// The whole where a program of its own listens.
+/// The addresses on which a standalone server listens.
 fn listens(
     text: &str,
     flags: &[(&str, &str)],
@@ -380,7 +380,7 @@ fn what_a_program_embeds_stays_on_loopback_and_reads_its_own_variables_alone() {
     assert!(resolve(&Args::default(), &set).unwrap().is_development);
 }
 
-/// Whether the server would let everybody in.
+/// Whether the server would be open to all clients.
 fn is_open(text: Option<&str>, flags: &[(&str, &str)], variables: &[(&str, &str)]) -> bool {
     let effective = match text {
         Some(text) => program(text, variables).unwrap(),
@@ -398,7 +398,7 @@ fn every_door_of_centrifugo_ends_development_mode() {
     for path in names::names().paths() {
         let is_flat = crate::config::Key::named(path).is_some();
         let name = format!("CENTRIFUGO_{}", names::variable(path));
-        // An empty one changes nothing but that.
+        // An empty variable has no other effect.
         assert!(!is_open(None, &[], &[(&name, "")]), "{name}");
         let own = format!("THRONG_{}", names::variable(path));
         assert!(is_open(None, &[], &[(&own, "")]), "{own} is absent");

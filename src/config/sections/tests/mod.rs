@@ -1,5 +1,5 @@
-//! Sections as people type them, and what the server makes of them. What is refused is in `refused`, that no key is
-//! missing in `complete`, whole configurations in `whole`.
+//! Tests of sections as users write them, and of their effect on the server. `refused` tests errors, `complete` that
+//! no key is missing, `whole` whole configurations.
 
 mod complete;
 mod doors;
@@ -14,7 +14,7 @@ use super::*;
 use crate::hub::options::NamePattern;
 use crate::session::{Endpoint, Serves, Transport};
 
-/// A chat with tokens, as a Centrifugo user has it.
+/// A chat with tokens, as in a typical Centrifugo configuration.
 const CHAT: &str = r#"
 [http_server]
 address = "0.0.0.0"

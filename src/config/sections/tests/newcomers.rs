@@ -1,8 +1,9 @@
-//! What Centrifugo takes beside plain values: consumers, names of hosts, patterns that match anything.
+//! Values of Centrifugo beyond plain ones: consumers, host names, patterns that match anything.
 
 use super::doors::{program, resolved};
 
-/// As in a file: what is not served is refused where it is on, and what Centrifugo passes over is warned of.
+/// As in a file: enabled features that are not supported are refused, and values that Centrifugo ignores cause
+/// warnings.
 #[test]
 fn consumers_are_refused_by_variables_as_in_a_file() {
     const REFUSED: &str = "is not supported: let your application read the queue and call the server API";
@@ -48,7 +49,7 @@ fn an_address_may_be_the_name_of_a_host() {
             "no host",
             Err("expected an IP address or the name of a host; 0.0.0.0 stands for all of this machine"),
         ),
-        // Longer than a label can be, so nobody is asked for it.
+        // Longer than a label can be, so no name server is asked.
         (&"a".repeat(64), Err("this host is not found")),
     ] {
         let listen = resolved(&[("http_server.address", name)], &[]).map(|effective| effective.config.listen);

@@ -1,4 +1,4 @@
-//! Sections that cannot be followed, and what is said of them.
+//! Invalid sections and their errors.
 
 use super::{load, toml};
 
@@ -155,12 +155,12 @@ fn any_origin_is_refused_where_a_cookie_is_proof() {
     ] {
         assert_eq!(toml(text).unwrap_err(), [wanted], "{text}");
     }
-    // An origin's pattern is no bare `*`, and nobody is harmed by `*` without cookies.
+    // An origin pattern that is not a bare `*` is allowed, and so is `*` without cookies.
     assert!(toml("[client]\nallowed_origins = ['https://*.a.b']\ntoken_cookie = 'token'").is_ok());
     assert!(toml("[client]\nallowed_origins = ['*']").is_ok());
 }
 
-/// What is wrong with keys and hooks when they are looked at closely, told by those who use them.
+/// Keys and hooks with errors that only the code that uses them finds.
 #[test]
 fn keys_and_hooks_that_cannot_be_used_are_refused() {
     let weak = "-----BEGIN PUBLIC KEY-----\nMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDJztk8TRSjdUigeKgljFgD/hqR\nMQeiahqJreAFFR6IO8dH5j2tK2wx+7AW2xUivSlZDpv/ayyn04yEr3ojEcnRsF+w\nHvioqGtU9RWtbgHIlgiqDUH03CbXvZzqZhknjpV0EgJ+IGUzDqMwMMO9HtV1RCSS\npEVITP2M/+dVscsDcwIDAQAB\n-----END PUBLIC KEY-----";
@@ -187,7 +187,7 @@ fn keys_and_hooks_that_cannot_be_used_are_refused() {
     }
 }
 
-/// Whichever hook a namespace can turn on may have a name, which must be there.
+/// Every hook that a namespace enables can be named, and the name must exist.
 #[test]
 fn hooks_that_namespaces_name_must_be_there() {
     for hook in ["subscribe", "publish", "sub_refresh"] {

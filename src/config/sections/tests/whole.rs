@@ -3,12 +3,12 @@
 use super::*;
 use serde_json::{Value, json};
 
-/// Every key of Centrifugo, each with its default: what `centrifugo defaultconfig` of version 6.9.1 writes.
+/// All keys of Centrifugo with their defaults: the output of `centrifugo defaultconfig`, version 6.9.1.
 const DEFAULTS: &str = include_str!("defaults.json");
-/// The same in its other forms.
+/// The same defaults in TOML.
 const DEFAULTS_TOML: &str = include_str!("defaults.toml");
 const DEFAULTS_YAML: &str = include_str!("defaults.yaml");
-/// A chat in production, behind a proxy that speaks TLS.
+/// A chat in production, behind a proxy that terminates TLS.
 const PRODUCTION: &str = include_str!("production.json");
 
 fn json(text: &str) -> Config {
@@ -17,7 +17,7 @@ fn json(text: &str) -> Config {
 
 #[test]
 fn every_default_of_centrifugo_says_what_holds_anyway() {
-    // There are two defaults of our own.
+    // Two defaults of throng differ.
     let ours = toml("compression_min_bytes = 0\ndrain_ms = 30_000\n[client]").unwrap().config;
     for (ending, text) in [("json", DEFAULTS), ("toml", DEFAULTS_TOML), ("yaml", DEFAULTS_YAML)] {
         let effective = load(ending, text, &[]).unwrap_or_else(|errors| panic!("{errors:#?}"));
@@ -26,7 +26,7 @@ fn every_default_of_centrifugo_says_what_holds_anyway() {
     }
 }
 
-/// The paths of all keys of a value, each key of a namespace as that of channels without one.
+/// The paths of all keys in a value; keys of namespaces appear as those of channels without one.
 fn paths(prefix: &str, value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(table) if !table.is_empty() => {
@@ -51,7 +51,7 @@ fn every_key_of_centrifugo_has_its_class() {
     assert!(all.len() > 700, "{}", all.len());
     let unknown: Vec<_> = all.iter().filter(|path| class_of(path).is_none()).collect();
     assert_eq!(unknown, [""; 0], "keys of Centrifugo without a class");
-    // And none has a class that is in no version: the list is not longer than the program's.
+    // And no key outside that version has a class: the list is not longer than the program's.
     let is_known = |key: &&Unsupported| {
         let places = |kind: &str| match kind {
             "<token>" => "client.token",
@@ -62,7 +62,8 @@ fn every_key_of_centrifugo_has_its_class() {
             Some((kind, rest)) if kind.starts_with('<') => format!("{}.{rest}", places(kind)),
             _ => key.path.to_owned(),
         };
-        // The name of a hook that only Centrifugo PRO has, and that is served here; a section that only its variables show.
+        // A hook name that only Centrifugo PRO has, and that is supported here; a section that only its variables
+        // show.
         ["<channel>.state_proxy_name", "broker.redisnats"].contains(&key.path)
             || all.iter().any(|known| *known == path || known.starts_with(&format!("{path}.")))
     };
@@ -157,7 +158,7 @@ fn a_chat_in_production_becomes_what_it_says() {
     assert_eq!(config.endpoints, expected);
 }
 
-/// What it would be missed for is refused by name, with what to do instead.
+/// Features that production would miss are refused by name, with a hint.
 #[test]
 fn what_production_needs_and_does_not_get_is_told() {
     let with = |pointer: &str, value: Value| {

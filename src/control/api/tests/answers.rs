@@ -1,4 +1,5 @@
-//! What is asked for arrives at the shards as it was given, and what they answer is told; so says the description, too.
+//! Tests that requests arrive at the shards unchanged, that answers are returned, and that the description is
+//! correct.
 
 use super::*;
 
@@ -38,7 +39,7 @@ fn a_broadcast_is_answered_channel_by_channel() {
         r#"{"result":{"responses":[{"result":{}},{"result":{"offset":8,"epoch":"Zt1a"}},{"error":{"code":107,"message":"bad request","detail":"channel: missing or empty"}},{"error":{"code":102,"message":"unknown channel"}},{"error":{"code":111,"message":"too many requests"}}]}}"#
     );
     assert_eq!(shards.letters.len(), 3);
-    // More than go at once, in a mailbox that would not hold them all: as many outcomes, in order.
+    // More than are sent at once, to a mailbox without room for all: each has an outcome, in order.
     let names: Vec<_> = (0..5000).map(|n| format!("\"{}{n}\"", if n == 4321 { "no:" } else { "" })).collect();
     let answer =
         shards.ask("broadcast", &format!(r#"{{"channels":[{}],"data":1}}"#, names.join(","))).unwrap();
@@ -182,7 +183,7 @@ fn an_embedders_method_is_called_and_its_failures_stay_its_own() {
     }
 }
 
-/// The description: every path is there, and nothing else; every example is a body that is taken.
+/// The description contains all paths and no others; every example is an accepted body.
 #[test]
 fn the_description_is_true() {
     let document: Value = serde_json::from_str(&openapi::text()).unwrap();
@@ -208,7 +209,7 @@ fn the_description_is_true() {
         let is_bad = answer.contains("\"code\":107");
         assert!(!is_bad, "{method}: {answer}");
     }
-    // Each reference leads somewhere.
+    // Each reference has a target.
     let text = openapi::text();
     for rest in text.split("\"$ref\": \"#/").skip(1) {
         let pointer = format!("/{}", rest.split('"').next().unwrap());

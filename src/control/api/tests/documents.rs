@@ -1,4 +1,4 @@
-//! The examples of `docs/SERVER_API.md` are taken as they stand there, and answered so; its tables name all fields.
+//! The examples in `docs/SERVER_API.md` are accepted and have the documented answers; its tables name all fields.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ fn page() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SERVER_API.md")).unwrap()
 }
 
-/// What stands between two marks, again and again.
+/// All texts between two marks.
 fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(open).skip(1).filter_map(move |rest| Some(rest.split_once(close)?.0))
 }

@@ -1,4 +1,4 @@
-//! Every method against shards that only write down their letters, and answer as they are told.
+//! Tests of all methods with shards that record letters and give prepared answers.
 
 mod answers;
 mod documents;
@@ -21,11 +21,11 @@ use crate::hub::{ClientInfo, DataKind, Position, Publication};
 use crate::node::Wiring;
 use crate::shard::mailbox::{Asker, Deed, Letter, Look, Mailbox, Order, Post};
 
-/// Two shards, and all that was asked of them.
+/// Two shards with their recorded letters.
 struct Shards {
     api: Api,
     posts: Vec<Post>,
-    /// Letters in the order of arrival, without those orders that are the same for both.
+    /// Letters in the order of arrival; an order for all shards appears once.
     letters: Vec<String>,
     answer: fn(&Question) -> Answer,
     budget: Budget,
@@ -107,7 +107,7 @@ impl Shards {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
     }
 
-    /// The answer to a body; the shards take their turns whenever it waits.
+    /// The answer to a body; the shards run while it is pending.
     fn ask(&mut self, method: &str, body: &str) -> Result<String, serde_json::Error> {
         let Self { api, posts, letters, answer, .. } = self;
         letters.clear();
@@ -127,7 +127,7 @@ impl Shards {
         }))
     }
 
-    /// The code in the answer to a body; 0 when it tells no error.
+    /// The code in the answer to a body; 0 without an error.
     fn code(&mut self, method: &str, body: &str) -> u64 {
         let answer: Value = serde_json::from_str(&self.ask(method, body).unwrap()).unwrap();
         assert_eq!(answer["error"].is_object(), answer.get("result").is_none(), "{answer}");
@@ -135,7 +135,7 @@ impl Shards {
     }
 }
 
-/// Writes a letter down and answers it.
+/// Records a letter and answers it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "letters that nobody outside sends")]
 fn take(shard: usize, letter: Letter, answer: fn(&Question) -> Answer) -> Option<String> {
     match letter {

@@ -1,4 +1,4 @@
-//! What is wrong is told, and nothing is done.
+//! Errors are reported, and nothing is executed.
 
 use super::*;
 
@@ -124,7 +124,7 @@ fn a_bad_request_tells_the_field() {
     }
     let unknown = serde_json::json!({"code": 104, "message": "not found", "detail": "no such method: none"});
     assert_eq!(error(&mut shards, "rpc", r#"{"method":"none"}"#), unknown);
-    // The protocol's words say it all.
+    // The text of the protocol's error is enough.
     let unknown = serde_json::json!({"code": 102, "message": "unknown channel"});
     assert_eq!(error(&mut shards, "history", r#"{"channel":"no:such"}"#), unknown);
 }
@@ -246,7 +246,7 @@ fn statuses_tell_errors_to_those_who_ask_for_it() {
     }
 }
 
-/// Shards leave out what they cannot hold: whoever gave the order must hear of it.
+/// Shards drop subscriptions without memory for them: the caller must receive an error.
 #[test]
 fn an_order_to_subscribe_is_refused_while_memory_is_short() {
     let mut shards = Shards::new(ApiOptions::default());
@@ -254,7 +254,7 @@ fn an_order_to_subscribe_is_refused_while_memory_is_short() {
     shards.counters[1].memory_step.set(1);
     assert_eq!(shards.code("subscribe", order), 111);
     assert_eq!(shards.letters, Vec::<String>::new(), "no shard hears of it");
-    // What takes no memory, or gives it back, is done.
+    // Orders that need no memory are executed.
     for method in ["unsubscribe", "disconnect"] {
         assert_eq!(shards.code(method, order), 0, "{method}");
     }

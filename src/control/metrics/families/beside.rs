@@ -1,4 +1,4 @@
-//! Metrics of what stands beside the shards: hooks and tokens, the control listener and the server API, certificates,
+//! Metrics of other parts than shards: hooks and tokens, the control listener and the server API, certificates,
 //! memory, the process.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::super::rows::{gauge_per_shard, one, total};
 use super::super::{Family, KeySetSource, Kind, Source};
 
-/// In the order in which they are told.
+/// These metrics, in the order of the scrape.
 pub(super) static BESIDE: &[Family] = &[
     Family {
         name: "throng_hook_seconds",
