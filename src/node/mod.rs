@@ -4,7 +4,8 @@
 //! server API, an embedder, the control thread) go through these handles, and on in letters.
 //!
 //! `handle` has [`Node`], `publisher` [`Publisher`], `options` the parameters of a publication; `pending` returns
-//! answers, `shards` finds a channel's home, `post` collects the letters of a thread. `certificates` and `reload` serve reloads.
+//! answers, `shards` finds a channel's home, `post` collects the letters of a thread. `certificates` and `reload` serve
+//! reloads.
 
 mod certificates;
 mod handle;
